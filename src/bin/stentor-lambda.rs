@@ -1,0 +1,176 @@
+//! The Lambda function. Everything that the environment says is read here, once; then the runtime
+//! calls `function::handle` for as long as it likes.
+
+use std::env;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use stentor::clock::{Clock as _, SystemClock};
+use stentor::config::Config;
+use stentor::function::{Invocation, handle};
+use stentor::notify::channels::Channels;
+use stentor::notify::http;
+use stentor::notify::slack::Slack;
+use stentor::queue::local::LocalDue;
+use stentor::queue::sqs::SqsPark;
+use stentor::route::{OwnLogs, Routes};
+use stentor::secret::{Secrets, SecretsManager};
+use stentor::store::Store as _;
+use stentor::store::dynamodb::{DynamoStore, Tables};
+use stentor::world::World;
+use tracing::Instrument as _;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::prelude::*;
+
+/// The layer that the template puts the configuration into.
+const CONFIG_PATH: &str = "/opt/stentor.toml";
+
+/// The world of the function. There is no due queue: it closes what it touched before it answers.
+struct Function {
+    routes: Routes,
+    store: DynamoStore,
+    park: SqsPark,
+    channels: Channels<SecretsManager>,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    log_as_json();
+    let function = match Function::from_environment().await {
+        Ok(function) => Arc::new(function),
+        Err(error) => {
+            tracing::error!("The function cannot start: {error:#}");
+            return Err(error.into());
+        }
+    };
+    tokio::spawn(warm(Arc::clone(&function)));
+    lambda_runtime::run(service_fn(|event| invoke(&function, event))).await
+}
+
+async fn invoke(function: &Function, event: LambdaEvent<Box<RawValue>>) -> Result<Value, Error> {
+    let context = event.context;
+    if let Some(account) = context.invoked_function_arn.split(':').nth(4).filter(|account| !account.is_empty()) {
+        // Fails when it is known already, and it never changes.
+        let _ = function.routes.own().account.set(account.to_owned());
+    }
+    let span = tracing::info_span!("invocation", request.id = context.request_id);
+    let invocation = Invocation {
+        function: context.env_config.function_name.clone(),
+        request_id: context.request_id,
+        deadline_ms: context.deadline,
+    };
+    // Boxed: the future of a whole invocation, inside those of the runtime, nests deeper than the compiler looks.
+    let handled = Box::pin(handle(function, &event.payload, &invocation, |line| println!("{line}")));
+    Ok(handled.instrument(span).await?)
+}
+
+/// Opens the connection to the store while Lambda still initialises; a first record need not wait for it.
+async fn warm(function: Arc<Function>) {
+    let deadline = SystemClock.now().after(Duration::from_secs(2));
+    if let Err(error) = function.store.routes(deadline).await {
+        tracing::warn!("The store does not answer yet: {error}");
+    }
+}
+
+impl Function {
+    async fn from_environment() -> anyhow::Result<Self> {
+        let config = config()?;
+        if let Some(target) = Channels::<SecretsManager>::without_channel(&config) {
+            bail!("the configuration names {target}, and this version delivers to Slack only");
+        }
+        let aws = aws_config::from_env().http_client(stentor::aws::http_client()).load().await;
+        let tables = Tables {
+            alerts: variable("ALERTS_TABLE").unwrap_or(Tables::default().alerts),
+            outbox: variable("OUTBOX_TABLE").unwrap_or(Tables::default().outbox),
+            ..Tables::default()
+        };
+        let dlq_url = variable("DLQ_URL").context("DLQ_URL is not set: there is nowhere to park bad records")?;
+        let secret_id =
+            variable("STENTOR_SECRET_ID").context("STENTOR_SECRET_ID is not set: there are no credentials")?;
+        let http = http::client().context("cannot set up the HTTP client")?;
+        Ok(Self {
+            routes: Routes::new(&config)?.refusing(own_logs()),
+            store: DynamoStore::new(&aws, tables, fastrand::Rng::new()),
+            park: SqsPark::new(&aws, dlq_url),
+            channels: Channels::new(Slack::new(http), Secrets::new(SecretsManager::new(&aws, secret_id))),
+        })
+    }
+}
+
+impl World for Function {
+    type Store = DynamoStore;
+    type Due = LocalDue;
+    type Park = SqsPark;
+    type Deliver = Channels<SecretsManager>;
+    type Clock = SystemClock;
+
+    fn routes(&self) -> &Routes {
+        &self.routes
+    }
+
+    fn store(&self) -> &DynamoStore {
+        &self.store
+    }
+
+    fn due(&self) -> Option<&LocalDue> {
+        None
+    }
+
+    fn park(&self) -> &SqsPark {
+        &self.park
+    }
+
+    fn deliver(&self) -> &Channels<SecretsManager> {
+        &self.channels
+    }
+
+    fn clock(&self) -> &SystemClock {
+        &SystemClock
+    }
+
+    fn random(&self) -> u64 {
+        fastrand::u64(..)
+    }
+}
+
+/// The file that `STENTOR_CONFIG` names, or the layer's, or what is built in.
+fn config() -> anyhow::Result<Config> {
+    let (path, named) = match variable("STENTOR_CONFIG") {
+        Some(path) => (path, true),
+        None => (CONFIG_PATH.to_owned(), false),
+    };
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(Config::parse(&text, &path)?),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named => Ok(Config::builtin()),
+        Err(error) => Err(error).with_context(|| format!("cannot read the configuration {path}")),
+    }
+}
+
+/// The log groups of the pipeline's functions: this one's, and those that `STENTOR_FUNCTIONS` names, separated by commas.
+fn own_logs() -> OwnLogs {
+    let named = variable("STENTOR_FUNCTIONS").unwrap_or_default();
+    let this = variable("AWS_LAMBDA_FUNCTION_NAME");
+    let functions = named.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).chain(this);
+    let groups = functions.map(|name| format!("/aws/lambda/{name}"));
+    OwnLogs { log_groups: groups.chain(variable("AWS_LAMBDA_LOG_GROUP_NAME")).collect(), ..OwnLogs::default() }
+}
+
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// One JSON object per line, with the fields of the invocation's span. `AWS_LAMBDA_LOG_LEVEL` is Lambda's own setting.
+fn log_as_json() {
+    let level = variable("AWS_LAMBDA_LOG_LEVEL").and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::INFO);
+    let ours = Targets::new()
+        .with_default(LevelFilter::WARN)
+        .with_target("stentor", level)
+        .with_target("stentor_lambda", level);
+    let lines =
+        tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false);
+    tracing_subscriber::registry().with(lines.with_target(false).with_filter(ours)).init();
+}

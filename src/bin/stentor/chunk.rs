@@ -1,0 +1,182 @@
+//! Log lines as batches. A line of a file is known by path, offset and content, so that a second run
+//! over the same file finds every alert stored already, and a file that was rotated does not.
+
+use std::borrow::Cow;
+use std::io::{BufRead, Read as _};
+use std::path::Path;
+
+use flate2::Crc;
+use stentor::clock::Timestamp;
+use stentor::decode::{LogBatch, LogEvent, Message};
+use stentor::event::{Batch, Data, Record};
+use time::macros::format_description;
+use time::{PrimitiveDateTime, UtcOffset};
+
+/// Lines that are longer are taken as several: no more than CloudWatch Logs does with an event.
+pub const LINE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// A batch is cut into records of this many lines, which are looked at in parallel.
+const RECORD_LINES: usize = 2_000;
+
+/// A log line, and what identifies it.
+#[derive(Debug)]
+pub struct Line {
+    pub id: String,
+    pub text: String,
+}
+
+impl Line {
+    /// `raw` may end with the end of the line, and is shown as well as can be where it is not UTF-8.
+    pub fn new(id: String, raw: &[u8]) -> Self {
+        Self { id, text: String::from_utf8_lossy(without_end(raw)).into_owned() }
+    }
+}
+
+fn without_end(raw: &[u8]) -> &[u8] {
+    let line = raw.strip_suffix(b"\n").unwrap_or(raw);
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+/// Where lines come from.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// Stands for the log group.
+    pub name: String,
+    /// Stands for the log stream.
+    pub stream: String,
+}
+
+impl Origin {
+    pub fn file(path: &Path) -> Self {
+        // The same file under another name of its directory is still the same file.
+        let name = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()).display().to_string();
+        Self { name, stream: "file".to_owned() }
+    }
+
+    pub fn stdin(now: Timestamp) -> Self {
+        Self { name: "stdin".to_owned(), stream: format!("run {}", now.iso()) }
+    }
+}
+
+/// Reads lines until about `bytes_max` bytes are together; `offset` counts on. Empty at the end.
+pub fn read_lines(reader: &mut impl BufRead, offset: &mut u64, bytes_max: u64) -> std::io::Result<Vec<Line>> {
+    let mut lines = Vec::new();
+    let until = *offset + bytes_max;
+    let mut raw = Vec::new();
+    while *offset < until {
+        raw.clear();
+        let bytes = reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut raw)? as u64;
+        if bytes == 0 {
+            break;
+        }
+        let mut crc = Crc::new();
+        crc.update(without_end(&raw));
+        lines.push(Line::new(format!("{:016x}{:08x}", *offset, crc.sum()), &raw));
+        *offset += bytes;
+    }
+    Ok(lines)
+}
+
+/// Lines as a batch of records. `now` is the time of lines that do not begin with one.
+pub fn batch<'a>(lines: &'a [Line], origin: &'a Origin, now: Timestamp) -> Batch<'a> {
+    let event = |line: &'a Line| LogEvent {
+        id: Cow::Borrowed(line.id.as_str()),
+        timestamp: leading_time(&line.text).unwrap_or(now).as_millis(),
+        message: Cow::Borrowed(line.text.as_str()),
+        account: None,
+        region: None,
+    };
+    let record = |lines: &'a [Line]| {
+        let logs = LogBatch {
+            owner: Cow::Borrowed("local"),
+            log_group: Cow::Borrowed(origin.name.as_str()),
+            log_stream: Cow::Borrowed(origin.stream.as_str()),
+            events: lines.iter().map(event).collect(),
+        };
+        let first = lines.first().map_or("", |line| line.id.as_str());
+        Record::named(format!("{}@{first}", origin.name), Data::Message(Message::Data(logs)))
+    };
+    Batch { records: lines.chunks(RECORD_LINES).map(record).collect(), ..Batch::default() }
+}
+
+/// The time that a line begins with: ISO 8601 or what loggers make of it (`2026-11-23 14:15:16,789`),
+/// UTC unless it says otherwise.
+fn leading_time(line: &str) -> Option<Timestamp> {
+    const SECONDS: usize = "2026-11-23T14:15:16".len();
+    let head = line.trim_start_matches(['[', ' ']);
+    let seconds = head.get(..SECONDS)?.replacen('T', " ", 1);
+    let format = format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
+    let civil = PrimitiveDateTime::parse(&seconds, &format).ok()?;
+    let (millis, rest) = fraction(&head[SECONDS..]);
+    let at = civil.assume_offset(offset(rest).unwrap_or(UtcOffset::UTC));
+    i64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok().map(|at| Timestamp::from_millis(at + millis))
+}
+
+/// `.789Z` → 789 and `Z`.
+fn fraction(text: &str) -> (i64, &str) {
+    let Some(digits) = text.strip_prefix(['.', ',']) else { return (0, text) };
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    let padded: String = digits[..end].chars().chain("000".chars()).take(3).collect();
+    (padded.parse().unwrap_or(0), &digits[end..])
+}
+
+/// `+02:00`, `-0530`.
+fn offset(text: &str) -> Option<UtcOffset> {
+    let (sign, rest) = match text.as_bytes().first()? {
+        b'+' => (1, &text[1..]),
+        b'-' => (-1, &text[1..]),
+        _ => return None,
+    };
+    let digits: String = rest.chars().filter(|c| *c != ':').take(4).collect();
+    let number: i8 = digits.get(..2)?.parse().ok()?;
+    let minutes: i8 = digits.get(2..4).unwrap_or("00").parse().ok()?;
+    UtcOffset::from_hms(sign * number, sign * minutes, 0).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_may_begin_with_its_time() {
+        let cases = [
+            ("2026-11-23T14:15:06.789Z x", Some(1_795_443_306_789)),
+            ("2026-11-23 14:15:06,7 x", Some(1_795_443_306_700)),
+            ("[2026-11-23 14:15:06] x", Some(1_795_443_306_000)),
+            ("2026-11-23T16:15:06+02:00 x", Some(1_795_443_306_000)),
+            ("2026-11-23T09:45:06.5-0430 x", Some(1_795_443_306_500)),
+            ("2026-13-23T14:15:06Z", None),
+            ("no time at all, and ünïcode äöü", None),
+            ("", None),
+        ];
+        for (line, millis) in cases {
+            assert_eq!(leading_time(line).map(Timestamp::as_millis), millis, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_line_is_known_by_offset_and_content() {
+        let read = |text: &str| -> Vec<String> {
+            let lines = read_lines(&mut text.as_bytes(), &mut 0, u64::MAX / 2).expect("in memory");
+            lines.into_iter().map(|line| line.id).collect()
+        };
+        let ids = read("a\na\r\nb");
+        assert_eq!(ids.len(), 3);
+        assert_ne!(ids[0], ids[1], "the same line elsewhere is another line");
+        assert_eq!(
+            read("a\na\r\nb\nmore"),
+            [ids.clone(), vec![read("a\na\r\nb\nmore")[3].clone()]].concat(),
+            "a file that grew"
+        );
+        assert_ne!(read("c\na\nb")[0], ids[0], "a file that was rotated");
+    }
+
+    #[test]
+    fn reading_stops_at_the_size_and_goes_on_from_there() {
+        let mut reader = "one\ntwo\nthree\n".as_bytes();
+        let mut offset = 0;
+        let sizes: Vec<usize> =
+            (0..4).map(|_| read_lines(&mut reader, &mut offset, 5).expect("in memory").len()).collect();
+        assert_eq!((sizes, offset), (vec![2, 1, 0, 0], 14));
+    }
+}

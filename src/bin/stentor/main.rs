@@ -1,0 +1,82 @@
+//! The command line. Each command is a file; here is only what they share: how arguments are read,
+//! and what the exit code says. 0: done; 1: something was refused, parked or is still owed; 2: the
+//! command line or the configuration is wrong.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use tracing::Level;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt;
+use tracing_subscriber::prelude::*;
+
+mod chunk;
+mod data_dir;
+mod desk;
+mod input;
+mod progress;
+mod report;
+mod run;
+mod sample;
+
+/// One clear message for a flood of log lines, and no alert lost.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// Say more on stderr; twice for every step.
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Arguments),
+    Sample(sample::Arguments),
+}
+
+/// What a command came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exit {
+    Done,
+    Unfinished,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    log_to_stderr(arguments.verbose);
+    let result = match arguments.command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Sample(arguments) => sample::sample(&arguments),
+    };
+    match result {
+        Ok(Exit::Done) => ExitCode::SUCCESS,
+        Ok(Exit::Unfinished) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("stentor: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn log_to_stderr(verbose: u8) {
+    let level = match verbose {
+        0 => Level::WARN,
+        1 => Level::INFO,
+        _ => Level::DEBUG,
+    };
+    // The embedded engine logs every failed condition as a warning; they are this program's daily bread.
+    let ours =
+        Targets::new().with_default(LevelFilter::ERROR).with_targets([("stentor", level), ("dynoxide", Level::ERROR)]);
+    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    tracing_subscriber::registry().with(lines.with_target(false).without_time().with_filter(ours)).init();
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("cannot write to standard output")
+}

@@ -1,0 +1,173 @@
+//! What a run tells the operator: the books, what was parked and why, and the messages.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use stentor::close::{Outcome, Sent};
+use stentor::consume::{Consumed, Counts, Verdict};
+use stentor::digest::{self, alerts, thousands};
+use stentor::event::Batch;
+use stentor::name::RouteName;
+
+use crate::Exit;
+
+/// The sum over all batches of a run.
+#[derive(Debug, Default)]
+pub struct Report {
+    counts: Counts,
+    kept_by_route: BTreeMap<RouteName, u64>,
+    parked: Vec<(String, String)>,
+    retried: Vec<(String, String)>,
+    messages: Vec<Sent>,
+    /// Files that hold no event, and why.
+    refused: Vec<String>,
+    /// Routes that are still owed something, and why.
+    owed: Vec<(RouteName, String)>,
+}
+
+impl Report {
+    pub fn add(&mut self, batch: &Batch<'_>, consumed: Consumed) {
+        for (record, verdict) in batch.records.iter().zip(&consumed.verdicts) {
+            match verdict {
+                Verdict::Safe => {}
+                Verdict::Parked(poison) => self.parked.push((record.event_id.to_string(), poison.to_string())),
+                Verdict::Retry(why) => self.retried.push((record.event_id.to_string(), why.clone())),
+            }
+        }
+        self.counts += consumed.counts;
+        for (route, kept) in consumed.kept_by_route {
+            *self.kept_by_route.entry(route).or_default() += kept;
+        }
+        self.messages.extend(consumed.messages);
+    }
+
+    pub fn sent(&mut self, messages: Vec<Sent>) {
+        self.messages.extend(messages);
+    }
+
+    pub fn refuse(&mut self, why: String) {
+        self.refused.push(why);
+    }
+
+    pub fn owe(&mut self, route: RouteName, why: String) {
+        self.owed.push((route, why));
+    }
+
+    pub fn exit(&self) -> Exit {
+        let parked_message = |sent: &Sent| matches!(sent.outcome, Outcome::Parked(_));
+        let done = self.parked.is_empty()
+            && self.retried.is_empty()
+            && self.refused.is_empty()
+            && self.owed.is_empty()
+            && !self.messages.iter().any(parked_message);
+        if done { Exit::Done } else { Exit::Unfinished }
+    }
+
+    /// The object that `--json` prints.
+    pub fn json(&self, elapsed: Duration) -> Value {
+        let counts = &self.counts;
+        let parked = self.parked.iter().map(|(event_id, reason)| json!({"event_id": event_id, "reason": reason}));
+        let message = |sent: &Sent| {
+            json!({
+                "route": sent.route,
+                "epoch": sent.epochs.1,
+                "target": sent.target,
+                "alerts": sent.alerts,
+                "outcome": outcome(&sent.outcome),
+            })
+        };
+        json!({
+            "records": counts.records,
+            "events": counts.events,
+            "unmatched": counts.unmatched,
+            "duplicates": counts.duplicates,
+            "kept": counts.kept,
+            "retried": counts.retried,
+            "parked": parked.collect::<Vec<_>>(),
+            "routes": self.kept_by_route,
+            "messages": self.messages.iter().map(message).collect::<Vec<_>>(),
+            "elapsed_ms": u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+        })
+    }
+
+    /// The books, for people. `dead_letters` names where parked records lie.
+    pub fn text(&self, dead_letters: &str, elapsed: Duration) -> String {
+        let counts = &self.counts;
+        let mut text = String::new();
+        let mut line = |label: &str, value: String| {
+            writeln!(text, "  {label:<12}{value}").expect("invariant: writing to a String cannot fail");
+        };
+        let safe = counts.records - counts.records_parked - counts.records_retried;
+        let control = match counts.control_messages {
+            0 => String::new(),
+            n => format!(" ({n} control)"),
+        };
+        let part = |n: u64, what: &str| if n == 0 { String::new() } else { format!(" · {} {what}", thousands(n)) };
+        line(
+            "records",
+            format!(
+                "{}: {} safe{control}{}{}",
+                thousands(counts.records),
+                thousands(safe),
+                part(counts.records_parked, "parked"),
+                part(counts.records_retried, "to come again")
+            ),
+        );
+        line(
+            "log events",
+            format!(
+                "{}: {} unmatched · {} duplicates · {} kept{}",
+                thousands(counts.events),
+                thousands(counts.unmatched),
+                thousands(counts.duplicates),
+                thousands(counts.kept),
+                part(counts.retried, "not stored")
+            ),
+        );
+        for (route, kept) in &self.kept_by_route {
+            line("route", format!("{route}: {}", alerts(*kept)));
+        }
+        line("took", digest::span(elapsed));
+        self.troubles(&mut text, dead_letters);
+        text
+    }
+
+    fn troubles(&self, text: &mut String, dead_letters: &str) {
+        let mut list = |title: String, items: Vec<String>| {
+            if !items.is_empty() {
+                writeln!(text, "\n  {title}").expect("invariant: writing to a String cannot fail");
+                for item in items {
+                    writeln!(text, "    {item}").expect("invariant: writing to a String cannot fail");
+                }
+            }
+        };
+        let pairs = |pairs: &[(String, String)]| {
+            pairs.iter().map(|(id, why)| format!("{}\n      {why}", printable(id))).collect()
+        };
+        list(format!("parked in {dead_letters}"), pairs(&self.parked));
+        list("to come again: run the same input once more".to_owned(), pairs(&self.retried));
+        list("not read".to_owned(), self.refused.clone());
+        let parked = self.messages.iter().filter_map(|sent| match &sent.outcome {
+            Outcome::Parked(why) => Some(format!("{} for {}: {why}", alerts(sent.alerts), sent.target)),
+            _ => None,
+        });
+        list(format!("messages parked in {dead_letters}"), parked.collect());
+        let owed = self.owed.iter().map(|(route, why)| format!("{route}: {why}"));
+        list("still owed: kept, and told by the next run".to_owned(), owed.collect());
+    }
+}
+
+fn outcome(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Accepted => "accepted",
+        Outcome::Retry(_) => "retry",
+        Outcome::Parked(_) => "parked",
+    }
+}
+
+/// Ids come from the input; a terminal must not be driven by it.
+fn printable(id: &str) -> String {
+    id.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}

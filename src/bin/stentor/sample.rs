@@ -1,0 +1,116 @@
+//! `stentor sample`: realistic events, made to measure.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use clap::{Args, ValueEnum};
+use stentor::sample::{Options, Shape, event, gallery, gallery_readme};
+
+use crate::Exit;
+
+/// Make a Lambda event with log data, for trying things out and for measuring.
+///
+/// Example: stentor sample --records 200 --events-per-record 400 --match-ratio 0.01 > big.json
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Records in the event
+    #[arg(long, default_value_t = 10)]
+    records: usize,
+    /// Log events in each record
+    #[arg(long, default_value_t = 50)]
+    events_per_record: usize,
+    /// Share of the log events that carry a marker, 0 to 1
+    #[arg(long, default_value_t = 0.1, value_parser = share)]
+    match_ratio: f64,
+    /// Share of the records, and of the events in a record, that are repeated
+    #[arg(long, default_value_t = 0.0, value_parser = share)]
+    duplicates: f64,
+    /// Share of the records that cannot be read
+    #[arg(long, default_value_t = 0.0, value_parser = share)]
+    poison: f64,
+    /// A marker to use; may be given several times
+    #[arg(long = "marker", default_values = ["[CRITICAL]", "[ALERT]"])]
+    markers: Vec<String>,
+    /// Accounts that the logs come from
+    #[arg(long, default_value_t = 4)]
+    accounts: usize,
+    /// Log groups that the logs come from
+    #[arg(long, default_value_t = 8)]
+    log_groups: usize,
+    /// Seconds that the events spread over
+    #[arg(long, default_value_t = 60)]
+    span: u32,
+    /// The same seed makes the same event
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    #[arg(long, value_enum, default_value_t = ShapeName::Kinesis)]
+    shape: ShapeName,
+    /// Write to this file instead of standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Write the named samples and their README into this directory instead
+    #[arg(long, value_name = "DIR", exclusive = true)]
+    gallery: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ShapeName {
+    Kinesis,
+    Subscription,
+}
+
+pub fn sample(arguments: &Arguments) -> anyhow::Result<Exit> {
+    match &arguments.gallery {
+        Some(directory) => write_gallery(directory)?,
+        None => {
+            let event = event(&arguments.options()).pretty();
+            match &arguments.output {
+                Some(path) => write(path, &event)?,
+                None => crate::print(&event)?,
+            }
+        }
+    }
+    Ok(Exit::Done)
+}
+
+impl Arguments {
+    fn options(&self) -> Options {
+        Options {
+            records: self.records,
+            events_per_record: self.events_per_record,
+            match_ratio: self.match_ratio,
+            markers: self.markers.clone(),
+            duplicates: self.duplicates,
+            poison: self.poison,
+            accounts: self.accounts,
+            log_groups: self.log_groups,
+            seed: self.seed,
+            span_ms: i64::from(self.span) * 1000,
+            shape: match self.shape {
+                ShapeName::Kinesis => Shape::Kinesis,
+                ShapeName::Subscription => Shape::Subscription,
+            },
+            ..Options::default()
+        }
+    }
+}
+
+fn write_gallery(directory: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
+    for (name, _, event) in gallery() {
+        write(&directory.join(name), &event.pretty())?;
+    }
+    write(&directory.join("README.md"), &gallery_readme())
+}
+
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn share(text: &str) -> anyhow::Result<f64> {
+    match text.parse() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => bail!("a share is a number from 0 to 1"),
+    }
+}

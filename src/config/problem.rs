@@ -1,0 +1,36 @@
+//! What is wrong with a configuration, as its author wants to read it.
+
+use std::fmt;
+
+/// One mistake and where it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Counted from 1.
+    pub line: usize,
+    /// Counted from 1, in characters.
+    pub column: usize,
+    /// One line of text: what is wrong, what was expected. Repeats nothing that was refused.
+    pub message: String,
+}
+
+/// All mistakes of one file, in the order of the file; never none. Displays as one line each:
+/// `stentor.toml:12:9: window: expected a string, found an integer`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problems {
+    /// The file, as the caller called it.
+    pub file: String,
+    /// By line, then by column.
+    pub problems: Vec<Problem>,
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, Problem { line, column, message }) in self.problems.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "\n" };
+            write!(f, "{separator}{}:{line}:{column}: {message}", self.file)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Problems {}

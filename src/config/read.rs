@@ -1,0 +1,281 @@
+//! What the keys of `stentor.toml` mean.
+//!
+//! Each function reads one thing and answers `None` where it cannot, having reported why. What is
+//! readable is read even beside something that is not, because a file is judged whole.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use regex::Regex;
+use toml::de::DeTable;
+
+use super::quantity::{self, spell};
+use super::spanned::{Fault, Faults, Fields, Value, distinct, list_or_none, optional};
+use super::{
+    Config, DECODED_BYTES_MAX_DEFAULT, First, MARKER_BYTES_MAX, Route, Scope, WINDOW_DEFAULT, WINDOW_LIMIT,
+    WINDOW_MAX_DEFAULT, WINDOW_MIN, reach,
+};
+use crate::name::{RouteName, Severity, Target};
+
+/// What `decoded_bytes_max` may be. No Lambda function has more memory than the upper end.
+const DECODED_BYTES: RangeInclusive<u64> = (1 << 10)..=(10 << 30);
+
+/// The keys that mean something above the routes only, and in a route only.
+const FILE_KEYS: [&str; 3] = ["redact", "decoded_bytes_max", "strict"];
+const ROUTE_KEYS: [&str; 8] =
+    ["name", "markers", "notify", "continue", "severity", "log_groups", "accounts", "regions"];
+
+/// A route as far as it could be read.
+pub(super) struct Draft {
+    /// Where the route begins.
+    pub(super) at: usize,
+    pub(super) name: Option<RouteName>,
+    pub(super) markers: Option<Vec<String>>,
+    pub(super) scope: Option<Scope>,
+    pub(super) continue_: Option<bool>,
+    /// Whether there is no unknown key, which may have been meant for any of the above.
+    pub(super) is_clear: bool,
+    notify: Option<Vec<Target>>,
+    windows: Windows,
+    first: Option<First>,
+    severity: Option<Option<Severity>>,
+}
+
+/// What a route inherits from the top of the file.
+#[derive(Clone, Copy)]
+struct Inherited {
+    windows: Windows,
+    first: Option<First>,
+}
+
+/// `window` and `window_max`, in force together.
+#[derive(Clone, Copy, Default)]
+struct Windows {
+    window: Setting,
+    window_max: Setting,
+}
+
+#[derive(Clone, Copy, Default)]
+enum Setting {
+    /// Nobody said anything, so the default applies.
+    #[default]
+    Silent,
+    Given(Duration),
+    /// Given and already reported.
+    Unreadable,
+}
+
+pub(super) fn config(root: &DeTable<'_>, faults: &mut Faults<'_>) -> Option<Config> {
+    let mut fields = Fields::new(root);
+    let inherited = Inherited {
+        windows: windows(&mut fields, Windows::default(), faults),
+        first: optional(fields.take("first"), First::default(), faults, first),
+    };
+    let redact = list_or_none(fields.take("redact"), faults, redaction);
+    let decoded_bytes_max = optional(fields.take("decoded_bytes_max"), DECODED_BYTES_MAX_DEFAULT, faults, size);
+    let strict = optional(fields.take("strict"), false, faults, Value::bool);
+    let drafts = fields.require("route").and_then(|value| drafts(value, inherited, faults));
+
+    let misplaced = |key: &str| ROUTE_KEYS.contains(&key).then_some("it belongs in a [[route]]");
+    if !fields.finish(faults, misplaced).missing.is_empty() {
+        faults.add_at(0, "there is no [[route]], so nobody would be told anything");
+    }
+    let drafts = drafts?;
+    reach::check(&drafts, faults);
+
+    Some(Config {
+        routes: drafts.into_iter().map(Draft::finish).collect::<Option<_>>()?,
+        redact: redact?,
+        decoded_bytes_max: decoded_bytes_max?,
+        strict: strict?,
+    })
+}
+
+fn drafts(routes: Value<'_>, inherited: Inherited, faults: &mut Faults<'_>) -> Option<Vec<Draft>> {
+    if routes.is_table() {
+        faults.add(routes.fault("a route is written [[route]], with two brackets on each side"));
+        return None;
+    }
+    let elements = faults.keep(routes.array())?;
+    if elements.len() == 0 {
+        faults.add(routes.fault("must not be empty, or nobody would be told anything"));
+        return None;
+    }
+    let mut drafts = Vec::new();
+    for element in elements {
+        if let Some(fields) = faults.keep(element.table()) {
+            drafts.push(draft(element.at(), fields, &drafts, inherited, faults));
+        }
+    }
+    Some(drafts)
+}
+
+fn draft(at: usize, mut fields: Fields<'_>, earlier: &[Draft], inherited: Inherited, faults: &mut Faults<'_>) -> Draft {
+    let mut draft = Draft {
+        at,
+        is_clear: true,
+        name: fields.require("name").and_then(|value| name(value, earlier, faults)),
+        markers: fields.require("markers").and_then(|value| distinct(value, faults, marker)),
+        scope: scope(&mut fields, faults),
+        continue_: optional(fields.take("continue"), false, faults, Value::bool),
+        notify: fields.require("notify").and_then(|value| distinct(value, faults, Value::parse)),
+        windows: windows(&mut fields, inherited.windows, faults),
+        first: match fields.take("first") {
+            Some(value) => faults.keep(first(value)),
+            None => inherited.first,
+        },
+        severity: optional(fields.take("severity"), None, faults, |v| v.parse().map(Some)),
+    };
+    let misplaced = |key: &str| FILE_KEYS.contains(&key).then_some("it belongs above the first [[route]]");
+    let leftover = fields.finish(faults, misplaced);
+    for missing in leftover.missing {
+        faults.add_at(at, format!("this route has no `{missing}`"));
+    }
+    draft.is_clear = !leftover.any_unknown;
+    draft
+}
+
+impl Draft {
+    fn finish(self) -> Option<Route> {
+        Some(Route {
+            name: self.name?,
+            markers: self.markers?,
+            scope: self.scope?,
+            notify: self.notify?,
+            window: self.windows.window()?,
+            window_max: self.windows.window_max()?,
+            first: self.first?,
+            continue_: self.continue_?,
+            severity: self.severity?,
+        })
+    }
+}
+
+impl Windows {
+    fn window(self) -> Option<Duration> {
+        match self.window {
+            Setting::Silent => Some(WINDOW_DEFAULT),
+            Setting::Given(window) => Some(window),
+            Setting::Unreadable => None,
+        }
+    }
+
+    fn window_max(self) -> Option<Duration> {
+        match self.window_max {
+            Setting::Silent => self.window().map(|window| window.max(WINDOW_MAX_DEFAULT)),
+            Setting::Given(window_max) => Some(window_max),
+            Setting::Unreadable => None,
+        }
+    }
+}
+
+fn windows(fields: &mut Fields<'_>, inherited: Windows, faults: &mut Faults<'_>) -> Windows {
+    let (window_here, max_here) = (fields.take("window"), fields.take("window_max"));
+    let windows = Windows {
+        window: setting(window_here, inherited.window, faults),
+        window_max: setting(max_here, inherited.window_max, faults),
+    };
+    // A pair that is inherited whole was judged where it was written.
+    if let Some(window) = windows.window()
+        && let Some(window_max) = windows.window_max()
+        && window > window_max
+    {
+        let (window, window_max) = (spell(window), spell(window_max));
+        if let Some(value) = max_here {
+            faults.add(value.fault(format!("{window_max} is shorter than `window`, which is {window}")));
+        } else if let Some(value) = window_here {
+            faults.add(value.fault(format!("{window} is longer than `window_max`, which is {window_max}")));
+        }
+    }
+    windows
+}
+
+fn setting(value: Option<Value<'_>>, inherited: Setting, faults: &mut Faults<'_>) -> Setting {
+    match value {
+        Some(value) => faults.keep(window(value)).map_or(Setting::Unreadable, Setting::Given),
+        None => inherited,
+    }
+}
+
+fn window(value: Value<'_>) -> Result<Duration, Fault> {
+    let window = quantity::duration(value.str()?)
+        .ok_or_else(|| value.fault("expected a duration, such as \"30s\", \"5m\" or \"1h30m\""))?;
+    if (WINDOW_MIN..=WINDOW_LIMIT).contains(&window) {
+        Ok(window)
+    } else {
+        let (min, max) = (spell(WINDOW_MIN), spell(WINDOW_LIMIT));
+        Err(value.fault(format!("expected a duration between {min} and {max}")))
+    }
+}
+
+fn first(value: Value<'_>) -> Result<First, Fault> {
+    match value.str()? {
+        "immediately" => Ok(First::Immediately),
+        "after-window" => Ok(First::AfterWindow),
+        _ => Err(value.fault("expected \"immediately\" or \"after-window\"")),
+    }
+}
+
+fn size(value: Value<'_>) -> Result<u64, Fault> {
+    let bytes = match value.integer() {
+        Some(bytes) => bytes,
+        None => match value.str() {
+            Ok(text) => Some(
+                quantity::bytes(text)
+                    .ok_or_else(|| value.fault("expected a size in bytes, such as 67108864 or \"64MiB\""))?,
+            ),
+            Err(_) => return Err(value.mismatch("an integer or a string")),
+        },
+    };
+    bytes
+        .filter(|bytes| DECODED_BYTES.contains(bytes))
+        .ok_or_else(|| value.fault("expected a size between 1KiB and 10GiB"))
+}
+
+fn redaction(value: Value<'_>) -> Result<String, Fault> {
+    let pattern = value.str()?;
+    let regex = Regex::new(pattern).map_err(|error| value.fault(regex_reason(&error)))?;
+    if regex.is_match("") {
+        return Err(value.fault("matches the empty text, so it would redact between all characters"));
+    }
+    Ok(pattern.to_owned())
+}
+
+/// Why a pattern does not compile, without the pattern, which the error's own text repeats: it may
+/// spell out what must not be seen.
+fn regex_reason(error: &regex::Error) -> String {
+    let reason = match error {
+        regex::Error::Syntax(text) => text.rsplit_once("\nerror: ").map(|(_, reason)| reason),
+        regex::Error::CompiledTooBig(_) => Some("it is too big when compiled"),
+        _ => None,
+    };
+    match reason {
+        Some(reason) => format!("not a regular expression: {reason}"),
+        None => "not a regular expression".to_owned(),
+    }
+}
+
+fn name(value: Value<'_>, earlier: &[Draft], faults: &mut Faults<'_>) -> Option<RouteName> {
+    let name: RouteName = faults.keep(value.parse())?;
+    if let Some(other) = earlier.iter().find(|other| other.name.as_ref() == Some(&name)) {
+        let line = faults.line(other.at);
+        faults.add(value.fault(format!("`{name}` is the name of the route at line {line} already")));
+    }
+    Some(name)
+}
+
+fn marker(value: Value<'_>) -> Result<String, Fault> {
+    let marker = value.str()?;
+    if (1..=MARKER_BYTES_MAX).contains(&marker.len()) {
+        Ok(marker.to_owned())
+    } else {
+        let bytes = marker.len();
+        Err(value.fault(format!("a marker has 1 to {MARKER_BYTES_MAX} bytes, this one has {bytes}")))
+    }
+}
+
+fn scope(fields: &mut Fields<'_>, faults: &mut Faults<'_>) -> Option<Scope> {
+    let mut globs = |key| list_or_none(fields.take(key), faults, Value::parse);
+    let (log_groups, accounts, regions) = (globs("log_groups"), globs("accounts"), globs("regions"));
+    Some(Scope { log_groups: log_groups?, accounts: accounts?, regions: regions? })
+}

@@ -1,0 +1,102 @@
+//! Where a route applies.
+
+use super::glob::Glob;
+
+/// The places that a route takes events from. Each list admits what fits one of its patterns, an
+/// empty list admits everything, and all three have to admit an event. Default: everything.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Scope {
+    /// `log_groups`, such as `/aws/app/billing*`.
+    pub log_groups: Vec<Glob>,
+    /// `accounts`: the twelve digits of the account that owns the log group.
+    pub accounts: Vec<Glob>,
+    /// `regions`, such as `eu-*`.
+    pub regions: Vec<Glob>,
+}
+
+impl Scope {
+    /// Whether an event from there is within the scope. A region that is not known fits only a
+    /// scope that leaves regions open.
+    pub fn admits(&self, account: &str, region: Option<&str>, log_group: &str) -> bool {
+        let region_fits = match region {
+            Some(region) => admits(&self.regions, region),
+            None => is_open(&self.regions),
+        };
+        region_fits && admits(&self.accounts, account) && admits(&self.log_groups, log_group)
+    }
+
+    /// Whether no event is outside, so that nobody needs to ask.
+    pub fn is_everything(&self) -> bool {
+        is_open(&self.log_groups) && is_open(&self.accounts) && is_open(&self.regions)
+    }
+
+    /// Whether everything within `other` is within this scope too. Never wrongly yes.
+    pub(super) fn covers(&self, other: &Scope) -> bool {
+        covers(&self.log_groups, &other.log_groups)
+            && covers(&self.accounts, &other.accounts)
+            && covers(&self.regions, &other.regions)
+    }
+}
+
+fn admits(globs: &[Glob], text: &str) -> bool {
+    globs.is_empty() || globs.iter().any(|glob| glob.matches(text))
+}
+
+fn is_open(globs: &[Glob]) -> bool {
+    globs.is_empty() || globs.iter().any(Glob::is_any)
+}
+
+fn covers(wide: &[Glob], narrow: &[Glob]) -> bool {
+    let each_is_covered = || narrow.iter().all(|inner| wide.iter().any(|outer| outer.covers(inner)));
+    is_open(wide) || (!narrow.is_empty() && each_is_covered())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scope(log_groups: &[&str], accounts: &[&str], regions: &[&str]) -> Scope {
+        let globs = |patterns: &[&str]| patterns.iter().map(|p| p.parse().unwrap()).collect();
+        Scope { log_groups: globs(log_groups), accounts: globs(accounts), regions: globs(regions) }
+    }
+
+    #[test]
+    fn a_scope_admits_what_fits_all_of_its_lists() {
+        let check = |scope: &Scope, region, log_group: &str, admitted: bool| {
+            assert_eq!(scope.admits("111122223333", region, log_group), admitted, "{log_group}");
+        };
+        let everywhere = Scope::default();
+        check(&everywhere, Some("eu-west-1"), "/aws/app", true);
+        check(&everywhere, None, "/aws/app", true);
+        let narrow = scope(&["/aws/app/*", "/ecs/*"], &["1111*"], &["eu-*"]);
+        check(&narrow, Some("eu-west-1"), "/aws/app/billing", true);
+        check(&narrow, Some("eu-west-1"), "/ecs/billing", true);
+        check(&narrow, Some("eu-west-1"), "/aws/billing", false);
+        check(&narrow, Some("us-east-1"), "/aws/app/billing", false);
+        check(&narrow, None, "/aws/app/billing", false);
+        check(&scope(&[], &["2222*"], &[]), None, "/aws/app", false);
+        check(&scope(&[], &[], &["*"]), None, "/aws/app", true);
+    }
+
+    #[test]
+    fn a_scope_is_everything_when_each_list_is_empty_or_has_a_star() {
+        assert!(Scope::default().is_everything());
+        assert!(scope(&["/aws/*", "*"], &["**"], &[]).is_everything());
+        assert!(!scope(&["/aws/*"], &[], &[]).is_everything());
+        assert!(!scope(&[], &["1*"], &[]).is_everything());
+        assert!(!scope(&[], &[], &["eu-*"]).is_everything());
+    }
+
+    #[test]
+    fn a_wider_scope_covers_a_narrower_one() {
+        let everywhere = Scope::default();
+        let europe = scope(&[], &[], &["eu-*"]);
+        let billing = scope(&["/aws/app/billing*", "/ecs/billing"], &[], &["eu-west-1"]);
+        assert!(everywhere.covers(&europe) && everywhere.covers(&billing));
+        assert!(europe.covers(&billing) && europe.covers(&europe));
+        assert!(!europe.covers(&everywhere) && !billing.covers(&europe));
+        assert!(scope(&["*"], &[], &[]).covers(&everywhere));
+        assert!(!scope(&["/aws/*"], &[], &[]).covers(&billing));
+        assert!(scope(&["/aws/*", "/ecs/*"], &[], &[]).covers(&billing));
+    }
+}

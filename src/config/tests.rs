@@ -1,0 +1,211 @@
+//! What is accepted, what is refused, and in which words.
+
+mod fuzz;
+mod mistakes;
+
+use super::*;
+
+const EXAMPLE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/stentor.toml"));
+
+/// A route that is in order, on lines 1 to 4, to put beside what is under test.
+const ROUTE: &str = "[[route]]\nname = \"a\"\nmarkers = [\"[A]\"]\nnotify = [\"slack:a\"]\n";
+
+fn parse(text: &str) -> Config {
+    Config::parse(text, "stentor.toml").unwrap_or_else(|problems| panic!("{text}\n{problems}"))
+}
+
+/// The problems, one a line, without the name of the file.
+fn problems(text: &str) -> String {
+    let problems = Config::parse(text, "f").map(|config| panic!("{text}\n{config:?}")).unwrap_err();
+    problems.to_string().lines().map(|line| line.replacen("f:", "", 1)).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_builtin_configuration_is_the_documented_one() {
+    let expected = Config {
+        routes: vec![Route {
+            name: "alerts".parse().unwrap(),
+            markers: vec!["[CRITICAL]".to_owned(), "[ALERT]".to_owned()],
+            scope: Scope::default(),
+            notify: vec!["slack:default".parse().unwrap()],
+            window: Duration::from_secs(30),
+            window_max: Duration::from_secs(600),
+            first: First::Immediately,
+            continue_: false,
+            severity: None,
+        }],
+        redact: Vec::new(),
+        decoded_bytes_max: 64 * 1024 * 1024,
+        strict: false,
+    };
+    assert_eq!(Config::builtin(), expected);
+}
+
+#[test]
+fn the_example_file_is_read_whole() {
+    let config = parse(EXAMPLE);
+    let names: Vec<&str> = config.routes.iter().map(|route| route.name.as_str()).collect();
+    assert_eq!(names, ["audit", "critical", "payments", "info"]);
+    assert_eq!((config.redact.len(), config.decoded_bytes_max, config.strict), (2, 64 << 20, false));
+
+    let [audit, critical, payments, info] = config.routes.as_slice() else { panic!() };
+    assert!(audit.continue_ && audit.first == First::AfterWindow);
+    assert_eq!(audit.window, Duration::from_secs(3600));
+    assert_eq!((critical.window, critical.window_max), (WINDOW_DEFAULT, WINDOW_MAX_DEFAULT));
+    assert!(critical.scope.is_everything() && !critical.continue_ && critical.severity.is_none());
+    assert_eq!(payments.severity, Some(Severity::Critical));
+    assert!(payments.scope.admits("1", Some("us-east-2"), "/ecs/checkout"));
+    assert!(!payments.scope.admits("1", Some("us-east-3"), "/ecs/checkout"));
+    assert_eq!((info.window, info.window_max), (Duration::from_secs(300), Duration::from_secs(5400)));
+    assert_eq!(info.notify[1].to_string(), "sns:billing-events");
+}
+
+#[test]
+fn the_example_file_shows_every_key() {
+    let known = "window window_max first redact decoded_bytes_max strict route name markers notify \
+                 continue severity log_groups accounts regions";
+    for key in known.split(' ') {
+        let shown = |line: &str| line.trim_matches(['[', ']']).split(' ').next() == Some(key);
+        assert!(EXAMPLE.lines().any(shown), "{key}");
+    }
+}
+
+#[test]
+fn routes_inherit_from_the_top_of_the_file() {
+    let seconds = |text: &str| {
+        let route = parse(text).routes.remove(0);
+        (route.window.as_secs(), route.window_max.as_secs(), route.first)
+    };
+    use First::{AfterWindow, Immediately};
+    let top = format!("window = \"2m\"\nwindow_max = \"1h\"\nfirst = \"after-window\"\n{ROUTE}");
+    assert_eq!(seconds(ROUTE), (30, 600, Immediately));
+    assert_eq!(seconds(&top), (120, 3600, AfterWindow));
+    let own = format!("{top}window = \"1m\"\nwindow_max = \"1m\"\nfirst = \"immediately\"\n");
+    assert_eq!(seconds(&own), (60, 60, Immediately));
+    // A longer window lifts the default of window_max, which nobody wrote.
+    assert_eq!(seconds(&format!("{ROUTE}window = \"12h\"\n")), (43_200, 43_200, Immediately));
+    assert_eq!(seconds(&format!("window = \"1500ms\"\n{ROUTE}")), (1, 600, Immediately));
+}
+
+#[test]
+fn values_come_in_more_than_one_form() {
+    let bytes = |value: &str| parse(&format!("decoded_bytes_max = {value}\n{ROUTE}")).decoded_bytes_max;
+    assert_eq!(bytes("1_048_576"), 1 << 20);
+    assert_eq!(bytes("0x100000"), 1 << 20);
+    assert_eq!(bytes("\"10GiB\""), 10 << 30);
+    assert!(parse(&format!("strict = true\n{ROUTE}")).strict);
+    let inline = "route = [{ name = \"a\", markers = [\"x\"], notify = [\"sns:a\"] }]";
+    assert_eq!(parse(inline).routes.len(), 1);
+    assert_eq!(parse(&ROUTE.replace('\n', "\r\n")), parse(ROUTE));
+}
+
+#[test]
+fn broken_toml_is_reported_alone_and_as_far_as_it_can_be_read() {
+    let check = |text: &str, expected: &str| assert_eq!(problems(text), expected, "{text}");
+    check(
+        "window = \n[[route]\nname = 'a\n strict true\n= 3\nredact = ['x'\n",
+        "1:10: string values must be quoted, expected literal string\n\
+         2:9: unclosed array table, expected `]`\n\
+         4:9: key with no value, expected `=`\n\
+         5:1: unquoted keys cannot be empty, expected letters, numbers, `-`, `_`\n\
+         6:14: unclosed array, expected `]`",
+    );
+    check("window = \"1m\"\nwindow = 3\n", "2:1: duplicate key");
+}
+
+#[test]
+fn deeply_nested_toml_is_refused_and_overflows_no_stack() {
+    for (start, piece, expected) in [
+        ("", "a.", "recursion limit"),
+        ("[", "a.", "recursion limit"),
+        ("window = ", "[", "max recursion depth met"),
+        ("window = ", "{a=", "max recursion depth met"),
+    ] {
+        let found = problems(&(start.to_owned() + &piece.repeat(100_000)));
+        assert!(found.contains(expected), "{start}{piece}");
+    }
+}
+
+#[test]
+fn a_file_with_many_mistakes_reports_them_all() {
+    let text = r#"
+window = 30
+window_max = "13h"
+first = "now"
+colour = "red"
+redact = ['fine', 'hunter2(', 7]
+decoded_bytes_max = "64MB"
+
+[[route]]
+name = "critical"
+markers = ["[CRITICAL]", "", "[CRITICAL]"]
+notify = ["slack:app-alerts", "https://hooks.slack.com/services/T0/B0/hunter2"]
+log_group = ["/aws/*"]
+
+[[route]]
+name = "critical"
+marker = ["[INFO]"]
+regions = ["eu-*", "us-[east"]
+notify = []
+strict = true
+
+    [[route]]
+    name = "billing feed"
+    markers = ["[INFO]"]
+    window = "5m"
+    window_max = "1m"
+    continue = "yes"
+
+[[route]]
+name = "late"
+markers = ["[ERROR]"]
+notify = ["sns:late"]
+
+[[route]]
+name = "too-late"
+markers = ["[ERROR] disk"]
+accounts = ["111122223333"]
+notify = ["sns:late"]
+severity = "worst"
+"#;
+    insta::assert_snapshot!(Config::parse(text, "stentor.toml").unwrap_err(), @r#"
+    stentor.toml:2:10: window: expected a string, found an integer
+    stentor.toml:3:14: window_max: expected a duration between 1s and 12h
+    stentor.toml:4:9: first: expected "immediately" or "after-window"
+    stentor.toml:5:1: unknown key `colour`
+    stentor.toml:6:19: redact: not a regular expression: unclosed group
+    stentor.toml:6:31: redact: expected a string, found an integer
+    stentor.toml:7:21: decoded_bytes_max: expected a size in bytes, such as 67108864 or "64MiB"
+    stentor.toml:11:26: markers: a marker has 1 to 256 bytes, this one has 0
+    stentor.toml:11:30: markers: listed twice
+    stentor.toml:12:31: notify: a URL is a credential and belongs in the secret; expected "kind:name", such as "slack:app-alerts"
+    stentor.toml:13:1: unknown key `log_group`, did you mean `log_groups`?
+    stentor.toml:16:8: name: `critical` is the name of the route at line 9 already
+    stentor.toml:17:1: unknown key `marker`, did you mean `markers`?
+    stentor.toml:18:20: regions: `[` opens a class that is never closed; write `[[]` for the character itself
+    stentor.toml:19:10: notify: must not be empty
+    stentor.toml:20:1: unknown key `strict`; it belongs above the first [[route]]
+    stentor.toml:22:5: this route has no `notify`
+    stentor.toml:23:12: name: a name has only letters, digits, `.`, `_` and `-`
+    stentor.toml:26:18: window_max: 1m is shorter than `window`, which is 5m
+    stentor.toml:27:16: continue: expected true or false, found a string
+    stentor.toml:34:1: this route can never be reached: `late` (line 29) takes all of its events first; move it up, or set `continue = true` there
+    stentor.toml:39:12: severity: expected "critical", "error", "warning" or "info"
+    "#);
+}
+
+#[test]
+fn no_problem_repeats_a_refused_value() {
+    let secret = "hunter2:/{}(";
+    for key in ["window", "first", "strict", "decoded_bytes_max", "redact", "route", "x"] {
+        for value in [format!("'{secret}'"), format!("['{secret}', '[{secret}']"), format!("'{secret}")] {
+            let found = problems(&format!("{key} = {value}\n[[route]]\n"));
+            assert!(!found.contains("hunter2"), "{key}: {found}");
+            let found = problems(&format!("[[route]]\n{key} = {value}\nname = {value}\nnotify = {value}\n"));
+            assert!(!found.contains("hunter2"), "{key}: {found}");
+        }
+    }
+    assert_eq!(problems(&format!("{ROUTE}'{secret}' = 1")), "5:1: unknown key");
+    let multiline = format!("redact = [\"\"\"(?x)\nerror: hunter2(\n\"\"\"]\n{ROUTE}");
+    assert_eq!(problems(&multiline), "1:11: redact: not a regular expression: unclosed group");
+}

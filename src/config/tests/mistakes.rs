@@ -1,0 +1,163 @@
+//! Each mistake alone: a row says what is written and what is answered.
+
+use super::{Config, ROUTE, parse, problems};
+
+/// Checks a row for each case: lines of TOML, an arrow, the problem. `⏎` stands for a line's end.
+fn check_rows(rows: &str, file: impl Fn(&str) -> String) {
+    for row in rows.trim().lines() {
+        let (lines, expected) = row.split_once("->").expect("a row has an arrow");
+        let text = file(lines.trim().replace('⏎', "\n").as_str());
+        assert_eq!(problems(&text), expected.trim(), "{row}\n{text}");
+    }
+}
+
+#[test]
+fn mistakes_above_the_routes() {
+    let rows = r#"
+window = 30                     -> 1:10: window: expected a string, found an integer
+window = ["30s"]                -> 1:10: window: expected a string, found an array
+window = "30"                   -> 1:10: window: expected a duration, such as "30s", "5m" or "1h30m"
+window = "999ms"                -> 1:10: window: expected a duration between 1s and 12h
+window = "12h1ms"               -> 1:10: window: expected a duration between 1s and 12h
+window_max = "13h"              -> 1:14: window_max: expected a duration between 1s and 12h
+window_max = "10s"              -> 1:14: window_max: 10s is shorter than `window`, which is 30s
+window_max = "1m"⏎window = "5m" -> 1:14: window_max: 1m is shorter than `window`, which is 5m
+first = "now"                   -> 1:9: first: expected "immediately" or "after-window"
+first = true                    -> 1:9: first: expected a string, found a boolean
+strict = "yes"                  -> 1:10: strict: expected true or false, found a string
+strict = 1979-05-27             -> 1:10: strict: expected true or false, found a date or time
+decoded_bytes_max = 1.5         -> 1:21: decoded_bytes_max: expected an integer or a string, found a float
+decoded_bytes_max = -1          -> 1:21: decoded_bytes_max: expected a size between 1KiB and 10GiB
+decoded_bytes_max = "11GiB"     -> 1:21: decoded_bytes_max: expected a size between 1KiB and 10GiB
+decoded_bytes_max = "64MB"      -> 1:21: decoded_bytes_max: expected a size in bytes, such as 67108864 or "64MiB"
+redact = 'a'                    -> 1:10: redact: expected an array, found a string
+redact = [⏎  'ok',⏎  '(',⏎]     -> 3:3: redact: not a regular expression: unclosed group
+redact = ['x*']                 -> 1:11: redact: matches the empty text, so it would redact between all characters
+redact = ['a{999}{999}{999}']   -> 1:11: redact: not a regular expression: it is too big when compiled
+redact = [{ a = 1 }]            -> 1:11: redact: expected a string, found a table
+windw = "30s"                   -> 1:1: unknown key `windw`, did you mean `window`?
+  window-max = "1h"             -> 1:1: unknown key `window-max`, did you mean `window_max`?
+colour = 1                      -> 1:1: unknown key `colour`
+windows_x = "30s"               -> 1:1: unknown key `windows_x`
+xoxb-1234567890-1234567890-abcdefg = 1 -> 1:1: unknown key
+markers = []                    -> 1:1: unknown key `markers`; it belongs in a [[route]]
+[slack]⏎url = 1                 -> 1:2: unknown key `slack`
+"#;
+    check_rows(rows, |lines| format!("{lines}\n{ROUTE}"));
+}
+
+#[test]
+fn mistakes_in_a_route() {
+    let rows = r#"
+#name                     -> 1:1: this route has no `name`
+name = ""                 -> 2:8: name: a name starts with a letter or digit
+name = "a#b"              -> 2:8: name: a name has only letters, digits, `.`, `_` and `-`
+#markers                  -> 1:1: this route has no `markers`
+marker = ["[A]"]          -> 3:1: unknown key `marker`, did you mean `markers`?
+markers = []              -> 3:11: markers: must not be empty
+markers = "[A]"           -> 3:11: markers: expected an array, found a string
+markers = [""]            -> 3:12: markers: a marker has 1 to 256 bytes, this one has 0
+markers = ["é", "b", 'é'] -> 3:22: markers: listed twice
+#notify                   -> 1:1: this route has no `notify`
+notify = []               -> 4:10: notify: must not be empty
+notify = ["sns:a",'sns:a']-> 4:19: notify: listed twice
+notify = ["slack"]        -> 4:11: notify: expected "kind:name", such as "slack:app-alerts"
+notify = ["x:a"]          -> 4:11: notify: unknown kind of target, expected slack, pagerduty, jira or sns before the colon
+notify = ["https://h/x"]  -> 4:11: notify: a URL is a credential and belongs in the secret; expected "kind:name", such as "slack:app-alerts"
+window = "15m"⏎window_max = "10m" -> 6:14: window_max: 10m is shorter than `window`, which is 15m
+window = "15s             -> 5:14: invalid basic string, expected `"`
+window_max = "20s"        -> 5:14: window_max: 20s is shorter than `window`, which is 30s
+continue = "true"         -> 5:12: continue: expected true or false, found a string
+continue_ = true          -> 5:1: unknown key `continue_`, did you mean `continue`?
+severity = "fatal"        -> 5:12: severity: expected "critical", "error", "warning" or "info"
+accounts = [123456789012] -> 5:13: accounts: expected a string, found an integer
+regions = [⏎"eu-*",⏎""]   -> 7:1: regions: a pattern must not be empty; leave the key out to admit everything
+log_groups = ['[b-a]']    -> 5:15: log_groups: a range in a class runs backwards
+log_groups = ['/a', '[b'] -> 5:21: log_groups: `[` opens a class that is never closed; write `[[]` for the character itself
+log_group = []            -> 5:1: unknown key `log_group`, did you mean `log_groups`?
+redact = []               -> 5:1: unknown key `redact`; it belongs above the first [[route]]
+[route.slack]             -> 5:8: unknown key `slack`
+"#;
+    check_rows(rows, route_with);
+    let long = |bytes| format!("markers = ['{}']", "x".repeat(bytes));
+    assert_eq!(parse(&route_with(&long(256))).routes.len(), 1);
+    let expected = "3:12: markers: a marker has 1 to 256 bytes, this one has 257";
+    assert_eq!(problems(&route_with(&long(257))), expected);
+}
+
+/// The good route with these lines in place of its own line that has that key, or else added.
+fn route_with(lines: &str) -> String {
+    let key = lines.trim_start_matches('#').split(' ').next().unwrap_or_default();
+    if ROUTE.lines().any(|line| line.starts_with(key)) {
+        ROUTE.lines().map(|line| if line.starts_with(key) { lines } else { line }.to_owned() + "\n").collect()
+    } else {
+        format!("{ROUTE}{lines}\n")
+    }
+}
+
+#[test]
+fn a_window_longer_than_the_files_window_max_is_a_mistake_of_the_route() {
+    let text = format!("window_max = \"10m\"\n{ROUTE}window = \"15m\"\n");
+    assert_eq!(problems(&text), "6:10: window: 15m is longer than `window_max`, which is 10m");
+}
+
+#[test]
+fn a_file_needs_routes_with_their_own_names() {
+    let rows = r#"
+                  -> 1:1: there is no [[route]], so nobody would be told anything
+window = "1m"     -> 1:1: there is no [[route]], so nobody would be told anything
+route = []        -> 1:9: route: must not be empty, or nobody would be told anything
+route = 1         -> 1:9: route: expected an array, found an integer
+window = "1m"⏎route = [1] -> 2:10: route: expected a table, found an integer
+[route]           -> 1:1: route: a route is written [[route]], with two brackets on each side
+[[routes]]        -> 1:3: unknown key `routes`, did you mean `route`?
+"#;
+    check_rows(rows, str::to_owned);
+    let twice = format!("{ROUTE}{}", ROUTE.replace("[A]", "[B]"));
+    assert_eq!(problems(&twice), "6:8: name: `a` is the name of the route at line 1 already");
+}
+
+#[test]
+fn a_route_that_no_event_can_reach_is_a_mistake() {
+    let check = |a: &str, b: &str, dead: bool| {
+        let text = route("a", a) + &route("b", b);
+        assert_eq!(Config::parse(&text, "f").is_err(), dead, "{text}");
+    };
+    let x = "markers = ['X']";
+    check(x, x, true);
+    check("markers = ['X', 'Y']", x, true);
+    check(x, "markers = ['X', 'Y']", false);
+    check(x, "markers = ['[X]']", true);
+    check("markers = ['[X]']", x, false);
+    check(x, "markers = ['x']", false);
+    check("markers = ['X']; continue = true", x, false);
+    check(x, "markers = ['X']; continue = true", true);
+    check(x, "markers = ['X']; log_groups = ['/a*']", true);
+
+    let a = "markers = ['X']; log_groups = ['/a*']";
+    check(a, x, false);
+    check(a, "markers = ['X']; log_groups = ['/a/*', '/a']", true);
+    check(a, "markers = ['X']; log_groups = ['/a', '/b']", false);
+    check(a, "markers = ['X']; accounts = ['1*']", false);
+}
+
+#[test]
+fn the_routes_that_take_everything_first_are_named() {
+    let x = route("x", "markers = ['X']");
+    let three = x.clone() + &route("y", "markers = ['Y']") + &route("z", "markers = ['X', '[Y]']");
+    insta::assert_snapshot!(problems(&three), @"9:1: this route can never be reached: `x` (line 1) and `y` (line 5) take all of its events first; move it up, or set `continue = true` there");
+    let unnamed = route("-", "markers = ['X']") + &x;
+    insta::assert_snapshot!(problems(&unnamed), @r"
+    2:8: name: a name starts with a letter or digit
+    5:1: this route can never be reached: the route at line 1 takes all of its events first; move it up, or set `continue = true` there
+    ");
+    // With `continue` spelled right the second route would be reached, so nothing is said of it.
+    let misspelled = route("a", "markers = ['X']; contiune = true") + &x;
+    assert_eq!(problems(&misspelled), "5:1: unknown key `contiune`, did you mean `continue`?");
+}
+
+/// A route of at least four lines; in `keys`, `; ` stands for a line's end.
+fn route(name: &str, keys: &str) -> String {
+    let keys = keys.replace("; ", "\n");
+    format!("[[route]]\nname = '{name}'\nnotify = ['sns:x']\n{keys}\n")
+}

@@ -1,0 +1,339 @@
+//! The consumer: the stages of an alert's life in their order, and nothing else. Decode, scan and
+//! redact in parallel; commit; park what cannot be read; arm. A record is acknowledged only when all
+//! of that is done for it, so [`Consumed::checkpoint`] is the one place where a record is let go.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::ops::AddAssign;
+
+use futures::future::join_all;
+
+use crate::alert::{Alert, AlertId};
+use crate::arm::arm;
+use crate::clock::{Clock as _, Timestamp};
+use crate::close::{Outcome, Sent, settle};
+use crate::decode::{self, Message, Poison};
+use crate::event::{Batch, Data, Record, SequenceNumber};
+use crate::name::RouteName;
+use crate::queue::{Park as _, Parked, What};
+use crate::route::Scanned;
+use crate::store::{Commit, Store as _, StoreError};
+use crate::world::World;
+
+/// What became of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Each of its alerts has a row, and each of their routes an armed window.
+    Safe,
+    /// It cannot be read or stored, and lies in the dead-letter queue with this reason.
+    Parked(Poison),
+    /// It must come again.
+    Retry(String),
+}
+
+/// What came of a batch.
+#[derive(Debug, Default)]
+pub struct Consumed {
+    /// One for each record, in their order.
+    pub verdicts: Vec<Verdict>,
+    /// Routes that the batch touched, with the records that did.
+    pub touched: BTreeMap<RouteName, BTreeSet<usize>>,
+    pub counts: Counts,
+    /// Alerts kept, by route.
+    pub kept_by_route: BTreeMap<RouteName, u64>,
+    /// Messages that were sent on the way; only where there is no due queue.
+    pub messages: Vec<Sent>,
+}
+
+/// The books of a batch. Records: `records = safe + parked + retried`. Events of the records that
+/// were not parked: `events = unmatched + duplicates + kept + retried`.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub records: u64,
+    pub records_parked: u64,
+    pub records_retried: u64,
+    pub control_messages: u64,
+    /// Log events that this program wrote itself; they count nowhere else.
+    pub events_own: u64,
+    pub events: u64,
+    pub unmatched: u64,
+    pub duplicates: u64,
+    pub kept: u64,
+    /// Alerts that could not be committed.
+    pub retried: u64,
+}
+
+/// How much of a batch is acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Checkpoint {
+    Everything,
+    /// Everything before this record; it and all behind it come again.
+    Before(SequenceNumber),
+    /// Nothing: the record that must come again cannot be named.
+    Nothing,
+}
+
+/// Takes a batch in, and, where there is no due queue, closes the routes that it touched.
+pub async fn consume<W: World>(world: &W, batch: &Batch<'_>, deadline: Timestamp) -> Consumed {
+    let mut consumed = take(world, batch, deadline).await;
+    if world.due().is_none() {
+        let routes: Vec<RouteName> = consumed.touched.keys().cloned().collect();
+        for (route, closed) in
+            routes.iter().zip(join_all(routes.iter().map(|route| settle(world, route, deadline))).await)
+        {
+            consumed.messages.extend(closed.messages);
+            if let Some(again) = closed.again {
+                consumed.retry(route, &again.why);
+            }
+        }
+    }
+    consumed.count_records();
+    consumed
+}
+
+/// Takes a batch in: afterwards every alert of its safe records has a row, is counted, and has an
+/// armed window on each of its routes. Nothing is told yet.
+pub async fn take<W: World>(world: &W, batch: &Batch<'_>, deadline: Timestamp) -> Consumed {
+    let mut intake = Intake::scan(world, batch);
+    intake.commit(world, deadline).await;
+    let mut consumed = intake.consumed();
+    park(world, batch, &mut consumed, deadline).await;
+    arm_touched(world, &mut consumed, deadline).await;
+    consumed.count_records();
+    consumed
+}
+
+/// A batch on its way from scanned records to committed alerts.
+struct Intake {
+    scanned: Vec<Result<Taken, Poison>>,
+    /// Each alert once, in the order of first occurrence.
+    alerts: Vec<Alert>,
+    /// What became of each of `alerts`.
+    commits: Vec<Commit>,
+}
+
+/// What a record that can be read holds.
+#[derive(Default)]
+struct Taken {
+    control: bool,
+    events: u64,
+    events_own: u64,
+    /// Positions in `Intake::alerts`; one that occurs again is a repetition within the batch.
+    alerts: Vec<usize>,
+}
+
+impl Intake {
+    fn scan<W: World>(world: &W, batch: &Batch<'_>) -> Self {
+        let routes = world.routes();
+        let read = |record: &Record<'_>, message: &Message<'_>| match message {
+            Message::Data(logs) => Ok(Some(routes.scan(logs, record.region.as_deref(), &record.event_id))),
+            Message::Control => Ok(None),
+        };
+        let scanned = decode::all(&batch.records, routes.config().decoded_bytes_max, read);
+        let mut alerts = Vec::new();
+        let mut known = HashMap::new();
+        let scanned =
+            scanned.into_iter().map(|record| record.map(|held| Taken::of(held, &mut alerts, &mut known))).collect();
+        Self { scanned, alerts, commits: Vec::new() }
+    }
+
+    async fn commit<W: World>(&mut self, world: &W, deadline: Timestamp) {
+        if !self.alerts.is_empty() {
+            self.commits = world.store().commit(&self.alerts, deadline).await;
+        }
+        debug_assert_eq!(self.commits.len(), self.alerts.len());
+    }
+
+    /// Verdicts before parking and arming, the routes touched, and the books of the events.
+    fn consumed(mut self) -> Consumed {
+        let mut consumed = Consumed::default();
+        // An alert counts as kept once; wherever else it occurs it is a duplicate.
+        let mut kept = HashSet::new();
+        for (index, record) in std::mem::take(&mut self.scanned).into_iter().enumerate() {
+            let verdict = match &record {
+                Ok(taken) => self.commits_of(taken).fold(Verdict::Safe, worse),
+                Err(poison) => Verdict::Parked(poison.clone()),
+            };
+            let taken = record.unwrap_or_default();
+            for at in &taken.alerts {
+                for route in touched_by(&self.alerts[*at], &self.commits[*at]) {
+                    consumed.touched.entry(route.clone()).or_default().insert(index);
+                }
+            }
+            // A parked record comes again as a whole, so none of its events is counted now.
+            if !matches!(verdict, Verdict::Parked(_)) {
+                consumed.counts.control_messages += u64::from(taken.control);
+                consumed.counts.events += taken.events;
+                consumed.counts.events_own += taken.events_own;
+                consumed.counts.unmatched += taken.events - taken.alerts.len() as u64;
+                for at in taken.alerts {
+                    consumed.count(&self.alerts[at], &self.commits[at], kept.insert(at));
+                }
+            }
+            consumed.verdicts.push(verdict);
+        }
+        consumed
+    }
+
+    fn commits_of<'a>(&'a self, taken: &'a Taken) -> impl Iterator<Item = &'a Commit> {
+        taken.alerts.iter().map(|at| &self.commits[*at])
+    }
+}
+
+impl Taken {
+    fn of(held: Option<Scanned>, alerts: &mut Vec<Alert>, known: &mut HashMap<AlertId, usize>) -> Self {
+        let Some(scanned) = held else { return Self { control: true, ..Self::default() } };
+        if scanned.own {
+            return Self { events_own: scanned.events, ..Self::default() };
+        }
+        let mut position = |alert: Alert| {
+            *known.entry(alert.id.clone()).or_insert_with(|| {
+                alerts.push(alert);
+                alerts.len() - 1
+            })
+        };
+        Self {
+            events: scanned.events,
+            alerts: scanned.alerts.into_iter().map(&mut position).collect(),
+            ..Self::default()
+        }
+    }
+}
+
+/// The verdict on a record, given one more of its alerts. One that must come again outweighs one that
+/// can never be stored: parking comes when the others are safe.
+fn worse(verdict: Verdict, commit: &Commit) -> Verdict {
+    match (verdict, commit) {
+        (Verdict::Retry(why), _) => Verdict::Retry(why),
+        (verdict, Commit::Fresh | Commit::Duplicate { .. }) => verdict,
+        (_, Commit::Failed(StoreError::Invalid(why))) => Verdict::Parked(Poison::Unstorable(why.clone())),
+        (_, Commit::Failed(error)) => Verdict::Retry(error.to_string()),
+    }
+}
+
+/// The routes that need an armed window for the sake of this alert.
+fn touched_by<'a>(alert: &'a Alert, commit: &'a Commit) -> &'a [RouteName] {
+    match commit {
+        Commit::Fresh => &alert.routes,
+        // Not today's routes: those under which the row was counted, by whoever may not have lived to arm them.
+        Commit::Duplicate { routes } => routes,
+        Commit::Failed(_) => &[],
+    }
+}
+
+impl Counts {
+    /// Whether the books balance; if not, this program has a defect, and a person should know.
+    pub fn balance(&self) -> bool {
+        self.events == self.unmatched + self.duplicates + self.kept + self.retried
+            && self.records_parked + self.records_retried <= self.records
+    }
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, more: Self) {
+        self.records += more.records;
+        self.records_parked += more.records_parked;
+        self.records_retried += more.records_retried;
+        self.control_messages += more.control_messages;
+        self.events_own += more.events_own;
+        self.events += more.events;
+        self.unmatched += more.unmatched;
+        self.duplicates += more.duplicates;
+        self.kept += more.kept;
+        self.retried += more.retried;
+    }
+}
+
+impl Consumed {
+    fn count(&mut self, alert: &Alert, commit: &Commit, first: bool) {
+        match commit {
+            Commit::Failed(_) => self.counts.retried += 1,
+            Commit::Fresh if first => {
+                self.counts.kept += 1;
+                for route in &alert.routes {
+                    *self.kept_by_route.entry(route.clone()).or_default() += 1;
+                }
+            }
+            Commit::Fresh | Commit::Duplicate { .. } => self.counts.duplicates += 1,
+        }
+    }
+
+    /// The records that touch `route` must come again.
+    fn retry(&mut self, route: &RouteName, why: &str) {
+        for index in self.touched.get(route).into_iter().flatten() {
+            if self.verdicts[*index] == Verdict::Safe {
+                self.verdicts[*index] = Verdict::Retry(format!("route {route}: {why}"));
+            }
+        }
+    }
+
+    fn count_records(&mut self) {
+        let of_kind = |kind: fn(&Verdict) -> bool| self.verdicts.iter().filter(|verdict| kind(verdict)).count() as u64;
+        self.counts.records = self.verdicts.len() as u64;
+        self.counts.records_parked = of_kind(|verdict| matches!(verdict, Verdict::Parked(_)));
+        self.counts.records_retried = of_kind(|verdict| matches!(verdict, Verdict::Retry(_)));
+    }
+
+    /// Kinesis acknowledges prefixes only, so the earliest record that must come again hides all
+    /// behind it; those are duplicates then. A record without a sequence number cannot be named, and
+    /// a name that was not in the batch would fail it as a whole: name the one before it instead.
+    pub fn checkpoint(&self, batch: &Batch<'_>) -> Checkpoint {
+        let Some(earliest) = self.verdicts.iter().position(|verdict| matches!(verdict, Verdict::Retry(_))) else {
+            return Checkpoint::Everything;
+        };
+        let named = batch.records[..=earliest].iter().rev().find_map(|record| record.sequence.clone());
+        named.map_or(Checkpoint::Nothing, Checkpoint::Before)
+    }
+
+    /// Messages that are still owed: what a caller without a queue has to try again.
+    pub fn owed(&self) -> impl Iterator<Item = &Sent> {
+        self.messages.iter().filter(|sent| matches!(sent.outcome, Outcome::Retry(_)))
+    }
+}
+
+/// Parks the records that cannot be read. One that cannot be parked either must come again.
+async fn park<W: World>(world: &W, batch: &Batch<'_>, consumed: &mut Consumed, deadline: Timestamp) {
+    let now = world.clock().now();
+    let poisoned: Vec<(usize, Parked)> = consumed
+        .verdicts
+        .iter()
+        .enumerate()
+        .filter_map(|(index, verdict)| match verdict {
+            Verdict::Parked(poison) => Some((index, parked(&batch.records[index], poison, now))),
+            Verdict::Safe | Verdict::Retry(_) => None,
+        })
+        .collect();
+    if poisoned.is_empty() {
+        return;
+    }
+    let (indices, items): (Vec<usize>, Vec<Parked>) = poisoned.into_iter().unzip();
+    for (index, answer) in indices.into_iter().zip(world.park().park(&items, deadline).await) {
+        if let Err(error) = answer {
+            consumed.verdicts[index] = Verdict::Retry(format!("it cannot be read and could not be parked: {error}"));
+        }
+    }
+}
+
+fn parked(record: &Record<'_>, poison: &Poison, now: Timestamp) -> Parked {
+    let owned = |text: &Option<std::borrow::Cow<'_, str>>| text.as_deref().map(str::to_owned);
+    let what = What::Record {
+        event_id: record.event_id.to_string(),
+        stream_arn: owned(&record.stream_arn),
+        partition_key: owned(&record.partition_key),
+        arrived_at: owned(&record.arrived_at),
+        data: match &record.data {
+            Data::Base64(data) => Some(data.to_string()),
+            Data::Message(_) | Data::Missing(_) => None,
+        },
+    };
+    Parked::new(poison.to_string(), now, what)
+}
+
+async fn arm_touched<W: World>(world: &W, consumed: &mut Consumed, deadline: Timestamp) {
+    let routes: Vec<RouteName> = consumed.touched.keys().cloned().collect();
+    let armed = join_all(routes.iter().map(|route| arm(world, route, deadline))).await;
+    for (route, result) in routes.iter().zip(armed) {
+        if let Err(error) = result {
+            consumed.retry(route, &error.to_string());
+        }
+    }
+}

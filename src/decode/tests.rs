@@ -1,0 +1,136 @@
+use std::io::Write as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use flate2::Compression;
+use flate2::write::{GzEncoder, ZlibEncoder};
+use proptest::prelude::*;
+
+use super::*;
+
+const MAX: u64 = 1 << 20;
+const DATA: &str = r#"{"messageType":"DATA_MESSAGE","owner":"123456789012","logGroup":"/aws/lambda/a","logStream":"s","new":{"x":[1]},
+    "policyLevel":"ACCOUNT_LEVEL_POLICY","logEvents":[{"id":"1","timestamp":7,"message":"[CRITICAL] a"},{"id":2,"timestamp":8,"message":"\u005bALERT]","extractedFields":{"@aws.account":"9","n":4}}]}"#;
+
+fn gzip(text: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(text).expect("in memory");
+    encoder.finish().expect("in memory")
+}
+
+fn record(data: String) -> Record<'static> {
+    Record::named("r".into(), Data::Base64(data.into()))
+}
+
+fn decode(bytes: &[u8]) -> Result<Vec<String>, Poison> {
+    let records = [record(STANDARD.encode(bytes))];
+    all(&records, MAX, |_, message| Ok(texts(message))).remove(0)
+}
+
+fn texts(message: &Message<'_>) -> Vec<String> {
+    match message {
+        Message::Data(batch) => batch.events.iter().map(|e| e.message.to_string()).collect(),
+        Message::Control => vec![],
+    }
+}
+
+#[test]
+fn a_data_message_is_read_with_unknown_fields_escapes_and_numeric_ids() {
+    assert_eq!(decode(&gzip(DATA.as_bytes())), Ok(vec!["[CRITICAL] a".to_owned(), "[ALERT]".to_owned()]));
+    let Ok(Message::Data(batch)) = message(DATA) else { panic!("a data message") };
+    assert_eq!((batch.events[1].id.as_ref(), batch.events[1].account.as_deref()), ("2", Some("9")));
+    assert!(matches!(batch.log_group, Cow::Borrowed("/aws/lambda/a")), "nothing is copied without need");
+}
+
+#[test]
+fn control_messages_need_no_log_group() {
+    assert_eq!(decode(&gzip(br#"{"messageType":"CONTROL_MESSAGE","logEvents":[]}"#)), Ok(vec![]));
+}
+
+#[test]
+fn all_members_of_a_gzip_count() {
+    let (one, two) = DATA.as_bytes().split_at(100);
+    assert_eq!(decode(&[gzip(one), gzip(b""), gzip(two)].concat()).map(|t| t.len()), Ok(2));
+}
+
+#[test]
+fn every_kind_of_poison_has_its_reason() {
+    let whole = gzip(DATA.as_bytes());
+    let mut corrupt = whole.clone();
+    let at = corrupt.len() - 8;
+    corrupt[at] ^= 1;
+    let mut zlib = ZlibEncoder::new(Vec::new(), Compression::default());
+    zlib.write_all(DATA.as_bytes()).expect("in memory");
+    let event = |event: &str| {
+        gzip(
+            format!(
+                r#"{{"messageType":"DATA_MESSAGE","owner":"o","logGroup":"g","logStream":"s","logEvents":[{event}]}}"#
+            )
+            .as_bytes(),
+        )
+    };
+    let long = format!(r#"{{"id":"{}","timestamp":1,"message":""}}"#, "1".repeat(2000));
+    let cases: Vec<(Vec<u8>, &str)> = vec![
+        (vec![], "not-gzip: the record is empty"),
+        (b"plain text".to_vec(), "not-gzip: the magic bytes 1f 8b are missing"),
+        (DATA.as_bytes().to_vec(), "not-gzip: it looks like uncompressed JSON"),
+        (zlib.finish().expect("in memory"), "not-gzip: it looks like zlib"),
+        (whole[..5].to_vec(), "truncated-gzip: the stream ends after 0 decoded bytes"),
+        (whole[..whole.len() - 3].to_vec(), "truncated-gzip: the stream ends after"),
+        ([whole.clone(), whole[..30].to_vec()].concat(), "truncated-gzip: the stream ends after"),
+        (
+            [whole.clone(), b"junk!".to_vec()].concat(),
+            "trailing-bytes: 5 bytes after the gzip stream are no gzip member",
+        ),
+        ([whole, vec![0; 3]].concat(), "trailing-bytes: 3 bytes"),
+        (corrupt, "corrupt-gzip: "),
+        (gzip(&vec![b' '; MAX as usize + 1]), "too-large: decodes to more than 1048576 bytes"),
+        (gzip(b"{\"messageType\":\"\xff\"}"), "not-utf8: invalid UTF-8 at decoded byte 16"),
+        (gzip(b""), "not-json: it ends too early at line 1"),
+        (gzip(b"{\"messageType\":\nhunter2"), "not-json: a syntax error at line 2"),
+        (gzip(b"{} {}"), "not-a-subscription: unexpected fields"),
+        (gzip(DATA.replace("DATA_M", "OTHER_M").as_bytes()), "not-a-subscription: messageType is neither"),
+        (gzip(DATA.replace("logGroup", "group").as_bytes()), "not-a-subscription: a data message without logGroup"),
+        (gzip(DATA.replace("logEvents", "events").as_bytes()), "not-a-subscription: a data message without logEvents"),
+        (
+            event(r#"{"id":"1","timestamp":"hunter2","message":""}"#),
+            "not-a-subscription: logEvents has an unexpected shape",
+        ),
+        (event(r#"{"id":"","timestamp":1,"message":""}"#), "not-a-subscription: a log event without a usable id"),
+        (event(&long), "not-a-subscription: a log event without a usable id"),
+    ];
+    for (bytes, reason) in cases {
+        let poison = decode(&bytes).expect_err(reason).to_string();
+        assert!(poison.starts_with(reason) && !poison.contains("hunter2"), "{poison:?} is not {reason:?}");
+    }
+    let bad = all(&[record("YW!j".into())], MAX, |_, _| Ok(())).remove(0).expect_err("no base64");
+    assert_eq!(bad.to_string(), "bad-base64: no base64 character at offset 2");
+}
+
+#[test]
+fn a_stream_that_decodes_to_exactly_the_limit_is_whole() {
+    let padded = format!("{DATA}{}", " ".repeat(MAX as usize - DATA.len()));
+    assert_eq!(decode(&gzip(padded.as_bytes())).map(|t| t.len()), Ok(2));
+}
+
+#[test]
+fn a_panic_stays_with_its_record() {
+    let records: Vec<_> =
+        (0..4).map(|i| record(STANDARD.encode(gzip(DATA.replace("/a", &i.to_string()).as_bytes())))).collect();
+    let results = all(&records, MAX, |_, message| match message {
+        Message::Data(batch) if batch.log_group.ends_with('2') => panic!("a defect"),
+        Message::Data(batch) => Ok(batch.log_group.to_string()),
+        Message::Control => Ok(String::new()),
+    });
+    let ends: Vec<_> = results.iter().map(|r| r.as_ref().map(|group| group.chars().last())).collect();
+    assert_eq!(ends, [Ok(Some('0')), Ok(Some('1')), Err(&Poison::Panic), Ok(Some('3'))]);
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_panic_and_no_cut_passes_as_whole(bytes in any::<Vec<u8>>(), cut in 1..200_usize) {
+        let _ = decode(&bytes);
+        let whole = gzip(DATA.as_bytes());
+        prop_assert!(decode(&whole[..whole.len().saturating_sub(cut)]).is_err());
+    }
+}

@@ -1,0 +1,234 @@
+//! A digest: what one target is told about one route, before any channel's format. It is the merged
+//! tally of the epochs that the target has not had, ordered and worded for a reader. Channels
+//! (`notify`) turn it into Slack blocks or a PagerDuty event and add no facts of their own.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::config::Route;
+use crate::name::{RouteName, Severity, Target};
+use crate::store::Epoch;
+use crate::tally::{Group, Histogram, Sample, Tally};
+
+/// One message to one target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Digest {
+    pub route: RouteName,
+    pub target: Target,
+    pub severity: Severity,
+    /// First and last epoch that are told of, both included.
+    pub epochs: (u64, u64),
+    pub tally: Tally,
+    /// Present when these alerts belong to a burst that earlier messages have told of, or that has ended.
+    pub burst: Option<Burst>,
+    /// The burst has ended: the last window brought nothing.
+    pub over: bool,
+}
+
+/// A run of windows without a pause, as far as it is known when the digest is made.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Burst {
+    /// When its first window was closed.
+    pub since: Timestamp,
+    /// When its latest window was closed.
+    pub until: Timestamp,
+    /// Alerts since it began, those of this digest included.
+    pub alerts: u64,
+}
+
+impl Digest {
+    /// What `target` is told of `epochs`, which are in order; `None` when there is nothing to tell.
+    /// `configured` is the route, unless it is gone.
+    pub fn merged(route: &RouteName, target: &Target, configured: Option<&Route>, epochs: &[&Epoch]) -> Option<Self> {
+        let (first, last) = (epochs.first()?, epochs.last()?);
+        let tally = Tally::sum(epochs.iter().map(|epoch| &epoch.tally));
+        let of_markers = || tally.markers.keys().map(|marker| Severity::of_marker(marker)).max();
+        let severity = configured.and_then(|route| route.severity).or_else(of_markers).unwrap_or(Severity::Info);
+        // Alerts beyond this digest's mean that earlier messages have told of the same burst.
+        let burst = last.burst.filter(|burst| last.over || burst.alerts > tally.alerts);
+        let epochs = (first.number, last.number);
+        Some(Self { route: route.clone(), target: target.clone(), severity, epochs, tally, burst, over: last.over })
+    }
+
+    /// `[CRITICAL] 1,204 alerts` for one or two markers; with more, the route's name stands for them.
+    pub fn title(&self) -> String {
+        let route = &self.route;
+        if self.tally.is_empty() {
+            return match self.burst {
+                Some(burst) => {
+                    format!("Over: {} on {route} in {}", alerts(burst.alerts), span(burst.since.until(burst.until)))
+                }
+                None => format!("Nothing new on {route}"),
+            };
+        }
+        let markers = match self.tally.markers.len() {
+            1..=2 => self.tally.markers.keys().map(String::as_str).collect::<Vec<_>>().join(" "),
+            _ => route.to_string(),
+        };
+        format!("{markers} {}", alerts(self.tally.alerts))
+    }
+
+    /// The groups of similar lines, the largest first; equal ones with the earliest first.
+    pub fn groups(&self) -> Vec<(&str, &Group)> {
+        let mut groups: Vec<_> = self.tally.groups.iter().map(|(pattern, group)| (pattern.as_str(), group)).collect();
+        groups.sort_by(|(a, x), (b, y)| (y.alerts, x.span.first, *a).cmp(&(x.alerts, y.span.first, *b)));
+        groups
+    }
+}
+
+impl Histogram {
+    /// The burst over time as one line of block characters, earliest left; empty when all happened in
+    /// one slice of time, or in more than fit a line. A slice with any alert is never drawn as empty.
+    pub fn sparkline(&self) -> String {
+        const SLICES_MAX: i128 = 64;
+        const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+        let (Some((&first, _)), Some((&last, _))) = (self.slices.first_key_value(), self.slices.last_key_value())
+        else {
+            return String::new();
+        };
+        // A tally keeps far within this, but the one at hand has been stored and read.
+        if !(1..SLICES_MAX).contains(&(i128::from(last) - i128::from(first))) {
+            return String::new();
+        }
+        let peak = u128::from(self.peak().0.max(1));
+        let level = |n: u64| match u128::from(n) {
+            0 => ' ',
+            n => LEVELS[usize::try_from((n * 8).div_ceil(peak) - 1).unwrap_or(7).min(7)],
+        };
+        (first..=last).map(|slice| level(self.slices.get(&slice).copied().unwrap_or(0))).collect()
+    }
+
+    /// The most alerts in one slice, and the width of a slice.
+    pub fn peak(&self) -> (u64, Duration) {
+        (self.slices.values().copied().max().unwrap_or(0), Duration::from_millis(1_u64 << self.shift.min(62)))
+    }
+}
+
+impl Sample {
+    /// The place in the CloudWatch console, a minute around the sample; `None` where the Region is not
+    /// known. It opens in whichever account is signed in, so print the account beside it.
+    /// (Format: the console's own links; each part percent-encoded twice with `$` for `%`.)
+    pub fn console_url(&self) -> Option<String> {
+        const AROUND: Duration = Duration::from_secs(30);
+        let region = self.region.as_deref().filter(|r| r.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'))?;
+        let group = console_encoded(&self.log_group);
+        let stream = console_encoded(&self.log_stream);
+        let (from, to) = (self.timestamp.before(AROUND).as_millis(), self.timestamp.after(AROUND).as_millis());
+        Some(format!(
+            "https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}\
+             #logsV2:log-groups/log-group/{group}/log-events/{stream}$3Fstart$3D{from}$26end$3D{to}"
+        ))
+    }
+}
+
+fn console_encoded(part: &str) -> String {
+    let mut encoded = String::with_capacity(part.len() * 2);
+    for byte in part.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => encoded.push(char::from(byte)),
+            // `%2F` encoded again is `%252F`; the console writes `$` for `%`.
+            _ => write!(encoded, "$25{byte:02X}").expect("invariant: writing to a String cannot fail"),
+        }
+    }
+    encoded
+}
+
+/// `1 alert`, `1,204 alerts`.
+pub fn alerts(n: u64) -> String {
+    format!("{} {}", thousands(n), if n == 1 { "alert" } else { "alerts" })
+}
+
+/// `1204567` → `1,204,567`.
+pub fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// A length of time for people, two units at most: `850 ms`, `42 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`.
+pub fn span(duration: Duration) -> String {
+    const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];
+    let seconds = duration.as_secs();
+    if seconds == 0 {
+        return format!("{} ms", duration.as_millis());
+    }
+    let at = UNITS.iter().position(|(unit, _)| seconds >= *unit).unwrap_or(UNITS.len() - 1);
+    let (unit, name) = UNITS[at];
+    let large = format!("{} {name}", thousands(seconds / unit));
+    match UNITS.get(at + 1).map(|(unit_below, name)| (seconds % unit / unit_below, name)) {
+        Some((n, name)) if n > 0 => format!("{large} {n} {name}"),
+        _ => large,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_time_read_well() {
+        let cases = [
+            (0, "0 ms"),
+            (850, "850 ms"),
+            (42_000, "42 s"),
+            (60_000, "1 min"),
+            (200_999, "3 min 20 s"),
+            (7_500_000, "2 h 5 min"),
+            (3_600_000, "1 h"),
+            (273_600_000, "3 d 4 h"),
+        ];
+        for (millis, text) in cases {
+            assert_eq!(span(Duration::from_millis(millis)), text, "{millis}");
+        }
+    }
+
+    #[test]
+    fn counts_are_grouped_by_three() {
+        for (n, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_204_567, "1,204,567")] {
+            assert_eq!(thousands(n), text);
+        }
+        assert_eq!(alerts(1), "1 alert");
+    }
+
+    #[test]
+    fn a_sparkline_shows_every_slice_that_has_alerts() {
+        let line =
+            |slices: &[(i64, u64)]| Histogram { shift: 10, slices: slices.iter().copied().collect() }.sparkline();
+        assert_eq!(line(&[]), "");
+        assert_eq!(line(&[(5, 9)]), "");
+        assert_eq!(line(&[(0, 1), (1, 1000), (3, 500)]), "▁█ ▄");
+    }
+
+    #[test]
+    fn a_console_link_encodes_twice() {
+        let mut sample = Sample {
+            id: String::new(),
+            timestamp: Timestamp::from_millis(100_000),
+            marker: String::new(),
+            message: String::new(),
+            account_id: String::new(),
+            region: Some("eu-west-1".into()),
+            log_group: "/aws/lambda/a b".into(),
+            log_stream: "2026/[$LATEST]é".into(),
+            app_name: String::new(),
+        };
+        assert_eq!(
+            sample.console_url().as_deref(),
+            Some(
+                "https://eu-west-1.console.aws.amazon.com/cloudwatch/home?region=eu-west-1#logsV2:log-groups/log-group/\
+                 $252Faws$252Flambda$252Fa$2520b/log-events/2026$252F$255B$2524LATEST$255D$25C3$25A9$3Fstart$3D70000$26end$3D130000"
+            )
+        );
+        sample.region = Some("eu-west-1/../<evil>".into());
+        assert_eq!(sample.console_url(), None);
+    }
+}

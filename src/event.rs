@@ -1,0 +1,281 @@
+//! What Lambda hands over, as values. The payload is parsed borrowed and record by record, so that a
+//! record that makes no sense is a value among the others and never an error of the whole batch.
+//! (`aws_lambda_events` fails the batch for one bad base64 text and copies everything.)
+
+use std::borrow::Cow;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+use crate::decode::Message;
+
+/// The records of one invocation, in the order of the shard.
+#[derive(Debug, Default)]
+pub struct Batch<'a> {
+    pub records: Vec<Record<'a>>,
+    /// The state of a tumbling window, which has to be handed back. Its presence says that there is one.
+    pub window_state: Option<Value>,
+}
+
+/// One record: where it came from and what it holds.
+#[derive(Debug)]
+pub struct Record<'a> {
+    /// Kinesis event id (`shardId-…:sequence number`), request id, or path.
+    pub event_id: Cow<'a, str>,
+    /// What partial failures are reported by; only Kinesis records have one.
+    pub sequence: Option<SequenceNumber>,
+    pub region: Option<Cow<'a, str>>,
+    pub stream_arn: Option<Cow<'a, str>>,
+    pub partition_key: Option<Cow<'a, str>>,
+    /// `approximateArrivalTimestamp` as Kinesis wrote it: seconds, with or without a fraction.
+    pub arrived_at: Option<Cow<'a, str>>,
+    pub data: Data<'a>,
+}
+
+/// The content of a record.
+#[derive(Debug)]
+pub enum Data<'a> {
+    /// A gzip stream in base64, as subscriptions deliver it.
+    Base64(Cow<'a, str>),
+    /// Lines that never were a subscription message: plain files, standard input.
+    Message(Message<'a>),
+    /// The record has no data that could be read; why.
+    Missing(String),
+}
+
+/// The sequence number of a Kinesis record, never empty. An empty or unknown one in an answer makes
+/// Lambda fail the whole batch, so only what came in with a record can go out.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SequenceNumber(String);
+
+/// The payload is not an event that this program takes.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum EventError {
+    #[error("the event is not JSON: {problem} at line {line}, column {column}")]
+    NotJson { problem: &'static str, line: usize, column: usize },
+    #[error(
+        "the event is neither a Kinesis event (Records[].kinesis) nor a CloudWatch Logs subscription (awslogs.data)"
+    )]
+    Unknown,
+}
+
+/// Reads the payload of an invocation. `invocation` names what it came with: the request id in a
+/// function, the path on a command line; a direct subscription has no other name.
+///
+/// # Errors
+/// When the payload as a whole is no JSON object or of no known shape. Single bad records are values.
+pub fn parse<'a>(payload: &'a str, invocation: &str) -> Result<Batch<'a>, EventError> {
+    #[derive(Deserialize)]
+    struct Envelope<'a> {
+        #[serde(borrow, rename = "Records")]
+        records: Option<Vec<&'a RawValue>>,
+        #[serde(borrow)]
+        awslogs: Option<&'a RawValue>,
+        #[serde(borrow)]
+        window: Option<&'a RawValue>,
+        state: Option<Value>,
+    }
+    let envelope: Envelope<'a> = serde_json::from_str(payload).map_err(|e| not_an_event(&e))?;
+    let window_state = envelope.window.map(|_| envelope.state.unwrap_or_else(|| Value::Object(Map::new())));
+    let records = match envelope {
+        Envelope { records: Some(records), .. } => {
+            records.into_iter().enumerate().map(|(i, raw)| kinesis(raw, invocation, i)).collect()
+        }
+        Envelope { awslogs: Some(awslogs), .. } => vec![subscription(awslogs, invocation)],
+        _ => return Err(EventError::Unknown),
+    };
+    Ok(Batch { records, window_state })
+}
+
+fn not_an_event(error: &serde_json::Error) -> EventError {
+    match json_problem(error) {
+        Some(problem) => EventError::NotJson { problem, line: error.line(), column: error.column() },
+        None => EventError::Unknown,
+    }
+}
+
+/// What is wrong with a JSON text, in words that quote nothing of it: serde's own messages repeat
+/// values, and a value may be a secret. `None`: the text is JSON, but of another shape.
+pub(crate) fn json_problem(error: &serde_json::Error) -> Option<&'static str> {
+    use serde_json::error::Category;
+    match error.classify() {
+        Category::Eof => Some("it ends too early"),
+        Category::Syntax => Some("a syntax error"),
+        Category::Io => Some("it cannot be read"),
+        Category::Data => None,
+    }
+}
+
+fn kinesis<'a>(raw: &'a RawValue, invocation: &str, index: usize) -> Record<'a> {
+    // Every field is optional and of any type: what we do not need must never fail a record.
+    #[derive(Deserialize)]
+    struct Outer<'a> {
+        #[serde(borrow, rename = "eventID")]
+        event_id: Option<&'a RawValue>,
+        #[serde(borrow, rename = "awsRegion")]
+        region: Option<&'a RawValue>,
+        #[serde(borrow, rename = "eventSourceARN")]
+        stream_arn: Option<&'a RawValue>,
+        #[serde(borrow)]
+        kinesis: Option<&'a RawValue>,
+    }
+    #[derive(Default, Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Inner<'a> {
+        #[serde(borrow)]
+        sequence_number: Option<&'a RawValue>,
+        #[serde(borrow)]
+        partition_key: Option<&'a RawValue>,
+        #[serde(borrow)]
+        approximate_arrival_timestamp: Option<&'a RawValue>,
+        #[serde(borrow)]
+        data: Option<&'a RawValue>,
+    }
+    let outer: Option<Outer<'a>> = serde_json::from_str(raw.get()).ok();
+    let inner: Inner<'a> =
+        outer.as_ref().and_then(|outer| serde_json::from_str(outer.kinesis?.get()).ok()).unwrap_or_default();
+    let outer = outer.as_ref();
+    let sequence = inner.sequence_number.and_then(text).and_then(SequenceNumber::new);
+    let event_id = outer.and_then(|o| o.event_id).and_then(text);
+    Record {
+        event_id: event_id.unwrap_or_else(|| Cow::Owned(format!("{invocation}#{index}"))),
+        sequence,
+        region: outer.and_then(|o| o.region).and_then(text),
+        stream_arn: outer.and_then(|o| o.stream_arn).and_then(text),
+        partition_key: inner.partition_key.and_then(text),
+        arrived_at: inner.approximate_arrival_timestamp.map(|raw| Cow::Borrowed(raw.get())),
+        data: match inner.data.and_then(text) {
+            Some(data) => Data::Base64(data),
+            None => Data::Missing("the record has no text at kinesis.data".to_owned()),
+        },
+    }
+}
+
+fn subscription<'a>(awslogs: &'a RawValue, invocation: &str) -> Record<'a> {
+    #[derive(Deserialize)]
+    struct AwsLogs<'a> {
+        #[serde(borrow)]
+        data: Option<&'a RawValue>,
+    }
+    let data = serde_json::from_str::<AwsLogs<'a>>(awslogs.get()).ok().and_then(|logs| logs.data).and_then(text);
+    let data = data.map_or_else(|| Data::Missing("the event has no text at awslogs.data".to_owned()), Data::Base64);
+    Record::named(invocation.to_owned(), data)
+}
+
+/// A JSON string, borrowed when it has no escapes. (serde borrows a `Cow` only where it is told to, and
+/// inside an `Option` it cannot be told.)
+#[derive(Deserialize)]
+pub(crate) struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
+
+/// The string that `raw` is, if it is one.
+pub(crate) fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
+    serde_json::from_str::<Text<'_>>(raw.get()).ok().map(|text| text.0)
+}
+
+impl Batch<'_> {
+    /// The shard of the batch (a Kinesis batch is of one shard): what stands before the sequence number.
+    pub fn shard_id(&self) -> Option<&str> {
+        let first = self.records.iter().find(|record| record.sequence.is_some())?;
+        first.event_id.split_once(':').map(|(shard, _)| shard)
+    }
+}
+
+impl<'a> Record<'a> {
+    /// A record that is known by a name only: nothing can be reported of it by sequence number.
+    pub fn named(event_id: String, data: Data<'a>) -> Self {
+        Self {
+            event_id: Cow::Owned(event_id),
+            sequence: None,
+            region: None,
+            stream_arn: None,
+            partition_key: None,
+            arrived_at: None,
+            data,
+        }
+    }
+
+    /// The bytes behind the base64 text, when it is one.
+    pub(crate) fn bytes(&self) -> Option<Result<Vec<u8>, base64::DecodeError>> {
+        match &self.data {
+            Data::Base64(text) => Some(STANDARD.decode(text.as_bytes())),
+            Data::Message(_) | Data::Missing(_) => None,
+        }
+    }
+}
+
+impl SequenceNumber {
+    fn new(number: Cow<'_, str>) -> Option<Self> {
+        (!number.is_empty()).then(|| Self(number.into_owned()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SequenceNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_shapes_are_told_apart() {
+        let kinesis = r#"{"Records":[{"eventID":"shardId-0:49","awsRegion":"eu-west-1","kinesis":{"sequenceNumber":"49","data":"YQ\/=","approximateArrivalTimestamp":1.5}}]}"#;
+        let batch = parse(kinesis, "request").expect("a Kinesis event");
+        let record = &batch.records[0];
+        assert_eq!(
+            (record.event_id.as_ref(), record.sequence.as_ref().map(SequenceNumber::as_str)),
+            ("shardId-0:49", Some("49"))
+        );
+        assert_eq!((record.region.as_deref(), record.arrived_at.as_deref()), (Some("eu-west-1"), Some("1.5")));
+        assert!(matches!(&record.data, Data::Base64(data) if data == "YQ/="));
+
+        let batch = parse(r#"{"awslogs":{"data":"YQ=="}}"#, "request-7").expect("a subscription");
+        assert_eq!(batch.records[0].event_id, "request-7");
+        assert!(batch.records[0].sequence.is_none());
+        assert!(parse(r#"{"Records":[]}"#, "").expect("an empty batch").records.is_empty());
+    }
+
+    #[test]
+    fn a_record_that_makes_no_sense_is_a_value_among_the_others() {
+        let odd = [
+            "7",
+            "null",
+            "{}",
+            r#"{"kinesis":null}"#,
+            r#"{"kinesis":{"data":7,"sequenceNumber":""}}"#,
+            r#"{"eventID":[],"awsRegion":{},"kinesis":{"sequenceNumber":"9"}}"#,
+        ];
+        let payload =
+            format!(r#"{{"Records":[{},{{"kinesis":{{"data":"YQ==","sequenceNumber":"5"}}}}]}}"#, odd.join(","));
+        let batch = parse(&payload, "request").expect("the batch stands");
+        assert_eq!(batch.records.len(), odd.len() + 1);
+        assert!(batch.records[..odd.len()].iter().all(|r| matches!(r.data, Data::Missing(_))));
+        assert_eq!(batch.records[5].sequence.as_ref().map(SequenceNumber::as_str), Some("9"));
+        assert_eq!(batch.records[4].sequence, None, "an empty sequence number would fail the whole batch");
+        assert!(matches!(batch.records[odd.len()].data, Data::Base64(_)));
+    }
+
+    #[test]
+    fn a_payload_of_no_known_shape_is_an_error_that_quotes_nothing() {
+        assert_eq!(parse("{}", "").map(drop), Err(EventError::Unknown));
+        assert_eq!(parse("[1]", "").map(drop), Err(EventError::Unknown));
+        assert_eq!(parse(r#"{"Records":7}"#, "").map(drop), Err(EventError::Unknown));
+        assert_eq!(
+            parse(r#"{"Records":["#, "").map(drop),
+            Err(EventError::NotJson { problem: "it ends too early", line: 1, column: 12 })
+        );
+        let error = parse("{\n hunter2", "").expect_err("not JSON").to_string();
+        assert!(error.contains("line 2") && !error.contains("hunter2"), "{error}");
+    }
+}

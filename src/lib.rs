@@ -1,0 +1,57 @@
+//! Stentor turns the log floods of many AWS accounts into one clear message per window, keeps every
+//! alert for audit, and never loses one.
+//!
+//! ```text
+//! bytes ─event::parse→ Batch { records }                    a bad record is a value, never a failed batch
+//!       ─decode::all→  [Result<Message, Poison>]             parallel, order kept, size capped
+//!       ─routes.scan→  [Alert]                               markers searched in one pass, secrets redacted
+//!       ─commit→       row and count in one transaction      existing row = duplicate = dropped
+//!       ─park→ ─arm→   every touched route has an open window, and a due message for it is on its way
+//!       ─checkpoint→   the earliest record that is not safe
+//!
+//! due   ─close→        tallies → epoch → digest ─deliver→ target ─settle→ offset
+//! ```
+//!
+//! What holds, whatever crashes (`ARCHITECTURE.md` says why, and which test keeps each):
+//!
+//! 1. Nothing is lost: a record is acknowledged only when its alerts have rows and their routes armed
+//!    windows, or when it is parked.
+//! 2. Counted once: a row exists exactly when one tally or epoch counts it.
+//! 3. A bad record never blocks a shard.
+//! 4. Nothing is acknowledged past the earliest record that must come again.
+//! 5. At most one message per route, window and target without a fault.
+//! 6. Settled after accepted, never the reverse.
+//! 7. The books balance.
+//!
+//! In reading order: what comes in ([`event`], [`decode`]), what counts ([`route`], [`redact`],
+//! [`alert`], [`tally`]), the protocol ([`consume`], [`arm`], [`close`], [`freeze`]) with its contracts
+//! ([`world`], [`store`], [`queue`], [`notify`]), what a reader sees ([`digest`]). The modules from
+//! `event` to `digest` and `freeze` are pure: no SDK, no clock, no environment. Only the binaries know
+//! everyone.
+
+pub mod alert;
+pub mod arm;
+pub mod aws;
+pub mod clock;
+pub mod close;
+pub mod config;
+pub mod consume;
+pub mod decode;
+pub mod digest;
+#[cfg(feature = "cli")]
+pub mod embedded;
+pub mod event;
+pub mod freeze;
+pub mod function;
+pub mod metric;
+pub mod name;
+pub mod notify;
+pub mod queue;
+pub mod redact;
+pub mod route;
+#[cfg(feature = "cli")]
+pub mod sample;
+pub mod secret;
+pub mod store;
+pub mod tally;
+pub mod world;

@@ -1,0 +1,36 @@
+//! What the protocol needs of a channel: one attempt to tell one target one digest, and an answer
+//! that says what to do next.
+
+use std::future::Future;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::clock::Timestamp;
+use crate::digest::Digest;
+
+#[cfg(feature = "lambda")]
+pub mod channels;
+pub mod http;
+pub mod slack;
+
+/// The target did not take the message.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum DeliverError {
+    /// Not now: rate limited, broken, out of reach. `after` is the wait that the target asked for.
+    #[error("{reason}")]
+    Retry { after: Option<Duration>, reason: String },
+    /// Not with this credential: a revoked webhook, an archived channel. A fresh one may do; if not, it is final.
+    #[error("{reason}")]
+    Denied { reason: String },
+    /// Not ever, in this form.
+    #[error("{reason}")]
+    Refused { reason: String },
+}
+
+/// Delivers to targets.
+pub trait Deliver: Send + Sync {
+    /// Tries once to deliver `digest` to `digest.target`. `Ok` means that the target has accepted it.
+    /// The call ends before `deadline`: a process that is frozen and wakes up later must not send.
+    fn deliver(&self, digest: &Digest, deadline: Timestamp) -> impl Future<Output = Result<(), DeliverError>> + Send;
+}

@@ -1,0 +1,279 @@
+//! Which log events are alerts, and whose. A marker is a plain substring of the decoded message; all
+//! markers of all routes are searched in one pass. Routes are tried in the order of the
+//! configuration; the first that fits takes the event, unless it says `continue`.
+
+use std::sync::{Arc, OnceLock};
+
+use aho_corasick::{AhoCorasick, MatchKind};
+use anyhow::Context as _;
+
+use crate::alert::{Alert, AlertId, Origin, Pattern, bounded};
+use crate::clock::Timestamp;
+use crate::config::{Config, Route};
+use crate::decode::{LogBatch, LogEvent};
+use crate::name::RouteName;
+use crate::redact::Redactor;
+
+/// The routes of a configuration, ready to search with.
+pub struct Routes {
+    config: Config,
+    search: AhoCorasick,
+    /// For each pattern of `search`, in its order: the route that it belongs to, and the marker.
+    patterns: Vec<(usize, Arc<str>)>,
+    redactor: Redactor,
+    own: OwnLogs,
+}
+
+/// The log groups that this program writes to itself. An alert about them would make the line that makes the next alert.
+#[derive(Clone, Debug, Default)]
+pub struct OwnLogs {
+    pub log_groups: Vec<String>,
+    /// The account that the program runs in, once it is known; another account may have a group of the same name.
+    pub account: Arc<OnceLock<String>>,
+}
+
+/// What one subscription message held.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Scanned {
+    /// Log events in the message.
+    pub events: u64,
+    pub alerts: Vec<Alert>,
+    /// The message is this program's own log, and none of its events was looked at.
+    pub own: bool,
+}
+
+/// The routes that take an event, and the marker that the first of them found.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Hit {
+    pub marker: Arc<str>,
+    /// Never empty; in the order of the configuration.
+    pub routes: Vec<RouteName>,
+}
+
+/// A marker in a message.
+#[derive(Clone, Copy)]
+struct Found<'r> {
+    start: usize,
+    marker: &'r Arc<str>,
+}
+
+impl Routes {
+    /// # Errors
+    /// When the markers or the redaction patterns cannot be compiled; `Config::parse` has refused
+    /// such already, so only a hand-made configuration gets here.
+    pub fn new(config: &Config) -> anyhow::Result<Self> {
+        let of_route = |(index, route): (usize, &Route)| -> Vec<(usize, Arc<str>)> {
+            route.markers.iter().map(|marker| (index, Arc::from(marker.as_str()))).collect()
+        };
+        let patterns: Vec<_> = config.routes.iter().enumerate().flat_map(of_route).collect();
+        let search = AhoCorasick::builder()
+            .match_kind(MatchKind::Standard)
+            .build(patterns.iter().map(|(_, marker)| marker.as_bytes()))
+            .context("the markers of the configuration cannot be searched for")?;
+        let redactor = Redactor::new(config.redact.iter().map(String::as_str))
+            .map_err(|bad| anyhow::anyhow!("{} patterns under `redact` are no regular expressions", bad.len()))?;
+        Ok(Self { config: config.clone(), search, patterns, redactor, own: OwnLogs::default() })
+    }
+
+    /// The same, refusing the program's own logs.
+    #[must_use]
+    pub fn refusing(self, own: OwnLogs) -> Self {
+        Self { own, ..self }
+    }
+
+    pub fn own(&self) -> &OwnLogs {
+        &self.own
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Route> {
+        self.config.routes.iter()
+    }
+
+    pub fn get(&self, name: &RouteName) -> Option<&Route> {
+        self.config.routes.iter().find(|route| route.name == *name)
+    }
+
+    pub fn redactor(&self) -> &Redactor {
+        &self.redactor
+    }
+
+    /// The alerts among the events of a message, redacted, in their order.
+    pub fn scan(&self, batch: &LogBatch<'_>, region: Option<&str>, source: &str) -> Scanned {
+        let events = batch.events.len() as u64;
+        if self.own.wrote(batch) {
+            return Scanned { events, own: true, ..Scanned::default() };
+        }
+        let mut origin = None;
+        let mut alerts = Vec::new();
+        for event in &batch.events {
+            let Some(hit) = self.hit(event, batch, region) else { continue };
+            let origin = origin.get_or_insert_with(|| {
+                Arc::new(Origin::new(&batch.owner, &batch.log_group, &batch.log_stream, region, source))
+            });
+            alerts.push(self.alert(event, hit, origin));
+        }
+        Scanned { events, alerts, own: false }
+    }
+
+    /// Which routes take the event; `None` when none does.
+    pub fn hit(&self, event: &LogEvent<'_>, batch: &LogBatch<'_>, region: Option<&str>) -> Option<Hit> {
+        let found = self.markers_in(&event.message);
+        let account = event.account.as_deref().unwrap_or(&batch.owner);
+        let region = event.region.as_deref().or(region);
+        let mut hit: Option<Hit> = None;
+        for (route, found) in self.config.routes.iter().zip(found) {
+            let Some(Found { marker, .. }) = found else { continue };
+            if !route.scope.admits(account, region, &batch.log_group) {
+                continue;
+            }
+            let hit = hit.get_or_insert_with(|| Hit { marker: Arc::clone(marker), routes: Vec::new() });
+            hit.routes.push(route.name.clone());
+            if !route.continue_ {
+                break;
+            }
+        }
+        hit
+    }
+
+    /// For each route its marker that stands first in `message`; empty when there is no marker at all.
+    fn markers_in(&self, message: &str) -> Vec<Option<Found<'_>>> {
+        let mut found = Vec::new();
+        for hit in self.search.find_overlapping_iter(message) {
+            let (route, marker) = &self.patterns[hit.pattern().as_usize()];
+            // Most messages have no marker, and for them nothing is allocated.
+            found.resize(self.config.routes.len(), None);
+            let of_route: &mut Option<Found<'_>> = &mut found[*route];
+            // Of two that start together the longer ends later, and comes later: it says more.
+            if of_route.is_none_or(|known| hit.start() <= known.start) {
+                *of_route = Some(Found { start: hit.start(), marker });
+            }
+        }
+        found
+    }
+
+    /// The only way to make an alert of an event: past the redactor.
+    fn alert(&self, event: &LogEvent<'_>, hit: Hit, origin: &Arc<Origin>) -> Alert {
+        let message = self.redactor.redact(&event.message);
+        let pattern = Pattern::of(&message, &hit.marker);
+        // Cut after redaction: half a secret is not recognised as one.
+        let (message, truncated) = bounded(message.into_owned());
+        Alert {
+            id: AlertId::new(&event.id, origin),
+            timestamp: Timestamp::from_millis(event.timestamp),
+            marker: hit.marker,
+            message,
+            truncated,
+            pattern,
+            routes: hit.routes,
+            account_id: event.account.as_deref().unwrap_or(&origin.owner).to_owned(),
+            region: event.region.as_deref().or(origin.region.as_deref()).map(str::to_owned),
+            origin: Arc::clone(origin),
+        }
+    }
+}
+
+impl OwnLogs {
+    fn wrote(&self, batch: &LogBatch<'_>) -> bool {
+        let account = self.account.get();
+        self.log_groups.iter().any(|group| *group == batch.log_group)
+            && account.is_none_or(|account| *account == batch.owner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIG: &str = r#"
+        redact = ["customer-[0-9]+"]
+        [[route]]
+        name = "audit"
+        markers = ["[AUDIT]", "[CRITICAL]"]
+        accounts = ["1111*"]
+        notify = ["slack:audit"]
+        continue = true
+        [[route]]
+        name = "db"
+        markers = ["[CRITICAL] db", "[CRITICAL]"]
+        log_groups = ["/aws/rds/*"]
+        regions = ["eu-*"]
+        notify = ["slack:db"]
+        [[route]]
+        name = "critical"
+        markers = ["[CRITICAL]", "[ALERT]"]
+        notify = ["slack:all"]
+    "#;
+
+    fn hit(message: &str, account: &str, region: Option<&str>, log_group: &str) -> Option<(String, Vec<String>)> {
+        let config = Config::parse(CONFIG, "test").expect("a good configuration");
+        let batch = LogBatch { owner: account.into(), log_group: log_group.into(), ..LogBatch::default() };
+        let event = LogEvent { id: "1".into(), timestamp: 0, message: message.into(), account: None, region: None };
+        let hit = Routes::new(&config).expect("it compiles").hit(&event, &batch, region)?;
+        Some((hit.marker.to_string(), hit.routes.iter().map(ToString::to_string).collect()))
+    }
+
+    #[test]
+    fn the_first_route_that_fits_takes_the_event_unless_it_continues() {
+        let eu = Some("eu-west-1");
+        let cases = [
+            ("nothing here", "2222", eu, "/x", None),
+            ("[CRITICAL] x", "2222", eu, "/x", Some(("[CRITICAL]", vec!["critical"]))),
+            ("[CRITICAL] x", "1111", eu, "/x", Some(("[CRITICAL]", vec!["audit", "critical"]))),
+            ("[AUDIT] x", "1111", eu, "/x", Some(("[AUDIT]", vec!["audit"]))),
+            ("[AUDIT] x", "2222", eu, "/x", None),
+            ("[ALERT] then [CRITICAL]", "2222", eu, "/x", Some(("[ALERT]", vec!["critical"]))),
+            ("[CRITICAL] db", "2222", eu, "/aws/rds/a", Some(("[CRITICAL] db", vec!["db"]))),
+            ("[CRITICAL] y", "2222", None, "/aws/rds/a", Some(("[CRITICAL]", vec!["critical"]))),
+            ("[CRITICAL] y", "2222", Some("us-east-1"), "/aws/rds/a", Some(("[CRITICAL]", vec!["critical"]))),
+            ("[critical] case counts", "2222", eu, "/x", None),
+        ];
+        for (message, account, region, group, expected) in cases {
+            let expected = expected
+                .map(|(m, r): (&str, Vec<&str>)| (m.to_owned(), r.into_iter().map(str::to_owned).collect::<Vec<_>>()));
+            assert_eq!(hit(message, account, region, group), expected, "{message} {account} {group}");
+        }
+    }
+
+    #[test]
+    fn an_alert_is_redacted_before_it_is_cut_and_keeps_its_origin() {
+        let routes = Routes::new(&Config::parse(CONFIG, "test").expect("good")).expect("it compiles");
+        let tail = format!("{} password=hunter2hunter2 customer-77", "x".repeat(16 * 1024 - 20));
+        let event = |id: &'static str, message: String, account: Option<&'static str>| LogEvent {
+            id: id.into(),
+            timestamp: 5,
+            message: message.into(),
+            account: account.map(Into::into),
+            region: None,
+        };
+        let batch = LogBatch {
+            owner: "2222".into(),
+            log_group: "/aws/lambda/shop".into(),
+            log_stream: "s".into(),
+            events: vec![
+                event("1", "quiet".into(), None),
+                event("2", format!("[CRITICAL] {tail}"), Some("3333")),
+                event("3", "[ALERT] customer-12 token=abcdef".into(), None),
+            ],
+        };
+        let own = |account: &str| {
+            let own = OwnLogs { log_groups: vec!["/aws/lambda/shop".into()], ..OwnLogs::default() };
+            own.account.set(account.into()).unwrap();
+            let routes = Routes::new(&Config::builtin()).unwrap().refusing(own);
+            let scanned = routes.scan(&batch, None, "");
+            (scanned.own, scanned.events, scanned.alerts.len())
+        };
+        assert_eq!((own("2222"), own("9999")), ((true, 3, 0), (false, 3, 2)), "our own logs, and a namesake's");
+        let scanned = routes.scan(&batch, Some("eu-west-1"), "shard:1");
+        assert_eq!((scanned.events, scanned.alerts.len()), (3, 2));
+        let [long, short] = &scanned.alerts[..] else { panic!("two alerts") };
+        assert!(long.truncated && !long.message.contains("hunter2"), "half a secret must not survive the cut");
+        assert_eq!((long.account_id.as_str(), short.account_id.as_str()), ("3333", "2222"));
+        assert_eq!((short.origin.app_name.as_str(), short.region.as_deref()), ("shop", Some("eu-west-1")));
+        assert!(!short.message.contains("customer-12") && !short.message.contains("abcdef"), "{}", short.message);
+        assert!(!short.pattern.as_str().contains("abcdef"));
+    }
+}

@@ -1,0 +1,305 @@
+//! Realistic Lambda events with CloudWatch Logs subscription data, made to measure.
+//!
+//! `stentor sample`, the benches and the tests feed on them. [`event`] makes one event of any size from
+//! [`Options`] and a seed; [`gallery`] makes the small named ones of `events/`, some by hand. The event is
+//! typed and serialises in the order in which Lambda writes it, so that files do not depend on how
+//! `serde_json` was built.
+//!
+//! Left to others: reading options from a command line, writing files, and knowing what Stentor does
+//! with an event. [`Plan`] says what is in one, not what comes out.
+
+mod apps;
+mod dice;
+mod envelope;
+mod gallery;
+mod payload;
+mod poison;
+#[cfg(test)]
+mod tests;
+
+pub use envelope::{Data, Event, KinesisData, KinesisEvent, Record, SubscriptionEvent, Tumbling, Window};
+pub use gallery::{gallery, gallery_readme};
+pub use poison::PoisonKind;
+
+use apps::App;
+use dice::{Dice, Stamp};
+use envelope::Shard;
+use payload::{Ids, LogEvent, MS_MAX, Source};
+
+/// 2025-11-03T09:15:00Z, a Monday morning.
+pub const START_MS: i64 = 1_762_161_300_000;
+
+/// What a generated event looks like. The same options and the same seed make the same event (the bytes of
+/// the gzip may depend on the backend of `flate2`; what they decode to may not). Shares are clamped to 0…1.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options {
+    /// Records in the event; a subscription event always has one.
+    pub records: usize,
+    /// Log events in each record that can be read, repeated ones included.
+    pub events_per_record: usize,
+    /// Share of the distinct events that carry a marker. The others carry none, whatever the markers are.
+    pub match_ratio: f64,
+    /// Written verbatim into the alerts, the first into most of them.
+    pub markers: Vec<String>,
+    /// Share of records that repeat an earlier record's content under a new sequence number, and share of
+    /// events that repeat an earlier event of their record.
+    pub duplicates: f64,
+    /// Share of records that cannot be read, cycling through [`PoisonKind::ALL`].
+    pub poison: f64,
+    /// Accounts that the records come from. Zero counts as one.
+    pub accounts: usize,
+    /// Log groups that the records come from; every second record is of the first. Zero counts as one.
+    pub log_groups: usize,
+    pub seed: u64,
+    /// Time of the first event, ms since 1970, 0…2^47.
+    pub start_ms: i64,
+    /// Time that the events spread over.
+    pub span_ms: i64,
+    pub shape: Shape,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            records: 10,
+            events_per_record: 50,
+            match_ratio: 0.1,
+            markers: vec!["[CRITICAL]".to_owned(), "[ALERT]".to_owned()],
+            duplicates: 0.0,
+            poison: 0.0,
+            accounts: 4,
+            log_groups: 8,
+            seed: 1,
+            start_ms: START_MS,
+            span_ms: 60_000,
+            shape: Shape::Kinesis,
+        }
+    }
+}
+
+/// Who invokes the function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// An event source mapping: `{"Records":[…]}`, all of one shard, as in every real invocation.
+    Kinesis,
+    /// A subscription filter itself: `{"awslogs":{"data":"…"}}`.
+    Subscription,
+}
+
+/// How many of each there will be in an event: exact, and known before it is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Plan {
+    /// All records: those below and the originals.
+    pub records: usize,
+    /// Records that cannot be read.
+    pub poison: usize,
+    /// Records that repeat an earlier one.
+    pub repeats: usize,
+    /// Log events in the records that can be read, with every repetition.
+    pub events: usize,
+    /// The same without repetitions.
+    pub distinct_events: usize,
+    /// Distinct events that carry a marker: `round(match_ratio × distinct_events)`.
+    pub marked: usize,
+}
+
+impl Plan {
+    pub fn of(options: &Options) -> Self {
+        let records = match options.shape {
+            Shape::Kinesis => options.records,
+            Shape::Subscription => 1,
+        };
+        let poison = share(records, options.poison);
+        let readable = records - poison;
+        // What repeats needs something before it that it can repeat.
+        let repeats = share(records, options.duplicates).min(readable.saturating_sub(1));
+        let distinct_events = (readable - repeats) * distinct_per_record(options);
+        Self {
+            records,
+            poison,
+            repeats,
+            events: readable * options.events_per_record,
+            distinct_events,
+            marked: share(distinct_events, options.match_ratio),
+        }
+    }
+
+    fn originals(&self) -> usize {
+        self.records - self.poison - self.repeats
+    }
+}
+
+/// One Lambda event, as [`Options`] describes it.
+pub fn event(options: &Options) -> Event {
+    let mut writer = Writer::new(options);
+    match options.shape {
+        Shape::Kinesis => Event::kinesis(writer.records()),
+        Shape::Subscription => Event::subscription(writer.single()),
+    }
+}
+
+fn share(of: usize, ratio: f64) -> usize {
+    (of as f64 * ratio.clamp(0.0, 1.0)).round() as usize
+}
+
+fn distinct_per_record(options: &Options) -> usize {
+    let all = options.events_per_record;
+    all - share(all, options.duplicates).min(all.saturating_sub(1))
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Slot {
+    Original,
+    Repeat,
+    Poison(PoisonKind),
+}
+
+/// Makes the content of records one after the other; every number that it draws comes from one seed.
+struct Writer<'a> {
+    options: &'a Options,
+    plan: Plan,
+    markers: Vec<&'a str>,
+    dice: Dice,
+    ids: Ids,
+    /// Distinct events and marked ones still to be written.
+    left: usize,
+    left_marked: usize,
+    originals: usize,
+    /// Time of the latest event.
+    now_ms: i64,
+}
+
+impl<'a> Writer<'a> {
+    fn new(options: &'a Options) -> Self {
+        let plan = Plan::of(options);
+        Self {
+            options,
+            plan,
+            // An empty marker is found in every line, so it cannot set any apart.
+            markers: options.markers.iter().map(String::as_str).filter(|m| !m.is_empty()).collect(),
+            dice: Dice::new(options.seed),
+            ids: Ids::new(options.seed),
+            left: plan.distinct_events,
+            left_marked: plan.marked,
+            originals: 0,
+            now_ms: options.start_ms.clamp(0, MS_MAX),
+        }
+    }
+
+    fn records(&mut self) -> Vec<Record> {
+        let mut shard = Shard::new(self.now_ms, self.options.seed);
+        let mut originals: Vec<(String, String)> = Vec::with_capacity(self.plan.originals());
+        let mut records = Vec::with_capacity(self.plan.records);
+        for slot in self.slots() {
+            let (key, data) = match slot {
+                Slot::Original => self.original(),
+                Slot::Repeat => originals[self.dice.below(originals.len())].clone(),
+                Slot::Poison(kind) => self.poison(kind),
+            };
+            let arrived_ms = self.now_ms + self.dice.between(400, 1500) as i64;
+            if slot == Slot::Original {
+                originals.push((key.clone(), data.clone()));
+            }
+            records.push(shard.record(key, data, arrived_ms));
+        }
+        records
+    }
+
+    fn single(&mut self) -> String {
+        match self.plan.poison {
+            0 => self.original().1,
+            _ => self.poison(PoisonKind::ALL[0]).1,
+        }
+    }
+
+    /// Which kind of record comes where. An original comes before the first repeat.
+    fn slots(&mut self) -> Vec<Slot> {
+        let mut slots = vec![Slot::Original; self.plan.originals()];
+        slots.resize(slots.len() + self.plan.repeats, Slot::Repeat);
+        let kinds = PoisonKind::ALL.into_iter().cycle().take(self.plan.poison);
+        slots.resize(self.plan.records, Slot::Poison(PoisonKind::ALL[0]));
+        self.dice.shuffle(&mut slots);
+        let poisoned = slots.iter_mut().filter(|slot| matches!(slot, Slot::Poison(_)));
+        poisoned.zip(kinds).for_each(|(slot, kind)| *slot = Slot::Poison(kind));
+        let first = |wanted| slots.iter().position(|slot| *slot == wanted);
+        if let (Some(original), Some(repeat)) = (first(Slot::Original), first(Slot::Repeat))
+            && repeat < original
+        {
+            slots.swap(original, repeat);
+        }
+        slots
+    }
+
+    /// Partition key and data of a record that can be read.
+    fn original(&mut self) -> (String, String) {
+        let (app, source) = self.source(self.originals);
+        self.originals += 1;
+        let distinct = distinct_per_record(self.options);
+        let mut events: Vec<LogEvent> = (0..distinct).map(|_| self.event(app)).collect();
+        for _ in distinct..self.options.events_per_record {
+            let again = events[self.dice.below(distinct)].clone();
+            events.push(again);
+        }
+        let data = payload::data(&payload::text(&source, &events));
+        (source.partition_key, data)
+    }
+
+    /// The same for one that cannot. What it damages holds an alert, which the plan does not count.
+    fn poison(&mut self, kind: PoisonKind) -> (String, String) {
+        let (app, source) = self.source(self.originals);
+        let events = [true, false].map(|marked| self.event_at(app, self.now_ms, marked));
+        let data = kind.data(&payload::text(&source, &events));
+        (source.partition_key, data)
+    }
+
+    /// Every second record is of the first log group, the others take turns: a burst has a loudest voice.
+    fn source(&self, ordinal: usize) -> (&'static App, Source) {
+        let groups = self.options.log_groups.max(1);
+        let turn = ordinal / 2;
+        let group = match (ordinal % 2, groups) {
+            (0, _) | (_, 1) => 0,
+            _ => 1 + turn % (groups - 1),
+        };
+        let account = turn % self.options.accounts.max(1);
+        apps::source(self.options.seed, group, account, ordinal % 3, &Stamp::of(self.now_ms))
+    }
+
+    /// Picks the marked ones among the distinct events by selection sampling (Knuth, algorithm S): in
+    /// random places, but in the end exactly as many as planned.
+    fn event(&mut self, app: &App) -> LogEvent {
+        let written = self.plan.distinct_events - self.left;
+        let marked = self.dice.below(self.left) < self.left_marked;
+        self.left -= 1;
+        self.left_marked -= usize::from(marked);
+        let timestamp = self.time_of(written);
+        self.event_at(app, timestamp, marked)
+    }
+
+    /// Spread over the span in their order, the first event at its start.
+    fn time_of(&mut self, written: usize) -> i64 {
+        let jitter = if written == 0 { 0 } else { self.dice.below(1000) };
+        let part = (written as f64 + jitter as f64 / 1000.0) / self.plan.distinct_events as f64;
+        let into_ms = (self.options.span_ms.max(0) as f64 * part) as i64;
+        self.options.start_ms.clamp(0, MS_MAX).saturating_add(into_ms).min(MS_MAX)
+    }
+
+    fn event_at(&mut self, app: &App, timestamp: i64, marked: bool) -> LogEvent {
+        self.now_ms = timestamp;
+        let stamp = Stamp::of(timestamp);
+        let message = match marked {
+            true => app.alert(&mut self.dice, &stamp, &self.markers),
+            false => without(&self.markers, (app.plain)(&mut self.dice, &stamp)),
+        };
+        LogEvent { id: self.ids.next(timestamp), timestamp, message }
+    }
+}
+
+/// A marker may be a word that ordinary lines contain (`ERROR`); it is blotted out there, so that counts hold.
+fn without(markers: &[&str], mut line: String) -> String {
+    for marker in markers {
+        if line.contains(marker) {
+            line = line.replace(marker, "·");
+        }
+    }
+    line
+}

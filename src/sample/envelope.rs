@@ -1,0 +1,155 @@
+//! What Lambda hands to a function, field by field and in its order. Source: FACTS, "Kinesis to Lambda".
+//! What is in `data` is the business of `payload` and `poison`.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::dice::Dice;
+
+pub(super) const SHARD: &str = "shardId-000000000003";
+pub(super) const STREAM_ARN: &str = "arn:aws:kinesis:eu-west-1:111122223333:stream/central-logs";
+/// First 22 of the 56 digits of a sequence number, as in a real stream.
+const NUMBER_START: &str = "4965748213390527418806";
+const GAP_MAX: u64 = 10_u64.pow(18);
+const ROLE_ARN: &str = "arn:aws:iam::111122223333:role/stentor-consumer";
+
+/// An invocation's payload; serialise it to get the JSON that Lambda sends.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Event {
+    Kinesis(KinesisEvent),
+    Subscription(SubscriptionEvent),
+}
+
+/// `{"Records":[…]}`, and around them the fields of a tumbling window if the mapping has one.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct KinesisEvent {
+    #[serde(rename = "Records")]
+    pub records: Vec<Record>,
+    #[serde(flatten)]
+    pub tumbling: Option<Tumbling>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    pub kinesis: KinesisData,
+    pub event_source: &'static str,
+    pub event_version: &'static str,
+    /// `<shard>:<sequence number>`
+    #[serde(rename = "eventID")]
+    pub event_id: String,
+    pub event_name: &'static str,
+    pub invoke_identity_arn: &'static str,
+    pub aws_region: &'static str,
+    #[serde(rename = "eventSourceARN")]
+    pub event_source_arn: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KinesisData {
+    pub kinesis_schema_version: &'static str,
+    pub partition_key: String,
+    /// 56 decimal digits, increasing within the event.
+    pub sequence_number: String,
+    /// base64 of gzip of JSON, unless it is poison.
+    pub data: String,
+    /// Seconds since 1970, with a fraction of at most three digits.
+    pub approximate_arrival_timestamp: f64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Tumbling {
+    pub window: Window,
+    /// What the previous invocation of the window answered: any JSON, `{}` at its start.
+    pub state: Value,
+    pub shard_id: &'static str,
+    #[serde(rename = "eventSourceARN")]
+    pub event_source_arn: &'static str,
+    pub is_final_invoke_for_window: bool,
+    pub is_window_terminated_early: bool,
+}
+
+/// ISO 8601, whole seconds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Window {
+    pub start: &'static str,
+    pub end: &'static str,
+}
+
+/// `{"awslogs":{"data":"…"}}`
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SubscriptionEvent {
+    pub awslogs: Data,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Data {
+    pub data: String,
+}
+
+impl Event {
+    pub(super) fn kinesis(records: Vec<Record>) -> Self {
+        Self::Kinesis(KinesisEvent { records, tumbling: None })
+    }
+
+    pub(super) fn subscription(data: String) -> Self {
+        Self::Subscription(SubscriptionEvent { awslogs: Data { data } })
+    }
+
+    /// The `data` fields in order: of every record, or the only one of a subscription.
+    pub fn data(&self) -> Vec<&str> {
+        match self {
+            Self::Kinesis(event) => event.records.iter().map(|r| r.kinesis.data.as_str()).collect(),
+            Self::Subscription(event) => vec![event.awslogs.data.as_str()],
+        }
+    }
+
+    /// Indented JSON with a final newline: the form of the files in `events/`.
+    pub fn pretty(&self) -> String {
+        let text = serde_json::to_string_pretty(self);
+        text.expect("invariant: strings and numbers always serialise") + "\n"
+    }
+}
+
+/// Numbers the records of one shard. A Lambda event never holds records of two.
+pub(super) struct Shard {
+    last: u128,
+    last_ms: i64,
+    dice: Dice,
+}
+
+impl Shard {
+    /// Numbers begin where `start_ms` says, so those of a later event are greater.
+    pub fn new(start_ms: i64, seed: u64) -> Self {
+        let mut dice = Dice::new(!seed);
+        let last = start_ms as u128 * 10_u128.pow(21) + u128::from(dice.between(0, GAP_MAX));
+        Self { last, last_ms: start_ms, dice }
+    }
+
+    /// The next record. It does not arrive before the one before it.
+    pub fn record(&mut self, partition_key: String, data: String, arrived_ms: i64) -> Record {
+        self.last += u128::from(self.dice.between(1, GAP_MAX));
+        self.last_ms = self.last_ms.max(arrived_ms);
+        let sequence_number = format!("{NUMBER_START}{:034}", self.last);
+        let event_id = format!("{SHARD}:{sequence_number}");
+        Record {
+            kinesis: KinesisData {
+                kinesis_schema_version: "1.0",
+                partition_key,
+                sequence_number,
+                data,
+                approximate_arrival_timestamp: self.last_ms as f64 / 1000.0,
+            },
+            event_source: "aws:kinesis",
+            event_version: "1.0",
+            event_id,
+            event_name: "aws:kinesis:record",
+            invoke_identity_arn: ROLE_ARN,
+            aws_region: "eu-west-1",
+            event_source_arn: STREAM_ARN,
+        }
+    }
+}

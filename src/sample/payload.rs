@@ -1,0 +1,107 @@
+//! What CloudWatch Logs puts into `data`: a subscription message as JSON, gzip, base64; and the ids of
+//! its events. Source: FACTS, "CloudWatch Logs subscriptions".
+
+use std::io::Write;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use flate2::{Compression, write::GzEncoder};
+use serde::Serialize;
+
+use super::dice::Dice;
+
+/// Times beyond 2^47 ms (the year 6429) have no place in an event id.
+pub(super) const MS_MAX: i64 = 1 << 47;
+
+/// Name of the subscription filter in every message.
+pub(super) const FILTER: &str = "central-logs";
+
+/// Where a record's events come from. The filter distributes by log stream, so the stream has the key.
+pub(super) struct Source {
+    pub owner: String,
+    pub log_group: String,
+    pub log_stream: String,
+    pub partition_key: String,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct LogEvent {
+    pub id: String,
+    pub timestamp: i64,
+    pub message: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Message<'a> {
+    message_type: &'static str,
+    owner: &'a str,
+    log_group: &'a str,
+    log_stream: &'a str,
+    subscription_filters: [&'static str; 1],
+    log_events: &'a [LogEvent],
+}
+
+/// A data message as JSON.
+pub(super) fn text(source: &Source, events: &[LogEvent]) -> Vec<u8> {
+    let message = Message {
+        message_type: "DATA_MESSAGE",
+        owner: &source.owner,
+        log_group: &source.log_group,
+        log_stream: &source.log_stream,
+        subscription_filters: [FILTER],
+        log_events: events,
+    };
+    serde_json::to_vec(&message).expect("invariant: strings and numbers always serialise")
+}
+
+/// The `data` field for a message.
+pub(super) fn data(text: &[u8]) -> String {
+    base64(&gzip(text))
+}
+
+pub(super) fn base64(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
+}
+
+pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 4), Compression::new(6));
+    let packed = encoder.write_all(bytes).and_then(|()| encoder.finish());
+    packed.expect("invariant: writing to memory does not fail")
+}
+
+/// Hands out event ids: unique, because every id ends in a serial number.
+pub(super) struct Ids {
+    dice: Dice,
+    serial: u64,
+}
+
+impl Ids {
+    pub fn new(seed: u64) -> Self {
+        Self { dice: Dice::new(seed.rotate_left(32)), serial: 0 }
+    }
+
+    pub fn next(&mut self, timestamp: i64) -> String {
+        self.serial += 1;
+        id(timestamp, self.dice.between(0, u64::MAX), self.serial)
+    }
+}
+
+/// An event id: 56 decimal digits of a number whose bits above the lowest 144 are the timestamp in ms
+/// (kept by the test `ids_carry_their_timestamp`). `high` and `low` fill the lowest 128 bits.
+pub(super) fn id(timestamp: i64, high: u64, low: u64) -> String {
+    const GROUP: u128 = 10_u128.pow(18);
+    let mut limbs = [(timestamp as u64) << 16, high, low];
+    let mut groups = [0_u64; 4];
+    // Long division by 10^18, once per group of eighteen digits, the lowest first.
+    for group in groups.iter_mut().rev() {
+        let mut rest = 0_u128;
+        for limb in &mut limbs {
+            let part = rest << 64 | u128::from(*limb);
+            *limb = (part / GROUP) as u64;
+            rest = part % GROUP;
+        }
+        *group = rest as u64;
+    }
+    let [a, b, c, d] = groups;
+    format!("{a:02}{b:018}{c:018}{d:018}")
+}

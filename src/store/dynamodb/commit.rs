@@ -1,0 +1,201 @@
+//! Commit: claim and count in one transaction.
+//!
+//! Alerts are packed by the set of their routes, so that a transaction carries as many rows as can be
+//! and one tally for each of those routes. It happens wholly or not at all. When rows exist already
+//! (a redelivery, another poller, a replay: nobody asks), they are looked up, dropped as duplicates,
+//! and the rest goes in again with a tally that counts just the rest.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::{KeysAndAttributes, Put, TransactWriteItem};
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _, stream};
+
+use super::DynamoStore;
+use super::call::{Failure, failure};
+use super::expression::Expression;
+use super::item::{self, Item, TALLY_SHARDS};
+use crate::alert::Alert;
+use crate::clock::{Clock as _, SystemClock, Timestamp};
+use crate::name::RouteName;
+use crate::store::{Commit, StoreError};
+use crate::tally::Tally;
+
+/// TransactWriteItems takes 100 items; BatchGetItem takes 100 keys.
+const TRANSACTION_ITEMS_MAX: usize = 100;
+
+/// Transactions on their way at the same time.
+const CONCURRENCY: usize = 8;
+
+/// What is known of an alert of a chunk, by its position among all alerts.
+type Answers = Vec<(usize, Commit)>;
+
+/// Alerts of the same routes, few enough for one transaction, by their position among all alerts.
+#[derive(Debug)]
+struct Chunk<'a> {
+    routes: &'a [RouteName],
+    alerts: Vec<(usize, &'a Alert)>,
+}
+
+impl DynamoStore {
+    pub(super) async fn commit_all(&self, alerts: &[Alert], deadline: Timestamp) -> Vec<Commit> {
+        let chunks: Vec<_> = pack(alerts).into_iter().map(|chunk| self.commit_chunk(chunk, deadline)).collect();
+        let answers: Vec<Answers> = stream::iter(chunks).buffer_unordered(CONCURRENCY).collect().await;
+        let mut commits: Vec<Option<Commit>> = vec![None; alerts.len()];
+        for (at, commit) in answers.into_iter().flatten() {
+            commits[at] = Some(commit);
+        }
+        commits.into_iter().map(|commit| commit.expect("invariant: pack puts each alert into one chunk")).collect()
+    }
+
+    async fn commit_chunk(&self, mut chunk: Chunk<'_>, deadline: Timestamp) -> Answers {
+        let mut answers = Answers::new();
+        while !chunk.alerts.is_empty() {
+            match self.claim_and_count(&chunk, deadline).await {
+                Ok(true) => {
+                    answers.extend(chunk.alerts.drain(..).map(|(at, _)| (at, Commit::Fresh)));
+                }
+                Ok(false) => match self.duplicates(&mut chunk, deadline).await {
+                    Ok(duplicates) => answers.extend(duplicates),
+                    Err(error) => answers.extend(chunk.fail(&error)),
+                },
+                // One row that the store can never take must not take its neighbours along.
+                Err(StoreError::Invalid(_)) if chunk.alerts.len() > 1 => {
+                    answers.extend(self.commit_halves(chunk, deadline).await);
+                    return answers;
+                }
+                Err(error) => answers.extend(chunk.fail(&error)),
+            }
+        }
+        answers
+    }
+
+    /// Boxed, because a future cannot contain itself.
+    fn commit_halves<'f>(&'f self, mut chunk: Chunk<'f>, deadline: Timestamp) -> BoxFuture<'f, Answers> {
+        async move {
+            let second = Chunk { routes: chunk.routes, alerts: chunk.alerts.split_off(chunk.alerts.len() / 2) };
+            let mut answers = self.commit_chunk(chunk, deadline).await;
+            answers.extend(self.commit_chunk(second, deadline).await);
+            answers
+        }
+        .boxed()
+    }
+
+    /// Rows and tallies of the chunk in one transaction. `false`: at least one row exists already.
+    async fn claim_and_count(&self, chunk: &Chunk<'_>, deadline: Timestamp) -> Result<bool, StoreError> {
+        let now = SystemClock.now();
+        let rows = chunk.alerts.iter().map(|(_, alert)| self.put_row(alert, now));
+        let tally = item::json(&Tally::of(chunk.alerts.iter().map(|(_, alert)| *alert)));
+        let tallies = chunk.routes.iter().map(|route| self.put_tally(route, &tally));
+        self.transact(rows.chain(tallies).collect(), deadline).await
+    }
+
+    fn put_row(&self, alert: &Alert, now: Timestamp) -> TransactWriteItem {
+        put_new(&self.tables.alerts, "log_id", item::row(alert, now, self.tables.alerts_ttl))
+    }
+
+    fn put_tally(&self, route: &RouteName, tally: &aws_sdk_dynamodb::types::AttributeValue) -> TransactWriteItem {
+        let partition = item::tally_partition(route, self.random() % TALLY_SHARDS);
+        let mut entry = item::key(&partition, &format!("tally#{}", self.unique()));
+        entry.insert("tally".to_owned(), tally.clone());
+        put_new(&self.tables.outbox, "pk", entry)
+    }
+
+    /// Drops the alerts whose rows exist from the chunk. Never an empty answer: it would mean that the
+    /// rows expired between the two calls, and submitting the same again and again.
+    async fn duplicates(&self, chunk: &mut Chunk<'_>, deadline: Timestamp) -> Result<Answers, StoreError> {
+        let existing = self.existing(chunk, deadline).await?;
+        let taken = chunk.alerts.extract_if(.., |(_, alert)| existing.contains_key(alert.id.as_str()));
+        let duplicates: Answers =
+            taken.map(|(at, alert)| (at, Commit::Duplicate { routes: existing[alert.id.as_str()].clone() })).collect();
+        match duplicates.is_empty() {
+            true => Err(StoreError::Unavailable("rows were found to exist and could not be read".to_owned())),
+            false => Ok(duplicates),
+        }
+    }
+
+    /// Which rows of the chunk exist, and for which routes they were written (consistent reads).
+    async fn existing(
+        &self,
+        chunk: &Chunk<'_>,
+        deadline: Timestamp,
+    ) -> Result<HashMap<String, Vec<RouteName>>, StoreError> {
+        let id = |alert: &Alert| Item::from([("log_id".to_owned(), item::text(alert.id.as_str()))]);
+        let mut wanted: Vec<Item> = chunk.alerts.iter().map(|(_, alert)| id(alert)).collect();
+        let mut existing = HashMap::new();
+        while !wanted.is_empty() {
+            let get = || {
+                let keys = KeysAndAttributes::builder()
+                    .set_keys(Some(wanted.clone()))
+                    .consistent_read(true)
+                    .projection_expression("#id, #routes")
+                    .expression_attribute_names("#id", "log_id")
+                    .expression_attribute_names("#routes", "routes")
+                    .build()
+                    .expect("invariant: keys are set");
+                let call = self.client.batch_get_item().request_items(&self.tables.alerts, keys);
+                async {
+                    let page = call.send().await.map_err(failure)?;
+                    let items = page.responses.unwrap_or_default().into_values().flatten().collect::<Vec<_>>();
+                    let left = page
+                        .unprocessed_keys
+                        .unwrap_or_default()
+                        .into_values()
+                        .flat_map(|keys| keys.keys)
+                        .collect::<Vec<_>>();
+                    match items.is_empty() && !left.is_empty() {
+                        true => Err(Failure::Passing("BatchGetItem processed no key".to_owned())),
+                        false => Ok((items, left)),
+                    }
+                }
+            };
+            let (items, left) = self.read(deadline, get).await?;
+            for item in &items {
+                let (id, routes) = item::existing(item)?;
+                existing.insert(id, routes);
+            }
+            wanted = left;
+        }
+        Ok(existing)
+    }
+}
+
+impl Chunk<'_> {
+    fn fail(&mut self, error: &StoreError) -> Answers {
+        self.alerts.drain(..).map(|(at, _)| (at, Commit::Failed(error.clone()))).collect()
+    }
+}
+
+/// Alerts of the same routes together, in their order, as many as a transaction takes.
+fn pack(alerts: &[Alert]) -> Vec<Chunk<'_>> {
+    let mut by_routes: HashMap<&[RouteName], Vec<(usize, &Alert)>> = HashMap::new();
+    let mut order = Vec::new();
+    for (at, alert) in alerts.iter().enumerate() {
+        let same = by_routes.entry(&alert.routes).or_default();
+        if same.is_empty() {
+            order.push(alert.routes.as_slice());
+        }
+        same.push((at, alert));
+    }
+    let chunks_of = |routes: &'_ [RouteName]| {
+        let rows_max = TRANSACTION_ITEMS_MAX - routes.len().min(TRANSACTION_ITEMS_MAX - 1);
+        by_routes[routes].chunks(rows_max).map(<[_]>::to_vec).collect::<Vec<_>>()
+    };
+    order
+        .into_iter()
+        .flat_map(|routes| chunks_of(routes).into_iter().map(move |alerts| Chunk { routes, alerts }))
+        .collect()
+}
+
+/// "Put if absent".
+fn put_new(table: &str, key: &str, item: Item) -> TransactWriteItem {
+    let absent = Expression::default().when_absent(key);
+    let put = Put::builder()
+        .table_name(table)
+        .set_item(Some(item))
+        .set_condition_expression(absent.condition())
+        .set_expression_attribute_names(Some(absent.names))
+        .build()
+        .expect("invariant: table and item are set");
+    TransactWriteItem::builder().put(put).build()
+}

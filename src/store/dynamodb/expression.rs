@@ -1,0 +1,116 @@
+//! Update and condition expressions with every name and value behind a placeholder, so that no
+//! attribute name can be a reserved word and no value can be read as syntax.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+/// An update in the making.
+#[derive(Default)]
+pub(super) struct Expression {
+    sets: Vec<String>,
+    removes: Vec<String>,
+    conditions: Vec<String>,
+    pub names: HashMap<String, String>,
+    pub values: HashMap<String, AttributeValue>,
+}
+
+impl Expression {
+    pub fn set(mut self, name: &str, value: AttributeValue) -> Self {
+        let (name, value) = (self.name(name), self.value(value));
+        self.sets.push(format!("{name} = {value}"));
+        self
+    }
+
+    /// Sets an attribute that has no value yet; one that has stays as it is.
+    pub fn set_if_absent(mut self, name: &str, value: AttributeValue) -> Self {
+        let (name, value) = (self.name(name), self.value(value));
+        self.sets.push(format!("{name} = if_not_exists({name}, {value})"));
+        self
+    }
+
+    pub fn set_or_remove(self, name: &str, value: Option<AttributeValue>) -> Self {
+        match value {
+            Some(value) => self.set(name, value),
+            None => self.remove(name),
+        }
+    }
+
+    pub fn remove(mut self, name: &str) -> Self {
+        let name = self.name(name);
+        self.removes.push(name);
+        self
+    }
+
+    pub fn when_equal(mut self, name: &str, value: AttributeValue) -> Self {
+        let (name, value) = (self.name(name), self.value(value));
+        self.conditions.push(format!("{name} = {value}"));
+        self
+    }
+
+    pub fn when_absent(mut self, name: &str) -> Self {
+        let name = self.name(name);
+        self.conditions.push(format!("attribute_not_exists({name})"));
+        self
+    }
+
+    pub fn when_present(mut self, name: &str) -> Self {
+        let name = self.name(name);
+        self.conditions.push(format!("attribute_exists({name})"));
+        self
+    }
+
+    /// `count` of something that starts at nothing: zero is the same as absent.
+    pub fn when_count(self, name: &str, count: u64) -> Self {
+        match count {
+            0 => self.when_absent(name),
+            count => self.when_equal(name, super::item::number(count)),
+        }
+    }
+
+    /// At least one of these: an attribute, an operator, what to compare with; without that, the attribute is absent.
+    pub fn when_any(mut self, alternatives: &[(&str, &str, Option<AttributeValue>)]) -> Self {
+        let mut parts = Vec::with_capacity(alternatives.len());
+        for (name, operator, value) in alternatives {
+            let name = self.name(name);
+            parts.push(match value {
+                Some(value) => format!("{name} {operator} {}", self.value(value.clone())),
+                None => format!("attribute_not_exists({name})"),
+            });
+        }
+        self.conditions.push(format!("({})", parts.join(" OR ")));
+        self
+    }
+
+    pub fn update(&self) -> String {
+        let part = |verb: &str, items: &[String]| match items {
+            [] => String::new(),
+            items => format!("{verb} {} ", items.join(", ")),
+        };
+        (part("SET", &self.sets) + &part("REMOVE", &self.removes)).trim_end().to_owned()
+    }
+
+    pub fn condition(&self) -> Option<String> {
+        (!self.conditions.is_empty()).then(|| self.conditions.join(" AND "))
+    }
+
+    /// DynamoDB refuses an empty map of values.
+    pub fn values(&self) -> Option<HashMap<String, AttributeValue>> {
+        (!self.values.is_empty()).then(|| self.values.clone())
+    }
+
+    fn name(&mut self, name: &str) -> String {
+        if let Some((placeholder, _)) = self.names.iter().find(|(_, known)| *known == name) {
+            return placeholder.clone();
+        }
+        let placeholder = format!("#n{}", self.names.len());
+        self.names.insert(placeholder.clone(), name.to_owned());
+        placeholder
+    }
+
+    fn value(&mut self, value: AttributeValue) -> String {
+        let placeholder = format!(":v{}", self.values.len());
+        self.values.insert(placeholder.clone(), value);
+        placeholder
+    }
+}

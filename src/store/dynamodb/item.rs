@@ -1,0 +1,173 @@
+//! Items and their attributes: the layout of both tables, in one place.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::alert::Alert;
+use crate::clock::Timestamp;
+use crate::name::{RouteName, Target};
+use crate::store::{Cursor, Epoch, Parcel, StoreError, TallyKey, TargetState, Window};
+
+pub(super) type Item = HashMap<String, AttributeValue>;
+
+/// Partitions of the index over alerts of one hour, and of the tallies of one route: enough that no
+/// single one is hot in a storm (1,000 write units a second each).
+pub(super) const HOUR_SHARDS: u32 = 16;
+pub(super) const TALLY_SHARDS: u64 = 8;
+
+pub(super) const CURSOR: &str = "cursor";
+const TARGET_SINCE: &str = "told#";
+
+pub(super) fn text(value: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(value.into())
+}
+
+pub(super) fn number(value: u64) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+pub(super) fn moment(at: Timestamp) -> AttributeValue {
+    AttributeValue::N(at.as_millis().to_string())
+}
+
+/// Time-to-live attributes are in seconds.
+pub(super) fn expiry(now: Timestamp, ttl: Duration) -> AttributeValue {
+    AttributeValue::N((now.after(ttl).as_millis() / 1000).to_string())
+}
+
+pub(super) fn json(value: &impl Serialize) -> AttributeValue {
+    text(serde_json::to_string(value).expect("invariant: string keys and plain data always serialise"))
+}
+
+/// A row of `AppLogs`.
+pub(super) fn row(alert: &Alert, now: Timestamp, ttl: Duration) -> Item {
+    let timestamp = alert.timestamp.iso();
+    let hour = format!("{}#{}", &timestamp[..13], alert.id.shard(HOUR_SHARDS));
+    let routes = alert.routes.iter().map(|route| text(route.to_string())).collect();
+    let columns = [
+        ("log_id", text(alert.id.as_str())),
+        ("timestamp", text(timestamp)),
+        ("marker", text(alert.marker.as_ref())),
+        ("message", text(alert.message.as_str())),
+        ("app_name", text(alert.origin.app_name.as_str())),
+        ("routes", AttributeValue::L(routes)),
+        ("account_id", text(alert.account_id.as_str())),
+        ("log_group", text(alert.origin.log_group.as_str())),
+        ("log_stream", text(alert.origin.log_stream.as_str())),
+        ("pattern", text(alert.pattern.as_str())),
+        ("source", text(alert.origin.source.as_str())),
+        ("hour", text(hour)),
+        ("expires_at", expiry(now, ttl)),
+    ];
+    let region = alert.region.as_deref().map(|region| ("region", text(region)));
+    let truncated = alert.truncated.then_some(("truncated", AttributeValue::Bool(true)));
+    columns.into_iter().chain(region).chain(truncated).map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// The id and the routes of a row that is there already.
+pub(super) fn existing(item: &Item) -> Result<(String, Vec<RouteName>), StoreError> {
+    let routes = item.get("routes").and_then(|value| value.as_l().ok()).map(Vec::as_slice).unwrap_or_default();
+    let routes = routes.iter().filter_map(|route| route.as_s().ok()?.parse().ok()).collect();
+    Ok((string(item, "log_id")?.to_owned(), routes))
+}
+
+pub(super) fn key(partition: &str, sort: &str) -> Item {
+    HashMap::from([("pk".to_owned(), text(partition)), ("sk".to_owned(), text(sort))])
+}
+
+/// Numbers padded so that they sort.
+pub(super) fn epoch_sort(number: u64) -> String {
+    format!("epoch#{number:020}")
+}
+
+pub(super) fn target_sort(target: &Target) -> String {
+    format!("target#{target}")
+}
+
+pub(super) fn tally_partition(route: &RouteName, shard: u64) -> String {
+    format!("{route}#{shard}")
+}
+
+/// The attribute of a cursor that says after which epoch it first knew a target.
+pub(super) fn target_since(target: &Target) -> String {
+    format!("{TARGET_SINCE}{target}")
+}
+
+pub(super) fn cursor(item: &Item) -> Result<Cursor, StoreError> {
+    let open = match optional_count(item, "open")? {
+        Some(number) => Some(Window {
+            number,
+            due: time(item, "due")?.unwrap_or_default(),
+            armed: item.get("armed").and_then(|value| value.as_bool().ok()).copied().unwrap_or(false),
+        }),
+        None => None,
+    };
+    let mut targets = BTreeMap::new();
+    for name in item.keys() {
+        if let Some(target) = name.strip_prefix(TARGET_SINCE).and_then(|target| target.parse().ok()) {
+            targets.insert(target, count(item, name)?);
+        }
+    }
+    Ok(Cursor {
+        last_window: count(item, "last_window")?,
+        open,
+        closing: optional_count(item, "closing")?,
+        epoch: count(item, "epoch")?,
+        sealed: count(item, "sealed")?,
+        burst: item.contains_key("burst").then(|| from_json(item, "burst")).transpose()?,
+        retired: count(item, "retired")?,
+        targets,
+    })
+}
+
+pub(super) fn parcel(item: &Item) -> Result<Parcel, StoreError> {
+    let key = TallyKey { partition: string(item, "pk")?.to_owned(), sort: string(item, "sk")?.to_owned() };
+    Ok(Parcel { key, tally: from_json(item, "tally")? })
+}
+
+pub(super) fn epoch(item: &Item) -> Result<Epoch, StoreError> {
+    from_json(item, "epoch")
+}
+
+pub(super) fn target(item: &Item) -> Result<TargetState, StoreError> {
+    Ok(TargetState {
+        offset: optional_count(item, "offset")?,
+        not_before: time(item, "not_before")?,
+        leased_until: time(item, "leased_until")?,
+    })
+}
+
+fn count(item: &Item, name: &str) -> Result<u64, StoreError> {
+    Ok(optional_count(item, name)?.unwrap_or(0))
+}
+
+fn optional_count(item: &Item, name: &str) -> Result<Option<u64>, StoreError> {
+    parsed(item, name)
+}
+
+fn time(item: &Item, name: &str) -> Result<Option<Timestamp>, StoreError> {
+    Ok(parsed::<i64>(item, name)?.map(Timestamp::from_millis))
+}
+
+fn parsed<T: std::str::FromStr>(item: &Item, name: &str) -> Result<Option<T>, StoreError> {
+    let Some(value) = item.get(name) else { return Ok(None) };
+    value.as_n().ok().and_then(|digits| digits.parse().ok()).map(Some).ok_or_else(|| odd(item, name))
+}
+
+fn string<'i>(item: &'i Item, name: &str) -> Result<&'i str, StoreError> {
+    item.get(name).and_then(|value| value.as_s().ok()).map(String::as_str).ok_or_else(|| odd(item, name))
+}
+
+fn from_json<T: DeserializeOwned>(item: &Item, name: &str) -> Result<T, StoreError> {
+    serde_json::from_str(string(item, name)?).map_err(|_| odd(item, name))
+}
+
+/// An item that this program did not write, or a later version of it did: a person has to look.
+fn odd(item: &Item, name: &str) -> StoreError {
+    let part = |name| item.get(name).and_then(|value| value.as_s().ok()).map_or("?", String::as_str);
+    StoreError::Refused(format!("attribute `{name}` of item {}/{} is not what was expected", part("pk"), part("sk")))
+}

@@ -1,0 +1,323 @@
+//! The outbox: cursors, tallies, epochs and targets of each route, and the conditions on them.
+//!
+//! Items of `Outbox`, by key:
+//!
+//! | pk | sk | attributes |
+//! |---|---|---|
+//! | `<route>` | `cursor` | `last_window`, `open`, `due`, `armed`, `closing`, `epoch`, `sealed`, `retired`, `burst`, `told#<target>` … |
+//! | `<route>` | `epoch#<n>` | `epoch` (JSON), `expires_at` once retired |
+//! | `<route>` | `target#<name>` | `offset`, `lease`, `leased_until`, `not_before` |
+//! | `<route>#<0…7>` | `tally#<unique>` | `tally` (JSON) |
+//! | `#routes` | `<route>` | none: it says that the route has a cursor |
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
+use futures::future::try_join_all;
+
+use super::DynamoStore;
+use super::call::failure;
+use super::expression::Expression;
+use super::item::{self, CURSOR, Item, TALLY_SHARDS};
+use crate::alert::Alert;
+use crate::clock::{Clock as _, SystemClock, Timestamp};
+use crate::name::{RouteName, Target};
+use crate::store::{
+    BurstState, Commit, Cursor, Epoch, Freeze, Lease, Opening, Parcel, Store, StoreError, TallyKey, TargetState,
+};
+
+/// Not a route: names of routes hold no `#`.
+const ROUTES: &str = "#routes";
+
+/// Settled epochs stay for a while, for whoever wants to know what was sent.
+const RETIRED_TTL: Duration = Duration::from_hours(24 * 30);
+
+impl Store for DynamoStore {
+    async fn commit(&self, alerts: &[Alert], deadline: Timestamp) -> Vec<Commit> {
+        self.commit_all(alerts, deadline).await
+    }
+
+    async fn cursor(&self, route: &RouteName, deadline: Timestamp) -> Result<Cursor, StoreError> {
+        let found = self.get(route.as_str(), CURSOR, deadline).await?;
+        found.as_ref().map(item::cursor).transpose().map(Option::unwrap_or_default)
+    }
+
+    async fn routes(&self, deadline: Timestamp) -> Result<Vec<RouteName>, StoreError> {
+        let items = self.query(ROUTES, "", "~", deadline).await?;
+        let name = |item: &Item| item.get("sk")?.as_s().ok()?.parse().ok();
+        Ok(items.iter().filter_map(name).collect())
+    }
+
+    async fn open(&self, route: &RouteName, opening: &Opening, deadline: Timestamp) -> Result<bool, StoreError> {
+        if opening.window.number == 1 {
+            // Registered first: a route that was registered and never opened is harmless, one that
+            // was opened and is not registered would be missed by the sweep.
+            self.put(item::key(ROUTES, route.as_str()), deadline).await?;
+        }
+        self.update(route.as_str(), CURSOR, &opened(Expression::default(), opening), deadline).await
+    }
+
+    async fn mark_armed(&self, route: &RouteName, window: u64, deadline: Timestamp) -> Result<bool, StoreError> {
+        let armed =
+            Expression::default().set("armed", AttributeValue::Bool(true)).when_equal("open", item::number(window));
+        self.update(route.as_str(), CURSOR, &armed, deadline).await
+    }
+
+    async fn close(
+        &self,
+        route: &RouteName,
+        window: u64,
+        burst: Option<BurstState>,
+        deadline: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let closing = Expression::default()
+            .set("closing", item::number(window))
+            .remove("open")
+            .remove("due")
+            .remove("armed")
+            .set_or_remove("burst", burst.as_ref().map(item::json))
+            .when_equal("open", item::number(window))
+            .when_absent("closing");
+        self.update(route.as_str(), CURSOR, &closing, deadline).await
+    }
+
+    async fn tallies(&self, route: &RouteName, deadline: Timestamp) -> Result<Vec<Parcel>, StoreError> {
+        let shard = |shard| async move {
+            let items = self.query(&item::tally_partition(route, shard), "tally#", "tally#~", deadline).await?;
+            items.iter().map(item::parcel).collect::<Result<Vec<_>, _>>()
+        };
+        Ok(try_join_all((0..TALLY_SHARDS).map(shard)).await?.concat())
+    }
+
+    async fn freeze(&self, route: &RouteName, freeze: &Freeze, deadline: Timestamp) -> Result<bool, StoreError> {
+        let table = &self.tables.outbox;
+        let deletes = freeze.tallies.iter().map(|key| delete(table, key));
+        let epoch = freeze.epoch.iter().map(|epoch| put_epoch(table, route, epoch));
+        let cursor = TransactWriteItem::builder()
+            .update(transact_update(table, item::key(route.as_str(), CURSOR), &frozen(freeze)))
+            .build();
+        self.transact(deletes.chain(epoch).chain([cursor]).collect(), deadline).await
+    }
+
+    async fn epochs(
+        &self,
+        route: &RouteName,
+        after: u64,
+        upto: u64,
+        deadline: Timestamp,
+    ) -> Result<Vec<Epoch>, StoreError> {
+        if after >= upto {
+            // DynamoDB refuses a range whose end lies before its beginning.
+            return Ok(Vec::new());
+        }
+        let items = self.query(route.as_str(), &item::epoch_sort(after + 1), &item::epoch_sort(upto), deadline).await?;
+        items.iter().map(item::epoch).collect()
+    }
+
+    async fn target(&self, route: &RouteName, target: &Target, deadline: Timestamp) -> Result<TargetState, StoreError> {
+        let found = self.get(route.as_str(), &item::target_sort(target), deadline).await?;
+        found.as_ref().map(item::target).transpose().map(Option::unwrap_or_default)
+    }
+
+    async fn lease(
+        &self,
+        route: &RouteName,
+        target: &Target,
+        lease: &Lease,
+        now: Timestamp,
+        deadline: Timestamp,
+    ) -> Result<Option<TargetState>, StoreError> {
+        let taken = Expression::default()
+            .set("lease", item::text(&lease.owner))
+            .set("leased_until", item::moment(lease.until))
+            .when_any(&[
+                ("lease", "absent", None),
+                ("leased_until", "<", Some(item::moment(now))),
+                ("lease", "=", Some(item::text(&lease.owner))),
+            ]);
+        if !self.update(route.as_str(), &item::target_sort(target), &taken, deadline).await? {
+            return Ok(None);
+        }
+        self.target(route, target, deadline).await.map(Some)
+    }
+
+    async fn settle(
+        &self,
+        route: &RouteName,
+        target: &Target,
+        lease: &Lease,
+        offset: u64,
+        deadline: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let settled = freed(lease).set("offset", item::number(offset)).remove("not_before");
+        self.update(route.as_str(), &item::target_sort(target), &settled, deadline).await
+    }
+
+    async fn release(
+        &self,
+        route: &RouteName,
+        target: &Target,
+        lease: &Lease,
+        not_before: Option<Timestamp>,
+        deadline: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let released = freed(lease).set_or_remove("not_before", not_before.map(item::moment));
+        self.update(route.as_str(), &item::target_sort(target), &released, deadline).await
+    }
+
+    async fn retire(&self, route: &RouteName, after: u64, upto: u64, deadline: Timestamp) -> Result<(), StoreError> {
+        let expiry = item::expiry(SystemClock.now(), RETIRED_TTL);
+        for number in after + 1..=upto {
+            let expiring = Expression::default().set("expires_at", expiry.clone()).when_present("epoch");
+            self.update(route.as_str(), &item::epoch_sort(number), &expiring, deadline).await?;
+        }
+        let retired = Expression::default().set("retired", item::number(upto)).when_count("retired", after);
+        self.update(route.as_str(), CURSOR, &retired, deadline).await.map(drop)
+    }
+}
+
+/// A window is opened only after the one before it, while none is open.
+fn opened(cursor: Expression, opening: &Opening) -> Expression {
+    let window = &opening.window;
+    let opened = cursor
+        .set("last_window", item::number(window.number))
+        .set("open", item::number(window.number))
+        .set("due", item::moment(window.due))
+        .set("armed", AttributeValue::Bool(window.armed))
+        .when_absent("open")
+        .when_count("last_window", window.number - 1);
+    told(opened, &opening.targets, opening.told)
+}
+
+/// The cursor learns the targets that it does not know yet.
+fn told(cursor: Expression, targets: &[Target], upto: u64) -> Expression {
+    targets.iter().fold(cursor, |cursor, target| cursor.set_if_absent(&item::target_since(target), item::number(upto)))
+}
+
+/// The cursor's share in a step of freezing: conditional on the epoch before and on the closing window.
+fn frozen(freeze: &Freeze) -> Expression {
+    let mut cursor = Expression::default()
+        .when_count("epoch", freeze.after)
+        .when_equal("closing", item::number(freeze.closing))
+        .set_or_remove("burst", freeze.burst.as_ref().map(item::json));
+    let mut latest = freeze.after;
+    if let Some(epoch) = &freeze.epoch {
+        latest = epoch.number;
+        cursor = told(cursor.set("epoch", item::number(latest)), &epoch.owed, freeze.after);
+    }
+    match &freeze.finish {
+        None => cursor,
+        Some(finish) => {
+            let sealed = cursor.remove("closing").set("sealed", item::number(latest));
+            finish.next.iter().fold(sealed, opened)
+        }
+    }
+}
+
+/// Frees a lease, if it is still this one.
+fn freed(lease: &Lease) -> Expression {
+    Expression::default().remove("lease").remove("leased_until").when_equal("lease", item::text(&lease.owner))
+}
+
+fn delete(table: &str, key: &TallyKey) -> TransactWriteItem {
+    let exists = Expression::default().when_present("pk");
+    let delete = Delete::builder()
+        .table_name(table)
+        .set_key(Some(item::key(&key.partition, &key.sort)))
+        .set_condition_expression(exists.condition())
+        .set_expression_attribute_names(Some(exists.names))
+        .build()
+        .expect("invariant: table and key are set");
+    TransactWriteItem::builder().delete(delete).build()
+}
+
+fn put_epoch(table: &str, route: &RouteName, epoch: &Epoch) -> TransactWriteItem {
+    let mut entry = item::key(route.as_str(), &item::epoch_sort(epoch.number));
+    entry.insert("epoch".to_owned(), item::json(epoch));
+    let put =
+        Put::builder().table_name(table).set_item(Some(entry)).build().expect("invariant: table and item are set");
+    TransactWriteItem::builder().put(put).build()
+}
+
+fn transact_update(table: &str, key: Item, expression: &Expression) -> Update {
+    Update::builder()
+        .table_name(table)
+        .set_key(Some(key))
+        .update_expression(expression.update())
+        .set_condition_expression(expression.condition())
+        .set_expression_attribute_names(Some(expression.names.clone()))
+        .set_expression_attribute_values(expression.values())
+        .build()
+        .expect("invariant: table, key and expression are set")
+}
+
+impl DynamoStore {
+    async fn get(&self, partition: &str, sort: &str, deadline: Timestamp) -> Result<Option<Item>, StoreError> {
+        let get = || {
+            let key = item::key(partition, sort);
+            let call = self.client.get_item().table_name(&self.tables.outbox).set_key(Some(key)).consistent_read(true);
+            async { call.send().await.map_err(failure) }
+        };
+        Ok(self.read(deadline, get).await?.item)
+    }
+
+    async fn put(&self, item: Item, deadline: Timestamp) -> Result<(), StoreError> {
+        let put = || {
+            let call = self.client.put_item().table_name(&self.tables.outbox).set_item(Some(item.clone()));
+            async { call.send().await.map_err(failure) }
+        };
+        self.read(deadline, put).await.map(drop)
+    }
+
+    /// Whether the update took effect.
+    async fn update(
+        &self,
+        partition: &str,
+        sort: &str,
+        expression: &Expression,
+        deadline: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let update = || {
+            let call = self
+                .client
+                .update_item()
+                .table_name(&self.tables.outbox)
+                .set_key(Some(item::key(partition, sort)))
+                .update_expression(expression.update())
+                .set_condition_expression(expression.condition())
+                .set_expression_attribute_names(Some(expression.names.clone()))
+                .set_expression_attribute_values(expression.values());
+            async { call.send().await.map_err(failure) }
+        };
+        self.write(deadline, update).await
+    }
+
+    /// All items of a partition whose sort key lies between two (both included), in order.
+    async fn query(&self, partition: &str, from: &str, to: &str, deadline: Timestamp) -> Result<Vec<Item>, StoreError> {
+        let mut items = Vec::new();
+        let mut start: Option<Item> = None;
+        loop {
+            let page = || {
+                let call = self
+                    .client
+                    .query()
+                    .table_name(&self.tables.outbox)
+                    .consistent_read(true)
+                    .key_condition_expression("#pk = :pk AND #sk BETWEEN :from AND :to")
+                    .expression_attribute_names("#pk", "pk")
+                    .expression_attribute_names("#sk", "sk")
+                    .expression_attribute_values(":pk", item::text(partition))
+                    .expression_attribute_values(":from", item::text(from))
+                    .expression_attribute_values(":to", item::text(to))
+                    .set_exclusive_start_key(start.clone());
+                async { call.send().await.map_err(failure) }
+            };
+            let page = self.read(deadline, page).await?;
+            items.extend(page.items.unwrap_or_default());
+            start = page.last_evaluated_key;
+            if start.is_none() {
+                return Ok(items);
+            }
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! The contract of the store, condition by condition, for any implementation of it; here on DynamoDB.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures::future::join_all;
+use stentor::alert::{Alert, MESSAGE_BYTES_MAX};
+use stentor::clock::{Clock as _, SystemClock, Timestamp};
+use stentor::digest::Burst;
+use stentor::embedded::Embedded;
+use stentor::name::{RouteName, Target};
+use stentor::store::dynamodb::{DynamoStore, Tables};
+use stentor::store::{BurstState, Commit, Epoch, Finish, Freeze, Lease, Opening, Store, StoreError, Window};
+use stentor::tally::Tally;
+use support::alert;
+
+fn soon() -> Timestamp {
+    SystemClock.now().after(Duration::from_secs(20))
+}
+
+fn route() -> RouteName {
+    "critical".parse().unwrap()
+}
+
+fn target() -> Target {
+    "slack:one".parse().unwrap()
+}
+
+fn opening(number: u64) -> Opening {
+    let window = Window { number, due: Timestamp::from_millis(number as i64), armed: false };
+    Opening { window, targets: vec![target()], told: 0 }
+}
+
+async fn counted(store: &impl Store, route: &str) -> u64 {
+    let parcels = store.tallies(&route.parse().unwrap(), soon()).await.unwrap();
+    parcels.iter().map(|parcel| parcel.tally.alerts).sum()
+}
+
+#[tokio::test]
+async fn commit_keeps_each_alert_once_and_counts_what_it_keeps() {
+    let engine = Embedded::start(None).await.unwrap();
+    let store = engine.store().await.unwrap();
+    // More than two transactions' worth, on different sets of routes.
+    let mut alerts: Vec<Alert> = (0..230).map(|n| alert(&format!("a{n}"), &["critical"])).collect();
+    alerts.extend((0..70).map(|n| alert(&format!("b{n}"), &["critical", "audit"])));
+    let commits = store.commit(&alerts, soon()).await;
+    assert!(commits.iter().all(|commit| *commit == Commit::Fresh));
+    assert_eq!((counted(&store, "critical").await, counted(&store, "audit").await), (300, 70));
+
+    // Every third is new; the others answer with the routes they were written for, not today's.
+    let again: Vec<Alert> = (0..300)
+        .map(|n| match n % 3 {
+            0 => alert(&format!("c{n}"), &["other"]),
+            _ if n < 230 => alert(&format!("a{n}"), &["other"]),
+            _ => alert(&format!("b{}", n - 230), &["other"]),
+        })
+        .collect();
+    let commits = store.commit(&again, soon()).await;
+    for (n, commit) in commits.iter().enumerate() {
+        match (n % 3, commit) {
+            (0, Commit::Fresh) => {}
+            (_, Commit::Duplicate { routes }) => assert_eq!(routes.len(), if n < 230 { 1 } else { 2 }, "{n}"),
+            other => panic!("{n}: {other:?}"),
+        }
+    }
+    assert_eq!((counted(&store, "critical").await, counted(&store, "other").await), (300, 100));
+}
+
+#[tokio::test]
+async fn two_who_commit_the_same_at_once_count_it_once() {
+    let engine = Embedded::start(None).await.unwrap();
+    let store = engine.store().await.unwrap();
+    let alerts: Vec<Alert> = (0..150).map(|n| alert(&format!("{n}"), &["critical"])).collect();
+    // Overlapping parts in different orders, so that whole transactions and parts of them collide.
+    let parts: Vec<Vec<Alert>> = vec![
+        alerts.clone(),
+        alerts.iter().rev().cloned().collect(),
+        alerts[40..120].to_vec(),
+        alerts[..90].iter().step_by(2).cloned().collect(),
+    ];
+    let all = join_all(parts.iter().map(|part| store.commit(part, soon()))).await;
+    let fresh = all.iter().flatten().filter(|commit| **commit == Commit::Fresh).count();
+    assert!(all.iter().flatten().all(|commit| !matches!(commit, Commit::Failed(_))));
+    assert_eq!((fresh, counted(&store, "critical").await), (150, 150));
+}
+
+#[tokio::test]
+async fn an_alert_that_cannot_be_stored_takes_no_other_along() {
+    let engine = Embedded::start(None).await.unwrap();
+    let store = engine.store().await.unwrap();
+    let mut alerts: Vec<Alert> = (0..40).map(|n| alert(&format!("{n}"), &["critical"])).collect();
+    // A key of more than 2,048 bytes is refused for ever.
+    alerts[17] = alert(&"x".repeat(3000), &["critical"]);
+    let commits = store.commit(&alerts, soon()).await;
+    for (n, commit) in commits.iter().enumerate() {
+        match n {
+            17 => assert!(matches!(commit, Commit::Failed(StoreError::Invalid(_))), "{commit:?}"),
+            _ => assert_eq!(*commit, Commit::Fresh, "{n}"),
+        }
+    }
+    assert_eq!(counted(&store, "critical").await, 39);
+}
+
+#[tokio::test]
+async fn the_largest_alerts_fit_their_transactions() {
+    let engine = Embedded::start(None).await.unwrap();
+    let store = engine.store().await.unwrap();
+    let large = |n| Alert { message: "é".repeat(MESSAGE_BYTES_MAX / 2), ..alert(&format!("{n}"), &["critical"]) };
+    let alerts: Vec<Alert> = (0..100).map(large).collect();
+    assert!(store.commit(&alerts, soon()).await.iter().all(|commit| *commit == Commit::Fresh));
+}
+
+#[tokio::test]
+async fn a_row_has_the_columns_that_auditors_ask_for() {
+    let engine = Embedded::start(None).await.unwrap();
+    let store = engine.store().await.unwrap();
+    store.commit(&[alert("37", &["critical", "audit"])], soon()).await;
+    let page = store.client().scan().table_name("AppLogs").send().await.unwrap();
+    let row = &page.items()[0];
+    let text = |name: &str| row[name].as_s().unwrap().as_str();
+    assert!(text("log_id").starts_with("37-"));
+    assert_eq!(text("timestamp"), "2026-11-23T14:15:06.789Z");
+    assert_eq!((text("marker"), text("app_name")), ("[CRITICAL]", "shop"));
+    assert_eq!((text("message"), text("pattern")), ("[CRITICAL] order 37 failed", "[CRITICAL] order <n> failed"));
+    assert_eq!((text("account_id"), text("log_group"), text("source")), ("123456789012", "/aws/lambda/shop", "test"));
+    assert!(text("hour").starts_with("2026-11-23T14#"));
+    let days =
+        (row["expires_at"].as_n().unwrap().parse::<i64>().unwrap() - SystemClock.now().as_millis() / 1000) / 86_400;
+    assert!((89..=90).contains(&days), "{days}");
+}
+
+#[tokio::test]
+async fn a_window_is_opened_armed_and_closed_by_one_only() {
+    let engine = Embedded::start(None).await.unwrap();
+    let store = engine.store().await.unwrap();
+    let (route, at) = (route(), soon());
+    assert_eq!(store.cursor(&route, at).await.unwrap(), Default::default());
+    assert!(store.open(&route, &opening(1), at).await.unwrap());
+    assert!(!store.open(&route, &opening(1), at).await.unwrap(), "one is open");
+    assert!(!store.open(&route, &opening(2), at).await.unwrap(), "one is open");
+    assert!(!store.mark_armed(&route, 2, at).await.unwrap(), "another is open");
+    assert!(store.mark_armed(&route, 1, at).await.unwrap());
+    let burst = Some(BurstState { burst: Burst { alerts: 7, ..Burst::default() }, window_ms: 5 });
+    assert!(!store.close(&route, 2, burst, at).await.unwrap(), "another is open");
+    assert!(store.close(&route, 1, burst, at).await.unwrap());
+    assert!(!store.close(&route, 1, burst, at).await.unwrap(), "none is open");
+    assert!(!store.mark_armed(&route, 1, at).await.unwrap(), "a closed window stays closed");
+    assert!(!store.open(&route, &opening(1), at).await.unwrap(), "numbers only grow");
+    assert!(store.open(&route, &opening(2), at).await.unwrap(), "while one closes the next may be open");
+    assert!(!store.close(&route, 2, burst, at).await.unwrap(), "one is closing");
+    let cursor = store.cursor(&route, at).await.unwrap();
+    assert_eq!((cursor.last_window, cursor.closing, cursor.burst), (2, Some(1), burst));
+    assert_eq!(cursor.open, Some(Window { number: 2, due: Timestamp::from_millis(2), armed: false }));
+    assert_eq!(cursor.targets, [(target(), 0)].into());
+    assert_eq!(store.routes(at).await.unwrap(), [route]);
+}
+
+#[tokio::test]
+async fn a_freeze_moves_tallies_into_an_epoch_wholly_or_not_at_all() {
+    let engine = Embedded::start(None).await.unwrap();
+    let store = engine.store().await.unwrap();
+    let (route, at) = (route(), soon());
+    let alerts: Vec<Alert> = (0..300).map(|n| alert(&format!("{n}"), &["critical"])).collect();
+    store.commit(&alerts, at).await;
+    store.open(&route, &opening(1), at).await.unwrap();
+    let parcels = store.tallies(&route, at).await.unwrap();
+    assert!(parcels.len() >= 3);
+    let epoch = |number, part: &[stentor::store::Parcel]| Epoch {
+        number,
+        window: 1,
+        tally: Tally::sum(part.iter().map(|parcel| &parcel.tally)),
+        owed: vec![target(), "slack:new".parse().unwrap()],
+        burst: None,
+        over: false,
+    };
+    let keys = |part: &[stentor::store::Parcel]| part.iter().map(|parcel| parcel.key.clone()).collect();
+    let (first, rest) = parcels.split_at(1);
+    let one =
+        Freeze { closing: 1, after: 0, tallies: keys(first), epoch: Some(epoch(1, first)), burst: None, finish: None };
+    assert!(!store.freeze(&route, &one, at).await.unwrap(), "the window is not closing");
+    store.close(&route, 1, None, at).await.unwrap();
+    assert!(!store.freeze(&route, &Freeze { closing: 2, ..one.clone() }, at).await.unwrap(), "another is closing");
+    assert!(
+        !store.freeze(&route, &Freeze { after: 1, ..one.clone() }, at).await.unwrap(),
+        "another epoch is the latest"
+    );
+    assert!(store.freeze(&route, &one, at).await.unwrap());
+    let again = Freeze { after: 1, epoch: Some(epoch(2, first)), ..one.clone() };
+    assert!(!store.freeze(&route, &again, at).await.unwrap(), "a tally is counted once");
+    let cursor = store.cursor(&route, at).await.unwrap();
+    assert_eq!((cursor.epoch, cursor.sealed, cursor.closing), (1, 0, Some(1)), "nothing is delivered before the last");
+    let known: Vec<_> = cursor.targets.iter().map(|(target, since)| (target.to_string(), *since)).collect();
+    assert_eq!(known, [("slack:new".to_owned(), 0), ("slack:one".to_owned(), 0)]);
+
+    let next = Opening { targets: vec![], ..opening(2) };
+    let finish = Some(Finish { next: Some(next) });
+    let last = Freeze { closing: 1, after: 1, tallies: keys(rest), epoch: Some(epoch(2, rest)), burst: None, finish };
+    // Somebody opened the next window meanwhile: the successor must not replace it.
+    assert!(store.open(&route, &opening(2), at).await.unwrap());
+    assert!(!store.freeze(&route, &last, at).await.unwrap());
+    let last = Freeze { finish: Some(Finish::default()), ..last };
+    assert!(store.freeze(&route, &last, at).await.unwrap());
+    let cursor = store.cursor(&route, at).await.unwrap();
+    assert_eq!((cursor.epoch, cursor.sealed, cursor.closing), (2, 2, None));
+    assert_eq!(counted(&store, "critical").await, 0);
+    let epochs = store.epochs(&route, 0, 2, at).await.unwrap();
+    assert_eq!(epochs.iter().map(|epoch| epoch.tally.alerts).sum::<u64>(), 300);
+    assert_eq!(store.epochs(&route, 1, 1, at).await.unwrap(), []);
+    store.retire(&route, 0, 2, at).await.unwrap();
+    assert_eq!(store.cursor(&route, at).await.unwrap().retired, 2);
+    assert_eq!(store.epochs(&route, 1, 2, at).await.unwrap().len(), 1, "retired is not gone");
+}
+
+#[tokio::test]
+async fn a_target_is_told_by_one_at_a_time() {
+    let engine = Embedded::start(None).await.unwrap();
+    let store = engine.store().await.unwrap();
+    let (route, target, at) = (route(), target(), soon());
+    let now = SystemClock.now();
+    let lease = |owner: &str, until| Lease { owner: owner.to_owned(), until };
+    let ann = lease("ann", now.after(Duration::from_secs(60)));
+    let bob = lease("bob", now.after(Duration::from_secs(60)));
+    assert_eq!(store.target(&route, &target, at).await.unwrap(), Default::default());
+    assert!(store.lease(&route, &target, &ann, now, at).await.unwrap().is_some());
+    assert!(store.lease(&route, &target, &ann, now, at).await.unwrap().is_some(), "a lost answer is asked for again");
+    assert_eq!(store.lease(&route, &target, &bob, now, at).await.unwrap(), None, "ann has it");
+    assert!(!store.settle(&route, &target, &bob, 9, at).await.unwrap(), "only the holder settles");
+    assert!(!store.release(&route, &target, &bob, None, at).await.unwrap(), "only the holder releases");
+    assert!(store.settle(&route, &target, &ann, 3, at).await.unwrap());
+    assert!(!store.settle(&route, &target, &ann, 4, at).await.unwrap(), "settling gives the lease back");
+    let state = store.lease(&route, &target, &bob, now, at).await.unwrap().expect("it is free");
+    assert_eq!(state.offset, Some(3));
+    assert!(store.release(&route, &target, &bob, Some(now), at).await.unwrap());
+    assert_eq!(store.target(&route, &target, at).await.unwrap().not_before, Some(now));
+    assert!(store.lease(&route, &target, &ann, now, at).await.unwrap().is_some());
+    let late = now.after(Duration::from_secs(61));
+    assert!(store.lease(&route, &target, &bob, late, at).await.unwrap().is_some(), "ann's has run out");
+    assert!(!store.settle(&route, &target, &ann, 5, at).await.unwrap(), "ann is too late");
+}
+
+#[tokio::test]
+async fn a_store_out_of_reach_is_given_up_at_the_deadline() {
+    // Port 9 of this machine: nobody listens.
+    let config = stentor::aws::loopback("http://127.0.0.1:9");
+    let store = DynamoStore::new(&config, Tables::default(), fastrand::Rng::with_seed(1));
+    let started = SystemClock.now();
+    let commits = store.commit(&[alert("1", &["critical"])], started.after(Duration::from_millis(300))).await;
+    assert!(matches!(&commits[..], [Commit::Failed(StoreError::Unavailable(_))]), "{commits:?}");
+    assert!(started.until(SystemClock.now()) < Duration::from_secs(3));
+}
+
+#[tokio::test]
+async fn a_missing_table_is_refused_at_once_with_its_name() {
+    let engine = Embedded::start(None).await.unwrap();
+    let tables = Tables { alerts: "Elsewhere".to_owned(), ..Tables::default() };
+    let store = DynamoStore::new(&stentor::aws::loopback(&engine.endpoint()), tables, fastrand::Rng::with_seed(1));
+    let commits = store.commit(&[alert("1", &["critical"])], soon()).await;
+    let [Commit::Failed(StoreError::Refused(why))] = &commits[..] else { panic!("{commits:?}") };
+    assert!(why.contains("ResourceNotFoundException"), "{why}");
+}
+
+#[tokio::test]
+async fn what_is_stored_outlives_the_process() {
+    let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("store-outlives");
+    std::fs::remove_dir_all(&directory).ok();
+    std::fs::create_dir_all(&directory).unwrap();
+    let database = directory.join("stentor.db");
+    let engine = Embedded::start(Some(&database)).await.unwrap();
+    engine.store().await.unwrap().commit(&[alert("1", &["critical"])], soon()).await;
+    engine.stop().await.unwrap();
+    let engine = Embedded::start(Some(&database)).await.unwrap();
+    let commits = engine.store().await.unwrap().commit(&[alert("1", &["critical"])], soon()).await;
+    assert_eq!(commits, [Commit::Duplicate { routes: vec![route()] }]);
+    let hours = engine.store().await.unwrap();
+    let by_hour = hours.client().scan().table_name("AppLogs").index_name("by_hour").send().await.unwrap();
+    let row = &by_hour.items()[0];
+    assert!(row.contains_key("marker") && !row.contains_key("message"), "{row:?}");
+    assert_eq!(row["timestamp"], AttributeValue::S("2026-11-23T14:15:06.789Z".to_owned()));
+}

@@ -1,0 +1,424 @@
+//! What the tests of the protocol share: the embedded engine behind the production store, small fakes
+//! for queues and targets, and one switch that makes the process "crash" at any of its remote calls.
+#![allow(dead_code, reason = "each test binary uses its own part of this")]
+
+pub mod python;
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use stentor::alert::{Alert, AlertId, Origin, Pattern};
+use stentor::clock::{Clock, SystemClock, Timestamp};
+use stentor::config::Config;
+use stentor::decode::{LogBatch, LogEvent, Message};
+use stentor::digest::Digest;
+use stentor::embedded::Embedded;
+use stentor::event::{Batch, Data, Record};
+use stentor::name::{RouteName, Target};
+use stentor::notify::{Deliver, DeliverError};
+use stentor::queue::{Due, DueQueue, Park, Parked, QueueError};
+use stentor::route::Routes;
+use stentor::store::dynamodb::DynamoStore;
+use stentor::store::{
+    BurstState, Commit, Cursor, Epoch, Freeze, Lease, Opening, Parcel, Store, StoreError, TargetState,
+};
+use stentor::world::World;
+
+/// Where a process dies: before its nth remote call takes effect, or after it did and before the answer arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crash {
+    Before(u64),
+    After(u64),
+}
+
+/// Counts the remote calls of a process, and kills it at one of them.
+#[derive(Debug, Default)]
+pub struct Lifeline {
+    calls: AtomicU64,
+    crash: Mutex<Option<Crash>>,
+    log: Mutex<Vec<&'static str>>,
+}
+
+impl Lifeline {
+    /// A fresh process, which will die at `crash`.
+    pub fn restart(&self, crash: Option<Crash>) {
+        self.calls.store(0, Ordering::SeqCst);
+        *self.crash.lock().unwrap() = crash;
+        self.log.lock().unwrap().clear();
+    }
+
+    pub fn calls(&self) -> u64 {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    /// The names of the calls of this process, in order.
+    pub fn log(&self) -> Vec<&'static str> {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Makes a remote call. Nothing that is called after the crash takes effect.
+    async fn call<T>(&self, name: &'static str, call: impl Future<Output = T>) -> Result<T, String> {
+        let n = self.calls.fetch_add(1, Ordering::SeqCst);
+        self.log.lock().unwrap().push(name);
+        let crash = *self.crash.lock().unwrap();
+        match crash {
+            Some(Crash::Before(at)) if n >= at => Err("crashed".to_owned()),
+            Some(Crash::After(at)) if n > at => Err("crashed".to_owned()),
+            Some(Crash::After(at)) if n == at => {
+                call.await;
+                Err("crashed".to_owned())
+            }
+            _ => Ok(call.await),
+        }
+    }
+}
+
+/// The production store on an engine in memory, its calls passing the lifeline.
+pub struct Frail<'a> {
+    pub inner: DynamoStore,
+    lifeline: &'a Lifeline,
+}
+
+impl Frail<'_> {
+    async fn through<T>(
+        &self,
+        name: &'static str,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        self.lifeline.call(name, call).await.unwrap_or_else(|why| Err(StoreError::Unavailable(why)))
+    }
+}
+
+impl Store for Frail<'_> {
+    async fn commit(&self, alerts: &[Alert], deadline: Timestamp) -> Vec<Commit> {
+        let commits = self.lifeline.call("commit", self.inner.commit(alerts, deadline)).await;
+        commits.unwrap_or_else(|why| vec![Commit::Failed(StoreError::Unavailable(why)); alerts.len()])
+    }
+
+    async fn cursor(&self, route: &RouteName, deadline: Timestamp) -> Result<Cursor, StoreError> {
+        self.through("cursor", self.inner.cursor(route, deadline)).await
+    }
+
+    async fn routes(&self, deadline: Timestamp) -> Result<Vec<RouteName>, StoreError> {
+        self.through("routes", self.inner.routes(deadline)).await
+    }
+
+    async fn open(&self, route: &RouteName, opening: &Opening, deadline: Timestamp) -> Result<bool, StoreError> {
+        self.through("open", self.inner.open(route, opening, deadline)).await
+    }
+
+    async fn mark_armed(&self, route: &RouteName, window: u64, deadline: Timestamp) -> Result<bool, StoreError> {
+        self.through("mark_armed", self.inner.mark_armed(route, window, deadline)).await
+    }
+
+    async fn close(
+        &self,
+        route: &RouteName,
+        window: u64,
+        burst: Option<BurstState>,
+        deadline: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.through("close", self.inner.close(route, window, burst, deadline)).await
+    }
+
+    async fn tallies(&self, route: &RouteName, deadline: Timestamp) -> Result<Vec<Parcel>, StoreError> {
+        self.through("tallies", self.inner.tallies(route, deadline)).await
+    }
+
+    async fn freeze(&self, route: &RouteName, freeze: &Freeze, deadline: Timestamp) -> Result<bool, StoreError> {
+        self.through("freeze", self.inner.freeze(route, freeze, deadline)).await
+    }
+
+    async fn epochs(
+        &self,
+        route: &RouteName,
+        after: u64,
+        upto: u64,
+        deadline: Timestamp,
+    ) -> Result<Vec<Epoch>, StoreError> {
+        self.through("epochs", self.inner.epochs(route, after, upto, deadline)).await
+    }
+
+    async fn target(&self, route: &RouteName, target: &Target, deadline: Timestamp) -> Result<TargetState, StoreError> {
+        self.through("target", self.inner.target(route, target, deadline)).await
+    }
+
+    async fn lease(
+        &self,
+        route: &RouteName,
+        target: &Target,
+        lease: &Lease,
+        now: Timestamp,
+        deadline: Timestamp,
+    ) -> Result<Option<TargetState>, StoreError> {
+        self.through("lease", self.inner.lease(route, target, lease, now, deadline)).await
+    }
+
+    async fn settle(
+        &self,
+        route: &RouteName,
+        target: &Target,
+        lease: &Lease,
+        offset: u64,
+        deadline: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.through("settle", self.inner.settle(route, target, lease, offset, deadline)).await
+    }
+
+    async fn release(
+        &self,
+        route: &RouteName,
+        target: &Target,
+        lease: &Lease,
+        not_before: Option<Timestamp>,
+        deadline: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.through("release", self.inner.release(route, target, lease, not_before, deadline)).await
+    }
+
+    async fn retire(&self, route: &RouteName, after: u64, upto: u64, deadline: Timestamp) -> Result<(), StoreError> {
+        self.through("retire", self.inner.retire(route, after, upto, deadline)).await
+    }
+}
+
+/// A due queue that keeps its messages until a test takes them.
+pub struct FakeDue<'a> {
+    lifeline: &'a Lifeline,
+    pub sent: Mutex<Vec<(Due, Duration)>>,
+}
+
+impl DueQueue for FakeDue<'_> {
+    async fn send(&self, due: &Due, delay: Duration, _deadline: Timestamp) -> Result<(), QueueError> {
+        let send = async { self.sent.lock().unwrap().push((due.clone(), delay)) };
+        self.lifeline.call("send", send).await.map_err(QueueError)
+    }
+}
+
+/// A dead-letter queue in memory.
+pub struct FakePark<'a> {
+    lifeline: &'a Lifeline,
+    pub parked: Mutex<Vec<Parked>>,
+}
+
+impl Park for FakePark<'_> {
+    async fn park(&self, items: &[Parked], _deadline: Timestamp) -> Vec<Result<(), QueueError>> {
+        let park = async { self.parked.lock().unwrap().extend_from_slice(items) };
+        let result = self.lifeline.call("park", park).await.map_err(QueueError);
+        vec![result; items.len()]
+    }
+}
+
+/// Targets that take what they are told, unless they are told to answer otherwise.
+pub struct FakeTargets<'a> {
+    lifeline: &'a Lifeline,
+    /// What each target accepted, in order.
+    pub accepted: Mutex<Vec<Digest>>,
+    /// Answers of a target, in order, before it accepts.
+    pub answers: Mutex<BTreeMap<Target, Vec<DeliverError>>>,
+}
+
+impl Deliver for FakeTargets<'_> {
+    async fn deliver(&self, digest: &Digest, _deadline: Timestamp) -> Result<(), DeliverError> {
+        let deliver = async {
+            if let Some(answers) = self.answers.lock().unwrap().get_mut(&digest.target)
+                && !answers.is_empty()
+            {
+                return Err(answers.remove(0));
+            }
+            self.accepted.lock().unwrap().push(digest.clone());
+            Ok(())
+        };
+        let crashed = |why| Err(DeliverError::Retry { after: None, reason: why });
+        self.lifeline.call("deliver", deliver).await.unwrap_or_else(crashed)
+    }
+}
+
+/// The machine's clock, and as much more as a test has set it forward; it never really sleeps.
+#[derive(Debug, Default)]
+pub struct ForwardClock {
+    ahead_ms: AtomicI64,
+}
+
+impl ForwardClock {
+    pub fn forward(&self, by: Duration) {
+        self.ahead_ms.fetch_add(i64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for ForwardClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(SystemClock.now().as_millis() + self.ahead_ms.load(Ordering::SeqCst))
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.forward(duration);
+        tokio::task::yield_now().await;
+    }
+}
+
+/// A process of Stentor over an engine in memory.
+pub struct Process<'a> {
+    pub routes: Routes,
+    pub store: Frail<'a>,
+    pub due: Option<FakeDue<'a>>,
+    pub park: FakePark<'a>,
+    pub targets: FakeTargets<'a>,
+    pub clock: ForwardClock,
+    pub lifeline: &'a Lifeline,
+}
+
+pub const CONFIG: &str = r#"
+    window = "30s"
+    window_max = "2m"
+    [[route]]
+    name = "critical"
+    markers = ["[CRITICAL]"]
+    notify = ["slack:one", "slack:two"]
+    [[route]]
+    name = "info"
+    markers = ["[INFO]"]
+    notify = ["slack:one"]
+"#;
+
+impl<'a> Process<'a> {
+    pub async fn start(engine: &Embedded, lifeline: &'a Lifeline, timed: bool) -> Self {
+        let store = engine.store().await.unwrap();
+        Self {
+            routes: routes(CONFIG),
+            store: Frail { inner: store, lifeline },
+            due: timed.then(|| FakeDue { lifeline, sent: Mutex::default() }),
+            park: FakePark { lifeline, parked: Mutex::default() },
+            targets: FakeTargets { lifeline, accepted: Mutex::default(), answers: Mutex::default() },
+            clock: ForwardClock::default(),
+            lifeline,
+        }
+    }
+
+    pub fn deadline(&self) -> Timestamp {
+        self.clock.now().after(Duration::from_secs(20))
+    }
+
+    /// Alerts that `target` was told of on `route`, all messages together.
+    pub fn told(&self, route: &str, target: &str) -> u64 {
+        let accepted = self.targets.accepted.lock().unwrap();
+        let of = |digest: &&Digest| digest.route.as_str() == route && digest.target.to_string() == target;
+        accepted.iter().filter(of).map(|digest| digest.tally.alerts).sum()
+    }
+
+    pub fn messages(&self) -> usize {
+        self.targets.accepted.lock().unwrap().len()
+    }
+
+    /// Rows of a route, and what tallies and epochs count of it: the two must agree, always.
+    pub async fn rows_and_counts(&self, route: &str) -> (u64, u64) {
+        let name: RouteName = route.parse().unwrap();
+        let rows = self.rows().await;
+        let of_route = |row: &&BTreeMap<String, AttributeValue>| {
+            row["routes"].as_l().unwrap().contains(&AttributeValue::S(route.to_owned()))
+        };
+        let deadline = SystemClock.now().after(Duration::from_secs(20));
+        let store = &self.store.inner;
+        let tallies = store.tallies(&name, deadline).await.unwrap();
+        let latest = store.cursor(&name, deadline).await.unwrap().epoch;
+        let epochs = store.epochs(&name, 0, latest, deadline).await.unwrap();
+        let counted = tallies.iter().map(|parcel| parcel.tally.alerts).sum::<u64>()
+            + epochs.iter().map(|epoch| epoch.tally.alerts).sum::<u64>();
+        (rows.iter().filter(of_route).count() as u64, counted)
+    }
+
+    /// All rows of the audit table.
+    pub async fn rows(&self) -> Vec<BTreeMap<String, AttributeValue>> {
+        let store = &self.store.inner;
+        let scan = store.client().scan().table_name(&store.tables().alerts).consistent_read(true);
+        let pages = scan.into_paginator().items().send().collect::<Result<Vec<_>, _>>().await.unwrap();
+        pages.into_iter().map(|row| row.into_iter().collect()).collect()
+    }
+}
+
+impl<'a> World for Process<'a> {
+    type Store = Frail<'a>;
+    type Due = FakeDue<'a>;
+    type Park = FakePark<'a>;
+    type Deliver = FakeTargets<'a>;
+    type Clock = ForwardClock;
+
+    fn routes(&self) -> &Routes {
+        &self.routes
+    }
+
+    fn store(&self) -> &Frail<'a> {
+        &self.store
+    }
+
+    fn due(&self) -> Option<&FakeDue<'a>> {
+        self.due.as_ref()
+    }
+
+    fn park(&self) -> &FakePark<'a> {
+        &self.park
+    }
+
+    fn deliver(&self) -> &FakeTargets<'a> {
+        &self.targets
+    }
+
+    fn clock(&self) -> &ForwardClock {
+        &self.clock
+    }
+
+    fn random(&self) -> u64 {
+        fastrand::u64(..)
+    }
+}
+
+pub fn routes(config: &str) -> Routes {
+    Routes::new(&Config::parse(config, "test").unwrap()).unwrap()
+}
+
+/// A record of the given lines, as a shard would carry it; the event ids are `<record>-<n>`.
+pub fn record(name: &str, lines: &[&str]) -> Record<'static> {
+    let event = |(n, line): (usize, &&str)| LogEvent {
+        id: format!("{name}-{n}").into(),
+        timestamp: 1_795_443_306_789 + n as i64,
+        message: (*line).to_owned().into(),
+        account: None,
+        region: None,
+    };
+    let logs = LogBatch {
+        owner: "123456789012".into(),
+        log_group: "/aws/lambda/shop".into(),
+        log_stream: "stream".into(),
+        events: lines.iter().enumerate().map(event).collect(),
+    };
+    Record::named(name.to_owned(), Data::Message(Message::Data(logs)))
+}
+
+/// A record that nobody can read.
+pub fn poison(name: &str) -> Record<'static> {
+    Record::named(name.to_owned(), Data::Base64("bm8gZ3ppcA==".into()))
+}
+
+pub fn batch(records: Vec<Record<'static>>) -> Batch<'static> {
+    Batch { records, ..Batch::default() }
+}
+
+/// An alert of route `critical`, for tests of the store alone.
+pub fn alert(id: &str, routes: &[&str]) -> Alert {
+    let origin = Origin::new("123456789012", "/aws/lambda/shop", "stream", Some("eu-west-1"), "test");
+    let message = format!("[CRITICAL] order {id} failed");
+    Alert {
+        id: AlertId::new(id, &origin),
+        timestamp: Timestamp::from_millis(1_795_443_306_789),
+        marker: "[CRITICAL]".into(),
+        pattern: Pattern::of(&message, "[CRITICAL]"),
+        message,
+        truncated: false,
+        routes: routes.iter().map(|route| route.parse().unwrap()).collect(),
+        account_id: "123456789012".into(),
+        region: None,
+        origin: origin.into(),
+    }
+}
