@@ -72,9 +72,6 @@ pub struct Config {
     /// The most that one record may unpack to, in bytes, 1 KiB to 10 GiB. A record beyond it is
     /// parked. Default: [`DECODED_BYTES_MAX_DEFAULT`].
     pub decoded_bytes_max: u64,
-    /// Parse every record wholly, even one without a marker in it, so that any damage in it is
-    /// found. Costs the time that looking for markers first saves. Default: false.
-    pub strict: bool,
 }
 
 /// One `[[route]]`: which events it takes, and what becomes of them.

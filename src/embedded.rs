@@ -46,6 +46,10 @@ impl Embedded {
         Ok(Self { address, stop, server })
     }
 
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }

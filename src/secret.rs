@@ -17,7 +17,7 @@ use crate::name::Target;
 /// How long a secret is used without looking again.
 pub const KEPT_FOR: Duration = Duration::from_secs(300);
 
-/// How soon after a read a denied credential is worth another.
+/// How soon after a fresh look that found nothing new a denied credential is worth another.
 const REFRESHED_AFTER: Duration = Duration::from_secs(15);
 
 /// A credential of a target: a webhook URL, a token, an object of several. Never printed.
@@ -51,6 +51,8 @@ pub struct Secrets<R> {
 #[derive(Debug)]
 struct Cached {
     read_at: Timestamp,
+    /// It was read because a credential was denied.
+    afresh: bool,
     credentials: BTreeMap<String, Credential>,
 }
 
@@ -71,7 +73,7 @@ impl<R: ReadSecret> Secrets<R> {
     ) -> Result<Credential, SecretError> {
         let mut cache = self.cache.lock().await;
         if cache.as_ref().is_none_or(|cached| cached.read_at.after(KEPT_FOR) <= now) {
-            *cache = Some(self.read(now, deadline).await?);
+            *cache = Some(self.read(false, now, deadline).await?);
         }
         of(cache.as_ref(), target)
     }
@@ -90,19 +92,20 @@ impl<R: ReadSecret> Secrets<R> {
     ) -> Result<Option<Credential>, SecretError> {
         let mut cache = self.cache.lock().await;
         let unchanged = of(cache.as_ref(), target).is_ok_and(|known| known == *denied);
-        if unchanged && cache.as_ref().is_none_or(|cached| cached.read_at.after(REFRESHED_AFTER) <= now) {
-            *cache = Some(self.read(now, deadline).await?);
+        let looked = |cached: &Cached| cached.afresh && cached.read_at.after(REFRESHED_AFTER) > now;
+        if unchanged && !cache.as_ref().is_some_and(looked) {
+            *cache = Some(self.read(true, now, deadline).await?);
         }
         of(cache.as_ref(), target).map(|known| Some(known).filter(|known| known != denied))
     }
 
-    async fn read(&self, now: Timestamp, deadline: Timestamp) -> Result<Cached, SecretError> {
+    async fn read(&self, afresh: bool, now: Timestamp, deadline: Timestamp) -> Result<Cached, SecretError> {
         let text = self.reader.read(deadline).await?;
         // serde's message would quote the secret.
         let malformed = |_| SecretError::Unavailable("it is not a JSON object of target and credential".to_owned());
         let credentials: BTreeMap<String, Value> = serde_json::from_str(&text).map_err(malformed)?;
         let credentials = credentials.into_iter().map(|(name, value)| (name, Credential(value))).collect();
-        Ok(Cached { read_at: now, credentials })
+        Ok(Cached { read_at: now, afresh, credentials })
     }
 }
 

@@ -5,7 +5,7 @@ mod mistakes;
 
 use super::*;
 
-const EXAMPLE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/stentor.toml"));
+const EXAMPLE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/example.toml"));
 
 /// A route that is in order, on lines 1 to 4, to put beside what is under test.
 const ROUTE: &str = "[[route]]\nname = \"a\"\nmarkers = [\"[A]\"]\nnotify = [\"slack:a\"]\n";
@@ -36,7 +36,6 @@ fn the_builtin_configuration_is_the_documented_one() {
         }],
         redact: Vec::new(),
         decoded_bytes_max: 64 * 1024 * 1024,
-        strict: false,
     };
     assert_eq!(Config::builtin(), expected);
 }
@@ -46,7 +45,7 @@ fn the_example_file_is_read_whole() {
     let config = parse(EXAMPLE);
     let names: Vec<&str> = config.routes.iter().map(|route| route.name.as_str()).collect();
     assert_eq!(names, ["audit", "critical", "payments", "info"]);
-    assert_eq!((config.redact.len(), config.decoded_bytes_max, config.strict), (2, 64 << 20, false));
+    assert_eq!((config.redact.len(), config.decoded_bytes_max), (2, 64 << 20));
 
     let [audit, critical, payments, info] = config.routes.as_slice() else { panic!() };
     assert!(audit.continue_ && audit.first == First::AfterWindow);
@@ -62,7 +61,7 @@ fn the_example_file_is_read_whole() {
 
 #[test]
 fn the_example_file_shows_every_key() {
-    let known = "window window_max first redact decoded_bytes_max strict route name markers notify \
+    let known = "window window_max first redact decoded_bytes_max route name markers notify \
                  continue severity log_groups accounts regions";
     for key in known.split(' ') {
         let shown = |line: &str| line.trim_matches(['[', ']']).split(' ').next() == Some(key);
@@ -93,7 +92,6 @@ fn values_come_in_more_than_one_form() {
     assert_eq!(bytes("1_048_576"), 1 << 20);
     assert_eq!(bytes("0x100000"), 1 << 20);
     assert_eq!(bytes("\"10GiB\""), 10 << 30);
-    assert!(parse(&format!("strict = true\n{ROUTE}")).strict);
     let inline = "route = [{ name = \"a\", markers = [\"x\"], notify = [\"sns:a\"] }]";
     assert_eq!(parse(inline).routes.len(), 1);
     assert_eq!(parse(&ROUTE.replace('\n', "\r\n")), parse(ROUTE));
@@ -147,7 +145,7 @@ name = "critical"
 marker = ["[INFO]"]
 regions = ["eu-*", "us-[east"]
 notify = []
-strict = true
+redact = []
 
     [[route]]
     name = "billing feed"
@@ -184,7 +182,7 @@ severity = "worst"
     stentor.toml:17:1: unknown key `marker`, did you mean `markers`?
     stentor.toml:18:20: regions: `[` opens a class that is never closed; write `[[]` for the character itself
     stentor.toml:19:10: notify: must not be empty
-    stentor.toml:20:1: unknown key `strict`; it belongs above the first [[route]]
+    stentor.toml:20:1: unknown key `redact`; it belongs above the first [[route]]
     stentor.toml:22:5: this route has no `notify`
     stentor.toml:23:12: name: a name has only letters, digits, `.`, `_` and `-`
     stentor.toml:26:18: window_max: 1m is shorter than `window`, which is 5m
@@ -197,7 +195,7 @@ severity = "worst"
 #[test]
 fn no_problem_repeats_a_refused_value() {
     let secret = "hunter2:/{}(";
-    for key in ["window", "first", "strict", "decoded_bytes_max", "redact", "route", "x"] {
+    for key in ["window", "first", "decoded_bytes_max", "redact", "route", "x"] {
         for value in [format!("'{secret}'"), format!("['{secret}', '[{secret}']"), format!("'{secret}")] {
             let found = problems(&format!("{key} = {value}\n[[route]]\n"));
             assert!(!found.contains("hunter2"), "{key}: {found}");

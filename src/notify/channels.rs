@@ -74,3 +74,19 @@ fn no_credential(error: &SecretError) -> DeliverError {
         SecretError::Missing(_) => DeliverError::Refused { reason: error.to_string() },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::SecretsManager;
+
+    #[test]
+    fn what_the_template_deploys_can_be_delivered_and_what_cannot_is_named() {
+        let without = |text: &str| {
+            let config = Config::parse(text, "f").unwrap();
+            Channels::<SecretsManager>::without_channel(&config).map(ToString::to_string)
+        };
+        assert_eq!(without(include_str!("../../config/stentor.toml")), None);
+        assert_eq!(without(include_str!("../../config/example.toml")).as_deref(), Some("pagerduty:db-oncall"));
+    }
+}

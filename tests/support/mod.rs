@@ -2,6 +2,8 @@
 //! for queues and targets, and one switch that makes the process "crash" at any of its remote calls.
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
+pub mod emulator;
+pub mod proxy;
 pub mod python;
 
 use std::collections::BTreeMap;

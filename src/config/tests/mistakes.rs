@@ -24,8 +24,6 @@ window_max = "10s"              -> 1:14: window_max: 10s is shorter than `window
 window_max = "1m"⏎window = "5m" -> 1:14: window_max: 1m is shorter than `window`, which is 5m
 first = "now"                   -> 1:9: first: expected "immediately" or "after-window"
 first = true                    -> 1:9: first: expected a string, found a boolean
-strict = "yes"                  -> 1:10: strict: expected true or false, found a string
-strict = 1979-05-27             -> 1:10: strict: expected true or false, found a date or time
 decoded_bytes_max = 1.5         -> 1:21: decoded_bytes_max: expected an integer or a string, found a float
 decoded_bytes_max = -1          -> 1:21: decoded_bytes_max: expected a size between 1KiB and 10GiB
 decoded_bytes_max = "11GiB"     -> 1:21: decoded_bytes_max: expected a size between 1KiB and 10GiB

@@ -43,7 +43,7 @@ impl Store for DynamoStore {
     }
 
     async fn routes(&self, deadline: Timestamp) -> Result<Vec<RouteName>, StoreError> {
-        let items = self.query(ROUTES, "", "~", deadline).await?;
+        let items = self.query(ROUTES, "-", "~", deadline).await?;
         let name = |item: &Item| item.get("sk")?.as_s().ok()?.parse().ok();
         Ok(items.iter().filter_map(name).collect())
     }

@@ -1,0 +1,258 @@
+//! Lambda on this machine: the release binary under Amazon's runtime interface emulator, with moto for SQS
+//! and Secrets Manager, the embedded engine behind a proxy that can fail, and a webhook that listens.
+
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use aws_sdk_secretsmanager as secrets;
+use aws_sdk_sqs as sqs;
+use serde_json::Value;
+use stentor::aws::loopback;
+use stentor::embedded::Embedded;
+use stentor::store::dynamodb::DynamoStore;
+
+use super::proxy::Proxy;
+use super::python::python;
+
+/// A process that ends with the value, and everything that it started with it.
+#[derive(Debug)]
+struct Process(Child);
+
+impl Process {
+    fn start(command: &mut Command) -> Self {
+        // A group of its own, so that what it starts can be ended with it.
+        Self(
+            command
+                .process_group(0)
+                .stdin(Stdio::null())
+                .spawn()
+                .unwrap_or_else(|error| panic!("{command:?}: {error}")),
+        )
+    }
+
+    fn kill(&mut self) {
+        let group = format!("-{}", self.0.id());
+        Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Everything around the function.
+pub struct Surroundings {
+    engine: Embedded,
+    pub store: DynamoStore,
+    pub proxy: Proxy,
+    _moto: Process,
+    aws: aws_config::SdkConfig,
+    pub queue_url: String,
+}
+
+/// A function that is up.
+pub struct Function {
+    process: Process,
+    url: String,
+    log: PathBuf,
+}
+
+/// The name of the secret.
+const SECRET: &str = "stentor/targets";
+
+impl Surroundings {
+    /// `webhook` is the credential of target `slack:default`.
+    pub async fn start(webhook: &str) -> Self {
+        let engine = Embedded::start(None).await.unwrap();
+        let store = engine.store().await.unwrap();
+        let proxy = Proxy::start(engine.address()).await;
+        let port = free_port();
+        let server = python().with_file_name("moto_server");
+        let mut command = Command::new(server);
+        command.args(["-H", "127.0.0.1", "-p", &port.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
+        let moto = Process::start(&mut command);
+        let endpoint = format!("http://127.0.0.1:{port}");
+        until_it_answers(&format!("{endpoint}/moto-api/")).await;
+        let aws = loopback(&endpoint);
+        let queue = sqs::Client::new(&aws).create_queue().queue_name("dlq").send().await.unwrap();
+        let surroundings =
+            Self { engine, store, proxy, _moto: moto, aws, queue_url: queue.queue_url.expect("a queue has a URL") };
+        let create = secrets::Client::new(&surroundings.aws).create_secret().name(SECRET);
+        create.secret_string(secret(webhook)).send().await.unwrap();
+        surroundings
+    }
+
+    /// An empty store, for the functions that are up, too.
+    pub async fn renew_store(&mut self) {
+        self.engine = Embedded::start(None).await.unwrap();
+        self.store = self.engine.store().await.unwrap();
+        self.proxy.lead_to(self.engine.address());
+    }
+
+    /// Replaces the credential.
+    pub async fn rotate(&self, webhook: &str) {
+        let put = secrets::Client::new(&self.aws).put_secret_value().secret_id(SECRET);
+        put.secret_string(secret(webhook)).send().await.unwrap();
+    }
+
+    /// What lies in the dead-letter queue; afterwards it is empty.
+    pub async fn parked(&self) -> Vec<Value> {
+        let client = sqs::Client::new(&self.aws);
+        let mut parked = Vec::new();
+        loop {
+            let page =
+                client.receive_message().queue_url(&self.queue_url).max_number_of_messages(10).send().await.unwrap();
+            let messages = page.messages.unwrap_or_default();
+            if messages.is_empty() {
+                return parked;
+            }
+            for message in messages {
+                parked.push(serde_json::from_str(message.body().unwrap()).unwrap());
+                let delete = client.delete_message().queue_url(&self.queue_url);
+                delete.receipt_handle(message.receipt_handle().unwrap()).send().await.unwrap();
+            }
+        }
+    }
+
+    /// Rows of the audit table.
+    pub async fn rows(&self) -> usize {
+        let scan = self.store.client().scan().table_name(&self.store.tables().alerts).consistent_read(true);
+        let rows: Result<Vec<_>, _> = scan.into_paginator().items().send().collect().await;
+        rows.unwrap().len()
+    }
+
+    /// Starts the function under the emulator. `more` is added to its environment, and wins.
+    pub async fn function(&self, timeout_s: u32, more: &[(&str, &str)]) -> Function {
+        let (port, runtime_port) = (free_port(), free_port());
+        let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("function-{port}.log"));
+        let out = std::fs::File::create(&log).unwrap();
+        let moto = self.aws.endpoint_url().unwrap();
+        let mut command = Command::new(emulator());
+        command
+            .args(["--runtime-interface-emulator-address", &format!("127.0.0.1:{port}")])
+            .args(["--runtime-api-address", &format!("127.0.0.1:{runtime_port}")])
+            .arg(binary())
+            .env_clear()
+            .envs([
+                ("AWS_LAMBDA_FUNCTION_NAME", "stentor-consumer"),
+                ("AWS_LAMBDA_FUNCTION_TIMEOUT", &timeout_s.to_string()),
+                ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512"),
+                ("AWS_REGION", "us-east-1"),
+                ("AWS_ACCESS_KEY_ID", "test"),
+                ("AWS_SECRET_ACCESS_KEY", "test"),
+                ("AWS_ENDPOINT_URL_DYNAMODB", &self.proxy.endpoint()),
+                ("AWS_ENDPOINT_URL_SQS", moto),
+                ("AWS_ENDPOINT_URL_SECRETS_MANAGER", moto),
+                ("DLQ_URL", &self.queue_url),
+                ("STENTOR_SECRET_ID", SECRET),
+            ])
+            .envs(more.iter().copied())
+            .stdout(out.try_clone().unwrap())
+            .stderr(out);
+        let process = Process::start(&mut command);
+        until_it_listens(port).await;
+        let url = format!("http://127.0.0.1:{port}/2015-03-31/functions/function/invocations");
+        Function { process, url, log }
+    }
+}
+
+impl Function {
+    /// The answer of one invocation, as text: a time-out or a crash is not JSON.
+    pub async fn invoke(&self, payload: &str) -> String {
+        let post = client().post(&self.url).body(payload.to_owned()).timeout(Duration::from_secs(60));
+        match post.send().await {
+            Ok(answer) => answer.text().await.unwrap(),
+            Err(error) => format!("no answer: {error}"),
+        }
+    }
+
+    /// The answer as JSON.
+    pub async fn answer(&self, payload: &str) -> Value {
+        let text = self.invoke(payload).await;
+        serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}\n{}", self.log()))
+    }
+
+    /// Everything that function and emulator wrote.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// The summary lines of the function, one per invocation.
+    pub fn summaries(&self) -> Vec<Value> {
+        let lines = self.log();
+        let json = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        json.filter(|line| line["_aws"].is_object()).collect()
+    }
+
+    /// SIGKILL, for emulator and function at once.
+    pub fn kill(mut self) {
+        self.process.kill();
+    }
+}
+
+fn secret(webhook: &str) -> String {
+    serde_json::json!({ "slack:default": webhook }).to_string()
+}
+
+/// The emulator that ships inside `aws-sam-cli`.
+fn emulator() -> PathBuf {
+    let lib = python().parent().unwrap().with_file_name("lib");
+    let version = std::fs::read_dir(lib).unwrap().next().unwrap().unwrap().path();
+    let name = if cfg!(target_arch = "aarch64") { "aws-lambda-rie-arm64" } else { "aws-lambda-rie-x86_64" };
+    let rie = version.join("site-packages/samcli/local/rapid").join(name);
+    // A wheel does not always carry the right to execute.
+    Command::new("chmod").arg("+x").arg(&rie).status().unwrap();
+    rie
+}
+
+/// The release binary, built if need be: what is deployed is what is tested.
+fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let build = ["build", "--release", "--locked", "--quiet", "--bin", "stentor-lambda"];
+        let status = Command::new(env!("CARGO")).args(build).current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap();
+        assert!(status.success(), "the release binary does not build");
+        Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("release").join("stentor-lambda")
+    })
+}
+
+/// A port that nobody listens on, and that no other caller in this process gets.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let base = 20_000 + u16::try_from(std::process::id() % 200).unwrap() * 50;
+    let mut ports = std::iter::repeat_with(|| base + NEXT.fetch_add(1, Ordering::SeqCst));
+    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
+}
+
+fn client() -> reqwest::Client {
+    stentor::notify::http::client().unwrap()
+}
+
+/// Waits for a server, which takes as long as it takes; a test that hangs here says so.
+async fn until_it_answers(url: &str) {
+    for _ in 0..600 {
+        if client().get(url).send().await.is_ok() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("{url} never answered");
+}
+
+async fn until_it_listens(port: u16) {
+    for _ in 0..600 {
+        if tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("nothing listens on {port}");
+}

@@ -1,0 +1,133 @@
+//! A proxy in front of the engine that fails as DynamoDB does: it throttles, or does not answer.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+/// What the proxy does with a request, by the name of its operation.
+type Decide = dyn Fn(&str, u64) -> Fate + Send + Sync;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Pass,
+    Throttle,
+    /// The request is never answered, and never reaches the engine.
+    Swallow,
+    /// The request takes effect, and is never answered.
+    SwallowAnswer,
+}
+
+pub struct Proxy {
+    address: SocketAddr,
+    engine: Arc<watch::Sender<SocketAddr>>,
+    decide: Arc<watch::Sender<Arc<Decide>>>,
+    seen: Arc<AtomicU64>,
+}
+
+impl Proxy {
+    pub async fn start(engine: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let pass: Arc<Decide> = Arc::new(|_, _| Fate::Pass);
+        let decide = Arc::new(watch::Sender::new(pass));
+        let seen = Arc::new(AtomicU64::new(0));
+        let engine = Arc::new(watch::Sender::new(engine));
+        let (engines, decisions, count) = (Arc::clone(&engine), Arc::clone(&decide), Arc::clone(&seen));
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let (engines, decisions, count) = (Arc::clone(&engines), Arc::clone(&decisions), Arc::clone(&count));
+                tokio::spawn(async move { serve(client, &engines, &decisions, &count).await });
+            }
+        });
+        Self { address, engine, decide, seen }
+    }
+
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// From now on requests go to this engine.
+    pub fn lead_to(&self, engine: SocketAddr) {
+        self.engine.send_replace(engine);
+    }
+
+    /// From now on: what becomes of each request, by operation and by its number since now.
+    pub fn decide(&self, decide: impl Fn(&str, u64) -> Fate + Send + Sync + 'static) {
+        self.seen.store(0, Ordering::SeqCst);
+        self.decide.send_replace(Arc::new(decide));
+    }
+
+    /// Requests since the last decision.
+    pub fn seen(&self) -> u64 {
+        self.seen.load(Ordering::SeqCst)
+    }
+}
+
+/// One connection, request after request, until it closes.
+async fn serve(
+    client: TcpStream,
+    engines: &watch::Sender<SocketAddr>,
+    decide: &watch::Sender<Arc<Decide>>,
+    seen: &AtomicU64,
+) {
+    let mut client = BufReader::new(client);
+    while let Some((request, operation)) = read_message(&mut client).await {
+        let n = seen.fetch_add(1, Ordering::SeqCst);
+        let decision = decide.borrow().clone();
+        let engine = *engines.borrow();
+        let answer = match decision(&operation, n) {
+            Fate::Pass => forward(engine, &request).await,
+            Fate::Throttle => throttled(),
+            Fate::Swallow => std::future::pending().await,
+            Fate::SwallowAnswer => {
+                forward(engine, &request).await;
+                std::future::pending().await
+            }
+        };
+        if client.get_mut().write_all(&answer).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn forward(engine: SocketAddr, request: &[u8]) -> Vec<u8> {
+    let mut engine = BufReader::new(TcpStream::connect(engine).await.unwrap());
+    engine.get_mut().write_all(request).await.unwrap();
+    read_message(&mut engine).await.map(|(answer, _)| answer).unwrap_or_default()
+}
+
+/// An HTTP/1.1 message with a content length, as bytes, and the operation that it names, if it does.
+async fn read_message(stream: &mut BufReader<TcpStream>) -> Option<(Vec<u8>, String)> {
+    let (mut message, mut length, mut operation) = (Vec::new(), 0, String::new());
+    loop {
+        let mut line = String::new();
+        if stream.read_line(&mut line).await.ok()? == 0 {
+            return None;
+        }
+        message.extend_from_slice(line.as_bytes());
+        let header = line.trim_end().to_ascii_lowercase();
+        if let Some(value) = header.strip_prefix("content-length:") {
+            length = value.trim().parse().ok()?;
+        }
+        if header.starts_with("x-amz-target:") {
+            operation = line.trim_end().rsplit('.').next()?.to_owned();
+        }
+        if header.is_empty() {
+            break;
+        }
+    }
+    let head = message.len();
+    message.resize(head + length, 0);
+    stream.read_exact(&mut message[head..]).await.ok()?;
+    Some((message, operation))
+}
+
+fn throttled() -> Vec<u8> {
+    let body = r#"{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"throttled by the test"}"#;
+    let head = "HTTP/1.1 400 Bad Request\r\ncontent-type: application/x-amz-json-1.0\r\n";
+    format!("{head}content-length: {}\r\n\r\n{body}", body.len()).into_bytes()
+}
