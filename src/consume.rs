@@ -10,7 +10,7 @@ use futures::future::join_all;
 use crate::alert::{Alert, AlertId};
 use crate::arm::arm;
 use crate::clock::{Clock as _, Timestamp};
-use crate::close::{Outcome, Sent, settle};
+use crate::close::{Sent, settle};
 use crate::decode::{self, Message, Poison};
 use crate::event::{Batch, Data, Record, SequenceNumber};
 use crate::name::RouteName;
@@ -284,11 +284,6 @@ impl Consumed {
         };
         let named = batch.records[..=earliest].iter().rev().find_map(|record| record.sequence.clone());
         named.map_or(Checkpoint::Nothing, Checkpoint::Before)
-    }
-
-    /// Messages that are still owed: what a caller without a queue has to try again.
-    pub fn owed(&self) -> impl Iterator<Item = &Sent> {
-        self.messages.iter().filter(|sent| matches!(sent.outcome, Outcome::Retry(_)))
     }
 }
 

@@ -1,4 +1,5 @@
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 use super::*;
 
@@ -449,7 +450,7 @@ fn noise() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: std::env::var("CASES").map_or(2000, |n| n.parse().unwrap()), ..ProptestConfig::default() })]
+    #![proptest_config(texts())]
 
     #[test]
     fn twice_is_once(text in noise()) {
@@ -532,7 +533,7 @@ const SYNTAXES: &[&str] = &[
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: std::env::var("CASES").map_or(2000, |n| n.parse().unwrap()), ..ProptestConfig::default() })]
+    #![proptest_config(texts())]
 
     #[test]
     fn a_string_in_json_goes_and_nothing_else(
@@ -674,14 +675,14 @@ fn time_is_linear_in_hostile_text() {
         "é",
     ];
     let seconds = |text: &str| {
-        let start = std::time::Instant::now();
+        let start = processor_seconds();
         let redacted = redact(text);
         assert!(redacted.len() <= 40 * text.len());
-        start.elapsed().as_secs_f64()
+        processor_seconds() - start
     };
     let (small, large) = (64 << 10, 256 << 10);
     let filled = |shape: &str, len: usize| shape.repeat(len / shape.len());
-    // The best of several runs counts, for whatever else the machine does can only add to a time.
+    // The best of several runs counts: what else the machine does can only add to a time.
     let slow = |shape: &&str| {
         let (small, large) = (filled(shape, small), filled(shape, large));
         let mut best = (f64::INFINITY, f64::INFINITY);
@@ -693,4 +694,18 @@ fn time_is_linear_in_hostile_text() {
     };
     let slow: Vec<_> = shapes.into_iter().filter(slow).collect();
     assert!(slow.is_empty(), "{slow:?}");
+}
+
+/// Time that this thread has had a processor; waiting for one does not count.
+fn processor_seconds() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
+}
+
+/// The same texts at every run, so that whoever changes something else is not stopped by a find here; with
+/// `CASES=100000` so many others.
+fn texts() -> ProptestConfig {
+    let more = std::env::var("CASES").ok().and_then(|cases| cases.parse().ok());
+    let rng_seed = if more.is_some() { RngSeed::Random } else { RngSeed::Fixed(7) };
+    ProptestConfig { cases: more.unwrap_or(2000), rng_seed, ..ProptestConfig::default() }
 }
