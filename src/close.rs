@@ -25,6 +25,9 @@ const LEASE_MARGIN: Duration = Duration::from_secs(10);
 /// Kept free before the deadline, for settling what was accepted.
 const SETTLE_MARGIN: Duration = Duration::from_millis(500);
 
+/// Epochs that one round lets expire at the most; after a long outage it takes several rounds.
+const RETIRED_AT_ONCE: u64 = 25;
+
 const BACKOFF_FIRST: Duration = Duration::from_millis(500);
 const BACKOFF_MAX: Duration = Duration::from_secs(300);
 
@@ -152,8 +155,12 @@ impl<W: World> Round<'_, W> {
 
     /// Before this route is left alone: settled epochs may expire, and an open window is armed.
     async fn leave(&self, cursor: &Cursor) -> Result<(), ArmError> {
-        if cursor.retired < cursor.sealed {
-            self.world.store().retire(self.route, cursor.retired, cursor.sealed, self.deadline).await?;
+        let upto = cursor.sealed.min(cursor.retired + RETIRED_AT_ONCE);
+        if cursor.retired < upto
+            && let Err(error) = self.world.store().retire(self.route, cursor.retired, upto, self.deadline).await
+        {
+            // Housekeeping: nobody has to come again for it, the next round does it.
+            tracing::debug!(route = %self.route, "Settled epochs stay for now: {error}");
         }
         match &cursor.open {
             Some(open) => ensure_armed(self.world, self.route, open, self.deadline).await,

@@ -1,6 +1,9 @@
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
+use super::card::is_card;
 use super::*;
 
 fn redact(text: &str) -> Cow<'_, str> {
@@ -75,9 +78,10 @@ fn values_behind_names_go() {
         ("access_key=abc AccountKey=Zm9v==;x", "access_key=⟦key⟧ AccountKey=⟦key⟧"),
         ("aws_secret_access_key = wJalrXUtn/FEMI", "aws_secret_access_key = ⟦aws-secret⟧"),
         ("aws_session_token=IQoJb3/xx==", "aws_session_token=⟦token⟧"),
-        ("credentials: abc123", "credentials: abc123"),
+        ("credentials: abc123", "credentials: ⟦credential⟧"),
         ("credential=abc123", "credential=⟦credential⟧"),
         ("Password is hunter2", "Password is ⟦password⟧"),
+        ("Your password is: swordfish", "Your password is: ⟦password⟧"),
         ("the password was \"hunter two\".", "the password was \"⟦password⟧\"."),
         ("mysql --password hunter2 -h db", "mysql --password ⟦password⟧ -h db"),
         ("mysql --password=hunter2 -h db", "mysql --password=⟦password⟧ -h db"),
@@ -136,6 +140,7 @@ fn values_in_json_go_and_it_stays_json() {
         (r#"{"SecretAccessKey":"abc/def"}"#, r#"{"SecretAccessKey":"⟦aws-secret⟧"}"#),
         (r#"{"SecretString":"{\"a\":\"b\"}"}"#, r#"{"SecretString":"⟦secret⟧"}"#),
         (r#"{"card": 4111111111111111}"#, r#"{"card": "⟦card⟧"}"#),
+        (r#"{"cards":[1, 4111111111111111,2,4111111111111111]}"#, r#"{"cards":[1, "⟦card⟧",2,"⟦card⟧"]}"#),
         (r#"{\"card\":4111111111111111,\"x\":1}"#, r#"{\"card\":\"⟦card⟧\",\"x\":1}"#),
     ]);
 }
@@ -188,6 +193,7 @@ fn headers_go() {
         ("bearer=abc", "bearer=⟦bearer⟧"),
         (r#"["authorization","Basic dXNlcjpwYXNz"]"#, r#"["authorization","Basic ⟦basic-auth⟧"]"#),
         ("Cookie: sid=abc; theme=dark", "Cookie: sid=⟦cookie⟧"),
+        ("Cookie: sid=\"a\"; t=\"x\"; u=v", "Cookie: sid=⟦cookie⟧"),
         ("Cookie: sid=abc; t=x status=200", "Cookie: sid=⟦cookie⟧ status=200"),
         (r#"{"cookie":"sid=abc; t=x","y":1}"#, r#"{"cookie":"sid=⟦cookie⟧","y":1}"#),
         ("Set-Cookie: sid=abc; Path=/; HttpOnly", "Set-Cookie: sid=⟦cookie⟧; Path=/; HttpOnly"),
@@ -300,6 +306,8 @@ fn what_is_no_secret_stays() {
         "password changed for user 7",
         "Password authentication failed for user \"app\"",
         "password must be at least 8 characters",
+        "password: must be at least 8 characters",
+        "failed to validate password: too short",
         "password is incorrect",
         "password is required.",
         "token expired",
@@ -311,6 +319,8 @@ fn what_is_no_secret_stays() {
         "AuthService: started in 5 ms",
         "secret: not found",
         "tokens=512",
+        "tokens: 12/4096 total_tokens=1.5k",
+        "tokens: input=5 output=7",
         "token_count: 12",
         "max_tokens=4096",
         "{\"prompt_tokens\": 12, \"total_tokens\":15}",
@@ -445,7 +455,7 @@ fn noise() -> impl Strategy<Value = String> {
         -----END [redacted: [redacted:password] password] hooks.slack.com/services/ /api/webhooks/ ghp_ sk-
         0123456789abcdefABCDEF0123456789 é 🦀 arn:aws: name= x= <![CDATA[ ]]>"#;
     let blanks = [" ", " ", " ", " ", " ", " ", "\n", "\n  ", "\t", "|\n  "];
-    let piece = prop::sample::select(words.split_ascii_whitespace().chain(blanks).collect::<Vec<_>>());
+    let piece = one_of(words.split_ascii_whitespace().chain(blanks).collect::<Vec<_>>());
     prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
 }
 
@@ -475,69 +485,58 @@ fn nest(json: String, levels: usize) -> String {
     (0..levels).fold(json, |json, _| format!(r#"{{"level":"info","message":"got {} from x"}}"#, escape(&json)))
 }
 
-const NAMES: &[&str] = &[
-    "password",
-    "db_password",
-    "DB_PASSWORD",
-    "userPassword",
-    "passwd",
-    "client_secret",
-    "x-api-key",
-    "apiKey",
-    "refreshToken",
-    "SecretAccessKey",
-    "private_key",
-    "access_key",
-    "passphrase",
-];
+const NAMES: &str = "password db_password DB_PASSWORD userPassword passwd client_secret x-api-key apiKey refreshToken \
+    SecretAccessKey private_key access_key passphrase";
 
-const SYNTAXES: &[&str] = &[
-    "NAME=VALUE",
-    "NAME: VALUE",
-    "NAME = VALUE",
-    "NAME => VALUE",
-    "NAME:VALUE",
-    "NAME=\"VALUE\"",
-    "NAME: 'VALUE'",
-    "NAME = `VALUE`",
-    "{\"NAME\":\"VALUE\"}",
-    "{\\\"NAME\\\": \\\"VALUE\\\"}",
-    "{'NAME': 'VALUE'}",
-    "{NAME:VALUE}",
-    "[NAME=VALUE]",
-    "(x=1, NAME=VALUE)",
-    "{a=b,NAME=VALUE,c=d}",
-    "a=b;NAME=VALUE;c=d",
-    "GET /p?a=b&NAME=VALUE&c=d HTTP/1.1",
-    "a%3Db%26NAME%3DVALUE%26c%3Dd",
-    "%22NAME%22%3A%22VALUE%22",
-    "--NAME VALUE --x",
-    "--NAME=VALUE",
-    "[\"--NAME\",\"VALUE\"]",
-    "<NAME>VALUE</NAME>",
-    "<NAME a=\"b\">VALUE</NAME>",
-    "- NAME: |\n  VALUE",
-    "\"NAME\":[\"VALUE\"]",
-    "map[NAME:[VALUE]]",
-    "{\"name\":\"NAME\",\"value\":\"VALUE\"}",
-    "NAME=Some(\"VALUE\")",
-    "a|NAME=VALUE|c=d",
-    "Authorization: Bearer VALUE",
-    "authorization=Basic VALUE",
-    "{\"Authorization\":\"Token VALUE\"}",
-    "Bearer VALUE",
-    "Cookie: NAME=VALUE; x=y",
-    "Set-Cookie: a=VALUE; Path=/",
-    "https://u:VALUE@h/x",
-    "redis://:VALUE@h",
-];
+const SYNTAXES: &str = r#"NAME=VALUE
+NAME: VALUE
+NAME = VALUE
+NAME => VALUE
+NAME:VALUE
+NAME="VALUE"
+NAME: 'VALUE'
+NAME = `VALUE`
+{"NAME":"VALUE"}
+{\"NAME\": \"VALUE\"}
+{'NAME': 'VALUE'}
+{NAME:VALUE}
+[NAME=VALUE]
+(x=1, NAME=VALUE)
+{a=b,NAME=VALUE,c=d}
+a=b;NAME=VALUE;c=d
+a|NAME=VALUE|c=d
+GET /p?a=b&NAME=VALUE&c=d HTTP/1.1
+a%3Db%26NAME%3DVALUE%26c%3Dd
+%22NAME%22%3A%22VALUE%22
+--NAME VALUE --x
+--NAME=VALUE
+["--NAME","VALUE"]
+<NAME>VALUE</NAME>
+<NAME a="b">VALUE</NAME>
+- NAME: |⏎  VALUE
+"NAME":["VALUE"]
+map[NAME:[VALUE]]
+{"name":"NAME","value":"VALUE"}
+NAME=Some("VALUE")
+Authorization: Bearer VALUE
+authorization=Basic VALUE
+{"Authorization":"Token VALUE"}
+Bearer VALUE
+Cookie: NAME=VALUE; x=y
+Set-Cookie: a=VALUE; Path=/
+https://u:VALUE@h/x
+redis://:VALUE@h"#;
+
+fn one_of(all: Vec<&'static str>) -> impl Strategy<Value = &'static str> {
+    prop::sample::select(all)
+}
 
 proptest! {
     #![proptest_config(texts())]
 
     #[test]
     fn a_string_in_json_goes_and_nothing_else(
-        name in prop::sample::select(NAMES), secret in r#"s9([A-Za-z0-9 "'\\,:{}\[\]=&%\n]|\PC){1,24}"#, levels in 0..4usize,
+        name in one_of(NAMES.split(' ').collect()), secret in r#"s9([A-Za-z0-9 "'\\,:{}\[\]=&%\n]|\PC){1,24}"#, levels in 0..4usize,
     ) {
         let json = |value: &str| nest(format!(r#"{{"a":1,"{name}":"{value}","z":["b"]}}"#), levels);
         let text = json(&escape(&secret));
@@ -554,15 +553,15 @@ proptest! {
 
     #[test]
     fn a_secret_never_survives(
-        name in prop::sample::select(NAMES),
-        syntax in prop::sample::select(SYNTAXES),
+        name in one_of(NAMES.split(' ').collect()),
+        syntax in one_of(SYNTAXES.lines().collect()),
         secret in "[A-Za-z0-9][A-Za-z0-9+/_.~-]{5,20}[0-9][A-Za-z]{3}",
         before in noise(),
         behind in noise(),
     ) {
         // Digits and a slash behind a host are a port and a path.
         let secret = if syntax.contains("://") { secret.replace('/', "-") } else { secret };
-        let text = format!("{before} {} {behind}", syntax.replace("NAME", name).replace("VALUE", &secret));
+        let text = format!("{before} {} {behind}", syntax.replace("NAME", name).replace("VALUE", &secret).replace('⏎', "\n"));
         prop_assert!(!redact(&text).contains(&secret), "{} from {}", redact(&text), text);
     }
 
@@ -576,123 +575,43 @@ proptest! {
     }
 }
 
-/// Four times the text may take some four times as long, not sixteen times: the best of a few tries, for other
-/// programs run on the machine.
+/// What to repeat, behind `¦` if it has a start; `␣` is a blank and `⏎` the end of a line.
+const HOSTILE: &str = r#"
+    password password␣ password= password=␣ password=⏎ password=" password="⏎ password="a password="a⏎ password="a␣
+    password='a" password=\" password=[ password=[␣ password=[" password=[], password=[]: password={ password=, password=,{
+    password=\n password:␣a, password␣'a password\ password=a;b= passwords= password:␣|⏎␣ password=“a⏎ password=%22⏎
+    password%3D --password␣ --password <password> <password␣ <password><![CDATA[⏎ token:␣a␣ token:␣a tokens=a( token=a(
+    token=arn:aws: token:1: auth:␣a␣ auth:␣yauth: auth=[Bearer␣ Cookie:␣a=b;␣ Cookie:␣a=b; cookie= sig= Bearer␣ Bearer
+    basic␣ basic+ basic%20 -----BEGIN␣ -----BEGIN␣PRIVATE␣KEY----- -----BEGIN␣PRIVATE␣KEY -----BEGIN -----END eyJ eyJ.
+    eyJaaaaaaaa eyJaaaaaaaa. AKIA AKIAAAAAAAAAAAAAAAAA␣ sk- sk-A ghp_ xoxb-1 npm_ :// ://a:b ://a:b/ ://a: %3A%2F%2F
+    %3A%2F%2Fa%3Ab hooks.slack.com/services/ [redacted: 4111 4111␣ 4␣ 1␣2-3 4111-1111-1111-1111- 0 a \ " "' ," \n {[( ␣ ⏎ é
+    password=¦] password=¦,{ password=¦,a password=¦\n password=¦") password="¦\ password="¦"a password="¦\" password="¦""
+    password=[¦a, password=[¦"a", token:␣¦[ Cookie:␣a=b¦;a=b auth:␣a␣¦a Bearer␣¦a eyJ¦a.eyJ "pins":[¦4111111111111111, "#;
+
+/// Four times the text may take some four times as long, not sixteen times: at best, for other programs run beside it.
 #[test]
 fn time_is_linear_in_hostile_text() {
-    let shapes = [
-        "password=",
-        "password= ",
-        "password=\n",
-        "password=\"",
-        "password=\"\n",
-        "password=\"a",
-        "password=\"a\n",
-        "password=\"a ",
-        "password='a\"",
-        "password=\\\"",
-        "password=[",
-        "password=[ ",
-        "password=[\"",
-        "password=[],",
-        "password=[]:",
-        "password={",
-        "password=,",
-        "password=,{",
-        "password=\\n",
-        "password: a,",
-        "password 'a",
-        "password\\",
-        "password ",
-        "password=a;b=",
-        "passwords=",
-        "password: |\n ",
-        "password=“a\n",
-        "password=%22\n",
-        "password%3D",
-        "--password ",
-        "--password",
-        "<password>",
-        "<password ",
-        "<password><![CDATA[\n",
-        "token: a ",
-        "token: a",
-        "tokens=a(",
-        "token=a(",
-        "token=arn:aws:",
-        "token:1:",
-        "auth: a ",
-        "auth: yauth:",
-        "auth=[Bearer ",
-        "Cookie: a=b; ",
-        "Cookie: a=b;",
-        "cookie=",
-        "sig=aaaaaaaa",
-        "Bearer ",
-        "Bearer",
-        "basic ",
-        "basic+",
-        "basic%20",
-        "-----BEGIN ",
-        "-----BEGIN PRIVATE KEY-----",
-        "-----BEGIN PRIVATE KEY",
-        "-----BEGIN",
-        "-----END",
-        "eyJ",
-        "eyJ.",
-        "eyJaaaaaaaa",
-        "eyJaaaaaaaa.",
-        "AKIA",
-        "AKIAAAAAAAAAAAAAAAAA ",
-        "sk-",
-        "sk-A",
-        "ghp_",
-        "xoxb-1",
-        "npm_",
-        "://",
-        "://a:b",
-        "://a:b/",
-        "://a:",
-        "%3A%2F%2F",
-        "%3A%2F%2Fa%3Ab",
-        "hooks.slack.com/services/",
-        "[redacted:",
-        "4111",
-        "4111 ",
-        "4 ",
-        "1 2-3",
-        "4111-1111-1111-1111-",
-        "0",
-        "a",
-        "\\",
-        "\"",
-        "\"'",
-        ",\"",
-        "\\n",
-        "{[(",
-        " ",
-        "\n",
-        "é",
-    ];
-    let seconds = |text: &str| {
+    // Unoptimized automata are slow; 1 MB is for `cargo test --release`.
+    let large = if cfg!(debug_assertions) { 64 << 10 } else { 1 << 20 };
+    let seconds = |shape: &str, len: usize| {
+        let shape = shape.replace('␣', " ").replace('⏎', "\n");
+        let (start, shape) = shape.split_once('¦').unwrap_or(("", &shape));
+        let text = format!("{start}{}x", shape.repeat(len / shape.len()));
         let start = processor_seconds();
-        let redacted = redact(text);
+        let redacted = redact(&text);
         assert!(redacted.len() <= 40 * text.len());
         processor_seconds() - start
     };
-    let (small, large) = (64 << 10, 256 << 10);
-    let filled = |shape: &str, len: usize| shape.repeat(len / shape.len());
     // The best of several runs counts: what else the machine does can only add to a time.
     let slow = |shape: &&str| {
-        let (small, large) = (filled(shape, small), filled(shape, large));
         let mut best = (f64::INFINITY, f64::INFINITY);
         let linear = |_| {
-            best = (best.0.min(seconds(&small)), best.1.min(seconds(&large)));
+            best = (best.0.min(seconds(shape, large / 4)), best.1.min(seconds(shape, large)));
             best.1 < 8.0 * best.0.max(1e-4)
         };
         !(0..9).any(linear)
     };
-    let slow: Vec<_> = shapes.into_iter().filter(slow).collect();
+    let slow: Vec<_> = HOSTILE.split_ascii_whitespace().filter(slow).collect();
     assert!(slow.is_empty(), "{slow:?}");
 }
 
@@ -707,5 +626,5 @@ fn processor_seconds() -> f64 {
 fn texts() -> ProptestConfig {
     let more = std::env::var("CASES").ok().and_then(|cases| cases.parse().ok());
     let rng_seed = if more.is_some() { RngSeed::Random } else { RngSeed::Fixed(7) };
-    ProptestConfig { cases: more.unwrap_or(2000), rng_seed, ..ProptestConfig::default() }
+    ProptestConfig { cases: more.unwrap_or(1000), rng_seed, ..ProptestConfig::default() }
 }

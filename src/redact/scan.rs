@@ -1,0 +1,533 @@
+//! Reading around a hit: whether there is a secret, and the stretch of text that it takes, by the syntax that it
+//! stands in.
+
+use std::ops::Range;
+
+use aho_corasick::Input;
+use regex::Regex;
+
+use super::rule::*;
+use super::{Span, placeholder_end, span};
+
+/// How a value hangs on its name: `"` and `:` in `"name": 7`.
+pub(super) struct Link<'t> {
+    pub(super) close: &'t str,
+    pub(super) sep: &'t str,
+    /// Whether blanks stand before the separator, and behind it.
+    pub(super) blanks: (bool, bool),
+}
+
+pub(super) const NO_LINK: Link<'static> = Link { close: "", sep: "=", blanks: (false, false) };
+
+/// Where a value starts, and the quote or the indentation that tells where it ends.
+pub(super) struct Value<'t> {
+    pub(super) start: usize,
+    pub(super) quote: &'t str,
+    pub(super) indent: &'t str,
+}
+
+impl Value<'_> {
+    pub(super) fn bare(&self) -> bool {
+        self.quote.is_empty()
+    }
+}
+
+pub(super) struct Scan<'t> {
+    pub(super) text: &'t str,
+    pub(super) bytes: &'t [u8],
+    /// All before it is settled.
+    pub(super) at: usize,
+    pub(super) spans: Vec<Span<'t>>,
+    /// No `eyJ` before it starts a JWT.
+    pub(super) no_jwt_before: usize,
+}
+
+impl<'t> Scan<'t> {
+    pub(super) fn new(text: &'t str) -> Self {
+        Scan { text, bytes: text.as_bytes(), at: 0, spans: Vec::new(), no_jwt_before: 0 }
+    }
+
+    pub(super) fn run(mut self) -> Vec<Span<'t>> {
+        let Triggers { words, rules } = &*TRIGGERS;
+        while let Some(hit) = words.find(Input::new(self.text).range(self.at..)) {
+            self.at = hit.end();
+            let Some(span) = self.look(rules[hit.pattern()], hit.range()) else { continue };
+            // Another may stand before it: `https://ghp_…:x-oauth-basic@github.com`.
+            if span.range.start > hit.end() {
+                let between = Scan { at: hit.end(), ..Scan::new(&self.text[..span.range.start]) };
+                self.spans.extend(between.run());
+            }
+            self.take(span);
+        }
+        self.spans
+    }
+
+    pub(super) fn look(&mut self, rule: Rule, hit: Range<usize>) -> Option<Span<'t>> {
+        match rule {
+            Rule::Name(name) => self.named(name, hit),
+            Rule::Scheme(kind) => self.scheme(kind, hit),
+            Rule::Token(token) => self.token(token, hit),
+            Rule::Then(kind, pattern) => Some(span(self.group(pattern, hit.end)?, kind)),
+            Rule::Jwt => self.jwt(hit.start),
+            Rule::AwsKey => self.aws_key(hit.start),
+            Rule::PrivateKey => Some(span(self.pem(hit.start)?, "private-key")),
+            Rule::Url => self.url_password(hit.end),
+            Rule::Placeholder => Some(span(hit.start..hit.start, "")),
+        }
+    }
+
+    /// What is a placeholder already, stays.
+    pub(super) fn take(&mut self, span: Span<'t>) {
+        let Range { start, end } = span.range;
+        let quoted = self.text[start..].starts_with(span.quote);
+        if let Some(end) = placeholder_end(self.text, if quoted { start + span.quote.len() } else { start }) {
+            self.at = self.at.max(end);
+        } else if start < end {
+            // The end of it may be the name of another: `password: token: 7`.
+            self.at = self.at.max(start).max(end.saturating_sub(64));
+            self.spans.push(span);
+        }
+    }
+
+    // Values behind names.
+
+    pub(super) fn named(&self, name: Name, hit: Range<usize>) -> Option<Span<'t>> {
+        let in_name = |byte: &&u8| byte.is_ascii_alphanumeric() || b"_.-".contains(byte);
+        let rest = hit.end + self.bytes[hit.end..].iter().take(64).take_while(in_name).count();
+        let plural = name.with(&self.text[hit.end..rest])?;
+        let before = self.bytes[..hit.start].iter().rev().take(64);
+        let first = hit.start - before.take_while(|byte| in_name(byte) || **byte == b':').count();
+        let outside = &self.bytes[..first];
+        match outside {
+            [.., b'<'] => return self.element(name, rest),
+            [.., b'<', b'/'] => return None,
+            _ if name.style == Style::Pass && self.ends_other_word(hit.start) => return None,
+            _ => {}
+        }
+        let alone = outside.last().is_none_or(|byte| *byte <= b' ' || b"\"'`[(,".contains(byte));
+        let flag = alone && self.bytes[first] == b'-';
+        // In prose another word follows, and most hits are in prose.
+        let next = self.bytes[rest..].iter().find(|byte| !b" \t".contains(byte))?;
+        if !flag && next.is_ascii_alphanumeric() && !b"iIwWvV".contains(next) {
+            return None;
+        }
+        let found = LINK.captures(&self.text[rest..])?;
+        let at = rest + found.get_match().end();
+        let part = |group| found.name(group).map_or("", |part| part.as_str());
+        let blanks = (!part("gap").is_empty(), !part("space").is_empty());
+        let link = Link { close: part("close"), sep: part("sep"), blanks };
+        // `…:123456789012:secret:prod/db` is the name of a secret, `//auth:80/` a host with a port.
+        let place = matches!(&self.bytes[..hit.start], [.., b'0'..=b'9' | b'*', b':'])
+            || outside.ends_with(b"//") && PORT.is_match(&self.text[at..]);
+        if place && link.sep == ":" || link.close.is_empty() && NO_OPENING.is_match(&self.text[at..]) {
+            None
+        } else if !link.sep.is_empty() {
+            self.paired(name, plural, &link, at)
+        } else if !part("is").is_empty() || flag && at > rest {
+            self.loose(name, at, !part("is").is_empty())
+        } else if name.kind == "password" && self.bytes[at - 1] == b' ' {
+            // SQL: `ALTER ROLE app PASSWORD '…'`.
+            let found = QUOTED.captures(&self.text[at..])?;
+            let quoted = found.get(1).or(found.get(2))?;
+            Some(span(at + quoted.start()..at + quoted.end(), name.kind))
+        } else {
+            None
+        }
+    }
+
+    /// `--password hunter2`, or if it is `said`, `password is hunter2`; not `password is required`.
+    pub(super) fn loose(&self, name: Name, at: usize, said: bool) -> Option<Span<'t>> {
+        let value = self.opening(at);
+        let text = &self.text[value.start..];
+        let word = text.as_bytes().split(|byte| *byte <= b' ').next()?;
+        let word = &word[..word.len().min(64)];
+        let random = word.len() > 3 && word.iter().any(u8::is_ascii_digit) && word.iter().any(u8::is_ascii_alphabetic);
+        let fits = if said { random || !value.bare() } else { !text.starts_with('-') && !BRIDGE.is_match(text) };
+        fits.then(|| span(value.start..self.end(&value, &NO_LINK).0, name.kind))
+    }
+
+    /// `pass` at the end of `bypass`, not of `dbpass` or `userPass`.
+    pub(super) fn ends_other_word(&self, pass: usize) -> bool {
+        let before = self.bytes[pass.saturating_sub(4)..pass].to_ascii_lowercase();
+        let camel = self.bytes[pass] == b'P' && self.bytes[..pass].last().is_some_and(u8::is_ascii_lowercase);
+        let words: [&[u8]; 7] = [b"by", b"com", b"im", b"over", b"sur", b"tres", b"nder"];
+        !camel && words.iter().any(|word| before.ends_with(word))
+    }
+
+    /// `<password type="text">hunter2</password>`; `at` is in the tag.
+    pub(super) fn element(&self, name: Name, at: usize) -> Option<Span<'t>> {
+        let tag = at + self.text[at..].find(['<', '>'])?;
+        if self.bytes[tag] == b'<' || self.bytes[tag - 1] == b'/' {
+            return None;
+        }
+        let start = tag + 1;
+        let text = &self.text[start..];
+        if let Some(data) = text.strip_prefix("<![CDATA[") {
+            let end = data.find("]]>").unwrap_or(data.len());
+            let start = self.text.len() - data.len();
+            return Some(span(start..start + end, name.kind));
+        }
+        let end = match text.find('<') {
+            Some(end) if text[end..].starts_with("</") => start + end,
+            Some(_) => return None,
+            None => self.bare_end(start, &NO_LINK),
+        };
+        let blank = self.text[start..end].trim_ascii().is_empty();
+        (!blank).then(|| span(start..end, name.kind))
+    }
+
+    /// `name=value`, `"name": "value"` and their kin. Whether the value goes is decided before it is read to its end:
+    /// what was read to its end goes, so that nothing is read again and again.
+    pub(super) fn paired(&self, name: Name, plural: bool, link: &Link<'t>, at: usize) -> Option<Span<'t>> {
+        let value = self.opening(at);
+        let text = &self.text[value.start..];
+        let scheme = self.known_scheme(&value);
+        if placeholder_end(text, 0).is_none() {
+            if scheme.is_none() && self.stays(name, plural, link, &value) {
+                return None;
+            }
+            if value.bare() && text.starts_with('[') {
+                return self.list(name, plural, link, value.start + 1);
+            }
+        }
+        let (kind, mut lead) = scheme.or_else(|| self.other_scheme(name, &value)).unwrap_or((name.kind, 0));
+        let cookie = matches!(name.style, Style::Cookie | Style::SetCookie) && PAIR.is_match(text);
+        if cookie {
+            lead = text.find('=').map_or(0, |equals| equals + 1);
+        }
+        let start = value.start + lead;
+        let value = Value { start, ..value };
+        let (mut end, closed) = self.end(&value, link);
+        match (name.style, value.bare()) {
+            (Style::Cookie, true) if cookie => end = self.chain_end(end, &NEXT_COOKIE, link),
+            (Style::Auth, true) if lead > 0 && kind == name.kind => end = self.chain_end(end, &NEXT_PARAMETER, link),
+            (Style::SetCookie, false) => end = self.text[start..end].find(';').map_or(end, |found| start + found),
+            _ => {}
+        }
+        // A private key without a quote to end it ends with its last line.
+        if closed.is_none() {
+            let pem = self.text[start..end].find("-----BEGIN").and_then(|found| self.pem(start + found));
+            end = pem.map_or(end, |pem| pem.end.max(end));
+        }
+        Some(span(start..end, kind))
+    }
+
+    /// Whether the value is none, or no secret.
+    pub(super) fn stays(&self, name: Name, plural: bool, link: &Link<'t>, value: &Value<'t>) -> bool {
+        let text = &self.text[value.start..];
+        let whole = |pattern: &Regex| {
+            let found = pattern.find(text);
+            found.is_some_and(|found| self.ends(value.start + found.end(), value, link))
+        };
+        let password = name.kind == "password";
+        if whole(&NOTHING) || MASKED.is_match(text) || text.starts_with("arn:aws") || !password && whole(&STATUS) {
+            return true;
+        }
+        if !value.bare() {
+            return false;
+        }
+        // As in a message: `invalid token: unexpected end`, `dial tcp auth:8080`, `token.go:17`.
+        let message = match link.blanks {
+            _ if link.sep != ":" || !link.close.is_empty() => false,
+            // A password may well be a word.
+            (_, true) if password => PROSE.is_match(text) && BRIDGE.is_match(text),
+            (_, true) => PROSE.is_match(text) || MARKER.is_match(text),
+            (_, false) if password => false,
+            (_, false) => whole(&PLACE),
+        };
+        let short = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count() < 4;
+        let escape = matches!(text.as_bytes(), [b'\\', b'n' | b'r' | b't', ..]);
+        message
+            || escape
+            || NESTED.is_match(text)
+            || plural && (whole(&NUMBER) || PAIR.is_match(text))
+            || name.style == Style::Pass && short(text) && whole(&PLACE)
+            || link.sep == "=" && link.blanks == (false, true) && PAIR.is_match(text)
+    }
+
+    pub(super) fn known_scheme(&self, value: &Value<'t>) -> Option<(&'static str, usize)> {
+        // Most values start otherwise, and this is asked of each.
+        let start = self.bytes.get(value.start).filter(|byte| byte.eq_ignore_ascii_case(&b'b'));
+        let found = start.and_then(|_| SCHEME.captures(&self.text[value.start..]))?;
+        match found["scheme"].to_ascii_lowercase().as_str() {
+            "bearer" => Some(("bearer", found["lead"].len())),
+            "basic" => Some(("basic-auth", found["lead"].len())),
+            _ => None,
+        }
+    }
+
+    /// Behind the name of an authorization also any word before something with a digit.
+    pub(super) fn other_scheme(&self, name: Name, value: &Value<'t>) -> Option<(&'static str, usize)> {
+        if name.style != Style::Auth {
+            return None;
+        }
+        let found = SCHEME.captures(&self.text[value.start..])?;
+        let (scheme, lead) = (found["scheme"].to_ascii_lowercase(), found["lead"].len());
+        let start = value.start + lead;
+        let secret = self.bytes[start..].split(|byte| *byte <= b' ').next()?;
+        let known = "apikey aws4-hmac-sha256 digest hawk mac negotiate ntlm oauth sharedkey signature";
+        let fits = lists(known, &scheme)
+            || placeholder_end(self.text, start).is_some()
+            || !scheme.contains(|c: char| c.is_ascii_digit()) && secret.iter().take(64).any(u8::is_ascii_digit);
+        fits.then_some((name.kind, lead))
+    }
+
+    /// `["a","b"]`, `[a b]`: all items go, as one.
+    pub(super) fn list(&self, name: Name, plural: bool, link: &Link<'t>, from: usize) -> Option<Span<'t>> {
+        let blanks_end = |at| self.run_end(at, |byte| byte.is_ascii_whitespace());
+        let mut item = self.opening(blanks_end(from));
+        let first = &self.text[item.start..];
+        let nothing = NOTHING.find(first);
+        let nothing = nothing.is_some_and(|found| self.ends(item.start + found.end(), &item, link));
+        let counted = plural && NUMBER.is_match(first);
+        let nested = item.bare() && (counted || first.starts_with(['[', '{', ']']));
+        if (nested || nothing) && placeholder_end(first, 0).is_none() {
+            return None;
+        }
+        let quote = if item.bare() { link.close.trim_start_matches([']', ')']) } else { item.quote };
+        let start = item.start - item.quote.len();
+        loop {
+            let (end, behind) = self.end(&item, link);
+            let mut end = behind.unwrap_or(end);
+            while item.bare() && self.bytes.get(end) == Some(&b' ') {
+                end = self.bare_end(self.run_end(end, |byte| byte == b' '), link);
+            }
+            let next = blanks_end(end);
+            if self.bytes.get(next) != Some(&b',') {
+                return Some(Span { range: start..end, kind: name.kind, quote });
+            }
+            item = self.opening(blanks_end(next + 1));
+        }
+    }
+
+    // Starts and ends of values.
+
+    pub(super) fn opening(&self, at: usize) -> Value<'t> {
+        let text = &self.text[at..];
+        if let Some(found) = OPENING.captures(text) {
+            let quote = found.get(1).map_or("", |quote| quote.as_str());
+            return Value { start: at + found.get_match().end(), quote, indent: "" };
+        }
+        let block = if text.starts_with(['|', '>']) { BLOCK.captures(text) } else { None };
+        let (lead, indent) =
+            block.map_or((0, ""), |found| (found.get_match().end(), found.get(1).map_or("", |indent| indent.as_str())));
+        Value { start: at + lead, quote: "", indent }
+    }
+
+    /// Where the value ends, and the end of the quote that says so.
+    pub(super) fn end(&self, value: &Value<'t>, link: &Link<'t>) -> (usize, Option<usize>) {
+        if !value.bare() {
+            return match self.closing(value.start, value.quote) {
+                Some(quote) => (quote.start, Some(quote.end)),
+                None => (self.line_end(value.start), None),
+            };
+        }
+        if value.indent.is_empty() {
+            return (self.bare_end(value.start, link), None);
+        }
+        let mut end = self.line_end(value.start);
+        while self.text[end..].strip_prefix('\n').is_some_and(|line| line.starts_with(value.indent)) {
+            end = self.line_end(end + 1);
+        }
+        (end, None)
+    }
+
+    /// The quote that ends what `open` has opened. At a level of escaping a quote has backslashes before it: twice as
+    /// many and one if it is inside, as many and an even multiple of one more if backslashes are. A letter right behind
+    /// it makes an end doubtful: then it is the next one on the line, or none.
+    pub(super) fn closing(&self, from: usize, open: &str) -> Option<Range<usize>> {
+        let Some(mark) = open.bytes().last().filter(|mark| b"\"'`".contains(mark)) else {
+            let close = ["“”", "‘’"].iter().find_map(|pair| pair.strip_prefix(open)).unwrap_or(open);
+            let at = from + self.text[from..self.line_end(from)].find(close)?;
+            return Some(at..at + close.len());
+        };
+        let (mut at, mut slashes, mut doubtful) = (from, 0, false);
+        while let Some(&byte) = self.bytes.get(at) {
+            let (level, run) = (open.len(), slashes + 1);
+            slashes = if byte == b'\\' { run } else { 0 };
+            if byte == b'\n' && doubtful {
+                return None;
+            }
+            if byte != mark || run % level == 0 && run / level % 2 == 0 {
+                at += 1;
+                continue;
+            }
+            let next = self.run_end(at, |byte| byte == mark);
+            if !self.bytes.get(next).is_some_and(u8::is_ascii_alphanumeric) {
+                return Some(at - (run - 1) % level..at + 1);
+            }
+            (at, doubtful) = (next, true);
+        }
+        None
+    }
+
+    /// Whether a value that was read up to `at` is over.
+    pub(super) fn ends(&self, at: usize, value: &Value<'t>, link: &Link<'t>) -> bool {
+        match self.bytes.get(at) {
+            None | Some(0..=b' ') if value.bare() => true,
+            None => true,
+            Some(_) if !value.bare() => self.text[at..].starts_with(value.quote),
+            // At the level of encoding of its name, blanks, quotes and delimiters end it.
+            Some(b'%') if link.sep.starts_with('%') => {
+                let percent = &link.sep[..link.sep.len() - 2];
+                let code = self.text[at..].strip_prefix(percent).and_then(|code| code.get(..2));
+                code.is_some_and(|code| lists("20 22 26 2c 3b 5d 7d 0a 0d", &code.to_ascii_lowercase()))
+            }
+            Some(byte) if !SOFT.contains(byte) => false,
+            Some(_) if link.sep.ends_with([':', 'a', 'A']) => BEFORE_COLON.is_match(&self.text[at..]),
+            Some(_) => BEFORE_EQUALS.is_match(&self.text[at..]),
+        }
+    }
+
+    pub(super) fn bare_end(&self, from: usize, link: &Link<'t>) -> usize {
+        let bare = Value { start: from, quote: "", indent: "" };
+        let mut at = from;
+        while !self.ends(at, &bare, link) {
+            let soft = SOFT.contains(&self.bytes[at]);
+            at = if soft { self.run_end(at, |byte| SOFT_RUN.contains(&byte)) } else { at + 1 };
+        }
+        at
+    }
+
+    pub(super) fn chain_end(&self, mut end: usize, next: &Regex, link: &Link<'t>) -> usize {
+        while let Some(found) = next.find(&self.text[end..]) {
+            end = self.bare_end(end + found.end(), link);
+        }
+        end
+    }
+
+    pub(super) fn line_end(&self, at: usize) -> usize {
+        self.run_end(at, |byte| byte != b'\n')
+    }
+
+    /// Where the run of bytes that belong to it ends.
+    pub(super) fn run_end(&self, at: usize, belongs: impl Fn(u8) -> bool) -> usize {
+        let run = self.bytes[at..].iter().position(|&byte| !belongs(byte));
+        run.map_or(self.bytes.len(), |run| at + run)
+    }
+
+    pub(super) fn group(&self, pattern: &Regex, at: usize) -> Option<Range<usize>> {
+        let secret = pattern.captures(&self.text[at..])?.name("secret")?;
+        Some(at + secret.start()..at + secret.end())
+    }
+
+    // Shapes.
+
+    /// A scheme of authorization and what follows it, without a name before it.
+    pub(super) fn scheme(&self, kind: &'static str, hit: Range<usize>) -> Option<Span<'t>> {
+        let Some(head) = self.group(&BEARER, hit.end) else {
+            let name = Name { kind, style: Style::Plain };
+            return if kind == "bearer" { self.named(name, hit) } else { None };
+        };
+        let secret = &self.text[head.clone()];
+        let quote = |byte: Option<&u8>| byte.is_some_and(|byte| b"\"'\\".contains(byte));
+        let quoted = quote(self.bytes.get(head.end));
+        let digit = secret.contains(|c: char| c.is_ascii_digit());
+        let random = match secret.len() {
+            0..6 => false,
+            6..8 => digit && kind == "bearer",
+            8..20 => digit || quoted && quote(self.bytes[..hit.start].last()),
+            _ => digit || kind == "bearer",
+        };
+        // `Bearer realm="…"` asks for one.
+        let asks = quoted && !digit && secret.ends_with('=');
+        (random && !asks).then(|| span(head.start..self.bare_end(head.start, &NO_LINK).max(head.end), kind))
+    }
+
+    pub(super) fn token(&self, token: Token, hit: Range<usize>) -> Option<Span<'t>> {
+        let belongs = |byte: u8| match token.body {
+            Body::Word => byte.is_ascii_alphanumeric() || b"_-.".contains(&byte),
+            Body::Hex => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+            Body::Base64 => byte.is_ascii_alphanumeric() || b"/+=%_-".contains(&byte),
+        };
+        // The head alone decides: in a run of starts to read on for each were quadratic.
+        let head = self.bytes.get(hit.end..hit.end + token.least)?;
+        let random = head.iter().any(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
+        let fits = &self.text[hit.clone()] == token.start && head.iter().all(|&byte| belongs(byte));
+        if !fits || !random || !starts_word(self.bytes, hit.start) {
+            return None;
+        }
+        let end = self.run_end(hit.end, belongs);
+        let end = hit.start + self.text[hit.start..end].trim_end_matches('.').len();
+        Some(span(hit.start..end, token.kind))
+    }
+
+    pub(super) fn jwt(&mut self, start: usize) -> Option<Span<'t>> {
+        let belongs = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        if start < self.no_jwt_before || !self.text[start..].starts_with("eyJ") {
+            return None;
+        }
+        let header = self.run_end(start, belongs);
+        // What makes it none lies behind the header, and so is the same for each `eyJ` in it.
+        self.no_jwt_before = header;
+        let mut end = header;
+        for _ in 0..3 {
+            if self.bytes.get(end) == Some(&b'.') {
+                end = self.run_end(end + 1, belongs);
+            }
+        }
+        let end = start + self.text[start..end].trim_end_matches('.').len();
+        (header > start + 8 && end > header + 8).then(|| span(start..end, "jwt"))
+    }
+
+    /// The id of an access key, and the secret next to it, on either side.
+    pub(super) fn aws_key(&mut self, start: usize) -> Option<Span<'t>> {
+        if !AWS_ID.is_match(&self.text[start..]) || !starts_word(self.bytes, start) {
+            return None;
+        }
+        let end = start + 20;
+        let base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'+');
+        // A hash in hexadecimal is as long, but of one case.
+        let mixed = |range: &Range<usize>| {
+            let key = &self.bytes[range.clone()];
+            key.iter().any(u8::is_ascii_uppercase) && key.iter().any(u8::is_ascii_lowercase)
+        };
+        let whole = |range: &Range<usize>| {
+            self.bytes[range.clone()].iter().all(base64) && !self.bytes[..range.start].last().is_some_and(base64)
+        };
+        let gap = self.bytes[..start].iter().rev().take(9).position(base64);
+        let before = gap.and_then(|gap| Some((start - gap).checked_sub(40)?..start - gap));
+        let before = before.filter(|range| whole(range) && mixed(range));
+        let after = self.group(&AWS_SECRET, end).filter(mixed);
+        self.spans.extend(before.map(|before| span(before, "aws-secret")));
+        self.spans.push(span(start..end, "aws-key"));
+        self.at = end;
+        after.map(|after| span(after, "aws-secret"))
+    }
+
+    /// A private key from its first line to its last, or to the end of a text that was cut.
+    pub(super) fn pem(&self, start: usize) -> Option<Range<usize>> {
+        let body = start + PEM.find(&self.text[start..])?.end();
+        let last = self.text[body..].find("-----END").map(|last| body + last);
+        let end = last.and_then(|last| Some(last + PEM_END.find(&self.text[last..])?.end()));
+        Some(start..end.unwrap_or(self.text.len()))
+    }
+
+    /// `start` is behind `://`.
+    pub(super) fn url_password(&self, start: usize) -> Option<Span<'t>> {
+        let blank = |byte: &u8| *byte <= b' ' || b"\"'<>`".contains(byte);
+        let path = |byte: &u8| b"/?#\\".contains(byte);
+        let url = self.bytes[start..self.bytes.len().min(start + 512)].split(blank).next()?;
+        let colon = url.iter().position(|byte| *byte == b':')?;
+        let (user, rest) = (&url[..colon], &url[colon + 1..]);
+        let authority = rest.split(path).next()?;
+        let password = match authority.iter().rposition(|byte| *byte == b'@') {
+            // What stands before the slash is no port, so the slash is part of the password.
+            None if !authority.iter().all(u8::is_ascii_digit) => rest.iter().position(|byte| *byte == b'@')?,
+            at => at?,
+        };
+        let from = start + colon + 1;
+        let user = !user.iter().any(|byte| path(byte) || b"@[".contains(byte));
+        user.then(|| span(from..from + password, "url-password"))
+    }
+}
+
+/// Whether a word can start at `at`: behind no letter or digit, but for those of an escape.
+pub(super) fn starts_word(bytes: &[u8], at: usize) -> bool {
+    match &bytes[..at] {
+        [.., b'\\', b'n' | b'r' | b't'] | [.., b'\\', b'u', _, _, _, _] => true,
+        [.., b'%', a, b] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => true,
+        [.., last] => !last.is_ascii_alphanumeric(),
+        [] => true,
+    }
+}
