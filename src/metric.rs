@@ -2,7 +2,7 @@
 //! CloudWatch, which makes metrics of it.
 //!
 //! The line is our own and not the `metrics` crate's, because the books are a value already
-//! ([`Counts`]), which tests and simulations assert; a global recorder would be a second set of books,
+//! ([`Counts`](crate::consume::Counts)), which tests and simulations assert; a global recorder would be a second set of books,
 //! filled by macros all over the pure code. What is left is to write down a value as JSON.
 //! (Format: CloudWatch embedded metric format; at most 100 metrics per directive.)
 

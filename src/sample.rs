@@ -1,7 +1,7 @@
 //! Realistic Lambda events with CloudWatch Logs subscription data, made to measure.
 //!
 //! `stentor sample`, the benches and the tests feed on them. [`event`] makes one event of any size from
-//! [`Options`] and a seed; [`gallery`] makes the small named ones of `events/`, some by hand. The event is
+//! [`Options`] and a seed; [`gallery()`] makes the small named ones of `events/`, some by hand. The event is
 //! typed and serialises in the order in which Lambda writes it, so that files do not depend on how
 //! `serde_json` was built.
 //!

@@ -24,7 +24,7 @@ const SAMPLE_BYTES_SHORT: [usize; 3] = [512, 256, 120];
 const NAMES_MAX: usize = 12;
 const BUCKETS_MAX: i64 = 40;
 
-/// What some alerts amount to. `Tally::default()` is the neutral element of [`Tally::merge`].
+/// What some alerts amount to. `Tally::default()` is the neutral element of merging.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// How many alerts are counted: always the sum over `groups` and `other`.
