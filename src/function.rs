@@ -55,6 +55,10 @@ pub async fn handle<W: World>(
     let started = world.clock().now();
     let deadline = deadline(invocation.deadline_ms, started);
     let batch = event::parse(payload.get(), &invocation.request_id)?;
+    // The caller's span has a place for it, which stays empty for a direct subscription.
+    if let Some(shard_id) = batch.shard_id() {
+        tracing::Span::current().record("shard.id", shard_id);
+    }
     let consumed = consume(world, &batch, deadline).await;
     let now = world.clock().now();
     let of = metric::Invocation {

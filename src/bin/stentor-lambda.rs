@@ -57,7 +57,7 @@ async fn invoke(function: &Function, event: LambdaEvent<Box<RawValue>>) -> Resul
         // Fails when it is known already, and it never changes.
         let _ = function.routes.own().account.set(account.to_owned());
     }
-    let span = tracing::info_span!("invocation", request.id = context.request_id);
+    let span = tracing::info_span!("invocation", request.id = context.request_id, shard.id = tracing::field::Empty);
     let invocation = Invocation {
         function: context.env_config.function_name.clone(),
         request_id: context.request_id,
