@@ -11,7 +11,7 @@ use crate::tally::cut;
 mod pattern;
 pub use pattern::Pattern;
 
-/// Stored and shown text is cut to this many bytes (DESIGN: `message` ≤ 16 KiB).
+/// Stored and shown text is cut to this many bytes.
 pub const MESSAGE_BYTES_MAX: usize = 16 * 1024;
 
 /// One alert: a row of `AppLogs`, and one count in a tally of each of its routes.
