@@ -75,18 +75,29 @@ impl Digest {
     pub fn title(&self) -> String {
         let route = &self.route;
         if self.tally.is_empty() {
-            return match self.burst {
-                Some(burst) => {
-                    format!("Over: {} on {route} in {}", alerts(burst.alerts), span(burst.since.until(burst.until)))
-                }
-                None => format!("Nothing new on {route}"),
-            };
+            return self.burst.map_or_else(|| format!("Nothing new on {route}"), |burst| self.over_title(burst));
         }
-        let markers = match self.tally.markers.len() {
+        format!("{} {}", self.markers(), alerts(self.tally.alerts))
+    }
+
+    /// The burst as a whole: `[CRITICAL] 1,204 alerts in 12 min 45 s`, or that it is over.
+    pub fn burst_title(&self) -> String {
+        match self.burst {
+            None => self.title(),
+            Some(burst) if self.over => self.over_title(burst),
+            Some(burst) => format!("{} {} in {}", self.markers(), alerts(burst.alerts), burst.length()),
+        }
+    }
+
+    fn over_title(&self, burst: Burst) -> String {
+        format!("Over: {} on {} in {}", alerts(burst.alerts), self.route, burst.length())
+    }
+
+    fn markers(&self) -> String {
+        match self.tally.markers.len() {
             1..=2 => self.tally.markers.keys().map(String::as_str).collect::<Vec<_>>().join(" "),
-            _ => route.to_string(),
-        };
-        format!("{markers} {}", alerts(self.tally.alerts))
+            _ => self.route.to_string(),
+        }
     }
 
     /// The groups of similar lines, the largest first; equal ones with the earliest first.
@@ -94,6 +105,13 @@ impl Digest {
         let mut groups: Vec<_> = self.tally.groups.iter().map(|(pattern, group)| (pattern.as_str(), group)).collect();
         groups.sort_by(|(a, x), (b, y)| (y.alerts, x.span.first, *a).cmp(&(x.alerts, y.span.first, *b)));
         groups
+    }
+}
+
+impl Burst {
+    /// How long it has lasted, for people.
+    fn length(&self) -> String {
+        span(self.since.until(self.until))
     }
 }
 

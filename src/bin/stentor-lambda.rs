@@ -14,7 +14,7 @@ use stentor::config::Config;
 use stentor::function::{Invocation, handle};
 use stentor::notify::channels::Channels;
 use stentor::notify::http;
-use stentor::notify::slack::Slack;
+use stentor::notify::slack::{ApiUrl, Slack};
 use stentor::queue::local::LocalDue;
 use stentor::queue::sqs::SqsPark;
 use stentor::route::{OwnLogs, Routes};
@@ -91,12 +91,11 @@ impl Function {
         let dlq_url = variable("DLQ_URL").context("DLQ_URL is not set: there is nowhere to park bad records")?;
         let secret_id =
             variable("STENTOR_SECRET_ID").context("STENTOR_SECRET_ID is not set: there are no credentials")?;
-        let http = http::client().context("cannot set up the HTTP client")?;
         Ok(Self {
             routes: Routes::new(&config)?.refusing(own_logs()),
             store: DynamoStore::new(&aws, tables, fastrand::Rng::new()),
             park: SqsPark::new(&aws, dlq_url),
-            channels: Channels::new(Slack::new(http), Secrets::new(SecretsManager::new(&aws, secret_id))),
+            channels: Channels::new(slack()?, Secrets::new(SecretsManager::new(&aws, secret_id))),
         })
     }
 }
@@ -148,6 +147,16 @@ fn config() -> anyhow::Result<Config> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named => Ok(Config::builtin()),
         Err(error) => Err(error).with_context(|| format!("cannot read the configuration {path}")),
     }
+}
+
+/// Slack as the world knows it, or where `STENTOR_SLACK_API_URL` says (GovSlack has an API of its own).
+fn slack() -> anyhow::Result<Slack> {
+    let slack = Slack::new(http::client().context("cannot set up the HTTP client")?);
+    let api = variable("STENTOR_SLACK_API_URL").map(|url| ApiUrl::parse(&url)).transpose();
+    Ok(match api.context("STENTOR_SLACK_API_URL")? {
+        Some(api) => slack.with_api(api),
+        None => slack,
+    })
 }
 
 /// The log groups of the pipeline's functions: this one's, and those that `STENTOR_FUNCTIONS` names, separated by commas.

@@ -5,6 +5,7 @@ use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::config::{Config, Route};
 use crate::digest::Digest;
 use crate::name::{Target, TargetKind};
+use crate::notify::slack::bot::Bot;
 use crate::notify::slack::{Slack, WebhookUrl};
 use crate::notify::{Accepted, Deliver, DeliverError};
 use crate::secret::{Credential, ReadSecret, SecretError, Secrets};
@@ -35,17 +36,31 @@ impl<R: ReadSecret> Channels<R> {
     ) -> Result<Accepted, DeliverError> {
         let target = &digest.target;
         match target.kind {
-            TargetKind::Slack => {
-                let webhook = credential.as_str().ok_or("it is not a text").map(WebhookUrl::parse);
-                let webhook = webhook.map_err(str::to_owned).and_then(|parsed| parsed.map_err(|bad| bad.to_string()));
-                let unusable =
-                    |why| DeliverError::Denied { reason: format!("the credential of {target} cannot be used: {why}") };
-                self.slack.post(&webhook.map_err(unusable)?, digest, deadline).await.map(|()| Accepted::default())
-            }
+            TargetKind::Slack => self.slack(credential, digest, joins, deadline).await,
             TargetKind::PagerDuty | TargetKind::Jira | TargetKind::Sns => {
                 Err(DeliverError::Refused { reason: format!("there is no channel for {target}") })
             }
         }
+    }
+
+    /// A text is a webhook, an object of token and channel a bot.
+    async fn slack(
+        &self,
+        credential: &Credential,
+        digest: &Digest,
+        joins: Option<&str>,
+        deadline: Timestamp,
+    ) -> Result<Accepted, DeliverError> {
+        let unusable = |why: String| unusable(&digest.target, &why);
+        if let Some(webhook) = credential.as_str() {
+            let webhook = WebhookUrl::parse(webhook).map_err(|bad| unusable(bad.to_string()))?;
+            return self.slack.post(&webhook, digest, deadline).await.map(|()| Accepted::default());
+        }
+        let (Some(token), Some(channel)) = (credential.field("token"), credential.field("channel")) else {
+            return Err(unusable("it is neither a text nor an object with a token and a channel".to_owned()));
+        };
+        let bot = Bot::new(token, channel).map_err(|bad| unusable(bad.to_string()))?;
+        self.slack.tell(&bot, digest, joins, deadline).await
     }
 }
 
@@ -71,6 +86,11 @@ impl<R: ReadSecret> Deliver for Channels<R> {
             Err(error) => Err(no_credential(&error)),
         }
     }
+}
+
+/// Another credential may be usable.
+fn unusable(target: &Target, why: &str) -> DeliverError {
+    DeliverError::Denied { reason: format!("the credential of {target} cannot be used: {why}") }
 }
 
 /// A secret that cannot be read may be readable later; one that has nothing for the target is for a person.

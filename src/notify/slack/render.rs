@@ -14,11 +14,13 @@ use crate::tally::{Group, Histogram, Sample, Span};
 
 pub mod block;
 mod naming;
+mod state;
 mod text;
 mod when;
 
 use block::{Block, Inline, Line, Link, Part};
 use naming::{ACCOUNTS, APPS, LOG_GROUPS, NAME_BYTES_MAX};
+pub use state::{opening, state};
 
 #[cfg(test)]
 mod tests;
@@ -102,14 +104,17 @@ fn notification(digest: &Digest) -> String {
 }
 
 fn headline(digest: &Digest) -> String {
-    let sign = match digest.severity {
-        _ if digest.tally.is_empty() => "✅",
+    text::title(&format!("{} {}", sign(digest, digest.tally.is_empty()), digest.title()), HEADER_BYTES_MAX)
+}
+
+fn sign(digest: &Digest, is_quiet: bool) -> &'static str {
+    match digest.severity {
+        _ if is_quiet => "✅",
         Severity::Critical => "🔴",
         Severity::Error => "🟠",
         Severity::Warning => "🟡",
         Severity::Info => "🔵",
-    };
-    text::title(&format!("{sign} {}", digest.title()), HEADER_BYTES_MAX)
+    }
 }
 
 fn facts(digest: &Digest) -> Vec<Line> {
@@ -160,8 +165,7 @@ fn course(histogram: &Histogram) -> Line {
 
 fn course_of_burst(digest: &Digest, burst: Burst) -> Line {
     let Some(span) = digest.tally.span else {
-        let span = Span { first: burst.since, last: burst.until };
-        return plain(format!("{}, nothing since", when::period(span)));
+        return plain(format!("{}, nothing since", period_of_burst(burst)));
     };
     let (since, until) = (when::clock(burst.since, span.first), when::clock(burst.until, span.first));
     let told = format!("{} in {}", alerts(burst.alerts), digest::span(burst.since.until(burst.until)));
@@ -169,6 +173,10 @@ fn course_of_burst(digest: &Digest, burst: Burst) -> Line {
         true => format!("The burst is over: {told}, nothing since {until} UTC"),
         false => format!("Part of a burst: {told}, since {since} UTC"),
     })
+}
+
+fn period_of_burst(burst: Burst) -> String {
+    when::period(Span { first: burst.since, last: burst.until })
 }
 
 fn epochs(digest: &Digest) -> String {

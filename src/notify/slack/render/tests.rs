@@ -204,6 +204,67 @@ fn a_burst_that_is_over_is_one_short_message() {
     "#);
 }
 
+/// The blocks of a message as a reader sees them, styles and links left out.
+fn read(message: &Message) -> String {
+    let texts = strings_in_order(&message.blocks);
+    format!("{}\n\n{}", message.text, texts.concat())
+}
+
+fn strings_in_order(blocks: &[Value]) -> Vec<String> {
+    let of_element = |element: &Value| match element["elements"].as_array() {
+        Some(inner) => inner.iter().filter_map(|text| text["text"].as_str()).collect::<String>() + "\n",
+        None => element["text"].as_str().unwrap_or_default().to_owned() + "\n",
+    };
+    let of_block = |block: &Value| match block["elements"].as_array() {
+        Some(elements) => elements.iter().map(of_element).collect::<String>(),
+        None => block["text"]["text"].as_str().unwrap_or("--").to_owned() + "\n",
+    };
+    blocks.iter().map(of_block).collect()
+}
+
+#[test]
+fn the_message_above_a_thread_tells_of_the_whole_burst_and_keeps_what_began_it() {
+    let (_, account, log_group, ..) = LINES[5];
+    let first = alert(account, log_group, START - 12 * 60_000, "[CRITICAL] No space left on device".to_owned());
+    let opening = opening(&digest(Tally::of([&first])));
+    insta::assert_snapshot!(read(&state(&the_picture(), &opening)), @r#"
+    🔴 [CRITICAL] 1,204 alerts in 12 min 45 s
+
+    🔴 [CRITICAL] 1,204 alerts in 12 min 45 s
+    23 Nov 2026, 14:03:06–14:15:51 UTC (12 min 45 s) · going on
+    Last told: [CRITICAL] 187 alerts · Connection pool exhausted: 50/50 in use, waited 1000ms for orders-db-1.cluster-c9x2.eu-west-1.rds.amazonaws.com:5432 · all of it in the thread
+    --
+    First told: [CRITICAL] 1 alert · 23 Nov 2026, 14:03:06 UTC · app orders-db-1
+    [CRITICAL] No space left on device
+    <https://eu-west-1.console.aws.amazon.com/cloudwatch/home?region=eu-west-1#logsV2:log-groups/log-group/$252Faws$252Frds$252Finstance$252Forders-db-1$252Fpostgresql/log-events/2026$252F11$252F23$252F$255B$2524LATEST$255D5f0c1e$3Fstart$3D1795442556000$26end$3D1795442616000|CloudWatch>
+    account 000011112222 · eu-west-1 · /aws/rds/instance/orders-db-1/postgresql
+    route critical · epoch 41
+    "#);
+    let over = Digest { burst: Some(burst(12, 1_204)), over: true, ..digest(Tally::default()) };
+    insta::assert_snapshot!(read(&state(&over, &opening)), @r#"
+    ✅ Over: 1,204 alerts on critical in 12 min 45 s
+
+    ✅ Over: 1,204 alerts on critical in 12 min 45 s
+    23 Nov 2026, 14:03:06–14:15:51 UTC (12 min 45 s) · nothing since
+    --
+    First told: [CRITICAL] 1 alert · 23 Nov 2026, 14:03:06 UTC · app orders-db-1
+    [CRITICAL] No space left on device
+    <https://eu-west-1.console.aws.amazon.com/cloudwatch/home?region=eu-west-1#logsV2:log-groups/log-group/$252Faws$252Frds$252Finstance$252Forders-db-1$252Fpostgresql/log-events/2026$252F11$252F23$252F$255B$2524LATEST$255D5f0c1e$3Fstart$3D1795442556000$26end$3D1795442616000|CloudWatch>
+    account 000011112222 · eu-west-1 · /aws/rds/instance/orders-db-1/postgresql
+    route critical · epoch 41
+    "#);
+    // The target was down: the last alerts, and that it is over, come at once.
+    let late = Digest { over: true, ..the_picture() };
+    insta::assert_snapshot!(read(&state(&late, &[])), @r#"
+    ✅ Over: 1,204 alerts on critical in 12 min 45 s
+
+    ✅ Over: 1,204 alerts on critical in 12 min 45 s
+    23 Nov 2026, 14:03:06–14:15:51 UTC (12 min 45 s) · nothing since
+    Last told: [CRITICAL] 187 alerts · Connection pool exhausted: 50/50 in use, waited 1000ms for orders-db-1.cluster-c9x2.eu-west-1.rds.amazonaws.com:5432 · all of it in the thread
+    route critical · epoch 41
+    "#);
+}
+
 #[test]
 fn patterns_beyond_the_room_are_counted() {
     let words =
@@ -256,8 +317,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_message_keeps_within_the_limits(digest in any::digest()) {
-        let message = render(&digest);
+    fn any_message_keeps_within_the_limits(message in any::message()) {
         prop_assert!((1..=3_000).contains(&message.text.chars().count()) && !message.text.contains('\n'), "{}", message.text);
         prop_assert!((1..=50).contains(&message.blocks.len()), "{} blocks", message.blocks.len());
         let characters: usize = strings(&message.blocks).iter().map(|(_, text)| text.len()).sum();
@@ -281,8 +341,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_in_a_message_is_markup_but_our_own_links(digest in any::digest()) {
-        let message = render(&digest);
+    fn nothing_in_a_message_is_markup_but_our_own_links(message in any::message()) {
         for escape in message.text.split('&').skip(1) {
             prop_assert!(["amp;", "lt;", "gt;"].iter().any(|known| escape.starts_with(known)), "{}", message.text);
         }

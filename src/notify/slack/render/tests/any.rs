@@ -96,3 +96,9 @@ prop_compose! {
         Digest { severity, burst, over, epochs, route: route.parse().unwrap(), ..super::digest(tally) }
     }
 }
+
+/// Of a digest, or of a burst that began with one and has come to another.
+pub fn message() -> impl Strategy<Value = Message> {
+    let as_state = (digest(), digest()).prop_map(|(first, latest)| state(&latest, &opening(&first)));
+    prop_oneof![2 => digest().prop_map(|digest| render(&digest)), 1 => as_state]
+}
