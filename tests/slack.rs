@@ -161,6 +161,7 @@ fn digest() -> Digest {
         burst: Some(Burst { since: now.before(Duration::from_secs(90)), until: now, alerts: 42 }),
         over: false,
         incident: Some(now.before(Duration::from_secs(90))),
+        backlog: None,
         muted: 0,
         escalated: None,
     }

@@ -8,7 +8,7 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::digest::{self, Burst, Digest, alerts, thousands};
+use crate::digest::{self, Backlog, Burst, Digest, alerts, thousands};
 use crate::name::Severity;
 use crate::tally::{Group, Histogram, Sample, Span};
 
@@ -35,6 +35,8 @@ const HEADER_BYTES_MAX: usize = 150;
 /// Slack takes 3,000 characters; in a context block the link is a text, for which 2,000 is the safe limit.
 const URL_BYTES_MAX: usize = 1_900;
 const NOTIFICATION_BYTES: usize = 160;
+/// Of why a fallback is told; channels keep their reasons shorter.
+const REASON_BYTES_MAX: usize = 400;
 
 /// Lines and bytes of the sample that the first groups are shown with.
 const SAMPLES: [Extent; 5] = [extent(8, 900), extent(5, 500), extent(3, 300), extent(2, 240), extent(2, 240)];
@@ -93,7 +95,10 @@ pub fn compose(digest: &Digest) -> Vec<Block> {
 
 /// For a lock screen: how bad, what, how many, and how the most frequent line starts.
 fn notification(digest: &Digest) -> String {
-    let headline = headline(digest);
+    let headline = match digest.escalated {
+        Some(_) => format!("⚠️ Fallback · {}", headline(digest)),
+        None => headline(digest),
+    };
     let Some((pattern, group)) = digest.groups().first().copied() else { return text::escaped(&headline) };
     let said = text::after_marker(said_by(pattern, group), &group.sample.marker, NOTIFICATION_BYTES);
     let said = text::name(&said, NOTIFICATION_BYTES);
@@ -119,12 +124,25 @@ fn sign(digest: &Digest, is_quiet: bool) -> &'static str {
 
 fn facts(digest: &Digest) -> Vec<Line> {
     let lines = [
+        escalated(digest),
         scope(digest),
-        digest.tally.span.map_or_else(Vec::new, |span| period(digest, span)),
+        digest.tally.span.map_or_else(Vec::new, period),
         course(&digest.tally.histogram),
         digest.burst.map_or_else(Vec::new, |burst| course_of_burst(digest, burst)),
+        digest.backlog.map_or_else(Vec::new, |backlog| held_back(digest, backlog)),
+        muted(digest.muted),
     ];
     lines.into_iter().filter(|line| !line.is_empty()).collect()
+}
+
+/// Why a fallback is told: before anything else, because whoever reads it may never have heard of the route.
+fn escalated(digest: &Digest) -> Line {
+    let Some(because) = &digest.escalated else { return vec![] };
+    vec![Inline::Strong(format!(
+        "⚠️ Sent to {} as the fallback: {}",
+        digest.target,
+        text::name(because, REASON_BYTES_MAX)
+    ))]
 }
 
 /// How many kinds of lines, from where.
@@ -144,12 +162,10 @@ fn scope(digest: &Digest) -> Line {
     joined([plain(patterns), accounts, log_groups, APPS.list(&tally.apps)])
 }
 
-fn period(digest: &Digest, span: Span) -> Line {
+fn period(span: Span) -> Line {
     let mut period = plain(when::period(span));
     period.extend(when::local(span.first));
-    let (first, last) = digest.epochs;
-    let told = if first < last { format!("{} in one message", epochs(digest)) } else { String::new() };
-    joined([period, plain(told)])
+    period
 }
 
 /// How the alerts came in over time.
@@ -169,10 +185,24 @@ fn course_of_burst(digest: &Digest, burst: Burst) -> Line {
     };
     let (since, until) = (when::clock(burst.since, span.first), when::clock(burst.until, span.first));
     let told = format!("{} in {}", alerts(burst.alerts), digest::span(burst.since.until(burst.until)));
+    let latest = format!("{} since the last message", thousands(digest.tally.alerts));
     plain(match digest.over {
-        true => format!("The burst is over: {told}, nothing since {until} UTC"),
-        false => format!("Part of a burst: {told}, since {since} UTC"),
+        true => format!("The burst is over: {told}, {latest}, nothing since {until} UTC"),
+        false => format!("Part of a burst since {since} UTC: {told}, {latest}"),
     })
+}
+
+fn held_back(digest: &Digest, backlog: Backlog) -> Line {
+    let since = when::clock(backlog.since, digest.tally.span.map_or(backlog.since, |span| span.first));
+    plain(format!("{} windows in one message, held back since {since} UTC", thousands(backlog.windows)))
+}
+
+fn muted(n: u64) -> Line {
+    match n {
+        0 => vec![],
+        1 => plain("1 alert was muted before this".to_owned()),
+        n => plain(format!("{} were muted before this", alerts(n))),
+    }
 }
 
 fn period_of_burst(burst: Burst) -> String {

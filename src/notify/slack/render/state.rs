@@ -6,8 +6,8 @@ use serde_json::Value;
 use super::block::{Block, Inline, Line, Part};
 use super::naming::APPS;
 use super::{
-    Extent, HEADER_BYTES_MAX, Message, NOTIFICATION_BYTES, epochs, extent, joined, period_of_burst, place, plain,
-    said_by, sign, text, when,
+    Extent, HEADER_BYTES_MAX, Message, NOTIFICATION_BYTES, epochs, escalated, extent, joined, period_of_burst, place,
+    plain, said_by, sign, text, when,
 };
 use crate::digest::Digest;
 
@@ -49,7 +49,7 @@ fn facts(digest: &Digest) -> Vec<Line> {
             plain(if digest.over { "nothing since" } else { "going on" }.to_owned()),
         ])
     });
-    [course, latest(digest)].into_iter().filter(|line| !line.is_empty()).collect()
+    [escalated(digest), course, latest(digest)].into_iter().filter(|line| !line.is_empty()).collect()
 }
 
 /// The latest digest in a line, for those who do not open the thread.

@@ -109,6 +109,7 @@ fn digest(tally: Tally) -> Digest {
         burst: None,
         over: false,
         incident: None,
+        backlog: None,
         muted: 0,
         escalated: None,
     }
@@ -139,7 +140,7 @@ fn a_flood_is_told_by_its_largest_groups_and_its_first_line() {
       5 patterns · 4 accounts · 6 log groups · apps checkout, payments-api, cart +3 more
       23 Nov 2026, 14:15:06–14:15:47 UTC (41 s)
       ▁▁▂▂▂▃▂▄▃▃▄▄▄▄▅▅▅▆▃▅█▂ peak 23 in 2 s
-      Part of a burst: 1,204 alerts in 12 min 45 s, since 14:03:06 UTC
+      Part of a burst since 14:03:06 UTC: 1,204 alerts in 12 min 45 s, 187 since the last message
 
       112 alerts in 38 s from 14:15:08 · apps checkout, cart · accounts 111122223333, 444455556666 · 2
         log groups
@@ -194,8 +195,7 @@ fn a_single_alert_is_told_once() {
 
 #[test]
 fn a_burst_that_is_over_is_one_short_message() {
-    let over = Digest { burst: Some(burst(12, 1_204)), over: true, ..digest(Tally::default()) };
-    insta::assert_snapshot!(shown(&over), @r#"
+    insta::assert_snapshot!(shown(&over_at_last()), @r#"
     ✅ Over: 1,204 alerts on critical in 12 min 45 s
 
     ✅ Over: 1,204 alerts on critical in 12 min 45 s
@@ -240,8 +240,7 @@ fn the_message_above_a_thread_tells_of_the_whole_burst_and_keeps_what_began_it()
     account 000011112222 · eu-west-1 · /aws/rds/instance/orders-db-1/postgresql
     route critical · epoch 41
     "#);
-    let over = Digest { burst: Some(burst(12, 1_204)), over: true, ..digest(Tally::default()) };
-    insta::assert_snapshot!(read(&state(&over, &opening)), @r#"
+    insta::assert_snapshot!(read(&state(&over_at_last(), &opening)), @r#"
     ✅ Over: 1,204 alerts on critical in 12 min 45 s
 
     ✅ Over: 1,204 alerts on critical in 12 min 45 s
@@ -266,6 +265,54 @@ fn the_message_above_a_thread_tells_of_the_whole_burst_and_keeps_what_began_it()
 }
 
 #[test]
+fn what_was_held_back_muted_or_meant_for_another_is_said() {
+    let (_, account, log_group, ..) = LINES[5];
+    let one = alert(account, log_group, START, "[CRITICAL] No space left on device".to_owned());
+    let since = Timestamp::from_millis(START - 47 * 60_000);
+    let because = format!("slack:app-alerts has not taken a message since {}", since.iso());
+    let late = Digest {
+        target: "sns:oncall".parse().unwrap(),
+        burst: Some(burst(12, 1_204)),
+        backlog: Some(Backlog { windows: 3, since }),
+        muted: 1_042,
+        escalated: Some(because),
+        ..digest(Tally::of([&one]))
+    };
+    insta::assert_snapshot!(shown(&late), @r#"
+    ⚠️ Fallback · 🔴 [CRITICAL] 1 alert · orders-db-1: No space left on device
+
+    🔴 [CRITICAL] 1 alert
+      ⚠️ Sent to sns:oncall as the fallback: slack:app-alerts has not taken a message since
+        2026-11-23T13:28:06.000Z
+      app orders-db-1
+      23 Nov 2026, 14:15:06 UTC
+      Part of a burst since 14:03:06 UTC: 1,204 alerts in 12 min 45 s, 1 since the last message
+      3 windows in one message, held back since 13:28:06 UTC
+      1,042 alerts were muted before this
+
+        [CRITICAL] No space left on device
+      CloudWatch · account 000011112222 · eu-west-1 · /aws/rds/instance/orders-db-1/postgresql
+
+      route critical · epoch 41
+    "#);
+    let over = Digest { over: true, ..late.clone() };
+    let line = |digest: &Digest| {
+        terminal::view(digest, 200, false).lines().find(|line| line.contains("burst")).unwrap().trim().to_owned()
+    };
+    insta::assert_snapshot!(line(&over), @"The burst is over: 1,204 alerts in 12 min 45 s, 1 since the last message, nothing since 14:15:51 UTC");
+    insta::assert_snapshot!(terminal::view(&Digest { muted: 1, ..over_at_last() }, 100, false), @r#"
+    ✅ Over: 1,204 alerts on critical in 12 min 45 s
+      23 Nov 2026, 14:03:06–14:15:51 UTC (12 min 45 s), nothing since
+      1 alert was muted before this
+      route critical · epoch 41
+    "#);
+}
+
+fn over_at_last() -> Digest {
+    Digest { burst: Some(burst(12, 1_204)), over: true, ..digest(Tally::default()) }
+}
+
+#[test]
 fn patterns_beyond_the_room_are_counted() {
     let words =
         ["disk", "queue", "cache", "login", "mail", "search", "ingest", "export", "proxy", "hook", "sync", "index"];
@@ -286,7 +333,6 @@ fn patterns_beyond_the_room_are_counted() {
     + 7 more patterns, 7 alerts
 
     21+ patterns · account 1 · log group /ecs/a · app a
-    23 Nov 2026, 14:15:06–14:15:11 UTC (5 s) · epochs 39–41 in one message
     2 alerts in 5 s from 14:15:06, the first · app a
     + at least 8 more patterns, 12 alerts
     route critical · epochs 39–41
