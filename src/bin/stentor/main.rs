@@ -17,10 +17,13 @@ mod chunk;
 mod data_dir;
 mod desk;
 mod input;
+mod mute;
+mod options;
 mod progress;
 mod report;
 mod run;
 mod sample;
+mod send_test;
 
 /// One clear message for a flood of log lines, and no alert lost.
 #[derive(Debug, Parser)]
@@ -37,6 +40,9 @@ struct Arguments {
 enum Command {
     Run(run::Arguments),
     Sample(sample::Arguments),
+    Mute(mute::Mute),
+    Unmute(mute::Unmute),
+    SendTest(send_test::Arguments),
 }
 
 /// What a command came to.
@@ -52,6 +58,9 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Sample(arguments) => sample::sample(&arguments),
+        Command::Mute(arguments) => mute::mute(&arguments),
+        Command::Unmute(arguments) => mute::unmute(&arguments),
+        Command::SendTest(arguments) => send_test::send_test(&arguments),
     };
     match result {
         Ok(Exit::Done) => ExitCode::SUCCESS,
