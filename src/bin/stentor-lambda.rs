@@ -15,6 +15,7 @@ use stentor::function::{Invocation, handle};
 use stentor::notify::channels::Channels;
 use stentor::notify::http;
 use stentor::notify::slack::{ApiUrl, Slack};
+use stentor::notify::sns::Sns;
 use stentor::queue::local::LocalDue;
 use stentor::queue::sqs::SqsPark;
 use stentor::route::{OwnLogs, Routes};
@@ -80,7 +81,7 @@ impl Function {
     async fn from_environment() -> anyhow::Result<Self> {
         let config = config()?;
         if let Some(target) = Channels::<SecretsManager>::without_channel(&config) {
-            bail!("the configuration names {target}, and this version delivers to Slack only");
+            bail!("the configuration names {target}, and this version delivers to Slack and SNS only");
         }
         let aws = aws_config::from_env().http_client(stentor::aws::http_client()).load().await;
         let tables = Tables {
@@ -95,7 +96,8 @@ impl Function {
             routes: Routes::new(&config)?.refusing(own_logs()),
             store: DynamoStore::new(&aws, tables, fastrand::Rng::new()),
             park: SqsPark::new(&aws, dlq_url),
-            channels: Channels::new(slack()?, Secrets::new(SecretsManager::new(&aws, secret_id))),
+            channels: Channels::new(slack()?, Secrets::new(SecretsManager::new(&aws, secret_id)))
+                .with_sns(Sns::new(&aws)),
         })
     }
 }

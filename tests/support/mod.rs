@@ -5,6 +5,7 @@
 pub mod emulator;
 pub mod proxy;
 pub mod python;
+pub mod spoken;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;

@@ -4,14 +4,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
+use aws_config::SdkConfig;
 use clap::Args;
 use stentor::alert::{Alert, AlertId, Origin, Pattern};
 use stentor::clock::{Clock as _, SystemClock, Timestamp};
 use stentor::digest::{Digest, span};
-use stentor::name::{Severity, Target};
+use stentor::name::{Severity, Target, TargetKind};
 use stentor::notify::channels::Channels;
 use stentor::notify::slack::{ApiUrl, Slack};
+use stentor::notify::sns::Sns;
 use stentor::notify::{Deliver as _, DeliverError, http};
 use stentor::secret::{ReadSecret, SecretError, Secrets, SecretsManager};
 use stentor::tally::Tally;
@@ -51,23 +53,27 @@ const TEXT: &str = "[TEST] Stentor reaches you here. Nothing is wrong: somebody 
 pub fn send_test(arguments: &Arguments) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Runtime::new().context("cannot start the asynchronous runtime")?;
     runtime.block_on(async {
-        match (&arguments.credentials, &arguments.secret_id) {
-            (Some(file), _) => send(arguments, SecretFile(file.clone())).await,
-            (None, secret_id) => {
-                let aws = arguments.aws.load().await?;
-                let secret_id = secret_id.clone().context("--secret-id or --credentials is missing")?;
-                send(arguments, SecretsManager::new(&aws, secret_id)).await
+        let needs_aws = arguments.credentials.is_none() || arguments.target.kind == TargetKind::Sns;
+        let aws = if needs_aws { Some(arguments.aws.load().await?) } else { None };
+        match (&arguments.credentials, &arguments.secret_id, &aws) {
+            (Some(file), ..) => send(arguments, SecretFile(file.clone()), aws.as_ref()).await,
+            (None, Some(secret_id), Some(aws)) => {
+                send(arguments, SecretsManager::new(aws, secret_id.clone()), Some(aws)).await
             }
+            _ => bail!("--secret-id or --credentials is missing"),
         }
     })
 }
 
-async fn send(arguments: &Arguments, secret: impl ReadSecret) -> anyhow::Result<Exit> {
+async fn send(arguments: &Arguments, secret: impl ReadSecret, aws: Option<&SdkConfig>) -> anyhow::Result<Exit> {
     let mut slack = Slack::new(http::client().context("cannot set up the HTTP client")?);
     if let Some(api) = &arguments.slack_api {
         slack = slack.with_api(ApiUrl::parse(api)?);
     }
-    let channels = Channels::new(slack, Secrets::new(secret));
+    let mut channels = Channels::new(slack, Secrets::new(secret));
+    if let Some(aws) = aws {
+        channels = channels.with_sns(Sns::new(aws));
+    }
     let target = &arguments.target;
     let now = SystemClock.now();
     let (said, exit) = match channels.deliver(&digest(target, now), None, now.after(PATIENCE)).await {

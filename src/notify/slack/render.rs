@@ -35,6 +35,8 @@ const HEADER_BYTES_MAX: usize = 150;
 /// Slack takes 3,000 characters; in a context block the link is a text, for which 2,000 is the safe limit.
 const URL_BYTES_MAX: usize = 1_900;
 const NOTIFICATION_BYTES: usize = 160;
+/// SNS takes fewer than 100 characters of ASCII, none of which controls anything.
+const SUBJECT_BYTES_MAX: usize = 99;
 /// Of why a fallback is told; channels keep their reasons shorter.
 const REASON_BYTES_MAX: usize = 400;
 
@@ -110,6 +112,13 @@ fn notification(digest: &Digest) -> String {
 
 fn headline(digest: &Digest) -> String {
     text::title(&format!("{} {}", sign(digest, digest.tally.is_empty()), digest.title()), HEADER_BYTES_MAX)
+}
+
+/// The headline where only ASCII may stand, in fewer than 100 characters: the subject of a mail.
+pub fn subject(digest: &Digest) -> String {
+    let fallback = if digest.escalated.is_some() { "Fallback: " } else { "" };
+    let title = text::title(&format!("{fallback}{}", digest.title()), SUBJECT_BYTES_MAX).replace('…', "...");
+    title.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect()
 }
 
 fn sign(digest: &Digest, is_quiet: bool) -> &'static str {

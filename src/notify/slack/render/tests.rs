@@ -175,6 +175,33 @@ fn a_flood_is_told_by_its_largest_groups_and_its_first_line() {
 }
 
 #[test]
+fn a_mail_has_its_links_written_out() {
+    let (_, account, log_group, ..) = LINES[5];
+    let one = alert(account, log_group, START, "[CRITICAL] No space left on device".to_owned());
+    let late = Digest { escalated: Some("slack:ops refused it".into()), ..digest(Tally::of([&one])) };
+    insta::assert_snapshot!(format!("{}\n\n{}", subject(&late), terminal::plain(&late, 100)), @r#"
+    Fallback: [CRITICAL] 1 alert
+
+    🔴 [CRITICAL] 1 alert
+      ⚠️ Sent to slack:app-alerts as the fallback: slack:ops refused it
+      app orders-db-1
+      23 Nov 2026, 14:15:06 UTC
+
+        [CRITICAL] No space left on device
+      account 000011112222 · eu-west-1 · /aws/rds/instance/orders-db-1/postgresql
+      https://eu-west-1.console.aws.amazon.com/cloudwatch/home?region=eu-west-1#logsV2:log-groups/log-group/$252Faws$252Frds$252Finstance$252Forders-db-1$252Fpostgresql/log-events/2026$252F11$252F23$252F$255B$2524LATEST$255D5f0c1e$3Fstart$3D1795443276000$26end$3D1795443336000
+
+      route critical · epoch 41
+    "#);
+    let long = Digest { route: "r".parse().unwrap(), ..the_picture() };
+    let markers = ["[É]".to_owned(), "x".repeat(200)].map(|marker| (marker, 1));
+    let tally = Tally { markers: markers.into(), ..long.tally.clone() };
+    insta::assert_snapshot!(subject(&Digest { tally, ..long }), @r#"
+    [?] xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx 187 alerts
+    "#);
+}
+
+#[test]
 fn a_single_alert_is_told_once() {
     let (count, account, log_group, ..) = LINES[5];
     assert_eq!(count, 1);
@@ -413,6 +440,16 @@ proptest! {
             prop_assert!(header.ends_with(&alerts(digest.tally.alerts)), "{}", header);
             prop_assert_eq!(printed, if is_one_group(&digest) { 0 } else { digest.tally.alerts });
         }
+    }
+
+    /// What SNS takes: 256 KiB; a subject of fewer than 100 characters of ASCII, the first of them not a blank.
+    #[test]
+    fn any_digest_makes_a_mail(digest in any::digest()) {
+        let subject = subject(&digest);
+        prop_assert!((1..100).contains(&subject.len()) && !subject.starts_with(' '), "{subject:?}");
+        prop_assert!(subject.bytes().all(|b| (b' '..=b'~').contains(&b)), "{subject:?}");
+        let text = terminal::plain(&digest, 100);
+        prop_assert!(text.len() < 256 * 1024 && !text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
     }
 
     #[test]
