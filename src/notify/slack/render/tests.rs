@@ -196,9 +196,7 @@ fn a_mail_has_its_links_written_out() {
     let long = Digest { route: "r".parse().unwrap(), ..the_picture() };
     let markers = ["[É]".to_owned(), "x".repeat(200)].map(|marker| (marker, 1));
     let tally = Tally { markers: markers.into(), ..long.tally.clone() };
-    insta::assert_snapshot!(subject(&Digest { tally, ..long }), @r#"
-    [?] xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx 187 alerts
-    "#);
+    insta::assert_snapshot!(subject(&Digest { tally, ..long }), @"[?] xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx 187 alerts");
 }
 
 #[test]
