@@ -48,6 +48,7 @@ pub mod name;
 pub mod notify;
 pub mod queue;
 pub mod redact;
+pub mod replay;
 pub mod route;
 #[cfg(feature = "cli")]
 pub mod sample;

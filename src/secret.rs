@@ -131,7 +131,7 @@ impl fmt::Debug for Credential {
     }
 }
 
-#[cfg(feature = "lambda")]
+#[cfg(feature = "aws")]
 mod secrets_manager {
     use aws_sdk_secretsmanager::Client;
     use aws_sdk_secretsmanager::error::ProvideErrorMetadata as _;
@@ -166,7 +166,7 @@ mod secrets_manager {
     }
 }
 
-#[cfg(feature = "lambda")]
+#[cfg(feature = "aws")]
 pub use secrets_manager::SecretsManager;
 
 #[cfg(test)]

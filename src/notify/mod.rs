@@ -9,7 +9,7 @@ use thiserror::Error;
 use crate::clock::Timestamp;
 use crate::digest::Digest;
 
-#[cfg(feature = "lambda")]
+#[cfg(feature = "aws")]
 pub mod channels;
 pub mod http;
 pub mod slack;
