@@ -47,6 +47,9 @@ pub const WINDOW_LIMIT: Duration = Duration::from_secs(12 * 60 * 60);
 /// `window_max` where the file is silent, unless `window` is longer still.
 pub const WINDOW_MAX_DEFAULT: Duration = Duration::from_secs(10 * 60);
 
+/// `fallback_after` where the file is silent.
+pub const FALLBACK_AFTER_DEFAULT: Duration = Duration::from_secs(15 * 60);
+
 /// `decoded_bytes_max` where the file is silent: 64 MiB.
 pub const DECODED_BYTES_MAX_DEFAULT: u64 = 64 << 20;
 
@@ -87,6 +90,11 @@ pub struct Route {
     pub scope: Scope,
     /// Who is told. At least one, no two alike.
     pub notify: Vec<Target>,
+    /// Who is told in the place of a target that refuses or stays behind; none of `notify`. Default: nobody.
+    pub fallback: Option<Target>,
+    /// For how long a message waits for its target before the fallback is told, [`WINDOW_MIN`] to
+    /// [`WINDOW_LIMIT`]. Default: [`FALLBACK_AFTER_DEFAULT`].
+    pub fallback_after: Duration,
     /// How long alerts are gathered into one message, [`WINDOW_MIN`] to [`WINDOW_LIMIT`].
     /// Default: the file's, else [`WINDOW_DEFAULT`].
     pub window: Duration,
@@ -110,6 +118,18 @@ pub enum First {
     Immediately,
     /// When the window that it opened ends: `"after-window"`.
     AfterWindow,
+}
+
+impl Route {
+    /// The fallback, and after how long it is called in.
+    pub fn escalates(&self) -> Option<(&Target, Duration)> {
+        Some((self.fallback.as_ref()?, self.fallback_after))
+    }
+
+    /// Everyone whom this route may tell.
+    pub fn targets(&self) -> impl Iterator<Item = &Target> {
+        self.notify.iter().chain(&self.fallback)
+    }
 }
 
 impl Config {

@@ -26,6 +26,13 @@ pub struct Digest {
     pub burst: Option<Burst>,
     /// The burst has ended: the last window brought nothing.
     pub over: bool,
+    /// The burst that the last epoch belongs to, by when it began; `None` where there is no timer. Messages of one
+    /// burst belong together.
+    pub incident: Option<Timestamp>,
+    /// Alerts on this route that the target was not told of, because the route was muted. Not in the tally.
+    pub muted: u64,
+    /// Why this comes to a fallback, and not to whom it was meant for.
+    pub escalated: Option<String>,
 }
 
 /// A run of windows without a pause, as far as it is known when the digest is made.
@@ -49,7 +56,18 @@ impl Digest {
         // Alerts beyond this digest's mean that earlier messages have told of the same burst.
         let burst = last.burst.filter(|burst| last.over || burst.alerts > tally.alerts);
         let epochs = (first.number, last.number);
-        Some(Self { route: route.clone(), target: target.clone(), severity, epochs, tally, burst, over: last.over })
+        Some(Self {
+            route: route.clone(),
+            target: target.clone(),
+            severity,
+            epochs,
+            tally,
+            burst,
+            over: last.over,
+            incident: last.burst.map(|burst| burst.since),
+            muted: 0,
+            escalated: None,
+        })
     }
 
     /// What a parked message told, once more. Its burst is long over.

@@ -45,6 +45,7 @@ pub fn step(cursor: &Cursor, window: u64, parcels: &[Parcel], last: bool, contex
     let epoch = (over || !tally.is_empty()).then(|| Epoch {
         number: cursor.epoch + 1,
         window,
+        at: context.now,
         owed: owed(cursor, context),
         tally,
         burst: burst.map(|state| state.burst),

@@ -55,4 +55,5 @@ pub mod sample;
 pub mod secret;
 pub mod store;
 pub mod tally;
+pub mod tell;
 pub mod world;

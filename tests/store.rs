@@ -14,7 +14,10 @@ use stentor::digest::Burst;
 use stentor::embedded::Embedded;
 use stentor::name::{RouteName, Target};
 use stentor::store::dynamodb::{DynamoStore, Tables};
-use stentor::store::{BurstState, Commit, Epoch, Finish, Freeze, Lease, Opening, Store, StoreError, Window};
+use stentor::store::{
+    BurstState, Commit, Epoch, Escalation, Finish, Freeze, Held, Lease, Opening, Settled, Store, StoreError,
+    TargetState, Thread, Window,
+};
 use stentor::tally::Tally;
 use support::alert;
 
@@ -33,6 +36,14 @@ fn target() -> Target {
 fn opening(number: u64) -> Opening {
     let window = Window { number, due: Timestamp::from_millis(number as i64), armed: false };
     Opening { window, targets: vec![target()], told: 0 }
+}
+
+fn settled(offset: u64) -> Settled {
+    Settled { offset, ..Settled::default() }
+}
+
+fn held(not_before: Option<Timestamp>) -> Held {
+    Held { not_before, failures: 1 }
 }
 
 async fn counted(store: &impl Store, route: &str) -> u64 {
@@ -172,6 +183,7 @@ async fn a_freeze_moves_tallies_into_an_epoch_wholly_or_not_at_all() {
     let epoch = |number, part: &[stentor::store::Parcel]| Epoch {
         number,
         window: 1,
+        at: Timestamp::from_millis(number as i64),
         tally: Tally::sum(part.iter().map(|parcel| &parcel.tally)),
         owed: vec![target(), "slack:new".parse().unwrap()],
         burst: None,
@@ -228,18 +240,84 @@ async fn a_target_is_told_by_one_at_a_time() {
     assert!(store.lease(&route, &target, &ann, now, at).await.unwrap().is_some());
     assert!(store.lease(&route, &target, &ann, now, at).await.unwrap().is_some(), "a lost answer is asked for again");
     assert_eq!(store.lease(&route, &target, &bob, now, at).await.unwrap(), None, "ann has it");
-    assert!(!store.settle(&route, &target, &bob, 9, at).await.unwrap(), "only the holder settles");
-    assert!(!store.release(&route, &target, &bob, None, at).await.unwrap(), "only the holder releases");
-    assert!(store.settle(&route, &target, &ann, 3, at).await.unwrap());
-    assert!(!store.settle(&route, &target, &ann, 4, at).await.unwrap(), "settling gives the lease back");
+    assert!(!store.settle(&route, &target, &bob, &settled(9), at).await.unwrap(), "only the holder settles");
+    assert!(!store.release(&route, &target, &bob, &held(None), at).await.unwrap(), "only the holder releases");
+    assert!(store.settle(&route, &target, &ann, &settled(3), at).await.unwrap());
+    assert!(!store.settle(&route, &target, &ann, &settled(4), at).await.unwrap(), "settling gives the lease back");
     let state = store.lease(&route, &target, &bob, now, at).await.unwrap().expect("it is free");
     assert_eq!(state.offset, Some(3));
-    assert!(store.release(&route, &target, &bob, Some(now), at).await.unwrap());
+    assert!(store.release(&route, &target, &bob, &held(Some(now)), at).await.unwrap());
     assert_eq!(store.target(&route, &target, at).await.unwrap().not_before, Some(now));
     assert!(store.lease(&route, &target, &ann, now, at).await.unwrap().is_some());
     let late = now.after(Duration::from_secs(61));
     assert!(store.lease(&route, &target, &bob, late, at).await.unwrap().is_some(), "ann's has run out");
-    assert!(!store.settle(&route, &target, &ann, 5, at).await.unwrap(), "ann is too late");
+    assert!(!store.settle(&route, &target, &ann, &settled(5), at).await.unwrap(), "ann is too late");
+}
+
+#[tokio::test]
+async fn what_is_remembered_of_a_target_ends_with_the_delivery_that_succeeds() {
+    let engine = Embedded::start(None).await.unwrap();
+    let store = engine.store().await.unwrap();
+    let (route, target, at, now) = (route(), target(), soon(), SystemClock.now());
+    let ann = Lease { owner: "ann".to_owned(), until: now.after(Duration::from_secs(60)) };
+    store.lease(&route, &target, &ann, now, at).await.unwrap();
+    assert!(store.release(&route, &target, &ann, &Held { not_before: Some(now), failures: 3 }, at).await.unwrap());
+    let state = store.lease(&route, &target, &ann, now, at).await.unwrap().unwrap();
+    assert_eq!((state.failures, state.not_before), (3, Some(now)));
+    let thread = Some(Thread { burst: now, message: "C1/17.1".to_owned() });
+    let told = Settled { offset: 4, thread: thread.clone(), muted: 7 };
+    assert!(store.settle(&route, &target, &ann, &told, at).await.unwrap());
+    let expected = TargetState { offset: Some(4), thread, muted: 7, ..TargetState::default() };
+    assert_eq!(store.target(&route, &target, at).await.unwrap(), expected);
+    store.lease(&route, &target, &ann, now, at).await.unwrap();
+    store.settle(&route, &target, &ann, &settled(5), at).await.unwrap();
+    let expected = TargetState { offset: Some(5), ..TargetState::default() };
+    assert_eq!(store.target(&route, &target, at).await.unwrap(), expected);
+}
+
+#[tokio::test]
+async fn a_pause_holds_on_every_route() {
+    let engine = Embedded::start(None).await.unwrap();
+    let store = engine.store().await.unwrap();
+    let (route, target, at, now) = (route(), target(), soon(), SystemClock.now());
+    let (soon, later) = (now.after(Duration::from_secs(5)), now.after(Duration::from_secs(90)));
+    store.pause(&target, later, at).await.unwrap();
+    assert_eq!(store.target(&route, &target, at).await.unwrap().not_before, Some(later));
+    assert_eq!(store.target(&route, &"slack:other".parse().unwrap(), at).await.unwrap().not_before, None);
+    let ann = Lease { owner: "ann".to_owned(), until: later };
+    store.lease(&route, &target, &ann, now, at).await.unwrap();
+    store.release(&route, &target, &ann, &held(Some(soon)), at).await.unwrap();
+    assert_eq!(store.target(&route, &target, at).await.unwrap().not_before, Some(later), "the later of the two");
+}
+
+#[tokio::test]
+async fn a_fallback_is_owed_what_was_agreed_on_and_the_cursor_knows_it() {
+    let engine = Embedded::start(None).await.unwrap();
+    let store = engine.store().await.unwrap();
+    let (route, fallback, at) = (route(), target(), soon());
+    let escalation = |upto| Escalation { upto, because: "it was down".to_owned() };
+    let unknown = TargetState::default();
+    assert!(store.escalate(&route, &fallback, &unknown, 2, &escalation(5), at).await.unwrap());
+    let known = store.target(&route, &fallback, at).await.unwrap();
+    assert_eq!((known.offset, &known.escalation), (Some(2), &Some(escalation(5))));
+    assert!(store.cursor(&route, at).await.unwrap().fallbacks.contains(&fallback));
+    assert!(!store.escalate(&route, &fallback, &unknown, 3, &escalation(6), at).await.unwrap(), "not as known");
+    assert!(store.escalate(&route, &fallback, &known, 2, &escalation(6), at).await.unwrap());
+    let moved = TargetState { offset: Some(5), ..store.target(&route, &fallback, at).await.unwrap() };
+    assert!(!store.escalate(&route, &fallback, &moved, 5, &escalation(7), at).await.unwrap(), "the offset differs");
+}
+
+#[tokio::test]
+async fn a_route_is_muted_and_speaks_again_whatever_its_windows_do() {
+    let engine = Embedded::start(None).await.unwrap();
+    let store = engine.store().await.unwrap();
+    let (route, at) = (route(), soon());
+    store.mute(&route, Some(at), at).await.unwrap();
+    assert!(store.open(&route, &opening(1), at).await.unwrap(), "a muted route collects");
+    let cursor = store.cursor(&route, at).await.unwrap();
+    assert_eq!((cursor.muted_until, cursor.open.map(|open| open.number)), (Some(at), Some(1)));
+    store.mute(&route, None, at).await.unwrap();
+    assert_eq!(store.cursor(&route, at).await.unwrap().muted_until, None);
 }
 
 #[tokio::test]

@@ -12,8 +12,8 @@ use toml::de::DeTable;
 use super::quantity::{self, spell};
 use super::spanned::{Fault, Faults, Fields, Value, distinct, list_or_none, optional};
 use super::{
-    Config, DECODED_BYTES_MAX_DEFAULT, First, MARKER_BYTES_MAX, Route, Scope, WINDOW_DEFAULT, WINDOW_LIMIT,
-    WINDOW_MAX_DEFAULT, WINDOW_MIN, reach,
+    Config, DECODED_BYTES_MAX_DEFAULT, FALLBACK_AFTER_DEFAULT, First, MARKER_BYTES_MAX, Route, Scope, WINDOW_DEFAULT,
+    WINDOW_LIMIT, WINDOW_MAX_DEFAULT, WINDOW_MIN, reach,
 };
 use crate::name::{RouteName, Severity, Target};
 
@@ -22,8 +22,18 @@ const DECODED_BYTES: RangeInclusive<u64> = (1 << 10)..=(10 << 30);
 
 /// The keys that mean something above the routes only, and in a route only.
 const FILE_KEYS: [&str; 2] = ["redact", "decoded_bytes_max"];
-const ROUTE_KEYS: [&str; 8] =
-    ["name", "markers", "notify", "continue", "severity", "log_groups", "accounts", "regions"];
+const ROUTE_KEYS: [&str; 10] = [
+    "name",
+    "markers",
+    "notify",
+    "fallback",
+    "fallback_after",
+    "continue",
+    "severity",
+    "log_groups",
+    "accounts",
+    "regions",
+];
 
 /// A route as far as it could be read.
 pub(super) struct Draft {
@@ -36,6 +46,8 @@ pub(super) struct Draft {
     /// Whether there is no unknown key, which may have been meant for any of the above.
     pub(super) is_clear: bool,
     notify: Option<Vec<Target>>,
+    fallback: Option<Option<Target>>,
+    fallback_after: Option<Duration>,
     windows: Windows,
     first: Option<First>,
     severity: Option<Option<Severity>>,
@@ -109,6 +121,8 @@ fn drafts(routes: Value<'_>, inherited: Inherited, faults: &mut Faults<'_>) -> O
 }
 
 fn draft(at: usize, mut fields: Fields<'_>, earlier: &[Draft], inherited: Inherited, faults: &mut Faults<'_>) -> Draft {
+    let notify = fields.require("notify").and_then(|value| distinct(value, faults, Value::parse));
+    let (fallback, fallback_after) = escalation(&mut fields, notify.as_deref(), faults);
     let mut draft = Draft {
         at,
         is_clear: true,
@@ -116,7 +130,9 @@ fn draft(at: usize, mut fields: Fields<'_>, earlier: &[Draft], inherited: Inheri
         markers: fields.require("markers").and_then(|value| distinct(value, faults, marker)),
         scope: scope(&mut fields, faults),
         continue_: optional(fields.take("continue"), false, faults, Value::bool),
-        notify: fields.require("notify").and_then(|value| distinct(value, faults, Value::parse)),
+        fallback,
+        fallback_after,
+        notify,
         windows: windows(&mut fields, inherited.windows, faults),
         first: match fields.take("first") {
             Some(value) => faults.keep(first(value)),
@@ -140,6 +156,8 @@ impl Draft {
             markers: self.markers?,
             scope: self.scope?,
             notify: self.notify?,
+            fallback: self.fallback?,
+            fallback_after: self.fallback_after?,
             window: self.windows.window()?,
             window_max: self.windows.window_max()?,
             first: self.first?,
@@ -260,6 +278,27 @@ fn name(value: Value<'_>, earlier: &[Draft], faults: &mut Faults<'_>) -> Option<
         faults.add(value.fault(format!("`{name}` is the name of the route at line {line} already")));
     }
     Some(name)
+}
+
+/// `fallback` and `fallback_after`. A fallback is told when a target of `notify` is not to be had, so it has to be
+/// another.
+fn escalation(
+    fields: &mut Fields<'_>,
+    notify: Option<&[Target]>,
+    faults: &mut Faults<'_>,
+) -> (Option<Option<Target>>, Option<Duration>) {
+    let (fallback, after) = (fields.take("fallback"), fields.take("fallback_after"));
+    if let (None, Some(after)) = (fallback, after) {
+        faults.add(after.fault("this route has no `fallback` that it could be for"));
+    }
+    let other = |value: Value<'_>| {
+        let target: Target = value.parse()?;
+        match notify.is_some_and(|targets| targets.contains(&target)) {
+            true => Err(value.fault(format!("{target} is in `notify`; a fallback is for when that fails"))),
+            false => Ok(Some(target)),
+        }
+    };
+    (optional(fallback, None, faults, other), optional(after, FALLBACK_AFTER_DEFAULT, faults, window))
 }
 
 fn marker(value: Value<'_>) -> Result<String, Fault> {

@@ -28,6 +28,8 @@ fn the_builtin_configuration_is_the_documented_one() {
             markers: vec!["[CRITICAL]".to_owned(), "[ALERT]".to_owned()],
             scope: Scope::default(),
             notify: vec!["slack:default".parse().unwrap()],
+            fallback: None,
+            fallback_after: Duration::from_secs(900),
             window: Duration::from_secs(30),
             window_max: Duration::from_secs(600),
             first: First::Immediately,
@@ -53,6 +55,8 @@ fn the_example_file_is_read_whole() {
     assert_eq!((critical.window, critical.window_max), (WINDOW_DEFAULT, WINDOW_MAX_DEFAULT));
     assert!(critical.scope.is_everything() && !critical.continue_ && critical.severity.is_none());
     assert_eq!(payments.severity, Some(Severity::Critical));
+    assert_eq!(critical.fallback.as_ref().unwrap().to_string(), "sns:oncall");
+    assert_eq!((critical.fallback_after, payments.fallback_after), (Duration::from_secs(600), FALLBACK_AFTER_DEFAULT));
     assert!(payments.scope.admits("1", Some("us-east-2"), "/ecs/checkout"));
     assert!(!payments.scope.admits("1", Some("us-east-3"), "/ecs/checkout"));
     assert_eq!((info.window, info.window_max), (Duration::from_secs(300), Duration::from_secs(5400)));
@@ -61,8 +65,8 @@ fn the_example_file_is_read_whole() {
 
 #[test]
 fn the_example_file_shows_every_key() {
-    let known = "window window_max first redact decoded_bytes_max route name markers notify \
-                 continue severity log_groups accounts regions";
+    let known = "window window_max first redact decoded_bytes_max route name markers notify fallback \
+                 fallback_after continue severity log_groups accounts regions";
     for key in known.split(' ') {
         let shown = |line: &str| line.trim_matches(['[', ']']).split(' ').next() == Some(key);
         assert!(EXAMPLE.lines().any(shown), "{key}");

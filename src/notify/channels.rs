@@ -2,11 +2,11 @@
 //! denied, looks once whether there is a newer one.
 
 use crate::clock::{Clock as _, SystemClock, Timestamp};
-use crate::config::Config;
+use crate::config::{Config, Route};
 use crate::digest::Digest;
 use crate::name::{Target, TargetKind};
 use crate::notify::slack::{Slack, WebhookUrl};
-use crate::notify::{Deliver, DeliverError};
+use crate::notify::{Accepted, Deliver, DeliverError};
 use crate::secret::{Credential, ReadSecret, SecretError, Secrets};
 
 /// All channels that this program can speak to.
@@ -23,15 +23,16 @@ impl<R: ReadSecret> Channels<R> {
 
     /// The first target of the configuration that no channel here delivers to.
     pub fn without_channel(config: &Config) -> Option<&Target> {
-        config.routes.iter().flat_map(|route| &route.notify).find(|target| target.kind != TargetKind::Slack)
+        config.routes.iter().flat_map(Route::targets).find(|target| target.kind != TargetKind::Slack)
     }
 
     async fn deliver_with(
         &self,
         credential: &Credential,
         digest: &Digest,
+        joins: Option<&str>,
         deadline: Timestamp,
-    ) -> Result<(), DeliverError> {
+    ) -> Result<Accepted, DeliverError> {
         let target = &digest.target;
         match target.kind {
             TargetKind::Slack => {
@@ -39,7 +40,7 @@ impl<R: ReadSecret> Channels<R> {
                 let webhook = webhook.map_err(str::to_owned).and_then(|parsed| parsed.map_err(|bad| bad.to_string()));
                 let unusable =
                     |why| DeliverError::Denied { reason: format!("the credential of {target} cannot be used: {why}") };
-                self.slack.post(&webhook.map_err(unusable)?, digest, deadline).await
+                self.slack.post(&webhook.map_err(unusable)?, digest, deadline).await.map(|()| Accepted::default())
             }
             TargetKind::PagerDuty | TargetKind::Jira | TargetKind::Sns => {
                 Err(DeliverError::Refused { reason: format!("there is no channel for {target}") })
@@ -49,18 +50,23 @@ impl<R: ReadSecret> Channels<R> {
 }
 
 impl<R: ReadSecret> Deliver for Channels<R> {
-    async fn deliver(&self, digest: &Digest, deadline: Timestamp) -> Result<(), DeliverError> {
+    async fn deliver(
+        &self,
+        digest: &Digest,
+        joins: Option<&str>,
+        deadline: Timestamp,
+    ) -> Result<Accepted, DeliverError> {
         let target = &digest.target;
         let credential = match self.secrets.credential(target, SystemClock.now(), deadline).await {
             Ok(credential) => credential,
             Err(error) => return Err(no_credential(&error)),
         };
-        let denied = match self.deliver_with(&credential, digest, deadline).await {
+        let denied = match self.deliver_with(&credential, digest, joins, deadline).await {
             Err(DeliverError::Denied { reason }) => reason,
             outcome => return outcome,
         };
         match self.secrets.instead_of(&credential, target, SystemClock.now(), deadline).await {
-            Ok(Some(fresh)) => self.deliver_with(&fresh, digest, deadline).await,
+            Ok(Some(fresh)) => self.deliver_with(&fresh, digest, joins, deadline).await,
             Ok(None) => Err(DeliverError::Refused { reason: denied }),
             Err(error) => Err(no_credential(&error)),
         }

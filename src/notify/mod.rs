@@ -28,9 +28,22 @@ pub enum DeliverError {
     Refused { reason: String },
 }
 
+/// The target took the message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Accepted {
+    /// The channel's reference to the message, where later ones can join it.
+    pub message: Option<String>,
+}
+
 /// Delivers to targets.
 pub trait Deliver: Send + Sync {
     /// Tries once to deliver `digest` to `digest.target`. `Ok` means that the target has accepted it.
+    /// `joins` is the reference to the message that the burst began with, if there is one.
     /// The call ends before `deadline`: a process that is frozen and wakes up later must not send.
-    fn deliver(&self, digest: &Digest, deadline: Timestamp) -> impl Future<Output = Result<(), DeliverError>> + Send;
+    fn deliver(
+        &self,
+        digest: &Digest,
+        joins: Option<&str>,
+        deadline: Timestamp,
+    ) -> impl Future<Output = Result<Accepted, DeliverError>> + Send;
 }

@@ -10,7 +10,7 @@
 //! mean that the change was made and its answer lost; callers go on from what they read, so both
 //! are the same to them. Time is compared nowhere but for leases and schedules.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::time::Duration;
 
@@ -73,6 +73,10 @@ pub struct Cursor {
     pub retired: u64,
     /// Every target that epochs may be owed to, with the epoch after which it was first known.
     pub targets: BTreeMap<Target, u64>,
+    /// Fallbacks that were ever called in; what each is owed stands in its [`TargetState`].
+    pub fallbacks: BTreeSet<Target>,
+    /// Until then nobody is told; what is frozen counts as muted.
+    pub muted_until: Option<Timestamp>,
 }
 
 /// A window that collects tallies until it is due.
@@ -97,6 +101,8 @@ pub struct BurstState {
 pub struct Epoch {
     pub number: u64,
     pub window: u64,
+    /// When it was frozen: since then its targets wait for it.
+    pub at: Timestamp,
     pub tally: Tally,
     pub owed: Vec<Target>,
     pub burst: Option<Burst>,
@@ -157,10 +163,51 @@ pub struct Opening {
 pub struct TargetState {
     /// Latest epoch that it accepted or that was parked for it; `None` when it was never told anything.
     pub offset: Option<u64>,
-    /// It asked not to be called before.
+    /// It is not to be called before: it asked for a pause, on this route or on another, or failed lately.
     pub not_before: Option<Timestamp>,
+    /// Failed attempts since it last accepted; the pause between them grows with it.
+    pub failures: u32,
     /// Somebody is delivering to it, until then at the most.
     pub leased_until: Option<Timestamp>,
+    /// The message that later ones of the same burst can join.
+    pub thread: Option<Thread>,
+    /// Alerts that were muted since it was last told anything.
+    pub muted: u64,
+    /// For a fallback: what it has to tell in the place of others.
+    pub escalation: Option<Escalation>,
+}
+
+/// A message that a burst began with, as its channel remembers it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Thread {
+    /// Which burst: when it began.
+    pub burst: Timestamp,
+    /// The channel's own reference; opaque to everyone else.
+    pub message: String,
+}
+
+/// What a fallback is owed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Escalation {
+    /// Up to this epoch.
+    pub upto: u64,
+    /// What is wrong with the target that the messages were meant for.
+    pub because: String,
+}
+
+/// How a delivery that succeeded, or that need not be made any more, leaves a target.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    pub offset: u64,
+    pub thread: Option<Thread>,
+    pub muted: u64,
+}
+
+/// How a delivery that failed leaves a target.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    pub not_before: Option<Timestamp>,
+    pub failures: u32,
 }
 
 /// The right to deliver to a target.
@@ -253,26 +300,54 @@ pub trait Store: Send + Sync {
         deadline: Timestamp,
     ) -> impl Future<Output = Result<Option<TargetState>, StoreError>> + Send;
 
-    /// Sets the offset and frees the lease. Condition: it is the holder's.
+    /// Sets the offset and what goes with it, and frees the lease; the target has no failures then.
+    /// Condition: the lease is the holder's.
     fn settle(
         &self,
         route: &RouteName,
         target: &Target,
         lease: &Lease,
-        offset: u64,
+        settled: &Settled,
         deadline: Timestamp,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Frees the lease without having delivered; nobody calls the target before `not_before`.
-    /// Condition: it is the holder's.
+    /// Frees the lease without having delivered. Condition: it is the holder's.
     fn release(
         &self,
         route: &RouteName,
         target: &Target,
         lease: &Lease,
-        not_before: Option<Timestamp>,
+        held: &Held,
         deadline: Timestamp,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Nobody calls `target` before `until`, on whichever route.
+    fn pause(
+        &self,
+        target: &Target,
+        until: Timestamp,
+        deadline: Timestamp,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Owes `fallback` the epochs from its offset, which becomes `offset`, up to the escalation's; the cursor knows
+    /// the fallback then. Condition: its offset and its escalation are still as in `known`.
+    fn escalate(
+        &self,
+        route: &RouteName,
+        fallback: &Target,
+        known: &TargetState,
+        offset: u64,
+        escalation: &Escalation,
+        deadline: Timestamp,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Mutes a route until then, or no longer.
+    fn mute(
+        &self,
+        route: &RouteName,
+        until: Option<Timestamp>,
+        deadline: Timestamp,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Lets the epochs in `(after, upto]` expire: every target has been told of them.
     fn retire(
@@ -288,6 +363,10 @@ impl Cursor {
     /// No burst and nothing closing: whoever speaks now speaks first.
     pub fn is_idle(&self) -> bool {
         self.burst.is_none() && self.closing.is_none()
+    }
+
+    pub fn is_muted(&self, now: Timestamp) -> bool {
+        self.muted_until.is_some_and(|until| until > now)
     }
 
     /// The next window, due at `due`, for the `targets` that the configuration names.

@@ -20,12 +20,13 @@ use stentor::digest::Digest;
 use stentor::embedded::Embedded;
 use stentor::event::{Batch, Data, Record};
 use stentor::name::{RouteName, Target};
-use stentor::notify::{Deliver, DeliverError};
+use stentor::notify::{Accepted, Deliver, DeliverError};
 use stentor::queue::{Due, DueQueue, Park, Parked, QueueError};
 use stentor::route::Routes;
 use stentor::store::dynamodb::DynamoStore;
 use stentor::store::{
-    BurstState, Commit, Cursor, Epoch, Freeze, Lease, Opening, Parcel, Store, StoreError, TargetState,
+    BurstState, Commit, Cursor, Epoch, Escalation, Freeze, Held, Lease, Opening, Parcel, Settled, Store, StoreError,
+    TargetState,
 };
 use stentor::world::World;
 
@@ -164,10 +165,10 @@ impl Store for Frail<'_> {
         route: &RouteName,
         target: &Target,
         lease: &Lease,
-        offset: u64,
+        settled: &Settled,
         deadline: Timestamp,
     ) -> Result<bool, StoreError> {
-        self.through("settle", self.inner.settle(route, target, lease, offset, deadline)).await
+        self.through("settle", self.inner.settle(route, target, lease, settled, deadline)).await
     }
 
     async fn release(
@@ -175,10 +176,30 @@ impl Store for Frail<'_> {
         route: &RouteName,
         target: &Target,
         lease: &Lease,
-        not_before: Option<Timestamp>,
+        held: &Held,
         deadline: Timestamp,
     ) -> Result<bool, StoreError> {
-        self.through("release", self.inner.release(route, target, lease, not_before, deadline)).await
+        self.through("release", self.inner.release(route, target, lease, held, deadline)).await
+    }
+
+    async fn pause(&self, target: &Target, until: Timestamp, deadline: Timestamp) -> Result<(), StoreError> {
+        self.through("pause", self.inner.pause(target, until, deadline)).await
+    }
+
+    async fn escalate(
+        &self,
+        route: &RouteName,
+        fallback: &Target,
+        known: &TargetState,
+        offset: u64,
+        escalation: &Escalation,
+        deadline: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.through("escalate", self.inner.escalate(route, fallback, known, offset, escalation, deadline)).await
+    }
+
+    async fn mute(&self, route: &RouteName, until: Option<Timestamp>, deadline: Timestamp) -> Result<(), StoreError> {
+        self.through("mute", self.inner.mute(route, until, deadline)).await
     }
 
     async fn retire(&self, route: &RouteName, after: u64, upto: u64, deadline: Timestamp) -> Result<(), StoreError> {
@@ -223,7 +244,12 @@ pub struct FakeTargets<'a> {
 }
 
 impl Deliver for FakeTargets<'_> {
-    async fn deliver(&self, digest: &Digest, _deadline: Timestamp) -> Result<(), DeliverError> {
+    async fn deliver(
+        &self,
+        digest: &Digest,
+        _joins: Option<&str>,
+        _deadline: Timestamp,
+    ) -> Result<Accepted, DeliverError> {
         let deliver = async {
             if let Some(answers) = self.answers.lock().unwrap().get_mut(&digest.target)
                 && !answers.is_empty()
@@ -231,7 +257,7 @@ impl Deliver for FakeTargets<'_> {
                 return Err(answers.remove(0));
             }
             self.accepted.lock().unwrap().push(digest.clone());
-            Ok(())
+            Ok(Accepted::default())
         };
         let crashed = |why| Err(DeliverError::Retry { after: None, reason: why });
         self.lifeline.call("deliver", deliver).await.unwrap_or_else(crashed)

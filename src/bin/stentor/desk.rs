@@ -7,7 +7,7 @@ use stentor::clock::{SystemClock, Timestamp};
 use stentor::digest::Digest;
 use stentor::name::TargetKind;
 use stentor::notify::slack::{Slack, WebhookUrl};
-use stentor::notify::{Deliver, DeliverError};
+use stentor::notify::{Accepted, Deliver, DeliverError};
 use stentor::queue::local::{LocalDue, LocalPark};
 use stentor::route::Routes;
 use stentor::store::dynamodb::DynamoStore;
@@ -53,12 +53,17 @@ impl Desk {
 }
 
 impl Deliver for Desk {
-    async fn deliver(&self, digest: &Digest, deadline: Timestamp) -> Result<(), DeliverError> {
+    async fn deliver(
+        &self,
+        digest: &Digest,
+        _joins: Option<&str>,
+        deadline: Timestamp,
+    ) -> Result<Accepted, DeliverError> {
         if let (Some((slack, webhook)), TargetKind::Slack) = (&self.webhook, digest.target.kind) {
             slack.post(webhook, digest, deadline).await?;
         }
         self.taken.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(digest.clone());
-        Ok(())
+        Ok(Accepted::default())
     }
 }
 

@@ -48,6 +48,13 @@ impl Expression {
         self
     }
 
+    pub fn when_equal_or_absent(self, name: &str, value: Option<AttributeValue>) -> Self {
+        match value {
+            Some(value) => self.when_equal(name, value),
+            None => self.when_absent(name),
+        }
+    }
+
     pub fn when_absent(mut self, name: &str) -> Self {
         let name = self.name(name);
         self.conditions.push(format!("attribute_not_exists({name})"));

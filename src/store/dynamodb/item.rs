@@ -1,6 +1,6 @@
 //! Items and their attributes: the layout of both tables, in one place.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -21,6 +21,7 @@ pub(super) const TALLY_SHARDS: u64 = 8;
 
 pub(super) const CURSOR: &str = "cursor";
 const TARGET_SINCE: &str = "told#";
+const FALLBACK: &str = "fallback#";
 
 pub(super) fn text(value: impl Into<String>) -> AttributeValue {
     AttributeValue::S(value.into())
@@ -97,6 +98,11 @@ pub(super) fn target_since(target: &Target) -> String {
     format!("{TARGET_SINCE}{target}")
 }
 
+/// The attribute of a cursor that says that it knows a fallback.
+pub(super) fn fallback(target: &Target) -> String {
+    format!("{FALLBACK}{target}")
+}
+
 pub(super) fn cursor(item: &Item) -> Result<Cursor, StoreError> {
     let open = match optional_count(item, "open")? {
         Some(number) => Some(Window {
@@ -107,10 +113,12 @@ pub(super) fn cursor(item: &Item) -> Result<Cursor, StoreError> {
         None => None,
     };
     let mut targets = BTreeMap::new();
+    let mut fallbacks = BTreeSet::new();
     for name in item.keys() {
         if let Some(target) = name.strip_prefix(TARGET_SINCE).and_then(|target| target.parse().ok()) {
             targets.insert(target, count(item, name)?);
         }
+        fallbacks.extend(name.strip_prefix(FALLBACK).and_then(|fallback| fallback.parse::<Target>().ok()));
     }
     Ok(Cursor {
         last_window: count(item, "last_window")?,
@@ -118,9 +126,11 @@ pub(super) fn cursor(item: &Item) -> Result<Cursor, StoreError> {
         closing: optional_count(item, "closing")?,
         epoch: count(item, "epoch")?,
         sealed: count(item, "sealed")?,
-        burst: item.contains_key("burst").then(|| from_json(item, "burst")).transpose()?,
+        burst: optional_json(item, "burst")?,
         retired: count(item, "retired")?,
         targets,
+        fallbacks,
+        muted_until: time(item, "muted_until")?,
     })
 }
 
@@ -137,7 +147,11 @@ pub(super) fn target(item: &Item) -> Result<TargetState, StoreError> {
     Ok(TargetState {
         offset: optional_count(item, "offset")?,
         not_before: time(item, "not_before")?,
+        failures: parsed(item, "failures")?.unwrap_or(0),
         leased_until: time(item, "leased_until")?,
+        thread: optional_json(item, "thread")?,
+        muted: count(item, "muted")?,
+        escalation: optional_json(item, "escalation")?,
     })
 }
 
@@ -160,6 +174,10 @@ fn parsed<T: std::str::FromStr>(item: &Item, name: &str) -> Result<Option<T>, St
 
 fn string<'i>(item: &'i Item, name: &str) -> Result<&'i str, StoreError> {
     item.get(name).and_then(|value| value.as_s().ok()).map(String::as_str).ok_or_else(|| odd(item, name))
+}
+
+fn optional_json<T: DeserializeOwned>(item: &Item, name: &str) -> Result<Option<T>, StoreError> {
+    item.contains_key(name).then(|| from_json(item, name)).transpose()
 }
 
 fn from_json<T: DeserializeOwned>(item: &Item, name: &str) -> Result<T, StoreError> {

@@ -4,16 +4,17 @@
 //!
 //! | pk | sk | attributes |
 //! |---|---|---|
-//! | `<route>` | `cursor` | `last_window`, `open`, `due`, `armed`, `closing`, `epoch`, `sealed`, `retired`, `burst`, `told#<target>` … |
+//! | `<route>` | `cursor` | `last_window`, `open`, `due`, `armed`, `closing`, `epoch`, `sealed`, `retired`, `burst`, `muted_until`, `told#<target>` …, `fallback#<target>` … |
 //! | `<route>` | `epoch#<n>` | `epoch` (JSON), `expires_at` once retired |
-//! | `<route>` | `target#<name>` | `offset`, `lease`, `leased_until`, `not_before` |
+//! | `<route>` | `target#<name>` | `offset`, `lease`, `leased_until`, `not_before`, `failures`, `thread`, `muted`, `escalation` |
 //! | `<route>#<0…7>` | `tally#<unique>` | `tally` (JSON) |
 //! | `#routes` | `<route>` | none: it says that the route has a cursor |
+//! | `#targets` | `<target>` | `not_before`, for every route |
 
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
-use futures::future::try_join_all;
+use futures::future::{try_join, try_join_all};
 
 use super::DynamoStore;
 use super::call::failure;
@@ -23,11 +24,13 @@ use crate::alert::Alert;
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::name::{RouteName, Target};
 use crate::store::{
-    BurstState, Commit, Cursor, Epoch, Freeze, Lease, Opening, Parcel, Store, StoreError, TallyKey, TargetState,
+    BurstState, Commit, Cursor, Epoch, Escalation, Freeze, Held, Lease, Opening, Parcel, Settled, Store, StoreError,
+    TallyKey, TargetState,
 };
 
 /// Not a route: names of routes hold no `#`.
 const ROUTES: &str = "#routes";
+const TARGETS: &str = "#targets";
 
 /// Settled epochs stay for a while, for whoever wants to know what was sent.
 const RETIRED_TTL: Duration = Duration::from_hours(24 * 30);
@@ -115,8 +118,14 @@ impl Store for DynamoStore {
     }
 
     async fn target(&self, route: &RouteName, target: &Target, deadline: Timestamp) -> Result<TargetState, StoreError> {
-        let found = self.get(route.as_str(), &item::target_sort(target), deadline).await?;
-        found.as_ref().map(item::target).transpose().map(Option::unwrap_or_default)
+        let (sort, everywhere) = (item::target_sort(target), target.to_string());
+        let here = self.get(route.as_str(), &sort, deadline);
+        let (here, everywhere) = try_join(here, self.get(TARGETS, &everywhere, deadline)).await?;
+        let mut state = here.as_ref().map(item::target).transpose()?.unwrap_or_default();
+        let paused = everywhere.as_ref().map(item::target).transpose()?.unwrap_or_default();
+        // `None` is less than any moment.
+        state.not_before = state.not_before.max(paused.not_before);
+        Ok(state)
     }
 
     async fn lease(
@@ -146,10 +155,16 @@ impl Store for DynamoStore {
         route: &RouteName,
         target: &Target,
         lease: &Lease,
-        offset: u64,
+        settled: &Settled,
         deadline: Timestamp,
     ) -> Result<bool, StoreError> {
-        let settled = freed(lease).set("offset", item::number(offset)).remove("not_before");
+        let muted = (settled.muted > 0).then(|| item::number(settled.muted));
+        let settled = freed(lease)
+            .set("offset", item::number(settled.offset))
+            .set_or_remove("thread", settled.thread.as_ref().map(item::json))
+            .set_or_remove("muted", muted)
+            .remove("not_before")
+            .remove("failures");
         self.update(route.as_str(), &item::target_sort(target), &settled, deadline).await
     }
 
@@ -158,11 +173,45 @@ impl Store for DynamoStore {
         route: &RouteName,
         target: &Target,
         lease: &Lease,
-        not_before: Option<Timestamp>,
+        held: &Held,
         deadline: Timestamp,
     ) -> Result<bool, StoreError> {
-        let released = freed(lease).set_or_remove("not_before", not_before.map(item::moment));
+        let released = freed(lease)
+            .set_or_remove("not_before", held.not_before.map(item::moment))
+            .set("failures", item::number(held.failures.into()));
         self.update(route.as_str(), &item::target_sort(target), &released, deadline).await
+    }
+
+    async fn pause(&self, target: &Target, until: Timestamp, deadline: Timestamp) -> Result<(), StoreError> {
+        let paused = Expression::default().set("not_before", item::moment(until));
+        self.update(TARGETS, &target.to_string(), &paused, deadline).await.map(drop)
+    }
+
+    async fn escalate(
+        &self,
+        route: &RouteName,
+        fallback: &Target,
+        known: &TargetState,
+        offset: u64,
+        escalation: &Escalation,
+        deadline: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let table = &self.tables.outbox;
+        let owed = Expression::default()
+            .set("offset", item::number(offset))
+            .set("escalation", item::json(escalation))
+            .when_equal_or_absent("offset", known.offset.map(item::number))
+            .when_equal_or_absent("escalation", known.escalation.as_ref().map(item::json));
+        let owed = transact_update(table, item::key(route.as_str(), &item::target_sort(fallback)), &owed);
+        let known = Expression::default().set(&item::fallback(fallback), AttributeValue::Bool(true));
+        let known = transact_update(table, item::key(route.as_str(), CURSOR), &known);
+        let transaction = [owed, known].map(|update| TransactWriteItem::builder().update(update).build());
+        self.transact(transaction.into(), deadline).await
+    }
+
+    async fn mute(&self, route: &RouteName, until: Option<Timestamp>, deadline: Timestamp) -> Result<(), StoreError> {
+        let muted = Expression::default().set_or_remove("muted_until", until.map(item::moment));
+        self.update(route.as_str(), CURSOR, &muted, deadline).await.map(drop)
     }
 
     async fn retire(&self, route: &RouteName, after: u64, upto: u64, deadline: Timestamp) -> Result<(), StoreError> {

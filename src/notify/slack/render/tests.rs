@@ -108,6 +108,9 @@ fn digest(tally: Tally) -> Digest {
         tally,
         burst: None,
         over: false,
+        incident: None,
+        muted: 0,
+        escalated: None,
     }
 }
 
