@@ -79,7 +79,18 @@ impl Digest {
         tally: Tally,
     ) -> Self {
         let severity = severity(configured, &tally);
-        Self { route: route.clone(), target: target.clone(), severity, epochs, tally, burst: None, over: false }
+        Self {
+            route: route.clone(),
+            target: target.clone(),
+            severity,
+            epochs,
+            tally,
+            burst: None,
+            over: false,
+            incident: None,
+            muted: 0,
+            escalated: None,
+        }
     }
 
     /// `[CRITICAL] 1,204 alerts` for one or two markers; with more, the route's name stands for them.

@@ -18,12 +18,12 @@ use thiserror::Error;
 
 use crate::clock::{Clock as _, Timestamp};
 use crate::close::{Outcome, Sent, settle};
-use crate::consume::{Consumed, Counts, Verdict, take};
+use crate::consume::{Consumed, Counts, Verdict, parked, take};
 use crate::digest::Digest;
 use crate::event::{self, Batch, Data, Record};
 use crate::name::RouteName;
 use crate::notify::{Deliver as _, DeliverError};
-use crate::queue::Due;
+use crate::queue::{Due, Park as _, Parked};
 use crate::world::World;
 
 #[cfg(feature = "cli")]
@@ -245,20 +245,20 @@ struct Waiting {
 }
 
 /// What came of records.
+#[derive(Default)]
 struct Came {
     routes: BTreeSet<RouteName>,
     /// Why one of them must come again.
     retry: Option<String>,
-    /// Why one of them cannot be read, and was not parked.
-    unreadable: Option<String>,
+    /// Those that cannot be read, ready to be parked.
+    unreadable: Vec<Parked>,
 }
 
 impl Came {
-    fn fate(self) -> Fate {
-        match self.retry.or(self.unreadable) {
-            Some(why) => Fate::Stays(why),
-            None => Fate::Safe(self.routes),
-        }
+    fn add(&mut self, more: Self) {
+        self.routes.extend(more.routes);
+        self.retry = self.retry.take().or(more.retry);
+        self.unreadable.extend(more.unreadable);
     }
 }
 
@@ -350,8 +350,8 @@ impl<W: World, L: Letters, S: Streams, O: Operator> Replay<'_, W, L, S, O> {
     async fn one(&mut self, content: Content) -> Fate {
         match content {
             Content::Record(record) => {
-                let batch = Batch { records: vec![record_of(&record)], window_state: None };
-                self.consume(&batch, false).await.fate()
+                let came = self.consume(&Batch { records: vec![record_of(&record)], window_state: None }).await;
+                self.ended(came, true).await
             }
             Content::Range(range) => self.range(&range).await,
             Content::Message(message) => self.message(message).await,
@@ -361,24 +361,40 @@ impl<W: World, L: Letters, S: Streams, O: Operator> Replay<'_, W, L, S, O> {
         }
     }
 
-    /// A batch through the consumer. `park`: records that cannot be read are parked each for itself, so that
-    /// the letter of the batch can go. A letter that is one record stays instead.
-    async fn consume(&mut self, batch: &Batch<'_>, park: bool) -> Came {
-        let deadline = self.deadline();
-        let mut consumed = match park {
-            true => take(self.world, batch, deadline).await,
-            false => take(&Keeping::new(self.world), batch, deadline).await,
-        };
+    /// A batch through the consumer; what cannot be read is handed back and not parked yet.
+    async fn consume(&mut self, batch: &Batch<'_>) -> Came {
+        let mut consumed = take(&Keeping::new(self.world), batch, self.deadline()).await;
         self.count(&mut consumed);
-        let retry = consumed.verdicts.iter().find_map(|verdict| match verdict {
-            Verdict::Retry(why) => Some(why.clone()),
-            Verdict::Safe | Verdict::Parked(_) => None,
-        });
-        let unreadable = consumed.verdicts.iter().find_map(|verdict| match verdict {
-            Verdict::Parked(poison) if !park => Some(poison.to_string()),
-            _ => None,
-        });
-        Came { routes: consumed.touched.into_keys().collect(), retry, unreadable }
+        let now = self.world.clock().now();
+        let mut came = Came::default();
+        for (record, verdict) in batch.records.iter().zip(&consumed.verdicts) {
+            match verdict {
+                Verdict::Safe => {}
+                Verdict::Parked(poison) => came.unreadable.push(parked(record, poison, now)),
+                Verdict::Retry(why) => came.retry = came.retry.or_else(|| Some(why.clone())),
+            }
+        }
+        came.routes = consumed.touched.into_keys().collect();
+        came
+    }
+
+    /// A letter that is one record stays when the record cannot be read. The bad ones among several are parked
+    /// each for itself, so that their letter can go; but only once nothing else keeps it, or each replay would
+    /// park them again.
+    async fn ended(&mut self, came: Came, alone: bool) -> Fate {
+        if let Some(why) = came.retry {
+            return Fate::Stays(why);
+        }
+        if let (true, Some(record)) = (alone, came.unreadable.first()) {
+            return Fate::Stays(record.reason.clone());
+        }
+        if !came.unreadable.is_empty() {
+            let answers = self.world.park().park(&came.unreadable, self.deadline()).await;
+            if let Some(error) = answers.into_iter().find_map(Result::err) {
+                return Fate::Stays(format!("some of its records cannot be read and could not be parked: {error}"));
+            }
+        }
+        Fate::Safe(came.routes)
     }
 
     fn count(&mut self, consumed: &mut Consumed) {
@@ -388,7 +404,10 @@ impl<W: World, L: Letters, S: Streams, O: Operator> Replay<'_, W, L, S, O> {
 
     async fn payload(&mut self, payload: &str) -> Fate {
         match event::parse(payload, "replay") {
-            Ok(batch) => self.consume(&batch, batch.records.len() > 1).await.fate(),
+            Ok(batch) => {
+                let came = self.consume(&batch).await;
+                self.ended(came, batch.records.len() == 1).await
+            }
             Err(error) => Fate::Stays(error.to_string()),
         }
     }
@@ -396,27 +415,19 @@ impl<W: World, L: Letters, S: Streams, O: Operator> Replay<'_, W, L, S, O> {
     /// Records of a stream, page by page. What the stream no longer has keeps the letter where it is: it is
     /// the only trace that is left of them.
     async fn range(&mut self, range: &Range) -> Fate {
-        let (mut found, mut after, mut routes) = (0, None::<String>, BTreeSet::new());
-        let mut first = None;
+        let (mut found, mut first, mut after) = (0, None, None::<String>);
+        let mut all = Came::default();
         loop {
             let page = match self.streams.read(range, after.as_deref(), self.deadline()).await {
                 Ok(page) => page,
                 Err(error) => return Fate::Stays(error.0),
             };
             found += page.records.len() as u64;
-            after = page.records.last().map(|record| record.sequence.clone()).or(after);
             first = first.or_else(|| page.records.first().map(|record| record.sequence.clone()));
-            let alone = range.records == Some(1);
-            // Where the first is gone the letter stays, and with it the trace of whatever cannot be read.
-            let park = !alone && first.as_ref() == Some(&range.first);
+            after = page.records.last().map(|record| record.sequence.clone()).or(after);
             let records = page.records.iter().map(|record| stream_record_of(range, record)).collect();
-            let came = self.consume(&Batch { records, window_state: None }, park).await;
-            match (came.retry, came.unreadable) {
-                (Some(why), _) => return Fate::Stays(why),
-                (None, Some(why)) if alone => return Fate::Stays(why),
-                _ => routes.extend(came.routes),
-            }
-            if !page.more {
+            all.add(self.consume(&Batch { records, window_state: None }).await);
+            if !page.more || all.retry.is_some() {
                 break;
             }
             if self.operator.wants_to_stop() {
@@ -425,11 +436,11 @@ impl<W: World, L: Letters, S: Streams, O: Operator> Replay<'_, W, L, S, O> {
             self.keep_hidden().await;
         }
         match gone(range, found, first.as_deref()) {
-            None => Fate::Safe(routes),
-            Some((gone, why)) => {
+            Some((gone, why)) if all.retry.is_none() => {
                 self.report.records_gone += gone;
                 Fate::Stays(why)
             }
+            _ => self.ended(all, range.records == Some(1)).await,
         }
     }
 
@@ -450,8 +461,8 @@ impl<W: World, L: Letters, S: Streams, O: Operator> Replay<'_, W, L, S, O> {
         let deadline = self.deadline();
         let mut pause = BACKOFF_FIRST;
         loop {
-            let (after, reason) = match self.world.deliver().deliver(digest, deadline).await {
-                Ok(()) => return Ok(()),
+            let (after, reason) = match self.world.deliver().deliver(digest, None, deadline).await {
+                Ok(_) => return Ok(()),
                 Err(DeliverError::Retry { after, reason }) => (after, reason),
                 Err(DeliverError::Denied { reason } | DeliverError::Refused { reason }) => return Err(reason),
             };

@@ -15,9 +15,14 @@ use tracing_subscriber::prelude::*;
 
 mod chunk;
 mod data_dir;
+mod deployed;
 mod desk;
 mod input;
+mod operator;
+mod options;
 mod progress;
+mod replay;
+mod replay_report;
 mod report;
 mod run;
 mod sample;
@@ -36,6 +41,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Arguments),
+    Replay(replay::Arguments),
     Sample(sample::Arguments),
 }
 
@@ -51,6 +57,7 @@ fn main() -> ExitCode {
     log_to_stderr(arguments.verbose);
     let result = match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Replay(arguments) => replay::replay(&arguments),
         Command::Sample(arguments) => sample::sample(&arguments),
     };
     match result {
