@@ -5,6 +5,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
@@ -13,6 +14,29 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use crate::decode::Message;
+
+/// What an invocation is about.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// Records of a stream, or of a direct subscription.
+    Batch(Batch<'a>),
+    /// Messages of the due queue.
+    Due(Vec<DueMessage>),
+    /// The schedule: look at every route.
+    Sweep,
+}
+
+/// A message of the due queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueMessage {
+    /// What a partial failure is reported by.
+    pub message_id: String,
+    /// What its visibility is changed by.
+    pub receipt: String,
+    /// How often it was received, this time included.
+    pub receives: u32,
+    pub body: String,
+}
 
 /// The records of one invocation, in the order of the shard.
 #[derive(Debug, Default)]
@@ -62,14 +86,17 @@ pub enum EventError {
         "the event is neither a Kinesis event (Records[].kinesis) nor a CloudWatch Logs subscription (awslogs.data)"
     )]
     Unknown,
+    /// It comes from a queue, and a message of it has no name to be answered by.
+    #[error("the event comes from SQS, but a message of it has no messageId")]
+    UnnamedMessage,
 }
 
-/// Reads the payload of an invocation. `invocation` names what it came with: the request id in a
-/// function, the path on a command line; a direct subscription has no other name.
+/// Reads what a function is invoked with. `invocation` names what it came with: the request id in a function, the
+/// path on a command line; a direct subscription has no other name.
 ///
 /// # Errors
 /// When the payload as a whole is no JSON object or of no known shape. Single bad records are values.
-pub fn parse<'a>(payload: &'a str, invocation: &str) -> Result<Batch<'a>, EventError> {
+pub fn read<'a>(payload: &'a str, invocation: &str) -> Result<Event<'a>, EventError> {
     #[derive(Deserialize)]
     struct Envelope<'a> {
         #[serde(borrow, rename = "Records")]
@@ -79,17 +106,59 @@ pub fn parse<'a>(payload: &'a str, invocation: &str) -> Result<Batch<'a>, EventE
         #[serde(borrow)]
         window: Option<&'a RawValue>,
         state: Option<Value>,
+        stentor: Option<Value>,
     }
     let envelope: Envelope<'a> = serde_json::from_str(payload).map_err(|e| not_an_event(&e))?;
     let window_state = envelope.window.map(|_| envelope.state.unwrap_or_else(|| Value::Object(Map::new())));
     let records = match envelope {
+        Envelope { records: Some(records), .. } if is_from_sqs(&records) => {
+            return due_messages(payload).map(Event::Due);
+        }
         Envelope { records: Some(records), .. } => {
             records.into_iter().enumerate().map(|(i, raw)| kinesis(raw, invocation, i)).collect()
         }
         Envelope { awslogs: Some(awslogs), .. } => vec![subscription(awslogs, invocation)],
+        Envelope { stentor: Some(what), .. } if what == "sweep" => return Ok(Event::Sweep),
         _ => return Err(EventError::Unknown),
     };
-    Ok(Batch { records, window_state })
+    Ok(Event::Batch(Batch { records, window_state }))
+}
+
+/// Reads a payload that has to be a batch.
+///
+/// # Errors
+/// As [`read`], and when it is an event of another kind.
+pub fn parse<'a>(payload: &'a str, invocation: &str) -> Result<Batch<'a>, EventError> {
+    match read(payload, invocation)? {
+        Event::Batch(batch) => Ok(batch),
+        Event::Due(_) | Event::Sweep => Err(EventError::Unknown),
+    }
+}
+
+/// All records of an event come from one source.
+fn is_from_sqs(records: &[&RawValue]) -> bool {
+    #[derive(Deserialize)]
+    struct Source<'a> {
+        #[serde(borrow, rename = "eventSource")]
+        source: Option<&'a RawValue>,
+    }
+    let source =
+        |raw: &RawValue| serde_json::from_str::<Source<'_>>(raw.get()).ok()?.source.and_then(text).map(Cow::into_owned);
+    records.first().and_then(|raw| source(raw)).is_some_and(|source| source == "aws:sqs")
+}
+
+fn due_messages(payload: &str) -> Result<Vec<DueMessage>, EventError> {
+    let event: SqsEvent = serde_json::from_str(payload).map_err(|error| not_an_event(&error))?;
+    let message = |message: SqsMessage| {
+        let receives = message.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok());
+        Ok(DueMessage {
+            message_id: message.message_id.filter(|id| !id.is_empty()).ok_or(EventError::UnnamedMessage)?,
+            receipt: message.receipt_handle.unwrap_or_default(),
+            receives: receives.unwrap_or(1),
+            body: message.body.unwrap_or_default(),
+        })
+    };
+    event.records.into_iter().map(message).collect()
 }
 
 fn not_an_event(error: &serde_json::Error) -> EventError {
@@ -244,6 +313,21 @@ mod tests {
         assert_eq!(batch.records[0].event_id, "request-7");
         assert!(batch.records[0].sequence.is_none());
         assert!(parse(r#"{"Records":[]}"#, "").expect("an empty batch").records.is_empty());
+    }
+
+    #[test]
+    fn a_queue_and_the_schedule_are_told_by_their_shape() {
+        let sqs = r#"{"Records":[{"messageId":"m-1","receiptHandle":"h","body":"{}","attributes":{"ApproximateReceiveCount":"3"},
+            "messageAttributes":{},"eventSource":"aws:sqs","eventSourceARN":"arn","awsRegion":"eu-west-1"}]}"#;
+        let Ok(Event::Due(messages)) = read(sqs, "") else { panic!("messages of a queue") };
+        let expected = DueMessage { message_id: "m-1".into(), receipt: "h".into(), receives: 3, body: "{}".into() };
+        assert_eq!(messages, [expected]);
+        let unnamed = r#"{"Records":[{"eventSource":"aws:sqs","attributes":{},"messageAttributes":{}}]}"#;
+        assert_eq!(read(unnamed, "").map(drop), Err(EventError::UnnamedMessage));
+        assert!(matches!(read(r#"{"stentor":"sweep"}"#, ""), Ok(Event::Sweep)));
+        assert!(matches!(read(r#"{"Records":[]}"#, ""), Ok(Event::Batch(_))));
+        assert_eq!(read("{}", "").map(drop), Err(EventError::Unknown));
+        assert_eq!(read("[", "").map(drop), parse("[", "").map(drop));
     }
 
     #[test]

@@ -8,11 +8,15 @@ use serde_json::{Value, json};
 use thiserror::Error;
 
 use crate::clock::{Clock as _, Timestamp};
-use crate::close::Outcome;
+use crate::close::{Outcome, Sent};
 use crate::consume::{Checkpoint, Consumed, Verdict, consume};
-use crate::event::{self, Batch, EventError};
+use crate::event::{self, Batch, Event, EventError};
 use crate::metric;
+use crate::queue::Postpone;
+use crate::store::StoreError;
 use crate::world::World;
+
+mod due;
 
 /// An invocation, as the runtime describes it.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +35,11 @@ pub enum FunctionError {
     /// Some records must come again, and none of them has a name that Lambda knows.
     #[error("{0} of the records must come again and cannot be named: {1}")]
     Unnamed(usize, String),
+    /// A notifier without a due queue would close windows before their time.
+    #[error("the event is for a notifier, and DUE_QUEUE_URL is not set")]
+    NoDueQueue,
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 /// No invocation lives longer, so no deadline lies further ahead.
@@ -45,30 +54,41 @@ const ANSWER_MARGIN: Duration = Duration::from_millis(1_000);
 /// Handles one event and answers what Lambda has to know. The summary line goes to `log`.
 ///
 /// # Errors
-/// When the event is of no known shape, or the records that must come again cannot be named.
-pub async fn handle<W: World>(
+/// When the event is of no known shape, the records that must come again cannot be named, or a notifier is not
+/// set up as one.
+pub async fn handle<W>(
     world: &W,
     payload: &RawValue,
     invocation: &Invocation,
     log: impl FnOnce(String),
-) -> Result<Value, FunctionError> {
+) -> Result<Value, FunctionError>
+where
+    W: World,
+    W::Due: Postpone,
+{
     let started = world.clock().now();
     let deadline = deadline(invocation.deadline_ms, started);
-    let batch = event::parse(payload.get(), &invocation.request_id)?;
-    // The caller's span has a place for it, which stays empty for a direct subscription.
-    if let Some(shard_id) = batch.shard_id() {
-        tracing::Span::current().record("shard.id", shard_id);
-    }
-    let consumed = consume(world, &batch, deadline).await;
-    let now = world.clock().now();
-    let of = metric::Invocation {
-        function: &invocation.function,
-        request_id: &invocation.request_id,
-        shard_id: batch.shard_id().unwrap_or_default(),
+    let mut shard_id = String::new();
+    let (answer, books) = match event::read(payload.get(), &invocation.request_id)? {
+        Event::Batch(batch) => {
+            shard_id = batch.shard_id().unwrap_or_default().to_owned();
+            // The caller's span has a place for it, which stays empty for a direct subscription.
+            tracing::Span::current().record("shard.id", &shard_id);
+            let consumed = consume(world, &batch, deadline).await;
+            report_troubles(&batch, &consumed);
+            (answer(&batch, &consumed), metric::of_batch(&consumed))
+        }
+        Event::Due(messages) => {
+            let (failures, books) = due::told(world, messages, deadline).await?;
+            (Ok(failures), books)
+        }
+        Event::Sweep => (Ok(Value::Null), due::swept(world, deadline).await?),
     };
-    report_troubles(&batch, &consumed);
-    log(metric::line(&of, &consumed, started.until(now), now));
-    answer(&batch, &consumed)
+    let of =
+        metric::Invocation { function: &invocation.function, request_id: &invocation.request_id, shard_id: &shard_id };
+    let now = world.clock().now();
+    log(metric::line(&of, books, started.until(now), now));
+    answer
 }
 
 /// When everything must be done, so that there is time left to answer.
@@ -126,16 +146,26 @@ fn report_troubles(batch: &Batch<'_>, consumed: &Consumed) {
     if let Some(poison) = poison {
         tracing::warn!(records.parked = counts.records_parked, "Parked records, the first for: {poison}");
     }
-    for sent in &consumed.messages {
-        if let Outcome::Parked(why) = &sent.outcome {
-            tracing::error!(route = %sent.route, target = %sent.target, alerts = sent.alerts, "Parked a message: {why}");
-        }
-    }
+    report_messages(&consumed.messages);
     if counts.events_own > 0 {
         warn_of_own_logs(counts.events_own);
     }
     if !counts.balance() {
         tracing::error!("The books do not balance: {counts:?}");
+    }
+}
+
+fn report_messages(messages: &[Sent]) {
+    for sent in messages {
+        match &sent.outcome {
+            Outcome::Accepted => {}
+            Outcome::Retry(why) => {
+                tracing::warn!(route = %sent.route, target = %sent.target, alerts = sent.alerts, "{} was not told yet: {why}", sent.target);
+            }
+            Outcome::Parked(why) => {
+                tracing::error!(route = %sent.route, target = %sent.target, alerts = sent.alerts, "Parked a message: {why}");
+            }
+        }
     }
 }
 

@@ -24,7 +24,7 @@
 //! 7. The books balance.
 //!
 //! In reading order: what comes in ([`event`], [`decode`]), what counts ([`route`], [`redact`],
-//! [`alert`], [`tally`]), the protocol ([`consume`], [`arm`], [`close`], [`freeze`]) with its contracts
+//! [`alert`], [`tally`]), the protocol ([`consume`], [`arm`], [`notifier`], [`close`], [`freeze`], [`tell`]) with its contracts
 //! ([`world`], [`store`], [`queue`], [`notify`]), what a reader sees ([`digest`]). The modules from
 //! `event` to `digest` and `freeze` are pure: no SDK, no clock, no environment. Only the binaries know
 //! everyone.
@@ -45,6 +45,7 @@ pub mod freeze;
 pub mod function;
 pub mod metric;
 pub mod name;
+pub mod notifier;
 pub mod notify;
 pub mod queue;
 pub mod redact;

@@ -15,8 +15,7 @@ use stentor::function::{Invocation, handle};
 use stentor::notify::channels::Channels;
 use stentor::notify::http;
 use stentor::notify::slack::Slack;
-use stentor::queue::local::LocalDue;
-use stentor::queue::sqs::SqsPark;
+use stentor::queue::sqs::{SqsDue, SqsPark};
 use stentor::route::{OwnLogs, Routes};
 use stentor::secret::{Secrets, SecretsManager};
 use stentor::store::Store as _;
@@ -29,10 +28,11 @@ use tracing_subscriber::prelude::*;
 /// The layer that the template puts the configuration into.
 const CONFIG_PATH: &str = "/opt/stentor.toml";
 
-/// The world of the function. There is no due queue: it closes what it touched before it answers.
+/// The world of the functions. Without a due queue the consumer closes what it touched before it answers.
 struct Function {
     routes: Routes,
     store: DynamoStore,
+    due: Option<SqsDue>,
     park: SqsPark,
     channels: Channels<SecretsManager>,
 }
@@ -95,6 +95,7 @@ impl Function {
         Ok(Self {
             routes: Routes::new(&config)?.refusing(own_logs()),
             store: DynamoStore::new(&aws, tables, fastrand::Rng::new()),
+            due: variable("DUE_QUEUE_URL").map(|url| SqsDue::new(&aws, url)),
             park: SqsPark::new(&aws, dlq_url),
             channels: Channels::new(Slack::new(http), Secrets::new(SecretsManager::new(&aws, secret_id))),
         })
@@ -103,7 +104,7 @@ impl Function {
 
 impl World for Function {
     type Store = DynamoStore;
-    type Due = LocalDue;
+    type Due = SqsDue;
     type Park = SqsPark;
     type Deliver = Channels<SecretsManager>;
     type Clock = SystemClock;
@@ -116,8 +117,8 @@ impl World for Function {
         &self.store
     }
 
-    fn due(&self) -> Option<&LocalDue> {
-        None
+    fn due(&self) -> Option<&SqsDue> {
+        self.due.as_ref()
     }
 
     fn park(&self) -> &SqsPark {

@@ -39,6 +39,17 @@ pub trait DueQueue: Send + Sync {
     ) -> impl Future<Output = Result<(), QueueError>> + Send;
 }
 
+/// A due queue whose messages are held by somebody, who may put them off.
+pub trait Postpone: Send + Sync {
+    /// The message behind `receipt` comes back after `delay`, unless it is deleted before.
+    fn postpone(
+        &self,
+        receipt: &str,
+        delay: Duration,
+        deadline: Timestamp,
+    ) -> impl Future<Output = Result<(), QueueError>> + Send;
+}
+
 /// Keeps what could not be processed or delivered.
 pub trait Park: Send + Sync {
     /// Parks each item; the answers stand in the order of `items`. `Ok` means that it is safe.

@@ -1,4 +1,5 @@
-//! The dead-letter queue in SQS: batches of ten within one MiB, failed entries tried again, ASCII only.
+//! The queues in SQS. The dead-letter queue: batches of ten within one MiB, failed entries tried again, ASCII only.
+//! The due queue: delayed messages, and visibility as the way to put them off.
 
 use std::time::Duration;
 
@@ -8,12 +9,18 @@ use tokio::time::timeout;
 
 use crate::aws::chain;
 use crate::clock::{Clock as _, SystemClock, Timestamp};
-use crate::queue::{Park, Parked, QueueError};
+use crate::queue::{Due, DueQueue, Park, Parked, Postpone, QueueError};
 
 const BATCH_ENTRIES_MAX: usize = 10;
 
 /// A message, and a batch, may have 1,048,576 bytes; the difference is for what a batch adds.
 const BATCH_BYTES_MAX: usize = 1_040_000;
+
+/// The longest delay of a message; a window that is longer has its message come back until it is due.
+const DELAY_MAX: Duration = Duration::from_secs(900);
+
+/// The longest visibility time-out, counted from when the message was received: so much less as an invocation lasts.
+const VISIBILITY_MAX: Duration = Duration::from_secs(12 * 3600 - 900);
 
 const BACKOFF_FIRST: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
@@ -23,6 +30,63 @@ const BACKOFF_MAX: Duration = Duration::from_secs(1);
 pub struct SqsPark {
     client: Client,
     queue_url: String,
+}
+
+/// Due messages in an SQS queue.
+#[derive(Clone, Debug)]
+pub struct SqsDue {
+    client: Client,
+    queue_url: String,
+}
+
+impl SqsDue {
+    /// `config` is the SDK's; `queue_url` that of the due queue.
+    pub fn new(config: &aws_config::SdkConfig, queue_url: String) -> Self {
+        Self { client: Client::new(config), queue_url }
+    }
+}
+
+impl DueQueue for SqsDue {
+    async fn send(&self, due: &Due, delay: Duration, deadline: Timestamp) -> Result<(), QueueError> {
+        let body = serde_json::to_string(due).expect("invariant: names and numbers always serialise");
+        let delay = whole_seconds(delay.min(DELAY_MAX));
+        let send = || self.client.send_message().queue_url(&self.queue_url).message_body(&body).delay_seconds(delay);
+        until_done(deadline, || async { send().send().await.map(drop).map_err(|error| chain(&error)) }).await
+    }
+}
+
+impl Postpone for SqsDue {
+    async fn postpone(&self, receipt: &str, delay: Duration, deadline: Timestamp) -> Result<(), QueueError> {
+        let timeout = whole_seconds(delay.min(VISIBILITY_MAX));
+        let change = || {
+            let call = self.client.change_message_visibility().queue_url(&self.queue_url);
+            call.receipt_handle(receipt).visibility_timeout(timeout)
+        };
+        until_done(deadline, || async { change().send().await.map(drop).map_err(|error| chain(&error)) }).await
+    }
+}
+
+/// Rounded up: a message that comes too early comes for nothing.
+fn whole_seconds(duration: Duration) -> i32 {
+    i32::try_from(duration.as_millis().div_ceil(1000)).unwrap_or(i32::MAX)
+}
+
+/// Makes a call again and again until it succeeds or the deadline is near; `Err` says what was said last.
+async fn until_done<F>(deadline: Timestamp, call: impl Fn() -> F) -> Result<(), QueueError>
+where
+    F: Future<Output = Result<(), String>>,
+{
+    let mut pause = BACKOFF_FIRST;
+    loop {
+        let left = SystemClock.now().until(deadline);
+        let answer = timeout(left, call()).await.unwrap_or_else(|_| Err("no answer before the deadline".to_owned()));
+        let Err(why) = answer else { return Ok(()) };
+        if pause >= SystemClock.now().until(deadline) {
+            return Err(QueueError(why));
+        }
+        SystemClock.sleep(pause).await;
+        pause = (pause * 2).min(BACKOFF_MAX);
+    }
 }
 
 impl SqsPark {
@@ -125,6 +189,13 @@ fn answers(all: &[(usize, String)], failed: &[&(usize, String)], why: &str) -> V
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_delay_is_never_shorter_than_was_asked_for() {
+        for (millis, seconds) in [(0, 0), (1, 1), (1_000, 1), (1_001, 2), (899_999, 900)] {
+            assert_eq!(whole_seconds(Duration::from_millis(millis)), seconds, "{millis}");
+        }
+    }
 
     #[test]
     fn batches_keep_to_ten_entries_and_one_mebibyte() {
