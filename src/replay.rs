@@ -20,10 +20,11 @@ use crate::clock::{Clock as _, Timestamp};
 use crate::close::{Outcome, Sent, settle};
 use crate::consume::{Consumed, Counts, Verdict, parked, take};
 use crate::digest::Digest;
-use crate::event::{self, Batch, Data, Record};
+use crate::event::{self, Batch, Data, DueMessage, Event, Record};
 use crate::name::RouteName;
+use crate::notifier;
 use crate::notify::{Deliver as _, DeliverError};
-use crate::queue::{Due, Park as _, Parked};
+use crate::queue::{Due, DueQueue as _, Park as _, Parked};
 use crate::world::World;
 
 #[cfg(feature = "cli")]
@@ -323,7 +324,7 @@ impl<W: World, L: Letters, S: Streams, O: Operator> Replay<'_, W, L, S, O> {
                 self.report.interrupted = true;
                 return;
             }
-            let fate = self.one(content).await;
+            let fate = Box::pin(self.one(content)).await;
             self.ends(ticket, kind, fate).await;
         }
     }
@@ -335,7 +336,7 @@ impl<W: World, L: Letters, S: Streams, O: Operator> Replay<'_, W, L, S, O> {
         }
         let batch =
             Batch { records: records.iter().map(|(_, record)| record_of(record)).collect(), window_state: None };
-        let mut consumed = take(&Keeping::new(self.world), &batch, self.deadline()).await;
+        let mut consumed = self.take_in(&batch).await;
         self.count(&mut consumed);
         for (index, (ticket, _)) in records.into_iter().enumerate() {
             let fate = match &consumed.verdicts[index] {
@@ -363,7 +364,7 @@ impl<W: World, L: Letters, S: Streams, O: Operator> Replay<'_, W, L, S, O> {
 
     /// A batch through the consumer; what cannot be read is handed back and not parked yet.
     async fn consume(&mut self, batch: &Batch<'_>) -> Came {
-        let mut consumed = take(&Keeping::new(self.world), batch, self.deadline()).await;
+        let mut consumed = self.take_in(batch).await;
         self.count(&mut consumed);
         let now = self.world.clock().now();
         let mut came = Came::default();
@@ -397,16 +398,50 @@ impl<W: World, L: Letters, S: Streams, O: Operator> Replay<'_, W, L, S, O> {
         Fate::Safe(came.routes)
     }
 
+    /// Boxed, as everything here that goes deep into the store: what is on the stack is there in every poll.
+    async fn take_in(&self, batch: &Batch<'_>) -> Consumed {
+        Box::pin(take(&Keeping::new(self.world), batch, self.deadline())).await
+    }
+
     fn count(&mut self, consumed: &mut Consumed) {
         self.report.counts += consumed.counts;
         self.report.messages.append(&mut consumed.messages);
     }
 
     async fn payload(&mut self, payload: &str) -> Fate {
-        match event::parse(payload, "replay") {
-            Ok(batch) => {
+        match event::read(payload, "replay") {
+            Ok(Event::Batch(batch)) => {
                 let came = self.consume(&batch).await;
                 self.ended(came, batch.records.len() == 1).await
+            }
+            Ok(Event::Due(messages)) => self.due_messages(messages).await,
+            Ok(Event::Sweep) => self.sweep().await,
+            Err(error) => Fate::Stays(error.to_string()),
+        }
+    }
+
+    async fn due_messages(&mut self, messages: Vec<DueMessage>) -> Fate {
+        for message in messages {
+            let fate = match serde_json::from_str(&message.body) {
+                Ok(due) => self.due(&due).await,
+                Err(_) => Fate::Stays("one of its messages is no due message".to_owned()),
+            };
+            if let Fate::Stays(_) = fate {
+                return fate;
+            }
+        }
+        Fate::Safe(BTreeSet::new())
+    }
+
+    async fn sweep(&mut self) -> Fate {
+        match Box::pin(notifier::sweep(self.world, self.deadline())).await {
+            Ok(swept) => {
+                self.report.messages.extend(swept.messages);
+                let unfinished = swept.unfinished.into_iter().next();
+                unfinished.map_or_else(
+                    || Fate::Safe(BTreeSet::new()),
+                    |(route, again)| Fate::Stays(format!("route {route}: {}", again.why)),
+                )
             }
             Err(error) => Fate::Stays(error.to_string()),
         }
@@ -474,14 +509,23 @@ impl<W: World, L: Letters, S: Streams, O: Operator> Replay<'_, W, L, S, O> {
         }
     }
 
-    /// A route that a due message spoke of: closed if it is due, and everyone told who is owed something.
+    /// A route that a due message spoke of: closed if it is due, and everyone told who is owed something. A message
+    /// whose window is still open is the only timer that the window has, and goes back into the due queue.
     async fn due(&mut self, due: &Due) -> Fate {
-        let closed = settle(self.world, &due.route, self.deadline()).await;
+        let deadline = self.deadline();
+        let closed = Box::pin(settle(self.world, &due.route, deadline)).await;
         self.report.messages.extend(closed.messages);
-        match closed.again {
-            None => Fate::Safe(BTreeSet::new()),
-            Some(again) => Fate::Stays(again.why),
+        if let Some(again) = closed.again {
+            return Fate::Stays(again.why);
         }
+        let waits = closed.open.filter(|open| open.number == due.window);
+        if let (Some(open), Some(queue)) = (waits, self.world.due()) {
+            let delay = self.world.clock().now().until(open.due);
+            if let Err(error) = queue.send(due, delay, deadline).await {
+                return Fate::Stays(format!("its window is open, and the due queue does not take it: {error}"));
+            }
+        }
+        Fate::Safe(BTreeSet::new())
     }
 
     /// With a due queue a letter is settled as soon as its routes are armed. Without one it waits for them to be
@@ -511,7 +555,7 @@ impl<W: World, L: Letters, S: Streams, O: Operator> Replay<'_, W, L, S, O> {
         let mut untold = BTreeMap::new();
         for route in routes {
             self.keep_hidden().await;
-            let closed = settle(self.world, route, self.deadline()).await;
+            let closed = Box::pin(settle(self.world, route, self.deadline())).await;
             self.report.messages.extend(closed.messages);
             if let Some(again) = closed.again {
                 untold.insert(route.clone(), again.why);

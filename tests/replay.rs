@@ -8,6 +8,7 @@ mod support;
 
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use aws_sdk_kinesis as kinesis;
@@ -19,11 +20,16 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use stentor::clock::{Clock as _, SystemClock, Timestamp};
+use stentor::close::settle;
+use stentor::embedded::Embedded;
 use stentor::queue::{Parked, What};
+use stentor::replay::kinesis::KinesisStreams;
+use stentor::replay::letter::{Letter, Ticket};
+use stentor::replay::{Letters, Operator, Options, Report, SourceError, VISIBLE_AFTER, replay};
 use stentor::store::Store as _;
 use stentor::tally::Tally;
-use support::alert;
 use support::emulator::Surroundings;
+use support::{Crash, Lifeline, Process, alert};
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -131,6 +137,125 @@ async fn report(stack: &Surroundings, arguments: &[&str]) -> (Value, i32) {
     let errors = String::from_utf8_lossy(&output.stderr);
     let report = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text} {errors}"));
     (report, output.status.code().unwrap())
+}
+
+/// A dead-letter queue in memory, its calls passing the lifeline.
+struct FakeLetters<'a> {
+    lifeline: &'a Lifeline,
+    /// Letters, and whether somebody has them in hand.
+    letters: Mutex<Vec<(Letter, bool)>>,
+}
+
+impl<'a> FakeLetters<'a> {
+    fn of(lifeline: &'a Lifeline, bodies: &[String]) -> Self {
+        let letter = |(n, body): (usize, &String)| {
+            let ticket = Ticket { id: n.to_string(), receipt: n.to_string() };
+            (Letter { ticket, body: body.clone(), sent_at: None }, false)
+        };
+        Self { lifeline, letters: Mutex::new(bodies.iter().enumerate().map(letter).collect()) }
+    }
+
+    /// The process that had letters in hand is gone, and the time-out has passed.
+    fn come_back(&self) {
+        self.letters.lock().unwrap().iter_mut().for_each(|(_, held)| *held = false);
+    }
+
+    fn left(&self) -> usize {
+        self.letters.lock().unwrap().len()
+    }
+}
+
+impl Letters for &FakeLetters<'_> {
+    async fn receive(&self, max: usize, _deadline: Timestamp) -> Result<Vec<Letter>, SourceError> {
+        let receive = async {
+            let mut letters = self.letters.lock().unwrap();
+            let free = letters.iter_mut().filter(|(_, held)| !held).take(max);
+            free.map(|(letter, held)| {
+                *held = true;
+                letter.clone()
+            })
+            .collect()
+        };
+        self.lifeline.call("receive", receive).await.map_err(SourceError)
+    }
+
+    async fn delete(&self, tickets: &[Ticket], _deadline: Timestamp) -> Vec<Result<(), SourceError>> {
+        let delete = async { self.letters.lock().unwrap().retain(|(letter, _)| !tickets.contains(&letter.ticket)) };
+        vec![self.lifeline.call("delete", delete).await.map_err(SourceError); tickets.len()]
+    }
+
+    async fn hide(&self, tickets: &[Ticket], hidden_for: Duration, _deadline: Timestamp) {
+        let hide = async {
+            let mut letters = self.letters.lock().unwrap();
+            letters
+                .iter_mut()
+                .filter(|(letter, _)| tickets.contains(&letter.ticket))
+                .for_each(|(_, held)| *held = !hidden_for.is_zero());
+        };
+        self.lifeline.call("hide", hide).await.ok();
+    }
+}
+
+/// Nobody watches.
+struct Nobody;
+
+impl Operator for Nobody {
+    fn watch(&self, _report: &Report) {}
+
+    fn wants_to_stop(&self) -> bool {
+        false
+    }
+}
+
+async fn replay_once(process: &Process<'_>, letters: &FakeLetters<'_>) -> Report {
+    let options = Options { patience: Duration::from_secs(10), ..Options::default() };
+    Box::pin(replay(process, &letters, &None::<KinesisStreams>, &options, &Nobody)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_when_a_replay_crashes_at_any_call() {
+    for timed in [false, true] {
+        let calls = Box::pin(crashed_replay(timed, NEVER)).await;
+        assert!(calls > 10, "{calls}");
+        for at in 0..calls {
+            // A lost answer and a call that is not made leave the same behind but for what the call did.
+            let crash = if timed == at.is_multiple_of(2) { Crash::Before(at) } else { Crash::After(at) };
+            Box::pin(crashed_replay(timed, crash)).await;
+        }
+    }
+}
+
+const NEVER: Crash = Crash::Before(u64::MAX);
+
+/// A replay that dies at a call, and the next, which finishes; answers how many calls the first made.
+async fn crashed_replay(timed: bool, crash: Crash) -> u64 {
+    let lifeline = Lifeline::default();
+    let engine = Embedded::start(None).await.unwrap();
+    let process = Process::start(&engine, &lifeline, timed).await;
+    let records = ["a", "b"].map(|id| parked_record("unstorable: once", "shardId-9:1", Some(&gzip(id, 0))));
+    let due = r#"{"route":"critical","window":1}"#.to_owned();
+    let bodies = [&records[..], &[failed_invocation("c"), due, "hunter2".to_owned()]].concat();
+    let letters = FakeLetters::of(&lifeline, &bodies);
+    lifeline.restart(Some(crash));
+    replay_once(&process, &letters).await;
+    let calls = lifeline.calls();
+    lifeline.restart(None);
+    letters.come_back();
+    process.clock.forward(VISIBLE_AFTER);
+    let report = replay_once(&process, &letters).await;
+    assert_eq!(report.stays.len(), 1, "{crash:?} {:?}", report.stays);
+    assert_eq!(letters.left(), 1, "{crash:?}: only what is unknown stays");
+    // Whoever comes once every window is due: with a timer, the notifier.
+    process.clock.forward(Duration::from_secs(600));
+    let route = "critical".parse().unwrap();
+    Box::pin(settle(&process, &route, process.deadline())).await;
+    assert_eq!(process.rows_and_counts("critical").await, (3, 3), "{crash:?}");
+    for target in ["slack:one", "slack:two"] {
+        // A crash between acceptance and settlement repeats a message, and nothing else does.
+        let told = process.told("critical", target);
+        assert!(told == 3 || told > 3 && crash != NEVER, "{timed} {crash:?}: {target} {told}");
+    }
+    calls
 }
 
 /// Messages that can be received, and those in somebody's hand.

@@ -176,8 +176,13 @@ pub fn open(letter: &Letter) -> Opened {
 
 impl Envelope<'_> {
     fn open(&self, body: &str) -> Opened {
-        if self.stentor.is_some() {
-            return parked(body);
+        match self.stentor {
+            // The schedule's own event; EventBridge Scheduler parks it as it is.
+            Some(what) if what.get() == r#""sweep""# => {
+                return self.given_up(Kind::Invocation, Content::Payload(body.to_owned()));
+            }
+            Some(_) => return parked(body),
+            None => {}
         }
         let opened = if let Some(batch) = self.batch {
             self.batch(batch)
@@ -372,6 +377,7 @@ mod tests {
         check(&s3_object, Kind::Batch, "RecordAgeExceeded", "Payload(\"{\\\"Records\\\":[]}\")");
         check(invocation, Kind::Invocation, "RetriesExhausted", "Payload(\"{\\\"awslogs");
         check(r#"{"awslogs":{"data":"x"}}"#, Kind::Invocation, "Lambda gave up", "Payload(");
+        check(r#"{"stentor":"sweep"}"#, Kind::Invocation, "Lambda gave up", "Payload(");
         check(r#"{"route":"alerts","window":3}"#, Kind::Due, "received too often", "Due(");
         check(r#"{"route":"alerts"}"#, Kind::Unknown, "it names a route and is no due message", "Unknown(");
         check(r#"{"stentor":1}"#, Kind::Unknown, "it says that this program parked it, and has not that shape", "Unk");

@@ -10,7 +10,7 @@ use super::letter::{Content, Kind, Opened, ParkedRecord, Ticket, open};
 use super::{Letters, Operator, Options, PATIENCE_MAX, RECEIVED_MAX, Report, SourceError, VISIBLE_AFTER, record_of};
 use crate::clock::{Clock, Timestamp};
 use crate::decode::{self, Message};
-use crate::event;
+use crate::event::{self, Event};
 use crate::route::Routes;
 
 /// What lies there.
@@ -139,8 +139,9 @@ impl Forecast {
         let only = |would: String| Self { would, account: None, alerts: 0 };
         match content {
             Content::Record(record) => Self::record(record, routes),
-            Content::Payload(payload) => match event::parse(payload, "replay") {
-                Ok(batch) => Self::records(&batch.records, routes),
+            Content::Payload(payload) => match event::read(payload, "replay") {
+                Ok(Event::Batch(batch)) => Self::records(&batch.records, routes),
+                Ok(Event::Due(_) | Event::Sweep) => only("have routes closed and told".to_owned()),
                 Err(error) => only(format!("stay: {error}")),
             },
             Content::Range(range) => only(format!("be read from {}", stream_of(&range.stream_arn))),

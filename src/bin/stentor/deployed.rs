@@ -3,18 +3,19 @@
 
 use stentor::clock::{SystemClock, Timestamp};
 use stentor::notify::channels::Channels;
-use stentor::queue::local::{LocalDue, LocalPark};
-use stentor::queue::sqs::SqsPark;
+use stentor::queue::local::LocalPark;
+use stentor::queue::sqs::{SqsDue, SqsPark};
 use stentor::queue::{Park, Parked, QueueError};
 use stentor::route::Routes;
 use stentor::secret::SecretsManager;
 use stentor::store::dynamodb::DynamoStore;
 use stentor::world::World;
 
-/// The functions' world. There is no due queue: whoever replays closes what he touched.
+/// The functions' world. Where no due queue is named, whoever replays closes what he touched.
 pub struct Deployed {
     pub routes: Routes,
     pub store: DynamoStore,
+    pub due: Option<SqsDue>,
     pub park: DeadLetters,
     pub channels: Channels<SecretsManager>,
 }
@@ -36,7 +37,7 @@ impl Park for DeadLetters {
 
 impl World for Deployed {
     type Store = DynamoStore;
-    type Due = LocalDue;
+    type Due = SqsDue;
     type Park = DeadLetters;
     type Deliver = Channels<SecretsManager>;
     type Clock = SystemClock;
@@ -49,8 +50,8 @@ impl World for Deployed {
         &self.store
     }
 
-    fn due(&self) -> Option<&LocalDue> {
-        None
+    fn due(&self) -> Option<&SqsDue> {
+        self.due.as_ref()
     }
 
     fn park(&self) -> &DeadLetters {

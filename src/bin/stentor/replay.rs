@@ -14,7 +14,7 @@ use stentor::notify::channels::Channels;
 use stentor::notify::http;
 use stentor::notify::slack::{Slack, WebhookUrl};
 use stentor::queue::local::LocalPark;
-use stentor::queue::sqs::SqsPark;
+use stentor::queue::sqs::{SqsDue, SqsPark};
 use stentor::replay::file::FileLetters;
 use stentor::replay::kinesis::KinesisStreams;
 use stentor::replay::letter::{Kind, Letter, Ticket};
@@ -42,6 +42,9 @@ pub struct Arguments {
     /// The dead-letter queue
     #[arg(long, value_name = "URL", env = "DLQ_URL", hide_env = true)]
     queue_url: Option<String>,
+    /// The due queue, if there is one: what is committed is told by the notifier, in windows
+    #[arg(long, value_name = "URL", env = "DUE_QUEUE_URL", hide_env = true)]
+    due_queue_url: Option<String>,
     /// Instead of a queue: a file of parked messages, or what an S3 destination wrote
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
@@ -225,7 +228,8 @@ impl Arguments {
             (None, Some(file)) => DeadLetters::File(LocalPark::new(parked_beside(file))),
             (None, None) => bail!("there is nowhere to park: name the queue with --queue-url"),
         };
-        Ok(Deployed { routes, store, park, channels: Channels::new(Slack::new(http), secrets) })
+        let due = self.due_queue_url.clone().map(|url| SqsDue::new(aws, url));
+        Ok(Deployed { routes, store, due, park, channels: Channels::new(Slack::new(http), secrets) })
     }
 
     async fn list(&self, source: &Source, routes: &Routes, all: u64) -> anyhow::Result<Exit> {
