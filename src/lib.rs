@@ -31,6 +31,7 @@
 
 pub mod alert;
 pub mod arm;
+pub mod audit;
 pub mod aws;
 pub mod clock;
 pub mod close;

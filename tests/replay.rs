@@ -24,8 +24,8 @@ use stentor::close::settle;
 use stentor::embedded::Embedded;
 use stentor::queue::{Parked, What};
 use stentor::replay::kinesis::KinesisStreams;
-use stentor::replay::letter::{Letter, Ticket};
-use stentor::replay::{Letters, Operator, Options, Report, SourceError, VISIBLE_AFTER, replay};
+use stentor::replay::letter::{Letter, Range, Ticket};
+use stentor::replay::{Letters, Operator, Options, Page, Report, SourceError, Streams as _, VISIBLE_AFTER, replay};
 use stentor::store::Store as _;
 use stentor::tally::Tally;
 use support::emulator::Surroundings;
@@ -445,4 +445,49 @@ async fn an_absent_queue_missing_credentials_and_a_wrong_region_are_said_in_one_
     let mut command = stack.stentor(&["replay"]);
     command.env("AWS_ENDPOINT_URL_SQS", denied.uri());
     check(command, "these credentials may not sqs:getqueueattributes on the queue").await;
+}
+
+/// A shard that was split since: its oldest records are past the retention, its iterators expire, and it ends.
+fn closed_shard(request: &wiremock::Request) -> ResponseTemplate {
+    let body: Value = request.body_json().unwrap();
+    let record = |n: u32| json!({"SequenceNumber": n.to_string(), "Data": STANDARD.encode(n.to_string()), "PartitionKey": "p", "ApproximateArrivalTimestamp": 1_795_443_306.789});
+    let error = |name: &str| ResponseTemplate::new(400).set_body_json(json!({"__type": name, "message": "so it is"}));
+    let answer = |body: Value| ResponseTemplate::new(200).set_body_json(body);
+    let operation = request.headers["x-amz-target"].to_str().unwrap().rsplit('.').next().unwrap();
+    let of = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+    match (operation, of("ShardIteratorType").as_str(), of("ShardIterator").as_str()) {
+        ("GetShardIterator", "AT_SEQUENCE_NUMBER", _) => error("InvalidArgumentException"),
+        ("GetShardIterator", "TRIM_HORIZON", _) => answer(json!({"ShardIterator": "oldest"})),
+        ("GetShardIterator", "AFTER_SEQUENCE_NUMBER", _) => {
+            assert_eq!(of("StartingSequenceNumber"), "104");
+            answer(json!({"ShardIterator": "fresh"}))
+        }
+        ("GetRecords", _, "oldest") => {
+            let records = [record(103), record(104)];
+            answer(json!({"Records": records, "NextShardIterator": "stale", "MillisBehindLatest": 1000}))
+        }
+        ("GetRecords", _, "stale") => error("ExpiredIteratorException"),
+        ("GetRecords", _, "fresh") => answer(json!({"Records": [record(105), record(106)], "MillisBehindLatest": 0})),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_closed_shard_is_read_to_its_end_and_what_it_has_forgotten_is_not_there() {
+    let server = MockServer::start().await;
+    Mock::given(method("POST")).respond_with(closed_shard).mount(&server).await;
+    let streams = KinesisStreams::new(&stentor::aws::loopback(&server.uri()));
+    let range = Range {
+        stream_arn: STREAM.to_owned(),
+        shard_id: "shardId-000000000000".to_owned(),
+        first: "100".to_owned(),
+        last: "105".to_owned(),
+        records: Some(6),
+    };
+    let first = streams.read(&range, None, deadline()).await.unwrap();
+    let numbers = |page: &Page| page.records.iter().map(|record| record.sequence.clone()).collect::<Vec<_>>();
+    assert_eq!((numbers(&first), first.more), (vec!["103".to_owned(), "104".to_owned()], true));
+    let second = streams.read(&range, Some("104"), deadline()).await.unwrap();
+    assert_eq!((numbers(&second), second.more), (vec!["105".to_owned()], false));
+    assert_eq!(second.records[0].data, STANDARD.encode("105"));
 }

@@ -13,6 +13,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
 
+mod alerts;
 mod chunk;
 mod data_dir;
 mod deployed;
@@ -42,6 +43,7 @@ struct Arguments {
 enum Command {
     Run(run::Arguments),
     Replay(replay::Arguments),
+    Alerts(alerts::Arguments),
     Sample(sample::Arguments),
 }
 
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
+        Command::Alerts(arguments) => alerts::alerts(&arguments),
         Command::Sample(arguments) => sample::sample(&arguments),
     };
     match result {

@@ -9,6 +9,7 @@ use clap::Args;
 use stentor::aws::trouble;
 use stentor::clock::{Clock as _, SystemClock, Timestamp};
 use stentor::config::{self, Config};
+use stentor::store::StoreError;
 use stentor::store::dynamodb::{DynamoStore, Tables};
 
 /// Which configuration.
@@ -90,6 +91,15 @@ impl TableNames {
     pub fn store(&self, aws: &aws_config::SdkConfig) -> DynamoStore {
         let (alerts, outbox) = (self.alerts_table.clone(), self.outbox_table.clone());
         DynamoStore::new(aws, Tables { alerts, outbox, ..Tables::default() }, fastrand::Rng::new())
+    }
+}
+
+/// What the store said, as a sentence.
+pub fn store_trouble(error: &StoreError, what: &str) -> anyhow::Error {
+    match error {
+        StoreError::Refused(text) | StoreError::Unavailable(text) | StoreError::Invalid(text) => {
+            anyhow::anyhow!("{}", trouble::of_text(text, what))
+        }
     }
 }
 

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use stentor::aws::trouble;
 use stentor::clock::{Clock as _, SystemClock, Timestamp};
 use stentor::config::Config;
 use stentor::embedded::Embedded;
@@ -23,7 +22,7 @@ use stentor::replay::sqs::{SqsLetters, region_of};
 use stentor::replay::{Letters, Options, PATIENCE_MAX, SourceError, Streams, replay as replay_letters};
 use stentor::route::Routes;
 use stentor::secret::{Secrets, SecretsManager};
-use stentor::store::{Store as _, StoreError};
+use stentor::store::Store as _;
 use stentor::world::World;
 
 use crate::Exit;
@@ -31,7 +30,7 @@ use crate::data_dir::DataDir;
 use crate::deployed::{DeadLetters, Deployed};
 use crate::desk::{Desk, Local, Shared};
 use crate::operator::Watch;
-use crate::options::{Aws, Configuration, TableNames, bytes, moment};
+use crate::options::{Aws, Configuration, TableNames, bytes, moment, store_trouble};
 use crate::replay_report;
 
 /// Take what was parked through the pipeline once more; nothing is deleted before it is settled.
@@ -287,15 +286,6 @@ fn same_region(queue_url: &str, aws: &aws_config::SdkConfig) -> anyhow::Result<(
             bail!("the queue is in {region} and the Region is set to {set}: add --region {region}")
         }
         _ => Ok(()),
-    }
-}
-
-/// What the store said, as a sentence.
-pub fn store_trouble(error: &StoreError, what: &str) -> anyhow::Error {
-    match error {
-        StoreError::Refused(text) | StoreError::Unavailable(text) | StoreError::Invalid(text) => {
-            anyhow::anyhow!("{}", trouble::of_text(text, what))
-        }
     }
 }
 
