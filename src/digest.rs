@@ -62,8 +62,7 @@ impl Digest {
     pub fn merged(route: &RouteName, target: &Target, configured: Option<&Route>, epochs: &[&Epoch]) -> Option<Self> {
         let (first, last) = (epochs.first()?, epochs.last()?);
         let tally = Tally::sum(epochs.iter().map(|epoch| &epoch.tally));
-        let of_markers = || tally.markers.keys().map(|marker| Severity::of_marker(marker)).max();
-        let severity = configured.and_then(|route| route.severity).or_else(of_markers).unwrap_or(Severity::Info);
+        let severity = severity(configured, &tally);
         // Alerts beyond this digest's mean that earlier messages have told of the same burst.
         let burst = last.burst.filter(|burst| last.over || burst.alerts > tally.alerts);
         let backlog = Backlog::of(epochs);
@@ -81,6 +80,30 @@ impl Digest {
             muted: 0,
             escalated: None,
         })
+    }
+
+    /// What a parked message told, once more. Its burst is long over.
+    pub fn parked(
+        route: &RouteName,
+        target: &Target,
+        configured: Option<&Route>,
+        epochs: (u64, u64),
+        tally: Tally,
+    ) -> Self {
+        let severity = severity(configured, &tally);
+        Self {
+            route: route.clone(),
+            target: target.clone(),
+            severity,
+            epochs,
+            tally,
+            burst: None,
+            over: false,
+            incident: None,
+            backlog: None,
+            muted: 0,
+            escalated: None,
+        }
     }
 
     /// `[CRITICAL] 1,204 alerts` for one or two markers; with more, the route's name stands for them.
@@ -134,6 +157,12 @@ impl Burst {
     fn length(&self) -> String {
         span(self.since.until(self.until))
     }
+}
+
+/// What the route says, else the worst that a marker says.
+fn severity(configured: Option<&Route>, tally: &Tally) -> Severity {
+    let of_markers = || tally.markers.keys().map(|marker| Severity::of_marker(marker)).max();
+    configured.and_then(|route| route.severity).or_else(of_markers).unwrap_or(Severity::Info)
 }
 
 impl Histogram {

@@ -28,7 +28,7 @@ pub fn duration(text: &str) -> Option<Duration> {
 }
 
 /// Reads `"64MiB"`: a whole number and one of B, KiB, MiB, GiB. The result is in bytes.
-pub(super) fn bytes(text: &str) -> Option<u64> {
+pub fn bytes(text: &str) -> Option<u64> {
     let (number, unit, after) = number_and_unit(text)?;
     let (_, unit_bytes) = SIZE_UNITS.iter().find(|(name, _)| *name == unit)?;
     if after.is_empty() { number.checked_mul(*unit_bytes) } else { None }

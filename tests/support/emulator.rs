@@ -102,6 +102,12 @@ impl Surroundings {
         &self.aws
     }
 
+    /// A message in the dead-letter queue.
+    pub async fn send(&self, body: &str) {
+        let send = sqs::Client::new(&self.aws).send_message().queue_url(&self.queue_url).message_body(body);
+        send.send().await.unwrap();
+    }
+
     /// The command line, in the environment of this stack and in no other.
     pub fn stentor(&self, arguments: &[&str]) -> Command {
         let moto = self.aws.endpoint_url().unwrap();

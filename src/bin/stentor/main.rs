@@ -13,13 +13,18 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
 
+mod alerts;
 mod chunk;
 mod data_dir;
+mod deployed;
 mod desk;
 mod input;
 mod mute;
+mod operator;
 mod options;
 mod progress;
+mod replay;
+mod replay_report;
 mod report;
 mod run;
 mod sample;
@@ -39,6 +44,8 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Arguments),
+    Replay(replay::Arguments),
+    Alerts(alerts::Arguments),
     Sample(sample::Arguments),
     Mute(mute::Mute),
     Unmute(mute::Unmute),
@@ -57,6 +64,8 @@ fn main() -> ExitCode {
     log_to_stderr(arguments.verbose);
     let result = match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Replay(arguments) => replay::replay(&arguments),
+        Command::Alerts(arguments) => alerts::alerts(&arguments),
         Command::Sample(arguments) => sample::sample(&arguments),
         Command::Mute(arguments) => mute::mute(&arguments),
         Command::Unmute(arguments) => mute::unmute(&arguments),

@@ -1,12 +1,16 @@
 //! The vocabulary that the commands share: the same option has the same name, the same variable and the same
 //! meaning wherever it stands.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use aws_sdk_dynamodb::config::ProvideCredentials as _;
 use clap::Args;
-use stentor::config::Config;
+use stentor::aws::trouble;
+use stentor::clock::{Clock as _, SystemClock, Timestamp};
+use stentor::config::{self, Config};
+use stentor::store::StoreError;
+use stentor::store::dynamodb::{DynamoStore, Tables};
 
 /// Which configuration.
 #[derive(Debug, Args)]
@@ -27,15 +31,32 @@ pub struct Aws {
     pub profile: Option<String>,
 }
 
+/// Which tables.
+#[derive(Debug, Args)]
+pub struct TableNames {
+    /// Table with a row for each alert
+    #[arg(long, value_name = "TABLE", env = "ALERTS_TABLE", hide_env = true, default_value = "AppLogs")]
+    pub alerts_table: String,
+    /// Table of what is to be told
+    #[arg(long, value_name = "TABLE", env = "OUTBOX_TABLE", hide_env = true, default_value = "Outbox")]
+    pub outbox_table: String,
+}
+
 impl Configuration {
     /// # Errors
     /// When the file cannot be read, and every mistake in it.
     pub fn read(&self) -> anyhow::Result<Config> {
-        let Some(file) = &self.config else { return Ok(Config::builtin()) };
-        let name = file.display().to_string();
-        let text = std::fs::read_to_string(file).with_context(|| format!("cannot read the configuration {name}"))?;
-        Config::parse(&text, &name).map_err(|problems| anyhow::anyhow!("{problems}"))
+        match &self.config {
+            Some(file) => read_config(file),
+            None => Ok(Config::builtin()),
+        }
     }
+}
+
+fn read_config(file: &Path) -> anyhow::Result<Config> {
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read the configuration {name}"))?;
+    Config::parse(&text, &name).map_err(|problems| anyhow::anyhow!("{problems}"))
 }
 
 impl Aws {
@@ -54,10 +75,69 @@ impl Aws {
         }
         let aws = loader.load().await;
         if aws.region().is_none() {
-            bail!("no Region is set: name the stack's with --region or AWS_REGION");
+            bail!("{}", trouble::NO_REGION);
         }
-        let provider = aws.credentials_provider().context("there are no AWS credentials")?;
-        provider.provide_credentials().await.context("there are no AWS credentials")?;
+        let Some(provider) = aws.credentials_provider() else { bail!("{}", trouble::NO_CREDENTIALS) };
+        use aws_sdk_dynamodb::config::ProvideCredentials as _;
+        if let Err(error) = provider.provide_credentials().await {
+            tracing::info!("No credentials: {}", stentor::aws::chain(&error));
+            bail!("{}", trouble::NO_CREDENTIALS);
+        }
         Ok(aws)
+    }
+}
+
+impl TableNames {
+    pub fn store(&self, aws: &aws_config::SdkConfig) -> DynamoStore {
+        let (alerts, outbox) = (self.alerts_table.clone(), self.outbox_table.clone());
+        DynamoStore::new(aws, Tables { alerts, outbox, ..Tables::default() }, fastrand::Rng::new())
+    }
+}
+
+/// What the store said, as a sentence.
+pub fn store_trouble(error: &StoreError, what: &str) -> anyhow::Error {
+    match error {
+        StoreError::Refused(text) | StoreError::Unavailable(text) | StoreError::Invalid(text) => {
+            anyhow::anyhow!("{}", trouble::of_text(text, what))
+        }
+    }
+}
+
+/// `1GiB`, `64MiB`.
+pub fn bytes(text: &str) -> Result<u64, String> {
+    config::bytes(text)
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| "a size is a number with B, KiB, MiB or GiB".to_owned())
+}
+
+/// A moment: how long ago (`2h`, `1h30m`, `7d`), or ISO 8601.
+pub fn moment(text: &str) -> Result<Timestamp, String> {
+    let ago = |span| SystemClock.now().before(span);
+    let date = || Timestamp::from_iso(&format!("{text}T00:00:00Z"));
+    span(text).map(ago).or_else(|| Timestamp::from_iso(text)).or_else(date).ok_or_else(|| {
+        "a moment is a span of time ago (2h, 7d) or a date (2026-11-23, 2026-11-23T14:00:00Z)".to_owned()
+    })
+}
+
+/// `30s`, `1h30m`, and days, in which no window is measured.
+fn span(text: &str) -> Option<Duration> {
+    const DAY: Duration = Duration::from_hours(24);
+    match text.strip_suffix('d') {
+        Some(days) => days.parse().ok().and_then(|days| DAY.checked_mul(days)),
+        None => config::duration(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_some_time_ago_or_a_date() {
+        let ago = |text: &str| moment(text).expect("a moment").until(SystemClock.now()).as_secs();
+        assert!((7_200..7_205).contains(&ago("2h")) && (604_800..604_805).contains(&ago("7d")));
+        assert_eq!(moment("2026-11-23T14:15:06Z").map(Timestamp::as_millis), Ok(1_795_443_306_000));
+        assert_eq!(moment("2026-11-23").map(Timestamp::as_millis), Ok(1_795_392_000_000));
+        assert!(moment("yesterday").is_err() && moment("").is_err());
     }
 }
