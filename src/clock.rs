@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::FormatItem;
+use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 
 /// Milliseconds since 1970-01-01T00:00:00Z, the unit of CloudWatch Logs and of the Lambda deadline.
@@ -53,6 +54,12 @@ impl Timestamp {
         self.date_time()
             .format(ISO_MILLIS)
             .expect("invariant: a date within RANGE_MS has every component of ISO_MILLIS")
+    }
+
+    /// Reads ISO 8601 with an offset, as [`Timestamp::iso`] and AWS write it; finer than milliseconds is cut.
+    pub fn from_iso(text: &str) -> Option<Self> {
+        let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+        i64::try_from(at.unix_timestamp_nanos().div_euclid(1_000_000)).ok().map(Self)
     }
 
     /// The moment as calendar date and time of day in UTC, for code that formats it otherwise.
@@ -101,6 +108,20 @@ mod tests {
         ];
         for (millis, iso) in cases {
             assert_eq!(Timestamp::from_millis(millis).iso(), iso, "{millis}");
+        }
+    }
+
+    #[test]
+    fn iso_reads_back_and_takes_what_aws_writes() {
+        for (iso, millis) in [
+            ("2026-11-23T14:15:06.789Z", Some(1_795_443_306_789)),
+            ("2026-11-23T16:15:06.789123+02:00", Some(1_795_443_306_789)),
+            ("2026-11-23T14:15:06Z", Some(1_795_443_306_000)),
+            ("1969-12-31T23:59:59.9995Z", Some(-1)),
+            ("2026-11-23", None),
+            ("", None),
+        ] {
+            assert_eq!(Timestamp::from_iso(iso).map(Timestamp::as_millis), millis, "{iso}");
         }
     }
 

@@ -31,6 +31,7 @@ use crate::name::{RouteName, Severity, Target};
 
 pub use glob::{GLOB_BYTES_MAX, Glob, GlobError};
 pub use problem::{Problem, Problems};
+pub use quantity::{bytes, duration};
 pub use scope::Scope;
 
 /// `window` where the file is silent.

@@ -310,7 +310,8 @@ async fn park<W: World>(world: &W, batch: &Batch<'_>, consumed: &mut Consumed, d
     }
 }
 
-fn parked(record: &Record<'_>, poison: &Poison, now: Timestamp) -> Parked {
+/// A record that cannot be read, ready to be parked.
+pub(crate) fn parked(record: &Record<'_>, poison: &Poison, now: Timestamp) -> Parked {
     let owned = |text: &Option<std::borrow::Cow<'_, str>>| text.as_deref().map(str::to_owned);
     let what = What::Record {
         event_id: record.event_id.to_string(),

@@ -31,6 +31,7 @@
 
 pub mod alert;
 pub mod arm;
+pub mod audit;
 pub mod aws;
 pub mod clock;
 pub mod close;
@@ -49,6 +50,7 @@ pub mod notifier;
 pub mod notify;
 pub mod queue;
 pub mod redact;
+pub mod replay;
 pub mod route;
 #[cfg(feature = "cli")]
 pub mod sample;

@@ -123,6 +123,11 @@ impl Credential {
     pub fn as_str(&self) -> Option<&str> {
         self.0.as_str()
     }
+
+    /// One of the texts that the credential is an object of.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.0.get(name)?.as_str()
+    }
 }
 
 impl fmt::Debug for Credential {
@@ -131,7 +136,7 @@ impl fmt::Debug for Credential {
     }
 }
 
-#[cfg(feature = "lambda")]
+#[cfg(feature = "aws")]
 mod secrets_manager {
     use aws_sdk_secretsmanager::Client;
     use aws_sdk_secretsmanager::error::ProvideErrorMetadata as _;
@@ -166,7 +171,7 @@ mod secrets_manager {
     }
 }
 
-#[cfg(feature = "lambda")]
+#[cfg(feature = "aws")]
 pub use secrets_manager::SecretsManager;
 
 #[cfg(test)]

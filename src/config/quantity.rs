@@ -13,7 +13,7 @@ const SIZE_UNITS: [(&str, u64); 4] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 2
 
 /// Reads `"1500ms"`, `"30s"` or `"1h30m"`: whole numbers with their units, the larger unit first,
 /// nothing between.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub fn duration(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut total: u64 = 0;
     let mut units = TIME_UNITS.iter();
@@ -28,7 +28,7 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
 }
 
 /// Reads `"64MiB"`: a whole number and one of B, KiB, MiB, GiB. The result is in bytes.
-pub(super) fn bytes(text: &str) -> Option<u64> {
+pub fn bytes(text: &str) -> Option<u64> {
     let (number, unit, after) = number_and_unit(text)?;
     let (_, unit_bytes) = SIZE_UNITS.iter().find(|(name, _)| *name == unit)?;
     if after.is_empty() { number.checked_mul(*unit_bytes) } else { None }

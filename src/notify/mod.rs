@@ -9,10 +9,12 @@ use thiserror::Error;
 use crate::clock::Timestamp;
 use crate::digest::Digest;
 
-#[cfg(feature = "lambda")]
+#[cfg(feature = "aws")]
 pub mod channels;
 pub mod http;
 pub mod slack;
+#[cfg(feature = "aws")]
+pub mod sns;
 
 /// The target did not take the message.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]

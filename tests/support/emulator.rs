@@ -97,6 +97,33 @@ impl Surroundings {
         self.proxy.lead_to(self.engine.address());
     }
 
+    /// The SDK's configuration for SQS, Kinesis and Secrets Manager.
+    pub fn aws(&self) -> &aws_config::SdkConfig {
+        &self.aws
+    }
+
+    /// A message in the dead-letter queue.
+    pub async fn send(&self, body: &str) {
+        let send = sqs::Client::new(&self.aws).send_message().queue_url(&self.queue_url).message_body(body);
+        send.send().await.unwrap();
+    }
+
+    /// The command line, in the environment of this stack and in no other.
+    pub fn stentor(&self, arguments: &[&str]) -> Command {
+        let moto = self.aws.endpoint_url().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_stentor"));
+        command.args(arguments).env_clear().current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null()).envs([
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("AWS_ENDPOINT_URL", moto),
+            ("AWS_ENDPOINT_URL_DYNAMODB", &self.proxy.endpoint()),
+            ("DLQ_URL", &self.queue_url),
+            ("STENTOR_SECRET_ID", SECRET),
+        ]);
+        command
+    }
+
     /// Replaces the credential.
     pub async fn rotate(&self, webhook: &str) {
         let put = secrets::Client::new(&self.aws).put_secret_value().secret_id(SECRET);

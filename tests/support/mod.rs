@@ -5,6 +5,7 @@
 pub mod emulator;
 pub mod proxy;
 pub mod python;
+pub mod spoken;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -63,7 +64,7 @@ impl Lifeline {
     }
 
     /// Makes a remote call. Nothing that is called after the crash takes effect.
-    async fn call<T>(&self, name: &'static str, call: impl Future<Output = T>) -> Result<T, String> {
+    pub async fn call<T>(&self, name: &'static str, call: impl Future<Output = T>) -> Result<T, String> {
         let n = self.calls.fetch_add(1, Ordering::SeqCst);
         self.log.lock().unwrap().push(name);
         let crash = *self.crash.lock().unwrap();

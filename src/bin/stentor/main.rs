@@ -13,14 +13,22 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
 
+mod alerts;
 mod chunk;
 mod data_dir;
+mod deployed;
 mod desk;
 mod input;
+mod mute;
+mod operator;
+mod options;
 mod progress;
+mod replay;
+mod replay_report;
 mod report;
 mod run;
 mod sample;
+mod send_test;
 
 /// One clear message for a flood of log lines, and no alert lost.
 #[derive(Debug, Parser)]
@@ -36,7 +44,12 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Arguments),
+    Replay(replay::Arguments),
+    Alerts(alerts::Arguments),
     Sample(sample::Arguments),
+    Mute(mute::Mute),
+    Unmute(mute::Unmute),
+    SendTest(send_test::Arguments),
 }
 
 /// What a command came to.
@@ -51,7 +64,12 @@ fn main() -> ExitCode {
     log_to_stderr(arguments.verbose);
     let result = match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Replay(arguments) => replay::replay(&arguments),
+        Command::Alerts(arguments) => alerts::alerts(&arguments),
         Command::Sample(arguments) => sample::sample(&arguments),
+        Command::Mute(arguments) => mute::mute(&arguments),
+        Command::Unmute(arguments) => mute::unmute(&arguments),
+        Command::SendTest(arguments) => send_test::send_test(&arguments),
     };
     match result {
         Ok(Exit::Done) => ExitCode::SUCCESS,

@@ -1,0 +1,164 @@
+//! `stentor alerts`: questions to the audit table. Rows are shown as they come; an answer of a million rows needs
+//! no more memory than one of ten.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use regex::Regex;
+use stentor::audit::{Question, Row};
+use stentor::clock::{Clock as _, SystemClock, Timestamp};
+use stentor::embedded::Embedded;
+use stentor::name::RouteName;
+use stentor::store::StoreError;
+use stentor::store::dynamodb::DynamoStore;
+
+use crate::Exit;
+use crate::data_dir::DataDir;
+use crate::options::{Aws, TableNames, moment, store_trouble};
+
+/// Ask the audit table which alerts there were; the latest come first.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples: stentor alerts --since 2h --app checkout --grep 'timeout|refused'\n          \
+                        stentor alerts --since 2026-11-01 --until 2026-11-30 --limit 0 --csv > november.csv")]
+pub struct Arguments {
+    /// Only those of this app, the name that its log group ends with
+    #[arg(long, value_name = "NAME")]
+    app: Option<String>,
+    /// Only those on this route
+    #[arg(long, value_name = "NAME")]
+    route: Option<RouteName>,
+    /// From then on: 2h, 7d, 2026-11-23, 2026-11-23T14:00:00Z
+    #[arg(long, value_name = "WHEN", default_value = "1h", value_parser = moment)]
+    since: Timestamp,
+    /// Until then
+    #[arg(long, value_name = "WHEN", value_parser = moment)]
+    until: Option<Timestamp>,
+    /// Only those whose message this regular expression finds
+    #[arg(long, value_name = "REGEX")]
+    grep: Option<Regex>,
+    /// At most so many; 0: all
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    limit: u64,
+    /// One JSON object a line
+    #[arg(long, conflicts_with = "csv")]
+    json: bool,
+    /// Comma-separated values, with a line of names
+    #[arg(long)]
+    csv: bool,
+    /// Instead of a stack: where `stentor run` keeps its database
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    tables: TableNames,
+    #[command(flatten)]
+    aws: Aws,
+}
+
+/// What ends an answer: the store, or whoever reads along.
+enum Ended {
+    Store(StoreError),
+    Output(std::io::Error),
+}
+
+impl From<StoreError> for Ended {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+pub fn alerts(arguments: &Arguments) -> anyhow::Result<Exit> {
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the asynchronous runtime")?;
+    runtime.block_on(async {
+        match &arguments.data_dir {
+            None => arguments.ask(&arguments.tables.store(&arguments.aws.load().await?)).await,
+            Some(directory) if !directory.exists() => bail!("there is no {}", directory.display()),
+            Some(directory) => {
+                let data = DataDir::open(directory)?;
+                let engine = Embedded::start(Some(&data.database())).await?;
+                let exit = arguments.ask(&engine.store().await?).await?;
+                engine.stop().await?;
+                Ok(exit)
+            }
+        }
+    })
+}
+
+impl Arguments {
+    async fn ask(&self, store: &DynamoStore) -> anyhow::Result<Exit> {
+        let question = self.question();
+        if question.since > question.until {
+            bail!("--since lies behind --until");
+        }
+        let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+        let deadline = || SystemClock.now().after(Duration::from_secs(30));
+        let mut shown = 0;
+        let mut more = false;
+        if self.csv {
+            writeln!(out, "{}", Row::COLUMNS.join(",")).context("cannot write to standard output")?;
+        }
+        let width = width();
+        let show = |row: Row| {
+            if self.limit > 0 && shown == self.limit {
+                more = true;
+                return Ok(false);
+            }
+            shown += 1;
+            writeln!(out, "{}", self.line(&row, width)).map_err(Ended::Output).map(|()| true)
+        };
+        let asked = store.ask(&question, deadline, show).await;
+        let flushed = out.flush();
+        match (asked, flushed) {
+            // `stentor alerts | head` has what it wanted.
+            (Err(Ended::Output(error)), _) | (Ok(()), Err(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+                return Ok(Exit::Done);
+            }
+            (Err(Ended::Store(error)), _) => {
+                return Err(store_trouble(&error, &format!("the table {}", store.tables().alerts)));
+            }
+            (Err(Ended::Output(error)), _) | (Ok(()), Err(error)) => {
+                return Err(error).context("cannot write to standard output");
+            }
+            (Ok(()), Ok(())) => {}
+        }
+        if more {
+            eprintln!("stentor: there are more than {shown}; --limit 0 shows all");
+        } else if shown == 0 {
+            eprintln!("stentor: no alerts from {} to {}", question.since.iso(), question.until.iso());
+        }
+        Ok(Exit::Done)
+    }
+
+    fn question(&self) -> Question {
+        Question {
+            since: self.since,
+            until: self.until.unwrap_or_else(|| SystemClock.now()),
+            app: self.app.clone(),
+            route: self.route.clone(),
+            grep: self.grep.clone(),
+        }
+    }
+
+    fn line(&self, row: &Row, width: Option<usize>) -> String {
+        if self.json {
+            return serde_json::to_string(row).expect("invariant: a row is plain data");
+        }
+        if self.csv {
+            return row.csv();
+        }
+        // The marker stands in the message already.
+        let message: String = row.message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let line = format!("{}  {:<20} {}  {message}", row.timestamp, row.app_name, row.account_id);
+        match width {
+            Some(width) => console::truncate_str(&line, width, "…").into_owned(),
+            None => line,
+        }
+    }
+}
+
+/// The width of the terminal, if there is one.
+fn width() -> Option<usize> {
+    std::io::stdout().is_terminal().then(|| usize::from(console::Term::stdout().size().1))
+}

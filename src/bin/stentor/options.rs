@@ -1,0 +1,143 @@
+//! The vocabulary that the commands share: the same option has the same name, the same variable and the same
+//! meaning wherever it stands.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use stentor::aws::trouble;
+use stentor::clock::{Clock as _, SystemClock, Timestamp};
+use stentor::config::{self, Config};
+use stentor::store::StoreError;
+use stentor::store::dynamodb::{DynamoStore, Tables};
+
+/// Which configuration.
+#[derive(Debug, Args)]
+pub struct Configuration {
+    /// Configuration; without it, [CRITICAL] and [ALERT] go to slack:default
+    #[arg(long, value_name = "FILE", env = "STENTOR_CONFIG", hide_env = true)]
+    pub config: Option<PathBuf>,
+}
+
+/// Which account and Region.
+#[derive(Debug, Args)]
+pub struct Aws {
+    /// Region of the stack; otherwise AWS_REGION or the profile's
+    #[arg(long, value_name = "REGION")]
+    pub region: Option<String>,
+    /// Profile to sign in with; otherwise AWS_PROFILE or the environment's keys
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+}
+
+/// Which tables.
+#[derive(Debug, Args)]
+pub struct TableNames {
+    /// Table with a row for each alert
+    #[arg(long, value_name = "TABLE", env = "ALERTS_TABLE", hide_env = true, default_value = "AppLogs")]
+    pub alerts_table: String,
+    /// Table of what is to be told
+    #[arg(long, value_name = "TABLE", env = "OUTBOX_TABLE", hide_env = true, default_value = "Outbox")]
+    pub outbox_table: String,
+}
+
+impl Configuration {
+    /// # Errors
+    /// When the file cannot be read, and every mistake in it.
+    pub fn read(&self) -> anyhow::Result<Config> {
+        match &self.config {
+            Some(file) => read_config(file),
+            None => Ok(Config::builtin()),
+        }
+    }
+}
+
+fn read_config(file: &Path) -> anyhow::Result<Config> {
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read the configuration {name}"))?;
+    Config::parse(&text, &name).map_err(|problems| anyhow::anyhow!("{problems}"))
+}
+
+impl Aws {
+    /// The SDK's configuration, with a Region and with credentials: what is missing is said here, once, and not
+    /// by whichever call comes first.
+    ///
+    /// # Errors
+    /// When there is no Region, or there are no credentials.
+    pub async fn load(&self) -> anyhow::Result<aws_config::SdkConfig> {
+        let mut loader = aws_config::from_env().http_client(stentor::aws::http_client());
+        if let Some(region) = &self.region {
+            loader = loader.region(aws_config::Region::new(region.clone()));
+        }
+        if let Some(profile) = &self.profile {
+            loader = loader.profile_name(profile);
+        }
+        let aws = loader.load().await;
+        if aws.region().is_none() {
+            bail!("{}", trouble::NO_REGION);
+        }
+        let Some(provider) = aws.credentials_provider() else { bail!("{}", trouble::NO_CREDENTIALS) };
+        use aws_sdk_dynamodb::config::ProvideCredentials as _;
+        if let Err(error) = provider.provide_credentials().await {
+            tracing::info!("No credentials: {}", stentor::aws::chain(&error));
+            bail!("{}", trouble::NO_CREDENTIALS);
+        }
+        Ok(aws)
+    }
+}
+
+impl TableNames {
+    pub fn store(&self, aws: &aws_config::SdkConfig) -> DynamoStore {
+        let (alerts, outbox) = (self.alerts_table.clone(), self.outbox_table.clone());
+        DynamoStore::new(aws, Tables { alerts, outbox, ..Tables::default() }, fastrand::Rng::new())
+    }
+}
+
+/// What the store said, as a sentence.
+pub fn store_trouble(error: &StoreError, what: &str) -> anyhow::Error {
+    match error {
+        StoreError::Refused(text) | StoreError::Unavailable(text) | StoreError::Invalid(text) => {
+            anyhow::anyhow!("{}", trouble::of_text(text, what))
+        }
+    }
+}
+
+/// `1GiB`, `64MiB`.
+pub fn bytes(text: &str) -> Result<u64, String> {
+    config::bytes(text)
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| "a size is a number with B, KiB, MiB or GiB".to_owned())
+}
+
+/// A moment: how long ago (`2h`, `1h30m`, `7d`), or ISO 8601.
+pub fn moment(text: &str) -> Result<Timestamp, String> {
+    let ago = |span| SystemClock.now().before(span);
+    let date = || Timestamp::from_iso(&format!("{text}T00:00:00Z"));
+    span(text).map(ago).or_else(|| Timestamp::from_iso(text)).or_else(date).ok_or_else(|| {
+        "a moment is a span of time ago (2h, 7d) or a date (2026-11-23, 2026-11-23T14:00:00Z)".to_owned()
+    })
+}
+
+/// `30s`, `1h30m`, and days, in which no window is measured.
+fn span(text: &str) -> Option<Duration> {
+    const DAY: Duration = Duration::from_hours(24);
+    match text.strip_suffix('d') {
+        Some(days) => days.parse().ok().and_then(|days| DAY.checked_mul(days)),
+        None => config::duration(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_some_time_ago_or_a_date() {
+        let ago = |text: &str| moment(text).expect("a moment").until(SystemClock.now()).as_secs();
+        assert!((7_200..7_205).contains(&ago("2h")) && (604_800..604_805).contains(&ago("7d")));
+        assert_eq!(moment("2026-11-23T14:15:06Z").map(Timestamp::as_millis), Ok(1_795_443_306_000));
+        assert_eq!(moment("2026-11-23").map(Timestamp::as_millis), Ok(1_795_392_000_000));
+        assert!(moment("yesterday").is_err() && moment("").is_err());
+    }
+}

@@ -1,0 +1,301 @@
+//! `stentor replay`: what lies in the dead-letter queue, or in a file of parked messages, goes once more the
+//! way that it failed on. Here is only what is around it: the world, the source, the operator.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use stentor::clock::{Clock as _, SystemClock, Timestamp};
+use stentor::config::Config;
+use stentor::embedded::Embedded;
+use stentor::notify::channels::Channels;
+use stentor::notify::http;
+use stentor::notify::slack::{Slack, WebhookUrl};
+use stentor::queue::local::LocalPark;
+use stentor::queue::sqs::{SqsDue, SqsPark};
+use stentor::replay::file::FileLetters;
+use stentor::replay::kinesis::KinesisStreams;
+use stentor::replay::letter::{Kind, Letter, Ticket};
+use stentor::replay::listing::list;
+use stentor::replay::sqs::{SqsLetters, region_of};
+use stentor::replay::{Letters, Options, PATIENCE_MAX, SourceError, Streams, replay as replay_letters};
+use stentor::route::Routes;
+use stentor::secret::{Secrets, SecretsManager};
+use stentor::store::Store as _;
+use stentor::world::World;
+
+use crate::Exit;
+use crate::data_dir::DataDir;
+use crate::deployed::{DeadLetters, Deployed};
+use crate::desk::{Desk, Local, Shared};
+use crate::operator::Watch;
+use crate::options::{Aws, Configuration, TableNames, bytes, moment, store_trouble};
+use crate::replay_report;
+
+/// Take what was parked through the pipeline once more; nothing is deleted before it is settled.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples: stentor replay --queue-url \"$DLQ_URL\" --dry-run\n          \
+                        stentor replay --queue-url \"$DLQ_URL\" --reason too-large --max-decoded 1GiB")]
+pub struct Arguments {
+    /// The dead-letter queue
+    #[arg(long, value_name = "URL", env = "DLQ_URL", hide_env = true)]
+    queue_url: Option<String>,
+    /// The due queue, if there is one: what is committed is told by the notifier, in windows
+    #[arg(long, value_name = "URL", env = "DUE_QUEUE_URL", hide_env = true)]
+    due_queue_url: Option<String>,
+    /// Instead of a queue: a file of parked messages, or what an S3 destination wrote
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Instead of a stack: where `stentor run` keeps its database and its parked records
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Only list what there is and what would become of it
+    #[arg(long)]
+    dry_run: bool,
+    /// Only these: record, message, due, batch, invocation, unknown
+    #[arg(long = "kind", value_name = "KIND", value_delimiter = ',')]
+    kinds: Vec<Kind>,
+    /// Only those whose reason contains this
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Only what was parked since: 2h, 7d, 2026-11-23
+    #[arg(long, value_name = "WHEN", value_parser = moment)]
+    since: Option<Timestamp>,
+    /// At most so many per second
+    #[arg(long, value_name = "N", value_parser = rate)]
+    rate: Option<f64>,
+    /// At most so many in all
+    #[arg(long, value_name = "N")]
+    max: Option<u64>,
+    /// What a record may unpack to, for those that were parked for their size: 1GiB
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    max_decoded: Option<u64>,
+    #[command(flatten)]
+    configuration: Configuration,
+    /// Secret with the credentials of the targets
+    #[arg(long, value_name = "NAME", env = "STENTOR_SECRET_ID", hide_env = true)]
+    secret_id: Option<String>,
+    /// With --data-dir: post messages for Slack to this incoming webhook
+    #[arg(long, value_name = "URL", env = "STENTOR_SLACK_WEBHOOK", hide_env = true, hide_env_values = true)]
+    slack_webhook: Option<String>,
+    #[command(flatten)]
+    tables: TableNames,
+    #[command(flatten)]
+    aws: Aws,
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    json: bool,
+    /// Seconds to keep trying with each message
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=PATIENCE_MAX.as_secs()))]
+    timeout: u64,
+    /// Seconds between two lines of progress, where there is no terminal
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    interval: u64,
+}
+
+/// Where the letters lie.
+enum Source {
+    Queue(SqsLetters),
+    File(FileLetters),
+}
+
+impl Letters for Source {
+    async fn receive(&self, max: usize, deadline: Timestamp) -> Result<Vec<Letter>, SourceError> {
+        match self {
+            Self::Queue(queue) => queue.receive(max, deadline).await,
+            Self::File(file) => file.receive(max, deadline).await,
+        }
+    }
+
+    async fn delete(&self, tickets: &[Ticket], deadline: Timestamp) -> Vec<Result<(), SourceError>> {
+        match self {
+            Self::Queue(queue) => queue.delete(tickets, deadline).await,
+            Self::File(file) => file.delete(tickets, deadline).await,
+        }
+    }
+
+    async fn hide(&self, tickets: &[Ticket], hidden_for: Duration, deadline: Timestamp) {
+        match self {
+            Self::Queue(queue) => queue.hide(tickets, hidden_for, deadline).await,
+            Self::File(file) => file.hide(tickets, hidden_for, deadline).await,
+        }
+    }
+}
+
+impl Source {
+    async fn count(&self, deadline: Timestamp) -> Result<u64, SourceError> {
+        match self {
+            Self::Queue(queue) => queue.count(deadline).await,
+            Self::File(file) => Ok(file.count()),
+        }
+    }
+}
+
+pub fn replay(arguments: &Arguments) -> anyhow::Result<Exit> {
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the asynchronous runtime")?;
+    let exit = runtime.block_on(async {
+        match &arguments.data_dir {
+            Some(directory) => arguments.on_this_machine(directory).await,
+            None => arguments.on_the_stack().await,
+        }
+    });
+    runtime.shutdown_background();
+    exit
+}
+
+impl Arguments {
+    /// With the tables, the credentials and the stream of a stack.
+    async fn on_the_stack(&self) -> anyhow::Result<Exit> {
+        let config = self.config()?;
+        let aws = self.aws.load().await?;
+        let source = self.source(None, Some(&aws))?;
+        let all = source.count(self.deadline()).await?;
+        let streams = Some(KinesisStreams::new(&aws));
+        let routes = Routes::new(&config)?;
+        if self.dry_run {
+            return self.list(&source, &routes, all).await;
+        }
+        let world = self.deployed(&aws, routes).await?;
+        self.replay(&world, &source, &streams, all).await
+    }
+
+    /// With the embedded database; messages are posted to the webhook, or shown here only.
+    async fn on_this_machine(&self, directory: &Path) -> anyhow::Result<Exit> {
+        let config = self.config()?;
+        let data = DataDir::open(directory)?;
+        let aws = match &self.queue_url {
+            Some(_) if self.file.is_none() => Some(self.aws.load().await?),
+            _ => None,
+        };
+        let source = self.source(Some(data.dead_letters()), aws.as_ref())?;
+        let all = source.count(self.deadline()).await?;
+        let routes = Routes::new(&config)?;
+        if self.dry_run {
+            return self.list(&source, &routes, all).await;
+        }
+        let webhook = self.slack_webhook.as_deref().map(WebhookUrl::parse).transpose()?;
+        let posting = webhook.map(|webhook| http::client().map(|http| (Slack::new(http), webhook))).transpose()?;
+        let engine = Embedded::start(Some(&data.database())).await?;
+        let park = LocalPark::new(data.dead_letters());
+        let shared = Shared { routes, store: engine.store().await?, park, desk: Desk::new(posting) };
+        let streams = aws.as_ref().map(KinesisStreams::new);
+        let exit = self.replay(&Local { shared: &shared, due: None }, &source, &streams, all).await?;
+        engine.stop().await?;
+        Ok(exit)
+    }
+
+    fn config(&self) -> anyhow::Result<Config> {
+        let mut config = self.configuration.read()?;
+        if let Some(bytes) = self.max_decoded {
+            config.decoded_bytes_max = bytes;
+        }
+        Ok(config)
+    }
+
+    fn source(&self, dead_letters: Option<PathBuf>, aws: Option<&aws_config::SdkConfig>) -> anyhow::Result<Source> {
+        let file = self.file.clone();
+        if let (None, Some(queue_url), Some(aws)) = (&file, &self.queue_url, aws) {
+            same_region(queue_url, aws)?;
+            return Ok(Source::Queue(SqsLetters::new(aws, queue_url.clone())));
+        }
+        let Some(file) = file.or(dead_letters) else {
+            bail!(
+                "there is nothing to replay: name the queue with --queue-url (output DeadLettersUrl of the stack), or a --file"
+            );
+        };
+        Ok(Source::File(FileLetters::open(&file)?))
+    }
+
+    async fn deployed(&self, aws: &aws_config::SdkConfig, routes: Routes) -> anyhow::Result<Deployed> {
+        let Some(secret_id) = self.secret_id.clone() else {
+            bail!(
+                "there are no credentials for targets: name the secret with --secret-id (output CredentialsArn of the stack)"
+            );
+        };
+        let store = self.tables.store(aws);
+        let table = format!("the table {}", self.tables.outbox_table);
+        // The first question of all: whoever has the wrong account or Region learns it before anything is received.
+        store
+            .routes(SystemClock.now().after(Duration::from_secs(15)))
+            .await
+            .map_err(|error| store_trouble(&error, &table))?;
+        let secrets = Secrets::new(SecretsManager::new(aws, secret_id));
+        let http = http::client().context("cannot set up the HTTP client")?;
+        let park = match (&self.queue_url, &self.file) {
+            (Some(queue_url), _) => DeadLetters::Queue(SqsPark::new(aws, queue_url.clone())),
+            (None, Some(file)) => DeadLetters::File(LocalPark::new(parked_beside(file))),
+            (None, None) => bail!("there is nowhere to park: name the queue with --queue-url"),
+        };
+        let due = self.due_queue_url.clone().map(|url| SqsDue::new(aws, url));
+        Ok(Deployed { routes, store, due, park, channels: Channels::new(Slack::new(http), secrets) })
+    }
+
+    async fn list(&self, source: &Source, routes: &Routes, all: u64) -> anyhow::Result<Exit> {
+        let watch = Watch::new(all, Duration::from_secs(self.interval));
+        let listing = list(source, routes, &self.options(), &SystemClock, &watch).await;
+        watch.finish();
+        let listing = listing?;
+        crate::print(&match self.json {
+            true => format!("{}\n", serde_json::to_string_pretty(&replay_report::listing_json(&listing))?),
+            false => replay_report::listing_text(&listing),
+        })?;
+        Ok(Exit::Done)
+    }
+
+    async fn replay<W: World>(
+        &self,
+        world: &W,
+        source: &Source,
+        streams: &impl Streams,
+        all: u64,
+    ) -> anyhow::Result<Exit> {
+        let started = Instant::now();
+        let watch = Watch::new(all, Duration::from_secs(self.interval));
+        let report = replay_letters(world, source, streams, &self.options(), &watch).await;
+        watch.finish();
+        let left = source.count(self.deadline()).await.ok();
+        crate::print(&match self.json {
+            true => format!("{}\n", serde_json::to_string_pretty(&replay_report::json(&report, started.elapsed()))?),
+            false => replay_report::text(&report, left, started.elapsed()),
+        })?;
+        Ok(if report.is_clean() { Exit::Done } else { Exit::Unfinished })
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            kinds: self.kinds.clone(),
+            reason: self.reason.clone(),
+            since: self.since,
+            rate: self.rate,
+            max: self.max,
+            patience: Duration::from_secs(self.timeout),
+        }
+    }
+
+    fn deadline(&self) -> Timestamp {
+        SystemClock.now().after(Duration::from_secs(self.timeout))
+    }
+}
+
+/// A queue answers in its own Region only, and elsewhere it does not exist.
+fn same_region(queue_url: &str, aws: &aws_config::SdkConfig) -> anyhow::Result<()> {
+    let set = aws.region().map(AsRef::as_ref).unwrap_or_default();
+    match region_of(queue_url) {
+        Some(region) if region != set => {
+            bail!("the queue is in {region} and the Region is set to {set}: add --region {region}")
+        }
+        _ => Ok(()),
+    }
+}
+
+fn parked_beside(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".parked");
+    name.into()
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate: Option<f64> = text.parse().ok();
+    rate.filter(|rate| rate.is_finite() && *rate > 0.0).ok_or_else(|| "a rate is a number above 0".to_owned())
+}

@@ -1,0 +1,493 @@
+//! Replay as an operator uses it: the real command against SQS, Kinesis and Secrets Manager (moto), the embedded
+//! engine behind the production store, a webhook that listens, and a real Ctrl-C. And its core, which is killed
+//! before and after every call that it makes.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::io::Write as _;
+use std::process::{Command, Output, Stdio};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use aws_sdk_kinesis as kinesis;
+use aws_sdk_sqs as sqs;
+use aws_sdk_sqs::types::QueueAttributeName;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::{Value, json};
+use stentor::clock::{Clock as _, SystemClock, Timestamp};
+use stentor::close::settle;
+use stentor::embedded::Embedded;
+use stentor::queue::{Parked, What};
+use stentor::replay::kinesis::KinesisStreams;
+use stentor::replay::letter::{Letter, Range, Ticket};
+use stentor::replay::{Letters, Operator, Options, Page, Report, SourceError, Streams as _, VISIBLE_AFTER, replay};
+use stentor::store::Store as _;
+use stentor::tally::Tally;
+use support::emulator::Surroundings;
+use support::{Crash, Lifeline, Process, alert};
+use wiremock::matchers::{method, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+/// A subscription message of one `[CRITICAL]` line, as CloudWatch Logs compresses it. Spaces are nothing in JSON.
+fn gzip(id: &str, spaces: usize) -> Vec<u8> {
+    let message = json!({
+        "messageType": "DATA_MESSAGE",
+        "owner": "123456789012",
+        "logGroup": "/aws/lambda/shop",
+        "logStream": "stream",
+        "logEvents": [{"id": id, "timestamp": 1_795_443_306_789_i64, "message": format!("[CRITICAL] order {id} failed")}],
+    });
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    write!(encoder, "{message}{}", " ".repeat(spaces)).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn parked_record(reason: &str, event_id: &str, data: Option<&[u8]>) -> String {
+    let what = What::Record {
+        event_id: event_id.to_owned(),
+        stream_arn: Some(STREAM.to_owned()),
+        partition_key: Some("p".to_owned()),
+        arrived_at: Some("1795443306.789".to_owned()),
+        data: data.map(|data| STANDARD.encode(data)),
+    };
+    Parked::new(reason, SystemClock.now(), what).to_json()
+}
+
+fn parked_message(alerts: u64) -> String {
+    let tally = Tally { alerts, other: alerts, markers: [("[ALERT]".to_owned(), alerts)].into(), ..Tally::default() };
+    let (route, target) = ("alerts".parse().unwrap(), "slack:default".parse().unwrap());
+    let what = What::Message { route, target, epochs: [1, 2], tally: Box::new(tally) };
+    Parked::new("Slack answered 410: channel_is_archived", SystemClock.now(), what).to_json()
+}
+
+const STREAM: &str = "arn:aws:kinesis:us-east-1:123456789012:stream/logs";
+
+/// What the event source mapping sends when it gives up on a batch.
+fn given_up(shard: &str, first: &str, last: &str, records: usize) -> String {
+    json!({
+        "requestContext": {
+            "requestId": "r",
+            "functionArn": "arn:aws:lambda:us-east-1:123456789012:function:stentor-consumer",
+            "condition": "RecordAgeExceeded",
+            "approximateInvokeCount": 7,
+        },
+        "version": "1.0",
+        "timestamp": SystemClock.now().iso(),
+        "KinesisBatchInfo": {
+            "shardId": shard,
+            "startSequenceNumber": first,
+            "endSequenceNumber": last,
+            "approximateArrivalOfFirstRecord": "2026-11-23T14:15:06Z",
+            "approximateArrivalOfLastRecord": "2026-11-23T14:15:07Z",
+            "batchSize": records,
+            "streamArn": STREAM,
+        },
+    })
+    .to_string()
+}
+
+/// What Lambda sends when an asynchronous invocation has failed its retries.
+fn failed_invocation(id: &str) -> String {
+    json!({
+        "version": "1.0",
+        "timestamp": SystemClock.now().iso(),
+        "requestContext": {
+            "requestId": "r",
+            "functionArn": "arn:aws:lambda:us-east-1:123456789012:function:stentor-consumer:$LATEST",
+            "condition": "RetriesExhausted",
+            "approximateInvokeCount": 3,
+        },
+        "requestPayload": {"awslogs": {"data": STANDARD.encode(gzip(id, 0))}},
+        "responseContext": {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"},
+    })
+    .to_string()
+}
+
+async fn slack(status: u16) -> MockServer {
+    let slack = MockServer::start().await;
+    Mock::given(method("POST")).and(path("/hook")).respond_with(ResponseTemplate::new(status)).mount(&slack).await;
+    slack
+}
+
+/// Alerts that Slack was told of, all posts together, and how many posts there were.
+async fn told(slack: &MockServer) -> (u64, usize) {
+    let posts = slack.received_requests().await.unwrap();
+    let alerts = posts.iter().map(|post| {
+        let text = post.body_json::<Value>().unwrap()["text"].as_str().unwrap().to_owned();
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let at = words.iter().position(|word| word.starts_with("alert")).unwrap_or_else(|| panic!("{text}"));
+        words[at - 1].replace(',', "").parse::<u64>().unwrap()
+    });
+    (alerts.sum(), posts.len())
+}
+
+async fn output(command: Command) -> Output {
+    tokio::process::Command::from(command).output().await.unwrap()
+}
+
+/// The JSON report of a replay, and its exit code.
+async fn report(stack: &Surroundings, arguments: &[&str]) -> (Value, i32) {
+    let output = output(stack.stentor(&[&["replay", "--json"], arguments].concat())).await;
+    let text = String::from_utf8(output.stdout).unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let report = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text} {errors}"));
+    (report, output.status.code().unwrap())
+}
+
+/// A dead-letter queue in memory, its calls passing the lifeline.
+struct FakeLetters<'a> {
+    lifeline: &'a Lifeline,
+    /// Letters, and whether somebody has them in hand.
+    letters: Mutex<Vec<(Letter, bool)>>,
+}
+
+impl<'a> FakeLetters<'a> {
+    fn of(lifeline: &'a Lifeline, bodies: &[String]) -> Self {
+        let letter = |(n, body): (usize, &String)| {
+            let ticket = Ticket { id: n.to_string(), receipt: n.to_string() };
+            (Letter { ticket, body: body.clone(), sent_at: None }, false)
+        };
+        Self { lifeline, letters: Mutex::new(bodies.iter().enumerate().map(letter).collect()) }
+    }
+
+    /// The process that had letters in hand is gone, and the time-out has passed.
+    fn come_back(&self) {
+        self.letters.lock().unwrap().iter_mut().for_each(|(_, held)| *held = false);
+    }
+
+    fn left(&self) -> usize {
+        self.letters.lock().unwrap().len()
+    }
+}
+
+impl Letters for &FakeLetters<'_> {
+    async fn receive(&self, max: usize, _deadline: Timestamp) -> Result<Vec<Letter>, SourceError> {
+        let receive = async {
+            let mut letters = self.letters.lock().unwrap();
+            let free = letters.iter_mut().filter(|(_, held)| !held).take(max);
+            free.map(|(letter, held)| {
+                *held = true;
+                letter.clone()
+            })
+            .collect()
+        };
+        self.lifeline.call("receive", receive).await.map_err(SourceError)
+    }
+
+    async fn delete(&self, tickets: &[Ticket], _deadline: Timestamp) -> Vec<Result<(), SourceError>> {
+        let delete = async { self.letters.lock().unwrap().retain(|(letter, _)| !tickets.contains(&letter.ticket)) };
+        vec![self.lifeline.call("delete", delete).await.map_err(SourceError); tickets.len()]
+    }
+
+    async fn hide(&self, tickets: &[Ticket], hidden_for: Duration, _deadline: Timestamp) {
+        let hide = async {
+            let mut letters = self.letters.lock().unwrap();
+            letters
+                .iter_mut()
+                .filter(|(letter, _)| tickets.contains(&letter.ticket))
+                .for_each(|(_, held)| *held = !hidden_for.is_zero());
+        };
+        self.lifeline.call("hide", hide).await.ok();
+    }
+}
+
+/// Nobody watches.
+struct Nobody;
+
+impl Operator for Nobody {
+    fn watch(&self, _report: &Report) {}
+
+    fn wants_to_stop(&self) -> bool {
+        false
+    }
+}
+
+async fn replay_once(process: &Process<'_>, letters: &FakeLetters<'_>) -> Report {
+    let options = Options { patience: Duration::from_secs(10), ..Options::default() };
+    Box::pin(replay(process, &letters, &None::<KinesisStreams>, &options, &Nobody)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_when_a_replay_crashes_at_any_call() {
+    for timed in [false, true] {
+        let calls = Box::pin(crashed_replay(timed, NEVER)).await;
+        assert!(calls > 10, "{calls}");
+        for at in 0..calls {
+            // A lost answer and a call that is not made leave the same behind but for what the call did.
+            let crash = if timed == at.is_multiple_of(2) { Crash::Before(at) } else { Crash::After(at) };
+            Box::pin(crashed_replay(timed, crash)).await;
+        }
+    }
+}
+
+const NEVER: Crash = Crash::Before(u64::MAX);
+
+/// A replay that dies at a call, and the next, which finishes; answers how many calls the first made.
+async fn crashed_replay(timed: bool, crash: Crash) -> u64 {
+    let lifeline = Lifeline::default();
+    let engine = Embedded::start(None).await.unwrap();
+    let process = Process::start(&engine, &lifeline, timed).await;
+    let records = ["a", "b"].map(|id| parked_record("unstorable: once", "shardId-9:1", Some(&gzip(id, 0))));
+    let due = r#"{"route":"critical","window":1}"#.to_owned();
+    let bodies = [&records[..], &[failed_invocation("c"), due, "hunter2".to_owned()]].concat();
+    let letters = FakeLetters::of(&lifeline, &bodies);
+    lifeline.restart(Some(crash));
+    replay_once(&process, &letters).await;
+    let calls = lifeline.calls();
+    lifeline.restart(None);
+    letters.come_back();
+    process.clock.forward(VISIBLE_AFTER);
+    let report = replay_once(&process, &letters).await;
+    assert_eq!(report.stays.len(), 1, "{crash:?} {:?}", report.stays);
+    assert_eq!(letters.left(), 1, "{crash:?}: only what is unknown stays");
+    // Whoever comes once every window is due: with a timer, the notifier.
+    process.clock.forward(Duration::from_secs(600));
+    let route = "critical".parse().unwrap();
+    Box::pin(settle(&process, &route, process.deadline())).await;
+    assert_eq!(process.rows_and_counts("critical").await, (3, 3), "{crash:?}");
+    for target in ["slack:one", "slack:two"] {
+        // A crash between acceptance and settlement repeats a message, and nothing else does.
+        let told = process.told("critical", target);
+        assert!(told == 3 || told > 3 && crash != NEVER, "{timed} {crash:?}: {target} {told}");
+    }
+    calls
+}
+
+/// Messages that can be received, and those in somebody's hand.
+async fn letters(stack: &Surroundings) -> (u64, u64) {
+    let get = sqs::Client::new(stack.aws()).get_queue_attributes().queue_url(&stack.queue_url);
+    let answer = get.attribute_names(QueueAttributeName::All).send().await.unwrap();
+    let of = |name: QueueAttributeName| answer.attributes.as_ref().unwrap()[&name].parse::<u64>().unwrap();
+    (of(QueueAttributeName::ApproximateNumberOfMessages), of(QueueAttributeName::ApproximateNumberOfMessagesNotVisible))
+}
+
+fn deadline() -> Timestamp {
+    SystemClock.now().after(Duration::from_secs(20))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_kind_is_settled_and_a_second_replay_sends_nothing() {
+    let slack = slack(200).await;
+    let stack = Surroundings::start(&format!("{}/hook", slack.uri())).await;
+    let streams = kinesis::Client::new(stack.aws());
+    streams.create_stream().stream_name("logs").shard_count(1).send().await.unwrap();
+    let mut sequences = Vec::new();
+    for n in 0..4 {
+        // The third of them is one that nobody can read.
+        let data = if n == 2 { b"no gzip".to_vec() } else { gzip(&format!("stream-{n}"), 0) };
+        let put = streams.put_record().stream_name("logs").partition_key("p").data(data.into());
+        let put = put.send().await.unwrap();
+        sequences.push((put.shard_id, put.sequence_number));
+    }
+    let shard = sequences[0].0.clone();
+    // Committed and never armed: whoever did it crashed in between.
+    let orphan = alert("orphan", &["alerts"]);
+    stack.store.commit(&[orphan], deadline()).await;
+
+    let too_large = "too-large: decodes to more than 67108864 bytes";
+    stack.send(&parked_record(too_large, "shardId-9:1", Some(&gzip("large", 65 << 20)))).await;
+    stack.send(&parked_record("unstorable: once", "shardId-9:2", Some(&gzip("orphan", 0)))).await;
+    stack.send(&parked_record("not-gzip: still", "shardId-9:3", Some(b"no gzip"))).await;
+    stack.send(&parked_record("too-large: left out", &format!("{shard}:{}", sequences[3].1), None)).await;
+    stack.send(&parked_message(7)).await;
+    stack.send(r#"{"route":"alerts","window":1}"#).await;
+    stack.send(&given_up(&shard, &sequences[0].1, &sequences[2].1, 3)).await;
+    stack.send(&given_up(&shard, "0", &sequences[3].1, 40)).await;
+    stack.send(&failed_invocation("async")).await;
+    stack.send("hunter2").await;
+
+    let (list, code) = report(&stack, &["--dry-run"]).await;
+    assert_eq!((code, &list["letters"], stack.rows().await), (0, &json!(10), 1), "{list}");
+    let count = |kind: &str| {
+        let groups = list["groups"].as_array().unwrap();
+        groups.iter().filter(|group| group["kind"] == kind).map(|group| group["letters"].as_u64().unwrap()).sum::<u64>()
+    };
+    let kinds = ["record", "message", "due", "batch", "invocation", "unknown"];
+    assert_eq!(kinds.map(count), [4, 1, 1, 2, 1, 1], "{list}");
+    assert_eq!(list["would"]["be sent to slack:default"], 1, "{list}");
+    assert_eq!(list["would"]["stay: still too-large"], 1, "{list}");
+    assert!(!list.to_string().contains("hunter2"));
+    assert_eq!(letters(&stack).await, (10, 0), "a list takes nothing away");
+    assert_eq!(told(&slack).await.1, 0);
+
+    // Only what was parked for its size, and only by its reason.
+    let (large, code) = report(&stack, &["--reason", "too-large: decodes", "--max-decoded", "1GiB"]).await;
+    assert_eq!(
+        (code, &large["settled"], &large["skipped"], &large["kept"]),
+        (0, &json!(1), &json!(9), &json!(1)),
+        "{large}"
+    );
+    assert_eq!(letters(&stack).await, (9, 0));
+
+    let (first, code) = report(&stack, &[]).await;
+    assert_eq!(code, 1, "{first}");
+    let settled = &first["settled_by_kind"];
+    let expected = json!({"batch": 1, "due": 1, "invocation": 1, "message": 1, "record": 2});
+    assert_eq!(*settled, expected, "{first:#}");
+    let why = |id: &str| {
+        let stays = first["stays"].as_array().unwrap();
+        let found = stays.iter().find(|letter| letter["kind"] == id).unwrap_or_else(|| panic!("{first:#}"));
+        found["why"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(why("batch"), "36 of 40 records are past the stream's retention; 4 were replayed");
+    assert_eq!(why("unknown"), "it is not JSON: a syntax error");
+    assert!(why("record").starts_with("not-gzip"), "{}", why("record"));
+    // Five records of the stream and the queue, the orphan, the large one, the invocation; the parked message had seven.
+    let rows = ["large", "orphan", "stream-0", "stream-1", "stream-3", "async"].len();
+    assert_eq!(stack.rows().await, rows);
+    let (alerts, posts) = told(&slack).await;
+    assert_eq!(alerts, rows as u64 + 7, "each alert is told once");
+    assert!(posts <= 6, "{posts}");
+    // What stays: unreadable, gone, unknown; and the bad record of the batch, which is parked for itself.
+    let (visible, hidden) = letters(&stack).await;
+    assert_eq!(hidden, 0);
+    assert_eq!(visible, 4);
+
+    let (second, code) = report(&stack, &[]).await;
+    assert_eq!((code, &second["settled"], &second["kept"]), (1, &json!(0), &json!(0)), "{second:#}");
+    assert_eq!(told(&slack).await, (alerts, posts), "a second replay sends nothing");
+    assert_eq!((letters(&stack).await, stack.rows().await), ((visible, 0), rows));
+    let (_, code) = report(&stack, &["--kind", "due,message"]).await;
+    assert_eq!(code, 0, "nothing of the kind is left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_loses_nothing_and_says_where_it_stands() {
+    const LETTERS: u64 = 40;
+    let slack = slack(200).await;
+    let stack = Surroundings::start(&format!("{}/hook", slack.uri())).await;
+    for n in 0..LETTERS {
+        let id = format!("interrupted-{n}");
+        stack.send(&parked_record("unstorable: once", &format!("shardId-9:{n}"), Some(&gzip(&id, 0)))).await;
+    }
+    let mut command = stack.stentor(&["replay", "--rate", "10", "--interval", "1"]);
+    let child = tokio::process::Command::from({
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    });
+    let mut child = { child }.spawn().unwrap();
+    // In the middle: some rows are there, not all.
+    while stack.rows().await < 10 {
+        assert!(child.try_wait().unwrap().is_none(), "it ended too early");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let pid = child.id().unwrap().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let output = child.wait_with_output().await.unwrap();
+    let (shown, errors) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(output.status.code(), Some(1), "{shown}{errors}");
+    assert!(shown.contains("interrupted: ") && shown.contains("The same command goes on."), "{shown}");
+    assert!(errors.contains("stopping: "), "{errors}");
+    let (left, hidden) = letters(&stack).await;
+    let rows = stack.rows().await as u64;
+    assert!(left > 0 && hidden == 0, "{left} {hidden}: what is left can be had at once");
+    assert_eq!(rows + left, LETTERS, "what is settled is gone, what is not is there");
+    assert_eq!(told(&slack).await.0, rows, "what was deleted was told before");
+
+    let (rest, code) = report(&stack, &[]).await;
+    assert_eq!((code, rest["settled"].as_u64()), (0, Some(left)), "{rest:#}");
+    assert_eq!((told(&slack).await.0, stack.rows().await as u64, letters(&stack).await), (LETTERS, LETTERS, (0, 0)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_refuses_keeps_its_message_and_its_records_are_safe() {
+    let slack = slack(410).await;
+    let stack = Surroundings::start(&format!("{}/hook", slack.uri())).await;
+    stack.send(&parked_message(3)).await;
+    stack.send(&parked_record("unstorable: once", "shardId-9:1", Some(&gzip("one", 0)))).await;
+    let (first, code) = report(&stack, &[]).await;
+    assert_eq!((code, &first["settled_by_kind"]), (1, &json!({"record": 1})), "{first:#}");
+    assert!(first["stays"][0]["why"].as_str().unwrap().contains("410"), "{first:#}");
+    // The record's own message was refused as well, and is a letter now; the target comes back, and has both.
+    slack.reset().await;
+    Mock::given(method("POST")).and(path("/hook")).respond_with(ResponseTemplate::new(200)).mount(&slack).await;
+    let (second, code) = report(&stack, &["--kind", "message"]).await;
+    assert_eq!((code, &second["settled_by_kind"]), (0, &json!({"message": 2})), "{second:#}");
+    assert_eq!((told(&slack).await.0, letters(&stack).await), (4, (0, 0)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_absent_queue_missing_credentials_and_a_wrong_region_are_said_in_one_sentence() {
+    let stack = Surroundings::start("https://hooks.slack.com/none").await;
+    let check = async |command: Command, sentence: &str| {
+        let output = output(command).await;
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.starts_with("stentor: ") && said.contains(sentence), "{said}");
+        assert_eq!(said.trim_end().lines().count(), 1, "{said}");
+    };
+    let absent = stack.queue_url.replace("dlq", "no-such-queue");
+    check(
+        stack.stentor(&["replay", "--queue-url", &absent]),
+        "no-such-queue does not exist in this account and Region",
+    )
+    .await;
+    let elsewhere = "https://sqs.eu-west-1.amazonaws.com/123456789012/dlq";
+    check(stack.stentor(&["replay", "--queue-url", elsewhere]), "add --region eu-west-1").await;
+    let mut nobody = stack.stentor(&["replay"]);
+    nobody.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY").env("AWS_EC2_METADATA_DISABLED", "true");
+    check(nobody, "there are no AWS credentials: sign in").await;
+    let mut nowhere = stack.stentor(&["replay"]);
+    nowhere.env_remove("AWS_REGION").env("AWS_EC2_METADATA_DISABLED", "true");
+    check(nowhere, "no Region is set").await;
+    check(stack.stentor(&["replay", "--outbox-table", "Nowhere"]), "the table Nowhere does not exist").await;
+    let denied = MockServer::start().await;
+    let answer = ResponseTemplate::new(403).insert_header("x-amzn-requestid", "r").set_body_json(json!({
+        "__type": "com.amazonaws.sqs#AccessDeniedException",
+        "message": "User: arn:aws:iam::1:user/x is not authorized to perform: sqs:getqueueattributes on resource: q",
+    }));
+    Mock::given(method("POST")).respond_with(answer).mount(&denied).await;
+    let mut command = stack.stentor(&["replay"]);
+    command.env("AWS_ENDPOINT_URL_SQS", denied.uri());
+    check(command, "these credentials may not sqs:getqueueattributes on the queue").await;
+}
+
+/// A shard that was split since: its oldest records are past the retention, its iterators expire, and it ends.
+fn closed_shard(request: &wiremock::Request) -> ResponseTemplate {
+    let body: Value = request.body_json().unwrap();
+    let record = |n: u32| json!({"SequenceNumber": n.to_string(), "Data": STANDARD.encode(n.to_string()), "PartitionKey": "p", "ApproximateArrivalTimestamp": 1_795_443_306.789});
+    let error = |name: &str| ResponseTemplate::new(400).set_body_json(json!({"__type": name, "message": "so it is"}));
+    let answer = |body: Value| ResponseTemplate::new(200).set_body_json(body);
+    let operation = request.headers["x-amz-target"].to_str().unwrap().rsplit('.').next().unwrap();
+    let of = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+    match (operation, of("ShardIteratorType").as_str(), of("ShardIterator").as_str()) {
+        ("GetShardIterator", "AT_SEQUENCE_NUMBER", _) => error("InvalidArgumentException"),
+        ("GetShardIterator", "TRIM_HORIZON", _) => answer(json!({"ShardIterator": "oldest"})),
+        ("GetShardIterator", "AFTER_SEQUENCE_NUMBER", _) => {
+            assert_eq!(of("StartingSequenceNumber"), "104");
+            answer(json!({"ShardIterator": "fresh"}))
+        }
+        ("GetRecords", _, "oldest") => {
+            let records = [record(103), record(104)];
+            answer(json!({"Records": records, "NextShardIterator": "stale", "MillisBehindLatest": 1000}))
+        }
+        ("GetRecords", _, "stale") => error("ExpiredIteratorException"),
+        ("GetRecords", _, "fresh") => answer(json!({"Records": [record(105), record(106)], "MillisBehindLatest": 0})),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_closed_shard_is_read_to_its_end_and_what_it_has_forgotten_is_not_there() {
+    let server = MockServer::start().await;
+    Mock::given(method("POST")).respond_with(closed_shard).mount(&server).await;
+    let streams = KinesisStreams::new(&stentor::aws::loopback(&server.uri()));
+    let range = Range {
+        stream_arn: STREAM.to_owned(),
+        shard_id: "shardId-000000000000".to_owned(),
+        first: "100".to_owned(),
+        last: "105".to_owned(),
+        records: Some(6),
+    };
+    let first = streams.read(&range, None, deadline()).await.unwrap();
+    let numbers = |page: &Page| page.records.iter().map(|record| record.sequence.clone()).collect::<Vec<_>>();
+    assert_eq!((numbers(&first), first.more), (vec!["103".to_owned(), "104".to_owned()], true));
+    let second = streams.read(&range, Some("104"), deadline()).await.unwrap();
+    assert_eq!((numbers(&second), second.more), (vec!["105".to_owned()], false));
+    assert_eq!(second.records[0].data, STANDARD.encode("105"));
+}
