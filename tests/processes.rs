@@ -2,7 +2,8 @@
 //! with bad days, killed again and again in the middle of what they do.
 //!
 //! The event source mappings and the schedule are played by the test, over Lambda's runtime API. What is random is drawn
-//! from a seed that is printed; the machine's scheduling is not in it, so a seed repeats the plan and not the run.
+//! from a seed that is printed, and taken from `STENTOR_SEED`; the machine's scheduling is not in it, so a seed repeats the
+//! plan and not the run.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

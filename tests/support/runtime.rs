@@ -144,6 +144,15 @@ impl Function {
     }
 }
 
+impl Drop for Function {
+    fn drop(&mut self) {
+        // Whoever looks for the reason of a failure finds the log below target/tmp.
+        if !std::thread::panicking() {
+            let _ = std::fs::remove_file(&self.log);
+        }
+    }
+}
+
 /// What a process polls.
 struct RuntimeApi {
     address: SocketAddr,
