@@ -1,5 +1,5 @@
-//! When people are told: at once, after a long window, after a pause. The two functions as processes, and between them a
-//! due queue whose delays are real.
+//! When people are told: at once, after a long window, after a pause, by the sweep. The two functions as processes, and
+//! between them a due queue whose delays are real.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -126,4 +126,20 @@ async fn a_pause_that_slack_asks_for_is_kept_on_every_route() {
     assert!(after.iter().all(|after| (Duration::from_secs(4)..Duration::from_secs(15)).contains(after)), "{after:?}");
     let routes: Vec<&str> = posts[1..].iter().map(|post| post.route.as_str()).collect();
     assert!(routes.contains(&"critical") && routes.contains(&"alert"), "{routes:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_queue_lost_the_sweep_finds_and_what_is_no_due_message_is_parked() {
+    let config = "[[route]]\nname=\"critical\"\nmarkers=[\"[CRITICAL]\"]\nnotify=[\"slack:one\"]";
+    let deployment = Deployment::start("lost", config, &[], || Fate::Accepted).await;
+    let (consumer, notifier, due) = (&deployment.consumers[0], &deployment.notifiers[0], &deployment.due);
+    assert_eq!(consumer.invoke(&event(&["[CRITICAL] pool exhausted"]), None).await, answered(&[]));
+    due.client.purge_queue().queue_url(&due.queue_url).send().await.unwrap();
+    assert_eq!(notifier.invoke(&json!({"stentor": "sweep"}), None).await, Outcome::Answered(Value::Null));
+    assert_eq!(deployment.slack.posts().len(), 1, "{}", notifier.log());
+    due.client.send_message().queue_url(&due.queue_url).message_body("hello").send().await.unwrap();
+    assert_eq!(due.poll(notifier, None).await, Some(answered(&[])));
+    let parked = deployment.surroundings.parked().await;
+    assert!(parked.len() == 1 && parked[0]["reason"].as_str().unwrap().starts_with("not-due: "), "{parked:?}");
+    assert_eq!((deployment.slack.posts().len(), deployment.due_messages().await), (1, 1), "the next window's timer");
 }
