@@ -83,7 +83,8 @@ fn every_sample_has_the_report_that_its_readme_promises() {
     ];
     let samples = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("events")).unwrap();
     let samples = samples.filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|e| e == "json"));
-    assert_eq!(samples.count(), cases.len(), "a sample without a row here");
+    // The notifier's are no records.
+    assert_eq!(samples.count(), cases.len() + ["sqs-due.json", "sweep.json"].len(), "a sample without a row here");
     for (file, expected) in cases {
         let directory = scratch(file);
         let (report, code) = report(&directory, &[&format!("events/{file}")]);

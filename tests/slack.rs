@@ -18,7 +18,7 @@ use stentor::close::{Outcome, close};
 use stentor::consume::consume;
 use stentor::digest::{Burst, Digest};
 use stentor::embedded::Embedded;
-use stentor::event;
+use stentor::event::{self, Event};
 use stentor::name::Severity;
 use stentor::notify::channels::Channels;
 use stentor::notify::slack::bot::Bot;
@@ -47,12 +47,12 @@ async fn slack_sdk_accepts_the_message_of_every_sample() {
         }
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
         let payload = std::fs::read_to_string(&path).unwrap();
+        let Event::Batch(batch) = event::read(&payload, &name).unwrap() else { continue };
         let engine = Embedded::start(None).await.unwrap();
         let lifeline = Lifeline::default();
         let mut process = Process::start(&engine, &lifeline, true).await;
         process.routes =
             support::routes("[[route]]\nname=\"r\"\nmarkers=[\"[CRITICAL]\",\"[ALERT]\"]\nnotify=[\"slack:x\"]");
-        let batch = event::parse(&payload, &name).unwrap();
         consume(&process, &batch, process.deadline()).await;
         // Twice: the second message says that the burst is over.
         for _ in 0..2 {

@@ -1,6 +1,8 @@
 //! What Lambda hands to a function, field by field and in its order. Source: FACTS, "Kinesis to Lambda".
 //! What is in `data` is the business of `payload` and `poison`.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::Value;
 
@@ -12,6 +14,7 @@ pub(super) const STREAM_ARN: &str = "arn:aws:kinesis:eu-west-1:111122223333:stre
 const NUMBER_START: &str = "4965748213390527418806";
 const GAP_MAX: u64 = 10_u64.pow(18);
 const ROLE_ARN: &str = "arn:aws:iam::111122223333:role/stentor-consumer";
+const DUE_QUEUE_ARN: &str = "arn:aws:sqs:eu-west-1:111122223333:stentor-DueMessages";
 
 /// An invocation's payload; serialise it to get the JSON that Lambda sends.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -19,6 +22,10 @@ const ROLE_ARN: &str = "arn:aws:iam::111122223333:role/stentor-consumer";
 pub enum Event {
     Kinesis(KinesisEvent),
     Subscription(SubscriptionEvent),
+    /// For the notifier.
+    Due(SqsEvent),
+    /// For the notifier, once a minute.
+    Sweep(SweepEvent),
 }
 
 /// `{"Records":[…]}`, and around them the fields of a tumbling window if the mapping has one.
@@ -90,6 +97,43 @@ pub struct Data {
     pub data: String,
 }
 
+/// `{"Records":[…]}`
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SqsEvent {
+    #[serde(rename = "Records")]
+    pub records: Vec<SqsMessage>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SqsMessage {
+    pub message_id: String,
+    pub receipt_handle: String,
+    pub body: String,
+    pub attributes: SqsAttributes,
+    pub message_attributes: BTreeMap<String, Value>,
+    pub event_source: &'static str,
+    #[serde(rename = "eventSourceARN")]
+    pub event_source_arn: &'static str,
+    pub aws_region: &'static str,
+}
+
+/// Numbers as text; times in milliseconds since 1970.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct SqsAttributes {
+    /// This time included.
+    pub approximate_receive_count: String,
+    pub sent_timestamp: String,
+    pub approximate_first_receive_timestamp: String,
+}
+
+/// What the schedule of the template sends.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SweepEvent {
+    pub stentor: &'static str,
+}
+
 impl Event {
     pub(super) fn kinesis(records: Vec<Record>) -> Self {
         Self::Kinesis(KinesisEvent { records, tumbling: None })
@@ -99,11 +143,31 @@ impl Event {
         Self::Subscription(SubscriptionEvent { awslogs: Data { data } })
     }
 
+    /// Messages of the due queue, from body, receives and when they were sent.
+    pub(super) fn due(messages: Vec<(String, u32, i64)>) -> Self {
+        let message = |(number, (body, receives, sent_ms)): (usize, (String, u32, i64))| SqsMessage {
+            message_id: format!("5f0c{number:04}-8d1e-4c52-b7a9-3e6d0f2a9b14"),
+            receipt_handle: format!("AQEB-sample-{number}"),
+            body,
+            attributes: SqsAttributes {
+                approximate_receive_count: receives.to_string(),
+                sent_timestamp: sent_ms.to_string(),
+                approximate_first_receive_timestamp: (sent_ms + 14).to_string(),
+            },
+            message_attributes: BTreeMap::new(),
+            event_source: "aws:sqs",
+            event_source_arn: DUE_QUEUE_ARN,
+            aws_region: "eu-west-1",
+        };
+        Self::Due(SqsEvent { records: messages.into_iter().enumerate().map(message).collect() })
+    }
+
     /// The `data` fields in order: of every record, or the only one of a subscription.
     pub fn data(&self) -> Vec<&str> {
         match self {
             Self::Kinesis(event) => event.records.iter().map(|r| r.kinesis.data.as_str()).collect(),
             Self::Subscription(event) => vec![event.awslogs.data.as_str()],
+            Self::Due(_) | Self::Sweep(_) => Vec::new(),
         }
     }
 

@@ -7,10 +7,11 @@ mod tests;
 
 use serde_json::json;
 
-use super::envelope::{Event, KinesisEvent, SHARD, STREAM_ARN, Tumbling, Window};
+use super::envelope::{Event, KinesisEvent, SHARD, STREAM_ARN, SweepEvent, Tumbling, Window};
 use super::payload;
 use super::poison::PoisonKind;
-use super::{Options, event};
+use super::{Options, START_MS, event};
+use crate::queue::Due;
 use scene::{Line, checkout, kinesis, payload_of, payments, source, verbatim};
 
 /// File name, one line on what it shows, the event. The same on every call; every file is deterministic but
@@ -79,6 +80,17 @@ pub fn gallery() -> Vec<(&'static str, &'static str, Event)> {
             "a subscription filter straight at the function: awslogs.data, no Kinesis",
             Event::subscription(payload::data(&payload_of(&checkout(), scene::CHECKOUT))),
         ),
+        (
+            "sqs-due.json",
+            "for the notifier: the first window of route alerts is due; the same message once more, which had come \
+             back three times; and one of a route that nobody knows, which is nothing to do",
+            due(),
+        ),
+        (
+            "sweep.json",
+            "for the notifier: what the schedule sends once a minute",
+            Event::Sweep(SweepEvent { stentor: "sweep" }),
+        ),
     ]
 }
 
@@ -87,7 +99,7 @@ pub fn gallery_readme() -> String {
     let files: Vec<String> = gallery().iter().map(|(file, shows, _)| format!("- `{file}`: {shows}\n")).collect();
     format!(
         "# Sample events\n\n\
-         What Lambda hands to the consumer, one situation per file. They are made by\n\
+         What Lambda hands to the consumer and to the notifier, one situation per file. They are made by\n\
          `stentor sample --gallery events`; change `src/sample/gallery.rs`, not the files. To run one, with nothing\n\
          else needed:\n\n    cargo run --release -- run events/kinesis-burst.json\n\n{}",
         files.concat()
@@ -159,7 +171,7 @@ fn system_fields() -> Event {
 fn tumbling() -> Event {
     let records = match burst() {
         Event::Kinesis(burst) => burst.records.into_iter().take(2).collect(),
-        Event::Subscription(_) => Vec::new(),
+        Event::Subscription(_) | Event::Due(_) | Event::Sweep(_) => Vec::new(),
     };
     let window = Window { start: "2025-11-03T09:14:00Z", end: "2025-11-03T09:18:00Z" };
     Event::Kinesis(KinesisEvent {
@@ -183,6 +195,15 @@ fn own_logs() -> Event {
         ("stentor", payload::data(&payload_of(&own, scene::OWN_LOGS))),
         ("payments", payload::data(&payload_of(&payments(), scene::PAYMENTS))),
     ])
+}
+
+fn due() -> Event {
+    let body = |route: &str, window| {
+        let due = Due { route: route.parse().expect("invariant: a valid name"), window };
+        serde_json::to_string(&due).expect("invariant: names and numbers always serialise")
+    };
+    let first = body("alerts", 1);
+    Event::due(vec![(first.clone(), 1, START_MS), (first, 4, START_MS), (body("billing", 7), 1, START_MS + 30_000)])
 }
 
 fn secrets() -> Event {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use aws_sdk_secretsmanager as secrets;
 use aws_sdk_sqs as sqs;
-use serde_json::Value;
+use serde_json::{Value, json};
 use stentor::aws::loopback;
 use stentor::embedded::Embedded;
 use stentor::store::dynamodb::DynamoStore;
@@ -54,7 +54,7 @@ pub struct Surroundings {
     pub store: DynamoStore,
     pub proxy: Proxy,
     _moto: Process,
-    aws: aws_config::SdkConfig,
+    pub aws: aws_config::SdkConfig,
     pub queue_url: String,
 }
 
@@ -88,6 +88,41 @@ impl Surroundings {
         let create = secrets::Client::new(&surroundings.aws).create_secret().name(SECRET);
         create.secret_string(secret(webhook)).send().await.unwrap();
         surroundings
+    }
+
+    /// A due queue with the template's redrive policy; answers its URL.
+    pub async fn due_queue(&self, visibility_timeout_s: u32) -> String {
+        let client = sqs::Client::new(&self.aws);
+        let dead_letters = client.get_queue_attributes().queue_url(&self.queue_url);
+        let dead_letters = dead_letters.attribute_names(sqs::types::QueueAttributeName::QueueArn).send().await.unwrap();
+        let (_, arn) = dead_letters.attributes.unwrap().into_iter().next().unwrap();
+        let redrive = json!({"deadLetterTargetArn": arn, "maxReceiveCount": 200}).to_string();
+        let queue = client.create_queue().queue_name("due");
+        let queue = queue.attributes(sqs::types::QueueAttributeName::RedrivePolicy, redrive);
+        let visibility = visibility_timeout_s.to_string();
+        let queue = queue.attributes(sqs::types::QueueAttributeName::VisibilityTimeout, visibility);
+        queue.send().await.unwrap().queue_url.unwrap()
+    }
+
+    /// One more secret.
+    pub async fn secret(&self, name: &str, value: &Value) {
+        let create = secrets::Client::new(&self.aws).create_secret().name(name);
+        create.secret_string(value.to_string()).send().await.unwrap();
+    }
+
+    /// Where a process finds all this without a proxy, as environment variables.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        let moto = self.aws.endpoint_url().unwrap();
+        let variables = [
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("AWS_ENDPOINT_URL_DYNAMODB", &self.engine.endpoint()),
+            ("AWS_ENDPOINT_URL_SQS", moto),
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", moto),
+            ("DLQ_URL", &self.queue_url),
+        ];
+        variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
     }
 
     /// An empty store, for the functions that are up, too.
@@ -226,7 +261,7 @@ impl Function {
 }
 
 fn secret(webhook: &str) -> String {
-    serde_json::json!({ "slack:default": webhook }).to_string()
+    json!({ "slack:default": webhook }).to_string()
 }
 
 /// The emulator that ships inside `aws-sam-cli`.

@@ -22,49 +22,89 @@ ROOT = Path(__file__).resolve().parents[2]
 HOUR = 3_600
 DAY = 24 * HOUR
 
-# What each call of the program needs, on which resource of the template. A transaction needs what its parts need.
+ROLES = {"Consumer": "ConsumerRole", "Notifier": "NotifierRole"}
+
+
+def both(*grants):
+    return {function: set(grants) for function in ROLES}
+
+
+# What each call of the program needs, by the function that makes it, on which resource of the template. A transaction
+# needs what its parts need. With a due queue the consumer commits and arms, and everything else is the notifier's.
 CALLS = {
-    "batch_get_item": {("dynamodb:BatchGetItem", "AppLogs")},
-    "get_item": {("dynamodb:GetItem", "Outbox")},
-    "put_item": {("dynamodb:PutItem", "Outbox")},
-    "query": {("dynamodb:Query", "Outbox")},
-    "update_item": {("dynamodb:UpdateItem", "Outbox")},
+    "batch_get_item": {"Consumer": {("dynamodb:BatchGetItem", "AppLogs")}},
+    "get_item": both(("dynamodb:GetItem", "Outbox")),
+    "put_item": both(("dynamodb:PutItem", "Outbox")),
+    # The consumer's is the first call of every process, `warm`.
+    "query": both(("dynamodb:Query", "Outbox")),
+    "update_item": both(("dynamodb:UpdateItem", "Outbox")),
     "transact_write_items": {
-        ("dynamodb:PutItem", "AppLogs"),
-        ("dynamodb:PutItem", "Outbox"),
-        ("dynamodb:UpdateItem", "Outbox"),
-        ("dynamodb:DeleteItem", "Outbox"),
+        "Consumer": {("dynamodb:PutItem", "AppLogs"), ("dynamodb:PutItem", "Outbox")},
+        "Notifier": {
+            ("dynamodb:PutItem", "Outbox"),
+            ("dynamodb:UpdateItem", "Outbox"),
+            ("dynamodb:DeleteItem", "Outbox"),
+        },
     },
-    "send_message_batch": {("sqs:SendMessage", "DeadLetters")},
-    "get_secret_value": {("secretsmanager:GetSecretValue", "Credentials")},
-    "publish": {("sns:Publish", "FallbackTopicArn")},
+    "send_message": both(("sqs:SendMessage", "DueMessages")),
+    "change_message_visibility": {"Notifier": {("sqs:ChangeMessageVisibility", "DueMessages")}},
+    "send_message_batch": both(("sqs:SendMessage", "DeadLetters")),
+    "get_secret_value": {"Notifier": {("secretsmanager:GetSecretValue", "Credentials")}},
+    "publish": {"Notifier": {("sns:Publish", "FallbackTopicArn")}},
     # Only tests and the embedded engine make tables.
-    "create_table": set(),
+    "create_table": {},
 }
 
-# What Lambda does in the function's name: it reads the stream, parks what it gives up on, and writes the log.
+# What Lambda does in a function's name: it reads what triggers it, parks what it gives up on, and writes the log.
 PLATFORM = {
-    ("kinesis:DescribeStream", "Stream"),
-    ("kinesis:DescribeStreamSummary", "Stream"),
-    ("kinesis:GetRecords", "Stream"),
-    ("kinesis:GetShardIterator", "Stream"),
-    ("kinesis:ListShards", "Stream"),
-    ("sqs:SendMessage", "DeadLetters"),
-    ("logs:CreateLogStream", "ConsumerLogs"),
-    ("logs:PutLogEvents", "ConsumerLogs"),
+    "Consumer": {
+        ("kinesis:DescribeStream", "Stream"),
+        ("kinesis:DescribeStreamSummary", "Stream"),
+        ("kinesis:GetRecords", "Stream"),
+        ("kinesis:GetShardIterator", "Stream"),
+        ("kinesis:ListShards", "Stream"),
+        ("sqs:SendMessage", "DeadLetters"),
+        ("logs:CreateLogStream", "ConsumerLogs"),
+        ("logs:PutLogEvents", "ConsumerLogs"),
+    },
+    "Notifier": {
+        ("sqs:ReceiveMessage", "DueMessages"),
+        ("sqs:DeleteMessage", "DueMessages"),
+        ("sqs:GetQueueAttributes", "DueMessages"),
+        ("logs:CreateLogStream", "NotifierLogs"),
+        ("logs:PutLogEvents", "NotifierLogs"),
+    },
 }
 
 # Where the program calls AWS.
 CALLERS = ["src/store/**/*.rs", "src/queue/**/*.rs", "src/notify/**/*.rs", "src/secret.rs"]
 
+# What is watched, and of what.
 ALARMS = {
-    ("AWS/SQS", "ApproximateNumberOfMessagesVisible"),
-    ("AWS/SQS", "ApproximateAgeOfOldestMessage"),
-    ("AWS/Lambda", "IteratorAge"),
-    ("AWS/Lambda", "Errors"),
-    ("AWS/Lambda", "DestinationDeliveryFailures"),
-    ("AWS/Kinesis", "WriteProvisionedThroughputExceeded"),
-    ("AWS/Logs", "DeliveryErrors"),
+    ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "DeadLetters"),
+    ("AWS/SQS", "ApproximateAgeOfOldestMessage", "DeadLetters"),
+    ("AWS/SQS", "ApproximateAgeOfOldestMessage", "DueMessages"),
+    ("AWS/Lambda", "IteratorAge", "Consumer"),
+    ("AWS/Lambda", "Errors", "Consumer"),
+    ("AWS/Lambda", "Errors", "Notifier"),
+    ("AWS/Lambda", "Throttles", "Notifier"),
+    ("AWS/Lambda", "DestinationDeliveryFailures", "Consumer"),
+    ("AWS/Events", "Invocations", "NotifierSweep"),
+    ("AWS/Kinesis", "WriteProvisionedThroughputExceeded", "Stream"),
+    ("AWS/Logs", "DeliveryErrors", None),
+    ("Stentor", "messages_retried", "Notifier"),
+    ("Stentor", "messages_parked", "Notifier"),
+    ("Stentor", "unbalanced", "Consumer"),
+    ("Stentor", "events_own", "Consumer"),
+}
+
+# By which dimension a metric is told apart, and what of a resource stands there.
+DIMENSIONS = {
+    "AWS/SQS": ("QueueName", lambda name: {"Fn::GetAtt": f"{name}.QueueName"}),
+    "AWS/Lambda": ("FunctionName", lambda name: {"Ref": name}),
+    "AWS/Events": ("RuleName", lambda name: {"Ref": name}),
+    "AWS/Kinesis": ("StreamName", lambda name: {"Ref": name}),
+    "Stentor": ("function", lambda name: {"Ref": name}),
 }
 
 RULES = []
@@ -82,9 +122,14 @@ def rule(*ways_to_break):
 
 GONE = object()
 CONSUMER = "Resources/Consumer/Properties"
+NOTIFIER = "Resources/Notifier/Properties"
 MAPPING = f"{CONSUMER}/Events/Stream/Properties"
+DUE_MAPPING = f"{NOTIFIER}/Events/Due/Properties"
+SWEEP = f"{NOTIFIER}/Events/Sweep/Properties"
+DUE_MESSAGES = "Resources/DueMessages/Properties"
 DEAD_LETTERS = "Resources/DeadLetters/Properties"
 STATEMENTS = "Resources/ConsumerRole/Properties/Policies/0/PolicyDocument/Statement"
+NOTIFIER_STATEMENTS = "Resources/NotifierRole/Properties/Policies/0/PolicyDocument/Statement"
 SUBSCRIPTION = "Resources/SubscriptionRole/Properties"
 TRUST = f"{SUBSCRIPTION}/AssumeRolePolicyDocument"
 SECRET = "Resources/Credentials/Properties/SecretString"
@@ -161,6 +206,124 @@ def batches_are_of_a_size_that_lambda_takes_and_do_not_wait_for_long(template):
 def the_mapping_reads_the_stream(template):
     equal(template.value(f"{MAPPING}/Stream"), {"Fn::GetAtt": "Stream.Arn"})
     expect(template.value(f"{MAPPING}/Enabled") is not False, "it is disabled")
+
+
+# ---- The due queue and its mapping ---------------------------------------------------------------
+
+
+@rule(
+    (f"{DUE_MESSAGES}/VisibilityTimeout", GONE),
+    (f"{DUE_MESSAGES}/VisibilityTimeout", 359),
+    ("Globals/Function/Timeout", 61),
+)
+def a_due_message_is_invisible_for_six_times_as_long_as_a_function_may_take(template):
+    timeout = template.value("Globals/Function/Timeout")
+    expect(template.value(f"{NOTIFIER}/Timeout") is None, "the notifier has a time-out of its own")
+    visibility = template.value(f"{DUE_MESSAGES}/VisibilityTimeout")
+    expect(visibility >= 6 * timeout, f"visible after {visibility} s, and a function may take {timeout} s")
+
+
+@rule(
+    (f"{DUE_MESSAGES}/RedrivePolicy", GONE),
+    (f"{DUE_MESSAGES}/RedrivePolicy/maxReceiveCount", 5),
+    (f"{DUE_MESSAGES}/RedrivePolicy/maxReceiveCount", 1_001),
+    (f"{DUE_MESSAGES}/RedrivePolicy/deadLetterTargetArn", {"Fn::GetAtt": "Stream.Arn"}),
+)
+def a_due_message_survives_hours_of_outage_before_it_is_parked(template):
+    redrive = template.value(f"{DUE_MESSAGES}/RedrivePolicy")
+    equal(redrive["deadLetterTargetArn"], {"Fn::GetAtt": "DeadLetters.Arn"})
+    close = source("src/close.rs")
+    first = int(re.search(r"BACKOFF_FIRST: Duration = Duration::from_millis\((\d+)\)", close).group(1)) / 1_000
+    longest = int(re.search(r"BACKOFF_MAX: Duration = Duration::from_secs\((\d+)\)", close).group(1))
+    # Jitter takes up to half of a pause.
+    pauses = [min(first * 2**failures, longest) / 2 for failures in range(redrive["maxReceiveCount"])]
+    expect(sum(pauses) >= 6 * HOUR, f"parked after {sum(pauses)} s")
+    expect(redrive["maxReceiveCount"] <= 1_000, "SQS counts to a thousand")
+
+
+@rule(
+    (f"{DUE_MESSAGES}/MessageRetentionPeriod", GONE),
+    (f"{DUE_MESSAGES}/SqsManagedSseEnabled", GONE),
+    (f"{DUE_MESSAGES}/DelaySeconds", 30),
+)
+def the_due_queue_keeps_messages_encrypted_and_delays_none_by_itself(template):
+    equal(template.value(f"{DUE_MESSAGES}/MessageRetentionPeriod"), 14 * DAY)
+    equal(template.value(f"{DUE_MESSAGES}/SqsManagedSseEnabled"), True)
+    expect(template.value(f"{DUE_MESSAGES}/DelaySeconds") is None, "every message is delayed")
+
+
+@rule(
+    (f"{DUE_MAPPING}/FunctionResponseTypes", GONE),
+    (f"{DUE_MAPPING}/FunctionResponseTypes", ["ReportBatchItemFailure"]),
+)
+def the_due_mapping_listens_to_which_message_must_come_back(template):
+    equal(template.value(f"{DUE_MAPPING}/FunctionResponseTypes"), ["ReportBatchItemFailures"])
+
+
+@rule(
+    (f"{DUE_MAPPING}/BatchSize", GONE),
+    (f"{DUE_MAPPING}/BatchSize", 11),
+    (f"{DUE_MAPPING}/MaximumBatchingWindowInSeconds", 1),
+)
+def due_messages_come_few_at_a_time_and_at_once(template):
+    expect(1 <= template.value(f"{DUE_MAPPING}/BatchSize") <= 10, "BatchSize")
+    equal(template.value(f"{DUE_MAPPING}/MaximumBatchingWindowInSeconds"), 0)
+
+
+@rule(
+    (f"{DUE_MAPPING}/ScalingConfig", GONE),
+    (f"{DUE_MAPPING}/ScalingConfig/MaximumConcurrency", 1),
+    (f"{NOTIFIER}/ReservedConcurrentExecutions", 5),
+)
+def the_mapping_and_not_the_function_bounds_how_many_notifiers_run(template):
+    # Lambda's bounds, which cfn-lint does not know.
+    expect(2 <= template.value(f"{DUE_MAPPING}/ScalingConfig/MaximumConcurrency") <= 1_000, "MaximumConcurrency")
+    # A message that a throttled function turns away counts as received.
+    expect(template.value(f"{NOTIFIER}/ReservedConcurrentExecutions") is None, "concurrency is reserved")
+
+
+@rule(
+    (f"{DUE_MAPPING}/Queue", {"Fn::GetAtt": "DeadLetters.Arn"}),
+    (f"{DUE_MAPPING}/Enabled", False),
+    (f"{DUE_MAPPING}/FilterCriteria", {"Filters": []}),
+)
+def the_due_mapping_takes_every_message_of_the_due_queue(template):
+    equal(template.value(f"{DUE_MAPPING}/Queue"), {"Fn::GetAtt": "DueMessages.Arn"})
+    expect(template.value(f"{DUE_MAPPING}/Enabled") is not False, "it is disabled")
+    expect(template.value(f"{DUE_MAPPING}/FilterCriteria") is None, "SQS deletes what a filter drops")
+
+
+# ---- The sweep -----------------------------------------------------------------------------------
+
+
+@rule(
+    (f"{NOTIFIER}/Events/Sweep", GONE),
+    (f"{SWEEP}/Schedule", "rate(1 hour)"),
+    (f"{SWEEP}/Input", '{"stentor":"swep"}'),
+    (f"{SWEEP}/Input", GONE),
+    (f"{SWEEP}/Enabled", False),
+    (f"{SWEEP}/State", "DISABLED"),
+)
+def the_notifier_sweeps_once_a_minute(template):
+    equal(template.value(f"{NOTIFIER}/Events/Sweep/Type"), "Schedule")
+    equal(template.value(f"{SWEEP}/Schedule"), "rate(1 minute)")
+    equal(json.loads(template.value(f"{SWEEP}/Input")), json.loads(source("events/sweep.json")))
+    expect(template.value(f"{SWEEP}/Enabled") is not False, "it is disabled")
+    expect(template.value(f"{SWEEP}/State") in (None, "ENABLED"), "it is disabled")
+
+
+@rule(
+    (f"{SWEEP}/RetryPolicy", GONE),
+    (f"{NOTIFIER}/EventInvokeConfig", GONE),
+    (f"{NOTIFIER}/EventInvokeConfig/MaximumRetryAttempts", 2),
+    (f"{NOTIFIER}/EventInvokeConfig/DestinationConfig", {"OnFailure": TO_DEAD_LETTERS}),
+    (f"{SWEEP}/DeadLetterConfig", {"Arn": {"Fn::GetAtt": "DeadLetters.Arn"}}),
+)
+def a_sweep_that_fails_leaves_its_work_to_the_next_and_parks_nothing(template):
+    once = {"MaximumRetryAttempts": 0, "MaximumEventAgeInSeconds": 60}
+    equal(template.value(f"{SWEEP}/RetryPolicy"), once)
+    equal(template.value(f"{NOTIFIER}/EventInvokeConfig"), once)
+    expect(template.value(f"{SWEEP}/DeadLetterConfig") is None, "a sweep would be parked")
 
 
 # ---- Asynchronous invocation, by subscriptions without a stream ----------------------------------
@@ -242,15 +405,21 @@ def what_is_parked_is_kept_whole_and_for_as_long_as_sqs_can(template):
 @rule(
     (f"{DEAD_LETTERS}/SqsManagedSseEnabled", False),
     ("Resources/DeadLettersPolicy/Properties/PolicyDocument/Statement/0/Effect", "Allow"),
+    ("Resources/DueMessagesPolicy", GONE),
+    ("Resources/DueMessagesPolicy/Properties/Queues/0", {"Ref": "DeadLetters"}),
+    ("Resources/DueMessagesPolicy/Properties/PolicyDocument/Statement/0/Resource", {"Fn::GetAtt": "DeadLetters.Arn"}),
 )
-def what_is_parked_is_encrypted_at_rest_and_on_its_way(template):
-    equal(template.value(f"{DEAD_LETTERS}/SqsManagedSseEnabled"), True)
-    denials = [
-        statement
-        for statement in template.statements("Resources/DeadLettersPolicy/Properties/PolicyDocument")
-        if statement["Effect"] == "Deny" and statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
-    ]
-    equal([(denial["Principal"], denial["Action"]) for denial in denials], [("*", "sqs:*")])
+def every_queue_is_encrypted_at_rest_and_on_its_way(template):
+    for queue in template.of_type("AWS::SQS::Queue"):
+        equal(template.value(f"Resources/{queue}/Properties/SqsManagedSseEnabled"), True)
+        equal(template.value(f"Resources/{queue}Policy/Properties/Queues"), [{"Ref": queue}])
+        denials = [
+            statement
+            for statement in template.statements(f"Resources/{queue}Policy/Properties/PolicyDocument")
+            if statement["Effect"] == "Deny" and statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+        ]
+        found = [(denial["Principal"], denial["Action"], denial["Resource"]) for denial in denials]
+        equal(found, [("*", "sqs:*", {"Fn::GetAtt": f"{queue}.Arn"})])
 
 
 @rule(
@@ -326,6 +495,10 @@ def the_template_holds_no_credential_and_the_secret_is_readable_from_the_start(t
     (f"{STATEMENTS}/2/Resource", {"Fn::Sub": "arn:aws:dynamodb:*:*:table/*"}),
     ("Resources/ConsumerRole/Properties/ManagedPolicyArns", ["arn:aws:iam::aws:policy/AmazonKinesisFullAccess"]),
     (f"{CONSUMER}/Policies", ["AmazonDynamoDBFullAccess"]),
+    (f"{NOTIFIER_STATEMENTS}/0/Action", "sqs:*"),
+    (f"{NOTIFIER_STATEMENTS}/0/Resource", "*"),
+    (f"{NOTIFIER}/Policies", ["AmazonSQSFullAccess"]),
+    (f"{NOTIFIER}/Role", {"Fn::GetAtt": "ConsumerRole.Arn"}),
 )
 def no_role_may_do_everything_or_reach_everything(template):
     for role in template.of_type("AWS::IAM::Role"):
@@ -336,8 +509,10 @@ def no_role_may_do_everything_or_reach_everything(template):
             # What the stack makes, or the one topic that its owner names.
             known = template.value("Resources").keys() | {"FallbackTopicArn"}
             expect(resource in known, f"{role} may {action} on {resource}")
-    expect(template.value(f"{CONSUMER}/Policies") is None, "SAM would add a policy to the role")
-    equal(template.value(f"{CONSUMER}/Role"), {"Fn::GetAtt": "ConsumerRole.Arn"})
+    equal(sorted(template.of_type("AWS::Serverless::Function")), sorted(ROLES))
+    for function, role in ROLES.items():
+        expect(template.value(f"Resources/{function}/Properties/Policies") is None, "SAM would add a policy to the role")
+        equal(template.value(f"Resources/{function}/Properties/Role"), {"Fn::GetAtt": f"{role}.Arn"})
 
 
 @rule(
@@ -346,17 +521,27 @@ def no_role_may_do_everything_or_reach_everything(template):
     (f"{STATEMENTS}/2/Action/0", GONE),
     (f"{STATEMENTS}/3/Resource", {"Fn::GetAtt": "Stream.Arn"}),
     (f"{STATEMENTS}/4/Effect", "Deny"),
-    (f"{STATEMENTS}/5/Fn::If/1/Resource", {"Ref": "AlarmTopicArn"}),
     (f"{STATEMENTS}/1/Action/0", "dynamodb:Scan"),
+    (f"{STATEMENTS}/2/Action/0", "dynamodb:DeleteItem"),
+    (f"{STATEMENTS}/4/Resource", {"Ref": "Credentials"}),
+    (f"{NOTIFIER_STATEMENTS}/4/Fn::If/1/Resource", {"Ref": "AlarmTopicArn"}),
+    (f"{NOTIFIER_STATEMENTS}/0/Action/0", GONE),
+    (f"{NOTIFIER_STATEMENTS}/0/Action/3", GONE),
+    (f"{NOTIFIER_STATEMENTS}/1/Resource", {"Fn::GetAtt": "AppLogs.Arn"}),
+    (f"{NOTIFIER_STATEMENTS}/2/Effect", "Deny"),
+    (f"{NOTIFIER_STATEMENTS}/3/Action", "secretsmanager:PutSecretValue"),
+    (f"{NOTIFIER_STATEMENTS}/5/Resource", {"Fn::GetAtt": "ConsumerLogs.Arn"}),
 )
-def the_function_may_do_what_it_does_and_nothing_else(template):
-    needed = set().union(PLATFORM, *(CALLS[call] for call in calls_in_source()))
-    granted = template.grants("ConsumerRole")
-    equal(sorted(granted - needed), [])
-    equal(sorted(needed - granted), [])
+def each_function_may_do_what_it_does_and_nothing_else(template):
+    calls = calls_in_source()
+    for function, role in ROLES.items():
+        needed = PLATFORM[function].union(*(CALLS[call].get(function, set()) for call in calls))
+        granted = template.grants(role)
+        equal(sorted(granted - needed), [])
+        equal(sorted(needed - granted), [])
 
 
-# ---- The function --------------------------------------------------------------------------------
+# ---- The functions -------------------------------------------------------------------------------
 
 
 @rule(
@@ -367,6 +552,8 @@ def the_function_may_do_what_it_does_and_nothing_else(template):
     ("Globals/Function/CodeUri", "src/"),
     ("Parameters/Architecture/AllowedValues", ["arm64", "x64"]),
     (f"{CONSUMER}/CodeUri", "src/"),
+    ("Resources/Notifier/Metadata", GONE),
+    (f"{NOTIFIER}/Handler", "notifier"),
 )
 def sam_builds_the_function_and_not_the_command_line(template):
     for logical_id, function in template.of_type("AWS::Serverless::Function").items():
@@ -401,6 +588,9 @@ def the_layer_puts_the_configuration_where_the_function_looks(template):
 
 @rule(
     (f"{VARIABLES}/DLQ_URL", {"Fn::GetAtt": "DeadLetters.Arn"}),
+    (f"{VARIABLES}/DUE_QUEUE_URL", GONE),
+    (f"{VARIABLES}/DUE_QUEUE_URL", {"Ref": "DeadLetters"}),
+    (f"{NOTIFIER}/Environment", {"Variables": {"OUTBOX_TABLE": "Outbox2"}}),
     (f"{VARIABLES}/OUTBOX_TABLE", {"Ref": "AppLogs"}),
     (f"{VARIABLES}/STENTOR_SECRET_ID", GONE),
     (f"{VARIABLES}/AWS_ENDPOINT_URL", "http://localhost:5000"),
@@ -411,6 +601,7 @@ def the_environment_is_what_the_program_reads(template):
     expected = {
         "ALERTS_TABLE": {"Ref": "AppLogs"},
         "OUTBOX_TABLE": {"Ref": "Outbox"},
+        "DUE_QUEUE_URL": {"Ref": "DueMessages"},
         "DLQ_URL": {"Ref": "DeadLetters"},
         "STENTOR_SECRET_ID": {"Ref": "Credentials"},
         # Named for `sam local invoke`, and never set in an account.
@@ -418,6 +609,8 @@ def the_environment_is_what_the_program_reads(template):
     }
     for name, value in expected.items():
         equal((name, variables.get(name)), (name, value))
+    for function in ROLES:
+        expect(template.value(f"Resources/{function}/Properties/Environment") is None, f"{function} has its own")
     program = source("src/bin/stentor-lambda.rs")
     for name in variables.keys() - {"AWS_ENDPOINT_URL"}:
         expect(f'"{name}"' in program, f"the program does not read {name}")
@@ -428,6 +621,9 @@ def the_environment_is_what_the_program_reads(template):
     ("Resources/ConsumerLogs/Properties/RetentionInDays", GONE),
     (f"{CONSUMER}/LoggingConfig/LogGroup", GONE),
     (f"{VARIABLES}/STENTOR_FUNCTIONS", {"Fn::Sub": "${AWS::StackName}"}),
+    (f"{VARIABLES}/STENTOR_FUNCTIONS", {"Fn::Sub": "${AWS::StackName}-consumer"}),
+    ("Resources/NotifierLogs/Properties/RetentionInDays", GONE),
+    (f"{NOTIFIER}/LoggingConfig/LogGroup/Ref", "ConsumerLogs"),
 )
 def every_function_logs_to_a_declared_group_that_the_program_knows_for_its_own(template):
     named = template.value(f"{VARIABLES}/STENTOR_FUNCTIONS")["Fn::Sub"].split(",")
@@ -439,13 +635,20 @@ def every_function_logs_to_a_declared_group_that_the_program_knows_for_its_own(t
         expect("RetentionInDays" in group, "the log is kept for ever")
 
 
-@rule((f"{CONSUMER}/LoggingConfig/LogFormat", "Text"), ("Parameters/LogLevel/AllowedValues/0", "WARN"))
+@rule(
+    (f"{CONSUMER}/LoggingConfig/LogFormat", "Text"),
+    (f"{NOTIFIER}/LoggingConfig/LogFormat", GONE),
+    (f"{NOTIFIER}/LoggingConfig/ApplicationLogLevel", "ERROR"),
+    ("Parameters/LogLevel/AllowedValues/0", "WARN"),
+)
 def no_log_level_swallows_the_metrics(template):
-    equal(template.value(f"{CONSUMER}/LoggingConfig/LogFormat"), "JSON")
-    for parameters in template.worlds():
-        # A line without a level, as the metrics are, counts as INFO.
-        level = template.value(f"{CONSUMER}/LoggingConfig/ApplicationLogLevel", parameters)
-        expect(level in ("TRACE", "DEBUG", "INFO"), f"level {level}")
+    for function in ROLES:
+        logging = f"Resources/{function}/Properties/LoggingConfig"
+        equal(template.value(f"{logging}/LogFormat"), "JSON")
+        for parameters in template.worlds():
+            # A line without a level, as the metrics are, counts as INFO.
+            level = template.value(f"{logging}/ApplicationLogLevel", parameters)
+            expect(level in ("TRACE", "DEBUG", "INFO"), f"level {level}")
 
 
 # ---- Alarms --------------------------------------------------------------------------------------
@@ -457,27 +660,58 @@ def no_log_level_swallows_the_metrics(template):
     ("Resources/ErrorsAlarm/Properties/AlarmActions", GONE),
     ("Resources/DeadLettersAlarm/Properties/Dimensions/0/Value", {"Ref": "DeadLetters"}),
     ("Resources/LogsDeliveryAlarm/Properties/Metrics/0/Expression", 'SELECT SUM(DeliveryThrottling) FROM "AWS/Logs"'),
+    ("Resources/DueAlarm", GONE),
+    ("Resources/DueAlarm/Properties/Dimensions/0/Value", {"Fn::GetAtt": "DeadLetters.QueueName"}),
+    ("Resources/NotifierErrorsAlarm/Properties/Dimensions/0/Value", {"Ref": "Consumer"}),
+    ("Resources/NotifierThrottlesAlarm", GONE),
+    ("Resources/SweepAlarm/Properties/Dimensions/0/Value", {"Ref": "Sweep"}),
+    ("Resources/RefusedAlarm/Properties/Dimensions/0/Name", "Function"),
+    ("Resources/BehindAlarm/Properties/OKActions", GONE),
+    ("Resources/BooksAlarm", GONE),
+    ("Resources/OwnLogsAlarm", GONE),
 )
-def everything_that_can_lose_an_alert_has_an_alarm_that_reaches_people(template):
+def everything_that_can_lose_or_delay_an_alert_has_an_alarm_that_reaches_people(template):
     alarms = template.of_type("AWS::CloudWatch::Alarm").values()
-    equal(sorted(ALARMS - {metric(alarm) for alarm in alarms}), [])
+    equal(sorted(map(str, ALARMS - {watched(alarm) for alarm in alarms})), [])
     topic = {"Fn::If": ["HasAlarmTopic", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
-    dimensions = {
-        "QueueName": {"Fn::GetAtt": "DeadLetters.QueueName"},
-        "FunctionName": {"Ref": "Consumer"},
-        "StreamName": {"Ref": "Stream"},
-    }
     for alarm in alarms:
-        equal((metric(alarm), alarm.get("AlarmActions")), (metric(alarm), topic))
-        for dimension in alarm.get("Dimensions", []):
-            equal(dimension["Value"], dimensions[dimension["Name"]])
+        equal((watched(alarm), alarm.get("AlarmActions"), alarm.get("OKActions")), (watched(alarm), topic, topic))
 
 
-def metric(alarm):
-    if "Metrics" not in alarm:
-        return alarm["Namespace"], alarm["MetricName"]
-    name, namespace = re.fullmatch(r'SELECT SUM\((\w+)\) FROM "([\w/]+)"', alarm["Metrics"][0]["Expression"]).groups()
-    return namespace, name
+@rule(
+    ("Resources/RefusedAlarm/Properties/MetricName", "message_parked"),
+    ("Resources/BooksAlarm/Properties/Namespace", "stentor"),
+)
+def alarms_on_metrics_of_the_program_name_those_that_it_writes(template):
+    program = source("src/metric.rs")
+    written = {("Stentor", name) for name in re.findall(r'count\("(\w+)"', program)}
+    expect('"Namespace": "Stentor", "Dimensions": [["function"]]' in program, "namespace and dimension")
+    for alarm in template.of_type("AWS::CloudWatch::Alarm").values():
+        if not alarm.get("Namespace", "AWS/").startswith("AWS/"):
+            expect((alarm["Namespace"], alarm["MetricName"]) in written, f"nobody writes {alarm['MetricName']}")
+
+
+@rule(
+    ("Resources/SweepAlarm/Properties/TreatMissingData", "notBreaching"),
+    ("Resources/DeadLettersAlarm/Properties/TreatMissingData", "breaching"),
+)
+def silence_is_an_alarm_where_something_must_happen_and_nowhere_else(template):
+    for name, alarm in template.of_type("AWS::CloudWatch::Alarm").items():
+        equal((name, alarm["TreatMissingData"]), (name, "breaching" if name == "SweepAlarm" else "notBreaching"))
+
+
+def watched(alarm):
+    """Namespace, metric and logical id of the resource that an alarm is about."""
+    if "Metrics" in alarm:
+        expression = alarm["Metrics"][0]["Expression"]
+        name, namespace = re.fullmatch(r'SELECT SUM\((\w+)\) FROM "([\w/]+)"', expression).groups()
+        return namespace, name, None
+    dimension, value = DIMENSIONS[alarm["Namespace"]]
+    (found,) = alarm["Dimensions"]
+    equal(found["Name"], dimension)
+    (name,) = [name.removesuffix(".QueueName") for name in found["Value"].values()]
+    equal(found["Value"], value(name))
+    return alarm["Namespace"], alarm["MetricName"], name
 
 
 # ---- What the source says ------------------------------------------------------------------------

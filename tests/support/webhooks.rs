@@ -1,0 +1,117 @@
+//! Slack's webhooks on a bad day, and what they accepted.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use wiremock::matchers::method;
+use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
+
+/// Webhooks at `/{function}/{target}`, so that it shows who posted.
+pub struct Webhooks {
+    server: MockServer,
+    posts: Arc<Mutex<Vec<Post>>>,
+}
+
+/// What becomes of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Accepted,
+    /// It is accepted, and the answer takes so long.
+    Slow(Duration),
+    /// 429, with so many seconds in `Retry-After`.
+    Limited(u64),
+    /// 500, and it is not shown.
+    Failed,
+}
+
+/// A message that arrived.
+#[derive(Clone, Debug)]
+pub struct Post {
+    pub function: String,
+    pub target: String,
+    pub route: String,
+    /// First and last epoch that it tells of.
+    pub epochs: (u64, u64),
+    /// Alerts that the headline counts; none for the word that a burst is over.
+    pub alerts: u64,
+    pub arrived: Instant,
+    pub fate: Fate,
+}
+
+struct Hook<F> {
+    decide: F,
+    posts: Arc<Mutex<Vec<Post>>>,
+}
+
+impl Webhooks {
+    pub async fn start(decide: impl Fn() -> Fate + Send + Sync + 'static) -> Self {
+        let (server, posts) = (MockServer::start().await, Arc::default());
+        let hook = Hook { decide, posts: Arc::clone(&posts) };
+        Mock::given(method("POST")).respond_with(hook).mount(&server).await;
+        Self { server, posts }
+    }
+
+    /// The secret of a function: every target's webhook, for this function alone.
+    pub fn credentials(&self, function: &str, targets: &[&str]) -> Value {
+        let hook = |target: &&str| (format!("slack:{target}"), format!("{}/{function}/{target}", self.server.uri()));
+        targets.iter().map(hook).collect()
+    }
+
+    pub fn posts(&self) -> Vec<Post> {
+        self.posts.lock().unwrap().clone()
+    }
+}
+
+impl<F: Fn() -> Fate + Send + Sync> Respond for Hook<F> {
+    fn respond(&self, request: &Request) -> ResponseTemplate {
+        let fate = (self.decide)();
+        self.posts.lock().unwrap().push(Post::of(request, fate));
+        match fate {
+            Fate::Accepted => ResponseTemplate::new(200).set_body_string("ok"),
+            Fate::Slow(delay) => ResponseTemplate::new(200).set_body_string("ok").set_delay(delay),
+            Fate::Limited(seconds) => ResponseTemplate::new(429).insert_header("retry-after", seconds.to_string()),
+            Fate::Failed => ResponseTemplate::new(500).set_body_string("rollup_error"),
+        }
+    }
+}
+
+impl Post {
+    /// Slack shows it, whether or not its answer arrives.
+    pub fn is_accepted(&self) -> bool {
+        matches!(self.fate, Fate::Accepted | Fate::Slow(_))
+    }
+
+    pub fn tells(&self, epoch: u64) -> bool {
+        (self.epochs.0..=self.epochs.1).contains(&epoch)
+    }
+
+    fn of(request: &Request, fate: Fate) -> Self {
+        let arrived = Instant::now();
+        let message: Value = request.body_json().unwrap();
+        let blocks = message["blocks"].as_array().unwrap();
+        let (function, target) = request.url.path()[1..].split_once('/').unwrap();
+        // "route critical · epochs 3–5"
+        let signature = blocks.last().unwrap()["elements"][0]["text"].as_str().unwrap();
+        let (route, epochs) = signature.strip_prefix("route ").unwrap().split_once(" · epoch").unwrap();
+        let numbers: Vec<u64> = epochs.trim_start_matches(['s', ' ']).split('–').map(|n| n.parse().unwrap()).collect();
+        Self {
+            function: function.to_owned(),
+            target: format!("slack:{target}"),
+            route: route.to_owned(),
+            epochs: (numbers[0], numbers[numbers.len() - 1]),
+            alerts: alerts(blocks[0]["text"]["text"].as_str().unwrap()),
+            arrived,
+            fate,
+        }
+    }
+}
+
+/// "🔴 [CRITICAL] 1,204 alerts" → 1204
+fn alerts(headline: &str) -> u64 {
+    let words: Vec<&str> = headline.split(' ').collect();
+    match words[..] {
+        [.., count, "alert" | "alerts"] => count.replace(',', "").parse().unwrap(),
+        _ => 0,
+    }
+}
