@@ -491,3 +491,59 @@ async fn a_closed_shard_is_read_to_its_end_and_what_it_has_forgotten_is_not_ther
     assert_eq!((numbers(&second), second.more), (vec!["105".to_owned()], false));
     assert_eq!(second.records[0].data, STANDARD.encode("105"));
 }
+
+/// What a run of the command looks like in a terminal, without what differs from one run to the next.
+async fn shown(stack: &Surroundings, arguments: &[&str]) -> String {
+    let output = output(stack.stentor(&[&["replay"], arguments].concat())).await;
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    let mut text = format!("$ stentor replay{}\n", arguments.iter().map(|part| format!(" {part}")).collect::<String>());
+    for line in String::from_utf8(output.stdout).unwrap().lines() {
+        let is_id = |word: &str| word.len() == 36 && word.matches('-').count() == 4;
+        if line.trim_start().starts_with("took ") || line.trim().split(", ").all(is_id) {
+            continue;
+        }
+        text += &format!("{line}\n");
+    }
+    text
+}
+
+/// The session of the README. `STENTOR_UPDATE=1` writes it down again.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_session_of_the_readme_is_what_happens() {
+    const BEGIN: &str = "<!-- session: begin -->\n```console\n";
+    const END: &str = "```\n<!-- session: end -->";
+    let slack = slack(200).await;
+    let stack = Surroundings::start(&format!("{}/hook", slack.uri())).await;
+    let streams = kinesis::Client::new(stack.aws());
+    streams.create_stream().stream_name("logs").shard_count(1).send().await.unwrap();
+    let mut last = None;
+    for n in 0..3 {
+        let put = streams.put_record().stream_name("logs").partition_key("p");
+        last = Some(put.data(gzip(&format!("stream-{n}"), 0).into()).send().await.unwrap());
+    }
+    let last = last.unwrap();
+    let too_large = "too-large: decodes to more than 67108864 bytes";
+    stack.send(&parked_record(too_large, "shardId-000000000003:1", Some(&gzip("large", 65 << 20)))).await;
+    stack
+        .send(&parked_record("not-gzip: the magic bytes 1f 8b are missing", "shardId-000000000003:2", Some(b"no gzip")))
+        .await;
+    stack.send(&parked_message(1_204)).await;
+    stack.send(&given_up(&last.shard_id, "1", &last.sequence_number, 3)).await;
+    stack.send(&failed_invocation("async")).await;
+    let mut session = String::new();
+    for arguments in [&["--dry-run"][..], &["--kind", "message,batch"], &["--max-decoded", "1GiB"], &[]] {
+        if !session.is_empty() {
+            session.push('\n');
+        }
+        session += &shown(&stack, arguments).await;
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+    let readme = std::fs::read_to_string(path).unwrap();
+    let (before, rest) = readme.split_once(BEGIN).unwrap();
+    let (written, after) = rest.split_once(END).unwrap();
+    if std::env::var_os("STENTOR_UPDATE").is_some() {
+        std::fs::write(path, format!("{before}{BEGIN}{session}{END}{after}")).unwrap();
+        return;
+    }
+    assert_eq!(session, written, "STENTOR_UPDATE=1 writes it down again");
+}

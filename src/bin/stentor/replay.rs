@@ -41,13 +41,13 @@ pub struct Arguments {
     /// The dead-letter queue
     #[arg(long, value_name = "URL", env = "DLQ_URL", hide_env = true)]
     queue_url: Option<String>,
-    /// The due queue, if there is one: what is committed is told by the notifier, in windows
+    /// The due queue, if there is one: the notifier then tells, in windows
     #[arg(long, value_name = "URL", env = "DUE_QUEUE_URL", hide_env = true)]
     due_queue_url: Option<String>,
-    /// Instead of a queue: a file of parked messages, or what an S3 destination wrote
+    /// Instead of a queue: parked messages, or what an S3 destination wrote
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Instead of a stack: where `stentor run` keeps its database and its parked records
+    /// Instead of a stack: what `stentor run` keeps there
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Only list what there is and what would become of it
@@ -68,7 +68,7 @@ pub struct Arguments {
     /// At most so many in all
     #[arg(long, value_name = "N")]
     max: Option<u64>,
-    /// What a record may unpack to, for those that were parked for their size: 1GiB
+    /// What a record may unpack to, for those parked for their size: 1GiB
     #[arg(long, value_name = "SIZE", value_parser = bytes)]
     max_decoded: Option<u64>,
     #[command(flatten)]
@@ -86,10 +86,10 @@ pub struct Arguments {
     /// Print one JSON object instead of text
     #[arg(long)]
     json: bool,
-    /// Seconds to keep trying with each message
+    /// Seconds to keep trying with each
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=PATIENCE_MAX.as_secs()))]
     timeout: u64,
-    /// Seconds between two lines of progress, where there is no terminal
+    /// Seconds between lines of progress, without a terminal
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     interval: u64,
 }
