@@ -111,6 +111,45 @@ fn the_audit_table_answers_questions() {
     assert!(csv[0].starts_with("log_id,timestamp,marker,") && csv[1].contains("\"\"badly\"\""), "{csv:?}");
 }
 
+#[test]
+fn a_file_is_replayed_once_and_stays_as_it_is() {
+    let directory = scratch("file");
+    let data = directory.join("data");
+    let data = data.to_str().unwrap();
+    let replay = |more: &[&str]| -> (Value, i32) {
+        let output = stentor(&[&["replay", "--data-dir", data, "--json"], more].concat());
+        let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output.stderr)));
+        (report, output.status.code().unwrap())
+    };
+    // What `stentor run` has parked: one of ten was too large, and is not any more.
+    stentor(&["run", "events/kinesis-poison.json", "--data-dir", data, "--json"]);
+    let parked = std::fs::read_to_string(directory.join("data/dlq.jsonl")).unwrap();
+    let (first, code) = replay(&["--max-decoded", "1GiB"]);
+    assert_eq!((code, &first["received"], &first["settled"]), (1, &Value::from(10), &Value::from(1)), "{first:#}");
+    assert_eq!(first["messages"].as_array().unwrap().len(), 1);
+    let (second, _) = replay(&["--max-decoded", "1GiB"]);
+    assert_eq!((&second["received"], &second["settled"]), (&Value::from(9), &Value::from(0)));
+    assert_eq!(std::fs::read_to_string(directory.join("data/dlq.jsonl")).unwrap(), parked);
+
+    // The object that an S3 destination wrote: the metadata, and the whole event as a text.
+    let event = std::fs::read_to_string("events/kinesis-burst.json").unwrap();
+    let object = serde_json::json!({
+        "requestContext": {"condition": "RetryAttemptsExhausted"},
+        "version": "1.0",
+        "KinesisBatchInfo": {"shardId": "shardId-0", "startSequenceNumber": "1", "endSequenceNumber": "2",
+                             "batchSize": 12, "streamArn": "arn:aws:kinesis:us-east-1:1:stream/logs"},
+        "payload": event,
+    });
+    let file = directory.join("object.json");
+    std::fs::write(&file, serde_json::to_string_pretty(&object).unwrap()).unwrap();
+    let file = file.to_str().unwrap();
+    let (first, code) = replay(&["--file", file]);
+    assert_eq!((code, &first["kept"], &first["settled_by_kind"]["batch"]), (0, &Value::from(180), &Value::from(1)));
+    assert_eq!(first["messages"].as_array().unwrap().len(), 1, "one message for all of it");
+    let (second, code) = replay(&["--file", file]);
+    assert_eq!((code, &second["received"], &second["messages"]), (0, &Value::from(0), &Value::Array(vec![])));
+}
+
 /// A stack as the template makes it, but for what `SPOIL` leaves out.
 const STACK: &str = r#"
 import boto3, json, os

@@ -225,6 +225,21 @@ async fn nothing_is_lost_when_a_replay_crashes_at_any_call() {
     }
 }
 
+#[tokio::test]
+async fn letters_in_hand_are_hidden_again_while_work_lasts() {
+    let lifeline = Lifeline::default();
+    let engine = Embedded::start(None).await.unwrap();
+    let process = Process::start(&engine, &lifeline, false).await;
+    let letters = FakeLetters::of(&lifeline, &vec!["hunter2".to_owned(); 12]);
+    // One in twenty seconds, and what cannot be read is kept in hand to the end.
+    let options = Options { rate: Some(0.05), max: Some(10), ..Options::default() };
+    let report = Box::pin(replay(&process, &&letters, &None::<KinesisStreams>, &options, &Nobody)).await;
+    assert_eq!((report.stays.len(), report.received, letters.left()), (10, 10, 12), "no more than were asked for");
+    let hidden = lifeline.log().iter().filter(|call| **call == "hide").count();
+    assert!((3..10).contains(&hidden), "hidden again at half time, and given back: {hidden}");
+    assert!(letters.letters.lock().unwrap().iter().all(|(_, held)| !held));
+}
+
 const NEVER: Crash = Crash::Before(u64::MAX);
 
 /// A replay that dies at a call, and the next, which finishes; answers how many calls the first made.
@@ -391,7 +406,9 @@ async fn ctrl_c_loses_nothing_and_says_where_it_stands() {
 
     let (rest, code) = report(&stack, &[]).await;
     assert_eq!((code, rest["settled"].as_u64()), (0, Some(left)), "{rest:#}");
-    assert_eq!((told(&slack).await.0, stack.rows().await as u64, letters(&stack).await), (LETTERS, LETTERS, (0, 0)));
+    let (alerts, posts) = told(&slack).await;
+    assert_eq!((alerts, stack.rows().await as u64, letters(&stack).await), (LETTERS, LETTERS, (0, 0)));
+    assert!(posts <= 4, "forty records are a few messages: {posts}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -432,6 +449,9 @@ async fn an_absent_queue_missing_credentials_and_a_wrong_region_are_said_in_one_
     let mut nobody = stack.stentor(&["replay"]);
     nobody.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY").env("AWS_EC2_METADATA_DISABLED", "true");
     check(nobody, "there are no AWS credentials: sign in").await;
+    let mut unconfigured = stack.stentor(&["replay"]);
+    unconfigured.env_remove("STENTOR_CONFIG");
+    check(unconfigured, "name the configuration of the stack with --config").await;
     let mut nowhere = stack.stentor(&["replay"]);
     nowhere.env_remove("AWS_REGION").env("AWS_EC2_METADATA_DISABLED", "true");
     check(nowhere, "no Region is set").await;

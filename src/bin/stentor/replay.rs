@@ -147,6 +147,10 @@ pub fn replay(arguments: &Arguments) -> anyhow::Result<Exit> {
 impl Arguments {
     /// With the tables, the credentials and the stream of a stack.
     async fn on_the_stack(&self) -> anyhow::Result<Exit> {
+        if self.configuration.config.is_none() {
+            // With another one a record is let go as unmatched that the stack has a route for.
+            bail!("name the configuration of the stack with --config (or STENTOR_CONFIG): it says what is an alert");
+        }
         let config = self.config()?;
         let aws = self.aws.load().await?;
         let source = self.source(None, Some(&aws))?;
