@@ -412,6 +412,29 @@ async fn ctrl_c_loses_nothing_and_says_where_it_stands() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn with_a_due_queue_routes_are_armed_and_the_notifier_tells() {
+    let slack = slack(200).await;
+    let stack = Surroundings::start(&format!("{}/hook", slack.uri())).await;
+    let queues = sqs::Client::new(stack.aws());
+    let due_url = queues.create_queue().queue_name("due").send().await.unwrap().queue_url.unwrap();
+    stack.send(&parked_record("unstorable: once", "shardId-9:1", Some(&gzip("one", 0)))).await;
+    // Committed by somebody who crashed before he armed its route.
+    stack.store.commit(&[alert("orphan", &["alerts"])], deadline()).await;
+    stack.send(&parked_record("unstorable: once", "shardId-9:2", Some(&gzip("orphan", 0)))).await;
+    let (first, code) = report(&stack, &["--due-queue-url", &due_url]).await;
+    assert_eq!((code, &first["settled"], &first["duplicates"]), (0, &json!(2), &json!(1)), "{first:#}");
+    assert_eq!((told(&slack).await, letters(&stack).await), ((0, 0), (0, 0)));
+    let due = queues.receive_message().queue_url(&due_url).max_number_of_messages(10).send().await.unwrap();
+    let due: Vec<String> = due.messages.unwrap().into_iter().filter_map(|message| message.body).collect();
+    assert_eq!(due, [r#"{"route":"alerts","window":1}"#], "one message for both");
+    // The due message in the dead-letter queue, in its turn: what is owed is told, once.
+    stack.send(&due[0]).await;
+    let (second, code) = report(&stack, &["--due-queue-url", &due_url]).await;
+    assert_eq!((code, &second["settled_by_kind"]), (0, &json!({"due": 1})), "{second:#}");
+    assert_eq!(told(&slack).await, (2, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_target_that_refuses_keeps_its_message_and_its_records_are_safe() {
     let slack = slack(410).await;
     let stack = Surroundings::start(&format!("{}/hook", slack.uri())).await;
@@ -456,6 +479,7 @@ async fn an_absent_queue_missing_credentials_and_a_wrong_region_are_said_in_one_
     nowhere.env_remove("AWS_REGION").env("AWS_EC2_METADATA_DISABLED", "true");
     check(nowhere, "no Region is set").await;
     check(stack.stentor(&["replay", "--outbox-table", "Nowhere"]), "the table Nowhere does not exist").await;
+    check(stack.stentor(&["replay", "--secret-id", "none"]), "the secret none does not exist in this account").await;
     let denied = MockServer::start().await;
     let answer = ResponseTemplate::new(403).insert_header("x-amzn-requestid", "r").set_body_json(json!({
         "__type": "com.amazonaws.sqs#AccessDeniedException",

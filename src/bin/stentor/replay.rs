@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use stentor::aws::trouble;
 use stentor::clock::{Clock as _, SystemClock, Timestamp};
 use stentor::config::Config;
 use stentor::embedded::Embedded;
@@ -21,7 +22,7 @@ use stentor::replay::listing::list;
 use stentor::replay::sqs::{SqsLetters, region_of};
 use stentor::replay::{Letters, Options, PATIENCE_MAX, SourceError, Streams, replay as replay_letters};
 use stentor::route::Routes;
-use stentor::secret::{Secrets, SecretsManager};
+use stentor::secret::{ReadSecret as _, SecretError, Secrets, SecretsManager};
 use stentor::store::Store as _;
 use stentor::world::World;
 
@@ -224,7 +225,8 @@ impl Arguments {
             .routes(SystemClock.now().after(Duration::from_secs(15)))
             .await
             .map_err(|error| store_trouble(&error, &table))?;
-        let secrets = Secrets::new(SecretsManager::new(aws, secret_id));
+        let secrets = SecretsManager::new(aws, secret_id.clone());
+        secret_trouble(secrets.read(self.deadline()).await, &secret_id)?;
         let http = http::client().context("cannot set up the HTTP client")?;
         let park = match (&self.queue_url, &self.file) {
             (Some(queue_url), _) => DeadLetters::Queue(SqsPark::new(aws, queue_url.clone())),
@@ -232,7 +234,7 @@ impl Arguments {
             (None, None) => bail!("there is nowhere to park: name the queue with --queue-url"),
         };
         let due = self.due_queue_url.clone().map(|url| SqsDue::new(aws, url));
-        Ok(Deployed { routes, store, due, park, channels: Channels::new(Slack::new(http), secrets) })
+        Ok(Deployed { routes, store, due, park, channels: Channels::new(Slack::new(http), Secrets::new(secrets)) })
     }
 
     async fn list(&self, source: &Source, routes: &Routes, all: u64) -> anyhow::Result<Exit> {
@@ -290,6 +292,16 @@ fn same_region(queue_url: &str, aws: &aws_config::SdkConfig) -> anyhow::Result<(
             bail!("the queue is in {region} and the Region is set to {set}: add --region {region}")
         }
         _ => Ok(()),
+    }
+}
+
+/// Without the secret every message would be refused, one by one.
+fn secret_trouble(read: Result<String, SecretError>, secret_id: &str) -> anyhow::Result<()> {
+    match read {
+        Err(SecretError::Unavailable(code)) => {
+            bail!("{}", trouble::of_text(&format!("{code}: {code}"), &format!("the secret {secret_id}")))
+        }
+        Ok(_) | Err(SecretError::Missing(_)) => Ok(()),
     }
 }
 
