@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::config::Config;
+use crate::config::{Config, Route};
 use crate::digest::span;
 use crate::name::Target;
 
@@ -165,7 +165,7 @@ impl Found {
 
     fn credentials(&mut self, names: &Fact<BTreeSet<String>>, config: &Config) {
         let Some(names) = self.known(names, "the secret") else { return };
-        let targets: BTreeSet<&Target> = config.routes.iter().flat_map(|route| &route.notify).collect();
+        let targets: BTreeSet<&Target> = config.routes.iter().flat_map(Route::targets).collect();
         for target in targets {
             self.check(
                 names.contains(&target.to_string()) || names.contains(target.name.as_str()),

@@ -11,7 +11,7 @@ use crate::clock::{Clock as _, Timestamp};
 use crate::config::Route;
 use crate::freeze::{self, Context};
 use crate::name::{RouteName, Target};
-use crate::store::{Cursor, FREEZE_TALLIES_MAX, Store as _, StoreError, Window};
+use crate::store::{Cursor, Store, StoreError, Window};
 use crate::tell::{self, SETTLE_MARGIN, Telling};
 use crate::world::World;
 
@@ -122,7 +122,7 @@ impl<W: World> Round<'_, W> {
         let mut cursor = cursor.clone();
         let mut rest = parcels.as_slice();
         loop {
-            let (now, later) = rest.split_at(rest.len().min(FREEZE_TALLIES_MAX));
+            let (now, later) = rest.split_at(rest.len().min(W::Store::FREEZE_TALLIES_MAX));
             let step = freeze::step(&cursor, window, now, later.is_empty(), &self.context());
             if !store.freeze(self.route, &step, self.deadline).await? || later.is_empty() {
                 return Ok(());

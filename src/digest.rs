@@ -29,10 +29,20 @@ pub struct Digest {
     /// The burst that the last epoch belongs to, by when it began; `None` where there is no timer. Messages of one
     /// burst belong together.
     pub incident: Option<Timestamp>,
+    /// Present when several windows come as one message, because they could not be told one by one.
+    pub backlog: Option<Backlog>,
     /// Alerts on this route that the target was not told of, because the route was muted. Not in the tally.
     pub muted: u64,
     /// Why this comes to a fallback, and not to whom it was meant for.
     pub escalated: Option<String>,
+}
+
+/// Windows that waited, most likely because the target was down.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    pub windows: u64,
+    /// When the first of them was ready to be told.
+    pub since: Timestamp,
 }
 
 /// A run of windows without a pause, as far as it is known when the digest is made.
@@ -55,6 +65,7 @@ impl Digest {
         let severity = severity(configured, &tally);
         // Alerts beyond this digest's mean that earlier messages have told of the same burst.
         let burst = last.burst.filter(|burst| last.over || burst.alerts > tally.alerts);
+        let backlog = Backlog::of(epochs);
         let epochs = (first.number, last.number);
         Some(Self {
             route: route.clone(),
@@ -65,6 +76,7 @@ impl Digest {
             burst,
             over: last.over,
             incident: last.burst.map(|burst| burst.since),
+            backlog,
             muted: 0,
             escalated: None,
         })
@@ -88,6 +100,7 @@ impl Digest {
             burst: None,
             over: false,
             incident: None,
+            backlog: None,
             muted: 0,
             escalated: None,
         }
@@ -97,18 +110,29 @@ impl Digest {
     pub fn title(&self) -> String {
         let route = &self.route;
         if self.tally.is_empty() {
-            return match self.burst {
-                Some(burst) => {
-                    format!("Over: {} on {route} in {}", alerts(burst.alerts), span(burst.since.until(burst.until)))
-                }
-                None => format!("Nothing new on {route}"),
-            };
+            return self.burst.map_or_else(|| format!("Nothing new on {route}"), |burst| self.over_title(burst));
         }
-        let markers = match self.tally.markers.len() {
+        format!("{} {}", self.markers(), alerts(self.tally.alerts))
+    }
+
+    /// The burst as a whole: `[CRITICAL] 1,204 alerts in 12 min 45 s`, or that it is over.
+    pub fn burst_title(&self) -> String {
+        match self.burst {
+            None => self.title(),
+            Some(burst) if self.over => self.over_title(burst),
+            Some(burst) => format!("{} {} in {}", self.markers(), alerts(burst.alerts), burst.length()),
+        }
+    }
+
+    fn over_title(&self, burst: Burst) -> String {
+        format!("Over: {} on {} in {}", alerts(burst.alerts), self.route, burst.length())
+    }
+
+    fn markers(&self) -> String {
+        match self.tally.markers.len() {
             1..=2 => self.tally.markers.keys().map(String::as_str).collect::<Vec<_>>().join(" "),
-            _ => route.to_string(),
-        };
-        format!("{markers} {}", alerts(self.tally.alerts))
+            _ => self.route.to_string(),
+        }
     }
 
     /// The groups of similar lines, the largest first; equal ones with the earliest first.
@@ -116,6 +140,22 @@ impl Digest {
         let mut groups: Vec<_> = self.tally.groups.iter().map(|(pattern, group)| (pattern.as_str(), group)).collect();
         groups.sort_by(|(a, x), (b, y)| (y.alerts, x.span.first, *a).cmp(&(x.alerts, y.span.first, *b)));
         groups
+    }
+}
+
+impl Backlog {
+    /// `None` for one window, however many epochs it became.
+    fn of(epochs: &[&Epoch]) -> Option<Self> {
+        let since = epochs.first()?.at;
+        let next = epochs.windows(2).filter(|pair| pair[0].window != pair[1].window).count();
+        (next > 0).then(|| Self { windows: next as u64 + 1, since })
+    }
+}
+
+impl Burst {
+    /// How long it has lasted, for people.
+    fn length(&self) -> String {
+        span(self.since.until(self.until))
     }
 }
 
@@ -219,6 +259,30 @@ pub fn span(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn windows_that_waited_are_counted_and_epochs_of_one_window_are_not() {
+        let epoch = |number: u64, window: u64| Epoch {
+            number,
+            window,
+            at: Timestamp::from_millis(1_000 * i64::try_from(number).unwrap()),
+            tally: Tally::default(),
+            owed: vec![],
+            burst: None,
+            over: false,
+        };
+        let cases: [(&[Epoch], Option<u64>); 4] = [
+            (&[epoch(4, 1)], None),
+            (&[epoch(4, 1), epoch(5, 1)], None),
+            (&[epoch(4, 1), epoch(5, 2)], Some(2)),
+            (&[epoch(4, 1), epoch(5, 1), epoch(6, 3), epoch(7, 4), epoch(8, 4)], Some(3)),
+        ];
+        for (epochs, windows) in cases {
+            let epochs: Vec<&Epoch> = epochs.iter().collect();
+            let since = Timestamp::from_millis(4_000);
+            assert_eq!(Backlog::of(&epochs), windows.map(|windows| Backlog { windows, since }));
+        }
+    }
 
     #[test]
     fn lengths_of_time_read_well() {

@@ -278,7 +278,8 @@ impl<'a> Record<'a> {
 }
 
 impl SequenceNumber {
-    fn new(number: Cow<'_, str>) -> Option<Self> {
+    /// `None` for an empty text.
+    pub fn new(number: Cow<'_, str>) -> Option<Self> {
         (!number.is_empty()).then(|| Self(number.into_owned()))
     }
 

@@ -30,7 +30,7 @@ pub fn burst_at_close(cursor: &Cursor, context: &Context<'_>) -> Option<BurstSta
     Some(BurstState { burst: Burst { until: context.now, ..known.burst }, ..known })
 }
 
-/// One step: `parcels` (at most `FREEZE_TALLIES_MAX`) become the next epoch. `window` is closing; `last`
+/// One step: `parcels` (at most `Store::FREEZE_TALLIES_MAX`) become the next epoch. `window` is closing; `last`
 /// says that no more of its tallies are left. Without parcels there is one step, the last.
 pub fn step(cursor: &Cursor, window: u64, parcels: &[Parcel], last: bool, context: &Context<'_>) -> Freeze {
     let tally = Tally::sum(parcels.iter().map(|parcel| &parcel.tally));

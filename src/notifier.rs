@@ -4,12 +4,13 @@
 //!
 //! How messages arrive and go back is left to `function`, and to the simulator.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::StreamExt as _;
 use futures::future::join_all;
 use futures::stream;
 
+use crate::arm::{ArmError, arm};
 use crate::clock::{Clock as _, Timestamp};
 use crate::close::{Again, Closed, Sent, close};
 use crate::name::RouteName;
@@ -68,21 +69,44 @@ fn come_back(due: &Due, closed: &Closed, now: Timestamp) -> Option<Again> {
     Again::earlier(closed.again.clone(), rest)
 }
 
-/// Closes whatever is due, on every route, and has everyone told who is still owed something.
+/// Closes whatever is due, on every route, and has everyone told who is still owed something. Alerts that were committed
+/// and for which nobody opened a window get one: whoever committed them died, and nobody came after.
 ///
 /// # Errors
 /// When the store does not say which routes there are.
 pub async fn sweep<W: World>(world: &W, deadline: Timestamp) -> Result<Swept, StoreError> {
-    let routes = world.store().routes(deadline).await?;
+    let known = world.store().routes(deadline).await?;
+    let configured = world.routes().config().routes.iter().map(|route| route.name.clone());
+    let routes: BTreeSet<RouteName> = known.into_iter().chain(configured).collect();
     let mut swept = Swept { routes: routes.len() as u64, ..Swept::default() };
-    let close_all = routes.into_iter().map(async |route| {
-        let closed = close(world, &route, 0, deadline).await;
+    let closing = routes.into_iter().map(async |route| {
+        let closed = sweep_one(world, &route, deadline).await;
         (route, closed)
     });
-    let mut closing = stream::iter(close_all).buffer_unordered(SWEPT_AT_ONCE);
+    let mut closing = stream::iter(closing).buffer_unordered(SWEPT_AT_ONCE);
     while let Some((route, closed)) = closing.next().await {
         swept.messages.extend(closed.messages);
         swept.unfinished.extend(closed.again.map(|again| (route, again)));
     }
     Ok(swept)
+}
+
+async fn sweep_one<W: World>(world: &W, route: &RouteName, deadline: Timestamp) -> Closed {
+    let mut closed = close(world, route, 0, deadline).await;
+    if closed.open.is_none()
+        && closed.again.is_none()
+        && let Err(error) = open_for_stragglers(world, route, deadline).await
+    {
+        closed.again = Some(Again { at: world.clock().now(), why: error.to_string() });
+    }
+    closed
+}
+
+/// A consumer that died after it committed left a tally; its batch came again under a configuration that knows nothing
+/// of the route, or never came again.
+async fn open_for_stragglers<W: World>(world: &W, route: &RouteName, deadline: Timestamp) -> Result<(), ArmError> {
+    if !world.store().tallies(route, deadline).await?.is_empty() {
+        arm(world, route, deadline).await?;
+    }
+    Ok(())
 }

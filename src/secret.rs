@@ -123,6 +123,11 @@ impl Credential {
     pub fn as_str(&self) -> Option<&str> {
         self.0.as_str()
     }
+
+    /// One of the texts that the credential is an object of.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.0.get(name)?.as_str()
+    }
 }
 
 impl fmt::Debug for Credential {

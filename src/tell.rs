@@ -16,7 +16,9 @@ use crate::digest::Digest;
 use crate::name::Target;
 use crate::notify::{Accepted, Deliver as _, DeliverError};
 use crate::queue::{Park as _, Parked, What};
-use crate::store::{Cursor, Epoch, Escalation, Held, Lease, Settled, Store as _, StoreError, TargetState, Thread};
+use crate::store::{
+    Cursor, Epoch, Escalation, Held, Lease, Recipient, Settled, Store as _, StoreError, TargetState, Thread,
+};
 use crate::world::World;
 
 /// A lease outlives its holder by this much, so that clocks may differ.
@@ -92,7 +94,7 @@ async fn waiting_since<W: World>(
     target: &Target,
 ) -> Result<Option<Timestamp>, StoreError> {
     let store = round.world.store();
-    let state = store.target(round.route, target, round.deadline).await?;
+    let state = store.target(round.route, Recipient::Own(target), round.deadline).await?;
     let since = cursor.targets.get(target).copied().unwrap_or_default();
     let epochs = store.epochs(round.route, state.offset.unwrap_or(since), cursor.sealed, round.deadline).await?;
     Ok(epochs.iter().find(|epoch| epoch.owed.contains(target)).map(|epoch| epoch.at))
@@ -112,12 +114,12 @@ async fn escalate<W: World>(
 ) -> Result<(), StoreError> {
     let store = round.world.store();
     let offsets = cursor.targets.iter().map(async |(target, since)| {
-        let state = store.target(round.route, target, round.deadline).await?;
+        let state = store.target(round.route, Recipient::Own(target), round.deadline).await?;
         Ok::<u64, StoreError>(state.offset.unwrap_or(*since))
     });
     let hindmost = try_join_all(offsets).await?.into_iter().min().unwrap_or(upto);
     loop {
-        let known = store.target(round.route, fallback, round.deadline).await?;
+        let known = store.target(round.route, Recipient::Fallback(fallback), round.deadline).await?;
         let offset = known.offset.unwrap_or(0);
         let owed_upto = known.escalation.as_ref().map_or(0, |escalation| escalation.upto);
         if owed_upto >= upto {
@@ -180,7 +182,7 @@ impl<W: World> Ticket<'_, W> {
     async fn tell_once(&self, messages: &mut Vec<Sent>) -> Result<Told, StoreError> {
         let Round { world, route, deadline, .. } = *self.round;
         let store = world.store();
-        let state = store.target(route, self.target, deadline).await?;
+        let state = store.target(route, self.recipient(), deadline).await?;
         if self.owed(&state).is_none() {
             return Ok(Told::Everything);
         }
@@ -190,12 +192,12 @@ impl<W: World> Ticket<'_, W> {
         }
         let owner = format!("{:016x}{:016x}", world.random(), world.random());
         let lease = Lease { owner, until: deadline.after(LEASE_MARGIN) };
-        let Some(state) = store.lease(route, self.target, &lease, now, deadline).await? else {
+        let Some(state) = store.lease(route, self.recipient(), &lease, now, deadline).await? else {
             return Ok(Told::Later(self.round.later(format!("{} is being told by another process", self.target))));
         };
         let Some((after, upto)) = self.owed(&state) else {
             // Told by another process between the two looks.
-            store.release(route, self.target, &lease, &Held::default(), deadline).await?;
+            store.release(route, self.recipient(), &lease, &Held::default(), deadline).await?;
             return Ok(Told::Up);
         };
         let digest = self.digest(&state, after, upto).await?;
@@ -210,14 +212,14 @@ impl<W: World> Ticket<'_, W> {
         match settled {
             Ok(settled) => {
                 // Lost only if the lease ran out, and then whoever has it now tells the target again.
-                if !store.settle(route, self.target, &lease, &settled, deadline).await? {
+                if !store.settle(route, self.recipient(), &lease, &settled, deadline).await? {
                     tracing::warn!(route = %route, target = %self.target, "The lease ran out before {} was settled: it may be told twice", self.target);
                 }
                 Ok(Told::Up)
             }
             Err(again) => {
                 let held = Held { not_before: Some(again.at), failures: state.failures.saturating_add(1) };
-                store.release(route, self.target, &lease, &held, deadline).await?;
+                store.release(route, self.recipient(), &lease, &held, deadline).await?;
                 Ok(Told::Later(again))
             }
         }
@@ -230,6 +232,13 @@ impl<W: World> Ticket<'_, W> {
             Role::Fallback => (state.offset.unwrap_or(0), state.escalation.as_ref()?.upto),
         };
         (after < upto).then_some((after, upto))
+    }
+
+    fn recipient(&self) -> Recipient<'_> {
+        match self.role {
+            Role::Own { .. } => Recipient::Own(self.target),
+            Role::Fallback => Recipient::Fallback(self.target),
+        }
     }
 
     fn held_back(&self, state: &TargetState, now: Timestamp) -> Option<Again> {

@@ -1,12 +1,16 @@
-//! `stentor run` and `stentor sample` as an operator meets them: the binary, real files, a real (local) webhook.
+//! The command line as an operator meets it: the binary, real files, a real (local) webhook.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
+use stentor::clock::{Clock as _, SystemClock};
+use stentor::embedded::Embedded;
+use stentor::store::Store as _;
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
@@ -307,4 +311,138 @@ fn sample_makes_what_run_then_finds() {
     assert_eq!(n("events"), n("unmatched") + n("duplicates") + n("kept"));
     let refused = stentor(&directory, &["sample", "--match-ratio", "1.5"]).output().unwrap();
     assert_eq!(refused.status.code(), Some(2));
+}
+
+#[test]
+fn a_muted_route_keeps_quiet_and_afterwards_says_how_much_it_kept() {
+    let directory = scratch("mute");
+    let data = directory.join("data");
+    let mute = |arguments: &[&str]| {
+        let place = ["--data-dir", data.to_str().unwrap()];
+        let output = stentor(&directory, &[arguments, &place].concat()).output().unwrap();
+        (text(&output.stdout), text(&output.stderr), output.status.code().unwrap())
+    };
+    let (said, _, code) = mute(&["mute", "alerts", "--for", "1h"]);
+    assert!(code == 0 && said.starts_with("alerts is muted until 2") && said.contains("(1 h)"), "{said}");
+    let (quiet, code) = report(&directory, &["events/subscription.json"]);
+    assert_eq!((code, &quiet["kept"], &quiet["messages"]), (0, &json!(2), &json!([])), "counted, and nobody told");
+    assert_eq!(mute(&["unmute", "alerts"]).0, "alerts is not muted any more.\n");
+    assert_eq!(mute(&["unmute", "alerts"]).0, "alerts was not muted.\n");
+    let output = run(&directory, &["events/kinesis-burst.json"]);
+    let shown = text(&output.stdout);
+    assert!(shown.contains("180 alerts\n") && shown.contains("2 alerts were muted before this"), "{shown}");
+    let (_, complaint, code) = mute(&["mute", "alrets", "--for", "1h"]);
+    assert_eq!((&*complaint, code), ("stentor: there is no route alrets: is alerts meant?\n", 2));
+    for (arguments, expected) in [
+        (&["mute", "alerts"][..], "--for <TIME>"),
+        (&["mute", "alerts", "--for", "soon"], "such as 1h30m"),
+        (&["mute", "https://hooks.slack.com/topsecret", "--for", "1h"], "a name has only letters"),
+    ] {
+        let (_, complaint, code) = mute(arguments);
+        assert!(code == 2 && complaint.contains(expected), "{arguments:?}: {complaint}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_of_a_stack_is_muted_in_its_table() {
+    let engine = Embedded::start(None).await.unwrap();
+    let store = engine.store().await.unwrap();
+    let directory = scratch("mute-stack");
+    let environment = [("AWS_REGION", "us-east-1"), ("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")];
+    let mute = async |arguments: &[&str], environment: &[(&str, &str)]| {
+        let mut command = stentor(&directory, arguments);
+        command.env("AWS_ENDPOINT_URL_DYNAMODB", engine.endpoint()).env("AWS_EC2_METADATA_DISABLED", "true");
+        command.envs(environment.iter().copied());
+        tokio::process::Command::from(command).output().await.unwrap()
+    };
+    let is_muted = async || {
+        let now = SystemClock.now();
+        store.cursor(&"alerts".parse().unwrap(), now.after(Duration::from_secs(9))).await.unwrap().is_muted(now)
+    };
+    assert!(mute(&["mute", "alerts", "--for", "30m"], &environment).await.status.success());
+    assert!(is_muted().await);
+    assert!(mute(&["unmute", "alerts"], &environment).await.status.success());
+    assert!(!is_muted().await);
+    let nowhere = ["mute", "alerts", "--for", "1h", "--outbox-table", "Nowhere"];
+    for (arguments, environment, expected) in [
+        (&["unmute", "alerts"][..], &environment[1..], "no Region is set"),
+        (&["unmute", "alerts"], &environment[..1], "there are no AWS credentials"),
+        (&nowhere, &environment, "the table Nowhere: the store refuses: ResourceNotFoundException"),
+    ] {
+        let output = mute(arguments, environment).await;
+        assert_eq!(output.status.code(), Some(2));
+        assert!(text(&output.stderr).contains(expected), "{}", text(&output.stderr));
+    }
+}
+
+#[tokio::test]
+async fn a_test_message_goes_the_whole_way_and_its_answer_is_shown() {
+    let slack = MockServer::start().await;
+    Mock::given(path("/topsecret")).respond_with(ResponseTemplate::new(200)).mount(&slack).await;
+    let posted = json!({"ok": true, "channel": "C1", "ts": "1.1"});
+    let not_in = json!({"ok": false, "error": "not_in_channel"});
+    Mock::given(path("/api/chat.postMessage"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(posted))
+        .up_to_n_times(1)
+        .mount(&slack)
+        .await;
+    Mock::given(path("/api/chat.postMessage"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(not_in))
+        .mount(&slack)
+        .await;
+    let limited = ResponseTemplate::new(429).insert_header("retry-after", "90");
+    Mock::given(path("/busy")).respond_with(limited).mount(&slack).await;
+    let directory = scratch("send-test");
+    let credentials = directory.join("credentials.json");
+    let secret = json!({
+        "slack:hook": format!("{}/topsecret", slack.uri()),
+        "slack:busy": format!("{}/busy", slack.uri()),
+        "slack:bot": {"token": "xoxb-topsecret", "channel": "#alerts"},
+    });
+    std::fs::write(&credentials, secret.to_string()).unwrap();
+    let api = format!("{}/api", slack.uri());
+    let send = async |target: &str| {
+        let file = ["--credentials", credentials.to_str().unwrap()];
+        let mut command = stentor(&directory, &[&["send-test", target, "-vv"], &file[..]].concat());
+        command.env("STENTOR_SLACK_API_URL", &api);
+        let output = tokio::process::Command::from(command).output().await.unwrap();
+        let (said, log) = (text(&output.stdout), text(&output.stderr));
+        assert!(!said.contains("topsecret") && !log.contains("topsecret"), "{said}{log}");
+        (said, log, output.status.code().unwrap())
+    };
+    let cases = [
+        ("slack:hook", "slack:hook took the message.\n", 0),
+        ("slack:bot", "slack:bot took the message.\n", 0),
+        ("slack:bot", "slack:bot refused the message: Slack answered not_in_channel. An alert would be parked.\n", 1),
+        (
+            "slack:busy",
+            "slack:busy did not take the message: Slack answered 429: no known error word. Try again in 1 min 30 s.\n",
+            1,
+        ),
+        (
+            "slack:none",
+            "slack:none refused the message: the secret has no credential for slack:none. An alert would be parked.\n",
+            1,
+        ),
+    ];
+    for (target, expected, code) in cases {
+        let (said, log, exit) = send(target).await;
+        assert_eq!((&*said, exit), (expected, code), "{log}");
+    }
+    assert_eq!(send("slack").await.2, 2);
+    let requests = slack.received_requests().await.unwrap();
+    let body: Value = requests[0].body_json().unwrap();
+    assert_eq!(body["blocks"][0]["text"]["text"], "🔵 [TEST] 1 alert");
+    assert_eq!(requests[1].body_json::<Value>().unwrap()["channel"], "#alerts");
+}
+
+#[test]
+fn the_help_of_a_command_fits_a_screen_and_shows_an_example() {
+    let directory = scratch("help");
+    for command in ["mute", "unmute", "send-test"] {
+        let mut help = stentor(&directory, &["help", command]);
+        let help = text(&help.output().unwrap().stdout);
+        assert!(help.contains("Example"), "{help}");
+        assert!(help.lines().count() <= 40 && help.lines().all(|line| line.chars().count() <= 100), "{help}");
+    }
 }

@@ -1,20 +1,37 @@
-//! What Slack's own library says of our messages: every sample of `events/`, rendered, passes `slack_sdk`'s
-//! models and validators.
+//! Slack: what its own library says of our messages (every sample of `events/`, rendered, passes `slack_sdk`'s models
+//! and validators), and how a bot keeps one message per burst, against an API that answers as Slack does.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 
+use std::collections::VecDeque;
+use std::io::Write;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use stentor::close::close;
+use serde_json::{Value, json};
+use stentor::clock::{Clock as _, SystemClock};
+use stentor::close::{Outcome, close};
 use stentor::consume::consume;
+use stentor::digest::{Burst, Digest};
 use stentor::embedded::Embedded;
 use stentor::event;
-use stentor::notify::slack::render::render;
+use stentor::name::Severity;
+use stentor::notify::channels::Channels;
+use stentor::notify::slack::bot::Bot;
+use stentor::notify::slack::render::{opening, render, state};
+use stentor::notify::slack::{ApiUrl, Slack};
+use stentor::notify::{Accepted, Deliver as _, DeliverError, http};
+use stentor::secret::Secrets;
+use stentor::tally::Tally;
 use support::python::python;
-use support::{Lifeline, Process};
+use support::spoken::{Secret, Spoken};
+use support::{Lifeline, Process, alert};
+use wiremock::matchers::{header, method};
+use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slack_sdk_accepts_the_message_of_every_sample() {
@@ -47,10 +64,332 @@ async fn slack_sdk_accepts_the_message_of_every_sample() {
             let file = directory.join(format!("{name}-{n}.json"));
             std::fs::write(&file, serde_json::to_vec_pretty(&render(digest)).unwrap()).unwrap();
             files.push(file);
+            let file = directory.join(format!("{name}-{n}-burst.json"));
+            let burst = state(digest, &opening(&accepted[0]));
+            std::fs::write(&file, serde_json::to_vec_pretty(&burst).unwrap()).unwrap();
+            files.push(file);
         }
     }
-    assert!(files.len() > 15, "most samples make two messages");
+    assert!(files.len() > 30, "most samples make two messages, each in two forms");
     let check = Command::new(python()).arg(root.join("tests/tools/validate_slack.py")).args(&files).output().unwrap();
     let said = String::from_utf8_lossy(&check.stdout);
     assert!(check.status.success(), "{said}{}", String::from_utf8_lossy(&check.stderr));
+}
+
+const TOKEN: &str = "xoxb-7-topsecret";
+const ALERTS: &str = r##"{"slack:ops": {"token": "xoxb-7-topsecret", "channel": "#alerts"}}"##;
+
+/// A Web API: posts get channel C0123 and time stamps that count up; answers can be put in front of those.
+#[derive(Clone, Default)]
+struct Api {
+    posted: Arc<Mutex<u32>>,
+    answers: Arc<Mutex<VecDeque<ResponseTemplate>>>,
+}
+
+impl Api {
+    async fn start(&self) -> MockServer {
+        let server = MockServer::start().await;
+        let bearer = format!("Bearer {TOKEN}");
+        Mock::given(method("POST"))
+            .and(header("authorization", &*bearer))
+            .respond_with(self.clone())
+            .mount(&server)
+            .await;
+        server
+    }
+
+    fn answer(&self, answer: ResponseTemplate) {
+        self.answers.lock().unwrap().push_back(answer);
+    }
+
+    /// HTTP 200, as the Web API says no.
+    fn refuse(&self, word: &str) {
+        self.answer(ResponseTemplate::new(200).set_body_json(json!({"ok": false, "error": word})));
+    }
+}
+
+impl Respond for Api {
+    fn respond(&self, request: &Request) -> ResponseTemplate {
+        if let Some(answer) = self.answers.lock().unwrap().pop_front() {
+            return answer;
+        }
+        let body: Value = request.body_json().unwrap();
+        let mut answer = json!({"ok": true, "channel": "C0123", "ts": body["ts"], "message": {}});
+        if request.url.path() == "/api/chat.postMessage" {
+            let mut posted = self.posted.lock().unwrap();
+            *posted += 1;
+            answer["ts"] = json!(format!("{posted}.000100"));
+            if body["thread_ts"].is_string() {
+                answer["message"]["thread_ts"] = body["thread_ts"].clone();
+            }
+        }
+        ResponseTemplate::new(200).set_body_json(answer)
+    }
+}
+
+fn channels(server: &MockServer, secret: &str) -> Channels<Secret> {
+    let api = ApiUrl::parse(&format!("{}/api", server.uri())).unwrap();
+    Channels::new(Slack::new(http::client().unwrap()).with_api(api), Secrets::new(Secret(secret.to_owned())))
+}
+
+/// The latest of a burst's digests: two alerts, after 40 others.
+fn digest() -> Digest {
+    let now = SystemClock.now();
+    Digest {
+        route: "critical".parse().unwrap(),
+        target: "slack:ops".parse().unwrap(),
+        severity: Severity::Critical,
+        epochs: (7, 7),
+        tally: Tally::of(&[alert("1", &["critical"]), alert("2", &["critical"])]),
+        burst: Some(Burst { since: now.before(Duration::from_secs(90)), until: now, alerts: 42 }),
+        over: false,
+        incident: Some(now.before(Duration::from_secs(90))),
+        backlog: None,
+        muted: 0,
+        escalated: None,
+    }
+}
+
+async fn tell(channels: &Channels<Secret>, joins: Option<&str>) -> Result<Accepted, DeliverError> {
+    channels.deliver(&digest(), joins, SystemClock.now().after(Duration::from_secs(10))).await
+}
+
+/// A call as far as it matters here: the method, the channel, the message that is answered or updated, the header.
+type Call = (String, String, Option<String>, String);
+
+/// All calls but the first `seen`.
+async fn calls_after(server: &MockServer, seen: usize) -> Vec<Call> {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let call = |request: &Request| {
+        let body: Value = request.body_json().unwrap();
+        let header = text(&body["blocks"][0]["text"]["text"]).unwrap();
+        let method = request.url.path().rsplit('/').next().unwrap().to_owned();
+        let joined = text(&body["thread_ts"]).or_else(|| text(&body["ts"]));
+        (method, text(&body["channel"]).unwrap(), joined, header)
+    };
+    server.received_requests().await.unwrap().iter().skip(seen).map(call).collect()
+}
+
+fn post(channel: &str, thread: Option<&str>, header: &str) -> Call {
+    ("chat.postMessage".into(), channel.into(), thread.map(str::to_owned), header.into())
+}
+
+fn update(ts: &str, header: &str) -> Call {
+    ("chat.update".into(), "C0123".into(), Some(ts.to_owned()), header.into())
+}
+
+const REPLY: &str = "🔴 [CRITICAL] 2 alerts";
+const STATE: &str = "🔴 [CRITICAL] 42 alerts in 1 min 30 s";
+
+#[tokio::test]
+async fn a_burst_is_one_message_in_the_channel_and_its_digests_are_in_the_thread() {
+    let api = Api::default();
+    let server = api.start().await;
+    let engine = Embedded::start(None).await.unwrap();
+    let route = "window=\"20s\"\nwindow_max=\"20s\"\n[[route]]\nname=\"critical\"\nmarkers=[\"[CRITICAL]\"]\nnotify=[\"slack:ops\"]";
+    let world = Spoken::new(&engine, route, channels(&server, ALERTS)).await;
+    for (name, alerts) in [("a", 3), ("b", 2), ("c", 1)] {
+        assert!(world.minute(name, alerts).await.iter().all(|sent| sent.outcome == Outcome::Accepted));
+    }
+    world.minute("quiet", 0).await;
+    // The burst is over: what comes now begins another one.
+    world.minute("d", 5).await;
+    let mut told = calls_after(&server, 0).await;
+    for (_, _, _, header) in &mut told {
+        // To the second on a machine that is never busy.
+        let minutes = header.find(" min").map(|at| at + " min".len());
+        header.truncate(minutes.unwrap_or(header.len()));
+    }
+    let thread = Some("1.000100");
+    let expected = [
+        post("#alerts", None, "🔴 [CRITICAL] 3 alerts"),
+        post("C0123", thread, "🔴 [CRITICAL] 2 alerts"),
+        update("1.000100", "🔴 [CRITICAL] 5 alerts in 1 min"),
+        post("C0123", thread, "🔴 [CRITICAL] 1 alert"),
+        update("1.000100", "🔴 [CRITICAL] 6 alerts in 2 min"),
+        post("C0123", thread, "✅ Over: 6 alerts on critical in 3 min"),
+        update("1.000100", "✅ Over: 6 alerts on critical in 3 min"),
+        post("#alerts", None, "🔴 [CRITICAL] 5 alerts"),
+    ];
+    assert_eq!(told, expected);
+    let last = server.received_requests().await.unwrap().remove(6).body_json::<Value>().unwrap();
+    assert_eq!(last["parse"], "none", "an update would look for names in the text");
+    assert!(last["blocks"].to_string().contains("First told: "), "what began the burst stays in sight: {last}");
+}
+
+#[tokio::test]
+async fn a_message_that_cannot_be_joined_is_followed_by_a_new_one() {
+    let api = Api::default();
+    let server = api.start().await;
+    let alerts = channels(&server, ALERTS);
+    let other = channels(&server, r##"{"slack:ops": {"token": "xoxb-7-topsecret", "channel": "#other"}}"##);
+    let joined = tell(&alerts, None).await.unwrap().message.unwrap();
+    let mut seen = 1;
+    let mut told = async |channels: &Channels<Secret>, joins: &str| {
+        let accepted = tell(channels, Some(joins)).await.unwrap();
+        let calls = calls_after(&server, seen).await;
+        seen += calls.len();
+        (calls, accepted.message.unwrap())
+    };
+    let (calls, same) = told(&alerts, &joined).await;
+    assert_eq!(calls, [post("C0123", Some("1.000100"), REPLY), update("1.000100", STATE)]);
+    assert_eq!(same, joined);
+    let (calls, moved) = told(&other, &joined).await;
+    assert_eq!(calls, [post("#other", None, REPLY)], "the credential names another channel by now");
+    assert_ne!(moved, joined);
+    let (calls, _) = told(&alerts, "of another version").await;
+    assert_eq!(calls, [post("#alerts", None, REPLY)]);
+    for word in ["thread_not_found", "message_not_found", "channel_not_found", "restricted_action_thread_locked"] {
+        api.refuse(word);
+        let (calls, _) = told(&alerts, &joined).await;
+        assert_eq!(calls, [post("C0123", Some("1.000100"), REPLY), post("#alerts", None, REPLY)], "{word}");
+    }
+    // A reply to a message that was deleted is taken, and stands in the channel.
+    let alone = json!({"ok": true, "channel": "C0123", "ts": "77.000100", "message": {"text": "x"}});
+    api.answer(ResponseTemplate::new(200).set_body_json(alone));
+    let (calls, alone) = told(&alerts, &joined).await;
+    assert_eq!(calls, [post("C0123", Some("1.000100"), REPLY)]);
+    let (calls, _) = told(&alerts, &alone).await;
+    assert_eq!(calls, [post("C0123", Some("77.000100"), REPLY), update("77.000100", STATE)]);
+}
+
+#[tokio::test]
+async fn a_reply_that_was_taken_is_told_whatever_becomes_of_the_update() {
+    let api = Api::default();
+    let server = api.start().await;
+    let channels = channels(&server, ALERTS);
+    let joined = tell(&channels, None).await.unwrap().message.unwrap();
+    let mut seen = 1;
+    for failure in [
+        ResponseTemplate::new(200).set_body_json(json!({"ok": false, "error": "edit_window_closed"})),
+        ResponseTemplate::new(200).set_body_json(json!({"ok": false, "error": "invalid_auth"})),
+        ResponseTemplate::new(429).insert_header("retry-after", "9"),
+        ResponseTemplate::new(503),
+    ] {
+        let taken = json!({"ok": true, "channel": "C0123", "ts": "9.1", "message": {"thread_ts": "1.000100"}});
+        api.answer(ResponseTemplate::new(200).set_body_json(taken));
+        api.answer(failure);
+        assert_eq!(tell(&channels, Some(&joined)).await.unwrap().message.as_ref(), Some(&joined));
+        let calls = calls_after(&server, seen).await;
+        seen += calls.len();
+        assert_eq!(calls, [post("C0123", Some("1.000100"), REPLY), update("1.000100", STATE)], "nothing is repeated");
+    }
+    // Somebody deleted the message, and Slack left the thread: the channel gets the state of the burst again.
+    let taken = json!({"ok": true, "channel": "C0123", "ts": "9.1", "message": {"thread_ts": "1.000100"}});
+    api.answer(ResponseTemplate::new(200).set_body_json(taken));
+    api.refuse("message_not_found");
+    let renewed = tell(&channels, Some(&joined)).await.unwrap().message.unwrap();
+    let calls = calls_after(&server, seen).await;
+    assert_eq!(calls[2], post("C0123", None, STATE));
+    assert_ne!(renewed, joined);
+}
+
+#[tokio::test]
+async fn every_error_of_the_web_api_has_its_class() {
+    let api = Api::default();
+    let server = api.start().await;
+    let channels = channels(&server, ALERTS);
+    let retry = |after: Option<u64>| Some(after.map(Duration::from_secs));
+    let said_no = |error: &str| ResponseTemplate::new(200).set_body_json(json!({"ok": false, "error": error}));
+    let cases = [
+        ("ratelimited", said_no("ratelimited").insert_header("retry-after", "12"), retry(Some(12))),
+        ("rate_limited", said_no("rate_limited"), retry(None)),
+        ("internal_error", said_no("internal_error"), retry(None)),
+        ("fatal_error", said_no("fatal_error"), retry(None)),
+        ("service_unavailable", said_no("service_unavailable"), retry(None)),
+        ("request_timeout", said_no("request_timeout"), retry(None)),
+        ("429", ResponseTemplate::new(429).insert_header("retry-after", "3"), retry(Some(3))),
+        ("502", ResponseTemplate::new(502).set_body_string("<html>"), retry(None)),
+        ("200 without JSON", ResponseTemplate::new(200).set_body_string("<html>"), retry(None)),
+        // A denied credential for which there is no fresher one is refused.
+        ("invalid_auth", said_no("invalid_auth"), None),
+        ("not_in_channel", said_no("not_in_channel"), None),
+        ("channel_not_found", said_no("channel_not_found"), None),
+        ("is_archived", said_no("is_archived"), None),
+        ("msg_blocks_too_long", said_no("msg_blocks_too_long"), None),
+        ("invalid_blocks", said_no("invalid_blocks"), None),
+        ("no known error word", said_no("<b>News</b>"), None),
+        ("400", ResponseTemplate::new(400), None),
+    ];
+    for (word, answer, expected) in cases {
+        api.answer(answer);
+        match (tell(&channels, None).await.unwrap_err(), expected) {
+            (DeliverError::Retry { after, reason }, Some(expected)) => {
+                assert_eq!(after, expected, "{word}");
+                assert!(reason.contains(word), "{reason}");
+            }
+            (DeliverError::Refused { reason }, None) => assert!(reason.contains(word), "{reason}"),
+            (error, _) => panic!("{word}: {error:?}"),
+        }
+    }
+    let scope = json!({"ok": false, "error": "missing_scope", "needed": "chat:write"});
+    api.answer(ResponseTemplate::new(200).set_body_json(scope));
+    let error = tell(&channels, None).await.unwrap_err();
+    assert_eq!(error.to_string(), "Slack answered missing_scope: the token needs chat:write");
+}
+
+#[tokio::test]
+async fn a_credential_decides_who_speaks_and_a_bad_one_is_named_but_not_repeated() {
+    let api = Api::default();
+    let server = api.start().await;
+    let cases = [
+        (r#"{"ops": {"token": "", "channel": "C1"}}"#, "its token is empty"),
+        (r#"{"ops": {"token": "xoxb-7\ntopsecret", "channel": "C1"}}"#, "its token is empty, or holds what no token"),
+        (r#"{"ops": {"token": "xoxb-7-topsecret", "channel": " "}}"#, "its channel is empty"),
+        (r#"{"ops": {"token": "xoxb-7-topsecret"}}"#, "neither a text nor an object with a token and a channel"),
+        (r#"{"ops": ["xoxb-7-topsecret"]}"#, "neither a text nor an object with a token and a channel"),
+        (r#"{"ops": "http://example.com/topsecret"}"#, "the webhook must be an https:// URL"),
+    ];
+    for (secret, expected) in cases {
+        let error = tell(&channels(&server, secret), None).await.unwrap_err();
+        assert!(matches!(error, DeliverError::Refused { .. }), "{error:?}");
+        assert!(error.to_string().contains(expected) && !error.to_string().contains("topsecret"), "{error}");
+    }
+    assert_eq!(calls_after(&server, 0).await, []);
+}
+
+#[tokio::test]
+async fn a_token_is_nowhere_but_in_its_header() {
+    let shown = Shown::default();
+    let lines = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer({
+        let shown = shown.clone();
+        move || shown.clone()
+    });
+    let _guard = tracing::subscriber::set_default(lines.finish());
+    let api = Api::default();
+    let server = api.start().await;
+    let channels = channels(&server, ALERTS);
+    let joined = tell(&channels, None).await.unwrap().message.unwrap();
+    for word in ["invalid_auth", "ratelimited", "invalid_blocks"] {
+        api.refuse(word);
+        let error = tell(&channels, Some(&joined)).await.unwrap_err();
+        shown.clone().write_all(format!("{error} {error:?}").as_bytes()).unwrap();
+    }
+    let slow = ResponseTemplate::new(200).set_delay(Duration::from_secs(5));
+    api.answer(slow);
+    let late = channels.deliver(&digest(), None, SystemClock.now().after(Duration::from_millis(200))).await;
+    let error = late.unwrap_err();
+    assert_eq!(error.to_string(), "Slack did not answer in time", "the deadline holds");
+    let bot = Bot::new(TOKEN, "#alerts").unwrap();
+    shown.clone().write_all(format!("{error:?} {channels:?} {bot:?} {joined}").as_bytes()).unwrap();
+    for request in server.received_requests().await.unwrap() {
+        assert!(!String::from_utf8_lossy(&request.body).contains("topsecret"));
+    }
+    let shown = String::from_utf8(shown.0.lock().unwrap().clone()).unwrap();
+    assert!(shown.contains("chat.postMessage") || shown.contains("connecting"), "the HTTP client logs: {shown}");
+    assert!(!shown.contains("topsecret"), "{shown}");
+}
+
+/// What a program would have written.
+#[derive(Clone, Default)]
+struct Shown(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Shown {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }

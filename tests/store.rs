@@ -15,7 +15,7 @@ use stentor::embedded::Embedded;
 use stentor::name::{RouteName, Target};
 use stentor::store::dynamodb::{DynamoStore, Tables};
 use stentor::store::{
-    BurstState, Commit, Epoch, Escalation, Finish, Freeze, Held, Lease, Opening, Settled, Store, StoreError,
+    BurstState, Commit, Epoch, Escalation, Finish, Freeze, Held, Lease, Opening, Recipient, Settled, Store, StoreError,
     TargetState, Thread, Window,
 };
 use stentor::tally::Tally;
@@ -236,22 +236,34 @@ async fn a_target_is_told_by_one_at_a_time() {
     let lease = |owner: &str, until| Lease { owner: owner.to_owned(), until };
     let ann = lease("ann", now.after(Duration::from_secs(60)));
     let bob = lease("bob", now.after(Duration::from_secs(60)));
-    assert_eq!(store.target(&route, &target, at).await.unwrap(), Default::default());
-    assert!(store.lease(&route, &target, &ann, now, at).await.unwrap().is_some());
-    assert!(store.lease(&route, &target, &ann, now, at).await.unwrap().is_some(), "a lost answer is asked for again");
-    assert_eq!(store.lease(&route, &target, &bob, now, at).await.unwrap(), None, "ann has it");
-    assert!(!store.settle(&route, &target, &bob, &settled(9), at).await.unwrap(), "only the holder settles");
-    assert!(!store.release(&route, &target, &bob, &held(None), at).await.unwrap(), "only the holder releases");
-    assert!(store.settle(&route, &target, &ann, &settled(3), at).await.unwrap());
-    assert!(!store.settle(&route, &target, &ann, &settled(4), at).await.unwrap(), "settling gives the lease back");
-    let state = store.lease(&route, &target, &bob, now, at).await.unwrap().expect("it is free");
+    assert_eq!(store.target(&route, Recipient::Own(&target), at).await.unwrap(), Default::default());
+    assert!(store.lease(&route, Recipient::Own(&target), &ann, now, at).await.unwrap().is_some());
+    assert!(
+        store.lease(&route, Recipient::Own(&target), &ann, now, at).await.unwrap().is_some(),
+        "a lost answer is asked for again"
+    );
+    assert_eq!(store.lease(&route, Recipient::Own(&target), &bob, now, at).await.unwrap(), None, "ann has it");
+    assert!(
+        !store.settle(&route, Recipient::Own(&target), &bob, &settled(9), at).await.unwrap(),
+        "only the holder settles"
+    );
+    assert!(
+        !store.release(&route, Recipient::Own(&target), &bob, &held(None), at).await.unwrap(),
+        "only the holder releases"
+    );
+    assert!(store.settle(&route, Recipient::Own(&target), &ann, &settled(3), at).await.unwrap());
+    assert!(
+        !store.settle(&route, Recipient::Own(&target), &ann, &settled(4), at).await.unwrap(),
+        "settling gives the lease back"
+    );
+    let state = store.lease(&route, Recipient::Own(&target), &bob, now, at).await.unwrap().expect("it is free");
     assert_eq!(state.offset, Some(3));
-    assert!(store.release(&route, &target, &bob, &held(Some(now)), at).await.unwrap());
-    assert_eq!(store.target(&route, &target, at).await.unwrap().not_before, Some(now));
-    assert!(store.lease(&route, &target, &ann, now, at).await.unwrap().is_some());
+    assert!(store.release(&route, Recipient::Own(&target), &bob, &held(Some(now)), at).await.unwrap());
+    assert_eq!(store.target(&route, Recipient::Own(&target), at).await.unwrap().not_before, Some(now));
+    assert!(store.lease(&route, Recipient::Own(&target), &ann, now, at).await.unwrap().is_some());
     let late = now.after(Duration::from_secs(61));
-    assert!(store.lease(&route, &target, &bob, late, at).await.unwrap().is_some(), "ann's has run out");
-    assert!(!store.settle(&route, &target, &ann, &settled(5), at).await.unwrap(), "ann is too late");
+    assert!(store.lease(&route, Recipient::Own(&target), &bob, late, at).await.unwrap().is_some(), "ann's has run out");
+    assert!(!store.settle(&route, Recipient::Own(&target), &ann, &settled(5), at).await.unwrap(), "ann is too late");
 }
 
 #[tokio::test]
@@ -260,19 +272,24 @@ async fn what_is_remembered_of_a_target_ends_with_the_delivery_that_succeeds() {
     let store = engine.store().await.unwrap();
     let (route, target, at, now) = (route(), target(), soon(), SystemClock.now());
     let ann = Lease { owner: "ann".to_owned(), until: now.after(Duration::from_secs(60)) };
-    store.lease(&route, &target, &ann, now, at).await.unwrap();
-    assert!(store.release(&route, &target, &ann, &Held { not_before: Some(now), failures: 3 }, at).await.unwrap());
-    let state = store.lease(&route, &target, &ann, now, at).await.unwrap().unwrap();
+    store.lease(&route, Recipient::Own(&target), &ann, now, at).await.unwrap();
+    assert!(
+        store
+            .release(&route, Recipient::Own(&target), &ann, &Held { not_before: Some(now), failures: 3 }, at)
+            .await
+            .unwrap()
+    );
+    let state = store.lease(&route, Recipient::Own(&target), &ann, now, at).await.unwrap().unwrap();
     assert_eq!((state.failures, state.not_before), (3, Some(now)));
     let thread = Some(Thread { burst: now, message: "C1/17.1".to_owned() });
     let told = Settled { offset: 4, thread: thread.clone(), muted: 7 };
-    assert!(store.settle(&route, &target, &ann, &told, at).await.unwrap());
+    assert!(store.settle(&route, Recipient::Own(&target), &ann, &told, at).await.unwrap());
     let expected = TargetState { offset: Some(4), thread, muted: 7, ..TargetState::default() };
-    assert_eq!(store.target(&route, &target, at).await.unwrap(), expected);
-    store.lease(&route, &target, &ann, now, at).await.unwrap();
-    store.settle(&route, &target, &ann, &settled(5), at).await.unwrap();
+    assert_eq!(store.target(&route, Recipient::Own(&target), at).await.unwrap(), expected);
+    store.lease(&route, Recipient::Own(&target), &ann, now, at).await.unwrap();
+    store.settle(&route, Recipient::Own(&target), &ann, &settled(5), at).await.unwrap();
     let expected = TargetState { offset: Some(5), ..TargetState::default() };
-    assert_eq!(store.target(&route, &target, at).await.unwrap(), expected);
+    assert_eq!(store.target(&route, Recipient::Own(&target), at).await.unwrap(), expected);
 }
 
 #[tokio::test]
@@ -282,12 +299,19 @@ async fn a_pause_holds_on_every_route() {
     let (route, target, at, now) = (route(), target(), soon(), SystemClock.now());
     let (soon, later) = (now.after(Duration::from_secs(5)), now.after(Duration::from_secs(90)));
     store.pause(&target, later, at).await.unwrap();
-    assert_eq!(store.target(&route, &target, at).await.unwrap().not_before, Some(later));
-    assert_eq!(store.target(&route, &"slack:other".parse().unwrap(), at).await.unwrap().not_before, None);
+    assert_eq!(store.target(&route, Recipient::Own(&target), at).await.unwrap().not_before, Some(later));
+    assert_eq!(
+        store.target(&route, Recipient::Own(&"slack:other".parse().unwrap()), at).await.unwrap().not_before,
+        None
+    );
     let ann = Lease { owner: "ann".to_owned(), until: later };
-    store.lease(&route, &target, &ann, now, at).await.unwrap();
-    store.release(&route, &target, &ann, &held(Some(soon)), at).await.unwrap();
-    assert_eq!(store.target(&route, &target, at).await.unwrap().not_before, Some(later), "the later of the two");
+    store.lease(&route, Recipient::Own(&target), &ann, now, at).await.unwrap();
+    store.release(&route, Recipient::Own(&target), &ann, &held(Some(soon)), at).await.unwrap();
+    assert_eq!(
+        store.target(&route, Recipient::Own(&target), at).await.unwrap().not_before,
+        Some(later),
+        "the later of the two"
+    );
 }
 
 #[tokio::test]
@@ -298,12 +322,15 @@ async fn a_fallback_is_owed_what_was_agreed_on_and_the_cursor_knows_it() {
     let escalation = |upto| Escalation { upto, because: "it was down".to_owned() };
     let unknown = TargetState::default();
     assert!(store.escalate(&route, &fallback, &unknown, 2, &escalation(5), at).await.unwrap());
-    let known = store.target(&route, &fallback, at).await.unwrap();
+    let known = store.target(&route, Recipient::Fallback(&fallback), at).await.unwrap();
     assert_eq!((known.offset, &known.escalation), (Some(2), &Some(escalation(5))));
     assert!(store.cursor(&route, at).await.unwrap().fallbacks.contains(&fallback));
     assert!(!store.escalate(&route, &fallback, &unknown, 3, &escalation(6), at).await.unwrap(), "not as known");
     assert!(store.escalate(&route, &fallback, &known, 2, &escalation(6), at).await.unwrap());
-    let moved = TargetState { offset: Some(5), ..store.target(&route, &fallback, at).await.unwrap() };
+    let moved =
+        TargetState { offset: Some(5), ..store.target(&route, Recipient::Fallback(&fallback), at).await.unwrap() };
+    let own = store.target(&route, Recipient::Own(&fallback), at).await.unwrap();
+    assert_eq!(own, TargetState::default(), "what it is owed as a fallback is no business of what it is owed itself");
     assert!(!store.escalate(&route, &fallback, &moved, 5, &escalation(7), at).await.unwrap(), "the offset differs");
 }
 

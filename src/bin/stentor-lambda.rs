@@ -14,7 +14,8 @@ use stentor::config::Config;
 use stentor::function::{Invocation, handle};
 use stentor::notify::channels::Channels;
 use stentor::notify::http;
-use stentor::notify::slack::Slack;
+use stentor::notify::slack::{ApiUrl, Slack};
+use stentor::notify::sns::Sns;
 use stentor::queue::sqs::{SqsDue, SqsPark};
 use stentor::route::{OwnLogs, Routes};
 use stentor::secret::{Secrets, SecretsManager};
@@ -80,7 +81,7 @@ impl Function {
     async fn from_environment() -> anyhow::Result<Self> {
         let config = config()?;
         if let Some(target) = Channels::<SecretsManager>::without_channel(&config) {
-            bail!("the configuration names {target}, and this version delivers to Slack only");
+            bail!("the configuration names {target}, and this version delivers to Slack and SNS only");
         }
         let aws = aws_config::from_env().http_client(stentor::aws::http_client()).load().await;
         let tables = Tables {
@@ -91,13 +92,13 @@ impl Function {
         let dlq_url = variable("DLQ_URL").context("DLQ_URL is not set: there is nowhere to park bad records")?;
         let secret_id =
             variable("STENTOR_SECRET_ID").context("STENTOR_SECRET_ID is not set: there are no credentials")?;
-        let http = http::client().context("cannot set up the HTTP client")?;
         Ok(Self {
             routes: Routes::new(&config)?.refusing(own_logs()),
             store: DynamoStore::new(&aws, tables, fastrand::Rng::new()),
             due: variable("DUE_QUEUE_URL").map(|url| SqsDue::new(&aws, url)),
             park: SqsPark::new(&aws, dlq_url),
-            channels: Channels::new(Slack::new(http), Secrets::new(SecretsManager::new(&aws, secret_id))),
+            channels: Channels::new(slack()?, Secrets::new(SecretsManager::new(&aws, secret_id)))
+                .with_sns(Sns::new(&aws)),
         })
     }
 }
@@ -149,6 +150,16 @@ fn config() -> anyhow::Result<Config> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named => Ok(Config::builtin()),
         Err(error) => Err(error).with_context(|| format!("cannot read the configuration {path}")),
     }
+}
+
+/// Slack as the world knows it, or where `STENTOR_SLACK_API_URL` says (GovSlack has an API of its own).
+fn slack() -> anyhow::Result<Slack> {
+    let slack = Slack::new(http::client().context("cannot set up the HTTP client")?);
+    let api = variable("STENTOR_SLACK_API_URL").map(|url| ApiUrl::parse(&url)).transpose();
+    Ok(match api.context("STENTOR_SLACK_API_URL")? {
+        Some(api) => slack.with_api(api),
+        None => slack,
+    })
 }
 
 /// The log groups of the pipeline's functions: this one's, and those that `STENTOR_FUNCTIONS` names, separated by commas.

@@ -5,7 +5,9 @@ use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::config::{Config, Route};
 use crate::digest::Digest;
 use crate::name::{Target, TargetKind};
+use crate::notify::slack::bot::Bot;
 use crate::notify::slack::{Slack, WebhookUrl};
+use crate::notify::sns::{Sns, Topic};
 use crate::notify::{Accepted, Deliver, DeliverError};
 use crate::secret::{Credential, ReadSecret, SecretError, Secrets};
 
@@ -13,17 +15,27 @@ use crate::secret::{Credential, ReadSecret, SecretError, Secrets};
 #[derive(Debug)]
 pub struct Channels<R> {
     slack: Slack,
+    sns: Option<Sns>,
     secrets: Secrets<R>,
 }
 
 impl<R: ReadSecret> Channels<R> {
     pub fn new(slack: Slack, secrets: Secrets<R>) -> Self {
-        Self { slack, secrets }
+        Self { slack, sns: None, secrets }
+    }
+
+    /// Topics are delivered to as well.
+    pub fn with_sns(self, sns: Sns) -> Self {
+        Self { sns: Some(sns), ..self }
     }
 
     /// The first target of the configuration that no channel here delivers to.
     pub fn without_channel(config: &Config) -> Option<&Target> {
-        config.routes.iter().flat_map(Route::targets).find(|target| target.kind != TargetKind::Slack)
+        config
+            .routes
+            .iter()
+            .flat_map(Route::targets)
+            .find(|target| !matches!(target.kind, TargetKind::Slack | TargetKind::Sns))
     }
 
     async fn deliver_with(
@@ -35,17 +47,43 @@ impl<R: ReadSecret> Channels<R> {
     ) -> Result<Accepted, DeliverError> {
         let target = &digest.target;
         match target.kind {
-            TargetKind::Slack => {
-                let webhook = credential.as_str().ok_or("it is not a text").map(WebhookUrl::parse);
-                let webhook = webhook.map_err(str::to_owned).and_then(|parsed| parsed.map_err(|bad| bad.to_string()));
-                let unusable =
-                    |why| DeliverError::Denied { reason: format!("the credential of {target} cannot be used: {why}") };
-                self.slack.post(&webhook.map_err(unusable)?, digest, deadline).await.map(|()| Accepted::default())
-            }
-            TargetKind::PagerDuty | TargetKind::Jira | TargetKind::Sns => {
-                Err(DeliverError::Refused { reason: format!("there is no channel for {target}") })
-            }
+            TargetKind::Slack => self.slack(credential, digest, joins, deadline).await,
+            TargetKind::Sns => self.sns(credential, digest, deadline).await,
+            TargetKind::PagerDuty | TargetKind::Jira => Err(no_channel(target)),
         }
+    }
+
+    /// A text is a webhook, an object of token and channel a bot.
+    async fn slack(
+        &self,
+        credential: &Credential,
+        digest: &Digest,
+        joins: Option<&str>,
+        deadline: Timestamp,
+    ) -> Result<Accepted, DeliverError> {
+        let unusable = |why: String| unusable(&digest.target, &why);
+        if let Some(webhook) = credential.as_str() {
+            let webhook = WebhookUrl::parse(webhook).map_err(|bad| unusable(bad.to_string()))?;
+            return self.slack.post(&webhook, digest, deadline).await.map(|()| Accepted::default());
+        }
+        let (Some(token), Some(channel)) = (credential.field("token"), credential.field("channel")) else {
+            return Err(unusable("it is neither a text nor an object with a token and a channel".to_owned()));
+        };
+        let bot = Bot::new(token, channel).map_err(|bad| unusable(bad.to_string()))?;
+        self.slack.tell(&bot, digest, joins, deadline).await
+    }
+
+    /// The credential is a topic's ARN, alone or as an object's `topic_arn`.
+    async fn sns(
+        &self,
+        credential: &Credential,
+        digest: &Digest,
+        deadline: Timestamp,
+    ) -> Result<Accepted, DeliverError> {
+        let sns = self.sns.as_ref().ok_or_else(|| no_channel(&digest.target))?;
+        let arn = credential.as_str().or_else(|| credential.field("topic_arn")).unwrap_or_default();
+        let topic = Topic::parse(arn).map_err(|bad| unusable(&digest.target, &bad.to_string()))?;
+        sns.publish(&topic, digest, deadline).await.map(|()| Accepted::default())
     }
 }
 
@@ -71,6 +109,15 @@ impl<R: ReadSecret> Deliver for Channels<R> {
             Err(error) => Err(no_credential(&error)),
         }
     }
+}
+
+fn no_channel(target: &Target) -> DeliverError {
+    DeliverError::Refused { reason: format!("there is no channel for {target}") }
+}
+
+/// Another credential may be usable.
+fn unusable(target: &Target, why: &str) -> DeliverError {
+    DeliverError::Denied { reason: format!("the credential of {target} cannot be used: {why}") }
 }
 
 /// A secret that cannot be read may be readable later; one that has nothing for the target is for a person.

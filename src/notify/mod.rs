@@ -13,6 +13,8 @@ use crate::digest::Digest;
 pub mod channels;
 pub mod http;
 pub mod slack;
+#[cfg(feature = "aws")]
+pub mod sns;
 
 /// The target did not take the message.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]

@@ -1,18 +1,20 @@
-//! Slack by incoming webhook. What is said stands in [`render`]; here it is sent, and Slack's answer is
-//! turned into what to do next. The webhook's URL is the credential: it is never logged, shown or
-//! part of an error.
+//! Slack, spoken to in two ways: an incoming webhook takes each message as a new one; with a bot's token ([`bot`])
+//! a burst is one message in the channel that is kept up to date, and each digest a reply in its thread. What is said
+//! stands in [`render`], what Slack's answers mean in `answer`. A webhook's URL and a token are credentials: they are
+//! never logged, shown or part of an error.
 
 use std::fmt;
-use std::time::Duration;
 
-use reqwest::header::{HeaderMap, RETRY_AFTER};
-use reqwest::{StatusCode, Url};
+use reqwest::{RequestBuilder, Response, Url};
+use serde::Serialize;
 use thiserror::Error;
 
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::digest::Digest;
 use crate::notify::DeliverError;
 
+mod answer;
+pub mod bot;
 pub mod render;
 pub mod terminal;
 
@@ -20,19 +22,24 @@ pub mod terminal;
 #[derive(Clone)]
 pub struct WebhookUrl(Url);
 
-/// A text is no webhook that messages may be sent to. The text is not repeated: it may hold a credential.
+/// Where the methods of the Web API are, with a slash at its end.
+#[derive(Clone, Debug)]
+pub struct ApiUrl(Url);
+
+/// A text is no place that messages may be sent to. The text is not repeated: it may hold a credential.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum BadWebhook {
-    #[error("the webhook is not a URL")]
-    NotAUrl,
-    #[error("the webhook must be an https:// URL")]
-    NotHttps,
+pub enum BadUrl {
+    #[error("{0} is not a URL")]
+    NotAUrl(&'static str),
+    #[error("{0} must be an https:// URL")]
+    NotHttps(&'static str),
 }
 
-/// Sends to webhooks.
+/// Sends to webhooks, and as a bot.
 #[derive(Clone, Debug)]
 pub struct Slack {
     http: reqwest::Client,
+    api: ApiUrl,
 }
 
 impl WebhookUrl {
@@ -40,18 +47,43 @@ impl WebhookUrl {
     ///
     /// # Errors
     /// When the text is no URL, or its scheme would send the message in the clear.
-    pub fn parse(text: &str) -> Result<Self, BadWebhook> {
-        let url = Url::parse(text.trim()).map_err(|_| BadWebhook::NotAUrl)?;
-        let is_loopback = match url.host_str() {
-            Some("localhost") => true,
-            Some(host) => host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback()),
-            None => return Err(BadWebhook::NotAUrl),
-        };
-        match url.scheme() {
-            "https" => Ok(Self(url)),
-            "http" if is_loopback => Ok(Self(url)),
-            _ => Err(BadWebhook::NotHttps),
+    pub fn parse(text: &str) -> Result<Self, BadUrl> {
+        confidential(text, "the webhook").map(Self)
+    }
+}
+
+impl ApiUrl {
+    /// As for a webhook: HTTPS, or this machine itself.
+    ///
+    /// # Errors
+    /// When the text is no URL, or its scheme would send tokens in the clear.
+    pub fn parse(text: &str) -> Result<Self, BadUrl> {
+        let mut url = confidential(text, "Slack's API")?;
+        if !url.path().ends_with('/') {
+            url.set_path(&format!("{}/", url.path()));
         }
+        Ok(Self(url))
+    }
+}
+
+impl Default for ApiUrl {
+    fn default() -> Self {
+        Self(Url::parse("https://slack.com/api/").expect("invariant: it is a URL"))
+    }
+}
+
+/// A URL behind which nobody on the way reads along. `what` names it in the error.
+fn confidential(text: &str, what: &'static str) -> Result<Url, BadUrl> {
+    let url = Url::parse(text.trim()).map_err(|_| BadUrl::NotAUrl(what))?;
+    let is_loopback = match url.host_str() {
+        Some("localhost") => true,
+        Some(host) => host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback()),
+        None => return Err(BadUrl::NotAUrl(what)),
+    };
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if is_loopback => Ok(url),
+        _ => Err(BadUrl::NotHttps(what)),
     }
 }
 
@@ -63,67 +95,31 @@ impl fmt::Debug for WebhookUrl {
 
 impl Slack {
     pub fn new(http: reqwest::Client) -> Self {
-        Self { http }
+        Self { http, api: ApiUrl::default() }
     }
 
-    /// Posts the digest once, and is done or has given up by `deadline`.
+    /// Bots speak to this API, and not to that of slack.com.
+    pub fn with_api(self, api: ApiUrl) -> Self {
+        Self { api, ..self }
+    }
+
+    /// Posts the digest to a webhook once, and is done or has given up by `deadline`.
     ///
     /// # Errors
     /// 429, 5xx and a lost connection are worth a retry (Slack may have shown the message all the same:
     /// a 5xx says nothing about that); 401, 403, 404 and 410 speak of the webhook; anything else but 200 is final.
     pub async fn post(&self, webhook: &WebhookUrl, digest: &Digest, deadline: Timestamp) -> Result<(), DeliverError> {
-        let left = SystemClock.now().until(deadline);
-        let body = serde_json::to_vec(&render::render(digest)).expect("invariant: a message is plain JSON data");
-        let request = self
-            .http
-            .post(webhook.0.clone())
-            .header("content-type", "application/json; charset=utf-8")
-            .body(body)
-            .timeout(left);
-        let answer = request.send().await.map_err(lost)?;
-        let (status, after) = (answer.status(), retry_after(answer.headers()));
-        let reason = || async {
-            format!("Slack answered {}: {}", status.as_u16(), word_of(&answer.text().await.unwrap_or_default()))
-        };
-        match status {
-            StatusCode::OK => Ok(()),
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
-                Err(DeliverError::Retry { after, reason: reason().await })
-            }
-            status if status.is_server_error() => Err(DeliverError::Retry { after, reason: reason().await }),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::GONE => {
-                Err(DeliverError::Denied { reason: reason().await })
-            }
-            _ => Err(DeliverError::Refused { reason: reason().await }),
-        }
+        let request = self.http.post(webhook.0.clone());
+        send(request, &render::render(digest), deadline).await.map(drop)
     }
 }
 
-/// A connection that failed. `reqwest` puts the URL into its errors; it comes out here.
-fn lost(error: reqwest::Error) -> DeliverError {
-    let what = match &error {
-        error if error.is_timeout() => "Slack did not answer in time",
-        error if error.is_connect() => "Slack could not be reached",
-        _ => "the connection to Slack was lost",
-    };
-    tracing::debug!("{what}: {:?}", error.without_url());
-    DeliverError::Retry { after: None, reason: what.to_owned() }
-}
-
-/// Seconds, as Slack sends them. An absurd value is cut to an hour: the message waits, it is not given up.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    const LONGEST: Duration = Duration::from_hours(1);
-    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse::<u64>().ok()?;
-    Some(Duration::from_secs(seconds).min(LONGEST))
-}
-
-/// Slack's error word (`no_service`, `invalid_payload`). Anything else, a proxy's page for one, is not repeated.
-fn word_of(body: &str) -> &str {
-    let is_word = |c: char| c.is_ascii_lowercase() || c == '_';
-    match body.trim() {
-        word if (1..=64).contains(&word.len()) && word.chars().all(is_word) => word,
-        _ => "no known error word",
-    }
+/// The answer to `body`, if its status is that of success.
+async fn send(request: RequestBuilder, body: &impl Serialize, deadline: Timestamp) -> Result<Response, DeliverError> {
+    let left = SystemClock.now().until(deadline);
+    let body = serde_json::to_vec(body).expect("invariant: a message is plain JSON data");
+    let request = request.header("content-type", "application/json; charset=utf-8").body(body).timeout(left);
+    answer::successful(request.send().await.map_err(answer::lost)?).await
 }
 
 #[cfg(test)]
@@ -137,11 +133,11 @@ mod tests {
             ("http://127.0.0.1:8080/x", Ok(())),
             ("http://[::1]:8080/x", Ok(())),
             ("http://localhost/x", Ok(())),
-            ("http://hooks.slack.com/services/T0/B0/x", Err(BadWebhook::NotHttps)),
-            ("http://127.0.0.1.example.com/x", Err(BadWebhook::NotHttps)),
-            ("ftp://127.0.0.1/x", Err(BadWebhook::NotHttps)),
-            ("hooks.slack.com", Err(BadWebhook::NotAUrl)),
-            ("", Err(BadWebhook::NotAUrl)),
+            ("http://hooks.slack.com/services/T0/B0/x", Err(BadUrl::NotHttps("the webhook"))),
+            ("http://127.0.0.1.example.com/x", Err(BadUrl::NotHttps("the webhook"))),
+            ("ftp://127.0.0.1/x", Err(BadUrl::NotHttps("the webhook"))),
+            ("hooks.slack.com", Err(BadUrl::NotAUrl("the webhook"))),
+            ("", Err(BadUrl::NotAUrl("the webhook"))),
         ];
         for (text, expected) in cases {
             assert_eq!(WebhookUrl::parse(text).map(drop), expected, "{text}");
@@ -152,5 +148,20 @@ mod tests {
     fn a_webhook_does_not_print_its_path() {
         let webhook = WebhookUrl::parse("https://hooks.slack.com/services/T0/B0/topsecret").expect("a good one");
         assert_eq!(format!("{webhook:?}"), "WebhookUrl(hooks.slack.com/…)");
+    }
+
+    #[test]
+    fn an_api_is_confidential_too_and_its_methods_are_below_it() {
+        let method = |text: &str| ApiUrl::parse(text).map(|api| api.0.join("chat.update").unwrap().to_string());
+        let cases = [
+            ("https://slack-gov.com/api/", Ok("https://slack-gov.com/api/chat.update".to_owned())),
+            ("https://slack-gov.com/api", Ok("https://slack-gov.com/api/chat.update".to_owned())),
+            ("http://127.0.0.1:8080", Ok("http://127.0.0.1:8080/chat.update".to_owned())),
+            ("http://slack.com/api/", Err(BadUrl::NotHttps("Slack's API"))),
+            ("slack.com/api", Err(BadUrl::NotAUrl("Slack's API"))),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(method(text), expected, "{text}");
+        }
     }
 }

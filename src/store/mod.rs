@@ -25,10 +25,6 @@ use crate::tally::Tally;
 
 pub mod dynamodb;
 
-/// A freeze consumes at most this many tallies: with the epoch and the cursor they make one
-/// transaction of at most 100 items.
-pub const FREEZE_TALLIES_MAX: usize = 97;
-
 /// What became of one alert.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Commit {
@@ -124,6 +120,13 @@ pub struct TallyKey {
     pub(crate) sort: String,
 }
 
+impl TallyKey {
+    /// For implementations of [`Store`].
+    pub fn new(partition: String, sort: String) -> Self {
+        Self { partition, sort }
+    }
+}
+
 /// One step of turning the tallies of a closing window into epochs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Freeze {
@@ -158,7 +161,16 @@ pub struct Opening {
     pub told: u64,
 }
 
-/// How far a target has been told.
+/// Somebody who is told on a route, and as what. Whoever is both keeps two books.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Recipient<'a> {
+    /// Epochs name it.
+    Own(&'a Target),
+    /// It is told in the place of others.
+    Fallback(&'a Target),
+}
+
+/// How far a recipient has been told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TargetState {
     /// Latest epoch that it accepted or that was parked for it; `None` when it was never told anything.
@@ -222,6 +234,10 @@ pub struct Lease {
 /// The contract. `deadline` is when a method must have given up: it retries what passes (throttles,
 /// conflicts, lost connections) until then.
 pub trait Store: Send + Sync {
+    /// A freeze takes at most so many tallies: with the epoch and the cursor they make one transaction, which has at
+    /// most 100 items in DynamoDB.
+    const FREEZE_TALLIES_MAX: usize = 97;
+
     /// Stores and counts each alert, or finds that it was before. Ids are distinct; the answers stand
     /// in the order of `alerts`. A row exists if and only if exactly one tally or epoch counts it.
     fn commit(&self, alerts: &[Alert], deadline: Timestamp) -> impl Future<Output = Vec<Commit>> + Send;
@@ -285,7 +301,7 @@ pub trait Store: Send + Sync {
     fn target(
         &self,
         route: &RouteName,
-        target: &Target,
+        recipient: Recipient<'_>,
         deadline: Timestamp,
     ) -> impl Future<Output = Result<TargetState, StoreError>> + Send;
 
@@ -294,7 +310,7 @@ pub trait Store: Send + Sync {
     fn lease(
         &self,
         route: &RouteName,
-        target: &Target,
+        recipient: Recipient<'_>,
         lease: &Lease,
         now: Timestamp,
         deadline: Timestamp,
@@ -305,7 +321,7 @@ pub trait Store: Send + Sync {
     fn settle(
         &self,
         route: &RouteName,
-        target: &Target,
+        recipient: Recipient<'_>,
         lease: &Lease,
         settled: &Settled,
         deadline: Timestamp,
@@ -315,7 +331,7 @@ pub trait Store: Send + Sync {
     fn release(
         &self,
         route: &RouteName,
-        target: &Target,
+        recipient: Recipient<'_>,
         lease: &Lease,
         held: &Held,
         deadline: Timestamp,
@@ -373,6 +389,14 @@ impl Cursor {
     pub fn opening(&self, due: Timestamp, targets: &[Target]) -> Opening {
         let window = Window { number: self.last_window + 1, due, armed: false };
         Opening { window, targets: targets.to_vec(), told: self.epoch }
+    }
+}
+
+impl<'a> Recipient<'a> {
+    pub fn target(self) -> &'a Target {
+        match self {
+            Self::Own(target) | Self::Fallback(target) => target,
+        }
     }
 }
 

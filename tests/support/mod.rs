@@ -5,6 +5,7 @@
 pub mod emulator;
 pub mod proxy;
 pub mod python;
+pub mod spoken;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -25,8 +26,8 @@ use stentor::queue::{Due, DueQueue, Park, Parked, QueueError};
 use stentor::route::Routes;
 use stentor::store::dynamodb::DynamoStore;
 use stentor::store::{
-    BurstState, Commit, Cursor, Epoch, Escalation, Freeze, Held, Lease, Opening, Parcel, Settled, Store, StoreError,
-    TargetState,
+    BurstState, Commit, Cursor, Epoch, Escalation, Freeze, Held, Lease, Opening, Parcel, Recipient, Settled, Store,
+    StoreError, TargetState,
 };
 use stentor::world::World;
 
@@ -145,41 +146,46 @@ impl Store for Frail<'_> {
         self.through("epochs", self.inner.epochs(route, after, upto, deadline)).await
     }
 
-    async fn target(&self, route: &RouteName, target: &Target, deadline: Timestamp) -> Result<TargetState, StoreError> {
-        self.through("target", self.inner.target(route, target, deadline)).await
+    async fn target(
+        &self,
+        route: &RouteName,
+        recipient: Recipient<'_>,
+        deadline: Timestamp,
+    ) -> Result<TargetState, StoreError> {
+        self.through("target", self.inner.target(route, recipient, deadline)).await
     }
 
     async fn lease(
         &self,
         route: &RouteName,
-        target: &Target,
+        recipient: Recipient<'_>,
         lease: &Lease,
         now: Timestamp,
         deadline: Timestamp,
     ) -> Result<Option<TargetState>, StoreError> {
-        self.through("lease", self.inner.lease(route, target, lease, now, deadline)).await
+        self.through("lease", self.inner.lease(route, recipient, lease, now, deadline)).await
     }
 
     async fn settle(
         &self,
         route: &RouteName,
-        target: &Target,
+        recipient: Recipient<'_>,
         lease: &Lease,
         settled: &Settled,
         deadline: Timestamp,
     ) -> Result<bool, StoreError> {
-        self.through("settle", self.inner.settle(route, target, lease, settled, deadline)).await
+        self.through("settle", self.inner.settle(route, recipient, lease, settled, deadline)).await
     }
 
     async fn release(
         &self,
         route: &RouteName,
-        target: &Target,
+        recipient: Recipient<'_>,
         lease: &Lease,
         held: &Held,
         deadline: Timestamp,
     ) -> Result<bool, StoreError> {
-        self.through("release", self.inner.release(route, target, lease, held, deadline)).await
+        self.through("release", self.inner.release(route, recipient, lease, held, deadline)).await
     }
 
     async fn pause(&self, target: &Target, until: Timestamp, deadline: Timestamp) -> Result<(), StoreError> {

@@ -21,6 +21,7 @@ mod deployed;
 mod desk;
 mod input;
 mod manual;
+mod mute;
 mod operator;
 mod options;
 mod progress;
@@ -29,6 +30,7 @@ mod replay_report;
 mod report;
 mod run;
 mod sample;
+mod send_test;
 
 /// One clear message for a flood of log lines, and no alert lost.
 #[derive(Debug, Parser)]
@@ -48,6 +50,9 @@ enum Command {
     Alerts(alerts::Arguments),
     Check(check::Arguments),
     Sample(sample::Arguments),
+    Mute(mute::Mute),
+    Unmute(mute::Unmute),
+    SendTest(send_test::Arguments),
     Completions(manual::Completions),
     Man(manual::Man),
 }
@@ -70,6 +75,9 @@ fn main() -> ExitCode {
         Command::Completions(arguments) => manual::completions(&arguments),
         Command::Man(arguments) => manual::man(&arguments),
         Command::Sample(arguments) => sample::sample(&arguments),
+        Command::Mute(arguments) => mute::mute(&arguments),
+        Command::Unmute(arguments) => mute::unmute(&arguments),
+        Command::SendTest(arguments) => send_test::send_test(&arguments),
     };
     match result {
         Ok(Exit::Done) => ExitCode::SUCCESS,

@@ -13,6 +13,7 @@ use stentor::embedded::Embedded;
 use stentor::notify::channels::Channels;
 use stentor::notify::http;
 use stentor::notify::slack::{Slack, WebhookUrl};
+use stentor::notify::sns::Sns;
 use stentor::queue::local::LocalPark;
 use stentor::queue::sqs::{SqsDue, SqsPark};
 use stentor::replay::file::FileLetters;
@@ -234,7 +235,8 @@ impl Arguments {
             (None, None) => bail!("there is nowhere to park: name the queue with --queue-url"),
         };
         let due = self.due_queue_url.clone().map(|url| SqsDue::new(aws, url));
-        Ok(Deployed { routes, store, due, park, channels: Channels::new(Slack::new(http), Secrets::new(secrets)) })
+        let channels = Channels::new(Slack::new(http), Secrets::new(secrets)).with_sns(Sns::new(aws));
+        Ok(Deployed { routes, store, due, park, channels })
     }
 
     async fn list(&self, source: &Source, routes: &Routes, all: u64) -> anyhow::Result<Exit> {

@@ -8,17 +8,19 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::digest::{self, Burst, Digest, alerts, thousands};
+use crate::digest::{self, Backlog, Burst, Digest, alerts, thousands};
 use crate::name::Severity;
 use crate::tally::{Group, Histogram, Sample, Span};
 
 pub mod block;
 mod naming;
+mod state;
 mod text;
 mod when;
 
 use block::{Block, Inline, Line, Link, Part};
 use naming::{ACCOUNTS, APPS, LOG_GROUPS, NAME_BYTES_MAX};
+pub use state::{opening, state};
 
 #[cfg(test)]
 mod tests;
@@ -33,6 +35,10 @@ const HEADER_BYTES_MAX: usize = 150;
 /// Slack takes 3,000 characters; in a context block the link is a text, for which 2,000 is the safe limit.
 const URL_BYTES_MAX: usize = 1_900;
 const NOTIFICATION_BYTES: usize = 160;
+/// SNS takes fewer than 100 characters of ASCII, none of which controls anything.
+const SUBJECT_BYTES_MAX: usize = 99;
+/// Of why a fallback is told; channels keep their reasons shorter.
+const REASON_BYTES_MAX: usize = 400;
 
 /// Lines and bytes of the sample that the first groups are shown with.
 const SAMPLES: [Extent; 5] = [extent(8, 900), extent(5, 500), extent(3, 300), extent(2, 240), extent(2, 240)];
@@ -91,7 +97,10 @@ pub fn compose(digest: &Digest) -> Vec<Block> {
 
 /// For a lock screen: how bad, what, how many, and how the most frequent line starts.
 fn notification(digest: &Digest) -> String {
-    let headline = headline(digest);
+    let headline = match digest.escalated {
+        Some(_) => format!("⚠️ Fallback · {}", headline(digest)),
+        None => headline(digest),
+    };
     let Some((pattern, group)) = digest.groups().first().copied() else { return text::escaped(&headline) };
     let said = text::after_marker(said_by(pattern, group), &group.sample.marker, NOTIFICATION_BYTES);
     let said = text::name(&said, NOTIFICATION_BYTES);
@@ -102,24 +111,47 @@ fn notification(digest: &Digest) -> String {
 }
 
 fn headline(digest: &Digest) -> String {
-    let sign = match digest.severity {
-        _ if digest.tally.is_empty() => "✅",
+    text::title(&format!("{} {}", sign(digest, digest.tally.is_empty()), digest.title()), HEADER_BYTES_MAX)
+}
+
+/// The headline where only ASCII may stand, in fewer than 100 characters: the subject of a mail.
+pub fn subject(digest: &Digest) -> String {
+    let fallback = if digest.escalated.is_some() { "Fallback: " } else { "" };
+    let title = text::title(&format!("{fallback}{}", digest.title()), SUBJECT_BYTES_MAX).replace('…', "...");
+    title.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect()
+}
+
+fn sign(digest: &Digest, is_quiet: bool) -> &'static str {
+    match digest.severity {
+        _ if is_quiet => "✅",
         Severity::Critical => "🔴",
         Severity::Error => "🟠",
         Severity::Warning => "🟡",
         Severity::Info => "🔵",
-    };
-    text::title(&format!("{sign} {}", digest.title()), HEADER_BYTES_MAX)
+    }
 }
 
 fn facts(digest: &Digest) -> Vec<Line> {
     let lines = [
+        escalated(digest),
         scope(digest),
-        digest.tally.span.map_or_else(Vec::new, |span| period(digest, span)),
+        digest.tally.span.map_or_else(Vec::new, period),
         course(&digest.tally.histogram),
         digest.burst.map_or_else(Vec::new, |burst| course_of_burst(digest, burst)),
+        digest.backlog.map_or_else(Vec::new, |backlog| held_back(digest, backlog)),
+        muted(digest.muted),
     ];
     lines.into_iter().filter(|line| !line.is_empty()).collect()
+}
+
+/// Why a fallback is told: before anything else, because whoever reads it may never have heard of the route.
+fn escalated(digest: &Digest) -> Line {
+    let Some(because) = &digest.escalated else { return vec![] };
+    vec![Inline::Strong(format!(
+        "⚠️ Sent to {} as the fallback: {}",
+        digest.target,
+        text::name(because, REASON_BYTES_MAX)
+    ))]
 }
 
 /// How many kinds of lines, from where.
@@ -139,12 +171,10 @@ fn scope(digest: &Digest) -> Line {
     joined([plain(patterns), accounts, log_groups, APPS.list(&tally.apps)])
 }
 
-fn period(digest: &Digest, span: Span) -> Line {
+fn period(span: Span) -> Line {
     let mut period = plain(when::period(span));
     period.extend(when::local(span.first));
-    let (first, last) = digest.epochs;
-    let told = if first < last { format!("{} in one message", epochs(digest)) } else { String::new() };
-    joined([period, plain(told)])
+    period
 }
 
 /// How the alerts came in over time.
@@ -160,15 +190,32 @@ fn course(histogram: &Histogram) -> Line {
 
 fn course_of_burst(digest: &Digest, burst: Burst) -> Line {
     let Some(span) = digest.tally.span else {
-        let span = Span { first: burst.since, last: burst.until };
-        return plain(format!("{}, nothing since", when::period(span)));
+        return plain(format!("{}, nothing since", period_of_burst(burst)));
     };
     let (since, until) = (when::clock(burst.since, span.first), when::clock(burst.until, span.first));
     let told = format!("{} in {}", alerts(burst.alerts), digest::span(burst.since.until(burst.until)));
+    let latest = format!("{} since the last message", thousands(digest.tally.alerts));
     plain(match digest.over {
-        true => format!("The burst is over: {told}, nothing since {until} UTC"),
-        false => format!("Part of a burst: {told}, since {since} UTC"),
+        true => format!("The burst is over: {told}, {latest}, nothing since {until} UTC"),
+        false => format!("Part of a burst since {since} UTC: {told}, {latest}"),
     })
+}
+
+fn held_back(digest: &Digest, backlog: Backlog) -> Line {
+    let since = when::clock(backlog.since, digest.tally.span.map_or(backlog.since, |span| span.first));
+    plain(format!("{} windows in one message, held back since {since} UTC", thousands(backlog.windows)))
+}
+
+fn muted(n: u64) -> Line {
+    match n {
+        0 => vec![],
+        1 => plain("1 alert was muted before this".to_owned()),
+        n => plain(format!("{} were muted before this", alerts(n))),
+    }
+}
+
+fn period_of_burst(burst: Burst) -> String {
+    when::period(Span { first: burst.since, last: burst.until })
 }
 
 fn epochs(digest: &Digest) -> String {

@@ -18,18 +18,21 @@ const HANG: usize = 2;
 /// `digest` as [`render`](super::render::render) tells it to Slack, in lines of at most `width` (but at least 40)
 /// characters. `color` is for a terminal that knows escape sequences; without it the text has none.
 pub fn view(digest: &Digest, width: usize, color: bool) -> String {
-    let mut page = Page { text: String::new(), width: width.max(WIDTH_MIN), color };
+    drawn(digest, Page { text: String::new(), width: width.max(WIDTH_MIN), color, spells_links: false })
+}
+
+/// The same without any escape sequence, each link of a sample written out: for mail and the like.
+pub fn plain(digest: &Digest, width: usize) -> String {
+    drawn(digest, Page { text: String::new(), width: width.max(WIDTH_MIN), color: false, spells_links: true })
+}
+
+fn drawn(digest: &Digest, mut page: Page) -> String {
     for block in compose(digest) {
         match block {
             Block::Header(title) => page.paragraph(0, severity_color(digest), &[Inline::Strong(title)]),
             Block::Divider => page.text.push('\n'),
             Block::Text(parts) => parts.iter().for_each(|part| page.part(part)),
-            Block::Context { link, text } => {
-                let link = link.map(|link| [Inline::Link(link), Inline::plain(" · ")]);
-                let line: Vec<_> = link.into_iter().flatten().chain([Inline::Plain(text)]).collect();
-                page.paragraph(INDENT, "2", &line);
-                page.text.push('\n');
-            }
+            Block::Context { link, text } => page.small_print(link, text),
         }
     }
     page.text.truncate(page.text.trim_end().len() + 1);
@@ -40,9 +43,20 @@ struct Page {
     text: String,
     width: usize,
     color: bool,
+    /// Links cannot be clicked, so they stand on lines of their own.
+    spells_links: bool,
 }
 
 impl Page {
+    fn small_print(&mut self, link: Option<Link>, text: String) {
+        let spelled = link.as_ref().filter(|_| self.spells_links).map(|link| format!("{:INDENT$}{}\n", "", link.url));
+        let link = link.filter(|_| !self.spells_links).map(|link| [Inline::Link(link), Inline::plain(" · ")]);
+        let line: Vec<_> = link.into_iter().flatten().chain([Inline::Plain(text)]).collect();
+        self.paragraph(INDENT, "2", &line);
+        self.text.push_str(&spelled.unwrap_or_default());
+        self.text.push('\n');
+    }
+
     fn part(&mut self, part: &Part) {
         match part {
             Part::Lines(lines) => lines.iter().for_each(|line| self.paragraph(INDENT, "", line)),

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use crate::alert::Alert;
 use crate::clock::Timestamp;
 use crate::name::{RouteName, Target};
-use crate::store::{Cursor, Epoch, Parcel, StoreError, TallyKey, TargetState, Window};
+use crate::store::{Cursor, Epoch, Parcel, Recipient, StoreError, TallyKey, TargetState, Window};
 
 pub(super) type Item = HashMap<String, AttributeValue>;
 
@@ -85,8 +85,11 @@ pub(super) fn epoch_sort(number: u64) -> String {
     format!("epoch#{number:020}")
 }
 
-pub(super) fn target_sort(target: &Target) -> String {
-    format!("target#{target}")
+pub(super) fn recipient_sort(recipient: Recipient<'_>) -> String {
+    match recipient {
+        Recipient::Own(target) => format!("target#{target}"),
+        Recipient::Fallback(target) => format!("{FALLBACK}{target}"),
+    }
 }
 
 pub(super) fn tally_partition(route: &RouteName, shard: u64) -> String {

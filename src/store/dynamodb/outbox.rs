@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | `<route>` | `cursor` | `last_window`, `open`, `due`, `armed`, `closing`, `epoch`, `sealed`, `retired`, `burst`, `muted_until`, `told#<target>` …, `fallback#<target>` … |
 //! | `<route>` | `epoch#<n>` | `epoch` (JSON), `expires_at` once retired |
-//! | `<route>` | `target#<name>` | `offset`, `lease`, `leased_until`, `not_before`, `failures`, `thread`, `muted`, `escalation` |
+//! | `<route>` | `target#<name>`, `fallback#<name>` | `offset`, `lease`, `leased_until`, `not_before`, `failures`, `thread`, `muted`, `escalation` |
 //! | `<route>#<0…7>` | `tally#<unique>` | `tally` (JSON) |
 //! | `#routes` | `<route>` | none: it says that the route has a cursor |
 //! | `#targets` | `<target>` | `not_before`, for every route |
@@ -24,8 +24,8 @@ use crate::alert::Alert;
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::name::{RouteName, Target};
 use crate::store::{
-    BurstState, Commit, Cursor, Epoch, Escalation, Freeze, Held, Lease, Opening, Parcel, Settled, Store, StoreError,
-    TallyKey, TargetState,
+    BurstState, Commit, Cursor, Epoch, Escalation, Freeze, Held, Lease, Opening, Parcel, Recipient, Settled, Store,
+    StoreError, TallyKey, TargetState,
 };
 
 /// Not a route: names of routes hold no `#`.
@@ -117,8 +117,13 @@ impl Store for DynamoStore {
         items.iter().map(item::epoch).collect()
     }
 
-    async fn target(&self, route: &RouteName, target: &Target, deadline: Timestamp) -> Result<TargetState, StoreError> {
-        let (sort, everywhere) = (item::target_sort(target), target.to_string());
+    async fn target(
+        &self,
+        route: &RouteName,
+        recipient: Recipient<'_>,
+        deadline: Timestamp,
+    ) -> Result<TargetState, StoreError> {
+        let (sort, everywhere) = (item::recipient_sort(recipient), recipient.target().to_string());
         let here = self.get(route.as_str(), &sort, deadline);
         let (here, everywhere) = try_join(here, self.get(TARGETS, &everywhere, deadline)).await?;
         let mut state = here.as_ref().map(item::target).transpose()?.unwrap_or_default();
@@ -131,7 +136,7 @@ impl Store for DynamoStore {
     async fn lease(
         &self,
         route: &RouteName,
-        target: &Target,
+        recipient: Recipient<'_>,
         lease: &Lease,
         now: Timestamp,
         deadline: Timestamp,
@@ -144,16 +149,16 @@ impl Store for DynamoStore {
                 ("leased_until", "<", Some(item::moment(now))),
                 ("lease", "=", Some(item::text(&lease.owner))),
             ]);
-        if !self.update(route.as_str(), &item::target_sort(target), &taken, deadline).await? {
+        if !self.update(route.as_str(), &item::recipient_sort(recipient), &taken, deadline).await? {
             return Ok(None);
         }
-        self.target(route, target, deadline).await.map(Some)
+        self.target(route, recipient, deadline).await.map(Some)
     }
 
     async fn settle(
         &self,
         route: &RouteName,
-        target: &Target,
+        recipient: Recipient<'_>,
         lease: &Lease,
         settled: &Settled,
         deadline: Timestamp,
@@ -165,13 +170,13 @@ impl Store for DynamoStore {
             .set_or_remove("muted", muted)
             .remove("not_before")
             .remove("failures");
-        self.update(route.as_str(), &item::target_sort(target), &settled, deadline).await
+        self.update(route.as_str(), &item::recipient_sort(recipient), &settled, deadline).await
     }
 
     async fn release(
         &self,
         route: &RouteName,
-        target: &Target,
+        recipient: Recipient<'_>,
         lease: &Lease,
         held: &Held,
         deadline: Timestamp,
@@ -179,7 +184,7 @@ impl Store for DynamoStore {
         let released = freed(lease)
             .set_or_remove("not_before", held.not_before.map(item::moment))
             .set("failures", item::number(held.failures.into()));
-        self.update(route.as_str(), &item::target_sort(target), &released, deadline).await
+        self.update(route.as_str(), &item::recipient_sort(recipient), &released, deadline).await
     }
 
     async fn pause(&self, target: &Target, until: Timestamp, deadline: Timestamp) -> Result<(), StoreError> {
@@ -202,7 +207,11 @@ impl Store for DynamoStore {
             .set("escalation", item::json(escalation))
             .when_equal_or_absent("offset", known.offset.map(item::number))
             .when_equal_or_absent("escalation", known.escalation.as_ref().map(item::json));
-        let owed = transact_update(table, item::key(route.as_str(), &item::target_sort(fallback)), &owed);
+        let owed = transact_update(
+            table,
+            item::key(route.as_str(), &item::recipient_sort(Recipient::Fallback(fallback))),
+            &owed,
+        );
         let known = Expression::default().set(&item::fallback(fallback), AttributeValue::Bool(true));
         let known = transact_update(table, item::key(route.as_str(), CURSOR), &known);
         let transaction = [owed, known].map(|update| TransactWriteItem::builder().update(update).build());

@@ -109,6 +109,7 @@ fn digest(tally: Tally) -> Digest {
         burst: None,
         over: false,
         incident: None,
+        backlog: None,
         muted: 0,
         escalated: None,
     }
@@ -139,7 +140,7 @@ fn a_flood_is_told_by_its_largest_groups_and_its_first_line() {
       5 patterns · 4 accounts · 6 log groups · apps checkout, payments-api, cart +3 more
       23 Nov 2026, 14:15:06–14:15:47 UTC (41 s)
       ▁▁▂▂▂▃▂▄▃▃▄▄▄▄▅▅▅▆▃▅█▂ peak 23 in 2 s
-      Part of a burst: 1,204 alerts in 12 min 45 s, since 14:03:06 UTC
+      Part of a burst since 14:03:06 UTC: 1,204 alerts in 12 min 45 s, 187 since the last message
 
       112 alerts in 38 s from 14:15:08 · apps checkout, cart · accounts 111122223333, 444455556666 · 2
         log groups
@@ -174,6 +175,31 @@ fn a_flood_is_told_by_its_largest_groups_and_its_first_line() {
 }
 
 #[test]
+fn a_mail_has_its_links_written_out() {
+    let (_, account, log_group, ..) = LINES[5];
+    let one = alert(account, log_group, START, "[CRITICAL] No space left on device".to_owned());
+    let late = Digest { escalated: Some("slack:ops refused it".into()), ..digest(Tally::of([&one])) };
+    insta::assert_snapshot!(format!("{}\n\n{}", subject(&late), terminal::plain(&late, 100)), @r#"
+    Fallback: [CRITICAL] 1 alert
+
+    🔴 [CRITICAL] 1 alert
+      ⚠️ Sent to slack:app-alerts as the fallback: slack:ops refused it
+      app orders-db-1
+      23 Nov 2026, 14:15:06 UTC
+
+        [CRITICAL] No space left on device
+      account 000011112222 · eu-west-1 · /aws/rds/instance/orders-db-1/postgresql
+      https://eu-west-1.console.aws.amazon.com/cloudwatch/home?region=eu-west-1#logsV2:log-groups/log-group/$252Faws$252Frds$252Finstance$252Forders-db-1$252Fpostgresql/log-events/2026$252F11$252F23$252F$255B$2524LATEST$255D5f0c1e$3Fstart$3D1795443276000$26end$3D1795443336000
+
+      route critical · epoch 41
+    "#);
+    let long = Digest { route: "r".parse().unwrap(), ..the_picture() };
+    let markers = ["[É]".to_owned(), "x".repeat(200)].map(|marker| (marker, 1));
+    let tally = Tally { markers: markers.into(), ..long.tally.clone() };
+    insta::assert_snapshot!(subject(&Digest { tally, ..long }), @"[?] xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx 187 alerts");
+}
+
+#[test]
 fn a_single_alert_is_told_once() {
     let (count, account, log_group, ..) = LINES[5];
     assert_eq!(count, 1);
@@ -194,14 +220,121 @@ fn a_single_alert_is_told_once() {
 
 #[test]
 fn a_burst_that_is_over_is_one_short_message() {
-    let over = Digest { burst: Some(burst(12, 1_204)), over: true, ..digest(Tally::default()) };
-    insta::assert_snapshot!(shown(&over), @r#"
+    insta::assert_snapshot!(shown(&over_at_last()), @r#"
     ✅ Over: 1,204 alerts on critical in 12 min 45 s
 
     ✅ Over: 1,204 alerts on critical in 12 min 45 s
       23 Nov 2026, 14:03:06–14:15:51 UTC (12 min 45 s), nothing since
       route critical · epoch 41
     "#);
+}
+
+/// The blocks of a message as a reader sees them, styles and links left out.
+fn read(message: &Message) -> String {
+    let texts = strings_in_order(&message.blocks);
+    format!("{}\n\n{}", message.text, texts.concat())
+}
+
+fn strings_in_order(blocks: &[Value]) -> Vec<String> {
+    let of_element = |element: &Value| match element["elements"].as_array() {
+        Some(inner) => inner.iter().filter_map(|text| text["text"].as_str()).collect::<String>() + "\n",
+        None => element["text"].as_str().unwrap_or_default().to_owned() + "\n",
+    };
+    let of_block = |block: &Value| match block["elements"].as_array() {
+        Some(elements) => elements.iter().map(of_element).collect::<String>(),
+        None => block["text"]["text"].as_str().unwrap_or("--").to_owned() + "\n",
+    };
+    blocks.iter().map(of_block).collect()
+}
+
+#[test]
+fn the_message_above_a_thread_tells_of_the_whole_burst_and_keeps_what_began_it() {
+    let (_, account, log_group, ..) = LINES[5];
+    let first = alert(account, log_group, START - 12 * 60_000, "[CRITICAL] No space left on device".to_owned());
+    let opening = opening(&digest(Tally::of([&first])));
+    insta::assert_snapshot!(read(&state(&the_picture(), &opening)), @r#"
+    🔴 [CRITICAL] 1,204 alerts in 12 min 45 s
+
+    🔴 [CRITICAL] 1,204 alerts in 12 min 45 s
+    23 Nov 2026, 14:03:06–14:15:51 UTC (12 min 45 s) · going on
+    Last told: [CRITICAL] 187 alerts · Connection pool exhausted: 50/50 in use, waited 1000ms for orders-db-1.cluster-c9x2.eu-west-1.rds.amazonaws.com:5432 · all of it in the thread
+    --
+    First told: [CRITICAL] 1 alert · 23 Nov 2026, 14:03:06 UTC · app orders-db-1
+    [CRITICAL] No space left on device
+    <https://eu-west-1.console.aws.amazon.com/cloudwatch/home?region=eu-west-1#logsV2:log-groups/log-group/$252Faws$252Frds$252Finstance$252Forders-db-1$252Fpostgresql/log-events/2026$252F11$252F23$252F$255B$2524LATEST$255D5f0c1e$3Fstart$3D1795442556000$26end$3D1795442616000|CloudWatch>
+    account 000011112222 · eu-west-1 · /aws/rds/instance/orders-db-1/postgresql
+    route critical · epoch 41
+    "#);
+    insta::assert_snapshot!(read(&state(&over_at_last(), &opening)), @r#"
+    ✅ Over: 1,204 alerts on critical in 12 min 45 s
+
+    ✅ Over: 1,204 alerts on critical in 12 min 45 s
+    23 Nov 2026, 14:03:06–14:15:51 UTC (12 min 45 s) · nothing since
+    --
+    First told: [CRITICAL] 1 alert · 23 Nov 2026, 14:03:06 UTC · app orders-db-1
+    [CRITICAL] No space left on device
+    <https://eu-west-1.console.aws.amazon.com/cloudwatch/home?region=eu-west-1#logsV2:log-groups/log-group/$252Faws$252Frds$252Finstance$252Forders-db-1$252Fpostgresql/log-events/2026$252F11$252F23$252F$255B$2524LATEST$255D5f0c1e$3Fstart$3D1795442556000$26end$3D1795442616000|CloudWatch>
+    account 000011112222 · eu-west-1 · /aws/rds/instance/orders-db-1/postgresql
+    route critical · epoch 41
+    "#);
+    // The target was down: the last alerts, and that it is over, come at once.
+    let late = Digest { over: true, ..the_picture() };
+    insta::assert_snapshot!(read(&state(&late, &[])), @r#"
+    ✅ Over: 1,204 alerts on critical in 12 min 45 s
+
+    ✅ Over: 1,204 alerts on critical in 12 min 45 s
+    23 Nov 2026, 14:03:06–14:15:51 UTC (12 min 45 s) · nothing since
+    Last told: [CRITICAL] 187 alerts · Connection pool exhausted: 50/50 in use, waited 1000ms for orders-db-1.cluster-c9x2.eu-west-1.rds.amazonaws.com:5432 · all of it in the thread
+    route critical · epoch 41
+    "#);
+}
+
+#[test]
+fn what_was_held_back_muted_or_meant_for_another_is_said() {
+    let (_, account, log_group, ..) = LINES[5];
+    let one = alert(account, log_group, START, "[CRITICAL] No space left on device".to_owned());
+    let since = Timestamp::from_millis(START - 47 * 60_000);
+    let because = format!("slack:app-alerts has not taken a message since {}", since.iso());
+    let late = Digest {
+        target: "sns:oncall".parse().unwrap(),
+        burst: Some(burst(12, 1_204)),
+        backlog: Some(Backlog { windows: 3, since }),
+        muted: 1_042,
+        escalated: Some(because),
+        ..digest(Tally::of([&one]))
+    };
+    insta::assert_snapshot!(shown(&late), @r#"
+    ⚠️ Fallback · 🔴 [CRITICAL] 1 alert · orders-db-1: No space left on device
+
+    🔴 [CRITICAL] 1 alert
+      ⚠️ Sent to sns:oncall as the fallback: slack:app-alerts has not taken a message since
+        2026-11-23T13:28:06.000Z
+      app orders-db-1
+      23 Nov 2026, 14:15:06 UTC
+      Part of a burst since 14:03:06 UTC: 1,204 alerts in 12 min 45 s, 1 since the last message
+      3 windows in one message, held back since 13:28:06 UTC
+      1,042 alerts were muted before this
+
+        [CRITICAL] No space left on device
+      CloudWatch · account 000011112222 · eu-west-1 · /aws/rds/instance/orders-db-1/postgresql
+
+      route critical · epoch 41
+    "#);
+    let over = Digest { over: true, ..late.clone() };
+    let line = |digest: &Digest| {
+        terminal::view(digest, 200, false).lines().find(|line| line.contains("burst")).unwrap().trim().to_owned()
+    };
+    insta::assert_snapshot!(line(&over), @"The burst is over: 1,204 alerts in 12 min 45 s, 1 since the last message, nothing since 14:15:51 UTC");
+    insta::assert_snapshot!(terminal::view(&Digest { muted: 1, ..over_at_last() }, 100, false), @r#"
+    ✅ Over: 1,204 alerts on critical in 12 min 45 s
+      23 Nov 2026, 14:03:06–14:15:51 UTC (12 min 45 s), nothing since
+      1 alert was muted before this
+      route critical · epoch 41
+    "#);
+}
+
+fn over_at_last() -> Digest {
+    Digest { burst: Some(burst(12, 1_204)), over: true, ..digest(Tally::default()) }
 }
 
 #[test]
@@ -225,7 +358,6 @@ fn patterns_beyond_the_room_are_counted() {
     + 7 more patterns, 7 alerts
 
     21+ patterns · account 1 · log group /ecs/a · app a
-    23 Nov 2026, 14:15:06–14:15:11 UTC (5 s) · epochs 39–41 in one message
     2 alerts in 5 s from 14:15:06, the first · app a
     + at least 8 more patterns, 12 alerts
     route critical · epochs 39–41
@@ -256,8 +388,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_message_keeps_within_the_limits(digest in any::digest()) {
-        let message = render(&digest);
+    fn any_message_keeps_within_the_limits(message in any::message()) {
         prop_assert!((1..=3_000).contains(&message.text.chars().count()) && !message.text.contains('\n'), "{}", message.text);
         prop_assert!((1..=50).contains(&message.blocks.len()), "{} blocks", message.blocks.len());
         let characters: usize = strings(&message.blocks).iter().map(|(_, text)| text.len()).sum();
@@ -281,8 +412,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_in_a_message_is_markup_but_our_own_links(digest in any::digest()) {
-        let message = render(&digest);
+    fn nothing_in_a_message_is_markup_but_our_own_links(message in any::message()) {
         for escape in message.text.split('&').skip(1) {
             prop_assert!(["amp;", "lt;", "gt;"].iter().any(|known| escape.starts_with(known)), "{}", message.text);
         }
@@ -308,6 +438,16 @@ proptest! {
             prop_assert!(header.ends_with(&alerts(digest.tally.alerts)), "{}", header);
             prop_assert_eq!(printed, if is_one_group(&digest) { 0 } else { digest.tally.alerts });
         }
+    }
+
+    /// What SNS takes: 256 KiB; a subject of fewer than 100 characters of ASCII, the first of them not a blank.
+    #[test]
+    fn any_digest_makes_a_mail(digest in any::digest()) {
+        let subject = subject(&digest);
+        prop_assert!((1..100).contains(&subject.len()) && !subject.starts_with(' '), "{subject:?}");
+        prop_assert!(subject.bytes().all(|b| (b' '..=b'~').contains(&b)), "{subject:?}");
+        let text = terminal::plain(&digest, 100);
+        prop_assert!(text.len() < 256 * 1024 && !text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
     }
 
     #[test]

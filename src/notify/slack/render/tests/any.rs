@@ -91,8 +91,18 @@ prop_compose! {
         severity in select(vec![Severity::Critical, Severity::Error, Severity::Warning, Severity::Info]),
         burst in proptest::option::of((moment(), moment(), any::<u64>())), over in any::<bool>(),
         route in "[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}", epochs in (any::<u64>(), any::<u64>()),
+        backlog in proptest::option::of((2..u64::MAX, moment())), muted in any::<u64>(),
+        escalated in proptest::option::of(text()),
     ) -> Digest {
         let burst = burst.map(|(since, until, alerts)| Burst { since, until, alerts });
-        Digest { severity, burst, over, epochs, route: route.parse().unwrap(), ..super::digest(tally) }
+        let backlog = backlog.map(|(windows, since)| Backlog { windows, since });
+        let route = route.parse().unwrap();
+        Digest { severity, burst, over, epochs, backlog, muted, escalated, route, ..super::digest(tally) }
     }
+}
+
+/// Of a digest, or of a burst that began with one and has come to another.
+pub fn message() -> impl Strategy<Value = Message> {
+    let as_state = (digest(), digest()).prop_map(|(first, latest)| state(&latest, &opening(&first)));
+    prop_oneof![2 => digest().prop_map(|digest| render(&digest)), 1 => as_state]
 }

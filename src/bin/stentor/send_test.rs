@@ -1,0 +1,136 @@
+//! `stentor send-test`: one marked message through the real path, from the secret over the credential and the channel
+//! to the target's answer. Whether people are reached is better found out now than in the first incident.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use aws_config::SdkConfig;
+use clap::Args;
+use stentor::alert::{Alert, AlertId, Origin, Pattern};
+use stentor::clock::{Clock as _, SystemClock, Timestamp};
+use stentor::digest::{Digest, span};
+use stentor::name::{Severity, Target, TargetKind};
+use stentor::notify::channels::Channels;
+use stentor::notify::slack::{ApiUrl, Slack};
+use stentor::notify::sns::Sns;
+use stentor::notify::{Deliver as _, DeliverError, http};
+use stentor::secret::{ReadSecret, SecretError, Secrets, SecretsManager};
+use stentor::tally::Tally;
+
+use crate::Exit;
+use crate::options::Aws;
+
+/// Send one message, marked [TEST], to a target, and show what it answered
+#[derive(Debug, Args)]
+#[command(after_help = "Examples: stentor send-test slack:app-alerts --secret-id \"$CREDENTIALS_ARN\"\n          \
+                        stentor send-test slack:app-alerts --credentials credentials.json")]
+pub struct Arguments {
+    /// Who is told, such as slack:app-alerts
+    target: Target,
+    /// Secret with the credentials of the targets
+    #[arg(long, value_name = "NAME", env = "STENTOR_SECRET_ID", hide_env = true)]
+    secret_id: Option<String>,
+    /// Instead of a secret: a file with what is to become the secret
+    #[arg(long, value_name = "FILE", required_unless_present = "secret_id")]
+    credentials: Option<PathBuf>,
+    /// Slack's Web API, where it is not that of slack.com
+    #[arg(long, value_name = "URL", env = "STENTOR_SLACK_API_URL", hide_env = true)]
+    slack_api: Option<String>,
+    #[command(flatten)]
+    aws: Aws,
+}
+
+/// The file that stands for a secret.
+struct SecretFile(PathBuf);
+
+/// How long the target may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+const MARKER: &str = "[TEST]";
+const TEXT: &str = "[TEST] Stentor reaches you here. Nothing is wrong: somebody ran `stentor send-test`.";
+
+pub fn send_test(arguments: &Arguments) -> anyhow::Result<Exit> {
+    let runtime = tokio::runtime::Runtime::new().context("cannot start the asynchronous runtime")?;
+    runtime.block_on(async {
+        let needs_aws = arguments.credentials.is_none() || arguments.target.kind == TargetKind::Sns;
+        let aws = if needs_aws { Some(arguments.aws.load().await?) } else { None };
+        match (&arguments.credentials, &arguments.secret_id, &aws) {
+            (Some(file), ..) => send(arguments, SecretFile(file.clone()), aws.as_ref()).await,
+            (None, Some(secret_id), Some(aws)) => {
+                send(arguments, SecretsManager::new(aws, secret_id.clone()), Some(aws)).await
+            }
+            _ => bail!("--secret-id or --credentials is missing"),
+        }
+    })
+}
+
+async fn send(arguments: &Arguments, secret: impl ReadSecret, aws: Option<&SdkConfig>) -> anyhow::Result<Exit> {
+    let mut slack = Slack::new(http::client().context("cannot set up the HTTP client")?);
+    if let Some(api) = &arguments.slack_api {
+        slack = slack.with_api(ApiUrl::parse(api)?);
+    }
+    let mut channels = Channels::new(slack, Secrets::new(secret));
+    if let Some(aws) = aws {
+        channels = channels.with_sns(Sns::new(aws));
+    }
+    let target = &arguments.target;
+    let now = SystemClock.now();
+    let (said, exit) = match channels.deliver(&digest(target, now), None, now.after(PATIENCE)).await {
+        Ok(_) => (format!("{target} took the message"), Exit::Done),
+        Err(error) => (format!("{target} {}", refusal(&error)), Exit::Unfinished),
+    };
+    crate::print(&format!("{said}.\n"))?;
+    Ok(exit)
+}
+
+fn refusal(error: &DeliverError) -> String {
+    match error {
+        DeliverError::Retry { after: Some(after), reason } => {
+            format!("did not take the message: {reason}. Try again in {}", span(*after))
+        }
+        DeliverError::Retry { after: None, reason } => {
+            format!("did not take the message: {reason}. Later it may; an alert would be tried again")
+        }
+        DeliverError::Denied { reason } | DeliverError::Refused { reason } => {
+            format!("refused the message: {reason}. An alert would be parked")
+        }
+    }
+}
+
+/// What a window with one alert would be told as.
+fn digest(target: &Target, now: Timestamp) -> Digest {
+    let origin = Origin::new("", "stentor", "send-test", None, "send-test");
+    let alert = Alert {
+        id: AlertId::new(&format!("test-{}", now.as_millis()), &origin),
+        timestamp: now,
+        marker: MARKER.into(),
+        pattern: Pattern::of(TEXT, MARKER),
+        message: TEXT.to_owned(),
+        truncated: false,
+        routes: Vec::new(),
+        account_id: origin.owner.clone(),
+        region: None,
+        origin: origin.into(),
+    };
+    Digest {
+        route: "send-test".parse().expect("invariant: it is a name"),
+        target: target.clone(),
+        severity: Severity::Info,
+        epochs: (0, 0),
+        tally: Tally::of([&alert]),
+        burst: None,
+        over: false,
+        incident: None,
+        backlog: None,
+        muted: 0,
+        escalated: None,
+    }
+}
+
+impl ReadSecret for SecretFile {
+    async fn read(&self, _deadline: Timestamp) -> Result<String, SecretError> {
+        std::fs::read_to_string(&self.0)
+            .map_err(|error| SecretError::Unavailable(format!("{}: {error}", self.0.display())))
+    }
+}

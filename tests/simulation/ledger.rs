@@ -1,0 +1,316 @@
+//! What really happened, alert by alert, as no process can see it: which row is counted where, who was told of it,
+//! who forgot. The verdict on a schedule is read off here.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use stentor::alert::{Alert, AlertId};
+use stentor::digest::Digest;
+use stentor::name::{RouteName, Target};
+use stentor::queue::{Due, Parked, What};
+use stentor::store::{Commit, Freeze, Recipient, Settled, TallyKey};
+
+/// The books of a schedule.
+#[derive(Default)]
+pub struct Ledger {
+    /// Every alert that has a row, with the routes that it was written for.
+    pub rows: BTreeMap<AlertId, Vec<RouteName>>,
+    tallies: BTreeMap<(RouteName, TallyKey), Vec<AlertId>>,
+    pub epochs: BTreeMap<(RouteName, u64), Frozen>,
+    pub told: Vec<Told>,
+    /// Epochs from and to that were parked for a target.
+    parked: Vec<(RouteName, Target, (u64, u64))>,
+    /// Epochs beyond the first and up to the second that a target was not told of because the route was muted.
+    muted: Vec<(RouteName, Target, (u64, u64))>,
+    /// Alerts whose records were acknowledged.
+    acknowledged: BTreeSet<AlertId>,
+    /// Windows that a due message was ever sent for.
+    sent: BTreeSet<(RouteName, u64)>,
+    /// What was found wrong as it happened.
+    pub violations: Vec<String>,
+}
+
+/// An epoch.
+pub struct Frozen {
+    pub window: u64,
+    pub alerts: Vec<AlertId>,
+    pub owed: Vec<Target>,
+}
+
+/// A message that a target accepted.
+pub struct Told {
+    process: u64,
+    /// When it was sent.
+    sent_at: u64,
+    pub digest: Digest,
+    /// Its sender settled it.
+    pub settled: bool,
+}
+
+impl Told {
+    pub fn new(process: u64, sent_at: u64, digest: Digest) -> Self {
+        Self { process, sent_at, digest, settled: false }
+    }
+}
+
+impl Ledger {
+    pub fn committed(&mut self, alerts: &[Alert], commits: &[Commit], tallies: &[(RouteName, TallyKey)]) {
+        let fresh: Vec<&Alert> = alerts
+            .iter()
+            .zip(commits)
+            .filter(|(_, commit)| **commit == Commit::Fresh)
+            .map(|(alert, _)| alert)
+            .collect();
+        for alert in &fresh {
+            if self.rows.insert(alert.id.clone(), alert.routes.clone()).is_some() {
+                self.violations.push(format!("{} has its row written twice", alert.id.as_str()));
+            }
+        }
+        for (route, key) in tallies {
+            let counted = fresh.iter().filter(|alert| alert.routes.contains(route)).map(|alert| alert.id.clone());
+            self.tallies.insert((route.clone(), key.clone()), counted.collect());
+        }
+    }
+
+    /// The records of these events were acknowledged.
+    pub fn acknowledge(&mut self, events: &[&str]) {
+        let event = |id: &AlertId| id.as_str().rsplit_once('-').is_some_and(|(event, _)| events.contains(&event));
+        self.acknowledged.extend(self.rows.keys().filter(|id| event(id)).cloned());
+    }
+
+    /// Nothing is under way on `route`: then none of its acknowledged alerts may wait.
+    pub fn at_rest(&mut self, route: &RouteName) {
+        let here = self.tallies.iter().filter(|((at, _), _)| at == route).flat_map(|(_, ids)| ids);
+        if let Some(id) = here.into_iter().find(|id| self.acknowledged.contains(id)) {
+            let what = format!("{} is acknowledged and counted on {route}, and no window is open", id.as_str());
+            self.violations.push(what);
+        }
+    }
+
+    pub fn sent(&mut self, due: &Due) {
+        self.sent.insert((due.route.clone(), due.window));
+    }
+
+    /// `window` is open, and whoever looks at it will believe that its due message was sent.
+    pub fn armed(&mut self, route: &RouteName, window: u64) {
+        if !self.sent.contains(&(route.clone(), window)) {
+            self.violations
+                .push(format!("window {window} of {route} is armed, and no due message was ever sent for it"));
+        }
+    }
+
+    /// A process died between the rows and their tallies.
+    pub fn uncounted(&mut self, tallies: &[(RouteName, TallyKey)]) {
+        for key in tallies {
+            self.tallies.remove(key);
+        }
+    }
+
+    pub fn frozen(&mut self, route: &RouteName, freeze: &Freeze) {
+        let taken = |key: &TallyKey| self.tallies.remove(&(route.clone(), key.clone())).unwrap_or_default();
+        let alerts: Vec<AlertId> = freeze.tallies.iter().flat_map(taken).collect();
+        let Some(epoch) = &freeze.epoch else { return };
+        if epoch.tally.alerts != alerts.len() as u64 {
+            let (n, counted) = (alerts.len(), epoch.tally.alerts);
+            self.violations.push(format!("epoch {} of {route} counts {counted} alerts, and has {n}", epoch.number));
+        }
+        let frozen = Frozen { window: epoch.window, alerts, owed: epoch.owed.clone() };
+        if self.epochs.insert((route.clone(), epoch.number), frozen).is_some() {
+            self.violations.push(format!("epoch {} of {route} is written twice", epoch.number));
+        }
+    }
+
+    /// A target took a message while epochs up to `sealed` were there to be told.
+    pub fn told(&mut self, told: Told, sealed: u64) {
+        if told.digest.epochs.1 > sealed {
+            let (to, route) = (told.digest.epochs.1, &told.digest.route);
+            self.violations.push(format!("epoch {to} of {route} was told before its window was whole"));
+        }
+        let (alerts, counted) = (self.alerts_in(&told.digest).len() as u64, told.digest.tally.alerts);
+        if alerts != counted {
+            let digest = &told.digest;
+            let what = format!("{} was told {counted} alerts of {}", digest.target, digest.route);
+            self.violations.push(format!("{what}, and epochs {:?} have {alerts}", digest.epochs));
+        }
+        self.told.push(told);
+    }
+
+    pub fn parked(&mut self, item: &Parked) {
+        if let What::Message { route, target, epochs, .. } = &item.what {
+            self.parked.push((route.clone(), target.clone(), (epochs[0], epochs[1])));
+        }
+    }
+
+    /// A target was settled from `after` on; it had `muted_before` alerts muted until then.
+    pub fn settled(
+        &mut self,
+        process: u64,
+        route: &RouteName,
+        recipient: Recipient<'_>,
+        after: u64,
+        settled: &Settled,
+        muted_before: u64,
+    ) {
+        let (target, is_fallback) = (recipient.target(), matches!(recipient, Recipient::Fallback(_)));
+        // Its latest message: an earlier one was accepted without the sender's hearing of it, and so sent again.
+        let is_meant = |told: &&mut Told| {
+            let digest = &told.digest;
+            told.process == process
+                && (&digest.route, &digest.target) == (route, target)
+                && digest.escalated.is_some() == is_fallback
+        };
+        if let Some(told) = self.told.iter_mut().rev().find(is_meant) {
+            told.settled |= told.digest.epochs.1 <= settled.offset;
+        }
+        let span = (after, settled.offset);
+        let epochs = (after + 1..=settled.offset).filter_map(|n| self.epochs.get(&(route.clone(), n)));
+        let owed = epochs.filter(|frozen| is_fallback || frozen.owed.contains(target));
+        let owed: u64 = owed.map(|frozen| frozen.alerts.len() as u64).sum();
+        if settled.muted > muted_before {
+            if settled.muted - muted_before != owed {
+                let muted = settled.muted - muted_before;
+                self.violations.push(format!("{muted} alerts of {route} count as muted for {target}, not {owed}"));
+            }
+            self.muted.push((route.clone(), target.clone(), span));
+        }
+    }
+
+    /// The alerts that a message stands for.
+    fn alerts_in(&self, digest: &Digest) -> Vec<&AlertId> {
+        let (from, to) = digest.epochs;
+        let epochs = self.epochs.range((digest.route.clone(), from)..=(digest.route.clone(), to));
+        let meant = epochs
+            .filter(|(_, frozen)| digest.escalated.is_some() || frozen.owed.contains(&digest.target))
+            .flat_map(|(_, frozen)| &frozen.alerts);
+        meant.collect()
+    }
+
+    /// Rows and counts: each row in exactly one tally or epoch of each of its routes.
+    pub fn unbalanced(&self) -> Vec<String> {
+        let mut counts: BTreeMap<(&RouteName, &AlertId), u32> = BTreeMap::new();
+        let tallies = self.tallies.iter().flat_map(|((route, _), ids)| ids.iter().map(move |id| (route, id)));
+        let epochs =
+            self.epochs.iter().flat_map(|((route, _), frozen)| frozen.alerts.iter().map(move |id| (route, id)));
+        for entry in tallies.chain(epochs) {
+            *counts.entry(entry).or_default() += 1;
+        }
+        let mut wrong = Vec::new();
+        for (id, routes) in &self.rows {
+            for route in routes {
+                let n = counts.remove(&(route, id)).unwrap_or(0);
+                if n != 1 {
+                    wrong.push(format!("{} is counted {n} times on {route}", id.as_str()));
+                }
+            }
+        }
+        wrong
+            .extend(counts.into_keys().map(|(route, id)| format!("{} has no row, and counts on {route}", id.as_str())));
+        wrong
+    }
+
+    /// Alerts that are counted in a tally still, which nobody will be told of.
+    pub fn waiting(&self) -> Vec<String> {
+        let waiting = self.tallies.iter().filter(|(_, ids)| !ids.is_empty());
+        waiting.map(|((route, _), ids)| format!("{} alerts of {route} were never frozen", ids.len())).collect()
+    }
+
+    /// What a target was owed, and neither told nor had parked nor muted.
+    pub fn forgotten(&self) -> Vec<String> {
+        let mut forgotten = Vec::new();
+        for ((route, number), frozen) in &self.epochs {
+            for target in frozen.owed.iter().filter(|_| !frozen.alerts.is_empty()) {
+                let here = |other: &RouteName, of: &Target| (other, of) == (route, target);
+                let told = self
+                    .told
+                    .iter()
+                    .any(|told| here(&told.digest.route, &told.digest.target) && within(*number, told.digest.epochs));
+                let parked = self.parked.iter().any(|(at, of, span)| here(at, of) && within(*number, *span));
+                let muted = self
+                    .muted
+                    .iter()
+                    .any(|(at, of, (after, upto))| here(at, of) && within(*number, (after + 1, *upto)));
+                if !(told || parked || muted) {
+                    forgotten.push(format!("{target} never heard of epoch {number} of {route}"));
+                }
+            }
+        }
+        forgotten
+    }
+
+    /// What a target was told again although the message before it was settled.
+    pub fn repeated(&self) -> Vec<String> {
+        let mut settled: BTreeMap<(&RouteName, &Target, bool, &AlertId), u64> = BTreeMap::new();
+        let mut repeated = Vec::new();
+        let mut told: Vec<&Told> = self.told.iter().collect();
+        told.sort_by_key(|told| told.sent_at);
+        for message in told {
+            let digest = &message.digest;
+            for id in self.alerts_in(digest) {
+                let key = (&digest.route, &digest.target, digest.escalated.is_some(), id);
+                if let Some(process) = settled.get(&key) {
+                    let what = format!("{} was told of {} on {} again", digest.target, id.as_str(), digest.route);
+                    repeated.push(format!("{what}, by process {} after process {process}", message.process));
+                }
+                if message.settled {
+                    settled.insert(key, message.process);
+                }
+            }
+        }
+        repeated
+    }
+
+    /// Without a fault: one message for each window and target that there was anything to tell of. `merged` says that
+    /// windows may have waited for each other.
+    pub fn messages_too_many(&self, merged: bool) -> Vec<String> {
+        let mut windows: BTreeMap<(&RouteName, &Target), BTreeSet<u64>> = BTreeMap::new();
+        for ((route, _), frozen) in self.epochs.iter().filter(|(_, frozen)| !frozen.alerts.is_empty()) {
+            for target in &frozen.owed {
+                windows.entry((route, target)).or_default().insert(frozen.window);
+            }
+        }
+        let mut wrong = Vec::new();
+        for ((route, target), windows) in windows {
+            let messages = self.told.iter().filter(|told| {
+                let digest = &told.digest;
+                (&digest.route, &digest.target) == (route, target) && !digest.tally.is_empty()
+            });
+            let (messages, windows) = (messages.count(), windows.len());
+            if messages > windows || messages < windows && !merged {
+                wrong.push(format!("{target} had {messages} messages for {windows} windows of {route}"));
+            }
+        }
+        wrong
+    }
+
+    /// What a target of `route` refused and its fallback was neither told nor had parked.
+    pub fn not_escalated(&self, route: &RouteName, fallback: &Target) -> Vec<String> {
+        let reached = |number: u64| {
+            let told = self.told.iter().filter(|told| told.digest.escalated.is_some());
+            let told = told.map(|told| (&told.digest.route, &told.digest.target, told.digest.epochs));
+            let parked = self.parked.iter().map(|(at, of, span)| (at, of, *span));
+            told.chain(parked).any(|(at, of, span)| (at, of) == (route, fallback) && within(number, span))
+        };
+        let muted = |target: &Target, number: u64| {
+            let mut here = self.muted.iter().filter(|(at, of, _)| (at, of) == (route, target));
+            here.any(|(_, _, (after, upto))| within(number, (after + 1, *upto)))
+        };
+        // What could not be escalated was tried once more, and perhaps it was taken, or muted, then.
+        let taken = |target: &Target, number: u64| {
+            let of = |told: &&Told| (&told.digest.route, &told.digest.target) == (route, target);
+            muted(target, number) || self.told.iter().filter(of).any(|told| within(number, told.digest.epochs))
+        };
+        let has_alerts =
+            |number: u64| self.epochs.get(&(route.clone(), number)).is_some_and(|frozen| !frozen.alerts.is_empty());
+        let refused = self.parked.iter().filter(|(at, of, _)| at == route && of != fallback);
+        let epochs = refused.flat_map(|(_, of, (from, to))| (*from..=*to).map(move |number| (of, number)));
+        let epochs: BTreeSet<u64> = epochs
+            .filter(|(of, number)| has_alerts(*number) && !taken(of, *number))
+            .map(|(_, number)| number)
+            .collect();
+        let lost = epochs.into_iter().filter(|number| !reached(*number) && !muted(fallback, *number));
+        lost.map(|number| format!("{fallback} was not told that epoch {number} of {route} was refused")).collect()
+    }
+}
+
+fn within(number: u64, (from, to): (u64, u64)) -> bool {
+    (from..=to).contains(&number)
+}

@@ -1,0 +1,396 @@
+//! A schedule from beginning to end: shards with their event source mappings, the queue, the sweep, people who mute
+//! and deploy; then quiet, in which everything has to come to rest; then the verdict.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use stentor::clock::Timestamp;
+use stentor::consume::{Checkpoint, Consumed, consume};
+use stentor::decode::{LogBatch, LogEvent, Message};
+use stentor::digest::Digest;
+use stentor::event::{Batch, Data, Record, SequenceNumber};
+use stentor::notifier::sweep;
+use stentor::store::Recipient;
+
+use crate::engine::{Dynamo, Engine, Memory};
+use crate::plan::{Mutation, Plan};
+use crate::process::Process;
+use crate::world::Sim;
+
+/// How long a schedule may go on, in virtual time, once nothing goes wrong any more.
+const PATIENCE: Duration = Duration::from_secs(5_400);
+
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// What a schedule came to.
+pub struct Verdict {
+    pub violations: Vec<String>,
+    pub history: Vec<String>,
+    /// Messages that targets accepted, in their order.
+    pub messages: Vec<Digest>,
+    pub rows: usize,
+}
+
+/// A record on a shard.
+struct Spec {
+    number: usize,
+    arrives_at: Duration,
+    /// Event id and text of each line; none for a record that nobody can read.
+    lines: Option<Vec<(String, &'static str)>>,
+}
+
+/// What is on the stream, and what has become of it.
+struct Shard {
+    name: String,
+    records: Vec<Spec>,
+}
+
+/// Runs a schedule over tables in memory, or over the production store.
+pub fn run(plan: Plan, dynamo: bool, history: bool) -> Verdict {
+    let engine = match dynamo {
+        true => Engine::Dynamo(Dynamo::start()),
+        false => Engine::Memory(Memory::new(plan.mutation)),
+    };
+    let sim = Sim::new(plan, engine, history);
+    let shards: Vec<Arc<Shard>> = (0..sim.plan.shards).map(|n| Arc::new(shard(&sim, n))).collect();
+    let work: Arc<()> = Arc::new(());
+    for shard in &shards {
+        let pollers = if sim.plan.two_pollers { 2 } else { 1 };
+        for _ in 0..pollers {
+            let (sim, shard, work) = (Arc::clone(&sim), Arc::clone(shard), Arc::clone(&work));
+            let late = Duration::from_millis(sim.below(5_000) as u64);
+            sim.clone().executor.spawn(async move {
+                sim.executor.sleep(late).await;
+                poll(&sim, &shard).await;
+                drop(work);
+            });
+        }
+    }
+    people(&sim);
+    if !sim.plan.inline && sim.plan.mutation != Some(Mutation::NoSweep) {
+        sweep_for_ever(&sim);
+    }
+    watch(&sim, work);
+    let at = Arc::clone(&sim);
+    sim.executor.run(move || at.state.lock().unwrap().finished);
+    let verdict = judge(&sim, &shards);
+    sim.executor.clear();
+    verdict
+}
+
+fn shard(sim: &Sim, number: usize) -> Shard {
+    let busy_ms = usize::try_from(sim.plan.busy.as_millis()).unwrap() * 3 / 4;
+    // Half of the schedules have all in one burst, the others spread it.
+    let span_ms = if !sim.plan.steady && sim.below(2) == 0 { 2_000 } else { busy_ms };
+    let mut arrivals: Vec<usize> = (0..sim.plan.records).map(|_| sim.below(span_ms)).collect();
+    arrivals.sort_unstable();
+    let record = |(n, at): (usize, usize)| {
+        // Producers send a record twice, to any shard: the same events under another sequence number.
+        let origin = if sim.below(8) == 0 { 0 } else { number };
+        let lines = (0..sim.below(5)).map(|i| line(origin, n, i)).collect();
+        let is_poison = sim.below(12) == 0;
+        Spec { number: n, arrives_at: Duration::from_millis(at as u64), lines: (!is_poison).then_some(lines) }
+    };
+    let records = arrivals.into_iter().enumerate().map(record).collect();
+    Shard { name: format!("shardId-{number:012}"), records }
+}
+
+/// What an event says follows from its id.
+fn line(origin: usize, record: usize, n: usize) -> (String, &'static str) {
+    const LINES: [&str; 4] = ["[CRITICAL] a", "[INFO] b", "quiet", "[CRITICAL] [INFO] c"];
+    (format!("s{origin}-r{record}-{n}"), LINES[(origin + record * 3 + n) % LINES.len()])
+}
+
+impl Shard {
+    fn batch(&self, from: usize, to: usize) -> Batch<'static> {
+        let records = self.records[from..to].iter().map(|spec| self.record(spec)).collect();
+        Batch { records, ..Batch::default() }
+    }
+
+    fn record(&self, spec: &Spec) -> Record<'static> {
+        let data = match &spec.lines {
+            None => Data::Base64("bm8gZ3ppcA==".into()),
+            Some(lines) => Data::Message(Message::Data(LogBatch {
+                owner: "123456789012".into(),
+                log_group: "/aws/lambda/shop".into(),
+                log_stream: "stream".into(),
+                events: lines.iter().map(|(id, text)| event(id, text)).collect(),
+            })),
+        };
+        let event_id = format!("{}:{}", self.name, spec.number);
+        let sequence = SequenceNumber::new(spec.number.to_string().into());
+        Record { sequence, ..Record::named(event_id, data) }
+    }
+
+    /// How many alerts some records hold, each counted once.
+    fn alerts(&self, sim: &Sim, from: usize, to: usize) -> usize {
+        let markers = markers(sim.plan.configuration);
+        let lines = self.records[from..to].iter().filter_map(|spec| spec.lines.as_ref()).flatten();
+        let alerts = lines.filter(|(_, text)| markers.iter().any(|marker| text.contains(marker)));
+        alerts.map(|(id, _)| id).collect::<std::collections::BTreeSet<_>>().len()
+    }
+
+    /// How many records have arrived.
+    fn arrived(&self, now: Duration) -> usize {
+        self.records.iter().take_while(|spec| spec.arrives_at <= now).count()
+    }
+}
+
+fn event(id: &str, text: &'static str) -> LogEvent<'static> {
+    let (id, timestamp) = (id.to_owned().into(), 1_795_000_000_000);
+    LogEvent { id, timestamp, message: text.into(), account: None, region: None }
+}
+
+/// What the mapping makes of an invocation: so many records are acknowledged, or the batch failed.
+enum Answer {
+    Acknowledged(usize),
+    Failed,
+}
+
+/// The event source mapping of one shard: batches of any size, from the lowest checkpoint on, until the end of the
+/// shard; a failed batch is split; an acknowledged one may come once more; at a certain age it is given up, and what
+/// is told of that lies in the dead-letter queue, from where somebody replays it.
+async fn poll(sim: &Arc<Sim>, shard: &Arc<Shard>) {
+    let (mut position, mut size_max) = (0, shard.records.len());
+    while position < shard.records.len() {
+        let wait = shard.records[position].arrives_at.saturating_sub(elapsed(sim));
+        sim.executor.sleep(wait).await;
+        let available = shard.arrived(elapsed(sim)).saturating_sub(position).max(1);
+        let to = position + 1 + sim.below(available.min(size_max));
+        match invoke(sim, shard, position, to).await {
+            Answer::Acknowledged(records) => {
+                acknowledge(sim, shard, position, position + records);
+                if sim.happens(sim.plan.faults.redeliver) {
+                    invoke(sim, shard, position, to).await;
+                }
+                size_max = if position + records == to { shard.records.len() } else { (size_max / 2).max(1) };
+                position += records;
+                if position < to {
+                    sim.executor.sleep(Duration::from_secs(1)).await;
+                }
+            }
+            Answer::Failed if sim.happens(sim.plan.faults.discard) => {
+                sim.note(|| format!("the mapping gives up records {position} to {to} of {}", shard.name));
+                replay(sim, shard, position, to);
+                position = to;
+            }
+            Answer::Failed => {
+                size_max = (size_max / 2).max(1);
+                sim.executor.sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+/// The promise of an acknowledgement: rows, and windows under way. (Lines that only one of two configurations cares for
+/// are left to the sweep.)
+fn acknowledge(sim: &Sim, shard: &Shard, from: usize, to: usize) {
+    let lines = shard.records[from..to].iter().filter_map(|spec| spec.lines.as_ref()).flatten();
+    let events: Vec<&str> = lines.filter(|(_, text)| matters(sim, text)).map(|(id, _)| id.as_str()).collect();
+    let mut state = sim.state.lock().unwrap();
+    state.ledger.acknowledge(&events);
+    for route in state.engine.routes().unwrap() {
+        state.look_after(&route);
+    }
+}
+
+/// Whether every configuration of the schedule has a marker for a line.
+fn matters(sim: &Sim, text: &str) -> bool {
+    let configurations = [0, usize::from(sim.plan.redeploy)].map(|n| markers(sim.plan.configuration + n));
+    configurations.iter().all(|markers| markers.iter().any(|marker| text.contains(marker)))
+}
+
+/// Somebody replays what lies in the dead-letter queue, when things work again.
+fn replay(sim: &Arc<Sim>, shard: &Arc<Shard>, from: usize, to: usize) {
+    let (sim, shard) = (Arc::clone(sim), Arc::clone(shard));
+    sim.state.lock().unwrap().to_replay += 1;
+    sim.clone().executor.spawn(async move {
+        let busy = sim.plan.busy.saturating_sub(elapsed(&sim)) + Duration::from_secs(600);
+        sim.executor.sleep(busy).await;
+        let mut position = from;
+        while position < to {
+            match invoke(&sim, &shard, position, to).await {
+                Answer::Acknowledged(records) => position += records,
+                Answer::Failed => sim.executor.sleep(Duration::from_secs(30)).await,
+            }
+        }
+        sim.state.lock().unwrap().to_replay -= 1;
+    });
+}
+
+async fn invoke(sim: &Arc<Sim>, shard: &Arc<Shard>, from: usize, to: usize) -> Answer {
+    let taken = Arc::clone(shard);
+    let body = move |process: Process, deadline: Timestamp| async move {
+        let batch = taken.batch(from, to);
+        let consumed = consume(&process, &batch, deadline).await;
+        let checkpoint = consumed.checkpoint(&batch);
+        (consumed, checkpoint)
+    };
+    let (process, outcome) = sim.invoke("consume", body).await;
+    if sim.plan.mutation == Some(Mutation::AcknowledgeBeforeArm)
+        && sim.state.lock().unwrap().committed.get(&process) == Some(&shard.alerts(sim, from, to))
+    {
+        return Answer::Acknowledged(to - from);
+    }
+    let Some((consumed, checkpoint)) = outcome else { return Answer::Failed };
+    check_books(sim, &consumed);
+    match checkpoint {
+        Checkpoint::Everything => Answer::Acknowledged(to - from),
+        Checkpoint::Before(sequence) => Answer::Acknowledged(sequence.as_str().parse::<usize>().unwrap() - from),
+        Checkpoint::Nothing => Answer::Failed,
+    }
+}
+
+fn check_books(sim: &Sim, consumed: &Consumed) {
+    let counts = &consumed.counts;
+    if !counts.balance() || counts.records != consumed.verdicts.len() as u64 {
+        sim.state.lock().unwrap().ledger.violations.push(format!("the books do not balance: {counts:?}"));
+    }
+}
+
+/// Those who mute a route for a while, and those who deploy another configuration.
+fn people(sim: &Arc<Sim>) {
+    let busy_ms = usize::try_from(sim.plan.busy.as_millis()).unwrap();
+    if sim.plan.mutes {
+        let from = Duration::from_millis(sim.below(busy_ms) as u64);
+        let length = Duration::from_millis(1_000 + sim.below(busy_ms / 2) as u64);
+        let at = Arc::clone(sim);
+        sim.executor.after(from, move || {
+            let until = at.now().after(length);
+            at.note(|| "critical is muted".to_owned());
+            at.state.lock().unwrap().engine.mute(&"critical".parse().unwrap(), Some(until)).unwrap();
+        });
+    }
+    if sim.plan.redeploy {
+        let when = Duration::from_millis(sim.below(busy_ms) as u64);
+        let at = Arc::clone(sim);
+        sim.executor.after(when, move || {
+            at.note(|| "another configuration is deployed".to_owned());
+            at.state.lock().unwrap().configuration += 1;
+        });
+    }
+}
+
+fn sweep_for_ever(sim: &Arc<Sim>) {
+    let sim = Arc::clone(sim);
+    sim.clone().executor.spawn(async move {
+        loop {
+            sim.executor.sleep(SWEEP_EVERY).await;
+            // Not waited for: the next one comes when its minute does.
+            drop(sim.invoke("sweep", |process, deadline| async move { sweep(&process, deadline).await.map(drop) }));
+        }
+    });
+}
+
+/// Ends the schedule when everything is at rest, or patience is at an end.
+fn watch(sim: &Arc<Sim>, work: Arc<()>) {
+    let sim = Arc::clone(sim);
+    sim.clone().executor.spawn(async move {
+        sim.executor.sleep(sim.plan.busy).await;
+        loop {
+            sim.executor.sleep(Duration::from_secs(15)).await;
+            let is_over = elapsed(&sim) > sim.plan.busy + PATIENCE;
+            let at_rest = Arc::strong_count(&work) == 1 && sim.is_idle() && left_to_do(&sim).is_empty();
+            if is_over || at_rest {
+                sim.state.lock().unwrap().finished = true;
+            }
+        }
+    });
+}
+
+/// What keeps a schedule from being at rest.
+fn left_to_do(sim: &Sim) -> Vec<String> {
+    let mut state = sim.state.lock().unwrap();
+    let mut left = Vec::new();
+    if state.to_replay > 0 {
+        left.push(format!("{} discarded batches are not replayed", state.to_replay));
+    }
+    left.extend(state.ledger.waiting());
+    if !state.queue.is_empty() {
+        left.push("due messages are under way".to_owned());
+    }
+    for route in state.engine.routes().unwrap() {
+        let cursor = state.engine.cursor(&route).unwrap();
+        // Without a timer an empty window stays as it is until somebody touches the route.
+        if !sim.plan.inline && (cursor.open.is_some() || cursor.closing.is_some()) {
+            left.push(format!("{route} has a window open or closing"));
+        }
+        for (target, since) in &cursor.targets {
+            let offset = state.engine.target(&route, Recipient::Own(target)).unwrap().offset.unwrap_or(*since);
+            if offset < cursor.sealed {
+                left.push(format!("{target} stands at epoch {offset} of {} of {route}", cursor.sealed));
+            }
+        }
+        // Nor does anybody come for an escalation that arrived after the process that sent it had died.
+        for fallback in cursor.fallbacks.iter().filter(|_| !sim.plan.inline) {
+            let known = state.engine.target(&route, Recipient::Fallback(fallback)).unwrap();
+            let upto = known.escalation.map_or(0, |escalation| escalation.upto);
+            if known.offset.unwrap_or(0) < upto {
+                left.push(format!("{fallback} is owed {route} up to epoch {upto}"));
+            }
+        }
+    }
+    left
+}
+
+fn elapsed(sim: &Sim) -> Duration {
+    Duration::from_micros(sim.executor.now_us())
+}
+
+fn judge(sim: &Sim, shards: &[Arc<Shard>]) -> Verdict {
+    let stuck = if elapsed(sim) > sim.plan.busy + PATIENCE { left_to_do(sim) } else { Vec::new() };
+    let state = sim.state.lock().unwrap();
+    let ledger = &state.ledger;
+    let mut violations = ledger.violations.clone();
+    violations.extend(stuck);
+    violations.extend(ledger.unbalanced());
+    violations.extend(ledger.waiting());
+    violations.extend(ledger.forgotten());
+    violations.extend(ledger.repeated());
+    violations.extend(shards.iter().flat_map(|shard| without_row(sim, shard, &ledger.rows)));
+    violations.extend(not_parked(shards, &state.parked));
+    if sim.plan.is_without_faults() {
+        violations.extend(ledger.messages_too_many(sim.plan.inline));
+    }
+    if !sim.plan.redeploy {
+        let configured = &crate::world::routes(sim.plan.configuration).config().routes;
+        let escalating = configured.iter().filter_map(|route| Some((&route.name, route.fallback.as_ref()?)));
+        violations.extend(escalating.flat_map(|(route, fallback)| ledger.not_escalated(route, fallback)));
+    }
+    Verdict {
+        violations,
+        history: sim.history(),
+        messages: ledger.told.iter().map(|told| told.digest.clone()).collect(),
+        rows: ledger.rows.len(),
+    }
+}
+
+/// Lines with a marker that no row was written for.
+fn without_row(
+    sim: &Sim,
+    shard: &Shard,
+    rows: &std::collections::BTreeMap<stentor::alert::AlertId, Vec<stentor::name::RouteName>>,
+) -> Vec<String> {
+    let lines = shard.records.iter().filter_map(|spec| spec.lines.as_ref()).flatten();
+    let has_row = |id: &str| rows.keys().any(|row| row.as_str().rsplit_once('-').is_some_and(|(event, _)| event == id));
+    let lost = lines.filter(|(id, text)| matters(sim, text) && !has_row(id));
+    lost.map(|(id, _)| format!("{id} on {} has no row", shard.name)).collect()
+}
+
+fn markers(configuration: usize) -> Vec<&'static str> {
+    let routes = &crate::world::routes(configuration).config().routes;
+    routes.iter().flat_map(|route| &route.markers).map(String::as_str).collect()
+}
+
+/// Records that nobody can read, and that nobody parked.
+fn not_parked(shards: &[Arc<Shard>], parked: &[stentor::queue::Parked]) -> Vec<String> {
+    use stentor::queue::What;
+    let is_parked =
+        |name: &str| parked.iter().any(|item| matches!(&item.what, What::Record { event_id, .. } if event_id == name));
+    let poison = |shard: &Arc<Shard>| {
+        let poison = shard.records.iter().filter(|spec| spec.lines.is_none());
+        poison.map(|spec| format!("{}:{}", shard.name, spec.number)).collect::<Vec<_>>()
+    };
+    let lost = shards.iter().flat_map(poison).filter(|name| !is_parked(name));
+    lost.map(|name| format!("the bad record {name} was not parked")).collect()
+}

@@ -1,0 +1,107 @@
+//! A world that speaks: the embedded engine, and the channels of production behind a secret in memory.
+
+use std::path::Path;
+use std::time::Duration;
+
+use stentor::clock::{Clock as _, Timestamp};
+use stentor::close::{Sent, close};
+use stentor::consume::consume;
+use stentor::embedded::Embedded;
+use stentor::notify::channels::Channels;
+use stentor::queue::Due;
+use stentor::queue::local::{LocalDue, LocalPark};
+use stentor::route::Routes;
+use stentor::secret::{ReadSecret, SecretError};
+use stentor::store::dynamodb::DynamoStore;
+use stentor::world::World;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::{ForwardClock, batch, record};
+
+/// A secret in memory.
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+impl ReadSecret for Secret {
+    async fn read(&self, _deadline: Timestamp) -> Result<String, SecretError> {
+        Ok(self.0.clone())
+    }
+}
+
+/// A world with a timer whose messages go through the channels of production.
+pub struct Spoken {
+    routes: Routes,
+    store: DynamoStore,
+    due: LocalDue,
+    _timer: UnboundedReceiver<Due>,
+    park: LocalPark,
+    channels: Channels<Secret>,
+    pub clock: ForwardClock,
+}
+
+impl World for Spoken {
+    type Store = DynamoStore;
+    type Due = LocalDue;
+    type Park = LocalPark;
+    type Deliver = Channels<Secret>;
+    type Clock = ForwardClock;
+
+    fn routes(&self) -> &Routes {
+        &self.routes
+    }
+
+    fn store(&self) -> &DynamoStore {
+        &self.store
+    }
+
+    fn due(&self) -> Option<&LocalDue> {
+        Some(&self.due)
+    }
+
+    fn park(&self) -> &LocalPark {
+        &self.park
+    }
+
+    fn deliver(&self) -> &Channels<Secret> {
+        &self.channels
+    }
+
+    fn clock(&self) -> &ForwardClock {
+        &self.clock
+    }
+
+    fn random(&self) -> u64 {
+        fastrand::u64(..)
+    }
+}
+
+impl Spoken {
+    pub async fn new(engine: &Embedded, config: &str, channels: Channels<Secret>) -> Self {
+        let (due, timer) = LocalDue::new();
+        Self {
+            routes: super::routes(config),
+            store: engine.store().await.unwrap(),
+            due,
+            _timer: timer,
+            park: LocalPark::new(Path::new(env!("CARGO_TARGET_TMPDIR")).join("spoken-dlq.jsonl")),
+            channels,
+            clock: ForwardClock::default(),
+        }
+    }
+
+    /// Takes `alerts` of route `critical` in, if any, closes what is due, and lets a minute pass.
+    pub async fn minute(&self, name: &str, alerts: usize) -> Vec<Sent> {
+        let deadline = self.clock.now().after(Duration::from_secs(30));
+        if alerts > 0 {
+            consume(self, &batch(vec![record(name, &vec!["[CRITICAL] no"; alerts])]), deadline).await;
+        }
+        let closed = close(self, &"critical".parse().unwrap(), 0, deadline).await;
+        self.clock.forward(Duration::from_secs(60));
+        closed.messages
+    }
+}
