@@ -40,7 +40,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// The columns, in the order of [`Row::cells`].
+    /// The names of the columns, in the order in which [`Row::csv`] writes them.
     pub const COLUMNS: [&'static str; 12] = [
         "log_id",
         "timestamp",

@@ -25,7 +25,8 @@
 //!
 //! In reading order: what comes in ([`event`], [`decode`]), what counts ([`route`], [`redact`],
 //! [`alert`], [`tally`]), the protocol ([`consume`], [`arm`], [`notifier`], [`close`], [`freeze`], [`tell`]) with its contracts
-//! ([`world`], [`store`], [`queue`], [`notify`]), what a reader sees ([`digest`]). The modules from
+//! ([`world`], [`store`], [`queue`], [`notify`]), what a reader sees ([`digest`]), what an operator
+//! asks for ([`replay`], [`audit`], [`explain`], [`check`]). The modules from
 //! `event` to `digest` and `freeze` are pure: no SDK, no clock, no environment. Only the binaries know
 //! everyone.
 
@@ -33,6 +34,7 @@ pub mod alert;
 pub mod arm;
 pub mod audit;
 pub mod aws;
+pub mod check;
 pub mod clock;
 pub mod close;
 pub mod config;
@@ -42,6 +44,7 @@ pub mod digest;
 #[cfg(feature = "cli")]
 pub mod embedded;
 pub mod event;
+pub mod explain;
 pub mod freeze;
 pub mod function;
 pub mod metric;

@@ -225,6 +225,21 @@ async fn nothing_is_lost_when_a_replay_crashes_at_any_call() {
     }
 }
 
+#[tokio::test]
+async fn letters_in_hand_are_hidden_again_while_work_lasts() {
+    let lifeline = Lifeline::default();
+    let engine = Embedded::start(None).await.unwrap();
+    let process = Process::start(&engine, &lifeline, false).await;
+    let letters = FakeLetters::of(&lifeline, &vec!["hunter2".to_owned(); 12]);
+    // One in twenty seconds, and what cannot be read is kept in hand to the end.
+    let options = Options { rate: Some(0.05), max: Some(10), ..Options::default() };
+    let report = Box::pin(replay(&process, &&letters, &None::<KinesisStreams>, &options, &Nobody)).await;
+    assert_eq!((report.stays.len(), report.received, letters.left()), (10, 10, 12), "no more than were asked for");
+    let hidden = lifeline.log().iter().filter(|call| **call == "hide").count();
+    assert!((3..10).contains(&hidden), "hidden again at half time, and given back: {hidden}");
+    assert!(letters.letters.lock().unwrap().iter().all(|(_, held)| !held));
+}
+
 const NEVER: Crash = Crash::Before(u64::MAX);
 
 /// A replay that dies at a call, and the next, which finishes; answers how many calls the first made.
@@ -391,7 +406,32 @@ async fn ctrl_c_loses_nothing_and_says_where_it_stands() {
 
     let (rest, code) = report(&stack, &[]).await;
     assert_eq!((code, rest["settled"].as_u64()), (0, Some(left)), "{rest:#}");
-    assert_eq!((told(&slack).await.0, stack.rows().await as u64, letters(&stack).await), (LETTERS, LETTERS, (0, 0)));
+    let (alerts, posts) = told(&slack).await;
+    assert_eq!((alerts, stack.rows().await as u64, letters(&stack).await), (LETTERS, LETTERS, (0, 0)));
+    assert!(posts <= 4, "forty records are a few messages: {posts}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_due_queue_routes_are_armed_and_the_notifier_tells() {
+    let slack = slack(200).await;
+    let stack = Surroundings::start(&format!("{}/hook", slack.uri())).await;
+    let queues = sqs::Client::new(stack.aws());
+    let due_url = queues.create_queue().queue_name("due").send().await.unwrap().queue_url.unwrap();
+    stack.send(&parked_record("unstorable: once", "shardId-9:1", Some(&gzip("one", 0)))).await;
+    // Committed by somebody who crashed before he armed its route.
+    stack.store.commit(&[alert("orphan", &["alerts"])], deadline()).await;
+    stack.send(&parked_record("unstorable: once", "shardId-9:2", Some(&gzip("orphan", 0)))).await;
+    let (first, code) = report(&stack, &["--due-queue-url", &due_url]).await;
+    assert_eq!((code, &first["settled"], &first["duplicates"]), (0, &json!(2), &json!(1)), "{first:#}");
+    assert_eq!((told(&slack).await, letters(&stack).await), ((0, 0), (0, 0)));
+    let due = queues.receive_message().queue_url(&due_url).max_number_of_messages(10).send().await.unwrap();
+    let due: Vec<String> = due.messages.unwrap().into_iter().filter_map(|message| message.body).collect();
+    assert_eq!(due, [r#"{"route":"alerts","window":1}"#], "one message for both");
+    // The due message in the dead-letter queue, in its turn: what is owed is told, once.
+    stack.send(&due[0]).await;
+    let (second, code) = report(&stack, &["--due-queue-url", &due_url]).await;
+    assert_eq!((code, &second["settled_by_kind"]), (0, &json!({"due": 1})), "{second:#}");
+    assert_eq!(told(&slack).await, (2, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -432,10 +472,14 @@ async fn an_absent_queue_missing_credentials_and_a_wrong_region_are_said_in_one_
     let mut nobody = stack.stentor(&["replay"]);
     nobody.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY").env("AWS_EC2_METADATA_DISABLED", "true");
     check(nobody, "there are no AWS credentials: sign in").await;
+    let mut unconfigured = stack.stentor(&["replay"]);
+    unconfigured.env_remove("STENTOR_CONFIG");
+    check(unconfigured, "name the configuration of the stack with --config").await;
     let mut nowhere = stack.stentor(&["replay"]);
     nowhere.env_remove("AWS_REGION").env("AWS_EC2_METADATA_DISABLED", "true");
     check(nowhere, "no Region is set").await;
     check(stack.stentor(&["replay", "--outbox-table", "Nowhere"]), "the table Nowhere does not exist").await;
+    check(stack.stentor(&["replay", "--secret-id", "none"]), "the secret none does not exist in this account").await;
     let denied = MockServer::start().await;
     let answer = ResponseTemplate::new(403).insert_header("x-amzn-requestid", "r").set_body_json(json!({
         "__type": "com.amazonaws.sqs#AccessDeniedException",
@@ -490,4 +534,60 @@ async fn a_closed_shard_is_read_to_its_end_and_what_it_has_forgotten_is_not_ther
     let second = streams.read(&range, Some("104"), deadline()).await.unwrap();
     assert_eq!((numbers(&second), second.more), (vec!["105".to_owned()], false));
     assert_eq!(second.records[0].data, STANDARD.encode("105"));
+}
+
+/// What a run of the command looks like in a terminal, without what differs from one run to the next.
+async fn shown(stack: &Surroundings, arguments: &[&str]) -> String {
+    let output = output(stack.stentor(&[&["replay"], arguments].concat())).await;
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    let mut text = format!("$ stentor replay{}\n", arguments.iter().map(|part| format!(" {part}")).collect::<String>());
+    for line in String::from_utf8(output.stdout).unwrap().lines() {
+        let is_id = |word: &str| word.len() == 36 && word.matches('-').count() == 4;
+        if line.trim_start().starts_with("took ") || line.trim().split(", ").all(is_id) {
+            continue;
+        }
+        text += &format!("{line}\n");
+    }
+    text
+}
+
+/// The session of the README. `STENTOR_UPDATE=1` writes it down again.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_session_of_the_readme_is_what_happens() {
+    const BEGIN: &str = "<!-- session: begin -->\n```console\n";
+    const END: &str = "```\n<!-- session: end -->";
+    let slack = slack(200).await;
+    let stack = Surroundings::start(&format!("{}/hook", slack.uri())).await;
+    let streams = kinesis::Client::new(stack.aws());
+    streams.create_stream().stream_name("logs").shard_count(1).send().await.unwrap();
+    let mut last = None;
+    for n in 0..3 {
+        let put = streams.put_record().stream_name("logs").partition_key("p");
+        last = Some(put.data(gzip(&format!("stream-{n}"), 0).into()).send().await.unwrap());
+    }
+    let last = last.unwrap();
+    let too_large = "too-large: decodes to more than 67108864 bytes";
+    stack.send(&parked_record(too_large, "shardId-000000000003:1", Some(&gzip("large", 65 << 20)))).await;
+    stack
+        .send(&parked_record("not-gzip: the magic bytes 1f 8b are missing", "shardId-000000000003:2", Some(b"no gzip")))
+        .await;
+    stack.send(&parked_message(1_204)).await;
+    stack.send(&given_up(&last.shard_id, "1", &last.sequence_number, 3)).await;
+    stack.send(&failed_invocation("async")).await;
+    let mut session = String::new();
+    for arguments in [&["--dry-run"][..], &["--kind", "message,batch"], &["--max-decoded", "1GiB"], &[]] {
+        if !session.is_empty() {
+            session.push('\n');
+        }
+        session += &shown(&stack, arguments).await;
+    }
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+    let readme = std::fs::read_to_string(path).unwrap();
+    let (before, rest) = readme.split_once(BEGIN).unwrap();
+    let (written, after) = rest.split_once(END).unwrap();
+    if std::env::var_os("STENTOR_UPDATE").is_some() {
+        std::fs::write(path, format!("{before}{BEGIN}{session}{END}{after}")).unwrap();
+        return;
+    }
+    assert_eq!(session, written, "STENTOR_UPDATE=1 writes it down again");
 }

@@ -155,6 +155,7 @@ impl Surroundings {
             ("AWS_ENDPOINT_URL_DYNAMODB", &self.proxy.endpoint()),
             ("DLQ_URL", &self.queue_url),
             ("STENTOR_SECRET_ID", SECRET),
+            ("STENTOR_CONFIG", "config/stentor.toml"),
         ]);
         command
     }

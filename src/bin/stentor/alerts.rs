@@ -48,7 +48,7 @@ pub struct Arguments {
     /// Comma-separated values, with a line of names
     #[arg(long)]
     csv: bool,
-    /// Instead of a stack: where `stentor run` keeps its database
+    /// Instead of a stack: what `stentor run` keeps there
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     #[command(flatten)]

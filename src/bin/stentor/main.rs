@@ -14,11 +14,13 @@ use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
 
 mod alerts;
+mod check;
 mod chunk;
 mod data_dir;
 mod deployed;
 mod desk;
 mod input;
+mod manual;
 mod mute;
 mod operator;
 mod options;
@@ -32,12 +34,12 @@ mod send_test;
 
 /// One clear message for a flood of log lines, and no alert lost.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100)]
+#[command(version, max_term_width = 110)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
-    /// Say more on stderr; twice for every step.
-    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    /// Say more on stderr; twice for every step
+    #[arg(short, long, action = clap::ArgAction::Count, global = true, display_order = 900)]
     verbose: u8,
 }
 
@@ -46,10 +48,13 @@ enum Command {
     Run(run::Arguments),
     Replay(replay::Arguments),
     Alerts(alerts::Arguments),
+    Check(check::Arguments),
     Sample(sample::Arguments),
     Mute(mute::Mute),
     Unmute(mute::Unmute),
     SendTest(send_test::Arguments),
+    Completions(manual::Completions),
+    Man(manual::Man),
 }
 
 /// What a command came to.
@@ -66,6 +71,9 @@ fn main() -> ExitCode {
         Command::Run(arguments) => run::run(&arguments),
         Command::Replay(arguments) => replay::replay(&arguments),
         Command::Alerts(arguments) => alerts::alerts(&arguments),
+        Command::Check(arguments) => check::check(&arguments),
+        Command::Completions(arguments) => manual::completions(&arguments),
+        Command::Man(arguments) => manual::man(&arguments),
         Command::Sample(arguments) => sample::sample(&arguments),
         Command::Mute(arguments) => mute::mute(&arguments),
         Command::Unmute(arguments) => mute::unmute(&arguments),

@@ -15,7 +15,7 @@ use stentor::store::dynamodb::{DynamoStore, Tables};
 /// Which configuration.
 #[derive(Debug, Args)]
 pub struct Configuration {
-    /// Configuration; without it, [CRITICAL] and [ALERT] go to slack:default
+    /// Configuration; otherwise [CRITICAL] and [ALERT] go to slack:default
     #[arg(long, value_name = "FILE", env = "STENTOR_CONFIG", hide_env = true)]
     pub config: Option<PathBuf>,
 }
@@ -26,7 +26,7 @@ pub struct Aws {
     /// Region of the stack; otherwise AWS_REGION or the profile's
     #[arg(long, value_name = "REGION")]
     pub region: Option<String>,
-    /// Profile to sign in with; otherwise AWS_PROFILE or the environment's keys
+    /// Profile to sign in with; otherwise AWS_PROFILE, or keys
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
 }

@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use stentor::aws::trouble;
 use stentor::clock::{Clock as _, SystemClock, Timestamp};
 use stentor::config::Config;
 use stentor::embedded::Embedded;
 use stentor::notify::channels::Channels;
 use stentor::notify::http;
 use stentor::notify::slack::{Slack, WebhookUrl};
+use stentor::notify::sns::Sns;
 use stentor::queue::local::LocalPark;
 use stentor::queue::sqs::{SqsDue, SqsPark};
 use stentor::replay::file::FileLetters;
@@ -21,7 +23,7 @@ use stentor::replay::listing::list;
 use stentor::replay::sqs::{SqsLetters, region_of};
 use stentor::replay::{Letters, Options, PATIENCE_MAX, SourceError, Streams, replay as replay_letters};
 use stentor::route::Routes;
-use stentor::secret::{Secrets, SecretsManager};
+use stentor::secret::{ReadSecret as _, SecretError, Secrets, SecretsManager};
 use stentor::store::Store as _;
 use stentor::world::World;
 
@@ -41,13 +43,13 @@ pub struct Arguments {
     /// The dead-letter queue
     #[arg(long, value_name = "URL", env = "DLQ_URL", hide_env = true)]
     queue_url: Option<String>,
-    /// The due queue, if there is one: what is committed is told by the notifier, in windows
+    /// The due queue, if there is one: the notifier then tells, in windows
     #[arg(long, value_name = "URL", env = "DUE_QUEUE_URL", hide_env = true)]
     due_queue_url: Option<String>,
-    /// Instead of a queue: a file of parked messages, or what an S3 destination wrote
+    /// Instead of a queue: parked messages, or what an S3 destination wrote
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Instead of a stack: where `stentor run` keeps its database and its parked records
+    /// Instead of a stack: what `stentor run` keeps there
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Only list what there is and what would become of it
@@ -68,7 +70,7 @@ pub struct Arguments {
     /// At most so many in all
     #[arg(long, value_name = "N")]
     max: Option<u64>,
-    /// What a record may unpack to, for those that were parked for their size: 1GiB
+    /// What a record may unpack to, for those parked for their size: 1GiB
     #[arg(long, value_name = "SIZE", value_parser = bytes)]
     max_decoded: Option<u64>,
     #[command(flatten)]
@@ -86,10 +88,10 @@ pub struct Arguments {
     /// Print one JSON object instead of text
     #[arg(long)]
     json: bool,
-    /// Seconds to keep trying with each message
+    /// Seconds to keep trying with each
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=PATIENCE_MAX.as_secs()))]
     timeout: u64,
-    /// Seconds between two lines of progress, where there is no terminal
+    /// Seconds between lines of progress, without a terminal
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     interval: u64,
 }
@@ -147,6 +149,10 @@ pub fn replay(arguments: &Arguments) -> anyhow::Result<Exit> {
 impl Arguments {
     /// With the tables, the credentials and the stream of a stack.
     async fn on_the_stack(&self) -> anyhow::Result<Exit> {
+        if self.configuration.config.is_none() {
+            // With another one a record is let go as unmatched that the stack has a route for.
+            bail!("name the configuration of the stack with --config (or STENTOR_CONFIG): it says what is an alert");
+        }
         let config = self.config()?;
         let aws = self.aws.load().await?;
         let source = self.source(None, Some(&aws))?;
@@ -220,7 +226,8 @@ impl Arguments {
             .routes(SystemClock.now().after(Duration::from_secs(15)))
             .await
             .map_err(|error| store_trouble(&error, &table))?;
-        let secrets = Secrets::new(SecretsManager::new(aws, secret_id));
+        let secrets = SecretsManager::new(aws, secret_id.clone());
+        secret_trouble(secrets.read(self.deadline()).await, &secret_id)?;
         let http = http::client().context("cannot set up the HTTP client")?;
         let park = match (&self.queue_url, &self.file) {
             (Some(queue_url), _) => DeadLetters::Queue(SqsPark::new(aws, queue_url.clone())),
@@ -228,7 +235,8 @@ impl Arguments {
             (None, None) => bail!("there is nowhere to park: name the queue with --queue-url"),
         };
         let due = self.due_queue_url.clone().map(|url| SqsDue::new(aws, url));
-        Ok(Deployed { routes, store, due, park, channels: Channels::new(Slack::new(http), secrets) })
+        let channels = Channels::new(Slack::new(http), Secrets::new(secrets)).with_sns(Sns::new(aws));
+        Ok(Deployed { routes, store, due, park, channels })
     }
 
     async fn list(&self, source: &Source, routes: &Routes, all: u64) -> anyhow::Result<Exit> {
@@ -286,6 +294,16 @@ fn same_region(queue_url: &str, aws: &aws_config::SdkConfig) -> anyhow::Result<(
             bail!("the queue is in {region} and the Region is set to {set}: add --region {region}")
         }
         _ => Ok(()),
+    }
+}
+
+/// Without the secret every message would be refused, one by one.
+fn secret_trouble(read: Result<String, SecretError>, secret_id: &str) -> anyhow::Result<()> {
+    match read {
+        Err(SecretError::Unavailable(code)) => {
+            bail!("{}", trouble::of_text(&format!("{code}: {code}"), &format!("the secret {secret_id}")))
+        }
+        Ok(_) | Err(SecretError::Missing(_)) => Ok(()),
     }
 }
 

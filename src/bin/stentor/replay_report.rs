@@ -65,7 +65,7 @@ pub fn text(report: &Report, left: Option<u64>, elapsed: Duration) -> String {
         line(&mut text, "settled", &kinds.collect::<Vec<_>>().join(" · "));
     }
     let counts = &report.counts;
-    if counts.records > 0 {
+    if counts.events > 0 {
         let events = format!(
             "{}: {} unmatched · {} duplicates · {} kept{}",
             thousands(counts.events),

@@ -11,7 +11,6 @@ use anyhow::Context as _;
 use clap::Args;
 use stentor::clock::{Clock as _, SystemClock, Timestamp};
 use stentor::close::{Outcome, Sent, close, settle};
-use stentor::config::Config;
 use stentor::consume::take;
 use stentor::digest::Digest;
 use stentor::embedded::Embedded;
@@ -30,27 +29,24 @@ use crate::chunk::{self, Line, Origin};
 use crate::data_dir::DataDir;
 use crate::desk::{Desk, Local, Shared};
 use crate::input::Source;
+use crate::options::Configuration;
 use crate::progress::Progress;
 use crate::report::Report;
 
 /// Run Lambda events, log files or standard input through the whole pipeline, on this machine.
-///
-/// Examples: stentor run events/kinesis-burst.json
-///           tail -f app.log | stentor run -
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = "Examples: stentor run events/kinesis-burst.json\n          tail -f app.log | stentor run -")]
 pub struct Arguments {
     /// Lambda events (JSON), plain log files, or - for lines from standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Configuration; without it, [CRITICAL] and [ALERT] go to slack:default
-    #[arg(long, value_name = "FILE", env = "STENTOR_CONFIG")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    configuration: Configuration,
     /// Where the embedded database and the parked records are kept
     #[arg(long, value_name = "DIR", default_value = ".stentor")]
     data_dir: PathBuf,
     /// Post messages for Slack to this incoming webhook
-    #[arg(long, value_name = "URL", env = "STENTOR_SLACK_WEBHOOK", hide_env_values = true)]
+    #[arg(long, value_name = "URL", env = "STENTOR_SLACK_WEBHOOK", hide_env = true, hide_env_values = true)]
     slack_webhook: Option<String>,
     /// Also print a link that shows each message in Slack's Block Kit Builder
     #[arg(long)]
@@ -80,7 +76,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
 
 async fn pipeline(arguments: &Arguments) -> anyhow::Result<Exit> {
     let started = Instant::now();
-    let config = config(arguments.config.as_deref())?;
+    let config = arguments.configuration.read()?;
     let webhook = arguments.slack_webhook.as_deref().map(WebhookUrl::parse).transpose()?;
     let sources = arguments.files.iter().map(|file| Source::of(file)).collect::<anyhow::Result<Vec<_>>>()?;
     let data = DataDir::open(&arguments.data_dir)?;
@@ -98,13 +94,6 @@ async fn pipeline(arguments: &Arguments) -> anyhow::Result<Exit> {
     let exit = run.report.exit();
     engine.stop().await?;
     Ok(exit)
-}
-
-fn config(file: Option<&Path>) -> anyhow::Result<Config> {
-    let Some(file) = file else { return Ok(Config::builtin()) };
-    let name = file.display().to_string();
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read the configuration {name}"))?;
-    Config::parse(&text, &name).map_err(|problems| anyhow::anyhow!("{problems}"))
 }
 
 struct Run<'a> {

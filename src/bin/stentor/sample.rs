@@ -10,41 +10,41 @@ use stentor::sample::{Options, Shape, event, gallery, gallery_readme};
 use crate::Exit;
 
 /// Make a Lambda event with log data, for trying things out and for measuring.
-///
-/// Example: stentor sample --records 200 --events-per-record 400 --match-ratio 0.01 > big.json
 #[derive(Debug, Args)]
+#[command(after_help = "Example: stentor sample --records 200 --events-per-record 400 --match-ratio 0.01 > big.json")]
 pub struct Arguments {
     /// Records in the event
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, value_name = "N", default_value_t = 10)]
     records: usize,
     /// Log events in each record
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, value_name = "N", default_value_t = 50)]
     events_per_record: usize,
     /// Share of the log events that carry a marker, 0 to 1
-    #[arg(long, default_value_t = 0.1, value_parser = share)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = share)]
     match_ratio: f64,
     /// Share of the records, and of the events in a record, that are repeated
-    #[arg(long, default_value_t = 0.0, value_parser = share)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     duplicates: f64,
     /// Share of the records that cannot be read
-    #[arg(long, default_value_t = 0.0, value_parser = share)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     poison: f64,
     /// A marker to use; may be given several times
-    #[arg(long = "marker", default_values = ["[CRITICAL]", "[ALERT]"])]
+    #[arg(long = "marker", value_name = "TEXT", default_values = ["[CRITICAL]", "[ALERT]"])]
     markers: Vec<String>,
     /// Accounts that the logs come from
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, value_name = "N", default_value_t = 4)]
     accounts: usize,
     /// Log groups that the logs come from
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, value_name = "N", default_value_t = 8)]
     log_groups: usize,
     /// Seconds that the events spread over
-    #[arg(long, default_value_t = 60)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     span: u32,
     /// The same seed makes the same event
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    #[arg(long, value_enum, default_value_t = ShapeName::Kinesis)]
+    /// What it looks like: kinesis or subscription
+    #[arg(long, value_enum, value_name = "SHAPE", hide_possible_values = true, default_value_t = ShapeName::Kinesis)]
     shape: ShapeName,
     /// Write to this file instead of standard output
     #[arg(short, long, value_name = "FILE")]

@@ -3,9 +3,11 @@
 //! not carry, the message, is fetched for the rows that are wanted.
 
 use std::collections::{HashMap, VecDeque};
+use std::pin::pin;
 
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use futures::future::try_join_all;
+use futures::{StreamExt as _, stream};
 
 use super::DynamoStore;
 use super::call::failure;
@@ -18,6 +20,10 @@ const INDEX: &str = "by_hour";
 
 /// BatchGetItem takes 100 keys.
 const KEYS_MAX: usize = 100;
+
+/// Hours that are asked for at the same time, and rows that one answer of a partition brings.
+const HOURS_AHEAD: usize = 8;
+const PAGE_ROWS: i32 = 200;
 
 /// Rows of one hour, the latest first.
 struct Hour<'a> {
@@ -46,10 +52,14 @@ impl DynamoStore {
         deadline: impl Fn() -> Timestamp,
         mut show: impl FnMut(Row) -> Result<bool, E>,
     ) -> Result<(), E> {
-        for hour in question.hours() {
-            let partitions = (0..HOUR_SHARDS).map(|shard| format!("{hour}#{shard}"));
-            let shards = partitions.map(|partition| Shard { partition, ..Shard::default() }).collect();
-            let mut hour = Hour { store: self, question, shards };
+        let hours = stream::iter(question.hours()).map(async |hour| {
+            let mut hour = Hour::of(self, question, &hour);
+            hour.fill(deadline()).await.map(|()| hour)
+        });
+        // Most hours of a long span are empty, and each is sixteen questions.
+        let mut hours = pin!(hours.buffered(HOURS_AHEAD));
+        while let Some(hour) = hours.next().await {
+            let mut hour = hour?;
             loop {
                 let items = hour.some(deadline()).await?;
                 if items.is_empty() {
@@ -88,14 +98,24 @@ impl DynamoStore {
     }
 }
 
-impl Hour<'_> {
+impl<'a> Hour<'a> {
+    fn of(store: &'a DynamoStore, question: &'a Question, hour: &str) -> Self {
+        let partitions = (0..HOUR_SHARDS).map(|shard| format!("{hour}#{shard}"));
+        let shards = partitions.map(|partition| Shard { partition, ..Shard::default() }).collect();
+        Self { store, question, shards }
+    }
+
+    /// The latest row is known only when each partition shows its latest.
+    async fn fill(&mut self, deadline: Timestamp) -> Result<(), StoreError> {
+        let (store, question) = (self.store, self.question);
+        try_join_all(self.shards.iter_mut().map(|shard| shard.fill(store, question, deadline))).await.map(drop)
+    }
+
     /// The next rows of the hour, at most as many as can be fetched at once; empty at its end.
     async fn some(&mut self, deadline: Timestamp) -> Result<Vec<Item>, StoreError> {
         let mut items = Vec::new();
         while items.len() < KEYS_MAX {
-            let (store, question) = (self.store, self.question);
-            // The latest row is known only when each partition shows its latest.
-            try_join_all(self.shards.iter_mut().map(|shard| shard.fill(store, question, deadline))).await?;
+            self.fill(deadline).await?;
             let latest = self.shards.iter_mut().filter(|shard| !shard.page.is_empty());
             let Some(shard) = latest.max_by_key(|shard| text(&shard.page[0], "timestamp")) else { break };
             items.extend(shard.page.pop_front());
@@ -116,6 +136,7 @@ impl Shard {
                     .table_name(&store.tables.alerts)
                     .index_name(INDEX)
                     .scan_index_forward(false)
+                    .limit(PAGE_ROWS)
                     .key_condition_expression("#hour = :hour AND #timestamp BETWEEN :since AND :until")
                     .expression_attribute_names("#hour", "hour")
                     .expression_attribute_names("#timestamp", "timestamp")

@@ -1,0 +1,153 @@
+//! `stentor check`: the configuration as the function would read it, what becomes of a line, and whether what is
+//! deployed is what the function relies on.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use serde_json::{Value, json};
+use stentor::check::look::{Look, look};
+use stentor::check::{Finding, judge};
+use stentor::config::Config;
+use stentor::digest::span;
+use stentor::explain::{Explanation, Line, explain};
+use stentor::notify::channels::Channels;
+use stentor::route::Routes;
+use stentor::secret::SecretsManager;
+
+use crate::Exit;
+use crate::options::{Aws, Configuration};
+
+/// Check the configuration, explain what becomes of a line, look at what is deployed.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples: stentor check --config config/stentor.toml --message '[ALERT] disk 91 % full'\n          \
+                        stentor check --config config/stentor.toml --aws --function stentor-consumer"
+)]
+pub struct Arguments {
+    #[command(flatten)]
+    configuration: Configuration,
+    /// Explain what becomes of this line
+    #[arg(long, value_name = "LINE")]
+    message: Option<String>,
+    /// The log group that the line comes from
+    #[arg(long, value_name = "NAME", requires = "message", default_value = "/aws/lambda/example")]
+    log_group: String,
+    /// The account that the line comes from
+    #[arg(long, value_name = "ID", requires = "message", default_value = "123456789012")]
+    account: String,
+    /// Look at what is deployed; --config is then the file that was deployed
+    #[arg(long)]
+    aws: bool,
+    /// The functions, the consumer first; with --aws
+    #[arg(long = "function", value_name = "NAME", value_delimiter = ',', default_value = "stentor-consumer")]
+    functions: Vec<String>,
+    #[command(flatten)]
+    account_and_region: Aws,
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn check(arguments: &Arguments) -> anyhow::Result<Exit> {
+    let config = arguments.configuration.read()?;
+    let routes = Routes::new(&config)?;
+    let undeliverable = Channels::<SecretsManager>::without_channel(&config);
+    if let Some(target) = undeliverable {
+        bail!("the function would not start: there is no channel for {target}");
+    }
+    let explanation = arguments.message.as_ref().map(|message| explain(&routes, &arguments.line(message)));
+    let findings = match arguments.aws {
+        true => Some(arguments.look(&config)?),
+        false => None,
+    };
+    let bad = findings.iter().flatten().any(|finding| !finding.good);
+    crate::print(&match arguments.json {
+        true => {
+            format!("{}\n", serde_json::to_string_pretty(&as_json(&config, explanation.as_ref(), findings.as_deref()))?)
+        }
+        false => {
+            let shown = explanation.as_ref().map_or_else(|| routes_text(&config), explanation_text);
+            format!("{shown}{}", findings.as_deref().map_or_else(String::new, findings_text))
+        }
+    })?;
+    Ok(if bad { Exit::Unfinished } else { Exit::Done })
+}
+
+impl Arguments {
+    fn line(&self, message: &str) -> Line {
+        Line {
+            message: message.to_owned(),
+            log_group: self.log_group.clone(),
+            account: self.account.clone(),
+            region: self.account_and_region.region.clone(),
+        }
+    }
+
+    fn look(&self, config: &Config) -> anyhow::Result<Vec<Finding>> {
+        let runtime = tokio::runtime::Runtime::new().context("cannot start the asynchronous runtime")?;
+        runtime.block_on(async {
+            let aws = self.account_and_region.load().await?;
+            let wanted = Look { functions: self.functions.clone(), environment: HashMap::new() };
+            let facts = look(&aws, &wanted).await.map_err(|why| anyhow::anyhow!("{why}"))?;
+            Ok(judge(&facts, config))
+        })
+    }
+}
+
+fn routes_text(config: &Config) -> String {
+    let mut text = String::new();
+    for route in &config.routes {
+        let (name, markers) = (route.name.to_string(), route.markers.join(" "));
+        let notify = route.notify.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let place = if route.scope.is_everything() { "from anywhere" } else { "from some places" };
+        let (window, window_max) = (span(route.window), span(route.window_max));
+        put(&mut text, format_args!("  {name:<16}{markers} {place} to {notify}, every {window} to {window_max}\n"));
+    }
+    let n = config.routes.len();
+    format!("{} the configuration is good: {n} {}\n{text}", mark(true), if n == 1 { "route" } else { "routes" })
+}
+
+fn explanation_text(explanation: &Explanation) -> String {
+    let mut text = String::new();
+    for tried in &explanation.routes {
+        put(&mut text, format_args!("{} route {}: the line {}\n", mark(tried.takes), tried.route, tried.because));
+    }
+    if let (Some(marker), Some(severity)) = (&explanation.marker, explanation.severity) {
+        put(&mut text, format_args!("  marker      {marker}, {severity}\n"));
+    }
+    put(&mut text, format_args!("  shown as    {}\n", explanation.redacted));
+    match &explanation.pattern {
+        Some(pattern) => put(&mut text, format_args!("  grouped as  {pattern}\n")),
+        None => put(&mut text, format_args!("  nobody is told of it\n")),
+    }
+    text
+}
+
+fn findings_text(findings: &[Finding]) -> String {
+    let mut text = String::new();
+    for finding in findings {
+        put(&mut text, format_args!("{} {}\n", mark(finding.good), finding.what));
+        if let Some(remedy) = &finding.remedy {
+            put(&mut text, format_args!("    → {remedy}\n"));
+        }
+    }
+    text
+}
+
+fn as_json(config: &Config, explanation: Option<&Explanation>, findings: Option<&[Finding]>) -> Value {
+    let routes: Vec<&str> = config.routes.iter().map(|route| route.name.as_str()).collect();
+    json!({"routes": routes, "explanation": explanation, "findings": findings})
+}
+
+fn mark(good: bool) -> console::StyledObject<&'static str> {
+    match good {
+        true => console::style("✓").green(),
+        false => console::style("✗").red(),
+    }
+}
+
+fn put(text: &mut String, arguments: std::fmt::Arguments<'_>) {
+    text.write_fmt(arguments).expect("invariant: writing to a String cannot fail");
+}
