@@ -5,14 +5,14 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
 use crate::decode::Message;
+
+mod usual;
 
 /// The records of one invocation, in the order of the shard.
 #[derive(Debug, Default)]
@@ -70,6 +70,11 @@ pub enum EventError {
 /// # Errors
 /// When the payload as a whole is no JSON object or of no known shape. Single bad records are values.
 pub fn parse<'a>(payload: &'a str, invocation: &str) -> Result<Batch<'a>, EventError> {
+    usual::parse(payload).map_or_else(|| any(payload, invocation), Ok)
+}
+
+/// Whatever the event is like.
+fn any<'a>(payload: &'a str, invocation: &str) -> Result<Batch<'a>, EventError> {
     #[derive(Deserialize)]
     struct Envelope<'a> {
         #[serde(borrow, rename = "Records")]
@@ -196,14 +201,6 @@ impl<'a> Record<'a> {
             partition_key: None,
             arrived_at: None,
             data,
-        }
-    }
-
-    /// The bytes behind the base64 text, when it is one.
-    pub(crate) fn bytes(&self) -> Option<Result<Vec<u8>, base64::DecodeError>> {
-        match &self.data {
-            Data::Base64(text) => Some(STANDARD.decode(text.as_bytes())),
-            Data::Message(_) | Data::Missing(_) => None,
         }
     }
 }
