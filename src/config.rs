@@ -73,7 +73,7 @@ pub struct Config {
     /// parked. Default: [`DECODED_BYTES_MAX_DEFAULT`].
     pub decoded_bytes_max: u64,
     /// Whether every record is parsed and validated in full. Otherwise the texts of log events without a marker are
-    /// not looked at, beyond checksum and structure. Default: false.
+    /// not looked at, beyond checksum, structure and UTF-8. Default: false.
     pub strict: bool,
 }
 

@@ -260,7 +260,9 @@ impl Scratch {
 fn unbase64<'b>(text: &str, buffer: &'b mut Vec<u8>) -> Result<&'b [u8], Poison> {
     let room = base64::decoded_len_estimate(text.len());
     if buffer.len() < room {
-        buffer.resize(room, 0);
+        // Let go first, so that there are never two.
+        drop(std::mem::take(buffer));
+        *buffer = vec![0; room];
     }
     match engine().decode_slice(text, buffer) {
         Ok(bytes) => Ok(&buffer[..bytes]),

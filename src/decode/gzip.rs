@@ -30,11 +30,10 @@ pub(super) fn inflate(gzip: &[u8], decoded_bytes_max: u64, text: &mut Vec<u8>) -
 /// The reference. A decoder that stops after the first member, or that takes a cut stream for a whole
 /// one, loses log lines without a word; hence one member at a time.
 pub(super) fn portable(mut gzip: &[u8], decoded_bytes_max: u64, text: &mut Vec<u8>) -> Result<(), Poison> {
-    text.clear();
     if !gzip.starts_with(&MAGIC) {
         return Err(Poison::NotGzip(resembles(gzip)));
     }
-    text.reserve_exact(size_hint(gzip, decoded_bytes_max));
+    make_room(text, size_hint(gzip, decoded_bytes_max));
     while !gzip.is_empty() {
         if !text.is_empty() && !gzip.starts_with(&MAGIC) {
             return Err(Poison::TrailingBytes { bytes: gzip.len() });
@@ -68,6 +67,15 @@ fn read_within(member: &mut GzDecoder<&[u8]>, decoded_bytes_max: u64, text: &mut
         }
     }
     Ok(())
+}
+
+/// Empties `text` and gives it that capacity at least. What it held is let go first: growing would copy it.
+pub(super) fn make_room(text: &mut Vec<u8>, bytes: usize) {
+    text.clear();
+    if text.capacity() < bytes {
+        *text = Vec::new();
+        text.reserve_exact(bytes);
+    }
 }
 
 /// The trailer's size field, believed only as far as deflate can expand and the limit allows.

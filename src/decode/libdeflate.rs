@@ -11,7 +11,7 @@ use libdeflate_sys::{
     libdeflate_result_LIBDEFLATE_SUCCESS as SUCCESS,
 };
 
-use super::gzip::size_hint;
+use super::gzip::{make_room, size_hint};
 
 /// libdeflate's quick loop stops this short of the end of its room (258 bytes for a match, and some).
 const SLACK: usize = 512;
@@ -30,12 +30,8 @@ thread_local! {
 /// Unpacks every member of `gzip` into `text`. `false`: it is not whole, or too large, or of a kind that libdeflate does
 /// not check in full.
 pub(super) fn inflate(gzip: &[u8], decoded_bytes_max: u64, text: &mut Vec<u8>) -> bool {
-    text.clear();
     let limit = usize::try_from(decoded_bytes_max).unwrap_or(usize::MAX);
-    let hint = size_hint(gzip, decoded_bytes_max).saturating_add(SLACK);
-    if text.capacity() < hint {
-        text.reserve_exact(hint);
-    }
+    make_room(text, size_hint(gzip, decoded_bytes_max).saturating_add(SLACK));
     DECOMPRESSOR
         .with(|decompressor| decompressor.as_ref().is_some_and(|decompressor| decompressor.members(gzip, limit, text)))
 }

@@ -2,15 +2,15 @@
 //! in which CloudWatch Logs writes, counts the log events and remembers those in which a marker can be.
 //!
 //! The walk follows the structure from the first brace to the last: each key, each value's type, the
-//! end of each string. It skips one thing, the inside of texts that hold no marker: their escapes and
-//! their UTF-8 are not validated. Whatever it does not expect is a doubt, and then the plain parse reads
-//! the record, or, inside of one event, that event. So it answers what the plain parse would, for every
-//! message that is valid (`the_walk_and_the_plain_parse_agree`).
+//! end of each string, and first that the whole is UTF-8. It skips one thing: whether the escapes and
+//! control characters in texts without a marker are possible ones. Whatever it does not expect is a
+//! doubt, and then the plain parse reads the record, or, inside of one event, that event. So it answers
+//! what the plain parse would, for every message that is valid (`the_walk_and_the_plain_parse_agree`).
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-use memchr::memchr2;
+use memchr::{memchr, memchr2};
 
 use super::needle::{FIRST_BYTES_MAX, Needles, Search};
 use super::stop::{Portable, Stops};
@@ -88,6 +88,10 @@ impl<'t, 'w, S: Stops> Walk<'t, 'w, S> {
 
     #[inline(always)]
     fn message(mut self) -> Option<Skimmed<'t>> {
+        // Most logs are ASCII, which is known sooner.
+        if !self.text.is_ascii() && str::from_utf8(self.text).is_err() {
+            return None;
+        }
         let head = self.head()?;
         let events = self.events()?;
         self.tail()?;
@@ -317,7 +321,8 @@ impl<'t, 'w, S: Stops> Walk<'t, 'w, S> {
         self.at += length;
         self.eat(b"\"")?;
         let text = str::from_utf8(&rest[..length]).ok()?;
-        text.bytes().all(|byte| byte >= b' ').then_some(text)
+        let control = text.bytes().fold(false, |any, byte| any | (byte < b' '));
+        (!control).then_some(text)
     }
 
     #[inline(always)]
@@ -381,12 +386,45 @@ impl Spot {
                 timestamp: text[start + Opening::TIMESTAMP.start..start + Opening::TIMESTAMP.end]
                     .iter()
                     .fold(0, |number, digit| number * 10 + i64::from(digit - b'0')),
-                // With its quotes it is a JSON text of its own.
-                message: parse::string(&text[start + Opening::BYTES - 1..=*end])?,
+                message: match unescaped(&text[start + Opening::BYTES..*end]) {
+                    Some(message) => message,
+                    // With its quotes it is a JSON text of its own.
+                    None => parse::string(&text[start + Opening::BYTES - 1..=*end])?,
+                },
                 account: None,
                 region: None,
             }),
             Self::Other(range) => parse::event(&text[range.clone()]),
         }
     }
+}
+
+/// The inside of a JSON string, if it is valid and has no escapes but the short ones.
+fn unescaped(raw: &[u8]) -> Option<Cow<'_, str>> {
+    if raw.iter().fold(false, |any, byte| any | (*byte < b' ')) {
+        return None;
+    }
+    let text = str::from_utf8(raw).ok()?;
+    let Some(mut at) = memchr(b'\\', raw) else { return Some(Cow::Borrowed(text)) };
+    let mut whole = String::with_capacity(text.len());
+    let mut done = 0;
+    loop {
+        whole.push_str(&text[done..at]);
+        whole.push(match raw.get(at + 1)? {
+            b'n' => '\n',
+            b't' => '\t',
+            b'r' => '\r',
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            quoted @ (b'"' | b'\\' | b'/') => char::from(*quoted),
+            _ => return None,
+        });
+        done = at + 2;
+        match memchr(b'\\', &raw[done..]) {
+            Some(next) => at = done + next,
+            None => break,
+        }
+    }
+    whole.push_str(&text[done..]);
+    Some(Cow::Owned(whole))
 }

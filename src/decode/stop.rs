@@ -82,7 +82,7 @@ mod avx2 {
         #[inline(always)]
         unsafe fn find(self, text: &[u8], from: usize) -> usize {
             const WIDTH: usize = size_of::<__m256i>();
-            assert!(from >= 1);
+            assert!((1..=text.len()).contains(&from), "both loads start within the text");
             let mut at = from;
             while text.len() - at >= WIDTH {
                 // SAFETY: `at` is at least 1 and at least WIDTH before the end, so both loads lie within `text`; they

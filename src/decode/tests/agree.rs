@@ -51,7 +51,7 @@ fn owned_event(event: &LogEvent<'_>) -> LogEvent<'static> {
 }
 
 /// What the plain parse reads, the quick one reads in the same way. What the plain parse refuses, the quick one refuses
-/// for the same reason, or it lies in what it does not look at.
+/// for the same reason, or it lies in what it does not look at: the escapes of texts without a marker.
 fn agree(records: &[Record<'_>]) -> ControlFlow<String> {
     for markers in MARKERS {
         let needles = Needles::new(markers.iter().copied());
@@ -242,7 +242,11 @@ fn every_sample_is_read_alike() {
     for path in paths {
         let payload = std::fs::read_to_string(&path).unwrap();
         let batch = crate::event::parse(&payload, "sample").unwrap();
-        assert_eq!(agree(&batch.records), ControlFlow::Continue(()), "{}", path.display());
+        for markers in MARKERS {
+            let needles = Needles::new(markers.iter().copied());
+            let (plain, quick) = (outcome(&batch.records, markers, None), outcome(&batch.records, markers, needles));
+            assert_eq!(plain, quick, "{}", path.display());
+        }
     }
 }
 
