@@ -76,6 +76,9 @@ pub struct Config {
     /// The most that one record may unpack to, in bytes, 1 KiB to 10 GiB. A record beyond it is
     /// parked. Default: [`DECODED_BYTES_MAX_DEFAULT`].
     pub decoded_bytes_max: u64,
+    /// Whether every record is parsed and validated in full. Otherwise the texts of log events without a marker are
+    /// not looked at, beyond checksum, structure and UTF-8. Default: false.
+    pub strict: bool,
 }
 
 /// One `[[route]]`: which events it takes, and what becomes of them.

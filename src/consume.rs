@@ -11,7 +11,7 @@ use crate::alert::{Alert, AlertId};
 use crate::arm::arm;
 use crate::clock::{Clock as _, Timestamp};
 use crate::close::{Sent, settle};
-use crate::decode::{self, Message, Poison};
+use crate::decode::{self, Events, LogBatch, Poison};
 use crate::event::{Batch, Data, Record, SequenceNumber};
 use crate::name::RouteName;
 use crate::queue::{Park as _, Parked, What};
@@ -126,11 +126,10 @@ struct Taken {
 impl Intake {
     fn scan<W: World>(world: &W, batch: &Batch<'_>) -> Self {
         let routes = world.routes();
-        let read = |record: &Record<'_>, message: &Message<'_>| match message {
-            Message::Data(logs) => Ok(Some(routes.scan(logs, record.region.as_deref(), &record.event_id))),
-            Message::Control => Ok(None),
+        let read = |record: &Record<'_>, head: &LogBatch<'_>, events: Events<'_>| {
+            routes.scan(head, events, record.region.as_deref(), &record.event_id)
         };
-        let scanned = decode::all(&batch.records, routes.config().decoded_bytes_max, read);
+        let scanned = decode::all(&batch.records, routes.decoder(), read);
         let mut alerts = Vec::new();
         let mut known = HashMap::new();
         let scanned =

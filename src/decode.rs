@@ -4,20 +4,35 @@
 //!
 //! The text of a record lives only while the record is looked at: [`all`] hands each message to the
 //! caller's `read` on the worker that decoded it and keeps what `read` returns. So memory is bounded
-//! by the workers, not by the batch. It is also the seam for a faster path: whoever can find markers
-//! in raw bytes changes this file, and nobody else notices.
+//! by the workers, not by the batch; and each worker keeps its buffers from record to record.
+//!
+//! Most log events carry no marker, and what carries none need not be parsed: with [`Needles`] only
+//! the events in which a marker can be are handed on, and the others are counted. `skim` finds them in
+//! the raw text, `parse` reads the whole text wherever that is not certain, and always where there are
+//! no needles. `gzip` unpacks, `libdeflate` is its fast backend, `stop` the innermost loop.
+
+mod gzip;
+#[cfg(feature = "libdeflate")]
+mod libdeflate;
+mod needle;
+mod parse;
+mod skim;
+mod stop;
 
 use std::borrow::Cow;
-use std::io::Read as _;
+use std::cell::Cell;
+use std::cmp::Reverse;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use flate2::bufread::GzDecoder;
+use base64::Engine as _;
 use rayon::prelude::*;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use thiserror::Error;
 
-use crate::event::{Data, Record, Text, json_problem, text};
+use crate::event::{Data, Record};
+
+pub use needle::Needles;
+use parse::NAME_BYTES_MAX;
+use skim::Spot;
 
 /// What a subscription sent: log events, or a sign of life.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,34 +95,196 @@ pub enum Poison {
     Panic,
 }
 
-/// Decodes every record and passes its message to `read`, in parallel. The results stand in the order
-/// of `records`. A record never decodes to more than `decoded_bytes_max` bytes.
-pub fn all<T: Send>(
-    records: &[Record<'_>],
-    decoded_bytes_max: u64,
-    read: impl Fn(&Record<'_>, &Message<'_>) -> Result<T, Poison> + Sync,
-) -> Vec<Result<T, Poison>> {
-    // A panic is a defect, and it must stay with its record: the others of the batch are innocent.
-    let guarded = |record| catch_unwind(AssertUnwindSafe(|| one(record, decoded_bytes_max, &read)));
-    records.par_iter().map(|record| guarded(record).unwrap_or(Err(Poison::Panic))).collect()
+/// How records are read.
+#[derive(Clone, Debug)]
+pub struct Decoder {
+    /// A record that decodes to more is poison.
+    pub decoded_bytes_max: u64,
+    /// What to look for in raw text. `None`: every event is parsed and handed on.
+    pub needles: Option<Needles>,
 }
 
-fn one<T>(
-    record: &Record<'_>,
-    decoded_bytes_max: u64,
-    read: impl Fn(&Record<'_>, &Message<'_>) -> Result<T, Poison>,
-) -> Result<T, Poison> {
-    match &record.data {
-        Data::Message(message) => read(record, message),
-        Data::Missing(why) => Err(Poison::NoData(why.clone())),
-        Data::Base64(_) => {
-            let gzip = record.bytes().transpose().map_err(|e| bad_base64(&e))?.unwrap_or_default();
-            let text = inflate(&gzip, decoded_bytes_max)?;
-            drop(gzip);
-            let text = str::from_utf8(&text).map_err(|e| Poison::NotUtf8 { at: e.valid_up_to() })?;
-            read(record, &message(text)?)
+/// The log events of a message, on their way to whoever asked for them.
+#[derive(Debug)]
+pub struct Events<'e> {
+    source: Source<'e>,
+}
+
+#[derive(Debug)]
+enum Source<'e> {
+    Parsed(&'e [LogEvent<'e>]),
+    /// Only those in which a marker can be; `events` is how many there are in all.
+    Skimmed {
+        text: &'e [u8],
+        spots: &'e [Spot],
+        events: u64,
+    },
+}
+
+impl<'e> Events<'e> {
+    /// All of these.
+    pub fn of(events: &'e [LogEvent<'e>]) -> Self {
+        Self { source: Source::Parsed(events) }
+    }
+
+    /// Hands on each event that can carry a marker, in their order, and answers how many events there are
+    /// in all. (An event that is handed on need not carry one.)
+    ///
+    /// # Errors
+    /// When an event cannot be read. What was handed on before it is void then.
+    pub fn each(self, mut take: impl FnMut(&LogEvent<'_>)) -> Result<u64, Poison> {
+        match self.source {
+            Source::Parsed(events) => {
+                events.iter().for_each(take);
+                Ok(events.len() as u64)
+            }
+            Source::Skimmed { text, spots, events } => {
+                for spot in spots {
+                    take(&spot.read(text)?);
+                }
+                Ok(events)
+            }
         }
     }
+}
+
+/// Decodes every record and passes what it holds to `read`, in parallel: the head of its message, whose own list of
+/// events is of no use to it, and the events. The results stand in the order of `records`, `None` for a control
+/// message. `read` may be called twice for a record, and then only its second result counts.
+pub fn all<T: Send>(
+    records: &[Record<'_>],
+    decoder: &Decoder,
+    read: impl Fn(&Record<'_>, &LogBatch<'_>, Events<'_>) -> Result<T, Poison> + Sync,
+) -> Vec<Result<Option<T>, Poison>> {
+    // A panic is a defect, and it must stay with its record: the others of the batch are innocent.
+    let guarded =
+        |record| catch_unwind(AssertUnwindSafe(|| decoder.record(record, &read))).unwrap_or(Err(Poison::Panic));
+    // The largest first, and the next to whoever is free: no worker is left alone with a large one at the end.
+    let mut order: Vec<usize> = (0..records.len()).collect();
+    order.sort_by_key(|index| Reverse(size(&records[*index])));
+    let mut results: Vec<_> = order.into_iter().par_bridge().map(|index| (index, guarded(&records[index]))).collect();
+    results.sort_unstable_by_key(|(index, _)| *index);
+    results.into_iter().map(|(_, result)| result).collect()
+}
+
+fn size(record: &Record<'_>) -> usize {
+    match &record.data {
+        Data::Base64(text) => text.len(),
+        Data::Message(Message::Data(batch)) => batch.events.len(),
+        Data::Message(Message::Control) | Data::Missing(_) => 0,
+    }
+}
+
+/// The buffers of a worker, kept from record to record and from invocation to invocation: a fresh
+/// megabyte costs more in page faults than what is done with it.
+#[derive(Default)]
+struct Scratch {
+    gzip: Vec<u8>,
+    text: Vec<u8>,
+    spots: Vec<Spot>,
+}
+
+/// A buffer that grew beyond this for one record is given back after it.
+const KEPT_BYTES_MAX: usize = 8 << 20;
+
+thread_local! {
+    static SCRATCH: Cell<Scratch> = Cell::default();
+}
+
+impl Decoder {
+    fn record<T>(
+        &self,
+        record: &Record<'_>,
+        read: impl Fn(&Record<'_>, &LogBatch<'_>, Events<'_>) -> Result<T, Poison>,
+    ) -> Result<Option<T>, Poison> {
+        match &record.data {
+            Data::Message(message) => hand_on(message, |batch, events| read(record, batch, events)),
+            Data::Missing(why) => Err(Poison::NoData(why.clone())),
+            Data::Base64(text) => {
+                // Taken out for the time being: if `read` panics, the worker starts afresh.
+                let mut scratch = SCRATCH.take();
+                let result = self.packed(text, &mut scratch, |batch, events| read(record, batch, events));
+                scratch.shrink();
+                SCRATCH.set(scratch);
+                result
+            }
+        }
+    }
+
+    fn packed<T>(
+        &self,
+        base64: &str,
+        scratch: &mut Scratch,
+        read: impl Fn(&LogBatch<'_>, Events<'_>) -> Result<T, Poison>,
+    ) -> Result<Option<T>, Poison> {
+        let Scratch { gzip, text, spots } = scratch;
+        gzip::inflate(unbase64(base64, gzip)?, self.decoded_bytes_max, text)?;
+        if let Some(needles) = &self.needles
+            && let Some(skimmed) = skim::skim(text, needles, spots)
+        {
+            let source = Source::Skimmed { text, spots, events: skimmed.events };
+            // What cannot be read after all is judged by the plain parse.
+            if let Ok(made) = read(&skimmed.head, Events { source }) {
+                return Ok(Some(made));
+            }
+        }
+        let text = str::from_utf8(text).map_err(|e| Poison::NotUtf8 { at: e.valid_up_to() })?;
+        hand_on(&parse::message(text)?, read)
+    }
+}
+
+fn hand_on<T>(
+    message: &Message<'_>,
+    read: impl Fn(&LogBatch<'_>, Events<'_>) -> Result<T, Poison>,
+) -> Result<Option<T>, Poison> {
+    match message {
+        Message::Data(batch) => read(batch, Events::of(&batch.events)).map(Some),
+        Message::Control => Ok(None),
+    }
+}
+
+impl Scratch {
+    fn shrink(&mut self) {
+        for buffer in [&mut self.gzip, &mut self.text] {
+            if buffer.capacity() > KEPT_BYTES_MAX {
+                *buffer = Vec::new();
+            }
+        }
+        if self.spots.capacity() * size_of::<Spot>() > KEPT_BYTES_MAX {
+            self.spots = Vec::new();
+        }
+    }
+}
+
+/// The bytes behind a base64 text, in `buffer`.
+fn unbase64<'b>(text: &str, buffer: &'b mut Vec<u8>) -> Result<&'b [u8], Poison> {
+    let room = base64::decoded_len_estimate(text.len());
+    if buffer.len() < room {
+        // Let go first, so that there are never two.
+        drop(std::mem::take(buffer));
+        *buffer = vec![0; room];
+    }
+    match engine().decode_slice(text, buffer) {
+        Ok(bytes) => Ok(&buffer[..bytes]),
+        Err(base64::DecodeSliceError::DecodeError(error)) => Err(bad_base64(&error)),
+        Err(base64::DecodeSliceError::OutputSliceTooSmall) => {
+            unreachable!("invariant: the estimate is never too small")
+        }
+    }
+}
+
+/// Vectors where there are any; which, is found out once.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+fn engine() -> &'static impl base64::Engine {
+    use base64::engine::general_purpose::PAD;
+    use base64::engine::simd::Simd;
+    static ENGINE: std::sync::LazyLock<Simd> = std::sync::LazyLock::new(|| Simd::standard(PAD));
+    &*ENGINE
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn engine() -> &'static impl base64::Engine {
+    &base64::engine::general_purpose::STANDARD
 }
 
 /// The library's own text names the offending byte, that is, a byte of the record: keep to its place.
@@ -121,163 +298,6 @@ fn bad_base64(error: &base64::DecodeError) -> Poison {
         DecodeError::InvalidLength(_) => "the text has an impossible length".to_owned(),
         DecodeError::InvalidPadding => "the padding is wrong".to_owned(),
     })
-}
-
-/// All members of a gzip stream, checksums verified. A decoder that stops after the first member, or
-/// that takes a cut stream for a whole one, loses log lines without a word; hence one member at a time.
-fn inflate(mut gzip: &[u8], decoded_bytes_max: u64) -> Result<Vec<u8>, Poison> {
-    if !gzip.starts_with(&[0x1f, 0x8b]) {
-        return Err(Poison::NotGzip(resembles(gzip)));
-    }
-    let mut text = Vec::with_capacity(size_hint(gzip, decoded_bytes_max));
-    while !gzip.is_empty() {
-        if !text.is_empty() && !gzip.starts_with(&[0x1f, 0x8b]) {
-            return Err(Poison::TrailingBytes { bytes: gzip.len() });
-        }
-        let room = decoded_bytes_max - text.len() as u64;
-        let mut member = GzDecoder::new(gzip);
-        // One byte more than there is room for tells "exactly full" from "too large".
-        let read = member.by_ref().take(room + 1).read_to_end(&mut text);
-        if text.len() as u64 > decoded_bytes_max {
-            return Err(Poison::TooLarge { decoded_bytes_max });
-        }
-        read.map_err(|error| bad_gzip(&error, text.len()))?;
-        gzip = member.into_inner();
-    }
-    Ok(text)
-}
-
-/// The trailer's size field, believed only as far as deflate can expand (1,032 to 1) and the limit allows.
-fn size_hint(gzip: &[u8], decoded_bytes_max: u64) -> usize {
-    const DEFLATE_RATIO_MAX: usize = 1032;
-    let claimed = gzip.last_chunk::<4>().map_or(0, |isize| u32::from_le_bytes(*isize) as usize);
-    let possible = gzip.len().saturating_mul(DEFLATE_RATIO_MAX);
-    claimed.min(possible).min(usize::try_from(decoded_bytes_max).unwrap_or(usize::MAX))
-}
-
-fn bad_gzip(error: &std::io::Error, decoded_bytes: usize) -> Poison {
-    match error.kind() {
-        std::io::ErrorKind::UnexpectedEof => Poison::Truncated { decoded_bytes },
-        // The decoder's texts are fixed sentences ("corrupt gzip stream does not have a matching checksum").
-        _ => Poison::Corrupt(error.to_string()),
-    }
-}
-
-fn resembles(bytes: &[u8]) -> &'static str {
-    match bytes {
-        [] => "the record is empty",
-        [b'{' | b'[', ..] => "it looks like uncompressed JSON",
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => "it looks like zstd",
-        // RFC 1950: compression method 8, and the first two bytes are a multiple of 31.
-        [first, second, ..] if first & 0x0f == 8 && (u16::from(*first) << 8 | u16::from(*second)) % 31 == 0 => {
-            "it looks like zlib"
-        }
-        _ => "the magic bytes 1f 8b are missing",
-    }
-}
-
-/// The text of a subscription message. Unknown fields are accepted wherever they stand.
-fn message(text: &str) -> Result<Message<'_>, Poison> {
-    #[derive(Deserialize)]
-    struct Raw<'t> {
-        #[serde(borrow, rename = "messageType")]
-        message_type: Cow<'t, str>,
-        #[serde(borrow, default)]
-        owner: Option<Text<'t>>,
-        #[serde(borrow, default, rename = "logGroup")]
-        log_group: Option<Text<'t>>,
-        #[serde(borrow, default, rename = "logStream")]
-        log_stream: Option<Text<'t>>,
-        #[serde(borrow, default, rename = "logEvents")]
-        log_events: Option<&'t RawValue>,
-    }
-    let raw: Raw<'_> = serde_json::from_str(text).map_err(|e| not_a_message(&e))?;
-    match raw.message_type.as_ref() {
-        "CONTROL_MESSAGE" => Ok(Message::Control),
-        "DATA_MESSAGE" => Ok(Message::Data(LogBatch {
-            owner: bounded("owner", raw.owner)?,
-            log_group: bounded("logGroup", raw.log_group)?,
-            log_stream: bounded("logStream", raw.log_stream)?,
-            events: events(raw.log_events.ok_or_else(|| missing("logEvents"))?)?,
-        })),
-        _ => Err(Poison::NotSubscription("messageType is neither DATA_MESSAGE nor CONTROL_MESSAGE".to_owned())),
-    }
-}
-
-fn events(raw: &RawValue) -> Result<Vec<LogEvent<'_>>, Poison> {
-    #[derive(Deserialize)]
-    struct Raw<'t> {
-        /// Digits, as text; some emulators send them as a number, which no number type can hold.
-        #[serde(borrow)]
-        id: &'t RawValue,
-        timestamp: i64,
-        #[serde(borrow)]
-        message: Cow<'t, str>,
-        #[serde(borrow, default, rename = "extractedFields")]
-        extracted: Option<&'t RawValue>,
-    }
-    let events: Vec<Raw<'_>> = serde_json::from_str(raw.get()).map_err(|e| not_events(&e))?;
-    let mut read = Vec::with_capacity(events.len());
-    for raw in events {
-        let (account, region) = raw.extracted.map_or((None, None), system_fields);
-        let (id, timestamp, message) = (event_id(raw.id)?, raw.timestamp, raw.message);
-        read.push(LogEvent { id, timestamp, message, account, region });
-    }
-    Ok(read)
-}
-
-/// The longest name that a row can be keyed by or labelled with; AWS's own are at most 512 bytes.
-const NAME_BYTES_MAX: usize = 1024;
-
-fn bounded<'t>(field: &str, name: Option<Text<'t>>) -> Result<Cow<'t, str>, Poison> {
-    match name.map(|text| text.0) {
-        Some(name) if name.len() <= NAME_BYTES_MAX => Ok(name),
-        Some(_) => Err(Poison::NotSubscription(format!("{field} is longer than {NAME_BYTES_MAX} bytes"))),
-        None => Err(missing(field)),
-    }
-}
-
-fn missing(field: &str) -> Poison {
-    Poison::NotSubscription(format!("a data message without {field}"))
-}
-
-fn event_id(raw: &RawValue) -> Result<Cow<'_, str>, Poison> {
-    let digits = || raw.get().bytes().all(|b| b.is_ascii_digit()).then_some(Cow::Borrowed(raw.get()));
-    let id = text(raw).or_else(digits);
-    id.filter(|id| (1..=NAME_BYTES_MAX).contains(&id.len()))
-        .ok_or_else(|| Poison::NotSubscription("a log event without a usable id".to_owned()))
-}
-
-/// `@aws.account` and `@aws.region`. The other extracted fields are of any type and nobody's business.
-fn system_fields(raw: &RawValue) -> (Option<Cow<'_, str>>, Option<Cow<'_, str>>) {
-    #[derive(Deserialize)]
-    struct Fields<'t> {
-        #[serde(borrow, default, rename = "@aws.account")]
-        account: Option<&'t RawValue>,
-        #[serde(borrow, default, rename = "@aws.region")]
-        region: Option<&'t RawValue>,
-    }
-    fn name(raw: Option<&RawValue>) -> Option<Cow<'_, str>> {
-        text(raw?).filter(|name| (1..=NAME_BYTES_MAX).contains(&name.len()))
-    }
-    let fields: Option<Fields<'_>> = serde_json::from_str(raw.get()).ok();
-    fields.map_or((None, None), |fields| (name(fields.account), name(fields.region)))
-}
-
-fn not_a_message(error: &serde_json::Error) -> Poison {
-    let (line, column) = (error.line(), error.column());
-    match json_problem(error) {
-        Some(problem) => Poison::NotJson { problem, line, column },
-        None => Poison::NotSubscription(format!("unexpected fields at line {line}, column {column}")),
-    }
-}
-
-fn not_events(error: &serde_json::Error) -> Poison {
-    Poison::NotSubscription(format!(
-        "logEvents has an unexpected shape at its line {}, column {}",
-        error.line(),
-        error.column()
-    ))
 }
 
 #[cfg(test)]

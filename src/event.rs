@@ -6,14 +6,14 @@ use std::borrow::Cow;
 use std::fmt;
 
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
 use crate::decode::Message;
+
+mod usual;
 
 /// What an invocation is about.
 #[derive(Debug)]
@@ -97,6 +97,14 @@ pub enum EventError {
 /// # Errors
 /// When the payload as a whole is no JSON object or of no known shape. Single bad records are values.
 pub fn read<'a>(payload: &'a str, invocation: &str) -> Result<Event<'a>, EventError> {
+    match usual::parse(payload) {
+        Some(batch) => Ok(Event::Batch(batch)),
+        None => any(payload, invocation),
+    }
+}
+
+/// Whatever the event is like.
+fn any<'a>(payload: &'a str, invocation: &str) -> Result<Event<'a>, EventError> {
     #[derive(Deserialize)]
     struct Envelope<'a> {
         #[serde(borrow, rename = "Records")]
@@ -265,14 +273,6 @@ impl<'a> Record<'a> {
             partition_key: None,
             arrived_at: None,
             data,
-        }
-    }
-
-    /// The bytes behind the base64 text, when it is one.
-    pub(crate) fn bytes(&self) -> Option<Result<Vec<u8>, base64::DecodeError>> {
-        match &self.data {
-            Data::Base64(text) => Some(STANDARD.decode(text.as_bytes())),
-            Data::Message(_) | Data::Missing(_) => None,
         }
     }
 }

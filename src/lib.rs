@@ -3,8 +3,8 @@
 //!
 //! ```text
 //! bytes ─event::parse→ Batch { records }                    a bad record is a value, never a failed batch
-//!       ─decode::all→  [Result<Message, Poison>]             parallel, order kept, size capped
-//!       ─routes.scan→  [Alert]                               markers searched in one pass, secrets redacted
+//!       ─decode::all→  head and events, or Poison            parallel, size capped; markers found in raw text first
+//!       ─routes.scan→  [Alert]                               markers confirmed, conditions, secrets redacted
 //!       ─commit→       row and count in one transaction      existing row = duplicate = dropped
 //!       ─park→ ─arm→   every touched route has an open window, and a due message for it is on its way
 //!       ─checkpoint→   the earliest record that is not safe

@@ -1,25 +1,29 @@
-//! Which log events are alerts, and whose. A marker is a plain substring of the decoded message; all
-//! markers of all routes are searched in one pass. Routes are tried in the order of the
-//! configuration; the first that fits takes the event, unless it says `continue`.
+//! Which log events are alerts, and whose. A marker is a plain substring of the decoded message; one
+//! pass over all markers of all routes sorts out the messages that have none. Routes are tried in the
+//! order of the configuration; the first that fits takes the event, unless it says `continue`.
+//!
+//! Left to `decode`: looking for markers in raw text, so that most messages never get here.
 
 use std::sync::{Arc, OnceLock};
 
-use aho_corasick::{AhoCorasick, MatchKind};
-use anyhow::Context as _;
+use aho_corasick::{AhoCorasick, BuildError, MatchKind};
+use anyhow::bail;
 
 use crate::alert::{Alert, AlertId, Origin, Pattern, bounded};
 use crate::clock::Timestamp;
 use crate::config::{Config, Route};
-use crate::decode::{LogBatch, LogEvent};
+use crate::decode::{Decoder, Events, LogBatch, LogEvent, Needles, Poison};
 use crate::name::RouteName;
 use crate::redact::Redactor;
 
 /// The routes of a configuration, ready to search with.
 pub struct Routes {
     config: Config,
-    search: AhoCorasick,
-    /// For each pattern of `search`, in its order: the route that it belongs to, and the marker.
-    patterns: Vec<(usize, Arc<str>)>,
+    decoder: Decoder,
+    /// The markers of all routes.
+    screen: Markers,
+    /// The markers of each route, in the order of the routes.
+    of_route: Vec<Markers>,
     redactor: Redactor,
     own: OwnLogs,
 }
@@ -50,11 +54,10 @@ pub struct Hit {
     pub routes: Vec<RouteName>,
 }
 
-/// A marker in a message.
-#[derive(Clone, Copy)]
-struct Found<'r> {
-    start: usize,
-    marker: &'r Arc<str>,
+/// Markers to search for together.
+struct Markers {
+    search: AhoCorasick,
+    texts: Vec<Arc<str>>,
 }
 
 impl Routes {
@@ -62,17 +65,21 @@ impl Routes {
     /// When the markers or the redaction patterns cannot be compiled; `Config::parse` has refused
     /// such already, so only a hand-made configuration gets here.
     pub fn new(config: &Config) -> anyhow::Result<Self> {
-        let of_route = |(index, route): (usize, &Route)| -> Vec<(usize, Arc<str>)> {
-            route.markers.iter().map(|marker| (index, Arc::from(marker.as_str()))).collect()
+        let markers = |route: &Route| Markers::new(&route.markers);
+        let of_route: Result<Vec<_>, _> = config.routes.iter().map(markers).collect();
+        let screen = Markers::new(config.routes.iter().flat_map(|route| &route.markers));
+        let (Ok(of_route), Ok(screen)) = (of_route, screen) else {
+            bail!("the markers of the configuration cannot be searched for");
         };
-        let patterns: Vec<_> = config.routes.iter().enumerate().flat_map(of_route).collect();
-        let search = AhoCorasick::builder()
-            .match_kind(MatchKind::Standard)
-            .build(patterns.iter().map(|(_, marker)| marker.as_bytes()))
-            .context("the markers of the configuration cannot be searched for")?;
         let redactor = Redactor::new(config.redact.iter().map(String::as_str))
             .map_err(|bad| anyhow::anyhow!("{} patterns under `redact` are no regular expressions", bad.len()))?;
-        Ok(Self { config: config.clone(), search, patterns, redactor, own: OwnLogs::default() })
+        let decoder = decoder(config);
+        Ok(Self { config: config.clone(), decoder, screen, of_route, redactor, own: OwnLogs::default() })
+    }
+
+    /// How records have to be read so that [`Self::scan`] sees every alert.
+    pub fn decoder(&self) -> &Decoder {
+        &self.decoder
     }
 
     /// The same, refusing the program's own logs.
@@ -101,35 +108,46 @@ impl Routes {
         &self.redactor
     }
 
-    /// The alerts among the events of a message, redacted, in their order.
-    pub fn scan(&self, batch: &LogBatch<'_>, region: Option<&str>, source: &str) -> Scanned {
-        let events = batch.events.len() as u64;
-        if self.own.wrote(batch) {
-            return Scanned { events, own: true, ..Scanned::default() };
+    /// The alerts among the events of a message, redacted, in their order. `head` says where they come from.
+    ///
+    /// # Errors
+    /// When an event cannot be read.
+    pub fn scan(
+        &self,
+        head: &LogBatch<'_>,
+        events: Events<'_>,
+        region: Option<&str>,
+        source: &str,
+    ) -> Result<Scanned, Poison> {
+        if self.own.wrote(head) {
+            return Ok(Scanned { events: events.each(|_| ())?, own: true, ..Scanned::default() });
         }
         let mut origin = None;
         let mut alerts = Vec::new();
-        for event in &batch.events {
-            let Some(hit) = self.hit(event, batch, region) else { continue };
+        let events = events.each(|event| {
+            let Some(hit) = self.hit(event, head, region) else { return };
             let origin = origin.get_or_insert_with(|| {
-                Arc::new(Origin::new(&batch.owner, &batch.log_group, &batch.log_stream, region, source))
+                Arc::new(Origin::new(&head.owner, &head.log_group, &head.log_stream, region, source))
             });
             alerts.push(self.alert(event, hit, origin));
-        }
-        Scanned { events, alerts, own: false }
+        })?;
+        Ok(Scanned { events, alerts, own: false })
     }
 
     /// Which routes take the event; `None` when none does.
     pub fn hit(&self, event: &LogEvent<'_>, batch: &LogBatch<'_>, region: Option<&str>) -> Option<Hit> {
-        let found = self.markers_in(&event.message);
+        // With one route its own search says it all.
+        if self.of_route.len() > 1 && !self.screen.search.is_match(&*event.message) {
+            return None;
+        }
         let account = event.account.as_deref().unwrap_or(&batch.owner);
         let region = event.region.as_deref().or(region);
         let mut hit: Option<Hit> = None;
-        for (route, found) in self.config.routes.iter().zip(found) {
-            let Some(Found { marker, .. }) = found else { continue };
+        for (route, markers) in self.config.routes.iter().zip(&self.of_route) {
             if !route.scope.admits(account, region, &batch.log_group) {
                 continue;
             }
+            let Some(marker) = markers.first_in(&event.message) else { continue };
             let hit = hit.get_or_insert_with(|| Hit { marker: Arc::clone(marker), routes: Vec::new() });
             hit.routes.push(route.name.clone());
             if !route.continue_ {
@@ -137,22 +155,6 @@ impl Routes {
             }
         }
         hit
-    }
-
-    /// For each route its marker that stands first in `message`; empty when there is no marker at all.
-    fn markers_in(&self, message: &str) -> Vec<Option<Found<'_>>> {
-        let mut found = Vec::new();
-        for hit in self.search.find_overlapping_iter(message) {
-            let (route, marker) = &self.patterns[hit.pattern().as_usize()];
-            // Most messages have no marker, and for them nothing is allocated.
-            found.resize(self.config.routes.len(), None);
-            let of_route: &mut Option<Found<'_>> = &mut found[*route];
-            // Of two that start together the longer ends later, and comes later: it says more.
-            if of_route.is_none_or(|known| hit.start() <= known.start) {
-                *of_route = Some(Found { start: hit.start(), marker });
-            }
-        }
-        found
     }
 
     /// The only way to make an alert of an event: past the redactor.
@@ -174,6 +176,29 @@ impl Routes {
             origin: Arc::clone(origin),
         }
     }
+}
+
+impl Markers {
+    fn new<'m>(markers: impl IntoIterator<Item = &'m String>) -> Result<Self, BuildError> {
+        let texts: Vec<Arc<str>> = markers.into_iter().map(|marker| Arc::from(marker.as_str())).collect();
+        let mut builder = AhoCorasick::builder();
+        let search =
+            builder.match_kind(MatchKind::LeftmostLongest).build(texts.iter().map(|marker| marker.as_bytes()))?;
+        Ok(Self { search, texts })
+    }
+
+    /// The marker that stands first in `message`; of two that start together the longer, which says more.
+    fn first_in(&self, message: &str) -> Option<&Arc<str>> {
+        self.search.find(message).map(|found| &self.texts[found.pattern().as_usize()])
+    }
+}
+
+/// Markers in raw text first, unless the configuration wants everything validated. Scopes need what is only known
+/// of a parsed event, but they only narrow what a marker has found: no marker, no alert.
+fn decoder(config: &Config) -> Decoder {
+    let markers = config.routes.iter().flat_map(|route| route.markers.iter().map(String::as_str));
+    let needles = if config.strict { None } else { Needles::new(markers) };
+    Decoder { decoded_bytes_max: config.decoded_bytes_max, needles }
 }
 
 impl OwnLogs {
@@ -263,11 +288,11 @@ mod tests {
             let own = OwnLogs { log_groups: vec!["/aws/lambda/shop".into()], ..OwnLogs::default() };
             own.account.set(account.into()).unwrap();
             let routes = Routes::new(&Config::builtin()).unwrap().refusing(own);
-            let scanned = routes.scan(&batch, None, "");
+            let scanned = routes.scan(&batch, Events::of(&batch.events), None, "").unwrap();
             (scanned.own, scanned.events, scanned.alerts.len())
         };
         assert_eq!((own("2222"), own("9999")), ((true, 3, 0), (false, 3, 2)), "our own logs, and a namesake's");
-        let scanned = routes.scan(&batch, Some("eu-west-1"), "shard:1");
+        let scanned = routes.scan(&batch, Events::of(&batch.events), Some("eu-west-1"), "shard:1").unwrap();
         assert_eq!((scanned.events, scanned.alerts.len()), (3, 2));
         let [long, short] = &scanned.alerts[..] else { panic!("two alerts") };
         assert!(long.truncated && !long.message.contains("hunter2"), "half a secret must not survive the cut");

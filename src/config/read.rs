@@ -21,7 +21,7 @@ use crate::name::{RouteName, Severity, Target};
 const DECODED_BYTES: RangeInclusive<u64> = (1 << 10)..=(10 << 30);
 
 /// The keys that mean something above the routes only, and in a route only.
-const FILE_KEYS: [&str; 2] = ["redact", "decoded_bytes_max"];
+const FILE_KEYS: [&str; 3] = ["redact", "decoded_bytes_max", "strict"];
 const ROUTE_KEYS: [&str; 10] = [
     "name",
     "markers",
@@ -85,6 +85,7 @@ pub(super) fn config(root: &DeTable<'_>, faults: &mut Faults<'_>) -> Option<Conf
     };
     let redact = list_or_none(fields.take("redact"), faults, redaction);
     let decoded_bytes_max = optional(fields.take("decoded_bytes_max"), DECODED_BYTES_MAX_DEFAULT, faults, size);
+    let strict = optional(fields.take("strict"), false, faults, Value::bool);
     let drafts = fields.require("route").and_then(|value| drafts(value, inherited, faults));
 
     let misplaced = |key: &str| ROUTE_KEYS.contains(&key).then_some("it belongs in a [[route]]");
@@ -98,6 +99,7 @@ pub(super) fn config(root: &DeTable<'_>, faults: &mut Faults<'_>) -> Option<Conf
         routes: drafts.into_iter().map(Draft::finish).collect::<Option<_>>()?,
         redact: redact?,
         decoded_bytes_max: decoded_bytes_max?,
+        strict: strict?,
     })
 }
 

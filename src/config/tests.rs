@@ -38,6 +38,7 @@ fn the_builtin_configuration_is_the_documented_one() {
         }],
         redact: Vec::new(),
         decoded_bytes_max: 64 * 1024 * 1024,
+        strict: false,
     };
     assert_eq!(Config::builtin(), expected);
 }
@@ -47,7 +48,7 @@ fn the_example_file_is_read_whole() {
     let config = parse(EXAMPLE);
     let names: Vec<&str> = config.routes.iter().map(|route| route.name.as_str()).collect();
     assert_eq!(names, ["audit", "critical", "payments", "info"]);
-    assert_eq!((config.redact.len(), config.decoded_bytes_max), (2, 64 << 20));
+    assert_eq!((config.redact.len(), config.decoded_bytes_max, config.strict), (2, 64 << 20, true));
 
     let [audit, critical, payments, info] = config.routes.as_slice() else { panic!() };
     assert!(audit.continue_ && audit.first == First::AfterWindow);
@@ -65,7 +66,7 @@ fn the_example_file_is_read_whole() {
 
 #[test]
 fn the_example_file_shows_every_key() {
-    let known = "window window_max first redact decoded_bytes_max route name markers notify fallback \
+    let known = "window window_max first redact decoded_bytes_max strict route name markers notify fallback \
                  fallback_after continue severity log_groups accounts regions";
     for key in known.split(' ') {
         let shown = |line: &str| line.trim_matches(['[', ']']).split(' ').next() == Some(key);

@@ -8,6 +8,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod agree;
+
 const MAX: u64 = 1 << 20;
 const DATA: &str = r#"{"messageType":"DATA_MESSAGE","owner":"123456789012","logGroup":"/aws/lambda/a","logStream":"s","new":{"x":[1]},
     "policyLevel":"ACCOUNT_LEVEL_POLICY","logEvents":[{"id":"1","timestamp":7,"message":"[CRITICAL] a"},{"id":2,"timestamp":8,"message":"\u005bALERT]","extractedFields":{"@aws.account":"9","n":4}}]}"#;
@@ -22,22 +24,28 @@ fn record(data: String) -> Record<'static> {
     Record::named("r".into(), Data::Base64(data.into()))
 }
 
-fn decode(bytes: &[u8]) -> Result<Vec<String>, Poison> {
-    let records = [record(STANDARD.encode(bytes))];
-    all(&records, MAX, |_, message| Ok(texts(message))).remove(0)
+fn decoder(markers: &[&str]) -> Decoder {
+    Decoder { decoded_bytes_max: MAX, needles: Needles::new(markers.iter().copied()) }
 }
 
-fn texts(message: &Message<'_>) -> Vec<String> {
-    match message {
-        Message::Data(batch) => batch.events.iter().map(|e| e.message.to_string()).collect(),
-        Message::Control => vec![],
-    }
+/// What a record holds: none, for a control message.
+fn decode(bytes: &[u8]) -> Result<Vec<String>, Poison> {
+    let records = [record(STANDARD.encode(bytes))];
+    let texts = |_: &Record<'_>, _: &LogBatch<'_>, events: Events<'_>| {
+        let mut texts = Vec::new();
+        events.each(|event| texts.push(event.message.to_string()))?;
+        Ok(texts)
+    };
+    let [plain, quick] =
+        [decoder(&[]), decoder(&["[ALERT]", "[CRITICAL]"])].map(|decoder| all(&records, &decoder, texts).remove(0));
+    assert_eq!(plain, quick, "every event of these tests is an alert, or they are poison");
+    plain.map(Option::unwrap_or_default)
 }
 
 #[test]
 fn a_data_message_is_read_with_unknown_fields_escapes_and_numeric_ids() {
     assert_eq!(decode(&gzip(DATA.as_bytes())), Ok(vec!["[CRITICAL] a".to_owned(), "[ALERT]".to_owned()]));
-    let Ok(Message::Data(batch)) = message(DATA) else { panic!("a data message") };
+    let Ok(Message::Data(batch)) = parse::message(DATA) else { panic!("a data message") };
     assert_eq!((batch.events[1].id.as_ref(), batch.events[1].account.as_deref()), ("2", Some("9")));
     assert!(matches!(batch.log_group, Cow::Borrowed("/aws/lambda/a")), "nothing is copied without need");
 }
@@ -103,7 +111,7 @@ fn every_kind_of_poison_has_its_reason() {
         let poison = decode(&bytes).expect_err(reason).to_string();
         assert!(poison.starts_with(reason) && !poison.contains("hunter2"), "{poison:?} is not {reason:?}");
     }
-    let bad = all(&[record("YW!j".into())], MAX, |_, _| Ok(())).remove(0).expect_err("no base64");
+    let bad = all(&[record("YW!j".into())], &decoder(&[]), |_, _, _| Ok(())).remove(0).expect_err("no base64");
     assert_eq!(bad.to_string(), "bad-base64: no base64 character at offset 2");
 }
 
@@ -117,12 +125,11 @@ fn a_stream_that_decodes_to_exactly_the_limit_is_whole() {
 fn a_panic_stays_with_its_record() {
     let records: Vec<_> =
         (0..4).map(|i| record(STANDARD.encode(gzip(DATA.replace("/a", &i.to_string()).as_bytes())))).collect();
-    let results = all(&records, MAX, |_, message| match message {
-        Message::Data(batch) if batch.log_group.ends_with('2') => panic!("a defect"),
-        Message::Data(batch) => Ok(batch.log_group.to_string()),
-        Message::Control => Ok(String::new()),
+    let results = all(&records, &decoder(&[]), |_, head, _| match head.log_group.chars().last() {
+        Some('2') => panic!("a defect"),
+        last => Ok(last),
     });
-    let ends: Vec<_> = results.iter().map(|r| r.as_ref().map(|group| group.chars().last())).collect();
+    let ends: Vec<_> = results.iter().map(|r| r.as_ref().map(|last| last.flatten())).collect();
     assert_eq!(ends, [Ok(Some('0')), Ok(Some('1')), Err(&Poison::Panic), Ok(Some('3'))]);
 }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::letter::{Content, Kind, Opened, ParkedRecord, Ticket, open};
 use super::{Letters, Operator, Options, PATIENCE_MAX, RECEIVED_MAX, Report, SourceError, VISIBLE_AFTER, record_of};
 use crate::clock::{Clock, Timestamp};
-use crate::decode::{self, Message};
+use crate::decode::{self, Events, LogBatch};
 use crate::event::{self, Event};
 use crate::route::Routes;
 
@@ -156,21 +156,18 @@ impl Forecast {
     }
 
     fn records(records: &[event::Record<'_>], routes: &Routes) -> Self {
-        let read = |record: &event::Record<'_>, message: &Message<'_>| match message {
-            Message::Data(logs) => {
-                let scanned = routes.scan(logs, record.region.as_deref(), &record.event_id);
-                Ok((Some(logs.owner.to_string()), scanned.alerts.len() as u64))
-            }
-            Message::Control => Ok((None, 0)),
+        let read = |record: &event::Record<'_>, head: &LogBatch<'_>, events: Events<'_>| {
+            let scanned = routes.scan(head, events, record.region.as_deref(), &record.event_id)?;
+            Ok((head.owner.to_string(), scanned.alerts.len() as u64))
         };
-        let looked_at = decode::all(records, routes.config().decoded_bytes_max, read);
+        let looked_at = decode::all(records, routes.decoder(), read);
         if let (1, [Err(poison)]) = (records.len(), &looked_at[..]) {
             let text = poison.to_string();
             let word = text.split(": ").next().unwrap_or_default();
             return Self { would: format!("stay: still {word}"), account: None, alerts: 0 };
         }
-        let readable = || looked_at.iter().filter_map(|record| record.as_ref().ok());
-        let account = readable().find_map(|(account, _)| account.clone());
+        let readable = || looked_at.iter().filter_map(|record| record.as_ref().ok()?.as_ref());
+        let account = readable().next().map(|(account, _)| account.clone());
         Self { would: "go through the consumer".to_owned(), account, alerts: readable().map(|(_, n)| n).sum() }
     }
 }

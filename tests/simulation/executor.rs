@@ -112,8 +112,7 @@ impl Executor {
 
     fn next_ready(&self) -> Option<TaskId> {
         let ready = Arc::clone(&self.0.lock().unwrap().ready);
-        let next = ready.lock().unwrap().pop_front();
-        next
+        ready.lock().unwrap().pop_front()
     }
 
     fn next_event(&self) -> Option<Event> {

@@ -1,0 +1,216 @@
+//! What the benches have in common: payloads of fixed seeds, the baselines, and the way through
+//! Stentor's own code. Everything takes the payload of an invocation and answers the same [`Found`],
+//! so that nobody can win by doing less.
+
+#![allow(dead_code, clippy::unwrap_used, reason = "each bench uses a part of it, and stops at the first surprise")]
+
+use std::io::Write as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{PAD, STANDARD};
+use base64::engine::simd::Simd;
+use flate2::Crc;
+use serde::Deserialize;
+use stentor::config::Config;
+use stentor::decode::{self, Decoder};
+use stentor::event::{self, Data};
+use stentor::route::Routes;
+use stentor::sample::{Event, Options, event};
+
+pub const MARKERS: [&str; 2] = ["[CRITICAL]", "[ALERT]"];
+
+/// Records and log events in each, so that a payload comes near the 6 MB that Lambda hands over.
+pub const SHAPES: [(&str, &[(usize, usize)]); 3] =
+    [("large", &[(10, 7_000)]), ("small", &[(900, 60)]), ("mixed", &[(5, 7_000), (450, 60)])];
+
+/// Shares of the log events that carry a marker.
+pub const RATIOS: [f64; 3] = [0.001, 0.05, 1.0];
+
+/// What was found: log events in all, those with a marker, and the bytes of their messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    pub events: u64,
+    pub matched: u64,
+    pub bytes: u64,
+}
+
+impl std::iter::Sum for Found {
+    fn sum<I: Iterator<Item = Self>>(parts: I) -> Self {
+        parts.fold(Self::default(), |all, part| Self {
+            events: all.events + part.events,
+            matched: all.matched + part.matched,
+            bytes: all.bytes + part.bytes,
+        })
+    }
+}
+
+/// The payload of an invocation, the same every time.
+pub fn payload(parts: &[(usize, usize)], match_ratio: f64) -> String {
+    let mut all = Vec::new();
+    for (seed, (records, events_per_record)) in (1..).zip(parts) {
+        let options = Options {
+            records: *records,
+            events_per_record: *events_per_record,
+            match_ratio,
+            accounts: 20,
+            log_groups: 50,
+            seed,
+            ..Options::default()
+        };
+        let Event::Kinesis(part) = event(&options) else { unreachable!("the default shape is Kinesis") };
+        all.extend(part.records);
+    }
+    format!(r#"{{"Records":{}}}"#, serde_json::to_string(&all).unwrap())
+}
+
+/// Decompressed bytes of all records.
+pub fn decoded_bytes(payload: &str) -> u64 {
+    let mut inflate = Inflate::of(payload);
+    inflate.run()
+}
+
+/// Stentor: each event that a route takes goes to a sink, none is collected.
+pub fn stentor(routes: &Routes, decoder: &Decoder, payload: &str) -> Found {
+    let batch = event::parse(payload, "bench").unwrap();
+    let found = decode::all(&batch.records, decoder, |record, head, events| {
+        let mut found = Found::default();
+        let count = events.each(|event| {
+            if routes.hit(event, head, record.region.as_deref()).is_some() {
+                found.matched += 1;
+                found.bytes += event.message.len() as u64;
+            }
+        })?;
+        Ok(Found { events: count, ..found })
+    });
+    found.into_iter().map(|found| found.unwrap().unwrap()).sum()
+}
+
+pub fn routes() -> Routes {
+    Routes::new(&Config::builtin()).unwrap()
+}
+
+/// The plain parse of everything, as with `strict = true`.
+pub fn strict(routes: &Routes) -> Decoder {
+    Decoder { needles: None, ..routes.decoder().clone() }
+}
+
+/// What one writes first: owned types all the way, a fresh buffer for each step, `contains`.
+pub fn naive(payload: &str, unpack: fn(&[u8]) -> Vec<u8>) -> Found {
+    #[derive(Deserialize)]
+    struct Envelope {
+        #[serde(rename = "Records")]
+        records: Vec<Outer>,
+    }
+    #[derive(Deserialize)]
+    struct Outer {
+        kinesis: Inner,
+    }
+    #[derive(Deserialize)]
+    struct Inner {
+        data: String,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Message {
+        #[serde(rename = "messageType")]
+        _message_type: String,
+        #[serde(rename = "owner")]
+        _owner: String,
+        #[serde(rename = "logGroup")]
+        _log_group: String,
+        #[serde(rename = "logStream")]
+        _log_stream: String,
+        #[serde(rename = "subscriptionFilters")]
+        _subscription_filters: Vec<String>,
+        log_events: Vec<LogEvent>,
+    }
+    #[derive(Deserialize)]
+    struct LogEvent {
+        #[serde(rename = "id")]
+        _id: String,
+        #[serde(rename = "timestamp")]
+        _timestamp: i64,
+        message: String,
+    }
+    let envelope: Envelope = serde_json::from_str(payload).unwrap();
+    let (mut events, mut matched) = (0, Vec::new());
+    for record in envelope.records {
+        let text = unpack(&STANDARD.decode(record.kinesis.data).unwrap());
+        let message: Message = serde_json::from_str(str::from_utf8(&text).unwrap()).unwrap();
+        events += message.log_events.len() as u64;
+        let marked = |event: &LogEvent| MARKERS.iter().any(|marker| event.message.contains(marker));
+        matched.extend(message.log_events.into_iter().filter(marked));
+    }
+    let bytes = matched.iter().map(|event| event.message.len() as u64).sum();
+    Found { events, matched: matched.len() as u64, bytes }
+}
+
+/// `miniz_oxide` is what `flate2` runs on unless it is told otherwise; here it is told, so it is called directly.
+pub fn miniz(gzip: &[u8]) -> Vec<u8> {
+    const HEADER: usize = 10;
+    let (body, trailer) = gzip.split_at(gzip.len() - 8);
+    let text = miniz_oxide::inflate::decompress_to_vec(&body[HEADER..]).unwrap();
+    let mut crc = Crc::new();
+    crc.update(&text);
+    assert_eq!(crc.sum().to_le_bytes(), trailer[..4]);
+    text
+}
+
+pub fn zlib_rs(gzip: &[u8]) -> Vec<u8> {
+    let mut decoder = flate2::write::MultiGzDecoder::new(Vec::new());
+    decoder.write_all(gzip).unwrap();
+    decoder.finish().unwrap()
+}
+
+/// The limit: nothing but libdeflate on gzip that lies ready, into a buffer that is warm.
+pub struct Inflate {
+    gzip: Vec<Vec<u8>>,
+    text: Vec<u8>,
+    decompressor: *mut libdeflate_sys::libdeflate_decompressor,
+}
+
+impl Inflate {
+    pub fn of(payload: &str) -> Self {
+        let batch = event::parse(payload, "bench").unwrap();
+        let gzip = batch.records.iter().map(|record| match &record.data {
+            Data::Base64(text) => Simd::standard(PAD).decode(text.as_bytes()).unwrap(),
+            other => panic!("{other:?}"),
+        });
+        // SAFETY: it takes nothing and answers a decompressor of our own, freed with us.
+        let decompressor = unsafe { libdeflate_sys::libdeflate_alloc_decompressor() };
+        Self { gzip: gzip.collect(), text: vec![0; 16 << 20], decompressor }
+    }
+
+    pub fn run(&mut self) -> u64 {
+        let mut all = 0;
+        for gzip in &self.gzip {
+            let mut written = 0;
+            // SAFETY: slices of the lengths given, and an out-parameter on our stack.
+            let result = unsafe {
+                libdeflate_sys::libdeflate_gzip_decompress(
+                    self.decompressor,
+                    gzip.as_ptr().cast(),
+                    gzip.len(),
+                    self.text.as_mut_ptr().cast(),
+                    self.text.len(),
+                    &raw mut written,
+                )
+            };
+            assert_eq!(result, 0);
+            all += written as u64;
+        }
+        all
+    }
+}
+
+impl Drop for Inflate {
+    fn drop(&mut self) {
+        // SAFETY: ours, and freed once.
+        unsafe { libdeflate_sys::libdeflate_free_decompressor(self.decompressor) }
+    }
+}
+
+/// Workers that run on the calling thread alone, or on `threads`.
+pub fn pool(threads: usize) -> rayon::ThreadPool {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap()
+}

@@ -1,0 +1,132 @@
+//! The plain parse of a subscription message: all of it, by serde. It is the reference for the quick
+//! walk (`skim`), which hands to it whatever it has doubts about, and the only way where the
+//! configuration says `strict`.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{LogBatch, LogEvent, Message, Poison};
+use crate::event::{Text, json_problem, text};
+
+/// The text of a subscription message. Unknown fields are accepted wherever they stand.
+pub(super) fn message(text: &str) -> Result<Message<'_>, Poison> {
+    #[derive(Deserialize)]
+    struct Raw<'t> {
+        #[serde(borrow, rename = "messageType")]
+        message_type: Cow<'t, str>,
+        #[serde(borrow, default)]
+        owner: Option<Text<'t>>,
+        #[serde(borrow, default, rename = "logGroup")]
+        log_group: Option<Text<'t>>,
+        #[serde(borrow, default, rename = "logStream")]
+        log_stream: Option<Text<'t>>,
+        #[serde(borrow, default, rename = "logEvents")]
+        log_events: Option<&'t RawValue>,
+    }
+    let raw: Raw<'_> = serde_json::from_str(text).map_err(|e| not_a_message(&e))?;
+    match raw.message_type.as_ref() {
+        "CONTROL_MESSAGE" => Ok(Message::Control),
+        "DATA_MESSAGE" => Ok(Message::Data(LogBatch {
+            owner: bounded("owner", raw.owner)?,
+            log_group: bounded("logGroup", raw.log_group)?,
+            log_stream: bounded("logStream", raw.log_stream)?,
+            events: events(raw.log_events.ok_or_else(|| missing("logEvents"))?)?,
+        })),
+        _ => Err(Poison::NotSubscription("messageType is neither DATA_MESSAGE nor CONTROL_MESSAGE".to_owned())),
+    }
+}
+
+#[derive(Deserialize)]
+struct RawEvent<'t> {
+    /// Digits, as text; some emulators send them as a number, which no number type can hold.
+    #[serde(borrow)]
+    id: &'t RawValue,
+    timestamp: i64,
+    #[serde(borrow)]
+    message: Cow<'t, str>,
+    #[serde(borrow, default, rename = "extractedFields")]
+    extracted: Option<&'t RawValue>,
+}
+
+fn events(raw: &RawValue) -> Result<Vec<LogEvent<'_>>, Poison> {
+    let events: Vec<RawEvent<'_>> = serde_json::from_str(raw.get()).map_err(|e| not_events(&e))?;
+    let mut read = Vec::with_capacity(events.len());
+    for raw in events {
+        read.push(raw.read()?);
+    }
+    Ok(read)
+}
+
+/// The text of one log event.
+pub(super) fn event(text: &[u8]) -> Result<LogEvent<'_>, Poison> {
+    serde_json::from_slice::<RawEvent<'_>>(text).map_err(|e| not_events(&e))?.read()
+}
+
+/// A JSON string, quotes included.
+pub(super) fn string(text: &[u8]) -> Result<Cow<'_, str>, Poison> {
+    serde_json::from_slice::<Text<'_>>(text).map(|text| text.0).map_err(|e| not_events(&e))
+}
+
+impl<'t> RawEvent<'t> {
+    fn read(self) -> Result<LogEvent<'t>, Poison> {
+        let (account, region) = self.extracted.map_or((None, None), system_fields);
+        let (id, timestamp, message) = (event_id(self.id)?, self.timestamp, self.message);
+        Ok(LogEvent { id, timestamp, message, account, region })
+    }
+}
+
+/// The longest name that a row can be keyed by or labelled with; AWS's own are at most 512 bytes.
+pub(super) const NAME_BYTES_MAX: usize = 1024;
+
+fn bounded<'t>(field: &str, name: Option<Text<'t>>) -> Result<Cow<'t, str>, Poison> {
+    match name.map(|text| text.0) {
+        Some(name) if name.len() <= NAME_BYTES_MAX => Ok(name),
+        Some(_) => Err(Poison::NotSubscription(format!("{field} is longer than {NAME_BYTES_MAX} bytes"))),
+        None => Err(missing(field)),
+    }
+}
+
+fn missing(field: &str) -> Poison {
+    Poison::NotSubscription(format!("a data message without {field}"))
+}
+
+fn event_id(raw: &RawValue) -> Result<Cow<'_, str>, Poison> {
+    let digits = || raw.get().bytes().all(|b| b.is_ascii_digit()).then_some(Cow::Borrowed(raw.get()));
+    let id = text(raw).or_else(digits);
+    id.filter(|id| (1..=NAME_BYTES_MAX).contains(&id.len()))
+        .ok_or_else(|| Poison::NotSubscription("a log event without a usable id".to_owned()))
+}
+
+/// `@aws.account` and `@aws.region`. The other extracted fields are of any type and nobody's business.
+fn system_fields(raw: &RawValue) -> (Option<Cow<'_, str>>, Option<Cow<'_, str>>) {
+    #[derive(Deserialize)]
+    struct Fields<'t> {
+        #[serde(borrow, default, rename = "@aws.account")]
+        account: Option<&'t RawValue>,
+        #[serde(borrow, default, rename = "@aws.region")]
+        region: Option<&'t RawValue>,
+    }
+    fn name(raw: Option<&RawValue>) -> Option<Cow<'_, str>> {
+        text(raw?).filter(|name| (1..=NAME_BYTES_MAX).contains(&name.len()))
+    }
+    let fields: Option<Fields<'_>> = serde_json::from_str(raw.get()).ok();
+    fields.map_or((None, None), |fields| (name(fields.account), name(fields.region)))
+}
+
+fn not_a_message(error: &serde_json::Error) -> Poison {
+    let (line, column) = (error.line(), error.column());
+    match json_problem(error) {
+        Some(problem) => Poison::NotJson { problem, line, column },
+        None => Poison::NotSubscription(format!("unexpected fields at line {line}, column {column}")),
+    }
+}
+
+fn not_events(error: &serde_json::Error) -> Poison {
+    Poison::NotSubscription(format!(
+        "logEvents has an unexpected shape at its line {}, column {}",
+        error.line(),
+        error.column()
+    ))
+}

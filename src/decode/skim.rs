@@ -1,0 +1,430 @@
+//! Reading a subscription message without parsing it: one walk over the raw text that knows the shape
+//! in which CloudWatch Logs writes, counts the log events and remembers those in which a marker can be.
+//!
+//! The walk follows the structure from the first brace to the last: each key, each value's type, the
+//! end of each string, and first that the whole is UTF-8. It skips one thing: whether the escapes and
+//! control characters in texts without a marker are possible ones. Whatever it does not expect is a
+//! doubt, and then the plain parse reads the record, or, inside of one event, that event. So it answers
+//! what the plain parse would, for every message that is valid (`the_walk_and_the_plain_parse_agree`).
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use memchr::{memchr, memchr2};
+
+use super::needle::{FIRST_BYTES_MAX, Needles, Search};
+use super::stop::{Portable, Stops};
+use super::{LogBatch, LogEvent, NAME_BYTES_MAX, Poison, parse};
+
+/// A log event in which a marker can be, by its place in the text. Without a lifetime, so that the list
+/// is kept from record to record.
+#[derive(Clone, Debug)]
+pub(super) enum Spot {
+    /// From its brace to the quote that ends its message; it opens like [`OPENING`].
+    Usual { start: usize, end: usize },
+    /// Of another: the whole event has to be parsed.
+    Other(Range<usize>),
+}
+
+/// What the walk found.
+#[derive(Debug)]
+pub(super) struct Skimmed<'t> {
+    /// Its `events` are empty.
+    pub head: LogBatch<'t>,
+    pub events: u64,
+}
+
+/// Walks over `text`; the spots stand in `spots` afterwards. `None`: in doubt.
+pub(super) fn skim<'t>(text: &'t [u8], needles: &Needles, spots: &mut Vec<Spot>) -> Option<Skimmed<'t>> {
+    spots.clear();
+    match needles.search() {
+        Search::FirstBytes(firsts) => match firsts[..] {
+            [a] => with(text, needles, spots, [a]),
+            [a, b] => with(text, needles, spots, [a, b]),
+            [a, b, c] => with(text, needles, spots, [a, b, c]),
+            _ => unreachable!("invariant: one to {FIRST_BYTES_MAX} first bytes"),
+        },
+        Search::Packed(_) | Search::Automaton(_) => with(text, needles, spots, []),
+    }
+}
+
+fn with<'t, const N: usize>(
+    text: &'t [u8],
+    needles: &Needles,
+    spots: &mut Vec<Spot>,
+    firsts: [u8; N],
+) -> Option<Skimmed<'t>> {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(stops) = super::stop::Avx2::new(firsts) {
+        return stops.compiled_for(|stops| Walk::new(text, needles, spots, stops).message());
+    }
+    Walk::new(text, needles, spots, Portable(firsts)).message()
+}
+
+struct Walk<'t, 'w, S> {
+    text: &'t [u8],
+    at: usize,
+    needles: &'w Needles,
+    spots: &'w mut Vec<Spot>,
+    stops: S,
+    /// The next place that a search of its own has found.
+    suspect: usize,
+}
+
+/// The names at the head of a message, as far as they have come.
+#[derive(Default)]
+struct Head<'t> {
+    is_data: bool,
+    owner: Option<&'t str>,
+    log_group: Option<&'t str>,
+    log_stream: Option<&'t str>,
+}
+
+impl<'t, 'w, S: Stops> Walk<'t, 'w, S> {
+    #[inline(always)]
+    fn new(text: &'t [u8], needles: &'w Needles, spots: &'w mut Vec<Spot>, stops: S) -> Self {
+        Self { text, at: 0, needles, spots, stops, suspect: 0 }
+    }
+
+    #[inline(always)]
+    fn message(mut self) -> Option<Skimmed<'t>> {
+        // Most logs are ASCII, which is known sooner.
+        if !self.text.is_ascii() && str::from_utf8(self.text).is_err() {
+            return None;
+        }
+        let head = self.head()?;
+        let events = self.events()?;
+        self.tail()?;
+        let head = LogBatch {
+            owner: Cow::Borrowed(head.owner?),
+            log_group: Cow::Borrowed(head.log_group?),
+            log_stream: Cow::Borrowed(head.log_stream?),
+            events: Vec::new(),
+        };
+        Some(Skimmed { head, events })
+    }
+
+    /// Everything up to the bracket of `logEvents`.
+    #[inline(never)]
+    fn head(&mut self) -> Option<Head<'t>> {
+        let mut head = Head::default();
+        self.eat(b"{")?;
+        loop {
+            let key = self.string()?;
+            self.eat(b":")?;
+            let field = match key {
+                "logEvents" => {
+                    self.eat(b"[")?;
+                    return head.is_data.then_some(head);
+                }
+                "messageType" => {
+                    let data = !head.is_data && self.string()? == "DATA_MESSAGE";
+                    head.is_data = data.then_some(true)?;
+                    None
+                }
+                "owner" => Some(&mut head.owner),
+                "logGroup" => Some(&mut head.log_group),
+                "logStream" => Some(&mut head.log_stream),
+                _ => {
+                    self.strings()?;
+                    None
+                }
+            };
+            if let Some(field) = field {
+                let name = self.string().filter(|name| name.len() <= NAME_BYTES_MAX)?;
+                // The same key again is an error to the plain parse.
+                if field.replace(name).is_some() {
+                    return None;
+                }
+            }
+            self.eat(b",")?;
+        }
+    }
+
+    /// The events and the bracket behind them.
+    #[inline(always)]
+    fn events(&mut self) -> Option<u64> {
+        let mut events = 0;
+        if self.eat(b"]").is_some() {
+            return Some(events);
+        }
+        loop {
+            self.event()?;
+            events += 1;
+            self.at += 1;
+            match self.text.get(self.at - 1)? {
+                b',' => {}
+                b']' => return Some(events),
+                _ => return None,
+            }
+        }
+    }
+
+    /// What stands behind the events.
+    #[inline(never)]
+    fn tail(&mut self) -> Option<()> {
+        while self.eat(b",").is_some() {
+            if matches!(self.string()?, "messageType" | "owner" | "logGroup" | "logStream" | "logEvents") {
+                return None;
+            }
+            self.eat(b":")?;
+            self.strings()?;
+        }
+        self.eat(b"}")?;
+        (self.at == self.text.len()).then_some(())
+    }
+
+    #[inline(always)]
+    fn event(&mut self) -> Option<()> {
+        let start = self.at;
+        if self.usual().is_some() {
+            return Some(());
+        }
+        self.at = start;
+        self.eat(b"{")?;
+        self.rest_of_object()?;
+        self.spots.push(Spot::Other(start..self.at));
+        Some(())
+    }
+
+    /// `{"id":"3…","timestamp":17…,"message":"…"}`, with or without `extractedFields` at the end.
+    #[inline(always)]
+    fn usual(&mut self) -> Option<()> {
+        let start = self.at;
+        if !OPENING.begins(self.text.get(start..)?) {
+            return None;
+        }
+        self.at += Opening::BYTES;
+        let hit = self.rest_of_text()?;
+        let message = start + Opening::BYTES..self.at - 1;
+        let hit = hit || self.suspected_in(&message);
+        if self.eat(b"}").is_some() {
+            if hit {
+                self.spots.push(Spot::Usual { start, end: message.end });
+            }
+            return Some(());
+        }
+        self.extracted()?;
+        if hit {
+            self.spots.push(Spot::Other(start..self.at));
+        }
+        Some(())
+    }
+
+    #[inline(never)]
+    fn extracted(&mut self) -> Option<()> {
+        self.eat(b",\"extractedFields\":{")?;
+        self.rest_of_object()?;
+        self.eat(b"}")
+    }
+
+    /// Goes behind the quote that ends the string in which `at` stands. Answers whether one of the first
+    /// bytes, or an escape, may be part of a marker.
+    #[inline(always)]
+    fn rest_of_text(&mut self) -> Option<bool> {
+        let mut hit = false;
+        loop {
+            let stop = self.stops.next(self.text, self.at);
+            let byte = *self.text.get(stop)?;
+            let escaped = self.text[stop - 1] == b'\\';
+            self.at = stop + 1;
+            match byte {
+                b'"' if !escaped => return Some(hit),
+                b'\\' => {
+                    if self.behind_backslashes(&mut hit)? {
+                        return Some(hit);
+                    }
+                }
+                b'u' if escaped => hit = hit || self.needles.escape_at(self.text, stop),
+                _ => hit = hit || self.needles.marker_at(self.text, stop),
+            }
+        }
+    }
+
+    /// `at` stands behind two backslashes. How many there are in all decides whether what follows them is
+    /// escaped. Answers whether it is the quote that ends the string.
+    #[inline(never)]
+    fn behind_backslashes(&mut self, hit: &mut bool) -> Option<bool> {
+        let more = self.text[self.at..].iter().take_while(|byte| **byte == b'\\').count();
+        let (escaped, at) = (more % 2 == 1, self.at + more);
+        self.at = at + 1;
+        match *self.text.get(at)? {
+            b'"' if !escaped => return Some(true),
+            b'u' if escaped => *hit = *hit || self.needles.escape_at(self.text, at),
+            _ => *hit = *hit || self.needles.marker_at(self.text, at),
+        }
+        Some(false)
+    }
+
+    /// Whether a search of its own has found something that begins in `message`.
+    #[inline(always)]
+    fn suspected_in(&mut self, message: &Range<usize>) -> bool {
+        if matches!(self.needles.search(), Search::FirstBytes(_)) {
+            return false;
+        }
+        if self.suspect < message.start {
+            self.suspect = self.needles.search().next(self.text, message.start);
+        }
+        self.suspect < message.end
+    }
+
+    /// Goes behind the brace that ends the object in which `at` stands, whatever is nested in it.
+    #[inline(never)]
+    fn rest_of_object(&mut self) -> Option<()> {
+        let mut depth = 1_usize;
+        while depth > 0 {
+            let byte = *self.text.get(self.at)?;
+            self.at += 1;
+            match byte {
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' => depth -= 1,
+                b'"' => self.skip_text()?,
+                _ => {}
+            }
+        }
+        Some(())
+    }
+
+    /// Goes behind the quote that ends the string in which `at` stands.
+    fn skip_text(&mut self) -> Option<()> {
+        loop {
+            let byte = *self.text.get(self.at)?;
+            self.at += 1 + usize::from(byte == b'\\');
+            if byte == b'"' {
+                return Some(());
+            }
+        }
+    }
+
+    /// A string, or a list of strings: what unknown fields of a message hold.
+    fn strings(&mut self) -> Option<()> {
+        if self.eat(b"[").is_none() {
+            return self.string().map(drop);
+        }
+        if self.eat(b"]").is_some() {
+            return Some(());
+        }
+        loop {
+            self.string()?;
+            if self.eat(b"]").is_some() {
+                return Some(());
+            }
+            self.eat(b",")?;
+        }
+    }
+
+    /// A short string without escapes.
+    fn string(&mut self) -> Option<&'t str> {
+        self.eat(b"\"")?;
+        let rest = &self.text[self.at..];
+        let length = memchr2(b'"', b'\\', rest)?;
+        self.at += length;
+        self.eat(b"\"")?;
+        let text = str::from_utf8(&rest[..length]).ok()?;
+        let control = text.bytes().fold(false, |any, byte| any | (byte < b' '));
+        (!control).then_some(text)
+    }
+
+    #[inline(always)]
+    fn eat<const N: usize>(&mut self, token: &[u8; N]) -> Option<()> {
+        let is_next = self.text.get(self.at..)?.first_chunk() == Some(token);
+        is_next.then(|| self.at += N)
+    }
+}
+
+/// How an event begins, up to the quote that opens its message. An id has 56 digits and a timestamp 13, for events from
+/// 2001 to 2112; so the opening is of one length, and one comparison covers all of it.
+struct Opening {
+    /// The bytes, `0` for any digit.
+    template: [u8; Self::BYTES],
+    /// By how much a byte may differ.
+    tolerance: [u8; Self::BYTES],
+}
+
+const OPENING: Opening = Opening::new();
+
+impl Opening {
+    const BYTES: usize = Self::TIMESTAMP.end + br#","message":""#.len();
+    const ID: Range<usize> = 7..63;
+    const TIMESTAMP: Range<usize> = 77..90;
+
+    const fn new() -> Self {
+        let template = *b"{\"id\":\"00000000000000000000000000000000000000000000000000000000\",\"timestamp\":0000000000000,\"message\":\"";
+        let (mut tolerance, mut at) = ([0; Self::BYTES], 0);
+        while at < Self::BYTES {
+            // `0` to `9` differ from `0` in their low bits only, so that an exclusive or is at most 9.
+            tolerance[at] = if template[at] == b'0' { 9 } else { 0 };
+            at += 1;
+        }
+        Self { template, tolerance }
+    }
+
+    #[inline(always)]
+    fn begins(&self, text: &[u8]) -> bool {
+        const WIDTH: usize = 32;
+        // The last of the four overlaps with the one before it.
+        const BLOCKS: [usize; 4] = [0, WIDTH, 2 * WIDTH, Opening::BYTES - WIDTH];
+        let Some(text) = text.first_chunk::<{ Self::BYTES }>() else { return false };
+        let mut differs = [0_u8; WIDTH];
+        for from in BLOCKS {
+            for (at, differs) in differs.iter_mut().enumerate() {
+                let at = from + at;
+                *differs |= (text[at] ^ self.template[at]).saturating_sub(self.tolerance[at]);
+            }
+        }
+        // JSON has no numbers with leading zeros.
+        differs == [0; WIDTH] && text[Self::TIMESTAMP.start] != b'0'
+    }
+}
+
+impl Spot {
+    /// The event that stands there, parsed.
+    pub(super) fn read<'t>(&self, text: &'t [u8]) -> Result<LogEvent<'t>, Poison> {
+        match self {
+            Self::Usual { start, end } => Ok(LogEvent {
+                id: String::from_utf8_lossy(&text[start + Opening::ID.start..start + Opening::ID.end]),
+                timestamp: text[start + Opening::TIMESTAMP.start..start + Opening::TIMESTAMP.end]
+                    .iter()
+                    .fold(0, |number, digit| number * 10 + i64::from(digit - b'0')),
+                message: match unescaped(&text[start + Opening::BYTES..*end]) {
+                    Some(message) => message,
+                    // With its quotes it is a JSON text of its own.
+                    None => parse::string(&text[start + Opening::BYTES - 1..=*end])?,
+                },
+                account: None,
+                region: None,
+            }),
+            Self::Other(range) => parse::event(&text[range.clone()]),
+        }
+    }
+}
+
+/// The inside of a JSON string, if it is valid and has no escapes but the short ones.
+fn unescaped(raw: &[u8]) -> Option<Cow<'_, str>> {
+    if raw.iter().fold(false, |any, byte| any | (*byte < b' ')) {
+        return None;
+    }
+    let text = str::from_utf8(raw).ok()?;
+    let Some(mut at) = memchr(b'\\', raw) else { return Some(Cow::Borrowed(text)) };
+    let mut whole = String::with_capacity(text.len());
+    let mut done = 0;
+    loop {
+        whole.push_str(&text[done..at]);
+        whole.push(match raw.get(at + 1)? {
+            b'n' => '\n',
+            b't' => '\t',
+            b'r' => '\r',
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            quoted @ (b'"' | b'\\' | b'/') => char::from(*quoted),
+            _ => return None,
+        });
+        done = at + 2;
+        match memchr(b'\\', &raw[done..]) {
+            Some(next) => at = done + next,
+            None => break,
+        }
+    }
+    whole.push_str(&text[done..]);
+    Some(Cow::Owned(whole))
+}

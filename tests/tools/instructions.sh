@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Counts the instructions of one invocation under callgrind and compares them with inflate alone and with
+# naive Rust (benches/instructions.rs). Time depends on what else a machine does; this does not.
+#
+# The limits are for processors with AVX2, on the fixed payloads of the bench, at 0.1 % of matches.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+# shape, most of Stentor / inflate alone, most of Stentor / naive: in thousandths, a little above what was measured
+limits=("large 1270 235" "small 1340 250")
+
+if ! command -v valgrind >/dev/null; then
+    echo "SKIPPED: there is no valgrind on this machine, so no instructions were counted"
+    exit 0
+fi
+if ! grep -qs avx2 /proc/cpuinfo; then
+    echo "SKIPPED: the limits hold for processors with AVX2"
+    exit 0
+fi
+
+bench=${INSTRUCTIONS_BENCH:-$(cargo bench --locked --no-run --bench instructions --message-format=json 2>/dev/null |
+    sed -n 's/.*"name":"instructions".*"executable":"\([^"]*\)".*/\1/p')}
+scratch=target/tmp/instructions
+mkdir -p "$scratch"
+"$bench" make "$scratch"
+
+count() {
+    valgrind --tool=callgrind --callgrind-out-file=/dev/null "$bench" "$1" "$scratch/$2.json" 2>&1 |
+        sed -n 's/.*Collected : //p'
+}
+
+failed=0
+for limit in "${limits[@]}"; do
+    read -r shape of_inflate of_naive <<<"$limit"
+    nothing=$(count nothing "$shape")
+    inflate=$(($(count inflate "$shape") - $(count inflate-ready "$shape")))
+    naive=$(($(count naive "$shape") - nothing))
+    stentor=$(($(count stentor "$shape") - nothing))
+    echo "$shape: $((stentor / 1000)) thousand instructions:" \
+        "$((1000 * stentor / inflate)) ‰ of inflate alone (at most $of_inflate)," \
+        "$((1000 * stentor / naive)) ‰ of naive Rust (at most $of_naive)"
+    ((1000 * stentor <= of_inflate * inflate && 1000 * stentor <= of_naive * naive)) || failed=1
+done
+exit $failed
