@@ -21,6 +21,8 @@ pub struct Ledger {
     parked: Vec<(RouteName, Target, (u64, u64))>,
     /// Epochs beyond the first and up to the second that a target was not told of because the route was muted.
     muted: Vec<(RouteName, Target, (u64, u64))>,
+    /// Processes that replay.
+    pub replayers: BTreeSet<u64>,
     /// Alerts whose records were acknowledged.
     acknowledged: BTreeSet<AlertId>,
     /// Windows that a due message was ever sent for.
@@ -44,11 +46,13 @@ pub struct Told {
     pub digest: Digest,
     /// Its sender settled it.
     pub settled: bool,
+    /// It had been parked, and came by way of the dead-letter queue.
+    replayed: bool,
 }
 
 impl Told {
     pub fn new(process: u64, sent_at: u64, digest: Digest) -> Self {
-        Self { process, sent_at, digest, settled: false }
+        Self { process, sent_at, digest, settled: false, replayed: false }
     }
 }
 
@@ -120,7 +124,12 @@ impl Ledger {
     }
 
     /// A target took a message while epochs up to `sealed` were there to be told.
-    pub fn told(&mut self, told: Told, sealed: u64) {
+    pub fn told(&mut self, mut told: Told, sealed: u64) {
+        told.replayed = self.replayers.contains(&told.process);
+        if told.replayed && self.is_parked(&told.digest) {
+            self.told.push(told);
+            return;
+        }
         if told.digest.epochs.1 > sealed {
             let (to, route) = (told.digest.epochs.1, &told.digest.route);
             self.violations.push(format!("epoch {to} of {route} was told before its window was whole"));
@@ -132,6 +141,12 @@ impl Ledger {
             self.violations.push(format!("{what}, and epochs {:?} have {alerts}", digest.epochs));
         }
         self.told.push(told);
+    }
+
+    fn is_parked(&self, digest: &Digest) -> bool {
+        self.parked
+            .iter()
+            .any(|(route, target, epochs)| (route, target, *epochs) == (&digest.route, &digest.target, digest.epochs))
     }
 
     pub fn parked(&mut self, item: &Parked) {
@@ -213,8 +228,8 @@ impl Ledger {
         waiting.map(|((route, _), ids)| format!("{} alerts of {route} were never frozen", ids.len())).collect()
     }
 
-    /// What a target was owed, and neither told nor had parked nor muted.
-    pub fn forgotten(&self) -> Vec<String> {
+    /// What a target was owed, and neither told nor had muted; nor, as long as nobody replays, parked.
+    pub fn forgotten(&self, is_replayed: bool) -> Vec<String> {
         let mut forgotten = Vec::new();
         for ((route, number), frozen) in &self.epochs {
             for target in frozen.owed.iter().filter(|_| !frozen.alerts.is_empty()) {
@@ -223,7 +238,8 @@ impl Ledger {
                     .told
                     .iter()
                     .any(|told| here(&told.digest.route, &told.digest.target) && within(*number, told.digest.epochs));
-                let parked = self.parked.iter().any(|(at, of, span)| here(at, of) && within(*number, *span));
+                let parked =
+                    !is_replayed && self.parked.iter().any(|(at, of, span)| here(at, of) && within(*number, *span));
                 let muted = self
                     .muted
                     .iter()
@@ -240,7 +256,8 @@ impl Ledger {
     pub fn repeated(&self) -> Vec<String> {
         let mut settled: BTreeMap<(&RouteName, &Target, bool, &AlertId), u64> = BTreeMap::new();
         let mut repeated = Vec::new();
-        let mut told: Vec<&Told> = self.told.iter().collect();
+        // A parked message that was told after all, before its letter was taken up, is told again by whoever replays it.
+        let mut told: Vec<&Told> = self.told.iter().filter(|told| !told.replayed).collect();
         told.sort_by_key(|told| told.sent_at);
         for message in told {
             let digest = &message.digest;

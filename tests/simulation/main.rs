@@ -13,6 +13,7 @@ use std::time::Duration;
 mod engine;
 mod executor;
 mod ledger;
+mod letters;
 mod plan;
 mod process;
 mod queue;

@@ -139,6 +139,11 @@ impl Plan {
         }
     }
 
+    /// Whether somebody replays the dead-letter queue. (Who replays a dead due message does what a sweep does.)
+    pub fn is_replayed(&self) -> bool {
+        self.mutation != Some(Mutation::NoSweep)
+    }
+
     pub fn is_without_faults(&self) -> bool {
         self.faults == Faults::default()
     }

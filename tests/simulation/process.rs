@@ -47,7 +47,7 @@ impl Process {
     /// Makes a remote call: `effect` happens somewhere else, later, whether or not the process lives to see it.
     /// `unanswered` is what the process makes of no answer; the argument says whether the call is one that the
     /// client repeats by itself, with the effect in place.
-    async fn call<T: Send + 'static>(
+    pub async fn call<T: Send + 'static>(
         &self,
         name: &'static str,
         deadline: Timestamp,
@@ -399,7 +399,10 @@ impl Park for Process {
     async fn park(&self, items: &[Parked], deadline: Timestamp) -> Vec<Result<(), QueueError>> {
         let (count, items) = (items.len(), items.to_vec());
         let effect = move |state: &mut State, _: &Sim| {
-            items.iter().for_each(|item| state.ledger.parked(item));
+            for item in &items {
+                state.ledger.parked(item);
+                state.dead_letters.push(item.to_json());
+            }
             state.parked.extend(items);
             vec![Ok(()); count]
         };

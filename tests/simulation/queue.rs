@@ -19,7 +19,8 @@ const BATCH_MAX: usize = 5;
 pub struct Queue {
     messages: BTreeMap<u64, Message>,
     last: u64,
-    pub dead_letters: u64,
+    /// What the redrive policy has taken away, on its way to the dead-letter queue.
+    pub dead_letters: Vec<String>,
 }
 
 struct Message {
@@ -32,7 +33,7 @@ impl Queue {
     pub fn send(&mut self, sim: &Arc<Sim>, due: Due, delay: Duration) {
         if sim.happens(sim.plan.faults.dead_letter) {
             sim.note(|| format!("the due message of {} window {} is dead-lettered", due.route, due.window));
-            self.dead_letters += 1;
+            self.dead_letters.push(serde_json::to_string(&due).unwrap());
             return;
         }
         self.last += 1;
@@ -62,8 +63,8 @@ impl Queue {
         for id in visible {
             let message = self.messages.get_mut(&id).unwrap();
             if message.receives == RECEIVES_MAX {
-                self.messages.remove(&id);
-                self.dead_letters += 1;
+                let dead = self.messages.remove(&id).unwrap();
+                self.dead_letters.push(serde_json::to_string(&dead.due).unwrap());
                 continue;
             }
             message.receives += 1;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use stentor::clock::Timestamp;
 use stentor::consume::{Checkpoint, Consumed, consume};
 use stentor::decode::{LogBatch, LogEvent, Message};
@@ -13,9 +14,13 @@ use stentor::notifier::sweep;
 use stentor::store::Recipient;
 
 use crate::engine::{Dynamo, Engine, Memory};
+use crate::letters::{DeadLetters, replay_now_and_then};
 use crate::plan::{Mutation, Plan};
 use crate::process::Process;
 use crate::world::Sim;
+
+/// No gzip.
+pub const POISON: &str = "bm8gZ3ppcA==";
 
 /// How long a schedule may go on, in virtual time, once nothing goes wrong any more.
 const PATIENCE: Duration = Duration::from_secs(5_400);
@@ -40,8 +45,8 @@ struct Spec {
 }
 
 /// What is on the stream, and what has become of it.
-struct Shard {
-    name: String,
+pub struct Shard {
+    pub name: String,
     records: Vec<Spec>,
 }
 
@@ -69,6 +74,9 @@ pub fn run(plan: Plan, dynamo: bool, history: bool) -> Verdict {
     people(&sim);
     if !sim.plan.inline && sim.plan.mutation != Some(Mutation::NoSweep) {
         sweep_for_ever(&sim);
+    }
+    if sim.plan.is_replayed() {
+        replay_now_and_then(&sim, &shards);
     }
     watch(&sim, work);
     let at = Arc::clone(&sim);
@@ -109,7 +117,7 @@ impl Shard {
 
     fn record(&self, spec: &Spec) -> Record<'static> {
         let data = match &spec.lines {
-            None => Data::Base64("bm8gZ3ppcA==".into()),
+            None => Data::Base64(POISON.into()),
             Some(lines) => Data::Message(Message::Data(LogBatch {
                 owner: "123456789012".into(),
                 log_group: "/aws/lambda/shop".into(),
@@ -120,6 +128,18 @@ impl Shard {
         let event_id = format!("{}:{}", self.name, spec.number);
         let sequence = SequenceNumber::new(spec.number.to_string().into());
         Record { sequence, ..Record::named(event_id, data) }
+    }
+
+    /// A record as CloudWatch Logs would have written it; `None` where nobody can read it.
+    pub fn message(&self, record: usize) -> Option<Value> {
+        let lines = self.records[record].lines.as_ref()?;
+        let event =
+            |(id, text): &(String, &str)| json!({"id": id, "timestamp": 1_795_000_000_000_i64, "message": text});
+        let events: Vec<Value> = lines.iter().map(event).collect();
+        Some(json!({
+            "messageType": "DATA_MESSAGE", "owner": "123456789012", "logGroup": "/aws/lambda/shop",
+            "logStream": "stream", "subscriptionFilters": ["f"], "logEvents": events,
+        }))
     }
 
     /// How many alerts some records hold, each counted once.
@@ -171,7 +191,7 @@ async fn poll(sim: &Arc<Sim>, shard: &Arc<Shard>) {
             }
             Answer::Failed if sim.happens(sim.plan.faults.discard) => {
                 sim.note(|| format!("the mapping gives up records {position} to {to} of {}", shard.name));
-                replay(sim, shard, position, to);
+                sim.state.lock().unwrap().dead_letters.push_batch(shard, position, to);
                 position = to;
             }
             Answer::Failed => {
@@ -198,24 +218,6 @@ fn acknowledge(sim: &Sim, shard: &Shard, from: usize, to: usize) {
 fn matters(sim: &Sim, text: &str) -> bool {
     let configurations = [0, usize::from(sim.plan.redeploy)].map(|n| markers(sim.plan.configuration + n));
     configurations.iter().all(|markers| markers.iter().any(|marker| text.contains(marker)))
-}
-
-/// Somebody replays what lies in the dead-letter queue, when things work again.
-fn replay(sim: &Arc<Sim>, shard: &Arc<Shard>, from: usize, to: usize) {
-    let (sim, shard) = (Arc::clone(sim), Arc::clone(shard));
-    sim.state.lock().unwrap().to_replay += 1;
-    sim.clone().executor.spawn(async move {
-        let busy = sim.plan.busy.saturating_sub(elapsed(&sim)) + Duration::from_secs(600);
-        sim.executor.sleep(busy).await;
-        let mut position = from;
-        while position < to {
-            match invoke(&sim, &shard, position, to).await {
-                Answer::Acknowledged(records) => position += records,
-                Answer::Failed => sim.executor.sleep(Duration::from_secs(30)).await,
-            }
-        }
-        sim.state.lock().unwrap().to_replay -= 1;
-    });
 }
 
 async fn invoke(sim: &Arc<Sim>, shard: &Arc<Shard>, from: usize, to: usize) -> Answer {
@@ -302,8 +304,11 @@ fn watch(sim: &Arc<Sim>, work: Arc<()>) {
 fn left_to_do(sim: &Sim) -> Vec<String> {
     let mut state = sim.state.lock().unwrap();
     let mut left = Vec::new();
-    if state.to_replay > 0 {
-        left.push(format!("{} discarded batches are not replayed", state.to_replay));
+    let dead_due = std::mem::take(&mut state.queue.dead_letters);
+    dead_due.into_iter().for_each(|body| state.dead_letters.push(body));
+    let letters = state.dead_letters.to_replay();
+    if sim.plan.is_replayed() && !letters.is_empty() {
+        left.push(format!("letters are not replayed: {letters:?}"));
     }
     left.extend(state.ledger.waiting());
     if !state.queue.is_empty() {
@@ -345,10 +350,10 @@ fn judge(sim: &Sim, shards: &[Arc<Shard>]) -> Verdict {
     violations.extend(stuck);
     violations.extend(ledger.unbalanced());
     violations.extend(ledger.waiting());
-    violations.extend(ledger.forgotten());
+    violations.extend(ledger.forgotten(sim.plan.is_replayed()));
     violations.extend(ledger.repeated());
     violations.extend(shards.iter().flat_map(|shard| without_row(sim, shard, &ledger.rows)));
-    violations.extend(not_parked(shards, &state.parked));
+    violations.extend(not_parked(shards, &state.parked, &state.dead_letters));
     if sim.plan.is_without_faults() {
         violations.extend(ledger.messages_too_many(sim.plan.inline));
     }
@@ -383,7 +388,7 @@ fn markers(configuration: usize) -> Vec<&'static str> {
 }
 
 /// Records that nobody can read, and that nobody parked.
-fn not_parked(shards: &[Arc<Shard>], parked: &[stentor::queue::Parked]) -> Vec<String> {
+fn not_parked(shards: &[Arc<Shard>], parked: &[stentor::queue::Parked], letters: &DeadLetters) -> Vec<String> {
     use stentor::queue::What;
     let is_parked =
         |name: &str| parked.iter().any(|item| matches!(&item.what, What::Record { event_id, .. } if event_id == name));
@@ -391,6 +396,6 @@ fn not_parked(shards: &[Arc<Shard>], parked: &[stentor::queue::Parked]) -> Vec<S
         let poison = shard.records.iter().filter(|spec| spec.lines.is_none());
         poison.map(|spec| format!("{}:{}", shard.name, spec.number)).collect::<Vec<_>>()
     };
-    let lost = shards.iter().flat_map(poison).filter(|name| !is_parked(name));
+    let lost = shards.iter().flat_map(poison).filter(|name| !is_parked(name) && !letters.keeps(name));
     lost.map(|name| format!("the bad record {name} was not parked")).collect()
 }

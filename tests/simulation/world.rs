@@ -15,6 +15,7 @@ use stentor::store::Parcel;
 use crate::engine::Engine;
 use crate::executor::{Executor, TaskId};
 use crate::ledger::Ledger;
+use crate::letters::DeadLetters;
 use crate::plan::Plan;
 use crate::process::Process;
 use crate::queue::Queue;
@@ -117,8 +118,7 @@ pub struct State {
     pub closers: BTreeMap<RouteName, u64>,
     /// For `Mutation::AcknowledgeBeforeArm`: alerts that a process has committed.
     pub committed: BTreeMap<u64, usize>,
-    /// Batches that the mapping gave up on and that were not replayed yet.
-    pub to_replay: u32,
+    pub dead_letters: DeadLetters,
     pub finished: bool,
 }
 
@@ -146,7 +146,7 @@ impl Sim {
             stale: BTreeMap::new(),
             closers: BTreeMap::new(),
             committed: BTreeMap::new(),
-            to_replay: 0,
+            dead_letters: DeadLetters::default(),
             finished: false,
         };
         Arc::new(Self {
@@ -200,10 +200,25 @@ impl Sim {
         self.state.lock().unwrap().processes.is_empty()
     }
 
-    /// Runs `body` as a process of its own; `None` when it did not live to its end.
+    /// Runs `body` as a function; `None` when it did not live to its end.
     pub fn invoke<T, B, F>(
         self: &Arc<Self>,
         what: &'static str,
+        body: B,
+    ) -> impl Future<Output = (u64, Option<T>)> + Send + use<T, B, F>
+    where
+        T: Send + 'static,
+        B: FnOnce(Process, Timestamp) -> F,
+        F: Future<Output = T> + Send + 'static,
+    {
+        self.invoke_for(what, FUNCTION_TIMEOUT, body)
+    }
+
+    /// Runs `body` as a process of its own, which is killed when it takes longer than `timeout`.
+    pub fn invoke_for<T, B, F>(
+        self: &Arc<Self>,
+        what: &'static str,
+        timeout: Duration,
         body: B,
     ) -> impl Future<Output = (u64, Option<T>)> + Send + use<T, B, F>
     where
@@ -216,6 +231,9 @@ impl Sim {
         state.last_process += 1;
         let id = state.last_process;
         let timed = !self.plan.inline;
+        if what == "replay" {
+            state.ledger.replayers.insert(id);
+        }
         let process = Process { sim: Arc::clone(self), id, routes: routes(state.configuration), timed };
         drop(state);
         self.note(|| format!("process {id} starts: {what}"));
@@ -231,7 +249,7 @@ impl Sim {
         // The sender goes with the task, and the receiver learns that nothing will come.
         self.state.lock().unwrap().processes.insert(id, task);
         let sim = Arc::clone(self);
-        self.executor.after(FUNCTION_TIMEOUT, move || sim.kill(id));
+        self.executor.after(timeout, move || sim.kill(id));
         async move { (id, receiver.await.ok()) }
     }
 

@@ -1,0 +1,176 @@
+//! The dead-letter queue, and whoever replays it: the production replay as one more process, which now and then takes
+//! up what lies there, is killed like any other, and comes back until only records are left that nobody can read.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::json;
+use stentor::clock::Timestamp;
+use stentor::replay::letter::{Kind, Letter, Range, Ticket, open};
+use stentor::replay::{Letters, Operator, Options, Page, Report, SourceError, StreamRecord, Streams, replay};
+
+use crate::process::Process;
+use crate::schedule::Shard;
+use crate::world::{Sim, State};
+
+const STREAM: &str = "arn:aws:kinesis:eu-west-1:123456789012:stream/logs";
+
+/// A replay is a command and no function: it may take its time.
+const REPLAY_TIMEOUT: Duration = Duration::from_secs(1_800);
+
+/// What lies in the dead-letter queue.
+#[derive(Default)]
+pub struct DeadLetters {
+    /// Body, and when it is visible.
+    letters: BTreeMap<u64, (String, u64)>,
+    last: u64,
+    /// Letters about a single record that nobody can read: they stay, and the record's name.
+    unreadable: BTreeMap<u64, String>,
+}
+
+impl DeadLetters {
+    pub fn push(&mut self, body: String) {
+        self.last += 1;
+        self.letters.insert(self.last, (body, 0));
+    }
+
+    /// The mapping gave up on these records.
+    pub fn push_batch(&mut self, shard: &Shard, from: usize, to: usize) {
+        let info = json!({
+            "shardId": shard.name, "startSequenceNumber": from.to_string(), "endSequenceNumber": (to - 1).to_string(),
+            "batchSize": to - from, "streamArn": STREAM,
+        });
+        let context = json!({"condition": "RecordAgeExceeded", "functionArn": "arn:aws:lambda:eu-west-1:123456789012:function:f"});
+        self.push(json!({"requestContext": context, "KinesisBatchInfo": info}).to_string());
+        if to - from == 1 && shard.message(from).is_none() {
+            self.unreadable.insert(self.last, format!("{}:{from}", shard.name));
+        }
+    }
+
+    /// Whether a record lies here by its place in the stream only.
+    pub fn keeps(&self, record: &str) -> bool {
+        self.unreadable.iter().any(|(id, name)| name == record && self.letters.contains_key(id))
+    }
+
+    /// How many letters of each kind there are but those of records that nobody can read.
+    pub fn to_replay(&self) -> BTreeMap<Kind, usize> {
+        let mut kinds = BTreeMap::new();
+        for (_, (body, _)) in self.letters.iter().filter(|(id, _)| !self.unreadable.contains_key(id)) {
+            let ticket = Ticket { id: String::new(), receipt: String::new() };
+            let kind = open(&Letter { ticket, body: body.clone(), sent_at: None }).kind;
+            if kind != Kind::Record {
+                *kinds.entry(kind).or_default() += 1;
+            }
+        }
+        kinds
+    }
+
+    fn receive(&mut self, max: usize, now_us: u64) -> Vec<Letter> {
+        let visible = self.letters.iter_mut().filter(|(_, (_, visible_at))| *visible_at <= now_us).take(max);
+        let letter = |(id, (body, visible_at)): (&u64, &mut (String, u64))| {
+            *visible_at = now_us + 300_000_000;
+            let ticket = Ticket { id: id.to_string(), receipt: id.to_string() };
+            Letter { ticket, body: body.clone(), sent_at: None }
+        };
+        visible.map(letter).collect()
+    }
+}
+
+/// Replays until the schedule ends.
+pub fn replay_now_and_then(sim: &Arc<Sim>, shards: &[Arc<Shard>]) {
+    let (sim, shards) = (Arc::clone(sim), shards.to_vec());
+    sim.clone().executor.spawn(async move {
+        loop {
+            sim.executor.sleep(Duration::from_secs(30 + sim.below(300) as u64)).await;
+            let shards = shards.clone();
+            let body = |process: Process, _| async move {
+                let post = Post { process, shards };
+                replay(&post.process, &post, &post, &Options::default(), &post).await;
+            };
+            sim.invoke_for("replay", REPLAY_TIMEOUT, body).await;
+        }
+    });
+}
+
+/// The queue and the stream as a replay sees them.
+struct Post {
+    process: Process,
+    shards: Vec<Arc<Shard>>,
+}
+
+fn lost() -> SourceError {
+    SourceError("no answer".to_owned())
+}
+
+impl Letters for Post {
+    async fn receive(&self, max: usize, deadline: Timestamp) -> Result<Vec<Letter>, SourceError> {
+        let receive = move |state: &mut State, sim: &Sim| Ok(state.dead_letters.receive(max, sim.executor.now_us()));
+        self.process.call("receive", deadline, receive, |_| Err(lost())).await
+    }
+
+    async fn delete(&self, tickets: &[Ticket], deadline: Timestamp) -> Vec<Result<(), SourceError>> {
+        let (count, ids) = (tickets.len(), ids(tickets));
+        let delete = move |state: &mut State, _: &Sim| {
+            ids.iter().for_each(|id| drop(state.dead_letters.letters.remove(id)));
+            vec![Ok(()); count]
+        };
+        self.process.call("delete", deadline, delete, |_| vec![Err(lost()); count]).await
+    }
+
+    async fn hide(&self, tickets: &[Ticket], hidden_for: Duration, deadline: Timestamp) {
+        let ids = ids(tickets);
+        let hide = move |state: &mut State, sim: &Sim| {
+            for id in &ids {
+                if let Some((_, visible_at)) = state.dead_letters.letters.get_mut(id) {
+                    *visible_at = sim.executor.now_us() + hidden_for.as_micros() as u64;
+                }
+            }
+        };
+        self.process.call("hide", deadline, hide, |_| ()).await;
+    }
+}
+
+fn ids(tickets: &[Ticket]) -> Vec<u64> {
+    tickets.iter().map(|ticket| ticket.receipt.parse().unwrap()).collect()
+}
+
+impl Streams for Post {
+    async fn read(&self, range: &Range, after: Option<&str>, deadline: Timestamp) -> Result<Page, SourceError> {
+        let number = |text: &str| text.parse::<usize>().unwrap();
+        let shard = self.shards.iter().find(|shard| shard.name == range.shard_id).cloned().unwrap();
+        let first = after.map_or(number(&range.first), |after| number(after) + 1);
+        let last = number(&range.last);
+        let to = (first + 2).min(last + 1);
+        let read = move |_: &mut State, _: &Sim| {
+            let record = |n| StreamRecord { sequence: usize::to_string(&n), data: data(&shard, n), ..stream_record() };
+            Ok(Page { records: (first..to).map(record).collect(), more: to <= last })
+        };
+        self.process.call("read", deadline, read, |_| Err(lost())).await
+    }
+}
+
+fn stream_record() -> StreamRecord {
+    StreamRecord { sequence: String::new(), partition_key: None, arrived_at: None, data: String::new() }
+}
+
+/// A record as the stream has it: gzip in base64.
+fn data(shard: &Shard, record: usize) -> String {
+    let Some(message) = shard.message(record) else { return crate::schedule::POISON.to_owned() };
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(message.to_string().as_bytes()).unwrap();
+    STANDARD.encode(gzip.finish().unwrap())
+}
+
+impl Operator for Post {
+    fn watch(&self, _: &Report) {}
+
+    fn wants_to_stop(&self) -> bool {
+        self.process.sim.happens(5)
+    }
+}
