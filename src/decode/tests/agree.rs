@@ -8,6 +8,7 @@ use proptest::sample::{Index, select};
 
 use super::*;
 use crate::decode::stop::{Portable, Stops};
+use crate::event::{self, Event};
 
 /// Each set is found in another way.
 const MARKERS: [&[&str]; 5] =
@@ -241,7 +242,8 @@ fn every_sample_is_read_alike() {
         samples.map(|sample| sample.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "json"));
     for path in paths {
         let payload = std::fs::read_to_string(&path).unwrap();
-        let batch = crate::event::parse(&payload, "sample").unwrap();
+        // What a notifier is invoked with has no records.
+        let Event::Batch(batch) = event::read(&payload, "sample").unwrap() else { continue };
         for markers in MARKERS {
             let needles = Needles::new(markers.iter().copied());
             let (plain, quick) = (outcome(&batch.records, markers, None), outcome(&batch.records, markers, needles));
