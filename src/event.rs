@@ -86,6 +86,8 @@ pub enum EventError {
         "the event is neither a Kinesis event (Records[].kinesis) nor a CloudWatch Logs subscription (awslogs.data)"
     )]
     Unknown,
+    #[error("the event is for a notifier: messages of a due queue, or the sweep; it has no records")]
+    ForNotifier,
     /// It comes from a queue, and a message of it has no name to be answered by.
     #[error("the event comes from SQS, but a message of it has no messageId")]
     UnnamedMessage,
@@ -139,7 +141,7 @@ fn any<'a>(payload: &'a str, invocation: &str) -> Result<Event<'a>, EventError> 
 pub fn parse<'a>(payload: &'a str, invocation: &str) -> Result<Batch<'a>, EventError> {
     match read(payload, invocation)? {
         Event::Batch(batch) => Ok(batch),
-        Event::Due(_) | Event::Sweep => Err(EventError::Unknown),
+        Event::Due(_) | Event::Sweep => Err(EventError::ForNotifier),
     }
 }
 
