@@ -18,8 +18,8 @@ if ! grep -qs avx2 /proc/cpuinfo; then
     exit 0
 fi
 
-bench=${INSTRUCTIONS_BENCH:-$(cargo bench --locked --no-run --bench instructions --message-format=json 2>/dev/null |
-    sed -n 's/.*"name":"instructions".*"executable":"\([^"]*\)".*/\1/p')}
+cargo build --locked --release --example instructions
+bench=${CARGO_TARGET_DIR:-target}/release/examples/instructions
 scratch=target/tmp/instructions
 mkdir -p "$scratch"
 "$bench" make "$scratch"
