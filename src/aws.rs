@@ -9,6 +9,8 @@ use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider, SharedHtt
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
+#[cfg(feature = "aws")]
+pub mod deployed;
 pub mod trouble;
 
 /// The connection pool that AWS clients share.

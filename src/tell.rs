@@ -38,20 +38,11 @@ pub(crate) struct Telling {
     pub again: Option<Again>,
 }
 
-/// In which capacity a target is told.
-#[derive(Clone, Copy, Debug)]
-enum Role {
-    /// It is owed the epochs that name it. `since` is the epoch after which the route first knew it.
-    Own { since: u64 },
-    /// It is owed what its escalation says, in the place of others.
-    Fallback,
-}
-
 /// Tells every target of the route what it has not been told, then the fallbacks of those that were not to be had.
 pub(crate) async fn everyone<W: World>(round: &Round<'_, W>, cursor: &Cursor) -> Telling {
     let mut telling = Telling::default();
-    let own =
-        cursor.targets.iter().map(|(target, since)| target_of(round, cursor, target, Role::Own { since: *since }));
+    let ticket = |recipient| Ticket { round, cursor, recipient, sealed: cursor.sealed };
+    let own = cursor.targets.keys().map(|target| ticket(Recipient::Own(target)));
     let own: Vec<Telling> = join_all(own.map(|ticket| Box::pin(ticket.tell()))).await;
     let behind: Vec<&Target> =
         cursor.targets.keys().zip(&own).filter(|(_, told)| told.again.is_some()).map(|(target, _)| target).collect();
@@ -61,7 +52,7 @@ pub(crate) async fn everyone<W: World>(round: &Round<'_, W>, cursor: &Cursor) ->
     // Escalated just now, or in an earlier round.
     let configured = round.configured().and_then(|route| route.fallback.as_ref());
     let fallbacks = cursor.fallbacks.iter().chain(configured.filter(|target| !cursor.fallbacks.contains(target)));
-    let told = fallbacks.map(|target| Box::pin(target_of(round, cursor, target, Role::Fallback).tell()));
+    let told = fallbacks.map(|target| Box::pin(ticket(Recipient::Fallback(target)).tell()));
     join_all(told).await.into_iter().for_each(|told| telling.add(told));
     telling
 }
@@ -134,21 +125,11 @@ async fn escalate<W: World>(
     }
 }
 
-fn target_of<'r, W: World>(
-    round: &'r Round<'r, W>,
-    cursor: &'r Cursor,
-    target: &'r Target,
-    role: Role,
-) -> Ticket<'r, W> {
-    Ticket { round, cursor, target, role, sealed: cursor.sealed }
-}
-
 /// One target that may be owed something.
 struct Ticket<'r, W> {
     round: &'r Round<'r, W>,
     cursor: &'r Cursor,
-    target: &'r Target,
-    role: Role,
+    recipient: Recipient<'r>,
     sealed: u64,
 }
 
@@ -182,7 +163,7 @@ impl<W: World> Ticket<'_, W> {
     async fn tell_once(&self, messages: &mut Vec<Sent>) -> Result<Told, StoreError> {
         let Round { world, route, deadline, .. } = *self.round;
         let store = world.store();
-        let state = store.target(route, self.recipient(), deadline).await?;
+        let state = store.target(route, self.recipient, deadline).await?;
         if self.owed(&state).is_none() {
             return Ok(Told::Everything);
         }
@@ -192,12 +173,12 @@ impl<W: World> Ticket<'_, W> {
         }
         let owner = format!("{:016x}{:016x}", world.random(), world.random());
         let lease = Lease { owner, until: deadline.after(LEASE_MARGIN) };
-        let Some(state) = store.lease(route, self.recipient(), &lease, now, deadline).await? else {
-            return Ok(Told::Later(self.round.later(format!("{} is being told by another process", self.target))));
+        let Some(state) = store.lease(route, self.recipient, &lease, now, deadline).await? else {
+            return Ok(Told::Later(self.round.later(format!("{} is being told by another process", self.target()))));
         };
         let Some((after, upto)) = self.owed(&state) else {
             // Told by another process between the two looks.
-            store.release(route, self.recipient(), &lease, &Held::default(), deadline).await?;
+            store.release(route, self.recipient, &lease, &Held::default(), deadline).await?;
             return Ok(Told::Up);
         };
         let digest = self.digest(&state, after, upto).await?;
@@ -212,14 +193,14 @@ impl<W: World> Ticket<'_, W> {
         match settled {
             Ok(settled) => {
                 // Lost only if the lease ran out, and then whoever has it now tells the target again.
-                if !store.settle(route, self.recipient(), &lease, &settled, deadline).await? {
-                    tracing::warn!(route = %route, target = %self.target, "The lease ran out before {} was settled: it may be told twice", self.target);
+                if !store.settle(route, self.recipient, &lease, &settled, deadline).await? {
+                    tracing::warn!(route = %route, target = %self.target(), "The lease ran out before {} was settled: it may be told twice", self.target());
                 }
                 Ok(Told::Up)
             }
             Err(again) => {
                 let held = Held { not_before: Some(again.at), failures: state.failures.saturating_add(1) };
-                store.release(route, self.recipient(), &lease, &held, deadline).await?;
+                store.release(route, self.recipient, &lease, &held, deadline).await?;
                 Ok(Told::Later(again))
             }
         }
@@ -227,22 +208,22 @@ impl<W: World> Ticket<'_, W> {
 
     /// The epochs `(after, upto]` that the target may be owed; `None` when it is owed nothing.
     fn owed(&self, state: &TargetState) -> Option<(u64, u64)> {
-        let (after, upto) = match self.role {
-            Role::Own { since } => (state.offset.unwrap_or(since), self.sealed),
-            Role::Fallback => (state.offset.unwrap_or(0), state.escalation.as_ref()?.upto),
+        let (after, upto) = match self.recipient {
+            Recipient::Own(target) => {
+                let since = self.cursor.targets.get(target).copied().unwrap_or_default();
+                (state.offset.unwrap_or(since), self.sealed)
+            }
+            Recipient::Fallback(_) => (state.offset.unwrap_or(0), state.escalation.as_ref()?.upto),
         };
         (after < upto).then_some((after, upto))
     }
 
-    fn recipient(&self) -> Recipient<'_> {
-        match self.role {
-            Role::Own { .. } => Recipient::Own(self.target),
-            Role::Fallback => Recipient::Fallback(self.target),
-        }
+    fn target(&self) -> &Target {
+        self.recipient.target()
     }
 
     fn held_back(&self, state: &TargetState, now: Timestamp) -> Option<Again> {
-        let target = self.target;
+        let target = self.target();
         let paused = state.not_before.map(|at| Again { at, why: format!("{target} is not to be called yet") });
         let leased =
             state.leased_until.map(|at| Again { at, why: format!("{target} is being told by another process") });
@@ -252,12 +233,13 @@ impl<W: World> Ticket<'_, W> {
     async fn digest(&self, state: &TargetState, after: u64, upto: u64) -> Result<Option<Digest>, StoreError> {
         let Round { world, route, deadline, .. } = *self.round;
         let epochs = world.store().epochs(route, after, upto, deadline).await?;
-        let is_owed = |epoch: &&Epoch| matches!(self.role, Role::Fallback) || epoch.owed.contains(self.target);
+        let is_owed =
+            |epoch: &&Epoch| matches!(self.recipient, Recipient::Fallback(_)) || epoch.owed.contains(self.target());
         let owed: Vec<&Epoch> = epochs.iter().filter(is_owed).collect();
-        let digest = Digest::merged(route, self.target, self.round.configured(), &owed);
-        let escalated = match self.role {
-            Role::Own { .. } => None,
-            Role::Fallback => state.escalation.as_ref().map(|escalation| escalation.because.clone()),
+        let digest = Digest::merged(route, self.target(), self.round.configured(), &owed);
+        let escalated = match self.recipient {
+            Recipient::Own(_) => None,
+            Recipient::Fallback(_) => state.escalation.as_ref().map(|escalation| escalation.because.clone()),
         };
         Ok(digest.map(|digest| Digest { muted: state.muted, escalated, ..digest }))
     }
@@ -299,9 +281,9 @@ impl<W: World> Ticket<'_, W> {
     }
 
     async fn deliver(&self, digest: &Digest, thread: Option<&Thread>) -> Result<Accepted, DeliverError> {
-        let configured = match (self.round.configured(), self.role) {
-            (Some(route), Role::Own { .. }) => route.notify.contains(self.target),
-            (Some(route), Role::Fallback) => route.fallback.as_ref() == Some(self.target),
+        let configured = match (self.round.configured(), self.recipient) {
+            (Some(route), Recipient::Own(_)) => route.notify.contains(self.target()),
+            (Some(route), Recipient::Fallback(_)) => route.fallback.as_ref() == Some(self.target()),
             (None, _) => false,
         };
         if !configured {
@@ -320,9 +302,9 @@ impl<W: World> Ticket<'_, W> {
     async fn pause(&self, after: Option<Duration>, why: String, failures: u32) -> Again {
         let Some(after) = after else { return self.round.later_by(failures, why) };
         let at = self.round.now().after(after.max(PAUSE_MIN));
-        if let Err(error) = self.round.world.store().pause(self.target, at, self.round.deadline).await {
+        if let Err(error) = self.round.world.store().pause(self.target(), at, self.round.deadline).await {
             // The other routes find out by asking.
-            tracing::debug!(target = %self.target, "The pause holds on this route only: {error}");
+            tracing::debug!(target = %self.target(), "The pause holds on this route only: {error}");
         }
         Again { at, why }
     }
@@ -332,7 +314,7 @@ impl<W: World> Ticket<'_, W> {
         let Round { world, route, deadline, .. } = *self.round;
         let what = What::Message {
             route: route.clone(),
-            target: self.target.clone(),
+            target: self.target().clone(),
             epochs: [digest.epochs.0, digest.epochs.1],
             tally: Box::new(digest.tally.clone()),
         };
@@ -340,8 +322,8 @@ impl<W: World> Ticket<'_, W> {
         let answer = parked.into_iter().next().expect("invariant: park answers once for each item");
         answer.map_err(|error| format!("it could not be parked: {error}"))?;
         let fallback = self.round.configured().and_then(|route| route.fallback.as_ref());
-        if let (Role::Own { .. }, Some(fallback)) = (self.role, fallback) {
-            let because = format!("{} refused it: {reason}", self.target);
+        if let (Recipient::Own(_), Some(fallback)) = (self.recipient, fallback) {
+            let because = format!("{} refused it: {reason}", self.target());
             escalate(self.round, self.cursor, fallback, digest.epochs.1, because)
                 .await
                 .map_err(|error| format!("{fallback} could not be called in: {error}"))?;

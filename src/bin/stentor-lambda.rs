@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use stentor::aws::deployed::Deployed;
 use stentor::clock::{Clock as _, SystemClock};
 use stentor::config::Config;
 use stentor::function::{Invocation, handle};
@@ -21,7 +22,6 @@ use stentor::route::{OwnLogs, Routes};
 use stentor::secret::{Secrets, SecretsManager};
 use stentor::store::Store as _;
 use stentor::store::dynamodb::{DynamoStore, Tables};
-use stentor::world::World;
 use tracing::Instrument as _;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
@@ -30,18 +30,12 @@ use tracing_subscriber::prelude::*;
 const CONFIG_PATH: &str = "/opt/stentor.toml";
 
 /// The world of the functions. Without a due queue the consumer closes what it touched before it answers.
-struct Function {
-    routes: Routes,
-    store: DynamoStore,
-    due: Option<SqsDue>,
-    park: SqsPark,
-    channels: Channels<SecretsManager>,
-}
+type Function = Deployed<SqsPark>;
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     log_as_json();
-    let function = match Function::from_environment().await {
+    let function = match from_environment().await {
         Ok(function) => Arc::new(function),
         Err(error) => {
             tracing::error!("The function cannot start: {error:#}");
@@ -77,66 +71,26 @@ async fn warm(function: Arc<Function>) {
     }
 }
 
-impl Function {
-    async fn from_environment() -> anyhow::Result<Self> {
-        let config = config()?;
-        if let Some(target) = Channels::<SecretsManager>::without_channel(&config) {
-            bail!("the configuration names {target}, and this version delivers to Slack and SNS only");
-        }
-        let aws = aws_config::from_env().http_client(stentor::aws::http_client()).load().await;
-        let tables = Tables {
-            alerts: variable("ALERTS_TABLE").unwrap_or(Tables::default().alerts),
-            outbox: variable("OUTBOX_TABLE").unwrap_or(Tables::default().outbox),
-            ..Tables::default()
-        };
-        let dlq_url = variable("DLQ_URL").context("DLQ_URL is not set: there is nowhere to park bad records")?;
-        let secret_id =
-            variable("STENTOR_SECRET_ID").context("STENTOR_SECRET_ID is not set: there are no credentials")?;
-        Ok(Self {
-            routes: Routes::new(&config)?.refusing(own_logs()),
-            store: DynamoStore::new(&aws, tables, fastrand::Rng::new()),
-            due: variable("DUE_QUEUE_URL").map(|url| SqsDue::new(&aws, url)),
-            park: SqsPark::new(&aws, dlq_url),
-            channels: Channels::new(slack()?, Secrets::new(SecretsManager::new(&aws, secret_id)))
-                .with_sns(Sns::new(&aws)),
-        })
+async fn from_environment() -> anyhow::Result<Function> {
+    let config = config()?;
+    if let Some(target) = Channels::<SecretsManager>::without_channel(&config) {
+        bail!("the configuration names {target}, and this version delivers to Slack and SNS only");
     }
-}
-
-impl World for Function {
-    type Store = DynamoStore;
-    type Due = SqsDue;
-    type Park = SqsPark;
-    type Deliver = Channels<SecretsManager>;
-    type Clock = SystemClock;
-
-    fn routes(&self) -> &Routes {
-        &self.routes
-    }
-
-    fn store(&self) -> &DynamoStore {
-        &self.store
-    }
-
-    fn due(&self) -> Option<&SqsDue> {
-        self.due.as_ref()
-    }
-
-    fn park(&self) -> &SqsPark {
-        &self.park
-    }
-
-    fn deliver(&self) -> &Channels<SecretsManager> {
-        &self.channels
-    }
-
-    fn clock(&self) -> &SystemClock {
-        &SystemClock
-    }
-
-    fn random(&self) -> u64 {
-        fastrand::u64(..)
-    }
+    let aws = aws_config::from_env().http_client(stentor::aws::http_client()).load().await;
+    let tables = Tables {
+        alerts: variable("ALERTS_TABLE").unwrap_or(Tables::default().alerts),
+        outbox: variable("OUTBOX_TABLE").unwrap_or(Tables::default().outbox),
+        ..Tables::default()
+    };
+    let dlq_url = variable("DLQ_URL").context("DLQ_URL is not set: there is nowhere to park bad records")?;
+    let secret_id = variable("STENTOR_SECRET_ID").context("STENTOR_SECRET_ID is not set: there are no credentials")?;
+    Ok(Deployed {
+        routes: Routes::new(&config)?.refusing(own_logs()),
+        store: DynamoStore::new(&aws, tables, fastrand::Rng::new()),
+        due: variable("DUE_QUEUE_URL").map(|url| SqsDue::new(&aws, url)),
+        park: SqsPark::new(&aws, dlq_url),
+        channels: Channels::new(slack()?, Secrets::new(SecretsManager::new(&aws, secret_id))).with_sns(Sns::new(&aws)),
+    })
 }
 
 /// The file that `STENTOR_CONFIG` names, or the layer's, or what is built in.

@@ -17,7 +17,7 @@ mod alerts;
 mod check;
 mod chunk;
 mod data_dir;
-mod deployed;
+mod dead_letters;
 mod desk;
 mod input;
 mod manual;

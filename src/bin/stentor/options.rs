@@ -9,6 +9,8 @@ use clap::Args;
 use stentor::aws::trouble;
 use stentor::clock::{Clock as _, SystemClock, Timestamp};
 use stentor::config::{self, Config};
+use stentor::notify::http;
+use stentor::notify::slack::{ApiUrl, Slack};
 use stentor::store::StoreError;
 use stentor::store::dynamodb::{DynamoStore, Tables};
 
@@ -31,6 +33,14 @@ pub struct Aws {
     pub profile: Option<String>,
 }
 
+/// Where Slack's bots speak.
+#[derive(Debug, Args)]
+pub struct SlackApi {
+    /// Slack's Web API, where it is not that of slack.com
+    #[arg(long, value_name = "URL", env = "STENTOR_SLACK_API_URL", hide_env = true)]
+    pub slack_api: Option<String>,
+}
+
 /// Which tables.
 #[derive(Debug, Args)]
 pub struct TableNames {
@@ -50,6 +60,18 @@ impl Configuration {
             Some(file) => read_config(file),
             None => Ok(Config::builtin()),
         }
+    }
+}
+
+impl SlackApi {
+    /// # Errors
+    /// When the URL cannot be spoken to in secret, or there are no root certificates.
+    pub fn slack(&self) -> anyhow::Result<Slack> {
+        let slack = Slack::new(http::client().context("cannot set up the HTTP client")?);
+        Ok(match &self.slack_api {
+            Some(api) => slack.with_api(ApiUrl::parse(api).context("--slack-api")?),
+            None => slack,
+        })
     }
 }
 

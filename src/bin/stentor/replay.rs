@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use stentor::aws::deployed::Deployed;
 use stentor::aws::trouble;
 use stentor::clock::{Clock as _, SystemClock, Timestamp};
 use stentor::config::Config;
@@ -29,10 +30,10 @@ use stentor::world::World;
 
 use crate::Exit;
 use crate::data_dir::DataDir;
-use crate::deployed::{DeadLetters, Deployed};
+use crate::dead_letters::DeadLetters;
 use crate::desk::{Desk, Local, Shared};
 use crate::operator::Watch;
-use crate::options::{Aws, Configuration, TableNames, bytes, moment, store_trouble};
+use crate::options::{Aws, Configuration, SlackApi, TableNames, bytes, moment, store_trouble};
 use crate::replay_report;
 
 /// Take what was parked through the pipeline once more; nothing is deleted before it is settled.
@@ -78,6 +79,8 @@ pub struct Arguments {
     /// Secret with the credentials of the targets
     #[arg(long, value_name = "NAME", env = "STENTOR_SECRET_ID", hide_env = true)]
     secret_id: Option<String>,
+    #[command(flatten)]
+    slack_api: SlackApi,
     /// With --data-dir: post messages for Slack to this incoming webhook
     #[arg(long, value_name = "URL", env = "STENTOR_SLACK_WEBHOOK", hide_env = true, hide_env_values = true)]
     slack_webhook: Option<String>,
@@ -213,7 +216,7 @@ impl Arguments {
         Ok(Source::File(FileLetters::open(&file)?))
     }
 
-    async fn deployed(&self, aws: &aws_config::SdkConfig, routes: Routes) -> anyhow::Result<Deployed> {
+    async fn deployed(&self, aws: &aws_config::SdkConfig, routes: Routes) -> anyhow::Result<Deployed<DeadLetters>> {
         let Some(secret_id) = self.secret_id.clone() else {
             bail!(
                 "there are no credentials for targets: name the secret with --secret-id (output CredentialsArn of the stack)"
@@ -228,14 +231,13 @@ impl Arguments {
             .map_err(|error| store_trouble(&error, &table))?;
         let secrets = SecretsManager::new(aws, secret_id.clone());
         secret_trouble(secrets.read(self.deadline()).await, &secret_id)?;
-        let http = http::client().context("cannot set up the HTTP client")?;
         let park = match (&self.queue_url, &self.file) {
             (Some(queue_url), _) => DeadLetters::Queue(SqsPark::new(aws, queue_url.clone())),
             (None, Some(file)) => DeadLetters::File(LocalPark::new(parked_beside(file))),
             (None, None) => bail!("there is nowhere to park: name the queue with --queue-url"),
         };
         let due = self.due_queue_url.clone().map(|url| SqsDue::new(aws, url));
-        let channels = Channels::new(Slack::new(http), Secrets::new(secrets)).with_sns(Sns::new(aws));
+        let channels = Channels::new(self.slack_api.slack()?, Secrets::new(secrets)).with_sns(Sns::new(aws));
         Ok(Deployed { routes, store, due, park, channels })
     }
 

@@ -12,14 +12,13 @@ use stentor::clock::{Clock as _, SystemClock, Timestamp};
 use stentor::digest::{Digest, span};
 use stentor::name::{Severity, Target, TargetKind};
 use stentor::notify::channels::Channels;
-use stentor::notify::slack::{ApiUrl, Slack};
 use stentor::notify::sns::Sns;
-use stentor::notify::{Deliver as _, DeliverError, http};
+use stentor::notify::{Deliver as _, DeliverError};
 use stentor::secret::{ReadSecret, SecretError, Secrets, SecretsManager};
 use stentor::tally::Tally;
 
 use crate::Exit;
-use crate::options::Aws;
+use crate::options::{Aws, SlackApi};
 
 /// Send one message, marked [TEST], to a target, and show what it answered
 #[derive(Debug, Args)]
@@ -34,9 +33,8 @@ pub struct Arguments {
     /// Instead of a secret: a file with what is to become the secret
     #[arg(long, value_name = "FILE", required_unless_present = "secret_id")]
     credentials: Option<PathBuf>,
-    /// Slack's Web API, where it is not that of slack.com
-    #[arg(long, value_name = "URL", env = "STENTOR_SLACK_API_URL", hide_env = true)]
-    slack_api: Option<String>,
+    #[command(flatten)]
+    slack_api: SlackApi,
     #[command(flatten)]
     aws: Aws,
 }
@@ -66,11 +64,7 @@ pub fn send_test(arguments: &Arguments) -> anyhow::Result<Exit> {
 }
 
 async fn send(arguments: &Arguments, secret: impl ReadSecret, aws: Option<&SdkConfig>) -> anyhow::Result<Exit> {
-    let mut slack = Slack::new(http::client().context("cannot set up the HTTP client")?);
-    if let Some(api) = &arguments.slack_api {
-        slack = slack.with_api(ApiUrl::parse(api)?);
-    }
-    let mut channels = Channels::new(slack, Secrets::new(secret));
+    let mut channels = Channels::new(arguments.slack_api.slack()?, Secrets::new(secret));
     if let Some(aws) = aws {
         channels = channels.with_sns(Sns::new(aws));
     }
