@@ -234,6 +234,7 @@ impl<'a> Writer<'a> {
     fn original(&mut self) -> (String, String) {
         let (app, source) = self.source(self.originals);
         self.originals += 1;
+        self.ids.end_put();
         let distinct = distinct_per_record(self.options);
         let mut events: Vec<LogEvent> = (0..distinct).map(|_| self.event(app)).collect();
         for _ in distinct..self.options.events_per_record {
@@ -247,6 +248,7 @@ impl<'a> Writer<'a> {
     /// The same for one that cannot. What it damages holds an alert, which the plan does not count.
     fn poison(&mut self, kind: PoisonKind) -> (String, String) {
         let (app, source) = self.source(self.originals);
+        self.ids.end_put();
         let events = [true, false].map(|marked| self.event_at(app, self.now_ms, marked));
         let data = kind.data(&payload::text(&source, &events));
         (source.partition_key, data)

@@ -69,20 +69,41 @@ pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
     packed.expect("invariant: writing to memory does not fail")
 }
 
-/// Hands out event ids: unique, because every id ends in a serial number.
+/// Hands out event ids as CloudWatch Logs does. Below the timestamp stand the time at which the events were
+/// put, bits that all events of one put share, and the event's index in it. Source: ids in public samples, of
+/// which neighbours differ by `(later - earlier) << 144` and the number of events between them.
 pub(super) struct Ids {
     dice: Dice,
-    serial: u64,
+    /// The serial number of the put keeps its ids apart from all others.
+    puts: u64,
+    high: u64,
+    low: u64,
+    index: u64,
 }
 
 impl Ids {
+    /// `PutLogEvents` takes no more in one call.
+    const EVENTS_MAX: u64 = 10_000;
+
     pub fn new(seed: u64) -> Self {
-        Self { dice: Dice::new(seed.rotate_left(32)), serial: 0 }
+        Self { dice: Dice::new(seed.rotate_left(32)), puts: 0, high: 0, low: 0, index: Self::EVENTS_MAX }
+    }
+
+    /// What comes next is of another put.
+    pub fn end_put(&mut self) {
+        self.index = Self::EVENTS_MAX;
     }
 
     pub fn next(&mut self, timestamp: i64) -> String {
-        self.serial += 1;
-        id(timestamp, self.dice.between(0, u64::MAX), self.serial)
+        if self.index == Self::EVENTS_MAX {
+            self.puts += 1;
+            let put_ms = timestamp as u64 + self.dice.between(100, 5_000);
+            self.high = put_ms << 16 | self.dice.between(0, 0xffff);
+            self.low = self.dice.between(0, 0xffff) << 48 | (self.puts & 0xffff_ffff) << 16;
+            self.index = 0;
+        }
+        self.index += 1;
+        id(timestamp, self.high, self.low | (self.index - 1))
     }
 }
 

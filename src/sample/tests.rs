@@ -52,6 +52,15 @@ fn ids_carry_their_timestamp() {
 }
 
 #[test]
+fn neighbours_of_one_put_have_neighbouring_ids() {
+    // Two events of a public sample, 388 ms apart.
+    let (first, second) = (1_498_548_236_012, 1_498_548_236_400);
+    let (high, low) = (0x015c_e86f_81c4_18da, 0x6d43_7dc8_7f07_0000);
+    assert_eq!(payload::id(first, high, low), "33418742379011144044923130086453437181614530551221780480");
+    assert_eq!(payload::id(second, high, low + 1), "33418742387663833181953011865369295871402094815542181889");
+}
+
+#[test]
 fn stamps_follow_the_calendar() {
     let check = |ms, expected: &str| assert_eq!(Stamp::of(ms).iso(), expected);
     check(0, "1970-01-01T00:00:00.000Z");
