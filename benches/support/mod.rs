@@ -4,13 +4,16 @@
 
 #![allow(dead_code, clippy::unwrap_used, reason = "each bench uses a part of it, and stops at the first surprise")]
 
-use std::io::Write as _;
+use std::io::{Read, Write as _};
 
+use aws_lambda_events::cloudwatch_logs::{LogData, LogEntry};
+use aws_lambda_events::kinesis::KinesisEvent;
 use base64::Engine as _;
-use base64::engine::general_purpose::{PAD, STANDARD};
+use base64::engine::general_purpose::PAD;
 use base64::engine::simd::Simd;
 use flate2::Crc;
-use serde::Deserialize;
+use miniz_oxide::inflate::stream::{InflateState, inflate};
+use miniz_oxide::{DataFormat, MZFlush};
 use stentor::config::Config;
 use stentor::decode::{self, Decoder};
 use stentor::event::{self, Data};
@@ -94,63 +97,39 @@ pub fn strict(routes: &Routes) -> Decoder {
     Decoder { needles: None, ..routes.decoder().clone() }
 }
 
-/// What one writes first: owned types all the way, a fresh buffer for each step, `contains`.
+/// What one writes first: the types of `aws_lambda_events`, owned all the way, a fresh buffer for each step, `contains`.
 pub fn naive(payload: &str, unpack: fn(&[u8]) -> Vec<u8>) -> Found {
-    #[derive(Deserialize)]
-    struct Envelope {
-        #[serde(rename = "Records")]
-        records: Vec<Outer>,
-    }
-    #[derive(Deserialize)]
-    struct Outer {
-        kinesis: Inner,
-    }
-    #[derive(Deserialize)]
-    struct Inner {
-        data: String,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Message {
-        #[serde(rename = "messageType")]
-        _message_type: String,
-        #[serde(rename = "owner")]
-        _owner: String,
-        #[serde(rename = "logGroup")]
-        _log_group: String,
-        #[serde(rename = "logStream")]
-        _log_stream: String,
-        #[serde(rename = "subscriptionFilters")]
-        _subscription_filters: Vec<String>,
-        log_events: Vec<LogEvent>,
-    }
-    #[derive(Deserialize)]
-    struct LogEvent {
-        #[serde(rename = "id")]
-        _id: String,
-        #[serde(rename = "timestamp")]
-        _timestamp: i64,
-        message: String,
-    }
-    let envelope: Envelope = serde_json::from_str(payload).unwrap();
+    let event: KinesisEvent = serde_json::from_str(payload).unwrap();
     let (mut events, mut matched) = (0, Vec::new());
-    for record in envelope.records {
-        let text = unpack(&STANDARD.decode(record.kinesis.data).unwrap());
-        let message: Message = serde_json::from_str(str::from_utf8(&text).unwrap()).unwrap();
+    for record in event.records {
+        let text = String::from_utf8(unpack(&record.kinesis.data)).unwrap();
+        let message: LogData = serde_json::from_str(&text).unwrap();
         events += message.log_events.len() as u64;
-        let marked = |event: &LogEvent| MARKERS.iter().any(|marker| event.message.contains(marker));
+        let marked = |event: &LogEntry| MARKERS.iter().any(|marker| event.message.contains(marker));
         matched.extend(message.log_events.into_iter().filter(marked));
     }
     let bytes = matched.iter().map(|event| event.message.len() as u64).sum();
     Found { events, matched: matched.len() as u64, bytes }
 }
 
-/// `miniz_oxide` is what `flate2` runs on unless it is told otherwise; here it is told, so it is called directly.
+/// `flate2` as it comes: it runs on `miniz_oxide` unless it is told otherwise. Here it is told, for all of the build; so
+/// this calls `miniz_oxide` the way `flate2` does.
 pub fn miniz(gzip: &[u8]) -> Vec<u8> {
+    struct Deflate<'g> {
+        rest: &'g [u8],
+        state: Box<InflateState>,
+    }
+    impl Read for Deflate<'_> {
+        fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+            let result = inflate(&mut self.state, self.rest, into, MZFlush::None);
+            self.rest = &self.rest[result.bytes_consumed..];
+            Ok(result.bytes_written)
+        }
+    }
     const HEADER: usize = 10;
     let (body, trailer) = gzip.split_at(gzip.len() - 8);
-    let text = miniz_oxide::inflate::decompress_to_vec(&body[HEADER..]).unwrap();
-    let mut crc = Crc::new();
+    let (mut text, mut crc) = (Vec::new(), Crc::new());
+    Deflate { rest: &body[HEADER..], state: InflateState::new_boxed(DataFormat::Raw) }.read_to_end(&mut text).unwrap();
     crc.update(&text);
     assert_eq!(crc.sum().to_le_bytes(), trailer[..4]);
     text

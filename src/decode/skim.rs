@@ -2,7 +2,7 @@
 //! in which CloudWatch Logs writes, counts the log events and remembers those in which a marker can be.
 //!
 //! The walk follows the structure from the first brace to the last: each key, each value's type, the
-//! end of each string, and first that the whole is UTF-8. It skips one thing: whether the escapes and
+//! end of each string, and that all of it is UTF-8. It skips one thing: whether the escapes and
 //! control characters in texts without a marker are possible ones. Whatever it does not expect is a
 //! doubt, and then the plain parse reads the record, or, inside of one event, that event. So it answers
 //! what the plain parse would, for every message that is valid (`the_walk_and_the_plain_parse_agree`).
@@ -13,7 +13,7 @@ use std::ops::Range;
 use memchr::{memchr, memchr2};
 
 use super::needle::{FIRST_BYTES_MAX, Needles, Search};
-use super::stop::{Portable, Stops};
+use super::stop::{Portable, Seen, Stops};
 use super::{LogBatch, LogEvent, NAME_BYTES_MAX, Poison, parse};
 
 /// A log event in which a marker can be, by its place in the text. Without a lifetime, so that the list
@@ -88,10 +88,6 @@ impl<'t, 'w, S: Stops> Walk<'t, 'w, S> {
 
     #[inline(always)]
     fn message(mut self) -> Option<Skimmed<'t>> {
-        // Most logs are ASCII, which is known sooner.
-        if !self.text.is_ascii() && str::from_utf8(self.text).is_err() {
-            return None;
-        }
         let head = self.head()?;
         let events = self.events()?;
         self.tail()?;
@@ -151,8 +147,9 @@ impl<'t, 'w, S: Stops> Walk<'t, 'w, S> {
         loop {
             self.event()?;
             events += 1;
+            let byte = *self.text.get(self.at)?;
             self.at += 1;
-            match self.text.get(self.at - 1)? {
+            match byte {
                 b',' => {}
                 b']' => return Some(events),
                 _ => return None,
@@ -183,6 +180,7 @@ impl<'t, 'w, S: Stops> Walk<'t, 'w, S> {
         self.at = start;
         self.eat(b"{")?;
         self.rest_of_object()?;
+        self.utf8(start)?;
         self.spots.push(Spot::Other(start..self.at));
         Some(())
     }
@@ -213,8 +211,10 @@ impl<'t, 'w, S: Stops> Walk<'t, 'w, S> {
 
     #[inline(never)]
     fn extracted(&mut self) -> Option<()> {
+        let start = self.at;
         self.eat(b",\"extractedFields\":{")?;
         self.rest_of_object()?;
+        self.utf8(start)?;
         self.eat(b"}")
     }
 
@@ -222,33 +222,40 @@ impl<'t, 'w, S: Stops> Walk<'t, 'w, S> {
     /// bytes, or an escape, may be part of a marker.
     #[inline(always)]
     fn rest_of_text(&mut self) -> Option<bool> {
-        let mut hit = false;
+        let start = self.at;
+        let (mut hit, mut seen) = (false, Seen::default());
         loop {
-            let stop = self.stops.next(self.text, self.at);
+            let stop = self.stops.next(self.text, self.at, &mut seen);
             let byte = *self.text.get(stop)?;
             let escaped = self.text[stop - 1] == b'\\';
             self.at = stop + 1;
             match byte {
-                b'"' if !escaped => return Some(hit),
+                b'"' if !escaped => break,
                 b'\\' => {
-                    if self.behind_backslashes(&mut hit)? {
-                        return Some(hit);
+                    if self.behind_backslashes(&mut hit, &mut seen)? {
+                        break;
                     }
                 }
                 b'u' if escaped => hit = hit || self.needles.escape_at(self.text, stop),
                 _ => hit = hit || self.needles.marker_at(self.text, stop),
             }
         }
+        if seen.non_ascii {
+            self.utf8(start)?;
+        }
+        Some(hit)
     }
 
     /// `at` stands behind two backslashes. How many there are in all decides whether what follows them is
     /// escaped. Answers whether it is the quote that ends the string.
     #[inline(never)]
-    fn behind_backslashes(&mut self, hit: &mut bool) -> Option<bool> {
+    fn behind_backslashes(&mut self, hit: &mut bool, seen: &mut Seen) -> Option<bool> {
         let more = self.text[self.at..].iter().take_while(|byte| **byte == b'\\').count();
         let (escaped, at) = (more % 2 == 1, self.at + more);
         self.at = at + 1;
-        match *self.text.get(at)? {
+        let byte = *self.text.get(at)?;
+        seen.non_ascii |= !byte.is_ascii();
+        match byte {
             b'"' if !escaped => return Some(true),
             b'u' if escaped => *hit = *hit || self.needles.escape_at(self.text, at),
             _ => *hit = *hit || self.needles.marker_at(self.text, at),
@@ -256,10 +263,16 @@ impl<'t, 'w, S: Stops> Walk<'t, 'w, S> {
         Some(false)
     }
 
+    /// Whether what was read since `start`, which begins and ends between characters, is UTF-8.
+    #[inline(never)]
+    fn utf8(&self, start: usize) -> Option<()> {
+        simdutf8::basic::from_utf8(&self.text[start..self.at]).ok().map(drop)
+    }
+
     /// Whether a search of its own has found something that begins in `message`.
     #[inline(always)]
     fn suspected_in(&mut self, message: &Range<usize>) -> bool {
-        if matches!(self.needles.search(), Search::FirstBytes(_)) {
+        if S::WANTS {
             return false;
         }
         if self.suspect < message.start {
