@@ -14,7 +14,7 @@ use stentor::clock::{Clock as _, SystemClock};
 use stentor::config::Config;
 use stentor::function::{Invocation, handle};
 use stentor::notify::channels::Channels;
-use stentor::notify::http;
+use stentor::notify::http::Http;
 use stentor::notify::slack::{ApiUrl, Slack};
 use stentor::notify::sns::Sns;
 use stentor::queue::sqs::{SqsDue, SqsPark};
@@ -108,7 +108,7 @@ fn config() -> anyhow::Result<Config> {
 
 /// Slack as the world knows it, or where `STENTOR_SLACK_API_URL` says (GovSlack has an API of its own).
 fn slack() -> anyhow::Result<Slack> {
-    let slack = Slack::new(http::client().context("cannot set up the HTTP client")?);
+    let slack = Slack::new(Http::default());
     let api = variable("STENTOR_SLACK_API_URL").map(|url| ApiUrl::parse(&url)).transpose();
     Ok(match api.context("STENTOR_SLACK_API_URL")? {
         Some(api) => slack.with_api(api),

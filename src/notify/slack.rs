@@ -12,6 +12,7 @@ use thiserror::Error;
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::digest::Digest;
 use crate::notify::DeliverError;
+use crate::notify::http::Http;
 
 mod answer;
 pub mod bot;
@@ -38,7 +39,7 @@ pub enum BadUrl {
 /// Sends to webhooks, and as a bot.
 #[derive(Clone, Debug)]
 pub struct Slack {
-    http: reqwest::Client,
+    http: Http,
     api: ApiUrl,
 }
 
@@ -94,8 +95,8 @@ impl fmt::Debug for WebhookUrl {
 }
 
 impl Slack {
-    pub fn new(http: reqwest::Client) -> Self {
-        Self { http, api: ApiUrl::default() }
+    pub fn new(http: impl Into<Http>) -> Self {
+        Self { http: http.into(), api: ApiUrl::default() }
     }
 
     /// Bots speak to this API, and not to that of slack.com.
@@ -109,7 +110,7 @@ impl Slack {
     /// 429, 5xx and a lost connection are worth a retry (Slack may have shown the message all the same:
     /// a 5xx says nothing about that); 401, 403, 404 and 410 speak of the webhook; anything else but 200 is final.
     pub async fn post(&self, webhook: &WebhookUrl, digest: &Digest, deadline: Timestamp) -> Result<(), DeliverError> {
-        let request = self.http.post(webhook.0.clone());
+        let request = self.http.get().map_err(answer::lost)?.post(webhook.0.clone());
         send(request, &render::render(digest), deadline).await.map(drop)
     }
 }

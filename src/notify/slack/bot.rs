@@ -159,7 +159,7 @@ impl Slack {
 
     async fn call(&self, bot: &Bot, method: &str, body: &impl Serialize, deadline: Timestamp) -> Result<Done, Failed> {
         let url = self.api.0.join(method).expect("invariant: the name of a method is a relative URL");
-        let request = self.http.post(url).header(AUTHORIZATION, bot.authorization.clone());
+        let request = self.http.get().map_err(answer::lost)?.post(url).header(AUTHORIZATION, bot.authorization.clone());
         answer::of_method(send(request, body, deadline).await?).await
     }
 }
