@@ -6,6 +6,7 @@
 //! than its size allows, the smallest go, and what they counted moves to "other".
 
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +24,8 @@ const SAMPLE_BYTES_MAX: usize = 1024;
 const SAMPLE_BYTES_SHORT: [usize; 3] = [512, 256, 120];
 const NAMES_MAX: usize = 12;
 const BUCKETS_MAX: i64 = 40;
+/// Ends a text that was cut.
+const ELLIPSIS: char = '…';
 
 /// What some alerts amount to. `Tally::default()` is the neutral element of merging.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,20 +129,16 @@ impl Tally {
         let origin = &alert.origin;
         self.alerts += 1;
         self.span = Some(self.span.map_or(span, |known| known.with(span)));
-        *self.markers.entry(alert.marker.to_string()).or_default() += 1;
+        add(&mut self.markers, &alert.marker, 1);
         self.accounts.add(&alert.account_id, 1);
         self.log_groups.add(&origin.log_group, 1);
         self.apps.add(&origin.app_name, 1);
         self.histogram.add(alert.timestamp, 1);
-        let one = || Group {
-            alerts: 0,
-            span,
-            sample: Sample::of(alert),
-            accounts: Names::default(),
-            log_groups: Names::default(),
-            apps: Names::default(),
-        };
-        let group = self.groups.entry(alert.pattern.as_str().to_owned()).or_insert_with(one);
+        let pattern = alert.pattern.as_str();
+        if !self.groups.contains_key(pattern) {
+            self.groups.insert(pattern.to_owned(), Group::none(alert, span));
+        }
+        let group = self.groups.get_mut(pattern).expect("invariant: it was made if it was not there");
         group.alerts += 1;
         group.span = group.span.with(span);
         group.accounts.add(&alert.account_id, 1);
@@ -158,7 +157,7 @@ impl Tally {
             (a, b) => a.or(b),
         };
         for (marker, n) in &more.markers {
-            *self.markers.entry(marker.clone()).or_default() += n;
+            add(&mut self.markers, marker, *n);
         }
         for (pattern, group) in &more.groups {
             match self.groups.get_mut(pattern) {
@@ -227,6 +226,18 @@ impl Span {
 }
 
 impl Group {
+    /// The group that `alert` begins and that does not count it yet.
+    fn none(alert: &Alert, span: Span) -> Self {
+        Self {
+            alerts: 0,
+            span,
+            sample: Sample::of(alert),
+            accounts: Names::default(),
+            log_groups: Names::default(),
+            apps: Names::default(),
+        }
+    }
+
     fn merge(&mut self, more: &Group) {
         self.alerts += more.alerts;
         self.span = self.span.with(more.span);
@@ -241,13 +252,11 @@ impl Group {
 
 impl Sample {
     fn of(alert: &Alert) -> Self {
-        let mut message = alert.message.clone();
-        cut(&mut message, SAMPLE_BYTES_MAX);
         Self {
             id: alert.id.to_string(),
             timestamp: alert.timestamp,
             marker: alert.marker.to_string(),
-            message,
+            message: start_of(&alert.message, SAMPLE_BYTES_MAX),
             account_id: alert.account_id.clone(),
             region: alert.region.clone(),
             log_group: alert.origin.log_group.clone(),
@@ -264,10 +273,7 @@ impl Sample {
 
 impl Names {
     fn add(&mut self, name: &str, alerts: u64) {
-        match self.seen.get_mut(name) {
-            Some(n) => *n += alerts,
-            None => drop(self.seen.insert(name.to_owned(), alerts)),
-        }
+        add(&mut self.seen, name, alerts);
     }
 
     fn merge(&mut self, more: &Names) {
@@ -337,17 +343,53 @@ impl Histogram {
 
 /// Cuts `text` to at most `bytes_max` bytes at a character boundary, the last of which say so.
 pub fn cut(text: &mut String, bytes_max: usize) -> bool {
-    const ELLIPSIS: char = '…';
     if text.len() <= bytes_max {
         return false;
     }
-    text.truncate(text.floor_char_boundary(bytes_max.saturating_sub(ELLIPSIS.len_utf8())));
+    text.truncate(kept(text, bytes_max).len());
     text.push(ELLIPSIS);
     true
 }
 
+/// What [`cut`] leaves of `text`, without a copy of the rest.
+fn start_of(text: &str, bytes_max: usize) -> String {
+    match text.len() <= bytes_max {
+        true => text.to_owned(),
+        false => format!("{}{ELLIPSIS}", kept(text, bytes_max)),
+    }
+}
+
+/// What stands before the ellipsis of a text that is longer than `bytes_max`.
+fn kept(text: &str, bytes_max: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes_max.saturating_sub(ELLIPSIS.len_utf8()))]
+}
+
+/// A name is copied once, when it is first seen.
+fn add(counts: &mut BTreeMap<String, u64>, name: &str, alerts: u64) {
+    match counts.get_mut(name) {
+        Some(n) => *n += alerts,
+        None => drop(counts.insert(name.to_owned(), alerts)),
+    }
+}
+
 fn serialised_bytes(value: &impl Serialize) -> usize {
-    serde_json::to_vec(value).expect("invariant: string keys and plain data always serialise").len()
+    let mut bytes = Counted(0);
+    serde_json::to_writer(&mut bytes, value).expect("invariant: string keys and plain data always serialise");
+    bytes.0
+}
+
+/// Takes whatever is written, and keeps its length.
+struct Counted(usize);
+
+impl Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde's skip_serializing_if wants")]

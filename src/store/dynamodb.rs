@@ -14,6 +14,7 @@ use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 
 mod audit;
 mod call;
+mod claim;
 mod commit;
 mod expression;
 mod item;
@@ -34,6 +35,7 @@ pub struct Tables {
 pub struct DynamoStore {
     client: Client,
     tables: Tables,
+    in_flight: usize,
     random: Mutex<fastrand::Rng>,
 }
 
@@ -55,7 +57,14 @@ impl DynamoStore {
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts)
             .build();
-        Self { client: Client::from_conf(config), tables, random: Mutex::new(random) }
+        Self { client: Client::from_conf(config), tables, in_flight: commit::IN_FLIGHT, random: Mutex::new(random) }
+    }
+
+    /// The same with another number of a commit's transactions on their way at once: for the bench that looks for
+    /// the right one.
+    #[must_use]
+    pub fn with_in_flight(self, transactions: usize) -> Self {
+        Self { in_flight: transactions, ..self }
     }
 
     /// The client itself, for questions that are not part of the protocol.

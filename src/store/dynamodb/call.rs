@@ -4,12 +4,14 @@
 
 use std::error::Error;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::TransactWriteItem;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_types::body::SdkBody;
 
 use super::DynamoStore;
 use crate::aws::chain;
@@ -106,6 +108,22 @@ impl DynamoStore {
         let transact = || {
             let call =
                 self.client.transact_write_items().client_request_token(&token).set_transact_items(Some(items.clone()));
+            async { call.send().await.map_err(transaction_failure) }
+        };
+        self.write(deadline, transact).await
+    }
+
+    /// [`Self::transact`] of a request that is written already, token included. The SDK's own is empty and stands in
+    /// for it until it is signed; every attempt sends the same bytes, shared and not copied.
+    pub(super) async fn transact_written(&self, request: Vec<u8>, deadline: Timestamp) -> Result<bool, StoreError> {
+        let bytes = request.len();
+        let written = Arc::new(SdkBody::from(request));
+        let transact = || {
+            let written = Arc::clone(&written);
+            let call = self.client.transact_write_items().customize().mutate_request(move |request| {
+                request.headers_mut().insert("content-length", bytes.to_string());
+                *request.body_mut() = written.try_clone().expect("invariant: it lies in memory");
+            });
             async { call.send().await.map_err(transaction_failure) }
         };
         self.write(deadline, transact).await

@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Serialize, Serializer};
 
+use super::claim::Value;
 use crate::alert::Alert;
 use crate::clock::Timestamp;
 use crate::name::{RouteName, Target};
@@ -36,37 +37,64 @@ pub(super) fn moment(at: Timestamp) -> AttributeValue {
 }
 
 /// Time-to-live attributes are in seconds.
+fn expires_at(now: Timestamp, ttl: Duration) -> i64 {
+    now.after(ttl).as_millis() / 1000
+}
+
 pub(super) fn expiry(now: Timestamp, ttl: Duration) -> AttributeValue {
-    AttributeValue::N((now.after(ttl).as_millis() / 1000).to_string())
+    AttributeValue::N(expires_at(now, ttl).to_string())
+}
+
+pub(super) fn json_text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("invariant: string keys and plain data always serialise")
 }
 
 pub(super) fn json(value: &impl Serialize) -> AttributeValue {
-    text(serde_json::to_string(value).expect("invariant: string keys and plain data always serialise"))
+    text(json_text(value))
+}
+
+/// An item that is only ever written: it borrows what it holds.
+pub(super) struct Columns<'a>(Vec<(&'static str, Value<'a>)>);
+
+impl<'a, const N: usize> From<[(&'static str, Value<'a>); N]> for Columns<'a> {
+    fn from(columns: [(&'static str, Value<'a>); N]) -> Self {
+        Self(columns.into())
+    }
+}
+
+impl Serialize for Columns<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
 }
 
 /// A row of `AppLogs`.
-pub(super) fn row(alert: &Alert, now: Timestamp, ttl: Duration) -> Item {
+pub(super) fn row(alert: &Alert, now: Timestamp, ttl: Duration) -> Columns<'_> {
     let timestamp = alert.timestamp.iso();
     let hour = format!("{}#{}", &timestamp[..13], alert.id.shard(HOUR_SHARDS));
-    let routes = alert.routes.iter().map(|route| text(route.to_string())).collect();
+    let region = alert.region.as_deref().map(|region| ("region", Value::text(region)));
+    let truncated = alert.truncated.then_some(("truncated", Value::Bool(true)));
     let columns = [
-        ("log_id", text(alert.id.as_str())),
-        ("timestamp", text(timestamp)),
-        ("marker", text(alert.marker.as_ref())),
-        ("message", text(alert.message.as_str())),
-        ("app_name", text(alert.origin.app_name.as_str())),
-        ("routes", AttributeValue::L(routes)),
-        ("account_id", text(alert.account_id.as_str())),
-        ("log_group", text(alert.origin.log_group.as_str())),
-        ("log_stream", text(alert.origin.log_stream.as_str())),
-        ("pattern", text(alert.pattern.as_str())),
-        ("source", text(alert.origin.source.as_str())),
-        ("hour", text(hour)),
-        ("expires_at", expiry(now, ttl)),
+        ("log_id", Value::text(alert.id.as_str())),
+        ("timestamp", Value::text(timestamp)),
+        ("marker", Value::text(alert.marker.as_ref())),
+        ("message", Value::text(alert.message.as_str())),
+        ("app_name", Value::text(alert.origin.app_name.as_str())),
+        ("routes", Value::L(alert.routes.iter().map(|route| Value::text(route.as_str())).collect())),
+        ("account_id", Value::text(alert.account_id.as_str())),
+        ("log_group", Value::text(alert.origin.log_group.as_str())),
+        ("log_stream", Value::text(alert.origin.log_stream.as_str())),
+        ("pattern", Value::text(alert.pattern.as_str())),
+        ("source", Value::text(alert.origin.source.as_str())),
+        ("hour", Value::text(hour)),
+        ("expires_at", Value::N(expires_at(now, ttl))),
     ];
-    let region = alert.region.as_deref().map(|region| ("region", text(region)));
-    let truncated = alert.truncated.then_some(("truncated", AttributeValue::Bool(true)));
-    columns.into_iter().chain(region).chain(truncated).map(|(name, value)| (name.to_owned(), value)).collect()
+    Columns(columns.into_iter().chain(region).chain(truncated).collect())
+}
+
+/// A tally, where nothing was yet.
+pub(super) fn tally<'a>(partition: String, sort: String, tally: &'a str) -> Columns<'a> {
+    Columns::from([("pk", Value::text(partition)), ("sk", Value::text(sort)), ("tally", Value::text(tally))])
 }
 
 /// The id and the routes of a row that is there already.
