@@ -4,9 +4,12 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use fastrand::Rng;
 use futures::future::join_all;
 use stentor::alert::{Alert, MESSAGE_BYTES_MAX};
 use stentor::clock::{Clock as _, SystemClock, Timestamp};
@@ -20,6 +23,7 @@ use stentor::store::{
 };
 use stentor::tally::Tally;
 use support::alert;
+use support::proxy::{Fate, Proxy};
 
 fn soon() -> Timestamp {
     SystemClock.now().after(Duration::from_secs(20))
@@ -79,6 +83,56 @@ async fn commit_keeps_each_alert_once_and_counts_what_it_keeps() {
         }
     }
     assert_eq!((counted(&store, "critical").await, counted(&store, "other").await), (300, 100));
+}
+
+/// Requests of one commit, by operation, and what it answered.
+async fn requests(proxy: &Proxy, alerts: &[Alert]) -> (BTreeMap<String, usize>, Vec<Commit>) {
+    let store = DynamoStore::new(&stentor::aws::loopback(&proxy.endpoint()), Tables::default(), Rng::new());
+    let seen = Arc::new(Mutex::new(BTreeMap::new()));
+    let counted = Arc::clone(&seen);
+    proxy.decide(move |operation, _| {
+        *counted.lock().unwrap().entry(operation.to_owned()).or_default() += 1;
+        Fate::Pass
+    });
+    let commits = store.commit(alerts, SystemClock.now().after(Duration::from_secs(300))).await;
+    let seen = seen.lock().unwrap().clone();
+    (seen, commits)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_alerts_take_as_many_transactions_as_it_needs_to_hold_them() {
+    const ALERTS: usize = 10_000;
+    /// 100 items, of which one is the tally.
+    const ROWS_MAX: usize = 99;
+    let engine = Embedded::start(None).await.unwrap();
+    let store = engine.store().await.unwrap();
+    let proxy = Proxy::start(engine.address()).await;
+    let alerts: Vec<Alert> = (0..ALERTS).map(|n| alert(&format!("{n}"), &["critical"])).collect();
+    let count = |seen: &BTreeMap<String, usize>, operation| seen.get(operation).copied().unwrap_or(0);
+    let fresh = |commits: &[Commit]| commits.iter().filter(|commit| **commit == Commit::Fresh).count();
+
+    // Nothing is known: each transaction is sent once.
+    let (seen, commits) = requests(&proxy, &alerts).await;
+    let chunks = ALERTS.div_ceil(ROWS_MAX);
+    assert_eq!((fresh(&commits), count(&seen, "TransactWriteItems"), seen.len()), (ALERTS, chunks, 1), "{seen:?}");
+    assert_eq!(counted(&store, "critical").await, ALERTS as u64);
+
+    // Every other is known, the worst mix: each transaction fails, is looked up, and goes in again without them. Only
+    // the last, of a single row that is new, does not.
+    let half: Vec<Alert> = (ALERTS / 2..ALERTS)
+        .flat_map(|n| [alert(&format!("{n}"), &["critical"]), alert(&format!("new {n}"), &["critical"])])
+        .collect();
+    let (seen, commits) = requests(&proxy, &half).await;
+    let sent = (count(&seen, "TransactWriteItems"), count(&seen, "BatchGetItem"));
+    assert_eq!((fresh(&commits), sent), (ALERTS / 2, (2 * chunks - 1, chunks - 1)), "{seen:?}");
+    assert_eq!(counted(&store, "critical").await, (ALERTS + ALERTS / 2) as u64);
+
+    // All are known, as when a batch comes again: nothing is left to send a second time.
+    let (seen, commits) = requests(&proxy, &half).await;
+    assert_eq!(
+        (fresh(&commits), count(&seen, "TransactWriteItems"), count(&seen, "BatchGetItem")),
+        (0, chunks, chunks)
+    );
 }
 
 #[tokio::test]
