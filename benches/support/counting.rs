@@ -1,0 +1,67 @@
+//! What is taken from the heap, counted: the system's allocator, keeping the books. Who includes this makes it the
+//! global allocator, and asks while nothing else runs in the process.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::ops::Sub;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+pub struct Counting;
+
+/// What was asked for since the process began. Memory that grows in place counts as asked for anew, since it may move.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    pub times: usize,
+    pub bytes: usize,
+}
+
+static TIMES: AtomicUsize = AtomicUsize::new(0);
+static BYTES: AtomicUsize = AtomicUsize::new(0);
+
+impl Asked {
+    pub fn until_now() -> Self {
+        Self { times: TIMES.load(Ordering::Relaxed), bytes: BYTES.load(Ordering::Relaxed) }
+    }
+
+    pub fn since(before: Self) -> Self {
+        Self::until_now() - before
+    }
+}
+
+impl Sub for Asked {
+    type Output = Self;
+
+    fn sub(self, before: Self) -> Self {
+        Self { times: self.times - before.times, bytes: self.bytes - before.bytes }
+    }
+}
+
+fn note(bytes: usize) {
+    TIMES.fetch_add(1, Ordering::Relaxed);
+    BYTES.fetch_add(bytes, Ordering::Relaxed);
+}
+
+// SAFETY: every call goes to the system's allocator as it came in.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        note(layout.size());
+        // SAFETY: as above.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        note(layout.size());
+        // SAFETY: as above.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
+        note(bytes);
+        // SAFETY: as above.
+        unsafe { System.realloc(at, layout, bytes) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
