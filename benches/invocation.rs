@@ -1,0 +1,66 @@
+//! How fast is a whole invocation: payload, alerts, commit, armed windows, answer? (Guess: as fast as `decode` where few
+//! events match; where all do, redaction, patterns and tallies take most of it.) The store is the simulator's, in memory
+//! and empty each time, so what is left of a commit is what it does for the alerts, not how far the store is.
+//! Varied: shape of the records and share of matches.
+
+#[allow(dead_code, clippy::unwrap_used, reason = "the simulator uses all of it")]
+#[path = "../tests/simulation/engine.rs"]
+mod engine;
+#[path = "support/mod.rs"]
+mod support;
+#[path = "support/world.rs"]
+mod world;
+
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use serde_json::json;
+use serde_json::value::RawValue;
+use stentor::function::{Invocation, handle};
+use support::{RATIOS, SHAPES, decoded_bytes, payload, pool, routes, stentor};
+use tokio::runtime::Runtime;
+use world::Fresh;
+
+/// What the simulator's engine breaks when it is asked to; here nobody does.
+mod plan {
+    #[allow(dead_code, reason = "the engine names them")]
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    pub enum Mutation {
+        ShortLease,
+        MarkAnyWindowArmed,
+        FreezeWithoutClosing,
+        SettleBeforeAcceptance,
+    }
+}
+
+fn invocation(criterion: &mut Criterion) {
+    let (routes, pool) = (routes(), pool(1));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let mut group = criterion.benchmark_group("invocation");
+    group.sample_size(10);
+    for (name, parts) in SHAPES {
+        for ratio in RATIOS {
+            let text = payload(parts, ratio);
+            let bytes = decoded_bytes(&text);
+            let matched = pool.install(|| stentor(&routes, routes.decoder(), &text)).matched;
+            let event: Box<RawValue> = serde_json::from_str(&text).expect("JSON");
+            let route = &routes.iter().next().expect("there is one").name;
+            let world = pool.install(|| invoke(&runtime, Fresh::new(&routes), &event));
+            assert_eq!(world.counted(route), matched, "every alert is counted");
+            group.throughput(Throughput::Bytes(bytes));
+            group.bench_function(BenchmarkId::new("stentor", format!("{name} {} %", ratio * 100.0)), |bench| {
+                let once = |world| pool.install(|| invoke(&runtime, world, &event));
+                bench.iter_batched(|| Fresh::new(&routes), once, BatchSize::PerIteration);
+            });
+        }
+    }
+}
+
+/// One invocation; its world is handed back, so that nobody counts the time it takes to let go of it.
+fn invoke<'a>(runtime: &Runtime, world: Fresh<'a>, event: &RawValue) -> Fresh<'a> {
+    let called = Invocation { function: "bench".to_owned(), request_id: "bench".to_owned(), deadline_ms: 0 };
+    let answer = runtime.block_on(handle(&world, event, &called, drop)).expect("an answer");
+    assert_eq!(answer, json!({"batchItemFailures": []}));
+    world
+}
+
+criterion_group!(benches, invocation);
+criterion_main!(benches);

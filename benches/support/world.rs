@@ -1,0 +1,230 @@
+//! A world in memory: the simulator's tables, queues that take everything, a target that hears everything.
+
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use stentor::alert::Alert;
+use stentor::clock::{SystemClock, Timestamp};
+use stentor::digest::Digest;
+use stentor::name::{RouteName, Target};
+use stentor::notify::{Accepted, Deliver, DeliverError};
+use stentor::queue::{Due, DueQueue, Park, Parked, Postpone, QueueError};
+use stentor::route::Routes;
+use stentor::store::{
+    BurstState, Commit, Cursor, Epoch, Escalation, Freeze, Held, Lease, Opening, Parcel, Recipient, Settled, Store,
+    StoreError, TargetState,
+};
+use stentor::world::World;
+
+use crate::engine::{Engine, Memory};
+
+/// As after a deployment: nothing is stored and nothing is open.
+pub struct Fresh<'a> {
+    routes: &'a Routes,
+    store: Tables,
+}
+
+/// The simulator's tables, each call taking effect at once.
+pub struct Tables(Mutex<Engine>);
+
+/// A queue whose messages nobody reads.
+pub struct Ignored;
+
+impl<'a> Fresh<'a> {
+    pub fn new(routes: &'a Routes) -> Self {
+        Self { routes, store: Tables(Mutex::new(Engine::Memory(Memory::new(None)))) }
+    }
+
+    /// Alerts that are counted on `route`.
+    pub fn counted(&self, route: &RouteName) -> u64 {
+        let parcels = self.store.engine().tallies(route).expect("memory is in reach");
+        parcels.iter().map(|parcel| parcel.tally.alerts).sum()
+    }
+}
+
+impl Tables {
+    fn engine(&self) -> MutexGuard<'_, Engine> {
+        self.0.lock().expect("nobody panicked")
+    }
+}
+
+impl World for Fresh<'_> {
+    type Store = Tables;
+    type Due = Ignored;
+    type Park = Ignored;
+    type Deliver = Ignored;
+    type Clock = SystemClock;
+
+    fn routes(&self) -> &Routes {
+        self.routes
+    }
+
+    fn store(&self) -> &Tables {
+        &self.store
+    }
+
+    fn due(&self) -> Option<&Ignored> {
+        Some(&Ignored)
+    }
+
+    fn park(&self) -> &Ignored {
+        &Ignored
+    }
+
+    fn deliver(&self) -> &Ignored {
+        &Ignored
+    }
+
+    fn clock(&self) -> &SystemClock {
+        &SystemClock
+    }
+
+    fn random(&self) -> u64 {
+        4
+    }
+}
+
+impl DueQueue for Ignored {
+    async fn send(&self, _due: &Due, _delay: Duration, _deadline: Timestamp) -> Result<(), QueueError> {
+        Ok(())
+    }
+}
+
+impl Postpone for Ignored {
+    async fn postpone(&self, _receipt: &str, _delay: Duration, _deadline: Timestamp) -> Result<(), QueueError> {
+        Ok(())
+    }
+}
+
+impl Park for Ignored {
+    async fn park(&self, items: &[Parked], _deadline: Timestamp) -> Vec<Result<(), QueueError>> {
+        vec![Ok(()); items.len()]
+    }
+}
+
+impl Deliver for Ignored {
+    async fn deliver(
+        &self,
+        _digest: &Digest,
+        _joins: Option<&str>,
+        _deadline: Timestamp,
+    ) -> Result<Accepted, DeliverError> {
+        Ok(Accepted::default())
+    }
+}
+
+impl Store for Tables {
+    async fn commit(&self, alerts: &[Alert], _deadline: Timestamp) -> Vec<Commit> {
+        self.engine().commit(alerts).commits
+    }
+
+    async fn cursor(&self, route: &RouteName, _deadline: Timestamp) -> Result<Cursor, StoreError> {
+        self.engine().cursor(route)
+    }
+
+    async fn routes(&self, _deadline: Timestamp) -> Result<Vec<RouteName>, StoreError> {
+        self.engine().routes()
+    }
+
+    async fn open(&self, route: &RouteName, opening: &Opening, _deadline: Timestamp) -> Result<bool, StoreError> {
+        self.engine().open(route, opening)
+    }
+
+    async fn mark_armed(&self, route: &RouteName, window: u64, _deadline: Timestamp) -> Result<bool, StoreError> {
+        self.engine().mark_armed(route, window)
+    }
+
+    async fn close(
+        &self,
+        route: &RouteName,
+        window: u64,
+        burst: Option<BurstState>,
+        _deadline: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.engine().close(route, window, burst)
+    }
+
+    async fn tallies(&self, route: &RouteName, _deadline: Timestamp) -> Result<Vec<Parcel>, StoreError> {
+        self.engine().tallies(route)
+    }
+
+    async fn freeze(&self, route: &RouteName, freeze: &Freeze, _deadline: Timestamp) -> Result<bool, StoreError> {
+        self.engine().freeze(route, freeze)
+    }
+
+    async fn epochs(
+        &self,
+        route: &RouteName,
+        after: u64,
+        upto: u64,
+        _deadline: Timestamp,
+    ) -> Result<Vec<Epoch>, StoreError> {
+        self.engine().epochs(route, after, upto)
+    }
+
+    async fn target(
+        &self,
+        route: &RouteName,
+        recipient: Recipient<'_>,
+        _deadline: Timestamp,
+    ) -> Result<TargetState, StoreError> {
+        self.engine().target(route, recipient)
+    }
+
+    async fn lease(
+        &self,
+        route: &RouteName,
+        recipient: Recipient<'_>,
+        lease: &Lease,
+        now: Timestamp,
+        _deadline: Timestamp,
+    ) -> Result<Option<TargetState>, StoreError> {
+        self.engine().lease(route, recipient, lease, now)
+    }
+
+    async fn settle(
+        &self,
+        route: &RouteName,
+        recipient: Recipient<'_>,
+        lease: &Lease,
+        settled: &Settled,
+        _deadline: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.engine().settle(route, recipient, lease, settled)
+    }
+
+    async fn release(
+        &self,
+        route: &RouteName,
+        recipient: Recipient<'_>,
+        lease: &Lease,
+        held: &Held,
+        _deadline: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.engine().release(route, recipient, lease, held)
+    }
+
+    async fn pause(&self, target: &Target, until: Timestamp, _deadline: Timestamp) -> Result<(), StoreError> {
+        self.engine().pause(target, until)
+    }
+
+    async fn escalate(
+        &self,
+        route: &RouteName,
+        fallback: &Target,
+        known: &TargetState,
+        offset: u64,
+        escalation: &Escalation,
+        _deadline: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.engine().escalate(route, fallback, known, offset, escalation)
+    }
+
+    async fn mute(&self, route: &RouteName, until: Option<Timestamp>, _deadline: Timestamp) -> Result<(), StoreError> {
+        self.engine().mute(route, until)
+    }
+
+    async fn retire(&self, route: &RouteName, after: u64, upto: u64, _deadline: Timestamp) -> Result<(), StoreError> {
+        self.engine().retire(route, after, upto)
+    }
+}
