@@ -9,7 +9,8 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::KeysAndAttributes;
 use futures::future::BoxFuture;
-use futures::{FutureExt as _, StreamExt as _, stream};
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt as _, StreamExt as _};
 
 use super::DynamoStore;
 use super::call::{Failure, failure};
@@ -42,11 +43,20 @@ struct Chunk<'a> {
 
 impl DynamoStore {
     pub(super) async fn commit_all(&self, alerts: &[Alert], deadline: Timestamp) -> Vec<Commit> {
-        let chunks: Vec<_> = pack(alerts).into_iter().map(|chunk| self.commit_chunk(chunk, deadline)).collect();
-        let answers: Vec<Answers> = stream::iter(chunks).buffer_unordered(self.in_flight).collect().await;
         let mut commits: Vec<Option<Commit>> = vec![None; alerts.len()];
-        for (at, commit) in answers.into_iter().flatten() {
-            commits[at] = Some(commit);
+        let mut waiting = pack(alerts).into_iter();
+        let mut in_flight = FuturesUnordered::new();
+        loop {
+            // Made one by one, as a future of the SDK takes kilobytes.
+            while in_flight.len() < self.in_flight
+                && let Some(chunk) = waiting.next()
+            {
+                in_flight.push(self.commit_chunk(chunk, deadline));
+            }
+            let Some(answers) = in_flight.next().await else { break };
+            for (at, commit) in answers {
+                commits[at] = Some(commit);
+            }
         }
         commits.into_iter().map(|commit| commit.expect("invariant: pack puts each alert into one chunk")).collect()
     }
