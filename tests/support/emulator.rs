@@ -277,7 +277,7 @@ fn emulator() -> PathBuf {
 }
 
 /// The release binary, built if need be: what is deployed is what is tested.
-fn binary() -> &'static Path {
+pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         let build = ["build", "--release", "--locked", "--quiet", "--bin", "stentor-lambda"];

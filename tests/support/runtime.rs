@@ -26,6 +26,7 @@ pub struct Function {
     pub name: &'static str,
     /// How long an invocation may take before Lambda ends the process.
     timeout: Duration,
+    binary: PathBuf,
     environment: Vec<(String, String)>,
     log: PathBuf,
     /// Held for the length of an invocation.
@@ -77,7 +78,15 @@ impl Function {
         let log = format!("{name}-{}-{}.log", std::process::id(), LOGS.fetch_add(1, Ordering::SeqCst));
         let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(log);
         let (running, invocations) = (tokio::sync::Mutex::default(), Mutex::default());
-        Self { name, timeout, environment, log, running, invocations }
+        let binary = env!("CARGO_BIN_EXE_stentor-lambda").into();
+        Self { name, timeout, binary, environment, log, running, invocations }
+    }
+
+    /// Another binary than the debug one.
+    #[must_use]
+    pub fn running(mut self, binary: &Path) -> Self {
+        binary.clone_into(&mut self.binary);
+        self
     }
 
     /// Starts the process unless it runs, hands it the event, and waits for the answer, or for the moment at which
@@ -111,6 +120,16 @@ impl Function {
         look(&self.invocations.lock().unwrap())
     }
 
+    /// The most memory that the process, which must be up, ever had resident (`VmHWM`).
+    #[cfg(target_os = "linux")]
+    pub async fn peak_bytes(&self) -> u64 {
+        let running = self.running.lock().await;
+        let id = running.as_ref().expect("a process that is up").process.id();
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
     /// Everything that its processes wrote.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
@@ -127,7 +146,7 @@ impl Function {
     async fn start(&self) -> Running {
         let api = RuntimeApi::start(self.name).await;
         let log = OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
-        let process = Command::new(env!("CARGO_BIN_EXE_stentor-lambda"))
+        let process = Command::new(&self.binary)
             .env_clear()
             .envs([
                 ("AWS_LAMBDA_RUNTIME_API", api.address.to_string()),

@@ -1,0 +1,126 @@
+//! The memory of the function as it is deployed: the most that the release binary ever had resident, by the kernel's
+//! own account, for the largest events that Lambda hands over and for bombs.
+
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::{Value, json};
+use stentor::alert::Alert;
+use stentor::config::{Config, DECODED_BYTES_MAX_DEFAULT};
+use stentor::decode;
+use stentor::event;
+use stentor::route::Routes;
+use stentor::sample::{self, Options};
+use support::emulator::{Surroundings, binary};
+use support::runtime::{Function, Outcome};
+
+const MB: u64 = 1_000_000;
+
+/// Long enough for everything to be written down on a machine that does other things, too: nothing is told here.
+const TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Workers that unpack at the same time; each has a record in its hands. Lambda's 1,769 MB come with one core.
+const WORKERS: u64 = 2;
+
+struct Stage {
+    surroundings: Surroundings,
+    queue_url: String,
+}
+
+impl Stage {
+    async fn start() -> Self {
+        let surroundings = Surroundings::start("").await;
+        let queue_url = surroundings.due_queue(720).await;
+        Self { surroundings, queue_url }
+    }
+
+    /// The answer of a fresh process to `event`, and its peak in bytes.
+    async fn peak(&self, event: &Value) -> u64 {
+        let more = [("DUE_QUEUE_URL", self.queue_url.clone()), ("STENTOR_SECRET_ID", "none".to_owned())];
+        let more = more.into_iter().chain([("RAYON_NUM_THREADS", WORKERS.to_string())]);
+        let environment = more.map(|(name, value)| (name.to_owned(), value)).chain(self.surroundings.environment());
+        let function = Function::new("resident", TIMEOUT, environment.collect()).running(binary());
+        let outcome = function.invoke(event, None).await;
+        assert_eq!(outcome, Outcome::Answered(json!({"batchItemFailures": []})), "{}", function.log());
+        function.peak_bytes().await
+    }
+}
+
+/// Ten records, together near the 6 MB that Lambda hands over.
+fn large(match_ratio: f64) -> Value {
+    // Alerts repeat each other and pack better than what surrounds them.
+    let events_per_record = if match_ratio == 1.0 { 10_000 } else { 7_500 };
+    let options = Options { records: 10, events_per_record, match_ratio, ..Options::default() };
+    let event = serde_json::to_value(sample::event(&options)).unwrap();
+    let bytes = event.to_string().len();
+    assert!((5_000_000..7_000_000).contains(&bytes), "an event of some 6 MB: {bytes}");
+    event
+}
+
+/// How many alerts an event has, and the bytes that they need: each its struct, its own texts, its id once more in the
+/// index of ids, and for each of these six pieces what an allocator adds.
+fn alerts(event: &Value) -> (u64, u64) {
+    const PIECE_BYTES: usize = 16;
+    let routes = Routes::new(&Config::builtin()).unwrap();
+    let payload = event.to_string();
+    let batch = event::parse(&payload, "test").unwrap();
+    let scanned = decode::all(&batch.records, routes.decoder(), |record, head, events| {
+        routes.scan(head, events, record.region.as_deref(), &record.event_id)
+    });
+    let bytes = |alert: Alert| {
+        let region = alert.region.map_or(0, |region| region.len());
+        let texts = alert.message.len() + 2 * alert.id.as_str().len() + alert.pattern.as_str().len();
+        size_of::<Alert>() + texts + alert.account_id.len() + region + 6 * PIECE_BYTES
+    };
+    let alerts = scanned.into_iter().flat_map(|record| record.unwrap().unwrap().alerts);
+    alerts.fold((0, 0), |(count, needed), alert| (count + 1, needed + bytes(alert) as u64))
+}
+
+/// Each worker unpacks its bomb to the limit, and never beyond.
+fn bombs() -> Value {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+    let blanks = vec![b' '; 1 << 20];
+    for _ in 0..600 {
+        gzip.write_all(&blanks).unwrap();
+    }
+    let data = STANDARD.encode(gzip.finish().unwrap());
+    let record =
+        |n: usize| json!({"eventID": format!("s:{n}"), "kinesis": {"sequenceNumber": n.to_string(), "data": data}});
+    json!({"Records": (1..=4).map(record).collect::<Vec<_>>()})
+}
+
+/// Checks the peak for an event of which a share matches: what is given, and what its alerts need.
+async fn check(stage: &Stage, match_ratio: f64, bytes_max: u64) {
+    let event = large(match_ratio);
+    let (alerts, needed) = alerts(&event);
+    let (peak, most) = (stage.peak(&event).await, bytes_max + needed);
+    println!("{match_ratio}: {peak} bytes of at most {most}; {alerts} alerts need {needed}");
+    assert!(peak <= most, "{match_ratio}: {peak} bytes, more than {most}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_function_stays_small_whatever_it_is_handed() {
+    let stage = Stage::start().await;
+    check(&stage, 0.001, 32 * MB).await;
+    check(&stage, 0.05, 40 * MB).await;
+    let (peak, most) = (stage.peak(&bombs()).await, 32 * MB + WORKERS * DECODED_BYTES_MAX_DEFAULT);
+    println!("bombs: {peak} bytes of at most {most}");
+    assert!(peak <= most, "bombs: {peak} bytes, more than {most}");
+}
+
+/// The goal is 40 MB and what the alerts need. Vectors that grow, the index of ids and the rows on their way to the store
+/// take as much again.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes: the engine stores 100,000 alerts"]
+async fn an_event_of_nothing_but_alerts_takes_its_alerts_and_some() {
+    check(&Stage::start().await, 1.0, 85 * MB).await;
+}
