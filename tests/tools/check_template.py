@@ -566,6 +566,8 @@ def sam_builds_the_function_and_not_the_command_line(template):
     equal(sorted(build["features"]), sorted(set(crate["features"]["default"]) - {"cli"}))
     expect(set(binary["required-features"]) <= set(build["features"]), "the function lacks what its binary requires")
     equal((build["no_default_features"], build["locked"]), (True, True))
+    # Unless it is said, cargo lambda takes "abort", and a record that hits a defect would end the process.
+    equal(crate["profile"]["release"].get("panic"), "unwind")
     properties = template.value("Globals/Function")
     equal((properties["CodeUri"], properties["Handler"], properties["Runtime"]), (".", "bootstrap", "provided.al2023"))
     for parameters in template.worlds():
