@@ -6,6 +6,8 @@
 //! (default 11); `-- write` measures nothing and does the rest from the figures that are there, with the prices
 //! of `docs/prices.toml`.
 
+#[path = "support/child.rs"]
+mod child;
 #[path = "growth/cost.rs"]
 mod cost;
 #[path = "growth/figures.rs"]

@@ -4,15 +4,17 @@
 //! cell is the ratio of medians. `cargo bench --bench interleaved` prints the table; a number behind
 //! `--` is the count of rounds (default 15).
 
+#[path = "support/child.rs"]
+mod child;
 #[path = "support/mod.rs"]
 mod support;
 
 use std::hint::black_box;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use support::{Found, Inflate, RATIOS, SHAPES, miniz, naive, payload, pool, routes, stentor, strict, zlib_rs};
+use child::Child;
+use support::{Inflate, RATIOS, SHAPES, miniz, naive, payload, pool, routes, stentor, strict, zlib_rs};
 
 const WAYS: [&str; 7] = [
     "naive Rust (miniz)",
@@ -61,7 +63,9 @@ fn measure(payload: &str, rounds: usize) -> [f64; WAYS.len()] {
     let (strict, quick) = (strict(&routes), routes.decoder().clone());
     let (one, two) = (pool(1), pool(2));
     let mut inflate = Inflate::of(payload);
-    let mut python = Python::start(payload);
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("interleaved.json");
+    std::fs::write(&file, payload).expect("a scratch file");
+    let mut python = Child::python(&file);
     let expected = naive(payload, miniz);
     assert_eq!(one.install(|| stentor(&routes, &quick, payload)), expected);
     assert_eq!(python.found, expected);
@@ -70,7 +74,7 @@ fn measure(payload: &str, rounds: usize) -> [f64; WAYS.len()] {
         let round = [
             time(|| naive(payload, miniz)),
             time(|| naive(payload, zlib_rs)),
-            python.run(),
+            python.again(),
             time(|| one.install(|| stentor(&routes, &strict, payload))),
             time(|| one.install(|| stentor(&routes, &quick, payload))),
             time(|| two.install(|| stentor(&routes, &quick, payload))),
@@ -88,48 +92,4 @@ fn time<T>(run: impl FnOnce() -> T) -> Duration {
     let started = Instant::now();
     black_box(run());
     started.elapsed()
-}
-
-/// `baseline/handler.py` with a payload, waiting to be told to handle it once more.
-struct Python {
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-    found: Found,
-}
-
-impl Python {
-    fn start(payload: &str) -> Self {
-        let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("interleaved.json");
-        std::fs::write(&file, payload).expect("a scratch file");
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/baseline/handler.py");
-        let mut command = Command::new("python3");
-        command.arg(script).arg(file).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().expect("python3");
-        let (input, output) = (child.stdin.take().expect("piped"), child.stdout.take().expect("piped"));
-        let mut python = Self { child, input, output: BufReader::new(output), found: Found::default() };
-        let [events, matched, bytes] = python.numbers();
-        python.found = Found { events, matched, bytes };
-        python
-    }
-
-    fn run(&mut self) -> Duration {
-        self.input.write_all(b"\n").expect("it listens");
-        let [nanoseconds] = self.numbers();
-        Duration::from_nanos(nanoseconds)
-    }
-
-    fn numbers<const N: usize>(&mut self) -> [u64; N] {
-        let mut line = String::new();
-        self.output.read_line(&mut line).expect("it answers");
-        let numbers: Vec<u64> = line.split_whitespace().map(|number| number.parse().expect("a number")).collect();
-        numbers.try_into().expect("as many as agreed")
-    }
-}
-
-impl Drop for Python {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

@@ -4,9 +4,8 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::hint::black_box;
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -19,6 +18,7 @@ use stentor::store::{Commit, Store as _};
 use stentor::tally::Tally;
 use stentor::{alert::Alert, decode};
 
+use crate::child::Child;
 use crate::figures::{Cost, Figures, Invocation, Machine, Point, Stored, Threads};
 use crate::support::{Found, Inflate, decoded_bytes, miniz, naive, payload, pool, routes, stentor as scan};
 
@@ -110,7 +110,7 @@ fn point(records: usize, match_ratio: f64, rounds: usize) -> Point {
     let file = scratch(&text);
     let (routes, one) = (routes(), pool(1));
     let mut inflate = Inflate::of(&text);
-    let mut python = Way::python(&file);
+    let mut python = Child::python(&file);
     let expected = naive(&text, miniz);
     assert_eq!(one.install(|| scan(&routes, routes.decoder(), &text)), expected);
     assert_eq!(python.found, expected);
@@ -131,19 +131,19 @@ fn point(records: usize, match_ratio: f64, rounds: usize) -> Point {
         stentor: Cost {
             ms: stentor_ms,
             heap_bytes: Some(heap(1, || alerts(&routes, &text))),
-            process_bytes: Way::rust("stentor", &file).process_bytes,
+            process_bytes: rust("stentor", &file).peak_bytes(),
         },
         stentor_finds: Cost {
             ms: finds_ms,
             heap_bytes: Some(heap(1, || scan(&routes, routes.decoder(), &text))),
-            process_bytes: Way::rust("stentor-finds", &file).process_bytes,
+            process_bytes: rust("stentor-finds", &file).peak_bytes(),
         },
         naive: Cost {
             ms: naive_ms,
             heap_bytes: Some(peak_of(|| naive(&text, miniz))),
-            process_bytes: Way::rust("naive", &file).process_bytes,
+            process_bytes: rust("naive", &file).peak_bytes(),
         },
-        python: Cost { ms: python_ms, heap_bytes: None, process_bytes: Way::python(&file).process_bytes },
+        python: Cost { ms: python_ms, heap_bytes: None, process_bytes: Child::python(&file).peak_bytes() },
         inflate_ms,
     };
     eprintln!("{records} records, {} %: {point:?}", match_ratio * 100.0);
@@ -307,60 +307,8 @@ pub fn child(way: &str, file: &str) {
     let _ = std::io::stdin().read_line(&mut String::new());
 }
 
-/// A process that has handled a payload once.
-struct Way {
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-    found: Found,
-    process_bytes: u64,
-}
-
-impl Way {
-    fn python(file: &Path) -> Self {
-        let mut command = Command::new("python3");
-        Self::start(command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/baseline/handler.py")).arg(file))
-    }
-
-    fn rust(way: &str, file: &Path) -> Self {
-        let mut command = Command::new(std::env::current_exe().expect("this program"));
-        Self::start(command.arg("child").arg(way).arg(file))
-    }
-
-    fn start(command: &mut Command) -> Self {
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a child");
-        let (input, output) = (child.stdin.take().expect("piped"), child.stdout.take().expect("piped"));
-        let mut way = Self { child, input, output: BufReader::new(output), found: Found::default(), process_bytes: 0 };
-        let [events, matched, bytes] = way.numbers();
-        way.found = Found { events, matched, bytes };
-        way.process_bytes = high_water(way.child.id());
-        way
-    }
-
-    fn again(&mut self) -> Duration {
-        self.input.write_all(b"\n").expect("it listens");
-        let [nanoseconds] = self.numbers();
-        Duration::from_nanos(nanoseconds)
-    }
-
-    fn numbers<const N: usize>(&mut self) -> [u64; N] {
-        let mut line = String::new();
-        self.output.read_line(&mut line).expect("it answers");
-        let numbers: Vec<u64> = line.split_whitespace().map(|number| number.parse().expect("a number")).collect();
-        numbers.try_into().expect("as many as agreed")
-    }
-}
-
-impl Drop for Way {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// The most memory that a process ever had. Linux.
-fn high_water(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("Linux");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a line of its own");
-    1024 * line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number")
+/// This program as a child that handles a payload in one way.
+fn rust(way: &str, file: &Path) -> Child {
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
+    Child::start(command.arg("child").arg(way).arg(file))
 }
