@@ -21,6 +21,7 @@ use stentor::event;
 use stentor::route::Routes;
 use stentor::sample::{self, Options};
 use support::emulator::{Surroundings, binary};
+use support::proxy::Fate;
 use support::runtime::{Function, Outcome};
 
 const MB: u64 = 1_000_000;
@@ -46,8 +47,12 @@ impl Stage {
     /// The answer of a fresh process to `event`, and its peak in bytes.
     async fn peak(&self, event: &Value) -> u64 {
         let more = [("DUE_QUEUE_URL", self.queue_url.clone()), ("STENTOR_SECRET_ID", "none".to_owned())];
-        let more = more.into_iter().chain([("RAYON_NUM_THREADS", WORKERS.to_string())]);
-        let environment = more.map(|(name, value)| (name.to_owned(), value)).chain(self.surroundings.environment());
+        let more = more.into_iter().chain([
+            ("RAYON_NUM_THREADS", WORKERS.to_string()),
+            ("AWS_ENDPOINT_URL_DYNAMODB", self.surroundings.proxy.endpoint()),
+        ]);
+        let more = more.map(|(name, value)| (name.to_owned(), value));
+        let environment = self.surroundings.environment().into_iter().chain(more);
         let function = Function::new("resident", TIMEOUT, environment.collect()).running(binary());
         let outcome = function.invoke(event, None).await;
         assert_eq!(outcome, Outcome::Answered(json!({"batchItemFailures": []})), "{}", function.log());
@@ -118,9 +123,14 @@ async fn the_function_stays_small_whatever_it_is_handed() {
 }
 
 /// The goal is 40 MB and what the alerts need. Vectors that grow, the index of ids and the rows on their way to the store
-/// take as much again.
+/// take as much again. Their transactions are answered without being stored, which the function cannot tell: the engine
+/// would take minutes.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes minutes: the engine stores 100,000 alerts"]
 async fn an_event_of_nothing_but_alerts_takes_its_alerts_and_some() {
-    check(&Stage::start().await, 1.0, 85 * MB).await;
+    let stage = Stage::start().await;
+    stage.surroundings.proxy.decide(|operation, _| match operation {
+        "TransactWriteItems" => Fate::Accept,
+        _ => Fate::Pass,
+    });
+    check(&stage, 1.0, 85 * MB).await;
 }

@@ -15,6 +15,8 @@ type Decide = dyn Fn(&str, u64) -> Fate + Send + Sync;
 pub enum Fate {
     Pass,
     Throttle,
+    /// The request is answered as one that took effect and has nothing to say, and never reaches the engine.
+    Accept,
     /// The request is never answered, and never reaches the engine.
     Swallow,
     /// The request takes effect, and is never answered.
@@ -82,6 +84,7 @@ async fn serve(
         let answer = match decision(&operation, n) {
             Fate::Pass => forward(engine, &request).await,
             Fate::Throttle => throttled(),
+            Fate::Accept => answer("200 OK", "{}"),
             Fate::Swallow => std::future::pending().await,
             Fate::SwallowAnswer => {
                 forward(engine, &request).await;
@@ -127,7 +130,13 @@ async fn read_message(stream: &mut BufReader<TcpStream>) -> Option<(Vec<u8>, Str
 }
 
 fn throttled() -> Vec<u8> {
-    let body = r#"{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"throttled by the test"}"#;
-    let head = "HTTP/1.1 400 Bad Request\r\ncontent-type: application/x-amz-json-1.0\r\n";
+    answer(
+        "400 Bad Request",
+        r#"{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"throttled by the test"}"#,
+    )
+}
+
+fn answer(status: &str, body: &str) -> Vec<u8> {
+    let head = format!("HTTP/1.1 {status}\r\ncontent-type: application/x-amz-json-1.0\r\n");
     format!("{head}content-length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
