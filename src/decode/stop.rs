@@ -214,7 +214,7 @@ mod avx2 {
     }
 
     /// `_mm256_movemask_epi8`, its result hidden from the optimiser, which takes it for 32 booleans and computes with
-    /// each of them on its own: the whole walk took three times as many instructions.
+    /// each of them on its own: the whole walk took two to five times as many instructions.
     ///
     /// # Safety
     /// The processor must have AVX2.
