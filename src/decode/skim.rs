@@ -75,9 +75,9 @@ struct Walk<'t, 'w, S> {
 #[derive(Default)]
 struct Head<'t> {
     is_data: bool,
-    owner: Option<&'t str>,
-    log_group: Option<&'t str>,
-    log_stream: Option<&'t str>,
+    owner: Option<&'t [u8]>,
+    log_group: Option<&'t [u8]>,
+    log_stream: Option<&'t [u8]>,
 }
 
 impl<'t, 'w, S: Stops> Walk<'t, 'w, S> {
@@ -89,14 +89,14 @@ impl<'t, 'w, S: Stops> Walk<'t, 'w, S> {
     #[inline(always)]
     fn message(mut self) -> Option<Skimmed<'t>> {
         let head = self.head()?;
+        self.clean(0)?;
         let events = self.events()?;
+        let end = self.at;
         self.tail()?;
-        let head = LogBatch {
-            owner: Cow::Borrowed(head.owner?),
-            log_group: Cow::Borrowed(head.log_group?),
-            log_stream: Cow::Borrowed(head.log_stream?),
-            events: Vec::new(),
-        };
+        self.clean(end)?;
+        let name = |name: Option<&'t [u8]>| str::from_utf8(name?).ok().map(Cow::Borrowed);
+        let (owner, log_group, log_stream) = (name(head.owner)?, name(head.log_group)?, name(head.log_stream)?);
+        let head = LogBatch { owner, log_group, log_stream, events: Vec::new() };
         Some(Skimmed { head, events })
     }
 
@@ -105,22 +105,23 @@ impl<'t, 'w, S: Stops> Walk<'t, 'w, S> {
     fn head(&mut self) -> Option<Head<'t>> {
         let mut head = Head::default();
         self.eat(b"{")?;
+        head.is_data = self.eat(b"\"messageType\":\"DATA_MESSAGE\",").is_some();
         loop {
             let key = self.string()?;
             self.eat(b":")?;
             let field = match key {
-                "logEvents" => {
+                b"logEvents" => {
                     self.eat(b"[")?;
                     return head.is_data.then_some(head);
                 }
-                "messageType" => {
-                    let data = !head.is_data && self.string()? == "DATA_MESSAGE";
+                b"messageType" => {
+                    let data = !head.is_data && self.string()? == b"DATA_MESSAGE";
                     head.is_data = data.then_some(true)?;
                     None
                 }
-                "owner" => Some(&mut head.owner),
-                "logGroup" => Some(&mut head.log_group),
-                "logStream" => Some(&mut head.log_stream),
+                b"owner" => Some(&mut head.owner),
+                b"logGroup" => Some(&mut head.log_group),
+                b"logStream" => Some(&mut head.log_stream),
                 _ => {
                     self.strings()?;
                     None
@@ -161,7 +162,7 @@ impl<'t, 'w, S: Stops> Walk<'t, 'w, S> {
     #[inline(never)]
     fn tail(&mut self) -> Option<()> {
         while self.eat(b",").is_some() {
-            if matches!(self.string()?, "messageType" | "owner" | "logGroup" | "logStream" | "logEvents") {
+            if matches!(self.string()?, b"messageType" | b"owner" | b"logGroup" | b"logStream" | b"logEvents") {
                 return None;
             }
             self.eat(b":")?;
@@ -326,16 +327,26 @@ impl<'t, 'w, S: Stops> Walk<'t, 'w, S> {
         }
     }
 
-    /// A short string without escapes.
-    fn string(&mut self) -> Option<&'t str> {
+    /// A short string without escapes. Whether it is UTF-8 and has no control characters, is asked of all together.
+    fn string(&mut self) -> Option<&'t [u8]> {
         self.eat(b"\"")?;
         let rest = &self.text[self.at..];
         let length = memchr2(b'"', b'\\', rest)?;
         self.at += length;
         self.eat(b"\"")?;
-        let text = str::from_utf8(&rest[..length]).ok()?;
-        let control = text.bytes().fold(false, |any, byte| any | (byte < b' '));
-        (!control).then_some(text)
+        Some(&rest[..length])
+    }
+
+    /// Whether strings since `start`, read by [`Self::string`], are what a parser takes.
+    #[inline(never)]
+    fn clean(&self, start: usize) -> Option<()> {
+        let text = &self.text[start..self.at];
+        // Nearly always it is all ASCII, and one look says both.
+        if text.iter().fold(true, |all, byte| all & matches!(byte, b' '..=0x7f)) {
+            return Some(());
+        }
+        let control = text.iter().any(|byte| *byte < b' ');
+        if control { None } else { self.utf8(start) }
     }
 
     #[inline(always)]
@@ -395,7 +406,9 @@ impl Spot {
     pub(super) fn read<'t>(&self, text: &'t [u8]) -> Result<LogEvent<'t>, Poison> {
         match self {
             Self::Usual { start, end } => Ok(LogEvent {
-                id: String::from_utf8_lossy(&text[start + Opening::ID.start..start + Opening::ID.end]),
+                id: str::from_utf8(&text[start + Opening::ID.start..start + Opening::ID.end])
+                    .expect("invariant: an opening is recognised by the digits of its id")
+                    .into(),
                 timestamp: text[start + Opening::TIMESTAMP.start..start + Opening::TIMESTAMP.end]
                     .iter()
                     .fold(0, |number, digit| number * 10 + i64::from(digit - b'0')),

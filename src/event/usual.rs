@@ -1,129 +1,192 @@
 //! The quick way into a Kinesis event as AWS writes it. Nearly all of its megabytes are the base64 texts
-//! at `data`, and a JSON parser looks at each byte of them several times. Here they are cut out first, by
-//! a search for the quote that ends them; serde parses the small rest.
+//! at `data`, and a JSON parser looks at each byte of them several times. Here one walk goes from string
+//! to string, by a search for the quote that ends each.
 //!
-//! Left to `event`: every other event. Whatever is unusual, here, is `None`.
+//! Left to `event`: every other event. Whatever is unusual, here, is `None`: blanks, escapes, a field that is
+//! missing, twice there or of another type. Left to `decode`: control characters in a base64 text, for which a
+//! parser would refuse the whole event; so it is one record that cannot be read, and not all of them.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
-use memchr::{memchr2, memmem};
+use memchr::memchr2;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::{Batch, Data, Record, SequenceNumber};
 
-/// In valid JSON this is a key and the beginning of its value, wherever it stands: within a string the quotes would
-/// have backslashes.
-const OPENING: &str = r#""data":""#;
-
-/// A payload without the contents of its `data` strings.
-struct Cut<'p> {
-    payload: &'p str,
-    rest: String,
-    /// Each content that was cut out, and where in `rest` it is missing.
-    contents: Vec<(usize, &'p str)>,
-}
-
-#[derive(Deserialize)]
-struct Envelope<'r> {
-    #[serde(borrow, rename = "Records")]
-    records: Vec<Outer<'r>>,
-    #[serde(borrow)]
-    window: Option<&'r RawValue>,
-    state: Option<Value>,
-}
-
-#[derive(Deserialize)]
-struct Outer<'r> {
-    #[serde(rename = "eventID")]
-    event_id: &'r str,
-    #[serde(rename = "awsRegion")]
-    region: &'r str,
-    #[serde(rename = "eventSourceARN")]
-    stream_arn: &'r str,
-    #[serde(borrow)]
-    kinesis: Inner<'r>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Inner<'r> {
-    sequence_number: &'r str,
-    partition_key: &'r str,
-    #[serde(borrow)]
-    approximate_arrival_timestamp: &'r RawValue,
-    data: &'r str,
-}
-
 /// A Kinesis event in which every record has all its fields, each written without an escape.
 pub(super) fn parse(payload: &str) -> Option<Batch<'_>> {
-    let cut = Cut::of(payload)?;
-    let envelope: Envelope<'_> = serde_json::from_str(&cut.rest).ok()?;
-    // A tumbling window's state may hold anything, another `data` too.
-    if envelope.records.len() != cut.contents.len() {
-        return None;
+    let mut walk = Walk { payload, at: 0 };
+    let mut records = Vec::new();
+    walk.eat("{\"Records\":[")?;
+    if walk.eat("]").is_none() {
+        loop {
+            records.push(walk.record()?);
+            if walk.ends("]")? {
+                break;
+            }
+        }
     }
-    let records = envelope.records.iter().zip(&cut.contents);
-    let records: Option<Vec<_>> = records.map(|(record, content)| cut.record(record, *content)).collect();
-    let window_state = envelope.window.map(|_| envelope.state.unwrap_or_else(|| Value::Object(Map::new())));
-    Some(Batch { records: records?, window_state })
+    Some(Batch { records, window_state: window_state(&payload[walk.at..])? })
 }
 
-impl<'p> Cut<'p> {
-    fn of(payload: &'p str) -> Option<Self> {
-        let bytes = payload.as_bytes();
-        let opening = memmem::Finder::new(OPENING);
-        let (mut rest, mut contents, mut done) = (String::new(), Vec::new(), 0);
-        while let Some(found) = opening.find(&bytes[done..]) {
-            let start = done + found + OPENING.len();
-            let end = start + memchr2(b'"', b'\\', &bytes[start..])?;
-            let content = &payload[start..end];
-            // The parser would refuse control characters.
-            if bytes[end] == b'\\' || content.bytes().fold(false, |any, byte| any | (byte < b' ')) {
-                return None;
-            }
-            rest.push_str(&payload[done..start]);
-            contents.push((rest.len(), content));
-            done = end;
-        }
-        rest.push_str(&payload[done..]);
-        Some(Self { payload, rest, contents })
+/// What follows the records, if it is what follows records: the window, if there is one.
+fn window_state(rest: &str) -> Option<Option<Value>> {
+    #[derive(Deserialize)]
+    struct Rest<'r> {
+        #[serde(borrow)]
+        window: Option<&'r RawValue>,
+        state: Option<Value>,
+        #[serde(rename = "Records")]
+        records: Option<IgnoredAny>,
     }
+    if rest == "}" {
+        return Some(None);
+    }
+    let object = ["{", rest.strip_prefix(',')?].concat();
+    let rest: Rest<'_> = serde_json::from_str(&object).ok().filter(|rest: &Rest<'_>| rest.records.is_none())?;
+    Some(rest.window.map(|_| rest.state.unwrap_or_else(|| Value::Object(Map::new()))))
+}
 
-    /// `None` when the record's `data` is not where `content` was cut out.
-    fn record(&self, record: &Outer<'_>, content: (usize, &'p str)) -> Option<Record<'p>> {
-        let kinesis = &record.kinesis;
-        if !kinesis.data.is_empty() || self.place(kinesis.data) != content.0 {
+struct Walk<'p> {
+    payload: &'p str,
+    at: usize,
+}
+
+/// The fields at `kinesis`, as far as they have come.
+#[derive(Default)]
+struct Kinesis<'p> {
+    sequence_number: Option<&'p str>,
+    partition_key: Option<&'p str>,
+    arrived_at: Option<&'p str>,
+    /// Where it stands.
+    data: Option<Range<usize>>,
+}
+
+impl<'p> Walk<'p> {
+    fn record(&mut self) -> Option<Record<'p>> {
+        let start = self.at;
+        let (mut event_id, mut region, mut stream_arn, mut kinesis) = (None, None, None, None);
+        self.eat("{")?;
+        loop {
+            // The same in every record, and nobody wants them.
+            self.is_next(r#""eventSource":"aws:kinesis","eventVersion":"1.0","#);
+            self.is_next(r#""eventName":"aws:kinesis:record","#);
+            if self.is_next(r#""kinesis":"#) {
+                once(&mut kinesis, self.kinesis()?)?;
+            } else if self.is_next(r#""eventID":"#) {
+                once(&mut event_id, self.string()?)?;
+            } else if self.is_next(r#""awsRegion":"#) {
+                once(&mut region, self.string()?)?;
+            } else if self.is_next(r#""eventSourceARN":"#) {
+                once(&mut stream_arn, self.string()?)?;
+            } else {
+                self.other()?;
+            }
+            if self.ends("}")? {
+                break;
+            }
+        }
+        let kinesis = kinesis?;
+        let data = kinesis.data?;
+        let control = |text: &str| text.bytes().fold(false, |any, byte| any | (byte < b' '));
+        if control(&self.payload[start..data.start]) || control(&self.payload[data.end..self.at]) {
             return None;
         }
         Some(Record {
-            event_id: self.original(record.event_id),
-            sequence: SequenceNumber::new(Cow::Borrowed(kinesis.sequence_number)),
-            region: Some(self.original(record.region)),
-            stream_arn: Some(self.original(record.stream_arn)),
-            partition_key: Some(self.original(kinesis.partition_key)),
-            arrived_at: Some(self.original(kinesis.approximate_arrival_timestamp.get())),
-            data: Data::Base64(Cow::Borrowed(content.1)),
+            event_id: Cow::Borrowed(event_id?),
+            sequence: SequenceNumber::new(Cow::Borrowed(kinesis.sequence_number?)),
+            region: Some(Cow::Borrowed(region?)),
+            stream_arn: Some(Cow::Borrowed(stream_arn?)),
+            partition_key: Some(Cow::Borrowed(kinesis.partition_key?)),
+            arrived_at: Some(Cow::Borrowed(kinesis.arrived_at?)),
+            data: Data::Base64(Cow::Borrowed(&self.payload[data])),
         })
     }
 
-    /// Where a part of `rest` stands in it.
-    fn place(&self, part: &str) -> usize {
-        part.as_ptr().addr() - self.rest.as_ptr().addr()
+    fn kinesis(&mut self) -> Option<Kinesis<'p>> {
+        let mut kinesis = Kinesis::default();
+        self.eat("{")?;
+        self.is_next(r#""kinesisSchemaVersion":"1.0","#);
+        loop {
+            if self.is_next(r#""partitionKey":"#) {
+                once(&mut kinesis.partition_key, self.string()?)?;
+            } else if self.is_next(r#""sequenceNumber":"#) {
+                once(&mut kinesis.sequence_number, self.string()?)?;
+            } else if self.is_next(r#""data":"#) {
+                let length = self.string()?.len();
+                once(&mut kinesis.data, self.at - 1 - length..self.at - 1)?;
+            } else if self.is_next(r#""approximateArrivalTimestamp":"#) {
+                once(&mut kinesis.arrived_at, self.number()?)?;
+            } else {
+                self.other()?;
+            }
+            if self.ends("}")? {
+                return Some(kinesis);
+            }
+        }
     }
 
-    /// The same text in the payload, which lives longer than `rest`.
-    fn original(&self, part: &str) -> Cow<'p, str> {
-        let place = self.place(part);
-        let cuts = self.contents.partition_point(|(at, _)| *at <= place);
-        // Before the first cut both are alike; behind a cut the payload goes on where its content ends.
-        let start = match self.contents[..cuts].last() {
-            None => place,
-            Some((at, content)) => content.as_ptr().addr() - self.payload.as_ptr().addr() + content.len() + place - at,
-        };
-        Cow::Borrowed(&self.payload[start..start + part.len()])
+    /// A field that nobody wants.
+    fn other(&mut self) -> Option<()> {
+        self.string()?;
+        self.eat(":")?;
+        self.string().map(drop)
     }
+
+    /// A string without escapes.
+    fn string(&mut self) -> Option<&'p str> {
+        self.eat("\"")?;
+        let rest = &self.payload[self.at..];
+        let length = memchr2(b'"', b'\\', rest.as_bytes())?;
+        self.at += length;
+        self.eat("\"")?;
+        Some(&rest[..length])
+    }
+
+    /// Seconds, with or without a fraction.
+    fn number(&mut self) -> Option<&'p str> {
+        let rest = &self.payload[self.at..];
+        let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+        let mut length = digits(rest);
+        if rest[length..].starts_with('.') {
+            match digits(&rest[length + 1..]) {
+                0 => return None,
+                fraction => length += 1 + fraction,
+            }
+        }
+        self.at += length;
+        // JSON has no numbers with leading zeros.
+        matches!(rest.as_bytes().first(), Some(b'1'..=b'9')).then(|| &rest[..length])
+    }
+
+    /// Whether `end` follows, or else a comma.
+    fn ends(&mut self, end: &str) -> Option<bool> {
+        match self.eat(end) {
+            Some(()) => Some(true),
+            None => self.eat(",").map(|()| false),
+        }
+    }
+
+    /// Whether `token` is next, and if so, goes behind it.
+    #[inline(always)]
+    fn is_next(&mut self, token: &str) -> bool {
+        self.eat(token).is_some()
+    }
+
+    #[inline(always)]
+    fn eat(&mut self, token: &str) -> Option<()> {
+        let is_next = self.payload.as_bytes()[self.at..].starts_with(token.as_bytes());
+        is_next.then(|| self.at += token.len())
+    }
+}
+
+/// A parser would take a field that is there twice for a mistake.
+fn once<T>(field: &mut Option<T>, value: T) -> Option<()> {
+    field.replace(value).is_none().then_some(())
 }
 
 #[cfg(test)]
@@ -131,6 +194,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::decode::Poison;
     use crate::event::{Event, any};
 
     fn sample(name: &str) -> String {
@@ -156,6 +220,18 @@ mod tests {
     }
 
     #[test]
+    fn a_control_character_in_one_text_is_the_matter_of_its_record() {
+        let payload = sample("kinesis-burst.json");
+        let value: Value = serde_json::from_str(&payload).unwrap();
+        let bad = value.to_string().replacen("\"data\":\"H", "\"data\":\"\n", 1);
+        let batch = parse(&bad).expect("its records");
+        let decoder = crate::decode::Decoder { decoded_bytes_max: 1 << 24, needles: None };
+        let read = crate::decode::all(&batch.records, &decoder, |_, _, events| events.each(|_| ()));
+        assert_eq!(read.iter().filter(|record| matches!(record, Err(Poison::Base64(_)))).count(), 1);
+        assert!(read.len() > 1 && read[1..].iter().all(Result::is_ok), "{read:?}");
+    }
+
+    #[test]
     fn what_is_unusual_is_left_to_the_long_way() {
         let record = |data: &str| {
             format!(
@@ -167,12 +243,22 @@ mod tests {
         check(&event(r#""data":"""#, ""), true);
         check(&event(r#""data":"YQ\/=""#, ""), false);
         check(&event(r#""data" :"YQ==""#, ""), false);
-        check(&event("\"data\":\"Y\nQ==\"", ""), false);
-        check(&event(r#""data":"YQ==""#, r#","window":{},"state":{"data":"x"}"#), false);
-        check(&event(r#""data" :"""#, r#","window":{},"state":{"data":"x"}"#), false);
-        check(&event(r#""data" :"""#, r#","x":{"data":"x"}"#), false);
+        check(&event("\"data\":\"YQ==\",\"more\":\"\n\"", ""), false);
+        check(&event(r#""data":"YQ==""#, r#","window":{},"state":{"data":"x"}"#), true);
         check(&event(r#""data":"YQ==","data":"""#, ""), false);
         check(&event(r#""data":7"#, ""), false);
+        check(&event(r#""data":"YQ==","retries":7"#, ""), false);
+        check(&event(r#""data":"YQ==""#, r#","Records":[]"#), false);
+        check(&event(r#""data":"YQ==""#, r#","window":{},"state":7,"shardId":"s""#), true);
+        check(&event(r#""data":"YQ==""#, r#","window":null,"state":7"#), true);
+        check(&event(r#""data":"YQ==""#, "").replace("1.5", "1"), true);
+        for number in ["01.5", "1.", "", "-1", "1e3"] {
+            check(&event(r#""data":"YQ==""#, "").replace("1.5", number), false);
+        }
+        let whole = event(r#""data":"YQ==""#, r#","window":{},"state":{}"#);
+        for end in 0..whole.len() {
+            check(&whole[..end], false);
+        }
         check(r#"{"Records":[{"kinesis":{"data":"YQ=="}}]}"#, false);
         check(r#"{"awslogs":{"data":"YQ=="}}"#, false);
         check(r#"{"data":"YQ=="#, false);
