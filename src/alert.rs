@@ -9,12 +9,13 @@ use crate::name::RouteName;
 use crate::tally::cut;
 
 mod pattern;
-pub use pattern::Pattern;
+pub use pattern::{Pattern, Patterns};
 
 /// Stored and shown text is cut to this many bytes.
 pub const MESSAGE_BYTES_MAX: usize = 16 * 1024;
 
-/// One alert: a row of `AppLogs`, and one count in a tally of each of its routes.
+/// One alert: a row of `AppLogs`, and one count in a tally of each of its routes. What many alerts of a batch have in
+/// common they share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alert {
     pub id: AlertId,
@@ -27,10 +28,10 @@ pub struct Alert {
     pub truncated: bool,
     pub pattern: Pattern,
     /// Never empty: the routes that want this alert, in the order of the configuration.
-    pub routes: Vec<RouteName>,
+    pub routes: Arc<[RouteName]>,
     /// The account that wrote the line: `@aws.account` where system fields are emitted, else the owner of the log group.
-    pub account_id: String,
-    pub region: Option<String>,
+    pub account_id: Arc<str>,
+    pub region: Option<Arc<str>>,
     pub origin: Arc<Origin>,
 }
 
@@ -38,31 +39,32 @@ pub struct Alert {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
     /// Account that owns the log group.
-    pub owner: String,
+    pub owner: Arc<str>,
     pub log_group: String,
     pub log_stream: String,
     pub app_name: String,
     /// Region of the stream or function, when the record says it.
-    pub region: Option<String>,
+    pub region: Option<Arc<str>>,
     /// The record: Kinesis event id (shard and sequence number), or the request id.
     pub source: String,
-    stream_hash: u32,
+    /// What ends the ids of its alerts.
+    id_suffix: String,
 }
 
 /// Identity of an alert: `<event id>-<8 hex digits>`, the digits a stable hash of owner, log group and
 /// log stream. How far a CloudWatch event id is unique is not documented, so it is never used alone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AlertId(String);
+pub struct AlertId(Box<str>);
 
 impl Origin {
     pub fn new(owner: &str, log_group: &str, log_stream: &str, region: Option<&str>, source: &str) -> Self {
         Self {
-            stream_hash: hash_of([owner, log_group, log_stream]),
-            owner: owner.to_owned(),
+            id_suffix: format!("-{:08x}", hash_of([owner, log_group, log_stream])),
+            owner: owner.into(),
             app_name: app_name(log_group).to_owned(),
             log_group: log_group.to_owned(),
             log_stream: log_stream.to_owned(),
-            region: region.map(str::to_owned),
+            region: region.map(Arc::from),
             source: source.to_owned(),
         }
     }
@@ -70,7 +72,7 @@ impl Origin {
 
 impl AlertId {
     pub fn new(event_id: &str, origin: &Origin) -> Self {
-        Self(format!("{event_id}-{:08x}", origin.stream_hash))
+        Self([event_id, &origin.id_suffix].concat().into())
     }
 
     pub fn as_str(&self) -> &str {
@@ -92,7 +94,7 @@ impl fmt::Display for AlertId {
 
 impl From<String> for AlertId {
     fn from(id: String) -> Self {
-        Self(id)
+        Self(id.into())
     }
 }
 

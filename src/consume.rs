@@ -2,12 +2,12 @@
 //! redact in parallel; commit; park what cannot be read; arm. A record is acknowledged only when all
 //! of that is done for it, so [`Consumed::checkpoint`] is the one place where a record is let go.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::AddAssign;
 
 use futures::future::join_all;
 
-use crate::alert::{Alert, AlertId};
+use crate::alert::Alert;
 use crate::arm::arm;
 use crate::clock::{Clock as _, Timestamp};
 use crate::close::{Sent, settle};
@@ -93,9 +93,15 @@ pub async fn consume<W: World>(world: &W, batch: &Batch<'_>, deadline: Timestamp
 /// Takes a batch in: afterwards every alert of its safe records has a row, is counted, and has an
 /// armed window on each of its routes. Nothing is told yet.
 pub async fn take<W: World>(world: &W, batch: &Batch<'_>, deadline: Timestamp) -> Consumed {
-    let mut intake = Intake::scan(world, batch);
-    intake.commit(world, deadline).await;
-    let mut consumed = intake.consumed();
+    let scanned = scan(world, batch);
+    let alerts = Distinct::of(&scanned);
+    let commits = match &alerts.distinct[..] {
+        [] => Vec::new(),
+        distinct => world.store().commit(distinct, deadline).await,
+    };
+    debug_assert_eq!(commits.len(), alerts.distinct.len());
+    let mut consumed = alerts.consumed(&commits);
+    drop(scanned);
     // A queue that is out of reach must not use up the time in which the good records can be told of.
     let now = world.clock().now();
     park(world, batch, &mut consumed, now.after(now.until(deadline) / 2)).await;
@@ -104,99 +110,67 @@ pub async fn take<W: World>(world: &W, batch: &Batch<'_>, deadline: Timestamp) -
     consumed
 }
 
-/// A batch on its way from scanned records to committed alerts.
-struct Intake {
-    scanned: Vec<Result<Taken, Poison>>,
+/// What a record holds; nothing, if it is a control message.
+type Held = Result<Option<Scanned>, Poison>;
+
+fn scan<W: World>(world: &W, batch: &Batch<'_>) -> Vec<Held> {
+    let routes = world.routes();
+    let read = |record: &Record<'_>, head: &LogBatch<'_>, events: Events<'_>| {
+        routes.scan(head, events, record.region.as_deref(), &record.event_id)
+    };
+    decode::all(&batch.records, routes.decoder(), read)
+}
+
+/// The alerts of a batch, where they were found: of nothing but alerts there can be a hundred megabytes.
+struct Distinct<'a> {
     /// Each alert once, in the order of first occurrence.
-    alerts: Vec<Alert>,
-    /// What became of each of `alerts`.
-    commits: Vec<Commit>,
+    distinct: Vec<&'a Alert>,
+    /// Each record, and the positions of its alerts in `distinct`; one that occurs again is a repetition within the batch.
+    records: Vec<(&'a Held, Vec<usize>)>,
 }
 
-/// What a record that can be read holds.
-#[derive(Default)]
-struct Taken {
-    control: bool,
-    events: u64,
-    events_own: u64,
-    /// Positions in `Intake::alerts`; one that occurs again is a repetition within the batch.
-    alerts: Vec<usize>,
-}
-
-impl Intake {
-    fn scan<W: World>(world: &W, batch: &Batch<'_>) -> Self {
-        let routes = world.routes();
-        let read = |record: &Record<'_>, head: &LogBatch<'_>, events: Events<'_>| {
-            routes.scan(head, events, record.region.as_deref(), &record.event_id)
+impl<'a> Distinct<'a> {
+    fn of(scanned: &'a [Held]) -> Self {
+        let alerts = |held: &'a Held| held.iter().flatten().flat_map(|scanned| &scanned.alerts);
+        let found = scanned.iter().flat_map(alerts).count();
+        let (mut distinct, mut known) = (Vec::with_capacity(found), HashMap::with_capacity(found));
+        let mut position = |alert: &'a Alert| {
+            *known.entry(&alert.id).or_insert_with(|| {
+                distinct.push(alert);
+                distinct.len() - 1
+            })
         };
-        let scanned = decode::all(&batch.records, routes.decoder(), read);
-        let mut alerts = Vec::new();
-        let mut known = HashMap::new();
-        let scanned =
-            scanned.into_iter().map(|record| record.map(|held| Taken::of(held, &mut alerts, &mut known))).collect();
-        Self { scanned, alerts, commits: Vec::new() }
+        let records = scanned.iter().map(|held| (held, alerts(held).map(&mut position).collect())).collect();
+        Self { distinct, records }
     }
 
-    async fn commit<W: World>(&mut self, world: &W, deadline: Timestamp) {
-        if !self.alerts.is_empty() {
-            self.commits = world.store().commit(&self.alerts, deadline).await;
-        }
-        debug_assert_eq!(self.commits.len(), self.alerts.len());
-    }
-
-    /// Verdicts before parking and arming, the routes touched, and the books of the events.
-    fn consumed(mut self) -> Consumed {
+    /// Verdicts before parking and arming, the routes touched, and the books of the events. `commits`: what became of
+    /// each of the alerts.
+    fn consumed(&self, commits: &[Commit]) -> Consumed {
         let mut consumed = Consumed::default();
         // An alert counts as kept once; wherever else it occurs it is a duplicate.
-        let mut kept = HashSet::new();
-        for (index, record) in std::mem::take(&mut self.scanned).into_iter().enumerate() {
-            let verdict = match &record {
-                Ok(taken) => self.commits_of(taken).fold(Verdict::Safe, worse),
+        let mut kept = vec![false; self.distinct.len()];
+        for (index, (held, alerts)) in self.records.iter().enumerate() {
+            let verdict = match held {
+                Ok(_) => alerts.iter().map(|at| &commits[*at]).fold(Verdict::Safe, worse),
                 Err(poison) => Verdict::Parked(poison.clone()),
             };
-            let taken = record.unwrap_or_default();
-            for at in &taken.alerts {
-                for route in touched_by(&self.alerts[*at], &self.commits[*at]) {
-                    consumed.touched.entry(route.clone()).or_default().insert(index);
+            for at in alerts {
+                for route in touched_by(self.distinct[*at], &commits[*at]) {
+                    consumed.touch(route, index);
                 }
             }
             // A parked record comes again as a whole, so none of its events is counted now.
-            if !matches!(verdict, Verdict::Parked(_)) {
-                consumed.counts.control_messages += u64::from(taken.control);
-                consumed.counts.events += taken.events;
-                consumed.counts.events_own += taken.events_own;
-                consumed.counts.unmatched += taken.events - taken.alerts.len() as u64;
-                for at in taken.alerts {
-                    consumed.count(&self.alerts[at], &self.commits[at], kept.insert(at));
+            if let (Ok(held), false) = (held, matches!(verdict, Verdict::Parked(_))) {
+                consumed.counts.add(held.as_ref(), alerts.len());
+                for at in alerts {
+                    let first = !std::mem::replace(&mut kept[*at], true);
+                    consumed.count(self.distinct[*at], &commits[*at], first);
                 }
             }
             consumed.verdicts.push(verdict);
         }
         consumed
-    }
-
-    fn commits_of<'a>(&'a self, taken: &'a Taken) -> impl Iterator<Item = &'a Commit> {
-        taken.alerts.iter().map(|at| &self.commits[*at])
-    }
-}
-
-impl Taken {
-    fn of(held: Option<Scanned>, alerts: &mut Vec<Alert>, known: &mut HashMap<AlertId, usize>) -> Self {
-        let Some(scanned) = held else { return Self { control: true, ..Self::default() } };
-        if scanned.own {
-            return Self { events_own: scanned.events, ..Self::default() };
-        }
-        let mut position = |alert: Alert| {
-            *known.entry(alert.id.clone()).or_insert_with(|| {
-                alerts.push(alert);
-                alerts.len() - 1
-            })
-        };
-        Self {
-            events: scanned.events,
-            alerts: scanned.alerts.into_iter().map(&mut position).collect(),
-            ..Self::default()
-        }
     }
 }
 
@@ -229,6 +203,20 @@ impl Counts {
     }
 }
 
+impl Counts {
+    /// The events of a record; those that are alerts are counted one by one.
+    fn add(&mut self, held: Option<&Scanned>, alerts: usize) {
+        match held {
+            None => self.control_messages += 1,
+            Some(Scanned { events, own: true, .. }) => self.events_own += events,
+            Some(Scanned { events, .. }) => {
+                self.events += events;
+                self.unmatched += events - alerts as u64;
+            }
+        }
+    }
+}
+
 impl AddAssign for Counts {
     fn add_assign(&mut self, more: Self) {
         self.records += more.records;
@@ -245,12 +233,24 @@ impl AddAssign for Counts {
 }
 
 impl Consumed {
+    /// A name is copied for the first of many alerts only.
+    fn touch(&mut self, route: &RouteName, record: usize) {
+        match self.touched.get_mut(route) {
+            Some(records) => {
+                records.insert(record);
+            }
+            None => {
+                self.touched.insert(route.clone(), BTreeSet::from([record]));
+            }
+        }
+    }
+
     fn count(&mut self, alert: &Alert, commit: &Commit, first: bool) {
         match commit {
             Commit::Failed(_) => self.counts.retried += 1,
             Commit::Fresh if first => {
                 self.counts.kept += 1;
-                for route in &alert.routes {
+                for route in &*alert.routes {
                     *self.kept_by_route.entry(route.clone()).or_default() += 1;
                 }
             }

@@ -55,7 +55,7 @@ pub fn explain(routes: &Routes, line: &Line) -> Explanation {
         ..LogBatch::default()
     };
     let hit = routes.hit(&event, &batch, line.region.as_deref());
-    let taken = hit.as_ref().map(|hit| hit.routes.as_slice()).unwrap_or_default();
+    let taken = hit.as_ref().map_or(&[][..], |hit| &*hit.routes);
     let redacted = routes.redactor().redact(&line.message).into_owned();
     Explanation {
         routes: tried(routes.config(), line, taken),

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use aho_corasick::{AhoCorasick, BuildError, MatchKind};
 use anyhow::bail;
 
-use crate::alert::{Alert, AlertId, Origin, Pattern, bounded};
+use crate::alert::{Alert, AlertId, Origin, Patterns, bounded};
 use crate::clock::Timestamp;
 use crate::config::{Config, Route};
 use crate::decode::{Decoder, Events, LogBatch, LogEvent, Needles, Poison};
@@ -22,8 +22,8 @@ pub struct Routes {
     decoder: Decoder,
     /// The markers of all routes.
     screen: Markers,
-    /// The markers of each route, in the order of the routes.
-    of_route: Vec<Markers>,
+    /// The markers of each route, and its name as that of the only one that takes an event; in the order of the routes.
+    of_route: Vec<(Markers, Arc<[RouteName]>)>,
     redactor: Redactor,
     own: OwnLogs,
 }
@@ -51,7 +51,7 @@ pub struct Scanned {
 pub struct Hit {
     pub marker: Arc<str>,
     /// Never empty; in the order of the configuration.
-    pub routes: Vec<RouteName>,
+    pub routes: Arc<[RouteName]>,
 }
 
 /// Markers to search for together.
@@ -65,8 +65,8 @@ impl Routes {
     /// When the markers or the redaction patterns cannot be compiled; `Config::parse` has refused
     /// such already, so only a hand-made configuration gets here.
     pub fn new(config: &Config) -> anyhow::Result<Self> {
-        let markers = |route: &Route| Markers::new(&route.markers);
-        let of_route: Result<Vec<_>, _> = config.routes.iter().map(markers).collect();
+        let markers = |route: &Route| Ok((Markers::new(&route.markers)?, Arc::from([route.name.clone()])));
+        let of_route: Result<Vec<_>, BuildError> = config.routes.iter().map(markers).collect();
         let screen = Markers::new(config.routes.iter().flat_map(|route| &route.markers));
         let (Ok(of_route), Ok(screen)) = (of_route, screen) else {
             bail!("the markers of the configuration cannot be searched for");
@@ -123,14 +123,17 @@ impl Routes {
             return Ok(Scanned { events: events.each(|_| ())?, own: true, ..Scanned::default() });
         }
         let mut origin = None;
+        let mut patterns = Patterns::default();
         let mut alerts = Vec::new();
         let events = events.each(|event| {
             let Some(hit) = self.hit(event, head, region) else { return };
             let origin = origin.get_or_insert_with(|| {
                 Arc::new(Origin::new(&head.owner, &head.log_group, &head.log_stream, region, source))
             });
-            alerts.push(self.alert(event, hit, origin));
+            alerts.push(self.alert(event, hit, origin, &mut patterns));
         })?;
+        // They stay until the whole batch is committed.
+        alerts.shrink_to_fit();
         Ok(Scanned { events, alerts, own: false })
     }
 
@@ -143,13 +146,17 @@ impl Routes {
         let account = event.account.as_deref().unwrap_or(&batch.owner);
         let region = event.region.as_deref().or(region);
         let mut hit: Option<Hit> = None;
-        for (route, markers) in self.config.routes.iter().zip(&self.of_route) {
+        for (route, (markers, alone)) in self.config.routes.iter().zip(&self.of_route) {
             if !route.scope.admits(account, region, &batch.log_group) {
                 continue;
             }
             let Some(marker) = markers.first_in(&event.message) else { continue };
-            let hit = hit.get_or_insert_with(|| Hit { marker: Arc::clone(marker), routes: Vec::new() });
-            hit.routes.push(route.name.clone());
+            hit = Some(match hit {
+                None => Hit { marker: Arc::clone(marker), routes: Arc::clone(alone) },
+                Some(Hit { marker, routes }) => {
+                    Hit { marker, routes: routes.iter().chain(&**alone).cloned().collect() }
+                }
+            });
             if !route.continue_ {
                 break;
             }
@@ -158,9 +165,9 @@ impl Routes {
     }
 
     /// The only way to make an alert of an event: past the redactor.
-    fn alert(&self, event: &LogEvent<'_>, hit: Hit, origin: &Arc<Origin>) -> Alert {
+    fn alert(&self, event: &LogEvent<'_>, hit: Hit, origin: &Arc<Origin>, patterns: &mut Patterns) -> Alert {
         let message = self.redactor.redact(&event.message);
-        let pattern = Pattern::of(&message, &hit.marker);
+        let pattern = patterns.of(&message, &hit.marker);
         // Cut after redaction: half a secret is not recognised as one.
         let (message, truncated) = bounded(message.into_owned());
         Alert {
@@ -171,8 +178,8 @@ impl Routes {
             truncated,
             pattern,
             routes: hit.routes,
-            account_id: event.account.as_deref().unwrap_or(&origin.owner).to_owned(),
-            region: event.region.as_deref().or(origin.region.as_deref()).map(str::to_owned),
+            account_id: shared(event.account.as_deref(), Some(&origin.owner)).unwrap_or_default(),
+            region: shared(event.region.as_deref(), origin.region.as_ref()),
             origin: Arc::clone(origin),
         }
     }
@@ -190,6 +197,14 @@ impl Markers {
     /// The marker that stands first in `message`; of two that start together the longer, which says more.
     fn first_in(&self, message: &str) -> Option<&Arc<str>> {
         self.search.find(message).map(|found| &self.texts[found.pattern().as_usize()])
+    }
+}
+
+/// What the event says, else what is known of its origin; the latter's text where both are the same.
+fn shared(said: Option<&str>, known: Option<&Arc<str>>) -> Option<Arc<str>> {
+    match said {
+        Some(said) if known.is_none_or(|known| **known != *said) => Some(said.into()),
+        _ => known.cloned(),
     }
 }
 
@@ -296,7 +311,7 @@ mod tests {
         assert_eq!((scanned.events, scanned.alerts.len()), (3, 2));
         let [long, short] = &scanned.alerts[..] else { panic!("two alerts") };
         assert!(long.truncated && !long.message.contains("hunter2"), "half a secret must not survive the cut");
-        assert_eq!((long.account_id.as_str(), short.account_id.as_str()), ("3333", "2222"));
+        assert_eq!((&*long.account_id, &*short.account_id), ("3333", "2222"));
         assert_eq!((short.origin.app_name.as_str(), short.region.as_deref()), ("shop", Some("eu-west-1")));
         assert!(!short.message.contains("customer-12") && !short.message.contains("abcdef"), "{}", short.message);
         assert!(!short.pattern.as_str().contains("abcdef"));

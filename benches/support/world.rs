@@ -1,5 +1,6 @@
 //! A world in memory: the simulator's tables, queues that take everything, a target that hears everything.
 
+use std::borrow::Borrow;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -114,7 +115,7 @@ impl Deliver for Ignored {
 }
 
 impl Store for Tables {
-    async fn commit(&self, alerts: &[Alert], _deadline: Timestamp) -> Vec<Commit> {
+    async fn commit(&self, alerts: &[impl Borrow<Alert> + Sync], _deadline: Timestamp) -> Vec<Commit> {
         self.engine().commit(alerts).commits
     }
 

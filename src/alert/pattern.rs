@@ -5,8 +5,13 @@
 //! the same pattern on every machine for ever, which a learning clusterer cannot promise, and a
 //! reader sees at once why two lines were put together.
 
+use std::borrow::Borrow;
+use std::collections::HashSet;
 use std::fmt;
-use std::str;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use memchr::memmem;
 
 /// A pattern is at most this many bytes; lines that agree up to there are alike.
 pub const PATTERN_BYTES_MAX: usize = 240;
@@ -14,25 +19,52 @@ pub const PATTERN_BYTES_MAX: usize = 240;
 /// How much of a line is read to make its pattern.
 const READ_BYTES_MAX: usize = 2 * 1024;
 
-/// A log line with everything masked that changes from one occurrence to the next.
+/// A log line with everything masked that changes from one occurrence to the next. Cloning copies a pointer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Pattern(String);
+pub struct Pattern(Arc<str>);
+
+/// Makes patterns. Equal ones share their text: the lines of a burst have few.
+#[derive(Default)]
+pub struct Patterns {
+    masked: Masked,
+    known: HashSet<Pattern>,
+}
 
 impl Pattern {
     /// The pattern of that line of `message` which holds `marker` (a stack trace below it varies with
     /// the caller, and what precedes it is often a banner).
     pub fn of(message: &str, marker: &str) -> Self {
-        let at = message.find(marker).unwrap_or(0);
-        let from = message[..at].rfind('\n').map_or(0, |newline| newline + 1);
-        let line = message[from..].lines().next().unwrap_or("");
-        let line = &line[..line.floor_char_boundary(READ_BYTES_MAX)];
-        let mut masked = Masked::default();
-        masked.text(line.trim());
-        Self(masked.finish())
+        Patterns::default().of(message, marker)
     }
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl Patterns {
+    /// The same as [`Pattern::of`].
+    pub fn of(&mut self, message: &str, marker: &str) -> Pattern {
+        let at = memmem::find(message.as_bytes(), marker.as_bytes()).unwrap_or(0);
+        let from = memchr::memrchr(b'\n', &message.as_bytes()[..at]).map_or(0, |newline| newline + 1);
+        let end = memchr::memchr(b'\n', &message.as_bytes()[from..]).map_or(message.len(), |length| from + length);
+        let line = &message[from..end];
+        let line = &line[..line.floor_char_boundary(READ_BYTES_MAX)];
+        self.masked.text.clear();
+        self.masked.text(line.trim());
+        let masked = self.masked.bounded();
+        if let Some(known) = self.known.get(masked) {
+            return known.clone();
+        }
+        let pattern = Pattern(masked.into());
+        self.known.insert(pattern.clone());
+        pattern
+    }
+}
+
+impl Borrow<str> for Pattern {
+    fn borrow(&self) -> &str {
+        self.as_str()
     }
 }
 
@@ -70,6 +102,42 @@ const TELLING_KEYS: &[&str] = &[
     "status",
 ];
 
+// What the bytes of words are: one bit each, so that the bits of a word tell what it can be.
+const DIGIT: u8 = 1 << 0;
+/// `a` to `f`.
+const HEX: u8 = 1 << 1;
+/// Any other letter.
+const LETTER: u8 = 1 << 2;
+const DOT: u8 = 1 << 3;
+const COLON: u8 = 1 << 4;
+/// What else joins the parts of a word.
+const JOINT: u8 = 1 << 5;
+/// A part of a character beyond ASCII, which has to be asked itself.
+const BEYOND: u8 = 1 << 6;
+
+/// The bit of each byte; none for what is no part of a word.
+const KINDS: [u8; 256] = {
+    let (mut kinds, mut byte) = ([0; 256], 0);
+    while byte < 256 {
+        kinds[byte] = match byte as u8 {
+            b'0'..=b'9' => DIGIT,
+            b'a'..=b'f' | b'A'..=b'F' => HEX,
+            b'g'..=b'z' | b'G'..=b'Z' => LETTER,
+            b'.' => DOT,
+            b':' => COLON,
+            b'_' | b'-' | b'/' | b'@' | b'%' | b'+' => JOINT,
+            0x80.. => BEYOND,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    kinds
+};
+
+fn kind(byte: u8) -> u8 {
+    KINDS[usize::from(byte)]
+}
+
 #[derive(Default)]
 struct Masked {
     text: String,
@@ -79,71 +147,127 @@ impl Masked {
     fn text(&mut self, line: &str) {
         let mut rest = line;
         let mut key = "";
-        while let Some(first) = rest.chars().next() {
+        while let Some(first) = rest.bytes().next() {
             if self.text.len() > PATTERN_BYTES_MAX {
                 return;
             }
             let taken = match first {
-                '"' | '\'' | '`' => self.quoted(rest, first, &mut key),
-                c if is_word(c) => self.word(rest, &mut key),
-                c => self.separator(c),
+                b'"' | b'\'' | b'`' => self.quoted(rest, first, &mut key),
+                0..=b' ' | 0x7f => self.blank(1),
+                _ => match word_end(rest) {
+                    (0, _) => self.separator(rest),
+                    (end, kinds) => self.word(&rest[..end], kinds, &mut key),
+                },
             };
             rest = &rest[taken..];
         }
     }
 
-    fn finish(mut self) -> String {
-        self.text.truncate(self.text.trim_end().len());
-        let end = self.text.floor_char_boundary(PATTERN_BYTES_MAX);
-        self.text.truncate(end);
-        self.text
+    /// What is there, as much of it as a pattern holds.
+    fn bounded(&self) -> &str {
+        let text = self.text.trim_end();
+        &text[..text.floor_char_boundary(PATTERN_BYTES_MAX)]
     }
 
     /// Runs of white space and control characters count as one space.
-    fn separator(&mut self, c: char) -> usize {
-        if !(c.is_whitespace() || c.is_control()) {
-            self.text.push(c);
-        } else if !self.text.ends_with(' ') {
+    fn blank(&mut self, bytes: usize) -> usize {
+        if !self.text.ends_with(' ') {
             self.text.push(' ');
         }
+        bytes
+    }
+
+    /// A character that is no part of a word.
+    fn separator(&mut self, rest: &str) -> usize {
+        let Some(c) = rest.chars().next() else { return 0 };
+        if c.is_whitespace() || c.is_control() {
+            return self.blank(c.len_utf8());
+        }
+        self.text.push(c);
         c.len_utf8()
     }
 
-    fn word<'t>(&mut self, rest: &'t str, key: &mut &'t str) -> usize {
-        let end = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
+    /// `run` is all that stands together, and `kinds` what its bytes are.
+    fn word<'t>(&mut self, run: &'t str, kinds: u8, key: &mut &'t str) -> usize {
         // A full stop or a colon at the end belongs to the sentence, not to the word.
-        let end = rest[..end].trim_end_matches(['.', ':', '-', '/']).len().max(1);
-        let end = rest.ceil_char_boundary(end);
-        let word = &rest[..end];
-        let mask = mask_of(word);
-        // `2026-11-23 14:15:16` is one time in two words.
-        let repeats_time = mask.as_deref() == Some(TIME) && self.text.trim_end().ends_with(TIME);
-        if repeats_time {
-            self.text.truncate(self.text.trim_end().len());
+        let end = run.bytes().rposition(|byte| !b".:-/".contains(&byte)).map_or(0, |last| last + 1);
+        if kinds & DIGIT == 0 {
+            self.text.push_str(run);
         } else {
-            self.text.push_str(mask.as_deref().unwrap_or(word));
+            self.mask(&run[..end], kinds);
+            self.text.push_str(&run[end..]);
         }
         // The colon or equals sign between a key and its value is no key.
-        if word.contains(char::is_alphanumeric) {
-            *key = word;
+        if kinds & (DIGIT | HEX | LETTER) != 0 {
+            *key = &run[..end];
         }
-        end
+        run.len()
+    }
+
+    /// Puts what stands for a word with digits.
+    fn mask(&mut self, word: &str, kinds: u8) {
+        if is_time(word) {
+            // `2026-11-23 14:15:16` is one time in two words.
+            match self.text.trim_end() {
+                before if before.ends_with(TIME) => self.text.truncate(before.len()),
+                _ => self.text.push_str(TIME),
+            }
+        } else if is_address(word, kinds) {
+            self.text.push_str(ADDRESS);
+        } else if kinds & LETTER == 0 && is_id(word) {
+            self.text.push_str(ID);
+        } else if let Some(unit) = number_unit(word) {
+            self.text.push_str(NUMBER);
+            self.text.push_str(unit);
+        } else {
+            self.parts(word);
+        }
+    }
+
+    /// A name with digits in it, piece by piece: `orders-db-3` → `orders-db-<n>`, `/users/42` → `/users/<n>`,
+    /// `req_9f8a7c6b5d` → `req_<id>`.
+    fn parts(&mut self, word: &str) {
+        let mut rest = word;
+        while !rest.is_empty() {
+            let joint = |byte| kind(byte) & (DOT | COLON | JOINT) != 0;
+            let end = rest.bytes().position(joint).unwrap_or(rest.len());
+            let behind = rest[end..].bytes().position(|byte| !joint(byte)).map_or(rest.len(), |joints| end + joints);
+            let name = &rest[..end];
+            let digits = name.bytes().filter(u8::is_ascii_digit).count();
+            match digits {
+                0 => self.text.push_str(name),
+                2.. if name.chars().count() >= 8 => self.text.push_str(ID),
+                _ => self.without_digits(name),
+            }
+            self.text.push_str(&rest[end..behind]);
+            rest = &rest[behind..];
+        }
+    }
+
+    fn without_digits(&mut self, name: &str) {
+        let mut rest = name;
+        while let Some(at) = rest.bytes().position(|byte| byte.is_ascii_digit()) {
+            self.text.push_str(&rest[..at]);
+            self.text.push_str(NUMBER);
+            rest = rest[at..].trim_start_matches(|c: char| c.is_ascii_digit());
+        }
+        self.text.push_str(rest);
     }
 
     /// A quoted part: a key stays, a telling value and a sentence are read like the rest of the line,
     /// any other value is masked as a whole. A quote without its partner nearby is only a character.
-    fn quoted<'t>(&mut self, rest: &'t str, quote: char, key: &mut &'t str) -> usize {
+    fn quoted<'t>(&mut self, rest: &'t str, quote: u8, key: &mut &'t str) -> usize {
         const PARTNER_WITHIN: usize = 512;
         let within = &rest[1..rest.floor_char_boundary(PARTNER_WITHIN.min(rest.len()))];
         let after_word = self.text.ends_with(char::is_alphanumeric);
         let closed = (!after_word).then(|| closing_quote(within, quote)).flatten();
         let Some(length) = closed else {
-            self.text.push(quote);
+            self.text.push(char::from(quote));
             return 1;
         };
         let (inside, after) = (&within[..length], &rest[length + 2..]);
         let is_key = after.trim_start().starts_with([':', '=']);
-        self.text.push(quote);
+        self.text.push(char::from(quote));
         if is_key {
             self.text.push_str(inside);
             *key = inside;
@@ -152,59 +276,57 @@ impl Masked {
         } else if !inside.is_empty() {
             self.text.push_str(VALUE);
         }
-        self.text.push(quote);
+        self.text.push(char::from(quote));
         length + 2
     }
 }
 
-/// Where `quote` closes in `within` (bytes before it), a backslash escaping what follows.
-fn closing_quote(within: &str, quote: char) -> Option<usize> {
-    let mut escaped = false;
-    for (at, c) in within.char_indices() {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            c if c == quote => return Some(at),
-            _ => {}
+/// Where the word at the start of `text` ends, and what its bytes are.
+fn word_end(text: &str) -> (usize, u8) {
+    let (bytes, mut at, mut kinds) = (text.as_bytes(), 0, 0);
+    while let Some(byte) = bytes.get(at) {
+        match kind(*byte) {
+            0 => break,
+            BEYOND => match text[at..].chars().next() {
+                Some(c) if c.is_alphanumeric() => {
+                    kinds |= LETTER;
+                    at += c.len_utf8();
+                }
+                _ => break,
+            },
+            kind => {
+                kinds |= kind;
+                at += 1;
+            }
         }
     }
-    None
+    (at, kinds)
 }
 
-fn is_word(c: char) -> bool {
-    c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ':' | '/' | '@' | '%' | '+')
-}
-
-/// What stands for `word` in the pattern; `None` when the word stays as it is.
-fn mask_of(word: &str) -> Option<String> {
-    if !word.bytes().any(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    if is_time(word) {
-        return Some(TIME.into());
-    }
-    if is_address(word) {
-        return Some(ADDRESS.into());
-    }
-    if is_id(word) {
-        return Some(ID.into());
-    }
-    if let Some(unit) = number_unit(word) {
-        return Some(format!("{NUMBER}{unit}"));
-    }
-    Some(masked_parts(word))
+/// Where `quote` closes in `within` (bytes before it), a backslash escaping what follows.
+fn closing_quote(within: &str, quote: u8) -> Option<usize> {
+    let mut escaped = false;
+    within.bytes().position(|byte| {
+        let closes = byte == quote && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        closes
+    })
 }
 
 /// `2026-11-23T14:15:16.123Z`, `2026-11-23`, `14:15:16`, `14:15:16.123`.
 fn is_time(word: &str) -> bool {
-    let shape: Vec<u8> = word.bytes().take(8).map(|b| if b.is_ascii_digit() { b'9' } else { b }).collect();
-    shape.starts_with(b"9999-99-") || shape.starts_with(b"9999/99/") || shape.starts_with(b"99:99:99")
+    let shape = word
+        .as_bytes()
+        .first_chunk()
+        .map(|start: &[u8; 8]| start.map(|byte| if byte.is_ascii_digit() { b'9' } else { byte }));
+    matches!(shape.as_ref(), Some(b"9999-99-" | b"9999/99/" | b"99:99:99"))
 }
 
 /// IPv4 with or without port, IPv6.
-fn is_address(word: &str) -> bool {
+fn is_address(word: &str, kinds: u8) -> bool {
     let host = word.split_once(':').map_or(word, |(host, _port)| host);
-    host.parse::<std::net::Ipv4Addr>().is_ok() || word.parse::<std::net::Ipv6Addr>().is_ok()
+    kinds & DOT != 0 && kind(word.as_bytes()[0]) == DIGIT && host.parse::<Ipv4Addr>().is_ok()
+        || kinds & COLON != 0 && word.parse::<Ipv6Addr>().is_ok()
 }
 
 /// A UUID, or hexadecimal digits that are too many for a number that somebody would read.
@@ -218,39 +340,10 @@ fn is_id(word: &str) -> bool {
 /// The unit behind a plain number (`12ms` → `ms`, `80%` → `%`, `-1.5` → ``); `None` for anything else.
 fn number_unit(word: &str) -> Option<&str> {
     let number = word.trim_start_matches(['-', '+']);
-    let end = number.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(number.len());
+    let end = number.bytes().position(|byte| !(byte.is_ascii_digit() || byte == b'.')).unwrap_or(number.len());
     let unit = &number[end..];
     let is_unit = unit == "%" || unit.len() <= 3 && unit.bytes().all(|b| b.is_ascii_alphabetic());
     (end > 0 && is_unit).then_some(unit)
-}
-
-/// A name with digits in it, piece by piece: `orders-db-3` → `orders-db-<n>`, `/users/42` → `/users/<n>`,
-/// `req_9f8a7c6b5d` → `req_<id>`.
-fn masked_parts(word: &str) -> String {
-    let mut masked = String::with_capacity(word.len());
-    for part in word.split_inclusive(['-', '_', '.', ':', '/', '@', '%', '+']) {
-        let name = part.trim_end_matches(['-', '_', '.', ':', '/', '@', '%', '+']);
-        let digits = name.bytes().filter(u8::is_ascii_digit).count();
-        match (name.chars().count(), digits) {
-            (_, 0) => masked.push_str(name),
-            (length, digits) if length >= 8 && digits >= 2 => masked.push_str(ID),
-            _ => push_without_digits(&mut masked, name),
-        }
-        masked.push_str(&part[name.len()..]);
-    }
-    masked
-}
-
-fn push_without_digits(masked: &mut String, name: &str) {
-    let mut in_number = false;
-    for c in name.chars() {
-        match (c.is_ascii_digit(), in_number) {
-            (true, false) => masked.push_str(NUMBER),
-            (true, true) => {}
-            (false, _) => masked.push(c),
-        }
-        in_number = c.is_ascii_digit();
-    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 //! mean that the change was made and its answer lost; callers go on from what they read, so both
 //! are the same to them. Time is compared nowhere but for leases and schedules.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::time::Duration;
@@ -240,7 +241,11 @@ pub trait Store: Send + Sync {
 
     /// Stores and counts each alert, or finds that it was before. Ids are distinct; the answers stand
     /// in the order of `alerts`. A row exists if and only if exactly one tally or epoch counts it.
-    fn commit(&self, alerts: &[Alert], deadline: Timestamp) -> impl Future<Output = Vec<Commit>> + Send;
+    fn commit(
+        &self,
+        alerts: &[impl Borrow<Alert> + Sync],
+        deadline: Timestamp,
+    ) -> impl Future<Output = Vec<Commit>> + Send;
 
     /// The cursor as of now (a consistent read).
     fn cursor(&self, route: &RouteName, deadline: Timestamp)

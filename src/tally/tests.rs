@@ -14,8 +14,8 @@ fn alert(n: u64, at: i64, message: &str, place: &str) -> Alert {
         message: message.to_owned(),
         truncated: false,
         pattern: Pattern::of(message, "[CRITICAL]"),
-        routes: vec!["critical".parse().unwrap()],
-        account_id: place.to_owned(),
+        routes: ["critical".parse().unwrap()].into(),
+        account_id: place.into(),
         region: None,
         origin: Arc::new(origin),
     }

@@ -2,6 +2,7 @@
 //! embedded engine. Each operation takes effect at one moment of virtual time; how long it takes to get there and
 //! back, and what can happen on the way, is the world's business.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -69,8 +70,8 @@ impl Dynamo {
         Self { runtime, _engine: engine, store }
     }
 
-    fn all_tallies(&self, alerts: &[Alert]) -> Vec<(RouteName, TallyKey)> {
-        let mut routes: Vec<&RouteName> = alerts.iter().flat_map(|alert| &alert.routes).collect();
+    fn all_tallies(&self, alerts: &[impl Borrow<Alert> + Sync]) -> Vec<(RouteName, TallyKey)> {
+        let mut routes: Vec<&RouteName> = alerts.iter().map(Borrow::borrow).flat_map(|alert| &*alert.routes).collect();
         routes.sort();
         routes.dedup();
         let keys = |route: &RouteName| {
@@ -91,7 +92,7 @@ fn soon() -> Timestamp {
 }
 
 impl Engine {
-    pub fn commit(&mut self, alerts: &[Alert]) -> Committed {
+    pub fn commit(&mut self, alerts: &[impl Borrow<Alert> + Sync]) -> Committed {
         match self {
             Self::Memory(memory) => memory.commit(alerts),
             Self::Dynamo(dynamo) => {
@@ -295,15 +296,15 @@ impl Memory {
         self.routes.entry(route.clone()).or_default()
     }
 
-    fn commit(&mut self, alerts: &[Alert]) -> Committed {
+    fn commit(&mut self, alerts: &[impl Borrow<Alert> + Sync]) -> Committed {
         let mut commits = Vec::new();
         let mut fresh: BTreeMap<RouteName, Vec<&Alert>> = BTreeMap::new();
-        for alert in alerts {
+        for alert in alerts.iter().map(Borrow::borrow) {
             commits.push(match self.rows.get(&alert.id) {
                 Some(routes) => Commit::Duplicate { routes: routes.clone() },
                 None => {
-                    self.rows.insert(alert.id.clone(), alert.routes.clone());
-                    for route in &alert.routes {
+                    self.rows.insert(alert.id.clone(), alert.routes.to_vec());
+                    for route in &*alert.routes {
                         fresh.entry(route.clone()).or_default().push(alert);
                     }
                     Commit::Fresh

@@ -65,7 +65,7 @@ impl Ledger {
             .map(|(alert, _)| alert)
             .collect();
         for alert in &fresh {
-            if self.rows.insert(alert.id.clone(), alert.routes.clone()).is_some() {
+            if self.rows.insert(alert.id.clone(), alert.routes.to_vec()).is_some() {
                 self.violations.push(format!("{} has its row written twice", alert.id.as_str()));
             }
         }

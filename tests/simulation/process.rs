@@ -1,6 +1,7 @@
 //! One process of a schedule: the contracts of the library, each call of which takes its time, may fail, may lose its
 //! answer, may be the last thing that the process does. What is broken on purpose is broken here, or in the engine.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -166,7 +167,7 @@ impl Owned {
 
 fn todays((commit, alert): (Commit, &Alert)) -> Commit {
     match commit {
-        Commit::Duplicate { .. } => Commit::Duplicate { routes: alert.routes.clone() },
+        Commit::Duplicate { .. } => Commit::Duplicate { routes: alert.routes.to_vec() },
         other => other,
     }
 }
@@ -180,14 +181,15 @@ impl Store for Process {
     const FREEZE_TALLIES_MAX: usize = 3;
 
     /// In several transactions of alerts for the same routes, as production does it, each with its own fate.
-    async fn commit(&self, alerts: &[Alert], deadline: Timestamp) -> Vec<Commit> {
+    async fn commit(&self, alerts: &[impl Borrow<Alert> + Sync], deadline: Timestamp) -> Vec<Commit> {
+        let alerts: Vec<&Alert> = alerts.iter().map(Borrow::borrow).collect();
         let mut by_routes: BTreeMap<&[RouteName], Vec<usize>> = BTreeMap::new();
         for (at, alert) in alerts.iter().enumerate() {
             by_routes.entry(&alert.routes).or_default().push(at);
         }
         let size = 1 + self.sim.below(6);
         let parts = by_routes.values().flat_map(|positions| positions.chunks(size)).map(async |part| {
-            let commits = self.commit_some(part.iter().map(|at| alerts[*at].clone()).collect(), deadline).await;
+            let commits = self.commit_some(part.iter().map(|at| Alert::clone(alerts[*at])).collect(), deadline).await;
             part.iter().copied().zip(commits).collect::<Vec<_>>()
         });
         let mut commits = futures::future::join_all(parts).await.concat();

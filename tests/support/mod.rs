@@ -11,6 +11,7 @@ pub mod runtime;
 pub mod spoken;
 pub mod webhooks;
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -101,7 +102,7 @@ impl Frail<'_> {
 }
 
 impl Store for Frail<'_> {
-    async fn commit(&self, alerts: &[Alert], deadline: Timestamp) -> Vec<Commit> {
+    async fn commit(&self, alerts: &[impl Borrow<Alert> + Sync], deadline: Timestamp) -> Vec<Commit> {
         let commits = self.lifeline.call("commit", self.inner.commit(alerts, deadline)).await;
         commits.unwrap_or_else(|why| vec![Commit::Failed(StoreError::Unavailable(why)); alerts.len()])
     }

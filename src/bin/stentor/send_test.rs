@@ -102,7 +102,7 @@ fn digest(target: &Target, now: Timestamp) -> Digest {
         pattern: Pattern::of(TEXT, MARKER),
         message: TEXT.to_owned(),
         truncated: false,
-        routes: Vec::new(),
+        routes: [].into(),
         account_id: origin.owner.clone(),
         region: None,
         origin: origin.into(),

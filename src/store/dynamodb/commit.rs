@@ -42,7 +42,11 @@ struct Chunk<'a> {
 }
 
 impl DynamoStore {
-    pub(super) async fn commit_all(&self, alerts: &[Alert], deadline: Timestamp) -> Vec<Commit> {
+    pub(super) async fn commit_all<'a>(
+        &self,
+        alerts: impl ExactSizeIterator<Item = &'a Alert> + Send,
+        deadline: Timestamp,
+    ) -> Vec<Commit> {
         let mut commits: Vec<Option<Commit>> = vec![None; alerts.len()];
         let mut waiting = pack(alerts).into_iter();
         let mut in_flight = FuturesUnordered::new();
@@ -183,13 +187,13 @@ impl Chunk<'_> {
 }
 
 /// Alerts of the same routes together, in their order, as many as a transaction takes.
-fn pack(alerts: &[Alert]) -> Vec<Chunk<'_>> {
+fn pack<'a>(alerts: impl Iterator<Item = &'a Alert>) -> Vec<Chunk<'a>> {
     let mut by_routes: HashMap<&[RouteName], Vec<(usize, &Alert)>> = HashMap::new();
     let mut order = Vec::new();
-    for (at, alert) in alerts.iter().enumerate() {
+    for (at, alert) in alerts.enumerate() {
         let same = by_routes.entry(&alert.routes).or_default();
         if same.is_empty() {
-            order.push(alert.routes.as_slice());
+            order.push(&*alert.routes);
         }
         same.push((at, alert));
     }

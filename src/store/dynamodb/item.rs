@@ -81,7 +81,7 @@ pub(super) fn row(alert: &Alert, now: Timestamp, ttl: Duration) -> Columns<'_> {
         ("message", Value::text(alert.message.as_str())),
         ("app_name", Value::text(alert.origin.app_name.as_str())),
         ("routes", Value::L(alert.routes.iter().map(|route| Value::text(route.as_str())).collect())),
-        ("account_id", Value::text(alert.account_id.as_str())),
+        ("account_id", Value::text(&*alert.account_id)),
         ("log_group", Value::text(alert.origin.log_group.as_str())),
         ("log_stream", Value::text(alert.origin.log_stream.as_str())),
         ("pattern", Value::text(alert.pattern.as_str())),

@@ -11,6 +11,7 @@
 //! | `#routes` | `<route>` | none: it says that the route has a cursor |
 //! | `#targets` | `<target>` | `not_before`, for every route |
 
+use std::borrow::Borrow;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
@@ -36,8 +37,8 @@ const TARGETS: &str = "#targets";
 const RETIRED_TTL: Duration = Duration::from_hours(24 * 30);
 
 impl Store for DynamoStore {
-    async fn commit(&self, alerts: &[Alert], deadline: Timestamp) -> Vec<Commit> {
-        self.commit_all(alerts, deadline).await
+    async fn commit(&self, alerts: &[impl Borrow<Alert> + Sync], deadline: Timestamp) -> Vec<Commit> {
+        self.commit_all(alerts.iter().map(Borrow::borrow), deadline).await
     }
 
     async fn cursor(&self, route: &RouteName, deadline: Timestamp) -> Result<Cursor, StoreError> {

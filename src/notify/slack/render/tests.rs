@@ -77,8 +77,8 @@ fn alert(account: &str, log_group: &str, at: i64, message: String) -> Alert {
         pattern: Pattern::of(&message, "[CRITICAL]"),
         message,
         truncated: false,
-        routes: vec!["critical".parse().unwrap()],
-        account_id: account.to_owned(),
+        routes: ["critical".parse().unwrap()].into(),
+        account_id: account.into(),
         region: origin.region.clone(),
         origin: Arc::new(origin),
     }
