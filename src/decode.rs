@@ -127,6 +127,14 @@ impl<'e> Events<'e> {
         Self { source: Source::Parsed(events) }
     }
 
+    /// At most so many events will be handed on, where that says more than how many there are.
+    pub fn suspects(&self) -> Option<usize> {
+        match &self.source {
+            Source::Parsed(_) => None,
+            Source::Skimmed { spots, .. } => Some(spots.len()),
+        }
+    }
+
     /// Hands on each event that can carry a marker, in their order, and answers how many events there are
     /// in all. (An event that is handed on need not carry one.)
     ///

@@ -124,7 +124,8 @@ impl Routes {
         }
         let mut origin = None;
         let mut patterns = Patterns::default();
-        let mut alerts = Vec::new();
+        // Room for all of them from the start, as nearly all turn out to be alerts.
+        let mut alerts = Vec::with_capacity(events.suspects().unwrap_or(0));
         let events = events.each(|event| {
             let Some(hit) = self.hit(event, head, region) else { return };
             let origin = origin.get_or_insert_with(|| {

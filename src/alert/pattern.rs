@@ -381,6 +381,13 @@ mod tests {
         for (line, pattern) in cases {
             assert_eq!(Pattern::of(line, "[CRITICAL]").as_str(), pattern, "{line}");
         }
+        // One after the other they are the same, and equal ones are one.
+        let mut patterns = Patterns::default();
+        let mut all = || cases.map(|(line, _)| patterns.of(line, "[CRITICAL]"));
+        for ((first, again), (line, pattern)) in all().iter().zip(&all()).zip(cases) {
+            assert_eq!(first.as_str(), pattern, "{line}");
+            assert!(Arc::ptr_eq(&first.0, &again.0), "{line}");
+        }
     }
 
     proptest! {

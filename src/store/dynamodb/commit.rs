@@ -188,21 +188,18 @@ impl Chunk<'_> {
 
 /// Alerts of the same routes together, in their order, as many as a transaction takes.
 fn pack<'a>(alerts: impl Iterator<Item = &'a Alert>) -> Vec<Chunk<'a>> {
-    let mut by_routes: HashMap<&[RouteName], Vec<(usize, &Alert)>> = HashMap::new();
-    let mut order = Vec::new();
+    let mut chunks: Vec<Chunk<'_>> = Vec::new();
+    let mut open = HashMap::new();
     for (at, alert) in alerts.enumerate() {
-        let same = by_routes.entry(&alert.routes).or_default();
-        if same.is_empty() {
-            order.push(&*alert.routes);
-        }
-        same.push((at, alert));
-    }
-    let chunks_of = |routes: &'_ [RouteName]| {
+        let routes = &*alert.routes;
         let rows_max = TRANSACTION_ITEMS_MAX - routes.len().min(TRANSACTION_ITEMS_MAX - 1);
-        by_routes[routes].chunks(rows_max).map(<[_]>::to_vec).collect::<Vec<_>>()
-    };
-    order
-        .into_iter()
-        .flat_map(|routes| chunks_of(routes).into_iter().map(move |alerts| Chunk { routes, alerts }))
-        .collect()
+        let last = open.get(routes).copied().filter(|last: &usize| chunks[*last].alerts.len() < rows_max);
+        let chunk = last.unwrap_or_else(|| {
+            chunks.push(Chunk { routes, alerts: Vec::new() });
+            open.insert(routes, chunks.len() - 1);
+            chunks.len() - 1
+        });
+        chunks[chunk].alerts.push((at, alert));
+    }
+    chunks
 }
