@@ -66,7 +66,7 @@ async fn a_message_is_copied_once_for_the_alert_and_once_for_the_request() {
             let times = large.times / ALERTS;
             println!("{step}, refused {refuses_once}: {times} allocations for each alert, {copies:.2} copies");
             assert!(copies <= COPIES_MAX, "{step}: {copies:.2} copies of a message");
-            assert!(times <= 24, "{step}: {times} allocations for each alert");
+            assert!(times <= 14, "{step}: {times} allocations for each alert");
         }
     }
 }
