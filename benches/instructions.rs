@@ -9,14 +9,17 @@ mod support;
 
 use std::hint::black_box;
 
-use support::{Inflate, SHAPES, miniz, naive, payload, routes, stentor};
+use support::{Inflate, LOGS, miniz, naive, payload_of, routes, stentor};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let [way, path] = &arguments[..] else { return };
     if way == "make" {
-        for (name, parts) in &SHAPES[..2] {
-            std::fs::write(format!("{path}/{name}.json"), payload(parts, 0.001)).expect("a scratch directory");
+        for logs in LOGS {
+            for (name, parts) in &logs.shapes[..2] {
+                let path = format!("{path}/{name}-{}.json", logs.per_request);
+                std::fs::write(path, payload_of(logs.per_request, parts, 0.001)).expect("a scratch directory");
+            }
         }
         return;
     }

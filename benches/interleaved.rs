@@ -1,7 +1,7 @@
 //! How many times as fast as naive Rust is each way through an invocation, and how near to the limit?
 //!
 //! All ways run in turn, round after round, so that a machine that slows down slows all of them; each
-//! cell is the ratio of medians. `cargo bench --bench interleaved` prints the table; a number behind
+//! cell is the ratio of medians. `cargo bench --bench interleaved` prints a table for each kind of logs; a number behind
 //! `--` is the count of rounds (default 15).
 
 #[path = "support/child.rs"]
@@ -14,7 +14,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use child::Child;
-use support::{Inflate, RATIOS, SHAPES, miniz, naive, payload, pool, routes, stentor, strict, zlib_rs};
+use support::{
+    Inflate, LOGS, Logs, RATIOS, decoded_bytes, miniz, naive, payload_of, pool, routes, stentor, strict, zlib_rs,
+};
 
 const WAYS: [&str; 7] = [
     "naive Rust (miniz)",
@@ -33,13 +35,20 @@ const PYTHON: usize = 2;
 
 fn main() {
     let rounds = std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(15);
-    let columns: Vec<_> = SHAPES.iter().flat_map(|(name, parts)| RATIOS.map(|ratio| (*name, *parts, ratio))).collect();
+    LOGS.iter().for_each(|logs| table(logs, rounds));
+}
+
+fn table(logs: &Logs, rounds: usize) {
+    let columns: Vec<_> =
+        logs.shapes.iter().flat_map(|(name, parts)| RATIOS.map(|ratio| (*name, *parts, ratio))).collect();
     let mut medians = Vec::new();
     for (name, parts, ratio) in &columns {
-        let text = payload(parts, *ratio);
-        eprintln!("{name} {} %: {:.1} MB of payload", ratio * 100.0, text.len() as f64 / 1e6);
+        let text = payload_of(logs.per_request, parts, *ratio);
+        let (payload, decoded) = (text.len() as f64 / 1e6, decoded_bytes(&text) as f64 / 1e6);
+        eprintln!("{}, {name} {} %: {payload:.1} MB of payload, {decoded:.1} MB of logs", logs.name, ratio * 100.0);
         medians.push(measure(&text, rounds));
     }
+    println!("\n{}:\n", logs.name);
     let header: Vec<String> = columns.iter().map(|(name, _, ratio)| format!("{name} {} %", ratio * 100.0)).collect();
     println!("| as fast as naive Rust, times | {} |\n|---|{}", header.join(" | "), "---|".repeat(header.len()));
     for (way, name) in WAYS.iter().enumerate() {

@@ -37,6 +37,10 @@ pub struct Options {
     pub records: usize,
     /// Log events in each record that can be read, repeated ones included.
     pub events_per_record: usize,
+    /// Log events that an application writes at a time for the same request: with the same timestamp, and with the
+    /// same ids in their text. The more, the better a record packs: 5 times with one, 8 times with four. Zero counts
+    /// as one.
+    pub events_per_request: usize,
     /// Share of the distinct events that carry a marker. The others carry none, whatever the markers are.
     pub match_ratio: f64,
     /// Written verbatim into the alerts, the first into most of them.
@@ -63,6 +67,7 @@ impl Default for Options {
         Self {
             records: 10,
             events_per_record: 50,
+            events_per_request: 1,
             match_ratio: 0.1,
             markers: vec!["[CRITICAL]".to_owned(), "[ALERT]".to_owned()],
             duplicates: 0.0,
@@ -236,7 +241,9 @@ impl<'a> Writer<'a> {
         self.originals += 1;
         self.ids.end_put();
         let distinct = distinct_per_record(self.options);
-        let mut events: Vec<LogEvent> = (0..distinct).map(|_| self.event(app)).collect();
+        let per_request = self.options.events_per_request.max(1);
+        let mut events: Vec<LogEvent> =
+            (0..distinct).map(|ordinal| self.event(app, ordinal % per_request == 0)).collect();
         for _ in distinct..self.options.events_per_record {
             let again = events[self.dice.below(distinct)].clone();
             events.push(again);
@@ -249,7 +256,10 @@ impl<'a> Writer<'a> {
     fn poison(&mut self, kind: PoisonKind) -> (String, String) {
         let (app, source) = self.source(self.originals);
         self.ids.end_put();
-        let events = [true, false].map(|marked| self.event_at(app, self.now_ms, marked));
+        let events = [true, false].map(|marked| {
+            self.dice.end_request();
+            self.event_at(app, self.now_ms, marked)
+        });
         let data = kind.data(&payload::text(&source, &events));
         (source.partition_key, data)
     }
@@ -268,21 +278,24 @@ impl<'a> Writer<'a> {
 
     /// Picks the marked ones among the distinct events by selection sampling (Knuth, algorithm S): in
     /// random places, but in the end exactly as many as planned.
-    fn event(&mut self, app: &App) -> LogEvent {
-        let written = self.plan.distinct_events - self.left;
+    fn event(&mut self, app: &App, of_new_request: bool) -> LogEvent {
         let marked = self.dice.below(self.left) < self.left_marked;
+        if of_new_request {
+            self.begin_request();
+        }
         self.left -= 1;
         self.left_marked -= usize::from(marked);
-        let timestamp = self.time_of(written);
-        self.event_at(app, timestamp, marked)
+        self.event_at(app, self.now_ms, marked)
     }
 
-    /// Spread over the span in their order, the first event at its start.
-    fn time_of(&mut self, written: usize) -> i64 {
+    /// Requests are spread over the span in their order, the first at its start.
+    fn begin_request(&mut self) {
+        self.dice.end_request();
+        let written = self.plan.distinct_events - self.left;
         let jitter = if written == 0 { 0 } else { self.dice.below(1000) };
         let part = (written as f64 + jitter as f64 / 1000.0) / self.plan.distinct_events as f64;
         let into_ms = (self.options.span_ms.max(0) as f64 * part) as i64;
-        self.options.start_ms.clamp(0, MS_MAX).saturating_add(into_ms).min(MS_MAX)
+        self.now_ms = self.options.start_ms.clamp(0, MS_MAX).saturating_add(into_ms).min(MS_MAX);
     }
 
     fn event_at(&mut self, app: &App, timestamp: i64, marked: bool) -> LogEvent {

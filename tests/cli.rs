@@ -294,6 +294,8 @@ fn sample_makes_what_run_then_finds() {
         "40",
         "--events-per-record",
         "100",
+        "--events-per-request",
+        "3",
         "--match-ratio",
         "0.05",
         "--duplicates",

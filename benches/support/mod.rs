@@ -22,9 +22,28 @@ use stentor::sample::{Event, Options, event};
 
 pub const MARKERS: [&str; 2] = ["[CRITICAL]", "[ALERT]"];
 
-/// Records and log events in each, so that a payload comes near the 6 MB that Lambda hands over.
-pub const SHAPES: [(&str, &[(usize, usize)]); 3] =
+/// Logs that fill a payload to nearly the 6 MB that Lambda hands over.
+pub struct Logs {
+    pub name: &'static str,
+    /// Log events that each request writes. Three make them pack 7 to 8 times, ones 4 to 5 times.
+    pub per_request: usize,
+    pub shapes: [(&'static str, Parts<'static>); 3],
+}
+
+/// Records, and log events in each.
+pub type Parts<'p> = &'p [(usize, usize)];
+
+pub const SHAPES: [(&str, Parts<'static>); 3] =
     [("large", &[(10, 7_000)]), ("small", &[(900, 60)]), ("mixed", &[(5, 7_000), (450, 60)])];
+
+pub const LOGS: [Logs; 2] = [
+    Logs { name: "one line a request", per_request: 1, shapes: SHAPES },
+    Logs {
+        name: "three lines a request",
+        per_request: 3,
+        shapes: [("large", &[(16, 7_000)]), ("small", &[(1_350, 60)]), ("mixed", &[(8, 7_000), (675, 60)])],
+    },
+];
 
 /// Shares of the log events that carry a marker.
 pub const RATIOS: [f64; 3] = [0.001, 0.05, 1.0];
@@ -47,15 +66,22 @@ impl std::iter::Sum for Found {
     }
 }
 
-/// The payload of an invocation, the same every time.
-pub fn payload(parts: &[(usize, usize)], match_ratio: f64) -> String {
+/// The payload of an invocation, the same every time; each line has ids of its own.
+pub fn payload(parts: Parts<'_>, match_ratio: f64) -> String {
+    payload_of(1, parts, match_ratio)
+}
+
+/// The same with so many lines for each request.
+pub fn payload_of(events_per_request: usize, parts: Parts<'_>, match_ratio: f64) -> String {
     let mut all = Vec::new();
     for (seed, (records, events_per_record)) in (1..).zip(parts) {
         let options = Options {
             records: *records,
             events_per_record: *events_per_record,
+            events_per_request,
             match_ratio,
             accounts: 20,
+
             log_groups: 50,
             seed,
             ..Options::default()

@@ -12,6 +12,8 @@
 use aho_corasick::packed;
 use aho_corasick::{AhoCorasick, Input};
 
+use super::stop::are_told_by_low_halves;
+
 /// The markers of a configuration, ready to be looked for in raw text.
 #[derive(Clone, Debug)]
 pub struct Needles {
@@ -79,7 +81,8 @@ impl Search {
     fn of(markers: &[Box<[u8]>], high_halves: u16) -> Option<Self> {
         let mut firsts: Vec<u8> = markers.iter().map(|marker| marker[0]).collect();
         firsts.dedup();
-        if firsts.len() <= FIRST_BYTES_MAX && firsts.iter().all(|byte| is_rare(*byte)) {
+        let few = firsts.len() <= FIRST_BYTES_MAX && are_told_by_low_halves(&firsts);
+        if few && firsts.iter().all(|byte| is_rare(*byte)) {
             return Some(Self::FirstBytes(firsts));
         }
         let escapes =
@@ -148,6 +151,10 @@ mod tests {
         assert_eq!(search(&["FATAL", "[ALERT]", "ERROR"]), "EF[");
         let teddy = if cfg!(target_arch = "x86_64") { "packed" } else { "automaton" };
         assert!([teddy, "automaton"].contains(&search(&["fatal", "[ALERT]"]).as_str()));
+        // `L` has the low half of a backslash, and `K` that of `[`.
+        for alike in [&["LEVEL=FATAL"][..], &["KERNEL", "[ALERT]"]] {
+            assert!([teddy, "automaton"].contains(&search(alike).as_str()));
+        }
         let many: Vec<String> = (0..200).map(|n| format!("e{n}")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
         assert_eq!(search(&many), "automaton");

@@ -7,13 +7,14 @@
 //! doubt, and then the plain parse reads the record, or, inside of one event, that event. So it answers
 //! what the plain parse would, for every message that is valid (`the_walk_and_the_plain_parse_agree`).
 
+use std::array;
 use std::borrow::Cow;
 use std::ops::Range;
 
 use memchr::{memchr, memchr2};
 
 use super::needle::{FIRST_BYTES_MAX, Needles, Search};
-use super::stop::{Portable, Seen, Stops};
+use super::stop::{Portable, Stops};
 use super::{LogBatch, LogEvent, NAME_BYTES_MAX, Poison, parse};
 
 /// A log event in which a marker can be, by its place in the text. Without a lifetime, so that the list
@@ -223,45 +224,16 @@ impl<'t, 'w, S: Stops> Walk<'t, 'w, S> {
     /// bytes, or an escape, may be part of a marker.
     #[inline(always)]
     fn rest_of_text(&mut self) -> Option<bool> {
-        let start = self.at;
-        let (mut hit, mut seen) = (false, Seen::default());
-        loop {
-            let stop = self.stops.next(self.text, self.at, &mut seen);
-            let byte = *self.text.get(stop)?;
-            let escaped = self.text[stop - 1] == b'\\';
-            self.at = stop + 1;
-            match byte {
-                b'"' if !escaped => break,
-                b'\\' => {
-                    if self.behind_backslashes(&mut hit, &mut seen)? {
-                        break;
-                    }
-                }
-                b'u' if escaped => hit = hit || self.needles.escape_at(self.text, stop),
-                _ => hit = hit || self.needles.marker_at(self.text, stop),
-            }
-        }
-        if seen.non_ascii {
+        let (text, start, needles) = (self.text, self.at, self.needles);
+        let inside = self.stops.read(text, start, |at| match text[at] {
+            b'u' => needles.escape_at(text, at),
+            _ => needles.marker_at(text, at),
+        })?;
+        self.at = inside.end + 1;
+        if !inside.is_ascii {
             self.utf8(start)?;
         }
-        Some(hit)
-    }
-
-    /// `at` stands behind two backslashes. How many there are in all decides whether what follows them is
-    /// escaped. Answers whether it is the quote that ends the string.
-    #[inline(never)]
-    fn behind_backslashes(&mut self, hit: &mut bool, seen: &mut Seen) -> Option<bool> {
-        let more = self.text[self.at..].iter().take_while(|byte| **byte == b'\\').count();
-        let (escaped, at) = (more % 2 == 1, self.at + more);
-        self.at = at + 1;
-        let byte = *self.text.get(at)?;
-        seen.non_ascii |= !byte.is_ascii();
-        match byte {
-            b'"' if !escaped => return Some(true),
-            b'u' if escaped => *hit = *hit || self.needles.escape_at(self.text, at),
-            _ => *hit = *hit || self.needles.marker_at(self.text, at),
-        }
-        Some(false)
+        Some(inside.hit)
     }
 
     /// Whether what was read since `start`, which begins and ends between characters, is UTF-8.
@@ -389,13 +361,8 @@ impl Opening {
         // The last of the four overlaps with the one before it.
         const BLOCKS: [usize; 4] = [0, WIDTH, 2 * WIDTH, Opening::BYTES - WIDTH];
         let Some(text) = text.first_chunk::<{ Self::BYTES }>() else { return false };
-        let mut differs = [0_u8; WIDTH];
-        for from in BLOCKS {
-            for (at, differs) in differs.iter_mut().enumerate() {
-                let at = from + at;
-                *differs |= (text[at] ^ self.template[at]).saturating_sub(self.tolerance[at]);
-            }
-        }
+        let differs = |at: usize| (text[at] ^ self.template[at]).saturating_sub(self.tolerance[at]);
+        let differs: [u8; WIDTH] = array::from_fn(|at| BLOCKS.iter().fold(0, |all, from| all | differs(from + at)));
         // JSON has no numbers with leading zeros.
         differs == [0; WIDTH] && text[Self::TIMESTAMP.start] != b'0'
     }

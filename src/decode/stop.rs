@@ -1,37 +1,44 @@
-//! Where reading the raw text of a JSON string has to stop and think, found many bytes at a time: at
-//! the quote that ends it, at an escaped backslash or `\u…`, and at a byte that a marker begins with.
-//! Other escapes are passed over without a look, and logs in JSON are full of them (`\"`).
+//! Reading the inside of a JSON string without taking it apart, many bytes at a time: where the quote is that ends it,
+//! and at which places somebody has to look. Those are the `u` of `\u…` and the bytes that a marker begins with. Other
+//! escapes are passed over, and logs in JSON are full of them (`\"`).
 //!
 //! On the way each byte is looked at for another thing: whether it is ASCII. Most logs are, and what is
 //! ASCII is UTF-8 already.
 //!
-//! Left to `skim`: what a stop means.
+//! Left to `skim`: what stands at those places.
 
-/// Finds the next stop.
+/// What is known of the inside of a string once it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Inside {
+    /// Where the quote stands that ends it.
+    pub end: usize,
+    /// Whether a look found something.
+    pub hit: bool,
+    /// `false` if a byte that is not ASCII was seen, in the string or somewhat behind it.
+    pub is_ascii: bool,
+}
+
+/// Reads strings.
 pub(super) trait Stops: Copy {
     /// Whether any bytes were asked for.
     const WANTS: bool;
 
-    /// The first place at or after `from` (at least 1) where `text` has a quote without a backslash
-    /// before it, a backslash or `u` with one, or one of the bytes that were asked for; else the end.
-    /// `seen` is what calls before this one, for the same text and not beyond `from`, have found out.
-    fn next(self, text: &[u8], from: usize, seen: &mut Seen) -> usize;
+    /// The string whose inside begins at `from`; `None` if it does not end. `look` is called with the places of the bytes
+    /// that were asked for and of each `u` behind a backslash, until it answers `true`.
+    fn read(self, text: &[u8], from: usize, look: impl FnMut(usize) -> bool) -> Option<Inside>;
 
-    /// Calls `walk`, compiled for the processor that this needs, so that `next` can be part of it.
+    /// Calls `walk`, compiled for the processor that this needs, so that `read` can be part of it.
     #[inline(always)]
     fn compiled_for<R>(self, walk: impl FnOnce(Self) -> R) -> R {
         walk(self)
     }
 }
 
-/// What is known of a text so far.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Seen {
-    /// Whether a byte that is not ASCII was seen, from the first `from` to the last stop or somewhat behind it.
-    pub non_ascii: bool,
-    /// The stops in the 64 bytes before `end`, a bit for each byte, the first the lowest.
-    ahead: u64,
-    end: usize,
+/// Whether these bytes, a quote and a backslash all differ in their low halves: what a search can ask for.
+pub(super) fn are_told_by_low_halves(wanted: &[u8]) -> bool {
+    let all = wanted.iter().chain(b"\"\\");
+    all.clone().all(u8::is_ascii)
+        && all.fold(0_u16, |halves, byte| halves | 1 << (byte & 0xf)).count_ones() as usize == wanted.len() + 2
 }
 
 /// On any machine.
@@ -40,10 +47,8 @@ pub(super) struct Portable<const N: usize>(pub [u8; N]);
 
 impl<const N: usize> Portable<N> {
     #[inline(always)]
-    fn stops_at(self, before: u8, byte: u8) -> bool {
-        let escaped = before == b'\\';
-        let wanted = self.0.iter().fold(false, |any, wanted| any | (*wanted == byte));
-        (byte == b'"') & !escaped | escaped & ((byte == b'u') | (byte == b'\\')) | wanted
+    fn wants(self, byte: u8) -> bool {
+        self.0.iter().fold(false, |any, wanted| any | (*wanted == byte))
     }
 }
 
@@ -51,22 +56,30 @@ impl<const N: usize> Stops for Portable<N> {
     const WANTS: bool = N > 0;
 
     #[inline(always)]
-    fn next(self, text: &[u8], from: usize, seen: &mut Seen) -> usize {
+    fn read(self, text: &[u8], from: usize, mut look: impl FnMut(usize) -> bool) -> Option<Inside> {
         const WIDTH: usize = 32;
+        let (mut hit, mut escaped) = (false, false);
         let mut at = from;
-        // One pass over a block answers whether there is any, in a form that compilers turn into vectors.
-        while let (Some(block), Some(before)) =
-            (text[at..].first_chunk::<WIDTH>(), text[at - 1..].first_chunk::<WIDTH>())
-        {
-            if before.iter().zip(block).fold(false, |any, (before, byte)| any | self.stops_at(*before, *byte)) {
-                break;
+        while at < text.len() {
+            let block = &text[at..text.len().min(at + WIDTH)];
+            // One pass over a block answers whether there is any, in a form that compilers turn into vectors.
+            let stops = |byte| (byte == b'"') | (byte == b'\\') | self.wants(byte);
+            if escaped || block.iter().fold(false, |any, byte| any | stops(*byte)) {
+                for (at, byte) in (at..).zip(block) {
+                    match byte {
+                        b'"' if !escaped => {
+                            return Some(Inside { end: at, hit, is_ascii: text[from..at].is_ascii() });
+                        }
+                        b'u' if escaped => hit = hit || look(at),
+                        byte if self.wants(*byte) => hit = hit || look(at),
+                        _ => {}
+                    }
+                    escaped = *byte == b'\\' && !escaped;
+                }
             }
-            at += WIDTH;
+            at += block.len();
         }
-        let stop = text[at - 1..].windows(2).position(|pair| self.stops_at(pair[0], pair[1]));
-        let stop = stop.map_or(text.len(), |stop| at + stop);
-        seen.non_ascii |= !text[from..stop].is_ascii();
-        stop
+        None
     }
 }
 
@@ -77,15 +90,23 @@ pub(super) use avx2::Avx2;
 mod avx2 {
     use std::arch::asm;
     use std::arch::x86_64::{
-        __m256i, _mm256_and_si256, _mm256_andnot_si256, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8,
-        _mm256_or_si256, _mm256_set1_epi8, _mm256_setzero_si256,
+        __m256i, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8,
+        _mm256_setzero_si256, _mm256_shuffle_epi8,
     };
 
-    use super::{Portable, Seen, Stops};
+    use super::{Inside, Portable, Stops, are_told_by_low_halves};
 
     /// The same with AVX2, 64 bytes at a time.
+    ///
+    /// A byte is a quote, a backslash or one that was asked for, if it is the one that the table has for its low half: one
+    /// look-up and one comparison, however many are wanted. Most blocks have none and cost nothing else; in which of
+    /// the others a backslash stands is looked at more closely.
     #[derive(Clone, Copy)]
-    pub struct Avx2<const N: usize>(Portable<N>);
+    pub struct Avx2<const N: usize> {
+        wanted: Portable<N>,
+        /// By low half, twice, as the processor looks up 16 bytes at a time.
+        table: [u8; 32],
+    }
 
     /// A bit for each of the bytes that are looked at together.
     const WIDTH: usize = u64::BITS as usize;
@@ -95,9 +116,17 @@ mod avx2 {
     struct Block([__m256i; 2]);
 
     impl<const N: usize> Avx2<N> {
-        /// `None` where the processor cannot do it. That there is one is the proof that it can.
+        /// `None` where the processor cannot do it, or one table cannot tell the bytes. That there is one is the proof
+        /// that both can.
         pub fn new(wanted: [u8; N]) -> Option<Self> {
-            is_x86_feature_detected!("avx2").then_some(Self(Portable(wanted)))
+            // No byte is equal to this: for those above ASCII the processor answers zero.
+            let mut table = [0xff; 32];
+            for byte in wanted.iter().chain(b"\"\\") {
+                let half = usize::from(byte & 0xf);
+                (table[half], table[half + 16]) = (*byte, *byte);
+            }
+            let works = is_x86_feature_detected!("avx2") && are_told_by_low_halves(&wanted);
+            works.then_some(Self { wanted: Portable(wanted), table })
         }
 
         #[target_feature(enable = "avx2")]
@@ -109,47 +138,56 @@ mod avx2 {
         /// The processor must have AVX2. (It cannot say `target_feature` itself, for then it would never become part
         /// of its caller's loop.)
         #[inline(always)]
-        unsafe fn find(self, text: &[u8], from: usize, seen: &mut Seen) -> usize {
-            assert!((1..=text.len()).contains(&from), "all loads lie within the text");
-            let mut at = from;
-            if from < seen.end {
-                // Of the bytes before `end`, those from `from` on.
-                let ahead = seen.ahead >> (WIDTH - (seen.end - from));
-                if ahead != 0 {
-                    return from + ahead.trailing_zeros() as usize;
-                }
-                at = seen.end;
-            }
+        unsafe fn find(self, text: &[u8], from: usize, mut look: impl FnMut(usize) -> bool) -> Option<Inside> {
+            assert!(from <= text.len(), "all loads lie within the text");
+            let (mut at, mut hit) = (from, false);
             // SAFETY: the caller vouches for AVX2, which is all that the functions of `Block` ask for but `load`. Each
-            // `load` reads WIDTH bytes: from `at`, which lies that much before the end at least, or from one before it,
-            // and `at` is at least 1.
+            // `load` reads the WIDTH bytes from `at` on, which the text has. The table has as many bytes as are read.
             unsafe {
+                let table = _mm256_loadu_si256(self.table.as_ptr().cast());
                 let mut all = Block::zero();
                 while text.len() - at >= WIDTH {
-                    let here = text.as_ptr().add(at);
-                    let block = Block::load(here);
+                    let block = Block::load(text.as_ptr().add(at));
                     all = all.or(block);
-                    let (mut stops, slashes) = (block.is(b'"'), block.is(b'\\'));
-                    if slashes.any() || text[at - 1] == b'\\' {
-                        let escaped = Block::load(here.sub(1)).is(b'\\');
-                        let escapes = block.is(b'u').or(slashes).and(escaped);
-                        stops = stops.and_not(escaped).or(escapes);
+                    let found = block.is_in(table);
+                    if !found.any() {
+                        at += WIDTH;
+                        continue;
                     }
-                    for byte in self.0.0 {
-                        stops = stops.or(block.is(byte));
+                    let (mut stops, mut next) = (found.bits(), at + WIDTH);
+                    let slashes = block.is(b'\\');
+                    if slashes.any() {
+                        let slashes = slashes.bits();
+                        let (escaped, is_open) = escaped(slashes);
+                        let passed = slashes | block.is(b'"').bits() & escaped;
+                        stops = stops & !passed | block.is(b'u').bits() & escaped;
+                        // What a backslash at the end belongs to begins the next block.
+                        next -= usize::from(is_open);
                     }
-                    let stops = stops.bits();
-                    if stops != 0 {
-                        seen.non_ascii |= all.any();
-                        (seen.ahead, seen.end) = (stops, at + WIDTH);
-                        return at + stops.trailing_zeros() as usize;
+                    while stops != 0 {
+                        let stop = at + stops.trailing_zeros() as usize;
+                        if text[stop] == b'"' {
+                            return Some(Inside { end: stop, hit, is_ascii: !all.any() });
+                        }
+                        hit = hit || look(stop);
+                        stops &= stops - 1;
                     }
-                    at += WIDTH;
+                    at = next;
                 }
-                seen.non_ascii |= all.any();
+                let rest = self.wanted.read(text, at, |at| hit || look(at))?;
+                Some(Inside { hit: hit || rest.hit, is_ascii: rest.is_ascii && !all.any(), ..rest })
             }
-            self.0.next(text, at, seen)
         }
+    }
+
+    /// Which bytes of a block have an odd number of backslashes before them, from where its backslashes stand, the lowest
+    /// bit the first; and whether that goes for the byte behind the block. Source: the escape scanner of simdjson.
+    #[inline(always)]
+    fn escaped(slashes: u64) -> (u64, bool) {
+        const ODD: u64 = 0xaaaa_aaaa_aaaa_aaaa;
+        // Subtracting a run of backslashes borrows through it, so that its bits differ from ODD in turn.
+        let behind = (slashes << 1 | ODD).wrapping_sub(slashes) ^ ODD;
+        (behind ^ slashes, (behind & slashes) >> (WIDTH - 1) != 0)
     }
 
     /// Each is unsafe for one reason: the processor must have AVX2. (Without closures: those would not be compiled for
@@ -179,22 +217,23 @@ mod avx2 {
             }
         }
 
+        /// All ones where the byte is the table's for its low half.
+        #[inline(always)]
+        unsafe fn is_in(self, table: __m256i) -> Self {
+            let Self([low, high]) = self;
+            // SAFETY: the caller vouches for AVX2.
+            unsafe {
+                Self([
+                    _mm256_cmpeq_epi8(_mm256_shuffle_epi8(table, low), low),
+                    _mm256_cmpeq_epi8(_mm256_shuffle_epi8(table, high), high),
+                ])
+            }
+        }
+
         #[inline(always)]
         unsafe fn or(self, other: Self) -> Self {
             // SAFETY: the caller vouches for AVX2.
             unsafe { Self([_mm256_or_si256(self.0[0], other.0[0]), _mm256_or_si256(self.0[1], other.0[1])]) }
-        }
-
-        #[inline(always)]
-        unsafe fn and(self, other: Self) -> Self {
-            // SAFETY: the caller vouches for AVX2.
-            unsafe { Self([_mm256_and_si256(self.0[0], other.0[0]), _mm256_and_si256(self.0[1], other.0[1])]) }
-        }
-
-        #[inline(always)]
-        unsafe fn and_not(self, other: Self) -> Self {
-            // SAFETY: the caller vouches for AVX2.
-            unsafe { Self([_mm256_andnot_si256(other.0[0], self.0[0]), _mm256_andnot_si256(other.0[1], self.0[1])]) }
         }
 
         /// Whether the highest bit of any byte is set.
@@ -231,9 +270,9 @@ mod avx2 {
         const WANTS: bool = N > 0;
 
         #[inline(always)]
-        fn next(self, text: &[u8], from: usize, seen: &mut Seen) -> usize {
+        fn read(self, text: &[u8], from: usize, look: impl FnMut(usize) -> bool) -> Option<Inside> {
             // SAFETY: an `Avx2` exists only where the processor has AVX2.
-            unsafe { self.find(text, from, seen) }
+            unsafe { self.find(text, from, look) }
         }
 
         #[inline(always)]

@@ -1,24 +1,45 @@
 //! Random values that look like those in logs, and points in time as logs write them. Pure: the seed and
 //! the time come in.
 
+use std::collections::BTreeMap;
+
 use fastrand::Rng;
 
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-pub(super) struct Dice(Rng);
+pub(super) struct Dice {
+    rng: Rng,
+    /// What lines of the current request have in common, by its name, as far as they have drawn it.
+    request: BTreeMap<&'static str, String>,
+}
 
 impl Dice {
     pub fn new(seed: u64) -> Self {
-        Self(Rng::with_seed(seed))
+        Self { rng: Rng::with_seed(seed), request: BTreeMap::new() }
+    }
+
+    /// The lines that follow are of another request.
+    pub fn end_request(&mut self) {
+        self.request.clear();
+    }
+
+    /// What is the same in all lines of a request: its first line draws it.
+    pub fn of_request(&mut self, name: &'static str, draw: impl FnOnce(&mut Self) -> String) -> String {
+        if let Some(known) = self.request.get(name) {
+            return known.clone();
+        }
+        let value = draw(self);
+        self.request.insert(name, value.clone());
+        value
     }
 
     /// 0…limit−1, and 0 if the limit is 0.
     pub fn below(&mut self, limit: usize) -> usize {
-        self.0.usize(..limit.max(1))
+        self.rng.usize(..limit.max(1))
     }
 
     pub fn between(&mut self, low: u64, high: u64) -> u64 {
-        self.0.u64(low..=high)
+        self.rng.u64(low..=high)
     }
 
     pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
@@ -26,17 +47,17 @@ impl Dice {
     }
 
     pub fn shuffle<T>(&mut self, all: &mut [T]) {
-        self.0.shuffle(all);
+        self.rng.shuffle(all);
     }
 
     /// 1…32 hexadecimal digits.
     pub fn hex(&mut self, digits: usize) -> String {
-        let bits = self.0.u128(..) >> (128 - 4 * digits);
+        let bits = self.rng.u128(..) >> (128 - 4 * digits);
         format!("{bits:0digits$x}")
     }
 
     pub fn uuid(&mut self) -> String {
-        let (high, low) = (self.0.u64(..), self.0.u64(..));
+        let (high, low) = (self.rng.u64(..), self.rng.u64(..));
         let (a, b, c) = (high >> 32, high >> 16 & 0xffff, high & 0xfff);
         let (d, e) = (low >> 48 & 0x3fff | 0x8000, low & 0xffff_ffff_ffff);
         format!("{a:08x}-{b:04x}-4{c:03x}-{d:04x}-{e:012x}")
@@ -62,7 +83,7 @@ impl Dice {
 
     /// Characters of a made-up credential.
     pub fn token(&mut self, length: usize) -> String {
-        (0..length).map(|_| self.0.alphanumeric()).collect()
+        (0..length).map(|_| self.rng.alphanumeric()).collect()
     }
 }
 

@@ -73,12 +73,19 @@ fn stamps_follow_the_calendar() {
 }
 
 fn options() -> impl Strategy<Value = Options> {
-    let sizes = (0..12_usize, 0..9_usize, 0..5_usize, 0..20_usize);
+    let sizes = (0..12_usize, 0..9_usize, 0..5_usize, 0..20_usize, 0..5_usize);
     let shares = (0.0..=1.0, 0.0..=1.0, 0.0..=1.0);
     (sizes, shares, any::<u64>(), 0..100_000_i64, any::<bool>()).prop_map(
-        |((records, events, accounts, groups), (ratio, duplicates, poison), seed, span_ms, direct)| Options {
+        |(
+            (records, events, accounts, groups, events_per_request),
+            (ratio, duplicates, poison),
+            seed,
+            span_ms,
+            direct,
+        )| Options {
             records,
             events_per_record: events,
+            events_per_request,
             match_ratio: ratio,
             duplicates,
             poison,
@@ -164,6 +171,29 @@ fn the_seed_decides() {
     };
     assert_eq!(contents(7), contents(7));
     assert_ne!(contents(7), contents(8));
+}
+
+#[test]
+fn lines_of_a_request_share_its_time_and_ids() {
+    let options = Options { events_per_request: 4, log_groups: 1, match_ratio: 0.0, ..Options::default() };
+    let messages: Vec<Value> = event(&options).data().into_iter().map(message).collect();
+    let thread = |event: &Value| {
+        let (_, behind) = text(event, "message").split_once("[nio-8080-exec-").expect("payments-api");
+        behind.split_once(']').unwrap().0.to_owned()
+    };
+    let mut threads = HashSet::new();
+    for request in messages.iter().flat_map(|record| log_events(record).chunks(4)) {
+        let shared: HashSet<_> = request.iter().map(|event| (event["timestamp"].as_i64(), thread(event))).collect();
+        assert_eq!(shared.len(), 1, "{shared:?}");
+        threads.extend(shared);
+    }
+    assert!(threads.len() > messages.len(), "each request has its own");
+
+    let bytes = |events_per_request| {
+        let made = event(&Options { events_per_request, events_per_record: 2_000, ..options.clone() });
+        made.data().into_iter().map(str::len).sum::<usize>()
+    };
+    assert!(bytes(4) * 3 < bytes(1) * 2, "{} {}", bytes(4), bytes(1));
 }
 
 #[test]

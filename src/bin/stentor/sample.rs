@@ -19,6 +19,9 @@ pub struct Arguments {
     /// Log events in each record
     #[arg(long, value_name = "N", default_value_t = 50)]
     events_per_record: usize,
+    /// Log events that one request writes at a time, with the same ids; the more, the better they pack
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    events_per_request: usize,
     /// Share of the log events that carry a marker, 0 to 1
     #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = share)]
     match_ratio: f64,
@@ -79,6 +82,7 @@ impl Arguments {
         Options {
             records: self.records,
             events_per_record: self.events_per_record,
+            events_per_request: self.events_per_request,
             match_ratio: self.match_ratio,
             markers: self.markers.clone(),
             duplicates: self.duplicates,

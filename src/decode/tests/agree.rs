@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use super::*;
-use crate::decode::stop::{Portable, Seen, Stops};
+use crate::decode::stop::{Inside, Portable, Stops};
 use crate::event::{self, Event};
 
 /// Each set is found in another way.
@@ -174,17 +174,24 @@ fn packed(text: &[u8]) -> [Record<'static>; 1] {
     [record(STANDARD.encode(gzip(text)))]
 }
 
-/// All stops from `from` on, one call after the other; each must know by then of what is not ASCII.
-fn stops(search: impl Stops, text: &[u8], from: usize) -> Result<Vec<usize>, TestCaseError> {
-    let (mut found, mut seen, mut at) = (Vec::new(), Seen::default(), from);
-    while at < text.len() {
-        let stop = search.next(text, at, &mut seen);
-        prop_assert!(seen.non_ascii || text[from..stop].is_ascii());
-        prop_assert!(!seen.non_ascii || !text[from..].is_ascii());
-        found.extend((stop < text.len()).then_some(stop));
-        at = stop + 1;
+/// Where the string ends whose inside begins at `from`, and all places at which one has to look.
+fn read(search: impl Stops, text: &[u8], from: usize) -> (Option<usize>, Vec<usize>) {
+    let mut looked = Vec::new();
+    let inside = search.read(text, from, |at| {
+        looked.push(at);
+        false
+    });
+    if let Some(inside) = inside {
+        assert!(!inside.hit && (!inside.is_ascii || text[from..inside.end].is_ascii()));
+        assert!(inside.is_ascii || !text[from..].is_ascii());
+        let mut looks = 0;
+        let hit = search.read(text, from, |_| {
+            looks += 1;
+            true
+        });
+        assert_eq!((hit, looks), (Some(Inside { hit: !looked.is_empty(), ..inside }), looked.len().min(1)));
     }
-    Ok(found)
+    (inside.map(|inside| inside.end), looked)
 }
 
 proptest! {
@@ -209,19 +216,26 @@ proptest! {
     }
 
     #[test]
-    fn vectors_stop_where_single_bytes_stop(text in "([\"\\\\u\\[E]|[a-zé]{0,90}){0,30}", from in any::<Index>()) {
+    fn vectors_read_a_string_as_single_bytes_do(text in "([\"\\\\u\\[E]|\\\\{1,70}|[a-zé]{0,90}){0,30}", from in any::<Index>()) {
         let text = text.as_bytes();
-        prop_assume!(text.len() > 1);
-        let from = 1 + from.index(text.len() - 1);
-        let is_stop = |at: &usize| {
-            let (escaped, byte) = (text[at - 1] == b'\\', text[*at]);
-            byte == b'[' || byte == b'"' && !escaped || escaped && (byte == b'u' || byte == b'\\')
-        };
-        let expected: Vec<usize> = (from..text.len()).filter(is_stop).collect();
-        prop_assert_eq!(stops(Portable([b'[']), text, from)?, &expected[..]);
+        let from = from.index(text.len() + 1);
+        let (mut expected, mut end, mut escaped) = (Vec::new(), None, false);
+        for (at, byte) in text.iter().enumerate().skip(from) {
+            match byte {
+                b'"' if !escaped => {
+                    end = Some(at);
+                    break;
+                }
+                b'[' => expected.push(at),
+                b'u' if escaped => expected.push(at),
+                _ => {}
+            }
+            escaped = *byte == b'\\' && !escaped;
+        }
+        prop_assert_eq!(read(Portable([b'[']), text, from), (end, expected.clone()));
         #[cfg(target_arch = "x86_64")]
         if let Some(vectors) = crate::decode::stop::Avx2::new([b'[']) {
-            prop_assert_eq!(stops(vectors, text, from)?, &expected[..]);
+            prop_assert_eq!(read(vectors, text, from), (end, expected));
         }
     }
 

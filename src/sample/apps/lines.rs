@@ -1,12 +1,21 @@
 //! What the applications write: one function for each one's ordinary lines, and one for each of its failures.
 //! Numbers, ids and addresses vary, words do not, so that lines of one template can be told to be similar.
 //!
-//! A credential is drawn anew for each line, so none stands here.
+//! A credential is drawn anew for each line, so none stands here. What an application writes at each step of a
+//! request (its id, the thread, the session with the database) is the same in all of the request's lines.
 
 use super::super::dice::{Dice, Stamp};
 
+fn request_id(dice: &mut Dice) -> String {
+    dice.of_request("id", Dice::uuid)
+}
+
+fn order(dice: &mut Dice) -> String {
+    dice.of_request("order", Dice::order)
+}
+
 fn java(dice: &mut Dice, at: &Stamp, level: &str, class: &str) -> String {
-    let thread = dice.between(1, 200);
+    let thread = dice.of_request("thread", |dice| dice.between(1, 200).to_string());
     format!("{} {level:>5} 1 --- [nio-8080-exec-{thread}] {class} :", at.java())
 }
 
@@ -16,14 +25,14 @@ pub(super) fn payments(dice: &mut Dice, at: &Stamp) -> String {
         0..6 => format!(
             "{} Authorised payment {} for {} amount={} EUR provider=adyen took={took}ms",
             java(dice, at, "INFO", "c.e.payments.web.PaymentController"),
-            dice.uuid(),
-            dice.order(),
+            request_id(dice),
+            order(dice),
             dice.price(),
         ),
         6..9 => format!(
             "{} select p.id, p.state, p.amount from payment p where p.order_id=? [{}] rows=1 took={took}ms",
             java(dice, at, "DEBUG", "c.e.payments.db.PaymentRepository"),
-            dice.order(),
+            order(dice),
         ),
         _ => format!(
             "{} HikariPool-1 - Pool stats (total=50, active={}, idle={}, waiting=0)",
@@ -51,14 +60,14 @@ pub(super) fn payments_card(dice: &mut Dice, at: &Stamp, marker: &str) -> String
     format!(
         "{} {marker} Capture refused by adyen for {}: card 4111 1111 1111 1111 exp 03/30, code={} psp={}",
         java(dice, at, "ERROR", "c.e.payments.gateway.AdyenClient"),
-        dice.order(),
+        order(dice),
         dice.between(2, 30),
         dice.hex(16).to_uppercase(),
     )
 }
 
 pub(super) fn checkout(dice: &mut Dice, at: &Stamp) -> String {
-    let (request, ms) = (dice.uuid(), dice.between(3, 1_400));
+    let (request, ms) = (request_id(dice), dice.between(3, 1_400));
     match dice.below(10) {
         0..8 => format!(
             r#"{{"timestamp":"{}","level":"INFO","requestId":"{request}","message":"{}","cartId":"{}","items":{},"total":{},"currency":"EUR","durationMs":{ms}}}"#,
@@ -82,9 +91,9 @@ pub(super) fn checkout_circuit(dice: &mut Dice, at: &Stamp, marker: &str) -> Str
     format!(
         r#"{{"timestamp":"{}","level":"FATAL","requestId":"{}","message":"{marker} payments-api unavailable: circuit breaker open after {} failures","orderId":"{}","attempt":{},"durationMs":{}}}"#,
         at.iso(),
-        dice.uuid(),
+        request_id(dice),
         dice.between(10, 60),
-        dice.order(),
+        order(dice),
         dice.between(1, 5),
         dice.between(2_000, 9_000),
     )
@@ -94,14 +103,17 @@ pub(super) fn checkout_token(dice: &mut Dice, at: &Stamp, marker: &str) -> Strin
     format!(
         r#"{{"timestamp":"{}","level":"ERROR","requestId":"{}","message":"{marker} Identity provider refused our token","status":401,"headers":{{"host":"id.example.com","authorization":"Bearer {}"}}}}"#,
         at.iso(),
-        dice.uuid(),
+        request_id(dice),
         dice.token(48),
     )
 }
 
 fn postgres_prefix(dice: &mut Dice, at: &Stamp) -> String {
-    let (client, port, pid) = (dice.pod_ip(), dice.between(32_768, 60_999), dice.between(400, 32_000));
-    format!("{} {} UTC:{client}({port}):payments@orders:[{pid}]:", at.date('-'), at.time())
+    let session = dice.of_request("session", |dice| {
+        let (client, port, pid) = (dice.pod_ip(), dice.between(32_768, 60_999), dice.between(400, 32_000));
+        format!("{client}({port}):payments@orders:[{pid}]")
+    });
+    format!("{} {} UTC:{session}:", at.date('-'), at.time())
 }
 
 pub(super) fn postgres(dice: &mut Dice, at: &Stamp) -> String {
@@ -155,6 +167,10 @@ pub(super) fn ingress_timeout(dice: &mut Dice, at: &Stamp, marker: &str) -> Stri
     )
 }
 
+fn trace(dice: &mut Dice) -> String {
+    dice.of_request("trace", |dice| dice.hex(16))
+}
+
 pub(super) fn inventory(dice: &mut Dice, at: &Stamp) -> String {
     format!(
         r#"ts={} level={} app=inventory-worker msg="{}" sku={} qty={} warehouse={} took_ms={} trace={}"#,
@@ -165,7 +181,7 @@ pub(super) fn inventory(dice: &mut Dice, at: &Stamp) -> String {
         dice.between(1, 40),
         dice.pick(&["ber1", "waw2", "lis1", "osl1"]),
         dice.between(1, 800),
-        dice.hex(16),
+        trace(dice),
     )
 }
 
@@ -175,7 +191,7 @@ pub(super) fn inventory_lag(dice: &mut Dice, at: &Stamp, marker: &str) -> String
         at.iso(),
         dice.between(2_000, 90_000),
         dice.between(30, 700),
-        dice.hex(16),
+        trace(dice),
     )
 }
 
@@ -192,7 +208,7 @@ pub(super) fn notify(dice: &mut Dice, at: &Stamp) -> String {
     format!(
         "[INFO]\t{}\t{}\tSent “{}” to {} via {} in {} ms",
         at.iso(),
-        dice.uuid(),
+        request_id(dice),
         dice.pick(&["Ihre Bestellung ist unterwegs", "Votre commande est prête", "ご注文を承りました", "Takk! 🎉"]),
         dice.pick(&["Zoë Müller", "山田太郎", "Łukasz Żak", "Соня Иванова", "محمد علي"]),
         dice.pick(&["e-mail", "SMS", "push"]),
@@ -205,8 +221,8 @@ pub(super) fn notify_refused(dice: &mut Dice, at: &Stamp, marker: &str) -> Strin
         "[ERROR]\t{}\t{}\t{marker} Kundschaft nicht benachrichtigt: Bestellung {} ohne Zahlungsstatus, {} weitere \
          in der Warteschlange für Zürich und Kraków ⚠️",
         at.iso(),
-        dice.uuid(),
-        dice.order(),
+        request_id(dice),
+        order(dice),
         dice.between(3, 900),
     )
 }
@@ -237,7 +253,7 @@ pub(super) fn billing_export(dice: &mut Dice, at: &Stamp, marker: &str) -> Strin
 pub(super) fn gateway(dice: &mut Dice, at: &Stamp) -> String {
     format!(
         r#"{{"requestId":"{}","ip":"{}","requestTime":"{}","httpMethod":"{}","path":"/v1/{}","status":{},"responseLength":{},"latencyMs":{}}}"#,
-        dice.uuid(),
+        request_id(dice),
         dice.client_ip(),
         at.web(),
         dice.pick(&["GET", "GET", "POST", "PUT"]),
