@@ -147,8 +147,7 @@ impl<'t, 'w, S: Stops> Walk<'t, 'w, S> {
             return Some(events);
         }
         loop {
-            self.event()?;
-            events += 1;
+            events += self.run()?;
             let byte = *self.text.get(self.at)?;
             self.at += 1;
             match byte {
@@ -173,40 +172,44 @@ impl<'t, 'w, S: Stops> Walk<'t, 'w, S> {
         (self.at == self.text.len()).then_some(())
     }
 
+    /// One event, and those behind it as long as all are `{"id":"3…","timestamp":17…,"message":"…"}`. Answers how many.
     #[inline(always)]
-    fn event(&mut self) -> Option<()> {
-        let start = self.at;
-        if self.usual().is_some() {
-            return Some(());
+    fn run(&mut self) -> Option<u64> {
+        let (text, mut start, mut events) = (self.text, self.at, 1);
+        let mut is_usual = OPENING.begins(&text[start..]);
+        while is_usual {
+            let (message, hit) = self.message_at(start + OPENING_BYTES)?;
+            is_usual = JOINT.begins(&text[message.end + 1..]);
+            if !is_usual {
+                self.at = message.end + 1;
+                if self.rest_of_usual(start, message.end, hit).is_some() {
+                    return Some(events);
+                }
+                break;
+            }
+            if hit {
+                self.spots.push(Spot::Usual { start, end: message.end });
+            }
+            start = message.end + 1 + (JOINT_BYTES - OPENING_BYTES);
+            events += 1;
         }
         self.at = start;
         self.eat(b"{")?;
         self.rest_of_object()?;
-        self.utf8(start)?;
+        utf8(&text[start..self.at])?;
         self.spots.push(Spot::Other(start..self.at));
-        Some(())
+        Some(events)
     }
 
-    /// `{"id":"3…","timestamp":17…,"message":"…"}`, with or without `extractedFields` at the end.
-    #[inline(always)]
-    fn usual(&mut self) -> Option<()> {
-        let start = self.at;
-        if !OPENING.begins(self.text.get(start..)?) {
-            return None;
+    /// Behind the message of a usual event: the brace, or `extractedFields` and the brace.
+    #[inline(never)]
+    fn rest_of_usual(&mut self, start: usize, end: usize, hit: bool) -> Option<()> {
+        let is_short = self.eat(b"}").is_some();
+        if !is_short {
+            self.extracted()?;
         }
-        self.at += Opening::BYTES;
-        let hit = self.rest_of_text()?;
-        let message = start + Opening::BYTES..self.at - 1;
-        let hit = hit || self.suspected_in(&message);
-        if self.eat(b"}").is_some() {
-            if hit {
-                self.spots.push(Spot::Usual { start, end: message.end });
-            }
-            return Some(());
-        }
-        self.extracted()?;
         if hit {
-            self.spots.push(Spot::Other(start..self.at));
+            self.spots.push(if is_short { Spot::Usual { start, end } } else { Spot::Other(start..self.at) });
         }
         Some(())
     }
@@ -216,30 +219,24 @@ impl<'t, 'w, S: Stops> Walk<'t, 'w, S> {
         let start = self.at;
         self.eat(b",\"extractedFields\":{")?;
         self.rest_of_object()?;
-        self.utf8(start)?;
+        utf8(&self.text[start..self.at])?;
         self.eat(b"}")
     }
 
-    /// Goes behind the quote that ends the string in which `at` stands. Answers whether one of the first
-    /// bytes, or an escape, may be part of a marker.
+    /// The inside of the string that begins at `start`, and whether a marker may be in it.
     #[inline(always)]
-    fn rest_of_text(&mut self) -> Option<bool> {
-        let (text, start, needles) = (self.text, self.at, self.needles);
-        let inside = self.stops.read(text, start, |at| match text[at] {
+    fn message_at(&mut self, start: usize) -> Option<(Range<usize>, bool)> {
+        let (text, needles) = (self.text, self.needles);
+        let inside = self.stops.read(text, start, |at, byte| match byte {
             b'u' => needles.escape_at(text, at),
             _ => needles.marker_at(text, at),
         })?;
-        self.at = inside.end + 1;
+        let message = start..inside.end;
         if !inside.is_ascii {
-            self.utf8(start)?;
+            utf8(&text[message.clone()])?;
         }
-        Some(inside.hit)
-    }
-
-    /// Whether what was read since `start`, which begins and ends between characters, is UTF-8.
-    #[inline(never)]
-    fn utf8(&self, start: usize) -> Option<()> {
-        simdutf8::basic::from_utf8(&self.text[start..self.at]).ok().map(drop)
+        let hit = inside.hit || self.suspected_in(&message);
+        Some((message, hit))
     }
 
     /// Whether a search of its own has found something that begins in `message`.
@@ -318,7 +315,7 @@ impl<'t, 'w, S: Stops> Walk<'t, 'w, S> {
             return Some(());
         }
         let control = text.iter().any(|byte| *byte < b' ');
-        if control { None } else { self.utf8(start) }
+        if control { None } else { utf8(text) }
     }
 
     #[inline(always)]
@@ -328,43 +325,60 @@ impl<'t, 'w, S: Stops> Walk<'t, 'w, S> {
     }
 }
 
-/// How an event begins, up to the quote that opens its message. An id has 56 digits and a timestamp 13, for events from
-/// 2001 to 2112; so the opening is of one length, and one comparison covers all of it.
-struct Opening {
-    /// The bytes, `0` for any digit.
-    template: [u8; Self::BYTES],
-    /// By how much a byte may differ.
-    tolerance: [u8; Self::BYTES],
+/// Whether the bytes, which begin and end between characters, are UTF-8.
+#[inline(never)]
+fn utf8(text: &[u8]) -> Option<()> {
+    simdutf8::basic::from_utf8(text).ok().map(drop)
 }
 
-const OPENING: Opening = Opening::new();
+/// How an event begins, up to the quote that opens its message. An id has 56 digits and a timestamp 13, for events from
+/// 2001 to 2096; so the opening is of one length, and one comparison covers all of it.
+const OPENING: Digits<OPENING_BYTES> = Digits::new(
+    br#"{"id":"00000000000000000000000000000000000000000000000000000000","timestamp":3000000000000,"message":""#,
+);
+const OPENING_BYTES: usize = 102;
+const ID: Range<usize> = 7..63;
+const TIMESTAMP: Range<usize> = 77..90;
 
-impl Opening {
-    const BYTES: usize = Self::TIMESTAMP.end + br#","message":""#.len();
-    const ID: Range<usize> = 7..63;
-    const TIMESTAMP: Range<usize> = 77..90;
+/// What stands between two messages: the end of an event and the opening of the next.
+const JOINT: Digits<JOINT_BYTES> = Digits::new(
+    br#"},{"id":"00000000000000000000000000000000000000000000000000000000","timestamp":3000000000000,"message":""#,
+);
+const JOINT_BYTES: usize = OPENING_BYTES + 2;
 
-    const fn new() -> Self {
-        let template = *b"{\"id\":\"00000000000000000000000000000000000000000000000000000000\",\"timestamp\":0000000000000,\"message\":\"";
-        let (mut tolerance, mut at) = ([0; Self::BYTES], 0);
-        while at < Self::BYTES {
-            // `0` to `9` differ from `0` in their low bits only, so that an exclusive or is at most 9.
-            tolerance[at] = if template[at] == b'0' { 9 } else { 0 };
+/// A text in which digits vary.
+struct Digits<const N: usize> {
+    form: [u8; N],
+    /// By how much a byte may differ.
+    tolerance: [u8; N],
+}
+
+impl<const N: usize> Digits<N> {
+    /// `0` stands for any digit, `3` for one from 1 to 3.
+    const fn new(form: &[u8; N]) -> Self {
+        let (mut tolerance, mut at) = ([0; N], 0);
+        while at < N {
+            // What is told apart is an exclusive or: of `0` and any digit it is at most 9, of `3` and those at most 2, and
+            // of no other byte.
+            tolerance[at] = match form[at] {
+                b'0' => 9,
+                b'3' => 2,
+                _ => 0,
+            };
             at += 1;
         }
-        Self { template, tolerance }
+        Self { form: *form, tolerance }
     }
 
     #[inline(always)]
     fn begins(&self, text: &[u8]) -> bool {
         const WIDTH: usize = 32;
         // The last of the four overlaps with the one before it.
-        const BLOCKS: [usize; 4] = [0, WIDTH, 2 * WIDTH, Opening::BYTES - WIDTH];
-        let Some(text) = text.first_chunk::<{ Self::BYTES }>() else { return false };
-        let differs = |at: usize| (text[at] ^ self.template[at]).saturating_sub(self.tolerance[at]);
-        let differs: [u8; WIDTH] = array::from_fn(|at| BLOCKS.iter().fold(0, |all, from| all | differs(from + at)));
-        // JSON has no numbers with leading zeros.
-        differs == [0; WIDTH] && text[Self::TIMESTAMP.start] != b'0'
+        let blocks = const { [0, WIDTH, 2 * WIDTH, N - WIDTH] };
+        let Some(text) = text.first_chunk::<N>() else { return false };
+        let differs = |at: usize| (text[at] ^ self.form[at]).saturating_sub(self.tolerance[at]);
+        let differs: [u8; WIDTH] = array::from_fn(|at| blocks.iter().fold(0, |all, from| all | differs(from + at)));
+        differs == [0; WIDTH]
     }
 }
 
@@ -373,16 +387,16 @@ impl Spot {
     pub(super) fn read<'t>(&self, text: &'t [u8]) -> Result<LogEvent<'t>, Poison> {
         match self {
             Self::Usual { start, end } => Ok(LogEvent {
-                id: str::from_utf8(&text[start + Opening::ID.start..start + Opening::ID.end])
+                id: str::from_utf8(&text[start + ID.start..start + ID.end])
                     .expect("invariant: an opening is recognised by the digits of its id")
                     .into(),
-                timestamp: text[start + Opening::TIMESTAMP.start..start + Opening::TIMESTAMP.end]
+                timestamp: text[start + TIMESTAMP.start..start + TIMESTAMP.end]
                     .iter()
                     .fold(0, |number, digit| number * 10 + i64::from(digit - b'0')),
-                message: match unescaped(&text[start + Opening::BYTES..*end]) {
+                message: match unescaped(&text[start + OPENING_BYTES..*end]) {
                     Some(message) => message,
                     // With its quotes it is a JSON text of its own.
-                    None => parse::string(&text[start + Opening::BYTES - 1..=*end])?,
+                    None => parse::string(&text[start + OPENING_BYTES - 1..=*end])?,
                 },
                 account: None,
                 region: None,

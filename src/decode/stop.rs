@@ -24,8 +24,8 @@ pub(super) trait Stops: Copy {
     const WANTS: bool;
 
     /// The string whose inside begins at `from`; `None` if it does not end. `look` is called with the places of the bytes
-    /// that were asked for and of each `u` behind a backslash, until it answers `true`.
-    fn read(self, text: &[u8], from: usize, look: impl FnMut(usize) -> bool) -> Option<Inside>;
+    /// that were asked for and of each `u` behind a backslash, and with what stands there.
+    fn read(self, text: &[u8], from: usize, look: impl FnMut(usize, u8) -> bool) -> Option<Inside>;
 
     /// Calls `walk`, compiled for the processor that this needs, so that `read` can be part of it.
     #[inline(always)]
@@ -56,7 +56,7 @@ impl<const N: usize> Stops for Portable<N> {
     const WANTS: bool = N > 0;
 
     #[inline(always)]
-    fn read(self, text: &[u8], from: usize, mut look: impl FnMut(usize) -> bool) -> Option<Inside> {
+    fn read(self, text: &[u8], from: usize, mut look: impl FnMut(usize, u8) -> bool) -> Option<Inside> {
         const WIDTH: usize = 32;
         let (mut hit, mut escaped) = (false, false);
         let mut at = from;
@@ -65,16 +65,16 @@ impl<const N: usize> Stops for Portable<N> {
             // One pass over a block answers whether there is any, in a form that compilers turn into vectors.
             let stops = |byte| (byte == b'"') | (byte == b'\\') | self.wants(byte);
             if escaped || block.iter().fold(false, |any, byte| any | stops(*byte)) {
-                for (at, byte) in (at..).zip(block) {
+                for (at, byte) in (at..).zip(block.iter().copied()) {
                     match byte {
                         b'"' if !escaped => {
                             return Some(Inside { end: at, hit, is_ascii: text[from..at].is_ascii() });
                         }
-                        b'u' if escaped => hit = hit || look(at),
-                        byte if self.wants(*byte) => hit = hit || look(at),
+                        b'u' if escaped => hit |= look(at, byte),
+                        byte if self.wants(byte) => hit |= look(at, byte),
                         _ => {}
                     }
-                    escaped = *byte == b'\\' && !escaped;
+                    escaped = byte == b'\\' && !escaped;
                 }
             }
             at += block.len();
@@ -138,44 +138,50 @@ mod avx2 {
         /// The processor must have AVX2. (It cannot say `target_feature` itself, for then it would never become part
         /// of its caller's loop.)
         #[inline(always)]
-        unsafe fn find(self, text: &[u8], from: usize, mut look: impl FnMut(usize) -> bool) -> Option<Inside> {
-            assert!(from <= text.len(), "all loads lie within the text");
+        unsafe fn find(self, text: &[u8], from: usize, mut look: impl FnMut(usize, u8) -> bool) -> Option<Inside> {
             let (mut at, mut hit) = (from, false);
+            // Where the last block begins for which there is text.
+            let Some(last) = text.len().checked_sub(WIDTH) else { return self.wanted.read(text, from, look) };
             // SAFETY: the caller vouches for AVX2, which is all that the functions of `Block` ask for but `load`. Each
-            // `load` reads the WIDTH bytes from `at` on, which the text has. The table has as many bytes as are read.
+            // `load` reads the WIDTH bytes from `at` on and each stop is one of them, which the text has as `at` is not
+            // behind `last`. The table has as many bytes as are read.
             unsafe {
                 let table = _mm256_loadu_si256(self.table.as_ptr().cast());
-                let mut all = Block::zero();
-                while text.len() - at >= WIDTH {
+                let mut all = _mm256_setzero_si256();
+                while at <= last {
                     let block = Block::load(text.as_ptr().add(at));
-                    all = all.or(block);
+                    all = _mm256_or_si256(all, block.any());
                     let found = block.is_in(table);
-                    if !found.any() {
+                    if highest_bits(found.any()) == 0 {
                         at += WIDTH;
                         continue;
                     }
                     let (mut stops, mut next) = (found.bits(), at + WIDTH);
                     let slashes = block.is(b'\\');
-                    if slashes.any() {
+                    if highest_bits(slashes.any()) != 0 {
                         let slashes = slashes.bits();
                         let (escaped, is_open) = escaped(slashes);
-                        let passed = slashes | block.is(b'"').bits() & escaped;
-                        stops = stops & !passed | block.is(b'u').bits() & escaped;
+                        let others = escaped & !stops;
+                        stops &= !(slashes | block.is(b'"').bits() & escaped);
+                        if others != 0 {
+                            stops |= block.is(b'u').bits() & others;
+                        }
                         // What a backslash at the end belongs to begins the next block.
                         next -= usize::from(is_open);
                     }
                     while stops != 0 {
                         let stop = at + stops.trailing_zeros() as usize;
-                        if text[stop] == b'"' {
-                            return Some(Inside { end: stop, hit, is_ascii: !all.any() });
+                        let byte = *text.get_unchecked(stop);
+                        if byte == b'"' {
+                            return Some(Inside { end: stop, hit, is_ascii: highest_bits(all) == 0 });
                         }
-                        hit = hit || look(stop);
+                        hit |= look(stop, byte);
                         stops &= stops - 1;
                     }
                     at = next;
                 }
-                let rest = self.wanted.read(text, at, |at| hit || look(at))?;
-                Some(Inside { hit: hit || rest.hit, is_ascii: rest.is_ascii && !all.any(), ..rest })
+                let rest = self.wanted.read(text, at, look)?;
+                Some(Inside { hit: hit || rest.hit, is_ascii: rest.is_ascii && highest_bits(all) == 0, ..rest })
             }
         }
     }
@@ -193,12 +199,6 @@ mod avx2 {
     /// Each is unsafe for one reason: the processor must have AVX2. (Without closures: those would not be compiled for
     /// it.)
     impl Block {
-        #[inline(always)]
-        unsafe fn zero() -> Self {
-            // SAFETY: the caller vouches for AVX2.
-            Self([unsafe { _mm256_setzero_si256() }; 2])
-        }
-
         /// And for another: WIDTH bytes from `at` on must be readable.
         #[inline(always)]
         unsafe fn load(at: *const u8) -> Self {
@@ -230,17 +230,11 @@ mod avx2 {
             }
         }
 
+        /// What is set in either half.
         #[inline(always)]
-        unsafe fn or(self, other: Self) -> Self {
+        unsafe fn any(self) -> __m256i {
             // SAFETY: the caller vouches for AVX2.
-            unsafe { Self([_mm256_or_si256(self.0[0], other.0[0]), _mm256_or_si256(self.0[1], other.0[1])]) }
-        }
-
-        /// Whether the highest bit of any byte is set.
-        #[inline(always)]
-        unsafe fn any(self) -> bool {
-            // SAFETY: the caller vouches for AVX2.
-            unsafe { highest_bits(_mm256_or_si256(self.0[0], self.0[1])) != 0 }
+            unsafe { _mm256_or_si256(self.0[0], self.0[1]) }
         }
 
         /// The highest bit of each byte.
@@ -270,7 +264,7 @@ mod avx2 {
         const WANTS: bool = N > 0;
 
         #[inline(always)]
-        fn read(self, text: &[u8], from: usize, look: impl FnMut(usize) -> bool) -> Option<Inside> {
+        fn read(self, text: &[u8], from: usize, look: impl FnMut(usize, u8) -> bool) -> Option<Inside> {
             // SAFETY: an `Avx2` exists only where the processor has AVX2.
             unsafe { self.find(text, from, look) }
         }
