@@ -64,10 +64,10 @@ pub struct Counts {
 
 /// How much of a batch is acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Checkpoint {
+pub enum Checkpoint<'b> {
     Everything,
     /// Everything before this record; it and all behind it come again.
-    Before(SequenceNumber),
+    Before(SequenceNumber<'b>),
     /// Nothing: the record that must come again cannot be named.
     Nothing,
 }
@@ -277,7 +277,7 @@ impl Consumed {
     /// Kinesis acknowledges prefixes only, so the earliest record that must come again hides all
     /// behind it; those are duplicates then. A record without a sequence number cannot be named, and
     /// a name that was not in the batch would fail it as a whole: name the one before it instead.
-    pub fn checkpoint(&self, batch: &Batch<'_>) -> Checkpoint {
+    pub fn checkpoint<'b>(&self, batch: &Batch<'b>) -> Checkpoint<'b> {
         let Some(earliest) = self.verdicts.iter().position(|verdict| matches!(verdict, Verdict::Retry(_))) else {
             return Checkpoint::Everything;
         };

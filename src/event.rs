@@ -52,7 +52,7 @@ pub struct Record<'a> {
     /// Kinesis event id (`shardId-…:sequence number`), request id, or path.
     pub event_id: Cow<'a, str>,
     /// What partial failures are reported by; only Kinesis records have one.
-    pub sequence: Option<SequenceNumber>,
+    pub sequence: Option<SequenceNumber<'a>>,
     pub region: Option<Cow<'a, str>>,
     pub stream_arn: Option<Cow<'a, str>>,
     pub partition_key: Option<Cow<'a, str>>,
@@ -75,7 +75,7 @@ pub enum Data<'a> {
 /// The sequence number of a Kinesis record, never empty. An empty or unknown one in an answer makes
 /// Lambda fail the whole batch, so only what came in with a record can go out.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct SequenceNumber(String);
+pub struct SequenceNumber<'a>(Cow<'a, str>);
 
 /// The payload is not an event that this program takes.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -279,10 +279,10 @@ impl<'a> Record<'a> {
     }
 }
 
-impl SequenceNumber {
+impl<'a> SequenceNumber<'a> {
     /// `None` for an empty text.
-    pub fn new(number: Cow<'_, str>) -> Option<Self> {
-        (!number.is_empty()).then(|| Self(number.into_owned()))
+    pub fn new(number: Cow<'a, str>) -> Option<Self> {
+        (!number.is_empty()).then_some(Self(number))
     }
 
     pub fn as_str(&self) -> &str {
@@ -290,7 +290,7 @@ impl SequenceNumber {
     }
 }
 
-impl fmt::Display for SequenceNumber {
+impl fmt::Display for SequenceNumber<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }

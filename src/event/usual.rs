@@ -19,7 +19,7 @@ use super::{Batch, Data, Record, SequenceNumber};
 
 /// A Kinesis event in which every record has all its fields, each written without an escape.
 pub(super) fn parse(payload: &str) -> Option<Batch<'_>> {
-    let mut walk = Walk { payload, at: 0 };
+    let mut walk = Walk { payload, at: 0, ending: None };
     let mut records = Vec::new();
     walk.eat("{\"Records\":[")?;
     if walk.eat("]").is_none() {
@@ -54,6 +54,16 @@ fn window_state(rest: &str) -> Option<Option<Value>> {
 struct Walk<'p> {
     payload: &'p str,
     at: usize,
+    /// How the record before ended.
+    ending: Option<Ending<'p>>,
+}
+
+/// What stands behind the id of a record, to its brace: in all records of a shard the same.
+#[derive(Clone, Copy)]
+struct Ending<'p> {
+    text: &'p str,
+    region: &'p str,
+    stream_arn: &'p str,
 }
 
 /// The fields at `kinesis`, as far as they have come.
@@ -70,6 +80,8 @@ impl<'p> Walk<'p> {
     fn record(&mut self) -> Option<Record<'p>> {
         let start = self.at;
         let (mut event_id, mut region, mut stream_arn, mut kinesis) = (None, None, None, None);
+        // Where the ending begins, if all that is wanted of it comes behind the id; and whether it is the known one.
+        let (mut ending, mut is_known) = (None, false);
         self.eat("{")?;
         loop {
             // The same in every record, and nobody wants them.
@@ -79,6 +91,13 @@ impl<'p> Walk<'p> {
                 once(&mut kinesis, self.kinesis()?)?;
             } else if self.is_next(r#""eventID":"#) {
                 once(&mut event_id, self.string()?)?;
+                if region.is_none() && stream_arn.is_none() {
+                    ending = Some(self.at);
+                    if let Some(known) = self.ending.filter(|known| self.is_next(known.text)) {
+                        (region, stream_arn, is_known) = (Some(known.region), Some(known.stream_arn), true);
+                        break;
+                    }
+                }
             } else if self.is_next(r#""awsRegion":"#) {
                 once(&mut region, self.string()?)?;
             } else if self.is_next(r#""eventSourceARN":"#) {
@@ -90,17 +109,21 @@ impl<'p> Walk<'p> {
                 break;
             }
         }
-        let kinesis = kinesis?;
+        let (kinesis, event_id, region, stream_arn) = (kinesis?, event_id?, region?, stream_arn?);
         let data = kinesis.data?;
         let control = |text: &str| text.bytes().fold(false, |any, byte| any | (byte < b' '));
-        if control(&self.payload[start..data.start]) || control(&self.payload[data.end..self.at]) {
+        let unseen_to = ending.filter(|_| is_known).unwrap_or(self.at);
+        if control(&self.payload[start..data.start]) || control(&self.payload[data.end..unseen_to]) {
             return None;
         }
+        if !is_known {
+            self.ending = ending.map(|from| Ending { text: &self.payload[from..self.at], region, stream_arn });
+        }
         Some(Record {
-            event_id: Cow::Borrowed(event_id?),
+            event_id: Cow::Borrowed(event_id),
             sequence: SequenceNumber::new(Cow::Borrowed(kinesis.sequence_number?)),
-            region: Some(Cow::Borrowed(region?)),
-            stream_arn: Some(Cow::Borrowed(stream_arn?)),
+            region: Some(Cow::Borrowed(region)),
+            stream_arn: Some(Cow::Borrowed(stream_arn)),
             partition_key: Some(Cow::Borrowed(kinesis.partition_key?)),
             arrived_at: Some(Cow::Borrowed(kinesis.arrived_at?)),
             data: Data::Base64(Cow::Borrowed(&self.payload[data])),
@@ -217,6 +240,38 @@ mod tests {
             let value: Value = serde_json::from_str(&sample(name)).unwrap();
             check(&value.to_string(), true);
         }
+    }
+
+    /// In the order in which AWS writes them, so that a record may end as the one before.
+    #[test]
+    fn an_ending_is_taken_from_the_record_before_only_if_it_is_the_same() {
+        let record = |id: &str, ending: &str| {
+            format!(
+                r#"{{"kinesis":{{"kinesisSchemaVersion":"1.0","partitionKey":"p{id}","sequenceNumber":"{id}","data":"YQ==","approximateArrivalTimestamp":1.5}},"eventSource":"aws:kinesis","eventVersion":"1.0","eventID":"s:{id}"{ending}}}"#
+            )
+        };
+        let ending = |region: &str, arn: &str| {
+            format!(
+                r#","eventName":"aws:kinesis:record","invokeIdentityArn":"i","awsRegion":"{region}","eventSourceARN":"{arn}""#
+            )
+        };
+        let batch = |endings: &[&str]| {
+            let records: Vec<String> =
+                (1..).zip(endings).map(|(id, ending)| record(&format!("{id}"), ending)).collect();
+            format!(r#"{{"Records":[{}]}}"#, records.join(","))
+        };
+        let (one, other) = (ending("eu-west-1", "a"), ending("us-east-1", "b"));
+        check(&batch(&[&one, &one, &other, &other, &one]), true);
+        check(&batch(&[&one, &ending("eu-west-1", "a2"), &ending("eu-west-10", "a")]), true);
+        check(&batch(&[&one, &one, ""]), false);
+        check(&batch(&[&one, &format!("{one},\"x\":1"), &one]), false);
+        check(&batch(&[&one, &format!("{one},\"awsRegion\":\"x\"")]), false);
+        check(&batch(&[&one, "", &one]), false);
+        check(&batch(&[&one, &one.replace("\"i\"", "\"\n\"")]), false);
+        // The id first, so that all of the record is its ending.
+        let whole = r#"{"eventID":"s:1","kinesis":{"partitionKey":"p","sequenceNumber":"1","data":"YQ==","approximateArrivalTimestamp":1.5},"awsRegion":"r","eventSourceARN":"a"}"#;
+        check(&format!(r#"{{"Records":[{whole}]}}"#), true);
+        check(&format!(r#"{{"Records":[{whole},{}]}}"#, whole.replace("s:1", "s:2").replace("\"1\"", "\"2\"")), true);
     }
 
     #[test]
