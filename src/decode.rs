@@ -22,10 +22,11 @@ mod stop;
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::cmp::Reverse;
+use std::iter;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64::Engine as _;
-use rayon::prelude::*;
 use thiserror::Error;
 
 use crate::event::{Data, Record};
@@ -169,10 +170,17 @@ pub fn all<T: Send>(
         |record| catch_unwind(AssertUnwindSafe(|| decoder.record(record, &read))).unwrap_or(Err(Poison::Panic));
     // The largest first, and the next to whoever is free: no worker is left alone with a large one at the end.
     let mut order: Vec<usize> = (0..records.len()).collect();
-    order.sort_by_key(|index| Reverse(size(&records[*index])));
-    let mut results: Vec<_> = order.into_iter().par_bridge().map(|index| (index, guarded(&records[index]))).collect();
-    results.sort_unstable_by_key(|(index, _)| *index);
-    results.into_iter().map(|(_, result)| result).collect()
+    order.sort_unstable_by_key(|index| Reverse(size(&records[*index])));
+    let taken = AtomicUsize::new(0);
+    let next = || order.get(taken.fetch_add(1, Ordering::Relaxed)).copied();
+    let by_worker = rayon::broadcast(|_| -> Vec<_> {
+        iter::from_fn(next).map(|index| (index, guarded(&records[index]))).collect()
+    });
+    let mut results: Vec<_> = iter::repeat_with(|| None).take(records.len()).collect();
+    for (index, result) in by_worker.into_iter().flatten() {
+        results[index] = Some(result);
+    }
+    results.into_iter().map(|result| result.expect("invariant: each record is taken once")).collect()
 }
 
 fn size(record: &Record<'_>) -> usize {

@@ -9,6 +9,8 @@
 //!
 //! Left to others: any other marker, for which [`Needles::new`] answers `None` and everything is parsed.
 
+use std::ops::Range;
+
 use aho_corasick::packed;
 use aho_corasick::{AhoCorasick, Input};
 
@@ -57,23 +59,29 @@ impl Needles {
         &self.search
     }
 
-    /// Whether a marker begins at `at`.
+    /// Whether what stands behind `at` is the second byte of a marker.
     #[inline(always)]
-    pub(super) fn marker_at(&self, text: &[u8], at: usize) -> bool {
-        text.get(at + 1).is_some_and(|second| self.seconds[usize::from(*second)]) && self.marker_begins(&text[at..])
-    }
-
-    #[inline(never)]
-    fn marker_begins(&self, text: &[u8]) -> bool {
-        self.markers.iter().any(|marker| text.starts_with(marker))
+    pub(super) fn second_at(&self, text: &[u8], at: usize) -> bool {
+        text.get(at + 1).is_some_and(|second| self.seconds[usize::from(*second)])
     }
 
     /// Whether `\u` with `u` at `at` may stand for a byte of a marker.
+    #[inline(always)]
     pub(super) fn escape_at(&self, text: &[u8], at: usize) -> bool {
         match text.get(at + 1..at + 4) {
             Some(&[b'0', b'0', digit @ b'0'..=b'9']) => self.high_halves & 1 << (digit - b'0') != 0,
             _ => false,
         }
+    }
+
+    /// Whether a marker, or what may stand for a byte of one, begins in `range`.
+    #[cold]
+    pub(super) fn any_in(&self, text: &[u8], mut range: Range<usize>) -> bool {
+        range.any(|at| {
+            let is_escape = || text[at] == b'u' && at > 0 && text[at - 1] == b'\\' && self.escape_at(text, at);
+            let is_marker = || self.markers.iter().any(|marker| text[at..].starts_with(marker));
+            self.second_at(text, at) && is_marker() || is_escape()
+        })
     }
 }
 

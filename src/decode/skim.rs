@@ -14,7 +14,7 @@ use std::ops::Range;
 use memchr::{memchr, memchr2};
 
 use super::needle::{FIRST_BYTES_MAX, Needles, Search};
-use super::stop::{Portable, Stops};
+use super::stop::{Reader, Stops, fastest};
 use super::{LogBatch, LogEvent, NAME_BYTES_MAX, Poison, parse};
 
 /// A log event in which a marker can be, by its place in the text. Without a lifetime, so that the list
@@ -38,28 +38,33 @@ pub(super) struct Skimmed<'t> {
 /// Walks over `text`; the spots stand in `spots` afterwards. `None`: in doubt.
 pub(super) fn skim<'t>(text: &'t [u8], needles: &Needles, spots: &mut Vec<Spot>) -> Option<Skimmed<'t>> {
     spots.clear();
+    let skim = Skim { text, needles, spots };
     match needles.search() {
         Search::FirstBytes(firsts) => match firsts[..] {
-            [a] => with(text, needles, spots, [a]),
-            [a, b] => with(text, needles, spots, [a, b]),
-            [a, b, c] => with(text, needles, spots, [a, b, c]),
+            [a] => fastest([a], skim),
+            [a, b] => fastest([a, b], skim),
+            [a, b, c] => fastest([a, b, c], skim),
             _ => unreachable!("invariant: one to {FIRST_BYTES_MAX} first bytes"),
         },
-        Search::Packed(_) | Search::Automaton(_) => with(text, needles, spots, []),
+        Search::Packed(_) | Search::Automaton(_) => fastest([], skim),
     }
 }
 
-fn with<'t, const N: usize>(
+/// A walk that is about to begin.
+struct Skim<'t, 'w> {
     text: &'t [u8],
-    needles: &Needles,
-    spots: &mut Vec<Spot>,
-    firsts: [u8; N],
-) -> Option<Skimmed<'t>> {
-    #[cfg(target_arch = "x86_64")]
-    if let Some(stops) = super::stop::Avx2::new(firsts) {
-        return stops.compiled_for(|stops| Walk::new(text, needles, spots, stops).message());
+    needles: &'w Needles,
+    spots: &'w mut Vec<Spot>,
+}
+
+impl<'t> Reader for Skim<'t, '_> {
+    type Found = Option<Skimmed<'t>>;
+
+    #[inline(always)]
+    fn read_with(self, stops: impl Stops) -> Self::Found {
+        let Self { text, needles, spots } = self;
+        Walk { text, at: 0, needles, spots, stops, suspect: 0 }.message()
     }
-    Walk::new(text, needles, spots, Portable(firsts)).message()
 }
 
 struct Walk<'t, 'w, S> {
@@ -72,30 +77,25 @@ struct Walk<'t, 'w, S> {
     suspect: usize,
 }
 
-/// The names at the head of a message, as far as they have come.
+/// The names at the head of a message, as far as they have come, by where they stand.
 #[derive(Default)]
-struct Head<'t> {
+struct Head {
     is_data: bool,
-    owner: Option<&'t [u8]>,
-    log_group: Option<&'t [u8]>,
-    log_stream: Option<&'t [u8]>,
+    owner: Option<Range<usize>>,
+    log_group: Option<Range<usize>>,
+    log_stream: Option<Range<usize>>,
 }
 
-impl<'t, 'w, S: Stops> Walk<'t, 'w, S> {
-    #[inline(always)]
-    fn new(text: &'t [u8], needles: &'w Needles, spots: &'w mut Vec<Spot>, stops: S) -> Self {
-        Self { text, at: 0, needles, spots, stops, suspect: 0 }
-    }
-
+impl<'t, S: Stops> Walk<'t, '_, S> {
     #[inline(always)]
     fn message(mut self) -> Option<Skimmed<'t>> {
         let head = self.head()?;
-        self.clean(0)?;
+        let names = self.clean(0)?;
         let events = self.events()?;
         let end = self.at;
         self.tail()?;
         self.clean(end)?;
-        let name = |name: Option<&'t [u8]>| str::from_utf8(name?).ok().map(Cow::Borrowed);
+        let name = |name: Option<Range<usize>>| Some(Cow::Borrowed(&names[name?]));
         let (owner, log_group, log_stream) = (name(head.owner)?, name(head.log_group)?, name(head.log_stream)?);
         let head = LogBatch { owner, log_group, log_stream, events: Vec::new() };
         Some(Skimmed { head, events })
@@ -103,35 +103,34 @@ impl<'t, 'w, S: Stops> Walk<'t, 'w, S> {
 
     /// Everything up to the bracket of `logEvents`.
     #[inline(never)]
-    fn head(&mut self) -> Option<Head<'t>> {
+    fn head(&mut self) -> Option<Head> {
         let mut head = Head::default();
         self.eat(b"{")?;
-        head.is_data = self.eat(b"\"messageType\":\"DATA_MESSAGE\",").is_some();
         loop {
-            let key = self.string()?;
-            self.eat(b":")?;
-            let field = match key {
-                b"logEvents" => {
-                    self.eat(b"[")?;
-                    return head.is_data.then_some(head);
-                }
-                b"messageType" => {
-                    let data = !head.is_data && self.string()? == b"DATA_MESSAGE";
-                    head.is_data = data.then_some(true)?;
-                    None
-                }
-                b"owner" => Some(&mut head.owner),
-                b"logGroup" => Some(&mut head.log_group),
-                b"logStream" => Some(&mut head.log_stream),
-                _ => {
-                    self.strings()?;
-                    None
-                }
+            let field = if self.eat(b"\"messageType\":").is_some() {
+                let is_first = !std::mem::replace(&mut head.is_data, true);
+                self.eat(b"\"DATA_MESSAGE\"").filter(|()| is_first)?;
+                None
+            } else if self.eat(b"\"owner\":").is_some() {
+                Some(&mut head.owner)
+            } else if self.eat(b"\"logGroup\":").is_some() {
+                Some(&mut head.log_group)
+            } else if self.eat(b"\"logStream\":").is_some() {
+                Some(&mut head.log_stream)
+            } else if self.eat(b"\"logEvents\":").is_some() {
+                self.eat(b"[")?;
+                return head.is_data.then_some(head);
+            } else {
+                self.string()?;
+                self.eat(b":")?;
+                self.strings()?;
+                None
             };
             if let Some(field) = field {
-                let name = self.string().filter(|name| name.len() <= NAME_BYTES_MAX)?;
+                let length = self.string().map(<[u8]>::len).filter(|length| *length <= NAME_BYTES_MAX)?;
+                let end = self.at - 1;
                 // The same key again is an error to the plain parse.
-                if field.replace(name).is_some() {
+                if field.replace(end - length..end).is_some() {
                     return None;
                 }
             }
@@ -229,13 +228,14 @@ impl<'t, 'w, S: Stops> Walk<'t, 'w, S> {
         let (text, needles) = (self.text, self.needles);
         let inside = self.stops.read(text, start, |at, byte| match byte {
             b'u' => needles.escape_at(text, at),
-            _ => needles.marker_at(text, at),
+            _ => needles.second_at(text, at),
         })?;
         let message = start..inside.end;
         if !inside.is_ascii {
             utf8(&text[message.clone()])?;
         }
-        let hit = inside.hit || self.suspected_in(&message);
+        let is_suspect = inside.suspect < inside.end;
+        let hit = is_suspect && needles.any_in(text, inside.suspect..inside.end) || self.suspected_in(&message);
         Some((message, hit))
     }
 
@@ -306,16 +306,12 @@ impl<'t, 'w, S: Stops> Walk<'t, 'w, S> {
         Some(&rest[..length])
     }
 
-    /// Whether strings since `start`, read by [`Self::string`], are what a parser takes.
+    /// The text since `start`, if the strings in it, read by [`Self::string`], are what a parser takes.
     #[inline(never)]
-    fn clean(&self, start: usize) -> Option<()> {
+    fn clean(&self, start: usize) -> Option<&'t str> {
         let text = &self.text[start..self.at];
-        // Nearly always it is all ASCII, and one look says both.
-        if text.iter().fold(true, |all, byte| all & matches!(byte, b' '..=0x7f)) {
-            return Some(());
-        }
-        let control = text.iter().any(|byte| *byte < b' ');
-        if control { None } else { utf8(text) }
+        let control = text.iter().fold(false, |any, byte| any | (*byte < b' '));
+        if control { None } else { str::from_utf8(text).ok() }
     }
 
     #[inline(always)]
@@ -378,7 +374,7 @@ impl<const N: usize> Digits<N> {
         let Some(text) = text.first_chunk::<N>() else { return false };
         let differs = |at: usize| (text[at] ^ self.form[at]).saturating_sub(self.tolerance[at]);
         let differs: [u8; WIDTH] = array::from_fn(|at| blocks.iter().fold(0, |all, from| all | differs(from + at)));
-        differs == [0; WIDTH]
+        differs.iter().fold(0, |any, byte| any | byte) == 0
     }
 }
 

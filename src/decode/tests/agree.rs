@@ -7,7 +7,6 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use super::*;
-use crate::decode::stop::{Inside, Portable, Stops};
 use crate::event::{self, Event};
 
 /// Each set is found in another way.
@@ -174,23 +173,6 @@ fn packed(text: &[u8]) -> [Record<'static>; 1] {
     [record(STANDARD.encode(gzip(text)))]
 }
 
-/// Where the string ends whose inside begins at `from`, and all places at which one has to look.
-fn read(search: impl Stops, text: &[u8], from: usize) -> (Option<usize>, Vec<usize>) {
-    let mut looked = Vec::new();
-    let inside = search.read(text, from, |at, byte| {
-        assert_eq!(byte, text[at]);
-        looked.push(at);
-        false
-    });
-    if let Some(inside) = inside {
-        assert!(!inside.hit && (!inside.is_ascii || text[from..inside.end].is_ascii()));
-        assert!(inside.is_ascii || !text[from..].is_ascii());
-        let hit = search.read(text, from, |_, _| true);
-        assert_eq!(hit, Some(Inside { hit: !looked.is_empty(), ..inside }));
-    }
-    (inside.map(|inside| inside.end), looked)
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1500))]
 
@@ -210,30 +192,6 @@ proptest! {
         let at = at.index(bytes.len());
         bytes.splice(at..(at + removed).min(bytes.len()), added.bytes());
         prop_assert_eq!(agree(&packed(&bytes)), ControlFlow::Continue(()), "{:?}", String::from_utf8_lossy(&bytes));
-    }
-
-    #[test]
-    fn vectors_read_a_string_as_single_bytes_do(text in "([\"\\\\u\\[E]|\\\\{1,70}|[a-zé]{0,90}){0,30}", from in any::<Index>()) {
-        let text = text.as_bytes();
-        let from = from.index(text.len() + 1);
-        let (mut expected, mut end, mut escaped) = (Vec::new(), None, false);
-        for (at, byte) in text.iter().enumerate().skip(from) {
-            match byte {
-                b'"' if !escaped => {
-                    end = Some(at);
-                    break;
-                }
-                b'[' => expected.push(at),
-                b'u' if escaped => expected.push(at),
-                _ => {}
-            }
-            escaped = *byte == b'\\' && !escaped;
-        }
-        prop_assert_eq!(read(Portable([b'[']), text, from), (end, expected.clone()));
-        #[cfg(target_arch = "x86_64")]
-        if let Some(vectors) = crate::decode::stop::Avx2::new([b'[']) {
-            prop_assert_eq!(read(vectors, text, from), (end, expected));
-        }
     }
 
     #[test]
