@@ -5,7 +5,8 @@
 //! (a redelivery, another poller, a replay: nobody asks), they are looked up, dropped as duplicates,
 //! and the rest goes in again with a tally that counts just the rest.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::iter::Enumerate;
 
 use aws_sdk_dynamodb::types::KeysAndAttributes;
 use futures::future::BoxFuture;
@@ -48,7 +49,7 @@ impl DynamoStore {
         deadline: Timestamp,
     ) -> Vec<Commit> {
         let mut commits: Vec<Option<Commit>> = vec![None; alerts.len()];
-        let mut waiting = pack(alerts).into_iter();
+        let mut waiting = Pack::of(alerts);
         let mut in_flight = FuturesUnordered::new();
         loop {
             // Made one by one, as a future of the SDK takes kilobytes.
@@ -62,7 +63,7 @@ impl DynamoStore {
                 commits[at] = Some(commit);
             }
         }
-        commits.into_iter().map(|commit| commit.expect("invariant: pack puts each alert into one chunk")).collect()
+        commits.into_iter().map(|commit| commit.expect("invariant: each alert is put into one chunk")).collect()
     }
 
     async fn commit_chunk(&self, mut chunk: Chunk<'_>, deadline: Timestamp) -> Answers {
@@ -186,20 +187,32 @@ impl Chunk<'_> {
     }
 }
 
-/// Alerts of the same routes together, in their order, as many as a transaction takes.
-fn pack<'a>(alerts: impl Iterator<Item = &'a Alert>) -> Vec<Chunk<'a>> {
-    let mut chunks: Vec<Chunk<'_>> = Vec::new();
-    let mut open = HashMap::new();
-    for (at, alert) in alerts.enumerate() {
-        let routes = &*alert.routes;
-        let rows_max = TRANSACTION_ITEMS_MAX - routes.len().min(TRANSACTION_ITEMS_MAX - 1);
-        let last = open.get(routes).copied().filter(|last: &usize| chunks[*last].alerts.len() < rows_max);
-        let chunk = last.unwrap_or_else(|| {
-            chunks.push(Chunk { routes, alerts: Vec::new() });
-            open.insert(routes, chunks.len() - 1);
-            chunks.len() - 1
-        });
-        chunks[chunk].alerts.push((at, alert));
+/// Alerts of the same routes together, in their order, as many as a transaction takes. One chunk at a time, as a list of
+/// all would be there until the last is stored: megabytes, of nothing but alerts.
+struct Pack<'a, A> {
+    alerts: Enumerate<A>,
+    /// Those that are not full.
+    open: BTreeMap<&'a [RouteName], Chunk<'a>>,
+}
+
+impl<'a, A: Iterator<Item = &'a Alert>> Pack<'a, A> {
+    fn of(alerts: A) -> Self {
+        Self { alerts: alerts.enumerate(), open: BTreeMap::new() }
     }
-    chunks
+}
+
+impl<'a, A: Iterator<Item = &'a Alert>> Iterator for Pack<'a, A> {
+    type Item = Chunk<'a>;
+
+    fn next(&mut self) -> Option<Chunk<'a>> {
+        for (at, alert) in &mut self.alerts {
+            let routes = &*alert.routes;
+            let chunk = self.open.entry(routes).or_insert_with(|| Chunk { routes, alerts: Vec::new() });
+            chunk.alerts.push((at, alert));
+            if chunk.alerts.len() + routes.len().min(TRANSACTION_ITEMS_MAX - 1) >= TRANSACTION_ITEMS_MAX {
+                return self.open.remove(routes);
+            }
+        }
+        self.open.pop_first().map(|(_, chunk)| chunk)
+    }
 }
