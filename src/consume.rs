@@ -180,8 +180,10 @@ fn worse(verdict: Verdict, commit: &Commit) -> Verdict {
     match (verdict, commit) {
         (Verdict::Retry(why), _) => Verdict::Retry(why),
         (verdict, Commit::Fresh | Commit::Duplicate { .. }) => verdict,
-        (_, Commit::Failed(StoreError::Invalid(why))) => Verdict::Parked(Poison::Unstorable(why.clone())),
-        (_, Commit::Failed(error)) => Verdict::Retry(error.to_string()),
+        (_, Commit::Failed(error)) => match &**error {
+            StoreError::Invalid(why) => Verdict::Parked(Poison::Unstorable(why.clone())),
+            error => Verdict::Retry(error.to_string()),
+        },
     }
 }
 

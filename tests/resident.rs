@@ -118,9 +118,8 @@ async fn the_function_stays_small_whatever_it_is_handed() {
     assert!(peak <= most, "bombs: {peak} bytes, more than {most}");
 }
 
-/// The goal is 40 MB and what the alerts need; 42 were measured. Their index, the answers what became of them and the
-/// requests on their way are the rest. Transactions are answered without being stored, which the function cannot tell: the
-/// engine would take minutes.
+/// The goal is 40 MB and what the alerts need; 40.2 were measured. Their index, the answers what became of them and the
+/// requests on their way are among the 40. Transactions are answered without being stored, which the function cannot tell: the engine would take minutes.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_of_nothing_but_alerts_takes_little_more_than_its_alerts() {
     let stage = Stage::start().await;
@@ -128,5 +127,5 @@ async fn an_event_of_nothing_but_alerts_takes_little_more_than_its_alerts() {
         "TransactWriteItems" => Fate::Accept,
         _ => Fate::Pass,
     });
-    check(&stage, 1.0, 45 * MB).await;
+    check(&stage, 1.0, 41 * MB).await;
 }

@@ -13,6 +13,7 @@
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -33,9 +34,9 @@ pub enum Commit {
     Fresh,
     /// The row was there, and had been counted. `routes` are those that the row was written for: they
     /// may lack an armed window, when whoever wrote the row crashed before arming.
-    Duplicate { routes: Vec<RouteName> },
-    /// Not known to be stored before the deadline.
-    Failed(StoreError),
+    Duplicate { routes: Arc<[RouteName]> },
+    /// Not known to be stored before the deadline. All alerts of a transaction share what it failed of.
+    Failed(Arc<StoreError>),
 }
 
 /// Why a store call did not do its work.

@@ -301,7 +301,7 @@ impl Memory {
         let mut fresh: BTreeMap<RouteName, Vec<&Alert>> = BTreeMap::new();
         for alert in alerts.iter().map(Borrow::borrow) {
             commits.push(match self.rows.get(&alert.id) {
-                Some(routes) => Commit::Duplicate { routes: routes.clone() },
+                Some(routes) => Commit::Duplicate { routes: routes[..].into() },
                 None => {
                     self.rows.insert(alert.id.clone(), alert.routes.to_vec());
                     for route in &*alert.routes {

@@ -145,7 +145,7 @@ impl Process {
                 _ => commits,
             }
         };
-        self.call("commit", deadline, effect, |_| vec![Commit::Failed(lost()); count]).await
+        self.call("commit", deadline, effect, |_| vec![Commit::Failed(lost().into()); count]).await
     }
 }
 
@@ -167,7 +167,7 @@ impl Owned {
 
 fn todays((commit, alert): (Commit, &Alert)) -> Commit {
     match commit {
-        Commit::Duplicate { .. } => Commit::Duplicate { routes: alert.routes.to_vec() },
+        Commit::Duplicate { .. } => Commit::Duplicate { routes: Arc::clone(&alert.routes) },
         other => other,
     }
 }

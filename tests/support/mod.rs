@@ -104,7 +104,7 @@ impl Frail<'_> {
 impl Store for Frail<'_> {
     async fn commit(&self, alerts: &[impl Borrow<Alert> + Sync], deadline: Timestamp) -> Vec<Commit> {
         let commits = self.lifeline.call("commit", self.inner.commit(alerts, deadline)).await;
-        commits.unwrap_or_else(|why| vec![Commit::Failed(StoreError::Unavailable(why)); alerts.len()])
+        commits.unwrap_or_else(|why| vec![Commit::Failed(StoreError::Unavailable(why).into()); alerts.len()])
     }
 
     async fn cursor(&self, route: &RouteName, deadline: Timestamp) -> Result<Cursor, StoreError> {

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::iter::Enumerate;
+use std::sync::Arc;
 
 use aws_sdk_dynamodb::types::KeysAndAttributes;
 use futures::future::BoxFuture;
@@ -75,14 +76,14 @@ impl DynamoStore {
                 }
                 Ok(false) => match self.duplicates(&mut chunk, deadline).await {
                     Ok(duplicates) => answers.extend(duplicates),
-                    Err(error) => answers.extend(chunk.fail(&error)),
+                    Err(error) => answers.extend(chunk.fail(error)),
                 },
                 // One row that the store can never take must not take its neighbours along.
                 Err(StoreError::Invalid(_)) if chunk.alerts.len() > 1 => {
                     answers.extend(self.commit_halves(chunk, deadline).await);
                     return answers;
                 }
-                Err(error) => answers.extend(chunk.fail(&error)),
+                Err(error) => answers.extend(chunk.fail(error)),
             }
         }
         answers
@@ -127,8 +128,9 @@ impl DynamoStore {
     async fn duplicates(&self, chunk: &mut Chunk<'_>, deadline: Timestamp) -> Result<Answers, StoreError> {
         let existing = self.existing(chunk, deadline).await?;
         let taken = chunk.alerts.extract_if(.., |(_, alert)| existing.contains_key(alert.id.as_str()));
-        let duplicates: Answers =
-            taken.map(|(at, alert)| (at, Commit::Duplicate { routes: existing[alert.id.as_str()].clone() })).collect();
+        let duplicates: Answers = taken
+            .map(|(at, alert)| (at, Commit::Duplicate { routes: Arc::clone(&existing[alert.id.as_str()]) }))
+            .collect();
         match duplicates.is_empty() {
             true => Err(StoreError::Unavailable("rows were found to exist and could not be read".to_owned())),
             false => Ok(duplicates),
@@ -140,7 +142,7 @@ impl DynamoStore {
         &self,
         chunk: &Chunk<'_>,
         deadline: Timestamp,
-    ) -> Result<HashMap<String, Vec<RouteName>>, StoreError> {
+    ) -> Result<HashMap<String, Arc<[RouteName]>>, StoreError> {
         let id = |alert: &Alert| Item::from([("log_id".to_owned(), item::text(alert.id.as_str()))]);
         let mut wanted: Vec<Item> = chunk.alerts.iter().map(|(_, alert)| id(alert)).collect();
         let mut existing = HashMap::new();
@@ -182,8 +184,9 @@ impl DynamoStore {
 }
 
 impl Chunk<'_> {
-    fn fail(&mut self, error: &StoreError) -> Answers {
-        self.alerts.drain(..).map(|(at, _)| (at, Commit::Failed(error.clone()))).collect()
+    fn fail(&mut self, error: StoreError) -> Answers {
+        let error = Arc::new(error);
+        self.alerts.drain(..).map(|(at, _)| (at, Commit::Failed(Arc::clone(&error)))).collect()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Items and their attributes: the layout of both tables, in one place.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -98,7 +99,7 @@ pub(super) fn tally<'a>(partition: String, sort: String, tally: &'a str) -> Colu
 }
 
 /// The id and the routes of a row that is there already.
-pub(super) fn existing(item: &Item) -> Result<(String, Vec<RouteName>), StoreError> {
+pub(super) fn existing(item: &Item) -> Result<(String, Arc<[RouteName]>), StoreError> {
     let routes = item.get("routes").and_then(|value| value.as_l().ok()).map(Vec::as_slice).unwrap_or_default();
     let routes = routes.iter().filter_map(|route| route.as_s().ok()?.parse().ok()).collect();
     Ok((string(item, "log_id")?.to_owned(), routes))
