@@ -119,7 +119,8 @@ async fn the_function_stays_small_whatever_it_is_handed() {
 }
 
 /// The goal is 40 MB and what the alerts need; 40.2 were measured. Their index, the answers what became of them and the
-/// requests on their way are among the 40. Transactions are answered without being stored, which the function cannot tell: the engine would take minutes.
+/// requests on their way are among the 40. Transactions are answered without being stored, which the function cannot tell:
+/// the engine would take minutes.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_of_nothing_but_alerts_takes_little_more_than_its_alerts() {
     let stage = Stage::start().await;

@@ -5,8 +5,8 @@
 //! On the way each byte is looked at for another thing: whether it is ASCII. Most logs are, and what is
 //! ASCII is UTF-8 already.
 //!
-//! `block` does that with the vectors of a processor, and [`Portable`] without, where there are none and for what is
-//! shorter than a block.
+//! `block` does that with the vectors of a processor, and [`Portable`] without, where there are none and for a text that
+//! is shorter than a block.
 //!
 //! Left to `skim`: what stands at those places.
 

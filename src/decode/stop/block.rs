@@ -20,9 +20,9 @@ pub(super) type Table = [u8; 16];
 /// [`WIDTH`] bytes in the registers of a processor.
 ///
 /// # Safety
-/// All functions but `is_there` are unsafe for one reason: `is_there` must have said yes. `load` has
-/// another: WIDTH bytes from `at` on must be readable. (They cannot say `target_feature` themselves, for then they would
-/// never become part of their caller's loop; and closures would not be compiled for it.)
+/// All functions but `is_there` are unsafe for one reason: `is_there` must have said yes. `load` has another: WIDTH bytes
+/// from `at` on must be readable. (They cannot say `target_feature` themselves, for then they would never become part of
+/// their caller's loop; and closures would not be compiled for it.)
 pub(super) trait Block: Copy {
     /// A table, as often as the registers want it.
     type Looked: Copy;
