@@ -268,6 +268,13 @@ mod tests {
         check(&batch(&[&one, &format!("{one},\"awsRegion\":\"x\"")]), false);
         check(&batch(&[&one, "", &one]), false);
         check(&batch(&[&one, &one.replace("\"i\"", "\"\n\"")]), false);
+        // The region first, so that the ending does not have all: it is each record's own.
+        let region_first = |id: &str, region: &str| {
+            format!(
+                r#"{{"awsRegion":"{region}","kinesis":{{"partitionKey":"p","sequenceNumber":"{id}","data":"YQ==","approximateArrivalTimestamp":1.5}},"eventID":"s:{id}","eventSourceARN":"a"}}"#
+            )
+        };
+        check(&format!(r#"{{"Records":[{},{}]}}"#, region_first("1", "r"), region_first("2", "q")), true);
         // The id first, so that all of the record is its ending.
         let whole = r#"{"eventID":"s:1","kinesis":{"partitionKey":"p","sequenceNumber":"1","data":"YQ==","approximateArrivalTimestamp":1.5},"awsRegion":"r","eventSourceARN":"a"}"#;
         check(&format!(r#"{{"Records":[{whole}]}}"#), true);
