@@ -14,6 +14,10 @@ use stentor::store::Store as _;
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
+mod input;
+mod limits;
+mod terminal;
+
 /// A directory of this test's own, empty.
 fn scratch(test: &str) -> PathBuf {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli").join(test);

@@ -1,0 +1,1 @@
+//! Everything that is received is bounded: answers, dead-letter files, arguments.
