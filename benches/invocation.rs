@@ -12,7 +12,6 @@ mod support;
 mod world;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use serde_json::json;
 use serde_json::value::RawValue;
 use stentor::function::{Invocation, handle};
 use support::{RATIOS, SHAPES, decoded_bytes, payload, pool, routes, stentor};
@@ -56,9 +55,9 @@ fn invocation(criterion: &mut Criterion) {
 
 /// One invocation; its world is handed back, so that nobody counts the time it takes to let go of it.
 fn invoke<'a>(runtime: &Runtime, world: Fresh<'a>, event: &RawValue) -> Fresh<'a> {
-    let called = Invocation { function: "bench".to_owned(), request_id: "bench".to_owned(), deadline_ms: 0 };
+    let called = Invocation { function: "bench".to_owned(), request_id: "bench".to_owned(), ..Invocation::default() };
     let answer = runtime.block_on(handle(&world, event, &called, drop)).expect("an answer");
-    assert_eq!(answer, json!({"batchItemFailures": []}));
+    assert_eq!(answer.get(), r#"{"batchItemFailures":[]}"#);
     world
 }
 

@@ -70,6 +70,13 @@ impl Origin {
     }
 }
 
+impl Alert {
+    /// The memory that the alert needs, in bytes, less what it shares with others.
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + self.message.capacity() + self.id.as_str().len()
+    }
+}
+
 impl AlertId {
     pub fn new(event_id: &str, origin: &Origin) -> Self {
         Self([event_id, &origin.id_suffix].concat().into())

@@ -1,9 +1,14 @@
 //! The consumer: the stages of an alert's life in their order, and nothing else. Decode, scan and
-//! redact in parallel; commit; park what cannot be read; arm. A record is acknowledged only when all
+//! redact in parallel; commit; arm; park the records that cannot be read. A record is acknowledged only when all
 //! of that is done for it, so [`Consumed::checkpoint`] is the one place where a record is let go.
+//!
+//! A batch whose alerts need more memory than [`ALERT_BYTES_MAX`] is read and committed in several steps. The last
+//! third of the time is kept free of reading, so that there is time to commit and to arm; the records that are not
+//! read by then come again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::AddAssign;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::future::join_all;
 
@@ -11,7 +16,7 @@ use crate::alert::Alert;
 use crate::arm::arm;
 use crate::clock::{Clock as _, Timestamp};
 use crate::close::{Sent, settle};
-use crate::decode::{self, Events, LogBatch, Poison};
+use crate::decode::{self, Decoded, Events, LogBatch, Poison};
 use crate::event::{Batch, Data, Record, SequenceNumber};
 use crate::name::RouteName;
 use crate::queue::{Park as _, Parked, What};
@@ -24,7 +29,8 @@ use crate::world::World;
 pub enum Verdict {
     /// Each of its alerts has a row, and each of their routes an armed window.
     Safe,
-    /// It cannot be read or stored, and lies in the dead-letter queue with this reason.
+    /// It, or a part of it, cannot be read or stored, and it lies in the dead-letter queue with this reason. The
+    /// alerts of the other part are as safe as those of a safe record.
     Parked(Poison),
     /// It must come again.
     Retry(String),
@@ -44,8 +50,8 @@ pub struct Consumed {
     pub messages: Vec<Sent>,
 }
 
-/// The books of a batch. Records: `records = safe + parked + retried`. Events of the records that
-/// were not parked: `events = unmatched + duplicates + kept + retried`.
+/// The books of a batch. Records: `records = safe + parked + retried`. Log events that could be read, also those of
+/// a parked record: `events = unmatched + duplicates + kept + retried`.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     pub records: u64,
@@ -74,51 +80,76 @@ pub enum Checkpoint<'b> {
 
 /// Takes a batch in, and, where there is no due queue, closes the routes that it touched.
 pub async fn consume<W: World>(world: &W, batch: &Batch<'_>, deadline: Timestamp) -> Consumed {
-    let mut consumed = take(world, batch, deadline).await;
+    let mut consumed = ingest(world, batch, deadline).await;
     if world.due().is_none() {
-        let routes: Vec<RouteName> = consumed.touched.keys().cloned().collect();
-        for (route, closed) in
-            routes.iter().zip(join_all(routes.iter().map(|route| settle(world, route, deadline))).await)
-        {
-            consumed.messages.extend(closed.messages);
-            if let Some(again) = closed.again {
-                consumed.retry(route, &again.why);
-            }
-        }
+        let until = before_parking(world, &consumed, deadline);
+        settle_touched(world, &mut consumed, until).await;
     }
+    park(world, batch, &mut consumed, deadline).await;
     consumed.count_records();
     consumed
+}
+
+/// Until when routes are closed: a quarter of the time is for parking, where something is to be parked.
+fn before_parking<W: World>(world: &W, consumed: &Consumed, deadline: Timestamp) -> Timestamp {
+    match consumed.verdicts.iter().any(|verdict| matches!(verdict, Verdict::Parked(_))) {
+        true => deadline.before(world.clock().now().until(deadline) / 4),
+        false => deadline,
+    }
 }
 
 /// Takes a batch in: afterwards every alert of its safe records has a row, is counted, and has an
 /// armed window on each of its routes. Nothing is told yet.
 pub async fn take<W: World>(world: &W, batch: &Batch<'_>, deadline: Timestamp) -> Consumed {
-    let scanned = scan(world, batch);
-    let alerts = Distinct::of(&scanned);
-    let commits = match &alerts.distinct[..] {
-        [] => Vec::new(),
-        distinct => world.store().commit(distinct, deadline).await,
-    };
-    debug_assert_eq!(commits.len(), alerts.distinct.len());
-    let mut consumed = alerts.consumed(&commits);
-    drop(scanned);
-    // A queue that is out of reach must not use up the time in which the good records can be told of.
-    let now = world.clock().now();
-    park(world, batch, &mut consumed, now.after(now.until(deadline) / 2)).await;
-    arm_touched(world, &mut consumed, deadline).await;
+    let mut consumed = ingest(world, batch, deadline).await;
+    park(world, batch, &mut consumed, deadline).await;
     consumed.count_records();
     consumed
 }
 
-/// What a record holds; nothing, if it is a control message.
-type Held = Result<Option<Scanned>, Poison>;
+/// Commits the alerts of a batch and arms their routes. The records to be parked are still to be parked.
+async fn ingest<W: World>(world: &W, batch: &Batch<'_>, deadline: Timestamp) -> Consumed {
+    let mut consumed = Consumed::default();
+    let until = deadline.before(world.clock().now().until(deadline) / 3);
+    let mut rest = &batch.records[..];
+    while !rest.is_empty() {
+        let scanned = scan(world, rest, until);
+        if scanned.is_empty() {
+            break;
+        }
+        rest = &rest[scanned.len()..];
+        let alerts = Distinct::of(&scanned);
+        let commits = match &alerts.distinct[..] {
+            [] => Vec::new(),
+            distinct => world.store().commit(distinct, deadline).await,
+        };
+        debug_assert_eq!(commits.len(), alerts.distinct.len());
+        alerts.add_to(&mut consumed, &commits);
+    }
+    consumed.verdicts.extend(rest.iter().map(|_| Verdict::Retry("there was no time left to read it".to_owned())));
+    arm_touched(world, &mut consumed, deadline).await;
+    consumed
+}
 
-fn scan<W: World>(world: &W, batch: &Batch<'_>) -> Vec<Held> {
+/// What a record holds; nothing, if it is a control message.
+type Held = Decoded<Scanned>;
+
+/// Alerts that are in memory at the same time need about so many bytes at the most, and those of one record and
+/// worker more.
+const ALERT_BYTES_MAX: usize = 32 << 20;
+
+/// Reads records in their order, until their alerts fill the memory or it is `until`.
+fn scan<W: World>(world: &W, records: &[Record<'_>], until: Timestamp) -> Vec<Held> {
     let routes = world.routes();
+    let alert_bytes = AtomicUsize::new(0);
+    let is_late = || world.clock().now() >= until;
+    let is_over = || alert_bytes.load(Ordering::Relaxed) > ALERT_BYTES_MAX || is_late();
     let read = |record: &Record<'_>, head: &LogBatch<'_>, events: Events<'_>| {
-        routes.scan(head, events, record.region.as_deref(), &record.event_id)
+        let scanned = routes.scan_until(head, events, record.region.as_deref(), &record.event_id, is_late)?;
+        alert_bytes.fetch_add(scanned.alerts.iter().map(Alert::bytes).sum(), Ordering::Relaxed);
+        Ok(scanned)
     };
-    decode::all(&batch.records, routes.decoder(), read)
+    decode::until(records, routes.decoder(), is_over, read)
 }
 
 /// The alerts of a batch, where they were found: of nothing but alerts there can be a hundred megabytes.
@@ -131,7 +162,7 @@ struct Distinct<'a> {
 
 impl<'a> Distinct<'a> {
     fn of(scanned: &'a [Held]) -> Self {
-        let alerts = |held: &'a Held| held.iter().flatten().flat_map(|scanned| &scanned.alerts);
+        let alerts = |held: &'a Held| held.content.iter().flat_map(|scanned| &scanned.alerts);
         let found = scanned.iter().flat_map(alerts).count();
         let (mut distinct, mut known) = (Vec::with_capacity(found), HashMap::with_capacity(found));
         let mut position = |alert: &'a Alert| {
@@ -144,33 +175,32 @@ impl<'a> Distinct<'a> {
         Self { distinct, records }
     }
 
-    /// Verdicts before parking and arming, the routes touched, and the books of the events. `commits`: what became of
-    /// each of the alerts.
-    fn consumed(&self, commits: &[Commit]) -> Consumed {
-        let mut consumed = Consumed::default();
+    /// Adds verdicts as they are before arming and parking, the routes touched, and the books of the events.
+    /// `commits`: what became of each of the alerts.
+    fn add_to(&self, consumed: &mut Consumed, commits: &[Commit]) {
         // An alert counts as kept once; wherever else it occurs it is a duplicate.
         let mut kept = vec![false; self.distinct.len()];
-        for (index, (held, alerts)) in self.records.iter().enumerate() {
-            let verdict = match held {
-                Ok(_) => alerts.iter().map(|at| &commits[*at]).fold(Verdict::Safe, worse),
-                Err(poison) => Verdict::Parked(poison.clone()),
-            };
+        for (held, alerts) in &self.records {
             for at in alerts {
                 for route in touched_by(self.distinct[*at], &commits[*at]) {
-                    consumed.touch(route, index);
+                    consumed.touch(route, consumed.verdicts.len());
                 }
+                let first = !std::mem::replace(&mut kept[*at], true);
+                consumed.count(self.distinct[*at], &commits[*at], first);
             }
-            // A parked record comes again as a whole, so none of its events is counted now.
-            if let (Ok(held), false) = (held, matches!(verdict, Verdict::Parked(_))) {
-                consumed.counts.add(held.as_ref(), alerts.len());
-                for at in alerts {
-                    let first = !std::mem::replace(&mut kept[*at], true);
-                    consumed.count(self.distinct[*at], &commits[*at], first);
-                }
-            }
-            consumed.verdicts.push(verdict);
+            consumed.counts.add(held, alerts.len());
+            consumed.verdicts.push(alerts.iter().map(|at| &commits[*at]).fold(verdict(held), worse));
         }
-        consumed
+    }
+}
+
+/// The verdict on a record before its alerts are looked at.
+fn verdict(held: &Held) -> Verdict {
+    let unfinished = held.content.as_ref().is_some_and(|scanned| scanned.unfinished);
+    match &held.poison {
+        _ if unfinished => Verdict::Retry("the time ran out while it was read".to_owned()),
+        Some(poison) => Verdict::Parked(poison.clone()),
+        None => Verdict::Safe,
     }
 }
 
@@ -180,7 +210,8 @@ fn worse(verdict: Verdict, commit: &Commit) -> Verdict {
     match (verdict, commit) {
         (Verdict::Retry(why), _) => Verdict::Retry(why),
         (verdict, Commit::Fresh | Commit::Duplicate { .. }) => verdict,
-        (_, Commit::Failed(error)) => match &**error {
+        (verdict, Commit::Failed(error)) => match &**error {
+            StoreError::Invalid(_) if matches!(verdict, Verdict::Parked(_)) => verdict,
             StoreError::Invalid(why) => Verdict::Parked(Poison::Unstorable(why.clone())),
             error => Verdict::Retry(error.to_string()),
         },
@@ -207,9 +238,9 @@ impl Counts {
 
 impl Counts {
     /// The events of a record; those that are alerts are counted one by one.
-    fn add(&mut self, held: Option<&Scanned>, alerts: usize) {
-        match held {
-            None => self.control_messages += 1,
+    fn add(&mut self, held: &Held, alerts: usize) {
+        match &held.content {
+            None => self.control_messages += u64::from(held.poison.is_none()),
             Some(Scanned { events, own: true, .. }) => self.events_own += events,
             Some(Scanned { events, .. }) => {
                 self.events += events;
@@ -260,10 +291,10 @@ impl Consumed {
         }
     }
 
-    /// The records that touch `route` must come again.
+    /// The records that touch `route` must come again, also those that would be parked for another part of them.
     fn retry(&mut self, route: &RouteName, why: &str) {
         for index in self.touched.get(route).into_iter().flatten() {
-            if self.verdicts[*index] == Verdict::Safe {
+            if !matches!(self.verdicts[*index], Verdict::Retry(_)) {
                 self.verdicts[*index] = Verdict::Retry(format!("route {route}: {why}"));
             }
         }
@@ -288,7 +319,20 @@ impl Consumed {
     }
 }
 
-/// Parks the records that cannot be read. One that cannot be parked either must come again.
+/// Closes the routes that the batch touched. The records of a route that cannot be told must come again.
+async fn settle_touched<W: World>(world: &W, consumed: &mut Consumed, deadline: Timestamp) {
+    let routes: Vec<RouteName> = consumed.touched.keys().cloned().collect();
+    let settled = join_all(routes.iter().map(|route| settle(world, route, deadline))).await;
+    for (route, closed) in routes.iter().zip(settled) {
+        consumed.messages.extend(closed.messages);
+        if let Some(again) = closed.again {
+            consumed.retry(route, &again.why);
+        }
+    }
+}
+
+/// Parks the records of which something cannot be read or stored; last of all, so that a queue that is out of reach
+/// delays nothing else. A record that cannot be parked must come again.
 async fn park<W: World>(world: &W, batch: &Batch<'_>, consumed: &mut Consumed, deadline: Timestamp) {
     let now = world.clock().now();
     let poisoned: Vec<(usize, Parked)> = consumed
@@ -317,6 +361,7 @@ pub(crate) fn parked(record: &Record<'_>, poison: &Poison, now: Timestamp) -> Pa
     let what = What::Record {
         event_id: record.event_id.to_string(),
         stream_arn: owned(&record.stream_arn),
+        region: owned(&record.region).filter(|_| record.stream_arn.is_none()),
         partition_key: owned(&record.partition_key),
         arrived_at: owned(&record.arrived_at),
         data: match &record.data {

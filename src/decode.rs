@@ -1,8 +1,9 @@
 //! From the bytes of a record to its log events: base64, gzip, JSON. In parallel over the records of
-//! a batch, order kept, the decoded size capped. A record that cannot be read is a [`Poison`], a
-//! value with its reason; what becomes of it is `consume`'s business.
+//! a batch, order kept, the decoded size capped. An unreadable record has a [`Poison`], a value with its
+//! reason; `consume` decides what to do with it. A record of which only some log events are unreadable has
+//! both: the content of the others, and the poison.
 //!
-//! The text of a record lives only while the record is looked at: [`all`] hands each message to the
+//! The text of a record lives only while the record is read: [`until`] hands each message to the
 //! caller's `read` on the worker that decoded it and keeps what `read` returns. So memory is bounded
 //! by the workers, not by the batch; and each worker keeps its buffers from record to record.
 //!
@@ -21,8 +22,8 @@ mod stop;
 
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::cmp::Reverse;
 use std::iter;
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -88,6 +89,9 @@ pub enum Poison {
     NotJson { problem: &'static str, line: usize, column: usize },
     #[error("not-a-subscription: {0}")]
     NotSubscription(String),
+    /// The other log events of the record are good, and are not lost with these.
+    #[error("bad-event: {bad} of {events} log events cannot be read; the first is number {first}: {why}")]
+    BadEvent { bad: usize, events: usize, first: usize, why: String },
     /// The store will never take it, whatever is retried.
     #[error("unstorable: {0}")]
     Unstorable(String),
@@ -105,7 +109,16 @@ pub struct Decoder {
     pub needles: Option<Needles>,
 }
 
-/// The log events of a message, on their way to whoever asked for them.
+/// A record after it was read. Without content and poison it is a control message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decoded<T> {
+    /// What the caller made of the log events that can be read.
+    pub content: Option<T>,
+    /// Why the record, or a part of it, cannot be read.
+    pub poison: Option<Poison>,
+}
+
+/// The log events of a message.
 #[derive(Debug)]
 pub struct Events<'e> {
     source: Source<'e>,
@@ -114,11 +127,13 @@ pub struct Events<'e> {
 #[derive(Debug)]
 enum Source<'e> {
     Parsed(&'e [LogEvent<'e>]),
-    /// Only those in which a marker can be; `events` is how many there are in all.
+    /// Only those in which a marker can be; `events` is how many there are in all. `lenient`: passes over
+    /// those that cannot be read.
     Skimmed {
         text: &'e [u8],
         spots: &'e [Spot],
         events: u64,
+        lenient: bool,
     },
 }
 
@@ -136,20 +151,38 @@ impl<'e> Events<'e> {
         }
     }
 
-    /// Hands on each event that can carry a marker, in their order, and answers how many events there are
-    /// in all. (An event that is handed on need not carry one.)
+    /// Passes each event that can carry a marker to `take`, in order, and returns how many events there are
+    /// in all. (An event that is passed on need not carry one.)
     ///
     /// # Errors
-    /// When an event cannot be read. What was handed on before it is void then.
+    /// When an event cannot be read. Drop what was made of the events before it: the record is read again.
     pub fn each(self, mut take: impl FnMut(&LogEvent<'_>)) -> Result<u64, Poison> {
+        self.each_until(|event| {
+            take(event);
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// The same, up to the event at which `take` breaks.
+    ///
+    /// # Errors
+    /// As [`Events::each`].
+    pub fn each_until(self, mut take: impl FnMut(&LogEvent<'_>) -> ControlFlow<()>) -> Result<u64, Poison> {
         match self.source {
             Source::Parsed(events) => {
-                events.iter().for_each(take);
+                let _ = events.iter().try_for_each(take);
                 Ok(events.len() as u64)
             }
-            Source::Skimmed { text, spots, events } => {
+            Source::Skimmed { text, spots, events, lenient } => {
                 for spot in spots {
-                    take(&spot.read(text)?);
+                    let event = match spot.read(text) {
+                        Ok(event) => event,
+                        Err(_) if lenient => continue,
+                        Err(poison) => return Err(poison),
+                    };
+                    if take(&event).is_break() {
+                        break;
+                    }
                 }
                 Ok(events)
             }
@@ -157,38 +190,58 @@ impl<'e> Events<'e> {
     }
 }
 
-/// Decodes every record and passes what it holds to `read`, in parallel: the head of its message, whose own list of
-/// events is of no use to it, and the events. The results stand in the order of `records`, `None` for a control
-/// message. `read` may be called twice for a record, and then only its second result counts.
+impl<T> Decoded<T> {
+    fn poisoned(poison: Poison) -> Self {
+        Self { content: None, poison: Some(poison) }
+    }
+
+    /// The content of a record without flaw; `None` for a control message.
+    ///
+    /// # Errors
+    /// The poison, where there is one.
+    pub fn whole(self) -> Result<Option<T>, Poison> {
+        self.poison.map_or(Ok(self.content), Err)
+    }
+}
+
+/// Decodes every record: [`until`] without an end.
 pub fn all<T: Send>(
     records: &[Record<'_>],
     decoder: &Decoder,
     read: impl Fn(&Record<'_>, &LogBatch<'_>, Events<'_>) -> Result<T, Poison> + Sync,
-) -> Vec<Result<Option<T>, Poison>> {
-    // A panic is a defect, and it must stay with its record: the others of the batch are innocent.
-    let guarded =
-        |record| catch_unwind(AssertUnwindSafe(|| decoder.record(record, &read))).unwrap_or(Err(Poison::Panic));
-    // The largest first, and the next to whoever is free: no worker is left alone with a large one at the end.
-    let mut order: Vec<usize> = (0..records.len()).collect();
-    order.sort_unstable_by_key(|index| Reverse(size(&records[*index])));
-    let taken = AtomicUsize::new(0);
-    let next = || order.get(taken.fetch_add(1, Ordering::Relaxed)).copied();
-    let by_worker = rayon::broadcast(|_| -> Vec<_> {
-        iter::from_fn(next).map(|index| (index, guarded(&records[index]))).collect()
-    });
-    let mut results: Vec<_> = iter::repeat_with(|| None).take(records.len()).collect();
-    for (index, result) in by_worker.into_iter().flatten() {
-        results[index] = Some(result);
-    }
-    results.into_iter().map(|result| result.expect("invariant: each record is taken once")).collect()
+) -> Vec<Decoded<T>> {
+    until(records, decoder, || false, read)
 }
 
-fn size(record: &Record<'_>) -> usize {
-    match &record.data {
-        Data::Base64(text) => text.len(),
-        Data::Message(Message::Data(batch)) => batch.events.len(),
-        Data::Message(Message::Control) | Data::Missing(_) => 0,
-    }
+/// Decodes records in parallel and in order, and passes each to `read`: the head of its message, whose own list of
+/// events is unused, and the events. Begins no further record once `is_over` says so; the results are those of the
+/// first records, in order. `read` may be called twice for a record, and then only its second result counts.
+///
+/// In order, and not the largest first: a batch that is cut short must make progress at its beginning, because
+/// Kinesis acknowledges prefixes only.
+pub fn until<T: Send>(
+    records: &[Record<'_>],
+    decoder: &Decoder,
+    is_over: impl Fn() -> bool + Sync,
+    read: impl Fn(&Record<'_>, &LogBatch<'_>, Events<'_>) -> Result<T, Poison> + Sync,
+) -> Vec<Decoded<T>> {
+    // A panic is a defect, and it must stay with its record: the others of the batch are innocent.
+    let guarded = |record| {
+        catch_unwind(AssertUnwindSafe(|| decoder.record(record, &read)))
+            .unwrap_or_else(|_| Decoded::poisoned(Poison::Panic))
+    };
+    let taken = AtomicUsize::new(0);
+    // Asked first: a number that is taken is read, so those that are read have no gap.
+    let next = || {
+        let index = if is_over() { records.len() } else { taken.fetch_add(1, Ordering::Relaxed) };
+        Some((index, records.get(index)?))
+    };
+    let by_worker = rayon::broadcast(|_| -> Vec<_> {
+        iter::from_fn(next).map(|(index, record)| (index, guarded(record))).collect()
+    });
+    let mut results: Vec<_> = by_worker.into_iter().flatten().collect();
+    results.sort_unstable_by_key(|(index, _)| *index);
+    results.into_iter().map(|(_, decoded)| decoded).collect()
 }
 
 /// The buffers of a worker, kept from record to record and from invocation to invocation: a fresh
@@ -212,17 +265,18 @@ impl Decoder {
         &self,
         record: &Record<'_>,
         read: impl Fn(&Record<'_>, &LogBatch<'_>, Events<'_>) -> Result<T, Poison>,
-    ) -> Result<Option<T>, Poison> {
+    ) -> Decoded<T> {
+        let read = |batch: &LogBatch<'_>, events: Events<'_>| read(record, batch, events);
         match &record.data {
-            Data::Message(message) => hand_on(message, |batch, events| read(record, batch, events)),
-            Data::Missing(why) => Err(Poison::NoData(why.clone())),
+            Data::Message(message) => content_of(message, None, read),
+            Data::Missing(why) => Decoded::poisoned(Poison::NoData(why.clone())),
             Data::Base64(text) => {
                 // Taken out for the time being: if `read` panics, the worker starts afresh.
                 let mut scratch = SCRATCH.take();
-                let result = self.packed(text, &mut scratch, |batch, events| read(record, batch, events));
+                let decoded = self.packed(text, &mut scratch, read).unwrap_or_else(Decoded::poisoned);
                 scratch.shrink();
                 SCRATCH.set(scratch);
-                result
+                decoded
             }
         }
     }
@@ -232,30 +286,45 @@ impl Decoder {
         base64: &str,
         scratch: &mut Scratch,
         read: impl Fn(&LogBatch<'_>, Events<'_>) -> Result<T, Poison>,
-    ) -> Result<Option<T>, Poison> {
+    ) -> Result<Decoded<T>, Poison> {
         let Scratch { gzip, text, spots } = scratch;
         gzip::inflate(unbase64(base64, gzip)?, self.decoded_bytes_max, text)?;
-        if let Some(needles) = &self.needles
-            && let Some(skimmed) = skim::skim(text, needles, spots)
-        {
-            let source = Source::Skimmed { text, spots, events: skimmed.events };
-            // What cannot be read after all is judged by the plain parse.
-            if let Ok(made) = read(&skimmed.head, Events { source }) {
-                return Ok(Some(made));
-            }
+        let skimmed = self.needles.as_ref().and_then(|needles| skim::skim(text, needles, spots));
+        let Some(skimmed) = skimmed else { return plain(text, &read) };
+        let suspects = |lenient| Events { source: Source::Skimmed { text, spots, events: skimmed.events, lenient } };
+        if let Ok(content) = read(&skimmed.head, suspects(false)) {
+            return Ok(Decoded { content: Some(content), poison: None });
         }
-        let text = str::from_utf8(text).map_err(|e| Poison::NotUtf8 { at: e.valid_up_to() })?;
-        hand_on(&parse::message(text)?, read)
+        // The plain parse judges what cannot be read after all. Where it sees no events at all, because one of them
+        // is no JSON, the walk still knows where each of the others stands.
+        plain(text, &read).or_else(|poison| {
+            let content = read(&skimmed.head, suspects(true)).ok();
+            Ok(Decoded { content, poison: Some(poison) })
+        })
     }
 }
 
-fn hand_on<T>(
+/// Reads all of a text. Bytes that are no UTF-8 are poison, but must not take the events around them along.
+fn plain<T>(text: &[u8], read: impl Fn(&LogBatch<'_>, Events<'_>) -> Result<T, Poison>) -> Result<Decoded<T>, Poison> {
+    let (text, poison) = match str::from_utf8(text) {
+        Ok(text) => (Cow::Borrowed(text), None),
+        Err(error) => (String::from_utf8_lossy(text), Some(Poison::NotUtf8 { at: error.valid_up_to() })),
+    };
+    match parse::message(&text) {
+        Ok((message, flaw)) => Ok(content_of(&message, poison.or(flaw), read)),
+        Err(error) => Err(poison.unwrap_or(error)),
+    }
+}
+
+fn content_of<T>(
     message: &Message<'_>,
+    poison: Option<Poison>,
     read: impl Fn(&LogBatch<'_>, Events<'_>) -> Result<T, Poison>,
-) -> Result<Option<T>, Poison> {
-    match message {
-        Message::Data(batch) => read(batch, Events::of(&batch.events)).map(Some),
-        Message::Control => Ok(None),
+) -> Decoded<T> {
+    let Message::Data(batch) = message else { return Decoded { content: None, poison } };
+    match read(batch, Events::of(&batch.events)) {
+        Ok(content) => Decoded { content: Some(content), poison },
+        Err(error) => Decoded::poisoned(poison.unwrap_or(error)),
     }
 }
 

@@ -7,8 +7,8 @@ use std::fmt;
 
 use aws_lambda_events::sqs::{SqsEvent, SqsMessage};
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 use thiserror::Error;
 
 use crate::decode::Message;
@@ -42,9 +42,25 @@ pub struct DueMessage {
 #[derive(Debug, Default)]
 pub struct Batch<'a> {
     pub records: Vec<Record<'a>>,
-    /// The state of a tumbling window, which has to be handed back. Its presence says that there is one.
-    pub window_state: Option<Value>,
+    /// The state of a tumbling window, which has to be handed back to the letter. Its presence says that there is one.
+    pub window_state: Option<Box<RawValue>>,
 }
+
+/// What an invocation knows beside its event.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Context<'c> {
+    /// Names the event: the request id in a function, the path on a command line. A direct subscription has no other
+    /// name.
+    pub name: &'c str,
+    /// The Region that this runs in. CloudWatch Logs subscribes functions of its own Region only, so a direct
+    /// subscription comes from there.
+    pub region: Option<&'c str>,
+    /// More records are an error: Lambda never sends them, and reading them would take memory and time.
+    pub records_max: Option<usize>,
+}
+
+/// The largest batch size of a mapping.
+pub const BATCH_RECORDS_MAX: usize = 10_000;
 
 /// One record: where it came from and what it holds.
 #[derive(Debug)]
@@ -86,6 +102,8 @@ pub enum EventError {
         "the event is neither a Kinesis event (Records[].kinesis) nor a CloudWatch Logs subscription (awslogs.data)"
     )]
     Unknown,
+    #[error("the event has {records} records; Lambda sends {BATCH_RECORDS_MAX} at the most")]
+    TooManyRecords { records: usize },
     #[error("the event is for a notifier: messages of a due queue, or the sweep; it has no records")]
     ForNotifier,
     /// It comes from a queue, and a message of it has no name to be answered by.
@@ -93,20 +111,19 @@ pub enum EventError {
     UnnamedMessage,
 }
 
-/// Reads what a function is invoked with. `invocation` names what it came with: the request id in a function, the
-/// path on a command line; a direct subscription has no other name.
+/// Reads what a function is invoked with.
 ///
 /// # Errors
-/// When the payload as a whole is no JSON object or of no known shape. Single bad records are values.
-pub fn read<'a>(payload: &'a str, invocation: &str) -> Result<Event<'a>, EventError> {
-    match usual::parse(payload) {
-        Some(batch) => Ok(Event::Batch(batch)),
-        None => any(payload, invocation),
-    }
+/// When the payload as a whole is no JSON object, of no known shape, or too large. Single bad records are values.
+pub fn read<'a, 'c>(payload: &'a str, context: impl Into<Context<'c>>) -> Result<Event<'a>, EventError> {
+    let context = context.into();
+    let Some(batch) = usual::parse(payload) else { return any(payload, context) };
+    context.check(batch.records.len())?;
+    Ok(Event::Batch(batch))
 }
 
-/// Whatever the event is like.
-fn any<'a>(payload: &'a str, invocation: &str) -> Result<Event<'a>, EventError> {
+/// Reads an event of any shape.
+fn any<'a>(payload: &'a str, context: Context<'_>) -> Result<Event<'a>, EventError> {
     #[derive(Deserialize)]
     struct Envelope<'a> {
         #[serde(borrow, rename = "Records")]
@@ -115,31 +132,54 @@ fn any<'a>(payload: &'a str, invocation: &str) -> Result<Event<'a>, EventError> 
         awslogs: Option<&'a RawValue>,
         #[serde(borrow)]
         window: Option<&'a RawValue>,
-        state: Option<Value>,
+        state: Option<Box<RawValue>>,
         stentor: Option<Value>,
     }
     let envelope: Envelope<'a> = serde_json::from_str(payload).map_err(|e| not_an_event(&e))?;
-    let window_state = envelope.window.map(|_| envelope.state.unwrap_or_else(|| Value::Object(Map::new())));
+    let window_state = envelope.window.map(|_| envelope.state.unwrap_or_else(no_state));
     let records = match envelope {
         Envelope { records: Some(records), .. } if is_from_sqs(&records) => {
+            context.check(records.len())?;
             return due_messages(payload).map(Event::Due);
         }
         Envelope { records: Some(records), .. } => {
-            records.into_iter().enumerate().map(|(i, raw)| kinesis(raw, invocation, i)).collect()
+            context.check(records.len())?;
+            records.into_iter().enumerate().map(|(i, raw)| kinesis(raw, context.name, i)).collect()
         }
-        Envelope { awslogs: Some(awslogs), .. } => vec![subscription(awslogs, invocation)],
+        Envelope { awslogs: Some(awslogs), .. } => vec![subscription(awslogs, context)],
         Envelope { stentor: Some(what), .. } if what == "sweep" => return Ok(Event::Sweep),
         _ => return Err(EventError::Unknown),
     };
     Ok(Event::Batch(Batch { records, window_state }))
 }
 
+/// The state of a window that has none yet.
+fn no_state() -> Box<RawValue> {
+    RawValue::from_string("{}".to_owned()).expect("invariant: it is JSON")
+}
+
+impl<'c> From<&'c str> for Context<'c> {
+    /// A name, and nothing else.
+    fn from(name: &'c str) -> Self {
+        Self { name, ..Self::default() }
+    }
+}
+
+impl Context<'_> {
+    fn check(&self, records: usize) -> Result<(), EventError> {
+        match self.records_max {
+            Some(max) if records > max => Err(EventError::TooManyRecords { records }),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// Reads a payload that has to be a batch.
 ///
 /// # Errors
 /// As [`read`], and when it is an event of another kind.
-pub fn parse<'a>(payload: &'a str, invocation: &str) -> Result<Batch<'a>, EventError> {
-    match read(payload, invocation)? {
+pub fn parse<'a, 'c>(payload: &'a str, context: impl Into<Context<'c>>) -> Result<Batch<'a>, EventError> {
+    match read(payload, context)? {
         Event::Batch(batch) => Ok(batch),
         Event::Due(_) | Event::Sweep => Err(EventError::ForNotifier),
     }
@@ -235,7 +275,7 @@ fn kinesis<'a>(raw: &'a RawValue, invocation: &str, index: usize) -> Record<'a> 
     }
 }
 
-fn subscription<'a>(awslogs: &'a RawValue, invocation: &str) -> Record<'a> {
+fn subscription<'a>(awslogs: &'a RawValue, context: Context<'_>) -> Record<'a> {
     #[derive(Deserialize)]
     struct AwsLogs<'a> {
         #[serde(borrow)]
@@ -243,7 +283,8 @@ fn subscription<'a>(awslogs: &'a RawValue, invocation: &str) -> Record<'a> {
     }
     let data = serde_json::from_str::<AwsLogs<'a>>(awslogs.get()).ok().and_then(|logs| logs.data).and_then(text);
     let data = data.map_or_else(|| Data::Missing("the event has no text at awslogs.data".to_owned()), Data::Base64);
-    Record::named(invocation.to_owned(), data)
+    let region = context.region.map(|region| Cow::Owned(region.to_owned()));
+    Record { region, ..Record::named(context.name.to_owned(), data) }
 }
 
 /// A JSON string, borrowed when it has no escapes. (serde borrows a `Cow` only where it is told to, and
@@ -351,6 +392,28 @@ mod tests {
         assert_eq!(batch.records[5].sequence.as_ref().map(SequenceNumber::as_str), Some("9"));
         assert_eq!(batch.records[4].sequence, None, "an empty sequence number would fail the whole batch");
         assert!(matches!(batch.records[odd.len()].data, Data::Base64(_)));
+    }
+
+    #[test]
+    fn a_direct_subscription_comes_from_the_region_of_its_function() {
+        let context = Context { name: "request", region: Some("eu-west-1"), ..Context::default() };
+        let region = |payload: &str| parse(payload, context).unwrap().records[0].region.as_deref().map(str::to_owned);
+        assert_eq!(region(r#"{"awslogs":{"data":"YQ=="}}"#).as_deref(), Some("eu-west-1"));
+        let kinesis = r#"{"Records":[{"awsRegion":"us-east-1","kinesis":{"sequenceNumber":"1","data":"YQ=="}}]}"#;
+        assert_eq!(region(kinesis).as_deref(), Some("us-east-1"), "that of the stream, where there is one");
+        assert_eq!(parse(r#"{"awslogs":{"data":""}}"#, "request").unwrap().records[0].region, None);
+    }
+
+    #[test]
+    fn more_records_than_lambda_sends_are_an_error_before_any_is_read() {
+        let context = Context { records_max: Some(2), ..Context::default() };
+        let usual = r#"{"kinesis":{"partitionKey":"p","sequenceNumber":"1","data":"YQ==","approximateArrivalTimestamp":1.5},"eventID":"s:1","awsRegion":"r","eventSourceARN":"a"}"#;
+        let sqs = r#"{"messageId":"m","body":"","attributes":{},"messageAttributes":{},"eventSource":"aws:sqs"}"#;
+        for record in ["[]", usual, sqs] {
+            let read = |n| read(&format!(r#"{{"Records":[{}]}}"#, vec![record; n].join(",")), context).map(drop);
+            assert_eq!(read(2), Ok(()), "{record}");
+            assert_eq!(read(3), Err(EventError::TooManyRecords { records: 3 }), "{record}");
+        }
     }
 
     #[test]

@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
-use serde_json::value::RawValue;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 use thiserror::Error;
 
 use crate::clock::{Clock as _, Timestamp};
 use crate::close::{Outcome, Sent};
 use crate::consume::{Checkpoint, Consumed, Verdict, consume};
-use crate::event::{self, Batch, Event, EventError};
+use crate::event::{self, BATCH_RECORDS_MAX, Batch, Context, Event, EventError};
 use crate::metric;
 use crate::queue::Postpone;
 use crate::store::StoreError;
@@ -25,6 +25,8 @@ pub struct Invocation {
     pub request_id: String,
     /// When Lambda ends the process, in milliseconds since 1970, as it says; some emulators send nonsense.
     pub deadline_ms: u64,
+    /// The Region that the function runs in.
+    pub region: Option<String>,
 }
 
 /// The invocation fails as a whole and comes again as a whole.
@@ -51,7 +53,24 @@ const INVOCATION_ASSUMED: Duration = Duration::from_secs(30);
 /// Time left to answer in.
 const ANSWER_MARGIN: Duration = Duration::from_millis(1_000);
 
-/// Handles one event and answers what Lambda has to know. The summary line goes to `log`.
+/// The answer to a batch or to due messages, as Lambda understands it.
+#[derive(Debug, Default, Serialize)]
+struct Answer {
+    /// The state of a tumbling window, as it came.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<Box<RawValue>>,
+    #[serde(rename = "batchItemFailures")]
+    failures: Vec<Failure>,
+}
+
+/// What must come again: a message of a queue, or the records of a stream from this one on.
+#[derive(Debug, Serialize)]
+struct Failure {
+    #[serde(rename = "itemIdentifier")]
+    item: String,
+}
+
+/// Handles one event and answers what Lambda has to know, as JSON. The summary line goes to `log`.
 ///
 /// # Errors
 /// When the event is of no known shape, the records that must come again cannot be named, or a notifier is not
@@ -61,7 +80,7 @@ pub async fn handle<W>(
     payload: &RawValue,
     invocation: &Invocation,
     log: impl FnOnce(String),
-) -> Result<Value, FunctionError>
+) -> Result<Box<RawValue>, FunctionError>
 where
     W: World,
     W::Due: Postpone,
@@ -69,20 +88,26 @@ where
     let started = world.clock().now();
     let deadline = deadline(invocation.deadline_ms, started);
     let mut shard_id = String::new();
-    let (answer, books) = match event::read(payload.get(), &invocation.request_id)? {
+    let context = Context {
+        name: &invocation.request_id,
+        region: invocation.region.as_deref(),
+        records_max: Some(BATCH_RECORDS_MAX),
+    };
+    let (answer, books) = match event::read(payload.get(), context)? {
         Event::Batch(batch) => {
             shard_id = batch.shard_id().unwrap_or_default().to_owned();
             // The caller's span has a place for it, which stays empty for a direct subscription.
             tracing::Span::current().record("shard.id", &shard_id);
             let consumed = consume(world, &batch, deadline).await;
             report_troubles(&batch, &consumed);
-            (answer(&batch, &consumed), metric::of_batch(&consumed))
+            let answer = answer(&batch, &consumed);
+            (answer.map(|answer| json(&answer)), metric::of_batch(&consumed))
         }
         Event::Due(messages) => {
             let (failures, books) = due::told(world, messages, deadline).await?;
-            (Ok(failures), books)
+            (Ok(json(&Answer { failures, ..Answer::default() })), books)
         }
-        Event::Sweep => (Ok(Value::Null), due::swept(world, deadline).await?),
+        Event::Sweep => (Ok(json(&())), due::swept(world, deadline).await?),
     };
     let of =
         metric::Invocation { function: &invocation.function, request_id: &invocation.request_id, shard_id: &shard_id };
@@ -101,10 +126,10 @@ fn deadline(deadline_ms: u64, now: Timestamp) -> Timestamp {
 
 /// The answer in the shape that the event asks for: partial failures for Kinesis, with the state echoed where
 /// there is a tumbling window.
-fn answer(batch: &Batch<'_>, consumed: &Consumed) -> Result<Value, FunctionError> {
+fn answer(batch: &Batch<'_>, consumed: &Consumed) -> Result<Answer, FunctionError> {
     let failures = match consumed.checkpoint(batch) {
-        Checkpoint::Everything => json!([]),
-        Checkpoint::Before(sequence) => json!([{"itemIdentifier": sequence.as_str()}]),
+        Checkpoint::Everything => Vec::new(),
+        Checkpoint::Before(sequence) => vec![Failure { item: sequence.as_str().to_owned() }],
         Checkpoint::Nothing => {
             let mut reasons = consumed.verdicts.iter().filter_map(|verdict| match verdict {
                 Verdict::Retry(why) => Some(why.clone()),
@@ -114,10 +139,11 @@ fn answer(batch: &Batch<'_>, consumed: &Consumed) -> Result<Value, FunctionError
             return Err(FunctionError::Unnamed(1 + reasons.count(), first));
         }
     };
-    Ok(match &batch.window_state {
-        Some(state) => json!({"state": state, "batchItemFailures": failures}),
-        None => json!({"batchItemFailures": failures}),
-    })
+    Ok(Answer { state: batch.window_state.clone(), failures })
+}
+
+fn json(answer: &impl Serialize) -> Box<RawValue> {
+    to_raw_value(answer).expect("invariant: an answer is plain JSON data")
 }
 
 /// What a person may have to act on, a line each; per record only where someone asks for more.
@@ -210,7 +236,7 @@ mod tests {
             let batch = event::parse(payload, "request").unwrap();
             let verdict = |safe: &bool| if *safe { Verdict::Safe } else { Verdict::Retry("throttled".into()) };
             let consumed = Consumed { verdicts: verdicts.iter().map(verdict).collect(), ..Consumed::default() };
-            let answer = answer(&batch, &consumed).ok().map(|answer| answer.to_string());
+            let answer = answer(&batch, &consumed).ok().map(|answer| json(&answer).get().to_owned());
             assert_eq!(answer.as_deref(), expected, "{payload} {verdicts:?}");
         };
         let record = |n: &str| format!(r#"{{"kinesis":{{"sequenceNumber":"{n}","data":""}}}}"#);
@@ -223,13 +249,15 @@ mod tests {
         check(r#"{"awslogs":{"data":""}}"#, &[true], Some(r#"{"batchItemFailures":[]}"#));
         check(r#"{"awslogs":{"data":""}}"#, &[false], None);
         let tumbling = format!(
-            r#"{{{two},"window":{{"start":"a","end":"b"}},"state":{{"n":7,"x":[1.50]}},"isFinalInvokeForWindow":true}}"#
+            r#"{{{two},"window":{{"start":"a","end":"b"}},"state":{{"n":123456789012345678901234567890,"x":[1.50]}},"isFinalInvokeForWindow":true}}"#
         );
         check(
             &tumbling,
             &[true, false],
-            Some(r#"{"batchItemFailures":[{"itemIdentifier":"49002"}],"state":{"n":7,"x":[1.5]}}"#),
+            Some(
+                r#"{"state":{"n":123456789012345678901234567890,"x":[1.50]},"batchItemFailures":[{"itemIdentifier":"49002"}]}"#,
+            ),
         );
-        check(&format!(r#"{{{two},"window":{{}}}}"#), &[true, true], Some(r#"{"batchItemFailures":[],"state":{}}"#));
+        check(&format!(r#"{{{two},"window":{{}}}}"#), &[true, true], Some(r#"{"state":{},"batchItemFailures":[]}"#));
     }
 }

@@ -3,10 +3,10 @@
 //!
 //! ```text
 //! bytes ─event::parse→ Batch { records }                    a bad record is a value, never a failed batch
-//!       ─decode::all→  head and events, or Poison            parallel, size capped; markers found in raw text first
+//!       ─decode::until→ head and events, and Poison          parallel, size and time capped; markers in raw text first
 //!       ─routes.scan→  [Alert]                               markers confirmed, conditions, secrets redacted
 //!       ─commit→       row and count in one transaction      existing row = duplicate = dropped
-//!       ─park→ ─arm→   every touched route has an open window, and a due message for it is on its way
+//!       ─arm→ ─park→   every touched route has an open window and a due message; bad records are parked
 //!       ─checkpoint→   the earliest record that is not safe
 //!
 //! due   ─close→        tallies → epoch → digest ─deliver→ target ─settle→ offset

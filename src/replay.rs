@@ -20,7 +20,7 @@ use crate::clock::{Clock as _, Timestamp};
 use crate::close::{Outcome, Sent, settle};
 use crate::consume::{Consumed, Counts, Verdict, parked, take};
 use crate::digest::Digest;
-use crate::event::{self, Batch, Data, DueMessage, Event, Record};
+use crate::event::{self, Batch, Context, Data, DueMessage, Event, Record};
 use crate::name::RouteName;
 use crate::notifier;
 use crate::notify::{Deliver as _, DeliverError};
@@ -38,7 +38,7 @@ pub mod listing;
 pub mod sqs;
 
 use keeping::Keeping;
-use letter::{Content, Kind, Letter, Opened, ParkedMessage, ParkedRecord, Range, Ticket, open, region_of};
+use letter::{Content, Kind, Letter, Opened, ParkedMessage, ParkedRecord, Payload, Range, Ticket, open, region_of};
 
 /// For how long a letter that is being worked on is hidden from others. It is asked for again at half time,
 /// between two steps, and a step is shorter than that.
@@ -213,8 +213,19 @@ pub async fn replay<W: World, L: Letters, S: Streams, O: Operator>(
     operator: &O,
 ) -> Report {
     let started = world.clock().now();
-    let (waiting, hidden, report) = (Vec::new(), BTreeMap::new(), Report::default());
-    let mut replay = Replay { world, letters, streams, options, operator, started, taken: 0, waiting, hidden, report };
+    let mut replay = Replay {
+        world,
+        letters,
+        streams,
+        options,
+        operator,
+        started,
+        taken: 0,
+        waiting: Vec::new(),
+        untold: BTreeSet::new(),
+        hidden: BTreeMap::new(),
+        report: Report::default(),
+    };
     replay.all().await;
     replay.tell().await;
     replay.give_back().await;
@@ -232,6 +243,8 @@ struct Replay<'a, W, L, S, O> {
     taken: u64,
     /// Letters whose alerts are committed, and whose routes are still to be told.
     waiting: Vec<Waiting>,
+    /// Routes to be told where there is no due queue, also those of a letter that stays: a part of it may be committed.
+    untold: BTreeSet<RouteName>,
     /// Letters in hand, and until when nobody else sees them. Those that stay are kept until the end, or
     /// they would be received again and again.
     hidden: BTreeMap<Ticket, Timestamp>,
@@ -405,11 +418,14 @@ impl<W: World, L: Letters, S: Streams, O: Operator> Replay<'_, W, L, S, O> {
 
     fn count(&mut self, consumed: &mut Consumed) {
         self.report.counts += consumed.counts;
+        if self.world.due().is_none() {
+            self.untold.extend(consumed.touched.keys().cloned());
+        }
         self.report.messages.append(&mut consumed.messages);
     }
 
-    async fn payload(&mut self, payload: &str) -> Fate {
-        match event::read(payload, "replay") {
+    async fn payload(&mut self, payload: &Payload) -> Fate {
+        match event::read(&payload.json, context_of(payload)) {
             Ok(Event::Batch(batch)) => {
                 let came = self.consume(&batch).await;
                 self.ended(came, batch.records.len() == 1).await
@@ -551,14 +567,15 @@ impl<W: World, L: Letters, S: Streams, O: Operator> Replay<'_, W, L, S, O> {
     /// Tells the routes that letters wait for, then lets go of the letters.
     async fn tell(&mut self) {
         let waiting = std::mem::take(&mut self.waiting);
-        let routes: BTreeSet<&RouteName> = waiting.iter().flat_map(|waiting| &waiting.routes).collect();
+        let mut routes = std::mem::take(&mut self.untold);
+        routes.extend(waiting.iter().flat_map(|waiting| waiting.routes.iter().cloned()));
         let mut untold = BTreeMap::new();
         for route in routes {
             self.keep_hidden().await;
-            let closed = Box::pin(settle(self.world, route, self.deadline())).await;
+            let closed = Box::pin(settle(self.world, &route, self.deadline())).await;
             self.report.messages.extend(closed.messages);
             if let Some(again) = closed.again {
-                untold.insert(route.clone(), again.why);
+                untold.insert(route, again.why);
             }
         }
         let mut settled = Vec::new();
@@ -653,9 +670,14 @@ fn touched_by(consumed: &Consumed, index: usize) -> BTreeSet<RouteName> {
     touched.map(|(route, _)| route.clone()).collect()
 }
 
+fn context_of(payload: &Payload) -> Context<'_> {
+    Context { name: "replay", region: payload.region.as_deref(), records_max: None }
+}
+
 fn record_of(parked: &ParkedRecord) -> Record<'_> {
     let mut record = Record::named(parked.event_id.clone(), Data::Base64(parked.data.as_str().into()));
-    record.region = parked.stream_arn.as_deref().and_then(region_of).map(Into::into);
+    let region = || parked.stream_arn.as_deref().and_then(region_of);
+    record.region = parked.region.clone().or_else(region).map(Into::into);
     record.stream_arn = parked.stream_arn.as_deref().map(Into::into);
     record.partition_key = parked.partition_key.as_deref().map(Into::into);
     record.arrived_at = parked.arrived_at.as_deref().map(Into::into);

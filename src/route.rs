@@ -4,6 +4,7 @@
 //!
 //! Left to `decode`: looking for markers in raw text, so that most messages never get here.
 
+use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
 
 use aho_corasick::{AhoCorasick, BuildError, MatchKind};
@@ -44,6 +45,8 @@ pub struct Scanned {
     pub alerts: Vec<Alert>,
     /// The message is this program's own log, and none of its events was looked at.
     pub own: bool,
+    /// The time ran out: events behind the last alert were not looked at, and are not counted in `events`.
+    pub unfinished: bool,
 }
 
 /// The routes that take an event, and the marker that the first of them found.
@@ -119,6 +122,21 @@ impl Routes {
         region: Option<&str>,
         source: &str,
     ) -> Result<Scanned, Poison> {
+        self.scan_until(head, events, region, source, || false)
+    }
+
+    /// The same, but stops before the next alert once `is_over` says so.
+    ///
+    /// # Errors
+    /// As [`Routes::scan`].
+    pub fn scan_until(
+        &self,
+        head: &LogBatch<'_>,
+        events: Events<'_>,
+        region: Option<&str>,
+        source: &str,
+        is_over: impl Fn() -> bool,
+    ) -> Result<Scanned, Poison> {
         if self.own.wrote(head) {
             return Ok(Scanned { events: events.each(|_| ())?, own: true, ..Scanned::default() });
         }
@@ -126,16 +144,23 @@ impl Routes {
         let mut patterns = Patterns::default();
         // Room for all of them from the start, as nearly all turn out to be alerts.
         let mut alerts = Vec::with_capacity(events.suspects().unwrap_or(0));
-        let events = events.each(|event| {
-            let Some(hit) = self.hit(event, head, region) else { return };
+        let mut unfinished = false;
+        let events = events.each_until(|event| {
+            let Some(hit) = self.hit(event, head, region) else { return ControlFlow::Continue(()) };
+            if is_over() {
+                unfinished = true;
+                return ControlFlow::Break(());
+            }
             let origin = origin.get_or_insert_with(|| {
                 Arc::new(Origin::new(&head.owner, &head.log_group, &head.log_stream, region, source))
             });
             alerts.push(self.alert(event, hit, origin, &mut patterns));
+            ControlFlow::Continue(())
         })?;
-        // They stay until the whole batch is committed.
+        // They stay until they are committed.
         alerts.shrink_to_fit();
-        Ok(Scanned { events, alerts, own: false })
+        let events = if unfinished { alerts.len() as u64 } else { events };
+        Ok(Scanned { events, alerts, own: false, unfinished })
     }
 
     /// Which routes take the event; `None` when none does.

@@ -49,7 +49,7 @@ fn peak_of(payload: &str, routes: &Routes) -> usize {
         let batch = event::parse(payload, "test").unwrap();
         let events: u64 = decode::all(&batch.records, routes.decoder(), |_, _, events| events.each(|_| ()))
             .into_iter()
-            .map(|events| events.unwrap_or_default().unwrap_or_default())
+            .map(|record| record.content.unwrap_or_default())
             .sum();
         assert!(events > 0);
     });

@@ -22,6 +22,7 @@ use serde_json::{Value, json};
 use stentor::clock::{Clock as _, SystemClock, Timestamp};
 use stentor::close::settle;
 use stentor::embedded::Embedded;
+use stentor::event::Data;
 use stentor::queue::{Parked, What};
 use stentor::replay::kinesis::KinesisStreams;
 use stentor::replay::letter::{Letter, Range, Ticket};
@@ -29,7 +30,7 @@ use stentor::replay::{Letters, Operator, Options, Page, Report, SourceError, Str
 use stentor::store::Store as _;
 use stentor::tally::Tally;
 use support::emulator::Surroundings;
-use support::{Crash, Lifeline, Process, alert};
+use support::{Crash, Lifeline, Process, alert, half_bad};
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -51,6 +52,7 @@ fn parked_record(reason: &str, event_id: &str, data: Option<&[u8]>) -> String {
     let what = What::Record {
         event_id: event_id.to_owned(),
         stream_arn: Some(STREAM.to_owned()),
+        region: None,
         partition_key: Some("p".to_owned()),
         arrived_at: Some("1795443306.789".to_owned()),
         data: data.map(|data| STANDARD.encode(data)),
@@ -240,6 +242,30 @@ async fn letters_in_hand_are_hidden_again_while_work_lasts() {
     assert!(letters.letters.lock().unwrap().iter().all(|(_, held)| !held));
 }
 
+/// A parked record with a good event, `<record>-1`, and a bad one.
+fn parked_half_bad(record: &str) -> String {
+    match half_bad(record, "[CRITICAL] order failed").data {
+        Data::Base64(data) => parked_record("bad-event: once", "shardId-9:2", Some(&STANDARD.decode(&*data).unwrap())),
+        data => panic!("{data:?}"),
+    }
+}
+
+#[tokio::test]
+async fn the_good_events_of_a_record_that_stays_are_told_once() {
+    let lifeline = Lifeline::default();
+    let engine = Embedded::start(None).await.unwrap();
+    let process = Process::start(&engine, &lifeline, false).await;
+    let letters = FakeLetters::of(&lifeline, &[parked_half_bad("a")]);
+    let first = replay_once(&process, &letters).await;
+    assert_eq!((first.counts.kept, first.stays.len(), letters.left()), (1, 1, 1), "{first:?}");
+    assert!(first.stays[0].why.starts_with("bad-event: 1 of 2"), "{:?}", first.stays);
+    assert_eq!(process.told("critical", "slack:one"), 1);
+    letters.come_back();
+    let second = replay_once(&process, &letters).await;
+    assert_eq!((second.counts.kept, second.counts.duplicates, letters.left()), (0, 1, 1), "{second:?}");
+    assert_eq!(process.told("critical", "slack:one"), 1);
+}
+
 const NEVER: Crash = Crash::Before(u64::MAX);
 
 /// A replay that dies at a call, and the next, which finishes; answers how many calls the first made.
@@ -249,7 +275,7 @@ async fn crashed_replay(timed: bool, crash: Crash) -> u64 {
     let process = Process::start(&engine, &lifeline, timed).await;
     let records = ["a", "b"].map(|id| parked_record("unstorable: once", "shardId-9:1", Some(&gzip(id, 0))));
     let due = r#"{"route":"critical","window":1}"#.to_owned();
-    let bodies = [&records[..], &[failed_invocation("c"), due, "hunter2".to_owned()]].concat();
+    let bodies = [&records[..], &[parked_half_bad("d"), failed_invocation("c"), due, "hunter2".to_owned()]].concat();
     let letters = FakeLetters::of(&lifeline, &bodies);
     lifeline.restart(Some(crash));
     replay_once(&process, &letters).await;
@@ -258,17 +284,17 @@ async fn crashed_replay(timed: bool, crash: Crash) -> u64 {
     letters.come_back();
     process.clock.forward(VISIBLE_AFTER);
     let report = replay_once(&process, &letters).await;
-    assert_eq!(report.stays.len(), 1, "{crash:?} {:?}", report.stays);
-    assert_eq!(letters.left(), 1, "{crash:?}: only what is unknown stays");
+    assert_eq!(report.stays.len(), 2, "{crash:?} {:?}", report.stays);
+    assert_eq!(letters.left(), 2, "{crash:?}: the unknown one and the record with a bad event stay");
     // Whoever comes once every window is due: with a timer, the notifier.
     process.clock.forward(Duration::from_secs(600));
     let route = "critical".parse().unwrap();
     Box::pin(settle(&process, &route, process.deadline())).await;
-    assert_eq!(process.rows_and_counts("critical").await, (3, 3), "{crash:?}");
+    assert_eq!(process.rows_and_counts("critical").await, (4, 4), "{crash:?}");
     for target in ["slack:one", "slack:two"] {
         // A crash between acceptance and settlement repeats a message, and nothing else does.
         let told = process.told("critical", target);
-        assert!(told == 3 || told > 3 && crash != NEVER, "{timed} {crash:?}: {target} {told}");
+        assert!(told == 4 || told > 4 && crash != NEVER, "{timed} {crash:?}: {target} {told}");
     }
     calls
 }

@@ -82,7 +82,7 @@ fn alerts(event: &Value) -> (u64, u64) {
         routes.scan(head, events, record.region.as_deref(), &record.event_id)
     });
     let bytes = |alert: Alert| size_of::<Alert>() + alert.message.len() + alert.id.as_str().len() + 2 * PIECE_BYTES;
-    let alerts = scanned.into_iter().flat_map(|record| record.unwrap().unwrap().alerts);
+    let alerts = scanned.into_iter().flat_map(|record| record.content.unwrap().alerts);
     alerts.fold((0, 0), |(count, needed), alert| (count + 1, needed + bytes(alert) as u64))
 }
 

@@ -47,7 +47,7 @@ async fn slack_sdk_accepts_the_message_of_every_sample() {
         }
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
         let payload = std::fs::read_to_string(&path).unwrap();
-        let Event::Batch(batch) = event::read(&payload, &name).unwrap() else { continue };
+        let Event::Batch(batch) = event::read(&payload, name.as_str()).unwrap() else { continue };
         let engine = Embedded::start(None).await.unwrap();
         let lifeline = Lifeline::default();
         let mut process = Process::start(&engine, &lifeline, true).await;

@@ -252,7 +252,7 @@ fn alerts(routes: &Routes, text: &str) -> (u64, Vec<Alert>) {
     let read = decode::all(&batch.records, routes.decoder(), |record, head, events| {
         routes.scan(head, events, record.region.as_deref(), &record.event_id)
     });
-    let read: Vec<_> = read.into_iter().map(|record| record.expect("good").expect("of data")).collect();
+    let read: Vec<_> = read.into_iter().map(|record| record.content.expect("data")).collect();
     (read.iter().map(|record| record.events).sum(), read.into_iter().flat_map(|record| record.alerts).collect())
 }
 

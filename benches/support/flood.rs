@@ -39,5 +39,5 @@ pub fn alerts(routes: &Routes, record: &Record<'_>) -> Vec<Alert> {
         routes.scan(head, events, record.region.as_deref(), &record.event_id)
     };
     let scanned = decode::all(std::slice::from_ref(record), routes.decoder(), scan);
-    scanned.into_iter().flat_map(|scanned| scanned.expect("it can be read").expect("it is data").alerts).collect()
+    scanned.into_iter().flat_map(|record| record.content.expect("data").alerts).collect()
 }

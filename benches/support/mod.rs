@@ -111,7 +111,7 @@ pub fn stentor(routes: &Routes, decoder: &Decoder, payload: &str) -> Found {
         })?;
         Ok(Found { events: count, ..found })
     });
-    found.into_iter().map(|found| found.unwrap().unwrap()).sum()
+    found.into_iter().map(|record| record.content.expect("data")).sum()
 }
 
 pub fn routes() -> Routes {

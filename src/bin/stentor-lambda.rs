@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use serde_json::Value;
 use serde_json::value::RawValue;
 use stentor::aws::deployed::Deployed;
 use stentor::clock::{Clock as _, SystemClock};
@@ -46,7 +45,7 @@ async fn main() -> Result<(), Error> {
     lambda_runtime::run(service_fn(|event| invoke(&function, event))).await
 }
 
-async fn invoke(function: &Function, event: LambdaEvent<Box<RawValue>>) -> Result<Value, Error> {
+async fn invoke(function: &Function, event: LambdaEvent<Box<RawValue>>) -> Result<Box<RawValue>, Error> {
     let context = event.context;
     if let Some(account) = context.invoked_function_arn.split(':').nth(4).filter(|account| !account.is_empty()) {
         // Fails when it is known already, and it never changes.
@@ -57,6 +56,7 @@ async fn invoke(function: &Function, event: LambdaEvent<Box<RawValue>>) -> Resul
         function: context.env_config.function_name.clone(),
         request_id: context.request_id,
         deadline_ms: context.deadline,
+        region: variable("AWS_REGION"),
     };
     // Boxed: the future of a whole invocation, inside those of the runtime, nests deeper than the compiler looks.
     let handled = Box::pin(handle(function, &event.payload, &invocation, |line| println!("{line}")));

@@ -10,8 +10,9 @@ use serde_json::value::RawValue;
 use super::{LogBatch, LogEvent, Message, Poison};
 use crate::event::{Text, json_problem, text};
 
-/// The text of a subscription message. Unknown fields are accepted wherever they stand.
-pub(super) fn message(text: &str) -> Result<Message<'_>, Poison> {
+/// Reads the text of a subscription message. Unknown fields are accepted wherever they stand. A bad log event does
+/// not hide the others: they are the message, and the poison beside it says what is wrong with the bad ones.
+pub(super) fn message(text: &str) -> Result<(Message<'_>, Option<Poison>), Poison> {
     #[derive(Deserialize)]
     struct Raw<'t> {
         #[serde(borrow, rename = "messageType")]
@@ -27,13 +28,14 @@ pub(super) fn message(text: &str) -> Result<Message<'_>, Poison> {
     }
     let raw: Raw<'_> = serde_json::from_str(text).map_err(|e| not_a_message(&e))?;
     match raw.message_type.as_ref() {
-        "CONTROL_MESSAGE" => Ok(Message::Control),
-        "DATA_MESSAGE" => Ok(Message::Data(LogBatch {
-            owner: bounded("owner", raw.owner)?,
-            log_group: bounded("logGroup", raw.log_group)?,
-            log_stream: bounded("logStream", raw.log_stream)?,
-            events: events(raw.log_events.ok_or_else(|| missing("logEvents"))?)?,
-        })),
+        "CONTROL_MESSAGE" => Ok((Message::Control, None)),
+        "DATA_MESSAGE" => {
+            let owner = bounded("owner", raw.owner)?;
+            let log_group = bounded("logGroup", raw.log_group)?;
+            let log_stream = bounded("logStream", raw.log_stream)?;
+            let (events, flaw) = events(raw.log_events.ok_or_else(|| missing("logEvents"))?)?;
+            Ok((Message::Data(LogBatch { owner, log_group, log_stream, events }), flaw))
+        }
         _ => Err(Poison::NotSubscription("messageType is neither DATA_MESSAGE nor CONTROL_MESSAGE".to_owned())),
     }
 }
@@ -50,18 +52,50 @@ struct RawEvent<'t> {
     extracted: Option<&'t RawValue>,
 }
 
-fn events(raw: &RawValue) -> Result<Vec<LogEvent<'_>>, Poison> {
-    let events: Vec<RawEvent<'_>> = serde_json::from_str(raw.get()).map_err(|e| not_events(&e))?;
-    let mut read = Vec::with_capacity(events.len());
-    for raw in events {
-        read.push(raw.read()?);
+/// The events that can be read, and what is wrong with the others.
+fn events(raw: &RawValue) -> Result<(Vec<LogEvent<'_>>, Option<Poison>), Poison> {
+    match all_events(raw) {
+        Ok(events) => Ok((events, None)),
+        // A second look, each event for itself.
+        Err(_) => good_events(raw),
     }
-    Ok(read)
+}
+
+fn all_events(raw: &RawValue) -> Result<Vec<LogEvent<'_>>, Poison> {
+    let raw: Vec<RawEvent<'_>> = serde_json::from_str(raw.get()).map_err(|e| not_events(&e))?;
+    raw.into_iter().map(RawEvent::read).collect()
+}
+
+fn good_events(raw: &RawValue) -> Result<(Vec<LogEvent<'_>>, Option<Poison>), Poison> {
+    let raw: Vec<&RawValue> = serde_json::from_str(raw.get()).map_err(|e| not_events(&e))?;
+    let (events, mut bad, mut first) = (raw.len(), 0, None);
+    let mut good = Vec::with_capacity(events);
+    for (index, raw) in raw.into_iter().enumerate() {
+        match event(raw.get().as_bytes()) {
+            Ok(event) => good.push(event),
+            Err(poison) => {
+                bad += 1;
+                first.get_or_insert((index + 1, poison));
+            }
+        }
+    }
+    let flaw = first.map(|(first, poison)| Poison::BadEvent { bad, events, first, why: why(poison) });
+    Ok((good, flaw))
+}
+
+/// The text of a poison without its code.
+fn why(poison: Poison) -> String {
+    match poison {
+        Poison::NotSubscription(why) => why,
+        other => other.to_string(),
+    }
 }
 
 /// The text of one log event.
 pub(super) fn event(text: &[u8]) -> Result<LogEvent<'_>, Poison> {
-    serde_json::from_slice::<RawEvent<'_>>(text).map_err(|e| not_events(&e))?.read()
+    let unexpected =
+        |e: serde_json::Error| Poison::NotSubscription(format!("an unexpected shape at its column {}", e.column()));
+    serde_json::from_slice::<RawEvent<'_>>(text).map_err(unexpected)?.read()
 }
 
 /// A JSON string, quotes included.

@@ -39,13 +39,13 @@ fn decode(bytes: &[u8]) -> Result<Vec<String>, Poison> {
     let [plain, quick] =
         [decoder(&[]), decoder(&["[ALERT]", "[CRITICAL]"])].map(|decoder| all(&records, &decoder, texts).remove(0));
     assert_eq!(plain, quick, "every event of these tests is an alert, or they are poison");
-    plain.map(Option::unwrap_or_default)
+    plain.whole().map(Option::unwrap_or_default)
 }
 
 #[test]
 fn a_data_message_is_read_with_unknown_fields_escapes_and_numeric_ids() {
     assert_eq!(decode(&gzip(DATA.as_bytes())), Ok(vec!["[CRITICAL] a".to_owned(), "[ALERT]".to_owned()]));
-    let Ok(Message::Data(batch)) = parse::message(DATA) else { panic!("a data message") };
+    let Ok((Message::Data(batch), None)) = parse::message(DATA) else { panic!("a data message") };
     assert_eq!((batch.events[1].id.as_ref(), batch.events[1].account.as_deref()), ("2", Some("9")));
     assert!(matches!(batch.log_group, Cow::Borrowed("/aws/lambda/a")), "nothing is copied without need");
 }
@@ -102,16 +102,19 @@ fn every_kind_of_poison_has_its_reason() {
         (gzip(DATA.replace("logEvents", "events").as_bytes()), "not-a-subscription: a data message without logEvents"),
         (
             event(r#"{"id":"1","timestamp":"hunter2","message":""}"#),
-            "not-a-subscription: logEvents has an unexpected shape",
+            "bad-event: 1 of 1 log events cannot be read; the first is number 1: an unexpected shape at its column 31",
         ),
-        (event(r#"{"id":"","timestamp":1,"message":""}"#), "not-a-subscription: a log event without a usable id"),
-        (event(&long), "not-a-subscription: a log event without a usable id"),
+        (
+            event(r#"{"id":"","timestamp":1,"message":""}"#),
+            "bad-event: 1 of 1 log events cannot be read; the first is number 1: a log event without a usable id",
+        ),
+        (event(&long), "bad-event: 1 of 1 log events cannot be read; the first is number 1: a log event without"),
     ];
     for (bytes, reason) in cases {
         let poison = decode(&bytes).expect_err(reason).to_string();
         assert!(poison.starts_with(reason) && !poison.contains("hunter2"), "{poison:?} is not {reason:?}");
     }
-    let bad = all(&[record("YW!j".into())], &decoder(&[]), |_, _, _| Ok(())).remove(0).expect_err("no base64");
+    let bad = all(&[record("YW!j".into())], &decoder(&[]), |_, _, _| Ok(())).remove(0).whole().expect_err("no base64");
     assert_eq!(bad.to_string(), "bad-base64: no base64 character at offset 2");
 }
 
@@ -129,8 +132,86 @@ fn a_panic_stays_with_its_record() {
         Some('2') => panic!("a defect"),
         last => Ok(last),
     });
-    let ends: Vec<_> = results.iter().map(|r| r.as_ref().map(|last| last.flatten())).collect();
-    assert_eq!(ends, [Ok(Some('0')), Ok(Some('1')), Err(&Poison::Panic), Ok(Some('3'))]);
+    let ends: Vec<_> = results.into_iter().map(|record| record.whole().map(Option::flatten)).collect();
+    assert_eq!(ends, [Ok(Some('0')), Ok(Some('1')), Err(Poison::Panic), Ok(Some('3'))]);
+}
+
+/// The texts of the events that can be read, and the code of the poison.
+fn salvaged(decoder: &Decoder, bytes: &[u8]) -> (Vec<String>, String) {
+    let texts = |_: &Record<'_>, _: &LogBatch<'_>, events: Events<'_>| {
+        let mut texts = Vec::new();
+        events.each(|event| texts.push(event.message.to_string()))?;
+        Ok(texts)
+    };
+    let decoded = all(&[record(STANDARD.encode(gzip(bytes)))], decoder, texts).remove(0);
+    (decoded.content.unwrap_or_default(), decoded.poison.map(|poison| poison.to_string()).unwrap_or_default())
+}
+
+#[test]
+fn a_bad_event_does_not_take_its_neighbours_along() {
+    let event = |digit: char, message: &str| {
+        let id = String::from_iter([digit; 56]);
+        format!(r#"{{"id":"{id}","timestamp":1795443306789,"message":"{message}"}}"#)
+    };
+    let first_and_last = |bad: &[u8]| {
+        let head = r#"{"messageType":"DATA_MESSAGE","owner":"o","logGroup":"g","logStream":"s","logEvents":["#;
+        [
+            head.as_bytes(),
+            event('1', "[ALERT] one").as_bytes(),
+            b",",
+            bad,
+            b",",
+            event('3', "[ALERT] three").as_bytes(),
+            b"]}",
+        ]
+        .concat()
+    };
+    let bad_event = "bad-event: 1 of 3 log events cannot be read; the first is number 2: ";
+    let cases: Vec<(Vec<u8>, &str)> = vec![
+        (b"null".to_vec(), bad_event),
+        (b"7".to_vec(), bad_event),
+        (b"[]".to_vec(), bad_event),
+        (b"{}".to_vec(), bad_event),
+        (br#"{"id":"2","timestamp":1.5,"message":"[ALERT] two"}"#.to_vec(), bad_event),
+        (br#"{"id":"2","timestamp":1,"message":null,"x":"[ALERT]"}"#.to_vec(), bad_event),
+        (br#"{"id":"2","id":"2","timestamp":1,"message":"[ALERT] two"}"#.to_vec(), bad_event),
+        (br#"{"id":"","timestamp":1,"message":"[ALERT] two"}"#.to_vec(), bad_event),
+        (event('2', r"[ALERT] \ud800 alone").into_bytes(), bad_event),
+        (event('2', r"[ALERT] no \q escape").into_bytes(), "not-json: "),
+        (event('2', "[ALERT] a raw\ttab").into_bytes(), "not-json: "),
+    ];
+    for (bad, reason) in cases {
+        let quick = salvaged(&decoder(&["[ALERT]"]), &first_and_last(&bad));
+        let shown = String::from_utf8_lossy(&bad).into_owned();
+        assert_eq!(quick.0, ["[ALERT] one", "[ALERT] three"], "{shown}: {}", quick.1);
+        assert!(quick.1.starts_with(reason), "{shown}: {}", quick.1);
+        if reason == bad_event {
+            assert_eq!(salvaged(&decoder(&[]), &first_and_last(&bad)), quick, "{shown}, without markers");
+        }
+    }
+    let no_utf8 = first_and_last(&[event('2', "[ALERT] ").trim_end_matches("\"}").as_bytes(), b"\xff\"}"].concat());
+    let (texts, poison) = salvaged(&decoder(&["[ALERT]"]), &no_utf8);
+    assert_eq!(texts, ["[ALERT] one", "[ALERT] \u{fffd}", "[ALERT] three"]);
+    assert!(poison.starts_with("not-utf8: "), "{poison}");
+}
+
+#[test]
+fn a_batch_that_is_cut_short_is_read_from_its_beginning_without_a_gap() {
+    let records: Vec<_> = (0..50_usize)
+        .map(|i| {
+            record(
+                STANDARD.encode(gzip(DATA.replace("lambda/a", &format!("lambda/{}", "x".repeat(50 - i))).as_bytes())),
+            )
+        })
+        .collect();
+    for most in [0, 1, 2, 17, 50, 90] {
+        let asked = AtomicUsize::new(0);
+        let is_over = || asked.fetch_add(1, Ordering::SeqCst) >= most;
+        let read = until(&records, &decoder(&[]), is_over, |_, head, _| Ok(head.log_group.len()));
+        let lengths: Vec<usize> = read.into_iter().map(|record| record.content.unwrap()).collect();
+        let expected: Vec<usize> = (0..most.min(50)).map(|i| "/aws/lambda/".len() + 50 - i).collect();
+        assert_eq!(lengths, expected);
+    }
 }
 
 proptest! {

@@ -13,9 +13,8 @@ use memchr::memchr2;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 
-use super::{Batch, Data, Record, SequenceNumber};
+use super::{Batch, Data, Record, SequenceNumber, no_state};
 
 /// A Kinesis event in which every record has all its fields, each written without an escape.
 pub(super) fn parse(payload: &str) -> Option<Batch<'_>> {
@@ -34,12 +33,12 @@ pub(super) fn parse(payload: &str) -> Option<Batch<'_>> {
 }
 
 /// What follows the records, if it is what follows records: the window, if there is one.
-fn window_state(rest: &str) -> Option<Option<Value>> {
+fn window_state(rest: &str) -> Option<Option<Box<RawValue>>> {
     #[derive(Deserialize)]
     struct Rest<'r> {
         #[serde(borrow)]
         window: Option<&'r RawValue>,
-        state: Option<Value>,
+        state: Option<Box<RawValue>>,
         #[serde(rename = "Records")]
         records: Option<IgnoredAny>,
     }
@@ -48,7 +47,7 @@ fn window_state(rest: &str) -> Option<Option<Value>> {
     }
     let object = ["{", rest.strip_prefix(',')?].concat();
     let rest: Rest<'_> = serde_json::from_str(&object).ok().filter(|rest: &Rest<'_>| rest.records.is_none())?;
-    Some(rest.window.map(|_| rest.state.unwrap_or_else(|| Value::Object(Map::new()))))
+    Some(rest.window.map(|_| rest.state.unwrap_or_else(no_state)))
 }
 
 struct Walk<'p> {
@@ -216,6 +215,8 @@ fn once<T>(field: &mut Option<T>, value: T) -> Option<()> {
 mod tests {
     use std::fs;
 
+    use serde_json::Value;
+
     use super::*;
     use crate::decode::Poison;
     use crate::event::{Event, any};
@@ -228,7 +229,7 @@ mod tests {
         let usual = parse(payload);
         assert_eq!(usual.is_some(), is_usual, "{payload:.200}");
         if let Some(usual) = usual {
-            let Ok(Event::Batch(whole)) = any(payload, "request") else { panic!("a batch: {payload:.200}") };
+            let Ok(Event::Batch(whole)) = any(payload, "request".into()) else { panic!("a batch: {payload:.200}") };
             assert_eq!(format!("{usual:?}"), format!("{whole:?}"));
         }
     }
@@ -289,8 +290,8 @@ mod tests {
         let batch = parse(&bad).expect("its records");
         let decoder = crate::decode::Decoder { decoded_bytes_max: 1 << 24, needles: None };
         let read = crate::decode::all(&batch.records, &decoder, |_, _, events| events.each(|_| ()));
-        assert_eq!(read.iter().filter(|record| matches!(record, Err(Poison::Base64(_)))).count(), 1);
-        assert!(read.len() > 1 && read[1..].iter().all(Result::is_ok), "{read:?}");
+        assert_eq!(read.iter().filter(|record| matches!(record.poison, Some(Poison::Base64(_)))).count(), 1);
+        assert!(read.len() > 1 && read[1..].iter().all(|record| record.poison.is_none()), "{read:?}");
     }
 
     #[test]

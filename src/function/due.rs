@@ -3,13 +3,11 @@
 
 use std::time::Duration;
 
-use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures::future::join_all;
-use serde_json::{Value, json};
 
-use super::{FunctionError, report_messages};
+use super::{Failure, FunctionError, report_messages};
 use crate::clock::{Clock as _, Timestamp};
 use crate::close::Again;
 use crate::event::DueMessage;
@@ -21,12 +19,12 @@ use crate::world::World;
 /// Kept free before the deadline, for putting off what could not be done.
 const PUT_OFF_MARGIN: Duration = Duration::from_millis(500);
 
-/// Answers the messages, as SQS understands it, and the books.
+/// Returns the messages that must come again, and the books.
 pub(super) async fn told<W>(
     world: &W,
     messages: Vec<DueMessage>,
     deadline: Timestamp,
-) -> Result<(Value, Books), FunctionError>
+) -> Result<(Vec<Failure>, Books), FunctionError>
 where
     W: World,
     W::Due: Postpone,
@@ -43,7 +41,7 @@ where
     join_all(later.iter().map(|(message, again)| put_off(world, queue, message, again, deadline))).await;
     failed.extend(later.into_iter().map(|(message, _)| message.message_id));
     let books = metric::of_notifier(due, 0, failed.len() as u64, &notified.messages);
-    Ok((answer(failed), books))
+    Ok((failed.into_iter().map(|item| Failure { item }).collect(), books))
 }
 
 /// Sweeps, and answers the books.
@@ -76,6 +74,7 @@ async fn park_unreadable<W: World>(world: &W, messages: Vec<DueMessage>, deadlin
         let what = What::Record {
             event_id: message.message_id.clone(),
             stream_arn: None,
+            region: None,
             partition_key: None,
             arrived_at: None,
             data: Some(STANDARD.encode(&message.body)),
@@ -107,15 +106,4 @@ async fn put_off<W: World>(world: &W, queue: &impl Postpone, message: &DueMessag
         // It comes back all the same, when the queue's own time-out has passed.
         tracing::warn!(sqs.message_id = message.message_id, "A due message could not be put off: {error}");
     }
-}
-
-fn answer(failed: Vec<String>) -> Value {
-    let failure = |id| {
-        let mut failure = BatchItemFailure::default();
-        failure.item_identifier = id;
-        failure
-    };
-    let mut response = SqsBatchResponse::default();
-    response.batch_item_failures = failed.into_iter().map(failure).collect();
-    json!(response)
 }

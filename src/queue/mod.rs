@@ -76,6 +76,9 @@ pub enum What {
         event_id: String,
         #[serde(skip_serializing_if = "Option::is_none")]
         stream_arn: Option<String>,
+        /// Of a direct subscription; that of a stream stands in its ARN.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        region: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")]
         partition_key: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -144,12 +147,13 @@ impl What {
         struct Record {
             event_id: String,
             stream_arn: Option<String>,
+            region: Option<String>,
             partition_key: Option<String>,
             arrived_at: Option<String>,
             data: Option<String>,
         }
-        let Record { event_id, stream_arn, partition_key, arrived_at, data } = serde_json::from_str(text)?;
-        Ok(Self::Record { event_id, stream_arn, partition_key, arrived_at, data })
+        let Record { event_id, stream_arn, region, partition_key, arrived_at, data } = serde_json::from_str(text)?;
+        Ok(Self::Record { event_id, stream_arn, region, partition_key, arrived_at, data })
     }
 
     fn message_from(text: &str) -> Result<Self, serde_json::Error> {
@@ -190,6 +194,7 @@ mod tests {
         let what = What::Record {
             event_id: "shard:1\u{7f}".to_owned(),
             stream_arn: None,
+            region: Some("eu-west-1".to_owned()),
             partition_key: Some("Zürich 😀 \u{85}".to_owned()),
             arrived_at: Some("1.5".to_owned()),
             data: Some("YQ==".to_owned()),

@@ -2,6 +2,7 @@
 //! that SQS gave up on, and what Lambda reports when it gives up on a batch or an invocation. Pure: what
 //! becomes of a letter is the parent's business. Nothing here quotes a letter that it cannot read.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -70,8 +71,8 @@ pub enum Content {
     Range(Range),
     Message(ParkedMessage),
     Due(Due),
-    /// The payload of an invocation, JSON.
-    Payload(String),
+    /// The payload of an invocation.
+    Payload(Payload),
     /// It is left where it is; why.
     Unknown(String),
 }
@@ -80,10 +81,19 @@ pub enum Content {
 pub struct ParkedRecord {
     pub event_id: String,
     pub stream_arn: Option<String>,
+    /// Of a direct subscription.
+    pub region: Option<String>,
     pub partition_key: Option<String>,
     pub arrived_at: Option<String>,
     /// Base64.
     pub data: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Payload {
+    pub json: String,
+    /// The Region of the function, as far as the envelope says it.
+    pub region: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,6 +172,14 @@ struct Envelope<'b> {
     awslogs: Option<&'b RawValue>,
 }
 
+#[derive(Deserialize)]
+struct RequestContext<'b> {
+    #[serde(borrow)]
+    condition: Option<&'b RawValue>,
+    #[serde(borrow, rename = "functionArn")]
+    function_arn: Option<&'b RawValue>,
+}
+
 /// Opens a letter. Whatever its body is, the answer is a value.
 pub fn open(letter: &Letter) -> Opened {
     let opened = match serde_json::from_str::<Envelope<'_>>(&letter.body) {
@@ -179,7 +197,7 @@ impl Envelope<'_> {
         match self.stentor {
             // The schedule's own event; EventBridge Scheduler parks it as it is.
             Some(what) if what.get() == r#""sweep""# => {
-                return self.given_up(Kind::Invocation, Content::Payload(body.to_owned()));
+                return self.given_up(Kind::Invocation, self.payload(body.to_owned()));
             }
             Some(_) => return parked(body),
             None => {}
@@ -187,11 +205,11 @@ impl Envelope<'_> {
         let opened = if let Some(batch) = self.batch {
             self.batch(batch)
         } else if let Some(payload) = self.request_payload {
-            self.given_up(Kind::Invocation, Content::Payload(json_of(payload)))
+            self.given_up(Kind::Invocation, self.payload(json_of(payload)))
         } else if self.route.is_some() {
             due(body)
         } else if self.records.is_some() || self.awslogs.is_some() {
-            self.given_up(Kind::Invocation, Content::Payload(body.to_owned()))
+            self.given_up(Kind::Invocation, self.payload(body.to_owned()))
         } else {
             unknown("it has none of the shapes that are known".to_owned())
         };
@@ -201,7 +219,7 @@ impl Envelope<'_> {
 
     fn batch(&self, batch: &RawValue) -> Opened {
         let content = match (self.payload, range(batch)) {
-            (Some(payload), _) => Content::Payload(json_of(payload)),
+            (Some(payload), _) => self.payload(json_of(payload)),
             (None, Some(range)) => Content::Range(range),
             (None, None) => return unknown("it names no shard and sequence numbers".to_owned()),
         };
@@ -211,24 +229,28 @@ impl Envelope<'_> {
 
     /// `requestContext.condition` says why Lambda gave up: `RetryAttemptsExhausted`, `RecordAgeExceeded`, …
     fn given_up(&self, kind: Kind, content: Content) -> Opened {
-        #[derive(Deserialize)]
-        struct Context<'b> {
-            #[serde(borrow)]
-            condition: Option<&'b RawValue>,
-            #[serde(borrow, rename = "functionArn")]
-            function_arn: Option<&'b RawValue>,
-        }
-        let context = self.context.and_then(|context| serde_json::from_str::<Context<'_>>(context.get()).ok());
-        let context = context.as_ref();
-        let condition = context.and_then(|context| context.condition).and_then(text);
-        let function = context.and_then(|context| context.function_arn).and_then(text);
+        let reason = self.of_context(|context| context.condition);
         Opened {
             kind,
-            reason: condition.map_or_else(|| "Lambda gave up".to_owned(), |condition| printable(&condition)),
-            account: function.and_then(|arn| account_of(&arn)),
+            reason: reason.map_or_else(|| "Lambda gave up".to_owned(), |condition| printable(&condition)),
+            account: self.function_arn().and_then(|arn| account_of(&arn)),
             parked_at: None,
             content,
         }
+    }
+
+    fn payload(&self, json: String) -> Content {
+        Content::Payload(Payload { json, region: self.function_arn().and_then(|arn| region_of(&arn)) })
+    }
+
+    fn function_arn(&self) -> Option<String> {
+        self.of_context(|context| context.function_arn)
+    }
+
+    /// A text of `requestContext`.
+    fn of_context(&self, field: impl for<'c> Fn(&RequestContext<'c>) -> Option<&'c RawValue>) -> Option<String> {
+        let context: RequestContext<'_> = serde_json::from_str(self.context?.get()).ok()?;
+        field(&context).and_then(text).map(Cow::into_owned)
     }
 }
 
@@ -239,10 +261,12 @@ fn parked(body: &str) -> Opened {
         Err(_) => return unknown("it says that this program parked it, and has not that shape".to_owned()),
     };
     let (kind, account, content) = match parked.what {
-        What::Record { event_id, stream_arn, partition_key, arrived_at, data } => {
+        What::Record { event_id, stream_arn, region, partition_key, arrived_at, data } => {
             let account = stream_arn.as_deref().and_then(account_of);
             let content = match data {
-                Some(data) => Content::Record(ParkedRecord { event_id, stream_arn, partition_key, arrived_at, data }),
+                Some(data) => {
+                    Content::Record(ParkedRecord { event_id, stream_arn, region, partition_key, arrived_at, data })
+                }
                 None => place_of(&event_id, stream_arn),
             };
             (Kind::Record, account, content)
@@ -373,9 +397,19 @@ mod tests {
         check(&record.replace("DATA", ""), Kind::Record, "not-gzip", "Range(Range { stream_arn: \"arn:aws:kinesis");
         check(&with_data.replace(":1,", ":2,"), Kind::Unknown, "a later version of this program parked it", "Unknown(");
         check(BATCH, Kind::Batch, "RecordAgeExceeded", "Range(");
-        check(&s3, Kind::Batch, "RecordAgeExceeded", "Payload(\"{\\\"Records\\\":[]}\")");
-        check(&s3_object, Kind::Batch, "RecordAgeExceeded", "Payload(\"{\\\"Records\\\":[]}\")");
-        check(invocation, Kind::Invocation, "RetriesExhausted", "Payload(\"{\\\"awslogs");
+        check(
+            &s3,
+            Kind::Batch,
+            "RecordAgeExceeded",
+            "Payload(Payload { json: \"{\\\"Records\\\":[]}\", region: Some(\"eu-west-1\") }",
+        );
+        check(
+            &s3_object,
+            Kind::Batch,
+            "RecordAgeExceeded",
+            "Payload(Payload { json: \"{\\\"Records\\\":[]}\", region: Some(\"eu-west-1\") }",
+        );
+        check(invocation, Kind::Invocation, "RetriesExhausted", "Payload(Payload { json: \"{\\\"awslogs");
         check(r#"{"awslogs":{"data":"x"}}"#, Kind::Invocation, "Lambda gave up", "Payload(");
         check(r#"{"stentor":"sweep"}"#, Kind::Invocation, "Lambda gave up", "Payload(");
         check(r#"{"route":"alerts","window":3}"#, Kind::Due, "received too often", "Due(");

@@ -7,9 +7,11 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::letter::{Content, Kind, Opened, ParkedRecord, Ticket, open};
-use super::{Letters, Operator, Options, PATIENCE_MAX, RECEIVED_MAX, Report, SourceError, VISIBLE_AFTER, record_of};
+use super::{
+    Letters, Operator, Options, PATIENCE_MAX, RECEIVED_MAX, Report, SourceError, VISIBLE_AFTER, context_of, record_of,
+};
 use crate::clock::{Clock, Timestamp};
-use crate::decode::{self, Events, LogBatch};
+use crate::decode::{self, Decoded, Events, LogBatch};
 use crate::event::{self, Event};
 use crate::route::Routes;
 
@@ -139,7 +141,7 @@ impl Forecast {
         let only = |would: String| Self { would, account: None, alerts: 0 };
         match content {
             Content::Record(record) => Self::record(record, routes),
-            Content::Payload(payload) => match event::read(payload, "replay") {
+            Content::Payload(payload) => match event::read(&payload.json, context_of(payload)) {
                 Ok(Event::Batch(batch)) => Self::records(&batch.records, routes),
                 Ok(Event::Due(_) | Event::Sweep) => only("have routes closed and told".to_owned()),
                 Err(error) => only(format!("stay: {error}")),
@@ -161,14 +163,16 @@ impl Forecast {
             Ok((head.owner.to_string(), scanned.alerts.len() as u64))
         };
         let looked_at = decode::all(records, routes.decoder(), read);
-        if let (1, [Err(poison)]) = (records.len(), &looked_at[..]) {
-            let text = poison.to_string();
-            let word = text.split(": ").next().unwrap_or_default();
-            return Self { would: format!("stay: still {word}"), account: None, alerts: 0 };
-        }
-        let readable = || looked_at.iter().filter_map(|record| record.as_ref().ok()?.as_ref());
+        let readable = || looked_at.iter().filter_map(|record| record.content.as_ref());
         let account = readable().next().map(|(account, _)| account.clone());
-        Self { would: "go through the consumer".to_owned(), account, alerts: readable().map(|(_, n)| n).sum() }
+        let would = match &looked_at[..] {
+            [Decoded { poison: Some(poison), .. }] => {
+                let text = poison.to_string();
+                format!("stay: still {}", text.split(": ").next().unwrap_or_default())
+            }
+            _ => "go through the consumer".to_owned(),
+        };
+        Self { would, account, alerts: readable().map(|(_, n)| n).sum() }
     }
 }
 

@@ -30,8 +30,15 @@ pub struct DeadLetters {
     /// Body, and when it is visible.
     letters: BTreeMap<u64, (String, u64)>,
     last: u64,
-    /// Letters about a single record that nobody can read: they stay, and the record's name.
-    unreadable: BTreeMap<u64, String>,
+    /// Letters about a single bad record, which stay.
+    bad: BTreeMap<u64, BadRecord>,
+}
+
+#[derive(Debug)]
+struct BadRecord {
+    name: String,
+    /// Its good events that are alerts: a replay gives each a row.
+    alerts: Vec<String>,
 }
 
 impl DeadLetters {
@@ -41,27 +48,28 @@ impl DeadLetters {
     }
 
     /// The mapping gave up on these records.
-    pub fn push_batch(&mut self, shard: &Shard, from: usize, to: usize) {
+    pub fn push_batch(&mut self, shard: &Shard, from: usize, to: usize, alerts: Vec<String>) {
         let info = json!({
             "shardId": shard.name, "startSequenceNumber": from.to_string(), "endSequenceNumber": (to - 1).to_string(),
             "batchSize": to - from, "streamArn": STREAM,
         });
         let context = json!({"condition": "RecordAgeExceeded", "functionArn": "arn:aws:lambda:eu-west-1:123456789012:function:f"});
         self.push(json!({"requestContext": context, "KinesisBatchInfo": info}).to_string());
-        if to - from == 1 && shard.message(from).is_none() {
-            self.unreadable.insert(self.last, format!("{}:{from}", shard.name));
+        if to - from == 1 && shard.is_bad(from) {
+            self.bad.insert(self.last, BadRecord { name: format!("{}:{from}", shard.name), alerts });
         }
     }
 
     /// Whether a record lies here by its place in the stream only.
     pub fn keeps(&self, record: &str) -> bool {
-        self.unreadable.iter().any(|(id, name)| name == record && self.letters.contains_key(id))
+        self.bad.iter().any(|(id, bad)| bad.name == record && self.letters.contains_key(id))
     }
 
-    /// How many letters of each kind there are but those of records that nobody can read.
-    pub fn to_replay(&self) -> BTreeMap<Kind, usize> {
+    /// How many letters of each kind there are but those of bad records whose alerts have rows.
+    pub fn to_replay(&self, has_row: impl Fn(&str) -> bool) -> BTreeMap<Kind, usize> {
+        let stays = |id| self.bad.get(id).is_some_and(|bad| bad.alerts.iter().all(|alert| has_row(alert)));
         let mut kinds = BTreeMap::new();
-        for (_, (body, _)) in self.letters.iter().filter(|(id, _)| !self.unreadable.contains_key(id)) {
+        for (_, (body, _)) in self.letters.iter().filter(|(id, _)| !stays(id)) {
             let ticket = Ticket { id: String::new(), receipt: String::new() };
             let kind = open(&Letter { ticket, body: body.clone(), sent_at: None }).kind;
             if kind != Kind::Record {
@@ -160,7 +168,7 @@ fn stream_record() -> StreamRecord {
 }
 
 /// A record as the stream has it: gzip in base64.
-fn data(shard: &Shard, record: usize) -> String {
+pub fn data(shard: &Shard, record: usize) -> String {
     let Some(message) = shard.message(record) else { return crate::schedule::POISON.to_owned() };
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
     gzip.write_all(message.to_string().as_bytes()).unwrap();

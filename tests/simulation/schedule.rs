@@ -14,7 +14,7 @@ use stentor::notifier::sweep;
 use stentor::store::Recipient;
 
 use crate::engine::{Dynamo, Engine, Memory};
-use crate::letters::{DeadLetters, replay_now_and_then};
+use crate::letters::{DeadLetters, data, replay_now_and_then};
 use crate::plan::{Mutation, Plan};
 use crate::process::Process;
 use crate::world::Sim;
@@ -42,6 +42,8 @@ struct Spec {
     arrives_at: Duration,
     /// Event id and text of each line; none for a record that nobody can read.
     lines: Option<Vec<(String, &'static str)>>,
+    /// Its last event is no event: the others are alerts as ever, and the record is parked.
+    is_flawed: bool,
 }
 
 /// What is on the stream, and what has become of it.
@@ -96,8 +98,9 @@ fn shard(sim: &Sim, number: usize) -> Shard {
         // Producers send a record twice, to any shard: the same events under another sequence number.
         let origin = if sim.below(8) == 0 { 0 } else { number };
         let lines = (0..sim.below(5)).map(|i| line(origin, n, i)).collect();
-        let is_poison = sim.below(12) == 0;
-        Spec { number: n, arrives_at: Duration::from_millis(at as u64), lines: (!is_poison).then_some(lines) }
+        let (is_poison, is_flawed) = (sim.below(12) == 0, sim.below(12) == 0);
+        let arrives_at = Duration::from_millis(at as u64);
+        Spec { number: n, arrives_at, lines: (!is_poison).then_some(lines), is_flawed }
     };
     let records = arrivals.into_iter().enumerate().map(record).collect();
     Shard { name: format!("shardId-{number:012}"), records }
@@ -117,6 +120,7 @@ impl Shard {
 
     fn record(&self, spec: &Spec) -> Record<'static> {
         let data = match &spec.lines {
+            _ if spec.is_flawed => Data::Base64(data(self, spec.number).into()),
             None => Data::Base64(POISON.into()),
             Some(lines) => Data::Message(Message::Data(LogBatch {
                 owner: "123456789012".into(),
@@ -135,11 +139,17 @@ impl Shard {
         let lines = self.records[record].lines.as_ref()?;
         let event =
             |(id, text): &(String, &str)| json!({"id": id, "timestamp": 1_795_000_000_000_i64, "message": text});
-        let events: Vec<Value> = lines.iter().map(event).collect();
+        let flaw = self.records[record].is_flawed.then_some(Value::Null);
+        let events: Vec<Value> = lines.iter().map(event).chain(flaw).collect();
         Some(json!({
             "messageType": "DATA_MESSAGE", "owner": "123456789012", "logGroup": "/aws/lambda/shop",
             "logStream": "stream", "subscriptionFilters": ["f"], "logEvents": events,
         }))
+    }
+
+    /// Whether a record, or a part of it, cannot be read.
+    pub fn is_bad(&self, record: usize) -> bool {
+        self.records[record].lines.is_none() || self.records[record].is_flawed
     }
 
     /// How many alerts some records hold, each counted once.
@@ -191,7 +201,8 @@ async fn poll(sim: &Arc<Sim>, shard: &Arc<Shard>) {
             }
             Answer::Failed if sim.happens(sim.plan.faults.discard) => {
                 sim.note(|| format!("the mapping gives up records {position} to {to} of {}", shard.name));
-                sim.state.lock().unwrap().dead_letters.push_batch(shard, position, to);
+                let alerts = alerts(sim, shard, position, to).map(str::to_owned).collect();
+                sim.state.lock().unwrap().dead_letters.push_batch(shard, position, to, alerts);
                 position = to;
             }
             Answer::Failed => {
@@ -205,13 +216,18 @@ async fn poll(sim: &Arc<Sim>, shard: &Arc<Shard>) {
 /// The promise of an acknowledgement: rows, and windows under way. (Lines that only one of two configurations cares for
 /// are left to the sweep.)
 fn acknowledge(sim: &Sim, shard: &Shard, from: usize, to: usize) {
-    let lines = shard.records[from..to].iter().filter_map(|spec| spec.lines.as_ref()).flatten();
-    let events: Vec<&str> = lines.filter(|(_, text)| matters(sim, text)).map(|(id, _)| id.as_str()).collect();
+    let events: Vec<&str> = alerts(sim, shard, from, to).collect();
     let mut state = sim.state.lock().unwrap();
     state.ledger.acknowledge(&events);
     for route in state.engine.routes().unwrap() {
         state.look_after(&route);
     }
+}
+
+/// The ids of the events that every configuration of the schedule takes for alerts.
+fn alerts<'a>(sim: &'a Sim, shard: &'a Shard, from: usize, to: usize) -> impl Iterator<Item = &'a str> {
+    let lines = shard.records[from..to].iter().filter_map(|spec| spec.lines.as_ref()).flatten();
+    lines.filter(|(_, text)| matters(sim, text)).map(|(id, _)| id.as_str())
 }
 
 /// Whether every configuration of the schedule has a marker for a line.
@@ -306,7 +322,7 @@ fn left_to_do(sim: &Sim) -> Vec<String> {
     let mut left = Vec::new();
     let dead_due = std::mem::take(&mut state.queue.dead_letters);
     dead_due.into_iter().for_each(|body| state.dead_letters.push(body));
-    let letters = state.dead_letters.to_replay();
+    let letters = state.dead_letters.to_replay(|event| has_row(&state.ledger.rows, event));
     if sim.plan.is_replayed() && !letters.is_empty() {
         left.push(format!("letters are not replayed: {letters:?}"));
     }
@@ -370,16 +386,16 @@ fn judge(sim: &Sim, shards: &[Arc<Shard>]) -> Verdict {
     }
 }
 
+type Rows = std::collections::BTreeMap<stentor::alert::AlertId, Vec<stentor::name::RouteName>>;
+
 /// Lines with a marker that no row was written for.
-fn without_row(
-    sim: &Sim,
-    shard: &Shard,
-    rows: &std::collections::BTreeMap<stentor::alert::AlertId, Vec<stentor::name::RouteName>>,
-) -> Vec<String> {
-    let lines = shard.records.iter().filter_map(|spec| spec.lines.as_ref()).flatten();
-    let has_row = |id: &str| rows.keys().any(|row| row.as_str().rsplit_once('-').is_some_and(|(event, _)| event == id));
-    let lost = lines.filter(|(id, text)| matters(sim, text) && !has_row(id));
-    lost.map(|(id, _)| format!("{id} on {} has no row", shard.name)).collect()
+fn without_row(sim: &Sim, shard: &Shard, rows: &Rows) -> Vec<String> {
+    let lost = alerts(sim, shard, 0, shard.records.len()).filter(|id| !has_row(rows, id));
+    lost.map(|id| format!("{id} on {} has no row", shard.name)).collect()
+}
+
+fn has_row(rows: &Rows, event: &str) -> bool {
+    rows.keys().any(|row| row.as_str().rsplit_once('-').is_some_and(|(id, _)| id == event))
 }
 
 fn markers(configuration: usize) -> Vec<&'static str> {
@@ -387,13 +403,13 @@ fn markers(configuration: usize) -> Vec<&'static str> {
     routes.iter().flat_map(|route| &route.markers).map(String::as_str).collect()
 }
 
-/// Records that nobody can read, and that nobody parked.
+/// Bad records that are not parked.
 fn not_parked(shards: &[Arc<Shard>], parked: &[stentor::queue::Parked], letters: &DeadLetters) -> Vec<String> {
     use stentor::queue::What;
     let is_parked =
         |name: &str| parked.iter().any(|item| matches!(&item.what, What::Record { event_id, .. } if event_id == name));
     let poison = |shard: &Arc<Shard>| {
-        let poison = shard.records.iter().filter(|spec| spec.lines.is_none());
+        let poison = shard.records.iter().filter(|spec| shard.is_bad(spec.number));
         poison.map(|spec| format!("{}:{}", shard.name, spec.number)).collect::<Vec<_>>()
     };
     let lost = shards.iter().flat_map(poison).filter(|name| !is_parked(name) && !letters.keeps(name));

@@ -13,11 +13,16 @@ pub mod webhooks;
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use stentor::alert::{Alert, AlertId, Origin, Pattern};
 use stentor::clock::{Clock, SystemClock, Timestamp};
 use stentor::config::Config;
@@ -279,6 +284,8 @@ impl Deliver for FakeTargets<'_> {
 #[derive(Debug, Default)]
 pub struct ForwardClock {
     ahead_ms: AtomicI64,
+    /// Milliseconds that pass with each look at the clock.
+    pub tick_ms: AtomicI64,
 }
 
 impl ForwardClock {
@@ -289,7 +296,9 @@ impl ForwardClock {
 
 impl Clock for ForwardClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(SystemClock.now().as_millis() + self.ahead_ms.load(Ordering::SeqCst))
+        let tick = self.tick_ms.load(Ordering::SeqCst);
+        let ahead = self.ahead_ms.fetch_add(tick, Ordering::SeqCst) + tick;
+        Timestamp::from_millis(SystemClock.now().as_millis() + ahead)
     }
 
     async fn sleep(&self, duration: Duration) {
@@ -433,6 +442,17 @@ pub fn record(name: &str, lines: &[&str]) -> Record<'static> {
         events: lines.iter().enumerate().map(event).collect(),
     };
     Record::named(name.to_owned(), Data::Message(Message::Data(logs)))
+}
+
+/// A record whose first event is good: `line`, as `<record>-1`. Its second is no event.
+pub fn half_bad(name: &str, line: &str) -> Record<'static> {
+    let message = format!(
+        r#"{{"messageType":"DATA_MESSAGE","owner":"123456789012","logGroup":"/aws/lambda/shop","logStream":"stream",
+        "logEvents":[{{"id":"{name}-1","timestamp":1795443306789,"message":"{line}"}},null]}}"#
+    );
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(message.as_bytes()).unwrap();
+    Record::named(name.to_owned(), Data::Base64(STANDARD.encode(gzip.finish().unwrap()).into()))
 }
 
 /// A record that nobody can read.

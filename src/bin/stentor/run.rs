@@ -122,7 +122,7 @@ impl<'a> Run<'a> {
         let name = path.display().to_string();
         let payload = std::fs::read(path).with_context(|| format!("cannot read {name}"))?;
         let refused = match str::from_utf8(&payload) {
-            Ok(text) => match event::parse(text, &name) {
+            Ok(text) => match event::parse(text, name.as_str()) {
                 Ok(batch) => {
                     self.take(&self.without_timer(), &batch).await;
                     return Ok(());
