@@ -53,7 +53,7 @@ async fn every_sample_is_answered_stored_parked_and_told_as_it_should_be() {
         ("kinesis-tumbling.json", [27, 0, 1, 0]),
         ("kinesis-control.json", [2, 0, 1, 0]),
         ("kinesis-duplicates.json", [2, 0, 1, 0]),
-        ("kinesis-poison.json", [22, 10, 1, 0]),
+        ("kinesis-poison.json", [24, 10, 1, 0]),
         ("kinesis-multimember.json", [2, 0, 1, 0]),
         ("kinesis-escapes.json", [10, 0, 1, 0]),
         ("kinesis-system-fields.json", [3, 0, 1, 0]),

@@ -38,8 +38,8 @@ pub fn gallery() -> Vec<(&'static str, &'static str, Event)> {
         ),
         (
             "kinesis-poison.json",
-            "ten records that cannot be read, each for another reason, the last but one a gzip bomb, between \
-             eleven good ones that hold alerts",
+            "ten bad records, each for another reason, the last but one a gzip bomb, between eleven good ones that \
+             hold alerts; the last has two bytes that are no UTF-8, and its alerts are kept",
             poison(),
         ),
         (
