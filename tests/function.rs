@@ -177,12 +177,16 @@ async fn poison_that_cannot_be_parked_is_the_checkpoint() {
     let event = sample("kinesis-poison.json");
     let answer = function.answer(&event).await;
     let at = (0..21).find(|record| sequence(&event, *record) == checkpoint(&answer)).expect("it came in");
-    assert_eq!(surroundings.rows().await, 22, "the good records are stored all the same");
+    assert_eq!(
+        surroundings.rows().await,
+        24,
+        "the good records and the good events of a bad one are stored all the same"
+    );
     assert_eq!(posts(&slack, "hook").await, 1, "and told");
     let function = surroundings.function(20, &[]).await;
     assert_eq!(function.answer(&event).await, everything());
     let parked = surroundings.parked().await;
-    assert_eq!((parked.len(), surroundings.rows().await), (10, 22));
+    assert_eq!((parked.len(), surroundings.rows().await), (10, 24));
     let is_parked = |record: &usize| {
         let number = sequence(&event, *record);
         parked.iter().any(|parked| parked["event_id"].as_str().unwrap().ends_with(&number))
@@ -227,6 +231,24 @@ async fn a_missing_credential_is_named_and_parked() {
     assert_eq!(function.answer(&sample("subscription.json")).await, everything());
     let parked = surroundings.parked().await;
     assert_eq!(parked[0]["reason"], json!("the secret has no credential for slack:nobody"));
+}
+
+/// CloudWatch Logs subscribes functions of its own Region only.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_direct_subscription_matches_a_route_of_the_functions_region() {
+    let slack = MockServer::start().await;
+    let mut surroundings = Surroundings::start(&webhook(&slack, "hook", 200, "ok").await).await;
+    for (regions, rows) in [("us-east-1", 2), ("eu-*", 0)] {
+        surroundings.renew_store().await;
+        let config = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("region-{rows}.toml"));
+        let route = format!(
+            "[[route]]\nname=\"r\"\nmarkers=[\"[ALERT]\",\"[CRITICAL]\"]\nregions=[\"{regions}\"]\nnotify=[\"slack:default\"]\n"
+        );
+        std::fs::write(&config, route).unwrap();
+        let function = surroundings.function(20, &[("STENTOR_CONFIG", config.to_str().unwrap())]).await;
+        assert_eq!(function.answer(&sample("subscription.json")).await, everything());
+        assert_eq!(surroundings.rows().await, rows, "{regions}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

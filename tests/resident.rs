@@ -7,7 +7,7 @@
 mod support;
 
 use std::io::Write as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -44,8 +44,15 @@ impl Stage {
         Self { surroundings, queue_url }
     }
 
-    /// The answer of a fresh process to `event`, and its peak in bytes.
+    /// The peak of a fresh process in bytes that takes `event` and leaves nothing of it.
     async fn peak(&self, event: &Value) -> u64 {
+        let (outcome, peak) = self.outcome(event, TIMEOUT).await;
+        assert_eq!(outcome, Outcome::Answered(json!({"batchItemFailures": []})));
+        peak
+    }
+
+    /// How a fresh process answers `event`, and its peak in bytes.
+    async fn outcome(&self, event: &Value, timeout: Duration) -> (Outcome, u64) {
         let more = [("DUE_QUEUE_URL", self.queue_url.clone()), ("STENTOR_SECRET_ID", "none".to_owned())];
         let more = more.into_iter().chain([
             ("RAYON_NUM_THREADS", WORKERS.to_string()),
@@ -53,10 +60,10 @@ impl Stage {
         ]);
         let more = more.map(|(name, value)| (name.to_owned(), value));
         let environment = self.surroundings.environment().into_iter().chain(more);
-        let function = Function::new("resident", TIMEOUT, environment.collect()).running(binary());
+        let function = Function::new("resident", timeout, environment.collect()).running(binary());
         let outcome = function.invoke(event, None).await;
-        assert_eq!(outcome, Outcome::Answered(json!({"batchItemFailures": []})), "{}", function.log());
-        function.peak_bytes().await
+        assert_ne!(outcome, Outcome::TimedOut, "{}", function.log());
+        (outcome, function.peak_bytes().await)
     }
 }
 
@@ -97,6 +104,53 @@ fn bombs() -> Value {
     let record =
         |n: usize| json!({"eventID": format!("s:{n}"), "kinesis": {"sequenceNumber": n.to_string(), "data": data}});
     json!({"Records": (1..=4).map(record).collect::<Vec<_>>()})
+}
+
+/// Records of one event each, whose text is `head` and then `filler` up to `bytes`.
+fn repetitive(records: usize, head: &str, filler: &str, bytes: usize) -> Value {
+    let mut message = head.to_owned();
+    while message.len() < bytes {
+        message.push_str(filler);
+    }
+    // The same event in each, so that it is packed once.
+    let text = json!({
+        "messageType": "DATA_MESSAGE", "owner": "123456789012", "logGroup": "/aws/lambda/shop", "logStream": "s",
+        "logEvents": [{"id": "1", "timestamp": 1_795_443_306_789_i64, "message": message}],
+    });
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+    gzip.write_all(text.to_string().as_bytes()).unwrap();
+    let data = STANDARD.encode(gzip.finish().unwrap());
+    let record =
+        |n: usize| json!({"eventID": format!("s:{n}"), "kinesis": {"sequenceNumber": n.to_string(), "data": data}});
+    json!({"Records": (1..=records).map(record).collect::<Vec<_>>()})
+}
+
+/// Text that is expensive to redact, events that are large, records without end: each is answered in time, with the
+/// records that must come again if need be, and in little memory.
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_text_is_answered_before_the_deadline_and_in_little_memory() {
+    let stage = Stage::start().await;
+    let megabyte = 1_000_000;
+    let cases = [
+        ("cookies", repetitive(300, "[CRITICAL] cookie: a=b; ", "cookie: a=b; ", megabyte), 10),
+        ("passwords", repetitive(1_000, "[CRITICAL] ", "password=a ", megabyte), 20),
+        ("plain", repetitive(1_000, "[CRITICAL] ", "nothing to see here, ", megabyte), 20),
+        ("one of 55 MB", repetitive(1, "[CRITICAL] ", "secret: [1, ", 55 * megabyte), 10),
+        ("no records", json!({"Records": vec![json!([]); 2_000_000]}), 4),
+        ("bad records", json!({"Records": vec![json!([]); 10_000]}), 10),
+    ];
+    for (name, event, seconds) in cases {
+        let began = Instant::now();
+        let (outcome, peak) = stage.outcome(&event, Duration::from_secs(seconds)).await;
+        println!("{name}: {peak} bytes, {:?}, {outcome:.200?}", began.elapsed());
+        assert!(peak <= 256 * MB, "{name}: {peak} bytes");
+        match (name, outcome) {
+            ("no records", Outcome::Failed(error)) => assert!(error.contains("2000000 records"), "{error}"),
+            // They have no names to come again by, and 10,000 are more than the queue here takes in time.
+            ("bad records", Outcome::Failed(_)) | (_, Outcome::Answered(_)) => {}
+            (_, outcome) => panic!("{name}: {outcome:?}"),
+        }
+    }
 }
 
 /// Checks the peak for an event of which a share matches: what is given, and what its alerts need.
