@@ -471,7 +471,11 @@ async fn a_target_that_refuses_keeps_its_message_and_its_records_are_safe() {
     assert!(first["stays"][0]["why"].as_str().unwrap().contains("410"), "{first:#}");
     // The record's own message was refused as well, and is a letter now; the target comes back, and has both.
     slack.reset().await;
-    Mock::given(method("POST")).and(path("/hook")).respond_with(ResponseTemplate::new(200)).mount(&slack).await;
+    Mock::given(method("POST"))
+        .and(path("/hook"))
+        .respond_with(ResponseTemplate::new(200).set_body_string("ok"))
+        .mount(&slack)
+        .await;
     let (second, code) = report(&stack, &["--kind", "message"]).await;
     assert_eq!((code, &second["settled_by_kind"]), (0, &json!({"message": 2})), "{second:#}");
     assert_eq!((told(&slack).await.0, letters(&stack).await), (4, (0, 0)));

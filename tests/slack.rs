@@ -23,13 +23,15 @@ use stentor::name::Severity;
 use stentor::notify::channels::Channels;
 use stentor::notify::slack::bot::Bot;
 use stentor::notify::slack::render::{opening, render, state};
-use stentor::notify::slack::{ApiUrl, Slack};
+use stentor::notify::slack::{ApiUrl, Slack, WebhookUrl};
 use stentor::notify::{Accepted, Deliver as _, DeliverError, http};
 use stentor::secret::Secrets;
 use stentor::tally::Tally;
 use support::python::python;
 use support::spoken::{Secret, Spoken};
 use support::{Lifeline, Process, alert};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use wiremock::matchers::{header, method};
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
@@ -310,6 +312,21 @@ async fn every_error_of_the_web_api_has_its_class() {
         ("invalid_blocks", said_no("invalid_blocks"), None),
         ("no known error word", said_no("<b>News</b>"), None),
         ("400", ResponseTemplate::new(400), None),
+        ("408", ResponseTemplate::new(408), retry(None)),
+        ("423", ResponseTemplate::new(423), retry(None)),
+        ("425", ResponseTemplate::new(425), retry(None)),
+        ("503", ResponseTemplate::new(503).insert_header("retry-after", "1.5"), retry(Some(2))),
+        // Slack's API always answers 200 and never redirects.
+        ("204", ResponseTemplate::new(204), retry(None)),
+        ("202", ResponseTemplate::new(202).set_body_json(json!({"ok": true})), retry(None)),
+        ("302", ResponseTemplate::new(302).insert_header("location", "/elsewhere"), retry(None)),
+        ("200 without JSON", ResponseTemplate::new(200), retry(None)),
+        ("200 without JSON", ResponseTemplate::new(200).set_body_string("ok"), retry(None)),
+        ("200 without JSON", ResponseTemplate::new(200).set_body_string("[]"), retry(None)),
+        ("200 without JSON", ResponseTemplate::new(200).set_body_string("{}"), retry(None)),
+        ("200 without JSON", ResponseTemplate::new(200).set_body_string(r#"{"ok": "true"}"#), retry(None)),
+        ("200 without JSON", ResponseTemplate::new(200).set_body_string(r#"{"ok": true"#), retry(None)),
+        ("200 without JSON", ResponseTemplate::new(200).set_body_bytes(b"{\"ok\xff\": true}"), retry(None)),
     ];
     for (word, answer, expected) in cases {
         api.answer(answer);
@@ -326,6 +343,239 @@ async fn every_error_of_the_web_api_has_its_class() {
     api.answer(ResponseTemplate::new(200).set_body_json(scope));
     let error = tell(&channels, None).await.unwrap_err();
     assert_eq!(error.to_string(), "Slack answered missing_scope: the token needs chat:write");
+}
+
+/// What a server does after it has sent its bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Then {
+    Close,
+    Hang,
+    /// Sends the last of them again and again.
+    Repeat,
+}
+
+/// The outcome of one post to a webhook that answers with these bytes, within `patience`.
+async fn posted(answer: Vec<u8>, then: Then, patience: Duration) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/services/topsecret", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        read_request(&mut stream).await;
+        stream.write_all(&answer).await.ok();
+        match then {
+            Then::Close => {}
+            Then::Hang => std::future::pending().await,
+            Then::Repeat => {
+                let tail = answer[answer.len().saturating_sub(1 << 16)..].to_vec();
+                while stream.write_all(&tail).await.is_ok() {}
+            }
+        }
+    });
+    let slack = Slack::new(http::client().unwrap());
+    let result = slack.post(&WebhookUrl::parse(&url).unwrap(), &digest(), SystemClock.now().after(patience)).await;
+    server.abort();
+    match result {
+        Ok(()) => "accepted".to_owned(),
+        Err(DeliverError::Retry { after: None, reason }) => format!("retry: {reason}"),
+        Err(DeliverError::Retry { after: Some(after), reason }) => format!("retry in {} s: {reason}", after.as_secs()),
+        Err(DeliverError::Denied { reason }) => format!("denied: {reason}"),
+        Err(DeliverError::Refused { reason }) => format!("refused: {reason}"),
+    }
+}
+
+/// Reads a request to its end: a socket that is closed with unread bytes resets the connection.
+async fn read_request(stream: &mut TcpStream) {
+    let mut stream = tokio::io::BufReader::new(stream);
+    let (mut line, mut length) = (String::new(), 0);
+    while stream.read_line(&mut line).await.unwrap() > 2 {
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        line.clear();
+    }
+    stream.read_exact(&mut vec![0; length]).await.unwrap();
+}
+
+fn answer(status: u16, headers: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
+    let body = body.as_ref();
+    let head = format!("HTTP/1.1 {status} X\r\n{headers}content-length: {}\r\n\r\n", body.len());
+    [head.as_bytes(), body].concat()
+}
+
+const PATIENT: Duration = Duration::from_secs(30);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_accepts_with_slacks_own_body_only() {
+    let not_ok = "retry: Slack's webhook answered 200 without `ok`: something between here and Slack answered";
+    let word = "retry: Slack's webhook answered 200 without `ok`: no_service";
+    let lost = "retry: the connection to Slack was lost";
+    let huge = [b"ok".to_vec(), vec![b'x'; 1 << 20]].concat();
+    let cases: Vec<(Vec<u8>, &str)> = vec![
+        (answer(200, "", "ok"), "accepted"),
+        (answer(200, "", "ok\r\n"), "accepted"),
+        (answer(200, "content-type: application/json\r\n", r#"{"ok":true}"#), "accepted"),
+        (answer(200, "", " { \"response_metadata\": {}, \"ok\" : true }\n"), "accepted"),
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\no\r\n1\r\nk\r\n0\r\n\r\n".to_vec(), "accepted"),
+        (b"HTTP/1.1 200 OK\r\n\r\nok".to_vec(), "accepted"),
+        (b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_vec(), "accepted"),
+        (answer(200, "", ""), not_ok),
+        (answer(200, "", "<html>Sign in to WiFi topsecret</html>"), not_ok),
+        (answer(200, "", "OK"), not_ok),
+        (answer(200, "", "ok ok"), not_ok),
+        (answer(200, "", "okay."), not_ok),
+        (answer(200, "", "\"ok\""), not_ok),
+        (answer(200, "", "200"), not_ok),
+        (answer(200, "", "{}"), not_ok),
+        (answer(200, "", "[]"), not_ok),
+        (answer(200, "", r#"{"ok":"true"}"#), not_ok),
+        (answer(200, "", r#"{"ok":1}"#), not_ok),
+        (answer(200, "", r#"{"ok":true"#), not_ok),
+        (answer(200, "", r#"{"ok":false}"#), not_ok),
+        (answer(200, "", r#"{"ok":false,"error":"Top Secret!"}"#), not_ok),
+        (answer(200, "", r#"{"ok":false,"error":"no_service"}"#), word),
+        (answer(200, "", "no_service\n"), word),
+        (answer(200, "", b"\xff\xfe\x00ok"), not_ok),
+        (answer(200, "", "\u{1f}\u{8b}ok"), not_ok),
+        (answer(200, "", huge), not_ok),
+        (answer(200, "", "o".repeat(70)), not_ok),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\no".to_vec(), lost),
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n".to_vec(), lost),
+        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\nok\r\n0\r\n\r\n".to_vec(), lost),
+        (Vec::new(), lost),
+        (b"HTTP/1.1 2".to_vec(), lost),
+        (b"SSH-2.0-OpenSSH_9.6\r\n".to_vec(), lost),
+        (answer(200, &format!("x: {}\r\n", "y".repeat(1 << 20)), "ok"), lost),
+        (answer(200, &"x: y\r\n".repeat(10_000), "ok"), lost),
+    ];
+    for (bytes, expected) in cases {
+        let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(200)]).into_owned();
+        assert_eq!(posted(bytes, Then::Close, PATIENT).await, expected, "{shown}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_status_of_a_webhook_has_its_class() {
+    let between = "something between here and Slack answered, or the URL is wrong";
+    let mut cases: Vec<(Vec<u8>, String)> = Vec::new();
+    // Slack's webhooks give no other status of success, and never redirect.
+    for status in [201, 202, 203, 206, 226, 300, 301, 302, 303, 304, 307, 308] {
+        let body = if status == 304 { "" } else { "ok" };
+        let elsewhere = "location: http://127.0.0.1:9/topsecret\r\n";
+        cases.push((answer(status, elsewhere, body), format!("retry: Slack answered {status}: {between}")));
+    }
+    cases.push((b"HTTP/1.1 204 X\r\n\r\n".to_vec(), format!("retry: Slack answered 204: {between}")));
+    for (status, class) in [
+        (408, "retry"),
+        (423, "retry"),
+        (425, "retry"),
+        (429, "retry"),
+        (500, "retry"),
+        (502, "retry"),
+        (503, "retry"),
+        (504, "retry"),
+        (529, "retry"),
+        (599, "retry"),
+        (401, "denied"),
+        (403, "denied"),
+        (404, "denied"),
+        (410, "denied"),
+        (400, "refused"),
+        (405, "refused"),
+        (413, "refused"),
+        (422, "refused"),
+    ] {
+        let known = format!("{class}: Slack answered {status}: invalid_payload");
+        cases.push((answer(status, "", "invalid_payload\n"), known));
+        let unknown = format!("{class}: Slack answered {status}: no known error word");
+        cases.push((answer(status, "", "<html>topsecret"), unknown.clone()));
+        cases.push((answer(status, "", b"\xff"), unknown.clone()));
+        // The status stands, even if the body breaks off.
+        cases.push((format!("HTTP/1.1 {status} X\r\ncontent-length: 9\r\n\r\ninv").into_bytes(), unknown));
+    }
+    for (bytes, expected) in cases {
+        let shown = String::from_utf8_lossy(&bytes).into_owned();
+        assert_eq!(posted(bytes, Then::Close, PATIENT).await, expected, "{shown}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_wait_that_slack_asks_for_is_kept_and_bounded() {
+    let at = |ahead: i64| {
+        let when = std::time::SystemTime::now();
+        let seconds = Duration::from_secs(ahead.unsigned_abs());
+        httpdate::fmt_http_date(if ahead < 0 { when - seconds } else { when + seconds })
+    };
+    let cases = [
+        ("30".to_owned(), Some(30..=30)),
+        (" 7 ".to_owned(), Some(7..=7)),
+        ("0".to_owned(), Some(0..=0)),
+        ("1.5".to_owned(), Some(2..=2)),
+        ("0.001".to_owned(), Some(1..=1)),
+        ("3600".to_owned(), Some(3600..=3600)),
+        ("3601".to_owned(), Some(3600..=3600)),
+        ("99999".to_owned(), Some(3600..=3600)),
+        ("9".repeat(400), Some(3600..=3600)),
+        // Up to a minute may pass on a busy machine.
+        (at(600), Some(540..=600)),
+        (at(1_000_000), Some(3600..=3600)),
+        ("Friday, 31-Dec-99 23:59:59 GMT".to_owned(), None),
+        (at(-60), None),
+        ("-5".to_owned(), None),
+        ("1e9".to_owned(), None),
+        ("inf".to_owned(), None),
+        ("NaN".to_owned(), None),
+        (".".to_owned(), None),
+        ("soon".to_owned(), None),
+        (String::new(), None),
+    ];
+    for (header, expected) in cases {
+        for status in [429, 503] {
+            let outcome = posted(answer(status, &format!("retry-after: {header}\r\n"), ""), Then::Close, PATIENT).await;
+            let wait = outcome.strip_prefix("retry in ").and_then(|rest| rest.split_once(": "));
+            let wait = wait.map(|(wait, _)| wait.trim_end_matches(" s").parse::<u64>().unwrap());
+            match (&expected, wait) {
+                (None, None) => assert!(outcome.starts_with("retry: "), "{header}: {outcome}"),
+                (Some(range), Some(wait)) => assert!(range.contains(&wait), "{header}: {outcome}"),
+                _ => panic!("{header}: {outcome}"),
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_without_an_end_is_over_at_the_deadline_or_at_its_bound() {
+    let soon = Duration::from_millis(500);
+    let late = "retry: Slack did not answer in time";
+    let not_ok = "retry: Slack's webhook answered 200 without `ok`: something between here and Slack answered";
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\n";
+    let body = "ok ".repeat(1 << 15);
+    let cases = [
+        (String::new(), Then::Hang, soon, late),
+        ("HTTP/1.1 100 Continue\r\n\r\n".to_owned(), Then::Repeat, soon, late),
+        (head.to_owned(), Then::Hang, soon, late),
+        (format!("{head}content-length: 2\r\n\r\no"), Then::Hang, soon, late),
+        (format!("{head}\r\nok"), Then::Hang, soon, late),
+        (format!("{head}\r\n{body}"), Then::Repeat, PATIENT, not_ok),
+        (format!("{head}content-length: 99999999999\r\n\r\n{body}"), Then::Repeat, PATIENT, not_ok),
+        (
+            format!("HTTP/1.1 500 X\r\n\r\n{body}"),
+            Then::Repeat,
+            PATIENT,
+            "retry: Slack answered 500: no known error word",
+        ),
+        (
+            format!("HTTP/1.1 410 X\r\n\r\n{body}"),
+            Then::Repeat,
+            PATIENT,
+            "denied: Slack answered 410: no known error word",
+        ),
+    ];
+    for (bytes, then, patience, expected) in cases {
+        let began = std::time::Instant::now();
+        let shown = bytes.chars().take(100).collect::<String>();
+        assert_eq!(posted(bytes.into_bytes(), then, patience).await, expected, "{shown}");
+        assert!(began.elapsed() < Duration::from_secs(20), "{shown}");
+    }
 }
 
 #[tokio::test]
@@ -389,7 +639,7 @@ struct Shown(Arc<Mutex<Vec<u8>>>);
 
 impl Write for Shown {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
+        Write::write(&mut *self.0.lock().unwrap(), bytes)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {

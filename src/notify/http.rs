@@ -1,8 +1,19 @@
 //! The HTTP client that all channels share: one connection pool, one TLS stack (rustls with ring, the
-//! same that the AWS clients use).
+//! same that the AWS clients use), and one bounded way to read an answer.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+
+/// The most that is read of an answer. Slack's Web API repeats the message, which has some 10 KB and which JSON makes
+/// several times longer; an answer that is cut short would count as none, and the message would be repeated for ever.
+pub const BODY_BYTES_MAX: usize = 256 << 10;
+
+/// How long to wait for a connection.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+
+/// How long to wait for the head of an answer, and then for each further piece of it. The caller sets the deadline of
+/// the whole exchange, which may be minutes away.
+const SILENCE_MAX: Duration = Duration::from_secs(15);
 
 /// A client that is made when it is first needed. It reads every root certificate of the system, which takes longer
 /// than all else that a function does before its first poll, and a consumer never needs it.
@@ -38,7 +49,24 @@ pub fn client() -> reqwest::Result<reqwest::Client> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
         .user_agent(concat!("stentor/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(Duration::from_secs(5))
+        .connect_timeout(CONNECT_MAX)
+        .read_timeout(SILENCE_MAX)
         .redirect(reqwest::redirect::Policy::none())
         .build()
+}
+
+/// The body of an answer, or its first [`BODY_BYTES_MAX`] bytes; the connection is then dropped. Nothing else here may
+/// read a body (see `clippy.toml`): a server, or a proxy on the way, may send without end.
+///
+/// # Errors
+/// When the connection breaks, or the request's time is over, before the end or the bound is reached.
+pub async fn body(mut answer: reqwest::Response) -> reqwest::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    while body.len() < BODY_BYTES_MAX
+        && let Some(chunk) = answer.chunk().await?
+    {
+        let room = BODY_BYTES_MAX - body.len();
+        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+    }
+    Ok(body)
 }

@@ -108,10 +108,11 @@ impl Slack {
     ///
     /// # Errors
     /// 429, 5xx and a lost connection are worth a retry (Slack may have shown the message all the same:
-    /// a 5xx says nothing about that); 401, 403, 404 and 410 speak of the webhook; anything else but 200 is final.
+    /// a 5xx says nothing about that), and so is a success or a redirect that is not Slack's own `ok`; 401, 403, 404 and
+    /// 410 speak of the webhook; any other 4xx is final.
     pub async fn post(&self, webhook: &WebhookUrl, digest: &Digest, deadline: Timestamp) -> Result<(), DeliverError> {
         let request = self.http.get().map_err(answer::lost)?.post(webhook.0.clone());
-        send(request, &render::render(digest), deadline).await.map(drop)
+        answer::of_webhook(send(request, &render::render(digest), deadline).await?).await
     }
 }
 

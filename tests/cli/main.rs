@@ -260,7 +260,11 @@ async fn a_refused_message_is_parked_with_slacks_word_and_one_out_of_time_is_owe
     Mock::given(method("POST")).and(path("/gone")).respond_with(gone).mount(&slack).await;
     let limited = ResponseTemplate::new(429).insert_header("retry-after", "30");
     Mock::given(method("POST")).and(path("/busy")).respond_with(limited).up_to_n_times(1).mount(&slack).await;
-    Mock::given(method("POST")).and(path("/busy")).respond_with(ResponseTemplate::new(200)).mount(&slack).await;
+    Mock::given(method("POST"))
+        .and(path("/busy"))
+        .respond_with(ResponseTemplate::new(200).set_body_string("ok"))
+        .mount(&slack)
+        .await;
     let post = async |test: &str, to: &str, more: &[&str]| {
         let url = format!("{}/{to}", slack.uri());
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli").join(test);
@@ -385,7 +389,7 @@ async fn a_route_of_a_stack_is_muted_in_its_table() {
 #[tokio::test]
 async fn a_test_message_goes_the_whole_way_and_its_answer_is_shown() {
     let slack = MockServer::start().await;
-    Mock::given(path("/topsecret")).respond_with(ResponseTemplate::new(200)).mount(&slack).await;
+    Mock::given(path("/topsecret")).respond_with(ResponseTemplate::new(200).set_body_string("ok")).mount(&slack).await;
     let posted = json!({"ok": true, "channel": "C1", "ts": "1.1"});
     let not_in = json!({"ok": false, "error": "not_in_channel"});
     Mock::given(path("/api/chat.postMessage"))

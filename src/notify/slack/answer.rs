@@ -1,13 +1,17 @@
 //! What Slack's answers mean: worth a retry, a matter of the credential, or final. A webhook says it with the status;
 //! the Web API mostly says 200, and an error word beside `"ok": false`.
+//!
+//! Only Slack's own words count as acceptance. A captive portal, a proxy or a mistyped URL can answer 200, too, and an
+//! alert that such a page took would be lost without a trace. An answer that Slack never gives is worth a retry.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 
-use crate::notify::DeliverError;
+use crate::clock::{Clock as _, SystemClock, Timestamp};
+use crate::notify::{DeliverError, http};
 
 /// Words for what passes by itself (docs.slack.dev, chat.postMessage and chat.update). After some of them Slack may
 /// have shown the message all the same: of `fatal_error` and `internal_error` it says so.
@@ -66,6 +70,10 @@ const GONE: [&str; 8] = [
     "thread_not_found",
 ];
 
+const NO_WORD: &str = "no known error word";
+
+const BETWEEN: &str = "something between here and Slack answered";
+
 /// A method of the Web API did not do what it was called for.
 #[derive(Debug)]
 pub(super) struct Failed {
@@ -117,9 +125,18 @@ pub(super) async fn successful(answer: Response) -> Result<Response, DeliverErro
     if status == StatusCode::OK {
         return Ok(answer);
     }
-    let reason = format!("Slack answered {}: {}", status.as_u16(), word_of(&answer.text().await.unwrap_or_default()));
+    if status.is_success() || status.is_redirection() {
+        // Retried and not parked: the secret is read again every five minutes, so a corrected URL delivers what is owed.
+        let reason = format!("Slack answered {}: {BETWEEN}, or the URL is wrong", status.as_u16());
+        return Err(DeliverError::Retry { after, reason });
+    }
+    let body = http::body(answer).await.unwrap_or_default();
+    let word = word_of(&body).unwrap_or(NO_WORD);
+    let reason = format!("Slack answered {}: {word}", status.as_u16());
     Err(match status {
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => DeliverError::Retry { after, reason },
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT | StatusCode::LOCKED | StatusCode::TOO_EARLY => {
+            DeliverError::Retry { after, reason }
+        }
         status if status.is_server_error() => DeliverError::Retry { after, reason },
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::GONE => {
             DeliverError::Denied { reason }
@@ -128,23 +145,41 @@ pub(super) async fn successful(answer: Response) -> Result<Response, DeliverErro
     })
 }
 
+/// What a webhook says in an answer of status 200: `ok` if it is an incoming one, `{"ok": true}` if it starts a workflow.
+pub(super) async fn of_webhook(answer: Response) -> Result<(), DeliverError> {
+    let after = retry_after(answer.headers());
+    let body = http::body(answer).await.map_err(lost)?;
+    let verdict = Verdict::of(&body).unwrap_or_default();
+    if verdict.ok || body.trim_ascii() == b"ok" {
+        return Ok(());
+    }
+    let said = verdict.error.as_deref().map_or(&*body, str::as_bytes);
+    let reason = format!("Slack's webhook answered 200 without `ok`: {}", word_of(said).unwrap_or(BETWEEN));
+    Err(DeliverError::Retry { after, reason })
+}
+
 /// What a method of the Web API says in an answer of status 200.
 pub(super) async fn of_method(answer: Response) -> Result<Done, Failed> {
     let after = retry_after(answer.headers());
-    let body = answer.text().await.map_err(lost)?;
-    let Ok(verdict) = serde_json::from_str::<Verdict>(&body) else {
-        // Not Slack's: a proxy on the way, perhaps, and what it says may pass.
+    let body = http::body(answer).await.map_err(lost)?;
+    let Some(verdict) = Verdict::of(&body) else {
         return Err(DeliverError::Retry { after, reason: "Slack's API answered 200 without JSON".to_owned() }.into());
     };
     if verdict.ok {
-        return Ok(serde_json::from_str(&body).unwrap_or_default());
+        return Ok(serde_json::from_slice(&body).unwrap_or_default());
     }
     Err(verdict.failed(after))
 }
 
 impl Verdict {
+    /// `None` for a body that Slack never sends.
+    fn of(body: &[u8]) -> Option<Self> {
+        // An array would do for serde.
+        body.trim_ascii_start().starts_with(b"{").then(|| serde_json::from_slice(body).ok())?
+    }
+
     fn failed(self, after: Option<Duration>) -> Failed {
-        let word = word_of(self.error.as_deref().unwrap_or_default());
+        let word = word_of(self.error.as_deref().unwrap_or_default().as_bytes()).unwrap_or(NO_WORD);
         let scope = self.needed.as_deref().filter(|scope| is_scope(scope));
         let reason = match scope {
             Some(scope) => format!("Slack answered {word}: the token needs {scope}"),
@@ -173,20 +208,35 @@ pub(super) fn lost(error: reqwest::Error) -> DeliverError {
     DeliverError::Retry { after: None, reason: what.to_owned() }
 }
 
-/// Seconds, as Slack sends them. An absurd value is cut to an hour: the message waits, it is not given up.
+/// Seconds, as Slack sends them, or a date, as a proxy may. An absurd value is cut to an hour: the message waits, it is
+/// not given up.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     const LONGEST: Duration = Duration::from_hours(1);
-    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse::<u64>().ok()?;
-    Some(Duration::from_secs(seconds).min(LONGEST))
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = whole_seconds(text).or_else(|| until(text, SystemClock.now()))?;
+    Some(wait.min(LONGEST))
+}
+
+/// Rounded up.
+fn whole_seconds(text: &str) -> Option<Duration> {
+    // "inf" and "1e9" are numbers as well.
+    let is_plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let seconds = text.parse::<f64>().ok().filter(|_| is_plain)?;
+    Some(Duration::try_from_secs_f64(seconds.ceil()).unwrap_or(Duration::MAX))
+}
+
+/// How far ahead a date is; `None` when it has passed.
+fn until(text: &str, now: Timestamp) -> Option<Duration> {
+    let since_1970 = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
+    let wait = now.until(Timestamp::default().after(since_1970));
+    (!wait.is_zero()).then_some(wait)
 }
 
 /// Slack's error word (`no_service`, `invalid_payload`). Anything else, a proxy's page for one, is not repeated.
-fn word_of(text: &str) -> &str {
+fn word_of(body: &[u8]) -> Option<&str> {
+    let word = str::from_utf8(body).ok()?.trim();
     let is_word = |c: char| c.is_ascii_lowercase() || c == '_';
-    match text.trim() {
-        word if (1..=64).contains(&word.len()) && word.chars().all(is_word) => word,
-        _ => "no known error word",
-    }
+    ((1..=64).contains(&word.len()) && word.chars().all(is_word)).then_some(word)
 }
 
 /// `chat:write`, or several with commas between.
