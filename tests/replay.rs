@@ -112,7 +112,8 @@ fn failed_invocation(id: &str) -> String {
 
 async fn slack(status: u16) -> MockServer {
     let slack = MockServer::start().await;
-    Mock::given(method("POST")).and(path("/hook")).respond_with(ResponseTemplate::new(status)).mount(&slack).await;
+    let answer = ResponseTemplate::new(status).set_body_string(if status == 200 { "ok" } else { "" });
+    Mock::given(method("POST")).and(path("/hook")).respond_with(answer).mount(&slack).await;
     slack
 }
 

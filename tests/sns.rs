@@ -85,6 +85,37 @@ async fn publish(aws: &SdkConfig, credential: Value, within: Duration) -> Result
     channels.deliver(&digest(), None, SystemClock.now().after(within)).await.map(drop)
 }
 
+#[tokio::test]
+async fn a_topic_accepts_with_the_id_of_a_message_only() {
+    let xml = |inside: &str| {
+        format!("<PublishResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\">{inside}</PublishResponse>")
+    };
+    let result = |id: &str| xml(&format!("<PublishResult><MessageId>{id}</MessageId></PublishResult>"));
+    let cases = [
+        (result("567910cd-659e-55d4-8ccb-5aaf14679dc0"), true),
+        (result(""), false),
+        (xml("<PublishResult></PublishResult>"), false),
+        (xml(""), false),
+        (String::new(), false),
+        ("{}".to_owned(), false),
+        ("<html>Sign in to WiFi</html>".to_owned(), false),
+    ];
+    for (body, is_accepted) in cases {
+        let topic = MockServer::start().await;
+        let answer = ResponseTemplate::new(200).set_body_raw(body.clone(), "text/xml");
+        Mock::given(matchers::any()).respond_with(answer).mount(&topic).await;
+        let arn = json!("arn:aws:sns:eu-west-1:123456789012:oncall");
+        let outcome = publish(&loopback(&topic.uri()), arn, Duration::from_secs(30)).await;
+        match outcome {
+            Ok(()) => assert!(is_accepted, "{body}"),
+            Err(DeliverError::Retry { reason, .. }) => {
+                assert!(!is_accepted && reason.starts_with("SNS "), "{body}: {reason}")
+            }
+            Err(error) => panic!("{body}: {error:?}"),
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_gets_text_for_people_and_every_failure_its_class() {
     let surroundings = Surroundings::start("https://example.com").await;

@@ -107,7 +107,14 @@ impl Sns {
             .config_override(there)
             .send();
         match timeout(SystemClock.now().until(deadline), call).await {
-            Ok(Ok(_)) => Ok(()),
+            // Whatever answers 200 without it is not SNS.
+            Ok(Ok(answer)) => match answer.message_id.filter(|id| !id.is_empty()) {
+                Some(_) => Ok(()),
+                None => {
+                    let reason = "SNS answered without the id of a message".to_owned();
+                    Err(DeliverError::Retry { after: None, reason })
+                }
+            },
             Ok(Err(error)) => Err(judged(&error)),
             Err(_) => Err(DeliverError::Retry { after: None, reason: "SNS did not answer in time".to_owned() }),
         }

@@ -1,10 +1,14 @@
 //! The queues in SQS. The dead-letter queue: batches of ten within one MiB, failed entries tried again, ASCII only.
 //! The due queue: delayed messages, and visibility as the way to put them off.
+//!
+//! HTTP 200 says nothing about a message. One is sent when SQS gives it an id, or names it as successful: a proxy or a
+//! mock that answers 200 with nothing in it has kept nothing.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use aws_sdk_sqs::types::{BatchResultErrorEntry, SendMessageBatchRequestEntry};
 use tokio::time::timeout;
 
 use crate::aws::chain;
@@ -51,7 +55,12 @@ impl DueQueue for SqsDue {
         let body = serde_json::to_string(due).expect("invariant: names and numbers always serialise");
         let delay = whole_seconds(delay.min(DELAY_MAX));
         let send = || self.client.send_message().queue_url(&self.queue_url).message_body(&body).delay_seconds(delay);
-        until_done(deadline, || async { send().send().await.map(drop).map_err(|error| chain(&error)) }).await
+        until_done(deadline, || async {
+            let sent = send().send().await.map_err(|error| chain(&error))?;
+            let id = sent.message_id.filter(|id| !id.is_empty());
+            id.map(drop).ok_or_else(|| "SQS answered without the id of a message".to_owned())
+        })
+        .await
     }
 }
 
@@ -95,33 +104,27 @@ impl SqsPark {
         Self { client: Client::new(config), queue_url }
     }
 
-    /// Sends one batch until each entry is accepted or the deadline is near; `Err` names what was said last.
-    async fn send(&self, bodies: &[(usize, String)], deadline: Timestamp) -> Vec<(usize, Result<(), QueueError>)> {
+    /// Sends one batch until each entry is accepted or the deadline is near. `results` get what was said last.
+    async fn send(&self, bodies: &[(usize, String)], deadline: Timestamp, results: &mut [Result<(), QueueError>]) {
         let mut waiting: Vec<&(usize, String)> = bodies.iter().collect();
         let mut pause = BACKOFF_FIRST;
         loop {
-            let why = match self.send_once(&waiting, deadline).await {
-                Ok(failed) if failed.is_empty() => return answers(bodies, &[], ""),
-                Ok(failed) => {
-                    waiting.retain(|(index, _)| failed.iter().any(|(at, _)| at == index));
-                    failed.into_iter().map(|(_, why)| why).next().unwrap_or_default()
-                }
-                Err(why) => why,
-            };
-            if pause >= SystemClock.now().until(deadline) {
-                return answers(bodies, &waiting, &why);
+            let answer = self.send_once(&waiting, deadline).await;
+            for (index, _) in &waiting {
+                let result = answer.as_ref().map_err(Clone::clone).and_then(|answer| answer.of(*index));
+                results[*index] = result.map_err(QueueError);
+            }
+            waiting.retain(|(index, _)| results[*index].is_err());
+            if waiting.is_empty() || pause >= SystemClock.now().until(deadline) {
+                return;
             }
             SystemClock.sleep(pause).await;
             pause = (pause * 2).min(BACKOFF_MAX);
         }
     }
 
-    /// One call; the entries that SQS did not take, and why. (HTTP 200 says nothing about an entry.)
-    async fn send_once(
-        &self,
-        entries: &[&(usize, String)],
-        deadline: Timestamp,
-    ) -> Result<Vec<(usize, String)>, String> {
+    /// One call.
+    async fn send_once(&self, entries: &[&(usize, String)], deadline: Timestamp) -> Result<BatchAnswer, String> {
         let entry = |(index, body): &&(usize, String)| {
             let entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(body);
             entry.build().expect("invariant: id and body are set")
@@ -132,22 +135,45 @@ impl SqsPark {
             .await
             .map_err(|_| "no answer before the deadline".to_owned())?
             .map_err(|error| chain(&error))?;
-        let failed = answer.failed.into_iter().filter_map(|failed| {
-            let why = format!("{}: {}", failed.code, failed.message.unwrap_or_default());
-            failed.id.parse().ok().map(|index| (index, why))
-        });
-        Ok(failed.collect())
+        Ok(BatchAnswer::new(answer.successful.iter().map(|entry| entry.id()), &answer.failed))
+    }
+}
+
+/// What SQS says of the entries of a batch call, whose ids are numbers.
+#[derive(Debug)]
+pub(crate) struct BatchAnswer {
+    successful: BTreeSet<usize>,
+    failed: BTreeMap<usize, String>,
+}
+
+impl BatchAnswer {
+    pub(crate) fn new<'a>(successful: impl Iterator<Item = &'a str>, failed: &[BatchResultErrorEntry]) -> Self {
+        let why = |entry: &BatchResultErrorEntry| {
+            let message = entry.message().map_or_else(String::new, |message| format!(": {message}"));
+            Some((entry.id.parse().ok()?, format!("{}{message}", entry.code)))
+        };
+        Self {
+            successful: successful.filter_map(|id| id.parse().ok()).collect(),
+            failed: failed.iter().filter_map(why).collect(),
+        }
+    }
+
+    /// `Ok` when the entry is successful; why it is not. An entry that the answer does not name is not.
+    pub(crate) fn of(&self, index: usize) -> Result<(), String> {
+        match self.failed.get(&index) {
+            Some(why) => Err(why.clone()),
+            None if self.successful.contains(&index) => Ok(()),
+            None => Err("SQS answered, but not for this entry".to_owned()),
+        }
     }
 }
 
 impl Park for SqsPark {
     async fn park(&self, items: &[Parked], deadline: Timestamp) -> Vec<Result<(), QueueError>> {
         let bodies: Vec<(usize, String)> = items.iter().map(body).enumerate().collect();
-        let mut results = vec![Ok(()); items.len()];
+        let mut results = vec![Err(QueueError("not sent".to_owned())); items.len()];
         for batch in batches(&bodies) {
-            for (index, result) in self.send(batch, deadline).await {
-                results[index] = result;
-            }
+            self.send(batch, deadline, &mut results).await;
         }
         results
     }
@@ -180,15 +206,106 @@ fn batches(bodies: &[(usize, String)]) -> Vec<&[(usize, String)]> {
     batches
 }
 
-fn answers(all: &[(usize, String)], failed: &[&(usize, String)], why: &str) -> Vec<(usize, Result<(), QueueError>)> {
-    let failed = |index: usize| failed.iter().any(|(at, _)| *at == index);
-    let answer = |index| if failed(index) { Err(QueueError(why.to_owned())) } else { Ok(()) };
-    all.iter().map(|(index, _)| (*index, answer(*index))).collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
+    use serde_json::{Value, json};
+    use wiremock::{Mock, MockServer, Request, ResponseTemplate, matchers};
+
     use super::*;
+    use crate::queue::What;
+
+    /// An SQS with these answers, the last of which it gives for ever.
+    async fn queue(answers: &[&'static str]) -> MockServer {
+        let left = Mutex::new(answers.to_vec());
+        let answer = move |_: &Request| {
+            let mut left = left.lock().unwrap();
+            let next = if left.len() > 1 { left.remove(0) } else { left[0] };
+            ResponseTemplate::new(200).set_body_raw(next, "application/x-amz-json-1.0")
+        };
+        let server = MockServer::start().await;
+        Mock::given(matchers::any()).respond_with(answer).mount(&server).await;
+        server
+    }
+
+    async fn calls(server: &MockServer) -> Vec<Value> {
+        server.received_requests().await.unwrap().iter().map(|request| request.body_json().unwrap()).collect()
+    }
+
+    fn parked() -> Parked {
+        let what = What::Record {
+            event_id: "shard:1".to_owned(),
+            stream_arn: None,
+            partition_key: None,
+            arrived_at: None,
+            data: None,
+        };
+        Parked::new("not-gzip", Timestamp::from_millis(0), what)
+    }
+
+    #[tokio::test]
+    async fn a_message_is_parked_once_sqs_names_it_as_successful() {
+        let both = r#"{"Successful":[{"Id":"0","MessageId":"a"},{"Id":"1","MessageId":"b"}]}"#;
+        let first = r#"{"Successful":[{"Id":"0","MessageId":"a"}]}"#;
+        let second = r#"{"Successful":[{"Id":"1","MessageId":"b"}],"Failed":[]}"#;
+        let failed = r#"{"Failed":[{"Id":"0","Code":"Busy","Message":"later","SenderFault":false}],"Successful":[{"Id":"1","MessageId":"b"}]}"#;
+        let neither = r#"{"Failed":[{"Id":"0","Code":"Busy","SenderFault":false}]}"#;
+        let contradiction = r#"{"Successful":[{"Id":"0","MessageId":"a"},{"Id":"1","MessageId":"b"}],"Failed":[{"Id":"0","Code":"Busy","SenderFault":false}]}"#;
+        let others = r#"{"Successful":[{"Id":"7","MessageId":"a"},{"Id":"x","MessageId":"b"}]}"#;
+        // The answers, the entries of each call while all goes well, and which of the two messages are safe.
+        let cases: [(&[&'static str], Option<&[&str]>, [bool; 2]); 12] = [
+            (&[both], Some(&["01"]), [true, true]),
+            (&[first, second], Some(&["01", "1"]), [true, true]),
+            (&[failed, first], Some(&["01", "0"]), [true, true]),
+            (&[neither, both], Some(&["01", "01"]), [true, true]),
+            (&["{}", "", both], Some(&["01", "01", "01"]), [true, true]),
+            (&[contradiction, first], Some(&["01", "0"]), [true, true]),
+            (&[first], None, [true, false]),
+            (&[failed], None, [false, true]),
+            (&[others], None, [false, false]),
+            (&["{}"], None, [false, false]),
+            (&[""], None, [false, false]),
+            (&["<html>"], None, [false, false]),
+        ];
+        for (answers, entries, safe) in cases {
+            let server = queue(answers).await;
+            let park = SqsPark::new(&crate::aws::loopback(&server.uri()), format!("{}/1/dlq", server.uri()));
+            let patience = if entries.is_some() { Duration::from_secs(30) } else { Duration::from_millis(400) };
+            let results = park.park(&[parked(), parked()], SystemClock.now().after(patience)).await;
+            assert_eq!(results.iter().map(Result::is_ok).collect::<Vec<_>>(), safe, "{answers:?}: {results:?}");
+            assert!(results.iter().all(|result| result.as_ref().err().is_none_or(|error| !error.0.is_empty())));
+            if let Some(entries) = entries {
+                let ids = |call: &Value| {
+                    call["Entries"].as_array().unwrap().iter().map(|entry| entry["Id"].as_str().unwrap()).collect()
+                };
+                assert_eq!(calls(&server).await.iter().map(ids).collect::<Vec<String>>(), entries, "{answers:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_due_message_is_sent_once_sqs_gives_it_an_id() {
+        let due = Due { route: "alerts".parse().unwrap(), window: 3 };
+        let sent = r#"{"MessageId":"m"}"#;
+        let cases: [(&[&'static str], usize, bool); 5] = [
+            (&[sent], 1, true),
+            (&["{}", "", r#"{"MessageId":""}"#, sent], 4, true),
+            (&["{}"], 0, false),
+            (&[""], 0, false),
+            (&[r#"{"MessageId":""}"#], 0, false),
+        ];
+        for (answers, times, is_sent) in cases {
+            let server = queue(answers).await;
+            let queue = SqsDue::new(&crate::aws::loopback(&server.uri()), format!("{}/1/due", server.uri()));
+            let patience = if is_sent { Duration::from_secs(30) } else { Duration::from_millis(300) };
+            let result = queue.send(&due, Duration::ZERO, SystemClock.now().after(patience)).await;
+            assert_eq!(result.is_ok(), is_sent, "{answers:?}: {result:?}");
+            let calls = calls(&server).await;
+            assert!(!is_sent || calls.len() == times, "{answers:?}: {calls:?}");
+            assert_eq!(calls[0]["MessageBody"], json!(r#"{"route":"alerts","window":3}"#));
+        }
+    }
 
     #[test]
     fn a_delay_is_never_shorter_than_was_asked_for() {

@@ -14,6 +14,7 @@ use super::letter::{Letter, Ticket};
 use super::{Letters, SourceError, VISIBLE_AFTER};
 use crate::aws::trouble;
 use crate::clock::{Clock as _, SystemClock, Timestamp};
+use crate::queue::sqs::BatchAnswer;
 
 /// How long a receive call waits for a message.
 const WAIT: Duration = Duration::from_secs(2);
@@ -48,12 +49,8 @@ impl SqsLetters {
         Ok(attributes.get(&name).and_then(|count| count.parse().ok()).unwrap_or(0))
     }
 
-    /// One call that takes away up to ten; those that were not, and why.
-    async fn delete_once(
-        &self,
-        tickets: &[(usize, &Ticket)],
-        deadline: Timestamp,
-    ) -> Result<Vec<(usize, String)>, SourceError> {
+    /// One call that takes away up to ten.
+    async fn delete_once(&self, tickets: &[(usize, &Ticket)], deadline: Timestamp) -> Result<BatchAnswer, SourceError> {
         let entry = |(index, ticket): &(usize, &Ticket)| {
             let entry = DeleteMessageBatchRequestEntry::builder().id(index.to_string()).receipt_handle(&ticket.receipt);
             entry.build().expect("invariant: id and receipt are set")
@@ -61,27 +58,24 @@ impl SqsLetters {
         let entries = tickets.iter().map(entry).collect();
         let call = self.client.delete_message_batch().queue_url(&self.queue_url).set_entries(Some(entries)).send();
         let answer = self.before(deadline, call).await?.map_err(|error| self.trouble(&error))?;
-        let failed = answer.failed.into_iter().filter_map(|failed| Some((failed.id.parse().ok()?, failed.code)));
-        Ok(failed.collect())
+        Ok(BatchAnswer::new(answer.successful.iter().map(|entry| entry.id()), &answer.failed))
     }
 
     /// Takes away up to ten, and tries again until the deadline: a letter that is settled and stays is
     /// settled twice.
     async fn delete_all(&self, tickets: &[Ticket], deadline: Timestamp) -> Vec<Result<(), SourceError>> {
-        let mut answers = vec![Ok(()); tickets.len()];
+        let mut answers = vec![Err(SourceError("not deleted".to_owned())); tickets.len()];
         let mut waiting: Vec<(usize, &Ticket)> = tickets.iter().enumerate().collect();
         let mut pause = BACKOFF_FIRST;
         loop {
-            match self.delete_once(&waiting, deadline).await {
-                Ok(failed) => {
-                    waiting.retain(|(index, _)| failed.iter().any(|(at, _)| at == index));
-                    answers.fill(Ok(()));
-                    for (index, why) in failed {
-                        answers[index] = Err(SourceError(why));
-                    }
-                }
-                Err(error) => waiting.iter().for_each(|(index, _)| answers[*index] = Err(error.clone())),
+            let answer = self.delete_once(&waiting, deadline).await;
+            for (index, _) in &waiting {
+                answers[*index] = match &answer {
+                    Ok(answer) => answer.of(*index).map_err(SourceError),
+                    Err(error) => Err(error.clone()),
+                };
             }
+            waiting.retain(|(index, _)| answers[*index].is_err());
             if waiting.is_empty() || SystemClock.now().after(pause) >= deadline {
                 return answers;
             }
@@ -145,12 +139,18 @@ impl Letters for SqsLetters {
             let entries = some.iter().enumerate().map(entry).collect();
             let call = self.client.change_message_visibility_batch().queue_url(&self.queue_url);
             let call = call.set_entries(Some(entries)).send();
-            let why = match self.before(deadline, call).await {
-                Ok(Ok(_)) => continue,
-                Ok(Err(error)) => self.trouble(&error),
-                Err(late) => late,
+            let hidden = match self.before(deadline, call).await {
+                Ok(Ok(answer)) => {
+                    let answer = BatchAnswer::new(answer.successful.iter().map(|entry| entry.id()), &answer.failed);
+                    (0..some.len()).try_for_each(|index| answer.of(index))
+                }
+                Ok(Err(error)) => Err(self.trouble(&error).0),
+                Err(late) => Err(late.0),
             };
-            tracing::debug!("Letters may come again: {why}");
+            // Not tried again: a letter that is visible too early is received twice, which is harmless.
+            if let Err(why) = hidden {
+                tracing::debug!("Letters may come again: {why}");
+            }
         }
     }
 }
@@ -177,7 +177,53 @@ pub fn region_of(queue_url: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
+    use serde_json::Value;
+    use wiremock::{Mock, MockServer, Request, ResponseTemplate, matchers};
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_letter_is_deleted_once_sqs_names_it_as_successful() {
+        let both = r#"{"Successful":[{"Id":"0"},{"Id":"1"}]}"#;
+        let second = r#"{"Successful":[{"Id":"1"}],"Failed":[]}"#;
+        let failed = r#"{"Failed":[{"Id":"0","Code":"Busy","SenderFault":false}],"Successful":[{"Id":"1"}]}"#;
+        let cases: [(&[&'static str], Option<&[&str]>, [bool; 2]); 8] = [
+            (&[both], Some(&["01"]), [true, true]),
+            (&["{}", "", both], Some(&["01", "01", "01"]), [true, true]),
+            (&[second, both], Some(&["01", "0"]), [true, true]),
+            (&[failed, both], Some(&["01", "0"]), [true, true]),
+            (&[second], None, [false, true]),
+            (&[failed], None, [false, true]),
+            (&["{}"], None, [false, false]),
+            (&[""], None, [false, false]),
+        ];
+        for (answers, entries, deleted) in cases {
+            let left = Mutex::new(answers.to_vec());
+            let answer = move |_: &Request| {
+                let mut left = left.lock().unwrap();
+                let next = if left.len() > 1 { left.remove(0) } else { left[0] };
+                ResponseTemplate::new(200).set_body_raw(next, "application/x-amz-json-1.0")
+            };
+            let server = MockServer::start().await;
+            Mock::given(matchers::any()).respond_with(answer).mount(&server).await;
+            let letters = SqsLetters::new(&crate::aws::loopback(&server.uri()), format!("{}/1/dlq", server.uri()));
+            let ticket = |n: u8| Ticket { id: format!("m{n}"), receipt: format!("r{n}") };
+            let patience = if entries.is_some() { Duration::from_secs(30) } else { Duration::from_millis(400) };
+            let results = letters.delete(&[ticket(0), ticket(1)], SystemClock.now().after(patience)).await;
+            assert_eq!(results.iter().map(Result::is_ok).collect::<Vec<_>>(), deleted, "{answers:?}: {results:?}");
+            assert!(results.iter().all(|result| result.as_ref().err().is_none_or(|error| !error.0.is_empty())));
+            if let Some(entries) = entries {
+                let calls = server.received_requests().await.unwrap();
+                let ids = |call: &Request| {
+                    let body: Value = call.body_json().unwrap();
+                    body["Entries"].as_array().unwrap().iter().map(|entry| entry["Id"].as_str().unwrap()).collect()
+                };
+                assert_eq!(calls.iter().map(ids).collect::<Vec<String>>(), entries, "{answers:?}");
+            }
+        }
+    }
 
     #[test]
     fn a_queue_url_names_its_region() {
