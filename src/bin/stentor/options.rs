@@ -88,7 +88,7 @@ impl Aws {
     /// # Errors
     /// When there is no Region, or there are no credentials.
     pub async fn load(&self) -> anyhow::Result<aws_config::SdkConfig> {
-        let mut loader = aws_config::from_env().http_client(stentor::aws::http_client());
+        let mut loader = stentor::aws::from_environment();
         if let Some(region) = &self.region {
             loader = loader.region(aws_config::Region::new(region.clone()));
         }
