@@ -111,6 +111,19 @@ pub enum EventError {
     UnnamedMessage,
 }
 
+impl EventError {
+    /// As `FunctionError::code`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotJson { .. } => "Event.NotJson",
+            Self::Unknown => "Event.Unknown",
+            Self::ForNotifier => "Event.ForNotifier",
+            Self::UnnamedMessage => "Event.UnnamedMessage",
+            Self::TooManyRecords { .. } => "Event.TooManyRecords",
+        }
+    }
+}
+
 /// Reads what a function is invoked with.
 ///
 /// # Errors

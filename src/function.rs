@@ -44,6 +44,18 @@ pub enum FunctionError {
     Store(#[from] StoreError),
 }
 
+impl FunctionError {
+    /// The word for it in Lambda's error type, by which alarms and searches tell errors apart. It never changes.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Event(error) => error.code(),
+            Self::Unnamed(..) => "RecordsUnnamed",
+            Self::NoDueQueue => "NoDueQueue",
+            Self::Store(error) => error.code(),
+        }
+    }
+}
+
 /// No invocation lives longer, so no deadline lies further ahead.
 const INVOCATION_MAX: Duration = Duration::from_secs(900);
 

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use serde_json::value::RawValue;
 use stentor::aws::deployed::Deployed;
 use stentor::clock::{Clock as _, SystemClock};
 use stentor::config::Config;
-use stentor::function::{Invocation, handle};
+use stentor::function::{FunctionError, Invocation, handle};
 use stentor::notify::channels::Channels;
-use stentor::notify::http::Http;
+use stentor::notify::http::{self, Http};
 use stentor::notify::slack::{ApiUrl, Slack};
 use stentor::notify::sns::Sns;
 use stentor::queue::sqs::{SqsDue, SqsPark};
@@ -28,6 +28,19 @@ use tracing_subscriber::prelude::*;
 /// The layer that the template puts the configuration into.
 const CONFIG_PATH: &str = "/opt/stentor.toml";
 
+/// The error type of a function that cannot start.
+const CANNOT_START: &str = "ConfigurationInvalid";
+
+/// The error of an invocation; Lambda gets its code as the error type. (The runtime would make it from a type's name.)
+#[derive(Debug)]
+struct Failure(FunctionError);
+
+impl From<Failure> for Diagnostic {
+    fn from(Failure(error): Failure) -> Self {
+        Self { error_type: error.code().to_owned(), error_message: error.to_string() }
+    }
+}
+
 /// The world of the functions. Without a due queue the consumer closes what it touched before it answers.
 type Function = Deployed<SqsPark>;
 
@@ -37,7 +50,8 @@ async fn main() -> Result<(), Error> {
     let function = match from_environment().await {
         Ok(function) => Arc::new(function),
         Err(error) => {
-            tracing::error!("The function cannot start: {error:#}");
+            tracing::error!(error.code = CANNOT_START, "The function cannot start: {error:#}");
+            report_start(&error).await;
             return Err(error.into());
         }
     };
@@ -45,7 +59,23 @@ async fn main() -> Result<(), Error> {
     lambda_runtime::run(service_fn(|event| invoke(&function, event))).await
 }
 
-async fn invoke(function: &Function, event: LambdaEvent<Box<RawValue>>) -> Result<Box<RawValue>, Error> {
+/// Tells Lambda why the function does not start; all that it says by itself is that a process ended.
+async fn report_start(error: &anyhow::Error) {
+    let (Some(api), Ok(client)) = (variable("AWS_LAMBDA_RUNTIME_API"), http::client()) else { return };
+    let diagnostic = Diagnostic { error_type: CANNOT_START.to_owned(), error_message: format!("{error:#}") };
+    let body = serde_json::to_vec(&diagnostic).expect("invariant: two texts always serialise");
+    let request = client
+        .post(format!("http://{api}/2018-06-01/runtime/init/error"))
+        .header("content-type", "application/json")
+        .header("lambda-runtime-function-error-type", CANNOT_START)
+        .timeout(Duration::from_secs(2))
+        .body(body);
+    if let Err(error) = request.send().await {
+        tracing::warn!("Lambda was not told why: {error}");
+    }
+}
+
+async fn invoke(function: &Function, event: LambdaEvent<Box<RawValue>>) -> Result<Box<RawValue>, Failure> {
     let context = event.context;
     if let Some(account) = context.invoked_function_arn.split(':').nth(4).filter(|account| !account.is_empty()) {
         // Fails when it is known already, and it never changes.
@@ -60,7 +90,7 @@ async fn invoke(function: &Function, event: LambdaEvent<Box<RawValue>>) -> Resul
     };
     // Boxed: the future of a whole invocation, inside those of the runtime, nests deeper than the compiler looks.
     let handled = Box::pin(handle(function, &event.payload, &invocation, |line| println!("{line}")));
-    Ok(handled.instrument(span).await?)
+    handled.instrument(span).await.map_err(Failure)
 }
 
 /// Opens the connection to the store while Lambda still initialises; a first record need not wait for it.
@@ -76,7 +106,7 @@ async fn from_environment() -> anyhow::Result<Function> {
     if let Some(target) = Channels::<SecretsManager>::without_channel(&config) {
         bail!("the configuration names {target}, and this version delivers to Slack and SNS only");
     }
-    let aws = aws_config::from_env().http_client(stentor::aws::http_client()).load().await;
+    let aws = stentor::aws::from_environment().load().await;
     let tables = Tables {
         alerts: variable("ALERTS_TABLE").unwrap_or(Tables::default().alerts),
         outbox: variable("OUTBOX_TABLE").unwrap_or(Tables::default().outbox),
@@ -139,4 +169,34 @@ fn log_as_json() {
     let lines =
         tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false);
     tracing_subscriber::registry().with(lines.with_target(false).with_filter(ours)).init();
+}
+
+#[cfg(test)]
+mod tests {
+    use stentor::event::EventError;
+    use stentor::store::StoreError;
+
+    use super::*;
+
+    #[test]
+    fn lambda_gets_a_word_as_the_type_of_each_error() {
+        let problem = "a syntax error";
+        let cases = [
+            (EventError::NotJson { problem, line: 1, column: 2 }.into(), "Event.NotJson"),
+            (EventError::Unknown.into(), "Event.Unknown"),
+            (EventError::ForNotifier.into(), "Event.ForNotifier"),
+            (EventError::UnnamedMessage.into(), "Event.UnnamedMessage"),
+            (FunctionError::Unnamed(2, "throttled".to_owned()), "RecordsUnnamed"),
+            (FunctionError::NoDueQueue, "NoDueQueue"),
+            (StoreError::Unavailable("down".to_owned()).into(), "StoreUnavailable"),
+            (StoreError::Refused("no table".to_owned()).into(), "StoreRefused"),
+            (StoreError::Invalid("too large".to_owned()).into(), "StoreInvalid"),
+        ];
+        for (error, word) in cases {
+            let error: FunctionError = error;
+            let message = error.to_string();
+            let diagnostic = Diagnostic::from(Failure(error));
+            assert_eq!((diagnostic.error_type, diagnostic.error_message), (word.to_owned(), message));
+        }
+    }
 }

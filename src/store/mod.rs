@@ -53,6 +53,17 @@ pub enum StoreError {
     Invalid(String),
 }
 
+impl StoreError {
+    /// As `FunctionError::code`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unavailable(_) => "StoreUnavailable",
+            Self::Refused(_) => "StoreRefused",
+            Self::Invalid(_) => "StoreInvalid",
+        }
+    }
+}
+
 /// The state of a route's outbox. A route that was never touched has the default one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
