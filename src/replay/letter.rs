@@ -15,6 +15,10 @@ use crate::name::{RouteName, Target};
 use crate::queue::{Due, Parked, What};
 use crate::tally::Tally;
 
+/// The longest body that is opened. The largest that is known is what Lambda writes into S3: an invocation's payload has
+/// 6 MB, and the string that it becomes is longer by its escapes. A record of Kinesis has at most 14 MB in base64.
+pub const LETTER_BYTES_MAX: usize = 32 << 20;
+
 /// A message of the dead-letter queue, not yet opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Letter {
@@ -182,6 +186,9 @@ struct RequestContext<'b> {
 
 /// Opens a letter. Whatever its body is, the answer is a value.
 pub fn open(letter: &Letter) -> Opened {
+    if letter.body.len() > LETTER_BYTES_MAX {
+        return Opened { parked_at: letter.sent_at, ..unknown("it is longer than 32 MiB".to_owned()) };
+    }
     let opened = match serde_json::from_str::<Envelope<'_>>(&letter.body) {
         Ok(envelope) => envelope.open(&letter.body),
         Err(error) => unknown(match json_problem(&error) {

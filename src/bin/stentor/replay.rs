@@ -132,7 +132,7 @@ impl Source {
     async fn count(&self, deadline: Timestamp) -> Result<u64, SourceError> {
         match self {
             Self::Queue(queue) => queue.count(deadline).await,
-            Self::File(file) => Ok(file.count()),
+            Self::File(file) => file.count(),
         }
     }
 }
@@ -172,6 +172,9 @@ impl Arguments {
     /// With the embedded database; messages are posted to the webhook, or shown here only.
     async fn on_this_machine(&self, directory: &Path) -> anyhow::Result<Exit> {
         let config = self.config()?;
+        if !directory.is_dir() {
+            bail!("the data directory {} does not exist", directory.display());
+        }
         let data = DataDir::open(directory)?;
         let aws = match &self.queue_url {
             Some(_) if self.file.is_none() => Some(self.aws.load().await?),
@@ -208,12 +211,13 @@ impl Arguments {
             same_region(queue_url, aws)?;
             return Ok(Source::Queue(SqsLetters::new(aws, queue_url.clone())));
         }
-        let Some(file) = file.or(dead_letters) else {
-            bail!(
+        Ok(Source::File(match (&file, &dead_letters) {
+            (Some(file), _) => FileLetters::open(file)?,
+            (None, Some(dead_letters)) => FileLetters::open_if_there(dead_letters)?,
+            (None, None) => bail!(
                 "there is nothing to replay: name the queue with --queue-url (output DeadLettersUrl of the stack), or a --file"
-            );
-        };
-        Ok(Source::File(FileLetters::open(&file)?))
+            ),
+        }))
     }
 
     async fn deployed(&self, aws: &aws_config::SdkConfig, routes: Routes) -> anyhow::Result<Deployed<DeadLetters>> {
@@ -315,7 +319,9 @@ fn parked_beside(file: &Path) -> PathBuf {
     name.into()
 }
 
+/// Letters per second. The time between two of them has to be one that can be waited for.
 fn rate(text: &str) -> Result<f64, String> {
     let rate: Option<f64> = text.parse().ok();
-    rate.filter(|rate| rate.is_finite() && *rate > 0.0).ok_or_else(|| "a rate is a number above 0".to_owned())
+    rate.filter(|rate| (0.001..=1e6).contains(rate))
+        .ok_or_else(|| "a rate is a number from 0.001 to 1000000".to_owned())
 }
