@@ -4,23 +4,36 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum};
+use stentor::digest::thousands;
 use stentor::sample::{Options, Shape, event, gallery, gallery_readme};
 
 use crate::Exit;
+
+/// Ten times what Lambda hands over in one invocation.
+const RECORDS_MAX: u64 = 100_000;
+
+/// Such a record unpacks to hundreds of megabytes.
+const EVENTS_PER_RECORD_MAX: u64 = 1_000_000;
+
+/// Log events in all: the event is made in memory.
+const EVENTS_MAX: usize = 10_000_000;
+
+const SOURCES_MAX: u64 = 10_000;
 
 /// Make a Lambda event with log data, for trying things out and for measuring.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: stentor sample --records 200 --events-per-record 400 --match-ratio 0.01 > big.json")]
 pub struct Arguments {
     /// Records in the event
-    #[arg(long, value_name = "N", default_value_t = 10)]
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = up_to(RECORDS_MAX))]
     records: usize,
     /// Log events in each record
-    #[arg(long, value_name = "N", default_value_t = 50)]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = up_to(EVENTS_PER_RECORD_MAX))]
     events_per_record: usize,
     /// Log events that one request writes at a time, with the same ids; the more, the better they pack
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = up_to(EVENTS_PER_RECORD_MAX))]
     events_per_request: usize,
     /// Share of the log events that carry a marker, 0 to 1
     #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = share)]
@@ -35,10 +48,10 @@ pub struct Arguments {
     #[arg(long = "marker", value_name = "TEXT", default_values = ["[CRITICAL]", "[ALERT]"])]
     markers: Vec<String>,
     /// Accounts that the logs come from
-    #[arg(long, value_name = "N", default_value_t = 4)]
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = up_to(SOURCES_MAX))]
     accounts: usize,
     /// Log groups that the logs come from
-    #[arg(long, value_name = "N", default_value_t = 8)]
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = up_to(SOURCES_MAX))]
     log_groups: usize,
     /// Seconds that the events spread over
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
@@ -67,6 +80,14 @@ pub fn sample(arguments: &Arguments) -> anyhow::Result<Exit> {
     match &arguments.gallery {
         Some(directory) => write_gallery(directory)?,
         None => {
+            let events = arguments.records.saturating_mul(arguments.events_per_record);
+            if events > EVENTS_MAX {
+                let most = thousands(EVENTS_MAX as u64);
+                bail!(
+                    "--records and --events-per-record make {} log events: at most {most} log events in all",
+                    thousands(events as u64)
+                );
+            }
             let event = event(&arguments.options()).pretty();
             match &arguments.output {
                 Some(path) => write(path, &event)?,
@@ -110,6 +131,10 @@ fn write_gallery(directory: &Path) -> anyhow::Result<()> {
 
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn up_to(most: u64) -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(0..=most)
 }
 
 fn share(text: &str) -> anyhow::Result<f64> {

@@ -84,7 +84,7 @@ fn refusal(error: &DeliverError) -> String {
             format!("did not take the message: {reason}. Try again in {}", span(*after))
         }
         DeliverError::Retry { after: None, reason } => {
-            format!("did not take the message: {reason}. Later it may; an alert would be tried again")
+            format!("did not take the message: {reason}. Stentor would retry an alert")
         }
         DeliverError::Denied { reason } | DeliverError::Refused { reason } => {
             format!("refused the message: {reason}. An alert would be parked")
