@@ -2,6 +2,7 @@
 //! calls `function::handle` for as long as it likes.
 
 use std::env;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,8 +33,14 @@ const CONFIG_PATH: &str = "/opt/stentor.toml";
 const CANNOT_START: &str = "ConfigurationInvalid";
 
 /// The error of an invocation; Lambda gets its code as the error type. (The runtime would make it from a type's name.)
-#[derive(Debug)]
 struct Failure(FunctionError);
+
+/// The runtime logs it.
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "The invocation failed: {}", self.0)
+    }
+}
 
 impl From<Failure> for Diagnostic {
     fn from(Failure(error): Failure) -> Self {

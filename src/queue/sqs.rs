@@ -216,6 +216,9 @@ mod tests {
     use super::*;
     use crate::queue::What;
 
+    /// The answers, the entries of each call if all goes well, and which of the two messages are safe.
+    type Case<'a> = (&'a [&'static str], Option<&'a [&'a str]>, [bool; 2]);
+
     /// An SQS with these answers, the last of which it gives for ever.
     async fn queue(answers: &[&'static str]) -> MockServer {
         let left = Mutex::new(answers.to_vec());
@@ -253,8 +256,7 @@ mod tests {
         let neither = r#"{"Failed":[{"Id":"0","Code":"Busy","SenderFault":false}]}"#;
         let contradiction = r#"{"Successful":[{"Id":"0","MessageId":"a"},{"Id":"1","MessageId":"b"}],"Failed":[{"Id":"0","Code":"Busy","SenderFault":false}]}"#;
         let others = r#"{"Successful":[{"Id":"7","MessageId":"a"},{"Id":"x","MessageId":"b"}]}"#;
-        // The answers, the entries of each call while all goes well, and which of the two messages are safe.
-        let cases: [(&[&'static str], Option<&[&str]>, [bool; 2]); 12] = [
+        let cases: [Case<'_>; 12] = [
             (&[both], Some(&["01"]), [true, true]),
             (&[first, second], Some(&["01", "1"]), [true, true]),
             (&[failed, first], Some(&["01", "0"]), [true, true]),

@@ -184,12 +184,15 @@ mod tests {
 
     use super::*;
 
+    /// The answers, the entries of each call if all goes well, and which of the two letters are deleted.
+    type Case<'a> = (&'a [&'static str], Option<&'a [&'a str]>, [bool; 2]);
+
     #[tokio::test]
     async fn a_letter_is_deleted_once_sqs_names_it_as_successful() {
         let both = r#"{"Successful":[{"Id":"0"},{"Id":"1"}]}"#;
         let second = r#"{"Successful":[{"Id":"1"}],"Failed":[]}"#;
         let failed = r#"{"Failed":[{"Id":"0","Code":"Busy","SenderFault":false}],"Successful":[{"Id":"1"}]}"#;
-        let cases: [(&[&'static str], Option<&[&str]>, [bool; 2]); 8] = [
+        let cases: [Case<'_>; 8] = [
             (&[both], Some(&["01"]), [true, true]),
             (&["{}", "", both], Some(&["01", "01", "01"]), [true, true]),
             (&[second, both], Some(&["01", "0"]), [true, true]),
