@@ -124,9 +124,10 @@ impl Sns {
 /// What SNS says beside the code names roles and topics; it stays here.
 fn judged(error: &SdkError<PublishError, HttpResponse>) -> DeliverError {
     tracing::debug!("SNS did not publish: {}", crate::aws::chain(error));
-    let Some(code) = error.as_service_error().map(|error| error.code().unwrap_or("an unknown error")) else {
-        return DeliverError::Retry { after: None, reason: "SNS could not be reached".to_owned() };
-    };
+    let retry = |reason: &str| DeliverError::Retry { after: None, reason: reason.to_owned() };
+    let Some(said) = error.as_service_error() else { return retry("SNS could not be reached") };
+    // A page instead of an error, even with status 200: something between here and SNS answered.
+    let Some(code) = said.code() else { return retry("SNS answered without an error code") };
     let is_broken = error.raw_response().is_some_and(|answer| answer.status().as_u16() >= 500);
     let reason = format!("SNS answered {code}");
     match code {
