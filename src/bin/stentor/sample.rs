@@ -1,13 +1,14 @@
 //! `stentor sample`: realistic events, made to measure.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum};
 use stentor::digest::thousands;
-use stentor::sample::{Options, Shape, event, gallery, gallery_readme};
+use stentor::sample::{Event, Options, Shape, event, gallery, gallery_readme};
 
 use crate::Exit;
 
@@ -80,18 +81,14 @@ pub fn sample(arguments: &Arguments) -> anyhow::Result<Exit> {
     match &arguments.gallery {
         Some(directory) => write_gallery(directory)?,
         None => {
-            let events = arguments.records.saturating_mul(arguments.events_per_record);
-            if events > EVENTS_MAX {
-                let most = thousands(EVENTS_MAX as u64);
-                bail!(
-                    "--records and --events-per-record make {} log events: at most {most} log events in all",
-                    thousands(events as u64)
-                );
-            }
-            let event = event(&arguments.options()).pretty();
+            arguments.check()?;
+            let event = event(&arguments.options());
             match &arguments.output {
-                Some(path) => write(path, &event)?,
-                None => crate::print(&event)?,
+                Some(path) => {
+                    let written = File::create(path).and_then(|file| write_event(&event, file));
+                    written.with_context(|| cannot_write(path))?;
+                }
+                None => write_event(&event, io::stdout().lock()).context("cannot write to standard output")?,
             }
         }
     }
@@ -99,6 +96,15 @@ pub fn sample(arguments: &Arguments) -> anyhow::Result<Exit> {
 }
 
 impl Arguments {
+    fn check(&self) -> anyhow::Result<()> {
+        let events = self.records.saturating_mul(self.events_per_record);
+        if events > EVENTS_MAX {
+            let (events, most) = (thousands(events as u64), thousands(EVENTS_MAX as u64));
+            bail!("--records times --events-per-record is {events}: at most {most} log events in all");
+        }
+        Ok(())
+    }
+
     fn options(&self) -> Options {
         Options {
             records: self.records,
@@ -129,8 +135,20 @@ fn write_gallery(directory: &Path) -> anyhow::Result<()> {
     write(&directory.join("README.md"), &gallery_readme())
 }
 
+/// As `Event::pretty`, without holding the text.
+fn write_event(event: &Event, out: impl Write) -> io::Result<()> {
+    let mut out = BufWriter::new(out);
+    serde_json::to_writer_pretty(&mut out, event)?;
+    out.write_all(b"\n")?;
+    out.flush()
+}
+
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+    fs::write(path, text).with_context(|| cannot_write(path))
+}
+
+fn cannot_write(path: &Path) -> String {
+    format!("cannot write {}", path.display())
 }
 
 fn up_to(most: u64) -> RangedU64ValueParser<usize> {
