@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use stentor::alert::{Alert, Pattern};
 use stentor::clock::{Clock as _, SystemClock};
 use stentor::close::{Outcome, close};
 use stentor::consume::consume;
@@ -539,6 +540,24 @@ async fn the_wait_that_slack_asks_for_is_kept_and_bounded() {
                 _ => panic!("{header}: {outcome}"),
             }
         }
+    }
+}
+
+/// Slack's API answers with the message. An answer that is cut short is none, and the message would be repeated.
+#[test]
+fn the_answer_that_repeats_the_largest_message_is_within_the_bound() {
+    for text in ["ж", "&", "\"", "🔴"] {
+        let of = |letter: char| {
+            let message = format!("[CRITICAL] fault{letter} in {letter}\n{}", text.repeat(4_000));
+            Alert { pattern: Pattern::of(&message, "[CRITICAL]"), message, ..alert(&letter.to_string(), &["critical"]) }
+        };
+        let alerts: Vec<Alert> = ('a'..='z').map(of).collect();
+        let message = serde_json::to_string(&render(&Digest { tally: Tally::of(&alerts), ..digest() })).unwrap();
+        // Slack escapes markup, and all that is not ASCII.
+        let escaped = message.replace('&', "&amp;").replace('/', "\\/");
+        let bytes: usize = escaped.chars().map(|c| if c.is_ascii() { 1 } else { 6 * c.len_utf16() }).sum();
+        assert!(message.len() > 5_000, "{text}: a large message has {} bytes", message.len());
+        assert!(bytes < http::BODY_BYTES_MAX / 4, "{text}: {bytes}");
     }
 }
 
