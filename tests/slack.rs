@@ -570,6 +570,8 @@ async fn an_answer_without_an_end_is_over_at_the_deadline_or_at_its_bound() {
     let body = "ok ".repeat(1 << 15);
     let cases = [
         (String::new(), Then::Hang, soon, late),
+        // Silence ends before the deadline does.
+        (String::new(), Then::Hang, Duration::from_secs(600), late),
         ("HTTP/1.1 100 Continue\r\n\r\n".to_owned(), Then::Repeat, soon, late),
         (head.to_owned(), Then::Hang, soon, late),
         (format!("{head}content-length: 2\r\n\r\no"), Then::Hang, soon, late),
@@ -593,7 +595,7 @@ async fn an_answer_without_an_end_is_over_at_the_deadline_or_at_its_bound() {
         let began = std::time::Instant::now();
         let shown = bytes.chars().take(100).collect::<String>();
         assert_eq!(posted(bytes.into_bytes(), then, patience).await, expected, "{shown}");
-        assert!(began.elapsed() < Duration::from_secs(20), "{shown}");
+        assert!(began.elapsed() < Duration::from_secs(60), "{shown}");
     }
 }
 

@@ -77,6 +77,14 @@ fn send_test_reads_a_bounded_part_of_an_answer_without_end() {
 }
 
 #[test]
+fn a_credentials_file_without_an_end_is_refused() {
+    let directory = scratch("endless-credentials");
+    let done = measured(&directory, &["send-test", "slack:x", "--credentials", "/dev/zero"]);
+    assert!(done.stdout.contains("/dev/zero: a secret has at most 64 KiB") && done.code == 1, "{}", done.stdout);
+    assert!(done.peak_bytes < 30 * MB, "{} bytes", done.peak_bytes);
+}
+
+#[test]
 fn a_file_of_letters_is_read_in_bounded_memory() {
     let directory = scratch("huge-letters");
     let letter = |n: u32, data: &str| {

@@ -1,6 +1,8 @@
 //! `stentor send-test`: one marked message through the real path, from the secret over the credential and the channel
 //! to the target's answer. Whether people are reached is better found out now than in the first incident.
 
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -41,6 +43,9 @@ pub struct Arguments {
 
 /// The file that stands for a secret.
 struct SecretFile(PathBuf);
+
+/// The limit of Secrets Manager.
+const SECRET_BYTES_MAX: u64 = 64 << 10;
 
 /// How long the target may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -124,7 +129,17 @@ fn digest(target: &Target, now: Timestamp) -> Digest {
 
 impl ReadSecret for SecretFile {
     async fn read(&self, _deadline: Timestamp) -> Result<String, SecretError> {
-        std::fs::read_to_string(&self.0)
-            .map_err(|error| SecretError::Unavailable(format!("{}: {error}", self.0.display())))
+        self.text().map_err(|error| SecretError::Unavailable(format!("{}: {error}", self.0.display())))
+    }
+}
+
+impl SecretFile {
+    fn text(&self) -> io::Result<String> {
+        let mut text = String::new();
+        File::open(&self.0)?.take(SECRET_BYTES_MAX + 1).read_to_string(&mut text)?;
+        match text.len() as u64 > SECRET_BYTES_MAX {
+            true => Err(io::Error::new(io::ErrorKind::InvalidData, "a secret has at most 64 KiB")),
+            false => Ok(text),
+        }
     }
 }
