@@ -141,11 +141,14 @@ pub struct Options {
     pub max: Option<u64>,
     /// How long a step keeps trying; at most [`PATIENCE_MAX`] counts.
     pub patience: Duration,
+    /// The Region that the functions run in; a direct subscription comes from there.
+    pub region: Option<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { kinds: Vec::new(), reason: None, since: None, rate: None, max: None, patience: Duration::from_secs(60) }
+        let patience = Duration::from_secs(60);
+        Self { kinds: Vec::new(), reason: None, since: None, rate: None, max: None, patience, region: None }
     }
 }
 
@@ -425,7 +428,7 @@ impl<W: World, L: Letters, S: Streams, O: Operator> Replay<'_, W, L, S, O> {
     }
 
     async fn payload(&mut self, payload: &Payload) -> Fate {
-        match event::read(&payload.json, context_of(payload)) {
+        match event::read(&payload.json, context_of(payload, self.options.region.as_deref())) {
             Ok(Event::Batch(batch)) => {
                 let came = self.consume(&batch).await;
                 self.ended(came, batch.records.len() == 1).await
@@ -670,8 +673,9 @@ fn touched_by(consumed: &Consumed, index: usize) -> BTreeSet<RouteName> {
     touched.map(|(route, _)| route.clone()).collect()
 }
 
-fn context_of(payload: &Payload) -> Context<'_> {
-    Context { name: "replay", region: payload.region.as_deref(), records_max: None }
+/// `region`: where the functions run.
+fn context_of<'c>(payload: &'c Payload, region: Option<&'c str>) -> Context<'c> {
+    Context { name: "replay", region: payload.region.as_deref().or(region), records_max: None }
 }
 
 fn record_of(parked: &ParkedRecord) -> Record<'_> {

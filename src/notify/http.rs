@@ -4,9 +4,8 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// The most that is read of an answer. Slack's Web API repeats the message, which has some 10 KB and which JSON makes
-/// several times longer; an answer that is cut short would count as none, and the message would be repeated for ever.
-pub const BODY_BYTES_MAX: usize = 256 << 10;
+/// The most that is read of an answer that says what became of a request.
+pub const BODY_BYTES_MAX: usize = 64 << 10;
 
 /// How long to wait for a connection.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -55,17 +54,17 @@ pub fn client() -> reqwest::Result<reqwest::Client> {
         .build()
 }
 
-/// The body of an answer, or its first [`BODY_BYTES_MAX`] bytes; the connection is then dropped. Nothing else here may
+/// The body of an answer, or its first `bytes_max` bytes; the connection is then dropped. Nothing else here may
 /// read a body (see `clippy.toml`): a server, or a proxy on the way, may send without end.
 ///
 /// # Errors
 /// When the connection breaks, or the request's time is over, before the end or the bound is reached.
-pub async fn body(mut answer: reqwest::Response) -> reqwest::Result<Vec<u8>> {
+pub async fn body(mut answer: reqwest::Response, bytes_max: usize) -> reqwest::Result<Vec<u8>> {
     let mut body = Vec::new();
-    while body.len() < BODY_BYTES_MAX
+    while body.len() < bytes_max
         && let Some(chunk) = answer.chunk().await?
     {
-        let room = BODY_BYTES_MAX - body.len();
+        let room = bytes_max - body.len();
         body.extend_from_slice(&chunk[..chunk.len().min(room)]);
     }
     Ok(body)

@@ -240,6 +240,7 @@ mod tests {
         let what = What::Record {
             event_id: "shard:1".to_owned(),
             stream_arn: None,
+            region: None,
             partition_key: None,
             arrived_at: None,
             data: None,

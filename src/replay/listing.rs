@@ -118,7 +118,7 @@ impl Listing {
             self.skipped += 1;
             return;
         }
-        let Forecast { would, account, alerts } = Forecast::of(&opened.content, routes);
+        let Forecast { would, account, alerts } = Forecast::of(&opened.content, routes, options.region.as_deref());
         let account = account.or_else(|| opened.account.clone()).unwrap_or_else(|| "-".to_owned());
         let age = Age::of(opened.parked_at, now);
         let group = Group { kind: opened.kind, reason: opened.reason_word().to_owned(), account, age };
@@ -137,11 +137,11 @@ struct Forecast {
 }
 
 impl Forecast {
-    fn of(content: &Content, routes: &Routes) -> Self {
+    fn of(content: &Content, routes: &Routes, region: Option<&str>) -> Self {
         let only = |would: String| Self { would, account: None, alerts: 0 };
         match content {
             Content::Record(record) => Self::record(record, routes),
-            Content::Payload(payload) => match event::read(&payload.json, context_of(payload)) {
+            Content::Payload(payload) => match event::read(&payload.json, context_of(payload, region)) {
                 Ok(Event::Batch(batch)) => Self::records(&batch.records, routes),
                 Ok(Event::Due(_) | Event::Sweep) => only("have routes closed and told".to_owned()),
                 Err(error) => only(format!("stay: {error}")),

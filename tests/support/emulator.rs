@@ -232,7 +232,10 @@ impl Function {
     pub async fn invoke(&self, payload: &str) -> String {
         let post = client().post(&self.url).body(payload.to_owned()).timeout(Duration::from_secs(60));
         match post.send().await {
-            Ok(answer) => String::from_utf8(stentor::notify::http::body(answer).await.unwrap()).unwrap(),
+            Ok(answer) => String::from_utf8(
+                stentor::notify::http::body(answer, stentor::notify::http::BODY_BYTES_MAX).await.unwrap(),
+            )
+            .unwrap(),
             Err(error) => format!("no answer: {error}"),
         }
     }

@@ -109,6 +109,12 @@ impl Aws {
     }
 }
 
+/// The Region that the environment names, as a function's does.
+pub fn region_of_environment() -> Option<String> {
+    let variable = |name| std::env::var(name).ok().filter(|region| !region.is_empty());
+    variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"))
+}
+
 impl TableNames {
     pub fn store(&self, aws: &aws_config::SdkConfig) -> DynamoStore {
         let (alerts, outbox) = (self.alerts_table.clone(), self.outbox_table.clone());

@@ -33,7 +33,7 @@ use crate::data_dir::DataDir;
 use crate::dead_letters::DeadLetters;
 use crate::desk::{Desk, Local, Shared};
 use crate::operator::Watch;
-use crate::options::{Aws, Configuration, SlackApi, TableNames, bytes, moment, store_trouble};
+use crate::options::{Aws, Configuration, SlackApi, TableNames, bytes, moment, region_of_environment, store_trouble};
 use crate::replay_report;
 
 /// Take what was parked through the pipeline once more; nothing is deleted before it is settled.
@@ -284,6 +284,7 @@ impl Arguments {
             rate: self.rate,
             max: self.max,
             patience: Duration::from_secs(self.timeout),
+            region: self.aws.region.clone().or_else(region_of_environment),
         }
     }
 

@@ -11,7 +11,8 @@ use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 
 use crate::clock::{Clock as _, SystemClock, Timestamp};
-use crate::notify::{DeliverError, http};
+use crate::notify::DeliverError;
+use crate::notify::http::{self, BODY_BYTES_MAX};
 
 /// Words for what passes by itself (docs.slack.dev, chat.postMessage and chat.update). After some of them Slack may
 /// have shown the message all the same: of `fatal_error` and `internal_error` it says so.
@@ -74,6 +75,10 @@ const NO_WORD: &str = "no known error word";
 
 const BETWEEN: &str = "something between here and Slack answered";
 
+/// The most that is read of the answer of a method. It repeats the message, which has some 10 KB and which JSON makes
+/// several times longer; an answer that is cut short would count as none, and the message would be repeated for ever.
+const METHOD_BYTES_MAX: usize = 4 * BODY_BYTES_MAX;
+
 /// A method of the Web API did not do what it was called for.
 #[derive(Debug)]
 pub(super) struct Failed {
@@ -130,7 +135,7 @@ pub(super) async fn successful(answer: Response) -> Result<Response, DeliverErro
         let reason = format!("Slack answered {}: {BETWEEN}, or the URL is wrong", status.as_u16());
         return Err(DeliverError::Retry { after, reason });
     }
-    let body = http::body(answer).await.unwrap_or_default();
+    let body = http::body(answer, BODY_BYTES_MAX).await.unwrap_or_default();
     let word = word_of(&body).unwrap_or(NO_WORD);
     let reason = format!("Slack answered {}: {word}", status.as_u16());
     Err(match status {
@@ -148,7 +153,7 @@ pub(super) async fn successful(answer: Response) -> Result<Response, DeliverErro
 /// What a webhook says in an answer of status 200: `ok` if it is an incoming one, `{"ok": true}` if it starts a workflow.
 pub(super) async fn of_webhook(answer: Response) -> Result<(), DeliverError> {
     let after = retry_after(answer.headers());
-    let body = http::body(answer).await.map_err(lost)?;
+    let body = http::body(answer, BODY_BYTES_MAX).await.map_err(lost)?;
     let verdict = Verdict::of(&body).unwrap_or_default();
     if verdict.ok || body.trim_ascii() == b"ok" {
         return Ok(());
@@ -161,7 +166,7 @@ pub(super) async fn of_webhook(answer: Response) -> Result<(), DeliverError> {
 /// What a method of the Web API says in an answer of status 200.
 pub(super) async fn of_method(answer: Response) -> Result<Done, Failed> {
     let after = retry_after(answer.headers());
-    let body = http::body(answer).await.map_err(lost)?;
+    let body = http::body(answer, METHOD_BYTES_MAX).await.map_err(lost)?;
     let Some(verdict) = Verdict::of(&body) else {
         return Err(DeliverError::Retry { after, reason: "Slack's API answered 200 without JSON".to_owned() }.into());
     };
