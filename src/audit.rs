@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::clock::Timestamp;
 use crate::name::RouteName;
+use crate::visible;
 
 /// Which alerts, the latest first.
 #[derive(Clone, Debug)]
@@ -59,6 +60,26 @@ impl Row {
     /// The row as a line of comma-separated values (RFC 4180), without its end.
     pub fn csv(&self) -> String {
         self.cells().map(|cell| quoted(&cell)).join(",")
+    }
+
+    /// The row with every text on one line and safe to show.
+    #[must_use]
+    pub fn visible(&self) -> Self {
+        let line = |text: &String| visible::line(text);
+        Self {
+            log_id: line(&self.log_id),
+            timestamp: line(&self.timestamp),
+            marker: line(&self.marker),
+            app_name: line(&self.app_name),
+            message: line(&self.message),
+            routes: self.routes.iter().map(line).collect(),
+            account_id: line(&self.account_id),
+            region: line(&self.region),
+            log_group: line(&self.log_group),
+            log_stream: line(&self.log_stream),
+            pattern: line(&self.pattern),
+            source: line(&self.source),
+        }
     }
 
     fn cells(&self) -> [String; 12] {

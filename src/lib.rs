@@ -25,7 +25,7 @@
 //!
 //! In reading order: what comes in ([`event`], [`decode`]), what counts ([`route`], [`redact`],
 //! [`alert`], [`tally`]), the protocol ([`consume`], [`arm`], [`notifier`], [`close`], [`freeze`], [`tell`]) with its contracts
-//! ([`world`], [`store`], [`queue`], [`notify`]), what a reader sees ([`digest`]), what an operator
+//! ([`world`], [`store`], [`queue`], [`notify`]), what a reader sees ([`digest`], [`visible`]), what an operator
 //! asks for ([`replay`], [`audit`], [`explain`], [`check`]). The modules from
 //! `event` to `digest` and `freeze` are pure: no SDK, no clock, no environment. Only the binaries know
 //! everyone.
@@ -61,4 +61,5 @@ pub mod secret;
 pub mod store;
 pub mod tally;
 pub mod tell;
+pub mod visible;
 pub mod world;

@@ -610,7 +610,7 @@ impl<W: World, L: Letters, S: Streams, O: Operator> Replay<'_, W, L, S, O> {
     }
 
     fn stays(&mut self, ticket: &Ticket, kind: Kind, why: String) {
-        let why = letter::printable(&why);
+        let why = crate::visible::line(&why);
         tracing::debug!(letter.id = %ticket.id, letter.kind = %kind, "A letter stays: {why}");
         self.report.stays.push(Stays { id: ticket.id.clone(), kind, why });
     }

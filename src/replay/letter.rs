@@ -14,6 +14,7 @@ use crate::event::{json_problem, text};
 use crate::name::{RouteName, Target};
 use crate::queue::{Due, Parked, What};
 use crate::tally::Tally;
+use crate::visible;
 
 /// The longest body that is opened. The largest that is known is what Lambda writes into S3: an invocation's payload has
 /// 6 MB, and the string that it becomes is longer by its escapes. A record of Kinesis has at most 14 MB in base64.
@@ -239,7 +240,7 @@ impl Envelope<'_> {
         let reason = self.of_context(|context| context.condition);
         Opened {
             kind,
-            reason: reason.map_or_else(|| "Lambda gave up".to_owned(), |condition| printable(&condition)),
+            reason: reason.map_or_else(|| "Lambda gave up".to_owned(), |condition| visible::line(&condition)),
             account: self.function_arn().and_then(|arn| account_of(&arn)),
             parked_at: None,
             content,
@@ -287,7 +288,7 @@ fn parked(body: &str) -> Opened {
         }
     };
     let parked_at = Timestamp::from_iso(&parked.parked_at);
-    Opened { kind, reason: printable(&parked.reason), account, parked_at, content }
+    Opened { kind, reason: visible::line(&parked.reason), account, parked_at, content }
 }
 
 /// Where a record lies whose bytes did not fit a queue message: its event id is `shardId-…:sequence number`.
@@ -357,12 +358,7 @@ pub(super) fn region_of(arn: &str) -> Option<String> {
 }
 
 fn part(arn: &str, n: usize) -> Option<String> {
-    arn.split(':').nth(n).filter(|part| !part.is_empty()).map(printable)
-}
-
-/// Reasons and names come from outside; a terminal must not be driven by them.
-pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    arn.split(':').nth(n).filter(|part| !part.is_empty()).map(visible::line)
 }
 
 impl Opened {

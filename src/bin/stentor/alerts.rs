@@ -14,6 +14,7 @@ use stentor::embedded::Embedded;
 use stentor::name::RouteName;
 use stentor::store::StoreError;
 use stentor::store::dynamodb::DynamoStore;
+use stentor::visible;
 
 use crate::Exit;
 use crate::data_dir::DataDir;
@@ -45,7 +46,7 @@ pub struct Arguments {
     /// One JSON object a line
     #[arg(long, conflicts_with = "csv")]
     json: bool,
-    /// Comma-separated values, with a line of names
+    /// Comma-separated values, with a line of names; a terminal gets control characters spelled out, a file as stored
     #[arg(long)]
     csv: bool,
     /// Instead of a stack: what `stentor run` keeps there
@@ -143,14 +144,15 @@ impl Arguments {
 
     fn line(&self, row: &Row, width: Option<usize>) -> String {
         if self.json {
-            return serde_json::to_string(row).expect("invariant: a row is plain data");
+            return visible::json(&serde_json::to_string(row).expect("invariant: a row is plain data"));
         }
+        let shown = row.visible();
         if self.csv {
-            return row.csv();
+            // A file gets the text as it was stored.
+            return if width.is_some() { shown.csv() } else { row.csv() };
         }
         // The marker stands in the message already.
-        let message: String = row.message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        let line = format!("{}  {:<20} {}  {message}", row.timestamp, row.app_name, row.account_id);
+        let line = format!("{}  {:<20} {}  {}", shown.timestamp, shown.app_name, shown.account_id, shown.message);
         match width {
             Some(width) => console::truncate_str(&line, width, "…").into_owned(),
             None => line,
@@ -161,4 +163,29 @@ impl Arguments {
 /// The width of the terminal, if there is one.
 fn width() -> Option<usize> {
     std::io::stdout().is_terminal().then(|| usize::from(console::Term::stdout().size().1))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[test]
+    fn csv_is_spelled_out_for_a_terminal_and_exact_for_a_file() {
+        let odd = "=a\u{1b}]0;t\u{7}\u{9b}2J\u{202e}\nb";
+        let row = Row { app_name: odd.to_owned(), ..Row::default() };
+        let line = |options: &[&str], width: Option<usize>| {
+            let command = crate::Arguments::try_parse_from([&["stentor", "alerts"], options].concat()).unwrap().command;
+            let crate::Command::Alerts(arguments) = command else { panic!("another command") };
+            arguments.line(&row, width)
+        };
+        assert_eq!(line(&["--csv"], None), format!(",,,\"'{odd}\",,,,,,,,"));
+        let shown = "=a[U+001B]]0;t[U+0007][U+009B]2J[U+202E] b";
+        assert_eq!(line(&["--csv"], Some(80)), format!(",,,'{shown},,,,,,,,"));
+        for width in [None, Some(200)] {
+            assert_eq!(line(&[], width), format!("  {shown}   "));
+            assert!(line(&["--json"], width).contains(r#""app_name":"=a\u001b]0;t\u0007\u009b2J\u202e\nb""#));
+        }
+    }
 }

@@ -15,6 +15,7 @@ use stentor::explain::{Explanation, Line, explain};
 use stentor::notify::channels::Channels;
 use stentor::route::Routes;
 use stentor::secret::SecretsManager;
+use stentor::visible;
 
 use crate::Exit;
 use crate::options::{Aws, Configuration};
@@ -63,15 +64,12 @@ pub fn check(arguments: &Arguments) -> anyhow::Result<Exit> {
         false => None,
     };
     let bad = findings.iter().flatten().any(|finding| !finding.good);
-    crate::print(&match arguments.json {
-        true => {
-            format!("{}\n", serde_json::to_string_pretty(&as_json(&config, explanation.as_ref(), findings.as_deref()))?)
-        }
-        false => {
-            let shown = explanation.as_ref().map_or_else(|| routes_text(&config), explanation_text);
-            format!("{shown}{}", findings.as_deref().map_or_else(String::new, findings_text))
-        }
-    })?;
+    if arguments.json {
+        crate::print_json(&as_json(&config, explanation.as_ref(), findings.as_deref()))?;
+    } else {
+        let shown = explanation.as_ref().map_or_else(|| routes_text(&config), explanation_text);
+        crate::print(&format!("{shown}{}", findings.as_deref().map_or_else(String::new, findings_text)))?;
+    }
     Ok(if bad { Exit::Unfinished } else { Exit::Done })
 }
 
@@ -99,7 +97,7 @@ impl Arguments {
 fn routes_text(config: &Config) -> String {
     let mut text = String::new();
     for route in &config.routes {
-        let (name, markers) = (route.name.to_string(), route.markers.join(" "));
+        let (name, markers) = (route.name.to_string(), visible::line(&route.markers.join(" ")));
         let notify = route.notify.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let place = if route.scope.is_everything() { "from anywhere" } else { "from some places" };
         let (window, window_max) = (span(route.window), span(route.window_max));
@@ -112,14 +110,17 @@ fn routes_text(config: &Config) -> String {
 fn explanation_text(explanation: &Explanation) -> String {
     let mut text = String::new();
     for tried in &explanation.routes {
-        put(&mut text, format_args!("{} route {}: the line {}\n", mark(tried.takes), tried.route, tried.because));
+        put(
+            &mut text,
+            format_args!("{} route {}: the line {}\n", mark(tried.takes), tried.route, visible::line(&tried.because)),
+        );
     }
     if let (Some(marker), Some(severity)) = (&explanation.marker, explanation.severity) {
-        put(&mut text, format_args!("  marker      {marker}, {severity}\n"));
+        put(&mut text, format_args!("  marker      {}, {severity}\n", visible::line(marker)));
     }
-    put(&mut text, format_args!("  shown as    {}\n", explanation.redacted));
+    put(&mut text, format_args!("  shown as    {}\n", visible::line(&explanation.redacted)));
     match &explanation.pattern {
-        Some(pattern) => put(&mut text, format_args!("  grouped as  {pattern}\n")),
+        Some(pattern) => put(&mut text, format_args!("  grouped as  {}\n", visible::line(pattern))),
         None => put(&mut text, format_args!("  nobody is told of it\n")),
     }
     text
@@ -128,9 +129,9 @@ fn explanation_text(explanation: &Explanation) -> String {
 fn findings_text(findings: &[Finding]) -> String {
     let mut text = String::new();
     for finding in findings {
-        put(&mut text, format_args!("{} {}\n", mark(finding.good), finding.what));
+        put(&mut text, format_args!("{} {}\n", mark(finding.good), visible::line(&finding.what)));
         if let Some(remedy) = &finding.remedy {
-            put(&mut text, format_args!("    → {remedy}\n"));
+            put(&mut text, format_args!("    → {}\n", visible::line(remedy)));
         }
     }
     text

@@ -2,15 +2,21 @@
 //! and what the exit code says. 0: done; 1: something was refused, parked or is still owed; 2: the
 //! command line or the configuration is wrong.
 
+use std::fmt::Debug;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use serde::Serialize;
+use stentor::visible;
 use tracing::Level;
+use tracing::field::Field;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::prelude::*;
 
 mod alerts;
@@ -65,7 +71,7 @@ enum Exit {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| refuse(&error));
     log_to_stderr(arguments.verbose);
     let result = match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
@@ -83,7 +89,7 @@ fn main() -> ExitCode {
         Ok(Exit::Done) => ExitCode::SUCCESS,
         Ok(Exit::Unfinished) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("stentor: {error:#}");
+            eprintln!("{}", visible::text(&format!("stentor: {error:#}")));
             ExitCode::from(2)
         }
     }
@@ -99,7 +105,35 @@ fn log_to_stderr(verbose: u8) {
     let ours =
         Targets::new().with_default(LevelFilter::ERROR).with_targets([("stentor", level), ("dynoxide", Level::ERROR)]);
     let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
-    tracing_subscriber::registry().with(lines.with_target(false).without_time().with_filter(ours)).init();
+    let lines = lines.with_target(false).without_time().fmt_fields(debug_fn(write_field).delimited(" "));
+    tracing_subscriber::registry().with(lines.with_filter(ours)).init();
+}
+
+/// A field of a log line. Its value may quote text from outside.
+fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> std::fmt::Result {
+    let value = visible::text(&format!("{value:?}"));
+    match field.name() {
+        "message" => write!(writer, "{value}"),
+        // What a library that uses the `log` crate adds.
+        name if name.starts_with("log.") => Ok(()),
+        name => write!(writer, "{name}={value}"),
+    }
+}
+
+/// Ends with what is wrong with the command line, which repeats the argument, or with the help that was asked for.
+fn refuse(error: &clap::Error) -> ! {
+    use clap::error::ErrorKind;
+    let is_wrong = error.use_stderr() && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    if !is_wrong {
+        error.exit();
+    }
+    eprint!("{}", visible::text(&error.render().to_string()));
+    std::process::exit(error.exit_code())
+}
+
+fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
+    let document = serde_json::to_string_pretty(value).context("cannot write JSON")?;
+    print(&format!("{}\n", visible::json(&document)))
 }
 
 fn print(text: &str) -> anyhow::Result<()> {

@@ -250,10 +250,10 @@ impl Arguments {
         let listing = list(source, routes, &self.options(), &SystemClock, &watch).await;
         watch.finish();
         let listing = listing?;
-        crate::print(&match self.json {
-            true => format!("{}\n", serde_json::to_string_pretty(&replay_report::listing_json(&listing))?),
-            false => replay_report::listing_text(&listing),
-        })?;
+        match self.json {
+            true => crate::print_json(&replay_report::listing_json(&listing))?,
+            false => crate::print(&replay_report::listing_text(&listing))?,
+        }
         Ok(Exit::Done)
     }
 
@@ -269,10 +269,10 @@ impl Arguments {
         let report = replay_letters(world, source, streams, &self.options(), &watch).await;
         watch.finish();
         let left = source.count(self.deadline()).await.ok();
-        crate::print(&match self.json {
-            true => format!("{}\n", serde_json::to_string_pretty(&replay_report::json(&report, started.elapsed()))?),
-            false => replay_report::text(&report, left, started.elapsed()),
-        })?;
+        match self.json {
+            true => crate::print_json(&replay_report::json(&report, started.elapsed()))?,
+            false => crate::print(&replay_report::text(&report, left, started.elapsed()))?,
+        }
         Ok(if report.is_clean() { Exit::Done } else { Exit::Unfinished })
     }
 

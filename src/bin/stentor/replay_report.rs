@@ -10,6 +10,7 @@ use stentor::digest::{alerts, span, thousands};
 use stentor::replay::letter::Kind;
 use stentor::replay::listing::Listing;
 use stentor::replay::{Report, Stays};
+use stentor::visible;
 
 /// Ids of letters that are named for one word of a reason; `--json` names all, with the whole reason.
 const IDS_SHOWN: usize = 3;
@@ -79,8 +80,8 @@ pub fn text(report: &Report, left: Option<u64>, elapsed: Duration) -> String {
     for sent in ended(report) {
         let how = match &sent.outcome {
             Outcome::Accepted => "sent".to_owned(),
-            Outcome::Retry(why) => format!("not sent: {why}"),
-            Outcome::Parked(why) => format!("parked: {why}"),
+            Outcome::Retry(why) => format!("not sent: {}", visible::line(why)),
+            Outcome::Parked(why) => format!("parked: {}", visible::line(why)),
         };
         line(&mut text, "message", &format!("{} to {} · {how}", alerts(sent.alerts), sent.target));
     }
@@ -100,9 +101,10 @@ fn stays(text: &mut String, report: &Report) {
     }
     for ((kind, word), letters) in by_word {
         let n = letters.len();
-        let why = if n == 1 { &letters[0].why } else { word };
+        let why = visible::line(if n == 1 { &letters[0].why } else { word });
         let more = if n > IDS_SHOWN { ", …" } else { "" };
-        let shown = letters.iter().take(IDS_SHOWN).map(|letter| letter.id.as_str()).collect::<Vec<_>>().join(", ");
+        let shown =
+            letters.iter().take(IDS_SHOWN).map(|letter| visible::line(&letter.id)).collect::<Vec<_>>().join(", ");
         put(text, format_args!("    {}: {why}\n      {shown}{more}\n", counted(n as u64, kind)));
     }
 }
@@ -112,6 +114,7 @@ fn ends(text: &mut String, report: &Report, left: Option<u64>) {
     let left = left.map_or_else(String::new, |left| format!(" About {} are left.", thousands(left)));
     let settled = thousands(report.settled());
     if let Some(trouble) = &report.trouble {
+        let trouble = visible::line(&trouble.to_string());
         put(text, format_args!("\n  ended early: {trouble}\n  {settled} are settled; nothing is lost.{left}\n"));
     } else if report.interrupted {
         put(text, format_args!("\n  interrupted: {settled} are settled, the others lie where they were.{left} "));
@@ -146,18 +149,18 @@ pub fn listing_text(listing: &Listing) -> String {
     if listing.groups.is_empty() {
         return text;
     }
-    let reasons = listing.groups.keys().map(|group| group.reason.chars().count());
+    let reasons = listing.groups.keys().map(|group| visible::line(&group.reason).chars().count());
     let width = reasons.max().unwrap_or(0).clamp(6, 48);
     put(&mut text, format_args!("\n  {:<11} {:<width$} {:<13} {:<6} letters\n", "kind", "reason", "account", "age"));
     for (group, letters) in &listing.groups {
-        let reason: String = group.reason.chars().take(width).collect();
-        let (kind, account, age) = (group.kind, &group.account, group.age.as_str());
+        let reason: String = visible::line(&group.reason).chars().take(width).collect();
+        let (kind, account, age) = (group.kind, visible::line(&group.account), group.age.as_str());
         let letters = thousands(*letters);
         put(&mut text, format_args!("  {kind:<11} {reason:<width$} {account:<13} {age:<6} {letters:>7}\n"));
     }
     put(&mut text, format_args!("\n  a replay would\n"));
     for (would, letters) in &listing.would {
-        put(&mut text, format_args!("  {:>7}  {would}\n", thousands(*letters)));
+        put(&mut text, format_args!("  {:>7}  {}\n", thousands(*letters), visible::line(would)));
     }
     if listing.alerts > 0 {
         let what = alerts(listing.alerts);

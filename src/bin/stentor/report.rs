@@ -10,6 +10,7 @@ use stentor::consume::{Consumed, Counts, Verdict};
 use stentor::digest::{self, alerts, thousands};
 use stentor::event::Batch;
 use stentor::name::RouteName;
+use stentor::visible;
 
 use crate::Exit;
 
@@ -144,17 +145,20 @@ impl Report {
             }
         };
         let pairs = |pairs: &[(String, String)]| {
-            pairs.iter().map(|(id, why)| format!("{}\n      {why}", printable(id))).collect()
+            pairs.iter().map(|(id, why)| format!("{}\n      {}", visible::line(id), visible::line(why))).collect()
         };
+        let dead_letters = visible::line(dead_letters);
         list(format!("parked in {dead_letters}"), pairs(&self.parked));
         list("to come again: run the same input once more".to_owned(), pairs(&self.retried));
-        list("not read".to_owned(), self.refused.clone());
+        list("not read".to_owned(), self.refused.iter().map(|why| visible::line(why)).collect());
         let parked = self.messages.iter().filter_map(|sent| match &sent.outcome {
-            Outcome::Parked(why) => Some(format!("{} for {}: {why}", alerts(sent.alerts), sent.target)),
+            Outcome::Parked(why) => {
+                Some(format!("{} for {}: {}", alerts(sent.alerts), sent.target, visible::line(why)))
+            }
             _ => None,
         });
         list(format!("messages parked in {dead_letters}"), parked.collect());
-        let owed = self.owed.iter().map(|(route, why)| format!("{route}: {why}"));
+        let owed = self.owed.iter().map(|(route, why)| format!("{route}: {}", visible::line(why)));
         list("still owed: kept, and told by the next run".to_owned(), owed.collect());
     }
 }
@@ -165,9 +169,4 @@ fn outcome(outcome: &Outcome) -> &'static str {
         Outcome::Retry(_) => "retry",
         Outcome::Parked(_) => "parked",
     }
-}
-
-/// Ids come from the input; a terminal must not be driven by it.
-fn printable(id: &str) -> String {
-    id.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

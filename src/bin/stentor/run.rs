@@ -224,8 +224,7 @@ impl<'a> Run<'a> {
 
     fn show(&mut self, elapsed: Duration) -> anyhow::Result<()> {
         if self.arguments.json {
-            let report = serde_json::to_string_pretty(&self.report.json(elapsed))?;
-            return crate::print(&format!("{report}\n"));
+            return crate::print_json(&self.report.json(elapsed));
         }
         let dead_letters = self.shared.park.path().display().to_string();
         crate::print(&self.report.text(&dead_letters, elapsed))?;

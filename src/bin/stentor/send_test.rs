@@ -18,6 +18,7 @@ use stentor::notify::sns::Sns;
 use stentor::notify::{Deliver as _, DeliverError};
 use stentor::secret::{ReadSecret, SecretError, Secrets, SecretsManager};
 use stentor::tally::Tally;
+use stentor::visible;
 
 use crate::Exit;
 use crate::options::{Aws, SlackApi};
@@ -79,7 +80,7 @@ async fn send(arguments: &Arguments, secret: impl ReadSecret, aws: Option<&SdkCo
         Ok(_) => (format!("{target} took the message"), Exit::Done),
         Err(error) => (format!("{target} {}", refusal(&error)), Exit::Unfinished),
     };
-    crate::print(&format!("{said}.\n"))?;
+    crate::print(&format!("{}.\n", visible::line(&said)))?;
     Ok(exit)
 }
 

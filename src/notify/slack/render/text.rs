@@ -1,9 +1,10 @@
-//! Text from outside made fit to be shown: what is invisible becomes visible, what is long becomes
-//! short, what is markup becomes text. Where it is put on the page is not decided here.
+//! Fits text from outside into a message: makes it visible, cuts it to its room, and turns markup into literal text.
+//! Where it stands on the page is decided elsewhere.
 
 use crate::tally::cut;
+use crate::visible;
 
-/// Stands for a name that somebody left empty: Slack refuses empty text, and a gap tells nothing.
+/// Stands for an empty name: Slack refuses empty text, and a gap tells nothing.
 const NAMELESS: &str = "(none)";
 
 /// A name or a title on one line, at most `bytes_max` bytes, never empty.
@@ -32,8 +33,8 @@ pub fn title(text: &str, bytes_max: usize) -> String {
 /// The telling part of a log message: from the line that holds `marker` on, without empty lines, at most
 /// `lines_max` lines and `bytes_max` bytes. Of a long line the surroundings of the marker are kept. May be empty.
 pub fn excerpt(message: &str, marker: &str, lines_max: usize, bytes_max: usize) -> String {
-    let text = visible(message);
-    let marker = visible(marker);
+    let text = visible::text(message);
+    let marker = visible::text(marker);
     let lines: Vec<&str> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
     let start = lines.iter().position(|line| line.contains(&marker)).unwrap_or(0);
     let Some(first) = lines.get(start) else { return String::new() };
@@ -51,8 +52,8 @@ pub fn excerpt(message: &str, marker: &str, lines_max: usize, bytes_max: usize) 
 
 /// What a message says in one line: its text from `marker` on.
 pub fn from_marker(message: &str, marker: &str, bytes_max: usize) -> String {
-    let text = visible(message);
-    let marker = visible(marker);
+    let text = visible::text(message);
+    let marker = visible::text(marker);
     let at = text.find(&marker).unwrap_or(0);
     let mut said = one_line(text[at..].lines().find(|line| !line.trim().is_empty()).unwrap_or(""));
     cut(&mut said, bytes_max);
@@ -92,7 +93,7 @@ pub fn percent_encoded(text: &str) -> String {
 }
 
 fn one_line(text: &str) -> String {
-    visible(text).split_whitespace().collect::<Vec<_>>().join(" ")
+    visible::text(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// `line` cut to `bytes_max`, but not in front of what it is shown for.
@@ -104,66 +105,9 @@ fn around(line: &str, marker: &str, bytes_max: usize) -> String {
     format!("…{}", &line[line.ceil_char_boundary(at - bytes_max / 4)..])
 }
 
-/// Text in which nothing acts: colours are gone, other control characters and what is invisible or turns
-/// the direction of writing is shown by its number. Of white space only blanks and newlines are left.
-fn visible(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(c) = rest.chars().next() {
-        let taken = escape_sequence(rest).unwrap_or(c.len_utf8());
-        rest = &rest[taken..];
-        if taken > c.len_utf8() {
-            continue;
-        }
-        match c {
-            '\r' if rest.starts_with('\n') => {}
-            '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}' => shown.push('\n'),
-            '\t' => shown.push_str("    "),
-            c if c.is_whitespace() => shown.push(' '),
-            c if c.is_control() || acts_unseen(c) => shown.push_str(&format!("[U+{:04X}]", u32::from(c))),
-            c => shown.push(c),
-        }
-    }
-    shown
-}
-
-/// Length of the terminal control sequence (`ESC [ … letter`, mostly colours) at the start of `text`.
-fn escape_sequence(text: &str) -> Option<usize> {
-    let parameters = text.strip_prefix("\u{1b}[")?;
-    let end = parameters.find(|c: char| !matches!(c, '0'..='9' | ';' | ':' | '?' | ' '))?;
-    parameters[end..].starts_with(|c: char| c.is_ascii_alphabetic()).then_some(2 + end + 1)
-}
-
-/// Characters that show nothing and change how others look: marks and overrides of direction, joiners
-/// and other characters without width, tags, fillers. (Unicode: Default_Ignorable_Code_Point, Bidi_Control.)
-fn acts_unseen(c: char) -> bool {
-    matches!(c,
-        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
-        | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
-        | '\u{fe00}'..='\u{fe0e}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
-        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_unseen_is_shown() {
-        let cases = [
-            ("plain ünï ☕", "plain ünï ☕"),
-            ("\u{1b}[1;31mERROR\u{1b}[0m x", "ERROR x"),
-            ("\u{1b}]0;title\u{7}", "[U+001B]]0;title[U+0007]"),
-            ("abc\u{202e}gnp.exe", "abc[U+202E]gnp.exe"),
-            ("a\u{200b}b\u{feff}\u{0}", "a[U+200B]b[U+FEFF][U+0000]"),
-            ("one\r\ntwo\rthree\u{2028}four", "one\ntwo\nthree\nfour"),
-            ("\tx\u{a0}y", "    x y"),
-            ("\u{1b}[", "[U+001B]["),
-        ];
-        for (text, shown) in cases {
-            assert_eq!(visible(text), shown, "{text:?}");
-        }
-    }
 
     #[test]
     fn an_excerpt_keeps_what_the_marker_is_about() {

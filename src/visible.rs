@@ -1,0 +1,107 @@
+//! Makes text from outside safe to show. Log lines, names, file names and errors that quote them can carry control
+//! sequences that drive a terminal, and characters that hide or reorder what stands beside them. Code that shows such
+//! text to a person calls one of these functions. Stored text stays as it is.
+
+use std::fmt::Write as _;
+
+/// Text of several lines: colours are removed, line breaks become `\n`, other white space becomes blanks, and every
+/// other character that acts without being seen is spelled out: `[U+202E]`.
+pub fn text(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let taken = escape_sequence(rest).unwrap_or(c.len_utf8());
+        rest = &rest[taken..];
+        if taken > c.len_utf8() {
+            continue;
+        }
+        match c {
+            '\r' if rest.starts_with('\n') => {}
+            '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}' => shown.push('\n'),
+            '\t' => shown.push_str("    "),
+            c if c.is_whitespace() => shown.push(' '),
+            c if acts_unseen(c) => {
+                write!(shown, "[U+{:04X}]", u32::from(c)).expect("invariant: writing to a String cannot fail");
+            }
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
+/// The same on one line: a line break becomes a blank.
+pub fn line(line: &str) -> String {
+    text(line).replace('\n', " ")
+}
+
+/// A JSON document with the same value, in which those characters are escaped: `\u202e`. JSON escapes the control
+/// characters below U+0020 anyway, and has what is not ASCII inside strings only.
+pub fn json(document: &str) -> String {
+    let mut escaped = String::with_capacity(document.len());
+    for c in document.chars() {
+        if c.is_ascii_whitespace() || !(acts_unseen(c) || matches!(c, '\u{2028}' | '\u{2029}')) {
+            escaped.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            write!(escaped, "\\u{unit:04x}").expect("invariant: writing to a String cannot fail");
+        }
+    }
+    escaped
+}
+
+/// Whether a character is a control character, or one of those that show nothing and change how others look: marks and
+/// overrides of direction, joiners and other characters without width, tags, fillers. (Unicode:
+/// Default_Ignorable_Code_Point, Bidi_Control.)
+pub fn acts_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0e}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// Length of the terminal control sequence (`ESC [ … letter`, mostly colours) at the start of `text`.
+fn escape_sequence(text: &str) -> Option<usize> {
+    let parameters = text.strip_prefix("\u{1b}[")?;
+    let end = parameters.find(|c: char| !matches!(c, '0'..='9' | ';' | ':' | '?' | ' '))?;
+    parameters[end..].starts_with(|c: char| c.is_ascii_alphabetic()).then_some(2 + end + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn characters_that_act_unseen_are_spelled_out() {
+        let cases = [
+            ("plain ünï ☕", "plain ünï ☕"),
+            ("\u{1b}[1;31mERROR\u{1b}[0m x", "ERROR x"),
+            ("\u{1b}]0;title\u{7}", "[U+001B]]0;title[U+0007]"),
+            ("abc\u{202e}gnp.exe", "abc[U+202E]gnp.exe"),
+            ("a\u{200b}b\u{feff}\u{0}", "a[U+200B]b[U+FEFF][U+0000]"),
+            ("\u{7f}\u{9b}2J\u{e0041}", "[U+007F][U+009B]2J[U+E0041]"),
+            ("one\r\ntwo\rthree\u{2028}four", "one\ntwo\nthree\nfour"),
+            ("\tx\u{a0}y", "    x y"),
+            ("\u{1b}[", "[U+001B]["),
+        ];
+        for (raw, shown) in cases {
+            assert_eq!(text(raw), shown, "{raw:?}");
+            assert_eq!(line(raw), shown.replace('\n', " "), "{raw:?}");
+        }
+    }
+
+    #[test]
+    fn json_keeps_its_value() {
+        let odd: String = (0..=0x2_ffff).chain(0xe_0000..=0xe_0fff).filter_map(char::from_u32).collect();
+        let value = serde_json::json!({ &odd[..99]: odd, "n": [1, null] });
+        for document in [value.to_string(), serde_json::to_string_pretty(&value).unwrap()] {
+            let escaped = json(&document);
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&escaped).unwrap(), value);
+            let unseen = |c: char| (acts_unseen(c) || matches!(c, '\u{2028}' | '\u{2029}')) && c != '\n';
+            assert_eq!(escaped.find(unseen), None);
+        }
+        assert_eq!(json("\"\u{202e}\u{7f}\u{e0041}é\""), r#""\u202e\u007f\udb40\udc41é""#);
+    }
+}
