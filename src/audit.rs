@@ -109,17 +109,21 @@ impl Question {
     }
 }
 
-/// A cell is quoted where it must be. A spreadsheet takes a text that begins with one of `=+-@` for a formula,
-/// and log lines come from anyone: it gets an apostrophe, which spreadsheets hide.
+/// Quotes a cell where it must be quoted. A spreadsheet may read a log line as a formula, so such a cell gets an
+/// apostrophe, which spreadsheets hide.
 fn quoted(cell: &str) -> String {
-    let cell = match cell.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        true => format!("'{cell}"),
-        false => cell.to_owned(),
-    };
+    let cell = if may_be_formula(cell) { format!("'{cell}") } else { cell.to_owned() };
     match cell.contains([',', '"', '\n', '\r']) {
         true => format!("\"{}\"", cell.replace('"', "\"\"")),
         false => cell,
     }
+}
+
+/// Whether a cell begins with a sign that opens a formula, in either width, or would after a trim. A leading tab or
+/// carriage return suffices (OWASP, "CSV Injection").
+fn may_be_formula(cell: &str) -> bool {
+    let trimmed = cell.trim_start_matches(|c: char| c.is_whitespace() || visible::acts_unseen(c));
+    cell.starts_with(['\t', '\r']) || trimmed.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠'])
 }
 
 #[cfg(test)]
@@ -153,5 +157,98 @@ mod tests {
         }
         let row = Row { message: "x".into(), ..Row::default() };
         assert_eq!(row.csv().split(',').count(), Row::COLUMNS.len());
+    }
+
+    /// What stands before the sign, so that a program which trims it finds a formula.
+    const BEFORE: [&str; 18] = [
+        "",
+        " ",
+        "   ",
+        "\n",
+        "\r\n",
+        "\t",
+        "\r",
+        "\u{a0}",
+        "\u{3000}",
+        "\u{2003}",
+        "\u{feff}",
+        "\u{200b}",
+        "\u{202e}",
+        "\u{2066}",
+        "\0",
+        "\u{1b}",
+        "\u{ad}",
+        " \u{feff}\n",
+    ];
+
+    #[test]
+    fn a_formula_is_none_behind_what_a_spreadsheet_may_trim() {
+        for before in BEFORE {
+            for sign in ['=', '+', '-', '@', '＝', '＋', '－', '＠'] {
+                let cell = format!("{before}{sign}1+1");
+                assert_eq!(read_csv(&quoted(&cell)), [[format!("'{cell}")]], "{cell:?}");
+            }
+            let harmless = format!("{before}1 = 1");
+            let expected = if before.starts_with(['\t', '\r']) { format!("'{harmless}") } else { harmless.clone() };
+            assert_eq!(read_csv(&quoted(&harmless)), [[expected]], "{harmless:?}");
+        }
+    }
+
+    #[test]
+    fn odd_values_read_back_as_twelve_columns() {
+        let odd = BEFORE.map(|before| format!("{before}=x")).into_iter().chain(
+            [
+                "a,b",
+                "\"",
+                "\"\"",
+                "a\"b",
+                ",",
+                ",,,",
+                "\n",
+                "\r",
+                "\r\n",
+                "\n\n",
+                "\"\n\"",
+                "a\r\nb,\"c\"",
+                "'",
+                "'=",
+                ";",
+                "|",
+                "\u{2028}",
+                "\u{85}",
+            ]
+            .map(str::to_owned),
+        );
+        let mut rows = 0;
+        for value in odd {
+            let everywhere = Row { log_id: value.clone(), source: value.clone(), ..Row::default() };
+            let inside = Row { message: value.clone(), app_name: value.clone(), ..Row::default() };
+            for row in [everywhere, inside] {
+                let read = read_csv(&row.csv());
+                assert_eq!((read.len(), read[0].len()), (1, Row::COLUMNS.len()), "{value:?}");
+                for (read, cell) in read[0].iter().zip(row.cells()) {
+                    assert_eq!(read.strip_prefix('\'').filter(|_| !cell.starts_with('\'')).unwrap_or(read), cell);
+                }
+                rows += 1;
+            }
+        }
+        assert_eq!(rows, 72);
+    }
+
+    /// Reads comma-separated values as RFC 4180 has them; a line may end in CR, LF or both.
+    fn read_csv(text: &str) -> Vec<Vec<String>> {
+        let (mut rows, mut is_quoted) = (vec![vec![String::new()]], false);
+        let mut chars = text.chars().peekable();
+        while let Some(c) = chars.next() {
+            let row = rows.last_mut().unwrap();
+            match c {
+                '"' if is_quoted && chars.next_if_eq(&'"').is_some() => row.last_mut().unwrap().push('"'),
+                '"' => is_quoted = !is_quoted,
+                ',' if !is_quoted => row.push(String::new()),
+                '\n' | '\r' if !is_quoted => rows.push(vec![String::new()]),
+                c => row.last_mut().unwrap().push(c),
+            }
+        }
+        rows
     }
 }
