@@ -8,16 +8,19 @@
 //!
 //! Below it: `spanned` reads TOML without knowing any key, `read` knows what the keys mean, `reach`
 //! finds routes in the shadow of others, `scope` and `glob` say where a route applies, `quantity`
-//! reads durations and sizes, `problem` turns offsets into lines.
+//! reads durations and sizes, `region` knows the Regions, `encoding` what is not UTF-8, `problem` turns offsets into
+//! lines.
 //!
 //! Left to others: finding the file and the environment (the binaries), matching markers (`route`),
 //! compiling the patterns of `redact` (`redact`), and the credentials of targets (`secret`).
 
+mod encoding;
 mod glob;
 mod problem;
 mod quantity;
 mod reach;
 mod read;
+mod region;
 mod scope;
 mod spanned;
 #[cfg(test)]
@@ -79,6 +82,8 @@ pub struct Config {
     /// Whether every record is parsed and validated in full. Otherwise the texts of log events without a marker are
     /// not looked at, beyond checksum, structure and UTF-8. Default: false.
     pub strict: bool,
+    /// Likely mistakes, in the order of the file. The program that reads the file shows them.
+    pub warnings: Vec<Problem>,
 }
 
 /// One `[[route]]`: which events it takes, and what becomes of them.
@@ -142,6 +147,17 @@ impl Config {
         Config::parse(BUILTIN, "built-in").expect("invariant: the built-in configuration is valid")
     }
 
+    /// [`Config::parse`] of a file as it was read.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::parse`], and when the file is not UTF-8.
+    pub fn parse_bytes(bytes: &[u8], file: &str) -> Result<Config, Problems> {
+        let text =
+            encoding::utf8(bytes).map_err(|problem| Problems { file: file.to_owned(), problems: vec![problem] })?;
+        Config::parse(text, file)
+    }
+
     /// Reads a configuration. `file` is what [`Problems`] call it; nothing is opened.
     ///
     /// # Errors
@@ -156,7 +172,8 @@ impl Config {
         }
         let config = if faults.is_empty() { read::config(root.get_ref(), &mut faults) } else { None };
         if faults.is_empty() {
-            Ok(config.expect("invariant: whatever cannot be read is a fault"))
+            let config = config.expect("invariant: whatever cannot be read is a fault");
+            Ok(Config { warnings: faults.into_warnings(), ..config })
         } else {
             Err(faults.into_problems(file))
         }

@@ -101,7 +101,7 @@ mod tests {
             name = "audit"
             markers = ["[CRITICAL]"]
             notify = ["slack:audit"]
-            accounts = ["1111"]
+            accounts = ["111111111111"]
             continue = true
             [[route]]
             name = "billing"
@@ -120,7 +120,7 @@ mod tests {
             explain(&routes, &line)
         };
         let takes = |explanation: &Explanation| explanation.routes.iter().map(|tried| tried.takes).collect::<Vec<_>>();
-        let billing = line("[CRITICAL] order 17 password=hunter2hunter2", "/aws/lambda/billing-x", "1111");
+        let billing = line("[CRITICAL] order 17 password=hunter2hunter2", "/aws/lambda/billing-x", "111111111111");
         assert_eq!(takes(&billing), [true, true, false]);
         assert_eq!(billing.routes[2].because, "has [CRITICAL], but a route before it took the line");
         assert!(!billing.redacted.contains("hunter2") && billing.severity == Some("critical"));

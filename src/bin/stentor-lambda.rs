@@ -136,8 +136,14 @@ fn config() -> anyhow::Result<Config> {
         Some(path) => (path, true),
         None => (CONFIG_PATH.to_owned(), false),
     };
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Ok(Config::parse(&text, &path)?),
+    match std::fs::read(&path) {
+        Ok(bytes) => {
+            let config = Config::parse_bytes(&bytes, &path)?;
+            for warning in &config.warnings {
+                tracing::warn!("The configuration is odd: {path}:{warning}");
+            }
+            Ok(config)
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named => Ok(Config::builtin()),
         Err(error) => Err(error).with_context(|| format!("cannot read the configuration {path}")),
     }

@@ -64,6 +64,16 @@ impl Glob {
         fits(&self.tokens, other.tokens.iter(), |token, inner| token.covers(inner))
     }
 
+    /// Whether it fits one text only, its own.
+    pub(super) fn is_literal(&self) -> bool {
+        self.tokens.iter().all(|token| matches!(token, Token::Literal(_)))
+    }
+
+    /// How many characters a text has that fits, if all such texts have the same.
+    pub(super) fn width(&self) -> Option<usize> {
+        (!self.tokens.contains(&Token::Any)).then_some(self.tokens.len())
+    }
+
     /// Whether this is `*`, which fits even what is not known.
     pub(super) fn is_any(&self) -> bool {
         self.tokens == [Token::Any]

@@ -10,12 +10,13 @@ use regex::Regex;
 use toml::de::DeTable;
 
 use super::quantity::{self, spell};
-use super::spanned::{Fault, Faults, Fields, Value, distinct, list_or_none, optional};
+use super::spanned::{Fault, Faults, Fields, Value, distinct, list_or_none, optional, warn_of};
 use super::{
-    Config, DECODED_BYTES_MAX_DEFAULT, FALLBACK_AFTER_DEFAULT, First, MARKER_BYTES_MAX, Route, Scope, WINDOW_DEFAULT,
-    WINDOW_LIMIT, WINDOW_MAX_DEFAULT, WINDOW_MIN, reach,
+    Config, DECODED_BYTES_MAX_DEFAULT, FALLBACK_AFTER_DEFAULT, First, Glob, MARKER_BYTES_MAX, Route, Scope,
+    WINDOW_DEFAULT, WINDOW_LIMIT, WINDOW_MAX_DEFAULT, WINDOW_MIN, reach, region,
 };
 use crate::name::{RouteName, Severity, Target};
+use crate::visible;
 
 /// What `decoded_bytes_max` may be. No Lambda function has more memory than the upper end.
 const DECODED_BYTES: RangeInclusive<u64> = (1 << 10)..=(10 << 30);
@@ -33,6 +34,18 @@ const ROUTE_KEYS: [&str; 10] = [
     "log_groups",
     "accounts",
     "regions",
+];
+
+/// Digits of an account id.
+const ACCOUNT_DIGITS: usize = 12;
+
+/// Ordinary lines, some without a digit: a pattern of `redact` that matches all of them is hardly meant.
+const ORDINARY_LINES: [&str; 5] = [
+    "2026-11-23T14:15:06Z [CRITICAL] connection to db-3 refused, giving up after 3 tries",
+    "GET /health HTTP/1.1 200 12ms",
+    "java.lang.IllegalStateException: the pool is exhausted",
+    "The order could not be stored",
+    r#"{"level":"error","message":"cache miss","service":"checkout"}"#,
 ];
 
 /// A route as far as it could be read.
@@ -83,7 +96,9 @@ pub(super) fn config(root: &DeTable<'_>, faults: &mut Faults<'_>) -> Option<Conf
         windows: windows(&mut fields, Windows::default(), faults),
         first: optional(fields.take("first"), First::default(), faults, first),
     };
-    let redact = list_or_none(fields.take("redact"), faults, redaction);
+    let patterns = fields.take("redact");
+    let redact = list_or_none(patterns, faults, redaction);
+    warn_of(patterns, faults, odd_redaction);
     let decoded_bytes_max = optional(fields.take("decoded_bytes_max"), DECODED_BYTES_MAX_DEFAULT, faults, size);
     let strict = optional(fields.take("strict"), false, faults, Value::bool);
     let drafts = fields.require("route").and_then(|value| drafts(value, inherited, faults));
@@ -100,6 +115,7 @@ pub(super) fn config(root: &DeTable<'_>, faults: &mut Faults<'_>) -> Option<Conf
         redact: redact?,
         decoded_bytes_max: decoded_bytes_max?,
         strict: strict?,
+        warnings: Vec::new(),
     })
 }
 
@@ -129,7 +145,10 @@ fn draft(at: usize, mut fields: Fields<'_>, earlier: &[Draft], inherited: Inheri
         at,
         is_clear: true,
         name: fields.require("name").and_then(|value| name(value, earlier, faults)),
-        markers: fields.require("markers").and_then(|value| distinct(value, faults, marker)),
+        markers: fields.require("markers").and_then(|value| {
+            warn_of(Some(value), faults, odd_marker);
+            distinct(value, faults, marker)
+        }),
         scope: scope(&mut fields, faults),
         continue_: optional(fields.take("continue"), false, faults, Value::bool),
         fallback,
@@ -256,7 +275,20 @@ fn redaction(value: Value<'_>) -> Result<String, Fault> {
     if regex.is_match("") {
         return Err(value.fault("matches the empty text, so it would redact between all characters"));
     }
+    if ORDINARY_LINES.iter().all(|line| hides_most(&regex, line)) {
+        return Err(value.fault("matches nearly any text, so it would redact whole messages"));
+    }
     Ok(pattern.to_owned())
+}
+
+/// Whether a pattern matches more than half of a line.
+fn hides_most(regex: &Regex, line: &str) -> bool {
+    regex.find_iter(line).map(|found| found.len()).sum::<usize>() > line.len() / 2
+}
+
+fn odd_redaction(value: Value<'_>) -> Option<Fault> {
+    let regex = Regex::new(value.str().ok()?).ok()?;
+    ORDINARY_LINES.iter().all(|line| regex.is_match(line)).then(|| value.fault("matches most lines"))
 }
 
 /// Why a pattern does not compile, without the pattern, which the error's own text repeats: it may
@@ -305,16 +337,74 @@ fn escalation(
 
 fn marker(value: Value<'_>) -> Result<String, Fault> {
     let marker = value.str()?;
-    if (1..=MARKER_BYTES_MAX).contains(&marker.len()) {
-        Ok(marker.to_owned())
-    } else {
-        let bytes = marker.len();
-        Err(value.fault(format!("a marker has 1 to {MARKER_BYTES_MAX} bytes, this one has {bytes}")))
+    let bytes = marker.len();
+    if !(1..=MARKER_BYTES_MAX).contains(&bytes) {
+        return Err(value.fault(format!("a marker has 1 to {MARKER_BYTES_MAX} bytes, this one has {bytes}")));
     }
+    if marker.chars().all(|c| c.is_whitespace() || visible::acts_unseen(c)) {
+        return Err(value.fault("a marker needs a character that can be seen"));
+    }
+    Ok(marker.to_owned())
+}
+
+fn odd_marker(value: Value<'_>) -> Option<Fault> {
+    let is_short = value.str().ok()?.trim().chars().count() == 1;
+    is_short.then(|| value.fault("a marker of one character is found in many lines that are no alert"))
 }
 
 fn scope(fields: &mut Fields<'_>, faults: &mut Faults<'_>) -> Option<Scope> {
-    let mut globs = |key| list_or_none(fields.take(key), faults, Value::parse);
-    let (log_groups, accounts, regions) = (globs("log_groups"), globs("accounts"), globs("regions"));
+    let log_groups = places(fields.take("log_groups"), faults, Value::parse);
+    let accounts = places(fields.take("accounts"), faults, account);
+    let listed = fields.take("regions");
+    let regions = places(listed, faults, region);
+    warn_of(listed, faults, odd_region);
     Some(Scope { log_groups: log_groups?, accounts: accounts?, regions: regions? })
+}
+
+/// One list of a scope. An empty one would admit everything, and reads as if it admitted nothing.
+fn places<'a>(
+    list: Option<Value<'a>>,
+    faults: &mut Faults<'_>,
+    read: impl FnMut(Value<'a>) -> Result<Glob, Fault>,
+) -> Option<Vec<Glob>> {
+    let globs = list_or_none(list, faults, read)?;
+    match list {
+        Some(list) if globs.is_empty() => {
+            faults.add(list.fault("must not be empty; leave the key out to admit everything"));
+            None
+        }
+        _ => Some(globs),
+    }
+}
+
+fn account(value: Value<'_>) -> Result<Glob, Fault> {
+    let glob: Glob = value.parse()?;
+    let is_number = || value.str().is_ok_and(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    match glob.width() {
+        None | Some(ACCOUNT_DIGITS) if !glob.is_literal() || is_number() => Ok(glob),
+        _ if glob.is_literal() => Err(value.fault("an account id has 12 digits")),
+        _ => Err(value.fault("an account id has 12 digits, and this pattern fits another length only")),
+    }
+}
+
+fn region(value: Value<'_>) -> Result<Glob, Fault> {
+    let glob: Glob = value.parse()?;
+    match glob.is_literal() && !region::has_shape(value.str()?) {
+        true => Err(value.fault("expected a Region, such as \"eu-west-1\"")),
+        false => Ok(glob),
+    }
+}
+
+/// A Region may be newer than this program, so an unknown one is no mistake.
+fn odd_region(value: Value<'_>) -> Option<Fault> {
+    let text = value.str().ok()?;
+    let glob: Glob = text.parse().ok()?;
+    if region::KNOWN.iter().any(|known| glob.matches(known)) {
+        return None;
+    }
+    Some(match (glob.is_literal(), region::closest(text)) {
+        (true, Some(meant)) => value.fault(format!("no known Region, did you mean `{meant}`?")),
+        (true, None) => value.fault("no known Region"),
+        (false, _) => value.fault("fits no known Region"),
+    })
 }

@@ -28,11 +28,12 @@ pub(super) struct Fault {
 pub(super) struct Faults<'t> {
     text: &'t str,
     found: Vec<Fault>,
+    warnings: Vec<Fault>,
 }
 
 impl<'t> Faults<'t> {
     pub(super) fn new(text: &'t str) -> Self {
-        Faults { text, found: Vec::new() }
+        Faults { text, found: Vec::new(), warnings: Vec::new() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -41,6 +42,11 @@ impl<'t> Faults<'t> {
 
     pub(super) fn add(&mut self, fault: Fault) {
         self.found.push(fault);
+    }
+
+    /// Keeps what is likely a mistake, and does not make the file one.
+    pub(super) fn warn(&mut self, fault: Fault) {
+        self.warnings.push(fault);
     }
 
     pub(super) fn add_at(&mut self, at: usize, message: impl Into<String>) {
@@ -57,20 +63,28 @@ impl<'t> Faults<'t> {
         1 + self.text.bytes().take(at).filter(|b| *b == b'\n').count()
     }
 
-    /// Sorts the faults and walks the text once to find their lines and columns.
-    pub(super) fn into_problems(mut self, file: &str) -> Problems {
-        self.found.sort_by_key(|fault| fault.at);
-        let mut chars = self.text.char_indices().peekable();
-        let (mut line, mut column) = (1, 1);
-        let mut problems = Vec::with_capacity(self.found.len());
-        for Fault { at, message } in self.found {
-            while let Some((_, c)) = chars.next_if(|(index, _)| *index < at) {
-                (line, column) = if c == '\n' { (line + 1, 1) } else { (line, column + 1) };
-            }
-            problems.push(Problem { line, column, message });
-        }
-        Problems { file: file.to_owned(), problems }
+    pub(super) fn into_problems(self, file: &str) -> Problems {
+        Problems { file: file.to_owned(), problems: located(self.text, self.found) }
     }
+
+    pub(super) fn into_warnings(self) -> Vec<Problem> {
+        located(self.text, self.warnings)
+    }
+}
+
+/// Sorts the faults and walks the text once to find their lines and columns.
+fn located(text: &str, mut faults: Vec<Fault>) -> Vec<Problem> {
+    faults.sort_by_key(|fault| fault.at);
+    let mut chars = text.char_indices().peekable();
+    let (mut line, mut column) = (1, 1);
+    let mut problems = Vec::with_capacity(faults.len());
+    for Fault { at, message } in faults {
+        while let Some((_, c)) = chars.next_if(|(index, _)| *index < at) {
+            (line, column) = if c == '\n' { (line + 1, 1) } else { (line, column + 1) };
+        }
+        problems.push(Problem { line, column, message });
+    }
+    problems
 }
 
 /// A value and the key that it belongs to; an element of an array has the array's key.
@@ -220,6 +234,12 @@ pub(super) fn list_or_none<'a, T>(
         Some(value) => list(value, faults, read),
         None => Some(Vec::new()),
     }
+}
+
+/// Warns of each element of a list that `look` finds fault with.
+pub(super) fn warn_of<'a>(list: Option<Value<'a>>, faults: &mut Faults<'_>, look: impl Fn(Value<'a>) -> Option<Fault>) {
+    let elements = list.and_then(|list| list.array().ok());
+    elements.into_iter().flatten().filter_map(look).for_each(|fault| faults.warn(fault));
 }
 
 /// A list with something in it and nothing twice.

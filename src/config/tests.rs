@@ -39,6 +39,7 @@ fn the_builtin_configuration_is_the_documented_one() {
         redact: Vec::new(),
         decoded_bytes_max: 64 * 1024 * 1024,
         strict: false,
+        warnings: Vec::new(),
     };
     assert_eq!(Config::builtin(), expected);
 }

@@ -139,7 +139,8 @@ fn findings_text(findings: &[Finding]) -> String {
 
 fn as_json(config: &Config, explanation: Option<&Explanation>, findings: Option<&[Finding]>) -> Value {
     let routes: Vec<&str> = config.routes.iter().map(|route| route.name.as_str()).collect();
-    json!({"routes": routes, "explanation": explanation, "findings": findings})
+    let warnings: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
+    json!({"routes": routes, "warnings": warnings, "explanation": explanation, "findings": findings})
 }
 
 fn mark(good: bool) -> console::StyledObject<&'static str> {

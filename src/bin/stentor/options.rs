@@ -13,6 +13,7 @@ use stentor::notify::http;
 use stentor::notify::slack::{ApiUrl, Slack};
 use stentor::store::StoreError;
 use stentor::store::dynamodb::{DynamoStore, Tables};
+use stentor::visible;
 
 /// Which configuration.
 #[derive(Debug, Args)]
@@ -54,7 +55,7 @@ pub struct TableNames {
 
 impl Configuration {
     /// # Errors
-    /// When the file cannot be read, and every mistake in it.
+    /// When the file cannot be read, and every mistake in it. Warnings go to stderr.
     pub fn read(&self) -> anyhow::Result<Config> {
         match &self.config {
             Some(file) => read_config(file),
@@ -77,8 +78,12 @@ impl SlackApi {
 
 fn read_config(file: &Path) -> anyhow::Result<Config> {
     let name = file.display().to_string();
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read the configuration {name}"))?;
-    Config::parse(&text, &name).map_err(|problems| anyhow::anyhow!("{problems}"))
+    let bytes = std::fs::read(file).with_context(|| format!("cannot read the configuration {name}"))?;
+    let config = Config::parse_bytes(&bytes, &name).map_err(|problems| anyhow::anyhow!("{problems}"))?;
+    for warning in &config.warnings {
+        eprintln!("{}", visible::text(&format!("stentor: warning: {name}:{warning}")));
+    }
+    Ok(config)
 }
 
 impl Aws {

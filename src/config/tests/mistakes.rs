@@ -31,6 +31,9 @@ decoded_bytes_max = "64MB"      -> 1:21: decoded_bytes_max: expected a size in b
 redact = 'a'                    -> 1:10: redact: expected an array, found a string
 redact = [⏎  'ok',⏎  '(',⏎]     -> 3:3: redact: not a regular expression: unclosed group
 redact = ['x*']                 -> 1:11: redact: matches the empty text, so it would redact between all characters
+redact = ['.']                  -> 1:11: redact: matches nearly any text, so it would redact whole messages
+redact = ['ok', '\S+']          -> 1:17: redact: matches nearly any text, so it would redact whole messages
+redact = ['(?i)[a-z]']          -> 1:11: redact: matches nearly any text, so it would redact whole messages
 redact = ['a{999}{999}{999}']   -> 1:11: redact: not a regular expression: it is too big when compiled
 redact = [{ a = 1 }]            -> 1:11: redact: expected a string, found a table
 windw = "30s"                   -> 1:1: unknown key `windw`, did you mean `window`?
@@ -55,6 +58,8 @@ marker = ["[A]"]          -> 3:1: unknown key `marker`, did you mean `markers`?
 markers = []              -> 3:11: markers: must not be empty
 markers = "[A]"           -> 3:11: markers: expected an array, found a string
 markers = [""]            -> 3:12: markers: a marker has 1 to 256 bytes, this one has 0
+markers = [" "]           -> 3:12: markers: a marker needs a character that can be seen
+markers = ["[B]", "\t \u200b"] -> 3:19: markers: a marker needs a character that can be seen
 markers = ["é", "b", 'é'] -> 3:22: markers: listed twice
 #notify                   -> 1:1: this route has no `notify`
 notify = []               -> 4:10: notify: must not be empty
@@ -71,6 +76,16 @@ fallback = "slack:a"      -> 5:12: fallback: slack:a is in `notify`; a fallback 
 fallback_after = "5m"     -> 5:18: fallback_after: this route has no `fallback` that it could be for
 severity = "fatal"        -> 5:12: severity: expected "critical", "error", "warning" or "info"
 accounts = [123456789012] -> 5:13: accounts: expected a string, found an integer
+accounts = []             -> 5:12: accounts: must not be empty; leave the key out to admit everything
+regions = []              -> 5:11: regions: must not be empty; leave the key out to admit everything
+log_groups = []           -> 5:14: log_groups: must not be empty; leave the key out to admit everything
+accounts = ["12345678901"]-> 5:13: accounts: an account id has 12 digits
+accounts = ["123456789012", "1234567890123"] -> 5:29: accounts: an account id has 12 digits
+accounts = ["12345678901x"]-> 5:13: accounts: an account id has 12 digits
+accounts = ["1234567890[12]"] -> 5:13: accounts: an account id has 12 digits, and this pattern fits another length only
+regions = ["europe"]      -> 5:12: regions: expected a Region, such as "eu-west-1"
+regions = ["EU-WEST-1"]   -> 5:12: regions: expected a Region, such as "eu-west-1"
+regions = ["eu-west-1 "]  -> 5:12: regions: expected a Region, such as "eu-west-1"
 regions = [⏎"eu-*",⏎""]   -> 7:1: regions: a pattern must not be empty; leave the key out to admit everything
 log_groups = ['[b-a]']    -> 5:15: log_groups: a range in a class runs backwards
 log_groups = ['/a', '[b'] -> 5:21: log_groups: `[` opens a class that is never closed; write `[[]` for the character itself
@@ -93,6 +108,66 @@ fn route_with(lines: &str) -> String {
     } else {
         format!("{ROUTE}{lines}\n")
     }
+}
+
+#[test]
+fn likely_mistakes_are_warnings() {
+    let rows = r#"
+markers = ["!"]           -> 3:12: markers: a marker of one character is found in many lines that are no alert
+markers = ["[A]", " x "]  -> 3:19: markers: a marker of one character is found in many lines that are no alert
+regions = ["eu-wset-1"]   -> 5:12: regions: no known Region, did you mean `eu-west-1`?
+regions = ["eu-*", "us-est-1"] -> 5:20: regions: no known Region, did you mean `us-east-1`?
+regions = ["xy-north-9"]  -> 5:12: regions: no known Region
+regions = ["eu_*"]        -> 5:12: regions: fits no known Region
+regions = ["us-gov-*", "cn-north-1", "ap-southeast-[1-9]", "*"] ->
+accounts = ["4444*", "*", "????????????", "111122223333", "11112222333[0-9]"] ->
+log_groups = ["/aws/*"]   ->
+"#;
+    for row in rows.trim().lines() {
+        let (lines, expected) = row.split_once("->").expect("a row has an arrow");
+        assert_eq!(warnings(&route_with(lines.trim())), expected.trim(), "{row}");
+    }
+    let file = |redact: &str| format!("redact = ['{redact}']\n{ROUTE}");
+    for (redact, expected) in [
+        ("e", "1:11: redact: matches most lines"),
+        (" ", "1:11: redact: matches most lines"),
+        ("[0-9]+", ""),
+        ("(?i)password.*", ""),
+        ("^.*hunter2.*$", ""),
+        (r"\b[A-Z]{2}[0-9]{20}\b", ""),
+    ] {
+        assert_eq!(warnings(&file(redact)), expected, "{redact}");
+    }
+    assert_eq!(warnings(super::EXAMPLE), "");
+    assert_eq!(warnings(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/stentor.toml"))), "");
+}
+
+/// The warnings of a file without a mistake, one a line.
+fn warnings(text: &str) -> String {
+    parse(text).warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_file_in_another_encoding_is_refused_with_its_name_and_place() {
+    let utf16 = |unit: fn(u16) -> [u8; 2], text: &str| text.encode_utf16().flat_map(unit).collect::<Vec<u8>>();
+    let latin1 = |text: &str| text.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect::<Vec<u8>>();
+    let umlaut = ROUTE.replace("[A]", "[ä]");
+    let with_bom = format!("\u{feff}{ROUTE}");
+    let cases = [
+        (utf16(u16::to_le_bytes, &with_bom), "1:1: this file is UTF-16; save it as UTF-8"),
+        (utf16(u16::to_be_bytes, &with_bom), "1:1: this file is UTF-16; save it as UTF-8"),
+        (utf16(u16::to_le_bytes, ROUTE), "1:1: this file is UTF-16; save it as UTF-8"),
+        (utf16(u16::to_be_bytes, &umlaut), "1:1: this file is UTF-16; save it as UTF-8"),
+        (latin1(&umlaut), "3:14: this is not UTF-8 but looks like Latin-1 or Windows-1252; save the file as UTF-8"),
+        (latin1("# é\n"), "1:3: this is not UTF-8 but looks like Latin-1 or Windows-1252; save the file as UTF-8"),
+        (b"# caf\xc3".to_vec(), "1:6: this is not UTF-8: the file ends within a character"),
+    ];
+    for (bytes, expected) in cases {
+        let problems = Config::parse_bytes(&bytes, "f").unwrap_err().to_string();
+        assert_eq!(problems, format!("f:{expected}"));
+    }
+    assert_eq!(Config::parse_bytes(with_bom.as_bytes(), "f").unwrap(), parse(ROUTE));
+    assert_eq!(Config::parse_bytes(umlaut.as_bytes(), "f").unwrap(), parse(&umlaut));
 }
 
 #[test]
