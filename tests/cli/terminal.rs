@@ -70,7 +70,7 @@ fn all_payloads() -> String {
     PAYLOADS.iter().enumerate().map(|(n, payload)| format!(" w{n}{payload}x")).collect()
 }
 
-/// The payloads that can be in an argument.
+/// Runs a command to its end.
 fn ask(directory: &Path, arguments: &[&str]) -> Output {
     stentor(directory, arguments).output().unwrap()
 }
@@ -204,6 +204,24 @@ fn stored_alerts_cannot_drive_the_terminal() {
     let json = ask(&directory, &["alerts", "--json", "--data-dir", data.to_str().unwrap()]);
     let row: Value = serde_json::from_str(text(&json.stdout).lines().next().unwrap()).unwrap();
     assert_eq!(row["account_id"], format!("12{payload}"));
+}
+
+#[test]
+fn warnings_of_a_configuration_are_shown_and_end_nothing() {
+    let directory = scratch("terminal-warnings");
+    let config = directory.join("odd.toml");
+    let odd =
+        "[[route]]\nname = \"a\"\nmarkers = [\"[CRITICAL]\"]\nnotify = [\"slack:x\"]\nregions = [\"eu-wset-1\"]\n";
+    std::fs::write(&config, odd).unwrap();
+    let config = config.to_str().unwrap();
+    let warning = "5:12: regions: no known Region, did you mean `eu-west-1`?";
+    for arguments in [&["check"][..], &["run", "events/subscription.json"]] {
+        let output = ask(&directory, &[arguments, &["--config", config]].concat());
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        assert_eq!(text(&output.stderr), format!("stentor: warning: {config}:{warning}\n"), "{arguments:?}");
+    }
+    let checked = ask(&directory, &["check", "--json", "--config", config]);
+    assert_eq!(serde_json::from_slice::<Value>(&checked.stdout).unwrap()["warnings"], json!([warning]));
 }
 
 /// What a log group that sends to the function directly makes of a batch.
