@@ -1,7 +1,5 @@
 //! Questions to the audit table, as values: which alerts, from when to when. Pure; a store answers them.
 
-use std::time::Duration;
-
 use regex::Regex;
 use serde::Serialize;
 
@@ -94,15 +92,6 @@ impl Row {
 }
 
 impl Question {
-    /// The hours that the question spans, `2026-11-23T14`, the latest first.
-    pub fn hours(&self) -> impl Iterator<Item = String> + use<> {
-        const HOUR: Duration = Duration::from_hours(1);
-        let millis = i64::try_from(HOUR.as_millis()).expect("invariant: an hour fits");
-        let hour_of = move |at: Timestamp| at.as_millis().div_euclid(millis);
-        let (first, last) = (hour_of(self.since), hour_of(self.until));
-        (first..=last).rev().map(move |hour| Timestamp::from_millis(hour * millis).iso()[..13].to_owned())
-    }
-
     /// Whether a row that the index brought is meant: what no index knows is looked for here.
     pub fn admits(&self, row: &Row) -> bool {
         self.grep.as_ref().is_none_or(|grep| grep.is_match(&row.message))
@@ -129,19 +118,6 @@ fn may_be_formula(cell: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_question_spans_its_hours_from_the_latest_on() {
-        let at = |text: &str| Timestamp::from_iso(text).unwrap();
-        let hours = |since: &str, until: &str| {
-            let (since, until) = (at(since), at(until));
-            Question { since, until, app: None, route: None, grep: None }.hours().collect::<Vec<_>>()
-        };
-        assert_eq!(hours("2026-11-23T14:59:59Z", "2026-11-23T15:00:00Z"), ["2026-11-23T15", "2026-11-23T14"]);
-        assert_eq!(hours("2026-11-23T14:01:00Z", "2026-11-23T14:02:00Z"), ["2026-11-23T14"]);
-        assert_eq!(hours("2026-11-22T23:00:00Z", "2026-11-23T01:00:00Z").len(), 3);
-        assert!(hours("2026-11-23T15:00:00Z", "2026-11-23T13:00:00Z").is_empty());
-    }
 
     #[test]
     fn a_cell_is_quoted_where_it_must_be_and_is_never_a_formula() {

@@ -274,8 +274,8 @@ async fn a_function_that_is_killed_in_the_middle_loses_nothing_and_counts_once()
     let slack = MockServer::start().await;
     let surroundings = Surroundings::start(&webhook(&slack, "hook", 200, "ok").await).await;
     let event = sample("kinesis-burst.json");
-    // Killed while the answer of the first commit, of the close, of the freeze is on its way.
-    for swallowed in 0..6 {
+    // Killed while the answer of the registration of the hour, of the first commit, of the close, of the freeze is on its way.
+    for swallowed in 0..7 {
         let function = surroundings.function(5, &[]).await;
         surroundings.proxy.decide(move |_, n| if n == swallowed + 1 { Fate::SwallowAnswer } else { Fate::Pass });
         tokio::select! {

@@ -5,11 +5,14 @@
 
 mod support;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
 
+use base64::Engine as _;
 use serde_json::Value;
-use stentor::clock::{Clock as _, SystemClock};
+use stentor::clock::{Clock as _, SystemClock, Timestamp};
 use support::emulator::Surroundings;
 use support::python::python;
 
@@ -109,6 +112,101 @@ fn the_audit_table_answers_questions() {
     assert!(none.is_empty() && said.starts_with("stentor: no alerts from "), "{said}");
     let (csv, _) = ask(&["--csv", "--grep", "order 7 "]);
     assert!(csv[0].starts_with("log_id,timestamp,marker,") && csv[1].contains("\"\"badly\"\""), "{csv:?}");
+}
+
+/// The directory of a run over one `[CRITICAL]` event for each of these times, in milliseconds; `nth n` says it.
+fn stored(test: &str, times: &[i64]) -> String {
+    let directory = scratch(test);
+    let event = |(n, time): (usize, &i64)| serde_json::json!({"id": n.to_string(), "timestamp": time, "message": format!("[CRITICAL] nth {n}")});
+    let events: Vec<Value> = times.iter().enumerate().map(event).collect();
+    let batch = serde_json::json!({"messageType": "DATA_MESSAGE", "owner": "123456789012", "logGroup": "/aws/lambda/shop",
+        "logStream": "s", "subscriptionFilters": ["f"], "logEvents": events});
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(batch.to_string().as_bytes()).unwrap();
+    let data = base64::engine::general_purpose::STANDARD.encode(packed.finish().unwrap());
+    let file = directory.join("event.json");
+    std::fs::write(&file, serde_json::json!({"awslogs": {"data": data}}).to_string()).unwrap();
+    let data = directory.join("data").to_str().unwrap().to_owned();
+    let run = stentor(&["run", file.to_str().unwrap(), "--data-dir", &data, "--json"]);
+    assert!(run.status.success(), "{}", text(&run.stdout));
+    data
+}
+
+/// Which of the stored events `stentor alerts` answers with, in its order, and what it says beside.
+fn asked(data: &str, more: &[&str]) -> (Vec<usize>, String) {
+    let output = stentor(&[&["alerts", "--data-dir", data], more].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let nth = |line: &str| line.rsplit(' ').next().unwrap().parse().unwrap();
+    (text(&output.stdout).lines().map(nth).collect(), text(&output.stderr))
+}
+
+const HOUR_MS: i64 = 3_600_000;
+
+#[test]
+fn a_long_span_over_few_alerts_is_answered_at_once() {
+    let now = SystemClock.now().as_millis();
+    // One a month, and some in the same hour.
+    let times: Vec<i64> =
+        (0..12).map(|n| now - n * 30 * 24 * HOUR_MS - 5_000).chain([now - 6_000, now - 7_000]).collect();
+    let data = stored("long", &times);
+    let all = [0, 12, 13, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
+    let until_end = ["--since", "1970-01-01", "--until", "9999-12-31"];
+    for span in [&["--since", "365d"][..], &["--since", "10000d"], &["--since", "1970-01-01"], &until_end] {
+        let started = std::time::Instant::now();
+        assert_eq!(asked(&data, span), (all.to_vec(), String::new()), "{span:?}");
+        // One query for each hour of the first span takes 40 s.
+        assert!(started.elapsed() < Duration::from_secs(10), "{span:?}: {:?}", started.elapsed());
+    }
+    assert_eq!(asked(&data, &["--since", "65d"]).0, all[..5]);
+    assert_eq!(asked(&data, &["--since", "100d", "--until", "20d"]).0, [1, 2, 3]);
+}
+
+#[test]
+fn alerts_with_impossible_times_are_hinted_at_and_found() {
+    let now = SystemClock.now().as_millis();
+    let times = [
+        now - 1_000,
+        now + HOUR_MS,
+        now + 90 * HOUR_MS,
+        0,
+        now / 1_000,
+        now * 1_000,
+        now * 1_000_000,
+        -1,
+        i64::MIN,
+        i64::MAX,
+    ];
+    let data = stored("impossible", &times);
+    let (found, said) = asked(&data, &[]);
+    assert_eq!(found, [0]);
+    assert_eq!(
+        said,
+        "stentor: 5 more are dated later: add --until 9999-12-31\n\
+         stentor: 4 more are dated before 2000: add --since 0001-01-01\n"
+    );
+    let (found, said) = asked(&data, &["--until", "9999-12-31"]);
+    assert_eq!((found.len(), said.as_str()), (6, ""));
+    let (found, said) = asked(&data, &["--since", "0001-01-01"]);
+    assert_eq!(
+        (found, said.as_str()),
+        (vec![0, 4, 3, 7, 8], "stentor: 5 more are dated later: add --until 9999-12-31\n")
+    );
+    let (found, said) = asked(&data, &["--since", "0001-01-01", "--until", "9999-12-31"]);
+    assert_eq!((found.len(), said.as_str()), (10, ""));
+    // What is asked for by its time is not hinted at.
+    assert_eq!(asked(&data, &["--since", "2h", "--until", "1h"]).1.lines().count(), 1);
+    let (none, said) = asked(&data, &["--grep", "nth 2", "--since", "2h"]);
+    assert!(none.is_empty() && said.contains("1 more is dated later") && !said.contains("before 2000"), "{said}");
+}
+
+#[test]
+fn a_day_is_asked_for_whole() {
+    let at = |text: &str| Timestamp::from_iso(text).unwrap().as_millis();
+    let times = [at("2026-11-01T00:00:00Z"), at("2026-11-30T23:59:59.999Z"), at("2026-12-01T00:00:00Z")];
+    let data = stored("day", &times);
+    let november = ["--since", "2026-11-01", "--until", "2026-11-30"];
+    assert_eq!(asked(&data, &november).0, [1, 0]);
+    assert_eq!(asked(&data, &["--since", "2026-11-30", "--until", "2026-11-30"]).0, [1]);
 }
 
 #[test]

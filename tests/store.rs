@@ -12,6 +12,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use fastrand::Rng;
 use futures::future::join_all;
 use stentor::alert::{Alert, MESSAGE_BYTES_MAX};
+use stentor::audit::Question;
 use stentor::clock::{Clock as _, SystemClock, Timestamp};
 use stentor::digest::Burst;
 use stentor::embedded::Embedded;
@@ -121,7 +122,8 @@ async fn ten_thousand_alerts_take_as_many_transactions_as_it_needs_to_hold_them(
     // Nothing is known: each transaction is sent once.
     let (seen, commits) = requests(&proxy, &alerts).await;
     let chunks = ALERTS.div_ceil(ROWS_MAX);
-    assert_eq!((fresh(&commits), count(&seen, "TransactWriteItems"), seen.len()), (ALERTS, chunks, 1), "{seen:?}");
+    assert_eq!((fresh(&commits), count(&seen, "TransactWriteItems"), seen.len()), (ALERTS, chunks, 2), "{seen:?}");
+    assert_eq!(count(&seen, "UpdateItem"), 1, "the hour of all of them is registered once");
     assert_eq!(counted(&store, "critical").await, ALERTS as u64);
 
     // Every other is known, the worst mix: each transaction fails, is looked up, and goes in again without them. Only
@@ -406,6 +408,57 @@ async fn a_route_is_muted_and_speaks_again_whatever_its_windows_do() {
     assert_eq!((cursor.muted_until, cursor.open.map(|open| open.number)), (Some(at), Some(1)));
     store.mute(&route, None, at).await.unwrap();
     assert_eq!(store.cursor(&route, at).await.unwrap().muted_until, None);
+}
+
+#[tokio::test]
+async fn no_row_is_stored_before_its_hour_is_registered() {
+    let engine = Embedded::start(None).await.unwrap();
+    engine.store().await.unwrap();
+    let proxy = Proxy::start(engine.address()).await;
+    let store = DynamoStore::new(&stentor::aws::loopback(&proxy.endpoint()), Tables::default(), Rng::new());
+    let (everything, soon) = ((i64::MIN, i64::MAX), || SystemClock.now().after(Duration::from_millis(600)));
+    let found = async || {
+        let (since, until) = (Timestamp::from_millis(everything.0), Timestamp::from_millis(everything.1));
+        let question = Question { since, until, app: None, route: None, grep: None };
+        let mut found = 0;
+        store
+            .ask(&question, soon, |_| {
+                found += 1;
+                Ok::<_, StoreError>(true)
+            })
+            .await
+            .unwrap();
+        found
+    };
+    // The registration fails: nothing is committed.
+    let committed = Arc::new(Mutex::new(0));
+    let counted = Arc::clone(&committed);
+    proxy.decide(move |operation, _| match operation {
+        "UpdateItem" => Fate::Throttle,
+        _ => {
+            *counted.lock().unwrap() += 1;
+            Fate::Pass
+        }
+    });
+    let commits = store.commit(&[alert("1", &["critical"])], soon()).await;
+    assert!(matches!(commits[..], [Commit::Failed(_)]), "{commits:?}");
+    assert_eq!(*committed.lock().unwrap(), 0);
+    // The commit fails behind the registration, as in a crash: the hour is empty, and that is no harm.
+    proxy.decide(|operation, _| if operation == "TransactWriteItems" { Fate::Throttle } else { Fate::Pass });
+    let commits = store.commit(&[alert("1", &["critical"])], soon()).await;
+    assert!(matches!(commits[..], [Commit::Failed(_)]), "{commits:?}");
+    assert_eq!(found().await, 0);
+    // From then on the hour costs a commit nothing.
+    proxy.decide(|_, _| Fate::Pass);
+    assert_eq!(store.commit(&[alert("1", &["critical"])], soon()).await, [Commit::Fresh]);
+    assert_eq!(proxy.seen(), 1);
+    assert_eq!(found().await, 1);
+    // Another process registers for itself, even where it finds but duplicates.
+    let other = DynamoStore::new(&stentor::aws::loopback(&proxy.endpoint()), Tables::default(), Rng::new());
+    proxy.decide(|_, _| Fate::Pass);
+    let commits = other.commit(&[alert("1", &["critical"])], soon()).await;
+    assert!(matches!(commits[..], [Commit::Duplicate { .. }]), "{commits:?}");
+    assert_eq!(proxy.seen(), 3, "the hour, the transaction, the row that is there");
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 
 mod audit;
+mod calendar;
 mod call;
 mod claim;
 mod commit;
@@ -37,6 +38,7 @@ pub struct DynamoStore {
     tables: Tables,
     in_flight: usize,
     random: Mutex<fastrand::Rng>,
+    registered: calendar::Registered,
 }
 
 impl Default for Tables {
@@ -57,7 +59,13 @@ impl DynamoStore {
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts)
             .build();
-        Self { client: Client::from_conf(config), tables, in_flight: commit::IN_FLIGHT, random: Mutex::new(random) }
+        Self {
+            client: Client::from_conf(config),
+            tables,
+            in_flight: commit::IN_FLIGHT,
+            random: Mutex::new(random),
+            registered: calendar::Registered::default(),
+        }
     }
 
     /// The same with another number of a commit's transactions on their way at once: for the bench that looks for

@@ -18,7 +18,7 @@ use stentor::visible;
 
 use crate::Exit;
 use crate::data_dir::DataDir;
-use crate::options::{Aws, TableNames, moment, store_trouble};
+use crate::options::{Aws, TableNames, last_moment, moment, store_trouble};
 
 /// Ask the audit table which alerts there were; the latest come first.
 #[derive(Debug, Args)]
@@ -34,8 +34,8 @@ pub struct Arguments {
     /// From then on: 2h, 7d, 2026-11-23, 2026-11-23T14:00:00Z
     #[arg(long, value_name = "WHEN", default_value = "1h", value_parser = moment)]
     since: Timestamp,
-    /// Until then
-    #[arg(long, value_name = "WHEN", value_parser = moment)]
+    /// Until then; a date includes its day. Without it, until now
+    #[arg(long, value_name = "WHEN", value_parser = last_moment)]
     until: Option<Timestamp>,
     /// Only those whose message this regular expression finds
     #[arg(long, value_name = "REGEX")]
@@ -46,7 +46,7 @@ pub struct Arguments {
     /// One JSON object a line
     #[arg(long, conflicts_with = "csv")]
     json: bool,
-    /// Comma-separated values, with a line of names; a terminal gets control characters spelled out, a file as stored
+    /// Comma-separated values with a header; on a terminal, control characters are spelled out
     #[arg(long)]
     csv: bool,
     /// Instead of a stack: what `stentor run` keeps there
@@ -58,7 +58,17 @@ pub struct Arguments {
     aws: Aws,
 }
 
-/// What ends an answer: the store, or whoever reads along.
+/// An alert before this has a time that its sender got wrong: in seconds, or none.
+const PLAUSIBLE_SINCE: &str = "2000-01-01T00:00:00Z";
+
+/// Alerts outside the span that are counted, at the most.
+const OUTSIDE_MAX: u64 = 100;
+
+/// The ends of time.
+const BEGINNING: Timestamp = Timestamp::from_millis(i64::MIN);
+const END: Timestamp = Timestamp::from_millis(i64::MAX);
+
+/// What ends an answer early: the store, or standard output.
 enum Ended {
     Store(StoreError),
     Output(std::io::Error),
@@ -91,10 +101,9 @@ impl Arguments {
     async fn ask(&self, store: &DynamoStore) -> anyhow::Result<Exit> {
         let question = self.question();
         if question.since > question.until {
-            bail!("--since lies behind --until");
+            bail!("--since is later than --until");
         }
         let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-        let deadline = || SystemClock.now().after(Duration::from_secs(30));
         let mut shown = 0;
         let mut more = false;
         if self.csv {
@@ -109,7 +118,7 @@ impl Arguments {
             shown += 1;
             writeln!(out, "{}", self.line(&row, width)).map_err(Ended::Output).map(|()| true)
         };
-        let asked = store.ask(&question, deadline, show).await;
+        let asked = store.ask(&question, soon, show).await;
         let flushed = out.flush();
         match (asked, flushed) {
             // `stentor alerts | head` has what it wanted.
@@ -129,7 +138,26 @@ impl Arguments {
         } else if shown == 0 {
             eprintln!("stentor: no alerts from {} to {}", question.since.iso(), question.until.iso());
         }
+        if self.until.is_none() {
+            let hinted = self.hint_at_wrong_times(store, &question).await;
+            hinted.map_err(|error| store_trouble(&error, &format!("the table {}", store.tables().alerts)))?;
+        }
         Ok(Exit::Done)
+    }
+
+    /// A sender may date an alert wrongly. Without a hint it would be overlooked.
+    async fn hint_at_wrong_times(&self, store: &DynamoStore, question: &Question) -> Result<(), StoreError> {
+        let later = Question { since: question.until.after(Duration::from_millis(1)), until: END, ..question.clone() };
+        hint(count(store, &later).await?, "later: add --until 9999-12-31");
+        let plausible = Timestamp::from_iso(PLAUSIBLE_SINCE).expect("invariant: it is a date");
+        let until = plausible.min(question.since).before(Duration::from_millis(1));
+        // Dates begin with the year 1.
+        if until.iso() == question.since.iso() {
+            return Ok(());
+        }
+        let earlier = Question { since: BEGINNING, until, ..question.clone() };
+        hint(count(store, &earlier).await?, "before 2000: add --since 0001-01-01");
+        Ok(())
     }
 
     fn question(&self) -> Question {
@@ -157,6 +185,31 @@ impl Arguments {
             Some(width) => console::truncate_str(&line, width, "…").into_owned(),
             None => line,
         }
+    }
+}
+
+/// For each call to the store.
+fn soon() -> Timestamp {
+    SystemClock.now().after(Duration::from_secs(30))
+}
+
+/// How many alerts the question finds, up to [`OUTSIDE_MAX`].
+async fn count(store: &DynamoStore, question: &Question) -> Result<u64, StoreError> {
+    let mut count = 0;
+    let counting = |_| {
+        count += 1;
+        Ok::<_, StoreError>(count < OUTSIDE_MAX)
+    };
+    store.ask(question, soon, counting).await?;
+    Ok(count)
+}
+
+fn hint(count: u64, how: &str) {
+    match count {
+        0 => {}
+        1 => eprintln!("stentor: 1 more is dated {how}"),
+        OUTSIDE_MAX.. => eprintln!("stentor: {OUTSIDE_MAX} or more are dated {how}"),
+        _ => eprintln!("stentor: {count} more are dated {how}"),
     }
 }
 

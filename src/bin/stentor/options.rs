@@ -152,6 +152,11 @@ pub fn moment(text: &str) -> Result<Timestamp, String> {
     })
 }
 
+/// A moment at which a span of time ends: a date stands for the end of its day.
+pub fn last_moment(text: &str) -> Result<Timestamp, String> {
+    Timestamp::from_iso(&format!("{text}T23:59:59.999Z")).map_or_else(|| moment(text), Ok)
+}
+
 /// `30s`, `1h30m`, and days, in which no window is measured.
 fn span(text: &str) -> Option<Duration> {
     const DAY: Duration = Duration::from_hours(24);
@@ -171,6 +176,8 @@ mod tests {
         assert!((7_200..7_205).contains(&ago("2h")) && (604_800..604_805).contains(&ago("7d")));
         assert_eq!(moment("2026-11-23T14:15:06Z").map(Timestamp::as_millis), Ok(1_795_443_306_000));
         assert_eq!(moment("2026-11-23").map(Timestamp::as_millis), Ok(1_795_392_000_000));
-        assert!(moment("yesterday").is_err() && moment("").is_err());
+        assert_eq!(last_moment("2026-11-23").map(Timestamp::as_millis), Ok(1_795_478_399_999));
+        assert_eq!(last_moment("2026-11-23T14:15:06Z"), moment("2026-11-23T14:15:06Z"));
+        assert!(moment("yesterday").is_err() && moment("").is_err() && last_moment("").is_err());
     }
 }

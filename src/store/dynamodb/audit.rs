@@ -1,6 +1,6 @@
-//! Questions to the audit table. The index by hour has a span of time in partitions of an hour, sixteen to each;
-//! an answer is put together from their pages, the latest first, and never held as a whole. What the index does
-//! not carry, the message, is fetched for the rows that are wanted.
+//! Questions to the audit table. `calendar` knows the hours that have alerts, and the index by hour has each of them in
+//! sixteen partitions. An answer is put together from their pages, the latest first, and never held as a whole. The
+//! messages, which the index does not carry, are fetched for the rows that are wanted.
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::pin;
@@ -52,11 +52,11 @@ impl DynamoStore {
         deadline: impl Fn() -> Timestamp,
         mut show: impl FnMut(Row) -> Result<bool, E>,
     ) -> Result<(), E> {
-        let hours = stream::iter(question.hours()).map(async |hour| {
+        let hours = self.hours(question, deadline()).await?;
+        let hours = stream::iter(hours).map(async |hour| {
             let mut hour = Hour::of(self, question, &hour);
             hour.fill(deadline()).await.map(|()| hour)
         });
-        // Most hours of a long span are empty, and each is sixteen questions.
         let mut hours = pin!(hours.buffered(HOURS_AHEAD));
         while let Some(hour) = hours.next().await {
             let mut hour = hour?;

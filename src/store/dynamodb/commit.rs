@@ -46,9 +46,13 @@ struct Chunk<'a> {
 impl DynamoStore {
     pub(super) async fn commit_all<'a>(
         &self,
-        alerts: impl ExactSizeIterator<Item = &'a Alert> + Send,
+        alerts: impl ExactSizeIterator<Item = &'a Alert> + Clone + Send,
         deadline: Timestamp,
     ) -> Vec<Commit> {
+        // Before any row: a row whose hour is not registered is not found again.
+        if let Err(error) = self.register_hours(alerts.clone(), deadline).await {
+            return vec![Commit::Failed(Arc::new(error)); alerts.len()];
+        }
         let mut commits: Vec<Option<Commit>> = vec![None; alerts.len()];
         let mut waiting = Pack::of(alerts);
         let mut in_flight = FuturesUnordered::new();

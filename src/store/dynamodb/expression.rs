@@ -10,6 +10,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 pub(super) struct Expression {
     sets: Vec<String>,
     removes: Vec<String>,
+    adds: Vec<String>,
     conditions: Vec<String>,
     pub names: HashMap<String, String>,
     pub values: HashMap<String, AttributeValue>,
@@ -39,6 +40,13 @@ impl Expression {
     pub fn remove(mut self, name: &str) -> Self {
         let name = self.name(name);
         self.removes.push(name);
+        self
+    }
+
+    /// Adds elements to a set, which need not be there yet.
+    pub fn add(mut self, name: &str, elements: AttributeValue) -> Self {
+        let (name, elements) = (self.name(name), self.value(elements));
+        self.adds.push(format!("{name} {elements}"));
         self
     }
 
@@ -94,7 +102,7 @@ impl Expression {
             [] => String::new(),
             items => format!("{verb} {} ", items.join(", ")),
         };
-        (part("SET", &self.sets) + &part("REMOVE", &self.removes)).trim_end().to_owned()
+        (part("SET", &self.sets) + &part("REMOVE", &self.removes) + &part("ADD", &self.adds)).trim_end().to_owned()
     }
 
     pub fn condition(&self) -> Option<String> {

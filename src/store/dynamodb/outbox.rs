@@ -10,6 +10,7 @@
 //! | `<route>#<0…7>` | `tally#<unique>` | `tally` (JSON) |
 //! | `#routes` | `<route>` | none: it says that the route has a cursor |
 //! | `#targets` | `<target>` | `not_before`, for every route |
+//! | `#hours` | `<UTC date>` | `hours`, a set: those that have alerts (`calendar`); `expires_at` |
 
 use std::borrow::Borrow;
 use std::time::Duration;
@@ -329,7 +330,7 @@ impl DynamoStore {
     }
 
     /// Whether the update took effect.
-    async fn update(
+    pub(super) async fn update(
         &self,
         partition: &str,
         sort: &str,
@@ -352,7 +353,13 @@ impl DynamoStore {
     }
 
     /// All items of a partition whose sort key lies between two (both included), in order.
-    async fn query(&self, partition: &str, from: &str, to: &str, deadline: Timestamp) -> Result<Vec<Item>, StoreError> {
+    pub(super) async fn query(
+        &self,
+        partition: &str,
+        from: &str,
+        to: &str,
+        deadline: Timestamp,
+    ) -> Result<Vec<Item>, StoreError> {
         let mut items = Vec::new();
         let mut start: Option<Item> = None;
         loop {
