@@ -139,8 +139,8 @@ impl<W: World> Round<'_, W> {
             None => Ok(()),
         };
         // Boxed: the calls of the SDK nest deep, and what is on the stack here is there in every poll.
-        let Telling { messages, mut again } = Box::pin(tell::everyone(self, &cursor)).await;
-        if again.is_none() {
+        let Telling { messages, mut again, deferred } = Box::pin(tell::everyone(self, &cursor)).await;
+        if again.is_none() && !deferred {
             self.retire(&cursor).await;
         }
         again = Again::earlier(again, armed.err().map(|error| self.later(error.to_string())));

@@ -519,6 +519,7 @@ impl<W: World, L: Letters, S: Streams, O: Operator> Replay<'_, W, L, S, O> {
                 Ok(_) => return Ok(()),
                 Err(DeliverError::Retry { after, reason }) => (after, reason),
                 Err(DeliverError::Denied { reason } | DeliverError::Refused { reason }) => return Err(reason),
+                Err(error @ DeliverError::Deferred) => return Err(error.to_string()),
             };
             let wait = after.unwrap_or(pause).max(BACKOFF_FIRST);
             if self.world.clock().now().after(wait) >= deadline || !self.sleep(wait).await {

@@ -36,6 +36,8 @@ pub(crate) struct Telling {
     pub messages: Vec<Sent>,
     /// Present when somebody is still owed something.
     pub again: Option<Again>,
+    /// A message was deferred: it stays owed, without a time to come back.
+    pub deferred: bool,
 }
 
 /// Tells every target of the route what it has not been told, then the fallbacks of those that were not to be had.
@@ -139,17 +141,31 @@ enum Told {
     /// It has been told or parked what was there; look again.
     Up,
     Later(Again),
+    /// Its message was deferred.
+    Deferred,
+}
+
+/// Why a target was not settled.
+enum Unsettled {
+    /// It has to be told again.
+    Again(Again),
+    Deferred,
 }
 
 impl<W: World> Ticket<'_, W> {
     /// Tells the target all it has not been told, and looks once more whether there is more by then.
     async fn tell(mut self) -> Telling {
         let mut messages = Vec::new();
+        let mut deferred = false;
         let again = loop {
             match self.tell_once(&mut messages).await {
                 Ok(Told::Everything) => break None,
                 Ok(Told::Up) => {}
                 Ok(Told::Later(again)) => break Some(again),
+                Ok(Told::Deferred) => {
+                    deferred = true;
+                    break None;
+                }
                 Err(error) => break Some(self.round.failed(&error)),
             }
             match self.round.world.store().cursor(self.round.route, self.round.deadline).await {
@@ -157,7 +173,7 @@ impl<W: World> Ticket<'_, W> {
                 Err(error) => break Some(self.round.failed(&error)),
             }
         };
-        Telling { messages, again }
+        Telling { messages, again, deferred }
     }
 
     async fn tell_once(&self, messages: &mut Vec<Sent>) -> Result<Told, StoreError> {
@@ -198,7 +214,12 @@ impl<W: World> Ticket<'_, W> {
                 }
                 Ok(Told::Up)
             }
-            Err(again) => {
+            Err(Unsettled::Deferred) => {
+                let held = Held { not_before: state.not_before, failures: state.failures };
+                store.release(route, self.recipient, &lease, &held, deadline).await?;
+                Ok(Told::Deferred)
+            }
+            Err(Unsettled::Again(again)) => {
                 let held = Held { not_before: Some(again.at), failures: state.failures.saturating_add(1) };
                 store.release(route, self.recipient, &lease, &held, deadline).await?;
                 Ok(Told::Later(again))
@@ -244,14 +265,14 @@ impl<W: World> Ticket<'_, W> {
         Ok(digest.map(|digest| Digest { muted: state.muted, escalated, ..digest }))
     }
 
-    /// Delivers or parks the digest; `Err` when the target has to be told again.
+    /// Delivers or parks the digest.
     async fn hand_over(
         &self,
         digest: &Digest,
         state: &TargetState,
         upto: u64,
         messages: &mut Vec<Sent>,
-    ) -> Result<Settled, Again> {
+    ) -> Result<Settled, Unsettled> {
         let thread = state.thread.as_ref().filter(|thread| Some(thread.burst) == digest.incident);
         let (outcome, result) = match self.deliver(digest, thread).await {
             Ok(accepted) => {
@@ -260,8 +281,9 @@ impl<W: World> Ticket<'_, W> {
             }
             Err(DeliverError::Retry { after, reason }) => {
                 let again = self.pause(after, reason.clone(), state.failures).await;
-                (Outcome::Retry(reason), Err(again))
+                (Outcome::Retry(reason), Err(Unsettled::Again(again)))
             }
+            Err(DeliverError::Deferred) => return Err(Unsettled::Deferred),
             Err(DeliverError::Denied { reason } | DeliverError::Refused { reason }) => {
                 match self.give_up(digest, &reason).await {
                     Ok(()) => {
@@ -270,7 +292,8 @@ impl<W: World> Ticket<'_, W> {
                     }
                     Err(why) => {
                         let why = format!("refused ({reason}), and {why}");
-                        (Outcome::Retry(why.clone()), Err(self.round.later_by(state.failures, why)))
+                        let again = self.round.later_by(state.failures, why.clone());
+                        (Outcome::Retry(why), Err(Unsettled::Again(again)))
                     }
                 }
             }
@@ -340,5 +363,6 @@ impl Telling {
     fn add(&mut self, more: Telling) {
         self.messages.extend(more.messages);
         self.again = Again::earlier(self.again.take(), more.again);
+        self.deferred |= more.deferred;
     }
 }

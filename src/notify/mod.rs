@@ -28,6 +28,9 @@ pub enum DeliverError {
     /// Not ever, in this form.
     #[error("{reason}")]
     Refused { reason: String },
+    /// Not in this round, and it is no failure of the target: it stays owed, and nothing is noted against it.
+    #[error("it is not delivered yet")]
+    Deferred,
 }
 
 /// The target took the message.

@@ -95,6 +95,7 @@ fn refusal(error: &DeliverError) -> String {
         DeliverError::Denied { reason } | DeliverError::Refused { reason } => {
             format!("refused the message: {reason}. An alert would be parked")
         }
+        DeliverError::Deferred => format!("did not take the message: {error}"),
     }
 }
 
