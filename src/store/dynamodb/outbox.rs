@@ -312,6 +312,28 @@ fn transact_update(table: &str, key: Item, expression: &Expression) -> Update {
 }
 
 impl DynamoStore {
+    /// Frees every lease. Only for a process that is known to be the only one to tell targets: a lease that it did not
+    /// take itself belongs to a process that is gone.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn free_leases(&self) -> Result<(), StoreError> {
+        const PATIENCE: Duration = Duration::from_secs(30);
+        let deadline = SystemClock.now().after(PATIENCE);
+        for route in self.routes(deadline).await? {
+            let targets = self.query(route.as_str(), "target#", "target#~", deadline);
+            let fallbacks = self.query(route.as_str(), "fallback#", "fallback#~", deadline);
+            let (targets, fallbacks) = try_join(targets, fallbacks).await?;
+            for entry in targets.iter().chain(&fallbacks) {
+                let text = |name: &str| entry.get(name).and_then(|value| value.as_s().ok());
+                let (Some(sort), Some(owner)) = (text("sk"), text("lease")) else { continue };
+                let lease = Lease { owner: owner.clone(), until: Timestamp::default() };
+                self.update(route.as_str(), sort, &freed(&lease), deadline).await?;
+            }
+        }
+        Ok(())
+    }
+
     async fn get(&self, partition: &str, sort: &str, deadline: Timestamp) -> Result<Option<Item>, StoreError> {
         let get = || {
             let key = item::key(partition, sort);
