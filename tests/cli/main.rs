@@ -181,7 +181,7 @@ fn two_runs_do_not_share_a_data_directory() {
     said.read_line(&mut line).unwrap();
     let second = run(&directory, &["events/subscription.json"]);
     assert_eq!(second.status.code(), Some(2));
-    assert!(text(&second.stderr).contains("another stentor uses"), "{}", text(&second.stderr));
+    assert!(text(&second.stderr).contains("another stentor run uses"), "{}", text(&second.stderr));
     drop(first.stdin.take());
     assert!(first.wait().unwrap().success());
 }

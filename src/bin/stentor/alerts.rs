@@ -2,7 +2,7 @@
 //! no more memory than one of ten.
 
 use std::io::{IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -17,7 +17,7 @@ use stentor::store::dynamodb::DynamoStore;
 use stentor::visible;
 
 use crate::Exit;
-use crate::data_dir::DataDir;
+use crate::data_dir::{Copied, DataDir};
 use crate::options::{Aws, TableNames, last_moment, moment, store_trouble};
 
 /// Ask the audit table which alerts there were; the latest come first.
@@ -86,18 +86,28 @@ pub fn alerts(arguments: &Arguments) -> anyhow::Result<Exit> {
         match &arguments.data_dir {
             None => arguments.ask(&arguments.tables.store(&arguments.aws.load().await?)).await,
             Some(directory) if !directory.exists() => bail!("there is no {}", directory.display()),
-            Some(directory) => {
-                let data = DataDir::open(directory)?;
-                let engine = Embedded::start(Some(&data.database())).await?;
-                let exit = arguments.ask(&engine.store().await?).await?;
-                engine.stop().await?;
-                Ok(exit)
-            }
+            Some(directory) => arguments.ask_directory(directory).await,
         }
     })
 }
 
 impl Arguments {
+    async fn ask_directory(&self, directory: &Path) -> anyhow::Result<Exit> {
+        let mut data = DataDir::open(directory)?;
+        let copied = if data.is_writable() { None } else { Some(Copied::of(directory)?) };
+        let (engine, store) = match &copied {
+            None => data.start().await?,
+            Some(copied) => {
+                let engine = Embedded::start(Some(&copied.database())).await?;
+                let store = engine.store().await?;
+                (engine, store)
+            }
+        };
+        let exit = self.ask(&store).await?;
+        engine.stop().await?;
+        Ok(exit)
+    }
+
     async fn ask(&self, store: &DynamoStore) -> anyhow::Result<Exit> {
         let question = self.question();
         if question.since > question.until {

@@ -13,7 +13,7 @@ use time::macros::format_description;
 use time::{PrimitiveDateTime, UtcOffset};
 
 /// Lines that are longer are taken as several: no more than CloudWatch Logs does with an event.
-pub const LINE_BYTES_MAX: u64 = 1024 * 1024;
+pub const LINE_BYTES_MAX: usize = 1024 * 1024;
 
 /// A batch is cut into records of this many lines, which are looked at in parallel.
 const RECORD_LINES: usize = 2_000;
@@ -59,20 +59,29 @@ impl Origin {
 }
 
 /// Reads lines until about `bytes_max` bytes are together; `offset` counts on. Empty at the end.
+///
+/// # Errors
+/// When the first read fails. After a later failure, the lines before it are the answer, with what was read of the
+/// last; the next call meets the failure again.
 pub fn read_lines(reader: &mut impl BufRead, offset: &mut u64, bytes_max: u64) -> std::io::Result<Vec<Line>> {
     let mut lines = Vec::new();
     let until = *offset + bytes_max;
     let mut raw = Vec::new();
-    while *offset < until {
+    let mut failed = false;
+    while *offset < until && !failed {
         raw.clear();
-        let bytes = reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut raw)? as u64;
-        if bytes == 0 {
+        let read = reader.by_ref().take(LINE_BYTES_MAX as u64).read_until(b'\n', &mut raw);
+        match read {
+            Err(error) if raw.is_empty() && lines.is_empty() => return Err(error),
+            read => failed = read.is_err(),
+        }
+        if raw.is_empty() {
             break;
         }
         let mut crc = Crc::new();
         crc.update(without_end(&raw));
         lines.push(Line::new(format!("{:016x}{:08x}", *offset, crc.sum()), &raw));
-        *offset += bytes;
+        *offset += raw.len() as u64;
     }
     Ok(lines)
 }

@@ -1,17 +1,24 @@
-//! The world of a run: the embedded store, the dead-letter file, and a desk on which messages are laid
-//! out for the operator, and posted to Slack if a webhook was given.
+//! The world of a run: the embedded store, the dead-letter file, and a desk that hands messages to the operator, and
+//! posts them to Slack if a webhook was given.
+//!
+//! A message that is not posted is accepted once it was written to an output, and not before: one that met a full disk
+//! or a closed pipe stays owed, and the next run shows it.
 
-use std::sync::Mutex;
+use std::io::{IsTerminal as _, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use stentor::clock::{SystemClock, Timestamp};
+use stentor::clock::{Clock as _, SystemClock, Timestamp};
 use stentor::digest::Digest;
 use stentor::name::TargetKind;
-use stentor::notify::slack::{Slack, WebhookUrl};
+use stentor::notify::slack::{Slack, WebhookUrl, render, terminal};
 use stentor::notify::{Accepted, Deliver, DeliverError};
 use stentor::queue::local::{LocalDue, LocalPark};
 use stentor::route::Routes;
 use stentor::store::dynamodb::DynamoStore;
 use stentor::world::World;
+
+use crate::stop::Stop;
 
 /// What a run shares between its two ways of keeping time.
 pub struct Shared {
@@ -27,28 +34,174 @@ pub struct Local<'a> {
     pub due: Option<LocalDue>,
 }
 
-/// Takes messages. Slack targets are posted to the webhook if there is one; everything else is laid
-/// out only, which counts as delivered: the operator is the reader.
+/// Where messages are written.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Medium {
+    /// As they come, to standard output.
+    Text {
+        /// With a link to Slack's Block Kit Builder.
+        preview: bool,
+    },
+    /// As they come, to standard error: standard output is for a report that does not hold them.
+    Aside,
+    /// Into one report at the end. Until it is written, each message is deferred: it stays owed, without a failure.
+    Report,
+}
+
+/// Takes messages. Posts those for Slack if there is a webhook; writes all others for the operator to read.
 #[derive(Debug)]
 pub struct Desk {
     webhook: Option<(Slack, WebhookUrl)>,
-    /// Messages that were taken since they were last looked at.
-    taken: Mutex<Vec<Digest>>,
+    medium: Medium,
+    stop: Stop,
+    /// For [`Medium::Report`].
+    report: Mutex<Held>,
+    /// Whether anything was written, and why writing failed.
+    wrote: AtomicBool,
+    failure: Mutex<Option<String>>,
+    /// A write was given up, because the reader of the output does not read.
+    unread: AtomicBool,
+}
+
+const UNREAD: &str = "its reader does not read";
+
+/// Messages that wait for a report.
+#[derive(Debug, Default)]
+struct Held {
+    messages: Vec<Digest>,
+    is_written: bool,
 }
 
 impl Desk {
-    pub fn new(webhook: Option<(Slack, WebhookUrl)>) -> Self {
-        Self { webhook, taken: Mutex::default() }
+    pub fn new(webhook: Option<(Slack, WebhookUrl)>, medium: Medium, stop: Stop) -> Self {
+        let (report, failure) = (Mutex::default(), Mutex::default());
+        Self { webhook, medium, stop, report, wrote: AtomicBool::default(), failure, unread: AtomicBool::default() }
     }
 
-    /// Whether messages of this kind really leave the machine.
-    pub fn posts(&self, kind: TargetKind) -> bool {
-        self.webhook.is_some() && kind == TargetKind::Slack
+    /// Whether anything was written.
+    pub fn wrote(&self) -> bool {
+        self.wrote.load(Ordering::Relaxed)
     }
 
-    /// The messages since the last call, in the order in which they were accepted.
-    pub fn take(&self) -> Vec<Digest> {
-        std::mem::take(&mut *self.taken.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    /// Why an output did not take everything, since the last call.
+    pub fn failure(&self) -> Option<String> {
+        let unread = self.unread.swap(false, Ordering::Relaxed).then(|| UNREAD.to_owned());
+        locked(&self.failure).clone().or(unread)
+    }
+
+    /// Messages that wait for the report.
+    pub fn held(&self) -> Vec<Digest> {
+        locked(&self.report).messages.clone()
+    }
+
+    /// The report with the messages that were held is written: from now on they, and they only, are accepted.
+    pub fn report_is_written(&self) {
+        locked(&self.report).is_written = true;
+    }
+
+    /// Writes to standard output, and waits for it no longer than a delivery may take after a request to end.
+    pub async fn print(&self, text: String) -> Result<(), String> {
+        self.write(std::io::stdout(), text, None).await
+    }
+
+    fn posting(&self, kind: TargetKind) -> Option<&(Slack, WebhookUrl)> {
+        self.webhook.as_ref().filter(|_| kind == TargetKind::Slack)
+    }
+
+    async fn post(&self, digest: &Digest, deadline: Timestamp) -> Result<(), DeliverError> {
+        let Some((slack, webhook)) = self.posting(digest.target.kind) else { return Ok(()) };
+        tokio::select! {
+            posted = slack.post(webhook, digest, deadline) => posted,
+            () = self.stop.gives_up() => {
+                let reason = "the run was ended before Slack answered".to_owned();
+                Err(DeliverError::Retry { after: None, reason })
+            }
+        }
+    }
+
+    async fn show(&self, digest: &Digest, deadline: Timestamp) -> Result<(), DeliverError> {
+        let shown = match self.medium {
+            Medium::Text { preview } => {
+                let text = self.message(digest, preview, console::Term::stdout(), std::io::stdout().is_terminal());
+                self.write(std::io::stdout(), text, Some(deadline)).await
+            }
+            Medium::Aside => {
+                let text = self.message(digest, false, console::Term::stderr(), std::io::stderr().is_terminal());
+                self.write(std::io::stderr(), text, Some(deadline)).await
+            }
+            Medium::Report => return self.hold(digest),
+        };
+        shown.map_err(|_| DeliverError::Deferred)
+    }
+
+    /// Accepts what the written report holds; until then everything is deferred.
+    fn hold(&self, digest: &Digest) -> Result<(), DeliverError> {
+        let mut held = locked(&self.report);
+        let is_same = |other: &Digest| other.route == digest.route && other.target == digest.target;
+        if held.is_written {
+            let reported = held.messages.iter().any(|other| is_same(other) && other.epochs == digest.epochs);
+            return if reported { Ok(()) } else { Err(DeliverError::Deferred) };
+        }
+        // In a later window it holds the windows before, too.
+        held.messages.retain(|other| !(is_same(other) && other.epochs.0 == digest.epochs.0));
+        held.messages.push(digest.clone());
+        Err(DeliverError::Deferred)
+    }
+
+    fn message(&self, digest: &Digest, preview: bool, terminal: console::Term, is_terminal: bool) -> String {
+        let color = is_terminal && std::env::var_os("NO_COLOR").is_none();
+        let width = terminal.size_checked().map_or(100, |(_, columns)| usize::from(columns).min(120));
+        let fate = match self.posting(digest.target.kind) {
+            Some(_) => "posted",
+            None => "shown here only",
+        };
+        let mut text = format!("\n── {} · {fate} ──\n\n{}", digest.target, terminal::view(digest, width, color));
+        if preview {
+            text += &format!("\n{}\n", render::render(digest).preview_url());
+        }
+        text
+    }
+
+    /// A write that waits for its reader cannot be called off, so a thread makes it. A failure asks the run to end.
+    async fn write(
+        &self,
+        mut output: impl Write + Send + 'static,
+        text: String,
+        deadline: Option<Timestamp>,
+    ) -> Result<(), String> {
+        let withdrawn = Arc::new(AtomicBool::new(false));
+        let is_withdrawn = Arc::clone(&withdrawn);
+        let writing = tokio::task::spawn_blocking(move || {
+            // It may have waited behind another write.
+            match is_withdrawn.load(Ordering::SeqCst) {
+                true => Ok(()),
+                false => output.write_all(text.as_bytes()).and_then(|()| output.flush()),
+            }
+        });
+        let too_late = async {
+            match deadline {
+                Some(deadline) => SystemClock.sleep(SystemClock.now().until(deadline)).await,
+                None => std::future::pending().await,
+            }
+        };
+        let written = tokio::select! {
+            written = writing => written.expect("invariant: writing does not panic").map_err(|error| error.to_string()),
+            () = too_late => Err(UNREAD.to_owned()),
+            () = self.stop.gives_up() => Err(UNREAD.to_owned()),
+        };
+        match &written {
+            Ok(()) => self.wrote.store(true, Ordering::Relaxed),
+            // A pager that waits for its user: the message comes again with the next one.
+            Err(why) if why == UNREAD => {
+                withdrawn.store(true, Ordering::SeqCst);
+                self.unread.store(true, Ordering::Relaxed);
+            }
+            Err(why) => {
+                locked(&self.failure).get_or_insert_with(|| why.clone());
+                self.stop.ask();
+            }
+        }
+        written
     }
 }
 
@@ -59,12 +212,23 @@ impl Deliver for Desk {
         _joins: Option<&str>,
         deadline: Timestamp,
     ) -> Result<Accepted, DeliverError> {
-        if let (Some((slack, webhook)), TargetKind::Slack) = (&self.webhook, digest.target.kind) {
-            slack.post(webhook, digest, deadline).await?;
+        if self.posting(digest.target.kind).is_none() {
+            return self.show(digest, deadline).await.map(|()| Accepted::default());
         }
-        self.taken.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(digest.clone());
+        if locked(&self.report).is_written {
+            return Err(DeliverError::Deferred);
+        }
+        self.post(digest, deadline).await?;
+        // Slack has it: whether it can be shown here as well changes nothing.
+        if self.medium != Medium::Report {
+            let _ = self.show(digest, deadline).await;
+        }
         Ok(Accepted::default())
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl World for Local<'_> {

@@ -1,23 +1,63 @@
-//! What the arguments of `run` name: Lambda events, plain log files, standard input.
+//! What the arguments of `run` name: Lambda events and log lines, in files, pipes and standard input; plain, in gzip or
+//! in UTF-16. Every byte that is looked at to tell them apart is still read as input.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, bail};
+use flate2::bufread::MultiGzDecoder;
+use serde::de::IgnoredAny;
+use thiserror::Error;
 
-/// One argument, looked at but not yet read.
+use crate::encoding::{self, Encoding, Utf16};
+
+/// One argument, before it is read.
 #[derive(Debug)]
 pub enum Source {
-    /// A file that holds a Lambda event, JSON.
-    Event(PathBuf),
-    /// A file of log lines.
-    Lines(PathBuf),
+    /// A regular file. Its lines have a position in it, so a second run finds them again.
+    File(PathBuf),
+    /// A pipe or a device: lines as they come.
+    Stream(PathBuf),
     Stdin,
 }
 
-/// How much of a file is looked at to tell what it is.
-const HEAD_BYTES: u64 = 64 * 1024;
+/// What an input holds.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Most probably a Lambda event, JSON.
+    Event,
+    Lines,
+}
+
+/// Why an input is not read, or not to its end.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{0}")]
+pub struct Refusal(pub String);
+
+/// How much is read ahead to tell what an input is.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Amount {
+    /// A full head. For files.
+    Head,
+    /// What has arrived, if it is enough. For streams, which may pause after their first line.
+    WhatIsThere,
+}
+
+/// An input with its encoding taken off: UTF-8, as far as it is text.
+pub struct Input {
+    pub kind: Kind,
+    pub text: Box<dyn Read + Send>,
+    /// Bytes of the file before the first of `text`.
+    pub offset: u64,
+    /// Bytes of the file that were read so far.
+    pub bytes_read: Arc<AtomicU64>,
+}
+
+/// How much of an input is looked at to tell what it is.
+const HEAD_BYTES: usize = 64 * 1024;
 
 impl Source {
     /// # Errors
@@ -27,29 +67,198 @@ impl Source {
             return Ok(Self::Stdin);
         }
         let named = || format!("cannot read {}", argument.display());
-        if std::fs::metadata(argument).with_context(named)?.is_dir() {
+        let metadata = std::fs::metadata(argument).with_context(named)?;
+        if metadata.is_dir() {
             bail!("{} is a directory: name the files in it", argument.display());
         }
-        let mut head = Vec::new();
-        File::open(argument).and_then(|file| file.take(HEAD_BYTES).read_to_end(&mut head)).with_context(named)?;
-        let is_event = argument.extension().is_some_and(|extension| extension == "json") || looks_like_an_event(&head);
-        Ok(if is_event { Self::Event(argument.to_owned()) } else { Self::Lines(argument.to_owned()) })
+        if !metadata.is_file() {
+            // Opened once, when its turn comes: what is read of a pipe is gone from it.
+            return Ok(Self::Stream(argument.to_owned()));
+        }
+        File::open(argument).with_context(named)?;
+        Ok(Self::File(argument.to_owned()))
     }
 
     /// Bytes to read, as far as they are known.
     pub fn bytes(&self) -> u64 {
         match self {
-            Self::Event(path) | Self::Lines(path) => std::fs::metadata(path).map_or(0, |metadata| metadata.len()),
-            Self::Stdin => 0,
+            Self::File(path) => std::fs::metadata(path).map_or(0, |metadata| metadata.len()),
+            Self::Stream(_) | Self::Stdin => 0,
         }
     }
 }
 
-/// An object whose first keys are an event's. Log lines are often JSON objects too, so the brace alone says nothing.
-fn looks_like_an_event(head: &[u8]) -> bool {
+impl Input {
+    /// Opens a regular file.
+    ///
+    /// # Errors
+    /// When it cannot be read, or holds something else than text.
+    pub fn open(path: &Path) -> Result<Self, Refusal> {
+        Self::read(File::open(path)?, Some(path), Amount::Head)
+    }
+
+    /// Takes off the encoding of `raw`, and tells what it is.
+    ///
+    /// # Errors
+    /// When it cannot be read, or holds something else than text.
+    pub fn read(raw: impl Read + Send + 'static, path: Option<&Path>, amount: Amount) -> Result<Self, Refusal> {
+        let bytes_read = Arc::new(AtomicU64::new(0));
+        let raw = Failing::new(Counted { raw, bytes: Arc::clone(&bytes_read) }, error_text);
+        let (mut head, mut text) = looked_at(Box::new(raw), amount)?;
+        let mut encoding = Encoding::of(&head).map_err(refused)?;
+        let is_gzip = encoding == Encoding::Gzip;
+        if is_gzip {
+            let unpacked = MultiGzDecoder::new(BufReader::with_capacity(HEAD_BYTES, text));
+            (head, text) = looked_at(Box::new(Failing::new(unpacked, gzip_error_text)), amount)?;
+            encoding = Encoding::of(&head).map_err(refused)?;
+        }
+        let mut offset = 0;
+        match encoding {
+            Encoding::Utf8 => {}
+            Encoding::Utf8WithMark => {
+                let mut mark = [0; encoding::UTF8_MARK.len()];
+                text.read_exact(&mut mark)?;
+                offset = mark.len() as u64;
+                head.drain(..mark.len());
+            }
+            Encoding::Utf16 { big_endian } => {
+                (head, text) = looked_at(Box::new(Utf16::new(text, big_endian)), amount)?;
+            }
+            Encoding::Gzip => return Err(refused("gzip data within gzip data: unpack it once with gunzip")),
+        }
+        Ok(Self { kind: kind(&head, path), text, offset, bytes_read })
+    }
+}
+
+fn refused(what: impl Into<String>) -> Refusal {
+    Refusal(what.into())
+}
+
+impl From<std::io::Error> for Refusal {
+    fn from(error: std::io::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// The first bytes of `input`, and an input that still begins with them.
+fn looked_at(mut input: Box<dyn Read + Send>, amount: Amount) -> Result<(Vec<u8>, Box<dyn Read + Send>), Refusal> {
+    let mut head = Vec::new();
+    let mut buffer = vec![0; HEAD_BYTES];
+    while head.len() < HEAD_BYTES && (amount == Amount::Head || !is_enough(&head)) {
+        match input.read(&mut buffer[..HEAD_BYTES - head.len()]) {
+            Ok(0) => break,
+            Ok(length) => head.extend_from_slice(&buffer[..length]),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) if head.is_empty() => return Err(error.into()),
+            // It fails again after what it has given.
+            Err(_) => break,
+        }
+    }
+    let whole = Cursor::new(head.clone()).chain(input);
+    Ok((head, Box::new(whole)))
+}
+
+/// Whether what a stream began with tells what it is.
+fn is_enough(head: &[u8]) -> bool {
+    const LONGEST_KEY: usize = "\"Records\"".len();
     let text = String::from_utf8_lossy(head);
-    let Some(inside) = text.trim_start_matches('\u{feff}').trim_start().strip_prefix('{') else { return false };
+    match without_mark(&text).trim_start().strip_prefix('{') {
+        Some(inside) => inside.trim_start().len() >= LONGEST_KEY || inside.contains('}'),
+        None => head.len() >= encoding::MAGIC_BYTES || head.contains(&b'\n'),
+    }
+}
+
+fn kind(head: &[u8], path: Option<&Path>) -> Kind {
+    let is_event = looks_like_an_event(head) || (path.is_some_and(is_named_json) && !is_json_lines(head));
+    if is_event { Kind::Event } else { Kind::Lines }
+}
+
+/// `app.json`, `app.json.gz`.
+fn is_named_json(path: &Path) -> bool {
+    let is = |path: &Path, extension: &str| path.extension().is_some_and(|it| it.eq_ignore_ascii_case(extension));
+    is(path, "json") || (is(path, "gz") && path.file_stem().map(Path::new).is_some_and(|stem| is(stem, "json")))
+}
+
+/// An object whose first keys are an event's. Log lines are often JSON objects too, so the brace alone says nothing.
+pub fn looks_like_an_event(head: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(head);
+    let Some(inside) = without_mark(&text).trim_start().strip_prefix('{') else { return false };
     ["\"Records\"", "\"awslogs\""].iter().any(|key| inside.trim_start().starts_with(key))
+}
+
+/// Objects, one a line: the first ends with its line, and something follows.
+fn is_json_lines(head: &[u8]) -> bool {
+    let text = head.trim_ascii_start();
+    let Some(end) = text.iter().position(|byte| *byte == b'\n') else { return false };
+    is_object(&text[..end]) && !text[end..].trim_ascii().is_empty()
+}
+
+/// Whether the first line of `text` is a JSON object.
+pub fn begins_with_an_object(text: &[u8]) -> bool {
+    text.trim_ascii_start().split(|byte| *byte == b'\n').next().is_some_and(is_object)
+}
+
+fn is_object(line: &[u8]) -> bool {
+    line.starts_with(b"{") && serde_json::from_slice::<IgnoredAny>(line).is_ok()
+}
+
+fn without_mark(text: &str) -> &str {
+    text.trim_start_matches('\u{feff}')
+}
+
+fn error_text(error: &std::io::Error) -> String {
+    error.to_string()
+}
+
+fn gzip_error_text(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => "the gzip data ends too early".to_owned(),
+        std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData => "the gzip data is damaged".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// Counts the bytes of a file.
+struct Counted<R> {
+    raw: R,
+    bytes: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let length = self.raw.read(buffer)?;
+        self.bytes.fetch_add(length as u64, Ordering::Relaxed);
+        Ok(length)
+    }
+}
+
+/// Repeats an error for ever, in words for an operator. Its readers first use what came before.
+struct Failing<R> {
+    input: R,
+    words: fn(&std::io::Error) -> String,
+    failed: Option<String>,
+}
+
+impl<R> Failing<R> {
+    fn new(input: R, words: fn(&std::io::Error) -> String) -> Self {
+        Self { input, words, failed: None }
+    }
+}
+
+impl<R: Read> Read for Failing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if let Some(words) = &self.failed {
+            return Err(std::io::Error::other(words.clone()));
+        }
+        match self.input.read(buffer) {
+            Err(error) if error.kind() != std::io::ErrorKind::Interrupted => {
+                let words = (self.words)(&error);
+                self.failed = Some(words.clone());
+                Err(std::io::Error::other(words))
+            }
+            read => read,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -59,14 +268,38 @@ mod tests {
     #[test]
     fn an_event_is_told_from_lines() {
         let cases = [
-            (r#"{"Records":[]}"#, true),
-            (" \n{ \"awslogs\" : {\"data\":\"\"}}", true),
-            (r#"{"level":"info","Records":1}"#, false),
-            ("2026-11-23 started", false),
-            ("", false),
+            (r#"{"Records":[]}"#, "x", Kind::Event),
+            (" \n{ \"awslogs\" : {\"data\":\"\"}}", "x", Kind::Event),
+            ("\u{feff}{\"Records\":[]}", "x.json", Kind::Event),
+            (r#"{"level":"info","Records":1}"#, "x", Kind::Lines),
+            (r#"{"window":{},"Records":[]}"#, "x.json", Kind::Event),
+            ("{\"level\":\"info\"}\n{\"level\":\"info\"}\n", "x.json", Kind::Lines),
+            ("{\"level\":\"info\"}\n{\"level\":\"info\"}\n", "x.JSON.gz", Kind::Lines),
+            ("{\n\"level\":\"info\"}\n", "x.json", Kind::Event),
+            ("[1]", "x.json.gz", Kind::Event),
+            ("[1]", "x.gz", Kind::Lines),
+            ("2026-11-23 started", "x", Kind::Lines),
+            ("", "x", Kind::Lines),
+        ];
+        for (head, path, expected) in cases {
+            let input = Input::read(head.as_bytes(), Some(Path::new(path)), Amount::Head).expect("text");
+            assert_eq!(input.kind, expected, "{path}: {head}");
+        }
+    }
+
+    #[test]
+    fn a_stream_is_told_by_as_little_as_it_takes() {
+        let cases = [
+            ("x\n", true),
+            ("{", false),
+            ("{\n  ", false),
+            ("{\"a\":1}", true),
+            ("{\"Records\"", true),
+            ("x", false),
+            ("x started", true),
         ];
         for (head, expected) in cases {
-            assert_eq!(looks_like_an_event(head.as_bytes()), expected, "{head}");
+            assert_eq!(is_enough(head.as_bytes()), expected, "{head}");
         }
     }
 }

@@ -25,6 +25,7 @@ mod chunk;
 mod data_dir;
 mod dead_letters;
 mod desk;
+mod encoding;
 mod input;
 mod manual;
 mod mute;
@@ -37,6 +38,8 @@ mod report;
 mod run;
 mod sample;
 mod send_test;
+mod stop;
+mod stream;
 
 /// One clear message for a flood of log lines, and no alert lost.
 #[derive(Debug, Parser)]
@@ -132,8 +135,13 @@ fn refuse(error: &clap::Error) -> ! {
 }
 
 fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
+    print(&json_text(value)?)
+}
+
+/// A value as JSON that is safe for a terminal, with a line break at its end.
+fn json_text(value: &impl Serialize) -> anyhow::Result<String> {
     let document = serde_json::to_string_pretty(value).context("cannot write JSON")?;
-    print(&format!("{}\n", visible::json(&document)))
+    Ok(format!("{}\n", visible::json(&document)))
 }
 
 fn print(text: &str) -> anyhow::Result<()> {

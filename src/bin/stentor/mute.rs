@@ -10,7 +10,6 @@ use clap::Args;
 use stentor::clock::{Clock as _, SystemClock, Timestamp};
 use stentor::config;
 use stentor::digest::span;
-use stentor::embedded::Embedded;
 use stentor::name::RouteName;
 use stentor::store::Store as _;
 use stentor::store::dynamodb::{DynamoStore, Tables};
@@ -89,9 +88,8 @@ fn set(place: &Place, route: &RouteName, until: Option<Timestamp>) -> anyhow::Re
     runtime.block_on(async {
         match &place.data_dir {
             Some(path) => {
-                let data = DataDir::open(path)?;
-                let engine = Embedded::start(Some(&data.database())).await?;
-                let set = set_in(&engine.store().await?, &place.configuration, route, until).await;
+                let (engine, store) = DataDir::open(path)?.start().await?;
+                let set = set_in(&store, &place.configuration, route, until).await;
                 engine.stop().await?;
                 set
             }

@@ -13,17 +13,20 @@ pub struct Progress {
     started: Instant,
     bytes_all: u64,
     bytes: u64,
+    /// In the files before.
+    bytes_before: u64,
     /// `indicatif` itself stays silent when stderr is no terminal.
     bar: Option<ProgressBar>,
 }
 
 impl Progress {
     pub fn new(bytes_all: u64) -> Self {
-        Self { started: Instant::now(), bytes_all, bytes: 0, bar: None }
+        Self { started: Instant::now(), bytes_all, bytes: 0, bytes_before: 0, bar: None }
     }
 
-    pub fn advance(&mut self, bytes: u64) {
-        self.bytes += bytes;
+    /// `bytes` of the current file are read.
+    pub fn advance_to(&mut self, bytes: u64) {
+        self.bytes = self.bytes_before + bytes;
         if self.bar.is_none() && self.started.elapsed() > PATIENCE {
             let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} left");
             self.bar =
@@ -32,6 +35,10 @@ impl Progress {
         if let Some(bar) = &self.bar {
             bar.set_position(self.bytes);
         }
+    }
+
+    pub fn next_file(&mut self) {
+        self.bytes_before = self.bytes;
     }
 
     pub fn finish(self) {

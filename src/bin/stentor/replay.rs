@@ -10,7 +10,6 @@ use stentor::aws::deployed::Deployed;
 use stentor::aws::trouble;
 use stentor::clock::{Clock as _, SystemClock, Timestamp};
 use stentor::config::Config;
-use stentor::embedded::Embedded;
 use stentor::notify::channels::Channels;
 use stentor::notify::http;
 use stentor::notify::slack::{Slack, WebhookUrl};
@@ -31,10 +30,11 @@ use stentor::world::World;
 use crate::Exit;
 use crate::data_dir::DataDir;
 use crate::dead_letters::DeadLetters;
-use crate::desk::{Desk, Local, Shared};
+use crate::desk::{Desk, Local, Medium, Shared};
 use crate::operator::Watch;
 use crate::options::{Aws, Configuration, SlackApi, TableNames, bytes, moment, region_of_environment, store_trouble};
 use crate::replay_report;
+use crate::stop::Stop;
 
 /// Take what was parked through the pipeline once more; nothing is deleted before it is settled.
 #[derive(Debug, Args)]
@@ -175,7 +175,7 @@ impl Arguments {
         if !directory.is_dir() {
             bail!("the data directory {} does not exist", directory.display());
         }
-        let data = DataDir::open(directory)?;
+        let mut data = DataDir::open_to_replay(directory)?;
         let aws = match &self.queue_url {
             Some(_) if self.file.is_none() => Some(self.aws.load().await?),
             _ => None,
@@ -188,9 +188,10 @@ impl Arguments {
         }
         let webhook = self.slack_webhook.as_deref().map(WebhookUrl::parse).transpose()?;
         let posting = webhook.map(|webhook| http::client().map(|http| (Slack::new(http), webhook))).transpose()?;
-        let engine = Embedded::start(Some(&data.database())).await?;
+        let (engine, store) = data.start().await?;
         let park = LocalPark::new(data.dead_letters());
-        let shared = Shared { routes, store: engine.store().await?, park, desk: Desk::new(posting) };
+        let medium = if self.json { Medium::Aside } else { Medium::Text { preview: false } };
+        let shared = Shared { routes, store, park, desk: Desk::new(posting, medium, Stop::new()) };
         let streams = aws.as_ref().map(KinesisStreams::new);
         let exit = self.replay(&Local { shared: &shared, due: None }, &source, &streams, all).await?;
         engine.stop().await?;

@@ -1,43 +1,47 @@
-//! `stentor run`: the whole pipeline on this machine. Files are taken in one after the other, and each
-//! route that they touched is closed once, at the end. Standard input is taken in as it comes, and
-//! windows go by the clock, as in a deployment.
+//! `stentor run`: the whole pipeline on this machine. Takes in files one after the other, and closes each route that
+//! they touched once, at the end. Takes in standard input and pipes as they come, with windows by the clock, as in a
+//! deployment.
 
-use std::fs::File;
-use std::io::{BufReader, IsTerminal as _};
+use std::cell::RefCell;
+use std::io::{BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::Args;
 use stentor::clock::{Clock as _, SystemClock, Timestamp};
-use stentor::close::{Outcome, Sent, close, settle};
+use stentor::close::{Closed, Outcome, Sent, close};
 use stentor::consume::take;
 use stentor::digest::Digest;
-use stentor::embedded::Embedded;
-use stentor::event::{self, Batch};
+use stentor::event::{self, Batch, Context, EventError};
+use stentor::name::RouteName;
 use stentor::notify::http;
-use stentor::notify::slack::{Slack, WebhookUrl, render, terminal};
+use stentor::notify::slack::{Slack, WebhookUrl};
 use stentor::queue::local::{LocalDue, LocalPark};
 use stentor::queue::{Due, DueQueue as _};
 use stentor::route::Routes;
 use stentor::store::Store as _;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::oneshot;
+use tokio::time::sleep;
 
 use crate::Exit;
-use crate::chunk::{self, Line, Origin};
+use crate::chunk::{self, Origin};
 use crate::data_dir::DataDir;
-use crate::desk::{Desk, Local, Shared};
-use crate::input::Source;
-use crate::options::Configuration;
+use crate::desk::{Desk, Local, Medium, Shared};
+use crate::input::{self, Input, Kind, Refusal, Source};
+use crate::options::{Configuration, region_of_environment};
 use crate::progress::Progress;
 use crate::report::Report;
+use crate::stop::Stop;
+use crate::stream::Stream;
 
 /// Run Lambda events, log files or standard input through the whole pipeline, on this machine.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples: stentor run events/kinesis-burst.json\n          tail -f app.log | stentor run -")]
 pub struct Arguments {
-    /// Lambda events (JSON), plain log files, or - for lines from standard input
+    /// Lambda events (JSON) or log files, plain or gzip; or - for lines from standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     #[command(flatten)]
@@ -55,21 +59,20 @@ pub struct Arguments {
     #[arg(long)]
     json: bool,
     /// Seconds to keep trying to store or to deliver
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
     timeout: u32,
 }
 
 /// Bytes of a log file that are taken in at once.
 const CHUNK_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Lines from standard input that are taken in at once, and how long the first of them waits for others.
-const STDIN_LINES_MAX: usize = 10_000;
-const STDIN_GATHER: Duration = Duration::from_millis(150);
+/// The largest event, unpacked. Lambda's own limit is 6 MB.
+const EVENT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
 pub fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Runtime::new().context("cannot start the asynchronous runtime")?;
     let exit = runtime.block_on(pipeline(arguments));
-    // A thread that still waits for standard input must not keep the process alive.
+    // A thread that still waits for an input or an output must not keep the process alive.
     runtime.shutdown_background();
     exit
 }
@@ -79,19 +82,24 @@ async fn pipeline(arguments: &Arguments) -> anyhow::Result<Exit> {
     let config = arguments.configuration.read()?;
     let webhook = arguments.slack_webhook.as_deref().map(WebhookUrl::parse).transpose()?;
     let sources = arguments.files.iter().map(|file| Source::of(file)).collect::<anyhow::Result<Vec<_>>>()?;
-    let data = DataDir::open(&arguments.data_dir)?;
-    let engine = Embedded::start(Some(&data.database())).await?;
+    let stop = Stop::on_signals()?;
+    let mut data = DataDir::open_to_run(&arguments.data_dir)?;
+    let (engine, store) = data.start().await?;
     let posting = webhook.map(|webhook| http::client().map(|http| (Slack::new(http), webhook))).transpose()?;
+    let medium = match arguments.json {
+        true => Medium::Report,
+        false => Medium::Text { preview: arguments.preview },
+    };
     let shared = Shared {
         routes: Routes::new(&config)?,
-        store: engine.store().await?,
+        store,
         park: LocalPark::new(data.dead_letters()),
-        desk: Desk::new(posting),
+        desk: Desk::new(posting, medium, stop.clone()),
     };
-    let mut run = Run { arguments, shared: &shared, report: Report::default() };
+    let run = Run { arguments, shared: &shared, stop, report: RefCell::default() };
     run.all(sources).await?;
-    run.show(started.elapsed())?;
-    let exit = run.report.exit();
+    run.show(started.elapsed()).await?;
+    let exit = run.report.borrow().exit();
     engine.stop().await?;
     Ok(exit)
 }
@@ -99,119 +107,237 @@ async fn pipeline(arguments: &Arguments) -> anyhow::Result<Exit> {
 struct Run<'a> {
     arguments: &'a Arguments,
     shared: &'a Shared,
-    report: Report,
+    stop: Stop,
+    /// Borrowed between two waits only: lines are taken in while messages are told.
+    report: RefCell<Report>,
 }
 
 impl<'a> Run<'a> {
-    async fn all(&mut self, sources: Vec<Source>) -> anyhow::Result<()> {
-        // What an earlier run was killed over is finished first.
+    async fn all(&self, sources: Vec<Source>) -> anyhow::Result<()> {
+        // Finishes what an earlier run was killed over.
         self.settle_all().await?;
         let mut progress = Progress::new(sources.iter().map(Source::bytes).sum());
         for source in sources {
-            match source {
-                Source::Event(path) => self.event(&path).await?,
-                Source::Lines(path) => self.lines(&path, &mut progress).await?,
-                Source::Stdin => self.stdin().await?,
+            if self.stop.is_asked() {
+                break;
             }
+            match source {
+                Source::File(path) => self.file(&path, &mut progress).await,
+                Source::Stream(path) => self.stream(Some(&path)).await?,
+                Source::Stdin => self.stream(None).await?,
+            }
+            progress.next_file();
         }
         progress.finish();
+        // Shown with the messages below, if at all.
+        let _ = self.shared.desk.failure();
         self.settle_all().await
     }
 
-    async fn event(&mut self, path: &Path) -> anyhow::Result<()> {
+    async fn file(&self, path: &Path, progress: &mut Progress) {
+        let origin = Origin::file(path);
         let name = path.display().to_string();
-        let payload = std::fs::read(path).with_context(|| format!("cannot read {name}"))?;
-        let refused = match str::from_utf8(&payload) {
-            Ok(text) => match event::parse(text, name.as_str()) {
-                Ok(batch) => {
-                    self.take(&self.without_timer(), &batch).await;
-                    return Ok(());
-                }
-                Err(error) => error.to_string(),
-            },
-            Err(error) => format!("it is not UTF-8 from byte {} on", error.valid_up_to()),
+        let taken = match Input::open(path) {
+            Ok(input) if input.kind == Kind::Event => self.event_file(input, &origin, &name).await,
+            Ok(input) => {
+                let mut reader = BufReader::with_capacity(1 << 18, input.text);
+                let advance = |_| progress.advance_to(input.bytes_read.load(Ordering::Relaxed));
+                self.lines(&mut reader, input.offset, &origin, advance).await
+            }
+            Err(refusal) => Err(refusal),
         };
-        self.report.refuse(format!("{name}: {refused}"));
-        Ok(())
+        if let Err(refusal) = taken {
+            self.refuse(&name, &refusal);
+        }
     }
 
-    async fn lines(&mut self, path: &Path, progress: &mut Progress) -> anyhow::Result<()> {
-        let named = || format!("cannot read {}", path.display());
-        let origin = Origin::file(path);
-        let mut reader = BufReader::with_capacity(1 << 18, File::open(path).with_context(named)?);
-        let mut offset = 0;
+    async fn event_file(&self, input: Input, origin: &Origin, name: &str) -> Result<(), Refusal> {
+        let mut payload = Vec::new();
+        input.text.take(EVENT_BYTES_MAX + 1).read_to_end(&mut payload)?;
+        if self.event(&payload, name).await? {
+            return Ok(());
+        }
+        self.lines(&mut payload.as_slice(), input.offset, origin, |_| ()).await
+    }
+
+    /// Takes in an event; `false` when it is none, but lines of JSON.
+    async fn event(&self, payload: &[u8], name: &str) -> Result<bool, Refusal> {
+        if payload.len() as u64 > EVENT_BYTES_MAX {
+            return Err(Refusal(format!("an event has at most {} MiB", EVENT_BYTES_MAX >> 20)));
+        }
+        let text = str::from_utf8(payload)
+            .map_err(|error| Refusal(format!("it is not UTF-8 from byte {} on", error.valid_up_to())))?;
+        let region = region_of_environment();
+        let context = Context { name, region: region.as_deref(), records_max: None };
+        match event::parse(text, context) {
+            Ok(batch) => {
+                self.take(&self.without_timer(), &batch).await;
+                Ok(true)
+            }
+            Err(EventError::NotJson { .. } | EventError::Unknown)
+                if input::begins_with_an_object(payload) && !input::looks_like_an_event(payload) =>
+            {
+                Ok(false)
+            }
+            Err(_) if payload.trim_ascii_start().starts_with(b"[") => Err(Refusal(
+                "it is a JSON array, and not a Lambda event: write its elements one a line, as jq -c '.[]' does"
+                    .to_owned(),
+            )),
+            Err(error) => Err(Refusal(error.to_string())),
+        }
+    }
+
+    /// Takes in lines that have a position, until the end or a request to end.
+    async fn lines(
+        &self,
+        reader: &mut impl BufRead,
+        mut offset: u64,
+        origin: &Origin,
+        mut advance: impl FnMut(u64),
+    ) -> Result<(), Refusal> {
         loop {
-            let before = offset;
-            let lines = chunk::read_lines(&mut reader, &mut offset, CHUNK_BYTES).with_context(named)?;
+            if self.stop.is_asked() {
+                return Err(Refusal("the run was ended before the end of the file: run it once more".to_owned()));
+            }
+            let lines = chunk::read_lines(reader, &mut offset, CHUNK_BYTES).map_err(|error| match offset {
+                0 => Refusal(error.to_string()),
+                _ => Refusal(format!("{error}; what comes before is taken in")),
+            })?;
             if lines.is_empty() {
                 return Ok(());
             }
-            let batch = chunk::batch(&lines, &origin, SystemClock.now());
+            let batch = chunk::batch(&lines, origin, SystemClock.now());
             self.take(&self.without_timer(), &batch).await;
-            progress.advance(offset - before);
+            advance(offset);
         }
     }
 
-    /// Lines as they come, windows by the clock; at the end of the input, or at Ctrl-C, everything
-    /// that is still open is told at once.
-    async fn stdin(&mut self) -> anyhow::Result<()> {
+    /// Takes in a pipe or standard input: an event as a whole, lines as they come.
+    async fn stream(&self, path: Option<&Path>) -> anyhow::Result<()> {
         let started = SystemClock.now();
-        let origin = Origin::stdin(started);
-        let (due, mut timer) = LocalDue::new();
+        let name = path.map_or_else(|| "standard input".to_owned(), |path| path.display().to_string());
+        let mut stream = Stream::open(path, started)?;
+        let origin = match path {
+            Some(_) => Origin { name: name.clone(), ..Origin::stdin(started) },
+            None => Origin::stdin(started),
+        };
+        let taken = match stream.kind(&self.stop).await {
+            Ok(Kind::Lines) => self.live(&mut stream, &origin).await?,
+            Ok(Kind::Event) => self.event_stream(&mut stream, &origin, &name).await,
+            Err(refusal) => Err(refusal),
+        };
+        if let Err(refusal) = taken {
+            self.refuse(&name, &refusal);
+        }
+        Ok(())
+    }
+
+    async fn event_stream(&self, stream: &mut Stream, origin: &Origin, name: &str) -> Result<(), Refusal> {
+        let payload = stream.all(EVENT_BYTES_MAX, &self.stop).await?;
+        if self.event(&payload, name).await? {
+            return Ok(());
+        }
+        self.lines(&mut payload.as_slice(), 0, origin, |_| ()).await
+    }
+
+    /// Lines as they come, windows by the clock: takes in lines also while a target keeps a message waiting.
+    async fn live(&self, stream: &mut Stream, origin: &Origin) -> anyhow::Result<Result<(), Refusal>> {
+        let (due, timer) = LocalDue::new();
         let world = Local { shared: self.shared, due: Some(due) };
-        let mut lines = gathered(started);
+        let (ended, end) = oneshot::channel();
+        let ingest = async {
+            let taken = self.ingest(&world, stream, origin).await;
+            // The other side is gone when it has failed.
+            let _ = ended.send(());
+            taken
+        };
+        let (taken, told) = futures::join!(ingest, self.tell(&world, timer, end));
+        told.map(|()| taken)
+    }
+
+    async fn ingest(&self, world: &Local<'_>, stream: &mut Stream, origin: &Origin) -> Result<(), Refusal> {
+        loop {
+            let lines = stream.gather(&self.stop).await?;
+            if lines.is_empty() {
+                return Ok(());
+            }
+            self.take(world, &chunk::batch(&lines, origin, SystemClock.now())).await;
+        }
+    }
+
+    /// Does what the notifier does with due messages, until the input has ended.
+    async fn tell(
+        &self,
+        world: &Local<'_>,
+        mut timer: UnboundedReceiver<Due>,
+        mut end: oneshot::Receiver<()>,
+    ) -> anyhow::Result<()> {
         loop {
             tokio::select! {
-                gathered = lines.recv() => {
-                    let Some(gathered) = gathered else { return Ok(()) };
-                    self.take(&world, &chunk::batch(&gathered?, &origin, SystemClock.now())).await;
-                }
-                Some(due) = timer.recv() => self.notify(&world, due).await?,
-                _ = tokio::signal::ctrl_c() => {
-                    // What was read before the signal still counts.
-                    lines.close();
-                    while let Some(gathered) = lines.recv().await {
-                        self.take(&world, &chunk::batch(&gathered?, &origin, SystemClock.now())).await;
-                    }
-                    return Ok(());
-                }
+                biased;
+                _ = &mut end => return Ok(()),
+                Some(due) = timer.recv() => self.notify(world, due).await?,
             }
         }
     }
 
-    /// What the notifier does with a due message; one that is not finished comes back later.
-    async fn notify(&mut self, world: &Local<'_>, due: Due) -> anyhow::Result<()> {
+    /// A due message that is not finished comes back later.
+    async fn notify(&self, world: &Local<'_>, due: Due) -> anyhow::Result<()> {
         let closed = close(world, &due.route, 0, self.deadline()).await;
         self.sent(closed.messages);
         if let (Some(again), Some(queue)) = (closed.again, &world.due) {
             tracing::warn!(route = %due.route, "Route {} comes again: {}", due.route, again.why);
             queue.send(&due, SystemClock.now().until(again.at), self.deadline()).await?;
         }
-        self.show_messages()
+        Ok(())
     }
 
-    async fn take(&mut self, world: &Local<'_>, batch: &Batch<'_>) {
+    async fn take(&self, world: &Local<'_>, batch: &Batch<'_>) {
         let consumed = take(world, batch, self.deadline()).await;
-        self.report.add(batch, consumed);
+        self.report.borrow_mut().add(batch, consumed);
     }
 
     /// Closes what is open and tells what is owed, on every route that there ever was.
-    async fn settle_all(&mut self) -> anyhow::Result<()> {
-        let world = self.without_timer();
+    async fn settle_all(&self) -> anyhow::Result<()> {
         for route in self.shared.store.routes(self.deadline()).await? {
-            let closed = settle(&world, &route, self.deadline()).await;
+            let closed = self.settle(&route).await;
             self.sent(closed.messages);
             if let Some(again) = closed.again {
-                self.report.owe(route, again.why);
+                self.report.borrow_mut().owe(route, again.why);
             }
         }
         Ok(())
     }
 
+    /// Rounds until nothing is left to do, the time is up or the run is asked to end.
+    async fn settle(&self, route: &RouteName) -> Closed {
+        let (world, deadline) = (self.without_timer(), self.deadline());
+        let mut all = Closed::default();
+        for attempt in 0.. {
+            let round = close(&world, route, attempt, deadline).await;
+            all.messages.extend(round.messages);
+            all.again = round.again;
+            let Some(again) = &all.again else { break };
+            if again.at >= deadline || self.stop.is_asked() {
+                break;
+            }
+            tokio::select! {
+                () = sleep(SystemClock.now().until(again.at)) => {}
+                // One more round, for targets that have not been tried.
+                _ = self.stop.asked() => {}
+            }
+        }
+        all
+    }
+
     /// A message that was tried several times is reported once, as it ended.
-    fn sent(&mut self, messages: Vec<Sent>) {
+    fn sent(&self, messages: Vec<Sent>) {
         let settled = messages.into_iter().filter(|sent| !matches!(sent.outcome, Outcome::Retry(_)));
-        self.report.sent(settled.collect());
+        self.report.borrow_mut().sent(settled.collect());
+    }
+
+    fn refuse(&self, name: &str, why: &Refusal) {
+        self.report.borrow_mut().refuse(format!("{name}: {why}"));
     }
 
     fn without_timer(&self) -> Local<'a> {
@@ -222,86 +348,41 @@ impl<'a> Run<'a> {
         SystemClock.now().after(Duration::from_secs(self.arguments.timeout.into()))
     }
 
-    fn show(&mut self, elapsed: Duration) -> anyhow::Result<()> {
-        if self.arguments.json {
-            return crate::print_json(&self.report.json(elapsed));
+    async fn show(&self, elapsed: Duration) -> anyhow::Result<()> {
+        match self.arguments.json {
+            true => self.show_json(elapsed).await,
+            false => self.show_text(elapsed).await,
+        }
+    }
+
+    async fn show_text(&self, elapsed: Duration) -> anyhow::Result<()> {
+        let desk = &self.shared.desk;
+        if let Some(why) = desk.failure() {
+            return Err(not_written(&why));
         }
         let dead_letters = self.shared.park.path().display().to_string();
-        crate::print(&self.report.text(&dead_letters, elapsed))?;
-        self.show_messages()
+        let books = self.report.borrow().text(&dead_letters, elapsed);
+        let gap = if desk.wrote() { "\n" } else { "" };
+        desk.print(format!("{gap}{books}")).await.map_err(|why| anyhow!("cannot write to standard output: {why}"))
     }
 
-    fn show_messages(&self) -> anyhow::Result<()> {
-        if self.arguments.json {
-            return Ok(());
-        }
-        self.shared.desk.take().iter().try_for_each(|digest| self.show_message(digest))
-    }
-
-    fn show_message(&self, digest: &Digest) -> anyhow::Result<()> {
-        let color = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        let width = console::Term::stdout().size_checked().map_or(100, |(_, columns)| usize::from(columns).min(120));
-        let fate = match self.shared.desk.posts(digest.target.kind) {
-            true => "posted",
-            false => "shown here only",
-        };
-        let mut text = format!("\n── {} · {fate} ──\n\n{}", digest.target, terminal::view(digest, width, color));
-        if self.arguments.preview {
-            text += &format!("\n{}\n", render::render(digest).preview_url());
-        }
-        crate::print(&text)
+    /// The messages are part of the report, so they are settled only after it is written. A crash in between has the
+    /// next run report them again, as after any lost answer.
+    async fn show_json(&self, elapsed: Duration) -> anyhow::Result<()> {
+        let desk = &self.shared.desk;
+        self.report.borrow_mut().sent(desk.held().iter().map(accepted).collect());
+        let report = crate::json_text(&self.report.borrow().json(elapsed))?;
+        desk.print(report).await.map_err(|why| not_written(&why))?;
+        desk.report_is_written();
+        self.settle_all().await
     }
 }
 
-/// Standard input, and what was read of a line that has not ended yet.
-struct Stdin {
-    input: tokio::io::BufReader<tokio::io::Stdin>,
-    raw: Vec<u8>,
-    run: Timestamp,
-    number: u64,
+fn accepted(digest: &Digest) -> Sent {
+    let (route, target) = (digest.route.clone(), digest.target.clone());
+    Sent { route, target, epochs: digest.epochs, alerts: digest.tally.alerts, outcome: Outcome::Accepted }
 }
 
-impl Stdin {
-    /// Lines until the input pauses, or enough are together. Empty at its end.
-    async fn gather(&mut self) -> std::io::Result<Vec<Line>> {
-        let mut lines = Vec::new();
-        while lines.len() < STDIN_LINES_MAX {
-            // What a cut-off read has read stays in `raw`, and the next read goes on from there.
-            let room = chunk::LINE_BYTES_MAX - self.raw.len() as u64;
-            let mut limited = (&mut self.input).take(room);
-            let read = limited.read_until(b'\n', &mut self.raw);
-            let ended = match lines.is_empty() {
-                true => read.await? == 0,
-                false => match tokio::time::timeout(STDIN_GATHER, read).await {
-                    Ok(read) => read? == 0,
-                    Err(_pause) => return Ok(lines),
-                },
-            };
-            if ended && self.raw.is_empty() {
-                return Ok(lines);
-            }
-            self.number += 1;
-            let id = format!("{}-{}", self.run.as_millis(), self.number);
-            lines.push(Line::new(id, &std::mem::take(&mut self.raw)));
-        }
-        Ok(lines)
-    }
-}
-
-/// Lines of standard input, those together that arrive together.
-fn gathered(started: Timestamp) -> mpsc::Receiver<std::io::Result<Vec<Line>>> {
-    let (sender, receiver) = mpsc::channel(2);
-    tokio::spawn(async move {
-        let input = tokio::io::BufReader::new(tokio::io::stdin());
-        let mut stdin = Stdin { input, raw: Vec::new(), run: started, number: 0 };
-        loop {
-            let lines = stdin.gather().await;
-            let ended = lines.as_ref().map_or(true, Vec::is_empty);
-            // The receiver is gone after Ctrl-C.
-            if sender.send(lines).await.is_err() || ended {
-                return;
-            }
-        }
-    });
-    receiver
+fn not_written(why: &str) -> anyhow::Error {
+    anyhow!("cannot write to standard output: {why}. Every alert is kept, and the next run shows what was not shown")
 }

@@ -1,0 +1,92 @@
+//! How a run is asked to end. The first SIGINT, SIGTERM or SIGHUP lets it store and tell what it has read, the second
+//! ends the process at once. A message that was not delivered by then is still owed, and the next run delivers it.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+/// After this the run gives up a delivery that is under way.
+const GRACE: Duration = Duration::from_millis(1_200);
+
+/// A delivery that begins late gets this long all the same.
+const GRACE_MIN: Duration = Duration::from_millis(300);
+
+/// The request to end; clones share it.
+#[derive(Clone, Debug)]
+pub struct Stop {
+    asked_at: watch::Sender<Option<Instant>>,
+}
+
+impl Stop {
+    /// One that only [`Stop::ask`] raises.
+    pub fn new() -> Self {
+        Self { asked_at: watch::Sender::new(None) }
+    }
+
+    /// Starts to listen for signals.
+    ///
+    /// # Errors
+    /// When the system allows no handler.
+    pub fn on_signals() -> anyhow::Result<Self> {
+        let stop = Self::new();
+        for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+            if kind == SignalKind::hangup() && hangup_is_ignored() {
+                continue;
+            }
+            let mut signals = signal(kind).context("cannot listen for signals")?;
+            let stop = stop.clone();
+            tokio::spawn(async move {
+                while signals.recv().await.is_some() {
+                    stop.signalled();
+                }
+            });
+        }
+        Ok(stop)
+    }
+
+    fn signalled(&self) {
+        if !self.ask() {
+            eprintln!("stentor: ended by a second signal: the next run tells what is still owed");
+            std::process::exit(1);
+        }
+    }
+
+    /// Whether this is the first request.
+    pub fn ask(&self) -> bool {
+        self.asked_at.send_if_modified(|at| {
+            let first = at.is_none();
+            at.get_or_insert_with(Instant::now);
+            first
+        })
+    }
+
+    pub fn is_asked(&self) -> bool {
+        self.asked_at.borrow().is_some()
+    }
+
+    /// Waits for the request; answers when it came.
+    pub async fn asked(&self) -> Instant {
+        let mut asked_at = self.asked_at.subscribe();
+        let at = asked_at.wait_for(Option::is_some).await.map(|at| *at);
+        at.ok().flatten().expect("invariant: `self` holds the sender")
+    }
+
+    /// Waits until a delivery that begins now has to be given up.
+    pub async fn gives_up(&self) {
+        let began = Instant::now();
+        let asked = self.asked().await;
+        sleep_until((asked + GRACE).max(began + GRACE_MIN)).await;
+    }
+}
+
+/// `nohup` ignores SIGHUP for the processes that it starts, and a handler would undo that.
+fn hangup_is_ignored() -> bool {
+    const SIGHUP_BIT: u64 = 1;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & SIGHUP_BIT != 0)
+}

@@ -1,0 +1,239 @@
+//! Standard input and pipes as lines, as they come. A thread reads, because a read of a pipe cannot be called off: it
+//! waits for data or for the request to end, so it never holds bytes that it does not hand over. The channel is short,
+//! so a slow store slows the writer and not this process's memory.
+
+use std::fs::File;
+use std::io::{PipeReader, PipeWriter, Read};
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use stentor::clock::Timestamp;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::chunk::{LINE_BYTES_MAX, Line};
+use crate::input::{Amount, Input, Kind, Refusal};
+use crate::stop::Stop;
+
+/// Lines that are taken in at once, and how long the first of them waits for others. Few enough that a burst of alerts
+/// is stored within a second, for a run that is asked to end.
+const LINES_MAX: usize = 4_000;
+const GATHER: Duration = Duration::from_millis(150);
+
+/// Bytes that one read brings.
+const PIECE_BYTES: usize = 16 * 1024;
+
+/// Bytes that are still read after the request to end: as much as a pipe holds. Its writer regards them as delivered.
+const DRAIN_BYTES: usize = 64 * 1024;
+
+/// How long the thread may take to hand over what it has. It exceeds that only where it has nothing: it waits for a
+/// writer to open the pipe, or another process has taken the data.
+const HAND_OVER: Duration = Duration::from_secs(1);
+
+/// Input that arrives while the run goes on.
+#[derive(Debug)]
+pub struct Stream {
+    pieces: mpsc::Receiver<Result<Piece, Refusal>>,
+    /// Dropped to wake the thread.
+    wake: Option<PipeWriter>,
+    /// Begins the ids of lines: the same text in another run is another line.
+    run: Timestamp,
+    number: u64,
+    lines: Vec<Line>,
+    /// What was read of a line that has not ended yet.
+    raw: Vec<u8>,
+    failure: Option<Refusal>,
+}
+
+#[derive(Debug)]
+enum Piece {
+    Kind(Kind),
+    Bytes(Vec<u8>),
+}
+
+impl Stream {
+    /// Starts to read `path`, or standard input without one.
+    ///
+    /// # Errors
+    /// When the system has no pipe or thread left.
+    pub fn open(path: Option<&Path>, run: Timestamp) -> anyhow::Result<Self> {
+        let (sender, pieces) = mpsc::channel(1);
+        let (woken, wake) = std::io::pipe().context("cannot make a pipe")?;
+        let path = path.map(Path::to_owned);
+        let thread = std::thread::Builder::new().name("input".to_owned());
+        thread.spawn(move || read(path, woken, &sender)).context("cannot start a thread")?;
+        let (lines, raw) = (Vec::new(), Vec::new());
+        Ok(Self { pieces, wake: Some(wake), run, number: 0, lines, raw, failure: None })
+    }
+
+    /// What the input is. Comes first.
+    pub async fn kind(&mut self, stop: &Stop) -> Result<Kind, Refusal> {
+        match self.next(stop).await {
+            Some(Ok(Piece::Kind(kind))) => Ok(kind),
+            Some(Err(refusal)) => Err(refusal),
+            Some(Ok(Piece::Bytes(_))) | None => Ok(Kind::Lines),
+        }
+    }
+
+    /// Everything up to the end, for an event; a little more than `bytes_max` of one that is longer.
+    pub async fn all(&mut self, bytes_max: u64, stop: &Stop) -> Result<Vec<u8>, Refusal> {
+        let mut all = Vec::new();
+        while let Some(piece) = self.next(stop).await {
+            if let Piece::Bytes(bytes) = piece? {
+                all.extend_from_slice(&bytes);
+            }
+            if all.len() as u64 > bytes_max {
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    /// The lines that arrive within [`GATHER`] after the first, or fewer when there are many. Empty at the end.
+    pub async fn gather(&mut self, stop: &Stop) -> Result<Vec<Line>, Refusal> {
+        let mut until = None;
+        while self.lines.len() < LINES_MAX && self.failure.is_none() {
+            let piece = match until {
+                None => self.next(stop).await,
+                Some(until) => match timeout_at(until, self.next(stop)).await {
+                    Ok(piece) => piece,
+                    Err(_elapsed) => break,
+                },
+            };
+            match piece {
+                Some(Ok(Piece::Bytes(bytes))) => self.split(&bytes),
+                Some(Ok(Piece::Kind(_))) => {}
+                Some(Err(refusal)) => self.failure = Some(refusal),
+                None => {
+                    self.end_line();
+                    break;
+                }
+            }
+            if until.is_none() && !self.lines.is_empty() {
+                until = Some(Instant::now() + GATHER);
+            }
+        }
+        if self.failure.is_some() {
+            self.end_line();
+        }
+        match self.failure.take_if(|_| self.lines.is_empty()) {
+            Some(refusal) => Err(refusal),
+            None => Ok(std::mem::take(&mut self.lines)),
+        }
+    }
+
+    /// The next piece; `None` at the end. After a request to end, that is what the thread has read and the pipe holds.
+    async fn next(&mut self, stop: &Stop) -> Option<Result<Piece, Refusal>> {
+        if self.wake.is_some() {
+            tokio::select! {
+                piece = self.pieces.recv() => return piece,
+                _ = stop.asked() => self.wake = None,
+            }
+        }
+        timeout(HAND_OVER, self.pieces.recv()).await.unwrap_or(None)
+    }
+
+    fn split(&mut self, bytes: &[u8]) {
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let mut part = part;
+            while self.raw.len() + part.len() >= LINE_BYTES_MAX {
+                let (full, rest) = part.split_at(LINE_BYTES_MAX - self.raw.len());
+                self.raw.extend_from_slice(full);
+                self.end_line();
+                part = rest;
+            }
+            self.raw.extend_from_slice(part);
+            if part.ends_with(b"\n") {
+                self.end_line();
+            }
+        }
+    }
+
+    fn end_line(&mut self) {
+        if self.raw.is_empty() {
+            return;
+        }
+        self.number += 1;
+        let id = format!("{}-{}", self.run.as_millis(), self.number);
+        self.lines.push(Line::new(id, &self.raw));
+        self.raw.clear();
+    }
+}
+
+/// The thread: hands over what the input is, then its bytes. Ends with the input, on request, or without a receiver.
+fn read(path: Option<PathBuf>, woken: PipeReader, sender: &mpsc::Sender<Result<Piece, Refusal>>) {
+    let opened = match &path {
+        // Opening a pipe waits for its writer.
+        Some(path) => File::open(path),
+        None => std::io::stdin().as_fd().try_clone_to_owned().map(File::from),
+    };
+    let input = opened.map_err(Refusal::from).and_then(|file| {
+        let watched = Watched { file, woken, left: None };
+        Input::read(watched, path.as_deref(), Amount::WhatIsThere)
+    });
+    let mut input = match input {
+        Ok(input) => input,
+        Err(refusal) => {
+            let _ = sender.blocking_send(Err(refusal));
+            return;
+        }
+    };
+    let mut next = Ok(Piece::Kind(input.kind));
+    // The receiver is gone when the process is about to end.
+    while sender.blocking_send(next).is_ok() {
+        let mut bytes = vec![0; PIECE_BYTES];
+        next = match input.text.read(&mut bytes) {
+            Ok(0) => return,
+            Ok(length) => {
+                bytes.truncate(length);
+                Ok(Piece::Bytes(bytes))
+            }
+            Err(error) => {
+                let _ = sender.blocking_send(Err(error.into()));
+                return;
+            }
+        };
+    }
+}
+
+/// A file that is only read when it has data, and that ends at the request to end.
+#[derive(Debug)]
+struct Watched {
+    file: File,
+    woken: PipeReader,
+    /// Bytes that may still be read, once the run is asked to end.
+    left: Option<usize>,
+}
+
+impl Watched {
+    /// Waits; `false` when nothing more is to be read.
+    fn wait(&mut self) -> std::io::Result<bool> {
+        let mut watched = [PollFd::new(&self.file, PollFlags::IN), PollFd::new(&self.woken, PollFlags::IN)];
+        while let Err(error) = poll(&mut watched, None) {
+            if error != Errno::INTR {
+                return Err(error.into());
+            }
+        }
+        let [file, woken] = watched.map(|watched| !watched.revents().is_empty());
+        if woken {
+            self.left.get_or_insert(DRAIN_BYTES);
+        }
+        Ok(file && self.left != Some(0))
+    }
+}
+
+impl Read for Watched {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if !self.wait()? {
+            return Ok(0);
+        }
+        let length = self.left.map_or(buffer.len(), |left| left.min(buffer.len()));
+        let read = self.file.read(&mut buffer[..length])?;
+        self.left = self.left.map(|left| left - read);
+        Ok(read)
+    }
+}
