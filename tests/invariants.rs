@@ -16,7 +16,8 @@ use stentor::event::{self, Batch};
 use stentor::name::RouteName;
 use stentor::notify::DeliverError;
 use stentor::queue::What;
-use stentor::store::Store as _;
+use stentor::store::{Recipient, Store as _};
+use stentor::world::World as _;
 use support::{Crash, Lifeline, Process, batch, half_bad, poison, record};
 
 fn the_batch() -> Batch<'static> {
@@ -340,6 +341,25 @@ async fn a_target_that_was_down_is_told_everything_in_one_message_and_nobody_els
     assert_eq!(of("slack:one"), [((1, 1), 1), ((2, 2), 2)]);
     assert_eq!(of("slack:two").len(), 1);
     assert_eq!(of("slack:two")[0].1, 3);
+}
+
+#[tokio::test]
+async fn a_deferred_message_stays_owed_and_counts_as_no_failure() {
+    let engine = Embedded::start(None).await.unwrap();
+    let lifeline = Lifeline::default();
+    let process = Process::start(&engine, &lifeline, true).await;
+    let deferred = vec![DeliverError::Deferred];
+    process.targets.answers.lock().unwrap().insert("slack:two".parse().unwrap(), deferred);
+    let route: RouteName = "critical".parse().unwrap();
+    consume(&process, &batch(vec![record("a", &["[CRITICAL] x"])]), process.deadline()).await;
+    let closed = close(&process, &route, 0, process.deadline()).await;
+    assert_eq!((closed.again, process.told("critical", "slack:two")), (None, 0), "nothing calls for another round");
+    let two = "slack:two".parse().unwrap();
+    let state = process.store().target(&route, Recipient::Own(&two), process.deadline()).await.unwrap();
+    assert_eq!((state.offset, state.failures, state.not_before, state.leased_until), (None, 0, None, None));
+    assert_eq!(process.store().cursor(&route, process.deadline()).await.unwrap().retired, 0, "its epoch is needed");
+    close(&process, &route, 0, process.deadline()).await;
+    assert_eq!((process.told("critical", "slack:one"), process.told("critical", "slack:two")), (1, 1));
 }
 
 #[tokio::test]

@@ -461,3 +461,26 @@ fn a_time_of_zero_seconds_is_a_usage_error() {
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("--timeout"), "{}", text(&output.stderr));
 }
+
+#[test]
+fn a_replay_beside_a_run_leaves_its_leases_alone() {
+    let directory = scratch("leases");
+    let data = directory.join("data");
+    // Leaves a record in the dead letters that is read again with a higher limit.
+    report(&directory, &["events/kinesis-poison.json"]);
+    let webhook = Webhook::new();
+    let running = Running::start(stentor(&directory, &["run", "-", "--slack-webhook", &webhook.url()]));
+    running.write("[CRITICAL] x\n");
+    let _request = webhook.receive();
+    let place = ["--data-dir", data.to_str().unwrap(), "--slack-webhook", &webhook.url()];
+    let which = ["replay", "--reason", "too-large", "--max-decoded", "1GiB", "--timeout", "3"];
+    let output = stentor(&directory, &[&which[..], &place].concat()).output().unwrap();
+    let said = text(&output.stdout) + &text(&output.stderr);
+    assert!(output.status.code() == Some(1) && said.contains("is being told by another process"), "{said}");
+    webhook.listener.set_nonblocking(true).unwrap();
+    assert!(webhook.listener.accept().is_err(), "the target was called while another process called it");
+    running.signal(Signal::TERM);
+    assert_eq!(running.end().0, Some(1), "still owed");
+    let (report, code) = report(&directory, &["events/kinesis-empty.json"]);
+    assert_eq!((code, &report["messages"][0]["outcome"]), (0, &json!("accepted")), "{report}");
+}

@@ -19,13 +19,14 @@ use crate::chunk::{LINE_BYTES_MAX, Line};
 use crate::input::{Amount, Input, Kind, Refusal};
 use crate::stop::Stop;
 
-/// Lines that are taken in at once, and how long the first of them waits for others. Few enough that a burst of alerts
-/// is stored within a second, for a run that is asked to end.
-const LINES_MAX: usize = 4_000;
+/// Lines that are taken in at once, and how long the first of them waits for others. Few enough that a run that is asked
+/// to end soon does, even if each line is an alert.
+const LINES_MAX: usize = 2_000;
+const LINES_BYTES_MAX: usize = 4 * 1024 * 1024;
 const GATHER: Duration = Duration::from_millis(150);
 
 /// Bytes that one read brings.
-const PIECE_BYTES: usize = 16 * 1024;
+const PIECE_BYTES: usize = 8 * 1024;
 
 /// Bytes that are still read after the request to end: as much as a pipe holds. Its writer regards them as delivered.
 const DRAIN_BYTES: usize = 64 * 1024;
@@ -44,6 +45,8 @@ pub struct Stream {
     run: Timestamp,
     number: u64,
     lines: Vec<Line>,
+    /// Of `lines`, as they came.
+    lines_bytes: usize,
     /// What was read of a line that has not ended yet.
     raw: Vec<u8>,
     failure: Option<Refusal>,
@@ -67,7 +70,7 @@ impl Stream {
         let thread = std::thread::Builder::new().name("input".to_owned());
         thread.spawn(move || read(path, woken, &sender)).context("cannot start a thread")?;
         let (lines, raw) = (Vec::new(), Vec::new());
-        Ok(Self { pieces, wake: Some(wake), run, number: 0, lines, raw, failure: None })
+        Ok(Self { pieces, wake: Some(wake), run, number: 0, lines, lines_bytes: 0, raw, failure: None })
     }
 
     /// What the input is. Comes first.
@@ -96,7 +99,7 @@ impl Stream {
     /// The lines that arrive within [`GATHER`] after the first, or fewer when there are many. Empty at the end.
     pub async fn gather(&mut self, stop: &Stop) -> Result<Vec<Line>, Refusal> {
         let mut until = None;
-        while self.lines.len() < LINES_MAX && self.failure.is_none() {
+        while self.has_room() && self.failure.is_none() {
             let piece = match until {
                 None => self.next(stop).await,
                 Some(until) => match timeout_at(until, self.next(stop)).await {
@@ -122,8 +125,15 @@ impl Stream {
         }
         match self.failure.take_if(|_| self.lines.is_empty()) {
             Some(refusal) => Err(refusal),
-            None => Ok(std::mem::take(&mut self.lines)),
+            None => {
+                self.lines_bytes = 0;
+                Ok(std::mem::take(&mut self.lines))
+            }
         }
+    }
+
+    fn has_room(&self) -> bool {
+        self.lines.len() < LINES_MAX && self.lines_bytes < LINES_BYTES_MAX
     }
 
     /// The next piece; `None` at the end. After a request to end, that is what the thread has read and the pipe holds.
@@ -160,6 +170,7 @@ impl Stream {
         self.number += 1;
         let id = format!("{}-{}", self.run.as_millis(), self.number);
         self.lines.push(Line::new(id, &self.raw));
+        self.lines_bytes += self.raw.len();
         self.raw.clear();
     }
 }
