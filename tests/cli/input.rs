@@ -198,6 +198,24 @@ fn a_signal_ends_a_run_whose_webhook_hangs_and_the_message_stays_owed() {
 }
 
 #[test]
+fn a_run_that_is_ended_says_what_it_did_not_read() {
+    let directory = scratch("ended-early");
+    let (first, fifo, log) = (directory.join("first.log"), directory.join("fifo"), directory.join("app.log"));
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    std::fs::write(&first, "[CRITICAL] x\n[CRITICAL] y\n").unwrap();
+    std::fs::write(&log, "[CRITICAL] x\n").unwrap();
+    let arguments = ["run", first.to_str().unwrap(), fifo.to_str().unwrap(), log.to_str().unwrap()];
+    let running = Running::start(stentor(&directory, &arguments));
+    // Waits at the pipe, which nothing opens, once the rows of the first file are there.
+    wait_until(|| directory.join("data/stentor.db").exists() && rows(&directory) == 2);
+    running.signal(Signal::TERM);
+    let (code, out, err) = running.end();
+    assert!(code == Some(1) && out.contains("app.log: the run was ended before it was read"), "{out}{err}");
+    assert!(out.contains("2 kept") && out.contains("2 alerts"), "what was read is told: {out}");
+    assert_eq!(report(&directory, &[log.to_str().unwrap()]).0["kept"], json!(1));
+}
+
+#[test]
 fn a_run_after_a_kill_takes_over_the_lease_at_once() {
     let directory = scratch("lease");
     let log = directory.join("app.log");

@@ -18,6 +18,9 @@ pub const LINE_BYTES_MAX: usize = 1024 * 1024;
 /// A batch is cut into records of this many lines, which are looked at in parallel.
 const RECORD_LINES: usize = 2_000;
 
+/// Lines that are taken in at once. Few enough that a run that is asked to end soon does, even if each is an alert.
+const LINES_MAX: usize = 4 * RECORD_LINES;
+
 /// A log line, and what identifies it.
 #[derive(Debug)]
 pub struct Line {
@@ -58,7 +61,7 @@ impl Origin {
     }
 }
 
-/// Reads lines until about `bytes_max` bytes are together; `offset` counts on. Empty at the end.
+/// Reads lines until about `bytes_max` bytes or [`LINES_MAX`] lines are together; `offset` counts on. Empty at the end.
 ///
 /// # Errors
 /// When the first read fails. After a later failure, the lines before it are the answer, with what was read of the
@@ -68,7 +71,7 @@ pub fn read_lines(reader: &mut impl BufRead, offset: &mut u64, bytes_max: u64) -
     let until = *offset + bytes_max;
     let mut raw = Vec::new();
     let mut failed = false;
-    while *offset < until && !failed {
+    while *offset < until && lines.len() < LINES_MAX && !failed {
         raw.clear();
         let read = reader.by_ref().take(LINE_BYTES_MAX as u64).read_until(b'\n', &mut raw);
         match read {

@@ -56,6 +56,8 @@ pub struct Input {
     pub bytes_read: Arc<AtomicU64>,
 }
 
+pub const STDIN: &str = "standard input";
+
 /// How much of an input is looked at to tell what it is.
 const HEAD_BYTES: usize = 64 * 1024;
 
@@ -77,6 +79,14 @@ impl Source {
         }
         File::open(argument).with_context(named)?;
         Ok(Self::File(argument.to_owned()))
+    }
+
+    /// As messages about it name it.
+    pub fn name(&self) -> String {
+        match self {
+            Self::File(path) | Self::Stream(path) => path.display().to_string(),
+            Self::Stdin => STDIN.to_owned(),
+        }
     }
 
     /// Bytes to read, as far as they are known.

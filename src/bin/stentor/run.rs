@@ -119,7 +119,8 @@ impl<'a> Run<'a> {
         let mut progress = Progress::new(sources.iter().map(Source::bytes).sum());
         for source in sources {
             if self.stop.is_asked() {
-                break;
+                self.refuse(&source.name(), &ended_before("it was read"));
+                continue;
             }
             match source {
                 Source::File(path) => self.file(&path, &mut progress).await,
@@ -197,7 +198,7 @@ impl<'a> Run<'a> {
     ) -> Result<(), Refusal> {
         loop {
             if self.stop.is_asked() {
-                return Err(Refusal("the run was ended before the end of the file: run it once more".to_owned()));
+                return Err(ended_before("the end of the file"));
             }
             let lines = chunk::read_lines(reader, &mut offset, CHUNK_BYTES).map_err(|error| match offset {
                 0 => Refusal(error.to_string()),
@@ -215,7 +216,7 @@ impl<'a> Run<'a> {
     /// Takes in a pipe or standard input: an event as a whole, lines as they come.
     async fn stream(&self, path: Option<&Path>) -> anyhow::Result<()> {
         let started = SystemClock.now();
-        let name = path.map_or_else(|| "standard input".to_owned(), |path| path.display().to_string());
+        let name = path.map_or_else(|| input::STDIN.to_owned(), |path| path.display().to_string());
         let mut stream = Stream::open(path, started)?;
         let origin = match path {
             Some(_) => Origin { name: name.clone(), ..Origin::stdin(started) },
@@ -376,6 +377,10 @@ impl<'a> Run<'a> {
         desk.report_is_written();
         self.settle_all().await
     }
+}
+
+fn ended_before(what: &str) -> Refusal {
+    Refusal(format!("the run was ended before {what}: run it once more"))
 }
 
 fn accepted(digest: &Digest) -> Sent {

@@ -144,7 +144,11 @@ impl Stream {
                 _ = stop.asked() => self.wake = None,
             }
         }
-        timeout(HAND_OVER, self.pieces.recv()).await.unwrap_or(None)
+        let piece = timeout(HAND_OVER, self.pieces.recv()).await.unwrap_or(None);
+        if piece.is_none() {
+            self.pieces.close();
+        }
+        piece
     }
 
     fn split(&mut self, bytes: &[u8]) {
