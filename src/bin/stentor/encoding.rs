@@ -165,13 +165,13 @@ mod tests {
         tar[257..262].copy_from_slice(b"ustar");
         let utf8 = Ok(Encoding::Utf8);
         let cases: [(&[u8], Result<Encoding, &str>); 18] = [
-            (b"", utf8.clone()),
-            (b"plain", utf8.clone()),
-            ("текст äöü 日本".as_bytes(), utf8.clone()),
-            (&[0xcf, 0xf0, 0xe8, 0xe2, 0xe5, 0xf2].repeat(100), utf8.clone()),
-            (&b"8=FIX.4.4\x019=65\x0135=A\x01".repeat(100), utf8.clone()),
-            (&b"\x1b[31m[CRITICAL]\x1b[0m\r\n".repeat(100), utf8.clone()),
-            (b"a short line with \0\0\0 in it", utf8.clone()),
+            (b"", utf8),
+            (b"plain", utf8),
+            ("текст äöü 日本".as_bytes(), utf8),
+            (&[0xcf, 0xf0, 0xe8, 0xe2, 0xe5, 0xf2].repeat(100), utf8),
+            (&b"8=FIX.4.4\x019=65\x0135=A\x01".repeat(100), utf8),
+            (&b"\x1b[31m[CRITICAL]\x1b[0m\r\n".repeat(100), utf8),
+            (b"a short line with \0\0\0 in it", utf8),
             (b"BZh9 is how this line begins", utf8),
             (b"\xef\xbb\xbfx", Ok(Encoding::Utf8WithMark)),
             (b"\xff\xfex\0", Ok(Encoding::Utf16 { big_endian: false })),
