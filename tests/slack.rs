@@ -381,6 +381,7 @@ async fn posted(answer: Vec<u8>, then: Then, patience: Duration) -> String {
         Err(DeliverError::Retry { after: Some(after), reason }) => format!("retry in {} s: {reason}", after.as_secs()),
         Err(DeliverError::Denied { reason }) => format!("denied: {reason}"),
         Err(DeliverError::Refused { reason }) => format!("refused: {reason}"),
+        Err(DeliverError::Deferred) => "deferred".to_owned(),
     }
 }
 

@@ -30,7 +30,7 @@ pub struct Committed {
 /// The tables.
 pub enum Engine {
     Memory(Memory),
-    Dynamo(Dynamo),
+    Dynamo(Box<Dynamo>),
 }
 
 #[derive(Default)]

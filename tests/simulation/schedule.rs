@@ -55,7 +55,7 @@ pub struct Shard {
 /// Runs a schedule over tables in memory, or over the production store.
 pub fn run(plan: Plan, dynamo: bool, history: bool) -> Verdict {
     let engine = match dynamo {
-        true => Engine::Dynamo(Dynamo::start()),
+        true => Engine::Dynamo(Box::new(Dynamo::start())),
         false => Engine::Memory(Memory::new(plan.mutation)),
     };
     let sim = Sim::new(plan, engine, history);
