@@ -21,10 +21,12 @@ use regex::{Regex, RegexSet};
 use card::find_cards;
 use rule::PLACEHOLDER;
 use scan::Scan;
+use visible::{Spelling, Visible};
 
 mod card;
 mod rule;
 mod scan;
+mod visible;
 
 /// The built-in rules and the patterns of the configuration.
 #[derive(Debug, Clone, Default)]
@@ -85,11 +87,30 @@ impl Redactor {
     }
 
     fn find<'t>(&self, text: &'t str) -> Vec<Span<'t>> {
-        let mut spans = Scan::new(text).run();
+        let (mut spans, spelling) = self.find_as_written(text);
+        let mut spelled = spelling.otherwise;
+        if spelling.unseen {
+            let shown = Visible::of(text, false);
+            let (seen, spelling) = self.find_as_written(&shown.text);
+            spelled |= spelling.otherwise;
+            // The title that a sequence sets may hold a secret, too. All else is judged by what shows.
+            spans.retain(|span| shown.hides(text, span.range.start));
+            spans.extend(seen.into_iter().map(|span| span.moved(|range| shown.raw(range))));
+        }
+        if spelled {
+            let decoded = Visible::of(text, true);
+            let (seen, _) = self.find_as_written(&decoded.text);
+            spans.extend(seen.into_iter().map(|span| span.moved(|range| decoded.raw(range))));
+        }
+        if spelled || spelling.unseen { merge(spans) } else { spans }
+    }
+
+    fn find_as_written<'t>(&self, text: &'t str) -> (Vec<Span<'t>>, Spelling) {
+        let Scan { mut spans, spelling, .. } = Scan::new(text).run();
         self.find_extra(text, &mut spans);
         let mut spans = merge(spans);
         find_cards(text, &mut spans);
-        spans
+        (spans, spelling)
     }
 
     fn find_extra(&self, text: &str, spans: &mut Vec<Span<'_>>) {
@@ -120,11 +141,18 @@ fn compile(pattern: &str) -> Result<Regex, String> {
 struct Span<'t> {
     range: Range<usize>,
     kind: &'static str,
-    quote: &'t str,
+    quote: Cow<'t, str>,
+}
+
+impl Span<'_> {
+    /// The same in another text.
+    fn moved<'t>(self, to: impl FnOnce(Range<usize>) -> Range<usize>) -> Span<'t> {
+        Span { range: to(self.range), kind: self.kind, quote: Cow::Owned(self.quote.into_owned()) }
+    }
 }
 
 fn span<'t>(range: Range<usize>, kind: &'static str) -> Span<'t> {
-    Span { range, kind, quote: "" }
+    Span { range, kind, quote: Cow::Borrowed("") }
 }
 
 fn merge(mut spans: Vec<Span<'_>>) -> Vec<Span<'_>> {

@@ -6,6 +6,7 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use regex::Regex;
 
 use super::PLACEHOLDER_START;
+use super::visible::HINTS;
 
 /// What a trigger word announces.
 #[derive(Clone, Copy)]
@@ -23,6 +24,8 @@ pub(super) enum Rule {
     PrivateKey,
     Url,
     Placeholder,
+    /// Something may be spelled otherwise than it is shown.
+    Hint,
 }
 
 #[derive(Clone, Copy)]
@@ -65,7 +68,9 @@ pub(super) struct Triggers {
 }
 
 pub(super) static TRIGGERS: LazyLock<Triggers> = LazyLock::new(|| {
-    let (words, rules): (Vec<String>, Vec<Rule>) = names().into_iter().chain(shapes()).unzip();
+    let hints = HINTS.iter().map(|hint| (hint.to_vec(), Rule::Hint));
+    let words = names().into_iter().chain(shapes()).map(|(word, rule)| (word.into_bytes(), rule));
+    let (words, rules): (Vec<Vec<u8>>, Vec<Rule>) = words.chain(controls()).chain(hints).unzip();
     let words = AhoCorasick::builder()
         .ascii_case_insensitive(true)
         .match_kind(MatchKind::LeftmostLongest)
@@ -74,6 +79,11 @@ pub(super) static TRIGGERS: LazyLock<Triggers> = LazyLock::new(|| {
         .expect("invariant: a few hundred short words fit an automaton");
     Triggers { words, rules }
 });
+
+/// The control characters but for those that are blanks.
+fn controls() -> impl Iterator<Item = (Vec<u8>, Rule)> {
+    (0..b' ').filter(|byte| !(b'\t'..=b'\r').contains(byte)).map(|byte| (vec![byte], Rule::Hint))
+}
 
 pub(super) fn names() -> Vec<(String, Rule)> {
     use Style::{Auth, Cookie, Pass, Plain, SetCookie};
@@ -173,7 +183,7 @@ patterns! {
     OPENING = r#"(?x)^(?:[A-Za-z]{1,30}\()*[&@*$]?[bBuU]?[rR]?
         (?<quote>\\*["'`]|%(?:25){0,3}2[27]|&quot;|&\#3[49];|\\{1,7}(?:u002[27]|x2[27])|“|‘)"#;
     // A quote that closes what the name stands in, not one that opens a value: `"password:","x"`.
-    NO_OPENING = r#"^\\*["'`]\s*(?:[,:}\])]+\s*(?:\\*["'`]|[\[{}\])0-9]|$)|$)"#;
+    NO_OPENING = r#"^\\*["'`]\s*(?:[,:}\])]+(?:\s*(?:\\*["'`]|[\[{}\])0-9])|[\x20\t]*(?:[\r\n]|$))|$)"#;
     QUOTED = r#"(?x)^(?:'([^\s,:;)}\]\\"'](?:[^'\n]|''){0,200})'
         |"([^\s,:;)}\]\\"'][^"\n]{0,200})")"#;
     NESTED = r#"^\{\s*(?:\\*["'`]|\}|$|[A-Za-z_][A-Za-z0-9_.-]{0,63}\s*[=:])"#;
@@ -203,6 +213,11 @@ patterns! {
     SLACK_WEBHOOK = r"(?ix)^(?:-gov)?\.com(?:\\*/|%2F)(?:services|workflows|triggers)
         (?:\\*/|%2F)(?<secret>(?:[A-Za-z0-9_%=+~@-]|\\*/)+)";
     WEBHOOK = r"(?i)^(?:\\*/|%2F)(?<secret>(?:[A-Za-z0-9_%=+~@-]|\\*/)+)";
+    SEQUENCE = r"(?x)^(?:
+        (?:\x1b\[|\u{9b}|\\{1,8}(?:u001[bB]|x1[bB]|033|e)\[) [0-?]{0,64}[\x20-/]{0,8}[@-~]
+        |(?:\x1b[\]PX^_]|[\u{90}\u{98}\u{9d}-\u{9f}]|\\{1,8}(?:u001[bB]|x1[bB])\]) [^\n\x07\x1b\u{9c}]*?
+            (?:\x07|\x1b\\|\u{9c}|\\{1,8}(?:u0007|x07|(?:u001[bB]|x1[bB])\\+))
+        |\x1b(?:[\x20-/]{1,4}[0-~]|[0-9=>cDEHMNOZ\\]))";
     PEM = r"^-----BEGIN[A-Z0-9\x20+%_]*PRIVATE(?:[\x20+_]|%20)KEY[A-Z0-9\x20+%_]*-----";
     PEM_END = r"^-----END[A-Z0-9\x20+%_]*(?:-----)?";
     BEFORE_EQUALS = &end_before("=");

@@ -7,6 +7,7 @@ use aho_corasick::Input;
 use regex::Regex;
 
 use super::rule::*;
+use super::visible::Spelling;
 use super::{Span, placeholder_end, span};
 
 /// How a value hangs on its name: `"` and `:` in `"name": 7`.
@@ -40,14 +41,16 @@ pub(super) struct Scan<'t> {
     pub(super) spans: Vec<Span<'t>>,
     /// No `eyJ` before it starts a JWT.
     pub(super) no_jwt_before: usize,
+    /// Of what was passed so far.
+    pub(super) spelling: Spelling,
 }
 
 impl<'t> Scan<'t> {
     pub(super) fn new(text: &'t str) -> Self {
-        Scan { text, bytes: text.as_bytes(), at: 0, spans: Vec::new(), no_jwt_before: 0 }
+        Scan { text, bytes: text.as_bytes(), at: 0, spans: Vec::new(), no_jwt_before: 0, spelling: Spelling::default() }
     }
 
-    pub(super) fn run(mut self) -> Vec<Span<'t>> {
+    pub(super) fn run(mut self) -> Self {
         let Triggers { words, rules } = &*TRIGGERS;
         while let Some(hit) = words.find(Input::new(self.text).range(self.at..)) {
             self.at = hit.end();
@@ -55,11 +58,13 @@ impl<'t> Scan<'t> {
             // Another may stand before it: `https://ghp_…:x-oauth-basic@github.com`.
             if span.range.start > hit.end() {
                 let between = Scan { at: hit.end(), ..Scan::new(&self.text[..span.range.start]) };
-                self.spans.extend(between.run());
+                let between = between.run();
+                self.spans.extend(between.spans);
+                self.spelling |= between.spelling;
             }
             self.take(span);
         }
-        self.spans
+        self
     }
 
     pub(super) fn look(&mut self, rule: Rule, hit: Range<usize>) -> Option<Span<'t>> {
@@ -72,6 +77,10 @@ impl<'t> Scan<'t> {
             Rule::AwsKey => self.aws_key(hit.start),
             Rule::PrivateKey => Some(span(self.pem(hit.start)?, "private-key")),
             Rule::Url => self.url_password(hit.end),
+            Rule::Hint => {
+                self.spelling.look(&self.text[hit.start..]);
+                None
+            }
             Rule::Placeholder => Some(span(hit.start..hit.start, "")),
         }
     }
@@ -79,7 +88,7 @@ impl<'t> Scan<'t> {
     /// What is a placeholder already, stays.
     pub(super) fn take(&mut self, span: Span<'t>) {
         let Range { start, end } = span.range;
-        let quoted = self.text[start..].starts_with(span.quote);
+        let quoted = self.text[start..].starts_with(&*span.quote);
         if let Some(end) = placeholder_end(self.text, if quoted { start + span.quote.len() } else { start }) {
             self.at = self.at.max(end);
         } else if start < end {
@@ -294,7 +303,7 @@ impl<'t> Scan<'t> {
             }
             let next = blanks_end(end);
             if self.bytes.get(next) != Some(&b',') {
-                return Some(Span { range: start..end, kind: name.kind, quote });
+                return Some(Span { range: start..end, kind: name.kind, quote: quote.into() });
             }
             item = self.opening(blanks_end(next + 1));
         }

@@ -301,116 +301,167 @@ fn cards_go() {
 
 #[test]
 fn what_is_no_secret_stays() {
-    check_stays(&[
-        "",
-        "password changed for user 7",
-        "Password authentication failed for user \"app\"",
-        "password must be at least 8 characters",
-        "password: must be at least 8 characters",
-        "failed to validate password: too short",
-        "password is incorrect",
-        "password is required.",
-        "token expired",
-        "token is 5 minutes old",
-        "invalid token: unexpected end of input",
-        "SyntaxError: Unexpected token: } at 5",
-        "jwt.exceptions.InvalidToken: Signature verification failed",
-        "com.auth0.jwt.exceptions.TokenExpiredException: The Token has expired on 2024.",
-        "AuthService: started in 5 ms",
-        "secret: not found",
-        "tokens=512",
-        "tokens: 12/4096 total_tokens=1.5k",
-        "tokens: input=5 output=7",
-        "token_count: 12",
-        "max_tokens=4096",
-        "{\"prompt_tokens\": 12, \"total_tokens\":15}",
-        "tokenizer: bpe",
-        "token_type: Bearer expires_in: 3600",
-        "token_type=bearer",
-        "token_expires_at=2024-01-01T00:00:00Z",
-        "secretary: Ann",
-        "secret_name=prod/db secret_arn: x",
-        "author: Ann",
-        "authority=x authenticated=true",
-        "auth: ok",
-        "auth_method=iam auth_type: basic",
-        "compass=north bypass: true",
-        "passed: 12 failed: 1",
-        "pass: 12",
-        "passenger=Bob",
-        "keyboard: x monkey=1 key=value primary_key: id",
-        "password: null",
-        "password=true",
-        "password: false,",
-        "password:",
-        "password=",
-        "password=&x=1",
-        "password= user=bob",
-        "password=\"\" x",
-        "password='' x",
-        "{\"password\":null,\"token\":\"\",\"secret\":true}",
-        "{\"password\":[],\"secret\":{}}",
-        "{\"prompt\":\"password:\",\"x\":1}",
-        "{\"prompt\":\"Enter password: \"}",
-        "{\"error\":\"invalid token\",\"code\":401}",
-        "{\"grant_type\":\"password\",\"client_id\":\"x\"}",
-        "{\"type\":\"password\"}",
-        "Enter password:\\nLogin ok",
-        "password=[FILTERED]",
-        "password=********",
-        "\"password\":\"<redacted>\"",
-        "SELECT * FROM t WHERE password = ? AND token = $1",
-        "mysql -p hunter2",
-        "missing flag --password is required",
-        "usage: app --token-file PATH --password-stdin",
-        "at validate (/app/password.js:12:5)",
-        "File \"token.py\", line 3; token.go:55 +0x1d",
-        "dial tcp auth:5432: connection refused",
-        "http://auth:8080/x https://token-service:443/",
-        "https://host:8080/@scope/pkg",
-        "https://user@host/x?y=a:b@c",
-        "git@github.com:owner/repo.git",
-        "ssh://git@github.com:22/owner/repo.git",
-        "http://[::1]:8080/x@y",
-        "mailto:a@b.c 10:20:30@x",
-        "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-AbCdEf",
-        "DB_SECRET=arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-AbCdEf",
-        "arn:aws:iam::423456789012:role/token-service",
-        "account 123456789012",
-        "RequestId: 8f14e45f-ceea-467a-9a36-dedd4bea2543 Version: $LATEST",
-        "X-Amzn-Trace-Id: Root=1-5759e988-bd862e3fe1be46a994272793",
-        "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
-        "commit da39a3ee5e6b4b0d3255bfef95601890afd80709",
-        "2024-01-02T03:04:05.678Z 1704164645678 1704164645678901",
-        "1704164645678901234",
-        "37199203849574839201837465564738291048573920183746556473",
-        "order 1234567890123456 9876543210987654",
-        "0.4111111111111111 4111111111111111.5",
-        "4111111111111112",
-        "x4111111111111111 4111111111111111x",
-        "550e8400-e29b-41d4-a716-446655440000",
-        "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20",
-        "[CRITICAL] token store down",
-        "auth: [CRITICAL] db down",
-        "[ALERT] 5 basic checks failed; bearer of bad news",
-        "WWW-Authenticate: Bearer realm=\"example\"",
-        "WWW-Authenticate: Basic realm=\"x\"",
-        "Basic authentication is required",
-        "Asia/Tokyo AKIA asia-northeast1",
-        "task-runner-0123456789abcdefghij disk-01234567890123456789",
-        "npm_config_registry_something_very_long_indeed",
-        "sk-loading-spinner-component-wrapper",
-        "eyJust a word. eyJ.x",
-        concat!("-----BEGIN CERTI", "FICATE-----\nMIIE\n-----END CERTIFICATE-----"),
-        concat!("-----BEGIN PUBLIC", " KEY-----\nMIIE\n-----END PUBLIC KEY-----"),
-        "https://hooks.slack.com/ and https://api.slack.com/messaging/webhooks",
-        "Optional<Token> findToken() Map<String,Token> m",
-        "<token/><password></password><password> </password>",
-        "cookie policy: accepted the terms",
-        "signature=abc sig=x design=y",
-        "[redacted:password] password=[redacted:token]x",
-        "ünïcode 日本語 🦀 no secrets",
+    check_stays(HONEST);
+}
+
+const HONEST: &[&str] = &[
+    "",
+    "password changed for user 7",
+    "Password authentication failed for user \"app\"",
+    "password must be at least 8 characters",
+    "password: must be at least 8 characters",
+    "failed to validate password: too short",
+    "password is incorrect",
+    "password is required.",
+    "token expired",
+    "token is 5 minutes old",
+    "invalid token: unexpected end of input",
+    "SyntaxError: Unexpected token: } at 5",
+    "jwt.exceptions.InvalidToken: Signature verification failed",
+    "com.auth0.jwt.exceptions.TokenExpiredException: The Token has expired on 2024.",
+    "AuthService: started in 5 ms",
+    "secret: not found",
+    "tokens=512",
+    "tokens: 12/4096 total_tokens=1.5k",
+    "tokens: input=5 output=7",
+    "token_count: 12",
+    "max_tokens=4096",
+    "{\"prompt_tokens\": 12, \"total_tokens\":15}",
+    "tokenizer: bpe",
+    "token_type: Bearer expires_in: 3600",
+    "token_type=bearer",
+    "token_expires_at=2024-01-01T00:00:00Z",
+    "secretary: Ann",
+    "secret_name=prod/db secret_arn: x",
+    "author: Ann",
+    "authority=x authenticated=true",
+    "auth: ok",
+    "auth_method=iam auth_type: basic",
+    "compass=north bypass: true",
+    "passed: 12 failed: 1",
+    "pass: 12",
+    "passenger=Bob",
+    "keyboard: x monkey=1 key=value primary_key: id",
+    "password: null",
+    "password=true",
+    "password: false,",
+    "password:",
+    "password=",
+    "password=&x=1",
+    "password= user=bob",
+    "password=\"\" x",
+    "password='' x",
+    "{\"password\":null,\"token\":\"\",\"secret\":true}",
+    "{\"password\":[],\"secret\":{}}",
+    "{\"prompt\":\"password:\",\"x\":1}",
+    "{\"prompt\":\"Enter password: \"}",
+    "{\"error\":\"invalid token\",\"code\":401}",
+    "{\"grant_type\":\"password\",\"client_id\":\"x\"}",
+    "{\"type\":\"password\"}",
+    "Enter password:\\nLogin ok",
+    "password=[FILTERED]",
+    "password=********",
+    "\"password\":\"<redacted>\"",
+    "SELECT * FROM t WHERE password = ? AND token = $1",
+    "mysql -p hunter2",
+    "missing flag --password is required",
+    "usage: app --token-file PATH --password-stdin",
+    "at validate (/app/password.js:12:5)",
+    "File \"token.py\", line 3; token.go:55 +0x1d",
+    "dial tcp auth:5432: connection refused",
+    "http://auth:8080/x https://token-service:443/",
+    "https://host:8080/@scope/pkg",
+    "https://user@host/x?y=a:b@c",
+    "git@github.com:owner/repo.git",
+    "ssh://git@github.com:22/owner/repo.git",
+    "http://[::1]:8080/x@y",
+    "mailto:a@b.c 10:20:30@x",
+    "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-AbCdEf",
+    "DB_SECRET=arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-AbCdEf",
+    "arn:aws:iam::423456789012:role/token-service",
+    "account 123456789012",
+    "RequestId: 8f14e45f-ceea-467a-9a36-dedd4bea2543 Version: $LATEST",
+    "X-Amzn-Trace-Id: Root=1-5759e988-bd862e3fe1be46a994272793",
+    "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    "commit da39a3ee5e6b4b0d3255bfef95601890afd80709",
+    "2024-01-02T03:04:05.678Z 1704164645678 1704164645678901",
+    "1704164645678901234",
+    "37199203849574839201837465564738291048573920183746556473",
+    "order 1234567890123456 9876543210987654",
+    "0.4111111111111111 4111111111111111.5",
+    "4111111111111112",
+    "x4111111111111111 4111111111111111x",
+    "550e8400-e29b-41d4-a716-446655440000",
+    "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20",
+    "[CRITICAL] token store down",
+    "auth: [CRITICAL] db down",
+    "[ALERT] 5 basic checks failed; bearer of bad news",
+    "WWW-Authenticate: Bearer realm=\"example\"",
+    "WWW-Authenticate: Basic realm=\"x\"",
+    "Basic authentication is required",
+    "Asia/Tokyo AKIA asia-northeast1",
+    "task-runner-0123456789abcdefghij disk-01234567890123456789",
+    "npm_config_registry_something_very_long_indeed",
+    "sk-loading-spinner-component-wrapper",
+    "eyJust a word. eyJ.x",
+    concat!("-----BEGIN CERTI", "FICATE-----\nMIIE\n-----END CERTIFICATE-----"),
+    concat!("-----BEGIN PUBLIC", " KEY-----\nMIIE\n-----END PUBLIC KEY-----"),
+    "https://hooks.slack.com/ and https://api.slack.com/messaging/webhooks",
+    "Optional<Token> findToken() Map<String,Token> m",
+    "<token/><password></password><password> </password>",
+    "cookie policy: accepted the terms",
+    "signature=abc sig=x design=y",
+    "[redacted:password] password=[redacted:token]x",
+    "ünïcode 日本語 🦀 no secrets",
+    "\u{1b}[31merror\u{1b}[0m: \u{1b}]0;title\u{7}x\u{200b}y ＡＢＣ：１２ p%61th=\u{a0}z\0 \\u0061 ❤\u{fe0f} \u{1b}",
+    "\u{1b}[1mpassword\u{1b}[0m changed for user 7",
+];
+
+#[test]
+fn invisible_text_hides_no_secret() {
+    check(&[
+        (
+            "\u{1b}[31m[CRITICAL]\u{1b}[0m login \u{1b}[36mpassword\u{1b}[0m=\u{1b}[35mhunter2\u{1b}[0m x",
+            "\u{1b}[31m[CRITICAL]\u{1b}[0m login \u{1b}[36mpassword\u{1b}[0m=\u{1b}[35m⟦password⟧\u{1b}[0m x",
+        ),
+        ("\u{1b}[2mtoken\u{1b}[0m\u{1b}[2m=\u{1b}[0mabc123 x", "\u{1b}[2mtoken\u{1b}[0m\u{1b}[2m=\u{1b}[0m⟦token⟧ x"),
+        ("\u{1b}[38;5;12;48:2::1:2:3mpassword\u{1b}[K: abc", "\u{1b}[38;5;12;48:2::1:2:3mpassword\u{1b}[K: ⟦password⟧"),
+        (concat!("AKIA", "\u{1b}[1mIOSFODNN7\u{1b}[0mEXAMPLE."), "⟦aws-key⟧."),
+        (concat!("AKIA", r"\u001b[1mIOSFODNN7\u001b[0mEXAMPLE."), "⟦aws-key⟧."),
+        (
+            r#"{"m":"password\u001b[0m=\u001b[35mhunter2\u001b[0m"}"#,
+            r#"{"m":"password\u001b[0m=\u001b[35m⟦password⟧\u001b[0m"}"#,
+        ),
+        (r#"{\"m\":\"password\\u001b[0m=hunter2\"}"#, r#"{\"m\":\"password\\u001b[0m=⟦password⟧\"}"#),
+        (r"password\x1b[0m=hunter2 pass\033[0mword=x", r"password\x1b[0m=⟦password⟧ pass\033[0mword=⟦password⟧"),
+        ("pass\u{1b}]0;a title\u{7}word=hunter2", "pass\u{1b}]0;a title\u{7}word=⟦password⟧"),
+        ("pass\u{1b}]8;;https://x\u{1b}\\word=hunter2", "pass\u{1b}]8;;https://x\u{1b}\\word=⟦password⟧"),
+        ("\u{1b}]0;password=hunter2\u{7} x", "\u{1b}]0;password=⟦password⟧\u{7} x"),
+        ("pass\u{1b}Pdata\u{9c}word=hunter2", "pass\u{1b}Pdata\u{9c}word=⟦password⟧"),
+        ("password\u{1b}(B=hunter2", "password\u{1b}(B=⟦password⟧"),
+        ("password\u{9b}0m=hunter2", "password\u{9b}0m=⟦password⟧"),
+        ("pass\u{1b}word=hunter2", "pass\u{1b}word=⟦password⟧"),
+        ("p\0a\0s\0s\0w\0o\0r\0d\0=\0h\0u\0n\0t\0", "p\0a\0s\0s\0w\0o\0r\0d\0=\0⟦password⟧\0"),
+        ("pass\u{200b}word=hunter2 x", "pass\u{200b}word=⟦password⟧ x"),
+        ("password\u{feff}=\u{200d}hun\u{ad}ter2\u{2069} x", "password\u{feff}=\u{200d}⟦password⟧\u{2069} x"),
+        ("pass\u{e0041}word\u{fe0f}=\u{202e}hunter2", "pass\u{e0041}word\u{fe0f}=\u{202e}⟦password⟧"),
+        (r#"{"pass\u200bword":"x"}"#, r#"{"pass\u200bword":"⟦password⟧"}"#),
+        (r#"{"p\u0061ssword":"x","a":1}"#, r#"{"p\u0061ssword":"⟦password⟧","a":1}"#),
+        (r#"{\"p\\u0061ssword\":\"x y\"}"#, r#"{\"p\\u0061ssword\":\"⟦password⟧\"}"#),
+        ("/?p%61ssword=x&y=2", "/?p%61ssword=⟦password⟧&y=2"),
+        ("/?db%5fp%2561ss=x&y=2", "/?db%5fp%2561ss=⟦password⟧&y=2"),
+        ("password＝hunter2 x", "password＝⟦password⟧ x"),
+        ("ｐａｓｓｗｏｒｄ：ｈｕｎｔｅｒ２ x", "ｐａｓｓｗｏｒｄ：⟦password⟧ x"),
+        ("password:\u{a0}hunter2", "password:⟦password⟧"),
+        ("[\"a\u{200b}\"] {\"tokens\u{200b}\":[1,2]}", "[\"a\u{200b}\"] {\"tokens\u{200b}\":[1,2]}"),
+        ("{\"secret\u{200b}\":[1, 2],\"x\":1}", "{\"secret\u{200b}\":[\"⟦secret⟧\"],\"x\":1}"),
+        ("card 4111\u{200b}1111\u{1b}[1m11111111 x", "card ⟦card⟧ x"),
+        ("card ４１１１１１１１１１１１１１１１ x", "card ⟦card⟧ x"),
+        ("card 4111\u{a0}1111\u{a0}1111\u{a0}1111 x", "card ⟦card⟧ x"),
+        ("?card=4111%201111%201111%201111&x=1", "?card=⟦card⟧&x=1"),
     ]);
+    let ours = redactor(&[r"cust-\d+"]);
+    assert_eq!(ours.redact("id cu\u{1b}[0mst-\u{200b}12 b"), "id [redacted:custom] b");
 }
 
 fn redactor(patterns: &[&str]) -> Redactor {
@@ -453,9 +504,11 @@ fn noise() -> impl Strategy<Value = String> {
         %22 %26 &quot; \u0022 “ ” x ab1 hunter2 null true 12 4111 1111 4111111111111111 https :// @host eyJhbGciOi
         .eyJzdWIiOi AKIAIOSFODNN7EXAMPLE wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY -----BEGIN PRIVATE KEY-----
         -----END [redacted: [redacted:password] password] hooks.slack.com/services/ /api/webhooks/ ghp_ sk-
-        0123456789abcdefABCDEF0123456789 é 🦀 arn:aws: name= x= <![CDATA[ ]]>"#;
+        0123456789abcdefABCDEF0123456789 é 🦀 arn:aws: name= x= <![CDATA[ ]]>
+        \u001b[0m \u200b \u0061 p\u0061ssword %70assword %20 ＝ ４"#;
     let blanks = [" ", " ", " ", " ", " ", " ", "\n", "\n  ", "\t", "|\n  "];
-    let piece = one_of(words.split_ascii_whitespace().chain(blanks).collect::<Vec<_>>());
+    let words = words.split_ascii_whitespace().chain(blanks);
+    let piece = one_of(words.chain(UNSEEN.iter().copied()).collect::<Vec<_>>());
     prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
 }
 
@@ -538,6 +591,8 @@ proptest! {
     fn a_string_in_json_goes_and_nothing_else(
         name in one_of(NAMES.split(' ').collect()), secret in r#"s9([A-Za-z0-9 "'\\,:{}\[\]=&%\n]|\PC){1,24}"#, levels in 0..4usize,
     ) {
+        let shows = |c: &char| visible::respelled(c.encode_utf8(&mut [0; 4])).is_none();
+        let secret: String = secret.chars().filter(shows).collect();
         let json = |value: &str| nest(format!(r#"{{"a":1,"{name}":"{value}","z":["b"]}}"#), levels);
         let text = json(&escape(&secret));
         let kind = redact(&text).split_once("[redacted:").map(|(_, kind)| kind.split(']').next().unwrap().to_owned());
@@ -575,6 +630,56 @@ proptest! {
     }
 }
 
+/// Sequences that show nothing, wherever they stand.
+const UNSEEN: [&str; 14] = [
+    "\u{1b}[0m",
+    "\u{1b}[38;5;1m",
+    "\u{1b}[K",
+    "\u{1b}]0;a title\u{7}",
+    "\u{1b}]8;;http://a\u{1b}\\",
+    "\u{1b}(B",
+    "\u{9b}1m",
+    "\0",
+    "\u{8}",
+    "\u{ad}",
+    "\u{200b}",
+    "\u{202e}",
+    "\u{feff}",
+    "\u{e0061}",
+];
+
+proptest! {
+    #![proptest_config(texts())]
+
+    #[test]
+    fn nothing_invisible_hides_a_secret(
+        name in one_of(NAMES.split(' ').collect()),
+        syntax in one_of(SYNTAXES.lines().filter(|syntax| !syntax.contains(['|', '⏎'])).collect()),
+        secret in "[A-Za-z][A-Za-z0-9]{5,20}[0-9][A-Za-z]{3}",
+        unseen in prop::collection::vec((any::<prop::sample::Index>(), one_of(UNSEEN.to_vec())), 1..4),
+    ) {
+        let plain = format!("x {} y", syntax.replace("NAME", name).replace("VALUE", &secret));
+        let mut text: Vec<String> = plain.chars().map(String::from).collect();
+        for (at, unseen) in unseen {
+            let at = at.index(text.len());
+            text[at].push_str(unseen);
+        }
+        let text = text.concat();
+        let shown = UNSEEN.iter().fold(redact(&text).into_owned(), |shown, unseen| shown.replace(unseen, ""));
+        prop_assert!(!shown.contains(&secret), "{:?} from {:?}", redact(&text), text);
+        prop_assert!(shown.starts_with("x ") && shown.len() <= plain.len() + 30, "{:?} from {:?}", redact(&text), text);
+    }
+
+    #[test]
+    fn honest_lines_stay_among_others_and_in_colour(
+        lines in prop::collection::vec(one_of(HONEST.to_vec()), 1..4),
+        unseen in one_of(UNSEEN.to_vec()),
+    ) {
+        let text = lines.iter().map(|line| format!("{unseen}{line}{unseen}\n")).collect::<String>();
+        prop_assert_eq!(redact(&text), text.as_str());
+    }
+}
+
 /// What to repeat, behind `¦` if it has a start; `␣` is a blank and `⏎` the end of a line.
 const HOSTILE: &str = r#"
     password password␣ password= password=␣ password=⏎ password=" password="⏎ password="a password="a⏎ password="a␣
@@ -585,6 +690,7 @@ const HOSTILE: &str = r#"
     basic␣ basic+ basic%20 -----BEGIN␣ -----BEGIN␣PRIVATE␣KEY----- -----BEGIN␣PRIVATE␣KEY -----BEGIN -----END eyJ eyJ.
     eyJaaaaaaaa eyJaaaaaaaa. AKIA AKIAAAAAAAAAAAAAAAAA␣ sk- sk-A ghp_ xoxb-1 npm_ :// ://a:b ://a:b/ ://a: %3A%2F%2F
     %3A%2F%2Fa%3Ab hooks.slack.com/services/ [redacted: 4111 4111␣ 4␣ 1␣2-3 4111-1111-1111-1111- 0 a \ " "' ," \n {[( ␣ ⏎ é
+    \u0061 \u001b[ \x1b] %61 %20 ＝ password＝ password%20
     password=¦] password=¦,{ password=¦,a password=¦\n password=¦") password="¦\ password="¦"a password="¦\" password="¦""
     password=[¦a, password=[¦"a", token:␣¦[ Cookie:␣a=b¦;a=b auth:␣a␣¦a Bearer␣¦a eyJ¦a.eyJ "pins":[¦4111111111111111, "#;
 
