@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use crate::clock::Timestamp;
 use crate::name::RouteName;
-use crate::tally::cut;
 
 mod pattern;
 pub use pattern::{Pattern, Patterns};
@@ -105,12 +104,6 @@ impl From<String> for AlertId {
     }
 }
 
-/// Cuts a redacted message to what a row holds; tells whether it did.
-pub fn bounded(mut message: String) -> (String, bool) {
-    let truncated = cut(&mut message, MESSAGE_BYTES_MAX);
-    (message, truncated)
-}
-
 /// CRC-32 over the parts, each followed by a NUL, which none of them can contain. A checksum and not
 /// `std`'s hasher, because rows outlive the program that wrote them.
 fn hash_of<const N: usize>(parts: [&str; N]) -> u32 {
@@ -172,12 +165,5 @@ mod tests {
         assert_eq!(id("123456789012", "/aws/lambda/a", "x"), "37-6ad72a50");
         assert_ne!(id("123456789012", "/aws/lambda/a", "x"), id("123456789012", "/aws/lambda/", "ax"));
         assert_ne!(id("123456789012", "/aws/lambda/a", "x"), id("123456789013", "/aws/lambda/a", "x"));
-    }
-
-    #[test]
-    fn a_long_message_is_cut_at_a_character() {
-        let (short, cut) = bounded("é".repeat(MESSAGE_BYTES_MAX));
-        assert!(cut && short.len() <= MESSAGE_BYTES_MAX && short.ends_with("é…"));
-        assert_eq!(bounded("as is".into()), ("as is".into(), false));
     }
 }

@@ -7,8 +7,8 @@
 //! `[redacted:<kind>]`; its name and the syntax around it stay.
 //!
 //! In doubt it redacts. It judges by syntax, not by entropy: a secret that nobody named and that has no known shape
-//! stays, and is a case for the patterns of the configuration. Cutting long text is left to others and must come after,
-//! for half a secret has no shape.
+//! stays, and is a case for the patterns of the configuration. Half a secret has no shape, so a long text is cut by
+//! `Redactor::excerpt`.
 //!
 //! Time is linear in the text, whatever it says: a look ahead is bounded, or it ends before the next hit, or what it
 //! passed over goes and is not looked at again (`time_is_linear_in_hostile_text`).
@@ -19,11 +19,13 @@ use std::ops::Range;
 use regex::{Regex, RegexSet};
 
 use card::find_cards;
+use excerpt::Marks;
 use rule::PLACEHOLDER;
 use scan::Scan;
 use visible::{Spelling, Visible};
 
 mod card;
+mod excerpt;
 mod rule;
 mod scan;
 mod visible;
@@ -72,26 +74,31 @@ impl Redactor {
 
     /// `text` without its secrets; borrowed when it has none. Redacting twice is redacting once.
     pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        self.redact_marked(text, false, &mut Marks::default())
+    }
+
+    /// The same, with where the marks are afterwards. The text was `cut` if it goes on behind its end.
+    fn redact_marked<'t>(&self, text: &'t str, cut: bool, marks: &mut Marks) -> Cow<'t, str> {
         let mut text = Cow::Borrowed(text);
         // A secret may have hidden another by standing so close that it seemed part of something. A second look found
         // all such in millions of texts of `twice_is_once`.
         for _ in 0..3 {
-            let spans = self.find(&text);
+            let spans = self.find(&text, cut);
             if spans.is_empty() {
                 break;
             }
-            let redacted = render(&text, &spans);
+            let redacted = render(&text, &spans, marks);
             text = Cow::Owned(redacted);
         }
         text
     }
 
-    fn find<'t>(&self, text: &'t str) -> Vec<Span<'t>> {
-        let (mut spans, spelling) = self.find_as_written(text);
+    fn find<'t>(&self, text: &'t str, cut: bool) -> Vec<Span<'t>> {
+        let (mut spans, spelling) = self.find_as_written(text, cut);
         let mut spelled = spelling.otherwise;
         if spelling.unseen {
             let shown = Visible::of(text, false);
-            let (seen, spelling) = self.find_as_written(&shown.text);
+            let (seen, spelling) = self.find_as_written(&shown.text, cut);
             spelled |= spelling.otherwise;
             // The title that a sequence sets may hold a secret, too. All else is judged by what shows.
             spans.retain(|span| shown.hides(text, span.range.start));
@@ -99,14 +106,14 @@ impl Redactor {
         }
         if spelled {
             let decoded = Visible::of(text, true);
-            let (seen, _) = self.find_as_written(&decoded.text);
+            let (seen, _) = self.find_as_written(&decoded.text, cut);
             spans.extend(seen.into_iter().map(|span| span.moved(|range| decoded.raw(range))));
         }
         if spelled || spelling.unseen { merge(spans) } else { spans }
     }
 
-    fn find_as_written<'t>(&self, text: &'t str) -> (Vec<Span<'t>>, Spelling) {
-        let Scan { mut spans, spelling, .. } = Scan::new(text).run();
+    fn find_as_written<'t>(&self, text: &'t str, cut: bool) -> (Vec<Span<'t>>, Spelling) {
+        let Scan { mut spans, spelling, .. } = Scan { cut, ..Scan::new(text) }.run();
         self.find_extra(text, &mut spans);
         let mut spans = merge(spans);
         find_cards(text, &mut spans);
@@ -169,15 +176,19 @@ fn merge(mut spans: Vec<Span<'_>>) -> Vec<Span<'_>> {
     merged
 }
 
-fn render(text: &str, spans: &[Span<'_>]) -> String {
+fn render(text: &str, spans: &[Span<'_>], marks: &mut Marks) -> String {
+    let before = *marks;
     let mut out = String::with_capacity(text.len() + 24 * spans.len());
     let (mut done, mut last) = (0, "");
     for Span { range, kind, quote } in spans {
         let gap = &text[done..range.start];
         let quote = if quote.is_empty() { missing_quote(gap, last) } else { quote };
-        for piece in [gap, quote, PLACEHOLDER_START, kind, "]", quote] {
+        out.push_str(gap);
+        let put = out.len();
+        for piece in [quote, PLACEHOLDER_START, kind, "]", quote] {
             out.push_str(piece);
         }
+        before.moved(marks, range, put..out.len());
         (done, last) = (range.end, quote);
     }
     out + &text[done..]

@@ -9,8 +9,9 @@ use std::sync::{Arc, OnceLock};
 
 use aho_corasick::{AhoCorasick, BuildError, MatchKind};
 use anyhow::bail;
+use memchr::memmem;
 
-use crate::alert::{Alert, AlertId, Origin, Patterns, bounded};
+use crate::alert::{Alert, AlertId, MESSAGE_BYTES_MAX, Origin, Patterns};
 use crate::clock::Timestamp;
 use crate::config::{Config, Route};
 use crate::decode::{Decoder, Events, LogBatch, LogEvent, Needles, Poison};
@@ -192,10 +193,9 @@ impl Routes {
 
     /// The only way to make an alert of an event: past the redactor.
     fn alert(&self, event: &LogEvent<'_>, hit: Hit, origin: &Arc<Origin>, patterns: &mut Patterns) -> Alert {
-        let message = self.redactor.redact(&event.message);
+        let marker = memmem::find(event.message.as_bytes(), hit.marker.as_bytes()).unwrap_or(0);
+        let (message, truncated) = self.redactor.excerpt(&event.message, marker, MESSAGE_BYTES_MAX);
         let pattern = patterns.of(&message, &hit.marker);
-        // Cut after redaction: half a secret is not recognised as one.
-        let (message, truncated) = bounded(message.into_owned());
         Alert {
             id: AlertId::new(&event.id, origin),
             timestamp: Timestamp::from_millis(event.timestamp),
@@ -341,5 +341,25 @@ mod tests {
         assert_eq!((short.origin.app_name.as_str(), short.region.as_deref()), ("shop", Some("eu-west-1")));
         assert!(!short.message.contains("customer-12") && !short.message.contains("abcdef"), "{}", short.message);
         assert!(!short.pattern.as_str().contains("abcdef"));
+    }
+
+    #[test]
+    fn an_alert_costs_no_more_than_what_is_kept_of_a_huge_event() {
+        let routes = Routes::new(&Config::builtin()).expect("it compiles");
+        for shape in ["password=a ", "cookie: a=b; ", "://", "secret: [1, ", "4111111111111111 ", "\u{1b}[0m%61", "a"] {
+            let noise = shape.repeat((55 << 20) / shape.len());
+            for message in [format!("[CRITICAL] why {noise}"), format!("{noise} [CRITICAL] why")] {
+                let event =
+                    LogEvent { id: "1".into(), timestamp: 0, message: message.into(), account: None, region: None };
+                let hit = Hit { marker: "[CRITICAL]".into(), routes: [].into() };
+                let start = std::time::Instant::now();
+                let alert = routes.alert(&event, hit, &Arc::default(), &mut Patterns::default());
+                assert!(start.elapsed().as_secs_f64() < 1.0, "{shape:?} takes {:?}", start.elapsed());
+                assert!(alert.truncated && alert.message.capacity() <= 2 * MESSAGE_BYTES_MAX, "{shape:?}");
+                // A list that does not end takes all that follows.
+                let list = shape.ends_with("[1, ");
+                assert!(list || alert.message.contains("[CRITICAL] why"), "{shape:?}");
+            }
+        }
     }
 }

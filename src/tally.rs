@@ -348,6 +348,7 @@ pub fn cut(text: &mut String, bytes_max: usize) -> bool {
     }
     text.truncate(kept(text, bytes_max).len());
     text.push(ELLIPSIS);
+    text.shrink_to_fit();
     true
 }
 

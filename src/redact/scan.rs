@@ -41,13 +41,23 @@ pub(super) struct Scan<'t> {
     pub(super) spans: Vec<Span<'t>>,
     /// No `eyJ` before it starts a JWT.
     pub(super) no_jwt_before: usize,
+    /// The text goes on behind its end, out of sight.
+    pub(super) cut: bool,
     /// Of what was passed so far.
     pub(super) spelling: Spelling,
 }
 
 impl<'t> Scan<'t> {
     pub(super) fn new(text: &'t str) -> Self {
-        Scan { text, bytes: text.as_bytes(), at: 0, spans: Vec::new(), no_jwt_before: 0, spelling: Spelling::default() }
+        Scan {
+            text,
+            bytes: text.as_bytes(),
+            at: 0,
+            spans: Vec::new(),
+            no_jwt_before: 0,
+            cut: false,
+            spelling: Spelling::default(),
+        }
     }
 
     pub(super) fn run(mut self) -> Self {
@@ -328,6 +338,7 @@ impl<'t> Scan<'t> {
         if !value.bare() {
             return match self.closing(value.start, value.quote) {
                 Some(quote) => (quote.start, Some(quote.end)),
+                None if self.cut => (self.text.len(), None),
                 None => (self.line_end(value.start), None),
             };
         }

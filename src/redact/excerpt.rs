@@ -1,0 +1,160 @@
+//! What is kept of a text that may be long. Only a window of it is read, so that its length costs nothing.
+//!
+//! The window is wider than what is kept: a secret that lies across an edge of what is kept is known by what stands
+//! beyond that edge. A run of letters and digits that also reaches beyond the window may be part of a secret and goes.
+//! A longer secret with blanks in it that starts before the window is not recognised.
+
+use std::ops::Range;
+
+use super::Redactor;
+
+/// How much is read on either side of what is kept.
+pub(super) const MARGIN_BYTES: usize = 8 * 1024;
+const ELLIPSIS: &str = "…";
+
+/// Places in a text that is being redacted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Marks {
+    pub(super) from: usize,
+    pub(super) focus: usize,
+    pub(super) to: usize,
+}
+
+impl Marks {
+    /// The same places after the text at `gone` is replaced by that at `put`. `self` are those before any replacement.
+    pub(super) fn moved(self, moved: &mut Self, gone: &Range<usize>, put: Range<usize>) {
+        let shift = |mark: usize, moved: &mut usize, inside: usize| {
+            if mark >= gone.end {
+                *moved = mark - gone.end + put.end;
+            } else if mark > gone.start {
+                *moved = inside;
+            }
+        };
+        shift(self.from, &mut moved.from, put.start);
+        shift(self.focus, &mut moved.focus, put.start);
+        shift(self.to, &mut moved.to, put.end);
+    }
+}
+
+impl Redactor {
+    /// What is kept of `text`: at most `bytes_max` bytes from its start, or around `focus` if that is further behind,
+    /// redacted, with `…` for what is left out; and whether anything is. Time and memory do not depend on the length.
+    pub fn excerpt(&self, text: &str, focus: usize, bytes_max: usize) -> (String, bool) {
+        let kept = match text.len() <= bytes_max + 2 * MARGIN_BYTES {
+            true => 0..text.len(),
+            false => judged(text, around(text, focus, bytes_max)),
+        };
+        let window = text.floor_char_boundary(kept.start.saturating_sub(MARGIN_BYTES))
+            ..text.ceil_char_boundary(text.len().min(kept.end + MARGIN_BYTES));
+        let (start, cut) = (window.start, window.end < text.len());
+        let focus = focus.clamp(kept.start, kept.end);
+        let mut marks = Marks { from: kept.start - start, focus: focus - start, to: kept.end - start };
+        let redacted = self.redact_marked(&text[window], cut, &mut marks);
+        let (left, right) = (kept.start > 0, kept.end < text.len());
+        fit(&redacted[marks.from..marks.to], marks.focus - marks.from, (left, right), bytes_max)
+    }
+}
+
+/// `bytes_max` bytes of a longer `text`: its start, unless `focus` is so far behind that little would follow it.
+fn around(text: &str, focus: usize, bytes_max: usize) -> Range<usize> {
+    let start = if focus <= bytes_max / 4 * 3 { 0 } else { focus - bytes_max / 4 };
+    let start = text.ceil_char_boundary(start.min(text.len() - bytes_max));
+    start..text.floor_char_boundary(start + bytes_max)
+}
+
+/// Without runs of letters and digits that reach from what is kept beyond the window.
+fn judged(text: &str, kept: Range<usize>) -> Range<usize> {
+    let bytes = text.as_bytes();
+    let belongs = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=_.~%-".contains(byte);
+    let Range { mut start, mut end } = kept;
+    if start > MARGIN_BYTES && bytes[start - MARGIN_BYTES..start].iter().all(belongs) {
+        start += bytes[start..end].iter().take_while(|byte| belongs(byte)).count();
+    }
+    if text.len() - end > MARGIN_BYTES && bytes[end..end + MARGIN_BYTES].iter().all(belongs) {
+        end -= bytes[start..end].iter().rev().take_while(|byte| belongs(byte)).count();
+    }
+    start..end
+}
+
+/// Redacted text, cut to `bytes_max` bytes with the ellipses. `left` and `right`: whether some was left out there before.
+fn fit(text: &str, focus: usize, (left, right): (bool, bool), bytes_max: usize) -> (String, bool) {
+    let fits = text.len() + (usize::from(left) + usize::from(right)) * ELLIPSIS.len() <= bytes_max;
+    let kept = if fits { 0..text.len() } else { around(text, focus, bytes_max - 2 * ELLIPSIS.len()) };
+    let (left, right) = (left || kept.start > 0, right || kept.end < text.len());
+    let ellipsis = |cut: bool| if cut { ELLIPSIS } else { "" };
+    ([ellipsis(left), &text[kept], ellipsis(right)].concat(), left || right)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BYTES_MAX: usize = 16 * 1024;
+
+    fn excerpt(text: &str, marker: &str) -> (String, bool) {
+        let (excerpt, cut) = Redactor::default().excerpt(text, text.find(marker).unwrap_or(0), BYTES_MAX);
+        assert!(
+            excerpt.len() <= BYTES_MAX && excerpt.capacity() <= BYTES_MAX,
+            "{} {}",
+            excerpt.len(),
+            excerpt.capacity()
+        );
+        (excerpt, cut)
+    }
+
+    #[test]
+    fn a_long_text_is_cut_around_its_marker() {
+        let words = |bytes: usize| "word ".repeat(bytes / 5);
+        let cases = [
+            ("as is".to_owned(), false, "as is", "as is"),
+            (words(16_000), false, "word ", "word "),
+            ("é".repeat(20_000), true, "éé", "éé…"),
+            (format!("[X] why {}", words(20_000)), true, "[X] why word", "…"),
+            (format!("[X] why {}", words(1 << 20)), true, "[X] why word", "…"),
+            (format!("{}[X] why", "a".repeat(20_000)), true, "…aaa", "aaa[X] why"),
+            (format!("{}[X] why", words(1 << 20)), true, "…", "word [X] why"),
+            (format!("{}[X] why {}", words(1 << 20), words(1 << 20)), true, "…", "…"),
+            (format!("{} [X] why {}", "a".repeat(1 << 20), "b".repeat(1 << 20)), true, "… [X] why …", "… [X] why …"),
+            (format!("{} [X] why", "password=abc ".repeat(1 << 17)), true, "…", "=[redacted:password]  [X] why"),
+            (format!("[X] why {}", "key: \"pass".repeat(1 << 17)), true, "[X] why key: ", "…"),
+        ];
+        for (text, expected, start, end) in cases {
+            let (excerpt, cut) = excerpt(&text, "[X] why");
+            let shown =
+                || (excerpt.chars().take(40).collect::<String>(), excerpt.chars().rev().take(40).collect::<String>());
+            assert!(cut == expected && excerpt.starts_with(start) && excerpt.ends_with(end), "{start} {:?}", shown());
+            assert!(!text.contains("[X] why") || excerpt.contains("[X] why"), "{start} {:?}", shown());
+        }
+    }
+
+    #[test]
+    fn no_part_of_a_secret_survives_the_cut() {
+        let long = "Zq7".repeat(700);
+        let secrets = [
+            ("password=", "Zq7Xw9Zq7Xw9Zq7Xw9", " "),
+            ("{\"password\":\"", "Zq7 Xw9 Zq7 Xw9 Zq7 Xw9", "\"} "),
+            ("Authorization: Bearer ", &long, " "),
+            (concat!("gh", "p_"), "Zq7Xw9Zq7Xw9Zq7Xw9Zq7Xw9Zq7Xw9Zq7Xw9", " "),
+            (concat!("eyJ", "hbGciOiJIUzI1NiJ9."), &long, ".Zq7Xw9Zq7 "),
+            ("https://user:", "Zq7Xw9Zq7Xw9", "@host/ "),
+            (concat!("-----BEGIN PRIVATE", " KEY-----\n"), &long, "\n-----END PRIVATE KEY----- "),
+        ];
+        for (before, secret, behind) in secrets {
+            let secret = format!("{before}{secret}{behind}");
+            // What is kept ends at 16 KiB, or starts 4 KiB before the marker.
+            for at in (0..secret.len() + 40).step_by(secret.len() / 20 + 1) {
+                let pad = BYTES_MAX + 20 - at;
+                let text = format!("[X] {}{secret}{}", "ab, ".repeat(pad / 4), "c d ".repeat(10_000));
+                let (kept, _) = excerpt(&text, "[X]");
+                assert!(!kept.contains("Zq7") && !kept.contains("Xw9"), "{before} {at} {:?}", kept.split_at(16_000).1);
+                let text = format!(
+                    "{}{secret}{}[X] why",
+                    "ab, ".repeat(10_000),
+                    "c d ".repeat((4096 + 20 - at.min(4000)) / 4)
+                );
+                let (kept, _) = excerpt(&format!("{text} {}", "c d ".repeat(10_000)), "[X]");
+                assert!(!kept.contains("Zq7") && !kept.contains("Xw9"), "{before} {at} {:?}", kept.split_at(4000).0);
+            }
+        }
+    }
+}
