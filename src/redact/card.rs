@@ -1,7 +1,9 @@
-//! Card numbers: digits alone say nothing, so a network prefix, a length and the check of Luhn have to agree.
+//! Card numbers: digits alone say nothing, so a network prefix, a length and the check of Luhn have to agree, and no
+//! name before it may say that it is the id of something.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
+use super::rule::lists;
 use super::scan::starts_word;
 use super::{Span, span};
 
@@ -14,7 +16,7 @@ pub(super) fn find_cards(text: &str, spans: &mut Vec<Span<'_>>) {
     for (start, end) in starts.zip(ends) {
         let bytes = &text.as_bytes()[start..end];
         let digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
-        let joint = |at: usize| matches!(bytes.get(at), Some(b' ' | b'-'));
+        let joint = |at: usize| matches!(bytes.get(at), Some(b' ' | b'-' | b'.' | b'+'));
         let (mut done, mut probe) = (0, 11);
         while probe < bytes.len() {
             if !digit(probe) && !digit(probe + 1) {
@@ -44,7 +46,7 @@ pub(super) fn find_cards(text: &str, spans: &mut Vec<Span<'_>>) {
 /// in which cards are printed.
 pub(super) fn cards_in_run(bytes: &[u8], run: Range<usize>) -> Vec<Range<usize>> {
     let mut cards = Vec::new();
-    if run.len() < 13 {
+    if run.len() < 13 || bytes[run.clone()].iter().filter(|byte| byte.is_ascii_digit()).count() < 13 {
         return cards;
     }
     let (before, behind) = (&bytes[..run.start], &bytes[run.end..]);
@@ -55,35 +57,110 @@ pub(super) fn cards_in_run(bytes: &[u8], run: Range<usize>) -> Vec<Range<usize>>
         groups.push(at..at + group.len());
         at += group.len() + 1;
     }
-    let glued = !starts_word(bytes, run.start) || matches!(before, [.., b'0'..=b'9', b'.']);
+    // As a reader finds it on the magnetic stripe: `%B4111…^`.
+    let track = matches!(before, [.., b'%', b'B' | b'b']) && behind.starts_with(b"^");
+    let glued = !track && (!starts_word(bytes, run.start) || matches!(before, [.., b'0'..=b'9' | b'.']));
     let glued_behind = matches!(behind, [b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z', ..] | [b'.', b'0'..=b'9', ..]);
     let groups = &groups[usize::from(glued)..];
     let groups = &groups[..groups.len().saturating_sub(usize::from(glued_behind))];
     let mut from = 0;
     while from < groups.len() {
-        let fits = |&to: &usize| {
-            let lengths: Vec<_> = groups[from..=to].iter().map(Range::len).collect();
-            let alone = from == to || lengths.len() == groups.len() && !glued && !glued_behind;
-            let printed = matches!(lengths[..], [4, 4, 4, 4] | [4, 4, 4, 4, 1..=3] | [4, 6, 4 | 5]);
-            (alone || printed) && is_card(&bytes[groups[from].start..groups[to].end])
-        };
+        let fits = |&to: &usize| fits(bytes, groups, from..to + 1, !glued && !glued_behind);
         let card = (from..groups.len().min(from + 19)).rev().find(fits);
-        cards.extend(card.map(|to| groups[from].start..groups[to].end));
+        let range = card.map(|to| groups[from].start..groups[to].end);
+        cards.extend(range.filter(|range| !names_id(&bytes[..range.start])));
         from = card.unwrap_or(from) + 1;
     }
     cards
 }
 
-/// 13 to 19 digits that start like those of a card network and pass the check of Luhn.
+/// Whether some of the groups are a card. The run is `alone` if no letters touch it.
+fn fits(bytes: &[u8], groups: &[Range<usize>], some: Range<usize>, alone: bool) -> bool {
+    let (first, last) = (some.start, some.end - 1);
+    let len: usize = groups[some.clone()].iter().map(Range::len).sum();
+    if !(13..=19).contains(&len) {
+        return false;
+    }
+    let joint = |group: usize| bytes[groups[group].end];
+    let printed = || {
+        let mut lens = [0; 5];
+        let few = lens
+            .get_mut(..some.len())
+            .map(|lens| groups[some.clone()].iter().zip(lens).for_each(|(group, len)| *len = group.len()));
+        let printed = matches!(lens, [4, 4, 4, 4, 0..=3] | [4, 6, 4 | 5, 0, 0]);
+        few.is_some() && printed && (first..last).all(|group| joint(group) == joint(first))
+    };
+    let all = || alone && some.len() == groups.len() && (first..last).all(|group| b" -".contains(&joint(group)));
+    // A dot also separates the digits of a number.
+    let dotted = first > 0 && joint(first - 1) == b'.' || some.end < groups.len() && joint(last) == b'.';
+    !dotted && (first == last || printed() || all()) && is_card(&bytes[groups[first].start..groups[last].end])
+}
+
+/// A name of something else than a card has these as parts: `txn_id`, `sequenceNumber`.
+const OF_IDS: &str = "blk block correlation device event hash id ids imei invoice job micros millis msg nanos offset order \
+    ref reference req request seq sequence serial session span task time timestamp trace tracking transaction ts tx \
+    txn uid";
+const OF_CARDS: &str = "amex card cc credit debit mastercard pan visa";
+
+/// Whether the name that `before` ends with says that an id follows, and no word near it that a card does.
+fn names_id(before: &[u8]) -> bool {
+    let last = before.len() - before.iter().rev().take(8).take_while(|byte| b" \"'\\`=:#_-".contains(byte)).count();
+    let run =
+        |belongs: fn(&u8) -> bool| last - before[..last].iter().rev().take(40).take_while(|byte| belongs(byte)).count();
+    let name = run(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(byte));
+    let words = run(|byte| byte.is_ascii_alphanumeric() || b"_.- ".contains(byte));
+    has_part(&before[name..last], OF_IDS) && !has_part(&before[words..last], OF_CARDS)
+}
+
+/// Whether one of the words is a part of `text`, as in `txn_id`, `txnId` and `TXN-ID`.
+fn has_part(text: &[u8], words: &str) -> bool {
+    text.split(|byte| !byte.is_ascii_alphabetic()).any(|mut rest| {
+        let upper = rest.iter().all(u8::is_ascii_uppercase);
+        while let [_, behind @ ..] = rest {
+            let len = 1 + behind.iter().take_while(|byte| upper || byte.is_ascii_lowercase()).count();
+            let part = rest[..len].to_ascii_lowercase();
+            if std::str::from_utf8(&part).is_ok_and(|part| lists(words, part)) {
+                return true;
+            }
+            rest = &rest[len..];
+        }
+        false
+    })
+}
+
+/// The first four digits of the numbers of each network, and how many there are.
+const NETWORKS: &[(RangeInclusive<u32>, RangeInclusive<usize>)] = &[
+    (2200..=2204, 16..=19),
+    (2221..=2720, 16..=16),
+    (3000..=3059, 14..=19),
+    (3095..=3095, 14..=19),
+    (3400..=3499, 15..=15),
+    (3528..=3589, 16..=19),
+    (3600..=3699, 14..=19),
+    (3700..=3799, 15..=15),
+    (3800..=3999, 14..=19),
+    (4000..=4999, 13..=13),
+    (4000..=4999, 16..=16),
+    (4000..=4999, 19..=19),
+    (5000..=5099, 13..=19),
+    (5100..=5599, 16..=16),
+    (5600..=5899, 13..=19),
+    (6011..=6011, 16..=19),
+    (6200..=6299, 16..=19),
+    (6304..=6304, 13..=19),
+    (6440..=6599, 16..=19),
+    (6700..=6799, 13..=19),
+];
+
+/// A number that starts and is as long as those of a card network, and passes the check of Luhn.
 pub(super) fn is_card(number: &[u8]) -> bool {
     let digits = number.iter().filter(|byte| byte.is_ascii_digit()).map(|byte| u32::from(byte - b'0'));
     let network = digits.clone().take(4).fold(0, |start, digit| start * 10 + digit);
-    let known = matches!(network,
-        2200..=2204 | 2221..=2720 | 3000..=3059 | 3095 | 3400..=3499 | 3528..=3799 | 3800..=3999 | 4000..=5899
-        | 6011 | 6200..=6299 | 6304 | 6440..=6599 | 6700..=6799);
-    let luhn = digits.clone().rev().enumerate().map(|(n, digit)| match digit << (n % 2) {
+    let len = digits.clone().count();
+    let known = NETWORKS.iter().any(|(starts, lens)| starts.contains(&network) && lens.contains(&len));
+    let luhn = digits.rev().enumerate().map(|(n, digit)| match digit << (n % 2) {
         double @ 10.. => double - 9,
         digit => digit,
     });
-    known && (13..=19).contains(&digits.count()) && luhn.sum::<u32>().is_multiple_of(10)
+    known && luhn.sum::<u32>().is_multiple_of(10)
 }

@@ -83,6 +83,13 @@ impl<'t> Scan<'t> {
             Rule::Scheme(kind) => self.scheme(kind, hit),
             Rule::Token(token) => self.token(token, hit),
             Rule::Then(kind, pattern) => Some(span(self.group(pattern, hit.end)?, kind)),
+            Rule::Inside(inside) => self.inside(inside, hit),
+            Rule::Command(pattern) => self.command(pattern, hit.end),
+            Rule::Airtable => self.airtable(hit),
+            Rule::Vault => self.vault(hit.end),
+            Rule::Putty => self.putty(hit.end),
+            Rule::Dsn => self.dsn_password(hit.start),
+            Rule::PrivateKeyEnd => Some(span(self.pem_end(hit.start)?, "private-key")),
             Rule::Jwt => self.jwt(hit.start),
             Rule::AwsKey => self.aws_key(hit.start),
             Rule::PrivateKey => Some(span(self.pem(hit.start)?, "private-key")),
@@ -111,8 +118,21 @@ impl<'t> Scan<'t> {
     // Values behind names.
 
     pub(super) fn named(&self, name: Name, hit: Range<usize>) -> Option<Span<'t>> {
+        let whole_word = matches!(name.style, Style::Word | Style::Digits | Style::Phrase);
+        if whole_word && !self.is_word(&hit) {
+            return None;
+        }
+        if name.kind == "secret" && self.bytes[hit.end..].starts_with(b"_") {
+            let notion = Token { kind: "notion-token", start: "_", least: 40, body: Body::Hex };
+            if let Some(token) = self.notion(notion, &hit) {
+                return Some(token);
+            }
+        }
         let in_name = |byte: &&u8| byte.is_ascii_alphanumeric() || b"_.-".contains(byte);
         let rest = hit.end + self.bytes[hit.end..].iter().take(64).take_while(in_name).count();
+        // The dash of `password->x` is none of the name.
+        let rest =
+            if self.bytes[..rest].ends_with(b"-") && self.bytes[rest..].starts_with(b">") { rest - 1 } else { rest };
         let plural = name.with(&self.text[hit.end..rest])?;
         let before = self.bytes[..hit.start].iter().rev().take(64);
         let first = hit.start - before.take_while(|byte| in_name(byte) || **byte == b':').count();
@@ -123,11 +143,22 @@ impl<'t> Scan<'t> {
             _ if name.style == Style::Pass && self.ends_other_word(hit.start) => return None,
             _ => {}
         }
+        let word = &self.text[hit.clone()];
+        if word == "AUTH"
+            && first == hit.start
+            && let Some(secret) = self.redis_auth(hit.end)
+        {
+            return Some(secret);
+        }
+        if word.eq_ignore_ascii_case("token") && self.is_place_or_request(hit.start) {
+            return None;
+        }
         let alone = outside.last().is_none_or(|byte| *byte <= b' ' || b"\"'`[(,".contains(byte));
         let flag = alone && self.bytes[first] == b'-';
         // In prose another word follows, and most hits are in prose.
         let next = self.bytes[rest..].iter().find(|byte| !b" \t".contains(byte))?;
-        if !flag && next.is_ascii_alphanumeric() && !b"iIwWvV".contains(next) {
+        let tab = self.bytes[rest] == b'\t';
+        if !flag && !tab && next.is_ascii_alphanumeric() && !b"iIwWvV".contains(next) {
             return None;
         }
         let found = LINK.captures(&self.text[rest..])?;
@@ -138,10 +169,24 @@ impl<'t> Scan<'t> {
         // `…:123456789012:secret:prod/db` is the name of a secret, `//auth:80/` a host with a port.
         let place = matches!(&self.bytes[..hit.start], [.., b'0'..=b'9' | b'*', b':'])
             || outside.ends_with(b"//") && PORT.is_match(&self.text[at..]);
+        if let Some(weak) = found.name("weak") {
+            return self.weakly_joined(name, weak.as_str(), at);
+        }
+        if found.name("part").is_some() {
+            let end = self.text[at..].find(['\r', '\n', '\\']).map_or(self.text.len(), |end| at + end);
+            return (name.style != Style::Digits).then(|| span(at..end, name.kind));
+        }
+        if matches!(link.sep, ":" | "=")
+            && let Some(secret) = self.next_line(name, at)
+        {
+            return Some(span(secret, name.kind));
+        }
         if place && link.sep == ":" || link.close.is_empty() && NO_OPENING.is_match(&self.text[at..]) {
             None
         } else if !link.sep.is_empty() {
             self.paired(name, plural, &link, at)
+        } else if !part("is").is_empty() && name.style == Style::Digits {
+            self.paired(name, plural, &NO_LINK, at)
         } else if !part("is").is_empty() || flag && at > rest {
             self.loose(name, at, !part("is").is_empty())
         } else if name.kind == "password" && self.bytes[at - 1] == b' ' {
@@ -154,13 +199,80 @@ impl<'t> Scan<'t> {
         }
     }
 
+    /// Whether a word starts and ends at the hit: `pin` and `userPin`, not `spin` or `pinned`.
+    fn is_word(&self, hit: &Range<usize>) -> bool {
+        let camel = self.bytes[hit.start].is_ascii_uppercase();
+        let starts = self.bytes[..hit.start]
+            .last()
+            .is_none_or(|before| !before.is_ascii_alphabetic() || camel && before.is_ascii_lowercase());
+        starts && !self.bytes.get(hit.end).is_some_and(u8::is_ascii_lowercase)
+    }
+
+    /// `nextToken`, `Idempotency-Token`; `clientToken` only before a UUID, for Vault's is a secret.
+    fn is_place_or_request(&self, token: usize) -> bool {
+        let before = &self.bytes[token.saturating_sub(24)..token];
+        let before =
+            before.strip_suffix(b"_").or(before.strip_suffix(b"-")).or(before.strip_suffix(b" ")).unwrap_or(before);
+        let ends = |word: &str| {
+            let end = before.len().checked_sub(word.len()).map(|start| &before[start..]);
+            end.is_some_and(|end| end.eq_ignore_ascii_case(word.as_bytes()))
+        };
+        PLACE_OR_REQUEST.split_ascii_whitespace().any(ends)
+            || ends("client") && {
+                let value = self.text[token + "token".len()..].trim_start_matches(['"', '\'', '\\', ':', '=', ' ']);
+                UUID.is_match(value)
+            }
+    }
+
+    /// Notion's `secret_…`.
+    fn notion(&self, token: Token, hit: &Range<usize>) -> Option<Span<'t>> {
+        let body = hit.end + token.start.len();
+        let end = self.run_end(body, |byte| byte.is_ascii_alphanumeric());
+        let digit = self.bytes[body..end].iter().any(u8::is_ascii_digit);
+        (end - body >= token.least && digit && starts_word(self.bytes, hit.start))
+            .then(|| span(hit.start..end, token.kind))
+    }
+
+    /// `AUTH hunter2`, as Redis gets it.
+    fn redis_auth(&self, at: usize) -> Option<Span<'t>> {
+        let found = REDIS_AUTH.captures(&self.text[at..])?;
+        let secret = found.name("secret")?;
+        let fits = found.name("quoted").is_some() || is_random(secret.as_str(), 6);
+        fits.then(|| span(at + secret.start()..at + secret.end(), "auth"))
+    }
+
+    /// `password,hunter2` in a table, `token -> abc123`: only something random is a secret.
+    fn weakly_joined(&self, name: Name, joint: &str, at: usize) -> Option<Span<'t>> {
+        let table = matches!(joint, "|" | ",");
+        let ends = |c: char| c <= ' ' || "|,;\"'`)]}\\".contains(c);
+        let value = self.text[at..self.text.floor_char_boundary(at + 256)].split(ends).next()?;
+        let named = matches!(name.style, Style::Plain | Style::Pass | Style::Word | Style::Path);
+        let fits = named && is_random(value, 6) && (!table || name.kind == "password");
+        fits.then(|| span(at..at + value.len(), name.kind))
+    }
+
+    /// A value alone on the line below its name: any if it is indented and a password, else only a random one.
+    fn next_line(&self, name: Name, at: usize) -> Option<Range<usize>> {
+        // Most values stand on the same line, and this is asked of each.
+        if !matches!(self.bytes.get(at), Some(b'\r' | b'\n' | b'\\')) {
+            return None;
+        }
+        let found = NEXT_LINE.captures(&self.text[at..])?;
+        let secret = found.name("secret")?;
+        let named = secret.as_str().ends_with([':', '{', '[']) || secret.as_str().contains(['=', '"']);
+        let indented = name.kind == "password" && !found["indent"].is_empty();
+        let fits =
+            !named && placeholder_end(secret.as_str(), 0).is_none() && (indented || is_random(secret.as_str(), 6));
+        fits.then(|| at + secret.start()..at + secret.end())
+    }
+
     /// `--password hunter2`, or if it is `said`, `password is hunter2`; not `password is required`.
     pub(super) fn loose(&self, name: Name, at: usize, said: bool) -> Option<Span<'t>> {
         let value = self.opening(at);
         let text = &self.text[value.start..];
         let word = text.as_bytes().split(|byte| *byte <= b' ').next()?;
         let word = &word[..word.len().min(64)];
-        let random = word.len() > 3 && word.iter().any(u8::is_ascii_digit) && word.iter().any(u8::is_ascii_alphabetic);
+        let random = word.len() > 3 && is_mixed(word);
         let fits = if said { random || !value.bare() } else { !text.starts_with('-') && !BRIDGE.is_match(text) };
         fits.then(|| span(value.start..self.end(&value, &NO_LINK).0, name.kind))
     }
@@ -216,7 +328,19 @@ impl<'t> Scan<'t> {
         }
         let start = value.start + lead;
         let value = Value { start, ..value };
+        let exact = match name.style {
+            Style::Phrase => PHRASE.find(text),
+            Style::Session => SESSION.find(text),
+            Style::Digits => DIGITS.find(text),
+            _ => None,
+        };
+        if let Some(exact) = exact {
+            return Some(span(value.start..value.start + exact.end(), kind));
+        }
         let (mut end, closed) = self.end(&value, link);
+        if name.kind == "password" && value.bare() && link.blanks.1 {
+            end = self.words_end(start).unwrap_or(end);
+        }
         match (name.style, value.bare()) {
             (Style::Cookie, true) if cookie => end = self.chain_end(end, &NEXT_COOKIE, link),
             (Style::Auth, true) if lead > 0 && kind == name.kind => end = self.chain_end(end, &NEXT_PARAMETER, link),
@@ -231,6 +355,13 @@ impl<'t> Scan<'t> {
         Some(span(start..end, kind))
     }
 
+    /// Where a password of several plain words ends that nothing follows.
+    fn words_end(&self, at: usize) -> Option<usize> {
+        let words = WORDS.find(&self.text[at..])?.as_str().trim_end_matches(['"', '\\', '\r', '\n', '\t', ' ']);
+        let sentence = words.split(' ').any(|word| lists(OF_SENTENCES, word));
+        (!sentence).then(|| at + words.len())
+    }
+
     /// Whether the value is none, or no secret.
     pub(super) fn stays(&self, name: Name, plural: bool, link: &Link<'t>, value: &Value<'t>) -> bool {
         let text = &self.text[value.start..];
@@ -242,17 +373,28 @@ impl<'t> Scan<'t> {
         if whole(&NOTHING) || MASKED.is_match(text) || text.starts_with("arn:aws") || !password && whole(&STATUS) {
             return true;
         }
-        if !value.bare() {
-            return false;
+        let ends = |c: char| c <= ' ' || "\"'`,;&".contains(c);
+        let word = text[..text.floor_char_boundary(256)].split(ends).next().unwrap_or("");
+        let other = match name.style {
+            Style::Path => whole(&PATH),
+            Style::Key => whole(&PLAIN_KEY) || PROSE.is_match(text),
+            Style::Digits => !DIGITS.is_match(text) || word.bytes().filter(u8::is_ascii_digit).count() < 3,
+            Style::Session => !SESSION.is_match(text) || word.starts_with("0x") || !is_mixed(word.as_bytes()),
+            Style::Phrase => !PHRASE.is_match(text) && !is_random(word, 16),
+            Style::Auth if link.sep == ":" && !link.blanks.1 && link.close.is_empty() => ONE_CASE.is_match(text),
+            _ => !password && OBJECT.is_match(text),
+        };
+        if other || !value.bare() || matches!(name.style, Style::Digits | Style::Session | Style::Phrase) {
+            return other;
         }
         // As in a message: `invalid token: unexpected end`, `dial tcp auth:8080`, `token.go:17`.
         let message = match link.blanks {
-            _ if link.sep != ":" || !link.close.is_empty() => false,
+            _ if link.sep != ":" || !link.close.trim_start_matches([')', ']']).is_empty() => false,
             // A password may well be a word.
             (_, true) if password => PROSE.is_match(text) && BRIDGE.is_match(text),
             (_, true) => PROSE.is_match(text) || MARKER.is_match(text),
             (_, false) if password => false,
-            (_, false) => whole(&PLACE),
+            (_, false) => whole(&PLACE) || whole(&TAG),
         };
         let short = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count() < 4;
         let escape = matches!(text.as_bytes(), [b'\\', b'n' | b'r' | b't', ..]);
@@ -260,7 +402,7 @@ impl<'t> Scan<'t> {
             || escape
             || NESTED.is_match(text)
             || plural && (whole(&NUMBER) || PAIR.is_match(text))
-            || name.style == Style::Pass && short(text) && whole(&PLACE)
+            || matches!(name.style, Style::Pass | Style::Word) && short(text) && whole(&PLACE)
             || link.sep == "=" && link.blanks == (false, true) && PAIR.is_match(text)
     }
 
@@ -299,7 +441,8 @@ impl<'t> Scan<'t> {
         let nothing = NOTHING.find(first);
         let nothing = nothing.is_some_and(|found| self.ends(item.start + found.end(), &item, link));
         let counted = plural && NUMBER.is_match(first);
-        let nested = item.bare() && (counted || first.starts_with(['[', '{', ']']));
+        let names = plural && item.bare() && SECRET_NAMES.is_match(first);
+        let nested = item.bare() && (counted || names || first.starts_with(['[', '{', ']']));
         if (nested || nothing) && placeholder_end(first, 0).is_none() {
             return None;
         }
@@ -420,6 +563,11 @@ impl<'t> Scan<'t> {
         self.run_end(at, |byte| byte != b'\n')
     }
 
+    /// The same, looking at `most` bytes only.
+    fn run_end_within(&self, at: usize, most: usize, belongs: impl Fn(u8) -> bool) -> usize {
+        at + self.bytes[at..].iter().take(most).take_while(|byte| belongs(**byte)).count()
+    }
+
     /// Where the run of bytes that belong to it ends.
     pub(super) fn run_end(&self, at: usize, belongs: impl Fn(u8) -> bool) -> usize {
         let run = self.bytes[at..].iter().position(|&byte| !belongs(byte));
@@ -455,11 +603,7 @@ impl<'t> Scan<'t> {
     }
 
     pub(super) fn token(&self, token: Token, hit: Range<usize>) -> Option<Span<'t>> {
-        let belongs = |byte: u8| match token.body {
-            Body::Word => byte.is_ascii_alphanumeric() || b"_-.".contains(&byte),
-            Body::Hex => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
-            Body::Base64 => byte.is_ascii_alphanumeric() || b"/+=%_-".contains(&byte),
-        };
+        let belongs = |byte: u8| token.body.has(byte);
         // The head alone decides: in a run of starts to read on for each were quadratic.
         let head = self.bytes.get(hit.end..hit.end + token.least)?;
         let random = head.iter().any(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
@@ -470,6 +614,74 @@ impl<'t> Scan<'t> {
         let end = self.run_end(hit.end, belongs);
         let end = hit.start + self.text[hit.start..end].trim_end_matches('.').len();
         Some(span(hit.start..end, token.kind))
+    }
+
+    fn inside(&self, inside: Inside, hit: Range<usize>) -> Option<Span<'t>> {
+        if &self.text[hit.clone()] != inside.mark {
+            return None;
+        }
+        let (least, body) = inside.before;
+        let before = self.bytes[..hit.start].iter().rev().take(64).take_while(|byte| body.has(**byte)).count();
+        if before < least {
+            return None;
+        }
+        let (least, body) = inside.behind;
+        let head = self.bytes.get(hit.end..hit.end + least)?;
+        let fits = head.iter().all(|byte| body.has(*byte));
+        fits.then(|| span(hit.start - before..self.run_end(hit.end, |byte| body.has(byte)), inside.kind))
+    }
+
+    /// An option of a command line that takes a password; ports are none.
+    fn command(&self, pattern: &Regex, at: usize) -> Option<Span<'t>> {
+        let line = &self.text[at..self.text.floor_char_boundary(at + 300)];
+        let line = line.split(['\n', '|']).next()?;
+        let value = self.opening(at + pattern.find(line)?.end());
+        self.bytes.get(value.start).filter(|first| **first > b' ' && !b",\"'-".contains(first))?;
+        let end = self.end(&value, &NO_LINK).0;
+        let ports = self.bytes[value.start..end].iter().all(|byte| byte.is_ascii_digit() || *byte == b':');
+        (!ports).then(|| span(value.start..end, "password"))
+    }
+
+    /// `pat`, 14 letters and digits, a dot, 64 digits of a hash.
+    fn airtable(&self, hit: Range<usize>) -> Option<Span<'t>> {
+        let dot = hit.end + 14;
+        let hash = self.bytes.get(dot + 1..dot + 65).filter(|_| self.bytes[dot] == b'.')?;
+        let id = &self.bytes[hit.end..dot];
+        let fits = id.iter().all(u8::is_ascii_alphanumeric) && hash.iter().all(u8::is_ascii_hexdigit);
+        (fits && starts_word(self.bytes, hit.start)).then(|| span(hit.start..dot + 65, "airtable-token"))
+    }
+
+    /// The 24 characters behind the `s.` of old Vault tokens.
+    fn vault(&self, at: usize) -> Option<Span<'t>> {
+        let end = self.run_end_within(at, 25, |byte| byte.is_ascii_alphanumeric());
+        let token = &self.bytes[at..end];
+        let cases = token.iter().any(u8::is_ascii_lowercase) && token.iter().any(u8::is_ascii_uppercase);
+        (token.len() == 24 && cases && is_mixed(token)).then(|| span(at..end, "vault-token"))
+    }
+
+    /// The lines of a private key in a file of PuTTY.
+    fn putty(&self, at: usize) -> Option<Span<'t>> {
+        let start = at + PUTTY.find(&self.text[at..])?.end();
+        let (mut line, mut end) = (start, start);
+        loop {
+            let line_end = self.run_end(line, |byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte));
+            let line_break = LINE_BREAK.find(&self.text[line_end..]);
+            if line_end == line || line_break.is_none() && line_end < self.text.len() {
+                break;
+            }
+            end = line_end;
+            line = line_end + line_break.map_or(0, |found| found.len());
+        }
+        (end > start).then(|| span(start..end, "private-key"))
+    }
+
+    /// `user:password` before `@tcp(`, as Go writes it.
+    fn dsn_password(&self, at: usize) -> Option<Span<'t>> {
+        let before = &self.bytes[at.saturating_sub(200)..at];
+        let blank = |byte: &u8| *byte <= b' ' || b"\"'`".contains(byte);
+        let user = before.iter().rposition(blank).map_or(0, |blank| blank + 1);
+        let colon = before[user..].iter().position(|byte| *byte == b':')?;
+        Some(span(at - before.len() + user + colon + 1..at, "url-password"))
     }
 
     pub(super) fn jwt(&mut self, start: usize) -> Option<Span<'t>> {
@@ -523,6 +735,25 @@ impl<'t> Scan<'t> {
         Some(start..end.unwrap_or(self.text.len()))
     }
 
+    /// The lines of a private key above its last, which is at `at`.
+    fn pem_end(&self, at: usize) -> Option<Range<usize>> {
+        let end = at + PEM_KEY_END.find(&self.text[at..])?.end();
+        let mut start = at;
+        loop {
+            let line_end = line_break_before(&self.bytes[..start]);
+            let base64 = |byte: &&u8| byte.is_ascii_alphanumeric() || b"+/=".contains(byte);
+            let mut line = self.bytes[..line_end].iter().rev().take_while(base64).count();
+            if matches!(self.bytes[..line_end - line], [.., b'\\']) && self.bytes[line_end - line] == b'n' {
+                line -= 1;
+            }
+            // Only the last of them is short.
+            if line_end == start || line == 0 || line < 16 && start < at {
+                return Some(start..end);
+            }
+            start = line_end - line;
+        }
+    }
+
     /// `start` is behind `://`.
     pub(super) fn url_password(&self, start: usize) -> Option<Span<'t>> {
         let blank = |byte: &u8| *byte <= b' ' || b"\"'<>`".contains(byte);
@@ -550,4 +781,20 @@ pub(super) fn starts_word(bytes: &[u8], at: usize) -> bool {
         [.., last] => !last.is_ascii_alphanumeric(),
         [] => true,
     }
+}
+
+fn is_mixed(word: &[u8]) -> bool {
+    word.iter().any(u8::is_ascii_digit) && word.iter().any(u8::is_ascii_alphabetic)
+}
+
+/// At least so many characters, among them digits and letters.
+fn is_random(word: &str, least: usize) -> bool {
+    word.len() >= least && is_mixed(word.as_bytes())
+}
+
+/// Where the line break starts that `bytes` end with, escaped or not; the end if there is none.
+fn line_break_before(bytes: &[u8]) -> usize {
+    let rest = bytes.strip_suffix(b"\n").map(|rest| rest.strip_suffix(b"\r").unwrap_or(rest));
+    let escaped = || bytes.strip_suffix(b"\\n").map(|rest| rest.strip_suffix(b"\\r").unwrap_or(rest));
+    rest.or_else(escaped).map_or(bytes.len(), <[u8]>::len)
 }
