@@ -28,6 +28,7 @@ mod card;
 mod excerpt;
 mod rule;
 mod scan;
+mod shape;
 mod visible;
 
 /// The built-in rules and the patterns of the configuration.

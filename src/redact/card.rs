@@ -82,18 +82,16 @@ fn fits(bytes: &[u8], groups: &[Range<usize>], some: Range<usize>, alone: bool) 
         return false;
     }
     let joint = |group: usize| bytes[groups[group].end];
-    let printed = || {
-        let mut lens = [0; 5];
-        let few = lens
-            .get_mut(..some.len())
-            .map(|lens| groups[some.clone()].iter().zip(lens).for_each(|(group, len)| *len = group.len()));
-        let printed = matches!(lens, [4, 4, 4, 4, 0..=3] | [4, 6, 4 | 5, 0, 0]);
-        few.is_some() && printed && (first..last).all(|group| joint(group) == joint(first))
-    };
+    let printed = || are_printed(&groups[some.clone()]) && (first..last).all(|group| joint(group) == joint(first));
     let all = || alone && some.len() == groups.len() && (first..last).all(|group| b" -".contains(&joint(group)));
     // A dot also separates the digits of a number.
     let dotted = first > 0 && joint(first - 1) == b'.' || some.end < groups.len() && joint(last) == b'.';
     !dotted && (first == last || printed() || all()) && is_card(&bytes[groups[first].start..groups[last].end])
+}
+
+fn are_printed(groups: &[Range<usize>]) -> bool {
+    let lens: Vec<_> = groups.iter().take(6).map(Range::len).collect();
+    matches!(lens[..], [4, 4, 4, 4] | [4, 4, 4, 4, 1..=3] | [4, 6, 4 | 5])
 }
 
 /// A name of something else than a card has these as parts: `txn_id`, `sequenceNumber`.

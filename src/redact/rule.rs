@@ -302,7 +302,7 @@ patterns! {
     PATH = r"^(?:~?/|\.{1,2}/|[A-Za-z]:[\\/])[A-Za-z0-9._/\\~-]*";
     TAG = r"^(?:v?[0-9]+(?:\.[0-9]+){1,3}(?:[-+][A-Za-z0-9.]{1,30})?|latest|stable|edge|main|master|nightly)";
     // How Java and Android print an object: `Token{de9231d u0 …}`, `Binder@2e45a2c`.
-    OBJECT = r"^(?:[A-Z][A-Za-z]{2,40}\{[0-9a-f]{5,8}[\s}]|[A-Za-z_.$]{3,80}@[0-9a-f]{5,8}\b)";
+    OBJECT = r"^(?:[A-Z][A-Za-z]{2,40}\{[0-9a-f]{5,8}[\s}]|[A-Z][A-Za-z]{2,40}[\x20]\{[\x20]kind:|[A-Za-z_.$]{3,80}@[0-9a-f]{5,8}\b)";
     // How a mechanism is named: `(auth:SIMPLE)`.
     ONE_CASE = r#"^(?:[a-z]{1,12}|[A-Z]{1,12})(?:[\s)\],;"']|$)"#;
     PLAIN_KEY = "^(?:[a-z]+(?:[._/-][a-z0-9]+)+|[0-9]{1,5})";
@@ -411,7 +411,8 @@ impl Name {
             };
             let part = part.as_str().to_ascii_lowercase();
             let fits = match (&parts["joint"], self.style) {
-                (_, Style::Pass | Style::Word | Style::Digits | Style::Session) => false,
+                (_, Style::Pass | Style::Word | Style::Session) => false,
+                (_, Style::Digits) => lists("code value", &part),
                 (_, Style::Phrase) => lists("phrase words", &part),
                 ("", _) if n == 0 && part == "s" => {
                     plural = true;

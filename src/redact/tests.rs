@@ -314,7 +314,7 @@ fn other_names_of_secrets_count() {
     check(&[
         ("pw=hunter2 psw=hunter2 psk=hunter2", "pw=⟦password⟧ psw=⟦password⟧ psk=⟦password⟧"),
         ("{\"pw\":\"hunter2\",\"userPw\":\"x\"}", "{\"pw\":\"⟦password⟧\",\"userPw\":\"⟦password⟧\"}"),
-        ("pin=1234 card_pin: 123456", "pin=⟦pin⟧ card_pin: ⟦pin⟧"),
+        ("pin=1234 card_pin: 123456 otpCode=123456", "pin=⟦pin⟧ card_pin: ⟦pin⟧ otpCode=⟦pin⟧"),
         ("{\"pin\":1234,\"otp\":\"123456\",\"cvv\":123}", "{\"pin\":\"⟦pin⟧\",\"otp\":\"⟦pin⟧\",\"cvv\":\"⟦pin⟧\"}"),
         ("otp=a1b2c3 cvc: 999 cvv2=1234", "otp=⟦pin⟧ cvc: ⟦pin⟧ cvv2=⟦pin⟧"),
         ("your PIN is 1234, OTP is 123456.", "your PIN is ⟦pin⟧, OTP is ⟦pin⟧."),
@@ -564,6 +564,7 @@ const HONEST: &[&str] = &[
     "blk_4111111111111111 blk_-4111111111111111",
     "pam_unix(sshd:auth): authentication failure; logname= uid=0 euid=0 tty=ssh ruser= rhost=1.2.3.4",
     "authentication failure",
+    "Priority: 20, Token: Token { kind: ContainerToken, service: 172.22.149.145:28345 }, ]",
     "Auth successful for job_1445144423722_0020 (auth:SIMPLE),E23,Auth successful",
     "Executing with tokens for application_1445144423722_0020 (auth:SIMPLE)",
     "token=Token{de9231d ActivityRecord{de9231d u0 com.tencent.qt.qtl/.activity.info}}",

@@ -100,3 +100,10 @@ fn the_earliest_alert_of_a_group_is_its_sample() {
     assert_eq!((group.sample.message.as_str(), group.alerts), ("[CRITICAL] order 1", 3));
     assert_eq!((group.span.first, group.span.last), (Timestamp::from_millis(10), Timestamp::from_millis(30)));
 }
+
+#[test]
+fn a_text_that_is_cut_releases_its_memory() {
+    let mut text = "x".repeat(1 << 20);
+    assert!(cut(&mut text, 100));
+    assert!(text.len() <= 100 && text.capacity() <= 200, "{}", text.capacity());
+}

@@ -1,0 +1,201 @@
+//! Reading around the shape of a credential: the stretch of text that it takes, whatever it is called.
+
+use std::ops::Range;
+
+use regex::Regex;
+
+use super::rule::*;
+use super::scan::{NO_LINK, Scan, is_mixed, line_break_before, starts_word};
+use super::{Span, span};
+
+impl<'t> Scan<'t> {
+    /// A scheme of authorization and what follows it, without a name before it.
+    pub(super) fn scheme(&self, kind: &'static str, hit: Range<usize>) -> Option<Span<'t>> {
+        let Some(head) = self.group(&BEARER, hit.end) else {
+            let name = Name { kind, style: Style::Plain };
+            return if kind == "bearer" { self.named(name, hit) } else { None };
+        };
+        let secret = &self.text[head.clone()];
+        let quote = |byte: Option<&u8>| byte.is_some_and(|byte| b"\"'\\".contains(byte));
+        let quoted = quote(self.bytes.get(head.end));
+        let digit = secret.contains(|c: char| c.is_ascii_digit());
+        let random = match secret.len() {
+            0..6 => false,
+            6..8 => digit && kind == "bearer",
+            8..20 => digit || quoted && quote(self.bytes[..hit.start].last()),
+            _ => digit || kind == "bearer",
+        };
+        // `Bearer realm="…"` asks for one.
+        let asks = quoted && !digit && secret.ends_with('=');
+        (random && !asks).then(|| span(head.start..self.bare_end(head.start, &NO_LINK).max(head.end), kind))
+    }
+
+    pub(super) fn token(&self, token: Token, hit: Range<usize>) -> Option<Span<'t>> {
+        let belongs = |byte: u8| token.body.has(byte);
+        // The head alone decides: in a run of starts to read on for each were quadratic.
+        let head = self.bytes.get(hit.end..hit.end + token.least)?;
+        let random = head.iter().any(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
+        let fits = &self.text[hit.clone()] == token.start && head.iter().all(|&byte| belongs(byte));
+        if !fits || !random || !starts_word(self.bytes, hit.start) {
+            return None;
+        }
+        let end = self.run_end(hit.end, belongs);
+        let end = hit.start + self.text[hit.start..end].trim_end_matches('.').len();
+        Some(span(hit.start..end, token.kind))
+    }
+
+    pub(super) fn inside(&self, inside: Inside, hit: Range<usize>) -> Option<Span<'t>> {
+        if &self.text[hit.clone()] != inside.mark {
+            return None;
+        }
+        let (least, body) = inside.before;
+        let before = self.bytes[..hit.start].iter().rev().take(64).take_while(|byte| body.has(**byte)).count();
+        if before < least {
+            return None;
+        }
+        let (least, body) = inside.behind;
+        let head = self.bytes.get(hit.end..hit.end + least)?;
+        let fits = head.iter().all(|byte| body.has(*byte));
+        fits.then(|| span(hit.start - before..self.run_end(hit.end, |byte| body.has(byte)), inside.kind))
+    }
+
+    /// An option of a command line that takes a password; ports are none.
+    pub(super) fn command(&self, pattern: &Regex, at: usize) -> Option<Span<'t>> {
+        let line = &self.text[at..self.text.floor_char_boundary(at + 300)];
+        let line = line.split(['\n', '|']).next()?;
+        let value = self.opening(at + pattern.find(line)?.end());
+        self.bytes.get(value.start).filter(|first| **first > b' ' && !b",\"'-".contains(first))?;
+        let end = self.end(&value, &NO_LINK).0;
+        let ports = self.bytes[value.start..end].iter().all(|byte| byte.is_ascii_digit() || *byte == b':');
+        (!ports).then(|| span(value.start..end, "password"))
+    }
+
+    /// `pat`, 14 letters and digits, a dot, 64 digits of a hash.
+    pub(super) fn airtable(&self, hit: Range<usize>) -> Option<Span<'t>> {
+        let dot = hit.end + 14;
+        let hash = self.bytes.get(dot + 1..dot + 65).filter(|_| self.bytes[dot] == b'.')?;
+        let id = &self.bytes[hit.end..dot];
+        let fits = id.iter().all(u8::is_ascii_alphanumeric) && hash.iter().all(u8::is_ascii_hexdigit);
+        (fits && starts_word(self.bytes, hit.start)).then(|| span(hit.start..dot + 65, "airtable-token"))
+    }
+
+    /// The 24 characters behind the `s.` of old Vault tokens.
+    pub(super) fn vault(&self, at: usize) -> Option<Span<'t>> {
+        let end = self.run_end_within(at, 25, |byte| byte.is_ascii_alphanumeric());
+        let token = &self.bytes[at..end];
+        (token.len() == 24 && is_mixed(token)).then(|| span(at..end, "vault-token"))
+    }
+
+    /// The lines of a private key in a file of PuTTY.
+    pub(super) fn putty(&self, at: usize) -> Option<Span<'t>> {
+        let start = at + PUTTY.find(&self.text[at..])?.end();
+        let (mut line, mut end) = (start, start);
+        loop {
+            let line_end = self.run_end(line, |byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte));
+            let line_break = LINE_BREAK.find(&self.text[line_end..]);
+            if line_end == line || line_break.is_none() && line_end < self.text.len() {
+                break;
+            }
+            end = line_end;
+            line = line_end + line_break.map_or(0, |found| found.len());
+        }
+        (end > start).then(|| span(start..end, "private-key"))
+    }
+
+    /// `user:password` before `@tcp(`, as Go writes it.
+    pub(super) fn dsn_password(&self, at: usize) -> Option<Span<'t>> {
+        let before = &self.bytes[at.saturating_sub(200)..at];
+        let blank = |byte: &u8| *byte <= b' ' || b"\"'`".contains(byte);
+        let user = before.iter().rposition(blank).map_or(0, |blank| blank + 1);
+        let colon = before[user..].iter().position(|byte| *byte == b':')?;
+        Some(span(at - before.len() + user + colon + 1..at, "url-password"))
+    }
+
+    pub(super) fn jwt(&mut self, start: usize) -> Option<Span<'t>> {
+        let belongs = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        if start < self.no_jwt_before || !self.text[start..].starts_with("eyJ") {
+            return None;
+        }
+        let header = self.run_end(start, belongs);
+        // What makes it none lies behind the header, and so is the same for each `eyJ` in it.
+        self.no_jwt_before = header;
+        let mut end = header;
+        for _ in 0..3 {
+            if self.bytes.get(end) == Some(&b'.') {
+                end = self.run_end(end + 1, belongs);
+            }
+        }
+        let end = start + self.text[start..end].trim_end_matches('.').len();
+        (header > start + 8 && end > header + 8).then(|| span(start..end, "jwt"))
+    }
+
+    /// The id of an access key, and the secret next to it, on either side.
+    pub(super) fn aws_key(&mut self, start: usize) -> Option<Span<'t>> {
+        if !AWS_ID.is_match(&self.text[start..]) || !starts_word(self.bytes, start) {
+            return None;
+        }
+        let end = start + 20;
+        let base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'+');
+        // A hash in hexadecimal is as long, but of one case.
+        let mixed = |range: &Range<usize>| {
+            let key = &self.bytes[range.clone()];
+            key.iter().any(u8::is_ascii_uppercase) && key.iter().any(u8::is_ascii_lowercase)
+        };
+        let whole = |range: &Range<usize>| {
+            self.bytes[range.clone()].iter().all(base64) && !self.bytes[..range.start].last().is_some_and(base64)
+        };
+        let gap = self.bytes[..start].iter().rev().take(9).position(base64);
+        let before = gap.and_then(|gap| Some((start - gap).checked_sub(40)?..start - gap));
+        let before = before.filter(|range| whole(range) && mixed(range));
+        let after = self.group(&AWS_SECRET, end).filter(mixed);
+        self.spans.extend(before.map(|before| span(before, "aws-secret")));
+        self.spans.push(span(start..end, "aws-key"));
+        self.at = end;
+        after.map(|after| span(after, "aws-secret"))
+    }
+
+    /// A private key from its first line to its last, or to the end of a text that was cut.
+    pub(super) fn pem(&self, start: usize) -> Option<Range<usize>> {
+        let body = start + PEM.find(&self.text[start..])?.end();
+        let last = self.text[body..].find("-----END").map(|last| body + last);
+        let end = last.and_then(|last| Some(last + PEM_END.find(&self.text[last..])?.end()));
+        Some(start..end.unwrap_or(self.text.len()))
+    }
+
+    /// The lines of a private key above its last, which is at `at`.
+    pub(super) fn pem_end(&self, at: usize) -> Option<Range<usize>> {
+        let end = at + PEM_KEY_END.find(&self.text[at..])?.end();
+        let mut start = at;
+        loop {
+            let line_end = line_break_before(&self.bytes[..start]);
+            let base64 = |byte: &&u8| byte.is_ascii_alphanumeric() || b"+/=".contains(byte);
+            let mut line = self.bytes[..line_end].iter().rev().take_while(base64).count();
+            if matches!(self.bytes[..line_end - line], [.., b'\\']) && self.bytes[line_end - line] == b'n' {
+                line -= 1;
+            }
+            // Only the last of them is short.
+            if line_end == start || line == 0 || line < 16 && start < at {
+                return Some(start..end);
+            }
+            start = line_end - line;
+        }
+    }
+
+    /// `start` is behind `://`.
+    pub(super) fn url_password(&self, start: usize) -> Option<Span<'t>> {
+        let blank = |byte: &u8| *byte <= b' ' || b"\"'<>`".contains(byte);
+        let path = |byte: &u8| b"/?#\\".contains(byte);
+        let url = self.bytes[start..self.bytes.len().min(start + 512)].split(blank).next()?;
+        let colon = url.iter().position(|byte| *byte == b':')?;
+        let (user, rest) = (&url[..colon], &url[colon + 1..]);
+        let authority = rest.split(path).next()?;
+        let password = match authority.iter().rposition(|byte| *byte == b'@') {
+            // What stands before the slash is no port, so the slash is part of the password.
+            None if !authority.iter().all(u8::is_ascii_digit) => rest.iter().position(|byte| *byte == b'@')?,
+            at => at?,
+        };
+        let from = start + colon + 1;
+        let user = !user.iter().any(|byte| path(byte) || b"@[".contains(byte));
+        user.then(|| span(from..from + password, "url-password"))
+    }
+}
