@@ -299,6 +299,9 @@ patterns! {
     NOTHING = r"(?i)^(?:null|none|nil|undefined|true|false|\(null\)|<nil>|\?|\$[0-9]{1,2}|%s|\*{3,})";
     STATUS = r#"(?ix)^(?:ok|success|failed|failure|error|denied|expired|missing|invalid|valid|required
         |disabled|enabled|present|unknown|empty|unset|set|basic|bearer|jwt|authenticated|successful|simple|[^\pL\pN\s"'`\\\[({]{1,8})"#;
+    // What is said of a password that is none of it.
+    PASSWORD_STATUS = "(?i)^(?:required|missing|expired|incorrect|invalid|mismatch|unset)";
+    ERROR_NAME = "^(?:NoSuch(?:[A-Z][a-z]+){1,4}|(?:[A-Z][a-z]+){1,6}(?:Error|Exception|Found|Denied|Expired|Failed|Mismatch))";
     PATH = r"^(?:~?/|\.{1,2}/|[A-Za-z]:[\\/])[A-Za-z0-9._/\\~-]*";
     TAG = r"^(?:v?[0-9]+(?:\.[0-9]+){1,3}(?:[-+][A-Za-z0-9.]{1,30})?|latest|stable|edge|main|master|nightly)";
     // How Java and Android print an object: `Token{de9231d u0 …}`, `Binder@2e45a2c`.

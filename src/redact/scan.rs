@@ -370,7 +370,11 @@ impl<'t> Scan<'t> {
             found.is_some_and(|found| self.ends(value.start + found.end(), value, link))
         };
         let password = name.kind == "password";
-        if whole(&NOTHING) || MASKED.is_match(text) || text.starts_with("arn:aws") || !password && whole(&STATUS) {
+        if whole(&NOTHING) || MASKED.is_match(text) || text.starts_with("arn:aws") {
+            return true;
+        }
+        let status: &[&Regex] = if password { &[&PASSWORD_STATUS] } else { &[&STATUS, &ERROR_NAME] };
+        if status.iter().any(|status| whole(status)) {
             return true;
         }
         let ends = |c: char| c <= ' ' || "\"'`,;&".contains(c);

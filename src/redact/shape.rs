@@ -185,17 +185,21 @@ impl<'t> Scan<'t> {
     pub(super) fn url_password(&self, start: usize) -> Option<Span<'t>> {
         let blank = |byte: &u8| *byte <= b' ' || b"\"'<>`".contains(byte);
         let path = |byte: &u8| b"/?#\\".contains(byte);
-        let url = self.bytes[start..self.bytes.len().min(start + 512)].split(blank).next()?;
-        let colon = url.iter().position(|byte| *byte == b':')?;
-        let (user, rest) = (&url[..colon], &url[colon + 1..]);
-        let authority = rest.split(path).next()?;
+        let url = &self.bytes[start..self.bytes.len().min(start + 512)];
+        let colon = url
+            .iter()
+            .position(|byte| b":@[".contains(byte) || path(byte) || blank(byte))
+            .filter(|colon| url[*colon] == b':')?;
+        let rest = &url[colon + 1..];
+        let authority = rest.split(|byte| path(byte) || blank(byte)).next()?;
         let password = match authority.iter().rposition(|byte| *byte == b'@') {
             // What stands before the slash is no port, so the slash is part of the password.
-            None if !authority.iter().all(u8::is_ascii_digit) => rest.iter().position(|byte| *byte == b'@')?,
+            None if !authority.iter().all(u8::is_ascii_digit) => {
+                rest.split(blank).next()?.iter().position(|byte| *byte == b'@')?
+            }
             at => at?,
         };
         let from = start + colon + 1;
-        let user = !user.iter().any(|byte| path(byte) || b"@[".contains(byte));
-        user.then(|| span(from..from + password, "url-password"))
+        Some(span(from..from + password, "url-password"))
     }
 }

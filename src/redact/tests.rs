@@ -564,6 +564,8 @@ const HONEST: &[&str] = &[
     "blk_4111111111111111 blk_-4111111111111111",
     "pam_unix(sshd:auth): authentication failure; logname= uid=0 euid=0 tty=ssh ruser= rhost=1.2.3.4",
     "authentication failure",
+    "password: required",
+    "secret: NoSuchKey token: TokenExpired",
     "Priority: 20, Token: Token { kind: ContainerToken, service: 172.22.149.145:28345 }, ]",
     "Auth successful for job_1445144423722_0020 (auth:SIMPLE),E23,Auth successful",
     "Executing with tokens for application_1445144423722_0020 (auth:SIMPLE)",
