@@ -56,7 +56,7 @@ pub fn explain(routes: &Routes, line: &Line) -> Explanation {
     };
     let hit = routes.hit(&event, &batch, line.region.as_deref());
     let taken = hit.as_ref().map_or(&[][..], |hit| &*hit.routes);
-    let redacted = routes.redactor().redact(&line.message).into_owned();
+    let (redacted, _) = routes.stored(&line.message, hit.as_ref().map_or("", |hit| &hit.marker));
     Explanation {
         routes: tried(routes.config(), line, taken),
         pattern: hit.as_ref().map(|hit| Pattern::of(&redacted, &hit.marker).as_str().to_owned()),

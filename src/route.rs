@@ -193,8 +193,7 @@ impl Routes {
 
     /// The only way to make an alert of an event: past the redactor.
     fn alert(&self, event: &LogEvent<'_>, hit: Hit, origin: &Arc<Origin>, patterns: &mut Patterns) -> Alert {
-        let marker = memmem::find(event.message.as_bytes(), hit.marker.as_bytes()).unwrap_or(0);
-        let (message, truncated) = self.redactor.excerpt(&event.message, marker, MESSAGE_BYTES_MAX);
+        let (message, truncated) = self.stored(&event.message, &hit.marker);
         let pattern = patterns.of(&message, &hit.marker);
         Alert {
             id: AlertId::new(&event.id, origin),
@@ -208,6 +207,15 @@ impl Routes {
             region: shared(event.region.as_deref(), origin.region.as_ref()),
             origin: Arc::clone(origin),
         }
+    }
+}
+
+impl Routes {
+    /// A message as it is stored and shown: redacted, at most [`MESSAGE_BYTES_MAX`] bytes around the marker; and whether
+    /// something was left out.
+    pub fn stored(&self, message: &str, marker: &str) -> (String, bool) {
+        let at = memmem::find(message.as_bytes(), marker.as_bytes()).unwrap_or(0);
+        self.redactor.excerpt(message, at, MESSAGE_BYTES_MAX)
     }
 }
 

@@ -50,16 +50,20 @@ pub fn json(document: &str) -> String {
     escaped
 }
 
-/// Whether a character is a control character, or one of those that show nothing and change how others look: marks and
-/// overrides of direction, joiners and other characters without width, tags, fillers. (Unicode:
-/// Default_Ignorable_Code_Point, Bidi_Control.)
+/// Whether a character is a control character, or one that shows nothing and changes how others look. (The Braille
+/// blank is one, too. U+FE0F, which asks for a coloured emoji, is harmless and common.)
 pub fn acts_unseen(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
-            | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
-            | '\u{fe00}'..='\u{fe0e}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
-            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+    c.is_control() || c == '\u{2800}' || is_ignorable(c) && c != '\u{fe0f}'
+}
+
+/// Whether a character shows nothing by itself: marks and overrides of direction, joiners and other characters without
+/// width, tags, fillers. (Unicode: Default_Ignorable_Code_Point and Bidi_Control; interlinear annotation.)
+pub fn is_ignorable(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// Length of the terminal control sequence (`ESC [ … letter`, mostly colours) at the start of `text`.

@@ -7,6 +7,7 @@
 use std::ops::{BitOrAssign, Range};
 
 use super::rule::SEQUENCE;
+use crate::visible::is_ignorable;
 
 /// How much of a text is searched for the end of a terminal sequence.
 const SEQUENCE_BYTES_MAX: usize = 2048;
@@ -196,13 +197,4 @@ fn shown_as(c: char) -> Option<Option<char>> {
         '\t'..='\r' | '\u{85}' => None,
         c => (c.is_control() || is_ignorable(c)).then_some(None),
     }
-}
-
-/// Unicode's Default_Ignorable_Code_Point, and interlinear annotation.
-fn is_ignorable(c: char) -> bool {
-    matches!(c,
-        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
-        | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
-        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
-        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
