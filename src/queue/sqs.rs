@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{BatchResultErrorEntry, SendMessageBatchRequestEntry};
+use futures::stream::{self, StreamExt as _};
 use tokio::time::timeout;
 
 use crate::aws::chain;
@@ -16,6 +17,9 @@ use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::queue::{Due, DueQueue, Park, Parked, Postpone, QueueError};
 
 const BATCH_ENTRIES_MAX: usize = 10;
+
+/// Batches on their way at the same time: a poisoned stream parks thousands of records in one invocation.
+const BATCHES_AT_ONCE: usize = 8;
 
 /// A message, and a batch, may have 1,048,576 bytes; the difference is for what a batch adds.
 const BATCH_BYTES_MAX: usize = 1_040_000;
@@ -104,19 +108,25 @@ impl SqsPark {
         Self { client: Client::new(config), queue_url }
     }
 
-    /// Sends one batch until each entry is accepted or the deadline is near. `results` get what was said last.
-    async fn send(&self, bodies: &[(usize, String)], deadline: Timestamp, results: &mut [Result<(), QueueError>]) {
+    /// Sends one batch until each entry is accepted or the deadline is near. Returns the entries that were not
+    /// accepted, and what was said last.
+    async fn send(&self, bodies: &[(usize, String)], deadline: Timestamp) -> Vec<(usize, QueueError)> {
         let mut waiting: Vec<&(usize, String)> = bodies.iter().collect();
         let mut pause = BACKOFF_FIRST;
+        // Without a call: thousands of calls that are cut off at once take seconds, too.
+        if SystemClock.now() >= deadline {
+            return bodies.iter().map(|(index, _)| (*index, QueueError("no time was left".to_owned()))).collect();
+        }
         loop {
             let answer = self.send_once(&waiting, deadline).await;
-            for (index, _) in &waiting {
-                let result = answer.as_ref().map_err(Clone::clone).and_then(|answer| answer.of(*index));
-                results[*index] = result.map_err(QueueError);
-            }
-            waiting.retain(|(index, _)| results[*index].is_err());
+            let failure_of = |index: usize| match &answer {
+                Ok(answer) => answer.of(index).err(),
+                Err(why) => Some(why.clone()),
+            };
+            waiting.retain(|(index, _)| failure_of(*index).is_some());
             if waiting.is_empty() || pause >= SystemClock.now().until(deadline) {
-                return;
+                let failed = waiting.iter().filter_map(|(index, _)| Some((*index, QueueError(failure_of(*index)?))));
+                return failed.collect();
             }
             SystemClock.sleep(pause).await;
             pause = (pause * 2).min(BACKOFF_MAX);
@@ -171,9 +181,11 @@ impl BatchAnswer {
 impl Park for SqsPark {
     async fn park(&self, items: &[Parked], deadline: Timestamp) -> Vec<Result<(), QueueError>> {
         let bodies: Vec<(usize, String)> = items.iter().map(body).enumerate().collect();
-        let mut results = vec![Err(QueueError("not sent".to_owned())); items.len()];
-        for batch in batches(&bodies) {
-            self.send(batch, deadline, &mut results).await;
+        let sends: Vec<_> = batches(&bodies).into_iter().map(|batch| self.send(batch, deadline)).collect();
+        let failed = stream::iter(sends).buffer_unordered(BATCHES_AT_ONCE).concat().await;
+        let mut results = vec![Ok(()); items.len()];
+        for (index, error) in failed {
+            results[index] = Err(error);
         }
         results
     }
