@@ -2,7 +2,7 @@
 //! redact in parallel; commit; arm; park the records that cannot be read. A record is acknowledged only when all
 //! of that is done for it, so [`Consumed::checkpoint`] is the one place where a record is let go.
 //!
-//! A batch whose alerts need more memory than [`ALERT_BYTES_MAX`] is read and committed in several steps. The last
+//! A batch whose alerts need more memory than 32 MiB is read and committed in several steps. The last
 //! third of the time is kept free of reading, so that there is time to commit and to arm; the records that are not
 //! read by then come again.
 
