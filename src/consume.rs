@@ -307,6 +307,16 @@ impl Consumed {
         self.counts.records_retried = of_kind(|verdict| matches!(verdict, Verdict::Retry(_)));
     }
 
+    /// Adds the attempt before this one at the same batch: its alerts are the duplicates of this one.
+    pub fn follow(&mut self, earlier: Self) {
+        self.counts.kept += earlier.counts.kept;
+        self.counts.duplicates -= self.counts.duplicates.min(earlier.counts.kept);
+        for (route, kept) in earlier.kept_by_route {
+            *self.kept_by_route.entry(route).or_default() += kept;
+        }
+        self.messages.splice(0..0, earlier.messages);
+    }
+
     /// Kinesis acknowledges prefixes only, so the earliest record that must come again hides all
     /// behind it; those are duplicates then. A record without a sequence number cannot be named, and
     /// a name that was not in the batch would fail it as a whole: name the one before it instead.

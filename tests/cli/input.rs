@@ -502,3 +502,45 @@ fn a_replay_beside_a_run_leaves_its_leases_alone() {
     let (report, code) = report(&directory, &["events/kinesis-empty.json"]);
     assert_eq!((code, &report["messages"][0]["outcome"]), (0, &json!("accepted")), "{report}");
 }
+
+/// A pipe brings its lines once. A store that does not take them has the writer wait.
+#[test]
+fn lines_of_a_pipe_wait_for_a_store_that_is_full() {
+    const LINES: usize = 3_000;
+    let directory = scratch("room");
+    let data = directory.join("data");
+    // Its files may grow to 2 MiB (4,096 blocks of 512 bytes), until there is more room.
+    let mut command = Command::new("sh");
+    let limited = "trap '' XFSZ; ulimit -S -f 4096; exec \"$@\"";
+    command.args(["-c", limited, "sh", env!("CARGO_BIN_EXE_stentor"), "run", "-", "--timeout", "1", "--data-dir"]);
+    let mut running = Running::start({
+        command.arg(&data);
+        command
+    });
+    let mut stderr = BufReader::new(running.child.stderr.take().unwrap());
+    let mut stdin = running.stdin.take().unwrap();
+    let filler = "long ".repeat(200);
+    let writer = std::thread::spawn(move || {
+        (0..LINES).for_each(|n| writeln!(stdin, "[CRITICAL] order {n} failed {filler}").unwrap());
+    });
+    let mut line = String::new();
+    while !line.contains("not stored yet") {
+        line.clear();
+        assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "it ended and did not wait");
+    }
+    let unlimited = rustix::process::Rlimit { current: None, maximum: None };
+    rustix::process::prlimit(Some(Pid::from_child(&running.child)), rustix::process::Resource::Fsize, unlimited)
+        .unwrap();
+    let said = std::thread::spawn(move || {
+        let mut said = String::new();
+        stderr.read_to_string(&mut said).unwrap();
+        said
+    });
+    writer.join().unwrap();
+    let mut books = String::new();
+    running.stdout.read_to_string(&mut books).unwrap();
+    assert_eq!(running.child.wait().unwrap().code(), Some(0), "{}", said.join().unwrap());
+    assert_eq!(rows(&directory), LINES);
+    // A write that failed for its answer only is met again as a duplicate.
+    assert!(books.contains("log events  3,000: 0 unmatched"), "{books}");
+}

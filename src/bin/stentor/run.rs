@@ -12,7 +12,7 @@ use anyhow::{Context as _, anyhow};
 use clap::Args;
 use stentor::clock::{Clock as _, SystemClock, Timestamp};
 use stentor::close::{Closed, Outcome, Sent, close};
-use stentor::consume::take;
+use stentor::consume::{Consumed, Verdict, take};
 use stentor::digest::Digest;
 use stentor::event::{self, Batch, Context, EventError};
 use stentor::name::RouteName;
@@ -22,6 +22,7 @@ use stentor::queue::local::{LocalDue, LocalPark};
 use stentor::queue::{Due, DueQueue as _};
 use stentor::route::Routes;
 use stentor::store::Store as _;
+use stentor::visible;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
@@ -65,6 +66,9 @@ pub struct Arguments {
 
 /// Bytes of a log file that are taken in at once.
 const CHUNK_BYTES: u64 = 4 * 1024 * 1024;
+
+/// How long lines that could not be stored wait for the next attempt.
+const STORE_AGAIN: Duration = Duration::from_millis(500);
 
 /// The largest event, unpacked. Lambda's own limit is 6 MB.
 const EVENT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
@@ -262,8 +266,27 @@ impl<'a> Run<'a> {
             if lines.is_empty() {
                 return Ok(());
             }
-            self.take(world, &chunk::batch(&lines, origin, SystemClock.now())).await;
+            self.take_for_good(world, &chunk::batch(&lines, origin, SystemClock.now())).await;
         }
+    }
+
+    /// Takes in lines that come only once: tries until they are stored, and so lets their writer wait, or until the run
+    /// is asked to end.
+    async fn take_for_good(&self, world: &Local<'_>, batch: &Batch<'_>) {
+        let mut consumed = take(world, batch, self.deadline()).await;
+        while let Some(why) = first_to_retry(&consumed)
+            && !self.stop.is_asked()
+        {
+            tracing::warn!("Lines are not stored yet: {why}");
+            tokio::select! {
+                () = sleep(STORE_AGAIN) => {}
+                _ = self.stop.asked() => {}
+            }
+            let earlier = consumed;
+            consumed = take(world, batch, self.deadline()).await;
+            consumed.follow(earlier);
+        }
+        self.report.borrow_mut().add(batch, consumed);
     }
 
     /// Does what the notifier does with due messages, until the input has ended.
@@ -377,6 +400,13 @@ impl<'a> Run<'a> {
         desk.report_is_written();
         self.settle_all().await
     }
+}
+
+fn first_to_retry(consumed: &Consumed) -> Option<String> {
+    consumed.verdicts.iter().find_map(|verdict| match verdict {
+        Verdict::Retry(why) => Some(visible::line(why)),
+        Verdict::Safe | Verdict::Parked(_) => None,
+    })
 }
 
 fn ended_before(what: &str) -> Refusal {
