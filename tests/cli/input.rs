@@ -440,6 +440,10 @@ fn a_damaged_database_is_named_with_its_remedy() {
     let database = directory.join("data/stentor.db");
     let garbage = "no database at all ".repeat(1_000);
     std::fs::write(&database, garbage).unwrap();
+    // A log that a run has left beside it would be the database in its place.
+    for beside in ["data/stentor.db-wal", "data/stentor.db-shm"] {
+        std::fs::remove_file(directory.join(beside)).ok();
+    }
     let output = run(&directory, &["events/subscription.json"]);
     let complaint = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{complaint}");
