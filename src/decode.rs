@@ -127,13 +127,11 @@ pub struct Events<'e> {
 #[derive(Debug)]
 enum Source<'e> {
     Parsed(&'e [LogEvent<'e>]),
-    /// Only those in which a marker can be; `events` is how many there are in all. `lenient`: passes over
-    /// those that cannot be read.
+    /// Only those in which a marker can be; `events` is how many there are in all.
     Skimmed {
         text: &'e [u8],
         spots: &'e [Spot],
         events: u64,
-        lenient: bool,
     },
 }
 
@@ -173,14 +171,9 @@ impl<'e> Events<'e> {
                 let _ = events.iter().try_for_each(take);
                 Ok(events.len() as u64)
             }
-            Source::Skimmed { text, spots, events, lenient } => {
+            Source::Skimmed { text, spots, events } => {
                 for spot in spots {
-                    let event = match spot.read(text) {
-                        Ok(event) => event,
-                        Err(_) if lenient => continue,
-                        Err(poison) => return Err(poison),
-                    };
-                    if take(&event).is_break() {
+                    if take(&spot.read(text)?).is_break() {
                         break;
                     }
                 }
@@ -289,30 +282,33 @@ impl Decoder {
     ) -> Result<Decoded<T>, Poison> {
         let Scratch { gzip, text, spots } = scratch;
         gzip::inflate(unbase64(base64, gzip)?, self.decoded_bytes_max, text)?;
-        let skimmed = self.needles.as_ref().and_then(|needles| skim::skim(text, needles, spots));
-        let Some(skimmed) = skimmed else { return plain(text, &read) };
-        let suspects = |lenient| Events { source: Source::Skimmed { text, spots, events: skimmed.events, lenient } };
-        if let Ok(content) = read(&skimmed.head, suspects(false)) {
-            return Ok(Decoded { content: Some(content), poison: None });
+        if let Some(needles) = &self.needles
+            && let Some(skimmed) = skim::skim(text, needles, spots)
+        {
+            let source = Source::Skimmed { text, spots, events: skimmed.events };
+            // The plain parse judges what cannot be read after all.
+            if let Ok(content) = read(&skimmed.head, Events { source }) {
+                return Ok(Decoded { content: Some(content), poison: None });
+            }
         }
-        // The plain parse judges what cannot be read after all. Where it sees no events at all, because one of them
-        // is no JSON, the walk still knows where each of the others stands.
-        plain(text, &read).or_else(|poison| {
-            let content = read(&skimmed.head, suspects(true)).ok();
-            Ok(Decoded { content, poison: Some(poison) })
-        })
+        plain(text, &read)
     }
 }
 
-/// Reads all of a text. Bytes that are no UTF-8 are poison, but must not take the events around them along.
+/// Reads all of a text. Bytes that are no UTF-8 and strings that are no JSON are poison, but must not take the events
+/// around them along.
 fn plain<T>(text: &[u8], read: impl Fn(&LogBatch<'_>, Events<'_>) -> Result<T, Poison>) -> Result<Decoded<T>, Poison> {
     let (text, poison) = match str::from_utf8(text) {
         Ok(text) => (Cow::Borrowed(text), None),
         Err(error) => (String::from_utf8_lossy(text), Some(Poison::NotUtf8 { at: error.valid_up_to() })),
     };
-    match parse::message(&text) {
-        Ok((message, flaw)) => Ok(content_of(&message, poison.or(flaw), read)),
-        Err(error) => Err(poison.unwrap_or(error)),
+    let error = match parse::message(&text) {
+        Ok((message, flaw)) => return Ok(content_of(&message, poison.or(flaw), read)),
+        Err(error) => poison.unwrap_or(error),
+    };
+    match parse::message(&parse::mended(&text)) {
+        Ok((message, _)) => Ok(content_of(&message, Some(error), read)),
+        Err(_) => Err(error),
     }
 }
 

@@ -27,7 +27,7 @@ const LEASE_MARGIN: Duration = Duration::from_secs(10);
 /// Kept free before the deadline, for settling what was accepted.
 pub(crate) const SETTLE_MARGIN: Duration = Duration::from_millis(500);
 
-/// The shortest pause after a failure, whatever the target says.
+/// A target that asks for a shorter pause asks for none.
 const PAUSE_MIN: Duration = Duration::from_millis(500);
 
 /// What came of telling.
@@ -245,7 +245,8 @@ impl<W: World> Ticket<'_, W> {
 
     fn held_back(&self, state: &TargetState, now: Timestamp) -> Option<Again> {
         let target = self.target();
-        let paused = state.not_before.map(|at| Again { at, why: format!("{target} is not to be called yet") });
+        let paused =
+            state.not_before.map(|at| Again { at, why: format!("{target} is not called before {}", at.iso()) });
         let leased =
             state.leased_until.map(|at| Again { at, why: format!("{target} is being told by another process") });
         paused.into_iter().chain(leased).find(|again| again.at > now)
@@ -323,8 +324,9 @@ impl<W: World> Ticket<'_, W> {
 
     /// When to call the target again. What it asks for holds on every route.
     async fn pause(&self, after: Option<Duration>, why: String, failures: u32) -> Again {
-        let Some(after) = after else { return self.round.later_by(failures, why) };
-        let at = self.round.now().after(after.max(PAUSE_MIN));
+        // A target that asks for no pause gets one that grows, or it would be called twice a second for ever.
+        let Some(after) = after.filter(|after| *after >= PAUSE_MIN) else { return self.round.later_by(failures, why) };
+        let at = self.round.now().after(after);
         if let Err(error) = self.round.world.store().pause(self.target(), at, self.round.deadline).await {
             // The other routes find out by asking.
             tracing::debug!(target = %self.target(), "The pause holds on this route only: {error}");

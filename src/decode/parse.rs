@@ -98,6 +98,39 @@ pub(super) fn event(text: &[u8]) -> Result<LogEvent<'_>, Poison> {
     serde_json::from_slice::<RawEvent<'_>>(text).map_err(unexpected)?.read()
 }
 
+/// The text with strings that a parser takes: a blank for each control character, and a second backslash before what is
+/// no escape.
+pub(super) fn mended(text: &str) -> String {
+    let mut mended = String::with_capacity(text.len() + 16);
+    let mut is_inside = false;
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        match c {
+            '"' => {
+                is_inside = !is_inside;
+                mended.push('"');
+            }
+            '\0'..='\x1f' if is_inside => mended.push(' '),
+            '\\' if is_inside && is_escape(rest.as_str()) => {
+                mended.push('\\');
+                mended.extend(rest.next());
+            }
+            '\\' if is_inside => mended.push_str("\\\\"),
+            c => mended.push(c),
+        }
+    }
+    mended
+}
+
+/// Whether a backslash before `rest` makes an escape.
+fn is_escape(rest: &str) -> bool {
+    match rest.as_bytes() {
+        [b'u', digits @ ..] => digits.len() >= 4 && digits[..4].iter().all(u8::is_ascii_hexdigit),
+        [byte, ..] => b"\"\\/bfnrt".contains(byte),
+        [] => false,
+    }
+}
+
 /// A JSON string, quotes included.
 pub(super) fn string(text: &[u8]) -> Result<Cow<'_, str>, Poison> {
     serde_json::from_slice::<Text<'_>>(text).map(|text| text.0).map_err(|e| not_events(&e))

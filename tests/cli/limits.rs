@@ -295,3 +295,27 @@ fn a_number_out_of_range_is_a_usage_error_that_names_the_range() {
     let done = stentor(&directory, &small).output().unwrap();
     assert!(done.status.success(), "{}", text(&done.stderr));
 }
+
+/// To show a message here is not to deliver it to Slack.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_slack_refused_stays_until_a_webhook_takes_it() {
+    let slack = MockServer::start().await;
+    let answer = |status, body| ResponseTemplate::new(status).set_body_string(body);
+    let refused = answer(400, "invalid_payload");
+    Mock::given(method("POST")).and(path("/refuses")).respond_with(refused).mount(&slack).await;
+    Mock::given(method("POST")).and(path("/takes")).respond_with(answer(200, "ok")).mount(&slack).await;
+    let directory = scratch("refused");
+    let data = directory.join("data");
+    let webhook = |name: &str| format!("{}/{name}", slack.uri());
+    let replay = |more: &[&str]| {
+        let arguments = [&["replay", "--json", "--data-dir", data.to_str().unwrap()], more].concat();
+        let output = stentor(&directory, &arguments).output().unwrap();
+        (text(&output.stdout), text(&output.stderr), output.status.code())
+    };
+    run(&directory, &["events/subscription.json", "--slack-webhook", &webhook("refuses")]);
+    let (report, said, _) = replay(&[]);
+    assert!(report.contains(r#""settled": 0"#) && said.contains("add --slack-webhook"), "{report}{said}");
+    assert_eq!(replay(&["--kind", "message"]).2, Some(2));
+    let (report, said, code) = replay(&["--slack-webhook", &webhook("takes")]);
+    assert!(report.contains(r#""settled": 1"#) && code == Some(0), "{report}{said}");
+}

@@ -12,8 +12,9 @@ use stentor::event::{Batch, Data, Record};
 use time::macros::format_description;
 use time::{PrimitiveDateTime, UtcOffset};
 
-/// Lines that are longer are taken as several: no more than CloudWatch Logs does with an event.
-pub const LINE_BYTES_MAX: usize = 1024 * 1024;
+/// A longer line is taken in up to here, and its rest is left out and reported. Not in pieces: a marker at a cut would be
+/// missed, and half a secret is not recognised. (An event of CloudWatch Logs has at most 1 MB.)
+pub const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// A batch is cut into records of this many lines, which are looked at in parallel.
 const RECORD_LINES: usize = 2_000;
@@ -61,13 +62,22 @@ impl Origin {
     }
 }
 
-/// Reads lines until about `bytes_max` bytes or [`LINES_MAX`] lines are together; `offset` counts on. Empty at the end.
+/// Lines that were read together.
+#[derive(Debug, Default)]
+pub struct Lines {
+    /// Empty at the end of the input.
+    pub lines: Vec<Line>,
+    /// Where the first line begins that was longer than [`LINE_BYTES_MAX`].
+    pub cut: Option<u64>,
+}
+
+/// Reads lines until about `bytes_max` bytes or [`LINES_MAX`] lines are together; `offset` counts on.
 ///
 /// # Errors
 /// When the first read fails. After a later failure, the lines before it are the answer, with what was read of the
 /// last; the next call meets the failure again.
-pub fn read_lines(reader: &mut impl BufRead, offset: &mut u64, bytes_max: u64) -> std::io::Result<Vec<Line>> {
-    let mut lines = Vec::new();
+pub fn read_lines(reader: &mut impl BufRead, offset: &mut u64, bytes_max: u64) -> std::io::Result<Lines> {
+    let (mut lines, mut cut) = (Vec::new(), None);
     let until = *offset + bytes_max;
     let mut raw = Vec::new();
     let mut failed = false;
@@ -84,9 +94,37 @@ pub fn read_lines(reader: &mut impl BufRead, offset: &mut u64, bytes_max: u64) -
         let mut crc = Crc::new();
         crc.update(without_end(&raw));
         lines.push(Line::new(format!("{:016x}{:08x}", *offset, crc.sum()), &raw));
+        let begin = *offset;
         *offset += raw.len() as u64;
+        if raw.len() == LINE_BYTES_MAX && !raw.ends_with(b"\n") && !failed {
+            let (left_out, rest) = skip_line(reader);
+            *offset += left_out;
+            failed = rest.is_err();
+            // The end of the line alone is nothing that was left out.
+            if left_out > 1 {
+                cut.get_or_insert(begin);
+            }
+        }
     }
-    Ok(lines)
+    Ok(Lines { lines, cut })
+}
+
+/// Goes behind the end of the line. Returns how many bytes that were, also when reading fails.
+fn skip_line(reader: &mut impl BufRead) -> (u64, std::io::Result<()>) {
+    let mut skipped = 0;
+    loop {
+        let buffer = match reader.fill_buf() {
+            Ok(buffer) => buffer,
+            Err(error) => return (skipped, Err(error)),
+        };
+        let end = buffer.iter().position(|byte| *byte == b'\n').map(|at| at + 1);
+        let length = end.unwrap_or(buffer.len());
+        reader.consume(length);
+        skipped += length as u64;
+        if end.is_some() || length == 0 {
+            return (skipped, Ok(()));
+        }
+    }
 }
 
 /// Lines as a batch of records. `now` is the time of lines that do not begin with one.
@@ -170,7 +208,7 @@ mod tests {
     fn a_line_is_known_by_offset_and_content() {
         let read = |text: &str| -> Vec<String> {
             let lines = read_lines(&mut text.as_bytes(), &mut 0, u64::MAX / 2).expect("in memory");
-            lines.into_iter().map(|line| line.id).collect()
+            lines.lines.into_iter().map(|line| line.id).collect()
         };
         let ids = read("a\na\r\nb");
         assert_eq!(ids.len(), 3);
@@ -188,7 +226,7 @@ mod tests {
         let mut reader = "one\ntwo\nthree\n".as_bytes();
         let mut offset = 0;
         let sizes: Vec<usize> =
-            (0..4).map(|_| read_lines(&mut reader, &mut offset, 5).expect("in memory").len()).collect();
+            (0..4).map(|_| read_lines(&mut reader, &mut offset, 5).expect("in memory").lines.len()).collect();
         assert_eq!((sizes, offset), (vec![2, 1, 0, 0], 14));
     }
 }

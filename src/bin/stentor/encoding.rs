@@ -21,19 +21,26 @@ pub const UTF8_MARK: &[u8] = b"\xef\xbb\xbf";
 pub const MAGIC_BYTES: usize = 4;
 
 /// Formats that are known but not read: how a file begins, what it is, and what to do.
-const FOREIGN: [(&[u8], &str); 14] = [
+const FOREIGN: [(&[u8], &str); 21] = [
     (b"PK\x03\x04", "a zip archive: unpack it first with unzip"),
     (b"PK\x05\x06", "an empty zip archive"),
     (b"\x28\xb5\x2f\xfd", "zstd data: unpack it first with zstd -d"),
     (b"\xfd7zXZ\0", "xz data: unpack it first with xz -d"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive: unpack it first"),
     (b"\x04\x22\x4d\x18", "lz4 data: unpack it first with lz4 -d"),
+    (b"\x78\x01", "zlib data: unpack it first"),
+    (b"\x78\x9c", "zlib data: unpack it first"),
+    (b"\x78\xda", "zlib data: unpack it first"),
     (b"\x1f\x9d", "compress (.Z) data: unpack it first with uncompress"),
     (b"SQLite format 3\0", "an SQLite database, not a log: name the log files"),
     (b"\x7fELF", "a program (ELF), not a log: name the log files"),
     (b"PAR1", "a Parquet file: export it as text first"),
     (b"\xff\xfe\0\0", "UTF-32 text: convert it first with iconv -f UTF-32 -t UTF-8"),
     (b"\0\0\xfe\xff", "UTF-32 text: convert it first with iconv -f UTF-32 -t UTF-8"),
+    (b"\x89PNG", "a picture, not a log: name the log files"),
+    (b"\xff\xd8\xff", "a picture, not a log: name the log files"),
+    (b"GIF8", "a picture, not a log: name the log files"),
+    (b"ElfFile\0", "a Windows event log: export it as text first"),
     (b"%PDF-", "a PDF document, not a log: name the log files"),
     (b"Obj\x01", "an Avro file: export it as text first"),
 ];

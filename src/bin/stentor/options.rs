@@ -1,6 +1,7 @@
 //! The vocabulary that the commands share: the same option has the same name, the same variable and the same
 //! meaning wherever it stands.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,6 +15,9 @@ use stentor::notify::slack::{ApiUrl, Slack};
 use stentor::store::StoreError;
 use stentor::store::dynamodb::{DynamoStore, Tables};
 use stentor::visible;
+
+/// The largest configuration; ten thousand routes have some 2 MB.
+const CONFIG_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// Which configuration.
 #[derive(Debug, Args)]
@@ -78,7 +82,14 @@ impl SlackApi {
 
 fn read_config(file: &Path) -> anyhow::Result<Config> {
     let name = file.display().to_string();
-    let bytes = std::fs::read(file).with_context(|| format!("cannot read the configuration {name}"))?;
+    let mut bytes = Vec::new();
+    let opened = std::fs::File::open(file).map(|file| file.take(CONFIG_BYTES_MAX + 1));
+    opened
+        .and_then(|mut file| file.read_to_end(&mut bytes))
+        .with_context(|| format!("cannot read the configuration {name}"))?;
+    if bytes.len() as u64 > CONFIG_BYTES_MAX {
+        bail!("the configuration {name} is larger than {} MiB", CONFIG_BYTES_MAX >> 20);
+    }
     let config = Config::parse_bytes(&bytes, &name).map_err(|problems| anyhow::anyhow!("{problems}"))?;
     for warning in &config.warnings {
         eprintln!("{}", visible::text(&format!("stentor: warning: {name}:{warning}")));

@@ -186,6 +186,9 @@ impl Arguments {
         if self.dry_run {
             return self.list(&source, &routes, all).await;
         }
+        if self.kinds.contains(&Kind::Message) && self.slack_webhook.is_none() {
+            bail!("a parked message is for Slack: add --slack-webhook");
+        }
         let webhook = self.slack_webhook.as_deref().map(WebhookUrl::parse).transpose()?;
         let posting = webhook.map(|webhook| http::client().map(|http| (Slack::new(http), webhook))).transpose()?;
         let (engine, store) = data.start().await?;
@@ -270,6 +273,9 @@ impl Arguments {
         let report = replay_letters(world, source, streams, &self.options(), &watch).await;
         watch.finish();
         let left = source.count(self.deadline()).await.ok();
+        if self.keeps_messages() && report.skipped > 0 {
+            eprintln!("stentor: parked messages stay where they are: add --slack-webhook to deliver them");
+        }
         match self.json {
             true => crate::print_json(&replay_report::json(&report, started.elapsed()))?,
             false => crate::print(&replay_report::text(&report, left, started.elapsed()))?,
@@ -279,7 +285,7 @@ impl Arguments {
 
     fn options(&self) -> Options {
         Options {
-            kinds: self.kinds.clone(),
+            kinds: if self.keeps_messages() { Self::kinds_without_messages() } else { self.kinds.clone() },
             reason: self.reason.clone(),
             since: self.since,
             rate: self.rate,
@@ -287,6 +293,15 @@ impl Arguments {
             patience: Duration::from_secs(self.timeout),
             region: self.aws.region.clone().or_else(region_of_environment),
         }
+    }
+
+    /// Without a webhook, a message that Slack refused would only be shown here, and its letter would be gone.
+    fn keeps_messages(&self) -> bool {
+        self.data_dir.is_some() && self.slack_webhook.is_none() && self.kinds.is_empty() && !self.dry_run
+    }
+
+    fn kinds_without_messages() -> Vec<Kind> {
+        Kind::ALL.into_iter().filter(|kind| *kind != Kind::Message).collect()
     }
 
     fn deadline(&self) -> Timestamp {

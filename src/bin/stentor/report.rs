@@ -89,6 +89,8 @@ impl Report {
             "parked": parked.collect::<Vec<_>>(),
             "routes": self.kept_by_route,
             "messages": self.messages.iter().map(message).collect::<Vec<_>>(),
+            "not_read": self.refused,
+            "owed": self.owed.iter().map(|(route, why)| json!({"route": route, "why": why})).collect::<Vec<_>>(),
             "elapsed_ms": u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
         })
     }

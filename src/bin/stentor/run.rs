@@ -28,7 +28,7 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use crate::Exit;
-use crate::chunk::{self, Origin};
+use crate::chunk::{self, LINE_BYTES_MAX, Lines, Origin};
 use crate::data_dir::DataDir;
 use crate::desk::{Desk, Local, Medium, Shared};
 use crate::input::{self, Input, Kind, Refusal, Source};
@@ -204,10 +204,14 @@ impl<'a> Run<'a> {
             if self.stop.is_asked() {
                 return Err(ended_before("the end of the file"));
             }
-            let lines = chunk::read_lines(reader, &mut offset, CHUNK_BYTES).map_err(|error| match offset {
-                0 => Refusal(error.to_string()),
-                _ => Refusal(format!("{error}; what comes before is taken in")),
-            })?;
+            let Lines { lines, cut } =
+                chunk::read_lines(reader, &mut offset, CHUNK_BYTES).map_err(|error| match offset {
+                    0 => Refusal(error.to_string()),
+                    _ => Refusal(format!("{error}; what comes before is taken in")),
+                })?;
+            if let Some(begin) = cut {
+                self.refuse(&origin.name, &too_long(&format!("at byte {begin}")));
+            }
             if lines.is_empty() {
                 return Ok(());
             }
@@ -263,6 +267,9 @@ impl<'a> Run<'a> {
     async fn ingest(&self, world: &Local<'_>, stream: &mut Stream, origin: &Origin) -> Result<(), Refusal> {
         loop {
             let lines = stream.gather(&self.stop).await?;
+            if let Some(number) = stream.take_cut() {
+                self.refuse(&origin.name, &too_long(&number.to_string()));
+            }
             if lines.is_empty() {
                 return Ok(());
             }
@@ -407,6 +414,10 @@ fn first_to_retry(consumed: &Consumed) -> Option<String> {
         Verdict::Retry(why) => Some(visible::line(why)),
         Verdict::Safe | Verdict::Parked(_) => None,
     })
+}
+
+fn too_long(line: &str) -> Refusal {
+    Refusal(format!("line {line} is longer than {} MiB: its rest was not read", LINE_BYTES_MAX >> 20))
 }
 
 fn ended_before(what: &str) -> Refusal {

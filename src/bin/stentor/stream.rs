@@ -49,6 +49,10 @@ pub struct Stream {
     lines_bytes: usize,
     /// What was read of a line that has not ended yet.
     raw: Vec<u8>,
+    /// The rest of a line that is too long is left out.
+    is_skipping: bool,
+    /// The number of the first such line.
+    cut: Option<u64>,
     failure: Option<Refusal>,
 }
 
@@ -70,7 +74,8 @@ impl Stream {
         let thread = std::thread::Builder::new().name("input".to_owned());
         thread.spawn(move || read(path, woken, &sender)).context("cannot start a thread")?;
         let (lines, raw) = (Vec::new(), Vec::new());
-        Ok(Self { pieces, wake: Some(wake), run, number: 0, lines, lines_bytes: 0, raw, failure: None })
+        let (wake, is_skipping, cut, failure) = (Some(wake), false, None, None);
+        Ok(Self { pieces, wake, run, number: 0, lines, lines_bytes: 0, raw, is_skipping, cut, failure })
     }
 
     /// What the input is. Comes first.
@@ -153,18 +158,26 @@ impl Stream {
 
     fn split(&mut self, bytes: &[u8]) {
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let mut part = part;
-            while self.raw.len() + part.len() >= LINE_BYTES_MAX {
-                let (full, rest) = part.split_at(LINE_BYTES_MAX - self.raw.len());
-                self.raw.extend_from_slice(full);
-                self.end_line();
-                part = rest;
+            let ends = part.ends_with(b"\n");
+            if self.is_skipping {
+                self.is_skipping = !ends;
+                continue;
             }
-            self.raw.extend_from_slice(part);
-            if part.ends_with(b"\n") {
+            let room = LINE_BYTES_MAX - self.raw.len();
+            self.raw.extend_from_slice(&part[..part.len().min(room)]);
+            if part.len() > room {
+                self.is_skipping = !ends;
+                self.cut.get_or_insert(self.number + 1);
+            }
+            if ends || self.is_skipping {
                 self.end_line();
             }
         }
+    }
+
+    /// The number of the first line that was too long, since the last call.
+    pub fn take_cut(&mut self) -> Option<u64> {
+        self.cut.take()
     }
 
     fn end_line(&mut self) {
