@@ -118,7 +118,7 @@ fn a_file_of_letters_is_read_in_bounded_memory() {
     assert_eq!((groups, done.code), (expected.to_vec(), 0));
     assert!(done.peak_bytes < 200 * MB, "{} bytes", done.peak_bytes);
 
-    // What stays is named by its line.
+    // The report names a letter that stays by its line.
     let small = directory.join("small.jsonl");
     std::fs::write(&small, format!("{}\n\n{}\n", letter(1, "YQ=="), "x".repeat(34_000_000))).unwrap();
     let done = measured(&directory, &["replay", "--data-dir", ".", "--file", "small.jsonl", "--kind", "unknown"]);

@@ -31,13 +31,13 @@ struct Tellers {
 }
 
 impl DataDir {
-    /// For a command that tells nobody. Makes the directory if it is not there.
+    /// For a command that delivers nothing. Makes the directory if it is not there.
     ///
     /// # Errors
     /// When it cannot be made or written.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let mut builder = DirBuilder::new();
-        // Alerts and parked records are nobody else's business.
+        // Alerts and parked records are private.
         builder.recursive(true).mode(0o700);
         builder.create(path).with_context(|| format!("cannot make the data directory {}", path.display()))?;
         Ok(Self { path: path.to_owned(), _own: None, tellers: None })
