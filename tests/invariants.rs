@@ -204,6 +204,24 @@ async fn a_bad_record_is_parked_and_blocks_nobody_unless_parking_fails() {
     assert!(matches!(consumed.verdicts[..], [Verdict::Safe, Verdict::Retry(_)]), "{:?}", consumed.verdicts);
 }
 
+/// Parking acknowledges the record, so its good alerts must be as safe as those of any other.
+#[tokio::test]
+async fn a_record_with_a_bad_event_is_not_parked_before_its_alerts_are_told() {
+    let engine = Embedded::start(None).await.unwrap();
+    let lifeline = Lifeline::default();
+    let process = Process::start(&engine, &lifeline, false).await;
+    let down = DeliverError::Retry { after: Some(Duration::from_secs(300)), reason: "429".to_owned() };
+    process.targets.answers.lock().unwrap().insert("slack:one".parse().unwrap(), vec![down]);
+    let only = || batch(vec![half_bad("d", "[INFO] five")]);
+    let consumed = consume(&process, &only(), process.deadline()).await;
+    assert!(matches!(consumed.verdicts[..], [Verdict::Retry(_)]), "{:?}", consumed.verdicts);
+    assert!(process.park.parked.lock().unwrap().is_empty());
+    process.clock.forward(Duration::from_secs(301));
+    let consumed = consume(&process, &only(), process.deadline()).await;
+    assert!(matches!(consumed.verdicts[..], [Verdict::Parked(_)]), "{:?}", consumed.verdicts);
+    assert_eq!((process.told("info", "slack:one"), process.park.parked.lock().unwrap().len()), (1, 1));
+}
+
 /// An invocation without much time, on a machine on which each look at the clock takes long.
 #[tokio::test]
 async fn a_batch_that_takes_longer_than_an_invocation_is_answered_in_time_and_gets_through() {
