@@ -583,6 +583,29 @@ fn a_long_line_is_taken_in_as_a_whole() {
     assert!(rows.contains("[CRITICAL] tail") && !rows.contains("Tq2LmZ7p"), "{rows:.300}");
 }
 
+#[test]
+fn a_line_is_too_long_by_its_text_and_not_by_its_end() {
+    let directory = scratch("line-end");
+    let file = directory.join("a.log");
+    let line = |bytes: usize| format!("[CRITICAL] {}", "y".repeat(bytes - "[CRITICAL] ".len()));
+    let whole = 16 << 20;
+    for (text, code) in [
+        (line(whole), 0),
+        (line(whole) + "\n", 0),
+        (line(whole) + "\r\n", 0),
+        (line(whole + 1), 1),
+        (line(whole + 1) + "\n", 1),
+        (line(whole) + "\n[CRITICAL] next", 0),
+    ] {
+        std::fs::write(&file, &text).unwrap();
+        let shown = (text.len(), &text[text.len() - 5..]);
+        let of_file = run(&scratch("line-end-file"), &[file.to_str().unwrap()]).status.code();
+        let mut of_stdin = stentor(&scratch("line-end-stdin"), &["run", "-"]);
+        let of_stdin = of_stdin.stdin(std::fs::File::open(&file).unwrap()).output().unwrap().status.code();
+        assert_eq!((of_file, of_stdin), (Some(code), Some(code)), "{shown:?}");
+    }
+}
+
 /// `timeout` signals its child, and then the child's group.
 #[test]
 fn two_signals_at_once_are_one_request() {

@@ -36,7 +36,8 @@ impl Line {
     }
 }
 
-fn without_end(raw: &[u8]) -> &[u8] {
+/// A line without `\n` or `\r\n`.
+pub fn without_end(raw: &[u8]) -> &[u8] {
     let line = raw.strip_suffix(b"\n").unwrap_or(raw);
     line.strip_suffix(b"\r").unwrap_or(line)
 }
@@ -97,11 +98,10 @@ pub fn read_lines(reader: &mut impl BufRead, offset: &mut u64, bytes_max: u64) -
         let begin = *offset;
         *offset += raw.len() as u64;
         if raw.len() == LINE_BYTES_MAX && !raw.ends_with(b"\n") && !failed {
-            let (left_out, rest) = skip_line(reader);
-            *offset += left_out;
+            let (skipped, rest) = skip_line(reader);
+            *offset += skipped.bytes;
             failed = rest.is_err();
-            // The end of the line alone is nothing that was left out.
-            if left_out > 1 {
+            if skipped.is_text {
                 cut.get_or_insert(begin);
             }
         }
@@ -109,9 +109,17 @@ pub fn read_lines(reader: &mut impl BufRead, offset: &mut u64, bytes_max: u64) -
     Ok(Lines { lines, cut })
 }
 
-/// Goes behind the end of the line. Returns how many bytes that were, also when reading fails.
-fn skip_line(reader: &mut impl BufRead) -> (u64, std::io::Result<()>) {
-    let mut skipped = 0;
+/// The rest of a line.
+#[derive(Default)]
+struct Skipped {
+    bytes: u64,
+    /// More than the end of the line.
+    is_text: bool,
+}
+
+/// Goes behind the end of the line. Returns what it went over, also when reading fails.
+fn skip_line(reader: &mut impl BufRead) -> (Skipped, std::io::Result<()>) {
+    let mut skipped = Skipped::default();
     loop {
         let buffer = match reader.fill_buf() {
             Ok(buffer) => buffer,
@@ -119,8 +127,9 @@ fn skip_line(reader: &mut impl BufRead) -> (u64, std::io::Result<()>) {
         };
         let end = buffer.iter().position(|byte| *byte == b'\n').map(|at| at + 1);
         let length = end.unwrap_or(buffer.len());
+        skipped.is_text |= !without_end(&buffer[..length]).is_empty();
         reader.consume(length);
-        skipped += length as u64;
+        skipped.bytes += length as u64;
         if end.is_some() || length == 0 {
             return (skipped, Ok(()));
         }

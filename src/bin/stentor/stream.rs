@@ -15,7 +15,7 @@ use stentor::clock::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::chunk::{LINE_BYTES_MAX, Line};
+use crate::chunk::{LINE_BYTES_MAX, Line, without_end};
 use crate::input::{Amount, Input, Kind, Refusal};
 use crate::stop::Stop;
 
@@ -165,7 +165,7 @@ impl Stream {
             }
             let room = LINE_BYTES_MAX - self.raw.len();
             self.raw.extend_from_slice(&part[..part.len().min(room)]);
-            if part.len() > room {
+            if without_end(part).len() > room {
                 self.is_skipping = !ends;
                 self.cut.get_or_insert(self.number + 1);
             }
