@@ -19,12 +19,14 @@ use std::time::{Duration, Instant};
 use connector::{Way, store};
 use counting::{Asked, Counting};
 use flood::{alerts, record};
-use stentor::alert::Alert;
-use stentor::clock::{Clock as _, SystemClock, Timestamp};
+use stentor::adapters::clock::SystemClock;
+use stentor::adapters::embedded::Embedded;
 use stentor::config::Config;
-use stentor::embedded::Embedded;
-use stentor::route::Routes;
-use stentor::store::{Commit, Store as _};
+use stentor::ingest::route::Routes;
+use stentor::model::alert::Alert;
+use stentor::model::time::Timestamp;
+use stentor::protocol::clock::Clock as _;
+use stentor::protocol::store::{Commit, Store as _};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;

@@ -6,7 +6,7 @@ mod support;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use stentor::config::Config;
-use stentor::route::Routes;
+use stentor::ingest::route::Routes;
 use support::{SHAPES, decoded_bytes, payload, pool, stentor};
 
 fn filter(criterion: &mut Criterion) {

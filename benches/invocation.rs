@@ -13,7 +13,7 @@ mod world;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::value::RawValue;
-use stentor::function::{Invocation, handle};
+use stentor::lambda::handler::{Invocation, handle};
 use support::{RATIOS, SHAPES, decoded_bytes, payload, pool, routes, stentor};
 use tokio::runtime::Runtime;
 use world::Fresh;

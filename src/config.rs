@@ -14,6 +14,7 @@
 //! Left to others: finding the file and the environment (the binaries), matching markers (`route`),
 //! compiling the patterns of `redact` (`redact`), and the credentials of targets (`secret`).
 
+mod draft;
 mod encoding;
 mod glob;
 mod problem;
@@ -30,7 +31,7 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
-use crate::name::{RouteName, Severity, Target};
+use crate::model::name::{RouteName, Severity, Target};
 
 pub use glob::{GLOB_BYTES_MAX, Glob, GlobError};
 pub use problem::{Problem, Problems};

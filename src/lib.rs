@@ -1,65 +1,58 @@
-//! Stentor turns the log floods of many AWS accounts into one clear message per window, keeps every
-//! alert for audit, and never loses one.
+//! Stentor turns the log floods of many AWS accounts into one clear message per window, keeps every alert for audit,
+//! and never loses one.
+//!
+//! # The life of an alert
 //!
 //! ```text
-//! bytes ─event::parse→ Batch { records }                    a bad record is a value, never a failed batch
-//!       ─decode::until→ head and events, and Poison          parallel, size and time capped; markers in raw text first
-//!       ─routes.scan→  [Alert]                               markers confirmed, conditions, secrets redacted
-//!       ─commit→       row and count in one transaction      existing row = duplicate = dropped
-//!       ─arm→ ─park→   every touched route has an open window and a due message; bad records are parked
-//!       ─checkpoint→   the earliest record that is not safe
+//! CONSUMER  bytes ─event::read→ Batch { records }           a bad record is a value, never a failed batch
+//!                 ─decode::until→ events, or Poison         parallel; size and time are bounded; raw text first
+//!                 ─routes.scan→ [Alert]                     markers, scope, redaction
+//!                 ─commit→ row and tally, one transaction   an existing row is a duplicate
+//!                 ─arm→ open window and due message         for every touched route
+//!                 ─park→ dead-letter queue                  poison records, last
+//!                 ─checkpoint→                              the earliest record that is not safe
 //!
-//! due   ─close→        tallies → epoch → digest ─deliver→ target ─settle→ offset
+//! NOTIFIER  due   ─close→ window                            tallies of the window are frozen into an epoch
+//!                 ─deliver→ target                          everything since the target's offset is one message
+//!                 ─acknowledge→ offset                      moves only after the target accepted the message
 //! ```
 //!
-//! What holds, whatever crashes (`ARCHITECTURE.md` says why, and which test keeps each):
+//! # What holds, whatever crashes
 //!
-//! 1. Nothing is lost: a record is acknowledged only when its alerts have rows and their routes armed
-//!    windows, or when it is parked.
-//! 2. Counted once: a row exists exactly when one tally or epoch counts it.
+//! 1. Nothing is lost. A record is acknowledged only when its alerts have rows and their routes have armed windows, or
+//!    when it is parked.
+//! 2. Each alert is counted once. A row exists exactly when one tally or epoch counts it.
 //! 3. A bad record never blocks a shard.
 //! 4. Nothing is acknowledged past the earliest record that must come again.
-//! 5. At most one message per route, window and target without a fault.
-//! 6. Settled after accepted, never the reverse.
+//! 5. Without a fault, a target gets at most one message per route and window.
+//! 6. The offset moves after acceptance, never before.
 //! 7. The books balance.
 //!
-//! In reading order: what comes in ([`event`], [`decode`]), what counts ([`route`], [`redact`],
-//! [`alert`], [`tally`]), the protocol ([`consume`], [`arm`], [`notifier`], [`close`], [`freeze`], [`tell`]) with its contracts
-//! ([`world`], [`store`], [`queue`], [`notify`]), what a reader sees ([`digest`], [`visible`]), what an operator
-//! asks for ([`replay`], [`audit`], [`explain`], [`check`]). The modules from
-//! `event` to `digest` and `freeze` are pure: no SDK, no clock, no environment. Only the binaries know
-//! everyone.
+//! `ARCHITECTURE.md` explains why these hold and names the test for each.
+//!
+//! # The map
+//!
+//! Each folder uses only the folders above it; `tests/architecture.rs` checks that.
+//!
+//! | folder | holds |
+//! |---|---|
+//! | [`model`] | alerts, patterns, tallies, epochs, digests, and the rules of the outbox |
+//! | [`config`] | `stentor.toml`: parsed once, every mistake reported with line and column |
+//! | [`ingest`] | event → records → log events → alerts: decode, match, redact |
+//! | [`message`] | digest → content → text: what a reader sees |
+//! | [`protocol`] | consume, arm, close, freeze, deliver; and the ports: store, queue, notify, clock |
+//! | [`ops`] | what an operator asks for: replay, explain, check |
+//! | [`lambda`] | one invocation: event in, answer and metrics out |
+//! | [`adapters`] | DynamoDB, SQS, Slack, SNS, Secrets Manager, the embedded engine, local files |
+//!
+//! `model`, `config`, `ingest` and `message` are pure: no I/O, no SDK, no clock, no environment. The binaries in `bin/` wire
+//! everything together, and only they read the environment.
 
-pub mod alert;
-pub mod arm;
-pub mod audit;
-pub mod aws;
-pub mod check;
-pub mod clock;
-pub mod close;
+pub mod adapters;
 pub mod config;
-pub mod consume;
-pub mod decode;
-pub mod digest;
-#[cfg(feature = "cli")]
-pub mod embedded;
-pub mod event;
-pub mod explain;
-pub mod freeze;
-pub mod function;
-pub mod metric;
-pub mod name;
-pub mod notifier;
-pub mod notify;
-pub mod queue;
-pub mod redact;
-pub mod replay;
-pub mod route;
-#[cfg(feature = "cli")]
-pub mod sample;
-pub mod secret;
-pub mod store;
-pub mod tally;
-pub mod tell;
-pub mod visible;
-pub mod world;
+pub mod ingest;
+pub mod lambda;
+pub mod message;
+pub mod model;
+pub mod ops;
+pub mod protocol;

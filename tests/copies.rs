@@ -15,11 +15,12 @@ use std::time::Duration;
 use connector::{Way, store};
 use counting::{Asked, Counting};
 use flood::{alerts, record};
-use stentor::alert::Alert;
-use stentor::clock::{Clock as _, SystemClock};
+use stentor::adapters::clock::SystemClock;
 use stentor::config::Config;
-use stentor::route::Routes;
-use stentor::store::{Commit, Store as _};
+use stentor::ingest::route::Routes;
+use stentor::model::alert::Alert;
+use stentor::protocol::clock::Clock as _;
+use stentor::protocol::store::{Commit, Store as _};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;

@@ -7,10 +7,10 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use stentor::config::Config;
-use stentor::decode;
-use stentor::event::{self, Data};
-use stentor::route::Routes;
-use stentor::sample::{Options, event};
+use stentor::ingest::decode;
+use stentor::ingest::event::{self, Data};
+use stentor::ingest::route::Routes;
+use stentor::ops::sample::{Options, event};
 
 /// The system's allocator, keeping the books.
 struct Counting;

@@ -8,16 +8,17 @@ mod support;
 
 use std::time::Duration;
 
-use stentor::clock::Clock as _;
-use stentor::close::{Closed, close, settle};
-use stentor::consume::{Checkpoint, Consumed, Verdict, consume};
-use stentor::embedded::Embedded;
-use stentor::event::{self, Batch};
-use stentor::name::RouteName;
-use stentor::notify::DeliverError;
-use stentor::queue::What;
-use stentor::store::{Recipient, Store as _};
-use stentor::world::World as _;
+use stentor::adapters::embedded::Embedded;
+use stentor::ingest::event::{self, Batch};
+use stentor::model::name::RouteName;
+use stentor::model::outbox::Recipient;
+use stentor::protocol::clock::Clock as _;
+use stentor::protocol::close::{Closed, close, settle};
+use stentor::protocol::consume::{Checkpoint, Consumed, Verdict, consume};
+use stentor::protocol::notify::DeliverError;
+use stentor::protocol::queue::What;
+use stentor::protocol::store::Store as _;
+use stentor::protocol::world::World as _;
 use support::{Crash, Lifeline, Process, batch, half_bad, poison, record};
 
 fn the_batch() -> Batch<'static> {
@@ -76,8 +77,7 @@ async fn assert_nothing_lost_and_counted_once(process: &Process<'_>, context: &s
     }
     let parked = process.park.parked.lock().unwrap();
     for bad in ["b", "d"] {
-        let is_bad =
-            |parked: &stentor::queue::Parked| matches!(&parked.what, What::Record { event_id, .. } if event_id == bad);
+        let is_bad = |parked: &stentor::protocol::queue::Parked| matches!(&parked.what, What::Record { event_id, .. } if event_id == bad);
         assert!(parked.iter().any(is_bad), "{context}: the bad record {bad} is parked");
     }
 }

@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use serde_json::Value;
-use stentor::clock::{Clock as _, SystemClock, Timestamp};
+use stentor::adapters::clock::SystemClock;
+use stentor::model::time::Timestamp;
+use stentor::protocol::clock::Clock as _;
 use support::emulator::Surroundings;
 use support::python::python;
 

@@ -19,16 +19,20 @@ use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
-use stentor::clock::{Clock as _, SystemClock, Timestamp};
-use stentor::close::settle;
-use stentor::embedded::Embedded;
-use stentor::event::Data;
-use stentor::queue::{Parked, What};
-use stentor::replay::kinesis::KinesisStreams;
-use stentor::replay::letter::{Letter, Range, Ticket};
-use stentor::replay::{Letters, Operator, Options, Page, Report, SourceError, Streams as _, VISIBLE_AFTER, replay};
-use stentor::store::Store as _;
-use stentor::tally::Tally;
+use stentor::adapters::clock::SystemClock;
+use stentor::adapters::embedded::Embedded;
+use stentor::adapters::replay::kinesis::KinesisStreams;
+use stentor::ingest::event::Data;
+use stentor::model::tally::Tally;
+use stentor::model::time::Timestamp;
+use stentor::ops::replay::letter::{Letter, Range, Ticket};
+use stentor::ops::replay::{
+    Letters, Operator, Options, Page, Report, SourceError, Streams as _, VISIBLE_AFTER, replay,
+};
+use stentor::protocol::clock::Clock as _;
+use stentor::protocol::close::settle;
+use stentor::protocol::queue::{Parked, What};
+use stentor::protocol::store::Store as _;
 use support::emulator::Surroundings;
 use support::{Crash, Lifeline, Process, alert, half_bad};
 use wiremock::matchers::{method, path};
@@ -551,7 +555,7 @@ fn closed_shard(request: &wiremock::Request) -> ResponseTemplate {
 async fn a_closed_shard_is_read_to_its_end_and_what_it_has_forgotten_is_not_there() {
     let server = MockServer::start().await;
     Mock::given(method("POST")).respond_with(closed_shard).mount(&server).await;
-    let streams = KinesisStreams::new(&stentor::aws::loopback(&server.uri()));
+    let streams = KinesisStreams::new(&stentor::adapters::aws::loopback(&server.uri()));
     let range = Range {
         stream_arn: STREAM.to_owned(),
         shard_id: "shardId-000000000000".to_owned(),

@@ -11,18 +11,21 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use fastrand::Rng;
 use futures::future::join_all;
-use stentor::alert::{Alert, MESSAGE_BYTES_MAX};
-use stentor::audit::Question;
-use stentor::clock::{Clock as _, SystemClock, Timestamp};
-use stentor::digest::Burst;
-use stentor::embedded::Embedded;
-use stentor::name::{RouteName, Target};
-use stentor::store::dynamodb::{DynamoStore, Tables};
-use stentor::store::{
-    BurstState, Commit, Epoch, Escalation, Finish, Freeze, Held, Lease, Opening, Recipient, Settled, Store, StoreError,
-    TargetState, Thread, Window,
+use stentor::adapters::clock::SystemClock;
+use stentor::adapters::dynamodb::{DynamoStore, Tables};
+use stentor::adapters::embedded::Embedded;
+use stentor::model::alert::{Alert, MESSAGE_BYTES_MAX};
+use stentor::model::audit::Question;
+use stentor::model::name::{RouteName, Target};
+use stentor::model::outbox::Burst;
+use stentor::model::outbox::{
+    BurstState, Epoch, Escalation, Finish, Freeze, Held, Lease, Opening, Recipient, Settled, TargetState, Thread,
+    Window,
 };
-use stentor::tally::Tally;
+use stentor::model::tally::Tally;
+use stentor::model::time::Timestamp;
+use stentor::protocol::clock::Clock as _;
+use stentor::protocol::store::{Commit, Store, StoreError};
 use support::alert;
 use support::proxy::{Fate, Proxy};
 
@@ -95,7 +98,7 @@ async fn commit_keeps_each_alert_once_and_counts_what_it_keeps() {
 
 /// Requests of one commit, by operation, and what it answered.
 async fn requests(proxy: &Proxy, alerts: &[Alert]) -> (BTreeMap<String, usize>, Vec<Commit>) {
-    let store = DynamoStore::new(&stentor::aws::loopback(&proxy.endpoint()), Tables::default(), Rng::new());
+    let store = DynamoStore::new(&stentor::adapters::aws::loopback(&proxy.endpoint()), Tables::default(), Rng::new());
     let seen = Arc::new(Mutex::new(BTreeMap::new()));
     let counted = Arc::clone(&seen);
     proxy.decide(move |operation, _| {
@@ -243,7 +246,7 @@ async fn a_freeze_moves_tallies_into_an_epoch_wholly_or_not_at_all() {
     store.open(&route, &opening(1), at).await.unwrap();
     let parcels = store.tallies(&route, at).await.unwrap();
     assert!(parcels.len() >= 3);
-    let epoch = |number, part: &[stentor::store::Parcel]| Epoch {
+    let epoch = |number, part: &[stentor::model::outbox::Parcel]| Epoch {
         number,
         window: 1,
         at: Timestamp::from_millis(number as i64),
@@ -252,7 +255,7 @@ async fn a_freeze_moves_tallies_into_an_epoch_wholly_or_not_at_all() {
         burst: None,
         over: false,
     };
-    let keys = |part: &[stentor::store::Parcel]| part.iter().map(|parcel| parcel.key.clone()).collect();
+    let keys = |part: &[stentor::model::outbox::Parcel]| part.iter().map(|parcel| parcel.key.clone()).collect();
     let (first, rest) = parcels.split_at(1);
     let one =
         Freeze { closing: 1, after: 0, tallies: keys(first), epoch: Some(epoch(1, first)), burst: None, finish: None };
@@ -415,7 +418,7 @@ async fn no_row_is_stored_before_its_hour_is_registered() {
     let engine = Embedded::start(None).await.unwrap();
     engine.store().await.unwrap();
     let proxy = Proxy::start(engine.address()).await;
-    let store = DynamoStore::new(&stentor::aws::loopback(&proxy.endpoint()), Tables::default(), Rng::new());
+    let store = DynamoStore::new(&stentor::adapters::aws::loopback(&proxy.endpoint()), Tables::default(), Rng::new());
     let (everything, soon) = ((i64::MIN, i64::MAX), || SystemClock.now().after(Duration::from_millis(600)));
     let found = async || {
         let (since, until) = (Timestamp::from_millis(everything.0), Timestamp::from_millis(everything.1));
@@ -454,7 +457,7 @@ async fn no_row_is_stored_before_its_hour_is_registered() {
     assert_eq!(proxy.seen(), 1);
     assert_eq!(found().await, 1);
     // Another process registers for itself, even where it finds but duplicates.
-    let other = DynamoStore::new(&stentor::aws::loopback(&proxy.endpoint()), Tables::default(), Rng::new());
+    let other = DynamoStore::new(&stentor::adapters::aws::loopback(&proxy.endpoint()), Tables::default(), Rng::new());
     proxy.decide(|_, _| Fate::Pass);
     let commits = other.commit(&[alert("1", &["critical"])], soon()).await;
     assert!(matches!(commits[..], [Commit::Duplicate { .. }]), "{commits:?}");
@@ -464,7 +467,7 @@ async fn no_row_is_stored_before_its_hour_is_registered() {
 #[tokio::test]
 async fn a_store_out_of_reach_is_given_up_at_the_deadline() {
     // Port 9 of this machine: nobody listens.
-    let config = stentor::aws::loopback("http://127.0.0.1:9");
+    let config = stentor::adapters::aws::loopback("http://127.0.0.1:9");
     let store = DynamoStore::new(&config, Tables::default(), fastrand::Rng::with_seed(1));
     let started = SystemClock.now();
     let commits = store.commit(&[alert("1", &["critical"])], started.after(Duration::from_millis(300))).await;
@@ -479,7 +482,8 @@ async fn a_store_out_of_reach_is_given_up_at_the_deadline() {
 async fn a_missing_table_is_refused_at_once_with_its_name() {
     let engine = Embedded::start(None).await.unwrap();
     let tables = Tables { alerts: "Elsewhere".to_owned(), ..Tables::default() };
-    let store = DynamoStore::new(&stentor::aws::loopback(&engine.endpoint()), tables, fastrand::Rng::with_seed(1));
+    let store =
+        DynamoStore::new(&stentor::adapters::aws::loopback(&engine.endpoint()), tables, fastrand::Rng::with_seed(1));
     let commits = store.commit(&[alert("1", &["critical"])], soon()).await;
     let [Some(StoreError::Refused(why))] = commits.iter().map(failure).collect::<Vec<_>>()[..] else {
         panic!("{commits:?}")

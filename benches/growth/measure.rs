@@ -9,14 +9,16 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
 use std::time::{Duration, Instant};
 
-use stentor::clock::{Clock as _, SystemClock};
-use stentor::embedded::Embedded;
-use stentor::event::{self, Data};
-use stentor::route::Routes;
-use stentor::store::dynamodb::table::BY_HOUR_COLUMNS;
-use stentor::store::{Commit, Store as _};
-use stentor::tally::Tally;
-use stentor::{alert::Alert, decode};
+use stentor::adapters::clock::SystemClock;
+use stentor::adapters::dynamodb::table::BY_HOUR_COLUMNS;
+use stentor::adapters::embedded::Embedded;
+use stentor::ingest::decode;
+use stentor::ingest::event::{self, Data};
+use stentor::ingest::route::Routes;
+use stentor::model::alert::Alert;
+use stentor::model::tally::Tally;
+use stentor::protocol::clock::Clock as _;
+use stentor::protocol::store::{Commit, Store as _};
 
 use crate::child::Child;
 use crate::figures::{Cost, Figures, Invocation, Machine, Point, Stored, Threads};
@@ -258,7 +260,7 @@ fn alerts(routes: &Routes, text: &str) -> (u64, Vec<Alert>) {
 
 type Item = std::collections::HashMap<String, aws_sdk_dynamodb::types::AttributeValue>;
 
-async fn items(store: &stentor::store::dynamodb::DynamoStore, table: &str) -> Vec<Item> {
+async fn items(store: &stentor::adapters::dynamodb::DynamoStore, table: &str) -> Vec<Item> {
     let pages = store.client().scan().table_name(table).into_paginator().items().send();
     pages.collect::<Result<_, _>>().await.expect("a scan")
 }

@@ -9,8 +9,8 @@ use aws_smithy_runtime_api::client::http::{
     HttpClient as _, HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
 };
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
-use stentor::aws::loopback;
-use stentor::store::dynamodb::{DynamoStore, Tables};
+use stentor::adapters::aws::loopback;
+use stentor::adapters::dynamodb::{DynamoStore, Tables};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 

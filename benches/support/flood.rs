@@ -1,9 +1,10 @@
 //! A flood of alerts, from events that are decoded already.
 
-use stentor::alert::Alert;
-use stentor::decode::{self, LogBatch, LogEvent, Message};
-use stentor::event::{Data, Record};
-use stentor::route::Routes;
+use stentor::ingest::decode::{self};
+use stentor::ingest::event::{Data, Record};
+use stentor::ingest::logs::{LogBatch, LogEvent, Message};
+use stentor::ingest::route::Routes;
+use stentor::model::alert::Alert;
 
 /// A record of `events` marked events with messages of `message_bytes` each.
 pub fn record(events: usize, message_bytes: usize) -> Record<'static> {

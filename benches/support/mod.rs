@@ -15,10 +15,10 @@ use flate2::Crc;
 use miniz_oxide::inflate::stream::{InflateState, inflate};
 use miniz_oxide::{DataFormat, MZFlush};
 use stentor::config::Config;
-use stentor::decode::{self, Decoder};
-use stentor::event::{self, Data};
-use stentor::route::Routes;
-use stentor::sample::{Event, Options, event};
+use stentor::ingest::decode::{self, Decoder};
+use stentor::ingest::event::{self, Data};
+use stentor::ingest::route::Routes;
+use stentor::ops::sample::{Event, Options, event};
 
 pub const MARKERS: [&str; 2] = ["[CRITICAL]", "[ALERT]"];
 

@@ -4,18 +4,19 @@ use std::borrow::Borrow;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use stentor::alert::Alert;
-use stentor::clock::{SystemClock, Timestamp};
-use stentor::digest::Digest;
-use stentor::name::{RouteName, Target};
-use stentor::notify::{Accepted, Deliver, DeliverError};
-use stentor::queue::{Due, DueQueue, Park, Parked, Postpone, QueueError};
-use stentor::route::Routes;
-use stentor::store::{
-    BurstState, Commit, Cursor, Epoch, Escalation, Freeze, Held, Lease, Opening, Parcel, Recipient, Settled, Store,
-    StoreError, TargetState,
+use stentor::adapters::clock::SystemClock;
+use stentor::ingest::route::Routes;
+use stentor::model::alert::Alert;
+use stentor::model::digest::Digest;
+use stentor::model::name::{RouteName, Target};
+use stentor::model::outbox::{
+    BurstState, Cursor, Epoch, Escalation, Freeze, Held, Lease, Opening, Parcel, Recipient, Settled, TargetState,
 };
-use stentor::world::World;
+use stentor::model::time::Timestamp;
+use stentor::protocol::notify::{Accepted, Deliver, DeliverError};
+use stentor::protocol::queue::{Due, DueQueue, Park, Parked, Postpone, QueueError};
+use stentor::protocol::store::{Commit, Store, StoreError};
+use stentor::protocol::world::World;
 
 use crate::engine::{Engine, Memory};
 

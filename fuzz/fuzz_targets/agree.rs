@@ -10,8 +10,8 @@ use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use libfuzzer_sys::fuzz_target;
-use stentor::decode::{self, Decoded, Decoder, Needles};
-use stentor::event::{Data, Record};
+use stentor::ingest::decode::{self, Decoded, Decoder, Needles};
+use stentor::ingest::event::{Data, Record};
 
 const MARKERS: [&str; 2] = ["[CRITICAL]", "[ALERT]"];
 

@@ -9,19 +9,21 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use serde_json::value::RawValue;
-use stentor::aws::deployed::Deployed;
-use stentor::clock::{Clock as _, SystemClock};
+use stentor::adapters::channels::Channels;
+use stentor::adapters::clock::SystemClock;
+use stentor::adapters::deployed::Deployed;
+use stentor::adapters::dynamodb::{DynamoStore, Tables};
+use stentor::adapters::http::{self, Http};
+use stentor::adapters::secret::{Secrets, SecretsManager};
+use stentor::adapters::slack::{ApiUrl, Slack};
+use stentor::adapters::sns::Sns;
+use stentor::adapters::sqs::{SqsDue, SqsPark};
 use stentor::config::Config;
-use stentor::function::{FunctionError, Invocation, handle};
-use stentor::notify::channels::Channels;
-use stentor::notify::http::{self, Http};
-use stentor::notify::slack::{ApiUrl, Slack};
-use stentor::notify::sns::Sns;
-use stentor::queue::sqs::{SqsDue, SqsPark};
-use stentor::route::{OwnLogs, Routes};
-use stentor::secret::{Secrets, SecretsManager};
-use stentor::store::Store as _;
-use stentor::store::dynamodb::{DynamoStore, Tables};
+use stentor::ingest::route::{OwnLogs, Routes};
+use stentor::lambda::answer::FunctionError;
+use stentor::lambda::handler::{Invocation, handle};
+use stentor::protocol::clock::Clock as _;
+use stentor::protocol::store::Store as _;
 use tracing::Instrument as _;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
@@ -113,7 +115,7 @@ async fn from_environment() -> anyhow::Result<Function> {
     if let Some(target) = Channels::<SecretsManager>::without_channel(&config) {
         bail!("the configuration names {target}, and this version delivers to Slack and SNS only");
     }
-    let aws = stentor::aws::from_environment().load().await;
+    let aws = stentor::adapters::aws::from_environment().load().await;
     let tables = Tables {
         alerts: variable("ALERTS_TABLE").unwrap_or(Tables::default().alerts),
         outbox: variable("OUTBOX_TABLE").unwrap_or(Tables::default().outbox),
@@ -186,8 +188,8 @@ fn log_as_json() {
 
 #[cfg(test)]
 mod tests {
-    use stentor::event::EventError;
-    use stentor::store::StoreError;
+    use stentor::ingest::event::EventError;
+    use stentor::protocol::store::StoreError;
 
     use super::*;
 

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeSet;
 
-use super::read::Draft;
+use super::draft::Draft;
 use super::spanned::Faults;
 
 pub(super) fn check(drafts: &[Draft], faults: &mut Faults<'_>) {

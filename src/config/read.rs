@@ -9,14 +9,15 @@ use std::time::Duration;
 use regex::Regex;
 use toml::de::DeTable;
 
+use super::draft::{Draft, Setting, Windows};
 use super::quantity::{self, spell};
 use super::spanned::{Fault, Faults, Fields, Value, distinct, list_or_none, optional, warn_of};
 use super::{
-    Config, DECODED_BYTES_MAX_DEFAULT, FALLBACK_AFTER_DEFAULT, First, Glob, MARKER_BYTES_MAX, Route, Scope,
-    WINDOW_DEFAULT, WINDOW_LIMIT, WINDOW_MAX_DEFAULT, WINDOW_MIN, reach, region,
+    Config, DECODED_BYTES_MAX_DEFAULT, FALLBACK_AFTER_DEFAULT, First, Glob, MARKER_BYTES_MAX, Scope, WINDOW_LIMIT,
+    WINDOW_MIN, reach, region,
 };
-use crate::name::{RouteName, Severity, Target};
-use crate::visible;
+use crate::model::name::{RouteName, Target};
+use crate::model::visible;
 
 /// What `decoded_bytes_max` may be. No Lambda function has more memory than the upper end.
 const DECODED_BYTES: RangeInclusive<u64> = (1 << 10)..=(10 << 30);
@@ -48,46 +49,11 @@ const ORDINARY_LINES: [&str; 5] = [
     r#"{"level":"error","message":"cache miss","service":"checkout"}"#,
 ];
 
-/// A route as far as it could be read.
-pub(super) struct Draft {
-    /// Where the route begins.
-    pub(super) at: usize,
-    pub(super) name: Option<RouteName>,
-    pub(super) markers: Option<Vec<String>>,
-    pub(super) scope: Option<Scope>,
-    pub(super) continue_: Option<bool>,
-    /// Whether there is no unknown key, which may have been meant for any of the above.
-    pub(super) is_clear: bool,
-    notify: Option<Vec<Target>>,
-    fallback: Option<Option<Target>>,
-    fallback_after: Option<Duration>,
-    windows: Windows,
-    first: Option<First>,
-    severity: Option<Option<Severity>>,
-}
-
 /// What a route inherits from the top of the file.
 #[derive(Clone, Copy)]
 struct Inherited {
     windows: Windows,
     first: Option<First>,
-}
-
-/// `window` and `window_max`, in force together.
-#[derive(Clone, Copy, Default)]
-struct Windows {
-    window: Setting,
-    window_max: Setting,
-}
-
-#[derive(Clone, Copy, Default)]
-enum Setting {
-    /// Nobody said anything, so the default applies.
-    #[default]
-    Silent,
-    Given(Duration),
-    /// Given and already reported.
-    Unreadable,
 }
 
 pub(super) fn config(root: &DeTable<'_>, faults: &mut Faults<'_>) -> Option<Config> {
@@ -168,42 +134,6 @@ fn draft(at: usize, mut fields: Fields<'_>, earlier: &[Draft], inherited: Inheri
     }
     draft.is_clear = !leftover.any_unknown;
     draft
-}
-
-impl Draft {
-    fn finish(self) -> Option<Route> {
-        Some(Route {
-            name: self.name?,
-            markers: self.markers?,
-            scope: self.scope?,
-            notify: self.notify?,
-            fallback: self.fallback?,
-            fallback_after: self.fallback_after?,
-            window: self.windows.window()?,
-            window_max: self.windows.window_max()?,
-            first: self.first?,
-            continue_: self.continue_?,
-            severity: self.severity?,
-        })
-    }
-}
-
-impl Windows {
-    fn window(self) -> Option<Duration> {
-        match self.window {
-            Setting::Silent => Some(WINDOW_DEFAULT),
-            Setting::Given(window) => Some(window),
-            Setting::Unreadable => None,
-        }
-    }
-
-    fn window_max(self) -> Option<Duration> {
-        match self.window_max {
-            Setting::Silent => self.window().map(|window| window.max(WINDOW_MAX_DEFAULT)),
-            Setting::Given(window_max) => Some(window_max),
-            Setting::Unreadable => None,
-        }
-    }
 }
 
 fn windows(fields: &mut Fields<'_>, inherited: Windows, faults: &mut Faults<'_>) -> Windows {

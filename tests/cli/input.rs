@@ -106,7 +106,7 @@ fn a_signal_ends_a_run_and_every_line_that_was_read_is_kept() {
         let (code, out, err) = running.end();
         assert_eq!(code, Some(0), "{case}: {out}{err}");
         assert_eq!(rows(&directory), lines + 1, "{case}: {out}");
-        assert!(out.contains(&format!("{} kept", stentor::digest::thousands(lines as u64 + 1))), "{case}: {out}");
+        assert!(out.contains(&format!("{} kept", stentor::model::text::thousands(lines as u64 + 1))), "{case}: {out}");
     }
 }
 
@@ -411,7 +411,7 @@ fn an_input_that_cannot_be_read_is_named_and_never_taken_for_an_empty_one() {
         assert_eq!(output.status.code(), Some(1), "{name}: {shown}{}", text(&output.stderr));
         assert!(shown.contains("not read") && shown.contains(&format!("{name}: ")), "{name}: {shown}");
         assert!(shown.contains(words), "{name}: {shown}");
-        let kept = format!("{} kept", stentor::digest::thousands(kept + 2));
+        let kept = format!("{} kept", stentor::model::text::thousands(kept + 2));
         assert!(shown.contains(&kept), "the rest goes on: {name}: {shown}");
     }
     let directory = scratch("foreign-pipe");

@@ -8,9 +8,10 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use stentor::clock::{Clock as _, SystemClock};
-use stentor::embedded::Embedded;
-use stentor::store::Store as _;
+use stentor::adapters::clock::SystemClock;
+use stentor::adapters::embedded::Embedded;
+use stentor::protocol::clock::Clock as _;
+use stentor::protocol::store::Store as _;
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 

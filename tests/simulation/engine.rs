@@ -6,16 +6,19 @@ use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use stentor::alert::{Alert, AlertId};
-use stentor::clock::{Clock as _, SystemClock, Timestamp};
-use stentor::embedded::Embedded;
-use stentor::name::{RouteName, Target};
-use stentor::store::dynamodb::DynamoStore;
-use stentor::store::{
-    BurstState, Commit, Cursor, Epoch, Escalation, Freeze, Held, Lease, Opening, Parcel, Recipient, Settled,
-    Store as _, StoreError, TallyKey, TargetState,
+use stentor::adapters::clock::SystemClock;
+use stentor::adapters::dynamodb::DynamoStore;
+use stentor::adapters::embedded::Embedded;
+use stentor::model::alert::{Alert, AlertId};
+use stentor::model::name::{RouteName, Target};
+use stentor::model::outbox::{
+    BurstState, Cursor, Epoch, Escalation, Freeze, Held, Lease, Opening, Parcel, Recipient, Settled, TallyKey,
+    TargetState,
 };
-use stentor::tally::Tally;
+use stentor::model::tally::Tally;
+use stentor::model::time::Timestamp;
+use stentor::protocol::clock::Clock as _;
+use stentor::protocol::store::{Commit, Store as _, StoreError};
 
 use crate::plan::Mutation;
 

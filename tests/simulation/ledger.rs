@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use stentor::alert::{Alert, AlertId};
-use stentor::digest::Digest;
-use stentor::name::{RouteName, Target};
-use stentor::queue::{Due, Parked, What};
-use stentor::store::{Commit, Freeze, Recipient, Settled, TallyKey};
+use stentor::model::alert::{Alert, AlertId};
+use stentor::model::digest::Digest;
+use stentor::model::name::{RouteName, Target};
+use stentor::model::outbox::{Freeze, Recipient, Settled, TallyKey};
+use stentor::protocol::queue::{Due, Parked, What};
+use stentor::protocol::store::Commit;
 
 /// The books of a schedule.
 #[derive(Default)]

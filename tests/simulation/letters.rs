@@ -11,9 +11,9 @@ use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::json;
-use stentor::clock::Timestamp;
-use stentor::replay::letter::{Kind, Letter, Range, Ticket, open};
-use stentor::replay::{Letters, Operator, Options, Page, Report, SourceError, StreamRecord, Streams, replay};
+use stentor::model::time::Timestamp;
+use stentor::ops::replay::letter::{Kind, Letter, Range, Ticket, open};
+use stentor::ops::replay::{Letters, Operator, Options, Page, Report, SourceError, StreamRecord, Streams, replay};
 
 use crate::process::Process;
 use crate::schedule::Shard;

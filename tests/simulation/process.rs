@@ -6,18 +6,19 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use stentor::alert::Alert;
-use stentor::clock::{Clock, Timestamp};
-use stentor::digest::Digest;
-use stentor::name::{RouteName, Target};
-use stentor::notify::{Accepted, Deliver, DeliverError};
-use stentor::queue::{Due, DueQueue, Park, Parked, QueueError};
-use stentor::route::Routes;
-use stentor::store::{
-    BurstState, Commit, Cursor, Epoch, Escalation, Freeze, Held, Lease, Opening, Parcel, Recipient, Settled, Store,
-    StoreError, TargetState,
+use stentor::ingest::route::Routes;
+use stentor::model::alert::Alert;
+use stentor::model::digest::Digest;
+use stentor::model::name::{RouteName, Target};
+use stentor::model::outbox::{
+    BurstState, Cursor, Epoch, Escalation, Freeze, Held, Lease, Opening, Parcel, Recipient, Settled, TargetState,
 };
-use stentor::world::World;
+use stentor::model::time::Timestamp;
+use stentor::protocol::clock::Clock;
+use stentor::protocol::notify::{Accepted, Deliver, DeliverError};
+use stentor::protocol::queue::{Due, DueQueue, Park, Parked, QueueError};
+use stentor::protocol::store::{Commit, Store, StoreError};
+use stentor::protocol::world::World;
 
 use crate::engine::{Committed, Engine};
 use crate::ledger::Told;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stentor::notifier::{Received, notify};
-use stentor::queue::Due;
+use stentor::protocol::notifier::{Received, notify};
+use stentor::protocol::queue::Due;
 
 use crate::world::{Sim, State};
 

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use stentor::clock::Timestamp;
-use stentor::consume::{Checkpoint, Consumed, consume};
-use stentor::decode::{LogBatch, LogEvent, Message};
-use stentor::digest::Digest;
-use stentor::event::{Batch, Data, Record, SequenceNumber};
-use stentor::notifier::sweep;
-use stentor::store::Recipient;
+use stentor::ingest::event::{Batch, Data, Record, SequenceNumber};
+use stentor::ingest::logs::{LogBatch, LogEvent, Message};
+use stentor::model::digest::Digest;
+use stentor::model::outbox::Recipient;
+use stentor::model::time::Timestamp;
+use stentor::protocol::consume::{Checkpoint, Consumed, consume};
+use stentor::protocol::notifier::sweep;
 
 use crate::engine::{Dynamo, Engine, Memory};
 use crate::letters::{DeadLetters, data, replay_now_and_then};
@@ -386,7 +386,7 @@ fn judge(sim: &Sim, shards: &[Arc<Shard>]) -> Verdict {
     }
 }
 
-type Rows = std::collections::BTreeMap<stentor::alert::AlertId, Vec<stentor::name::RouteName>>;
+type Rows = std::collections::BTreeMap<stentor::model::alert::AlertId, Vec<stentor::model::name::RouteName>>;
 
 /// Lines with a marker that no row was written for.
 fn without_row(sim: &Sim, shard: &Shard, rows: &Rows) -> Vec<String> {
@@ -404,8 +404,12 @@ fn markers(configuration: usize) -> Vec<&'static str> {
 }
 
 /// Bad records that are not parked.
-fn not_parked(shards: &[Arc<Shard>], parked: &[stentor::queue::Parked], letters: &DeadLetters) -> Vec<String> {
-    use stentor::queue::What;
+fn not_parked(
+    shards: &[Arc<Shard>],
+    parked: &[stentor::protocol::queue::Parked],
+    letters: &DeadLetters,
+) -> Vec<String> {
+    use stentor::protocol::queue::What;
     let is_parked =
         |name: &str| parked.iter().any(|item| matches!(&item.what, What::Record { event_id, .. } if event_id == name));
     let poison = |shard: &Arc<Shard>| {

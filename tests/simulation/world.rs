@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use stentor::clock::Timestamp;
 use stentor::config::Config;
-use stentor::name::RouteName;
-use stentor::queue::Parked;
-use stentor::route::Routes;
-use stentor::store::Parcel;
+use stentor::ingest::route::Routes;
+use stentor::model::name::RouteName;
+use stentor::model::outbox::Parcel;
+use stentor::model::time::Timestamp;
+use stentor::protocol::queue::Parked;
 
 use crate::engine::Engine;
 use crate::executor::{Executor, TaskId};

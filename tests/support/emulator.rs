@@ -12,9 +12,9 @@ use std::time::Duration;
 use aws_sdk_secretsmanager as secrets;
 use aws_sdk_sqs as sqs;
 use serde_json::{Value, json};
-use stentor::aws::loopback;
-use stentor::embedded::Embedded;
-use stentor::store::dynamodb::DynamoStore;
+use stentor::adapters::aws::loopback;
+use stentor::adapters::dynamodb::DynamoStore;
+use stentor::adapters::embedded::Embedded;
 
 use super::proxy::Proxy;
 use super::python::python;
@@ -233,7 +233,7 @@ impl Function {
         let post = client().post(&self.url).body(payload.to_owned()).timeout(Duration::from_secs(60));
         match post.send().await {
             Ok(answer) => String::from_utf8(
-                stentor::notify::http::body(answer, stentor::notify::http::BODY_BYTES_MAX).await.unwrap(),
+                stentor::adapters::http::body(answer, stentor::adapters::http::BODY_BYTES_MAX).await.unwrap(),
             )
             .unwrap(),
             Err(error) => format!("no answer: {error}"),
@@ -299,7 +299,7 @@ fn free_port() -> u16 {
 }
 
 fn client() -> reqwest::Client {
-    stentor::notify::http::client().unwrap()
+    stentor::adapters::http::client().unwrap()
 }
 
 /// Waits for a server, which takes as long as it takes; a test that hangs here says so.

@@ -13,7 +13,8 @@ use fastrand::Rng;
 use flate2::{Compression, write::GzEncoder};
 use futures::future::join;
 use serde_json::{Value, json};
-use stentor::clock::{Clock as _, SystemClock};
+use stentor::adapters::clock::SystemClock;
+use stentor::protocol::clock::Clock as _;
 
 use super::runtime::{Function, Outcome};
 

@@ -23,23 +23,26 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use stentor::alert::{Alert, AlertId, Origin, Pattern};
-use stentor::clock::{Clock, SystemClock, Timestamp};
+use stentor::adapters::clock::SystemClock;
+use stentor::adapters::dynamodb::DynamoStore;
+use stentor::adapters::embedded::Embedded;
 use stentor::config::Config;
-use stentor::decode::{LogBatch, LogEvent, Message};
-use stentor::digest::Digest;
-use stentor::embedded::Embedded;
-use stentor::event::{Batch, Data, Record};
-use stentor::name::{RouteName, Target};
-use stentor::notify::{Accepted, Deliver, DeliverError};
-use stentor::queue::{Due, DueQueue, Park, Parked, QueueError};
-use stentor::route::Routes;
-use stentor::store::dynamodb::DynamoStore;
-use stentor::store::{
-    BurstState, Commit, Cursor, Epoch, Escalation, Freeze, Held, Lease, Opening, Parcel, Recipient, Settled, Store,
-    StoreError, TargetState,
+use stentor::ingest::event::{Batch, Data, Record};
+use stentor::ingest::logs::{LogBatch, LogEvent, Message};
+use stentor::ingest::route::Routes;
+use stentor::model::alert::{Alert, AlertId, Origin};
+use stentor::model::digest::Digest;
+use stentor::model::name::{RouteName, Target};
+use stentor::model::outbox::{
+    BurstState, Cursor, Epoch, Escalation, Freeze, Held, Lease, Opening, Parcel, Recipient, Settled, TargetState,
 };
-use stentor::world::World;
+use stentor::model::pattern::Pattern;
+use stentor::model::time::Timestamp;
+use stentor::protocol::clock::Clock;
+use stentor::protocol::notify::{Accepted, Deliver, DeliverError};
+use stentor::protocol::queue::{Due, DueQueue, Park, Parked, QueueError};
+use stentor::protocol::store::{Commit, Store, StoreError};
+use stentor::protocol::world::World;
 
 /// Where a process dies: before its nth remote call takes effect, or after it did and before the answer arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,17 +3,19 @@
 use std::path::Path;
 use std::time::Duration;
 
-use stentor::clock::{Clock as _, Timestamp};
-use stentor::close::{Sent, close};
-use stentor::consume::consume;
-use stentor::embedded::Embedded;
-use stentor::notify::channels::Channels;
-use stentor::queue::Due;
-use stentor::queue::local::{LocalDue, LocalPark};
-use stentor::route::Routes;
-use stentor::secret::{ReadSecret, SecretError};
-use stentor::store::dynamodb::DynamoStore;
-use stentor::world::World;
+use stentor::adapters::channels::Channels;
+use stentor::adapters::dynamodb::DynamoStore;
+use stentor::adapters::embedded::Embedded;
+use stentor::adapters::local::{LocalDue, LocalPark};
+use stentor::adapters::secret::{ReadSecret, SecretError};
+use stentor::ingest::route::Routes;
+use stentor::model::time::Timestamp;
+use stentor::protocol::clock::Clock as _;
+use stentor::protocol::close::close;
+use stentor::protocol::consume::consume;
+use stentor::protocol::queue::Due;
+use stentor::protocol::round::Sent;
+use stentor::protocol::world::World;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::{ForwardClock, batch, record};

@@ -7,15 +7,15 @@ use std::fmt::Write as _;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::{Value, json};
-use stentor::check::look::{Look, look};
-use stentor::check::{Finding, judge};
+use stentor::adapters::channels::Channels;
+use stentor::adapters::look::{Look, look};
+use stentor::adapters::secret::SecretsManager;
 use stentor::config::Config;
-use stentor::digest::span;
-use stentor::explain::{Explanation, Line, explain};
-use stentor::notify::channels::Channels;
-use stentor::route::Routes;
-use stentor::secret::SecretsManager;
-use stentor::visible;
+use stentor::ingest::route::Routes;
+use stentor::model::text::humanize_duration;
+use stentor::model::visible;
+use stentor::ops::check::{Finding, judge};
+use stentor::ops::explain::{Explanation, Line, explain};
 
 use crate::Exit;
 use crate::options::{Aws, Configuration};
@@ -100,7 +100,7 @@ fn routes_text(config: &Config) -> String {
         let (name, markers) = (route.name.to_string(), visible::line(&route.markers.join(" ")));
         let notify = route.notify.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let place = if route.scope.is_everything() { "from anywhere" } else { "from some places" };
-        let (window, window_max) = (span(route.window), span(route.window_max));
+        let (window, window_max) = (humanize_duration(route.window), humanize_duration(route.window_max));
         put(&mut text, format_args!("  {name:<16}{markers} {place} to {notify}, every {window} to {window_max}\n"));
     }
     let n = config.routes.len();

@@ -6,9 +6,9 @@ use std::io::{BufRead, Read as _};
 use std::path::Path;
 
 use flate2::Crc;
-use stentor::clock::Timestamp;
-use stentor::decode::{LogBatch, LogEvent, Message};
-use stentor::event::{Batch, Data, Record};
+use stentor::ingest::event::{Batch, Data, Record};
+use stentor::ingest::logs::{LogBatch, LogEvent, Message};
+use stentor::model::time::Timestamp;
 use time::macros::format_description;
 use time::{PrimitiveDateTime, UtcOffset};
 

@@ -10,8 +10,8 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use stentor::embedded::Embedded;
-use stentor::store::dynamodb::DynamoStore;
+use stentor::adapters::dynamodb::DynamoStore;
+use stentor::adapters::embedded::Embedded;
 
 /// A data directory, and the locks that this process holds in it.
 #[derive(Debug)]

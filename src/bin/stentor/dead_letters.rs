@@ -1,9 +1,9 @@
 //! Where a replay parks what it cannot get rid of: in the queue that it replays, or beside the file.
 
-use stentor::clock::Timestamp;
-use stentor::queue::local::LocalPark;
-use stentor::queue::sqs::SqsPark;
-use stentor::queue::{Park, Parked, QueueError};
+use stentor::adapters::local::LocalPark;
+use stentor::adapters::sqs::SqsPark;
+use stentor::model::time::Timestamp;
+use stentor::protocol::queue::{Park, Parked, QueueError};
 
 /// Either of the two.
 pub enum DeadLetters {

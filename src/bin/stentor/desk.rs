@@ -8,15 +8,18 @@ use std::io::{IsTerminal as _, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use stentor::clock::{Clock as _, SystemClock, Timestamp};
-use stentor::digest::Digest;
-use stentor::name::TargetKind;
-use stentor::notify::slack::{Slack, WebhookUrl, render, terminal};
-use stentor::notify::{Accepted, Deliver, DeliverError};
-use stentor::queue::local::{LocalDue, LocalPark};
-use stentor::route::Routes;
-use stentor::store::dynamodb::DynamoStore;
-use stentor::world::World;
+use stentor::adapters::clock::SystemClock;
+use stentor::adapters::dynamodb::DynamoStore;
+use stentor::adapters::local::{LocalDue, LocalPark};
+use stentor::adapters::slack::{Slack, WebhookUrl};
+use stentor::ingest::route::Routes;
+use stentor::message::{plain, render};
+use stentor::model::digest::Digest;
+use stentor::model::name::TargetKind;
+use stentor::model::time::Timestamp;
+use stentor::protocol::clock::Clock as _;
+use stentor::protocol::notify::{Accepted, Deliver, DeliverError};
+use stentor::protocol::world::World;
 
 use crate::stop::Stop;
 
@@ -155,7 +158,7 @@ impl Desk {
             Some(_) => "posted",
             None => "shown here only",
         };
-        let mut text = format!("\n── {} · {fate} ──\n\n{}", digest.target, terminal::view(digest, width, color));
+        let mut text = format!("\n── {} · {fate} ──\n\n{}", digest.target, plain::view(digest, width, color));
         if preview {
             text += &format!("\n{}\n", render::render(digest).preview_url());
         }

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use serde::Serialize;
-use stentor::visible;
+use stentor::model::visible;
 use tracing::Level;
 use tracing::field::Field;
 use tracing::level_filters::LevelFilter;

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use stentor::clock::{Clock as _, SystemClock, Timestamp};
+use stentor::adapters::clock::SystemClock;
+use stentor::adapters::dynamodb::{DynamoStore, Tables};
 use stentor::config;
-use stentor::digest::span;
-use stentor::name::RouteName;
-use stentor::store::Store as _;
-use stentor::store::dynamodb::{DynamoStore, Tables};
+use stentor::model::name::RouteName;
+use stentor::model::text::humanize_duration;
+use stentor::model::time::Timestamp;
+use stentor::protocol::clock::Clock as _;
+use stentor::protocol::store::Store as _;
 
 use crate::Exit;
 use crate::data_dir::DataDir;
@@ -68,7 +70,7 @@ const EDITS_MAX: usize = 3;
 pub fn mute(arguments: &Mute) -> anyhow::Result<Exit> {
     let until = SystemClock.now().after(arguments.length);
     set(&arguments.place, &arguments.route, Some(until))?;
-    let (route, until, length) = (&arguments.route, until.iso(), span(arguments.length));
+    let (route, until, length) = (&arguments.route, until.iso(), humanize_duration(arguments.length));
     crate::print(&format!(
         "{route} is muted until {until} ({length}). What comes in is stored and counted; the first message after says how many.\n"
     ))?;

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use stentor::digest::{span, thousands};
-use stentor::replay::{Operator, Report};
+use stentor::model::text::{humanize_duration, thousands};
+use stentor::ops::replay::{Operator, Report};
 
 /// Watches a replay on stderr.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl Watch {
             thousands(self.all.max(seen)),
             thousands(report.settled()),
             thousands(report.stays.len() as u64),
-            span(left)
+            humanize_duration(left)
         )
     }
 }

@@ -7,14 +7,16 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use stentor::aws::trouble;
-use stentor::clock::{Clock as _, SystemClock, Timestamp};
+use stentor::adapters::aws::trouble;
+use stentor::adapters::clock::SystemClock;
+use stentor::adapters::dynamodb::{DynamoStore, Tables};
+use stentor::adapters::http;
+use stentor::adapters::slack::{ApiUrl, Slack};
 use stentor::config::{self, Config};
-use stentor::notify::http;
-use stentor::notify::slack::{ApiUrl, Slack};
-use stentor::store::StoreError;
-use stentor::store::dynamodb::{DynamoStore, Tables};
-use stentor::visible;
+use stentor::model::time::Timestamp;
+use stentor::model::visible;
+use stentor::protocol::clock::Clock as _;
+use stentor::protocol::store::StoreError;
 
 /// The largest configuration; ten thousand routes have some 2 MB.
 const CONFIG_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -104,7 +106,7 @@ impl Aws {
     /// # Errors
     /// When there is no Region, or there are no credentials.
     pub async fn load(&self) -> anyhow::Result<aws_config::SdkConfig> {
-        let mut loader = stentor::aws::from_environment();
+        let mut loader = stentor::adapters::aws::from_environment();
         if let Some(region) = &self.region {
             loader = loader.region(aws_config::Region::new(region.clone()));
         }
@@ -118,7 +120,7 @@ impl Aws {
         let Some(provider) = aws.credentials_provider() else { bail!("{}", trouble::NO_CREDENTIALS) };
         use aws_sdk_dynamodb::config::ProvideCredentials as _;
         if let Err(error) = provider.provide_credentials().await {
-            tracing::info!("No credentials: {}", stentor::aws::chain(&error));
+            tracing::info!("No credentials: {}", stentor::model::error::chain(&error));
             bail!("{}", trouble::NO_CREDENTIALS);
         }
         Ok(aws)

@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use stentor::close::{Outcome, Sent};
-use stentor::digest::{alerts, span, thousands};
-use stentor::replay::letter::Kind;
-use stentor::replay::listing::Listing;
-use stentor::replay::{Report, Stays};
-use stentor::visible;
+use stentor::model::text::{count_alerts, humanize_duration, thousands};
+use stentor::model::visible;
+use stentor::ops::replay::letter::Kind;
+use stentor::ops::replay::listing::Listing;
+use stentor::ops::replay::{Report, Stays};
+use stentor::protocol::round::{Outcome, Sent};
 
 /// Ids of letters that are named for one word of a reason; `--json` names all, with the whole reason.
 const IDS_SHOWN: usize = 3;
@@ -83,9 +83,9 @@ pub fn text(report: &Report, left: Option<u64>, elapsed: Duration) -> String {
             Outcome::Retry(why) => format!("not sent: {}", visible::line(why)),
             Outcome::Parked(why) => format!("parked: {}", visible::line(why)),
         };
-        line(&mut text, "message", &format!("{} to {} · {how}", alerts(sent.alerts), sent.target));
+        line(&mut text, "message", &format!("{} to {} · {how}", count_alerts(sent.alerts), sent.target));
     }
-    line(&mut text, "took", &span(elapsed));
+    line(&mut text, "took", &humanize_duration(elapsed));
     stays(&mut text, report);
     ends(&mut text, report, left);
     text
@@ -124,7 +124,7 @@ fn ends(text: &mut String, report: &Report, left: Option<u64>) {
 
 /// The object that `--dry-run --json` prints.
 pub fn listing_json(listing: &Listing) -> Value {
-    let group = |(group, letters): (&stentor::replay::listing::Group, &u64)| {
+    let group = |(group, letters): (&stentor::ops::replay::listing::Group, &u64)| {
         json!({
             "kind": group.kind,
             "reason": group.reason,
@@ -163,7 +163,7 @@ pub fn listing_text(listing: &Listing) -> String {
         put(&mut text, format_args!("  {:>7}  {}\n", thousands(*letters), visible::line(would)));
     }
     if listing.alerts > 0 {
-        let what = alerts(listing.alerts);
+        let what = count_alerts(listing.alerts);
         put(&mut text, format_args!("\n  {what} in the records; those that are stored already count as duplicates\n"));
     }
     text

@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use stentor::close::{Outcome, Sent};
-use stentor::consume::{Consumed, Counts, Verdict};
-use stentor::digest::{self, alerts, thousands};
-use stentor::event::Batch;
-use stentor::name::RouteName;
-use stentor::visible;
+use stentor::ingest::event::Batch;
+use stentor::model::name::RouteName;
+use stentor::model::text::{count_alerts, humanize_duration, thousands};
+use stentor::model::visible;
+use stentor::protocol::consume::{Consumed, Counts, Verdict};
+use stentor::protocol::round::{Outcome, Sent};
 
 use crate::Exit;
 
@@ -130,9 +130,9 @@ impl Report {
             ),
         );
         for (route, kept) in &self.kept_by_route {
-            line("route", format!("{route}: {}", alerts(*kept)));
+            line("route", format!("{route}: {}", count_alerts(*kept)));
         }
-        line("took", digest::span(elapsed));
+        line("took", humanize_duration(elapsed));
         self.troubles(&mut text, dead_letters);
         text
     }
@@ -155,7 +155,7 @@ impl Report {
         list("not read".to_owned(), self.refused.iter().map(|why| visible::line(why)).collect());
         let parked = self.messages.iter().filter_map(|sent| match &sent.outcome {
             Outcome::Parked(why) => {
-                Some(format!("{} for {}: {}", alerts(sent.alerts), sent.target, visible::line(why)))
+                Some(format!("{} for {}: {}", count_alerts(sent.alerts), sent.target, visible::line(why)))
             }
             _ => None,
         });

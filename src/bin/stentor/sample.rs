@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum};
-use stentor::digest::thousands;
-use stentor::sample::{Event, Options, Shape, event, gallery, gallery_readme};
+use stentor::model::text::thousands;
+use stentor::ops::sample::{Event, Options, Shape, event, gallery, gallery_readme};
 
 use crate::Exit;
 

@@ -9,16 +9,20 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use aws_config::SdkConfig;
 use clap::Args;
-use stentor::alert::{Alert, AlertId, Origin, Pattern};
-use stentor::clock::{Clock as _, SystemClock, Timestamp};
-use stentor::digest::{Digest, span};
-use stentor::name::{Severity, Target, TargetKind};
-use stentor::notify::channels::Channels;
-use stentor::notify::sns::Sns;
-use stentor::notify::{Deliver as _, DeliverError};
-use stentor::secret::{ReadSecret, SecretError, Secrets, SecretsManager};
-use stentor::tally::Tally;
-use stentor::visible;
+use stentor::adapters::channels::Channels;
+use stentor::adapters::clock::SystemClock;
+use stentor::adapters::secret::{ReadSecret, SecretError, Secrets, SecretsManager};
+use stentor::adapters::sns::Sns;
+use stentor::model::alert::{Alert, AlertId, Origin};
+use stentor::model::digest::Digest;
+use stentor::model::name::{Severity, Target, TargetKind};
+use stentor::model::pattern::Pattern;
+use stentor::model::tally::Tally;
+use stentor::model::text::humanize_duration;
+use stentor::model::time::Timestamp;
+use stentor::model::visible;
+use stentor::protocol::clock::Clock as _;
+use stentor::protocol::notify::{Deliver as _, DeliverError};
 
 use crate::Exit;
 use crate::options::{Aws, SlackApi};
@@ -87,7 +91,7 @@ async fn send(arguments: &Arguments, secret: impl ReadSecret, aws: Option<&SdkCo
 fn refusal(error: &DeliverError) -> String {
     match error {
         DeliverError::Retry { after: Some(after), reason } => {
-            format!("did not take the message: {reason}. Try again in {}", span(*after))
+            format!("did not take the message: {reason}. Try again in {}", humanize_duration(*after))
         }
         DeliverError::Retry { after: None, reason } => {
             format!("did not take the message: {reason}. Stentor would retry an alert")

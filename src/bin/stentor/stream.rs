@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use stentor::clock::Timestamp;
+use stentor::model::time::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 

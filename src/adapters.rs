@@ -1,0 +1,23 @@
+//! Implementations of the protocol's ports and of the operator's: DynamoDB, SQS, Slack, SNS, Secrets Manager, the
+//! embedded engine and the local data directory. An adapter knows its port and its SDK, and no other adapter's.
+
+pub mod aws;
+#[cfg(feature = "aws")]
+pub mod channels;
+pub mod clock;
+#[cfg(feature = "aws")]
+pub mod deployed;
+pub mod dynamodb;
+#[cfg(feature = "cli")]
+pub mod embedded;
+pub mod http;
+pub mod local;
+#[cfg(feature = "cli")]
+pub mod look;
+pub mod replay;
+pub mod secret;
+pub mod slack;
+#[cfg(feature = "aws")]
+pub mod sns;
+#[cfg(feature = "aws")]
+pub mod sqs;

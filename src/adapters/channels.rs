@@ -1,0 +1,147 @@
+//! Delivery in production: finds the credential of a target, calls its channel, and, when the credential is
+//! denied, looks once whether there is a newer one.
+
+use crate::adapters::clock::SystemClock;
+use crate::adapters::secret::{Credential, ReadSecret, SecretError, Secrets};
+use crate::adapters::slack::bot::Bot;
+use crate::adapters::slack::{Slack, WebhookUrl};
+use crate::adapters::sns::{Sns, Topic};
+use crate::config::{Config, Route};
+use crate::model::digest::Digest;
+use crate::model::name::{Target, TargetKind};
+use crate::model::time::Timestamp;
+use crate::protocol::clock::Clock as _;
+use crate::protocol::notify::{Accepted, Deliver, DeliverError};
+
+/// All channels that this program can speak to.
+#[derive(Debug)]
+pub struct Channels<R> {
+    slack: Slack,
+    sns: Option<Sns>,
+    secrets: Secrets<R>,
+}
+
+impl<R: ReadSecret> Channels<R> {
+    pub fn new(slack: Slack, secrets: Secrets<R>) -> Self {
+        Self { slack, sns: None, secrets }
+    }
+
+    /// Topics are delivered to as well.
+    pub fn with_sns(self, sns: Sns) -> Self {
+        Self { sns: Some(sns), ..self }
+    }
+
+    /// The first target of the configuration that no channel here delivers to.
+    pub fn without_channel(config: &Config) -> Option<&Target> {
+        config
+            .routes
+            .iter()
+            .flat_map(Route::targets)
+            .find(|target| !matches!(target.kind, TargetKind::Slack | TargetKind::Sns))
+    }
+
+    async fn deliver_with(
+        &self,
+        credential: &Credential,
+        digest: &Digest,
+        joins: Option<&str>,
+        deadline: Timestamp,
+    ) -> Result<Accepted, DeliverError> {
+        let target = &digest.target;
+        match target.kind {
+            TargetKind::Slack => self.slack(credential, digest, joins, deadline).await,
+            TargetKind::Sns => self.sns(credential, digest, deadline).await,
+            TargetKind::PagerDuty | TargetKind::Jira => Err(no_channel(target)),
+        }
+    }
+
+    /// A text is a webhook, an object of token and channel a bot.
+    async fn slack(
+        &self,
+        credential: &Credential,
+        digest: &Digest,
+        joins: Option<&str>,
+        deadline: Timestamp,
+    ) -> Result<Accepted, DeliverError> {
+        let unusable = |why: String| unusable(&digest.target, &why);
+        if let Some(webhook) = credential.as_str() {
+            let webhook = WebhookUrl::parse(webhook).map_err(|bad| unusable(bad.to_string()))?;
+            return self.slack.post(&webhook, digest, deadline).await.map(|()| Accepted::default());
+        }
+        let (Some(token), Some(channel)) = (credential.field("token"), credential.field("channel")) else {
+            return Err(unusable("it is neither a text nor an object with a token and a channel".to_owned()));
+        };
+        let bot = Bot::new(token, channel).map_err(|bad| unusable(bad.to_string()))?;
+        self.slack.tell(&bot, digest, joins, deadline).await
+    }
+
+    /// The credential is a topic's ARN, alone or as an object's `topic_arn`.
+    async fn sns(
+        &self,
+        credential: &Credential,
+        digest: &Digest,
+        deadline: Timestamp,
+    ) -> Result<Accepted, DeliverError> {
+        let sns = self.sns.as_ref().ok_or_else(|| no_channel(&digest.target))?;
+        let arn = credential.as_str().or_else(|| credential.field("topic_arn")).unwrap_or_default();
+        let topic = Topic::parse(arn).map_err(|bad| unusable(&digest.target, &bad.to_string()))?;
+        sns.publish(&topic, digest, deadline).await.map(|()| Accepted::default())
+    }
+}
+
+impl<R: ReadSecret> Deliver for Channels<R> {
+    async fn deliver(
+        &self,
+        digest: &Digest,
+        joins: Option<&str>,
+        deadline: Timestamp,
+    ) -> Result<Accepted, DeliverError> {
+        let target = &digest.target;
+        let credential = match self.secrets.credential(target, SystemClock.now(), deadline).await {
+            Ok(credential) => credential,
+            Err(error) => return Err(no_credential(&error)),
+        };
+        let denied = match self.deliver_with(&credential, digest, joins, deadline).await {
+            Err(DeliverError::Denied { reason }) => reason,
+            outcome => return outcome,
+        };
+        match self.secrets.instead_of(&credential, target, SystemClock.now(), deadline).await {
+            Ok(Some(fresh)) => self.deliver_with(&fresh, digest, joins, deadline).await,
+            Ok(None) => Err(DeliverError::Refused { reason: denied }),
+            Err(error) => Err(no_credential(&error)),
+        }
+    }
+}
+
+fn no_channel(target: &Target) -> DeliverError {
+    DeliverError::Refused { reason: format!("there is no channel for {target}") }
+}
+
+/// Another credential may be usable.
+fn unusable(target: &Target, why: &str) -> DeliverError {
+    DeliverError::Denied { reason: format!("the credential of {target} cannot be used: {why}") }
+}
+
+/// A secret that cannot be read may be readable later; one that has nothing for the target is for a person.
+fn no_credential(error: &SecretError) -> DeliverError {
+    match error {
+        SecretError::Unavailable(_) => DeliverError::Retry { after: None, reason: error.to_string() },
+        SecretError::Missing(_) => DeliverError::Refused { reason: error.to_string() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapters::secret::SecretsManager;
+
+    #[test]
+    fn what_the_template_deploys_can_be_delivered_and_what_cannot_is_named() {
+        let without = |text: &str| {
+            let config = Config::parse(text, "f").unwrap();
+            Channels::<SecretsManager>::without_channel(&config).map(ToString::to_string)
+        };
+        assert_eq!(without(include_str!("../../config/stentor.toml")), None);
+        assert_eq!(without(include_str!("../../config/example.toml")).as_deref(), Some("pagerduty:db-oncall"));
+    }
+}

@@ -1,0 +1,56 @@
+//! The world of a deployed stack: DynamoDB, SQS and the channels, for the functions and for whoever sits at a terminal.
+//! They differ in where they park.
+
+use crate::adapters::channels::Channels;
+use crate::adapters::clock::SystemClock;
+use crate::adapters::dynamodb::DynamoStore;
+use crate::adapters::secret::SecretsManager;
+use crate::adapters::sqs::SqsDue;
+use crate::ingest::route::Routes;
+use crate::protocol::queue::Park;
+use crate::protocol::world::World;
+
+/// Without a due queue, whoever touches a route closes it.
+pub struct Deployed<P> {
+    pub routes: Routes,
+    pub store: DynamoStore,
+    pub due: Option<SqsDue>,
+    pub park: P,
+    pub channels: Channels<SecretsManager>,
+}
+
+impl<P: Park> World for Deployed<P> {
+    type Store = DynamoStore;
+    type Due = SqsDue;
+    type Park = P;
+    type Deliver = Channels<SecretsManager>;
+    type Clock = SystemClock;
+
+    fn routes(&self) -> &Routes {
+        &self.routes
+    }
+
+    fn store(&self) -> &DynamoStore {
+        &self.store
+    }
+
+    fn due(&self) -> Option<&SqsDue> {
+        self.due.as_ref()
+    }
+
+    fn park(&self) -> &P {
+        &self.park
+    }
+
+    fn deliver(&self) -> &Channels<SecretsManager> {
+        &self.channels
+    }
+
+    fn clock(&self) -> &SystemClock {
+        &SystemClock
+    }
+
+    fn random(&self) -> u64 {
+        fastrand::u64(..)
+    }
+}

@@ -1,0 +1,227 @@
+//! Commit: claim and count in one transaction.
+//!
+//! Alerts are packed by the set of their routes, so that a transaction carries as many rows as can be
+//! and one tally for each of those routes. It happens wholly or not at all. When rows exist already
+//! (a redelivery, another poller, a replay: nobody asks), they are looked up, dropped as duplicates,
+//! and the rest goes in again with a tally that counts just the rest.
+
+use std::collections::{BTreeMap, HashMap};
+use std::iter::Enumerate;
+use std::sync::Arc;
+
+use aws_sdk_dynamodb::types::KeysAndAttributes;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt as _, StreamExt as _};
+
+use super::DynamoStore;
+use super::call::{Failure, failure};
+use super::claim::{Claim, Write};
+use super::item::{self, Item, TALLY_SHARDS};
+use crate::adapters::clock::SystemClock;
+use crate::model::alert::Alert;
+use crate::model::name::RouteName;
+use crate::model::tally::Tally;
+use crate::model::time::Timestamp;
+use crate::protocol::clock::Clock as _;
+use crate::protocol::store::{Commit, StoreError};
+
+/// TransactWriteItems takes 100 items; BatchGetItem takes 100 keys.
+const TRANSACTION_ITEMS_MAX: usize = 100;
+
+/// Transactions on their way at the same time, by measurement (`benches/commit.rs`). With eight, 10,000 alerts are stored
+/// within a second even where a request takes 60 ms, and in 0.3 s where it takes 15. More would save tenths of a second,
+/// and only while nothing is refused. A new table takes 4,000 write units a second, and a row costs two at the least, so
+/// twenty transactions a second fill it: then no number is faster, and each one more is refused more often.
+pub(super) const IN_FLIGHT: usize = 8;
+
+/// What is known of an alert of a chunk, by its position among all alerts.
+type Answers = Vec<(usize, Commit)>;
+
+/// Alerts of the same routes, few enough for one transaction, by their position among all alerts.
+#[derive(Debug)]
+struct Chunk<'a> {
+    routes: &'a [RouteName],
+    alerts: Vec<(usize, &'a Alert)>,
+}
+
+impl DynamoStore {
+    pub(super) async fn commit_all<'a>(
+        &self,
+        alerts: impl ExactSizeIterator<Item = &'a Alert> + Clone + Send,
+        deadline: Timestamp,
+    ) -> Vec<Commit> {
+        // Before any row: a row whose hour is not registered is not found again.
+        if let Err(error) = self.register_hours(alerts.clone(), deadline).await {
+            return vec![Commit::Failed(Arc::new(error)); alerts.len()];
+        }
+        let mut commits: Vec<Option<Commit>> = vec![None; alerts.len()];
+        let mut waiting = Pack::of(alerts);
+        let mut in_flight = FuturesUnordered::new();
+        loop {
+            // Made one by one, as a future of the SDK takes kilobytes.
+            while in_flight.len() < self.in_flight
+                && let Some(chunk) = waiting.next()
+            {
+                in_flight.push(self.commit_chunk(chunk, deadline));
+            }
+            let Some(answers) = in_flight.next().await else { break };
+            for (at, commit) in answers {
+                commits[at] = Some(commit);
+            }
+        }
+        commits.into_iter().map(|commit| commit.expect("invariant: each alert is put into one chunk")).collect()
+    }
+
+    async fn commit_chunk(&self, mut chunk: Chunk<'_>, deadline: Timestamp) -> Answers {
+        let mut answers = Answers::new();
+        while !chunk.alerts.is_empty() {
+            match self.claim_and_count(&chunk, deadline).await {
+                Ok(true) => {
+                    answers.extend(chunk.alerts.drain(..).map(|(at, _)| (at, Commit::Fresh)));
+                }
+                Ok(false) => match self.duplicates(&mut chunk, deadline).await {
+                    Ok(duplicates) => answers.extend(duplicates),
+                    Err(error) => answers.extend(chunk.fail(error)),
+                },
+                // One row that the store can never take must not take its neighbours along.
+                Err(StoreError::Invalid(_)) if chunk.alerts.len() > 1 => {
+                    answers.extend(self.commit_halves(chunk, deadline).await);
+                    return answers;
+                }
+                Err(error) => answers.extend(chunk.fail(error)),
+            }
+        }
+        answers
+    }
+
+    /// Boxed, because a future cannot contain itself.
+    fn commit_halves<'f>(&'f self, mut chunk: Chunk<'f>, deadline: Timestamp) -> BoxFuture<'f, Answers> {
+        async move {
+            let second = Chunk { routes: chunk.routes, alerts: chunk.alerts.split_off(chunk.alerts.len() / 2) };
+            let mut answers = self.commit_chunk(chunk, deadline).await;
+            answers.extend(self.commit_chunk(second, deadline).await);
+            answers
+        }
+        .boxed()
+    }
+
+    /// Rows and tallies of the chunk in one transaction. `false`: at least one row exists already.
+    async fn claim_and_count(&self, chunk: &Chunk<'_>, deadline: Timestamp) -> Result<bool, StoreError> {
+        self.transact_written(self.claim(chunk), deadline).await
+    }
+
+    /// The request of [`Self::claim_and_count`]. Its token makes the repetition of a call whose answer was lost harmless.
+    fn claim(&self, chunk: &Chunk<'_>) -> Vec<u8> {
+        let now = SystemClock.now();
+        let tally = item::json_text(&Tally::of(chunk.alerts.iter().map(|(_, alert)| *alert)));
+        let text_bytes =
+            chunk.alerts.iter().map(|(_, alert)| alert.message.len()).sum::<usize>() + chunk.routes.len() * tally.len();
+        let rows = chunk.alerts.iter().map(|(_, alert)| {
+            let row = item::row(alert, now, self.tables.alerts_ttl);
+            Write::new(&self.tables.alerts, "attribute_not_exists(log_id)", row)
+        });
+        let tallies = chunk.routes.iter().map(|route| {
+            let partition = item::tally_partition(route, self.random() % TALLY_SHARDS);
+            let tally = item::tally(partition, format!("tally#{}", self.unique()), &tally);
+            Write::new(&self.tables.outbox, "attribute_not_exists(pk)", tally)
+        });
+        Claim { client_request_token: &self.unique(), transact_items: rows.chain(tallies).collect() }.write(text_bytes)
+    }
+
+    /// Drops the alerts whose rows exist from the chunk. Never an empty answer: it would mean that the
+    /// rows expired between the two calls, and submitting the same again and again.
+    async fn duplicates(&self, chunk: &mut Chunk<'_>, deadline: Timestamp) -> Result<Answers, StoreError> {
+        let existing = self.existing(chunk, deadline).await?;
+        let taken = chunk.alerts.extract_if(.., |(_, alert)| existing.contains_key(alert.id.as_str()));
+        let duplicates: Answers = taken
+            .map(|(at, alert)| (at, Commit::Duplicate { routes: Arc::clone(&existing[alert.id.as_str()]) }))
+            .collect();
+        match duplicates.is_empty() {
+            true => Err(StoreError::Unavailable("rows were found to exist and could not be read".to_owned())),
+            false => Ok(duplicates),
+        }
+    }
+
+    /// Which rows of the chunk exist, and for which routes they were written (consistent reads).
+    async fn existing(
+        &self,
+        chunk: &Chunk<'_>,
+        deadline: Timestamp,
+    ) -> Result<HashMap<String, Arc<[RouteName]>>, StoreError> {
+        let id = |alert: &Alert| Item::from([("log_id".to_owned(), item::text(alert.id.as_str()))]);
+        let mut wanted: Vec<Item> = chunk.alerts.iter().map(|(_, alert)| id(alert)).collect();
+        let mut existing = HashMap::new();
+        while !wanted.is_empty() {
+            let get = || {
+                let keys = KeysAndAttributes::builder()
+                    .set_keys(Some(wanted.clone()))
+                    .consistent_read(true)
+                    .projection_expression("#id, #routes")
+                    .expression_attribute_names("#id", "log_id")
+                    .expression_attribute_names("#routes", "routes")
+                    .build()
+                    .expect("invariant: keys are set");
+                let call = self.client.batch_get_item().request_items(&self.tables.alerts, keys);
+                async {
+                    let page = call.send().await.map_err(failure)?;
+                    let items = page.responses.unwrap_or_default().into_values().flatten().collect::<Vec<_>>();
+                    let left = page
+                        .unprocessed_keys
+                        .unwrap_or_default()
+                        .into_values()
+                        .flat_map(|keys| keys.keys)
+                        .collect::<Vec<_>>();
+                    match items.is_empty() && !left.is_empty() {
+                        true => Err(Failure::Passing("BatchGetItem processed no key".to_owned())),
+                        false => Ok((items, left)),
+                    }
+                }
+            };
+            let (items, left) = self.read(deadline, get).await?;
+            for item in &items {
+                let (id, routes) = item::existing(item)?;
+                existing.insert(id, routes);
+            }
+            wanted = left;
+        }
+        Ok(existing)
+    }
+}
+
+impl Chunk<'_> {
+    fn fail(&mut self, error: StoreError) -> Answers {
+        let error = Arc::new(error);
+        self.alerts.drain(..).map(|(at, _)| (at, Commit::Failed(Arc::clone(&error)))).collect()
+    }
+}
+
+/// Alerts of the same routes together, in their order, as many as a transaction takes. One chunk at a time, as a list of
+/// all would be there until the last is stored: megabytes, of nothing but alerts.
+struct Pack<'a, A> {
+    alerts: Enumerate<A>,
+    /// Those that are not full.
+    open: BTreeMap<&'a [RouteName], Chunk<'a>>,
+}
+
+impl<'a, A: Iterator<Item = &'a Alert>> Pack<'a, A> {
+    fn of(alerts: A) -> Self {
+        Self { alerts: alerts.enumerate(), open: BTreeMap::new() }
+    }
+}
+
+impl<'a, A: Iterator<Item = &'a Alert>> Iterator for Pack<'a, A> {
+    type Item = Chunk<'a>;
+
+    fn next(&mut self) -> Option<Chunk<'a>> {
+        for (at, alert) in &mut self.alerts {
+            let routes = &*alert.routes;
+            let chunk = self.open.entry(routes).or_insert_with(|| Chunk { routes, alerts: Vec::new() });
+            chunk.alerts.push((at, alert));
+            if chunk.alerts.len() + routes.len().min(TRANSACTION_ITEMS_MAX - 1) >= TRANSACTION_ITEMS_MAX {
+                return self.open.remove(routes);
+            }
+        }
+        self.open.pop_first().map(|(_, chunk)| chunk)
+    }
+}

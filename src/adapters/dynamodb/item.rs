@@ -1,0 +1,209 @@
+//! Items and their attributes: the layout of both tables, in one place.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::value::{Columns, Value};
+use crate::model::alert::Alert;
+use crate::model::name::{RouteName, Target};
+use crate::model::outbox::{Cursor, Epoch, Parcel, Recipient, TallyKey, TargetState, Window};
+use crate::model::time::Timestamp;
+use crate::protocol::store::StoreError;
+
+pub(super) type Item = HashMap<String, AttributeValue>;
+
+/// Partitions of the index over alerts of one hour, and of the tallies of one route: enough that no
+/// single one is hot in a storm (1,000 write units a second each).
+pub(super) const HOUR_SHARDS: u32 = 16;
+pub(super) const TALLY_SHARDS: u64 = 8;
+
+pub(super) const CURSOR: &str = "cursor";
+const TARGET_SINCE: &str = "told#";
+const FALLBACK: &str = "fallback#";
+
+pub(super) fn text(value: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(value.into())
+}
+
+pub(super) fn number(value: u64) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+pub(super) fn moment(at: Timestamp) -> AttributeValue {
+    AttributeValue::N(at.as_millis().to_string())
+}
+
+/// Time-to-live attributes are in seconds.
+fn expires_at(now: Timestamp, ttl: Duration) -> i64 {
+    now.after(ttl).as_millis() / 1000
+}
+
+pub(super) fn expiry(now: Timestamp, ttl: Duration) -> AttributeValue {
+    AttributeValue::N(expires_at(now, ttl).to_string())
+}
+
+pub(super) fn json_text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("invariant: string keys and plain data always serialise")
+}
+
+pub(super) fn json(value: &impl Serialize) -> AttributeValue {
+    text(json_text(value))
+}
+
+/// A row of `AppLogs`.
+pub(super) fn row(alert: &Alert, now: Timestamp, ttl: Duration) -> Columns<'_> {
+    let timestamp = alert.timestamp.iso();
+    let hour = format!("{}#{}", &timestamp[..13], alert.id.shard(HOUR_SHARDS));
+    let region = alert.region.as_deref().map(|region| ("region", Value::text(region)));
+    let truncated = alert.truncated.then_some(("truncated", Value::Bool(true)));
+    let columns = [
+        ("log_id", Value::text(alert.id.as_str())),
+        ("timestamp", Value::text(timestamp)),
+        ("marker", Value::text(alert.marker.as_ref())),
+        ("message", Value::text(alert.message.as_str())),
+        ("app_name", Value::text(alert.origin.app_name.as_str())),
+        ("routes", Value::L(alert.routes.iter().map(|route| Value::text(route.as_str())).collect())),
+        ("account_id", Value::text(&*alert.account_id)),
+        ("log_group", Value::text(alert.origin.log_group.as_str())),
+        ("log_stream", Value::text(alert.origin.log_stream.as_str())),
+        ("pattern", Value::text(alert.pattern.as_str())),
+        ("source", Value::text(alert.origin.source.as_str())),
+        ("hour", Value::text(hour)),
+        ("expires_at", Value::N(expires_at(now, ttl))),
+    ];
+    columns.into_iter().chain(region).chain(truncated).collect()
+}
+
+/// A tally, where nothing was yet.
+pub(super) fn tally<'a>(partition: String, sort: String, tally: &'a str) -> Columns<'a> {
+    Columns::from([("pk", Value::text(partition)), ("sk", Value::text(sort)), ("tally", Value::text(tally))])
+}
+
+/// The id and the routes of a row that is there already.
+pub(super) fn existing(item: &Item) -> Result<(String, Arc<[RouteName]>), StoreError> {
+    let routes = item.get("routes").and_then(|value| value.as_l().ok()).map(Vec::as_slice).unwrap_or_default();
+    let routes = routes.iter().filter_map(|route| route.as_s().ok()?.parse().ok()).collect();
+    Ok((string(item, "log_id")?.to_owned(), routes))
+}
+
+pub(super) fn key(partition: &str, sort: &str) -> Item {
+    HashMap::from([("pk".to_owned(), text(partition)), ("sk".to_owned(), text(sort))])
+}
+
+/// Numbers padded so that they sort.
+pub(super) fn epoch_sort(number: u64) -> String {
+    format!("epoch#{number:020}")
+}
+
+pub(super) fn recipient_sort(recipient: Recipient<'_>) -> String {
+    match recipient {
+        Recipient::Own(target) => format!("target#{target}"),
+        Recipient::Fallback(target) => format!("{FALLBACK}{target}"),
+    }
+}
+
+pub(super) fn tally_partition(route: &RouteName, shard: u64) -> String {
+    format!("{route}#{shard}")
+}
+
+/// The attribute of a cursor that says after which epoch it first knew a target.
+pub(super) fn target_since(target: &Target) -> String {
+    format!("{TARGET_SINCE}{target}")
+}
+
+/// The attribute of a cursor that says that it knows a fallback.
+pub(super) fn fallback(target: &Target) -> String {
+    format!("{FALLBACK}{target}")
+}
+
+pub(super) fn cursor(item: &Item) -> Result<Cursor, StoreError> {
+    let open = match optional_count(item, "open")? {
+        Some(number) => Some(Window {
+            number,
+            due: time(item, "due")?.unwrap_or_default(),
+            armed: item.get("armed").and_then(|value| value.as_bool().ok()).copied().unwrap_or(false),
+        }),
+        None => None,
+    };
+    let mut targets = BTreeMap::new();
+    let mut fallbacks = BTreeSet::new();
+    for name in item.keys() {
+        if let Some(target) = name.strip_prefix(TARGET_SINCE).and_then(|target| target.parse().ok()) {
+            targets.insert(target, count(item, name)?);
+        }
+        fallbacks.extend(name.strip_prefix(FALLBACK).and_then(|fallback| fallback.parse::<Target>().ok()));
+    }
+    Ok(Cursor {
+        last_window: count(item, "last_window")?,
+        open,
+        closing: optional_count(item, "closing")?,
+        epoch: count(item, "epoch")?,
+        sealed: count(item, "sealed")?,
+        burst: optional_json(item, "burst")?,
+        retired: count(item, "retired")?,
+        targets,
+        fallbacks,
+        muted_until: time(item, "muted_until")?,
+    })
+}
+
+pub(super) fn parcel(item: &Item) -> Result<Parcel, StoreError> {
+    let key = TallyKey { partition: string(item, "pk")?.to_owned(), sort: string(item, "sk")?.to_owned() };
+    Ok(Parcel { key, tally: from_json(item, "tally")? })
+}
+
+pub(super) fn epoch(item: &Item) -> Result<Epoch, StoreError> {
+    from_json(item, "epoch")
+}
+
+pub(super) fn target(item: &Item) -> Result<TargetState, StoreError> {
+    Ok(TargetState {
+        offset: optional_count(item, "offset")?,
+        not_before: time(item, "not_before")?,
+        failures: parsed(item, "failures")?.unwrap_or(0),
+        leased_until: time(item, "leased_until")?,
+        thread: optional_json(item, "thread")?,
+        muted: count(item, "muted")?,
+        escalation: optional_json(item, "escalation")?,
+    })
+}
+
+fn count(item: &Item, name: &str) -> Result<u64, StoreError> {
+    Ok(optional_count(item, name)?.unwrap_or(0))
+}
+
+fn optional_count(item: &Item, name: &str) -> Result<Option<u64>, StoreError> {
+    parsed(item, name)
+}
+
+fn time(item: &Item, name: &str) -> Result<Option<Timestamp>, StoreError> {
+    Ok(parsed::<i64>(item, name)?.map(Timestamp::from_millis))
+}
+
+fn parsed<T: std::str::FromStr>(item: &Item, name: &str) -> Result<Option<T>, StoreError> {
+    let Some(value) = item.get(name) else { return Ok(None) };
+    value.as_n().ok().and_then(|digits| digits.parse().ok()).map(Some).ok_or_else(|| odd(item, name))
+}
+
+fn string<'i>(item: &'i Item, name: &str) -> Result<&'i str, StoreError> {
+    item.get(name).and_then(|value| value.as_s().ok()).map(String::as_str).ok_or_else(|| odd(item, name))
+}
+
+fn optional_json<T: DeserializeOwned>(item: &Item, name: &str) -> Result<Option<T>, StoreError> {
+    item.contains_key(name).then(|| from_json(item, name)).transpose()
+}
+
+fn from_json<T: DeserializeOwned>(item: &Item, name: &str) -> Result<T, StoreError> {
+    serde_json::from_str(string(item, name)?).map_err(|_| odd(item, name))
+}
+
+/// An item that this program did not write, or a later version of it did: a person has to look.
+fn odd(item: &Item, name: &str) -> StoreError {
+    let part = |name| item.get(name).and_then(|value| value.as_s().ok()).map_or("?", String::as_str);
+    StoreError::Refused(format!("attribute `{name}` of item {}/{} is not what was expected", part("pk"), part("sk")))
+}

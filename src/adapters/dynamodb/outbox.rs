@@ -1,0 +1,414 @@
+//! The outbox: cursors, tallies, epochs and targets of each route, and the conditions on them.
+//!
+//! Items of `Outbox`, by key:
+//!
+//! | pk | sk | attributes |
+//! |---|---|---|
+//! | `<route>` | `cursor` | `last_window`, `open`, `due`, `armed`, `closing`, `epoch`, `sealed`, `retired`, `burst`, `muted_until`, `told#<target>` …, `fallback#<target>` … |
+//! | `<route>` | `epoch#<n>` | `epoch` (JSON), `expires_at` once retired |
+//! | `<route>` | `target#<name>`, `fallback#<name>` | `offset`, `lease`, `leased_until`, `not_before`, `failures`, `thread`, `muted`, `escalation` |
+//! | `<route>#<0…7>` | `tally#<unique>` | `tally` (JSON) |
+//! | `#routes` | `<route>` | none: it says that the route has a cursor |
+//! | `#targets` | `<target>` | `not_before`, for every route |
+//! | `#hours` | `<UTC date>` | `hours`, a set: those that have alerts (`calendar`); `expires_at` |
+
+use std::borrow::Borrow;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
+use futures::future::{try_join, try_join_all};
+
+use super::DynamoStore;
+use super::call::failure;
+use super::expression::Expression;
+use super::item::{self, CURSOR, Item, TALLY_SHARDS};
+use crate::adapters::clock::SystemClock;
+use crate::model::alert::Alert;
+use crate::model::name::{RouteName, Target};
+use crate::model::outbox::{
+    BurstState, Cursor, Epoch, Escalation, Freeze, Held, Lease, Opening, Parcel, Recipient, Settled, TallyKey,
+    TargetState,
+};
+use crate::model::time::Timestamp;
+use crate::protocol::clock::Clock as _;
+use crate::protocol::store::{Commit, Store, StoreError};
+
+/// Not a route: names of routes hold no `#`.
+const ROUTES: &str = "#routes";
+const TARGETS: &str = "#targets";
+
+/// Settled epochs stay for a while, for whoever wants to know what was sent.
+const RETIRED_TTL: Duration = Duration::from_hours(24 * 30);
+
+impl Store for DynamoStore {
+    async fn commit(&self, alerts: &[impl Borrow<Alert> + Sync], deadline: Timestamp) -> Vec<Commit> {
+        self.commit_all(alerts.iter().map(Borrow::borrow), deadline).await
+    }
+
+    async fn cursor(&self, route: &RouteName, deadline: Timestamp) -> Result<Cursor, StoreError> {
+        let found = self.get(route.as_str(), CURSOR, deadline).await?;
+        found.as_ref().map(item::cursor).transpose().map(Option::unwrap_or_default)
+    }
+
+    async fn routes(&self, deadline: Timestamp) -> Result<Vec<RouteName>, StoreError> {
+        let items = self.query(ROUTES, "-", "~", deadline).await?;
+        let name = |item: &Item| item.get("sk")?.as_s().ok()?.parse().ok();
+        Ok(items.iter().filter_map(name).collect())
+    }
+
+    async fn open(&self, route: &RouteName, opening: &Opening, deadline: Timestamp) -> Result<bool, StoreError> {
+        if opening.window.number == 1 {
+            // Registered first: a route that was registered and never opened is harmless, one that
+            // was opened and is not registered would be missed by the sweep.
+            self.put(item::key(ROUTES, route.as_str()), deadline).await?;
+        }
+        self.update(route.as_str(), CURSOR, &opened(Expression::default(), opening), deadline).await
+    }
+
+    async fn mark_armed(&self, route: &RouteName, window: u64, deadline: Timestamp) -> Result<bool, StoreError> {
+        let armed =
+            Expression::default().set("armed", AttributeValue::Bool(true)).when_equal("open", item::number(window));
+        self.update(route.as_str(), CURSOR, &armed, deadline).await
+    }
+
+    async fn close(
+        &self,
+        route: &RouteName,
+        window: u64,
+        burst: Option<BurstState>,
+        deadline: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let closing = Expression::default()
+            .set("closing", item::number(window))
+            .remove("open")
+            .remove("due")
+            .remove("armed")
+            .set_or_remove("burst", burst.as_ref().map(item::json))
+            .when_equal("open", item::number(window))
+            .when_absent("closing");
+        self.update(route.as_str(), CURSOR, &closing, deadline).await
+    }
+
+    async fn tallies(&self, route: &RouteName, deadline: Timestamp) -> Result<Vec<Parcel>, StoreError> {
+        let shard = |shard| async move {
+            let items = self.query(&item::tally_partition(route, shard), "tally#", "tally#~", deadline).await?;
+            items.iter().map(item::parcel).collect::<Result<Vec<_>, _>>()
+        };
+        Ok(try_join_all((0..TALLY_SHARDS).map(shard)).await?.concat())
+    }
+
+    async fn freeze(&self, route: &RouteName, freeze: &Freeze, deadline: Timestamp) -> Result<bool, StoreError> {
+        let table = &self.tables.outbox;
+        let deletes = freeze.tallies.iter().map(|key| delete(table, key));
+        let epoch = freeze.epoch.iter().map(|epoch| put_epoch(table, route, epoch));
+        let cursor = TransactWriteItem::builder()
+            .update(transact_update(table, item::key(route.as_str(), CURSOR), &frozen(freeze)))
+            .build();
+        self.transact(deletes.chain(epoch).chain([cursor]).collect(), deadline).await
+    }
+
+    async fn epochs(
+        &self,
+        route: &RouteName,
+        after: u64,
+        upto: u64,
+        deadline: Timestamp,
+    ) -> Result<Vec<Epoch>, StoreError> {
+        if after >= upto {
+            // DynamoDB refuses a range whose end lies before its beginning.
+            return Ok(Vec::new());
+        }
+        let items = self.query(route.as_str(), &item::epoch_sort(after + 1), &item::epoch_sort(upto), deadline).await?;
+        items.iter().map(item::epoch).collect()
+    }
+
+    async fn target(
+        &self,
+        route: &RouteName,
+        recipient: Recipient<'_>,
+        deadline: Timestamp,
+    ) -> Result<TargetState, StoreError> {
+        let (sort, everywhere) = (item::recipient_sort(recipient), recipient.target().to_string());
+        let here = self.get(route.as_str(), &sort, deadline);
+        let (here, everywhere) = try_join(here, self.get(TARGETS, &everywhere, deadline)).await?;
+        let mut state = here.as_ref().map(item::target).transpose()?.unwrap_or_default();
+        let paused = everywhere.as_ref().map(item::target).transpose()?.unwrap_or_default();
+        // `None` is less than any moment.
+        state.not_before = state.not_before.max(paused.not_before);
+        Ok(state)
+    }
+
+    async fn lease(
+        &self,
+        route: &RouteName,
+        recipient: Recipient<'_>,
+        lease: &Lease,
+        now: Timestamp,
+        deadline: Timestamp,
+    ) -> Result<Option<TargetState>, StoreError> {
+        let taken = Expression::default()
+            .set("lease", item::text(&lease.owner))
+            .set("leased_until", item::moment(lease.until))
+            .when_any(&[
+                ("lease", "absent", None),
+                ("leased_until", "<", Some(item::moment(now))),
+                ("lease", "=", Some(item::text(&lease.owner))),
+            ]);
+        if !self.update(route.as_str(), &item::recipient_sort(recipient), &taken, deadline).await? {
+            return Ok(None);
+        }
+        self.target(route, recipient, deadline).await.map(Some)
+    }
+
+    async fn settle(
+        &self,
+        route: &RouteName,
+        recipient: Recipient<'_>,
+        lease: &Lease,
+        settled: &Settled,
+        deadline: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let muted = (settled.muted > 0).then(|| item::number(settled.muted));
+        let settled = freed(lease)
+            .set("offset", item::number(settled.offset))
+            .set_or_remove("thread", settled.thread.as_ref().map(item::json))
+            .set_or_remove("muted", muted)
+            .remove("not_before")
+            .remove("failures");
+        self.update(route.as_str(), &item::recipient_sort(recipient), &settled, deadline).await
+    }
+
+    async fn release(
+        &self,
+        route: &RouteName,
+        recipient: Recipient<'_>,
+        lease: &Lease,
+        held: &Held,
+        deadline: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let released = freed(lease)
+            .set_or_remove("not_before", held.not_before.map(item::moment))
+            .set("failures", item::number(held.failures.into()));
+        self.update(route.as_str(), &item::recipient_sort(recipient), &released, deadline).await
+    }
+
+    async fn pause(&self, target: &Target, until: Timestamp, deadline: Timestamp) -> Result<(), StoreError> {
+        let paused = Expression::default().set("not_before", item::moment(until));
+        self.update(TARGETS, &target.to_string(), &paused, deadline).await.map(drop)
+    }
+
+    async fn escalate(
+        &self,
+        route: &RouteName,
+        fallback: &Target,
+        known: &TargetState,
+        offset: u64,
+        escalation: &Escalation,
+        deadline: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let table = &self.tables.outbox;
+        let owed = Expression::default()
+            .set("offset", item::number(offset))
+            .set("escalation", item::json(escalation))
+            .when_equal_or_absent("offset", known.offset.map(item::number))
+            .when_equal_or_absent("escalation", known.escalation.as_ref().map(item::json));
+        let owed = transact_update(
+            table,
+            item::key(route.as_str(), &item::recipient_sort(Recipient::Fallback(fallback))),
+            &owed,
+        );
+        let known = Expression::default().set(&item::fallback(fallback), AttributeValue::Bool(true));
+        let known = transact_update(table, item::key(route.as_str(), CURSOR), &known);
+        let transaction = [owed, known].map(|update| TransactWriteItem::builder().update(update).build());
+        self.transact(transaction.into(), deadline).await
+    }
+
+    async fn mute(&self, route: &RouteName, until: Option<Timestamp>, deadline: Timestamp) -> Result<(), StoreError> {
+        let muted = Expression::default().set_or_remove("muted_until", until.map(item::moment));
+        self.update(route.as_str(), CURSOR, &muted, deadline).await.map(drop)
+    }
+
+    async fn retire(&self, route: &RouteName, after: u64, upto: u64, deadline: Timestamp) -> Result<(), StoreError> {
+        let expiry = item::expiry(SystemClock.now(), RETIRED_TTL);
+        for number in after + 1..=upto {
+            let expiring = Expression::default().set("expires_at", expiry.clone()).when_present("epoch");
+            self.update(route.as_str(), &item::epoch_sort(number), &expiring, deadline).await?;
+        }
+        let retired = Expression::default().set("retired", item::number(upto)).when_count("retired", after);
+        self.update(route.as_str(), CURSOR, &retired, deadline).await.map(drop)
+    }
+}
+
+/// A window is opened only after the one before it, while none is open.
+fn opened(cursor: Expression, opening: &Opening) -> Expression {
+    let window = &opening.window;
+    let opened = cursor
+        .set("last_window", item::number(window.number))
+        .set("open", item::number(window.number))
+        .set("due", item::moment(window.due))
+        .set("armed", AttributeValue::Bool(window.armed))
+        .when_absent("open")
+        .when_count("last_window", window.number - 1);
+    told(opened, &opening.targets, opening.told)
+}
+
+/// The cursor learns the targets that it does not know yet.
+fn told(cursor: Expression, targets: &[Target], upto: u64) -> Expression {
+    targets.iter().fold(cursor, |cursor, target| cursor.set_if_absent(&item::target_since(target), item::number(upto)))
+}
+
+/// The cursor's share in a step of freezing: conditional on the epoch before and on the closing window.
+fn frozen(freeze: &Freeze) -> Expression {
+    let mut cursor = Expression::default()
+        .when_count("epoch", freeze.after)
+        .when_equal("closing", item::number(freeze.closing))
+        .set_or_remove("burst", freeze.burst.as_ref().map(item::json));
+    let mut latest = freeze.after;
+    if let Some(epoch) = &freeze.epoch {
+        latest = epoch.number;
+        cursor = told(cursor.set("epoch", item::number(latest)), &epoch.owed, freeze.after);
+    }
+    match &freeze.finish {
+        None => cursor,
+        Some(finish) => {
+            let sealed = cursor.remove("closing").set("sealed", item::number(latest));
+            finish.next.iter().fold(sealed, opened)
+        }
+    }
+}
+
+/// Frees a lease, if it is still this one.
+fn freed(lease: &Lease) -> Expression {
+    Expression::default().remove("lease").remove("leased_until").when_equal("lease", item::text(&lease.owner))
+}
+
+fn delete(table: &str, key: &TallyKey) -> TransactWriteItem {
+    let exists = Expression::default().when_present("pk");
+    let delete = Delete::builder()
+        .table_name(table)
+        .set_key(Some(item::key(&key.partition, &key.sort)))
+        .set_condition_expression(exists.condition())
+        .set_expression_attribute_names(Some(exists.names))
+        .build()
+        .expect("invariant: table and key are set");
+    TransactWriteItem::builder().delete(delete).build()
+}
+
+fn put_epoch(table: &str, route: &RouteName, epoch: &Epoch) -> TransactWriteItem {
+    let mut entry = item::key(route.as_str(), &item::epoch_sort(epoch.number));
+    entry.insert("epoch".to_owned(), item::json(epoch));
+    let put =
+        Put::builder().table_name(table).set_item(Some(entry)).build().expect("invariant: table and item are set");
+    TransactWriteItem::builder().put(put).build()
+}
+
+fn transact_update(table: &str, key: Item, expression: &Expression) -> Update {
+    Update::builder()
+        .table_name(table)
+        .set_key(Some(key))
+        .update_expression(expression.update())
+        .set_condition_expression(expression.condition())
+        .set_expression_attribute_names(Some(expression.names.clone()))
+        .set_expression_attribute_values(expression.values())
+        .build()
+        .expect("invariant: table, key and expression are set")
+}
+
+impl DynamoStore {
+    /// Frees every lease. Only for a process that is known to be the only one to tell targets: a lease that it did not
+    /// take itself belongs to a process that is gone.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn free_leases(&self) -> Result<(), StoreError> {
+        const PATIENCE: Duration = Duration::from_secs(30);
+        let deadline = SystemClock.now().after(PATIENCE);
+        for route in self.routes(deadline).await? {
+            let targets = self.query(route.as_str(), "target#", "target#~", deadline);
+            let fallbacks = self.query(route.as_str(), "fallback#", "fallback#~", deadline);
+            let (targets, fallbacks) = try_join(targets, fallbacks).await?;
+            for entry in targets.iter().chain(&fallbacks) {
+                let text = |name: &str| entry.get(name).and_then(|value| value.as_s().ok());
+                let (Some(sort), Some(owner)) = (text("sk"), text("lease")) else { continue };
+                let lease = Lease { owner: owner.clone(), until: Timestamp::default() };
+                self.update(route.as_str(), sort, &freed(&lease), deadline).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn get(&self, partition: &str, sort: &str, deadline: Timestamp) -> Result<Option<Item>, StoreError> {
+        let get = || {
+            let key = item::key(partition, sort);
+            let call = self.client.get_item().table_name(&self.tables.outbox).set_key(Some(key)).consistent_read(true);
+            async { call.send().await.map_err(failure) }
+        };
+        Ok(self.read(deadline, get).await?.item)
+    }
+
+    async fn put(&self, item: Item, deadline: Timestamp) -> Result<(), StoreError> {
+        let put = || {
+            let call = self.client.put_item().table_name(&self.tables.outbox).set_item(Some(item.clone()));
+            async { call.send().await.map_err(failure) }
+        };
+        self.read(deadline, put).await.map(drop)
+    }
+
+    /// Whether the update took effect.
+    pub(super) async fn update(
+        &self,
+        partition: &str,
+        sort: &str,
+        expression: &Expression,
+        deadline: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let update = || {
+            let call = self
+                .client
+                .update_item()
+                .table_name(&self.tables.outbox)
+                .set_key(Some(item::key(partition, sort)))
+                .update_expression(expression.update())
+                .set_condition_expression(expression.condition())
+                .set_expression_attribute_names(Some(expression.names.clone()))
+                .set_expression_attribute_values(expression.values());
+            async { call.send().await.map_err(failure) }
+        };
+        self.write(deadline, update).await
+    }
+
+    /// All items of a partition whose sort key lies between two (both included), in order.
+    pub(super) async fn query(
+        &self,
+        partition: &str,
+        from: &str,
+        to: &str,
+        deadline: Timestamp,
+    ) -> Result<Vec<Item>, StoreError> {
+        let mut items = Vec::new();
+        let mut start: Option<Item> = None;
+        loop {
+            let page = || {
+                let call = self
+                    .client
+                    .query()
+                    .table_name(&self.tables.outbox)
+                    .consistent_read(true)
+                    .key_condition_expression("#pk = :pk AND #sk BETWEEN :from AND :to")
+                    .expression_attribute_names("#pk", "pk")
+                    .expression_attribute_names("#sk", "sk")
+                    .expression_attribute_values(":pk", item::text(partition))
+                    .expression_attribute_values(":from", item::text(from))
+                    .expression_attribute_values(":to", item::text(to))
+                    .set_exclusive_start_key(start.clone());
+                async { call.send().await.map_err(failure) }
+            };
+            let page = self.read(deadline, page).await?;
+            items.extend(page.items.unwrap_or_default());
+            start = page.last_evaluated_key;
+            if start.is_none() {
+                return Ok(items);
+            }
+        }
+    }
+}

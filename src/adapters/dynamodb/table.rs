@@ -1,0 +1,78 @@
+//! The tables themselves. In an account the template makes them; here the same shape is made for
+//! tests and for the embedded engine.
+
+use aws_sdk_dynamodb::operation::create_table::builders::CreateTableFluentBuilder;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
+    ScalarAttributeType,
+};
+
+use super::DynamoStore;
+use super::call::{Failure, failure};
+use crate::model::time::Timestamp;
+use crate::protocol::store::StoreError;
+
+/// Columns that the index by hour carries along: all but the message.
+pub const BY_HOUR_COLUMNS: [&str; 7] = ["marker", "app_name", "routes", "account_id", "region", "log_group", "pattern"];
+
+impl DynamoStore {
+    /// Makes both tables; one that exists stays as it is.
+    ///
+    /// # Errors
+    /// When the engine cannot be reached or does not allow it.
+    pub async fn create_tables(&self, deadline: Timestamp) -> Result<(), StoreError> {
+        self.create(deadline, || self.alerts_table()).await?;
+        self.create(deadline, || self.outbox_table()).await
+    }
+
+    async fn create(
+        &self,
+        deadline: Timestamp,
+        table: impl Fn() -> CreateTableFluentBuilder,
+    ) -> Result<(), StoreError> {
+        let create = || {
+            let call = table().billing_mode(BillingMode::PayPerRequest);
+            async {
+                match call.send().await {
+                    Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_in_use_exception()) => Ok(()),
+                    Err(error) => Err::<(), Failure>(failure(error)),
+                    Ok(_) => Ok(()),
+                }
+            }
+        };
+        self.read(deadline, create).await
+    }
+
+    fn alerts_table(&self) -> CreateTableFluentBuilder {
+        let projection = Projection::builder()
+            .projection_type(ProjectionType::Include)
+            .set_non_key_attributes(Some(BY_HOUR_COLUMNS.map(str::to_owned).to_vec()))
+            .build();
+        let by_hour = GlobalSecondaryIndex::builder()
+            .index_name("by_hour")
+            .key_schema(key("hour", KeyType::Hash))
+            .key_schema(key("timestamp", KeyType::Range))
+            .projection(projection)
+            .build()
+            .expect("invariant: name, keys and projection are set");
+        let table = self.client.create_table().table_name(&self.tables.alerts).key_schema(key("log_id", KeyType::Hash));
+        with_strings(table, &["log_id", "hour", "timestamp"]).global_secondary_indexes(by_hour)
+    }
+
+    fn outbox_table(&self) -> CreateTableFluentBuilder {
+        let table = self.client.create_table().table_name(&self.tables.outbox);
+        with_strings(table.key_schema(key("pk", KeyType::Hash)).key_schema(key("sk", KeyType::Range)), &["pk", "sk"])
+    }
+}
+
+fn key(name: &str, kind: KeyType) -> KeySchemaElement {
+    KeySchemaElement::builder().attribute_name(name).key_type(kind).build().expect("invariant: name and kind are set")
+}
+
+fn with_strings(table: CreateTableFluentBuilder, names: &[&str]) -> CreateTableFluentBuilder {
+    let string = |name: &&str| {
+        let definition = AttributeDefinition::builder().attribute_name(*name).attribute_type(ScalarAttributeType::S);
+        definition.build().expect("invariant: name and type are set")
+    };
+    table.set_attribute_definitions(Some(names.iter().map(string).collect()))
+}

@@ -1,0 +1,48 @@
+//! Attribute values and items that borrow what they hold, for requests that are written and never read.
+
+use std::borrow::Cow;
+
+use serde::{Serialize, Serializer};
+
+/// A value, as in `{"S": "text"}`.
+#[derive(Clone, Debug, Serialize)]
+pub(super) enum Value<'a> {
+    S(Cow<'a, str>),
+    N(#[serde(serialize_with = "digits")] i64),
+    #[serde(rename = "BOOL")]
+    Bool(bool),
+    L(Vec<Value<'a>>),
+}
+
+impl<'a> Value<'a> {
+    pub fn text(text: impl Into<Cow<'a, str>>) -> Self {
+        Self::S(text.into())
+    }
+}
+
+/// An item that is only ever written: it borrows what it holds.
+pub(super) struct Columns<'a>(Vec<(&'static str, Value<'a>)>);
+
+impl<'a, const N: usize> From<[(&'static str, Value<'a>); N]> for Columns<'a> {
+    fn from(columns: [(&'static str, Value<'a>); N]) -> Self {
+        Self(columns.into())
+    }
+}
+
+impl Serialize for Columns<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+impl<'a> FromIterator<(&'static str, Value<'a>)> for Columns<'a> {
+    fn from_iter<I: IntoIterator<Item = (&'static str, Value<'a>)>>(columns: I) -> Self {
+        Self(columns.into_iter().collect())
+    }
+}
+
+/// Numbers travel as text.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde's serialize_with wants")]
+fn digits<S: Serializer>(number: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(number)
+}

@@ -1,0 +1,99 @@
+//! DynamoDB on this machine, without an AWS account: the engine `dynoxide` behind its own HTTP server on a free
+//! loopback port, so that everything goes through the real client. In a SQLite file it outlives the process, and several
+//! processes may use the file at a time, each with an engine of its own; in memory it serves tests.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::adapters::aws::loopback;
+use crate::adapters::clock::SystemClock;
+use crate::adapters::dynamodb::{DynamoStore, Tables};
+use crate::protocol::clock::Clock as _;
+
+/// How long making the tables may take.
+const TABLES_MAX: Duration = Duration::from_secs(30);
+
+/// Words of SQLite and of the engine about a file that is no database, or no longer.
+const DAMAGED: [&str; 4] = ["not a database", "not a valid SQLite database", "malformed", "disk I/O error"];
+
+/// A running engine. It ends with [`Embedded::stop`], or with the runtime that it was started on.
+#[derive(Debug)]
+pub struct Embedded {
+    /// The path of its file, if it has one.
+    database: Option<String>,
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    server: JoinHandle<Result<(), String>>,
+}
+
+impl Embedded {
+    /// Starts the engine on `database` (made if it is not there), or in memory.
+    ///
+    /// # Errors
+    /// When the file is no database or cannot be written, or no port is free.
+    pub async fn start(database: Option<&Path>) -> anyhow::Result<Self> {
+        let name = |path: &Path| {
+            path.to_str().map(str::to_owned).with_context(|| format!("{} is not a UTF-8 path", path.display()))
+        };
+        let database = database.map(name).transpose()?;
+        let engine = match &database {
+            Some(name) => dynoxide::Database::new(name).map_err(|error| unusable(name, &error.to_string()))?,
+            None => dynoxide::Database::memory().context("cannot open a database in memory")?,
+        };
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("no loopback port is free")?;
+        let address = listener.local_addr()?;
+        let (stop, stopped) = oneshot::channel::<()>();
+        // A dropped sender stops the server as well as a message.
+        let server = tokio::spawn(dynoxide::server::serve_with_shutdown(listener, engine, async {
+            let _ = stopped.await;
+        }));
+        Ok(Self { database, address, stop, server })
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// A store on this engine, its tables made.
+    ///
+    /// # Errors
+    /// When the tables cannot be made.
+    pub async fn store(&self) -> anyhow::Result<DynamoStore> {
+        let store = DynamoStore::new(&loopback(&self.endpoint()), Tables::default(), fastrand::Rng::new());
+        let made = store.create_tables(SystemClock.now().after(TABLES_MAX)).await;
+        made.map_err(|error| match &self.database {
+            Some(name) => unusable(name, &error.to_string()),
+            None => anyhow!(error),
+        })?;
+        Ok(store)
+    }
+
+    /// Lets running requests finish, then closes the database.
+    ///
+    /// # Errors
+    /// When the server failed.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        let _ = self.stop.send(());
+        self.server.await.context("the embedded engine panicked")?.map_err(|error| anyhow!(error))
+    }
+}
+
+/// Why a database file cannot be used, and what the operator can do.
+fn unusable(name: &str, why: &str) -> anyhow::Error {
+    match DAMAGED.iter().any(|words| why.contains(words)) {
+        true => anyhow!(
+            "{name} is damaged, or is no database of stentor: move it away, with {name}-wal and {name}-shm if they are there, and run again"
+        ),
+        false => anyhow!("cannot use the database {name}: {why}"),
+    }
+}

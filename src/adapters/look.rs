@@ -1,0 +1,195 @@
+//! Looks at what is deployed. The function's own environment says which tables, queues and secret it uses, so the
+//! operator names the function and nothing else. Values of the secret are read and dropped: only names go on.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_sdk_cloudwatchlogs::types::PolicyType;
+use aws_sdk_dynamodb::types::KeySchemaElement;
+use aws_sdk_lambda::types::{EventSourceMappingConfiguration, FunctionResponseType};
+use aws_sdk_sqs::types::QueueAttributeName;
+use serde_json::Value;
+
+use crate::adapters::aws::trouble::sentence;
+use crate::ops::check::{Fact, Facts, Mapping, Queue, Table};
+
+/// What to look at.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// Each function of the pipeline; the first says what it uses.
+    pub functions: Vec<String>,
+    /// Instead of what the function's environment says: by its name.
+    pub environment: HashMap<String, String>,
+}
+
+/// What the function's environment and its defaults say.
+struct Deployed {
+    environment: HashMap<String, String>,
+    own: BTreeSet<String>,
+}
+
+/// Looks at everything; what cannot be seen is a fact as well.
+///
+/// # Errors
+/// When the function itself cannot be seen: then nothing else is known.
+pub async fn look(aws: &SdkConfig, look: &Look) -> Result<Facts, String> {
+    let function = look.functions.first().cloned().unwrap_or_default();
+    let deployed = deployed(aws, look).await?;
+    let variable = |name: &str| deployed.environment.get(name).filter(|value| !value.is_empty()).cloned();
+    let required = |name: &str| variable(name).ok_or_else(|| format!("set {name} in the function's environment"));
+    let mappings = mappings(aws, &look.functions).await;
+    let mut streams = BTreeMap::new();
+    for mapping in mappings.iter().flatten().filter(|mapping| mapping.source_arn.contains(":kinesis:")) {
+        streams.insert(mapping.source_arn.clone(), retention(aws, &mapping.source_arn).await);
+    }
+    let due = match variable("DUE_QUEUE_URL") {
+        Some(url) => Some(queue(aws, &url).await),
+        None => None,
+    };
+    Ok(Facts {
+        function,
+        alerts: table(aws, &variable("ALERTS_TABLE").unwrap_or_else(|| "AppLogs".to_owned())).await,
+        outbox: table(aws, &variable("OUTBOX_TABLE").unwrap_or_else(|| "Outbox".to_owned())).await,
+        dead_letters: match required("DLQ_URL") {
+            Ok(url) => queue(aws, &url).await,
+            Err(missing) => Err(missing),
+        },
+        due,
+        credentials: match required("STENTOR_SECRET_ID") {
+            Ok(secret_id) => credentials(aws, &secret_id).await,
+            Err(missing) => Err(missing),
+        },
+        mappings,
+        streams,
+        own_logs: filters(aws, &deployed.own).await,
+        policies: policies(aws, &deployed.own).await,
+    })
+}
+
+async fn deployed(aws: &SdkConfig, look: &Look) -> Result<Deployed, String> {
+    let client = aws_sdk_lambda::Client::new(aws);
+    let mut environment = HashMap::new();
+    let mut own = BTreeSet::new();
+    for (n, function) in look.functions.iter().enumerate() {
+        let call = client.get_function_configuration().function_name(function).send().await;
+        let found = call.map_err(|error| sentence(&error, &format!("the function {function}")))?;
+        let log_group = found.logging_config.and_then(|logging| logging.log_group);
+        own.insert(log_group.unwrap_or_else(|| format!("/aws/lambda/{function}")));
+        if n == 0 {
+            environment = found.environment.and_then(|environment| environment.variables).unwrap_or_default();
+        }
+    }
+    environment.extend(look.environment.clone());
+    Ok(Deployed { environment, own })
+}
+
+async fn table(aws: &SdkConfig, name: &str) -> Fact<Table> {
+    let client = aws_sdk_dynamodb::Client::new(aws);
+    let found = client.describe_table().table_name(name).send().await;
+    let found = found.map_err(|error| sentence(&error, &format!("the table {name}")))?;
+    let table = found.table.unwrap_or_else(|| aws_sdk_dynamodb::types::TableDescription::builder().build());
+    let names = |keys: Option<Vec<KeySchemaElement>>| -> Vec<String> {
+        keys.unwrap_or_default().into_iter().map(|key| key.attribute_name).collect()
+    };
+    let by_hour = table.global_secondary_indexes.unwrap_or_default().into_iter();
+    let by_hour =
+        by_hour.filter(|index| index.index_name.as_deref() == Some("by_hour")).find_map(|index| index.key_schema);
+    Ok(Table { name: name.to_owned(), keys: names(table.key_schema), by_hour: names(by_hour) })
+}
+
+async fn queue(aws: &SdkConfig, url: &str) -> Fact<Queue> {
+    let client = aws_sdk_sqs::Client::new(aws);
+    let call = client.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::All).send().await;
+    let attributes =
+        call.map_err(|error| sentence(&error, &format!("the queue {url}")))?.attributes.unwrap_or_default();
+    let number = |name| attributes.get(&name).and_then(|value| value.parse::<u64>().ok()).unwrap_or(0);
+    let redrive = attributes.get(&QueueAttributeName::RedrivePolicy);
+    let redrive: Option<Value> = redrive.and_then(|policy| serde_json::from_str(policy).ok());
+    Ok(Queue {
+        url: url.to_owned(),
+        arn: attributes.get(&QueueAttributeName::QueueArn).cloned().unwrap_or_default(),
+        retention: Duration::from_secs(number(QueueAttributeName::MessageRetentionPeriod)),
+        message_bytes_max: number(QueueAttributeName::MaximumMessageSize),
+        redrives_to: redrive.and_then(|policy| Some(policy["deadLetterTargetArn"].as_str()?.to_owned())),
+    })
+}
+
+async fn credentials(aws: &SdkConfig, secret_id: &str) -> Fact<BTreeSet<String>> {
+    let client = aws_sdk_secretsmanager::Client::new(aws);
+    let call = client.get_secret_value().secret_id(secret_id).send().await;
+    let found = call.map_err(|error| sentence(&error, &format!("the secret {secret_id}")))?;
+    let names: Option<BTreeMap<String, Value>> = found.secret_string.and_then(|text| serde_json::from_str(&text).ok());
+    let names = names.ok_or_else(|| "make the secret a JSON object from target to credential".to_owned())?;
+    Ok(names.into_keys().collect())
+}
+
+async fn mappings(aws: &SdkConfig, functions: &[String]) -> Fact<Vec<Mapping>> {
+    let client = aws_sdk_lambda::Client::new(aws);
+    let mut mappings = Vec::new();
+    for function in functions {
+        let pages = client.list_event_source_mappings().function_name(function).into_paginator().items().send();
+        let found: Vec<_> = pages
+            .collect::<Result<_, _>>()
+            .await
+            .map_err(|error| sentence(&error, &format!("the mappings of {function}")))?;
+        mappings.extend(found.into_iter().map(|found| mapping(function, found)));
+    }
+    Ok(mappings)
+}
+
+fn mapping(function: &str, found: EventSourceMappingConfiguration) -> Mapping {
+    let partial = FunctionResponseType::ReportBatchItemFailures;
+    // -1 stands for "without a limit", and so does nothing at all.
+    let limit = |value: Option<i32>| value.and_then(|value| u32::try_from(value).ok());
+    Mapping {
+        function: function.to_owned(),
+        source_arn: found.event_source_arn.unwrap_or_default(),
+        enabled: found.state.is_none_or(|state| !state.starts_with("Disabl")),
+        reports_item_failures: found.function_response_types.unwrap_or_default().contains(&partial),
+        on_failure: found.destination_config.and_then(|config| config.on_failure?.destination),
+        age_max: limit(found.maximum_record_age_in_seconds).map(|age| Duration::from_secs(age.into())),
+        attempts_max: limit(found.maximum_retry_attempts),
+    }
+}
+
+async fn retention(aws: &SdkConfig, stream_arn: &str) -> Fact<Duration> {
+    let client = aws_sdk_kinesis::Client::new(aws);
+    let call = client.describe_stream_summary().stream_arn(stream_arn).send().await;
+    let found = call.map_err(|error| sentence(&error, &format!("the stream {stream_arn}")))?;
+    let hours = found.stream_description_summary.map_or(0, |summary| summary.retention_period_hours);
+    Ok(Duration::from_hours(u64::try_from(hours).unwrap_or(0)))
+}
+
+/// Subscription filters of the log groups.
+async fn filters(aws: &SdkConfig, own: &BTreeSet<String>) -> Fact<Vec<(String, String)>> {
+    let client = aws_sdk_cloudwatchlogs::Client::new(aws);
+    let mut filters = Vec::new();
+    for group in own {
+        match client.describe_subscription_filters().log_group_name(group).send().await {
+            Ok(found) => {
+                let found = found.subscription_filters.unwrap_or_default().into_iter();
+                filters.extend(found.map(|filter| (group.clone(), filter.filter_name.unwrap_or_default())));
+            }
+            // A function that has never run has no log group.
+            Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) => {}
+            Err(error) => return Err(sentence(&error, &format!("the log group {group}"))),
+        }
+    }
+    Ok(filters)
+}
+
+/// Account policies whose selection does not exclude the log groups.
+async fn policies(aws: &SdkConfig, own: &BTreeSet<String>) -> Fact<Vec<(String, String)>> {
+    let client = aws_sdk_cloudwatchlogs::Client::new(aws);
+    let call = client.describe_account_policies().policy_type(PolicyType::SubscriptionFilterPolicy).send().await;
+    let found = call.map_err(|error| sentence(&error, "the account's subscription policies"))?;
+    let mut policies = Vec::new();
+    for policy in found.account_policies.unwrap_or_default() {
+        let criteria = policy.selection_criteria.unwrap_or_default();
+        let name = policy.policy_name.unwrap_or_default();
+        let selected = own.iter().filter(|group| !criteria.contains(&format!("\"{group}\"")));
+        policies.extend(selected.map(|group| (group.clone(), name.clone())));
+    }
+    Ok(policies)
+}

@@ -1,0 +1,267 @@
+//! Letters in a file: the file of parked messages that `stentor run` writes, one JSON object a line, or the
+//! single object that an S3 on-failure destination wrote.
+//!
+//! The file itself is never changed. What is settled is noted beside it, in `<file>.replayed`, so that a
+//! second replay of the same file sends nothing again; a file that has grown meanwhile has just what is new.
+//!
+//! The file is read line by line while letters are asked for: neither a long file nor a long line fills the memory.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Cursor, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use flate2::Crc;
+use serde_json::value::RawValue;
+
+use crate::adapters::local::append_lines;
+use crate::model::time::Timestamp;
+use crate::ops::replay::letter::{LETTER_BYTES_MAX, Letter, Ticket};
+use crate::ops::replay::{Letters, SourceError};
+
+/// How far a line is skipped that is too long for a letter. Beyond that it is no file of letters but a device, or a hole.
+const SKIPPED_BYTES_MAX: u64 = 1 << 30;
+
+/// A file of letters.
+#[derive(Debug)]
+pub struct FileLetters {
+    path: PathBuf,
+    /// Receipts of the letters that were settled before it was opened.
+    replayed: BTreeSet<String>,
+    lines: Mutex<Lines>,
+}
+
+/// The letters of a file, in order.
+struct Lines {
+    path: PathBuf,
+    reader: Box<dyn BufRead + Send>,
+    /// The one object that the file is, if it is one on several lines.
+    whole: Option<Vec<u8>>,
+    /// Lines that were read.
+    line: usize,
+}
+
+impl FileLetters {
+    /// # Errors
+    /// When the file, or the notes beside it, cannot be read.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        let lines = Lines::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+        Ok(Self { path: path.to_owned(), replayed: replayed(path)?, lines: Mutex::new(lines) })
+    }
+
+    /// A file that is made when the first message is parked, and is not there yet, has no letters.
+    ///
+    /// # Errors
+    /// As [`FileLetters::open`].
+    pub fn open_if_there(path: &Path) -> anyhow::Result<Self> {
+        match path.try_exists() {
+            Ok(false) => {
+                let lines = Lines::new(path, Box::new(io::empty()));
+                Ok(Self { path: path.to_owned(), replayed: BTreeSet::new(), lines: Mutex::new(lines) })
+            }
+            _ => Self::open(path),
+        }
+    }
+
+    /// Letters that no replay has settled yet. Zero for a pipe, which can be read only once.
+    ///
+    /// # Errors
+    /// When the file, or the notes beside it, cannot be read.
+    pub fn count(&self) -> Result<u64, SourceError> {
+        if !self.path.is_file() {
+            return Ok(0);
+        }
+        let trouble = |error: &dyn std::fmt::Display| SourceError(format!("{}: {error}", self.path.display()));
+        let replayed = replayed(&self.path).map_err(|error| trouble(&error))?;
+        let mut lines = Lines::open(&self.path).map_err(|error| trouble(&error))?;
+        let mut count = 0;
+        while let Some(letter) = lines.next().map_err(|error| trouble(&error))? {
+            count += u64::from(!replayed.contains(&letter.ticket.receipt));
+        }
+        Ok(count)
+    }
+
+    fn note(&self, tickets: &[Ticket]) -> io::Result<()> {
+        let lines: String = tickets.iter().map(|ticket| format!("{}\n", ticket.receipt)).collect();
+        append_lines(&notes(&self.path), lines.as_bytes())
+    }
+}
+
+impl Letters for FileLetters {
+    async fn receive(&self, max: usize, _deadline: Timestamp) -> Result<Vec<Letter>, SourceError> {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut letters, mut bytes) = (Vec::new(), 0);
+        while letters.len() < max && bytes < LETTER_BYTES_MAX {
+            match lines.next() {
+                Ok(Some(letter)) if self.replayed.contains(&letter.ticket.receipt) => {}
+                Ok(Some(letter)) => {
+                    bytes += letter.body.len();
+                    letters.push(letter);
+                }
+                Ok(None) => break,
+                Err(error) => return Err(SourceError(format!("{}: {error}", self.path.display()))),
+            }
+        }
+        Ok(letters)
+    }
+
+    async fn delete(&self, tickets: &[Ticket], _deadline: Timestamp) -> Vec<Result<(), SourceError>> {
+        let noted = self.note(tickets);
+        let noted = noted.map_err(|error| SourceError(format!("{}: {error}", notes(&self.path).display())));
+        vec![noted; tickets.len()]
+    }
+
+    /// Nobody else reads along.
+    async fn hide(&self, _tickets: &[Ticket], _hidden_for: Duration, _deadline: Timestamp) {}
+}
+
+impl Lines {
+    fn open(path: &Path) -> io::Result<Self> {
+        let mut file = BufReader::with_capacity(1 << 16, File::open(path)?);
+        let mut head = Vec::new();
+        if begins_object(&mut file, &mut head)? {
+            file.by_ref().take(limit(head.len())).read_to_end(&mut head)?;
+            if head.len() <= LETTER_BYTES_MAX && is_json(&head) {
+                return Ok(Self { whole: Some(head), ..Self::new(path, Box::new(io::empty())) });
+            }
+        }
+        Ok(Self::new(path, Box::new(Cursor::new(head).chain(file))))
+    }
+
+    fn new(path: &Path, reader: Box<dyn BufRead + Send>) -> Self {
+        Self { path: path.to_owned(), reader, whole: None, line: 0 }
+    }
+
+    /// The next letter. That of a line that is too long is cut behind [`LETTER_BYTES_MAX`], by which it is known.
+    fn next(&mut self) -> io::Result<Option<Letter>> {
+        if let Some(whole) = self.whole.take() {
+            return Ok(Some(self.letter(1, whole)));
+        }
+        loop {
+            let mut line = Vec::new();
+            if self.reader.by_ref().take(limit(0)).read_until(b'\n', &mut line)? == 0 {
+                return Ok(None);
+            }
+            self.line += 1;
+            if line.len() > LETTER_BYTES_MAX && !line.ends_with(b"\n") {
+                self.skip_rest()?;
+            }
+            let letter = self.letter(self.line, line);
+            if !letter.body.is_empty() {
+                return Ok(Some(letter));
+            }
+        }
+    }
+
+    fn skip_rest(&mut self) -> io::Result<()> {
+        if self.reader.by_ref().take(SKIPPED_BYTES_MAX).skip_until(b'\n')? as u64 >= SKIPPED_BYTES_MAX {
+            let why = format!("line {} is longer than 1 GiB: this is no file of letters", self.line);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
+        Ok(())
+    }
+
+    /// A letter is known by its line and its content: a file that was replaced has other letters.
+    fn letter(&self, line: usize, bytes: Vec<u8>) -> Letter {
+        let lossy = |bad: std::string::FromUtf8Error| String::from_utf8_lossy(bad.as_bytes()).into_owned();
+        let mut body = String::from_utf8(bytes).unwrap_or_else(lossy);
+        body.truncate(body.trim_end().len());
+        body.drain(..body.len() - body.trim_start().len());
+        let mut crc = Crc::new();
+        crc.update(body.as_bytes());
+        let ticket =
+            Ticket { id: format!("{}:{line}", self.path.display()), receipt: format!("{line:08}-{:08x}", crc.sum()) };
+        Letter { ticket, body, sent_at: None }
+    }
+}
+
+impl std::fmt::Debug for Lines {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lines").field("path", &self.path).field("line", &self.line).finish_non_exhaustive()
+    }
+}
+
+/// Reads the first line that is not blank, and tells whether it is the beginning of an object on several lines.
+fn begins_object(file: &mut impl BufRead, head: &mut Vec<u8>) -> io::Result<bool> {
+    let mut limited = file.take(limit(0));
+    let mut begin = 0;
+    while limited.read_until(b'\n', head)? > 0 && head[begin..].trim_ascii().is_empty() {
+        begin = head.len();
+    }
+    let first = head[begin..].trim_ascii();
+    Ok(first.starts_with(b"{") && !is_json(first))
+}
+
+fn is_json(bytes: &[u8]) -> bool {
+    serde_json::from_slice::<&RawValue>(bytes).is_ok()
+}
+
+/// What to read at most, where so much was read already: enough to see that it is too long for a letter.
+fn limit(read: usize) -> u64 {
+    (LETTER_BYTES_MAX as u64 + 1).saturating_sub(read as u64)
+}
+
+fn notes(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".replayed");
+    name.into()
+}
+
+fn replayed(path: &Path) -> anyhow::Result<BTreeSet<String>> {
+    let path = notes(path);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(text.lines().map(str::to_owned).collect()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(BTreeSet::new()),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The letters of a file with this text.
+    fn letters(name: &str, text: impl AsRef<[u8]>) -> Vec<Letter> {
+        let file = std::env::temp_dir().join(format!("stentor-letters-{}-{name}", std::process::id()));
+        std::fs::write(&file, text).unwrap();
+        let mut lines = Lines::open(&file).unwrap();
+        std::fs::remove_file(&file).unwrap();
+        std::iter::from_fn(|| lines.next().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_file_is_one_object_or_one_on_each_line() {
+        let check = |text: &str, bodies: &[&str]| {
+            let found = letters("shapes", text);
+            assert_eq!(found.iter().map(|letter| letter.body.as_str()).collect::<Vec<_>>(), bodies, "{text}");
+        };
+        check("", &[]);
+        check("\n \n", &[]);
+        check("{\n  \"a\": 1\n}\n", &["{\n  \"a\": 1\n}"]);
+        check("\n\n{\n  \"a\": 1\n}\n", &["{\n  \"a\": 1\n}"]);
+        check("{\"a\":1}\n\n{\"b\":2}\r\nbroken", &["{\"a\":1}", "{\"b\":2}", "broken"]);
+        check("{\"a\":\n{\"b\":2}\n", &["{\"a\":", "{\"b\":2}"]);
+        check("\n {\"a\":1} \n", &["{\"a\":1}"]);
+        let found = letters("receipts", "{\"a\":1}\n{\"a\":1}\n\nx");
+        let receipts: Vec<&str> = found.iter().map(|letter| letter.ticket.receipt.as_str()).collect();
+        assert_eq!(receipts, ["00000001-561bacaf", "00000002-561bacaf", "00000004-8cdc1683"], "each line is a letter");
+        assert!(found[2].ticket.id.ends_with("-receipts:4"), "{}", found[2].ticket.id);
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_one_letter_and_the_next_line_another() {
+        let long = |bytes: usize| [&vec![b'x'; bytes][..], b"\n{}\n"].concat();
+        for (bytes, kept) in [
+            (LETTER_BYTES_MAX - 1, LETTER_BYTES_MAX - 1),
+            (LETTER_BYTES_MAX, LETTER_BYTES_MAX),
+            (LETTER_BYTES_MAX + 1, LETTER_BYTES_MAX + 1),
+            (LETTER_BYTES_MAX + 7, LETTER_BYTES_MAX + 1),
+        ] {
+            let lengths: Vec<usize> = letters("long", long(bytes)).iter().map(|letter| letter.body.len()).collect();
+            assert_eq!(lengths, [kept, 2], "{bytes}");
+        }
+    }
+}

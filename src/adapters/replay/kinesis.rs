@@ -1,0 +1,225 @@
+//! Records of a stream, by shard and sequence range. A shard that was split or merged away can be read for as
+//! long as the stream keeps what is in it; an iterator that has expired is asked for again behind the last
+//! record that was read; what is past the retention is simply not there, and the caller counts.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::error::{ProvideErrorMetadata as _, SdkError};
+use aws_sdk_kinesis::operation::get_records::{GetRecordsError, GetRecordsOutput};
+use aws_sdk_kinesis::operation::get_shard_iterator::GetShardIteratorError;
+use aws_sdk_kinesis::types::{Record, ShardIteratorType};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use tokio::time::timeout;
+
+use crate::adapters::aws::trouble;
+use crate::adapters::clock::SystemClock;
+use crate::model::time::Timestamp;
+use crate::ops::replay::letter::Range;
+use crate::ops::replay::{Page, SourceError, StreamRecord, Streams};
+use crate::protocol::clock::Clock as _;
+
+/// Records of one page: a call brings at most 10 MiB.
+const PAGE_RECORDS_MAX: i32 = 500;
+
+/// A shard takes five calls a second, from all its readers together.
+const BACKOFF_FIRST: Duration = Duration::from_millis(250);
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+
+/// A stream of this account and Region.
+#[derive(Debug)]
+pub struct KinesisStreams {
+    client: Client,
+    /// Where the last page ended: shard, last sequence number, and the iterator behind it.
+    place: Mutex<Option<(String, String, String)>>,
+}
+
+/// What a call for records came to.
+enum Answer {
+    Records(GetRecordsOutput),
+    /// The iterator lives five minutes.
+    Expired,
+}
+
+impl KinesisStreams {
+    pub fn new(config: &aws_config::SdkConfig) -> Self {
+        Self { client: Client::new(config), place: Mutex::new(None) }
+    }
+
+    /// The iterator that the page before handed out, or a new one. `None`: the stream has nothing there.
+    async fn iterator(
+        &self,
+        range: &Range,
+        after: Option<&str>,
+        deadline: Timestamp,
+    ) -> Result<Option<String>, SourceError> {
+        let place = self.place.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        match (place, after) {
+            (Some((shard, last, iterator)), Some(after)) if shard == range.shard_id && last == after => {
+                Ok(Some(iterator))
+            }
+            (_, Some(after)) => self.new_iterator(range, Some((after, true)), deadline).await,
+            (_, None) => self.new_iterator(range, Some((&range.first, false)), deadline).await,
+        }
+    }
+
+    /// An iterator at a sequence number or behind it. Where the stream does not take the number any more, at the
+    /// oldest record that it has.
+    async fn new_iterator(
+        &self,
+        range: &Range,
+        at: Option<(&str, bool)>,
+        deadline: Timestamp,
+    ) -> Result<Option<String>, SourceError> {
+        let mut at = at;
+        loop {
+            let call = self.client.get_shard_iterator().stream_arn(&range.stream_arn).shard_id(&range.shard_id);
+            let call = match at {
+                Some((number, behind)) => call
+                    .shard_iterator_type(match behind {
+                        true => ShardIteratorType::AfterSequenceNumber,
+                        false => ShardIteratorType::AtSequenceNumber,
+                    })
+                    .starting_sequence_number(number),
+                None => call.shard_iterator_type(ShardIteratorType::TrimHorizon),
+            };
+            match timeout(SystemClock.now().until(deadline), call.send()).await {
+                Ok(Ok(answer)) => return Ok(answer.shard_iterator),
+                Ok(Err(error)) if at.is_some() && is_out_of_range(&error) => at = None,
+                Ok(Err(error)) if is_gone(&error) => return Ok(None),
+                Ok(Err(error)) => return Err(SourceError(trouble::sentence(&error, &name(range)))),
+                Err(_) => return Err(late(range)),
+            }
+        }
+    }
+
+    /// One call, tried until it has an answer.
+    async fn records(&self, range: &Range, iterator: &str, deadline: Timestamp) -> Result<Answer, SourceError> {
+        let mut pause = BACKOFF_FIRST;
+        loop {
+            let call = self.client.get_records().stream_arn(&range.stream_arn).shard_iterator(iterator);
+            let error = match timeout(SystemClock.now().until(deadline), call.limit(PAGE_RECORDS_MAX).send()).await {
+                Ok(Ok(answer)) => return Ok(Answer::Records(answer)),
+                Ok(Err(error)) => error,
+                Err(_) => return Err(late(range)),
+            };
+            match error.as_service_error() {
+                Some(GetRecordsError::ExpiredIteratorException(_)) => return Ok(Answer::Expired),
+                Some(GetRecordsError::ProvisionedThroughputExceededException(_))
+                    if SystemClock.now().after(pause) < deadline =>
+                {
+                    SystemClock.sleep(pause).await;
+                    pause = (pause * 2).min(BACKOFF_MAX);
+                }
+                _ => return Err(SourceError(trouble::sentence(&error, &name(range)))),
+            }
+        }
+    }
+
+    /// The first answer that reaches the range, or says that nothing does: a page may be empty though more follow.
+    async fn some_records(
+        &self,
+        range: &Range,
+        after: Option<&str>,
+        deadline: Timestamp,
+    ) -> Result<(Vec<Record>, Option<String>), SourceError> {
+        let Some(mut iterator) = self.iterator(range, after, deadline).await? else { return Ok((Vec::new(), None)) };
+        loop {
+            let answer = match self.records(range, &iterator, deadline).await? {
+                Answer::Records(answer) => answer,
+                Answer::Expired => match self.new_iterator(range, Some(behind(range, after)), deadline).await? {
+                    Some(fresh) => {
+                        iterator = fresh;
+                        continue;
+                    }
+                    None => return Ok((Vec::new(), None)),
+                },
+            };
+            let at_the_tip = answer.millis_behind_latest.unwrap_or(0) == 0;
+            let reaches = answer.records.iter().any(|record| is_at_least(&record.sequence_number, &range.first));
+            match answer.next_shard_iterator {
+                Some(next) if !reaches && !at_the_tip => iterator = next,
+                next => return Ok((answer.records, next)),
+            }
+        }
+    }
+}
+
+impl Streams for KinesisStreams {
+    async fn read(&self, range: &Range, after: Option<&str>, deadline: Timestamp) -> Result<Page, SourceError> {
+        let (records, next) = self.some_records(range, after, deadline).await?;
+        let passed = records.last().is_some_and(|last| is_at_least(&last.sequence_number, &range.last));
+        let page = page(range, records);
+        let more = !passed && next.is_some() && !page.records.is_empty();
+        if let (true, Some(next), Some(last)) = (more, next, page.records.last()) {
+            let place = (range.shard_id.clone(), last.sequence.clone(), next);
+            *self.place.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(place);
+        }
+        Ok(Page { more, ..page })
+    }
+}
+
+/// The records that lie in the range. (From the oldest record on there may be others before and behind it.)
+fn page(range: &Range, records: Vec<Record>) -> Page {
+    let is_meant = |record: &Record| {
+        is_at_least(&record.sequence_number, &range.first) && is_at_least(&range.last, &record.sequence_number)
+    };
+    let read = |record: Record| StreamRecord {
+        arrived_at: record.approximate_arrival_timestamp.and_then(|at| at.to_millis().ok()).map(Timestamp::from_millis),
+        data: STANDARD.encode(record.data.into_inner()),
+        sequence: record.sequence_number,
+        partition_key: record.partition_key,
+    };
+    Page { records: records.into_iter().filter(is_meant).map(read).collect(), more: false }
+}
+
+fn behind<'r>(range: &'r Range, after: Option<&'r str>) -> (&'r str, bool) {
+    after.map_or((range.first.as_str(), false), |after| (after, true))
+}
+
+/// Sequence numbers are decimal and too long for any number type.
+fn is_at_least(number: &str, least: &str) -> bool {
+    let key = |number: &'_ str| {
+        let digits = number.trim_start_matches('0').to_owned();
+        (digits.len(), digits)
+    };
+    key(number) >= key(least)
+}
+
+/// The number is older than everything that the shard still has.
+fn is_out_of_range(error: &SdkError<GetShardIteratorError, HttpResponse>) -> bool {
+    error.as_service_error().and_then(|error| error.code()).is_some_and(|code| code == "InvalidArgumentException")
+}
+
+/// The shard went with the last of its records, or the stream did.
+fn is_gone(error: &SdkError<GetShardIteratorError, HttpResponse>) -> bool {
+    let message = error.as_service_error().and_then(|error| error.message()).unwrap_or_default();
+    error.as_service_error().is_some_and(GetShardIteratorError::is_resource_not_found_exception)
+        && message.to_lowercase().contains("shard")
+}
+
+fn name(range: &Range) -> String {
+    format!("the stream {}", range.stream_arn)
+}
+
+fn late(range: &Range) -> SourceError {
+    SourceError(trouble::of_text("no answer before the deadline", &name(range)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sequence_numbers_are_compared_as_numbers() {
+        let cases = [("7", "7", true), ("10", "9", true), ("9", "10", false), ("0009", "10", false)];
+        for (number, least, expected) in cases {
+            assert_eq!(is_at_least(number, least), expected, "{number} {least}");
+        }
+        let long = "49590338271490256608559692538361571095921575989136588898";
+        assert!(is_at_least(long, &long[..55]) && !is_at_least(&long[..55], long));
+    }
+}

@@ -1,0 +1,247 @@
+//! Letters in SQS. A receive call looks at every server of the queue (long polling), so an empty answer says
+//! that there is nothing to be had now.
+
+use std::time::Duration;
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::{
+    ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, MessageSystemAttributeName,
+    QueueAttributeName,
+};
+use tokio::time::timeout;
+
+use crate::adapters::aws::trouble;
+use crate::adapters::clock::SystemClock;
+use crate::adapters::sqs::BatchAnswer;
+use crate::model::time::Timestamp;
+use crate::ops::replay::letter::{Letter, Ticket};
+use crate::ops::replay::{Letters, SourceError, VISIBLE_AFTER};
+use crate::protocol::clock::Clock as _;
+
+/// How long a receive call waits for a message.
+const WAIT: Duration = Duration::from_secs(2);
+
+/// Entries in one batch call.
+const ENTRIES_MAX: usize = 10;
+
+const BACKOFF_FIRST: Duration = Duration::from_millis(100);
+const BACKOFF_MAX: Duration = Duration::from_secs(2);
+
+/// The dead-letter queue.
+#[derive(Clone, Debug)]
+pub struct SqsLetters {
+    client: Client,
+    queue_url: String,
+}
+
+impl SqsLetters {
+    pub fn new(config: &aws_config::SdkConfig, queue_url: String) -> Self {
+        Self { client: Client::new(config), queue_url }
+    }
+
+    /// Messages that can be received, about.
+    ///
+    /// # Errors
+    /// When the queue does not answer, or not to these credentials.
+    pub async fn count(&self, deadline: Timestamp) -> Result<u64, SourceError> {
+        let name = QueueAttributeName::ApproximateNumberOfMessages;
+        let call = self.client.get_queue_attributes().queue_url(&self.queue_url).attribute_names(name.clone()).send();
+        let answer = self.before(deadline, call).await?.map_err(|error| self.trouble(&error))?;
+        let attributes = answer.attributes.unwrap_or_default();
+        Ok(attributes.get(&name).and_then(|count| count.parse().ok()).unwrap_or(0))
+    }
+
+    /// One call that takes away up to ten.
+    async fn delete_once(&self, tickets: &[(usize, &Ticket)], deadline: Timestamp) -> Result<BatchAnswer, SourceError> {
+        let entry = |(index, ticket): &(usize, &Ticket)| {
+            let entry = DeleteMessageBatchRequestEntry::builder().id(index.to_string()).receipt_handle(&ticket.receipt);
+            entry.build().expect("invariant: id and receipt are set")
+        };
+        let entries = tickets.iter().map(entry).collect();
+        let call = self.client.delete_message_batch().queue_url(&self.queue_url).set_entries(Some(entries)).send();
+        let answer = self.before(deadline, call).await?.map_err(|error| self.trouble(&error))?;
+        Ok(BatchAnswer::new(answer.successful.iter().map(|entry| entry.id()), &answer.failed))
+    }
+
+    /// Takes away up to ten, and tries again until the deadline: a letter that is settled and stays is
+    /// settled twice.
+    async fn delete_all(&self, tickets: &[Ticket], deadline: Timestamp) -> Vec<Result<(), SourceError>> {
+        let mut answers = vec![Err(SourceError("not deleted".to_owned())); tickets.len()];
+        let mut waiting: Vec<(usize, &Ticket)> = tickets.iter().enumerate().collect();
+        let mut pause = BACKOFF_FIRST;
+        loop {
+            let answer = self.delete_once(&waiting, deadline).await;
+            for (index, _) in &waiting {
+                answers[*index] = match &answer {
+                    Ok(answer) => answer.of(*index).map_err(SourceError),
+                    Err(error) => Err(error.clone()),
+                };
+            }
+            waiting.retain(|(index, _)| answers[*index].is_err());
+            if waiting.is_empty() || SystemClock.now().after(pause) >= deadline {
+                return answers;
+            }
+            SystemClock.sleep(pause).await;
+            pause = (pause * 2).min(BACKOFF_MAX);
+        }
+    }
+
+    async fn before<T>(&self, deadline: Timestamp, call: impl Future<Output = T>) -> Result<T, SourceError> {
+        let late = |_| SourceError(trouble::of_text("no answer before the deadline", &self.name()));
+        timeout(SystemClock.now().until(deadline), call).await.map_err(late)
+    }
+
+    fn trouble<E>(
+        &self,
+        error: &aws_sdk_sqs::error::SdkError<E, aws_smithy_runtime_api::client::orchestrator::HttpResponse>,
+    ) -> SourceError
+    where
+        E: aws_sdk_sqs::error::ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        SourceError(trouble::sentence(error, &self.name()))
+    }
+
+    fn name(&self) -> String {
+        format!("the queue {}", self.queue_url)
+    }
+}
+
+impl Letters for SqsLetters {
+    async fn receive(&self, max: usize, deadline: Timestamp) -> Result<Vec<Letter>, SourceError> {
+        let call = self
+            .client
+            .receive_message()
+            .queue_url(&self.queue_url)
+            .max_number_of_messages(i32::try_from(max).unwrap_or(i32::MAX))
+            .visibility_timeout(seconds(VISIBLE_AFTER))
+            .wait_time_seconds(seconds(WAIT))
+            .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp)
+            .send();
+        let answer = self.before(deadline, call).await?.map_err(|error| self.trouble(&error))?;
+        Ok(answer.messages.unwrap_or_default().into_iter().filter_map(letter).collect())
+    }
+
+    async fn delete(&self, tickets: &[Ticket], deadline: Timestamp) -> Vec<Result<(), SourceError>> {
+        let mut answers = Vec::with_capacity(tickets.len());
+        for some in tickets.chunks(ENTRIES_MAX) {
+            answers.extend(self.delete_all(some, deadline).await);
+        }
+        answers
+    }
+
+    async fn hide(&self, tickets: &[Ticket], hidden_for: Duration, deadline: Timestamp) {
+        for some in tickets.chunks(ENTRIES_MAX) {
+            let entry = |(index, ticket): (usize, &Ticket)| {
+                let entry = ChangeMessageVisibilityBatchRequestEntry::builder()
+                    .id(index.to_string())
+                    .receipt_handle(&ticket.receipt)
+                    .visibility_timeout(seconds(hidden_for));
+                entry.build().expect("invariant: id and receipt are set")
+            };
+            let entries = some.iter().enumerate().map(entry).collect();
+            let call = self.client.change_message_visibility_batch().queue_url(&self.queue_url);
+            let call = call.set_entries(Some(entries)).send();
+            let hidden = match self.before(deadline, call).await {
+                Ok(Ok(answer)) => {
+                    let answer = BatchAnswer::new(answer.successful.iter().map(|entry| entry.id()), &answer.failed);
+                    (0..some.len()).try_for_each(|index| answer.of(index))
+                }
+                Ok(Err(error)) => Err(self.trouble(&error).0),
+                Err(late) => Err(late.0),
+            };
+            // Not tried again: a letter that is visible too early is received twice, which is harmless.
+            if let Err(why) = hidden {
+                tracing::debug!("Letters may come again: {why}");
+            }
+        }
+    }
+}
+
+fn letter(message: aws_sdk_sqs::types::Message) -> Option<Letter> {
+    let sent_at = message.attributes.as_ref().and_then(|of| of.get(&MessageSystemAttributeName::SentTimestamp));
+    let sent_at = sent_at.and_then(|millis| millis.parse().ok()).map(Timestamp::from_millis);
+    let ticket = Ticket { id: message.message_id.unwrap_or_default(), receipt: message.receipt_handle? };
+    Some(Letter { ticket, body: message.body.unwrap_or_default(), sent_at })
+}
+
+fn seconds(duration: Duration) -> i32 {
+    i32::try_from(duration.as_secs()).unwrap_or(i32::MAX)
+}
+
+/// The Region that a queue's URL names: `https://sqs.eu-west-1.amazonaws.com/123456789012/dlq`.
+pub fn region_of(queue_url: &str) -> Option<&str> {
+    let host = queue_url.split_once("://")?.1.split('/').next()?;
+    match host.split('.').collect::<Vec<_>>()[..] {
+        ["sqs", region, "amazonaws", ..] | [region, "queue", "amazonaws", ..] => Some(region),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use serde_json::Value;
+    use wiremock::{Mock, MockServer, Request, ResponseTemplate, matchers};
+
+    use super::*;
+
+    /// The answers, the entries of each call if all goes well, and which of the two letters are deleted.
+    type Case<'a> = (&'a [&'static str], Option<&'a [&'a str]>, [bool; 2]);
+
+    #[tokio::test]
+    async fn a_letter_is_deleted_once_sqs_names_it_as_successful() {
+        let both = r#"{"Successful":[{"Id":"0"},{"Id":"1"}]}"#;
+        let second = r#"{"Successful":[{"Id":"1"}],"Failed":[]}"#;
+        let failed = r#"{"Failed":[{"Id":"0","Code":"Busy","SenderFault":false}],"Successful":[{"Id":"1"}]}"#;
+        let cases: [Case<'_>; 8] = [
+            (&[both], Some(&["01"]), [true, true]),
+            (&["{}", "", both], Some(&["01", "01", "01"]), [true, true]),
+            (&[second, both], Some(&["01", "0"]), [true, true]),
+            (&[failed, both], Some(&["01", "0"]), [true, true]),
+            (&[second], None, [false, true]),
+            (&[failed], None, [false, true]),
+            (&["{}"], None, [false, false]),
+            (&[""], None, [false, false]),
+        ];
+        for (answers, entries, deleted) in cases {
+            let left = Mutex::new(answers.to_vec());
+            let answer = move |_: &Request| {
+                let mut left = left.lock().unwrap();
+                let next = if left.len() > 1 { left.remove(0) } else { left[0] };
+                ResponseTemplate::new(200).set_body_raw(next, "application/x-amz-json-1.0")
+            };
+            let server = MockServer::start().await;
+            Mock::given(matchers::any()).respond_with(answer).mount(&server).await;
+            let letters =
+                SqsLetters::new(&crate::adapters::aws::loopback(&server.uri()), format!("{}/1/dlq", server.uri()));
+            let ticket = |n: u8| Ticket { id: format!("m{n}"), receipt: format!("r{n}") };
+            let patience = if entries.is_some() { Duration::from_secs(30) } else { Duration::from_millis(400) };
+            let results = letters.delete(&[ticket(0), ticket(1)], SystemClock.now().after(patience)).await;
+            assert_eq!(results.iter().map(Result::is_ok).collect::<Vec<_>>(), deleted, "{answers:?}: {results:?}");
+            assert!(results.iter().all(|result| result.as_ref().err().is_none_or(|error| !error.0.is_empty())));
+            if let Some(entries) = entries {
+                let calls = server.received_requests().await.unwrap();
+                let ids = |call: &Request| {
+                    let body: Value = call.body_json().unwrap();
+                    body["Entries"].as_array().unwrap().iter().map(|entry| entry["Id"].as_str().unwrap()).collect()
+                };
+                assert_eq!(calls.iter().map(ids).collect::<Vec<String>>(), entries, "{answers:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_queue_url_names_its_region() {
+        let cases = [
+            ("https://sqs.eu-west-1.amazonaws.com/123456789012/dlq", Some("eu-west-1")),
+            ("https://sqs.cn-north-1.amazonaws.com.cn/1/q", Some("cn-north-1")),
+            ("https://us-east-1.queue.amazonaws.com/1/q", Some("us-east-1")),
+            ("http://127.0.0.1:5000/1/q", None),
+            ("dlq", None),
+        ];
+        for (url, region) in cases {
+            assert_eq!(region_of(url), region, "{url}");
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! Credentials: one secret, a JSON object from target to credential. It is read when it is first
+//! needed and kept for five minutes; when a target denies a credential it is read afresh, once and by one
+//! caller, and not again for a while: a target that is gone for good must not turn into a read per message.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::time::Duration;
+
+use serde_json::Value;
+use thiserror::Error;
+use tokio::sync::Mutex;
+
+use crate::model::name::Target;
+use crate::model::time::Timestamp;
+
+/// How long a secret is used without looking again.
+pub const KEPT_FOR: Duration = Duration::from_secs(300);
+
+/// How soon after a fresh look that found nothing new a denied credential is worth another.
+const REFRESHED_AFTER: Duration = Duration::from_secs(15);
+
+/// A credential of a target: a webhook URL, a token, an object of several. Never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credential(Value);
+
+/// Why there is no credential.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum SecretError {
+    /// Secrets Manager did not answer, or not with a secret: later it may.
+    #[error("the secret cannot be read: {0}")]
+    Unavailable(String),
+    /// The secret is there and has nothing for this target.
+    #[error("the secret has no credential for {0}")]
+    Missing(Target),
+}
+
+/// Reads the text of the secret.
+pub trait ReadSecret: Send + Sync {
+    fn read(&self, deadline: Timestamp) -> impl Future<Output = Result<String, SecretError>> + Send;
+}
+
+/// The secret, cached.
+#[derive(Debug)]
+pub struct Secrets<R> {
+    reader: R,
+    /// Held while the secret is read, so that one caller reads and the others find what it read.
+    cache: Mutex<Option<Cached>>,
+}
+
+#[derive(Debug)]
+struct Cached {
+    read_at: Timestamp,
+    /// It was read because a credential was denied.
+    afresh: bool,
+    credentials: BTreeMap<String, Credential>,
+}
+
+impl<R: ReadSecret> Secrets<R> {
+    pub fn new(reader: R) -> Self {
+        Self { reader, cache: Mutex::new(None) }
+    }
+
+    /// The credential of `target`, from a secret that is at most five minutes old.
+    ///
+    /// # Errors
+    /// When the secret cannot be read, or names no such target.
+    pub async fn credential(
+        &self,
+        target: &Target,
+        now: Timestamp,
+        deadline: Timestamp,
+    ) -> Result<Credential, SecretError> {
+        let mut cache = self.cache.lock().await;
+        if cache.as_ref().is_none_or(|cached| cached.read_at.after(KEPT_FOR) <= now) {
+            *cache = Some(self.read(false, now, deadline).await?);
+        }
+        of(cache.as_ref(), target)
+    }
+
+    /// Another credential of `target` than `denied`, if there is one by now. Reads the secret unless
+    /// somebody has done so since, or a moment ago.
+    ///
+    /// # Errors
+    /// As [`Secrets::credential`].
+    pub async fn instead_of(
+        &self,
+        denied: &Credential,
+        target: &Target,
+        now: Timestamp,
+        deadline: Timestamp,
+    ) -> Result<Option<Credential>, SecretError> {
+        let mut cache = self.cache.lock().await;
+        let unchanged = of(cache.as_ref(), target).is_ok_and(|known| known == *denied);
+        let looked = |cached: &Cached| cached.afresh && cached.read_at.after(REFRESHED_AFTER) > now;
+        if unchanged && !cache.as_ref().is_some_and(looked) {
+            *cache = Some(self.read(true, now, deadline).await?);
+        }
+        of(cache.as_ref(), target).map(|known| Some(known).filter(|known| known != denied))
+    }
+
+    async fn read(&self, afresh: bool, now: Timestamp, deadline: Timestamp) -> Result<Cached, SecretError> {
+        let text = self.reader.read(deadline).await?;
+        // serde's message would quote the secret.
+        let malformed = |_| SecretError::Unavailable("it is not a JSON object of target and credential".to_owned());
+        let credentials: BTreeMap<String, Value> = serde_json::from_str(&text).map_err(malformed)?;
+        let credentials = credentials.into_iter().map(|(name, value)| (name, Credential(value))).collect();
+        Ok(Cached { read_at: now, afresh, credentials })
+    }
+}
+
+/// A credential stands under `slack:name` or, where names are unique over all kinds, under `name`.
+fn of(cached: Option<&Cached>, target: &Target) -> Result<Credential, SecretError> {
+    let credentials = cached.map(|cached| &cached.credentials);
+    let named = |name: &str| credentials.and_then(|credentials| credentials.get(name)).cloned();
+    named(&target.to_string())
+        .or_else(|| named(target.name.as_str()))
+        .ok_or_else(|| SecretError::Missing(target.clone()))
+}
+
+impl Credential {
+    /// The credential as one text, if it is one.
+    pub fn as_str(&self) -> Option<&str> {
+        self.0.as_str()
+    }
+
+    /// One of the texts that the credential is an object of.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.0.get(name)?.as_str()
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credential(…)")
+    }
+}
+
+#[cfg(feature = "aws")]
+mod secrets_manager {
+    use aws_sdk_secretsmanager::Client;
+    use aws_sdk_secretsmanager::error::ProvideErrorMetadata as _;
+    use tokio::time::timeout;
+
+    use super::{ReadSecret, SecretError};
+    use crate::adapters::clock::SystemClock;
+    use crate::model::time::Timestamp;
+    use crate::protocol::clock::Clock as _;
+
+    /// A secret in Secrets Manager.
+    #[derive(Clone, Debug)]
+    pub struct SecretsManager {
+        client: Client,
+        secret_id: String,
+    }
+
+    impl SecretsManager {
+        /// `secret_id` is a name or an ARN.
+        pub fn new(config: &aws_config::SdkConfig, secret_id: String) -> Self {
+            Self { client: Client::new(config), secret_id }
+        }
+    }
+
+    impl ReadSecret for SecretsManager {
+        async fn read(&self, deadline: Timestamp) -> Result<String, SecretError> {
+            let call = self.client.get_secret_value().secret_id(&self.secret_id).send();
+            let answer = timeout(SystemClock.now().until(deadline), call)
+                .await
+                .map_err(|_| SecretError::Unavailable("no answer before the deadline".to_owned()))?
+                .map_err(|error| SecretError::Unavailable(error.code().unwrap_or("no connection").to_owned()))?;
+            answer.secret_string.ok_or_else(|| SecretError::Unavailable("it is binary".to_owned()))
+        }
+    }
+}
+
+#[cfg(feature = "aws")]
+pub use secrets_manager::SecretsManager;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex as Lock;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use futures::future::join_all;
+
+    use super::*;
+
+    /// A secret that can be changed, and counts its readings.
+    #[derive(Default)]
+    struct Fake {
+        text: Lock<String>,
+        readings: AtomicU32,
+    }
+
+    impl ReadSecret for &Fake {
+        async fn read(&self, _deadline: Timestamp) -> Result<String, SecretError> {
+            self.readings.fetch_add(1, Ordering::SeqCst);
+            tokio::task::yield_now().await;
+            Ok(self.text.lock().unwrap().clone())
+        }
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_millis(seconds * 1000)
+    }
+
+    fn target() -> Target {
+        "slack:ops".parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_secret_is_read_when_needed_and_kept_for_five_minutes() {
+        let fake = Fake { text: Lock::new(r#"{"slack:ops":"one","other":{"token":"x"}}"#.into()), ..Fake::default() };
+        let secrets = Secrets::new(&fake);
+        for (now, readings) in [(0, 1), (299, 1), (300, 2), (301, 2)] {
+            assert_eq!(secrets.credential(&target(), at(now), at(999)).await.unwrap().as_str(), Some("one"));
+            assert_eq!(fake.readings.load(Ordering::SeqCst), readings, "after {now} s");
+        }
+        let by_name = secrets.credential(&"slack:other".parse().unwrap(), at(302), at(999)).await;
+        assert!(by_name.is_ok(), "a name without its kind will do");
+        let missing = secrets.credential(&"slack:none".parse().unwrap(), at(302), at(999)).await.unwrap_err();
+        assert_eq!(missing.to_string(), "the secret has no credential for slack:none");
+    }
+
+    #[tokio::test]
+    async fn a_denied_credential_is_read_afresh_once_and_by_one_caller() {
+        let fake = Fake { text: Lock::new(r#"{"ops":"old"}"#.into()), ..Fake::default() };
+        let secrets = Secrets::new(&fake);
+        let target = target();
+        let old = secrets.credential(&target, at(0), at(999)).await.unwrap();
+        *fake.text.lock().unwrap() = r#"{"ops":"new"}"#.into();
+        let asked = join_all((0..5).map(|_| secrets.instead_of(&old, &target, at(60), at(999)))).await;
+        assert!(asked.into_iter().all(|new| new.unwrap().unwrap().as_str() == Some("new")));
+        assert_eq!(fake.readings.load(Ordering::SeqCst), 2, "one for all five");
+        let new = secrets.credential(&target, at(61), at(999)).await.unwrap();
+        for now in [62, 70, 74] {
+            assert_eq!(secrets.instead_of(&new, &target, at(now), at(999)).await.unwrap(), None);
+        }
+        assert_eq!(fake.readings.load(Ordering::SeqCst), 2, "a target that is gone is no reason to read all the time");
+        assert_eq!(secrets.instead_of(&new, &target, at(76), at(999)).await.unwrap(), None);
+        assert_eq!(fake.readings.load(Ordering::SeqCst), 3);
+    }
+
+    #[tokio::test]
+    async fn a_malformed_secret_is_an_error_that_quotes_nothing() {
+        let fake = Fake { text: Lock::new("hunter2".into()), ..Fake::default() };
+        let error = Secrets::new(&fake).credential(&target(), at(0), at(9)).await.unwrap_err();
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+        let credential = Credential(Value::String("hunter2".into()));
+        assert_eq!(format!("{credential:?}"), "Credential(…)");
+    }
+}

@@ -1,0 +1,346 @@
+//! The queues in SQS. The dead-letter queue: batches of ten within one MiB, failed entries tried again, ASCII only.
+//! The due queue: delayed messages, and visibility as the way to put them off.
+//!
+//! HTTP 200 says nothing about a message. One is sent when SQS gives it an id, or names it as successful: a proxy or a
+//! mock that answers 200 with nothing in it has kept nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::{BatchResultErrorEntry, SendMessageBatchRequestEntry};
+use futures::stream::{self, StreamExt as _};
+use tokio::time::timeout;
+
+use crate::adapters::clock::SystemClock;
+use crate::model::error::chain;
+use crate::model::time::Timestamp;
+use crate::protocol::clock::Clock as _;
+use crate::protocol::queue::{Due, DueQueue, Park, Parked, Postpone, QueueError};
+
+const BATCH_ENTRIES_MAX: usize = 10;
+
+/// Batches on their way at the same time: a poisoned stream parks thousands of records in one invocation.
+const BATCHES_AT_ONCE: usize = 8;
+
+/// A message, and a batch, may have 1,048,576 bytes; the difference is for what a batch adds.
+const BATCH_BYTES_MAX: usize = 1_040_000;
+
+/// The longest delay of a message; a window that is longer has its message come back until it is due.
+const DELAY_MAX: Duration = Duration::from_secs(900);
+
+/// The longest visibility time-out, counted from when the message was received: so much less as an invocation lasts.
+const VISIBILITY_MAX: Duration = Duration::from_secs(12 * 3600 - 900);
+
+const BACKOFF_FIRST: Duration = Duration::from_millis(50);
+const BACKOFF_MAX: Duration = Duration::from_secs(1);
+
+/// Parks in an SQS queue.
+#[derive(Clone, Debug)]
+pub struct SqsPark {
+    client: Client,
+    queue_url: String,
+}
+
+/// Due messages in an SQS queue.
+#[derive(Clone, Debug)]
+pub struct SqsDue {
+    client: Client,
+    queue_url: String,
+}
+
+impl SqsDue {
+    /// `config` is the SDK's; `queue_url` that of the due queue.
+    pub fn new(config: &aws_config::SdkConfig, queue_url: String) -> Self {
+        Self { client: Client::new(config), queue_url }
+    }
+}
+
+impl DueQueue for SqsDue {
+    async fn send(&self, due: &Due, delay: Duration, deadline: Timestamp) -> Result<(), QueueError> {
+        let body = serde_json::to_string(due).expect("invariant: names and numbers always serialise");
+        let delay = whole_seconds(delay.min(DELAY_MAX));
+        let send = || self.client.send_message().queue_url(&self.queue_url).message_body(&body).delay_seconds(delay);
+        until_done(deadline, || async {
+            let sent = send().send().await.map_err(|error| chain(&error))?;
+            let id = sent.message_id.filter(|id| !id.is_empty());
+            id.map(drop).ok_or_else(|| "SQS answered without the id of a message".to_owned())
+        })
+        .await
+    }
+}
+
+impl Postpone for SqsDue {
+    async fn postpone(&self, receipt: &str, delay: Duration, deadline: Timestamp) -> Result<(), QueueError> {
+        let timeout = whole_seconds(delay.min(VISIBILITY_MAX));
+        let change = || {
+            let call = self.client.change_message_visibility().queue_url(&self.queue_url);
+            call.receipt_handle(receipt).visibility_timeout(timeout)
+        };
+        until_done(deadline, || async { change().send().await.map(drop).map_err(|error| chain(&error)) }).await
+    }
+}
+
+/// Rounded up: a message that comes too early comes for nothing.
+fn whole_seconds(duration: Duration) -> i32 {
+    i32::try_from(duration.as_millis().div_ceil(1000)).unwrap_or(i32::MAX)
+}
+
+/// Makes a call again and again until it succeeds or the deadline is near; `Err` says what was said last.
+async fn until_done<F>(deadline: Timestamp, call: impl Fn() -> F) -> Result<(), QueueError>
+where
+    F: Future<Output = Result<(), String>>,
+{
+    let mut pause = BACKOFF_FIRST;
+    loop {
+        let left = SystemClock.now().until(deadline);
+        let answer = timeout(left, call()).await.unwrap_or_else(|_| Err("no answer before the deadline".to_owned()));
+        let Err(why) = answer else { return Ok(()) };
+        if pause >= SystemClock.now().until(deadline) {
+            return Err(QueueError(why));
+        }
+        SystemClock.sleep(pause).await;
+        pause = (pause * 2).min(BACKOFF_MAX);
+    }
+}
+
+impl SqsPark {
+    /// `config` is the SDK's; `queue_url` that of the dead-letter queue.
+    pub fn new(config: &aws_config::SdkConfig, queue_url: String) -> Self {
+        Self { client: Client::new(config), queue_url }
+    }
+
+    /// Sends one batch until each entry is accepted or the deadline is near. Returns the entries that were not
+    /// accepted, and what was said last.
+    async fn send(&self, bodies: &[(usize, String)], deadline: Timestamp) -> Vec<(usize, QueueError)> {
+        let mut waiting: Vec<&(usize, String)> = bodies.iter().collect();
+        let mut pause = BACKOFF_FIRST;
+        // Without a call: thousands of calls that are cut off at once take seconds, too.
+        if SystemClock.now() >= deadline {
+            return bodies.iter().map(|(index, _)| (*index, QueueError("no time was left".to_owned()))).collect();
+        }
+        loop {
+            let answer = self.send_once(&waiting, deadline).await;
+            let failure_of = |index: usize| match &answer {
+                Ok(answer) => answer.of(index).err(),
+                Err(why) => Some(why.clone()),
+            };
+            waiting.retain(|(index, _)| failure_of(*index).is_some());
+            if waiting.is_empty() || pause >= SystemClock.now().until(deadline) {
+                let failed = waiting.iter().filter_map(|(index, _)| Some((*index, QueueError(failure_of(*index)?))));
+                return failed.collect();
+            }
+            SystemClock.sleep(pause).await;
+            pause = (pause * 2).min(BACKOFF_MAX);
+        }
+    }
+
+    /// One call.
+    async fn send_once(&self, entries: &[&(usize, String)], deadline: Timestamp) -> Result<BatchAnswer, String> {
+        let entry = |(index, body): &&(usize, String)| {
+            let entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(body);
+            entry.build().expect("invariant: id and body are set")
+        };
+        let entries = entries.iter().map(entry).collect();
+        let call = self.client.send_message_batch().queue_url(&self.queue_url).set_entries(Some(entries)).send();
+        let answer = timeout(SystemClock.now().until(deadline), call)
+            .await
+            .map_err(|_| "no answer before the deadline".to_owned())?
+            .map_err(|error| chain(&error))?;
+        Ok(BatchAnswer::new(answer.successful.iter().map(|entry| entry.id()), &answer.failed))
+    }
+}
+
+/// What SQS says of the entries of a batch call, whose ids are numbers.
+#[derive(Debug)]
+pub(crate) struct BatchAnswer {
+    successful: BTreeSet<usize>,
+    failed: BTreeMap<usize, String>,
+}
+
+impl BatchAnswer {
+    pub(crate) fn new<'a>(successful: impl Iterator<Item = &'a str>, failed: &[BatchResultErrorEntry]) -> Self {
+        let why = |entry: &BatchResultErrorEntry| {
+            let message = entry.message().map_or_else(String::new, |message| format!(": {message}"));
+            Some((entry.id.parse().ok()?, format!("{}{message}", entry.code)))
+        };
+        Self {
+            successful: successful.filter_map(|id| id.parse().ok()).collect(),
+            failed: failed.iter().filter_map(why).collect(),
+        }
+    }
+
+    /// `Ok` when the entry is successful; why it is not. An entry that the answer does not name is not.
+    pub(crate) fn of(&self, index: usize) -> Result<(), String> {
+        match self.failed.get(&index) {
+            Some(why) => Err(why.clone()),
+            None if self.successful.contains(&index) => Ok(()),
+            None => Err("SQS answered, but not for this entry".to_owned()),
+        }
+    }
+}
+
+impl Park for SqsPark {
+    async fn park(&self, items: &[Parked], deadline: Timestamp) -> Vec<Result<(), QueueError>> {
+        let bodies: Vec<(usize, String)> = items.iter().map(body).enumerate().collect();
+        let sends: Vec<_> = batches(&bodies).into_iter().map(|batch| self.send(batch, deadline)).collect();
+        let failed = stream::iter(sends).buffer_unordered(BATCHES_AT_ONCE).concat().await;
+        let mut results = vec![Ok(()); items.len()];
+        for (index, error) in failed {
+            results[index] = Err(error);
+        }
+        results
+    }
+}
+
+/// The body of a message; without the record's bytes where they do not fit (shard and sequence number
+/// lead back to them while the stream keeps them).
+fn body(parked: &Parked) -> String {
+    let body = parked.to_json();
+    match body.len() > BATCH_BYTES_MAX {
+        true => parked.clone().without_data().to_json(),
+        false => body,
+    }
+}
+
+fn batches(bodies: &[(usize, String)]) -> Vec<&[(usize, String)]> {
+    let mut batches = Vec::new();
+    let mut rest = bodies;
+    while !rest.is_empty() {
+        let mut bytes = 0;
+        let fits = |(_, body): &&(usize, String)| {
+            bytes += body.len();
+            bytes <= BATCH_BYTES_MAX
+        };
+        let length = rest.iter().take(BATCH_ENTRIES_MAX).take_while(fits).count().max(1);
+        let (batch, later) = rest.split_at(length);
+        batches.push(batch);
+        rest = later;
+    }
+    batches
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use serde_json::{Value, json};
+    use wiremock::{Mock, MockServer, Request, ResponseTemplate, matchers};
+
+    use super::*;
+    use crate::protocol::queue::What;
+
+    /// The answers, the entries of each call if all goes well, and which of the two messages are safe.
+    type Case<'a> = (&'a [&'static str], Option<&'a [&'a str]>, [bool; 2]);
+
+    /// An SQS with these answers, the last of which it gives for ever.
+    async fn queue(answers: &[&'static str]) -> MockServer {
+        let left = Mutex::new(answers.to_vec());
+        let answer = move |_: &Request| {
+            let mut left = left.lock().unwrap();
+            let next = if left.len() > 1 { left.remove(0) } else { left[0] };
+            ResponseTemplate::new(200).set_body_raw(next, "application/x-amz-json-1.0")
+        };
+        let server = MockServer::start().await;
+        Mock::given(matchers::any()).respond_with(answer).mount(&server).await;
+        server
+    }
+
+    async fn calls(server: &MockServer) -> Vec<Value> {
+        server.received_requests().await.unwrap().iter().map(|request| request.body_json().unwrap()).collect()
+    }
+
+    fn parked() -> Parked {
+        let what = What::Record {
+            event_id: "shard:1".to_owned(),
+            stream_arn: None,
+            region: None,
+            partition_key: None,
+            arrived_at: None,
+            data: None,
+        };
+        Parked::new("not-gzip", Timestamp::from_millis(0), what)
+    }
+
+    #[tokio::test]
+    async fn a_message_is_parked_once_sqs_names_it_as_successful() {
+        let both = r#"{"Successful":[{"Id":"0","MessageId":"a"},{"Id":"1","MessageId":"b"}]}"#;
+        let first = r#"{"Successful":[{"Id":"0","MessageId":"a"}]}"#;
+        let second = r#"{"Successful":[{"Id":"1","MessageId":"b"}],"Failed":[]}"#;
+        let failed = r#"{"Failed":[{"Id":"0","Code":"Busy","Message":"later","SenderFault":false}],"Successful":[{"Id":"1","MessageId":"b"}]}"#;
+        let neither = r#"{"Failed":[{"Id":"0","Code":"Busy","SenderFault":false}]}"#;
+        let contradiction = r#"{"Successful":[{"Id":"0","MessageId":"a"},{"Id":"1","MessageId":"b"}],"Failed":[{"Id":"0","Code":"Busy","SenderFault":false}]}"#;
+        let others = r#"{"Successful":[{"Id":"7","MessageId":"a"},{"Id":"x","MessageId":"b"}]}"#;
+        let cases: [Case<'_>; 12] = [
+            (&[both], Some(&["01"]), [true, true]),
+            (&[first, second], Some(&["01", "1"]), [true, true]),
+            (&[failed, first], Some(&["01", "0"]), [true, true]),
+            (&[neither, both], Some(&["01", "01"]), [true, true]),
+            (&["{}", "", both], Some(&["01", "01", "01"]), [true, true]),
+            (&[contradiction, first], Some(&["01", "0"]), [true, true]),
+            (&[first], None, [true, false]),
+            (&[failed], None, [false, true]),
+            (&[others], None, [false, false]),
+            (&["{}"], None, [false, false]),
+            (&[""], None, [false, false]),
+            (&["<html>"], None, [false, false]),
+        ];
+        for (answers, entries, safe) in cases {
+            let server = queue(answers).await;
+            let park = SqsPark::new(&crate::adapters::aws::loopback(&server.uri()), format!("{}/1/dlq", server.uri()));
+            let patience = if entries.is_some() { Duration::from_secs(30) } else { Duration::from_millis(400) };
+            let results = park.park(&[parked(), parked()], SystemClock.now().after(patience)).await;
+            assert_eq!(results.iter().map(Result::is_ok).collect::<Vec<_>>(), safe, "{answers:?}: {results:?}");
+            assert!(results.iter().all(|result| result.as_ref().err().is_none_or(|error| !error.0.is_empty())));
+            if let Some(entries) = entries {
+                let ids = |call: &Value| {
+                    call["Entries"].as_array().unwrap().iter().map(|entry| entry["Id"].as_str().unwrap()).collect()
+                };
+                assert_eq!(calls(&server).await.iter().map(ids).collect::<Vec<String>>(), entries, "{answers:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_due_message_is_sent_once_sqs_gives_it_an_id() {
+        let due = Due { route: "alerts".parse().unwrap(), window: 3 };
+        let sent = r#"{"MessageId":"m"}"#;
+        let cases: [(&[&'static str], usize, bool); 5] = [
+            (&[sent], 1, true),
+            (&["{}", "", r#"{"MessageId":""}"#, sent], 4, true),
+            (&["{}"], 0, false),
+            (&[""], 0, false),
+            (&[r#"{"MessageId":""}"#], 0, false),
+        ];
+        for (answers, times, is_sent) in cases {
+            let server = queue(answers).await;
+            let queue = SqsDue::new(&crate::adapters::aws::loopback(&server.uri()), format!("{}/1/due", server.uri()));
+            let patience = if is_sent { Duration::from_secs(30) } else { Duration::from_millis(300) };
+            let result = queue.send(&due, Duration::ZERO, SystemClock.now().after(patience)).await;
+            assert_eq!(result.is_ok(), is_sent, "{answers:?}: {result:?}");
+            let calls = calls(&server).await;
+            assert!(!is_sent || calls.len() == times, "{answers:?}: {calls:?}");
+            assert_eq!(calls[0]["MessageBody"], json!(r#"{"route":"alerts","window":3}"#));
+        }
+    }
+
+    #[test]
+    fn a_delay_is_never_shorter_than_was_asked_for() {
+        for (millis, seconds) in [(0, 0), (1, 1), (1_000, 1), (1_001, 2), (899_999, 900)] {
+            assert_eq!(whole_seconds(Duration::from_millis(millis)), seconds, "{millis}");
+        }
+    }
+
+    #[test]
+    fn batches_keep_to_ten_entries_and_one_mebibyte() {
+        let check = |sizes: &[usize], expected: &[usize]| {
+            let bodies: Vec<_> = sizes.iter().map(|bytes| "x".repeat(*bytes)).enumerate().collect();
+            let lengths: Vec<usize> = batches(&bodies).iter().map(|batch| batch.len()).collect();
+            assert_eq!(lengths, expected, "{sizes:?}");
+        };
+        check(&[], &[]);
+        check(&[1; 23], &[10, 10, 3]);
+        check(&[700_000, 300_000, 300_000, 800_000], &[2, 1, 1]);
+        check(&[2_000_000, 1], &[1, 1]);
+    }
+}

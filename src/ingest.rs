@@ -1,0 +1,9 @@
+//! From the bytes of an event to alerts: parse the event, decode its records, match routes, redact secrets. Pure and
+//! synchronous; a record that cannot be read is a value, never an error that ends the batch.
+
+pub mod decode;
+pub mod event;
+pub mod json;
+pub mod logs;
+pub mod redact;
+pub mod route;

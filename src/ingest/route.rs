@@ -1,0 +1,382 @@
+//! Which log events are alerts, and whose. A marker is a plain substring of the decoded message; one
+//! pass over all markers of all routes sorts out the messages that have none. Routes are tried in the
+//! order of the configuration; the first that fits takes the event, unless it says `continue`.
+//!
+//! Left to `decode`: looking for markers in raw text, so that most messages never get here.
+
+use std::ops::ControlFlow;
+use std::sync::{Arc, OnceLock};
+
+use aho_corasick::{AhoCorasick, BuildError, MatchKind};
+use anyhow::bail;
+use memchr::memmem;
+
+use crate::config::{Config, Route};
+use crate::ingest::decode::{Decoder, Events, Needles, Poison};
+use crate::ingest::logs::{LogBatch, LogEvent};
+use crate::ingest::redact::Redactor;
+use crate::model::alert::{Alert, AlertId, MESSAGE_BYTES_MAX, Origin};
+use crate::model::name::RouteName;
+use crate::model::pattern::Patterns;
+use crate::model::time::Timestamp;
+
+/// The routes of a configuration, ready to search with.
+pub struct Routes {
+    config: Config,
+    decoder: Decoder,
+    /// The markers of all routes.
+    screen: Markers,
+    /// The markers of each route, and its name as that of the only one that takes an event; in the order of the routes.
+    of_route: Vec<(Markers, Arc<[RouteName]>)>,
+    redactor: Redactor,
+    own: OwnLogs,
+}
+
+/// The log groups that this program writes to itself. An alert about them would make the line that makes the next alert.
+#[derive(Clone, Debug, Default)]
+pub struct OwnLogs {
+    pub log_groups: Vec<String>,
+    /// The account that the program runs in, once it is known; another account may have a group of the same name.
+    pub account: Arc<OnceLock<String>>,
+}
+
+/// What one subscription message held.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Scanned {
+    /// Log events in the message.
+    pub events: u64,
+    pub alerts: Vec<Alert>,
+    /// The message is this program's own log, and none of its events was looked at.
+    pub own: bool,
+    /// The time ran out: events behind the last alert were not looked at, and are not counted in `events`.
+    pub unfinished: bool,
+}
+
+/// The routes that take an event, and the marker that the first of them found.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Hit {
+    pub marker: Arc<str>,
+    /// Never empty; in the order of the configuration.
+    pub routes: Arc<[RouteName]>,
+}
+
+/// Markers to search for together.
+struct Markers {
+    search: AhoCorasick,
+    texts: Vec<Arc<str>>,
+}
+
+impl Routes {
+    /// # Errors
+    /// When the markers or the redaction patterns cannot be compiled; `Config::parse` has refused
+    /// such already, so only a hand-made configuration gets here.
+    pub fn new(config: &Config) -> anyhow::Result<Self> {
+        let markers = |route: &Route| Ok((Markers::new(&route.markers)?, Arc::from([route.name.clone()])));
+        let of_route: Result<Vec<_>, BuildError> = config.routes.iter().map(markers).collect();
+        let screen = Markers::new(config.routes.iter().flat_map(|route| &route.markers));
+        let (Ok(of_route), Ok(screen)) = (of_route, screen) else {
+            bail!("the markers of the configuration cannot be searched for");
+        };
+        let redactor = Redactor::new(config.redact.iter().map(String::as_str))
+            .map_err(|bad| anyhow::anyhow!("{} patterns under `redact` are no regular expressions", bad.len()))?;
+        let decoder = decoder(config);
+        Ok(Self { config: config.clone(), decoder, screen, of_route, redactor, own: OwnLogs::default() })
+    }
+
+    /// How records have to be read so that [`Self::scan`] sees every alert.
+    pub fn decoder(&self) -> &Decoder {
+        &self.decoder
+    }
+
+    /// The same, refusing the program's own logs.
+    #[must_use]
+    pub fn refusing(self, own: OwnLogs) -> Self {
+        Self { own, ..self }
+    }
+
+    pub fn own(&self) -> &OwnLogs {
+        &self.own
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Route> {
+        self.config.routes.iter()
+    }
+
+    pub fn get(&self, name: &RouteName) -> Option<&Route> {
+        self.config.routes.iter().find(|route| route.name == *name)
+    }
+
+    pub fn redactor(&self) -> &Redactor {
+        &self.redactor
+    }
+
+    /// The alerts among the events of a message, redacted, in their order. `head` says where they come from.
+    ///
+    /// # Errors
+    /// When an event cannot be read.
+    pub fn scan(
+        &self,
+        head: &LogBatch<'_>,
+        events: Events<'_>,
+        region: Option<&str>,
+        source: &str,
+    ) -> Result<Scanned, Poison> {
+        self.scan_until(head, events, region, source, || false)
+    }
+
+    /// The same, but stops before the next alert once `is_over` says so.
+    ///
+    /// # Errors
+    /// As [`Routes::scan`].
+    pub fn scan_until(
+        &self,
+        head: &LogBatch<'_>,
+        events: Events<'_>,
+        region: Option<&str>,
+        source: &str,
+        is_over: impl Fn() -> bool,
+    ) -> Result<Scanned, Poison> {
+        if self.own.wrote(head) {
+            return Ok(Scanned { events: events.each(|_| ())?, own: true, ..Scanned::default() });
+        }
+        let mut origin = None;
+        let mut patterns = Patterns::default();
+        // Room for all of them from the start, as nearly all turn out to be alerts.
+        let mut alerts = Vec::with_capacity(events.suspects().unwrap_or(0));
+        let mut unfinished = false;
+        let events = events.each_until(|event| {
+            let Some(hit) = self.hit(event, head, region) else { return ControlFlow::Continue(()) };
+            if is_over() {
+                unfinished = true;
+                return ControlFlow::Break(());
+            }
+            let origin = origin.get_or_insert_with(|| {
+                Arc::new(Origin::new(&head.owner, &head.log_group, &head.log_stream, region, source))
+            });
+            alerts.push(self.alert(event, hit, origin, &mut patterns));
+            ControlFlow::Continue(())
+        })?;
+        // They stay until they are committed.
+        alerts.shrink_to_fit();
+        let events = if unfinished { alerts.len() as u64 } else { events };
+        Ok(Scanned { events, alerts, own: false, unfinished })
+    }
+
+    /// Which routes take the event; `None` when none does.
+    pub fn hit(&self, event: &LogEvent<'_>, batch: &LogBatch<'_>, region: Option<&str>) -> Option<Hit> {
+        // With one route its own search says it all.
+        if self.of_route.len() > 1 && !self.screen.search.is_match(&*event.message) {
+            return None;
+        }
+        let account = event.account.as_deref().unwrap_or(&batch.owner);
+        let region = event.region.as_deref().or(region);
+        let mut hit: Option<Hit> = None;
+        for (route, (markers, alone)) in self.config.routes.iter().zip(&self.of_route) {
+            if !route.scope.admits(account, region, &batch.log_group) {
+                continue;
+            }
+            let Some(marker) = markers.first_in(&event.message) else { continue };
+            hit = Some(match hit {
+                None => Hit { marker: Arc::clone(marker), routes: Arc::clone(alone) },
+                Some(Hit { marker, routes }) => {
+                    Hit { marker, routes: routes.iter().chain(&**alone).cloned().collect() }
+                }
+            });
+            if !route.continue_ {
+                break;
+            }
+        }
+        hit
+    }
+
+    /// The only way to make an alert of an event: past the redactor.
+    fn alert(&self, event: &LogEvent<'_>, hit: Hit, origin: &Arc<Origin>, patterns: &mut Patterns) -> Alert {
+        let (message, truncated) = self.stored(&event.message, &hit.marker);
+        let pattern = patterns.of(&message, &hit.marker);
+        Alert {
+            id: AlertId::new(&event.id, origin),
+            timestamp: Timestamp::from_millis(event.timestamp),
+            marker: hit.marker,
+            message,
+            truncated,
+            pattern,
+            routes: hit.routes,
+            account_id: shared(event.account.as_deref(), Some(&origin.owner)).unwrap_or_default(),
+            region: shared(event.region.as_deref(), origin.region.as_ref()),
+            origin: Arc::clone(origin),
+        }
+    }
+}
+
+impl Routes {
+    /// A message as it is stored and shown: redacted, at most [`MESSAGE_BYTES_MAX`] bytes around the marker; and whether
+    /// something was left out.
+    pub fn stored(&self, message: &str, marker: &str) -> (String, bool) {
+        let at = memmem::find(message.as_bytes(), marker.as_bytes()).unwrap_or(0);
+        self.redactor.excerpt(message, at, MESSAGE_BYTES_MAX)
+    }
+}
+
+impl Markers {
+    fn new<'m>(markers: impl IntoIterator<Item = &'m String>) -> Result<Self, BuildError> {
+        let texts: Vec<Arc<str>> = markers.into_iter().map(|marker| Arc::from(marker.as_str())).collect();
+        let mut builder = AhoCorasick::builder();
+        let search =
+            builder.match_kind(MatchKind::LeftmostLongest).build(texts.iter().map(|marker| marker.as_bytes()))?;
+        Ok(Self { search, texts })
+    }
+
+    /// The marker that stands first in `message`; of two that start together the longer, which says more.
+    fn first_in(&self, message: &str) -> Option<&Arc<str>> {
+        self.search.find(message).map(|found| &self.texts[found.pattern().as_usize()])
+    }
+}
+
+/// What the event says, else what is known of its origin; the latter's text where both are the same.
+fn shared(said: Option<&str>, known: Option<&Arc<str>>) -> Option<Arc<str>> {
+    match said {
+        Some(said) if known.is_none_or(|known| **known != *said) => Some(said.into()),
+        _ => known.cloned(),
+    }
+}
+
+/// Markers in raw text first, unless the configuration wants everything validated. Scopes need what is only known
+/// of a parsed event, but they only narrow what a marker has found: no marker, no alert.
+fn decoder(config: &Config) -> Decoder {
+    let markers = config.routes.iter().flat_map(|route| route.markers.iter().map(String::as_str));
+    let needles = if config.strict { None } else { Needles::new(markers) };
+    Decoder { decoded_bytes_max: config.decoded_bytes_max, needles }
+}
+
+impl OwnLogs {
+    fn wrote(&self, batch: &LogBatch<'_>) -> bool {
+        let account = self.account.get();
+        self.log_groups.iter().any(|group| *group == batch.log_group)
+            && account.is_none_or(|account| *account == batch.owner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIG: &str = r#"
+        redact = ["customer-[0-9]+"]
+        [[route]]
+        name = "audit"
+        markers = ["[AUDIT]", "[CRITICAL]"]
+        accounts = ["1111*"]
+        notify = ["slack:audit"]
+        continue = true
+        [[route]]
+        name = "db"
+        markers = ["[CRITICAL] db", "[CRITICAL]"]
+        log_groups = ["/aws/rds/*"]
+        regions = ["eu-*"]
+        notify = ["slack:db"]
+        [[route]]
+        name = "critical"
+        markers = ["[CRITICAL]", "[ALERT]"]
+        notify = ["slack:all"]
+    "#;
+
+    fn hit(message: &str, account: &str, region: Option<&str>, log_group: &str) -> Option<(String, Vec<String>)> {
+        let config = Config::parse(CONFIG, "test").expect("a good configuration");
+        let batch = LogBatch { owner: account.into(), log_group: log_group.into(), ..LogBatch::default() };
+        let event = LogEvent { id: "1".into(), timestamp: 0, message: message.into(), account: None, region: None };
+        let hit = Routes::new(&config).expect("it compiles").hit(&event, &batch, region)?;
+        Some((hit.marker.to_string(), hit.routes.iter().map(ToString::to_string).collect()))
+    }
+
+    #[test]
+    fn the_first_route_that_fits_takes_the_event_unless_it_continues() {
+        let eu = Some("eu-west-1");
+        let cases = [
+            ("nothing here", "2222", eu, "/x", None),
+            ("[CRITICAL] x", "2222", eu, "/x", Some(("[CRITICAL]", vec!["critical"]))),
+            ("[CRITICAL] x", "1111", eu, "/x", Some(("[CRITICAL]", vec!["audit", "critical"]))),
+            ("[AUDIT] x", "1111", eu, "/x", Some(("[AUDIT]", vec!["audit"]))),
+            ("[AUDIT] x", "2222", eu, "/x", None),
+            ("[ALERT] then [CRITICAL]", "2222", eu, "/x", Some(("[ALERT]", vec!["critical"]))),
+            ("[CRITICAL] db", "2222", eu, "/aws/rds/a", Some(("[CRITICAL] db", vec!["db"]))),
+            ("[CRITICAL] y", "2222", None, "/aws/rds/a", Some(("[CRITICAL]", vec!["critical"]))),
+            ("[CRITICAL] y", "2222", Some("us-east-1"), "/aws/rds/a", Some(("[CRITICAL]", vec!["critical"]))),
+            ("[critical] case counts", "2222", eu, "/x", None),
+        ];
+        for (message, account, region, group, expected) in cases {
+            let expected = expected
+                .map(|(m, r): (&str, Vec<&str>)| (m.to_owned(), r.into_iter().map(str::to_owned).collect::<Vec<_>>()));
+            assert_eq!(hit(message, account, region, group), expected, "{message} {account} {group}");
+        }
+    }
+
+    #[test]
+    fn an_alert_is_redacted_before_it_is_cut_and_keeps_its_origin() {
+        let routes = Routes::new(&Config::parse(CONFIG, "test").expect("good")).expect("it compiles");
+        let tail = format!("{} password=hunter2hunter2 customer-77", "x".repeat(16 * 1024 - 20));
+        let event = |id: &'static str, message: String, account: Option<&'static str>| LogEvent {
+            id: id.into(),
+            timestamp: 5,
+            message: message.into(),
+            account: account.map(Into::into),
+            region: None,
+        };
+        let batch = LogBatch {
+            owner: "2222".into(),
+            log_group: "/aws/lambda/shop".into(),
+            log_stream: "s".into(),
+            events: vec![
+                event("1", "quiet".into(), None),
+                event("2", format!("[CRITICAL] {tail}"), Some("3333")),
+                event("3", "[ALERT] customer-12 token=abcdef".into(), None),
+            ],
+        };
+        let own = |account: &str| {
+            let own = OwnLogs { log_groups: vec!["/aws/lambda/shop".into()], ..OwnLogs::default() };
+            own.account.set(account.into()).unwrap();
+            let routes = Routes::new(&Config::builtin()).unwrap().refusing(own);
+            let scanned = routes.scan(&batch, Events::of(&batch.events), None, "").unwrap();
+            (scanned.own, scanned.events, scanned.alerts.len())
+        };
+        assert_eq!((own("2222"), own("9999")), ((true, 3, 0), (false, 3, 2)), "our own logs, and a namesake's");
+        let scanned = routes.scan(&batch, Events::of(&batch.events), Some("eu-west-1"), "shard:1").unwrap();
+        assert_eq!((scanned.events, scanned.alerts.len()), (3, 2));
+        let [long, short] = &scanned.alerts[..] else { panic!("two alerts") };
+        assert!(long.truncated && !long.message.contains("hunter2"), "half a secret must not survive the cut");
+        assert_eq!((&*long.account_id, &*short.account_id), ("3333", "2222"));
+        assert_eq!((short.origin.app_name.as_str(), short.region.as_deref()), ("shop", Some("eu-west-1")));
+        assert!(!short.message.contains("customer-12") && !short.message.contains("abcdef"), "{}", short.message);
+        assert!(!short.pattern.as_str().contains("abcdef"));
+    }
+
+    #[test]
+    fn an_alert_costs_no_more_than_what_is_kept_of_a_huge_event() {
+        let routes = Routes::new(&Config::builtin()).expect("it compiles");
+        for shape in ["password=a ", "cookie: a=b; ", "://", "secret: [1, ", "4111111111111111 ", "\u{1b}[0m%61", "a"] {
+            let noise = shape.repeat((55 << 20) / shape.len());
+            for message in [format!("[CRITICAL] why {noise}"), format!("{noise} [CRITICAL] why")] {
+                let event =
+                    LogEvent { id: "1".into(), timestamp: 0, message: message.into(), account: None, region: None };
+                let hit = Hit { marker: "[CRITICAL]".into(), routes: [].into() };
+                let start = processor_seconds();
+                let alert = routes.alert(&event, hit, &Arc::default(), &mut Patterns::default());
+                let seconds = processor_seconds() - start;
+                assert!(seconds < 1.0, "{shape:?} takes {seconds} s");
+                assert!(alert.truncated && alert.message.capacity() <= 2 * MESSAGE_BYTES_MAX, "{shape:?}");
+                // A list that does not end takes all that follows.
+                let list = shape.ends_with("[1, ");
+                assert!(list || alert.message.contains("[CRITICAL] why"), "{shape:?}");
+            }
+        }
+    }
+
+    /// Time that this thread has had a processor; waiting for one does not count.
+    fn processor_seconds() -> f64 {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
+    }
+}

@@ -1,0 +1,8 @@
+//! The Lambda functions: recognize the event, run the consumer or the notifier, answer in the form the trigger expects,
+//! and emit metrics.
+
+pub mod answer;
+mod due;
+pub mod handler;
+pub mod metric;
+mod report;

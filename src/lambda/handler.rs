@@ -1,0 +1,164 @@
+//! One invocation of the function: what Lambda hands over, through the pipeline, into the answer that Lambda
+//! understands. The runtime around it is the binary's business.
+
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+
+use crate::ingest::event::{self, BATCH_RECORDS_MAX, Batch, Context, Event};
+use crate::lambda::answer::{Answer, Failure, FunctionError, json};
+use crate::lambda::report::report_troubles;
+use crate::lambda::{due, metric};
+use crate::model::time::Timestamp;
+use crate::protocol::clock::Clock as _;
+use crate::protocol::consume::{Checkpoint, Consumed, Verdict, consume};
+use crate::protocol::queue::Postpone;
+use crate::protocol::world::World;
+
+/// An invocation, as the runtime describes it.
+#[derive(Clone, Debug, Default)]
+pub struct Invocation {
+    pub function: String,
+    pub request_id: String,
+    /// When Lambda ends the process, in milliseconds since 1970, as it says; some emulators send nonsense.
+    pub deadline_ms: u64,
+    /// The Region that the function runs in.
+    pub region: Option<String>,
+}
+
+/// No invocation lives longer, so no deadline lies further ahead.
+const INVOCATION_MAX: Duration = Duration::from_secs(900);
+
+/// What is assumed when the deadline is nonsense.
+const INVOCATION_ASSUMED: Duration = Duration::from_secs(30);
+
+/// Time left to answer in.
+const ANSWER_MARGIN: Duration = Duration::from_millis(1_000);
+
+/// Handles one event and answers what Lambda has to know, as JSON. The summary line goes to `log`.
+///
+/// # Errors
+/// When the event is of no known shape, the records that must come again cannot be named, or a notifier is not
+/// set up as one.
+pub async fn handle<W>(
+    world: &W,
+    payload: &RawValue,
+    invocation: &Invocation,
+    log: impl FnOnce(String),
+) -> Result<Box<RawValue>, FunctionError>
+where
+    W: World,
+    W::Due: Postpone,
+{
+    let started = world.clock().now();
+    let deadline = deadline(invocation.deadline_ms, started);
+    let mut shard_id = String::new();
+    let context = Context {
+        name: &invocation.request_id,
+        region: invocation.region.as_deref(),
+        records_max: Some(BATCH_RECORDS_MAX),
+    };
+    let (answer, books) = match event::read(payload.get(), context)? {
+        Event::Batch(batch) => {
+            shard_id = batch.shard_id().unwrap_or_default().to_owned();
+            // The caller's span has a place for it, which stays empty for a direct subscription.
+            tracing::Span::current().record("shard.id", &shard_id);
+            let consumed = consume(world, &batch, deadline).await;
+            report_troubles(&batch, &consumed);
+            let answer = answer(&batch, &consumed);
+            (answer.map(|answer| json(&answer)), metric::of_batch(&consumed))
+        }
+        Event::Due(messages) => {
+            let (failures, books) = due::told(world, messages, deadline).await?;
+            (Ok(json(&Answer { failures, ..Answer::default() })), books)
+        }
+        Event::Sweep => (Ok(json(&())), due::swept(world, deadline).await?),
+    };
+    let of =
+        metric::Invocation { function: &invocation.function, request_id: &invocation.request_id, shard_id: &shard_id };
+    let now = world.clock().now();
+    log(metric::line(&of, books, started.until(now), now));
+    answer
+}
+
+/// When everything must be done, so that there is time left to answer.
+fn deadline(deadline_ms: u64, now: Timestamp) -> Timestamp {
+    let said = Timestamp::from_millis(i64::try_from(deadline_ms).unwrap_or(i64::MAX));
+    let left = now.until(said);
+    let left = if left.is_zero() || left > INVOCATION_MAX { INVOCATION_ASSUMED } else { left };
+    now.after(left.saturating_sub(ANSWER_MARGIN.min(left / 4)))
+}
+
+/// The answer in the shape that the event asks for: partial failures for Kinesis, with the state echoed where
+/// there is a tumbling window.
+fn answer(batch: &Batch<'_>, consumed: &Consumed) -> Result<Answer, FunctionError> {
+    let failures = match consumed.checkpoint(batch) {
+        Checkpoint::Everything => Vec::new(),
+        Checkpoint::Before(sequence) => vec![Failure { item: sequence.as_str().to_owned() }],
+        Checkpoint::Nothing => {
+            let mut reasons = consumed.verdicts.iter().filter_map(|verdict| match verdict {
+                Verdict::Retry(why) => Some(why.clone()),
+                Verdict::Safe | Verdict::Parked(_) => None,
+            });
+            let first = reasons.next().unwrap_or_default();
+            return Err(FunctionError::Unnamed(1 + reasons.count(), first));
+        }
+    };
+    Ok(Answer { state: batch.window_state.clone(), failures })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_leaves_time_to_answer_whatever_was_sent() {
+        let now = Timestamp::from_millis(1_795_443_306_789);
+        let at = |deadline_ms: u64| now.until(deadline(deadline_ms, now)).as_millis();
+        let now_ms = u64::try_from(now.as_millis()).unwrap();
+        let cases = [
+            (now_ms + 60_000, 59_000),
+            (now_ms + 2_000, 1_500),
+            (now_ms + 4, 3),
+            (now_ms, 29_000),
+            (600_000, 29_000),
+            (0, 29_000),
+            (u64::MAX, 29_000),
+            (now_ms + 901_000, 29_000),
+        ];
+        for (deadline_ms, left) in cases {
+            assert_eq!(at(deadline_ms), left, "{deadline_ms}");
+        }
+    }
+
+    #[test]
+    fn the_answer_has_the_shape_that_the_event_asks_for() {
+        let check = |payload: &str, verdicts: &[bool], expected: Option<&str>| {
+            let batch = event::parse(payload, "request").unwrap();
+            let verdict = |safe: &bool| if *safe { Verdict::Safe } else { Verdict::Retry("throttled".into()) };
+            let consumed = Consumed { verdicts: verdicts.iter().map(verdict).collect(), ..Consumed::default() };
+            let answer = answer(&batch, &consumed).ok().map(|answer| json(&answer).get().to_owned());
+            assert_eq!(answer.as_deref(), expected, "{payload} {verdicts:?}");
+        };
+        let record = |n: &str| format!(r#"{{"kinesis":{{"sequenceNumber":"{n}","data":""}}}}"#);
+        let two = format!(r#""Records":[{},{}]"#, record("49001"), record("49002"));
+        check(&format!("{{{two}}}"), &[true, true], Some(r#"{"batchItemFailures":[]}"#));
+        check(&format!("{{{two}}}"), &[true, false], Some(r#"{"batchItemFailures":[{"itemIdentifier":"49002"}]}"#));
+        check(&format!("{{{two}}}"), &[false, false], Some(r#"{"batchItemFailures":[{"itemIdentifier":"49001"}]}"#));
+        check(r#"{"Records":[]}"#, &[], Some(r#"{"batchItemFailures":[]}"#));
+        check(&format!(r#"{{"Records":[{}]}}"#, record("")), &[false], None);
+        check(r#"{"awslogs":{"data":""}}"#, &[true], Some(r#"{"batchItemFailures":[]}"#));
+        check(r#"{"awslogs":{"data":""}}"#, &[false], None);
+        let tumbling = format!(
+            r#"{{{two},"window":{{"start":"a","end":"b"}},"state":{{"n":123456789012345678901234567890,"x":[1.50]}},"isFinalInvokeForWindow":true}}"#
+        );
+        check(
+            &tumbling,
+            &[true, false],
+            Some(
+                r#"{"state":{"n":123456789012345678901234567890,"x":[1.50]},"batchItemFailures":[{"itemIdentifier":"49002"}]}"#,
+            ),
+        );
+        check(&format!(r#"{{{two},"window":{{}}}}"#), &[true, true], Some(r#"{"state":{},"batchItemFailures":[]}"#));
+    }
+}

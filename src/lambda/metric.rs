@@ -1,0 +1,125 @@
+//! One line per invocation: the books, for people who read logs and, in embedded metric format, for
+//! CloudWatch, which makes metrics of it.
+//!
+//! The line is our own and not the `metrics` crate's, because the books are a value already
+//! ([`Counts`](crate::protocol::consume::Counts)), which tests and simulations assert; a global recorder would be a second set of books,
+//! filled by macros all over the pure code. What is left is to write down a value as JSON.
+//! (Format: CloudWatch embedded metric format; at most 100 metrics per directive.)
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use crate::model::time::Timestamp;
+use crate::protocol::consume::Consumed;
+use crate::protocol::round::{Outcome, Sent};
+
+/// Which invocation a line is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Invocation<'a> {
+    pub function: &'a str,
+    pub request_id: &'a str,
+    /// Shard of the first record; empty for a direct subscription.
+    pub shard_id: &'a str,
+}
+
+/// The books of one invocation, whatever it was about.
+#[derive(Debug)]
+pub struct Books {
+    /// For people.
+    summary: String,
+    /// Name, unit and value.
+    metrics: Vec<(&'static str, &'static str, u64)>,
+    /// What is worth writing down beside.
+    details: Map<String, Value>,
+}
+
+/// The books of a batch.
+pub fn of_batch(consumed: &Consumed) -> Books {
+    let counts = &consumed.counts;
+    let mut metrics = vec![
+        count("records", counts.records),
+        count("records_parked", counts.records_parked),
+        count("records_retried", counts.records_retried),
+        count("control_messages", counts.control_messages),
+        count("events", counts.events),
+        count("events_own", counts.events_own),
+        count("unmatched", counts.unmatched),
+        count("duplicates", counts.duplicates),
+        count("kept", counts.kept),
+        count("retried", counts.retried),
+        count("unbalanced", u64::from(!counts.balance())),
+    ];
+    metrics.extend(of_messages(&consumed.messages));
+    let summary = format!(
+        "Took {} records: {} parked, {} to come again; {} of {} events kept",
+        counts.records, counts.records_parked, counts.records_retried, counts.kept, counts.events
+    );
+    Books { summary, metrics, details: Map::from_iter([("routes".to_owned(), json!(consumed.kept_by_route))]) }
+}
+
+/// The books of an invocation that told targets: of `due` due messages or of a sweep over `swept` routes, of which
+/// `unfinished` have to be looked at again.
+pub fn of_notifier(due: u64, swept: u64, unfinished: u64, messages: &[Sent]) -> Books {
+    let mut metrics = vec![count("due", due), count("swept", swept), count("unfinished", unfinished)];
+    metrics.extend(of_messages(messages));
+    let told = messages.iter().filter(|sent| sent.outcome == Outcome::Accepted).count();
+    let summary = format!("Told {told} messages; {unfinished} of {} routes come again", due + swept);
+    Books { summary, metrics, details: Map::new() }
+}
+
+/// The line for one invocation: a JSON object without line breaks.
+pub fn line(invocation: &Invocation<'_>, books: Books, took: Duration, now: Timestamp) -> String {
+    let mut metrics = books.metrics;
+    metrics.push(("took", "Milliseconds", u64::try_from(took.as_millis()).unwrap_or(u64::MAX)));
+    let definitions: Vec<Value> = metrics.iter().map(|(name, unit, _)| json!({"Name": name, "Unit": unit})).collect();
+    let directive = json!({"Namespace": "Stentor", "Dimensions": [["function"]], "Metrics": definitions});
+    let mut line = Map::new();
+    line.insert("_aws".to_owned(), json!({"Timestamp": now.as_millis(), "CloudWatchMetrics": [directive]}));
+    line.insert("message".to_owned(), json!(books.summary));
+    line.insert("function".to_owned(), json!(invocation.function));
+    line.insert("request.id".to_owned(), json!(invocation.request_id));
+    line.insert("shard.id".to_owned(), json!(invocation.shard_id));
+    line.extend(books.details);
+    line.extend(metrics.into_iter().map(|(name, _, value)| (name.to_owned(), json!(value))));
+    Value::Object(line).to_string()
+}
+
+fn of_messages(messages: &[Sent]) -> [(&'static str, &'static str, u64); 3] {
+    let of_kind = |kind: fn(&Outcome) -> bool| messages.iter().filter(|sent| kind(&sent.outcome)).count() as u64;
+    [
+        count("messages_accepted", of_kind(|outcome| *outcome == Outcome::Accepted)),
+        count("messages_retried", of_kind(|outcome| matches!(outcome, Outcome::Retry(_)))),
+        count("messages_parked", of_kind(|outcome| matches!(outcome, Outcome::Parked(_)))),
+    ]
+}
+
+fn count(name: &'static str, value: u64) -> (&'static str, &'static str, u64) {
+    (name, "Count", value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::consume::Counts;
+
+    #[test]
+    fn every_metric_of_the_directive_is_in_the_line() {
+        let counts = Counts { records: 2, events: 5, unmatched: 3, kept: 1, duplicates: 1, ..Counts::default() };
+        let consumed = Consumed { counts, ..Consumed::default() };
+        let invocation = Invocation { function: "consumer", request_id: "r-1", shard_id: "shardId-0" };
+        let text = line(&invocation, of_batch(&consumed), Duration::from_millis(12), Timestamp::from_millis(99));
+        assert!(!text.contains('\n'));
+        let line: Value = serde_json::from_str(&text).unwrap();
+        let directive = &line["_aws"]["CloudWatchMetrics"][0];
+        let names = directive["Metrics"].as_array().unwrap().iter().map(|metric| metric["Name"].as_str().unwrap());
+        assert_eq!(names.clone().filter(|name| line[name].is_u64()).count(), names.count());
+        assert_eq!(directive["Dimensions"], json!([["function"]]));
+        assert_eq!((&line["kept"], &line["unbalanced"], &line["took"]), (&json!(1), &json!(0), &json!(12)));
+        assert_eq!((&line["request.id"], &line["shard.id"]), (&json!("r-1"), &json!("shardId-0")));
+        assert_eq!(line["message"], json!("Took 2 records: 0 parked, 0 to come again; 1 of 5 events kept"));
+        assert_eq!(line["routes"], json!({}));
+        let text = super::line(&invocation, of_notifier(2, 0, 1, &[]), Duration::ZERO, Timestamp::default());
+        assert!(text.contains(r#""message":"Told 0 messages; 1 of 2 routes come again""#), "{text}");
+    }
+}

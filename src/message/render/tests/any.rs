@@ -1,0 +1,108 @@
+//! Digests of every sort, hostile ones among them.
+
+use proptest::collection::{btree_map, vec};
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::*;
+use crate::model::tally::{Histogram, Names};
+
+/// What somebody might put into a log line, a log group's name or a marker.
+const NASTY: &[&str] = &[
+    "",
+    " \t\r\n ",
+    "<!channel> <!here|x> <@U123> <#C123> <https://evil.example|click>",
+    "@here @everyone *bold* _it_ ~no~ `code` ```fence``` :fire: &amp; &lt;",
+    "\u{1b}[2J\u{1b}]0;owned\u{7}\u{1b}[31m red \u{9b}5m",
+    "\u{202e}txt.exe\u{2066}\u{200b}\u{feff}\u{e0041}",
+    "{\"msg\":\"[CRITICAL] x\",\"level\":\"error\"}",
+    "[CRITICAL] boom\n\tat a.b(C.java:1)\n\n\n\r\nCaused by: x\u{85}y\u{2028}z",
+    "{date_short} $25 %25 ../..?#|>",
+    "🔥👩‍👩‍👧 ünïcode 漢字 \u{0}\u{7f}",
+];
+
+fn text() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![select(NASTY).prop_map(str::to_owned), any::<String>(), "[a-z/-]{1,20}"];
+    let long = (select(NASTY), 1..40_usize).prop_map(|(piece, n)| piece.repeat(n));
+    prop_oneof![6 => piece.clone(), 1 => long, 1 => vec(piece, 0..6).prop_map(|pieces| pieces.concat())]
+}
+
+fn moment() -> impl Strategy<Value = Timestamp> {
+    let millis = prop_oneof![4 => START..START + 600_000, 1 => any::<i64>(), 1 => select(vec![i64::MIN, 0, i64::MAX])];
+    millis.prop_map(Timestamp::from_millis)
+}
+
+fn span_of_time() -> impl Strategy<Value = Span> {
+    (moment(), moment()).prop_map(|(a, b)| Span { first: a.min(b), last: a.max(b) })
+}
+
+/// So large that 70 of them can be added.
+fn count() -> impl Strategy<Value = u64> {
+    prop_oneof![1..5_u64, 1..1_000_000_u64, any::<u64>().prop_map(|n| n >> 7)]
+}
+
+fn names() -> impl Strategy<Value = Names> {
+    (btree_map(text(), 1..999_u64, 0..6), 0..3_u64).prop_map(|(seen, other)| Names { seen, other })
+}
+
+prop_compose! {
+    fn sample()(
+        id in "[0-9]{0,56}", timestamp in moment(), marker in text(), message in text(), account_id in text(),
+        region in prop_oneof![Just(None), Just(Some("eu-west-1".to_owned())), text().prop_map(Some)],
+        log_group in text(), log_stream in text(), app_name in text(),
+    ) -> Sample {
+        Sample { id, timestamp, marker, message, account_id, region, log_group, log_stream, app_name }
+    }
+}
+
+prop_compose! {
+    fn group()(
+        alerts in count(), span in span_of_time(), sample in sample(), accounts in names(), log_groups in names(), apps in names(),
+    ) -> Group {
+        Group { alerts, span, sample, accounts, log_groups, apps }
+    }
+}
+
+fn histogram() -> impl Strategy<Value = Histogram> {
+    let slices = prop_oneof![
+        btree_map(0..40_i64, count(), 0..40),
+        btree_map(0..40_i64, any::<u64>(), 0..9),
+        btree_map(any::<i64>(), any::<u64>(), 0..5)
+    ];
+    (any::<u8>(), slices).prop_map(|(shift, slices)| Histogram { shift, slices })
+}
+
+prop_compose! {
+    fn tally()(
+        groups in prop_oneof![btree_map(text(), group(), 0..4), btree_map(text(), group(), 0..30)],
+        other in prop_oneof![Just(0), count()], markers in btree_map(text(), count(), 0..4), histogram in histogram(),
+        accounts in names(), log_groups in names(), apps in names(),
+    ) -> Tally {
+        let spans = groups.values().map(|group| group.span);
+        let span = spans.reduce(|a, b| Span { first: a.first.min(b.first), last: a.last.max(b.last) });
+        let alerts = groups.values().map(|group| group.alerts).sum::<u64>() + other;
+        Tally { alerts, span, markers, groups, other, accounts, log_groups, apps, histogram }
+    }
+}
+
+prop_compose! {
+    pub fn digest()(
+        tally in prop_oneof![1 => Just(Tally::default()), 9 => tally()],
+        severity in select(vec![Severity::Critical, Severity::Error, Severity::Warning, Severity::Info]),
+        burst in proptest::option::of((moment(), moment(), any::<u64>())), over in any::<bool>(),
+        route in "[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}", epochs in (any::<u64>(), any::<u64>()),
+        backlog in proptest::option::of((2..u64::MAX, moment())), muted in any::<u64>(),
+        escalated in proptest::option::of(text()),
+    ) -> Digest {
+        let burst = burst.map(|(since, until, alerts)| Burst { since, until, alerts });
+        let backlog = backlog.map(|(windows, since)| Backlog { windows, since });
+        let route = route.parse().unwrap();
+        Digest { severity, burst, over, epochs, backlog, muted, escalated, route, ..super::digest(tally) }
+    }
+}
+
+/// Of a digest, or of a burst that began with one and has come to another.
+pub fn message() -> impl Strategy<Value = Message> {
+    let as_state = (digest(), digest()).prop_map(|(first, latest)| state(&latest, &opening(&first)));
+    prop_oneof![2 => digest().prop_map(|digest| render(&digest)), 1 => as_state]
+}

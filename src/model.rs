@@ -1,0 +1,14 @@
+//! What Stentor talks about: alerts, patterns, tallies, epochs and digests, with the rules that hold for them. All of it
+//! is plain data and pure functions: no I/O, no clock, no configuration.
+
+pub mod alert;
+pub mod audit;
+pub mod digest;
+pub mod error;
+pub mod name;
+pub mod outbox;
+pub mod pattern;
+pub mod tally;
+pub mod text;
+pub mod time;
+pub mod visible;

@@ -1,0 +1,265 @@
+//! A digest: what one target is told about one route, before any channel's format. It is the merged
+//! tally of the epochs that the target has not had, ordered and worded for a reader. Channels
+//! (`notify`) turn it into Slack blocks or a PagerDuty event and add no facts of their own.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::model::name::{RouteName, Severity, Target};
+use crate::model::outbox::{Burst, Epoch};
+use crate::model::tally::{Group, Histogram, Sample, Tally};
+use crate::model::text::count_alerts;
+use crate::model::time::Timestamp;
+
+/// One message to one target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Digest {
+    pub route: RouteName,
+    pub target: Target,
+    pub severity: Severity,
+    /// First and last epoch that are told of, both included.
+    pub epochs: (u64, u64),
+    pub tally: Tally,
+    /// Present when these alerts belong to a burst that earlier messages have told of, or that has ended.
+    pub burst: Option<Burst>,
+    /// The burst has ended: the last window brought nothing.
+    pub over: bool,
+    /// The burst that the last epoch belongs to, by when it began; `None` where there is no timer. Messages of one
+    /// burst belong together.
+    pub incident: Option<Timestamp>,
+    /// Present when several windows come as one message, because they could not be told one by one.
+    pub backlog: Option<Backlog>,
+    /// Alerts on this route that the target was not told of, because the route was muted. Not in the tally.
+    pub muted: u64,
+    /// Why this comes to a fallback, and not to whom it was meant for.
+    pub escalated: Option<String>,
+}
+
+/// Windows that waited, most likely because the target was down.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    pub windows: u64,
+    /// When the first of them was ready to be told.
+    pub since: Timestamp,
+}
+
+impl Digest {
+    /// What `target` is told of `epochs`, which are in order; `None` when there is nothing to tell.
+    /// `configured` is the severity that the route has in the configuration, if it has one.
+    pub fn merged(route: &RouteName, target: &Target, configured: Option<Severity>, epochs: &[&Epoch]) -> Option<Self> {
+        let (first, last) = (epochs.first()?, epochs.last()?);
+        let tally = Tally::sum(epochs.iter().map(|epoch| &epoch.tally));
+        let severity = severity(configured, &tally);
+        // Alerts beyond this digest's mean that earlier messages have told of the same burst.
+        let burst = last.burst.filter(|burst| last.over || burst.alerts > tally.alerts);
+        let backlog = Backlog::of(epochs);
+        let epochs = (first.number, last.number);
+        Some(Self {
+            route: route.clone(),
+            target: target.clone(),
+            severity,
+            epochs,
+            tally,
+            burst,
+            over: last.over,
+            incident: last.burst.map(|burst| burst.since),
+            backlog,
+            muted: 0,
+            escalated: None,
+        })
+    }
+
+    /// What a parked message told, once more. Its burst is long over.
+    pub fn parked(
+        route: &RouteName,
+        target: &Target,
+        configured: Option<Severity>,
+        epochs: (u64, u64),
+        tally: Tally,
+    ) -> Self {
+        let severity = severity(configured, &tally);
+        Self {
+            route: route.clone(),
+            target: target.clone(),
+            severity,
+            epochs,
+            tally,
+            burst: None,
+            over: false,
+            incident: None,
+            backlog: None,
+            muted: 0,
+            escalated: None,
+        }
+    }
+
+    /// `[CRITICAL] 1,204 alerts` for one or two markers; with more, the route's name stands for them.
+    pub fn title(&self) -> String {
+        let route = &self.route;
+        if self.tally.is_empty() {
+            return self.burst.map_or_else(|| format!("Nothing new on {route}"), |burst| self.over_title(burst));
+        }
+        format!("{} {}", self.markers(), count_alerts(self.tally.alerts))
+    }
+
+    /// The burst as a whole: `[CRITICAL] 1,204 alerts in 12 min 45 s`, or that it is over.
+    pub fn burst_title(&self) -> String {
+        match self.burst {
+            None => self.title(),
+            Some(burst) if self.over => self.over_title(burst),
+            Some(burst) => format!("{} {} in {}", self.markers(), count_alerts(burst.alerts), burst.length()),
+        }
+    }
+
+    fn over_title(&self, burst: Burst) -> String {
+        format!("Over: {} on {} in {}", count_alerts(burst.alerts), self.route, burst.length())
+    }
+
+    fn markers(&self) -> String {
+        match self.tally.markers.len() {
+            1..=2 => self.tally.markers.keys().map(String::as_str).collect::<Vec<_>>().join(" "),
+            _ => self.route.to_string(),
+        }
+    }
+
+    /// The groups of similar lines, the largest first; equal ones with the earliest first.
+    pub fn groups(&self) -> Vec<(&str, &Group)> {
+        let mut groups: Vec<_> = self.tally.groups.iter().map(|(pattern, group)| (pattern.as_str(), group)).collect();
+        groups.sort_by(|(a, x), (b, y)| (y.alerts, x.span.first, *a).cmp(&(x.alerts, y.span.first, *b)));
+        groups
+    }
+}
+
+impl Backlog {
+    /// `None` for one window, however many epochs it became.
+    fn of(epochs: &[&Epoch]) -> Option<Self> {
+        let since = epochs.first()?.at;
+        let next = epochs.windows(2).filter(|pair| pair[0].window != pair[1].window).count();
+        (next > 0).then(|| Self { windows: next as u64 + 1, since })
+    }
+}
+
+/// What the route says, else the worst that a marker says.
+fn severity(configured: Option<Severity>, tally: &Tally) -> Severity {
+    let of_markers = || tally.markers.keys().map(|marker| Severity::of_marker(marker)).max();
+    configured.or_else(of_markers).unwrap_or(Severity::Info)
+}
+
+impl Histogram {
+    /// The burst over time as one line of block characters, earliest left; empty when all happened in
+    /// one slice of time, or in more than fit a line. A slice with any alert is never drawn as empty.
+    pub fn sparkline(&self) -> String {
+        const SLICES_MAX: i128 = 64;
+        const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+        let (Some((&first, _)), Some((&last, _))) = (self.slices.first_key_value(), self.slices.last_key_value())
+        else {
+            return String::new();
+        };
+        // A tally keeps far within this, but the one at hand has been stored and read.
+        if !(1..SLICES_MAX).contains(&(i128::from(last) - i128::from(first))) {
+            return String::new();
+        }
+        let peak = u128::from(self.peak().0.max(1));
+        let level = |n: u64| match u128::from(n) {
+            0 => ' ',
+            n => LEVELS[usize::try_from((n * 8).div_ceil(peak) - 1).unwrap_or(7).min(7)],
+        };
+        (first..=last).map(|slice| level(self.slices.get(&slice).copied().unwrap_or(0))).collect()
+    }
+
+    /// The most alerts in one slice, and the width of a slice.
+    pub fn peak(&self) -> (u64, Duration) {
+        (self.slices.values().copied().max().unwrap_or(0), Duration::from_millis(1_u64 << self.shift.min(62)))
+    }
+}
+
+impl Sample {
+    /// The place in the CloudWatch console, a minute around the sample; `None` where the Region is not
+    /// known. It opens in whichever account is signed in, so print the account beside it.
+    /// (Format: the console's own links; each part percent-encoded twice with `$` for `%`.)
+    pub fn console_url(&self) -> Option<String> {
+        const AROUND: Duration = Duration::from_secs(30);
+        let region = self.region.as_deref().filter(|r| r.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'))?;
+        let group = console_encoded(&self.log_group);
+        let stream = console_encoded(&self.log_stream);
+        let (from, to) = (self.timestamp.before(AROUND).as_millis(), self.timestamp.after(AROUND).as_millis());
+        Some(format!(
+            "https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}\
+             #logsV2:log-groups/log-group/{group}/log-events/{stream}$3Fstart$3D{from}$26end$3D{to}"
+        ))
+    }
+}
+
+fn console_encoded(part: &str) -> String {
+    let mut encoded = String::with_capacity(part.len() * 2);
+    for byte in part.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => encoded.push(char::from(byte)),
+            // `%2F` encoded again is `%252F`; the console writes `$` for `%`.
+            _ => write!(encoded, "$25{byte:02X}").expect("invariant: writing to a String cannot fail"),
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_that_waited_are_counted_and_epochs_of_one_window_are_not() {
+        let epoch = |number: u64, window: u64| Epoch {
+            number,
+            window,
+            at: Timestamp::from_millis(1_000 * i64::try_from(number).unwrap()),
+            tally: Tally::default(),
+            owed: vec![],
+            burst: None,
+            over: false,
+        };
+        let cases: [(&[Epoch], Option<u64>); 4] = [
+            (&[epoch(4, 1)], None),
+            (&[epoch(4, 1), epoch(5, 1)], None),
+            (&[epoch(4, 1), epoch(5, 2)], Some(2)),
+            (&[epoch(4, 1), epoch(5, 1), epoch(6, 3), epoch(7, 4), epoch(8, 4)], Some(3)),
+        ];
+        for (epochs, windows) in cases {
+            let epochs: Vec<&Epoch> = epochs.iter().collect();
+            let since = Timestamp::from_millis(4_000);
+            assert_eq!(Backlog::of(&epochs), windows.map(|windows| Backlog { windows, since }));
+        }
+    }
+
+    #[test]
+    fn a_sparkline_shows_every_slice_that_has_alerts() {
+        let line =
+            |slices: &[(i64, u64)]| Histogram { shift: 10, slices: slices.iter().copied().collect() }.sparkline();
+        assert_eq!(line(&[]), "");
+        assert_eq!(line(&[(5, 9)]), "");
+        assert_eq!(line(&[(0, 1), (1, 1000), (3, 500)]), "▁█ ▄");
+    }
+
+    #[test]
+    fn a_console_link_encodes_twice() {
+        let mut sample = Sample {
+            id: String::new(),
+            timestamp: Timestamp::from_millis(100_000),
+            marker: String::new(),
+            message: String::new(),
+            account_id: String::new(),
+            region: Some("eu-west-1".into()),
+            log_group: "/aws/lambda/a b".into(),
+            log_stream: "2026/[$LATEST]é".into(),
+            app_name: String::new(),
+        };
+        assert_eq!(
+            sample.console_url().as_deref(),
+            Some(
+                "https://eu-west-1.console.aws.amazon.com/cloudwatch/home?region=eu-west-1#logsV2:log-groups/log-group/\
+                 $252Faws$252Flambda$252Fa$2520b/log-events/2026$252F$255B$2524LATEST$255D$25C3$25A9$3Fstart$3D70000$26end$3D130000"
+            )
+        );
+        sample.region = Some("eu-west-1/../<evil>".into());
+        assert_eq!(sample.console_url(), None);
+    }
+}

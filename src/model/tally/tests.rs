@@ -1,0 +1,110 @@
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::alert::{AlertId, Origin};
+use crate::model::pattern::Pattern;
+
+fn alert(n: u64, at: i64, message: &str, place: &str) -> Alert {
+    let origin = Origin::new(place, &format!("/aws/lambda/{place}"), "s", Some("eu-west-1"), "test");
+    Alert {
+        id: AlertId::new(&n.to_string(), &origin),
+        timestamp: Timestamp::from_millis(at),
+        marker: Arc::from(if n.is_multiple_of(3) { "[ALERT]" } else { "[CRITICAL]" }),
+        message: message.to_owned(),
+        truncated: false,
+        pattern: Pattern::of(message, "[CRITICAL]"),
+        routes: ["critical".parse().unwrap()].into(),
+        account_id: place.into(),
+        region: None,
+        origin: Arc::new(origin),
+    }
+}
+
+/// What must agree in any tally: every way of counting comes to the same sum.
+fn assert_counts(tally: &Tally, alerts: u64) {
+    let sum = |names: &Names| names.seen.values().sum::<u64>() + names.other;
+    assert_eq!(tally.alerts, alerts);
+    assert_eq!(tally.groups.values().map(|group| group.alerts).sum::<u64>() + tally.other, alerts);
+    assert_eq!(tally.markers.values().sum::<u64>(), alerts);
+    assert_eq!(tally.histogram.slices.values().sum::<u64>(), alerts);
+    for names in [&tally.accounts, &tally.log_groups, &tally.apps] {
+        assert_eq!(sum(names), alerts);
+    }
+    for group in tally.groups.values() {
+        assert_eq!(
+            (sum(&group.accounts), sum(&group.log_groups), sum(&group.apps)),
+            (group.alerts, group.alerts, group.alerts)
+        );
+    }
+}
+
+fn alerts() -> impl Strategy<Value = Vec<Alert>> {
+    let times = prop_oneof![0..100_000_i64, any::<i64>()];
+    let word = prop_oneof!["[a-z]{1,8}", "[a-z]{300}"];
+    let one = (times, word, 0..30_u8);
+    prop::collection::vec(one, 0..60).prop_map(|all| {
+        let alert = |(n, (at, word, place)): (usize, (i64, String, u8))| {
+            alert(n as u64, at, &format!("[CRITICAL] {word} failed"), &format!("place-{place}"))
+        };
+        all.into_iter().enumerate().map(alert).collect()
+    })
+}
+
+proptest! {
+    #[test]
+    fn counts_are_exact_and_sizes_kept_whatever_is_counted(alerts in alerts()) {
+        let tally = Tally::of(&alerts);
+        assert_counts(&tally, alerts.len() as u64);
+        prop_assert!(serialised_bytes(&tally) <= TALLY_BYTES_MAX);
+        prop_assert!(tally.histogram.slices.len() as i64 <= BUCKETS_MAX);
+    }
+
+    #[test]
+    fn merging_in_any_order_and_grouping_comes_to_the_same(alerts in alerts(), cut in 0..60_usize) {
+        let cut = cut.min(alerts.len());
+        // Short of the bounds the whole tally agrees; beyond them the counts do.
+        let whole = Tally::sum([&Tally::of(&alerts)]);
+        let (a, b) = (Tally::of(&alerts[..cut]), Tally::of(&alerts[cut..]));
+        let (one, other) = (Tally::sum([&a, &b]), Tally::sum([&b, &a]));
+        prop_assert_eq!(&one, &other);
+        assert_counts(&one, alerts.len() as u64);
+        prop_assert_eq!((&one.span, &one.markers, &one.histogram), (&whole.span, &whole.markers, &whole.histogram));
+        prop_assert_eq!(Tally::sum([&one, &Tally::default()]), one);
+    }
+
+    #[test]
+    fn what_is_stored_reads_back(alerts in alerts()) {
+        let tally = Tally::of(&alerts);
+        let text = serde_json::to_string(&tally).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Tally>(&text).unwrap(), tally);
+    }
+}
+
+#[test]
+fn a_full_transaction_of_the_longest_alerts_still_fits() {
+    let long = |n: u64| {
+        alert(n, n as i64, &format!("[CRITICAL] {} {}", "word ".repeat(60), "x".repeat(n as usize)), &"p".repeat(1000))
+    };
+    let alerts: Vec<Alert> = (0..99).map(long).collect();
+    let tally = Tally::of(&alerts);
+    assert_counts(&tally, 99);
+    assert!(serialised_bytes(&tally) <= TALLY_BYTES_MAX);
+}
+
+#[test]
+fn the_earliest_alert_of_a_group_is_its_sample() {
+    let alerts = [(3, 30), (1, 10), (2, 20)].map(|(n, at)| alert(n, at, &format!("[CRITICAL] order {n}"), "p"));
+    let tally = Tally::of(&alerts);
+    let group = &tally.groups["[CRITICAL] order <n>"];
+    assert_eq!((group.sample.message.as_str(), group.alerts), ("[CRITICAL] order 1", 3));
+    assert_eq!((group.span.first, group.span.last), (Timestamp::from_millis(10), Timestamp::from_millis(30)));
+}
+
+#[test]
+fn a_text_that_is_cut_releases_its_memory() {
+    let mut text = "x".repeat(1 << 20);
+    assert!(truncate(&mut text, 100));
+    assert!(text.len() <= 100 && text.capacity() <= 200, "{}", text.capacity());
+}

@@ -1,0 +1,94 @@
+//! Numbers, lengths of time and texts for people.
+
+use std::time::Duration;
+
+/// Ends a text that was cut.
+const ELLIPSIS: char = '…';
+
+/// Cuts `text` to at most `bytes_max` bytes at a character boundary, the last of which say so.
+pub fn truncate(text: &mut String, bytes_max: usize) -> bool {
+    if text.len() <= bytes_max {
+        return false;
+    }
+    text.truncate(kept(text, bytes_max).len());
+    text.push(ELLIPSIS);
+    text.shrink_to_fit();
+    true
+}
+
+/// What [`truncate`] leaves of `text`, without a copy of the rest.
+pub fn truncated(text: &str, bytes_max: usize) -> String {
+    match text.len() <= bytes_max {
+        true => text.to_owned(),
+        false => format!("{}{ELLIPSIS}", kept(text, bytes_max)),
+    }
+}
+
+/// What stands before the ellipsis of a text that is longer than `bytes_max`.
+fn kept(text: &str, bytes_max: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes_max.saturating_sub(ELLIPSIS.len_utf8()))]
+}
+
+/// `1 alert`, `1,204 alerts`.
+pub fn count_alerts(n: u64) -> String {
+    format!("{} {}", thousands(n), if n == 1 { "alert" } else { "alerts" })
+}
+
+/// `1204567` → `1,204,567`.
+pub fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// A length of time for people, two units at most: `850 ms`, `42 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`.
+pub fn humanize_duration(duration: Duration) -> String {
+    const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];
+    let seconds = duration.as_secs();
+    if seconds == 0 {
+        return format!("{} ms", duration.as_millis());
+    }
+    let at = UNITS.iter().position(|(unit, _)| seconds >= *unit).unwrap_or(UNITS.len() - 1);
+    let (unit, name) = UNITS[at];
+    let large = format!("{} {name}", thousands(seconds / unit));
+    match UNITS.get(at + 1).map(|(unit_below, name)| (seconds % unit / unit_below, name)) {
+        Some((n, name)) if n > 0 => format!("{large} {n} {name}"),
+        _ => large,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_time_read_well() {
+        let cases = [
+            (0, "0 ms"),
+            (850, "850 ms"),
+            (42_000, "42 s"),
+            (60_000, "1 min"),
+            (200_999, "3 min 20 s"),
+            (7_500_000, "2 h 5 min"),
+            (3_600_000, "1 h"),
+            (273_600_000, "3 d 4 h"),
+        ];
+        for (millis, text) in cases {
+            assert_eq!(humanize_duration(Duration::from_millis(millis)), text, "{millis}");
+        }
+    }
+
+    #[test]
+    fn counts_are_grouped_by_three() {
+        for (n, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_204_567, "1,204,567")] {
+            assert_eq!(thousands(n), text);
+        }
+        assert_eq!(count_alerts(1), "1 alert");
+    }
+}

@@ -1,0 +1,213 @@
+//! The named samples of `events/`: small, fixed, each showing one thing. The burst is generated; the others
+//! are written by hand where the exact bytes are what matters. Their texts are in `scene`.
+
+mod scene;
+#[cfg(test)]
+mod tests;
+
+use serde_json::json;
+
+use super::envelope::{Event, KinesisEvent, SHARD, STREAM_ARN, SweepEvent, Tumbling, Window};
+use super::payload;
+use super::poison::PoisonKind;
+use super::{Options, START_MS, event};
+use crate::protocol::queue::Due;
+use scene::{Line, checkout, kinesis, payload_of, payments, source, verbatim};
+
+/// File name, one line on what it shows, the event. The same on every call; every file is deterministic but
+/// for the gzip bytes, which may depend on the backend of `flate2`.
+pub fn gallery() -> Vec<(&'static str, &'static str, Event)> {
+    vec![
+        (
+            "kinesis-burst.json",
+            "a burst: 12 records of 4 accounts and 7 log groups over 10 minutes, 180 of 300 events are alerts, \
+             mostly one failure and its followers, some with secrets; nothing is wrong with it",
+            burst(),
+        ),
+        (
+            "kinesis-control.json",
+            "two control messages, one as CloudWatch Logs sends it, one without logGroup and logStream, and a \
+             data record between them",
+            control(),
+        ),
+        (
+            "kinesis-duplicates.json",
+            "the same event twice in a record, the record again under a new sequence number, and one of its \
+             events in another record",
+            duplicates(),
+        ),
+        (
+            "kinesis-poison.json",
+            "ten bad records, each for another reason, the last but one a gzip bomb, between eleven good ones that \
+             hold alerts; the last has two bytes that are no UTF-8, and its alerts are kept",
+            poison(),
+        ),
+        (
+            "kinesis-multimember.json",
+            "one message split over three gzip members, in the middle of a marker and of a character",
+            multimember(),
+        ),
+        (
+            "kinesis-escapes.json",
+            "markers and text behind JSON escapes, control characters, right-to-left text, emoji, and what chat \
+             markup would make of a line; the last three lines only look like alerts",
+            escapes(),
+        ),
+        (
+            "kinesis-system-fields.json",
+            "policyLevel, and extractedFields with the account and the Region among values of every JSON type",
+            system_fields(),
+        ),
+        ("kinesis-empty.json", "no records at all", Event::kinesis(Vec::new())),
+        (
+            "kinesis-tumbling.json",
+            "an invocation of a mapping with a tumbling window: the state has to be answered",
+            tumbling(),
+        ),
+        (
+            "kinesis-own-logs.json",
+            "log group /aws/lambda/stentor-consumer in the stream, quoting alerts: not to be fed on; the other \
+             record is good",
+            own_logs(),
+        ),
+        (
+            "kinesis-secrets.json",
+            "one alert for each kind of secret, and last one with look-alikes that are none",
+            secrets(),
+        ),
+        (
+            "subscription.json",
+            "a subscription filter straight at the function: awslogs.data, no Kinesis",
+            Event::subscription(payload::data(&payload_of(&checkout(), scene::CHECKOUT))),
+        ),
+        (
+            "sqs-due.json",
+            "for the notifier: the first window of route alerts is due; the same message once more, which had come \
+             back three times; and one of a route that nobody knows, which is nothing to do",
+            due(),
+        ),
+        (
+            "sweep.json",
+            "for the notifier: what the schedule sends once a minute",
+            Event::Sweep(SweepEvent { stentor: "sweep" }),
+        ),
+    ]
+}
+
+/// `events/README.md`.
+pub fn gallery_readme() -> String {
+    let files: Vec<String> = gallery().iter().map(|(file, shows, _)| format!("- `{file}`: {shows}\n")).collect();
+    format!(
+        "# Sample events\n\n\
+         What Lambda hands to the consumer and to the notifier, one situation per file. They are made by\n\
+         `stentor sample --gallery events`; change `src/sample/gallery.rs`, not the files. To run one, with nothing\n\
+         else needed:\n\n    cargo run --release -- run events/kinesis-burst.json\n\n{}",
+        files.concat()
+    )
+}
+
+fn burst() -> Event {
+    event(&Options {
+        records: 12,
+        events_per_record: 25,
+        match_ratio: 0.6,
+        log_groups: 7,
+        span_ms: 600_000,
+        ..Options::default()
+    })
+}
+
+fn control() -> Event {
+    let bare = scene::CONTROL.replace(r#""logGroup":"","logStream":"","#, "");
+    kinesis(vec![
+        ("control", payload::data(scene::CONTROL.as_bytes())),
+        ("payments", payload::data(&payload_of(&payments(), scene::PAYMENTS))),
+        ("control", payload::data(bare.as_bytes())),
+    ])
+}
+
+/// An event is the same if its source and its place in time are: see [`Line`].
+fn duplicates() -> Event {
+    let [first, second, third] = scene::PAYMENTS else { unreachable!("invariant: three lines") };
+    let twice = payload::data(&payload_of(&payments(), &[*first, *second, *first]));
+    let overlap = payload::data(&payload_of(&payments(), &[*second, *third]));
+    kinesis(vec![("payments", twice.clone()), ("payments", twice), ("payments", overlap)])
+}
+
+fn poison() -> Event {
+    let good = |turn: usize| {
+        let part: Vec<Line> = scene::CHECKOUT.iter().map(|(ms, text)| (ms + 4_000 * turn as i64, *text)).collect();
+        ("checkout", payload::data(&payload_of(&checkout(), &part)))
+    };
+    let message = payload_of(&payments(), scene::PAYMENTS);
+    let bad = PoisonKind::ALL.iter().enumerate();
+    let pairs = bad.flat_map(|(turn, kind)| [good(turn), ("payments", kind.data(&message))]);
+    kinesis(pairs.chain([good(PoisonKind::ALL.len())]).collect())
+}
+
+fn multimember() -> Event {
+    let text = payload_of(&payments(), scene::MULTIMEMBER);
+    let cut = |at: &str, into: usize| {
+        let found = text.windows(at.len()).position(|bytes| bytes == at.as_bytes());
+        found.expect("invariant: the text holds it") + into
+    };
+    let (marker, character) = (cut("[CRITICAL]", 5), cut("ü", 1));
+    let parts = [&text[..marker], &text[marker..character], &text[character..]];
+    kinesis(vec![("payments", payload::base64(&parts.map(payload::gzip).concat()))])
+}
+
+fn escapes() -> Event {
+    let lines: Vec<(Line, &str)> = scene::ESCAPES.iter().map(|line| (*line, "")).collect();
+    kinesis(vec![("notify", payload::data(&verbatim(&scene::notify(), "", &lines)))])
+}
+
+fn system_fields() -> Event {
+    let source = source("444455556666", "/ecs/ledger", "ledger/api/5f1c0a", "ledger");
+    let policy = r#""policyLevel":"ACCOUNT_LEVEL_POLICY","#;
+    let text = verbatim(&source, policy, scene::SYSTEM_FIELDS);
+    kinesis(vec![("ledger", payload::data(&text))])
+}
+
+fn tumbling() -> Event {
+    let records = match burst() {
+        Event::Kinesis(burst) => burst.records.into_iter().take(2).collect(),
+        Event::Subscription(_) | Event::Due(_) | Event::Sweep(_) => Vec::new(),
+    };
+    let window = Window { start: "2025-11-03T09:14:00Z", end: "2025-11-03T09:18:00Z" };
+    Event::Kinesis(KinesisEvent {
+        records,
+        tumbling: Some(Tumbling {
+            window,
+            state: json!({ "batches": 2, "seen": { "payments-api": "17" } }),
+            shard_id: SHARD,
+            event_source_arn: STREAM_ARN,
+            is_final_invoke_for_window: false,
+            is_window_terminated_early: false,
+        }),
+    })
+}
+
+fn own_logs() -> Event {
+    let stream = "2025/11/03/[$LATEST]0d5ff1a2c3b4e5f60718293a4b5c6d7e";
+    // The account that emulators of Lambda say a function runs in: another account's namesake is not our own.
+    let own = source("012345678912", "/aws/lambda/stentor-consumer", stream, "stentor");
+    kinesis(vec![
+        ("stentor", payload::data(&payload_of(&own, scene::OWN_LOGS))),
+        ("payments", payload::data(&payload_of(&payments(), scene::PAYMENTS))),
+    ])
+}
+
+fn due() -> Event {
+    let body = |route: &str, window| {
+        let due = Due { route: route.parse().expect("invariant: a valid name"), window };
+        serde_json::to_string(&due).expect("invariant: names and numbers always serialise")
+    };
+    let first = body("alerts", 1);
+    Event::due(vec![(first.clone(), 1, START_MS), (first, 4, START_MS), (body("billing", 7), 1, START_MS + 30_000)])
+}
+
+fn secrets() -> Event {
+    let source = source("333344445555", "/ecs/legacy-portal", "portal/web/8842aa", "portal");
+    let lines: Vec<Line> = scene::SECRETS.iter().zip(0..).map(|(text, n)| (n * 750, *text)).collect();
+    kinesis(vec![("portal", payload::data(&payload_of(&source, &lines)))])
+}

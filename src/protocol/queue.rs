@@ -1,0 +1,216 @@
+//! What the protocol needs of a queue: a timer for windows that survives crashes, and a place for
+//! what cannot be processed or delivered, where nothing is forgotten.
+
+use std::future::Future;
+use std::io::{self, Write};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::ser::Formatter;
+use thiserror::Error;
+
+use crate::model::name::{RouteName, Target};
+use crate::model::tally::Tally;
+use crate::model::time::Timestamp;
+
+/// "Route R's window w is due": a hint. One too many is harmless, a lost one is made good by the sweep.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Due {
+    pub route: RouteName,
+    pub window: u64,
+}
+
+/// A queue did not take a message; the caller's records or targets stay as they are.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{0}")]
+pub struct QueueError(pub String);
+
+/// Sends due messages that arrive after a delay.
+pub trait DueQueue: Send + Sync {
+    fn send(
+        &self,
+        due: &Due,
+        delay: Duration,
+        deadline: Timestamp,
+    ) -> impl Future<Output = Result<(), QueueError>> + Send;
+}
+
+/// A due queue whose messages are held by somebody, who may put them off.
+pub trait Postpone: Send + Sync {
+    /// The message behind `receipt` comes back after `delay`, unless it is deleted before.
+    fn postpone(
+        &self,
+        receipt: &str,
+        delay: Duration,
+        deadline: Timestamp,
+    ) -> impl Future<Output = Result<(), QueueError>> + Send;
+}
+
+/// Keeps what could not be processed or delivered.
+pub trait Park: Send + Sync {
+    /// Parks each item; the answers stand in the order of `items`. `Ok` means that it is safe.
+    fn park(&self, items: &[Parked], deadline: Timestamp) -> impl Future<Output = Vec<Result<(), QueueError>>> + Send;
+}
+
+/// A parked message: the body in the dead-letter queue, JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Parked {
+    /// Version of this format: 1.
+    pub stentor: u8,
+    pub reason: String,
+    /// ISO 8601, UTC.
+    pub parked_at: String,
+    #[serde(flatten)]
+    pub what: What,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum What {
+    /// A record that could not be read, as it came.
+    Record {
+        event_id: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        stream_arn: Option<String>,
+        /// Of a direct subscription; that of a stream stands in its ARN.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        region: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        partition_key: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        arrived_at: Option<String>,
+        /// The base64 text of the record, left out when it does not fit a queue message.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        data: Option<String>,
+    },
+    /// A message that a target refused, or whose target is gone.
+    Message { route: RouteName, target: Target, epochs: [u64; 2], tally: Box<Tally> },
+}
+
+impl Parked {
+    pub fn new(reason: impl Into<String>, now: Timestamp, what: What) -> Self {
+        Self { stentor: 1, reason: reason.into(), parked_at: now.iso(), what }
+    }
+
+    /// The message as JSON in ASCII: SQS refuses some control characters, and counts bytes.
+    pub fn to_json(&self) -> String {
+        let mut bytes = Vec::new();
+        let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, Ascii);
+        self.serialize(&mut serializer).expect("invariant: string keys and plain data always serialise");
+        String::from_utf8(bytes).expect("invariant: ASCII is UTF-8")
+    }
+
+    /// Reads what [`Parked::to_json`] wrote. Each kind is read by a plain structure of its own: what serde
+    /// has to buffer for `flatten` and `tag` no longer takes text for the numbers that a tally is keyed by.
+    ///
+    /// # Errors
+    /// When the text is no parked message that this version knows.
+    pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
+        #[derive(Deserialize)]
+        struct Head {
+            stentor: u8,
+            reason: String,
+            parked_at: String,
+            kind: Kind,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        enum Kind {
+            Record,
+            Message,
+        }
+        let Head { stentor, reason, parked_at, kind } = serde_json::from_str(text)?;
+        let what = match kind {
+            Kind::Record => What::record_from(text)?,
+            Kind::Message => What::message_from(text)?,
+        };
+        Ok(Self { stentor, reason, parked_at, what })
+    }
+
+    /// The same without the bytes of the record.
+    #[must_use]
+    pub fn without_data(mut self) -> Self {
+        if let What::Record { data, .. } = &mut self.what {
+            *data = None;
+        }
+        self
+    }
+}
+
+impl What {
+    fn record_from(text: &str) -> Result<Self, serde_json::Error> {
+        #[derive(Deserialize)]
+        struct Record {
+            event_id: String,
+            stream_arn: Option<String>,
+            region: Option<String>,
+            partition_key: Option<String>,
+            arrived_at: Option<String>,
+            data: Option<String>,
+        }
+        let Record { event_id, stream_arn, region, partition_key, arrived_at, data } = serde_json::from_str(text)?;
+        Ok(Self::Record { event_id, stream_arn, region, partition_key, arrived_at, data })
+    }
+
+    fn message_from(text: &str) -> Result<Self, serde_json::Error> {
+        #[derive(Deserialize)]
+        struct Message {
+            route: RouteName,
+            target: Target,
+            epochs: [u64; 2],
+            tally: Box<Tally>,
+        }
+        let Message { route, target, epochs, tally } = serde_json::from_str(text)?;
+        Ok(Self::Message { route, target, epochs, tally })
+    }
+}
+
+/// Writes everything beyond printable ASCII as `\uXXXX`.
+struct Ascii;
+
+impl Formatter for Ascii {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        let mut units = [0; 2];
+        for c in fragment.chars() {
+            match c {
+                ' '..='~' => writer.write_all(&[c as u8])?,
+                _ => c.encode_utf16(&mut units).iter().try_for_each(|unit| write!(writer, "\\u{unit:04x}"))?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parked_message_is_ascii_and_reads_back() {
+        let what = What::Record {
+            event_id: "shard:1\u{7f}".to_owned(),
+            stream_arn: None,
+            region: Some("eu-west-1".to_owned()),
+            partition_key: Some("Zürich 😀 \u{85}".to_owned()),
+            arrived_at: Some("1.5".to_owned()),
+            data: Some("YQ==".to_owned()),
+        };
+        let parked = Parked::new("not-gzip: it looks like zlib", Timestamp::from_millis(0), what);
+        let json = parked.to_json();
+        assert!(json.bytes().all(|b| (b' '..=b'~').contains(&b)), "{json}");
+        assert!(json.starts_with(r#"{"stentor":1,"reason":"not-gzip: it looks like zlib","parked_at":"1970-01-01T00:00:00.000Z","kind":"record","#));
+        assert_eq!(Parked::from_json(&json).unwrap(), parked);
+        assert!(!parked.clone().without_data().to_json().contains("YQ=="));
+        assert!(Parked::from_json(&json.replace("record", "postcard")).is_err(), "a kind of a later version");
+    }
+
+    #[test]
+    fn a_parked_message_reads_back_with_its_tally() {
+        let mut tally = Tally { alerts: 3, other: 3, ..Tally::default() };
+        tally.histogram.slices.insert(1_753_362, 3);
+        let (route, target) = ("alerts".parse().unwrap(), "slack:default".parse().unwrap());
+        let what = What::Message { route, target, epochs: [4, 6], tally: Box::new(tally) };
+        let parked = Parked::new("Slack answered 410: channel_is_archived", Timestamp::from_millis(7), what);
+        assert_eq!(Parked::from_json(&parked.to_json()).unwrap(), parked);
+    }
+}
