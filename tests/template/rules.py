@@ -1,0 +1,230 @@
+"""cfn-lint rules for what cfn-lint cannot know: how template.yaml fits the program, its build and its configuration.
+
+`.cfnlintrc` adds them to `sam validate --lint`. tests/tools/plant_faults.py shows that each of them can fail.
+"""
+
+import json
+import re
+import tomllib
+from itertools import product
+from pathlib import Path
+
+import yaml
+from cfnlint.decode.cfn_yaml import load
+from cfnlint.rules import CloudFormationLintRule, RuleMatch
+from jsonschema import Draft202012Validator
+
+ROOT = Path(__file__).resolve().parents[2]
+SETTINGS = load(ROOT / "tests/template/settings.yaml")
+PERMISSIONS = yaml.safe_load((ROOT / "tests/template/permissions.yaml").read_text())
+OPERATOR_CODE = {"bin", "ops", "look", "replay"}  # modules that run with the permissions of an operator
+MISSING = object()
+
+# Namespace, metric and dimension of each alarm.
+ALARMS = {
+    "AWS/SQS ApproximateNumberOfMessagesVisible QueueName=DeadLetters.QueueName",
+    "AWS/SQS ApproximateAgeOfOldestMessage QueueName=DeadLetters.QueueName",
+    "AWS/SQS ApproximateAgeOfOldestMessage QueueName=DueMessages.QueueName",
+    "AWS/Lambda IteratorAge FunctionName=Consumer",
+    "AWS/Lambda Errors FunctionName=Consumer",
+    "AWS/Lambda Errors FunctionName=Notifier",
+    "AWS/Lambda Throttles FunctionName=Notifier",
+    "AWS/Lambda DestinationDeliveryFailures FunctionName=Consumer",
+    "AWS/Events Invocations RuleName=NotifierSweep",
+    "AWS/Kinesis WriteProvisionedThroughputExceeded StreamName=Stream",
+    'SELECT SUM(DeliveryErrors) FROM "AWS/Logs"',
+    "Stentor messages_retried function=Notifier",
+    "Stentor messages_parked function=Notifier",
+    "Stentor unbalanced function=Consumer",
+    "Stentor events_own function=Consumer",
+}
+
+
+def rule(number, why):
+    """Makes a rule from a function that yields the path and the text of each fault, and perhaps another reason."""
+
+    def register(check):
+        def match(self, cfn):
+            faults = check(cfn.template)
+            return [RuleMatch(list(path), f"{fault}. {(*reason, why)[0]}") for path, fault, *reason in faults]
+
+        return type(check.__name__, (CloudFormationLintRule,), {"id": number, "shortdesc": why, "match": match})
+
+    return register
+
+
+@rule("E9101", "The template has the settings of tests/template/settings.yaml.")
+def settings(template):
+    for start, schemas in SETTINGS.items():
+        for end, schema in schemas.items():
+            for path, value in walk(template, f"{start}/{end}"):
+                if (value is MISSING) != ("not" in schema):
+                    yield path, f"{end} {'is missing' if value is MISSING else 'must not be set'}", schema["why"]
+                elif value is not MISSING:
+                    for error in Draft202012Validator(schema).iter_errors(value):
+                        yield path, f"{end}: {error.message}", schema["why"]
+
+
+@rule("E9102", "Operators need time to replay records from the stream, and a row must outlive each copy of its alert.")
+def retention(template):
+    (days,) = program(r"alerts_ttl: DAY \* (\d+)")
+    rows = int(days) * 86_400
+    parked = at(template, "Resources/DeadLetters/Properties/MessageRetentionPeriod")
+    for hours in at(template, "Parameters/StreamRetentionHours/AllowedValues"):
+        stream, age = int(hours) * 3_600, at(template, f"Mappings/Retention/{hours}/RecordAgeMaxSeconds")
+        path = "Mappings", "Retention", hours
+        if not 60 <= age <= min(stream / 2, 604_800):
+            yield path, f"Lambda retries for {age} s, and the stream keeps records for {stream} s"
+        if rows < stream + parked:
+            yield path, f"A row expires after {rows} s, and its record may come back after {stream + parked} s"
+
+
+@rule("E9103", "A due message must survive six hours of outage before SQS parks it.")
+def redrive(template):
+    receives = at(template, "Resources/DueMessages/Properties/RedrivePolicy/maxReceiveCount")
+    (first,) = program(r"BACKOFF_FIRST: Duration = Duration::from_millis\((\d+)\)", "protocol/*.rs")
+    (longest,) = program(r"BACKOFF_MAX: Duration = Duration::from_secs\((\d+)\)", "protocol/*.rs")
+    pauses = [min(int(first) / 1_000 * 2**failures, int(longest)) for failures in range(receives)]
+    seconds = sum(pauses) / 2  # jitter may halve a pause
+    if seconds < 6 * 3_600:
+        yield ("Resources", "DueMessages"), f"{receives} receives may take only {seconds:.0f} s"
+
+
+@rule("E9104", "The tests create tables in the shape that the program gives them, and know no other.")
+def tables(template):
+    parts = [at(template, f"Resources/{table}/Properties") for table in ("AppLogs", "Outbox")]
+    indexes = [index for table in parts for index in table.get("GlobalSecondaryIndexes", [])]
+    keys = {(key["AttributeName"], key["KeyType"]) for part in parts + indexes for key in part["KeySchema"]}
+    columns = [(index["IndexName"], index["Projection"]["NonKeyAttributes"]) for index in indexes]
+    source_keys = {(name, kind.upper()) for name, kind in program(r'key\("(\w+)", KeyType::(\w+)\)', "table.rs")}
+    (names,), (index,) = program(r"BY_HOUR_COLUMNS: .* = \[(.*?)\]", "table.rs"), program(r'index_name\("(\w+)"\)')
+    if (keys, columns) != (source_keys, [(index, re.findall(r"\w+", names))]):
+        yield ("Resources", "AppLogs"), "The keys, the index or its columns differ from table.rs"
+
+
+@rule("E9105", "A role has the permissions of tests/template/permissions.yaml and no others.")
+def permissions(template):
+    calls = set(program(r"\bclient\s*\.\s*(\w+)\(\)", without=OPERATOR_CODE))
+    for call in sorted(calls - {caller for caller, *_ in PERMISSIONS}):
+        yield ("Resources",), f"permissions.yaml does not list the call {call}"
+    needed, granted = set(), set()
+    for caller, roles, resource, *actions in PERMISSIONS:
+        if caller in calls or caller in ("Lambda", "CloudWatch Logs"):
+            needed |= set(product(roles.split("|"), actions, [resource]))
+    for path, statement in walk(template, "Resources/AWS::IAM::Role/Properties/Policies/*/PolicyDocument/Statement/*"):
+        if statement["Effect"] == "Allow":
+            granted |= set(product([path[1]], listed(statement["Action"]), map(name, listed(statement["Resource"]))))
+    for role, action, resource in sorted(needed ^ granted):
+        fault = "missing" if (role, action, resource) in needed else "not needed"
+        yield ("Resources", role), f"{action} on {resource} is {fault}"
+
+
+@rule("E9106", "`sam build` must build the functions alone, and a panic in one record must not end the process.")
+def build(template):
+    cargo, cargo_lambda = (tomllib.loads((ROOT / file).read_text()) for file in ("Cargo.toml", "CargoLambda.toml"))
+    name = at(template, "Resources/Consumer/Metadata/BuildProperties/Binary")
+    required = {"libdeflate"}.union(*(each["required-features"] for each in cargo["bin"] if each["name"] == name))
+    options, path = cargo_lambda["build"], ("Resources", "Consumer", "Metadata")
+    if "cli" in options["features"] or not required <= set(options["features"]):
+        yield path, f"CargoLambda.toml builds {options['features']}, and {name} needs {sorted(required)}"
+    if not options["no_default_features"] or not options["locked"]:
+        yield path, "CargoLambda.toml must build locked and without default features"
+    profile = cargo["profile"][options.get("profile", "release")]
+    base = cargo["profile"].get(profile.get("inherits"), {})
+    if profile.get("panic", base.get("panic")) != "unwind":  # cargo-lambda's default is "abort"
+        yield path, "The profile in Cargo.toml must set panic to unwind"
+
+
+@rule("E9107", "The template and the program must agree on names.")
+def names(template):
+    default = at(template, "Parameters/ConfigurationPath/Default")
+    if not (ROOT / "config" / default.removeprefix("/opt/")).is_file():
+        yield ("Parameters", "ConfigurationPath"), f"config/ has no file for {default}"
+    sweep = at(template, "Resources/Notifier/Properties/Events/Sweep/Properties")
+    if json.loads(sweep.get("Input", "{}")) != json.loads((ROOT / "events/sweep.json").read_text()):
+        yield ("Resources", "Notifier"), "The sweep's Input differs from events/sweep.json"
+    variables = at(template, "Resources/Consumer/Properties/Environment/Variables").keys() - {"AWS_ENDPOINT_URL"}
+    expiry = at(template, "Resources/Outbox/Properties/TimeToLiveSpecification/AttributeName")
+    for unknown in sorted({*variables, expiry} - set(program(r'"(\w+)"'))):
+        yield ("Resources",), f"The program does not use {unknown}"
+
+
+@rule("E9108", "Everything that can lose or delay an alert has an alarm, on a metric that exists.")
+def alarms(template):
+    watched = {}
+    for path, alarm in walk(template, "Resources/AWS::CloudWatch::Alarm/Properties"):
+        # Silence is a fault only where something happens every minute.
+        silence = "breaching" if path[1] == "SweepAlarm" else "notBreaching"
+        if alarm.get("TreatMissingData") != silence:
+            yield path, f"TreatMissingData must be {silence}"
+        if "Metrics" in alarm:
+            watched[alarm["Metrics"][0]["Expression"]] = path
+        else:
+            (by,) = alarm["Dimensions"]
+            watched[f"{alarm['Namespace']} {alarm['MetricName']} {by['Name']}={name(by['Value'])}"] = path
+    for alarm in sorted(watched.keys() ^ ALARMS):
+        only = "the template" if alarm in watched else "ALARMS of rules.py"
+        yield watched.get(alarm, ("Resources",)), f"{alarm} is only in {only}"
+    written = {f"Stentor {metric} function" for metric in program(r'count\("(\w+)"')}
+    program(r'"Namespace": "Stentor", "Dimensions": \[\["function"\]\]')
+    for alarm in sorted(ALARMS):
+        if alarm.startswith("Stentor") and alarm.partition("=")[0] not in written:
+            yield ("Resources",), f"The program does not write {alarm}"
+
+
+def program(pattern, file="*.rs", without=()):
+    """What a pattern finds in the program's source. A rule that finds nothing has lost its subject, and fails."""
+    files = [path for path in sorted((ROOT / "src").rglob(file)) if not {*path.parts, path.stem} & {*without}]
+    found = [text for path in files for text in re.findall(pattern, path.read_text(encoding="utf-8"))]
+    if not found:
+        raise ValueError(f"src/**/{file} does not contain {pattern}")
+    return found
+
+
+def walk(node, way, path=()):
+    """The path and the value of each place that a way leads to; the value is MISSING where the way ends early."""
+    segment, _, rest = way.partition("/")
+    if isinstance(node, dict) and "Fn::If" in node:
+        for index in (1, 2):
+            yield from walk(node["Fn::If"][index], way, (*path, "Fn::If", index))
+    elif node == {"Ref": "AWS::NoValue"}:
+        return
+    elif not way:
+        yield path, node
+    elif isinstance(node, str):
+        for _, value in walk(json.loads(node), way):
+            yield path, value
+    else:
+        children = dict(enumerate(node)) if isinstance(node, list) else node
+        for choice in segment.split("|"):
+            found = [key for key, child in children.items() if choice in ("*", str(key), resource_type(child))]
+            for key in found:
+                yield from walk(children[key], rest, (*path, key))
+            if not found:
+                yield path, MISSING
+
+
+def resource_type(node):
+    return node.get("Type") if isinstance(node, dict) else None
+
+
+def at(template, way):
+    ((_, value),) = walk(template, way)
+    if value is MISSING:
+        raise KeyError(f"the template has no {way}")
+    return value
+
+
+def name(value):
+    """The logical id of the resource that a value refers to, and the attribute if it is not the ARN."""
+    match value:
+        case {"Ref": resource} | {"Fn::GetAtt": [resource, "Arn"]}:
+            return resource
+        case {"Fn::GetAtt": [resource, attribute]}:
+            return f"{resource}.{attribute}"
+        case _:
+            return json.dumps(value)
+
+
+def listed(value):
+    return value if isinstance(value, list) else [value]
