@@ -83,7 +83,7 @@ fn measure(payload: &str, rounds: usize) -> [f64; WAYS.len()] {
         let round = [
             time(|| naive(payload, miniz)),
             time(|| naive(payload, zlib_rs)),
-            python.again(),
+            python.retry(),
             time(|| one.install(|| stentor(&routes, &strict, payload))),
             time(|| one.install(|| stentor(&routes, &quick, payload))),
             time(|| two.install(|| stentor(&routes, &quick, payload))),

@@ -6,17 +6,17 @@
 #[allow(dead_code, clippy::unwrap_used, reason = "the simulator uses all of it")]
 #[path = "../tests/simulation/engine.rs"]
 mod engine;
+#[path = "support/services.rs"]
+mod services;
 #[path = "support/mod.rs"]
 mod support;
-#[path = "support/world.rs"]
-mod world;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::value::RawValue;
+use services::Fresh;
 use stentor::lambda::handler::{Invocation, handle};
 use support::{RATIOS, SHAPES, decoded_bytes, payload, pool, routes, stentor};
 use tokio::runtime::Runtime;
-use world::Fresh;
 
 /// What the simulator's engine breaks when it is asked to; here nobody does.
 mod plan {
@@ -42,11 +42,11 @@ fn invocation(criterion: &mut Criterion) {
             let matched = pool.install(|| stentor(&routes, routes.decoder(), &text)).matched;
             let event: Box<RawValue> = serde_json::from_str(&text).expect("JSON");
             let route = &routes.iter().next().expect("there is one").name;
-            let world = pool.install(|| invoke(&runtime, Fresh::new(&routes), &event));
-            assert_eq!(world.counted(route), matched, "every alert is counted");
+            let services = pool.install(|| invoke(&runtime, Fresh::new(&routes), &event));
+            assert_eq!(services.counted(route), matched, "every alert is counted");
             group.throughput(Throughput::Bytes(bytes));
             group.bench_function(BenchmarkId::new("stentor", format!("{name} {} %", ratio * 100.0)), |bench| {
-                let once = |world| pool.install(|| invoke(&runtime, world, &event));
+                let once = |services| pool.install(|| invoke(&runtime, services, &event));
                 bench.iter_batched(|| Fresh::new(&routes), once, BatchSize::PerIteration);
             });
         }
@@ -54,11 +54,11 @@ fn invocation(criterion: &mut Criterion) {
 }
 
 /// One invocation; its world is handed back, so that nobody counts the time it takes to let go of it.
-fn invoke<'a>(runtime: &Runtime, world: Fresh<'a>, event: &RawValue) -> Fresh<'a> {
+fn invoke<'a>(runtime: &Runtime, services: Fresh<'a>, event: &RawValue) -> Fresh<'a> {
     let called = Invocation { function: "bench".to_owned(), request_id: "bench".to_owned(), ..Invocation::default() };
-    let answer = runtime.block_on(handle(&world, event, &called, drop)).expect("an answer");
+    let answer = runtime.block_on(handle(&services, event, &called, drop)).expect("an answer");
     assert_eq!(answer.get(), r#"{"batchItemFailures":[]}"#);
-    world
+    services
 }
 
 criterion_group!(benches, invocation);

@@ -11,9 +11,9 @@ pub mod dynamodb;
 #[cfg(feature = "cli")]
 pub mod embedded;
 pub mod http;
-pub mod local;
 #[cfg(feature = "cli")]
-pub mod look;
+pub mod inspect;
+pub mod local;
 pub mod replay;
 pub mod secret;
 pub mod slack;

@@ -1,12 +1,12 @@
 //! `stentor.toml`: which log lines matter, and who is told how often.
 //!
 //! A file is read once, when a program starts, and either yields a [`Config`] in which everything
-//! holds that the rest of the program relies on, or [`Problems`]: all mistakes at once, each with
+//! holds that the rest of the program relies on, or [`ConfigError`]: all mistakes at once, each with
 //! its line and column. Nothing is guessed: an unknown key is a mistake, and so is a route that no
 //! event can reach. No message repeats a value that it refuses, because credentials get pasted
 //! there.
 //!
-//! Below it: `spanned` reads TOML without knowing any key, `read` knows what the keys mean, `reach`
+//! Below it: `spanned` reads TOML without knowing any key, `read` knows what the keys mean, `shadowing`
 //! finds routes in the shadow of others, `scope` and `glob` say where a route applies, `quantity`
 //! reads durations and sizes, `region` knows the Regions, `encoding` what is not UTF-8, `problem` turns offsets into
 //! lines.
@@ -19,10 +19,10 @@ mod encoding;
 mod glob;
 mod problem;
 mod quantity;
-mod reach;
 mod read;
 mod region;
 mod scope;
+mod shadowing;
 mod spanned;
 #[cfg(test)]
 mod tests;
@@ -34,7 +34,7 @@ use toml::de::DeTable;
 use crate::model::name::{RouteName, Severity, Target};
 
 pub use glob::{GLOB_BYTES_MAX, Glob, GlobError};
-pub use problem::{Problem, Problems};
+pub use problem::{ConfigDiagnostic, ConfigError};
 pub use quantity::{bytes, duration};
 pub use scope::Scope;
 
@@ -72,7 +72,7 @@ notify  = ["slack:default"]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// In the order of the file, in which they are tried; at least one, each with its own name.
-    /// A route that those before it leave nothing is refused where `reach` can tell.
+    /// A route that those before it leave nothing is refused where `shadowing` can tell.
     pub routes: Vec<Route>,
     /// Regular expressions, in the syntax of the `regex` crate, for what must not leave beside what
     /// is always redacted. Each compiles and none matches the empty text. Default: none.
@@ -84,7 +84,7 @@ pub struct Config {
     /// not looked at, beyond checksum, structure and UTF-8. Default: false.
     pub strict: bool,
     /// Likely mistakes, in the order of the file. The program that reads the file shows them.
-    pub warnings: Vec<Problem>,
+    pub warnings: Vec<ConfigDiagnostic>,
 }
 
 /// One `[[route]]`: which events it takes, and what becomes of them.
@@ -153,30 +153,30 @@ impl Config {
     /// # Errors
     ///
     /// As [`Config::parse`], and when the file is not UTF-8.
-    pub fn parse_bytes(bytes: &[u8], file: &str) -> Result<Config, Problems> {
+    pub fn parse_bytes(bytes: &[u8], file: &str) -> Result<Config, ConfigError> {
         let text =
-            encoding::utf8(bytes).map_err(|problem| Problems { file: file.to_owned(), problems: vec![problem] })?;
+            encoding::utf8(bytes).map_err(|problem| ConfigError { file: file.to_owned(), problems: vec![problem] })?;
         Config::parse(text, file)
     }
 
-    /// Reads a configuration. `file` is what [`Problems`] call it; nothing is opened.
+    /// Reads a configuration. `file` is what [`ConfigError`] call it; nothing is opened.
     ///
     /// # Errors
     ///
     /// All mistakes of the text. While its TOML is broken only that is reported, because what the
     /// parser recovers from broken TOML is a guess.
-    pub fn parse(text: &str, file: &str) -> Result<Config, Problems> {
+    pub fn parse(text: &str, file: &str) -> Result<Config, ConfigError> {
         let (root, errors) = DeTable::parse_recoverable(text);
-        let mut faults = spanned::Faults::new(text);
+        let mut diagnostics = spanned::Diagnostics::new(text);
         for error in &errors {
-            faults.add_at(error.span().map_or(text.len(), |span| span.start), error.message());
+            diagnostics.add_at(error.span().map_or(text.len(), |span| span.start), error.message());
         }
-        let config = if faults.is_empty() { read::config(root.get_ref(), &mut faults) } else { None };
-        if faults.is_empty() {
+        let config = if diagnostics.is_empty() { read::config(root.get_ref(), &mut diagnostics) } else { None };
+        if diagnostics.is_empty() {
             let config = config.expect("invariant: whatever cannot be read is a fault");
-            Ok(Config { warnings: faults.into_warnings(), ..config })
+            Ok(Config { warnings: diagnostics.into_warnings(), ..config })
         } else {
-            Err(faults.into_problems(file))
+            Err(diagnostics.into_problems(file))
         }
     }
 }

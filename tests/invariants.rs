@@ -13,12 +13,12 @@ use stentor::ingest::event::{self, Batch};
 use stentor::model::name::RouteName;
 use stentor::model::outbox::Recipient;
 use stentor::protocol::clock::Clock as _;
-use stentor::protocol::close::{Closed, close, settle};
+use stentor::protocol::close::{Closed, close, drain};
 use stentor::protocol::consume::{Checkpoint, Consumed, Verdict, consume};
 use stentor::protocol::notify::DeliverError;
-use stentor::protocol::queue::What;
+use stentor::protocol::queue::ParkedWork;
+use stentor::protocol::services::Services as _;
 use stentor::protocol::store::Store as _;
-use stentor::protocol::world::World as _;
 use support::{Crash, Lifeline, Process, batch, half_bad, poison, record};
 
 fn the_batch() -> Batch<'static> {
@@ -53,9 +53,9 @@ async fn notify_until_quiet(process: &Process<'_>, crash: Option<Crash>) {
         let mut busy = false;
         for route in ROUTES {
             let route: RouteName = route.parse().unwrap();
-            let Closed { again, .. } = close(process, &route, 0, process.deadline()).await;
+            let Closed { retry, .. } = close(process, &route, 0, process.deadline()).await;
             let cursor = process.store.inner.cursor(&route, process.deadline()).await.unwrap();
-            busy |= again.is_some() || cursor.open.is_some() || cursor.closing.is_some();
+            busy |= retry.is_some() || cursor.open.is_some() || cursor.closing.is_some();
         }
         // From the second round on it is another process.
         process.lifeline.restart(None);
@@ -73,11 +73,11 @@ async fn assert_nothing_lost_and_counted_once(process: &Process<'_>, context: &s
     for (route, target, alerts) in
         [("critical", "slack:one", 3), ("critical", "slack:two", 3), ("info", "slack:one", 2)]
     {
-        assert!(process.told(route, target) >= alerts, "{context}: {target} was never told all of {route}");
+        assert!(process.delivered(route, target) >= alerts, "{context}: {target} was never told all of {route}");
     }
     let parked = process.park.parked.lock().unwrap();
     for bad in ["b", "d"] {
-        let is_bad = |parked: &stentor::protocol::queue::Parked| matches!(&parked.what, What::Record { event_id, .. } if event_id == bad);
+        let is_bad = |parked: &stentor::protocol::queue::ParkedItem| matches!(&parked.what, ParkedWork::Record { event_id, .. } if event_id == bad);
         assert!(parked.iter().any(is_bad), "{context}: the bad record {bad} is parked");
     }
 }
@@ -137,9 +137,9 @@ async fn notifier_crashes(crash: Option<Crash>, timed: bool) -> u64 {
 /// message that was accepted and not settled.
 fn assert_repeats_only_where_excused(process: &Process<'_>, excused: bool, context: &str) {
     let accepted = process.targets.accepted.lock().unwrap();
-    let telling: Vec<_> = accepted.iter().filter(|digest| !digest.tally.is_empty()).collect();
-    let repeated = telling.len().saturating_sub(3);
-    assert!(repeated <= usize::from(excused), "{context}: {} messages for 3 windows and targets", telling.len());
+    let report: Vec<_> = accepted.iter().filter(|digest| !digest.tally.is_empty()).collect();
+    let repeated = report.len().saturating_sub(3);
+    assert!(repeated <= usize::from(excused), "{context}: {} messages for 3 windows and targets", report.len());
 }
 
 #[tokio::test]
@@ -219,7 +219,7 @@ async fn a_record_with_a_bad_event_is_not_parked_before_its_alerts_are_told() {
     process.clock.forward(Duration::from_secs(301));
     let consumed = consume(&process, &only(), process.deadline()).await;
     assert!(matches!(consumed.verdicts[..], [Verdict::Parked(_)]), "{:?}", consumed.verdicts);
-    assert_eq!((process.told("info", "slack:one"), process.park.parked.lock().unwrap().len()), (1, 1));
+    assert_eq!((process.delivered("info", "slack:one"), process.park.parked.lock().unwrap().len()), (1, 1));
 }
 
 /// An invocation without much time, on a machine on which each look at the clock takes long.
@@ -336,7 +336,7 @@ async fn two_notifiers_at_once_tell_a_target_once() {
     let deadline = process.deadline();
     let notifier = || close(&process, &route, 0, deadline);
     futures::future::join_all([notifier(), notifier(), notifier(), notifier()]).await;
-    assert_eq!((process.told("critical", "slack:one"), process.told("critical", "slack:two")), (250, 250));
+    assert_eq!((process.delivered("critical", "slack:one"), process.delivered("critical", "slack:two")), (250, 250));
     assert_eq!(process.messages(), 2);
 }
 
@@ -350,12 +350,12 @@ async fn a_target_that_was_down_is_told_everything_in_one_message_and_nobody_els
     let route: RouteName = "critical".parse().unwrap();
     consume(&process, &batch(vec![record("a", &["[CRITICAL] x"])]), process.deadline()).await;
     let closed = close(&process, &route, 0, process.deadline()).await;
-    let wait = process.clock.now().until(closed.again.expect("slack:two is owed").at);
+    let wait = process.clock.now().until(closed.retry.expect("slack:two is owed").at);
     assert!((290..=300).contains(&wait.as_secs()), "Retry-After holds: {wait:?}");
     consume(&process, &batch(vec![record("b", &["[CRITICAL] y", "[CRITICAL] z"])]), process.deadline()).await;
     process.clock.forward(Duration::from_secs(31));
     close(&process, &route, 0, process.deadline()).await;
-    assert_eq!(process.told("critical", "slack:two"), 0, "not before it allows");
+    assert_eq!(process.delivered("critical", "slack:two"), 0, "not before it allows");
     process.clock.forward(Duration::from_secs(300));
     close(&process, &route, 0, process.deadline()).await;
     let accepted = process.targets.accepted.lock().unwrap();
@@ -378,13 +378,17 @@ async fn a_deferred_message_stays_owed_and_counts_as_no_failure() {
     let route: RouteName = "critical".parse().unwrap();
     consume(&process, &batch(vec![record("a", &["[CRITICAL] x"])]), process.deadline()).await;
     let closed = close(&process, &route, 0, process.deadline()).await;
-    assert_eq!((closed.again, process.told("critical", "slack:two")), (None, 0), "nothing calls for another round");
+    assert_eq!(
+        (closed.retry, process.delivered("critical", "slack:two")),
+        (None, 0),
+        "nothing calls for another round"
+    );
     let two = "slack:two".parse().unwrap();
     let state = process.store().target(&route, Recipient::Own(&two), process.deadline()).await.unwrap();
     assert_eq!((state.offset, state.failures, state.not_before, state.leased_until), (None, 0, None, None));
     assert_eq!(process.store().cursor(&route, process.deadline()).await.unwrap().retired, 0, "its epoch is needed");
     close(&process, &route, 0, process.deadline()).await;
-    assert_eq!((process.told("critical", "slack:one"), process.told("critical", "slack:two")), (1, 1));
+    assert_eq!((process.delivered("critical", "slack:one"), process.delivered("critical", "slack:two")), (1, 1));
 }
 
 #[tokio::test]
@@ -400,9 +404,9 @@ async fn a_refused_message_is_parked_and_then_settled() {
     let (park, settle_at) = (log.iter().position(|c| *c == "park"), log.iter().rposition(|c| *c == "settle"));
     assert!(park.is_some() && park < settle_at, "{log:?}");
     let parked = process.park.parked.lock().unwrap();
-    let What::Message { target, tally, epochs, .. } = &parked[0].what else { panic!("a message") };
+    let ParkedWork::Message { target, tally, epochs, .. } = &parked[0].what else { panic!("a message") };
     assert_eq!((target.to_string().as_str(), tally.alerts, *epochs), ("slack:two", 1, [1, 1]));
-    assert_eq!(process.told("critical", "slack:one"), 1, "the others go on");
+    assert_eq!(process.delivered("critical", "slack:one"), 1, "the others go on");
 }
 
 #[tokio::test]
@@ -412,7 +416,7 @@ async fn a_route_that_is_gone_from_the_configuration_is_parked_not_forgotten() {
     let mut process = Process::start(&engine, &lifeline, true).await;
     consume(&process, &batch(vec![record("a", &["[INFO] x"])]), process.deadline()).await;
     process.routes = support::routes("[[route]]\nname=\"other\"\nmarkers=[\"[X]\"]\nnotify=[\"slack:x\"]");
-    settle(&process, &"info".parse().unwrap(), process.deadline()).await;
+    drain(&process, &"info".parse().unwrap(), process.deadline()).await;
     let parked = process.park.parked.lock().unwrap();
     assert!(matches!(&parked[..], [only] if only.reason.contains("no longer")), "{parked:?}");
 }

@@ -76,11 +76,11 @@ fn a_configuration_is_checked_and_a_line_explained() {
     assert!(text(&bad.stderr).matches("bad.toml:").count() >= 3, "every mistake at once: {}", text(&bad.stderr));
 
     let line = "[ALERT] login of 17 failed password=hunter2hunter2";
-    let told = text(&stentor(&["check", "--message", line, "--log-group", "/aws/lambda/shop"]).stdout);
+    let delivered = text(&stentor(&["check", "--message", line, "--log-group", "/aws/lambda/shop"]).stdout);
     for part in ["✓ route alerts: the line has [ALERT]", "[redacted", "grouped as  [ALERT] login of <n> failed"] {
-        assert!(told.contains(part), "{part}\n{told}");
+        assert!(delivered.contains(part), "{part}\n{delivered}");
     }
-    assert!(!told.contains("hunter2"), "{told}");
+    assert!(!delivered.contains("hunter2"), "{delivered}");
     let quiet = text(&stentor(&["check", "--message", "all is well"]).stdout);
     assert!(quiet.contains("✗ route alerts") && quiet.contains("nobody is told of it"), "{quiet}");
 }

@@ -28,7 +28,7 @@ use stentor::protocol::store::Store as _;
 use support::deployment::{Deployment, killed};
 use support::mapping::{self, Shard};
 use support::runtime::{Function, Outcome};
-use support::webhooks::{Fate, Post};
+use support::webhooks::{DeadLetterOutcome, Post};
 use tokio::time::sleep;
 
 const CONFIG: &str = r#"
@@ -125,14 +125,14 @@ async fn functions_that_are_killed_at_any_moment_lose_nothing_and_count_everythi
 
 // ---- What goes on --------------------------------------------------------------------------------
 
-fn bad_day(rng: &mut Rng) -> Fate {
+fn bad_day(rng: &mut Rng) -> DeadLetterOutcome {
     match rng.u8(..100) {
-        0..10 => Fate::Limited(1),
-        10..20 => Fate::Failed,
-        20..40 => Fate::Slow(Duration::from_millis(rng.u64(50..500))),
+        0..10 => DeadLetterOutcome::Limited(1),
+        10..20 => DeadLetterOutcome::Failed,
+        20..40 => DeadLetterOutcome::Slow(Duration::from_millis(rng.u64(50..500))),
         // Longer than the function waits: it was shown, and nobody knows.
-        40..41 => Fate::Slow(Duration::from_secs(6)),
-        _ => Fate::Accepted,
+        40..41 => DeadLetterOutcome::Slow(Duration::from_secs(6)),
+        _ => DeadLetterOutcome::Accepted,
     }
 }
 
@@ -291,16 +291,16 @@ fn check_told(route: &str, epochs: &[Epoch], accepted: &[(Post, bool)]) -> usize
         let of_target = |(post, _): &&(Post, bool)| post.route == route && post.target == target.to_string();
         let posts: Vec<&(Post, bool)> = accepted.iter().filter(of_target).collect();
         for (post, _) in &posts {
-            let told = epochs.iter().filter(|epoch| post.tells(epoch.number)).map(|epoch| epoch.tally.alerts);
-            assert_eq!(post.alerts, told.sum::<u64>(), "{post:?}");
+            let delivered = epochs.iter().filter(|epoch| post.tells(epoch.number)).map(|epoch| epoch.tally.alerts);
+            assert_eq!(post.alerts, delivered.sum::<u64>(), "{post:?}");
         }
         for epoch in epochs {
             let tellings = posts.iter().filter(|(post, _)| post.tells(epoch.number));
-            let settled = tellings.clone().filter(|(_, is_settled)| *is_settled).count();
-            let told = tellings.count();
-            assert!(told > 0, "{target} was never told epoch {} of {route}", epoch.number);
-            assert!(settled <= 1, "{target} was told epoch {} of {route} again without a fault", epoch.number);
-            repeats += told - 1;
+            let acknowledged = tellings.clone().filter(|(_, is_settled)| *is_settled).count();
+            let delivered = tellings.count();
+            assert!(delivered > 0, "{target} was never told epoch {} of {route}", epoch.number);
+            assert!(acknowledged <= 1, "{target} was told epoch {} of {route} again without a fault", epoch.number);
+            repeats += delivered - 1;
         }
     }
     repeats

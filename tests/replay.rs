@@ -25,13 +25,13 @@ use stentor::adapters::replay::kinesis::KinesisStreams;
 use stentor::ingest::event::Data;
 use stentor::model::tally::Tally;
 use stentor::model::time::Timestamp;
-use stentor::ops::replay::letter::{Letter, Range, Ticket};
+use stentor::ops::replay::dead_letter::{Range, Receipt, ReceivedMessage};
 use stentor::ops::replay::{
-    Letters, Operator, Options, Page, Report, SourceError, Streams as _, VISIBLE_AFTER, replay,
+    DeadLetterSource, Operator, Options, Page, Report, SourceError, Streams as _, VISIBLE_AFTER, replay,
 };
 use stentor::protocol::clock::Clock as _;
-use stentor::protocol::close::settle;
-use stentor::protocol::queue::{Parked, What};
+use stentor::protocol::close::drain;
+use stentor::protocol::queue::{ParkedItem, ParkedWork};
 use stentor::protocol::store::Store as _;
 use support::emulator::Surroundings;
 use support::{Crash, Lifeline, Process, alert, half_bad};
@@ -53,7 +53,7 @@ fn gzip(id: &str, spaces: usize) -> Vec<u8> {
 }
 
 fn parked_record(reason: &str, event_id: &str, data: Option<&[u8]>) -> String {
-    let what = What::Record {
+    let what = ParkedWork::Record {
         event_id: event_id.to_owned(),
         stream_arn: Some(STREAM.to_owned()),
         region: None,
@@ -61,14 +61,14 @@ fn parked_record(reason: &str, event_id: &str, data: Option<&[u8]>) -> String {
         arrived_at: Some("1795443306.789".to_owned()),
         data: data.map(|data| STANDARD.encode(data)),
     };
-    Parked::new(reason, SystemClock.now(), what).to_json()
+    ParkedItem::new(reason, SystemClock.now(), what).to_json()
 }
 
 fn parked_message(alerts: u64) -> String {
     let tally = Tally { alerts, other: alerts, markers: [("[ALERT]".to_owned(), alerts)].into(), ..Tally::default() };
     let (route, target) = ("alerts".parse().unwrap(), "slack:default".parse().unwrap());
-    let what = What::Message { route, target, epochs: [1, 2], tally: Box::new(tally) };
-    Parked::new("Slack answered 410: channel_is_archived", SystemClock.now(), what).to_json()
+    let what = ParkedWork::Message { route, target, epochs: [1, 2], tally: Box::new(tally) };
+    ParkedItem::new("Slack answered 410: channel_is_archived", SystemClock.now(), what).to_json()
 }
 
 const STREAM: &str = "arn:aws:kinesis:us-east-1:123456789012:stream/logs";
@@ -122,7 +122,7 @@ async fn slack(status: u16) -> MockServer {
 }
 
 /// Alerts that Slack was told of, all posts together, and how many posts there were.
-async fn told(slack: &MockServer) -> (u64, usize) {
+async fn delivered(slack: &MockServer) -> (u64, usize) {
     let posts = slack.received_requests().await.unwrap();
     let alerts = posts.iter().map(|post| {
         let text = post.body_json::<Value>().unwrap()["text"].as_str().unwrap().to_owned();
@@ -150,53 +150,55 @@ async fn report(stack: &Surroundings, arguments: &[&str]) -> (Value, i32) {
 struct FakeLetters<'a> {
     lifeline: &'a Lifeline,
     /// Letters, and whether somebody has them in hand.
-    letters: Mutex<Vec<(Letter, bool)>>,
+    dead_letters: Mutex<Vec<(ReceivedMessage, bool)>>,
 }
 
 impl<'a> FakeLetters<'a> {
     fn of(lifeline: &'a Lifeline, bodies: &[String]) -> Self {
-        let letter = |(n, body): (usize, &String)| {
-            let ticket = Ticket { id: n.to_string(), receipt: n.to_string() };
-            (Letter { ticket, body: body.clone(), sent_at: None }, false)
+        let dead_letter = |(n, body): (usize, &String)| {
+            let receipt = Receipt { id: n.to_string(), receipt: n.to_string() };
+            (ReceivedMessage { receipt, body: body.clone(), sent_at: None }, false)
         };
-        Self { lifeline, letters: Mutex::new(bodies.iter().enumerate().map(letter).collect()) }
+        Self { lifeline, dead_letters: Mutex::new(bodies.iter().enumerate().map(dead_letter).collect()) }
     }
 
     /// The process that had letters in hand is gone, and the time-out has passed.
     fn come_back(&self) {
-        self.letters.lock().unwrap().iter_mut().for_each(|(_, held)| *held = false);
+        self.dead_letters.lock().unwrap().iter_mut().for_each(|(_, held)| *held = false);
     }
 
     fn left(&self) -> usize {
-        self.letters.lock().unwrap().len()
+        self.dead_letters.lock().unwrap().len()
     }
 }
 
-impl Letters for &FakeLetters<'_> {
-    async fn receive(&self, max: usize, _deadline: Timestamp) -> Result<Vec<Letter>, SourceError> {
+impl DeadLetterSource for &FakeLetters<'_> {
+    async fn receive(&self, max: usize, _deadline: Timestamp) -> Result<Vec<ReceivedMessage>, SourceError> {
         let receive = async {
-            let mut letters = self.letters.lock().unwrap();
-            let free = letters.iter_mut().filter(|(_, held)| !held).take(max);
-            free.map(|(letter, held)| {
+            let mut dead_letters = self.dead_letters.lock().unwrap();
+            let free = dead_letters.iter_mut().filter(|(_, held)| !held).take(max);
+            free.map(|(dead_letter, held)| {
                 *held = true;
-                letter.clone()
+                dead_letter.clone()
             })
             .collect()
         };
         self.lifeline.call("receive", receive).await.map_err(SourceError)
     }
 
-    async fn delete(&self, tickets: &[Ticket], _deadline: Timestamp) -> Vec<Result<(), SourceError>> {
-        let delete = async { self.letters.lock().unwrap().retain(|(letter, _)| !tickets.contains(&letter.ticket)) };
-        vec![self.lifeline.call("delete", delete).await.map_err(SourceError); tickets.len()]
+    async fn delete(&self, receipts: &[Receipt], _deadline: Timestamp) -> Vec<Result<(), SourceError>> {
+        let delete = async {
+            self.dead_letters.lock().unwrap().retain(|(dead_letter, _)| !receipts.contains(&dead_letter.receipt))
+        };
+        vec![self.lifeline.call("delete", delete).await.map_err(SourceError); receipts.len()]
     }
 
-    async fn hide(&self, tickets: &[Ticket], hidden_for: Duration, _deadline: Timestamp) {
+    async fn hide(&self, receipts: &[Receipt], hidden_for: Duration, _deadline: Timestamp) {
         let hide = async {
-            let mut letters = self.letters.lock().unwrap();
-            letters
+            let mut dead_letters = self.dead_letters.lock().unwrap();
+            dead_letters
                 .iter_mut()
-                .filter(|(letter, _)| tickets.contains(&letter.ticket))
+                .filter(|(dead_letter, _)| receipts.contains(&dead_letter.receipt))
                 .for_each(|(_, held)| *held = !hidden_for.is_zero());
         };
         self.lifeline.call("hide", hide).await.ok();
@@ -214,9 +216,9 @@ impl Operator for Nobody {
     }
 }
 
-async fn replay_once(process: &Process<'_>, letters: &FakeLetters<'_>) -> Report {
+async fn replay_once(process: &Process<'_>, dead_letters: &FakeLetters<'_>) -> Report {
     let options = Options { patience: Duration::from_secs(10), ..Options::default() };
-    Box::pin(replay(process, &letters, &None::<KinesisStreams>, &options, &Nobody)).await
+    Box::pin(replay(process, &dead_letters, &None::<KinesisStreams>, &options, &Nobody)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -237,14 +239,14 @@ async fn letters_in_hand_are_hidden_again_while_work_lasts() {
     let lifeline = Lifeline::default();
     let engine = Embedded::start(None).await.unwrap();
     let process = Process::start(&engine, &lifeline, false).await;
-    let letters = FakeLetters::of(&lifeline, &vec!["hunter2".to_owned(); 12]);
+    let dead_letters = FakeLetters::of(&lifeline, &vec!["hunter2".to_owned(); 12]);
     // One in twenty seconds, and what cannot be read is kept in hand to the end.
     let options = Options { rate: Some(0.05), max: Some(10), ..Options::default() };
-    let report = Box::pin(replay(&process, &&letters, &None::<KinesisStreams>, &options, &Nobody)).await;
-    assert_eq!((report.stays.len(), report.received, letters.left()), (10, 10, 12), "no more than were asked for");
+    let report = Box::pin(replay(&process, &&dead_letters, &None::<KinesisStreams>, &options, &Nobody)).await;
+    assert_eq!((report.stays.len(), report.received, dead_letters.left()), (10, 10, 12), "no more than were asked for");
     let hidden = lifeline.log().iter().filter(|call| **call == "hide").count();
     assert!((3..10).contains(&hidden), "hidden again at half time, and given back: {hidden}");
-    assert!(letters.letters.lock().unwrap().iter().all(|(_, held)| !held));
+    assert!(dead_letters.dead_letters.lock().unwrap().iter().all(|(_, held)| !held));
 }
 
 /// A parked record with a good event, `<record>-1`, and a bad one.
@@ -260,15 +262,15 @@ async fn the_good_events_of_a_record_that_stays_are_told_once() {
     let lifeline = Lifeline::default();
     let engine = Embedded::start(None).await.unwrap();
     let process = Process::start(&engine, &lifeline, false).await;
-    let letters = FakeLetters::of(&lifeline, &[parked_half_bad("a")]);
-    let first = replay_once(&process, &letters).await;
-    assert_eq!((first.counts.kept, first.stays.len(), letters.left()), (1, 1, 1), "{first:?}");
+    let dead_letters = FakeLetters::of(&lifeline, &[parked_half_bad("a")]);
+    let first = replay_once(&process, &dead_letters).await;
+    assert_eq!((first.counts.kept, first.stays.len(), dead_letters.left()), (1, 1, 1), "{first:?}");
     assert!(first.stays[0].why.starts_with("bad-event: 1 of 2"), "{:?}", first.stays);
-    assert_eq!(process.told("critical", "slack:one"), 1);
-    letters.come_back();
-    let second = replay_once(&process, &letters).await;
-    assert_eq!((second.counts.kept, second.counts.duplicates, letters.left()), (0, 1, 1), "{second:?}");
-    assert_eq!(process.told("critical", "slack:one"), 1);
+    assert_eq!(process.delivered("critical", "slack:one"), 1);
+    dead_letters.come_back();
+    let second = replay_once(&process, &dead_letters).await;
+    assert_eq!((second.counts.kept, second.counts.duplicates, dead_letters.left()), (0, 1, 1), "{second:?}");
+    assert_eq!(process.delivered("critical", "slack:one"), 1);
 }
 
 const NEVER: Crash = Crash::Before(u64::MAX);
@@ -281,31 +283,31 @@ async fn crashed_replay(timed: bool, crash: Crash) -> u64 {
     let records = ["a", "b"].map(|id| parked_record("unstorable: once", "shardId-9:1", Some(&gzip(id, 0))));
     let due = r#"{"route":"critical","window":1}"#.to_owned();
     let bodies = [&records[..], &[parked_half_bad("d"), failed_invocation("c"), due, "hunter2".to_owned()]].concat();
-    let letters = FakeLetters::of(&lifeline, &bodies);
+    let dead_letters = FakeLetters::of(&lifeline, &bodies);
     lifeline.restart(Some(crash));
-    replay_once(&process, &letters).await;
+    replay_once(&process, &dead_letters).await;
     let calls = lifeline.calls();
     lifeline.restart(None);
-    letters.come_back();
+    dead_letters.come_back();
     process.clock.forward(VISIBLE_AFTER);
-    let report = replay_once(&process, &letters).await;
+    let report = replay_once(&process, &dead_letters).await;
     assert_eq!(report.stays.len(), 2, "{crash:?} {:?}", report.stays);
-    assert_eq!(letters.left(), 2, "{crash:?}: the unknown one and the record with a bad event stay");
+    assert_eq!(dead_letters.left(), 2, "{crash:?}: the unknown one and the record with a bad event stay");
     // Whoever comes once every window is due: with a timer, the notifier.
     process.clock.forward(Duration::from_secs(600));
     let route = "critical".parse().unwrap();
-    Box::pin(settle(&process, &route, process.deadline())).await;
+    Box::pin(drain(&process, &route, process.deadline())).await;
     assert_eq!(process.rows_and_counts("critical").await, (4, 4), "{crash:?}");
     for target in ["slack:one", "slack:two"] {
         // A crash between acceptance and settlement repeats a message, and nothing else does.
-        let told = process.told("critical", target);
-        assert!(told == 4 || told > 4 && crash != NEVER, "{timed} {crash:?}: {target} {told}");
+        let delivered = process.delivered("critical", target);
+        assert!(delivered == 4 || delivered > 4 && crash != NEVER, "{timed} {crash:?}: {target} {delivered}");
     }
     calls
 }
 
 /// Messages that can be received, and those in somebody's hand.
-async fn letters(stack: &Surroundings) -> (u64, u64) {
+async fn dead_letters(stack: &Surroundings) -> (u64, u64) {
     let get = sqs::Client::new(stack.aws()).get_queue_attributes().queue_url(&stack.queue_url);
     let answer = get.attribute_names(QueueAttributeName::All).send().await.unwrap();
     let of = |name: QueueAttributeName| answer.attributes.as_ref().unwrap()[&name].parse::<u64>().unwrap();
@@ -358,8 +360,8 @@ async fn every_kind_is_settled_and_a_second_replay_sends_nothing() {
     assert_eq!(list["would"]["be sent to slack:default"], 1, "{list}");
     assert_eq!(list["would"]["stay: still too-large"], 1, "{list}");
     assert!(!list.to_string().contains("hunter2"));
-    assert_eq!(letters(&stack).await, (10, 0), "a list takes nothing away");
-    assert_eq!(told(&slack).await.1, 0);
+    assert_eq!(dead_letters(&stack).await, (10, 0), "a list takes nothing away");
+    assert_eq!(delivered(&slack).await.1, 0);
 
     // Only what was parked for its size, and only by its reason.
     let (large, code) = report(&stack, &["--reason", "too-large: decodes", "--max-decoded", "1GiB"]).await;
@@ -368,16 +370,16 @@ async fn every_kind_is_settled_and_a_second_replay_sends_nothing() {
         (0, &json!(1), &json!(9), &json!(1)),
         "{large}"
     );
-    assert_eq!(letters(&stack).await, (9, 0));
+    assert_eq!(dead_letters(&stack).await, (9, 0));
 
     let (first, code) = report(&stack, &[]).await;
     assert_eq!(code, 1, "{first}");
-    let settled = &first["settled_by_kind"];
+    let acknowledgement = &first["settled_by_kind"];
     let expected = json!({"batch": 1, "due": 1, "invocation": 1, "message": 1, "record": 2});
-    assert_eq!(*settled, expected, "{first:#}");
+    assert_eq!(*acknowledgement, expected, "{first:#}");
     let why = |id: &str| {
         let stays = first["stays"].as_array().unwrap();
-        let found = stays.iter().find(|letter| letter["kind"] == id).unwrap_or_else(|| panic!("{first:#}"));
+        let found = stays.iter().find(|dead_letter| dead_letter["kind"] == id).unwrap_or_else(|| panic!("{first:#}"));
         found["why"].as_str().unwrap().to_owned()
     };
     assert_eq!(why("batch"), "36 of 40 records are past the stream's retention; 4 were replayed");
@@ -386,18 +388,18 @@ async fn every_kind_is_settled_and_a_second_replay_sends_nothing() {
     // Five records of the stream and the queue, the orphan, the large one, the invocation; the parked message had seven.
     let rows = ["large", "orphan", "stream-0", "stream-1", "stream-3", "async"].len();
     assert_eq!(stack.rows().await, rows);
-    let (alerts, posts) = told(&slack).await;
+    let (alerts, posts) = delivered(&slack).await;
     assert_eq!(alerts, rows as u64 + 7, "each alert is told once");
     assert!(posts <= 6, "{posts}");
     // What stays: unreadable, gone, unknown; and the bad record of the batch, which is parked for itself.
-    let (visible, hidden) = letters(&stack).await;
+    let (visible, hidden) = dead_letters(&stack).await;
     assert_eq!(hidden, 0);
     assert_eq!(visible, 4);
 
     let (second, code) = report(&stack, &[]).await;
     assert_eq!((code, &second["settled"], &second["kept"]), (1, &json!(0), &json!(0)), "{second:#}");
-    assert_eq!(told(&slack).await, (alerts, posts), "a second replay sends nothing");
-    assert_eq!((letters(&stack).await, stack.rows().await), ((visible, 0), rows));
+    assert_eq!(delivered(&slack).await, (alerts, posts), "a second replay sends nothing");
+    assert_eq!((dead_letters(&stack).await, stack.rows().await), ((visible, 0), rows));
     let (_, code) = report(&stack, &["--kind", "due,message"]).await;
     assert_eq!(code, 0, "nothing of the kind is left");
 }
@@ -429,16 +431,16 @@ async fn ctrl_c_loses_nothing_and_says_where_it_stands() {
     assert_eq!(output.status.code(), Some(1), "{shown}{errors}");
     assert!(shown.contains("interrupted: ") && shown.contains("The same command goes on."), "{shown}");
     assert!(errors.contains("stopping: "), "{errors}");
-    let (left, hidden) = letters(&stack).await;
+    let (left, hidden) = dead_letters(&stack).await;
     let rows = stack.rows().await as u64;
     assert!(left > 0 && hidden == 0, "{left} {hidden}: what is left can be had at once");
     assert_eq!(rows + left, LETTERS, "what is settled is gone, what is not is there");
-    assert_eq!(told(&slack).await.0, rows, "what was deleted was told before");
+    assert_eq!(delivered(&slack).await.0, rows, "what was deleted was told before");
 
     let (rest, code) = report(&stack, &[]).await;
     assert_eq!((code, rest["settled"].as_u64()), (0, Some(left)), "{rest:#}");
-    let (alerts, posts) = told(&slack).await;
-    assert_eq!((alerts, stack.rows().await as u64, letters(&stack).await), (LETTERS, LETTERS, (0, 0)));
+    let (alerts, posts) = delivered(&slack).await;
+    assert_eq!((alerts, stack.rows().await as u64, dead_letters(&stack).await), (LETTERS, LETTERS, (0, 0)));
     assert!(posts <= 4, "forty records are a few messages: {posts}");
 }
 
@@ -454,7 +456,7 @@ async fn with_a_due_queue_routes_are_armed_and_the_notifier_tells() {
     stack.send(&parked_record("unstorable: once", "shardId-9:2", Some(&gzip("orphan", 0)))).await;
     let (first, code) = report(&stack, &["--due-queue-url", &due_url]).await;
     assert_eq!((code, &first["settled"], &first["duplicates"]), (0, &json!(2), &json!(1)), "{first:#}");
-    assert_eq!((told(&slack).await, letters(&stack).await), ((0, 0), (0, 0)));
+    assert_eq!((delivered(&slack).await, dead_letters(&stack).await), ((0, 0), (0, 0)));
     let due = queues.receive_message().queue_url(&due_url).max_number_of_messages(10).send().await.unwrap();
     let due: Vec<String> = due.messages.unwrap().into_iter().filter_map(|message| message.body).collect();
     assert_eq!(due, [r#"{"route":"alerts","window":1}"#], "one message for both");
@@ -462,7 +464,7 @@ async fn with_a_due_queue_routes_are_armed_and_the_notifier_tells() {
     stack.send(&due[0]).await;
     let (second, code) = report(&stack, &["--due-queue-url", &due_url]).await;
     assert_eq!((code, &second["settled_by_kind"]), (0, &json!({"due": 1})), "{second:#}");
-    assert_eq!(told(&slack).await, (2, 1));
+    assert_eq!(delivered(&slack).await, (2, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -483,7 +485,7 @@ async fn a_target_that_refuses_keeps_its_message_and_its_records_are_safe() {
         .await;
     let (second, code) = report(&stack, &["--kind", "message"]).await;
     assert_eq!((code, &second["settled_by_kind"]), (0, &json!({"message": 2})), "{second:#}");
-    assert_eq!((told(&slack).await.0, letters(&stack).await), (4, (0, 0)));
+    assert_eq!((delivered(&slack).await.0, dead_letters(&stack).await), (4, (0, 0)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

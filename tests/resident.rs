@@ -21,7 +21,7 @@ use stentor::ingest::route::Routes;
 use stentor::model::alert::Alert;
 use stentor::ops::sample::{self, Options};
 use support::emulator::{Surroundings, binary};
-use support::proxy::Fate;
+use support::proxy::DeadLetterOutcome;
 use support::runtime::{Function, Outcome};
 
 const MB: u64 = 1_000_000;
@@ -180,8 +180,8 @@ async fn the_function_stays_small_whatever_it_is_handed() {
 async fn an_event_of_nothing_but_alerts_takes_little_more_than_its_alerts() {
     let stage = Stage::start().await;
     stage.surroundings.proxy.decide(|operation, _| match operation {
-        "TransactWriteItems" => Fate::Accept,
-        _ => Fate::Pass,
+        "TransactWriteItems" => DeadLetterOutcome::Accept,
+        _ => DeadLetterOutcome::Pass,
     });
     check(&stage, 1.0, 41 * MB).await;
 }

@@ -32,7 +32,7 @@ use stentor::protocol::clock::Clock as _;
 use stentor::protocol::close::close;
 use stentor::protocol::consume::consume;
 use stentor::protocol::notify::{Accepted, Deliver as _, DeliverError};
-use stentor::protocol::round::Outcome;
+use stentor::protocol::round::DeliveryOutcome;
 use support::python::python;
 use support::spoken::{Secret, Spoken};
 use support::{Lifeline, Process, alert};
@@ -195,15 +195,15 @@ async fn a_burst_is_one_message_in_the_channel_and_its_digests_are_in_the_thread
     let server = api.start().await;
     let engine = Embedded::start(None).await.unwrap();
     let route = "window=\"20s\"\nwindow_max=\"20s\"\n[[route]]\nname=\"critical\"\nmarkers=[\"[CRITICAL]\"]\nnotify=[\"slack:ops\"]";
-    let world = Spoken::new(&engine, route, channels(&server, ALERTS)).await;
+    let services = Spoken::new(&engine, route, channels(&server, ALERTS)).await;
     for (name, alerts) in [("a", 3), ("b", 2), ("c", 1)] {
-        assert!(world.minute(name, alerts).await.iter().all(|sent| sent.outcome == Outcome::Accepted));
+        assert!(services.minute(name, alerts).await.iter().all(|sent| sent.outcome == DeliveryOutcome::Accepted));
     }
-    world.minute("quiet", 0).await;
+    services.minute("quiet", 0).await;
     // The burst is over: what comes now begins another one.
-    world.minute("d", 5).await;
-    let mut told = calls_after(&server, 0).await;
-    for (_, _, _, header) in &mut told {
+    services.minute("d", 5).await;
+    let mut delivered = calls_after(&server, 0).await;
+    for (_, _, _, header) in &mut delivered {
         // To the second on a machine that is never busy.
         let minutes = header.find(" min").map(|at| at + " min".len());
         header.truncate(minutes.unwrap_or(header.len()));
@@ -219,7 +219,7 @@ async fn a_burst_is_one_message_in_the_channel_and_its_digests_are_in_the_thread
         update("1.000100", "✅ Over: 6 alerts on critical in 3 min"),
         post("#alerts", None, "🔴 [CRITICAL] 5 alerts"),
     ];
-    assert_eq!(told, expected);
+    assert_eq!(delivered, expected);
     let last = server.received_requests().await.unwrap().remove(6).body_json::<Value>().unwrap();
     assert_eq!(last["parse"], "none", "an update would look for names in the text");
     assert!(last["blocks"].to_string().contains("First told: "), "what began the burst stays in sight: {last}");
@@ -233,31 +233,31 @@ async fn a_message_that_cannot_be_joined_is_followed_by_a_new_one() {
     let other = channels(&server, r##"{"slack:ops": {"token": "xoxb-7-topsecret", "channel": "#other"}}"##);
     let joined = tell(&alerts, None).await.unwrap().message.unwrap();
     let mut seen = 1;
-    let mut told = async |channels: &Channels<Secret>, joins: &str| {
+    let mut delivered = async |channels: &Channels<Secret>, joins: &str| {
         let accepted = tell(channels, Some(joins)).await.unwrap();
         let calls = calls_after(&server, seen).await;
         seen += calls.len();
         (calls, accepted.message.unwrap())
     };
-    let (calls, same) = told(&alerts, &joined).await;
+    let (calls, same) = delivered(&alerts, &joined).await;
     assert_eq!(calls, [post("C0123", Some("1.000100"), REPLY), update("1.000100", STATE)]);
     assert_eq!(same, joined);
-    let (calls, moved) = told(&other, &joined).await;
+    let (calls, moved) = delivered(&other, &joined).await;
     assert_eq!(calls, [post("#other", None, REPLY)], "the credential names another channel by now");
     assert_ne!(moved, joined);
-    let (calls, _) = told(&alerts, "of another version").await;
+    let (calls, _) = delivered(&alerts, "of another version").await;
     assert_eq!(calls, [post("#alerts", None, REPLY)]);
     for word in ["thread_not_found", "message_not_found", "channel_not_found", "restricted_action_thread_locked"] {
         api.refuse(word);
-        let (calls, _) = told(&alerts, &joined).await;
+        let (calls, _) = delivered(&alerts, &joined).await;
         assert_eq!(calls, [post("C0123", Some("1.000100"), REPLY), post("#alerts", None, REPLY)], "{word}");
     }
     // A reply to a message that was deleted is taken, and stands in the channel.
     let alone = json!({"ok": true, "channel": "C0123", "ts": "77.000100", "message": {"text": "x"}});
     api.answer(ResponseTemplate::new(200).set_body_json(alone));
-    let (calls, alone) = told(&alerts, &joined).await;
+    let (calls, alone) = delivered(&alerts, &joined).await;
     assert_eq!(calls, [post("C0123", Some("1.000100"), REPLY)]);
-    let (calls, _) = told(&alerts, &alone).await;
+    let (calls, _) = delivered(&alerts, &alone).await;
     assert_eq!(calls, [post("C0123", Some("77.000100"), REPLY), update("77.000100", STATE)]);
 }
 
@@ -553,9 +553,13 @@ async fn the_wait_that_slack_asks_for_is_kept_and_bounded() {
 #[test]
 fn the_answer_that_repeats_the_largest_message_is_within_the_bound() {
     for text in ["ж", "&", "\"", "🔴"] {
-        let of = |letter: char| {
-            let message = format!("[CRITICAL] fault{letter} in {letter}\n{}", text.repeat(4_000));
-            Alert { pattern: Pattern::of(&message, "[CRITICAL]"), message, ..alert(&letter.to_string(), &["critical"]) }
+        let of = |dead_letter: char| {
+            let message = format!("[CRITICAL] fault{dead_letter} in {dead_letter}\n{}", text.repeat(4_000));
+            Alert {
+                pattern: Pattern::of(&message, "[CRITICAL]"),
+                message,
+                ..alert(&dead_letter.to_string(), &["critical"])
+            }
         };
         let alerts: Vec<Alert> = ('a'..='z').map(of).collect();
         let message = serde_json::to_string(&render(&Digest { tally: Tally::of(&alerts), ..digest() })).unwrap();

@@ -24,7 +24,7 @@ use stentor::model::name::Severity;
 use stentor::model::tally::Tally;
 use stentor::protocol::clock::Clock as _;
 use stentor::protocol::notify::{Deliver as _, DeliverError};
-use stentor::protocol::round::Outcome;
+use stentor::protocol::round::DeliveryOutcome;
 use support::alert;
 use support::emulator::Surroundings;
 use support::spoken::{Secret, Spoken};
@@ -163,13 +163,13 @@ async fn a_topic_gets_text_for_people_and_every_failure_its_class() {
     let config =
         "[[route]]\nname=\"critical\"\nmarkers=[\"[CRITICAL]\"]\nnotify=[\"slack:ops\"]\nfallback=\"sns:oncall\"";
     let secret = json!({"slack:ops": slack.uri(), "sns:oncall": reader.topic});
-    let world = Spoken::new(&engine, config, channels(aws, &secret)).await;
-    let outcomes: Vec<Outcome> = world.minute("a", 3).await.into_iter().map(|sent| sent.outcome).collect();
-    assert!(matches!(&outcomes[..], [Outcome::Parked(_), Outcome::Accepted]), "{outcomes:?}");
-    let told = reader.read().await;
-    assert_eq!((told.len(), &*told[0].0), (1, "Fallback: [CRITICAL] 3 alerts"));
+    let services = Spoken::new(&engine, config, channels(aws, &secret)).await;
+    let outcomes: Vec<DeliveryOutcome> = services.minute("a", 3).await.into_iter().map(|sent| sent.outcome).collect();
+    assert!(matches!(&outcomes[..], [DeliveryOutcome::Parked(_), DeliveryOutcome::Accepted]), "{outcomes:?}");
+    let delivered = reader.read().await;
+    assert_eq!((delivered.len(), &*delivered[0].0), (1, "Fallback: [CRITICAL] 3 alerts"));
     let because = "Sent to sns:oncall as the fallback: slack:ops refused it: Slack answered 410:";
-    assert!(told[0].1.contains(because), "{}", told[0].1);
+    assert!(delivered[0].1.contains(because), "{}", delivered[0].1);
 
     // The command line takes the same way, from a secret in Secrets Manager.
     let create = secrets::Client::new(aws).create_secret().name("topics");

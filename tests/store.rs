@@ -15,19 +15,19 @@ use stentor::adapters::clock::SystemClock;
 use stentor::adapters::dynamodb::{DynamoStore, Tables};
 use stentor::adapters::embedded::Embedded;
 use stentor::model::alert::{Alert, MESSAGE_BYTES_MAX};
-use stentor::model::audit::Question;
+use stentor::model::audit::AlertQuery;
 use stentor::model::name::{RouteName, Target};
 use stentor::model::outbox::Burst;
 use stentor::model::outbox::{
-    BurstState, Epoch, Escalation, Finish, Freeze, Held, Lease, Opening, Recipient, Settled, TargetState, Thread,
-    Window,
+    Acknowledgement, BurstState, Deferral, Epoch, Escalation, Finish, Freeze, Lease, Opening, Recipient, TargetState,
+    Thread, Window,
 };
 use stentor::model::tally::Tally;
 use stentor::model::time::Timestamp;
 use stentor::protocol::clock::Clock as _;
 use stentor::protocol::store::{Commit, Store, StoreError};
 use support::alert;
-use support::proxy::{Fate, Proxy};
+use support::proxy::{DeadLetterOutcome, Proxy};
 
 fn soon() -> Timestamp {
     SystemClock.now().after(Duration::from_secs(20))
@@ -50,20 +50,20 @@ fn target() -> Target {
 
 fn opening(number: u64) -> Opening {
     let window = Window { number, due: Timestamp::from_millis(number as i64), armed: false };
-    Opening { window, targets: vec![target()], told: 0 }
+    Opening { window, targets: vec![target()], delivered: 0 }
 }
 
-fn settled(offset: u64) -> Settled {
-    Settled { offset, ..Settled::default() }
+fn acknowledgement(offset: u64) -> Acknowledgement {
+    Acknowledgement { offset, ..Acknowledgement::default() }
 }
 
-fn held(not_before: Option<Timestamp>) -> Held {
-    Held { not_before, failures: 1 }
+fn held(not_before: Option<Timestamp>) -> Deferral {
+    Deferral { not_before, failures: 1 }
 }
 
 async fn counted(store: &impl Store, route: &str) -> u64 {
-    let parcels = store.tallies(&route.parse().unwrap(), soon()).await.unwrap();
-    parcels.iter().map(|parcel| parcel.tally.alerts).sum()
+    let stored = store.tallies(&route.parse().unwrap(), soon()).await.unwrap();
+    stored.iter().map(|stored| stored.tally.alerts).sum()
 }
 
 #[tokio::test]
@@ -78,14 +78,14 @@ async fn commit_keeps_each_alert_once_and_counts_what_it_keeps() {
     assert_eq!((counted(&store, "critical").await, counted(&store, "audit").await), (300, 70));
 
     // Every third is new; the others answer with the routes they were written for, not today's.
-    let again: Vec<Alert> = (0..300)
+    let retry: Vec<Alert> = (0..300)
         .map(|n| match n % 3 {
             0 => alert(&format!("c{n}"), &["other"]),
             _ if n < 230 => alert(&format!("a{n}"), &["other"]),
             _ => alert(&format!("b{}", n - 230), &["other"]),
         })
         .collect();
-    let commits = store.commit(&again, soon()).await;
+    let commits = store.commit(&retry, soon()).await;
     for (n, commit) in commits.iter().enumerate() {
         match (n % 3, commit) {
             (0, Commit::Fresh) => {}
@@ -103,7 +103,7 @@ async fn requests(proxy: &Proxy, alerts: &[Alert]) -> (BTreeMap<String, usize>, 
     let counted = Arc::clone(&seen);
     proxy.decide(move |operation, _| {
         *counted.lock().unwrap().entry(operation.to_owned()).or_default() += 1;
-        Fate::Pass
+        DeadLetterOutcome::Pass
     });
     let commits = store.commit(alerts, SystemClock.now().after(Duration::from_secs(300))).await;
     let seen = seen.lock().unwrap().clone();
@@ -244,19 +244,19 @@ async fn a_freeze_moves_tallies_into_an_epoch_wholly_or_not_at_all() {
     let alerts: Vec<Alert> = (0..300).map(|n| alert(&format!("{n}"), &["critical"])).collect();
     store.commit(&alerts, at).await;
     store.open(&route, &opening(1), at).await.unwrap();
-    let parcels = store.tallies(&route, at).await.unwrap();
-    assert!(parcels.len() >= 3);
-    let epoch = |number, part: &[stentor::model::outbox::Parcel]| Epoch {
+    let stored = store.tallies(&route, at).await.unwrap();
+    assert!(stored.len() >= 3);
+    let epoch = |number, part: &[stentor::model::outbox::StoredTally]| Epoch {
         number,
         window: 1,
         at: Timestamp::from_millis(number as i64),
-        tally: Tally::sum(part.iter().map(|parcel| &parcel.tally)),
+        tally: Tally::sum(part.iter().map(|stored| &stored.tally)),
         owed: vec![target(), "slack:new".parse().unwrap()],
         burst: None,
         over: false,
     };
-    let keys = |part: &[stentor::model::outbox::Parcel]| part.iter().map(|parcel| parcel.key.clone()).collect();
-    let (first, rest) = parcels.split_at(1);
+    let keys = |part: &[stentor::model::outbox::StoredTally]| part.iter().map(|stored| stored.key.clone()).collect();
+    let (first, rest) = stored.split_at(1);
     let one =
         Freeze { closing: 1, after: 0, tallies: keys(first), epoch: Some(epoch(1, first)), burst: None, finish: None };
     assert!(!store.freeze(&route, &one, at).await.unwrap(), "the window is not closing");
@@ -267,8 +267,8 @@ async fn a_freeze_moves_tallies_into_an_epoch_wholly_or_not_at_all() {
         "another epoch is the latest"
     );
     assert!(store.freeze(&route, &one, at).await.unwrap());
-    let again = Freeze { after: 1, epoch: Some(epoch(2, first)), ..one.clone() };
-    assert!(!store.freeze(&route, &again, at).await.unwrap(), "a tally is counted once");
+    let retry = Freeze { after: 1, epoch: Some(epoch(2, first)), ..one.clone() };
+    assert!(!store.freeze(&route, &retry, at).await.unwrap(), "a tally is counted once");
     let cursor = store.cursor(&route, at).await.unwrap();
     assert_eq!((cursor.epoch, cursor.sealed, cursor.closing), (1, 0, Some(1)), "nothing is delivered before the last");
     let known: Vec<_> = cursor.targets.iter().map(|(target, since)| (target.to_string(), *since)).collect();
@@ -310,16 +310,16 @@ async fn a_target_is_told_by_one_at_a_time() {
     );
     assert_eq!(store.lease(&route, Recipient::Own(&target), &bob, now, at).await.unwrap(), None, "ann has it");
     assert!(
-        !store.settle(&route, Recipient::Own(&target), &bob, &settled(9), at).await.unwrap(),
+        !store.acknowledge(&route, Recipient::Own(&target), &bob, &acknowledgement(9), at).await.unwrap(),
         "only the holder settles"
     );
     assert!(
         !store.release(&route, Recipient::Own(&target), &bob, &held(None), at).await.unwrap(),
         "only the holder releases"
     );
-    assert!(store.settle(&route, Recipient::Own(&target), &ann, &settled(3), at).await.unwrap());
+    assert!(store.acknowledge(&route, Recipient::Own(&target), &ann, &acknowledgement(3), at).await.unwrap());
     assert!(
-        !store.settle(&route, Recipient::Own(&target), &ann, &settled(4), at).await.unwrap(),
+        !store.acknowledge(&route, Recipient::Own(&target), &ann, &acknowledgement(4), at).await.unwrap(),
         "settling gives the lease back"
     );
     let state = store.lease(&route, Recipient::Own(&target), &bob, now, at).await.unwrap().expect("it is free");
@@ -329,7 +329,10 @@ async fn a_target_is_told_by_one_at_a_time() {
     assert!(store.lease(&route, Recipient::Own(&target), &ann, now, at).await.unwrap().is_some());
     let late = now.after(Duration::from_secs(61));
     assert!(store.lease(&route, Recipient::Own(&target), &bob, late, at).await.unwrap().is_some(), "ann's has run out");
-    assert!(!store.settle(&route, Recipient::Own(&target), &ann, &settled(5), at).await.unwrap(), "ann is too late");
+    assert!(
+        !store.acknowledge(&route, Recipient::Own(&target), &ann, &acknowledgement(5), at).await.unwrap(),
+        "ann is too late"
+    );
 }
 
 #[tokio::test]
@@ -341,19 +344,19 @@ async fn what_is_remembered_of_a_target_ends_with_the_delivery_that_succeeds() {
     store.lease(&route, Recipient::Own(&target), &ann, now, at).await.unwrap();
     assert!(
         store
-            .release(&route, Recipient::Own(&target), &ann, &Held { not_before: Some(now), failures: 3 }, at)
+            .release(&route, Recipient::Own(&target), &ann, &Deferral { not_before: Some(now), failures: 3 }, at)
             .await
             .unwrap()
     );
     let state = store.lease(&route, Recipient::Own(&target), &ann, now, at).await.unwrap().unwrap();
     assert_eq!((state.failures, state.not_before), (3, Some(now)));
     let thread = Some(Thread { burst: now, message: "C1/17.1".to_owned() });
-    let told = Settled { offset: 4, thread: thread.clone(), muted: 7 };
-    assert!(store.settle(&route, Recipient::Own(&target), &ann, &told, at).await.unwrap());
+    let delivered = Acknowledgement { offset: 4, thread: thread.clone(), muted: 7 };
+    assert!(store.acknowledge(&route, Recipient::Own(&target), &ann, &delivered, at).await.unwrap());
     let expected = TargetState { offset: Some(4), thread, muted: 7, ..TargetState::default() };
     assert_eq!(store.target(&route, Recipient::Own(&target), at).await.unwrap(), expected);
     store.lease(&route, Recipient::Own(&target), &ann, now, at).await.unwrap();
-    store.settle(&route, Recipient::Own(&target), &ann, &settled(5), at).await.unwrap();
+    store.acknowledge(&route, Recipient::Own(&target), &ann, &acknowledgement(5), at).await.unwrap();
     let expected = TargetState { offset: Some(5), ..TargetState::default() };
     assert_eq!(store.target(&route, Recipient::Own(&target), at).await.unwrap(), expected);
 }
@@ -422,7 +425,7 @@ async fn no_row_is_stored_before_its_hour_is_registered() {
     let (everything, soon) = ((i64::MIN, i64::MAX), || SystemClock.now().after(Duration::from_millis(600)));
     let found = async || {
         let (since, until) = (Timestamp::from_millis(everything.0), Timestamp::from_millis(everything.1));
-        let question = Question { since, until, app: None, route: None, grep: None };
+        let question = AlertQuery { since, until, app: None, route: None, grep: None };
         let mut found = 0;
         store
             .ask(&question, soon, |_| {
@@ -437,28 +440,32 @@ async fn no_row_is_stored_before_its_hour_is_registered() {
     let committed = Arc::new(Mutex::new(0));
     let counted = Arc::clone(&committed);
     proxy.decide(move |operation, _| match operation {
-        "UpdateItem" => Fate::Throttle,
+        "UpdateItem" => DeadLetterOutcome::Throttle,
         _ => {
             *counted.lock().unwrap() += 1;
-            Fate::Pass
+            DeadLetterOutcome::Pass
         }
     });
     let commits = store.commit(&[alert("1", &["critical"])], soon()).await;
     assert!(matches!(commits[..], [Commit::Failed(_)]), "{commits:?}");
     assert_eq!(*committed.lock().unwrap(), 0);
     // The commit fails behind the registration, as in a crash: the hour is empty, and that is no harm.
-    proxy.decide(|operation, _| if operation == "TransactWriteItems" { Fate::Throttle } else { Fate::Pass });
+    proxy.decide(
+        |operation, _| {
+            if operation == "TransactWriteItems" { DeadLetterOutcome::Throttle } else { DeadLetterOutcome::Pass }
+        },
+    );
     let commits = store.commit(&[alert("1", &["critical"])], soon()).await;
     assert!(matches!(commits[..], [Commit::Failed(_)]), "{commits:?}");
     assert_eq!(found().await, 0);
     // From then on the hour costs a commit nothing.
-    proxy.decide(|_, _| Fate::Pass);
+    proxy.decide(|_, _| DeadLetterOutcome::Pass);
     assert_eq!(store.commit(&[alert("1", &["critical"])], soon()).await, [Commit::Fresh]);
     assert_eq!(proxy.seen(), 1);
     assert_eq!(found().await, 1);
     // Another process registers for itself, even where it finds but duplicates.
     let other = DynamoStore::new(&stentor::adapters::aws::loopback(&proxy.endpoint()), Tables::default(), Rng::new());
-    proxy.decide(|_, _| Fate::Pass);
+    proxy.decide(|_, _| DeadLetterOutcome::Pass);
     let commits = other.commit(&[alert("1", &["critical"])], soon()).await;
     assert!(matches!(commits[..], [Commit::Duplicate { .. }]), "{commits:?}");
     assert_eq!(proxy.seen(), 3, "the hour, the transaction, the row that is there");

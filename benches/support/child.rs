@@ -35,7 +35,7 @@ impl Child {
     }
 
     /// How long it takes to handle the payload once more, as it says itself.
-    pub fn again(&mut self) -> Duration {
+    pub fn retry(&mut self) -> Duration {
         self.input.write_all(b"\n").expect("it listens");
         let [nanoseconds] = self.numbers();
         Duration::from_nanos(nanoseconds)

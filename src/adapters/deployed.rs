@@ -5,24 +5,24 @@ use crate::adapters::channels::Channels;
 use crate::adapters::clock::SystemClock;
 use crate::adapters::dynamodb::DynamoStore;
 use crate::adapters::secret::SecretsManager;
-use crate::adapters::sqs::SqsDue;
+use crate::adapters::sqs::SqsDueQueue;
 use crate::ingest::route::Routes;
-use crate::protocol::queue::Park;
-use crate::protocol::world::World;
+use crate::protocol::queue::DeadLetterQueue;
+use crate::protocol::services::Services;
 
 /// Without a due queue, whoever touches a route closes it.
 pub struct Deployed<P> {
     pub routes: Routes,
     pub store: DynamoStore,
-    pub due: Option<SqsDue>,
+    pub due: Option<SqsDueQueue>,
     pub park: P,
     pub channels: Channels<SecretsManager>,
 }
 
-impl<P: Park> World for Deployed<P> {
+impl<P: DeadLetterQueue> Services for Deployed<P> {
     type Store = DynamoStore;
-    type Due = SqsDue;
-    type Park = P;
+    type Due = SqsDueQueue;
+    type DeadLetters = P;
     type Deliver = Channels<SecretsManager>;
     type Clock = SystemClock;
 
@@ -34,11 +34,11 @@ impl<P: Park> World for Deployed<P> {
         &self.store
     }
 
-    fn due(&self) -> Option<&SqsDue> {
+    fn due(&self) -> Option<&SqsDueQueue> {
         self.due.as_ref()
     }
 
-    fn park(&self) -> &P {
+    fn dead_letters(&self) -> &P {
         &self.park
     }
 

@@ -12,30 +12,30 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::model::time::Timestamp;
-use crate::protocol::queue::{Due, DueQueue, Park, Parked, QueueError};
+use crate::protocol::queue::{DeadLetterQueue, Due, DueQueue, ParkedItem, QueueError};
 
 /// A due queue within the process; each message arrives at its receiver after its delay.
 #[derive(Clone, Debug)]
-pub struct LocalDue {
+pub struct LocalDueQueue {
     sender: UnboundedSender<Due>,
 }
 
 /// The dead-letter queue as a file of JSON lines.
 #[derive(Debug)]
-pub struct LocalPark {
+pub struct FileDeadLetters {
     path: PathBuf,
     /// Held while something is written.
     writing: Mutex<()>,
 }
 
-impl LocalDue {
+impl LocalDueQueue {
     pub fn new() -> (Self, UnboundedReceiver<Due>) {
         let (sender, receiver) = unbounded_channel();
         (Self { sender }, receiver)
     }
 }
 
-impl DueQueue for LocalDue {
+impl DueQueue for LocalDueQueue {
     async fn send(&self, due: &Due, delay: Duration, _deadline: Timestamp) -> Result<(), QueueError> {
         let (sender, due) = (self.sender.clone(), due.clone());
         tokio::spawn(async move {
@@ -47,7 +47,7 @@ impl DueQueue for LocalDue {
     }
 }
 
-impl LocalPark {
+impl FileDeadLetters {
     /// Parks in `path`, which is made when it is needed and only ever appended to.
     pub fn new(path: PathBuf) -> Self {
         Self { path, writing: Mutex::new(()) }
@@ -57,7 +57,7 @@ impl LocalPark {
         &self.path
     }
 
-    fn append(&self, items: &[Parked]) -> io::Result<()> {
+    fn append(&self, items: &[ParkedItem]) -> io::Result<()> {
         let mut lines = Vec::new();
         for item in items {
             lines.extend_from_slice(item.to_json().as_bytes());
@@ -126,8 +126,8 @@ fn tighten(file: &File, path: &Path) {
     }
 }
 
-impl Park for LocalPark {
-    async fn park(&self, items: &[Parked], _deadline: Timestamp) -> Vec<Result<(), QueueError>> {
+impl DeadLetterQueue for FileDeadLetters {
+    async fn park(&self, items: &[ParkedItem], _deadline: Timestamp) -> Vec<Result<(), QueueError>> {
         let result = self.append(items).map_err(|error| QueueError(format!("{}: {error}", self.path.display())));
         vec![result; items.len()]
     }

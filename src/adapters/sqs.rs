@@ -16,7 +16,7 @@ use crate::adapters::clock::SystemClock;
 use crate::model::error::chain;
 use crate::model::time::Timestamp;
 use crate::protocol::clock::Clock as _;
-use crate::protocol::queue::{Due, DueQueue, Park, Parked, Postpone, QueueError};
+use crate::protocol::queue::{ChangeVisibility, DeadLetterQueue, Due, DueQueue, ParkedItem, QueueError};
 
 const BATCH_ENTRIES_MAX: usize = 10;
 
@@ -37,26 +37,26 @@ const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
 /// Parks in an SQS queue.
 #[derive(Clone, Debug)]
-pub struct SqsPark {
+pub struct SqsDeadLetters {
     client: Client,
     queue_url: String,
 }
 
 /// Due messages in an SQS queue.
 #[derive(Clone, Debug)]
-pub struct SqsDue {
+pub struct SqsDueQueue {
     client: Client,
     queue_url: String,
 }
 
-impl SqsDue {
+impl SqsDueQueue {
     /// `config` is the SDK's; `queue_url` that of the due queue.
     pub fn new(config: &aws_config::SdkConfig, queue_url: String) -> Self {
         Self { client: Client::new(config), queue_url }
     }
 }
 
-impl DueQueue for SqsDue {
+impl DueQueue for SqsDueQueue {
     async fn send(&self, due: &Due, delay: Duration, deadline: Timestamp) -> Result<(), QueueError> {
         let body = serde_json::to_string(due).expect("invariant: names and numbers always serialise");
         let delay = whole_seconds(delay.min(DELAY_MAX));
@@ -70,8 +70,8 @@ impl DueQueue for SqsDue {
     }
 }
 
-impl Postpone for SqsDue {
-    async fn postpone(&self, receipt: &str, delay: Duration, deadline: Timestamp) -> Result<(), QueueError> {
+impl ChangeVisibility for SqsDueQueue {
+    async fn change_visibility(&self, receipt: &str, delay: Duration, deadline: Timestamp) -> Result<(), QueueError> {
         let timeout = whole_seconds(delay.min(VISIBILITY_MAX));
         let change = || {
             let call = self.client.change_message_visibility().queue_url(&self.queue_url);
@@ -104,7 +104,7 @@ where
     }
 }
 
-impl SqsPark {
+impl SqsDeadLetters {
     /// `config` is the SDK's; `queue_url` that of the dead-letter queue.
     pub fn new(config: &aws_config::SdkConfig, queue_url: String) -> Self {
         Self { client: Client::new(config), queue_url }
@@ -180,8 +180,8 @@ impl BatchAnswer {
     }
 }
 
-impl Park for SqsPark {
-    async fn park(&self, items: &[Parked], deadline: Timestamp) -> Vec<Result<(), QueueError>> {
+impl DeadLetterQueue for SqsDeadLetters {
+    async fn park(&self, items: &[ParkedItem], deadline: Timestamp) -> Vec<Result<(), QueueError>> {
         let bodies: Vec<(usize, String)> = items.iter().map(body).enumerate().collect();
         let sends: Vec<_> = batches(&bodies).into_iter().map(|batch| self.send(batch, deadline)).collect();
         let failed = stream::iter(sends).buffer_unordered(BATCHES_AT_ONCE).concat().await;
@@ -195,7 +195,7 @@ impl Park for SqsPark {
 
 /// The body of a message; without the record's bytes where they do not fit (shard and sequence number
 /// lead back to them while the stream keeps them).
-fn body(parked: &Parked) -> String {
+fn body(parked: &ParkedItem) -> String {
     let body = parked.to_json();
     match body.len() > BATCH_BYTES_MAX {
         true => parked.clone().without_data().to_json(),
@@ -228,7 +228,7 @@ mod tests {
     use wiremock::{Mock, MockServer, Request, ResponseTemplate, matchers};
 
     use super::*;
-    use crate::protocol::queue::What;
+    use crate::protocol::queue::ParkedWork;
 
     /// The answers, the entries of each call if all goes well, and which of the two messages are safe.
     type Case<'a> = (&'a [&'static str], Option<&'a [&'a str]>, [bool; 2]);
@@ -250,8 +250,8 @@ mod tests {
         server.received_requests().await.unwrap().iter().map(|request| request.body_json().unwrap()).collect()
     }
 
-    fn parked() -> Parked {
-        let what = What::Record {
+    fn parked() -> ParkedItem {
+        let what = ParkedWork::Record {
             event_id: "shard:1".to_owned(),
             stream_arn: None,
             region: None,
@@ -259,7 +259,7 @@ mod tests {
             arrived_at: None,
             data: None,
         };
-        Parked::new("not-gzip", Timestamp::from_millis(0), what)
+        ParkedItem::new("not-gzip", Timestamp::from_millis(0), what)
     }
 
     #[tokio::test]
@@ -287,7 +287,8 @@ mod tests {
         ];
         for (answers, entries, safe) in cases {
             let server = queue(answers).await;
-            let park = SqsPark::new(&crate::adapters::aws::loopback(&server.uri()), format!("{}/1/dlq", server.uri()));
+            let park =
+                SqsDeadLetters::new(&crate::adapters::aws::loopback(&server.uri()), format!("{}/1/dlq", server.uri()));
             let patience = if entries.is_some() { Duration::from_secs(30) } else { Duration::from_millis(400) };
             let results = park.park(&[parked(), parked()], SystemClock.now().after(patience)).await;
             assert_eq!(results.iter().map(Result::is_ok).collect::<Vec<_>>(), safe, "{answers:?}: {results:?}");
@@ -314,7 +315,8 @@ mod tests {
         ];
         for (answers, times, is_sent) in cases {
             let server = queue(answers).await;
-            let queue = SqsDue::new(&crate::adapters::aws::loopback(&server.uri()), format!("{}/1/due", server.uri()));
+            let queue =
+                SqsDueQueue::new(&crate::adapters::aws::loopback(&server.uri()), format!("{}/1/due", server.uri()));
             let patience = if is_sent { Duration::from_secs(30) } else { Duration::from_millis(300) };
             let result = queue.send(&due, Duration::ZERO, SystemClock.now().after(patience)).await;
             assert_eq!(result.is_ok(), is_sent, "{answers:?}: {result:?}");

@@ -17,7 +17,7 @@ use stentor::adapters::http::{self, Http};
 use stentor::adapters::secret::{Secrets, SecretsManager};
 use stentor::adapters::slack::{ApiUrl, Slack};
 use stentor::adapters::sns::Sns;
-use stentor::adapters::sqs::{SqsDue, SqsPark};
+use stentor::adapters::sqs::{SqsDeadLetters, SqsDueQueue};
 use stentor::config::Config;
 use stentor::ingest::route::{OwnLogs, Routes};
 use stentor::lambda::answer::FunctionError;
@@ -51,7 +51,7 @@ impl From<Failure> for Diagnostic {
 }
 
 /// The world of the functions. Without a due queue the consumer closes what it touched before it answers.
-type Function = Deployed<SqsPark>;
+type Function = Deployed<SqsDeadLetters>;
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
@@ -126,8 +126,8 @@ async fn from_environment() -> anyhow::Result<Function> {
     Ok(Deployed {
         routes: Routes::new(&config)?.refusing(own_logs()),
         store: DynamoStore::new(&aws, tables, fastrand::Rng::new()),
-        due: variable("DUE_QUEUE_URL").map(|url| SqsDue::new(&aws, url)),
-        park: SqsPark::new(&aws, dlq_url),
+        due: variable("DUE_QUEUE_URL").map(|url| SqsDueQueue::new(&aws, url)),
+        park: SqsDeadLetters::new(&aws, dlq_url),
         channels: Channels::new(slack()?, Secrets::new(SecretsManager::new(&aws, secret_id))).with_sns(Sns::new(&aws)),
     })
 }

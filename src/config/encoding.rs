@@ -1,12 +1,16 @@
 //! Tells which encoding a file has that is not UTF-8: editors and shells on Windows write others.
 
-use super::problem::Problem;
+use super::problem::ConfigDiagnostic;
 
 /// # Errors
 /// Where the first byte is that is not UTF-8, and what the file looks like instead.
-pub(super) fn utf8(bytes: &[u8]) -> Result<&str, Problem> {
+pub(super) fn utf8(bytes: &[u8]) -> Result<&str, ConfigDiagnostic> {
     if is_utf16(bytes) {
-        return Err(Problem { line: 1, column: 1, message: "this file is UTF-16; save it as UTF-8".to_owned() });
+        return Err(ConfigDiagnostic {
+            line: 1,
+            column: 1,
+            message: "this file is UTF-16; save it as UTF-8".to_owned(),
+        });
     }
     std::str::from_utf8(bytes).map_err(|error| {
         let good = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
@@ -16,7 +20,7 @@ pub(super) fn utf8(bytes: &[u8]) -> Result<&str, Problem> {
         };
         let line = 1 + good.matches('\n').count();
         let column = 1 + good.rsplit('\n').next().unwrap_or_default().chars().count();
-        Problem { line, column, message: message.to_owned() }
+        ConfigDiagnostic { line, column, message: message.to_owned() }
     })
 }
 

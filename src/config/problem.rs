@@ -4,7 +4,7 @@ use std::fmt;
 
 /// One mistake and where it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
+pub struct ConfigDiagnostic {
     /// Counted from 1.
     pub line: usize,
     /// Counted from 1, in characters.
@@ -13,7 +13,7 @@ pub struct Problem {
     pub message: String,
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for ConfigDiagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}: {}", self.line, self.column, self.message)
     }
@@ -22,14 +22,14 @@ impl fmt::Display for Problem {
 /// All mistakes of one file, in the order of the file; never none. Displays as one line each:
 /// `stentor.toml:12:9: window: expected a string, found an integer`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problems {
+pub struct ConfigError {
     /// The file, as the caller called it.
     pub file: String,
     /// By line, then by column.
-    pub problems: Vec<Problem>,
+    pub problems: Vec<ConfigDiagnostic>,
 }
 
-impl fmt::Display for Problems {
+impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, problem) in self.problems.iter().enumerate() {
             let separator = if index == 0 { "" } else { "\n" };
@@ -39,4 +39,4 @@ impl fmt::Display for Problems {
     }
 }
 
-impl std::error::Error for Problems {}
+impl std::error::Error for ConfigError {}

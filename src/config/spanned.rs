@@ -1,6 +1,6 @@
 //! A small reader of TOML that knows where everything stands, and no key of ours.
 //!
-//! Reading a value gives the value or a [`Fault`]; [`Faults`] keeps the faults and lets the reading
+//! Reading a value gives the value or a [`Diagnostic`]; [`Diagnostics`] keeps the faults and lets the reading
 //! go on, so that one run finds them all.
 
 use std::collections::BTreeSet;
@@ -9,7 +9,7 @@ use std::fmt::Display;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::problem::{Problem, Problems};
+use super::problem::{ConfigDiagnostic, ConfigError};
 
 /// How many edits a misspelled key may be away from the one that is suggested.
 const EDITS_MAX: usize = 2;
@@ -19,43 +19,43 @@ const SHOWN_KEY_BYTES_MAX: usize = 32;
 
 /// A mistake, at a byte offset of the text.
 #[derive(Debug)]
-pub(super) struct Fault {
+pub(super) struct Diagnostic {
     at: usize,
     message: String,
 }
 
 /// The mistakes found so far in one text.
-pub(super) struct Faults<'t> {
+pub(super) struct Diagnostics<'t> {
     text: &'t str,
-    found: Vec<Fault>,
-    warnings: Vec<Fault>,
+    found: Vec<Diagnostic>,
+    warnings: Vec<Diagnostic>,
 }
 
-impl<'t> Faults<'t> {
+impl<'t> Diagnostics<'t> {
     pub(super) fn new(text: &'t str) -> Self {
-        Faults { text, found: Vec::new(), warnings: Vec::new() }
+        Diagnostics { text, found: Vec::new(), warnings: Vec::new() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.found.is_empty()
     }
 
-    pub(super) fn add(&mut self, fault: Fault) {
-        self.found.push(fault);
+    pub(super) fn add(&mut self, diagnostic: Diagnostic) {
+        self.found.push(diagnostic);
     }
 
     /// Keeps what is likely a mistake, and does not make the file one.
-    pub(super) fn warn(&mut self, fault: Fault) {
-        self.warnings.push(fault);
+    pub(super) fn warn(&mut self, diagnostic: Diagnostic) {
+        self.warnings.push(diagnostic);
     }
 
     pub(super) fn add_at(&mut self, at: usize, message: impl Into<String>) {
-        self.add(Fault { at, message: message.into() });
+        self.add(Diagnostic { at, message: message.into() });
     }
 
     /// The value, or nothing, with the fault kept. So `None` always means: already reported.
-    pub(super) fn keep<T>(&mut self, result: Result<T, Fault>) -> Option<T> {
-        result.map_err(|fault| self.add(fault)).ok()
+    pub(super) fn keep<T>(&mut self, result: Result<T, Diagnostic>) -> Option<T> {
+        result.map_err(|diagnostic| self.add(diagnostic)).ok()
     }
 
     /// The line of an offset, counted from 1.
@@ -63,26 +63,26 @@ impl<'t> Faults<'t> {
         1 + self.text.bytes().take(at).filter(|b| *b == b'\n').count()
     }
 
-    pub(super) fn into_problems(self, file: &str) -> Problems {
-        Problems { file: file.to_owned(), problems: located(self.text, self.found) }
+    pub(super) fn into_problems(self, file: &str) -> ConfigError {
+        ConfigError { file: file.to_owned(), problems: located(self.text, self.found) }
     }
 
-    pub(super) fn into_warnings(self) -> Vec<Problem> {
+    pub(super) fn into_warnings(self) -> Vec<ConfigDiagnostic> {
         located(self.text, self.warnings)
     }
 }
 
 /// Sorts the faults and walks the text once to find their lines and columns.
-fn located(text: &str, mut faults: Vec<Fault>) -> Vec<Problem> {
-    faults.sort_by_key(|fault| fault.at);
+fn located(text: &str, mut diagnostics: Vec<Diagnostic>) -> Vec<ConfigDiagnostic> {
+    diagnostics.sort_by_key(|diagnostic| diagnostic.at);
     let mut chars = text.char_indices().peekable();
     let (mut line, mut column) = (1, 1);
-    let mut problems = Vec::with_capacity(faults.len());
-    for Fault { at, message } in faults {
+    let mut problems = Vec::with_capacity(diagnostics.len());
+    for Diagnostic { at, message } in diagnostics {
         while let Some((_, c)) = chars.next_if(|(index, _)| *index < at) {
             (line, column) = if c == '\n' { (line + 1, 1) } else { (line, column + 1) };
         }
-        problems.push(Problem { line, column, message });
+        problems.push(ConfigDiagnostic { line, column, message });
     }
     problems
 }
@@ -99,11 +99,11 @@ impl<'a> Value<'a> {
         self.node.span().start
     }
 
-    pub(super) fn fault(self, message: impl Display) -> Fault {
-        Fault { at: self.at(), message: format!("{}: {message}", self.key) }
+    pub(super) fn diagnostic(self, message: impl Display) -> Diagnostic {
+        Diagnostic { at: self.at(), message: format!("{}: {message}", self.key) }
     }
 
-    pub(super) fn mismatch(self, expected: &str) -> Fault {
+    pub(super) fn mismatch(self, expected: &str) -> Diagnostic {
         let found = match self.node.get_ref() {
             DeValue::String(_) => "a string",
             DeValue::Integer(_) => "an integer",
@@ -113,23 +113,23 @@ impl<'a> Value<'a> {
             DeValue::Array(_) => "an array",
             DeValue::Table(_) => "a table",
         };
-        self.fault(format_args!("expected {expected}, found {found}"))
+        self.diagnostic(format_args!("expected {expected}, found {found}"))
     }
 
-    pub(super) fn bool(self) -> Result<bool, Fault> {
+    pub(super) fn bool(self) -> Result<bool, Diagnostic> {
         self.node.get_ref().as_bool().ok_or_else(|| self.mismatch("true or false"))
     }
 
-    pub(super) fn str(self) -> Result<&'a str, Fault> {
+    pub(super) fn str(self) -> Result<&'a str, Diagnostic> {
         self.node.get_ref().as_str().ok_or_else(|| self.mismatch("a string"))
     }
 
     /// The string, made into something else that can say why it cannot.
-    pub(super) fn parse<T>(self) -> Result<T, Fault>
+    pub(super) fn parse<T>(self) -> Result<T, Diagnostic>
     where
         T: std::str::FromStr<Err: Display>,
     {
-        self.str()?.parse().map_err(|error| self.fault(error))
+        self.str()?.parse().map_err(|error| self.diagnostic(error))
     }
 
     /// The integer, if it is one; the inner `None` is one that is negative or too large.
@@ -138,12 +138,12 @@ impl<'a> Value<'a> {
         Some(u64::from_str_radix(integer.as_str(), integer.radix()).ok())
     }
 
-    pub(super) fn array(self) -> Result<impl ExactSizeIterator<Item = Value<'a>>, Fault> {
+    pub(super) fn array(self) -> Result<impl ExactSizeIterator<Item = Value<'a>>, Diagnostic> {
         let array = self.node.get_ref().as_array().ok_or_else(|| self.mismatch("an array"))?;
         Ok(array.iter().map(move |node| Value { key: self.key, node }))
     }
 
-    pub(super) fn table(self) -> Result<Fields<'a>, Fault> {
+    pub(super) fn table(self) -> Result<Fields<'a>, Diagnostic> {
         let table = self.node.get_ref().as_table().ok_or_else(|| self.mismatch("a table"))?;
         Ok(Fields::new(table))
     }
@@ -189,7 +189,11 @@ impl<'a> Fields<'a> {
 
     /// Reports every key that nobody asked for, with the known key that it resembles, or with what
     /// `hint` knows about it.
-    pub(super) fn finish(mut self, faults: &mut Faults<'_>, hint: impl Fn(&str) -> Option<&'static str>) -> Leftover {
+    pub(super) fn finish(
+        mut self,
+        diagnostics: &mut Diagnostics<'_>,
+        hint: impl Fn(&str) -> Option<&'static str>,
+    ) -> Leftover {
         let mut any_unknown = false;
         for key in self.table.keys() {
             let (at, key) = (key.span().start, key.get_ref().as_ref());
@@ -199,12 +203,12 @@ impl<'a> Fields<'a> {
             any_unknown = true;
             let shown = if is_plain(key) { format!("unknown key `{key}`") } else { "unknown key".to_owned() };
             if let Some(hint) = hint(key) {
-                faults.add_at(at, format!("{shown}; {hint}"));
+                diagnostics.add_at(at, format!("{shown}; {hint}"));
             } else if let Some(meant) = closest(key, &self.known) {
                 self.missing.retain(|missing| *missing != meant);
-                faults.add_at(at, format!("{shown}, did you mean `{meant}`?"));
+                diagnostics.add_at(at, format!("{shown}, did you mean `{meant}`?"));
             } else {
-                faults.add_at(at, shown);
+                diagnostics.add_at(at, shown);
             }
         }
         Leftover { missing: self.missing, any_unknown }
@@ -215,11 +219,11 @@ impl<'a> Fields<'a> {
 pub(super) fn optional<'a, T>(
     value: Option<Value<'a>>,
     default: T,
-    faults: &mut Faults<'_>,
-    read: impl FnOnce(Value<'a>) -> Result<T, Fault>,
+    diagnostics: &mut Diagnostics<'_>,
+    read: impl FnOnce(Value<'a>) -> Result<T, Diagnostic>,
 ) -> Option<T> {
     match value {
-        Some(value) => faults.keep(read(value)),
+        Some(value) => diagnostics.keep(read(value)),
         None => Some(default),
     }
 }
@@ -227,34 +231,38 @@ pub(super) fn optional<'a, T>(
 /// All elements, none if the list is absent.
 pub(super) fn list_or_none<'a, T>(
     value: Option<Value<'a>>,
-    faults: &mut Faults<'_>,
-    read: impl FnMut(Value<'a>) -> Result<T, Fault>,
+    diagnostics: &mut Diagnostics<'_>,
+    read: impl FnMut(Value<'a>) -> Result<T, Diagnostic>,
 ) -> Option<Vec<T>> {
     match value {
-        Some(value) => list(value, faults, read),
+        Some(value) => list(value, diagnostics, read),
         None => Some(Vec::new()),
     }
 }
 
 /// Warns of each element of a list that `look` finds fault with.
-pub(super) fn warn_of<'a>(list: Option<Value<'a>>, faults: &mut Faults<'_>, look: impl Fn(Value<'a>) -> Option<Fault>) {
+pub(super) fn warn_of<'a>(
+    list: Option<Value<'a>>,
+    diagnostics: &mut Diagnostics<'_>,
+    look: impl Fn(Value<'a>) -> Option<Diagnostic>,
+) {
     let elements = list.and_then(|list| list.array().ok());
-    elements.into_iter().flatten().filter_map(look).for_each(|fault| faults.warn(fault));
+    elements.into_iter().flatten().filter_map(look).for_each(|diagnostic| diagnostics.warn(diagnostic));
 }
 
 /// A list with something in it and nothing twice.
 pub(super) fn distinct<'a, T: Ord + Clone>(
     value: Value<'a>,
-    faults: &mut Faults<'_>,
-    read: impl Fn(Value<'a>) -> Result<T, Fault>,
+    diagnostics: &mut Diagnostics<'_>,
+    read: impl Fn(Value<'a>) -> Result<T, Diagnostic>,
 ) -> Option<Vec<T>> {
     let mut seen = BTreeSet::new();
-    let items = list(value, faults, |element| {
+    let items = list(value, diagnostics, |element| {
         let item = read(element)?;
-        if seen.insert(item.clone()) { Ok(item) } else { Err(element.fault("listed twice")) }
+        if seen.insert(item.clone()) { Ok(item) } else { Err(element.diagnostic("listed twice")) }
     })?;
     if items.is_empty() {
-        faults.add(value.fault("must not be empty"));
+        diagnostics.add(value.diagnostic("must not be empty"));
         return None;
     }
     Some(items)
@@ -263,11 +271,11 @@ pub(super) fn distinct<'a, T: Ord + Clone>(
 /// All elements, or nothing if one of them is at fault; the others are looked at all the same.
 fn list<'a, T>(
     value: Value<'a>,
-    faults: &mut Faults<'_>,
-    mut read: impl FnMut(Value<'a>) -> Result<T, Fault>,
+    diagnostics: &mut Diagnostics<'_>,
+    mut read: impl FnMut(Value<'a>) -> Result<T, Diagnostic>,
 ) -> Option<Vec<T>> {
-    let elements = faults.keep(value.array())?;
-    let items: Vec<Option<T>> = elements.map(|element| faults.keep(read(element))).collect();
+    let elements = diagnostics.keep(value.array())?;
+    let items: Vec<Option<T>> = elements.map(|element| diagnostics.keep(read(element))).collect();
     items.into_iter().collect()
 }
 

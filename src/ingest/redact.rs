@@ -126,12 +126,12 @@ impl Redactor {
         if !hits.matched_any() {
             return;
         }
-        let settled: Vec<_> = PLACEHOLDER.find_iter(text).map(|found| found.range()).collect();
+        let placeholders: Vec<_> = PLACEHOLDER.find_iter(text).map(|found| found.range()).collect();
         for found in hits.iter().flat_map(|index| self.extra[index].captures_iter(text)) {
             let secret = found.name("secret").unwrap_or_else(|| found.get_match()).range();
             // However wide the pattern, a placeholder is no secret.
-            let next = settled.partition_point(|placeholder| placeholder.end <= secret.start);
-            if !secret.is_empty() && settled.get(next).is_none_or(|next| next.start >= secret.end) {
+            let next = placeholders.partition_point(|placeholder| placeholder.end <= secret.start);
+            if !secret.is_empty() && placeholders.get(next).is_none_or(|next| next.start >= secret.end) {
                 spans.push(span(secret, "custom"));
             }
         }

@@ -12,8 +12,8 @@ use crate::lambda::{due, metric};
 use crate::model::time::Timestamp;
 use crate::protocol::clock::Clock as _;
 use crate::protocol::consume::{Checkpoint, Consumed, Verdict, consume};
-use crate::protocol::queue::Postpone;
-use crate::protocol::world::World;
+use crate::protocol::queue::ChangeVisibility;
+use crate::protocol::services::Services;
 
 /// An invocation, as the runtime describes it.
 #[derive(Clone, Debug, Default)]
@@ -41,16 +41,16 @@ const ANSWER_MARGIN: Duration = Duration::from_millis(1_000);
 /// When the event is of no known shape, the records that must come again cannot be named, or a notifier is not
 /// set up as one.
 pub async fn handle<W>(
-    world: &W,
+    services: &W,
     payload: &RawValue,
     invocation: &Invocation,
     log: impl FnOnce(String),
 ) -> Result<Box<RawValue>, FunctionError>
 where
-    W: World,
-    W::Due: Postpone,
+    W: Services,
+    W::Due: ChangeVisibility,
 {
-    let started = world.clock().now();
+    let started = services.clock().now();
     let deadline = deadline(invocation.deadline_ms, started);
     let mut shard_id = String::new();
     let context = Context {
@@ -63,20 +63,20 @@ where
             shard_id = batch.shard_id().unwrap_or_default().to_owned();
             // The caller's span has a place for it, which stays empty for a direct subscription.
             tracing::Span::current().record("shard.id", &shard_id);
-            let consumed = consume(world, &batch, deadline).await;
+            let consumed = consume(services, &batch, deadline).await;
             report_troubles(&batch, &consumed);
             let answer = answer(&batch, &consumed);
             (answer.map(|answer| json(&answer)), metric::of_batch(&consumed))
         }
         Event::Due(messages) => {
-            let (failures, books) = due::told(world, messages, deadline).await?;
+            let (failures, books) = due::handle_messages(services, messages, deadline).await?;
             (Ok(json(&Answer { failures, ..Answer::default() })), books)
         }
-        Event::Sweep => (Ok(json(&())), due::swept(world, deadline).await?),
+        Event::Sweep => (Ok(json(&())), due::handle_sweep(services, deadline).await?),
     };
     let of =
         metric::Invocation { function: &invocation.function, request_id: &invocation.request_id, shard_id: &shard_id };
-    let now = world.clock().now();
+    let now = services.clock().now();
     log(metric::line(&of, books, started.until(now), now));
     answer
 }

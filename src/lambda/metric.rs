@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::model::time::Timestamp;
 use crate::protocol::consume::Consumed;
-use crate::protocol::round::{Outcome, Sent};
+use crate::protocol::round::{Delivery, DeliveryOutcome};
 
 /// Which invocation a line is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub struct Invocation<'a> {
 
 /// The books of one invocation, whatever it was about.
 #[derive(Debug)]
-pub struct Books {
+pub struct InvocationMetrics {
     /// For people.
     summary: String,
     /// Name, unit and value.
@@ -35,7 +35,7 @@ pub struct Books {
 }
 
 /// The books of a batch.
-pub fn of_batch(consumed: &Consumed) -> Books {
+pub fn of_batch(consumed: &Consumed) -> InvocationMetrics {
     let counts = &consumed.counts;
     let mut metrics = vec![
         count("records", counts.records),
@@ -55,21 +55,25 @@ pub fn of_batch(consumed: &Consumed) -> Books {
         "Took {} records: {} parked, {} to come again; {} of {} events kept",
         counts.records, counts.records_parked, counts.records_retried, counts.kept, counts.events
     );
-    Books { summary, metrics, details: Map::from_iter([("routes".to_owned(), json!(consumed.kept_by_route))]) }
+    InvocationMetrics {
+        summary,
+        metrics,
+        details: Map::from_iter([("routes".to_owned(), json!(consumed.kept_by_route))]),
+    }
 }
 
 /// The books of an invocation that told targets: of `due` due messages or of a sweep over `swept` routes, of which
 /// `unfinished` have to be looked at again.
-pub fn of_notifier(due: u64, swept: u64, unfinished: u64, messages: &[Sent]) -> Books {
+pub fn of_notifier(due: u64, swept: u64, unfinished: u64, messages: &[Delivery]) -> InvocationMetrics {
     let mut metrics = vec![count("due", due), count("swept", swept), count("unfinished", unfinished)];
     metrics.extend(of_messages(messages));
-    let told = messages.iter().filter(|sent| sent.outcome == Outcome::Accepted).count();
-    let summary = format!("Told {told} messages; {unfinished} of {} routes come again", due + swept);
-    Books { summary, metrics, details: Map::new() }
+    let delivered = messages.iter().filter(|sent| sent.outcome == DeliveryOutcome::Accepted).count();
+    let summary = format!("Told {delivered} messages; {unfinished} of {} routes come again", due + swept);
+    InvocationMetrics { summary, metrics, details: Map::new() }
 }
 
 /// The line for one invocation: a JSON object without line breaks.
-pub fn line(invocation: &Invocation<'_>, books: Books, took: Duration, now: Timestamp) -> String {
+pub fn line(invocation: &Invocation<'_>, books: InvocationMetrics, took: Duration, now: Timestamp) -> String {
     let mut metrics = books.metrics;
     metrics.push(("took", "Milliseconds", u64::try_from(took.as_millis()).unwrap_or(u64::MAX)));
     let definitions: Vec<Value> = metrics.iter().map(|(name, unit, _)| json!({"Name": name, "Unit": unit})).collect();
@@ -85,12 +89,13 @@ pub fn line(invocation: &Invocation<'_>, books: Books, took: Duration, now: Time
     Value::Object(line).to_string()
 }
 
-fn of_messages(messages: &[Sent]) -> [(&'static str, &'static str, u64); 3] {
-    let of_kind = |kind: fn(&Outcome) -> bool| messages.iter().filter(|sent| kind(&sent.outcome)).count() as u64;
+fn of_messages(messages: &[Delivery]) -> [(&'static str, &'static str, u64); 3] {
+    let of_kind =
+        |kind: fn(&DeliveryOutcome) -> bool| messages.iter().filter(|sent| kind(&sent.outcome)).count() as u64;
     [
-        count("messages_accepted", of_kind(|outcome| *outcome == Outcome::Accepted)),
-        count("messages_retried", of_kind(|outcome| matches!(outcome, Outcome::Retry(_)))),
-        count("messages_parked", of_kind(|outcome| matches!(outcome, Outcome::Parked(_)))),
+        count("messages_accepted", of_kind(|outcome| *outcome == DeliveryOutcome::Accepted)),
+        count("messages_retried", of_kind(|outcome| matches!(outcome, DeliveryOutcome::Retry(_)))),
+        count("messages_parked", of_kind(|outcome| matches!(outcome, DeliveryOutcome::Parked(_)))),
     ]
 }
 

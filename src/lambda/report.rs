@@ -2,7 +2,7 @@
 
 use crate::ingest::event::Batch;
 use crate::protocol::consume::{Consumed, Verdict};
-use crate::protocol::round::{Outcome, Sent};
+use crate::protocol::round::{Delivery, DeliveryOutcome};
 
 /// What a person may have to act on, a line each; per record only where someone asks for more.
 pub(super) fn report_troubles(batch: &Batch<'_>, consumed: &Consumed) {
@@ -39,14 +39,14 @@ pub(super) fn report_troubles(batch: &Batch<'_>, consumed: &Consumed) {
     }
 }
 
-pub(super) fn report_messages(messages: &[Sent]) {
+pub(super) fn report_messages(messages: &[Delivery]) {
     for sent in messages {
         match &sent.outcome {
-            Outcome::Accepted => {}
-            Outcome::Retry(why) => {
+            DeliveryOutcome::Accepted => {}
+            DeliveryOutcome::Retry(why) => {
                 tracing::warn!(route = %sent.route, target = %sent.target, alerts = sent.alerts, "{} was not told yet: {why}", sent.target);
             }
-            Outcome::Parked(why) => {
+            DeliveryOutcome::Parked(why) => {
                 tracing::error!(route = %sent.route, target = %sent.target, alerts = sent.alerts, "Parked a message: {why}");
             }
         }

@@ -140,7 +140,7 @@ fn facts(digest: &Digest) -> Vec<Line> {
         digest.tally.span.map_or_else(Vec::new, period),
         course(&digest.tally.histogram),
         digest.burst.map_or_else(Vec::new, |burst| course_of_burst(digest, burst)),
-        digest.backlog.map_or_else(Vec::new, |backlog| held_back(digest, backlog)),
+        digest.backlog.map_or_else(Vec::new, |backlog| paused(digest, backlog)),
         muted(digest.muted),
     ];
     lines.into_iter().filter(|line| !line.is_empty()).collect()
@@ -195,15 +195,15 @@ fn course_of_burst(digest: &Digest, burst: Burst) -> Line {
         return plain(format!("{}, nothing since", period_of_burst(burst)));
     };
     let (since, until) = (when::clock(burst.since, span.first), when::clock(burst.until, span.first));
-    let told = format!("{} in {}", count_alerts(burst.alerts), humanize_duration(burst.since.until(burst.until)));
+    let delivered = format!("{} in {}", count_alerts(burst.alerts), humanize_duration(burst.since.until(burst.until)));
     let latest = format!("{} since the last message", thousands(digest.tally.alerts));
     plain(match digest.over {
-        true => format!("The burst is over: {told}, {latest}, nothing since {until} UTC"),
-        false => format!("Part of a burst since {since} UTC: {told}, {latest}"),
+        true => format!("The burst is over: {delivered}, {latest}, nothing since {until} UTC"),
+        false => format!("Part of a burst since {since} UTC: {delivered}, {latest}"),
     })
 }
 
-fn held_back(digest: &Digest, backlog: Backlog) -> Line {
+fn paused(digest: &Digest, backlog: Backlog) -> Line {
     let since = when::clock(backlog.since, digest.tally.span.map_or(backlog.since, |span| span.first));
     plain(format!("{} windows in one message, held back since {since} UTC", thousands(backlog.windows)))
 }

@@ -9,7 +9,7 @@ use crate::model::visible;
 
 /// Which alerts, the latest first.
 #[derive(Clone, Debug)]
-pub struct Question {
+pub struct AlertQuery {
     pub since: Timestamp,
     /// Included.
     pub until: Timestamp,
@@ -91,7 +91,7 @@ impl Row {
     }
 }
 
-impl Question {
+impl AlertQuery {
     /// Whether a row that the index brought is meant: what no index knows is looked for here.
     pub fn admits(&self, row: &Row) -> bool {
         self.grep.as_ref().is_none_or(|grep| grep.is_match(&row.message))

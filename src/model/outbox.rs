@@ -68,7 +68,7 @@ pub struct Epoch {
 
 /// A tally as it lies in the outbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parcel {
+pub struct StoredTally {
     pub key: TallyKey,
     pub tally: Tally,
 }
@@ -116,9 +116,9 @@ pub struct Finish {
 pub struct Opening {
     pub window: Window,
     /// The route's targets as configured. The cursor learns those that it does not know, as told up
-    /// to `told`; one that it knows stays as it is.
+    /// to `delivered`; one that it knows stays as it is.
     pub targets: Vec<Target>,
-    pub told: u64,
+    pub delivered: u64,
 }
 
 /// Somebody who is told on a route, and as what. Whoever is both keeps two books.
@@ -169,7 +169,7 @@ pub struct Escalation {
 
 /// How a delivery that succeeded, or that need not be made any more, leaves a target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Settled {
+pub struct Acknowledgement {
     pub offset: u64,
     pub thread: Option<Thread>,
     pub muted: u64,
@@ -177,7 +177,7 @@ pub struct Settled {
 
 /// How a delivery that failed leaves a target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Held {
+pub struct Deferral {
     pub not_before: Option<Timestamp>,
     pub failures: u32,
 }
@@ -215,7 +215,7 @@ impl Cursor {
     /// The next window, due at `due`, for the `targets` that the configuration names.
     pub fn opening(&self, due: Timestamp, targets: &[Target]) -> Opening {
         let window = Window { number: self.last_window + 1, due, armed: false };
-        Opening { window, targets: targets.to_vec(), told: self.epoch }
+        Opening { window, targets: targets.to_vec(), delivered: self.epoch }
     }
 }
 

@@ -333,8 +333,8 @@ fn is_address(word: &str, kinds: u8) -> bool {
 fn is_id(word: &str) -> bool {
     let hex = word.bytes().filter(u8::is_ascii_hexdigit).count();
     let dashes = word.bytes().filter(|b| *b == b'-').count();
-    let letters = word.bytes().any(|b| b.is_ascii_alphabetic());
-    hex + dashes == word.len() && hex >= 8 && (letters || dashes == 0 && hex >= 16 || dashes == 4)
+    let dead_letters = word.bytes().any(|b| b.is_ascii_alphabetic());
+    hex + dashes == word.len() && hex >= 8 && (dead_letters || dashes == 0 && hex >= 16 || dashes == 4)
 }
 
 /// The unit behind a plain number (`12ms` → `ms`, `80%` → `%`, `-1.5` → ``); `None` for anything else.
@@ -384,9 +384,9 @@ mod tests {
         // One after the other they are the same, and equal ones are one.
         let mut patterns = Patterns::default();
         let mut all = || cases.map(|(line, _)| patterns.of(line, "[CRITICAL]"));
-        for ((first, again), (line, pattern)) in all().iter().zip(&all()).zip(cases) {
+        for ((first, second), (line, pattern)) in all().iter().zip(&all()).zip(cases) {
             assert_eq!(first.as_str(), pattern, "{line}");
-            assert!(Arc::ptr_eq(&first.0, &again.0), "{line}");
+            assert!(Arc::ptr_eq(&first.0, &second.0), "{line}");
         }
     }
 

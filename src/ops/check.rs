@@ -15,7 +15,7 @@ pub type Fact<T> = Result<T, String>;
 
 /// What was found. `None`: it was not asked for, or there is none.
 #[derive(Clone, Debug)]
-pub struct Facts {
+pub struct Snapshot {
     pub function: String,
     pub alerts: Fact<Table>,
     pub outbox: Fact<Table>,
@@ -77,16 +77,16 @@ const RETENTION_MAX: Duration = Duration::from_hours(14 * 24);
 const MESSAGE_BYTES_MAX: u64 = 1 << 20;
 
 /// Judges what was found, in the order in which one would mend it.
-pub fn judge(facts: &Facts, config: &Config) -> Vec<Finding> {
+pub fn evaluate(snapshot: &Snapshot, config: &Config) -> Vec<Finding> {
     let mut found = Found::default();
-    found.table(&facts.alerts, "alerts", &["log_id"], &["hour", "timestamp"]);
-    found.table(&facts.outbox, "outbox", &["pk", "sk"], &[]);
-    found.dead_letters(&facts.dead_letters);
-    found.due(facts);
-    found.credentials(&facts.credentials, config);
-    found.mappings(facts);
-    found.own_logs(&facts.own_logs, "subscription filter");
-    found.own_logs(&facts.policies, "account policy");
+    found.table(&snapshot.alerts, "alerts", &["log_id"], &["hour", "timestamp"]);
+    found.table(&snapshot.outbox, "outbox", &["pk", "sk"], &[]);
+    found.dead_letters(&snapshot.dead_letters);
+    found.due(snapshot);
+    found.credentials(&snapshot.credentials, config);
+    found.mappings(snapshot);
+    found.own_logs(&snapshot.own_logs, "subscription filter");
+    found.own_logs(&snapshot.policies, "account policy");
     found.0
 }
 
@@ -145,13 +145,13 @@ impl Found {
         );
     }
 
-    fn due(&mut self, facts: &Facts) {
-        let Some(due) = &facts.due else {
+    fn due(&mut self, snapshot: &Snapshot) {
+        let Some(due) = &snapshot.due else {
             let what = "no due queue: the function tells what it took in itself, one message for each invocation";
             return self.check(true, what, "", "");
         };
         let Some(due) = self.known(due, "the due queue") else { return };
-        let dead_letters = facts.dead_letters.as_ref().map(|queue| queue.arn.as_str()).unwrap_or_default();
+        let dead_letters = snapshot.dead_letters.as_ref().map(|queue| queue.arn.as_str()).unwrap_or_default();
         self.check(
             due.redrives_to.as_deref().is_some_and(|to| dead_letters.is_empty() || to == dead_letters),
             "due queue hands what it gives up on to the dead-letter queue",
@@ -173,18 +173,18 @@ impl Found {
         }
     }
 
-    fn mappings(&mut self, facts: &Facts) {
-        let Some(mappings) = self.known(&facts.mappings, "the event source mappings") else { return };
+    fn mappings(&mut self, snapshot: &Snapshot) {
+        let Some(mappings) = self.known(&snapshot.mappings, "the event source mappings") else { return };
         let streams = || mappings.iter().filter(|mapping| mapping.source_arn.contains(":kinesis:"));
         if streams().next().is_none() {
-            let what = format!("no stream feeds {}: it lives on direct subscriptions", facts.function);
+            let what = format!("no stream feeds {}: it lives on direct subscriptions", snapshot.function);
             self.check(true, what, "", "");
         }
         for mapping in mappings {
             self.mapping(mapping);
         }
         for mapping in streams() {
-            self.stream(mapping, facts.streams.get(&mapping.source_arn));
+            self.stream(mapping, snapshot.streams.get(&mapping.source_arn));
         }
     }
 

@@ -22,7 +22,7 @@ pub struct Line {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Explanation {
     /// Every route, in the order in which they are tried.
-    pub routes: Vec<Tried>,
+    pub routes: Vec<RouteMatch>,
     /// The marker that the first route found; `None`: no route takes the line.
     pub marker: Option<String>,
     pub severity: Option<&'static str>,
@@ -34,7 +34,7 @@ pub struct Explanation {
 
 /// A route that was tried.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Tried {
+pub struct RouteMatch {
     pub route: RouteName,
     pub takes: bool,
     pub because: String,
@@ -69,10 +69,10 @@ pub fn explain(routes: &Routes, line: &Line) -> Explanation {
     }
 }
 
-fn tried(config: &Config, line: &Line, taken: &[RouteName]) -> Vec<Tried> {
+fn tried(config: &Config, line: &Line, taken: &[RouteName]) -> Vec<RouteMatch> {
     let one = |route: &Route| {
         let takes = taken.contains(&route.name);
-        Tried { route: route.name.clone(), takes, because: because(route, line, takes) }
+        RouteMatch { route: route.name.clone(), takes, because: because(route, line, takes) }
     };
     config.routes.iter().map(one).collect()
 }

@@ -5,9 +5,9 @@
 //! A letter is deleted only after its work is settled: its alerts committed and their routes armed or, where
 //! there is no due queue, told. Whatever ends a replay before that leaves the letter where it is, and the next
 //! replay finds what was committed as duplicates. Nothing here asks the machine for the time or sleeps
-//! but through [`World::clock`]; a simulation drives the same code as one more actor.
+//! but through [`Services::clock`]; a simulation drives the same code as one more actor.
 //!
-//! Left to others: what a letter is (`letter`), where letters and records come from (`sqs`, `file`,
+//! Left to others: what a letter is (`dead_letter`), where letters and records come from (`sqs`, `file`,
 //! `kinesis`), what a dry run counts (`listing`), and what an operator sees of it (the binary).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,20 +21,22 @@ use crate::model::digest::Digest;
 use crate::model::name::RouteName;
 use crate::model::time::Timestamp;
 use crate::protocol::clock::Clock as _;
-use crate::protocol::close::settle;
+use crate::protocol::close::drain;
 use crate::protocol::consume::{Consumed, Counts, Verdict, parked, take};
 use crate::protocol::notifier;
 use crate::protocol::notify::{Deliver as _, DeliverError};
-use crate::protocol::queue::{Due, DueQueue as _, Park as _, Parked};
-use crate::protocol::round::{Outcome, Sent};
-use crate::protocol::world::World;
+use crate::protocol::queue::{DeadLetterQueue as _, Due, DueQueue as _, ParkedItem};
+use crate::protocol::round::{Delivery, DeliveryOutcome};
+use crate::protocol::services::Services;
 
+pub mod dead_letter;
 mod keeping;
-pub mod letter;
 pub mod listing;
 
+use dead_letter::{
+    Content, DeadLetter, Kind, ParkedMessage, ParkedRecord, Payload, Range, Receipt, ReceivedMessage, open, region_of,
+};
 use keeping::Keeping;
-use letter::{Content, Kind, Letter, Opened, ParkedMessage, ParkedRecord, Payload, Range, Ticket, open, region_of};
 
 /// For how long a letter that is being worked on is hidden from others. It is asked for again at half time,
 /// between two steps, and a step is shorter than that.
@@ -59,21 +61,24 @@ const BACKOFF_FIRST: Duration = Duration::from_millis(500);
 pub struct SourceError(pub String);
 
 /// Where letters lie.
-pub trait Letters: Send + Sync {
+pub trait DeadLetterSource: Send + Sync {
     /// Up to `max` letters, which nobody else gets for [`VISIBLE_AFTER`]. None: there are no more now.
-    fn receive(&self, max: usize, deadline: Timestamp)
-    -> impl Future<Output = Result<Vec<Letter>, SourceError>> + Send;
+    fn receive(
+        &self,
+        max: usize,
+        deadline: Timestamp,
+    ) -> impl Future<Output = Result<Vec<ReceivedMessage>, SourceError>> + Send;
 
     /// Takes letters away for good; the answers stand in the order of `tickets`.
     fn delete(
         &self,
-        tickets: &[Ticket],
+        tickets: &[Receipt],
         deadline: Timestamp,
     ) -> impl Future<Output = Vec<Result<(), SourceError>>> + Send;
 
     /// Hides letters for `hidden_for` from now. Zero: they are there again at once. What cannot be
     /// hidden any longer comes again, which is harmless.
-    fn hide(&self, tickets: &[Ticket], hidden_for: Duration, deadline: Timestamp) -> impl Future<Output = ()> + Send;
+    fn hide(&self, tickets: &[Receipt], hidden_for: Duration, deadline: Timestamp) -> impl Future<Output = ()> + Send;
 }
 
 /// Where records can be read again.
@@ -150,7 +155,7 @@ impl Default for Options {
 
 impl Options {
     /// Whether a letter is meant.
-    pub fn admit(&self, opened: &Opened) -> bool {
+    pub fn admit(&self, opened: &DeadLetter) -> bool {
         (self.kinds.is_empty() || self.kinds.contains(&opened.kind))
             && self.reason.as_ref().is_none_or(|part| opened.reason.contains(part.as_str()))
             && self.since.is_none_or(|since| opened.parked_at.is_none_or(|at| at >= since))
@@ -165,23 +170,23 @@ pub struct Report {
     /// Letters that the filters left alone.
     pub skipped: u64,
     /// Letters settled and deleted, by kind.
-    pub settled: BTreeMap<Kind, u64>,
+    pub reprocessed: BTreeMap<Kind, u64>,
     /// Letters that stay where they are, in order.
-    pub stays: Vec<Stays>,
+    pub stays: Vec<Unresolved>,
     /// The books of the records.
     pub counts: Counts,
-    pub messages: Vec<Sent>,
+    pub messages: Vec<Delivery>,
     /// Records that a stream no longer has.
     pub records_gone: u64,
     /// The operator ended it.
     pub interrupted: bool,
     /// The source failed, and ended it.
-    pub trouble: Option<SourceError>,
+    pub ended_by: Option<SourceError>,
 }
 
 /// A letter that stays, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stays {
+pub struct Unresolved {
     pub id: String,
     pub kind: Kind,
     pub why: String,
@@ -190,31 +195,31 @@ pub struct Stays {
 impl Report {
     /// Letters that were taken up: those that were settled and those that stay.
     pub fn done(&self) -> u64 {
-        self.settled.values().sum::<u64>() + self.stays.len() as u64
+        self.reprocessed.values().sum::<u64>() + self.stays.len() as u64
     }
 
-    pub fn settled(&self) -> u64 {
-        self.settled.values().sum()
+    pub fn reprocessed(&self) -> u64 {
+        self.reprocessed.values().sum()
     }
 
     /// Whether everything that was meant is settled.
     pub fn is_clean(&self) -> bool {
-        self.stays.is_empty() && self.trouble.is_none() && !self.interrupted
+        self.stays.is_empty() && self.ended_by.is_none() && !self.interrupted
     }
 }
 
-/// Replays what `letters` has, until it has no more, `options.max` is reached or the operator wants to stop.
-pub async fn replay<W: World, L: Letters, S: Streams, O: Operator>(
-    world: &W,
-    letters: &L,
+/// Replays what `dead_letters` has, until it has no more, `options.max` is reached or the operator wants to stop.
+pub async fn replay<W: Services, L: DeadLetterSource, S: Streams, O: Operator>(
+    services: &W,
+    dead_letters: &L,
     streams: &S,
     options: &Options,
     operator: &O,
 ) -> Report {
-    let started = world.clock().now();
+    let started = services.clock().now();
     let mut replay = Replay {
-        world,
-        letters,
+        services,
+        dead_letters,
         streams,
         options,
         operator,
@@ -232,8 +237,8 @@ pub async fn replay<W: World, L: Letters, S: Streams, O: Operator>(
 }
 
 struct Replay<'a, W, L, S, O> {
-    world: &'a W,
-    letters: &'a L,
+    services: &'a W,
+    dead_letters: &'a L,
     streams: &'a S,
     options: &'a Options,
     operator: &'a O,
@@ -246,12 +251,12 @@ struct Replay<'a, W, L, S, O> {
     untold: BTreeSet<RouteName>,
     /// Letters in hand, and until when nobody else sees them. Those that stay are kept until the end, or
     /// they would be received again and again.
-    hidden: BTreeMap<Ticket, Timestamp>,
+    hidden: BTreeMap<Receipt, Timestamp>,
     report: Report,
 }
 
 struct Waiting {
-    ticket: Ticket,
+    receipt: Receipt,
     kind: Kind,
     routes: BTreeSet<RouteName>,
     since: Timestamp,
@@ -259,15 +264,15 @@ struct Waiting {
 
 /// What came of records.
 #[derive(Default)]
-struct Came {
+struct BatchOutcome {
     routes: BTreeSet<RouteName>,
     /// Why one of them must come again.
     retry: Option<String>,
     /// Those that cannot be read, ready to be parked.
-    unreadable: Vec<Parked>,
+    unreadable: Vec<ParkedItem>,
 }
 
-impl Came {
+impl BatchOutcome {
     fn add(&mut self, more: Self) {
         self.routes.extend(more.routes);
         self.retry = self.retry.take().or(more.retry);
@@ -276,13 +281,13 @@ impl Came {
 }
 
 /// How one letter ended.
-enum Fate {
+enum DeadLetterOutcome {
     /// Its work is settled once these routes are told; none: it is settled.
     Safe(BTreeSet<RouteName>),
-    Stays(String),
+    Unresolved(String),
 }
 
-impl<W: World, L: Letters, S: Streams, O: Operator> Replay<'_, W, L, S, O> {
+impl<W: Services, L: DeadLetterSource, S: Streams, O: Operator> Replay<'_, W, L, S, O> {
     async fn all(&mut self) {
         loop {
             if self.operator.wants_to_stop() {
@@ -293,11 +298,11 @@ impl<W: World, L: Letters, S: Streams, O: Operator> Replay<'_, W, L, S, O> {
             if wanted == 0 {
                 return;
             }
-            match self.letters.receive(wanted, self.deadline()).await {
+            match self.dead_letters.receive(wanted, self.deadline()).await {
                 Ok(received) if received.is_empty() => return,
                 Ok(received) => self.take_up(received).await,
                 Err(error) => {
-                    self.report.trouble = Some(error);
+                    self.report.ended_by = Some(error);
                     return;
                 }
             }
@@ -312,37 +317,37 @@ impl<W: World, L: Letters, S: Streams, O: Operator> Replay<'_, W, L, S, O> {
         usize::try_from(left).unwrap_or(usize::MAX).min(per_second.clamp(1, RECEIVED_MAX))
     }
 
-    async fn take_up(&mut self, received: Vec<Letter>) {
-        let until = self.world.clock().now().after(VISIBLE_AFTER);
-        self.hidden.extend(received.iter().map(|letter| (letter.ticket.clone(), until)));
+    async fn take_up(&mut self, received: Vec<ReceivedMessage>) {
+        let until = self.services.clock().now().after(VISIBLE_AFTER);
+        self.hidden.extend(received.iter().map(|dead_letter| (dead_letter.receipt.clone(), until)));
         let mut records = Vec::new();
         let mut others = Vec::new();
-        for letter in received {
+        for dead_letter in received {
             self.report.received += 1;
-            let opened = open(&letter);
+            let opened = open(&dead_letter);
             if !self.options.admit(&opened) {
                 self.report.skipped += 1;
                 continue;
             }
             self.taken += 1;
             match opened.content {
-                Content::Record(record) => records.push((letter.ticket, record)),
-                content => others.push((letter.ticket, opened.kind, content)),
+                Content::Record(record) => records.push((dead_letter.receipt, record)),
+                content => others.push((dead_letter.receipt, opened.kind, content)),
             }
         }
         self.records(records).await;
-        for (ticket, kind, content) in others {
+        for (receipt, kind, content) in others {
             if self.operator.wants_to_stop() {
                 self.report.interrupted = true;
                 return;
             }
             let fate = Box::pin(self.one(content)).await;
-            self.ends(ticket, kind, fate).await;
+            self.ends(receipt, kind, fate).await;
         }
     }
 
     /// Parked records, together: the more are committed at once, the fewer transactions.
-    async fn records(&mut self, records: Vec<(Ticket, ParkedRecord)>) {
+    async fn records(&mut self, records: Vec<(Receipt, ParkedRecord)>) {
         if records.is_empty() {
             return;
         }
@@ -350,17 +355,17 @@ impl<W: World, L: Letters, S: Streams, O: Operator> Replay<'_, W, L, S, O> {
             Batch { records: records.iter().map(|(_, record)| record_of(record)).collect(), window_state: None };
         let mut consumed = self.take_in(&batch).await;
         self.count(&mut consumed);
-        for (index, (ticket, _)) in records.into_iter().enumerate() {
+        for (index, (receipt, _)) in records.into_iter().enumerate() {
             let fate = match &consumed.verdicts[index] {
-                Verdict::Safe => Fate::Safe(touched_by(&consumed, index)),
-                Verdict::Parked(poison) => Fate::Stays(poison.to_string()),
-                Verdict::Retry(why) => Fate::Stays(why.clone()),
+                Verdict::Safe => DeadLetterOutcome::Safe(touched_by(&consumed, index)),
+                Verdict::Parked(poison) => DeadLetterOutcome::Unresolved(poison.to_string()),
+                Verdict::Retry(why) => DeadLetterOutcome::Unresolved(why.clone()),
             };
-            self.ends(ticket, Kind::Record, fate).await;
+            self.ends(receipt, Kind::Record, fate).await;
         }
     }
 
-    async fn one(&mut self, content: Content) -> Fate {
+    async fn one(&mut self, content: Content) -> DeadLetterOutcome {
         match content {
             Content::Record(record) => {
                 let came = self.consume(&Batch { records: vec![record_of(&record)], window_state: None }).await;
@@ -370,16 +375,16 @@ impl<W: World, L: Letters, S: Streams, O: Operator> Replay<'_, W, L, S, O> {
             Content::Message(message) => self.message(message).await,
             Content::Due(due) => self.due(&due).await,
             Content::Payload(payload) => self.payload(&payload).await,
-            Content::Unknown(why) => Fate::Stays(why),
+            Content::Unknown(why) => DeadLetterOutcome::Unresolved(why),
         }
     }
 
     /// A batch through the consumer; what cannot be read is handed back and not parked yet.
-    async fn consume(&mut self, batch: &Batch<'_>) -> Came {
+    async fn consume(&mut self, batch: &Batch<'_>) -> BatchOutcome {
         let mut consumed = self.take_in(batch).await;
         self.count(&mut consumed);
-        let now = self.world.clock().now();
-        let mut came = Came::default();
+        let now = self.services.clock().now();
+        let mut came = BatchOutcome::default();
         for (record, verdict) in batch.records.iter().zip(&consumed.verdicts) {
             match verdict {
                 Verdict::Safe => {}
@@ -394,36 +399,38 @@ impl<W: World, L: Letters, S: Streams, O: Operator> Replay<'_, W, L, S, O> {
     /// A letter that is one record stays when the record cannot be read. The bad ones among several are parked
     /// each for itself, so that their letter can go; but only once nothing else keeps it, or each replay would
     /// park them again.
-    async fn ended(&mut self, came: Came, alone: bool) -> Fate {
+    async fn ended(&mut self, came: BatchOutcome, alone: bool) -> DeadLetterOutcome {
         if let Some(why) = came.retry {
-            return Fate::Stays(why);
+            return DeadLetterOutcome::Unresolved(why);
         }
         if let (true, Some(record)) = (alone, came.unreadable.first()) {
-            return Fate::Stays(record.reason.clone());
+            return DeadLetterOutcome::Unresolved(record.reason.clone());
         }
         if !came.unreadable.is_empty() {
-            let answers = self.world.park().park(&came.unreadable, self.deadline()).await;
+            let answers = self.services.dead_letters().park(&came.unreadable, self.deadline()).await;
             if let Some(error) = answers.into_iter().find_map(Result::err) {
-                return Fate::Stays(format!("some of its records cannot be read and could not be parked: {error}"));
+                return DeadLetterOutcome::Unresolved(format!(
+                    "some of its records cannot be read and could not be parked: {error}"
+                ));
             }
         }
-        Fate::Safe(came.routes)
+        DeadLetterOutcome::Safe(came.routes)
     }
 
     /// Boxed, as everything here that goes deep into the store: what is on the stack is there in every poll.
     async fn take_in(&self, batch: &Batch<'_>) -> Consumed {
-        Box::pin(take(&Keeping::new(self.world), batch, self.deadline())).await
+        Box::pin(take(&Keeping::new(self.services), batch, self.deadline())).await
     }
 
     fn count(&mut self, consumed: &mut Consumed) {
         self.report.counts += consumed.counts;
-        if self.world.due().is_none() {
+        if self.services.due().is_none() {
             self.untold.extend(consumed.touched.keys().cloned());
         }
         self.report.messages.append(&mut consumed.messages);
     }
 
-    async fn payload(&mut self, payload: &Payload) -> Fate {
+    async fn payload(&mut self, payload: &Payload) -> DeadLetterOutcome {
         match event::read(&payload.json, context_of(payload, self.options.region.as_deref())) {
             Ok(Event::Batch(batch)) => {
                 let came = self.consume(&batch).await;
@@ -431,46 +438,46 @@ impl<W: World, L: Letters, S: Streams, O: Operator> Replay<'_, W, L, S, O> {
             }
             Ok(Event::Due(messages)) => self.due_messages(messages).await,
             Ok(Event::Sweep) => self.sweep().await,
-            Err(error) => Fate::Stays(error.to_string()),
+            Err(error) => DeadLetterOutcome::Unresolved(error.to_string()),
         }
     }
 
-    async fn due_messages(&mut self, messages: Vec<DueMessage>) -> Fate {
+    async fn due_messages(&mut self, messages: Vec<DueMessage>) -> DeadLetterOutcome {
         for message in messages {
             let fate = match serde_json::from_str(&message.body) {
                 Ok(due) => self.due(&due).await,
-                Err(_) => Fate::Stays("one of its messages is no due message".to_owned()),
+                Err(_) => DeadLetterOutcome::Unresolved("one of its messages is no due message".to_owned()),
             };
-            if let Fate::Stays(_) = fate {
+            if let DeadLetterOutcome::Unresolved(_) = fate {
                 return fate;
             }
         }
-        Fate::Safe(BTreeSet::new())
+        DeadLetterOutcome::Safe(BTreeSet::new())
     }
 
-    async fn sweep(&mut self) -> Fate {
-        match Box::pin(notifier::sweep(self.world, self.deadline())).await {
+    async fn sweep(&mut self) -> DeadLetterOutcome {
+        match Box::pin(notifier::sweep(self.services, self.deadline())).await {
             Ok(swept) => {
                 self.report.messages.extend(swept.messages);
                 let unfinished = swept.unfinished.into_iter().next();
                 unfinished.map_or_else(
-                    || Fate::Safe(BTreeSet::new()),
-                    |(route, again)| Fate::Stays(format!("route {route}: {}", again.why)),
+                    || DeadLetterOutcome::Safe(BTreeSet::new()),
+                    |(route, retry)| DeadLetterOutcome::Unresolved(format!("route {route}: {}", retry.why)),
                 )
             }
-            Err(error) => Fate::Stays(error.to_string()),
+            Err(error) => DeadLetterOutcome::Unresolved(error.to_string()),
         }
     }
 
     /// Records of a stream, page by page. What the stream no longer has keeps the letter where it is: it is
     /// the only trace that is left of them.
-    async fn range(&mut self, range: &Range) -> Fate {
+    async fn range(&mut self, range: &Range) -> DeadLetterOutcome {
         let (mut found, mut first, mut after) = (0, None, None::<String>);
-        let mut all = Came::default();
+        let mut all = BatchOutcome::default();
         loop {
             let page = match self.streams.read(range, after.as_deref(), self.deadline()).await {
                 Ok(page) => page,
-                Err(error) => return Fate::Stays(error.0),
+                Err(error) => return DeadLetterOutcome::Unresolved(error.0),
             };
             found += page.records.len() as u64;
             first = first.or_else(|| page.records.first().map(|record| record.sequence.clone()));
@@ -481,34 +488,37 @@ impl<W: World, L: Letters, S: Streams, O: Operator> Replay<'_, W, L, S, O> {
                 break;
             }
             if self.operator.wants_to_stop() {
-                return Fate::Stays(format!("interrupted after {found} records of {}", range.shard_id));
+                return DeadLetterOutcome::Unresolved(format!(
+                    "interrupted after {found} records of {}",
+                    range.shard_id
+                ));
             }
             self.keep_hidden().await;
         }
         match gone(range, found, first.as_deref()) {
             Some((gone, why)) if all.retry.is_none() => {
                 self.report.records_gone += gone;
-                Fate::Stays(why)
+                DeadLetterOutcome::Unresolved(why)
             }
             _ => self.ended(all, range.records == Some(1)).await,
         }
     }
 
     /// Delivers a parked message to the target that did not get it.
-    async fn message(&mut self, message: ParkedMessage) -> Fate {
+    async fn message(&mut self, message: ParkedMessage) -> DeadLetterOutcome {
         let ParkedMessage { route, target, epochs, tally } = message;
         let digest = Digest::parked(
             &route,
             &target,
-            self.world.routes().get(&route).and_then(|route| route.severity),
+            self.services.routes().get(&route).and_then(|route| route.severity),
             epochs,
             *tally,
         );
         let (outcome, fate) = match self.deliver(&digest).await {
-            Ok(()) => (Outcome::Accepted, Fate::Safe(BTreeSet::new())),
-            Err(why) => (Outcome::Retry(why.clone()), Fate::Stays(why)),
+            Ok(()) => (DeliveryOutcome::Accepted, DeadLetterOutcome::Safe(BTreeSet::new())),
+            Err(why) => (DeliveryOutcome::Retry(why.clone()), DeadLetterOutcome::Unresolved(why)),
         };
-        self.report.messages.push(Sent { route, target, epochs, alerts: digest.tally.alerts, outcome });
+        self.report.messages.push(Delivery { route, target, epochs, alerts: digest.tally.alerts, outcome });
         fate
     }
 
@@ -517,14 +527,14 @@ impl<W: World, L: Letters, S: Streams, O: Operator> Replay<'_, W, L, S, O> {
         let deadline = self.deadline();
         let mut pause = BACKOFF_FIRST;
         loop {
-            let (after, reason) = match self.world.deliver().deliver(digest, None, deadline).await {
+            let (after, reason) = match self.services.deliver().deliver(digest, None, deadline).await {
                 Ok(_) => return Ok(()),
                 Err(DeliverError::Retry { after, reason }) => (after, reason),
                 Err(DeliverError::Denied { reason } | DeliverError::Refused { reason }) => return Err(reason),
                 Err(error @ DeliverError::Deferred) => return Err(error.to_string()),
             };
             let wait = after.unwrap_or(pause).max(BACKOFF_FIRST);
-            if self.world.clock().now().after(wait) >= deadline || !self.sleep(wait).await {
+            if self.services.clock().now().after(wait) >= deadline || !self.sleep(wait).await {
                 return Err(reason);
             }
             pause *= 2;
@@ -533,36 +543,38 @@ impl<W: World, L: Letters, S: Streams, O: Operator> Replay<'_, W, L, S, O> {
 
     /// A route that a due message spoke of: closed if it is due, and everyone told who is owed something. A message
     /// whose window is still open is the only timer that the window has, and goes back into the due queue.
-    async fn due(&mut self, due: &Due) -> Fate {
+    async fn due(&mut self, due: &Due) -> DeadLetterOutcome {
         let deadline = self.deadline();
-        let closed = Box::pin(settle(self.world, &due.route, deadline)).await;
+        let closed = Box::pin(drain(self.services, &due.route, deadline)).await;
         self.report.messages.extend(closed.messages);
-        if let Some(again) = closed.again {
-            return Fate::Stays(again.why);
+        if let Some(retry) = closed.retry {
+            return DeadLetterOutcome::Unresolved(retry.why);
         }
         let waits = closed.open.filter(|open| open.number == due.window);
-        if let (Some(open), Some(queue)) = (waits, self.world.due()) {
-            let delay = self.world.clock().now().until(open.due);
+        if let (Some(open), Some(queue)) = (waits, self.services.due()) {
+            let delay = self.services.clock().now().until(open.due);
             if let Err(error) = queue.send(due, delay, deadline).await {
-                return Fate::Stays(format!("its window is open, and the due queue does not take it: {error}"));
+                return DeadLetterOutcome::Unresolved(format!(
+                    "its window is open, and the due queue does not take it: {error}"
+                ));
             }
         }
-        Fate::Safe(BTreeSet::new())
+        DeadLetterOutcome::Safe(BTreeSet::new())
     }
 
     /// With a due queue a letter is settled as soon as its routes are armed. Without one it waits for them to be
     /// told: nobody else would.
-    async fn ends(&mut self, ticket: Ticket, kind: Kind, fate: Fate) {
+    async fn ends(&mut self, receipt: Receipt, kind: Kind, fate: DeadLetterOutcome) {
         match fate {
-            Fate::Stays(why) => self.stays(&ticket, kind, why),
-            Fate::Safe(routes) if routes.is_empty() || self.world.due().is_some() => {
-                self.delete(vec![(ticket, kind)]).await;
+            DeadLetterOutcome::Unresolved(why) => self.stays(&receipt, kind, why),
+            DeadLetterOutcome::Safe(routes) if routes.is_empty() || self.services.due().is_some() => {
+                self.delete(vec![(receipt, kind)]).await;
             }
-            Fate::Safe(routes) => {
-                self.waiting.push(Waiting { ticket, kind, routes, since: self.world.clock().now() });
+            DeadLetterOutcome::Safe(routes) => {
+                self.waiting.push(Waiting { receipt, kind, routes, since: self.services.clock().now() });
             }
         }
-        let overdue = |waiting: &Waiting| waiting.since.after(WAITING_FOR) <= self.world.clock().now();
+        let overdue = |waiting: &Waiting| waiting.since.after(WAITING_FOR) <= self.services.clock().now();
         if self.waiting.len() >= WAITING_MAX || self.waiting.first().is_some_and(overdue) {
             self.tell().await;
         }
@@ -578,65 +590,65 @@ impl<W: World, L: Letters, S: Streams, O: Operator> Replay<'_, W, L, S, O> {
         let mut untold = BTreeMap::new();
         for route in routes {
             self.keep_hidden().await;
-            let closed = Box::pin(settle(self.world, &route, self.deadline())).await;
+            let closed = Box::pin(drain(self.services, &route, self.deadline())).await;
             self.report.messages.extend(closed.messages);
-            if let Some(again) = closed.again {
-                untold.insert(route, again.why);
+            if let Some(retry) = closed.retry {
+                untold.insert(route, retry.why);
             }
         }
-        let mut settled = Vec::new();
-        for Waiting { ticket, kind, routes, .. } in waiting {
+        let mut reprocessed = Vec::new();
+        for Waiting { receipt, kind, routes, .. } in waiting {
             match routes.iter().find_map(|route| untold.get_key_value(route)) {
-                Some((route, why)) => self.stays(&ticket, kind, format!("committed; route {route}: {why}")),
-                None => settled.push((ticket, kind)),
+                Some((route, why)) => self.stays(&receipt, kind, format!("committed; route {route}: {why}")),
+                None => reprocessed.push((receipt, kind)),
             }
         }
-        self.delete(settled).await;
+        self.delete(reprocessed).await;
         self.operator.watch(&self.report);
     }
 
-    async fn delete(&mut self, settled: Vec<(Ticket, Kind)>) {
-        if settled.is_empty() {
+    async fn delete(&mut self, reprocessed: Vec<(Receipt, Kind)>) {
+        if reprocessed.is_empty() {
             return;
         }
-        let (tickets, kinds): (Vec<Ticket>, Vec<Kind>) = settled.into_iter().unzip();
-        let answers = self.letters.delete(&tickets, self.deadline()).await;
-        for ((ticket, kind), answer) in tickets.into_iter().zip(kinds).zip(answers) {
+        let (tickets, kinds): (Vec<Receipt>, Vec<Kind>) = reprocessed.into_iter().unzip();
+        let answers = self.dead_letters.delete(&tickets, self.deadline()).await;
+        for ((receipt, kind), answer) in tickets.into_iter().zip(kinds).zip(answers) {
             match answer {
                 Ok(()) => {
-                    self.hidden.remove(&ticket);
-                    *self.report.settled.entry(kind).or_default() += 1;
+                    self.hidden.remove(&receipt);
+                    *self.report.reprocessed.entry(kind).or_default() += 1;
                 }
-                Err(error) => self.stays(&ticket, kind, format!("settled, and could not be deleted: {error}")),
+                Err(error) => self.stays(&receipt, kind, format!("settled, and could not be deleted: {error}")),
             }
         }
     }
 
-    fn stays(&mut self, ticket: &Ticket, kind: Kind, why: String) {
+    fn stays(&mut self, receipt: &Receipt, kind: Kind, why: String) {
         let why = crate::model::visible::line(&why);
-        tracing::debug!(letter.id = %ticket.id, letter.kind = %kind, "A letter stays: {why}");
-        self.report.stays.push(Stays { id: ticket.id.clone(), kind, why });
+        tracing::debug!(dead_letter.id = %receipt.id, dead_letter.kind = %kind, "A letter stays: {why}");
+        self.report.stays.push(Unresolved { id: receipt.id.clone(), kind, why });
     }
 
     /// Asks for more time for the letters in hand, when half of it is over.
     async fn keep_hidden(&mut self) {
-        let now = self.world.clock().now();
+        let now = self.services.clock().now();
         let soon = now.after(VISIBLE_AFTER / 2);
-        let tickets: Vec<Ticket> =
-            self.hidden.iter().filter(|(_, until)| **until <= soon).map(|(ticket, _)| ticket.clone()).collect();
+        let tickets: Vec<Receipt> =
+            self.hidden.iter().filter(|(_, until)| **until <= soon).map(|(receipt, _)| receipt.clone()).collect();
         if tickets.is_empty() {
             return;
         }
-        self.letters.hide(&tickets, VISIBLE_AFTER, self.deadline()).await;
+        self.dead_letters.hide(&tickets, VISIBLE_AFTER, self.deadline()).await;
         let until = now.after(VISIBLE_AFTER);
-        self.hidden.extend(tickets.into_iter().map(|ticket| (ticket, until)));
+        self.hidden.extend(tickets.into_iter().map(|receipt| (receipt, until)));
     }
 
     /// What stays is there for the next at once.
     async fn give_back(&mut self) {
-        let tickets: Vec<Ticket> = std::mem::take(&mut self.hidden).into_keys().collect();
+        let tickets: Vec<Receipt> = std::mem::take(&mut self.hidden).into_keys().collect();
         if !tickets.is_empty() {
-            self.letters.hide(&tickets, Duration::ZERO, self.deadline()).await;
+            self.dead_letters.hide(&tickets, Duration::ZERO, self.deadline()).await;
         }
         self.operator.watch(&self.report);
     }
@@ -645,28 +657,28 @@ impl<W: World, L: Letters, S: Streams, O: Operator> Replay<'_, W, L, S, O> {
     async fn pace(&mut self) {
         let Some(rate) = self.options.rate.filter(|rate| *rate > 0.0) else { return };
         let next = self.started.after(Duration::from_secs_f64(self.taken as f64 / rate));
-        self.sleep(self.world.clock().now().until(next)).await;
+        self.sleep(self.services.clock().now().until(next)).await;
         self.keep_hidden().await;
     }
 
     /// Sleeps, unless the operator wants to stop meanwhile; tells whether it slept through.
     async fn sleep(&self, duration: Duration) -> bool {
         const LOOK_AGAIN: Duration = Duration::from_millis(250);
-        let until = self.world.clock().now().after(duration);
+        let until = self.services.clock().now().after(duration);
         loop {
-            let left = self.world.clock().now().until(until);
+            let left = self.services.clock().now().until(until);
             if left.is_zero() {
                 return true;
             }
             if self.operator.wants_to_stop() {
                 return false;
             }
-            self.world.clock().sleep(left.min(LOOK_AGAIN)).await;
+            self.services.clock().sleep(left.min(LOOK_AGAIN)).await;
         }
     }
 
     fn deadline(&self) -> Timestamp {
-        self.world.clock().now().after(self.options.patience.min(PATIENCE_MAX))
+        self.services.clock().now().after(self.options.patience.min(PATIENCE_MAX))
     }
 }
 

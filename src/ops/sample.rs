@@ -1,7 +1,7 @@
 //! Realistic Lambda events with CloudWatch Logs subscription data, made to measure.
 //!
 //! `stentor sample`, the benches and the tests feed on them. [`event`] makes one event of any size from
-//! [`Options`] and a seed; [`gallery()`] makes the small named ones of `events/`, some by hand. The event is
+//! [`Options`] and a seed; [`fixtures()`] makes the small named ones of `events/`, some by hand. The event is
 //! typed and serialises in the order in which Lambda writes it, so that files do not depend on how
 //! `serde_json` was built.
 //!
@@ -9,22 +9,22 @@
 //! with an event. [`Plan`] says what is in one, not what comes out.
 
 mod apps;
-mod dice;
 mod envelope;
-mod gallery;
+mod fixtures;
 mod payload;
 mod poison;
+mod rng;
 #[cfg(test)]
 mod tests;
 
 pub use envelope::{Data, Event, KinesisData, KinesisEvent, Record, SubscriptionEvent, Tumbling, Window};
-pub use gallery::{gallery, gallery_readme};
+pub use fixtures::{fixtures, fixtures_readme};
 pub use poison::PoisonKind;
 
 use apps::App;
-use dice::{Dice, Stamp};
 use envelope::Shard;
 use payload::{Ids, LogEvent, MS_MAX, Source};
+use rng::{Rng, SampleClock};
 
 /// 2025-11-03T09:15:00Z, a Monday morning.
 pub const START_MS: i64 = 1_762_161_300_000;
@@ -164,7 +164,7 @@ struct Writer<'a> {
     options: &'a Options,
     plan: Plan,
     markers: Vec<&'a str>,
-    dice: Dice,
+    rng: Rng,
     ids: Ids,
     /// Distinct events and marked ones still to be written.
     left: usize,
@@ -182,7 +182,7 @@ impl<'a> Writer<'a> {
             plan,
             // An empty marker is found in every line, so it cannot set any apart.
             markers: options.markers.iter().map(String::as_str).filter(|m| !m.is_empty()).collect(),
-            dice: Dice::new(options.seed),
+            rng: Rng::new(options.seed),
             ids: Ids::new(options.seed),
             left: plan.distinct_events,
             left_marked: plan.marked,
@@ -198,10 +198,10 @@ impl<'a> Writer<'a> {
         for slot in self.slots() {
             let (key, data) = match slot {
                 Slot::Original => self.original(),
-                Slot::Repeat => originals[self.dice.below(originals.len())].clone(),
+                Slot::Repeat => originals[self.rng.below(originals.len())].clone(),
                 Slot::Poison(kind) => self.poison(kind),
             };
-            let arrived_ms = self.now_ms + self.dice.between(400, 1500) as i64;
+            let arrived_ms = self.now_ms + self.rng.between(400, 1500) as i64;
             if slot == Slot::Original {
                 originals.push((key.clone(), data.clone()));
             }
@@ -223,7 +223,7 @@ impl<'a> Writer<'a> {
         slots.resize(slots.len() + self.plan.repeats, Slot::Repeat);
         let kinds = PoisonKind::ALL.into_iter().cycle().take(self.plan.poison);
         slots.resize(self.plan.records, Slot::Poison(PoisonKind::ALL[0]));
-        self.dice.shuffle(&mut slots);
+        self.rng.shuffle(&mut slots);
         let poisoned = slots.iter_mut().filter(|slot| matches!(slot, Slot::Poison(_)));
         poisoned.zip(kinds).for_each(|(slot, kind)| *slot = Slot::Poison(kind));
         let first = |wanted| slots.iter().position(|slot| *slot == wanted);
@@ -245,8 +245,8 @@ impl<'a> Writer<'a> {
         let mut events: Vec<LogEvent> =
             (0..distinct).map(|ordinal| self.event(app, ordinal % per_request == 0)).collect();
         for _ in distinct..self.options.events_per_record {
-            let again = events[self.dice.below(distinct)].clone();
-            events.push(again);
+            let repeat = events[self.rng.below(distinct)].clone();
+            events.push(repeat);
         }
         let data = payload::data(&payload::text(&source, &events));
         (source.partition_key, data)
@@ -257,7 +257,7 @@ impl<'a> Writer<'a> {
         let (app, source) = self.source(self.originals);
         self.ids.end_put();
         let events = [true, false].map(|marked| {
-            self.dice.end_request();
+            self.rng.end_request();
             self.event_at(app, self.now_ms, marked)
         });
         let data = kind.data(&payload::text(&source, &events));
@@ -273,13 +273,13 @@ impl<'a> Writer<'a> {
             _ => 1 + turn % (groups - 1),
         };
         let account = turn % self.options.accounts.max(1);
-        apps::source(self.options.seed, group, account, ordinal % 3, &Stamp::of(self.now_ms))
+        apps::source(self.options.seed, group, account, ordinal % 3, &SampleClock::of(self.now_ms))
     }
 
     /// Picks the marked ones among the distinct events by selection sampling (Knuth, algorithm S): in
     /// random places, but in the end exactly as many as planned.
     fn event(&mut self, app: &App, of_new_request: bool) -> LogEvent {
-        let marked = self.dice.below(self.left) < self.left_marked;
+        let marked = self.rng.below(self.left) < self.left_marked;
         if of_new_request {
             self.begin_request();
         }
@@ -290,9 +290,9 @@ impl<'a> Writer<'a> {
 
     /// Requests are spread over the span in their order, the first at its start.
     fn begin_request(&mut self) {
-        self.dice.end_request();
+        self.rng.end_request();
         let written = self.plan.distinct_events - self.left;
-        let jitter = if written == 0 { 0 } else { self.dice.below(1000) };
+        let jitter = if written == 0 { 0 } else { self.rng.below(1000) };
         let part = (written as f64 + jitter as f64 / 1000.0) / self.plan.distinct_events as f64;
         let into_ms = (self.options.span_ms.max(0) as f64 * part) as i64;
         self.now_ms = self.options.start_ms.clamp(0, MS_MAX).saturating_add(into_ms).min(MS_MAX);
@@ -300,10 +300,10 @@ impl<'a> Writer<'a> {
 
     fn event_at(&mut self, app: &App, timestamp: i64, marked: bool) -> LogEvent {
         self.now_ms = timestamp;
-        let stamp = Stamp::of(timestamp);
+        let clock = SampleClock::of(timestamp);
         let message = match marked {
-            true => app.alert(&mut self.dice, &stamp, &self.markers),
-            false => without(&self.markers, (app.plain)(&mut self.dice, &stamp)),
+            true => app.alert(&mut self.rng, &clock, &self.markers),
+            false => without(&self.markers, (app.plain)(&mut self.rng, &clock)),
         };
         LogEvent { id: self.ids.next(timestamp), timestamp, message }
     }

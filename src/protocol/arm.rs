@@ -10,8 +10,8 @@ use crate::model::outbox::{Cursor, Window};
 use crate::model::time::Timestamp;
 use crate::protocol::clock::Clock as _;
 use crate::protocol::queue::{Due, DueQueue as _};
+use crate::protocol::services::Services;
 use crate::protocol::store::{Store as _, StoreError};
-use crate::protocol::world::World;
 
 /// How long a window may be overdue before its due message is taken for lost and sent again.
 const LOST_AFTER: Duration = Duration::from_secs(180);
@@ -29,17 +29,17 @@ pub enum ArmError {
 ///
 /// # Errors
 /// When the store or the due queue did not answer before the deadline.
-pub async fn arm<W: World>(world: &W, route: &RouteName, deadline: Timestamp) -> Result<(), ArmError> {
+pub async fn arm<W: Services>(services: &W, route: &RouteName, deadline: Timestamp) -> Result<(), ArmError> {
     loop {
-        let cursor = world.store().cursor(route, deadline).await?;
+        let cursor = services.store().cursor(route, deadline).await?;
         if let Some(open) = &cursor.open {
-            return ensure_armed(world, route, open, deadline).await;
+            return ensure_armed(services, route, open, deadline).await;
         }
-        let configured = world.routes().get(route);
-        let due = first_due(world, &cursor, configured);
+        let configured = services.routes().get(route);
+        let due = first_due(services, &cursor, configured);
         let targets = configured.map_or(&[][..], |route| &route.notify);
         // Won or lost, a window is open now; the next turn sees whose.
-        world.store().open(route, &cursor.opening(due, targets), deadline).await?;
+        services.store().open(route, &cursor.opening(due, targets), deadline).await?;
     }
 }
 
@@ -47,14 +47,14 @@ pub async fn arm<W: World>(world: &W, route: &RouteName, deadline: Timestamp) ->
 ///
 /// # Errors
 /// As [`arm`].
-pub async fn ensure_armed<W: World>(
-    world: &W,
+pub async fn ensure_armed<W: Services>(
+    services: &W,
     route: &RouteName,
     open: &Window,
     deadline: Timestamp,
 ) -> Result<(), ArmError> {
-    let Some(queue) = world.due() else { return Ok(()) };
-    let now = world.clock().now();
+    let Some(queue) = services.due() else { return Ok(()) };
+    let now = services.clock().now();
     if open.armed && now < open.due.after(LOST_AFTER) {
         return Ok(());
     }
@@ -62,16 +62,16 @@ pub async fn ensure_armed<W: World>(
     queue.send(&due, now.until(open.due), deadline).await?;
     // Only now: a window that is marked and has no message would wait for the sweep.
     if !open.armed {
-        world.store().mark_armed(route, open.number, deadline).await?;
+        services.store().mark_armed(route, open.number, deadline).await?;
     }
     Ok(())
 }
 
 /// A quiet route may speak at once; while there is a burst, or a window is closing, the next waits.
-fn first_due<W: World>(world: &W, cursor: &Cursor, route: Option<&Route>) -> Timestamp {
-    let now = world.clock().now();
+fn first_due<W: Services>(services: &W, cursor: &Cursor, route: Option<&Route>) -> Timestamp {
+    let now = services.clock().now();
     let Some(route) = route else { return now };
-    if world.due().is_none() || cursor.is_idle() && route.first == First::Immediately {
+    if services.due().is_none() || cursor.is_idle() && route.first == First::Immediately {
         return now;
     }
     let burst = cursor.burst.unwrap_or_default();

@@ -21,11 +21,11 @@ use crate::model::name::RouteName;
 use crate::model::time::Timestamp;
 use crate::protocol::arm::arm;
 use crate::protocol::clock::Clock as _;
-use crate::protocol::close::settle;
-use crate::protocol::queue::{Park as _, Parked, What};
-use crate::protocol::round::Sent;
+use crate::protocol::close::drain;
+use crate::protocol::queue::{DeadLetterQueue as _, ParkedItem, ParkedWork};
+use crate::protocol::round::Delivery;
+use crate::protocol::services::Services;
 use crate::protocol::store::{Commit, Store as _, StoreError};
-use crate::protocol::world::World;
 
 /// What became of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub struct Consumed {
     /// Alerts kept, by route.
     pub kept_by_route: BTreeMap<RouteName, u64>,
     /// Messages that were sent on the way; only where there is no due queue.
-    pub messages: Vec<Sent>,
+    pub messages: Vec<Delivery>,
 }
 
 /// The books of a batch. Records: `records = safe + parked + retried`. Log events that could be read, also those of
@@ -82,41 +82,41 @@ pub enum Checkpoint<'b> {
 }
 
 /// Takes a batch in, and, where there is no due queue, closes the routes that it touched.
-pub async fn consume<W: World>(world: &W, batch: &Batch<'_>, deadline: Timestamp) -> Consumed {
-    let mut consumed = ingest(world, batch, deadline).await;
-    if world.due().is_none() {
-        let until = before_parking(world, &consumed, deadline);
-        settle_touched(world, &mut consumed, until).await;
+pub async fn consume<W: Services>(services: &W, batch: &Batch<'_>, deadline: Timestamp) -> Consumed {
+    let mut consumed = ingest(services, batch, deadline).await;
+    if services.due().is_none() {
+        let until = before_parking(services, &consumed, deadline);
+        drain_touched(services, &mut consumed, until).await;
     }
-    park(world, batch, &mut consumed, deadline).await;
+    park(services, batch, &mut consumed, deadline).await;
     consumed.count_records();
     consumed
 }
 
 /// Until when routes are closed: a quarter of the time is for parking, where something is to be parked.
-fn before_parking<W: World>(world: &W, consumed: &Consumed, deadline: Timestamp) -> Timestamp {
+fn before_parking<W: Services>(services: &W, consumed: &Consumed, deadline: Timestamp) -> Timestamp {
     match consumed.verdicts.iter().any(|verdict| matches!(verdict, Verdict::Parked(_))) {
-        true => deadline.before(world.clock().now().until(deadline) / 4),
+        true => deadline.before(services.clock().now().until(deadline) / 4),
         false => deadline,
     }
 }
 
 /// Takes a batch in: afterwards every alert of its safe records has a row, is counted, and has an
 /// armed window on each of its routes. Nothing is told yet.
-pub async fn take<W: World>(world: &W, batch: &Batch<'_>, deadline: Timestamp) -> Consumed {
-    let mut consumed = ingest(world, batch, deadline).await;
-    park(world, batch, &mut consumed, deadline).await;
+pub async fn take<W: Services>(services: &W, batch: &Batch<'_>, deadline: Timestamp) -> Consumed {
+    let mut consumed = ingest(services, batch, deadline).await;
+    park(services, batch, &mut consumed, deadline).await;
     consumed.count_records();
     consumed
 }
 
 /// Commits the alerts of a batch and arms their routes. The records to be parked are still to be parked.
-async fn ingest<W: World>(world: &W, batch: &Batch<'_>, deadline: Timestamp) -> Consumed {
+async fn ingest<W: Services>(services: &W, batch: &Batch<'_>, deadline: Timestamp) -> Consumed {
     let mut consumed = Consumed::default();
-    let until = deadline.before(world.clock().now().until(deadline) / 3);
+    let until = deadline.before(services.clock().now().until(deadline) / 3);
     let mut rest = &batch.records[..];
     while !rest.is_empty() {
-        let scanned = scan(world, rest, until);
+        let scanned = scan(services, rest, until);
         if scanned.is_empty() {
             break;
         }
@@ -124,28 +124,28 @@ async fn ingest<W: World>(world: &W, batch: &Batch<'_>, deadline: Timestamp) -> 
         let alerts = Distinct::of(&scanned);
         let commits = match &alerts.distinct[..] {
             [] => Vec::new(),
-            distinct => world.store().commit(distinct, deadline).await,
+            distinct => services.store().commit(distinct, deadline).await,
         };
         debug_assert_eq!(commits.len(), alerts.distinct.len());
         alerts.add_to(&mut consumed, &commits);
     }
     consumed.verdicts.extend(rest.iter().map(|_| Verdict::Retry("there was no time left to read it".to_owned())));
-    arm_touched(world, &mut consumed, deadline).await;
+    arm_touched(services, &mut consumed, deadline).await;
     consumed
 }
 
 /// What a record holds; nothing, if it is a control message.
-type Held = Decoded<Scanned>;
+type ScanResult = Decoded<Scanned>;
 
 /// Alerts that are in memory at the same time need about so many bytes at the most, and those of one record and
 /// worker more.
 const ALERT_BYTES_MAX: usize = 32 << 20;
 
 /// Reads records in their order, until their alerts fill the memory or it is `until`.
-fn scan<W: World>(world: &W, records: &[Record<'_>], until: Timestamp) -> Vec<Held> {
-    let routes = world.routes();
+fn scan<W: Services>(services: &W, records: &[Record<'_>], until: Timestamp) -> Vec<ScanResult> {
+    let routes = services.routes();
     let alert_bytes = AtomicUsize::new(0);
-    let is_late = || world.clock().now() >= until;
+    let is_late = || services.clock().now() >= until;
     let is_over = || alert_bytes.load(Ordering::Relaxed) > ALERT_BYTES_MAX || is_late();
     let read = |record: &Record<'_>, head: &LogBatch<'_>, events: Events<'_>| {
         let scanned = routes.scan_until(head, events, record.region.as_deref(), &record.event_id, is_late)?;
@@ -160,12 +160,12 @@ struct Distinct<'a> {
     /// Each alert once, in the order of first occurrence.
     distinct: Vec<&'a Alert>,
     /// Each record, and the positions of its alerts in `distinct`; one that occurs again is a repetition within the batch.
-    records: Vec<(&'a Held, Vec<usize>)>,
+    records: Vec<(&'a ScanResult, Vec<usize>)>,
 }
 
 impl<'a> Distinct<'a> {
-    fn of(scanned: &'a [Held]) -> Self {
-        let alerts = |held: &'a Held| held.content.iter().flat_map(|scanned| &scanned.alerts);
+    fn of(scanned: &'a [ScanResult]) -> Self {
+        let alerts = |held: &'a ScanResult| held.content.iter().flat_map(|scanned| &scanned.alerts);
         let found = scanned.iter().flat_map(alerts).count();
         let (mut distinct, mut known) = (Vec::with_capacity(found), HashMap::with_capacity(found));
         let mut position = |alert: &'a Alert| {
@@ -198,7 +198,7 @@ impl<'a> Distinct<'a> {
 }
 
 /// The verdict on a record before its alerts are looked at.
-fn verdict(held: &Held) -> Verdict {
+fn verdict(held: &ScanResult) -> Verdict {
     let unfinished = held.content.as_ref().is_some_and(|scanned| scanned.unfinished);
     match &held.poison {
         _ if unfinished => Verdict::Retry("the time ran out while it was read".to_owned()),
@@ -241,7 +241,7 @@ impl Counts {
 
 impl Counts {
     /// The events of a record; those that are alerts are counted one by one.
-    fn add(&mut self, held: &Held, alerts: usize) {
+    fn add(&mut self, held: &ScanResult, alerts: usize) {
         match &held.content {
             None => self.control_messages += u64::from(held.poison.is_none()),
             Some(Scanned { events, own: true, .. }) => self.events_own += events,
@@ -333,22 +333,22 @@ impl Consumed {
 }
 
 /// Closes the routes that the batch touched. The records of a route that cannot be told must come again.
-async fn settle_touched<W: World>(world: &W, consumed: &mut Consumed, deadline: Timestamp) {
+async fn drain_touched<W: Services>(services: &W, consumed: &mut Consumed, deadline: Timestamp) {
     let routes: Vec<RouteName> = consumed.touched.keys().cloned().collect();
-    let settled = join_all(routes.iter().map(|route| settle(world, route, deadline))).await;
-    for (route, closed) in routes.iter().zip(settled) {
+    let drained = join_all(routes.iter().map(|route| drain(services, route, deadline))).await;
+    for (route, closed) in routes.iter().zip(drained) {
         consumed.messages.extend(closed.messages);
-        if let Some(again) = closed.again {
-            consumed.retry(route, &again.why);
+        if let Some(retry) = closed.retry {
+            consumed.retry(route, &retry.why);
         }
     }
 }
 
 /// Parks the records of which something cannot be read or stored; last of all, so that a queue that is out of reach
 /// delays nothing else. A record that cannot be parked must come again.
-async fn park<W: World>(world: &W, batch: &Batch<'_>, consumed: &mut Consumed, deadline: Timestamp) {
-    let now = world.clock().now();
-    let poisoned: Vec<(usize, Parked)> = consumed
+async fn park<W: Services>(services: &W, batch: &Batch<'_>, consumed: &mut Consumed, deadline: Timestamp) {
+    let now = services.clock().now();
+    let poisoned: Vec<(usize, ParkedItem)> = consumed
         .verdicts
         .iter()
         .enumerate()
@@ -360,8 +360,8 @@ async fn park<W: World>(world: &W, batch: &Batch<'_>, consumed: &mut Consumed, d
     if poisoned.is_empty() {
         return;
     }
-    let (indices, items): (Vec<usize>, Vec<Parked>) = poisoned.into_iter().unzip();
-    for (index, answer) in indices.into_iter().zip(world.park().park(&items, deadline).await) {
+    let (indices, items): (Vec<usize>, Vec<ParkedItem>) = poisoned.into_iter().unzip();
+    for (index, answer) in indices.into_iter().zip(services.dead_letters().park(&items, deadline).await) {
         if let Err(error) = answer {
             consumed.verdicts[index] = Verdict::Retry(format!("it cannot be read and could not be parked: {error}"));
         }
@@ -369,9 +369,9 @@ async fn park<W: World>(world: &W, batch: &Batch<'_>, consumed: &mut Consumed, d
 }
 
 /// A record that cannot be read, ready to be parked.
-pub(crate) fn parked(record: &Record<'_>, poison: &Poison, now: Timestamp) -> Parked {
+pub(crate) fn parked(record: &Record<'_>, poison: &Poison, now: Timestamp) -> ParkedItem {
     let owned = |text: &Option<std::borrow::Cow<'_, str>>| text.as_deref().map(str::to_owned);
-    let what = What::Record {
+    let what = ParkedWork::Record {
         event_id: record.event_id.to_string(),
         stream_arn: owned(&record.stream_arn),
         region: owned(&record.region).filter(|_| record.stream_arn.is_none()),
@@ -382,12 +382,12 @@ pub(crate) fn parked(record: &Record<'_>, poison: &Poison, now: Timestamp) -> Pa
             Data::Message(_) | Data::Missing(_) => None,
         },
     };
-    Parked::new(poison.to_string(), now, what)
+    ParkedItem::new(poison.to_string(), now, what)
 }
 
-async fn arm_touched<W: World>(world: &W, consumed: &mut Consumed, deadline: Timestamp) {
+async fn arm_touched<W: Services>(services: &W, consumed: &mut Consumed, deadline: Timestamp) {
     let routes: Vec<RouteName> = consumed.touched.keys().cloned().collect();
-    let armed = join_all(routes.iter().map(|route| arm(world, route, deadline))).await;
+    let armed = join_all(routes.iter().map(|route| arm(services, route, deadline))).await;
     for (route, result) in routes.iter().zip(armed) {
         if let Err(error) = result {
             consumed.retry(route, &error.to_string());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::Route;
 use crate::model::outbox::Burst;
-use crate::model::outbox::{BurstState, Cursor, Epoch, Finish, Freeze, Parcel};
+use crate::model::outbox::{BurstState, Cursor, Epoch, Finish, Freeze, StoredTally};
 use crate::model::tally::Tally;
 use crate::model::time::Timestamp;
 
@@ -30,10 +30,10 @@ pub fn burst_at_close(cursor: &Cursor, context: &Context<'_>) -> Option<BurstSta
     Some(BurstState { burst: Burst { until: context.now, ..known.burst }, ..known })
 }
 
-/// One step: `parcels` (at most `Store::FREEZE_TALLIES_MAX`) become the next epoch. `window` is closing; `last`
+/// One step: `stored` (at most `Store::FREEZE_TALLIES_MAX`) become the next epoch. `window` is closing; `last`
 /// says that no more of its tallies are left. Without parcels there is one step, the last.
-pub fn step(cursor: &Cursor, window: u64, parcels: &[Parcel], last: bool, context: &Context<'_>) -> Freeze {
-    let tally = Tally::sum(parcels.iter().map(|parcel| &parcel.tally));
+pub fn step(cursor: &Cursor, window: u64, stored: &[StoredTally], last: bool, context: &Context<'_>) -> Freeze {
+    let tally = Tally::sum(stored.iter().map(|stored| &stored.tally));
     // Epochs beyond the sealed one are this window's: an earlier step's, perhaps before a crash.
     let window_is_empty = tally.is_empty() && cursor.epoch == cursor.sealed;
     let burst = cursor
@@ -56,7 +56,7 @@ pub fn step(cursor: &Cursor, window: u64, parcels: &[Parcel], last: bool, contex
         true => finish(cursor, burst, context),
         false => (burst, None),
     };
-    let tallies = parcels.iter().map(|parcel| parcel.key.clone()).collect();
+    let tallies = stored.iter().map(|stored| stored.key.clone()).collect();
     Freeze { closing: window, after: cursor.epoch, tallies, epoch, burst, finish }
 }
 

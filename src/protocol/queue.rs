@@ -36,9 +36,9 @@ pub trait DueQueue: Send + Sync {
 }
 
 /// A due queue whose messages are held by somebody, who may put them off.
-pub trait Postpone: Send + Sync {
+pub trait ChangeVisibility: Send + Sync {
     /// The message behind `receipt` comes back after `delay`, unless it is deleted before.
-    fn postpone(
+    fn change_visibility(
         &self,
         receipt: &str,
         delay: Duration,
@@ -47,26 +47,30 @@ pub trait Postpone: Send + Sync {
 }
 
 /// Keeps what could not be processed or delivered.
-pub trait Park: Send + Sync {
+pub trait DeadLetterQueue: Send + Sync {
     /// Parks each item; the answers stand in the order of `items`. `Ok` means that it is safe.
-    fn park(&self, items: &[Parked], deadline: Timestamp) -> impl Future<Output = Vec<Result<(), QueueError>>> + Send;
+    fn park(
+        &self,
+        items: &[ParkedItem],
+        deadline: Timestamp,
+    ) -> impl Future<Output = Vec<Result<(), QueueError>>> + Send;
 }
 
 /// A parked message: the body in the dead-letter queue, JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Parked {
+pub struct ParkedItem {
     /// Version of this format: 1.
     pub stentor: u8,
     pub reason: String,
     /// ISO 8601, UTC.
     pub parked_at: String,
     #[serde(flatten)]
-    pub what: What,
+    pub what: ParkedWork,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
-pub enum What {
+pub enum ParkedWork {
     /// A record that could not be read, as it came.
     Record {
         event_id: String,
@@ -87,8 +91,8 @@ pub enum What {
     Message { route: RouteName, target: Target, epochs: [u64; 2], tally: Box<Tally> },
 }
 
-impl Parked {
-    pub fn new(reason: impl Into<String>, now: Timestamp, what: What) -> Self {
+impl ParkedItem {
+    pub fn new(reason: impl Into<String>, now: Timestamp, what: ParkedWork) -> Self {
         Self { stentor: 1, reason: reason.into(), parked_at: now.iso(), what }
     }
 
@@ -100,7 +104,7 @@ impl Parked {
         String::from_utf8(bytes).expect("invariant: ASCII is UTF-8")
     }
 
-    /// Reads what [`Parked::to_json`] wrote. Each kind is read by a plain structure of its own: what serde
+    /// Reads what [`ParkedItem::to_json`] wrote. Each kind is read by a plain structure of its own: what serde
     /// has to buffer for `flatten` and `tag` no longer takes text for the numbers that a tally is keyed by.
     ///
     /// # Errors
@@ -121,8 +125,8 @@ impl Parked {
         }
         let Head { stentor, reason, parked_at, kind } = serde_json::from_str(text)?;
         let what = match kind {
-            Kind::Record => What::record_from(text)?,
-            Kind::Message => What::message_from(text)?,
+            Kind::Record => ParkedWork::record_from(text)?,
+            Kind::Message => ParkedWork::message_from(text)?,
         };
         Ok(Self { stentor, reason, parked_at, what })
     }
@@ -130,14 +134,14 @@ impl Parked {
     /// The same without the bytes of the record.
     #[must_use]
     pub fn without_data(mut self) -> Self {
-        if let What::Record { data, .. } = &mut self.what {
+        if let ParkedWork::Record { data, .. } = &mut self.what {
             *data = None;
         }
         self
     }
 }
 
-impl What {
+impl ParkedWork {
     fn record_from(text: &str) -> Result<Self, serde_json::Error> {
         #[derive(Deserialize)]
         struct Record {
@@ -187,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_parked_message_is_ascii_and_reads_back() {
-        let what = What::Record {
+        let what = ParkedWork::Record {
             event_id: "shard:1\u{7f}".to_owned(),
             stream_arn: None,
             region: Some("eu-west-1".to_owned()),
@@ -195,13 +199,13 @@ mod tests {
             arrived_at: Some("1.5".to_owned()),
             data: Some("YQ==".to_owned()),
         };
-        let parked = Parked::new("not-gzip: it looks like zlib", Timestamp::from_millis(0), what);
+        let parked = ParkedItem::new("not-gzip: it looks like zlib", Timestamp::from_millis(0), what);
         let json = parked.to_json();
         assert!(json.bytes().all(|b| (b' '..=b'~').contains(&b)), "{json}");
         assert!(json.starts_with(r#"{"stentor":1,"reason":"not-gzip: it looks like zlib","parked_at":"1970-01-01T00:00:00.000Z","kind":"record","#));
-        assert_eq!(Parked::from_json(&json).unwrap(), parked);
+        assert_eq!(ParkedItem::from_json(&json).unwrap(), parked);
         assert!(!parked.clone().without_data().to_json().contains("YQ=="));
-        assert!(Parked::from_json(&json.replace("record", "postcard")).is_err(), "a kind of a later version");
+        assert!(ParkedItem::from_json(&json.replace("record", "postcard")).is_err(), "a kind of a later version");
     }
 
     #[test]
@@ -209,8 +213,8 @@ mod tests {
         let mut tally = Tally { alerts: 3, other: 3, ..Tally::default() };
         tally.histogram.slices.insert(1_753_362, 3);
         let (route, target) = ("alerts".parse().unwrap(), "slack:default".parse().unwrap());
-        let what = What::Message { route, target, epochs: [4, 6], tally: Box::new(tally) };
-        let parked = Parked::new("Slack answered 410: channel_is_archived", Timestamp::from_millis(7), what);
-        assert_eq!(Parked::from_json(&parked.to_json()).unwrap(), parked);
+        let what = ParkedWork::Message { route, target, epochs: [4, 6], tally: Box::new(tally) };
+        let parked = ParkedItem::new("Slack answered 410: channel_is_archived", Timestamp::from_millis(7), what);
+        assert_eq!(ParkedItem::from_json(&parked.to_json()).unwrap(), parked);
     }
 }

@@ -19,7 +19,8 @@ use thiserror::Error;
 use crate::model::alert::Alert;
 use crate::model::name::{RouteName, Target};
 use crate::model::outbox::{
-    BurstState, Cursor, Epoch, Escalation, Freeze, Held, Lease, Opening, Parcel, Recipient, Settled, TargetState,
+    Acknowledgement, BurstState, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient, StoredTally,
+    TargetState,
 };
 use crate::model::time::Timestamp;
 
@@ -111,7 +112,7 @@ pub trait Store: Send + Sync {
         &self,
         route: &RouteName,
         deadline: Timestamp,
-    ) -> impl Future<Output = Result<Vec<Parcel>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Vec<StoredTally>, StoreError>> + Send;
 
     /// Moves tallies into an epoch, wholly or not at all. Conditions: see [`Freeze`].
     fn freeze(
@@ -150,12 +151,12 @@ pub trait Store: Send + Sync {
 
     /// Sets the offset and what goes with it, and frees the lease; the target has no failures then.
     /// Condition: the lease is the holder's.
-    fn settle(
+    fn acknowledge(
         &self,
         route: &RouteName,
         recipient: Recipient<'_>,
         lease: &Lease,
-        settled: &Settled,
+        acknowledgement: &Acknowledgement,
         deadline: Timestamp,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
@@ -165,7 +166,7 @@ pub trait Store: Send + Sync {
         route: &RouteName,
         recipient: Recipient<'_>,
         lease: &Lease,
-        held: &Held,
+        held: &Deferral,
         deadline: Timestamp,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 

@@ -272,8 +272,8 @@ fn a_message_that_was_not_written_is_shown_by_the_next_run() {
             (0, &json!(0), &json!(1)),
             "{name}: {shown}"
         );
-        let (again, _) = report(&directory, &[log]);
-        assert_eq!(again["messages"], json!([]), "{name}: it is settled once it was written");
+        let (retry, _) = report(&directory, &[log]);
+        assert_eq!(retry["messages"], json!([]), "{name}: it is settled once it was written");
     }
 }
 

@@ -87,7 +87,7 @@ fn a_credentials_file_without_an_end_is_refused() {
 #[test]
 fn a_file_of_letters_is_read_in_bounded_memory() {
     let directory = scratch("huge-letters");
-    let letter = |n: u32, data: &str| {
+    let dead_letter = |n: u32, data: &str| {
         format!(
             r#"{{"stentor":1,"reason":"not-gzip: odd","parked_at":"2026-11-23T14:15:06.789Z","kind":"record","event_id":"s:{n}","data":"{data}"}}"#
         )
@@ -96,11 +96,11 @@ fn a_file_of_letters_is_read_in_bounded_memory() {
     let file = directory.join("huge.jsonl");
     let huge = format!(
         "{}\n{}\n{}\n{}\n{}",
-        letter(1, "YQ=="),
+        dead_letter(1, "YQ=="),
         "x".repeat(200_000_000),
-        letter(3, &"YWJj".repeat(5_000_000)),
+        dead_letter(3, &"YWJj".repeat(5_000_000)),
         "{\"stentor\":1,\"rea",
-        letter(5, "YQ==")
+        dead_letter(5, "YQ==")
     );
     std::fs::write(&file, huge).unwrap();
     let done = measured(&directory, &["replay", "--dry-run", "--json", "--data-dir", ".", "--file", "huge.jsonl"]);
@@ -120,7 +120,7 @@ fn a_file_of_letters_is_read_in_bounded_memory() {
 
     // The report names a letter that stays by its line.
     let small = directory.join("small.jsonl");
-    std::fs::write(&small, format!("{}\n\n{}\n", letter(1, "YQ=="), "x".repeat(34_000_000))).unwrap();
+    std::fs::write(&small, format!("{}\n\n{}\n", dead_letter(1, "YQ=="), "x".repeat(34_000_000))).unwrap();
     let done = measured(&directory, &["replay", "--data-dir", ".", "--file", "small.jsonl", "--kind", "unknown"]);
     assert!(
         done.stdout.contains("it is longer than 32 MiB") && done.stdout.contains("small.jsonl:3"),
@@ -130,7 +130,7 @@ fn a_file_of_letters_is_read_in_bounded_memory() {
 
     // Many small lines are not held together.
     let many = directory.join("many.jsonl");
-    let line = letter(1, &"YWJj".repeat(250)) + "\n";
+    let line = dead_letter(1, &"YWJj".repeat(250)) + "\n";
     std::fs::write(&many, line.repeat(100_000)).unwrap();
     let done = measured(&directory, &["replay", "--dry-run", "--data-dir", ".", "--file", "many.jsonl"]);
     assert!(done.stdout.contains("100,000"), "{} {}", done.stdout, done.stderr);
@@ -185,7 +185,7 @@ fn bad_record(directory: &Path, bytes: usize) -> String {
 }
 
 /// The reasons of the letters in the data directory, with how many there are.
-fn letters(directory: &Path) -> Vec<(String, u64)> {
+fn dead_letters(directory: &Path) -> Vec<(String, u64)> {
     let data = directory.join("data");
     let listed = stentor(directory, &["replay", "--dry-run", "--json", "--data-dir", data.to_str().unwrap()]);
     let listing: Value = serde_json::from_slice(&{ listed }.output().unwrap().stdout).unwrap();
@@ -210,9 +210,9 @@ fn a_disk_that_is_full_in_the_middle_of_a_letter_spoils_no_other_letter() {
     assert_eq!(output.status.code(), Some(1));
     // Room is made, and another record is parked; then the first one, which came again.
     assert_eq!(run(&directory, &[&bad_record(&directory, 600)]).status.code(), Some(1));
-    assert_eq!(letters(&directory), [("not-gzip".to_owned(), 2)]);
+    assert_eq!(dead_letters(&directory), [("not-gzip".to_owned(), 2)]);
     assert_eq!(run(&directory, &[&large]).status.code(), Some(1));
-    assert_eq!(letters(&directory), [("not-gzip".to_owned(), 3)]);
+    assert_eq!(dead_letters(&directory), [("not-gzip".to_owned(), 3)]);
 }
 
 #[test]
@@ -227,7 +227,7 @@ fn a_letter_that_was_torn_by_a_crash_spoils_no_other_letter() {
     for bytes in [600, 900] {
         assert_eq!(run(&directory, &[&bad_record(&directory, bytes)]).status.code(), Some(1));
     }
-    assert_eq!(letters(&directory), [("it is not JSON".to_owned(), 1), ("not-gzip".to_owned(), 3)]);
+    assert_eq!(dead_letters(&directory), [("it is not JSON".to_owned(), 1), ("not-gzip".to_owned(), 3)]);
 }
 
 #[test]
@@ -245,9 +245,9 @@ fn files_with_raw_records_are_for_their_owner_only() {
     // A record that can be read by now is settled and noted.
     let parked = std::fs::read_to_string(data.join("dlq.jsonl")).unwrap();
     let event: Value = serde_json::from_slice(&std::fs::read("events/subscription.json").unwrap()).unwrap();
-    let mut letter: Value = serde_json::from_str(parked.lines().next().unwrap()).unwrap();
-    letter["data"] = event["awslogs"]["data"].clone();
-    std::fs::write(data.join("dlq.jsonl"), format!("{letter}\n")).unwrap();
+    let mut dead_letter: Value = serde_json::from_str(parked.lines().next().unwrap()).unwrap();
+    dead_letter["data"] = event["awslogs"]["data"].clone();
+    std::fs::write(data.join("dlq.jsonl"), format!("{dead_letter}\n")).unwrap();
     std::fs::write(&replayed, "").unwrap();
     std::fs::set_permissions(&replayed, std::fs::Permissions::from_mode(0o644)).unwrap();
     let replay = stentor(&directory, &["replay", "--data-dir", data.to_str().unwrap()]).output().unwrap();

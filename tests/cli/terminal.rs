@@ -192,9 +192,9 @@ fn stored_alerts_cannot_drive_the_terminal() {
         "logEvents": events});
     let file = directory.join("forged.json");
     std::fs::write(&file, subscription(&batch).to_string()).unwrap();
-    let told = run(&directory, &[file.to_str().unwrap()]);
-    assert_eq!(told.status.code(), Some(0), "{}", text(&told.stdout));
-    check_harmless("run", &told);
+    let delivered = run(&directory, &[file.to_str().unwrap()]);
+    assert_eq!(delivered.status.code(), Some(0), "{}", text(&delivered.stdout));
+    check_harmless("run", &delivered);
     let data = directory.join("data");
     for more in [&[][..], &["--json"]] {
         let output = ask(&directory, &[&["alerts", "--data-dir", data.to_str().unwrap()], more].concat());

@@ -12,8 +12,8 @@ use stentor::adapters::embedded::Embedded;
 use stentor::model::alert::{Alert, AlertId};
 use stentor::model::name::{RouteName, Target};
 use stentor::model::outbox::{
-    BurstState, Cursor, Epoch, Escalation, Freeze, Held, Lease, Opening, Parcel, Recipient, Settled, TallyKey,
-    TargetState,
+    Acknowledgement, BurstState, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient, StoredTally,
+    TallyKey, TargetState,
 };
 use stentor::model::tally::Tally;
 use stentor::model::time::Timestamp;
@@ -78,8 +78,8 @@ impl Dynamo {
         routes.sort();
         routes.dedup();
         let keys = |route: &RouteName| {
-            let parcels = self.runtime.block_on(self.store.tallies(route, soon())).unwrap();
-            parcels.into_iter().map(|parcel| (route.clone(), parcel.key)).collect::<Vec<_>>()
+            let stored = self.runtime.block_on(self.store.tallies(route, soon())).unwrap();
+            stored.into_iter().map(|stored| (route.clone(), stored.key)).collect::<Vec<_>>()
         };
         routes.into_iter().flat_map(keys).collect()
     }
@@ -159,11 +159,11 @@ impl Engine {
         }
     }
 
-    pub fn tallies(&mut self, route: &RouteName) -> Answer<Vec<Parcel>> {
+    pub fn tallies(&mut self, route: &RouteName) -> Answer<Vec<StoredTally>> {
         match self {
             Self::Memory(memory) => {
                 let tallies = memory.outbox(route).tallies.iter();
-                Ok(tallies.map(|(key, tally)| Parcel { key: key.clone(), tally: tally.clone() }).collect())
+                Ok(tallies.map(|(key, tally)| StoredTally { key: key.clone(), tally: tally.clone() }).collect())
             }
             Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.tallies(route, soon())),
         }
@@ -209,26 +209,35 @@ impl Engine {
         }
     }
 
-    pub fn settle(
+    pub fn acknowledge(
         &mut self,
         route: &RouteName,
         target: Recipient<'_>,
         lease: &Lease,
-        settled: &Settled,
+        acknowledgement: &Acknowledgement,
     ) -> Answer<bool> {
         match self {
             Self::Memory(memory) => {
                 let Some(state) = memory.held(route, target, lease) else { return Ok(false) };
-                let (offset, thread) = (Some(settled.offset), settled.thread.clone());
+                let (offset, thread) = (Some(acknowledgement.offset), acknowledgement.thread.clone());
                 let escalation = state.escalation.take();
-                *state = TargetState { offset, thread, muted: settled.muted, escalation, ..TargetState::default() };
+                *state =
+                    TargetState { offset, thread, muted: acknowledgement.muted, escalation, ..TargetState::default() };
                 Ok(true)
             }
-            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.settle(route, target, lease, settled, soon())),
+            Self::Dynamo(dynamo) => {
+                dynamo.runtime.block_on(dynamo.store.acknowledge(route, target, lease, acknowledgement, soon()))
+            }
         }
     }
 
-    pub fn release(&mut self, route: &RouteName, target: Recipient<'_>, lease: &Lease, held: &Held) -> Answer<bool> {
+    pub fn release(
+        &mut self,
+        route: &RouteName,
+        target: Recipient<'_>,
+        lease: &Lease,
+        held: &Deferral,
+    ) -> Answer<bool> {
         match self {
             Self::Memory(memory) => {
                 let Some(state) = memory.held(route, target, lease) else { return Ok(false) };
@@ -382,7 +391,7 @@ impl Outbox {
         }
         (cursor.open, cursor.last_window) = (Some(opening.window.clone()), opening.window.number);
         for target in &opening.targets {
-            cursor.targets.entry(target.clone()).or_insert(opening.told);
+            cursor.targets.entry(target.clone()).or_insert(opening.delivered);
         }
         true
     }

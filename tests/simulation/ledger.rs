@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use stentor::model::alert::{Alert, AlertId};
 use stentor::model::digest::Digest;
 use stentor::model::name::{RouteName, Target};
-use stentor::model::outbox::{Freeze, Recipient, Settled, TallyKey};
-use stentor::protocol::queue::{Due, Parked, What};
+use stentor::model::outbox::{Acknowledgement, Freeze, Recipient, TallyKey};
+use stentor::protocol::queue::{Due, ParkedItem, ParkedWork};
 use stentor::protocol::store::Commit;
 
 /// The books of a schedule.
@@ -17,7 +17,7 @@ pub struct Ledger {
     pub rows: BTreeMap<AlertId, Vec<RouteName>>,
     tallies: BTreeMap<(RouteName, TallyKey), Vec<AlertId>>,
     pub epochs: BTreeMap<(RouteName, u64), Frozen>,
-    pub told: Vec<Told>,
+    pub delivered: Vec<Step>,
     /// Epochs from and to that were parked for a target.
     parked: Vec<(RouteName, Target, (u64, u64))>,
     /// Epochs beyond the first and up to the second that a target was not told of because the route was muted.
@@ -40,20 +40,20 @@ pub struct Frozen {
 }
 
 /// A message that a target accepted.
-pub struct Told {
+pub struct Step {
     process: u64,
     /// When it was sent.
     sent_at: u64,
     pub digest: Digest,
     /// Its sender settled it.
-    pub settled: bool,
+    pub acknowledged: bool,
     /// It had been parked, and came by way of the dead-letter queue.
     replayed: bool,
 }
 
-impl Told {
+impl Step {
     pub fn new(process: u64, sent_at: u64, digest: Digest) -> Self {
-        Self { process, sent_at, digest, settled: false, replayed: false }
+        Self { process, sent_at, digest, acknowledged: false, replayed: false }
     }
 }
 
@@ -125,23 +125,23 @@ impl Ledger {
     }
 
     /// A target took a message while epochs up to `sealed` were there to be told.
-    pub fn told(&mut self, mut told: Told, sealed: u64) {
-        told.replayed = self.replayers.contains(&told.process);
-        if told.replayed && self.is_parked(&told.digest) {
-            self.told.push(told);
+    pub fn delivered(&mut self, mut delivered: Step, sealed: u64) {
+        delivered.replayed = self.replayers.contains(&delivered.process);
+        if delivered.replayed && self.is_parked(&delivered.digest) {
+            self.delivered.push(delivered);
             return;
         }
-        if told.digest.epochs.1 > sealed {
-            let (to, route) = (told.digest.epochs.1, &told.digest.route);
+        if delivered.digest.epochs.1 > sealed {
+            let (to, route) = (delivered.digest.epochs.1, &delivered.digest.route);
             self.violations.push(format!("epoch {to} of {route} was told before its window was whole"));
         }
-        let (alerts, counted) = (self.alerts_in(&told.digest).len() as u64, told.digest.tally.alerts);
+        let (alerts, counted) = (self.alerts_in(&delivered.digest).len() as u64, delivered.digest.tally.alerts);
         if alerts != counted {
-            let digest = &told.digest;
+            let digest = &delivered.digest;
             let what = format!("{} was told {counted} alerts of {}", digest.target, digest.route);
             self.violations.push(format!("{what}, and epochs {:?} have {alerts}", digest.epochs));
         }
-        self.told.push(told);
+        self.delivered.push(delivered);
     }
 
     fn is_parked(&self, digest: &Digest) -> bool {
@@ -150,40 +150,40 @@ impl Ledger {
             .any(|(route, target, epochs)| (route, target, *epochs) == (&digest.route, &digest.target, digest.epochs))
     }
 
-    pub fn parked(&mut self, item: &Parked) {
-        if let What::Message { route, target, epochs, .. } = &item.what {
+    pub fn parked(&mut self, item: &ParkedItem) {
+        if let ParkedWork::Message { route, target, epochs, .. } = &item.what {
             self.parked.push((route.clone(), target.clone(), (epochs[0], epochs[1])));
         }
     }
 
     /// A target was settled from `after` on; it had `muted_before` alerts muted until then.
-    pub fn settled(
+    pub fn moved_offset(
         &mut self,
         process: u64,
         route: &RouteName,
         recipient: Recipient<'_>,
         after: u64,
-        settled: &Settled,
+        acknowledgement: &Acknowledgement,
         muted_before: u64,
     ) {
         let (target, is_fallback) = (recipient.target(), matches!(recipient, Recipient::Fallback(_)));
         // Its latest message: an earlier one was accepted without the sender's hearing of it, and so sent again.
-        let is_meant = |told: &&mut Told| {
-            let digest = &told.digest;
-            told.process == process
+        let is_meant = |delivered: &&mut Step| {
+            let digest = &delivered.digest;
+            delivered.process == process
                 && (&digest.route, &digest.target) == (route, target)
                 && digest.escalated.is_some() == is_fallback
         };
-        if let Some(told) = self.told.iter_mut().rev().find(is_meant) {
-            told.settled |= told.digest.epochs.1 <= settled.offset;
+        if let Some(delivered) = self.delivered.iter_mut().rev().find(is_meant) {
+            delivered.acknowledged |= delivered.digest.epochs.1 <= acknowledgement.offset;
         }
-        let span = (after, settled.offset);
-        let epochs = (after + 1..=settled.offset).filter_map(|n| self.epochs.get(&(route.clone(), n)));
+        let span = (after, acknowledgement.offset);
+        let epochs = (after + 1..=acknowledgement.offset).filter_map(|n| self.epochs.get(&(route.clone(), n)));
         let owed = epochs.filter(|frozen| is_fallback || frozen.owed.contains(target));
         let owed: u64 = owed.map(|frozen| frozen.alerts.len() as u64).sum();
-        if settled.muted > muted_before {
-            if settled.muted - muted_before != owed {
-                let muted = settled.muted - muted_before;
+        if acknowledgement.muted > muted_before {
+            if acknowledgement.muted - muted_before != owed {
+                let muted = acknowledgement.muted - muted_before;
                 self.violations.push(format!("{muted} alerts of {route} count as muted for {target}, not {owed}"));
             }
             self.muted.push((route.clone(), target.clone(), span));
@@ -235,17 +235,16 @@ impl Ledger {
         for ((route, number), frozen) in &self.epochs {
             for target in frozen.owed.iter().filter(|_| !frozen.alerts.is_empty()) {
                 let here = |other: &RouteName, of: &Target| (other, of) == (route, target);
-                let told = self
-                    .told
-                    .iter()
-                    .any(|told| here(&told.digest.route, &told.digest.target) && within(*number, told.digest.epochs));
+                let delivered = self.delivered.iter().any(|delivered| {
+                    here(&delivered.digest.route, &delivered.digest.target) && within(*number, delivered.digest.epochs)
+                });
                 let parked =
                     !is_replayed && self.parked.iter().any(|(at, of, span)| here(at, of) && within(*number, *span));
                 let muted = self
                     .muted
                     .iter()
                     .any(|(at, of, (after, upto))| here(at, of) && within(*number, (after + 1, *upto)));
-                if !(told || parked || muted) {
+                if !(delivered || parked || muted) {
                     forgotten.push(format!("{target} never heard of epoch {number} of {route}"));
                 }
             }
@@ -255,21 +254,21 @@ impl Ledger {
 
     /// What a target was told again although the message before it was settled.
     pub fn repeated(&self) -> Vec<String> {
-        let mut settled: BTreeMap<(&RouteName, &Target, bool, &AlertId), u64> = BTreeMap::new();
+        let mut acknowledgement: BTreeMap<(&RouteName, &Target, bool, &AlertId), u64> = BTreeMap::new();
         let mut repeated = Vec::new();
         // A parked message that was told after all, before its letter was taken up, is told again by whoever replays it.
-        let mut told: Vec<&Told> = self.told.iter().filter(|told| !told.replayed).collect();
-        told.sort_by_key(|told| told.sent_at);
-        for message in told {
+        let mut delivered: Vec<&Step> = self.delivered.iter().filter(|delivered| !delivered.replayed).collect();
+        delivered.sort_by_key(|delivered| delivered.sent_at);
+        for message in delivered {
             let digest = &message.digest;
             for id in self.alerts_in(digest) {
                 let key = (&digest.route, &digest.target, digest.escalated.is_some(), id);
-                if let Some(process) = settled.get(&key) {
+                if let Some(process) = acknowledgement.get(&key) {
                     let what = format!("{} was told of {} on {} again", digest.target, id.as_str(), digest.route);
                     repeated.push(format!("{what}, by process {} after process {process}", message.process));
                 }
-                if message.settled {
-                    settled.insert(key, message.process);
+                if message.acknowledged {
+                    acknowledgement.insert(key, message.process);
                 }
             }
         }
@@ -287,8 +286,8 @@ impl Ledger {
         }
         let mut wrong = Vec::new();
         for ((route, target), windows) in windows {
-            let messages = self.told.iter().filter(|told| {
-                let digest = &told.digest;
+            let messages = self.delivered.iter().filter(|delivered| {
+                let digest = &delivered.digest;
                 (&digest.route, &digest.target) == (route, target) && !digest.tally.is_empty()
             });
             let (messages, windows) = (messages.count(), windows.len());
@@ -302,10 +301,11 @@ impl Ledger {
     /// What a target of `route` refused and its fallback was neither told nor had parked.
     pub fn not_escalated(&self, route: &RouteName, fallback: &Target) -> Vec<String> {
         let reached = |number: u64| {
-            let told = self.told.iter().filter(|told| told.digest.escalated.is_some());
-            let told = told.map(|told| (&told.digest.route, &told.digest.target, told.digest.epochs));
+            let delivered = self.delivered.iter().filter(|delivered| delivered.digest.escalated.is_some());
+            let delivered =
+                delivered.map(|delivered| (&delivered.digest.route, &delivered.digest.target, delivered.digest.epochs));
             let parked = self.parked.iter().map(|(at, of, span)| (at, of, *span));
-            told.chain(parked).any(|(at, of, span)| (at, of) == (route, fallback) && within(number, span))
+            delivered.chain(parked).any(|(at, of, span)| (at, of) == (route, fallback) && within(number, span))
         };
         let muted = |target: &Target, number: u64| {
             let mut here = self.muted.iter().filter(|(at, of, _)| (at, of) == (route, target));
@@ -313,8 +313,9 @@ impl Ledger {
         };
         // What could not be escalated was tried once more, and perhaps it was taken, or muted, then.
         let taken = |target: &Target, number: u64| {
-            let of = |told: &&Told| (&told.digest.route, &told.digest.target) == (route, target);
-            muted(target, number) || self.told.iter().filter(of).any(|told| within(number, told.digest.epochs))
+            let of = |delivered: &&Step| (&delivered.digest.route, &delivered.digest.target) == (route, target);
+            muted(target, number)
+                || self.delivered.iter().filter(of).any(|delivered| within(number, delivered.digest.epochs))
         };
         let has_alerts =
             |number: u64| self.epochs.get(&(route.clone(), number)).is_some_and(|frozen| !frozen.alerts.is_empty());

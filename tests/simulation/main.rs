@@ -10,15 +10,15 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+mod dead_letters;
 mod engine;
 mod executor;
 mod ledger;
-mod letters;
 mod plan;
 mod process;
 mod queue;
 mod schedule;
-mod world;
+mod services;
 
 use plan::{Faults, Mutation, Plan};
 use schedule::{Verdict, run};

@@ -45,7 +45,7 @@ impl Mutation {
 
 impl Mutation {
     /// The faults that bring it out.
-    fn trouble(self) -> Faults {
+    fn faults(self) -> Faults {
         let none = Faults::default();
         match self {
             Self::AcknowledgeBeforeArm | Self::CountOutsideTheTransaction | Self::AbandonedClose => {
@@ -118,7 +118,7 @@ impl Plan {
         let mut one_in = |n: u8| rng.u8(0..n) == 0;
         let (redeploys, mutes, inline, outage, twice) = (one_in(4), one_in(6), one_in(8), one_in(3), one_in(2));
         let kind = seed % 8;
-        let faults = mutation.map_or_else(|| Faults::of_kind(kind), Mutation::trouble);
+        let faults = mutation.map_or_else(|| Faults::of_kind(kind), Mutation::faults);
         let inline = mutation.is_none() && inline;
         let is_quiet = faults == Faults::default();
         Self {
@@ -128,7 +128,7 @@ impl Plan {
             shards: rng.usize(1..=4),
             records: rng.usize(1..=6),
             two_pollers: faults.redeliver > 0 && twice,
-            configuration: rng.usize(0..crate::world::CONFIGURATIONS.len()),
+            configuration: rng.usize(0..crate::services::CONFIGURATIONS.len()),
             // What a dead process committed for a route that is gone since, only a sweep can find.
             redeploy: !is_quiet && !inline && (redeploys || mutation == Some(Mutation::TodaysRoutes)),
             mutes: !is_quiet && mutes,

@@ -11,19 +11,20 @@ use stentor::model::alert::Alert;
 use stentor::model::digest::Digest;
 use stentor::model::name::{RouteName, Target};
 use stentor::model::outbox::{
-    BurstState, Cursor, Epoch, Escalation, Freeze, Held, Lease, Opening, Parcel, Recipient, Settled, TargetState,
+    Acknowledgement, BurstState, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient, StoredTally,
+    TargetState,
 };
 use stentor::model::time::Timestamp;
 use stentor::protocol::clock::Clock;
 use stentor::protocol::notify::{Accepted, Deliver, DeliverError};
-use stentor::protocol::queue::{Due, DueQueue, Park, Parked, QueueError};
+use stentor::protocol::queue::{DeadLetterQueue, Due, DueQueue, ParkedItem, QueueError};
+use stentor::protocol::services::Services;
 use stentor::protocol::store::{Commit, Store, StoreError};
-use stentor::protocol::world::World;
 
 use crate::engine::{Committed, Engine};
-use crate::ledger::Told;
+use crate::ledger::Step;
 use crate::plan::Mutation;
-use crate::world::{Sim, State};
+use crate::services::{Sim, State};
 
 /// A running instance of the function.
 #[derive(Clone)]
@@ -35,7 +36,7 @@ pub struct Process {
 }
 
 /// What is in store for a call.
-enum Fate {
+enum DeadLetterOutcome {
     Answered,
     /// The process dies before the call is made, or after it took effect.
     CrashBefore,
@@ -66,7 +67,7 @@ impl Process {
         let fate = self.fate();
         let answer = Arc::new(Mutex::new(None));
         let id = self.id;
-        if !matches!(fate, Fate::CrashBefore | Fate::Failed) {
+        if !matches!(fate, DeadLetterOutcome::CrashBefore | DeadLetterOutcome::Failed) {
             let (sim, answer) = (Arc::clone(sim), Arc::clone(&answer));
             sim.clone().executor.after(there, move || {
                 let value = effect(&mut sim.state.lock().unwrap(), &sim);
@@ -75,20 +76,22 @@ impl Process {
             });
         }
         match fate {
-            Fate::CrashBefore | Fate::CrashAfter => {
-                let (sim, when) =
-                    (Arc::clone(sim), if matches!(fate, Fate::CrashBefore) { Duration::ZERO } else { there });
+            DeadLetterOutcome::CrashBefore | DeadLetterOutcome::CrashAfter => {
+                let (sim, when) = (
+                    Arc::clone(sim),
+                    if matches!(fate, DeadLetterOutcome::CrashBefore) { Duration::ZERO } else { there },
+                );
                 sim.note(|| format!("process {id} will die of {name}"));
                 sim.clone().executor.after(when, move || sim.kill(id));
                 std::future::pending().await
             }
-            Fate::Failed | Fate::Lost => {
+            DeadLetterOutcome::Failed | DeadLetterOutcome::Lost => {
                 sim.note(|| format!("process {id}: {name} has no answer"));
                 let patience = sim.now().until(deadline);
                 sim.executor.sleep((there + back).min(patience)).await;
-                unanswered(matches!(fate, Fate::Lost) && sim.below(2) == 0)
+                unanswered(matches!(fate, DeadLetterOutcome::Lost) && sim.below(2) == 0)
             }
-            Fate::Answered => {
+            DeadLetterOutcome::Answered => {
                 let patience = sim.now().until(deadline);
                 sim.executor.sleep((there + back).min(patience)).await;
                 let value = answer.lock().unwrap().take();
@@ -97,15 +100,15 @@ impl Process {
         }
     }
 
-    fn fate(&self) -> Fate {
+    fn fate(&self) -> DeadLetterOutcome {
         let (sim, faults) = (&self.sim, self.sim.plan.faults);
         if sim.happens(faults.crash) {
-            return if sim.below(2) == 0 { Fate::CrashBefore } else { Fate::CrashAfter };
+            return if sim.below(2) == 0 { DeadLetterOutcome::CrashBefore } else { DeadLetterOutcome::CrashAfter };
         }
         match (sim.happens(faults.fail), sim.happens(faults.lost)) {
-            (true, _) => Fate::Failed,
-            (_, true) => Fate::Lost,
-            _ => Fate::Answered,
+            (true, _) => DeadLetterOutcome::Failed,
+            (_, true) => DeadLetterOutcome::Lost,
+            _ => DeadLetterOutcome::Answered,
         }
     }
 
@@ -259,7 +262,7 @@ impl Store for Process {
         self.change("close", deadline, effect).await
     }
 
-    async fn tallies(&self, route: &RouteName, deadline: Timestamp) -> Result<Vec<Parcel>, StoreError> {
+    async fn tallies(&self, route: &RouteName, deadline: Timestamp) -> Result<Vec<StoredTally>, StoreError> {
         let route = route.clone();
         let effect = move |state: &mut State, _: &Sim| match state.stale.get(&route) {
             Some(stale) => Ok(stale.clone()),
@@ -315,24 +318,24 @@ impl Store for Process {
         self.ask("lease", deadline, move |state, _| state.engine.lease(&route, recipient.get(), &lease, now)).await
     }
 
-    async fn settle(
+    async fn acknowledge(
         &self,
         route: &RouteName,
         recipient: Recipient<'_>,
         lease: &Lease,
-        settled: &Settled,
+        acknowledgement: &Acknowledgement,
         deadline: Timestamp,
     ) -> Result<bool, StoreError> {
         let (route, recipient, lease) = (route.clone(), Owned::of(recipient), lease.clone());
-        let settled = settled.clone();
+        let acknowledgement = acknowledgement.clone();
         let id = self.id;
         let effect = move |state: &mut State, _: &Sim| {
             let before = state.engine.target(&route, recipient.get())?;
             let since = state.engine.cursor(&route)?.targets.get(recipient.get().target()).copied().unwrap_or(0);
-            let done = state.engine.settle(&route, recipient.get(), &lease, &settled)?;
+            let done = state.engine.acknowledge(&route, recipient.get(), &lease, &acknowledgement)?;
             if done {
                 let after = before.offset.unwrap_or(since);
-                state.ledger.settled(id, &route, recipient.get(), after, &settled, before.muted);
+                state.ledger.moved_offset(id, &route, recipient.get(), after, &acknowledgement, before.muted);
             }
             Ok(done)
         };
@@ -344,7 +347,7 @@ impl Store for Process {
         route: &RouteName,
         recipient: Recipient<'_>,
         lease: &Lease,
-        held: &Held,
+        held: &Deferral,
         deadline: Timestamp,
     ) -> Result<bool, StoreError> {
         let (route, recipient) = (route.clone(), Owned::of(recipient));
@@ -398,8 +401,8 @@ impl DueQueue for Process {
     }
 }
 
-impl Park for Process {
-    async fn park(&self, items: &[Parked], deadline: Timestamp) -> Vec<Result<(), QueueError>> {
+impl DeadLetterQueue for Process {
+    async fn park(&self, items: &[ParkedItem], deadline: Timestamp) -> Vec<Result<(), QueueError>> {
         let (count, items) = (items.len(), items.to_vec());
         let effect = move |state: &mut State, _: &Sim| {
             for item in &items {
@@ -421,21 +424,21 @@ impl Deliver for Process {
         deadline: Timestamp,
     ) -> Result<Accepted, DeliverError> {
         let (digest, id, sent_at) = (digest.clone(), self.id, self.sim.executor.now_us());
-        let effect = move |state: &mut State, sim: &Sim| answer(state, sim, Told::new(id, sent_at, digest));
+        let effect = move |state: &mut State, sim: &Sim| answer(state, sim, Step::new(id, sent_at, digest));
         let unanswered = |_| Err(DeliverError::Retry { after: None, reason: "no answer".to_owned() });
         self.call("deliver", deadline, effect, unanswered).await
     }
 }
 
 /// What a target says.
-fn answer(state: &mut State, sim: &Sim, told: Told) -> Result<Accepted, DeliverError> {
+fn answer(state: &mut State, sim: &Sim, delivered: Step) -> Result<Accepted, DeliverError> {
     let retry = |after, reason: &str| Err(DeliverError::Retry { after, reason: reason.to_owned() });
     let after = Some(Duration::from_secs(1 + sim.below(40) as u64));
-    if sim.plan.outage && sim.is_busy() && told.digest.target.name.as_str() == "two" {
+    if sim.plan.outage && sim.is_busy() && delivered.digest.target.name.as_str() == "two" {
         return retry(after.filter(|_| sim.below(2) == 0), "down");
     }
-    let trouble = if sim.happens(sim.plan.faults.target) { sim.below(5) } else { usize::MAX };
-    match trouble {
+    let fault = if sim.happens(sim.plan.faults.target) { sim.below(5) } else { usize::MAX };
+    match fault {
         0 => return retry(after, "429"),
         1 => return retry(None, "503"),
         2 => return Err(DeliverError::Refused { reason: "400".to_owned() }),
@@ -445,12 +448,12 @@ fn answer(state: &mut State, sim: &Sim, told: Told) -> Result<Accepted, DeliverE
     sim.note(|| {
         format!(
             "{} is told {} alerts of {}, epochs {:?}",
-            told.digest.target, told.digest.tally.alerts, told.digest.route, told.digest.epochs
+            delivered.digest.target, delivered.digest.tally.alerts, delivered.digest.route, delivered.digest.epochs
         )
     });
-    let sealed = state.engine.cursor(&told.digest.route).map_or(0, |cursor| cursor.sealed);
-    state.ledger.told(told, sealed);
-    match trouble {
+    let sealed = state.engine.cursor(&delivered.digest.route).map_or(0, |cursor| cursor.sealed);
+    state.ledger.delivered(delivered, sealed);
+    match fault {
         4 => retry(None, "accepted, and timed out"),
         _ => Ok(Accepted { message: Some(format!("m-{}", sim.random())) }),
     }
@@ -466,10 +469,10 @@ impl Clock for Process {
     }
 }
 
-impl World for Process {
+impl Services for Process {
     type Store = Self;
     type Due = Self;
-    type Park = Self;
+    type DeadLetters = Self;
     type Deliver = Self;
     type Clock = Self;
 
@@ -485,7 +488,7 @@ impl World for Process {
         self.timed.then_some(self)
     }
 
-    fn park(&self) -> &Self {
+    fn dead_letters(&self) -> &Self {
         self
     }
 

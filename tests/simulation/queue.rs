@@ -7,7 +7,7 @@ use std::time::Duration;
 use stentor::protocol::notifier::{Received, notify};
 use stentor::protocol::queue::Due;
 
-use crate::world::{Sim, State};
+use crate::services::{Sim, State};
 
 /// Six times the time-out of the function.
 const VISIBILITY: Duration = Duration::from_secs(126);
@@ -96,9 +96,9 @@ async fn answer(sim: &Arc<Sim>, taken: Vec<(u64, Received)>) {
     let Some(notified) = notified else { return };
     let mut state = sim.state.lock().unwrap();
     let State { queue, .. } = &mut *state;
-    for (id, again) in ids.into_iter().zip(notified.again) {
-        match again {
-            Some(again) => queue.hide(sim, id, sim.now().until(again.at)),
+    for (id, retry) in ids.into_iter().zip(notified.retry) {
+        match retry {
+            Some(retry) => queue.hide(sim, id, sim.now().until(retry.at)),
             None => drop(queue.messages.remove(&id)),
         }
     }

@@ -13,11 +13,11 @@ use stentor::model::time::Timestamp;
 use stentor::protocol::consume::{Checkpoint, Consumed, consume};
 use stentor::protocol::notifier::sweep;
 
+use crate::dead_letters::{DeadLetters, data, replay_now_and_then};
 use crate::engine::{Dynamo, Engine, Memory};
-use crate::letters::{DeadLetters, data, replay_now_and_then};
 use crate::plan::{Mutation, Plan};
 use crate::process::Process;
-use crate::world::Sim;
+use crate::services::Sim;
 
 /// No gzip.
 pub const POISON: &str = "bm8gZ3ppcA==";
@@ -83,7 +83,7 @@ pub fn run(plan: Plan, dynamo: bool, history: bool) -> Verdict {
     watch(&sim, work);
     let at = Arc::clone(&sim);
     sim.executor.run(move || at.state.lock().unwrap().finished);
-    let verdict = judge(&sim, &shards);
+    let verdict = evaluate(&sim, &shards);
     sim.executor.clear();
     verdict
 }
@@ -322,9 +322,9 @@ fn left_to_do(sim: &Sim) -> Vec<String> {
     let mut left = Vec::new();
     let dead_due = std::mem::take(&mut state.queue.dead_letters);
     dead_due.into_iter().for_each(|body| state.dead_letters.push(body));
-    let letters = state.dead_letters.to_replay(|event| has_row(&state.ledger.rows, event));
-    if sim.plan.is_replayed() && !letters.is_empty() {
-        left.push(format!("letters are not replayed: {letters:?}"));
+    let dead_letters = state.dead_letters.to_replay(|event| has_row(&state.ledger.rows, event));
+    if sim.plan.is_replayed() && !dead_letters.is_empty() {
+        left.push(format!("letters are not replayed: {dead_letters:?}"));
     }
     left.extend(state.ledger.waiting());
     if !state.queue.is_empty() {
@@ -358,7 +358,7 @@ fn elapsed(sim: &Sim) -> Duration {
     Duration::from_micros(sim.executor.now_us())
 }
 
-fn judge(sim: &Sim, shards: &[Arc<Shard>]) -> Verdict {
+fn evaluate(sim: &Sim, shards: &[Arc<Shard>]) -> Verdict {
     let stuck = if elapsed(sim) > sim.plan.busy + PATIENCE { left_to_do(sim) } else { Vec::new() };
     let state = sim.state.lock().unwrap();
     let ledger = &state.ledger;
@@ -374,14 +374,14 @@ fn judge(sim: &Sim, shards: &[Arc<Shard>]) -> Verdict {
         violations.extend(ledger.messages_too_many(sim.plan.inline));
     }
     if !sim.plan.redeploy {
-        let configured = &crate::world::routes(sim.plan.configuration).config().routes;
+        let configured = &crate::services::routes(sim.plan.configuration).config().routes;
         let escalating = configured.iter().filter_map(|route| Some((&route.name, route.fallback.as_ref()?)));
         violations.extend(escalating.flat_map(|(route, fallback)| ledger.not_escalated(route, fallback)));
     }
     Verdict {
         violations,
         history: sim.history(),
-        messages: ledger.told.iter().map(|told| told.digest.clone()).collect(),
+        messages: ledger.delivered.iter().map(|delivered| delivered.digest.clone()).collect(),
         rows: ledger.rows.len(),
     }
 }
@@ -399,23 +399,24 @@ fn has_row(rows: &Rows, event: &str) -> bool {
 }
 
 fn markers(configuration: usize) -> Vec<&'static str> {
-    let routes = &crate::world::routes(configuration).config().routes;
+    let routes = &crate::services::routes(configuration).config().routes;
     routes.iter().flat_map(|route| &route.markers).map(String::as_str).collect()
 }
 
 /// Bad records that are not parked.
 fn not_parked(
     shards: &[Arc<Shard>],
-    parked: &[stentor::protocol::queue::Parked],
-    letters: &DeadLetters,
+    parked: &[stentor::protocol::queue::ParkedItem],
+    dead_letters: &DeadLetters,
 ) -> Vec<String> {
-    use stentor::protocol::queue::What;
-    let is_parked =
-        |name: &str| parked.iter().any(|item| matches!(&item.what, What::Record { event_id, .. } if event_id == name));
+    use stentor::protocol::queue::ParkedWork;
+    let is_parked = |name: &str| {
+        parked.iter().any(|item| matches!(&item.what, ParkedWork::Record { event_id, .. } if event_id == name))
+    };
     let poison = |shard: &Arc<Shard>| {
         let poison = shard.records.iter().filter(|spec| shard.is_bad(spec.number));
         poison.map(|spec| format!("{}:{}", shard.name, spec.number)).collect::<Vec<_>>()
     };
-    let lost = shards.iter().flat_map(poison).filter(|name| !is_parked(name) && !letters.keeps(name));
+    let lost = shards.iter().flat_map(poison).filter(|name| !is_parked(name) && !dead_letters.keeps(name));
     lost.map(|name| format!("the bad record {name} was not parked")).collect()
 }

@@ -10,7 +10,7 @@ use aws_sdk_sqs::types::QueueAttributeName as Attribute;
 use super::emulator::Surroundings;
 use super::mapping::DueMapping;
 use super::runtime::Function;
-use super::webhooks::{Fate, Webhooks};
+use super::webhooks::{DeadLetterOutcome, Webhooks};
 
 const CONSUMERS: [&str; 3] = ["consumer-1", "consumer-2", "consumer-3"];
 const NOTIFIERS: [&str; 2] = ["notifier-1", "notifier-2"];
@@ -35,7 +35,7 @@ impl Deployment {
         name: &str,
         config: &str,
         more: &[(&str, &str)],
-        decide: impl Fn() -> Fate + Send + Sync + 'static,
+        decide: impl Fn() -> DeadLetterOutcome + Send + Sync + 'static,
     ) -> Self {
         let slack = Webhooks::start(decide).await;
         let surroundings = Surroundings::start("").await;

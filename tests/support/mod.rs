@@ -34,15 +34,16 @@ use stentor::model::alert::{Alert, AlertId, Origin};
 use stentor::model::digest::Digest;
 use stentor::model::name::{RouteName, Target};
 use stentor::model::outbox::{
-    BurstState, Cursor, Epoch, Escalation, Freeze, Held, Lease, Opening, Parcel, Recipient, Settled, TargetState,
+    Acknowledgement, BurstState, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient, StoredTally,
+    TargetState,
 };
 use stentor::model::pattern::Pattern;
 use stentor::model::time::Timestamp;
 use stentor::protocol::clock::Clock;
 use stentor::protocol::notify::{Accepted, Deliver, DeliverError};
-use stentor::protocol::queue::{Due, DueQueue, Park, Parked, QueueError};
+use stentor::protocol::queue::{DeadLetterQueue, Due, DueQueue, ParkedItem, QueueError};
+use stentor::protocol::services::Services;
 use stentor::protocol::store::{Commit, Store, StoreError};
-use stentor::protocol::world::World;
 
 /// Where a process dies: before its nth remote call takes effect, or after it did and before the answer arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,7 +142,7 @@ impl Store for Frail<'_> {
         self.through("close", self.inner.close(route, window, burst, deadline)).await
     }
 
-    async fn tallies(&self, route: &RouteName, deadline: Timestamp) -> Result<Vec<Parcel>, StoreError> {
+    async fn tallies(&self, route: &RouteName, deadline: Timestamp) -> Result<Vec<StoredTally>, StoreError> {
         self.through("tallies", self.inner.tallies(route, deadline)).await
     }
 
@@ -179,15 +180,15 @@ impl Store for Frail<'_> {
         self.through("lease", self.inner.lease(route, recipient, lease, now, deadline)).await
     }
 
-    async fn settle(
+    async fn acknowledge(
         &self,
         route: &RouteName,
         recipient: Recipient<'_>,
         lease: &Lease,
-        settled: &Settled,
+        acknowledgement: &Acknowledgement,
         deadline: Timestamp,
     ) -> Result<bool, StoreError> {
-        self.through("settle", self.inner.settle(route, recipient, lease, settled, deadline)).await
+        self.through("settle", self.inner.acknowledge(route, recipient, lease, acknowledgement, deadline)).await
     }
 
     async fn release(
@@ -195,7 +196,7 @@ impl Store for Frail<'_> {
         route: &RouteName,
         recipient: Recipient<'_>,
         lease: &Lease,
-        held: &Held,
+        held: &Deferral,
         deadline: Timestamp,
     ) -> Result<bool, StoreError> {
         self.through("release", self.inner.release(route, recipient, lease, held, deadline)).await
@@ -242,11 +243,11 @@ impl DueQueue for FakeDue<'_> {
 /// A dead-letter queue in memory.
 pub struct FakePark<'a> {
     lifeline: &'a Lifeline,
-    pub parked: Mutex<Vec<Parked>>,
+    pub parked: Mutex<Vec<ParkedItem>>,
 }
 
-impl Park for FakePark<'_> {
-    async fn park(&self, items: &[Parked], _deadline: Timestamp) -> Vec<Result<(), QueueError>> {
+impl DeadLetterQueue for FakePark<'_> {
+    async fn park(&self, items: &[ParkedItem], _deadline: Timestamp) -> Vec<Result<(), QueueError>> {
         let park = async { self.parked.lock().unwrap().extend_from_slice(items) };
         let result = self.lifeline.call("park", park).await.map_err(QueueError);
         vec![result; items.len()]
@@ -353,7 +354,7 @@ impl<'a> Process<'a> {
     }
 
     /// Alerts that `target` was told of on `route`, all messages together.
-    pub fn told(&self, route: &str, target: &str) -> u64 {
+    pub fn delivered(&self, route: &str, target: &str) -> u64 {
         let accepted = self.targets.accepted.lock().unwrap();
         let of = |digest: &&Digest| digest.route.as_str() == route && digest.target.to_string() == target;
         accepted.iter().filter(of).map(|digest| digest.tally.alerts).sum()
@@ -375,7 +376,7 @@ impl<'a> Process<'a> {
         let tallies = store.tallies(&name, deadline).await.unwrap();
         let latest = store.cursor(&name, deadline).await.unwrap().epoch;
         let epochs = store.epochs(&name, 0, latest, deadline).await.unwrap();
-        let counted = tallies.iter().map(|parcel| parcel.tally.alerts).sum::<u64>()
+        let counted = tallies.iter().map(|stored| stored.tally.alerts).sum::<u64>()
             + epochs.iter().map(|epoch| epoch.tally.alerts).sum::<u64>();
         (rows.iter().filter(of_route).count() as u64, counted)
     }
@@ -389,10 +390,10 @@ impl<'a> Process<'a> {
     }
 }
 
-impl<'a> World for Process<'a> {
+impl<'a> Services for Process<'a> {
     type Store = Frail<'a>;
     type Due = FakeDue<'a>;
-    type Park = FakePark<'a>;
+    type DeadLetters = FakePark<'a>;
     type Deliver = FakeTargets<'a>;
     type Clock = ForwardClock;
 
@@ -408,7 +409,7 @@ impl<'a> World for Process<'a> {
         self.due.as_ref()
     }
 
-    fn park(&self) -> &FakePark<'a> {
+    fn dead_letters(&self) -> &FakePark<'a> {
         &self.park
     }
 

@@ -98,7 +98,7 @@ impl Function {
             *running = Some(self.start().await);
         }
         let api = &running.as_ref().expect("just started").api;
-        let (taken, answer) = api.hand_over(event.to_string(), self.timeout);
+        let (taken, answer) = api.attempt(event.to_string(), self.timeout);
         let (request_id, began) = match timeout(START_MAX, taken).await {
             Ok(Ok(taken)) => taken,
             _ => panic!("{} does not start:\n{}", self.name, self.log()),
@@ -218,7 +218,7 @@ impl RuntimeApi {
     }
 
     /// Answers once the process has taken the event, then what became of it.
-    fn hand_over(&self, event: String, timeout: Duration) -> (oneshot::Receiver<Taken>, oneshot::Receiver<Outcome>) {
+    fn attempt(&self, event: String, timeout: Duration) -> (oneshot::Receiver<Taken>, oneshot::Receiver<Outcome>) {
         let ((taken, is_taken), (answer, answered)) = (oneshot::channel(), oneshot::channel());
         self.calls.send(Call { event, timeout, taken, answer }).expect("the server outlives its address");
         (is_taken, answered)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use stentor::adapters::channels::Channels;
 use stentor::adapters::dynamodb::DynamoStore;
 use stentor::adapters::embedded::Embedded;
-use stentor::adapters::local::{LocalDue, LocalPark};
+use stentor::adapters::local::{FileDeadLetters, LocalDueQueue};
 use stentor::adapters::secret::{ReadSecret, SecretError};
 use stentor::ingest::route::Routes;
 use stentor::model::time::Timestamp;
@@ -14,8 +14,8 @@ use stentor::protocol::clock::Clock as _;
 use stentor::protocol::close::close;
 use stentor::protocol::consume::consume;
 use stentor::protocol::queue::Due;
-use stentor::protocol::round::Sent;
-use stentor::protocol::world::World;
+use stentor::protocol::round::Delivery;
+use stentor::protocol::services::Services;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::{ForwardClock, batch, record};
@@ -39,17 +39,17 @@ impl ReadSecret for Secret {
 pub struct Spoken {
     routes: Routes,
     store: DynamoStore,
-    due: LocalDue,
+    due: LocalDueQueue,
     _timer: UnboundedReceiver<Due>,
-    park: LocalPark,
+    park: FileDeadLetters,
     channels: Channels<Secret>,
     pub clock: ForwardClock,
 }
 
-impl World for Spoken {
+impl Services for Spoken {
     type Store = DynamoStore;
-    type Due = LocalDue;
-    type Park = LocalPark;
+    type Due = LocalDueQueue;
+    type DeadLetters = FileDeadLetters;
     type Deliver = Channels<Secret>;
     type Clock = ForwardClock;
 
@@ -61,11 +61,11 @@ impl World for Spoken {
         &self.store
     }
 
-    fn due(&self) -> Option<&LocalDue> {
+    fn due(&self) -> Option<&LocalDueQueue> {
         Some(&self.due)
     }
 
-    fn park(&self) -> &LocalPark {
+    fn dead_letters(&self) -> &FileDeadLetters {
         &self.park
     }
 
@@ -84,20 +84,20 @@ impl World for Spoken {
 
 impl Spoken {
     pub async fn new(engine: &Embedded, config: &str, channels: Channels<Secret>) -> Self {
-        let (due, timer) = LocalDue::new();
+        let (due, timer) = LocalDueQueue::new();
         Self {
             routes: super::routes(config),
             store: engine.store().await.unwrap(),
             due,
             _timer: timer,
-            park: LocalPark::new(Path::new(env!("CARGO_TARGET_TMPDIR")).join("spoken-dlq.jsonl")),
+            park: FileDeadLetters::new(Path::new(env!("CARGO_TARGET_TMPDIR")).join("spoken-dlq.jsonl")),
             channels,
             clock: ForwardClock::default(),
         }
     }
 
     /// Takes `alerts` of route `critical` in, if any, closes what is due, and lets a minute pass.
-    pub async fn minute(&self, name: &str, alerts: usize) -> Vec<Sent> {
+    pub async fn minute(&self, name: &str, alerts: usize) -> Vec<Delivery> {
         let deadline = self.clock.now().after(Duration::from_secs(30));
         if alerts > 0 {
             consume(self, &batch(vec![record(name, &vec!["[CRITICAL] no"; alerts])]), deadline).await;

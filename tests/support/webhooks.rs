@@ -15,7 +15,7 @@ pub struct Webhooks {
 
 /// What becomes of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum DeadLetterOutcome {
     Accepted,
     /// It is accepted, and the answer takes so long.
     Slow(Duration),
@@ -36,7 +36,7 @@ pub struct Post {
     /// Alerts that the headline counts; none for the word that a burst is over.
     pub alerts: u64,
     pub arrived: Instant,
-    pub fate: Fate,
+    pub fate: DeadLetterOutcome,
 }
 
 struct Hook<F> {
@@ -45,7 +45,7 @@ struct Hook<F> {
 }
 
 impl Webhooks {
-    pub async fn start(decide: impl Fn() -> Fate + Send + Sync + 'static) -> Self {
+    pub async fn start(decide: impl Fn() -> DeadLetterOutcome + Send + Sync + 'static) -> Self {
         let (server, posts) = (MockServer::start().await, Arc::default());
         let hook = Hook { decide, posts: Arc::clone(&posts) };
         Mock::given(method("POST")).respond_with(hook).mount(&server).await;
@@ -63,15 +63,17 @@ impl Webhooks {
     }
 }
 
-impl<F: Fn() -> Fate + Send + Sync> Respond for Hook<F> {
+impl<F: Fn() -> DeadLetterOutcome + Send + Sync> Respond for Hook<F> {
     fn respond(&self, request: &Request) -> ResponseTemplate {
         let fate = (self.decide)();
         self.posts.lock().unwrap().push(Post::of(request, fate));
         match fate {
-            Fate::Accepted => ResponseTemplate::new(200).set_body_string("ok"),
-            Fate::Slow(delay) => ResponseTemplate::new(200).set_body_string("ok").set_delay(delay),
-            Fate::Limited(seconds) => ResponseTemplate::new(429).insert_header("retry-after", seconds.to_string()),
-            Fate::Failed => ResponseTemplate::new(500).set_body_string("rollup_error"),
+            DeadLetterOutcome::Accepted => ResponseTemplate::new(200).set_body_string("ok"),
+            DeadLetterOutcome::Slow(delay) => ResponseTemplate::new(200).set_body_string("ok").set_delay(delay),
+            DeadLetterOutcome::Limited(seconds) => {
+                ResponseTemplate::new(429).insert_header("retry-after", seconds.to_string())
+            }
+            DeadLetterOutcome::Failed => ResponseTemplate::new(500).set_body_string("rollup_error"),
         }
     }
 }
@@ -79,14 +81,14 @@ impl<F: Fn() -> Fate + Send + Sync> Respond for Hook<F> {
 impl Post {
     /// Slack shows it, whether or not its answer arrives.
     pub fn is_accepted(&self) -> bool {
-        matches!(self.fate, Fate::Accepted | Fate::Slow(_))
+        matches!(self.fate, DeadLetterOutcome::Accepted | DeadLetterOutcome::Slow(_))
     }
 
     pub fn tells(&self, epoch: u64) -> bool {
         (self.epochs.0..=self.epochs.1).contains(&epoch)
     }
 
-    fn of(request: &Request, fate: Fate) -> Self {
+    fn of(request: &Request, fate: DeadLetterOutcome) -> Self {
         let arrived = Instant::now();
         let message: Value = request.body_json().unwrap();
         let blocks = message["blocks"].as_array().unwrap();

@@ -12,7 +12,7 @@ use futures::{StreamExt as _, stream};
 use super::DynamoStore;
 use super::call::failure;
 use super::item::{self, HOUR_SHARDS, Item};
-use crate::model::audit::{Question, Row};
+use crate::model::audit::{AlertQuery, Row};
 use crate::model::time::Timestamp;
 use crate::protocol::store::StoreError;
 
@@ -28,7 +28,7 @@ const PAGE_ROWS: i32 = 200;
 /// Rows of one hour, the latest first.
 struct Hour<'a> {
     store: &'a DynamoStore,
-    question: &'a Question,
+    question: &'a AlertQuery,
     shards: Vec<Shard>,
 }
 
@@ -48,7 +48,7 @@ impl DynamoStore {
     /// When the table does not answer before `deadline`, which is one for each call, or what `show` says.
     pub async fn ask<E: From<StoreError>>(
         &self,
-        question: &Question,
+        question: &AlertQuery,
         deadline: impl Fn() -> Timestamp,
         mut show: impl FnMut(Row) -> Result<bool, E>,
     ) -> Result<(), E> {
@@ -99,7 +99,7 @@ impl DynamoStore {
 }
 
 impl<'a> Hour<'a> {
-    fn of(store: &'a DynamoStore, question: &'a Question, hour: &str) -> Self {
+    fn of(store: &'a DynamoStore, question: &'a AlertQuery, hour: &str) -> Self {
         let partitions = (0..HOUR_SHARDS).map(|shard| format!("{hour}#{shard}"));
         let shards = partitions.map(|partition| Shard { partition, ..Shard::default() }).collect();
         Self { store, question, shards }
@@ -126,7 +126,12 @@ impl<'a> Hour<'a> {
 
 impl Shard {
     /// Reads pages until there is a row to show, or none are left: filtered pages may be empty.
-    async fn fill(&mut self, store: &DynamoStore, question: &Question, deadline: Timestamp) -> Result<(), StoreError> {
+    async fn fill(
+        &mut self,
+        store: &DynamoStore,
+        question: &AlertQuery,
+        deadline: Timestamp,
+    ) -> Result<(), StoreError> {
         while self.page.is_empty() && (!self.begun || self.next.is_some()) {
             let (filter, names, values) = filter(question);
             let query = || {
@@ -163,7 +168,7 @@ impl Shard {
 type Filter = (Option<String>, Vec<(&'static str, &'static str)>, Vec<(&'static str, String)>);
 
 /// What DynamoDB can leave out itself, so that it is not sent.
-fn filter(question: &Question) -> Filter {
+fn filter(question: &AlertQuery) -> Filter {
     let (mut conditions, mut names, mut values) = (Vec::new(), Vec::new(), Vec::new());
     if let Some(app) = &question.app {
         conditions.push("#app = :app");

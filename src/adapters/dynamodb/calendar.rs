@@ -19,7 +19,7 @@ use super::expression::Expression;
 use super::item::{self, Item};
 use crate::adapters::clock::SystemClock;
 use crate::model::alert::Alert;
-use crate::model::audit::Question;
+use crate::model::audit::AlertQuery;
 use crate::model::time::Timestamp;
 use crate::protocol::clock::Clock as _;
 use crate::protocol::store::StoreError;
@@ -99,7 +99,7 @@ impl DynamoStore {
     }
 
     /// The registered hours that a question spans, `2026-11-23T14`, the latest first.
-    pub(super) async fn hours(&self, question: &Question, deadline: Timestamp) -> Result<Vec<String>, StoreError> {
+    pub(super) async fn hours(&self, question: &AlertQuery, deadline: Timestamp) -> Result<Vec<String>, StoreError> {
         let (since, until) = (question.since.iso(), question.until.iso());
         let days = self.query(HOURS, &since[..10], &until[..10], deadline).await?;
         let mut hours: Vec<String> = days.iter().flat_map(hours_of_day).collect();

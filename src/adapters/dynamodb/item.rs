@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::value::{Columns, Value};
 use crate::model::alert::Alert;
 use crate::model::name::{RouteName, Target};
-use crate::model::outbox::{Cursor, Epoch, Parcel, Recipient, TallyKey, TargetState, Window};
+use crate::model::outbox::{Cursor, Epoch, Recipient, StoredTally, TallyKey, TargetState, Window};
 use crate::model::time::Timestamp;
 use crate::protocol::store::StoreError;
 
@@ -23,7 +23,7 @@ pub(super) const HOUR_SHARDS: u32 = 16;
 pub(super) const TALLY_SHARDS: u64 = 8;
 
 pub(super) const CURSOR: &str = "cursor";
-const TARGET_SINCE: &str = "told#";
+const TARGET_SINCE: &str = "known_since#";
 const FALLBACK: &str = "fallback#";
 
 pub(super) fn text(value: impl Into<String>) -> AttributeValue {
@@ -152,9 +152,9 @@ pub(super) fn cursor(item: &Item) -> Result<Cursor, StoreError> {
     })
 }
 
-pub(super) fn parcel(item: &Item) -> Result<Parcel, StoreError> {
+pub(super) fn stored(item: &Item) -> Result<StoredTally, StoreError> {
     let key = TallyKey { partition: string(item, "pk")?.to_owned(), sort: string(item, "sk")?.to_owned() };
-    Ok(Parcel { key, tally: from_json(item, "tally")? })
+    Ok(StoredTally { key, tally: from_json(item, "tally")? })
 }
 
 pub(super) fn epoch(item: &Item) -> Result<Epoch, StoreError> {

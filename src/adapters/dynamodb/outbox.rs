@@ -4,7 +4,7 @@
 //!
 //! | pk | sk | attributes |
 //! |---|---|---|
-//! | `<route>` | `cursor` | `last_window`, `open`, `due`, `armed`, `closing`, `epoch`, `sealed`, `retired`, `burst`, `muted_until`, `told#<target>` …, `fallback#<target>` … |
+//! | `<route>` | `cursor` | `last_window`, `open`, `due`, `armed`, `closing`, `epoch`, `sealed`, `retired`, `burst`, `muted_until`, `delivered#<target>` …, `fallback#<target>` … |
 //! | `<route>` | `epoch#<n>` | `epoch` (JSON), `expires_at` once retired |
 //! | `<route>` | `target#<name>`, `fallback#<name>` | `offset`, `lease`, `leased_until`, `not_before`, `failures`, `thread`, `muted`, `escalation` |
 //! | `<route>#<0…7>` | `tally#<unique>` | `tally` (JSON) |
@@ -26,8 +26,8 @@ use crate::adapters::clock::SystemClock;
 use crate::model::alert::Alert;
 use crate::model::name::{RouteName, Target};
 use crate::model::outbox::{
-    BurstState, Cursor, Epoch, Escalation, Freeze, Held, Lease, Opening, Parcel, Recipient, Settled, TallyKey,
-    TargetState,
+    Acknowledgement, BurstState, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient, StoredTally,
+    TallyKey, TargetState,
 };
 use crate::model::time::Timestamp;
 use crate::protocol::clock::Clock as _;
@@ -89,10 +89,10 @@ impl Store for DynamoStore {
         self.update(route.as_str(), CURSOR, &closing, deadline).await
     }
 
-    async fn tallies(&self, route: &RouteName, deadline: Timestamp) -> Result<Vec<Parcel>, StoreError> {
+    async fn tallies(&self, route: &RouteName, deadline: Timestamp) -> Result<Vec<StoredTally>, StoreError> {
         let shard = |shard| async move {
             let items = self.query(&item::tally_partition(route, shard), "tally#", "tally#~", deadline).await?;
-            items.iter().map(item::parcel).collect::<Result<Vec<_>, _>>()
+            items.iter().map(item::stored).collect::<Result<Vec<_>, _>>()
         };
         Ok(try_join_all((0..TALLY_SHARDS).map(shard)).await?.concat())
     }
@@ -160,22 +160,22 @@ impl Store for DynamoStore {
         self.target(route, recipient, deadline).await.map(Some)
     }
 
-    async fn settle(
+    async fn acknowledge(
         &self,
         route: &RouteName,
         recipient: Recipient<'_>,
         lease: &Lease,
-        settled: &Settled,
+        acknowledgement: &Acknowledgement,
         deadline: Timestamp,
     ) -> Result<bool, StoreError> {
-        let muted = (settled.muted > 0).then(|| item::number(settled.muted));
-        let settled = freed(lease)
-            .set("offset", item::number(settled.offset))
-            .set_or_remove("thread", settled.thread.as_ref().map(item::json))
+        let muted = (acknowledgement.muted > 0).then(|| item::number(acknowledgement.muted));
+        let update = freed(lease)
+            .set("offset", item::number(acknowledgement.offset))
+            .set_or_remove("thread", acknowledgement.thread.as_ref().map(item::json))
             .set_or_remove("muted", muted)
             .remove("not_before")
             .remove("failures");
-        self.update(route.as_str(), &item::recipient_sort(recipient), &settled, deadline).await
+        self.update(route.as_str(), &item::recipient_sort(recipient), &update, deadline).await
     }
 
     async fn release(
@@ -183,7 +183,7 @@ impl Store for DynamoStore {
         route: &RouteName,
         recipient: Recipient<'_>,
         lease: &Lease,
-        held: &Held,
+        held: &Deferral,
         deadline: Timestamp,
     ) -> Result<bool, StoreError> {
         let released = freed(lease)
@@ -249,11 +249,11 @@ fn opened(cursor: Expression, opening: &Opening) -> Expression {
         .set("armed", AttributeValue::Bool(window.armed))
         .when_absent("open")
         .when_count("last_window", window.number - 1);
-    told(opened, &opening.targets, opening.told)
+    delivered(opened, &opening.targets, opening.delivered)
 }
 
 /// The cursor learns the targets that it does not know yet.
-fn told(cursor: Expression, targets: &[Target], upto: u64) -> Expression {
+fn delivered(cursor: Expression, targets: &[Target], upto: u64) -> Expression {
     targets.iter().fold(cursor, |cursor, target| cursor.set_if_absent(&item::target_since(target), item::number(upto)))
 }
 
@@ -266,7 +266,7 @@ fn frozen(freeze: &Freeze) -> Expression {
     let mut latest = freeze.after;
     if let Some(epoch) = &freeze.epoch {
         latest = epoch.number;
-        cursor = told(cursor.set("epoch", item::number(latest)), &epoch.owed, freeze.after);
+        cursor = delivered(cursor.set("epoch", item::number(latest)), &epoch.owed, freeze.after);
     }
     match &freeze.finish {
         None => cursor,

@@ -19,15 +19,15 @@ use serde_json::value::RawValue;
 
 use crate::adapters::local::append_lines;
 use crate::model::time::Timestamp;
-use crate::ops::replay::letter::{LETTER_BYTES_MAX, Letter, Ticket};
-use crate::ops::replay::{Letters, SourceError};
+use crate::ops::replay::dead_letter::{LETTER_BYTES_MAX, Receipt, ReceivedMessage};
+use crate::ops::replay::{DeadLetterSource, SourceError};
 
 /// How far a line is skipped that is too long for a letter. Beyond that it is no file of letters but a device, or a hole.
 const SKIPPED_BYTES_MAX: u64 = 1 << 30;
 
 /// A file of letters.
 #[derive(Debug)]
-pub struct FileLetters {
+pub struct FileDeadLetterSource {
     path: PathBuf,
     /// Receipts of the letters that were settled before it was opened.
     replayed: BTreeSet<String>,
@@ -44,7 +44,7 @@ struct Lines {
     line: usize,
 }
 
-impl FileLetters {
+impl FileDeadLetterSource {
     /// # Errors
     /// When the file, or the notes beside it, cannot be read.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
@@ -55,7 +55,7 @@ impl FileLetters {
     /// A file that is made when the first message is parked, and is not there yet, has no letters.
     ///
     /// # Errors
-    /// As [`FileLetters::open`].
+    /// As [`FileDeadLetterSource::open`].
     pub fn open_if_there(path: &Path) -> anyhow::Result<Self> {
         match path.try_exists() {
             Ok(false) => {
@@ -74,48 +74,48 @@ impl FileLetters {
         if !self.path.is_file() {
             return Ok(0);
         }
-        let trouble = |error: &dyn std::fmt::Display| SourceError(format!("{}: {error}", self.path.display()));
-        let replayed = replayed(&self.path).map_err(|error| trouble(&error))?;
-        let mut lines = Lines::open(&self.path).map_err(|error| trouble(&error))?;
+        let failed = |error: &dyn std::fmt::Display| SourceError(format!("{}: {error}", self.path.display()));
+        let replayed = replayed(&self.path).map_err(|error| failed(&error))?;
+        let mut lines = Lines::open(&self.path).map_err(|error| failed(&error))?;
         let mut count = 0;
-        while let Some(letter) = lines.next().map_err(|error| trouble(&error))? {
-            count += u64::from(!replayed.contains(&letter.ticket.receipt));
+        while let Some(dead_letter) = lines.next().map_err(|error| failed(&error))? {
+            count += u64::from(!replayed.contains(&dead_letter.receipt.receipt));
         }
         Ok(count)
     }
 
-    fn note(&self, tickets: &[Ticket]) -> io::Result<()> {
-        let lines: String = tickets.iter().map(|ticket| format!("{}\n", ticket.receipt)).collect();
+    fn note(&self, tickets: &[Receipt]) -> io::Result<()> {
+        let lines: String = tickets.iter().map(|receipt| format!("{}\n", receipt.receipt)).collect();
         append_lines(&notes(&self.path), lines.as_bytes())
     }
 }
 
-impl Letters for FileLetters {
-    async fn receive(&self, max: usize, _deadline: Timestamp) -> Result<Vec<Letter>, SourceError> {
+impl DeadLetterSource for FileDeadLetterSource {
+    async fn receive(&self, max: usize, _deadline: Timestamp) -> Result<Vec<ReceivedMessage>, SourceError> {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mut letters, mut bytes) = (Vec::new(), 0);
-        while letters.len() < max && bytes < LETTER_BYTES_MAX {
+        let (mut dead_letters, mut bytes) = (Vec::new(), 0);
+        while dead_letters.len() < max && bytes < LETTER_BYTES_MAX {
             match lines.next() {
-                Ok(Some(letter)) if self.replayed.contains(&letter.ticket.receipt) => {}
-                Ok(Some(letter)) => {
-                    bytes += letter.body.len();
-                    letters.push(letter);
+                Ok(Some(dead_letter)) if self.replayed.contains(&dead_letter.receipt.receipt) => {}
+                Ok(Some(dead_letter)) => {
+                    bytes += dead_letter.body.len();
+                    dead_letters.push(dead_letter);
                 }
                 Ok(None) => break,
                 Err(error) => return Err(SourceError(format!("{}: {error}", self.path.display()))),
             }
         }
-        Ok(letters)
+        Ok(dead_letters)
     }
 
-    async fn delete(&self, tickets: &[Ticket], _deadline: Timestamp) -> Vec<Result<(), SourceError>> {
+    async fn delete(&self, tickets: &[Receipt], _deadline: Timestamp) -> Vec<Result<(), SourceError>> {
         let noted = self.note(tickets);
         let noted = noted.map_err(|error| SourceError(format!("{}: {error}", notes(&self.path).display())));
         vec![noted; tickets.len()]
     }
 
     /// Nobody else reads along.
-    async fn hide(&self, _tickets: &[Ticket], _hidden_for: Duration, _deadline: Timestamp) {}
+    async fn hide(&self, _tickets: &[Receipt], _hidden_for: Duration, _deadline: Timestamp) {}
 }
 
 impl Lines {
@@ -136,9 +136,9 @@ impl Lines {
     }
 
     /// The next letter. That of a line that is too long is cut behind [`LETTER_BYTES_MAX`], by which it is known.
-    fn next(&mut self) -> io::Result<Option<Letter>> {
+    fn next(&mut self) -> io::Result<Option<ReceivedMessage>> {
         if let Some(whole) = self.whole.take() {
-            return Ok(Some(self.letter(1, whole)));
+            return Ok(Some(self.dead_letter(1, whole)));
         }
         loop {
             let mut line = Vec::new();
@@ -149,9 +149,9 @@ impl Lines {
             if line.len() > LETTER_BYTES_MAX && !line.ends_with(b"\n") {
                 self.skip_rest()?;
             }
-            let letter = self.letter(self.line, line);
-            if !letter.body.is_empty() {
-                return Ok(Some(letter));
+            let dead_letter = self.dead_letter(self.line, line);
+            if !dead_letter.body.is_empty() {
+                return Ok(Some(dead_letter));
             }
         }
     }
@@ -165,16 +165,16 @@ impl Lines {
     }
 
     /// A letter is known by its line and its content: a file that was replaced has other letters.
-    fn letter(&self, line: usize, bytes: Vec<u8>) -> Letter {
+    fn dead_letter(&self, line: usize, bytes: Vec<u8>) -> ReceivedMessage {
         let lossy = |bad: std::string::FromUtf8Error| String::from_utf8_lossy(bad.as_bytes()).into_owned();
         let mut body = String::from_utf8(bytes).unwrap_or_else(lossy);
         body.truncate(body.trim_end().len());
         body.drain(..body.len() - body.trim_start().len());
         let mut crc = Crc::new();
         crc.update(body.as_bytes());
-        let ticket =
-            Ticket { id: format!("{}:{line}", self.path.display()), receipt: format!("{line:08}-{:08x}", crc.sum()) };
-        Letter { ticket, body, sent_at: None }
+        let receipt =
+            Receipt { id: format!("{}:{line}", self.path.display()), receipt: format!("{line:08}-{:08x}", crc.sum()) };
+        ReceivedMessage { receipt, body, sent_at: None }
     }
 }
 
@@ -224,7 +224,7 @@ mod tests {
     use super::*;
 
     /// The letters of a file with this text.
-    fn letters(name: &str, text: impl AsRef<[u8]>) -> Vec<Letter> {
+    fn dead_letters(name: &str, text: impl AsRef<[u8]>) -> Vec<ReceivedMessage> {
         let file = std::env::temp_dir().join(format!("stentor-letters-{}-{name}", std::process::id()));
         std::fs::write(&file, text).unwrap();
         let mut lines = Lines::open(&file).unwrap();
@@ -235,8 +235,8 @@ mod tests {
     #[test]
     fn a_file_is_one_object_or_one_on_each_line() {
         let check = |text: &str, bodies: &[&str]| {
-            let found = letters("shapes", text);
-            assert_eq!(found.iter().map(|letter| letter.body.as_str()).collect::<Vec<_>>(), bodies, "{text}");
+            let found = dead_letters("shapes", text);
+            assert_eq!(found.iter().map(|dead_letter| dead_letter.body.as_str()).collect::<Vec<_>>(), bodies, "{text}");
         };
         check("", &[]);
         check("\n \n", &[]);
@@ -245,10 +245,10 @@ mod tests {
         check("{\"a\":1}\n\n{\"b\":2}\r\nbroken", &["{\"a\":1}", "{\"b\":2}", "broken"]);
         check("{\"a\":\n{\"b\":2}\n", &["{\"a\":", "{\"b\":2}"]);
         check("\n {\"a\":1} \n", &["{\"a\":1}"]);
-        let found = letters("receipts", "{\"a\":1}\n{\"a\":1}\n\nx");
-        let receipts: Vec<&str> = found.iter().map(|letter| letter.ticket.receipt.as_str()).collect();
+        let found = dead_letters("receipts", "{\"a\":1}\n{\"a\":1}\n\nx");
+        let receipts: Vec<&str> = found.iter().map(|dead_letter| dead_letter.receipt.receipt.as_str()).collect();
         assert_eq!(receipts, ["00000001-561bacaf", "00000002-561bacaf", "00000004-8cdc1683"], "each line is a letter");
-        assert!(found[2].ticket.id.ends_with("-receipts:4"), "{}", found[2].ticket.id);
+        assert!(found[2].receipt.id.ends_with("-receipts:4"), "{}", found[2].receipt.id);
     }
 
     #[test]
@@ -260,7 +260,8 @@ mod tests {
             (LETTER_BYTES_MAX + 1, LETTER_BYTES_MAX + 1),
             (LETTER_BYTES_MAX + 7, LETTER_BYTES_MAX + 1),
         ] {
-            let lengths: Vec<usize> = letters("long", long(bytes)).iter().map(|letter| letter.body.len()).collect();
+            let lengths: Vec<usize> =
+                dead_letters("long", long(bytes)).iter().map(|dead_letter| dead_letter.body.len()).collect();
             assert_eq!(lengths, [kept, 2], "{bytes}");
         }
     }

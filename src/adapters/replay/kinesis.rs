@@ -15,10 +15,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tokio::time::timeout;
 
-use crate::adapters::aws::trouble;
+use crate::adapters::aws::diagnose;
 use crate::adapters::clock::SystemClock;
 use crate::model::time::Timestamp;
-use crate::ops::replay::letter::Range;
+use crate::ops::replay::dead_letter::Range;
 use crate::ops::replay::{Page, SourceError, StreamRecord, Streams};
 use crate::protocol::clock::Clock as _;
 
@@ -90,7 +90,7 @@ impl KinesisStreams {
                 Ok(Ok(answer)) => return Ok(answer.shard_iterator),
                 Ok(Err(error)) if at.is_some() && is_out_of_range(&error) => at = None,
                 Ok(Err(error)) if is_gone(&error) => return Ok(None),
-                Ok(Err(error)) => return Err(SourceError(trouble::sentence(&error, &name(range)))),
+                Ok(Err(error)) => return Err(SourceError(diagnose::explain(&error, &name(range)))),
                 Err(_) => return Err(late(range)),
             }
         }
@@ -114,7 +114,7 @@ impl KinesisStreams {
                     SystemClock.sleep(pause).await;
                     pause = (pause * 2).min(BACKOFF_MAX);
                 }
-                _ => return Err(SourceError(trouble::sentence(&error, &name(range)))),
+                _ => return Err(SourceError(diagnose::explain(&error, &name(range)))),
             }
         }
     }
@@ -206,7 +206,7 @@ fn name(range: &Range) -> String {
 }
 
 fn late(range: &Range) -> SourceError {
-    SourceError(trouble::of_text("no answer before the deadline", &name(range)))
+    SourceError(diagnose::of_text("no answer before the deadline", &name(range)))
 }
 
 #[cfg(test)]

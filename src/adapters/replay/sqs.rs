@@ -10,12 +10,12 @@ use aws_sdk_sqs::types::{
 };
 use tokio::time::timeout;
 
-use crate::adapters::aws::trouble;
+use crate::adapters::aws::diagnose;
 use crate::adapters::clock::SystemClock;
 use crate::adapters::sqs::BatchAnswer;
 use crate::model::time::Timestamp;
-use crate::ops::replay::letter::{Letter, Ticket};
-use crate::ops::replay::{Letters, SourceError, VISIBLE_AFTER};
+use crate::ops::replay::dead_letter::{Receipt, ReceivedMessage};
+use crate::ops::replay::{DeadLetterSource, SourceError, VISIBLE_AFTER};
 use crate::protocol::clock::Clock as _;
 
 /// How long a receive call waits for a message.
@@ -29,12 +29,12 @@ const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
 /// The dead-letter queue.
 #[derive(Clone, Debug)]
-pub struct SqsLetters {
+pub struct SqsDeadLetterSource {
     client: Client,
     queue_url: String,
 }
 
-impl SqsLetters {
+impl SqsDeadLetterSource {
     pub fn new(config: &aws_config::SdkConfig, queue_url: String) -> Self {
         Self { client: Client::new(config), queue_url }
     }
@@ -46,28 +46,33 @@ impl SqsLetters {
     pub async fn count(&self, deadline: Timestamp) -> Result<u64, SourceError> {
         let name = QueueAttributeName::ApproximateNumberOfMessages;
         let call = self.client.get_queue_attributes().queue_url(&self.queue_url).attribute_names(name.clone()).send();
-        let answer = self.before(deadline, call).await?.map_err(|error| self.trouble(&error))?;
+        let answer = self.before(deadline, call).await?.map_err(|error| self.explain(&error))?;
         let attributes = answer.attributes.unwrap_or_default();
         Ok(attributes.get(&name).and_then(|count| count.parse().ok()).unwrap_or(0))
     }
 
     /// One call that takes away up to ten.
-    async fn delete_once(&self, tickets: &[(usize, &Ticket)], deadline: Timestamp) -> Result<BatchAnswer, SourceError> {
-        let entry = |(index, ticket): &(usize, &Ticket)| {
-            let entry = DeleteMessageBatchRequestEntry::builder().id(index.to_string()).receipt_handle(&ticket.receipt);
+    async fn delete_once(
+        &self,
+        tickets: &[(usize, &Receipt)],
+        deadline: Timestamp,
+    ) -> Result<BatchAnswer, SourceError> {
+        let entry = |(index, receipt): &(usize, &Receipt)| {
+            let entry =
+                DeleteMessageBatchRequestEntry::builder().id(index.to_string()).receipt_handle(&receipt.receipt);
             entry.build().expect("invariant: id and receipt are set")
         };
         let entries = tickets.iter().map(entry).collect();
         let call = self.client.delete_message_batch().queue_url(&self.queue_url).set_entries(Some(entries)).send();
-        let answer = self.before(deadline, call).await?.map_err(|error| self.trouble(&error))?;
+        let answer = self.before(deadline, call).await?.map_err(|error| self.explain(&error))?;
         Ok(BatchAnswer::new(answer.successful.iter().map(|entry| entry.id()), &answer.failed))
     }
 
     /// Takes away up to ten, and tries again until the deadline: a letter that is settled and stays is
     /// settled twice.
-    async fn delete_all(&self, tickets: &[Ticket], deadline: Timestamp) -> Vec<Result<(), SourceError>> {
+    async fn delete_all(&self, tickets: &[Receipt], deadline: Timestamp) -> Vec<Result<(), SourceError>> {
         let mut answers = vec![Err(SourceError("not deleted".to_owned())); tickets.len()];
-        let mut waiting: Vec<(usize, &Ticket)> = tickets.iter().enumerate().collect();
+        let mut waiting: Vec<(usize, &Receipt)> = tickets.iter().enumerate().collect();
         let mut pause = BACKOFF_FIRST;
         loop {
             let answer = self.delete_once(&waiting, deadline).await;
@@ -87,18 +92,18 @@ impl SqsLetters {
     }
 
     async fn before<T>(&self, deadline: Timestamp, call: impl Future<Output = T>) -> Result<T, SourceError> {
-        let late = |_| SourceError(trouble::of_text("no answer before the deadline", &self.name()));
+        let late = |_| SourceError(diagnose::of_text("no answer before the deadline", &self.name()));
         timeout(SystemClock.now().until(deadline), call).await.map_err(late)
     }
 
-    fn trouble<E>(
+    fn explain<E>(
         &self,
         error: &aws_sdk_sqs::error::SdkError<E, aws_smithy_runtime_api::client::orchestrator::HttpResponse>,
     ) -> SourceError
     where
         E: aws_sdk_sqs::error::ProvideErrorMetadata + std::error::Error + 'static,
     {
-        SourceError(trouble::sentence(error, &self.name()))
+        SourceError(diagnose::explain(error, &self.name()))
     }
 
     fn name(&self) -> String {
@@ -106,8 +111,8 @@ impl SqsLetters {
     }
 }
 
-impl Letters for SqsLetters {
-    async fn receive(&self, max: usize, deadline: Timestamp) -> Result<Vec<Letter>, SourceError> {
+impl DeadLetterSource for SqsDeadLetterSource {
+    async fn receive(&self, max: usize, deadline: Timestamp) -> Result<Vec<ReceivedMessage>, SourceError> {
         let call = self
             .client
             .receive_message()
@@ -117,11 +122,11 @@ impl Letters for SqsLetters {
             .wait_time_seconds(seconds(WAIT))
             .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp)
             .send();
-        let answer = self.before(deadline, call).await?.map_err(|error| self.trouble(&error))?;
-        Ok(answer.messages.unwrap_or_default().into_iter().filter_map(letter).collect())
+        let answer = self.before(deadline, call).await?.map_err(|error| self.explain(&error))?;
+        Ok(answer.messages.unwrap_or_default().into_iter().filter_map(dead_letter).collect())
     }
 
-    async fn delete(&self, tickets: &[Ticket], deadline: Timestamp) -> Vec<Result<(), SourceError>> {
+    async fn delete(&self, tickets: &[Receipt], deadline: Timestamp) -> Vec<Result<(), SourceError>> {
         let mut answers = Vec::with_capacity(tickets.len());
         for some in tickets.chunks(ENTRIES_MAX) {
             answers.extend(self.delete_all(some, deadline).await);
@@ -129,12 +134,12 @@ impl Letters for SqsLetters {
         answers
     }
 
-    async fn hide(&self, tickets: &[Ticket], hidden_for: Duration, deadline: Timestamp) {
+    async fn hide(&self, tickets: &[Receipt], hidden_for: Duration, deadline: Timestamp) {
         for some in tickets.chunks(ENTRIES_MAX) {
-            let entry = |(index, ticket): (usize, &Ticket)| {
+            let entry = |(index, receipt): (usize, &Receipt)| {
                 let entry = ChangeMessageVisibilityBatchRequestEntry::builder()
                     .id(index.to_string())
-                    .receipt_handle(&ticket.receipt)
+                    .receipt_handle(&receipt.receipt)
                     .visibility_timeout(seconds(hidden_for));
                 entry.build().expect("invariant: id and receipt are set")
             };
@@ -146,7 +151,7 @@ impl Letters for SqsLetters {
                     let answer = BatchAnswer::new(answer.successful.iter().map(|entry| entry.id()), &answer.failed);
                     (0..some.len()).try_for_each(|index| answer.of(index))
                 }
-                Ok(Err(error)) => Err(self.trouble(&error).0),
+                Ok(Err(error)) => Err(self.explain(&error).0),
                 Err(late) => Err(late.0),
             };
             // Not tried again: a letter that is visible too early is received twice, which is harmless.
@@ -157,11 +162,11 @@ impl Letters for SqsLetters {
     }
 }
 
-fn letter(message: aws_sdk_sqs::types::Message) -> Option<Letter> {
+fn dead_letter(message: aws_sdk_sqs::types::Message) -> Option<ReceivedMessage> {
     let sent_at = message.attributes.as_ref().and_then(|of| of.get(&MessageSystemAttributeName::SentTimestamp));
     let sent_at = sent_at.and_then(|millis| millis.parse().ok()).map(Timestamp::from_millis);
-    let ticket = Ticket { id: message.message_id.unwrap_or_default(), receipt: message.receipt_handle? };
-    Some(Letter { ticket, body: message.body.unwrap_or_default(), sent_at })
+    let receipt = Receipt { id: message.message_id.unwrap_or_default(), receipt: message.receipt_handle? };
+    Some(ReceivedMessage { receipt, body: message.body.unwrap_or_default(), sent_at })
 }
 
 fn seconds(duration: Duration) -> i32 {
@@ -213,11 +218,13 @@ mod tests {
             };
             let server = MockServer::start().await;
             Mock::given(matchers::any()).respond_with(answer).mount(&server).await;
-            let letters =
-                SqsLetters::new(&crate::adapters::aws::loopback(&server.uri()), format!("{}/1/dlq", server.uri()));
-            let ticket = |n: u8| Ticket { id: format!("m{n}"), receipt: format!("r{n}") };
+            let dead_letters = SqsDeadLetterSource::new(
+                &crate::adapters::aws::loopback(&server.uri()),
+                format!("{}/1/dlq", server.uri()),
+            );
+            let receipt = |n: u8| Receipt { id: format!("m{n}"), receipt: format!("r{n}") };
             let patience = if entries.is_some() { Duration::from_secs(30) } else { Duration::from_millis(400) };
-            let results = letters.delete(&[ticket(0), ticket(1)], SystemClock.now().after(patience)).await;
+            let results = dead_letters.delete(&[receipt(0), receipt(1)], SystemClock.now().after(patience)).await;
             assert_eq!(results.iter().map(Result::is_ok).collect::<Vec<_>>(), deleted, "{answers:?}: {results:?}");
             assert!(results.iter().all(|result| result.as_ref().err().is_none_or(|error| !error.0.is_empty())));
             if let Some(entries) = entries {

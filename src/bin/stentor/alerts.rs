@@ -11,7 +11,7 @@ use regex::Regex;
 use stentor::adapters::clock::SystemClock;
 use stentor::adapters::dynamodb::DynamoStore;
 use stentor::adapters::embedded::Embedded;
-use stentor::model::audit::{Question, Row};
+use stentor::model::audit::{AlertQuery, Row};
 use stentor::model::name::RouteName;
 use stentor::model::time::Timestamp;
 use stentor::model::visible;
@@ -158,8 +158,9 @@ impl Arguments {
     }
 
     /// A sender may date an alert wrongly. Without a hint it would be overlooked.
-    async fn hint_at_wrong_times(&self, store: &DynamoStore, question: &Question) -> Result<(), StoreError> {
-        let later = Question { since: question.until.after(Duration::from_millis(1)), until: END, ..question.clone() };
+    async fn hint_at_wrong_times(&self, store: &DynamoStore, question: &AlertQuery) -> Result<(), StoreError> {
+        let later =
+            AlertQuery { since: question.until.after(Duration::from_millis(1)), until: END, ..question.clone() };
         hint(count(store, &later).await?, "later: add --until 9999-12-31");
         let plausible = Timestamp::from_iso(PLAUSIBLE_SINCE).expect("invariant: it is a date");
         let until = plausible.min(question.since).before(Duration::from_millis(1));
@@ -167,13 +168,13 @@ impl Arguments {
         if until.iso() == question.since.iso() {
             return Ok(());
         }
-        let earlier = Question { since: BEGINNING, until, ..question.clone() };
+        let earlier = AlertQuery { since: BEGINNING, until, ..question.clone() };
         hint(count(store, &earlier).await?, "before 2000: add --since 0001-01-01");
         Ok(())
     }
 
-    fn question(&self) -> Question {
-        Question {
+    fn question(&self) -> AlertQuery {
+        AlertQuery {
             since: self.since,
             until: self.until.unwrap_or_else(|| SystemClock.now()),
             app: self.app.clone(),
@@ -206,7 +207,7 @@ fn soon() -> Timestamp {
 }
 
 /// How many alerts the question finds, up to [`OUTSIDE_MAX`].
-async fn count(store: &DynamoStore, question: &Question) -> Result<u64, StoreError> {
+async fn count(store: &DynamoStore, question: &AlertQuery) -> Result<u64, StoreError> {
     let mut count = 0;
     let counting = |_| {
         count += 1;

@@ -8,13 +8,13 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::{Value, json};
 use stentor::adapters::channels::Channels;
-use stentor::adapters::look::{Look, look};
+use stentor::adapters::inspect::{Inspection, inspect};
 use stentor::adapters::secret::SecretsManager;
 use stentor::config::Config;
 use stentor::ingest::route::Routes;
 use stentor::model::text::humanize_duration;
 use stentor::model::visible;
-use stentor::ops::check::{Finding, judge};
+use stentor::ops::check::{Finding, evaluate};
 use stentor::ops::explain::{Explanation, Line, explain};
 
 use crate::Exit;
@@ -60,7 +60,7 @@ pub fn check(arguments: &Arguments) -> anyhow::Result<Exit> {
     }
     let explanation = arguments.message.as_ref().map(|message| explain(&routes, &arguments.line(message)));
     let findings = match arguments.aws {
-        true => Some(arguments.look(&config)?),
+        true => Some(arguments.inspect(&config)?),
         false => None,
     };
     let bad = findings.iter().flatten().any(|finding| !finding.good);
@@ -83,13 +83,13 @@ impl Arguments {
         }
     }
 
-    fn look(&self, config: &Config) -> anyhow::Result<Vec<Finding>> {
+    fn inspect(&self, config: &Config) -> anyhow::Result<Vec<Finding>> {
         let runtime = tokio::runtime::Runtime::new().context("cannot start the asynchronous runtime")?;
         runtime.block_on(async {
             let aws = self.account_and_region.load().await?;
-            let wanted = Look { functions: self.functions.clone(), environment: HashMap::new() };
-            let facts = look(&aws, &wanted).await.map_err(|why| anyhow::anyhow!("{why}"))?;
-            Ok(judge(&facts, config))
+            let wanted = Inspection { functions: self.functions.clone(), environment: HashMap::new() };
+            let snapshot = inspect(&aws, &wanted).await.map_err(|why| anyhow::anyhow!("{why}"))?;
+            Ok(evaluate(&snapshot, config))
         })
     }
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use stentor::adapters::clock::SystemClock;
 use stentor::adapters::dynamodb::DynamoStore;
-use stentor::adapters::local::{LocalDue, LocalPark};
+use stentor::adapters::local::{FileDeadLetters, LocalDueQueue};
 use stentor::adapters::slack::{Slack, WebhookUrl};
 use stentor::ingest::route::Routes;
 use stentor::message::{plain, render};
@@ -19,7 +19,7 @@ use stentor::model::name::TargetKind;
 use stentor::model::time::Timestamp;
 use stentor::protocol::clock::Clock as _;
 use stentor::protocol::notify::{Accepted, Deliver, DeliverError};
-use stentor::protocol::world::World;
+use stentor::protocol::services::Services;
 
 use crate::stop::Stop;
 
@@ -27,14 +27,14 @@ use crate::stop::Stop;
 pub struct Shared {
     pub routes: Routes,
     pub store: DynamoStore,
-    pub park: LocalPark,
+    pub park: FileDeadLetters,
     pub desk: Desk,
 }
 
 /// A world with a timer (lines that arrive) or without one (files).
 pub struct Local<'a> {
     pub shared: &'a Shared,
-    pub due: Option<LocalDue>,
+    pub due: Option<LocalDueQueue>,
 }
 
 /// Where messages are written.
@@ -234,10 +234,10 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl World for Local<'_> {
+impl Services for Local<'_> {
     type Store = DynamoStore;
-    type Due = LocalDue;
-    type Park = LocalPark;
+    type Due = LocalDueQueue;
+    type DeadLetters = FileDeadLetters;
     type Deliver = Desk;
     type Clock = SystemClock;
 
@@ -249,11 +249,11 @@ impl World for Local<'_> {
         &self.shared.store
     }
 
-    fn due(&self) -> Option<&LocalDue> {
+    fn due(&self) -> Option<&LocalDueQueue> {
         self.due.as_ref()
     }
 
-    fn park(&self) -> &LocalPark {
+    fn dead_letters(&self) -> &FileDeadLetters {
         &self.shared.park
     }
 

@@ -50,7 +50,7 @@ impl Watch {
             "replay: {} of about {} letters, {} settled, {} stay, {rate:.1}/s, {} left",
             thousands(seen),
             thousands(self.all.max(seen)),
-            thousands(report.settled()),
+            thousands(report.reprocessed()),
             thousands(report.stays.len() as u64),
             humanize_duration(left)
         )
@@ -63,7 +63,7 @@ impl Operator for Watch {
             Some(bar) => {
                 bar.set_length(self.all.max(report.received));
                 bar.set_position(report.received);
-                bar.set_message(format!("{} settled, {} stay", report.settled(), report.stays.len()));
+                bar.set_message(format!("{} settled, {} stay", report.reprocessed(), report.stays.len()));
             }
             None => {
                 let mut last = self.last_line.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

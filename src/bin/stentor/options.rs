@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use stentor::adapters::aws::trouble;
+use stentor::adapters::aws::diagnose;
 use stentor::adapters::clock::SystemClock;
 use stentor::adapters::dynamodb::{DynamoStore, Tables};
 use stentor::adapters::http;
@@ -115,13 +115,13 @@ impl Aws {
         }
         let aws = loader.load().await;
         if aws.region().is_none() {
-            bail!("{}", trouble::NO_REGION);
+            bail!("{}", diagnose::NO_REGION);
         }
-        let Some(provider) = aws.credentials_provider() else { bail!("{}", trouble::NO_CREDENTIALS) };
+        let Some(provider) = aws.credentials_provider() else { bail!("{}", diagnose::NO_CREDENTIALS) };
         use aws_sdk_dynamodb::config::ProvideCredentials as _;
         if let Err(error) = provider.provide_credentials().await {
             tracing::info!("No credentials: {}", stentor::model::error::chain(&error));
-            bail!("{}", trouble::NO_CREDENTIALS);
+            bail!("{}", diagnose::NO_CREDENTIALS);
         }
         Ok(aws)
     }
@@ -144,7 +144,7 @@ impl TableNames {
 pub fn store_trouble(error: &StoreError, what: &str) -> anyhow::Error {
     match error {
         StoreError::Refused(text) | StoreError::Unavailable(text) | StoreError::Invalid(text) => {
-            anyhow::anyhow!("{}", trouble::of_text(text, what))
+            anyhow::anyhow!("{}", diagnose::of_text(text, what))
         }
     }
 }

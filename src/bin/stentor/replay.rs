@@ -6,28 +6,28 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use stentor::adapters::aws::trouble;
+use stentor::adapters::aws::diagnose;
 use stentor::adapters::channels::Channels;
 use stentor::adapters::clock::SystemClock;
 use stentor::adapters::deployed::Deployed;
 use stentor::adapters::http;
-use stentor::adapters::local::LocalPark;
-use stentor::adapters::replay::file::FileLetters;
+use stentor::adapters::local::FileDeadLetters;
+use stentor::adapters::replay::file::FileDeadLetterSource;
 use stentor::adapters::replay::kinesis::KinesisStreams;
-use stentor::adapters::replay::sqs::{SqsLetters, region_of};
+use stentor::adapters::replay::sqs::{SqsDeadLetterSource, region_of};
 use stentor::adapters::secret::{ReadSecret as _, SecretError, Secrets, SecretsManager};
 use stentor::adapters::slack::{Slack, WebhookUrl};
 use stentor::adapters::sns::Sns;
-use stentor::adapters::sqs::{SqsDue, SqsPark};
+use stentor::adapters::sqs::{SqsDeadLetters, SqsDueQueue};
 use stentor::config::Config;
 use stentor::ingest::route::Routes;
 use stentor::model::time::Timestamp;
-use stentor::ops::replay::letter::{Kind, Letter, Ticket};
+use stentor::ops::replay::dead_letter::{Kind, Receipt, ReceivedMessage};
 use stentor::ops::replay::listing::list;
-use stentor::ops::replay::{Letters, Options, PATIENCE_MAX, SourceError, Streams, replay as replay_letters};
+use stentor::ops::replay::{DeadLetterSource, Options, PATIENCE_MAX, SourceError, Streams, replay as replay_letters};
 use stentor::protocol::clock::Clock as _;
+use stentor::protocol::services::Services;
 use stentor::protocol::store::Store as _;
-use stentor::protocol::world::World;
 
 use crate::Exit;
 use crate::data_dir::DataDir;
@@ -103,26 +103,26 @@ pub struct Arguments {
 
 /// Where the letters lie.
 enum Source {
-    Queue(SqsLetters),
-    File(FileLetters),
+    Queue(SqsDeadLetterSource),
+    File(FileDeadLetterSource),
 }
 
-impl Letters for Source {
-    async fn receive(&self, max: usize, deadline: Timestamp) -> Result<Vec<Letter>, SourceError> {
+impl DeadLetterSource for Source {
+    async fn receive(&self, max: usize, deadline: Timestamp) -> Result<Vec<ReceivedMessage>, SourceError> {
         match self {
             Self::Queue(queue) => queue.receive(max, deadline).await,
             Self::File(file) => file.receive(max, deadline).await,
         }
     }
 
-    async fn delete(&self, tickets: &[Ticket], deadline: Timestamp) -> Vec<Result<(), SourceError>> {
+    async fn delete(&self, tickets: &[Receipt], deadline: Timestamp) -> Vec<Result<(), SourceError>> {
         match self {
             Self::Queue(queue) => queue.delete(tickets, deadline).await,
             Self::File(file) => file.delete(tickets, deadline).await,
         }
     }
 
-    async fn hide(&self, tickets: &[Ticket], hidden_for: Duration, deadline: Timestamp) {
+    async fn hide(&self, tickets: &[Receipt], hidden_for: Duration, deadline: Timestamp) {
         match self {
             Self::Queue(queue) => queue.hide(tickets, hidden_for, deadline).await,
             Self::File(file) => file.hide(tickets, hidden_for, deadline).await,
@@ -167,8 +167,8 @@ impl Arguments {
         if self.dry_run {
             return self.list(&source, &routes, all).await;
         }
-        let world = self.deployed(&aws, routes).await?;
-        self.replay(&world, &source, &streams, all).await
+        let services = self.deployed(&aws, routes).await?;
+        self.replay(&services, &source, &streams, all).await
     }
 
     /// With the embedded database; messages are posted to the webhook, or shown here only.
@@ -194,7 +194,7 @@ impl Arguments {
         let webhook = self.slack_webhook.as_deref().map(WebhookUrl::parse).transpose()?;
         let posting = webhook.map(|webhook| http::client().map(|http| (Slack::new(http), webhook))).transpose()?;
         let (engine, store) = data.start().await?;
-        let park = LocalPark::new(data.dead_letters());
+        let park = FileDeadLetters::new(data.dead_letters());
         let medium = if self.json { Medium::Aside } else { Medium::Text { preview: false } };
         let shared = Shared { routes, store, park, desk: Desk::new(posting, medium, Stop::new()) };
         let streams = aws.as_ref().map(KinesisStreams::new);
@@ -215,11 +215,11 @@ impl Arguments {
         let file = self.file.clone();
         if let (None, Some(queue_url), Some(aws)) = (&file, &self.queue_url, aws) {
             same_region(queue_url, aws)?;
-            return Ok(Source::Queue(SqsLetters::new(aws, queue_url.clone())));
+            return Ok(Source::Queue(SqsDeadLetterSource::new(aws, queue_url.clone())));
         }
         Ok(Source::File(match (&file, &dead_letters) {
-            (Some(file), _) => FileLetters::open(file)?,
-            (None, Some(dead_letters)) => FileLetters::open_if_there(dead_letters)?,
+            (Some(file), _) => FileDeadLetterSource::open(file)?,
+            (None, Some(dead_letters)) => FileDeadLetterSource::open_if_there(dead_letters)?,
             (None, None) => bail!(
                 "there is nothing to replay: name the queue with --queue-url (output DeadLettersUrl of the stack), or a --file"
             ),
@@ -242,11 +242,11 @@ impl Arguments {
         let secrets = SecretsManager::new(aws, secret_id.clone());
         secret_trouble(secrets.read(self.deadline()).await, &secret_id)?;
         let park = match (&self.queue_url, &self.file) {
-            (Some(queue_url), _) => DeadLetters::Queue(SqsPark::new(aws, queue_url.clone())),
-            (None, Some(file)) => DeadLetters::File(LocalPark::new(parked_beside(file))),
+            (Some(queue_url), _) => DeadLetters::Queue(SqsDeadLetters::new(aws, queue_url.clone())),
+            (None, Some(file)) => DeadLetters::File(FileDeadLetters::new(parked_beside(file))),
             (None, None) => bail!("there is nowhere to park: name the queue with --queue-url"),
         };
-        let due = self.due_queue_url.clone().map(|url| SqsDue::new(aws, url));
+        let due = self.due_queue_url.clone().map(|url| SqsDueQueue::new(aws, url));
         let channels = Channels::new(self.slack_api.slack()?, Secrets::new(secrets)).with_sns(Sns::new(aws));
         Ok(Deployed { routes, store, due, park, channels })
     }
@@ -263,16 +263,16 @@ impl Arguments {
         Ok(Exit::Done)
     }
 
-    async fn replay<W: World>(
+    async fn replay<W: Services>(
         &self,
-        world: &W,
+        services: &W,
         source: &Source,
         streams: &impl Streams,
         all: u64,
     ) -> anyhow::Result<Exit> {
         let started = Instant::now();
         let watch = Watch::new(all, Duration::from_secs(self.interval));
-        let report = replay_letters(world, source, streams, &self.options(), &watch).await;
+        let report = replay_letters(services, source, streams, &self.options(), &watch).await;
         watch.finish();
         let left = source.count(self.deadline()).await.ok();
         if self.keeps_messages() && report.skipped > 0 {
@@ -326,7 +326,7 @@ fn same_region(queue_url: &str, aws: &aws_config::SdkConfig) -> anyhow::Result<(
 fn secret_trouble(read: Result<String, SecretError>, secret_id: &str) -> anyhow::Result<()> {
     match read {
         Err(SecretError::Unavailable(code)) => {
-            bail!("{}", trouble::of_text(&format!("{code}: {code}"), &format!("the secret {secret_id}")))
+            bail!("{}", diagnose::of_text(&format!("{code}: {code}"), &format!("the secret {secret_id}")))
         }
         Ok(_) | Err(SecretError::Missing(_)) => Ok(()),
     }

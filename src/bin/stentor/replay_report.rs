@@ -7,10 +7,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use stentor::model::text::{count_alerts, humanize_duration, thousands};
 use stentor::model::visible;
-use stentor::ops::replay::letter::Kind;
+use stentor::ops::replay::dead_letter::Kind;
 use stentor::ops::replay::listing::Listing;
-use stentor::ops::replay::{Report, Stays};
-use stentor::protocol::round::{Outcome, Sent};
+use stentor::ops::replay::{Report, Unresolved};
+use stentor::protocol::round::{Delivery, DeliveryOutcome};
 
 /// Ids of letters that are named for one word of a reason; `--json` names all, with the whole reason.
 const IDS_SHOWN: usize = 3;
@@ -18,8 +18,11 @@ const IDS_SHOWN: usize = 3;
 /// The object that `--json` prints.
 pub fn json(report: &Report, elapsed: Duration) -> Value {
     let counts = &report.counts;
-    let stays = report.stays.iter().map(|letter| json!({"id": letter.id, "kind": letter.kind, "why": letter.why}));
-    let message = |sent: &Sent| {
+    let stays = report
+        .stays
+        .iter()
+        .map(|dead_letter| json!({"id": dead_letter.id, "kind": dead_letter.kind, "why": dead_letter.why}));
+    let message = |sent: &Delivery| {
         json!({
             "route": sent.route,
             "epoch": sent.epochs.1,
@@ -31,8 +34,8 @@ pub fn json(report: &Report, elapsed: Duration) -> Value {
     json!({
         "received": report.received,
         "skipped": report.skipped,
-        "settled": report.settled(),
-        "settled_by_kind": by_kind(&report.settled),
+        "settled": report.reprocessed(),
+        "settled_by_kind": by_kind(&report.reprocessed),
         "stays": stays.collect::<Vec<_>>(),
         "records": counts.records,
         "records_gone": report.records_gone,
@@ -43,7 +46,7 @@ pub fn json(report: &Report, elapsed: Duration) -> Value {
         "retried": counts.retried,
         "messages": ended(report).map(message).collect::<Vec<_>>(),
         "interrupted": report.interrupted,
-        "trouble": report.trouble.as_ref().map(ToString::to_string),
+        "trouble": report.ended_by.as_ref().map(ToString::to_string),
         "elapsed_ms": u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
     })
 }
@@ -57,12 +60,12 @@ pub fn text(report: &Report, left: Option<u64>, elapsed: Duration) -> String {
         format!(
             "{}: {} settled{}{skipped}",
             thousands(report.received),
-            thousands(report.settled()),
+            thousands(report.reprocessed()),
             part(stay, "stay")
         )
     });
-    if !report.settled.is_empty() {
-        let kinds = report.settled.iter().map(|(kind, n)| counted(*n, *kind));
+    if !report.reprocessed.is_empty() {
+        let kinds = report.reprocessed.iter().map(|(kind, n)| counted(*n, *kind));
         line(&mut text, "settled", &kinds.collect::<Vec<_>>().join(" · "));
     }
     let counts = &report.counts;
@@ -79,9 +82,9 @@ pub fn text(report: &Report, left: Option<u64>, elapsed: Duration) -> String {
     }
     for sent in ended(report) {
         let how = match &sent.outcome {
-            Outcome::Accepted => "sent".to_owned(),
-            Outcome::Retry(why) => format!("not sent: {}", visible::line(why)),
-            Outcome::Parked(why) => format!("parked: {}", visible::line(why)),
+            DeliveryOutcome::Accepted => "sent".to_owned(),
+            DeliveryOutcome::Retry(why) => format!("not sent: {}", visible::line(why)),
+            DeliveryOutcome::Parked(why) => format!("parked: {}", visible::line(why)),
         };
         line(&mut text, "message", &format!("{} to {} · {how}", count_alerts(sent.alerts), sent.target));
     }
@@ -92,19 +95,26 @@ pub fn text(report: &Report, left: Option<u64>, elapsed: Duration) -> String {
 }
 
 fn stays(text: &mut String, report: &Report) {
-    let mut by_word: BTreeMap<(Kind, &str), Vec<&Stays>> = BTreeMap::new();
-    for letter in &report.stays {
-        by_word.entry((letter.kind, letter.why.split(": ").next().unwrap_or_default())).or_default().push(letter);
+    let mut by_word: BTreeMap<(Kind, &str), Vec<&Unresolved>> = BTreeMap::new();
+    for dead_letter in &report.stays {
+        by_word
+            .entry((dead_letter.kind, dead_letter.why.split(": ").next().unwrap_or_default()))
+            .or_default()
+            .push(dead_letter);
     }
     if !by_word.is_empty() {
         put(text, format_args!("\n  stay where they are\n"));
     }
-    for ((kind, word), letters) in by_word {
-        let n = letters.len();
-        let why = visible::line(if n == 1 { &letters[0].why } else { word });
+    for ((kind, word), dead_letters) in by_word {
+        let n = dead_letters.len();
+        let why = visible::line(if n == 1 { &dead_letters[0].why } else { word });
         let more = if n > IDS_SHOWN { ", …" } else { "" };
-        let shown =
-            letters.iter().take(IDS_SHOWN).map(|letter| visible::line(&letter.id)).collect::<Vec<_>>().join(", ");
+        let shown = dead_letters
+            .iter()
+            .take(IDS_SHOWN)
+            .map(|dead_letter| visible::line(&dead_letter.id))
+            .collect::<Vec<_>>()
+            .join(", ");
         put(text, format_args!("    {}: {why}\n      {shown}{more}\n", counted(n as u64, kind)));
     }
 }
@@ -112,29 +122,29 @@ fn stays(text: &mut String, report: &Report) {
 /// Where it stands, when it did not come to its end by itself.
 fn ends(text: &mut String, report: &Report, left: Option<u64>) {
     let left = left.map_or_else(String::new, |left| format!(" About {} are left.", thousands(left)));
-    let settled = thousands(report.settled());
-    if let Some(trouble) = &report.trouble {
-        let trouble = visible::line(&trouble.to_string());
-        put(text, format_args!("\n  ended early: {trouble}\n  {settled} are settled; nothing is lost.{left}\n"));
+    let reprocessed = thousands(report.reprocessed());
+    if let Some(ended_by) = &report.ended_by {
+        let ended_by = visible::line(&ended_by.to_string());
+        put(text, format_args!("\n  ended early: {ended_by}\n  {reprocessed} are settled; nothing is lost.{left}\n"));
     } else if report.interrupted {
-        put(text, format_args!("\n  interrupted: {settled} are settled, the others lie where they were.{left} "));
+        put(text, format_args!("\n  interrupted: {reprocessed} are settled, the others lie where they were.{left} "));
         put(text, format_args!("The same command goes on.\n"));
     }
 }
 
 /// The object that `--dry-run --json` prints.
 pub fn listing_json(listing: &Listing) -> Value {
-    let group = |(group, letters): (&stentor::ops::replay::listing::Group, &u64)| {
+    let group = |(group, dead_letters): (&stentor::ops::replay::listing::Group, &u64)| {
         json!({
             "kind": group.kind,
             "reason": group.reason,
             "account": group.account,
             "age": group.age,
-            "letters": letters,
+            "letters": dead_letters,
         })
     };
     json!({
-        "letters": listing.letters,
+        "letters": listing.dead_letters,
         "skipped": listing.skipped,
         "alerts": listing.alerts,
         "groups": listing.groups.iter().map(group).collect::<Vec<_>>(),
@@ -145,22 +155,22 @@ pub fn listing_json(listing: &Listing) -> Value {
 /// What there is, and what would become of it.
 pub fn listing_text(listing: &Listing) -> String {
     let mut text = String::new();
-    line(&mut text, "letters", &format!("{}{}", thousands(listing.letters), part(listing.skipped, "not meant")));
+    line(&mut text, "letters", &format!("{}{}", thousands(listing.dead_letters), part(listing.skipped, "not meant")));
     if listing.groups.is_empty() {
         return text;
     }
     let reasons = listing.groups.keys().map(|group| visible::line(&group.reason).chars().count());
     let width = reasons.max().unwrap_or(0).clamp(6, 48);
     put(&mut text, format_args!("\n  {:<11} {:<width$} {:<13} {:<6} letters\n", "kind", "reason", "account", "age"));
-    for (group, letters) in &listing.groups {
+    for (group, dead_letters) in &listing.groups {
         let reason: String = visible::line(&group.reason).chars().take(width).collect();
         let (kind, account, age) = (group.kind, visible::line(&group.account), group.age.as_str());
-        let letters = thousands(*letters);
-        put(&mut text, format_args!("  {kind:<11} {reason:<width$} {account:<13} {age:<6} {letters:>7}\n"));
+        let dead_letters = thousands(*dead_letters);
+        put(&mut text, format_args!("  {kind:<11} {reason:<width$} {account:<13} {age:<6} {dead_letters:>7}\n"));
     }
     put(&mut text, format_args!("\n  a replay would\n"));
-    for (would, letters) in &listing.would {
-        put(&mut text, format_args!("  {:>7}  {}\n", thousands(*letters), visible::line(would)));
+    for (would, dead_letters) in &listing.would {
+        put(&mut text, format_args!("  {:>7}  {}\n", thousands(*dead_letters), visible::line(would)));
     }
     if listing.alerts > 0 {
         let what = count_alerts(listing.alerts);
@@ -170,24 +180,24 @@ pub fn listing_text(listing: &Listing) -> String {
 }
 
 /// Messages as they ended: an attempt that was repeated says nothing.
-fn ended(report: &Report) -> impl Iterator<Item = &Sent> {
-    let ended = |at: usize, sent: &Sent| {
-        let again = |later: &Sent| (&later.route, &later.target) == (&sent.route, &sent.target);
-        !matches!(sent.outcome, Outcome::Retry(_)) || !report.messages[at + 1..].iter().any(again)
+fn ended(report: &Report) -> impl Iterator<Item = &Delivery> {
+    let ended = |at: usize, sent: &Delivery| {
+        let is_retried = |later: &Delivery| (&later.route, &later.target) == (&sent.route, &sent.target);
+        !matches!(sent.outcome, DeliveryOutcome::Retry(_)) || !report.messages[at + 1..].iter().any(is_retried)
     };
     report.messages.iter().enumerate().filter(move |(at, sent)| ended(*at, sent)).map(|(_, sent)| sent)
 }
 
-fn outcome(outcome: &Outcome) -> &'static str {
+fn outcome(outcome: &DeliveryOutcome) -> &'static str {
     match outcome {
-        Outcome::Accepted => "accepted",
-        Outcome::Retry(_) => "retry",
-        Outcome::Parked(_) => "parked",
+        DeliveryOutcome::Accepted => "accepted",
+        DeliveryOutcome::Retry(_) => "retry",
+        DeliveryOutcome::Parked(_) => "parked",
     }
 }
 
-fn by_kind(settled: &BTreeMap<Kind, u64>) -> Value {
-    settled.iter().map(|(kind, n)| (kind.to_string(), json!(n))).collect::<serde_json::Map<_, _>>().into()
+fn by_kind(reprocessed: &BTreeMap<Kind, u64>) -> Value {
+    reprocessed.iter().map(|(kind, n)| (kind.to_string(), json!(n))).collect::<serde_json::Map<_, _>>().into()
 }
 
 /// `1 record`, `12 batches`.

@@ -10,7 +10,7 @@ use stentor::model::name::RouteName;
 use stentor::model::text::{count_alerts, humanize_duration, thousands};
 use stentor::model::visible;
 use stentor::protocol::consume::{Consumed, Counts, Verdict};
-use stentor::protocol::round::{Outcome, Sent};
+use stentor::protocol::round::{Delivery, DeliveryOutcome};
 
 use crate::Exit;
 
@@ -21,7 +21,7 @@ pub struct Report {
     kept_by_route: BTreeMap<RouteName, u64>,
     parked: Vec<(String, String)>,
     retried: Vec<(String, String)>,
-    messages: Vec<Sent>,
+    messages: Vec<Delivery>,
     /// Files that hold no event, and why.
     refused: Vec<String>,
     /// Routes that are still owed something, and why.
@@ -44,7 +44,7 @@ impl Report {
         self.messages.extend(consumed.messages);
     }
 
-    pub fn sent(&mut self, messages: Vec<Sent>) {
+    pub fn sent(&mut self, messages: Vec<Delivery>) {
         self.messages.extend(messages);
     }
 
@@ -57,7 +57,7 @@ impl Report {
     }
 
     pub fn exit(&self) -> Exit {
-        let parked_message = |sent: &Sent| matches!(sent.outcome, Outcome::Parked(_));
+        let parked_message = |sent: &Delivery| matches!(sent.outcome, DeliveryOutcome::Parked(_));
         let done = self.parked.is_empty()
             && self.retried.is_empty()
             && self.refused.is_empty()
@@ -70,7 +70,7 @@ impl Report {
     pub fn json(&self, elapsed: Duration) -> Value {
         let counts = &self.counts;
         let parked = self.parked.iter().map(|(event_id, reason)| json!({"event_id": event_id, "reason": reason}));
-        let message = |sent: &Sent| {
+        let message = |sent: &Delivery| {
             json!({
                 "route": sent.route,
                 "epoch": sent.epochs.1,
@@ -154,7 +154,7 @@ impl Report {
         list("to come again: run the same input once more".to_owned(), pairs(&self.retried));
         list("not read".to_owned(), self.refused.iter().map(|why| visible::line(why)).collect());
         let parked = self.messages.iter().filter_map(|sent| match &sent.outcome {
-            Outcome::Parked(why) => {
+            DeliveryOutcome::Parked(why) => {
                 Some(format!("{} for {}: {}", count_alerts(sent.alerts), sent.target, visible::line(why)))
             }
             _ => None,
@@ -165,10 +165,10 @@ impl Report {
     }
 }
 
-fn outcome(outcome: &Outcome) -> &'static str {
+fn outcome(outcome: &DeliveryOutcome) -> &'static str {
     match outcome {
-        Outcome::Accepted => "accepted",
-        Outcome::Retry(_) => "retry",
-        Outcome::Parked(_) => "parked",
+        DeliveryOutcome::Accepted => "accepted",
+        DeliveryOutcome::Retry(_) => "retry",
+        DeliveryOutcome::Parked(_) => "parked",
     }
 }

@@ -12,7 +12,7 @@ use anyhow::{Context as _, anyhow};
 use clap::Args;
 use stentor::adapters::clock::SystemClock;
 use stentor::adapters::http;
-use stentor::adapters::local::{LocalDue, LocalPark};
+use stentor::adapters::local::{FileDeadLetters, LocalDueQueue};
 use stentor::adapters::slack::{Slack, WebhookUrl};
 use stentor::ingest::event::{self, Batch, Context, EventError};
 use stentor::ingest::route::Routes;
@@ -24,7 +24,7 @@ use stentor::protocol::clock::Clock as _;
 use stentor::protocol::close::{Closed, close};
 use stentor::protocol::consume::{Consumed, Verdict, take};
 use stentor::protocol::queue::{Due, DueQueue as _};
-use stentor::protocol::round::{Outcome, Sent};
+use stentor::protocol::round::{Delivery, DeliveryOutcome};
 use stentor::protocol::store::Store as _;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
@@ -100,7 +100,7 @@ async fn pipeline(arguments: &Arguments) -> anyhow::Result<Exit> {
     let shared = Shared {
         routes: Routes::new(&config)?,
         store,
-        park: LocalPark::new(data.dead_letters()),
+        park: FileDeadLetters::new(data.dead_letters()),
         desk: Desk::new(posting, medium, stop.clone()),
     };
     let run = Run { arguments, shared: &shared, stop, report: RefCell::default() };
@@ -254,20 +254,20 @@ impl<'a> Run<'a> {
 
     /// Lines as they come, windows by the clock: takes in lines also while a target keeps a message waiting.
     async fn live(&self, stream: &mut Stream, origin: &Origin) -> anyhow::Result<Result<(), Refusal>> {
-        let (due, timer) = LocalDue::new();
-        let world = Local { shared: self.shared, due: Some(due) };
+        let (due, timer) = LocalDueQueue::new();
+        let services = Local { shared: self.shared, due: Some(due) };
         let (ended, end) = oneshot::channel();
         let ingest = async {
-            let taken = self.ingest(&world, stream, origin).await;
+            let taken = self.ingest(&services, stream, origin).await;
             // The other side is gone when it has failed.
             let _ = ended.send(());
             taken
         };
-        let (taken, told) = futures::join!(ingest, self.tell(&world, timer, end));
-        told.map(|()| taken)
+        let (taken, delivered) = futures::join!(ingest, self.tell(&services, timer, end));
+        delivered.map(|()| taken)
     }
 
-    async fn ingest(&self, world: &Local<'_>, stream: &mut Stream, origin: &Origin) -> Result<(), Refusal> {
+    async fn ingest(&self, services: &Local<'_>, stream: &mut Stream, origin: &Origin) -> Result<(), Refusal> {
         loop {
             let lines = stream.gather(&self.stop).await?;
             if let Some(number) = stream.take_cut() {
@@ -276,14 +276,14 @@ impl<'a> Run<'a> {
             if lines.is_empty() {
                 return Ok(());
             }
-            self.take_for_good(world, &chunk::batch(&lines, origin, SystemClock.now())).await;
+            self.take_for_good(services, &chunk::batch(&lines, origin, SystemClock.now())).await;
         }
     }
 
     /// Takes in lines that come only once: tries until they are stored, and so lets their writer wait, or until the run
     /// is asked to end.
-    async fn take_for_good(&self, world: &Local<'_>, batch: &Batch<'_>) {
-        let mut consumed = take(world, batch, self.deadline()).await;
+    async fn take_for_good(&self, services: &Local<'_>, batch: &Batch<'_>) {
+        let mut consumed = take(services, batch, self.deadline()).await;
         while let Some(why) = first_to_retry(&consumed)
             && !self.stop.is_asked()
         {
@@ -293,7 +293,7 @@ impl<'a> Run<'a> {
                 _ = self.stop.asked() => {}
             }
             let earlier = consumed;
-            consumed = take(world, batch, self.deadline()).await;
+            consumed = take(services, batch, self.deadline()).await;
             consumed.follow(earlier);
         }
         self.report.borrow_mut().add(batch, consumed);
@@ -302,7 +302,7 @@ impl<'a> Run<'a> {
     /// Does what the notifier does with due messages, until the input has ended.
     async fn tell(
         &self,
-        world: &Local<'_>,
+        services: &Local<'_>,
         mut timer: UnboundedReceiver<Due>,
         mut end: oneshot::Receiver<()>,
     ) -> anyhow::Result<()> {
@@ -310,53 +310,53 @@ impl<'a> Run<'a> {
             tokio::select! {
                 biased;
                 _ = &mut end => return Ok(()),
-                Some(due) = timer.recv() => self.notify(world, due).await?,
+                Some(due) = timer.recv() => self.notify(services, due).await?,
             }
         }
     }
 
     /// A due message that is not finished comes back later.
-    async fn notify(&self, world: &Local<'_>, due: Due) -> anyhow::Result<()> {
-        let closed = close(world, &due.route, 0, self.deadline()).await;
+    async fn notify(&self, services: &Local<'_>, due: Due) -> anyhow::Result<()> {
+        let closed = close(services, &due.route, 0, self.deadline()).await;
         self.sent(closed.messages);
-        if let (Some(again), Some(queue)) = (closed.again, &world.due) {
-            tracing::warn!(route = %due.route, "Route {} comes again: {}", due.route, again.why);
-            queue.send(&due, SystemClock.now().until(again.at), self.deadline()).await?;
+        if let (Some(retry), Some(queue)) = (closed.retry, &services.due) {
+            tracing::warn!(route = %due.route, "Route {} comes again: {}", due.route, retry.why);
+            queue.send(&due, SystemClock.now().until(retry.at), self.deadline()).await?;
         }
         Ok(())
     }
 
-    async fn take(&self, world: &Local<'_>, batch: &Batch<'_>) {
-        let consumed = take(world, batch, self.deadline()).await;
+    async fn take(&self, services: &Local<'_>, batch: &Batch<'_>) {
+        let consumed = take(services, batch, self.deadline()).await;
         self.report.borrow_mut().add(batch, consumed);
     }
 
     /// Closes what is open and tells what is owed, on every route that there ever was.
     async fn settle_all(&self) -> anyhow::Result<()> {
         for route in self.shared.store.routes(self.deadline()).await? {
-            let closed = self.settle(&route).await;
+            let closed = self.acknowledge(&route).await;
             self.sent(closed.messages);
-            if let Some(again) = closed.again {
-                self.report.borrow_mut().owe(route, again.why);
+            if let Some(retry) = closed.retry {
+                self.report.borrow_mut().owe(route, retry.why);
             }
         }
         Ok(())
     }
 
     /// Rounds until nothing is left to do, the time is up or the run is asked to end.
-    async fn settle(&self, route: &RouteName) -> Closed {
-        let (world, deadline) = (self.without_timer(), self.deadline());
+    async fn acknowledge(&self, route: &RouteName) -> Closed {
+        let (services, deadline) = (self.without_timer(), self.deadline());
         let mut all = Closed::default();
         for attempt in 0.. {
-            let round = close(&world, route, attempt, deadline).await;
+            let round = close(&services, route, attempt, deadline).await;
             all.messages.extend(round.messages);
-            all.again = round.again;
-            let Some(again) = &all.again else { break };
-            if again.at >= deadline || self.stop.is_asked() {
+            all.retry = round.retry;
+            let Some(retry) = &all.retry else { break };
+            if retry.at >= deadline || self.stop.is_asked() {
                 break;
             }
             tokio::select! {
-                () = sleep(SystemClock.now().until(again.at)) => {}
+                () = sleep(SystemClock.now().until(retry.at)) => {}
                 // One more round, for targets that have not been tried.
                 _ = self.stop.asked() => {}
             }
@@ -365,9 +365,9 @@ impl<'a> Run<'a> {
     }
 
     /// A message that was tried several times is reported once, as it ended.
-    fn sent(&self, messages: Vec<Sent>) {
-        let settled = messages.into_iter().filter(|sent| !matches!(sent.outcome, Outcome::Retry(_)));
-        self.report.borrow_mut().sent(settled.collect());
+    fn sent(&self, messages: Vec<Delivery>) {
+        let finished = messages.into_iter().filter(|sent| !matches!(sent.outcome, DeliveryOutcome::Retry(_)));
+        self.report.borrow_mut().sent(finished.collect());
     }
 
     fn refuse(&self, name: &str, why: &Refusal) {
@@ -427,9 +427,9 @@ fn ended_before(what: &str) -> Refusal {
     Refusal(format!("the run was ended before {what}: run it once more"))
 }
 
-fn accepted(digest: &Digest) -> Sent {
+fn accepted(digest: &Digest) -> Delivery {
     let (route, target) = (digest.route.clone(), digest.target.clone());
-    Sent { route, target, epochs: digest.epochs, alerts: digest.tally.alerts, outcome: Outcome::Accepted }
+    Delivery { route, target, epochs: digest.epochs, alerts: digest.tally.alerts, outcome: DeliveryOutcome::Accepted }
 }
 
 fn not_written(why: &str) -> anyhow::Error {

@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum};
 use stentor::model::text::thousands;
-use stentor::ops::sample::{Event, Options, Shape, event, gallery, gallery_readme};
+use stentor::ops::sample::{Event, Options, Shape, event, fixtures, fixtures_readme};
 
 use crate::Exit;
 
@@ -68,7 +68,7 @@ pub struct Arguments {
     output: Option<PathBuf>,
     /// Write the named samples and their README into this directory instead
     #[arg(long, value_name = "DIR", exclusive = true)]
-    gallery: Option<PathBuf>,
+    fixtures: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -78,8 +78,8 @@ enum ShapeName {
 }
 
 pub fn sample(arguments: &Arguments) -> anyhow::Result<Exit> {
-    match &arguments.gallery {
-        Some(directory) => write_gallery(directory)?,
+    match &arguments.fixtures {
+        Some(directory) => write_fixtures(directory)?,
         None => {
             arguments.check()?;
             let event = event(&arguments.options());
@@ -127,12 +127,12 @@ impl Arguments {
     }
 }
 
-fn write_gallery(directory: &Path) -> anyhow::Result<()> {
+fn write_fixtures(directory: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
-    for (name, _, event) in gallery() {
+    for (name, _, event) in fixtures() {
         write(&directory.join(name), &event.pretty())?;
     }
-    write(&directory.join("README.md"), &gallery_readme())
+    write(&directory.join("README.md"), &fixtures_readme())
 }
 
 /// As `Event::pretty`, without holding the text.

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::{Config, EXAMPLE, Problem, Problems, WINDOW_LIMIT, WINDOW_MIN};
+use super::{Config, ConfigDiagnostic, ConfigError, EXAMPLE, WINDOW_LIMIT, WINDOW_MIN};
 
 /// What every answer has to be, whatever the text.
 fn check_sound(text: &str) -> Result<(), TestCaseError> {
@@ -16,10 +16,10 @@ fn check_sound(text: &str) -> Result<(), TestCaseError> {
                 prop_assert!(route.window_max <= WINDOW_LIMIT);
             }
         }
-        Err(Problems { problems, .. }) => {
+        Err(ConfigError { problems, .. }) => {
             prop_assert!(!problems.is_empty());
             prop_assert!(problems.is_sorted_by_key(|problem| (problem.line, problem.column)));
-            for Problem { line, column, message } in problems {
+            for ConfigDiagnostic { line, column, message } in problems {
                 let chars = text.split('\n').nth(line - 1).map(|line| line.chars().count());
                 prop_assert!(chars.is_some_and(|chars| (1..=chars + 1).contains(&column)));
                 prop_assert!(!message.contains('\n'));

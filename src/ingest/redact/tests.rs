@@ -18,11 +18,11 @@ fn check(rows: &[(&str, &str)]) {
     for (text, expected) in rows {
         let expected = expected.replace("⟦", "[redacted:").replace('⟧', "]");
         let found = redact(text);
-        let again = redact(&found);
-        if found != expected || again != found {
+        let twice = redact(&found);
+        if found != expected || twice != found {
             wrong += &format!("\n  text     {text}\n  expected {expected}\n  found    {found}\n");
-            if again != found {
-                wrong += &format!("  again    {again}\n");
+            if twice != found {
+                wrong += &format!("  again    {twice}\n");
             }
         }
     }

@@ -34,8 +34,8 @@ pub fn opening(digest: &Digest) -> Vec<Value> {
     let period = digest.tally.span.map(when::period).unwrap_or_default();
     let head = joined([title, plain(period), APPS.list(&group.apps)]);
     let excerpt = text::excerpt(said_by(pattern, group), &group.sample.marker, OPENING.lines, OPENING.bytes);
-    let told = Block::Text(vec![Part::Lines(vec![head]), Part::Sample(excerpt)]);
-    [told, place(&group.sample, true)].iter().filter_map(Block::json).collect()
+    let delivered = Block::Text(vec![Part::Lines(vec![head]), Part::Sample(excerpt)]);
+    [delivered, place(&group.sample, true)].iter().filter_map(Block::json).collect()
 }
 
 fn headline(digest: &Digest) -> String {

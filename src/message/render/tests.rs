@@ -343,15 +343,15 @@ fn patterns_beyond_the_room_are_counted() {
     let words =
         ["disk", "queue", "cache", "login", "mail", "search", "ingest", "export", "proxy", "hook", "sync", "index"];
     let pairs = words.iter().flat_map(|a| words.iter().map(move |b| format!("[CRITICAL] {a} lost {b}"))).take(20);
-    let told = pairs.enumerate().map(|(n, line)| alert("1", "/ecs/a", START + n as i64, line));
+    let delivered = pairs.enumerate().map(|(n, line)| alert("1", "/ecs/a", START + n as i64, line));
     let late = alert("1", "/ecs/a", START + 5_000, "[CRITICAL] disk lost disk".to_owned());
-    let tallies: Vec<_> = told.chain([late]).map(|alert| Tally::of([&alert])).collect();
+    let tallies: Vec<_> = delivered.chain([late]).map(|alert| Tally::of([&alert])).collect();
     let all = digest(Tally::sum(&tallies));
     let known = Tally { other: 5, alerts: all.tally.alerts + 5, ..all.tally.clone() };
     let some = Digest { epochs: (39, 41), tally: known, ..all.clone() };
     let counts = |digest: &Digest| {
-        let told = |line: &&str| ["pattern", "epochs", "first"].iter().any(|word| line.contains(word));
-        plain::view(digest, 100, false).lines().filter(told).collect::<Vec<_>>().join("\n")
+        let delivered = |line: &&str| ["pattern", "epochs", "first"].iter().any(|word| line.contains(word));
+        plain::view(digest, 100, false).lines().filter(delivered).collect::<Vec<_>>().join("\n")
     };
     insta::assert_snapshot!(counts(&all) + "\n\n" + &counts(&some), @r#"
     20 patterns · account 1 · log group /ecs/a · app a

@@ -1,6 +1,6 @@
 use super::*;
 
-fn good() -> Facts {
+fn good() -> Snapshot {
     let queue = |arn: &str, redrives_to: Option<&str>| Queue {
         url: String::new(),
         arn: arn.into(),
@@ -19,7 +19,7 @@ fn good() -> Facts {
         age_max: Some(Duration::from_hours(24)),
         attempts_max: None,
     };
-    Facts {
+    Snapshot {
         function: "stentor-consumer".into(),
         alerts: Ok(Table {
             name: "AppLogs".into(),
@@ -37,57 +37,62 @@ fn good() -> Facts {
     }
 }
 
-fn mapping(facts: &mut Facts) -> &mut Mapping {
-    &mut facts.mappings.as_mut().unwrap()[0]
+fn mapping(snapshot: &mut Snapshot) -> &mut Mapping {
+    &mut snapshot.mappings.as_mut().unwrap()[0]
 }
 
 #[test]
 fn what_the_template_deploys_is_good() {
-    let findings = judge(&good(), &Config::builtin());
+    let findings = evaluate(&good(), &Config::builtin());
     assert!(findings.iter().all(|finding| finding.good && finding.remedy.is_none()), "{findings:#?}");
     assert_eq!(findings.len(), 12);
 }
 
 #[test]
 fn each_fault_is_found_alone_and_has_its_remedy() {
-    let check = |what: &str, remedy: &str, spoil: fn(&mut Facts)| {
-        let mut facts = good();
-        spoil(&mut facts);
-        let bad: Vec<Finding> = judge(&facts, &Config::builtin()).into_iter().filter(|finding| !finding.good).collect();
+    let check = |what: &str, remedy: &str, spoil: fn(&mut Snapshot)| {
+        let mut snapshot = good();
+        spoil(&mut snapshot);
+        let bad: Vec<Finding> =
+            evaluate(&snapshot, &Config::builtin()).into_iter().filter(|finding| !finding.good).collect();
         let [finding] = &bad[..] else { panic!("{what}: {bad:#?}") };
         assert!(finding.what.contains(what), "{what}: {finding:?}");
         assert!(finding.remedy.as_ref().unwrap().contains(remedy), "{what}: {finding:?}");
     };
-    check("table AppLogs has other keys", "by_hour over hour, timestamp", |facts| {
-        facts.alerts.as_mut().unwrap().by_hour.clear();
+    check("table AppLogs has other keys", "by_hour over hour, timestamp", |snapshot| {
+        snapshot.alerts.as_mut().unwrap().by_hour.clear();
     });
-    check("the outbox table cannot be looked at", "--region", |facts| facts.outbox = Err("see --region".into()));
-    check("for 4 d only", "1209600", |facts| {
-        facts.dead_letters.as_mut().unwrap().retention = Duration::from_hours(96);
+    check("the outbox table cannot be looked at", "--region", |snapshot| snapshot.outbox = Err("see --region".into()));
+    check("for 4 d only", "1209600", |snapshot| {
+        snapshot.dead_letters.as_mut().unwrap().retention = Duration::from_hours(96);
     });
-    check("takes 262144 bytes only", "1048576", |facts| {
-        facts.dead_letters.as_mut().unwrap().message_bytes_max = 262_144;
+    check("takes 262144 bytes only", "1048576", |snapshot| {
+        snapshot.dead_letters.as_mut().unwrap().message_bytes_max = 262_144;
     });
-    check("due queue does not hand", "arn:dlq", |facts| {
-        facts.due.as_mut().unwrap().as_mut().unwrap().redrives_to = None;
+    check("due queue does not hand", "arn:dlq", |snapshot| {
+        snapshot.due.as_mut().unwrap().as_mut().unwrap().redrives_to = None;
     });
-    check("no credential for slack:default", "put-secret-value", |facts| facts.credentials = Ok(BTreeSet::new()));
-    check("mapping of logs is disabled", "enable it", |facts| mapping(facts).enabled = false);
-    check("takes no partial failures", "ReportBatchItemFailures", |facts| mapping(facts).reports_item_failures = false);
-    check("drops what it gives up on", "OnFailure", |facts| mapping(facts).on_failure = None);
-    check("no longer than they are tried", "to 86400", |facts| mapping(facts).age_max = Some(Duration::from_hours(48)));
-    check("are tried until they are gone", "to 86400", |facts| mapping(facts).age_max = None);
-    check("given up after 3 attempts", "-1", |facts| mapping(facts).attempts_max = Some(3));
-    check("subscription filter all reads /aws/lambda/x", "take it away", |facts| {
-        facts.own_logs = Ok(vec![("/aws/lambda/x".into(), "all".into())]);
+    check("no credential for slack:default", "put-secret-value", |snapshot| snapshot.credentials = Ok(BTreeSet::new()));
+    check("mapping of logs is disabled", "enable it", |snapshot| mapping(snapshot).enabled = false);
+    check("takes no partial failures", "ReportBatchItemFailures", |snapshot| {
+        mapping(snapshot).reports_item_failures = false
     });
-    check("account policy all reads /aws/lambda/x", "exclude the group", |facts| {
-        facts.policies = Ok(vec![("/aws/lambda/x".into(), "all".into())]);
+    check("drops what it gives up on", "OnFailure", |snapshot| mapping(snapshot).on_failure = None);
+    check("no longer than they are tried", "to 86400", |snapshot| {
+        mapping(snapshot).age_max = Some(Duration::from_hours(48))
+    });
+    check("are tried until they are gone", "to 86400", |snapshot| mapping(snapshot).age_max = None);
+    check("given up after 3 attempts", "-1", |snapshot| mapping(snapshot).attempts_max = Some(3));
+    check("subscription filter all reads /aws/lambda/x", "take it away", |snapshot| {
+        snapshot.own_logs = Ok(vec![("/aws/lambda/x".into(), "all".into())]);
+    });
+    check("account policy all reads /aws/lambda/x", "exclude the group", |snapshot| {
+        snapshot.policies = Ok(vec![("/aws/lambda/x".into(), "all".into())]);
     });
 }
 
 #[test]
 fn a_stack_without_a_stream_or_a_due_queue_is_good_too() {
-    let facts = Facts { due: None, mappings: Ok(vec![]), ..good() };
-    assert!(judge(&facts, &Config::builtin()).iter().all(|finding| finding.good));
+    let snapshot = Snapshot { due: None, mappings: Ok(vec![]), ..good() };
+    assert!(evaluate(&snapshot, &Config::builtin()).iter().all(|finding| finding.good));
 }

@@ -3,13 +3,13 @@
 
 use crate::ingest::route::Routes;
 use crate::model::time::Timestamp;
-use crate::protocol::queue::{Park, Parked, QueueError, What};
-use crate::protocol::world::World;
+use crate::protocol::queue::{DeadLetterQueue, ParkedItem, ParkedWork, QueueError};
+use crate::protocol::services::Services;
 
 /// The same world, but for where records are parked.
-pub(super) struct Keeping<'w, W: World> {
-    world: &'w W,
-    park: Stay<'w, W::Park>,
+pub(super) struct Keeping<'w, W: Services> {
+    services: &'w W,
+    park: Stay<'w, W::DeadLetters>,
 }
 
 /// Parks messages, and says of records that they are safe, which they are: their letter stays.
@@ -17,16 +17,16 @@ pub(super) struct Stay<'w, P> {
     park: &'w P,
 }
 
-impl<'w, W: World> Keeping<'w, W> {
-    pub fn new(world: &'w W) -> Self {
-        Self { world, park: Stay { park: world.park() } }
+impl<'w, W: Services> Keeping<'w, W> {
+    pub fn new(services: &'w W) -> Self {
+        Self { services, park: Stay { park: services.dead_letters() } }
     }
 }
 
-impl<P: Park> Park for Stay<'_, P> {
-    async fn park(&self, items: &[Parked], deadline: Timestamp) -> Vec<Result<(), QueueError>> {
-        let is_record = |item: &Parked| matches!(item.what, What::Record { .. });
-        let messages: Vec<Parked> = items.iter().filter(|item| !is_record(item)).cloned().collect();
+impl<P: DeadLetterQueue> DeadLetterQueue for Stay<'_, P> {
+    async fn park(&self, items: &[ParkedItem], deadline: Timestamp) -> Vec<Result<(), QueueError>> {
+        let is_record = |item: &ParkedItem| matches!(item.what, ParkedWork::Record { .. });
+        let messages: Vec<ParkedItem> = items.iter().filter(|item| !is_record(item)).cloned().collect();
         let mut answers = match messages.is_empty() {
             true => Vec::new().into_iter(),
             false => self.park.park(&messages, deadline).await.into_iter(),
@@ -37,38 +37,38 @@ impl<P: Park> Park for Stay<'_, P> {
     }
 }
 
-impl<'w, W: World> World for Keeping<'w, W> {
+impl<'w, W: Services> Services for Keeping<'w, W> {
     type Store = W::Store;
     type Due = W::Due;
-    type Park = Stay<'w, W::Park>;
+    type DeadLetters = Stay<'w, W::DeadLetters>;
     type Deliver = W::Deliver;
     type Clock = W::Clock;
 
     fn routes(&self) -> &Routes {
-        self.world.routes()
+        self.services.routes()
     }
 
     fn store(&self) -> &W::Store {
-        self.world.store()
+        self.services.store()
     }
 
     fn due(&self) -> Option<&W::Due> {
-        self.world.due()
+        self.services.due()
     }
 
-    fn park(&self) -> &Stay<'w, W::Park> {
+    fn dead_letters(&self) -> &Stay<'w, W::DeadLetters> {
         &self.park
     }
 
     fn deliver(&self) -> &W::Deliver {
-        self.world.deliver()
+        self.services.deliver()
     }
 
     fn clock(&self) -> &W::Clock {
-        self.world.clock()
+        self.services.clock()
     }
 
     fn random(&self) -> u64 {
-        self.world.random()
+        self.services.random()
     }
 }

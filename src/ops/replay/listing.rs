@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::letter::{Content, Kind, Opened, ParkedRecord, Ticket, open};
+use super::dead_letter::{Content, DeadLetter, Kind, ParkedRecord, Receipt, open};
 use super::{
-    Letters, Operator, Options, PATIENCE_MAX, RECEIVED_MAX, Report, SourceError, VISIBLE_AFTER, context_of, record_of,
+    DeadLetterSource, Operator, Options, PATIENCE_MAX, RECEIVED_MAX, Report, SourceError, VISIBLE_AFTER, context_of,
+    record_of,
 };
 use crate::ingest::decode::{self, Decoded, Events};
 use crate::ingest::event::{self, Event};
@@ -20,7 +21,7 @@ use crate::protocol::clock::Clock;
 /// What lies there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
-    pub letters: u64,
+    pub dead_letters: u64,
     pub skipped: u64,
     pub groups: BTreeMap<Group, u64>,
     /// What would become of them, and of how many: "go through the consumer".
@@ -70,12 +71,12 @@ impl Age {
     }
 }
 
-/// Looks at everything that `letters` has.
+/// Looks at everything that `dead_letters` has.
 ///
 /// # Errors
 /// When the source does not answer.
-pub async fn list<L: Letters, O: Operator>(
-    letters: &L,
+pub async fn list<L: DeadLetterSource, O: Operator>(
+    dead_letters: &L,
     routes: &Routes,
     options: &Options,
     clock: &impl Clock,
@@ -83,39 +84,39 @@ pub async fn list<L: Letters, O: Operator>(
 ) -> Result<Listing, SourceError> {
     let deadline = || clock.now().after(options.patience.min(PATIENCE_MAX));
     let mut listing = Listing::default();
-    let mut hidden: BTreeMap<Ticket, Timestamp> = BTreeMap::new();
+    let mut hidden: BTreeMap<Receipt, Timestamp> = BTreeMap::new();
     let result = loop {
-        if operator.wants_to_stop() || options.max.is_some_and(|max| listing.letters >= max) {
+        if operator.wants_to_stop() || options.max.is_some_and(|max| listing.dead_letters >= max) {
             break Ok(());
         }
-        let received = match letters.receive(RECEIVED_MAX, deadline()).await {
+        let received = match dead_letters.receive(RECEIVED_MAX, deadline()).await {
             Ok(received) if received.is_empty() => break Ok(()),
             Ok(received) => received,
             Err(error) => break Err(error),
         };
         let now = clock.now();
-        for letter in &received {
-            listing.add(&open(letter), options, routes, now);
-            hidden.insert(letter.ticket.clone(), now.after(VISIBLE_AFTER));
+        for dead_letter in &received {
+            listing.add(&open(dead_letter), options, routes, now);
+            hidden.insert(dead_letter.receipt.clone(), now.after(VISIBLE_AFTER));
         }
         let late = |until: &Timestamp| *until <= now.after(VISIBLE_AFTER / 2);
-        let again: Vec<Ticket> =
-            hidden.iter().filter(|(_, until)| late(until)).map(|(ticket, _)| ticket.clone()).collect();
-        if !again.is_empty() {
-            letters.hide(&again, VISIBLE_AFTER, deadline()).await;
-            hidden.extend(again.into_iter().map(|ticket| (ticket, now.after(VISIBLE_AFTER))));
+        let retry: Vec<Receipt> =
+            hidden.iter().filter(|(_, until)| late(until)).map(|(receipt, _)| receipt.clone()).collect();
+        if !retry.is_empty() {
+            dead_letters.hide(&retry, VISIBLE_AFTER, deadline()).await;
+            hidden.extend(retry.into_iter().map(|receipt| (receipt, now.after(VISIBLE_AFTER))));
         }
-        operator.watch(&Report { received: listing.letters, ..Report::default() });
+        operator.watch(&Report { received: listing.dead_letters, ..Report::default() });
     };
-    let tickets: Vec<Ticket> = hidden.into_keys().collect();
+    let tickets: Vec<Receipt> = hidden.into_keys().collect();
     if !tickets.is_empty() {
-        letters.hide(&tickets, Duration::ZERO, deadline()).await;
+        dead_letters.hide(&tickets, Duration::ZERO, deadline()).await;
     }
     result.map(|()| listing)
 }
 
 impl Listing {
-    fn add(&mut self, opened: &Opened, options: &Options, routes: &Routes, now: Timestamp) {
+    fn add(&mut self, opened: &DeadLetter, options: &Options, routes: &Routes, now: Timestamp) {
         if !options.admit(opened) {
             self.skipped += 1;
             return;
@@ -124,7 +125,7 @@ impl Listing {
         let account = account.or_else(|| opened.account.clone()).unwrap_or_else(|| "-".to_owned());
         let age = Age::of(opened.parked_at, now);
         let group = Group { kind: opened.kind, reason: opened.reason_word().to_owned(), account, age };
-        self.letters += 1;
+        self.dead_letters += 1;
         self.alerts += alerts;
         *self.groups.entry(group).or_default() += 1;
         *self.would.entry(would).or_default() += 1;

@@ -3,7 +3,7 @@ use super::*;
 #[test]
 fn filters_admit_what_is_meant() {
     let at = Timestamp::from_millis;
-    let opened = |kind, reason: &str, parked_at| Opened {
+    let opened = |kind, reason: &str, parked_at| DeadLetter {
         kind,
         reason: reason.into(),
         account: None,

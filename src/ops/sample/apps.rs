@@ -4,13 +4,13 @@
 
 mod lines;
 
-use super::dice::{Dice, Stamp};
 use super::payload::Source;
+use super::rng::{Rng, SampleClock};
 
 pub(super) struct App {
     log_group: &'static str,
-    stream: fn(&mut Dice, &Stamp) -> String,
-    pub plain: fn(&mut Dice, &Stamp) -> String,
+    stream: fn(&mut Rng, &SampleClock) -> String,
+    pub plain: fn(&mut Rng, &SampleClock) -> String,
     alerts: &'static [Alert],
 }
 
@@ -19,23 +19,23 @@ struct Alert {
     weight: usize,
     /// Index of its marker, modulo the number of markers.
     marker: usize,
-    line: fn(&mut Dice, &Stamp, &str) -> String,
+    line: fn(&mut Rng, &SampleClock, &str) -> String,
 }
 
-const fn alert(weight: usize, marker: usize, line: fn(&mut Dice, &Stamp, &str) -> String) -> Alert {
+const fn alert(weight: usize, marker: usize, line: fn(&mut Rng, &SampleClock, &str) -> String) -> Alert {
     Alert { weight, marker, line }
 }
 
 const APPS: [App; 8] = [
     App {
         log_group: "/ecs/payments-api",
-        stream: |dice, _| format!("payments/api/{}", dice.hex(32)),
+        stream: |rng, _| format!("payments/api/{}", rng.hex(32)),
         plain: lines::payments,
         alerts: &[alert(88, 0, lines::payments_pool), alert(12, 1, lines::payments_card)],
     },
     App {
         log_group: "/aws/lambda/checkout",
-        stream: |dice, at| format!("{}/[$LATEST]{}", at.date('/'), dice.hex(32)),
+        stream: |rng, at| format!("{}/[$LATEST]{}", at.date('/'), rng.hex(32)),
         plain: lines::checkout,
         alerts: &[alert(85, 0, lines::checkout_circuit), alert(15, 1, lines::checkout_token)],
     },
@@ -47,31 +47,31 @@ const APPS: [App; 8] = [
     },
     App {
         log_group: "/aws/eks/prod/ingress",
-        stream: |dice, _| format!("ingress-nginx-controller-{}-{}", dice.hex(9), dice.hex(5)),
+        stream: |rng, _| format!("ingress-nginx-controller-{}-{}", rng.hex(9), rng.hex(5)),
         plain: lines::ingress,
         alerts: &[alert(100, 1, lines::ingress_timeout)],
     },
     App {
         log_group: "/ecs/inventory-worker",
-        stream: |dice, _| format!("inventory/worker/{}", dice.hex(32)),
+        stream: |rng, _| format!("inventory/worker/{}", rng.hex(32)),
         plain: lines::inventory,
         alerts: &[alert(80, 0, lines::inventory_lag), alert(20, 0, lines::inventory_dsn)],
     },
     App {
         log_group: "/aws/lambda/notify-customer",
-        stream: |dice, at| format!("{}/[14]{}", at.date('/'), dice.hex(32)),
+        stream: |rng, at| format!("{}/[14]{}", at.date('/'), rng.hex(32)),
         plain: lines::notify,
         alerts: &[alert(100, 1, lines::notify_refused)],
     },
     App {
         log_group: "/ec2/billing-batch",
-        stream: |dice, _| format!("i-0{}", dice.hex(16)),
+        stream: |rng, _| format!("i-0{}", rng.hex(16)),
         plain: lines::billing,
         alerts: &[alert(100, 1, lines::billing_export)],
     },
     App {
         log_group: "/aws/apigateway/public-api",
-        stream: |dice, _| dice.hex(32),
+        stream: |rng, _| rng.hex(32),
         plain: lines::gateway,
         alerts: &[alert(100, 0, lines::gateway_errors)],
     },
@@ -79,8 +79,8 @@ const APPS: [App; 8] = [
 
 impl App {
     /// A line that carries one of the markers, if there are any.
-    pub fn alert(&self, dice: &mut Dice, at: &Stamp, markers: &[&str]) -> String {
-        let mut roll = dice.below(100);
+    pub fn alert(&self, rng: &mut Rng, at: &SampleClock, markers: &[&str]) -> String {
+        let mut roll = rng.below(100);
         let fits = |alert: &&Alert| {
             let here = roll < alert.weight;
             roll = roll.saturating_sub(alert.weight);
@@ -91,25 +91,27 @@ impl App {
             [] => "",
             _ => markers[alert.marker % markers.len()],
         };
-        (alert.line)(dice, at, marker)
+        (alert.line)(rng, at, marker)
     }
 }
 
 /// The application of a log group, and the log stream as its source. What they are follows from the numbers
 /// alone: records of one stream agree on its name and on its partition key.
-pub(super) fn source(seed: u64, group: usize, account: usize, stream: usize, at: &Stamp) -> (&'static App, Source) {
+pub(super) fn source(
+    seed: u64,
+    group: usize,
+    account: usize,
+    stream: usize,
+    at: &SampleClock,
+) -> (&'static App, Source) {
     let app = &APPS[group % APPS.len()];
-    let mut dice = Dice::new(seed ^ ((group as u64) << 40 | (account as u64) << 8 | stream as u64));
+    let mut rng = Rng::new(seed ^ ((group as u64) << 40 | (account as u64) << 8 | stream as u64));
     let log_group = match group / APPS.len() {
         0 => app.log_group.to_owned(),
         copy => format!("{}-{}", app.log_group, copy + 1),
     };
-    let source = Source {
-        owner: owner(account),
-        log_group,
-        log_stream: (app.stream)(&mut dice, at),
-        partition_key: dice.hex(32),
-    };
+    let source =
+        Source { owner: owner(account), log_group, log_stream: (app.stream)(&mut rng, at), partition_key: rng.hex(32) };
     (app, source)
 }
 

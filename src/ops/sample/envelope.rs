@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::dice::Dice;
+use super::rng::Rng;
 
 pub(super) const SHARD: &str = "shardId-000000000003";
 pub(super) const STREAM_ARN: &str = "arn:aws:kinesis:eu-west-1:111122223333:stream/central-logs";
@@ -182,20 +182,20 @@ impl Event {
 pub(super) struct Shard {
     last: u128,
     last_ms: i64,
-    dice: Dice,
+    rng: Rng,
 }
 
 impl Shard {
     /// Numbers begin where `start_ms` says, so those of a later event are greater.
     pub fn new(start_ms: i64, seed: u64) -> Self {
-        let mut dice = Dice::new(!seed);
-        let last = start_ms as u128 * 10_u128.pow(21) + u128::from(dice.between(0, GAP_MAX));
-        Self { last, last_ms: start_ms, dice }
+        let mut rng = Rng::new(!seed);
+        let last = start_ms as u128 * 10_u128.pow(21) + u128::from(rng.between(0, GAP_MAX));
+        Self { last, last_ms: start_ms, rng }
     }
 
     /// The next record. It does not arrive before the one before it.
     pub fn record(&mut self, partition_key: String, data: String, arrived_ms: i64) -> Record {
-        self.last += u128::from(self.dice.between(1, GAP_MAX));
+        self.last += u128::from(self.rng.between(1, GAP_MAX));
         self.last_ms = self.last_ms.max(arrived_ms);
         let sequence_number = format!("{NUMBER_START}{:034}", self.last);
         let event_id = format!("{SHARD}:{sequence_number}");

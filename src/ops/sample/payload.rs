@@ -7,7 +7,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use flate2::{Compression, write::GzEncoder};
 use serde::Serialize;
 
-use super::dice::Dice;
+use super::rng::Rng;
 
 /// Times beyond 2^47 ms (the year 6429) have no place in an event id.
 pub(super) const MS_MAX: i64 = 1 << 47;
@@ -73,7 +73,7 @@ pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
 /// put, bits that all events of one put share, and the event's index in it. Source: ids in public samples, of
 /// which neighbours differ by `(later - earlier) << 144` and the number of events between them.
 pub(super) struct Ids {
-    dice: Dice,
+    rng: Rng,
     /// The serial number of the put keeps its ids apart from all others.
     puts: u64,
     high: u64,
@@ -86,7 +86,7 @@ impl Ids {
     const EVENTS_MAX: u64 = 10_000;
 
     pub fn new(seed: u64) -> Self {
-        Self { dice: Dice::new(seed.rotate_left(32)), puts: 0, high: 0, low: 0, index: Self::EVENTS_MAX }
+        Self { rng: Rng::new(seed.rotate_left(32)), puts: 0, high: 0, low: 0, index: Self::EVENTS_MAX }
     }
 
     /// What comes next is of another put.
@@ -97,9 +97,9 @@ impl Ids {
     pub fn next(&mut self, timestamp: i64) -> String {
         if self.index == Self::EVENTS_MAX {
             self.puts += 1;
-            let put_ms = timestamp as u64 + self.dice.between(100, 5_000);
-            self.high = put_ms << 16 | self.dice.between(0, 0xffff);
-            self.low = self.dice.between(0, 0xffff) << 48 | (self.puts & 0xffff_ffff) << 16;
+            let put_ms = timestamp as u64 + self.rng.between(100, 5_000);
+            self.high = put_ms << 16 | self.rng.between(0, 0xffff);
+            self.low = self.rng.between(0, 0xffff) << 48 | (self.puts & 0xffff_ffff) << 16;
             self.index = 0;
         }
         self.index += 1;

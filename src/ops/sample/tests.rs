@@ -9,7 +9,7 @@ use flate2::read::{GzDecoder, MultiGzDecoder, ZlibDecoder};
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::dice::Stamp;
+use super::rng::SampleClock;
 use super::*;
 
 pub(super) fn unpacked(data: &str) -> Vec<u8> {
@@ -62,14 +62,14 @@ fn neighbours_of_one_put_have_neighbouring_ids() {
 
 #[test]
 fn stamps_follow_the_calendar() {
-    let check = |ms, expected: &str| assert_eq!(Stamp::of(ms).iso(), expected);
+    let check = |ms, expected: &str| assert_eq!(SampleClock::of(ms).iso(), expected);
     check(0, "1970-01-01T00:00:00.000Z");
     check(START_MS, "2025-11-03T09:15:00.000Z");
     check(1_709_251_199_999, "2024-02-29T23:59:59.999Z");
     check(951_782_400_000, "2000-02-29T00:00:00.000Z");
     check(1_735_689_600_000, "2025-01-01T00:00:00.000Z");
-    assert_eq!(Stamp::of(START_MS).web(), "03/Nov/2025:09:15:00 +0000");
-    assert_eq!(Stamp::of(START_MS).syslog(), "Nov  3 09:15:00");
+    assert_eq!(SampleClock::of(START_MS).web(), "03/Nov/2025:09:15:00 +0000");
+    assert_eq!(SampleClock::of(START_MS).syslog(), "Nov  3 09:15:00");
 }
 
 fn options() -> impl Strategy<Value = Options> {

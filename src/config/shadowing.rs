@@ -9,14 +9,14 @@
 use std::collections::BTreeSet;
 
 use super::draft::Draft;
-use super::spanned::Faults;
+use super::spanned::Diagnostics;
 
-pub(super) fn check(drafts: &[Draft], faults: &mut Faults<'_>) {
+pub(super) fn check(drafts: &[Draft], diagnostics: &mut Diagnostics<'_>) {
     for (index, draft) in drafts.iter().enumerate() {
         if let Some(takers) = takers(&drafts[..index], draft) {
-            let takers: Vec<String> = takers.into_iter().map(|i| describe(&drafts[i], faults)).collect();
+            let takers: Vec<String> = takers.into_iter().map(|i| describe(&drafts[i], diagnostics)).collect();
             let takes = if takers.len() == 1 { "takes" } else { "take" };
-            faults.add_at(
+            diagnostics.add_at(
                 draft.at,
                 format!(
                     "this route can never be reached: {} {takes} all of its events first; \
@@ -50,8 +50,8 @@ fn takes(earlier: &Draft, later: &Draft, marker: &str) -> bool {
         && outer.covers(inner)
 }
 
-fn describe(draft: &Draft, faults: &Faults<'_>) -> String {
-    let line = faults.line(draft.at);
+fn describe(draft: &Draft, diagnostics: &Diagnostics<'_>) -> String {
+    let line = diagnostics.line(draft.at);
     match &draft.name {
         Some(name) => format!("`{name}` (line {line})"),
         None => format!("the route at line {line}"),

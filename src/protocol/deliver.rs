@@ -12,13 +12,15 @@ use futures::future::{join_all, try_join_all};
 use crate::config::Route;
 use crate::model::digest::Digest;
 use crate::model::name::Target;
-use crate::model::outbox::{Cursor, Epoch, Escalation, Held, Lease, Recipient, Settled, TargetState, Thread};
+use crate::model::outbox::{
+    Acknowledgement, Cursor, Deferral, Epoch, Escalation, Lease, Recipient, TargetState, Thread,
+};
 use crate::model::time::Timestamp;
 use crate::protocol::notify::{Accepted, Deliver as _, DeliverError};
-use crate::protocol::queue::{Park as _, Parked, What};
-use crate::protocol::round::{Again, Outcome, Round, SETTLE_MARGIN, Sent};
+use crate::protocol::queue::{DeadLetterQueue as _, ParkedItem, ParkedWork};
+use crate::protocol::round::{ACKNOWLEDGE_MARGIN, Delivery, DeliveryOutcome, RetryAt, Round};
+use crate::protocol::services::Services;
 use crate::protocol::store::{Store as _, StoreError};
-use crate::protocol::world::World;
 
 /// A lease outlives its holder by this much, so that clocks may differ.
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
@@ -28,41 +30,47 @@ const PAUSE_MIN: Duration = Duration::from_millis(500);
 
 /// What came of telling.
 #[derive(Debug, Default)]
-pub(crate) struct Telling {
-    pub messages: Vec<Sent>,
+pub(crate) struct DeliveryReport {
+    pub messages: Vec<Delivery>,
     /// Present when somebody is still owed something.
-    pub again: Option<Again>,
+    pub retry: Option<RetryAt>,
     /// A message was deferred: it stays owed, without a time to come back.
     pub deferred: bool,
 }
 
 /// Tells every target of the route what it has not been told, then the fallbacks of those that were not to be had.
-pub(crate) async fn everyone<W: World>(round: &Round<'_, W>, cursor: &Cursor) -> Telling {
-    let mut telling = Telling::default();
-    let ticket = |recipient| Ticket { round, cursor, recipient, sealed: cursor.sealed };
-    let own = cursor.targets.keys().map(|target| ticket(Recipient::Own(target)));
-    let own: Vec<Telling> = join_all(own.map(|ticket| Box::pin(ticket.tell()))).await;
-    let behind: Vec<&Target> =
-        cursor.targets.keys().zip(&own).filter(|(_, told)| told.again.is_some()).map(|(target, _)| target).collect();
-    let called_in = Box::pin(call_in_fallback(round, cursor, &behind)).await;
-    own.into_iter().for_each(|told| telling.add(told));
-    telling.again = Again::earlier(telling.again.take(), called_in.unwrap_or_else(|error| Some(round.failed(&error))));
+pub(crate) async fn deliver_all<W: Services>(round: &Round<'_, W>, cursor: &Cursor) -> DeliveryReport {
+    let mut report = DeliveryReport::default();
+    let delivery = |recipient| TargetDelivery { round, cursor, recipient, sealed: cursor.sealed };
+    let own = cursor.targets.keys().map(|target| delivery(Recipient::Own(target)));
+    let own: Vec<DeliveryReport> = join_all(own.map(|delivery| Box::pin(delivery.run()))).await;
+    let behind: Vec<&Target> = cursor
+        .targets
+        .keys()
+        .zip(&own)
+        .filter(|(_, delivered)| delivered.retry.is_some())
+        .map(|(target, _)| target)
+        .collect();
+    let escalated = Box::pin(escalate_overdue(round, cursor, &behind)).await;
+    own.into_iter().for_each(|delivered| report.add(delivered));
+    report.retry =
+        RetryAt::earlier(report.retry.take(), escalated.unwrap_or_else(|error| Some(round.retry_on(&error))));
     // Escalated just now, or in an earlier round.
     let configured = round.configured().and_then(|route| route.fallback.as_ref());
     let fallbacks = cursor.fallbacks.iter().chain(configured.filter(|target| !cursor.fallbacks.contains(target)));
-    let told = fallbacks.map(|target| Box::pin(ticket(Recipient::Fallback(target)).tell()));
-    join_all(told).await.into_iter().for_each(|told| telling.add(told));
-    telling
+    let delivered = fallbacks.map(|target| Box::pin(delivery(Recipient::Fallback(target)).run()));
+    join_all(delivered).await.into_iter().for_each(|delivered| report.add(delivered));
+    report
 }
 
 /// Escalates what targets have been waiting for longer than `fallback_after`; answers when the next of them will have.
-async fn call_in_fallback<W: World>(
+async fn escalate_overdue<W: Services>(
     round: &Round<'_, W>,
     cursor: &Cursor,
     behind: &[&Target],
-) -> Result<Option<Again>, StoreError> {
+) -> Result<Option<RetryAt>, StoreError> {
     let Some((fallback, after)) = round.configured().and_then(Route::escalates) else { return Ok(None) };
-    let mut again = None;
+    let mut retry = None;
     for target in behind {
         let Some(waiting_since) = waiting_since(round, cursor, target).await? else { continue };
         let at = waiting_since.after(after);
@@ -70,19 +78,19 @@ async fn call_in_fallback<W: World>(
             let because = format!("{target} has not taken a message since {}", waiting_since.iso());
             escalate(round, cursor, fallback, cursor.sealed, because).await?;
         } else {
-            again = Again::earlier(again, Some(Again { at, why: format!("{target} is behind") }));
+            retry = RetryAt::earlier(retry, Some(RetryAt { at, why: format!("{target} is behind") }));
         }
     }
-    Ok(again)
+    Ok(retry)
 }
 
 /// When the oldest epoch was frozen that `target` is still owed.
-async fn waiting_since<W: World>(
+async fn waiting_since<W: Services>(
     round: &Round<'_, W>,
     cursor: &Cursor,
     target: &Target,
 ) -> Result<Option<Timestamp>, StoreError> {
-    let store = round.world.store();
+    let store = round.services.store();
     let state = store.target(round.route, Recipient::Own(target), round.deadline).await?;
     let since = cursor.targets.get(target).copied().unwrap_or_default();
     let epochs = store.epochs(round.route, state.offset.unwrap_or(since), cursor.sealed, round.deadline).await?;
@@ -94,14 +102,14 @@ async fn waiting_since<W: World>(
 ///
 /// Starting at the hindmost of all targets, and not only at the one that fails, keeps one offset enough: whatever
 /// lies before the fallback's offset was told to it, or to everyone.
-async fn escalate<W: World>(
+async fn escalate<W: Services>(
     round: &Round<'_, W>,
     cursor: &Cursor,
     fallback: &Target,
     upto: u64,
     because: String,
 ) -> Result<(), StoreError> {
-    let store = round.world.store();
+    let store = round.services.store();
     let offsets = cursor.targets.iter().map(async |(target, since)| {
         let state = store.target(round.route, Recipient::Own(target), round.deadline).await?;
         Ok::<u64, StoreError>(state.offset.unwrap_or(*since))
@@ -124,101 +132,101 @@ async fn escalate<W: World>(
 }
 
 /// One target that may be owed something.
-struct Ticket<'r, W> {
+struct TargetDelivery<'r, W> {
     round: &'r Round<'r, W>,
     cursor: &'r Cursor,
     recipient: Recipient<'r>,
     sealed: u64,
 }
 
-enum Told {
+enum Step {
     /// The target has had everything that it is owed.
-    Everything,
+    Done,
     /// It has been told or parked what was there; look again.
-    Up,
-    Later(Again),
+    Progress,
+    Retry(RetryAt),
     /// Its message was deferred.
     Deferred,
 }
 
 /// Why a target was not settled.
-enum Unsettled {
+enum NotDelivered {
     /// It has to be told again.
-    Again(Again),
+    Retry(RetryAt),
     Deferred,
 }
 
-impl<W: World> Ticket<'_, W> {
+impl<W: Services> TargetDelivery<'_, W> {
     /// Tells the target all it has not been told, and looks once more whether there is more by then.
-    async fn tell(mut self) -> Telling {
+    async fn run(mut self) -> DeliveryReport {
         let mut messages = Vec::new();
         let mut deferred = false;
-        let again = loop {
-            match self.tell_once(&mut messages).await {
-                Ok(Told::Everything) => break None,
-                Ok(Told::Up) => {}
-                Ok(Told::Later(again)) => break Some(again),
-                Ok(Told::Deferred) => {
+        let retry = loop {
+            match self.step(&mut messages).await {
+                Ok(Step::Done) => break None,
+                Ok(Step::Progress) => {}
+                Ok(Step::Retry(retry)) => break Some(retry),
+                Ok(Step::Deferred) => {
                     deferred = true;
                     break None;
                 }
-                Err(error) => break Some(self.round.failed(&error)),
+                Err(error) => break Some(self.round.retry_on(&error)),
             }
-            match self.round.world.store().cursor(self.round.route, self.round.deadline).await {
+            match self.round.services.store().cursor(self.round.route, self.round.deadline).await {
                 Ok(cursor) => self.sealed = cursor.sealed,
-                Err(error) => break Some(self.round.failed(&error)),
+                Err(error) => break Some(self.round.retry_on(&error)),
             }
         };
-        Telling { messages, again, deferred }
+        DeliveryReport { messages, retry, deferred }
     }
 
-    async fn tell_once(&self, messages: &mut Vec<Sent>) -> Result<Told, StoreError> {
-        let Round { world, route, deadline, .. } = *self.round;
-        let store = world.store();
+    async fn step(&self, messages: &mut Vec<Delivery>) -> Result<Step, StoreError> {
+        let Round { services, route, deadline, .. } = *self.round;
+        let store = services.store();
         let state = store.target(route, self.recipient, deadline).await?;
         if self.owed(&state).is_none() {
-            return Ok(Told::Everything);
+            return Ok(Step::Done);
         }
         let now = self.round.now();
-        if let Some(again) = self.held_back(&state, now) {
-            return Ok(Told::Later(again));
+        if let Some(retry) = self.paused(&state, now) {
+            return Ok(Step::Retry(retry));
         }
-        let owner = format!("{:016x}{:016x}", world.random(), world.random());
+        let owner = format!("{:016x}{:016x}", services.random(), services.random());
         let lease = Lease { owner, until: deadline.after(LEASE_MARGIN) };
         let Some(state) = store.lease(route, self.recipient, &lease, now, deadline).await? else {
-            return Ok(Told::Later(self.round.later(format!("{} is being told by another process", self.target()))));
+            return Ok(Step::Retry(self.round.retry(format!("{} is being told by another process", self.target()))));
         };
         let Some((after, upto)) = self.owed(&state) else {
             // Told by another process between the two looks.
-            store.release(route, self.recipient, &lease, &Held::default(), deadline).await?;
-            return Ok(Told::Up);
+            store.release(route, self.recipient, &lease, &Deferral::default(), deadline).await?;
+            return Ok(Step::Progress);
         };
         let digest = self.digest(&state, after, upto).await?;
         let thread = state.thread.clone();
-        let settled = match digest {
-            None => Ok(Settled { offset: upto, thread, muted: state.muted }),
+        let acknowledgement = match digest {
+            None => Ok(Acknowledgement { offset: upto, thread, muted: state.muted }),
             Some(digest) if self.cursor.is_muted(now) => {
-                Ok(Settled { offset: upto, thread, muted: state.muted.saturating_add(digest.tally.alerts) })
+                Ok(Acknowledgement { offset: upto, thread, muted: state.muted.saturating_add(digest.tally.alerts) })
             }
-            Some(digest) => Box::pin(self.hand_over(&digest, &state, upto, messages)).await,
+            Some(digest) => Box::pin(self.attempt(&digest, &state, upto, messages)).await,
         };
-        match settled {
-            Ok(settled) => {
+        match acknowledgement {
+            Ok(acknowledgement) => {
                 // Lost only if the lease ran out, and then whoever has it now tells the target again.
-                if !store.settle(route, self.recipient, &lease, &settled, deadline).await? {
+                if !store.acknowledge(route, self.recipient, &lease, &acknowledgement, deadline).await? {
                     tracing::warn!(route = %route, target = %self.target(), "The lease ran out before {} was settled: it may be told twice", self.target());
                 }
-                Ok(Told::Up)
+                Ok(Step::Progress)
             }
-            Err(Unsettled::Deferred) => {
-                let held = Held { not_before: state.not_before, failures: state.failures };
+            Err(NotDelivered::Deferred) => {
+                let held = Deferral { not_before: state.not_before, failures: state.failures };
                 store.release(route, self.recipient, &lease, &held, deadline).await?;
-                Ok(Told::Deferred)
+                Ok(Step::Deferred)
             }
-            Err(Unsettled::Again(again)) => {
-                let held = Held { not_before: Some(again.at), failures: state.failures.saturating_add(1) };
+            Err(NotDelivered::Retry(retry)) => {
+                let held = Deferral { not_before: Some(retry.at), failures: state.failures.saturating_add(1) };
                 store.release(route, self.recipient, &lease, &held, deadline).await?;
-                Ok(Told::Later(again))
+                Ok(Step::Retry(retry))
             }
         }
     }
@@ -239,18 +247,18 @@ impl<W: World> Ticket<'_, W> {
         self.recipient.target()
     }
 
-    fn held_back(&self, state: &TargetState, now: Timestamp) -> Option<Again> {
+    fn paused(&self, state: &TargetState, now: Timestamp) -> Option<RetryAt> {
         let target = self.target();
         let paused =
-            state.not_before.map(|at| Again { at, why: format!("{target} is not called before {}", at.iso()) });
+            state.not_before.map(|at| RetryAt { at, why: format!("{target} is not called before {}", at.iso()) });
         let leased =
-            state.leased_until.map(|at| Again { at, why: format!("{target} is being told by another process") });
-        paused.into_iter().chain(leased).find(|again| again.at > now)
+            state.leased_until.map(|at| RetryAt { at, why: format!("{target} is being told by another process") });
+        paused.into_iter().chain(leased).find(|retry| retry.at > now)
     }
 
     async fn digest(&self, state: &TargetState, after: u64, upto: u64) -> Result<Option<Digest>, StoreError> {
-        let Round { world, route, deadline, .. } = *self.round;
-        let epochs = world.store().epochs(route, after, upto, deadline).await?;
+        let Round { services, route, deadline, .. } = *self.round;
+        let epochs = services.store().epochs(route, after, upto, deadline).await?;
         let is_owed =
             |epoch: &&Epoch| matches!(self.recipient, Recipient::Fallback(_)) || epoch.owed.contains(self.target());
         let owed: Vec<&Epoch> = epochs.iter().filter(is_owed).collect();
@@ -264,40 +272,41 @@ impl<W: World> Ticket<'_, W> {
     }
 
     /// Delivers or parks the digest.
-    async fn hand_over(
+    async fn attempt(
         &self,
         digest: &Digest,
         state: &TargetState,
         upto: u64,
-        messages: &mut Vec<Sent>,
-    ) -> Result<Settled, Unsettled> {
+        messages: &mut Vec<Delivery>,
+    ) -> Result<Acknowledgement, NotDelivered> {
         let thread = state.thread.as_ref().filter(|thread| Some(thread.burst) == digest.incident);
         let (outcome, result) = match self.deliver(digest, thread).await {
             Ok(accepted) => {
                 let thread = started(digest, accepted).or_else(|| thread.cloned());
-                (Outcome::Accepted, Ok(Settled { offset: upto, thread, muted: 0 }))
+                (DeliveryOutcome::Accepted, Ok(Acknowledgement { offset: upto, thread, muted: 0 }))
             }
             Err(DeliverError::Retry { after, reason }) => {
-                let again = self.pause(after, reason.clone(), state.failures).await;
-                (Outcome::Retry(reason), Err(Unsettled::Again(again)))
+                let retry = self.pause(after, reason.clone(), state.failures).await;
+                (DeliveryOutcome::Retry(reason), Err(NotDelivered::Retry(retry)))
             }
-            Err(DeliverError::Deferred) => return Err(Unsettled::Deferred),
+            Err(DeliverError::Deferred) => return Err(NotDelivered::Deferred),
             Err(DeliverError::Denied { reason } | DeliverError::Refused { reason }) => {
                 match self.give_up(digest, &reason).await {
                     Ok(()) => {
-                        let settled = Settled { offset: upto, thread: thread.cloned(), muted: state.muted };
-                        (Outcome::Parked(reason), Ok(settled))
+                        let acknowledgement =
+                            Acknowledgement { offset: upto, thread: thread.cloned(), muted: state.muted };
+                        (DeliveryOutcome::Parked(reason), Ok(acknowledgement))
                     }
                     Err(why) => {
                         let why = format!("refused ({reason}), and {why}");
-                        let again = self.round.later_by(state.failures, why.clone());
-                        (Outcome::Retry(why), Err(Unsettled::Again(again)))
+                        let retry = self.round.retry_after(state.failures, why.clone());
+                        (DeliveryOutcome::Retry(why), Err(NotDelivered::Retry(retry)))
                     }
                 }
             }
         };
         let (route, target) = (digest.route.clone(), digest.target.clone());
-        messages.push(Sent { route, target, epochs: digest.epochs, alerts: digest.tally.alerts, outcome });
+        messages.push(Delivery { route, target, epochs: digest.epochs, alerts: digest.tally.alerts, outcome });
         result
     }
 
@@ -311,36 +320,38 @@ impl<W: World> Ticket<'_, W> {
             let reason = "the configuration no longer has this route or this target of it".to_owned();
             return Err(DeliverError::Refused { reason });
         }
-        let until = self.round.deadline.before(SETTLE_MARGIN);
+        let until = self.round.deadline.before(ACKNOWLEDGE_MARGIN);
         if self.round.now() >= until {
             return Err(DeliverError::Retry { after: None, reason: "no time was left to deliver".to_owned() });
         }
         let joins = thread.map(|thread| thread.message.as_str());
-        self.round.world.deliver().deliver(digest, joins, until).await
+        self.round.services.deliver().deliver(digest, joins, until).await
     }
 
     /// When to call the target again. What it asks for holds on every route.
-    async fn pause(&self, after: Option<Duration>, why: String, failures: u32) -> Again {
+    async fn pause(&self, after: Option<Duration>, why: String, failures: u32) -> RetryAt {
         // A target that asks for no pause gets one that grows, or it would be called twice a second for ever.
-        let Some(after) = after.filter(|after| *after >= PAUSE_MIN) else { return self.round.later_by(failures, why) };
+        let Some(after) = after.filter(|after| *after >= PAUSE_MIN) else {
+            return self.round.retry_after(failures, why);
+        };
         let at = self.round.now().after(after);
-        if let Err(error) = self.round.world.store().pause(self.target(), at, self.round.deadline).await {
+        if let Err(error) = self.round.services.store().pause(self.target(), at, self.round.deadline).await {
             // The other routes find out by asking.
             tracing::debug!(target = %self.target(), "The pause holds on this route only: {error}");
         }
-        Again { at, why }
+        RetryAt { at, why }
     }
 
     /// Parks what the target refused, and owes it to the fallback.
     async fn give_up(&self, digest: &Digest, reason: &str) -> Result<(), String> {
-        let Round { world, route, deadline, .. } = *self.round;
-        let what = What::Message {
+        let Round { services, route, deadline, .. } = *self.round;
+        let what = ParkedWork::Message {
             route: route.clone(),
             target: self.target().clone(),
             epochs: [digest.epochs.0, digest.epochs.1],
             tally: Box::new(digest.tally.clone()),
         };
-        let parked = world.park().park(&[Parked::new(reason, self.round.now(), what)], deadline).await;
+        let parked = services.dead_letters().park(&[ParkedItem::new(reason, self.round.now(), what)], deadline).await;
         let answer = parked.into_iter().next().expect("invariant: park answers once for each item");
         answer.map_err(|error| format!("it could not be parked: {error}"))?;
         let fallback = self.round.configured().and_then(|route| route.fallback.as_ref());
@@ -358,10 +369,10 @@ fn started(digest: &Digest, accepted: Accepted) -> Option<Thread> {
     Some(Thread { burst: digest.incident?, message: accepted.message? })
 }
 
-impl Telling {
-    fn add(&mut self, more: Telling) {
+impl DeliveryReport {
+    fn add(&mut self, more: DeliveryReport) {
         self.messages.extend(more.messages);
-        self.again = Again::earlier(self.again.take(), more.again);
+        self.retry = RetryAt::earlier(self.retry.take(), more.retry);
         self.deferred |= more.deferred;
     }
 }

@@ -3,19 +3,17 @@
 
 use std::collections::BTreeMap;
 
-use fastrand::Rng;
-
 const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-pub(super) struct Dice {
-    rng: Rng,
+pub(super) struct Rng {
+    rng: fastrand::Rng,
     /// What lines of the current request have in common, by its name, as far as they have drawn it.
     request: BTreeMap<&'static str, String>,
 }
 
-impl Dice {
+impl Rng {
     pub fn new(seed: u64) -> Self {
-        Self { rng: Rng::with_seed(seed), request: BTreeMap::new() }
+        Self { rng: fastrand::Rng::with_seed(seed), request: BTreeMap::new() }
     }
 
     /// The lines that follow are of another request.
@@ -88,7 +86,7 @@ impl Dice {
 }
 
 /// A point in time, UTC, in parts.
-pub(super) struct Stamp {
+pub(super) struct SampleClock {
     year: i64,
     month: usize,
     day: i64,
@@ -98,7 +96,7 @@ pub(super) struct Stamp {
     ms: i64,
 }
 
-impl Stamp {
+impl SampleClock {
     /// From ms since 1970. The calendar counts days in eras of 400 years that begin in March, so that the
     /// leap day comes last (Howard Hinnant, "chrono-compatible low-level date algorithms").
     pub fn of(ms: i64) -> Self {

@@ -14,7 +14,7 @@ use crate::model::name::{RouteName, Target};
 use crate::model::tally::Tally;
 use crate::model::time::Timestamp;
 use crate::model::visible;
-use crate::protocol::queue::{Due, Parked, What};
+use crate::protocol::queue::{Due, ParkedItem, ParkedWork};
 
 /// The longest body that is opened. The largest that is known is what Lambda writes into S3: an invocation's payload has
 /// 6 MB, and the string that it becomes is longer by its escapes. A record of Kinesis has at most 14 MB in base64.
@@ -22,8 +22,8 @@ pub const LETTER_BYTES_MAX: usize = 32 << 20;
 
 /// A message of the dead-letter queue, not yet opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Letter {
-    pub ticket: Ticket,
+pub struct ReceivedMessage {
+    pub receipt: Receipt,
     pub body: String,
     /// When the queue got it.
     pub sent_at: Option<Timestamp>,
@@ -31,7 +31,7 @@ pub struct Letter {
 
 /// What a letter is known and settled by, without its body.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Ticket {
+pub struct Receipt {
     /// For people: the message id, or file and line.
     pub id: String,
     /// For the source: the receipt handle, or the position.
@@ -57,7 +57,7 @@ pub enum Kind {
 
 /// A letter, opened.
 #[derive(Debug, PartialEq)]
-pub struct Opened {
+pub struct DeadLetter {
     pub kind: Kind,
     /// Why it lies there, in the words of who put it there.
     pub reason: String,
@@ -186,22 +186,22 @@ struct RequestContext<'b> {
 }
 
 /// Opens a letter. Whatever its body is, the answer is a value.
-pub fn open(letter: &Letter) -> Opened {
-    if letter.body.len() > LETTER_BYTES_MAX {
-        return Opened { parked_at: letter.sent_at, ..unknown("it is longer than 32 MiB".to_owned()) };
+pub fn open(dead_letter: &ReceivedMessage) -> DeadLetter {
+    if dead_letter.body.len() > LETTER_BYTES_MAX {
+        return DeadLetter { parked_at: dead_letter.sent_at, ..unknown("it is longer than 32 MiB".to_owned()) };
     }
-    let opened = match serde_json::from_str::<Envelope<'_>>(&letter.body) {
-        Ok(envelope) => envelope.open(&letter.body),
+    let opened = match serde_json::from_str::<Envelope<'_>>(&dead_letter.body) {
+        Ok(envelope) => envelope.open(&dead_letter.body),
         Err(error) => unknown(match json_problem(&error) {
             Some(problem) => format!("it is not JSON: {problem}"),
             None => "it is not a JSON object".to_owned(),
         }),
     };
-    Opened { parked_at: opened.parked_at.or(letter.sent_at), ..opened }
+    DeadLetter { parked_at: opened.parked_at.or(dead_letter.sent_at), ..opened }
 }
 
 impl Envelope<'_> {
-    fn open(&self, body: &str) -> Opened {
+    fn open(&self, body: &str) -> DeadLetter {
         match self.stentor {
             // The schedule's own event; EventBridge Scheduler parks it as it is.
             Some(what) if what.get() == r#""sweep""# => {
@@ -222,23 +222,23 @@ impl Envelope<'_> {
             unknown("it has none of the shapes that are known".to_owned())
         };
         let parked_at = self.timestamp.and_then(text).and_then(|at| Timestamp::from_iso(&at));
-        Opened { parked_at, ..opened }
+        DeadLetter { parked_at, ..opened }
     }
 
-    fn batch(&self, batch: &RawValue) -> Opened {
+    fn batch(&self, batch: &RawValue) -> DeadLetter {
         let content = match (self.payload, range(batch)) {
             (Some(payload), _) => self.payload(json_of(payload)),
             (None, Some(range)) => Content::Range(range),
             (None, None) => return unknown("it names no shard and sequence numbers".to_owned()),
         };
         let account = range(batch).and_then(|range| account_of(&range.stream_arn));
-        Opened { account, ..self.given_up(Kind::Batch, content) }
+        DeadLetter { account, ..self.given_up(Kind::Batch, content) }
     }
 
     /// `requestContext.condition` says why Lambda gave up: `RetryAttemptsExhausted`, `RecordAgeExceeded`, …
-    fn given_up(&self, kind: Kind, content: Content) -> Opened {
+    fn given_up(&self, kind: Kind, content: Content) -> DeadLetter {
         let reason = self.of_context(|context| context.condition);
-        Opened {
+        DeadLetter {
             kind,
             reason: reason.map_or_else(|| "Lambda gave up".to_owned(), |condition| visible::line(&condition)),
             account: self.function_arn().and_then(|arn| account_of(&arn)),
@@ -262,14 +262,14 @@ impl Envelope<'_> {
     }
 }
 
-fn parked(body: &str) -> Opened {
-    let parked = match Parked::from_json(body) {
+fn parked(body: &str) -> DeadLetter {
+    let parked = match ParkedItem::from_json(body) {
         Ok(parked) if parked.stentor == 1 => parked,
         Ok(_) => return unknown("a later version of this program parked it".to_owned()),
         Err(_) => return unknown("it says that this program parked it, and has not that shape".to_owned()),
     };
     let (kind, account, content) = match parked.what {
-        What::Record { event_id, stream_arn, region, partition_key, arrived_at, data } => {
+        ParkedWork::Record { event_id, stream_arn, region, partition_key, arrived_at, data } => {
             let account = stream_arn.as_deref().and_then(account_of);
             let content = match data {
                 Some(data) => {
@@ -279,7 +279,7 @@ fn parked(body: &str) -> Opened {
             };
             (Kind::Record, account, content)
         }
-        What::Message { route, target, epochs: [from, to], tally } => {
+        ParkedWork::Message { route, target, epochs: [from, to], tally } => {
             let account = match tally.accounts.seen.len() {
                 1 if tally.accounts.other == 0 => tally.accounts.seen.keys().next().cloned(),
                 _ => None,
@@ -288,7 +288,7 @@ fn parked(body: &str) -> Opened {
         }
     };
     let parked_at = Timestamp::from_iso(&parked.parked_at);
-    Opened { kind, reason: visible::line(&parked.reason), account, parked_at, content }
+    DeadLetter { kind, reason: visible::line(&parked.reason), account, parked_at, content }
 }
 
 /// Where a record lies whose bytes did not fit a queue message: its event id is `shardId-…:sequence number`.
@@ -305,9 +305,9 @@ fn place_of(event_id: &str, stream_arn: Option<String>) -> Content {
     }
 }
 
-fn due(body: &str) -> Opened {
+fn due(body: &str) -> DeadLetter {
     match serde_json::from_str(body) {
-        Ok(due) => Opened {
+        Ok(due) => DeadLetter {
             kind: Kind::Due,
             reason: "received too often".to_owned(),
             account: None,
@@ -343,8 +343,14 @@ fn json_of(payload: &RawValue) -> String {
     text(payload).map_or_else(|| payload.get().to_owned(), |text| text.into_owned())
 }
 
-fn unknown(why: String) -> Opened {
-    Opened { kind: Kind::Unknown, reason: why.clone(), account: None, parked_at: None, content: Content::Unknown(why) }
+fn unknown(why: String) -> DeadLetter {
+    DeadLetter {
+        kind: Kind::Unknown,
+        reason: why.clone(),
+        account: None,
+        parked_at: None,
+        content: Content::Unknown(why),
+    }
 }
 
 /// The account in `arn:aws:kinesis:eu-west-1:123456789012:stream/logs`.
@@ -361,7 +367,7 @@ fn part(arn: &str, n: usize) -> Option<String> {
     arn.split(':').nth(n).filter(|part| !part.is_empty()).map(visible::line)
 }
 
-impl Opened {
+impl DeadLetter {
     /// The part of the reason that letters share: the word before the colon.
     pub fn reason_word(&self) -> &str {
         self.reason.split(": ").next().unwrap_or_default()
@@ -372,9 +378,9 @@ impl Opened {
 mod tests {
     use super::*;
 
-    fn opened(body: &str) -> Opened {
-        let ticket = Ticket { id: "1".into(), receipt: "1".into() };
-        open(&Letter { ticket, body: body.into(), sent_at: Some(Timestamp::from_millis(5)) })
+    fn opened(body: &str) -> DeadLetter {
+        let receipt = Receipt { id: "1".into(), receipt: "1".into() };
+        open(&ReceivedMessage { receipt, body: body.into(), sent_at: Some(Timestamp::from_millis(5)) })
     }
 
     const BATCH: &str = r#"{"requestContext":{"requestId":"r","functionArn":"arn:aws:lambda:eu-west-1:123456789012:function:f",

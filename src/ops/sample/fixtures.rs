@@ -1,7 +1,7 @@
 //! The named samples of `events/`: small, fixed, each showing one thing. The burst is generated; the others
-//! are written by hand where the exact bytes are what matters. Their texts are in `scene`.
+//! are written by hand where the exact bytes are what matters. Their texts are in `scenario`.
 
-mod scene;
+mod scenario;
 #[cfg(test)]
 mod tests;
 
@@ -12,11 +12,11 @@ use super::payload;
 use super::poison::PoisonKind;
 use super::{Options, START_MS, event};
 use crate::protocol::queue::Due;
-use scene::{Line, checkout, kinesis, payload_of, payments, source, verbatim};
+use scenario::{Line, checkout, kinesis, payload_of, payments, source, verbatim};
 
 /// File name, one line on what it shows, the event. The same on every call; every file is deterministic but
 /// for the gzip bytes, which may depend on the backend of `flate2`.
-pub fn gallery() -> Vec<(&'static str, &'static str, Event)> {
+pub fn fixtures() -> Vec<(&'static str, &'static str, Event)> {
     vec![
         (
             "kinesis-burst.json",
@@ -78,7 +78,7 @@ pub fn gallery() -> Vec<(&'static str, &'static str, Event)> {
         (
             "subscription.json",
             "a subscription filter straight at the function: awslogs.data, no Kinesis",
-            Event::subscription(payload::data(&payload_of(&checkout(), scene::CHECKOUT))),
+            Event::subscription(payload::data(&payload_of(&checkout(), scenario::CHECKOUT))),
         ),
         (
             "sqs-due.json",
@@ -95,12 +95,12 @@ pub fn gallery() -> Vec<(&'static str, &'static str, Event)> {
 }
 
 /// `events/README.md`.
-pub fn gallery_readme() -> String {
-    let files: Vec<String> = gallery().iter().map(|(file, shows, _)| format!("- `{file}`: {shows}\n")).collect();
+pub fn fixtures_readme() -> String {
+    let files: Vec<String> = fixtures().iter().map(|(file, shows, _)| format!("- `{file}`: {shows}\n")).collect();
     format!(
         "# Sample events\n\n\
          What Lambda hands to the consumer and to the notifier, one situation per file. They are made by\n\
-         `stentor sample --gallery events`; change `src/sample/gallery.rs`, not the files. To run one, with nothing\n\
+         `stentor sample --fixtures events`; change `src/ops/sample/fixtures.rs`, not the files. To run one, with nothing\n\
          else needed:\n\n    cargo run --release -- run events/kinesis-burst.json\n\n{}",
         files.concat()
     )
@@ -118,17 +118,17 @@ fn burst() -> Event {
 }
 
 fn control() -> Event {
-    let bare = scene::CONTROL.replace(r#""logGroup":"","logStream":"","#, "");
+    let bare = scenario::CONTROL.replace(r#""logGroup":"","logStream":"","#, "");
     kinesis(vec![
-        ("control", payload::data(scene::CONTROL.as_bytes())),
-        ("payments", payload::data(&payload_of(&payments(), scene::PAYMENTS))),
+        ("control", payload::data(scenario::CONTROL.as_bytes())),
+        ("payments", payload::data(&payload_of(&payments(), scenario::PAYMENTS))),
         ("control", payload::data(bare.as_bytes())),
     ])
 }
 
 /// An event is the same if its source and its place in time are: see [`Line`].
 fn duplicates() -> Event {
-    let [first, second, third] = scene::PAYMENTS else { unreachable!("invariant: three lines") };
+    let [first, second, third] = scenario::PAYMENTS else { unreachable!("invariant: three lines") };
     let twice = payload::data(&payload_of(&payments(), &[*first, *second, *first]));
     let overlap = payload::data(&payload_of(&payments(), &[*second, *third]));
     kinesis(vec![("payments", twice.clone()), ("payments", twice), ("payments", overlap)])
@@ -136,17 +136,17 @@ fn duplicates() -> Event {
 
 fn poison() -> Event {
     let good = |turn: usize| {
-        let part: Vec<Line> = scene::CHECKOUT.iter().map(|(ms, text)| (ms + 4_000 * turn as i64, *text)).collect();
+        let part: Vec<Line> = scenario::CHECKOUT.iter().map(|(ms, text)| (ms + 4_000 * turn as i64, *text)).collect();
         ("checkout", payload::data(&payload_of(&checkout(), &part)))
     };
-    let message = payload_of(&payments(), scene::PAYMENTS);
+    let message = payload_of(&payments(), scenario::PAYMENTS);
     let bad = PoisonKind::ALL.iter().enumerate();
     let pairs = bad.flat_map(|(turn, kind)| [good(turn), ("payments", kind.data(&message))]);
     kinesis(pairs.chain([good(PoisonKind::ALL.len())]).collect())
 }
 
 fn multimember() -> Event {
-    let text = payload_of(&payments(), scene::MULTIMEMBER);
+    let text = payload_of(&payments(), scenario::MULTIMEMBER);
     let cut = |at: &str, into: usize| {
         let found = text.windows(at.len()).position(|bytes| bytes == at.as_bytes());
         found.expect("invariant: the text holds it") + into
@@ -157,14 +157,14 @@ fn multimember() -> Event {
 }
 
 fn escapes() -> Event {
-    let lines: Vec<(Line, &str)> = scene::ESCAPES.iter().map(|line| (*line, "")).collect();
-    kinesis(vec![("notify", payload::data(&verbatim(&scene::notify(), "", &lines)))])
+    let lines: Vec<(Line, &str)> = scenario::ESCAPES.iter().map(|line| (*line, "")).collect();
+    kinesis(vec![("notify", payload::data(&verbatim(&scenario::notify(), "", &lines)))])
 }
 
 fn system_fields() -> Event {
     let source = source("444455556666", "/ecs/ledger", "ledger/api/5f1c0a", "ledger");
     let policy = r#""policyLevel":"ACCOUNT_LEVEL_POLICY","#;
-    let text = verbatim(&source, policy, scene::SYSTEM_FIELDS);
+    let text = verbatim(&source, policy, scenario::SYSTEM_FIELDS);
     kinesis(vec![("ledger", payload::data(&text))])
 }
 
@@ -192,8 +192,8 @@ fn own_logs() -> Event {
     // The account that emulators of Lambda say a function runs in: another account's namesake is not our own.
     let own = source("012345678912", "/aws/lambda/stentor-consumer", stream, "stentor");
     kinesis(vec![
-        ("stentor", payload::data(&payload_of(&own, scene::OWN_LOGS))),
-        ("payments", payload::data(&payload_of(&payments(), scene::PAYMENTS))),
+        ("stentor", payload::data(&payload_of(&own, scenario::OWN_LOGS))),
+        ("payments", payload::data(&payload_of(&payments(), scenario::PAYMENTS))),
     ])
 }
 
@@ -208,6 +208,6 @@ fn due() -> Event {
 
 fn secrets() -> Event {
     let source = source("333344445555", "/ecs/legacy-portal", "portal/web/8842aa", "portal");
-    let lines: Vec<Line> = scene::SECRETS.iter().zip(0..).map(|(text, n)| (n * 750, *text)).collect();
+    let lines: Vec<Line> = scenario::SECRETS.iter().zip(0..).map(|(text, n)| (n * 750, *text)).collect();
     kinesis(vec![("portal", payload::data(&payload_of(&source, &lines)))])
 }

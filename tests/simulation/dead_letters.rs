@@ -12,12 +12,14 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::json;
 use stentor::model::time::Timestamp;
-use stentor::ops::replay::letter::{Kind, Letter, Range, Ticket, open};
-use stentor::ops::replay::{Letters, Operator, Options, Page, Report, SourceError, StreamRecord, Streams, replay};
+use stentor::ops::replay::dead_letter::{Kind, Range, Receipt, ReceivedMessage, open};
+use stentor::ops::replay::{
+    DeadLetterSource, Operator, Options, Page, Report, SourceError, StreamRecord, Streams, replay,
+};
 
 use crate::process::Process;
 use crate::schedule::Shard;
-use crate::world::{Sim, State};
+use crate::services::{Sim, State};
 
 const STREAM: &str = "arn:aws:kinesis:eu-west-1:123456789012:stream/logs";
 
@@ -28,7 +30,7 @@ const REPLAY_TIMEOUT: Duration = Duration::from_secs(1_800);
 #[derive(Default)]
 pub struct DeadLetters {
     /// Body, and when it is visible.
-    letters: BTreeMap<u64, (String, u64)>,
+    dead_letters: BTreeMap<u64, (String, u64)>,
     last: u64,
     /// Letters about a single bad record, which stay.
     bad: BTreeMap<u64, BadRecord>,
@@ -44,7 +46,7 @@ struct BadRecord {
 impl DeadLetters {
     pub fn push(&mut self, body: String) {
         self.last += 1;
-        self.letters.insert(self.last, (body, 0));
+        self.dead_letters.insert(self.last, (body, 0));
     }
 
     /// The mapping gave up on these records.
@@ -62,16 +64,16 @@ impl DeadLetters {
 
     /// Whether a record lies here by its place in the stream only.
     pub fn keeps(&self, record: &str) -> bool {
-        self.bad.iter().any(|(id, bad)| bad.name == record && self.letters.contains_key(id))
+        self.bad.iter().any(|(id, bad)| bad.name == record && self.dead_letters.contains_key(id))
     }
 
     /// How many letters of each kind there are but those of bad records whose alerts have rows.
     pub fn to_replay(&self, has_row: impl Fn(&str) -> bool) -> BTreeMap<Kind, usize> {
         let stays = |id| self.bad.get(id).is_some_and(|bad| bad.alerts.iter().all(|alert| has_row(alert)));
         let mut kinds = BTreeMap::new();
-        for (_, (body, _)) in self.letters.iter().filter(|(id, _)| !stays(id)) {
-            let ticket = Ticket { id: String::new(), receipt: String::new() };
-            let kind = open(&Letter { ticket, body: body.clone(), sent_at: None }).kind;
+        for (_, (body, _)) in self.dead_letters.iter().filter(|(id, _)| !stays(id)) {
+            let receipt = Receipt { id: String::new(), receipt: String::new() };
+            let kind = open(&ReceivedMessage { receipt, body: body.clone(), sent_at: None }).kind;
             if kind != Kind::Record {
                 *kinds.entry(kind).or_default() += 1;
             }
@@ -79,14 +81,14 @@ impl DeadLetters {
         kinds
     }
 
-    fn receive(&mut self, max: usize, now_us: u64) -> Vec<Letter> {
-        let visible = self.letters.iter_mut().filter(|(_, (_, visible_at))| *visible_at <= now_us).take(max);
-        let letter = |(id, (body, visible_at)): (&u64, &mut (String, u64))| {
+    fn receive(&mut self, max: usize, now_us: u64) -> Vec<ReceivedMessage> {
+        let visible = self.dead_letters.iter_mut().filter(|(_, (_, visible_at))| *visible_at <= now_us).take(max);
+        let dead_letter = |(id, (body, visible_at)): (&u64, &mut (String, u64))| {
             *visible_at = now_us + 300_000_000;
-            let ticket = Ticket { id: id.to_string(), receipt: id.to_string() };
-            Letter { ticket, body: body.clone(), sent_at: None }
+            let receipt = Receipt { id: id.to_string(), receipt: id.to_string() };
+            ReceivedMessage { receipt, body: body.clone(), sent_at: None }
         };
-        visible.map(letter).collect()
+        visible.map(dead_letter).collect()
     }
 }
 
@@ -116,26 +118,26 @@ fn lost() -> SourceError {
     SourceError("no answer".to_owned())
 }
 
-impl Letters for Post {
-    async fn receive(&self, max: usize, deadline: Timestamp) -> Result<Vec<Letter>, SourceError> {
+impl DeadLetterSource for Post {
+    async fn receive(&self, max: usize, deadline: Timestamp) -> Result<Vec<ReceivedMessage>, SourceError> {
         let receive = move |state: &mut State, sim: &Sim| Ok(state.dead_letters.receive(max, sim.executor.now_us()));
         self.process.call("receive", deadline, receive, |_| Err(lost())).await
     }
 
-    async fn delete(&self, tickets: &[Ticket], deadline: Timestamp) -> Vec<Result<(), SourceError>> {
+    async fn delete(&self, tickets: &[Receipt], deadline: Timestamp) -> Vec<Result<(), SourceError>> {
         let (count, ids) = (tickets.len(), ids(tickets));
         let delete = move |state: &mut State, _: &Sim| {
-            ids.iter().for_each(|id| drop(state.dead_letters.letters.remove(id)));
+            ids.iter().for_each(|id| drop(state.dead_letters.dead_letters.remove(id)));
             vec![Ok(()); count]
         };
         self.process.call("delete", deadline, delete, |_| vec![Err(lost()); count]).await
     }
 
-    async fn hide(&self, tickets: &[Ticket], hidden_for: Duration, deadline: Timestamp) {
+    async fn hide(&self, tickets: &[Receipt], hidden_for: Duration, deadline: Timestamp) {
         let ids = ids(tickets);
         let hide = move |state: &mut State, sim: &Sim| {
             for id in &ids {
-                if let Some((_, visible_at)) = state.dead_letters.letters.get_mut(id) {
+                if let Some((_, visible_at)) = state.dead_letters.dead_letters.get_mut(id) {
                     *visible_at = sim.executor.now_us() + hidden_for.as_micros() as u64;
                 }
             }
@@ -144,8 +146,8 @@ impl Letters for Post {
     }
 }
 
-fn ids(tickets: &[Ticket]) -> Vec<u64> {
-    tickets.iter().map(|ticket| ticket.receipt.parse().unwrap()).collect()
+fn ids(tickets: &[Receipt]) -> Vec<u64> {
+    tickets.iter().map(|receipt| receipt.receipt.parse().unwrap()).collect()
 }
 
 impl Streams for Post {

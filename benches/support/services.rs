@@ -10,13 +10,14 @@ use stentor::model::alert::Alert;
 use stentor::model::digest::Digest;
 use stentor::model::name::{RouteName, Target};
 use stentor::model::outbox::{
-    BurstState, Cursor, Epoch, Escalation, Freeze, Held, Lease, Opening, Parcel, Recipient, Settled, TargetState,
+    Acknowledgement, BurstState, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient, StoredTally,
+    TargetState,
 };
 use stentor::model::time::Timestamp;
 use stentor::protocol::notify::{Accepted, Deliver, DeliverError};
-use stentor::protocol::queue::{Due, DueQueue, Park, Parked, Postpone, QueueError};
+use stentor::protocol::queue::{ChangeVisibility, DeadLetterQueue, Due, DueQueue, ParkedItem, QueueError};
+use stentor::protocol::services::Services;
 use stentor::protocol::store::{Commit, Store, StoreError};
-use stentor::protocol::world::World;
 
 use crate::engine::{Engine, Memory};
 
@@ -39,8 +40,8 @@ impl<'a> Fresh<'a> {
 
     /// Alerts that are counted on `route`.
     pub fn counted(&self, route: &RouteName) -> u64 {
-        let parcels = self.store.engine().tallies(route).expect("memory is in reach");
-        parcels.iter().map(|parcel| parcel.tally.alerts).sum()
+        let stored = self.store.engine().tallies(route).expect("memory is in reach");
+        stored.iter().map(|stored| stored.tally.alerts).sum()
     }
 }
 
@@ -50,10 +51,10 @@ impl Tables {
     }
 }
 
-impl World for Fresh<'_> {
+impl Services for Fresh<'_> {
     type Store = Tables;
     type Due = Ignored;
-    type Park = Ignored;
+    type DeadLetters = Ignored;
     type Deliver = Ignored;
     type Clock = SystemClock;
 
@@ -69,7 +70,7 @@ impl World for Fresh<'_> {
         Some(&Ignored)
     }
 
-    fn park(&self) -> &Ignored {
+    fn dead_letters(&self) -> &Ignored {
         &Ignored
     }
 
@@ -92,14 +93,19 @@ impl DueQueue for Ignored {
     }
 }
 
-impl Postpone for Ignored {
-    async fn postpone(&self, _receipt: &str, _delay: Duration, _deadline: Timestamp) -> Result<(), QueueError> {
+impl ChangeVisibility for Ignored {
+    async fn change_visibility(
+        &self,
+        _receipt: &str,
+        _delay: Duration,
+        _deadline: Timestamp,
+    ) -> Result<(), QueueError> {
         Ok(())
     }
 }
 
-impl Park for Ignored {
-    async fn park(&self, items: &[Parked], _deadline: Timestamp) -> Vec<Result<(), QueueError>> {
+impl DeadLetterQueue for Ignored {
+    async fn park(&self, items: &[ParkedItem], _deadline: Timestamp) -> Vec<Result<(), QueueError>> {
         vec![Ok(()); items.len()]
     }
 }
@@ -146,7 +152,7 @@ impl Store for Tables {
         self.engine().close(route, window, burst)
     }
 
-    async fn tallies(&self, route: &RouteName, _deadline: Timestamp) -> Result<Vec<Parcel>, StoreError> {
+    async fn tallies(&self, route: &RouteName, _deadline: Timestamp) -> Result<Vec<StoredTally>, StoreError> {
         self.engine().tallies(route)
     }
 
@@ -184,15 +190,15 @@ impl Store for Tables {
         self.engine().lease(route, recipient, lease, now)
     }
 
-    async fn settle(
+    async fn acknowledge(
         &self,
         route: &RouteName,
         recipient: Recipient<'_>,
         lease: &Lease,
-        settled: &Settled,
+        acknowledgement: &Acknowledgement,
         _deadline: Timestamp,
     ) -> Result<bool, StoreError> {
-        self.engine().settle(route, recipient, lease, settled)
+        self.engine().acknowledge(route, recipient, lease, acknowledgement)
     }
 
     async fn release(
@@ -200,7 +206,7 @@ impl Store for Tables {
         route: &RouteName,
         recipient: Recipient<'_>,
         lease: &Lease,
-        held: &Held,
+        held: &Deferral,
         _deadline: Timestamp,
     ) -> Result<bool, StoreError> {
         self.engine().release(route, recipient, lease, held)

@@ -8,14 +8,14 @@ use std::time::Duration;
 use stentor::config::Config;
 use stentor::ingest::route::Routes;
 use stentor::model::name::RouteName;
-use stentor::model::outbox::Parcel;
+use stentor::model::outbox::StoredTally;
 use stentor::model::time::Timestamp;
-use stentor::protocol::queue::Parked;
+use stentor::protocol::queue::ParkedItem;
 
+use crate::dead_letters::DeadLetters;
 use crate::engine::Engine;
 use crate::executor::{Executor, TaskId};
 use crate::ledger::Ledger;
-use crate::letters::DeadLetters;
 use crate::plan::Plan;
 use crate::process::Process;
 use crate::queue::Queue;
@@ -105,15 +105,15 @@ pub struct State {
     pub engine: Engine,
     pub ledger: Ledger,
     pub queue: Queue,
-    pub parked: Vec<Parked>,
+    pub parked: Vec<ParkedItem>,
     pub configuration: usize,
     /// The task of each living process.
     processes: BTreeMap<u64, TaskId>,
     last_process: u64,
     /// For `Mutation::ReadBeforeClosing`: what there was to read when a process last looked at the cursor, and what is
     /// taken for the tallies of a closing window.
-    pub seen: BTreeMap<(RouteName, u64), Vec<Parcel>>,
-    pub stale: BTreeMap<RouteName, Vec<Parcel>>,
+    pub seen: BTreeMap<(RouteName, u64), Vec<StoredTally>>,
+    pub stale: BTreeMap<RouteName, Vec<StoredTally>>,
     /// For `Mutation::AbandonedClose`.
     pub closers: BTreeMap<RouteName, u64>,
     /// For `Mutation::AcknowledgeBeforeArm`: alerts that a process has committed.

@@ -11,12 +11,12 @@ use aws_sdk_lambda::types::{EventSourceMappingConfiguration, FunctionResponseTyp
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::Value;
 
-use crate::adapters::aws::trouble::sentence;
-use crate::ops::check::{Fact, Facts, Mapping, Queue, Table};
+use crate::adapters::aws::diagnose::explain;
+use crate::ops::check::{Fact, Mapping, Queue, Snapshot, Table};
 
 /// What to look at.
 #[derive(Clone, Debug)]
-pub struct Look {
+pub struct Inspection {
     /// Each function of the pipeline; the first says what it uses.
     pub functions: Vec<String>,
     /// Instead of what the function's environment says: by its name.
@@ -33,12 +33,12 @@ struct Deployed {
 ///
 /// # Errors
 /// When the function itself cannot be seen: then nothing else is known.
-pub async fn look(aws: &SdkConfig, look: &Look) -> Result<Facts, String> {
-    let function = look.functions.first().cloned().unwrap_or_default();
-    let deployed = deployed(aws, look).await?;
+pub async fn inspect(aws: &SdkConfig, inspect: &Inspection) -> Result<Snapshot, String> {
+    let function = inspect.functions.first().cloned().unwrap_or_default();
+    let deployed = deployed(aws, inspect).await?;
     let variable = |name: &str| deployed.environment.get(name).filter(|value| !value.is_empty()).cloned();
     let required = |name: &str| variable(name).ok_or_else(|| format!("set {name} in the function's environment"));
-    let mappings = mappings(aws, &look.functions).await;
+    let mappings = mappings(aws, &inspect.functions).await;
     let mut streams = BTreeMap::new();
     for mapping in mappings.iter().flatten().filter(|mapping| mapping.source_arn.contains(":kinesis:")) {
         streams.insert(mapping.source_arn.clone(), retention(aws, &mapping.source_arn).await);
@@ -47,7 +47,7 @@ pub async fn look(aws: &SdkConfig, look: &Look) -> Result<Facts, String> {
         Some(url) => Some(queue(aws, &url).await),
         None => None,
     };
-    Ok(Facts {
+    Ok(Snapshot {
         function,
         alerts: table(aws, &variable("ALERTS_TABLE").unwrap_or_else(|| "AppLogs".to_owned())).await,
         outbox: table(aws, &variable("OUTBOX_TABLE").unwrap_or_else(|| "Outbox".to_owned())).await,
@@ -67,27 +67,27 @@ pub async fn look(aws: &SdkConfig, look: &Look) -> Result<Facts, String> {
     })
 }
 
-async fn deployed(aws: &SdkConfig, look: &Look) -> Result<Deployed, String> {
+async fn deployed(aws: &SdkConfig, inspect: &Inspection) -> Result<Deployed, String> {
     let client = aws_sdk_lambda::Client::new(aws);
     let mut environment = HashMap::new();
     let mut own = BTreeSet::new();
-    for (n, function) in look.functions.iter().enumerate() {
+    for (n, function) in inspect.functions.iter().enumerate() {
         let call = client.get_function_configuration().function_name(function).send().await;
-        let found = call.map_err(|error| sentence(&error, &format!("the function {function}")))?;
+        let found = call.map_err(|error| explain(&error, &format!("the function {function}")))?;
         let log_group = found.logging_config.and_then(|logging| logging.log_group);
         own.insert(log_group.unwrap_or_else(|| format!("/aws/lambda/{function}")));
         if n == 0 {
             environment = found.environment.and_then(|environment| environment.variables).unwrap_or_default();
         }
     }
-    environment.extend(look.environment.clone());
+    environment.extend(inspect.environment.clone());
     Ok(Deployed { environment, own })
 }
 
 async fn table(aws: &SdkConfig, name: &str) -> Fact<Table> {
     let client = aws_sdk_dynamodb::Client::new(aws);
     let found = client.describe_table().table_name(name).send().await;
-    let found = found.map_err(|error| sentence(&error, &format!("the table {name}")))?;
+    let found = found.map_err(|error| explain(&error, &format!("the table {name}")))?;
     let table = found.table.unwrap_or_else(|| aws_sdk_dynamodb::types::TableDescription::builder().build());
     let names = |keys: Option<Vec<KeySchemaElement>>| -> Vec<String> {
         keys.unwrap_or_default().into_iter().map(|key| key.attribute_name).collect()
@@ -101,8 +101,7 @@ async fn table(aws: &SdkConfig, name: &str) -> Fact<Table> {
 async fn queue(aws: &SdkConfig, url: &str) -> Fact<Queue> {
     let client = aws_sdk_sqs::Client::new(aws);
     let call = client.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::All).send().await;
-    let attributes =
-        call.map_err(|error| sentence(&error, &format!("the queue {url}")))?.attributes.unwrap_or_default();
+    let attributes = call.map_err(|error| explain(&error, &format!("the queue {url}")))?.attributes.unwrap_or_default();
     let number = |name| attributes.get(&name).and_then(|value| value.parse::<u64>().ok()).unwrap_or(0);
     let redrive = attributes.get(&QueueAttributeName::RedrivePolicy);
     let redrive: Option<Value> = redrive.and_then(|policy| serde_json::from_str(policy).ok());
@@ -118,7 +117,7 @@ async fn queue(aws: &SdkConfig, url: &str) -> Fact<Queue> {
 async fn credentials(aws: &SdkConfig, secret_id: &str) -> Fact<BTreeSet<String>> {
     let client = aws_sdk_secretsmanager::Client::new(aws);
     let call = client.get_secret_value().secret_id(secret_id).send().await;
-    let found = call.map_err(|error| sentence(&error, &format!("the secret {secret_id}")))?;
+    let found = call.map_err(|error| explain(&error, &format!("the secret {secret_id}")))?;
     let names: Option<BTreeMap<String, Value>> = found.secret_string.and_then(|text| serde_json::from_str(&text).ok());
     let names = names.ok_or_else(|| "make the secret a JSON object from target to credential".to_owned())?;
     Ok(names.into_keys().collect())
@@ -132,7 +131,7 @@ async fn mappings(aws: &SdkConfig, functions: &[String]) -> Fact<Vec<Mapping>> {
         let found: Vec<_> = pages
             .collect::<Result<_, _>>()
             .await
-            .map_err(|error| sentence(&error, &format!("the mappings of {function}")))?;
+            .map_err(|error| explain(&error, &format!("the mappings of {function}")))?;
         mappings.extend(found.into_iter().map(|found| mapping(function, found)));
     }
     Ok(mappings)
@@ -156,7 +155,7 @@ fn mapping(function: &str, found: EventSourceMappingConfiguration) -> Mapping {
 async fn retention(aws: &SdkConfig, stream_arn: &str) -> Fact<Duration> {
     let client = aws_sdk_kinesis::Client::new(aws);
     let call = client.describe_stream_summary().stream_arn(stream_arn).send().await;
-    let found = call.map_err(|error| sentence(&error, &format!("the stream {stream_arn}")))?;
+    let found = call.map_err(|error| explain(&error, &format!("the stream {stream_arn}")))?;
     let hours = found.stream_description_summary.map_or(0, |summary| summary.retention_period_hours);
     Ok(Duration::from_hours(u64::try_from(hours).unwrap_or(0)))
 }
@@ -173,7 +172,7 @@ async fn filters(aws: &SdkConfig, own: &BTreeSet<String>) -> Fact<Vec<(String, S
             }
             // A function that has never run has no log group.
             Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) => {}
-            Err(error) => return Err(sentence(&error, &format!("the log group {group}"))),
+            Err(error) => return Err(explain(&error, &format!("the log group {group}"))),
         }
     }
     Ok(filters)
@@ -183,7 +182,7 @@ async fn filters(aws: &SdkConfig, own: &BTreeSet<String>) -> Fact<Vec<(String, S
 async fn policies(aws: &SdkConfig, own: &BTreeSet<String>) -> Fact<Vec<(String, String)>> {
     let client = aws_sdk_cloudwatchlogs::Client::new(aws);
     let call = client.describe_account_policies().policy_type(PolicyType::SubscriptionFilterPolicy).send().await;
-    let found = call.map_err(|error| sentence(&error, "the account's subscription policies"))?;
+    let found = call.map_err(|error| explain(&error, "the account's subscription policies"))?;
     let mut policies = Vec::new();
     for policy in found.account_policies.unwrap_or_default() {
         let criteria = policy.selection_criteria.unwrap_or_default();

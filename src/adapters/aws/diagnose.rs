@@ -1,4 +1,4 @@
-//! What AWS says when it does not do what it was asked, as one sentence that says what to do about it. For
+//! What AWS says when it does not do what it was asked, as one explain that says what to do about it. For
 //! the command line: somebody sits there and can do it. The functions log what was said as it is.
 
 use std::error::Error;
@@ -14,7 +14,7 @@ pub const NO_CREDENTIALS: &str = "there are no AWS credentials: sign in (`aws ss
 pub const NO_REGION: &str = "no Region is set: name the stack's with --region or AWS_REGION";
 
 /// `what` is the thing that was asked for, as people name it: "the queue https://…".
-pub fn sentence<E>(error: &SdkError<E, HttpResponse>, what: &str) -> String
+pub fn explain<E>(error: &SdkError<E, HttpResponse>, what: &str) -> String
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
@@ -92,9 +92,9 @@ mod tests {
     #[test]
     fn every_common_trouble_is_a_sentence_that_says_what_to_do() {
         let check = |text: &str, begins: &str, advises: &str| {
-            let sentence = of_text(text, "the queue Q");
-            assert!(sentence.starts_with(begins) && sentence.contains(advises), "{text}\n{sentence}");
-            assert!(!sentence.contains('\n'), "{sentence}");
+            let explain = of_text(text, "the queue Q");
+            assert!(explain.starts_with(begins) && explain.contains(advises), "{text}\n{explain}");
+            assert!(!explain.contains('\n'), "{explain}");
         };
         check("AWS.SimpleQueueService.NonExistentQueue: gone", "the queue Q does not exist", "--region");
         check("com.amazonaws.sqs#QueueDoesNotExist: gone", "the queue Q does not exist", "--profile");

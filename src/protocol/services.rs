@@ -4,14 +4,14 @@
 use crate::ingest::route::Routes;
 use crate::protocol::clock::Clock;
 use crate::protocol::notify::Deliver;
-use crate::protocol::queue::{DueQueue, Park};
+use crate::protocol::queue::{DeadLetterQueue, DueQueue};
 use crate::protocol::store::Store;
 
 /// Everything that `consume` and `close` talk to.
-pub trait World: Send + Sync {
+pub trait Services: Send + Sync {
     type Store: Store;
     type Due: DueQueue;
-    type Park: Park;
+    type DeadLetters: DeadLetterQueue;
     type Deliver: Deliver;
     type Clock: Clock;
 
@@ -20,7 +20,7 @@ pub trait World: Send + Sync {
     /// `None`: there is no timer. Windows are due at once, whoever touches a route closes it, and
     /// there are no bursts.
     fn due(&self) -> Option<&Self::Due>;
-    fn park(&self) -> &Self::Park;
+    fn dead_letters(&self) -> &Self::DeadLetters;
     fn deliver(&self) -> &Self::Deliver;
     fn clock(&self) -> &Self::Clock;
     /// 64 random bits: they tell lease holders apart and spread retries over time.
