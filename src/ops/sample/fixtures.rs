@@ -1,5 +1,5 @@
-//! The named samples of `events/`: small, fixed, each showing one thing. The burst is generated; the others
-//! are written by hand where the exact bytes are what matters. Their texts are in `scenario`.
+//! The named samples of `events/`: small and fixed, each for one situation. The burst is generated. The others
+//! are written by hand, because their exact bytes matter; `scenario` has their texts.
 
 mod scenario;
 #[cfg(test)]
@@ -14,81 +14,81 @@ use super::{Options, START_MS, event};
 use crate::protocol::queue::Due;
 use scenario::{Line, checkout, kinesis, payload_of, payments, source, verbatim};
 
-/// File name, one line on what it shows, the event. The same on every call; every file is deterministic but
-/// for the gzip bytes, which may depend on the backend of `flate2`.
+/// File name, description and event of each sample. Every call returns the same events, except for the gzip bytes,
+/// which may depend on the backend of `flate2`.
 pub fn fixtures() -> Vec<(&'static str, &'static str, Event)> {
     vec![
         (
             "kinesis-burst.json",
-            "a burst: 12 records of 4 accounts and 7 log groups over 10 minutes, 180 of 300 events are alerts, \
-             mostly one failure and its followers, some with secrets; nothing is wrong with it",
+            "a valid burst: 12 records from 4 accounts and 7 log groups within 10 minutes; 180 of 300 log events are \
+             alerts, mostly of one failure and its consequences, and some contain secrets",
             burst(),
         ),
         (
             "kinesis-control.json",
-            "two control messages, one as CloudWatch Logs sends it, one without logGroup and logStream, and a \
-             data record between them",
+            "two control messages with a data record between them: one as CloudWatch Logs sends it, one without \
+             logGroup and logStream",
             control(),
         ),
         (
             "kinesis-duplicates.json",
-            "the same event twice in a record, the record again under a new sequence number, and one of its \
+            "one log event twice in a record, the same record with another sequence number, and one of its log \
              events in another record",
             duplicates(),
         ),
         (
             "kinesis-poison.json",
-            "ten bad records, each for another reason, the last but one a gzip bomb, between eleven good ones that \
-             hold alerts; the last has two bytes that are no UTF-8, and its alerts are kept",
+            "ten bad records, each for a different reason, between eleven good records with alerts; the ninth is a \
+             gzip bomb, and the tenth contains two bytes of invalid UTF-8, but its alerts are kept",
             poison(),
         ),
         (
             "kinesis-multimember.json",
-            "one message split over three gzip members, in the middle of a marker and of a character",
+            "one message in three gzip members, split inside a marker and inside a character",
             multimember(),
         ),
         (
             "kinesis-escapes.json",
-            "markers and text behind JSON escapes, control characters, right-to-left text, emoji, and what chat \
-             markup would make of a line; the last three lines only look like alerts",
+            "markers and text in JSON escapes, control characters, right-to-left text, emoji and chat markup; the \
+             last three lines only look like alerts",
             escapes(),
         ),
         (
             "kinesis-system-fields.json",
-            "policyLevel, and extractedFields with the account and the Region among values of every JSON type",
+            "policyLevel, and extractedFields with the account, the Region and values of every JSON type",
             system_fields(),
         ),
-        ("kinesis-empty.json", "no records at all", Event::kinesis(Vec::new())),
+        ("kinesis-empty.json", "no records", Event::kinesis(Vec::new())),
         (
             "kinesis-tumbling.json",
-            "an invocation of a mapping with a tumbling window: the state has to be answered",
+            "an invocation by a mapping with a tumbling window; the answer must contain the state",
             tumbling(),
         ),
         (
             "kinesis-own-logs.json",
-            "log group /aws/lambda/stentor-consumer in the stream, quoting alerts: not to be fed on; the other \
-             record is good",
+            "a record of log group /aws/lambda/stentor-consumer that quotes alerts, which the consumer must ignore, \
+             and a good record",
             own_logs(),
         ),
         (
             "kinesis-secrets.json",
-            "one alert for each kind of secret, and last one with look-alikes that are none",
+            "one alert for each kind of secret, and a last one with texts that only look like secrets",
             secrets(),
         ),
         (
             "subscription.json",
-            "a subscription filter straight at the function: awslogs.data, no Kinesis",
+            "a direct subscription, which has awslogs.data instead of Kinesis records",
             Event::subscription(payload::data(&payload_of(&checkout(), scenario::CHECKOUT))),
         ),
         (
             "sqs-due.json",
-            "for the notifier: the first window of route alerts is due; the same message once more, which had come \
-             back three times; and one of a route that nobody knows, which is nothing to do",
+            "for the notifier: the first window of route alerts is due; the same due message again, received for the \
+             fourth time; and a due message of an unknown route, which is a no-op",
             due(),
         ),
         (
             "sweep.json",
-            "for the notifier: what the schedule sends once a minute",
+            "for the notifier: the event that the schedule sends once a minute",
             Event::Sweep(SweepEvent { stentor: "sweep" }),
         ),
     ]
@@ -99,9 +99,9 @@ pub fn fixtures_readme() -> String {
     let files: Vec<String> = fixtures().iter().map(|(file, shows, _)| format!("- `{file}`: {shows}\n")).collect();
     format!(
         "# Sample events\n\n\
-         What Lambda hands to the consumer and to the notifier, one situation per file. They are made by\n\
-         `stentor sample --fixtures events`; change `src/ops/sample/fixtures.rs`, not the files. To run one, with nothing\n\
-         else needed:\n\n    cargo run --release -- run events/kinesis-burst.json\n\n{}",
+         Each file is an event as Lambda passes it to the consumer or to the notifier, and shows one situation.\n\
+         `stentor sample --fixtures events` creates them; edit `src/ops/sample/fixtures.rs`, not the files. To run one:\n\
+         \n    cargo run --release -- run events/kinesis-burst.json\n\n{}",
         files.concat()
     )
 }
@@ -126,7 +126,7 @@ fn control() -> Event {
     ])
 }
 
-/// An event is the same if its source and its place in time are: see [`Line`].
+/// Two log events are the same if their source and their time are: see [`Line`].
 fn duplicates() -> Event {
     let [first, second, third] = scenario::PAYMENTS else { unreachable!("invariant: three lines") };
     let twice = payload::data(&payload_of(&payments(), &[*first, *second, *first]));
@@ -189,7 +189,7 @@ fn tumbling() -> Event {
 
 fn own_logs() -> Event {
     let stream = "2025/11/03/[$LATEST]0d5ff1a2c3b4e5f60718293a4b5c6d7e";
-    // The account that emulators of Lambda say a function runs in: another account's namesake is not our own.
+    // Lambda emulators use this account. A log group with the same name in another account is not our own.
     let own = source("012345678912", "/aws/lambda/stentor-consumer", stream, "stentor");
     kinesis(vec![
         ("stentor", payload::data(&payload_of(&own, scenario::OWN_LOGS))),
@@ -200,7 +200,7 @@ fn own_logs() -> Event {
 fn due() -> Event {
     let body = |route: &str, window| {
         let due = Due { route: route.parse().expect("invariant: a valid name"), window };
-        serde_json::to_string(&due).expect("invariant: names and numbers always serialise")
+        serde_json::to_string(&due).expect("invariant: names and numbers always serialize")
     };
     let first = body("alerts", 1);
     Event::due(vec![(first.clone(), 1, START_MS), (first, 4, START_MS), (body("billing", 7), 1, START_MS + 30_000)])
