@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 # Files and folders that are clean. Add one as soon as it is; the last step is to put "." here.
-PATHS = "ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs/GLOSSARY.md docs/STYLE.md docs/decisions"
+PATHS = """ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs/GLOSSARY.md docs/STYLE.md docs/decisions
+    docs/deploy.md template.yaml samconfig.toml config deny.toml clippy.toml CargoLambda.toml events tests/template"""
 SUFFIXES = {".md", ".rs", ".py", ".sh", ".toml", ".yaml", ".yml"}
 SKIPPED = re.compile(r"(target|node_modules|\.\w+)/|.*check_prose\.py$")  # this file names the words
 
