@@ -24,8 +24,7 @@ use stentor::adapters::embedded::Embedded;
 use stentor::config::Config;
 use stentor::ingest::route::Routes;
 use stentor::model::alert::Alert;
-use stentor::model::time::Timestamp;
-use stentor::protocol::clock::Clock as _;
+use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::store::{Commit, Store as _};
 
 #[global_allocator]
@@ -41,8 +40,8 @@ async fn main() {
     in_flight(count).await;
 }
 
-fn soon() -> Timestamp {
-    SystemClock.now().after(Duration::from_secs(600))
+fn soon() -> Deadline {
+    Deadline::after(SystemClock.now(), Duration::from_secs(600))
 }
 
 fn routes() -> Routes {

@@ -19,7 +19,7 @@ use stentor::adapters::clock::SystemClock;
 use stentor::config::Config;
 use stentor::ingest::route::Routes;
 use stentor::model::alert::Alert;
-use stentor::protocol::clock::Clock as _;
+use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::store::{Commit, Store as _};
 
 #[global_allocator]
@@ -48,7 +48,7 @@ async fn asked(bytes: usize, way: &Way) -> [Asked; 2] {
 async fn committed(way: &Way, alerts: &[Alert]) -> Asked {
     // Nobody listens there; the way answers before.
     let store = store(way, "http://127.0.0.1:9");
-    let deadline = SystemClock.now().after(Duration::from_secs(20));
+    let deadline = Deadline::after(SystemClock.now(), Duration::from_secs(20));
     store.commit(&alerts[..1], deadline).await;
     let before = Asked::until_now();
     let commits = store.commit(alerts, deadline).await;

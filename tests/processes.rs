@@ -22,8 +22,7 @@ use serde_json::json;
 use stentor::adapters::clock::SystemClock;
 use stentor::model::name::{RouteName, Target};
 use stentor::model::outbox::{Epoch, Recipient};
-use stentor::model::time::Timestamp;
-use stentor::protocol::clock::Clock as _;
+use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::store::Store as _;
 use support::deployment::{Deployment, killed};
 use support::mapping::{self, Shard};
@@ -222,8 +221,8 @@ async fn sweep(deployment: &Deployment, mut rng: Rng, at_rest: &AtomicBool) {
 
 // ---- What is there afterwards --------------------------------------------------------------------
 
-fn soon() -> Timestamp {
-    SystemClock.now().after(Duration::from_secs(20))
+fn soon() -> Deadline {
+    Deadline::after(SystemClock.now(), Duration::from_secs(20))
 }
 
 fn name(route: &str) -> RouteName {

@@ -24,12 +24,11 @@ use stentor::adapters::embedded::Embedded;
 use stentor::adapters::replay::kinesis::KinesisStreams;
 use stentor::ingest::event::Data;
 use stentor::model::tally::Tally;
-use stentor::model::time::Timestamp;
 use stentor::ops::replay::dead_letter::{Range, Receipt, ReceivedMessage};
 use stentor::ops::replay::{
     DeadLetterSource, Operator, Options, Page, Report, SourceError, Streams as _, VISIBLE_AFTER, replay,
 };
-use stentor::protocol::clock::Clock as _;
+use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::close::drain;
 use stentor::protocol::queue::{ParkedItem, ParkedWork};
 use stentor::protocol::store::Store as _;
@@ -173,7 +172,7 @@ impl<'a> FakeLetters<'a> {
 }
 
 impl DeadLetterSource for &FakeLetters<'_> {
-    async fn receive(&self, max: usize, _deadline: Timestamp) -> Result<Vec<ReceivedMessage>, SourceError> {
+    async fn receive(&self, max: usize, _deadline: Deadline) -> Result<Vec<ReceivedMessage>, SourceError> {
         let receive = async {
             let mut dead_letters = self.dead_letters.lock().unwrap();
             let free = dead_letters.iter_mut().filter(|(_, held)| !held).take(max);
@@ -186,14 +185,14 @@ impl DeadLetterSource for &FakeLetters<'_> {
         self.lifeline.call("receive", receive).await.map_err(SourceError)
     }
 
-    async fn delete(&self, receipts: &[Receipt], _deadline: Timestamp) -> Vec<Result<(), SourceError>> {
+    async fn delete(&self, receipts: &[Receipt], _deadline: Deadline) -> Vec<Result<(), SourceError>> {
         let delete = async {
             self.dead_letters.lock().unwrap().retain(|(dead_letter, _)| !receipts.contains(&dead_letter.receipt))
         };
         vec![self.lifeline.call("delete", delete).await.map_err(SourceError); receipts.len()]
     }
 
-    async fn hide(&self, receipts: &[Receipt], hidden_for: Duration, _deadline: Timestamp) {
+    async fn hide(&self, receipts: &[Receipt], hidden_for: Duration, _deadline: Deadline) {
         let hide = async {
             let mut dead_letters = self.dead_letters.lock().unwrap();
             dead_letters
@@ -314,8 +313,8 @@ async fn dead_letters(stack: &Surroundings) -> (u64, u64) {
     (of(QueueAttributeName::ApproximateNumberOfMessages), of(QueueAttributeName::ApproximateNumberOfMessagesNotVisible))
 }
 
-fn deadline() -> Timestamp {
-    SystemClock.now().after(Duration::from_secs(20))
+fn deadline() -> Deadline {
+    Deadline::after(SystemClock.now(), Duration::from_secs(20))
 }
 
 #[tokio::test(flavor = "multi_thread")]

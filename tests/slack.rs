@@ -28,7 +28,7 @@ use stentor::model::name::Severity;
 use stentor::model::outbox::Burst;
 use stentor::model::pattern::Pattern;
 use stentor::model::tally::Tally;
-use stentor::protocol::clock::Clock as _;
+use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::close::close;
 use stentor::protocol::consume::consume;
 use stentor::protocol::notify::{Accepted, Deliver as _, DeliverError};
@@ -159,7 +159,7 @@ fn digest() -> Digest {
 }
 
 async fn tell(channels: &Channels<Secret>, joins: Option<&str>) -> Result<Accepted, DeliverError> {
-    channels.deliver(&digest(), joins, SystemClock.now().after(Duration::from_secs(10))).await
+    channels.deliver(&digest(), joins, Deadline::after(SystemClock.now(), Duration::from_secs(10))).await
 }
 
 /// A call as far as it matters here: the method, the channel, the message that is answered or updated, the header.
@@ -378,7 +378,8 @@ async fn posted(answer: Vec<u8>, then: Then, patience: Duration) -> String {
         }
     });
     let slack = Slack::new(http::client().unwrap());
-    let result = slack.post(&WebhookUrl::parse(&url).unwrap(), &digest(), SystemClock.now().after(patience)).await;
+    let result =
+        slack.post(&WebhookUrl::parse(&url).unwrap(), &digest(), Deadline::after(SystemClock.now(), patience)).await;
     server.abort();
     match result {
         Ok(()) => "accepted".to_owned(),
@@ -651,7 +652,7 @@ async fn a_token_is_nowhere_but_in_its_header() {
     }
     let slow = ResponseTemplate::new(200).set_delay(Duration::from_secs(5));
     api.answer(slow);
-    let late = channels.deliver(&digest(), None, SystemClock.now().after(Duration::from_millis(200))).await;
+    let late = channels.deliver(&digest(), None, Deadline::after(SystemClock.now(), Duration::from_millis(200))).await;
     let error = late.unwrap_err();
     assert_eq!(error.to_string(), "Slack did not answer in time", "the deadline holds");
     let bot = Bot::new(TOKEN, "#alerts").unwrap();

@@ -22,7 +22,7 @@ use stentor::adapters::sns::Sns;
 use stentor::model::digest::Digest;
 use stentor::model::name::Severity;
 use stentor::model::tally::Tally;
-use stentor::protocol::clock::Clock as _;
+use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::notify::{Deliver as _, DeliverError};
 use stentor::protocol::round::DeliveryOutcome;
 use support::alert;
@@ -84,7 +84,7 @@ fn digest() -> Digest {
 
 async fn publish(aws: &SdkConfig, credential: Value, within: Duration) -> Result<(), DeliverError> {
     let channels = channels(aws, &json!({"sns:oncall": credential}));
-    channels.deliver(&digest(), None, SystemClock.now().after(within)).await.map(drop)
+    channels.deliver(&digest(), None, Deadline::after(SystemClock.now(), within)).await.map(drop)
 }
 
 #[tokio::test]

@@ -24,13 +24,13 @@ use stentor::model::outbox::{
 };
 use stentor::model::tally::Tally;
 use stentor::model::time::Timestamp;
-use stentor::protocol::clock::Clock as _;
+use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::store::{Commit, Store, StoreError};
 use support::alert;
 use support::proxy::{DeadLetterOutcome, Proxy};
 
-fn soon() -> Timestamp {
-    SystemClock.now().after(Duration::from_secs(20))
+fn soon() -> Deadline {
+    Deadline::after(SystemClock.now(), Duration::from_secs(20))
 }
 
 fn failure(commit: &Commit) -> Option<&StoreError> {
@@ -105,7 +105,7 @@ async fn requests(proxy: &Proxy, alerts: &[Alert]) -> (BTreeMap<String, usize>, 
         *counted.lock().unwrap().entry(operation.to_owned()).or_default() += 1;
         DeadLetterOutcome::Pass
     });
-    let commits = store.commit(alerts, SystemClock.now().after(Duration::from_secs(300))).await;
+    let commits = store.commit(alerts, Deadline::after(SystemClock.now(), Duration::from_secs(300))).await;
     let seen = seen.lock().unwrap().clone();
     (seen, commits)
 }
@@ -408,10 +408,10 @@ async fn a_route_is_muted_and_speaks_again_whatever_its_windows_do() {
     let engine = Embedded::start(None).await.unwrap();
     let store = engine.store().await.unwrap();
     let (route, at) = (route(), soon());
-    store.mute(&route, Some(at), at).await.unwrap();
+    store.mute(&route, Some(at.time()), at).await.unwrap();
     assert!(store.open(&route, &opening(1), at).await.unwrap(), "a muted route collects");
     let cursor = store.cursor(&route, at).await.unwrap();
-    assert_eq!((cursor.muted_until, cursor.open.map(|open| open.number)), (Some(at), Some(1)));
+    assert_eq!((cursor.muted_until, cursor.open.map(|open| open.number)), (Some(at.time()), Some(1)));
     store.mute(&route, None, at).await.unwrap();
     assert_eq!(store.cursor(&route, at).await.unwrap().muted_until, None);
 }
@@ -422,7 +422,7 @@ async fn no_row_is_stored_before_its_hour_is_registered() {
     engine.store().await.unwrap();
     let proxy = Proxy::start(engine.address()).await;
     let store = DynamoStore::new(&stentor::adapters::aws::loopback(&proxy.endpoint()), Tables::default(), Rng::new());
-    let (everything, soon) = ((i64::MIN, i64::MAX), || SystemClock.now().after(Duration::from_millis(600)));
+    let (everything, soon) = ((i64::MIN, i64::MAX), || Deadline::after(SystemClock.now(), Duration::from_millis(600)));
     let found = async || {
         let (since, until) = (Timestamp::from_millis(everything.0), Timestamp::from_millis(everything.1));
         let question = AlertQuery { since, until, app: None, route: None, grep: None };
@@ -477,7 +477,8 @@ async fn a_store_out_of_reach_is_given_up_at_the_deadline() {
     let config = stentor::adapters::aws::loopback("http://127.0.0.1:9");
     let store = DynamoStore::new(&config, Tables::default(), fastrand::Rng::with_seed(1));
     let started = SystemClock.now();
-    let commits = store.commit(&[alert("1", &["critical"])], started.after(Duration::from_millis(300))).await;
+    let commits =
+        store.commit(&[alert("1", &["critical"])], Deadline::after(started, Duration::from_millis(300))).await;
     assert!(
         matches!(commits.iter().map(failure).collect::<Vec<_>>()[..], [Some(StoreError::Unavailable(_))]),
         "{commits:?}"

@@ -17,7 +17,7 @@ use stentor::ingest::event::{self, Data};
 use stentor::ingest::route::Routes;
 use stentor::model::alert::Alert;
 use stentor::model::tally::Tally;
-use stentor::protocol::clock::Clock as _;
+use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::store::{Commit, Store as _};
 
 use crate::child::Child;
@@ -218,7 +218,7 @@ async fn stored(match_ratio: f64) -> Stored {
     let (events, alerts) = alerts(&routes(), &text);
     let engine = Embedded::start(None).await.expect("an engine");
     let store = engine.store().await.expect("its tables");
-    let commits = store.commit(&alerts, SystemClock.now().after(Duration::from_secs(300))).await;
+    let commits = store.commit(&alerts, Deadline::after(SystemClock.now(), Duration::from_secs(300))).await;
     assert!(commits.iter().all(|commit| matches!(commit, Commit::Fresh)));
     let rows = items(&store, &store.tables().alerts).await;
     let tallies = items(&store, &store.tables().outbox).await;

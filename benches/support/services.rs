@@ -14,6 +14,7 @@ use stentor::model::outbox::{
     TargetState,
 };
 use stentor::model::time::Timestamp;
+use stentor::protocol::clock::Deadline;
 use stentor::protocol::notify::{Accepted, Deliver, DeliverError};
 use stentor::protocol::queue::{ChangeVisibility, DeadLetterQueue, Due, DueQueue, ParkedItem, QueueError};
 use stentor::protocol::services::Services;
@@ -88,24 +89,19 @@ impl Services for Fresh<'_> {
 }
 
 impl DueQueue for Ignored {
-    async fn send(&self, _due: &Due, _delay: Duration, _deadline: Timestamp) -> Result<(), QueueError> {
+    async fn send(&self, _due: &Due, _delay: Duration, _deadline: Deadline) -> Result<(), QueueError> {
         Ok(())
     }
 }
 
 impl ChangeVisibility for Ignored {
-    async fn change_visibility(
-        &self,
-        _receipt: &str,
-        _delay: Duration,
-        _deadline: Timestamp,
-    ) -> Result<(), QueueError> {
+    async fn change_visibility(&self, _receipt: &str, _delay: Duration, _deadline: Deadline) -> Result<(), QueueError> {
         Ok(())
     }
 }
 
 impl DeadLetterQueue for Ignored {
-    async fn park(&self, items: &[ParkedItem], _deadline: Timestamp) -> Vec<Result<(), QueueError>> {
+    async fn park(&self, items: &[ParkedItem], _deadline: Deadline) -> Vec<Result<(), QueueError>> {
         vec![Ok(()); items.len()]
     }
 }
@@ -115,30 +111,30 @@ impl Deliver for Ignored {
         &self,
         _digest: &Digest,
         _joins: Option<&str>,
-        _deadline: Timestamp,
+        _deadline: Deadline,
     ) -> Result<Accepted, DeliverError> {
         Ok(Accepted::default())
     }
 }
 
 impl Store for Tables {
-    async fn commit(&self, alerts: &[impl Borrow<Alert> + Sync], _deadline: Timestamp) -> Vec<Commit> {
+    async fn commit(&self, alerts: &[impl Borrow<Alert> + Sync], _deadline: Deadline) -> Vec<Commit> {
         self.engine().commit(alerts).commits
     }
 
-    async fn cursor(&self, route: &RouteName, _deadline: Timestamp) -> Result<Cursor, StoreError> {
+    async fn cursor(&self, route: &RouteName, _deadline: Deadline) -> Result<Cursor, StoreError> {
         self.engine().cursor(route)
     }
 
-    async fn routes(&self, _deadline: Timestamp) -> Result<Vec<RouteName>, StoreError> {
+    async fn routes(&self, _deadline: Deadline) -> Result<Vec<RouteName>, StoreError> {
         self.engine().routes()
     }
 
-    async fn open(&self, route: &RouteName, opening: &Opening, _deadline: Timestamp) -> Result<bool, StoreError> {
+    async fn open(&self, route: &RouteName, opening: &Opening, _deadline: Deadline) -> Result<bool, StoreError> {
         self.engine().open(route, opening)
     }
 
-    async fn mark_armed(&self, route: &RouteName, window: u64, _deadline: Timestamp) -> Result<bool, StoreError> {
+    async fn mark_armed(&self, route: &RouteName, window: u64, _deadline: Deadline) -> Result<bool, StoreError> {
         self.engine().mark_armed(route, window)
     }
 
@@ -147,16 +143,16 @@ impl Store for Tables {
         route: &RouteName,
         window: u64,
         burst: Option<BurstState>,
-        _deadline: Timestamp,
+        _deadline: Deadline,
     ) -> Result<bool, StoreError> {
         self.engine().close(route, window, burst)
     }
 
-    async fn tallies(&self, route: &RouteName, _deadline: Timestamp) -> Result<Vec<StoredTally>, StoreError> {
+    async fn tallies(&self, route: &RouteName, _deadline: Deadline) -> Result<Vec<StoredTally>, StoreError> {
         self.engine().tallies(route)
     }
 
-    async fn freeze(&self, route: &RouteName, freeze: &Freeze, _deadline: Timestamp) -> Result<bool, StoreError> {
+    async fn freeze(&self, route: &RouteName, freeze: &Freeze, _deadline: Deadline) -> Result<bool, StoreError> {
         self.engine().freeze(route, freeze)
     }
 
@@ -165,7 +161,7 @@ impl Store for Tables {
         route: &RouteName,
         after: u64,
         upto: u64,
-        _deadline: Timestamp,
+        _deadline: Deadline,
     ) -> Result<Vec<Epoch>, StoreError> {
         self.engine().epochs(route, after, upto)
     }
@@ -174,7 +170,7 @@ impl Store for Tables {
         &self,
         route: &RouteName,
         recipient: Recipient<'_>,
-        _deadline: Timestamp,
+        _deadline: Deadline,
     ) -> Result<TargetState, StoreError> {
         self.engine().target(route, recipient)
     }
@@ -185,7 +181,7 @@ impl Store for Tables {
         recipient: Recipient<'_>,
         lease: &Lease,
         now: Timestamp,
-        _deadline: Timestamp,
+        _deadline: Deadline,
     ) -> Result<Option<TargetState>, StoreError> {
         self.engine().lease(route, recipient, lease, now)
     }
@@ -196,7 +192,7 @@ impl Store for Tables {
         recipient: Recipient<'_>,
         lease: &Lease,
         acknowledgement: &Acknowledgement,
-        _deadline: Timestamp,
+        _deadline: Deadline,
     ) -> Result<bool, StoreError> {
         self.engine().acknowledge(route, recipient, lease, acknowledgement)
     }
@@ -207,12 +203,12 @@ impl Store for Tables {
         recipient: Recipient<'_>,
         lease: &Lease,
         held: &Deferral,
-        _deadline: Timestamp,
+        _deadline: Deadline,
     ) -> Result<bool, StoreError> {
         self.engine().release(route, recipient, lease, held)
     }
 
-    async fn pause(&self, target: &Target, until: Timestamp, _deadline: Timestamp) -> Result<(), StoreError> {
+    async fn pause(&self, target: &Target, until: Timestamp, _deadline: Deadline) -> Result<(), StoreError> {
         self.engine().pause(target, until)
     }
 
@@ -223,16 +219,16 @@ impl Store for Tables {
         known: &TargetState,
         offset: u64,
         escalation: &Escalation,
-        _deadline: Timestamp,
+        _deadline: Deadline,
     ) -> Result<bool, StoreError> {
         self.engine().escalate(route, fallback, known, offset, escalation)
     }
 
-    async fn mute(&self, route: &RouteName, until: Option<Timestamp>, _deadline: Timestamp) -> Result<(), StoreError> {
+    async fn mute(&self, route: &RouteName, until: Option<Timestamp>, _deadline: Deadline) -> Result<(), StoreError> {
         self.engine().mute(route, until)
     }
 
-    async fn retire(&self, route: &RouteName, after: u64, upto: u64, _deadline: Timestamp) -> Result<(), StoreError> {
+    async fn retire(&self, route: &RouteName, after: u64, upto: u64, _deadline: Deadline) -> Result<(), StoreError> {
         self.engine().retire(route, after, upto)
     }
 }

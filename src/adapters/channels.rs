@@ -9,8 +9,7 @@ use crate::adapters::sns::{Sns, Topic};
 use crate::config::{Config, Route};
 use crate::model::digest::Digest;
 use crate::model::name::{Target, TargetKind};
-use crate::model::time::Timestamp;
-use crate::protocol::clock::Clock as _;
+use crate::protocol::clock::{Clock as _, Deadline};
 use crate::protocol::notify::{Accepted, Deliver, DeliverError};
 
 /// All channels that this program can speak to.
@@ -45,7 +44,7 @@ impl<R: ReadSecret> Channels<R> {
         credential: &Credential,
         digest: &Digest,
         joins: Option<&str>,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> Result<Accepted, DeliverError> {
         let target = &digest.target;
         match target.kind {
@@ -61,7 +60,7 @@ impl<R: ReadSecret> Channels<R> {
         credential: &Credential,
         digest: &Digest,
         joins: Option<&str>,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> Result<Accepted, DeliverError> {
         let unusable = |why: String| unusable(&digest.target, &why);
         if let Some(webhook) = credential.as_str() {
@@ -80,7 +79,7 @@ impl<R: ReadSecret> Channels<R> {
         &self,
         credential: &Credential,
         digest: &Digest,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> Result<Accepted, DeliverError> {
         let sns = self.sns.as_ref().ok_or_else(|| no_channel(&digest.target))?;
         let arn = credential.as_str().or_else(|| credential.field("topic_arn")).unwrap_or_default();
@@ -94,7 +93,7 @@ impl<R: ReadSecret> Deliver for Channels<R> {
         &self,
         digest: &Digest,
         joins: Option<&str>,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> Result<Accepted, DeliverError> {
         let target = &digest.target;
         let credential = match self.secrets.credential(target, SystemClock.now(), deadline).await {

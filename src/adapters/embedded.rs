@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use crate::adapters::aws::loopback;
 use crate::adapters::clock::SystemClock;
 use crate::adapters::dynamodb::{DynamoStore, Tables};
-use crate::protocol::clock::Clock as _;
+use crate::protocol::clock::{Clock as _, Deadline};
 
 /// How long making the tables may take.
 const TABLES_MAX: Duration = Duration::from_secs(30);
@@ -70,7 +70,7 @@ impl Embedded {
     /// When the tables cannot be made.
     pub async fn store(&self) -> anyhow::Result<DynamoStore> {
         let store = DynamoStore::new(&loopback(&self.endpoint()), Tables::default(), fastrand::Rng::new());
-        let made = store.create_tables(SystemClock.now().after(TABLES_MAX)).await;
+        let made = store.create_tables(Deadline::after(SystemClock.now(), TABLES_MAX)).await;
         made.map_err(|error| match &self.database {
             Some(name) => unusable(name, &error.to_string()),
             None => anyhow!(error),

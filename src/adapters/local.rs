@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::model::time::Timestamp;
+use crate::protocol::clock::Deadline;
 use crate::protocol::queue::{DeadLetterQueue, Due, DueQueue, ParkedItem, QueueError};
 
 /// A due queue within the process; each message arrives at its receiver after its delay.
@@ -36,7 +36,7 @@ impl LocalDueQueue {
 }
 
 impl DueQueue for LocalDueQueue {
-    async fn send(&self, due: &Due, delay: Duration, _deadline: Timestamp) -> Result<(), QueueError> {
+    async fn send(&self, due: &Due, delay: Duration, _deadline: Deadline) -> Result<(), QueueError> {
         let (sender, due) = (self.sender.clone(), due.clone());
         tokio::spawn(async move {
             tokio::time::sleep(delay).await;
@@ -127,7 +127,7 @@ fn tighten(file: &File, path: &Path) {
 }
 
 impl DeadLetterQueue for FileDeadLetters {
-    async fn park(&self, items: &[ParkedItem], _deadline: Timestamp) -> Vec<Result<(), QueueError>> {
+    async fn park(&self, items: &[ParkedItem], _deadline: Deadline) -> Vec<Result<(), QueueError>> {
         let result = self.append(items).map_err(|error| QueueError(format!("{}: {error}", self.path.display())));
         vec![result; items.len()]
     }

@@ -13,6 +13,7 @@ use tokio::sync::Mutex;
 
 use crate::model::name::Target;
 use crate::model::time::Timestamp;
+use crate::protocol::clock::Deadline;
 
 /// How long a secret is used without looking again.
 pub const KEPT_FOR: Duration = Duration::from_secs(300);
@@ -37,7 +38,7 @@ pub enum SecretError {
 
 /// Reads the text of the secret.
 pub trait ReadSecret: Send + Sync {
-    fn read(&self, deadline: Timestamp) -> impl Future<Output = Result<String, SecretError>> + Send;
+    fn read(&self, deadline: Deadline) -> impl Future<Output = Result<String, SecretError>> + Send;
 }
 
 /// The secret, cached.
@@ -69,7 +70,7 @@ impl<R: ReadSecret> Secrets<R> {
         &self,
         target: &Target,
         now: Timestamp,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> Result<Credential, SecretError> {
         let mut cache = self.cache.lock().await;
         if cache.as_ref().is_none_or(|cached| cached.read_at.after(KEPT_FOR) <= now) {
@@ -88,7 +89,7 @@ impl<R: ReadSecret> Secrets<R> {
         denied: &Credential,
         target: &Target,
         now: Timestamp,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> Result<Option<Credential>, SecretError> {
         let mut cache = self.cache.lock().await;
         let unchanged = of(cache.as_ref(), target).is_ok_and(|known| known == *denied);
@@ -99,7 +100,7 @@ impl<R: ReadSecret> Secrets<R> {
         of(cache.as_ref(), target).map(|known| Some(known).filter(|known| known != denied))
     }
 
-    async fn read(&self, afresh: bool, now: Timestamp, deadline: Timestamp) -> Result<Cached, SecretError> {
+    async fn read(&self, afresh: bool, now: Timestamp, deadline: Deadline) -> Result<Cached, SecretError> {
         let text = self.reader.read(deadline).await?;
         // serde's message would quote the secret.
         let malformed = |_| SecretError::Unavailable("it is not a JSON object of target and credential".to_owned());
@@ -144,8 +145,8 @@ mod secrets_manager {
 
     use super::{ReadSecret, SecretError};
     use crate::adapters::clock::SystemClock;
-    use crate::model::time::Timestamp;
-    use crate::protocol::clock::Clock as _;
+
+    use crate::protocol::clock::{Clock as _, Deadline};
 
     /// A secret in Secrets Manager.
     #[derive(Clone, Debug)]
@@ -162,9 +163,9 @@ mod secrets_manager {
     }
 
     impl ReadSecret for SecretsManager {
-        async fn read(&self, deadline: Timestamp) -> Result<String, SecretError> {
+        async fn read(&self, deadline: Deadline) -> Result<String, SecretError> {
             let call = self.client.get_secret_value().secret_id(&self.secret_id).send();
-            let answer = timeout(SystemClock.now().until(deadline), call)
+            let answer = timeout(deadline.remaining(SystemClock.now()), call)
                 .await
                 .map_err(|_| SecretError::Unavailable("no answer before the deadline".to_owned()))?
                 .map_err(|error| SecretError::Unavailable(error.code().unwrap_or("no connection").to_owned()))?;
@@ -193,7 +194,7 @@ mod tests {
     }
 
     impl ReadSecret for &Fake {
-        async fn read(&self, _deadline: Timestamp) -> Result<String, SecretError> {
+        async fn read(&self, _deadline: Deadline) -> Result<String, SecretError> {
             self.readings.fetch_add(1, Ordering::SeqCst);
             tokio::task::yield_now().await;
             Ok(self.text.lock().unwrap().clone())
@@ -202,6 +203,10 @@ mod tests {
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_millis(seconds * 1000)
+    }
+
+    fn by(seconds: i64) -> Deadline {
+        Deadline::at(at(seconds))
     }
 
     fn target() -> Target {
@@ -213,12 +218,12 @@ mod tests {
         let fake = Fake { text: Lock::new(r#"{"slack:ops":"one","other":{"token":"x"}}"#.into()), ..Fake::default() };
         let secrets = Secrets::new(&fake);
         for (now, readings) in [(0, 1), (299, 1), (300, 2), (301, 2)] {
-            assert_eq!(secrets.credential(&target(), at(now), at(999)).await.unwrap().as_str(), Some("one"));
+            assert_eq!(secrets.credential(&target(), at(now), by(999)).await.unwrap().as_str(), Some("one"));
             assert_eq!(fake.readings.load(Ordering::SeqCst), readings, "after {now} s");
         }
-        let by_name = secrets.credential(&"slack:other".parse().unwrap(), at(302), at(999)).await;
+        let by_name = secrets.credential(&"slack:other".parse().unwrap(), at(302), by(999)).await;
         assert!(by_name.is_ok(), "a name without its kind will do");
-        let missing = secrets.credential(&"slack:none".parse().unwrap(), at(302), at(999)).await.unwrap_err();
+        let missing = secrets.credential(&"slack:none".parse().unwrap(), at(302), by(999)).await.unwrap_err();
         assert_eq!(missing.to_string(), "the secret has no credential for slack:none");
     }
 
@@ -227,24 +232,24 @@ mod tests {
         let fake = Fake { text: Lock::new(r#"{"ops":"old"}"#.into()), ..Fake::default() };
         let secrets = Secrets::new(&fake);
         let target = target();
-        let old = secrets.credential(&target, at(0), at(999)).await.unwrap();
+        let old = secrets.credential(&target, at(0), by(999)).await.unwrap();
         *fake.text.lock().unwrap() = r#"{"ops":"new"}"#.into();
-        let asked = join_all((0..5).map(|_| secrets.instead_of(&old, &target, at(60), at(999)))).await;
+        let asked = join_all((0..5).map(|_| secrets.instead_of(&old, &target, at(60), by(999)))).await;
         assert!(asked.into_iter().all(|new| new.unwrap().unwrap().as_str() == Some("new")));
         assert_eq!(fake.readings.load(Ordering::SeqCst), 2, "one for all five");
-        let new = secrets.credential(&target, at(61), at(999)).await.unwrap();
+        let new = secrets.credential(&target, at(61), by(999)).await.unwrap();
         for now in [62, 70, 74] {
-            assert_eq!(secrets.instead_of(&new, &target, at(now), at(999)).await.unwrap(), None);
+            assert_eq!(secrets.instead_of(&new, &target, at(now), by(999)).await.unwrap(), None);
         }
         assert_eq!(fake.readings.load(Ordering::SeqCst), 2, "a target that is gone is no reason to read all the time");
-        assert_eq!(secrets.instead_of(&new, &target, at(76), at(999)).await.unwrap(), None);
+        assert_eq!(secrets.instead_of(&new, &target, at(76), by(999)).await.unwrap(), None);
         assert_eq!(fake.readings.load(Ordering::SeqCst), 3);
     }
 
     #[tokio::test]
     async fn a_malformed_secret_is_an_error_that_quotes_nothing() {
         let fake = Fake { text: Lock::new("hunter2".into()), ..Fake::default() };
-        let error = Secrets::new(&fake).credential(&target(), at(0), at(9)).await.unwrap_err();
+        let error = Secrets::new(&fake).credential(&target(), at(0), by(9)).await.unwrap_err();
         assert!(!error.to_string().contains("hunter2"), "{error}");
         let credential = Credential(Value::String("hunter2".into()));
         assert_eq!(format!("{credential:?}"), "Credential(…)");

@@ -13,8 +13,7 @@ use crate::adapters::clock::SystemClock;
 use crate::adapters::http::Http;
 use crate::message::render;
 use crate::model::digest::Digest;
-use crate::model::time::Timestamp;
-use crate::protocol::clock::Clock as _;
+use crate::protocol::clock::{Clock as _, Deadline};
 use crate::protocol::notify::DeliverError;
 
 mod answer;
@@ -111,15 +110,15 @@ impl Slack {
     /// 429, 5xx and a lost connection are worth a retry (Slack may have shown the message all the same:
     /// a 5xx says nothing about that), and so is a success or a redirect that is not Slack's own `ok`; 401, 403, 404 and
     /// 410 speak of the webhook; any other 4xx is final.
-    pub async fn post(&self, webhook: &WebhookUrl, digest: &Digest, deadline: Timestamp) -> Result<(), DeliverError> {
+    pub async fn post(&self, webhook: &WebhookUrl, digest: &Digest, deadline: Deadline) -> Result<(), DeliverError> {
         let request = self.http.get().map_err(answer::lost)?.post(webhook.0.clone());
         answer::of_webhook(send(request, &render::render(digest), deadline).await?).await
     }
 }
 
 /// The answer to `body`, if its status is that of success.
-async fn send(request: RequestBuilder, body: &impl Serialize, deadline: Timestamp) -> Result<Response, DeliverError> {
-    let left = SystemClock.now().until(deadline);
+async fn send(request: RequestBuilder, body: &impl Serialize, deadline: Deadline) -> Result<Response, DeliverError> {
+    let left = deadline.remaining(SystemClock.now());
     let body = serde_json::to_vec(body).expect("invariant: a message is plain JSON data");
     let request = request.header("content-type", "application/json; charset=utf-8").body(body).timeout(left);
     answer::successful(request.send().await.map_err(answer::lost)?).await

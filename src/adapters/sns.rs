@@ -13,8 +13,7 @@ use crate::adapters::clock::SystemClock;
 use crate::message::plain;
 use crate::message::render;
 use crate::model::digest::Digest;
-use crate::model::time::Timestamp;
-use crate::protocol::clock::Clock as _;
+use crate::protocol::clock::{Clock as _, Deadline};
 use crate::protocol::notify::DeliverError;
 
 /// Characters of a line. Mail is read in any font; what is not prose keeps its own length.
@@ -96,7 +95,7 @@ impl Sns {
     /// # Errors
     /// Throttles, failures of SNS and lost connections are worth a retry; a topic that is not there or may not be
     /// used is denied; anything else is final.
-    pub async fn publish(&self, topic: &Topic, digest: &Digest, deadline: Timestamp) -> Result<(), DeliverError> {
+    pub async fn publish(&self, topic: &Topic, digest: &Digest, deadline: Deadline) -> Result<(), DeliverError> {
         // A topic answers in its own Region only.
         let there = Config::builder().region(Region::new(topic.region.clone()));
         let call = self
@@ -108,7 +107,7 @@ impl Sns {
             .customize()
             .config_override(there)
             .send();
-        match timeout(SystemClock.now().until(deadline), call).await {
+        match timeout(deadline.remaining(SystemClock.now()), call).await {
             // Whatever answers 200 without it is not SNS.
             Ok(Ok(answer)) => match answer.message_id.filter(|id| !id.is_empty()) {
                 Some(_) => Ok(()),

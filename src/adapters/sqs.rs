@@ -14,8 +14,7 @@ use tokio::time::timeout;
 
 use crate::adapters::clock::SystemClock;
 use crate::model::error::chain;
-use crate::model::time::Timestamp;
-use crate::protocol::clock::Clock as _;
+use crate::protocol::clock::{Clock as _, Deadline};
 use crate::protocol::queue::{ChangeVisibility, DeadLetterQueue, Due, DueQueue, ParkedItem, QueueError};
 
 const BATCH_ENTRIES_MAX: usize = 10;
@@ -57,7 +56,7 @@ impl SqsDueQueue {
 }
 
 impl DueQueue for SqsDueQueue {
-    async fn send(&self, due: &Due, delay: Duration, deadline: Timestamp) -> Result<(), QueueError> {
+    async fn send(&self, due: &Due, delay: Duration, deadline: Deadline) -> Result<(), QueueError> {
         let body = serde_json::to_string(due).expect("invariant: names and numbers always serialise");
         let delay = whole_seconds(delay.min(DELAY_MAX));
         let send = || self.client.send_message().queue_url(&self.queue_url).message_body(&body).delay_seconds(delay);
@@ -71,7 +70,7 @@ impl DueQueue for SqsDueQueue {
 }
 
 impl ChangeVisibility for SqsDueQueue {
-    async fn change_visibility(&self, receipt: &str, delay: Duration, deadline: Timestamp) -> Result<(), QueueError> {
+    async fn change_visibility(&self, receipt: &str, delay: Duration, deadline: Deadline) -> Result<(), QueueError> {
         let timeout = whole_seconds(delay.min(VISIBILITY_MAX));
         let change = || {
             let call = self.client.change_message_visibility().queue_url(&self.queue_url);
@@ -87,16 +86,16 @@ fn whole_seconds(duration: Duration) -> i32 {
 }
 
 /// Makes a call again and again until it succeeds or the deadline is near; `Err` says what was said last.
-async fn until_done<F>(deadline: Timestamp, call: impl Fn() -> F) -> Result<(), QueueError>
+async fn until_done<F>(deadline: Deadline, call: impl Fn() -> F) -> Result<(), QueueError>
 where
     F: Future<Output = Result<(), String>>,
 {
     let mut pause = BACKOFF_FIRST;
     loop {
-        let left = SystemClock.now().until(deadline);
+        let left = deadline.remaining(SystemClock.now());
         let answer = timeout(left, call()).await.unwrap_or_else(|_| Err("no answer before the deadline".to_owned()));
         let Err(why) = answer else { return Ok(()) };
-        if pause >= SystemClock.now().until(deadline) {
+        if pause >= deadline.remaining(SystemClock.now()) {
             return Err(QueueError(why));
         }
         SystemClock.sleep(pause).await;
@@ -112,11 +111,11 @@ impl SqsDeadLetters {
 
     /// Sends one batch until each entry is accepted or the deadline is near. Returns the entries that were not
     /// accepted, and what was said last.
-    async fn send(&self, bodies: &[(usize, String)], deadline: Timestamp) -> Vec<(usize, QueueError)> {
+    async fn send(&self, bodies: &[(usize, String)], deadline: Deadline) -> Vec<(usize, QueueError)> {
         let mut waiting: Vec<&(usize, String)> = bodies.iter().collect();
         let mut pause = BACKOFF_FIRST;
         // Without a call: thousands of calls that are cut off at once take seconds, too.
-        if SystemClock.now() >= deadline {
+        if deadline.has_passed(SystemClock.now()) {
             return bodies.iter().map(|(index, _)| (*index, QueueError("no time was left".to_owned()))).collect();
         }
         loop {
@@ -126,7 +125,7 @@ impl SqsDeadLetters {
                 Err(why) => Some(why.clone()),
             };
             waiting.retain(|(index, _)| failure_of(*index).is_some());
-            if waiting.is_empty() || pause >= SystemClock.now().until(deadline) {
+            if waiting.is_empty() || pause >= deadline.remaining(SystemClock.now()) {
                 let failed = waiting.iter().filter_map(|(index, _)| Some((*index, QueueError(failure_of(*index)?))));
                 return failed.collect();
             }
@@ -136,14 +135,14 @@ impl SqsDeadLetters {
     }
 
     /// One call.
-    async fn send_once(&self, entries: &[&(usize, String)], deadline: Timestamp) -> Result<BatchAnswer, String> {
+    async fn send_once(&self, entries: &[&(usize, String)], deadline: Deadline) -> Result<BatchAnswer, String> {
         let entry = |(index, body): &&(usize, String)| {
             let entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(body);
             entry.build().expect("invariant: id and body are set")
         };
         let entries = entries.iter().map(entry).collect();
         let call = self.client.send_message_batch().queue_url(&self.queue_url).set_entries(Some(entries)).send();
-        let answer = timeout(SystemClock.now().until(deadline), call)
+        let answer = timeout(deadline.remaining(SystemClock.now()), call)
             .await
             .map_err(|_| "no answer before the deadline".to_owned())?
             .map_err(|error| chain(&error))?;
@@ -181,7 +180,7 @@ impl BatchAnswer {
 }
 
 impl DeadLetterQueue for SqsDeadLetters {
-    async fn park(&self, items: &[ParkedItem], deadline: Timestamp) -> Vec<Result<(), QueueError>> {
+    async fn park(&self, items: &[ParkedItem], deadline: Deadline) -> Vec<Result<(), QueueError>> {
         let bodies: Vec<(usize, String)> = items.iter().map(body).enumerate().collect();
         let sends: Vec<_> = batches(&bodies).into_iter().map(|batch| self.send(batch, deadline)).collect();
         let failed = stream::iter(sends).buffer_unordered(BATCHES_AT_ONCE).concat().await;
@@ -228,6 +227,7 @@ mod tests {
     use wiremock::{Mock, MockServer, Request, ResponseTemplate, matchers};
 
     use super::*;
+    use crate::model::time::Timestamp;
     use crate::protocol::queue::ParkedWork;
 
     /// The answers, the entries of each call if all goes well, and which of the two messages are safe.
@@ -290,7 +290,7 @@ mod tests {
             let park =
                 SqsDeadLetters::new(&crate::adapters::aws::loopback(&server.uri()), format!("{}/1/dlq", server.uri()));
             let patience = if entries.is_some() { Duration::from_secs(30) } else { Duration::from_millis(400) };
-            let results = park.park(&[parked(), parked()], SystemClock.now().after(patience)).await;
+            let results = park.park(&[parked(), parked()], Deadline::after(SystemClock.now(), patience)).await;
             assert_eq!(results.iter().map(Result::is_ok).collect::<Vec<_>>(), safe, "{answers:?}: {results:?}");
             assert!(results.iter().all(|result| result.as_ref().err().is_none_or(|error| !error.0.is_empty())));
             if let Some(entries) = entries {
@@ -318,7 +318,7 @@ mod tests {
             let queue =
                 SqsDueQueue::new(&crate::adapters::aws::loopback(&server.uri()), format!("{}/1/due", server.uri()));
             let patience = if is_sent { Duration::from_secs(30) } else { Duration::from_millis(300) };
-            let result = queue.send(&due, Duration::ZERO, SystemClock.now().after(patience)).await;
+            let result = queue.send(&due, Duration::ZERO, Deadline::after(SystemClock.now(), patience)).await;
             assert_eq!(result.is_ok(), is_sent, "{answers:?}: {result:?}");
             let calls = calls(&server).await;
             assert!(!is_sent || calls.len() == times, "{answers:?}: {calls:?}");

@@ -22,7 +22,7 @@ use stentor::config::Config;
 use stentor::ingest::route::{OwnLogs, Routes};
 use stentor::lambda::answer::FunctionError;
 use stentor::lambda::handler::{Invocation, handle};
-use stentor::protocol::clock::Clock as _;
+use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::store::Store as _;
 use tracing::Instrument as _;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -104,7 +104,7 @@ async fn invoke(function: &Function, event: LambdaEvent<Box<RawValue>>) -> Resul
 
 /// Opens the connection to the store while Lambda still initialises; a first record need not wait for it.
 async fn warm(function: Arc<Function>) {
-    let deadline = SystemClock.now().after(Duration::from_secs(2));
+    let deadline = Deadline::after(SystemClock.now(), Duration::from_secs(2));
     if let Err(error) = function.store.routes(deadline).await {
         tracing::warn!("The store does not answer yet: {error}");
     }

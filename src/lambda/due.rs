@@ -11,8 +11,7 @@ use crate::ingest::event::DueMessage;
 use crate::lambda::answer::{Failure, FunctionError};
 use crate::lambda::metric::{self, InvocationMetrics};
 use crate::lambda::report::report_messages;
-use crate::model::time::Timestamp;
-use crate::protocol::clock::Clock as _;
+use crate::protocol::clock::{Clock as _, Deadline};
 use crate::protocol::notifier::{Received, notify, sweep};
 use crate::protocol::queue::{ChangeVisibility, DeadLetterQueue as _, Due, ParkedItem, ParkedWork};
 use crate::protocol::round::RetryAt;
@@ -25,7 +24,7 @@ const PUT_OFF_MARGIN: Duration = Duration::from_millis(500);
 pub(super) async fn handle_messages<W>(
     services: &W,
     messages: Vec<DueMessage>,
-    deadline: Timestamp,
+    deadline: Deadline,
 ) -> Result<(Vec<Failure>, InvocationMetrics), FunctionError>
 where
     W: Services,
@@ -35,7 +34,7 @@ where
     let due = messages.len() as u64;
     let (readable, unreadable) = sorted(messages);
     let received: Vec<Received> = readable.iter().map(|(_, received)| received.clone()).collect();
-    let notified = notify(services, &received, deadline.before(PUT_OFF_MARGIN)).await;
+    let notified = notify(services, &received, deadline.earlier(PUT_OFF_MARGIN)).await;
     report_messages(&notified.messages);
     let mut failed = park_unreadable(services, unreadable, deadline).await;
     let left = readable.into_iter().zip(notified.retry);
@@ -49,7 +48,7 @@ where
 /// Sweeps, and answers the books.
 pub(super) async fn handle_sweep<W: Services>(
     services: &W,
-    deadline: Timestamp,
+    deadline: Deadline,
 ) -> Result<InvocationMetrics, FunctionError> {
     services.due().ok_or(FunctionError::NoDueQueue)?;
     let swept = sweep(services, deadline).await?;
@@ -73,7 +72,7 @@ fn sorted(messages: Vec<DueMessage>) -> (Vec<(DueMessage, Received)>, Vec<DueMes
 }
 
 /// Parks what is no due message; answers the ids of those that could not be parked.
-async fn park_unreadable<W: Services>(services: &W, messages: Vec<DueMessage>, deadline: Timestamp) -> Vec<String> {
+async fn park_unreadable<W: Services>(services: &W, messages: Vec<DueMessage>, deadline: Deadline) -> Vec<String> {
     let now = services.clock().now();
     let parked = |message: &DueMessage| {
         let what = ParkedWork::Record {
@@ -104,7 +103,7 @@ async fn put_off<W: Services>(
     queue: &impl ChangeVisibility,
     message: &DueMessage,
     retry: &RetryAt,
-    deadline: Timestamp,
+    deadline: Deadline,
 ) {
     let delay = services.clock().now().until(retry.at);
     tracing::info!(

@@ -10,7 +10,7 @@ use crate::lambda::answer::{Answer, Failure, FunctionError, json};
 use crate::lambda::report::report_troubles;
 use crate::lambda::{due, metric};
 use crate::model::time::Timestamp;
-use crate::protocol::clock::Clock as _;
+use crate::protocol::clock::{Clock as _, Deadline};
 use crate::protocol::consume::{Checkpoint, Consumed, Verdict, consume};
 use crate::protocol::queue::ChangeVisibility;
 use crate::protocol::services::Services;
@@ -82,11 +82,11 @@ where
 }
 
 /// When everything must be done, so that there is time left to answer.
-fn deadline(deadline_ms: u64, now: Timestamp) -> Timestamp {
+fn deadline(deadline_ms: u64, now: Timestamp) -> Deadline {
     let said = Timestamp::from_millis(i64::try_from(deadline_ms).unwrap_or(i64::MAX));
     let left = now.until(said);
     let left = if left.is_zero() || left > INVOCATION_MAX { INVOCATION_ASSUMED } else { left };
-    now.after(left.saturating_sub(ANSWER_MARGIN.min(left / 4)))
+    Deadline::after(now, left.saturating_sub(ANSWER_MARGIN.min(left / 4)))
 }
 
 /// The answer in the shape that the event asks for: partial failures for Kinesis, with the state echoed where
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn a_deadline_leaves_time_to_answer_whatever_was_sent() {
         let now = Timestamp::from_millis(1_795_443_306_789);
-        let at = |deadline_ms: u64| now.until(deadline(deadline_ms, now)).as_millis();
+        let at = |deadline_ms: u64| deadline(deadline_ms, now).remaining(now).as_millis();
         let now_ms = u64::try_from(now.as_millis()).unwrap();
         let cases = [
             (now_ms + 60_000, 59_000),

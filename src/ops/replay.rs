@@ -20,9 +20,9 @@ use crate::ingest::event::{self, Batch, Context, Data, DueMessage, Event, Record
 use crate::model::digest::Digest;
 use crate::model::name::RouteName;
 use crate::model::time::Timestamp;
-use crate::protocol::clock::Clock as _;
+use crate::protocol::clock::{Clock as _, Deadline};
 use crate::protocol::close::drain;
-use crate::protocol::consume::{Consumed, Counts, Verdict, parked, take};
+use crate::protocol::consume::{Consumed, Counts, Verdict, ingest, parked};
 use crate::protocol::notifier;
 use crate::protocol::notify::{Deliver as _, DeliverError};
 use crate::protocol::queue::{DeadLetterQueue as _, Due, DueQueue as _, ParkedItem};
@@ -66,19 +66,19 @@ pub trait DeadLetterSource: Send + Sync {
     fn receive(
         &self,
         max: usize,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> impl Future<Output = Result<Vec<ReceivedMessage>, SourceError>> + Send;
 
     /// Takes letters away for good; the answers stand in the order of `tickets`.
     fn delete(
         &self,
         tickets: &[Receipt],
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> impl Future<Output = Vec<Result<(), SourceError>>> + Send;
 
     /// Hides letters for `hidden_for` from now. Zero: they are there again at once. What cannot be
     /// hidden any longer comes again, which is harmless.
-    fn hide(&self, tickets: &[Receipt], hidden_for: Duration, deadline: Timestamp) -> impl Future<Output = ()> + Send;
+    fn hide(&self, tickets: &[Receipt], hidden_for: Duration, deadline: Deadline) -> impl Future<Output = ()> + Send;
 }
 
 /// Where records can be read again.
@@ -88,7 +88,7 @@ pub trait Streams: Send + Sync {
         &self,
         range: &Range,
         after: Option<&str>,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> impl Future<Output = Result<Page, SourceError>> + Send;
 }
 
@@ -112,7 +112,7 @@ pub struct StreamRecord {
 
 /// Where there is no stream to read from.
 impl<S: Streams> Streams for Option<S> {
-    async fn read(&self, range: &Range, after: Option<&str>, deadline: Timestamp) -> Result<Page, SourceError> {
+    async fn read(&self, range: &Range, after: Option<&str>, deadline: Deadline) -> Result<Page, SourceError> {
         match self {
             Some(streams) => streams.read(range, after, deadline).await,
             None => Err(SourceError(format!("the records lie in {}, which is not read here", range.stream_arn))),
@@ -419,7 +419,7 @@ impl<W: Services, L: DeadLetterSource, S: Streams, O: Operator> Replay<'_, W, L,
 
     /// Boxed, as everything here that goes deep into the store: what is on the stack is there in every poll.
     async fn take_in(&self, batch: &Batch<'_>) -> Consumed {
-        Box::pin(take(&Keeping::new(self.services), batch, self.deadline())).await
+        Box::pin(ingest(&Keeping::new(self.services), batch, self.deadline())).await
     }
 
     fn count(&mut self, consumed: &mut Consumed) {
@@ -534,7 +534,7 @@ impl<W: Services, L: DeadLetterSource, S: Streams, O: Operator> Replay<'_, W, L,
                 Err(error @ DeliverError::Deferred) => return Err(error.to_string()),
             };
             let wait = after.unwrap_or(pause).max(BACKOFF_FIRST);
-            if self.services.clock().now().after(wait) >= deadline || !self.sleep(wait).await {
+            if wait >= deadline.remaining(self.services.clock().now()) || !self.sleep(wait).await {
                 return Err(reason);
             }
             pause *= 2;
@@ -664,9 +664,9 @@ impl<W: Services, L: DeadLetterSource, S: Streams, O: Operator> Replay<'_, W, L,
     /// Sleeps, unless the operator wants to stop meanwhile; tells whether it slept through.
     async fn sleep(&self, duration: Duration) -> bool {
         const LOOK_AGAIN: Duration = Duration::from_millis(250);
-        let until = self.services.clock().now().after(duration);
+        let end = Deadline::after(self.services.clock().now(), duration);
         loop {
-            let left = self.services.clock().now().until(until);
+            let left = end.remaining(self.services.clock().now());
             if left.is_zero() {
                 return true;
             }
@@ -677,8 +677,8 @@ impl<W: Services, L: DeadLetterSource, S: Streams, O: Operator> Replay<'_, W, L,
         }
     }
 
-    fn deadline(&self) -> Timestamp {
-        self.services.clock().now().after(self.options.patience.min(PATIENCE_MAX))
+    fn deadline(&self) -> Deadline {
+        Deadline::after(self.services.clock().now(), self.options.patience.min(PATIENCE_MAX))
     }
 }
 

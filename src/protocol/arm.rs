@@ -8,7 +8,7 @@ use crate::config::{First, Route};
 use crate::model::name::RouteName;
 use crate::model::outbox::{Cursor, Window};
 use crate::model::time::Timestamp;
-use crate::protocol::clock::Clock as _;
+use crate::protocol::clock::{Clock as _, Deadline};
 use crate::protocol::queue::{Due, DueQueue as _};
 use crate::protocol::services::Services;
 use crate::protocol::store::{Store as _, StoreError};
@@ -29,7 +29,7 @@ pub enum ArmError {
 ///
 /// # Errors
 /// When the store or the due queue did not answer before the deadline.
-pub async fn arm<W: Services>(services: &W, route: &RouteName, deadline: Timestamp) -> Result<(), ArmError> {
+pub async fn arm<W: Services>(services: &W, route: &RouteName, deadline: Deadline) -> Result<(), ArmError> {
     loop {
         let cursor = services.store().cursor(route, deadline).await?;
         if let Some(open) = &cursor.open {
@@ -51,7 +51,7 @@ pub async fn ensure_armed<W: Services>(
     services: &W,
     route: &RouteName,
     open: &Window,
-    deadline: Timestamp,
+    deadline: Deadline,
 ) -> Result<(), ArmError> {
     let Some(queue) = services.due() else { return Ok(()) };
     let now = services.clock().now();

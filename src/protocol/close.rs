@@ -6,9 +6,8 @@
 
 use crate::model::name::RouteName;
 use crate::model::outbox::{Cursor, Window};
-use crate::model::time::Timestamp;
 use crate::protocol::arm::ensure_armed;
-use crate::protocol::clock::Clock as _;
+use crate::protocol::clock::{Clock as _, Deadline};
 use crate::protocol::deliver::{self, DeliveryReport};
 use crate::protocol::freeze::{self, Context};
 use crate::protocol::round::{ACKNOWLEDGE_MARGIN, Delivery, RetryAt, Round};
@@ -29,7 +28,7 @@ pub struct Closed {
 }
 
 /// One round for `route`. `attempt` counts from 0 and lengthens the pause that is asked for.
-pub async fn close<W: Services>(services: &W, route: &RouteName, attempt: u32, deadline: Timestamp) -> Closed {
+pub async fn close<W: Services>(services: &W, route: &RouteName, attempt: u32, deadline: Deadline) -> Closed {
     let round = Round { services, route, attempt, deadline };
     match close_what_is_due(&round).await {
         Ok(cursor) => deliver_frozen(&round, cursor).await,
@@ -39,7 +38,7 @@ pub async fn close<W: Services>(services: &W, route: &RouteName, attempt: u32, d
 
 /// Rounds until nothing is left to do or the deadline is near, for those who have no timer to come
 /// back with. Whatever another process holds a lease on is waited for.
-pub async fn drain<W: Services>(services: &W, route: &RouteName, deadline: Timestamp) -> Closed {
+pub async fn drain<W: Services>(services: &W, route: &RouteName, deadline: Deadline) -> Closed {
     let mut all = Closed::default();
     for attempt in 0.. {
         let round = close(services, route, attempt, deadline).await;
@@ -48,7 +47,7 @@ pub async fn drain<W: Services>(services: &W, route: &RouteName, deadline: Times
         all.retry = round.retry;
         let Some(retry) = &all.retry else { break };
         let now = services.clock().now();
-        if retry.at.after(ACKNOWLEDGE_MARGIN) >= deadline {
+        if deadline.earlier(ACKNOWLEDGE_MARGIN).has_passed(retry.at) {
             break;
         }
         services.clock().sleep(now.until(retry.at)).await;

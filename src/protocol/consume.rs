@@ -20,7 +20,7 @@ use crate::model::alert::Alert;
 use crate::model::name::RouteName;
 use crate::model::time::Timestamp;
 use crate::protocol::arm::arm;
-use crate::protocol::clock::Clock as _;
+use crate::protocol::clock::{Clock as _, Deadline};
 use crate::protocol::close::drain;
 use crate::protocol::queue::{DeadLetterQueue as _, ParkedItem, ParkedWork};
 use crate::protocol::round::Delivery;
@@ -82,8 +82,8 @@ pub enum Checkpoint<'b> {
 }
 
 /// Takes a batch in, and, where there is no due queue, closes the routes that it touched.
-pub async fn consume<W: Services>(services: &W, batch: &Batch<'_>, deadline: Timestamp) -> Consumed {
-    let mut consumed = ingest(services, batch, deadline).await;
+pub async fn consume<W: Services>(services: &W, batch: &Batch<'_>, deadline: Deadline) -> Consumed {
+    let mut consumed = commit_and_arm(services, batch, deadline).await;
     if services.due().is_none() {
         let until = before_parking(services, &consumed, deadline);
         drain_touched(services, &mut consumed, until).await;
@@ -94,26 +94,26 @@ pub async fn consume<W: Services>(services: &W, batch: &Batch<'_>, deadline: Tim
 }
 
 /// Until when routes are closed: a quarter of the time is for parking, where something is to be parked.
-fn before_parking<W: Services>(services: &W, consumed: &Consumed, deadline: Timestamp) -> Timestamp {
+fn before_parking<W: Services>(services: &W, consumed: &Consumed, deadline: Deadline) -> Deadline {
     match consumed.verdicts.iter().any(|verdict| matches!(verdict, Verdict::Parked(_))) {
-        true => deadline.before(services.clock().now().until(deadline) / 4),
+        true => deadline.earlier(deadline.remaining(services.clock().now()) / 4),
         false => deadline,
     }
 }
 
 /// Takes a batch in: afterwards every alert of its safe records has a row, is counted, and has an
 /// armed window on each of its routes. Nothing is told yet.
-pub async fn take<W: Services>(services: &W, batch: &Batch<'_>, deadline: Timestamp) -> Consumed {
-    let mut consumed = ingest(services, batch, deadline).await;
+pub async fn ingest<W: Services>(services: &W, batch: &Batch<'_>, deadline: Deadline) -> Consumed {
+    let mut consumed = commit_and_arm(services, batch, deadline).await;
     park(services, batch, &mut consumed, deadline).await;
     consumed.count_records();
     consumed
 }
 
 /// Commits the alerts of a batch and arms their routes. The records to be parked are still to be parked.
-async fn ingest<W: Services>(services: &W, batch: &Batch<'_>, deadline: Timestamp) -> Consumed {
+async fn commit_and_arm<W: Services>(services: &W, batch: &Batch<'_>, deadline: Deadline) -> Consumed {
     let mut consumed = Consumed::default();
-    let until = deadline.before(services.clock().now().until(deadline) / 3);
+    let until = deadline.earlier(deadline.remaining(services.clock().now()) / 3);
     let mut rest = &batch.records[..];
     while !rest.is_empty() {
         let scanned = scan(services, rest, until);
@@ -142,10 +142,10 @@ type ScanResult = Decoded<Scanned>;
 const ALERT_BYTES_MAX: usize = 32 << 20;
 
 /// Reads records in their order, until their alerts fill the memory or it is `until`.
-fn scan<W: Services>(services: &W, records: &[Record<'_>], until: Timestamp) -> Vec<ScanResult> {
+fn scan<W: Services>(services: &W, records: &[Record<'_>], until: Deadline) -> Vec<ScanResult> {
     let routes = services.routes();
     let alert_bytes = AtomicUsize::new(0);
-    let is_late = || services.clock().now() >= until;
+    let is_late = || until.has_passed(services.clock().now());
     let is_over = || alert_bytes.load(Ordering::Relaxed) > ALERT_BYTES_MAX || is_late();
     let read = |record: &Record<'_>, head: &LogBatch<'_>, events: Events<'_>| {
         let scanned = routes.scan_until(head, events, record.region.as_deref(), &record.event_id, is_late)?;
@@ -333,7 +333,7 @@ impl Consumed {
 }
 
 /// Closes the routes that the batch touched. The records of a route that cannot be told must come again.
-async fn drain_touched<W: Services>(services: &W, consumed: &mut Consumed, deadline: Timestamp) {
+async fn drain_touched<W: Services>(services: &W, consumed: &mut Consumed, deadline: Deadline) {
     let routes: Vec<RouteName> = consumed.touched.keys().cloned().collect();
     let drained = join_all(routes.iter().map(|route| drain(services, route, deadline))).await;
     for (route, closed) in routes.iter().zip(drained) {
@@ -346,7 +346,7 @@ async fn drain_touched<W: Services>(services: &W, consumed: &mut Consumed, deadl
 
 /// Parks the records of which something cannot be read or stored; last of all, so that a queue that is out of reach
 /// delays nothing else. A record that cannot be parked must come again.
-async fn park<W: Services>(services: &W, batch: &Batch<'_>, consumed: &mut Consumed, deadline: Timestamp) {
+async fn park<W: Services>(services: &W, batch: &Batch<'_>, consumed: &mut Consumed, deadline: Deadline) {
     let now = services.clock().now();
     let poisoned: Vec<(usize, ParkedItem)> = consumed
         .verdicts
@@ -385,7 +385,7 @@ pub(crate) fn parked(record: &Record<'_>, poison: &Poison, now: Timestamp) -> Pa
     ParkedItem::new(poison.to_string(), now, what)
 }
 
-async fn arm_touched<W: Services>(services: &W, consumed: &mut Consumed, deadline: Timestamp) {
+async fn arm_touched<W: Services>(services: &W, consumed: &mut Consumed, deadline: Deadline) {
     let routes: Vec<RouteName> = consumed.touched.keys().cloned().collect();
     let armed = join_all(routes.iter().map(|route| arm(services, route, deadline))).await;
     for (route, result) in routes.iter().zip(armed) {

@@ -192,7 +192,7 @@ impl<W: Services> TargetDelivery<'_, W> {
             return Ok(Step::Retry(retry));
         }
         let owner = format!("{:016x}{:016x}", services.random(), services.random());
-        let lease = Lease { owner, until: deadline.after(LEASE_MARGIN) };
+        let lease = Lease { owner, until: deadline.time().after(LEASE_MARGIN) };
         let Some(state) = store.lease(route, self.recipient, &lease, now, deadline).await? else {
             return Ok(Step::Retry(self.round.retry(format!("{} is being told by another process", self.target()))));
         };
@@ -320,8 +320,8 @@ impl<W: Services> TargetDelivery<'_, W> {
             let reason = "the configuration no longer has this route or this target of it".to_owned();
             return Err(DeliverError::Refused { reason });
         }
-        let until = self.round.deadline.before(ACKNOWLEDGE_MARGIN);
-        if self.round.now() >= until {
+        let until = self.round.deadline.earlier(ACKNOWLEDGE_MARGIN);
+        if until.has_passed(self.round.now()) {
             return Err(DeliverError::Retry { after: None, reason: "no time was left to deliver".to_owned() });
         }
         let joins = thread.map(|thread| thread.message.as_str());

@@ -13,7 +13,7 @@ use futures::stream;
 use crate::model::name::RouteName;
 use crate::model::time::Timestamp;
 use crate::protocol::arm::{ArmError, arm};
-use crate::protocol::clock::Clock as _;
+use crate::protocol::clock::{Clock as _, Deadline};
 use crate::protocol::close::{Closed, close};
 use crate::protocol::queue::Due;
 use crate::protocol::round::{Delivery, RetryAt};
@@ -50,7 +50,7 @@ pub struct Swept {
 }
 
 /// Closes the route of each due message, once however many messages there are for it, and has everyone told.
-pub async fn notify<W: Services>(services: &W, received: &[Received], deadline: Timestamp) -> Notified {
+pub async fn notify<W: Services>(services: &W, received: &[Received], deadline: Deadline) -> Notified {
     let mut attempts: BTreeMap<&RouteName, u32> = BTreeMap::new();
     for message in received {
         let attempt = attempts.entry(&message.due.route).or_insert(message.attempt);
@@ -77,7 +77,7 @@ fn come_back(due: &Due, closed: &Closed, now: Timestamp) -> Option<RetryAt> {
 ///
 /// # Errors
 /// When the store does not say which routes there are.
-pub async fn sweep<W: Services>(services: &W, deadline: Timestamp) -> Result<Swept, StoreError> {
+pub async fn sweep<W: Services>(services: &W, deadline: Deadline) -> Result<Swept, StoreError> {
     let known = services.store().routes(deadline).await?;
     let configured = services.routes().config().routes.iter().map(|route| route.name.clone());
     let routes: BTreeSet<RouteName> = known.into_iter().chain(configured).collect();
@@ -94,7 +94,7 @@ pub async fn sweep<W: Services>(services: &W, deadline: Timestamp) -> Result<Swe
     Ok(swept)
 }
 
-async fn sweep_one<W: Services>(services: &W, route: &RouteName, deadline: Timestamp) -> Closed {
+async fn sweep_one<W: Services>(services: &W, route: &RouteName, deadline: Deadline) -> Closed {
     let mut closed = close(services, route, 0, deadline).await;
     if closed.open.is_none()
         && closed.retry.is_none()
@@ -107,11 +107,7 @@ async fn sweep_one<W: Services>(services: &W, route: &RouteName, deadline: Times
 
 /// A consumer that died after it committed left a tally; its batch came again under a configuration that knows nothing
 /// of the route, or never came again.
-async fn open_for_stragglers<W: Services>(
-    services: &W,
-    route: &RouteName,
-    deadline: Timestamp,
-) -> Result<(), ArmError> {
+async fn open_for_stragglers<W: Services>(services: &W, route: &RouteName, deadline: Deadline) -> Result<(), ArmError> {
     if !services.store().tallies(route, deadline).await?.is_empty() {
         arm(services, route, deadline).await?;
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::model::digest::Digest;
-use crate::model::time::Timestamp;
+use crate::protocol::clock::Deadline;
 
 /// The target did not take the message.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -42,6 +42,6 @@ pub trait Deliver: Send + Sync {
         &self,
         digest: &Digest,
         joins: Option<&str>,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> impl Future<Output = Result<Accepted, DeliverError>> + Send;
 }

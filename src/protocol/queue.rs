@@ -12,6 +12,7 @@ use thiserror::Error;
 use crate::model::name::{RouteName, Target};
 use crate::model::tally::Tally;
 use crate::model::time::Timestamp;
+use crate::protocol::clock::Deadline;
 
 /// "Route R's window w is due": a hint. One too many is harmless, a lost one is made good by the sweep.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +32,7 @@ pub trait DueQueue: Send + Sync {
         &self,
         due: &Due,
         delay: Duration,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> impl Future<Output = Result<(), QueueError>> + Send;
 }
 
@@ -42,7 +43,7 @@ pub trait ChangeVisibility: Send + Sync {
         &self,
         receipt: &str,
         delay: Duration,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> impl Future<Output = Result<(), QueueError>> + Send;
 }
 
@@ -52,7 +53,7 @@ pub trait DeadLetterQueue: Send + Sync {
     fn park(
         &self,
         items: &[ParkedItem],
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> impl Future<Output = Vec<Result<(), QueueError>>> + Send;
 }
 

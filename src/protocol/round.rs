@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::config::Route;
 use crate::model::name::{RouteName, Target};
 use crate::model::time::Timestamp;
-use crate::protocol::clock::Clock as _;
+use crate::protocol::clock::{Clock as _, Deadline};
 use crate::protocol::services::Services;
 use crate::protocol::store::StoreError;
 
@@ -47,7 +47,7 @@ pub(crate) struct Round<'a, W> {
     pub services: &'a W,
     pub route: &'a RouteName,
     pub attempt: u32,
-    pub deadline: Timestamp,
+    pub deadline: Deadline,
 }
 
 impl<W: Services> Round<'_, W> {

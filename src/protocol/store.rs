@@ -23,6 +23,7 @@ use crate::model::outbox::{
     TargetState,
 };
 use crate::model::time::Timestamp;
+use crate::protocol::clock::Deadline;
 
 /// What became of one alert.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,22 +73,21 @@ pub trait Store: Send + Sync {
     fn commit(
         &self,
         alerts: &[impl Borrow<Alert> + Sync],
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> impl Future<Output = Vec<Commit>> + Send;
 
     /// The cursor as of now (a consistent read).
-    fn cursor(&self, route: &RouteName, deadline: Timestamp)
-    -> impl Future<Output = Result<Cursor, StoreError>> + Send;
+    fn cursor(&self, route: &RouteName, deadline: Deadline) -> impl Future<Output = Result<Cursor, StoreError>> + Send;
 
     /// Every route that ever had a window, those that are gone from the configuration included.
-    fn routes(&self, deadline: Timestamp) -> impl Future<Output = Result<Vec<RouteName>, StoreError>> + Send;
+    fn routes(&self, deadline: Deadline) -> impl Future<Output = Result<Vec<RouteName>, StoreError>> + Send;
 
     /// Opens a window. Condition: none is open, and the latest is the one before it.
     fn open(
         &self,
         route: &RouteName,
         opening: &Opening,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// Notes that the due message of `window` was sent. Condition: it is still the open one.
@@ -95,7 +95,7 @@ pub trait Store: Send + Sync {
         &self,
         route: &RouteName,
         window: u64,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// `closing = window`, none open, `burst` as given. Condition: `window` is the open one, and nothing is closing.
@@ -104,14 +104,14 @@ pub trait Store: Send + Sync {
         route: &RouteName,
         window: u64,
         burst: Option<BurstState>,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// All tallies of a route, as of one moment after the call (consistent reads).
     fn tallies(
         &self,
         route: &RouteName,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> impl Future<Output = Result<Vec<StoredTally>, StoreError>> + Send;
 
     /// Moves tallies into an epoch, wholly or not at all. Conditions: see [`Freeze`].
@@ -119,7 +119,7 @@ pub trait Store: Send + Sync {
         &self,
         route: &RouteName,
         freeze: &Freeze,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// The epochs in `(after, upto]`, in order.
@@ -128,14 +128,14 @@ pub trait Store: Send + Sync {
         route: &RouteName,
         after: u64,
         upto: u64,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> impl Future<Output = Result<Vec<Epoch>, StoreError>> + Send;
 
     fn target(
         &self,
         route: &RouteName,
         recipient: Recipient<'_>,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> impl Future<Output = Result<TargetState, StoreError>> + Send;
 
     /// Takes the lease. Condition: nobody has one that lasts beyond `now`, or it is this one. Answers the state under
@@ -146,7 +146,7 @@ pub trait Store: Send + Sync {
         recipient: Recipient<'_>,
         lease: &Lease,
         now: Timestamp,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> impl Future<Output = Result<Option<TargetState>, StoreError>> + Send;
 
     /// Sets the offset and what goes with it, and frees the lease; the target has no failures then.
@@ -157,7 +157,7 @@ pub trait Store: Send + Sync {
         recipient: Recipient<'_>,
         lease: &Lease,
         acknowledgement: &Acknowledgement,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// Frees the lease without having delivered. Condition: it is the holder's.
@@ -167,7 +167,7 @@ pub trait Store: Send + Sync {
         recipient: Recipient<'_>,
         lease: &Lease,
         held: &Deferral,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// Nobody calls `target` before `until`, on whichever route.
@@ -175,7 +175,7 @@ pub trait Store: Send + Sync {
         &self,
         target: &Target,
         until: Timestamp,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Owes `fallback` the epochs from its offset, which becomes `offset`, up to the escalation's; the cursor knows
@@ -187,7 +187,7 @@ pub trait Store: Send + Sync {
         known: &TargetState,
         offset: u64,
         escalation: &Escalation,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// Mutes a route until then, or no longer.
@@ -195,7 +195,7 @@ pub trait Store: Send + Sync {
         &self,
         route: &RouteName,
         until: Option<Timestamp>,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Lets the epochs in `(after, upto]` expire: every target has been told of them.
@@ -204,6 +204,6 @@ pub trait Store: Send + Sync {
         route: &RouteName,
         after: u64,
         upto: u64,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }

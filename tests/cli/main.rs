@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use stentor::adapters::clock::SystemClock;
 use stentor::adapters::embedded::Embedded;
 use stentor::protocol::clock::Clock as _;
+use stentor::protocol::clock::Deadline;
 use stentor::protocol::store::Store as _;
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
@@ -369,7 +370,11 @@ async fn a_route_of_a_stack_is_muted_in_its_table() {
     };
     let is_muted = async || {
         let now = SystemClock.now();
-        store.cursor(&"alerts".parse().unwrap(), now.after(Duration::from_secs(9))).await.unwrap().is_muted(now)
+        store
+            .cursor(&"alerts".parse().unwrap(), Deadline::after(now, Duration::from_secs(9)))
+            .await
+            .unwrap()
+            .is_muted(now)
     };
     assert!(mute(&["mute", "alerts", "--for", "30m"], &environment).await.status.success());
     assert!(is_muted().await);

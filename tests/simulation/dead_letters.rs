@@ -11,11 +11,11 @@ use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::json;
-use stentor::model::time::Timestamp;
 use stentor::ops::replay::dead_letter::{Kind, Range, Receipt, ReceivedMessage, open};
 use stentor::ops::replay::{
     DeadLetterSource, Operator, Options, Page, Report, SourceError, StreamRecord, Streams, replay,
 };
+use stentor::protocol::clock::Deadline;
 
 use crate::process::Process;
 use crate::schedule::Shard;
@@ -119,12 +119,12 @@ fn lost() -> SourceError {
 }
 
 impl DeadLetterSource for Post {
-    async fn receive(&self, max: usize, deadline: Timestamp) -> Result<Vec<ReceivedMessage>, SourceError> {
+    async fn receive(&self, max: usize, deadline: Deadline) -> Result<Vec<ReceivedMessage>, SourceError> {
         let receive = move |state: &mut State, sim: &Sim| Ok(state.dead_letters.receive(max, sim.executor.now_us()));
         self.process.call("receive", deadline, receive, |_| Err(lost())).await
     }
 
-    async fn delete(&self, tickets: &[Receipt], deadline: Timestamp) -> Vec<Result<(), SourceError>> {
+    async fn delete(&self, tickets: &[Receipt], deadline: Deadline) -> Vec<Result<(), SourceError>> {
         let (count, ids) = (tickets.len(), ids(tickets));
         let delete = move |state: &mut State, _: &Sim| {
             ids.iter().for_each(|id| drop(state.dead_letters.dead_letters.remove(id)));
@@ -133,7 +133,7 @@ impl DeadLetterSource for Post {
         self.process.call("delete", deadline, delete, |_| vec![Err(lost()); count]).await
     }
 
-    async fn hide(&self, tickets: &[Receipt], hidden_for: Duration, deadline: Timestamp) {
+    async fn hide(&self, tickets: &[Receipt], hidden_for: Duration, deadline: Deadline) {
         let ids = ids(tickets);
         let hide = move |state: &mut State, sim: &Sim| {
             for id in &ids {
@@ -151,7 +151,7 @@ fn ids(tickets: &[Receipt]) -> Vec<u64> {
 }
 
 impl Streams for Post {
-    async fn read(&self, range: &Range, after: Option<&str>, deadline: Timestamp) -> Result<Page, SourceError> {
+    async fn read(&self, range: &Range, after: Option<&str>, deadline: Deadline) -> Result<Page, SourceError> {
         let number = |text: &str| text.parse::<usize>().unwrap();
         let shard = self.shards.iter().find(|shard| shard.name == range.shard_id).cloned().unwrap();
         let first = after.map_or(number(&range.first), |after| number(after) + 1);

@@ -17,7 +17,7 @@ use stentor::model::outbox::{
 };
 use stentor::model::tally::Tally;
 use stentor::model::time::Timestamp;
-use stentor::protocol::clock::Clock as _;
+use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::store::{Commit, Store as _, StoreError};
 
 use crate::plan::Mutation;
@@ -90,8 +90,8 @@ fn key(recipient: Recipient<'_>) -> (bool, Target) {
 }
 
 /// On the machine's clock, which the engine lives by.
-fn soon() -> Timestamp {
-    SystemClock.now().after(Duration::from_secs(20))
+fn soon() -> Deadline {
+    Deadline::after(SystemClock.now(), Duration::from_secs(20))
 }
 
 impl Engine {

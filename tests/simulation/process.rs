@@ -15,7 +15,7 @@ use stentor::model::outbox::{
     TargetState,
 };
 use stentor::model::time::Timestamp;
-use stentor::protocol::clock::Clock;
+use stentor::protocol::clock::{Clock, Deadline};
 use stentor::protocol::notify::{Accepted, Deliver, DeliverError};
 use stentor::protocol::queue::{DeadLetterQueue, Due, DueQueue, ParkedItem, QueueError};
 use stentor::protocol::services::Services;
@@ -53,7 +53,7 @@ impl Process {
     pub async fn call<T: Send + 'static>(
         &self,
         name: &'static str,
-        deadline: Timestamp,
+        deadline: Deadline,
         effect: impl FnOnce(&mut State, &Sim) -> T + Send + 'static,
         unanswered: impl FnOnce(bool) -> T,
     ) -> T {
@@ -87,12 +87,12 @@ impl Process {
             }
             DeadLetterOutcome::Failed | DeadLetterOutcome::Lost => {
                 sim.note(|| format!("process {id}: {name} has no answer"));
-                let patience = sim.now().until(deadline);
+                let patience = deadline.remaining(sim.now());
                 sim.executor.sleep((there + back).min(patience)).await;
                 unanswered(matches!(fate, DeadLetterOutcome::Lost) && sim.below(2) == 0)
             }
             DeadLetterOutcome::Answered => {
-                let patience = sim.now().until(deadline);
+                let patience = deadline.remaining(sim.now());
                 sim.executor.sleep((there + back).min(patience)).await;
                 let value = answer.lock().unwrap().take();
                 value.unwrap_or_else(|| unanswered(false))
@@ -115,7 +115,7 @@ impl Process {
     async fn ask<T: Send + 'static>(
         &self,
         name: &'static str,
-        deadline: Timestamp,
+        deadline: Deadline,
         effect: impl FnOnce(&mut State, &Sim) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         self.call(name, deadline, effect, |_| Err(lost())).await
@@ -125,13 +125,13 @@ impl Process {
     async fn change(
         &self,
         name: &'static str,
-        deadline: Timestamp,
+        deadline: Deadline,
         effect: impl FnOnce(&mut State, &Sim) -> Result<bool, StoreError> + Send + 'static,
     ) -> Result<bool, StoreError> {
         self.call(name, deadline, effect, |repeated| if repeated { Ok(false) } else { Err(lost()) }).await
     }
 
-    async fn commit_some(&self, alerts: Vec<Alert>, deadline: Timestamp) -> Vec<Commit> {
+    async fn commit_some(&self, alerts: Vec<Alert>, deadline: Deadline) -> Vec<Commit> {
         let (count, id) = (alerts.len(), self.id);
         let mutation = self.sim.plan.mutation;
         let effect = move |state: &mut State, sim: &Sim| {
@@ -185,7 +185,7 @@ impl Store for Process {
     const FREEZE_TALLIES_MAX: usize = 3;
 
     /// In several transactions of alerts for the same routes, as production does it, each with its own fate.
-    async fn commit(&self, alerts: &[impl Borrow<Alert> + Sync], deadline: Timestamp) -> Vec<Commit> {
+    async fn commit(&self, alerts: &[impl Borrow<Alert> + Sync], deadline: Deadline) -> Vec<Commit> {
         let alerts: Vec<&Alert> = alerts.iter().map(Borrow::borrow).collect();
         let mut by_routes: BTreeMap<&[RouteName], Vec<usize>> = BTreeMap::new();
         for (at, alert) in alerts.iter().enumerate() {
@@ -201,7 +201,7 @@ impl Store for Process {
         commits.into_iter().map(|(_, commit)| commit).collect()
     }
 
-    async fn cursor(&self, route: &RouteName, deadline: Timestamp) -> Result<Cursor, StoreError> {
+    async fn cursor(&self, route: &RouteName, deadline: Deadline) -> Result<Cursor, StoreError> {
         let (route, id, mutation) = (route.clone(), self.id, self.sim.plan.mutation);
         let effect = move |state: &mut State, _: &Sim| {
             let mut cursor = state.engine.cursor(&route)?;
@@ -219,16 +219,16 @@ impl Store for Process {
         self.ask("cursor", deadline, effect).await
     }
 
-    async fn routes(&self, deadline: Timestamp) -> Result<Vec<RouteName>, StoreError> {
+    async fn routes(&self, deadline: Deadline) -> Result<Vec<RouteName>, StoreError> {
         self.ask("routes", deadline, |state, _| state.engine.routes()).await
     }
 
-    async fn open(&self, route: &RouteName, opening: &Opening, deadline: Timestamp) -> Result<bool, StoreError> {
+    async fn open(&self, route: &RouteName, opening: &Opening, deadline: Deadline) -> Result<bool, StoreError> {
         let (route, opening) = (route.clone(), opening.clone());
         self.change("open", deadline, move |state, _| state.engine.open(&route, &opening)).await
     }
 
-    async fn mark_armed(&self, route: &RouteName, window: u64, deadline: Timestamp) -> Result<bool, StoreError> {
+    async fn mark_armed(&self, route: &RouteName, window: u64, deadline: Deadline) -> Result<bool, StoreError> {
         let route = route.clone();
         let effect = move |state: &mut State, _: &Sim| {
             let armed = state.engine.mark_armed(&route, window)?;
@@ -245,7 +245,7 @@ impl Store for Process {
         route: &RouteName,
         window: u64,
         burst: Option<BurstState>,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> Result<bool, StoreError> {
         let (route, id, mutation) = (route.clone(), self.id, self.sim.plan.mutation);
         let effect = move |state: &mut State, _: &Sim| {
@@ -262,7 +262,7 @@ impl Store for Process {
         self.change("close", deadline, effect).await
     }
 
-    async fn tallies(&self, route: &RouteName, deadline: Timestamp) -> Result<Vec<StoredTally>, StoreError> {
+    async fn tallies(&self, route: &RouteName, deadline: Deadline) -> Result<Vec<StoredTally>, StoreError> {
         let route = route.clone();
         let effect = move |state: &mut State, _: &Sim| match state.stale.get(&route) {
             Some(stale) => Ok(stale.clone()),
@@ -271,7 +271,7 @@ impl Store for Process {
         self.ask("tallies", deadline, effect).await
     }
 
-    async fn freeze(&self, route: &RouteName, freeze: &Freeze, deadline: Timestamp) -> Result<bool, StoreError> {
+    async fn freeze(&self, route: &RouteName, freeze: &Freeze, deadline: Deadline) -> Result<bool, StoreError> {
         let (route, freeze) = (route.clone(), freeze.clone());
         let effect = move |state: &mut State, _: &Sim| {
             let frozen = state.engine.freeze(&route, &freeze)?;
@@ -290,7 +290,7 @@ impl Store for Process {
         route: &RouteName,
         after: u64,
         upto: u64,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> Result<Vec<Epoch>, StoreError> {
         let route = route.clone();
         self.ask("epochs", deadline, move |state, _| state.engine.epochs(&route, after, upto)).await
@@ -300,7 +300,7 @@ impl Store for Process {
         &self,
         route: &RouteName,
         recipient: Recipient<'_>,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> Result<TargetState, StoreError> {
         let (route, recipient) = (route.clone(), Owned::of(recipient));
         self.ask("target", deadline, move |state, _| state.engine.target(&route, recipient.get())).await
@@ -312,7 +312,7 @@ impl Store for Process {
         recipient: Recipient<'_>,
         lease: &Lease,
         now: Timestamp,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> Result<Option<TargetState>, StoreError> {
         let (route, recipient, lease) = (route.clone(), Owned::of(recipient), lease.clone());
         self.ask("lease", deadline, move |state, _| state.engine.lease(&route, recipient.get(), &lease, now)).await
@@ -324,7 +324,7 @@ impl Store for Process {
         recipient: Recipient<'_>,
         lease: &Lease,
         acknowledgement: &Acknowledgement,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> Result<bool, StoreError> {
         let (route, recipient, lease) = (route.clone(), Owned::of(recipient), lease.clone());
         let acknowledgement = acknowledgement.clone();
@@ -348,7 +348,7 @@ impl Store for Process {
         recipient: Recipient<'_>,
         lease: &Lease,
         held: &Deferral,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> Result<bool, StoreError> {
         let (route, recipient) = (route.clone(), Owned::of(recipient));
         let (lease, held) = (lease.clone(), held.clone());
@@ -356,7 +356,7 @@ impl Store for Process {
             .await
     }
 
-    async fn pause(&self, target: &Target, until: Timestamp, deadline: Timestamp) -> Result<(), StoreError> {
+    async fn pause(&self, target: &Target, until: Timestamp, deadline: Deadline) -> Result<(), StoreError> {
         let target = target.clone();
         self.ask("pause", deadline, move |state, _| state.engine.pause(&target, until)).await
     }
@@ -368,7 +368,7 @@ impl Store for Process {
         known: &TargetState,
         offset: u64,
         escalation: &Escalation,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> Result<bool, StoreError> {
         let (route, fallback) = (route.clone(), fallback.clone());
         let (known, escalation) = (known.clone(), escalation.clone());
@@ -377,19 +377,19 @@ impl Store for Process {
         self.change("escalate", deadline, effect).await
     }
 
-    async fn mute(&self, route: &RouteName, until: Option<Timestamp>, deadline: Timestamp) -> Result<(), StoreError> {
+    async fn mute(&self, route: &RouteName, until: Option<Timestamp>, deadline: Deadline) -> Result<(), StoreError> {
         let route = route.clone();
         self.ask("mute", deadline, move |state, _| state.engine.mute(&route, until)).await
     }
 
-    async fn retire(&self, route: &RouteName, after: u64, upto: u64, deadline: Timestamp) -> Result<(), StoreError> {
+    async fn retire(&self, route: &RouteName, after: u64, upto: u64, deadline: Deadline) -> Result<(), StoreError> {
         let route = route.clone();
         self.ask("retire", deadline, move |state, _| state.engine.retire(&route, after, upto)).await
     }
 }
 
 impl DueQueue for Process {
-    async fn send(&self, due: &Due, delay: Duration, deadline: Timestamp) -> Result<(), QueueError> {
+    async fn send(&self, due: &Due, delay: Duration, deadline: Deadline) -> Result<(), QueueError> {
         let sim = Arc::clone(&self.sim);
         let due = due.clone();
         let effect = move |state: &mut State, _: &Sim| {
@@ -402,7 +402,7 @@ impl DueQueue for Process {
 }
 
 impl DeadLetterQueue for Process {
-    async fn park(&self, items: &[ParkedItem], deadline: Timestamp) -> Vec<Result<(), QueueError>> {
+    async fn park(&self, items: &[ParkedItem], deadline: Deadline) -> Vec<Result<(), QueueError>> {
         let (count, items) = (items.len(), items.to_vec());
         let effect = move |state: &mut State, _: &Sim| {
             for item in &items {
@@ -421,7 +421,7 @@ impl Deliver for Process {
         &self,
         digest: &Digest,
         _joins: Option<&str>,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> Result<Accepted, DeliverError> {
         let (digest, id, sent_at) = (digest.clone(), self.id, self.sim.executor.now_us());
         let effect = move |state: &mut State, sim: &Sim| answer(state, sim, Step::new(id, sent_at, digest));

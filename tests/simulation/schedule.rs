@@ -9,7 +9,7 @@ use stentor::ingest::event::{Batch, Data, Record, SequenceNumber};
 use stentor::ingest::logs::{LogBatch, LogEvent, Message};
 use stentor::model::digest::Digest;
 use stentor::model::outbox::Recipient;
-use stentor::model::time::Timestamp;
+use stentor::protocol::clock::Deadline;
 use stentor::protocol::consume::{Checkpoint, Consumed, consume};
 use stentor::protocol::notifier::sweep;
 
@@ -238,7 +238,7 @@ fn matters(sim: &Sim, text: &str) -> bool {
 
 async fn invoke(sim: &Arc<Sim>, shard: &Arc<Shard>, from: usize, to: usize) -> Answer {
     let taken = Arc::clone(shard);
-    let body = move |process: Process, deadline: Timestamp| async move {
+    let body = move |process: Process, deadline: Deadline| async move {
         let batch = taken.batch(from, to);
         let consumed = consume(&process, &batch, deadline).await;
         let checkpoint = consumed.checkpoint(&batch);

@@ -10,6 +10,7 @@ use stentor::ingest::route::Routes;
 use stentor::model::name::RouteName;
 use stentor::model::outbox::StoredTally;
 use stentor::model::time::Timestamp;
+use stentor::protocol::clock::Deadline;
 use stentor::protocol::queue::ParkedItem;
 
 use crate::dead_letters::DeadLetters;
@@ -208,7 +209,7 @@ impl Sim {
     ) -> impl Future<Output = (u64, Option<T>)> + Send + use<T, B, F>
     where
         T: Send + 'static,
-        B: FnOnce(Process, Timestamp) -> F,
+        B: FnOnce(Process, Deadline) -> F,
         F: Future<Output = T> + Send + 'static,
     {
         self.invoke_for(what, FUNCTION_TIMEOUT, body)
@@ -223,7 +224,7 @@ impl Sim {
     ) -> impl Future<Output = (u64, Option<T>)> + Send + use<T, B, F>
     where
         T: Send + 'static,
-        B: FnOnce(Process, Timestamp) -> F,
+        B: FnOnce(Process, Deadline) -> F,
         F: Future<Output = T> + Send + 'static,
     {
         let (sender, receiver) = futures::channel::oneshot::channel();
@@ -237,7 +238,7 @@ impl Sim {
         let process = Process { sim: Arc::clone(self), id, routes: routes(state.configuration), timed };
         drop(state);
         self.note(|| format!("process {id} starts: {what}"));
-        let body = body(process, self.now().after(DEADLINE));
+        let body = body(process, Deadline::after(self.now(), DEADLINE));
         let sim = Arc::clone(self);
         let task = self.executor.spawn(async move {
             let value = body.await;

@@ -39,7 +39,7 @@ use stentor::model::outbox::{
 };
 use stentor::model::pattern::Pattern;
 use stentor::model::time::Timestamp;
-use stentor::protocol::clock::Clock;
+use stentor::protocol::clock::{Clock, Deadline};
 use stentor::protocol::notify::{Accepted, Deliver, DeliverError};
 use stentor::protocol::queue::{DeadLetterQueue, Due, DueQueue, ParkedItem, QueueError};
 use stentor::protocol::services::Services;
@@ -111,24 +111,24 @@ impl Frail<'_> {
 }
 
 impl Store for Frail<'_> {
-    async fn commit(&self, alerts: &[impl Borrow<Alert> + Sync], deadline: Timestamp) -> Vec<Commit> {
+    async fn commit(&self, alerts: &[impl Borrow<Alert> + Sync], deadline: Deadline) -> Vec<Commit> {
         let commits = self.lifeline.call("commit", self.inner.commit(alerts, deadline)).await;
         commits.unwrap_or_else(|why| vec![Commit::Failed(StoreError::Unavailable(why).into()); alerts.len()])
     }
 
-    async fn cursor(&self, route: &RouteName, deadline: Timestamp) -> Result<Cursor, StoreError> {
+    async fn cursor(&self, route: &RouteName, deadline: Deadline) -> Result<Cursor, StoreError> {
         self.through("cursor", self.inner.cursor(route, deadline)).await
     }
 
-    async fn routes(&self, deadline: Timestamp) -> Result<Vec<RouteName>, StoreError> {
+    async fn routes(&self, deadline: Deadline) -> Result<Vec<RouteName>, StoreError> {
         self.through("routes", self.inner.routes(deadline)).await
     }
 
-    async fn open(&self, route: &RouteName, opening: &Opening, deadline: Timestamp) -> Result<bool, StoreError> {
+    async fn open(&self, route: &RouteName, opening: &Opening, deadline: Deadline) -> Result<bool, StoreError> {
         self.through("open", self.inner.open(route, opening, deadline)).await
     }
 
-    async fn mark_armed(&self, route: &RouteName, window: u64, deadline: Timestamp) -> Result<bool, StoreError> {
+    async fn mark_armed(&self, route: &RouteName, window: u64, deadline: Deadline) -> Result<bool, StoreError> {
         self.through("mark_armed", self.inner.mark_armed(route, window, deadline)).await
     }
 
@@ -137,16 +137,16 @@ impl Store for Frail<'_> {
         route: &RouteName,
         window: u64,
         burst: Option<BurstState>,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> Result<bool, StoreError> {
         self.through("close", self.inner.close(route, window, burst, deadline)).await
     }
 
-    async fn tallies(&self, route: &RouteName, deadline: Timestamp) -> Result<Vec<StoredTally>, StoreError> {
+    async fn tallies(&self, route: &RouteName, deadline: Deadline) -> Result<Vec<StoredTally>, StoreError> {
         self.through("tallies", self.inner.tallies(route, deadline)).await
     }
 
-    async fn freeze(&self, route: &RouteName, freeze: &Freeze, deadline: Timestamp) -> Result<bool, StoreError> {
+    async fn freeze(&self, route: &RouteName, freeze: &Freeze, deadline: Deadline) -> Result<bool, StoreError> {
         self.through("freeze", self.inner.freeze(route, freeze, deadline)).await
     }
 
@@ -155,7 +155,7 @@ impl Store for Frail<'_> {
         route: &RouteName,
         after: u64,
         upto: u64,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> Result<Vec<Epoch>, StoreError> {
         self.through("epochs", self.inner.epochs(route, after, upto, deadline)).await
     }
@@ -164,7 +164,7 @@ impl Store for Frail<'_> {
         &self,
         route: &RouteName,
         recipient: Recipient<'_>,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> Result<TargetState, StoreError> {
         self.through("target", self.inner.target(route, recipient, deadline)).await
     }
@@ -175,7 +175,7 @@ impl Store for Frail<'_> {
         recipient: Recipient<'_>,
         lease: &Lease,
         now: Timestamp,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> Result<Option<TargetState>, StoreError> {
         self.through("lease", self.inner.lease(route, recipient, lease, now, deadline)).await
     }
@@ -186,7 +186,7 @@ impl Store for Frail<'_> {
         recipient: Recipient<'_>,
         lease: &Lease,
         acknowledgement: &Acknowledgement,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> Result<bool, StoreError> {
         self.through("settle", self.inner.acknowledge(route, recipient, lease, acknowledgement, deadline)).await
     }
@@ -197,12 +197,12 @@ impl Store for Frail<'_> {
         recipient: Recipient<'_>,
         lease: &Lease,
         held: &Deferral,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> Result<bool, StoreError> {
         self.through("release", self.inner.release(route, recipient, lease, held, deadline)).await
     }
 
-    async fn pause(&self, target: &Target, until: Timestamp, deadline: Timestamp) -> Result<(), StoreError> {
+    async fn pause(&self, target: &Target, until: Timestamp, deadline: Deadline) -> Result<(), StoreError> {
         self.through("pause", self.inner.pause(target, until, deadline)).await
     }
 
@@ -213,16 +213,16 @@ impl Store for Frail<'_> {
         known: &TargetState,
         offset: u64,
         escalation: &Escalation,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> Result<bool, StoreError> {
         self.through("escalate", self.inner.escalate(route, fallback, known, offset, escalation, deadline)).await
     }
 
-    async fn mute(&self, route: &RouteName, until: Option<Timestamp>, deadline: Timestamp) -> Result<(), StoreError> {
+    async fn mute(&self, route: &RouteName, until: Option<Timestamp>, deadline: Deadline) -> Result<(), StoreError> {
         self.through("mute", self.inner.mute(route, until, deadline)).await
     }
 
-    async fn retire(&self, route: &RouteName, after: u64, upto: u64, deadline: Timestamp) -> Result<(), StoreError> {
+    async fn retire(&self, route: &RouteName, after: u64, upto: u64, deadline: Deadline) -> Result<(), StoreError> {
         self.through("retire", self.inner.retire(route, after, upto, deadline)).await
     }
 }
@@ -234,7 +234,7 @@ pub struct FakeDue<'a> {
 }
 
 impl DueQueue for FakeDue<'_> {
-    async fn send(&self, due: &Due, delay: Duration, _deadline: Timestamp) -> Result<(), QueueError> {
+    async fn send(&self, due: &Due, delay: Duration, _deadline: Deadline) -> Result<(), QueueError> {
         let send = async { self.sent.lock().unwrap().push((due.clone(), delay)) };
         self.lifeline.call("send", send).await.map_err(QueueError)
     }
@@ -247,7 +247,7 @@ pub struct FakePark<'a> {
 }
 
 impl DeadLetterQueue for FakePark<'_> {
-    async fn park(&self, items: &[ParkedItem], _deadline: Timestamp) -> Vec<Result<(), QueueError>> {
+    async fn park(&self, items: &[ParkedItem], _deadline: Deadline) -> Vec<Result<(), QueueError>> {
         let park = async { self.parked.lock().unwrap().extend_from_slice(items) };
         let result = self.lifeline.call("park", park).await.map_err(QueueError);
         vec![result; items.len()]
@@ -268,7 +268,7 @@ impl Deliver for FakeTargets<'_> {
         &self,
         digest: &Digest,
         _joins: Option<&str>,
-        _deadline: Timestamp,
+        _deadline: Deadline,
     ) -> Result<Accepted, DeliverError> {
         let deliver = async {
             if let Some(answers) = self.answers.lock().unwrap().get_mut(&digest.target)
@@ -349,8 +349,8 @@ impl<'a> Process<'a> {
         }
     }
 
-    pub fn deadline(&self) -> Timestamp {
-        self.clock.now().after(Duration::from_secs(20))
+    pub fn deadline(&self) -> Deadline {
+        Deadline::after(self.clock.now(), Duration::from_secs(20))
     }
 
     /// Alerts that `target` was told of on `route`, all messages together.
@@ -371,7 +371,7 @@ impl<'a> Process<'a> {
         let of_route = |row: &&BTreeMap<String, AttributeValue>| {
             row["routes"].as_l().unwrap().contains(&AttributeValue::S(route.to_owned()))
         };
-        let deadline = SystemClock.now().after(Duration::from_secs(20));
+        let deadline = Deadline::after(SystemClock.now(), Duration::from_secs(20));
         let store = &self.store.inner;
         let tallies = store.tallies(&name, deadline).await.unwrap();
         let latest = store.cursor(&name, deadline).await.unwrap().epoch;

@@ -9,8 +9,7 @@ use stentor::adapters::embedded::Embedded;
 use stentor::adapters::local::{FileDeadLetters, LocalDueQueue};
 use stentor::adapters::secret::{ReadSecret, SecretError};
 use stentor::ingest::route::Routes;
-use stentor::model::time::Timestamp;
-use stentor::protocol::clock::Clock as _;
+use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::close::close;
 use stentor::protocol::consume::consume;
 use stentor::protocol::queue::Due;
@@ -30,7 +29,7 @@ impl std::fmt::Debug for Secret {
 }
 
 impl ReadSecret for Secret {
-    async fn read(&self, _deadline: Timestamp) -> Result<String, SecretError> {
+    async fn read(&self, _deadline: Deadline) -> Result<String, SecretError> {
         Ok(self.0.clone())
     }
 }
@@ -98,7 +97,7 @@ impl Spoken {
 
     /// Takes `alerts` of route `critical` in, if any, closes what is due, and lets a minute pass.
     pub async fn minute(&self, name: &str, alerts: usize) -> Vec<Delivery> {
-        let deadline = self.clock.now().after(Duration::from_secs(30));
+        let deadline = Deadline::after(self.clock.now(), Duration::from_secs(30));
         if alerts > 0 {
             consume(self, &batch(vec![record(name, &vec!["[CRITICAL] no"; alerts])]), deadline).await;
         }

@@ -13,7 +13,7 @@ use super::DynamoStore;
 use super::call::failure;
 use super::item::{self, HOUR_SHARDS, Item};
 use crate::model::audit::{AlertQuery, Row};
-use crate::model::time::Timestamp;
+use crate::protocol::clock::Deadline;
 use crate::protocol::store::StoreError;
 
 const INDEX: &str = "by_hour";
@@ -49,7 +49,7 @@ impl DynamoStore {
     pub async fn ask<E: From<StoreError>>(
         &self,
         question: &AlertQuery,
-        deadline: impl Fn() -> Timestamp,
+        deadline: impl Fn() -> Deadline,
         mut show: impl FnMut(Row) -> Result<bool, E>,
     ) -> Result<(), E> {
         let hours = self.hours(question, deadline()).await?;
@@ -76,7 +76,7 @@ impl DynamoStore {
     }
 
     /// The rows with what the index does not carry, in the same order. A row that has expired meanwhile is left out.
-    async fn with_messages(&self, items: Vec<Item>, deadline: Timestamp) -> Result<Vec<Row>, StoreError> {
+    async fn with_messages(&self, items: Vec<Item>, deadline: Deadline) -> Result<Vec<Row>, StoreError> {
         let id = |item: &Item| item.get("log_id").cloned();
         let mut wanted: Vec<Item> =
             items.iter().filter_map(|item| Some(Item::from([("log_id".to_owned(), id(item)?)]))).collect();
@@ -106,13 +106,13 @@ impl<'a> Hour<'a> {
     }
 
     /// The latest row is known only when each partition shows its latest.
-    async fn fill(&mut self, deadline: Timestamp) -> Result<(), StoreError> {
+    async fn fill(&mut self, deadline: Deadline) -> Result<(), StoreError> {
         let (store, question) = (self.store, self.question);
         try_join_all(self.shards.iter_mut().map(|shard| shard.fill(store, question, deadline))).await.map(drop)
     }
 
     /// The next rows of the hour, at most as many as can be fetched at once; empty at its end.
-    async fn some(&mut self, deadline: Timestamp) -> Result<Vec<Item>, StoreError> {
+    async fn some(&mut self, deadline: Deadline) -> Result<Vec<Item>, StoreError> {
         let mut items = Vec::new();
         while items.len() < KEYS_MAX {
             self.fill(deadline).await?;
@@ -126,12 +126,7 @@ impl<'a> Hour<'a> {
 
 impl Shard {
     /// Reads pages until there is a row to show, or none are left: filtered pages may be empty.
-    async fn fill(
-        &mut self,
-        store: &DynamoStore,
-        question: &AlertQuery,
-        deadline: Timestamp,
-    ) -> Result<(), StoreError> {
+    async fn fill(&mut self, store: &DynamoStore, question: &AlertQuery, deadline: Deadline) -> Result<(), StoreError> {
         while self.page.is_empty() && (!self.begun || self.next.is_some()) {
             let (filter, names, values) = filter(question);
             let query = || {

@@ -21,7 +21,7 @@ use crate::adapters::clock::SystemClock;
 use crate::model::alert::Alert;
 use crate::model::audit::AlertQuery;
 use crate::model::time::Timestamp;
-use crate::protocol::clock::Clock as _;
+use crate::protocol::clock::{Clock as _, Deadline};
 use crate::protocol::store::StoreError;
 
 /// Not a route: names of routes hold no `#`.
@@ -71,7 +71,7 @@ impl DynamoStore {
     pub(super) async fn register_hours<'a>(
         &self,
         alerts: impl Iterator<Item = &'a Alert>,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> Result<(), StoreError> {
         let now = SystemClock.now();
         let missing = self.registered.missing(alerts.map(|alert| hour_of(alert.timestamp)).collect(), now);
@@ -91,7 +91,7 @@ impl DynamoStore {
         day: String,
         hours: Vec<String>,
         now: Timestamp,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> Result<(), StoreError> {
         let expiry = item::expiry(now, self.tables.alerts_ttl + OUTLIVES_ROWS_BY);
         let added = Expression::default().set("expires_at", expiry).add("hours", AttributeValue::Ss(hours));
@@ -99,7 +99,7 @@ impl DynamoStore {
     }
 
     /// The registered hours that a question spans, `2026-11-23T14`, the latest first.
-    pub(super) async fn hours(&self, question: &AlertQuery, deadline: Timestamp) -> Result<Vec<String>, StoreError> {
+    pub(super) async fn hours(&self, question: &AlertQuery, deadline: Deadline) -> Result<Vec<String>, StoreError> {
         let (since, until) = (question.since.iso(), question.until.iso());
         let days = self.query(HOURS, &since[..10], &until[..10], deadline).await?;
         let mut hours: Vec<String> = days.iter().flat_map(hours_of_day).collect();

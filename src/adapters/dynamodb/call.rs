@@ -16,8 +16,7 @@ use aws_smithy_types::body::SdkBody;
 use super::DynamoStore;
 use crate::adapters::clock::SystemClock;
 use crate::model::error::chain;
-use crate::model::time::Timestamp;
-use crate::protocol::clock::Clock as _;
+use crate::protocol::clock::{Clock as _, Deadline};
 use crate::protocol::store::StoreError;
 
 const BACKOFF_FIRST: Duration = Duration::from_millis(20);
@@ -45,18 +44,14 @@ pub(super) enum Outcome<T> {
 
 impl DynamoStore {
     /// Repeats `attempt` until it has an outcome or the deadline is near.
-    pub(super) async fn call<T, F>(
-        &self,
-        deadline: Timestamp,
-        attempt: impl Fn() -> F,
-    ) -> Result<Outcome<T>, StoreError>
+    pub(super) async fn call<T, F>(&self, deadline: Deadline, attempt: impl Fn() -> F) -> Result<Outcome<T>, StoreError>
     where
         F: Future<Output = Result<T, Failure>>,
     {
         let clock = SystemClock;
         let mut pause_max = BACKOFF_FIRST;
         loop {
-            let left = clock.now().until(deadline);
+            let left = deadline.remaining(clock.now());
             // An attempt that is cut off may still have taken effect. Each caller's condition or token
             // makes the repetition harmless.
             let result = match tokio::time::timeout(left, attempt()).await {
@@ -71,7 +66,7 @@ impl DynamoStore {
                 Err(Failure::Passing(why)) => why,
             };
             let pause = self.jittered(pause_max);
-            if pause >= clock.now().until(deadline) {
+            if pause >= deadline.remaining(clock.now()) {
                 return Err(StoreError::Unavailable(why));
             }
             tracing::debug!(store.pause_ms = pause.as_millis() as u64, "Retrying the store: {why}");
@@ -81,7 +76,7 @@ impl DynamoStore {
     }
 
     /// [`Self::call`] for a call that has no condition.
-    pub(super) async fn read<T, F>(&self, deadline: Timestamp, attempt: impl Fn() -> F) -> Result<T, StoreError>
+    pub(super) async fn read<T, F>(&self, deadline: Deadline, attempt: impl Fn() -> F) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, Failure>>,
     {
@@ -92,7 +87,7 @@ impl DynamoStore {
     }
 
     /// [`Self::call`] for a conditional write: whether it took effect.
-    pub(super) async fn write<T, F>(&self, deadline: Timestamp, attempt: impl Fn() -> F) -> Result<bool, StoreError>
+    pub(super) async fn write<T, F>(&self, deadline: Deadline, attempt: impl Fn() -> F) -> Result<bool, StoreError>
     where
         F: Future<Output = Result<T, Failure>>,
     {
@@ -100,11 +95,7 @@ impl DynamoStore {
     }
 
     /// [`Self::write`] of a transaction.
-    pub(super) async fn transact(
-        &self,
-        items: Vec<TransactWriteItem>,
-        deadline: Timestamp,
-    ) -> Result<bool, StoreError> {
+    pub(super) async fn transact(&self, items: Vec<TransactWriteItem>, deadline: Deadline) -> Result<bool, StoreError> {
         // The same token for the same items makes the repetition of a call whose answer was lost harmless.
         let token = self.unique();
         let transact = || {
@@ -117,7 +108,7 @@ impl DynamoStore {
 
     /// [`Self::transact`] of a request that is written already, token included. The SDK's own is empty and stands in
     /// for it until it is signed; every attempt sends the same bytes, shared and not copied.
-    pub(super) async fn transact_written(&self, request: Vec<u8>, deadline: Timestamp) -> Result<bool, StoreError> {
+    pub(super) async fn transact_written(&self, request: Vec<u8>, deadline: Deadline) -> Result<bool, StoreError> {
         let bytes = request.len();
         let written = Arc::new(SdkBody::from(request));
         let transact = || {

@@ -22,8 +22,7 @@ use crate::adapters::clock::SystemClock;
 use crate::model::alert::Alert;
 use crate::model::name::RouteName;
 use crate::model::tally::Tally;
-use crate::model::time::Timestamp;
-use crate::protocol::clock::Clock as _;
+use crate::protocol::clock::{Clock as _, Deadline};
 use crate::protocol::store::{Commit, StoreError};
 
 /// TransactWriteItems takes 100 items; BatchGetItem takes 100 keys.
@@ -49,7 +48,7 @@ impl DynamoStore {
     pub(super) async fn commit_all<'a>(
         &self,
         alerts: impl ExactSizeIterator<Item = &'a Alert> + Clone + Send,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> Vec<Commit> {
         // Before any row: a row whose hour is not registered is not found again.
         if let Err(error) = self.register_hours(alerts.clone(), deadline).await {
@@ -73,7 +72,7 @@ impl DynamoStore {
         commits.into_iter().map(|commit| commit.expect("invariant: each alert is put into one chunk")).collect()
     }
 
-    async fn commit_chunk(&self, mut chunk: Chunk<'_>, deadline: Timestamp) -> Answers {
+    async fn commit_chunk(&self, mut chunk: Chunk<'_>, deadline: Deadline) -> Answers {
         let mut answers = Answers::new();
         while !chunk.alerts.is_empty() {
             match self.claim_and_count(&chunk, deadline).await {
@@ -96,7 +95,7 @@ impl DynamoStore {
     }
 
     /// Boxed, because a future cannot contain itself.
-    fn commit_halves<'f>(&'f self, mut chunk: Chunk<'f>, deadline: Timestamp) -> BoxFuture<'f, Answers> {
+    fn commit_halves<'f>(&'f self, mut chunk: Chunk<'f>, deadline: Deadline) -> BoxFuture<'f, Answers> {
         async move {
             let second = Chunk { routes: chunk.routes, alerts: chunk.alerts.split_off(chunk.alerts.len() / 2) };
             let mut answers = self.commit_chunk(chunk, deadline).await;
@@ -107,7 +106,7 @@ impl DynamoStore {
     }
 
     /// Rows and tallies of the chunk in one transaction. `false`: at least one row exists already.
-    async fn claim_and_count(&self, chunk: &Chunk<'_>, deadline: Timestamp) -> Result<bool, StoreError> {
+    async fn claim_and_count(&self, chunk: &Chunk<'_>, deadline: Deadline) -> Result<bool, StoreError> {
         self.transact_written(self.claim(chunk), deadline).await
     }
 
@@ -131,7 +130,7 @@ impl DynamoStore {
 
     /// Drops the alerts whose rows exist from the chunk. Never an empty answer: it would mean that the
     /// rows expired between the two calls, and submitting the same again and again.
-    async fn duplicates(&self, chunk: &mut Chunk<'_>, deadline: Timestamp) -> Result<Answers, StoreError> {
+    async fn duplicates(&self, chunk: &mut Chunk<'_>, deadline: Deadline) -> Result<Answers, StoreError> {
         let existing = self.existing(chunk, deadline).await?;
         let taken = chunk.alerts.extract_if(.., |(_, alert)| existing.contains_key(alert.id.as_str()));
         let duplicates: Answers = taken
@@ -147,7 +146,7 @@ impl DynamoStore {
     async fn existing(
         &self,
         chunk: &Chunk<'_>,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> Result<HashMap<String, Arc<[RouteName]>>, StoreError> {
         let id = |alert: &Alert| Item::from([("log_id".to_owned(), item::text(alert.id.as_str()))]);
         let mut wanted: Vec<Item> = chunk.alerts.iter().map(|(_, alert)| id(alert)).collect();

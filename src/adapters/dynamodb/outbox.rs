@@ -30,7 +30,7 @@ use crate::model::outbox::{
     TallyKey, TargetState,
 };
 use crate::model::time::Timestamp;
-use crate::protocol::clock::Clock as _;
+use crate::protocol::clock::{Clock as _, Deadline};
 use crate::protocol::store::{Commit, Store, StoreError};
 
 /// Not a route: names of routes hold no `#`.
@@ -41,22 +41,22 @@ const TARGETS: &str = "#targets";
 const RETIRED_TTL: Duration = Duration::from_hours(24 * 30);
 
 impl Store for DynamoStore {
-    async fn commit(&self, alerts: &[impl Borrow<Alert> + Sync], deadline: Timestamp) -> Vec<Commit> {
+    async fn commit(&self, alerts: &[impl Borrow<Alert> + Sync], deadline: Deadline) -> Vec<Commit> {
         self.commit_all(alerts.iter().map(Borrow::borrow), deadline).await
     }
 
-    async fn cursor(&self, route: &RouteName, deadline: Timestamp) -> Result<Cursor, StoreError> {
+    async fn cursor(&self, route: &RouteName, deadline: Deadline) -> Result<Cursor, StoreError> {
         let found = self.get(route.as_str(), CURSOR, deadline).await?;
         found.as_ref().map(item::cursor).transpose().map(Option::unwrap_or_default)
     }
 
-    async fn routes(&self, deadline: Timestamp) -> Result<Vec<RouteName>, StoreError> {
+    async fn routes(&self, deadline: Deadline) -> Result<Vec<RouteName>, StoreError> {
         let items = self.query(ROUTES, "-", "~", deadline).await?;
         let name = |item: &Item| item.get("sk")?.as_s().ok()?.parse().ok();
         Ok(items.iter().filter_map(name).collect())
     }
 
-    async fn open(&self, route: &RouteName, opening: &Opening, deadline: Timestamp) -> Result<bool, StoreError> {
+    async fn open(&self, route: &RouteName, opening: &Opening, deadline: Deadline) -> Result<bool, StoreError> {
         if opening.window.number == 1 {
             // Registered first: a route that was registered and never opened is harmless, one that
             // was opened and is not registered would be missed by the sweep.
@@ -65,7 +65,7 @@ impl Store for DynamoStore {
         self.update(route.as_str(), CURSOR, &opened(Expression::default(), opening), deadline).await
     }
 
-    async fn mark_armed(&self, route: &RouteName, window: u64, deadline: Timestamp) -> Result<bool, StoreError> {
+    async fn mark_armed(&self, route: &RouteName, window: u64, deadline: Deadline) -> Result<bool, StoreError> {
         let armed =
             Expression::default().set("armed", AttributeValue::Bool(true)).when_equal("open", item::number(window));
         self.update(route.as_str(), CURSOR, &armed, deadline).await
@@ -76,7 +76,7 @@ impl Store for DynamoStore {
         route: &RouteName,
         window: u64,
         burst: Option<BurstState>,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> Result<bool, StoreError> {
         let closing = Expression::default()
             .set("closing", item::number(window))
@@ -89,7 +89,7 @@ impl Store for DynamoStore {
         self.update(route.as_str(), CURSOR, &closing, deadline).await
     }
 
-    async fn tallies(&self, route: &RouteName, deadline: Timestamp) -> Result<Vec<StoredTally>, StoreError> {
+    async fn tallies(&self, route: &RouteName, deadline: Deadline) -> Result<Vec<StoredTally>, StoreError> {
         let shard = |shard| async move {
             let items = self.query(&item::tally_partition(route, shard), "tally#", "tally#~", deadline).await?;
             items.iter().map(item::stored).collect::<Result<Vec<_>, _>>()
@@ -97,7 +97,7 @@ impl Store for DynamoStore {
         Ok(try_join_all((0..TALLY_SHARDS).map(shard)).await?.concat())
     }
 
-    async fn freeze(&self, route: &RouteName, freeze: &Freeze, deadline: Timestamp) -> Result<bool, StoreError> {
+    async fn freeze(&self, route: &RouteName, freeze: &Freeze, deadline: Deadline) -> Result<bool, StoreError> {
         let table = &self.tables.outbox;
         let deletes = freeze.tallies.iter().map(|key| delete(table, key));
         let epoch = freeze.epoch.iter().map(|epoch| put_epoch(table, route, epoch));
@@ -112,7 +112,7 @@ impl Store for DynamoStore {
         route: &RouteName,
         after: u64,
         upto: u64,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> Result<Vec<Epoch>, StoreError> {
         if after >= upto {
             // DynamoDB refuses a range whose end lies before its beginning.
@@ -126,7 +126,7 @@ impl Store for DynamoStore {
         &self,
         route: &RouteName,
         recipient: Recipient<'_>,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> Result<TargetState, StoreError> {
         let (sort, everywhere) = (item::recipient_sort(recipient), recipient.target().to_string());
         let here = self.get(route.as_str(), &sort, deadline);
@@ -144,7 +144,7 @@ impl Store for DynamoStore {
         recipient: Recipient<'_>,
         lease: &Lease,
         now: Timestamp,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> Result<Option<TargetState>, StoreError> {
         let taken = Expression::default()
             .set("lease", item::text(&lease.owner))
@@ -166,7 +166,7 @@ impl Store for DynamoStore {
         recipient: Recipient<'_>,
         lease: &Lease,
         acknowledgement: &Acknowledgement,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> Result<bool, StoreError> {
         let muted = (acknowledgement.muted > 0).then(|| item::number(acknowledgement.muted));
         let update = freed(lease)
@@ -184,7 +184,7 @@ impl Store for DynamoStore {
         recipient: Recipient<'_>,
         lease: &Lease,
         held: &Deferral,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> Result<bool, StoreError> {
         let released = freed(lease)
             .set_or_remove("not_before", held.not_before.map(item::moment))
@@ -192,7 +192,7 @@ impl Store for DynamoStore {
         self.update(route.as_str(), &item::recipient_sort(recipient), &released, deadline).await
     }
 
-    async fn pause(&self, target: &Target, until: Timestamp, deadline: Timestamp) -> Result<(), StoreError> {
+    async fn pause(&self, target: &Target, until: Timestamp, deadline: Deadline) -> Result<(), StoreError> {
         let paused = Expression::default().set("not_before", item::moment(until));
         self.update(TARGETS, &target.to_string(), &paused, deadline).await.map(drop)
     }
@@ -204,7 +204,7 @@ impl Store for DynamoStore {
         known: &TargetState,
         offset: u64,
         escalation: &Escalation,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> Result<bool, StoreError> {
         let table = &self.tables.outbox;
         let owed = Expression::default()
@@ -223,12 +223,12 @@ impl Store for DynamoStore {
         self.transact(transaction.into(), deadline).await
     }
 
-    async fn mute(&self, route: &RouteName, until: Option<Timestamp>, deadline: Timestamp) -> Result<(), StoreError> {
+    async fn mute(&self, route: &RouteName, until: Option<Timestamp>, deadline: Deadline) -> Result<(), StoreError> {
         let muted = Expression::default().set_or_remove("muted_until", until.map(item::moment));
         self.update(route.as_str(), CURSOR, &muted, deadline).await.map(drop)
     }
 
-    async fn retire(&self, route: &RouteName, after: u64, upto: u64, deadline: Timestamp) -> Result<(), StoreError> {
+    async fn retire(&self, route: &RouteName, after: u64, upto: u64, deadline: Deadline) -> Result<(), StoreError> {
         let expiry = item::expiry(SystemClock.now(), RETIRED_TTL);
         for number in after + 1..=upto {
             let expiring = Expression::default().set("expires_at", expiry.clone()).when_present("epoch");
@@ -322,7 +322,7 @@ impl DynamoStore {
     /// When the store does not answer.
     pub async fn free_leases(&self) -> Result<(), StoreError> {
         const PATIENCE: Duration = Duration::from_secs(30);
-        let deadline = SystemClock.now().after(PATIENCE);
+        let deadline = Deadline::after(SystemClock.now(), PATIENCE);
         for route in self.routes(deadline).await? {
             let targets = self.query(route.as_str(), "target#", "target#~", deadline);
             let fallbacks = self.query(route.as_str(), "fallback#", "fallback#~", deadline);
@@ -337,7 +337,7 @@ impl DynamoStore {
         Ok(())
     }
 
-    async fn get(&self, partition: &str, sort: &str, deadline: Timestamp) -> Result<Option<Item>, StoreError> {
+    async fn get(&self, partition: &str, sort: &str, deadline: Deadline) -> Result<Option<Item>, StoreError> {
         let get = || {
             let key = item::key(partition, sort);
             let call = self.client.get_item().table_name(&self.tables.outbox).set_key(Some(key)).consistent_read(true);
@@ -346,7 +346,7 @@ impl DynamoStore {
         Ok(self.read(deadline, get).await?.item)
     }
 
-    async fn put(&self, item: Item, deadline: Timestamp) -> Result<(), StoreError> {
+    async fn put(&self, item: Item, deadline: Deadline) -> Result<(), StoreError> {
         let put = || {
             let call = self.client.put_item().table_name(&self.tables.outbox).set_item(Some(item.clone()));
             async { call.send().await.map_err(failure) }
@@ -360,7 +360,7 @@ impl DynamoStore {
         partition: &str,
         sort: &str,
         expression: &Expression,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> Result<bool, StoreError> {
         let update = || {
             let call = self
@@ -383,7 +383,7 @@ impl DynamoStore {
         partition: &str,
         from: &str,
         to: &str,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> Result<Vec<Item>, StoreError> {
         let mut items = Vec::new();
         let mut start: Option<Item> = None;

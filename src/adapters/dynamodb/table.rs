@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::{
 
 use super::DynamoStore;
 use super::call::{Failure, failure};
-use crate::model::time::Timestamp;
+use crate::protocol::clock::Deadline;
 use crate::protocol::store::StoreError;
 
 /// Columns that the index by hour carries along: all but the message.
@@ -20,16 +20,12 @@ impl DynamoStore {
     ///
     /// # Errors
     /// When the engine cannot be reached or does not allow it.
-    pub async fn create_tables(&self, deadline: Timestamp) -> Result<(), StoreError> {
+    pub async fn create_tables(&self, deadline: Deadline) -> Result<(), StoreError> {
         self.create(deadline, || self.alerts_table()).await?;
         self.create(deadline, || self.outbox_table()).await
     }
 
-    async fn create(
-        &self,
-        deadline: Timestamp,
-        table: impl Fn() -> CreateTableFluentBuilder,
-    ) -> Result<(), StoreError> {
+    async fn create(&self, deadline: Deadline, table: impl Fn() -> CreateTableFluentBuilder) -> Result<(), StoreError> {
         let create = || {
             let call = table().billing_mode(BillingMode::PayPerRequest);
             async {

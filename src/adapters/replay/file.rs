@@ -18,9 +18,9 @@ use flate2::Crc;
 use serde_json::value::RawValue;
 
 use crate::adapters::local::append_lines;
-use crate::model::time::Timestamp;
 use crate::ops::replay::dead_letter::{LETTER_BYTES_MAX, Receipt, ReceivedMessage};
 use crate::ops::replay::{DeadLetterSource, SourceError};
+use crate::protocol::clock::Deadline;
 
 /// How far a line is skipped that is too long for a letter. Beyond that it is no file of letters but a device, or a hole.
 const SKIPPED_BYTES_MAX: u64 = 1 << 30;
@@ -91,7 +91,7 @@ impl FileDeadLetterSource {
 }
 
 impl DeadLetterSource for FileDeadLetterSource {
-    async fn receive(&self, max: usize, _deadline: Timestamp) -> Result<Vec<ReceivedMessage>, SourceError> {
+    async fn receive(&self, max: usize, _deadline: Deadline) -> Result<Vec<ReceivedMessage>, SourceError> {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut dead_letters, mut bytes) = (Vec::new(), 0);
         while dead_letters.len() < max && bytes < LETTER_BYTES_MAX {
@@ -108,14 +108,14 @@ impl DeadLetterSource for FileDeadLetterSource {
         Ok(dead_letters)
     }
 
-    async fn delete(&self, tickets: &[Receipt], _deadline: Timestamp) -> Vec<Result<(), SourceError>> {
+    async fn delete(&self, tickets: &[Receipt], _deadline: Deadline) -> Vec<Result<(), SourceError>> {
         let noted = self.note(tickets);
         let noted = noted.map_err(|error| SourceError(format!("{}: {error}", notes(&self.path).display())));
         vec![noted; tickets.len()]
     }
 
     /// Nobody else reads along.
-    async fn hide(&self, _tickets: &[Receipt], _hidden_for: Duration, _deadline: Timestamp) {}
+    async fn hide(&self, _tickets: &[Receipt], _hidden_for: Duration, _deadline: Deadline) {}
 }
 
 impl Lines {

@@ -20,7 +20,7 @@ use crate::adapters::clock::SystemClock;
 use crate::model::time::Timestamp;
 use crate::ops::replay::dead_letter::Range;
 use crate::ops::replay::{Page, SourceError, StreamRecord, Streams};
-use crate::protocol::clock::Clock as _;
+use crate::protocol::clock::{Clock as _, Deadline};
 
 /// Records of one page: a call brings at most 10 MiB.
 const PAGE_RECORDS_MAX: i32 = 500;
@@ -54,7 +54,7 @@ impl KinesisStreams {
         &self,
         range: &Range,
         after: Option<&str>,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> Result<Option<String>, SourceError> {
         let place = self.place.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         match (place, after) {
@@ -72,7 +72,7 @@ impl KinesisStreams {
         &self,
         range: &Range,
         at: Option<(&str, bool)>,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> Result<Option<String>, SourceError> {
         let mut at = at;
         loop {
@@ -86,7 +86,7 @@ impl KinesisStreams {
                     .starting_sequence_number(number),
                 None => call.shard_iterator_type(ShardIteratorType::TrimHorizon),
             };
-            match timeout(SystemClock.now().until(deadline), call.send()).await {
+            match timeout(deadline.remaining(SystemClock.now()), call.send()).await {
                 Ok(Ok(answer)) => return Ok(answer.shard_iterator),
                 Ok(Err(error)) if at.is_some() && is_out_of_range(&error) => at = None,
                 Ok(Err(error)) if is_gone(&error) => return Ok(None),
@@ -97,11 +97,12 @@ impl KinesisStreams {
     }
 
     /// One call, tried until it has an answer.
-    async fn records(&self, range: &Range, iterator: &str, deadline: Timestamp) -> Result<Answer, SourceError> {
+    async fn records(&self, range: &Range, iterator: &str, deadline: Deadline) -> Result<Answer, SourceError> {
         let mut pause = BACKOFF_FIRST;
         loop {
             let call = self.client.get_records().stream_arn(&range.stream_arn).shard_iterator(iterator);
-            let error = match timeout(SystemClock.now().until(deadline), call.limit(PAGE_RECORDS_MAX).send()).await {
+            let error = match timeout(deadline.remaining(SystemClock.now()), call.limit(PAGE_RECORDS_MAX).send()).await
+            {
                 Ok(Ok(answer)) => return Ok(Answer::Records(answer)),
                 Ok(Err(error)) => error,
                 Err(_) => return Err(late(range)),
@@ -109,7 +110,7 @@ impl KinesisStreams {
             match error.as_service_error() {
                 Some(GetRecordsError::ExpiredIteratorException(_)) => return Ok(Answer::Expired),
                 Some(GetRecordsError::ProvisionedThroughputExceededException(_))
-                    if SystemClock.now().after(pause) < deadline =>
+                    if pause < deadline.remaining(SystemClock.now()) =>
                 {
                     SystemClock.sleep(pause).await;
                     pause = (pause * 2).min(BACKOFF_MAX);
@@ -124,7 +125,7 @@ impl KinesisStreams {
         &self,
         range: &Range,
         after: Option<&str>,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> Result<(Vec<Record>, Option<String>), SourceError> {
         let Some(mut iterator) = self.iterator(range, after, deadline).await? else { return Ok((Vec::new(), None)) };
         loop {
@@ -149,7 +150,7 @@ impl KinesisStreams {
 }
 
 impl Streams for KinesisStreams {
-    async fn read(&self, range: &Range, after: Option<&str>, deadline: Timestamp) -> Result<Page, SourceError> {
+    async fn read(&self, range: &Range, after: Option<&str>, deadline: Deadline) -> Result<Page, SourceError> {
         let (records, next) = self.some_records(range, after, deadline).await?;
         let passed = records.last().is_some_and(|last| is_at_least(&last.sequence_number, &range.last));
         let page = page(range, records);

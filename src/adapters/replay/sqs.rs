@@ -16,7 +16,7 @@ use crate::adapters::sqs::BatchAnswer;
 use crate::model::time::Timestamp;
 use crate::ops::replay::dead_letter::{Receipt, ReceivedMessage};
 use crate::ops::replay::{DeadLetterSource, SourceError, VISIBLE_AFTER};
-use crate::protocol::clock::Clock as _;
+use crate::protocol::clock::{Clock as _, Deadline};
 
 /// How long a receive call waits for a message.
 const WAIT: Duration = Duration::from_secs(2);
@@ -43,7 +43,7 @@ impl SqsDeadLetterSource {
     ///
     /// # Errors
     /// When the queue does not answer, or not to these credentials.
-    pub async fn count(&self, deadline: Timestamp) -> Result<u64, SourceError> {
+    pub async fn count(&self, deadline: Deadline) -> Result<u64, SourceError> {
         let name = QueueAttributeName::ApproximateNumberOfMessages;
         let call = self.client.get_queue_attributes().queue_url(&self.queue_url).attribute_names(name.clone()).send();
         let answer = self.before(deadline, call).await?.map_err(|error| self.explain(&error))?;
@@ -52,11 +52,7 @@ impl SqsDeadLetterSource {
     }
 
     /// One call that takes away up to ten.
-    async fn delete_once(
-        &self,
-        tickets: &[(usize, &Receipt)],
-        deadline: Timestamp,
-    ) -> Result<BatchAnswer, SourceError> {
+    async fn delete_once(&self, tickets: &[(usize, &Receipt)], deadline: Deadline) -> Result<BatchAnswer, SourceError> {
         let entry = |(index, receipt): &(usize, &Receipt)| {
             let entry =
                 DeleteMessageBatchRequestEntry::builder().id(index.to_string()).receipt_handle(&receipt.receipt);
@@ -70,7 +66,7 @@ impl SqsDeadLetterSource {
 
     /// Takes away up to ten, and tries again until the deadline: a letter that is settled and stays is
     /// settled twice.
-    async fn delete_all(&self, tickets: &[Receipt], deadline: Timestamp) -> Vec<Result<(), SourceError>> {
+    async fn delete_all(&self, tickets: &[Receipt], deadline: Deadline) -> Vec<Result<(), SourceError>> {
         let mut answers = vec![Err(SourceError("not deleted".to_owned())); tickets.len()];
         let mut waiting: Vec<(usize, &Receipt)> = tickets.iter().enumerate().collect();
         let mut pause = BACKOFF_FIRST;
@@ -83,7 +79,7 @@ impl SqsDeadLetterSource {
                 };
             }
             waiting.retain(|(index, _)| answers[*index].is_err());
-            if waiting.is_empty() || SystemClock.now().after(pause) >= deadline {
+            if waiting.is_empty() || pause >= deadline.remaining(SystemClock.now()) {
                 return answers;
             }
             SystemClock.sleep(pause).await;
@@ -91,9 +87,9 @@ impl SqsDeadLetterSource {
         }
     }
 
-    async fn before<T>(&self, deadline: Timestamp, call: impl Future<Output = T>) -> Result<T, SourceError> {
+    async fn before<T>(&self, deadline: Deadline, call: impl Future<Output = T>) -> Result<T, SourceError> {
         let late = |_| SourceError(diagnose::of_text("no answer before the deadline", &self.name()));
-        timeout(SystemClock.now().until(deadline), call).await.map_err(late)
+        timeout(deadline.remaining(SystemClock.now()), call).await.map_err(late)
     }
 
     fn explain<E>(
@@ -112,7 +108,7 @@ impl SqsDeadLetterSource {
 }
 
 impl DeadLetterSource for SqsDeadLetterSource {
-    async fn receive(&self, max: usize, deadline: Timestamp) -> Result<Vec<ReceivedMessage>, SourceError> {
+    async fn receive(&self, max: usize, deadline: Deadline) -> Result<Vec<ReceivedMessage>, SourceError> {
         let call = self
             .client
             .receive_message()
@@ -126,7 +122,7 @@ impl DeadLetterSource for SqsDeadLetterSource {
         Ok(answer.messages.unwrap_or_default().into_iter().filter_map(dead_letter).collect())
     }
 
-    async fn delete(&self, tickets: &[Receipt], deadline: Timestamp) -> Vec<Result<(), SourceError>> {
+    async fn delete(&self, tickets: &[Receipt], deadline: Deadline) -> Vec<Result<(), SourceError>> {
         let mut answers = Vec::with_capacity(tickets.len());
         for some in tickets.chunks(ENTRIES_MAX) {
             answers.extend(self.delete_all(some, deadline).await);
@@ -134,7 +130,7 @@ impl DeadLetterSource for SqsDeadLetterSource {
         answers
     }
 
-    async fn hide(&self, tickets: &[Receipt], hidden_for: Duration, deadline: Timestamp) {
+    async fn hide(&self, tickets: &[Receipt], hidden_for: Duration, deadline: Deadline) {
         for some in tickets.chunks(ENTRIES_MAX) {
             let entry = |(index, receipt): (usize, &Receipt)| {
                 let entry = ChangeMessageVisibilityBatchRequestEntry::builder()
@@ -224,7 +220,8 @@ mod tests {
             );
             let receipt = |n: u8| Receipt { id: format!("m{n}"), receipt: format!("r{n}") };
             let patience = if entries.is_some() { Duration::from_secs(30) } else { Duration::from_millis(400) };
-            let results = dead_letters.delete(&[receipt(0), receipt(1)], SystemClock.now().after(patience)).await;
+            let results =
+                dead_letters.delete(&[receipt(0), receipt(1)], Deadline::after(SystemClock.now(), patience)).await;
             assert_eq!(results.iter().map(Result::is_ok).collect::<Vec<_>>(), deleted, "{answers:?}: {results:?}");
             assert!(results.iter().all(|result| result.as_ref().err().is_none_or(|error| !error.0.is_empty())));
             if let Some(entries) = entries {

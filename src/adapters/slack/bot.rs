@@ -16,7 +16,7 @@ use super::answer::{self, Done, Failed};
 use super::{Slack, send};
 use crate::message::render::{self, Message};
 use crate::model::digest::Digest;
-use crate::model::time::Timestamp;
+use crate::protocol::clock::Deadline;
 use crate::protocol::notify::{Accepted, DeliverError};
 
 /// A bot, and where it speaks. Prints without its token.
@@ -91,7 +91,7 @@ impl Slack {
         bot: &Bot,
         digest: &Digest,
         joins: Option<&str>,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> Result<Accepted, DeliverError> {
         let Some(parent) = joins.and_then(Parent::read).filter(|parent| parent.configured == bot.channel) else {
             return Ok(self.begin(bot, digest, deadline).await?);
@@ -105,19 +105,13 @@ impl Slack {
         }
     }
 
-    async fn begin(&self, bot: &Bot, digest: &Digest, deadline: Timestamp) -> Result<Accepted, Failed> {
+    async fn begin(&self, bot: &Bot, digest: &Digest, deadline: Deadline) -> Result<Accepted, Failed> {
         let post = Post { channel: &bot.channel, thread_ts: None, message: render::render(digest) };
         let done = self.call(bot, "chat.postMessage", &post, deadline).await?;
         Ok(begun(bot, digest, done))
     }
 
-    async fn reply(
-        &self,
-        bot: &Bot,
-        digest: &Digest,
-        parent: &Parent,
-        deadline: Timestamp,
-    ) -> Result<Accepted, Failed> {
+    async fn reply(&self, bot: &Bot, digest: &Digest, parent: &Parent, deadline: Deadline) -> Result<Accepted, Failed> {
         let message = render::render(digest);
         let post = Post { channel: &parent.channel, thread_ts: Some(&parent.ts), message };
         let done = self.call(bot, "chat.postMessage", &post, deadline).await?;
@@ -141,7 +135,7 @@ impl Slack {
         bot: &Bot,
         digest: &Digest,
         parent: &Parent,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> Result<Option<Parent>, Failed> {
         let state = render::state(digest, &parent.opening);
         let Parent { channel, ts, configured, opening } = parent;
@@ -157,7 +151,7 @@ impl Slack {
         Ok(done.channel.zip(done.ts).map(|(channel, ts)| Parent { channel, ts, configured, opening }))
     }
 
-    async fn call(&self, bot: &Bot, method: &str, body: &impl Serialize, deadline: Timestamp) -> Result<Done, Failed> {
+    async fn call(&self, bot: &Bot, method: &str, body: &impl Serialize, deadline: Deadline) -> Result<Done, Failed> {
         let url = self.api.0.join(method).expect("invariant: the name of a method is a relative URL");
         let request = self.http.get().map_err(answer::lost)?.post(url).header(AUTHORIZATION, bot.authorization.clone());
         answer::of_method(send(request, body, deadline).await?).await

@@ -15,7 +15,7 @@ use stentor::model::audit::{AlertQuery, Row};
 use stentor::model::name::RouteName;
 use stentor::model::time::Timestamp;
 use stentor::model::visible;
-use stentor::protocol::clock::Clock as _;
+use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::store::StoreError;
 
 use crate::Exit;
@@ -202,8 +202,8 @@ impl Arguments {
 }
 
 /// For each call to the store.
-fn soon() -> Timestamp {
-    SystemClock.now().after(Duration::from_secs(30))
+fn soon() -> Deadline {
+    Deadline::after(SystemClock.now(), Duration::from_secs(30))
 }
 
 /// How many alerts the question finds, up to [`OUTSIDE_MAX`].

@@ -2,7 +2,7 @@
 
 use stentor::adapters::local::FileDeadLetters;
 use stentor::adapters::sqs::SqsDeadLetters;
-use stentor::model::time::Timestamp;
+use stentor::protocol::clock::Deadline;
 use stentor::protocol::queue::{DeadLetterQueue, ParkedItem, QueueError};
 
 /// Either of the two.
@@ -12,7 +12,7 @@ pub enum DeadLetters {
 }
 
 impl DeadLetterQueue for DeadLetters {
-    async fn park(&self, items: &[ParkedItem], deadline: Timestamp) -> Vec<Result<(), QueueError>> {
+    async fn park(&self, items: &[ParkedItem], deadline: Deadline) -> Vec<Result<(), QueueError>> {
         match self {
             Self::Queue(queue) => queue.park(items, deadline).await,
             Self::File(file) => file.park(items, deadline).await,

@@ -16,8 +16,7 @@ use stentor::ingest::route::Routes;
 use stentor::message::{plain, render};
 use stentor::model::digest::Digest;
 use stentor::model::name::TargetKind;
-use stentor::model::time::Timestamp;
-use stentor::protocol::clock::Clock as _;
+use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::notify::{Accepted, Deliver, DeliverError};
 use stentor::protocol::services::Services;
 
@@ -111,7 +110,7 @@ impl Desk {
         self.webhook.as_ref().filter(|_| kind == TargetKind::Slack)
     }
 
-    async fn post(&self, digest: &Digest, deadline: Timestamp) -> Result<(), DeliverError> {
+    async fn post(&self, digest: &Digest, deadline: Deadline) -> Result<(), DeliverError> {
         let Some((slack, webhook)) = self.posting(digest.target.kind) else { return Ok(()) };
         tokio::select! {
             posted = slack.post(webhook, digest, deadline) => posted,
@@ -122,7 +121,7 @@ impl Desk {
         }
     }
 
-    async fn show(&self, digest: &Digest, deadline: Timestamp) -> Result<(), DeliverError> {
+    async fn show(&self, digest: &Digest, deadline: Deadline) -> Result<(), DeliverError> {
         let shown = match self.medium {
             Medium::Text { preview } => {
                 let text = self.message(digest, preview, console::Term::stdout(), std::io::stdout().is_terminal());
@@ -170,7 +169,7 @@ impl Desk {
         &self,
         mut output: impl Write + Send + 'static,
         text: String,
-        deadline: Option<Timestamp>,
+        deadline: Option<Deadline>,
     ) -> Result<(), String> {
         let withdrawn = Arc::new(AtomicBool::new(false));
         let is_withdrawn = Arc::clone(&withdrawn);
@@ -183,7 +182,7 @@ impl Desk {
         });
         let too_late = async {
             match deadline {
-                Some(deadline) => SystemClock.sleep(SystemClock.now().until(deadline)).await,
+                Some(deadline) => SystemClock.sleep(deadline.remaining(SystemClock.now())).await,
                 None => std::future::pending().await,
             }
         };
@@ -213,7 +212,7 @@ impl Deliver for Desk {
         &self,
         digest: &Digest,
         _joins: Option<&str>,
-        deadline: Timestamp,
+        deadline: Deadline,
     ) -> Result<Accepted, DeliverError> {
         if self.posting(digest.target.kind).is_none() {
             return self.show(digest, deadline).await.map(|()| Accepted::default());

@@ -13,7 +13,7 @@ use stentor::config;
 use stentor::model::name::RouteName;
 use stentor::model::text::humanize_duration;
 use stentor::model::time::Timestamp;
-use stentor::protocol::clock::Clock as _;
+use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::store::Store as _;
 
 use crate::Exit;
@@ -112,7 +112,7 @@ async fn set_in(
     until: Option<Timestamp>,
 ) -> anyhow::Result<bool> {
     let now = SystemClock.now();
-    let deadline = now.after(PATIENCE);
+    let deadline = Deadline::after(now, PATIENCE);
     let configured = configuration.read()?.routes.into_iter().map(|route| route.name);
     // A route that is gone from the configuration may still have something to tell.
     let known: BTreeSet<RouteName> = configured.chain(store.routes(deadline).await?).collect();

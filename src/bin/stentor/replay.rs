@@ -25,7 +25,7 @@ use stentor::model::time::Timestamp;
 use stentor::ops::replay::dead_letter::{Kind, Receipt, ReceivedMessage};
 use stentor::ops::replay::listing::list;
 use stentor::ops::replay::{DeadLetterSource, Options, PATIENCE_MAX, SourceError, Streams, replay as replay_letters};
-use stentor::protocol::clock::Clock as _;
+use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::services::Services;
 use stentor::protocol::store::Store as _;
 
@@ -108,21 +108,21 @@ enum Source {
 }
 
 impl DeadLetterSource for Source {
-    async fn receive(&self, max: usize, deadline: Timestamp) -> Result<Vec<ReceivedMessage>, SourceError> {
+    async fn receive(&self, max: usize, deadline: Deadline) -> Result<Vec<ReceivedMessage>, SourceError> {
         match self {
             Self::Queue(queue) => queue.receive(max, deadline).await,
             Self::File(file) => file.receive(max, deadline).await,
         }
     }
 
-    async fn delete(&self, tickets: &[Receipt], deadline: Timestamp) -> Vec<Result<(), SourceError>> {
+    async fn delete(&self, tickets: &[Receipt], deadline: Deadline) -> Vec<Result<(), SourceError>> {
         match self {
             Self::Queue(queue) => queue.delete(tickets, deadline).await,
             Self::File(file) => file.delete(tickets, deadline).await,
         }
     }
 
-    async fn hide(&self, tickets: &[Receipt], hidden_for: Duration, deadline: Timestamp) {
+    async fn hide(&self, tickets: &[Receipt], hidden_for: Duration, deadline: Deadline) {
         match self {
             Self::Queue(queue) => queue.hide(tickets, hidden_for, deadline).await,
             Self::File(file) => file.hide(tickets, hidden_for, deadline).await,
@@ -131,7 +131,7 @@ impl DeadLetterSource for Source {
 }
 
 impl Source {
-    async fn count(&self, deadline: Timestamp) -> Result<u64, SourceError> {
+    async fn count(&self, deadline: Deadline) -> Result<u64, SourceError> {
         match self {
             Self::Queue(queue) => queue.count(deadline).await,
             Self::File(file) => file.count(),
@@ -236,7 +236,7 @@ impl Arguments {
         let table = format!("the table {}", self.tables.outbox_table);
         // The first question of all: whoever has the wrong account or Region learns it before anything is received.
         store
-            .routes(SystemClock.now().after(Duration::from_secs(15)))
+            .routes(Deadline::after(SystemClock.now(), Duration::from_secs(15)))
             .await
             .map_err(|error| store_trouble(&error, &table))?;
         let secrets = SecretsManager::new(aws, secret_id.clone());
@@ -306,8 +306,8 @@ impl Arguments {
         Kind::ALL.into_iter().filter(|kind| *kind != Kind::Message).collect()
     }
 
-    fn deadline(&self) -> Timestamp {
-        SystemClock.now().after(Duration::from_secs(self.timeout))
+    fn deadline(&self) -> Deadline {
+        Deadline::after(SystemClock.now(), Duration::from_secs(self.timeout))
     }
 }
 

@@ -18,11 +18,10 @@ use stentor::ingest::event::{self, Batch, Context, EventError};
 use stentor::ingest::route::Routes;
 use stentor::model::digest::Digest;
 use stentor::model::name::RouteName;
-use stentor::model::time::Timestamp;
 use stentor::model::visible;
-use stentor::protocol::clock::Clock as _;
+use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::close::{Closed, close};
-use stentor::protocol::consume::{Consumed, Verdict, take};
+use stentor::protocol::consume::{Consumed, Verdict, ingest};
 use stentor::protocol::queue::{Due, DueQueue as _};
 use stentor::protocol::round::{Delivery, DeliveryOutcome};
 use stentor::protocol::store::Store as _;
@@ -179,7 +178,7 @@ impl<'a> Run<'a> {
         let context = Context { name, region: region.as_deref(), records_max: None };
         match event::parse(text, context) {
             Ok(batch) => {
-                self.take(&self.without_timer(), &batch).await;
+                self.ingest_batch(&self.without_timer(), &batch).await;
                 Ok(true)
             }
             Err(EventError::NotJson { .. } | EventError::Unknown)
@@ -219,7 +218,7 @@ impl<'a> Run<'a> {
                 return Ok(());
             }
             let batch = chunk::batch(&lines, origin, SystemClock.now());
-            self.take(&self.without_timer(), &batch).await;
+            self.ingest_batch(&self.without_timer(), &batch).await;
             advance(offset);
         }
     }
@@ -283,7 +282,7 @@ impl<'a> Run<'a> {
     /// Takes in lines that come only once: tries until they are stored, and so lets their writer wait, or until the run
     /// is asked to end.
     async fn take_for_good(&self, services: &Local<'_>, batch: &Batch<'_>) {
-        let mut consumed = take(services, batch, self.deadline()).await;
+        let mut consumed = ingest(services, batch, self.deadline()).await;
         while let Some(why) = first_to_retry(&consumed)
             && !self.stop.is_asked()
         {
@@ -293,7 +292,7 @@ impl<'a> Run<'a> {
                 _ = self.stop.asked() => {}
             }
             let earlier = consumed;
-            consumed = take(services, batch, self.deadline()).await;
+            consumed = ingest(services, batch, self.deadline()).await;
             consumed.follow(earlier);
         }
         self.report.borrow_mut().add(batch, consumed);
@@ -326,8 +325,8 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    async fn take(&self, services: &Local<'_>, batch: &Batch<'_>) {
-        let consumed = take(services, batch, self.deadline()).await;
+    async fn ingest_batch(&self, services: &Local<'_>, batch: &Batch<'_>) {
+        let consumed = ingest(services, batch, self.deadline()).await;
         self.report.borrow_mut().add(batch, consumed);
     }
 
@@ -352,7 +351,7 @@ impl<'a> Run<'a> {
             all.messages.extend(round.messages);
             all.retry = round.retry;
             let Some(retry) = &all.retry else { break };
-            if retry.at >= deadline || self.stop.is_asked() {
+            if deadline.has_passed(retry.at) || self.stop.is_asked() {
                 break;
             }
             tokio::select! {
@@ -378,8 +377,8 @@ impl<'a> Run<'a> {
         Local { shared: self.shared, due: None }
     }
 
-    fn deadline(&self) -> Timestamp {
-        SystemClock.now().after(Duration::from_secs(self.arguments.timeout.into()))
+    fn deadline(&self) -> Deadline {
+        Deadline::after(SystemClock.now(), Duration::from_secs(self.arguments.timeout.into()))
     }
 
     async fn show(&self, elapsed: Duration) -> anyhow::Result<()> {

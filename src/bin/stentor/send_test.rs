@@ -21,7 +21,7 @@ use stentor::model::tally::Tally;
 use stentor::model::text::humanize_duration;
 use stentor::model::time::Timestamp;
 use stentor::model::visible;
-use stentor::protocol::clock::Clock as _;
+use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::notify::{Deliver as _, DeliverError};
 
 use crate::Exit;
@@ -80,7 +80,7 @@ async fn send(arguments: &Arguments, secret: impl ReadSecret, aws: Option<&SdkCo
     }
     let target = &arguments.target;
     let now = SystemClock.now();
-    let (said, exit) = match channels.deliver(&digest(target, now), None, now.after(PATIENCE)).await {
+    let (said, exit) = match channels.deliver(&digest(target, now), None, Deadline::after(now, PATIENCE)).await {
         Ok(_) => (format!("{target} took the message"), Exit::Done),
         Err(error) => (format!("{target} {}", refusal(&error)), Exit::Unfinished),
     };
@@ -134,7 +134,7 @@ fn digest(target: &Target, now: Timestamp) -> Digest {
 }
 
 impl ReadSecret for SecretFile {
-    async fn read(&self, _deadline: Timestamp) -> Result<String, SecretError> {
+    async fn read(&self, _deadline: Deadline) -> Result<String, SecretError> {
         self.text().map_err(|error| SecretError::Unavailable(format!("{}: {error}", self.0.display())))
     }
 }

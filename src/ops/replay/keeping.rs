@@ -2,7 +2,7 @@
 //! dead-letter queue already; to park it again would make a second letter of it with each replay.
 
 use crate::ingest::route::Routes;
-use crate::model::time::Timestamp;
+use crate::protocol::clock::Deadline;
 use crate::protocol::queue::{DeadLetterQueue, ParkedItem, ParkedWork, QueueError};
 use crate::protocol::services::Services;
 
@@ -24,7 +24,7 @@ impl<'w, W: Services> Keeping<'w, W> {
 }
 
 impl<P: DeadLetterQueue> DeadLetterQueue for Stay<'_, P> {
-    async fn park(&self, items: &[ParkedItem], deadline: Timestamp) -> Vec<Result<(), QueueError>> {
+    async fn park(&self, items: &[ParkedItem], deadline: Deadline) -> Vec<Result<(), QueueError>> {
         let is_record = |item: &ParkedItem| matches!(item.what, ParkedWork::Record { .. });
         let messages: Vec<ParkedItem> = items.iter().filter(|item| !is_record(item)).cloned().collect();
         let mut answers = match messages.is_empty() {

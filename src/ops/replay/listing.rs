@@ -16,7 +16,7 @@ use crate::ingest::event::{self, Event};
 use crate::ingest::logs::LogBatch;
 use crate::ingest::route::Routes;
 use crate::model::time::Timestamp;
-use crate::protocol::clock::Clock;
+use crate::protocol::clock::{Clock, Deadline};
 
 /// What lies there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -82,7 +82,7 @@ pub async fn list<L: DeadLetterSource, O: Operator>(
     clock: &impl Clock,
     operator: &O,
 ) -> Result<Listing, SourceError> {
-    let deadline = || clock.now().after(options.patience.min(PATIENCE_MAX));
+    let deadline = || Deadline::after(clock.now(), options.patience.min(PATIENCE_MAX));
     let mut listing = Listing::default();
     let mut hidden: BTreeMap<Receipt, Timestamp> = BTreeMap::new();
     let result = loop {
