@@ -19,8 +19,8 @@ use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::store::StoreError;
 
 use crate::Exit;
+use crate::args::{Aws, TableNames, last_moment, moment, store_trouble};
 use crate::data_dir::{Copied, DataDir};
-use crate::options::{Aws, TableNames, last_moment, moment, store_trouble};
 
 /// Ask the audit table which alerts there were; the latest come first.
 #[derive(Debug, Args)]

@@ -18,7 +18,7 @@ use stentor::ops::check::{Finding, evaluate};
 use stentor::ops::explain::{Explanation, Line, explain};
 
 use crate::Exit;
-use crate::options::{Aws, Configuration};
+use crate::args::{Aws, Configuration};
 
 /// Check the configuration, explain what becomes of a line, look at what is deployed.
 #[derive(Debug, Args)]

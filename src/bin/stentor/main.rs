@@ -20,26 +20,21 @@ use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::prelude::*;
 
 mod alerts;
+mod args;
 mod check;
-mod chunk;
+mod completions;
 mod data_dir;
 mod dead_letters;
-mod desk;
-mod encoding;
-mod input;
-mod manual;
 mod mute;
 mod operator;
-mod options;
+mod preview;
 mod progress;
 mod replay;
 mod replay_report;
-mod report;
 mod run;
 mod sample;
 mod send_test;
-mod stop;
-mod stream;
+mod signals;
 
 /// One clear message for a flood of log lines, and no alert lost.
 #[derive(Debug, Parser)]
@@ -62,8 +57,8 @@ enum Command {
     Mute(mute::Mute),
     Unmute(mute::Unmute),
     SendTest(send_test::Arguments),
-    Completions(manual::Completions),
-    Man(manual::Man),
+    Completions(completions::Completions),
+    Man(completions::Man),
 }
 
 /// What a command came to.
@@ -81,8 +76,8 @@ fn main() -> ExitCode {
         Command::Replay(arguments) => replay::replay(&arguments),
         Command::Alerts(arguments) => alerts::alerts(&arguments),
         Command::Check(arguments) => check::check(&arguments),
-        Command::Completions(arguments) => manual::completions(&arguments),
-        Command::Man(arguments) => manual::man(&arguments),
+        Command::Completions(arguments) => completions::completions(&arguments),
+        Command::Man(arguments) => completions::man(&arguments),
         Command::Sample(arguments) => sample::sample(&arguments),
         Command::Mute(arguments) => mute::mute(&arguments),
         Command::Unmute(arguments) => mute::unmute(&arguments),

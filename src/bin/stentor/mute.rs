@@ -17,8 +17,8 @@ use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::store::Store as _;
 
 use crate::Exit;
+use crate::args::{Aws, Configuration};
 use crate::data_dir::DataDir;
-use crate::options::{Aws, Configuration};
 
 /// Tell nobody of a route for a while; its alerts are stored and counted, and the next message says how many
 #[derive(Debug, Args)]

@@ -30,13 +30,13 @@ use stentor::protocol::services::Services;
 use stentor::protocol::store::Store as _;
 
 use crate::Exit;
+use crate::args::{Aws, Configuration, SlackApi, TableNames, bytes, moment, region_of_environment, store_trouble};
 use crate::data_dir::DataDir;
 use crate::dead_letters::DeadLetters;
-use crate::desk::{Desk, Local, Medium, Shared};
 use crate::operator::Watch;
-use crate::options::{Aws, Configuration, SlackApi, TableNames, bytes, moment, region_of_environment, store_trouble};
+use crate::preview::{Desk, Local, Medium, Shared};
 use crate::replay_report;
-use crate::stop::Stop;
+use crate::signals::Stop;
 
 /// Take what was parked through the pipeline once more; nothing is deleted before it is settled.
 #[derive(Debug, Args)]

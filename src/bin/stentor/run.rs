@@ -2,6 +2,12 @@
 //! they touched once, at the end. Takes in standard input and pipes as they come, with windows by the clock, as in a
 //! deployment.
 
+mod encoding;
+mod input;
+mod lines;
+mod report;
+mod stream;
+
 use std::cell::RefCell;
 use std::io::{BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
@@ -30,15 +36,15 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use crate::Exit;
-use crate::chunk::{self, LINE_BYTES_MAX, Lines, Origin};
+use crate::args::{Configuration, region_of_environment};
 use crate::data_dir::DataDir;
-use crate::desk::{Desk, Local, Medium, Shared};
-use crate::input::{self, Input, Kind, Refusal, Source};
-use crate::options::{Configuration, region_of_environment};
+use crate::preview::{Desk, Local, Medium, Shared};
 use crate::progress::Progress;
-use crate::report::Report;
-use crate::stop::Stop;
-use crate::stream::Stream;
+use crate::signals::Stop;
+use input::{Input, Kind, Refusal, Source};
+use lines::{LINE_BYTES_MAX, Lines, Origin};
+use report::Report;
+use stream::Stream;
 
 /// Run Lambda events, log files or standard input through the whole pipeline, on this machine.
 #[derive(Debug, Args)]
@@ -207,7 +213,7 @@ impl<'a> Run<'a> {
                 return Err(ended_before("the end of the file"));
             }
             let Lines { lines, cut } =
-                chunk::read_lines(reader, &mut offset, CHUNK_BYTES).map_err(|error| match offset {
+                lines::read_lines(reader, &mut offset, CHUNK_BYTES).map_err(|error| match offset {
                     0 => Refusal(error.to_string()),
                     _ => Refusal(format!("{error}; what comes before is taken in")),
                 })?;
@@ -217,7 +223,7 @@ impl<'a> Run<'a> {
             if lines.is_empty() {
                 return Ok(());
             }
-            let batch = chunk::batch(&lines, origin, SystemClock.now());
+            let batch = lines::batch(&lines, origin, SystemClock.now());
             self.ingest_batch(&self.without_timer(), &batch).await;
             advance(offset);
         }
@@ -275,7 +281,7 @@ impl<'a> Run<'a> {
             if lines.is_empty() {
                 return Ok(());
             }
-            self.take_for_good(services, &chunk::batch(&lines, origin, SystemClock.now())).await;
+            self.take_for_good(services, &lines::batch(&lines, origin, SystemClock.now())).await;
         }
     }
 

@@ -25,7 +25,7 @@ use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::notify::{Deliver as _, DeliverError};
 
 use crate::Exit;
-use crate::options::{Aws, SlackApi};
+use crate::args::{Aws, SlackApi};
 
 /// Send one message, marked [TEST], to a target, and show what it answered
 #[derive(Debug, Args)]

@@ -20,7 +20,7 @@ use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::notify::{Accepted, Deliver, DeliverError};
 use stentor::protocol::services::Services;
 
-use crate::stop::Stop;
+use crate::signals::Stop;
 
 /// What a run shares between its two ways of keeping time.
 pub struct Shared {

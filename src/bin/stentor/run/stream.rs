@@ -15,9 +15,9 @@ use stentor::model::time::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::chunk::{LINE_BYTES_MAX, Line, without_end};
-use crate::input::{Amount, Input, Kind, Refusal};
-use crate::stop::Stop;
+use crate::run::input::{Amount, Input, Kind, Refusal};
+use crate::run::lines::{LINE_BYTES_MAX, Line, without_end};
+use crate::signals::Stop;
 
 /// Lines that are taken in at once, and how long the first of them waits for others. Few enough that a run that is asked
 /// to end soon does, even if each line is an alert.
