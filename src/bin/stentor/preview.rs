@@ -20,44 +20,44 @@ use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::notify::{Accepted, Deliver, DeliverError};
 use stentor::protocol::services::Services;
 
-use crate::signals::Stop;
+use crate::signals::Shutdown;
 
 /// What a run shares between its two ways of keeping time.
-pub struct Shared {
+pub struct SharedServices {
     pub routes: Routes,
     pub store: DynamoStore,
     pub park: FileDeadLetters,
-    pub desk: Desk,
+    pub preview: PreviewNotifier,
 }
 
 /// A world with a timer (lines that arrive) or without one (files).
-pub struct Local<'a> {
-    pub shared: &'a Shared,
+pub struct LocalServices<'a> {
+    pub shared: &'a SharedServices,
     pub due: Option<LocalDueQueue>,
 }
 
 /// Where messages are written.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Medium {
+pub enum Output {
     /// As they come, to standard output.
     Text {
         /// With a link to Slack's Block Kit Builder.
         preview: bool,
     },
     /// As they come, to standard error: standard output is for a report that does not hold them.
-    Aside,
+    Stderr,
     /// Into one report at the end. Until it is written, each message is deferred: it stays owed, without a failure.
     Report,
 }
 
 /// Takes messages. Posts those for Slack if there is a webhook; writes all others for the operator to read.
 #[derive(Debug)]
-pub struct Desk {
+pub struct PreviewNotifier {
     webhook: Option<(Slack, WebhookUrl)>,
-    medium: Medium,
-    stop: Stop,
-    /// For [`Medium::Report`].
-    report: Mutex<Held>,
+    output: Output,
+    shutdown: Shutdown,
+    /// For [`Output::Report`].
+    report: Mutex<PendingReport>,
     /// Whether anything was written, and why writing failed.
     wrote: AtomicBool,
     failure: Mutex<Option<String>>,
@@ -69,15 +69,15 @@ const UNREAD: &str = "its reader does not read";
 
 /// Messages that wait for a report.
 #[derive(Debug, Default)]
-struct Held {
+struct PendingReport {
     messages: Vec<Digest>,
     is_written: bool,
 }
 
-impl Desk {
-    pub fn new(webhook: Option<(Slack, WebhookUrl)>, medium: Medium, stop: Stop) -> Self {
+impl PreviewNotifier {
+    pub fn new(webhook: Option<(Slack, WebhookUrl)>, output: Output, shutdown: Shutdown) -> Self {
         let (report, failure) = (Mutex::default(), Mutex::default());
-        Self { webhook, medium, stop, report, wrote: AtomicBool::default(), failure, unread: AtomicBool::default() }
+        Self { webhook, output, shutdown, report, wrote: AtomicBool::default(), failure, unread: AtomicBool::default() }
     }
 
     /// Whether anything was written.
@@ -92,7 +92,7 @@ impl Desk {
     }
 
     /// Messages that wait for the report.
-    pub fn held(&self) -> Vec<Digest> {
+    pub fn pending(&self) -> Vec<Digest> {
         locked(&self.report).messages.clone()
     }
 
@@ -114,7 +114,7 @@ impl Desk {
         let Some((slack, webhook)) = self.posting(digest.target.kind) else { return Ok(()) };
         tokio::select! {
             posted = slack.post(webhook, digest, deadline) => posted,
-            () = self.stop.gives_up() => {
+            () = self.shutdown.grace_ended() => {
                 let reason = "the run was ended before Slack answered".to_owned();
                 Err(DeliverError::Retry { after: None, reason })
             }
@@ -122,31 +122,31 @@ impl Desk {
     }
 
     async fn show(&self, digest: &Digest, deadline: Deadline) -> Result<(), DeliverError> {
-        let shown = match self.medium {
-            Medium::Text { preview } => {
+        let shown = match self.output {
+            Output::Text { preview } => {
                 let text = self.message(digest, preview, console::Term::stdout(), std::io::stdout().is_terminal());
                 self.write(std::io::stdout(), text, Some(deadline)).await
             }
-            Medium::Aside => {
+            Output::Stderr => {
                 let text = self.message(digest, false, console::Term::stderr(), std::io::stderr().is_terminal());
                 self.write(std::io::stderr(), text, Some(deadline)).await
             }
-            Medium::Report => return self.hold(digest),
+            Output::Report => return self.hold(digest),
         };
         shown.map_err(|_| DeliverError::Deferred)
     }
 
     /// Accepts what the written report holds; until then everything is deferred.
     fn hold(&self, digest: &Digest) -> Result<(), DeliverError> {
-        let mut held = locked(&self.report);
+        let mut pending = locked(&self.report);
         let is_same = |other: &Digest| other.route == digest.route && other.target == digest.target;
-        if held.is_written {
-            let reported = held.messages.iter().any(|other| is_same(other) && other.epochs == digest.epochs);
+        if pending.is_written {
+            let reported = pending.messages.iter().any(|other| is_same(other) && other.epochs == digest.epochs);
             return if reported { Ok(()) } else { Err(DeliverError::Deferred) };
         }
         // In a later window it holds the windows before, too.
-        held.messages.retain(|other| !(is_same(other) && other.epochs.0 == digest.epochs.0));
-        held.messages.push(digest.clone());
+        pending.messages.retain(|other| !(is_same(other) && other.epochs.0 == digest.epochs.0));
+        pending.messages.push(digest.clone());
         Err(DeliverError::Deferred)
     }
 
@@ -189,7 +189,7 @@ impl Desk {
         let written = tokio::select! {
             written = writing => written.expect("invariant: writing does not panic").map_err(|error| error.to_string()),
             () = too_late => Err(UNREAD.to_owned()),
-            () = self.stop.gives_up() => Err(UNREAD.to_owned()),
+            () = self.shutdown.grace_ended() => Err(UNREAD.to_owned()),
         };
         match &written {
             Ok(()) => self.wrote.store(true, Ordering::Relaxed),
@@ -200,14 +200,14 @@ impl Desk {
             }
             Err(why) => {
                 locked(&self.failure).get_or_insert_with(|| why.clone());
-                self.stop.ask();
+                self.shutdown.request();
             }
         }
         written
     }
 }
 
-impl Deliver for Desk {
+impl Deliver for PreviewNotifier {
     async fn deliver(
         &self,
         digest: &Digest,
@@ -222,7 +222,7 @@ impl Deliver for Desk {
         }
         self.post(digest, deadline).await?;
         // Slack has it: whether it can be shown here as well changes nothing.
-        if self.medium != Medium::Report {
+        if self.output != Output::Report {
             let _ = self.show(digest, deadline).await;
         }
         Ok(Accepted::default())
@@ -233,11 +233,11 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Services for Local<'_> {
+impl Services for LocalServices<'_> {
     type Store = DynamoStore;
     type Due = LocalDueQueue;
     type DeadLetters = FileDeadLetters;
-    type Deliver = Desk;
+    type Deliver = PreviewNotifier;
     type Clock = SystemClock;
 
     fn routes(&self) -> &Routes {
@@ -256,8 +256,8 @@ impl Services for Local<'_> {
         &self.shared.park
     }
 
-    fn deliver(&self) -> &Desk {
-        &self.shared.desk
+    fn deliver(&self) -> &PreviewNotifier {
+        &self.shared.preview
     }
 
     fn clock(&self) -> &SystemClock {

@@ -34,9 +34,9 @@ use crate::args::{Aws, Configuration, SlackApi, TableNames, bytes, moment, regio
 use crate::data_dir::DataDir;
 use crate::dead_letters::DeadLetters;
 use crate::operator::Watch;
-use crate::preview::{Desk, Local, Medium, Shared};
+use crate::preview::{LocalServices, Output, PreviewNotifier, SharedServices};
 use crate::replay_report;
-use crate::signals::Stop;
+use crate::signals::Shutdown;
 
 /// Take what was parked through the pipeline once more; nothing is deleted before it is settled.
 #[derive(Debug, Args)]
@@ -195,10 +195,11 @@ impl Arguments {
         let posting = webhook.map(|webhook| http::client().map(|http| (Slack::new(http), webhook))).transpose()?;
         let (engine, store) = data.start().await?;
         let park = FileDeadLetters::new(data.dead_letters());
-        let medium = if self.json { Medium::Aside } else { Medium::Text { preview: false } };
-        let shared = Shared { routes, store, park, desk: Desk::new(posting, medium, Stop::new()) };
+        let output = if self.json { Output::Stderr } else { Output::Text { preview: false } };
+        let shared =
+            SharedServices { routes, store, park, preview: PreviewNotifier::new(posting, output, Shutdown::new()) };
         let streams = aws.as_ref().map(KinesisStreams::new);
-        let exit = self.replay(&Local { shared: &shared, due: None }, &source, &streams, all).await?;
+        let exit = self.replay(&LocalServices { shared: &shared, due: None }, &source, &streams, all).await?;
         engine.stop().await?;
         Ok(exit)
     }

@@ -38,9 +38,9 @@ use tokio::time::sleep;
 use crate::Exit;
 use crate::args::{Configuration, region_of_environment};
 use crate::data_dir::DataDir;
-use crate::preview::{Desk, Local, Medium, Shared};
+use crate::preview::{LocalServices, Output, PreviewNotifier, SharedServices};
 use crate::progress::Progress;
-use crate::signals::Stop;
+use crate::signals::Shutdown;
 use input::{Input, Kind, Refusal, Source};
 use lines::{LINE_BYTES_MAX, Lines, Origin};
 use report::Report;
@@ -94,21 +94,21 @@ async fn pipeline(arguments: &Arguments) -> anyhow::Result<Exit> {
     let config = arguments.configuration.read()?;
     let webhook = arguments.slack_webhook.as_deref().map(WebhookUrl::parse).transpose()?;
     let sources = arguments.files.iter().map(|file| Source::of(file)).collect::<anyhow::Result<Vec<_>>>()?;
-    let stop = Stop::on_signals()?;
+    let shutdown = Shutdown::on_signals()?;
     let mut data = DataDir::open_to_run(&arguments.data_dir)?;
     let (engine, store) = data.start().await?;
     let posting = webhook.map(|webhook| http::client().map(|http| (Slack::new(http), webhook))).transpose()?;
-    let medium = match arguments.json {
-        true => Medium::Report,
-        false => Medium::Text { preview: arguments.preview },
+    let output = match arguments.json {
+        true => Output::Report,
+        false => Output::Text { preview: arguments.preview },
     };
-    let shared = Shared {
+    let shared = SharedServices {
         routes: Routes::new(&config)?,
         store,
         park: FileDeadLetters::new(data.dead_letters()),
-        desk: Desk::new(posting, medium, stop.clone()),
+        preview: PreviewNotifier::new(posting, output, shutdown.clone()),
     };
-    let run = Run { arguments, shared: &shared, stop, report: RefCell::default() };
+    let run = Run { arguments, shared: &shared, shutdown, report: RefCell::default() };
     run.all(sources).await?;
     run.show(started.elapsed()).await?;
     let exit = run.report.borrow().exit();
@@ -118,8 +118,8 @@ async fn pipeline(arguments: &Arguments) -> anyhow::Result<Exit> {
 
 struct Run<'a> {
     arguments: &'a Arguments,
-    shared: &'a Shared,
-    stop: Stop,
+    shared: &'a SharedServices,
+    shutdown: Shutdown,
     /// Borrowed between two waits only: lines are taken in while messages are told.
     report: RefCell<Report>,
 }
@@ -130,7 +130,7 @@ impl<'a> Run<'a> {
         self.settle_all().await?;
         let mut progress = Progress::new(sources.iter().map(Source::bytes).sum());
         for source in sources {
-            if self.stop.is_asked() {
+            if self.shutdown.is_requested() {
                 self.refuse(&source.name(), &ended_before("it was read"));
                 continue;
             }
@@ -143,7 +143,7 @@ impl<'a> Run<'a> {
         }
         progress.finish();
         // Shown with the messages below, if at all.
-        let _ = self.shared.desk.failure();
+        let _ = self.shared.preview.failure();
         self.settle_all().await
     }
 
@@ -209,7 +209,7 @@ impl<'a> Run<'a> {
         mut advance: impl FnMut(u64),
     ) -> Result<(), Refusal> {
         loop {
-            if self.stop.is_asked() {
+            if self.shutdown.is_requested() {
                 return Err(ended_before("the end of the file"));
             }
             let Lines { lines, cut } =
@@ -238,7 +238,7 @@ impl<'a> Run<'a> {
             Some(_) => Origin { name: name.clone(), ..Origin::stdin(started) },
             None => Origin::stdin(started),
         };
-        let taken = match stream.kind(&self.stop).await {
+        let taken = match stream.kind(&self.shutdown).await {
             Ok(Kind::Lines) => self.live(&mut stream, &origin).await?,
             Ok(Kind::Event) => self.event_stream(&mut stream, &origin, &name).await,
             Err(refusal) => Err(refusal),
@@ -250,7 +250,7 @@ impl<'a> Run<'a> {
     }
 
     async fn event_stream(&self, stream: &mut Stream, origin: &Origin, name: &str) -> Result<(), Refusal> {
-        let payload = stream.all(EVENT_BYTES_MAX, &self.stop).await?;
+        let payload = stream.all(EVENT_BYTES_MAX, &self.shutdown).await?;
         if self.event(&payload, name).await? {
             return Ok(());
         }
@@ -260,7 +260,7 @@ impl<'a> Run<'a> {
     /// Lines as they come, windows by the clock: takes in lines also while a target keeps a message waiting.
     async fn live(&self, stream: &mut Stream, origin: &Origin) -> anyhow::Result<Result<(), Refusal>> {
         let (due, timer) = LocalDueQueue::new();
-        let services = Local { shared: self.shared, due: Some(due) };
+        let services = LocalServices { shared: self.shared, due: Some(due) };
         let (ended, end) = oneshot::channel();
         let ingest = async {
             let taken = self.ingest(&services, stream, origin).await;
@@ -272,9 +272,9 @@ impl<'a> Run<'a> {
         delivered.map(|()| taken)
     }
 
-    async fn ingest(&self, services: &Local<'_>, stream: &mut Stream, origin: &Origin) -> Result<(), Refusal> {
+    async fn ingest(&self, services: &LocalServices<'_>, stream: &mut Stream, origin: &Origin) -> Result<(), Refusal> {
         loop {
-            let lines = stream.gather(&self.stop).await?;
+            let lines = stream.gather(&self.shutdown).await?;
             if let Some(number) = stream.take_cut() {
                 self.refuse(&origin.name, &too_long(&number.to_string()));
             }
@@ -287,15 +287,15 @@ impl<'a> Run<'a> {
 
     /// Takes in lines that come only once: tries until they are stored, and so lets their writer wait, or until the run
     /// is asked to end.
-    async fn take_for_good(&self, services: &Local<'_>, batch: &Batch<'_>) {
+    async fn take_for_good(&self, services: &LocalServices<'_>, batch: &Batch<'_>) {
         let mut consumed = ingest(services, batch, self.deadline()).await;
         while let Some(why) = first_to_retry(&consumed)
-            && !self.stop.is_asked()
+            && !self.shutdown.is_requested()
         {
             tracing::warn!("Lines are not stored yet: {why}");
             tokio::select! {
                 () = sleep(STORE_AGAIN) => {}
-                _ = self.stop.asked() => {}
+                _ = self.shutdown.requested() => {}
             }
             let earlier = consumed;
             consumed = ingest(services, batch, self.deadline()).await;
@@ -307,7 +307,7 @@ impl<'a> Run<'a> {
     /// Does what the notifier does with due messages, until the input has ended.
     async fn tell(
         &self,
-        services: &Local<'_>,
+        services: &LocalServices<'_>,
         mut timer: UnboundedReceiver<Due>,
         mut end: oneshot::Receiver<()>,
     ) -> anyhow::Result<()> {
@@ -321,7 +321,7 @@ impl<'a> Run<'a> {
     }
 
     /// A due message that is not finished comes back later.
-    async fn notify(&self, services: &Local<'_>, due: Due) -> anyhow::Result<()> {
+    async fn notify(&self, services: &LocalServices<'_>, due: Due) -> anyhow::Result<()> {
         let closed = close(services, &due.route, 0, self.deadline()).await;
         self.sent(closed.messages);
         if let (Some(retry), Some(queue)) = (closed.retry, &services.due) {
@@ -331,7 +331,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    async fn ingest_batch(&self, services: &Local<'_>, batch: &Batch<'_>) {
+    async fn ingest_batch(&self, services: &LocalServices<'_>, batch: &Batch<'_>) {
         let consumed = ingest(services, batch, self.deadline()).await;
         self.report.borrow_mut().add(batch, consumed);
     }
@@ -357,13 +357,13 @@ impl<'a> Run<'a> {
             all.messages.extend(round.messages);
             all.retry = round.retry;
             let Some(retry) = &all.retry else { break };
-            if deadline.has_passed(retry.at) || self.stop.is_asked() {
+            if deadline.has_passed(retry.at) || self.shutdown.is_requested() {
                 break;
             }
             tokio::select! {
                 () = sleep(SystemClock.now().until(retry.at)) => {}
                 // One more round, for targets that have not been tried.
-                _ = self.stop.asked() => {}
+                _ = self.shutdown.requested() => {}
             }
         }
         all
@@ -379,8 +379,8 @@ impl<'a> Run<'a> {
         self.report.borrow_mut().refuse(format!("{name}: {why}"));
     }
 
-    fn without_timer(&self) -> Local<'a> {
-        Local { shared: self.shared, due: None }
+    fn without_timer(&self) -> LocalServices<'a> {
+        LocalServices { shared: self.shared, due: None }
     }
 
     fn deadline(&self) -> Deadline {
@@ -395,24 +395,24 @@ impl<'a> Run<'a> {
     }
 
     async fn show_text(&self, elapsed: Duration) -> anyhow::Result<()> {
-        let desk = &self.shared.desk;
-        if let Some(why) = desk.failure() {
+        let preview = &self.shared.preview;
+        if let Some(why) = preview.failure() {
             return Err(not_written(&why));
         }
         let dead_letters = self.shared.park.path().display().to_string();
         let books = self.report.borrow().text(&dead_letters, elapsed);
-        let gap = if desk.wrote() { "\n" } else { "" };
-        desk.print(format!("{gap}{books}")).await.map_err(|why| anyhow!("cannot write to standard output: {why}"))
+        let gap = if preview.wrote() { "\n" } else { "" };
+        preview.print(format!("{gap}{books}")).await.map_err(|why| anyhow!("cannot write to standard output: {why}"))
     }
 
     /// The messages are part of the report, so they are settled only after it is written. A crash in between has the
     /// next run report them again, as after any lost answer.
     async fn show_json(&self, elapsed: Duration) -> anyhow::Result<()> {
-        let desk = &self.shared.desk;
-        self.report.borrow_mut().sent(desk.held().iter().map(accepted).collect());
+        let preview = &self.shared.preview;
+        self.report.borrow_mut().sent(preview.pending().iter().map(accepted).collect());
         let report = crate::json_text(&self.report.borrow().json(elapsed))?;
-        desk.print(report).await.map_err(|why| not_written(&why))?;
-        desk.report_is_written();
+        preview.print(report).await.map_err(|why| not_written(&why))?;
+        preview.report_is_written();
         self.settle_all().await
     }
 }

@@ -19,14 +19,14 @@ const ONE_REQUEST: Duration = Duration::from_millis(150);
 
 /// The request to end; clones share it.
 #[derive(Clone, Debug)]
-pub struct Stop {
-    asked_at: watch::Sender<Option<Instant>>,
+pub struct Shutdown {
+    requested_at: watch::Sender<Option<Instant>>,
 }
 
-impl Stop {
-    /// One that only [`Stop::ask`] raises.
+impl Shutdown {
+    /// One that only [`Shutdown::request`] raises.
     pub fn new() -> Self {
-        Self { asked_at: watch::Sender::new(None) }
+        Self { requested_at: watch::Sender::new(None) }
     }
 
     /// Starts to listen for signals.
@@ -34,26 +34,26 @@ impl Stop {
     /// # Errors
     /// When the system allows no handler.
     pub fn on_signals() -> anyhow::Result<Self> {
-        let stop = Self::new();
+        let shutdown = Self::new();
         for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
             if kind == SignalKind::hangup() && hangup_is_ignored() {
                 continue;
             }
             let mut signals = signal(kind).context("cannot listen for signals")?;
-            let stop = stop.clone();
+            let shutdown = shutdown.clone();
             tokio::spawn(async move {
                 while signals.recv().await.is_some() {
-                    stop.signalled();
+                    shutdown.on_signal();
                 }
             });
         }
-        Ok(stop)
+        Ok(shutdown)
     }
 
-    fn signalled(&self) {
-        let asked_at = *self.asked_at.borrow();
-        match asked_at {
-            None => drop(self.ask()),
+    fn on_signal(&self) {
+        let requested_at = *self.requested_at.borrow();
+        match requested_at {
+            None => drop(self.request()),
             Some(at) if at.elapsed() < ONE_REQUEST => {}
             Some(_) => {
                 eprintln!(
@@ -65,30 +65,30 @@ impl Stop {
     }
 
     /// Whether this is the first request.
-    pub fn ask(&self) -> bool {
-        self.asked_at.send_if_modified(|at| {
+    pub fn request(&self) -> bool {
+        self.requested_at.send_if_modified(|at| {
             let first = at.is_none();
             at.get_or_insert_with(Instant::now);
             first
         })
     }
 
-    pub fn is_asked(&self) -> bool {
-        self.asked_at.borrow().is_some()
+    pub fn is_requested(&self) -> bool {
+        self.requested_at.borrow().is_some()
     }
 
     /// Waits for the request; answers when it came.
-    pub async fn asked(&self) -> Instant {
-        let mut asked_at = self.asked_at.subscribe();
-        let at = asked_at.wait_for(Option::is_some).await.map(|at| *at);
+    pub async fn requested(&self) -> Instant {
+        let mut requested_at = self.requested_at.subscribe();
+        let at = requested_at.wait_for(Option::is_some).await.map(|at| *at);
         at.ok().flatten().expect("invariant: `self` holds the sender")
     }
 
     /// Waits until a delivery that begins now has to be given up.
-    pub async fn gives_up(&self) {
+    pub async fn grace_ended(&self) {
         let began = Instant::now();
-        let asked = self.asked().await;
-        sleep_until((asked + GRACE).max(began + GRACE_MIN)).await;
+        let requested = self.requested().await;
+        sleep_until((requested + GRACE).max(began + GRACE_MIN)).await;
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::run::input::{Amount, Input, Kind, Refusal};
 use crate::run::lines::{LINE_BYTES_MAX, Line, without_end};
-use crate::signals::Stop;
+use crate::signals::Shutdown;
 
 /// Lines that are taken in at once, and how long the first of them waits for others. Few enough that a run that is asked
 /// to end soon does, even if each line is an alert.
@@ -79,8 +79,8 @@ impl Stream {
     }
 
     /// What the input is. Comes first.
-    pub async fn kind(&mut self, stop: &Stop) -> Result<Kind, Refusal> {
-        match self.next(stop).await {
+    pub async fn kind(&mut self, shutdown: &Shutdown) -> Result<Kind, Refusal> {
+        match self.next(shutdown).await {
             Some(Ok(Piece::Kind(kind))) => Ok(kind),
             Some(Err(refusal)) => Err(refusal),
             Some(Ok(Piece::Bytes(_))) | None => Ok(Kind::Lines),
@@ -88,9 +88,9 @@ impl Stream {
     }
 
     /// Everything up to the end, for an event; a little more than `bytes_max` of one that is longer.
-    pub async fn all(&mut self, bytes_max: u64, stop: &Stop) -> Result<Vec<u8>, Refusal> {
+    pub async fn all(&mut self, bytes_max: u64, shutdown: &Shutdown) -> Result<Vec<u8>, Refusal> {
         let mut all = Vec::new();
-        while let Some(piece) = self.next(stop).await {
+        while let Some(piece) = self.next(shutdown).await {
             if let Piece::Bytes(bytes) = piece? {
                 all.extend_from_slice(&bytes);
             }
@@ -102,12 +102,12 @@ impl Stream {
     }
 
     /// The lines that arrive within [`GATHER`] after the first, or fewer when there are many. Empty at the end.
-    pub async fn gather(&mut self, stop: &Stop) -> Result<Vec<Line>, Refusal> {
+    pub async fn gather(&mut self, shutdown: &Shutdown) -> Result<Vec<Line>, Refusal> {
         let mut until = None;
         while self.has_room() && self.failure.is_none() {
             let piece = match until {
-                None => self.next(stop).await,
-                Some(until) => match timeout_at(until, self.next(stop)).await {
+                None => self.next(shutdown).await,
+                Some(until) => match timeout_at(until, self.next(shutdown)).await {
                     Ok(piece) => piece,
                     Err(_elapsed) => break,
                 },
@@ -142,11 +142,11 @@ impl Stream {
     }
 
     /// The next piece; `None` at the end. After a request to end, that is what the thread has read and the pipe holds.
-    async fn next(&mut self, stop: &Stop) -> Option<Result<Piece, Refusal>> {
+    async fn next(&mut self, shutdown: &Shutdown) -> Option<Result<Piece, Refusal>> {
         if self.wake.is_some() {
             tokio::select! {
                 piece = self.pieces.recv() => return piece,
-                _ = stop.asked() => self.wake = None,
+                _ = shutdown.requested() => self.wake = None,
             }
         }
         let piece = timeout(HAND_OVER, self.pieces.recv()).await.unwrap_or(None);
