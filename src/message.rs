@@ -3,3 +3,6 @@
 
 pub mod plain;
 pub mod render;
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -19,6 +19,9 @@ use crate::protocol::notify::DeliverError;
 mod answer;
 pub mod bot;
 
+#[cfg(test)]
+mod golden;
+
 /// Where an incoming webhook listens. Prints as its host only.
 #[derive(Clone)]
 pub struct WebhookUrl(Url);

@@ -1,132 +1,12 @@
 //! Messages as a reader sees them, and Slack's limits for any digest whatever.
 
-use std::sync::Arc;
-
 use proptest::prelude::*;
 
 use super::*;
 use crate::message::plain;
-use crate::model::alert::{Alert, AlertId, Origin};
-use crate::model::pattern::Pattern;
+use crate::message::tests::any;
+use crate::message::tests::digests::*;
 use crate::model::tally::{Names, Tally};
-use crate::model::time::Timestamp;
-
-mod any;
-
-/// 23 Nov 2026, 14:15:06 UTC.
-const START: i64 = 1_795_443_306_000;
-
-/// What [`flood`] is made of: how many, from account and log group, in which slice of 42 s (start, width), what they say.
-const LINES: &[(i64, &str, &str, i64, i64, &str)] = &[
-    (
-        74,
-        "111122223333",
-        "/aws/lambda/checkout",
-        2_300,
-        39_000,
-        "2026-11-23T14:15:{ss}Z 7f3c{n} ERROR [CRITICAL] Connection pool exhausted: 50/50 in use, waited {n}ms for orders-db-1.cluster-c9x2.eu-west-1.rds.amazonaws.com:5432",
-    ),
-    (
-        38,
-        "444455556666",
-        "/aws/lambda/cart",
-        4_100,
-        30_000,
-        "2026-11-23T14:15:{ss}Z 91aa{n} ERROR [CRITICAL] Connection pool exhausted: 50/50 in use, waited {n}ms for orders-db-1.cluster-c9x2.eu-west-1.rds.amazonaws.com:5432",
-    ),
-    (
-        48,
-        "777788889999",
-        "/ecs/payments-api",
-        6_000,
-        36_000,
-        "{\"ts\":\"2026-11-23T14:15:{ss}Z\",\"level\":\"error\",\"trace\":\"4bf92f3577b34da6a3ce929d0e0e{n}\",\"msg\":\"[CRITICAL] POST /v1/orders answered 503, giving up after 3 tries\",\"order\":\"ord-{n}\",\"upstream\":\"checkout\"}",
-    ),
-    (
-        21,
-        "111122223333",
-        "/ecs/order-worker",
-        9_500,
-        20_000,
-        "[CRITICAL] could not store order {n}: deadlock detected\norg.postgresql.util.PSQLException: ERROR: deadlock detected\n  Detail: Process {n} waits for ShareLock on transaction 9{n}; blocked by process 7{n}.\n\tat org.postgresql.core.v3.QueryExecutorImpl.receiveErrorResponse(QueryExecutorImpl.java:2725)\n\tat org.postgresql.core.v3.QueryExecutorImpl.processResults(QueryExecutorImpl.java:2412)\n\tat org.postgresql.jdbc.PgStatement.executeInternal(PgStatement.java:372)\n\tat com.example.orders.Store.put(Store.java:88)",
-    ),
-    (
-        5,
-        "444455556666",
-        "/aws/lambda/invoice-mailer",
-        15_000,
-        20_000,
-        "[CRITICAL] no invoice for order {n} after 10 s, customer <!channel> was told \"try later\"",
-    ),
-    (
-        1,
-        "000011112222",
-        "/aws/rds/instance/orders-db-1/postgresql",
-        0,
-        1,
-        "2026-11-23 14:15:06 UTC::@:[4127]:[CRITICAL] could not extend file \"base/16401/24612\": No space left on device",
-    ),
-];
-
-fn alert(account: &str, log_group: &str, at: i64, message: String) -> Alert {
-    let origin =
-        Origin::new(account, log_group, "2026/11/23/[$LATEST]5f0c1e", Some("eu-west-1"), "shardId-000000000000:1");
-    Alert {
-        id: AlertId::new(&at.to_string(), &origin),
-        timestamp: Timestamp::from_millis(at),
-        marker: "[CRITICAL]".into(),
-        pattern: Pattern::of(&message, "[CRITICAL]"),
-        message,
-        truncated: false,
-        routes: ["critical".parse().unwrap()].into(),
-        account_id: account.into(),
-        region: origin.region.clone(),
-        origin: Arc::new(origin),
-    }
-}
-
-/// A database runs out of disk; whoever needs it says so.
-fn flood() -> Tally {
-    let mut alerts = Vec::new();
-    for (count, account, log_group, start, width, text) in LINES {
-        for n in 0..*count {
-            // Denser towards the end, as retries pile up.
-            let at = START + start + width - width * (count - n) * (count - n) / (count * count);
-            let second = format!("{:02}", (at - START) / 1000 + 6);
-            let message = text.replace("{ss}", &second).replace("{n}", &(1000 + 37 * n).to_string());
-            alerts.push(alert(account, log_group, at, message));
-        }
-    }
-    Tally::of(&alerts)
-}
-
-fn digest(tally: Tally) -> Digest {
-    Digest {
-        route: "critical".parse().unwrap(),
-        target: "slack:app-alerts".parse().unwrap(),
-        severity: Severity::Critical,
-        epochs: (41, 41),
-        tally,
-        burst: None,
-        over: false,
-        incident: None,
-        backlog: None,
-        muted: 0,
-        escalated: None,
-    }
-}
-
-fn burst(minutes: i64, alerts: u64) -> Burst {
-    Burst {
-        since: Timestamp::from_millis(START - minutes * 60_000),
-        until: Timestamp::from_millis(START + 45_000),
-        alerts,
-    }
-}
-
-fn the_picture() -> Digest {
-    Digest { burst: Some(burst(12, 1_204)), ..digest(flood()) }
-}
 
 fn shown(digest: &Digest) -> String {
     format!("{}\n\n{}", render(digest).text, plain::view(digest, 100, false))
@@ -134,7 +14,7 @@ fn shown(digest: &Digest) -> String {
 
 #[test]
 fn a_flood_is_told_by_its_largest_groups_and_its_first_line() {
-    insta::assert_snapshot!(shown(&the_picture()), @r#"
+    insta::assert_snapshot!(shown(&flood_in_burst()), @r#"
     🔴 [CRITICAL] 187 alerts · checkout: Connection pool exhausted: 50/50 in use, waited 1000ms for orders-db-1.cluster-c9x2.eu-west-1.rds.amazonaws.com:5432
 
     🔴 [CRITICAL] 187 alerts
@@ -177,9 +57,7 @@ fn a_flood_is_told_by_its_largest_groups_and_its_first_line() {
 
 #[test]
 fn a_mail_has_its_links_written_out() {
-    let (_, account, log_group, ..) = LINES[5];
-    let one = alert(account, log_group, START, "[CRITICAL] No space left on device".to_owned());
-    let late = Digest { escalated: Some("slack:ops refused it".into()), ..digest(Tally::of([&one])) };
+    let late = Digest { escalated: Some("slack:ops refused it".into()), ..single() };
     insta::assert_snapshot!(format!("{}\n\n{}", subject(&late), plain::plain(&late, 100)), @r#"
     Fallback: [CRITICAL] 1 alert
 
@@ -194,7 +72,7 @@ fn a_mail_has_its_links_written_out() {
 
       route critical · epoch 41
     "#);
-    let long = Digest { route: "r".parse().unwrap(), ..the_picture() };
+    let long = Digest { route: "r".parse().unwrap(), ..flood_in_burst() };
     let markers = ["[É]".to_owned(), "x".repeat(200)].map(|marker| (marker, 1));
     let tally = Tally { markers: markers.into(), ..long.tally.clone() };
     insta::assert_snapshot!(subject(&Digest { tally, ..long }), @"[?] xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx 187 alerts");
@@ -202,10 +80,7 @@ fn a_mail_has_its_links_written_out() {
 
 #[test]
 fn a_single_alert_is_told_once() {
-    let (count, account, log_group, ..) = LINES[5];
-    assert_eq!(count, 1);
-    let one = alert(account, log_group, START, "[CRITICAL] No space left on device".to_owned());
-    insta::assert_snapshot!(shown(&digest(Tally::of([&one]))), @r#"
+    insta::assert_snapshot!(shown(&single()), @r#"
     🔴 [CRITICAL] 1 alert · orders-db-1: No space left on device
 
     🔴 [CRITICAL] 1 alert
@@ -221,7 +96,7 @@ fn a_single_alert_is_told_once() {
 
 #[test]
 fn a_burst_that_is_over_is_one_short_message() {
-    insta::assert_snapshot!(shown(&over_at_last()), @r#"
+    insta::assert_snapshot!(shown(&burst_over()), @r#"
     ✅ Over: 1,204 alerts on critical in 12 min 45 s
 
     ✅ Over: 1,204 alerts on critical in 12 min 45 s
@@ -250,10 +125,8 @@ fn strings_in_order(blocks: &[Value]) -> Vec<String> {
 
 #[test]
 fn the_message_above_a_thread_tells_of_the_whole_burst_and_keeps_what_began_it() {
-    let (_, account, log_group, ..) = LINES[5];
-    let first = alert(account, log_group, START - 12 * 60_000, "[CRITICAL] No space left on device".to_owned());
-    let opening = opening(&digest(Tally::of([&first])));
-    insta::assert_snapshot!(read(&state(&the_picture(), &opening)), @r#"
+    let opening = opening(&digest(Tally::of([&no_space(START - 12 * 60_000)])));
+    insta::assert_snapshot!(read(&state(&flood_in_burst(), &opening)), @r#"
     🔴 [CRITICAL] 1,204 alerts in 12 min 45 s
 
     🔴 [CRITICAL] 1,204 alerts in 12 min 45 s
@@ -266,7 +139,7 @@ fn the_message_above_a_thread_tells_of_the_whole_burst_and_keeps_what_began_it()
     account 000011112222 · eu-west-1 · /aws/rds/instance/orders-db-1/postgresql
     route critical · epoch 41
     "#);
-    insta::assert_snapshot!(read(&state(&over_at_last(), &opening)), @r#"
+    insta::assert_snapshot!(read(&state(&burst_over(), &opening)), @r#"
     ✅ Over: 1,204 alerts on critical in 12 min 45 s
 
     ✅ Over: 1,204 alerts on critical in 12 min 45 s
@@ -279,7 +152,7 @@ fn the_message_above_a_thread_tells_of_the_whole_burst_and_keeps_what_began_it()
     route critical · epoch 41
     "#);
     // The target was down: the last alerts, and that it is over, come at once.
-    let late = Digest { over: true, ..the_picture() };
+    let late = Digest { over: true, ..flood_in_burst() };
     insta::assert_snapshot!(read(&state(&late, &[])), @r#"
     ✅ Over: 1,204 alerts on critical in 12 min 45 s
 
@@ -292,19 +165,7 @@ fn the_message_above_a_thread_tells_of_the_whole_burst_and_keeps_what_began_it()
 
 #[test]
 fn what_was_held_back_muted_or_meant_for_another_is_said() {
-    let (_, account, log_group, ..) = LINES[5];
-    let one = alert(account, log_group, START, "[CRITICAL] No space left on device".to_owned());
-    let since = Timestamp::from_millis(START - 47 * 60_000);
-    let because = format!("slack:app-alerts has not taken a message since {}", since.iso());
-    let late = Digest {
-        target: "sns:oncall".parse().unwrap(),
-        burst: Some(burst(12, 1_204)),
-        backlog: Some(Backlog { windows: 3, since }),
-        muted: 1_042,
-        escalated: Some(because),
-        ..digest(Tally::of([&one]))
-    };
-    insta::assert_snapshot!(shown(&late), @r#"
+    insta::assert_snapshot!(shown(&late()), @r#"
     ⚠️ Fallback · 🔴 [CRITICAL] 1 alert · orders-db-1: No space left on device
 
     🔴 [CRITICAL] 1 alert
@@ -321,12 +182,12 @@ fn what_was_held_back_muted_or_meant_for_another_is_said() {
 
       route critical · epoch 41
     "#);
-    let over = Digest { over: true, ..late.clone() };
+    let over = Digest { over: true, ..late() };
     let line = |digest: &Digest| {
         plain::view(digest, 200, false).lines().find(|line| line.contains("burst")).unwrap().trim().to_owned()
     };
     insta::assert_snapshot!(line(&over), @"The burst is over: 1,204 alerts in 12 min 45 s, 1 since the last message, nothing since 14:15:51 UTC");
-    insta::assert_snapshot!(plain::view(&Digest { muted: 1, ..over_at_last() }, 100, false), @r#"
+    insta::assert_snapshot!(plain::view(&Digest { muted: 1, ..burst_over() }, 100, false), @r#"
     ✅ Over: 1,204 alerts on critical in 12 min 45 s
       23 Nov 2026, 14:03:06–14:15:51 UTC (12 min 45 s), nothing since
       1 alert was muted before this
@@ -334,26 +195,13 @@ fn what_was_held_back_muted_or_meant_for_another_is_said() {
     "#);
 }
 
-fn over_at_last() -> Digest {
-    Digest { burst: Some(burst(12, 1_204)), over: true, ..digest(Tally::default()) }
-}
-
 #[test]
 fn patterns_beyond_the_room_are_counted() {
-    let words =
-        ["disk", "queue", "cache", "login", "mail", "search", "ingest", "export", "proxy", "hook", "sync", "index"];
-    let pairs = words.iter().flat_map(|a| words.iter().map(move |b| format!("[CRITICAL] {a} lost {b}"))).take(20);
-    let delivered = pairs.enumerate().map(|(n, line)| alert("1", "/ecs/a", START + n as i64, line));
-    let late = alert("1", "/ecs/a", START + 5_000, "[CRITICAL] disk lost disk".to_owned());
-    let tallies: Vec<_> = delivered.chain([late]).map(|alert| Tally::of([&alert])).collect();
-    let all = digest(Tally::sum(&tallies));
-    let known = Tally { other: 5, alerts: all.tally.alerts + 5, ..all.tally.clone() };
-    let some = Digest { epochs: (39, 41), tally: known, ..all.clone() };
     let counts = |digest: &Digest| {
         let delivered = |line: &&str| ["pattern", "epochs", "first"].iter().any(|word| line.contains(word));
         plain::view(digest, 100, false).lines().filter(delivered).collect::<Vec<_>>().join("\n")
     };
-    insta::assert_snapshot!(counts(&all) + "\n\n" + &counts(&some), @r#"
+    insta::assert_snapshot!(counts(&twenty_patterns()) + "\n\n" + &counts(&patterns_beyond_the_tally()), @r#"
     20 patterns · account 1 · log group /ecs/a · app a
     2 alerts in 5 s from 14:15:06, the first · app a
     + 7 more patterns, 7 alerts
@@ -371,7 +219,7 @@ fn patterns_beyond_the_room_are_counted() {
 #[test]
 fn the_picture_shows_the_message_of_today() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/tools/picture/message.json");
-    let message = serde_json::to_string_pretty(&render(&the_picture())).unwrap() + "\n";
+    let message = serde_json::to_string_pretty(&render(&flood_in_burst())).unwrap() + "\n";
     if std::env::var_os("UPDATE_MESSAGE").is_some() {
         std::fs::write(path, &message).unwrap();
     }
@@ -389,7 +237,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_message_keeps_within_the_limits(message in any::message()) {
+    fn any_message_keeps_within_the_limits(message in message()) {
         prop_assert!((1..=3_000).contains(&message.text.chars().count()) && !message.text.contains('\n'), "{}", message.text);
         prop_assert!((1..=50).contains(&message.blocks.len()), "{} blocks", message.blocks.len());
         let characters: usize = strings(&message.blocks).iter().map(|(_, text)| text.len()).sum();
@@ -413,7 +261,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_in_a_message_is_markup_but_our_own_links(message in any::message()) {
+    fn nothing_in_a_message_is_markup_but_our_own_links(message in message()) {
         for escape in message.text.split('&').skip(1) {
             prop_assert!(["amp;", "lt;", "gt;"].iter().any(|known| escape.starts_with(known)), "{}", message.text);
         }
@@ -459,6 +307,12 @@ proptest! {
         let colored = plain::view(&digest, width, true);
         prop_assert_eq!(without_our_escapes(&colored), plain);
     }
+}
+
+/// Of a digest, or of a burst that began with one and has come to another.
+fn message() -> impl Strategy<Value = Message> {
+    let as_state = (any::digest(), any::digest()).prop_map(|(first, latest)| state(&latest, &opening(&first)));
+    prop_oneof![2 => any::digest().prop_map(|digest| render(&digest)), 1 => as_state]
 }
 
 /// `1,204 alerts` → 1204.

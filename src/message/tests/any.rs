@@ -4,8 +4,12 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::*;
-use crate::model::tally::{Histogram, Names};
+use super::digests::START;
+use crate::model::digest::{Backlog, Digest};
+use crate::model::name::Severity;
+use crate::model::outbox::Burst;
+use crate::model::tally::{Group, Histogram, Names, Sample, Span, Tally};
+use crate::model::time::Timestamp;
 
 /// What somebody might put into a log line, a log group's name or a marker.
 const NASTY: &[&str] = &[
@@ -97,12 +101,6 @@ prop_compose! {
         let burst = burst.map(|(since, until, alerts)| Burst { since, until, alerts });
         let backlog = backlog.map(|(windows, since)| Backlog { windows, since });
         let route = route.parse().unwrap();
-        Digest { severity, burst, over, epochs, backlog, muted, escalated, route, ..super::digest(tally) }
+        Digest { severity, burst, over, epochs, backlog, muted, escalated, route, ..super::digests::digest(tally) }
     }
-}
-
-/// Of a digest, or of a burst that began with one and has come to another.
-pub fn message() -> impl Strategy<Value = Message> {
-    let as_state = (digest(), digest()).prop_map(|(first, latest)| state(&latest, &opening(&first)));
-    prop_oneof![2 => digest().prop_map(|digest| render(&digest)), 1 => as_state]
 }
