@@ -17,6 +17,7 @@ use stentor::protocol::close::{Closed, close, drain};
 use stentor::protocol::consume::{Checkpoint, Consumed, Verdict, consume};
 use stentor::protocol::notify::DeliverError;
 use stentor::protocol::queue::ParkedWork;
+use stentor::protocol::retry_reason::RetryReason;
 use stentor::protocol::services::Services as _;
 use stentor::protocol::store::Store as _;
 use support::{Crash, Lifeline, Process, batch, half_bad, poison, record};
@@ -290,7 +291,8 @@ fn nothing_is_acknowledged_past_the_earliest_record_that_must_come_again() {
                 .collect();
             let payload = format!(r#"{{"Records":[{}]}}"#, records.join(","));
             let batch = event::parse(&payload, "request").unwrap();
-            let verdict = |bit: &usize| if bit / 2 == 0 { Verdict::Safe } else { Verdict::Retry(String::new()) };
+            let verdict =
+                |bit: &usize| if bit / 2 == 0 { Verdict::Safe } else { Verdict::Retry(RetryReason::OutOfTime) };
             let consumed = Consumed { verdicts: bits.iter().map(verdict).collect(), ..Consumed::default() };
             let earliest = bits.iter().position(|bit| bit / 2 == 1);
             match consumed.checkpoint(&batch) {

@@ -32,9 +32,9 @@ use tracing_subscriber::prelude::*;
 const CONFIG_PATH: &str = "/opt/stentor.toml";
 
 /// The error type of a function that cannot start.
-const CANNOT_START: &str = "ConfigurationInvalid";
+const CANNOT_START: &str = "configuration-invalid";
 
-/// The error of an invocation; Lambda gets its code as the error type. (The runtime would make it from a type's name.)
+/// The error of an invocation. Its code becomes the error type; by default the runtime would use the name of a Rust type.
 struct Failure(FunctionError);
 
 /// The runtime logs it.
@@ -50,7 +50,7 @@ impl From<Failure> for Diagnostic {
     }
 }
 
-/// The world of the functions. Without a due queue the consumer closes what it touched before it answers.
+/// The services of both functions. Without a due queue the consumer closes the routes that it touched before it answers.
 type Function = Deployed<SqsDeadLetters>;
 
 #[tokio::main]
@@ -68,7 +68,7 @@ async fn main() -> Result<(), Error> {
     lambda_runtime::run(service_fn(|event| invoke(&function, event))).await
 }
 
-/// Tells Lambda why the function does not start; all that it says by itself is that a process ended.
+/// Reports to Lambda why the function cannot start. By itself Lambda only says that a process ended.
 async fn report_start(error: &anyhow::Error) {
     let (Some(api), Ok(client)) = (variable("AWS_LAMBDA_RUNTIME_API"), http::client()) else { return };
     let diagnostic = Diagnostic { error_type: CANNOT_START.to_owned(), error_message: format!("{error:#}") };
@@ -80,14 +80,14 @@ async fn report_start(error: &anyhow::Error) {
         .timeout(Duration::from_secs(2))
         .body(body);
     if let Err(error) = request.send().await {
-        tracing::warn!("Lambda was not told why: {error}");
+        tracing::warn!("The reason could not be reported to Lambda: {error}");
     }
 }
 
 async fn invoke(function: &Function, event: LambdaEvent<Box<RawValue>>) -> Result<Box<RawValue>, Failure> {
     let context = event.context;
     if let Some(account) = context.invoked_function_arn.split(':').nth(4).filter(|account| !account.is_empty()) {
-        // Fails when it is known already, and it never changes.
+        // Fails when the account is known already; it never changes.
         let _ = function.routes.own().account.set(account.to_owned());
     }
     let span = tracing::info_span!("invocation", request.id = context.request_id, shard.id = tracing::field::Empty);
@@ -102,11 +102,11 @@ async fn invoke(function: &Function, event: LambdaEvent<Box<RawValue>>) -> Resul
     handled.instrument(span).await.map_err(Failure)
 }
 
-/// Opens the connection to the store while Lambda still initialises; a first record need not wait for it.
+/// Opens the connection to the store during initialization, so that the first record need not wait for it.
 async fn warm(function: Arc<Function>) {
     let deadline = Deadline::after(SystemClock.now(), Duration::from_secs(2));
     if let Err(error) = function.store.routes(deadline).await {
-        tracing::warn!("The store does not answer yet: {error}");
+        tracing::warn!("The store did not answer during initialization: {error}");
     }
 }
 
@@ -189,6 +189,7 @@ fn log_as_json() {
 #[cfg(test)]
 mod tests {
     use stentor::ingest::event::EventError;
+    use stentor::protocol::retry_reason::RetryReason;
     use stentor::protocol::store::StoreError;
 
     use super::*;
@@ -197,15 +198,15 @@ mod tests {
     fn lambda_gets_a_word_as_the_type_of_each_error() {
         let problem = "a syntax error";
         let cases = [
-            (EventError::NotJson { problem, line: 1, column: 2 }.into(), "Event.NotJson"),
-            (EventError::Unknown.into(), "Event.Unknown"),
-            (EventError::ForNotifier.into(), "Event.ForNotifier"),
-            (EventError::UnnamedMessage.into(), "Event.UnnamedMessage"),
-            (FunctionError::Unnamed(2, "throttled".to_owned()), "RecordsUnnamed"),
-            (FunctionError::NoDueQueue, "NoDueQueue"),
-            (StoreError::Unavailable("down".to_owned()).into(), "StoreUnavailable"),
-            (StoreError::Refused("no table".to_owned()).into(), "StoreRefused"),
-            (StoreError::Invalid("too large".to_owned()).into(), "StoreInvalid"),
+            (EventError::NotJson { problem, line: 1, column: 2 }.into(), "event-not-json"),
+            (EventError::Unknown.into(), "event-unknown"),
+            (EventError::ForNotifier.into(), "event-for-notifier"),
+            (EventError::UnnamedMessage.into(), "event-unnamed-message"),
+            (FunctionError::Unnamed(2, Box::new(RetryReason::OutOfTime)), "records-unnamed"),
+            (FunctionError::NoDueQueue, "no-due-queue"),
+            (StoreError::Unavailable("down".to_owned()).into(), "store-unavailable"),
+            (StoreError::Refused("no table".to_owned()).into(), "store-refused"),
+            (StoreError::Invalid("too large".to_owned()).into(), "store-invalid"),
         ];
         for (error, word) in cases {
             let error: FunctionError = error;

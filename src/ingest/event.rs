@@ -116,11 +116,11 @@ impl EventError {
     /// As `FunctionError::code`.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::NotJson { .. } => "Event.NotJson",
-            Self::Unknown => "Event.Unknown",
-            Self::ForNotifier => "Event.ForNotifier",
-            Self::UnnamedMessage => "Event.UnnamedMessage",
-            Self::TooManyRecords { .. } => "Event.TooManyRecords",
+            Self::NotJson { .. } => "event-not-json",
+            Self::Unknown => "event-unknown",
+            Self::ForNotifier => "event-for-notifier",
+            Self::UnnamedMessage => "event-unnamed-message",
+            Self::TooManyRecords { .. } => "event-too-many-records",
         }
     }
 }

@@ -1,50 +1,51 @@
-//! What an invocation answers: the response that the trigger understands, or an error.
+//! The answer of an invocation: the response that the trigger expects, or an error.
 
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use thiserror::Error;
 
 use crate::ingest::event::EventError;
+use crate::protocol::retry_reason::RetryReason;
 use crate::protocol::store::StoreError;
 
-/// The invocation fails as a whole and comes again as a whole.
+/// The invocation fails, and Lambda retries it as a whole.
 #[derive(Debug, Error)]
 pub enum FunctionError {
     #[error(transparent)]
     Event(#[from] EventError),
-    /// Some records must come again, and none of them has a name that Lambda knows.
-    #[error("{0} of the records must come again and cannot be named: {1}")]
-    Unnamed(usize, String),
-    /// A notifier without a due queue would close windows before their time.
-    #[error("the event is for a notifier, and DUE_QUEUE_URL is not set")]
+    /// Records need a retry, and none of them has a sequence number for Lambda.
+    #[error("{0} records need a retry but have no sequence number; the first: {1}")]
+    Unnamed(usize, Box<RetryReason>),
+    /// Without a due queue a notifier would close windows too early.
+    #[error("the event is for a notifier, but DUE_QUEUE_URL is not set")]
     NoDueQueue,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl FunctionError {
-    /// The word for it in Lambda's error type, by which alarms and searches tell errors apart. It never changes.
+    /// A stable kebab-case word. It is the `errorType` of the invocation, for alarms and searches.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Event(error) => error.code(),
-            Self::Unnamed(..) => "RecordsUnnamed",
-            Self::NoDueQueue => "NoDueQueue",
+            Self::Unnamed(..) => "records-unnamed",
+            Self::NoDueQueue => "no-due-queue",
             Self::Store(error) => error.code(),
         }
     }
 }
 
-/// The answer to a batch or to due messages, as Lambda understands it.
+/// The answer to a batch or to due messages.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Answer {
-    /// The state of a tumbling window, as it came.
+    /// The state of a tumbling window, returned unchanged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<Box<RawValue>>,
     #[serde(rename = "batchItemFailures")]
     pub failures: Vec<Failure>,
 }
 
-/// What must come again: a message of a queue, or the records of a stream from this one on.
+/// An item to retry: a message of a queue, or a record of a stream with all records after it.
 #[derive(Debug, Serialize)]
 pub(super) struct Failure {
     #[serde(rename = "itemIdentifier")]

@@ -1,5 +1,5 @@
-//! The notifier's invocations: messages of the due queue, and the sweep. A message that has to come back is put off
-//! to when it is of use, and then reported as failed, by which SQS keeps it; all others SQS deletes.
+//! The invocations of the notifier: messages of the due queue, and the sweep. A message with work left is made
+//! invisible until that work is due and reported as failed, so that SQS keeps it. SQS deletes all others.
 
 use std::time::Duration;
 
@@ -17,10 +17,10 @@ use crate::protocol::queue::{ChangeVisibility, DeadLetterQueue as _, Due, Parked
 use crate::protocol::round::RetryAt;
 use crate::protocol::services::Services;
 
-/// Kept free before the deadline, for putting off what could not be done.
-const PUT_OFF_MARGIN: Duration = Duration::from_millis(500);
+/// Time reserved before the deadline for changing the visibility of messages.
+const VISIBILITY_MARGIN: Duration = Duration::from_millis(500);
 
-/// Returns the messages that must come again, and the books.
+/// Returns the messages to retry, and the metrics.
 pub(super) async fn handle_messages<W>(
     services: &W,
     messages: Vec<DueMessage>,
@@ -32,20 +32,20 @@ where
 {
     let queue = services.due().ok_or(FunctionError::NoDueQueue)?;
     let due = messages.len() as u64;
-    let (readable, unreadable) = sorted(messages);
+    let (readable, unreadable) = split(messages);
     let received: Vec<Received> = readable.iter().map(|(_, received)| received.clone()).collect();
-    let notified = notify(services, &received, deadline.earlier(PUT_OFF_MARGIN)).await;
+    let notified = notify(services, &received, deadline.earlier(VISIBILITY_MARGIN)).await;
     report_messages(&notified.messages);
     let mut failed = park_unreadable(services, unreadable, deadline).await;
     let left = readable.into_iter().zip(notified.retry);
     let later: Vec<(DueMessage, RetryAt)> = left.filter_map(|((message, _), retry)| Some((message, retry?))).collect();
-    join_all(later.iter().map(|(message, retry)| put_off(services, queue, message, retry, deadline))).await;
+    join_all(later.iter().map(|(message, retry)| hide(services, queue, message, retry, deadline))).await;
     failed.extend(later.into_iter().map(|(message, _)| message.message_id));
-    let books = metric::of_notifier(due, 0, failed.len() as u64, &notified.messages);
-    Ok((failed.into_iter().map(|item| Failure { item }).collect(), books))
+    let metrics = metric::of_notifier(due, 0, failed.len() as u64, &notified.messages);
+    Ok((failed.into_iter().map(|item| Failure { item }).collect(), metrics))
 }
 
-/// Sweeps, and answers the books.
+/// Sweeps, and returns the metrics.
 pub(super) async fn handle_sweep<W: Services>(
     services: &W,
     deadline: Deadline,
@@ -56,8 +56,8 @@ pub(super) async fn handle_sweep<W: Services>(
     Ok(metric::of_notifier(0, swept.routes, swept.unfinished.len() as u64, &swept.messages))
 }
 
-/// The messages that are due messages, and those that are not.
-fn sorted(messages: Vec<DueMessage>) -> (Vec<(DueMessage, Received)>, Vec<DueMessage>) {
+/// Splits the messages into due messages and others.
+fn split(messages: Vec<DueMessage>) -> (Vec<(DueMessage, Received)>, Vec<DueMessage>) {
     let (mut readable, mut unreadable) = (Vec::new(), Vec::new());
     for message in messages {
         match serde_json::from_str::<Due>(&message.body) {
@@ -71,7 +71,7 @@ fn sorted(messages: Vec<DueMessage>) -> (Vec<(DueMessage, Received)>, Vec<DueMes
     (readable, unreadable)
 }
 
-/// Parks what is no due message; answers the ids of those that could not be parked.
+/// Parks the others. Returns the ids of those that could not be parked.
 async fn park_unreadable<W: Services>(services: &W, messages: Vec<DueMessage>, deadline: Deadline) -> Vec<String> {
     let now = services.clock().now();
     let parked = |message: &DueMessage| {
@@ -98,7 +98,7 @@ async fn park_unreadable<W: Services>(services: &W, messages: Vec<DueMessage>, d
         .collect()
 }
 
-async fn put_off<W: Services>(
+async fn hide<W: Services>(
     services: &W,
     queue: &impl ChangeVisibility,
     message: &DueMessage,
@@ -108,12 +108,15 @@ async fn put_off<W: Services>(
     let delay = services.clock().now().until(retry.at);
     tracing::info!(
         sqs.message_id = message.message_id,
-        "A due message comes again in {} s: {}",
+        "A due message becomes visible again in {} s: {}",
         delay.as_secs(),
-        retry.why
+        retry.reason
     );
     if let Err(error) = queue.change_visibility(&message.receipt, delay, deadline).await {
-        // It comes back all the same, when the queue's own time-out has passed.
-        tracing::warn!(sqs.message_id = message.message_id, "A due message could not be put off: {error}");
+        // It becomes visible anyway when the visibility timeout of the queue ends.
+        tracing::warn!(
+            sqs.message_id = message.message_id,
+            "The visibility of a due message could not be changed: {error}"
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! One invocation of the function: what Lambda hands over, through the pipeline, into the answer that Lambda
-//! understands. The runtime around it is the binary's business.
+//! Handles one invocation: reads the event, runs the consumer or the notifier, and answers in the form that the trigger
+//! expects. The Lambda runtime around it belongs to the binary.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::ingest::event::{self, BATCH_RECORDS_MAX, Batch, Context, Event};
 use crate::lambda::answer::{Answer, Failure, FunctionError, json};
-use crate::lambda::report::report_troubles;
+use crate::lambda::report::report_batch;
 use crate::lambda::{due, metric};
 use crate::model::time::Timestamp;
 use crate::protocol::clock::{Clock as _, Deadline};
@@ -15,31 +15,31 @@ use crate::protocol::consume::{Checkpoint, Consumed, Verdict, consume};
 use crate::protocol::queue::ChangeVisibility;
 use crate::protocol::services::Services;
 
-/// An invocation, as the runtime describes it.
+/// What the runtime says about an invocation.
 #[derive(Clone, Debug, Default)]
 pub struct Invocation {
     pub function: String,
     pub request_id: String,
-    /// When Lambda ends the process, in milliseconds since 1970, as it says; some emulators send nonsense.
+    /// When Lambda ends the process, in milliseconds since 1970. Some emulators send nonsense.
     pub deadline_ms: u64,
     /// The Region that the function runs in.
     pub region: Option<String>,
 }
 
-/// No invocation lives longer, so no deadline lies further ahead.
+/// The longest that Lambda lets an invocation run.
 const INVOCATION_MAX: Duration = Duration::from_secs(900);
 
-/// What is assumed when the deadline is nonsense.
+/// The assumed time when the deadline is nonsense.
 const INVOCATION_ASSUMED: Duration = Duration::from_secs(30);
 
-/// Time left to answer in.
+/// Time reserved for the answer.
 const ANSWER_MARGIN: Duration = Duration::from_millis(1_000);
 
-/// Handles one event and answers what Lambda has to know, as JSON. The summary line goes to `log`.
+/// Handles one event and returns the answer as JSON. `log` gets the summary line with the metrics.
 ///
 /// # Errors
-/// When the event is of no known shape, the records that must come again cannot be named, or a notifier is not
-/// set up as one.
+/// When the event has an unknown shape, when records to retry have no sequence number, or when a notifier has no due
+/// queue.
 pub async fn handle<W>(
     services: &W,
     payload: &RawValue,
@@ -58,30 +58,30 @@ where
         region: invocation.region.as_deref(),
         records_max: Some(BATCH_RECORDS_MAX),
     };
-    let (answer, books) = match event::read(payload.get(), context)? {
+    let (answer, metrics) = match event::read(payload.get(), context)? {
         Event::Batch(batch) => {
             shard_id = batch.shard_id().unwrap_or_default().to_owned();
-            // The caller's span has a place for it, which stays empty for a direct subscription.
+            // The caller's span has this field. It stays empty for a direct subscription.
             tracing::Span::current().record("shard.id", &shard_id);
             let consumed = consume(services, &batch, deadline).await;
-            report_troubles(&batch, &consumed);
+            report_batch(&batch, &consumed);
             let answer = answer(&batch, &consumed);
             (answer.map(|answer| json(&answer)), metric::of_batch(&consumed))
         }
         Event::Due(messages) => {
-            let (failures, books) = due::handle_messages(services, messages, deadline).await?;
-            (Ok(json(&Answer { failures, ..Answer::default() })), books)
+            let (failures, metrics) = due::handle_messages(services, messages, deadline).await?;
+            (Ok(json(&Answer { failures, ..Answer::default() })), metrics)
         }
         Event::Sweep => (Ok(json(&())), due::handle_sweep(services, deadline).await?),
     };
     let of =
         metric::Invocation { function: &invocation.function, request_id: &invocation.request_id, shard_id: &shard_id };
     let now = services.clock().now();
-    log(metric::line(&of, books, started.until(now), now));
+    log(metric::line(&of, metrics, started.until(now), now));
     answer
 }
 
-/// When everything must be done, so that there is time left to answer.
+/// The deadline for all work, which leaves time to answer.
 fn deadline(deadline_ms: u64, now: Timestamp) -> Deadline {
     let said = Timestamp::from_millis(i64::try_from(deadline_ms).unwrap_or(i64::MAX));
     let left = now.until(said);
@@ -89,19 +89,18 @@ fn deadline(deadline_ms: u64, now: Timestamp) -> Deadline {
     Deadline::after(now, left.saturating_sub(ANSWER_MARGIN.min(left / 4)))
 }
 
-/// The answer in the shape that the event asks for: partial failures for Kinesis, with the state echoed where
-/// there is a tumbling window.
+/// The answer to a batch: partial failures for Kinesis, and the state of a tumbling window.
 fn answer(batch: &Batch<'_>, consumed: &Consumed) -> Result<Answer, FunctionError> {
     let failures = match consumed.checkpoint(batch) {
         Checkpoint::Everything => Vec::new(),
         Checkpoint::Before(sequence) => vec![Failure { item: sequence.as_str().to_owned() }],
         Checkpoint::Nothing => {
             let mut reasons = consumed.verdicts.iter().filter_map(|verdict| match verdict {
-                Verdict::Retry(why) => Some(why.clone()),
+                Verdict::Retry(reason) => Some(reason),
                 Verdict::Safe | Verdict::Parked(_) => None,
             });
-            let first = reasons.next().unwrap_or_default();
-            return Err(FunctionError::Unnamed(1 + reasons.count(), first));
+            let first = reasons.next().expect("invariant: a checkpoint before a record has a record to retry");
+            return Err(FunctionError::Unnamed(1 + reasons.count(), Box::new(first.clone())));
         }
     };
     Ok(Answer { state: batch.window_state.clone(), failures })
@@ -110,9 +109,10 @@ fn answer(batch: &Batch<'_>, consumed: &Consumed) -> Result<Answer, FunctionErro
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::retry_reason::RetryReason;
 
     #[test]
-    fn a_deadline_leaves_time_to_answer_whatever_was_sent() {
+    fn any_deadline_leaves_time_to_answer() {
         let now = Timestamp::from_millis(1_795_443_306_789);
         let at = |deadline_ms: u64| deadline(deadline_ms, now).remaining(now).as_millis();
         let now_ms = u64::try_from(now.as_millis()).unwrap();
@@ -132,10 +132,10 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_has_the_shape_that_the_event_asks_for() {
+    fn the_answer_has_the_shape_that_the_trigger_expects() {
         let check = |payload: &str, verdicts: &[bool], expected: Option<&str>| {
             let batch = event::parse(payload, "request").unwrap();
-            let verdict = |safe: &bool| if *safe { Verdict::Safe } else { Verdict::Retry("throttled".into()) };
+            let verdict = |safe: &bool| if *safe { Verdict::Safe } else { Verdict::Retry(RetryReason::OutOfTime) };
             let consumed = Consumed { verdicts: verdicts.iter().map(verdict).collect(), ..Consumed::default() };
             let answer = answer(&batch, &consumed).ok().map(|answer| json(&answer).get().to_owned());
             assert_eq!(answer.as_deref(), expected, "{payload} {verdicts:?}");

@@ -1,10 +1,8 @@
-//! One line per invocation: the books, for people who read logs and, in embedded metric format, for
-//! CloudWatch, which makes metrics of it.
+//! One log line per invocation: a summary for people, and metrics in CloudWatch's embedded metric format (at most 100
+//! metrics per directive).
 //!
-//! The line is our own and not the `metrics` crate's, because the books are a value already
-//! ([`Counts`](crate::protocol::consume::Counts)), which tests and simulations assert; a global recorder would be a second set of books,
-//! filled by macros all over the pure code. What is left is to write down a value as JSON.
-//! (Format: CloudWatch embedded metric format; at most 100 metrics per directive.)
+//! The `metrics` crate is not used. The counts are a value already ([`Counts`](crate::protocol::consume::Counts)), which
+//! tests and the simulator check; a global recorder would keep a second copy.
 
 use std::time::Duration;
 
@@ -14,7 +12,7 @@ use crate::model::time::Timestamp;
 use crate::protocol::consume::Consumed;
 use crate::protocol::round::{Delivery, DeliveryOutcome};
 
-/// Which invocation a line is about.
+/// The invocation that a line describes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Invocation<'a> {
     pub function: &'a str,
@@ -23,18 +21,18 @@ pub struct Invocation<'a> {
     pub shard_id: &'a str,
 }
 
-/// The books of one invocation, whatever it was about.
+/// The metrics of one invocation.
 #[derive(Debug)]
 pub struct InvocationMetrics {
-    /// For people.
+    /// One sentence for people.
     summary: String,
     /// Name, unit and value.
     metrics: Vec<(&'static str, &'static str, u64)>,
-    /// What is worth writing down beside.
+    /// Further fields of the line.
     details: Map<String, Value>,
 }
 
-/// The books of a batch.
+/// The metrics of a batch.
 pub fn of_batch(consumed: &Consumed) -> InvocationMetrics {
     let counts = &consumed.counts;
     let mut metrics = vec![
@@ -52,7 +50,7 @@ pub fn of_batch(consumed: &Consumed) -> InvocationMetrics {
     ];
     metrics.extend(of_messages(&consumed.messages));
     let summary = format!(
-        "Took {} records: {} parked, {} to come again; {} of {} events kept",
+        "Consumed {} records: {} parked, {} to retry; kept {} of {} events",
         counts.records, counts.records_parked, counts.records_retried, counts.kept, counts.events
     );
     InvocationMetrics {
@@ -62,29 +60,33 @@ pub fn of_batch(consumed: &Consumed) -> InvocationMetrics {
     }
 }
 
-/// The books of an invocation that told targets: of `due` due messages or of a sweep over `swept` routes, of which
-/// `unfinished` have to be looked at again.
+/// The metrics of a notifier: `due` messages or a sweep over `swept` routes, and how many of them have work left.
 pub fn of_notifier(due: u64, swept: u64, unfinished: u64, messages: &[Delivery]) -> InvocationMetrics {
     let mut metrics = vec![count("due", due), count("swept", swept), count("unfinished", unfinished)];
     metrics.extend(of_messages(messages));
     let delivered = messages.iter().filter(|sent| sent.outcome == DeliveryOutcome::Accepted).count();
-    let summary = format!("Told {delivered} messages; {unfinished} of {} routes come again", due + swept);
+    let summary = format!("Delivered {delivered} messages; {unfinished} of {} routes have work left", due + swept);
     InvocationMetrics { summary, metrics, details: Map::new() }
 }
 
 /// The line for one invocation: a JSON object without line breaks.
-pub fn line(invocation: &Invocation<'_>, books: InvocationMetrics, took: Duration, now: Timestamp) -> String {
-    let mut metrics = books.metrics;
-    metrics.push(("took", "Milliseconds", u64::try_from(took.as_millis()).unwrap_or(u64::MAX)));
+pub fn line(
+    invocation: &Invocation<'_>,
+    invocation_metrics: InvocationMetrics,
+    duration: Duration,
+    now: Timestamp,
+) -> String {
+    let InvocationMetrics { summary, mut metrics, details } = invocation_metrics;
+    metrics.push(("duration", "Milliseconds", u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)));
     let definitions: Vec<Value> = metrics.iter().map(|(name, unit, _)| json!({"Name": name, "Unit": unit})).collect();
     let directive = json!({"Namespace": "Stentor", "Dimensions": [["function"]], "Metrics": definitions});
     let mut line = Map::new();
     line.insert("_aws".to_owned(), json!({"Timestamp": now.as_millis(), "CloudWatchMetrics": [directive]}));
-    line.insert("message".to_owned(), json!(books.summary));
+    line.insert("message".to_owned(), json!(summary));
     line.insert("function".to_owned(), json!(invocation.function));
     line.insert("request.id".to_owned(), json!(invocation.request_id));
     line.insert("shard.id".to_owned(), json!(invocation.shard_id));
-    line.extend(books.details);
+    line.extend(details);
     line.extend(metrics.into_iter().map(|(name, _, value)| (name.to_owned(), json!(value))));
     Value::Object(line).to_string()
 }
@@ -120,11 +122,11 @@ mod tests {
         let names = directive["Metrics"].as_array().unwrap().iter().map(|metric| metric["Name"].as_str().unwrap());
         assert_eq!(names.clone().filter(|name| line[name].is_u64()).count(), names.count());
         assert_eq!(directive["Dimensions"], json!([["function"]]));
-        assert_eq!((&line["kept"], &line["unbalanced"], &line["took"]), (&json!(1), &json!(0), &json!(12)));
+        assert_eq!((&line["kept"], &line["unbalanced"], &line["duration"]), (&json!(1), &json!(0), &json!(12)));
         assert_eq!((&line["request.id"], &line["shard.id"]), (&json!("r-1"), &json!("shardId-0")));
-        assert_eq!(line["message"], json!("Took 2 records: 0 parked, 0 to come again; 1 of 5 events kept"));
+        assert_eq!(line["message"], json!("Consumed 2 records: 0 parked, 0 to retry; kept 1 of 5 events"));
         assert_eq!(line["routes"], json!({}));
         let text = super::line(&invocation, of_notifier(2, 0, 1, &[]), Duration::ZERO, Timestamp::default());
-        assert!(text.contains(r#""message":"Told 0 messages; 1 of 2 routes come again""#), "{text}");
+        assert!(text.contains(r#""message":"Delivered 0 messages; 1 of 2 routes have work left""#), "{text}");
     }
 }

@@ -1,34 +1,44 @@
-//! What an invocation logs about its records and messages.
+//! Logs what a person may have to act on after an invocation.
+
+use std::sync::Once;
 
 use crate::ingest::event::Batch;
 use crate::protocol::consume::{Consumed, Verdict};
 use crate::protocol::round::{Delivery, DeliveryOutcome};
 
-/// What a person may have to act on, a line each; per record only where someone asks for more.
-pub(super) fn report_troubles(batch: &Batch<'_>, consumed: &Consumed) {
+/// One warning for all records of a kind; each single record at debug level only.
+pub(super) fn report_batch(batch: &Batch<'_>, consumed: &Consumed) {
     let counts = &consumed.counts;
     for (record, verdict) in batch.records.iter().zip(&consumed.verdicts) {
         match verdict {
             Verdict::Safe => {}
-            Verdict::Parked(poison) => tracing::debug!(record.event_id = %record.event_id, "Parked a record: {poison}"),
-            Verdict::Retry(why) => {
-                tracing::debug!(record.event_id = %record.event_id, "A record must come again: {why}")
+            Verdict::Parked(poison) => {
+                tracing::debug!(record.event_id = %record.event_id, "Parked a record: {poison}");
+            }
+            Verdict::Retry(reason) => {
+                tracing::debug!(record.event_id = %record.event_id, "A record needs a retry: {reason}");
             }
         }
     }
-    let retry = consumed.verdicts.iter().find_map(|verdict| match verdict {
-        Verdict::Retry(why) => Some(why),
+    let retried = consumed.verdicts.iter().find_map(|verdict| match verdict {
+        Verdict::Retry(reason) => Some(reason),
         Verdict::Safe | Verdict::Parked(_) => None,
     });
-    if let Some(why) = retry {
-        tracing::warn!(records.retried = counts.records_retried, "Records must come again: {why}");
+    if let Some(reason) = retried {
+        let records = counts.records_retried;
+        tracing::warn!(
+            records.retried = records,
+            retry.code = reason.code(),
+            "{records} records need a retry; the first: {reason}"
+        );
     }
-    let poison = consumed.verdicts.iter().find_map(|verdict| match verdict {
+    let parked = consumed.verdicts.iter().find_map(|verdict| match verdict {
         Verdict::Parked(poison) => Some(poison),
         Verdict::Safe | Verdict::Retry(_) => None,
     });
-    if let Some(poison) = poison {
-        tracing::warn!(records.parked = counts.records_parked, "Parked records, the first for: {poison}");
+    if let Some(poison) = parked {
+        let records = counts.records_parked;
+        tracing::warn!(records.parked = records, "Parked {records} records; the first: {poison}");
     }
     report_messages(&consumed.messages);
     if counts.events_own > 0 {
@@ -40,26 +50,26 @@ pub(super) fn report_troubles(batch: &Batch<'_>, consumed: &Consumed) {
 }
 
 pub(super) fn report_messages(messages: &[Delivery]) {
-    for sent in messages {
-        match &sent.outcome {
+    for Delivery { route, target, alerts, outcome, .. } in messages {
+        match outcome {
             DeliveryOutcome::Accepted => {}
-            DeliveryOutcome::Retry(why) => {
-                tracing::warn!(route = %sent.route, target = %sent.target, alerts = sent.alerts, "{} was not told yet: {why}", sent.target);
+            DeliveryOutcome::Retry(reason) => {
+                tracing::warn!(%route, %target, alerts, "Delivery to {target} failed and will be retried: {reason}");
             }
-            DeliveryOutcome::Parked(why) => {
-                tracing::error!(route = %sent.route, target = %sent.target, alerts = sent.alerts, "Parked a message: {why}");
+            DeliveryOutcome::Parked(reason) => {
+                tracing::error!(%route, %target, alerts, "{target} refused a message, which is parked: {reason}");
             }
         }
     }
 }
 
-/// Said once in the life of a process: each warning is a line in the very log that it warns of.
+/// Warns once per process, because each warning adds a line to the log that it warns of.
 fn warn_of_own_logs(events: u64) {
-    static WARNED: std::sync::Once = std::sync::Once::new();
+    static WARNED: Once = Once::new();
     WARNED.call_once(|| {
         tracing::warn!(
             events.own = events,
-            "The stream carries this function's own logs; they are refused. Remove the subscription."
+            "The stream carries the logs of this function, which are ignored. Remove their subscription."
         );
     });
 }

@@ -359,7 +359,7 @@ impl<W: Services, L: DeadLetterSource, S: Streams, O: Operator> Replay<'_, W, L,
             let fate = match &consumed.verdicts[index] {
                 Verdict::Safe => DeadLetterOutcome::Safe(touched_by(&consumed, index)),
                 Verdict::Parked(poison) => DeadLetterOutcome::Unresolved(poison.to_string()),
-                Verdict::Retry(why) => DeadLetterOutcome::Unresolved(why.clone()),
+                Verdict::Retry(why) => DeadLetterOutcome::Unresolved(why.to_string()),
             };
             self.ends(receipt, Kind::Record, fate).await;
         }
@@ -389,7 +389,7 @@ impl<W: Services, L: DeadLetterSource, S: Streams, O: Operator> Replay<'_, W, L,
             match verdict {
                 Verdict::Safe => {}
                 Verdict::Parked(poison) => came.unreadable.push(parked(record, poison, now)),
-                Verdict::Retry(why) => came.retry = came.retry.or_else(|| Some(why.clone())),
+                Verdict::Retry(why) => came.retry = came.retry.or_else(|| Some(why.to_string())),
             }
         }
         came.routes = consumed.touched.into_keys().collect();
@@ -462,7 +462,7 @@ impl<W: Services, L: DeadLetterSource, S: Streams, O: Operator> Replay<'_, W, L,
                 let unfinished = swept.unfinished.into_iter().next();
                 unfinished.map_or_else(
                     || DeadLetterOutcome::Safe(BTreeSet::new()),
-                    |(route, retry)| DeadLetterOutcome::Unresolved(format!("route {route}: {}", retry.why)),
+                    |(route, retry)| DeadLetterOutcome::Unresolved(format!("route {route}: {}", retry.reason)),
                 )
             }
             Err(error) => DeadLetterOutcome::Unresolved(error.to_string()),
@@ -548,7 +548,7 @@ impl<W: Services, L: DeadLetterSource, S: Streams, O: Operator> Replay<'_, W, L,
         let closed = Box::pin(drain(self.services, &due.route, deadline)).await;
         self.report.messages.extend(closed.messages);
         if let Some(retry) = closed.retry {
-            return DeadLetterOutcome::Unresolved(retry.why);
+            return DeadLetterOutcome::Unresolved(retry.reason.to_string());
         }
         let waits = closed.open.filter(|open| open.number == due.window);
         if let (Some(open), Some(queue)) = (waits, self.services.due()) {
@@ -593,7 +593,7 @@ impl<W: Services, L: DeadLetterSource, S: Streams, O: Operator> Replay<'_, W, L,
             let closed = Box::pin(drain(self.services, &route, self.deadline())).await;
             self.report.messages.extend(closed.messages);
             if let Some(retry) = closed.retry {
-                untold.insert(route, retry.why);
+                untold.insert(route, retry.reason.to_string());
             }
         }
         let mut reprocessed = Vec::new();

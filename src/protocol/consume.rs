@@ -1,10 +1,9 @@
-//! The consumer: the stages of an alert's life in their order, and nothing else. Decode, scan and
-//! redact in parallel; commit; arm; park the records that cannot be read. A record is acknowledged only when all
-//! of that is done for it, so [`Consumed::checkpoint`] is the one place where a record is let go.
+//! The consumer: the stages of an alert's life, in order. It decodes, matches and redacts in parallel, commits, arms, and
+//! parks the records that cannot be read. [`Consumed::checkpoint`] is the only place that acknowledges a record, after
+//! all of that is done for it.
 //!
-//! A batch whose alerts need more memory than 32 MiB is read and committed in several steps. The last
-//! third of the time is kept free of reading, so that there is time to commit and to arm; the records that are not
-//! read by then come again.
+//! A batch whose alerts exceed 32 MiB of memory is read and committed in several steps. Reading uses two thirds of the
+//! time at most, so that committing and arming have time; records that are not read by then are retried.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::AddAssign;
@@ -23,45 +22,45 @@ use crate::protocol::arm::arm;
 use crate::protocol::clock::{Clock as _, Deadline};
 use crate::protocol::close::drain;
 use crate::protocol::queue::{DeadLetterQueue as _, ParkedItem, ParkedWork};
+use crate::protocol::retry_reason::RetryReason;
 use crate::protocol::round::Delivery;
 use crate::protocol::services::Services;
 use crate::protocol::store::{Commit, Store as _, StoreError};
 
-/// What became of a record.
+/// The outcome for a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Each of its alerts has a row, and each of their routes an armed window.
     Safe,
-    /// It, or a part of it, cannot be read or stored, and it lies in the dead-letter queue with this reason. The
-    /// alerts of the other part are as safe as those of a safe record.
+    /// The record, or a part of it, cannot be read or stored. It is in the dead-letter queue, and its readable alerts are
+    /// safe.
     Parked(Poison),
-    /// It must come again.
-    Retry(String),
+    Retry(RetryReason),
 }
 
-/// What came of a batch.
+/// The outcome of a batch.
 #[derive(Debug, Default)]
 pub struct Consumed {
     /// One for each record, in their order.
     pub verdicts: Vec<Verdict>,
-    /// Routes that the batch touched, with the records that did.
+    /// Routes that have alerts in the batch, with the indexes of their records.
     pub touched: BTreeMap<RouteName, BTreeSet<usize>>,
     pub counts: Counts,
     /// Alerts kept, by route.
     pub kept_by_route: BTreeMap<RouteName, u64>,
-    /// Messages that were sent on the way; only where there is no due queue.
+    /// Messages that were sent; only without a due queue.
     pub messages: Vec<Delivery>,
 }
 
-/// The books of a batch. Records: `records = safe + parked + retried`. Log events that could be read, also those of
-/// a parked record: `events = unmatched + duplicates + kept + retried`.
+/// The books of a batch. Records: `records = safe + parked + retried`. Readable log events, including those of parked
+/// records: `events = unmatched + duplicates + kept + retried`.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     pub records: u64,
     pub records_parked: u64,
     pub records_retried: u64,
     pub control_messages: u64,
-    /// Log events that this program wrote itself; they count nowhere else.
+    /// Log events that this program wrote itself. No other count includes them.
     pub events_own: u64,
     pub events: u64,
     pub unmatched: u64,
@@ -75,13 +74,13 @@ pub struct Counts {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Checkpoint<'b> {
     Everything,
-    /// Everything before this record; it and all behind it come again.
+    /// Everything before this record. It and all records after it are retried.
     Before(SequenceNumber<'b>),
-    /// Nothing: the record that must come again cannot be named.
+    /// Nothing, because the record to retry has no name.
     Nothing,
 }
 
-/// Takes a batch in, and, where there is no due queue, closes the routes that it touched.
+/// Ingests a batch. Without a due queue, also closes the routes that it touched.
 pub async fn consume<W: Services>(services: &W, batch: &Batch<'_>, deadline: Deadline) -> Consumed {
     let mut consumed = commit_and_arm(services, batch, deadline).await;
     if services.due().is_none() {
@@ -93,16 +92,17 @@ pub async fn consume<W: Services>(services: &W, batch: &Batch<'_>, deadline: Dea
     consumed
 }
 
-/// Until when routes are closed: a quarter of the time is for parking, where something is to be parked.
+/// The deadline for closing routes. A quarter of the remaining time is reserved for parking, if there is work to park.
 fn before_parking<W: Services>(services: &W, consumed: &Consumed, deadline: Deadline) -> Deadline {
-    match consumed.verdicts.iter().any(|verdict| matches!(verdict, Verdict::Parked(_))) {
-        true => deadline.earlier(deadline.remaining(services.clock().now()) / 4),
-        false => deadline,
+    if consumed.verdicts.iter().any(|verdict| matches!(verdict, Verdict::Parked(_))) {
+        deadline.earlier(deadline.remaining(services.clock().now()) / 4)
+    } else {
+        deadline
     }
 }
 
-/// Takes a batch in: afterwards every alert of its safe records has a row, is counted, and has an
-/// armed window on each of its routes. Nothing is told yet.
+/// Ingests a batch: every alert of its safe records has a row, is counted, and has an armed window on each of its
+/// routes. Nothing is delivered yet.
 pub async fn ingest<W: Services>(services: &W, batch: &Batch<'_>, deadline: Deadline) -> Consumed {
     let mut consumed = commit_and_arm(services, batch, deadline).await;
     park(services, batch, &mut consumed, deadline).await;
@@ -110,7 +110,7 @@ pub async fn ingest<W: Services>(services: &W, batch: &Batch<'_>, deadline: Dead
     consumed
 }
 
-/// Commits the alerts of a batch and arms their routes. The records to be parked are still to be parked.
+/// Commits the alerts of a batch and arms their routes. Parking follows.
 async fn commit_and_arm<W: Services>(services: &W, batch: &Batch<'_>, deadline: Deadline) -> Consumed {
     let mut consumed = Consumed::default();
     let until = deadline.earlier(deadline.remaining(services.clock().now()) / 3);
@@ -129,19 +129,18 @@ async fn commit_and_arm<W: Services>(services: &W, batch: &Batch<'_>, deadline: 
         debug_assert_eq!(commits.len(), alerts.distinct.len());
         alerts.add_to(&mut consumed, &commits);
     }
-    consumed.verdicts.extend(rest.iter().map(|_| Verdict::Retry("there was no time left to read it".to_owned())));
+    consumed.verdicts.extend(rest.iter().map(|_| Verdict::Retry(RetryReason::OutOfTime)));
     arm_touched(services, &mut consumed, deadline).await;
     consumed
 }
 
-/// What a record holds; nothing, if it is a control message.
+/// A scanned record. A control message has no content.
 type ScanResult = Decoded<Scanned>;
 
-/// Alerts that are in memory at the same time need about so many bytes at the most, and those of one record and
-/// worker more.
+/// The memory for the alerts of one step, in bytes. Each worker may exceed it by the alerts of one record.
 const ALERT_BYTES_MAX: usize = 32 << 20;
 
-/// Reads records in their order, until their alerts fill the memory or it is `until`.
+/// Reads records in order until their alerts fill the memory or `until` has passed.
 fn scan<W: Services>(services: &W, records: &[Record<'_>], until: Deadline) -> Vec<ScanResult> {
     let routes = services.routes();
     let alert_bytes = AtomicUsize::new(0);
@@ -155,11 +154,11 @@ fn scan<W: Services>(services: &W, records: &[Record<'_>], until: Deadline) -> V
     decode::until(records, routes.decoder(), is_over, read)
 }
 
-/// The alerts of a batch, where they were found: of nothing but alerts there can be a hundred megabytes.
+/// The alerts of a batch, borrowed from the scanned records: a batch can hold a hundred megabytes of them.
 struct Distinct<'a> {
     /// Each alert once, in the order of first occurrence.
     distinct: Vec<&'a Alert>,
-    /// Each record, and the positions of its alerts in `distinct`; one that occurs again is a repetition within the batch.
+    /// Each record with the positions of its alerts in `distinct`. Equal positions are repetitions within the batch.
     records: Vec<(&'a ScanResult, Vec<usize>)>,
 }
 
@@ -178,10 +177,10 @@ impl<'a> Distinct<'a> {
         Self { distinct, records }
     }
 
-    /// Adds verdicts as they are before arming and parking, the routes touched, and the books of the events.
-    /// `commits`: what became of each of the alerts.
+    /// Adds the verdicts before arming and parking, the touched routes, and the counts. `commits` holds the result for
+    /// each distinct alert.
     fn add_to(&self, consumed: &mut Consumed, commits: &[Commit]) {
-        // An alert counts as kept once; wherever else it occurs it is a duplicate.
+        // The first occurrence of an alert counts as kept, any other as a duplicate.
         let mut kept = vec![false; self.distinct.len()];
         for (held, alerts) in &self.records {
             for at in alerts {
@@ -197,18 +196,18 @@ impl<'a> Distinct<'a> {
     }
 }
 
-/// The verdict on a record before its alerts are looked at.
+/// The verdict on a record without regard to its alerts.
 fn verdict(held: &ScanResult) -> Verdict {
     let unfinished = held.content.as_ref().is_some_and(|scanned| scanned.unfinished);
     match &held.poison {
-        _ if unfinished => Verdict::Retry("the time ran out while it was read".to_owned()),
+        _ if unfinished => Verdict::Retry(RetryReason::OutOfTime),
         Some(poison) => Verdict::Parked(poison.clone()),
         None => Verdict::Safe,
     }
 }
 
-/// The verdict on a record, given one more of its alerts. One that must come again outweighs one that
-/// can never be stored: parking comes when the others are safe.
+/// The verdict on a record after one more of its alerts. An alert to retry outweighs an alert that can never be stored:
+/// the record is parked once its other alerts are safe.
 fn worse(verdict: Verdict, commit: &Commit) -> Verdict {
     match (verdict, commit) {
         (Verdict::Retry(why), _) => Verdict::Retry(why),
@@ -216,23 +215,23 @@ fn worse(verdict: Verdict, commit: &Commit) -> Verdict {
         (verdict, Commit::Failed(error)) => match &**error {
             StoreError::Invalid(_) if matches!(verdict, Verdict::Parked(_)) => verdict,
             StoreError::Invalid(why) => Verdict::Parked(Poison::Unstorable(why.clone())),
-            error => Verdict::Retry(error.to_string()),
+            error => Verdict::Retry(error.clone().into()),
         },
     }
 }
 
-/// The routes that need an armed window for the sake of this alert.
+/// The routes that need an armed window for this alert.
 fn touched_by<'a>(alert: &'a Alert, commit: &'a Commit) -> &'a [RouteName] {
     match commit {
         Commit::Fresh => &alert.routes,
-        // Not today's routes: those under which the row was counted, by whoever may not have lived to arm them.
+        // The routes under which the row was counted: the process that counted it may have crashed before it armed them.
         Commit::Duplicate { routes } => routes,
         Commit::Failed(_) => &[],
     }
 }
 
 impl Counts {
-    /// Whether the books balance; if not, this program has a defect, and a person should know.
+    /// Whether the books balance. If not, this program has a defect that a person should see.
     pub fn balance(&self) -> bool {
         self.events == self.unmatched + self.duplicates + self.kept + self.retried
             && self.records_parked + self.records_retried <= self.records
@@ -240,7 +239,7 @@ impl Counts {
 }
 
 impl Counts {
-    /// The events of a record; those that are alerts are counted one by one.
+    /// Adds the events of a record, except its alerts, which are counted one by one.
     fn add(&mut self, held: &ScanResult, alerts: usize) {
         match &held.content {
             None => self.control_messages += u64::from(held.poison.is_none()),
@@ -269,7 +268,7 @@ impl AddAssign for Counts {
 }
 
 impl Consumed {
-    /// A name is copied for the first of many alerts only.
+    /// Copies the name only for the first alert of a route.
     fn touch(&mut self, route: &RouteName, record: usize) {
         match self.touched.get_mut(route) {
             Some(records) => {
@@ -294,11 +293,12 @@ impl Consumed {
         }
     }
 
-    /// The records that touch `route` must come again, also those that would be parked for another part of them.
-    fn retry(&mut self, route: &RouteName, why: &str) {
+    /// Retries the records that touch `route`, including those that would be parked for another part of them.
+    fn retry(&mut self, route: &RouteName, reason: RetryReason) {
+        let reason = RetryReason::Route { route: route.clone(), reason: Box::new(reason) };
         for index in self.touched.get(route).into_iter().flatten() {
             if !matches!(self.verdicts[*index], Verdict::Retry(_)) {
-                self.verdicts[*index] = Verdict::Retry(format!("route {route}: {why}"));
+                self.verdicts[*index] = Verdict::Retry(reason.clone());
             }
         }
     }
@@ -310,7 +310,7 @@ impl Consumed {
         self.counts.records_retried = of_kind(|verdict| matches!(verdict, Verdict::Retry(_)));
     }
 
-    /// Adds the attempt before this one at the same batch: its alerts are the duplicates of this one.
+    /// Adds the previous attempt at the same batch, whose kept alerts are duplicates in this one.
     pub fn follow(&mut self, earlier: Self) {
         self.counts.kept += earlier.counts.kept;
         self.counts.duplicates -= self.counts.duplicates.min(earlier.counts.kept);
@@ -320,9 +320,9 @@ impl Consumed {
         self.messages.splice(0..0, earlier.messages);
     }
 
-    /// Kinesis acknowledges prefixes only, so the earliest record that must come again hides all
-    /// behind it; those are duplicates then. A record without a sequence number cannot be named, and
-    /// a name that was not in the batch would fail it as a whole: name the one before it instead.
+    /// How much of the batch to acknowledge. Kinesis acknowledges prefixes only, so the earliest record to retry brings
+    /// back all records after it, as duplicates. A record without a sequence number has no name, and an unknown name
+    /// would fail the whole batch: the checkpoint is the last named record before it.
     pub fn checkpoint<'b>(&self, batch: &Batch<'b>) -> Checkpoint<'b> {
         let Some(earliest) = self.verdicts.iter().position(|verdict| matches!(verdict, Verdict::Retry(_))) else {
             return Checkpoint::Everything;
@@ -332,20 +332,20 @@ impl Consumed {
     }
 }
 
-/// Closes the routes that the batch touched. The records of a route that cannot be told must come again.
+/// Closes the touched routes. The records of a route with undelivered alerts are retried.
 async fn drain_touched<W: Services>(services: &W, consumed: &mut Consumed, deadline: Deadline) {
     let routes: Vec<RouteName> = consumed.touched.keys().cloned().collect();
     let drained = join_all(routes.iter().map(|route| drain(services, route, deadline))).await;
     for (route, closed) in routes.iter().zip(drained) {
         consumed.messages.extend(closed.messages);
         if let Some(retry) = closed.retry {
-            consumed.retry(route, &retry.why);
+            consumed.retry(route, retry.reason);
         }
     }
 }
 
-/// Parks the records of which something cannot be read or stored; last of all, so that a queue that is out of reach
-/// delays nothing else. A record that cannot be parked must come again.
+/// Parks the records that cannot be read or stored in full. Parking comes last, so that an unreachable queue delays
+/// nothing else. A record that cannot be parked is retried.
 async fn park<W: Services>(services: &W, batch: &Batch<'_>, consumed: &mut Consumed, deadline: Deadline) {
     let now = services.clock().now();
     let poisoned: Vec<(usize, ParkedItem)> = consumed
@@ -363,12 +363,12 @@ async fn park<W: Services>(services: &W, batch: &Batch<'_>, consumed: &mut Consu
     let (indices, items): (Vec<usize>, Vec<ParkedItem>) = poisoned.into_iter().unzip();
     for (index, answer) in indices.into_iter().zip(services.dead_letters().park(&items, deadline).await) {
         if let Err(error) = answer {
-            consumed.verdicts[index] = Verdict::Retry(format!("it cannot be read and could not be parked: {error}"));
+            consumed.verdicts[index] = Verdict::Retry(RetryReason::Park(error));
         }
     }
 }
 
-/// A record that cannot be read, ready to be parked.
+/// The dead letter of a poison record.
 pub(crate) fn parked(record: &Record<'_>, poison: &Poison, now: Timestamp) -> ParkedItem {
     let owned = |text: &Option<std::borrow::Cow<'_, str>>| text.as_deref().map(str::to_owned);
     let what = ParkedWork::Record {
@@ -389,8 +389,8 @@ async fn arm_touched<W: Services>(services: &W, consumed: &mut Consumed, deadlin
     let routes: Vec<RouteName> = consumed.touched.keys().cloned().collect();
     let armed = join_all(routes.iter().map(|route| arm(services, route, deadline))).await;
     for (route, result) in routes.iter().zip(armed) {
-        if let Err(error) = result {
-            consumed.retry(route, &error.to_string());
+        if let Err(reason) = result {
+            consumed.retry(route, reason);
         }
     }
 }

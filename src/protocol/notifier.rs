@@ -1,8 +1,7 @@
-//! The notifier: what a due message, or the sweep, sets going. Each due message closes its route and has everyone
-//! told; whatever is left to do decides when the message has to come back. The sweep does the same for every route
-//! that there ever was, so that nothing waits for a message that was lost.
+//! Handles due messages and sweeps. Remaining work determines when a due message becomes visible again. The sweep
+//! closes and delivers on every route that ever existed, so nothing depends on a message that was lost.
 //!
-//! How messages arrive and go back is left to `function`, and to the simulator.
+//! Left to `lambda` and to the simulator: how messages arrive and how they become visible again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,18 +11,19 @@ use futures::stream;
 
 use crate::model::name::RouteName;
 use crate::model::time::Timestamp;
-use crate::protocol::arm::{ArmError, arm};
+use crate::protocol::arm::arm;
 use crate::protocol::clock::{Clock as _, Deadline};
 use crate::protocol::close::{Closed, close};
 use crate::protocol::queue::Due;
+use crate::protocol::retry_reason::RetryReason;
 use crate::protocol::round::{Delivery, RetryAt};
 use crate::protocol::services::Services;
 use crate::protocol::store::{Store as _, StoreError};
 
-/// Routes that a sweep looks at together.
+/// Routes that a sweep handles concurrently.
 const SWEPT_AT_ONCE: usize = 8;
 
-/// A due message as it was received.
+/// A due message as received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
     pub due: Due,
@@ -31,25 +31,25 @@ pub struct Received {
     pub attempt: u32,
 }
 
-/// What came of some due messages.
+/// The result of handling some due messages.
 #[derive(Debug, Default)]
 pub struct Notified {
     pub messages: Vec<Delivery>,
-    /// For each due message, in their order: when it has to come back, if it has to.
+    /// For each due message, in their order: when it must become visible again, if at all.
     pub retry: Vec<Option<RetryAt>>,
 }
 
-/// What came of a sweep.
+/// The result of a sweep.
 #[derive(Debug, Default)]
 pub struct Swept {
-    /// Routes that were looked at.
+    /// Number of routes that were checked.
     pub routes: u64,
     pub messages: Vec<Delivery>,
-    /// Routes where something is left to do, and what.
+    /// Routes with work left.
     pub unfinished: Vec<(RouteName, RetryAt)>,
 }
 
-/// Closes the route of each due message, once however many messages there are for it, and has everyone told.
+/// Closes the route of each due message and delivers. Several messages of one route close it once.
 pub async fn notify<W: Services>(services: &W, received: &[Received], deadline: Deadline) -> Notified {
     let mut attempts: BTreeMap<&RouteName, u32> = BTreeMap::new();
     for message in received {
@@ -60,23 +60,23 @@ pub async fn notify<W: Services>(services: &W, received: &[Received], deadline: 
         attempts.iter().map(async |(route, attempt)| (*route, close(services, route, *attempt, deadline).await));
     let closed: BTreeMap<&RouteName, Closed> = join_all(closed).await.into_iter().collect();
     let now = services.clock().now();
-    let retry = received.iter().map(|message| come_back(&message.due, &closed[&message.due.route], now)).collect();
+    let retry = received.iter().map(|message| visible_again(&message.due, &closed[&message.due.route], now)).collect();
     Notified { retry, messages: closed.into_values().flat_map(|closed| closed.messages).collect() }
 }
 
-/// A message whose window is still open is the only timer that the window has. (A queue delays by less than the
-/// longest window, and clocks differ.)
-fn come_back(due: &Due, closed: &Closed, now: Timestamp) -> Option<RetryAt> {
-    let waits = closed.open.as_ref().filter(|open| open.number == due.window && open.due > now);
-    let rest = waits.map(|open| RetryAt { at: open.due, why: format!("window {} is not due yet", open.number) });
-    RetryAt::earlier(closed.retry.clone(), rest)
+/// The message of an open window stays, because it is the only timer of that window. It can arrive early: SQS delays
+/// a message by 15 minutes at most, windows are longer, and clocks differ.
+fn visible_again(due: &Due, closed: &Closed, now: Timestamp) -> Option<RetryAt> {
+    let open = closed.open.as_ref().filter(|open| open.number == due.window && open.due > now);
+    let not_due = open.map(|open| RetryAt { at: open.due, reason: RetryReason::NotDue { window: open.number } });
+    RetryAt::earlier(closed.retry.clone(), not_due)
 }
 
-/// Closes whatever is due, on every route, and has everyone told who is still owed something. Alerts that were committed
-/// and for which nobody opened a window get one: whoever committed them died, and nobody came after.
+/// Closes due windows and delivers owed epochs on every route. Opens a window for tallies that have none: their
+/// consumer committed them and crashed before it armed the route.
 ///
 /// # Errors
-/// When the store does not say which routes there are.
+/// When the store cannot list the routes.
 pub async fn sweep<W: Services>(services: &W, deadline: Deadline) -> Result<Swept, StoreError> {
     let known = services.store().routes(deadline).await?;
     let configured = services.routes().config().routes.iter().map(|route| route.name.clone());
@@ -98,16 +98,16 @@ async fn sweep_one<W: Services>(services: &W, route: &RouteName, deadline: Deadl
     let mut closed = close(services, route, 0, deadline).await;
     if closed.open.is_none()
         && closed.retry.is_none()
-        && let Err(error) = open_for_stragglers(services, route, deadline).await
+        && let Err(reason) = arm_orphans(services, route, deadline).await
     {
-        closed.retry = Some(RetryAt { at: services.clock().now(), why: error.to_string() });
+        closed.retry = Some(RetryAt { at: services.clock().now(), reason });
     }
     closed
 }
 
-/// A consumer that died after it committed left a tally; its batch came again under a configuration that knows nothing
-/// of the route, or never came again.
-async fn open_for_stragglers<W: Services>(services: &W, route: &RouteName, deadline: Deadline) -> Result<(), ArmError> {
+/// A consumer that crashed after its commit leaves tallies without a window. Its batch may come again under a
+/// configuration without this route, or never.
+async fn arm_orphans<W: Services>(services: &W, route: &RouteName, deadline: Deadline) -> Result<(), RetryReason> {
     if !services.store().tallies(route, deadline).await?.is_empty() {
         arm(services, route, deadline).await?;
     }

@@ -1,4 +1,4 @@
-//! One round of closing a route and telling its targets: its arguments, its pauses, and what it answers.
+//! One round of closing a route and delivering to its targets: its arguments, its pauses and its results.
 
 use std::time::Duration;
 
@@ -6,27 +6,28 @@ use crate::config::Route;
 use crate::model::name::{RouteName, Target};
 use crate::model::time::Timestamp;
 use crate::protocol::clock::{Clock as _, Deadline};
+use crate::protocol::retry_reason::RetryReason;
 use crate::protocol::services::Services;
-use crate::protocol::store::StoreError;
 
 const BACKOFF_FIRST: Duration = Duration::from_millis(500);
 const BACKOFF_MAX: Duration = Duration::from_secs(300);
 
-/// Kept free before the deadline, for settling what was accepted.
+/// Time reserved before the deadline for acknowledging a message that a target accepted.
 pub(crate) const ACKNOWLEDGE_MARGIN: Duration = Duration::from_millis(500);
 
+/// When to retry, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetryAt {
     pub at: Timestamp,
-    pub why: String,
+    pub reason: RetryReason,
 }
 
-/// A message, and what became of it.
+/// A message, and its outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
     pub route: RouteName,
     pub target: Target,
-    /// First and last epoch that it tells of.
+    /// First and last epoch that the message covers.
     pub epochs: (u64, u64),
     pub alerts: u64,
     pub outcome: DeliveryOutcome,
@@ -34,15 +35,15 @@ pub struct Delivery {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeliveryOutcome {
-    /// The target has it.
+    /// The target accepted the message.
     Accepted,
-    /// Not yet; why.
+    /// The attempt failed for this reason. The message is still owed.
     Retry(String),
-    /// It was refused and lies in the dead-letter queue; why.
+    /// The target refused the message for this reason. The message is in the dead-letter queue.
     Parked(String),
 }
 
-/// The arguments of [`close`](super::close::close), which everything here needs.
+/// The arguments of [`close`](super::close::close), which every step of a round needs.
 pub(crate) struct Round<'a, W> {
     pub services: &'a W,
     pub route: &'a RouteName,
@@ -51,7 +52,7 @@ pub(crate) struct Round<'a, W> {
 }
 
 impl<W: Services> Round<'_, W> {
-    /// The route as configured; `None` when it is gone.
+    /// The route's configuration; `None` when the route has been removed from it.
     pub(crate) fn configured(&self) -> Option<&Route> {
         self.services.routes().get(self.route)
     }
@@ -60,24 +61,23 @@ impl<W: Services> Round<'_, W> {
         self.services.clock().now()
     }
 
-    pub(crate) fn retry_on(&self, error: &StoreError) -> RetryAt {
-        self.retry(error.to_string())
+    /// Retries after a pause that grows with the attempts of this round's caller.
+    pub(crate) fn retry(&self, reason: impl Into<RetryReason>) -> RetryAt {
+        self.retry_after(self.attempt, reason.into())
     }
 
-    pub(crate) fn retry(&self, why: String) -> RetryAt {
-        self.retry_after(self.attempt, why)
-    }
-
-    /// A pause that grows with the failures before, with jitter so that those who collided do not meet again.
-    pub(crate) fn retry_after(&self, failures: u32, why: String) -> RetryAt {
+    /// Retries after a pause that doubles with each earlier failure. Half of the pause is jitter, so that processes that
+    /// collided do not collide again.
+    pub(crate) fn retry_after(&self, failures: u32, reason: RetryReason) -> RetryAt {
         let longest = BACKOFF_FIRST.saturating_mul(2_u32.saturating_pow(failures)).min(BACKOFF_MAX);
         let half = u64::try_from(longest.as_millis() / 2).unwrap_or(u64::MAX).max(1);
         let pause = Duration::from_millis(half + self.services.random() % half);
-        RetryAt { at: self.now().after(pause), why }
+        RetryAt { at: self.now().after(pause), reason }
     }
 }
 
 impl RetryAt {
+    /// The earlier one, if there is any.
     pub(crate) fn earlier(a: Option<Self>, b: Option<Self>) -> Option<Self> {
         match (a, b) {
             (Some(a), Some(b)) => Some(if b.at < a.at { b } else { a }),

@@ -1,5 +1,5 @@
-//! The outside world as the protocol sees it, in one bundle of contracts. Production bundles
-//! DynamoDB, queues and channels; a simulation bundles itself.
+//! The bundle of ports that the protocol calls. Production bundles DynamoDB, SQS and the targets; the simulator bundles
+//! itself.
 
 use crate::ingest::route::Routes;
 use crate::protocol::clock::Clock;
@@ -7,7 +7,7 @@ use crate::protocol::notify::Deliver;
 use crate::protocol::queue::{DeadLetterQueue, DueQueue};
 use crate::protocol::store::Store;
 
-/// Everything that `consume` and `close` talk to.
+/// Everything outside the process that `consume` and `close` use.
 pub trait Services: Send + Sync {
     type Store: Store;
     type Due: DueQueue;
@@ -17,12 +17,12 @@ pub trait Services: Send + Sync {
 
     fn routes(&self) -> &Routes;
     fn store(&self) -> &Self::Store;
-    /// `None`: there is no timer. Windows are due at once, whoever touches a route closes it, and
-    /// there are no bursts.
+    /// `None`: there is no timer. Windows are due at once, each consumer closes the routes that it touched, and there
+    /// are no bursts.
     fn due(&self) -> Option<&Self::Due>;
     fn dead_letters(&self) -> &Self::DeadLetters;
     fn deliver(&self) -> &Self::Deliver;
     fn clock(&self) -> &Self::Clock;
-    /// 64 random bits: they tell lease holders apart and spread retries over time.
+    /// 64 random bits, for lease owners and for jitter.
     fn random(&self) -> u64;
 }

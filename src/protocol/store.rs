@@ -55,9 +55,9 @@ impl StoreError {
     /// As `FunctionError::code`.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Unavailable(_) => "StoreUnavailable",
-            Self::Refused(_) => "StoreRefused",
-            Self::Invalid(_) => "StoreInvalid",
+            Self::Unavailable(_) => "store-unavailable",
+            Self::Refused(_) => "store-refused",
+            Self::Invalid(_) => "store-invalid",
         }
     }
 }

@@ -325,7 +325,7 @@ impl<'a> Run<'a> {
         let closed = close(services, &due.route, 0, self.deadline()).await;
         self.sent(closed.messages);
         if let (Some(retry), Some(queue)) = (closed.retry, &services.due) {
-            tracing::warn!(route = %due.route, "Route {} comes again: {}", due.route, retry.why);
+            tracing::warn!(route = %due.route, "Route {} comes again: {}", due.route, retry.reason);
             queue.send(&due, SystemClock.now().until(retry.at), self.deadline()).await?;
         }
         Ok(())
@@ -342,7 +342,7 @@ impl<'a> Run<'a> {
             let closed = self.acknowledge(&route).await;
             self.sent(closed.messages);
             if let Some(retry) = closed.retry {
-                self.report.borrow_mut().owe(route, retry.why);
+                self.report.borrow_mut().owe(route, retry.reason.to_string());
             }
         }
         Ok(())
@@ -419,7 +419,7 @@ impl<'a> Run<'a> {
 
 fn first_to_retry(consumed: &Consumed) -> Option<String> {
     consumed.verdicts.iter().find_map(|verdict| match verdict {
-        Verdict::Retry(why) => Some(visible::line(why)),
+        Verdict::Retry(why) => Some(visible::line(&why.to_string())),
         Verdict::Safe | Verdict::Parked(_) => None,
     })
 }

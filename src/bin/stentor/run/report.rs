@@ -34,7 +34,7 @@ impl Report {
             match verdict {
                 Verdict::Safe => {}
                 Verdict::Parked(poison) => self.parked.push((record.event_id.to_string(), poison.to_string())),
-                Verdict::Retry(why) => self.retried.push((record.event_id.to_string(), why.clone())),
+                Verdict::Retry(why) => self.retried.push((record.event_id.to_string(), why.to_string())),
             }
         }
         self.counts += consumed.counts;

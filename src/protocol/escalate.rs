@@ -1,0 +1,82 @@
+//! Escalates to the fallback of a route what another target refused, or has owed for too long.
+//!
+//! One offset per fallback is enough because an escalation starts at the lowest offset of all targets: everything before
+//! the fallback's offset was delivered to the fallback or to every target.
+
+use futures::future::try_join_all;
+
+use crate::config::Route;
+use crate::model::name::Target;
+use crate::model::outbox::{Cursor, Escalation, Recipient};
+use crate::model::time::Timestamp;
+use crate::protocol::retry_reason::RetryReason;
+use crate::protocol::round::{RetryAt, Round};
+use crate::protocol::services::Services;
+use crate::protocol::store::{Store as _, StoreError};
+
+/// Escalates for each target in `behind` whose oldest owed epoch has waited for `fallback_after`. Returns when the next
+/// of them is due for escalation.
+pub(crate) async fn escalate_overdue<W: Services>(
+    round: &Round<'_, W>,
+    cursor: &Cursor,
+    behind: &[&Target],
+) -> Result<Option<RetryAt>, StoreError> {
+    let Some((fallback, after)) = round.configured().and_then(Route::escalates) else { return Ok(None) };
+    let mut retry = None;
+    for target in behind {
+        let Some(waiting_since) = waiting_since(round, cursor, target).await? else { continue };
+        let at = waiting_since.after(after);
+        if at <= round.now() {
+            let because = format!("{target} has not accepted a message since {}", waiting_since.iso());
+            escalate(round, cursor, fallback, cursor.sealed, because).await?;
+        } else {
+            let reason = RetryReason::Behind { target: Target::clone(target) };
+            retry = RetryAt::earlier(retry, Some(RetryAt { at, reason }));
+        }
+    }
+    Ok(retry)
+}
+
+/// When the oldest epoch that `target` is owed was frozen.
+async fn waiting_since<W: Services>(
+    round: &Round<'_, W>,
+    cursor: &Cursor,
+    target: &Target,
+) -> Result<Option<Timestamp>, StoreError> {
+    let store = round.services.store();
+    let state = store.target(round.route, Recipient::Own(target), round.deadline).await?;
+    let since = cursor.targets.get(target).copied().unwrap_or_default();
+    let epochs = store.epochs(round.route, state.offset.unwrap_or(since), cursor.sealed, round.deadline).await?;
+    Ok(epochs.iter().find(|epoch| epoch.owed.contains(target)).map(|epoch| epoch.at))
+}
+
+/// Owes `fallback` every epoch up to `upto` that some target of the route has not received. Epochs that the fallback
+/// is owed already stay owed, and those that it received are not delivered again.
+pub(crate) async fn escalate<W: Services>(
+    round: &Round<'_, W>,
+    cursor: &Cursor,
+    fallback: &Target,
+    upto: u64,
+    because: String,
+) -> Result<(), StoreError> {
+    let store = round.services.store();
+    let offsets = cursor.targets.iter().map(async |(target, since)| {
+        let state = store.target(round.route, Recipient::Own(target), round.deadline).await?;
+        Ok::<u64, StoreError>(state.offset.unwrap_or(*since))
+    });
+    let lowest = try_join_all(offsets).await?.into_iter().min().unwrap_or(upto);
+    loop {
+        let known = store.target(round.route, Recipient::Fallback(fallback), round.deadline).await?;
+        let offset = known.offset.unwrap_or(0);
+        let owed_upto = known.escalation.as_ref().map_or(0, |escalation| escalation.upto);
+        if owed_upto >= upto {
+            return Ok(());
+        }
+        let offset = if offset < owed_upto { offset } else { offset.max(lowest) };
+        let escalation = Escalation { upto, because: because.clone() };
+        if store.escalate(round.route, fallback, &known, offset, &escalation, round.deadline).await? {
+            return Ok(());
+        }
+        // Another process moved the fallback's offset or escalation, or the answer was lost: read it again.
+    }
+}

@@ -1,0 +1,55 @@
+//! Why work has to be retried.
+
+use thiserror::Error;
+
+use crate::model::name::{RouteName, Target};
+use crate::model::time::Timestamp;
+use crate::protocol::queue::QueueError;
+use crate::protocol::store::StoreError;
+
+/// Why a record, a route or a due message is not finished. The text is for people; programs compare [`RetryReason::code`].
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum RetryReason {
+    #[error("no time was left to read it")]
+    OutOfTime,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the due queue did not accept a message: {0}")]
+    DueQueue(QueueError),
+    #[error("parking failed: {0}")]
+    Park(QueueError),
+    #[error("window {window} is not due yet")]
+    NotDue { window: u64 },
+    #[error("another process is delivering to {target}")]
+    Leased { target: Target },
+    #[error("{target} is paused until {}", until.iso())]
+    Paused { target: Target, until: Timestamp },
+    #[error("delivery to {target} failed: {reason}")]
+    Delivery { target: Target, reason: String },
+    /// The target refused the message, and the message could not be parked or handed to the fallback.
+    #[error("{target} refused the message ({refusal}), and {problem}")]
+    GiveUp { target: Target, refusal: String, problem: String },
+    #[error("{target} is behind; its fallback is not due yet")]
+    Behind { target: Target },
+    #[error("route {route}: {reason}")]
+    Route { route: RouteName, reason: Box<RetryReason> },
+}
+
+impl RetryReason {
+    /// A stable kebab-case word.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::OutOfTime => "out-of-time",
+            Self::Store(_) => "store",
+            Self::DueQueue(_) => "due-queue",
+            Self::Park(_) => "park",
+            Self::NotDue { .. } => "not-due",
+            Self::Leased { .. } => "leased",
+            Self::Paused { .. } => "paused",
+            Self::Delivery { .. } => "delivery",
+            Self::GiveUp { .. } => "give-up",
+            Self::Behind { .. } => "behind",
+            Self::Route { reason, .. } => reason.code(),
+        }
+    }
+}
