@@ -9,6 +9,7 @@ mod support;
 use std::time::Duration;
 
 use stentor::adapters::embedded::Embedded;
+use stentor::ingest::decode::Poison;
 use stentor::ingest::event::{self, Batch};
 use stentor::model::name::RouteName;
 use stentor::model::outbox::Recipient;
@@ -279,8 +280,8 @@ async fn alerts_that_do_not_fit_the_memory_are_committed_in_steps() {
 #[test]
 fn nothing_is_acknowledged_past_the_earliest_record_that_must_come_again() {
     for length in 0..=6_u32 {
-        for case in 0..4_usize.pow(length) {
-            let bits: Vec<usize> = (0..length).map(|i| case / 4_usize.pow(i) % 4).collect();
+        for case in 0..8_usize.pow(length) {
+            let bits: Vec<usize> = (0..length).map(|i| case / 8_usize.pow(i) % 8).collect();
             let records: Vec<String> = bits
                 .iter()
                 .enumerate()
@@ -291,10 +292,14 @@ fn nothing_is_acknowledged_past_the_earliest_record_that_must_come_again() {
                 .collect();
             let payload = format!(r#"{{"Records":[{}]}}"#, records.join(","));
             let batch = event::parse(&payload, "request").unwrap();
-            let verdict =
-                |bit: &usize| if bit / 2 == 0 { Verdict::Safe } else { Verdict::Retry(RetryReason::OutOfTime) };
+            let verdict = |bit: &usize| match bit / 2 {
+                0 => Verdict::Safe,
+                1 => Verdict::Parked(Poison::Panic),
+                2 => Verdict::Unreadable(Poison::Panic),
+                _ => Verdict::Retry(RetryReason::OutOfTime),
+            };
             let consumed = Consumed { verdicts: bits.iter().map(verdict).collect(), ..Consumed::default() };
-            let earliest = bits.iter().position(|bit| bit / 2 == 1);
+            let earliest = bits.iter().position(|bit| bit / 2 >= 2);
             match consumed.checkpoint(&batch) {
                 Checkpoint::Everything => assert_eq!(earliest, None, "{payload} {bits:?}"),
                 Checkpoint::Nothing => {

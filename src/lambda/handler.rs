@@ -97,7 +97,7 @@ fn answer(batch: &Batch<'_>, consumed: &Consumed) -> Result<Answer, FunctionErro
         Checkpoint::Nothing => {
             let mut reasons = consumed.verdicts.iter().filter_map(|verdict| match verdict {
                 Verdict::Retry(reason) => Some(reason),
-                Verdict::Safe | Verdict::Parked(_) => None,
+                Verdict::Safe | Verdict::Unreadable(_) | Verdict::Parked(_) => None,
             });
             let first = reasons.next().expect("invariant: a checkpoint before a record has a record to retry");
             return Err(FunctionError::Unnamed(1 + reasons.count(), Box::new(first.clone())));

@@ -11,7 +11,7 @@ pub(super) fn report_batch(batch: &Batch<'_>, consumed: &Consumed) {
     let counts = &consumed.counts;
     for (record, verdict) in batch.records.iter().zip(&consumed.verdicts) {
         match verdict {
-            Verdict::Safe => {}
+            Verdict::Safe | Verdict::Unreadable(_) => {}
             Verdict::Parked(poison) => {
                 tracing::debug!(record.event_id = %record.event_id, "Parked a record: {poison}");
             }
@@ -22,7 +22,7 @@ pub(super) fn report_batch(batch: &Batch<'_>, consumed: &Consumed) {
     }
     let retried = consumed.verdicts.iter().find_map(|verdict| match verdict {
         Verdict::Retry(reason) => Some(reason),
-        Verdict::Safe | Verdict::Parked(_) => None,
+        Verdict::Safe | Verdict::Unreadable(_) | Verdict::Parked(_) => None,
     });
     if let Some(reason) = retried {
         let records = counts.records_retried;
@@ -34,7 +34,7 @@ pub(super) fn report_batch(batch: &Batch<'_>, consumed: &Consumed) {
     }
     let parked = consumed.verdicts.iter().find_map(|verdict| match verdict {
         Verdict::Parked(poison) => Some(poison),
-        Verdict::Safe | Verdict::Retry(_) => None,
+        Verdict::Safe | Verdict::Unreadable(_) | Verdict::Retry(_) => None,
     });
     if let Some(poison) = parked {
         let records = counts.records_parked;

@@ -30,13 +30,11 @@ use crate::protocol::round::{Delivery, DeliveryOutcome};
 use crate::protocol::services::Services;
 
 pub mod dead_letter;
-mod keeping;
 pub mod listing;
 
 use dead_letter::{
     Content, DeadLetter, Kind, ParkedMessage, ParkedRecord, Payload, Range, Receipt, ReceivedMessage, open, region_of,
 };
-use keeping::Keeping;
 
 /// For how long a letter that is being worked on is hidden from others. It is asked for again at half time,
 /// between two steps, and a step is shorter than that.
@@ -358,7 +356,9 @@ impl<W: Services, L: DeadLetterSource, S: Streams, O: Operator> Replay<'_, W, L,
         for (index, (receipt, _)) in records.into_iter().enumerate() {
             let fate = match &consumed.verdicts[index] {
                 Verdict::Safe => DeadLetterOutcome::Safe(touched_by(&consumed, index)),
-                Verdict::Parked(poison) => DeadLetterOutcome::Unresolved(poison.to_string()),
+                Verdict::Unreadable(poison) | Verdict::Parked(poison) => {
+                    DeadLetterOutcome::Unresolved(poison.to_string())
+                }
                 Verdict::Retry(why) => DeadLetterOutcome::Unresolved(why.to_string()),
             };
             self.ends(receipt, Kind::Record, fate).await;
@@ -379,7 +379,8 @@ impl<W: Services, L: DeadLetterSource, S: Streams, O: Operator> Replay<'_, W, L,
         }
     }
 
-    /// A batch through the consumer; what cannot be read is handed back and not parked yet.
+    /// Ingests a batch. Unreadable records are returned, and not parked yet: a dead letter that is one such record is
+    /// in the queue already.
     async fn consume(&mut self, batch: &Batch<'_>) -> BatchOutcome {
         let mut consumed = self.take_in(batch).await;
         self.count(&mut consumed);
@@ -388,7 +389,9 @@ impl<W: Services, L: DeadLetterSource, S: Streams, O: Operator> Replay<'_, W, L,
         for (record, verdict) in batch.records.iter().zip(&consumed.verdicts) {
             match verdict {
                 Verdict::Safe => {}
-                Verdict::Parked(poison) => came.unreadable.push(parked(record, poison, now)),
+                Verdict::Unreadable(poison) | Verdict::Parked(poison) => {
+                    came.unreadable.push(parked(record, poison, now))
+                }
                 Verdict::Retry(why) => came.retry = came.retry.or_else(|| Some(why.to_string())),
             }
         }
@@ -419,7 +422,7 @@ impl<W: Services, L: DeadLetterSource, S: Streams, O: Operator> Replay<'_, W, L,
 
     /// Boxed, as everything here that goes deep into the store: what is on the stack is there in every poll.
     async fn take_in(&self, batch: &Batch<'_>) -> Consumed {
-        Box::pin(ingest(&Keeping::new(self.services), batch, self.deadline())).await
+        Box::pin(ingest(self.services, batch, self.deadline())).await
     }
 
     fn count(&mut self, consumed: &mut Consumed) {

@@ -21,7 +21,7 @@ use crate::model::time::Timestamp;
 use crate::protocol::arm::arm;
 use crate::protocol::clock::{Clock as _, Deadline};
 use crate::protocol::close::drain;
-use crate::protocol::queue::{DeadLetterQueue as _, ParkedItem, ParkedWork};
+use crate::protocol::queue::{DeadLetterQueue as _, ParkedItem, ParkedWork, QueueError};
 use crate::protocol::retry_reason::RetryReason;
 use crate::protocol::round::Delivery;
 use crate::protocol::services::Services;
@@ -32,10 +32,18 @@ use crate::protocol::store::{Commit, Store as _, StoreError};
 pub enum Verdict {
     /// Each of its alerts has a row, and each of their routes an armed window.
     Safe,
-    /// The record, or a part of it, cannot be read or stored. It is in the dead-letter queue, and its readable alerts are
-    /// safe.
+    /// The record, or a part of it, cannot be read or stored, and it is not parked yet. Its readable alerts are safe.
+    Unreadable(Poison),
+    /// An unreadable record that is in the dead-letter queue.
     Parked(Poison),
     Retry(RetryReason),
+}
+
+impl Verdict {
+    /// Whether the record can be acknowledged.
+    fn is_final(&self) -> bool {
+        matches!(self, Self::Safe | Self::Parked(_))
+    }
 }
 
 /// The outcome of a batch.
@@ -52,8 +60,9 @@ pub struct Consumed {
     pub messages: Vec<Delivery>,
 }
 
-/// The books of a batch. Records: `records = safe + parked + retried`. Readable log events, including those of parked
-/// records: `events = unmatched + duplicates + kept + retried`.
+/// The books of a batch. Records: `records = safe + parked + retried`, where `parked` includes records that the caller of
+/// [`ingest`] has yet to park. Readable log events, including those of parked records:
+/// `events = unmatched + duplicates + kept + retried`.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     pub records: u64,
@@ -82,36 +91,35 @@ pub enum Checkpoint<'b> {
 
 /// Ingests a batch. Without a due queue, also closes the routes that it touched.
 pub async fn consume<W: Services>(services: &W, batch: &Batch<'_>, deadline: Deadline) -> Consumed {
-    let mut consumed = commit_and_arm(services, batch, deadline).await;
+    let mut consumed = ingest(services, batch, deadline).await;
     if services.due().is_none() {
         let until = before_parking(services, &consumed, deadline);
         drain_touched(services, &mut consumed, until).await;
     }
-    park(services, batch, &mut consumed, deadline).await;
-    consumed.count_records();
+    park_unreadable(services, batch, &mut consumed, deadline).await;
     consumed
 }
 
 /// The deadline for closing routes. A quarter of the remaining time is reserved for parking, if there is work to park.
 fn before_parking<W: Services>(services: &W, consumed: &Consumed, deadline: Deadline) -> Deadline {
-    if consumed.verdicts.iter().any(|verdict| matches!(verdict, Verdict::Parked(_))) {
+    if consumed.verdicts.iter().any(|verdict| matches!(verdict, Verdict::Unreadable(_))) {
         deadline.earlier(deadline.remaining(services.clock().now()) / 4)
     } else {
         deadline
     }
 }
 
-/// Ingests a batch: every alert of its safe records has a row, is counted, and has an armed window on each of its
-/// routes. Nothing is delivered yet.
-pub async fn ingest<W: Services>(services: &W, batch: &Batch<'_>, deadline: Deadline) -> Consumed {
-    let mut consumed = commit_and_arm(services, batch, deadline).await;
-    park(services, batch, &mut consumed, deadline).await;
-    consumed.count_records();
+/// Ingests a batch and parks its unreadable records. Delivers nothing.
+pub async fn ingest_and_park<W: Services>(services: &W, batch: &Batch<'_>, deadline: Deadline) -> Consumed {
+    let mut consumed = ingest(services, batch, deadline).await;
+    park_unreadable(services, batch, &mut consumed, deadline).await;
     consumed
 }
 
-/// Commits the alerts of a batch and arms their routes. Parking follows.
-async fn commit_and_arm<W: Services>(services: &W, batch: &Batch<'_>, deadline: Deadline) -> Consumed {
+/// Ingests a batch: every alert of its safe records has a row, is counted, and has an armed window on each of its
+/// routes. Delivers and parks nothing: a record with [`Verdict::Unreadable`] is for the caller to park, and a checkpoint
+/// does not pass it.
+pub async fn ingest<W: Services>(services: &W, batch: &Batch<'_>, deadline: Deadline) -> Consumed {
     let mut consumed = Consumed::default();
     let until = deadline.earlier(deadline.remaining(services.clock().now()) / 3);
     let mut rest = &batch.records[..];
@@ -131,6 +139,7 @@ async fn commit_and_arm<W: Services>(services: &W, batch: &Batch<'_>, deadline: 
     }
     consumed.verdicts.extend(rest.iter().map(|_| Verdict::Retry(RetryReason::OutOfTime)));
     arm_touched(services, &mut consumed, deadline).await;
+    consumed.count_records();
     consumed
 }
 
@@ -201,7 +210,7 @@ fn verdict(held: &ScanResult) -> Verdict {
     let unfinished = held.content.as_ref().is_some_and(|scanned| scanned.unfinished);
     match &held.poison {
         _ if unfinished => Verdict::Retry(RetryReason::OutOfTime),
-        Some(poison) => Verdict::Parked(poison.clone()),
+        Some(poison) => Verdict::Unreadable(poison.clone()),
         None => Verdict::Safe,
     }
 }
@@ -213,8 +222,8 @@ fn worse(verdict: Verdict, commit: &Commit) -> Verdict {
         (Verdict::Retry(why), _) => Verdict::Retry(why),
         (verdict, Commit::Fresh | Commit::Duplicate { .. }) => verdict,
         (verdict, Commit::Failed(error)) => match &**error {
-            StoreError::Invalid(_) if matches!(verdict, Verdict::Parked(_)) => verdict,
-            StoreError::Invalid(why) => Verdict::Parked(Poison::Unstorable(why.clone())),
+            StoreError::Invalid(_) if matches!(verdict, Verdict::Unreadable(_)) => verdict,
+            StoreError::Invalid(why) => Verdict::Unreadable(Poison::Unstorable(why.clone())),
             error => Verdict::Retry(error.clone().into()),
         },
     }
@@ -306,7 +315,7 @@ impl Consumed {
     fn count_records(&mut self) {
         let of_kind = |kind: fn(&Verdict) -> bool| self.verdicts.iter().filter(|verdict| kind(verdict)).count() as u64;
         self.counts.records = self.verdicts.len() as u64;
-        self.counts.records_parked = of_kind(|verdict| matches!(verdict, Verdict::Parked(_)));
+        self.counts.records_parked = of_kind(|verdict| matches!(verdict, Verdict::Unreadable(_) | Verdict::Parked(_)));
         self.counts.records_retried = of_kind(|verdict| matches!(verdict, Verdict::Retry(_)));
     }
 
@@ -324,7 +333,7 @@ impl Consumed {
     /// back all records after it, as duplicates. A record without a sequence number has no name, and an unknown name
     /// would fail the whole batch: the checkpoint is the last named record before it.
     pub fn checkpoint<'b>(&self, batch: &Batch<'b>) -> Checkpoint<'b> {
-        let Some(earliest) = self.verdicts.iter().position(|verdict| matches!(verdict, Verdict::Retry(_))) else {
+        let Some(earliest) = self.verdicts.iter().position(|verdict| !verdict.is_final()) else {
             return Checkpoint::Everything;
         };
         let named = batch.records[..=earliest].iter().rev().find_map(|record| record.sequence.clone());
@@ -344,28 +353,33 @@ async fn drain_touched<W: Services>(services: &W, consumed: &mut Consumed, deadl
     }
 }
 
-/// Parks the records that cannot be read or stored in full. Parking comes last, so that an unreachable queue delays
+/// Parks the records that are unreadable. Parking comes last, so that an unreachable queue delays
 /// nothing else. A record that cannot be parked is retried.
-async fn park<W: Services>(services: &W, batch: &Batch<'_>, consumed: &mut Consumed, deadline: Deadline) {
+async fn park_unreadable<W: Services>(services: &W, batch: &Batch<'_>, consumed: &mut Consumed, deadline: Deadline) {
     let now = services.clock().now();
-    let poisoned: Vec<(usize, ParkedItem)> = consumed
+    let unreadable: Vec<(usize, Poison)> = consumed
         .verdicts
         .iter()
         .enumerate()
         .filter_map(|(index, verdict)| match verdict {
-            Verdict::Parked(poison) => Some((index, parked(&batch.records[index], poison, now))),
-            Verdict::Safe | Verdict::Retry(_) => None,
+            Verdict::Unreadable(poison) => Some((index, poison.clone())),
+            Verdict::Safe | Verdict::Parked(_) | Verdict::Retry(_) => None,
         })
         .collect();
-    if poisoned.is_empty() {
+    if unreadable.is_empty() {
         return;
     }
-    let (indices, items): (Vec<usize>, Vec<ParkedItem>) = poisoned.into_iter().unzip();
-    for (index, answer) in indices.into_iter().zip(services.dead_letters().park(&items, deadline).await) {
-        if let Err(error) = answer {
-            consumed.verdicts[index] = Verdict::Retry(RetryReason::Park(error));
-        }
+    let items: Vec<ParkedItem> =
+        unreadable.iter().map(|(index, poison)| parked(&batch.records[*index], poison, now)).collect();
+    let mut answers = services.dead_letters().park(&items, deadline).await.into_iter();
+    let missing = || Err(QueueError("the queue answered for fewer messages than it was given".to_owned()));
+    for (index, poison) in unreadable {
+        consumed.verdicts[index] = match answers.next().unwrap_or_else(missing) {
+            Ok(()) => Verdict::Parked(poison),
+            Err(error) => Verdict::Retry(RetryReason::Park(error)),
+        };
     }
+    consumed.count_records();
 }
 
 /// The dead letter of a poison record.

@@ -27,7 +27,7 @@ use stentor::model::name::RouteName;
 use stentor::model::visible;
 use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::close::{Closed, close};
-use stentor::protocol::consume::{Consumed, Verdict, ingest};
+use stentor::protocol::consume::{Consumed, Verdict, ingest_and_park};
 use stentor::protocol::queue::{Due, DueQueue as _};
 use stentor::protocol::round::{Delivery, DeliveryOutcome};
 use stentor::protocol::store::Store as _;
@@ -288,7 +288,7 @@ impl<'a> Run<'a> {
     /// Takes in lines that come only once: tries until they are stored, and so lets their writer wait, or until the run
     /// is asked to end.
     async fn take_for_good(&self, services: &LocalServices<'_>, batch: &Batch<'_>) {
-        let mut consumed = ingest(services, batch, self.deadline()).await;
+        let mut consumed = ingest_and_park(services, batch, self.deadline()).await;
         while let Some(why) = first_to_retry(&consumed)
             && !self.shutdown.is_requested()
         {
@@ -298,7 +298,7 @@ impl<'a> Run<'a> {
                 _ = self.shutdown.requested() => {}
             }
             let earlier = consumed;
-            consumed = ingest(services, batch, self.deadline()).await;
+            consumed = ingest_and_park(services, batch, self.deadline()).await;
             consumed.follow(earlier);
         }
         self.report.borrow_mut().add(batch, consumed);
@@ -332,7 +332,7 @@ impl<'a> Run<'a> {
     }
 
     async fn ingest_batch(&self, services: &LocalServices<'_>, batch: &Batch<'_>) {
-        let consumed = ingest(services, batch, self.deadline()).await;
+        let consumed = ingest_and_park(services, batch, self.deadline()).await;
         self.report.borrow_mut().add(batch, consumed);
     }
 
@@ -420,7 +420,7 @@ impl<'a> Run<'a> {
 fn first_to_retry(consumed: &Consumed) -> Option<String> {
     consumed.verdicts.iter().find_map(|verdict| match verdict {
         Verdict::Retry(why) => Some(visible::line(&why.to_string())),
-        Verdict::Safe | Verdict::Parked(_) => None,
+        Verdict::Safe | Verdict::Unreadable(_) | Verdict::Parked(_) => None,
     })
 }
 

@@ -34,6 +34,8 @@ impl Report {
             match verdict {
                 Verdict::Safe => {}
                 Verdict::Parked(poison) => self.parked.push((record.event_id.to_string(), poison.to_string())),
+                // `run` parks every batch, so this does not occur; if it did, the record would not be safe.
+                Verdict::Unreadable(poison) => self.retried.push((record.event_id.to_string(), poison.to_string())),
                 Verdict::Retry(why) => self.retried.push((record.event_id.to_string(), why.to_string())),
             }
         }
