@@ -35,7 +35,7 @@ use crate::model::name::{RouteName, Severity, Target};
 
 pub use glob::{GLOB_BYTES_MAX, Glob, GlobError};
 pub use problem::{ConfigDiagnostic, ConfigError};
-pub use quantity::{bytes, duration};
+pub use quantity::{bytes, duration, duration_with_days};
 pub use scope::Scope;
 
 /// `window` where the file is silent.

@@ -12,6 +12,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use jiff::fmt::rfc2822::DateTimePrinter;
 use serde_json::{Value, json};
 use stentor::adapters::channels::Channels;
 use stentor::adapters::clock::SystemClock;
@@ -509,9 +510,8 @@ async fn every_status_of_a_webhook_has_its_class() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_wait_that_slack_asks_for_is_kept_and_bounded() {
     let at = |ahead: i64| {
-        let when = std::time::SystemTime::now();
-        let seconds = Duration::from_secs(ahead.unsigned_abs());
-        httpdate::fmt_http_date(if ahead < 0 { when - seconds } else { when + seconds })
+        let when = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(ahead);
+        DateTimePrinter::new().timestamp_to_rfc9110_string(&when).unwrap()
     };
     let cases = [
         ("30".to_owned(), Some(30..=30)),

@@ -1,60 +1,35 @@
-//! Spans of time and sizes as people write them: `"1h30m"`, `"64MiB"`.
-//!
-//! The parser of durations is our own because the usual one, `humantime` 2.4, panics on some sums
-//! near 2⁶⁴ seconds and knows months and years, which no window should be measured in.
+//! Durations and sizes as people write them: `"1h30m"`, `"64MiB"`.
 
 use std::time::Duration;
 
-/// The units of time, the largest first, each with its milliseconds.
-const TIME_UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+use jiff::fmt::friendly::{Spacing, SpanParser, SpanPrinter};
+use jiff::{Span, SpanRelativeTo};
 
 /// The units of size with their bytes.
 const SIZE_UNITS: [(&str, u64); 4] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
 
-/// Reads `"1500ms"`, `"30s"` or `"1h30m"`: whole numbers with their units, the larger unit first,
-/// nothing between.
+/// Reads `"1500ms"`, `"30s"`, `"1h30m"`, and the longer forms that [`jiff::fmt::friendly`] documents. Never negative.
+/// The largest unit is the hour: no window is as long as a day.
 pub fn duration(text: &str) -> Option<Duration> {
-    let mut rest = text;
-    let mut total: u64 = 0;
-    let mut units = TIME_UNITS.iter();
-    while !rest.is_empty() {
-        let (number, unit, after) = number_and_unit(rest)?;
-        // The iterator is not wound back, so a unit can come neither twice nor after a smaller one.
-        let (_, unit_ms) = units.find(|(name, _)| *name == unit)?;
-        total = total.checked_add(number.checked_mul(*unit_ms)?)?;
-        rest = after;
-    }
-    (!text.is_empty()).then_some(Duration::from_millis(total))
+    SpanParser::new().parse_unsigned_duration(text).ok()
+}
+
+/// The same, and also days of 24 hours and weeks: `"7d"`.
+pub fn duration_with_days(text: &str) -> Option<Duration> {
+    let span: Span = text.parse().ok()?;
+    span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?.try_into().ok()
 }
 
 /// Reads `"64MiB"`: a whole number and one of B, KiB, MiB, GiB. The result is in bytes.
 pub fn bytes(text: &str) -> Option<u64> {
-    let (number, unit, after) = number_and_unit(text)?;
-    let (_, unit_bytes) = SIZE_UNITS.iter().find(|(name, _)| *name == unit)?;
-    if after.is_empty() { number.checked_mul(*unit_bytes) } else { None }
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
+    let (_, unit_bytes) = SIZE_UNITS.into_iter().find(|(name, _)| *name == unit)?;
+    number.parse::<u64>().ok()?.checked_mul(unit_bytes)
 }
 
-/// Writes a duration the way [`duration`] reads it; less than a millisecond is dropped.
+/// Writes a duration in the form that [`duration`] reads.
 pub(super) fn spell(duration: Duration) -> String {
-    let mut rest = duration.as_millis();
-    let mut text = String::new();
-    for (unit, unit_ms) in TIME_UNITS {
-        let unit_ms = u128::from(unit_ms);
-        if rest >= unit_ms {
-            text += &format!("{}{unit}", rest / unit_ms);
-            rest %= unit_ms;
-        }
-    }
-    if text.is_empty() { "0s".to_owned() } else { text }
-}
-
-/// Splits `"30s…"` into 30, `"s"` and what follows.
-fn number_and_unit(text: &str) -> Option<(u64, &str, &str)> {
-    let unit_at = text.find(|c: char| !c.is_ascii_digit())?;
-    let (number, rest) = text.split_at(unit_at);
-    let after_at = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
-    let (unit, after) = rest.split_at(after_at);
-    Some((number.parse().ok()?, unit, after))
+    SpanPrinter::new().spacing(Spacing::None).unsigned_duration_to_string(&duration)
 }
 
 #[cfg(test)]
@@ -72,14 +47,29 @@ mod tests {
         check("1h1m1s1ms", Some(3_661_001));
         check("90s", Some(90_000));
         check("0s", Some(0));
-        for bad in ["", "30", "s", "-1s", "+1s", "1.5s", "30 s", " 30s", "1s1s", "30m1h", "1d", "30S", "30secs", "5µs"]
-        {
+        check("1.5s", Some(1_500));
+        check("1 hour 30 minutes", Some(5_400_000));
+        for bad in ["", "30", "s", "-1s", " 30s", "1s1s", "30m1h", "1d", "30S", "30x", "1h ago", "PT30S", "inf"] {
             check(bad, None);
         }
         check("18446744073709551615ms", Some(u64::MAX));
         check("18446744073709551616ms", None);
         check("18446744073709551615h", None);
         check("5124095576030h999999999999999999m", None);
+    }
+
+    #[test]
+    fn days_have_24_hours() {
+        let check = |text: &str, hours: Option<u64>| {
+            assert_eq!(duration_with_days(text), hours.map(Duration::from_hours), "{text:?}");
+        };
+        check("7d", Some(168));
+        check("1d12h", Some(36));
+        check("1w", Some(168));
+        check("2h", Some(2));
+        for bad in ["", "d", "7", "-7d", "7d ago", "1mo", "1y", "9999999999999d"] {
+            check(bad, None);
+        }
     }
 
     #[test]
@@ -95,7 +85,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_spelled_reads_back(ms in any::<u64>()) {
+        fn a_spelled_duration_reads_back(ms in any::<u64>()) {
             let spelled = spell(Duration::from_millis(ms));
             prop_assert_eq!(duration(&spelled), Some(Duration::from_millis(ms)));
         }
@@ -103,6 +93,7 @@ mod tests {
         #[test]
         fn no_text_panics(text in "\\PC{0,20}|([0-9]{1,20}[hms]{0,2}){0,4}") {
             duration(&text);
+            duration_with_days(&text);
             bytes(&text);
         }
     }

@@ -111,7 +111,7 @@ impl DynamoStore {
 
 /// The number of an hour since 1970, of a moment as a row shows it: one that no date shows is the nearest that one does.
 fn hour_of(at: Timestamp) -> i64 {
-    at.date_time().unix_timestamp().div_euclid(3_600)
+    at.clamped().as_millis().div_euclid(3_600_000)
 }
 
 /// `2026-11-23` and `14`.

@@ -4,7 +4,7 @@
 //! Only Slack's own words count as acceptance. A captive portal, a proxy or a mistyped URL can answer 200, too, and an
 //! alert that such a page took would be lost without a trace. An answer that Slack never gives is worth a retry.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
@@ -234,8 +234,8 @@ fn whole_seconds(text: &str) -> Option<Duration> {
 
 /// How far ahead a date is; `None` when it has passed.
 fn until(text: &str, now: Timestamp) -> Option<Duration> {
-    let since_1970 = httpdate::parse_http_date(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
-    let wait = now.until(Timestamp::default().after(since_1970));
+    let at = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+    let wait = now.until(Timestamp::from_millis(at.as_millisecond()));
     (!wait.is_zero()).then_some(wait)
 }
 

@@ -3,7 +3,6 @@
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -156,27 +155,21 @@ pub fn bytes(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "a size is a number with B, KiB, MiB or GiB".to_owned())
 }
 
-/// A moment: how long ago (`2h`, `1h30m`, `7d`), or ISO 8601.
+/// A moment: how long ago (`2h`, `7d`, `1h30m ago`), or ISO 8601.
 pub fn moment(text: &str) -> Result<Timestamp, String> {
-    let ago = |span| SystemClock.now().before(span);
+    // `14:15` is a time of day to its reader, though jiff knows such durations.
+    let length =
+        || config::duration_with_days(text.strip_suffix(" ago").unwrap_or(text)).filter(|_| !text.contains(':'));
     let date = || Timestamp::from_iso(&format!("{text}T00:00:00Z"));
-    span(text).map(ago).or_else(|| Timestamp::from_iso(text)).or_else(date).ok_or_else(|| {
-        "a moment is a span of time ago (2h, 7d) or a date (2026-11-23, 2026-11-23T14:00:00Z)".to_owned()
-    })
+    let ago = length().map(|length| SystemClock.now().before(length));
+    ago.or_else(|| Timestamp::from_iso(text))
+        .or_else(date)
+        .ok_or_else(|| "expected how long ago (2h, 7d) or a date (2026-11-23, 2026-11-23T14:00:00Z)".to_owned())
 }
 
-/// A moment at which a span of time ends: a date stands for the end of its day.
+/// The end of a period: a date stands for the end of its day.
 pub fn last_moment(text: &str) -> Result<Timestamp, String> {
     Timestamp::from_iso(&format!("{text}T23:59:59.999Z")).map_or_else(|| moment(text), Ok)
-}
-
-/// `30s`, `1h30m`, and days, in which no window is measured.
-fn span(text: &str) -> Option<Duration> {
-    const DAY: Duration = Duration::from_hours(24);
-    match text.strip_suffix('d') {
-        Some(days) => days.parse().ok().and_then(|days| DAY.checked_mul(days)),
-        None => config::duration(text),
-    }
 }
 
 #[cfg(test)]
@@ -187,10 +180,13 @@ mod tests {
     fn a_moment_is_some_time_ago_or_a_date() {
         let ago = |text: &str| moment(text).expect("a moment").until(SystemClock.now()).as_secs();
         assert!((7_200..7_205).contains(&ago("2h")) && (604_800..604_805).contains(&ago("7d")));
+        assert!((5_400..5_405).contains(&ago("1h30m ago")));
         assert_eq!(moment("2026-11-23T14:15:06Z").map(Timestamp::as_millis), Ok(1_795_443_306_000));
         assert_eq!(moment("2026-11-23").map(Timestamp::as_millis), Ok(1_795_392_000_000));
         assert_eq!(last_moment("2026-11-23").map(Timestamp::as_millis), Ok(1_795_478_399_999));
         assert_eq!(last_moment("2026-11-23T14:15:06Z"), moment("2026-11-23T14:15:06Z"));
-        assert!(moment("yesterday").is_err() && moment("").is_err() && last_moment("").is_err());
+        for bad in ["yesterday", "", "14:15:06", "-2h", "2026-11-23 14:15"] {
+            assert!(moment(bad).is_err() && last_moment(bad).is_err(), "{bad}");
+        }
     }
 }

@@ -137,9 +137,7 @@ fn unknown(route: &RouteName, known: &BTreeSet<RouteName>) -> String {
 
 /// A span of time as in the configuration, or days.
 fn length(text: &str) -> Result<Duration, String> {
-    let days = |days: &str| days.parse().ok().and_then(|days| Duration::from_hours(24).checked_mul(days));
-    let length = text.strip_suffix('d').map_or_else(|| config::duration(text), days);
-    length
+    config::duration_with_days(text)
         .filter(|length| !length.is_zero() && *length <= LENGTH_MAX)
         .ok_or_else(|| "a time is a number with m, h or d, such as 1h30m, and at most 30d".to_owned())
 }

@@ -2,16 +2,13 @@
 
 use std::time::Duration;
 
-use time::format_description::FormatItem;
-use time::macros::format_description;
-
 use super::block::Inline;
 use crate::model::tally::Span;
 use crate::model::text::humanize_duration;
 use crate::model::time::Timestamp;
 
-const DATE: &[FormatItem<'_>] = format_description!("[day padding:none] [month repr:short] [year]");
-const TIME: &[FormatItem<'_>] = format_description!("[hour]:[minute]:[second]");
+const DATE: &str = "%-d %b %Y";
+const TIME: &str = "%H:%M:%S";
 
 /// Below this a span is told by its length, above it by its end.
 const SHORT: Duration = Duration::from_secs(60);
@@ -53,8 +50,8 @@ fn date(at: Timestamp) -> String {
     formatted(at, DATE)
 }
 
-fn formatted(at: Timestamp, format: &[FormatItem<'_>]) -> String {
-    at.date_time().format(format).expect("invariant: a date and time has every component of DATE and TIME")
+fn formatted(at: Timestamp, format: &str) -> String {
+    at.date_time().strftime(format).to_string()
 }
 
 #[cfg(test)]
