@@ -23,6 +23,7 @@ use stentor::adapters::clock::SystemClock;
 use stentor::adapters::embedded::Embedded;
 use stentor::adapters::replay::kinesis::KinesisStreams;
 use stentor::ingest::event::Data;
+use stentor::model::error::Cause;
 use stentor::model::tally::Tally;
 use stentor::ops::replay::dead_letter::{Range, Receipt, ReceivedMessage};
 use stentor::ops::replay::{
@@ -171,6 +172,10 @@ impl<'a> FakeLetters<'a> {
     }
 }
 
+fn lost(cause: Cause) -> SourceError {
+    SourceError::Unavailable(cause.to_string())
+}
+
 impl DeadLetterSource for &FakeLetters<'_> {
     async fn receive(&self, max: usize, _deadline: Deadline) -> Result<Vec<ReceivedMessage>, SourceError> {
         let receive = async {
@@ -182,14 +187,14 @@ impl DeadLetterSource for &FakeLetters<'_> {
             })
             .collect()
         };
-        self.lifeline.call("receive", receive).await.map_err(SourceError)
+        self.lifeline.call("receive", receive).await.map_err(lost)
     }
 
     async fn delete(&self, receipts: &[Receipt], _deadline: Deadline) -> Vec<Result<(), SourceError>> {
         let delete = async {
             self.dead_letters.lock().unwrap().retain(|(dead_letter, _)| !receipts.contains(&dead_letter.receipt))
         };
-        vec![self.lifeline.call("delete", delete).await.map_err(SourceError); receipts.len()]
+        vec![self.lifeline.call("delete", delete).await.map_err(lost); receipts.len()]
     }
 
     async fn hide(&self, receipts: &[Receipt], hidden_for: Duration, _deadline: Deadline) {

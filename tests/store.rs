@@ -493,10 +493,10 @@ async fn a_missing_table_is_refused_at_once_with_its_name() {
     let store =
         DynamoStore::new(&stentor::adapters::aws::loopback(&engine.endpoint()), tables, fastrand::Rng::with_seed(1));
     let commits = store.commit(&[alert("1", &["critical"])], soon()).await;
-    let [Some(StoreError::Refused(why))] = commits.iter().map(failure).collect::<Vec<_>>()[..] else {
+    let [Some(StoreError::Refused(cause))] = commits.iter().map(failure).collect::<Vec<_>>()[..] else {
         panic!("{commits:?}")
     };
-    assert!(why.contains("ResourceNotFoundException"), "{why}");
+    assert_eq!(cause.code, "ResourceNotFoundException", "{cause}");
 }
 
 #[tokio::test]

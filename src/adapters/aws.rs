@@ -1,16 +1,22 @@
 //! How the AWS clients are set up: one HTTP client for all of them, with the TLS provider that the
 //! rest of the program uses, and a time-out for each phase of a call.
 
+use std::error::Error;
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider, SharedHttpClient};
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::connector_metadata::ConnectorMetadata;
 use aws_smithy_runtime_api::client::http::{HttpClient, HttpConnectorSettings, SharedHttpConnector};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::timeout::TimeoutConfig;
+
+use crate::model::error::{Cause, chain};
 
 pub mod diagnose;
 
@@ -53,6 +59,51 @@ impl HttpClient for WhenNeeded {
 
     fn connector_metadata(&self) -> Option<ConnectorMetadata> {
         self.0.connector_metadata()
+    }
+}
+
+/// The code and the message of a failed call, without the namespace that some services put before their codes.
+pub fn cause<E>(error: &SdkError<E, HttpResponse>) -> Cause
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    if let Some(service) = error.as_service_error() {
+        let code = service.code().and_then(|code| code.rsplit('#').next()).unwrap_or("unknown-error");
+        let code = code.strip_prefix("AWS.SimpleQueueService.").unwrap_or(code);
+        return Cause::new(code.to_owned(), service.message().unwrap_or("no message"));
+    }
+    let code = match error {
+        _ if lacks_credentials(error) => "no-credentials",
+        SdkError::ConstructionFailure(_) => "invalid-request",
+        SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) => "unreachable",
+        _ => "unreadable-answer",
+    };
+    Cause::new(code, chain(error))
+}
+
+fn lacks_credentials(error: &(dyn Error + 'static)) -> bool {
+    let mut sources = std::iter::successors(Some(error), |error| (*error).source());
+    sources.any(|error| error.is::<CredentialsError>())
+}
+
+/// Whether an error stays until a person has changed something: a missing resource, permission or key.
+pub fn is_refusal(cause: &Cause) -> bool {
+    match &*cause.code {
+        "AccessDenied"
+        | "AccessDeniedException"
+        | "AuthorizationError"
+        | "InvalidAddress"
+        | "InvalidClientTokenId"
+        | "InvalidSecurity"
+        | "NonExistentQueue"
+        | "QueueDoesNotExist"
+        | "ResourceNotFound"
+        | "ResourceNotFoundException"
+        | "UnauthorizedOperation"
+        | "UnrecognizedClientException"
+        | "UnsupportedOperation"
+        | "no-credentials" => true,
+        code => code.starts_with("KMS.") && code != "KMS.ThrottlingException",
     }
 }
 

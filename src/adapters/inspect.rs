@@ -11,7 +11,7 @@ use aws_sdk_lambda::types::{EventSourceMappingConfiguration, FunctionResponseTyp
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde_json::Value;
 
-use crate::adapters::aws::diagnose::explain;
+use crate::adapters::aws::diagnose::explain_error;
 use crate::ops::check::{Fact, Mapping, Queue, Snapshot, Table};
 
 /// What to look at.
@@ -73,7 +73,7 @@ async fn deployed(aws: &SdkConfig, inspect: &Inspection) -> Result<Deployed, Str
     let mut own = BTreeSet::new();
     for (n, function) in inspect.functions.iter().enumerate() {
         let call = client.get_function_configuration().function_name(function).send().await;
-        let found = call.map_err(|error| explain(&error, &format!("the function {function}")))?;
+        let found = call.map_err(|error| explain_error(&error, &format!("the function {function}")))?;
         let log_group = found.logging_config.and_then(|logging| logging.log_group);
         own.insert(log_group.unwrap_or_else(|| format!("/aws/lambda/{function}")));
         if n == 0 {
@@ -87,7 +87,7 @@ async fn deployed(aws: &SdkConfig, inspect: &Inspection) -> Result<Deployed, Str
 async fn table(aws: &SdkConfig, name: &str) -> Fact<Table> {
     let client = aws_sdk_dynamodb::Client::new(aws);
     let found = client.describe_table().table_name(name).send().await;
-    let found = found.map_err(|error| explain(&error, &format!("the table {name}")))?;
+    let found = found.map_err(|error| explain_error(&error, &format!("the table {name}")))?;
     let table = found.table.unwrap_or_else(|| aws_sdk_dynamodb::types::TableDescription::builder().build());
     let names = |keys: Option<Vec<KeySchemaElement>>| -> Vec<String> {
         keys.unwrap_or_default().into_iter().map(|key| key.attribute_name).collect()
@@ -101,7 +101,8 @@ async fn table(aws: &SdkConfig, name: &str) -> Fact<Table> {
 async fn queue(aws: &SdkConfig, url: &str) -> Fact<Queue> {
     let client = aws_sdk_sqs::Client::new(aws);
     let call = client.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::All).send().await;
-    let attributes = call.map_err(|error| explain(&error, &format!("the queue {url}")))?.attributes.unwrap_or_default();
+    let attributes =
+        call.map_err(|error| explain_error(&error, &format!("the queue {url}")))?.attributes.unwrap_or_default();
     let number = |name| attributes.get(&name).and_then(|value| value.parse::<u64>().ok()).unwrap_or(0);
     let redrive = attributes.get(&QueueAttributeName::RedrivePolicy);
     let redrive: Option<Value> = redrive.and_then(|policy| serde_json::from_str(policy).ok());
@@ -117,7 +118,7 @@ async fn queue(aws: &SdkConfig, url: &str) -> Fact<Queue> {
 async fn credentials(aws: &SdkConfig, secret_id: &str) -> Fact<BTreeSet<String>> {
     let client = aws_sdk_secretsmanager::Client::new(aws);
     let call = client.get_secret_value().secret_id(secret_id).send().await;
-    let found = call.map_err(|error| explain(&error, &format!("the secret {secret_id}")))?;
+    let found = call.map_err(|error| explain_error(&error, &format!("the secret {secret_id}")))?;
     let names: Option<BTreeMap<String, Value>> = found.secret_string.and_then(|text| serde_json::from_str(&text).ok());
     let names = names.ok_or_else(|| "make the secret a JSON object from target to credential".to_owned())?;
     Ok(names.into_keys().collect())
@@ -131,7 +132,7 @@ async fn mappings(aws: &SdkConfig, functions: &[String]) -> Fact<Vec<Mapping>> {
         let found: Vec<_> = pages
             .collect::<Result<_, _>>()
             .await
-            .map_err(|error| explain(&error, &format!("the mappings of {function}")))?;
+            .map_err(|error| explain_error(&error, &format!("the mappings of {function}")))?;
         mappings.extend(found.into_iter().map(|found| mapping(function, found)));
     }
     Ok(mappings)
@@ -155,7 +156,7 @@ fn mapping(function: &str, found: EventSourceMappingConfiguration) -> Mapping {
 async fn retention(aws: &SdkConfig, stream_arn: &str) -> Fact<Duration> {
     let client = aws_sdk_kinesis::Client::new(aws);
     let call = client.describe_stream_summary().stream_arn(stream_arn).send().await;
-    let found = call.map_err(|error| explain(&error, &format!("the stream {stream_arn}")))?;
+    let found = call.map_err(|error| explain_error(&error, &format!("the stream {stream_arn}")))?;
     let hours = found.stream_description_summary.map_or(0, |summary| summary.retention_period_hours);
     Ok(Duration::from_hours(u64::try_from(hours).unwrap_or(0)))
 }
@@ -172,7 +173,7 @@ async fn filters(aws: &SdkConfig, own: &BTreeSet<String>) -> Fact<Vec<(String, S
             }
             // A function that has never run has no log group.
             Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) => {}
-            Err(error) => return Err(explain(&error, &format!("the log group {group}"))),
+            Err(error) => return Err(explain_error(&error, &format!("the log group {group}"))),
         }
     }
     Ok(filters)
@@ -182,7 +183,7 @@ async fn filters(aws: &SdkConfig, own: &BTreeSet<String>) -> Fact<Vec<(String, S
 async fn policies(aws: &SdkConfig, own: &BTreeSet<String>) -> Fact<Vec<(String, String)>> {
     let client = aws_sdk_cloudwatchlogs::Client::new(aws);
     let call = client.describe_account_policies().policy_type(PolicyType::SubscriptionFilterPolicy).send().await;
-    let found = call.map_err(|error| explain(&error, "the account's subscription policies"))?;
+    let found = call.map_err(|error| explain_error(&error, "the account's subscription policies"))?;
     let mut policies = Vec::new();
     for policy in found.account_policies.unwrap_or_default() {
         let criteria = policy.selection_criteria.unwrap_or_default();

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use crate::model::error::Cause;
 use crate::protocol::clock::Deadline;
 use crate::protocol::queue::{DeadLetterQueue, Due, DueQueue, ParkedItem, QueueError};
 
@@ -128,7 +129,18 @@ fn tighten(file: &File, path: &Path) {
 
 impl DeadLetterQueue for FileDeadLetters {
     async fn park(&self, items: &[ParkedItem], _deadline: Deadline) -> Vec<Result<(), QueueError>> {
-        let result = self.append(items).map_err(|error| QueueError(format!("{}: {error}", self.path.display())));
+        let result = self.append(items).map_err(|error| queue_error(&self.path, &error));
         vec![result; items.len()]
+    }
+}
+
+fn queue_error(path: &Path, error: &io::Error) -> QueueError {
+    let cause = Cause::new("file-not-written", format!("{}: {error}", path.display()));
+    match error.kind() {
+        io::ErrorKind::PermissionDenied
+        | io::ErrorKind::NotFound
+        | io::ErrorKind::IsADirectory
+        | io::ErrorKind::ReadOnlyFilesystem => QueueError::Refused(cause),
+        _ => QueueError::Unavailable(cause),
     }
 }

@@ -11,6 +11,7 @@ use serde_json::Value;
 use thiserror::Error;
 use tokio::sync::Mutex;
 
+use crate::model::error::Cause;
 use crate::model::name::Target;
 use crate::model::time::Timestamp;
 use crate::protocol::clock::Deadline;
@@ -28,9 +29,9 @@ pub struct Credential(Value);
 /// Why there is no credential.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum SecretError {
-    /// Secrets Manager did not answer, or not with a secret: later it may.
+    /// Secrets Manager did not answer, or the secret is malformed. A later read may succeed.
     #[error("the secret cannot be read: {0}")]
-    Unavailable(String),
+    Unavailable(Cause),
     /// The secret is there and has nothing for this target.
     #[error("the secret has no credential for {0}")]
     Missing(Target),
@@ -103,7 +104,10 @@ impl<R: ReadSecret> Secrets<R> {
     async fn read(&self, afresh: bool, now: Timestamp, deadline: Deadline) -> Result<Cached, SecretError> {
         let text = self.reader.read(deadline).await?;
         // serde's message would quote the secret.
-        let malformed = |_| SecretError::Unavailable("it is not a JSON object of target and credential".to_owned());
+        let malformed = |_| {
+            let message = "it is not a JSON object from target to credential";
+            SecretError::Unavailable(Cause::new("malformed-secret", message))
+        };
         let credentials: BTreeMap<String, Value> = serde_json::from_str(&text).map_err(malformed)?;
         let credentials = credentials.into_iter().map(|(name, value)| (name, Credential(value))).collect();
         Ok(Cached { read_at: now, afresh, credentials })
@@ -140,12 +144,15 @@ impl fmt::Debug for Credential {
 #[cfg(feature = "aws")]
 mod secrets_manager {
     use aws_sdk_secretsmanager::Client;
-    use aws_sdk_secretsmanager::error::ProvideErrorMetadata as _;
+    use aws_sdk_secretsmanager::error::SdkError;
+    use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
+    use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
     use tokio::time::timeout;
 
     use super::{ReadSecret, SecretError};
+    use crate::adapters::aws::cause;
     use crate::adapters::clock::SystemClock;
-
+    use crate::model::error::Cause;
     use crate::protocol::clock::{Clock as _, Deadline};
 
     /// A secret in Secrets Manager.
@@ -167,10 +174,18 @@ mod secrets_manager {
             let call = self.client.get_secret_value().secret_id(&self.secret_id).send();
             let answer = timeout(deadline.remaining(SystemClock.now()), call)
                 .await
-                .map_err(|_| SecretError::Unavailable("no answer before the deadline".to_owned()))?
-                .map_err(|error| SecretError::Unavailable(error.code().unwrap_or("no connection").to_owned()))?;
-            answer.secret_string.ok_or_else(|| SecretError::Unavailable("it is binary".to_owned()))
+                .map_err(|_| SecretError::Unavailable(Cause::no_answer()))?
+                .map_err(|error| unavailable(&error))?;
+            let binary = || SecretError::Unavailable(Cause::new("malformed-secret", "it is binary"));
+            answer.secret_string.ok_or_else(binary)
         }
+    }
+
+    /// AWS's message names roles and the secret. The error is shown in Slack, so the message stays in the log.
+    fn unavailable(error: &SdkError<GetSecretValueError, HttpResponse>) -> SecretError {
+        let cause = cause(error);
+        tracing::debug!("Secrets Manager did not return the secret: {cause}");
+        SecretError::Unavailable(Cause { message: "Secrets Manager did not return it".to_owned(), ..cause })
     }
 }
 

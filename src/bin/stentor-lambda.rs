@@ -189,14 +189,16 @@ fn log_as_json() {
 #[cfg(test)]
 mod tests {
     use stentor::ingest::event::EventError;
+    use stentor::model::error::Cause;
     use stentor::protocol::retry_reason::RetryReason;
     use stentor::protocol::store::StoreError;
 
     use super::*;
 
     #[test]
-    fn lambda_gets_a_word_as_the_type_of_each_error() {
+    fn the_error_type_is_the_code_of_the_error() {
         let problem = "a syntax error";
+        let cause = || Cause::new("ThrottlingException", "slow down");
         let cases = [
             (EventError::NotJson { problem, line: 1, column: 2 }.into(), "event-not-json"),
             (EventError::Unknown.into(), "event-unknown"),
@@ -204,15 +206,15 @@ mod tests {
             (EventError::UnnamedMessage.into(), "event-unnamed-message"),
             (FunctionError::Unnamed(2, Box::new(RetryReason::OutOfTime)), "records-unnamed"),
             (FunctionError::NoDueQueue, "no-due-queue"),
-            (StoreError::Unavailable("down".to_owned()).into(), "store-unavailable"),
-            (StoreError::Refused("no table".to_owned()).into(), "store-refused"),
-            (StoreError::Invalid("too large".to_owned()).into(), "store-invalid"),
+            (StoreError::Unavailable(cause()).into(), "store-unavailable"),
+            (StoreError::Refused(cause()).into(), "store-refused"),
+            (StoreError::Invalid(cause()).into(), "store-invalid"),
         ];
-        for (error, word) in cases {
+        for (error, code) in cases {
             let error: FunctionError = error;
             let message = error.to_string();
             let diagnostic = Diagnostic::from(Failure(error));
-            assert_eq!((diagnostic.error_type, diagnostic.error_message), (word.to_owned(), message));
+            assert_eq!((diagnostic.error_type, diagnostic.error_message), (code.to_owned(), message));
         }
     }
 }

@@ -113,7 +113,7 @@ pub enum EventError {
 }
 
 impl EventError {
-    /// As `FunctionError::code`.
+    /// The stable code of the variant.
     pub fn code(&self) -> &'static str {
         match self {
             Self::NotJson { .. } => "event-not-json",

@@ -1,9 +1,36 @@
-//! Errors as text.
+//! Errors as data and as text.
 
+use std::borrow::Cow;
 use std::error::Error;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
-/// An error with its causes, in one line. The SDK's own text for a lost connection is "dispatch failure".
+/// Why a call failed: a code for programs and a message for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// The error code of AWS, such as `AccessDeniedException`. Where AWS did not answer, a code of this program in kebab
+    /// case, such as `no-answer`.
+    pub code: Cow<'static, str>,
+    pub message: String,
+}
+
+impl Cause {
+    pub fn new(code: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self { code: code.into(), message: message.into() }
+    }
+
+    /// The deadline passed before the call returned. It may still have taken effect.
+    pub fn no_answer() -> Self {
+        Self::new("no-answer", "the deadline passed")
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.message)
+    }
+}
+
+/// An error and its sources on one line. The SDK's own text for a lost connection is only "dispatch failure".
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

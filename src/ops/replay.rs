@@ -53,10 +53,26 @@ const WAITING_FOR: Duration = Duration::from_secs(30);
 
 const BACKOFF_FIRST: Duration = Duration::from_millis(500);
 
-/// A source of letters or records did not do what it was asked; what to do about it, in a sentence.
+/// Why a source of dead letters or records failed. The text says what to do about it.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("{0}")]
-pub struct SourceError(pub String);
+pub enum SourceError {
+    /// Throttled, unreachable, or damaged. A later replay may succeed.
+    #[error("{0}")]
+    Unavailable(String),
+    /// A missing resource or permission. No replay succeeds until a person has changed something.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl SourceError {
+    /// The stable code of the variant.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unavailable(_) => "source-unavailable",
+            Self::Refused(_) => "source-refused",
+        }
+    }
+}
 
 /// Where letters lie.
 pub trait DeadLetterSource: Send + Sync {
@@ -113,7 +129,9 @@ impl<S: Streams> Streams for Option<S> {
     async fn read(&self, range: &Range, after: Option<&str>, deadline: Deadline) -> Result<Page, SourceError> {
         match self {
             Some(streams) => streams.read(range, after, deadline).await,
-            None => Err(SourceError(format!("the records lie in {}, which is not read here", range.stream_arn))),
+            None => {
+                Err(SourceError::Refused(format!("the records are in {}, which is not read here", range.stream_arn)))
+            }
         }
     }
 }
@@ -480,7 +498,7 @@ impl<W: Services, L: DeadLetterSource, S: Streams, O: Operator> Replay<'_, W, L,
         loop {
             let page = match self.streams.read(range, after.as_deref(), self.deadline()).await {
                 Ok(page) => page,
-                Err(error) => return DeadLetterOutcome::Unresolved(error.0),
+                Err(error) => return DeadLetterOutcome::Unresolved(error.to_string()),
             };
             found += page.records.len() as u64;
             first = first.or_else(|| page.records.first().map(|record| record.sequence.clone()));

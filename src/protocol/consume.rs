@@ -16,6 +16,7 @@ use crate::ingest::event::{Batch, Data, Record, SequenceNumber};
 use crate::ingest::logs::LogBatch;
 use crate::ingest::route::Scanned;
 use crate::model::alert::Alert;
+use crate::model::error::Cause;
 use crate::model::name::RouteName;
 use crate::model::time::Timestamp;
 use crate::protocol::arm::arm;
@@ -223,7 +224,7 @@ fn worse(verdict: Verdict, commit: &Commit) -> Verdict {
         (verdict, Commit::Fresh | Commit::Duplicate { .. }) => verdict,
         (verdict, Commit::Failed(error)) => match &**error {
             StoreError::Invalid(_) if matches!(verdict, Verdict::Unreadable(_)) => verdict,
-            StoreError::Invalid(why) => Verdict::Unreadable(Poison::Unstorable(why.clone())),
+            StoreError::Invalid(cause) => Verdict::Unreadable(Poison::Unstorable(cause.to_string())),
             error => Verdict::Retry(error.clone().into()),
         },
     }
@@ -372,7 +373,8 @@ async fn park_unreadable<W: Services>(services: &W, batch: &Batch<'_>, consumed:
     let items: Vec<ParkedItem> =
         unreadable.iter().map(|(index, poison)| parked(&batch.records[*index], poison, now)).collect();
     let mut answers = services.dead_letters().park(&items, deadline).await.into_iter();
-    let missing = || Err(QueueError("the queue answered for fewer messages than it was given".to_owned()));
+    let missing =
+        || Err(QueueError::Unavailable(Cause::new("unreadable-answer", "the queue did not answer for each item")));
     for (index, poison) in unreadable {
         consumed.verdicts[index] = match answers.next().unwrap_or_else(missing) {
             Ok(()) => Verdict::Parked(poison),

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::ser::Formatter;
 use thiserror::Error;
 
+use crate::model::error::Cause;
 use crate::model::name::{RouteName, Target};
 use crate::model::tally::Tally;
 use crate::model::time::Timestamp;
@@ -21,10 +22,30 @@ pub struct Due {
     pub window: u64,
 }
 
-/// A queue did not take a message; the caller's records or targets stay as they are.
+/// Why a queue did not take a message. The caller must not acknowledge the work that the message stands for.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("{0}")]
-pub struct QueueError(pub String);
+pub enum QueueError {
+    /// Throttled or unreachable until the deadline. A later call may succeed.
+    #[error("the queue is unavailable: {0}")]
+    Unavailable(Cause),
+    /// A missing queue or permission. No call succeeds until a person has changed something.
+    #[error("the queue refused the message: {0}")]
+    Refused(Cause),
+    /// The queue can never hold this message.
+    #[error("the queue cannot hold the message: {0}")]
+    Invalid(Cause),
+}
+
+impl QueueError {
+    /// The stable code of the variant.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unavailable(_) => "queue-unavailable",
+            Self::Refused(_) => "queue-refused",
+            Self::Invalid(_) => "queue-invalid",
+        }
+    }
+}
 
 /// Sends due messages that arrive after a delay.
 pub trait DueQueue: Send + Sync {

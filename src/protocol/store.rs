@@ -17,6 +17,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::model::alert::Alert;
+use crate::model::error::Cause;
 use crate::model::name::{RouteName, Target};
 use crate::model::outbox::{
     Acknowledgement, BurstState, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient, StoredTally,
@@ -40,19 +41,19 @@ pub enum Commit {
 /// Why a store call did not do its work.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum StoreError {
-    /// Throttled, in conflict or out of reach until the deadline; later it may work.
-    #[error("the store is not available: {0}")]
-    Unavailable(String),
-    /// A wrong table, a missing permission: it will not work until a person has changed something.
-    #[error("the store refuses: {0}")]
-    Refused(String),
-    /// The store can never take this very item.
-    #[error("the store cannot hold it: {0}")]
-    Invalid(String),
+    /// Throttled, in conflict or unreachable until the deadline. A later call may succeed.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(Cause),
+    /// A missing table or permission. No call succeeds until a person has changed something.
+    #[error("the store refused the request: {0}")]
+    Refused(Cause),
+    /// The store can never hold this item.
+    #[error("the store cannot hold the item: {0}")]
+    Invalid(Cause),
 }
 
 impl StoreError {
-    /// As `FunctionError::code`.
+    /// The stable code of the variant.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Unavailable(_) => "store-unavailable",
@@ -60,7 +61,15 @@ impl StoreError {
             Self::Invalid(_) => "store-invalid",
         }
     }
+
+    /// What the service said.
+    pub fn cause(&self) -> &Cause {
+        match self {
+            Self::Unavailable(cause) | Self::Refused(cause) | Self::Invalid(cause) => cause,
+        }
+    }
 }
+
 /// The contract. `deadline` is when a method must have given up: it retries what passes (throttles,
 /// conflicts, lost connections) until then.
 pub trait Store: Send + Sync {

@@ -115,7 +115,7 @@ struct Post {
 }
 
 fn lost() -> SourceError {
-    SourceError("no answer".to_owned())
+    SourceError::Unavailable("no answer".to_owned())
 }
 
 impl DeadLetterSource for Post {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use stentor::ingest::route::Routes;
 use stentor::model::alert::Alert;
 use stentor::model::digest::Digest;
+use stentor::model::error::Cause;
 use stentor::model::name::{RouteName, Target};
 use stentor::model::outbox::{
     Acknowledgement, BurstState, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient, StoredTally,
@@ -177,7 +178,7 @@ fn todays((commit, alert): (Commit, &Alert)) -> Commit {
 }
 
 fn lost() -> StoreError {
-    StoreError::Unavailable("no answer".to_owned())
+    StoreError::Unavailable(Cause::no_answer())
 }
 
 impl Store for Process {
@@ -397,7 +398,7 @@ impl DueQueue for Process {
             state.queue.send(&sim, due, delay);
             Ok(())
         };
-        self.call("send", deadline, effect, |_| Err(QueueError("no answer".to_owned()))).await
+        self.call("send", deadline, effect, |_| Err(QueueError::Unavailable(Cause::no_answer()))).await
     }
 }
 
@@ -412,7 +413,7 @@ impl DeadLetterQueue for Process {
             state.parked.extend(items);
             vec![Ok(()); count]
         };
-        self.call("park", deadline, effect, |_| vec![Err(QueueError("no answer".to_owned())); count]).await
+        self.call("park", deadline, effect, |_| vec![Err(QueueError::Unavailable(Cause::no_answer())); count]).await
     }
 }
 

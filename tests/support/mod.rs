@@ -32,6 +32,7 @@ use stentor::ingest::logs::{LogBatch, LogEvent, Message};
 use stentor::ingest::route::Routes;
 use stentor::model::alert::{Alert, AlertId, Origin};
 use stentor::model::digest::Digest;
+use stentor::model::error::Cause;
 use stentor::model::name::{RouteName, Target};
 use stentor::model::outbox::{
     Acknowledgement, BurstState, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient, StoredTally,
@@ -78,20 +79,24 @@ impl Lifeline {
     }
 
     /// Makes a remote call. Nothing that is called after the crash takes effect.
-    pub async fn call<T>(&self, name: &'static str, call: impl Future<Output = T>) -> Result<T, String> {
+    pub async fn call<T>(&self, name: &'static str, call: impl Future<Output = T>) -> Result<T, Cause> {
         let n = self.calls.fetch_add(1, Ordering::SeqCst);
         self.log.lock().unwrap().push(name);
         let crash = *self.crash.lock().unwrap();
         match crash {
-            Some(Crash::Before(at)) if n >= at => Err("crashed".to_owned()),
-            Some(Crash::After(at)) if n > at => Err("crashed".to_owned()),
+            Some(Crash::Before(at)) if n >= at => Err(crashed()),
+            Some(Crash::After(at)) if n > at => Err(crashed()),
             Some(Crash::After(at)) if n == at => {
                 call.await;
-                Err("crashed".to_owned())
+                Err(crashed())
             }
             _ => Ok(call.await),
         }
     }
+}
+
+fn crashed() -> Cause {
+    Cause::new("crashed", "the process has crashed")
 }
 
 /// The production store on an engine in memory, its calls passing the lifeline.
@@ -106,14 +111,14 @@ impl Frail<'_> {
         name: &'static str,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        self.lifeline.call(name, call).await.unwrap_or_else(|why| Err(StoreError::Unavailable(why)))
+        self.lifeline.call(name, call).await.unwrap_or_else(|cause| Err(StoreError::Unavailable(cause)))
     }
 }
 
 impl Store for Frail<'_> {
     async fn commit(&self, alerts: &[impl Borrow<Alert> + Sync], deadline: Deadline) -> Vec<Commit> {
         let commits = self.lifeline.call("commit", self.inner.commit(alerts, deadline)).await;
-        commits.unwrap_or_else(|why| vec![Commit::Failed(StoreError::Unavailable(why).into()); alerts.len()])
+        commits.unwrap_or_else(|cause| vec![Commit::Failed(StoreError::Unavailable(cause).into()); alerts.len()])
     }
 
     async fn cursor(&self, route: &RouteName, deadline: Deadline) -> Result<Cursor, StoreError> {
@@ -236,7 +241,7 @@ pub struct FakeDue<'a> {
 impl DueQueue for FakeDue<'_> {
     async fn send(&self, due: &Due, delay: Duration, _deadline: Deadline) -> Result<(), QueueError> {
         let send = async { self.sent.lock().unwrap().push((due.clone(), delay)) };
-        self.lifeline.call("send", send).await.map_err(QueueError)
+        self.lifeline.call("send", send).await.map_err(QueueError::Unavailable)
     }
 }
 
@@ -249,7 +254,7 @@ pub struct FakePark<'a> {
 impl DeadLetterQueue for FakePark<'_> {
     async fn park(&self, items: &[ParkedItem], _deadline: Deadline) -> Vec<Result<(), QueueError>> {
         let park = async { self.parked.lock().unwrap().extend_from_slice(items) };
-        let result = self.lifeline.call("park", park).await.map_err(QueueError);
+        let result = self.lifeline.call("park", park).await.map_err(QueueError::Unavailable);
         vec![result; items.len()]
     }
 }
@@ -279,7 +284,7 @@ impl Deliver for FakeTargets<'_> {
             self.accepted.lock().unwrap().push(digest.clone());
             Ok(Accepted::default())
         };
-        let crashed = |why| Err(DeliverError::Retry { after: None, reason: why });
+        let crashed = |cause: Cause| Err(DeliverError::Retry { after: None, reason: cause.to_string() });
         self.lifeline.call("deliver", deliver).await.unwrap_or_else(crashed)
     }
 }

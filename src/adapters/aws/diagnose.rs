@@ -1,41 +1,31 @@
-//! What AWS says when it does not do what it was asked, as one explain that says what to do about it. For
-//! the command line: somebody sits there and can do it. The functions log what was said as it is.
+//! Explains the errors of AWS calls to an operator: what failed, and what to do about it. Only the command line uses it.
+//! The functions log the code and the message as they are.
 
 use std::error::Error;
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
-use crate::model::error::chain;
+use crate::adapters::aws::cause;
+use crate::model::error::Cause;
 
 pub const NO_CREDENTIALS: &str = "there are no AWS credentials: sign in (`aws sso login`) and name the profile with \
                                   --profile, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
 
 pub const NO_REGION: &str = "no Region is set: name the stack's with --region or AWS_REGION";
 
-/// `what` is the thing that was asked for, as people name it: "the queue https://…".
-pub fn explain<E>(error: &SdkError<E, HttpResponse>, what: &str) -> String
+/// Explains the error of a call. `what` names the resource, such as "the queue https://…".
+pub fn explain_error<E>(error: &SdkError<E, HttpResponse>, what: &str) -> String
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
-    match error.as_service_error() {
-        Some(service) => said(service.code().unwrap_or_default(), service.message().unwrap_or_default(), what),
-        None => unsaid(&chain(error), what),
-    }
+    explain(&cause(error), what)
 }
 
-/// The same for a text that begins with the code, as the store's errors do.
-pub fn of_text(text: &str, what: &str) -> String {
-    match text.split_once(": ") {
-        Some((code, message)) if !code.contains(' ') => said(code, message, what),
-        _ => unsaid(text, what),
-    }
-}
-
-/// The service has answered.
-fn said(code: &str, message: &str, what: &str) -> String {
-    let code = code.rsplit(['#', '.']).next().unwrap_or_default();
-    match code {
+/// Explains a cause by its code.
+pub fn explain(cause: &Cause, what: &str) -> String {
+    let Cause { code, message } = cause;
+    match &**code {
         "NonExistentQueue"
         | "QueueDoesNotExist"
         | "InvalidAddress"
@@ -56,30 +46,18 @@ fn said(code: &str, message: &str, what: &str) -> String {
         | "InvalidSignatureException"
         | "SignatureDoesNotMatch"
         | "IncompleteSignature" => {
-            "AWS does not know these credentials: check --profile or the access key, and this machine's clock"
+            "AWS does not know these credentials: check --profile or the access key, and the clock of this machine"
                 .to_owned()
         }
-        "" => format!("{what}: AWS answered with an error that has no name"),
-        _ => format!("{what}: {code}: {message}"),
+        "no-credentials" => NO_CREDENTIALS.to_owned(),
+        "unreachable" | "no-answer" => {
+            format!("{what} cannot be reached: check the network and --region ({message})")
+        }
+        _ => format!("{what}: {cause}"),
     }
 }
 
-/// There was no answer.
-fn unsaid(text: &str, what: &str) -> String {
-    let lower = text.to_lowercase();
-    let speaks_of = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-    if speaks_of(&["credential"]) {
-        NO_CREDENTIALS.to_owned()
-    } else if speaks_of(&["region must be set", "missing region", "region was not", "no region"]) {
-        NO_REGION.to_owned()
-    } else if speaks_of(&["dispatch failure", "dns", "connect", "timed out", "timeout", "no answer"]) {
-        format!("{what} cannot be reached: check the network and --region ({text})")
-    } else {
-        format!("{what}: {text}")
-    }
-}
-
-/// The action in "User: … is not authorized to perform: sqs:receivemessage on resource: …".
+/// The action in "User: … is not authorized to perform: sqs:receivemessage on resource: …". AWS has no field for it.
 fn action(message: &str) -> Option<&str> {
     let (_, after) = message.split_once("not authorized to perform: ")?;
     after.split([' ', ',']).next().filter(|action| action.contains(':'))
@@ -87,31 +65,54 @@ fn action(message: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_dynamodb::Client;
+    use aws_sdk_dynamodb::config::{ProvideCredentials, SharedCredentialsProvider};
+
     use super::*;
 
     #[test]
-    fn every_common_trouble_is_a_sentence_that_says_what_to_do() {
-        let check = |text: &str, begins: &str, advises: &str| {
-            let explain = of_text(text, "the queue Q");
-            assert!(explain.starts_with(begins) && explain.contains(advises), "{text}\n{explain}");
-            assert!(!explain.contains('\n'), "{explain}");
+    fn each_common_error_is_explained_with_a_remedy() {
+        let check = |code: &'static str, message: &str, begins: &str, advises: &str| {
+            let text = explain(&Cause::new(code, message), "the queue Q");
+            assert!(text.starts_with(begins) && text.contains(advises), "{code}\n{text}");
+            assert!(!text.contains('\n'), "{text}");
         };
-        check("AWS.SimpleQueueService.NonExistentQueue: gone", "the queue Q does not exist", "--region");
-        check("com.amazonaws.sqs#QueueDoesNotExist: gone", "the queue Q does not exist", "--profile");
-        check("ResourceNotFoundException: Requested resource not found", "the queue Q does not exist", "--region");
-        let denied = "AccessDeniedException: User: arn:aws:sts::1:assumed-role/x is not authorized to perform: \
-                      sqs:receivemessage on resource: arn:aws:sqs:q because";
-        check(denied, "these credentials may not sqs:receivemessage on the queue Q", "allow that");
-        check("AccessDenied: no", "these credentials may not do this on the queue Q", "--profile");
-        check("ExpiredToken: old", "the AWS credentials have expired", "sign in again");
-        check("UnrecognizedClientException: who", "AWS does not know these credentials", "clock");
-        check("dispatch failure: other: no providers in chain provided credentials", "there are no AWS", "--profile");
-        check(
-            "failed to construct request: A region must be set when sending requests",
-            "no Region is set",
-            "--region",
-        );
-        check("dispatch failure: io error: dns error: failed to lookup", "the queue Q cannot be reached", "--region");
-        check("InternalError: oh: no", "the queue Q: InternalError: oh: no", "oh");
+        check("NonExistentQueue", "gone", "the queue Q does not exist", "--region");
+        check("QueueDoesNotExist", "gone", "the queue Q does not exist", "--profile");
+        check("ResourceNotFoundException", "not found", "the queue Q does not exist", "--region");
+        let denied = "User: arn:aws:sts::1:assumed-role/x is not authorized to perform: sqs:receivemessage on \
+                      resource: arn:aws:sqs:q because";
+        check("AccessDeniedException", denied, "these credentials may not sqs:receivemessage on the queue Q", "allow");
+        check("AccessDenied", "no", "these credentials may not do this on the queue Q", "--profile");
+        check("ExpiredToken", "old", "the AWS credentials have expired", "sign in again");
+        check("UnrecognizedClientException", "who", "AWS does not know these credentials", "clock");
+        check("unreachable", "dns error", "the queue Q cannot be reached", "(dns error)");
+        check("no-answer", "the deadline passed", "the queue Q cannot be reached", "--region");
+        check("InternalError", "oh: no", "the queue Q: InternalError: oh: no", "oh");
+    }
+
+    /// A source of credentials that has none.
+    #[derive(Debug)]
+    struct None;
+
+    impl ProvideCredentials for None {
+        fn provide_credentials<'a>(&'a self) -> aws_credential_types::provider::future::ProvideCredentials<'a>
+        where
+            Self: 'a,
+        {
+            use aws_credential_types::provider::{error::CredentialsError, future};
+            future::ProvideCredentials::ready(Err(CredentialsError::not_loaded("none here")))
+        }
+    }
+
+    #[tokio::test]
+    async fn missing_credentials_and_a_closed_port_have_codes() {
+        let config = crate::adapters::aws::loopback("http://127.0.0.1:1");
+        let error = Client::new(&config).list_tables().send().await.unwrap_err();
+        assert_eq!(cause(&error).code, "unreachable", "{error:?}");
+        let without = SharedCredentialsProvider::new(None);
+        let config = config.into_builder().credentials_provider(without).build();
+        let error = Client::new(&config).list_tables().send().await.unwrap_err();
+        assert_eq!(explain_error(&error, "the table T"), NO_CREDENTIALS, "{error:?}");
     }
 }

@@ -14,8 +14,9 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::body::SdkBody;
 
 use super::DynamoStore;
+use crate::adapters::aws::cause;
 use crate::adapters::clock::SystemClock;
-use crate::model::error::chain;
+use crate::model::error::Cause;
 use crate::protocol::clock::{Clock as _, Deadline};
 use crate::protocol::store::StoreError;
 
@@ -26,13 +27,13 @@ const BACKOFF_MAX: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) enum Failure {
     /// Try again, after a pause.
-    Passing(String),
+    Passing(Cause),
     /// A condition did not hold: of a single write, or of at least one item of a transaction.
     Condition,
     /// The request can never succeed.
-    Invalid(String),
+    Invalid(Cause),
     /// Nothing will, until somebody has changed something.
-    Refused(String),
+    Refused(Cause),
 }
 
 /// What came of a conditional call.
@@ -56,7 +57,7 @@ impl DynamoStore {
             // makes the repetition harmless.
             let result = match tokio::time::timeout(left, attempt()).await {
                 Ok(result) => result,
-                Err(_) => return Err(StoreError::Unavailable("no answer before the deadline".to_owned())),
+                Err(_) => return Err(StoreError::Unavailable(Cause::no_answer())),
             };
             let why = match result {
                 Ok(done) => return Ok(Outcome::Done(done)),
@@ -82,7 +83,7 @@ impl DynamoStore {
     {
         match self.call(deadline, attempt).await? {
             Outcome::Done(done) => Ok(done),
-            Outcome::Condition => Err(StoreError::Refused("a condition failed where none was set".to_owned())),
+            Outcome::Condition => Err(StoreError::Refused(unconditional())),
         }
     }
 
@@ -129,32 +130,35 @@ impl DynamoStore {
     }
 }
 
+fn unconditional() -> Cause {
+    Cause::new("ConditionalCheckFailedException", "a condition failed where none was set")
+}
+
 /// Reads the failure of any operation but a transaction.
 pub(super) fn failure<E>(error: SdkError<E, HttpResponse>) -> Failure
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
     let status = error.raw_response().map(|response| response.status().as_u16());
-    let Some(service) = error.as_service_error() else {
+    let cause = cause(&error);
+    if error.as_service_error().is_none() {
         return match error {
-            SdkError::ConstructionFailure(_) => Failure::Invalid(chain(&error)),
-            _ => Failure::Passing(chain(&error)),
+            SdkError::ConstructionFailure(_) => Failure::Invalid(cause),
+            _ => Failure::Passing(cause),
         };
-    };
-    let code = service.code().unwrap_or("an error without a code");
-    let text = format!("{code}: {}", service.message().unwrap_or("no message"));
-    match code {
+    }
+    match &*cause.code {
         "ConditionalCheckFailedException" => Failure::Condition,
-        "ValidationException" => Failure::Invalid(text),
+        "ValidationException" => Failure::Invalid(cause),
         "ThrottlingException"
         | "ProvisionedThroughputExceededException"
         | "RequestLimitExceeded"
         | "TransactionConflictException"
         | "TransactionInProgressException"
         | "InternalServerError"
-        | "ServiceUnavailable" => Failure::Passing(text),
-        _ if status.is_some_and(|status| status >= 500 || status == 429) => Failure::Passing(text),
-        _ => Failure::Refused(text),
+        | "ServiceUnavailable" => Failure::Passing(cause),
+        _ if status.is_some_and(|status| status >= 500 || status == 429) => Failure::Passing(cause),
+        _ => Failure::Refused(cause),
     }
 }
 
@@ -172,11 +176,10 @@ fn transaction_failure(error: SdkError<TransactWriteItemsError, HttpResponse>) -
     if codes().any(|code| code == "ConditionalCheckFailed") {
         return Failure::Condition;
     }
-    let why = codes().next().unwrap_or("no reason given");
-    match why {
-        "ValidationError" | "ItemCollectionSizeLimitExceeded" => {
-            Failure::Invalid(format!("the transaction was cancelled: {why}"))
-        }
-        _ => Failure::Passing(format!("the transaction was cancelled: {why}")),
+    let code = codes().next().unwrap_or("TransactionCanceledException");
+    let cause = Cause::new(code.to_owned(), "the transaction was cancelled");
+    match code {
+        "ValidationError" | "ItemCollectionSizeLimitExceeded" => Failure::Invalid(cause),
+        _ => Failure::Passing(cause),
     }
 }

@@ -20,6 +20,7 @@ use super::claim::{Claim, Write};
 use super::item::{self, Item, TALLY_SHARDS};
 use crate::adapters::clock::SystemClock;
 use crate::model::alert::Alert;
+use crate::model::error::Cause;
 use crate::model::name::RouteName;
 use crate::model::tally::Tally;
 use crate::protocol::clock::{Clock as _, Deadline};
@@ -137,7 +138,7 @@ impl DynamoStore {
             .map(|(at, alert)| (at, Commit::Duplicate { routes: Arc::clone(&existing[alert.id.as_str()]) }))
             .collect();
         match duplicates.is_empty() {
-            true => Err(StoreError::Unavailable("rows were found to exist and could not be read".to_owned())),
+            true => Err(StoreError::Unavailable(Cause::new("row-unreadable", "rows exist but could not be read"))),
             false => Ok(duplicates),
         }
     }
@@ -172,7 +173,7 @@ impl DynamoStore {
                         .flat_map(|keys| keys.keys)
                         .collect::<Vec<_>>();
                     match items.is_empty() && !left.is_empty() {
-                        true => Err(Failure::Passing("BatchGetItem processed no key".to_owned())),
+                        true => Err(Failure::Passing(Cause::new("unprocessed-keys", "BatchGetItem processed no key"))),
                         false => Ok((items, left)),
                     }
                 }

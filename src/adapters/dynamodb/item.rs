@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::value::{Columns, Value};
 use crate::model::alert::Alert;
+use crate::model::error::Cause;
 use crate::model::name::{RouteName, Target};
 use crate::model::outbox::{Cursor, Epoch, Recipient, StoredTally, TallyKey, TargetState, Window};
 use crate::model::time::Timestamp;
@@ -202,8 +203,9 @@ fn from_json<T: DeserializeOwned>(item: &Item, name: &str) -> Result<T, StoreErr
     serde_json::from_str(string(item, name)?).map_err(|_| odd(item, name))
 }
 
-/// An item that this program did not write, or a later version of it did: a person has to look.
+/// An item that this program did not write, or that a later version wrote. A person has to look.
 fn odd(item: &Item, name: &str) -> StoreError {
     let part = |name| item.get(name).and_then(|value| value.as_s().ok()).map_or("?", String::as_str);
-    StoreError::Refused(format!("attribute `{name}` of item {}/{} is not what was expected", part("pk"), part("sk")))
+    let message = format!("attribute `{name}` of item {}/{} has an unexpected value", part("pk"), part("sk"));
+    StoreError::Refused(Cause::new("unexpected-item", message))
 }

@@ -74,11 +74,10 @@ impl FileDeadLetterSource {
         if !self.path.is_file() {
             return Ok(0);
         }
-        let failed = |error: &dyn std::fmt::Display| SourceError(format!("{}: {error}", self.path.display()));
-        let replayed = replayed(&self.path).map_err(|error| failed(&error))?;
-        let mut lines = Lines::open(&self.path).map_err(|error| failed(&error))?;
+        let replayed = replayed(&self.path).map_err(|error| SourceError::Refused(format!("{error:#}")))?;
+        let mut lines = Lines::open(&self.path).map_err(|error| source_error(&self.path, &error))?;
         let mut count = 0;
-        while let Some(dead_letter) = lines.next().map_err(|error| failed(&error))? {
+        while let Some(dead_letter) = lines.next().map_err(|error| source_error(&self.path, &error))? {
             count += u64::from(!replayed.contains(&dead_letter.receipt.receipt));
         }
         Ok(count)
@@ -102,7 +101,7 @@ impl DeadLetterSource for FileDeadLetterSource {
                     dead_letters.push(dead_letter);
                 }
                 Ok(None) => break,
-                Err(error) => return Err(SourceError(format!("{}: {error}", self.path.display()))),
+                Err(error) => return Err(source_error(&self.path, &error)),
             }
         }
         Ok(dead_letters)
@@ -110,7 +109,7 @@ impl DeadLetterSource for FileDeadLetterSource {
 
     async fn delete(&self, tickets: &[Receipt], _deadline: Deadline) -> Vec<Result<(), SourceError>> {
         let noted = self.note(tickets);
-        let noted = noted.map_err(|error| SourceError(format!("{}: {error}", notes(&self.path).display())));
+        let noted = noted.map_err(|error| source_error(&notes(&self.path), &error));
         vec![noted; tickets.len()]
     }
 
@@ -193,6 +192,10 @@ fn begins_object(file: &mut impl BufRead, head: &mut Vec<u8>) -> io::Result<bool
     }
     let first = head[begin..].trim_ascii();
     Ok(first.starts_with(b"{") && !is_json(first))
+}
+
+fn source_error(path: &Path, error: &io::Error) -> SourceError {
+    SourceError::Refused(format!("{}: {error}", path.display()))
 }
 
 fn is_json(bytes: &[u8]) -> bool {

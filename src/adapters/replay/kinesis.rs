@@ -15,8 +15,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tokio::time::timeout;
 
-use crate::adapters::aws::diagnose;
+use super::source_error;
+use crate::adapters::aws::cause;
 use crate::adapters::clock::SystemClock;
+use crate::model::error::Cause;
 use crate::model::time::Timestamp;
 use crate::ops::replay::dead_letter::Range;
 use crate::ops::replay::{Page, SourceError, StreamRecord, Streams};
@@ -90,7 +92,7 @@ impl KinesisStreams {
                 Ok(Ok(answer)) => return Ok(answer.shard_iterator),
                 Ok(Err(error)) if at.is_some() && is_out_of_range(&error) => at = None,
                 Ok(Err(error)) if is_gone(&error) => return Ok(None),
-                Ok(Err(error)) => return Err(SourceError(diagnose::explain(&error, &name(range)))),
+                Ok(Err(error)) => return Err(source_error(&cause(&error), &name(range))),
                 Err(_) => return Err(late(range)),
             }
         }
@@ -115,7 +117,7 @@ impl KinesisStreams {
                     SystemClock.sleep(pause).await;
                     pause = (pause * 2).min(BACKOFF_MAX);
                 }
-                _ => return Err(SourceError(diagnose::explain(&error, &name(range)))),
+                _ => return Err(source_error(&cause(&error), &name(range))),
             }
         }
     }
@@ -207,7 +209,7 @@ fn name(range: &Range) -> String {
 }
 
 fn late(range: &Range) -> SourceError {
-    SourceError(diagnose::of_text("no answer before the deadline", &name(range)))
+    source_error(&Cause::no_answer(), &name(range))
 }
 
 #[cfg(test)]

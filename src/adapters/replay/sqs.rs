@@ -10,9 +10,11 @@ use aws_sdk_sqs::types::{
 };
 use tokio::time::timeout;
 
-use crate::adapters::aws::diagnose;
+use super::source_error;
+use crate::adapters::aws::cause;
 use crate::adapters::clock::SystemClock;
 use crate::adapters::sqs::BatchAnswer;
+use crate::model::error::Cause;
 use crate::model::time::Timestamp;
 use crate::ops::replay::dead_letter::{Receipt, ReceivedMessage};
 use crate::ops::replay::{DeadLetterSource, SourceError, VISIBLE_AFTER};
@@ -67,14 +69,14 @@ impl SqsDeadLetterSource {
     /// Takes away up to ten, and tries again until the deadline: a letter that is settled and stays is
     /// settled twice.
     async fn delete_all(&self, tickets: &[Receipt], deadline: Deadline) -> Vec<Result<(), SourceError>> {
-        let mut answers = vec![Err(SourceError("not deleted".to_owned())); tickets.len()];
+        let mut answers = vec![Ok(()); tickets.len()];
         let mut waiting: Vec<(usize, &Receipt)> = tickets.iter().enumerate().collect();
         let mut pause = BACKOFF_FIRST;
         loop {
             let answer = self.delete_once(&waiting, deadline).await;
             for (index, _) in &waiting {
                 answers[*index] = match &answer {
-                    Ok(answer) => answer.of(*index).map_err(SourceError),
+                    Ok(answer) => answer.of(*index).map_err(|cause| source_error(&cause, &self.name())),
                     Err(error) => Err(error.clone()),
                 };
             }
@@ -88,7 +90,7 @@ impl SqsDeadLetterSource {
     }
 
     async fn before<T>(&self, deadline: Deadline, call: impl Future<Output = T>) -> Result<T, SourceError> {
-        let late = |_| SourceError(diagnose::of_text("no answer before the deadline", &self.name()));
+        let late = |_| source_error(&Cause::no_answer(), &self.name());
         timeout(deadline.remaining(SystemClock.now()), call).await.map_err(late)
     }
 
@@ -99,7 +101,7 @@ impl SqsDeadLetterSource {
     where
         E: aws_sdk_sqs::error::ProvideErrorMetadata + std::error::Error + 'static,
     {
-        SourceError(diagnose::explain(error, &self.name()))
+        source_error(&cause(error), &self.name())
     }
 
     fn name(&self) -> String {
@@ -145,14 +147,15 @@ impl DeadLetterSource for SqsDeadLetterSource {
             let hidden = match self.before(deadline, call).await {
                 Ok(Ok(answer)) => {
                     let answer = BatchAnswer::new(answer.successful.iter().map(|entry| entry.id()), &answer.failed);
-                    (0..some.len()).try_for_each(|index| answer.of(index))
+                    let answers = (0..some.len()).map(|index| answer.of(index));
+                    answers.collect::<Result<(), Cause>>().map_err(|cause| source_error(&cause, &self.name()))
                 }
-                Ok(Err(error)) => Err(self.explain(&error).0),
-                Err(late) => Err(late.0),
+                Ok(Err(error)) => Err(self.explain(&error)),
+                Err(late) => Err(late),
             };
-            // Not tried again: a letter that is visible too early is received twice, which is harmless.
-            if let Err(why) = hidden {
-                tracing::debug!("Letters may come again: {why}");
+            // Not retried: a dead letter that is visible too early is received twice, which is harmless.
+            if let Err(error) = hidden {
+                tracing::debug!("Dead letters may be received again: {error}");
             }
         }
     }
@@ -223,7 +226,6 @@ mod tests {
             let results =
                 dead_letters.delete(&[receipt(0), receipt(1)], Deadline::after(SystemClock.now(), patience)).await;
             assert_eq!(results.iter().map(Result::is_ok).collect::<Vec<_>>(), deleted, "{answers:?}: {results:?}");
-            assert!(results.iter().all(|result| result.as_ref().err().is_none_or(|error| !error.0.is_empty())));
             if let Some(entries) = entries {
                 let calls = server.received_requests().await.unwrap();
                 let ids = |call: &Request| {

@@ -141,11 +141,7 @@ impl TableNames {
 
 /// What the store said, as a sentence.
 pub fn store_trouble(error: &StoreError, what: &str) -> anyhow::Error {
-    match error {
-        StoreError::Refused(text) | StoreError::Unavailable(text) | StoreError::Invalid(text) => {
-            anyhow::anyhow!("{}", diagnose::of_text(text, what))
-        }
-    }
+    anyhow::anyhow!("{}", diagnose::explain(error.cause(), what))
 }
 
 /// `1GiB`, `64MiB`.

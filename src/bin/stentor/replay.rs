@@ -326,8 +326,8 @@ fn same_region(queue_url: &str, aws: &aws_config::SdkConfig) -> anyhow::Result<(
 /// Without the secret every message would be refused, one by one.
 fn secret_trouble(read: Result<String, SecretError>, secret_id: &str) -> anyhow::Result<()> {
     match read {
-        Err(SecretError::Unavailable(code)) => {
-            bail!("{}", diagnose::of_text(&format!("{code}: {code}"), &format!("the secret {secret_id}")))
+        Err(SecretError::Unavailable(cause)) => {
+            bail!("{}", diagnose::explain(&cause, &format!("the secret {secret_id}")))
         }
         Ok(_) | Err(SecretError::Missing(_)) => Ok(()),
     }

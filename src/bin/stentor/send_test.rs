@@ -15,6 +15,7 @@ use stentor::adapters::secret::{ReadSecret, SecretError, Secrets, SecretsManager
 use stentor::adapters::sns::Sns;
 use stentor::model::alert::{Alert, AlertId, Origin};
 use stentor::model::digest::Digest;
+use stentor::model::error::Cause;
 use stentor::model::name::{Severity, Target, TargetKind};
 use stentor::model::pattern::Pattern;
 use stentor::model::tally::Tally;
@@ -135,7 +136,8 @@ fn digest(target: &Target, now: Timestamp) -> Digest {
 
 impl ReadSecret for SecretFile {
     async fn read(&self, _deadline: Deadline) -> Result<String, SecretError> {
-        self.text().map_err(|error| SecretError::Unavailable(format!("{}: {error}", self.0.display())))
+        let unread = |error| Cause::new("file-not-read", format!("{}: {error}", self.0.display()));
+        self.text().map_err(|error| SecretError::Unavailable(unread(error)))
     }
 }
 
