@@ -236,6 +236,7 @@ mod tests {
     use wiremock::{Mock, MockServer, Request, ResponseTemplate, matchers};
 
     use super::*;
+    use crate::ingest::decode::PoisonCode;
     use crate::model::time::Timestamp;
     use crate::protocol::queue::ParkedWork;
 
@@ -268,7 +269,7 @@ mod tests {
             arrived_at: None,
             data: None,
         };
-        ParkedItem::new("not-gzip", Timestamp::from_millis(0), what)
+        ParkedItem::new(PoisonCode::NotGzip, "it looks like zlib", Timestamp::from_millis(0), what)
     }
 
     #[tokio::test]

@@ -18,6 +18,7 @@ mod gzip;
 mod libdeflate;
 mod needle;
 mod parse;
+mod poison;
 mod skim;
 mod stop;
 
@@ -29,49 +30,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64::Engine as _;
-use thiserror::Error;
 
 use crate::ingest::event::{Data, Record};
 use crate::ingest::logs::{LogBatch, LogEvent, Message};
 
 pub use needle::Needles;
 use parse::NAME_BYTES_MAX;
+pub use poison::{Poison, PoisonCode};
 use skim::Spot;
-
-/// Why a record cannot be read. The text starts with a word that stays the same for ever: parked
-/// messages are selected by it. It never quotes the record, which may hold a secret.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum Poison {
-    #[error("no-data: {0}")]
-    NoData(String),
-    #[error("bad-base64: {0}")]
-    Base64(String),
-    #[error("not-gzip: {0}")]
-    NotGzip(&'static str),
-    #[error("truncated-gzip: the stream ends after {decoded_bytes} decoded bytes")]
-    Truncated { decoded_bytes: usize },
-    #[error("trailing-bytes: {bytes} bytes after the gzip stream are no gzip member")]
-    TrailingBytes { bytes: usize },
-    #[error("corrupt-gzip: {0}")]
-    Corrupt(String),
-    #[error("too-large: decodes to more than {decoded_bytes_max} bytes")]
-    TooLarge { decoded_bytes_max: u64 },
-    #[error("not-utf8: invalid UTF-8 at decoded byte {at}")]
-    NotUtf8 { at: usize },
-    #[error("not-json: {problem} at line {line}, column {column} of the decoded text")]
-    NotJson { problem: &'static str, line: usize, column: usize },
-    #[error("not-a-subscription: {0}")]
-    NotSubscription(String),
-    /// The other log events of the record are good, and are not lost with these.
-    #[error("bad-event: {bad} of {events} log events cannot be read; the first is number {first}: {why}")]
-    BadEvent { bad: usize, events: usize, first: usize, why: String },
-    /// The store will never take it, whatever is retried.
-    #[error("unstorable: {0}")]
-    Unstorable(String),
-    /// A defect of this program, kept to one record.
-    #[error("panic: reading the record failed unexpectedly")]
-    Panic,
-}
 
 /// How records are read.
 #[derive(Clone, Debug)]
@@ -344,7 +310,7 @@ fn engine() -> &'static impl base64::Engine {
 /// The library's own text names the offending byte, that is, a byte of the record: keep to its place.
 fn bad_base64(error: &base64::DecodeError) -> Poison {
     use base64::DecodeError;
-    Poison::Base64(match error {
+    Poison::BadBase64(match error {
         DecodeError::InvalidByte(at, _) => format!("no base64 character at offset {at}"),
         DecodeError::InvalidLastSymbol { offset, .. } => {
             format!("the last character, at offset {offset}, is impossible")

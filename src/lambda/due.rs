@@ -13,7 +13,7 @@ use crate::lambda::metric::{self, InvocationMetrics};
 use crate::lambda::report::report_messages;
 use crate::protocol::clock::{Clock as _, Deadline};
 use crate::protocol::notifier::{Received, notify, sweep};
-use crate::protocol::queue::{ChangeVisibility, DeadLetterQueue as _, Due, ParkedItem, ParkedWork};
+use crate::protocol::queue::{ChangeVisibility, DeadLetterQueue as _, Due, ParkCode, ParkedItem, ParkedWork};
 use crate::protocol::round::RetryAt;
 use crate::protocol::services::Services;
 
@@ -83,7 +83,7 @@ async fn park_unreadable<W: Services>(services: &W, messages: Vec<DueMessage>, d
             arrived_at: None,
             data: Some(STANDARD.encode(&message.body)),
         };
-        ParkedItem::new("not-due: a message of the due queue is not a due message", now, what)
+        ParkedItem::new(ParkCode::NotDue, "a message of the due queue is not a due message", now, what)
     };
     let items: Vec<ParkedItem> = messages.iter().map(parked).collect();
     if items.is_empty() {

@@ -13,7 +13,7 @@ pub(super) fn report_batch(batch: &Batch<'_>, consumed: &Consumed) {
         match verdict {
             Verdict::Safe | Verdict::Unreadable(_) => {}
             Verdict::Parked(poison) => {
-                tracing::debug!(record.event_id = %record.event_id, "Parked a record: {poison}");
+                tracing::debug!(record.event_id = %record.event_id, poison.code = %poison.code(), "Parked a record: {poison}");
             }
             Verdict::Retry(reason) => {
                 tracing::debug!(record.event_id = %record.event_id, "A record needs a retry: {reason}");
@@ -38,7 +38,11 @@ pub(super) fn report_batch(batch: &Batch<'_>, consumed: &Consumed) {
     });
     if let Some(poison) = parked {
         let records = counts.records_parked;
-        tracing::warn!(records.parked = records, "Parked {records} records; the first: {poison}");
+        tracing::warn!(
+            records.parked = records,
+            poison.code = %poison.code(),
+            "Parked {records} records; the first: {poison}"
+        );
     }
     report_messages(&consumed.messages);
     if counts.events_own > 0 {

@@ -148,7 +148,7 @@ pub trait Operator: Send + Sync {
 pub struct Options {
     /// Empty: every kind.
     pub kinds: Vec<Kind>,
-    /// A part of the reason.
+    /// The code, or a part of the reason.
     pub reason: Option<String>,
     /// Parked at this moment or later.
     pub since: Option<Timestamp>,
@@ -173,7 +173,7 @@ impl Options {
     /// Whether a letter is meant.
     pub fn admit(&self, opened: &DeadLetter) -> bool {
         (self.kinds.is_empty() || self.kinds.contains(&opened.kind))
-            && self.reason.as_ref().is_none_or(|part| opened.reason.contains(part.as_str()))
+            && self.reason.as_ref().is_none_or(|part| opened.code == *part || opened.reason.contains(part.as_str()))
             && self.since.is_none_or(|since| opened.parked_at.is_none_or(|at| at >= since))
     }
 }
@@ -205,6 +205,8 @@ pub struct Report {
 pub struct Unresolved {
     pub id: String,
     pub kind: Kind,
+    /// Of a record that cannot be read.
+    pub code: Option<String>,
     pub why: String,
 }
 
@@ -300,6 +302,11 @@ impl BatchOutcome {
 enum DeadLetterOutcome {
     /// Its work is settled once these routes are told; none: it is settled.
     Safe(BTreeSet<RouteName>),
+    /// It is one record, which cannot be read.
+    Unreadable {
+        code: String,
+        why: String,
+    },
     Unresolved(String),
 }
 
@@ -375,7 +382,7 @@ impl<W: Services, L: DeadLetterSource, S: Streams, O: Operator> Replay<'_, W, L,
             let fate = match &consumed.verdicts[index] {
                 Verdict::Safe => DeadLetterOutcome::Safe(touched_by(&consumed, index)),
                 Verdict::Unreadable(poison) | Verdict::Parked(poison) => {
-                    DeadLetterOutcome::Unresolved(poison.to_string())
+                    DeadLetterOutcome::Unreadable { code: poison.code().to_string(), why: poison.to_string() }
                 }
                 Verdict::Retry(why) => DeadLetterOutcome::Unresolved(why.to_string()),
             };
@@ -425,7 +432,7 @@ impl<W: Services, L: DeadLetterSource, S: Streams, O: Operator> Replay<'_, W, L,
             return DeadLetterOutcome::Unresolved(why);
         }
         if let (true, Some(record)) = (alone, came.unreadable.first()) {
-            return DeadLetterOutcome::Unresolved(record.reason.clone());
+            return DeadLetterOutcome::Unreadable { code: record.code.to_string(), why: record.reason.clone() };
         }
         if !came.unreadable.is_empty() {
             let answers = self.services.dead_letters().park(&came.unreadable, self.deadline()).await;
@@ -587,7 +594,8 @@ impl<W: Services, L: DeadLetterSource, S: Streams, O: Operator> Replay<'_, W, L,
     /// told: nobody else would.
     async fn ends(&mut self, receipt: Receipt, kind: Kind, fate: DeadLetterOutcome) {
         match fate {
-            DeadLetterOutcome::Unresolved(why) => self.stays(&receipt, kind, why),
+            DeadLetterOutcome::Unreadable { code, why } => self.stays(&receipt, kind, Some(code), why),
+            DeadLetterOutcome::Unresolved(why) => self.stays(&receipt, kind, None, why),
             DeadLetterOutcome::Safe(routes) if routes.is_empty() || self.services.due().is_some() => {
                 self.delete(vec![(receipt, kind)]).await;
             }
@@ -620,7 +628,7 @@ impl<W: Services, L: DeadLetterSource, S: Streams, O: Operator> Replay<'_, W, L,
         let mut reprocessed = Vec::new();
         for Waiting { receipt, kind, routes, .. } in waiting {
             match routes.iter().find_map(|route| untold.get_key_value(route)) {
-                Some((route, why)) => self.stays(&receipt, kind, format!("committed; route {route}: {why}")),
+                Some((route, why)) => self.stays(&receipt, kind, None, format!("committed; route {route}: {why}")),
                 None => reprocessed.push((receipt, kind)),
             }
         }
@@ -640,15 +648,15 @@ impl<W: Services, L: DeadLetterSource, S: Streams, O: Operator> Replay<'_, W, L,
                     self.hidden.remove(&receipt);
                     *self.report.reprocessed.entry(kind).or_default() += 1;
                 }
-                Err(error) => self.stays(&receipt, kind, format!("settled, and could not be deleted: {error}")),
+                Err(error) => self.stays(&receipt, kind, None, format!("settled, and could not be deleted: {error}")),
             }
         }
     }
 
-    fn stays(&mut self, receipt: &Receipt, kind: Kind, why: String) {
+    fn stays(&mut self, receipt: &Receipt, kind: Kind, code: Option<String>, why: String) {
         let why = crate::model::visible::line(&why);
-        tracing::debug!(dead_letter.id = %receipt.id, dead_letter.kind = %kind, "A letter stays: {why}");
-        self.report.stays.push(Unresolved { id: receipt.id.clone(), kind, why });
+        tracing::debug!(dead_letter.id = %receipt.id, dead_letter.kind = %kind, dead_letter.code = code, "A letter stays: {why}");
+        self.report.stays.push(Unresolved { id: receipt.id.clone(), kind, code, why });
     }
 
     /// Asks for more time for the letters in hand, when half of it is over.

@@ -398,7 +398,7 @@ pub(crate) fn parked(record: &Record<'_>, poison: &Poison, now: Timestamp) -> Pa
             Data::Message(_) | Data::Missing(_) => None,
         },
     };
-    ParkedItem::new(poison.to_string(), now, what)
+    ParkedItem::new(poison.code(), poison.to_string(), now, what)
 }
 
 async fn arm_touched<W: Services>(services: &W, consumed: &mut Consumed, deadline: Deadline) {

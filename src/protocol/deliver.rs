@@ -15,7 +15,7 @@ use crate::model::time::Timestamp;
 use crate::protocol::clock::Deadline;
 use crate::protocol::escalate::{escalate, escalate_overdue};
 use crate::protocol::notify::{Accepted, Deliver as _, DeliverError};
-use crate::protocol::queue::{DeadLetterQueue as _, ParkedItem, ParkedWork};
+use crate::protocol::queue::{DeadLetterQueue as _, ParkCode, ParkedItem, ParkedWork};
 use crate::protocol::retry_reason::RetryReason;
 use crate::protocol::round::{ACKNOWLEDGE_MARGIN, Delivery, DeliveryOutcome, RetryAt, Round};
 use crate::protocol::services::Services;
@@ -232,8 +232,11 @@ impl<W: Services> TargetDelivery<'_, W> {
                 (DeliveryOutcome::Retry(reason), Err(NotDelivered::Retry(retry)))
             }
             Err(DeliverError::Deferred) => return Err(NotDelivered::Deferred),
-            Err(DeliverError::Denied { reason } | DeliverError::Refused { reason }) => {
-                match self.give_up(digest, &reason).await {
+            Err(error @ (DeliverError::Denied { .. } | DeliverError::Refused { .. })) => {
+                let code =
+                    if matches!(error, DeliverError::Denied { .. }) { ParkCode::Denied } else { ParkCode::Refused };
+                let reason = error.to_string();
+                match self.give_up(digest, code, &reason).await {
                     Ok(()) => {
                         let acknowledgement =
                             Acknowledgement { offset: upto, thread: thread.cloned(), muted: state.muted };
@@ -287,7 +290,7 @@ impl<W: Services> TargetDelivery<'_, W> {
     }
 
     /// Parks a refused digest, and owes its epochs to the fallback.
-    async fn give_up(&self, digest: &Digest, reason: &str) -> Result<(), String> {
+    async fn give_up(&self, digest: &Digest, code: ParkCode, reason: &str) -> Result<(), String> {
         let Round { services, route, deadline, .. } = *self.round;
         let work = ParkedWork::Message {
             route: route.clone(),
@@ -295,7 +298,8 @@ impl<W: Services> TargetDelivery<'_, W> {
             epochs: [digest.epochs.0, digest.epochs.1],
             tally: Box::new(digest.tally.clone()),
         };
-        let parked = services.dead_letters().park(&[ParkedItem::new(reason, self.round.now(), work)], deadline).await;
+        let item = ParkedItem::new(code, reason, self.round.now(), work);
+        let parked = services.dead_letters().park(&[item], deadline).await;
         let answer = parked.into_iter().next().expect("invariant: park answers once for each item");
         answer.map_err(|error| format!("it could not be parked: {error}"))?;
         let fallback = self.round.configured().and_then(|route| route.fallback.as_ref());

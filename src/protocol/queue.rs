@@ -1,12 +1,15 @@
 //! What the protocol needs of a queue: a timer for windows that survives crashes, and a place for
 //! what cannot be processed or delivered, where nothing is forgotten.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::io::{self, Write};
 use std::time::Duration;
 
+use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::ser::Formatter;
+use strum::IntoStaticStr;
 use thiserror::Error;
 
 use crate::model::error::Cause;
@@ -81,13 +84,33 @@ pub trait DeadLetterQueue: Send + Sync {
 /// A parked message: the body in the dead-letter queue, JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ParkedItem {
-    /// Version of this format: 1.
+    /// Version of this format: [`PARKED_FORMAT`].
     pub stentor: u8,
+    /// Why it was parked, as a stable word in kebab case: a [`PoisonCode`] or a [`ParkCode`].
+    ///
+    /// [`PoisonCode`]: crate::ingest::decode::PoisonCode
+    pub code: Cow<'static, str>,
+    /// The same for people.
     pub reason: String,
     /// ISO 8601, UTC.
     pub parked_at: String,
     #[serde(flatten)]
     pub what: ParkedWork,
+}
+
+/// Version of the format that [`ParkedItem::to_json`] writes. Version 1, which had no code, is still read.
+pub const PARKED_FORMAT: u8 = 2;
+
+/// Why something other than a poison record is parked.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
+pub enum ParkCode {
+    /// A message of the due queue that is not a due message.
+    NotDue,
+    /// The target will never accept the message.
+    Refused,
+    /// The target does not accept the credential.
+    Denied,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -114,8 +137,9 @@ pub enum ParkedWork {
 }
 
 impl ParkedItem {
-    pub fn new(reason: impl Into<String>, now: Timestamp, what: ParkedWork) -> Self {
-        Self { stentor: 1, reason: reason.into(), parked_at: now.iso(), what }
+    pub fn new(code: impl Into<&'static str>, reason: impl Into<String>, now: Timestamp, what: ParkedWork) -> Self {
+        let code = Cow::Borrowed(code.into());
+        Self { stentor: PARKED_FORMAT, code, reason: reason.into(), parked_at: now.iso(), what }
     }
 
     /// The message as JSON in ASCII: SQS refuses some control characters, and counts bytes.
@@ -135,22 +159,32 @@ impl ParkedItem {
         #[derive(Deserialize)]
         struct Head {
             stentor: u8,
+            code: Option<String>,
             reason: String,
             parked_at: String,
             kind: Kind,
         }
-        #[derive(Deserialize)]
+        #[derive(Copy, Clone, Deserialize)]
         #[serde(rename_all = "lowercase")]
         enum Kind {
             Record,
             Message,
         }
-        let Head { stentor, reason, parked_at, kind } = serde_json::from_str(text)?;
+        let Head { stentor, code, reason, parked_at, kind } = serde_json::from_str(text)?;
+        let (code, reason) = match (stentor, kind) {
+            // Version 1 had no code. The reason of a record began with it.
+            (1, Kind::Record) => match reason.split_once(": ") {
+                Some((code, reason)) => (Cow::Owned(code.to_owned()), reason.to_owned()),
+                None => (Cow::Owned(reason.clone()), reason),
+            },
+            (1, Kind::Message) => (Cow::Borrowed(ParkCode::Refused.into()), reason),
+            _ => (Cow::Owned(code.ok_or_else(|| serde_json::Error::missing_field("code"))?), reason),
+        };
         let what = match kind {
             Kind::Record => ParkedWork::record_from(text)?,
             Kind::Message => ParkedWork::message_from(text)?,
         };
-        Ok(Self { stentor, reason, parked_at, what })
+        Ok(Self { stentor, code, reason, parked_at, what })
     }
 
     /// The same without the bytes of the record.
@@ -210,6 +244,7 @@ impl Formatter for Ascii {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ingest::decode::PoisonCode;
 
     #[test]
     fn a_parked_message_is_ascii_and_reads_back() {
@@ -221,13 +256,27 @@ mod tests {
             arrived_at: Some("1.5".to_owned()),
             data: Some("YQ==".to_owned()),
         };
-        let parked = ParkedItem::new("not-gzip: it looks like zlib", Timestamp::from_millis(0), what);
+        let parked = ParkedItem::new(PoisonCode::NotGzip, "it looks like zlib", Timestamp::from_millis(0), what);
         let json = parked.to_json();
         assert!(json.bytes().all(|b| (b' '..=b'~').contains(&b)), "{json}");
-        assert!(json.starts_with(r#"{"stentor":1,"reason":"not-gzip: it looks like zlib","parked_at":"1970-01-01T00:00:00.000Z","kind":"record","#));
+        assert!(json.starts_with(r#"{"stentor":2,"code":"not-gzip","reason":"it looks like zlib","parked_at":"1970-01-01T00:00:00.000Z","kind":"record","#));
         assert_eq!(ParkedItem::from_json(&json).unwrap(), parked);
         assert!(!parked.clone().without_data().to_json().contains("YQ=="));
         assert!(ParkedItem::from_json(&json.replace("record", "postcard")).is_err(), "a kind of a later version");
+    }
+
+    #[test]
+    fn version_1_is_read_with_the_code_that_began_its_reason() {
+        let record = |version: u8, reason: &str| {
+            format!(
+                r#"{{"stentor":{version},"reason":"{reason}","parked_at":"1970-01-01T00:00:00.000Z","kind":"record","event_id":"e"}}"#
+            )
+        };
+        let read = |json: &str| ParkedItem::from_json(json).map(|parked| (parked.code.into_owned(), parked.reason));
+        let expected = ("not-json".to_owned(), "a syntax error: at line 1".to_owned());
+        assert_eq!(read(&record(1, "not-json: a syntax error: at line 1")).unwrap(), expected);
+        assert_eq!(read(&record(1, "odd")).unwrap(), ("odd".to_owned(), "odd".to_owned()));
+        assert!(read(&record(2, "not-json: x")).is_err(), "version 2 has a code of its own");
     }
 
     #[test]
@@ -236,7 +285,15 @@ mod tests {
         tally.histogram.slices.insert(1_753_362, 3);
         let (route, target) = ("alerts".parse().unwrap(), "slack:default".parse().unwrap());
         let what = ParkedWork::Message { route, target, epochs: [4, 6], tally: Box::new(tally) };
-        let parked = ParkedItem::new("Slack answered 410: channel_is_archived", Timestamp::from_millis(7), what);
-        assert_eq!(ParkedItem::from_json(&parked.to_json()).unwrap(), parked);
+        let parked = ParkedItem::new(
+            ParkCode::Refused,
+            "Slack answered 410: channel_is_archived",
+            Timestamp::from_millis(7),
+            what,
+        );
+        let json = parked.to_json();
+        assert_eq!(ParkedItem::from_json(&json).unwrap(), parked);
+        let version_1 = json.replacen(r#""stentor":2,"code":"refused""#, r#""stentor":1"#, 1);
+        assert_eq!(ParkedItem::from_json(&version_1).unwrap(), ParkedItem { stentor: 1, ..parked });
     }
 }

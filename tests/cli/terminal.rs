@@ -159,7 +159,7 @@ fn file_names_parked_ids_and_reasons_cannot_drive_the_terminal() {
     }
     let data = directory.join("data");
     let parked = std::fs::read_to_string(data.join("dlq.jsonl")).unwrap();
-    let odd = json!({"stentor": 1, "reason": payload, "parked_at": payload, "kind": "record", "event_id": payload,
+    let odd = json!({"stentor": 2, "code": payload, "reason": payload, "parked_at": payload, "kind": "record", "event_id": payload,
         "stream_arn": arn, "data": "bm8="});
     std::fs::write(data.join("dlq.jsonl"), format!("{parked}{odd}\n")).unwrap();
     for more in [&[][..], &["--json"], &["--dry-run"], &["--dry-run", "--json"], &["-v", "-v"]] {

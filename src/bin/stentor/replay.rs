@@ -61,7 +61,7 @@ pub struct Arguments {
     /// Only these: record, message, due, batch, invocation, unknown
     #[arg(long = "kind", value_name = "KIND", value_delimiter = ',')]
     kinds: Vec<Kind>,
-    /// Only those whose reason contains this
+    /// Only those with this code, or with this in their reason
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     /// Only what was parked since: 2h, 7d, 2026-11-23

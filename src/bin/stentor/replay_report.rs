@@ -21,7 +21,7 @@ pub fn json(report: &Report, elapsed: Duration) -> Value {
     let stays = report
         .stays
         .iter()
-        .map(|dead_letter| json!({"id": dead_letter.id, "kind": dead_letter.kind, "why": dead_letter.why}));
+        .map(|dead_letter| json!({"id": dead_letter.id, "kind": dead_letter.kind, "code": dead_letter.code, "why": dead_letter.why}));
     let message = |sent: &Delivery| {
         json!({
             "route": sent.route,
@@ -97,17 +97,21 @@ pub fn text(report: &Report, left: Option<u64>, elapsed: Duration) -> String {
 fn stays(text: &mut String, report: &Report) {
     let mut by_word: BTreeMap<(Kind, &str), Vec<&Unresolved>> = BTreeMap::new();
     for dead_letter in &report.stays {
-        by_word
-            .entry((dead_letter.kind, dead_letter.why.split(": ").next().unwrap_or_default()))
-            .or_default()
-            .push(dead_letter);
+        let word = || dead_letter.why.split(": ").next().unwrap_or_default();
+        let word = dead_letter.code.as_deref().unwrap_or_else(word);
+        by_word.entry((dead_letter.kind, word)).or_default().push(dead_letter);
     }
     if !by_word.is_empty() {
         put(text, format_args!("\n  stay where they are\n"));
     }
     for ((kind, word), dead_letters) in by_word {
         let n = dead_letters.len();
-        let why = visible::line(if n == 1 { &dead_letters[0].why } else { word });
+        let why = match &dead_letters[..] {
+            [Unresolved { code: Some(code), why, .. }] => format!("{code}: {why}"),
+            [only] => only.why.clone(),
+            _ => word.to_owned(),
+        };
+        let why = visible::line(&why);
         let more = if n > IDS_SHOWN { ", …" } else { "" };
         let shown = dead_letters
             .iter()
@@ -137,7 +141,7 @@ pub fn listing_json(listing: &Listing) -> Value {
     let group = |(group, dead_letters): (&stentor::ops::replay::listing::Group, &u64)| {
         json!({
             "kind": group.kind,
-            "reason": group.reason,
+            "code": group.code,
             "account": group.account,
             "age": group.age,
             "letters": dead_letters,
@@ -159,11 +163,11 @@ pub fn listing_text(listing: &Listing) -> String {
     if listing.groups.is_empty() {
         return text;
     }
-    let reasons = listing.groups.keys().map(|group| visible::line(&group.reason).chars().count());
+    let reasons = listing.groups.keys().map(|group| visible::line(&group.code).chars().count());
     let width = reasons.max().unwrap_or(0).clamp(6, 48);
     put(&mut text, format_args!("\n  {:<11} {:<width$} {:<13} {:<6} letters\n", "kind", "reason", "account", "age"));
     for (group, dead_letters) in &listing.groups {
-        let reason: String = visible::line(&group.reason).chars().take(width).collect();
+        let reason: String = visible::line(&group.code).chars().take(width).collect();
         let (kind, account, age) = (group.kind, visible::line(&group.account), group.age.as_str());
         let dead_letters = thousands(*dead_letters);
         put(&mut text, format_args!("  {kind:<11} {reason:<width$} {account:<13} {age:<6} {dead_letters:>7}\n"));

@@ -69,9 +69,9 @@ fn read_within(member: &mut GzDecoder<&[u8]>, decoded_bytes_max: u64, text: &mut
 
 fn bad_gzip(error: &std::io::Error, decoded_bytes: usize) -> Poison {
     match error.kind() {
-        std::io::ErrorKind::UnexpectedEof => Poison::Truncated { decoded_bytes },
+        std::io::ErrorKind::UnexpectedEof => Poison::TruncatedGzip { decoded_bytes },
         // The decoder's texts are fixed sentences ("corrupt gzip stream does not have a matching checksum").
-        _ => Poison::Corrupt(error.to_string()),
+        _ => Poison::CorruptGzip(error.to_string()),
     }
 }
 

@@ -290,7 +290,7 @@ mod tests {
         let batch = parse(&bad).expect("its records");
         let decoder = crate::ingest::decode::Decoder { decoded_bytes_max: 1 << 24, needles: None };
         let read = crate::ingest::decode::all(&batch.records, &decoder, |_, _, events| events.each(|_| ()));
-        assert_eq!(read.iter().filter(|record| matches!(record.poison, Some(Poison::Base64(_)))).count(), 1);
+        assert_eq!(read.iter().filter(|record| matches!(record.poison, Some(Poison::BadBase64(_)))).count(), 1);
         assert!(read.len() > 1 && read[1..].iter().all(|record| record.poison.is_none()), "{read:?}");
     }
 

@@ -8,13 +8,15 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use strum::IntoStaticStr;
+use thiserror::Error;
 
 use crate::ingest::json::{json_problem, text};
 use crate::model::name::{RouteName, Target};
 use crate::model::tally::Tally;
 use crate::model::time::Timestamp;
 use crate::model::visible;
-use crate::protocol::queue::{Due, ParkedItem, ParkedWork};
+use crate::protocol::queue::{Due, PARKED_FORMAT, ParkedItem, ParkedWork};
 
 /// The longest body that is opened. The largest that is known is what Lambda writes into S3: an invocation's payload has
 /// 6 MB, and the string that it becomes is longer by its escapes. A record of Kinesis has at most 14 MB in base64.
@@ -59,7 +61,10 @@ pub enum Kind {
 #[derive(Debug, PartialEq)]
 pub struct DeadLetter {
     pub kind: Kind,
-    /// Why it lies there, in the words of who put it there.
+    /// Why it was parked, as a stable word: the code that this program parked it with, the condition that Lambda
+    /// reports, `received-too-often`, or why it cannot be opened.
+    pub code: String,
+    /// The same for people.
     pub reason: String,
     /// The account that it comes from, as far as the envelope says it.
     pub account: Option<String>,
@@ -150,6 +155,28 @@ impl FromStr for Kind {
     }
 }
 
+/// Why a letter cannot be opened.
+#[derive(Copy, Clone, Debug, Error, IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
+enum Unreadable {
+    #[error("it is longer than 32 MiB")]
+    TooLong,
+    #[error("it is not JSON: {0}")]
+    NotJson(&'static str),
+    #[error("it is not a JSON object")]
+    NotAnObject,
+    #[error("it has none of the shapes that are known")]
+    UnknownShape,
+    #[error("a later version of this program parked it")]
+    LaterVersion,
+    #[error("it says that this program parked it, and has not that shape")]
+    NotAParkedItem,
+    #[error("it names a route and is no due message")]
+    NotADueMessage,
+    #[error("it names no shard and sequence numbers")]
+    NoRange,
+}
+
 /// The envelopes that Lambda and this program use, whichever it is. Every field is optional and of any
 /// type: what we do not need must never make a letter unreadable.
 #[derive(Default, Deserialize)]
@@ -188,14 +215,11 @@ struct RequestContext<'b> {
 /// Opens a letter. Whatever its body is, the answer is a value.
 pub fn open(dead_letter: &ReceivedMessage) -> DeadLetter {
     if dead_letter.body.len() > LETTER_BYTES_MAX {
-        return DeadLetter { parked_at: dead_letter.sent_at, ..unknown("it is longer than 32 MiB".to_owned()) };
+        return DeadLetter { parked_at: dead_letter.sent_at, ..unknown(Unreadable::TooLong) };
     }
     let opened = match serde_json::from_str::<Envelope<'_>>(&dead_letter.body) {
         Ok(envelope) => envelope.open(&dead_letter.body),
-        Err(error) => unknown(match json_problem(&error) {
-            Some(problem) => format!("it is not JSON: {problem}"),
-            None => "it is not a JSON object".to_owned(),
-        }),
+        Err(error) => unknown(json_problem(&error).map_or(Unreadable::NotAnObject, Unreadable::NotJson)),
     };
     DeadLetter { parked_at: opened.parked_at.or(dead_letter.sent_at), ..opened }
 }
@@ -219,7 +243,7 @@ impl Envelope<'_> {
         } else if self.records.is_some() || self.awslogs.is_some() {
             self.given_up(Kind::Invocation, self.payload(body.to_owned()))
         } else {
-            unknown("it has none of the shapes that are known".to_owned())
+            unknown(Unreadable::UnknownShape)
         };
         let parked_at = self.timestamp.and_then(text).and_then(|at| Timestamp::from_iso(&at));
         DeadLetter { parked_at, ..opened }
@@ -229,7 +253,7 @@ impl Envelope<'_> {
         let content = match (self.payload, range(batch)) {
             (Some(payload), _) => self.payload(json_of(payload)),
             (None, Some(range)) => Content::Range(range),
-            (None, None) => return unknown("it names no shard and sequence numbers".to_owned()),
+            (None, None) => return unknown(Unreadable::NoRange),
         };
         let account = range(batch).and_then(|range| account_of(&range.stream_arn));
         DeadLetter { account, ..self.given_up(Kind::Batch, content) }
@@ -237,10 +261,11 @@ impl Envelope<'_> {
 
     /// `requestContext.condition` says why Lambda gave up: `RetryAttemptsExhausted`, `RecordAgeExceeded`, …
     fn given_up(&self, kind: Kind, content: Content) -> DeadLetter {
-        let reason = self.of_context(|context| context.condition);
+        let condition = self.of_context(|context| context.condition).map(|condition| visible::line(&condition));
         DeadLetter {
             kind,
-            reason: reason.map_or_else(|| "Lambda gave up".to_owned(), |condition| visible::line(&condition)),
+            code: condition.clone().unwrap_or_else(|| "given-up".to_owned()),
+            reason: condition.unwrap_or_else(|| "Lambda gave up".to_owned()),
             account: self.function_arn().and_then(|arn| account_of(&arn)),
             parked_at: None,
             content,
@@ -264,9 +289,9 @@ impl Envelope<'_> {
 
 fn parked(body: &str) -> DeadLetter {
     let parked = match ParkedItem::from_json(body) {
-        Ok(parked) if parked.stentor == 1 => parked,
-        Ok(_) => return unknown("a later version of this program parked it".to_owned()),
-        Err(_) => return unknown("it says that this program parked it, and has not that shape".to_owned()),
+        Ok(parked) if parked.stentor <= PARKED_FORMAT => parked,
+        Ok(_) => return unknown(Unreadable::LaterVersion),
+        Err(_) => return unknown(Unreadable::NotAParkedItem),
     };
     let (kind, account, content) = match parked.what {
         ParkedWork::Record { event_id, stream_arn, region, partition_key, arrived_at, data } => {
@@ -288,7 +313,8 @@ fn parked(body: &str) -> DeadLetter {
         }
     };
     let parked_at = Timestamp::from_iso(&parked.parked_at);
-    DeadLetter { kind, reason: visible::line(&parked.reason), account, parked_at, content }
+    let (code, reason) = (visible::line(&parked.code), visible::line(&parked.reason));
+    DeadLetter { kind, code, reason, account, parked_at, content }
 }
 
 /// Where a record lies whose bytes did not fit a queue message: its event id is `shardId-…:sequence number`.
@@ -309,12 +335,13 @@ fn due(body: &str) -> DeadLetter {
     match serde_json::from_str(body) {
         Ok(due) => DeadLetter {
             kind: Kind::Due,
+            code: "received-too-often".to_owned(),
             reason: "received too often".to_owned(),
             account: None,
             parked_at: None,
             content: Content::Due(due),
         },
-        Err(_) => unknown("it names a route and is no due message".to_owned()),
+        Err(_) => unknown(Unreadable::NotADueMessage),
     }
 }
 
@@ -343,13 +370,14 @@ fn json_of(payload: &RawValue) -> String {
     text(payload).map_or_else(|| payload.get().to_owned(), |text| text.into_owned())
 }
 
-fn unknown(why: String) -> DeadLetter {
+fn unknown(why: Unreadable) -> DeadLetter {
     DeadLetter {
         kind: Kind::Unknown,
-        reason: why.clone(),
+        code: <&str>::from(why).to_owned(),
+        reason: why.to_string(),
         account: None,
         parked_at: None,
-        content: Content::Unknown(why),
+        content: Content::Unknown(why.to_string()),
     }
 }
 
@@ -365,13 +393,6 @@ pub(super) fn region_of(arn: &str) -> Option<String> {
 
 fn part(arn: &str, n: usize) -> Option<String> {
     arn.split(':').nth(n).filter(|part| !part.is_empty()).map(visible::line)
-}
-
-impl DeadLetter {
-    /// The part of the reason that letters share: the word before the colon.
-    pub fn reason_word(&self) -> &str {
-        self.reason.split(": ").next().unwrap_or_default()
-    }
 }
 
 #[cfg(test)]
@@ -391,20 +412,23 @@ mod tests {
 
     #[test]
     fn every_kind_is_told_by_its_shape() {
-        let record = r#"{"stentor":1,"reason":"not-gzip: odd","parked_at":"2026-11-23T14:15:06.789Z","kind":"record","event_id":"shardId-0:7","stream_arn":"arn:aws:kinesis:eu-west-1:222222222222:stream/logs"DATA}"#;
+        let record = r#"{"stentor":2,"code":"not-gzip","reason":"odd","parked_at":"2026-11-23T14:15:06.789Z","kind":"record","event_id":"shardId-0:7","stream_arn":"arn:aws:kinesis:eu-west-1:222222222222:stream/logs"DATA}"#;
         let with_data = record.replace("DATA", r#","data":"YQ==""#);
         let s3 = BATCH.replacen('{', r#"{"payload":"{\"Records\":[]}","#, 1);
         let s3_object = BATCH.replacen('{', r#"{"payload":{"Records":[]},"#, 1);
         let invocation = r#"{"requestContext":{"condition":"RetriesExhausted"},"requestPayload":{"awslogs":{"data":"x"}},"responsePayload":{}}"#;
-        let check = |body: &str, kind: Kind, word: &str, content: &str| {
+        let check = |body: &str, kind: Kind, code: &str, content: &str| {
             let opened = opened(body);
             let shown = format!("{:?}", opened.content);
-            assert_eq!((opened.kind, opened.reason_word()), (kind, word), "{body}");
+            assert_eq!((opened.kind, &*opened.code), (kind, code), "{body}");
             assert!(shown.starts_with(content), "{shown}\n{body}");
         };
         check(&with_data, Kind::Record, "not-gzip", "Record(");
         check(&record.replace("DATA", ""), Kind::Record, "not-gzip", "Range(Range { stream_arn: \"arn:aws:kinesis");
-        check(&with_data.replace(":1,", ":2,"), Kind::Unknown, "a later version of this program parked it", "Unknown(");
+        let version_1 = with_data.replace(r#":2,"code":"not-gzip","reason":""#, r#":1,"reason":"not-gzip: "#);
+        check(&version_1, Kind::Record, "not-gzip", "Record(");
+        assert_eq!(opened(&version_1), opened(&with_data));
+        check(&with_data.replace(":2,", ":3,"), Kind::Unknown, "later-version", "Unknown(");
         check(BATCH, Kind::Batch, "RecordAgeExceeded", "Range(");
         check(
             &s3,
@@ -419,14 +443,14 @@ mod tests {
             "Payload(Payload { json: \"{\\\"Records\\\":[]}\", region: Some(\"eu-west-1\") }",
         );
         check(invocation, Kind::Invocation, "RetriesExhausted", "Payload(Payload { json: \"{\\\"awslogs");
-        check(r#"{"awslogs":{"data":"x"}}"#, Kind::Invocation, "Lambda gave up", "Payload(");
-        check(r#"{"stentor":"sweep"}"#, Kind::Invocation, "Lambda gave up", "Payload(");
-        check(r#"{"route":"alerts","window":3}"#, Kind::Due, "received too often", "Due(");
-        check(r#"{"route":"alerts"}"#, Kind::Unknown, "it names a route and is no due message", "Unknown(");
-        check(r#"{"stentor":1}"#, Kind::Unknown, "it says that this program parked it, and has not that shape", "Unk");
-        check("{}", Kind::Unknown, "it has none of the shapes that are known", "Unknown(");
-        check("[1]", Kind::Unknown, "it is not a JSON object", "Unknown(");
-        check("hunter2", Kind::Unknown, "it is not JSON", "Unknown(\"it is not JSON: a syntax error\")");
+        check(r#"{"awslogs":{"data":"x"}}"#, Kind::Invocation, "given-up", "Payload(");
+        check(r#"{"stentor":"sweep"}"#, Kind::Invocation, "given-up", "Payload(");
+        check(r#"{"route":"alerts","window":3}"#, Kind::Due, "received-too-often", "Due(");
+        check(r#"{"route":"alerts"}"#, Kind::Unknown, "not-a-due-message", "Unknown(");
+        check(r#"{"stentor":1}"#, Kind::Unknown, "not-a-parked-item", "Unknown(");
+        check("{}", Kind::Unknown, "unknown-shape", "Unknown(");
+        check("[1]", Kind::Unknown, "not-an-object", "Unknown(");
+        check("hunter2", Kind::Unknown, "not-json", "Unknown(\"it is not JSON: a syntax error\")");
     }
 
     #[test]

@@ -34,7 +34,8 @@ pub struct Listing {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Group {
     pub kind: Kind,
-    pub reason: String,
+    /// The code of their reason.
+    pub code: String,
     /// `-` where nothing says it.
     pub account: String,
     pub age: Age,
@@ -124,7 +125,7 @@ impl Listing {
         let Forecast { would, account, alerts } = Forecast::of(&opened.content, routes, options.region.as_deref());
         let account = account.or_else(|| opened.account.clone()).unwrap_or_else(|| "-".to_owned());
         let age = Age::of(opened.parked_at, now);
-        let group = Group { kind: opened.kind, reason: opened.reason_word().to_owned(), account, age };
+        let group = Group { kind: opened.kind, code: opened.code.clone(), account, age };
         self.dead_letters += 1;
         self.alerts += alerts;
         *self.groups.entry(group).or_default() += 1;
@@ -169,10 +170,7 @@ impl Forecast {
         let readable = || looked_at.iter().filter_map(|record| record.content.as_ref());
         let account = readable().next().map(|(account, _)| account.clone());
         let would = match &looked_at[..] {
-            [Decoded { poison: Some(poison), .. }] => {
-                let text = poison.to_string();
-                format!("stay: still {}", text.split(": ").next().unwrap_or_default())
-            }
+            [Decoded { poison: Some(poison), .. }] => format!("stay: still {}", poison.code()),
             _ => "go through the consumer".to_owned(),
         };
         Self { would, account, alerts: readable().map(|(_, n)| n).sum() }

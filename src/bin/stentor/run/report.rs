@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use stentor::ingest::decode::Poison;
 use stentor::ingest::event::Batch;
 use stentor::model::name::RouteName;
 use stentor::model::text::{count_alerts, humanize_duration, thousands};
@@ -19,7 +20,8 @@ use crate::Exit;
 pub struct Report {
     counts: Counts,
     kept_by_route: BTreeMap<RouteName, u64>,
-    parked: Vec<(String, String)>,
+    /// Event id and poison.
+    parked: Vec<(String, Poison)>,
     retried: Vec<(String, String)>,
     messages: Vec<Delivery>,
     /// Files that hold no event, and why.
@@ -33,7 +35,7 @@ impl Report {
         for (record, verdict) in batch.records.iter().zip(&consumed.verdicts) {
             match verdict {
                 Verdict::Safe => {}
-                Verdict::Parked(poison) => self.parked.push((record.event_id.to_string(), poison.to_string())),
+                Verdict::Parked(poison) => self.parked.push((record.event_id.to_string(), poison.clone())),
                 // `run` parks every batch, so this does not occur; if it did, the record would not be safe.
                 Verdict::Unreadable(poison) => self.retried.push((record.event_id.to_string(), poison.to_string())),
                 Verdict::Retry(why) => self.retried.push((record.event_id.to_string(), why.to_string())),
@@ -71,7 +73,9 @@ impl Report {
     /// The object that `--json` prints.
     pub fn json(&self, elapsed: Duration) -> Value {
         let counts = &self.counts;
-        let parked = self.parked.iter().map(|(event_id, reason)| json!({"event_id": event_id, "reason": reason}));
+        let parked = self.parked.iter().map(|(event_id, poison)| {
+            json!({"event_id": event_id, "code": poison.code().to_string(), "reason": poison.to_string()})
+        });
         let message = |sent: &Delivery| {
             json!({
                 "route": sent.route,
@@ -152,7 +156,8 @@ impl Report {
             pairs.iter().map(|(id, why)| format!("{}\n      {}", visible::line(id), visible::line(why))).collect()
         };
         let dead_letters = visible::line(dead_letters);
-        list(format!("parked in {dead_letters}"), pairs(&self.parked));
+        let parked = |(id, poison): &(String, Poison)| (id.clone(), format!("{}: {poison}", poison.code()));
+        list(format!("parked in {dead_letters}"), pairs(&self.parked.iter().map(parked).collect::<Vec<_>>()));
         list("to come again: run the same input once more".to_owned(), pairs(&self.retried));
         list("not read".to_owned(), self.refused.iter().map(|why| visible::line(why)).collect());
         let parked = self.messages.iter().filter_map(|sent| match &sent.outcome {
