@@ -20,9 +20,9 @@ use stentor::adapters::embedded::Embedded;
 use stentor::adapters::http;
 use stentor::adapters::secret::Secrets;
 use stentor::adapters::slack::bot::Bot;
+use stentor::adapters::slack::layout::{burst_message, opening, render};
 use stentor::adapters::slack::{ApiUrl, Slack, WebhookUrl};
 use stentor::ingest::event::{self, Event};
-use stentor::message::render::{opening, render, state};
 use stentor::model::alert::Alert;
 use stentor::model::digest::Digest;
 use stentor::model::name::Severity;
@@ -74,7 +74,7 @@ async fn slack_sdk_accepts_the_message_of_every_sample() {
             std::fs::write(&file, serde_json::to_vec_pretty(&render(digest)).unwrap()).unwrap();
             files.push(file);
             let file = directory.join(format!("{name}-{n}-burst.json"));
-            let burst = state(digest, &opening(&accepted[0]));
+            let burst = burst_message(digest, &opening(&accepted[0]));
             std::fs::write(&file, serde_json::to_vec_pretty(&burst).unwrap()).unwrap();
             files.push(file);
         }

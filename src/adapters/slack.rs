@@ -1,6 +1,6 @@
 //! Slack, spoken to in two ways: an incoming webhook takes each message as a new one; with a bot's token ([`bot`])
 //! a burst is one message in the channel that is kept up to date, and each digest a reply in its thread. What is said
-//! stands in [`render`], what Slack's answers mean in `answer`. A webhook's URL and a token are credentials: they are
+//! stands in [`layout`], what Slack's answers mean in `answer`. A webhook's URL and a token are credentials: they are
 //! never logged, shown or part of an error.
 
 use std::fmt;
@@ -11,16 +11,14 @@ use thiserror::Error;
 
 use crate::adapters::clock::SystemClock;
 use crate::adapters::http::Http;
-use crate::message::render;
 use crate::model::digest::Digest;
 use crate::protocol::clock::{Clock as _, Deadline};
 use crate::protocol::notify::DeliverError;
 
 mod answer;
+pub mod blocks;
 pub mod bot;
-
-#[cfg(test)]
-mod golden;
+pub mod layout;
 
 /// Where an incoming webhook listens. Prints as its host only.
 #[derive(Clone)]
@@ -115,7 +113,7 @@ impl Slack {
     /// 410 speak of the webhook; any other 4xx is final.
     pub async fn post(&self, webhook: &WebhookUrl, digest: &Digest, deadline: Deadline) -> Result<(), DeliverError> {
         let request = self.http.get().map_err(answer::lost)?.post(webhook.0.clone());
-        answer::of_webhook(send(request, &render::render(digest), deadline).await?).await
+        answer::of_webhook(send(request, &layout::render(digest), deadline).await?).await
     }
 }
 

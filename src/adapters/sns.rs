@@ -10,14 +10,18 @@ use thiserror::Error;
 use tokio::time::timeout;
 
 use crate::adapters::clock::SystemClock;
+use crate::message::compose::{Budget, compose};
 use crate::message::plain;
-use crate::message::render;
+use crate::message::subject::subject;
 use crate::model::digest::Digest;
 use crate::protocol::clock::{Clock as _, Deadline};
 use crate::protocol::notify::DeliverError;
 
 /// Characters of a line. Mail is read in any font; what is not prose keeps its own length.
 const WIDTH: usize = 100;
+
+/// SNS takes 256 KiB; the rest is for the line that counts the groups left out.
+const BUDGET: Budget = Budget { size: |content| plain::mail(content, WIDTH).len(), size_max: 255 << 10 };
 
 /// Codes that pass by themselves (SNS API reference, Publish and common errors).
 const PASSING: [&str; 9] = [
@@ -96,14 +100,15 @@ impl Sns {
     /// Throttles, failures of SNS and lost connections are worth a retry; a topic that is not there or may not be
     /// used is denied; anything else is final.
     pub async fn publish(&self, topic: &Topic, digest: &Digest, deadline: Deadline) -> Result<(), DeliverError> {
+        let content = compose(digest, &BUDGET);
         // A topic answers in its own Region only.
         let there = Config::builder().region(Region::new(topic.region.clone()));
         let call = self
             .client
             .publish()
             .topic_arn(&topic.arn)
-            .subject(render::subject(digest))
-            .message(plain::plain(digest, WIDTH))
+            .subject(subject(&content))
+            .message(plain::mail(&content, WIDTH))
             .customize()
             .config_override(there)
             .send();

@@ -1,40 +1,60 @@
-//! The Slack message as text for a terminal: the same blocks, drawn with indentation and, if asked for, with colours and
-//! clickable links. What log text could do to a terminal, [`render`](super::render) has taken out of it before
-//! (`render::tests::a_terminal_is_not_driven_by_log_text`).
+//! Content as plain text, for a terminal or a mail: lines with indentation and, for a terminal that knows them, with
+//! colors and links. Log text cannot drive the terminal, because the content spells out control characters
+//! (`tests::log_text_does_not_drive_a_terminal`).
 
 use std::ops::Range;
 
-use super::render::block::{Block, Inline, Link, Part};
-use super::render::compose;
-use crate::model::digest::Digest;
+use super::content::{Content, Inline, Link, Status, plain};
 use crate::model::name::Severity;
 
 const WIDTH_MIN: usize = 40;
 const INDENT: usize = 2;
-const SAMPLE_INDENT: usize = 4;
-/// How much further the later lines of a paragraph are indented than its first.
+const EXCERPT_INDENT: usize = 4;
+/// The further indent of the later lines of a paragraph.
 const HANG: usize = 2;
 
-/// `digest` as [`render`](super::render::render) tells it to Slack, in lines of at most `width` (but at least 40)
-/// characters. `color` is for a terminal that knows escape sequences; without it the text has none.
-pub fn view(digest: &Digest, width: usize, color: bool) -> String {
-    drawn(digest, Page { text: String::new(), width: width.max(WIDTH_MIN), color, spells_links: false })
+/// `content` in lines of at most `width` (but at least 40) characters. With `color`, the text has the escape sequences of
+/// a terminal, and links that can be clicked.
+///
+/// ```
+/// use stentor::message::compose::{Budget, compose};
+/// use stentor::message::plain;
+/// use stentor::model::digest::Digest;
+/// use stentor::model::tally::Tally;
+///
+/// let (route, target) = ("critical".parse()?, "slack:ops".parse()?);
+/// let digest = Digest::parked(&route, &target, None, (3, 4), Tally::default());
+/// let text = plain::view(&compose(&digest, &Budget::UNLIMITED), 80, false);
+/// assert_eq!(text, "✅ Nothing new on critical\n  route critical · epochs 3–4\n");
+/// # Ok::<(), stentor::model::name::NameError>(())
+/// ```
+pub fn view(content: &Content, width: usize, color: bool) -> String {
+    drawn(content, Page { text: String::new(), width: width.max(WIDTH_MIN), color, prints_urls: false })
 }
 
-/// The same without any escape sequence, each link of a sample written out: for mail and the like.
-pub fn plain(digest: &Digest, width: usize) -> String {
-    drawn(digest, Page { text: String::new(), width: width.max(WIDTH_MIN), color: false, spells_links: true })
+/// `content` without any escape sequence, each link on a line of its own: for mail.
+pub fn mail(content: &Content, width: usize) -> String {
+    drawn(content, Page { text: String::new(), width: width.max(WIDTH_MIN), color: false, prints_urls: true })
 }
 
-fn drawn(digest: &Digest, mut page: Page) -> String {
-    for block in compose(digest) {
-        match block {
-            Block::Header(title) => page.paragraph(0, severity_color(digest), &[Inline::Strong(title)]),
-            Block::Divider => page.text.push('\n'),
-            Block::Text(parts) => parts.iter().for_each(|part| page.part(part)),
-            Block::Context { link, text } => page.small_print(link, text),
-        }
+fn drawn(content: &Content, mut page: Page) -> String {
+    page.paragraph(0, status_color(content.status), &[Inline::Strong(content.headline.clone())]);
+    content.facts.lines().for_each(|line| page.paragraph(INDENT, "", line));
+    if content.alerts > 0 {
+        page.text.push('\n');
     }
+    for group in &content.groups {
+        page.paragraph(INDENT, "", &group.summary);
+        group.excerpt.lines().for_each(|line| page.paragraph(EXCERPT_INDENT, "", &[plain(line)]));
+        page.small_print(group.link.as_ref(), group.place.to_string());
+    }
+    for group in &content.more_groups {
+        page.paragraph(INDENT, "", &[vec![plain("• ")], group.line()].concat());
+    }
+    if let Some(left_out) = &content.left_out {
+        page.paragraph(INDENT, "", &left_out.line());
+    }
+    page.small_print(None, content.reference.to_string());
     page.text.truncate(page.text.trim_end().len() + 1);
     page.text
 }
@@ -43,35 +63,23 @@ struct Page {
     text: String,
     width: usize,
     color: bool,
-    /// Links cannot be clicked, so they stand on lines of their own.
-    spells_links: bool,
+    /// Links cannot be clicked, so their URLs are printed on lines of their own.
+    prints_urls: bool,
 }
 
 impl Page {
-    fn small_print(&mut self, link: Option<Link>, text: String) {
-        let spelled = link.as_ref().filter(|_| self.spells_links).map(|link| format!("{:INDENT$}{}\n", "", link.url));
-        let link = link.filter(|_| !self.spells_links).map(|link| [Inline::Link(link), Inline::plain(" · ")]);
-        let line: Vec<_> = link.into_iter().flatten().chain([Inline::Plain(text)]).collect();
+    /// A line of little weight, and an empty one.
+    fn small_print(&mut self, link: Option<&Link>, text: String) {
+        let linked = link.filter(|_| !self.prints_urls).map(|link| [Inline::Link(link.clone()), plain(" · ")]);
+        let line: Vec<_> = linked.into_iter().flatten().chain([plain(text)]).collect();
         self.paragraph(INDENT, "2", &line);
-        self.text.push_str(&spelled.unwrap_or_default());
+        if let Some(link) = link.filter(|_| self.prints_urls) {
+            self.text.push_str(&format!("{:INDENT$}{}\n", "", link.url));
+        }
         self.text.push('\n');
     }
 
-    fn part(&mut self, part: &Part) {
-        match part {
-            Part::Lines(lines) => lines.iter().for_each(|line| self.paragraph(INDENT, "", line)),
-            Part::Sample(text) => {
-                text.lines().for_each(|line| self.paragraph(SAMPLE_INDENT, "", &[Inline::plain(line)]));
-            }
-            Part::List(lines) => {
-                for line in lines {
-                    self.paragraph(INDENT, "", &[&[Inline::plain("• ")], line.as_slice()].concat());
-                }
-            }
-        }
-    }
-
-    /// A line of the message in as many lines as it takes; nothing for an empty one.
+    /// A line of the content, broken into as many lines as it needs; nothing for an empty one.
     fn paragraph(&mut self, indent: usize, tint: &str, line: &[Inline]) {
         let text: String = line.iter().map(Inline::as_str).collect();
         for (n, segment) in wrapped(&text, self.width - indent - HANG).into_iter().enumerate() {
@@ -82,7 +90,7 @@ impl Page {
         }
     }
 
-    /// The part of `line` that lies within `segment` of its text.
+    /// The pieces of `line` within `segment` of its text.
     fn segment(&mut self, segment: Range<usize>, tint: &str, line: &[Inline]) {
         let mut at = 0;
         for inline in line {
@@ -101,7 +109,7 @@ impl Page {
             Inline::Strong(_) => "1",
             Inline::Code(_) => "36",
             Inline::Link(_) => "4",
-            Inline::Plain(_) | Inline::Local { .. } => "",
+            Inline::Plain(_) | Inline::LocalTime { .. } => "",
         };
         let codes: Vec<&str> = [style, tint].into_iter().filter(|code| self.color && !code.is_empty()).collect();
         let mut shown = text.to_owned();
@@ -109,23 +117,23 @@ impl Page {
             shown = format!("\u{1b}[{}m{shown}\u{1b}[0m", codes.join(";"));
         }
         if let (Inline::Link(Link { url, .. }), true) = (inline, self.color) {
-            // OSC 8, a link as terminals know it; those that do not show the text alone.
+            // OSC 8. A terminal that does not know it shows the text alone.
             shown = format!("\u{1b}]8;;{url}\u{1b}\\{shown}\u{1b}]8;;\u{1b}\\");
         }
         self.text.push_str(&shown);
     }
 }
 
-fn severity_color(digest: &Digest) -> &'static str {
-    match digest.severity {
-        _ if digest.tally.is_empty() => "32",
-        Severity::Critical | Severity::Error => "31",
-        Severity::Warning => "33",
-        Severity::Info => "34",
+fn status_color(status: Status) -> &'static str {
+    match status {
+        Status::Quiet => "32",
+        Status::Alerting(Severity::Critical | Severity::Error) => "31",
+        Status::Alerting(Severity::Warning) => "33",
+        Status::Alerting(Severity::Info) => "34",
     }
 }
 
-/// Where `text` is broken so that no line has more than `width` characters: at blanks, or within a word that is too long.
+/// Breaks `text` into lines of at most `width` characters: at blanks, or within a word that is too long.
 fn wrapped(text: &str, width: usize) -> Vec<Range<usize>> {
     let mut lines = Vec::new();
     let mut start = 0;

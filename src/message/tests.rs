@@ -1,4 +1,244 @@
-//! Digests for the tests of this layer and of the channels that lay messages out.
+//! The content of any digest, and the text that a terminal or a mail shows of it.
+
+use proptest::prelude::*;
+
+use super::compose::{Budget, compose};
+use super::content::Content;
+use super::plain;
+use super::subject::subject;
+use crate::model::digest::Digest;
+use crate::model::tally::Tally;
+use digests::{burst_over, flood_in_burst, late, patterns_beyond_the_tally, single, twenty_patterns};
 
 pub mod any;
 pub mod digests;
+
+fn content(digest: &Digest) -> Content {
+    compose(digest, &Budget::UNLIMITED)
+}
+
+fn view(digest: &Digest) -> String {
+    plain::view(&content(digest), 100, false)
+}
+
+fn shown(digest: &Digest) -> String {
+    format!("{}\n\n{}", content(digest).notification, view(digest))
+}
+
+#[test]
+fn a_flood_shows_its_largest_groups_and_its_first_alert() {
+    insta::assert_snapshot!(shown(&flood_in_burst()), @r#"
+    🔴 [CRITICAL] 187 alerts · checkout: Connection pool exhausted: 50/50 in use, waited 1000ms for orders-db-1.cluster-c9x2.eu-west-1.rds.amazonaws.com:5432
+
+    🔴 [CRITICAL] 187 alerts
+      5 patterns · 4 accounts · 6 log groups · apps checkout, payments-api, cart +3 more
+      23 Nov 2026, 14:15:06–14:15:47 UTC (41 s)
+      ▁▁▂▂▂▃▂▄▃▃▄▄▄▄▅▅▅▆▃▅█▂ peak 23 in 2 s
+      Part of a burst since 14:03:06 UTC: 1,204 alerts in 12 min 45 s, 187 since the last message
+
+      112 alerts in 38 s from 14:15:08 · apps checkout, cart · accounts 111122223333, 444455556666 · 2
+        log groups
+        2026-11-23T14:15:08Z 7f3c1000 ERROR [CRITICAL] Connection pool exhausted: 50/50 in use, waited
+          1000ms for orders-db-1.cluster-c9x2.eu-west-1.rds.amazonaws.com:5432
+      CloudWatch · account 111122223333 · eu-west-1 · /aws/lambda/checkout
+
+      48 alerts in 35 s from 14:15:12 · app payments-api
+        {"ts":"2026-11-23T14:15:12Z","level":"error","trace":"4bf92f3577b34da6a3ce929d0e0e1000","msg":
+          "[CRITICAL] POST /v1/orders answered 503, giving up after 3
+          tries","order":"ord-1000","upstream":"checkout"}
+      CloudWatch · account 777788889999 · eu-west-1 · /ecs/payments-api
+
+      21 alerts in 19 s from 14:15:15 · app order-worker
+        [CRITICAL] could not store order 1000: deadlock detected
+        org.postgresql.util.PSQLException: ERROR: deadlock detected
+          Detail: Process 1000 waits for ShareLock on transaction 91000; blocked by process 71000.
+        …
+      CloudWatch · account 111122223333 · eu-west-1 · /ecs/order-worker
+
+      5 alerts in 19 s from 14:15:21 · app invoice-mailer
+        [CRITICAL] no invoice for order 1000 after 10 s, customer <!channel> was told "try later"
+      CloudWatch · account 444455556666 · eu-west-1 · /aws/lambda/invoice-mailer
+
+      1 alert at 14:15:06, the first · app orders-db-1
+        2026-11-23 14:15:06 UTC::@:[4127]:[CRITICAL] could not extend file "base/16401/24612": No
+          space left on device
+      CloudWatch · account 000011112222 · eu-west-1 · /aws/rds/instance/orders-db-1/postgresql
+
+      route critical · epoch 41
+    "#);
+}
+
+#[test]
+fn a_mail_prints_its_links() {
+    let late = Digest { escalated: Some("slack:ops refused it".into()), ..single() };
+    insta::assert_snapshot!(format!("{}\n\n{}", subject(&content(&late)), plain::mail(&content(&late), 100)), @r#"
+    Fallback: [CRITICAL] 1 alert
+
+    🔴 [CRITICAL] 1 alert
+      ⚠️ Sent to slack:app-alerts as the fallback: slack:ops refused it
+      app orders-db-1
+      23 Nov 2026, 14:15:06 UTC
+
+        [CRITICAL] No space left on device
+      account 000011112222 · eu-west-1 · /aws/rds/instance/orders-db-1/postgresql
+      https://eu-west-1.console.aws.amazon.com/cloudwatch/home?region=eu-west-1#logsV2:log-groups/log-group/$252Faws$252Frds$252Finstance$252Forders-db-1$252Fpostgresql/log-events/2026$252F11$252F23$252F$255B$2524LATEST$255D5f0c1e$3Fstart$3D1795443276000$26end$3D1795443336000
+
+      route critical · epoch 41
+    "#);
+    let long = Digest { route: "r".parse().unwrap(), ..flood_in_burst() };
+    let markers = ["[É]".to_owned(), "x".repeat(200)].map(|marker| (marker, 1));
+    let tally = Tally { markers: markers.into(), ..long.tally.clone() };
+    insta::assert_snapshot!(subject(&content(&Digest { tally, ..long })), @"[?] xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx 187 alerts");
+}
+
+#[test]
+fn a_single_alert_is_shown_once() {
+    insta::assert_snapshot!(shown(&single()), @r#"
+    🔴 [CRITICAL] 1 alert · orders-db-1: No space left on device
+
+    🔴 [CRITICAL] 1 alert
+      app orders-db-1
+      23 Nov 2026, 14:15:06 UTC
+
+        [CRITICAL] No space left on device
+      CloudWatch · account 000011112222 · eu-west-1 · /aws/rds/instance/orders-db-1/postgresql
+
+      route critical · epoch 41
+    "#);
+}
+
+#[test]
+fn a_finished_burst_is_a_short_message() {
+    insta::assert_snapshot!(shown(&burst_over()), @r#"
+    ✅ Over: 1,204 alerts on critical in 12 min 45 s
+
+    ✅ Over: 1,204 alerts on critical in 12 min 45 s
+      23 Nov 2026, 14:03:06–14:15:51 UTC (12 min 45 s), nothing since
+      route critical · epoch 41
+    "#);
+}
+
+#[test]
+fn a_message_shows_that_it_waited_was_muted_or_was_for_another_target() {
+    insta::assert_snapshot!(shown(&late()), @r#"
+    ⚠️ Fallback · 🔴 [CRITICAL] 1 alert · orders-db-1: No space left on device
+
+    🔴 [CRITICAL] 1 alert
+      ⚠️ Sent to sns:oncall as the fallback: slack:app-alerts has not taken a message since
+        2026-11-23T13:28:06.000Z
+      app orders-db-1
+      23 Nov 2026, 14:15:06 UTC
+      Part of a burst since 14:03:06 UTC: 1,204 alerts in 12 min 45 s, 1 since the last message
+      3 windows in one message, held back since 13:28:06 UTC
+      1,042 alerts were muted before this
+
+        [CRITICAL] No space left on device
+      CloudWatch · account 000011112222 · eu-west-1 · /aws/rds/instance/orders-db-1/postgresql
+
+      route critical · epoch 41
+    "#);
+    let over = Digest { over: true, ..late() };
+    let facts = plain::view(&content(&over), 200, false);
+    insta::assert_snapshot!(facts.lines().find(|line| line.contains("burst")).unwrap().trim(), @"The burst is over: 1,204 alerts in 12 min 45 s, 1 since the last message, nothing since 14:15:51 UTC");
+    insta::assert_snapshot!(view(&Digest { muted: 1, ..burst_over() }), @r#"
+    ✅ Over: 1,204 alerts on critical in 12 min 45 s
+      23 Nov 2026, 14:03:06–14:15:51 UTC (12 min 45 s), nothing since
+      1 alert was muted before this
+      route critical · epoch 41
+    "#);
+}
+
+#[test]
+fn patterns_without_room_are_counted() {
+    let counts = |digest: &Digest| {
+        let has_count = |line: &&str| ["pattern", "epochs", "first"].iter().any(|word| line.contains(word));
+        view(digest).lines().filter(has_count).collect::<Vec<_>>().join("\n")
+    };
+    insta::assert_snapshot!(counts(&twenty_patterns()) + "\n\n" + &counts(&patterns_beyond_the_tally()), @r#"
+    20 patterns · account 1 · log group /ecs/a · app a
+    2 alerts in 5 s from 14:15:06, the first · app a
+    + 7 more patterns, 7 alerts
+
+    21+ patterns · account 1 · log group /ecs/a · app a
+    2 alerts in 5 s from 14:15:06, the first · app a
+    + at least 8 more patterns, 12 alerts
+    route critical · epochs 39–41
+    "#);
+}
+
+#[test]
+fn a_small_budget_drops_links_first_and_then_groups() {
+    fn links(content: &Content) -> usize {
+        let details = content.groups.iter().filter(|group| group.link.is_some());
+        let lines = content.more_groups.iter().filter(|group| group.link.is_some());
+        details.count() + lines.count()
+    }
+    /// A link counts 10, a detail 5, a line 1.
+    fn size(content: &Content) -> usize {
+        10 * links(content) + 5 * content.groups.len() + content.more_groups.len()
+    }
+    let digest = twenty_patterns();
+    let shape = |size_max| {
+        let content = compose(&digest, &Budget { size, size_max });
+        let left_out = content.left_out.unwrap();
+        let shown = content.groups.len() + content.more_groups.len();
+        assert_eq!((left_out.patterns, left_out.is_minimum), (20 - shown, false));
+        (content.groups.len(), content.more_groups.len(), links(&content))
+    };
+    assert_eq!(shape(0), (0, 0, 0));
+    assert_eq!(shape(4), (0, 4, 0));
+    assert_eq!(shape(15), (1, 0, 1));
+    assert_eq!(shape(24), (2, 4, 1));
+    assert_eq!(shape(5 * 15 + 8 * 11), (5, 8, 13));
+    assert_eq!(shape(usize::MAX), (5, 8, 13));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+
+    /// SNS takes 256 KiB, and a subject of fewer than 100 ASCII characters that does not begin with a blank.
+    #[test]
+    fn any_digest_makes_a_mail(digest in any::digest()) {
+        let content = content(&digest);
+        let subject = subject(&content);
+        prop_assert!((1..100).contains(&subject.len()) && !subject.starts_with(' '), "{subject:?}");
+        prop_assert!(subject.bytes().all(|b| (b' '..=b'~').contains(&b)), "{subject:?}");
+        let text = plain::mail(&content, 100);
+        prop_assert!(text.len() < 256 * 1024 && !text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
+    }
+
+    #[test]
+    fn log_text_does_not_drive_a_terminal(digest in any::digest(), width in 0..200_usize) {
+        let content = content(&digest);
+        let plain = plain::view(&content, width, false);
+        prop_assert!(!plain.chars().any(|c| c.is_control() && c != '\n'), "{plain:?}");
+        prop_assert!(plain.lines().all(|line| line.chars().count() <= width.max(40)), "{plain}");
+        let colored = plain::view(&content, width, true);
+        prop_assert_eq!(without_our_escapes(&colored), plain);
+    }
+
+    #[test]
+    fn every_alert_is_in_a_group_or_left_out(digest in any::digest(), size_max in 0..20_usize) {
+        let size = |content: &Content| content.groups.len() + content.more_groups.len();
+        let content = compose(&digest, &Budget { size, size_max });
+        let groups = content.groups.iter().map(|group| group.alerts);
+        let shown: u64 = groups.chain(content.more_groups.iter().map(|group| group.alerts)).sum();
+        prop_assert!(size(&content) <= size_max);
+        prop_assert_eq!(shown + content.left_out.map_or(0, |left_out| left_out.alerts), digest.tally.alerts);
+    }
+}
+
+/// Takes away `ESC [ … m` and the two halves of a link.
+fn without_our_escapes(text: &str) -> String {
+    let mut parts = text.split('\u{1b}');
+    let mut plain = parts.next().unwrap().to_owned();
+    for part in parts {
+        plain += match part.as_bytes()[0] {
+            b'[' => part.split_once('m').unwrap().1,
+            b']' => "",
+            b'\\' => &part[1..],
+            _ => panic!("{part:?}"),
+        };
+    }
+    plain
+}

@@ -1,5 +1,5 @@
 //! Slack as a bot: a burst is one message in the channel. It begins with the first digest; each later one becomes a
-//! reply in its thread, and then the message itself is brought up to date ([`render::state`]). Who looks into the
+//! reply in its thread, and then the message itself is brought up to date ([`layout::burst_message`]). Who looks into the
 //! channel sees how things stand, who opens the thread how they came to it.
 //!
 //! The reply is what counts: once Slack has taken it, the digest is told, whatever becomes of the update. The next
@@ -9,12 +9,13 @@ use std::fmt;
 
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use thiserror::Error;
 
 use super::answer::{self, Done, Failed};
+use super::blocks::Block;
+use super::layout::{self, Message};
 use super::{Slack, send};
-use crate::message::render::{self, Message};
 use crate::model::digest::Digest;
 use crate::protocol::clock::Deadline;
 use crate::protocol::notify::{Accepted, DeliverError};
@@ -45,7 +46,7 @@ struct Parent {
     /// The channel as it was configured. Under another one a new message begins.
     configured: String,
     /// What it said at first, which it goes on saying.
-    opening: Vec<Value>,
+    opening: Vec<Block>,
 }
 
 #[derive(Serialize)]
@@ -106,13 +107,13 @@ impl Slack {
     }
 
     async fn begin(&self, bot: &Bot, digest: &Digest, deadline: Deadline) -> Result<Accepted, Failed> {
-        let post = Post { channel: &bot.channel, thread_ts: None, message: render::render(digest) };
+        let post = Post { channel: &bot.channel, thread_ts: None, message: layout::render(digest) };
         let done = self.call(bot, "chat.postMessage", &post, deadline).await?;
         Ok(begun(bot, digest, done))
     }
 
     async fn reply(&self, bot: &Bot, digest: &Digest, parent: &Parent, deadline: Deadline) -> Result<Accepted, Failed> {
-        let message = render::render(digest);
+        let message = layout::render(digest);
         let post = Post { channel: &parent.channel, thread_ts: Some(&parent.ts), message };
         let done = self.call(bot, "chat.postMessage", &post, deadline).await?;
         if done.message.as_ref().is_some_and(|posted| posted.thread_ts.is_none()) {
@@ -137,7 +138,7 @@ impl Slack {
         parent: &Parent,
         deadline: Deadline,
     ) -> Result<Option<Parent>, Failed> {
-        let state = render::state(digest, &parent.opening);
+        let state = layout::burst_message(digest, &parent.opening);
         let Parent { channel, ts, configured, opening } = parent;
         // Unlike a post, an update would look for names and links in the text unless told not to.
         let update = json!({"channel": channel, "ts": ts, "text": state.text, "blocks": state.blocks, "parse": "none"});
@@ -161,7 +162,7 @@ impl Slack {
 /// The digest stands in the channel as a message of its own, which later ones can join if Slack said where it is.
 fn begun(bot: &Bot, digest: &Digest, done: Done) -> Accepted {
     let (Some(channel), Some(ts)) = (done.channel, done.ts) else { return Accepted::default() };
-    let parent = Parent { channel, ts, configured: bot.channel.clone(), opening: render::opening(digest) };
+    let parent = Parent { channel, ts, configured: bot.channel.clone(), opening: layout::opening(digest) };
     Accepted { message: Some(parent.reference()) }
 }
 

@@ -11,9 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use stentor::adapters::clock::SystemClock;
 use stentor::adapters::dynamodb::DynamoStore;
 use stentor::adapters::local::{FileDeadLetters, LocalDueQueue};
-use stentor::adapters::slack::{Slack, WebhookUrl};
+use stentor::adapters::slack::{Slack, WebhookUrl, layout};
 use stentor::ingest::route::Routes;
-use stentor::message::{plain, render};
+use stentor::message::plain;
 use stentor::model::digest::Digest;
 use stentor::model::name::TargetKind;
 use stentor::protocol::clock::{Clock as _, Deadline};
@@ -157,9 +157,11 @@ impl PreviewNotifier {
             Some(_) => "posted",
             None => "shown here only",
         };
-        let mut text = format!("\n── {} · {fate} ──\n\n{}", digest.target, plain::view(digest, width, color));
+        // Every target is shown as Slack shows it.
+        let content = layout::content(digest);
+        let mut text = format!("\n── {} · {fate} ──\n\n{}", digest.target, plain::view(&content, width, color));
         if preview {
-            text += &format!("\n{}\n", render::render(digest).preview_url());
+            text += &format!("\n{}\n", layout::message(&content).preview_url());
         }
         text
     }

@@ -1,33 +1,36 @@
 //! Names of accounts, log groups and apps in words: all of them when they are few, else how many.
 
-use super::block::{Inline, Line};
+use super::content::{Inline, Line, plain};
 use super::text;
 use crate::model::tally::Names;
 
-pub const NAME_BYTES_MAX: usize = 80;
+pub(super) const NAME_BYTES_MAX: usize = 80;
 
-/// How the names of one kind are told.
-pub struct Naming {
+/// How to list the names of one kind.
+pub(super) struct Naming {
     one: &'static str,
     many: &'static str,
-    /// So many are all named; of more than that, `heads`.
-    few: usize,
-    heads: usize,
-    shown: fn(String) -> Inline,
+    /// Up to this number, all are listed.
+    all_max: usize,
+    /// Beyond it, this number of the most frequent ones.
+    top: usize,
+    style: fn(String) -> Inline,
 }
 
-pub const APPS: Naming = Naming { one: "app", many: "apps", few: 4, heads: 3, shown: Inline::Strong };
-// Nobody knows accounts by their numbers, and the names of log groups are long: a count says more.
-pub const ACCOUNTS: Naming = Naming { one: "account", many: "accounts", few: 2, heads: 0, shown: Inline::Plain };
-pub const LOG_GROUPS: Naming = Naming { one: "log group", many: "log groups", few: 1, heads: 0, shown: Inline::Plain };
+pub(super) const APPS: Naming = Naming { one: "app", many: "apps", all_max: 4, top: 3, style: Inline::Strong };
+// Few readers know accounts by number, and log groups have long names: a count says more.
+pub(super) const ACCOUNTS: Naming =
+    Naming { one: "account", many: "accounts", all_max: 2, top: 0, style: Inline::Plain };
+pub(super) const LOG_GROUPS: Naming =
+    Naming { one: "log group", many: "log groups", all_max: 1, top: 0, style: Inline::Plain };
 
 impl Naming {
-    /// The most frequent first. A tally that gave up names knows only that there are more than it has (`12+`).
-    pub fn list(&self, names: &Names) -> Line {
+    /// The most frequent names first. A tally that gave up names knows only that there are more (`12+`).
+    pub(super) fn list(&self, names: &Names) -> Line {
         let mut ranked: Vec<_> = names.seen.iter().collect();
         ranked.sort_by(|a, b| b.1.cmp(a.1).then_with(|| a.0.cmp(b.0)));
         let (known, is_all) = (ranked.len(), names.other == 0);
-        let shown = if is_all && known <= self.few { known } else { self.heads.min(known) };
+        let shown = if is_all && known <= self.all_max { known } else { self.top.min(known) };
         let Self { one, many, .. } = self;
         let (before, after) = match (known, is_all) {
             (0, true) => return vec![],
@@ -38,13 +41,13 @@ impl Naming {
             (n, false) if shown == 0 => (format!("{}+ {many}", n.max(1)), String::new()),
             (n, false) => (format!("{n}+ {many}: "), ", …".to_owned()),
         };
-        let named = |name: &String| vec![(self.shown)(text::name(name, NAME_BYTES_MAX))];
+        let named = |name: &String| vec![(self.style)(text::name(name, NAME_BYTES_MAX))];
         let shown: Vec<Line> = ranked[..shown].iter().map(|(name, _)| named(name)).collect();
-        [vec![Inline::plain(before)], shown.join(&Inline::plain(", ")), vec![Inline::plain(after)]].concat()
+        [vec![plain(before)], shown.join(&plain(", ")), vec![plain(after)]].concat()
     }
 
-    /// Nothing for a single name: the line that shows the sample's place tells it.
-    pub fn list_several(&self, names: &Names) -> Line {
+    /// Empty for a single name, because the place of the sample shows it.
+    pub(super) fn list_several(&self, names: &Names) -> Line {
         if names.seen.len() == 1 && names.other == 0 { vec![] } else { self.list(names) }
     }
 }
@@ -54,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_told_when_they_are_few() {
+    fn few_names_are_listed_and_many_are_counted() {
         let check = |naming: &Naming, names: &[&str], other, expected| {
             let seen = names.iter().zip((1..=20).rev()).map(|(name, n)| ((*name).to_owned(), n)).collect();
             let line = naming.list(&Names { seen, other });

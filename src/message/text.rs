@@ -1,14 +1,14 @@
-//! Fits text from outside into a message: makes it visible, cuts it to its room, and turns markup into literal text.
-//! Where it stands on the page is decided elsewhere.
+//! Text from outside, made fit for a message: control characters are spelled out, and the text is cut to its size. Markup
+//! is left as it is: the layouts escape it.
 
 use crate::model::text::truncate;
 use crate::model::visible;
 
-/// Stands for an empty name: Slack refuses empty text, and a gap tells nothing.
+/// Stands for an empty name. A channel may refuse an empty text, and a gap would tell the reader nothing.
 const NAMELESS: &str = "(none)";
 
 /// A name or a title on one line, at most `bytes_max` bytes, never empty.
-pub fn name(text: &str, bytes_max: usize) -> String {
+pub(super) fn name(text: &str, bytes_max: usize) -> String {
     let mut name = one_line(text);
     if name.is_empty() {
         name.push_str(NAMELESS);
@@ -17,8 +17,8 @@ pub fn name(text: &str, bytes_max: usize) -> String {
     name
 }
 
-/// Like [`name`], but cut in the middle: the end of a title is its count.
-pub fn title(text: &str, bytes_max: usize) -> String {
+/// Like [`name`], but cut in the middle, because a title ends with its count.
+pub(super) fn title(text: &str, bytes_max: usize) -> String {
     const TAIL_BYTES: usize = 60;
     let title = name(text, usize::MAX);
     if title.len() <= bytes_max {
@@ -30,9 +30,9 @@ pub fn title(text: &str, bytes_max: usize) -> String {
     head + tail
 }
 
-/// The telling part of a log message: from the line that holds `marker` on, without empty lines, at most
-/// `lines_max` lines and `bytes_max` bytes. Of a long line the surroundings of the marker are kept. May be empty.
-pub fn excerpt(message: &str, marker: &str, lines_max: usize, bytes_max: usize) -> String {
+/// The part of a log event that matters: the line with `marker` and those that follow, without empty lines, at most
+/// `lines_max` lines and `bytes_max` bytes. A long first line is cut around the marker. May be empty.
+pub(super) fn excerpt(message: &str, marker: &str, lines_max: usize, bytes_max: usize) -> String {
     let text = visible::text(message);
     let marker = visible::text(marker);
     let lines: Vec<&str> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
@@ -50,53 +50,36 @@ pub fn excerpt(message: &str, marker: &str, lines_max: usize, bytes_max: usize) 
     shown
 }
 
-/// What a message says in one line: its text from `marker` on.
-pub fn from_marker(message: &str, marker: &str, bytes_max: usize) -> String {
+/// A log event in one line: its text from `marker` on.
+pub(super) fn from_marker(message: &str, marker: &str, bytes_max: usize) -> String {
     let text = visible::text(message);
     let marker = visible::text(marker);
     let at = text.find(&marker).unwrap_or(0);
-    let mut said = one_line(text[at..].lines().find(|line| !line.trim().is_empty()).unwrap_or(""));
-    truncate(&mut said, bytes_max);
-    said
+    let mut line = one_line(text[at..].lines().find(|line| !line.trim().is_empty()).unwrap_or(""));
+    truncate(&mut line, bytes_max);
+    line
 }
 
-/// The same without the marker, for a place that has already named it.
-pub fn after_marker(message: &str, marker: &str, bytes_max: usize) -> String {
-    let said = from_marker(message, marker, usize::MAX);
-    let rest = said.strip_prefix(&*one_line(marker)).unwrap_or(&said);
-    // In a JSON line the marker opens a string; what follows that string is other fields.
+/// A log event in one line without the marker, for a place that has already named it.
+pub(super) fn after_marker(message: &str, marker: &str, bytes_max: usize) -> String {
+    let line = from_marker(message, marker, usize::MAX);
+    let rest = line.strip_prefix(&*one_line(marker)).unwrap_or(&line);
+    // In JSON the marker is at the start of a string, and other fields follow that string.
     let is_json = message.trim_start().starts_with('{');
     let rest = if is_json { rest.split('"').next().unwrap_or(rest) } else { rest };
     let mut rest = rest.trim_start_matches([' ', ':', '-', '|', '–', '—']).trim_end().to_owned();
     if rest.is_empty() {
-        rest = said;
+        rest = line;
     }
     truncate(&mut rest, bytes_max);
     rest
-}
-
-/// Makes text literal where Slack reads mrkdwn. (docs.slack.dev: exactly these three are escaped.)
-pub fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
-}
-
-/// Percent-encoded for the fragment of a URL.
-pub fn percent_encoded(text: &str) -> String {
-    use std::fmt::Write as _;
-    text.bytes().fold(String::with_capacity(text.len() * 2), |mut encoded, byte| {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => encoded.push(char::from(byte)),
-            _ => write!(encoded, "%{byte:02X}").expect("invariant: writing to a String cannot fail"),
-        }
-        encoded
-    })
 }
 
 fn one_line(text: &str) -> String {
     visible::text(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// `line` cut to `bytes_max`, but not in front of what it is shown for.
+/// `line` without its start, if it would otherwise be cut to `bytes_max` before or right after the marker.
 fn around(line: &str, marker: &str, bytes_max: usize) -> String {
     let at = line.find(marker).unwrap_or(0);
     if line.len() <= bytes_max || at <= bytes_max / 2 {
@@ -110,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_excerpt_keeps_what_the_marker_is_about() {
+    fn an_excerpt_keeps_the_surroundings_of_the_marker() {
         let cases = [
             ("[C] one\n\n  two\nthree\nfour", 3, 99, "[C] one\n  two\nthree\n…"),
             ("=== banner ===\n[C] x", 3, 99, "[C] x"),
@@ -125,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn one_line_says_what_happened() {
+    fn a_line_starts_at_or_after_its_marker() {
         let cases = [
             ("2026-11-23 ERROR [C] pool empty\nat x", "[C] pool empty", "pool empty"),
             (r#"{"lvl":"e","msg":"[C] pool empty","svc":"a"}"#, r#"[C] pool empty","svc":"a"}"#, "pool empty"),

@@ -1,5 +1,5 @@
 //! The exact messages for a set of digests: those of `message::tests::digests`, and one for each batch in `events/`.
-//! A change to what Slack shows is a change to `golden.jsonl`, which `UPDATE_GOLDEN=1 cargo test --lib slack::golden`
+//! A change to what Slack shows is a change to `golden.jsonl`, which `UPDATE_GOLDEN=1 cargo test --lib golden`
 //! writes.
 
 use std::fs;
@@ -7,11 +7,11 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use super::{burst_message, opening, render};
 use crate::config::Config;
 use crate::ingest::decode;
 use crate::ingest::event::{self, Event};
 use crate::ingest::route::Routes;
-use crate::message::render::{opening, render, state};
 use crate::message::tests::digests::{self, digest};
 use crate::model::alert::Alert;
 use crate::model::digest::Digest;
@@ -21,7 +21,7 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 #[test]
 fn messages_equal_the_golden_ones() {
-    let path = format!("{ROOT}/src/adapters/slack/golden.jsonl");
+    let path = format!("{ROOT}/src/adapters/slack/layout/golden.jsonl");
     let written = messages();
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(&path, written.join("\n") + "\n").unwrap();
@@ -41,7 +41,7 @@ fn message(name: &str, digest: &Digest) -> String {
 
 /// The message above the thread of a burst that has come to `digest`.
 fn burst(name: &str, digest: &Digest) -> String {
-    json!({"name": name, "burst": state(digest, &opening(&digests::single()))}).to_string()
+    json!({"name": name, "burst": burst_message(digest, &opening(&digests::single()))}).to_string()
 }
 
 fn parsed(line: &str) -> Value {

@@ -1,8 +1,8 @@
-//! Moments and spans in words. UTC comes first, because logs are in UTC; Slack adds the reader's own time.
+//! Moments and spans in words. All in UTC, because logs are; a channel that knows the reader's time zone adds local time.
 
 use std::time::Duration;
 
-use super::block::Inline;
+use super::content::Inline;
 use crate::model::tally::Span;
 use crate::model::text::humanize_duration;
 use crate::model::time::Timestamp;
@@ -10,11 +10,11 @@ use crate::model::time::Timestamp;
 const DATE: &str = "%-d %b %Y";
 const TIME: &str = "%H:%M:%S";
 
-/// Below this a span is told by its length, above it by its end.
+/// A shorter span shows its length, a longer one its end.
 const SHORT: Duration = Duration::from_secs(60);
 
 /// `23 Nov 2026, 14:15:06–14:15:48 UTC (42 s)`.
-pub fn period(span: Span) -> String {
+pub(super) fn period(span: Span) -> String {
     let (first, last) = (clock(span.first, span.first), clock(span.last, span.first));
     let length = span.first.until(span.last);
     if first == last {
@@ -23,9 +23,9 @@ pub fn period(span: Span) -> String {
     format!("{}, {first}–{last} UTC ({})", date(span.first), humanize_duration(length))
 }
 
-/// A group's span, told beside its count and within the `whole` span: ` at 14:15:06`, ` in 38 s from 14:15:06`,
-/// ` from 14:15:06 to 14:20:44`.
-pub fn within(span: Span, whole: Span) -> String {
+/// The span of a group, to follow its count: ` at 14:15:06`, ` in 38 s from 14:15:06`, ` from 14:15:06 to 14:20:44`.
+/// The date is added only where it differs from the start of the `whole` span.
+pub(super) fn within(span: Span, whole: Span) -> String {
     let (first, last) = (clock(span.first, whole.first), clock(span.last, whole.first));
     match span.first.until(span.last) {
         Duration::ZERO => format!(" at {first}"),
@@ -34,16 +34,15 @@ pub fn within(span: Span, whole: Span) -> String {
     }
 }
 
-/// The time of day; with the date if that is not the one of `day`.
-pub fn clock(at: Timestamp, day: Timestamp) -> String {
+/// The time of day; with the date if it is another day than `day`.
+pub(super) fn clock(at: Timestamp, day: Timestamp) -> String {
     let time = formatted(at, TIME);
     if at.date_time().date() == day.date_time().date() { time } else { format!("{} {time}", date(at)) }
 }
 
-/// The moment as the reader's clock shows it; `None` where Slack is not sure to know the date.
-pub fn local(at: Timestamp) -> Option<Inline> {
-    let is_known = (2000..2100).contains(&at.date_time().year());
-    is_known.then(|| Inline::Local { at, fallback: format!("{} {} UTC", date(at), formatted(at, TIME)) })
+/// The moment for the reader's time zone.
+pub(super) fn local(at: Timestamp) -> Inline {
+    Inline::LocalTime { at, utc: format!("{} {} UTC", date(at), formatted(at, TIME)) }
 }
 
 fn date(at: Timestamp) -> String {
@@ -65,7 +64,7 @@ mod tests {
     const NOON: i64 = 1_795_435_200_000;
 
     #[test]
-    fn a_period_tells_the_date_once() {
+    fn a_period_shows_the_date_once() {
         let cases = [
             (NOON, NOON, "23 Nov 2026, 12:00:00 UTC"),
             (NOON, NOON + 850, "23 Nov 2026, 12:00:00 UTC"),
@@ -79,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_span_is_told_by_its_length() {
+    fn a_short_span_shows_its_length() {
         let whole = from(NOON, NOON + 600_000);
         let cases = [
             (NOON, NOON, " at 12:00:00"),

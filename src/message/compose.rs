@@ -1,0 +1,235 @@
+//! Digest → content: what a message says, in which order, and how much of it fits. The wording of the facts is in
+//! `facts`, `naming` and `time`; cutting text to size is in `text`. The layouts of the channels follow in
+//! [`plain`](super::plain) and `adapters`.
+//!
+//! A message is for a reader whom it may have woken: first what and how many, then where and since when, then the groups
+//! of similar log events, the largest first, each with a real one and a link to it. Groups without room are counted at
+//! the end, so the printed numbers add up to the one in the headline
+//! (`adapters::slack::layout::tests::printed_numbers_add_up`).
+
+use super::content::{
+    Content, Facts, GroupDetail, GroupLine, HEADLINE_BYTES_MAX, Inline, LeftOut, Line, Link, Place, Reference, Status,
+    joined, plain,
+};
+use super::naming::{ACCOUNTS, APPS, LOG_GROUPS, NAME_BYTES_MAX};
+use super::{facts, text, time};
+use crate::model::digest::Digest;
+use crate::model::tally::{Group, Sample};
+use crate::model::text::count_alerts;
+
+/// What the notification and the state of a burst quote of a log event, in bytes.
+pub(super) const QUOTE_BYTES_MAX: usize = 160;
+
+/// The excerpts of the first groups.
+const EXCERPTS: [Extent; 5] = [extent(8, 900), extent(5, 500), extent(3, 300), extent(2, 240), extent(2, 240)];
+/// So many more groups get one line each. A reader at night does not read further.
+const GROUP_LINES_MAX: usize = 8;
+const GROUP_LINE_QUOTE_BYTES_MAX: usize = 100;
+
+/// The longest link, in bytes. Chats and mail programs break or refuse links of 2,000 bytes and more.
+pub const URL_BYTES_MAX: usize = 1_900;
+
+/// How much a channel takes in one message.
+#[derive(Copy, Clone, Debug)]
+pub struct Budget {
+    /// The size of the content in the layout of the channel, including room for the lines that follow the groups.
+    pub size: fn(&Content) -> usize,
+    pub size_max: usize,
+}
+
+/// The longest excerpt of a log event.
+#[derive(Copy, Clone, Debug)]
+pub(super) struct Extent {
+    pub(super) lines: usize,
+    pub(super) bytes: usize,
+}
+
+pub(super) const fn extent(lines: usize, bytes: usize) -> Extent {
+    Extent { lines, bytes }
+}
+
+impl Budget {
+    /// For a channel that takes everything that a reader should get.
+    pub const UNLIMITED: Self = Self { size: |_| 0, size_max: usize::MAX };
+
+    /// Adds a part to a list of the content: with a link if that fits, else without, else not at all.
+    fn add<T>(&self, content: &mut Content, list: fn(&mut Content) -> &mut Vec<T>, part: impl Fn(bool) -> T) -> bool {
+        for with_link in [true, false] {
+            list(content).push(part(with_link));
+            if (self.size)(content) <= self.size_max {
+                return true;
+            }
+            list(content).pop();
+        }
+        false
+    }
+}
+
+/// The content of the message for `digest`, with as many groups as fit `budget`. Total: any digest has a content.
+///
+/// ```
+/// use std::sync::Arc;
+/// use stentor::message::compose::{Budget, compose};
+/// use stentor::model::alert::{Alert, AlertId, Origin};
+/// use stentor::model::digest::Digest;
+/// use stentor::model::pattern::Pattern;
+/// use stentor::model::tally::Tally;
+/// use stentor::model::time::Timestamp;
+///
+/// let text = "[CRITICAL] no space left on device";
+/// let origin = Arc::new(Origin::new("111122223333", "/ecs/orders", "task/1", Some("eu-west-1"), "shard:1"));
+/// let alert = Alert {
+///     id: AlertId::new("1", &origin),
+///     timestamp: Timestamp::from_millis(1_795_443_306_000),
+///     marker: "[CRITICAL]".into(),
+///     pattern: Pattern::of(text, "[CRITICAL]"),
+///     message: text.to_owned(),
+///     truncated: false,
+///     routes: ["critical".parse()?].into(),
+///     account_id: "111122223333".into(),
+///     region: origin.region.clone(),
+///     origin,
+/// };
+/// let (route, target) = ("critical".parse()?, "slack:ops".parse()?);
+/// let digest = Digest::parked(&route, &target, None, (1, 1), Tally::of([&alert]));
+/// let content = compose(&digest, &Budget::UNLIMITED);
+/// assert_eq!(content.headline, "🔴 [CRITICAL] 1 alert");
+/// assert_eq!(content.groups[0].excerpt, text);
+/// assert_eq!(content.reference.to_string(), "route critical · epoch 1");
+/// # Ok::<(), stentor::model::name::NameError>(())
+/// ```
+pub fn compose(digest: &Digest, budget: &Budget) -> Content {
+    let status = if digest.tally.is_empty() { Status::Quiet } else { Status::Alerting(digest.severity) };
+    let mut content = start(digest, status, &digest.title(), facts::of(digest));
+    content.notification = notification(digest, &content.headline);
+    let groups = digest.groups();
+    for (&(pattern, group), extent) in groups.iter().zip(EXCERPTS) {
+        let part = |with_link| detail(digest, pattern, group, extent, with_link);
+        if !budget.add(&mut content, |content| &mut content.groups, part) {
+            break;
+        }
+    }
+    for &(pattern, group) in groups.iter().skip(content.groups.len()).take(GROUP_LINES_MAX) {
+        let part = |with_link| group_line(digest, pattern, group, with_link);
+        if !budget.add(&mut content, |content| &mut content.more_groups, part) {
+            break;
+        }
+    }
+    content.left_out = left_out(digest, &content);
+    content
+}
+
+/// A content without groups, of which the notification is the headline.
+pub(super) fn start(digest: &Digest, status: Status, title: &str, facts: Facts) -> Content {
+    let headline = text::title(&format!("{} {title}", status.sign()), HEADLINE_BYTES_MAX);
+    Content {
+        status,
+        title: text::name(title, usize::MAX),
+        notification: headline.clone(),
+        headline,
+        is_fallback: digest.escalated.is_some(),
+        alerts: digest.tally.alerts,
+        facts,
+        groups: vec![],
+        more_groups: vec![],
+        left_out: None,
+        reference: Reference { route: digest.route.clone(), epochs: digest.epochs },
+    }
+}
+
+/// The headline, and how the most frequent alert begins.
+fn notification(digest: &Digest, headline: &str) -> String {
+    let sign = if digest.escalated.is_some() { "⚠️ Fallback · " } else { "" };
+    let Some((pattern, group)) = digest.groups().first().copied() else { return format!("{sign}{headline}") };
+    let quote = quote(pattern, group);
+    match &*group.sample.app_name {
+        "" => format!("{sign}{headline}: {quote}"),
+        app => format!("{sign}{headline} · {}: {quote}", text::name(app, NAME_BYTES_MAX)),
+    }
+}
+
+/// What a group says, in one line and without its marker.
+pub(super) fn quote(pattern: &str, group: &Group) -> String {
+    let quote = text::after_marker(message(pattern, group), &group.sample.marker, QUOTE_BYTES_MAX);
+    text::name(&quote, QUOTE_BYTES_MAX)
+}
+
+/// A group with its sample. `summary` is left to the facts if there is no other group.
+fn detail(digest: &Digest, pattern: &str, group: &Group, extent: Extent, with_link: bool) -> GroupDetail {
+    let summary = match facts::has_one_group(digest) {
+        true => vec![],
+        false => joined([
+            count_and_time(digest, group),
+            APPS.list(&group.apps),
+            ACCOUNTS.list_several(&group.accounts),
+            LOG_GROUPS.list_several(&group.log_groups),
+        ]),
+    };
+    sample(pattern, group, summary, extent, with_link)
+}
+
+pub(super) fn sample(pattern: &str, group: &Group, summary: Line, extent: Extent, with_link: bool) -> GroupDetail {
+    let Group { alerts, sample, .. } = group;
+    let excerpt = text::excerpt(message(pattern, group), &sample.marker, extent.lines, extent.bytes);
+    GroupDetail { alerts: *alerts, summary, excerpt, place: place(sample), link: console_link(sample, with_link) }
+}
+
+/// Times are left to the groups that have more room.
+fn group_line(digest: &Digest, pattern: &str, group: &Group, with_link: bool) -> GroupLine {
+    let (message, sample) = (message(pattern, group), &group.sample);
+    let quote = match digest.tally.markers.len() {
+        // The headline names the marker.
+        1 => text::after_marker(message, &sample.marker, GROUP_LINE_QUOTE_BYTES_MAX),
+        _ => text::from_marker(message, &sample.marker, GROUP_LINE_QUOTE_BYTES_MAX),
+    };
+    let count = [vec![Inline::Strong(count_alerts(group.alerts))], first(digest, group)].concat();
+    let quote = vec![Inline::Code(text::name(&quote, GROUP_LINE_QUOTE_BYTES_MAX))];
+    GroupLine {
+        alerts: group.alerts,
+        summary: joined([count, quote, APPS.list(&group.apps)]),
+        account: text::name(&sample.account_id, NAME_BYTES_MAX),
+        link: console_link(sample, with_link),
+    }
+}
+
+fn count_and_time(digest: &Digest, group: &Group) -> Line {
+    let whole = digest.tally.span.unwrap_or(group.span);
+    let count = vec![Inline::Strong(count_alerts(group.alerts)), plain(time::within(group.span, whole))];
+    [count, first(digest, group)].concat()
+}
+
+/// Marks the group with the first alert, which is often the cause, however small the group is.
+fn first(digest: &Digest, group: &Group) -> Line {
+    let is_first = digest.tally.span.is_some_and(|whole| whole.first == group.span.first);
+    if is_first { vec![plain(", "), Inline::Strong("the first".to_owned())] } else { vec![] }
+}
+
+fn place(sample: &Sample) -> Place {
+    let name = |text: &str| text::name(text, NAME_BYTES_MAX);
+    Place {
+        account: name(&sample.account_id),
+        region: sample.region.as_deref().map(name),
+        log_group: name(&sample.log_group),
+    }
+}
+
+fn console_link(sample: &Sample, is_wanted: bool) -> Option<Link> {
+    let url = sample.console_url().filter(|url| is_wanted && url.len() <= URL_BYTES_MAX)?;
+    Some(Link { url, text: "CloudWatch" })
+}
+
+fn left_out(digest: &Digest, content: &Content) -> Option<LeftOut> {
+    let tally = &digest.tally;
+    let hidden = tally.groups.len() - content.groups.len() - content.more_groups.len();
+    let patterns = hidden + usize::from(tally.other > 0);
+    let groups = content.groups.iter().map(|group| group.alerts);
+    let shown = groups.chain(content.more_groups.iter().map(|group| group.alerts)).fold(0, u64::saturating_add);
+    let alerts = tally.alerts.saturating_sub(shown);
+    (patterns > 0).then_some(LeftOut { patterns, is_minimum: tally.other > 0, alerts })
+}
+
+/// The log event that stands for a group. The pattern is shown only where the log event is blank: a real one says more,
+/// and the count next to it says that there are others like it.
+fn message<'a>(pattern: &'a str, group: &'a Group) -> &'a str {
+    if group.sample.message.trim().is_empty() { pattern } else { &group.sample.message }
+}

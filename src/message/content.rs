@@ -1,0 +1,221 @@
+//! The content of a message, independent of any channel. [`compose`](super::compose::compose) makes it from a digest.
+//!
+//! All text here is safe to show: control characters are spelled out, names and excerpts are cut to their size. It is
+//! not escaped: a layout escapes what its channel would read as markup.
+
+use std::fmt;
+
+use crate::model::name::{RouteName, Severity};
+use crate::model::text::count_alerts;
+use crate::model::time::Timestamp;
+
+/// The longest headline, in bytes. Slack's header holds no more, and every other channel has room for it.
+pub const HEADLINE_BYTES_MAX: usize = 150;
+
+/// Everything that a message says, in reading order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    pub status: Status,
+    /// What happened and how often, on one line of any length: `[CRITICAL] 1,204 alerts`.
+    pub title: String,
+    /// The title with the sign of its status, at most [`HEADLINE_BYTES_MAX`] bytes: `🔴 [CRITICAL] 1,204 alerts`.
+    pub headline: String,
+    /// One line for a lock screen: the headline, and how the most frequent alert begins.
+    pub notification: String,
+    /// The message goes to a fallback, instead of the target that it was meant for.
+    pub is_fallback: bool,
+    /// How many alerts the message is about: the sum over `groups`, `more_groups` and `left_out`.
+    pub alerts: u64,
+    pub facts: Facts,
+    /// The largest groups, each with its sample.
+    pub groups: Vec<GroupDetail>,
+    /// The next largest groups, each in one line.
+    pub more_groups: Vec<GroupLine>,
+    pub left_out: Option<LeftOut>,
+    pub reference: Reference,
+}
+
+/// Whether the message reports alerts.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Status {
+    Alerting(Severity),
+    /// Nothing new, or the end of a burst.
+    Quiet,
+}
+
+/// What holds for the message as a whole, one line per fact. A line without text is left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Why a fallback gets this message.
+    pub fallback: Line,
+    /// How many patterns, from which accounts, log groups and apps.
+    pub scope: Line,
+    /// From the first alert to the last, in UTC and in the reader's own time.
+    pub period: Line,
+    /// The alerts over time as a sparkline, with its peak.
+    pub timeline: Line,
+    /// How long the burst has lasted so far, or that it is over.
+    pub burst: Line,
+    /// How many windows had to wait for this message.
+    pub backlog: Line,
+    /// How many alerts were muted before it.
+    pub muted: Line,
+    /// The latest message of the burst in one line.
+    pub latest: Line,
+}
+
+/// A group with its sample.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupDetail {
+    pub alerts: u64,
+    /// How many alerts, when, and from where. Empty for an only group, because the facts say the same.
+    pub summary: Line,
+    /// The part of a real log event that matters, in several lines; may be empty.
+    pub excerpt: String,
+    pub place: Place,
+    pub link: Option<Link>,
+}
+
+/// A group in one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupLine {
+    pub alerts: u64,
+    /// How many alerts, what they say, and in which apps.
+    pub summary: Line,
+    pub account: String,
+    pub link: Option<Link>,
+}
+
+/// The groups for which there was no room.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    pub patterns: usize,
+    /// There may be more patterns: the tally kept only the number of their alerts.
+    pub is_minimum: bool,
+    pub alerts: u64,
+}
+
+/// Where a sample was logged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub account: String,
+    pub region: Option<String>,
+    pub log_group: String,
+}
+
+/// Where the alerts of a message are stored, for an operator who looks them up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    pub route: RouteName,
+    /// The first and the last epoch, both included.
+    pub epochs: (u64, u64),
+}
+
+/// A link to a log event in the CloudWatch console. It opens in the account that the browser is signed in to, so a
+/// layout shows the account next to it. The URL holds no character that markup gives a meaning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    pub url: String,
+    pub text: &'static str,
+}
+
+pub type Line = Vec<Inline>;
+
+/// A piece of a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Inline {
+    Plain(String),
+    Strong(String),
+    /// Text as an application logged it.
+    Code(String),
+    Link(Link),
+    /// A moment for a channel that knows the reader's time zone. `utc` is the moment as text.
+    LocalTime {
+        at: Timestamp,
+        utc: String,
+    },
+}
+
+impl Status {
+    pub fn sign(self) -> &'static str {
+        match self {
+            Self::Quiet => "✅",
+            Self::Alerting(Severity::Critical) => "🔴",
+            Self::Alerting(Severity::Error) => "🟠",
+            Self::Alerting(Severity::Warning) => "🟡",
+            Self::Alerting(Severity::Info) => "🔵",
+        }
+    }
+}
+
+impl Facts {
+    /// The lines that have text, in reading order.
+    pub fn lines(&self) -> impl Iterator<Item = &Line> {
+        let Self { fallback, scope, period, timeline, burst, backlog, muted, latest } = self;
+        [fallback, scope, period, timeline, burst, backlog, muted, latest].into_iter().filter(|line| !line.is_empty())
+    }
+}
+
+impl GroupLine {
+    /// The summary, then the link and the account.
+    pub fn line(&self) -> Line {
+        let link = self.link.clone().map(|link| vec![Inline::Link(link), plain(format!(" account {}", self.account))]);
+        joined([self.summary.clone(), link.unwrap_or_default()])
+    }
+}
+
+impl LeftOut {
+    /// `+ 14 more patterns, 312 alerts`.
+    pub fn line(&self) -> Line {
+        let at_least = if self.is_minimum { "at least " } else { "" };
+        let patterns = if self.patterns == 1 { "pattern" } else { "patterns" };
+        let more = format!("+ {at_least}{} more {patterns}, ", self.patterns);
+        vec![plain(more), Inline::Strong(count_alerts(self.alerts))]
+    }
+}
+
+impl Inline {
+    /// The text without its style; empty for a moment, which only some channels can show.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Plain(text) | Self::Strong(text) | Self::Code(text) => text,
+            Self::Link(link) => link.text,
+            Self::LocalTime { .. } => "",
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "account {}", self.account)?;
+        if let Some(region) = &self.region {
+            write!(f, " · {region}")?;
+        }
+        write!(f, " · {}", self.log_group)
+    }
+}
+
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.epochs {
+            (first, last) if first < last => write!(f, "route {} · epochs {first}–{last}", self.route),
+            (_, last) => write!(f, "route {} · epoch {last}", self.route),
+        }
+    }
+}
+
+pub(super) fn plain(text: impl Into<String>) -> Inline {
+    Inline::Plain(text.into())
+}
+
+/// A line of plain text; empty if the text is.
+pub(super) fn plain_line(text: impl Into<String>) -> Line {
+    let text = text.into();
+    if text.is_empty() { vec![] } else { vec![plain(text)] }
+}
+
+/// The parts that have text, with dots between them.
+pub(super) fn joined<const N: usize>(parts: [Line; N]) -> Line {
+    let parts: Vec<Line> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    parts.join(&plain(" · "))
+}

@@ -1,0 +1,97 @@
+//! The facts of a message: what holds for all its alerts, in words.
+
+use super::content::{Facts, Inline, Line, joined, plain, plain_line};
+use super::naming::{ACCOUNTS, APPS, LOG_GROUPS};
+use super::{text, time};
+use crate::model::digest::{Backlog, Digest};
+use crate::model::outbox::Burst;
+use crate::model::tally::{Histogram, Span};
+use crate::model::text::{count_alerts, humanize_duration, thousands};
+
+/// The longest reason for a fallback, in bytes. Channels keep their reasons shorter.
+const REASON_BYTES_MAX: usize = 400;
+
+pub(super) fn of(digest: &Digest) -> Facts {
+    Facts {
+        fallback: fallback(digest),
+        scope: scope(digest),
+        period: digest.tally.span.map(period).unwrap_or_default(),
+        timeline: timeline(&digest.tally.histogram),
+        burst: digest.burst.map(|burst| burst_so_far(digest, burst)).unwrap_or_default(),
+        backlog: digest.backlog.map(|waiting| backlog(digest, waiting)).unwrap_or_default(),
+        muted: muted(digest.muted),
+        latest: vec![],
+    }
+}
+
+/// There is one pattern, and the tally knows it.
+pub(super) fn has_one_group(digest: &Digest) -> bool {
+    digest.tally.groups.len() == 1 && digest.tally.other == 0
+}
+
+pub(super) fn period_of_burst(burst: Burst) -> String {
+    time::period(Span { first: burst.since, last: burst.until })
+}
+
+/// Why a fallback gets the message. The first of the facts, because its readers may not know the route.
+pub(super) fn fallback(digest: &Digest) -> Line {
+    let Some(reason) = &digest.escalated else { return vec![] };
+    let reason = text::name(reason, REASON_BYTES_MAX);
+    vec![Inline::Strong(format!("⚠️ Sent to {} as the fallback: {reason}", digest.target))]
+}
+
+fn scope(digest: &Digest) -> Line {
+    let tally = &digest.tally;
+    let (accounts, log_groups) = match has_one_group(digest) {
+        true => (ACCOUNTS.list_several(&tally.accounts), LOG_GROUPS.list_several(&tally.log_groups)),
+        false => (ACCOUNTS.list(&tally.accounts), LOG_GROUPS.list(&tally.log_groups)),
+    };
+    let patterns = match (tally.groups.len(), tally.other) {
+        (0, 0) => String::new(),
+        (1, 0) if tally.alerts == 1 => String::new(),
+        (1, 0) => "1 pattern".to_owned(),
+        (n, 0) => format!("{n} patterns"),
+        (n, _) => format!("{}+ patterns", n + 1),
+    };
+    joined([plain_line(patterns), accounts, log_groups, APPS.list(&tally.apps)])
+}
+
+fn period(span: Span) -> Line {
+    vec![plain(time::period(span)), time::local(span.first)]
+}
+
+fn timeline(histogram: &Histogram) -> Line {
+    let (peak, width) = histogram.peak();
+    // A layout may collapse a row of ordinary blanks.
+    let bars = histogram.sparkline().replace(' ', "\u{a0}");
+    if bars.is_empty() {
+        return vec![];
+    }
+    vec![Inline::Code(bars), plain(format!(" peak {} in {}", thousands(peak), humanize_duration(width)))]
+}
+
+fn burst_so_far(digest: &Digest, burst: Burst) -> Line {
+    let Some(span) = digest.tally.span else {
+        return plain_line(format!("{}, nothing since", period_of_burst(burst)));
+    };
+    let (since, until) = (time::clock(burst.since, span.first), time::clock(burst.until, span.first));
+    let total = format!("{} in {}", count_alerts(burst.alerts), burst.length());
+    let latest = format!("{} since the last message", thousands(digest.tally.alerts));
+    plain_line(match digest.over {
+        true => format!("The burst is over: {total}, {latest}, nothing since {until} UTC"),
+        false => format!("Part of a burst since {since} UTC: {total}, {latest}"),
+    })
+}
+
+fn backlog(digest: &Digest, backlog: Backlog) -> Line {
+    let since = time::clock(backlog.since, digest.tally.span.map_or(backlog.since, |span| span.first));
+    plain_line(format!("{} windows in one message, held back since {since} UTC", thousands(backlog.windows)))
+}
+
+fn muted(n: u64) -> Line {
+    match n {
+        0 => vec![],
+        1 => plain_line("1 alert was muted before this"),
+        n => plain_line(format!("{} were muted before this", count_alerts(n))),
+    }
+}
