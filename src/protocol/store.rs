@@ -1,14 +1,13 @@
-//! What the protocol needs of a database. Two ideas carry it (see `ARCHITECTURE.md`):
+//! The port to a database. Two ideas carry it (see `ARCHITECTURE.md`):
 //!
-//! - **commit** writes audit rows and the tally that counts them in one transaction, so that a row
-//!   exists exactly when it is counted;
-//! - an **outbox** per route: a [`Cursor`] over numbered windows, a log of frozen [`Epoch`]s, and for
-//!   each target the offset up to which it was told.
+//! - **commit** writes audit rows and the tally that counts them in one transaction, so a row exists exactly when it is
+//!   counted;
+//! - an **outbox** per route: a [`Cursor`] over numbered windows, a log of frozen [`Epoch`]s, and for each target the
+//!   offset up to which epochs are delivered.
 //!
-//! Every method that changes a cursor states the condition under which it takes effect, and answers
-//! `false` when the condition did not hold: somebody else was faster, read again. `false` may also
-//! mean that the change was made and its answer lost; callers go on from what they read, so both
-//! are the same to them. Time is compared nowhere but for leases and schedules.
+//! Every method that changes a cursor states its condition and returns `false` when the condition does not hold: another
+//! process was faster, so read again. `false` may also mean that the change was made and its answer lost. Callers
+//! continue from what they read, so they treat both alike. Only leases and schedules compare time.
 
 use std::borrow::Borrow;
 use std::future::Future;
@@ -26,15 +25,15 @@ use crate::model::outbox::{
 use crate::model::time::Timestamp;
 use crate::protocol::clock::Deadline;
 
-/// What became of one alert.
+/// The result of committing one alert.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Commit {
     /// The row is new, and counted.
     Fresh,
-    /// The row was there, and had been counted. `routes` are those that the row was written for: they
-    /// may lack an armed window, when whoever wrote the row crashed before arming.
+    /// The row exists and is counted. `routes` are the routes that the row was written for. They may lack an armed
+    /// window, if the process that wrote the row crashed before it armed them.
     Duplicate { routes: Arc<[RouteName]> },
-    /// Not known to be stored before the deadline. All alerts of a transaction share what it failed of.
+    /// The alert may not be stored. All alerts of a transaction share its error.
     Failed(Arc<StoreError>),
 }
 
@@ -70,15 +69,14 @@ impl StoreError {
     }
 }
 
-/// The contract. `deadline` is when a method must have given up: it retries what passes (throttles,
-/// conflicts, lost connections) until then.
+/// The contract. A method retries transient failures (throttling, conflicts, lost connections) until `deadline`.
 pub trait Store: Send + Sync {
-    /// A freeze takes at most so many tallies: with the epoch and the cursor they make one transaction, which has at
-    /// most 100 items in DynamoDB.
+    /// The most tallies in one freeze. With the epoch and the cursor they are one transaction, which has at most 100
+    /// items in DynamoDB.
     const FREEZE_TALLIES_MAX: usize = 97;
 
-    /// Stores and counts each alert, or finds that it was before. Ids are distinct; the answers stand
-    /// in the order of `alerts`. A row exists if and only if exactly one tally or epoch counts it.
+    /// Stores and counts each alert, or finds that it is stored. Ids are distinct. Results are in the order of `alerts`.
+    /// A row exists if and only if exactly one tally or epoch counts it.
     fn commit(
         &self,
         alerts: &[impl Borrow<Alert> + Sync],
@@ -88,10 +86,10 @@ pub trait Store: Send + Sync {
     /// The cursor as of now (a consistent read).
     fn cursor(&self, route: &RouteName, deadline: Deadline) -> impl Future<Output = Result<Cursor, StoreError>> + Send;
 
-    /// Every route that ever had a window, those that are gone from the configuration included.
+    /// Every route that ever had a window, including routes that are gone from the configuration.
     fn routes(&self, deadline: Deadline) -> impl Future<Output = Result<Vec<RouteName>, StoreError>> + Send;
 
-    /// Opens a window. Condition: none is open, and the latest is the one before it.
+    /// Opens a window. Condition: none is open, and the last window is the one before it.
     fn open(
         &self,
         route: &RouteName,
@@ -99,7 +97,7 @@ pub trait Store: Send + Sync {
         deadline: Deadline,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Notes that the due message of `window` was sent. Condition: it is still the open one.
+    /// Records that the due message of `window` was sent. Condition: the window is still open.
     fn mark_armed(
         &self,
         route: &RouteName,
@@ -107,7 +105,8 @@ pub trait Store: Send + Sync {
         deadline: Deadline,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// `closing = window`, none open, `burst` as given. Condition: `window` is the open one, and nothing is closing.
+    /// Sets `closing` to `window`, leaves no window open, and sets `burst`. Condition: `window` is open, and none is
+    /// closing.
     fn close(
         &self,
         route: &RouteName,
@@ -116,14 +115,14 @@ pub trait Store: Send + Sync {
         deadline: Deadline,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// All tallies of a route, as of one moment after the call (consistent reads).
+    /// All tallies of a route. Consistent reads: every commit that finished before the call is included.
     fn tallies(
         &self,
         route: &RouteName,
         deadline: Deadline,
     ) -> impl Future<Output = Result<Vec<StoredTally>, StoreError>> + Send;
 
-    /// Moves tallies into an epoch, wholly or not at all. Conditions: see [`Freeze`].
+    /// Moves tallies into an epoch atomically. Conditions: see [`Freeze`].
     fn freeze(
         &self,
         route: &RouteName,
@@ -147,8 +146,8 @@ pub trait Store: Send + Sync {
         deadline: Deadline,
     ) -> impl Future<Output = Result<TargetState, StoreError>> + Send;
 
-    /// Takes the lease. Condition: nobody has one that lasts beyond `now`, or it is this one. Answers the state under
-    /// the lease, or `None` when the condition did not hold.
+    /// Takes the lease. Condition: no other lease is valid after `now`. Returns the state under the lease, or `None`
+    /// when the condition does not hold.
     fn lease(
         &self,
         route: &RouteName,
@@ -158,8 +157,8 @@ pub trait Store: Send + Sync {
         deadline: Deadline,
     ) -> impl Future<Output = Result<Option<TargetState>, StoreError>> + Send;
 
-    /// Sets the offset and what goes with it, and frees the lease; the target has no failures then.
-    /// Condition: the lease is the holder's.
+    /// Sets the offset, the thread and the muted count, clears the failures, and frees the lease. Condition: the caller
+    /// holds the lease.
     fn acknowledge(
         &self,
         route: &RouteName,
@@ -169,7 +168,7 @@ pub trait Store: Send + Sync {
         deadline: Deadline,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Frees the lease without having delivered. Condition: it is the holder's.
+    /// Frees the lease without a delivery. Condition: the caller holds the lease.
     fn release(
         &self,
         route: &RouteName,
@@ -179,7 +178,7 @@ pub trait Store: Send + Sync {
         deadline: Deadline,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Nobody calls `target` before `until`, on whichever route.
+    /// Pauses `target` on every route until `until`.
     fn pause(
         &self,
         target: &Target,
@@ -187,8 +186,8 @@ pub trait Store: Send + Sync {
         deadline: Deadline,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Owes `fallback` the epochs from its offset, which becomes `offset`, up to the escalation's; the cursor knows
-    /// the fallback then. Condition: its offset and its escalation are still as in `known`.
+    /// Sets the fallback's offset, owes it the epochs from there up to `escalation.upto`, and adds it to the cursor.
+    /// Condition: its offset and escalation are still those of `known`.
     fn escalate(
         &self,
         route: &RouteName,
@@ -199,7 +198,7 @@ pub trait Store: Send + Sync {
         deadline: Deadline,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Mutes a route until then, or no longer.
+    /// Mutes a route until `until`, or unmutes it.
     fn mute(
         &self,
         route: &RouteName,
@@ -207,7 +206,7 @@ pub trait Store: Send + Sync {
         deadline: Deadline,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Lets the epochs in `(after, upto]` expire: every target has been told of them.
+    /// Lets the epochs in `(after, upto]` expire. Every target has received them.
     fn retire(
         &self,
         route: &RouteName,
