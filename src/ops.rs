@@ -1,5 +1,5 @@
-//! What an operator asks for: replay dead letters, explain a line, check a deployment, generate samples. Rules only;
-//! adapters look and fetch, the command line prints.
+//! The operator's tools: replay dead letters, explain a line, check a deployment, generate sample
+//! events. Adapters read AWS, and the command line prints.
 
 pub mod check;
 pub mod explain;

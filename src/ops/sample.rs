@@ -1,12 +1,12 @@
-//! Realistic Lambda events with CloudWatch Logs subscription data, made to measure.
+//! Generates realistic Lambda events with CloudWatch Logs subscription data, for `stentor sample`, the
+//! benches and the tests.
 //!
-//! `stentor sample`, the benches and the tests feed on them. [`event`] makes one event of any size from
-//! [`Options`] and a seed; [`fixtures()`] makes the small named ones of `events/`, some by hand. The event is
-//! typed and serialises in the order in which Lambda writes it, so that files do not depend on how
-//! `serde_json` was built.
+//! [`event`] generates one event of any size from [`Options`] and a seed. [`fixtures()`] returns the
+//! small named samples of `events/`, some of them written by hand. Events are typed and serialize in the
+//! field order of Lambda, so files do not depend on the features of `serde_json`.
 //!
-//! Left to others: reading options from a command line, writing files, and knowing what Stentor does
-//! with an event. [`Plan`] says what is in one, not what comes out.
+//! [`Plan`] has the exact counts of an event before it is generated. It does not know what Stentor does
+//! with the event.
 
 mod apps;
 mod envelope;
@@ -29,35 +29,35 @@ use rng::{Rng, SampleClock};
 /// 2025-11-03T09:15:00Z, a Monday morning.
 pub const START_MS: i64 = 1_762_161_300_000;
 
-/// What a generated event looks like. The same options and the same seed make the same event (the bytes of
-/// the gzip may depend on the backend of `flate2`; what they decode to may not). Shares are clamped to 0…1.
+/// The size and content of a generated event. The same options generate the same event, except for the
+/// gzip bytes, which may depend on the backend of `flate2`. Shares are clamped to 0…1.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
-    /// Records in the event; a subscription event always has one.
+    /// Records in the event. A subscription event always has one.
     pub records: usize,
-    /// Log events in each record that can be read, repeated ones included.
+    /// Log events in each readable record, including repeated ones.
     pub events_per_record: usize,
-    /// Log events that an application writes at a time for the same request: with the same timestamp, and with the
-    /// same ids in their text. The more, the better a record packs: 5 times with one, 8 times with four. Zero counts
-    /// as one.
+    /// Log events that an application writes for one request, with the same timestamp and the same ids in
+    /// their text. The more there are, the better a record compresses: 5 : 1 with one, 8 : 1 with four.
+    /// Zero counts as one.
     pub events_per_request: usize,
-    /// Share of the distinct events that carry a marker. The others carry none, whatever the markers are.
+    /// Share of the distinct events that carry a marker. The others carry none.
     pub match_ratio: f64,
-    /// Written verbatim into the alerts, the first into most of them.
+    /// Markers, which the alerts carry verbatim. Most carry the first.
     pub markers: Vec<String>,
-    /// Share of records that repeat an earlier record's content under a new sequence number, and share of
-    /// events that repeat an earlier event of their record.
+    /// Share of records that repeat an earlier record with a new sequence number, and share of events that
+    /// repeat an earlier event of their record.
     pub duplicates: f64,
-    /// Share of records that cannot be read, cycling through [`PoisonKind::ALL`].
+    /// Share of poison records. Their kinds cycle through [`PoisonKind::ALL`].
     pub poison: f64,
-    /// Accounts that the records come from. Zero counts as one.
+    /// Number of accounts. Zero counts as one.
     pub accounts: usize,
-    /// Log groups that the records come from; every second record is of the first. Zero counts as one.
+    /// Number of log groups. Every second record is from the first. Zero counts as one.
     pub log_groups: usize,
     pub seed: u64,
-    /// Time of the first event, ms since 1970, 0…2^47.
+    /// Time of the first event in ms since 1970, 0…2^47.
     pub start_ms: i64,
-    /// Time that the events spread over.
+    /// Time from the first event to the last.
     pub span_ms: i64,
     pub shape: Shape,
 }
@@ -82,27 +82,26 @@ impl Default for Options {
     }
 }
 
-/// Who invokes the function.
+/// The kind of event source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
-    /// An event source mapping: `{"Records":[…]}`, all of one shard, as in every real invocation.
+    /// An event source mapping: `{"Records":[…]}`, all from one shard, as in every real invocation.
     Kinesis,
-    /// A subscription filter itself: `{"awslogs":{"data":"…"}}`.
+    /// A direct subscription: `{"awslogs":{"data":"…"}}`.
     Subscription,
 }
 
-/// How many of each there will be in an event: exact, and known before it is made.
+/// The exact counts of an event, before it is generated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plan {
-    /// All records: those below and the originals.
+    /// All records: poison, repeats and originals.
     pub records: usize,
-    /// Records that cannot be read.
     pub poison: usize,
     /// Records that repeat an earlier one.
     pub repeats: usize,
-    /// Log events in the records that can be read, with every repetition.
+    /// Log events in the readable records, including repeated ones.
     pub events: usize,
-    /// The same without repetitions.
+    /// The same without repeated ones.
     pub distinct_events: usize,
     /// Distinct events that carry a marker: `round(match_ratio × distinct_events)`.
     pub marked: usize,
@@ -116,7 +115,7 @@ impl Plan {
         };
         let poison = share(records, options.poison);
         let readable = records - poison;
-        // What repeats needs something before it that it can repeat.
+        // A repeat needs an original.
         let repeats = share(records, options.duplicates).min(readable.saturating_sub(1));
         let distinct_events = (readable - repeats) * distinct_per_record(options);
         Self {
@@ -134,7 +133,7 @@ impl Plan {
     }
 }
 
-/// One Lambda event, as [`Options`] describes it.
+/// Generates a Lambda event.
 pub fn event(options: &Options) -> Event {
     let mut writer = Writer::new(options);
     match options.shape {
@@ -143,8 +142,8 @@ pub fn event(options: &Options) -> Event {
     }
 }
 
-fn share(of: usize, ratio: f64) -> usize {
-    (of as f64 * ratio.clamp(0.0, 1.0)).round() as usize
+fn share(total: usize, ratio: f64) -> usize {
+    (total as f64 * ratio.clamp(0.0, 1.0)).round() as usize
 }
 
 fn distinct_per_record(options: &Options) -> usize {
@@ -159,14 +158,14 @@ enum Slot {
     Poison(PoisonKind),
 }
 
-/// Makes the content of records one after the other; every number that it draws comes from one seed.
+/// Generates records one after another. All its random numbers come from one seed.
 struct Writer<'a> {
     options: &'a Options,
     plan: Plan,
     markers: Vec<&'a str>,
     rng: Rng,
     ids: Ids,
-    /// Distinct events and marked ones still to be written.
+    /// Distinct events, and marked events, that are still to be written.
     left: usize,
     left_marked: usize,
     originals: usize,
@@ -180,7 +179,7 @@ impl<'a> Writer<'a> {
         Self {
             options,
             plan,
-            // An empty marker is found in every line, so it cannot set any apart.
+            // An empty marker is in every line, so it marks none.
             markers: options.markers.iter().map(String::as_str).filter(|m| !m.is_empty()).collect(),
             rng: Rng::new(options.seed),
             ids: Ids::new(options.seed),
@@ -217,7 +216,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Which kind of record comes where. An original comes before the first repeat.
+    /// The kind of each record. An original comes before the first repeat.
     fn slots(&mut self) -> Vec<Slot> {
         let mut slots = vec![Slot::Original; self.plan.originals()];
         slots.resize(slots.len() + self.plan.repeats, Slot::Repeat);
@@ -235,7 +234,7 @@ impl<'a> Writer<'a> {
         slots
     }
 
-    /// Partition key and data of a record that can be read.
+    /// The partition key and data of a readable record.
     fn original(&mut self) -> (String, String) {
         let (app, source) = self.source(self.originals);
         self.originals += 1;
@@ -252,7 +251,8 @@ impl<'a> Writer<'a> {
         (source.partition_key, data)
     }
 
-    /// The same for one that cannot. What it damages holds an alert, which the plan does not count.
+    /// The partition key and data of a poison record. The damaged message has an alert, which the plan does
+    /// not count.
     fn poison(&mut self, kind: PoisonKind) -> (String, String) {
         let (app, source) = self.source(self.originals);
         self.ids.end_put();
@@ -264,7 +264,8 @@ impl<'a> Writer<'a> {
         (source.partition_key, data)
     }
 
-    /// Every second record is of the first log group, the others take turns: a burst has a loudest voice.
+    /// Every second record is from the first log group, because a real burst has a main source. The other
+    /// groups take turns.
     fn source(&self, ordinal: usize) -> (&'static App, Source) {
         let groups = self.options.log_groups.max(1);
         let turn = ordinal / 2;
@@ -276,11 +277,11 @@ impl<'a> Writer<'a> {
         apps::source(self.options.seed, group, account, ordinal % 3, &SampleClock::of(self.now_ms))
     }
 
-    /// Picks the marked ones among the distinct events by selection sampling (Knuth, algorithm S): in
-    /// random places, but in the end exactly as many as planned.
-    fn event(&mut self, app: &App, of_new_request: bool) -> LogEvent {
+    /// Selection sampling (Knuth, algorithm S) picks the marked events: in random places, and exactly as
+    /// many as planned.
+    fn event(&mut self, app: &App, starts_request: bool) -> LogEvent {
         let marked = self.rng.below(self.left) < self.left_marked;
-        if of_new_request {
+        if starts_request {
             self.begin_request();
         }
         self.left -= 1;
@@ -288,14 +289,14 @@ impl<'a> Writer<'a> {
         self.event_at(app, self.now_ms, marked)
     }
 
-    /// Requests are spread over the span in their order, the first at its start.
+    /// Requests are spread over the span in order. The first is at its start.
     fn begin_request(&mut self) {
         self.rng.end_request();
         let written = self.plan.distinct_events - self.left;
         let jitter = if written == 0 { 0 } else { self.rng.below(1000) };
-        let part = (written as f64 + jitter as f64 / 1000.0) / self.plan.distinct_events as f64;
-        let into_ms = (self.options.span_ms.max(0) as f64 * part) as i64;
-        self.now_ms = self.options.start_ms.clamp(0, MS_MAX).saturating_add(into_ms).min(MS_MAX);
+        let progress = (written as f64 + jitter as f64 / 1000.0) / self.plan.distinct_events as f64;
+        let elapsed_ms = (self.options.span_ms.max(0) as f64 * progress) as i64;
+        self.now_ms = self.options.start_ms.clamp(0, MS_MAX).saturating_add(elapsed_ms).min(MS_MAX);
     }
 
     fn event_at(&mut self, app: &App, timestamp: i64, marked: bool) -> LogEvent {
@@ -309,7 +310,7 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// A marker may be a word that ordinary lines contain (`ERROR`); it is blotted out there, so that counts hold.
+/// Removes markers from an ordinary line, which may contain one that is a common word (`ERROR`).
 fn without(markers: &[&str], mut line: String) -> String {
     for marker in markers {
         if line.contains(marker) {

@@ -1,6 +1,6 @@
-//! The applications whose logs the samples show, and how often each of them fails in which way. One database
-//! has run out of connections, and the others follow: eleven templates, of which the first of each
-//! application makes up most of its alerts. The words are in `lines`.
+//! The applications in the samples, and how often each failure occurs: a database has run out of
+//! connections, and the other applications fail in turn. There are eleven templates of alerts, and the
+//! first of each application makes up most of its alerts. `lines` has the texts.
 
 mod lines;
 
@@ -15,7 +15,7 @@ pub(super) struct App {
 }
 
 struct Alert {
-    /// Percent of the application's alerts.
+    /// Percentage of the application's alerts.
     weight: usize,
     /// Index of its marker, modulo the number of markers.
     marker: usize,
@@ -78,15 +78,15 @@ const APPS: [App; 8] = [
 ];
 
 impl App {
-    /// A line that carries one of the markers, if there are any.
+    /// A line with one of the markers, if there are any.
     pub fn alert(&self, rng: &mut Rng, at: &SampleClock, markers: &[&str]) -> String {
         let mut roll = rng.below(100);
-        let fits = |alert: &&Alert| {
-            let here = roll < alert.weight;
+        let is_rolled = |alert: &&Alert| {
+            let rolled = roll < alert.weight;
             roll = roll.saturating_sub(alert.weight);
-            here
+            rolled
         };
-        let alert = self.alerts.iter().find(fits).expect("invariant: weights add up to 100");
+        let alert = self.alerts.iter().find(is_rolled).expect("invariant: weights add up to 100");
         let marker = match markers {
             [] => "",
             _ => markers[alert.marker % markers.len()],
@@ -95,8 +95,8 @@ impl App {
     }
 }
 
-/// The application of a log group, and the log stream as its source. What they are follows from the numbers
-/// alone: records of one stream agree on its name and on its partition key.
+/// The application of a log group, and one of its log streams. Both depend on the arguments only, so all
+/// records of a stream have the same name and partition key.
 pub(super) fn source(
     seed: u64,
     group: usize,

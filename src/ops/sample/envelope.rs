@@ -1,5 +1,4 @@
-//! What Lambda hands to a function, field by field and in its order. Source: FACTS, "Kinesis to Lambda".
-//! What is in `data` is the business of `payload` and `poison`.
+//! The events of Lambda, with all fields in their order. `payload` and `poison` write the `data` fields.
 
 use std::collections::BTreeMap;
 
@@ -10,25 +9,25 @@ use super::rng::Rng;
 
 pub(super) const SHARD: &str = "shardId-000000000003";
 pub(super) const STREAM_ARN: &str = "arn:aws:kinesis:eu-west-1:111122223333:stream/central-logs";
-/// First 22 of the 56 digits of a sequence number, as in a real stream.
+/// The first 22 of the 56 digits of a sequence number, from a real stream.
 const NUMBER_START: &str = "4965748213390527418806";
 const GAP_MAX: u64 = 10_u64.pow(18);
 const ROLE_ARN: &str = "arn:aws:iam::111122223333:role/stentor-consumer";
 const DUE_QUEUE_ARN: &str = "arn:aws:sqs:eu-west-1:111122223333:stentor-DueMessages";
 
-/// An invocation's payload; serialise it to get the JSON that Lambda sends.
+/// The payload of an invocation. Its JSON is what Lambda sends.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Event {
     Kinesis(KinesisEvent),
     Subscription(SubscriptionEvent),
-    /// For the notifier.
+    /// Messages of the due queue, for the notifier.
     Due(SqsEvent),
-    /// For the notifier, once a minute.
+    /// The event of the schedule, for the notifier.
     Sweep(SweepEvent),
 }
 
-/// `{"Records":[…]}`, and around them the fields of a tumbling window if the mapping has one.
+/// `{"Records":[…]}`, with the fields of a tumbling window if the mapping has one.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct KinesisEvent {
     #[serde(rename = "Records")]
@@ -60,7 +59,7 @@ pub struct KinesisData {
     pub partition_key: String,
     /// 56 decimal digits, increasing within the event.
     pub sequence_number: String,
-    /// base64 of gzip of JSON, unless it is poison.
+    /// Base64 of gzip of JSON, except in a poison record.
     pub data: String,
     /// Seconds since 1970, with a fraction of at most three digits.
     pub approximate_arrival_timestamp: f64,
@@ -70,7 +69,7 @@ pub struct KinesisData {
 #[serde(rename_all = "camelCase")]
 pub struct Tumbling {
     pub window: Window,
-    /// What the previous invocation of the window answered: any JSON, `{}` at its start.
+    /// The answer of the previous invocation in the window, which is any JSON. `{}` in the first.
     pub state: Value,
     pub shard_id: &'static str,
     #[serde(rename = "eventSourceARN")]
@@ -118,17 +117,17 @@ pub struct SqsMessage {
     pub aws_region: &'static str,
 }
 
-/// Numbers as text; times in milliseconds since 1970.
+/// Numbers are strings. Times are in milliseconds since 1970.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct SqsAttributes {
-    /// This time included.
+    /// Includes this time.
     pub approximate_receive_count: String,
     pub sent_timestamp: String,
     pub approximate_first_receive_timestamp: String,
 }
 
-/// What the schedule of the template sends.
+/// The event that the schedule of the template sends.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SweepEvent {
     pub stentor: &'static str,
@@ -143,7 +142,7 @@ impl Event {
         Self::Subscription(SubscriptionEvent { awslogs: Data { data } })
     }
 
-    /// Messages of the due queue, from body, receives and when they were sent.
+    /// Messages of the due queue. Each has its body, how often it was received, and when it was sent.
     pub(super) fn due(messages: Vec<(String, u32, i64)>) -> Self {
         let message = |(number, (body, receives, sent_ms)): (usize, (String, u32, i64))| SqsMessage {
             message_id: format!("5f0c{number:04}-8d1e-4c52-b7a9-3e6d0f2a9b14"),
@@ -162,7 +161,7 @@ impl Event {
         Self::Due(SqsEvent { records: messages.into_iter().enumerate().map(message).collect() })
     }
 
-    /// The `data` fields in order: of every record, or the only one of a subscription.
+    /// The `data` fields in order: one of each record, or the one of a subscription.
     pub fn data(&self) -> Vec<&str> {
         match self {
             Self::Kinesis(event) => event.records.iter().map(|r| r.kinesis.data.as_str()).collect(),
@@ -171,14 +170,14 @@ impl Event {
         }
     }
 
-    /// Indented JSON with a final newline: the form of the files in `events/`.
+    /// Indented JSON with a final newline, as in the files of `events/`.
     pub fn pretty(&self) -> String {
         let text = serde_json::to_string_pretty(self);
-        text.expect("invariant: strings and numbers always serialise") + "\n"
+        text.expect("invariant: strings and numbers always serialize") + "\n"
     }
 }
 
-/// Numbers the records of one shard. A Lambda event never holds records of two.
+/// Numbers the records of one shard. A Lambda event never has records from two.
 pub(super) struct Shard {
     last: u128,
     last_ms: i64,
@@ -186,14 +185,14 @@ pub(super) struct Shard {
 }
 
 impl Shard {
-    /// Numbers begin where `start_ms` says, so those of a later event are greater.
+    /// Sequence numbers depend on `start_ms`, so those of a later event are greater.
     pub fn new(start_ms: i64, seed: u64) -> Self {
         let mut rng = Rng::new(!seed);
         let last = start_ms as u128 * 10_u128.pow(21) + u128::from(rng.between(0, GAP_MAX));
         Self { last, last_ms: start_ms, rng }
     }
 
-    /// The next record. It does not arrive before the one before it.
+    /// The next record. It does not arrive earlier than the previous one.
     pub fn record(&mut self, partition_key: String, data: String, arrived_ms: i64) -> Record {
         self.last += u128::from(self.rng.between(1, GAP_MAX));
         self.last_ms = self.last_ms.max(arrived_ms);

@@ -1,5 +1,5 @@
-//! What CloudWatch Logs puts into `data`: a subscription message as JSON, gzip, base64; and the ids of
-//! its events. Source: FACTS, "CloudWatch Logs subscriptions".
+//! The `data` field as CloudWatch Logs writes it: a subscription message as JSON, gzip and base64. And the
+//! ids of its log events.
 
 use std::io::Write;
 
@@ -9,13 +9,14 @@ use serde::Serialize;
 
 use super::rng::Rng;
 
-/// Times beyond 2^47 ms (the year 6429) have no place in an event id.
+/// The latest time that fits into an event id: 2^47 ms, in the year 6429.
 pub(super) const MS_MAX: i64 = 1 << 47;
 
-/// Name of the subscription filter in every message.
+/// The name of the subscription filter in every message.
 pub(super) const FILTER: &str = "central-logs";
 
-/// Where a record's events come from. The filter distributes by log stream, so the stream has the key.
+/// The source of a record's log events. A subscription filter partitions by log stream, so the stream has
+/// the partition key.
 pub(super) struct Source {
     pub owner: String,
     pub log_group: String,
@@ -51,7 +52,7 @@ pub(super) fn text(source: &Source, events: &[LogEvent]) -> Vec<u8> {
         subscription_filters: [FILTER],
         log_events: events,
     };
-    serde_json::to_vec(&message).expect("invariant: strings and numbers always serialise")
+    serde_json::to_vec(&message).expect("invariant: strings and numbers always serialize")
 }
 
 /// The `data` field for a message.
@@ -69,12 +70,13 @@ pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
     packed.expect("invariant: writing to memory does not fail")
 }
 
-/// Hands out event ids as CloudWatch Logs does. Below the timestamp stand the time at which the events were
-/// put, bits that all events of one put share, and the event's index in it. Source: ids in public samples, of
-/// which neighbours differ by `(later - earlier) << 144` and the number of events between them.
+/// Generates event ids like those of CloudWatch Logs. Below the timestamp they have the time of the
+/// `PutLogEvents` call, bits that all events of the call share, and the index of the event in the call.
+/// Source: ids in public samples, where neighbors differ by `(later - earlier) << 144` and the number of
+/// events between them.
 pub(super) struct Ids {
     rng: Rng,
-    /// The serial number of the put keeps its ids apart from all others.
+    /// The number of the call, which keeps its ids distinct from all others.
     puts: u64,
     high: u64,
     low: u64,
@@ -82,14 +84,14 @@ pub(super) struct Ids {
 }
 
 impl Ids {
-    /// `PutLogEvents` takes no more in one call.
+    /// The most log events in one `PutLogEvents` call.
     const EVENTS_MAX: u64 = 10_000;
 
     pub fn new(seed: u64) -> Self {
         Self { rng: Rng::new(seed.rotate_left(32)), puts: 0, high: 0, low: 0, index: Self::EVENTS_MAX }
     }
 
-    /// What comes next is of another put.
+    /// The next event starts another call.
     pub fn end_put(&mut self) {
         self.index = Self::EVENTS_MAX;
     }
@@ -107,8 +109,8 @@ impl Ids {
     }
 }
 
-/// An event id: 56 decimal digits of a number whose bits above the lowest 144 are the timestamp in ms
-/// (kept by the test `ids_carry_their_timestamp`). `high` and `low` fill the lowest 128 bits.
+/// An event id: 56 decimal digits of a number whose bits above the lowest 144 are the timestamp in ms (test:
+/// `ids_carry_their_timestamp`). `high` and `low` are the lowest 128 bits.
 pub(super) fn id(timestamp: i64, high: u64, low: u64) -> String {
     const GROUP: u128 = 10_u128.pow(18);
     let mut limbs = [(timestamp as u64) << 16, high, low];

@@ -1,4 +1,4 @@
-//! Records that cannot be read, one kind for each way in which that happens.
+//! Poison records: one kind for each reason why a record cannot be read.
 
 use std::io::Write;
 
@@ -6,28 +6,28 @@ use flate2::{Compress, Compression, Crc, FlushCompress, write::ZlibEncoder};
 
 use super::payload::{base64, gzip};
 
-/// What is wrong with a record's data.
+/// The damage of a record's data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PoisonKind {
-    /// A character that is not of the base64 alphabet.
+    /// A character outside the base64 alphabet.
     BadBase64,
-    /// The message itself, not compressed.
+    /// The message is not compressed.
     NotGzip,
-    /// Compressed, but in a zlib wrapper.
+    /// The message is compressed as zlib, not gzip.
     Zlib,
-    /// The stream ends at two thirds.
+    /// The gzip stream ends after two thirds.
     TruncatedGzip,
-    /// A whole stream, then bytes that begin no other.
+    /// A complete gzip stream, and then bytes that do not start another.
     TrailingBytes,
-    /// The checksum in the trailer is of other content.
+    /// The checksum in the trailer is wrong.
     WrongChecksum,
-    /// A line of text in good gzip.
+    /// Valid gzip of a line of text.
     NotJson,
-    /// Good JSON, but an EventBridge event.
+    /// Valid JSON of an EventBridge event.
     NotSubscription,
-    /// A good message followed by 64 MiB of blanks, 1,000 : 1. Who reads it without a cap finds nothing wrong.
+    /// A valid message and 64 MiB of blanks, compressed 1,000 : 1. A reader without a size limit accepts it.
     Bomb,
-    /// A good message but for two bytes that are no UTF-8.
+    /// A valid message, except for two bytes that are not UTF-8.
     InvalidUtf8,
 }
 
@@ -60,7 +60,7 @@ impl PoisonKind {
         }
     }
 
-    /// The `data` field of a record that should have carried `message` (the JSON of a subscription message).
+    /// Damages `message`, the JSON of a subscription message, and returns the `data` field.
     pub fn data(self, message: &[u8]) -> String {
         match self {
             Self::BadBase64 => bad_base64(message),
@@ -101,22 +101,22 @@ fn truncated(mut packed: Vec<u8>) -> Vec<u8> {
     packed
 }
 
-/// The trailer is the checksum and the length, four bytes each.
+/// The trailer has the checksum and the length, four bytes each.
 fn wrong_checksum(mut packed: Vec<u8>) -> Vec<u8> {
     let checksum = packed.len() - 8;
     packed[checksum] ^= 0xff;
     packed
 }
 
-/// Just before the last quote, which closes a string.
+/// Inserts the bytes before the last quote, which ends a string.
 fn invalid_utf8(message: &[u8]) -> Vec<u8> {
     let quote = message.iter().rposition(|byte| *byte == b'"').unwrap_or(message.len());
     [&message[..quote], b"\xc3\x28", &message[quote..]].concat()
 }
 
-/// One gzip member with so many MiB of blanks behind the message. One MiB is compressed once and its block
-/// repeated, so the block must not refer to what came before it (`FlushCompress::Full`). Compressing all of
-/// them takes ten seconds in a debug build.
+/// One gzip member with `mib` MiB of blanks after the message. One MiB is compressed once and its block is
+/// repeated, so the block must not refer to earlier bytes (`FlushCompress::Full`). Compressing all of them
+/// takes ten seconds in a debug build.
 pub(super) fn bomb(message: &[u8], mib: usize) -> Vec<u8> {
     const MIB: usize = 1 << 20;
     let blanks = vec![b' '; MIB];
@@ -129,7 +129,7 @@ pub(super) fn bomb(message: &[u8], mib: usize) -> Vec<u8> {
     (0..mib).for_each(|_| sum.combine(&sum_of_blanks));
     let length = (message.len() + mib * MIB) as u32;
     [
-        // Magic, deflate, no flags, no time, no system.
+        // Magic bytes, deflate, no flags, no time, no operating system.
         &b"\x1f\x8b\x08\0\0\0\0\0\0\xff"[..],
         &head,
         &body.repeat(mib),
@@ -142,10 +142,10 @@ pub(super) fn bomb(message: &[u8], mib: usize) -> Vec<u8> {
 }
 
 fn block(deflate: &mut Compress, bytes: &[u8]) -> Vec<u8> {
-    // Room for bytes that do not compress, so that one call takes all of them.
+    // The buffer has room for incompressible bytes, so one call compresses all of them.
     let mut packed = Vec::with_capacity(bytes.len() + bytes.len() / 100 + 1024);
     let done = deflate.compress_vec(bytes, &mut packed, FlushCompress::Full);
-    done.expect("invariant: deflate takes any bytes");
+    done.expect("invariant: deflate accepts any bytes");
     packed
 }
 

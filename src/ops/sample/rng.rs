@@ -1,5 +1,5 @@
-//! Random values that look like those in logs, and points in time as logs write them. Pure: the seed and
-//! the time come in.
+//! Random values that look like those in logs, and times in the formats of logs. Pure: the seed and the
+//! time are arguments.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Au
 
 pub(super) struct Rng {
     rng: fastrand::Rng,
-    /// What lines of the current request have in common, by its name, as far as they have drawn it.
+    /// Values that all lines of the current request share, by name.
     request: BTreeMap<&'static str, String>,
 }
 
@@ -16,13 +16,13 @@ impl Rng {
         Self { rng: fastrand::Rng::with_seed(seed), request: BTreeMap::new() }
     }
 
-    /// The lines that follow are of another request.
+    /// The next line starts another request.
     pub fn end_request(&mut self) {
         self.request.clear();
     }
 
-    /// What is the same in all lines of a request: its first line draws it.
-    pub fn of_request(&mut self, name: &'static str, draw: impl FnOnce(&mut Self) -> String) -> String {
+    /// A value that all lines of a request share. The first line draws it.
+    pub fn per_request(&mut self, name: &'static str, draw: impl FnOnce(&mut Self) -> String) -> String {
         if let Some(known) = self.request.get(name) {
             return known.clone();
         }
@@ -31,7 +31,7 @@ impl Rng {
         value
     }
 
-    /// 0…limit−1, and 0 if the limit is 0.
+    /// 0…limit−1, or 0 if the limit is 0.
     pub fn below(&mut self, limit: usize) -> usize {
         self.rng.usize(..limit.max(1))
     }
@@ -61,7 +61,7 @@ impl Rng {
         format!("{a:08x}-{b:04x}-4{c:03x}-{d:04x}-{e:012x}")
     }
 
-    /// Of a range that is reserved for documentation.
+    /// An address from a range that is reserved for documentation.
     pub fn client_ip(&mut self) -> String {
         let net = self.pick(&["192.0.2", "198.51.100", "203.0.113"]);
         format!("{net}.{}", self.between(1, 254))
@@ -79,7 +79,7 @@ impl Rng {
         format!("ORD-{}", self.between(1_000_000, 9_999_999))
     }
 
-    /// Characters of a made-up credential.
+    /// Characters of an invented credential.
     pub fn token(&mut self, length: usize) -> String {
         (0..length).map(|_| self.rng.alphanumeric()).collect()
     }
@@ -97,8 +97,8 @@ pub(super) struct SampleClock {
 }
 
 impl SampleClock {
-    /// From ms since 1970. The calendar counts days in eras of 400 years that begin in March, so that the
-    /// leap day comes last (Howard Hinnant, "chrono-compatible low-level date algorithms").
+    /// `ms` since 1970. The calendar counts days in eras of 400 years that begin in March, so that the leap
+    /// day comes last (Howard Hinnant, "chrono-compatible low-level date algorithms").
     pub fn of(ms: i64) -> Self {
         let (days, rest) = (ms.div_euclid(86_400_000) + 719_468, ms.rem_euclid(86_400_000));
         let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
@@ -133,7 +133,7 @@ impl SampleClock {
         format!("{}T{}.{:03}Z", self.date('-'), self.time(), self.ms)
     }
 
-    /// `2025-11-03 09:15:02.123`, as Java loggers have it.
+    /// `2025-11-03 09:15:02.123`, the format of Java loggers.
     pub fn java(&self) -> String {
         format!("{} {}.{:03}", self.date('-'), self.time(), self.ms)
     }

@@ -1,5 +1,5 @@
-//! What is promised about the samples, checked with base64, flate2 and serde_json alone: none of the code
-//! under test reads its own output.
+//! Checks the samples with base64, flate2 and serde_json only: the code under test does not read its own
+//! output.
 
 use std::collections::HashSet;
 use std::io::Read;
@@ -52,7 +52,7 @@ fn ids_carry_their_timestamp() {
 }
 
 #[test]
-fn neighbours_of_one_put_have_neighbouring_ids() {
+fn neighbors_of_one_call_have_neighboring_ids() {
     // Two events of a public sample, 388 ms apart.
     let (first, second) = (1_498_548_236_012, 1_498_548_236_400);
     let (high, low) = (0x015c_e86f_81c4_18da, 0x6d43_7dc8_7f07_0000);
@@ -61,7 +61,7 @@ fn neighbours_of_one_put_have_neighbouring_ids() {
 }
 
 #[test]
-fn stamps_follow_the_calendar() {
+fn times_follow_the_calendar() {
     let check = |ms, expected: &str| assert_eq!(SampleClock::of(ms).iso(), expected);
     check(0, "1970-01-01T00:00:00.000Z");
     check(START_MS, "2025-11-03T09:15:00.000Z");
@@ -149,8 +149,8 @@ fn text<'a>(value: &'a Value, field: &str) -> &'a str {
     value[field].as_str().unwrap()
 }
 
-/// A message that can be read whole: gzip with nothing after it, no larger than a MiB, which is far above
-/// what these samples hold and saves the tests from inflating bombs.
+/// The message, if it can be read: gzip with nothing after it, and at most a MiB, which is much more than
+/// any of these samples has and keeps the tests from inflating bombs.
 pub(super) fn readable(data: &str) -> Option<Value> {
     const MOST: u64 = 1 << 20;
     let bytes = STANDARD.decode(data).ok()?;
@@ -161,7 +161,7 @@ pub(super) fn readable(data: &str) -> Option<Value> {
 }
 
 #[test]
-fn the_seed_decides() {
+fn the_seed_determines_the_event() {
     let contents = |seed| {
         let made = event(&Options { seed, duplicates: 0.2, ..Options::default() });
         let Event::Kinesis(made) = made else { unreachable!() };
@@ -187,7 +187,7 @@ fn lines_of_a_request_share_its_time_and_ids() {
         assert_eq!(shared.len(), 1, "{shared:?}");
         threads.extend(shared);
     }
-    assert!(threads.len() > messages.len(), "each request has its own");
+    assert!(threads.len() > messages.len(), "each request has its own time and thread");
 
     let bytes = |events_per_request| {
         let made = event(&Options { events_per_request, events_per_record: 2_000, ..options.clone() });
@@ -197,15 +197,15 @@ fn lines_of_a_request_share_its_time_and_ids() {
 }
 
 #[test]
-fn every_account_and_group_is_heard() {
+fn every_account_and_log_group_occurs() {
     let made = event(&Options { records: 40, accounts: 5, log_groups: 19, ..Options::default() });
     let messages: Vec<Value> = made.data().into_iter().map(message).collect();
-    let heard = |field| messages.iter().map(|m| text(m, field)).collect::<HashSet<_>>().len();
-    assert_eq!((heard("owner"), heard("logGroup")), (5, 19));
+    let distinct = |field| messages.iter().map(|m| text(m, field)).collect::<HashSet<_>>().len();
+    assert_eq!((distinct("owner"), distinct("logGroup")), (5, 19));
 }
 
 #[test]
-fn markers_are_told_from_words_of_ordinary_lines() {
+fn ordinary_lines_carry_no_marker() {
     let markers = ["ERROR", "[INFO]", "\"level\":\"INFO\"", ""].map(str::to_owned).to_vec();
     let options = Options { markers: markers.clone(), match_ratio: 0.3, ..Options::default() };
     let messages: Vec<Value> = event(&options).data().into_iter().map(message).collect();
@@ -215,7 +215,7 @@ fn markers_are_told_from_words_of_ordinary_lines() {
 }
 
 #[test]
-fn lines_are_of_realistic_length() {
+fn lines_have_a_realistic_length() {
     let made = event(&Options { match_ratio: 0.5, records: 40, ..Options::default() });
     let messages: Vec<Value> = made.data().into_iter().map(message).collect();
     for event in messages.iter().flat_map(log_events) {
@@ -225,14 +225,14 @@ fn lines_are_of_realistic_length() {
 }
 
 #[test]
-fn without_markers_there_are_alerts_all_the_same() {
+fn alerts_need_no_marker() {
     let options = Options { markers: Vec::new(), match_ratio: 1.0, ..Options::default() };
     let data = event(&options);
     assert_eq!(log_events(&message(data.data()[0])).len(), options.events_per_record);
 }
 
 #[test]
-fn poison_is_what_it_says() {
+fn poison_has_the_damage_of_its_kind() {
     let good = br#"{"messageType":"DATA_MESSAGE","logEvents":[{"message":"[ALERT] disk full"}]}"#;
     let gzip = |bytes: &[u8]| {
         let mut text = Vec::new();
@@ -273,7 +273,7 @@ fn poison_is_what_it_says() {
                 let other: Value = serde_json::from_slice(&gzip(&bytes).unwrap()).unwrap();
                 assert_eq!(other["messageType"], Value::Null);
             }
-            PoisonKind::Bomb => is_bomb(&bytes, good),
+            PoisonKind::Bomb => assert_bomb(&bytes, good),
             PoisonKind::InvalidUtf8 => {
                 let text = gzip(&bytes).unwrap();
                 assert!(std::str::from_utf8(&text).is_err());
@@ -283,9 +283,9 @@ fn poison_is_what_it_says() {
     }
 }
 
-/// The length in the trailer tells how large it gets. That it is good to the last byte, checksum included, is
-/// seen on a small one in a debug build, where inflating 64 MiB takes ten seconds.
-fn is_bomb(bytes: &[u8], good: &[u8]) {
+/// The length in the trailer is the decoded size. A debug build inflates a small bomb to check its checksum,
+/// because inflating 64 MiB takes ten seconds.
+fn assert_bomb(bytes: &[u8], good: &[u8]) {
     assert!(bytes.len() < 70_000, "{} bytes", bytes.len());
     let length = u32::from_le_bytes(*bytes.last_chunk().unwrap());
     assert_eq!(length as usize, good.len() + (64 << 20));

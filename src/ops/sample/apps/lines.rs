@@ -1,21 +1,21 @@
-//! What the applications write: one function for each one's ordinary lines, and one for each of its failures.
-//! Numbers, ids and addresses vary, words do not, so that lines of one template can be told to be similar.
+//! The lines of the applications: one function for the ordinary lines of each, and one for each failure.
+//! Numbers, ids and addresses vary and words do not, so lines of one template have one pattern.
 //!
-//! A credential is drawn anew for each line, so none stands here. What an application writes at each step of a
-//! request (its id, the thread, the session with the database) is the same in all of the request's lines.
+//! Credentials are random in each line, so this file contains none. Values that belong to a request (its
+//! id, the thread, the database session) are the same in all lines of the request.
 
 use super::super::rng::{Rng, SampleClock};
 
 fn request_id(rng: &mut Rng) -> String {
-    rng.of_request("id", Rng::uuid)
+    rng.per_request("id", Rng::uuid)
 }
 
 fn order(rng: &mut Rng) -> String {
-    rng.of_request("order", Rng::order)
+    rng.per_request("order", Rng::order)
 }
 
 fn java(rng: &mut Rng, at: &SampleClock, level: &str, class: &str) -> String {
-    let thread = rng.of_request("thread", |rng| rng.between(1, 200).to_string());
+    let thread = rng.per_request("thread", |rng| rng.between(1, 200).to_string());
     format!("{} {level:>5} 1 --- [nio-8080-exec-{thread}] {class} :", at.java())
 }
 
@@ -109,7 +109,7 @@ pub(super) fn checkout_token(rng: &mut Rng, at: &SampleClock, marker: &str) -> S
 }
 
 fn postgres_prefix(rng: &mut Rng, at: &SampleClock) -> String {
-    let session = rng.of_request("session", |rng| {
+    let session = rng.per_request("session", |rng| {
         let (client, port, pid) = (rng.pod_ip(), rng.between(32_768, 60_999), rng.between(400, 32_000));
         format!("{client}({port}):payments@orders:[{pid}]")
     });
@@ -168,7 +168,7 @@ pub(super) fn ingress_timeout(rng: &mut Rng, at: &SampleClock, marker: &str) -> 
 }
 
 fn trace(rng: &mut Rng) -> String {
-    rng.of_request("trace", |rng| rng.hex(16))
+    rng.per_request("trace", |rng| rng.hex(16))
 }
 
 pub(super) fn inventory(rng: &mut Rng, at: &SampleClock) -> String {
