@@ -26,9 +26,9 @@ use stentor::ingest::decode::Poison;
 use stentor::ingest::event::Data;
 use stentor::model::error::Cause;
 use stentor::model::tally::Tally;
-use stentor::ops::replay::dead_letter::{Range, Receipt, ReceivedMessage};
 use stentor::ops::replay::{
-    DeadLetterSource, Operator, Options, Page, Report, SourceError, Streams as _, VISIBLE_AFTER, replay,
+    DeadLetterSource, Options, Page, Receipt, ReceivedMessage, Report, SourceError, StreamRange, StreamReader as _,
+    VISIBILITY_TIMEOUT, replay,
 };
 use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::close::drain;
@@ -215,20 +215,9 @@ impl DeadLetterSource for &FakeLetters<'_> {
     }
 }
 
-/// Nobody watches.
-struct Nobody;
-
-impl Operator for Nobody {
-    fn watch(&self, _report: &Report) {}
-
-    fn wants_to_stop(&self) -> bool {
-        false
-    }
-}
-
 async fn replay_once(process: &Process<'_>, dead_letters: &FakeLetters<'_>) -> Report {
-    let options = Options { patience: Duration::from_secs(10), ..Options::default() };
-    Box::pin(replay(process, &dead_letters, &None::<KinesisStreams>, &options, &Nobody)).await
+    let options = Options { step_timeout: Duration::from_secs(10), ..Options::default() };
+    Box::pin(replay(process, &dead_letters, &None::<KinesisStreams>, &options, |_| {})).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -252,8 +241,12 @@ async fn letters_in_hand_are_hidden_again_while_work_lasts() {
     let dead_letters = FakeLetters::of(&lifeline, &vec!["hunter2".to_owned(); 12]);
     // One in twenty seconds, and what cannot be read is kept in hand to the end.
     let options = Options { rate: Some(0.05), max: Some(10), ..Options::default() };
-    let report = Box::pin(replay(&process, &&dead_letters, &None::<KinesisStreams>, &options, &Nobody)).await;
-    assert_eq!((report.stays.len(), report.received, dead_letters.left()), (10, 10, 12), "no more than were asked for");
+    let report = Box::pin(replay(&process, &&dead_letters, &None::<KinesisStreams>, &options, |_| {})).await;
+    assert_eq!(
+        (report.unresolved.len(), report.received, dead_letters.left()),
+        (10, 10, 12),
+        "no more than were asked for"
+    );
     let hidden = lifeline.log().iter().filter(|call| **call == "hide").count();
     assert!((3..10).contains(&hidden), "hidden again at half time, and given back: {hidden}");
     assert!(dead_letters.dead_letters.lock().unwrap().iter().all(|(_, held)| !held));
@@ -274,9 +267,9 @@ async fn the_good_events_of_a_record_that_stays_are_told_once() {
     let process = Process::start(&engine, &lifeline, false).await;
     let dead_letters = FakeLetters::of(&lifeline, &[parked_half_bad("a")]);
     let first = replay_once(&process, &dead_letters).await;
-    assert_eq!((first.counts.kept, first.stays.len(), dead_letters.left()), (1, 1, 1), "{first:?}");
-    let why = (first.stays[0].code.as_deref(), &first.stays[0].why[..6]);
-    assert_eq!(why, (Some("bad-event"), "1 of 2"), "{:?}", first.stays);
+    assert_eq!((first.counts.kept, first.unresolved.len(), dead_letters.left()), (1, 1, 1), "{first:?}");
+    let failure = &first.unresolved[0].failure;
+    assert_eq!((failure.code(), &failure.to_string()[..6]), ("bad-event", "1 of 2"), "{failure:?}");
     assert_eq!(process.delivered("critical", "slack:one"), 1);
     dead_letters.come_back();
     let second = replay_once(&process, &dead_letters).await;
@@ -300,9 +293,9 @@ async fn crashed_replay(timed: bool, crash: Crash) -> u64 {
     let calls = lifeline.calls();
     lifeline.restart(None);
     dead_letters.come_back();
-    process.clock.forward(VISIBLE_AFTER);
+    process.clock.forward(VISIBILITY_TIMEOUT);
     let report = replay_once(&process, &dead_letters).await;
-    assert_eq!(report.stays.len(), 2, "{crash:?} {:?}", report.stays);
+    assert_eq!(report.unresolved.len(), 2, "{crash:?} {:?}", report.unresolved);
     assert_eq!(dead_letters.left(), 2, "{crash:?}: the unknown one and the record with a bad event stay");
     // Whoever comes once every window is due: with a timer, the notifier.
     process.clock.forward(Duration::from_secs(600));
@@ -364,15 +357,23 @@ async fn every_kind_is_settled_and_a_second_replay_sends_nothing() {
     stack.send("hunter2").await;
 
     let (list, code) = report(&stack, &["--dry-run"]).await;
-    assert_eq!((code, &list["letters"], stack.rows().await), (0, &json!(10), 1), "{list}");
+    assert_eq!((code, &list["selected"], stack.rows().await), (0, &json!(10), 1), "{list}");
     let count = |kind: &str| {
         let groups = list["groups"].as_array().unwrap();
-        groups.iter().filter(|group| group["kind"] == kind).map(|group| group["letters"].as_u64().unwrap()).sum::<u64>()
+        groups.iter().filter(|group| group["kind"] == kind).map(|group| group["count"].as_u64().unwrap()).sum::<u64>()
     };
     let kinds = ["record", "message", "due", "batch", "invocation", "unknown"];
     assert_eq!(kinds.map(count), [4, 1, 1, 2, 1, 1], "{list}");
-    assert_eq!(list["would"]["be sent to slack:default"], 1, "{list}");
-    assert_eq!(list["would"]["stay: still too-large"], 1, "{list}");
+    let planned = json!([
+        {"action": "reprocess", "count": 2},
+        {"action": "read-from-stream", "stream": "logs", "count": 3},
+        {"action": "deliver", "target": "slack:default", "count": 1},
+        {"action": "close-route", "route": "alerts", "count": 1},
+        {"action": "keep", "code": "not-gzip", "count": 1},
+        {"action": "keep", "code": "not-json", "count": 1},
+        {"action": "keep", "code": "too-large", "count": 1},
+    ]);
+    assert_eq!((&list["version"], &list["planned"]), (&json!(1), &planned), "{list}");
     assert!(!list.to_string().contains("hunter2"));
     assert_eq!(dead_letters(&stack).await, (10, 0), "a list takes nothing away");
     assert_eq!(delivered(&slack).await.1, 0);
@@ -380,7 +381,7 @@ async fn every_kind_is_settled_and_a_second_replay_sends_nothing() {
     // Only what was parked for its size, and only by its reason.
     let (large, code) = report(&stack, &["--reason", "more than 67108864", "--max-decoded", "1GiB"]).await;
     assert_eq!(
-        (code, &large["settled"], &large["skipped"], &large["kept"]),
+        (code, &large["reprocessed"], &large["skipped"], &large["kept"]),
         (0, &json!(1), &json!(9), &json!(1)),
         "{large}"
     );
@@ -388,17 +389,20 @@ async fn every_kind_is_settled_and_a_second_replay_sends_nothing() {
 
     let (first, code) = report(&stack, &[]).await;
     assert_eq!(code, 1, "{first}");
-    let acknowledgement = &first["settled_by_kind"];
-    let expected = json!({"batch": 1, "due": 1, "invocation": 1, "message": 1, "record": 2});
-    assert_eq!(*acknowledgement, expected, "{first:#}");
-    let why = |id: &str| {
-        let stays = first["stays"].as_array().unwrap();
-        let found = stays.iter().find(|dead_letter| dead_letter["kind"] == id).unwrap_or_else(|| panic!("{first:#}"));
-        found["why"].as_str().unwrap().to_owned()
+    assert_eq!(first["version"], 1);
+    let by_kind = [("record", 2), ("message", 1), ("due", 1), ("batch", 1), ("invocation", 1)];
+    let by_kind = by_kind.map(|(kind, count)| json!({"kind": kind, "count": count}));
+    assert_eq!(first["reprocessed_by_kind"], json!(by_kind), "{first:#}");
+    let reason = |kind: &str| {
+        let unresolved = first["unresolved"].as_array().unwrap();
+        let found = unresolved.iter().find(|one| one["kind"] == kind).unwrap_or_else(|| panic!("{first:#}"));
+        (found["code"].as_str().unwrap().to_owned(), found["reason"].as_str().unwrap().to_owned())
     };
-    assert_eq!(why("batch"), "36 of 40 records are past the stream's retention; 4 were replayed");
-    assert_eq!(why("unknown"), "it is not JSON: a syntax error");
-    assert_eq!(why("record"), "the magic bytes 1f 8b are missing");
+    let pair = |code: &str, reason: &str| (code.to_owned(), reason.to_owned());
+    let expired = "36 of 40 records are past the stream's retention; 4 were reprocessed";
+    assert_eq!(reason("batch"), pair("expired", expired));
+    assert_eq!(reason("unknown"), pair("not-json", "it is not JSON: a syntax error"));
+    assert_eq!(reason("record"), pair("not-gzip", "the magic bytes 1f 8b are missing"));
     // Five records of the stream and the queue, the orphan, the large one, the invocation; the parked message had seven.
     let rows = ["large", "orphan", "stream-0", "stream-1", "stream-3", "async"].len();
     assert_eq!(stack.rows().await, rows);
@@ -411,7 +415,7 @@ async fn every_kind_is_settled_and_a_second_replay_sends_nothing() {
     assert_eq!(visible, 4);
 
     let (second, code) = report(&stack, &[]).await;
-    assert_eq!((code, &second["settled"], &second["kept"]), (1, &json!(0), &json!(0)), "{second:#}");
+    assert_eq!((code, &second["reprocessed"], &second["kept"]), (1, &json!(0), &json!(0)), "{second:#}");
     assert_eq!(delivered(&slack).await, (alerts, posts), "a second replay sends nothing");
     assert_eq!((dead_letters(&stack).await, stack.rows().await), ((visible, 0), rows));
     let (_, code) = report(&stack, &["--kind", "due,message"]).await;
@@ -443,8 +447,8 @@ async fn ctrl_c_loses_nothing_and_says_where_it_stands() {
     let output = child.wait_with_output().await.unwrap();
     let (shown, errors) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert_eq!(output.status.code(), Some(1), "{shown}{errors}");
-    assert!(shown.contains("interrupted: ") && shown.contains("The same command goes on."), "{shown}");
-    assert!(errors.contains("stopping: "), "{errors}");
+    assert!(shown.contains("interrupted.") && shown.contains("Run the same command again"), "{shown}");
+    assert!(errors.contains("stopping after the current step"), "{errors}");
     let (left, hidden) = dead_letters(&stack).await;
     let rows = stack.rows().await as u64;
     assert!(left > 0 && hidden == 0, "{left} {hidden}: what is left can be had at once");
@@ -452,7 +456,7 @@ async fn ctrl_c_loses_nothing_and_says_where_it_stands() {
     assert_eq!(delivered(&slack).await.0, rows, "what was deleted was told before");
 
     let (rest, code) = report(&stack, &[]).await;
-    assert_eq!((code, rest["settled"].as_u64()), (0, Some(left)), "{rest:#}");
+    assert_eq!((code, rest["reprocessed"].as_u64()), (0, Some(left)), "{rest:#}");
     let (alerts, posts) = delivered(&slack).await;
     assert_eq!((alerts, stack.rows().await as u64, dead_letters(&stack).await), (LETTERS, LETTERS, (0, 0)));
     assert!(posts <= 4, "forty records are a few messages: {posts}");
@@ -469,7 +473,7 @@ async fn with_a_due_queue_routes_are_armed_and_the_notifier_tells() {
     stack.store.commit(&[alert("orphan", &["alerts"])], deadline()).await;
     stack.send(&parked_record(&unstorable(), "shardId-9:2", Some(&gzip("orphan", 0)))).await;
     let (first, code) = report(&stack, &["--due-queue-url", &due_url]).await;
-    assert_eq!((code, &first["settled"], &first["duplicates"]), (0, &json!(2), &json!(1)), "{first:#}");
+    assert_eq!((code, &first["reprocessed"], &first["duplicates"]), (0, &json!(2), &json!(1)), "{first:#}");
     assert_eq!((delivered(&slack).await, dead_letters(&stack).await), ((0, 0), (0, 0)));
     let due = queues.receive_message().queue_url(&due_url).max_number_of_messages(10).send().await.unwrap();
     let due: Vec<String> = due.messages.unwrap().into_iter().filter_map(|message| message.body).collect();
@@ -477,7 +481,7 @@ async fn with_a_due_queue_routes_are_armed_and_the_notifier_tells() {
     // The due message in the dead-letter queue, in its turn: what is owed is told, once.
     stack.send(&due[0]).await;
     let (second, code) = report(&stack, &["--due-queue-url", &due_url]).await;
-    assert_eq!((code, &second["settled_by_kind"]), (0, &json!({"due": 1})), "{second:#}");
+    assert_eq!((code, &second["reprocessed_by_kind"]), (0, &json!([{"kind": "due", "count": 1}])), "{second:#}");
     assert_eq!(delivered(&slack).await, (2, 1));
 }
 
@@ -488,8 +492,9 @@ async fn a_target_that_refuses_keeps_its_message_and_its_records_are_safe() {
     stack.send(&parked_message(3)).await;
     stack.send(&parked_record(&unstorable(), "shardId-9:1", Some(&gzip("one", 0)))).await;
     let (first, code) = report(&stack, &[]).await;
-    assert_eq!((code, &first["settled_by_kind"]), (1, &json!({"record": 1})), "{first:#}");
-    assert!(first["stays"][0]["why"].as_str().unwrap().contains("410"), "{first:#}");
+    assert_eq!((code, &first["reprocessed_by_kind"]), (1, &json!([{"kind": "record", "count": 1}])), "{first:#}");
+    assert_eq!(first["unresolved"][0]["code"], "refused", "{first:#}");
+    assert!(first["unresolved"][0]["reason"].as_str().unwrap().contains("410"), "{first:#}");
     // The record's own message was refused as well, and is a letter now; the target comes back, and has both.
     slack.reset().await;
     Mock::given(method("POST"))
@@ -498,7 +503,7 @@ async fn a_target_that_refuses_keeps_its_message_and_its_records_are_safe() {
         .mount(&slack)
         .await;
     let (second, code) = report(&stack, &["--kind", "message"]).await;
-    assert_eq!((code, &second["settled_by_kind"]), (0, &json!({"message": 2})), "{second:#}");
+    assert_eq!((code, &second["reprocessed_by_kind"]), (0, &json!([{"kind": "message", "count": 2}])), "{second:#}");
     assert_eq!((delivered(&slack).await.0, dead_letters(&stack).await), (4, (0, 0)));
 }
 
@@ -572,7 +577,7 @@ async fn a_closed_shard_is_read_to_its_end_and_what_it_has_forgotten_is_not_ther
     let server = MockServer::start().await;
     Mock::given(method("POST")).respond_with(closed_shard).mount(&server).await;
     let streams = KinesisStreams::new(&stentor::adapters::aws::loopback(&server.uri()));
-    let range = Range {
+    let range = StreamRange {
         stream_arn: STREAM.to_owned(),
         shard_id: "shardId-000000000000".to_owned(),
         first: "100".to_owned(),

@@ -95,7 +95,7 @@ pub enum Data<'a> {
 pub struct SequenceNumber<'a>(Cow<'a, str>);
 
 /// The payload is not an event that this program takes.
-#[derive(Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum EventError {
     #[error("the event is not JSON: {problem} at line {line}, column {column}")]
     NotJson { problem: &'static str, line: usize, column: usize },

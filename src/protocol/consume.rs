@@ -372,16 +372,30 @@ async fn park_unreadable<W: Services>(services: &W, batch: &Batch<'_>, consumed:
     }
     let items: Vec<ParkedItem> =
         unreadable.iter().map(|(index, poison)| parked(&batch.records[*index], poison, now)).collect();
-    let mut answers = services.dead_letters().park(&items, deadline).await.into_iter();
-    let missing =
-        || Err(QueueError::Unavailable(Cause::new("unreadable-answer", "the queue did not answer for each item")));
-    for (index, poison) in unreadable {
-        consumed.verdicts[index] = match answers.next().unwrap_or_else(missing) {
+    let answers = park_all(services, &items, deadline).await;
+    for ((index, poison), answer) in unreadable.into_iter().zip(answers) {
+        consumed.verdicts[index] = match answer {
             Ok(()) => Verdict::Parked(poison),
             Err(error) => Verdict::Retry(RetryReason::Park(error)),
         };
     }
     consumed.count_records();
+}
+
+/// Parks items. Returns one answer for each, in their order.
+pub(crate) async fn park_all<W: Services>(
+    services: &W,
+    items: &[ParkedItem],
+    deadline: Deadline,
+) -> Vec<Result<(), QueueError>> {
+    if items.is_empty() {
+        return Vec::new();
+    }
+    let mut answers = services.dead_letters().park(items, deadline).await;
+    let missing =
+        || Err(QueueError::Unavailable(Cause::new("unreadable-answer", "the queue did not answer for each item")));
+    answers.resize_with(items.len(), missing);
+    answers
 }
 
 /// The dead letter of a poison record.

@@ -502,7 +502,10 @@ fn a_replay_beside_a_run_leaves_its_leases_alone() {
     let which = ["replay", "--reason", "too-large", "--max-decoded", "1GiB", "--timeout", "3"];
     let output = stentor(&directory, &[&which[..], &place].concat()).output().unwrap();
     let said = text(&output.stdout) + &text(&output.stderr);
-    assert!(output.status.code() == Some(1) && said.contains("is being told by another process"), "{said}");
+    assert!(
+        output.status.code() == Some(1) && said.contains("another process is delivering to slack:default"),
+        "{said}"
+    );
     webhook.listener.set_nonblocking(true).unwrap();
     assert!(webhook.listener.accept().is_err(), "the target was called while another process called it");
     running.signal(Signal::TERM);

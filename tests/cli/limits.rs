@@ -107,11 +107,11 @@ fn a_file_of_letters_is_read_in_bounded_memory() {
     let listing: Value = serde_json::from_str(&done.stdout).unwrap_or_else(|_| panic!("{}", done.stderr));
     let groups = listing["groups"].as_array().unwrap().iter();
     let mut groups: Vec<_> = groups
-        .map(|group| (group["kind"].as_str().unwrap(), group["code"].as_str().unwrap(), &group["letters"]))
+        .map(|group| (group["kind"].as_str().unwrap(), group["code"].as_str().unwrap(), &group["count"]))
         .collect();
     groups.sort_unstable_by_key(|(kind, code, _)| (*kind, *code));
     let expected =
-        [("record", "not-gzip", &json!(3)), ("unknown", "too-long", &json!(1)), ("unknown", "not-json", &json!(1))];
+        [("record", "not-gzip", &json!(3)), ("unknown", "not-json", &json!(1)), ("unknown", "too-long", &json!(1))];
     assert_eq!((groups, done.code), (expected.to_vec(), 0));
     assert!(done.peak_bytes < 200 * MB, "{} bytes", done.peak_bytes);
 
@@ -161,7 +161,7 @@ fn a_data_directory_in_which_nothing_was_parked_has_no_letters() {
     };
     run(&directory, &["events/subscription.json"]);
     let missing = replay(&["--dry-run", "--data-dir", "data"]);
-    assert!(missing.0.contains("letters") && missing.0.contains(" 0") && missing.2 == 0, "{missing:?}");
+    assert_eq!((missing.0.as_str(), missing.2), ("  0 dead letters\n", 0), "{missing:?}");
     assert_eq!(replay(&["--data-dir", "data"]).2, 0);
     std::fs::write(directory.join("data/dlq.jsonl"), "").unwrap();
     assert_eq!(replay(&["--dry-run", "--data-dir", "data"]), missing);
@@ -186,7 +186,7 @@ fn dead_letters(directory: &Path) -> Vec<(String, u64)> {
     let data = directory.join("data");
     let listed = stentor(directory, &["replay", "--dry-run", "--json", "--data-dir", data.to_str().unwrap()]);
     let listing: Value = serde_json::from_slice(&{ listed }.output().unwrap().stdout).unwrap();
-    let group = |group: &Value| (group["code"].as_str().unwrap().to_owned(), group["letters"].as_u64().unwrap());
+    let group = |group: &Value| (group["code"].as_str().unwrap().to_owned(), group["count"].as_u64().unwrap());
     let mut groups: Vec<_> = listing["groups"].as_array().unwrap().iter().map(group).collect();
     groups.sort_unstable();
     groups
@@ -272,10 +272,10 @@ fn a_number_out_of_range_is_a_usage_error_that_names_the_range() {
         (&["sample", "--duplicates=-inf"], "a share is a number from 0 to 1"),
         (&["sample", "--poison", "NaN"], "a share is a number from 0 to 1"),
         (&["sample", "--poison", "1e9"], "a share is a number from 0 to 1"),
-        (&["replay", "--rate", "1e-300"], "a rate is a number from 0.001 to 1000000"),
-        (&["replay", "--rate", "1e300"], "a rate is a number from 0.001 to 1000000"),
-        (&["replay", "--rate", "NaN"], "a rate is a number from 0.001 to 1000000"),
-        (&["replay", "--rate", "0"], "a rate is a number from 0.001 to 1000000"),
+        (&["replay", "--rate", "1e-300"], "expected a number from 0.001 to 1000000"),
+        (&["replay", "--rate", "1e300"], "expected a number from 0.001 to 1000000"),
+        (&["replay", "--rate", "NaN"], "expected a number from 0.001 to 1000000"),
+        (&["replay", "--rate", "0"], "expected a number from 0.001 to 1000000"),
         (&["replay", "--timeout", "0"], "is not in 1..=120"),
         (&["replay", "--timeout", "121"], "is not in 1..=120"),
         (&["replay", "--max-decoded", "0B"], "a size is a number with"),
@@ -311,8 +311,8 @@ async fn a_message_that_slack_refused_stays_until_a_webhook_takes_it() {
     };
     run(&directory, &["events/subscription.json", "--slack-webhook", &webhook("refuses")]);
     let (report, said, _) = replay(&[]);
-    assert!(report.contains(r#""settled": 0"#) && said.contains("add --slack-webhook"), "{report}{said}");
+    assert!(report.contains(r#""reprocessed": 0"#) && said.contains("add --slack-webhook"), "{report}{said}");
     assert_eq!(replay(&["--kind", "message"]).2, Some(2));
     let (report, said, code) = replay(&["--slack-webhook", &webhook("takes")]);
-    assert!(report.contains(r#""settled": 1"#) && code == Some(0), "{report}{said}");
+    assert!(report.contains(r#""reprocessed": 1"#) && code == Some(0), "{report}{said}");
 }

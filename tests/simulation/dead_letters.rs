@@ -11,11 +11,13 @@ use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::json;
-use stentor::ops::replay::dead_letter::{Kind, Range, Receipt, ReceivedMessage, open};
+use stentor::ops::replay::dead_letter::read;
 use stentor::ops::replay::{
-    DeadLetterSource, Operator, Options, Page, Report, SourceError, StreamRecord, Streams, replay,
+    DeadLetterSource, Kind, Options, Page, Receipt, ReceivedMessage, SourceError, StreamRange, StreamReader,
+    StreamRecord, replay,
 };
 use stentor::protocol::clock::Deadline;
+use tokio_util::sync::CancellationToken;
 
 use crate::process::Process;
 use crate::schedule::Shard;
@@ -73,7 +75,7 @@ impl DeadLetters {
         let mut kinds = BTreeMap::new();
         for (_, (body, _)) in self.dead_letters.iter().filter(|(id, _)| !stays(id)) {
             let receipt = Receipt { id: String::new(), receipt: String::new() };
-            let kind = open(&ReceivedMessage { receipt, body: body.clone(), sent_at: None }).kind;
+            let kind = read(&ReceivedMessage { receipt, body: body.clone(), sent_at: None }).kind;
             if kind != Kind::Record {
                 *kinds.entry(kind).or_default() += 1;
             }
@@ -100,8 +102,9 @@ pub fn replay_now_and_then(sim: &Arc<Sim>, shards: &[Arc<Shard>]) {
             sim.executor.sleep(Duration::from_secs(30 + sim.below(300) as u64)).await;
             let shards = shards.clone();
             let body = |process: Process, _| async move {
-                let post = Post { process, shards };
-                replay(&post.process, &post, &post, &Options::default(), &post).await;
+                let source = Source { process, shards, cancel: CancellationToken::new() };
+                let options = Options { cancel: source.cancel.clone(), ..Options::default() };
+                replay(&source.process, &source, &source, &options, |_| source.cancel_now_and_then()).await;
             };
             sim.invoke_for("replay", REPLAY_TIMEOUT, body).await;
         }
@@ -109,16 +112,26 @@ pub fn replay_now_and_then(sim: &Arc<Sim>, shards: &[Arc<Shard>]) {
 }
 
 /// The queue and the stream as a replay sees them.
-struct Post {
+struct Source {
     process: Process,
     shards: Vec<Arc<Shard>>,
+    cancel: CancellationToken,
+}
+
+impl Source {
+    /// The operator presses Ctrl-C.
+    fn cancel_now_and_then(&self) {
+        if self.process.sim.happens(5) {
+            self.cancel.cancel();
+        }
+    }
 }
 
 fn lost() -> SourceError {
     SourceError::Unavailable("no answer".to_owned())
 }
 
-impl DeadLetterSource for Post {
+impl DeadLetterSource for Source {
     async fn receive(&self, max: usize, deadline: Deadline) -> Result<Vec<ReceivedMessage>, SourceError> {
         let receive = move |state: &mut State, sim: &Sim| Ok(state.dead_letters.receive(max, sim.executor.now_us()));
         self.process.call("receive", deadline, receive, |_| Err(lost())).await
@@ -150,13 +163,14 @@ fn ids(tickets: &[Receipt]) -> Vec<u64> {
     tickets.iter().map(|receipt| receipt.receipt.parse().unwrap()).collect()
 }
 
-impl Streams for Post {
-    async fn read(&self, range: &Range, after: Option<&str>, deadline: Deadline) -> Result<Page, SourceError> {
+impl StreamReader for Source {
+    async fn read(&self, range: &StreamRange, after: Option<&str>, deadline: Deadline) -> Result<Page, SourceError> {
         let number = |text: &str| text.parse::<usize>().unwrap();
         let shard = self.shards.iter().find(|shard| shard.name == range.shard_id).cloned().unwrap();
         let first = after.map_or(number(&range.first), |after| number(after) + 1);
         let last = number(&range.last);
         let to = (first + 2).min(last + 1);
+        self.cancel_now_and_then();
         let read = move |_: &mut State, _: &Sim| {
             let record = |n| StreamRecord { sequence: usize::to_string(&n), data: data(&shard, n), ..stream_record() };
             Ok(Page { records: (first..to).map(record).collect(), more: to <= last })
@@ -175,12 +189,4 @@ pub fn data(shard: &Shard, record: usize) -> String {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
     gzip.write_all(message.to_string().as_bytes()).unwrap();
     STANDARD.encode(gzip.finish().unwrap())
-}
-
-impl Operator for Post {
-    fn watch(&self, _: &Report) {}
-
-    fn wants_to_stop(&self) -> bool {
-        self.process.sim.happens(5)
-    }
 }

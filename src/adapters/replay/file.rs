@@ -18,8 +18,8 @@ use flate2::Crc;
 use serde_json::value::RawValue;
 
 use crate::adapters::local::append_lines;
-use crate::ops::replay::dead_letter::{LETTER_BYTES_MAX, Receipt, ReceivedMessage};
-use crate::ops::replay::{DeadLetterSource, SourceError};
+use crate::ops::replay::dead_letter::BODY_BYTES_MAX;
+use crate::ops::replay::{DeadLetterSource, Receipt, ReceivedMessage, SourceError};
 use crate::protocol::clock::Deadline;
 
 /// How far a line is skipped that is too long for a letter. Beyond that it is no file of letters but a device, or a hole.
@@ -93,7 +93,7 @@ impl DeadLetterSource for FileDeadLetterSource {
     async fn receive(&self, max: usize, _deadline: Deadline) -> Result<Vec<ReceivedMessage>, SourceError> {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut dead_letters, mut bytes) = (Vec::new(), 0);
-        while dead_letters.len() < max && bytes < LETTER_BYTES_MAX {
+        while dead_letters.len() < max && bytes < BODY_BYTES_MAX {
             match lines.next() {
                 Ok(Some(dead_letter)) if self.replayed.contains(&dead_letter.receipt.receipt) => {}
                 Ok(Some(dead_letter)) => {
@@ -123,7 +123,7 @@ impl Lines {
         let mut head = Vec::new();
         if begins_object(&mut file, &mut head)? {
             file.by_ref().take(limit(head.len())).read_to_end(&mut head)?;
-            if head.len() <= LETTER_BYTES_MAX && is_json(&head) {
+            if head.len() <= BODY_BYTES_MAX && is_json(&head) {
                 return Ok(Self { whole: Some(head), ..Self::new(path, Box::new(io::empty())) });
             }
         }
@@ -134,7 +134,7 @@ impl Lines {
         Self { path: path.to_owned(), reader, whole: None, line: 0 }
     }
 
-    /// The next letter. That of a line that is too long is cut behind [`LETTER_BYTES_MAX`], by which it is known.
+    /// The next letter. That of a line that is too long is cut behind [`BODY_BYTES_MAX`], by which it is known.
     fn next(&mut self) -> io::Result<Option<ReceivedMessage>> {
         if let Some(whole) = self.whole.take() {
             return Ok(Some(self.dead_letter(1, whole)));
@@ -145,7 +145,7 @@ impl Lines {
                 return Ok(None);
             }
             self.line += 1;
-            if line.len() > LETTER_BYTES_MAX && !line.ends_with(b"\n") {
+            if line.len() > BODY_BYTES_MAX && !line.ends_with(b"\n") {
                 self.skip_rest()?;
             }
             let dead_letter = self.dead_letter(self.line, line);
@@ -204,7 +204,7 @@ fn is_json(bytes: &[u8]) -> bool {
 
 /// What to read at most, where so much was read already: enough to see that it is too long for a letter.
 fn limit(read: usize) -> u64 {
-    (LETTER_BYTES_MAX as u64 + 1).saturating_sub(read as u64)
+    (BODY_BYTES_MAX as u64 + 1).saturating_sub(read as u64)
 }
 
 fn notes(path: &Path) -> PathBuf {
@@ -258,10 +258,10 @@ mod tests {
     fn a_line_that_is_too_long_is_one_letter_and_the_next_line_another() {
         let long = |bytes: usize| [&vec![b'x'; bytes][..], b"\n{}\n"].concat();
         for (bytes, kept) in [
-            (LETTER_BYTES_MAX - 1, LETTER_BYTES_MAX - 1),
-            (LETTER_BYTES_MAX, LETTER_BYTES_MAX),
-            (LETTER_BYTES_MAX + 1, LETTER_BYTES_MAX + 1),
-            (LETTER_BYTES_MAX + 7, LETTER_BYTES_MAX + 1),
+            (BODY_BYTES_MAX - 1, BODY_BYTES_MAX - 1),
+            (BODY_BYTES_MAX, BODY_BYTES_MAX),
+            (BODY_BYTES_MAX + 1, BODY_BYTES_MAX + 1),
+            (BODY_BYTES_MAX + 7, BODY_BYTES_MAX + 1),
         ] {
             let lengths: Vec<usize> =
                 dead_letters("long", long(bytes)).iter().map(|dead_letter| dead_letter.body.len()).collect();

@@ -20,8 +20,7 @@ use crate::adapters::aws::cause;
 use crate::adapters::clock::SystemClock;
 use crate::model::error::Cause;
 use crate::model::time::Timestamp;
-use crate::ops::replay::dead_letter::Range;
-use crate::ops::replay::{Page, SourceError, StreamRecord, Streams};
+use crate::ops::replay::{Page, SourceError, StreamRange, StreamReader, StreamRecord};
 use crate::protocol::clock::{Clock as _, Deadline};
 
 /// Records of one page: a call brings at most 10 MiB.
@@ -54,7 +53,7 @@ impl KinesisStreams {
     /// The iterator that the page before handed out, or a new one. `None`: the stream has nothing there.
     async fn iterator(
         &self,
-        range: &Range,
+        range: &StreamRange,
         after: Option<&str>,
         deadline: Deadline,
     ) -> Result<Option<String>, SourceError> {
@@ -72,7 +71,7 @@ impl KinesisStreams {
     /// oldest record that it has.
     async fn new_iterator(
         &self,
-        range: &Range,
+        range: &StreamRange,
         at: Option<(&str, bool)>,
         deadline: Deadline,
     ) -> Result<Option<String>, SourceError> {
@@ -99,7 +98,7 @@ impl KinesisStreams {
     }
 
     /// One call, tried until it has an answer.
-    async fn records(&self, range: &Range, iterator: &str, deadline: Deadline) -> Result<Answer, SourceError> {
+    async fn records(&self, range: &StreamRange, iterator: &str, deadline: Deadline) -> Result<Answer, SourceError> {
         let mut pause = BACKOFF_FIRST;
         loop {
             let call = self.client.get_records().stream_arn(&range.stream_arn).shard_iterator(iterator);
@@ -125,7 +124,7 @@ impl KinesisStreams {
     /// The first answer that reaches the range, or says that nothing does: a page may be empty though more follow.
     async fn some_records(
         &self,
-        range: &Range,
+        range: &StreamRange,
         after: Option<&str>,
         deadline: Deadline,
     ) -> Result<(Vec<Record>, Option<String>), SourceError> {
@@ -151,8 +150,8 @@ impl KinesisStreams {
     }
 }
 
-impl Streams for KinesisStreams {
-    async fn read(&self, range: &Range, after: Option<&str>, deadline: Deadline) -> Result<Page, SourceError> {
+impl StreamReader for KinesisStreams {
+    async fn read(&self, range: &StreamRange, after: Option<&str>, deadline: Deadline) -> Result<Page, SourceError> {
         let (records, next) = self.some_records(range, after, deadline).await?;
         let passed = records.last().is_some_and(|last| is_at_least(&last.sequence_number, &range.last));
         let page = page(range, records);
@@ -166,7 +165,7 @@ impl Streams for KinesisStreams {
 }
 
 /// The records that lie in the range. (From the oldest record on there may be others before and behind it.)
-fn page(range: &Range, records: Vec<Record>) -> Page {
+fn page(range: &StreamRange, records: Vec<Record>) -> Page {
     let is_meant = |record: &Record| {
         is_at_least(&record.sequence_number, &range.first) && is_at_least(&range.last, &record.sequence_number)
     };
@@ -179,7 +178,7 @@ fn page(range: &Range, records: Vec<Record>) -> Page {
     Page { records: records.into_iter().filter(is_meant).map(read).collect(), more: false }
 }
 
-fn behind<'r>(range: &'r Range, after: Option<&'r str>) -> (&'r str, bool) {
+fn behind<'r>(range: &'r StreamRange, after: Option<&'r str>) -> (&'r str, bool) {
     after.map_or((range.first.as_str(), false), |after| (after, true))
 }
 
@@ -204,11 +203,11 @@ fn is_gone(error: &SdkError<GetShardIteratorError, HttpResponse>) -> bool {
         && message.to_lowercase().contains("shard")
 }
 
-fn name(range: &Range) -> String {
+fn name(range: &StreamRange) -> String {
     format!("the stream {}", range.stream_arn)
 }
 
-fn late(range: &Range) -> SourceError {
+fn late(range: &StreamRange) -> SourceError {
     source_error(&Cause::no_answer(), &name(range))
 }
 

@@ -16,8 +16,7 @@ use crate::adapters::clock::SystemClock;
 use crate::adapters::sqs::BatchAnswer;
 use crate::model::error::Cause;
 use crate::model::time::Timestamp;
-use crate::ops::replay::dead_letter::{Receipt, ReceivedMessage};
-use crate::ops::replay::{DeadLetterSource, SourceError, VISIBLE_AFTER};
+use crate::ops::replay::{DeadLetterSource, Receipt, ReceivedMessage, SourceError, VISIBILITY_TIMEOUT};
 use crate::protocol::clock::{Clock as _, Deadline};
 
 /// How long a receive call waits for a message.
@@ -116,7 +115,7 @@ impl DeadLetterSource for SqsDeadLetterSource {
             .receive_message()
             .queue_url(&self.queue_url)
             .max_number_of_messages(i32::try_from(max).unwrap_or(i32::MAX))
-            .visibility_timeout(seconds(VISIBLE_AFTER))
+            .visibility_timeout(seconds(VISIBILITY_TIMEOUT))
             .wait_time_seconds(seconds(WAIT))
             .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp)
             .send();

@@ -1,16 +1,15 @@
-//! What lies in the dead-letter queue, told apart by its shape: what this program parked, a due message
-//! that SQS gave up on, and what Lambda reports when it gives up on a batch or an invocation. Pure: what
-//! becomes of a letter is the parent's business. Nothing here quotes a letter that it cannot read.
+//! A dead letter, recognized by its shape: a record or message that Stentor parked, a due message that
+//! SQS gave up on, or a batch or invocation that Lambda gave up on. Pure. No text here quotes a body
+//! that cannot be read, which may hold a secret.
 
 use std::borrow::Cow;
-use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use strum::IntoStaticStr;
+use strum::{Display, EnumString, IntoStaticStr, VariantNames};
 use thiserror::Error;
 
+use super::source::{ReceivedMessage, StreamRange};
 use crate::ingest::json::{json_problem, text};
 use crate::model::name::{RouteName, Target};
 use crate::model::tally::Tally;
@@ -18,31 +17,29 @@ use crate::model::time::Timestamp;
 use crate::model::visible;
 use crate::protocol::queue::{Due, PARKED_FORMAT, ParkedItem, ParkedWork};
 
-/// The longest body that is opened. The largest that is known is what Lambda writes into S3: an invocation's payload has
-/// 6 MB, and the string that it becomes is longer by its escapes. A record of Kinesis has at most 14 MB in base64.
-pub const LETTER_BYTES_MAX: usize = 32 << 20;
+/// The longest body that is read. The longest known one is an object that Lambda writes to S3: the
+/// payload of an invocation has up to 6 MB, and more as an escaped JSON string. A Kinesis record has at
+/// most 14 MB in base64.
+pub const BODY_BYTES_MAX: usize = 32 << 20;
 
-/// A message of the dead-letter queue, not yet opened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReceivedMessage {
-    pub receipt: Receipt,
-    pub body: String,
-    /// When the queue got it.
-    pub sent_at: Option<Timestamp>,
-}
-
-/// What a letter is known and settled by, without its body.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Receipt {
-    /// For people: the message id, or file and line.
-    pub id: String,
-    /// For the source: the receipt handle, or the position.
-    pub receipt: String,
-}
-
-/// What kind of message a letter is; the words of `--kind`.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
+/// The kind of a dead letter, as `--kind` takes it.
+#[derive(
+    Copy,
+    Clone,
+    Debug,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    VariantNames,
+)]
+#[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Kind {
     /// A record that could not be read or stored.
     Record,
@@ -54,44 +51,45 @@ pub enum Kind {
     Batch,
     /// An asynchronous invocation that failed its retries.
     Invocation,
+    /// A message of no known shape.
     Unknown,
 }
 
-/// A letter, opened.
+/// A dead letter whose body has been read.
 #[derive(Debug, PartialEq)]
 pub struct DeadLetter {
     pub kind: Kind,
-    /// Why it was parked, as a stable word: the code that this program parked it with, the condition that Lambda
-    /// reports, `received-too-often`, or why it cannot be opened.
+    /// Why it was parked, as a stable word: the code that Stentor parked it with, the condition that
+    /// Lambda reports (`RecordAgeExceeded`), `received-too-often`, `given-up`, or a code of
+    /// [`Unrecognized`].
     pub code: String,
     /// The same for people.
     pub reason: String,
-    /// The account that it comes from, as far as the envelope says it.
+    /// The account that it comes from, if the envelope says it.
     pub account: Option<String>,
-    /// When it was put there.
     pub parked_at: Option<Timestamp>,
     pub content: Content,
 }
 
+/// The work in a dead letter.
 #[derive(Debug, PartialEq)]
 pub enum Content {
-    /// The bytes of a record.
     Record(ParkedRecord),
-    /// A place in a stream: the records have to be read from there.
-    Range(Range),
+    /// Records that have to be read from their stream.
+    Range(StreamRange),
     Message(ParkedMessage),
     Due(Due),
     /// The payload of an invocation.
     Payload(Payload),
-    /// It is left where it is; why.
-    Unknown(String),
+    /// Nothing that a replay can retry.
+    Unknown(Unrecognized),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParkedRecord {
     pub event_id: String,
     pub stream_arn: Option<String>,
-    /// Of a direct subscription.
+    /// The Region of a direct subscription. A stream has it in its ARN.
     pub region: Option<String>,
     pub partition_key: Option<String>,
     pub arrived_at: Option<String>,
@@ -102,7 +100,7 @@ pub struct ParkedRecord {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Payload {
     pub json: String,
-    /// The Region of the function, as far as the envelope says it.
+    /// The Region of the function, if the envelope says it.
     pub region: Option<String>,
 }
 
@@ -114,71 +112,39 @@ pub struct ParkedMessage {
     pub tally: Box<Tally>,
 }
 
-/// Records of a shard, from one sequence number to another, both included.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Range {
-    pub stream_arn: String,
-    pub shard_id: String,
-    pub first: String,
-    pub last: String,
-    /// How many there were.
-    pub records: Option<u64>,
-}
-
-impl Kind {
-    pub const ALL: [Self; 6] = [Self::Record, Self::Message, Self::Due, Self::Batch, Self::Invocation, Self::Unknown];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Record => "record",
-            Self::Message => "message",
-            Self::Due => "due",
-            Self::Batch => "batch",
-            Self::Invocation => "invocation",
-            Self::Unknown => "unknown",
-        }
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl FromStr for Kind {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let words = || Self::ALL.map(Self::as_str).join(", ");
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| format!("a kind is one of {}", words()))
-    }
-}
-
-/// Why a letter cannot be opened.
-#[derive(Copy, Clone, Debug, Error, IntoStaticStr)]
+/// Why a dead letter holds nothing that a replay can retry.
+#[derive(Copy, Clone, Debug, Error, IntoStaticStr, PartialEq, Eq)]
 #[strum(serialize_all = "kebab-case")]
-enum Unreadable {
-    #[error("it is longer than 32 MiB")]
+pub enum Unrecognized {
+    #[error("it is longer than {} MiB", BODY_BYTES_MAX >> 20)]
     TooLong,
     #[error("it is not JSON: {0}")]
     NotJson(&'static str),
     #[error("it is not a JSON object")]
     NotAnObject,
-    #[error("it has none of the shapes that are known")]
+    #[error("it has no known shape")]
     UnknownShape,
-    #[error("a later version of this program parked it")]
+    #[error("a later version of Stentor parked it")]
     LaterVersion,
-    #[error("it says that this program parked it, and has not that shape")]
+    #[error("it has the field of a parked item, but not its shape")]
     NotAParkedItem,
-    #[error("it names a route and is no due message")]
+    #[error("it names a route, but is not a due message")]
     NotADueMessage,
-    #[error("it names no shard and sequence numbers")]
+    #[error("it does not name a shard and sequence numbers")]
     NoRange,
+    #[error("it has no data, and does not name a place in a stream")]
+    NoData,
 }
 
-/// The envelopes that Lambda and this program use, whichever it is. Every field is optional and of any
-/// type: what we do not need must never make a letter unreadable.
+impl Unrecognized {
+    /// A stable kebab-case word.
+    pub fn code(self) -> &'static str {
+        self.into()
+    }
+}
+
+/// The envelopes that Lambda and Stentor use, all in one. Every field is optional and of any type: a
+/// field that is not needed must not make a dead letter unreadable.
 #[derive(Default, Deserialize)]
 struct Envelope<'b> {
     #[serde(borrow)]
@@ -191,13 +157,13 @@ struct Envelope<'b> {
     context: Option<&'b RawValue>,
     #[serde(borrow, rename = "KinesisBatchInfo")]
     batch: Option<&'b RawValue>,
-    /// Of an asynchronous invocation.
+    /// The event of an asynchronous invocation.
     #[serde(borrow, rename = "requestPayload")]
     request_payload: Option<&'b RawValue>,
-    /// Of a batch, where the destination is S3.
+    /// The event of a batch, if the destination is S3.
     #[serde(borrow)]
     payload: Option<&'b RawValue>,
-    /// An event as it is, without an envelope.
+    /// An event without an envelope.
     #[serde(borrow, rename = "Records")]
     records: Option<&'b RawValue>,
     #[serde(borrow)]
@@ -212,29 +178,29 @@ struct RequestContext<'b> {
     function_arn: Option<&'b RawValue>,
 }
 
-/// Opens a letter. Whatever its body is, the answer is a value.
-pub fn open(dead_letter: &ReceivedMessage) -> DeadLetter {
-    if dead_letter.body.len() > LETTER_BYTES_MAX {
-        return DeadLetter { parked_at: dead_letter.sent_at, ..unknown(Unreadable::TooLong) };
+/// Reads the body of a dead letter. A body that cannot be read is [`Kind::Unknown`], never an error.
+pub fn read(message: &ReceivedMessage) -> DeadLetter {
+    if message.body.len() > BODY_BYTES_MAX {
+        return DeadLetter { parked_at: message.sent_at, ..unknown(Unrecognized::TooLong) };
     }
-    let opened = match serde_json::from_str::<Envelope<'_>>(&dead_letter.body) {
-        Ok(envelope) => envelope.open(&dead_letter.body),
-        Err(error) => unknown(json_problem(&error).map_or(Unreadable::NotAnObject, Unreadable::NotJson)),
+    let dead_letter = match serde_json::from_str::<Envelope<'_>>(&message.body) {
+        Ok(envelope) => envelope.read(&message.body),
+        Err(error) => unknown(json_problem(&error).map_or(Unrecognized::NotAnObject, Unrecognized::NotJson)),
     };
-    DeadLetter { parked_at: opened.parked_at.or(dead_letter.sent_at), ..opened }
+    DeadLetter { parked_at: dead_letter.parked_at.or(message.sent_at), ..dead_letter }
 }
 
 impl Envelope<'_> {
-    fn open(&self, body: &str) -> DeadLetter {
+    fn read(&self, body: &str) -> DeadLetter {
         match self.stentor {
-            // The schedule's own event; EventBridge Scheduler parks it as it is.
-            Some(what) if what.get() == r#""sweep""# => {
+            // The event of the schedule, which EventBridge Scheduler parks unchanged.
+            Some(event) if event.get() == r#""sweep""# => {
                 return self.given_up(Kind::Invocation, self.payload(body.to_owned()));
             }
             Some(_) => return parked(body),
             None => {}
         }
-        let opened = if let Some(batch) = self.batch {
+        let dead_letter = if let Some(batch) = self.batch {
             self.batch(batch)
         } else if let Some(payload) = self.request_payload {
             self.given_up(Kind::Invocation, self.payload(json_of(payload)))
@@ -243,25 +209,25 @@ impl Envelope<'_> {
         } else if self.records.is_some() || self.awslogs.is_some() {
             self.given_up(Kind::Invocation, self.payload(body.to_owned()))
         } else {
-            unknown(Unreadable::UnknownShape)
+            unknown(Unrecognized::UnknownShape)
         };
         let parked_at = self.timestamp.and_then(text).and_then(|at| Timestamp::from_iso(&at));
-        DeadLetter { parked_at, ..opened }
+        DeadLetter { parked_at, ..dead_letter }
     }
 
     fn batch(&self, batch: &RawValue) -> DeadLetter {
         let content = match (self.payload, range(batch)) {
             (Some(payload), _) => self.payload(json_of(payload)),
             (None, Some(range)) => Content::Range(range),
-            (None, None) => return unknown(Unreadable::NoRange),
+            (None, None) => return unknown(Unrecognized::NoRange),
         };
         let account = range(batch).and_then(|range| account_of(&range.stream_arn));
         DeadLetter { account, ..self.given_up(Kind::Batch, content) }
     }
 
-    /// `requestContext.condition` says why Lambda gave up: `RetryAttemptsExhausted`, `RecordAgeExceeded`, …
+    /// `requestContext.condition` is why Lambda gave up: `RetryAttemptsExhausted`, `RecordAgeExceeded`.
     fn given_up(&self, kind: Kind, content: Content) -> DeadLetter {
-        let condition = self.of_context(|context| context.condition).map(|condition| visible::line(&condition));
+        let condition = self.context_text(|context| context.condition).map(|condition| visible::line(&condition));
         DeadLetter {
             kind,
             code: condition.clone().unwrap_or_else(|| "given-up".to_owned()),
@@ -277,11 +243,11 @@ impl Envelope<'_> {
     }
 
     fn function_arn(&self) -> Option<String> {
-        self.of_context(|context| context.function_arn)
+        self.context_text(|context| context.function_arn)
     }
 
-    /// A text of `requestContext`.
-    fn of_context(&self, field: impl for<'c> Fn(&RequestContext<'c>) -> Option<&'c RawValue>) -> Option<String> {
+    /// A string of `requestContext`.
+    fn context_text(&self, field: impl for<'c> Fn(&RequestContext<'c>) -> Option<&'c RawValue>) -> Option<String> {
         let context: RequestContext<'_> = serde_json::from_str(self.context?.get()).ok()?;
         field(&context).and_then(text).map(Cow::into_owned)
     }
@@ -290,8 +256,8 @@ impl Envelope<'_> {
 fn parked(body: &str) -> DeadLetter {
     let parked = match ParkedItem::from_json(body) {
         Ok(parked) if parked.stentor <= PARKED_FORMAT => parked,
-        Ok(_) => return unknown(Unreadable::LaterVersion),
-        Err(_) => return unknown(Unreadable::NotAParkedItem),
+        Ok(_) => return unknown(Unrecognized::LaterVersion),
+        Err(_) => return unknown(Unrecognized::NotAParkedItem),
     };
     let (kind, account, content) = match parked.what {
         ParkedWork::Record { event_id, stream_arn, region, partition_key, arrived_at, data } => {
@@ -317,17 +283,18 @@ fn parked(body: &str) -> DeadLetter {
     DeadLetter { kind, code, reason, account, parked_at, content }
 }
 
-/// Where a record lies whose bytes did not fit a queue message: its event id is `shardId-…:sequence number`.
+/// The place of a record whose bytes did not fit into a queue message. Its event id is
+/// `shardId-…:sequence number`.
 fn place_of(event_id: &str, stream_arn: Option<String>) -> Content {
     match (event_id.split_once(':'), stream_arn) {
-        (Some((shard, sequence)), Some(stream_arn)) => Content::Range(Range {
+        (Some((shard, sequence)), Some(stream_arn)) => Content::Range(StreamRange {
             stream_arn,
             shard_id: shard.to_owned(),
             first: sequence.to_owned(),
             last: sequence.to_owned(),
             records: Some(1),
         }),
-        _ => Content::Unknown("its bytes were left out, and it names no place in a stream".to_owned()),
+        _ => Content::Unknown(Unrecognized::NoData),
     }
 }
 
@@ -341,11 +308,11 @@ fn due(body: &str) -> DeadLetter {
             parked_at: None,
             content: Content::Due(due),
         },
-        Err(_) => unknown(Unreadable::NotADueMessage),
+        Err(_) => unknown(Unrecognized::NotADueMessage),
     }
 }
 
-fn range(batch: &RawValue) -> Option<Range> {
+fn range(batch: &RawValue) -> Option<StreamRange> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct BatchInfo {
@@ -356,7 +323,7 @@ fn range(batch: &RawValue) -> Option<Range> {
         batch_size: Option<u64>,
     }
     let info: BatchInfo = serde_json::from_str(batch.get()).ok()?;
-    Some(Range {
+    Some(StreamRange {
         stream_arn: info.stream_arn,
         shard_id: info.shard_id,
         first: info.start_sequence_number,
@@ -365,19 +332,19 @@ fn range(batch: &RawValue) -> Option<Range> {
     })
 }
 
-/// A payload is an object, or a text that holds one.
+/// A payload is an object, or a string that holds one.
 fn json_of(payload: &RawValue) -> String {
     text(payload).map_or_else(|| payload.get().to_owned(), |text| text.into_owned())
 }
 
-fn unknown(why: Unreadable) -> DeadLetter {
+fn unknown(why: Unrecognized) -> DeadLetter {
     DeadLetter {
         kind: Kind::Unknown,
-        code: <&str>::from(why).to_owned(),
+        code: why.code().to_owned(),
         reason: why.to_string(),
         account: None,
         parked_at: None,
-        content: Content::Unknown(why.to_string()),
+        content: Content::Unknown(why),
     }
 }
 
@@ -397,11 +364,12 @@ fn part(arn: &str, n: usize) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::source::Receipt;
     use super::*;
 
-    fn opened(body: &str) -> DeadLetter {
+    fn dead_letter(body: &str) -> DeadLetter {
         let receipt = Receipt { id: "1".into(), receipt: "1".into() };
-        open(&ReceivedMessage { receipt, body: body.into(), sent_at: Some(Timestamp::from_millis(5)) })
+        read(&ReceivedMessage { receipt, body: body.into(), sent_at: Some(Timestamp::from_millis(5)) })
     }
 
     const BATCH: &str = r#"{"requestContext":{"requestId":"r","functionArn":"arn:aws:lambda:eu-west-1:123456789012:function:f",
@@ -411,23 +379,28 @@ mod tests {
         "batchSize":7,"streamArn":"arn:aws:kinesis:eu-west-1:222222222222:stream/logs"}}"#;
 
     #[test]
-    fn every_kind_is_told_by_its_shape() {
+    fn a_kind_is_recognized_by_its_shape() {
         let record = r#"{"stentor":2,"code":"not-gzip","reason":"odd","parked_at":"2026-11-23T14:15:06.789Z","kind":"record","event_id":"shardId-0:7","stream_arn":"arn:aws:kinesis:eu-west-1:222222222222:stream/logs"DATA}"#;
         let with_data = record.replace("DATA", r#","data":"YQ==""#);
         let s3 = BATCH.replacen('{', r#"{"payload":"{\"Records\":[]}","#, 1);
         let s3_object = BATCH.replacen('{', r#"{"payload":{"Records":[]},"#, 1);
         let invocation = r#"{"requestContext":{"condition":"RetriesExhausted"},"requestPayload":{"awslogs":{"data":"x"}},"responsePayload":{}}"#;
         let check = |body: &str, kind: Kind, code: &str, content: &str| {
-            let opened = opened(body);
-            let shown = format!("{:?}", opened.content);
-            assert_eq!((opened.kind, &*opened.code), (kind, code), "{body}");
+            let read = dead_letter(body);
+            let shown = format!("{:?}", read.content);
+            assert_eq!((read.kind, &*read.code), (kind, code), "{body}");
             assert!(shown.starts_with(content), "{shown}\n{body}");
         };
         check(&with_data, Kind::Record, "not-gzip", "Record(");
-        check(&record.replace("DATA", ""), Kind::Record, "not-gzip", "Range(Range { stream_arn: \"arn:aws:kinesis");
+        check(
+            &record.replace("DATA", ""),
+            Kind::Record,
+            "not-gzip",
+            "Range(StreamRange { stream_arn: \"arn:aws:kinesis",
+        );
         let version_1 = with_data.replace(r#":2,"code":"not-gzip","reason":""#, r#":1,"reason":"not-gzip: "#);
         check(&version_1, Kind::Record, "not-gzip", "Record(");
-        assert_eq!(opened(&version_1), opened(&with_data));
+        assert_eq!(dead_letter(&version_1), dead_letter(&with_data));
         check(&with_data.replace(":2,", ":3,"), Kind::Unknown, "later-version", "Unknown(");
         check(BATCH, Kind::Batch, "RecordAgeExceeded", "Range(");
         check(
@@ -450,14 +423,14 @@ mod tests {
         check(r#"{"stentor":1}"#, Kind::Unknown, "not-a-parked-item", "Unknown(");
         check("{}", Kind::Unknown, "unknown-shape", "Unknown(");
         check("[1]", Kind::Unknown, "not-an-object", "Unknown(");
-        check("hunter2", Kind::Unknown, "not-json", "Unknown(\"it is not JSON: a syntax error\")");
+        check("hunter2", Kind::Unknown, "not-json", "Unknown(NotJson(\"a syntax error\"))");
     }
 
     #[test]
     fn account_and_time_come_from_the_envelope_or_from_the_queue() {
-        let batch = opened(BATCH);
+        let batch = dead_letter(BATCH);
         assert_eq!(batch.account.as_deref(), Some("222222222222"));
         assert_eq!(batch.parked_at.map(Timestamp::as_millis), Some(1_795_443_306_789));
-        assert_eq!(opened("{}").parked_at, Some(Timestamp::from_millis(5)));
+        assert_eq!(dead_letter("{}").parked_at, Some(Timestamp::from_millis(5)));
     }
 }

@@ -1,54 +1,89 @@
-//! A dry run: what lies in the dead-letter queue, counted by kind, reason, account and age, and what a
-//! replay would do with it. Nothing is settled, sent or written, and each letter is back when the list ends.
+//! The dry run: counts the dead letters by kind, code, account and age, and by what a replay would do
+//! with them. It sends, stores and deletes nothing, and makes every dead letter visible again at the end.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
+use strum::IntoStaticStr;
 
-use super::dead_letter::{Content, DeadLetter, Kind, ParkedRecord, Receipt, open};
-use super::{
-    DeadLetterSource, Operator, Options, PATIENCE_MAX, RECEIVED_MAX, Report, SourceError, VISIBLE_AFTER, context_of,
-    record_of,
-};
+use super::dead_letter::{self, Content, DeadLetter, Kind};
+use super::engine::RECEIVED_MAX;
+use super::held::Held;
+use super::options::Options;
+use super::retry::{context_of, parked_record};
+use super::source::{DeadLetterSource, SourceError};
 use crate::ingest::decode::{self, Decoded, Events};
-use crate::ingest::event::{self, Event};
+use crate::ingest::event::{self, Event, Record};
 use crate::ingest::logs::LogBatch;
 use crate::ingest::route::Routes;
+use crate::model::name::{RouteName, Target};
 use crate::model::time::Timestamp;
-use crate::protocol::clock::{Clock, Deadline};
+use crate::protocol::clock::Clock;
 
-/// What lies there.
+/// The dead letters of a source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
-    pub dead_letters: u64,
+    /// Dead letters that the filters selected.
+    pub selected: u64,
+    /// Dead letters that the filters skipped.
     pub skipped: u64,
     pub groups: BTreeMap<Group, u64>,
-    /// What would become of them, and of how many: "go through the consumer".
-    pub would: BTreeMap<String, u64>,
-    /// Alerts in the records that can be read here. How many of them are stored already is not asked.
+    /// The actions of a replay, and the number of dead letters for each.
+    pub planned: BTreeMap<Action, u64>,
+    /// Alerts in the records that can be read here. Some of them may be stored already.
     pub alerts: u64,
+    /// The listing was cancelled.
+    pub interrupted: bool,
 }
 
-/// Letters that are counted together.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+/// Dead letters that are counted together.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Group {
     pub kind: Kind,
-    /// The code of their reason.
+    /// Why they were parked; see [`DeadLetter::code`].
     pub code: String,
-    /// `-` where nothing says it.
-    pub account: String,
+    /// `None` if nothing says it.
+    pub account: Option<String>,
     pub age: Age,
 }
 
-/// How long ago it was parked.
+/// How long ago a dead letter was parked.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Age {
+    /// Less than an hour.
     Hour,
+    /// Less than a day.
     Day,
+    /// Less than a week.
     Week,
+    /// A week or more, or an unknown time.
     Older,
+}
+
+/// The action that a replay would take on a dead letter.
+#[derive(Clone, Debug, IntoStaticStr, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(tag = "action", rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
+pub enum Action {
+    /// Ingest its records, or process its event.
+    Reprocess,
+    /// Read its records from a stream, and ingest them.
+    ReadFromStream { stream: String },
+    /// Deliver its message.
+    Deliver { target: Target },
+    /// Close a route, and deliver what is owed.
+    CloseRoute { route: RouteName },
+    /// Leave it in the queue.
+    Keep { code: &'static str },
+}
+
+impl Action {
+    /// A stable kebab-case word.
+    pub fn code(&self) -> &'static str {
+        self.into()
+    }
 }
 
 impl Age {
@@ -61,122 +96,104 @@ impl Age {
             _ => Self::Older,
         }
     }
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Hour => "< 1 h",
-            Self::Day => "< 1 d",
-            Self::Week => "< 7 d",
-            Self::Older => "older",
-        }
-    }
 }
 
-/// Looks at everything that `dead_letters` has.
+/// Lists the dead letters of `source` that `options` select, at most `options.max`. Calls `on_progress`
+/// with the number of those that were received.
 ///
 /// # Errors
-/// When the source does not answer.
-pub async fn list<L: DeadLetterSource, O: Operator>(
-    dead_letters: &L,
+/// When the source fails.
+pub async fn list<D: DeadLetterSource>(
+    source: &D,
     routes: &Routes,
     options: &Options,
     clock: &impl Clock,
-    operator: &O,
+    mut on_progress: impl FnMut(u64),
 ) -> Result<Listing, SourceError> {
-    let deadline = || Deadline::after(clock.now(), options.patience.min(PATIENCE_MAX));
     let mut listing = Listing::default();
-    let mut hidden: BTreeMap<Receipt, Timestamp> = BTreeMap::new();
+    let mut held = Held::default();
     let result = loop {
-        if operator.wants_to_stop() || options.max.is_some_and(|max| listing.dead_letters >= max) {
+        let left = options.max.map_or(u64::MAX, |max| max.saturating_sub(listing.selected));
+        listing.interrupted = options.cancel.is_cancelled();
+        if listing.interrupted || left == 0 {
             break Ok(());
         }
-        let received = match dead_letters.receive(RECEIVED_MAX, deadline()).await {
+        let max = usize::try_from(left).unwrap_or(usize::MAX).min(RECEIVED_MAX);
+        let received = match source.receive(max, options.deadline(clock.now())).await {
             Ok(received) if received.is_empty() => break Ok(()),
             Ok(received) => received,
             Err(error) => break Err(error),
         };
         let now = clock.now();
-        for dead_letter in &received {
-            listing.add(&open(dead_letter), options, routes, now);
-            hidden.insert(dead_letter.receipt.clone(), now.after(VISIBLE_AFTER));
+        held.add(&received, now);
+        for message in &received {
+            listing.add(&dead_letter::read(message), options, routes, now);
         }
-        let late = |until: &Timestamp| *until <= now.after(VISIBLE_AFTER / 2);
-        let retry: Vec<Receipt> =
-            hidden.iter().filter(|(_, until)| late(until)).map(|(receipt, _)| receipt.clone()).collect();
-        if !retry.is_empty() {
-            dead_letters.hide(&retry, VISIBLE_AFTER, deadline()).await;
-            hidden.extend(retry.into_iter().map(|receipt| (receipt, now.after(VISIBLE_AFTER))));
-        }
-        operator.watch(&Report { received: listing.dead_letters, ..Report::default() });
+        held.renew(source, now, options.deadline(now)).await;
+        on_progress(listing.selected + listing.skipped);
     };
-    let tickets: Vec<Receipt> = hidden.into_keys().collect();
-    if !tickets.is_empty() {
-        dead_letters.hide(&tickets, Duration::ZERO, deadline()).await;
-    }
+    held.release(source, options.deadline(clock.now())).await;
     result.map(|()| listing)
 }
 
 impl Listing {
-    fn add(&mut self, opened: &DeadLetter, options: &Options, routes: &Routes, now: Timestamp) {
-        if !options.admit(opened) {
+    fn add(&mut self, dead_letter: &DeadLetter, options: &Options, routes: &Routes, now: Timestamp) {
+        if !options.select(dead_letter) {
             self.skipped += 1;
             return;
         }
-        let Forecast { would, account, alerts } = Forecast::of(&opened.content, routes, options.region.as_deref());
-        let account = account.or_else(|| opened.account.clone()).unwrap_or_else(|| "-".to_owned());
-        let age = Age::of(opened.parked_at, now);
-        let group = Group { kind: opened.kind, code: opened.code.clone(), account, age };
-        self.dead_letters += 1;
+        let Plan { action, account, alerts } = Plan::of(&dead_letter.content, routes, options.region.as_deref());
+        let account = account.or_else(|| dead_letter.account.clone());
+        let age = Age::of(dead_letter.parked_at, now);
+        let group = Group { kind: dead_letter.kind, code: dead_letter.code.clone(), account, age };
+        self.selected += 1;
         self.alerts += alerts;
         *self.groups.entry(group).or_default() += 1;
-        *self.would.entry(would).or_default() += 1;
+        *self.planned.entry(action).or_default() += 1;
     }
 }
 
-/// What would become of a letter.
-struct Forecast {
-    would: String,
+/// The planned action for a dead letter, and facts from its records.
+struct Plan {
+    action: Action,
     account: Option<String>,
     alerts: u64,
 }
 
-impl Forecast {
+impl Plan {
     fn of(content: &Content, routes: &Routes, region: Option<&str>) -> Self {
-        let only = |would: String| Self { would, account: None, alerts: 0 };
-        match content {
-            Content::Record(record) => Self::record(record, routes),
+        let action = match content {
+            Content::Record(record) => return Self::of_records(&[parked_record(record)], routes),
             Content::Payload(payload) => match event::read(&payload.json, context_of(payload, region)) {
-                Ok(Event::Batch(batch)) => Self::records(&batch.records, routes),
-                Ok(Event::Due(_) | Event::Sweep) => only("have routes closed and told".to_owned()),
-                Err(error) => only(format!("stay: {error}")),
+                Ok(Event::Batch(batch)) => return Self::of_records(&batch.records, routes),
+                Ok(Event::Due(_) | Event::Sweep) => Action::Reprocess,
+                Err(error) => Action::Keep { code: error.code() },
             },
-            Content::Range(range) => only(format!("be read from {}", stream_of(&range.stream_arn))),
-            Content::Message(message) => only(format!("be sent to {}", message.target)),
-            Content::Due(due) => only(format!("have route {} closed and told", due.route)),
-            Content::Unknown(why) => only(format!("stay: {why}")),
-        }
+            Content::Range(range) => Action::ReadFromStream { stream: stream_of(&range.stream_arn).to_owned() },
+            Content::Message(message) => Action::Deliver { target: message.target.clone() },
+            Content::Due(due) => Action::CloseRoute { route: due.route.clone() },
+            Content::Unknown(unrecognized) => Action::Keep { code: unrecognized.code() },
+        };
+        Self { action, account: None, alerts: 0 }
     }
 
-    fn record(record: &ParkedRecord, routes: &Routes) -> Self {
-        Self::records(&[record_of(record)], routes)
-    }
-
-    fn records(records: &[event::Record<'_>], routes: &Routes) -> Self {
-        let read = |record: &event::Record<'_>, head: &LogBatch<'_>, events: Events<'_>| {
+    fn of_records(records: &[Record<'_>], routes: &Routes) -> Self {
+        let scan = |record: &Record<'_>, head: &LogBatch<'_>, events: Events<'_>| {
             let scanned = routes.scan(head, events, record.region.as_deref(), &record.event_id)?;
             Ok((head.owner.to_string(), scanned.alerts.len() as u64))
         };
-        let looked_at = decode::all(records, routes.decoder(), read);
-        let readable = || looked_at.iter().filter_map(|record| record.content.as_ref());
-        let account = readable().next().map(|(account, _)| account.clone());
-        let would = match &looked_at[..] {
-            [Decoded { poison: Some(poison), .. }] => format!("stay: still {}", poison.code()),
-            _ => "go through the consumer".to_owned(),
+        let decoded = decode::all(records, routes.decoder(), scan);
+        let readable = || decoded.iter().filter_map(|record| record.content.as_ref());
+        let action = match &decoded[..] {
+            [Decoded { poison: Some(poison), .. }] => Action::Keep { code: poison.code().into() },
+            _ => Action::Reprocess,
         };
-        Self { would, account, alerts: readable().map(|(_, n)| n).sum() }
+        let account = readable().next().map(|(account, _)| account.clone());
+        Self { action, account, alerts: readable().map(|(_, alerts)| alerts).sum() }
     }
 }
 
+/// The name in `arn:aws:kinesis:eu-west-1:123456789012:stream/logs`.
 fn stream_of(arn: &str) -> &str {
     arn.rsplit('/').next().unwrap_or(arn)
 }

@@ -1,0 +1,95 @@
+//! Which dead letters a replay retries, and how fast.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::dead_letter::{DeadLetter, Kind};
+use crate::model::time::Timestamp;
+use crate::protocol::clock::Deadline;
+
+/// The longest step. The visibility timeout has room for two.
+pub const STEP_TIMEOUT_MAX: Duration = Duration::from_secs(120);
+
+/// The filters and the pace of a replay. The default retries everything, as fast as it can.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Kinds to retry; empty for all.
+    pub kinds: Vec<Kind>,
+    /// The code to retry, or a part of the reason.
+    pub reason: Option<String>,
+    /// Retries dead letters that were parked at this time or later, or at an unknown time.
+    pub since: Option<Timestamp>,
+    /// Dead letters per second.
+    pub rate: Option<f64>,
+    /// Dead letters in all, without those that the filters skip.
+    pub max: Option<u64>,
+    /// How long one step may take, such as the delivery of one message. At most [`STEP_TIMEOUT_MAX`].
+    pub step_timeout: Duration,
+    /// The Region of the functions, and so of the direct subscriptions that they received.
+    pub region: Option<String>,
+    /// Stops the replay after the current step.
+    pub cancel: CancellationToken,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            kinds: Vec::new(),
+            reason: None,
+            since: None,
+            rate: None,
+            max: None,
+            step_timeout: Duration::from_secs(60),
+            region: None,
+            cancel: CancellationToken::new(),
+        }
+    }
+}
+
+impl Options {
+    /// Whether the filters select a dead letter.
+    pub fn select(&self, dead_letter: &DeadLetter) -> bool {
+        let has_reason = |part: &String| dead_letter.code == *part || dead_letter.reason.contains(part.as_str());
+        (self.kinds.is_empty() || self.kinds.contains(&dead_letter.kind))
+            && self.reason.as_ref().is_none_or(has_reason)
+            && self.since.is_none_or(|since| dead_letter.parked_at.is_none_or(|at| at >= since))
+    }
+
+    /// The deadline of a step that starts now.
+    pub(super) fn deadline(&self, now: Timestamp) -> Deadline {
+        Deadline::after(now, self.step_timeout.min(STEP_TIMEOUT_MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::dead_letter::{Content, Unrecognized};
+    use super::*;
+
+    #[test]
+    fn filters_select_by_kind_reason_and_time() {
+        let at = Timestamp::from_millis;
+        let dead_letter = |kind, code: &str, parked_at| DeadLetter {
+            kind,
+            code: code.into(),
+            reason: "decodes to more than 1 bytes".into(),
+            account: None,
+            parked_at,
+            content: Content::Unknown(Unrecognized::UnknownShape),
+        };
+        let all = Options::default();
+        let records = Options { kinds: vec![Kind::Record], ..Options::default() };
+        let by_code = Options { reason: Some("too-large".into()), ..Options::default() };
+        let by_text = Options { reason: Some("more than".into()), ..Options::default() };
+        let late = Options { since: Some(at(10)), ..Options::default() };
+        let parked = dead_letter(Kind::Record, "too-large", Some(at(10)));
+        for options in [&all, &records, &by_code, &by_text, &late] {
+            assert!(options.select(&parked), "{options:?}");
+        }
+        assert!(!records.select(&dead_letter(Kind::Message, "refused", None)));
+        assert!(!by_code.select(&dead_letter(Kind::Record, "not-gzip", None)));
+        assert!(!late.select(&dead_letter(Kind::Record, "too-large", Some(at(9)))));
+        assert!(late.select(&dead_letter(Kind::Record, "too-large", None)), "of unknown age: rather too many");
+    }
+}
