@@ -1,17 +1,27 @@
-//! Takes secrets out of log text before anything of it is stored or shown.
+//! Replaces secrets in log text before any of it is stored or shown.
 //!
-//! One automaton over all trigger words (`password`, `AKIA`, `://`, …) walks the text once, and only around a hit does
-//! anything look closer. A hit is either the *shape* of a known credential or the *name* of a secret; then the value
-//! behind it goes, up to the end that its syntax gives it: JSON at any level of escaping, query strings, headers, XML,
-//! YAML, command lines. Card numbers have no trigger word and are looked for between what was found. A secret becomes
-//! `[redacted:<kind>]`; its name and the syntax around it stay.
+//! One automaton with all trigger words (`password`, `AKIA`, `://`, …) scans the text once. Only
+//! the text around a hit is examined further. A hit is the *shape* of a known credential, or the
+//! *name* of a secret. After a name, the value is redacted up to the end that its syntax defines:
+//! JSON at any level of escaping, query strings, headers, XML, YAML, command lines. Card numbers
+//! have no trigger word; they are searched for in the text between the hits. A secret becomes
+//! `[redacted:<kind>]`; its name and the syntax around it are kept.
 //!
-//! In doubt it redacts. It judges by syntax, not by entropy: a secret that nobody named and that has no known shape
-//! stays, and is a case for the patterns of the configuration. Half a secret has no shape, so a long text is cut by
-//! `Redactor::excerpt`.
+//! In doubt, text is redacted. The rules use syntax, not entropy: a secret without a name and
+//! without a known shape is kept, unless a pattern of the configuration matches it. Half a secret
+//! has no shape, so `Redactor::excerpt` redacts a long text before it cuts it.
 //!
-//! Time is linear in the text, whatever it says: a look ahead is bounded, or it ends before the next hit, or what it
-//! passed over goes and is not looked at again (`time_is_linear_in_hostile_text`).
+//! The time is linear in the length of any text: a lookahead is bounded, or it ends before the next
+//! hit, or its text is redacted and not read again. `time_is_linear_in_hostile_text` checks this.
+//!
+//! | module | does |
+//! |---|---|
+//! | `rule` | the trigger words and patterns |
+//! | `scan` | values after names, and where they end |
+//! | `shape` | credentials with a known shape |
+//! | `card` | card numbers |
+//! | `visible` | text with invisible or encoded characters |
+//! | `excerpt` | long texts |
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -31,58 +41,71 @@ mod scan;
 mod shape;
 mod visible;
 
-/// The built-in rules and the patterns of the configuration.
+/// Redacts with the built-in rules and with the patterns of the configuration.
+///
+/// ```
+/// use stentor::ingest::redact::Redactor;
+///
+/// let redactor = Redactor::new(["customer-[0-9]+"]).unwrap();
+/// assert_eq!(
+///     redactor.redact("login customer-77 password=hunter2 ok"),
+///     "login [redacted:custom] password=[redacted:password] ok"
+/// );
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct Redactor {
-    extra: Vec<Regex>,
-    /// All of `extra` in one pass: tells which of them need a pass of their own.
-    screen: RegexSet,
+    custom: Vec<Regex>,
+    /// All of `custom`, to find in one pass which of them match.
+    custom_set: RegexSet,
 }
 
-/// A pattern of the configuration that cannot be used.
+/// An invalid pattern of the configuration.
 #[derive(Debug, thiserror::Error)]
 #[error("redaction pattern {index}: {reason}")]
 pub struct BadPattern {
-    /// Its place in the list that was given, from 0.
+    /// Its place in the list, from 0.
     pub index: usize,
-    /// One line for the person who wrote it.
+    /// One line for its author.
     pub reason: String,
 }
 
 impl Redactor {
-    /// The built-in rules, and `extra` regular expressions: the group named `secret` of each match goes, or else all
-    /// of it. (Linear time is promised for the built-in rules; a pattern like `a.*b|a` can take more.)
+    /// The built-in rules and the regular expressions `custom`. Of a match, the group named
+    /// `secret` is redacted, or all of it if there is no such group. Only the built-in rules
+    /// guarantee linear time; a pattern such as `a.*b|a` can take longer.
     ///
     /// # Errors
-    /// Every pattern that is no regular expression or matches the empty text.
-    pub fn new<'p>(extra: impl IntoIterator<Item = &'p str>) -> Result<Redactor, Vec<BadPattern>> {
-        let (mut good, mut bad) = (Vec::new(), Vec::new());
-        for (index, pattern) in extra.into_iter().enumerate() {
+    /// Every pattern that is not a regular expression or matches the empty text.
+    pub fn new<'p>(custom: impl IntoIterator<Item = &'p str>) -> Result<Redactor, Vec<BadPattern>> {
+        let (mut valid, mut bad) = (Vec::new(), Vec::new());
+        for (index, pattern) in custom.into_iter().enumerate() {
             match compile(pattern) {
-                Ok(regex) => good.push(regex),
+                Ok(regex) => valid.push(regex),
                 Err(reason) => bad.push(BadPattern { index, reason }),
             }
         }
         if !bad.is_empty() {
             return Err(bad);
         }
-        let screen = RegexSet::new(good.iter().map(Regex::as_str)).map_err(|error| {
+        let custom_set = RegexSet::new(valid.iter().map(Regex::as_str)).map_err(|error| {
             let reason = format!("too large together with the others: {error}");
-            vec![BadPattern { index: good.len() - 1, reason }]
+            vec![BadPattern { index: valid.len() - 1, reason }]
         })?;
-        Ok(Redactor { extra: good, screen })
+        Ok(Redactor { custom: valid, custom_set })
     }
 
-    /// `text` without its secrets; borrowed when it has none. Redacting twice is redacting once.
+    /// `text` without its secrets; borrowed if it has none. Redacted text does not change if it is
+    /// redacted again.
     pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
         self.redact_marked(text, false, &mut Marks::default())
     }
 
-    /// The same, with where the marks are afterwards. The text was `cut` if it goes on behind its end.
+    /// [`Redactor::redact`] that also updates `marks`. `cut` says that the text is longer than
+    /// `text`.
     fn redact_marked<'t>(&self, text: &'t str, cut: bool, marks: &mut Marks) -> Cow<'t, str> {
         let mut text = Cow::Borrowed(text);
-        // A secret may have hidden another by standing so close that it seemed part of something. A second look found
-        // all such in millions of texts of `twice_is_once`.
+        // A secret next to another can hide it. In millions of texts of
+        // `redacting_twice_changes_nothing`, the second pass found all of these.
         for _ in 0..3 {
             let spans = self.find(&text, cut);
             if spans.is_empty() {
@@ -96,40 +119,40 @@ impl Redactor {
 
     fn find<'t>(&self, text: &'t str, cut: bool) -> Vec<Span<'t>> {
         let (mut spans, spelling) = self.find_as_written(text, cut);
-        let mut spelled = spelling.otherwise;
-        if spelling.unseen {
-            let shown = Visible::of(text, false);
-            let (seen, spelling) = self.find_as_written(&shown.text, cut);
-            spelled |= spelling.otherwise;
-            // The title that a sequence sets may hold a secret, too. All else is judged by what shows.
-            spans.retain(|span| shown.hides(text, span.range.start));
-            spans.extend(seen.into_iter().map(|span| span.moved(|range| shown.raw(range))));
+        let mut has_encoded = spelling.has_encoded;
+        if spelling.has_invisible {
+            let visible = Visible::of(text, false);
+            let (found, spelling) = self.find_as_written(&visible.text, cut);
+            has_encoded |= spelling.has_encoded;
+            // Only in a terminal title, which is invisible, does the written text count.
+            spans.retain(|span| visible.hides(text, span.range.start));
+            spans.extend(found.into_iter().map(|span| span.moved(|range| visible.raw(range))));
         }
-        if spelled {
+        if has_encoded {
             let decoded = Visible::of(text, true);
-            let (seen, _) = self.find_as_written(&decoded.text, cut);
-            spans.extend(seen.into_iter().map(|span| span.moved(|range| decoded.raw(range))));
+            let (found, _) = self.find_as_written(&decoded.text, cut);
+            spans.extend(found.into_iter().map(|span| span.moved(|range| decoded.raw(range))));
         }
-        if spelled || spelling.unseen { merge(spans) } else { spans }
+        if has_encoded || spelling.has_invisible { merge(spans) } else { spans }
     }
 
     fn find_as_written<'t>(&self, text: &'t str, cut: bool) -> (Vec<Span<'t>>, Spelling) {
         let Scan { mut spans, spelling, .. } = Scan { cut, ..Scan::new(text) }.run();
-        self.find_extra(text, &mut spans);
+        self.find_custom(text, &mut spans);
         let mut spans = merge(spans);
         find_cards(text, &mut spans);
         (spans, spelling)
     }
 
-    fn find_extra(&self, text: &str, spans: &mut Vec<Span<'_>>) {
-        let hits = self.screen.matches(text);
+    fn find_custom(&self, text: &str, spans: &mut Vec<Span<'_>>) {
+        let hits = self.custom_set.matches(text);
         if !hits.matched_any() {
             return;
         }
         let placeholders: Vec<_> = PLACEHOLDER.find_iter(text).map(|found| found.range()).collect();
-        for found in hits.iter().flat_map(|index| self.extra[index].captures_iter(text)) {
+        for found in hits.iter().flat_map(|index| self.custom[index].captures_iter(text)) {
             let secret = found.name("secret").unwrap_or_else(|| found.get_match()).range();
-            // However wide the pattern, a placeholder is no secret.
+            // A wide pattern may match a placeholder, which is not a secret.
             let next = placeholders.partition_point(|placeholder| placeholder.end <= secret.start);
             if !secret.is_empty() && placeholders.get(next).is_none_or(|next| next.start >= secret.end) {
                 spans.push(span(secret, "custom"));
@@ -139,13 +162,13 @@ impl Redactor {
 }
 
 fn compile(pattern: &str) -> Result<Regex, String> {
-    // The parser's report is a drawing of several lines; the last one says it.
+    // The error has several lines, with a drawing. The last one has the reason.
     let last = |error: regex::Error| error.to_string().lines().last().unwrap_or("").trim().to_owned();
     let regex = Regex::new(pattern).map_err(last)?;
     if regex.is_match("") { Err("matches the empty text".into()) } else { Ok(regex) }
 }
 
-/// A stretch of the text that goes, what it is, and the quote to put around its replacement.
+/// A part of the text to redact, its kind, and the quote to put around the placeholder.
 struct Span<'t> {
     range: Range<usize>,
     kind: &'static str,
@@ -153,7 +176,7 @@ struct Span<'t> {
 }
 
 impl Span<'_> {
-    /// The same in another text.
+    /// The same span in another text.
     fn moved<'t>(self, to: impl FnOnce(Range<usize>) -> Range<usize>) -> Span<'t> {
         Span { range: to(self.range), kind: self.kind, quote: Cow::Owned(self.quote.into_owned()) }
     }
@@ -180,28 +203,29 @@ fn merge(mut spans: Vec<Span<'_>>) -> Vec<Span<'_>> {
 fn render(text: &str, spans: &[Span<'_>], marks: &mut Marks) -> String {
     let before = *marks;
     let mut out = String::with_capacity(text.len() + 24 * spans.len());
-    let (mut done, mut last) = (0, "");
+    let (mut copied, mut last_quote) = (0, "");
     for Span { range, kind, quote } in spans {
-        let gap = &text[done..range.start];
-        let quote = if quote.is_empty() { missing_quote(gap, last) } else { quote };
+        let gap = &text[copied..range.start];
+        let quote = if quote.is_empty() { missing_quote(gap, last_quote) } else { quote };
         out.push_str(gap);
-        let put = out.len();
+        let start = out.len();
         for piece in [quote, PLACEHOLDER_START, kind, "]", quote] {
             out.push_str(piece);
         }
-        before.moved(marks, range, put..out.len());
-        (done, last) = (range.end, quote);
+        before.moved(marks, range, start..out.len());
+        (copied, last_quote) = (range.end, quote);
     }
-    out + &text[done..]
+    out + &text[copied..]
 }
 
-/// JSON has no bare words: what replaces the 7 of `"pin": 7` or `"pins": [1, 7]` gets quotes, like those of its name.
-/// `last` were the quotes of what stands before the gap.
-fn missing_quote<'t>(gap: &'t str, last: &'t str) -> &'t str {
+/// The quotes for a placeholder that replaces a number of JSON, as in `"pin": 7` or
+/// `"pins": [1, 7]`: those of its name. `gap` is the text since the last placeholder, whose quotes
+/// were `last_quote`.
+fn missing_quote<'t>(gap: &'t str, last_quote: &'t str) -> &'t str {
     let blank = [' ', '\t'];
     let list = gap.trim_end_matches(|c: char| c.is_ascii_digit() || " \t\n,.-".contains(c));
     if list.is_empty() && gap.contains(',') {
-        return last;
+        return last_quote;
     }
     let name = list.strip_suffix('[').unwrap_or(gap).trim_end_matches(blank);
     let name = name.strip_suffix(':').map_or("", |name| name.trim_end_matches(blank));
@@ -211,7 +235,7 @@ fn missing_quote<'t>(gap: &'t str, last: &'t str) -> &'t str {
 
 const PLACEHOLDER_START: &str = "[redacted:";
 
-/// Where the placeholder that starts at `at` ends, if there is one.
+/// The end of the placeholder that starts at `at`, if there is one.
 fn placeholder_end(text: &str, at: usize) -> Option<usize> {
     let kind = text[at..].strip_prefix(PLACEHOLDER_START)?;
     let rest = kind.trim_start_matches(|c: char| c.is_ascii_lowercase() || c == '-');

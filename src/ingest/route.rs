@@ -1,8 +1,9 @@
-//! Which log events are alerts, and whose. A marker is a plain substring of the decoded message; one
-//! pass over all markers of all routes sorts out the messages that have none. Routes are tried in the
-//! order of the configuration; the first that fits takes the event, unless it says `continue`.
+//! Decides which log events become alerts, and of which routes. A marker is a plain substring of
+//! the decoded message. One pass with the markers of all routes rejects the messages without any.
+//! Then routes are tried in the order of the configuration; the first that matches accepts the log
+//! event, and later ones are tried only if it has `continue`.
 //!
-//! Left to `decode`: looking for markers in raw text, so that most messages never get here.
+//! Left to `decode`: the marker prefilter on raw text, which rejects most messages before this.
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
@@ -20,39 +21,41 @@ use crate::model::name::RouteName;
 use crate::model::pattern::Patterns;
 use crate::model::time::Timestamp;
 
-/// The routes of a configuration, ready to search with.
+/// The routes of a configuration, ready to search.
 pub struct Routes {
     config: Config,
     decoder: Decoder,
     /// The markers of all routes.
-    screen: Markers,
-    /// The markers of each route, and its name as that of the only one that takes an event; in the order of the routes.
-    of_route: Vec<(Markers, Arc<[RouteName]>)>,
+    all_markers: Markers,
+    /// In the order of the routes: the markers, and the name as the only element of a list.
+    by_route: Vec<(Markers, Arc<[RouteName]>)>,
     redactor: Redactor,
     own: OwnLogs,
 }
 
-/// The log groups that this program writes to itself. An alert about them would make the line that makes the next alert.
+/// The log groups of this program. An alert about them would log a line that becomes the next
+/// alert.
 #[derive(Clone, Debug, Default)]
 pub struct OwnLogs {
     pub log_groups: Vec<String>,
-    /// The account that the program runs in, once it is known; another account may have a group of the same name.
+    /// The account of this program, once it is known. Another account may have a group of the same
+    /// name.
     pub account: Arc<OnceLock<String>>,
 }
 
-/// What one subscription message held.
+/// The result of scanning one subscription message.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Scanned {
     /// Log events in the message.
     pub events: u64,
     pub alerts: Vec<Alert>,
-    /// The message is this program's own log, and none of its events was looked at.
+    /// The message is a log of this program, so its events were not scanned.
     pub own: bool,
-    /// The time ran out: events behind the last alert were not looked at, and are not counted in `events`.
+    /// The scan was stopped: `events` counts only those up to the last alert.
     pub unfinished: bool,
 }
 
-/// The routes that take an event, and the marker that the first of them found.
+/// The routes that accept a log event, and the marker that the first of them found.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Hit {
     pub marker: Arc<str>,
@@ -60,7 +63,7 @@ pub struct Hit {
     pub routes: Arc<[RouteName]>,
 }
 
-/// Markers to search for together.
+/// Markers that are searched for together.
 struct Markers {
     search: AhoCorasick,
     texts: Vec<Arc<str>>,
@@ -68,27 +71,27 @@ struct Markers {
 
 impl Routes {
     /// # Errors
-    /// When the markers or the redaction patterns cannot be compiled; `Config::parse` has refused
-    /// such already, so only a hand-made configuration gets here.
+    /// When markers or redaction patterns cannot be compiled. `Config::parse` refuses these, so
+    /// only a configuration from another source can have them.
     pub fn new(config: &Config) -> anyhow::Result<Self> {
         let markers = |route: &Route| Ok((Markers::new(&route.markers)?, Arc::from([route.name.clone()])));
-        let of_route: Result<Vec<_>, BuildError> = config.routes.iter().map(markers).collect();
-        let screen = Markers::new(config.routes.iter().flat_map(|route| &route.markers));
-        let (Ok(of_route), Ok(screen)) = (of_route, screen) else {
+        let by_route: Result<Vec<_>, BuildError> = config.routes.iter().map(markers).collect();
+        let all_markers = Markers::new(config.routes.iter().flat_map(|route| &route.markers));
+        let (Ok(by_route), Ok(all_markers)) = (by_route, all_markers) else {
             bail!("the markers of the configuration cannot be searched for");
         };
         let redactor = Redactor::new(config.redact.iter().map(String::as_str))
             .map_err(|bad| anyhow::anyhow!("{} patterns under `redact` are no regular expressions", bad.len()))?;
         let decoder = decoder(config);
-        Ok(Self { config: config.clone(), decoder, screen, of_route, redactor, own: OwnLogs::default() })
+        Ok(Self { config: config.clone(), decoder, all_markers, by_route, redactor, own: OwnLogs::default() })
     }
 
-    /// How records have to be read so that [`Self::scan`] sees every alert.
+    /// The decoder that lets [`Self::scan`] see every alert.
     pub fn decoder(&self) -> &Decoder {
         &self.decoder
     }
 
-    /// The same, refusing the program's own logs.
+    /// The same routes, without the logs of this program.
     #[must_use]
     pub fn refusing(self, own: OwnLogs) -> Self {
         Self { own, ..self }
@@ -114,7 +117,8 @@ impl Routes {
         &self.redactor
     }
 
-    /// The alerts among the events of a message, redacted, in their order. `head` says where they come from.
+    /// The alerts among the log events of a message, redacted, in their order. `head` has their
+    /// origin.
     ///
     /// # Errors
     /// When an event cannot be read.
@@ -128,7 +132,7 @@ impl Routes {
         self.scan_until(head, events, region, source, || false)
     }
 
-    /// The same, but stops before the next alert once `is_over` says so.
+    /// The same, but stops before the next alert once `is_over` returns true.
     ///
     /// # Errors
     /// As [`Routes::scan`].
@@ -145,7 +149,7 @@ impl Routes {
         }
         let mut origin = None;
         let mut patterns = Patterns::default();
-        // Room for all of them from the start, as nearly all turn out to be alerts.
+        // Room for all candidates, because nearly all of them become alerts.
         let mut alerts = Vec::with_capacity(events.suspects().unwrap_or(0));
         let mut unfinished = false;
         let events = events.each_until(|event| {
@@ -160,22 +164,22 @@ impl Routes {
             alerts.push(self.alert(event, hit, origin, &mut patterns));
             ControlFlow::Continue(())
         })?;
-        // They stay until they are committed.
+        // The alerts stay in memory until they are committed.
         alerts.shrink_to_fit();
         let events = if unfinished { alerts.len() as u64 } else { events };
         Ok(Scanned { events, alerts, own: false, unfinished })
     }
 
-    /// Which routes take the event; `None` when none does.
+    /// The routes that accept the log event; `None` if there are none.
     pub fn hit(&self, event: &LogEvent<'_>, batch: &LogBatch<'_>, region: Option<&str>) -> Option<Hit> {
-        // With one route its own search says it all.
-        if self.of_route.len() > 1 && !self.screen.search.is_match(&*event.message) {
+        // With one route, its own search below is enough.
+        if self.by_route.len() > 1 && !self.all_markers.search.is_match(&*event.message) {
             return None;
         }
         let account = event.account.as_deref().unwrap_or(&batch.owner);
         let region = event.region.as_deref().or(region);
         let mut hit: Option<Hit> = None;
-        for (route, (markers, alone)) in self.config.routes.iter().zip(&self.of_route) {
+        for (route, (markers, alone)) in self.config.routes.iter().zip(&self.by_route) {
             if !route.scope.admits(account, region, &batch.log_group) {
                 continue;
             }
@@ -193,7 +197,7 @@ impl Routes {
         hit
     }
 
-    /// The only way to make an alert of an event: past the redactor.
+    /// The only way from a log event to an alert, through the redactor.
     fn alert(&self, event: &LogEvent<'_>, hit: Hit, origin: &Arc<Origin>, patterns: &mut Patterns) -> Alert {
         let (message, truncated) = self.stored(&event.message, &hit.marker);
         let pattern = patterns.of(&message, &hit.marker);
@@ -213,8 +217,8 @@ impl Routes {
 }
 
 impl Routes {
-    /// A message as it is stored and shown: redacted, at most [`MESSAGE_BYTES_MAX`] bytes around the marker; and whether
-    /// something was left out.
+    /// A message as it is stored and shown: redacted, at most [`MESSAGE_BYTES_MAX`] bytes around
+    /// the marker; and whether text was left out.
     pub fn stored(&self, message: &str, marker: &str) -> (String, bool) {
         let at = memmem::find(message.as_bytes(), marker.as_bytes()).unwrap_or(0);
         self.redactor.excerpt(message, at, MESSAGE_BYTES_MAX)
@@ -230,22 +234,22 @@ impl Markers {
         Ok(Self { search, texts })
     }
 
-    /// The marker that stands first in `message`; of two that start together the longer, which says more.
+    /// The first marker in `message`; of two at the same place, the longer one.
     fn first_in(&self, message: &str) -> Option<&Arc<str>> {
         self.search.find(message).map(|found| &self.texts[found.pattern().as_usize()])
     }
 }
 
-/// What the event says, else what is known of its origin; the latter's text where both are the same.
-fn shared(said: Option<&str>, known: Option<&Arc<str>>) -> Option<Arc<str>> {
-    match said {
-        Some(said) if known.is_none_or(|known| **known != *said) => Some(said.into()),
-        _ => known.cloned(),
+/// The value of the log event, else that of its origin. Equal values share the text of the origin.
+fn shared(own: Option<&str>, origin: Option<&Arc<str>>) -> Option<Arc<str>> {
+    match own {
+        Some(own) if origin.is_none_or(|origin| **origin != *own) => Some(own.into()),
+        _ => origin.cloned(),
     }
 }
 
-/// Markers in raw text first, unless the configuration wants everything validated. Scopes need what is only known
-/// of a parsed event, but they only narrow what a marker has found: no marker, no alert.
+/// With a marker prefilter on raw text, unless the configuration is strict. The prefilter ignores
+/// scopes, which need a parsed event: they only reduce what the markers find.
 fn decoder(config: &Config) -> Decoder {
     let markers = config.routes.iter().flat_map(|route| route.markers.iter().map(String::as_str));
     let needles = if config.strict { None } else { Needles::new(markers) };
@@ -293,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_route_that_fits_takes_the_event_unless_it_continues() {
+    fn the_first_matching_route_accepts_the_event_unless_it_continues() {
         let eu = Some("eu-west-1");
         let cases = [
             ("nothing here", "2222", eu, "/x", None),
@@ -354,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alert_costs_no_more_than_what_is_kept_of_a_huge_event() {
+    fn the_cost_of_an_alert_does_not_depend_on_the_size_of_the_event() {
         let routes = Routes::new(&Config::builtin()).expect("it compiles");
         for shape in ["password=a ", "cookie: a=b; ", "://", "secret: [1, ", "4111111111111111 ", "\u{1b}[0m%61", "a"] {
             let noise = shape.repeat((55 << 20) / shape.len());
@@ -367,14 +371,14 @@ mod tests {
                 let seconds = processor_seconds() - start;
                 assert!(seconds < 1.0, "{shape:?} takes {seconds} s");
                 assert!(alert.truncated && alert.message.capacity() <= 2 * MESSAGE_BYTES_MAX, "{shape:?}");
-                // A list that does not end takes all that follows.
+                // A list without an end contains the rest of the text.
                 let list = shape.ends_with("[1, ");
                 assert!(list || alert.message.contains("[CRITICAL] why"), "{shape:?}");
             }
         }
     }
 
-    /// Time that this thread has had a processor; waiting for one does not count.
+    /// The processor time of this thread.
     fn processor_seconds() -> f64 {
         let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
         time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9

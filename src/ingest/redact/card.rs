@@ -1,5 +1,5 @@
-//! Card numbers: digits alone say nothing, so a network prefix, a length and the check of Luhn have to agree, and no
-//! name before it may say that it is the id of something.
+//! Card numbers. A number is a card if its prefix and its length are those of a card network, its
+//! Luhn checksum is right, and no name before it says that it is an id.
 
 use std::ops::{Range, RangeInclusive};
 
@@ -7,8 +7,8 @@ use super::rule::lists;
 use super::scan::starts_word;
 use super::{Span, span};
 
-/// Card numbers between the spans. Of 13 digits, with or without single separators, one is in each two adjacent bytes,
-/// so two in twelve tell where to look.
+/// Adds the card numbers between `spans`. Of 13 digits with single separators, one is in any two
+/// adjacent bytes, so it is enough to read two of twelve bytes.
 pub(super) fn find_cards(text: &str, spans: &mut Vec<Span<'_>>) {
     let starts = [0].into_iter().chain(spans.iter().map(|span| span.range.end));
     let ends = spans.iter().map(|span| span.range.start).chain([text.len()]);
@@ -42,30 +42,30 @@ pub(super) fn find_cards(text: &str, spans: &mut Vec<Span<'_>>) {
     }
 }
 
-/// Cards in a run of digits and single separators: in any groups if nothing else stands there, else in one, or in those
-/// in which cards are printed.
+/// The cards in a run of digits and single separators. The digits of a card are in one group, or in
+/// groups as printed on a card, or in any groups if the run has no other digits.
 pub(super) fn cards_in_run(bytes: &[u8], run: Range<usize>) -> Vec<Range<usize>> {
     let mut cards = Vec::new();
     if run.len() < 13 || bytes[run.clone()].iter().filter(|byte| byte.is_ascii_digit()).count() < 13 {
         return cards;
     }
-    let (before, behind) = (&bytes[..run.start], &bytes[run.end..]);
-    // The two digits of `%20` are none of it.
+    let (before, after) = (&bytes[..run.start], &bytes[run.end..]);
+    // The two digits of `%20` are not part of it.
     let mut at = if before.ends_with(b"%") { run.start + 2 } else { run.start };
     let mut groups = Vec::new();
     for group in bytes[at..run.end].split(|byte| !byte.is_ascii_digit()) {
         groups.push(at..at + group.len());
         at += group.len() + 1;
     }
-    // As a reader finds it on the magnetic stripe: `%B4111…^`.
-    let track = matches!(before, [.., b'%', b'B' | b'b']) && behind.starts_with(b"^");
+    // The format of the magnetic stripe: `%B4111…^`.
+    let track = matches!(before, [.., b'%', b'B' | b'b']) && after.starts_with(b"^");
     let glued = !track && (!starts_word(bytes, run.start) || matches!(before, [.., b'0'..=b'9' | b'.']));
-    let glued_behind = matches!(behind, [b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z', ..] | [b'.', b'0'..=b'9', ..]);
+    let glued_after = matches!(after, [b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z', ..] | [b'.', b'0'..=b'9', ..]);
     let groups = &groups[usize::from(glued)..];
-    let groups = &groups[..groups.len().saturating_sub(usize::from(glued_behind))];
+    let groups = &groups[..groups.len().saturating_sub(usize::from(glued_after))];
     let mut from = 0;
     while from < groups.len() {
-        let fits = |&to: &usize| fits(bytes, groups, from..to + 1, !glued && !glued_behind);
+        let fits = |&to: &usize| fits(bytes, groups, from..to + 1, !glued && !glued_after);
         let card = (from..groups.len().min(from + 19)).rev().find(fits);
         let range = card.map(|to| groups[from].start..groups[to].end);
         cards.extend(range.filter(|range| !names_id(&bytes[..range.start])));
@@ -74,7 +74,7 @@ pub(super) fn cards_in_run(bytes: &[u8], run: Range<usize>) -> Vec<Range<usize>>
     cards
 }
 
-/// Whether some of the groups are a card. The run is `alone` if no letters touch it.
+/// Whether the groups `some` form a card. `alone`: no letters are next to the run.
 fn fits(bytes: &[u8], groups: &[Range<usize>], some: Range<usize>, alone: bool) -> bool {
     let (first, last) = (some.start, some.end - 1);
     let len: usize = groups[some.clone()].iter().map(Range::len).sum();
@@ -94,28 +94,28 @@ fn are_printed(groups: &[Range<usize>]) -> bool {
     matches!(lens[..], [4, 4, 4, 4] | [4, 4, 4, 4, 1..=3] | [4, 6, 4 | 5])
 }
 
-/// A name of something else than a card has these as parts: `txn_id`, `sequenceNumber`.
-const OF_IDS: &str = "blk block correlation device event hash id ids imei invoice job micros millis msg nanos offset order \
+/// Parts of the names of ids: `txn_id`, `sequenceNumber`.
+const ID_WORDS: &str = "blk block correlation device event hash id ids imei invoice job micros millis msg nanos offset order \
     ref reference req request seq sequence serial session span task time timestamp trace tracking transaction ts tx \
     txn uid";
-const OF_CARDS: &str = "amex card cc credit debit mastercard pan visa";
+const CARD_WORDS: &str = "amex card cc credit debit mastercard pan visa";
 
-/// Whether the name that `before` ends with says that an id follows, and no word near it that a card does.
+/// Whether `before` ends with the name of an id and has no word nearby that means a card.
 fn names_id(before: &[u8]) -> bool {
     let last = before.len() - before.iter().rev().take(8).take_while(|byte| b" \"'\\`=:#_-".contains(byte)).count();
     let run =
         |belongs: fn(&u8) -> bool| last - before[..last].iter().rev().take(40).take_while(|byte| belongs(byte)).count();
     let name = run(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(byte));
     let words = run(|byte| byte.is_ascii_alphanumeric() || b"_.- ".contains(byte));
-    has_part(&before[name..last], OF_IDS) && !has_part(&before[words..last], OF_CARDS)
+    has_part(&before[name..last], ID_WORDS) && !has_part(&before[words..last], CARD_WORDS)
 }
 
-/// Whether one of the words is a part of `text`, as in `txn_id`, `txnId` and `TXN-ID`.
+/// Whether one of `words` is a part of `text`, as in `txn_id`, `txnId` and `TXN-ID`.
 fn has_part(text: &[u8], words: &str) -> bool {
     text.split(|byte| !byte.is_ascii_alphabetic()).any(|mut rest| {
         let upper = rest.iter().all(u8::is_ascii_uppercase);
-        while let [_, behind @ ..] = rest {
-            let len = 1 + behind.iter().take_while(|byte| upper || byte.is_ascii_lowercase()).count();
+        while let [_, others @ ..] = rest {
+            let len = 1 + others.iter().take_while(|byte| upper || byte.is_ascii_lowercase()).count();
             let part = rest[..len].to_ascii_lowercase();
             if std::str::from_utf8(&part).is_ok_and(|part| lists(words, part)) {
                 return true;
@@ -126,7 +126,7 @@ fn has_part(text: &[u8], words: &str) -> bool {
     })
 }
 
-/// The first four digits of the numbers of each network, and how many there are.
+/// For each card network: the range of the first four digits, and the number of digits.
 const NETWORKS: &[(RangeInclusive<u32>, RangeInclusive<usize>)] = &[
     (2200..=2204, 16..=19),
     (2221..=2720, 16..=16),
@@ -150,7 +150,7 @@ const NETWORKS: &[(RangeInclusive<u32>, RangeInclusive<usize>)] = &[
     (6700..=6799, 13..=19),
 ];
 
-/// A number that starts and is as long as those of a card network, and passes the check of Luhn.
+/// Whether a number has the prefix and length of a card network, and a valid Luhn checksum.
 pub(super) fn is_card(number: &[u8]) -> bool {
     let digits = number.iter().filter(|byte| byte.is_ascii_digit()).map(|byte| u32::from(byte - b'0'));
     let network = digits.clone().take(4).fold(0, |start, digit| start * 10 + digit);

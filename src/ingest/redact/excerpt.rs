@@ -1,18 +1,20 @@
-//! What is kept of a text that may be long. Only a window of it is read, so that its length costs nothing.
+//! The redacted excerpt of a text that may be very long. Only a part of the text is read, so the
+//! time does not depend on its length.
 //!
-//! The window is wider than what is kept: a secret that lies across an edge of what is kept is known by what stands
-//! beyond that edge. A run of letters and digits that also reaches beyond the window may be part of a secret and goes.
-//! A longer secret with blanks in it that starts before the window is not recognised.
+//! The part that is read has a margin on each side of the excerpt, so that a secret across the edge
+//! of the excerpt is recognized. A run of letters and digits longer than the margin may be part of
+//! a secret, so it is left out. A secret with spaces that starts before the margin is not
+//! recognized.
 
 use std::ops::Range;
 
 use super::Redactor;
 
-/// How much is read on either side of what is kept.
+/// How much is read on each side of the excerpt.
 pub(super) const MARGIN_BYTES: usize = 8 * 1024;
 const ELLIPSIS: &str = "…";
 
-/// Places in a text that is being redacted.
+/// Offsets in a text that is being redacted.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Marks {
     pub(super) from: usize,
@@ -21,28 +23,30 @@ pub(super) struct Marks {
 }
 
 impl Marks {
-    /// The same places after the text at `gone` is replaced by that at `put`. `self` are those before any replacement.
-    pub(super) fn moved(self, moved: &mut Self, gone: &Range<usize>, put: Range<usize>) {
+    /// Updates `moved` after the text at `old` has become the text at `new`. `self` has the offsets
+    /// before the first replacement.
+    pub(super) fn moved(self, moved: &mut Self, old: &Range<usize>, new: Range<usize>) {
         let shift = |mark: usize, moved: &mut usize, inside: usize| {
-            if mark >= gone.end {
-                *moved = mark - gone.end + put.end;
-            } else if mark > gone.start {
+            if mark >= old.end {
+                *moved = mark - old.end + new.end;
+            } else if mark > old.start {
                 *moved = inside;
             }
         };
-        shift(self.from, &mut moved.from, put.start);
-        shift(self.focus, &mut moved.focus, put.start);
-        shift(self.to, &mut moved.to, put.end);
+        shift(self.from, &mut moved.from, new.start);
+        shift(self.focus, &mut moved.focus, new.start);
+        shift(self.to, &mut moved.to, new.end);
     }
 }
 
 impl Redactor {
-    /// What is kept of `text`: at most `bytes_max` bytes from its start, or around `focus` if that is further behind,
-    /// redacted, with `…` for what is left out; and whether anything is. Time and memory do not depend on the length.
+    /// At most `bytes_max` bytes of `text`, redacted, with `…` where text is left out; and whether
+    /// any is. The excerpt begins with the text, unless `focus` is far from there: then it is
+    /// around `focus`. Time and memory do not depend on the length of `text`.
     pub fn excerpt(&self, text: &str, focus: usize, bytes_max: usize) -> (String, bool) {
         let kept = match text.len() <= bytes_max + 2 * MARGIN_BYTES {
             true => 0..text.len(),
-            false => judged(text, around(text, focus, bytes_max)),
+            false => without_long_runs(text, around(text, focus, bytes_max)),
         };
         let window = text.floor_char_boundary(kept.start.saturating_sub(MARGIN_BYTES))
             ..text.ceil_char_boundary(text.len().min(kept.end + MARGIN_BYTES));
@@ -55,15 +59,16 @@ impl Redactor {
     }
 }
 
-/// `bytes_max` bytes of a longer `text`: its start, unless `focus` is so far behind that little would follow it.
+/// `bytes_max` bytes of a longer `text`: its start, or the text around `focus` if little of the
+/// text after `focus` would be in it.
 fn around(text: &str, focus: usize, bytes_max: usize) -> Range<usize> {
     let start = if focus <= bytes_max / 4 * 3 { 0 } else { focus - bytes_max / 4 };
     let start = text.ceil_char_boundary(start.min(text.len() - bytes_max));
     start..text.floor_char_boundary(start + bytes_max)
 }
 
-/// Without runs of letters and digits that reach from what is kept beyond the window.
-fn judged(text: &str, kept: Range<usize>) -> Range<usize> {
+/// `kept` without runs of letters and digits that are longer than the margin.
+fn without_long_runs(text: &str, kept: Range<usize>) -> Range<usize> {
     let bytes = text.as_bytes();
     let belongs = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=_.~%-".contains(byte);
     let Range { mut start, mut end } = kept;
@@ -76,7 +81,8 @@ fn judged(text: &str, kept: Range<usize>) -> Range<usize> {
     start..end
 }
 
-/// Redacted text, cut to `bytes_max` bytes with the ellipses. `left` and `right`: whether some was left out there before.
+/// Cuts redacted text to `bytes_max` bytes, including the ellipses. `left` and `right` say whether
+/// text is already left out on that side.
 fn fit(text: &str, focus: usize, (left, right): (bool, bool), bytes_max: usize) -> (String, bool) {
     let fits = text.len() + (usize::from(left) + usize::from(right)) * ELLIPSIS.len() <= bytes_max;
     let kept = if fits { 0..text.len() } else { around(text, focus, bytes_max - 2 * ELLIPSIS.len()) };
@@ -103,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_text_is_cut_around_its_marker() {
+    fn a_long_text_is_cut_around_the_marker() {
         let words = |bytes: usize| "word ".repeat(bytes / 5);
         let cases = [
             ("as is".to_owned(), false, "as is", "as is"),
@@ -139,9 +145,9 @@ mod tests {
             ("https://user:", "Zq7Xw9Zq7Xw9", "@host/ "),
             (concat!("-----BEGIN PRIVATE", " KEY-----\n"), &long, "\n-----END PRIVATE KEY----- "),
         ];
-        for (before, secret, behind) in secrets {
-            let secret = format!("{before}{secret}{behind}");
-            // What is kept ends at 16 KiB, or starts 4 KiB before the marker.
+        for (before, secret, after) in secrets {
+            let secret = format!("{before}{secret}{after}");
+            // The excerpt ends at 16 KiB, or starts 4 KiB before the marker.
             for at in (0..secret.len() + 40).step_by(secret.len() / 20 + 1) {
                 let pad = BYTES_MAX + 20 - at;
                 let text = format!("[X] {}{secret}{}", "ab, ".repeat(pad / 4), "c d ".repeat(10_000));

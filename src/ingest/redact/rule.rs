@@ -1,4 +1,4 @@
-//! What is looked for: the trigger words, what each announces, and where a value ends.
+//! The rules: the trigger words, what follows each of them, and the patterns around values.
 
 use std::sync::LazyLock;
 
@@ -8,20 +8,20 @@ use regex::Regex;
 use super::PLACEHOLDER_START;
 use super::visible::HINTS;
 
-/// What a trigger word announces.
+/// The meaning of a trigger word.
 #[derive(Clone, Copy)]
 pub(super) enum Rule {
     /// The name of a secret.
     Name(Name),
-    /// A scheme of authorization that is known wherever it stands.
+    /// An authorization scheme that is recognized without a name before it.
     Scheme(&'static str),
-    /// A token that is told by how it starts, given at least so many more characters.
+    /// A token with a known prefix.
     Token(Token),
-    /// What follows tells a pattern; of it the group `secret` goes.
-    Then(&'static str, &'static LazyLock<Regex>),
-    /// A token that is told by what stands inside it.
-    Inside(Inside),
-    /// Of a program's command line: the value that follows the pattern goes.
+    /// The text after the word matches a pattern, whose group `secret` is redacted.
+    FollowedBy(&'static str, &'static LazyLock<Regex>),
+    /// A token with known text in the middle.
+    Infix(Infix),
+    /// A command line: the value after the pattern is redacted.
     Command(&'static LazyLock<Regex>),
     Jwt,
     AwsKey,
@@ -33,7 +33,7 @@ pub(super) enum Rule {
     Putty,
     Url,
     Placeholder,
-    /// Something may be spelled otherwise than it is shown.
+    /// There may be invisible text or an encoded character.
     Hint,
 }
 
@@ -46,47 +46,48 @@ pub(super) struct Name {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Style {
     Plain,
-    /// The same, but a path is the working directory: `PWD=/home/app`.
+    /// Except that a path is a working directory: `PWD=/home/app`.
     Path,
-    /// The same, but a plain word or a short number is not a key: `routing_key=orders.created`.
+    /// Except that a plain word or a short number is not a key: `routing_key=orders.created`.
     Key,
-    /// A whole word, and only the last of a name; a short number is not a secret: `pw: 12`.
+    /// A whole word at the end of a name. A short number is not a secret: `pw: 12`.
     Word,
-    /// Such a word, before a few digits.
+    /// A whole word at the end of a name, and a few digits as the value.
     Digits,
-    /// Such a word, before twelve words or a long random one.
+    /// A whole word at the end of a name, and twelve words or a long random word as the value.
     Phrase,
-    /// Only the last word of a name, before something random.
+    /// The end of a name, and a random value.
     Session,
-    /// Only as the last word of a name; a short number is not a secret: `pass: 12`.
+    /// The end of a name. A short number is not a secret: `pass: 12`.
     Pass,
-    /// A scheme may stand before the credential.
+    /// A scheme may precede the credential.
     Auth,
-    /// `name=value` pairs, of which the values go.
+    /// `name=value` pairs, whose values are redacted.
     Cookie,
-    /// One such pair; the attributes behind it stay.
+    /// One such pair; the attributes after it are kept.
     SetCookie,
 }
 
 #[derive(Clone, Copy)]
 pub(super) struct Token {
     pub(super) kind: &'static str,
-    pub(super) start: &'static str,
-    pub(super) least: usize,
-    pub(super) body: Body,
+    pub(super) prefix: &'static str,
+    /// The least number of characters after the prefix, all of `charset`.
+    pub(super) len_min: usize,
+    pub(super) charset: Charset,
 }
 
-/// `mark` behind at least so many characters, and before at least so many others.
+/// `infix` between other characters: at least so many before it, and at least so many after it.
 #[derive(Clone, Copy)]
-pub(super) struct Inside {
+pub(super) struct Infix {
     pub(super) kind: &'static str,
-    pub(super) mark: &'static str,
-    pub(super) before: (usize, Body),
-    pub(super) behind: (usize, Body),
+    pub(super) infix: &'static str,
+    pub(super) before: (usize, Charset),
+    pub(super) after: (usize, Charset),
 }
 
 #[derive(Clone, Copy)]
-pub(super) enum Body {
+pub(super) enum Charset {
     Word,
     Hex,
     Base64,
@@ -94,14 +95,14 @@ pub(super) enum Body {
     Tilde,
 }
 
-impl Body {
-    pub(super) fn has(self, byte: u8) -> bool {
+impl Charset {
+    pub(super) fn contains(self, byte: u8) -> bool {
         match self {
-            Body::Word => byte.is_ascii_alphanumeric() || b"_-.".contains(&byte),
-            Body::Hex => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
-            Body::Base64 => byte.is_ascii_alphanumeric() || b"/+=%_-".contains(&byte),
-            Body::Digit => byte.is_ascii_digit(),
-            Body::Tilde => byte.is_ascii_alphanumeric() || b"_-.~".contains(&byte),
+            Charset::Word => byte.is_ascii_alphanumeric() || b"_-.".contains(&byte),
+            Charset::Hex => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+            Charset::Base64 => byte.is_ascii_alphanumeric() || b"/+=%_-".contains(&byte),
+            Charset::Digit => byte.is_ascii_digit(),
+            Charset::Tilde => byte.is_ascii_alphanumeric() || b"_-.~".contains(&byte),
         }
     }
 }
@@ -124,7 +125,7 @@ pub(super) static TRIGGERS: LazyLock<Triggers> = LazyLock::new(|| {
     Triggers { words, rules }
 });
 
-/// The control characters but for those that are blanks.
+/// The control characters, except white space.
 fn controls() -> impl Iterator<Item = (Vec<u8>, Rule)> {
     (0..b' ').filter(|byte| !(b'\t'..=b'\r').contains(byte)).map(|byte| (vec![byte], Rule::Hint))
 }
@@ -174,7 +175,7 @@ pub(super) fn names() -> Vec<(String, Rule)> {
 }
 
 pub(super) fn shapes() -> Vec<(String, Rule)> {
-    use Body::{Base64, Digit, Hex, Tilde, Word};
+    use Charset::{Base64, Digit, Hex, Tilde, Word};
     let mut shapes: Vec<_> = [
         (PLACEHOLDER_START, Rule::Placeholder),
         ("-----BEGIN", Rule::PrivateKey),
@@ -185,19 +186,19 @@ pub(super) fn shapes() -> Vec<(String, Rule)> {
         ("eyJ", Rule::Jwt),
         ("://", Rule::Url),
         (r":\/\/", Rule::Url),
-        ("%3A%2F%2F", Rule::Then("url-password", &ENCODED_PASSWORD)),
-        ("sig=", Rule::Then("signature", &SIGNATURE)),
-        ("signature=", Rule::Then("signature", &SIGNATURE)),
-        ("code=4/", Rule::Then("auth-code", &GOOGLE_CODE)),
-        ("code=4%2F", Rule::Then("auth-code", &GOOGLE_CODE)),
-        ("access_token$", Rule::Then("token", &BRAINTREE)),
-        ("AAAAAAAAAAAAAAAAAAAAAA", Rule::Then("twitter-token", &TWITTER)),
+        ("%3A%2F%2F", Rule::FollowedBy("url-password", &ENCODED_PASSWORD)),
+        ("sig=", Rule::FollowedBy("signature", &SIGNATURE)),
+        ("signature=", Rule::FollowedBy("signature", &SIGNATURE)),
+        ("code=4/", Rule::FollowedBy("auth-code", &GOOGLE_CODE)),
+        ("code=4%2F", Rule::FollowedBy("auth-code", &GOOGLE_CODE)),
+        ("access_token$", Rule::FollowedBy("token", &BRAINTREE)),
+        ("AAAAAAAAAAAAAAAAAAAAAA", Rule::FollowedBy("twitter-token", &TWITTER)),
         ("pat", Rule::Airtable),
         ("@tcp(", Rule::Dsn),
         ("@unix(", Rule::Dsn),
-        ("jdbc:oracle:", Rule::Then("url-password", &ORACLE)),
-        ("sqlplus", Rule::Then("password", &SQLPLUS)),
-        ("machine", Rule::Then("password", &NETRC)),
+        ("jdbc:oracle:", Rule::FollowedBy("url-password", &ORACLE)),
+        ("sqlplus", Rule::FollowedBy("password", &SQLPLUS)),
+        ("machine", Rule::FollowedBy("password", &NETRC)),
         ("curl", Rule::Command(&CURL_USER)),
         ("mysql", Rule::Command(&FLAG_P_GLUED)),
         ("mariadb", Rule::Command(&FLAG_P_GLUED)),
@@ -211,13 +212,13 @@ pub(super) fn shapes() -> Vec<(String, Rule)> {
         ("redis-cli", Rule::Command(&FLAG_A)),
         ("bearer", Rule::Scheme("bearer")),
         ("basic", Rule::Scheme("basic-auth")),
-        ("hooks.slack", Rule::Then("slack-webhook", &SLACK_WEBHOOK)),
-        ("/api/webhooks", Rule::Then("webhook", &WEBHOOK)),
-        ("/webhookb2", Rule::Then("webhook", &WEBHOOK)),
+        ("hooks.slack", Rule::FollowedBy("slack-webhook", &SLACK_WEBHOOK)),
+        ("/api/webhooks", Rule::FollowedBy("webhook", &WEBHOOK)),
+        ("/webhookb2", Rule::FollowedBy("webhook", &WEBHOOK)),
     ]
     .map(|(word, rule)| (word.to_owned(), rule))
     .into();
-    for (kind, least, body, starts) in [
+    for (kind, len_min, charset, prefixes) in [
         ("github-token", 16, Word, "ghp_ gho_ ghu_ ghs_ ghr_ github_pat_"),
         ("gitlab-token", 16, Word, "glpat- gldt- glrt- glptt- glcbt- glsoat- glft-"),
         ("slack-token", 8, Word, "xoxa- xoxb- xoxc- xoxd- xoxe- xoxe. xoxo- xoxp- xoxr- xoxs- xapp-"),
@@ -239,21 +240,21 @@ pub(super) fn shapes() -> Vec<(String, Rule)> {
         ("private-key", 40, Word, "AGE-SECRET-KEY-1"),
         ("token", 32, Hex, "dapi dop_v1_ doo_v1_ shpat_ shpss_ shpca_ key-"),
     ] {
-        let rule = |start| Rule::Token(Token { kind, start, least, body });
-        shapes.extend(starts.split(' ').map(|start| (start.into(), rule(start))));
+        let rule = |prefix| Rule::Token(Token { kind, prefix, len_min, charset });
+        shapes.extend(prefixes.split(' ').map(|prefix| (prefix.into(), rule(prefix))));
     }
-    for (kind, before, marks, behind) in [
+    for (kind, before, infixes, after) in [
         ("telegram-token", (8, Digit), ":AA", (33, Word)),
         ("azure-secret", (4, Tilde), "Q~", (31, Tilde)),
         ("newrelic-key", (36, Hex), "NRAL", (0, Digit)),
         ("mailchimp-key", (32, Hex), "-us1 -us2 -us3 -us4 -us5 -us6 -us7 -us8 -us9", (0, Digit)),
     ] {
-        let rule = |mark| Rule::Inside(Inside { kind, mark, before, behind });
-        shapes.extend(marks.split(' ').map(|mark| (mark.into(), rule(mark))));
+        let rule = |infix| Rule::Infix(Infix { kind, infix, before, after });
+        shapes.extend(infixes.split(' ').map(|infix| (infix.into(), rule(infix))));
     }
     let ldap = ["search", "modify", "add", "delete", "whoami", "passwd"];
     shapes.extend(ldap.map(|verb| (format!("ldap{verb}"), Rule::Command(&FLAG_W))));
-    // A word that is so short is one only behind something that ends another.
+    // So short a word counts only after the end of another one.
     shapes.extend([" ", "\t", "=", ":", "/", "\"", "'"].map(|before| (format!("{before}s."), Rule::Vault)));
     shapes
 }
@@ -266,7 +267,7 @@ macro_rules! patterns {
     )*};
 }
 
-// All but the first two are anchored: they look at what follows and give up where it does not fit.
+// All but the first two are anchored: they match the text that follows, or fail at once.
 patterns! {
     PLACEHOLDER = r"\[redacted:[a-z-]+\]";
     NAME_PARTS = "(?<joint>[_.-]*)(?:[0-9]+|(?<part>[A-Z]?[a-z]+|[A-Z]+))";
@@ -285,7 +286,7 @@ patterns! {
       | (?<item>\\*["'],)?[\x20\t]*)"#;
     OPENING = r#"(?x)^(?:[A-Za-z]{1,30}\()*[&@*$]?[bBuU]?[rR]?
         (?<quote>\\*["'`]|%(?:25){0,3}2[27]|&quot;|&\#3[49];|\\{1,7}(?:u002[27]|x2[27])|“|‘)"#;
-    // A quote that closes what the name stands in, not one that opens a value: `"password:","x"`.
+    // A quote that closes the text of the name, and opens no value: `"password:","x"`.
     NO_OPENING = r#"^\\*["'`]\s*(?:[,:}\])]+(?:\s*(?:\\*["'`]|[\[{}\])0-9])|[\x20\t]*(?:[\r\n]|$))|$)"#;
     QUOTED = r#"(?x)^(?:'([^\s,:;)}\]\\"'](?:[^'\n]|''){0,200})'
         |"([^\s,:;)}\]\\"'][^"\n]{0,200})")"#;
@@ -295,18 +296,18 @@ patterns! {
     PAIR = r"^[A-Za-z0-9_.$-]{1,64}=[^=\s;]";
     NEXT_COOKIE = r#"^["']?;[\x20\t]*[A-Za-z0-9_.$-]{1,64}="#;
     NEXT_PARAMETER = r#"^\\*"?,[\x20\t]*[A-Za-z0-9_.$-]{1,64}="#;
-    // Of these, the first four tell something only if the value ends behind them.
-    NOTHING = r"(?i)^(?:null|none|nil|undefined|true|false|\(null\)|<nil>|\?|\$[0-9]{1,2}|%s|\*{3,})";
+    // Values that are not secrets, if nothing follows.
+    NULL = r"(?i)^(?:null|none|nil|undefined|true|false|\(null\)|<nil>|\?|\$[0-9]{1,2}|%s|\*{3,})";
     STATUS = r#"(?ix)^(?:ok|success|failed|failure|error|denied|expired|missing|invalid|valid|required
         |disabled|enabled|present|unknown|empty|unset|set|basic|bearer|jwt|authenticated|successful|simple|[^\pL\pN\s"'`\\\[({]{1,8})"#;
-    // What is said of a password that is none of it.
+    // Words about a password.
     PASSWORD_STATUS = "(?i)^(?:required|missing|expired|incorrect|invalid|mismatch|unset)";
     ERROR_NAME = "^(?:NoSuch(?:[A-Z][a-z]+){1,4}|(?:[A-Z][a-z]+){1,6}(?:Error|Exception|Found|Denied|Expired|Failed|Mismatch))";
     PATH = r"^(?:~?/|\.{1,2}/|[A-Za-z]:[\\/])[A-Za-z0-9._/\\~-]*";
     TAG = r"^(?:v?[0-9]+(?:\.[0-9]+){1,3}(?:[-+][A-Za-z0-9.]{1,30})?|latest|stable|edge|main|master|nightly)";
-    // How Java and Android print an object: `Token{de9231d u0 …}`, `Binder@2e45a2c`.
+    // An object as printed by Java and Android: `Token{de9231d u0 …}`, `Binder@2e45a2c`.
     OBJECT = r"^(?:[A-Z][A-Za-z]{2,40}\{[0-9a-f]{5,8}[\s}]|[A-Z][A-Za-z]{2,40}[\x20]\{[\x20]kind:|[A-Za-z_.$]{3,80}@[0-9a-f]{5,8}\b)";
-    // How a mechanism is named: `(auth:SIMPLE)`.
+    // The name of a mechanism: `(auth:SIMPLE)`.
     ONE_CASE = r#"^(?:[a-z]{1,12}|[A-Z]{1,12})(?:[\s)\],;"']|$)"#;
     PLAIN_KEY = "^(?:[a-z]+(?:[._/-][a-z0-9]+)+|[0-9]{1,5})";
     SECRET_NAMES = r"^[a-z0-9_-]+(?:/[a-z0-9_.-]+)+[,\]]";
@@ -314,7 +315,7 @@ patterns! {
     DIGITS = r"^(?:[0-9]{3,12}|[A-Za-z0-9]{4,10})\b";
     SESSION = "^[A-Za-z0-9!%_.+/~-]{8,256}";
     PHRASE = "^[a-z]{3,8}(?:(?:,[\x20]?|[\x20])[a-z]{3,8}){11,23}";
-    // A password of several words, if nothing else follows.
+    // A password of several words, if it ends the line.
     WORDS = r#"^[a-z]{2,12}(?:[\x20][a-z]{2,12}){2,15}[\x20\t]*(?:[\r\n"\\]|$)"#;
     NEXT_LINE = r#"(?x)^[\x20\t]*(?:\r?\n|\\{1,7}n)(?<indent>[\x20\t]*)
         (?<secret>[^\s\\"-][^\s\\"]{0,255})[\x20\t]*(?:\r?\n|[\\"]|$)"#;
@@ -334,13 +335,13 @@ patterns! {
     FLAG_A = r#"[\s"'](?:-a|--pass)(?:["'\\]+,[\x20]*["'\\]*|[\x20=]+)"#;
     FLAG_W = r#"[\s"']-w(?:["'\\]+,[\x20]*["'\\]*|[\x20]*)"#;
     NUMBER = "^[0-9][0-9.,_/]*[kKmM%]?";
-    PLACE = "^[0-9]{1,5}(?::[0-9]{1,5})*";
+    LINE_OR_PORT = "^[0-9]{1,5}(?::[0-9]{1,5})*";
     PORT = "^[0-9]{1,5}[/?]";
     MASKED = r"(?ix)^[\[<({]{1,2}(?:redacted|filtered|masked|hidden|removed|omitted|protected)
         (?:[\x20:_-][a-z_-]{1,20})?[\]>)}]{1,2}(?:[^a-z0-9]|$)";
     PROSE = r"^[A-Za-z]+(?:'[a-z]+)?,?[\x20\t]\(?[a-z]+(?:[\s.,;!?)]|$)";
     MARKER = r"^\[[A-Z]+\](?:\s|$)";
-    BRIDGE = r"^(?:is|was|or|and|must|may|can|can't|does|not|no|too|flag|option|cannot|should|has|to|for|in)[.,;]?(?:\s|$)";
+    SENTENCE_WORD = r"^(?:is|was|or|and|must|may|can|can't|does|not|no|too|flag|option|cannot|should|has|to|for|in)[.,;]?(?:\s|$)";
     BEARER = r"^(?:[\x20\t]+|%20)(?<secret>[A-Za-z0-9._~+/=-]{1,64})";
     AWS_ID = "^A[KS]IA[A-Z0-9]{16}(?:[^A-Za-z0-9]|$)";
     AWS_SECRET = r"(?x)^[^A-Za-z0-9/+]{1,8}(?:[A-Za-z]{1,24}[^A-Za-z0-9/+]{1,8}){0,3}
@@ -357,8 +358,8 @@ patterns! {
     BEFORE_COLON = &end_before(":");
 }
 
-/// Where a bare value ends though no blank follows: at punctuation that makes sense as an end, with nothing but more of
-/// it before the blank, or a quote with structure behind it, or the next name. Other punctuation is part of the value.
+/// The end of an unquoted value without a space after it: punctuation before a space, a quote
+/// before a delimiter, or punctuation before the next name. Other punctuation is part of the value.
 pub(super) fn end_before(separator: &str) -> String {
     let last = r#"[,:;&|)\]}>"'`\\]+(?:[\x00-\x20]|$)"#;
     let quote = r#"[)\]}>]*\\*["'`][\\"'`]*(?:[,:;)\]}>]|\\+[nrt]|[.?!]+(?:\s|$))"#;
@@ -367,12 +368,12 @@ pub(super) fn end_before(separator: &str) -> String {
     format!("^(?:{last}|{quote}|{joint}{name}{separator})")
 }
 
-/// The punctuation at which it is asked, once for each run.
+/// The punctuation at which a value may end, tested once for each run of it.
 pub(super) const SOFT: &[u8] = b",:;&|)]}>\"'`\\";
 pub(super) const SOFT_RUN: &[u8] = b",:;&|)]}>\"'`\\{([";
 
-/// After these, joined by an underscore, a name no longer names a secret: `token_count`.
-pub(super) const ABOUT_IT: &str = "age alg algorithm arn at attempts bucket budget cache changed class count \
+/// With one of these after an underscore, a name is not that of a secret: `token_count`.
+pub(super) const NOT_SECRET_PARTS: &str = "age alg algorithm arn at attempts bucket budget cache changed class count \
     counter created disabled enabled endpoint error errors event exists exp expired expires \
     expiration expiry field file format found host id ids index invalid issuer kind label len \
     length limit manager max method min missing mode ms name names path policy port present \
@@ -380,18 +381,19 @@ pub(super) const ABOUT_IT: &str = "age alg algorithm arn at attempts bucket budg
     service set size source state status store strength time timestamp total ttl type updated uri \
     url usage used user username valid validity version";
 
-/// After these, joined in any way, it still does: `secretKey`, `PASSWORD-HASH`. All else that is joined otherwise than by
-/// an underscore, does not: `TokenExpiredException`, `secretary`, `token-service`, `password.rs`.
-pub(super) const STILL_IT: &str = "admin base binary bytes code confirm confirmation current data dev encoded \
+/// With one of these joined in any way, a name is still that of a secret: `secretKey`,
+/// `PASSWORD-HASH`. With another part that is not joined by an underscore, it is not:
+/// `TokenExpiredException`, `secretary`, `token-service`, `password.rs`.
+pub(super) const SECRET_PARTS: &str = "admin base binary bytes code confirm confirmation current data dev encoded \
     encrypted hash header key live new old plain plaintext primary prod raw root salt secondary \
     staging str string test text val value";
 
-/// Before `token`, these tell that it is no secret: it marks a page, or makes a request unique.
-pub(super) const PLACE_OR_REQUEST: &str = "next page clientrequest client_request client-request sync idempotency \
+/// Before `token`, these mean a page or a request, not a secret.
+pub(super) const PAGE_OR_REQUEST: &str = "next page clientrequest client_request client-request sync idempotency \
     idempotence continuation pagination cursor scroll";
 
-/// Words of ordinary sentences, which are no part of a password.
-pub(super) const OF_SENTENCES: &str = "a an and are as at be been but by can cannot changed did do does expired failed \
+/// Words of ordinary sentences, which are not part of a password.
+pub(super) const SENTENCE_WORDS: &str = "a an and are as at be been but by can cannot changed did do does expired failed \
     for from has have if in incorrect invalid is it mismatch missing must no not of on or reset should so that the \
     their this to too updated user was were which will wrong with you your";
 
@@ -400,8 +402,9 @@ pub(super) fn lists(words: &str, word: &str) -> bool {
 }
 
 impl Name {
-    /// Whether it still names a secret with `rest` behind it, and if so, whether several.
-    pub(super) fn with(self, rest: &str) -> Option<bool> {
+    /// With `rest` after it in the same name: whether it is a plural, or `None` if it is not the
+    /// name of a secret.
+    pub(super) fn is_plural_with(self, rest: &str) -> Option<bool> {
         let mut plural = false;
         for (n, parts) in NAME_PARTS.captures_iter(rest).enumerate() {
             let Some(part) = parts.name("part") else {
@@ -417,10 +420,10 @@ impl Name {
                     continue;
                 }
                 _ if plural => false,
-                // The `secret_id` of Vault is one.
+                // Vault's `secret_id` is a secret.
                 ("_", Style::Plain | Style::Path | Style::Key) if part == "id" => self.kind == "secret",
-                ("_", Style::Plain | Style::Path | Style::Key) => !lists(ABOUT_IT, &part),
-                _ => lists(STILL_IT, &part),
+                ("_", Style::Plain | Style::Path | Style::Key) => !lists(NOT_SECRET_PARTS, &part),
+                _ => lists(SECRET_PARTS, &part),
             };
             if !fits {
                 return None;

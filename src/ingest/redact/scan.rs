@@ -1,5 +1,6 @@
-//! Reading around a hit: whether there is a secret, and the stretch of text that it takes, by the syntax that it
-//! stands in. What is told by its shape alone is in `shape`.
+//! Examines a hit: whether there is a secret, and where it starts and ends in the syntax around it.
+//!
+//! Left to `shape`: secrets that are recognized by their shape alone.
 
 use std::ops::Range;
 
@@ -10,17 +11,17 @@ use super::rule::*;
 use super::visible::Spelling;
 use super::{Span, placeholder_end, span};
 
-/// How a value hangs on its name: `"` and `:` in `"name": 7`.
+/// The text between a name and its value: `"` and `:` in `"name": 7`.
 pub(super) struct Link<'t> {
     pub(super) close: &'t str,
     pub(super) sep: &'t str,
-    /// Whether blanks stand before the separator, and behind it.
+    /// Whether there are spaces before the separator, and after it.
     pub(super) blanks: (bool, bool),
 }
 
 pub(super) const NO_LINK: Link<'static> = Link { close: "", sep: "=", blanks: (false, false) };
 
-/// Where a value starts, and the quote or the indentation that tells where it ends.
+/// The start of a value, and the quote or the indentation that defines its end.
 pub(super) struct Value<'t> {
     pub(super) start: usize,
     pub(super) quote: &'t str,
@@ -28,7 +29,7 @@ pub(super) struct Value<'t> {
 }
 
 impl Value<'_> {
-    pub(super) fn bare(&self) -> bool {
+    pub(super) fn is_bare(&self) -> bool {
         self.quote.is_empty()
     }
 }
@@ -36,14 +37,14 @@ impl Value<'_> {
 pub(super) struct Scan<'t> {
     pub(super) text: &'t str,
     pub(super) bytes: &'t [u8],
-    /// All before it is settled.
+    /// The text before it is finished.
     pub(super) at: usize,
     pub(super) spans: Vec<Span<'t>>,
-    /// No `eyJ` before it starts a JWT.
+    /// No JWT starts before it.
     pub(super) no_jwt_before: usize,
-    /// The text goes on behind its end, out of sight.
+    /// The original text is longer.
     pub(super) cut: bool,
-    /// Of what was passed so far.
+    /// The spelling of the finished text.
     pub(super) spelling: Spelling,
 }
 
@@ -64,26 +65,26 @@ impl<'t> Scan<'t> {
         let Triggers { words, rules } = &*TRIGGERS;
         while let Some(hit) = words.find(Input::new(self.text).range(self.at..)) {
             self.at = hit.end();
-            let Some(span) = self.look(rules[hit.pattern()], hit.range()) else { continue };
-            // Another may stand before it: `https://ghp_…:x-oauth-basic@github.com`.
+            let Some(span) = self.examine(rules[hit.pattern()], hit.range()) else { continue };
+            // Another secret may precede it: `https://ghp_…:x-oauth-basic@github.com`.
             if span.range.start > hit.end() {
                 let between = Scan { at: hit.end(), ..Scan::new(&self.text[..span.range.start]) };
                 let between = between.run();
                 self.spans.extend(between.spans);
                 self.spelling |= between.spelling;
             }
-            self.take(span);
+            self.push(span);
         }
         self
     }
 
-    pub(super) fn look(&mut self, rule: Rule, hit: Range<usize>) -> Option<Span<'t>> {
+    pub(super) fn examine(&mut self, rule: Rule, hit: Range<usize>) -> Option<Span<'t>> {
         match rule {
             Rule::Name(name) => self.named(name, hit),
             Rule::Scheme(kind) => self.scheme(kind, hit),
             Rule::Token(token) => self.token(token, hit),
-            Rule::Then(kind, pattern) => Some(span(self.group(pattern, hit.end)?, kind)),
-            Rule::Inside(inside) => self.inside(inside, hit),
+            Rule::FollowedBy(kind, pattern) => Some(span(self.group(pattern, hit.end)?, kind)),
+            Rule::Infix(infix) => self.infix(infix, hit),
             Rule::Command(pattern) => self.command(pattern, hit.end),
             Rule::Airtable => self.airtable(hit),
             Rule::Vault => self.vault(hit.end),
@@ -95,27 +96,27 @@ impl<'t> Scan<'t> {
             Rule::PrivateKey => Some(span(self.pem(hit.start)?, "private-key")),
             Rule::Url => self.url_password(hit.end),
             Rule::Hint => {
-                self.spelling.look(&self.text[hit.start..]);
+                self.spelling.add(&self.text[hit.start..]);
                 None
             }
             Rule::Placeholder => Some(span(hit.start..hit.start, "")),
         }
     }
 
-    /// What is a placeholder already, stays.
-    pub(super) fn take(&mut self, span: Span<'t>) {
+    /// Adds a span, unless it is a placeholder already.
+    pub(super) fn push(&mut self, span: Span<'t>) {
         let Range { start, end } = span.range;
         let quoted = self.text[start..].starts_with(&*span.quote);
         if let Some(end) = placeholder_end(self.text, if quoted { start + span.quote.len() } else { start }) {
             self.at = self.at.max(end);
         } else if start < end {
-            // The end of it may be the name of another: `password: token: 7`.
+            // Its end may be the name of another secret: `password: token: 7`.
             self.at = self.at.max(start).max(end.saturating_sub(64));
             self.spans.push(span);
         }
     }
 
-    // Values behind names.
+    // Values after names.
 
     pub(super) fn named(&self, name: Name, hit: Range<usize>) -> Option<Span<'t>> {
         let whole_word = matches!(name.style, Style::Word | Style::Digits | Style::Phrase);
@@ -123,17 +124,17 @@ impl<'t> Scan<'t> {
             return None;
         }
         if name.kind == "secret" && self.bytes[hit.end..].starts_with(b"_") {
-            let notion = Token { kind: "notion-token", start: "_", least: 40, body: Body::Hex };
+            let notion = Token { kind: "notion-token", prefix: "_", len_min: 40, charset: Charset::Hex };
             if let Some(token) = self.notion(notion, &hit) {
                 return Some(token);
             }
         }
         let in_name = |byte: &&u8| byte.is_ascii_alphanumeric() || b"_.-".contains(byte);
         let rest = hit.end + self.bytes[hit.end..].iter().take(64).take_while(in_name).count();
-        // The dash of `password->x` is none of the name.
+        // The dash of `password->x` is not part of the name.
         let rest =
             if self.bytes[..rest].ends_with(b"-") && self.bytes[rest..].starts_with(b">") { rest - 1 } else { rest };
-        let plural = name.with(&self.text[hit.end..rest])?;
+        let plural = name.is_plural_with(&self.text[hit.end..rest])?;
         let before = self.bytes[..hit.start].iter().rev().take(64);
         let first = hit.start - before.take_while(|byte| in_name(byte) || **byte == b':').count();
         let outside = &self.bytes[..first];
@@ -150,12 +151,12 @@ impl<'t> Scan<'t> {
         {
             return Some(secret);
         }
-        if word.eq_ignore_ascii_case("token") && self.is_place_or_request(hit.start) {
+        if word.eq_ignore_ascii_case("token") && self.is_page_or_request(hit.start) {
             return None;
         }
         let alone = outside.last().is_none_or(|byte| *byte <= b' ' || b"\"'`[(,".contains(byte));
         let flag = alone && self.bytes[first] == b'-';
-        // In prose another word follows, and most hits are in prose.
+        // Most hits are in prose, where another word follows.
         let next = self.bytes[rest..].iter().find(|byte| !b" \t".contains(byte))?;
         let tab = self.bytes[rest] == b'\t';
         if !flag && !tab && next.is_ascii_alphanumeric() && !b"iIwWvV".contains(next) {
@@ -166,7 +167,7 @@ impl<'t> Scan<'t> {
         let part = |group| found.name(group).map_or("", |part| part.as_str());
         let blanks = (!part("gap").is_empty(), !part("space").is_empty());
         let link = Link { close: part("close"), sep: part("sep"), blanks };
-        // `…:123456789012:secret:prod/db` is the name of a secret, `//auth:80/` a host with a port.
+        // `…:123456789012:secret:prod/db` is an ARN, `//auth:80/` a host with a port.
         let place = matches!(&self.bytes[..hit.start], [.., b'0'..=b'9' | b'*', b':'])
             || outside.ends_with(b"//") && PORT.is_match(&self.text[at..]);
         if let Some(weak) = found.name("weak") {
@@ -188,7 +189,7 @@ impl<'t> Scan<'t> {
         } else if !part("is").is_empty() && name.style == Style::Digits {
             self.paired(name, plural, &NO_LINK, at)
         } else if !part("is").is_empty() || flag && at > rest {
-            self.loose(name, at, !part("is").is_empty())
+            self.loosely_joined(name, at, !part("is").is_empty())
         } else if name.kind == "password" && self.bytes[at - 1] == b' ' {
             // SQL: `ALTER ROLE app PASSWORD '…'`.
             let found = QUOTED.captures(&self.text[at..])?;
@@ -199,7 +200,7 @@ impl<'t> Scan<'t> {
         }
     }
 
-    /// Whether a word starts and ends at the hit: `pin` and `userPin`, not `spin` or `pinned`.
+    /// Whether the hit is a whole word: `pin` and `userPin`, not `spin` or `pinned`.
     fn is_word(&self, hit: &Range<usize>) -> bool {
         let camel = self.bytes[hit.start].is_ascii_uppercase();
         let starts = self.bytes[..hit.start]
@@ -208,8 +209,9 @@ impl<'t> Scan<'t> {
         starts && !self.bytes.get(hit.end).is_some_and(u8::is_ascii_lowercase)
     }
 
-    /// `nextToken`, `Idempotency-Token`; `clientToken` only before a UUID, for Vault's is a secret.
-    fn is_place_or_request(&self, token: usize) -> bool {
+    /// `nextToken`, `Idempotency-Token`; `clientToken` only before a UUID, because Vault's is a
+    /// secret.
+    fn is_page_or_request(&self, token: usize) -> bool {
         let before = &self.bytes[token.saturating_sub(24)..token];
         let before =
             before.strip_suffix(b"_").or(before.strip_suffix(b"-")).or(before.strip_suffix(b" ")).unwrap_or(before);
@@ -217,7 +219,7 @@ impl<'t> Scan<'t> {
             let end = before.len().checked_sub(word.len()).map(|start| &before[start..]);
             end.is_some_and(|end| end.eq_ignore_ascii_case(word.as_bytes()))
         };
-        PLACE_OR_REQUEST.split_ascii_whitespace().any(ends)
+        PAGE_OR_REQUEST.split_ascii_whitespace().any(ends)
             || ends("client") && {
                 let value = self.text[token + "token".len()..].trim_start_matches(['"', '\'', '\\', ':', '=', ' ']);
                 UUID.is_match(value)
@@ -226,14 +228,14 @@ impl<'t> Scan<'t> {
 
     /// Notion's `secret_…`.
     fn notion(&self, token: Token, hit: &Range<usize>) -> Option<Span<'t>> {
-        let body = hit.end + token.start.len();
+        let body = hit.end + token.prefix.len();
         let end = self.run_end(body, |byte| byte.is_ascii_alphanumeric());
         let digit = self.bytes[body..end].iter().any(u8::is_ascii_digit);
-        (end - body >= token.least && digit && starts_word(self.bytes, hit.start))
+        (end - body >= token.len_min && digit && starts_word(self.bytes, hit.start))
             .then(|| span(hit.start..end, token.kind))
     }
 
-    /// `AUTH hunter2`, as Redis gets it.
+    /// `AUTH hunter2`, a command of Redis.
     fn redis_auth(&self, at: usize) -> Option<Span<'t>> {
         let found = REDIS_AUTH.captures(&self.text[at..])?;
         let secret = found.name("secret")?;
@@ -241,7 +243,7 @@ impl<'t> Scan<'t> {
         fits.then(|| span(at + secret.start()..at + secret.end(), "auth"))
     }
 
-    /// `password,hunter2` in a table, `token -> abc123`: only something random is a secret.
+    /// `password,hunter2` in a table, `token -> abc123`: only a random value is a secret.
     fn weakly_joined(&self, name: Name, joint: &str, at: usize) -> Option<Span<'t>> {
         let table = matches!(joint, "|" | ",");
         let ends = |c: char| c <= ' ' || "|,;\"'`)]}\\".contains(c);
@@ -251,9 +253,9 @@ impl<'t> Scan<'t> {
         fits.then(|| span(at..at + value.len(), name.kind))
     }
 
-    /// A value alone on the line below its name: any if it is indented and a password, else only a random one.
+    /// A value alone on the line after its name: an indented password, or a random value.
     fn next_line(&self, name: Name, at: usize) -> Option<Range<usize>> {
-        // Most values stand on the same line, and this is asked of each.
+        // A quick test, because most values are on the same line.
         if !matches!(self.bytes.get(at), Some(b'\r' | b'\n' | b'\\')) {
             return None;
         }
@@ -266,18 +268,23 @@ impl<'t> Scan<'t> {
         fits.then(|| at + secret.start()..at + secret.end())
     }
 
-    /// `--password hunter2`, or if it is `said`, `password is hunter2`; not `password is required`.
-    pub(super) fn loose(&self, name: Name, at: usize, said: bool) -> Option<Span<'t>> {
+    /// `--password hunter2`, or in a sentence `password is hunter2`, but not
+    /// `password is required`.
+    pub(super) fn loosely_joined(&self, name: Name, at: usize, in_sentence: bool) -> Option<Span<'t>> {
         let value = self.opening(at);
         let text = &self.text[value.start..];
         let word = text.as_bytes().split(|byte| *byte <= b' ').next()?;
         let word = &word[..word.len().min(64)];
         let random = word.len() > 3 && is_mixed(word);
-        let fits = if said { random || !value.bare() } else { !text.starts_with('-') && !BRIDGE.is_match(text) };
+        let fits = if in_sentence {
+            random || !value.is_bare()
+        } else {
+            !text.starts_with('-') && !SENTENCE_WORD.is_match(text)
+        };
         fits.then(|| span(value.start..self.end(&value, &NO_LINK).0, name.kind))
     }
 
-    /// `pass` at the end of `bypass`, not of `dbpass` or `userPass`.
+    /// `pass` in `bypass`, but not in `dbpass` or `userPass`.
     pub(super) fn ends_other_word(&self, pass: usize) -> bool {
         let before = self.bytes[pass.saturating_sub(4)..pass].to_ascii_lowercase();
         let camel = self.bytes[pass] == b'P' && self.bytes[..pass].last().is_some_and(u8::is_ascii_lowercase);
@@ -285,7 +292,7 @@ impl<'t> Scan<'t> {
         !camel && words.iter().any(|word| before.ends_with(word))
     }
 
-    /// `<password type="text">hunter2</password>`; `at` is in the tag.
+    /// `<password type="text">hunter2</password>`. `at` is in the tag.
     pub(super) fn element(&self, name: Name, at: usize) -> Option<Span<'t>> {
         let tag = at + self.text[at..].find(['<', '>'])?;
         if self.bytes[tag] == b'<' || self.bytes[tag - 1] == b'/' {
@@ -307,17 +314,17 @@ impl<'t> Scan<'t> {
         (!blank).then(|| span(start..end, name.kind))
     }
 
-    /// `name=value`, `"name": "value"` and their kin. Whether the value goes is decided before it is read to its end:
-    /// what was read to its end goes, so that nothing is read again and again.
+    /// `name=value`, `"name": "value"` and similar. The decision to redact comes before the search
+    /// for the end: a value that is read to its end is redacted, so no text is read repeatedly.
     pub(super) fn paired(&self, name: Name, plural: bool, link: &Link<'t>, at: usize) -> Option<Span<'t>> {
         let value = self.opening(at);
         let text = &self.text[value.start..];
         let scheme = self.known_scheme(&value);
         if placeholder_end(text, 0).is_none() {
-            if scheme.is_none() && self.stays(name, plural, link, &value) {
+            if scheme.is_none() && self.is_harmless(name, plural, link, &value) {
                 return None;
             }
-            if value.bare() && text.starts_with('[') {
+            if value.is_bare() && text.starts_with('[') {
                 return self.list(name, plural, link, value.start + 1);
             }
         }
@@ -338,16 +345,16 @@ impl<'t> Scan<'t> {
             return Some(span(value.start..value.start + exact.end(), kind));
         }
         let (mut end, closed) = self.end(&value, link);
-        if name.kind == "password" && value.bare() && link.blanks.1 {
+        if name.kind == "password" && value.is_bare() && link.blanks.1 {
             end = self.words_end(start).unwrap_or(end);
         }
-        match (name.style, value.bare()) {
+        match (name.style, value.is_bare()) {
             (Style::Cookie, true) if cookie => end = self.chain_end(end, &NEXT_COOKIE, link),
             (Style::Auth, true) if lead > 0 && kind == name.kind => end = self.chain_end(end, &NEXT_PARAMETER, link),
             (Style::SetCookie, false) => end = self.text[start..end].find(';').map_or(end, |found| start + found),
             _ => {}
         }
-        // A private key without a quote to end it ends with its last line.
+        // A private key without a closing quote ends with its last line.
         if closed.is_none() {
             let pem = self.text[start..end].find("-----BEGIN").and_then(|found| self.pem(start + found));
             end = pem.map_or(end, |pem| pem.end.max(end));
@@ -355,22 +362,22 @@ impl<'t> Scan<'t> {
         Some(span(start..end, kind))
     }
 
-    /// Where a password of several plain words ends that nothing follows.
+    /// The end of a password of several plain words, if it ends the line.
     fn words_end(&self, at: usize) -> Option<usize> {
         let words = WORDS.find(&self.text[at..])?.as_str().trim_end_matches(['"', '\\', '\r', '\n', '\t', ' ']);
-        let sentence = words.split(' ').any(|word| lists(OF_SENTENCES, word));
+        let sentence = words.split(' ').any(|word| lists(SENTENCE_WORDS, word));
         (!sentence).then(|| at + words.len())
     }
 
-    /// Whether the value is none, or no secret.
-    pub(super) fn stays(&self, name: Name, plural: bool, link: &Link<'t>, value: &Value<'t>) -> bool {
+    /// Whether the value is empty or not a secret.
+    pub(super) fn is_harmless(&self, name: Name, plural: bool, link: &Link<'t>, value: &Value<'t>) -> bool {
         let text = &self.text[value.start..];
         let whole = |pattern: &Regex| {
             let found = pattern.find(text);
             found.is_some_and(|found| self.ends(value.start + found.end(), value, link))
         };
         let password = name.kind == "password";
-        if whole(&NOTHING) || MASKED.is_match(text) || text.starts_with("arn:aws") {
+        if whole(&NULL) || MASKED.is_match(text) || text.starts_with("arn:aws") {
             return true;
         }
         let status: &[&Regex] = if password { &[&PASSWORD_STATUS] } else { &[&STATUS, &ERROR_NAME] };
@@ -388,17 +395,17 @@ impl<'t> Scan<'t> {
             Style::Auth if link.sep == ":" && !link.blanks.1 && link.close.is_empty() => ONE_CASE.is_match(text),
             _ => !password && OBJECT.is_match(text),
         };
-        if other || !value.bare() || matches!(name.style, Style::Digits | Style::Session | Style::Phrase) {
+        if other || !value.is_bare() || matches!(name.style, Style::Digits | Style::Session | Style::Phrase) {
             return other;
         }
-        // As in a message: `invalid token: unexpected end`, `dial tcp auth:8080`, `token.go:17`.
+        // A message: `invalid token: unexpected end`, `dial tcp auth:8080`, `token.go:17`.
         let message = match link.blanks {
             _ if link.sep != ":" || !link.close.trim_start_matches([')', ']']).is_empty() => false,
-            // A password may well be a word.
-            (_, true) if password => PROSE.is_match(text) && BRIDGE.is_match(text),
+            // A password may be a word.
+            (_, true) if password => PROSE.is_match(text) && SENTENCE_WORD.is_match(text),
             (_, true) => PROSE.is_match(text) || MARKER.is_match(text),
             (_, false) if password => false,
-            (_, false) => whole(&PLACE) || whole(&TAG),
+            (_, false) => whole(&LINE_OR_PORT) || whole(&TAG),
         };
         let short = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count() < 4;
         let escape = matches!(text.as_bytes(), [b'\\', b'n' | b'r' | b't', ..]);
@@ -406,12 +413,12 @@ impl<'t> Scan<'t> {
             || escape
             || NESTED.is_match(text)
             || plural && (whole(&NUMBER) || PAIR.is_match(text))
-            || matches!(name.style, Style::Pass | Style::Word) && short(text) && whole(&PLACE)
+            || matches!(name.style, Style::Pass | Style::Word) && short(text) && whole(&LINE_OR_PORT)
             || link.sep == "=" && link.blanks == (false, true) && PAIR.is_match(text)
     }
 
     pub(super) fn known_scheme(&self, value: &Value<'t>) -> Option<(&'static str, usize)> {
-        // Most values start otherwise, and this is asked of each.
+        // A quick test, because most values start with another letter.
         let start = self.bytes.get(value.start).filter(|byte| byte.eq_ignore_ascii_case(&b'b'));
         let found = start.and_then(|_| SCHEME.captures(&self.text[value.start..]))?;
         match found["scheme"].to_ascii_lowercase().as_str() {
@@ -421,7 +428,7 @@ impl<'t> Scan<'t> {
         }
     }
 
-    /// Behind the name of an authorization also any word before something with a digit.
+    /// After the name of an authorization, a scheme is any word before a value with a digit.
     pub(super) fn other_scheme(&self, name: Name, value: &Value<'t>) -> Option<(&'static str, usize)> {
         if name.style != Style::Auth {
             return None;
@@ -437,25 +444,25 @@ impl<'t> Scan<'t> {
         fits.then_some((name.kind, lead))
     }
 
-    /// `["a","b"]`, `[a b]`: all items go, as one.
+    /// `["a","b"]`, `[a b]`: all items become one placeholder.
     pub(super) fn list(&self, name: Name, plural: bool, link: &Link<'t>, from: usize) -> Option<Span<'t>> {
         let blanks_end = |at| self.run_end(at, |byte| byte.is_ascii_whitespace());
         let mut item = self.opening(blanks_end(from));
         let first = &self.text[item.start..];
-        let nothing = NOTHING.find(first);
+        let nothing = NULL.find(first);
         let nothing = nothing.is_some_and(|found| self.ends(item.start + found.end(), &item, link));
         let counted = plural && NUMBER.is_match(first);
-        let names = plural && item.bare() && SECRET_NAMES.is_match(first);
-        let nested = item.bare() && (counted || names || first.starts_with(['[', '{', ']']));
+        let names = plural && item.is_bare() && SECRET_NAMES.is_match(first);
+        let nested = item.is_bare() && (counted || names || first.starts_with(['[', '{', ']']));
         if (nested || nothing) && placeholder_end(first, 0).is_none() {
             return None;
         }
-        let quote = if item.bare() { link.close.trim_start_matches([']', ')']) } else { item.quote };
+        let quote = if item.is_bare() { link.close.trim_start_matches([']', ')']) } else { item.quote };
         let start = item.start - item.quote.len();
         loop {
-            let (end, behind) = self.end(&item, link);
-            let mut end = behind.unwrap_or(end);
-            while item.bare() && self.bytes.get(end) == Some(&b' ') {
+            let (end, quote_end) = self.end(&item, link);
+            let mut end = quote_end.unwrap_or(end);
+            while item.is_bare() && self.bytes.get(end) == Some(&b' ') {
                 end = self.bare_end(self.run_end(end, |byte| byte == b' '), link);
             }
             let next = blanks_end(end);
@@ -480,9 +487,9 @@ impl<'t> Scan<'t> {
         Value { start: at + lead, quote: "", indent }
     }
 
-    /// Where the value ends, and the end of the quote that says so.
+    /// The end of the value, and the end of its closing quote.
     pub(super) fn end(&self, value: &Value<'t>, link: &Link<'t>) -> (usize, Option<usize>) {
-        if !value.bare() {
+        if !value.is_bare() {
             return match self.closing(value.start, value.quote) {
                 Some(quote) => (quote.start, Some(quote.end)),
                 None if self.cut => (self.text.len(), None),
@@ -499,9 +506,12 @@ impl<'t> Scan<'t> {
         (end, None)
     }
 
-    /// The quote that ends what `open` has opened. At a level of escaping a quote has backslashes before it: twice as
-    /// many and one if it is inside, as many and an even multiple of one more if backslashes are. A letter right behind
-    /// it makes an end doubtful: then it is the next one on the line, or none.
+    /// The quote that closes `open`.
+    ///
+    /// With `n` bytes of backslashes and quote in `open`, a quote after a run of backslashes is
+    /// part of the value if the run and the quote are an even multiple of `n` long: then the quote
+    /// itself is escaped. Otherwise it closes. If a letter or digit follows it, the next such quote
+    /// on the line closes instead, or none.
     pub(super) fn closing(&self, from: usize, open: &str) -> Option<Range<usize>> {
         let Some(mark) = open.bytes().last().filter(|mark| b"\"'`".contains(mark)) else {
             let close = ["“”", "‘’"].iter().find_map(|pair| pair.strip_prefix(open)).unwrap_or(open);
@@ -528,13 +538,13 @@ impl<'t> Scan<'t> {
         None
     }
 
-    /// Whether a value that was read up to `at` is over.
+    /// Whether a value ends at `at`.
     pub(super) fn ends(&self, at: usize, value: &Value<'t>, link: &Link<'t>) -> bool {
         match self.bytes.get(at) {
-            None | Some(0..=b' ') if value.bare() => true,
+            None | Some(0..=b' ') if value.is_bare() => true,
             None => true,
-            Some(_) if !value.bare() => self.text[at..].starts_with(value.quote),
-            // At the level of encoding of its name, blanks, quotes and delimiters end it.
+            Some(_) if !value.is_bare() => self.text[at..].starts_with(value.quote),
+            // Spaces, quotes and delimiters end it if they are encoded like the separator.
             Some(b'%') if link.sep.starts_with('%') => {
                 let percent = &link.sep[..link.sep.len() - 2];
                 let code = self.text[at..].strip_prefix(percent).and_then(|code| code.get(..2));
@@ -567,12 +577,12 @@ impl<'t> Scan<'t> {
         self.run_end(at, |byte| byte != b'\n')
     }
 
-    /// The same, looking at `most` bytes only.
-    pub(super) fn run_end_within(&self, at: usize, most: usize, belongs: impl Fn(u8) -> bool) -> usize {
-        at + self.bytes[at..].iter().take(most).take_while(|byte| belongs(**byte)).count()
+    /// Like [`Scan::run_end`], for at most `len_max` bytes.
+    pub(super) fn run_end_within(&self, at: usize, len_max: usize, belongs: impl Fn(u8) -> bool) -> usize {
+        at + self.bytes[at..].iter().take(len_max).take_while(|byte| belongs(**byte)).count()
     }
 
-    /// Where the run of bytes that belong to it ends.
+    /// The end of the run of bytes at `at` for which `belongs` is true.
     pub(super) fn run_end(&self, at: usize, belongs: impl Fn(u8) -> bool) -> usize {
         let run = self.bytes[at..].iter().position(|&byte| !belongs(byte));
         run.map_or(self.bytes.len(), |run| at + run)
@@ -584,7 +594,7 @@ impl<'t> Scan<'t> {
     }
 }
 
-/// Whether a word can start at `at`: behind no letter or digit, but for those of an escape.
+/// Whether a word can start at `at`: not after a letter or digit, except for those of an escape.
 pub(super) fn starts_word(bytes: &[u8], at: usize) -> bool {
     match &bytes[..at] {
         [.., b'\\', b'n' | b'r' | b't'] | [.., b'\\', b'u', _, _, _, _] => true,
@@ -598,12 +608,12 @@ pub(super) fn is_mixed(word: &[u8]) -> bool {
     word.iter().any(u8::is_ascii_digit) && word.iter().any(u8::is_ascii_alphabetic)
 }
 
-/// At least so many characters, among them digits and letters.
-fn is_random(word: &str, least: usize) -> bool {
-    word.len() >= least && is_mixed(word.as_bytes())
+/// At least `len_min` characters, with digits and letters among them.
+fn is_random(word: &str, len_min: usize) -> bool {
+    word.len() >= len_min && is_mixed(word.as_bytes())
 }
 
-/// Where the line break starts that `bytes` end with, escaped or not; the end if there is none.
+/// The start of the line break, escaped or not, at the end of `bytes`; the end if there is none.
 pub(super) fn line_break_before(bytes: &[u8]) -> usize {
     let rest = bytes.strip_suffix(b"\n").map(|rest| rest.strip_suffix(b"\r").unwrap_or(rest));
     let escaped = || bytes.strip_suffix(b"\\n").map(|rest| rest.strip_suffix(b"\\r").unwrap_or(rest));

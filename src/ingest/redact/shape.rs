@@ -1,4 +1,4 @@
-//! Reading around the shape of a credential: the stretch of text that it takes, whatever it is called.
+//! Credentials that are recognized by their shape, without a name.
 
 use std::ops::Range;
 
@@ -9,7 +9,7 @@ use super::scan::{NO_LINK, Scan, is_mixed, line_break_before, starts_word};
 use super::{Span, span};
 
 impl<'t> Scan<'t> {
-    /// A scheme of authorization and what follows it, without a name before it.
+    /// An authorization scheme and its credential, without a name before them.
     pub(super) fn scheme(&self, kind: &'static str, hit: Range<usize>) -> Option<Span<'t>> {
         let Some(head) = self.group(&BEARER, hit.end) else {
             let name = Name { kind, style: Style::Plain };
@@ -25,17 +25,17 @@ impl<'t> Scan<'t> {
             8..20 => digit || quoted && quote(self.bytes[..hit.start].last()),
             _ => digit || kind == "bearer",
         };
-        // `Bearer realm="…"` asks for one.
-        let asks = quoted && !digit && secret.ends_with('=');
-        (random && !asks).then(|| span(head.start..self.bare_end(head.start, &NO_LINK).max(head.end), kind))
+        // `Bearer realm="…"` is a challenge.
+        let is_challenge = quoted && !digit && secret.ends_with('=');
+        (random && !is_challenge).then(|| span(head.start..self.bare_end(head.start, &NO_LINK).max(head.end), kind))
     }
 
     pub(super) fn token(&self, token: Token, hit: Range<usize>) -> Option<Span<'t>> {
-        let belongs = |byte: u8| token.body.has(byte);
-        // The head alone decides: in a run of starts to read on for each were quadratic.
-        let head = self.bytes.get(hit.end..hit.end + token.least)?;
+        let belongs = |byte: u8| token.charset.contains(byte);
+        // Only the head decides: reading on would be quadratic in a run of prefixes.
+        let head = self.bytes.get(hit.end..hit.end + token.len_min)?;
         let random = head.iter().any(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
-        let fits = &self.text[hit.clone()] == token.start && head.iter().all(|&byte| belongs(byte));
+        let fits = &self.text[hit.clone()] == token.prefix && head.iter().all(|&byte| belongs(byte));
         if !fits || !random || !starts_word(self.bytes, hit.start) {
             return None;
         }
@@ -44,22 +44,22 @@ impl<'t> Scan<'t> {
         Some(span(hit.start..end, token.kind))
     }
 
-    pub(super) fn inside(&self, inside: Inside, hit: Range<usize>) -> Option<Span<'t>> {
-        if &self.text[hit.clone()] != inside.mark {
+    pub(super) fn infix(&self, infix: Infix, hit: Range<usize>) -> Option<Span<'t>> {
+        if &self.text[hit.clone()] != infix.infix {
             return None;
         }
-        let (least, body) = inside.before;
-        let before = self.bytes[..hit.start].iter().rev().take(64).take_while(|byte| body.has(**byte)).count();
-        if before < least {
+        let (len_min, charset) = infix.before;
+        let before = self.bytes[..hit.start].iter().rev().take(64).take_while(|byte| charset.contains(**byte)).count();
+        if before < len_min {
             return None;
         }
-        let (least, body) = inside.behind;
-        let head = self.bytes.get(hit.end..hit.end + least)?;
-        let fits = head.iter().all(|byte| body.has(*byte));
-        fits.then(|| span(hit.start - before..self.run_end(hit.end, |byte| body.has(byte)), inside.kind))
+        let (len_min, charset) = infix.after;
+        let head = self.bytes.get(hit.end..hit.end + len_min)?;
+        let fits = head.iter().all(|byte| charset.contains(*byte));
+        fits.then(|| span(hit.start - before..self.run_end(hit.end, |byte| charset.contains(byte)), infix.kind))
     }
 
-    /// An option of a command line that takes a password; ports are none.
+    /// A password as an option of a command line. A number may be a port.
     pub(super) fn command(&self, pattern: &Regex, at: usize) -> Option<Span<'t>> {
         let line = &self.text[at..self.text.floor_char_boundary(at + 300)];
         let line = line.split(['\n', '|']).next()?;
@@ -70,7 +70,7 @@ impl<'t> Scan<'t> {
         (!ports).then(|| span(value.start..end, "password"))
     }
 
-    /// `pat`, 14 letters and digits, a dot, 64 digits of a hash.
+    /// `pat`, 14 letters and digits, a dot, 64 hexadecimal digits.
     pub(super) fn airtable(&self, hit: Range<usize>) -> Option<Span<'t>> {
         let dot = hit.end + 14;
         let hash = self.bytes.get(dot + 1..dot + 65).filter(|_| self.bytes[dot] == b'.')?;
@@ -79,14 +79,14 @@ impl<'t> Scan<'t> {
         (fits && starts_word(self.bytes, hit.start)).then(|| span(hit.start..dot + 65, "airtable-token"))
     }
 
-    /// The 24 characters behind the `s.` of old Vault tokens.
+    /// The 24 characters after the `s.` of old Vault tokens.
     pub(super) fn vault(&self, at: usize) -> Option<Span<'t>> {
         let end = self.run_end_within(at, 25, |byte| byte.is_ascii_alphanumeric());
         let token = &self.bytes[at..end];
         (token.len() == 24 && is_mixed(token)).then(|| span(at..end, "vault-token"))
     }
 
-    /// The lines of a private key in a file of PuTTY.
+    /// The lines of a private key in a PuTTY file.
     pub(super) fn putty(&self, at: usize) -> Option<Span<'t>> {
         let start = at + PUTTY.find(&self.text[at..])?.end();
         let (mut line, mut end) = (start, start);
@@ -102,7 +102,7 @@ impl<'t> Scan<'t> {
         (end > start).then(|| span(start..end, "private-key"))
     }
 
-    /// `user:password` before `@tcp(`, as Go writes it.
+    /// `user:password` before `@tcp(`, the format of Go.
     pub(super) fn dsn_password(&self, at: usize) -> Option<Span<'t>> {
         let before = &self.bytes[at.saturating_sub(200)..at];
         let blank = |byte: &u8| *byte <= b' ' || b"\"'`".contains(byte);
@@ -117,7 +117,7 @@ impl<'t> Scan<'t> {
             return None;
         }
         let header = self.run_end(start, belongs);
-        // What makes it none lies behind the header, and so is the same for each `eyJ` in it.
+        // The result depends on the text after the header, so it is the same for each `eyJ` in it.
         self.no_jwt_before = header;
         let mut end = header;
         for _ in 0..3 {
@@ -129,14 +129,14 @@ impl<'t> Scan<'t> {
         (header > start + 8 && end > header + 8).then(|| span(start..end, "jwt"))
     }
 
-    /// The id of an access key, and the secret next to it, on either side.
+    /// The id of an access key, and the secret on either side of it.
     pub(super) fn aws_key(&mut self, start: usize) -> Option<Span<'t>> {
         if !AWS_ID.is_match(&self.text[start..]) || !starts_word(self.bytes, start) {
             return None;
         }
         let end = start + 20;
         let base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'+');
-        // A hash in hexadecimal is as long, but of one case.
+        // A hexadecimal hash has the same length, but one case.
         let mixed = |range: &Range<usize>| {
             let key = &self.bytes[range.clone()];
             key.iter().any(u8::is_ascii_uppercase) && key.iter().any(u8::is_ascii_lowercase)
@@ -154,7 +154,7 @@ impl<'t> Scan<'t> {
         after.map(|after| span(after, "aws-secret"))
     }
 
-    /// A private key from its first line to its last, or to the end of a text that was cut.
+    /// A private key from its first line to its last, or to the end of the text.
     pub(super) fn pem(&self, start: usize) -> Option<Range<usize>> {
         let body = start + PEM.find(&self.text[start..])?.end();
         let last = self.text[body..].find("-----END").map(|last| body + last);
@@ -162,7 +162,7 @@ impl<'t> Scan<'t> {
         Some(start..end.unwrap_or(self.text.len()))
     }
 
-    /// The lines of a private key above its last, which is at `at`.
+    /// The lines of a private key before its last line, which is at `at`.
     pub(super) fn pem_end(&self, at: usize) -> Option<Range<usize>> {
         let end = at + PEM_KEY_END.find(&self.text[at..])?.end();
         let mut start = at;
@@ -173,7 +173,7 @@ impl<'t> Scan<'t> {
             if matches!(self.bytes[..line_end - line], [.., b'\\']) && self.bytes[line_end - line] == b'n' {
                 line -= 1;
             }
-            // Only the last of them is short.
+            // Only the last line of a key is short.
             if line_end == start || line == 0 || line < 16 && start < at {
                 return Some(start..end);
             }
@@ -181,7 +181,7 @@ impl<'t> Scan<'t> {
         }
     }
 
-    /// `start` is behind `://`.
+    /// `start` is after `://`.
     pub(super) fn url_password(&self, start: usize) -> Option<Span<'t>> {
         let blank = |byte: &u8| *byte <= b' ' || b"\"'<>`".contains(byte);
         let path = |byte: &u8| b"/?#\\".contains(byte);
@@ -193,7 +193,7 @@ impl<'t> Scan<'t> {
         let rest = &url[colon + 1..];
         let authority = rest.split(|byte| path(byte) || blank(byte)).next()?;
         let password = match authority.iter().rposition(|byte| *byte == b'@') {
-            // What stands before the slash is no port, so the slash is part of the password.
+            // The text before the slash is not a port, so the slash is part of the password.
             None if !authority.iter().all(u8::is_ascii_digit) => {
                 rest.split(blank).next()?.iter().position(|byte| *byte == b'@')?
             }

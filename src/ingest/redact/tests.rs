@@ -11,7 +11,7 @@ fn redact(text: &str) -> Cow<'_, str> {
     REDACTOR.redact(text)
 }
 
-/// Each row is a text and what must become of it. `⟦x⟧` in the second stands for `[redacted:x]`.
+/// Each row is a text and its redacted form, in which `⟦x⟧` stands for `[redacted:x]`.
 #[track_caller]
 fn check(rows: &[(&str, &str)]) {
     let mut wrong = String::new();
@@ -30,7 +30,7 @@ fn check(rows: &[(&str, &str)]) {
 }
 
 #[track_caller]
-fn check_stays(rows: &[&str]) {
+fn check_kept(rows: &[&str]) {
     let wrong: Vec<_> = rows.iter().filter(|text| redact(text) != **text).collect();
     let found: String = wrong.iter().map(|text| format!("\n  {text}\n  {}\n", redact(text))).collect();
     assert!(wrong.is_empty(), "{found}");
@@ -38,7 +38,7 @@ fn check_stays(rows: &[&str]) {
 }
 
 #[test]
-fn values_behind_names_go() {
+fn values_after_names_are_redacted() {
     check(&[
         ("password=hunter2", "password=⟦password⟧"),
         ("password: hunter2", "password: ⟦password⟧"),
@@ -105,7 +105,7 @@ fn values_behind_names_go() {
 }
 
 #[test]
-fn values_in_json_go_and_it_stays_json() {
+fn values_in_json_are_redacted_and_it_stays_json() {
     check(&[
         (r#"{"password":"hunter2"}"#, r#"{"password":"⟦password⟧"}"#),
         (r#"{"password" : "a b", "x": 1}"#, r#"{"password" : "⟦password⟧", "x": 1}"#),
@@ -146,7 +146,7 @@ fn values_in_json_go_and_it_stays_json() {
 }
 
 #[test]
-fn values_in_queries_xml_and_yaml_go() {
+fn values_in_queries_xml_and_yaml_are_redacted() {
     check(&[
         ("GET /?token=abc&x=1 HTTP/1.1", "GET /?token=⟦token⟧&x=1 HTTP/1.1"),
         ("/?x=1&token=abc", "/?x=1&token=⟦token⟧"),
@@ -173,7 +173,7 @@ fn values_in_queries_xml_and_yaml_go() {
 }
 
 #[test]
-fn headers_go() {
+fn headers_are_redacted() {
     check(&[
         ("Authorization: Bearer abc", "Authorization: Bearer ⟦bearer⟧"),
         ("authorization=Basic dXNlcjpwYXNz", "authorization=Basic ⟦basic-auth⟧"),
@@ -203,7 +203,7 @@ fn headers_go() {
 }
 
 #[test]
-fn shapes_go() {
+fn known_shapes_are_redacted() {
     const AKIA: &str = concat!("AKIA", "IOSFODNN7EXAMPLE");
     const AWS: &str = concat!("wJalrXUtnFEMI/K7MDENG/", "bPxRfiCYEXAMPLEKEY");
     let hook = concat!("https://hooks.slack", ".com/services/T000/B000/XXXX");
@@ -261,7 +261,7 @@ fn shapes_go() {
 }
 
 #[test]
-fn private_keys_go() {
+fn private_keys_are_redacted() {
     const RSA: &str = concat!("-----BEGIN RSA PRIVATE", " KEY-----");
     const END: &str = concat!("-----END RSA PRIVATE", " KEY-----");
     check(&[
@@ -282,7 +282,7 @@ fn private_keys_go() {
 }
 
 #[test]
-fn values_behind_other_separators_go() {
+fn values_after_other_separators_are_redacted() {
     check(&[
         ("password\thunter2pw\tx", "password\t⟦password⟧\tx"),
         ("user\tbob\ntoken\tabc123def", "user\tbob\ntoken\t⟦token⟧"),
@@ -310,7 +310,7 @@ fn values_behind_other_separators_go() {
 }
 
 #[test]
-fn other_names_of_secrets_count() {
+fn values_after_rarer_names_are_redacted() {
     check(&[
         ("pw=hunter2 psw=hunter2 psk=hunter2", "pw=⟦password⟧ psw=⟦password⟧ psk=⟦password⟧"),
         ("{\"pw\":\"hunter2\",\"userPw\":\"x\"}", "{\"pw\":\"⟦password⟧\",\"userPw\":\"⟦password⟧\"}"),
@@ -345,7 +345,7 @@ fn other_names_of_secrets_count() {
 }
 
 #[test]
-fn secrets_on_command_lines_go() {
+fn secrets_on_command_lines_are_redacted() {
     check(&[
         ("curl -u admin:hunter2pw https://h/x", "curl -u admin:⟦password⟧ https://h/x"),
         ("curl -s --user 'admin:hunter2' https://h/x", "curl -s --user 'admin:⟦password⟧' https://h/x"),
@@ -372,7 +372,7 @@ fn secrets_on_command_lines_go() {
 }
 
 #[test]
-fn tokens_of_more_vendors_go() {
+fn tokens_of_more_vendors_are_redacted() {
     const HEX: &str = "0123456789abcdef0123456789abcdef";
     const WORD: &str = "aB3dE5fG7hI9jK1lM3nO5pQ7rS9tU1vW3xY5";
     check(&[
@@ -406,7 +406,7 @@ fn tokens_of_more_vendors_go() {
 }
 
 #[test]
-fn cards_go() {
+fn cards_are_redacted() {
     check(&[
         ("4111111111111111", "⟦card⟧"),
         ("card 4111 1111 1111 1111 declined", "card ⟦card⟧ declined"),
@@ -431,11 +431,11 @@ fn cards_go() {
 }
 
 #[test]
-fn what_is_no_secret_stays() {
-    check_stays(HONEST);
+fn harmless_text_is_kept() {
+    check_kept(HARMLESS);
 }
 
-const HONEST: &[&str] = &[
+const HARMLESS: &[&str] = &[
     "",
     "password changed for user 7",
     "Password authentication failed for user \"app\"",
@@ -648,7 +648,7 @@ fn redactor(patterns: &[&str]) -> Redactor {
 }
 
 #[test]
-fn patterns_of_the_configuration_go() {
+fn custom_patterns_are_redacted() {
     let ours = redactor(&[r"cust-\d+", r"pin (?<secret>\d{4})", "(?i)ORDER [a-z]+"]);
     for (text, expected) in [
         ("a cust-12 b", "a [redacted:custom] b"),
@@ -676,7 +676,7 @@ fn every_bad_pattern_is_reported() {
     assert!(bad[3].starts_with("redaction pattern 4: error: invalid character class range"), "{}", bad[3]);
 }
 
-/// Pieces of all that the rules look at, in no sense at all.
+/// Random sequences of the texts that the rules search for.
 fn noise() -> impl Strategy<Value = String> {
     let words = r#"password token secret api_key auth authorization cookie set-cookie pass sig bearer Bearer basic Basic
         user value is was s _id Hash = : => %3D %3A := > < / </ & , ; . ! ? @ # | - -- [ ] { } ( ) " ' ` \ \" \\\" \n
@@ -687,7 +687,7 @@ fn noise() -> impl Strategy<Value = String> {
         \u001b[0m \u200b \u0061 p\u0061ssword %70assword %20 ＝ ４"#;
     let blanks = [" ", " ", " ", " ", " ", " ", "\n", "\n  ", "\t", "|\n  "];
     let words = words.split_ascii_whitespace().chain(blanks);
-    let piece = one_of(words.chain(UNSEEN.iter().copied()).collect::<Vec<_>>());
+    let piece = one_of(words.chain(INVISIBLE.iter().copied()).collect::<Vec<_>>());
     prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
 }
 
@@ -695,7 +695,7 @@ proptest! {
     #![proptest_config(texts())]
 
     #[test]
-    fn twice_is_once(text in noise()) {
+    fn redacting_twice_changes_nothing(text in noise()) {
         let once = redact(&text).into_owned();
         prop_assert_eq!(redact(&once), once.as_str(), "of {}", text);
     }
@@ -712,7 +712,7 @@ fn escape(text: &str) -> String {
     text.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n")
 }
 
-/// What a program makes of `json` that logs it in a message in JSON, `levels` times.
+/// `json` in the message of a JSON log line, `levels` times.
 fn nest(json: String, levels: usize) -> String {
     (0..levels).fold(json, |json, _| format!(r#"{{"level":"info","message":"got {} from x"}}"#, escape(&json)))
 }
@@ -767,7 +767,7 @@ proptest! {
     #![proptest_config(texts())]
 
     #[test]
-    fn a_string_in_json_goes_and_nothing_else(
+    fn only_the_secret_of_a_json_text_is_redacted(
         name in one_of(NAMES.split(' ').collect()), secret in r#"s9([A-Za-z0-9 "'\\,:{}\[\]=&%\n]|\PC){1,24}"#, levels in 0..4usize,
     ) {
         let shows = |c: &char| visible::respelled(c.encode_utf8(&mut [0; 4])).is_none();
@@ -779,7 +779,7 @@ proptest! {
     }
 
     #[test]
-    fn a_number_in_json_goes_and_it_stays_json(number in 0..u64::MAX, levels in 0..4usize) {
+    fn a_number_in_json_is_redacted_and_it_stays_json(number in 0..u64::MAX, levels in 0..4usize) {
         let json = |value: &str| nest(format!(r#"{{"a":1,"password":{value},"z":["b"]}}"#), levels);
         let text = json(&number.to_string());
         prop_assert_eq!(redact(&text), json("\"[redacted:password]\""));
@@ -791,26 +791,26 @@ proptest! {
         syntax in one_of(SYNTAXES.lines().collect()),
         secret in "[A-Za-z0-9][A-Za-z0-9+/_.~-]{5,20}[0-9][A-Za-z]{3}",
         before in noise(),
-        behind in noise(),
+        after in noise(),
     ) {
-        // Digits and a slash behind a host are a port and a path.
+        // Digits and a slash after a host are a port and a path.
         let secret = if syntax.contains("://") { secret.replace('/', "-") } else { secret };
-        let text = format!("{before} {} {behind}", syntax.replace("NAME", name).replace("VALUE", &secret).replace('⏎', "\n"));
+        let text = format!("{before} {} {after}", syntax.replace("NAME", name).replace("VALUE", &secret).replace('⏎', "\n"));
         prop_assert!(!redact(&text).contains(&secret), "{} from {}", redact(&text), text);
     }
 
     #[test]
-    fn a_card_never_survives(digits in "4[0-9]{14}", joint in "[ -]?", before in noise(), behind in noise()) {
+    fn a_card_never_survives(digits in "4[0-9]{14}", joint in "[ -]?", before in noise(), after in noise()) {
         let card = (0..10).map(|last| format!("{digits}{last}")).find(|card| is_card(card.as_bytes())).unwrap();
         let groups: Vec<_> = (0..4).map(|n| &card[4 * n..4 * n + 4]).collect();
         let card = groups.join(&joint);
-        let text = format!("{before}, {card}, {behind}");
+        let text = format!("{before}, {card}, {after}");
         prop_assert!(!redact(&text).contains(&card), "{} from {}", redact(&text), text);
     }
 }
 
-/// Sequences that show nothing, wherever they stand.
-const UNSEEN: [&str; 14] = [
+/// Invisible sequences.
+const INVISIBLE: [&str; 14] = [
     "\u{1b}[0m",
     "\u{1b}[38;5;1m",
     "\u{1b}[K",
@@ -831,35 +831,35 @@ proptest! {
     #![proptest_config(texts())]
 
     #[test]
-    fn nothing_invisible_hides_a_secret(
+    fn no_invisible_sequence_hides_a_secret(
         name in one_of(NAMES.split(' ').collect()),
         syntax in one_of(SYNTAXES.lines().filter(|syntax| !syntax.contains(['|', '⏎'])).collect()),
         secret in "[A-Za-z][A-Za-z0-9]{5,20}[0-9][A-Za-z]{3}",
-        unseen in prop::collection::vec((any::<prop::sample::Index>(), one_of(UNSEEN.to_vec())), 1..4),
+        invisible in prop::collection::vec((any::<prop::sample::Index>(), one_of(INVISIBLE.to_vec())), 1..4),
     ) {
         let plain = format!("x {} y", syntax.replace("NAME", name).replace("VALUE", &secret));
         let mut text: Vec<String> = plain.chars().map(String::from).collect();
-        for (at, unseen) in unseen {
+        for (at, invisible) in invisible {
             let at = at.index(text.len());
-            text[at].push_str(unseen);
+            text[at].push_str(invisible);
         }
         let text = text.concat();
-        let shown = UNSEEN.iter().fold(redact(&text).into_owned(), |shown, unseen| shown.replace(unseen, ""));
+        let shown = INVISIBLE.iter().fold(redact(&text).into_owned(), |shown, invisible| shown.replace(invisible, ""));
         prop_assert!(!shown.contains(&secret), "{:?} from {:?}", redact(&text), text);
         prop_assert!(shown.starts_with("x ") && shown.len() <= plain.len() + 30, "{:?} from {:?}", redact(&text), text);
     }
 
     #[test]
-    fn honest_lines_stay_among_others_and_in_colour(
-        lines in prop::collection::vec(one_of(HONEST.iter().copied().filter(|line| !line.ends_with([':', '='])).collect()), 1..4),
-        unseen in one_of(UNSEEN.to_vec()),
+    fn harmless_lines_are_kept_among_others_and_in_color(
+        lines in prop::collection::vec(one_of(HARMLESS.iter().copied().filter(|line| !line.ends_with([':', '='])).collect()), 1..4),
+        invisible in one_of(INVISIBLE.to_vec()),
     ) {
-        let text = lines.iter().map(|line| format!("{unseen}{line}{unseen}\n")).collect::<String>();
+        let text = lines.iter().map(|line| format!("{invisible}{line}{invisible}\n")).collect::<String>();
         prop_assert_eq!(redact(&text), text.as_str());
     }
 }
 
-/// What to repeat, behind `¦` if it has a start; `␣` is a blank and `⏎` the end of a line.
+/// Texts to repeat, each perhaps with a start before `¦`. `␣` is a space and `⏎` a line break.
 const HOSTILE: &str = r#"
     password password␣ password= password=␣ password=⏎ password=" password="⏎ password="a password="a⏎ password="a␣
     password='a" password=\" password=[ password=[␣ password=[" password=[], password=[]: password={ password=, password=,{
@@ -879,10 +879,10 @@ const HOSTILE: &str = r#"
     password=¦] password=¦,{ password=¦,a password=¦\n password=¦") password="¦\ password="¦"a password="¦\" password="¦""
     password=[¦a, password=[¦"a", token:␣¦[ Cookie:␣a=b¦;a=b auth:␣a␣¦a Bearer␣¦a eyJ¦a.eyJ "pins":[¦4111111111111111, "#;
 
-/// Four times the text may take some four times as long, not sixteen times: at best, for other programs run beside it.
+/// Four times the text may take about four times as long, but not sixteen times.
 #[test]
 fn time_is_linear_in_hostile_text() {
-    // Unoptimized automata are slow; 1 MB is for `cargo test --release`.
+    // Automata are slow without optimization, so 1 MiB is for `cargo test --release`.
     let large = if cfg!(debug_assertions) { 64 << 10 } else { 1 << 20 };
     let seconds = |shape: &str, len: usize| {
         let shape = shape.replace('␣', " ").replace('⏎', "\n");
@@ -893,7 +893,7 @@ fn time_is_linear_in_hostile_text() {
         assert!(redacted.len() <= 40 * text.len());
         processor_seconds() - start
     };
-    // The best of several runs counts: what else the machine does can only add to a time.
+    // The best of several runs counts, because other programs only make a run slower.
     let slow = |shape: &&str| {
         let mut best = (f64::INFINITY, f64::INFINITY);
         let linear = |_| {
@@ -906,14 +906,14 @@ fn time_is_linear_in_hostile_text() {
     assert!(slow.is_empty(), "{slow:?}");
 }
 
-/// Time that this thread has had a processor; waiting for one does not count.
+/// The processor time of this thread.
 fn processor_seconds() -> f64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
 }
 
-/// The same texts at every run, so that whoever changes something else is not stopped by a find here; with
-/// `CASES=100000` so many others.
+/// 1000 texts, the same in every run, so that a change elsewhere cannot fail here. `CASES=100000`
+/// runs so many random ones.
 fn texts() -> ProptestConfig {
     let more = std::env::var("CASES").ok().and_then(|cases| cases.parse().ok());
     let rng_seed = if more.is_some() { RngSeed::Random } else { RngSeed::Fixed(7) };

@@ -1,8 +1,9 @@
-//! A text as the reader sees it: without colours and invisible characters, with escaped and full-width letters as
-//! plain ones. Redaction looks for secrets in it as well, and takes them out of the text that it was made of.
+//! A text as a reader sees it: without colors and invisible characters, and with plain letters
+//! instead of escaped and full-width ones. Secrets are searched for in this text as well, and then
+//! redacted in the original.
 //!
-//! Line breaks and tabs stay, for they end values. Quotes and delimiters stay escaped, for the level of escaping tells
-//! which of them belong together.
+//! Line breaks and tabs are kept, because they end values. Quotes and delimiters stay escaped,
+//! because quotes at the same level of escaping belong together.
 
 use std::ops::{BitOrAssign, Range};
 use std::sync::LazyLock;
@@ -11,10 +12,10 @@ use regex::Regex;
 
 use crate::model::visible::is_ignorable;
 
-/// How much of a text is searched for the end of a terminal sequence.
+/// The longest terminal sequence that is recognized.
 const SEQUENCE_BYTES_MAX: usize = 2048;
 
-/// How [`respelled`] finds begin. Each of them needs a closer look.
+/// The first bytes of everything that [`respelled`] finds.
 pub(super) const HINTS: &[&[u8]] = &[
     b"\\u",
     b"\\x",
@@ -50,7 +51,7 @@ pub(super) const HINTS: &[&[u8]] = &[
     b"\xf3\xa0",
 ];
 
-/// A terminal sequence, as bytes or as JSON, C or shell spell it.
+/// A terminal sequence, as bytes or as escaped in JSON, C or a shell.
 static SEQUENCE: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(
         r"(?x)^(?:
@@ -62,49 +63,49 @@ static SEQUENCE: LazyLock<Regex> = LazyLock::new(|| {
     .expect("invariant: the pattern is valid")
 });
 
-/// The visible text, and where each stretch of it comes from.
+/// The visible text, and the origin of each part of it.
 pub(super) struct Visible {
     pub(super) text: String,
     /// In order, without gaps in the visible text.
     pieces: Vec<Piece>,
 }
 
-/// A stretch of visible text: a copy, or, if the lengths differ, one character that stands for another spelling.
+/// A part of the visible text: a copy, or, if the lengths differ, a decoded character.
 struct Piece {
     shown: usize,
     raw: Range<usize>,
 }
 
-/// Whether a text holds what does not show, and what is spelled otherwise than it shows.
+/// Whether a text has invisible parts, and encoded characters.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Spelling {
-    pub(super) unseen: bool,
-    pub(super) otherwise: bool,
+    pub(super) has_invisible: bool,
+    pub(super) has_encoded: bool,
 }
 
 impl Spelling {
-    /// Takes note of the start of `text`.
-    pub(super) fn look(&mut self, text: &str) {
-        if self.unseen && self.otherwise {
+    /// Adds the start of `text`.
+    pub(super) fn add(&mut self, text: &str) {
+        if self.has_invisible && self.has_encoded {
             return;
         }
         match respelled(text) {
             None => {}
-            Some((_, None)) => self.unseen = true,
-            Some((_, Some(_))) => self.otherwise = true,
+            Some((_, None)) => self.has_invisible = true,
+            Some((_, Some(_))) => self.has_encoded = true,
         }
     }
 }
 
 impl BitOrAssign for Spelling {
     fn bitor_assign(&mut self, other: Self) {
-        self.unseen |= other.unseen;
-        self.otherwise |= other.otherwise;
+        self.has_invisible |= other.has_invisible;
+        self.has_encoded |= other.has_encoded;
     }
 }
 
 impl Visible {
-    /// Without what does not show, and if it is `decoded`, with plain characters for those that are spelled otherwise.
+    /// `text` without its invisible parts and, if `decoded`, with its encoded characters decoded.
     pub(super) fn of(text: &str, decoded: bool) -> Self {
         let mut visible = Self { text: String::with_capacity(text.len()), pieces: Vec::new() };
         let (mut copied, mut at) = (0, 0);
@@ -132,27 +133,28 @@ impl Visible {
         }
     }
 
-    /// Whether at `raw` in the original stands text that does not show: the title that a sequence sets.
+    /// Whether the original has invisible text at `raw`: a terminal title.
     pub(super) fn hides(&self, text: &str, raw: usize) -> bool {
         let next = self.pieces.partition_point(|piece| piece.raw.start <= raw);
         (next == 0 || self.pieces[next - 1].raw.end <= raw) && respelled(&text[raw..]).is_none()
     }
 
-    /// Where a stretch of the visible text, which is not empty, stands in the original.
+    /// The range in the original of a range of the visible text, which is not empty.
     pub(super) fn raw(&self, shown: Range<usize>) -> Range<usize> {
         let next_of = |at: usize| self.pieces.partition_point(|piece| piece.shown <= at);
         let first = &self.pieces[next_of(shown.start) - 1];
         let next = next_of(shown.end - 1);
         let last = &self.pieces[next - 1];
         let last_end = self.pieces.get(next).map_or(self.text.len(), |next| next.shown);
-        // What is spelled otherwise is taken whole.
+        // An encoded character is never split.
         let copied = last_end - last.shown == last.raw.len();
         let end = if copied { last.raw.start + (shown.end - last.shown) } else { last.raw.end };
         first.raw.start + (shown.start - first.shown)..end
     }
 }
 
-/// What is spelled otherwise than it is shown at the start of `text`: its length, and the character that shows, if any.
+/// An invisible part or an encoded character at the start of `text`: its length, and the visible
+/// character, if there is one.
 pub(super) fn respelled(text: &str) -> Option<(usize, Option<char>)> {
     match *text.as_bytes().first()? {
         b'\\' => sequence(text).or_else(|| backslash_escape(text)),
@@ -165,7 +167,7 @@ pub(super) fn respelled(text: &str) -> Option<(usize, Option<char>)> {
     }
 }
 
-/// A terminal sequence: `ESC [ … m` sets a colour, `ESC ] … BEL` a title. It shows nothing.
+/// A terminal sequence, which is invisible: `ESC [ … m` sets a color, `ESC ] … BEL` a title.
 fn sequence(text: &str) -> Option<(usize, Option<char>)> {
     let starts = matches!(text.as_bytes(), [0x1b | 0xc2, ..] | [b'\\', b'\\' | b'u' | b'x' | b'0' | b'e', ..]);
     let text = &text[..text.floor_char_boundary(SEQUENCE_BYTES_MAX)];
@@ -196,12 +198,12 @@ fn percent_escape(text: &str) -> Option<(usize, Option<char>)> {
     Some((at + 2, c?))
 }
 
-/// Parts of names are decoded, quotes and delimiters are not.
+/// Decodes the characters of names, but not quotes and delimiters.
 fn decoded(c: char) -> Option<Option<char>> {
     (c.is_ascii_alphanumeric() || matches!(c, '_' | '-')).then_some(Some(c))
 }
 
-/// What shows in place of a character, if not the character: nothing, or a plain one.
+/// What a reader sees instead of a character: nothing, or a plain character.
 fn shown_as(c: char) -> Option<Option<char>> {
     match c {
         '\u{ff01}'..='\u{ff5e}' => Some(char::from_u32(u32::from(c) - 0xfee0)),
