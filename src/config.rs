@@ -1,66 +1,72 @@
-//! `stentor.toml`: which log lines matter, and who is told how often.
+//! `stentor.toml`: which log events become alerts, which targets receive them, and how often.
 //!
-//! A file is read once, when a program starts, and either yields a [`Config`] in which everything
-//! holds that the rest of the program relies on, or [`ConfigError`]: all mistakes at once, each with
-//! its line and column. Nothing is guessed: an unknown key is a mistake, and so is a route that no
-//! event can reach. No message repeats a value that it refuses, because credentials get pasted
-//! there.
+//! A file is read once, when a program starts. The result is either a [`Config`] that the rest of
+//! the program can rely on, or a [`ConfigError`] with every mistake at once, each with line and
+//! column. An unknown key is a mistake, and so is a route that no log event can reach. No message
+//! repeats a refused value, because users paste credentials into configuration files.
 //!
-//! Below it: `spanned` reads TOML without knowing any key, `read` knows what the keys mean, `shadowing`
-//! finds routes in the shadow of others, `scope` and `glob` say where a route applies, `quantity`
-//! reads durations and sizes, `region` knows the Regions, `encoding` what is not UTF-8, `problem` turns offsets into
-//! lines.
+//! | module | does |
+//! |---|---|
+//! | `read` | knows the keys and what they mean |
+//! | `value` | reads TOML values and tables, without knowing any key |
+//! | `diagnostic` | collects mistakes and warnings, and finds their lines |
+//! | `shadowing` | finds routes that no log event can reach |
+//! | `scope`, `glob` | decide where a route applies |
+//! | `quantity`, `region`, `encoding` | durations and sizes; Regions; files that are not UTF-8 |
 //!
-//! Left to others: finding the file and the environment (the binaries), matching markers (`route`),
-//! compiling the patterns of `redact` (`redact`), and the credentials of targets (`secret`).
+//! Left to others: finding the file (the binaries), searching for markers (`ingest::route`),
+//! applying the patterns of `redact` (`ingest::redact`), and the credentials of targets
+//! (`adapters::secret`).
 
+mod diagnostic;
 mod draft;
 mod encoding;
 mod glob;
-mod problem;
 mod quantity;
 mod read;
 mod region;
 mod scope;
 mod shadowing;
-mod spanned;
 #[cfg(test)]
 mod tests;
+mod value;
 
 use std::time::Duration;
 
+use strum::{EnumString, VariantNames};
 use toml::de::DeTable;
 
 use crate::model::name::{RouteName, Severity, Target};
 
+use diagnostic::Diagnostics;
+
+pub use diagnostic::{ConfigError, Diagnostic};
 pub use glob::{GLOB_BYTES_MAX, Glob, GlobError};
-pub use problem::{ConfigDiagnostic, ConfigError};
 pub use quantity::{bytes, duration, duration_with_days};
 pub use scope::Scope;
 
-/// `window` where the file is silent.
+/// The default of `window`.
 pub const WINDOW_DEFAULT: Duration = Duration::from_secs(30);
 
 /// The shortest window.
 pub const WINDOW_MIN: Duration = Duration::from_secs(1);
 
-/// The longest window, as `window` and as `window_max`. Beyond the 900 s by which SQS can delay a
-/// message, a window ends by a message that is delayed again.
-pub const WINDOW_LIMIT: Duration = Duration::from_secs(12 * 60 * 60);
+/// The longest window, for `window` and for `window_max`. SQS delays a message by at most 900 s, so
+/// a longer window ends with a message that is delayed again.
+pub const WINDOW_LIMIT: Duration = Duration::from_hours(12);
 
-/// `window_max` where the file is silent, unless `window` is longer still.
-pub const WINDOW_MAX_DEFAULT: Duration = Duration::from_secs(10 * 60);
+/// The default of `window_max`, unless `window` is longer.
+pub const WINDOW_MAX_DEFAULT: Duration = Duration::from_mins(10);
 
-/// `fallback_after` where the file is silent.
-pub const FALLBACK_AFTER_DEFAULT: Duration = Duration::from_secs(15 * 60);
+/// The default of `fallback_after`.
+pub const FALLBACK_AFTER_DEFAULT: Duration = Duration::from_mins(15);
 
-/// `decoded_bytes_max` where the file is silent: 64 MiB.
+/// The default of `decoded_bytes_max`: 64 MiB.
 pub const DECODED_BYTES_MAX_DEFAULT: u64 = 64 << 20;
 
 /// The longest marker, in bytes.
 pub const MARKER_BYTES_MAX: usize = 256;
 
-/// What applies when there is no file.
 const BUILTIN: &str = r#"
 [[route]]
 name    = "alerts"
@@ -71,112 +77,139 @@ notify  = ["slack:default"]
 /// The whole configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// In the order of the file, in which they are tried; at least one, each with its own name.
-    /// A route that those before it leave nothing is refused where `shadowing` can tell.
+    /// In the order of the file, in which they are tried. At least one; names are unique. The
+    /// parser refuses a route that earlier routes leave no log event, where it can tell.
     pub routes: Vec<Route>,
-    /// Regular expressions, in the syntax of the `regex` crate, for what must not leave beside what
-    /// is always redacted. Each compiles and none matches the empty text. Default: none.
+    /// Regular expressions, in the syntax of the `regex` crate, for secrets that the built-in rules
+    /// do not know. Each compiles, and none matches the empty text. Default: none.
     pub redact: Vec<String>,
-    /// The most that one record may unpack to, in bytes, 1 KiB to 10 GiB. A record beyond it is
-    /// parked. Default: [`DECODED_BYTES_MAX_DEFAULT`].
+    /// The decoded size that a record may have, in bytes, 1 KiB to 10 GiB. A larger one is parked.
+    /// Default: [`DECODED_BYTES_MAX_DEFAULT`].
     pub decoded_bytes_max: u64,
-    /// Whether every record is parsed and validated in full. Otherwise the texts of log events without a marker are
-    /// not looked at, beyond checksum, structure and UTF-8. Default: false.
+    /// Whether every record is parsed and validated in full. Otherwise, log events without a marker
+    /// are checked for checksum, structure and UTF-8 only. Default: false.
     pub strict: bool,
-    /// Likely mistakes, in the order of the file. The program that reads the file shows them.
-    pub warnings: Vec<ConfigDiagnostic>,
+    /// Likely mistakes, in the order of the file, for the caller to show.
+    pub warnings: Vec<Diagnostic>,
 }
 
-/// One `[[route]]`: which events it takes, and what becomes of them.
+/// One `[[route]]`: the log events that it accepts, and what happens with them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
     /// Unique within the configuration.
     pub name: RouteName,
-    /// Substrings of the message, case sensitive; one of them suffices. At least one, no two alike,
-    /// each of 1 to [`MARKER_BYTES_MAX`] bytes.
+    /// Substrings of the message, case-sensitive; one of them suffices. At least one, all
+    /// different, each of 1 to [`MARKER_BYTES_MAX`] bytes.
     pub markers: Vec<String>,
-    /// Where an event has to come from. Default: anywhere.
+    /// Where a log event has to come from. Default: anywhere.
     pub scope: Scope,
-    /// Who is told. At least one, no two alike.
+    /// The targets of its messages. At least one, all different.
     pub notify: Vec<Target>,
-    /// Who is told in the place of a target that refuses or stays behind; none of `notify`. Default: nobody.
+    /// The target that is used when one of `notify` refuses a message or stays behind. It is none
+    /// of `notify`. Default: none.
     pub fallback: Option<Target>,
-    /// For how long a message waits for its target before the fallback is told, [`WINDOW_MIN`] to
+    /// How long a message waits for its target until the fallback receives it, [`WINDOW_MIN`] to
     /// [`WINDOW_LIMIT`]. Default: [`FALLBACK_AFTER_DEFAULT`].
     pub fallback_after: Duration,
-    /// How long alerts are gathered into one message, [`WINDOW_MIN`] to [`WINDOW_LIMIT`].
+    /// The period of one message, [`WINDOW_MIN`] to [`WINDOW_LIMIT`].
     /// Default: the file's, else [`WINDOW_DEFAULT`].
     pub window: Duration,
-    /// How long windows become while a burst lasts, `window` to [`WINDOW_LIMIT`].
+    /// The length to which windows grow during a burst, `window` to [`WINDOW_LIMIT`].
     /// Default: the file's, else [`WINDOW_MAX_DEFAULT`], else `window` if that is longer.
     pub window_max: Duration,
-    /// When a quiet route speaks. Default: the file's, else [`First::Immediately`].
+    /// When a quiet route sends its first message. Default: the file's, else
+    /// [`First::Immediately`].
     pub first: First,
-    /// `continue`: let later routes take the same event too. Default: false.
+    /// `continue`: whether later routes are tried for the same log event. Default: false.
     pub continue_: bool,
-    /// How bad the alerts are. Default: none, by which each says it with its marker
+    /// The severity of its alerts. Default: none, so that the marker decides
     /// ([`Severity::of_marker`]).
     pub severity: Option<Severity>,
 }
 
-/// When the first alert of a route that was quiet is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+/// When the first alert of a quiet route is delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, EnumString, VariantNames)]
+#[strum(serialize_all = "kebab-case")]
 pub enum First {
-    /// At once, as a window of its own: `"immediately"`.
+    /// At once, in a window of its own.
     #[default]
     Immediately,
-    /// When the window that it opened ends: `"after-window"`.
+    /// When the window that it opened ends.
     AfterWindow,
 }
 
 impl Route {
-    /// The fallback, and after how long it is called in.
+    /// The fallback, and how long a message waits for it.
     pub fn escalates(&self) -> Option<(&Target, Duration)> {
         Some((self.fallback.as_ref()?, self.fallback_after))
     }
 
-    /// Everyone whom this route may tell.
+    /// All targets that this route may deliver to.
     pub fn targets(&self) -> impl Iterator<Item = &Target> {
         self.notify.iter().chain(&self.fallback)
     }
 }
 
 impl Config {
-    /// What applies when there is no file: one route, `alerts`, that takes `[CRITICAL]` and
-    /// `[ALERT]` from anywhere to `slack:default`, and every default.
+    /// The configuration without a file: one route, `alerts`, that accepts `[CRITICAL]` and
+    /// `[ALERT]` from anywhere, delivers to `slack:default`, and has every default.
     pub fn builtin() -> Config {
         Config::parse(BUILTIN, "built-in").expect("invariant: the built-in configuration is valid")
     }
 
-    /// [`Config::parse`] of a file as it was read.
+    /// [`Config::parse`] for the bytes of a file.
     ///
     /// # Errors
     ///
-    /// As [`Config::parse`], and when the file is not UTF-8.
+    /// Those of [`Config::parse`], or that the file is not UTF-8.
     pub fn parse_bytes(bytes: &[u8], file: &str) -> Result<Config, ConfigError> {
-        let text =
-            encoding::utf8(bytes).map_err(|problem| ConfigError { file: file.to_owned(), problems: vec![problem] })?;
-        Config::parse(text, file)
+        match encoding::utf8(bytes) {
+            Ok(text) => Config::parse(text, file),
+            Err(diagnostic) => Err(ConfigError { file: file.to_owned(), diagnostics: vec![diagnostic] }),
+        }
     }
 
-    /// Reads a configuration. `file` is what [`ConfigError`] call it; nothing is opened.
+    /// Parses a configuration. `file` is only a name for [`ConfigError`]; nothing is opened.
+    ///
+    /// ```
+    /// use stentor::config::Config;
+    ///
+    /// let text = r#"
+    ///     window = "1m"
+    ///
+    ///     [[route]]
+    ///     name    = "payments"
+    ///     markers = ["PAYMENT_DECLINED"]
+    ///     notify  = ["slack:payments"]
+    /// "#;
+    /// let config = Config::parse(text, "stentor.toml")?;
+    /// assert_eq!(config.routes[0].window.as_secs(), 60);
+    ///
+    /// let error = Config::parse(&text.replace("markers", "marker"), "stentor.toml").unwrap_err();
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "stentor.toml:6:5: unknown key `marker`, did you mean `markers`?"
+    /// );
+    /// # Ok::<(), stentor::config::ConfigError>(())
+    /// ```
     ///
     /// # Errors
     ///
-    /// All mistakes of the text. While its TOML is broken only that is reported, because what the
-    /// parser recovers from broken TOML is a guess.
+    /// All mistakes of the text. Broken TOML is reported alone, because the parser only guesses
+    /// what the rest of such a file means.
     pub fn parse(text: &str, file: &str) -> Result<Config, ConfigError> {
         let (root, errors) = DeTable::parse_recoverable(text);
-        let mut diagnostics = spanned::Diagnostics::new(text);
+        let mut diagnostics = Diagnostics::new(text);
         for error in &errors {
-            diagnostics.add_at(error.span().map_or(text.len(), |span| span.start), error.message());
+            let offset = error.span().map_or(text.len(), |span| span.start);
+            diagnostics.error_at(offset, error.message());
         }
-        let config = if diagnostics.is_empty() { read::config(root.get_ref(), &mut diagnostics) } else { None };
-        if diagnostics.is_empty() {
-            let config = config.expect("invariant: whatever cannot be read is a fault");
-            Ok(Config { warnings: diagnostics.into_warnings(), ..config })
-        } else {
-            Err(diagnostics.into_problems(file))
-        }
+        let config = match errors.is_empty() {
+            true => read::config(root.get_ref(), &mut diagnostics),
+            false => None,
+        };
+        let warnings = diagnostics.finish(file)?;
+        let config = config.expect("invariant: a configuration is read or has an error");
+        Ok(Config { warnings, ..config })
     }
 }

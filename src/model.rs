@@ -1,5 +1,5 @@
-//! What Stentor talks about: alerts, patterns, tallies, epochs and digests, with the rules that hold for them. All of it
-//! is plain data and pure functions: no I/O, no clock, no configuration.
+//! The data of Stentor and its rules: alerts, patterns, tallies, epochs and digests. Plain data and
+//! pure functions: no I/O, no clock, no configuration.
 
 pub mod alert;
 pub mod audit;

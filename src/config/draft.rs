@@ -1,20 +1,20 @@
-//! A route while it is read: each setting may be missing or unreadable.
+//! A route during reading: each setting may be absent or invalid.
 
 use std::time::Duration;
 
 use super::{First, Route, Scope, WINDOW_DEFAULT, WINDOW_MAX_DEFAULT};
 use crate::model::name::{RouteName, Severity, Target};
 
-/// A route as far as it could be read.
+/// A route as far as it could be read. `None` means that an error was reported.
 pub(super) struct Draft {
-    /// Where the route begins.
-    pub(super) at: usize,
+    /// The byte offset at which the route begins.
+    pub(super) offset: usize,
     pub(super) name: Option<RouteName>,
     pub(super) markers: Option<Vec<String>>,
     pub(super) scope: Option<Scope>,
     pub(super) continue_: Option<bool>,
-    /// Whether there is no unknown key, which may have been meant for any of the above.
-    pub(super) is_clear: bool,
+    /// An unknown key may be a misspelled `continue` or scope.
+    pub(super) has_unknown_key: bool,
     pub(super) notify: Option<Vec<Target>>,
     pub(super) fallback: Option<Option<Target>>,
     pub(super) fallback_after: Option<Duration>,
@@ -23,7 +23,7 @@ pub(super) struct Draft {
     pub(super) severity: Option<Option<Severity>>,
 }
 
-/// `window` and `window_max`, in force together.
+/// `window` and `window_max`: each limits the other.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Windows {
     pub(super) window: Setting,
@@ -32,12 +32,12 @@ pub(super) struct Windows {
 
 #[derive(Clone, Copy, Default)]
 pub(super) enum Setting {
-    /// Nobody said anything, so the default applies.
+    /// Neither the route nor the file has it, so the default applies.
     #[default]
-    Silent,
+    Absent,
     Given(Duration),
-    /// Given and already reported.
-    Unreadable,
+    /// Already reported.
+    Invalid,
 }
 
 impl Draft {
@@ -61,17 +61,17 @@ impl Draft {
 impl Windows {
     pub(super) fn window(self) -> Option<Duration> {
         match self.window {
-            Setting::Silent => Some(WINDOW_DEFAULT),
+            Setting::Absent => Some(WINDOW_DEFAULT),
             Setting::Given(window) => Some(window),
-            Setting::Unreadable => None,
+            Setting::Invalid => None,
         }
     }
 
     pub(super) fn window_max(self) -> Option<Duration> {
         match self.window_max {
-            Setting::Silent => self.window().map(|window| window.max(WINDOW_MAX_DEFAULT)),
+            Setting::Absent => self.window().map(|window| window.max(WINDOW_MAX_DEFAULT)),
             Setting::Given(window_max) => Some(window_max),
-            Setting::Unreadable => None,
+            Setting::Invalid => None,
         }
     }
 }

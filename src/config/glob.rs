@@ -1,8 +1,8 @@
-//! Patterns for log groups, accounts and regions.
+//! Patterns for log groups, accounts and Regions.
 //!
-//! Not `globset`, for two reasons: it gives `{`, `\` and `**` a meaning that nobody asked for here,
-//! and it cannot tell whether one pattern covers another, by which a route that no event can reach
-//! is found.
+//! The `globset` crate does not fit, for two reasons. It gives `{`, `\` and `**` a special meaning,
+//! and it cannot tell whether one pattern covers another, which the search for shadowed routes
+//! needs.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,24 +12,33 @@ use thiserror::Error;
 /// The longest pattern, in bytes: the longest name that a log group can have.
 pub const GLOB_BYTES_MAX: usize = 512;
 
-/// One pattern, checked, of 1 to [`GLOB_BYTES_MAX`] bytes. Displays as it was written.
+/// A pattern of 1 to [`GLOB_BYTES_MAX`] bytes. Displays as it was written.
 ///
-/// `*` stands for any characters, `/` among them, or none; `?` for one character; `[a-z]`, `[!a-z]`
-/// and `[^a-z]` for one character in or outside a class, read as the `globset` crate reads classes.
-/// All else stands for itself, case counts, and a pattern fits a whole text.
+/// `*` matches any characters, including `/` and none; `?` matches one character; `[a-z]`, `[!a-z]`
+/// and `[^a-z]` match one character inside or outside a class, in the syntax of the `globset`
+/// crate. All other characters match themselves, case-sensitive. A pattern matches a whole text.
+///
+/// ```
+/// use stentor::config::Glob;
+///
+/// let glob: Glob = "/aws/lambda/payments-*".parse()?;
+/// assert!(glob.matches("/aws/lambda/payments-eu/refund"));
+/// assert!(!glob.matches("/aws/lambda/checkout"));
+/// # Ok::<(), stentor::config::GlobError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Glob {
     pattern: String,
     tokens: Vec<Token>,
 }
 
-/// Why a text is no pattern.
+/// Why a text is not a pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum GlobError {
-    /// Nothing has an empty name.
+    /// It would match nothing.
     #[error("a pattern must not be empty; leave the key out to admit everything")]
     Empty,
-    /// Longer than anything that it could fit.
+    /// Longer than any name that it could match.
     #[error("a pattern has at most {GLOB_BYTES_MAX} bytes")]
     TooLong,
     /// A `[` without its `]`.
@@ -42,39 +51,39 @@ pub enum GlobError {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Token {
-    /// `*`. Never two in a row: the parser folds them.
+    /// `*`. Never two in a row: the parser merges them.
     Any,
     /// `?`
     One,
     /// `[…]`
     Class { negated: bool, ranges: Vec<(char, char)> },
-    /// A character that stands for itself.
+    /// A character that matches itself.
     Literal(char),
 }
 
 impl Glob {
-    /// Whether the whole text fits.
+    /// Whether the pattern matches the whole text.
     pub fn matches(&self, text: &str) -> bool {
-        fits(&self.tokens, text.chars(), |token, c| token.takes(*c))
+        matches(&self.tokens, text.chars(), |token, c| token.matches(*c))
     }
 
-    /// Whether everything that fits `other` fits this pattern too. Never wrongly yes; wrongly no
-    /// for rare pairs, such as `?*` and `*?`.
+    /// Whether this pattern matches everything that `other` matches. Never true by mistake; false
+    /// by mistake for rare pairs, such as `?*` and `*?`.
     pub(super) fn covers(&self, other: &Glob) -> bool {
-        fits(&self.tokens, other.tokens.iter(), |token, inner| token.covers(inner))
+        matches(&self.tokens, other.tokens.iter(), |token, inner| token.covers(inner))
     }
 
-    /// Whether it fits one text only, its own.
+    /// Whether the pattern matches its own text only.
     pub(super) fn is_literal(&self) -> bool {
         self.tokens.iter().all(|token| matches!(token, Token::Literal(_)))
     }
 
-    /// How many characters a text has that fits, if all such texts have the same.
+    /// The length in characters of the texts that match, if it is always the same.
     pub(super) fn width(&self) -> Option<usize> {
         (!self.tokens.contains(&Token::Any)).then_some(self.tokens.len())
     }
 
-    /// Whether this is `*`, which fits even what is not known.
+    /// Whether this is `*`, which matches even an unknown name.
     pub(super) fn is_any(&self) -> bool {
         self.tokens == [Token::Any]
     }
@@ -99,7 +108,7 @@ impl fmt::Display for Glob {
 }
 
 impl Token {
-    fn takes(&self, c: char) -> bool {
+    fn matches(&self, c: char) -> bool {
         match self {
             Token::Any | Token::One => true,
             Token::Class { negated, ranges } => ranges.iter().any(|(from, to)| (*from..=*to).contains(&c)) != *negated,
@@ -107,21 +116,20 @@ impl Token {
         }
     }
 
-    /// Whether this token, one of those that take one character, takes each that `other` could
-    /// take.
+    /// Whether this token, which is not `*`, matches every character that `other` matches.
     fn covers(&self, other: &Token) -> bool {
         match other {
             Token::Any => false,
-            Token::Literal(c) => self.takes(*c),
+            Token::Literal(c) => self.matches(*c),
             Token::One | Token::Class { .. } => *self == Token::One || self == other,
         }
     }
 }
 
-/// Tries `pattern` against a sequence of things: the characters of a text, or the tokens of another
-/// pattern, of which `*` can swallow any. Steps back to the last `*` only, which is enough, so the
-/// time is at most the product of the lengths.
-fn fits<I>(pattern: &[Token], mut rest: I, takes: impl Fn(&Token, &I::Item) -> bool) -> bool
+/// Matches `pattern` with a sequence: the characters of a text, or the tokens of another pattern. A
+/// `*` matches any of them. Going back to the last `*` is enough, so the time is at most the
+/// product of the lengths.
+fn matches<I>(pattern: &[Token], mut rest: I, one: impl Fn(&Token, &I::Item) -> bool) -> bool
 where
     I: Iterator + Clone,
 {
@@ -137,7 +145,7 @@ where
         match (pattern.get(at), ahead.next()) {
             (None, None) => return true,
             (Some(_), None) => return false,
-            (Some(token), Some(item)) if takes(token, &item) => {
+            (Some(token), Some(item)) if one(token, &item) => {
                 at += 1;
                 rest = ahead;
             }
@@ -170,8 +178,8 @@ fn tokens(pattern: &str) -> Result<Vec<Token>, GlobError> {
     Ok(tokens)
 }
 
-/// The rest of a class after its `[`. A `]` that comes first and a `-` that comes first or last
-/// stand for themselves.
+/// The rest of a class after its `[`. A `]` in the first place and a `-` in the first or last place
+/// match themselves.
 fn class(rest: &mut std::str::Chars<'_>) -> Result<Token, GlobError> {
     let negated = rest.as_str().starts_with(['!', '^']);
     if negated {
@@ -210,9 +218,9 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_fits_whole_texts() {
-        let check = |pattern: &str, text: &str, fits: bool| {
-            assert_eq!(glob(pattern).matches(text), fits, "{pattern} {text}");
+    fn a_pattern_matches_whole_texts() {
+        let check = |pattern: &str, text: &str, matches: bool| {
+            assert_eq!(glob(pattern).matches(text), matches, "{pattern} {text}");
         };
         check("/aws/app/billing*", "/aws/app/billing", true);
         check("/aws/app/billing*", "/aws/app/billing-eu/tax", true);
@@ -243,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_can_be_wrong() {
+    fn a_malformed_pattern_is_refused() {
         let check = |pattern: &str, error| assert_eq!(pattern.parse::<Glob>().unwrap_err(), error, "{pattern}");
         check("", GlobError::Empty);
         check(&"x".repeat(GLOB_BYTES_MAX + 1), GlobError::TooLong);
@@ -277,7 +285,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_a_covered_pattern_fits_its_cover_fits(
+        fn a_pattern_matches_all_that_a_covered_one_matches(
             wide in "[ab*?]{1,6}|[ab*?!\\[\\]-]{1,8}",
             narrow in "[ab*?]{1,6}|[ab*?!\\[\\]-]{1,8}",
             texts in prop::collection::vec("[ab!*?\\[\\]-]{0,8}", 16),
@@ -295,7 +303,7 @@ mod tests {
         }
 
         #[test]
-        fn a_text_without_signs_fits_itself_alone(text in "[^*?\\[]{1,40}", other in "\\PC{0,40}") {
+        fn a_text_without_wildcards_matches_only_itself(text in "[^*?\\[]{1,40}", other in "\\PC{0,40}") {
             prop_assert!(glob(&text).matches(&text));
             prop_assert_eq!(glob(&text).matches(&other), text == other);
         }

@@ -8,8 +8,8 @@ use jiff::{Span, SpanRelativeTo};
 /// The units of size with their bytes.
 const SIZE_UNITS: [(&str, u64); 4] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
 
-/// Reads `"1500ms"`, `"30s"`, `"1h30m"`, and the longer forms that [`jiff::fmt::friendly`] documents. Never negative.
-/// The largest unit is the hour: no window is as long as a day.
+/// Reads `"1500ms"`, `"30s"`, `"1h30m"`, and the longer forms that [`jiff::fmt::friendly`]
+/// documents. Never negative. The largest unit is the hour: no window is as long as a day.
 pub fn duration(text: &str) -> Option<Duration> {
     SpanParser::new().parse_unsigned_duration(text).ok()
 }

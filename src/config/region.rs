@@ -1,6 +1,7 @@
-//! The Regions of AWS, to tell a misspelled one. The list may be behind: an unknown Region is never refused.
+//! The Regions of AWS, to find misspelled ones. The list may be out of date, so an unknown Region
+//! is never refused.
 
-/// Edits between a Region that does not exist and the one that was probably meant.
+/// The largest edit distance at which a known Region is suggested.
 const EDITS_MAX: usize = 2;
 
 /// Of all partitions (AWS General Reference, "AWS Regions").
@@ -53,7 +54,7 @@ pub(super) const KNOWN: [&str; 46] = [
     "us-west-2",
 ];
 
-/// Whether a text is written as Regions are: `eu-west-1`, `us-gov-east-1`.
+/// Whether a text has the form of a Region: `eu-west-1`, `us-gov-east-1`.
 pub(super) fn has_shape(text: &str) -> bool {
     let mut parts = text.split('-');
     let number = parts.next_back().unwrap_or_default();

@@ -1,9 +1,9 @@
-//! Where a route applies.
+//! The accounts, Regions and log groups of a route.
 
 use super::glob::Glob;
 
-/// The places that a route takes events from. Each list admits what fits one of its patterns, an
-/// empty list admits everything, and all three have to admit an event. Default: everything.
+/// Where the log events of a route come from. A list admits a log event that matches one of its
+/// patterns; an empty list admits all. All three lists have to admit it. Default: everything.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Scope {
     /// `log_groups`, such as `/aws/app/billing*`.
@@ -15,22 +15,22 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// Whether an event from there is within the scope. A region that is not known fits only a
-    /// scope that leaves regions open.
+    /// Whether a log event from there is in the scope. An unknown Region is in a scope for all
+    /// Regions only.
     pub fn admits(&self, account: &str, region: Option<&str>, log_group: &str) -> bool {
-        let region_fits = match region {
+        let region_admitted = match region {
             Some(region) => admits(&self.regions, region),
-            None => is_open(&self.regions),
+            None => admits_all(&self.regions),
         };
-        region_fits && admits(&self.accounts, account) && admits(&self.log_groups, log_group)
+        region_admitted && admits(&self.accounts, account) && admits(&self.log_groups, log_group)
     }
 
-    /// Whether no event is outside, so that nobody needs to ask.
+    /// Whether the scope admits every log event.
     pub fn is_everything(&self) -> bool {
-        is_open(&self.log_groups) && is_open(&self.accounts) && is_open(&self.regions)
+        admits_all(&self.log_groups) && admits_all(&self.accounts) && admits_all(&self.regions)
     }
 
-    /// Whether everything within `other` is within this scope too. Never wrongly yes.
+    /// Whether this scope admits everything that `other` admits. Never true by mistake.
     pub(super) fn covers(&self, other: &Scope) -> bool {
         covers(&self.log_groups, &other.log_groups)
             && covers(&self.accounts, &other.accounts)
@@ -42,13 +42,13 @@ fn admits(globs: &[Glob], text: &str) -> bool {
     globs.is_empty() || globs.iter().any(|glob| glob.matches(text))
 }
 
-fn is_open(globs: &[Glob]) -> bool {
+fn admits_all(globs: &[Glob]) -> bool {
     globs.is_empty() || globs.iter().any(Glob::is_any)
 }
 
 fn covers(wide: &[Glob], narrow: &[Glob]) -> bool {
     let each_is_covered = || narrow.iter().all(|inner| wide.iter().any(|outer| outer.covers(inner)));
-    is_open(wide) || (!narrow.is_empty() && each_is_covered())
+    admits_all(wide) || (!narrow.is_empty() && each_is_covered())
 }
 
 #[cfg(test)]
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scope_admits_what_fits_all_of_its_lists() {
+    fn a_scope_admits_events_that_match_each_of_its_lists() {
         let check = |scope: &Scope, region, log_group: &str, admitted: bool| {
             assert_eq!(scope.admits("111122223333", region, log_group), admitted, "{log_group}");
         };

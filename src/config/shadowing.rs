@@ -1,57 +1,59 @@
-//! Finds routes that no event can reach.
+//! Finds routes that no log event can reach.
 //!
-//! Routes are tried in order and the first that fits takes the event. So a route is dead when each
-//! of its markers is taken before by a route with the same or a wider scope that does not
-//! `continue`. The check errs towards silence: whoever is reported is dead, but some dead routes
-//! are not found, such as one whose scope only several others cover between them, and no route is
-//! held against others while it has a key that may be a misspelled `continue` or scope.
+//! Routes are tried in order, and the first that matches accepts the log event. So a route is
+//! shadowed when earlier routes without `continue` accept each of its markers in the same or a
+//! wider scope.
+//!
+//! Every reported route is shadowed, but not every shadowed route is reported. Two cases are left
+//! out: a scope that only several earlier routes together cover, and an earlier route with an
+//! unknown key, which may be a misspelled `continue` or scope.
 
 use std::collections::BTreeSet;
 
+use super::diagnostic::Diagnostics;
 use super::draft::Draft;
-use super::spanned::Diagnostics;
 
 pub(super) fn check(drafts: &[Draft], diagnostics: &mut Diagnostics<'_>) {
     for (index, draft) in drafts.iter().enumerate() {
-        if let Some(takers) = takers(&drafts[..index], draft) {
-            let takers: Vec<String> = takers.into_iter().map(|i| describe(&drafts[i], diagnostics)).collect();
-            let takes = if takers.len() == 1 { "takes" } else { "take" };
-            diagnostics.add_at(
-                draft.at,
+        if let Some(shadows) = shadows(&drafts[..index], draft) {
+            let shadows: Vec<String> = shadows.into_iter().map(|i| describe(&drafts[i], diagnostics)).collect();
+            let accept = if shadows.len() == 1 { "accepts" } else { "accept" };
+            diagnostics.error_at(
+                draft.offset,
                 format!(
-                    "this route can never be reached: {} {takes} all of its events first; \
+                    "no log event can reach this route: {} {accept} all of them first; \
                      move it up, or set `continue = true` there",
-                    takers.join(" and ")
+                    shadows.join(" and ")
                 ),
             );
         }
     }
 }
 
-/// The earlier routes that between them leave `draft` nothing, as indexes; `None` if something may
-/// get through, or if too much is unreadable to tell.
-fn takers(earlier: &[Draft], draft: &Draft) -> Option<BTreeSet<usize>> {
+/// The indexes of the earlier routes that together shadow `draft`; `None` if it may be reached.
+fn shadows(earlier: &[Draft], draft: &Draft) -> Option<BTreeSet<usize>> {
     let markers = draft.markers.as_ref()?;
-    markers.iter().map(|marker| earlier.iter().position(|other| takes(other, draft, marker))).collect()
+    let shadow = |marker: &String| earlier.iter().position(|other| accepts(other, draft, marker));
+    markers.iter().map(shadow).collect()
 }
 
-/// Whether `earlier` takes each event of `later` that has this marker. A message with `[ERROR]` in
-/// it has `ERROR` in it, so a marker takes all markers that contain it.
-fn takes(earlier: &Draft, later: &Draft, marker: &str) -> bool {
+/// Whether `earlier` accepts each log event of `later` that has this marker. A message with
+/// `[ERROR]` also contains `ERROR`, so a marker finds all markers that contain it.
+fn accepts(earlier: &Draft, later: &Draft, marker: &str) -> bool {
     let (Some(outer), Some(inner)) = (&earlier.scope, &later.scope) else {
         return false;
     };
     let Some(markers) = &earlier.markers else {
         return false;
     };
-    earlier.is_clear
+    !earlier.has_unknown_key
         && earlier.continue_ == Some(false)
-        && markers.iter().any(|taken| marker.contains(taken.as_str()))
+        && markers.iter().any(|other| marker.contains(other.as_str()))
         && outer.covers(inner)
 }
 
 fn describe(draft: &Draft, diagnostics: &Diagnostics<'_>) -> String {
-    let line = diagnostics.line(draft.at);
+    let line = diagnostics.line(draft.offset);
     match &draft.name {
         Some(name) => format!("`{name}` (line {line})"),
         None => format!("the route at line {line}"),

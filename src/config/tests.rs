@@ -1,4 +1,4 @@
-//! What is accepted, what is refused, and in which words.
+//! Accepted files, refused files, and the text of every diagnostic.
 
 mod fuzz;
 mod mistakes;
@@ -7,17 +7,17 @@ use super::*;
 
 const EXAMPLE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/example.toml"));
 
-/// A route that is in order, on lines 1 to 4, to put beside what is under test.
+/// A valid route, on lines 1 to 4, for files that test something else.
 const ROUTE: &str = "[[route]]\nname = \"a\"\nmarkers = [\"[A]\"]\nnotify = [\"slack:a\"]\n";
 
 fn parse(text: &str) -> Config {
-    Config::parse(text, "stentor.toml").unwrap_or_else(|problems| panic!("{text}\n{problems}"))
+    Config::parse(text, "stentor.toml").unwrap_or_else(|error| panic!("{text}\n{error}"))
 }
 
-/// The problems, one a line, without the name of the file.
-fn problems(text: &str) -> String {
-    let problems = Config::parse(text, "f").map(|config| panic!("{text}\n{config:?}")).unwrap_err();
-    problems.to_string().lines().map(|line| line.replacen("f:", "", 1)).collect::<Vec<_>>().join("\n")
+/// The diagnostics, one per line, without the name of the file.
+fn diagnostics(text: &str) -> String {
+    let error = Config::parse(text, "f").map(|config| panic!("{text}\n{config:?}")).unwrap_err();
+    error.to_string().lines().map(|line| line.replacen("f:", "", 1)).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn the_builtin_configuration_is_the_documented_one() {
 }
 
 #[test]
-fn the_example_file_is_read_whole() {
+fn the_example_file_is_valid() {
     let config = parse(EXAMPLE);
     let names: Vec<&str> = config.routes.iter().map(|route| route.name.as_str()).collect();
     assert_eq!(names, ["audit", "critical", "payments", "info"]);
@@ -87,13 +87,13 @@ fn routes_inherit_from_the_top_of_the_file() {
     assert_eq!(seconds(&top), (120, 3600, AfterWindow));
     let own = format!("{top}window = \"1m\"\nwindow_max = \"1m\"\nfirst = \"immediately\"\n");
     assert_eq!(seconds(&own), (60, 60, Immediately));
-    // A longer window lifts the default of window_max, which nobody wrote.
+    // A longer window raises the default of window_max.
     assert_eq!(seconds(&format!("{ROUTE}window = \"12h\"\n")), (43_200, 43_200, Immediately));
     assert_eq!(seconds(&format!("window = \"1500ms\"\n{ROUTE}")), (1, 600, Immediately));
 }
 
 #[test]
-fn values_come_in_more_than_one_form() {
+fn values_have_more_than_one_form() {
     let bytes = |value: &str| parse(&format!("decoded_bytes_max = {value}\n{ROUTE}")).decoded_bytes_max;
     assert_eq!(bytes("1_048_576"), 1 << 20);
     assert_eq!(bytes("0x100000"), 1 << 20);
@@ -104,8 +104,8 @@ fn values_come_in_more_than_one_form() {
 }
 
 #[test]
-fn broken_toml_is_reported_alone_and_as_far_as_it_can_be_read() {
-    let check = |text: &str, expected: &str| assert_eq!(problems(text), expected, "{text}");
+fn broken_toml_is_reported_alone() {
+    let check = |text: &str, expected: &str| assert_eq!(diagnostics(text), expected, "{text}");
     check(
         "window = \n[[route]\nname = 'a\n strict true\n= 3\nredact = ['x'\n",
         "1:10: string values must be quoted, expected literal string\n\
@@ -118,25 +118,25 @@ fn broken_toml_is_reported_alone_and_as_far_as_it_can_be_read() {
 }
 
 #[test]
-fn deeply_nested_toml_is_refused_and_overflows_no_stack() {
+fn deeply_nested_toml_is_refused_without_a_stack_overflow() {
     for (start, piece, expected) in [
         ("", "a.", "recursion limit"),
         ("[", "a.", "recursion limit"),
         ("window = ", "[", "max recursion depth met"),
         ("window = ", "{a=", "max recursion depth met"),
     ] {
-        let found = problems(&(start.to_owned() + &piece.repeat(100_000)));
+        let found = diagnostics(&(start.to_owned() + &piece.repeat(100_000)));
         assert!(found.contains(expected), "{start}{piece}");
     }
 }
 
 #[test]
-fn a_file_with_many_mistakes_reports_them_all() {
+fn all_mistakes_of_a_file_are_reported() {
     let text = r#"
 window = 30
 window_max = "13h"
 first = "now"
-colour = "red"
+color = "red"
 redact = ['fine', 'hunter2(', 7]
 decoded_bytes_max = "64MB"
 
@@ -176,7 +176,7 @@ severity = "worst"
     stentor.toml:2:10: window: expected a string, found an integer
     stentor.toml:3:14: window_max: expected a duration between 1s and 12h
     stentor.toml:4:9: first: expected "immediately" or "after-window"
-    stentor.toml:5:1: unknown key `colour`
+    stentor.toml:5:1: unknown key `color`
     stentor.toml:6:19: redact: not a regular expression: unclosed group
     stentor.toml:6:31: redact: expected a string, found an integer
     stentor.toml:7:21: decoded_bytes_max: expected a size in bytes, such as 67108864 or "64MiB"
@@ -184,7 +184,7 @@ severity = "worst"
     stentor.toml:11:30: markers: listed twice
     stentor.toml:12:31: notify: a URL is a credential and belongs in the secret; expected "kind:name", such as "slack:app-alerts"
     stentor.toml:13:1: unknown key `log_group`, did you mean `log_groups`?
-    stentor.toml:16:8: name: `critical` is the name of the route at line 9 already
+    stentor.toml:16:8: name: the route at line 9 already has the name `critical`
     stentor.toml:17:1: unknown key `marker`, did you mean `markers`?
     stentor.toml:18:20: regions: `[` opens a class that is never closed; write `[[]` for the character itself
     stentor.toml:19:10: notify: must not be empty
@@ -193,23 +193,23 @@ severity = "worst"
     stentor.toml:23:12: name: a name has only letters, digits, `.`, `_` and `-`
     stentor.toml:26:18: window_max: 1m is shorter than `window`, which is 5m
     stentor.toml:27:16: continue: expected true or false, found a string
-    stentor.toml:34:1: this route can never be reached: `late` (line 29) takes all of its events first; move it up, or set `continue = true` there
-    stentor.toml:39:12: severity: expected "critical", "error", "warning" or "info"
+    stentor.toml:34:1: no log event can reach this route: `late` (line 29) accepts all of them first; move it up, or set `continue = true` there
+    stentor.toml:39:12: severity: expected "info", "warning", "error" or "critical"
     "#);
 }
 
 #[test]
-fn no_problem_repeats_a_refused_value() {
+fn no_diagnostic_repeats_a_refused_value() {
     let secret = "hunter2:/{}(";
     for key in ["window", "first", "decoded_bytes_max", "redact", "route", "x"] {
         for value in [format!("'{secret}'"), format!("['{secret}', '[{secret}']"), format!("'{secret}")] {
-            let found = problems(&format!("{key} = {value}\n[[route]]\n"));
+            let found = diagnostics(&format!("{key} = {value}\n[[route]]\n"));
             assert!(!found.contains("hunter2"), "{key}: {found}");
-            let found = problems(&format!("[[route]]\n{key} = {value}\nname = {value}\nnotify = {value}\n"));
+            let found = diagnostics(&format!("[[route]]\n{key} = {value}\nname = {value}\nnotify = {value}\n"));
             assert!(!found.contains("hunter2"), "{key}: {found}");
         }
     }
-    assert_eq!(problems(&format!("{ROUTE}'{secret}' = 1")), "5:1: unknown key");
+    assert_eq!(diagnostics(&format!("{ROUTE}'{secret}' = 1")), "5:1: unknown key");
     let multiline = format!("redact = [\"\"\"(?x)\nerror: hunter2(\n\"\"\"]\n{ROUTE}");
-    assert_eq!(problems(&multiline), "1:11: redact: not a regular expression: unclosed group");
+    assert_eq!(diagnostics(&multiline), "1:11: redact: not a regular expression: unclosed group");
 }

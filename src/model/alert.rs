@@ -1,5 +1,6 @@
-//! An alert: a log event that carries a marker, as it is stored and shown. Its text is already
-//! redacted when it gets here. Which events become alerts is `route`'s business.
+//! An alert: a log event that a route accepted, as it is stored and shown. Its text is redacted.
+//!
+//! Left to others: deciding which log events become alerts (`ingest::route`).
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,48 +9,56 @@ use crate::model::name::RouteName;
 use crate::model::pattern::Pattern;
 use crate::model::time::Timestamp;
 
-/// Stored and shown text is cut to this many bytes.
+/// The limit of a stored message, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 16 * 1024;
 
-/// One alert: a row of `AppLogs`, and one count in a tally of each of its routes. What many alerts of a batch have in
-/// common they share.
+/// One alert: a row of the audit table, and one count in a tally of each of its routes. Alerts of a
+/// batch share equal texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alert {
     pub id: AlertId,
     pub timestamp: Timestamp,
-    /// The marker that was found, as the configuration spells it.
+    /// The marker that was found, as written in the configuration.
     pub marker: Arc<str>,
     /// Redacted; at most [`MESSAGE_BYTES_MAX`] bytes.
     pub message: String,
     /// Whether `message` was cut.
     pub truncated: bool,
     pub pattern: Pattern,
-    /// Never empty: the routes that want this alert, in the order of the configuration.
+    /// The routes that accepted it, in the order of the configuration. Never empty.
     pub routes: Arc<[RouteName]>,
-    /// The account that wrote the line: `@aws.account` where system fields are emitted, else the owner of the log group.
+    /// The account of the application: `@aws.account` if system fields are emitted, else the owner
+    /// of the log group.
     pub account_id: Arc<str>,
     pub region: Option<Arc<str>>,
     pub origin: Arc<Origin>,
 }
 
-/// Where the events of one subscription message come from.
+/// Where the log events of one subscription message come from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
-    /// Account that owns the log group.
+    /// The account that owns the log group.
     pub owner: Arc<str>,
     pub log_group: String,
     pub log_stream: String,
     pub app_name: String,
-    /// Region of the stream or function, when the record says it.
+    /// The Region of the stream or function, if the record has it.
     pub region: Option<Arc<str>>,
     /// The record: Kinesis event id (shard and sequence number), or the request id.
     pub source: String,
-    /// What ends the ids of its alerts.
+    /// The end of the ids of its alerts.
     id_suffix: String,
 }
 
-/// Identity of an alert: `<event id>-<8 hex digits>`, the digits a stable hash of owner, log group and
-/// log stream. How far a CloudWatch event id is unique is not documented, so it is never used alone.
+/// The identity of an alert: `<event id>-<8 hex digits>`. The digits are a stable hash of owner,
+/// log group and log stream, because CloudWatch does not document how far its event ids are unique.
+///
+/// ```
+/// use stentor::model::alert::{AlertId, Origin};
+///
+/// let origin = Origin::new("123456789012", "/aws/lambda/a", "x", Some("eu-west-1"), "shardId-0:1");
+/// assert_eq!(AlertId::new("37", &origin).as_str(), "37-6ad72a50");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AlertId(Box<str>);
 
@@ -68,7 +77,7 @@ impl Origin {
 }
 
 impl Alert {
-    /// The memory that the alert needs, in bytes, less what it shares with others.
+    /// The memory of the alert in bytes, without the texts that it shares with others.
     pub fn bytes(&self) -> usize {
         size_of::<Self>() + self.message.capacity() + self.id.as_str().len()
     }
@@ -83,7 +92,7 @@ impl AlertId {
         &self.0
     }
 
-    /// A number below `shards` that depends on the whole id and is the same for ever: it spreads the
+    /// A number below `shards` that depends on the whole id and never changes. It distributes the
     /// rows of one hour over that many index partitions.
     pub fn shard(&self, shards: u32) -> u32 {
         hash_of([self.as_str()]) % shards
@@ -102,8 +111,8 @@ impl From<String> for AlertId {
     }
 }
 
-/// CRC-32 over the parts, each followed by a NUL, which none of them can contain. A checksum and not
-/// `std`'s hasher, because rows outlive the program that wrote them.
+/// CRC-32 over the parts, each followed by a NUL, which none of them can contain. The hashers of
+/// `std` may change between releases, but stored ids must not.
 fn hash_of<const N: usize>(parts: [&str; N]) -> u32 {
     let mut crc = flate2::Crc::new();
     for part in parts {
@@ -113,10 +122,10 @@ fn hash_of<const N: usize>(parts: [&str; N]) -> u32 {
     crc.sum()
 }
 
-/// The application that a log group belongs to, by AWS's naming habits: the part after a well-known
+/// The application of a log group, by the naming conventions of AWS: the part after a well-known
 /// prefix, else the last part of the name.
 fn app_name(log_group: &str) -> &str {
-    const OWNED: &[&str] = &[
+    const PREFIXES: &[&str] = &[
         "/aws/lambda/",
         "/aws/rds/instance/",
         "/aws/rds/cluster/",
@@ -128,11 +137,11 @@ fn app_name(log_group: &str) -> &str {
         "/aws/vendedlogs/states/",
         "API-Gateway-Execution-Logs_",
     ];
-    let owned = OWNED.iter().find_map(|prefix| log_group.strip_prefix(prefix));
-    match owned {
-        Some(rest) => rest.split('/').find(|part| !part.is_empty()).unwrap_or(log_group),
-        None => log_group.rsplit('/').find(|part| !part.is_empty()).unwrap_or(log_group),
-    }
+    let part = match PREFIXES.iter().find_map(|prefix| log_group.strip_prefix(prefix)) {
+        Some(rest) => rest.split('/').find(|part| !part.is_empty()),
+        None => log_group.rsplit('/').find(|part| !part.is_empty()),
+    };
+    part.unwrap_or(log_group)
 }
 
 #[cfg(test)]
@@ -140,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_app_is_what_the_log_group_names() {
+    fn the_app_name_comes_from_the_log_group() {
         let cases = [
             ("/aws/lambda/checkout", "checkout"),
             ("/aws/rds/instance/orders-db/postgresql", "orders-db"),
@@ -159,7 +168,7 @@ mod tests {
     #[test]
     fn an_id_depends_on_owner_group_and_stream_and_never_changes() {
         let id = |owner, group, stream| AlertId::new("37", &Origin::new(owner, group, stream, None, "s")).to_string();
-        // Rows of years ago were written with this hash: a new value here is a new identity for each.
+        // Stored rows have this hash: another value would give each of them a new identity.
         assert_eq!(id("123456789012", "/aws/lambda/a", "x"), "37-6ad72a50");
         assert_ne!(id("123456789012", "/aws/lambda/a", "x"), id("123456789012", "/aws/lambda/", "ax"));
         assert_ne!(id("123456789012", "/aws/lambda/a", "x"), id("123456789013", "/aws/lambda/a", "x"));

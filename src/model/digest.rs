@@ -1,6 +1,7 @@
-//! A digest: what one target is told about one route, before any channel's format. It is the merged
-//! tally of the epochs that the target has not had, ordered and worded for a reader. Channels
-//! (`notify`) turn it into Slack blocks or a PagerDuty event and add no facts of their own.
+//! A digest: the content of one message to one target, independent of any format. It is the merged
+//! tally of the epochs that the target has not received, with the texts and the order for a reader.
+//!
+//! Left to others: the layout of a message (`message`), which adds no facts of its own.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -17,21 +18,22 @@ pub struct Digest {
     pub route: RouteName,
     pub target: Target,
     pub severity: Severity,
-    /// First and last epoch that are told of, both included.
+    /// First and last epoch, both included.
     pub epochs: (u64, u64),
     pub tally: Tally,
-    /// Present when these alerts belong to a burst that earlier messages have told of, or that has ended.
+    /// Present if an earlier message was about the same burst, or if the burst has ended.
     pub burst: Option<Burst>,
-    /// The burst has ended: the last window brought nothing.
+    /// The burst has ended: its last window had no alerts.
     pub over: bool,
-    /// The burst that the last epoch belongs to, by when it began; `None` where there is no timer. Messages of one
-    /// burst belong together.
+    /// The start of the burst of the last epoch, by which messages of one burst are kept together.
+    /// `None` without a due queue.
     pub incident: Option<Timestamp>,
-    /// Present when several windows come as one message, because they could not be told one by one.
+    /// Present if the message covers several windows, because they could not be delivered one by
+    /// one.
     pub backlog: Option<Backlog>,
-    /// Alerts on this route that the target was not told of, because the route was muted. Not in the tally.
+    /// Alerts that were not delivered because the route was muted. Not in the tally.
     pub muted: u64,
-    /// Why this comes to a fallback, and not to whom it was meant for.
+    /// Why a fallback receives this instead of the target.
     pub escalated: Option<String>,
 }
 
@@ -39,18 +41,18 @@ pub struct Digest {
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Backlog {
     pub windows: u64,
-    /// When the first of them was ready to be told.
+    /// When the first of them was ready to be delivered.
     pub since: Timestamp,
 }
 
 impl Digest {
-    /// What `target` is told of `epochs`, which are in order; `None` when there is nothing to tell.
-    /// `configured` is the severity that the route has in the configuration, if it has one.
+    /// The digest of `epochs`, which are in order; `None` if there are none. `configured` is the
+    /// severity of the route in the configuration.
     pub fn merged(route: &RouteName, target: &Target, configured: Option<Severity>, epochs: &[&Epoch]) -> Option<Self> {
         let (first, last) = (epochs.first()?, epochs.last()?);
         let tally = Tally::sum(epochs.iter().map(|epoch| &epoch.tally));
         let severity = severity(configured, &tally);
-        // Alerts beyond this digest's mean that earlier messages have told of the same burst.
+        // More alerts than in this digest: earlier messages were about the same burst.
         let burst = last.burst.filter(|burst| last.over || burst.alerts > tally.alerts);
         let backlog = Backlog::of(epochs);
         let epochs = (first.number, last.number);
@@ -69,7 +71,7 @@ impl Digest {
         })
     }
 
-    /// What a parked message told, once more. Its burst is long over.
+    /// The digest of a parked message, to deliver it again. Its burst is long over.
     pub fn parked(
         route: &RouteName,
         target: &Target,
@@ -93,7 +95,8 @@ impl Digest {
         }
     }
 
-    /// `[CRITICAL] 1,204 alerts` for one or two markers; with more, the route's name stands for them.
+    /// `[CRITICAL] 1,204 alerts` for one or two markers; with more, it has the route's name
+    /// instead.
     pub fn title(&self) -> String {
         let route = &self.route;
         if self.tally.is_empty() {
@@ -122,7 +125,7 @@ impl Digest {
         }
     }
 
-    /// The groups of similar lines, the largest first; equal ones with the earliest first.
+    /// The groups, the largest first; among equal ones, the earliest first.
     pub fn groups(&self) -> Vec<(&str, &Group)> {
         let mut groups: Vec<_> = self.tally.groups.iter().map(|(pattern, group)| (pattern.as_str(), group)).collect();
         groups.sort_by(|(a, x), (b, y)| (y.alerts, x.span.first, *a).cmp(&(x.alerts, y.span.first, *b)));
@@ -131,7 +134,7 @@ impl Digest {
 }
 
 impl Backlog {
-    /// `None` for one window, however many epochs it became.
+    /// `None` for the epochs of one window.
     fn of(epochs: &[&Epoch]) -> Option<Self> {
         let since = epochs.first()?.at;
         let next = epochs.windows(2).filter(|pair| pair[0].window != pair[1].window).count();
@@ -139,15 +142,15 @@ impl Backlog {
     }
 }
 
-/// What the route says, else the worst that a marker says.
+/// The severity of the route, else the worst of its markers.
 fn severity(configured: Option<Severity>, tally: &Tally) -> Severity {
     let of_markers = || tally.markers.keys().map(|marker| Severity::of_marker(marker)).max();
     configured.or_else(of_markers).unwrap_or(Severity::Info)
 }
 
 impl Histogram {
-    /// The burst over time as one line of block characters, earliest left; empty when all happened in
-    /// one slice of time, or in more than fit a line. A slice with any alert is never drawn as empty.
+    /// The histogram as one line of block characters, the earliest on the left. Empty if there is
+    /// only one slice, or more than fit on a line. A slice with alerts never looks empty.
     pub fn sparkline(&self) -> String {
         const SLICES_MAX: i128 = 64;
         const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -155,7 +158,7 @@ impl Histogram {
         else {
             return String::new();
         };
-        // A tally keeps far within this, but the one at hand has been stored and read.
+        // No tally has so many slices, but this one may come from the table.
         if !(1..SLICES_MAX).contains(&(i128::from(last) - i128::from(first))) {
             return String::new();
         }
@@ -167,16 +170,16 @@ impl Histogram {
         (first..=last).map(|slice| level(self.slices.get(&slice).copied().unwrap_or(0))).collect()
     }
 
-    /// The most alerts in one slice, and the width of a slice.
+    /// The largest number of alerts in one slice, and the width of a slice.
     pub fn peak(&self) -> (u64, Duration) {
         (self.slices.values().copied().max().unwrap_or(0), Duration::from_millis(1_u64 << self.shift.min(62)))
     }
 }
 
 impl Sample {
-    /// The place in the CloudWatch console, a minute around the sample; `None` where the Region is not
-    /// known. It opens in whichever account is signed in, so print the account beside it.
-    /// (Format: the console's own links; each part percent-encoded twice with `$` for `%`.)
+    /// A link to the CloudWatch console, to a minute around the sample; `None` if the Region is
+    /// unknown. It opens in the account that is signed in, so show the account next to it. The
+    /// format is that of the console: each part is percent-encoded twice, with `$` for `%`.
     pub fn console_url(&self) -> Option<String> {
         const AROUND: Duration = Duration::from_secs(30);
         let region = self.region.as_deref().filter(|r| r.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'))?;
@@ -195,7 +198,7 @@ fn console_encoded(part: &str) -> String {
     for byte in part.bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => encoded.push(char::from(byte)),
-            // `%2F` encoded again is `%252F`; the console writes `$` for `%`.
+            // `%2F` encoded again is `%252F`, which the console writes as `$252F`.
             _ => write!(encoded, "$25{byte:02X}").expect("invariant: writing to a String cannot fail"),
         }
     }
@@ -207,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn windows_that_waited_are_counted_and_epochs_of_one_window_are_not() {
+    fn a_backlog_counts_windows_not_epochs() {
         let epoch = |number: u64, window: u64| Epoch {
             number,
             window,
@@ -231,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sparkline_shows_every_slice_that_has_alerts() {
+    fn a_sparkline_shows_every_slice_with_alerts() {
         let line =
             |slices: &[(i64, u64)]| Histogram { shift: 10, slices: slices.iter().copied().collect() }.sparkline();
         assert_eq!(line(&[]), "");

@@ -7,8 +7,8 @@ use std::fmt::{self, Write as _};
 /// Why a call failed: a code for programs and a message for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cause {
-    /// The error code of AWS, such as `AccessDeniedException`. Where AWS did not answer, a code of this program in kebab
-    /// case, such as `no-answer`.
+    /// The error code of AWS, such as `AccessDeniedException`. Where AWS did not answer, a code of
+    /// this program in kebab case, such as `no-answer`.
     pub code: Cow<'static, str>,
     pub message: String,
 }
@@ -30,7 +30,8 @@ impl fmt::Display for Cause {
     }
 }
 
-/// An error and its sources on one line. The SDK's own text for a lost connection is only "dispatch failure".
+/// An error and its sources on one line. The SDK's own text for a lost connection is only
+/// "dispatch failure".
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

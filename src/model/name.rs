@@ -1,11 +1,11 @@
-//! The small names that outlive a process: they are parts of DynamoDB keys and of queued messages.
+//! Names that are stored: they are parts of DynamoDB keys and of queued messages.
 //!
-//! A [`RouteName`] or [`Target`] that exists is well formed, so no key built from one can run into
-//! its neighbour: `#` and `:` separate the parts of a key and never occur inside a name. Which
-//! names exist is for [`config`](crate::config) to say.
+//! A [`RouteName`] or [`Target`] is always well formed, so the parts of a key cannot run into each
+//! other: `#` and `:` separate them and never occur inside a name. Which names exist is a matter of
+//! [`config`](crate::config).
 //!
-//! Errors here never repeat the text that they refuse. Where a name belongs people paste a webhook
-//! URL, which is a credential, and errors end up in logs.
+//! Errors never repeat the refused text. Users paste a webhook URL, which is a credential, where a
+//! name belongs, and errors end up in logs.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -13,12 +13,13 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, IntoStaticStr, VariantNames};
 use thiserror::Error;
 
 /// The longest name, in bytes.
 pub const NAME_BYTES_MAX: usize = 64;
 
-/// Why a text is no name of the kind asked for. Says what is expected, never what was found.
+/// Why a text is not a valid name. Says what is expected, never what was found.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{0}")]
 pub struct NameError(String);
@@ -28,7 +29,7 @@ macro_rules! name {
         $(#[$doc])*
         ///
         /// A letter or digit, then letters, digits, `.`, `_` and `-`, all ASCII; at most
-        /// [`NAME_BYTES_MAX`] bytes. Case counts. Cloning copies a pointer. In JSON it is a string.
+        /// [`NAME_BYTES_MAX`] bytes. Case-sensitive. Cheap to clone. A string in JSON.
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
         pub struct $name(Arc<str>);
@@ -83,18 +84,18 @@ name! {
 }
 
 name! {
-    /// The name of a target among those of its kind, such as `app-alerts`; the credential is found
-    /// under it.
+    /// The name of a target among those of its kind, such as `app-alerts`. The secret has the
+    /// credential under this name.
     TargetName
 }
 
-/// Where a digest goes, written `kind:name`, such as `slack:app-alerts`. In JSON it is that string.
+/// The destination of a digest, written `kind:name`, such as `slack:app-alerts`, also in JSON.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Target {
-    /// The service that is told.
+    /// The service.
     pub kind: TargetKind,
-    /// Which of that service's channels, projects or topics.
+    /// The channel, project or topic of that service.
     pub name: TargetName,
 }
 
@@ -111,7 +112,8 @@ impl FromStr for Target {
         let Some((kind, name)) = text.split_once(':') else {
             return Err(expected("expected \"kind:name\", such as \"slack:app-alerts\""));
         };
-        Ok(Target { kind: kind.parse()?, name: name.parse()? })
+        let kind = kind.parse().map_err(|_| unknown_kind())?;
+        Ok(Target { kind, name: name.parse()? })
     }
 }
 
@@ -135,103 +137,89 @@ impl fmt::Display for Target {
     }
 }
 
-/// The services that Stentor can tell; the part of a [`Target`] before the colon.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// The part of a [`Target`] before the colon: a service that receives messages.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantNames,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum TargetKind {
-    /// A Slack channel, through an incoming webhook: `slack`.
+    /// A Slack channel, through an incoming webhook or a bot.
     Slack,
-    /// A PagerDuty service, through its Events API: `pagerduty`.
+    /// A PagerDuty service. No adapter delivers to it yet.
     PagerDuty,
-    /// A Jira project, in which issues are opened: `jira`.
+    /// A Jira project. No adapter delivers to it yet.
     Jira,
-    /// An Amazon SNS topic: `sns`.
+    /// An Amazon SNS topic.
     Sns,
 }
 
 impl TargetKind {
-    /// The word that stands for the kind in a configuration and in JSON.
+    /// The word in a configuration and in JSON.
     pub fn as_str(self) -> &'static str {
-        match self {
-            TargetKind::Slack => "slack",
-            TargetKind::PagerDuty => "pagerduty",
-            TargetKind::Jira => "jira",
-            TargetKind::Sns => "sns",
-        }
+        self.into()
     }
 }
 
-impl FromStr for TargetKind {
-    type Err = NameError;
-
-    fn from_str(text: &str) -> Result<Self, NameError> {
-        match text {
-            "slack" => Ok(TargetKind::Slack),
-            "pagerduty" => Ok(TargetKind::PagerDuty),
-            "jira" => Ok(TargetKind::Jira),
-            "sns" => Ok(TargetKind::Sns),
-            _ => Err(expected("unknown kind of target, expected slack, pagerduty, jira or sns before the colon")),
-        }
-    }
-}
-
-impl fmt::Display for TargetKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-/// How bad an alert is, the least first: `max` of several is the worst of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// How bad an alert is. Ordered: `max` of several is the worst of them.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    Display,
+    EnumString,
+    IntoStaticStr,
+    VariantNames,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Severity {
-    /// Worth knowing: `info`.
+    /// For information.
     Info,
-    /// Worth a look: `warning`.
+    /// Worth a look during working hours.
     Warning,
-    /// Something failed: `error`.
+    /// Something failed.
     Error,
-    /// Wake somebody: `critical`.
+    /// Worth waking a person.
     Critical,
 }
 
 impl Severity {
-    /// What a marker says about itself: `[CRITICAL]` is critical, `level=error` an error, and of
-    /// several words the worst counts. A marker that says nothing is a warning: somebody chose to
-    /// be told, and nobody asked to be woken.
+    /// The severity that the words of a marker name: `[CRITICAL]` is critical, `level=error` is an
+    /// error. The worst of several words counts. A marker without such a word is a warning.
     pub fn of_marker(marker: &str) -> Severity {
         marker.split(|c: char| !c.is_ascii_alphabetic()).filter_map(severity_of_word).max().unwrap_or(Severity::Warning)
     }
 
-    /// The word that stands for the severity in a configuration and in JSON.
+    /// The word in a configuration and in JSON.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Severity::Critical => "critical",
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-            Severity::Info => "info",
-        }
+        self.into()
     }
 }
 
-impl FromStr for Severity {
-    type Err = NameError;
-
-    fn from_str(text: &str) -> Result<Self, NameError> {
-        match text {
-            "critical" => Ok(Severity::Critical),
-            "error" => Ok(Severity::Error),
-            "warning" => Ok(Severity::Warning),
-            "info" => Ok(Severity::Info),
-            _ => Err(expected("expected \"critical\", \"error\", \"warning\" or \"info\"")),
-        }
-    }
-}
-
-impl fmt::Display for Severity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
+fn unknown_kind() -> NameError {
+    let (last, rest) = TargetKind::VARIANTS.split_last().expect("invariant: the enum has variants");
+    NameError(format!("unknown kind of target, expected {} or {last} before the colon", rest.join(", ")))
 }
 
 fn expected(message: &str) -> NameError {
@@ -255,7 +243,7 @@ fn check_name(text: &str) -> Result<(), NameError> {
 fn severity_of_word(word: &str) -> Option<Severity> {
     let word = word.to_ascii_uppercase();
     let has = |parts: &[&str]| parts.iter().any(|part| word.contains(part));
-    // ERR and CRIT count as whole words only: they hide in "transferred" and "criteria".
+    // Only as whole words: "transferred" contains ERR, "criteria" contains CRIT.
     if word == "CRIT" || has(&["CRITICAL", "FATAL", "EMERG", "PANIC", "ALERT"]) {
         Some(Severity::Critical)
     } else if word == "ERR" || has(&["ERROR", "SEVERE"]) {

@@ -1,5 +1,6 @@
-//! The state of a route's outbox and its rules: a [`Cursor`] over numbered windows, a log of frozen [`Epoch`]s, and for
-//! each target the offset up to which epochs are delivered. [`Store`](crate::protocol::store::Store) keeps it.
+//! The outbox of a route and its rules: a [`Cursor`] over numbered windows, a log of frozen
+//! [`Epoch`]s, and for each target the offset up to which epochs are delivered. A
+//! [`Store`](crate::protocol::store::Store) keeps it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,27 +12,27 @@ use crate::model::tally::Tally;
 use crate::model::text::humanize_duration;
 use crate::model::time::Timestamp;
 
-/// The state of a route's outbox. A route that was never touched has the default one.
+/// The state of a route. The default is that of a route that never had an alert.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
-    /// Number of the latest window that was ever opened; it only grows.
+    /// Number of the latest window that was opened. It only grows.
     pub last_window: u64,
     pub open: Option<Window>,
     /// The window whose tallies are being frozen.
     pub closing: Option<u64>,
     /// Number of the latest epoch.
     pub epoch: u64,
-    /// Latest epoch that may be delivered: a window of many tallies becomes several epochs, and
-    /// nothing of it is delivered before the last is there.
+    /// Latest epoch that may be delivered. A window of many tallies becomes several epochs, and
+    /// none of them is delivered before the last one is frozen.
     pub sealed: u64,
     pub burst: Option<BurstState>,
-    /// Epochs up to this one are settled with everyone and may expire.
+    /// Epochs up to this one are acknowledged for all targets and may expire.
     pub retired: u64,
-    /// Every target that epochs may be owed to, with the epoch after which it was first known.
+    /// Every target that may be owed epochs, with the latest epoch when it was added.
     pub targets: BTreeMap<Target, u64>,
-    /// Fallbacks that were ever called in; what each is owed stands in its [`TargetState`].
+    /// Fallbacks that were used at least once. The [`TargetState`] says what each is owed.
     pub fallbacks: BTreeSet<Target>,
-    /// Until then nobody is told; what is frozen counts as muted.
+    /// Until then nothing is delivered; alerts that are frozen count as muted.
     pub muted_until: Option<Timestamp>,
 }
 
@@ -40,40 +41,40 @@ pub struct Cursor {
 pub struct Window {
     pub number: u64,
     pub due: Timestamp,
-    /// Its due message was sent.
+    /// Whether its due message was sent.
     pub armed: bool,
 }
 
-/// A run of windows without a pause.
+/// The burst of a cursor.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BurstState {
     pub burst: Burst,
-    /// Length of its latest window in milliseconds; the next is longer, up to `window_max`.
+    /// Length of its latest window in milliseconds. The next one is longer, up to `window_max`.
     pub window_ms: u64,
 }
 
-/// A frozen tally, and who is to be told of it.
+/// A frozen tally, and the targets that are owed it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Epoch {
     pub number: u64,
     pub window: u64,
-    /// When it was frozen: since then its targets wait for it.
+    /// When it was frozen. Its targets have been waiting since then.
     pub at: Timestamp,
     pub tally: Tally,
     pub owed: Vec<Target>,
     pub burst: Option<Burst>,
-    /// This epoch tells that the burst has ended.
+    /// Whether this epoch ends its burst.
     pub over: bool,
 }
 
-/// A tally as it lies in the outbox.
+/// A tally in the outbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredTally {
     pub key: TallyKey,
     pub tally: Tally,
 }
 
-/// Where a tally lies; opaque to everyone but its store.
+/// The key of a tally; opaque to all but its store.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TallyKey {
     pub(crate) partition: String,
@@ -94,20 +95,22 @@ pub struct Freeze {
     pub closing: u64,
     /// Condition: this is the latest epoch.
     pub after: u64,
-    /// Deleted, each of which must exist.
+    /// Tallies to delete. Condition: each of them exists.
     pub tallies: Vec<TallyKey>,
-    /// Written as number `after + 1`; none only in a last step. Its targets are added to the cursor's.
+    /// The epoch to write, with number `after + 1`; `None` only in a last step. Its targets are
+    /// added to those of the cursor.
     pub epoch: Option<Epoch>,
-    /// Replaces the cursor's.
+    /// Replaces the burst of the cursor.
     pub burst: Option<BurstState>,
-    /// Present in the last step, which clears `closing` and seals.
+    /// Present in the last step, which clears `closing` and seals the epochs.
     pub finish: Option<Finish>,
 }
 
-/// How the last step of a freeze leaves the cursor.
+/// The last step of a freeze.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Finish {
-    /// Opens the burst's next window. Condition then: as for [`Store::open`](crate::protocol::store::Store::open).
+    /// The next window of the burst, if it goes on. Condition: that of
+    /// [`Store::open`](crate::protocol::store::Store::open).
     pub next: Option<Opening>,
 }
 
@@ -115,59 +118,60 @@ pub struct Finish {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opening {
     pub window: Window,
-    /// The route's targets as configured. The cursor learns those that it does not know, as told up
-    /// to `delivered`; one that it knows stays as it is.
+    /// The configured targets of the route. The cursor adds unknown ones, with `delivered` as their
+    /// offset, and keeps the others as they are.
     pub targets: Vec<Target>,
     pub delivered: u64,
 }
 
-/// Somebody who is told on a route, and as what. Whoever is both keeps two books.
+/// A target in one of its two roles. A target with both roles has a separate state for each.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Recipient<'a> {
     /// Epochs name it.
     Own(&'a Target),
-    /// It is told in the place of others.
+    /// It replaces other targets.
     Fallback(&'a Target),
 }
 
-/// How far a recipient has been told.
+/// The delivery state of a recipient.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TargetState {
-    /// Latest epoch that it accepted or that was parked for it; `None` when it was never told anything.
+    /// Latest epoch that it accepted or that was parked for it; `None` before the first.
     pub offset: Option<u64>,
-    /// It is not to be called before: it asked for a pause, on this route or on another, or failed lately.
+    /// No delivery before then: it asked for a pause, on any route, or failed recently.
     pub not_before: Option<Timestamp>,
-    /// Failed attempts since it last accepted; the pause between them grows with it.
+    /// Failed attempts since it last accepted a message. The pause between attempts grows with
+    /// them.
     pub failures: u32,
-    /// Somebody is delivering to it, until then at the most.
+    /// A process may be delivering to it until then.
     pub leased_until: Option<Timestamp>,
-    /// The message that later ones of the same burst can join.
+    /// The message that later messages of the same burst can join.
     pub thread: Option<Thread>,
-    /// Alerts that were muted since it was last told anything.
+    /// Alerts that were muted since its last message.
     pub muted: u64,
-    /// For a fallback: what it has to tell in the place of others.
+    /// The epochs that a fallback has to deliver instead of other targets.
     pub escalation: Option<Escalation>,
 }
 
-/// A message that a burst began with, as its channel remembers it.
+/// The first message of a burst.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Thread {
-    /// Which burst: when it began.
+    /// The start of the burst.
     pub burst: Timestamp,
-    /// The channel's own reference; opaque to everyone else.
+    /// The reference of the message; opaque to all but the adapter of the target.
     pub message: String,
 }
 
-/// What a fallback is owed.
+/// The note that a fallback is owed epochs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Escalation {
-    /// Up to this epoch.
+    /// The last epoch that it is owed.
     pub upto: u64,
-    /// What is wrong with the target that the messages were meant for.
+    /// The failure of the target that the fallback replaces.
     pub because: String,
 }
 
-/// How a delivery that succeeded, or that need not be made any more, leaves a target.
+/// The state of a target after a delivery that succeeded or is no longer necessary.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Acknowledgement {
     pub offset: u64,
@@ -175,35 +179,35 @@ pub struct Acknowledgement {
     pub muted: u64,
 }
 
-/// How a delivery that failed leaves a target.
+/// The state of a target after a failed delivery.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Deferral {
     pub not_before: Option<Timestamp>,
     pub failures: u32,
 }
 
-/// The right to deliver to a target.
+/// The exclusive right to deliver to a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
-    /// Unlike any other: whoever shows it holds the lease.
+    /// A unique token that identifies the holder.
     pub owner: String,
-    /// Longer than the holder can live.
+    /// Later than the holder can live.
     pub until: Timestamp,
 }
 
-/// A run of windows without a pause, as far as it is known when the digest is made.
+/// Consecutive windows with alerts, as far as known at this moment.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Burst {
     /// When its first window was closed.
     pub since: Timestamp,
     /// When its latest window was closed.
     pub until: Timestamp,
-    /// Alerts since it began, those of this digest included.
+    /// Alerts since it began, including those of the current digest.
     pub alerts: u64,
 }
 
 impl Cursor {
-    /// No burst and nothing closing: whoever speaks now speaks first.
+    /// Whether there is no burst and no closing window, so that the next alert is a first one.
     pub fn is_idle(&self) -> bool {
         self.burst.is_none() && self.closing.is_none()
     }
@@ -212,7 +216,7 @@ impl Cursor {
         self.muted_until.is_some_and(|until| until > now)
     }
 
-    /// The next window, due at `due`, for the `targets` that the configuration names.
+    /// The next window, due at `due`, for the configured `targets`.
     pub fn opening(&self, due: Timestamp, targets: &[Target]) -> Opening {
         let window = Window { number: self.last_window + 1, due, armed: false };
         Opening { window, targets: targets.to_vec(), delivered: self.epoch }
@@ -228,7 +232,8 @@ impl<'a> Recipient<'a> {
 }
 
 impl BurstState {
-    /// How long the burst's next window is: `window` at first, then twice the one before, up to `window_max`.
+    /// The length of the next window: `window` at first, then twice the previous one, up to
+    /// `window_max`.
     pub fn next_window(&self, window: Duration, window_max: Duration) -> Duration {
         match self.window_ms {
             0 => window,
@@ -238,7 +243,7 @@ impl BurstState {
 }
 
 impl Burst {
-    /// How long it has lasted, for people.
+    /// The duration of the burst, for a reader.
     pub fn length(&self) -> String {
         humanize_duration(self.since.until(self.until))
     }

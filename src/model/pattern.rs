@@ -1,9 +1,9 @@
-//! What "similar" means: two lines are alike when they differ only in numbers, ids, addresses, times
-//! and quoted values. A pattern is the line with those masked.
+//! Patterns: the text of an alert with numbers, ids, addresses, times and quoted values replaced by
+//! placeholders. Alerts with equal patterns form one group.
 //!
-//! A deliberately simple reading, word by word, from left to right, in one pass: the same line gives
-//! the same pattern on every machine for ever, which a learning clusterer cannot promise, and a
-//! reader sees at once why two lines were put together.
+//! The line is read word by word, from left to right, in one pass. This is simple on purpose: a
+//! line has the same pattern on every machine at any time, unlike with clustering that learns, and
+//! a reader sees at once why two lines are in one group.
 
 use std::borrow::Borrow;
 use std::collections::HashSet;
@@ -13,26 +13,33 @@ use std::sync::Arc;
 
 use memchr::memmem;
 
-/// A pattern is at most this many bytes; lines that agree up to there are alike.
+/// The longest pattern, in bytes. Lines that are equal up to there have equal patterns.
 pub const PATTERN_BYTES_MAX: usize = 240;
 
-/// How much of a line is read to make its pattern.
+/// Only this much of a line is read.
 const READ_BYTES_MAX: usize = 2 * 1024;
 
-/// A log line with everything masked that changes from one occurrence to the next. Cloning copies a pointer.
+/// A log line with placeholders for the parts that change between occurrences. Cheap to clone.
+///
+/// ```
+/// use stentor::model::pattern::Pattern;
+///
+/// let pattern = Pattern::of("[CRITICAL] pool 7 exhausted after 1500ms", "[CRITICAL]");
+/// assert_eq!(pattern.as_str(), "[CRITICAL] pool <n> exhausted after <n>ms");
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Pattern(Arc<str>);
 
-/// Makes patterns. Equal ones share their text: the lines of a burst have few.
+/// Makes patterns. Equal patterns share their text, because a burst has few patterns.
 #[derive(Default)]
 pub struct Patterns {
-    masked: Masked,
+    masker: Masker,
     known: HashSet<Pattern>,
 }
 
 impl Pattern {
-    /// The pattern of that line of `message` which holds `marker` (a stack trace below it varies with
-    /// the caller, and what precedes it is often a banner).
+    /// The pattern of the line with the marker. The lines before it are often a banner, and a stack
+    /// trace after it depends on the caller.
     pub fn of(message: &str, marker: &str) -> Self {
         Patterns::default().of(message, marker)
     }
@@ -50,9 +57,9 @@ impl Patterns {
         let end = memchr::memchr(b'\n', &message.as_bytes()[from..]).map_or(message.len(), |length| from + length);
         let line = &message[from..end];
         let line = &line[..line.floor_char_boundary(READ_BYTES_MAX)];
-        self.masked.text.clear();
-        self.masked.text(line.trim());
-        let masked = self.masked.bounded();
+        self.masker.text.clear();
+        self.masker.text(line.trim());
+        let masked = self.masker.bounded();
         if let Some(known) = self.known.get(masked) {
             return known.clone();
         }
@@ -80,8 +87,8 @@ const ADDRESS: &str = "<ip>";
 const TIME: &str = "<time>";
 const VALUE: &str = "<…>";
 
-/// Keys of structured lines whose values say what happened rather than to whom: they stay.
-const TELLING_KEYS: &[&str] = &[
+/// Keys of structured lines whose values describe the problem, so they are kept.
+const KEPT_KEYS: &[&str] = &[
     "level",
     "severity",
     "lvl",
@@ -102,7 +109,7 @@ const TELLING_KEYS: &[&str] = &[
     "status",
 ];
 
-// What the bytes of words are: one bit each, so that the bits of a word tell what it can be.
+// The kinds of the bytes of a word, one bit each. The union of the bits limits what a word can be.
 const DIGIT: u8 = 1 << 0;
 /// `a` to `f`.
 const HEX: u8 = 1 << 1;
@@ -110,12 +117,12 @@ const HEX: u8 = 1 << 1;
 const LETTER: u8 = 1 << 2;
 const DOT: u8 = 1 << 3;
 const COLON: u8 = 1 << 4;
-/// What else joins the parts of a word.
+/// Other punctuation between the parts of a word.
 const JOINT: u8 = 1 << 5;
-/// A part of a character beyond ASCII, which has to be asked itself.
-const BEYOND: u8 = 1 << 6;
+/// A byte of a character that is not ASCII.
+const NON_ASCII: u8 = 1 << 6;
 
-/// The bit of each byte; none for what is no part of a word.
+/// The kind of each byte; 0 for bytes that are not part of a word.
 const KINDS: [u8; 256] = {
     let (mut kinds, mut byte) = ([0; 256], 0);
     while byte < 256 {
@@ -126,7 +133,7 @@ const KINDS: [u8; 256] = {
             b'.' => DOT,
             b':' => COLON,
             b'_' | b'-' | b'/' | b'@' | b'%' | b'+' => JOINT,
-            0x80.. => BEYOND,
+            0x80.. => NON_ASCII,
             _ => 0,
         };
         byte += 1;
@@ -139,11 +146,11 @@ fn kind(byte: u8) -> u8 {
 }
 
 #[derive(Default)]
-struct Masked {
+struct Masker {
     text: String,
 }
 
-impl Masked {
+impl Masker {
     fn text(&mut self, line: &str) {
         let mut rest = line;
         let mut key = "";
@@ -163,13 +170,13 @@ impl Masked {
         }
     }
 
-    /// What is there, as much of it as a pattern holds.
+    /// The text, cut to [`PATTERN_BYTES_MAX`].
     fn bounded(&self) -> &str {
         let text = self.text.trim_end();
         &text[..text.floor_char_boundary(PATTERN_BYTES_MAX)]
     }
 
-    /// Runs of white space and control characters count as one space.
+    /// Several spaces and control characters become one space.
     fn blank(&mut self, bytes: usize) -> usize {
         if !self.text.ends_with(' ') {
             self.text.push(' ');
@@ -177,7 +184,7 @@ impl Masked {
         bytes
     }
 
-    /// A character that is no part of a word.
+    /// A character that is not part of a word.
     fn separator(&mut self, rest: &str) -> usize {
         let Some(c) = rest.chars().next() else { return 0 };
         if c.is_whitespace() || c.is_control() {
@@ -187,9 +194,9 @@ impl Masked {
         c.len_utf8()
     }
 
-    /// `run` is all that stands together, and `kinds` what its bytes are.
+    /// A word with the punctuation after it. `kinds` is the union of the kinds of its bytes.
     fn word<'t>(&mut self, run: &'t str, kinds: u8, key: &mut &'t str) -> usize {
-        // A full stop or a colon at the end belongs to the sentence, not to the word.
+        // Punctuation at the end belongs to the sentence, not to the word.
         let end = run.bytes().rposition(|byte| !b".:-/".contains(&byte)).map_or(0, |last| last + 1);
         if kinds & DIGIT == 0 {
             self.text.push_str(run);
@@ -197,17 +204,17 @@ impl Masked {
             self.mask(&run[..end], kinds);
             self.text.push_str(&run[end..]);
         }
-        // The colon or equals sign between a key and its value is no key.
+        // The punctuation between a key and its value is not a key.
         if kinds & (DIGIT | HEX | LETTER) != 0 {
             *key = &run[..end];
         }
         run.len()
     }
 
-    /// Puts what stands for a word with digits.
+    /// Adds the placeholder of a word with digits.
     fn mask(&mut self, word: &str, kinds: u8) {
         if is_time(word) {
-            // `2026-11-23 14:15:16` is one time in two words.
+            // `2026-11-23 14:15:16` is one time of two words.
             match self.text.trim_end() {
                 before if before.ends_with(TIME) => self.text.truncate(before.len()),
                 _ => self.text.push_str(TIME),
@@ -224,14 +231,14 @@ impl Masked {
         }
     }
 
-    /// A name with digits in it, piece by piece: `orders-db-3` → `orders-db-<n>`, `/users/42` → `/users/<n>`,
-    /// `req_9f8a7c6b5d` → `req_<id>`.
+    /// A name with digits, part by part: `orders-db-3` → `orders-db-<n>`, `/users/42` →
+    /// `/users/<n>`, `req_9f8a7c6b5d` → `req_<id>`.
     fn parts(&mut self, word: &str) {
         let mut rest = word;
         while !rest.is_empty() {
             let joint = |byte| kind(byte) & (DOT | COLON | JOINT) != 0;
             let end = rest.bytes().position(joint).unwrap_or(rest.len());
-            let behind = rest[end..].bytes().position(|byte| !joint(byte)).map_or(rest.len(), |joints| end + joints);
+            let next = rest[end..].bytes().position(|byte| !joint(byte)).map_or(rest.len(), |joints| end + joints);
             let name = &rest[..end];
             let digits = name.bytes().filter(u8::is_ascii_digit).count();
             match digits {
@@ -239,8 +246,8 @@ impl Masked {
                 2.. if name.chars().count() >= 8 => self.text.push_str(ID),
                 _ => self.without_digits(name),
             }
-            self.text.push_str(&rest[end..behind]);
-            rest = &rest[behind..];
+            self.text.push_str(&rest[end..next]);
+            rest = &rest[next..];
         }
     }
 
@@ -254,11 +261,12 @@ impl Masked {
         self.text.push_str(rest);
     }
 
-    /// A quoted part: a key stays, a telling value and a sentence are read like the rest of the line,
-    /// any other value is masked as a whole. A quote without its partner nearby is only a character.
+    /// A quoted part. A key is kept, the value of a kept key and a sentence are read like the rest
+    /// of the line, and any other value is masked as a whole. A quote that is not closed nearby is
+    /// an ordinary character.
     fn quoted<'t>(&mut self, rest: &'t str, quote: u8, key: &mut &'t str) -> usize {
-        const PARTNER_WITHIN: usize = 512;
-        let within = &rest[1..rest.floor_char_boundary(PARTNER_WITHIN.min(rest.len()))];
+        const CLOSED_WITHIN: usize = 512;
+        let within = &rest[1..rest.floor_char_boundary(CLOSED_WITHIN.min(rest.len()))];
         let after_word = self.text.ends_with(char::is_alphanumeric);
         let closed = (!after_word).then(|| closing_quote(within, quote)).flatten();
         let Some(length) = closed else {
@@ -271,7 +279,7 @@ impl Masked {
         if is_key {
             self.text.push_str(inside);
             *key = inside;
-        } else if inside.contains(' ') || TELLING_KEYS.iter().any(|telling| key.eq_ignore_ascii_case(telling)) {
+        } else if inside.contains(' ') || KEPT_KEYS.iter().any(|kept| key.eq_ignore_ascii_case(kept)) {
             self.text(inside);
         } else if !inside.is_empty() {
             self.text.push_str(VALUE);
@@ -281,13 +289,13 @@ impl Masked {
     }
 }
 
-/// Where the word at the start of `text` ends, and what its bytes are.
+/// The end of the word at the start of `text`, and the union of the kinds of its bytes.
 fn word_end(text: &str) -> (usize, u8) {
     let (bytes, mut at, mut kinds) = (text.as_bytes(), 0, 0);
     while let Some(byte) = bytes.get(at) {
         match kind(*byte) {
             0 => break,
-            BEYOND => match text[at..].chars().next() {
+            NON_ASCII => match text[at..].chars().next() {
                 Some(c) if c.is_alphanumeric() => {
                     kinds |= LETTER;
                     at += c.len_utf8();
@@ -303,7 +311,7 @@ fn word_end(text: &str) -> (usize, u8) {
     (at, kinds)
 }
 
-/// Where `quote` closes in `within` (bytes before it), a backslash escaping what follows.
+/// The offset of the closing `quote`. A backslash escapes the next byte.
 fn closing_quote(within: &str, quote: u8) -> Option<usize> {
     let mut escaped = false;
     within.bytes().position(|byte| {
@@ -322,22 +330,22 @@ fn is_time(word: &str) -> bool {
     matches!(shape.as_ref(), Some(b"9999-99-" | b"9999/99/" | b"99:99:99"))
 }
 
-/// IPv4 with or without port, IPv6.
+/// IPv4 with or without a port, or IPv6.
 fn is_address(word: &str, kinds: u8) -> bool {
     let host = word.split_once(':').map_or(word, |(host, _port)| host);
     kinds & DOT != 0 && kind(word.as_bytes()[0]) == DIGIT && host.parse::<Ipv4Addr>().is_ok()
         || kinds & COLON != 0 && word.parse::<Ipv6Addr>().is_ok()
 }
 
-/// A UUID, or hexadecimal digits that are too many for a number that somebody would read.
+/// A UUID, or more hexadecimal digits than a number for a reader has.
 fn is_id(word: &str) -> bool {
     let hex = word.bytes().filter(u8::is_ascii_hexdigit).count();
     let dashes = word.bytes().filter(|b| *b == b'-').count();
-    let dead_letters = word.bytes().any(|b| b.is_ascii_alphabetic());
-    hex + dashes == word.len() && hex >= 8 && (dead_letters || dashes == 0 && hex >= 16 || dashes == 4)
+    let has_letters = word.bytes().any(|b| b.is_ascii_alphabetic());
+    hex + dashes == word.len() && hex >= 8 && (has_letters || dashes == 0 && hex >= 16 || dashes == 4)
 }
 
-/// The unit behind a plain number (`12ms` → `ms`, `80%` → `%`, `-1.5` → ``); `None` for anything else.
+/// The unit after a plain number: `12ms` → `ms`, `80%` → `%`, `-1.5` → ``.
 fn number_unit(word: &str) -> Option<&str> {
     let number = word.trim_start_matches(['-', '+']);
     let end = number.bytes().position(|byte| !(byte.is_ascii_digit() || byte == b'.')).unwrap_or(number.len());
@@ -352,7 +360,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn what_changes_is_masked_and_what_tells_stays() {
+    fn changing_parts_are_masked_and_the_problem_is_kept() {
         let cases = [
             ("[CRITICAL] pool exhausted after 1500ms", "[CRITICAL] pool exhausted after <n>ms"),
             ("2026-11-23T14:15:16.123Z ERROR x", "<time> ERROR x"),
@@ -381,7 +389,7 @@ mod tests {
         for (line, pattern) in cases {
             assert_eq!(Pattern::of(line, "[CRITICAL]").as_str(), pattern, "{line}");
         }
-        // One after the other they are the same, and equal ones are one.
+        // One `Patterns` for all lines gives the same patterns, and equal ones share their text.
         let mut patterns = Patterns::default();
         let mut all = || cases.map(|(line, _)| patterns.of(line, "[CRITICAL]"));
         for ((first, second), (line, pattern)) in all().iter().zip(&all()).zip(cases) {
@@ -392,7 +400,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_has_a_short_pattern_in_which_no_number_is_left(text in any::<String>(), n in 0..u64::MAX) {
+        fn any_text_has_a_short_pattern_without_numbers(text in any::<String>(), n in 0..u64::MAX) {
             prop_assert!(Pattern::of(&text, "x").as_str().len() <= PATTERN_BYTES_MAX);
             let (one, other) = (format!("retry {n} of job"), format!("retry {} of job", n / 3));
             prop_assert_eq!(Pattern::of(&one, "x").as_str().replace(ID, NUMBER), Pattern::of(&other, "x").as_str().replace(ID, NUMBER));

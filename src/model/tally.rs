@@ -1,9 +1,9 @@
-//! A tally: what a set of alerts of one route amounts to, small enough for one database item and
-//! mergeable in any order. Commit writes a tally beside the rows it counts; freezing a window merges
-//! the tallies into an epoch; delivering merges epochs into a digest.
+//! A tally: the counts and samples of some alerts of one route. It fits one database item, and
+//! tallies merge in any order. A commit writes a tally with the rows that it counts, a freeze
+//! merges the tallies of a window into an epoch, and a delivery merges epochs into a digest.
 //!
-//! Counts are exact whatever happens. Detail is not: when a tally has more patterns, names or text
-//! than its size allows, the smallest go, and what they counted moves to "other".
+//! Counts are always exact. Detail is limited: if a tally has more patterns, names or text than its
+//! size allows, the smallest are dropped, and their counts move to `other`.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -14,28 +14,57 @@ use crate::model::alert::Alert;
 use crate::model::text::{truncate, truncated};
 use crate::model::time::Timestamp;
 
-/// Serialised size of the tally that a commit writes, in bytes.
+/// The largest tally that a commit writes, in bytes of JSON.
 pub const TALLY_BYTES_MAX: usize = 8 * 1024;
-/// Serialised size of the merged tally in an epoch or a digest, in bytes. DynamoDB takes items up to
-/// 400 KB; a transaction carries one epoch beside 97 deletes, and a message shows far less.
+/// The largest merged tally of an epoch or a digest, in bytes of JSON. The limit of a DynamoDB item
+/// is 400 KB. A transaction contains one epoch and 97 deletes, and a message shows far less.
 pub const EPOCH_BYTES_MAX: usize = 48 * 1024;
 
 const SAMPLE_BYTES_MAX: usize = 1024;
-/// To what samples are cut, one after the other, before a group has to go.
+/// The limits to which samples are cut, one after the other, before a group is dropped.
 const SAMPLE_BYTES_SHORT: [usize; 3] = [512, 256, 120];
 const NAMES_MAX: usize = 12;
-const BUCKETS_MAX: i64 = 40;
+const SLICES_MAX: i64 = 40;
 
-/// What some alerts amount to. `Tally::default()` is the neutral element of merging.
+/// Counts and samples of some alerts. `Tally::default()` counts none.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use stentor::model::alert::{Alert, AlertId, Origin};
+/// use stentor::model::pattern::Pattern;
+/// use stentor::model::tally::Tally;
+/// use stentor::model::time::Timestamp;
+///
+/// let origin = Arc::new(Origin::new("123456789012", "/aws/lambda/shop", "s", None, "shard:1"));
+/// let alert = |id: &str, message: &str| Alert {
+///     id: AlertId::new(id, &origin),
+///     timestamp: Timestamp::from_millis(1_795_443_306_789),
+///     marker: "[CRITICAL]".into(),
+///     message: message.to_owned(),
+///     truncated: false,
+///     pattern: Pattern::of(message, "[CRITICAL]"),
+///     routes: Arc::from(["critical".parse().unwrap()]),
+///     account_id: "123456789012".into(),
+///     region: None,
+///     origin: Arc::clone(&origin),
+/// };
+/// let first = Tally::of(&[alert("1", "[CRITICAL] order 7 failed")]);
+/// let second = Tally::of(&[alert("2", "[CRITICAL] order 8 failed")]);
+///
+/// let sum = Tally::sum([&first, &second]);
+/// assert_eq!(sum, Tally::sum([&second, &first]));
+/// assert_eq!(sum.groups["[CRITICAL] order <n> failed"].alerts, 2);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
-    /// How many alerts are counted: always the sum over `groups` and `other`.
+    /// The number of alerts: always the sum over `groups` and `other`.
     pub alerts: u64,
-    /// Earliest and latest time stamp among them; `None` when nothing is counted.
+    /// `None` if there are no alerts.
     pub span: Option<Span>,
     /// Alerts by marker.
     pub markers: BTreeMap<String, u64>,
-    /// Alerts by pattern: lines that are alike but for numbers, ids, addresses and quoted values.
+    /// Alerts by pattern.
     pub groups: BTreeMap<String, Group>,
     /// Alerts of patterns that did not fit.
     pub other: u64,
@@ -45,7 +74,7 @@ pub struct Tally {
     pub histogram: Histogram,
 }
 
-/// First and last time stamp of some alerts.
+/// Earliest and latest timestamp of some alerts.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Span {
     pub first: Timestamp,
@@ -57,14 +86,14 @@ pub struct Span {
 pub struct Group {
     pub alerts: u64,
     pub span: Span,
-    /// The earliest of them, as it was written (redacted, cut to 1 KiB or less).
+    /// The earliest of them, redacted and cut to 1 KiB or less.
     pub sample: Sample,
     pub accounts: Names,
     pub log_groups: Names,
     pub apps: Names,
 }
 
-/// One real alert that stands for its group, and where to find it.
+/// One alert of a group, and where to find it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sample {
     pub id: String,
@@ -79,27 +108,27 @@ pub struct Sample {
     pub app_name: String,
 }
 
-/// Alerts by some name (account, log group, app): the most frequent ones by name, the rest as a sum.
+/// Alerts by account, log group or application: the most frequent names, and the rest as a sum.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Names {
     pub seen: BTreeMap<String, u64>,
-    /// Alerts whose name did not fit. Not zero: there are more names than `seen` has.
+    /// Alerts of names that did not fit.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub other: u64,
 }
 
-/// How many alerts fell into each slice of time. Slices are `1 << shift` milliseconds wide and
-/// aligned to multiples of their width, so two histograms merge exactly once the finer one is
-/// coarsened; there are never more than 40 slices from first to last.
+/// Alerts by slice of time. Slices are `1 << shift` milliseconds wide and aligned to multiples of
+/// their width, so two histograms of different widths merge exactly. There are at most 40 slices
+/// from the first to the last.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Histogram {
     pub shift: u8,
-    /// Slice number (time stamp >> shift) to alerts.
+    /// From slice number (timestamp >> shift) to alerts.
     pub slices: BTreeMap<i64, u64>,
 }
 
 impl Tally {
-    /// Counts `alerts`; the result fits [`TALLY_BYTES_MAX`].
+    /// Counts `alerts`. The result fits [`TALLY_BYTES_MAX`].
     pub fn of<'a>(alerts: impl IntoIterator<Item = &'a Alert>) -> Self {
         let mut tally = Self::default();
         for alert in alerts {
@@ -109,7 +138,7 @@ impl Tally {
         tally
     }
 
-    /// The sum of `tallies`; the result fits [`EPOCH_BYTES_MAX`].
+    /// The sum of `tallies`. The result fits [`EPOCH_BYTES_MAX`].
     pub fn sum<'a>(tallies: impl IntoIterator<Item = &'a Tally>) -> Self {
         let mut sum = Self::default();
         for tally in tallies {
@@ -135,9 +164,9 @@ impl Tally {
         self.histogram.add(alert.timestamp, 1);
         let pattern = alert.pattern.as_str();
         if !self.groups.contains_key(pattern) {
-            self.groups.insert(pattern.to_owned(), Group::none(alert, span));
+            self.groups.insert(pattern.to_owned(), Group::empty(alert, span));
         }
-        let group = self.groups.get_mut(pattern).expect("invariant: it was made if it was not there");
+        let group = self.groups.get_mut(pattern).expect("invariant: inserted above");
         group.alerts += 1;
         group.span = group.span.with(span);
         group.accounts.add(&alert.account_id, 1);
@@ -148,7 +177,7 @@ impl Tally {
         }
     }
 
-    /// Adds what `more` counts. Does not bound the size: see [`Tally::sum`].
+    /// Adds the counts of `more`. Does not limit the size: see [`Tally::sum`].
     fn merge(&mut self, more: &Tally) {
         self.alerts += more.alerts;
         self.span = match (self.span, more.span) {
@@ -171,35 +200,35 @@ impl Tally {
         self.histogram.merge(&more.histogram);
     }
 
-    /// Gives up detail until the serialised tally fits `bytes_max`: first long samples, then the
-    /// smallest groups. Never a count.
+    /// Drops detail until the tally fits `bytes_max`: first long samples, then the smallest groups.
+    /// Counts stay exact.
     fn shrink_to(&mut self, bytes_max: usize) {
         self.for_all_names(Names::shrink);
-        if self.serialised_bytes() <= bytes_max {
+        if self.json_bytes() <= bytes_max {
             return;
         }
         for sample_bytes_max in SAMPLE_BYTES_SHORT {
             for group in self.groups.values_mut() {
                 truncate(&mut group.sample.message, sample_bytes_max);
             }
-            if self.serialised_bytes() <= bytes_max {
+            if self.json_bytes() <= bytes_max {
                 return;
             }
         }
-        let mut bytes = self.serialised_bytes();
+        let mut bytes = self.json_bytes();
         for pattern in self.smallest_first() {
             if bytes <= bytes_max {
                 return;
             }
             let Some(group) = self.groups.remove(&pattern) else { continue };
-            bytes -= serialised_bytes(&group) + pattern.len();
+            bytes -= json_bytes(&group) + pattern.len();
             self.other += group.alerts;
         }
-        // What is left is bounded but for very long names, which go next.
-        if self.serialised_bytes() > bytes_max {
-            self.for_all_names(Names::forget);
+        // Only very long names can still be too large.
+        if self.json_bytes() > bytes_max {
+            self.for_all_names(Names::clear);
         }
-        debug_assert!(self.serialised_bytes() <= bytes_max, "a tally without names and groups is small");
+        debug_assert!(self.json_bytes() <= bytes_max, "a tally without names and groups is small");
     }
 
     fn smallest_first(&self) -> Vec<String> {
@@ -213,8 +242,8 @@ impl Tally {
         of_groups.chain([&mut self.accounts, &mut self.log_groups, &mut self.apps]).for_each(change);
     }
 
-    fn serialised_bytes(&self) -> usize {
-        serialised_bytes(self)
+    fn json_bytes(&self) -> usize {
+        json_bytes(self)
     }
 }
 
@@ -225,8 +254,8 @@ impl Span {
 }
 
 impl Group {
-    /// The group that `alert` begins and that does not count it yet.
-    fn none(alert: &Alert, span: Span) -> Self {
+    /// A group with `alert` as its sample, which does not count it yet.
+    fn empty(alert: &Alert, span: Span) -> Self {
         Self {
             alerts: 0,
             span,
@@ -264,7 +293,8 @@ impl Sample {
         }
     }
 
-    /// Which of two samples a group keeps: the earliest, so that merging in any order ends alike.
+    /// A group keeps the smallest sample in this order, so that the order of merging does not
+    /// matter.
     fn order(&self) -> (Timestamp, &str) {
         (self.timestamp, &self.id)
     }
@@ -292,7 +322,7 @@ impl Names {
         self.seen = order.into_iter().collect();
     }
 
-    fn forget(&mut self) {
+    fn clear(&mut self) {
         self.other += std::mem::take(&mut self.seen).into_values().sum::<u64>();
     }
 }
@@ -319,8 +349,8 @@ impl Histogram {
 
     fn coarsen(&mut self) {
         while let (Some((first, _)), Some((last, _))) = (self.slices.first_key_value(), self.slices.last_key_value()) {
-            // In 128 bits: time stamps are whatever a producer sent.
-            if i128::from(*last) - i128::from(*first) < i128::from(BUCKETS_MAX) {
+            // In 128 bits: a producer may send any number as a timestamp.
+            if i128::from(*last) - i128::from(*first) < i128::from(SLICES_MAX) {
                 return;
             }
             self.widen_to(self.shift + 1);
@@ -340,7 +370,7 @@ impl Histogram {
     }
 }
 
-/// A name is copied once, when it is first seen.
+/// Copies a name only when it is new.
 fn add(counts: &mut BTreeMap<String, u64>, name: &str, alerts: u64) {
     match counts.get_mut(name) {
         Some(n) => *n += alerts,
@@ -348,16 +378,16 @@ fn add(counts: &mut BTreeMap<String, u64>, name: &str, alerts: u64) {
     }
 }
 
-fn serialised_bytes(value: &impl Serialize) -> usize {
-    let mut bytes = Counted(0);
-    serde_json::to_writer(&mut bytes, value).expect("invariant: string keys and plain data always serialise");
+fn json_bytes(value: &impl Serialize) -> usize {
+    let mut bytes = ByteCount(0);
+    serde_json::to_writer(&mut bytes, value).expect("invariant: plain data with string keys is valid JSON");
     bytes.0
 }
 
-/// Takes whatever is written, and keeps its length.
-struct Counted(usize);
+/// A writer that only counts.
+struct ByteCount(usize);
 
-impl Write for Counted {
+impl Write for ByteCount {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0 += bytes.len();
         Ok(bytes.len())
@@ -368,7 +398,7 @@ impl Write for Counted {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde's skip_serializing_if wants")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if requires this signature")]
 fn is_zero(n: &u64) -> bool {
     *n == 0
 }

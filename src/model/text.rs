@@ -1,11 +1,10 @@
-//! Numbers, lengths of time and texts for people.
+//! Counts, durations and shortened texts for people.
 
 use std::time::Duration;
 
-/// Ends a text that was cut.
 const ELLIPSIS: char = '…';
 
-/// Cuts `text` to at most `bytes_max` bytes at a character boundary, the last of which say so.
+/// Cuts `text` to `bytes_max` bytes, including a final `…`. Returns whether it did.
 pub fn truncate(text: &mut String, bytes_max: usize) -> bool {
     if text.len() <= bytes_max {
         return false;
@@ -16,7 +15,7 @@ pub fn truncate(text: &mut String, bytes_max: usize) -> bool {
     true
 }
 
-/// What [`truncate`] leaves of `text`, without a copy of the rest.
+/// Like [`truncate`], as a copy.
 pub fn truncated(text: &str, bytes_max: usize) -> String {
     match text.len() <= bytes_max {
         true => text.to_owned(),
@@ -24,7 +23,7 @@ pub fn truncated(text: &str, bytes_max: usize) -> String {
     }
 }
 
-/// What stands before the ellipsis of a text that is longer than `bytes_max`.
+/// The part before the ellipsis of a text that is longer than `bytes_max`.
 fn kept(text: &str, bytes_max: usize) -> &str {
     &text[..text.floor_char_boundary(bytes_max.saturating_sub(ELLIPSIS.len_utf8()))]
 }
@@ -47,7 +46,7 @@ pub fn thousands(n: u64) -> String {
     grouped
 }
 
-/// A length of time for people, two units at most: `850 ms`, `42 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`.
+/// A duration with at most two units: `850 ms`, `42 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`.
 pub fn humanize_duration(duration: Duration) -> String {
     const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];
     let seconds = duration.as_secs();
@@ -68,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lengths_of_time_read_well() {
+    fn durations_have_at_most_two_units() {
         let cases = [
             (0, "0 ms"),
             (850, "850 ms"),
@@ -85,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_are_grouped_by_three() {
+    fn digits_are_grouped_by_three() {
         for (n, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_204_567, "1,204,567")] {
             assert_eq!(thousands(n), text);
         }

@@ -1,4 +1,5 @@
-//! Time as a value. The library never reads the clock: every moment is passed in as a [`Timestamp`].
+//! Time as a value. The library never reads the clock: every moment is passed in as a
+//! [`Timestamp`].
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -18,8 +19,8 @@ const UNIX_EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 
 const ISO_MILLIS: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
 
-/// The years 1 to 9999, which ISO 8601 writes with four digits. A producer may send any number as a timestamp; one
-/// outside this range is shown as the nearest end.
+/// The years 1 to 9999, which ISO 8601 writes with four digits. A producer may send any number as a
+/// timestamp; one outside this range is shown as the nearest end.
 const RANGE_MS: RangeInclusive<i64> = -62_135_596_800_000..=253_402_300_799_999;
 
 impl Timestamp {
@@ -53,7 +54,8 @@ impl Timestamp {
         ISO_MILLIS.datetime_to_string(&self.date_time()) + "Z"
     }
 
-    /// Reads ISO 8601 with an offset, as [`Timestamp::iso`] and AWS write it. Fractions of a millisecond are dropped.
+    /// Reads ISO 8601 with an offset, as [`Timestamp::iso`] and AWS write it. Fractions of a
+    /// millisecond are dropped.
     pub fn from_iso(text: &str) -> Option<Self> {
         let pieces = Pieces::parse(text).ok()?;
         let offset = SignedDuration::from_secs(pieces.to_numeric_offset()?.seconds().into());

@@ -1,11 +1,11 @@
-//! Makes text from outside safe to show. Log lines, names, file names and errors that quote them can carry control
-//! sequences that drive a terminal, and characters that hide or reorder what stands beside them. Code that shows such
-//! text to a person calls one of these functions. Stored text stays as it is.
+//! Makes text from outside safe to show. Log lines, names, file names and the errors that quote
+//! them can contain control sequences for a terminal, and characters that hide or reorder others.
+//! Code that shows such text to a person calls one of these functions. Stored text is not changed.
 
 use std::fmt::Write as _;
 
-/// Text of several lines: colours are removed, line breaks become `\n`, other white space becomes blanks, and every
-/// other character that acts without being seen is spelled out: `[U+202E]`.
+/// Text of several lines. Colors are removed, line breaks become `\n`, other white space becomes
+/// spaces, and every other invisible character is shown by its number: `[U+202E]`.
 pub fn text(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
@@ -20,7 +20,7 @@ pub fn text(text: &str) -> String {
             '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}' => shown.push('\n'),
             '\t' => shown.push_str("    "),
             c if c.is_whitespace() => shown.push(' '),
-            c if acts_unseen(c) => {
+            c if is_invisible(c) => {
                 write!(shown, "[U+{:04X}]", u32::from(c)).expect("invariant: writing to a String cannot fail");
             }
             c => shown.push(c),
@@ -29,17 +29,17 @@ pub fn text(text: &str) -> String {
     shown
 }
 
-/// The same on one line: a line break becomes a blank.
+/// The same on one line: a line break becomes a space.
 pub fn line(line: &str) -> String {
     text(line).replace('\n', " ")
 }
 
-/// A JSON document with the same value, in which those characters are escaped: `\u202e`. JSON escapes the control
-/// characters below U+0020 anyway, and has what is not ASCII inside strings only.
+/// A JSON document with the same value, in which invisible characters are escaped: `\u202e`. They
+/// occur inside strings only, where JSON allows the escape.
 pub fn json(document: &str) -> String {
     let mut escaped = String::with_capacity(document.len());
     for c in document.chars() {
-        if c.is_ascii_whitespace() || !(acts_unseen(c) || matches!(c, '\u{2028}' | '\u{2029}')) {
+        if c.is_ascii_whitespace() || !(is_invisible(c) || matches!(c, '\u{2028}' | '\u{2029}')) {
             escaped.push(c);
             continue;
         }
@@ -50,14 +50,16 @@ pub fn json(document: &str) -> String {
     escaped
 }
 
-/// Whether a character is a control character, or one that shows nothing and changes how others look. (The Braille
-/// blank is one, too. U+FE0F, which asks for a coloured emoji, is harmless and common.)
-pub fn acts_unseen(c: char) -> bool {
+/// Whether a character is a control character, or shows nothing and may change how others look.
+/// Includes the Braille blank. Excludes U+FE0F, which selects a colored emoji: it is harmless and
+/// common.
+pub fn is_invisible(c: char) -> bool {
     c.is_control() || c == '\u{2800}' || is_ignorable(c) && c != '\u{fe0f}'
 }
 
-/// Whether a character shows nothing by itself: marks and overrides of direction, joiners and other characters without
-/// width, tags, fillers. (Unicode: Default_Ignorable_Code_Point and Bidi_Control; interlinear annotation.)
+/// Whether a character shows nothing by itself: direction marks and overrides, joiners and other
+/// characters without width, tags, fillers. Source: the Unicode properties
+/// Default_Ignorable_Code_Point and Bidi_Control, and interlinear annotation.
 pub fn is_ignorable(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
@@ -66,7 +68,8 @@ pub fn is_ignorable(c: char) -> bool {
         | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// Length of the terminal control sequence (`ESC [ … letter`, mostly colours) at the start of `text`.
+/// The length of the terminal control sequence (`ESC [ … letter`, mostly colors) at the start of
+/// `text`.
 fn escape_sequence(text: &str) -> Option<usize> {
     let parameters = text.strip_prefix("\u{1b}[")?;
     let end = parameters.find(|c: char| !matches!(c, '0'..='9' | ';' | ':' | '?' | ' '))?;
@@ -78,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn characters_that_act_unseen_are_spelled_out() {
+    fn invisible_characters_are_shown_by_number() {
         let cases = [
             ("plain ünï ☕", "plain ünï ☕"),
             ("\u{1b}[1;31mERROR\u{1b}[0m x", "ERROR x"),
@@ -103,8 +106,8 @@ mod tests {
         for document in [value.to_string(), serde_json::to_string_pretty(&value).unwrap()] {
             let escaped = json(&document);
             assert_eq!(serde_json::from_str::<serde_json::Value>(&escaped).unwrap(), value);
-            let unseen = |c: char| (acts_unseen(c) || matches!(c, '\u{2028}' | '\u{2029}')) && c != '\n';
-            assert_eq!(escaped.find(unseen), None);
+            let is_hidden = |c: char| (is_invisible(c) || matches!(c, '\u{2028}' | '\u{2029}')) && c != '\n';
+            assert_eq!(escaped.find(is_hidden), None);
         }
         assert_eq!(json("\"\u{202e}\u{7f}\u{e0041}é\""), r#""\u202e\u007f\udb40\udc41é""#);
     }

@@ -214,14 +214,17 @@ fn warnings_of_a_configuration_are_shown_and_end_nothing() {
         "[[route]]\nname = \"a\"\nmarkers = [\"[CRITICAL]\"]\nnotify = [\"slack:x\"]\nregions = [\"eu-wset-1\"]\n";
     std::fs::write(&config, odd).unwrap();
     let config = config.to_str().unwrap();
-    let warning = "5:12: regions: no known Region, did you mean `eu-west-1`?";
+    let warning = "regions: unknown Region, did you mean `eu-west-1`?";
     for arguments in [&["check"][..], &["run", "events/subscription.json"]] {
         let output = ask(&directory, &[arguments, &["--config", config]].concat());
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");
-        assert_eq!(text(&output.stderr), format!("stentor: warning: {config}:{warning}\n"), "{arguments:?}");
+        assert_eq!(text(&output.stderr), format!("{config}:5:12: warning: {warning}\n"), "{arguments:?}");
     }
     let checked = ask(&directory, &["check", "--json", "--config", config]);
-    assert_eq!(serde_json::from_slice::<Value>(&checked.stdout).unwrap()["warnings"], json!([warning]));
+    assert_eq!(
+        serde_json::from_slice::<Value>(&checked.stdout).unwrap()["warnings"],
+        json!([format!("5:12: {warning}")])
+    );
 }
 
 /// What a log group that sends to the function directly makes of a batch.

@@ -12,7 +12,7 @@ use futures::{StreamExt as _, stream};
 use super::DynamoStore;
 use super::call::failure;
 use super::item::{self, HOUR_SHARDS, Item};
-use crate::model::audit::{AlertQuery, Row};
+use crate::model::audit::{AlertQuery, AuditRow};
 use crate::protocol::clock::Deadline;
 use crate::protocol::store::StoreError;
 
@@ -50,7 +50,7 @@ impl DynamoStore {
         &self,
         question: &AlertQuery,
         deadline: impl Fn() -> Deadline,
-        mut show: impl FnMut(Row) -> Result<bool, E>,
+        mut show: impl FnMut(AuditRow) -> Result<bool, E>,
     ) -> Result<(), E> {
         let hours = self.hours(question, deadline()).await?;
         let hours = stream::iter(hours).map(async |hour| {
@@ -76,7 +76,7 @@ impl DynamoStore {
     }
 
     /// The rows with what the index does not carry, in the same order. A row that has expired meanwhile is left out.
-    async fn with_messages(&self, items: Vec<Item>, deadline: Deadline) -> Result<Vec<Row>, StoreError> {
+    async fn with_messages(&self, items: Vec<Item>, deadline: Deadline) -> Result<Vec<AuditRow>, StoreError> {
         let id = |item: &Item| item.get("log_id").cloned();
         let mut wanted: Vec<Item> =
             items.iter().filter_map(|item| Some(Item::from([("log_id".to_owned(), id(item)?)]))).collect();
@@ -179,9 +179,9 @@ fn filter(question: &AlertQuery) -> Filter {
     (filter, names, values)
 }
 
-fn row(item: &Item) -> Row {
+fn row(item: &Item) -> AuditRow {
     let routes = item.get("routes").and_then(|value| value.as_l().ok()).map(Vec::as_slice).unwrap_or_default();
-    Row {
+    AuditRow {
         log_id: text(item, "log_id"),
         timestamp: text(item, "timestamp"),
         marker: text(item, "marker"),

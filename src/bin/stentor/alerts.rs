@@ -11,7 +11,7 @@ use regex::Regex;
 use stentor::adapters::clock::SystemClock;
 use stentor::adapters::dynamodb::DynamoStore;
 use stentor::adapters::embedded::Embedded;
-use stentor::model::audit::{AlertQuery, Row};
+use stentor::model::audit::{AlertQuery, AuditRow};
 use stentor::model::name::RouteName;
 use stentor::model::time::Timestamp;
 use stentor::model::visible;
@@ -119,10 +119,10 @@ impl Arguments {
         let mut shown = 0;
         let mut more = false;
         if self.csv {
-            writeln!(out, "{}", Row::COLUMNS.join(",")).context("cannot write to standard output")?;
+            writeln!(out, "{}", csv_line(AuditRow::COLUMNS)).context("cannot write to standard output")?;
         }
         let width = width();
-        let show = |row: Row| {
+        let show = |row: AuditRow| {
             if self.limit > 0 && shown == self.limit {
                 more = true;
                 return Ok(false);
@@ -183,14 +183,14 @@ impl Arguments {
         }
     }
 
-    fn line(&self, row: &Row, width: Option<usize>) -> String {
+    fn line(&self, row: &AuditRow, width: Option<usize>) -> String {
         if self.json {
             return visible::json(&serde_json::to_string(row).expect("invariant: a row is plain data"));
         }
         let shown = row.visible();
         if self.csv {
             // A file gets the text as it was stored.
-            return if width.is_some() { shown.csv() } else { row.csv() };
+            return csv_line(if width.is_some() { shown.cells() } else { row.cells() });
         }
         // The marker stands in the message already.
         let line = format!("{}  {:<20} {}  {}", shown.timestamp, shown.app_name, shown.account_id, shown.message);
@@ -199,6 +199,16 @@ impl Arguments {
             None => line,
         }
     }
+}
+
+/// One line of comma-separated values (RFC 4180), without the line break.
+fn csv_line<const N: usize>(cells: [impl AsRef<[u8]>; N]) -> String {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(cells).expect("invariant: writing to memory cannot fail");
+    let line = writer.into_inner().expect("invariant: writing to memory cannot fail");
+    let mut line = String::from_utf8(line).expect("invariant: cells are UTF-8");
+    line.truncate(line.len() - "\n".len());
+    line
 }
 
 /// For each call to the store.
@@ -240,7 +250,7 @@ mod tests {
     #[test]
     fn csv_is_spelled_out_for_a_terminal_and_exact_for_a_file() {
         let odd = "=a\u{1b}]0;t\u{7}\u{9b}2J\u{202e}\nb";
-        let row = Row { app_name: odd.to_owned(), ..Row::default() };
+        let row = AuditRow { app_name: odd.to_owned(), ..AuditRow::default() };
         let line = |options: &[&str], width: Option<usize>| {
             let command = crate::Arguments::try_parse_from([&["stentor", "alerts"], options].concat()).unwrap().command;
             let crate::Command::Alerts(arguments) = command else { panic!("another command") };
@@ -252,6 +262,42 @@ mod tests {
         for width in [None, Some(200)] {
             assert_eq!(line(&[], width), format!("  {shown}   "));
             assert!(line(&["--json"], width).contains(r#""app_name":"=a\u001b]0;t\u0007\u009b2J\u202e\nb""#));
+        }
+    }
+
+    #[test]
+    fn odd_values_read_back_from_csv() {
+        for odd in [
+            "a,b",
+            "\"",
+            "\"\"",
+            "a\"b",
+            ",",
+            ",,,",
+            "\n",
+            "\r",
+            "\r\n",
+            "\n\n",
+            "\"\n\"",
+            "a\r\nb,\"c\"",
+            "'",
+            "'=",
+            "=1+1",
+            " \u{feff}\n=x",
+            ";",
+            "|",
+            "#",
+            " x ",
+            "\u{2028}",
+            "\u{85}",
+            "",
+        ] {
+            let (log_id, message, source) = (odd.to_owned(), odd.to_owned(), odd.to_owned());
+            let row = AuditRow { log_id, message, source, ..AuditRow::default() };
+            let line = csv_line(row.cells());
+            let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(line.as_bytes());
+            let records: Vec<Vec<String>> = reader.deserialize().collect::<Result<_, _>>().unwrap();
+            assert_eq!(records, [row.cells()], "{odd:?}");
         }
     }
 }

@@ -11,7 +11,7 @@ use stentor::adapters::clock::SystemClock;
 use stentor::adapters::dynamodb::{DynamoStore, Tables};
 use stentor::adapters::http;
 use stentor::adapters::slack::{ApiUrl, Slack};
-use stentor::config::{self, Config};
+use stentor::config::{self, Config, Diagnostic};
 use stentor::model::time::Timestamp;
 use stentor::model::visible;
 use stentor::protocol::clock::Clock as _;
@@ -91,9 +91,9 @@ fn read_config(file: &Path) -> anyhow::Result<Config> {
     if bytes.len() as u64 > CONFIG_BYTES_MAX {
         bail!("the configuration {name} is larger than {} MiB", CONFIG_BYTES_MAX >> 20);
     }
-    let config = Config::parse_bytes(&bytes, &name).map_err(|problems| anyhow::anyhow!("{problems}"))?;
-    for warning in &config.warnings {
-        eprintln!("{}", visible::text(&format!("stentor: warning: {name}:{warning}")));
+    let config = Config::parse_bytes(&bytes, &name)?;
+    for Diagnostic { line, column, message } in &config.warnings {
+        eprintln!("{}", visible::text(&format!("{name}:{line}:{column}: warning: {message}")));
     }
     Ok(config)
 }

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use serde::Serialize;
+use stentor::config::ConfigError;
 use stentor::model::visible;
 use tracing::Level;
 use tracing::field::Field;
@@ -84,7 +85,12 @@ fn main() -> ExitCode {
         Ok(Exit::Done) => ExitCode::SUCCESS,
         Ok(Exit::Unfinished) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("{}", visible::text(&format!("stentor: {error:#}")));
+            // A diagnostic of a configuration begins with its place, where editors look for it.
+            let text = match error.downcast_ref::<ConfigError>() {
+                Some(diagnostics) => diagnostics.to_string(),
+                None => format!("stentor: {error:#}"),
+            };
+            eprintln!("{}", visible::text(&text));
             ExitCode::from(2)
         }
     }

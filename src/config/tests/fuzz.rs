@@ -1,12 +1,12 @@
-//! Whatever the text, an answer comes back and is sound.
+//! Any text leads to a valid configuration or to valid diagnostics.
 
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::{Config, ConfigDiagnostic, ConfigError, EXAMPLE, WINDOW_LIMIT, WINDOW_MIN};
+use super::{Config, ConfigError, Diagnostic, EXAMPLE, WINDOW_LIMIT, WINDOW_MIN};
 
-/// What every answer has to be, whatever the text.
-fn check_sound(text: &str) -> Result<(), TestCaseError> {
+/// Checks what holds for the result of any text.
+fn check_parse(text: &str) -> Result<(), TestCaseError> {
     match Config::parse(text, "f") {
         Ok(config) => {
             prop_assert!(!config.routes.is_empty());
@@ -16,10 +16,10 @@ fn check_sound(text: &str) -> Result<(), TestCaseError> {
                 prop_assert!(route.window_max <= WINDOW_LIMIT);
             }
         }
-        Err(ConfigError { problems, .. }) => {
-            prop_assert!(!problems.is_empty());
-            prop_assert!(problems.is_sorted_by_key(|problem| (problem.line, problem.column)));
-            for ConfigDiagnostic { line, column, message } in problems {
+        Err(ConfigError { diagnostics, .. }) => {
+            prop_assert!(!diagnostics.is_empty());
+            prop_assert!(diagnostics.is_sorted_by_key(|found| (found.line, found.column)));
+            for Diagnostic { line, column, message } in diagnostics {
                 let chars = text.split('\n').nth(line - 1).map(|line| line.chars().count());
                 prop_assert!(chars.is_some_and(|chars| (1..=chars + 1).contains(&column)));
                 prop_assert!(!message.contains('\n'));
@@ -29,26 +29,26 @@ fn check_sound(text: &str) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// Pieces of TOML, so that a random text of them gets past the lexer now and then.
+/// Pieces of TOML, so that some random texts get past the lexer.
 const PIECES: &str = r#"([a-c]|route|window|=|\[\[|\]\]|[\[\]{}.,'"\#=1-]|\n| |é){0,40}"#;
 
-/// Short texts that break things.
-const SPLINTERS: &str = r#"\PC{0,3}|[\n"'\[\]=.{}*]{0,3}"#;
+/// Short texts that damage a file.
+const DAMAGE: &str = r#"\PC{0,3}|[\n"'\[\]=.{}*]{0,3}"#;
 
 proptest! {
     #[test]
     fn no_text_panics(text in any::<String>()) {
-        check_sound(&text)?;
+        check_parse(&text)?;
     }
 
     #[test]
     fn no_pieces_of_toml_panic(text in PIECES) {
-        check_sound(&text)?;
+        check_parse(&text)?;
     }
 
     #[test]
     fn no_damaged_example_panics(
-        damages in prop::collection::vec((any::<Index>(), 0..20_usize, SPLINTERS), 1..8),
+        damages in prop::collection::vec((any::<Index>(), 0..20_usize, DAMAGE), 1..8),
     ) {
         let mut chars: Vec<char> = EXAMPLE.chars().collect();
         for (at, removed, inserted) in damages {
@@ -56,7 +56,7 @@ proptest! {
             let end = (at + removed).min(chars.len());
             chars.splice(at..end, inserted.chars());
         }
-        check_sound(&chars.into_iter().collect::<String>())?;
+        check_parse(&chars.into_iter().collect::<String>())?;
     }
 
     #[test]
@@ -64,6 +64,6 @@ proptest! {
         lines in Just(EXAMPLE.lines().collect::<Vec<_>>()).prop_shuffle(),
         kept in 0..80_usize,
     ) {
-        check_sound(&lines.into_iter().take(kept).collect::<Vec<_>>().join("\n"))?;
+        check_parse(&lines.into_iter().take(kept).collect::<Vec<_>>().join("\n"))?;
     }
 }

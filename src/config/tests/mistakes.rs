@@ -1,13 +1,13 @@
-//! Each mistake alone: a row says what is written and what is answered.
+//! Each mistake alone: a row has the text and the diagnostic.
 
-use super::{Config, ROUTE, parse, problems};
+use super::{Config, ROUTE, diagnostics, parse};
 
-/// Checks a row for each case: lines of TOML, an arrow, the problem. `⏎` stands for a line's end.
+/// Each row has lines of TOML, an arrow, and the diagnostic. `⏎` stands for a line break.
 fn check_rows(rows: &str, file: impl Fn(&str) -> String) {
     for row in rows.trim().lines() {
         let (lines, expected) = row.split_once("->").expect("a row has an arrow");
         let text = file(lines.trim().replace('⏎', "\n").as_str());
-        assert_eq!(problems(&text), expected.trim(), "{row}\n{text}");
+        assert_eq!(diagnostics(&text), expected.trim(), "{row}\n{text}");
     }
 }
 
@@ -38,7 +38,7 @@ redact = ['a{999}{999}{999}']   -> 1:11: redact: not a regular expression: it is
 redact = [{ a = 1 }]            -> 1:11: redact: expected a string, found a table
 windw = "30s"                   -> 1:1: unknown key `windw`, did you mean `window`?
   window-max = "1h"             -> 1:1: unknown key `window-max`, did you mean `window_max`?
-colour = 1                      -> 1:1: unknown key `colour`
+color = 1                      -> 1:1: unknown key `color`
 windows_x = "30s"               -> 1:1: unknown key `windows_x`
 xoxb-1234567890-1234567890-abcdefg = 1 -> 1:1: unknown key
 markers = []                    -> 1:1: unknown key `markers`; it belongs in a [[route]]
@@ -58,8 +58,8 @@ marker = ["[A]"]          -> 3:1: unknown key `marker`, did you mean `markers`?
 markers = []              -> 3:11: markers: must not be empty
 markers = "[A]"           -> 3:11: markers: expected an array, found a string
 markers = [""]            -> 3:12: markers: a marker has 1 to 256 bytes, this one has 0
-markers = [" "]           -> 3:12: markers: a marker needs a character that can be seen
-markers = ["[B]", "\t \u200b"] -> 3:19: markers: a marker needs a character that can be seen
+markers = [" "]           -> 3:12: markers: a marker needs a visible character
+markers = ["[B]", "\t \u200b"] -> 3:19: markers: a marker needs a visible character
 markers = ["é", "b", 'é'] -> 3:22: markers: listed twice
 #notify                   -> 1:1: this route has no `notify`
 notify = []               -> 4:10: notify: must not be empty
@@ -73,8 +73,8 @@ window_max = "20s"        -> 5:14: window_max: 20s is shorter than `window`, whi
 continue = "true"         -> 5:12: continue: expected true or false, found a string
 continue_ = true          -> 5:1: unknown key `continue_`, did you mean `continue`?
 fallback = "slack:a"      -> 5:12: fallback: slack:a is in `notify`; a fallback is for when that fails
-fallback_after = "5m"     -> 5:18: fallback_after: this route has no `fallback` that it could be for
-severity = "fatal"        -> 5:12: severity: expected "critical", "error", "warning" or "info"
+fallback_after = "5m"     -> 5:18: fallback_after: this route has no `fallback`
+severity = "fatal"        -> 5:12: severity: expected "info", "warning", "error" or "critical"
 accounts = [123456789012] -> 5:13: accounts: expected a string, found an integer
 accounts = []             -> 5:12: accounts: must not be empty; leave the key out to admit everything
 regions = []              -> 5:11: regions: must not be empty; leave the key out to admit everything
@@ -82,7 +82,7 @@ log_groups = []           -> 5:14: log_groups: must not be empty; leave the key 
 accounts = ["12345678901"]-> 5:13: accounts: an account id has 12 digits
 accounts = ["123456789012", "1234567890123"] -> 5:29: accounts: an account id has 12 digits
 accounts = ["12345678901x"]-> 5:13: accounts: an account id has 12 digits
-accounts = ["1234567890[12]"] -> 5:13: accounts: an account id has 12 digits, and this pattern fits another length only
+accounts = ["1234567890[12]"] -> 5:13: accounts: an account id has 12 digits, and this pattern only matches another length
 regions = ["europe"]      -> 5:12: regions: expected a Region, such as "eu-west-1"
 regions = ["EU-WEST-1"]   -> 5:12: regions: expected a Region, such as "eu-west-1"
 regions = ["eu-west-1 "]  -> 5:12: regions: expected a Region, such as "eu-west-1"
@@ -97,10 +97,10 @@ redact = []               -> 5:1: unknown key `redact`; it belongs above the fir
     let long = |bytes| format!("markers = ['{}']", "x".repeat(bytes));
     assert_eq!(parse(&route_with(&long(256))).routes.len(), 1);
     let expected = "3:12: markers: a marker has 1 to 256 bytes, this one has 257";
-    assert_eq!(problems(&route_with(&long(257))), expected);
+    assert_eq!(diagnostics(&route_with(&long(257))), expected);
 }
 
-/// The good route with these lines in place of its own line that has that key, or else added.
+/// The valid route with `lines` instead of its line with the same key, or appended.
 fn route_with(lines: &str) -> String {
     let key = lines.trim_start_matches('#').split(' ').next().unwrap_or_default();
     if ROUTE.lines().any(|line| line.starts_with(key)) {
@@ -113,12 +113,12 @@ fn route_with(lines: &str) -> String {
 #[test]
 fn likely_mistakes_are_warnings() {
     let rows = r#"
-markers = ["!"]           -> 3:12: markers: a marker of one character is found in many lines that are no alert
-markers = ["[A]", " x "]  -> 3:19: markers: a marker of one character is found in many lines that are no alert
-regions = ["eu-wset-1"]   -> 5:12: regions: no known Region, did you mean `eu-west-1`?
-regions = ["eu-*", "us-est-1"] -> 5:20: regions: no known Region, did you mean `us-east-1`?
-regions = ["xy-north-9"]  -> 5:12: regions: no known Region
-regions = ["eu_*"]        -> 5:12: regions: fits no known Region
+markers = ["!"]           -> 3:12: markers: a marker of one character matches many lines that are not alerts
+markers = ["[A]", " x "]  -> 3:19: markers: a marker of one character matches many lines that are not alerts
+regions = ["eu-wset-1"]   -> 5:12: regions: unknown Region, did you mean `eu-west-1`?
+regions = ["eu-*", "us-est-1"] -> 5:20: regions: unknown Region, did you mean `us-east-1`?
+regions = ["xy-north-9"]  -> 5:12: regions: unknown Region
+regions = ["eu_*"]        -> 5:12: regions: matches no known Region
 regions = ["us-gov-*", "cn-north-1", "ap-southeast-[1-9]", "*"] ->
 accounts = ["4444*", "*", "????????????", "111122223333", "11112222333[0-9]"] ->
 log_groups = ["/aws/*"]   ->
@@ -142,13 +142,13 @@ log_groups = ["/aws/*"]   ->
     assert_eq!(warnings(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/stentor.toml"))), "");
 }
 
-/// The warnings of a file without a mistake, one a line.
+/// The warnings of a valid file, one per line.
 fn warnings(text: &str) -> String {
     parse(text).warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
-fn a_file_in_another_encoding_is_refused_with_its_name_and_place() {
+fn a_file_in_another_encoding_is_refused() {
     let utf16 = |unit: fn(u16) -> [u8; 2], text: &str| text.encode_utf16().flat_map(unit).collect::<Vec<u8>>();
     let latin1 = |text: &str| text.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect::<Vec<u8>>();
     let umlaut = ROUTE.replace("[A]", "[ä]");
@@ -163,25 +163,25 @@ fn a_file_in_another_encoding_is_refused_with_its_name_and_place() {
         (b"# caf\xc3".to_vec(), "1:6: this is not UTF-8: the file ends within a character"),
     ];
     for (bytes, expected) in cases {
-        let problems = Config::parse_bytes(&bytes, "f").unwrap_err().to_string();
-        assert_eq!(problems, format!("f:{expected}"));
+        let error = Config::parse_bytes(&bytes, "f").unwrap_err().to_string();
+        assert_eq!(error, format!("f:{expected}"));
     }
     assert_eq!(Config::parse_bytes(with_bom.as_bytes(), "f").unwrap(), parse(ROUTE));
     assert_eq!(Config::parse_bytes(umlaut.as_bytes(), "f").unwrap(), parse(&umlaut));
 }
 
 #[test]
-fn a_window_longer_than_the_files_window_max_is_a_mistake_of_the_route() {
+fn a_window_longer_than_the_inherited_window_max_is_refused() {
     let text = format!("window_max = \"10m\"\n{ROUTE}window = \"15m\"\n");
-    assert_eq!(problems(&text), "6:10: window: 15m is longer than `window_max`, which is 10m");
+    assert_eq!(diagnostics(&text), "6:10: window: 15m is longer than `window_max`, which is 10m");
 }
 
 #[test]
-fn a_file_needs_routes_with_their_own_names() {
+fn a_file_needs_routes_with_unique_names() {
     let rows = r#"
-                  -> 1:1: there is no [[route]], so nobody would be told anything
-window = "1m"     -> 1:1: there is no [[route]], so nobody would be told anything
-route = []        -> 1:9: route: must not be empty, or nobody would be told anything
+                  -> 1:1: there is no [[route]], so no alert would be found
+window = "1m"     -> 1:1: there is no [[route]], so no alert would be found
+route = []        -> 1:9: route: must not be empty, or no alert would be found
 route = 1         -> 1:9: route: expected an array, found an integer
 window = "1m"⏎route = [1] -> 2:10: route: expected a table, found an integer
 [route]           -> 1:1: route: a route is written [[route]], with two brackets on each side
@@ -189,14 +189,14 @@ window = "1m"⏎route = [1] -> 2:10: route: expected a table, found an integer
 "#;
     check_rows(rows, str::to_owned);
     let twice = format!("{ROUTE}{}", ROUTE.replace("[A]", "[B]"));
-    assert_eq!(problems(&twice), "6:8: name: `a` is the name of the route at line 1 already");
+    assert_eq!(diagnostics(&twice), "6:8: name: the route at line 1 already has the name `a`");
 }
 
 #[test]
-fn a_route_that_no_event_can_reach_is_a_mistake() {
-    let check = |a: &str, b: &str, dead: bool| {
+fn a_shadowed_route_is_refused() {
+    let check = |a: &str, b: &str, shadowed: bool| {
         let text = route("a", a) + &route("b", b);
-        assert_eq!(Config::parse(&text, "f").is_err(), dead, "{text}");
+        assert_eq!(Config::parse(&text, "f").is_err(), shadowed, "{text}");
     };
     let x = "markers = ['X']";
     check(x, x, true);
@@ -217,21 +217,21 @@ fn a_route_that_no_event_can_reach_is_a_mistake() {
 }
 
 #[test]
-fn the_routes_that_take_everything_first_are_named() {
+fn the_routes_that_shadow_another_are_named() {
     let x = route("x", "markers = ['X']");
     let three = x.clone() + &route("y", "markers = ['Y']") + &route("z", "markers = ['X', '[Y]']");
-    insta::assert_snapshot!(problems(&three), @"9:1: this route can never be reached: `x` (line 1) and `y` (line 5) take all of its events first; move it up, or set `continue = true` there");
+    insta::assert_snapshot!(diagnostics(&three), @"9:1: no log event can reach this route: `x` (line 1) and `y` (line 5) accept all of them first; move it up, or set `continue = true` there");
     let unnamed = route("-", "markers = ['X']") + &x;
-    insta::assert_snapshot!(problems(&unnamed), @r"
+    insta::assert_snapshot!(diagnostics(&unnamed), @r"
     2:8: name: a name starts with a letter or digit
-    5:1: this route can never be reached: the route at line 1 takes all of its events first; move it up, or set `continue = true` there
+    5:1: no log event can reach this route: the route at line 1 accepts all of them first; move it up, or set `continue = true` there
     ");
-    // With `continue` spelled right the second route would be reached, so nothing is said of it.
+    // With a correct `continue`, the second route could be reached, so only the key is reported.
     let misspelled = route("a", "markers = ['X']; contiune = true") + &x;
-    assert_eq!(problems(&misspelled), "5:1: unknown key `contiune`, did you mean `continue`?");
+    assert_eq!(diagnostics(&misspelled), "5:1: unknown key `contiune`, did you mean `continue`?");
 }
 
-/// A route of at least four lines; in `keys`, `; ` stands for a line's end.
+/// A route of at least four lines; in `keys`, `; ` stands for a line break.
 fn route(name: &str, keys: &str) -> String {
     let keys = keys.replace("; ", "\n");
     format!("[[route]]\nname = '{name}'\nnotify = ['sns:x']\n{keys}\n")

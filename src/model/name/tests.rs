@@ -1,39 +1,39 @@
-//! Names that pass, names that do not, and what markers say about themselves.
+//! Valid and invalid names, and the severity of markers.
 
 use proptest::prelude::*;
 
 use super::*;
 
 #[test]
-fn names_are_letters_digits_and_three_signs() {
+fn names_have_letters_digits_and_three_punctuation_marks() {
     let longest = "x".repeat(NAME_BYTES_MAX);
-    for good in ["a", "0", "db-oncall", "Team.Billing_2", longest.as_str()] {
-        assert_eq!(good.parse::<RouteName>().unwrap().as_str(), good);
+    for valid in ["a", "0", "db-oncall", "Team.Billing_2", longest.as_str()] {
+        assert_eq!(valid.parse::<RouteName>().unwrap().as_str(), valid);
     }
     let too_long = "x".repeat(NAME_BYTES_MAX + 1);
-    for bad in ["", "-a", ".a", "_a", "a b", "a#1", "a:b", "a/b", "é", "a\n", too_long.as_str()] {
-        assert!(bad.parse::<RouteName>().is_err(), "{bad:?} passed");
-        assert!(bad.parse::<TargetName>().is_err(), "{bad:?} passed");
+    for invalid in ["", "-a", ".a", "_a", "a b", "a#1", "a:b", "a/b", "é", "a\n", too_long.as_str()] {
+        assert!(invalid.parse::<RouteName>().is_err(), "{invalid:?}");
+        assert!(invalid.parse::<TargetName>().is_err(), "{invalid:?}");
     }
 }
 
 #[test]
-fn targets_are_a_kind_and_a_name() {
-    for good in ["slack:app-alerts", "pagerduty:db-oncall", "jira:OPS", "sns:all.regions"] {
-        let target: Target = good.parse().unwrap();
-        assert_eq!(target.to_string(), good);
-        assert_eq!(target.kind.as_str(), good.split(':').next().unwrap());
+fn a_target_is_a_kind_and_a_name() {
+    for valid in ["slack:app-alerts", "pagerduty:db-oncall", "jira:OPS", "sns:all.regions"] {
+        let target: Target = valid.parse().unwrap();
+        assert_eq!(target.to_string(), valid);
+        assert_eq!(target.kind.as_str(), valid.split(':').next().unwrap());
     }
-    for bad in ["", "slack", "slack:", ":a", "Slack:a", "teams:a", "slack:a:b", "slack:#a", "slack: a"] {
-        assert!(bad.parse::<Target>().is_err(), "{bad:?} passed");
+    for invalid in ["", "slack", "slack:", ":a", "Slack:a", "teams:a", "slack:a:b", "slack:#a", "slack: a"] {
+        assert!(invalid.parse::<Target>().is_err(), "{invalid:?}");
     }
 }
 
 #[test]
-fn errors_never_repeat_what_they_refuse() {
-    for bad in ["https://hooks.slack.com/services/T0/B0/hunter2", "hunter2/", "hunter2:x", "slack:hunter2/"] {
-        let target = bad.parse::<Target>().unwrap_err();
-        let route = bad.parse::<RouteName>().unwrap_err();
+fn errors_never_repeat_the_refused_text() {
+    for secret in ["https://hooks.slack.com/services/T0/B0/hunter2", "hunter2/", "hunter2:x", "slack:hunter2/"] {
+        let target = secret.parse::<Target>().unwrap_err();
+        let route = secret.parse::<RouteName>().unwrap_err();
         assert!(!format!("{target} {target:?} {route} {route:?}").contains("hunter2"));
     }
     let url = "https://hooks.slack.com/services/T0/B0/x".parse::<Target>().unwrap_err();
@@ -41,7 +41,7 @@ fn errors_never_repeat_what_they_refuse() {
 }
 
 #[test]
-fn names_are_strings_in_json_and_are_checked_on_the_way_in() {
+fn names_are_strings_in_json_and_are_checked_when_read() {
     let route: RouteName = "critical".parse().unwrap();
     let target: Target = "pagerduty:db-oncall".parse().unwrap();
     let json = serde_json::to_string(&(&route, &target, target.kind, Severity::Error)).unwrap();
@@ -53,7 +53,7 @@ fn names_are_strings_in_json_and_are_checked_on_the_way_in() {
 }
 
 #[test]
-fn severities_rise_to_critical_and_read_back_as_written() {
+fn severities_are_ordered_and_read_back() {
     use Severity::*;
     assert!(Critical > Error && Error > Warning && Warning > Info);
     for severity in [Critical, Error, Warning, Info] {
@@ -63,7 +63,7 @@ fn severities_rise_to_critical_and_read_back_as_written() {
 }
 
 #[test]
-fn a_marker_says_how_bad_it_is() {
+fn a_marker_names_its_severity() {
     use Severity::*;
     for (marker, expected) in [
         ("[CRITICAL]", Critical),
@@ -95,7 +95,7 @@ fn a_marker_says_how_bad_it_is() {
 
 proptest! {
     #[test]
-    fn any_text_is_refused_or_comes_back_the_same(
+    fn any_text_is_refused_or_read_unchanged(
         text in "\\PC{0,70}|(slack|sns):[a-zA-Z0-9._#:-]{0,70}",
     ) {
         if let Ok(target) = text.parse::<Target>() {

@@ -22,7 +22,7 @@ fn alert(n: u64, at: i64, message: &str, place: &str) -> Alert {
     }
 }
 
-/// What must agree in any tally: every way of counting comes to the same sum.
+/// In any tally, all counts have the same sum.
 fn assert_counts(tally: &Tally, alerts: u64) {
     let sum = |names: &Names| names.seen.values().sum::<u64>() + names.other;
     assert_eq!(tally.alerts, alerts);
@@ -54,17 +54,17 @@ fn alerts() -> impl Strategy<Value = Vec<Alert>> {
 
 proptest! {
     #[test]
-    fn counts_are_exact_and_sizes_kept_whatever_is_counted(alerts in alerts()) {
+    fn counts_are_exact_and_sizes_are_limited(alerts in alerts()) {
         let tally = Tally::of(&alerts);
         assert_counts(&tally, alerts.len() as u64);
-        prop_assert!(serialised_bytes(&tally) <= TALLY_BYTES_MAX);
-        prop_assert!(tally.histogram.slices.len() as i64 <= BUCKETS_MAX);
+        prop_assert!(json_bytes(&tally) <= TALLY_BYTES_MAX);
+        prop_assert!(tally.histogram.slices.len() as i64 <= SLICES_MAX);
     }
 
     #[test]
-    fn merging_in_any_order_and_grouping_comes_to_the_same(alerts in alerts(), cut in 0..60_usize) {
+    fn the_order_of_merging_does_not_matter(alerts in alerts(), cut in 0..60_usize) {
         let cut = cut.min(alerts.len());
-        // Short of the bounds the whole tally agrees; beyond them the counts do.
+        // Within the limits the tallies are equal; beyond them the counts are.
         let whole = Tally::sum([&Tally::of(&alerts)]);
         let (a, b) = (Tally::of(&alerts[..cut]), Tally::of(&alerts[cut..]));
         let (one, other) = (Tally::sum([&a, &b]), Tally::sum([&b, &a]));
@@ -75,7 +75,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_stored_reads_back(alerts in alerts()) {
+    fn a_stored_tally_reads_back(alerts in alerts()) {
         let tally = Tally::of(&alerts);
         let text = serde_json::to_string(&tally).unwrap();
         prop_assert_eq!(serde_json::from_str::<Tally>(&text).unwrap(), tally);
@@ -83,14 +83,14 @@ proptest! {
 }
 
 #[test]
-fn a_full_transaction_of_the_longest_alerts_still_fits() {
+fn a_full_transaction_of_the_longest_alerts_fits() {
     let long = |n: u64| {
         alert(n, n as i64, &format!("[CRITICAL] {} {}", "word ".repeat(60), "x".repeat(n as usize)), &"p".repeat(1000))
     };
     let alerts: Vec<Alert> = (0..99).map(long).collect();
     let tally = Tally::of(&alerts);
     assert_counts(&tally, 99);
-    assert!(serialised_bytes(&tally) <= TALLY_BYTES_MAX);
+    assert!(json_bytes(&tally) <= TALLY_BYTES_MAX);
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn the_earliest_alert_of_a_group_is_its_sample() {
 }
 
 #[test]
-fn a_text_that_is_cut_releases_its_memory() {
+fn a_truncated_text_releases_its_memory() {
     let mut text = "x".repeat(1 << 20);
     assert!(truncate(&mut text, 100));
     assert!(text.len() <= 100 && text.capacity() <= 200, "{}", text.capacity());
