@@ -81,8 +81,8 @@ fn planted_faults_are_found() {
     let nested = [source("model::a", "use crate::model::{b, c::C};"), source("model::c", "use crate::model::a;")];
     assert_eq!(cycles(&nested), ["model::a → model::c → model::a"]);
     let pair =
-        [source("config::read", "use super::{glob, spanned::Faults};"), source("config::spanned", "use super::read;")];
-    assert_eq!(cycles(&pair), ["config::read → config::spanned → config::read"]);
+        [source("config::read", "use super::{glob, value::Value};"), source("config::value", "use super::read;")];
+    assert_eq!(cycles(&pair), ["config::read → config::value → config::read"]);
     let parent = [source("model::a", "use crate::model::a::b::B;"), source("model::a::b", "use super::A;")];
     assert!(cycles(&parent).is_empty());
     assert_eq!(effects(&[source("config::read", "let t = std::env::var(\"T\");")]), ["config::read uses std::env"]);

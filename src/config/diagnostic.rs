@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use super::value::Value;
-
 /// One mistake or warning, and its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
@@ -60,22 +58,9 @@ impl<'t> Diagnostics<'t> {
         self.errors.push((offset, message.into()));
     }
 
-    pub(super) fn error(&mut self, value: Value<'_>, message: impl fmt::Display) {
-        self.errors.push((value.offset(), format!("{}: {message}", value.key())));
-    }
-
     /// A likely mistake, with which the file is still accepted.
-    pub(super) fn warn(&mut self, value: Value<'_>, message: impl fmt::Display) {
-        self.warnings.push((value.offset(), format!("{}: {message}", value.key())));
-    }
-
-    /// Reads a value. `None` means that an error was reported.
-    pub(super) fn read<'a, T>(
-        &mut self,
-        value: Value<'a>,
-        read: impl FnOnce(Value<'a>) -> Result<T, String>,
-    ) -> Option<T> {
-        read(value).map_err(|message| self.error(value, message)).ok()
+    pub(super) fn warn_at(&mut self, offset: usize, message: impl Into<String>) {
+        self.warnings.push((offset, message.into()));
     }
 
     /// The line of an offset, counted from 1.

@@ -4,6 +4,7 @@
 //! place to the message and goes on.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::str::FromStr;
 
 use strum::VariantNames;
@@ -88,6 +89,27 @@ impl<'a> Value<'a> {
 
     pub(super) fn is_table(self) -> bool {
         self.node.get_ref().is_table()
+    }
+}
+
+/// Messages about values.
+impl Diagnostics<'_> {
+    pub(super) fn error(&mut self, value: Value<'_>, message: impl Display) {
+        self.error_at(value.offset(), format!("{}: {message}", value.key()));
+    }
+
+    /// A likely mistake, with which the file is still accepted.
+    pub(super) fn warn(&mut self, value: Value<'_>, message: impl Display) {
+        self.warn_at(value.offset(), format!("{}: {message}", value.key()));
+    }
+
+    /// Reads a value. `None` means that an error was reported.
+    pub(super) fn read<'a, T>(
+        &mut self,
+        value: Value<'a>,
+        read: impl FnOnce(Value<'a>) -> Result<T, String>,
+    ) -> Option<T> {
+        read(value).map_err(|message| self.error(value, message)).ok()
     }
 }
 
