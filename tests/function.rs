@@ -93,8 +93,8 @@ async fn every_sample_is_answered_stored_parked_and_told_as_it_should_be() {
     }
     let log = function.log();
     assert!(!log.contains(&slack.uri()), "no webhook in the log");
-    assert_eq!(log.matches("own logs; they are refused").count(), 1, "said once");
-    let warning = log.lines().find(|line| line.contains("Parked records")).unwrap();
+    assert_eq!(log.matches("carries the logs of this function").count(), 1, "warns once");
+    let warning = log.lines().find(|line| line.contains("records; the first: ")).unwrap();
     assert!(warning.contains(r#""request.id":"#) && warning.contains(r#""shard.id":"shardId-"#), "{warning}");
 }
 
