@@ -224,6 +224,20 @@ async fn a_record_with_a_bad_event_is_not_parked_before_its_alerts_are_told() {
     assert_eq!((process.delivered("info", "slack:one"), process.park.parked.lock().unwrap().len()), (1, 1));
 }
 
+/// Without a timer the consumer delivers last, so the books are closed only after that.
+#[tokio::test]
+async fn a_record_whose_route_is_not_delivered_counts_as_retried() {
+    let engine = Embedded::start(None).await.unwrap();
+    let lifeline = Lifeline::default();
+    let process = Process::start(&engine, &lifeline, false).await;
+    let down = DeliverError::Retry { after: Some(Duration::from_secs(300)), reason: "429".to_owned() };
+    process.targets.answers.lock().unwrap().insert("slack:one".parse().unwrap(), vec![down]);
+    let records = vec![record("a", &["[INFO] owed"]), record("b", &["quiet"])];
+    let consumed = consume(&process, &batch(records), process.deadline()).await;
+    assert!(matches!(consumed.verdicts[..], [Verdict::Retry(_), Verdict::Safe]), "{:?}", consumed.verdicts);
+    assert_eq!((consumed.counts.records, consumed.counts.records_retried), (2, 1));
+}
+
 /// An invocation without much time, on a machine on which each look at the clock takes long.
 #[test]
 fn a_batch_that_takes_longer_than_an_invocation_is_answered_in_time_and_gets_through() {

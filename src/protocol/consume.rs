@@ -352,6 +352,7 @@ async fn drain_touched<W: Services>(services: &W, consumed: &mut Consumed, deadl
             consumed.retry(route, retry.reason);
         }
     }
+    consumed.count_records();
 }
 
 /// Parks the records that are unreadable. Parking comes last, so that an unreachable queue delays
