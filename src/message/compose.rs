@@ -2,9 +2,9 @@
 //! `facts`, `naming` and `time`; cutting text to size is in `text`. The layouts of the channels follow in
 //! [`plain`](super::plain) and `adapters`.
 //!
-//! A message is for a reader whom it may have woken: first what and how many, then where and since when, then the groups
-//! of similar log events, the largest first, each with a real one and a link to it. Groups without room are counted at
-//! the end, so the printed numbers add up to the one in the headline
+//! A message may wake its reader, so it says first what happened and how many times, then where and since when. Then
+//! come the groups of similar log events, the largest first, each with a real one and a link to it. Groups without room
+//! are counted at the end, so the printed numbers add up to the one in the headline
 //! (`adapters::slack::layout::tests::printed_numbers_add_up`).
 
 use super::content::{

@@ -82,7 +82,7 @@ pub fn alert(account: &str, log_group: &str, at: i64, message: String) -> Alert 
     }
 }
 
-/// A database runs out of disk; whoever needs it says so.
+/// A database runs out of disk, and every app that needs it logs the failure.
 pub fn flood() -> Tally {
     let mut alerts = Vec::new();
     for (count, account, log_group, start, width, text) in LINES {
