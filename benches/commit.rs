@@ -2,7 +2,7 @@
 //! takes with so many transactions in flight. (Guess: a message is copied once for the alert and once for the request;
 //! more in flight helps until the client has its hands full or the table refuses, whichever comes first.)
 //!
-//! `cargo run --release --example commit` prints both; a number behind `--` is the count of alerts.
+//! `cargo run --profile dist --features lambda --example commit` prints both; a number behind `--` is the count of alerts.
 
 #![allow(clippy::unwrap_used, reason = "a bench stops at the first surprise")]
 

@@ -4,7 +4,7 @@
 //! Varied: shape of the records and share of matches.
 
 #[allow(dead_code, clippy::unwrap_used, reason = "the simulator uses all of it")]
-#[path = "../tests/simulation/engine.rs"]
+#[path = "../tests/it/simulation/engine.rs"]
 mod engine;
 #[path = "support/services.rs"]
 mod services;

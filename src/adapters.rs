@@ -2,22 +2,21 @@
 //! embedded engine and the local data directory. An adapter knows its port and its SDK, and no other adapter's.
 
 pub mod aws;
-#[cfg(feature = "aws")]
 pub mod channels;
 pub mod clock;
-#[cfg(feature = "aws")]
+#[cfg(feature = "stack")]
 pub mod deployed;
 pub mod dynamodb;
 #[cfg(feature = "cli")]
 pub mod embedded;
 pub mod http;
-#[cfg(feature = "cli")]
+#[cfg(feature = "aws")]
 pub mod inspect;
 pub mod local;
 pub mod replay;
 pub mod secret;
 pub mod slack;
-#[cfg(feature = "aws")]
+#[cfg(feature = "stack")]
 pub mod sns;
-#[cfg(feature = "aws")]
+#[cfg(feature = "stack")]
 pub mod sqs;

@@ -32,7 +32,7 @@
 //!
 //! # The map
 //!
-//! Each folder uses only the folders above it; `tests/architecture.rs` checks that.
+//! Each folder uses only the folders above it; `tests/it/architecture.rs` checks that.
 //!
 //! | folder | holds |
 //! |---|---|
@@ -48,6 +48,7 @@
 //! `model`, `config`, `ingest` and `message` are pure: no I/O, no SDK, no clock, no environment. The binaries in `bin/` wire
 //! everything together, and only they read the environment.
 
+#[cfg(feature = "adapters")]
 pub mod adapters;
 pub mod config;
 pub mod ingest;

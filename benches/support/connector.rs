@@ -48,7 +48,7 @@ pub fn store(way: &Way, endpoint: &str) -> DynamoStore {
     DynamoStore::new(&loopback_by(way, network, endpoint), Tables::default(), fastrand::Rng::new())
 }
 
-fn loopback_by(way: &Way, network: SharedHttpClient, endpoint: &str) -> aws_config::SdkConfig {
+fn loopback_by(way: &Way, network: SharedHttpClient, endpoint: &str) -> aws_types::SdkConfig {
     let way = way.clone();
     // A second's worth at first.
     let units = Arc::new(Mutex::new((way.units_per_second.unwrap_or_default(), Instant::now())));

@@ -1,6 +1,8 @@
 //! What is taken from the heap, counted: the system's allocator, keeping the books. Who includes this makes it the
 //! global allocator, and asks while nothing else runs in the process.
 
+#![allow(dead_code, reason = "each program counts what it asks for")]
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ops::Sub;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,8 +16,14 @@ pub struct Asked {
     pub bytes: usize,
 }
 
+/// What is held now, and the most since [`Held::now`] was last called.
+#[derive(Clone, Copy, Debug)]
+pub struct Held(usize);
+
 static TIMES: AtomicUsize = AtomicUsize::new(0);
 static BYTES: AtomicUsize = AtomicUsize::new(0);
+static HELD: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
 
 impl Asked {
     pub fn until_now() -> Self {
@@ -35,9 +43,25 @@ impl Sub for Asked {
     }
 }
 
+impl Held {
+    /// What is held at this moment; the peak counts from here.
+    pub fn now() -> Self {
+        let held = HELD.load(Ordering::Relaxed);
+        PEAK.store(held, Ordering::Relaxed);
+        Self(held)
+    }
+
+    /// The most that was held at once since then, beyond what was held then.
+    pub fn peak_above(self) -> usize {
+        PEAK.load(Ordering::Relaxed) - self.0
+    }
+}
+
 fn note(bytes: usize) {
     TIMES.fetch_add(1, Ordering::Relaxed);
     BYTES.fetch_add(bytes, Ordering::Relaxed);
+    let held = HELD.fetch_add(bytes, Ordering::Relaxed) + bytes;
+    PEAK.fetch_max(held, Ordering::Relaxed);
 }
 
 // SAFETY: every call goes to the system's allocator as it came in.
@@ -55,12 +79,15 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
+        // While it moves, both are held.
         note(bytes);
+        HELD.fetch_sub(layout.size(), Ordering::Relaxed);
         // SAFETY: as above.
         unsafe { System.realloc(at, layout, bytes) }
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        HELD.fetch_sub(layout.size(), Ordering::Relaxed);
         // SAFETY: as above.
         unsafe { System.dealloc(at, layout) }
     }

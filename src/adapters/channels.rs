@@ -5,6 +5,7 @@ use crate::adapters::clock::SystemClock;
 use crate::adapters::secret::{Credential, ReadSecret, SecretError, Secrets};
 use crate::adapters::slack::bot::Bot;
 use crate::adapters::slack::{Slack, WebhookUrl};
+#[cfg(feature = "stack")]
 use crate::adapters::sns::{Sns, Topic};
 use crate::config::{Config, Route};
 use crate::model::digest::Digest;
@@ -16,27 +17,25 @@ use crate::protocol::notify::{Accepted, Deliver, DeliverError};
 #[derive(Debug)]
 pub struct Channels<R> {
     slack: Slack,
+    #[cfg(feature = "stack")]
     sns: Option<Sns>,
     secrets: Secrets<R>,
 }
 
 impl<R: ReadSecret> Channels<R> {
     pub fn new(slack: Slack, secrets: Secrets<R>) -> Self {
-        Self { slack, sns: None, secrets }
+        Self {
+            slack,
+            #[cfg(feature = "stack")]
+            sns: None,
+            secrets,
+        }
     }
 
     /// Topics are delivered to as well.
+    #[cfg(feature = "stack")]
     pub fn with_sns(self, sns: Sns) -> Self {
         Self { sns: Some(sns), ..self }
-    }
-
-    /// The first target of the configuration that no channel here delivers to.
-    pub fn without_channel(config: &Config) -> Option<&Target> {
-        config
-            .routes
-            .iter()
-            .flat_map(Route::targets)
-            .find(|target| !matches!(target.kind, TargetKind::Slack | TargetKind::Sns))
     }
 
     async fn deliver_with(
@@ -49,7 +48,10 @@ impl<R: ReadSecret> Channels<R> {
         let target = &digest.target;
         match target.kind {
             TargetKind::Slack => self.slack(credential, digest, joins, deadline).await,
+            #[cfg(feature = "stack")]
             TargetKind::Sns => self.sns(credential, digest, deadline).await,
+            #[cfg(not(feature = "stack"))]
+            TargetKind::Sns => Err(no_channel(target)),
             TargetKind::PagerDuty | TargetKind::Jira => Err(no_channel(target)),
         }
     }
@@ -75,6 +77,7 @@ impl<R: ReadSecret> Channels<R> {
     }
 
     /// The credential is a topic's ARN, alone or as an object's `topic_arn`.
+    #[cfg(feature = "stack")]
     async fn sns(
         &self,
         credential: &Credential,
@@ -86,6 +89,15 @@ impl<R: ReadSecret> Channels<R> {
         let topic = Topic::parse(arn).map_err(|bad| unusable(&digest.target, &bad.to_string()))?;
         sns.publish(&topic, digest, deadline).await.map(|()| Accepted::default())
     }
+}
+
+/// The first target of the configuration that no channel of a deployed stack delivers to.
+pub fn without_channel(config: &Config) -> Option<&Target> {
+    config
+        .routes
+        .iter()
+        .flat_map(Route::targets)
+        .find(|target| !matches!(target.kind, TargetKind::Slack | TargetKind::Sns))
 }
 
 impl<R: ReadSecret> Deliver for Channels<R> {
@@ -132,13 +144,12 @@ fn no_credential(error: &SecretError) -> DeliverError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::adapters::secret::SecretsManager;
 
     #[test]
     fn a_target_without_a_channel_is_named() {
         let without = |text: &str| {
             let config = Config::parse(text, "f").unwrap();
-            Channels::<SecretsManager>::without_channel(&config).map(ToString::to_string)
+            without_channel(&config).map(ToString::to_string)
         };
         assert_eq!(without(include_str!("../../config/stentor.toml")), None);
         assert_eq!(without(include_str!("../../config/example.toml")), None);

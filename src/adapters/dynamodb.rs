@@ -51,7 +51,7 @@ impl Default for Tables {
 
 impl DynamoStore {
     /// `config` is the SDK's, with region, credentials and endpoint; its retries and time-outs are replaced.
-    pub fn new(config: &aws_config::SdkConfig, tables: Tables, random: fastrand::Rng) -> Self {
+    pub fn new(config: &aws_types::SdkConfig, tables: Tables, random: fastrand::Rng) -> Self {
         const ATTEMPT_MAX: Duration = Duration::from_secs(5);
         const CONNECT_MAX: Duration = Duration::from_secs(2);
         let timeouts =

@@ -4,18 +4,18 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use aws_config::SdkConfig;
 use aws_sdk_cloudwatchlogs::types::PolicyType;
 use aws_sdk_dynamodb::types::KeySchemaElement;
 use aws_sdk_lambda::types::{EventSourceMappingConfiguration, FunctionResponseType};
 use aws_sdk_sqs::types::QueueAttributeName;
+use aws_types::SdkConfig;
 use serde_json::Value;
 
 use crate::adapters::aws::diagnose::explain_error;
 use crate::ops::check::{Fact, Mapping, Queue, Snapshot, Table};
 
 /// What to look at.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Inspection {
     /// Each function of the pipeline; the first says what it uses.
     pub functions: Vec<String>,

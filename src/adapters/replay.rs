@@ -9,7 +9,7 @@ use crate::ops::replay::SourceError;
 
 #[cfg(feature = "cli")]
 pub mod file;
-#[cfg(feature = "cli")]
+#[cfg(feature = "aws")]
 pub mod kinesis;
 #[cfg(feature = "aws")]
 pub mod sqs;

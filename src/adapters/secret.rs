@@ -141,7 +141,7 @@ impl fmt::Debug for Credential {
     }
 }
 
-#[cfg(feature = "aws")]
+#[cfg(feature = "stack")]
 mod secrets_manager {
     use aws_sdk_secretsmanager::Client;
     use aws_sdk_secretsmanager::error::SdkError;
@@ -164,7 +164,7 @@ mod secrets_manager {
 
     impl SecretsManager {
         /// `secret_id` is a name or an ARN.
-        pub fn new(config: &aws_config::SdkConfig, secret_id: String) -> Self {
+        pub fn new(config: &aws_types::SdkConfig, secret_id: String) -> Self {
             Self { client: Client::new(config), secret_id }
         }
     }
@@ -189,7 +189,7 @@ mod secrets_manager {
     }
 }
 
-#[cfg(feature = "aws")]
+#[cfg(feature = "stack")]
 pub use secrets_manager::SecretsManager;
 
 #[cfg(test)]

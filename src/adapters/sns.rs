@@ -89,7 +89,7 @@ impl Topic {
 
 impl Sns {
     /// Without retries: only who calls knows whether a message may be repeated.
-    pub fn new(config: &aws_config::SdkConfig) -> Self {
+    pub fn new(config: &aws_types::SdkConfig) -> Self {
         let config = Builder::from(config).retry_config(RetryConfig::disabled()).build();
         Self { client: Client::from_conf(config) }
     }

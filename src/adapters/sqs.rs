@@ -51,7 +51,7 @@ pub struct SqsDueQueue {
 
 impl SqsDueQueue {
     /// `config` is the SDK's; `queue_url` that of the due queue.
-    pub fn new(config: &aws_config::SdkConfig, queue_url: String) -> Self {
+    pub fn new(config: &aws_types::SdkConfig, queue_url: String) -> Self {
         Self { client: Client::new(config), queue_url }
     }
 }
@@ -114,7 +114,7 @@ fn queue_error(cause: Cause) -> QueueError {
 
 impl SqsDeadLetters {
     /// `config` is the SDK's; `queue_url` that of the dead-letter queue.
-    pub fn new(config: &aws_config::SdkConfig, queue_url: String) -> Self {
+    pub fn new(config: &aws_types::SdkConfig, queue_url: String) -> Self {
         Self { client: Client::new(config), queue_url }
     }
 

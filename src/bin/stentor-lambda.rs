@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use serde_json::value::RawValue;
-use stentor::adapters::channels::Channels;
+use stentor::adapters::channels::{Channels, without_channel};
 use stentor::adapters::clock::SystemClock;
 use stentor::adapters::deployed::Deployed;
 use stentor::adapters::dynamodb::{DynamoStore, Tables};
@@ -112,7 +112,7 @@ async fn warm(function: Arc<Function>) {
 
 async fn from_environment() -> anyhow::Result<Function> {
     let config = config()?;
-    if let Some(target) = Channels::<SecretsManager>::without_channel(&config) {
+    if let Some(target) = without_channel(&config) {
         bail!("the configuration names {target}, and this version delivers to Slack and SNS only");
     }
     let aws = stentor::adapters::aws::from_environment().load().await;

@@ -2,14 +2,9 @@
 //! for queues and targets, and one switch that makes the process "crash" at any of its remote calls.
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
-pub mod deployment;
-pub mod emulator;
-pub mod mapping;
+pub mod parked;
 pub mod proxy;
-pub mod python;
-pub mod runtime;
 pub mod spoken;
-pub mod webhooks;
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;

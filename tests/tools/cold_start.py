@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How long a function takes from spawn to its first poll of the runtime API, and how much memory it has then.
 
-The release binary, built as it is shipped, and a Python handler (benches/baseline/cold.py) are started in turn,
+The function, built as it is shipped, and a Python handler (benches/baseline/cold.py) are started in turn,
 against a runtime API that is played here. AWS is a port on this machine that takes connections and says nothing:
 the TLS stack is set up as in an account, and nothing leaves the machine.
 
@@ -94,7 +94,7 @@ def silent():
 def build():
     """The function as it is shipped (CargoLambda.toml), and the question for randomness."""
     features = ["--no-default-features", "--features", "lambda,libdeflate"]
-    cargo = ["cargo", "build", "--release", "--locked", "--quiet", *features]
+    cargo = ["cargo", "build", "--profile", "dist", "--locked", "--quiet", *features]
     subprocess.run([*cargo, "--bin", "stentor-lambda", "--example", "randomness"], cwd=ROOT, check=True)
 
 
@@ -116,8 +116,8 @@ def main():
     options = parser.parse_args()
     if options.binary is None:
         build()
-    binary = options.binary or TARGET / "release/stentor-lambda"
-    randomness = TARGET / "release/examples/randomness"
+    binary = options.binary or TARGET / "dist/stentor-lambda"
+    randomness = TARGET / "dist/examples/randomness"
     environment = {
         "PATH": os.environ["PATH"],
         "AWS_LAMBDA_FUNCTION_NAME": "stentor-consumer",

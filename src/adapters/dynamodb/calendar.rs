@@ -5,7 +5,7 @@
 //! remembers what it registered, so this is one write for each process and hour, and none for each alert.
 //!
 //! Registered first: an hour without a row costs a question sixteen empty queries, and a row without its hour would
-//! not be found (`tests/store.rs`: `no_row_is_stored_before_its_hour_is_registered`).
+//! not be found (`tests/it/store.rs`: `no_row_is_stored_before_its_hour_is_registered`).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};

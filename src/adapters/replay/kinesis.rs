@@ -46,7 +46,7 @@ enum Answer {
 }
 
 impl KinesisStreams {
-    pub fn new(config: &aws_config::SdkConfig) -> Self {
+    pub fn new(config: &aws_types::SdkConfig) -> Self {
         Self { client: Client::new(config), place: Mutex::new(None) }
     }
 

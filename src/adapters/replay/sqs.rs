@@ -36,7 +36,7 @@ pub struct SqsDeadLetterSource {
 }
 
 impl SqsDeadLetterSource {
-    pub fn new(config: &aws_config::SdkConfig, queue_url: String) -> Self {
+    pub fn new(config: &aws_types::SdkConfig, queue_url: String) -> Self {
         Self { client: Client::new(config), queue_url }
     }
 

@@ -4,7 +4,8 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
+use aws_types::SdkConfig;
 use clap::Args;
 use stentor::adapters::aws::diagnose;
 use stentor::adapters::clock::SystemClock;
@@ -104,7 +105,8 @@ impl Aws {
     ///
     /// # Errors
     /// When there is no Region, or there are no credentials.
-    pub async fn load(&self) -> anyhow::Result<aws_config::SdkConfig> {
+    #[cfg(feature = "aws")]
+    pub async fn load(&self) -> anyhow::Result<SdkConfig> {
         let mut loader = stentor::adapters::aws::from_environment();
         if let Some(region) = &self.region {
             loader = loader.region(aws_config::Region::new(region.clone()));
@@ -124,6 +126,23 @@ impl Aws {
         }
         Ok(aws)
     }
+
+    /// # Errors
+    /// Always: this build has no clients for a deployed stack.
+    #[cfg(not(feature = "aws"))]
+    #[expect(clippy::unused_async, reason = "as with the clients")]
+    pub async fn load(&self) -> anyhow::Result<SdkConfig> {
+        Err(needs_aws())
+    }
+}
+
+/// What a command says that works on a deployed stack, in a build that cannot.
+#[cfg(not(feature = "aws"))]
+pub fn needs_aws() -> anyhow::Error {
+    anyhow!(
+        "this stentor is built without the clients for AWS and works on this machine only (--data-dir, --file): build it with \
+         the feature aws, `cargo install --locked --path . --features aws`"
+    )
 }
 
 /// The Region that the environment names, as a function's does.
@@ -133,7 +152,7 @@ pub fn region_of_environment() -> Option<String> {
 }
 
 impl TableNames {
-    pub fn store(&self, aws: &aws_config::SdkConfig) -> DynamoStore {
+    pub fn store(&self, aws: &SdkConfig) -> DynamoStore {
         let (alerts, outbox) = (self.alerts_table.clone(), self.outbox_table.clone());
         DynamoStore::new(aws, Tables { alerts, outbox, ..Tables::default() }, fastrand::Rng::new())
     }
@@ -141,7 +160,7 @@ impl TableNames {
 
 /// What the store said, as a sentence.
 pub fn store_trouble(error: &StoreError, what: &str) -> anyhow::Error {
-    anyhow::anyhow!("{}", diagnose::explain(error.cause(), what))
+    anyhow!("{}", diagnose::explain(error.cause(), what))
 }
 
 /// `1GiB`, `64MiB`.

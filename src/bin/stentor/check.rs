@@ -1,20 +1,17 @@
 //! `stentor check`: the configuration as the function would read it, what becomes of a line, and whether what is
 //! deployed is what the function relies on.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
-use stentor::adapters::channels::Channels;
-use stentor::adapters::inspect::{Inspection, inspect};
-use stentor::adapters::secret::SecretsManager;
+use stentor::adapters::channels::without_channel;
 use stentor::config::Config;
 use stentor::ingest::route::Routes;
 use stentor::model::text::humanize_duration;
 use stentor::model::visible;
-use stentor::ops::check::{Finding, evaluate};
+use stentor::ops::check::Finding;
 use stentor::ops::explain::{Explanation, Line, explain};
 
 use crate::Exit;
@@ -54,8 +51,7 @@ pub struct Arguments {
 pub fn check(arguments: &Arguments) -> anyhow::Result<Exit> {
     let config = arguments.configuration.read()?;
     let routes = Routes::new(&config)?;
-    let undeliverable = Channels::<SecretsManager>::without_channel(&config);
-    if let Some(target) = undeliverable {
+    if let Some(target) = without_channel(&config) {
         bail!("the function would not start: there is no channel for {target}");
     }
     let explanation = arguments.message.as_ref().map(|message| explain(&routes, &arguments.line(message)));
@@ -83,14 +79,23 @@ impl Arguments {
         }
     }
 
+    #[cfg(feature = "aws")]
     fn inspect(&self, config: &Config) -> anyhow::Result<Vec<Finding>> {
+        use anyhow::Context as _;
+        use stentor::adapters::inspect::{Inspection, inspect};
+
         let runtime = tokio::runtime::Runtime::new().context("cannot start the asynchronous runtime")?;
         runtime.block_on(async {
             let aws = self.account_and_region.load().await?;
-            let wanted = Inspection { functions: self.functions.clone(), environment: HashMap::new() };
+            let wanted = Inspection { functions: self.functions.clone(), ..Inspection::default() };
             let snapshot = inspect(&aws, &wanted).await.map_err(|why| anyhow::anyhow!("{why}"))?;
-            Ok(evaluate(&snapshot, config))
+            Ok(stentor::ops::check::evaluate(&snapshot, config))
         })
+    }
+
+    #[cfg(not(feature = "aws"))]
+    fn inspect(&self, _config: &Config) -> anyhow::Result<Vec<Finding>> {
+        Err(crate::args::needs_aws())
     }
 }
 

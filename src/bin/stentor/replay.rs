@@ -6,19 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use stentor::adapters::aws::diagnose;
-use stentor::adapters::channels::Channels;
 use stentor::adapters::clock::SystemClock;
-use stentor::adapters::deployed::Deployed;
 use stentor::adapters::http;
 use stentor::adapters::local::FileDeadLetters;
 use stentor::adapters::replay::file::FileDeadLetterSource;
-use stentor::adapters::replay::kinesis::KinesisStreams;
-use stentor::adapters::replay::sqs::{SqsDeadLetterSource, region_of};
-use stentor::adapters::secret::{ReadSecret as _, SecretError, Secrets, SecretsManager};
 use stentor::adapters::slack::{Slack, WebhookUrl};
-use stentor::adapters::sns::Sns;
-use stentor::adapters::sqs::{SqsDeadLetters, SqsDueQueue};
 use stentor::config::Config;
 use stentor::ingest::route::Routes;
 use stentor::model::time::Timestamp;
@@ -26,21 +18,26 @@ use stentor::ops::replay::listing::list;
 use stentor::ops::replay::{self, Kind, Options, STEP_TIMEOUT_MAX, StreamReader};
 use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::services::Services;
-use stentor::protocol::store::Store as _;
 use strum::VariantNames as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::Exit;
-use crate::args::{Aws, Configuration, SlackApi, TableNames, bytes, moment, region_of_environment, store_trouble};
+use crate::args::{Aws, Configuration, SlackApi, TableNames, bytes, moment, region_of_environment};
 use crate::data_dir::DataDir;
 use crate::preview::{LocalServices, Output, PreviewNotifier, SharedServices};
 use crate::progress::ReplayProgress;
 use crate::signals::Shutdown;
 
-mod queue;
+#[cfg(not(feature = "aws"))]
+mod no_stack;
 mod report;
+mod source;
+#[cfg(feature = "aws")]
+mod stack;
 
-use queue::{Parking, Source};
+#[cfg(not(feature = "aws"))]
+use no_stack as stack;
+use source::Source;
 
 /// Reprocess dead letters. A dead letter is deleted only after it succeeds.
 #[derive(Debug, Args)]
@@ -110,7 +107,7 @@ pub fn replay(arguments: &Arguments) -> anyhow::Result<Exit> {
     let exit = runtime.block_on(async {
         match &arguments.data_dir {
             Some(directory) => arguments.replay_data_dir(directory).await,
-            None => arguments.replay_stack().await,
+            None => stack::replay(arguments).await,
         }
     });
     runtime.shutdown_background();
@@ -118,27 +115,6 @@ pub fn replay(arguments: &Arguments) -> anyhow::Result<Exit> {
 }
 
 impl Arguments {
-    /// Replays with the tables, the credentials and the stream of a deployed stack.
-    async fn replay_stack(&self) -> anyhow::Result<Exit> {
-        if self.configuration.config.is_none() {
-            // Without the routes of the stack, records would be deleted whose alerts were not found.
-            bail!(
-                "name the configuration of the stack with --config or STENTOR_CONFIG: its routes say what is an alert"
-            );
-        }
-        let config = self.config()?;
-        let aws = self.aws.load().await?;
-        let source = self.source(None, Some(&aws))?;
-        let total = source.count(self.deadline()).await?;
-        let streams = Some(KinesisStreams::new(&aws));
-        let routes = Routes::new(&config)?;
-        if self.dry_run {
-            return self.list(&source, &routes, total).await;
-        }
-        let services = self.deployed(&aws, routes).await?;
-        self.replay(&services, &source, &streams, total).await
-    }
-
     /// Replays with the embedded database. Messages are posted to the webhook, or only shown.
     async fn replay_data_dir(&self, directory: &Path) -> anyhow::Result<Exit> {
         let config = self.config()?;
@@ -146,11 +122,11 @@ impl Arguments {
             bail!("the data directory {} does not exist", directory.display());
         }
         let mut data = DataDir::open_to_replay(directory)?;
-        let aws = match &self.queue_url {
-            Some(_) if self.file.is_none() => Some(self.aws.load().await?),
-            _ => None,
+        let (source, streams) = match (&self.file, &self.queue_url) {
+            (None, Some(queue_url)) => stack::queue(self, queue_url).await?,
+            (Some(file), _) => (Source::File(FileDeadLetterSource::open(file)?), None),
+            (None, None) => (Source::File(FileDeadLetterSource::open_if_there(&data.dead_letters())?), None),
         };
-        let source = self.source(Some(data.dead_letters()), aws.as_ref())?;
         let total = source.count(self.deadline()).await?;
         let routes = Routes::new(&config)?;
         if self.dry_run {
@@ -166,7 +142,6 @@ impl Arguments {
         let output = if self.json { Output::Stderr } else { Output::Text { preview: false } };
         let shared =
             SharedServices { routes, store, park, preview: PreviewNotifier::new(posting, output, Shutdown::new()) };
-        let streams = aws.as_ref().map(KinesisStreams::new);
         let exit = self.replay(&LocalServices { shared: &shared, due: None }, &source, &streams, total).await?;
         engine.stop().await?;
         Ok(exit)
@@ -178,44 +153,6 @@ impl Arguments {
             config.decoded_bytes_max = bytes;
         }
         Ok(config)
-    }
-
-    fn source(&self, dead_letters: Option<PathBuf>, aws: Option<&aws_config::SdkConfig>) -> anyhow::Result<Source> {
-        let file = self.file.clone();
-        if let (None, Some(queue_url), Some(aws)) = (&file, &self.queue_url, aws) {
-            same_region(queue_url, aws)?;
-            return Ok(Source::Queue(SqsDeadLetterSource::new(aws, queue_url.clone())));
-        }
-        Ok(Source::File(match (&file, &dead_letters) {
-            (Some(file), _) => FileDeadLetterSource::open(file)?,
-            (None, Some(dead_letters)) => FileDeadLetterSource::open_if_there(dead_letters)?,
-            (None, None) => bail!(
-                "nothing to replay: name the queue with --queue-url (output DeadLettersUrl of the stack), or a --file"
-            ),
-        }))
-    }
-
-    async fn deployed(&self, aws: &aws_config::SdkConfig, routes: Routes) -> anyhow::Result<Deployed<Parking>> {
-        let Some(secret_id) = self.secret_id.clone() else {
-            bail!("no credentials for targets: name the secret with --secret-id (output CredentialsArn of the stack)");
-        };
-        let store = self.tables.store(aws);
-        let table = format!("the table {}", self.tables.outbox_table);
-        // A wrong account or Region is reported before anything is received.
-        store
-            .routes(Deadline::after(SystemClock.now(), Duration::from_secs(15)))
-            .await
-            .map_err(|error| store_trouble(&error, &table))?;
-        let secrets = SecretsManager::new(aws, secret_id.clone());
-        secret_trouble(secrets.read(self.deadline()).await, &secret_id)?;
-        let park = match (&self.queue_url, &self.file) {
-            (Some(queue_url), _) => Parking::Queue(SqsDeadLetters::new(aws, queue_url.clone())),
-            (None, Some(file)) => Parking::File(FileDeadLetters::new(parked_beside(file))),
-            (None, None) => bail!("no queue for parked records: name it with --queue-url"),
-        };
-        let due = self.due_queue_url.clone().map(|url| SqsDueQueue::new(aws, url));
-        let channels = Channels::new(self.slack_api.slack()?, Secrets::new(secrets)).with_sns(Sns::new(aws));
-        Ok(Deployed { routes, store, due, park, channels })
     }
 
     async fn list(&self, source: &Source, routes: &Routes, total: u64) -> anyhow::Result<Exit> {
@@ -276,33 +213,6 @@ impl Arguments {
     fn deadline(&self) -> Deadline {
         Deadline::after(SystemClock.now(), Duration::from_secs(self.timeout))
     }
-}
-
-/// A queue exists in its own Region only.
-fn same_region(queue_url: &str, aws: &aws_config::SdkConfig) -> anyhow::Result<()> {
-    let set = aws.region().map(AsRef::as_ref).unwrap_or_default();
-    match region_of(queue_url) {
-        Some(region) if region != set => {
-            bail!("the queue is in {region}, but the Region is set to {set}: add --region {region}")
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Without the secret, every message would be refused.
-fn secret_trouble(read: Result<String, SecretError>, secret_id: &str) -> anyhow::Result<()> {
-    match read {
-        Err(SecretError::Unavailable(cause)) => {
-            bail!("{}", diagnose::explain(&cause, &format!("the secret {secret_id}")))
-        }
-        Ok(_) | Err(SecretError::Missing(_)) => Ok(()),
-    }
-}
-
-fn parked_beside(file: &Path) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(".parked");
-    name.into()
 }
 
 fn kinds_without_messages() -> Vec<Kind> {

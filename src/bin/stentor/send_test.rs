@@ -6,12 +6,14 @@ use std::io::{self, Read as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
-use aws_config::SdkConfig;
+use anyhow::Context as _;
 use clap::Args;
 use stentor::adapters::channels::Channels;
 use stentor::adapters::clock::SystemClock;
-use stentor::adapters::secret::{ReadSecret, SecretError, Secrets, SecretsManager};
+#[cfg(feature = "aws")]
+use stentor::adapters::secret::SecretsManager;
+use stentor::adapters::secret::{ReadSecret, SecretError, Secrets};
+#[cfg(feature = "aws")]
 use stentor::adapters::sns::Sns;
 use stentor::model::alert::{Alert, AlertId, Origin};
 use stentor::model::digest::Digest;
@@ -62,23 +64,42 @@ const TEXT: &str = "[TEST] Stentor reaches you here. Nothing is wrong: somebody 
 pub fn send_test(arguments: &Arguments) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Runtime::new().context("cannot start the asynchronous runtime")?;
     runtime.block_on(async {
-        let needs_aws = arguments.credentials.is_none() || arguments.target.kind == TargetKind::Sns;
-        let aws = if needs_aws { Some(arguments.aws.load().await?) } else { None };
-        match (&arguments.credentials, &arguments.secret_id, &aws) {
-            (Some(file), ..) => send(arguments, SecretFile(file.clone()), aws.as_ref()).await,
-            (None, Some(secret_id), Some(aws)) => {
-                send(arguments, SecretsManager::new(aws, secret_id.clone()), Some(aws)).await
+        match &arguments.credentials {
+            Some(file) if arguments.target.kind != TargetKind::Sns => {
+                send(arguments, arguments.channels(SecretFile(file.clone()))?).await
             }
-            _ => bail!("--secret-id or --credentials is missing"),
+            _ => with_the_stack(arguments).await,
         }
     })
 }
 
-async fn send(arguments: &Arguments, secret: impl ReadSecret, aws: Option<&SdkConfig>) -> anyhow::Result<Exit> {
-    let mut channels = Channels::new(arguments.slack_api.slack()?, Secrets::new(secret));
-    if let Some(aws) = aws {
-        channels = channels.with_sns(Sns::new(aws));
+/// With the secret of a stack, or a topic of its account.
+#[cfg(feature = "aws")]
+async fn with_the_stack(arguments: &Arguments) -> anyhow::Result<Exit> {
+    let aws = arguments.aws.load().await?;
+    let sns = Sns::new(&aws);
+    match (&arguments.credentials, &arguments.secret_id) {
+        (Some(file), _) => send(arguments, arguments.channels(SecretFile(file.clone()))?.with_sns(sns)).await,
+        (None, Some(secret_id)) => {
+            let secret = SecretsManager::new(&aws, secret_id.clone());
+            send(arguments, arguments.channels(secret)?.with_sns(sns)).await
+        }
+        (None, None) => anyhow::bail!("--secret-id or --credentials is missing"),
     }
+}
+
+#[cfg(not(feature = "aws"))]
+async fn with_the_stack(_arguments: &Arguments) -> anyhow::Result<Exit> {
+    Err(crate::args::needs_aws())
+}
+
+impl Arguments {
+    fn channels<R: ReadSecret>(&self, secret: R) -> anyhow::Result<Channels<R>> {
+        Ok(Channels::new(self.slack_api.slack()?, Secrets::new(secret)))
+    }
+}
+
+async fn send(arguments: &Arguments, channels: Channels<impl ReadSecret>) -> anyhow::Result<Exit> {
     let target = &arguments.target;
     let now = SystemClock.now();
     let (said, exit) = match channels.deliver(&digest(target, now), None, Deadline::after(now, PATIENCE)).await {

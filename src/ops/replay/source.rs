@@ -1,5 +1,6 @@
 //! The ports of a replay: a source of dead letters, and streams from which records are read again.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::time::Duration;
 
@@ -111,6 +112,13 @@ pub struct StreamRecord {
     pub arrived_at: Option<Timestamp>,
     /// Base64, as an event source mapping would deliver it.
     pub data: String,
+}
+
+/// A type for `None`, where no streams are read.
+impl StreamReader for Infallible {
+    async fn read(&self, _range: &StreamRange, _after: Option<&str>, _deadline: Deadline) -> Result<Page, SourceError> {
+        match *self {}
+    }
 }
 
 /// `None` reads no stream.

@@ -1,0 +1,15 @@
+//! A replay in a build without the clients of a deployed stack: it reads files only.
+
+use std::convert::Infallible;
+
+use super::{Arguments, Source};
+use crate::Exit;
+use crate::args::needs_aws;
+
+pub async fn replay(_arguments: &Arguments) -> anyhow::Result<Exit> {
+    Err(needs_aws())
+}
+
+pub async fn queue(_arguments: &Arguments, _queue_url: &str) -> anyhow::Result<(Source, Option<Infallible>)> {
+    Err(needs_aws())
+}

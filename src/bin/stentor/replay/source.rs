@@ -1,0 +1,54 @@
+//! Where a replay receives dead letters: from an SQS queue or a file.
+
+use std::time::Duration;
+
+use stentor::adapters::replay::file::FileDeadLetterSource;
+#[cfg(feature = "aws")]
+use stentor::adapters::replay::sqs::SqsDeadLetterSource;
+use stentor::ops::replay::{DeadLetterSource, Receipt, ReceivedMessage, SourceError};
+use stentor::protocol::clock::Deadline;
+
+/// Where dead letters are received.
+pub enum Source {
+    #[cfg(feature = "aws")]
+    Queue(SqsDeadLetterSource),
+    File(FileDeadLetterSource),
+}
+
+impl DeadLetterSource for Source {
+    async fn receive(&self, max: usize, deadline: Deadline) -> Result<Vec<ReceivedMessage>, SourceError> {
+        match self {
+            #[cfg(feature = "aws")]
+            Self::Queue(queue) => queue.receive(max, deadline).await,
+            Self::File(file) => file.receive(max, deadline).await,
+        }
+    }
+
+    async fn delete(&self, receipts: &[Receipt], deadline: Deadline) -> Vec<Result<(), SourceError>> {
+        match self {
+            #[cfg(feature = "aws")]
+            Self::Queue(queue) => queue.delete(receipts, deadline).await,
+            Self::File(file) => file.delete(receipts, deadline).await,
+        }
+    }
+
+    async fn hide(&self, receipts: &[Receipt], hidden_for: Duration, deadline: Deadline) {
+        match self {
+            #[cfg(feature = "aws")]
+            Self::Queue(queue) => queue.hide(receipts, hidden_for, deadline).await,
+            Self::File(file) => file.hide(receipts, hidden_for, deadline).await,
+        }
+    }
+}
+
+impl Source {
+    /// How many dead letters there are, approximately.
+    #[cfg_attr(not(feature = "aws"), expect(unused_variables, reason = "a file is counted at once"))]
+    pub async fn count(&self, deadline: Deadline) -> Result<u64, SourceError> {
+        match self {
+            #[cfg(feature = "aws")]
+            Self::Queue(queue) => queue.count(deadline).await,
+            Self::File(file) => file.count(),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! A replay on a deployed stack: its queues, its streams, its tables and its credentials.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::bail;
+use aws_types::SdkConfig;
+use stentor::adapters::aws::diagnose;
+use stentor::adapters::channels::Channels;
+use stentor::adapters::clock::SystemClock;
+use stentor::adapters::deployed::Deployed;
+use stentor::adapters::local::FileDeadLetters;
+use stentor::adapters::replay::file::FileDeadLetterSource;
+use stentor::adapters::replay::kinesis::KinesisStreams;
+use stentor::adapters::replay::sqs::{SqsDeadLetterSource, region_of};
+use stentor::adapters::secret::{ReadSecret as _, SecretError, Secrets, SecretsManager};
+use stentor::adapters::sns::Sns;
+use stentor::adapters::sqs::{SqsDeadLetters, SqsDueQueue};
+use stentor::ingest::route::Routes;
+use stentor::protocol::clock::{Clock as _, Deadline};
+use stentor::protocol::queue::{DeadLetterQueue, ParkedItem, QueueError};
+use stentor::protocol::store::Store as _;
+
+use super::{Arguments, Source};
+use crate::Exit;
+use crate::args::store_trouble;
+
+/// Where records are parked.
+enum Parking {
+    Queue(SqsDeadLetters),
+    File(FileDeadLetters),
+}
+
+impl DeadLetterQueue for Parking {
+    async fn park(&self, items: &[ParkedItem], deadline: Deadline) -> Vec<Result<(), QueueError>> {
+        match self {
+            Self::Queue(queue) => queue.park(items, deadline).await,
+            Self::File(file) => file.park(items, deadline).await,
+        }
+    }
+}
+
+/// Replays with the tables, the credentials and the stream of a deployed stack.
+pub async fn replay(arguments: &Arguments) -> anyhow::Result<Exit> {
+    if arguments.configuration.config.is_none() {
+        // Without the routes of the stack, records would be deleted whose alerts were not found.
+        bail!("name the configuration of the stack with --config or STENTOR_CONFIG: its routes say what is an alert");
+    }
+    let config = arguments.config()?;
+    let aws = arguments.aws.load().await?;
+    let source = match (&arguments.file, &arguments.queue_url) {
+        (Some(file), _) => Source::File(FileDeadLetterSource::open(file)?),
+        (None, Some(queue_url)) => source(&aws, queue_url)?,
+        (None, None) => bail!(
+            "nothing to replay: name the queue with --queue-url (output DeadLettersUrl of the stack), or a --file"
+        ),
+    };
+    let total = source.count(arguments.deadline()).await?;
+    let streams = Some(KinesisStreams::new(&aws));
+    let routes = Routes::new(&config)?;
+    if arguments.dry_run {
+        return arguments.list(&source, &routes, total).await;
+    }
+    let services = deployed(arguments, &aws, routes).await?;
+    arguments.replay(&services, &source, &streams, total).await
+}
+
+/// The queue of a stack, and the streams that its dead letters point to.
+pub async fn queue(arguments: &Arguments, queue_url: &str) -> anyhow::Result<(Source, Option<KinesisStreams>)> {
+    let aws = arguments.aws.load().await?;
+    Ok((source(&aws, queue_url)?, Some(KinesisStreams::new(&aws))))
+}
+
+/// A queue exists in its own Region only.
+fn source(aws: &SdkConfig, queue_url: &str) -> anyhow::Result<Source> {
+    let set = aws.region().map(AsRef::as_ref).unwrap_or_default();
+    match region_of(queue_url) {
+        Some(region) if region != set => {
+            bail!("the queue is in {region}, but the Region is set to {set}: add --region {region}")
+        }
+        _ => Ok(Source::Queue(SqsDeadLetterSource::new(aws, queue_url.to_owned()))),
+    }
+}
+
+async fn deployed(arguments: &Arguments, aws: &SdkConfig, routes: Routes) -> anyhow::Result<Deployed<Parking>> {
+    let Some(secret_id) = arguments.secret_id.clone() else {
+        bail!("no credentials for targets: name the secret with --secret-id (output CredentialsArn of the stack)");
+    };
+    let store = arguments.tables.store(aws);
+    let table = format!("the table {}", arguments.tables.outbox_table);
+    // A wrong account or Region is reported before anything is received.
+    store
+        .routes(Deadline::after(SystemClock.now(), Duration::from_secs(15)))
+        .await
+        .map_err(|error| store_trouble(&error, &table))?;
+    let secrets = SecretsManager::new(aws, secret_id.clone());
+    secret_trouble(secrets.read(arguments.deadline()).await, &secret_id)?;
+    let park = match (&arguments.queue_url, &arguments.file) {
+        (Some(queue_url), _) => Parking::Queue(SqsDeadLetters::new(aws, queue_url.clone())),
+        (None, Some(file)) => Parking::File(FileDeadLetters::new(parked_beside(file))),
+        (None, None) => bail!("no queue for parked records: name it with --queue-url"),
+    };
+    let due = arguments.due_queue_url.clone().map(|url| SqsDueQueue::new(aws, url));
+    let channels = Channels::new(arguments.slack_api.slack()?, Secrets::new(secrets)).with_sns(Sns::new(aws));
+    Ok(Deployed { routes, store, due, park, channels })
+}
+
+/// Without the secret, every message would be refused.
+fn secret_trouble(read: Result<String, SecretError>, secret_id: &str) -> anyhow::Result<()> {
+    match read {
+        Err(SecretError::Unavailable(cause)) => {
+            bail!("{}", diagnose::explain(&cause, &format!("the secret {secret_id}")))
+        }
+        Ok(_) | Err(SecretError::Missing(_)) => Ok(()),
+    }
+}
+
+fn parked_beside(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".parked");
+    name.into()
+}

@@ -1,0 +1,314 @@
+//! The function as it is deployed: the release binary under Amazon's runtime interface emulator, real queues and
+//! secrets (moto), the engine behind a proxy that fails, a webhook that listens, and SIGKILL.
+
+use std::path::Path;
+
+use crate::emulator::Surroundings;
+use crate::support::proxy::DeadLetterOutcome;
+use serde_json::{Value, json};
+use wiremock::matchers::{method, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+fn sample(name: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("events").join(name)).unwrap()
+}
+
+/// A webhook that answers with `status` and `body` at `/{name}`.
+async fn webhook(slack: &MockServer, name: &str, status: u16, body: &str) -> String {
+    let answer = ResponseTemplate::new(status).set_body_string(body);
+    Mock::given(method("POST")).and(path(format!("/{name}"))).respond_with(answer).mount(slack).await;
+    format!("{}/{name}", slack.uri())
+}
+
+async fn posts(slack: &MockServer, name: &str) -> usize {
+    let requests = slack.received_requests().await.unwrap();
+    requests.iter().filter(|request| request.url.path() == format!("/{name}")).count()
+}
+
+fn everything() -> Value {
+    json!({"batchItemFailures": []})
+}
+
+/// The sequence number of a record of an event.
+fn sequence(event: &str, record: usize) -> String {
+    let event: Value = serde_json::from_str(event).unwrap();
+    event["Records"][record]["kinesis"]["sequenceNumber"].as_str().unwrap().to_owned()
+}
+
+/// The checkpoint of an answer.
+fn checkpoint(answer: &Value) -> &str {
+    assert_eq!(answer["batchItemFailures"].as_array().unwrap().len(), 1, "{answer}");
+    answer["batchItemFailures"][0]["itemIdentifier"].as_str().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_sample_is_answered_stored_parked_and_told_as_it_should_be() {
+    // Rows, parked records, posts, events of our own.
+    let cases = [
+        ("kinesis-burst.json", [180, 0, 1, 0]),
+        ("kinesis-tumbling.json", [27, 0, 1, 0]),
+        ("kinesis-control.json", [2, 0, 1, 0]),
+        ("kinesis-duplicates.json", [2, 0, 1, 0]),
+        ("kinesis-poison.json", [24, 10, 1, 0]),
+        ("kinesis-multimember.json", [2, 0, 1, 0]),
+        ("kinesis-escapes.json", [10, 0, 1, 0]),
+        ("kinesis-system-fields.json", [3, 0, 1, 0]),
+        ("kinesis-empty.json", [0, 0, 0, 0]),
+        ("kinesis-own-logs.json", [2, 0, 1, 6]),
+        ("kinesis-secrets.json", [23, 0, 1, 0]),
+        ("subscription.json", [2, 0, 1, 0]),
+    ];
+    let slack = MockServer::start().await;
+    let mut surroundings = Surroundings::start(&webhook(&slack, "hook", 200, "ok").await).await;
+    let function = surroundings.function(30, &[]).await;
+    for (name, expected) in cases {
+        surroundings.renew_store().await;
+        let posts_before = posts(&slack, "hook").await;
+        let answer = function.answer(&sample(name)).await;
+        match name {
+            "kinesis-tumbling.json" => {
+                let event: Value = serde_json::from_str(&sample(name)).unwrap();
+                assert_eq!(answer, json!({"batchItemFailures": [], "state": event["state"]}));
+            }
+            _ => assert_eq!(answer, everything(), "{name}"),
+        }
+        let summary = function.summaries().pop().unwrap_or_else(|| panic!("{}", function.log()));
+        let after = (surroundings.rows().await, posts(&slack, "hook").await);
+        let parked = surroundings.parked().await;
+        let own = usize::try_from(summary["events_own"].as_u64().unwrap()).unwrap();
+        assert_eq!([after.0, parked.len(), after.1 - posts_before, own], expected, "{name}: {summary}");
+        assert!(parked.iter().all(|parked| parked["kind"] == "record" && parked["data"].is_string()));
+        let n = |metric: &str| summary[metric].as_u64().unwrap();
+        assert_eq!(n("events"), n("unmatched") + n("duplicates") + n("kept") + n("retried"), "{name}");
+        assert_eq!((n("unbalanced"), n("records_parked")), (0, parked.len() as u64), "{name}");
+        assert!(summary["request.id"].as_str().unwrap().len() > 8, "{summary}");
+        // The same again: every alert is a duplicate, nothing is sent, and poison is parked again.
+        function.answer(&sample(name)).await;
+        assert_eq!((surroundings.rows().await, posts(&slack, "hook").await), after, "{name} again");
+        assert_eq!(surroundings.parked().await.len(), parked.len(), "{name} again");
+    }
+    let log = function.log();
+    assert!(!log.contains(&slack.uri()), "no webhook in the log");
+    assert_eq!(log.matches("carries the logs of this function").count(), 1, "warns once");
+    let warning = log.lines().find(|line| line.contains("records; the first: ")).unwrap();
+    assert!(warning.contains(r#""request.id":"#) && warning.contains(r#""shard.id":"shardId-"#), "{warning}");
+}
+
+/// One event of your choice: `STENTOR_EVENT=events/kinesis-poison.json cargo test --test function one_event -- --nocapture`.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_event_is_answered() {
+    let event = std::env::var("STENTOR_EVENT").unwrap_or_else(|_| "events/subscription.json".to_owned());
+    let payload = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(&event)).unwrap();
+    let slack = MockServer::start().await;
+    let surroundings = Surroundings::start(&webhook(&slack, "hook", 200, "ok").await).await;
+    let function = surroundings.function(30, &[]).await;
+    let answer = function.answer(&payload).await;
+    println!("{}\n\nanswer: {answer}", function.log());
+    for parked in surroundings.parked().await {
+        println!("parked: {} {}", parked["event_id"], parked["reason"]);
+    }
+    for request in slack.received_requests().await.unwrap() {
+        println!("Slack:  {}", request.body_json::<Value>().unwrap()["text"]);
+    }
+    assert!(answer["batchItemFailures"].is_array(), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn throttles_are_ridden_out_and_a_store_that_stays_away_is_a_partial_failure() {
+    let slack = MockServer::start().await;
+    let surroundings = Surroundings::start(&webhook(&slack, "hook", 200, "ok").await).await;
+    let function = surroundings.function(20, &[]).await;
+    // Two of three requests are throttled, whatever they ask.
+    surroundings.proxy.decide(|_, n| if n % 3 == 2 { DeadLetterOutcome::Pass } else { DeadLetterOutcome::Throttle });
+    assert_eq!(function.answer(&sample("kinesis-burst.json")).await, everything());
+    assert_eq!([surroundings.rows().await, posts(&slack, "hook").await], [180, 1]);
+
+    // Commits do not get through at all. The first record of the sample is a control message, and safe.
+    let function = surroundings.function(3, &[]).await;
+    surroundings.proxy.decide(|operation, _| {
+        if operation == "TransactWriteItems" { DeadLetterOutcome::Throttle } else { DeadLetterOutcome::Pass }
+    });
+    let event = sample("kinesis-control.json");
+    let answer = function.answer(&event).await;
+    let first_with_alerts = (0..3).find(|record| checkpoint(&answer) == sequence(&event, *record));
+    assert!(first_with_alerts.is_some(), "only what came in is named: {answer}");
+    assert_eq!(surroundings.rows().await, 180);
+    let summary = function.summaries().pop().unwrap();
+    assert_eq!((&summary["retried"], &summary["records_retried"]), (&json!(2), &json!(1)));
+    surroundings.proxy.decide(|_, _| DeadLetterOutcome::Pass);
+    assert_eq!(function.answer(&event).await, everything());
+    assert_eq!(surroundings.rows().await, 182);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_does_not_answer_ends_before_the_function_does() {
+    let slack = MockServer::start().await;
+    let surroundings = Surroundings::start(&webhook(&slack, "hook", 200, "ok").await).await;
+    let function = surroundings.function(3, &[]).await;
+    surroundings.proxy.decide(|operation, _| {
+        if operation == "TransactWriteItems" { DeadLetterOutcome::Swallow } else { DeadLetterOutcome::Pass }
+    });
+    let event = sample("kinesis-burst.json");
+    assert_eq!(checkpoint(&function.answer(&event).await), sequence(&event, 0));
+    // A commit that takes effect and whose answer is lost counts once.
+    surroundings.proxy.decide(|operation, n| match operation {
+        "TransactWriteItems" if n < 2 => DeadLetterOutcome::SwallowAnswer,
+        _ => DeadLetterOutcome::Pass,
+    });
+    function.answer(&event).await;
+    surroundings.proxy.decide(|_, _| DeadLetterOutcome::Pass);
+    assert_eq!(function.answer(&event).await, everything());
+    assert_eq!(surroundings.rows().await, 180);
+    let body: Value = slack.received_requests().await.unwrap().last().unwrap().body_json().unwrap();
+    assert!(body["text"].as_str().unwrap().contains("180 alerts"), "{}", body["text"]);
+    assert_eq!(posts(&slack, "hook").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn poison_that_cannot_be_parked_is_the_checkpoint() {
+    let slack = MockServer::start().await;
+    let surroundings = Surroundings::start(&webhook(&slack, "hook", 200, "ok").await).await;
+    // Nobody listens there.
+    let function = surroundings.function(4, &[("AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:9")]).await;
+    let event = sample("kinesis-poison.json");
+    let answer = function.answer(&event).await;
+    let at = (0..21).find(|record| sequence(&event, *record) == checkpoint(&answer)).expect("it came in");
+    assert_eq!(
+        surroundings.rows().await,
+        24,
+        "the good records and the good events of a bad one are stored all the same"
+    );
+    assert_eq!(posts(&slack, "hook").await, 1, "and told");
+    let function = surroundings.function(20, &[]).await;
+    assert_eq!(function.answer(&event).await, everything());
+    let parked = surroundings.parked().await;
+    assert_eq!((parked.len(), surroundings.rows().await), (10, 24));
+    let is_parked = |record: &usize| {
+        let number = sequence(&event, *record);
+        parked.iter().any(|parked| parked["event_id"].as_str().unwrap().ends_with(&number))
+    };
+    assert_eq!((0..21).find(is_parked), Some(at), "the checkpoint was the earliest poison");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_webhook_is_looked_up_afresh_once_and_then_parked() {
+    let slack = MockServer::start().await;
+    let once = ResponseTemplate::new(200).set_body_string("ok");
+    Mock::given(method("POST")).and(path("/old")).respond_with(once).up_to_n_times(1).mount(&slack).await;
+    let (old, new) = (webhook(&slack, "old", 404, "no_service").await, webhook(&slack, "new", 200, "ok").await);
+    let surroundings = Surroundings::start(&old).await;
+    let function = surroundings.function(20, &[]).await;
+    assert_eq!(function.answer(&sample("subscription.json")).await, everything());
+    assert_eq!((posts(&slack, "old").await, surroundings.parked().await.len()), (1, 0), "it still works");
+    // Revoked, and replaced in the secret: the next message finds the new one.
+    surroundings.rotate(&new).await;
+    assert_eq!(function.answer(&sample("kinesis-multimember.json")).await, everything());
+    let counts = [posts(&slack, "old").await, posts(&slack, "new").await, surroundings.parked().await.len()];
+    assert_eq!(counts, [2, 1, 0]);
+    // Revoked, and nothing else is in the secret: parked with Slack's word.
+    surroundings.rotate(&old).await;
+    let function = surroundings.function(20, &[]).await;
+    assert_eq!(function.answer(&sample("kinesis-control.json")).await, everything());
+    let parked = surroundings.parked().await;
+    assert_eq!((&parked[0]["kind"], &parked[0]["target"]), (&json!("message"), &json!("slack:default")));
+    assert_eq!(parked[0]["reason"], json!("Slack answered 404: no_service"));
+    assert_eq!((parked.len(), posts(&slack, "old").await), (1, 3));
+    assert!(!function.log().contains(&old), "no webhook in the log");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_credential_is_named_and_parked() {
+    let slack = MockServer::start().await;
+    let surroundings = Surroundings::start(&webhook(&slack, "hook", 200, "ok").await).await;
+    let config = Path::new(env!("CARGO_TARGET_TMPDIR")).join("missing-credential.toml");
+    std::fs::write(&config, "[[route]]\nname=\"r\"\nmarkers=[\"[ALERT]\",\"[CRITICAL]\"]\nnotify=[\"slack:nobody\"]\n")
+        .unwrap();
+    let function = surroundings.function(20, &[("STENTOR_CONFIG", config.to_str().unwrap())]).await;
+    assert_eq!(function.answer(&sample("subscription.json")).await, everything());
+    let parked = surroundings.parked().await;
+    assert_eq!(parked[0]["reason"], json!("the secret has no credential for slack:nobody"));
+}
+
+/// CloudWatch Logs subscribes functions of its own Region only.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_direct_subscription_matches_a_route_of_the_functions_region() {
+    let slack = MockServer::start().await;
+    let mut surroundings = Surroundings::start(&webhook(&slack, "hook", 200, "ok").await).await;
+    for (regions, rows) in [("us-east-1", 2), ("eu-*", 0)] {
+        surroundings.renew_store().await;
+        let config = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("region-{rows}.toml"));
+        let route = format!(
+            "[[route]]\nname=\"r\"\nmarkers=[\"[ALERT]\",\"[CRITICAL]\"]\nregions=[\"{regions}\"]\nnotify=[\"slack:default\"]\n"
+        );
+        std::fs::write(&config, route).unwrap();
+        let function = surroundings.function(20, &[("STENTOR_CONFIG", config.to_str().unwrap())]).await;
+        assert_eq!(function.answer(&sample("subscription.json")).await, everything());
+        assert_eq!(surroundings.rows().await, rows, "{regions}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slack_that_hangs_or_limits_makes_the_records_come_again_and_is_told_once() {
+    let slack = MockServer::start().await;
+    let slow = ResponseTemplate::new(200).set_delay(std::time::Duration::from_secs(60));
+    Mock::given(method("POST")).respond_with(slow).up_to_n_times(1).mount(&slack).await;
+    let limited = ResponseTemplate::new(429).insert_header("retry-after", "2");
+    Mock::given(method("POST")).respond_with(limited).up_to_n_times(1).mount(&slack).await;
+    let surroundings = Surroundings::start(&webhook(&slack, "hook", 200, "ok").await).await;
+    let event = sample("kinesis-burst.json");
+    let function = surroundings.function(3, &[]).await;
+    let answer = function.answer(&event).await;
+    assert_eq!(checkpoint(&answer), sequence(&event, 0), "kept, and not told yet");
+    assert_eq!(surroundings.rows().await, 180);
+    let function = surroundings.function(25, &[]).await;
+    assert_eq!(function.answer(&event).await, everything());
+    assert_eq!(posts(&slack, "hook").await, 3, "one that hung, one that was limited, one that was taken");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_that_is_killed_in_the_middle_loses_nothing_and_counts_once() {
+    let slack = MockServer::start().await;
+    let surroundings = Surroundings::start(&webhook(&slack, "hook", 200, "ok").await).await;
+    let event = sample("kinesis-burst.json");
+    // Killed while the answer of the registration of the hour, of the first commit, of the close, of the freeze is on its way.
+    for swallowed in 0..7 {
+        let function = surroundings.function(5, &[]).await;
+        surroundings.proxy.decide(move |_, n| {
+            if n == swallowed + 1 { DeadLetterOutcome::SwallowAnswer } else { DeadLetterOutcome::Pass }
+        });
+        tokio::select! {
+            _ = function.invoke(&event) => {}
+            () = until_seen(&surroundings, swallowed + 2) => {}
+        }
+        function.kill();
+    }
+    surroundings.proxy.decide(|_, _| DeadLetterOutcome::Pass);
+    let function = surroundings.function(30, &[]).await;
+    assert_eq!(function.answer(&event).await, everything(), "{}", function.log());
+    assert_eq!(surroundings.rows().await, 180);
+    let delivered: Vec<String> = slack
+        .received_requests()
+        .await
+        .unwrap()
+        .iter()
+        .map(|request| request.body_json::<Value>().unwrap()["text"].as_str().unwrap().to_owned())
+        .collect();
+    assert!(matches!(&delivered[..], [one] if one.contains("180 alerts")), "{delivered:?}");
+}
+
+async fn until_seen(surroundings: &Surroundings, requests: u64) {
+    while surroundings.proxy.seen() < requests {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_event_is_an_error_that_says_so() {
+    let slack = MockServer::start().await;
+    let surroundings = Surroundings::start(&webhook(&slack, "hook", 200, "ok").await).await;
+    let function = surroundings.function(10, &[]).await;
+    let answer = function.answer(r#"{"hello": "hunter2"}"#).await;
+    let message = answer["errorMessage"].as_str().unwrap();
+    assert!(message.contains("neither a Kinesis event") && !message.contains("hunter2"), "{answer}");
+    assert_eq!(function.answer(&sample("kinesis-empty.json")).await, everything(), "and the next one is served");
+}

@@ -1,0 +1,23 @@
+//! The functions and the commands for a deployed stack as real processes, against what stands for AWS: moto, Amazon's
+//! runtime interface emulator, an engine behind a proxy that can fail. Needs Python 3.11, and installs below `target/`
+//! what else it needs: `cargo test --locked --release --features aws,lambda --test e2e`.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod check;
+mod deployment;
+mod due;
+mod emulator;
+mod function;
+mod mapping;
+mod mute;
+mod processes;
+mod python;
+mod replay;
+mod resident;
+mod runtime;
+mod slack;
+mod sns;
+#[path = "../support/mod.rs"]
+mod support;
+mod webhooks;

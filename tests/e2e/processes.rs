@@ -1,0 +1,325 @@
+//! The two functions as processes: several consumers and two notifiers over one engine, one due queue (moto) and a Slack
+//! with bad days, killed again and again in the middle of what they do.
+//!
+//! The event source mappings and the schedule are played by the test, over Lambda's runtime API. What is random is drawn
+//! from a seed that is printed, and taken from `STENTOR_SEED`; the machine's scheduling is not in it, so a seed repeats the
+//! plan and not the run.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::deployment::{Deployment, killed};
+use crate::mapping::{self, Shard};
+use crate::runtime::{Function, Outcome};
+use crate::webhooks::{DeadLetterOutcome, Post};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use fastrand::Rng;
+use futures::future::{join_all, join3};
+use serde_json::json;
+use stentor::adapters::clock::SystemClock;
+use stentor::model::name::{RouteName, Target};
+use stentor::model::outbox::{Epoch, Recipient};
+use stentor::protocol::clock::{Clock as _, Deadline};
+use stentor::protocol::store::Store as _;
+use tokio::time::sleep;
+
+const CONFIG: &str = r#"
+    window     = "1s"
+    window_max = "2s"
+
+    [[route]]
+    name     = "critical"
+    markers  = ["[CRITICAL]"]
+    notify   = ["slack:one", "slack:two"]
+    continue = true
+
+    [[route]]
+    name    = "all"
+    markers = ["[CRITICAL]", "[ALERT]"]
+    notify  = ["slack:three"]
+
+    [[route]]
+    name    = "info"
+    markers = ["[INFO]"]
+    notify  = ["slack:one"]
+
+    [[route]]
+    name    = "billing"
+    markers = ["[BILLING]"]
+    notify  = ["slack:two"]
+
+    [[route]]
+    name    = "audit"
+    markers = ["[AUDIT]"]
+    notify  = ["slack:two", "slack:three"]
+"#;
+
+const ROUTES: [&str; 5] = ["critical", "all", "info", "billing", "audit"];
+
+/// How lines begin, and the routes that they belong to.
+const LINES: [(&str, &[&str]); 6] = [
+    ("[CRITICAL]", &["critical", "all"]),
+    ("[ALERT]", &["all"]),
+    ("[INFO]", &["info"]),
+    ("[BILLING]", &["billing"]),
+    ("[AUDIT]", &["audit"]),
+    ("[DEBUG]", &[]),
+];
+
+const SHARDS: usize = 4;
+const CONSUMERS_KILLED: usize = 24;
+const NOTIFIERS_KILLED: usize = 20;
+
+/// However loaded the machine is: what has not come to rest by then is stuck.
+const REST_MAX: Duration = Duration::from_secs(150);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn functions_that_are_killed_at_any_moment_lose_nothing_and_count_everything_once() {
+    let seed = std::env::var("STENTOR_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
+    println!("STENTOR_SEED={seed}");
+    let mut seeds = Rng::with_seed(seed);
+    let (began, weather) = (Instant::now(), Mutex::new(seeds.fork()));
+    let deployment = Deployment::start("killed", CONFIG, &[], move || bad_day(&mut weather.lock().unwrap())).await;
+    let at_rest = AtomicBool::new(false);
+    let shards: Vec<_> = (0..SHARDS).map(|n| feed(&deployment, n, seeds.fork())).collect();
+    let queue: Vec<_> =
+        deployment.notifiers.iter().map(|one| serve(&deployment, one, seeds.fork(), &at_rest)).collect();
+    let until_rest = async {
+        let fed = join_all(shards).await.into_iter().fold(Fed::default(), Fed::and);
+        until_at_rest(&deployment).await;
+        at_rest.store(true, Ordering::SeqCst);
+        fed
+    };
+    let (fed, ..) = join3(until_rest, join_all(queue), sweep(&deployment, seeds.fork(), &at_rest)).await;
+
+    let rows = rows(&deployment).await;
+    assert_eq!(rows, fed.alerts, "each alert has one row, with its routes");
+    let (posts, mut repeats) = (accepted(&deployment), 0);
+    for route in ROUTES {
+        let epochs = epochs(&deployment, route).await;
+        let counted: u64 = epochs.iter().map(|epoch| epoch.tally.alerts).sum();
+        let stored = rows.values().filter(|routes| routes.contains(route)).count() as u64;
+        assert_eq!(counted, stored, "rows of {route}, and what epochs count");
+        repeats += check_told(route, &epochs, &posts);
+    }
+    let parked = deployment.surroundings.parked().await;
+    let parked: BTreeSet<&str> = parked.iter().map(|parked| parked["event_id"].as_str().unwrap()).collect();
+    assert_eq!(parked, fed.poison.iter().map(String::as_str).collect(), "poison is parked, and nothing else is");
+    let (consumers, notifiers) = (killed(&deployment.consumers), killed(&deployment.notifiers));
+    println!(
+        "{consumers} consumers and {notifiers} notifiers killed, {} alerts, {} messages, {repeats} epochs told again, {:?}",
+        rows.len(),
+        posts.len(),
+        began.elapsed()
+    );
+    assert!(consumers >= CONSUMERS_KILLED && notifiers >= NOTIFIERS_KILLED);
+}
+
+// ---- What goes on --------------------------------------------------------------------------------
+
+fn bad_day(rng: &mut Rng) -> DeadLetterOutcome {
+    match rng.u8(..100) {
+        0..10 => DeadLetterOutcome::Limited(1),
+        10..20 => DeadLetterOutcome::Failed,
+        20..40 => DeadLetterOutcome::Slow(Duration::from_millis(rng.u64(50..500))),
+        // Longer than the function waits: it was shown, and nobody knows.
+        40..41 => DeadLetterOutcome::Slow(Duration::from_secs(6)),
+        _ => DeadLetterOutcome::Accepted,
+    }
+}
+
+/// When an invocation is to be killed, if it is: at any moment of those that it usually takes.
+fn death(functions: &[Function], enough: usize, usual: Duration, rng: &mut Rng) -> Option<Duration> {
+    (rng.bool() && killed(functions) < enough).then(|| usual.mul_f64(rng.f64()))
+}
+
+fn consumer_dies(deployment: &Deployment, rng: &mut Rng) -> Option<Duration> {
+    death(&deployment.consumers, CONSUMERS_KILLED, Duration::from_millis(100), rng)
+}
+
+fn notifier_dies(deployment: &Deployment, rng: &mut Rng) -> Option<Duration> {
+    death(&deployment.notifiers, NOTIFIERS_KILLED, Duration::from_millis(500), rng)
+}
+
+/// What was put into shards.
+#[derive(Default)]
+struct Fed {
+    /// Event id of each alert, and its routes.
+    alerts: BTreeMap<String, BTreeSet<String>>,
+    /// Event ids of records that nobody can read.
+    poison: BTreeSet<String>,
+}
+
+impl Fed {
+    fn and(mut self, more: Self) -> Self {
+        self.alerts.extend(more.alerts);
+        self.poison.extend(more.poison);
+        self
+    }
+
+    fn record(&mut self, shard: &mut Shard, rng: &mut Rng) {
+        if rng.u8(..) < 8 {
+            self.poison.insert(shard.put(STANDARD.encode("no gzip")));
+            return;
+        }
+        let lines = (0..rng.usize(1..=8)).map(|_| (format!("{:032x}", rng.u128(..)), LINES[rng.usize(..LINES.len())]));
+        let lines: Vec<_> = lines.collect();
+        let texts = lines.iter().map(|(id, (marker, _))| (id.as_str(), format!("{marker} order {id} failed")));
+        let data = mapping::data(&shard.name, texts);
+        // A producer that did not hear the answer writes it again.
+        if rng.u8(..) < 32 {
+            shard.put(data.clone());
+        }
+        shard.put(data);
+        let alerts = lines.into_iter().filter(|(_, (_, routes))| !routes.is_empty());
+        self.alerts
+            .extend(alerts.map(|(id, (_, routes))| (id, routes.iter().map(|route| (*route).to_owned()).collect())));
+    }
+}
+
+/// Writes to a shard and has consumers read it, until enough functions were killed and everything is acknowledged.
+async fn feed(deployment: &Deployment, number: usize, mut rng: Rng) -> Fed {
+    let (mut shard, mut fed) = (Shard::new(format!("shardId-{number:012}")), Fed::default());
+    loop {
+        if shard.is_done() {
+            let enough = killed(&deployment.consumers) >= CONSUMERS_KILLED;
+            if enough && killed(&deployment.notifiers) >= NOTIFIERS_KILLED {
+                return fed;
+            }
+            (0..rng.usize(1..=6)).for_each(|_| fed.record(&mut shard, &mut rng));
+        }
+        let dies = consumer_dies(deployment, &mut rng);
+        shard.poll(&deployment.consumers, &mut rng, dies).await;
+        // The pace of the log, not a wait for anything.
+        sleep(Duration::from_millis(rng.u64(..200))).await;
+    }
+}
+
+/// Has a notifier look at due messages.
+async fn serve(deployment: &Deployment, notifier: &Function, mut rng: Rng, at_rest: &AtomicBool) {
+    while !at_rest.load(Ordering::SeqCst) {
+        let dies = notifier_dies(deployment, &mut rng);
+        deployment.due.poll(notifier, dies).await;
+    }
+}
+
+/// The schedule, with seconds for minutes.
+async fn sweep(deployment: &Deployment, mut rng: Rng, at_rest: &AtomicBool) {
+    while !at_rest.load(Ordering::SeqCst) {
+        let notifier = &deployment.notifiers[rng.usize(..deployment.notifiers.len())];
+        notifier.invoke(&json!({"stentor": "sweep"}), notifier_dies(deployment, &mut rng)).await;
+        sleep(Duration::from_millis(500)).await;
+    }
+}
+
+// ---- What is there afterwards --------------------------------------------------------------------
+
+fn soon() -> Deadline {
+    Deadline::after(SystemClock.now(), Duration::from_secs(20))
+}
+
+fn name(route: &str) -> RouteName {
+    route.parse().unwrap()
+}
+
+async fn until_at_rest(deployment: &Deployment) {
+    let began = Instant::now();
+    while let Some(why) = restless(deployment).await {
+        assert!(began.elapsed() < REST_MAX, "it does not come to rest: {why}");
+        sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// What is still to do: no window is open or closing, everyone was told everything, no due message is left.
+async fn restless(deployment: &Deployment) -> Option<String> {
+    let store = &deployment.surroundings.store;
+    for route in ROUTES {
+        let cursor = store.cursor(&name(route), soon()).await.unwrap();
+        if cursor.open.is_some() || cursor.closing.is_some() || cursor.burst.is_some() || cursor.epoch != cursor.sealed
+        {
+            return Some(format!("{route} is at {cursor:?}"));
+        }
+        if !store.tallies(&name(route), soon()).await.unwrap().is_empty() {
+            return Some(format!("{route} has tallies"));
+        }
+        for target in cursor.targets.keys() {
+            let state = store.target(&name(route), Recipient::Own(target), soon()).await.unwrap();
+            if state.offset != Some(cursor.sealed) {
+                return Some(format!("{target} of {route} is at {state:?} of {}", cursor.sealed));
+            }
+        }
+    }
+    let due = deployment.due_messages().await;
+    (due > 0).then(|| format!("{due} due messages are left"))
+}
+
+/// Event id of each row, and its routes.
+async fn rows(deployment: &Deployment) -> BTreeMap<String, BTreeSet<String>> {
+    let store = &deployment.surroundings.store;
+    let scan = store.client().scan().table_name(&store.tables().alerts).consistent_read(true);
+    let rows = scan.into_paginator().items().send().collect::<Result<Vec<_>, _>>().await.unwrap();
+    let row = |row: &HashMap<String, aws_sdk_dynamodb::types::AttributeValue>| {
+        let routes = row["routes"].as_l().unwrap().iter().map(|route| route.as_s().unwrap().clone());
+        let (event_id, _hash) = row["log_id"].as_s().unwrap().rsplit_once('-').unwrap();
+        (event_id.to_owned(), routes.collect())
+    };
+    let ids: BTreeMap<_, _> = rows.iter().map(row).collect();
+    assert_eq!(ids.len(), rows.len(), "no alert has two rows");
+    ids
+}
+
+async fn epochs(deployment: &Deployment, route: &str) -> Vec<Epoch> {
+    let store = &deployment.surroundings.store;
+    let cursor = store.cursor(&name(route), soon()).await.unwrap();
+    store.epochs(&name(route), 0, cursor.epoch, soon()).await.unwrap()
+}
+
+/// Everyone was told every epoch, with its exact count, and no epoch twice but where a crash or a lost answer excuses it.
+/// Answers how many were told again.
+fn check_told(route: &str, epochs: &[Epoch], accepted: &[(Post, bool)]) -> usize {
+    let targets: BTreeSet<&Target> = epochs.iter().flat_map(|epoch| &epoch.owed).collect();
+    let mut repeats = 0;
+    for target in targets {
+        let of_target = |(post, _): &&(Post, bool)| post.route == route && post.target == target.to_string();
+        let posts: Vec<&(Post, bool)> = accepted.iter().filter(of_target).collect();
+        for (post, _) in &posts {
+            let delivered = epochs.iter().filter(|epoch| post.tells(epoch.number)).map(|epoch| epoch.tally.alerts);
+            assert_eq!(post.alerts, delivered.sum::<u64>(), "{post:?}");
+        }
+        for epoch in epochs {
+            let tellings = posts.iter().filter(|(post, _)| post.tells(epoch.number));
+            let acknowledged = tellings.clone().filter(|(_, is_settled)| *is_settled).count();
+            let delivered = tellings.count();
+            assert!(delivered > 0, "{target} was never told epoch {} of {route}", epoch.number);
+            assert!(acknowledged <= 1, "{target} was told epoch {} of {route} again without a fault", epoch.number);
+            repeats += delivered - 1;
+        }
+    }
+    repeats
+}
+
+/// The messages that Slack shows, each with whether its function heard that it was accepted, and lived to settle it.
+fn accepted(deployment: &Deployment) -> Vec<(Post, bool)> {
+    let posts: Vec<Post> = deployment.slack.posts().into_iter().filter(Post::is_accepted).collect();
+    let mut judged = Vec::new();
+    for notifier in &deployment.notifiers {
+        let invocations = notifier.invocations(<[_]>::to_vec);
+        let summaries = notifier.summaries();
+        for (at, invocation) in invocations.iter().enumerate() {
+            let next = invocations.get(at + 1).map(|next| next.began);
+            let of_it = |post: &&Post| {
+                let during = invocation.began <= post.arrived && next.is_none_or(|next| post.arrived < next);
+                post.function == notifier.name && during
+            };
+            let of_it: Vec<&Post> = posts.iter().filter(of_it).collect();
+            let heard = summaries.get(&invocation.request_id).map(|summary| &summary["messages_accepted"]);
+            let is_settled = matches!(invocation.outcome, Outcome::Answered(_)) && heard == Some(&json!(of_it.len()));
+            judged.extend(of_it.into_iter().map(|post| (post.clone(), is_settled)));
+        }
+    }
+    assert_eq!(judged.len(), posts.len(), "each message was posted in some invocation");
+    judged
+}

@@ -1,0 +1,129 @@
+//! The dead letters of a data directory stay whole and private.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::*;
+
+#[test]
+fn a_data_directory_in_which_nothing_was_parked_has_no_letters() {
+    let directory = scratch("nothing-parked");
+    let replay = |arguments: &[&str]| {
+        let output = stentor(&directory, &[&["replay"], arguments].concat()).current_dir(&directory).output().unwrap();
+        (text(&output.stdout), text(&output.stderr), output.status.code().unwrap())
+    };
+    run(&directory, &["events/subscription.json"]);
+    let missing = replay(&["--dry-run", "--data-dir", "data"]);
+    assert_eq!((missing.0.as_str(), missing.2), ("  0 dead letters\n", 0), "{missing:?}");
+    assert_eq!(replay(&["--data-dir", "data"]).2, 0);
+    std::fs::write(directory.join("data/dlq.jsonl"), "").unwrap();
+    assert_eq!(replay(&["--dry-run", "--data-dir", "data"]), missing);
+    let (_, complaint, code) = replay(&["--dry-run", "--data-dir", "elsewhere"]);
+    assert!(code == 2 && complaint.contains("the data directory elsewhere does not exist"), "{complaint}");
+    assert!(!directory.join("elsewhere").exists(), "a replay makes no data directory");
+    let (_, complaint, code) = replay(&["--dry-run", "--data-dir", "data", "--file", "data/dlq.json"]);
+    assert!(code == 2 && complaint.contains("cannot read data/dlq.json: No such file"), "{complaint}");
+}
+
+/// An event of one record that is no gzip and decodes to so many bytes.
+fn bad_record(directory: &Path, bytes: usize) -> String {
+    let file = directory.join(format!("bad-{bytes}.json"));
+    let record = json!({"sequenceNumber": bytes.to_string(), "data": "YWJj".repeat(bytes / 3)});
+    let event = json!({"Records": [{"eventID": format!("shardId-0:{bytes}"), "kinesis": record}]});
+    std::fs::write(&file, event.to_string()).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+/// The codes of the letters in the data directory, with how many there are.
+fn dead_letters(directory: &Path) -> Vec<(String, u64)> {
+    let data = directory.join("data");
+    let listed = stentor(directory, &["replay", "--dry-run", "--json", "--data-dir", data.to_str().unwrap()]);
+    let listing: Value = serde_json::from_slice(&{ listed }.output().unwrap().stdout).unwrap();
+    let group = |group: &Value| (group["code"].as_str().unwrap().to_owned(), group["count"].as_u64().unwrap());
+    let mut groups: Vec<_> = listing["groups"].as_array().unwrap().iter().map(group).collect();
+    groups.sort_unstable();
+    groups
+}
+
+#[test]
+fn a_disk_that_is_full_in_the_middle_of_a_letter_spoils_no_other_letter() {
+    let directory = scratch("full-disk");
+    assert_eq!(run(&directory, &[&bad_record(&directory, 300)]).status.code(), Some(1));
+    // A file may grow to 2 MiB (4,096 blocks of 512 bytes): enough for the database, not for this letter.
+    let data = directory.join("data");
+    let large = bad_record(&directory, 6_000_000);
+    let limited = "trap '' XFSZ; ulimit -f 4096; exec \"$@\"";
+    let full = [env!("CARGO_BIN_EXE_stentor"), "run", "--json", "--data-dir", data.to_str().unwrap(), &large];
+    let output = Command::new("sh").args(["-c", limited, "sh"]).args(full).output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output.stderr)));
+    assert_eq!(report["parked"], json!([]), "it was not parked");
+    assert_eq!(output.status.code(), Some(1));
+    // Room is made, and another record is parked; then the first one, which came again.
+    assert_eq!(run(&directory, &[&bad_record(&directory, 600)]).status.code(), Some(1));
+    assert_eq!(dead_letters(&directory), [("not-gzip".to_owned(), 2)]);
+    assert_eq!(run(&directory, &[&large]).status.code(), Some(1));
+    assert_eq!(dead_letters(&directory), [("not-gzip".to_owned(), 3)]);
+}
+
+#[test]
+fn a_letter_that_was_torn_by_a_crash_spoils_no_other_letter() {
+    let directory = scratch("torn");
+    let data = directory.join("data");
+    assert_eq!(run(&directory, &[&bad_record(&directory, 300)]).status.code(), Some(1));
+    let whole = std::fs::read(data.join("dlq.jsonl")).unwrap();
+    std::fs::write(data.join("dlq.jsonl"), [&whole[..], &whole[..whole.len() / 2]].concat()).unwrap();
+    // A note of a replay that was killed while it wrote.
+    std::fs::write(data.join("dlq.jsonl.replayed"), "00000009-0123").unwrap();
+    for bytes in [600, 900] {
+        assert_eq!(run(&directory, &[&bad_record(&directory, bytes)]).status.code(), Some(1));
+    }
+    assert_eq!(dead_letters(&directory), [("not-gzip".to_owned(), 3), ("not-json".to_owned(), 1)]);
+}
+
+#[test]
+fn files_with_raw_records_are_for_their_owner_only() {
+    let directory = scratch("private");
+    let data = directory.join("data");
+    let replayed = data.join("dlq.jsonl.replayed");
+    let mode = |file: &Path| std::fs::metadata(file).unwrap().permissions().mode() & 0o777;
+    run(&directory, &[&bad_record(&directory, 300)]);
+    assert_eq!(mode(&data.join("dlq.jsonl")), 0o600);
+    // Files of an earlier version are tightened.
+    std::fs::set_permissions(data.join("dlq.jsonl"), std::fs::Permissions::from_mode(0o664)).unwrap();
+    run(&directory, &[&bad_record(&directory, 600)]);
+    assert_eq!(mode(&data.join("dlq.jsonl")), 0o600);
+    // A record that can be read by now is settled and noted.
+    let parked = std::fs::read_to_string(data.join("dlq.jsonl")).unwrap();
+    let event: Value = serde_json::from_slice(&std::fs::read("events/subscription.json").unwrap()).unwrap();
+    let mut dead_letter: Value = serde_json::from_str(parked.lines().next().unwrap()).unwrap();
+    dead_letter["data"] = event["awslogs"]["data"].clone();
+    std::fs::write(data.join("dlq.jsonl"), format!("{dead_letter}\n")).unwrap();
+    std::fs::write(&replayed, "").unwrap();
+    std::fs::set_permissions(&replayed, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let replay = stentor(&directory, &["replay", "--data-dir", data.to_str().unwrap()]).output().unwrap();
+    assert_eq!(replay.status.code(), Some(0), "{}{}", text(&replay.stdout), text(&replay.stderr));
+    assert_eq!((mode(&replayed), std::fs::read_to_string(&replayed).unwrap().lines().count()), (0o600, 1));
+}
+
+/// To show a message here is not to deliver it to Slack.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_slack_refused_stays_until_a_webhook_takes_it() {
+    let slack = MockServer::start().await;
+    let answer = |status, body| ResponseTemplate::new(status).set_body_string(body);
+    let refused = answer(400, "invalid_payload");
+    Mock::given(method("POST")).and(path("/refuses")).respond_with(refused).mount(&slack).await;
+    Mock::given(method("POST")).and(path("/takes")).respond_with(answer(200, "ok")).mount(&slack).await;
+    let directory = scratch("refused");
+    let data = directory.join("data");
+    let webhook = |name: &str| format!("{}/{name}", slack.uri());
+    let replay = |more: &[&str]| {
+        let arguments = [&["replay", "--json", "--data-dir", data.to_str().unwrap()], more].concat();
+        let output = stentor(&directory, &arguments).output().unwrap();
+        (text(&output.stdout), text(&output.stderr), output.status.code())
+    };
+    run(&directory, &["events/subscription.json", "--slack-webhook", &webhook("refuses")]);
+    let (report, said, _) = replay(&[]);
+    assert!(report.contains(r#""reprocessed": 0"#) && said.contains("add --slack-webhook"), "{report}{said}");
+    assert_eq!(replay(&["--kind", "message"]).2, Some(2));
+    let (report, said, code) = replay(&["--slack-webhook", &webhook("takes")]);
+    assert!(report.contains(r#""reprocessed": 1"#) && code == Some(0), "{report}{said}");
+}

@@ -1,0 +1,464 @@
+//! The invariants of the protocol, each under every crash that one process can suffer: before and after
+//! each of its remote calls, with a timer and without. The store is the production one, on an engine in
+//! memory. (Many processes at once and random schedules are a simulation's business.)
+
+use std::time::Duration;
+
+use crate::support::{Crash, Lifeline, Process, batch, half_bad, poison, record};
+use stentor::adapters::embedded::Embedded;
+use stentor::ingest::decode::Poison;
+use stentor::ingest::event::{self, Batch};
+use stentor::model::name::RouteName;
+use stentor::model::outbox::Recipient;
+use stentor::protocol::clock::{Clock as _, Deadline};
+use stentor::protocol::close::{Closed, close, drain};
+use stentor::protocol::consume::{Checkpoint, Consumed, Verdict, consume};
+use stentor::protocol::notify::DeliverError;
+use stentor::protocol::queue::ParkedWork;
+use stentor::protocol::retry_reason::RetryReason;
+use stentor::protocol::services::Services as _;
+use stentor::protocol::store::Store as _;
+
+fn the_batch() -> Batch<'static> {
+    batch(vec![
+        record("a", &["[CRITICAL] one", "quiet", "[INFO] two"]),
+        poison("b"),
+        record("c", &["[CRITICAL] three", "[CRITICAL] four"]),
+        half_bad("d", "[INFO] five"),
+    ])
+}
+
+const ROUTES: [&str; 2] = ["critical", "info"];
+
+/// What a shard does: the batch comes until it is acknowledged.
+async fn deliver_batch(process: &Process<'_>, crash: Option<Crash>) -> Consumed {
+    process.lifeline.restart(crash);
+    let mut consumed = consume(process, &the_batch(), process.deadline()).await;
+    while consumed.checkpoint(&the_batch()) != Checkpoint::Everything {
+        process.lifeline.restart(None);
+        // A process that died left its leases behind; they run out.
+        process.clock.forward(Duration::from_secs(60));
+        consumed = consume(process, &the_batch(), process.deadline()).await;
+    }
+    consumed
+}
+
+/// What the due queue and the sweep do: every due message arrives, and every route is looked at until it is at rest.
+async fn notify_until_quiet(process: &Process<'_>, crash: Option<Crash>) {
+    process.lifeline.restart(crash);
+    for round in 0..20 {
+        process.clock.forward(Duration::from_secs(200));
+        let mut busy = false;
+        for route in ROUTES {
+            let route: RouteName = route.parse().unwrap();
+            let Closed { retry, .. } = close(process, &route, 0, process.deadline()).await;
+            let cursor = process.store.inner.cursor(&route, process.deadline()).await.unwrap();
+            busy |= retry.is_some() || cursor.open.is_some() || cursor.closing.is_some();
+        }
+        // From the second round on it is another process.
+        process.lifeline.restart(None);
+        if !busy && round > 0 {
+            return;
+        }
+    }
+    panic!("a route never came to rest");
+}
+
+async fn assert_nothing_lost_and_counted_once(process: &Process<'_>, context: &str) {
+    assert_eq!(process.rows().await.len(), 5, "{context}: one row for each alert");
+    assert_eq!(process.rows_and_counts("critical").await, (3, 3), "{context}");
+    assert_eq!(process.rows_and_counts("info").await, (2, 2), "{context}");
+    for (route, target, alerts) in
+        [("critical", "slack:one", 3), ("critical", "slack:two", 3), ("info", "slack:one", 2)]
+    {
+        assert!(process.delivered(route, target) >= alerts, "{context}: {target} was never told all of {route}");
+    }
+    let parked = process.park.parked.lock().unwrap();
+    for bad in ["b", "d"] {
+        let is_bad = |parked: &stentor::protocol::queue::ParkedItem| matches!(&parked.what, ParkedWork::Record { event_id, .. } if event_id == bad);
+        assert!(parked.iter().any(is_bad), "{context}: the bad record {bad} is parked");
+    }
+}
+
+/// Runs `scenario` once whole, to count its remote calls, and then with a crash at each of them.
+async fn at_every_crash<F>(timed: bool, scenario: impl Fn(Option<Crash>, bool) -> F)
+where
+    F: Future<Output = u64>,
+{
+    let calls = scenario(None, timed).await;
+    assert!(calls > 5, "the scenario makes remote calls");
+    for n in 0..calls {
+        scenario(Some(Crash::Before(n)), timed).await;
+        scenario(Some(Crash::After(n)), timed).await;
+    }
+}
+
+async fn consumer_crashes(crash: Option<Crash>, timed: bool) -> u64 {
+    let engine = Embedded::start(None).await.unwrap();
+    let lifeline = Lifeline::default();
+    let process = Process::start(&engine, &lifeline, timed).await;
+    lifeline.restart(crash);
+    let first = consume(&process, &the_batch(), process.deadline()).await;
+    let calls = lifeline.calls();
+    let acknowledged = first.checkpoint(&the_batch()) == Checkpoint::Everything;
+    let context = format!("{crash:?} in the consumer, timed {timed}, acknowledged {acknowledged}");
+    if !acknowledged {
+        process.clock.forward(Duration::from_secs(60));
+        deliver_batch(&process, None).await;
+    }
+    if timed {
+        notify_until_quiet(&process, None).await;
+    }
+    assert_nothing_lost_and_counted_once(&process, &context).await;
+    assert_repeats_only_where_excused(&process, crash.is_some() && !timed, &context);
+    calls
+}
+
+async fn notifier_crashes(crash: Option<Crash>, timed: bool) -> u64 {
+    let engine = Embedded::start(None).await.unwrap();
+    let lifeline = Lifeline::default();
+    let process = Process::start(&engine, &lifeline, timed).await;
+    deliver_batch(&process, None).await;
+    lifeline.restart(crash);
+    for route in ROUTES {
+        close(&process, &route.parse().unwrap(), 0, process.deadline()).await;
+    }
+    let calls = lifeline.calls();
+    notify_until_quiet(&process, None).await;
+    let context = format!("{crash:?} in the notifier");
+    assert_nothing_lost_and_counted_once(&process, &context).await;
+    assert_repeats_only_where_excused(&process, crash.is_some(), &context);
+    calls
+}
+
+/// Without a fault each target is told each alert once. A crash excuses at most one repetition, of the
+/// message that was accepted and not settled.
+fn assert_repeats_only_where_excused(process: &Process<'_>, excused: bool, context: &str) {
+    let accepted = process.targets.accepted.lock().unwrap();
+    let report: Vec<_> = accepted.iter().filter(|digest| !digest.tally.is_empty()).collect();
+    let repeated = report.len().saturating_sub(3);
+    assert!(repeated <= usize::from(excused), "{context}: {} messages for 3 windows and targets", report.len());
+}
+
+#[tokio::test]
+async fn nothing_is_lost_when_the_consumer_crashes_at_any_call() {
+    at_every_crash(true, consumer_crashes).await;
+}
+
+#[tokio::test]
+async fn nothing_is_lost_when_a_consumer_without_a_timer_crashes_at_any_call() {
+    at_every_crash(false, consumer_crashes).await;
+}
+
+#[tokio::test]
+async fn nothing_is_lost_when_the_notifier_crashes_at_any_call() {
+    at_every_crash(true, notifier_crashes).await;
+}
+
+#[tokio::test]
+async fn the_consumer_commits_then_arms_and_only_then_acknowledges() {
+    let engine = Embedded::start(None).await.unwrap();
+    let lifeline = Lifeline::default();
+    let process = Process::start(&engine, &lifeline, true).await;
+    lifeline.restart(None);
+    let consumed = consume(&process, &batch(vec![record("a", &["[INFO] x"])]), process.deadline()).await;
+    assert_eq!(lifeline.log(), ["commit", "cursor", "open", "cursor", "send", "mark_armed"]);
+    assert_eq!(consumed.verdicts, [Verdict::Safe]);
+    lifeline.restart(Some(Crash::Before(4)));
+    let consumed =
+        consume(&process, &batch(vec![record("b", &["[CRITICAL] x"]), record("c", &["quiet"])]), process.deadline())
+            .await;
+    assert!(matches!(consumed.verdicts[..], [Verdict::Retry(_), Verdict::Safe]), "not armed is not safe: {consumed:?}");
+}
+
+#[tokio::test]
+async fn a_redelivery_arms_what_a_crashed_consumer_committed() {
+    let engine = Embedded::start(None).await.unwrap();
+    let lifeline = Lifeline::default();
+    let process = Process::start(&engine, &lifeline, true).await;
+    let one = || batch(vec![record("a", &["[CRITICAL] x"])]);
+    lifeline.restart(Some(Crash::After(0)));
+    consume(&process, &one(), process.deadline()).await;
+    assert!(process.due.as_ref().unwrap().sent.lock().unwrap().is_empty());
+    // Today's configuration would route the line elsewhere; the row says who was promised to hear of it.
+    let mut process = process;
+    process.routes =
+        crate::support::routes("[[route]]\nname=\"other\"\nmarkers=[\"[CRITICAL]\"]\nnotify=[\"slack:x\"]");
+    lifeline.restart(None);
+    let consumed = consume(&process, &one(), process.deadline()).await;
+    assert_eq!((consumed.counts.duplicates, consumed.counts.kept), (1, 0));
+    let sent = process.due.as_ref().unwrap().sent.lock().unwrap().clone();
+    assert_eq!(sent.iter().map(|(due, _)| due.route.as_str()).collect::<Vec<_>>(), ["critical"]);
+}
+
+#[tokio::test]
+async fn a_bad_record_is_parked_and_blocks_nobody_unless_parking_fails() {
+    let engine = Embedded::start(None).await.unwrap();
+    let lifeline = Lifeline::default();
+    let process = Process::start(&engine, &lifeline, false).await;
+    let consumed = deliver_batch(&process, None).await;
+    assert!(matches!(consumed.verdicts[..], [Verdict::Safe, Verdict::Parked(_), Verdict::Safe, Verdict::Parked(_)]));
+    lifeline.restart(Some(Crash::Before(0)));
+    let consumed = consume(&process, &batch(vec![record("x", &["quiet"]), poison("y")]), process.deadline()).await;
+    assert!(matches!(consumed.verdicts[..], [Verdict::Safe, Verdict::Retry(_)]), "{:?}", consumed.verdicts);
+}
+
+/// Parking acknowledges the record, so its good alerts must be as safe as those of any other.
+#[tokio::test]
+async fn a_record_with_a_bad_event_is_not_parked_before_its_alerts_are_told() {
+    let engine = Embedded::start(None).await.unwrap();
+    let lifeline = Lifeline::default();
+    let process = Process::start(&engine, &lifeline, false).await;
+    let down = DeliverError::Retry { after: Some(Duration::from_secs(300)), reason: "429".to_owned() };
+    process.targets.answers.lock().unwrap().insert("slack:one".parse().unwrap(), vec![down]);
+    let only = || batch(vec![half_bad("d", "[INFO] five")]);
+    let consumed = consume(&process, &only(), process.deadline()).await;
+    assert!(matches!(consumed.verdicts[..], [Verdict::Retry(_)]), "{:?}", consumed.verdicts);
+    assert!(process.park.parked.lock().unwrap().is_empty());
+    process.clock.forward(Duration::from_secs(301));
+    let consumed = consume(&process, &only(), process.deadline()).await;
+    assert!(matches!(consumed.verdicts[..], [Verdict::Parked(_)]), "{:?}", consumed.verdicts);
+    assert_eq!((process.delivered("info", "slack:one"), process.park.parked.lock().unwrap().len()), (1, 1));
+}
+
+/// Without a timer the consumer delivers last, so the books are closed only after that.
+#[tokio::test]
+async fn a_record_whose_route_is_not_delivered_counts_as_retried() {
+    let engine = Embedded::start(None).await.unwrap();
+    let lifeline = Lifeline::default();
+    let process = Process::start(&engine, &lifeline, false).await;
+    let down = DeliverError::Retry { after: Some(Duration::from_secs(300)), reason: "429".to_owned() };
+    process.targets.answers.lock().unwrap().insert("slack:one".parse().unwrap(), vec![down]);
+    let records = vec![record("a", &["[INFO] owed"]), record("b", &["quiet"])];
+    let consumed = consume(&process, &batch(records), process.deadline()).await;
+    assert!(matches!(consumed.verdicts[..], [Verdict::Retry(_), Verdict::Safe]), "{:?}", consumed.verdicts);
+    assert_eq!((consumed.counts.records, consumed.counts.records_retried), (2, 1));
+}
+
+/// An invocation without much time, on a machine on which each look at the clock takes long.
+#[test]
+fn a_batch_that_takes_longer_than_an_invocation_is_answered_in_time_and_gets_through() {
+    // One worker reads, so that the order of the looks at the clock does not depend on the scheduler.
+    let workers = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    workers.install(|| runtime.block_on(answered_in_time()));
+}
+
+async fn answered_in_time() {
+    let engine = Embedded::start(None).await.unwrap();
+    let lifeline = Lifeline::default();
+    let process = Process::start(&engine, &lifeline, true).await;
+    let records = || (0..300).map(|n| record(&format!("r{n}"), &["[CRITICAL] x", "quiet", "[CRITICAL] y"])).collect();
+    process.clock.tick_ms.store(25, std::sync::atomic::Ordering::SeqCst);
+    let (mut acknowledged, mut invocations) = (0, 0);
+    while acknowledged < 300 {
+        let mut batch: Batch<'static> = batch(records());
+        let rest = batch.records.split_off(acknowledged);
+        let batch = Batch { records: rest, ..Batch::default() };
+        lifeline.restart(None);
+        let deadline = process.deadline();
+        let consumed = consume(&process, &batch, deadline).await;
+        assert!(!deadline.has_passed(process.clock.now()), "there is time left to answer");
+        let safe = consumed.verdicts.iter().take_while(|verdict| **verdict == Verdict::Safe).count();
+        assert!(safe > 0, "each invocation makes progress: {:?}", consumed.verdicts.first());
+        assert_eq!(consumed.counts.records, batch.records.len() as u64);
+        assert!(consumed.counts.balance());
+        acknowledged += safe;
+        invocations += 1;
+    }
+    assert!(invocations > 1, "one invocation was not enough");
+    assert_eq!(process.rows_and_counts("critical").await, (600, 600));
+}
+
+#[tokio::test]
+async fn alerts_that_do_not_fit_the_memory_are_committed_in_steps() {
+    let engine = Embedded::start(None).await.unwrap();
+    let lifeline = Lifeline::default();
+    let process = Process::start(&engine, &lifeline, true).await;
+    let long = format!("[CRITICAL] {}", "long ".repeat(3_000));
+    let lines = vec![&*long; 150];
+    let records = (0..20).map(|n| record(&format!("r{n}"), &lines)).collect();
+    lifeline.restart(None);
+    let consumed =
+        consume(&process, &batch(records), Deadline::after(process.clock.now(), Duration::from_secs(300))).await;
+    assert_eq!(consumed.counts.kept, 3_000, "{:?}", consumed.counts);
+    let commits = lifeline.log().iter().filter(|call| **call == "commit").count();
+    assert!((2..=4).contains(&commits), "45 MB of alerts took {commits} steps");
+    assert_eq!(process.rows_and_counts("critical").await, (3_000, 3_000));
+}
+
+/// Kinesis acknowledges a prefix. All vectors of verdicts up to length 6, and records with and without a name.
+#[test]
+fn nothing_is_acknowledged_past_the_earliest_record_that_must_come_again() {
+    for length in 0..=6_u32 {
+        for case in 0..8_usize.pow(length) {
+            let bits: Vec<usize> = (0..length).map(|i| case / 8_usize.pow(i) % 8).collect();
+            let records: Vec<String> = bits
+                .iter()
+                .enumerate()
+                .map(|(i, bit)| match bit % 2 {
+                    0 => format!(r#"{{"kinesis":{{"sequenceNumber":"{i}","data":""}}}}"#),
+                    _ => r#"{"kinesis":{"data":""}}"#.to_owned(),
+                })
+                .collect();
+            let payload = format!(r#"{{"Records":[{}]}}"#, records.join(","));
+            let batch = event::parse(&payload, "request").unwrap();
+            let verdict = |bit: &usize| match bit / 2 {
+                0 => Verdict::Safe,
+                1 => Verdict::Parked(Poison::Panic),
+                2 => Verdict::Unreadable(Poison::Panic),
+                _ => Verdict::Retry(RetryReason::OutOfTime),
+            };
+            let consumed = Consumed { verdicts: bits.iter().map(verdict).collect(), ..Consumed::default() };
+            let earliest = bits.iter().position(|bit| bit / 2 >= 2);
+            match consumed.checkpoint(&batch) {
+                Checkpoint::Everything => assert_eq!(earliest, None, "{payload} {bits:?}"),
+                Checkpoint::Nothing => {
+                    let before = &bits[..=earliest.expect("something must come again")];
+                    assert!(before.iter().all(|bit| bit % 2 == 1), "a name was there: {payload} {bits:?}");
+                }
+                Checkpoint::Before(sequence) => {
+                    let at: usize = sequence.as_str().parse().unwrap();
+                    assert!(
+                        at <= earliest.expect("something must come again"),
+                        "acknowledged too far: {payload} {bits:?}"
+                    );
+                    assert_eq!(bits[at] % 2, 0, "only names that came in go out");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_message_per_window_and_target_for_any_number_of_consumers() {
+    let engine = Embedded::start(None).await.unwrap();
+    let lifeline = Lifeline::default();
+    let process = Process::start(&engine, &lifeline, true).await;
+    for shard in 0..7 {
+        let lines = vec!["[INFO] x"; 30];
+        consume(&process, &batch(vec![record(&format!("shard-{shard}"), &lines)]), process.deadline()).await;
+    }
+    notify_until_quiet(&process, None).await;
+    let accepted = process.targets.accepted.lock().unwrap();
+    let shape: Vec<_> = accepted.iter().map(|d| (d.tally.alerts, d.over)).collect();
+    assert_eq!(shape, [(210, false), (0, true)], "one message for the window, one that the burst is over");
+}
+
+#[tokio::test]
+async fn two_notifiers_at_once_tell_a_target_once() {
+    let engine = Embedded::start(None).await.unwrap();
+    let lifeline = Lifeline::default();
+    let process = Process::start(&engine, &lifeline, true).await;
+    consume(&process, &batch(vec![record("a", &["[CRITICAL] x"; 250])]), process.deadline()).await;
+    let route: RouteName = "critical".parse().unwrap();
+    let deadline = process.deadline();
+    let notifier = || close(&process, &route, 0, deadline);
+    futures::future::join_all([notifier(), notifier(), notifier(), notifier()]).await;
+    assert_eq!((process.delivered("critical", "slack:one"), process.delivered("critical", "slack:two")), (250, 250));
+    assert_eq!(process.messages(), 2);
+}
+
+#[tokio::test]
+async fn a_target_that_was_down_is_told_everything_in_one_message_and_nobody_else_twice() {
+    let engine = Embedded::start(None).await.unwrap();
+    let lifeline = Lifeline::default();
+    let process = Process::start(&engine, &lifeline, true).await;
+    let down = DeliverError::Retry { after: Some(Duration::from_secs(300)), reason: "429".to_owned() };
+    process.targets.answers.lock().unwrap().insert("slack:two".parse().unwrap(), vec![down]);
+    let route: RouteName = "critical".parse().unwrap();
+    consume(&process, &batch(vec![record("a", &["[CRITICAL] x"])]), process.deadline()).await;
+    let closed = close(&process, &route, 0, process.deadline()).await;
+    let wait = process.clock.now().until(closed.retry.expect("slack:two is owed").at);
+    assert!((290..=300).contains(&wait.as_secs()), "Retry-After holds: {wait:?}");
+    consume(&process, &batch(vec![record("b", &["[CRITICAL] y", "[CRITICAL] z"])]), process.deadline()).await;
+    process.clock.forward(Duration::from_secs(31));
+    close(&process, &route, 0, process.deadline()).await;
+    assert_eq!(process.delivered("critical", "slack:two"), 0, "not before it allows");
+    process.clock.forward(Duration::from_secs(300));
+    close(&process, &route, 0, process.deadline()).await;
+    let accepted = process.targets.accepted.lock().unwrap();
+    let of = |target: &str| -> Vec<_> {
+        let digests = accepted.iter().filter(|d| d.target.to_string() == target && !d.tally.is_empty());
+        digests.map(|d| (d.epochs, d.tally.alerts)).collect()
+    };
+    assert_eq!(of("slack:one"), [((1, 1), 1), ((2, 2), 2)]);
+    assert_eq!(of("slack:two").len(), 1);
+    assert_eq!(of("slack:two")[0].1, 3);
+}
+
+#[tokio::test]
+async fn a_deferred_message_stays_owed_and_counts_as_no_failure() {
+    let engine = Embedded::start(None).await.unwrap();
+    let lifeline = Lifeline::default();
+    let process = Process::start(&engine, &lifeline, true).await;
+    let deferred = vec![DeliverError::Deferred];
+    process.targets.answers.lock().unwrap().insert("slack:two".parse().unwrap(), deferred);
+    let route: RouteName = "critical".parse().unwrap();
+    consume(&process, &batch(vec![record("a", &["[CRITICAL] x"])]), process.deadline()).await;
+    let closed = close(&process, &route, 0, process.deadline()).await;
+    assert_eq!(
+        (closed.retry, process.delivered("critical", "slack:two")),
+        (None, 0),
+        "nothing calls for another round"
+    );
+    let two = "slack:two".parse().unwrap();
+    let state = process.store().target(&route, Recipient::Own(&two), process.deadline()).await.unwrap();
+    assert_eq!((state.offset, state.failures, state.not_before, state.leased_until), (None, 0, None, None));
+    assert_eq!(process.store().cursor(&route, process.deadline()).await.unwrap().retired, 0, "its epoch is needed");
+    close(&process, &route, 0, process.deadline()).await;
+    assert_eq!((process.delivered("critical", "slack:one"), process.delivered("critical", "slack:two")), (1, 1));
+}
+
+#[tokio::test]
+async fn a_refused_message_is_parked_and_then_settled() {
+    let engine = Embedded::start(None).await.unwrap();
+    let lifeline = Lifeline::default();
+    let process = Process::start(&engine, &lifeline, false).await;
+    let refused = DeliverError::Refused { reason: "Slack answered 410: channel_is_archived".to_owned() };
+    process.targets.answers.lock().unwrap().insert("slack:two".parse().unwrap(), vec![refused]);
+    lifeline.restart(None);
+    consume(&process, &batch(vec![record("a", &["[CRITICAL] x"])]), process.deadline()).await;
+    let log = lifeline.log();
+    let (park, settle_at) = (log.iter().position(|c| *c == "park"), log.iter().rposition(|c| *c == "settle"));
+    assert!(park.is_some() && park < settle_at, "{log:?}");
+    let parked = process.park.parked.lock().unwrap();
+    let ParkedWork::Message { target, tally, epochs, .. } = &parked[0].what else { panic!("a message") };
+    assert_eq!((target.to_string().as_str(), tally.alerts, *epochs), ("slack:two", 1, [1, 1]));
+    assert_eq!(process.delivered("critical", "slack:one"), 1, "the others go on");
+}
+
+#[tokio::test]
+async fn a_route_that_is_gone_from_the_configuration_is_parked_not_forgotten() {
+    let engine = Embedded::start(None).await.unwrap();
+    let lifeline = Lifeline::default();
+    let mut process = Process::start(&engine, &lifeline, true).await;
+    consume(&process, &batch(vec![record("a", &["[INFO] x"])]), process.deadline()).await;
+    process.routes = crate::support::routes("[[route]]\nname=\"other\"\nmarkers=[\"[X]\"]\nnotify=[\"slack:x\"]");
+    drain(&process, &"info".parse().unwrap(), process.deadline()).await;
+    let parked = process.park.parked.lock().unwrap();
+    assert!(matches!(&parked[..], [only] if only.reason.contains("no longer")), "{parked:?}");
+}
+
+#[tokio::test]
+async fn the_books_of_a_batch_balance() {
+    let engine = Embedded::start(None).await.unwrap();
+    let lifeline = Lifeline::default();
+    let process = Process::start(&engine, &lifeline, false).await;
+    let twice = || {
+        let mut batch = the_batch();
+        batch.records.push(record("a", &["[CRITICAL] one", "quiet", "[INFO] two"]));
+        batch.records.push(record("e", &[]));
+        batch
+    };
+    for (crash, kept, duplicates, retried) in [(Some(Crash::Before(0)), 0, 0, 7), (None, 5, 2, 0), (None, 0, 7, 0)] {
+        lifeline.restart(crash);
+        let consumed = consume(&process, &twice(), process.deadline()).await;
+        let counts = consumed.counts;
+        assert_eq!((counts.kept, counts.duplicates, counts.retried), (kept, duplicates, retried), "{crash:?}");
+        assert_eq!(counts.events, counts.unmatched + counts.duplicates + counts.kept + counts.retried);
+        let safe = consumed.verdicts.iter().filter(|v| **v == Verdict::Safe).count() as u64;
+        assert_eq!(counts.records, safe + counts.records_parked + counts.records_retried);
+        assert_eq!(counts.records, 6);
+    }
+}

@@ -1,0 +1,436 @@
+//! What holds the tables: memory, with every condition of the store's contract, or the production store on the
+//! embedded engine. Each operation takes effect at one moment of virtual time; how long it takes to get there and
+//! back, and what can happen on the way, is the world's business.
+
+use std::borrow::Borrow;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use stentor::adapters::clock::SystemClock;
+use stentor::adapters::dynamodb::DynamoStore;
+use stentor::adapters::embedded::Embedded;
+use stentor::model::alert::{Alert, AlertId};
+use stentor::model::name::{RouteName, Target};
+use stentor::model::outbox::{
+    Acknowledgement, BurstState, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient, StoredTally,
+    TallyKey, TargetState,
+};
+use stentor::model::tally::Tally;
+use stentor::model::time::Timestamp;
+use stentor::protocol::clock::{Clock as _, Deadline};
+use stentor::protocol::store::{Commit, Store as _, StoreError};
+
+use super::plan::Mutation;
+
+type Answer<T> = Result<T, StoreError>;
+
+/// What came of a commit: the answers, and the tallies that it wrote.
+pub struct Committed {
+    pub commits: Vec<Commit>,
+    pub tallies: Vec<(RouteName, TallyKey)>,
+}
+
+/// The tables.
+pub enum Engine {
+    Memory(Memory),
+    Dynamo(Box<Dynamo>),
+}
+
+#[derive(Default)]
+pub struct Memory {
+    mutation: Option<Mutation>,
+    rows: BTreeMap<AlertId, Vec<RouteName>>,
+    routes: BTreeMap<RouteName, Outbox>,
+    paused: BTreeMap<Target, Timestamp>,
+    tallies_written: u64,
+}
+
+#[derive(Default)]
+struct Outbox {
+    cursor: Cursor,
+    tallies: BTreeMap<TallyKey, Tally>,
+    epochs: BTreeMap<u64, Epoch>,
+    /// By whether it is the fallback, and who.
+    targets: BTreeMap<(bool, Target), (TargetState, Option<String>)>,
+}
+
+/// The production store, called one operation at a time.
+pub struct Dynamo {
+    runtime: tokio::runtime::Runtime,
+    /// Stops with the runtime.
+    _engine: Embedded,
+    store: DynamoStore,
+}
+
+impl Dynamo {
+    pub fn start() -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let (engine, store) = runtime.block_on(async {
+            let engine = Embedded::start(None).await.unwrap();
+            let store = engine.store().await.unwrap();
+            (engine, store)
+        });
+        Self { runtime, _engine: engine, store }
+    }
+
+    fn all_tallies(&self, alerts: &[impl Borrow<Alert> + Sync]) -> Vec<(RouteName, TallyKey)> {
+        let mut routes: Vec<&RouteName> = alerts.iter().map(Borrow::borrow).flat_map(|alert| &*alert.routes).collect();
+        routes.sort();
+        routes.dedup();
+        let keys = |route: &RouteName| {
+            let stored = self.runtime.block_on(self.store.tallies(route, soon())).unwrap();
+            stored.into_iter().map(|stored| (route.clone(), stored.key)).collect::<Vec<_>>()
+        };
+        routes.into_iter().flat_map(keys).collect()
+    }
+}
+
+fn key(recipient: Recipient<'_>) -> (bool, Target) {
+    (matches!(recipient, Recipient::Fallback(_)), recipient.target().clone())
+}
+
+/// On the machine's clock, which the engine lives by.
+fn soon() -> Deadline {
+    Deadline::after(SystemClock.now(), Duration::from_secs(20))
+}
+
+impl Engine {
+    pub fn commit(&mut self, alerts: &[impl Borrow<Alert> + Sync]) -> Committed {
+        match self {
+            Self::Memory(memory) => memory.commit(alerts),
+            Self::Dynamo(dynamo) => {
+                let before = dynamo.all_tallies(alerts);
+                let commits = dynamo.runtime.block_on(dynamo.store.commit(alerts, soon()));
+                let mut tallies = dynamo.all_tallies(alerts);
+                tallies.retain(|tally| !before.contains(tally));
+                Committed { commits, tallies }
+            }
+        }
+    }
+
+    pub fn cursor(&mut self, route: &RouteName) -> Answer<Cursor> {
+        match self {
+            Self::Memory(memory) => Ok(memory.outbox(route).cursor.clone()),
+            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.cursor(route, soon())),
+        }
+    }
+
+    pub fn routes(&mut self) -> Answer<Vec<RouteName>> {
+        match self {
+            Self::Memory(memory) => {
+                let opened = memory.routes.iter().filter(|(_, outbox)| outbox.cursor.last_window > 0);
+                Ok(opened.map(|(route, _)| route.clone()).collect())
+            }
+            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.routes(soon())),
+        }
+    }
+
+    pub fn open(&mut self, route: &RouteName, opening: &Opening) -> Answer<bool> {
+        match self {
+            Self::Memory(memory) => Ok(memory.outbox(route).open(opening)),
+            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.open(route, opening, soon())),
+        }
+    }
+
+    pub fn mark_armed(&mut self, route: &RouteName, window: u64) -> Answer<bool> {
+        match self {
+            Self::Memory(memory) => {
+                let unconditional = memory.mutation == Some(Mutation::MarkAnyWindowArmed);
+                let open = memory.outbox(route).cursor.open.as_mut();
+                let Some(open) = open.filter(|open| unconditional || open.number == window) else { return Ok(false) };
+                open.armed = true;
+                Ok(true)
+            }
+            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.mark_armed(route, window, soon())),
+        }
+    }
+
+    pub fn close(&mut self, route: &RouteName, window: u64, burst: Option<BurstState>) -> Answer<bool> {
+        match self {
+            Self::Memory(memory) => {
+                let cursor = &mut memory.outbox(route).cursor;
+                let holds = cursor.closing.is_none() && cursor.open.as_ref().is_some_and(|open| open.number == window);
+                if holds {
+                    (cursor.closing, cursor.open, cursor.burst) = (Some(window), None, burst);
+                }
+                Ok(holds)
+            }
+            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.close(route, window, burst, soon())),
+        }
+    }
+
+    pub fn tallies(&mut self, route: &RouteName) -> Answer<Vec<StoredTally>> {
+        match self {
+            Self::Memory(memory) => {
+                let tallies = memory.outbox(route).tallies.iter();
+                Ok(tallies.map(|(key, tally)| StoredTally { key: key.clone(), tally: tally.clone() }).collect())
+            }
+            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.tallies(route, soon())),
+        }
+    }
+
+    pub fn freeze(&mut self, route: &RouteName, freeze: &Freeze) -> Answer<bool> {
+        match self {
+            Self::Memory(memory) => {
+                let unconditional = memory.mutation == Some(Mutation::FreezeWithoutClosing);
+                Ok(memory.outbox(route).freeze(freeze, unconditional))
+            }
+            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.freeze(route, freeze, soon())),
+        }
+    }
+
+    pub fn epochs(&mut self, route: &RouteName, after: u64, upto: u64) -> Answer<Vec<Epoch>> {
+        match self {
+            Self::Memory(memory) => {
+                let epochs = &memory.outbox(route).epochs;
+                Ok(epochs.values().filter(|epoch| (after + 1..=upto).contains(&epoch.number)).cloned().collect())
+            }
+            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.epochs(route, after, upto, soon())),
+        }
+    }
+
+    pub fn target(&mut self, route: &RouteName, target: Recipient<'_>) -> Answer<TargetState> {
+        match self {
+            Self::Memory(memory) => Ok(memory.target(route, target)),
+            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.target(route, target, soon())),
+        }
+    }
+
+    pub fn lease(
+        &mut self,
+        route: &RouteName,
+        target: Recipient<'_>,
+        lease: &Lease,
+        now: Timestamp,
+    ) -> Answer<Option<TargetState>> {
+        match self {
+            Self::Memory(memory) => Ok(memory.lease(route, target, lease, now)),
+            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.lease(route, target, lease, now, soon())),
+        }
+    }
+
+    pub fn acknowledge(
+        &mut self,
+        route: &RouteName,
+        target: Recipient<'_>,
+        lease: &Lease,
+        acknowledgement: &Acknowledgement,
+    ) -> Answer<bool> {
+        match self {
+            Self::Memory(memory) => {
+                let Some(state) = memory.held(route, target, lease) else { return Ok(false) };
+                let (offset, thread) = (Some(acknowledgement.offset), acknowledgement.thread.clone());
+                let escalation = state.escalation.take();
+                *state =
+                    TargetState { offset, thread, muted: acknowledgement.muted, escalation, ..TargetState::default() };
+                Ok(true)
+            }
+            Self::Dynamo(dynamo) => {
+                dynamo.runtime.block_on(dynamo.store.acknowledge(route, target, lease, acknowledgement, soon()))
+            }
+        }
+    }
+
+    pub fn release(
+        &mut self,
+        route: &RouteName,
+        target: Recipient<'_>,
+        lease: &Lease,
+        held: &Deferral,
+    ) -> Answer<bool> {
+        match self {
+            Self::Memory(memory) => {
+                let Some(state) = memory.held(route, target, lease) else { return Ok(false) };
+                (state.leased_until, state.not_before, state.failures) = (None, held.not_before, held.failures);
+                Ok(true)
+            }
+            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.release(route, target, lease, held, soon())),
+        }
+    }
+
+    pub fn pause(&mut self, target: &Target, until: Timestamp) -> Answer<()> {
+        match self {
+            Self::Memory(memory) => {
+                memory.paused.insert(target.clone(), until);
+                Ok(())
+            }
+            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.pause(target, until, soon())),
+        }
+    }
+
+    pub fn escalate(
+        &mut self,
+        route: &RouteName,
+        fallback: &Target,
+        known: &TargetState,
+        offset: u64,
+        escalation: &Escalation,
+    ) -> Answer<bool> {
+        match self {
+            Self::Memory(memory) => Ok(memory.outbox(route).escalate(fallback, known, offset, escalation)),
+            Self::Dynamo(dynamo) => {
+                let escalate = dynamo.store.escalate(route, fallback, known, offset, escalation, soon());
+                dynamo.runtime.block_on(escalate)
+            }
+        }
+    }
+
+    pub fn mute(&mut self, route: &RouteName, until: Option<Timestamp>) -> Answer<()> {
+        match self {
+            Self::Memory(memory) => {
+                memory.outbox(route).cursor.muted_until = until;
+                Ok(())
+            }
+            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.mute(route, until, soon())),
+        }
+    }
+
+    pub fn retire(&mut self, route: &RouteName, after: u64, upto: u64) -> Answer<()> {
+        match self {
+            Self::Memory(memory) => {
+                let cursor = &mut memory.outbox(route).cursor;
+                if cursor.retired == after {
+                    cursor.retired = upto;
+                }
+                Ok(())
+            }
+            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.retire(route, after, upto, soon())),
+        }
+    }
+}
+
+impl Memory {
+    pub fn new(mutation: Option<Mutation>) -> Self {
+        Self { mutation, ..Self::default() }
+    }
+
+    fn outbox(&mut self, route: &RouteName) -> &mut Outbox {
+        self.routes.entry(route.clone()).or_default()
+    }
+
+    fn commit(&mut self, alerts: &[impl Borrow<Alert> + Sync]) -> Committed {
+        let mut commits = Vec::new();
+        let mut fresh: BTreeMap<RouteName, Vec<&Alert>> = BTreeMap::new();
+        for alert in alerts.iter().map(Borrow::borrow) {
+            commits.push(match self.rows.get(&alert.id) {
+                Some(routes) => Commit::Duplicate { routes: routes[..].into() },
+                None => {
+                    self.rows.insert(alert.id.clone(), alert.routes.to_vec());
+                    for route in &*alert.routes {
+                        fresh.entry(route.clone()).or_default().push(alert);
+                    }
+                    Commit::Fresh
+                }
+            });
+        }
+        let tallies = fresh.into_iter().map(|(route, alerts)| {
+            self.tallies_written += 1;
+            let key = TallyKey::new(route.to_string(), format!("{:09}", self.tallies_written));
+            self.routes.entry(route.clone()).or_default().tallies.insert(key.clone(), Tally::of(alerts));
+            (route, key)
+        });
+        Committed { tallies: tallies.collect(), commits }
+    }
+
+    /// Takes tallies back out: what is left of a commit that counts in a second step, and never came to it.
+    pub fn uncount(&mut self, tallies: &[(RouteName, TallyKey)]) {
+        for (route, key) in tallies {
+            self.outbox(route).tallies.remove(key);
+        }
+    }
+
+    fn target(&mut self, route: &RouteName, target: Recipient<'_>) -> TargetState {
+        let paused = self.paused.get(target.target()).copied();
+        let mut state = self.outbox(route).targets.entry(key(target)).or_default().0.clone();
+        state.not_before = state.not_before.max(paused);
+        state
+    }
+
+    fn lease(
+        &mut self,
+        route: &RouteName,
+        target: Recipient<'_>,
+        lease: &Lease,
+        now: Timestamp,
+    ) -> Option<TargetState> {
+        let mutation = self.mutation;
+        let outbox = self.outbox(route);
+        let sealed = outbox.cursor.sealed;
+        let (state, holder) = outbox.targets.entry(key(target)).or_default();
+        let free = state.leased_until.is_none_or(|until| until < now) || holder.as_ref() == Some(&lease.owner);
+        if !free {
+            return None;
+        }
+        let until = match mutation {
+            Some(Mutation::ShortLease) => now.after(Duration::from_millis(200)),
+            _ => lease.until,
+        };
+        (state.leased_until, *holder) = (Some(until), Some(lease.owner.clone()));
+        let seen = state.clone();
+        if mutation == Some(Mutation::SettleBeforeAcceptance) {
+            state.offset = Some(sealed);
+        }
+        Some(seen)
+    }
+
+    /// The state of a target, if this lease is the one on it.
+    fn held(&mut self, route: &RouteName, target: Recipient<'_>, lease: &Lease) -> Option<&mut TargetState> {
+        let (state, holder) = self.outbox(route).targets.get_mut(&key(target))?;
+        (holder.as_ref() == Some(&lease.owner)).then(|| {
+            *holder = None;
+            state
+        })
+    }
+}
+
+impl Outbox {
+    fn open(&mut self, opening: &Opening) -> bool {
+        let cursor = &mut self.cursor;
+        if cursor.open.is_some() || cursor.last_window + 1 != opening.window.number {
+            return false;
+        }
+        (cursor.open, cursor.last_window) = (Some(opening.window.clone()), opening.window.number);
+        for target in &opening.targets {
+            cursor.targets.entry(target.clone()).or_insert(opening.delivered);
+        }
+        true
+    }
+
+    fn freeze(&mut self, freeze: &Freeze, unconditional: bool) -> bool {
+        let successor = freeze.finish.as_ref().and_then(|finish| finish.next.as_ref());
+        let holds = (unconditional || self.cursor.closing == Some(freeze.closing))
+            && self.cursor.epoch == freeze.after
+            && freeze.tallies.iter().all(|key| self.tallies.contains_key(key))
+            && successor
+                .is_none_or(|next| self.cursor.open.is_none() && self.cursor.last_window + 1 == next.window.number);
+        if !holds {
+            return false;
+        }
+        for key in &freeze.tallies {
+            self.tallies.remove(key);
+        }
+        self.cursor.burst = freeze.burst;
+        if let Some(epoch) = &freeze.epoch {
+            for target in &epoch.owed {
+                self.cursor.targets.entry(target.clone()).or_insert(freeze.after);
+            }
+            self.cursor.epoch = epoch.number;
+            self.epochs.insert(epoch.number, epoch.clone());
+        }
+        if freeze.finish.is_some() {
+            (self.cursor.closing, self.cursor.sealed) = (None, self.cursor.epoch);
+            successor.map(|next| self.open(next));
+        }
+        true
+    }
+
+    fn escalate(&mut self, fallback: &Target, known: &TargetState, offset: u64, escalation: &Escalation) -> bool {
+        let (state, _) = self.targets.entry(key(Recipient::Fallback(fallback))).or_default();
+        if (state.offset, &state.escalation) != (known.offset, &known.escalation) {
+            return false;
+        }
+        (state.offset, state.escalation) = (Some(offset), Some(escalation.clone()));
+        self.cursor.fallbacks.insert(fallback.clone());
+        true
+    }
+}

@@ -1,0 +1,507 @@
+//! One process of a schedule: the contracts of the library, each call of which takes its time, may fail, may lose its
+//! answer, may be the last thing that the process does. What is broken on purpose is broken here, or in the engine.
+
+use std::borrow::Borrow;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use stentor::ingest::route::Routes;
+use stentor::model::alert::Alert;
+use stentor::model::digest::Digest;
+use stentor::model::error::Cause;
+use stentor::model::name::{RouteName, Target};
+use stentor::model::outbox::{
+    Acknowledgement, BurstState, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient, StoredTally,
+    TargetState,
+};
+use stentor::model::time::Timestamp;
+use stentor::protocol::clock::{Clock, Deadline};
+use stentor::protocol::notify::{Accepted, Deliver, DeliverError};
+use stentor::protocol::queue::{DeadLetterQueue, Due, DueQueue, ParkedItem, QueueError};
+use stentor::protocol::services::Services;
+use stentor::protocol::store::{Commit, Store, StoreError};
+
+use super::engine::{Committed, Engine};
+use super::ledger::Step;
+use super::plan::Mutation;
+use super::services::{Sim, State};
+
+/// A running instance of the function.
+#[derive(Clone)]
+pub struct Process {
+    pub sim: Arc<Sim>,
+    pub id: u64,
+    pub routes: &'static Routes,
+    pub timed: bool,
+}
+
+/// What is in store for a call.
+enum DeadLetterOutcome {
+    Answered,
+    /// The process dies before the call is made, or after it took effect.
+    CrashBefore,
+    CrashAfter,
+    Failed,
+    /// It takes effect, and the answer is lost.
+    Lost,
+}
+
+impl Process {
+    /// Makes a remote call: `effect` happens somewhere else, later, whether or not the process lives to see it.
+    /// `unanswered` is what the process makes of no answer; the argument says whether the call is one that the
+    /// client repeats by itself, with the effect in place.
+    pub async fn call<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        deadline: Deadline,
+        effect: impl FnOnce(&mut State, &Sim) -> T + Send + 'static,
+        unanswered: impl FnOnce(bool) -> T,
+    ) -> T {
+        let sim = &self.sim;
+        let faults = sim.plan.faults;
+        let mut there = sim.between(200, 15_000);
+        let back = sim.between(200, 15_000);
+        if sim.happens(faults.slow) {
+            there += sim.between(500_000, 40_000_000);
+        }
+        let fate = self.fate();
+        let answer = Arc::new(Mutex::new(None));
+        let id = self.id;
+        if !matches!(fate, DeadLetterOutcome::CrashBefore | DeadLetterOutcome::Failed) {
+            let (sim, answer) = (Arc::clone(sim), Arc::clone(&answer));
+            sim.clone().executor.after(there, move || {
+                let value = effect(&mut sim.state.lock().unwrap(), &sim);
+                sim.note(|| format!("process {id}: {name} takes effect"));
+                *answer.lock().unwrap() = Some(value);
+            });
+        }
+        match fate {
+            DeadLetterOutcome::CrashBefore | DeadLetterOutcome::CrashAfter => {
+                let (sim, when) = (
+                    Arc::clone(sim),
+                    if matches!(fate, DeadLetterOutcome::CrashBefore) { Duration::ZERO } else { there },
+                );
+                sim.note(|| format!("process {id} will die of {name}"));
+                sim.clone().executor.after(when, move || sim.kill(id));
+                std::future::pending().await
+            }
+            DeadLetterOutcome::Failed | DeadLetterOutcome::Lost => {
+                sim.note(|| format!("process {id}: {name} has no answer"));
+                let patience = deadline.remaining(sim.now());
+                sim.executor.sleep((there + back).min(patience)).await;
+                unanswered(matches!(fate, DeadLetterOutcome::Lost) && sim.below(2) == 0)
+            }
+            DeadLetterOutcome::Answered => {
+                let patience = deadline.remaining(sim.now());
+                sim.executor.sleep((there + back).min(patience)).await;
+                let value = answer.lock().unwrap().take();
+                value.unwrap_or_else(|| unanswered(false))
+            }
+        }
+    }
+
+    fn fate(&self) -> DeadLetterOutcome {
+        let (sim, faults) = (&self.sim, self.sim.plan.faults);
+        if sim.happens(faults.crash) {
+            return if sim.below(2) == 0 { DeadLetterOutcome::CrashBefore } else { DeadLetterOutcome::CrashAfter };
+        }
+        match (sim.happens(faults.fail), sim.happens(faults.lost)) {
+            (true, _) => DeadLetterOutcome::Failed,
+            (_, true) => DeadLetterOutcome::Lost,
+            _ => DeadLetterOutcome::Answered,
+        }
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        deadline: Deadline,
+        effect: impl FnOnce(&mut State, &Sim) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.call(name, deadline, effect, |_| Err(lost())).await
+    }
+
+    /// A change with a condition. A client that repeats it after the answer was lost finds the condition broken, by itself.
+    async fn change(
+        &self,
+        name: &'static str,
+        deadline: Deadline,
+        effect: impl FnOnce(&mut State, &Sim) -> Result<bool, StoreError> + Send + 'static,
+    ) -> Result<bool, StoreError> {
+        self.call(name, deadline, effect, |repeated| if repeated { Ok(false) } else { Err(lost()) }).await
+    }
+
+    async fn commit_some(&self, alerts: Vec<Alert>, deadline: Deadline) -> Vec<Commit> {
+        let (count, id) = (alerts.len(), self.id);
+        let mutation = self.sim.plan.mutation;
+        let effect = move |state: &mut State, sim: &Sim| {
+            let Committed { commits, tallies } = state.engine.commit(&alerts);
+            state.ledger.committed(&alerts, &commits, &tallies);
+            if let (Some(Mutation::CountOutsideTheTransaction), Engine::Memory(memory)) = (mutation, &mut state.engine)
+                && sim.happens(sim.plan.faults.crash)
+            {
+                memory.uncount(&tallies);
+                state.ledger.uncounted(&tallies);
+            }
+            *state.committed.entry(id).or_default() += commits.len();
+            match mutation {
+                Some(Mutation::TodaysRoutes) => commits.into_iter().zip(&alerts).map(todays).collect(),
+                _ => commits,
+            }
+        };
+        self.call("commit", deadline, effect, |_| vec![Commit::Failed(lost().into()); count]).await
+    }
+}
+
+/// A recipient on its way.
+struct Owned {
+    is_fallback: bool,
+    target: Target,
+}
+
+impl Owned {
+    fn of(recipient: Recipient<'_>) -> Self {
+        Self { is_fallback: matches!(recipient, Recipient::Fallback(_)), target: recipient.target().clone() }
+    }
+
+    fn get(&self) -> Recipient<'_> {
+        if self.is_fallback { Recipient::Fallback(&self.target) } else { Recipient::Own(&self.target) }
+    }
+}
+
+fn todays((commit, alert): (Commit, &Alert)) -> Commit {
+    match commit {
+        Commit::Duplicate { .. } => Commit::Duplicate { routes: Arc::clone(&alert.routes) },
+        other => other,
+    }
+}
+
+fn lost() -> StoreError {
+    StoreError::Unavailable(Cause::no_answer())
+}
+
+impl Store for Process {
+    /// So few that windows often become several epochs.
+    const FREEZE_TALLIES_MAX: usize = 3;
+
+    /// In several transactions of alerts for the same routes, as production does it, each with its own fate.
+    async fn commit(&self, alerts: &[impl Borrow<Alert> + Sync], deadline: Deadline) -> Vec<Commit> {
+        let alerts: Vec<&Alert> = alerts.iter().map(Borrow::borrow).collect();
+        let mut by_routes: BTreeMap<&[RouteName], Vec<usize>> = BTreeMap::new();
+        for (at, alert) in alerts.iter().enumerate() {
+            by_routes.entry(&alert.routes).or_default().push(at);
+        }
+        let size = 1 + self.sim.below(6);
+        let parts = by_routes.values().flat_map(|positions| positions.chunks(size)).map(async |part| {
+            let commits = self.commit_some(part.iter().map(|at| Alert::clone(alerts[*at])).collect(), deadline).await;
+            part.iter().copied().zip(commits).collect::<Vec<_>>()
+        });
+        let mut commits = futures::future::join_all(parts).await.concat();
+        commits.sort_by_key(|(at, _)| *at);
+        commits.into_iter().map(|(_, commit)| commit).collect()
+    }
+
+    async fn cursor(&self, route: &RouteName, deadline: Deadline) -> Result<Cursor, StoreError> {
+        let (route, id, mutation) = (route.clone(), self.id, self.sim.plan.mutation);
+        let effect = move |state: &mut State, _: &Sim| {
+            let mut cursor = state.engine.cursor(&route)?;
+            match mutation {
+                Some(Mutation::ReadBeforeClosing) => {
+                    let tallies = state.engine.tallies(&route)?;
+                    state.seen.insert((route, id), tallies);
+                }
+                Some(Mutation::DeliverBeforeSealed) => cursor.sealed = cursor.epoch,
+                Some(Mutation::AbandonedClose) if state.closers.get(&route) != Some(&id) => cursor.closing = None,
+                _ => {}
+            }
+            Ok(cursor)
+        };
+        self.ask("cursor", deadline, effect).await
+    }
+
+    async fn routes(&self, deadline: Deadline) -> Result<Vec<RouteName>, StoreError> {
+        self.ask("routes", deadline, |state, _| state.engine.routes()).await
+    }
+
+    async fn open(&self, route: &RouteName, opening: &Opening, deadline: Deadline) -> Result<bool, StoreError> {
+        let (route, opening) = (route.clone(), opening.clone());
+        self.change("open", deadline, move |state, _| state.engine.open(&route, &opening)).await
+    }
+
+    async fn mark_armed(&self, route: &RouteName, window: u64, deadline: Deadline) -> Result<bool, StoreError> {
+        let route = route.clone();
+        let effect = move |state: &mut State, _: &Sim| {
+            let armed = state.engine.mark_armed(&route, window)?;
+            if let (true, Some(open)) = (armed, state.engine.cursor(&route)?.open) {
+                state.ledger.armed(&route, open.number);
+            }
+            Ok(armed)
+        };
+        self.change("mark_armed", deadline, effect).await
+    }
+
+    async fn close(
+        &self,
+        route: &RouteName,
+        window: u64,
+        burst: Option<BurstState>,
+        deadline: Deadline,
+    ) -> Result<bool, StoreError> {
+        let (route, id, mutation) = (route.clone(), self.id, self.sim.plan.mutation);
+        let effect = move |state: &mut State, _: &Sim| {
+            let closed = state.engine.close(&route, window, burst)?;
+            if closed {
+                state.closers.insert(route.clone(), id);
+                if mutation == Some(Mutation::ReadBeforeClosing) {
+                    let seen = state.seen.remove(&(route.clone(), id)).unwrap_or_default();
+                    state.stale.insert(route, seen);
+                }
+            }
+            Ok(closed)
+        };
+        self.change("close", deadline, effect).await
+    }
+
+    async fn tallies(&self, route: &RouteName, deadline: Deadline) -> Result<Vec<StoredTally>, StoreError> {
+        let route = route.clone();
+        let effect = move |state: &mut State, _: &Sim| match state.stale.get(&route) {
+            Some(stale) => Ok(stale.clone()),
+            None => state.engine.tallies(&route),
+        };
+        self.ask("tallies", deadline, effect).await
+    }
+
+    async fn freeze(&self, route: &RouteName, freeze: &Freeze, deadline: Deadline) -> Result<bool, StoreError> {
+        let (route, freeze) = (route.clone(), freeze.clone());
+        let effect = move |state: &mut State, _: &Sim| {
+            let frozen = state.engine.freeze(&route, &freeze)?;
+            if frozen {
+                state.stale.remove(&route);
+                state.ledger.frozen(&route, &freeze);
+                state.look_after(&route);
+            }
+            Ok(frozen)
+        };
+        self.change("freeze", deadline, effect).await
+    }
+
+    async fn epochs(
+        &self,
+        route: &RouteName,
+        after: u64,
+        upto: u64,
+        deadline: Deadline,
+    ) -> Result<Vec<Epoch>, StoreError> {
+        let route = route.clone();
+        self.ask("epochs", deadline, move |state, _| state.engine.epochs(&route, after, upto)).await
+    }
+
+    async fn target(
+        &self,
+        route: &RouteName,
+        recipient: Recipient<'_>,
+        deadline: Deadline,
+    ) -> Result<TargetState, StoreError> {
+        let (route, recipient) = (route.clone(), Owned::of(recipient));
+        self.ask("target", deadline, move |state, _| state.engine.target(&route, recipient.get())).await
+    }
+
+    async fn lease(
+        &self,
+        route: &RouteName,
+        recipient: Recipient<'_>,
+        lease: &Lease,
+        now: Timestamp,
+        deadline: Deadline,
+    ) -> Result<Option<TargetState>, StoreError> {
+        let (route, recipient, lease) = (route.clone(), Owned::of(recipient), lease.clone());
+        self.ask("lease", deadline, move |state, _| state.engine.lease(&route, recipient.get(), &lease, now)).await
+    }
+
+    async fn acknowledge(
+        &self,
+        route: &RouteName,
+        recipient: Recipient<'_>,
+        lease: &Lease,
+        acknowledgement: &Acknowledgement,
+        deadline: Deadline,
+    ) -> Result<bool, StoreError> {
+        let (route, recipient, lease) = (route.clone(), Owned::of(recipient), lease.clone());
+        let acknowledgement = acknowledgement.clone();
+        let id = self.id;
+        let effect = move |state: &mut State, _: &Sim| {
+            let before = state.engine.target(&route, recipient.get())?;
+            let since = state.engine.cursor(&route)?.targets.get(recipient.get().target()).copied().unwrap_or(0);
+            let done = state.engine.acknowledge(&route, recipient.get(), &lease, &acknowledgement)?;
+            if done {
+                let after = before.offset.unwrap_or(since);
+                state.ledger.moved_offset(id, &route, recipient.get(), after, &acknowledgement, before.muted);
+            }
+            Ok(done)
+        };
+        self.change("settle", deadline, effect).await
+    }
+
+    async fn release(
+        &self,
+        route: &RouteName,
+        recipient: Recipient<'_>,
+        lease: &Lease,
+        held: &Deferral,
+        deadline: Deadline,
+    ) -> Result<bool, StoreError> {
+        let (route, recipient) = (route.clone(), Owned::of(recipient));
+        let (lease, held) = (lease.clone(), held.clone());
+        self.change("release", deadline, move |state, _| state.engine.release(&route, recipient.get(), &lease, &held))
+            .await
+    }
+
+    async fn pause(&self, target: &Target, until: Timestamp, deadline: Deadline) -> Result<(), StoreError> {
+        let target = target.clone();
+        self.ask("pause", deadline, move |state, _| state.engine.pause(&target, until)).await
+    }
+
+    async fn escalate(
+        &self,
+        route: &RouteName,
+        fallback: &Target,
+        known: &TargetState,
+        offset: u64,
+        escalation: &Escalation,
+        deadline: Deadline,
+    ) -> Result<bool, StoreError> {
+        let (route, fallback) = (route.clone(), fallback.clone());
+        let (known, escalation) = (known.clone(), escalation.clone());
+        let effect =
+            move |state: &mut State, _: &Sim| state.engine.escalate(&route, &fallback, &known, offset, &escalation);
+        self.change("escalate", deadline, effect).await
+    }
+
+    async fn mute(&self, route: &RouteName, until: Option<Timestamp>, deadline: Deadline) -> Result<(), StoreError> {
+        let route = route.clone();
+        self.ask("mute", deadline, move |state, _| state.engine.mute(&route, until)).await
+    }
+
+    async fn retire(&self, route: &RouteName, after: u64, upto: u64, deadline: Deadline) -> Result<(), StoreError> {
+        let route = route.clone();
+        self.ask("retire", deadline, move |state, _| state.engine.retire(&route, after, upto)).await
+    }
+}
+
+impl DueQueue for Process {
+    async fn send(&self, due: &Due, delay: Duration, deadline: Deadline) -> Result<(), QueueError> {
+        let sim = Arc::clone(&self.sim);
+        let due = due.clone();
+        let effect = move |state: &mut State, _: &Sim| {
+            state.ledger.sent(&due);
+            state.queue.send(&sim, due, delay);
+            Ok(())
+        };
+        self.call("send", deadline, effect, |_| Err(QueueError::Unavailable(Cause::no_answer()))).await
+    }
+}
+
+impl DeadLetterQueue for Process {
+    async fn park(&self, items: &[ParkedItem], deadline: Deadline) -> Vec<Result<(), QueueError>> {
+        let (count, items) = (items.len(), items.to_vec());
+        let effect = move |state: &mut State, _: &Sim| {
+            for item in &items {
+                state.ledger.parked(item);
+                state.dead_letters.push(item.to_json());
+            }
+            state.parked.extend(items);
+            vec![Ok(()); count]
+        };
+        self.call("park", deadline, effect, |_| vec![Err(QueueError::Unavailable(Cause::no_answer())); count]).await
+    }
+}
+
+impl Deliver for Process {
+    async fn deliver(
+        &self,
+        digest: &Digest,
+        _joins: Option<&str>,
+        deadline: Deadline,
+    ) -> Result<Accepted, DeliverError> {
+        let (digest, id, sent_at) = (digest.clone(), self.id, self.sim.executor.now_us());
+        let effect = move |state: &mut State, sim: &Sim| answer(state, sim, Step::new(id, sent_at, digest));
+        let unanswered = |_| Err(DeliverError::Retry { after: None, reason: "no answer".to_owned() });
+        self.call("deliver", deadline, effect, unanswered).await
+    }
+}
+
+/// What a target says.
+fn answer(state: &mut State, sim: &Sim, delivered: Step) -> Result<Accepted, DeliverError> {
+    let retry = |after, reason: &str| Err(DeliverError::Retry { after, reason: reason.to_owned() });
+    let after = Some(Duration::from_secs(1 + sim.below(40) as u64));
+    if sim.plan.outage && sim.is_busy() && delivered.digest.target.name.as_str() == "two" {
+        return retry(after.filter(|_| sim.below(2) == 0), "down");
+    }
+    let fault = if sim.happens(sim.plan.faults.target) { sim.below(5) } else { usize::MAX };
+    match fault {
+        0 => return retry(after, "429"),
+        1 => return retry(None, "503"),
+        2 => return Err(DeliverError::Refused { reason: "400".to_owned() }),
+        3 => return Err(DeliverError::Denied { reason: "410".to_owned() }),
+        _ => {}
+    }
+    sim.note(|| {
+        format!(
+            "{} is told {} alerts of {}, epochs {:?}",
+            delivered.digest.target, delivered.digest.tally.alerts, delivered.digest.route, delivered.digest.epochs
+        )
+    });
+    let sealed = state.engine.cursor(&delivered.digest.route).map_or(0, |cursor| cursor.sealed);
+    state.ledger.delivered(delivered, sealed);
+    match fault {
+        4 => retry(None, "accepted, and timed out"),
+        _ => Ok(Accepted { message: Some(format!("m-{}", sim.random())) }),
+    }
+}
+
+impl Clock for Process {
+    fn now(&self) -> Timestamp {
+        self.sim.now()
+    }
+
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send {
+        self.sim.executor.sleep(duration)
+    }
+}
+
+impl Services for Process {
+    type Store = Self;
+    type Due = Self;
+    type DeadLetters = Self;
+    type Deliver = Self;
+    type Clock = Self;
+
+    fn routes(&self) -> &Routes {
+        self.routes
+    }
+
+    fn store(&self) -> &Self {
+        self
+    }
+
+    fn due(&self) -> Option<&Self> {
+        self.timed.then_some(self)
+    }
+
+    fn dead_letters(&self) -> &Self {
+        self
+    }
+
+    fn deliver(&self) -> &Self {
+        self
+    }
+
+    fn clock(&self) -> &Self {
+        self
+    }
+
+    fn random(&self) -> u64 {
+        self.sim.random()
+    }
+}

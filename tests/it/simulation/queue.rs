@@ -1,0 +1,105 @@
+//! The due queue as SQS has it: delays, visibility, receives, the redrive policy, and now and then a message twice.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use stentor::protocol::notifier::{Received, notify};
+use stentor::protocol::queue::Due;
+
+use super::services::{Sim, State};
+
+/// Six times the time-out of the function.
+const VISIBILITY: Duration = Duration::from_secs(126);
+const DELAY_MAX: Duration = Duration::from_secs(900);
+const RECEIVES_MAX: u32 = 200;
+const BATCH_MAX: usize = 5;
+
+#[derive(Default)]
+pub struct Queue {
+    messages: BTreeMap<u64, Message>,
+    last: u64,
+    /// What the redrive policy has taken away, on its way to the dead-letter queue.
+    pub dead_letters: Vec<String>,
+}
+
+struct Message {
+    due: Due,
+    receives: u32,
+    visible_at_us: u64,
+}
+
+impl Queue {
+    pub fn send(&mut self, sim: &Arc<Sim>, due: Due, delay: Duration) {
+        if sim.happens(sim.plan.faults.dead_letter) {
+            sim.note(|| format!("the due message of {} window {} is dead-lettered", due.route, due.window));
+            self.dead_letters.push(serde_json::to_string(&due).unwrap());
+            return;
+        }
+        self.last += 1;
+        // SQS knows whole seconds.
+        let delay = Duration::from_secs(delay.min(DELAY_MAX).as_millis().div_ceil(1000) as u64);
+        self.messages.insert(self.last, Message { due, receives: 0, visible_at_us: 0 });
+        self.hide(sim, self.last, delay);
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// The message is received no sooner than in `delay`.
+    fn hide(&mut self, sim: &Arc<Sim>, id: u64, delay: Duration) {
+        let Some(message) = self.messages.get_mut(&id) else { return };
+        message.visible_at_us = sim.executor.now_us() + delay.as_micros() as u64;
+        let at = Arc::clone(sim);
+        sim.executor.after(delay, move || receive(&at));
+    }
+
+    fn take(&mut self, sim: &Arc<Sim>) -> Vec<(u64, Received)> {
+        let now = sim.executor.now_us();
+        let visible = self.messages.iter().filter(|(_, message)| message.visible_at_us <= now);
+        let visible: Vec<u64> = visible.map(|(id, _)| *id).take(BATCH_MAX).collect();
+        let mut taken = Vec::new();
+        for id in visible {
+            let message = self.messages.get_mut(&id).unwrap();
+            if message.receives == RECEIVES_MAX {
+                let dead = self.messages.remove(&id).unwrap();
+                self.dead_letters.push(serde_json::to_string(&dead.due).unwrap());
+                continue;
+            }
+            message.receives += 1;
+            taken.push((id, Received { due: message.due.clone(), attempt: message.receives - 1 }));
+            self.hide(sim, id, VISIBILITY);
+        }
+        taken
+    }
+}
+
+/// The event source mapping of the queue: hands what is visible to a function.
+fn receive(sim: &Arc<Sim>) {
+    let taken = sim.state.lock().unwrap().queue.take(sim);
+    if taken.is_empty() {
+        return;
+    }
+    let times = if sim.happens(sim.plan.faults.duplicate) { 2 } else { 1 };
+    for _ in 0..times {
+        let (sim, taken) = (Arc::clone(sim), taken.clone());
+        sim.clone().executor.spawn(async move { answer(&sim, taken).await });
+    }
+}
+
+async fn answer(sim: &Arc<Sim>, taken: Vec<(u64, Received)>) {
+    let (ids, received): (Vec<u64>, Vec<Received>) = taken.into_iter().unzip();
+    let body = |process, deadline| async move { notify(&process, &received, deadline).await };
+    let (_, notified) = sim.invoke("notify", body).await;
+    // A process that died answers nothing, and the messages become visible by themselves.
+    let Some(notified) = notified else { return };
+    let mut state = sim.state.lock().unwrap();
+    let State { queue, .. } = &mut *state;
+    for (id, retry) in ids.into_iter().zip(notified.retry) {
+        match retry {
+            Some(retry) => queue.hide(sim, id, sim.now().until(retry.at)),
+            None => drop(queue.messages.remove(&id)),
+        }
+    }
+}

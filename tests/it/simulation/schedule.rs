@@ -1,0 +1,422 @@
+//! A schedule from beginning to end: shards with their event source mappings, the queue, the sweep, people who mute
+//! and deploy; then quiet, in which everything has to come to rest; then the verdict.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use stentor::ingest::event::{Batch, Data, Record, SequenceNumber};
+use stentor::ingest::logs::{LogBatch, LogEvent, Message};
+use stentor::model::digest::Digest;
+use stentor::model::outbox::Recipient;
+use stentor::protocol::clock::Deadline;
+use stentor::protocol::consume::{Checkpoint, Consumed, consume};
+use stentor::protocol::notifier::sweep;
+
+use super::dead_letters::{DeadLetters, data, replay_now_and_then};
+use super::engine::{Dynamo, Engine, Memory};
+use super::plan::{Mutation, Plan};
+use super::process::Process;
+use super::services::Sim;
+
+/// No gzip.
+pub const POISON: &str = "bm8gZ3ppcA==";
+
+/// How long a schedule may go on, in virtual time, once nothing goes wrong any more.
+const PATIENCE: Duration = Duration::from_secs(5_400);
+
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// What a schedule came to.
+pub struct Verdict {
+    pub violations: Vec<String>,
+    pub history: Vec<String>,
+    /// Messages that targets accepted, in their order.
+    pub messages: Vec<Digest>,
+    pub rows: usize,
+}
+
+/// A record on a shard.
+struct Spec {
+    number: usize,
+    arrives_at: Duration,
+    /// Event id and text of each line; none for a record that nobody can read.
+    lines: Option<Vec<(String, &'static str)>>,
+    /// Its last event is no event: the others are alerts as ever, and the record is parked.
+    is_flawed: bool,
+}
+
+/// What is on the stream, and what has become of it.
+pub struct Shard {
+    pub name: String,
+    records: Vec<Spec>,
+}
+
+/// Runs a schedule over tables in memory, or over the production store.
+pub fn run(plan: Plan, dynamo: bool, history: bool) -> Verdict {
+    let engine = match dynamo {
+        true => Engine::Dynamo(Box::new(Dynamo::start())),
+        false => Engine::Memory(Memory::new(plan.mutation)),
+    };
+    let sim = Sim::new(plan, engine, history);
+    let shards: Vec<Arc<Shard>> = (0..sim.plan.shards).map(|n| Arc::new(shard(&sim, n))).collect();
+    let work: Arc<()> = Arc::new(());
+    for shard in &shards {
+        let pollers = if sim.plan.two_pollers { 2 } else { 1 };
+        for _ in 0..pollers {
+            let (sim, shard, work) = (Arc::clone(&sim), Arc::clone(shard), Arc::clone(&work));
+            let late = Duration::from_millis(sim.below(5_000) as u64);
+            sim.clone().executor.spawn(async move {
+                sim.executor.sleep(late).await;
+                poll(&sim, &shard).await;
+                drop(work);
+            });
+        }
+    }
+    people(&sim);
+    if !sim.plan.inline && sim.plan.mutation != Some(Mutation::NoSweep) {
+        sweep_for_ever(&sim);
+    }
+    if sim.plan.is_replayed() {
+        replay_now_and_then(&sim, &shards);
+    }
+    watch(&sim, work);
+    let at = Arc::clone(&sim);
+    sim.executor.run(move || at.state.lock().unwrap().finished);
+    let verdict = evaluate(&sim, &shards);
+    sim.executor.clear();
+    verdict
+}
+
+fn shard(sim: &Sim, number: usize) -> Shard {
+    let busy_ms = usize::try_from(sim.plan.busy.as_millis()).unwrap() * 3 / 4;
+    // Half of the schedules have all in one burst, the others spread it.
+    let span_ms = if !sim.plan.steady && sim.below(2) == 0 { 2_000 } else { busy_ms };
+    let mut arrivals: Vec<usize> = (0..sim.plan.records).map(|_| sim.below(span_ms)).collect();
+    arrivals.sort_unstable();
+    let record = |(n, at): (usize, usize)| {
+        // Producers send a record twice, to any shard: the same events under another sequence number.
+        let origin = if sim.below(8) == 0 { 0 } else { number };
+        let lines = (0..sim.below(5)).map(|i| line(origin, n, i)).collect();
+        let (is_poison, is_flawed) = (sim.below(12) == 0, sim.below(12) == 0);
+        let arrives_at = Duration::from_millis(at as u64);
+        Spec { number: n, arrives_at, lines: (!is_poison).then_some(lines), is_flawed }
+    };
+    let records = arrivals.into_iter().enumerate().map(record).collect();
+    Shard { name: format!("shardId-{number:012}"), records }
+}
+
+/// What an event says follows from its id.
+fn line(origin: usize, record: usize, n: usize) -> (String, &'static str) {
+    const LINES: [&str; 4] = ["[CRITICAL] a", "[INFO] b", "quiet", "[CRITICAL] [INFO] c"];
+    (format!("s{origin}-r{record}-{n}"), LINES[(origin + record * 3 + n) % LINES.len()])
+}
+
+impl Shard {
+    fn batch(&self, from: usize, to: usize) -> Batch<'static> {
+        let records = self.records[from..to].iter().map(|spec| self.record(spec)).collect();
+        Batch { records, ..Batch::default() }
+    }
+
+    fn record(&self, spec: &Spec) -> Record<'static> {
+        let data = match &spec.lines {
+            _ if spec.is_flawed => Data::Base64(data(self, spec.number).into()),
+            None => Data::Base64(POISON.into()),
+            Some(lines) => Data::Message(Message::Data(LogBatch {
+                owner: "123456789012".into(),
+                log_group: "/aws/lambda/shop".into(),
+                log_stream: "stream".into(),
+                events: lines.iter().map(|(id, text)| event(id, text)).collect(),
+            })),
+        };
+        let event_id = format!("{}:{}", self.name, spec.number);
+        let sequence = SequenceNumber::new(spec.number.to_string().into());
+        Record { sequence, ..Record::named(event_id, data) }
+    }
+
+    /// A record as CloudWatch Logs would have written it; `None` where nobody can read it.
+    pub fn message(&self, record: usize) -> Option<Value> {
+        let lines = self.records[record].lines.as_ref()?;
+        let event =
+            |(id, text): &(String, &str)| json!({"id": id, "timestamp": 1_795_000_000_000_i64, "message": text});
+        let flaw = self.records[record].is_flawed.then_some(Value::Null);
+        let events: Vec<Value> = lines.iter().map(event).chain(flaw).collect();
+        Some(json!({
+            "messageType": "DATA_MESSAGE", "owner": "123456789012", "logGroup": "/aws/lambda/shop",
+            "logStream": "stream", "subscriptionFilters": ["f"], "logEvents": events,
+        }))
+    }
+
+    /// Whether a record, or a part of it, cannot be read.
+    pub fn is_bad(&self, record: usize) -> bool {
+        self.records[record].lines.is_none() || self.records[record].is_flawed
+    }
+
+    /// How many alerts some records hold, each counted once.
+    fn alerts(&self, sim: &Sim, from: usize, to: usize) -> usize {
+        let markers = markers(sim.plan.configuration);
+        let lines = self.records[from..to].iter().filter_map(|spec| spec.lines.as_ref()).flatten();
+        let alerts = lines.filter(|(_, text)| markers.iter().any(|marker| text.contains(marker)));
+        alerts.map(|(id, _)| id).collect::<std::collections::BTreeSet<_>>().len()
+    }
+
+    /// How many records have arrived.
+    fn arrived(&self, now: Duration) -> usize {
+        self.records.iter().take_while(|spec| spec.arrives_at <= now).count()
+    }
+}
+
+fn event(id: &str, text: &'static str) -> LogEvent<'static> {
+    let (id, timestamp) = (id.to_owned().into(), 1_795_000_000_000);
+    LogEvent { id, timestamp, message: text.into(), account: None, region: None }
+}
+
+/// What the mapping makes of an invocation: so many records are acknowledged, or the batch failed.
+enum Answer {
+    Acknowledged(usize),
+    Failed,
+}
+
+/// The event source mapping of one shard: batches of any size, from the lowest checkpoint on, until the end of the
+/// shard; a failed batch is split; an acknowledged one may come once more; at a certain age it is given up, and what
+/// is told of that lies in the dead-letter queue, from where somebody replays it.
+async fn poll(sim: &Arc<Sim>, shard: &Arc<Shard>) {
+    let (mut position, mut size_max) = (0, shard.records.len());
+    while position < shard.records.len() {
+        let wait = shard.records[position].arrives_at.saturating_sub(elapsed(sim));
+        sim.executor.sleep(wait).await;
+        let available = shard.arrived(elapsed(sim)).saturating_sub(position).max(1);
+        let to = position + 1 + sim.below(available.min(size_max));
+        match invoke(sim, shard, position, to).await {
+            Answer::Acknowledged(records) => {
+                acknowledge(sim, shard, position, position + records);
+                if sim.happens(sim.plan.faults.redeliver) {
+                    invoke(sim, shard, position, to).await;
+                }
+                size_max = if position + records == to { shard.records.len() } else { (size_max / 2).max(1) };
+                position += records;
+                if position < to {
+                    sim.executor.sleep(Duration::from_secs(1)).await;
+                }
+            }
+            Answer::Failed if sim.happens(sim.plan.faults.discard) => {
+                sim.note(|| format!("the mapping gives up records {position} to {to} of {}", shard.name));
+                let alerts = alerts(sim, shard, position, to).map(str::to_owned).collect();
+                sim.state.lock().unwrap().dead_letters.push_batch(shard, position, to, alerts);
+                position = to;
+            }
+            Answer::Failed => {
+                size_max = (size_max / 2).max(1);
+                sim.executor.sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+}
+
+/// The promise of an acknowledgement: rows, and windows under way. (Lines that only one of two configurations cares for
+/// are left to the sweep.)
+fn acknowledge(sim: &Sim, shard: &Shard, from: usize, to: usize) {
+    let events: Vec<&str> = alerts(sim, shard, from, to).collect();
+    let mut state = sim.state.lock().unwrap();
+    state.ledger.acknowledge(&events);
+    for route in state.engine.routes().unwrap() {
+        state.look_after(&route);
+    }
+}
+
+/// The ids of the events that every configuration of the schedule takes for alerts.
+fn alerts<'a>(sim: &'a Sim, shard: &'a Shard, from: usize, to: usize) -> impl Iterator<Item = &'a str> {
+    let lines = shard.records[from..to].iter().filter_map(|spec| spec.lines.as_ref()).flatten();
+    lines.filter(|(_, text)| matters(sim, text)).map(|(id, _)| id.as_str())
+}
+
+/// Whether every configuration of the schedule has a marker for a line.
+fn matters(sim: &Sim, text: &str) -> bool {
+    let configurations = [0, usize::from(sim.plan.redeploy)].map(|n| markers(sim.plan.configuration + n));
+    configurations.iter().all(|markers| markers.iter().any(|marker| text.contains(marker)))
+}
+
+async fn invoke(sim: &Arc<Sim>, shard: &Arc<Shard>, from: usize, to: usize) -> Answer {
+    let taken = Arc::clone(shard);
+    let body = move |process: Process, deadline: Deadline| async move {
+        let batch = taken.batch(from, to);
+        let consumed = consume(&process, &batch, deadline).await;
+        let checkpoint = consumed.checkpoint(&batch);
+        (consumed, checkpoint)
+    };
+    let (process, outcome) = sim.invoke("consume", body).await;
+    if sim.plan.mutation == Some(Mutation::AcknowledgeBeforeArm)
+        && sim.state.lock().unwrap().committed.get(&process) == Some(&shard.alerts(sim, from, to))
+    {
+        return Answer::Acknowledged(to - from);
+    }
+    let Some((consumed, checkpoint)) = outcome else { return Answer::Failed };
+    check_books(sim, &consumed);
+    match checkpoint {
+        Checkpoint::Everything => Answer::Acknowledged(to - from),
+        Checkpoint::Before(sequence) => Answer::Acknowledged(sequence.as_str().parse::<usize>().unwrap() - from),
+        Checkpoint::Nothing => Answer::Failed,
+    }
+}
+
+fn check_books(sim: &Sim, consumed: &Consumed) {
+    let counts = &consumed.counts;
+    if !counts.balance() || counts.records != consumed.verdicts.len() as u64 {
+        sim.state.lock().unwrap().ledger.violations.push(format!("the books do not balance: {counts:?}"));
+    }
+}
+
+/// Those who mute a route for a while, and those who deploy another configuration.
+fn people(sim: &Arc<Sim>) {
+    let busy_ms = usize::try_from(sim.plan.busy.as_millis()).unwrap();
+    if sim.plan.mutes {
+        let from = Duration::from_millis(sim.below(busy_ms) as u64);
+        let length = Duration::from_millis(1_000 + sim.below(busy_ms / 2) as u64);
+        let at = Arc::clone(sim);
+        sim.executor.after(from, move || {
+            let until = at.now().after(length);
+            at.note(|| "critical is muted".to_owned());
+            at.state.lock().unwrap().engine.mute(&"critical".parse().unwrap(), Some(until)).unwrap();
+        });
+    }
+    if sim.plan.redeploy {
+        let when = Duration::from_millis(sim.below(busy_ms) as u64);
+        let at = Arc::clone(sim);
+        sim.executor.after(when, move || {
+            at.note(|| "another configuration is deployed".to_owned());
+            at.state.lock().unwrap().configuration += 1;
+        });
+    }
+}
+
+fn sweep_for_ever(sim: &Arc<Sim>) {
+    let sim = Arc::clone(sim);
+    sim.clone().executor.spawn(async move {
+        loop {
+            sim.executor.sleep(SWEEP_EVERY).await;
+            // Not waited for: the next one comes when its minute does.
+            drop(sim.invoke("sweep", |process, deadline| async move { sweep(&process, deadline).await.map(drop) }));
+        }
+    });
+}
+
+/// Ends the schedule when everything is at rest, or patience is at an end.
+fn watch(sim: &Arc<Sim>, work: Arc<()>) {
+    let sim = Arc::clone(sim);
+    sim.clone().executor.spawn(async move {
+        sim.executor.sleep(sim.plan.busy).await;
+        loop {
+            sim.executor.sleep(Duration::from_secs(15)).await;
+            let is_over = elapsed(&sim) > sim.plan.busy + PATIENCE;
+            let at_rest = Arc::strong_count(&work) == 1 && sim.is_idle() && left_to_do(&sim).is_empty();
+            if is_over || at_rest {
+                sim.state.lock().unwrap().finished = true;
+            }
+        }
+    });
+}
+
+/// What keeps a schedule from being at rest.
+fn left_to_do(sim: &Sim) -> Vec<String> {
+    let mut state = sim.state.lock().unwrap();
+    let mut left = Vec::new();
+    let dead_due = std::mem::take(&mut state.queue.dead_letters);
+    dead_due.into_iter().for_each(|body| state.dead_letters.push(body));
+    let dead_letters = state.dead_letters.to_replay(|event| has_row(&state.ledger.rows, event));
+    if sim.plan.is_replayed() && !dead_letters.is_empty() {
+        left.push(format!("letters are not replayed: {dead_letters:?}"));
+    }
+    left.extend(state.ledger.waiting());
+    if !state.queue.is_empty() {
+        left.push("due messages are under way".to_owned());
+    }
+    for route in state.engine.routes().unwrap() {
+        let cursor = state.engine.cursor(&route).unwrap();
+        // Without a timer an empty window stays as it is until somebody touches the route.
+        if !sim.plan.inline && (cursor.open.is_some() || cursor.closing.is_some()) {
+            left.push(format!("{route} has a window open or closing"));
+        }
+        for (target, since) in &cursor.targets {
+            let offset = state.engine.target(&route, Recipient::Own(target)).unwrap().offset.unwrap_or(*since);
+            if offset < cursor.sealed {
+                left.push(format!("{target} stands at epoch {offset} of {} of {route}", cursor.sealed));
+            }
+        }
+        // Nor does anybody come for an escalation that arrived after the process that sent it had died.
+        for fallback in cursor.fallbacks.iter().filter(|_| !sim.plan.inline) {
+            let known = state.engine.target(&route, Recipient::Fallback(fallback)).unwrap();
+            let upto = known.escalation.map_or(0, |escalation| escalation.upto);
+            if known.offset.unwrap_or(0) < upto {
+                left.push(format!("{fallback} is owed {route} up to epoch {upto}"));
+            }
+        }
+    }
+    left
+}
+
+fn elapsed(sim: &Sim) -> Duration {
+    Duration::from_micros(sim.executor.now_us())
+}
+
+fn evaluate(sim: &Sim, shards: &[Arc<Shard>]) -> Verdict {
+    let stuck = if elapsed(sim) > sim.plan.busy + PATIENCE { left_to_do(sim) } else { Vec::new() };
+    let state = sim.state.lock().unwrap();
+    let ledger = &state.ledger;
+    let mut violations = ledger.violations.clone();
+    violations.extend(stuck);
+    violations.extend(ledger.unbalanced());
+    violations.extend(ledger.waiting());
+    violations.extend(ledger.forgotten(sim.plan.is_replayed()));
+    violations.extend(ledger.repeated());
+    violations.extend(shards.iter().flat_map(|shard| without_row(sim, shard, &ledger.rows)));
+    violations.extend(not_parked(shards, &state.parked, &state.dead_letters));
+    if sim.plan.is_without_faults() {
+        violations.extend(ledger.messages_too_many(sim.plan.inline));
+    }
+    if !sim.plan.redeploy {
+        let configured = &super::services::routes(sim.plan.configuration).config().routes;
+        let escalating = configured.iter().filter_map(|route| Some((&route.name, route.fallback.as_ref()?)));
+        violations.extend(escalating.flat_map(|(route, fallback)| ledger.not_escalated(route, fallback)));
+    }
+    Verdict {
+        violations,
+        history: sim.history(),
+        messages: ledger.delivered.iter().map(|delivered| delivered.digest.clone()).collect(),
+        rows: ledger.rows.len(),
+    }
+}
+
+type Rows = std::collections::BTreeMap<stentor::model::alert::AlertId, Vec<stentor::model::name::RouteName>>;
+
+/// Lines with a marker that no row was written for.
+fn without_row(sim: &Sim, shard: &Shard, rows: &Rows) -> Vec<String> {
+    let lost = alerts(sim, shard, 0, shard.records.len()).filter(|id| !has_row(rows, id));
+    lost.map(|id| format!("{id} on {} has no row", shard.name)).collect()
+}
+
+fn has_row(rows: &Rows, event: &str) -> bool {
+    rows.keys().any(|row| row.as_str().rsplit_once('-').is_some_and(|(id, _)| id == event))
+}
+
+fn markers(configuration: usize) -> Vec<&'static str> {
+    let routes = &super::services::routes(configuration).config().routes;
+    routes.iter().flat_map(|route| &route.markers).map(String::as_str).collect()
+}
+
+/// Bad records that are not parked.
+fn not_parked(
+    shards: &[Arc<Shard>],
+    parked: &[stentor::protocol::queue::ParkedItem],
+    dead_letters: &DeadLetters,
+) -> Vec<String> {
+    use stentor::protocol::queue::ParkedWork;
+    let is_parked = |name: &str| {
+        parked.iter().any(|item| matches!(&item.what, ParkedWork::Record { event_id, .. } if event_id == name))
+    };
+    let poison = |shard: &Arc<Shard>| {
+        let poison = shard.records.iter().filter(|spec| shard.is_bad(spec.number));
+        poison.map(|spec| format!("{}:{}", shard.name, spec.number)).collect::<Vec<_>>()
+    };
+    let lost = shards.iter().flat_map(poison).filter(|name| !is_parked(name) && !dead_letters.keeps(name));
+    lost.map(|name| format!("the bad record {name} was not parked")).collect()
+}

@@ -1,0 +1,264 @@
+//! A schedule as it runs: its time, its dice, its processes, and everything that is not a process: tables, queues, and
+//! the ledger of what really happened.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use stentor::config::Config;
+use stentor::ingest::route::Routes;
+use stentor::model::name::RouteName;
+use stentor::model::outbox::StoredTally;
+use stentor::model::time::Timestamp;
+use stentor::protocol::clock::Deadline;
+use stentor::protocol::queue::ParkedItem;
+
+use super::dead_letters::DeadLetters;
+use super::engine::Engine;
+use super::executor::{Executor, TaskId};
+use super::ledger::Ledger;
+use super::plan::Plan;
+use super::process::Process;
+use super::queue::Queue;
+
+/// Windows are short so that a schedule has many; fallbacks are impatient.
+pub const CONFIGURATIONS: [&str; 5] = [
+    r#"
+    window = "5s"
+    window_max = "40s"
+    [[route]]
+    name = "critical"
+    markers = ["[CRITICAL]"]
+    notify = ["slack:one", "slack:two"]
+    [[route]]
+    name = "info"
+    markers = ["[INFO]"]
+    notify = ["slack:one"]
+    "#,
+    r#"
+    window = "5s"
+    window_max = "20s"
+    [[route]]
+    name = "critical"
+    markers = ["[CRITICAL]"]
+    notify = ["slack:one"]
+    fallback = "slack:two"
+    fallback_after = "30s"
+    [[route]]
+    name = "info"
+    markers = ["[INFO]"]
+    notify = ["slack:two"]
+    first = "after-window"
+    "#,
+    r#"
+    window = "8s"
+    window_max = "8s"
+    first = "after-window"
+    [[route]]
+    name = "audit"
+    markers = ["[CRITICAL]", "[INFO]"]
+    notify = ["slack:two"]
+    continue = true
+    [[route]]
+    name = "critical"
+    markers = ["[CRITICAL]"]
+    notify = ["slack:one"]
+    fallback = "slack:three"
+    fallback_after = "1m"
+    "#,
+    r#"
+    window = "3s"
+    window_max = "1m"
+    [[route]]
+    name = "everything"
+    markers = ["[CRITICAL]", "[INFO]"]
+    notify = ["slack:three"]
+    "#,
+    // The windows that apply when nobody says anything.
+    r#"
+    [[route]]
+    name = "critical"
+    markers = ["[CRITICAL]"]
+    notify = ["slack:one"]
+    "#,
+];
+
+pub fn routes(configuration: usize) -> &'static Routes {
+    static ROUTES: OnceLock<Vec<Routes>> = OnceLock::new();
+    let parse = |text: &&str| Routes::new(&Config::parse(text, "simulation").unwrap()).unwrap();
+    &ROUTES.get_or_init(|| CONFIGURATIONS.iter().map(parse).collect())[configuration % CONFIGURATIONS.len()]
+}
+
+/// A function may run for so long; it knows of a second less.
+const FUNCTION_TIMEOUT: Duration = Duration::from_secs(21);
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A schedule as it runs.
+pub struct Sim {
+    pub plan: Plan,
+    pub executor: Executor,
+    rng: Mutex<fastrand::Rng>,
+    pub state: Mutex<State>,
+    history: Option<Mutex<Vec<String>>>,
+}
+
+pub struct State {
+    pub engine: Engine,
+    pub ledger: Ledger,
+    pub queue: Queue,
+    pub parked: Vec<ParkedItem>,
+    pub configuration: usize,
+    /// The task of each living process.
+    processes: BTreeMap<u64, TaskId>,
+    last_process: u64,
+    /// For `Mutation::ReadBeforeClosing`: what there was to read when a process last looked at the cursor, and what is
+    /// taken for the tallies of a closing window.
+    pub seen: BTreeMap<(RouteName, u64), Vec<StoredTally>>,
+    pub stale: BTreeMap<RouteName, Vec<StoredTally>>,
+    /// For `Mutation::AbandonedClose`.
+    pub closers: BTreeMap<RouteName, u64>,
+    /// For `Mutation::AcknowledgeBeforeArm`: alerts that a process has committed.
+    pub committed: BTreeMap<u64, usize>,
+    pub dead_letters: DeadLetters,
+    pub finished: bool,
+}
+
+impl State {
+    /// After a change that may have left acknowledged alerts behind.
+    pub fn look_after(&mut self, route: &RouteName) {
+        let cursor = self.engine.cursor(route).unwrap();
+        if cursor.open.is_none() && cursor.closing.is_none() {
+            self.ledger.at_rest(route);
+        }
+    }
+}
+
+impl Sim {
+    pub fn new(plan: Plan, engine: Engine, history: bool) -> Arc<Self> {
+        let state = State {
+            engine,
+            ledger: Ledger::default(),
+            queue: Queue::default(),
+            parked: Vec::new(),
+            configuration: plan.configuration,
+            processes: BTreeMap::new(),
+            last_process: 0,
+            seen: BTreeMap::new(),
+            stale: BTreeMap::new(),
+            closers: BTreeMap::new(),
+            committed: BTreeMap::new(),
+            dead_letters: DeadLetters::default(),
+            finished: false,
+        };
+        Arc::new(Self {
+            executor: Executor::default(),
+            rng: Mutex::new(fastrand::Rng::with_seed(plan.seed)),
+            state: Mutex::new(state),
+            history: history.then(Mutex::default),
+            plan,
+        })
+    }
+
+    pub fn now(&self) -> Timestamp {
+        // A date of its own, so that nothing depends on the machine's.
+        Timestamp::from_millis(1_795_000_000_000 + i64::try_from(self.executor.now_us() / 1000).unwrap())
+    }
+
+    pub fn random(&self) -> u64 {
+        self.rng.lock().unwrap().u64(..)
+    }
+
+    /// A whole number below `n`.
+    pub fn below(&self, n: usize) -> usize {
+        self.rng.lock().unwrap().usize(0..n.max(1))
+    }
+
+    /// Whether something with this chance in a thousand happens; nothing does any more once the busy time is over.
+    pub fn happens(&self, chance: u32) -> bool {
+        chance > 0 && self.is_busy() && self.rng.lock().unwrap().u32(0..1000) < chance
+    }
+
+    pub fn is_busy(&self) -> bool {
+        u128::from(self.executor.now_us()) < self.plan.busy.as_micros()
+    }
+
+    pub fn between(&self, from_us: u64, to_us: u64) -> Duration {
+        Duration::from_micros(self.rng.lock().unwrap().u64(from_us..to_us))
+    }
+
+    pub fn note(&self, line: impl FnOnce() -> String) {
+        if let Some(history) = &self.history {
+            let at = Duration::from_micros(self.executor.now_us());
+            history.lock().unwrap().push(format!("{:>12.6} {}", at.as_secs_f64(), line()));
+        }
+    }
+
+    pub fn history(&self) -> Vec<String> {
+        self.history.as_ref().map(|history| history.lock().unwrap().clone()).unwrap_or_default()
+    }
+
+    pub fn is_idle(&self) -> bool {
+        self.state.lock().unwrap().processes.is_empty()
+    }
+
+    /// Runs `body` as a function; `None` when it did not live to its end.
+    pub fn invoke<T, B, F>(
+        self: &Arc<Self>,
+        what: &'static str,
+        body: B,
+    ) -> impl Future<Output = (u64, Option<T>)> + Send + use<T, B, F>
+    where
+        T: Send + 'static,
+        B: FnOnce(Process, Deadline) -> F,
+        F: Future<Output = T> + Send + 'static,
+    {
+        self.invoke_for(what, FUNCTION_TIMEOUT, body)
+    }
+
+    /// Runs `body` as a process of its own, which is killed when it takes longer than `timeout`.
+    pub fn invoke_for<T, B, F>(
+        self: &Arc<Self>,
+        what: &'static str,
+        timeout: Duration,
+        body: B,
+    ) -> impl Future<Output = (u64, Option<T>)> + Send + use<T, B, F>
+    where
+        T: Send + 'static,
+        B: FnOnce(Process, Deadline) -> F,
+        F: Future<Output = T> + Send + 'static,
+    {
+        let (sender, receiver) = futures::channel::oneshot::channel();
+        let mut state = self.state.lock().unwrap();
+        state.last_process += 1;
+        let id = state.last_process;
+        let timed = !self.plan.inline;
+        if what == "replay" {
+            state.ledger.replayers.insert(id);
+        }
+        let process = Process { sim: Arc::clone(self), id, routes: routes(state.configuration), timed };
+        drop(state);
+        self.note(|| format!("process {id} starts: {what}"));
+        let body = body(process, Deadline::after(self.now(), DEADLINE));
+        let sim = Arc::clone(self);
+        let task = self.executor.spawn(async move {
+            let value = body.await;
+            sim.note(|| format!("process {id} has ended"));
+            sim.state.lock().unwrap().processes.remove(&id);
+            // Nobody waits for a process that is invoked and forgotten.
+            let _ = sender.send(value);
+        });
+        // The sender goes with the task, and the receiver learns that nothing will come.
+        self.state.lock().unwrap().processes.insert(id, task);
+        let sim = Arc::clone(self);
+        self.executor.after(timeout, move || sim.kill(id));
+        async move { (id, receiver.await.ok()) }
+    }
+
+    pub fn kill(&self, process: u64) {
+        let killed = self.state.lock().unwrap().processes.remove(&process);
+        if let Some(task) = killed {
+            self.note(|| format!("process {process} is killed"));
+            self.executor.kill(task);
+        }
+    }
+}

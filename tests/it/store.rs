@@ -1,0 +1,515 @@
+//! The contract of the store, condition by condition, for any implementation of it; here on DynamoDB.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::support::alert;
+use crate::support::proxy::{DeadLetterOutcome, Proxy};
+use aws_sdk_dynamodb::types::AttributeValue;
+use fastrand::Rng;
+use futures::future::join_all;
+use stentor::adapters::clock::SystemClock;
+use stentor::adapters::dynamodb::{DynamoStore, Tables};
+use stentor::adapters::embedded::Embedded;
+use stentor::model::alert::{Alert, MESSAGE_BYTES_MAX};
+use stentor::model::audit::AlertQuery;
+use stentor::model::name::{RouteName, Target};
+use stentor::model::outbox::Burst;
+use stentor::model::outbox::{
+    Acknowledgement, BurstState, Deferral, Epoch, Escalation, Finish, Freeze, Lease, Opening, Recipient, TargetState,
+    Thread, Window,
+};
+use stentor::model::tally::Tally;
+use stentor::model::time::Timestamp;
+use stentor::protocol::clock::{Clock as _, Deadline};
+use stentor::protocol::store::{Commit, Store, StoreError};
+
+fn soon() -> Deadline {
+    Deadline::after(SystemClock.now(), Duration::from_secs(20))
+}
+
+fn failure(commit: &Commit) -> Option<&StoreError> {
+    match commit {
+        Commit::Failed(error) => Some(error),
+        Commit::Fresh | Commit::Duplicate { .. } => None,
+    }
+}
+
+fn route() -> RouteName {
+    "critical".parse().unwrap()
+}
+
+fn target() -> Target {
+    "slack:one".parse().unwrap()
+}
+
+fn opening(number: u64) -> Opening {
+    let window = Window { number, due: Timestamp::from_millis(number as i64), armed: false };
+    Opening { window, targets: vec![target()], delivered: 0 }
+}
+
+fn acknowledgement(offset: u64) -> Acknowledgement {
+    Acknowledgement { offset, ..Acknowledgement::default() }
+}
+
+fn held(not_before: Option<Timestamp>) -> Deferral {
+    Deferral { not_before, failures: 1 }
+}
+
+async fn counted(store: &impl Store, route: &str) -> u64 {
+    let stored = store.tallies(&route.parse().unwrap(), soon()).await.unwrap();
+    stored.iter().map(|stored| stored.tally.alerts).sum()
+}
+
+#[tokio::test]
+async fn commit_keeps_each_alert_once_and_counts_what_it_keeps() {
+    let engine = Embedded::start(None).await.unwrap();
+    let store = engine.store().await.unwrap();
+    // More than two transactions' worth, on different sets of routes.
+    let mut alerts: Vec<Alert> = (0..230).map(|n| alert(&format!("a{n}"), &["critical"])).collect();
+    alerts.extend((0..70).map(|n| alert(&format!("b{n}"), &["critical", "audit"])));
+    let commits = store.commit(&alerts, soon()).await;
+    assert!(commits.iter().all(|commit| *commit == Commit::Fresh));
+    assert_eq!((counted(&store, "critical").await, counted(&store, "audit").await), (300, 70));
+
+    // Every third is new; the others answer with the routes they were written for, not today's.
+    let retry: Vec<Alert> = (0..300)
+        .map(|n| match n % 3 {
+            0 => alert(&format!("c{n}"), &["other"]),
+            _ if n < 230 => alert(&format!("a{n}"), &["other"]),
+            _ => alert(&format!("b{}", n - 230), &["other"]),
+        })
+        .collect();
+    let commits = store.commit(&retry, soon()).await;
+    for (n, commit) in commits.iter().enumerate() {
+        match (n % 3, commit) {
+            (0, Commit::Fresh) => {}
+            (_, Commit::Duplicate { routes }) => assert_eq!(routes.len(), if n < 230 { 1 } else { 2 }, "{n}"),
+            other => panic!("{n}: {other:?}"),
+        }
+    }
+    assert_eq!((counted(&store, "critical").await, counted(&store, "other").await), (300, 100));
+}
+
+/// Requests of one commit, by operation, and what it answered.
+async fn requests(proxy: &Proxy, alerts: &[Alert]) -> (BTreeMap<String, usize>, Vec<Commit>) {
+    let store = DynamoStore::new(&stentor::adapters::aws::loopback(&proxy.endpoint()), Tables::default(), Rng::new());
+    let seen = Arc::new(Mutex::new(BTreeMap::new()));
+    let counted = Arc::clone(&seen);
+    proxy.decide(move |operation, _| {
+        *counted.lock().unwrap().entry(operation.to_owned()).or_default() += 1;
+        DeadLetterOutcome::Pass
+    });
+    let commits = store.commit(alerts, Deadline::after(SystemClock.now(), Duration::from_secs(300))).await;
+    let seen = seen.lock().unwrap().clone();
+    (seen, commits)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_alerts_take_as_many_transactions_as_it_needs_to_hold_them() {
+    const ALERTS: usize = 10_000;
+    /// 100 items, of which one is the tally.
+    const ROWS_MAX: usize = 99;
+    let engine = Embedded::start(None).await.unwrap();
+    let store = engine.store().await.unwrap();
+    let proxy = Proxy::start(engine.address()).await;
+    let alerts: Vec<Alert> = (0..ALERTS).map(|n| alert(&format!("{n}"), &["critical"])).collect();
+    let count = |seen: &BTreeMap<String, usize>, operation| seen.get(operation).copied().unwrap_or(0);
+    let fresh = |commits: &[Commit]| commits.iter().filter(|commit| **commit == Commit::Fresh).count();
+
+    // Nothing is known: each transaction is sent once.
+    let (seen, commits) = requests(&proxy, &alerts).await;
+    let chunks = ALERTS.div_ceil(ROWS_MAX);
+    assert_eq!((fresh(&commits), count(&seen, "TransactWriteItems"), seen.len()), (ALERTS, chunks, 2), "{seen:?}");
+    assert_eq!(count(&seen, "UpdateItem"), 1, "the hour of all of them is registered once");
+    assert_eq!(counted(&store, "critical").await, ALERTS as u64);
+
+    // Every other is known, the worst mix: each transaction fails, is looked up, and goes in again without them. Only
+    // the last, of a single row that is new, does not.
+    let half: Vec<Alert> = (ALERTS / 2..ALERTS)
+        .flat_map(|n| [alert(&format!("{n}"), &["critical"]), alert(&format!("new {n}"), &["critical"])])
+        .collect();
+    let (seen, commits) = requests(&proxy, &half).await;
+    let sent = (count(&seen, "TransactWriteItems"), count(&seen, "BatchGetItem"));
+    assert_eq!((fresh(&commits), sent), (ALERTS / 2, (2 * chunks - 1, chunks - 1)), "{seen:?}");
+    assert_eq!(counted(&store, "critical").await, (ALERTS + ALERTS / 2) as u64);
+
+    // All are known, as when a batch comes again: nothing is left to send a second time.
+    let (seen, commits) = requests(&proxy, &half).await;
+    assert_eq!(
+        (fresh(&commits), count(&seen, "TransactWriteItems"), count(&seen, "BatchGetItem")),
+        (0, chunks, chunks)
+    );
+}
+
+#[tokio::test]
+async fn two_who_commit_the_same_at_once_count_it_once() {
+    let engine = Embedded::start(None).await.unwrap();
+    let store = engine.store().await.unwrap();
+    let alerts: Vec<Alert> = (0..150).map(|n| alert(&format!("{n}"), &["critical"])).collect();
+    // Overlapping parts in different orders, so that whole transactions and parts of them collide.
+    let parts: Vec<Vec<Alert>> = vec![
+        alerts.clone(),
+        alerts.iter().rev().cloned().collect(),
+        alerts[40..120].to_vec(),
+        alerts[..90].iter().step_by(2).cloned().collect(),
+    ];
+    let all = join_all(parts.iter().map(|part| store.commit(part, soon()))).await;
+    let fresh = all.iter().flatten().filter(|commit| **commit == Commit::Fresh).count();
+    assert!(all.iter().flatten().all(|commit| !matches!(commit, Commit::Failed(_))));
+    assert_eq!((fresh, counted(&store, "critical").await), (150, 150));
+}
+
+#[tokio::test]
+async fn an_alert_that_cannot_be_stored_takes_no_other_along() {
+    let engine = Embedded::start(None).await.unwrap();
+    let store = engine.store().await.unwrap();
+    let mut alerts: Vec<Alert> = (0..40).map(|n| alert(&format!("{n}"), &["critical"])).collect();
+    // A key of more than 2,048 bytes is refused for ever.
+    alerts[17] = alert(&"x".repeat(3000), &["critical"]);
+    let commits = store.commit(&alerts, soon()).await;
+    for (n, commit) in commits.iter().enumerate() {
+        match n {
+            17 => assert!(matches!(failure(commit), Some(StoreError::Invalid(_))), "{commit:?}"),
+            _ => assert_eq!(*commit, Commit::Fresh, "{n}"),
+        }
+    }
+    assert_eq!(counted(&store, "critical").await, 39);
+}
+
+#[tokio::test]
+async fn the_largest_alerts_fit_their_transactions() {
+    let engine = Embedded::start(None).await.unwrap();
+    let store = engine.store().await.unwrap();
+    let large = |n| Alert { message: "é".repeat(MESSAGE_BYTES_MAX / 2), ..alert(&format!("{n}"), &["critical"]) };
+    let alerts: Vec<Alert> = (0..100).map(large).collect();
+    assert!(store.commit(&alerts, soon()).await.iter().all(|commit| *commit == Commit::Fresh));
+}
+
+#[tokio::test]
+async fn a_row_has_the_columns_that_auditors_ask_for() {
+    let engine = Embedded::start(None).await.unwrap();
+    let store = engine.store().await.unwrap();
+    store.commit(&[alert("37", &["critical", "audit"])], soon()).await;
+    let page = store.client().scan().table_name("AppLogs").send().await.unwrap();
+    let row = &page.items()[0];
+    let text = |name: &str| row[name].as_s().unwrap().as_str();
+    assert!(text("log_id").starts_with("37-"));
+    assert_eq!(text("timestamp"), "2026-11-23T14:15:06.789Z");
+    assert_eq!((text("marker"), text("app_name")), ("[CRITICAL]", "shop"));
+    assert_eq!((text("message"), text("pattern")), ("[CRITICAL] order 37 failed", "[CRITICAL] order <n> failed"));
+    assert_eq!((text("account_id"), text("log_group"), text("source")), ("123456789012", "/aws/lambda/shop", "test"));
+    assert!(text("hour").starts_with("2026-11-23T14#"));
+    let days =
+        (row["expires_at"].as_n().unwrap().parse::<i64>().unwrap() - SystemClock.now().as_millis() / 1000) / 86_400;
+    assert!((89..=90).contains(&days), "{days}");
+}
+
+#[tokio::test]
+async fn a_window_is_opened_armed_and_closed_by_one_only() {
+    let engine = Embedded::start(None).await.unwrap();
+    let store = engine.store().await.unwrap();
+    let (route, at) = (route(), soon());
+    assert_eq!(store.cursor(&route, at).await.unwrap(), Default::default());
+    assert!(store.open(&route, &opening(1), at).await.unwrap());
+    assert!(!store.open(&route, &opening(1), at).await.unwrap(), "one is open");
+    assert!(!store.open(&route, &opening(2), at).await.unwrap(), "one is open");
+    assert!(!store.mark_armed(&route, 2, at).await.unwrap(), "another is open");
+    assert!(store.mark_armed(&route, 1, at).await.unwrap());
+    let burst = Some(BurstState { burst: Burst { alerts: 7, ..Burst::default() }, window_ms: 5 });
+    assert!(!store.close(&route, 2, burst, at).await.unwrap(), "another is open");
+    assert!(store.close(&route, 1, burst, at).await.unwrap());
+    assert!(!store.close(&route, 1, burst, at).await.unwrap(), "none is open");
+    assert!(!store.mark_armed(&route, 1, at).await.unwrap(), "a closed window stays closed");
+    assert!(!store.open(&route, &opening(1), at).await.unwrap(), "numbers only grow");
+    assert!(store.open(&route, &opening(2), at).await.unwrap(), "while one closes the next may be open");
+    assert!(!store.close(&route, 2, burst, at).await.unwrap(), "one is closing");
+    let cursor = store.cursor(&route, at).await.unwrap();
+    assert_eq!((cursor.last_window, cursor.closing, cursor.burst), (2, Some(1), burst));
+    assert_eq!(cursor.open, Some(Window { number: 2, due: Timestamp::from_millis(2), armed: false }));
+    assert_eq!(cursor.targets, [(target(), 0)].into());
+    assert_eq!(store.routes(at).await.unwrap(), [route]);
+}
+
+#[tokio::test]
+async fn a_freeze_moves_tallies_into_an_epoch_wholly_or_not_at_all() {
+    let engine = Embedded::start(None).await.unwrap();
+    let store = engine.store().await.unwrap();
+    let (route, at) = (route(), soon());
+    let alerts: Vec<Alert> = (0..300).map(|n| alert(&format!("{n}"), &["critical"])).collect();
+    store.commit(&alerts, at).await;
+    store.open(&route, &opening(1), at).await.unwrap();
+    let stored = store.tallies(&route, at).await.unwrap();
+    assert!(stored.len() >= 3);
+    let epoch = |number, part: &[stentor::model::outbox::StoredTally]| Epoch {
+        number,
+        window: 1,
+        at: Timestamp::from_millis(number as i64),
+        tally: Tally::sum(part.iter().map(|stored| &stored.tally)),
+        owed: vec![target(), "slack:new".parse().unwrap()],
+        burst: None,
+        over: false,
+    };
+    let keys = |part: &[stentor::model::outbox::StoredTally]| part.iter().map(|stored| stored.key.clone()).collect();
+    let (first, rest) = stored.split_at(1);
+    let one =
+        Freeze { closing: 1, after: 0, tallies: keys(first), epoch: Some(epoch(1, first)), burst: None, finish: None };
+    assert!(!store.freeze(&route, &one, at).await.unwrap(), "the window is not closing");
+    store.close(&route, 1, None, at).await.unwrap();
+    assert!(!store.freeze(&route, &Freeze { closing: 2, ..one.clone() }, at).await.unwrap(), "another is closing");
+    assert!(
+        !store.freeze(&route, &Freeze { after: 1, ..one.clone() }, at).await.unwrap(),
+        "another epoch is the latest"
+    );
+    assert!(store.freeze(&route, &one, at).await.unwrap());
+    let retry = Freeze { after: 1, epoch: Some(epoch(2, first)), ..one.clone() };
+    assert!(!store.freeze(&route, &retry, at).await.unwrap(), "a tally is counted once");
+    let cursor = store.cursor(&route, at).await.unwrap();
+    assert_eq!((cursor.epoch, cursor.sealed, cursor.closing), (1, 0, Some(1)), "nothing is delivered before the last");
+    let known: Vec<_> = cursor.targets.iter().map(|(target, since)| (target.to_string(), *since)).collect();
+    assert_eq!(known, [("slack:new".to_owned(), 0), ("slack:one".to_owned(), 0)]);
+
+    let next = Opening { targets: vec![], ..opening(2) };
+    let finish = Some(Finish { next: Some(next) });
+    let last = Freeze { closing: 1, after: 1, tallies: keys(rest), epoch: Some(epoch(2, rest)), burst: None, finish };
+    // Somebody opened the next window meanwhile: the successor must not replace it.
+    assert!(store.open(&route, &opening(2), at).await.unwrap());
+    assert!(!store.freeze(&route, &last, at).await.unwrap());
+    let last = Freeze { finish: Some(Finish::default()), ..last };
+    assert!(store.freeze(&route, &last, at).await.unwrap());
+    let cursor = store.cursor(&route, at).await.unwrap();
+    assert_eq!((cursor.epoch, cursor.sealed, cursor.closing), (2, 2, None));
+    assert_eq!(counted(&store, "critical").await, 0);
+    let epochs = store.epochs(&route, 0, 2, at).await.unwrap();
+    assert_eq!(epochs.iter().map(|epoch| epoch.tally.alerts).sum::<u64>(), 300);
+    assert_eq!(store.epochs(&route, 1, 1, at).await.unwrap(), []);
+    store.retire(&route, 0, 2, at).await.unwrap();
+    assert_eq!(store.cursor(&route, at).await.unwrap().retired, 2);
+    assert_eq!(store.epochs(&route, 1, 2, at).await.unwrap().len(), 1, "retired is not gone");
+}
+
+#[tokio::test]
+async fn a_target_is_told_by_one_at_a_time() {
+    let engine = Embedded::start(None).await.unwrap();
+    let store = engine.store().await.unwrap();
+    let (route, target, at) = (route(), target(), soon());
+    let now = SystemClock.now();
+    let lease = |owner: &str, until| Lease { owner: owner.to_owned(), until };
+    let ann = lease("ann", now.after(Duration::from_secs(60)));
+    let bob = lease("bob", now.after(Duration::from_secs(60)));
+    assert_eq!(store.target(&route, Recipient::Own(&target), at).await.unwrap(), Default::default());
+    assert!(store.lease(&route, Recipient::Own(&target), &ann, now, at).await.unwrap().is_some());
+    assert!(
+        store.lease(&route, Recipient::Own(&target), &ann, now, at).await.unwrap().is_some(),
+        "a lost answer is asked for again"
+    );
+    assert_eq!(store.lease(&route, Recipient::Own(&target), &bob, now, at).await.unwrap(), None, "ann has it");
+    assert!(
+        !store.acknowledge(&route, Recipient::Own(&target), &bob, &acknowledgement(9), at).await.unwrap(),
+        "only the holder settles"
+    );
+    assert!(
+        !store.release(&route, Recipient::Own(&target), &bob, &held(None), at).await.unwrap(),
+        "only the holder releases"
+    );
+    assert!(store.acknowledge(&route, Recipient::Own(&target), &ann, &acknowledgement(3), at).await.unwrap());
+    assert!(
+        !store.acknowledge(&route, Recipient::Own(&target), &ann, &acknowledgement(4), at).await.unwrap(),
+        "settling gives the lease back"
+    );
+    let state = store.lease(&route, Recipient::Own(&target), &bob, now, at).await.unwrap().expect("it is free");
+    assert_eq!(state.offset, Some(3));
+    assert!(store.release(&route, Recipient::Own(&target), &bob, &held(Some(now)), at).await.unwrap());
+    assert_eq!(store.target(&route, Recipient::Own(&target), at).await.unwrap().not_before, Some(now));
+    assert!(store.lease(&route, Recipient::Own(&target), &ann, now, at).await.unwrap().is_some());
+    let late = now.after(Duration::from_secs(61));
+    assert!(store.lease(&route, Recipient::Own(&target), &bob, late, at).await.unwrap().is_some(), "ann's has run out");
+    assert!(
+        !store.acknowledge(&route, Recipient::Own(&target), &ann, &acknowledgement(5), at).await.unwrap(),
+        "ann is too late"
+    );
+}
+
+#[tokio::test]
+async fn what_is_remembered_of_a_target_ends_with_the_delivery_that_succeeds() {
+    let engine = Embedded::start(None).await.unwrap();
+    let store = engine.store().await.unwrap();
+    let (route, target, at, now) = (route(), target(), soon(), SystemClock.now());
+    let ann = Lease { owner: "ann".to_owned(), until: now.after(Duration::from_secs(60)) };
+    store.lease(&route, Recipient::Own(&target), &ann, now, at).await.unwrap();
+    assert!(
+        store
+            .release(&route, Recipient::Own(&target), &ann, &Deferral { not_before: Some(now), failures: 3 }, at)
+            .await
+            .unwrap()
+    );
+    let state = store.lease(&route, Recipient::Own(&target), &ann, now, at).await.unwrap().unwrap();
+    assert_eq!((state.failures, state.not_before), (3, Some(now)));
+    let thread = Some(Thread { burst: now, message: "C1/17.1".to_owned() });
+    let delivered = Acknowledgement { offset: 4, thread: thread.clone(), muted: 7 };
+    assert!(store.acknowledge(&route, Recipient::Own(&target), &ann, &delivered, at).await.unwrap());
+    let expected = TargetState { offset: Some(4), thread, muted: 7, ..TargetState::default() };
+    assert_eq!(store.target(&route, Recipient::Own(&target), at).await.unwrap(), expected);
+    store.lease(&route, Recipient::Own(&target), &ann, now, at).await.unwrap();
+    store.acknowledge(&route, Recipient::Own(&target), &ann, &acknowledgement(5), at).await.unwrap();
+    let expected = TargetState { offset: Some(5), ..TargetState::default() };
+    assert_eq!(store.target(&route, Recipient::Own(&target), at).await.unwrap(), expected);
+}
+
+#[tokio::test]
+async fn a_pause_holds_on_every_route() {
+    let engine = Embedded::start(None).await.unwrap();
+    let store = engine.store().await.unwrap();
+    let (route, target, at, now) = (route(), target(), soon(), SystemClock.now());
+    let (soon, later) = (now.after(Duration::from_secs(5)), now.after(Duration::from_secs(90)));
+    store.pause(&target, later, at).await.unwrap();
+    assert_eq!(store.target(&route, Recipient::Own(&target), at).await.unwrap().not_before, Some(later));
+    assert_eq!(
+        store.target(&route, Recipient::Own(&"slack:other".parse().unwrap()), at).await.unwrap().not_before,
+        None
+    );
+    let ann = Lease { owner: "ann".to_owned(), until: later };
+    store.lease(&route, Recipient::Own(&target), &ann, now, at).await.unwrap();
+    store.release(&route, Recipient::Own(&target), &ann, &held(Some(soon)), at).await.unwrap();
+    assert_eq!(
+        store.target(&route, Recipient::Own(&target), at).await.unwrap().not_before,
+        Some(later),
+        "the later of the two"
+    );
+}
+
+#[tokio::test]
+async fn a_fallback_is_owed_what_was_agreed_on_and_the_cursor_knows_it() {
+    let engine = Embedded::start(None).await.unwrap();
+    let store = engine.store().await.unwrap();
+    let (route, fallback, at) = (route(), target(), soon());
+    let escalation = |upto| Escalation { upto, because: "it was down".to_owned() };
+    let unknown = TargetState::default();
+    assert!(store.escalate(&route, &fallback, &unknown, 2, &escalation(5), at).await.unwrap());
+    let known = store.target(&route, Recipient::Fallback(&fallback), at).await.unwrap();
+    assert_eq!((known.offset, &known.escalation), (Some(2), &Some(escalation(5))));
+    assert!(store.cursor(&route, at).await.unwrap().fallbacks.contains(&fallback));
+    assert!(!store.escalate(&route, &fallback, &unknown, 3, &escalation(6), at).await.unwrap(), "not as known");
+    assert!(store.escalate(&route, &fallback, &known, 2, &escalation(6), at).await.unwrap());
+    let moved =
+        TargetState { offset: Some(5), ..store.target(&route, Recipient::Fallback(&fallback), at).await.unwrap() };
+    let own = store.target(&route, Recipient::Own(&fallback), at).await.unwrap();
+    assert_eq!(own, TargetState::default(), "what it is owed as a fallback is no business of what it is owed itself");
+    assert!(!store.escalate(&route, &fallback, &moved, 5, &escalation(7), at).await.unwrap(), "the offset differs");
+}
+
+#[tokio::test]
+async fn a_route_is_muted_and_speaks_again_whatever_its_windows_do() {
+    let engine = Embedded::start(None).await.unwrap();
+    let store = engine.store().await.unwrap();
+    let (route, at) = (route(), soon());
+    store.mute(&route, Some(at.time()), at).await.unwrap();
+    assert!(store.open(&route, &opening(1), at).await.unwrap(), "a muted route collects");
+    let cursor = store.cursor(&route, at).await.unwrap();
+    assert_eq!((cursor.muted_until, cursor.open.map(|open| open.number)), (Some(at.time()), Some(1)));
+    store.mute(&route, None, at).await.unwrap();
+    assert_eq!(store.cursor(&route, at).await.unwrap().muted_until, None);
+}
+
+#[tokio::test]
+async fn no_row_is_stored_before_its_hour_is_registered() {
+    let engine = Embedded::start(None).await.unwrap();
+    engine.store().await.unwrap();
+    let proxy = Proxy::start(engine.address()).await;
+    let store = DynamoStore::new(&stentor::adapters::aws::loopback(&proxy.endpoint()), Tables::default(), Rng::new());
+    let (everything, soon) = ((i64::MIN, i64::MAX), || Deadline::after(SystemClock.now(), Duration::from_millis(600)));
+    let found = async || {
+        let (since, until) = (Timestamp::from_millis(everything.0), Timestamp::from_millis(everything.1));
+        let question = AlertQuery { since, until, app: None, route: None, grep: None };
+        let mut found = 0;
+        store
+            .ask(&question, soon, |_| {
+                found += 1;
+                Ok::<_, StoreError>(true)
+            })
+            .await
+            .unwrap();
+        found
+    };
+    // The registration fails: nothing is committed.
+    let committed = Arc::new(Mutex::new(0));
+    let counted = Arc::clone(&committed);
+    proxy.decide(move |operation, _| match operation {
+        "UpdateItem" => DeadLetterOutcome::Throttle,
+        _ => {
+            *counted.lock().unwrap() += 1;
+            DeadLetterOutcome::Pass
+        }
+    });
+    let commits = store.commit(&[alert("1", &["critical"])], soon()).await;
+    assert!(matches!(commits[..], [Commit::Failed(_)]), "{commits:?}");
+    assert_eq!(*committed.lock().unwrap(), 0);
+    // The commit fails behind the registration, as in a crash: the hour is empty, and that is no harm.
+    proxy.decide(
+        |operation, _| {
+            if operation == "TransactWriteItems" { DeadLetterOutcome::Throttle } else { DeadLetterOutcome::Pass }
+        },
+    );
+    let commits = store.commit(&[alert("1", &["critical"])], soon()).await;
+    assert!(matches!(commits[..], [Commit::Failed(_)]), "{commits:?}");
+    assert_eq!(found().await, 0);
+    // From then on the hour costs a commit nothing.
+    proxy.decide(|_, _| DeadLetterOutcome::Pass);
+    assert_eq!(store.commit(&[alert("1", &["critical"])], soon()).await, [Commit::Fresh]);
+    assert_eq!(proxy.seen(), 1);
+    assert_eq!(found().await, 1);
+    // Another process registers for itself, even where it finds but duplicates.
+    let other = DynamoStore::new(&stentor::adapters::aws::loopback(&proxy.endpoint()), Tables::default(), Rng::new());
+    proxy.decide(|_, _| DeadLetterOutcome::Pass);
+    let commits = other.commit(&[alert("1", &["critical"])], soon()).await;
+    assert!(matches!(commits[..], [Commit::Duplicate { .. }]), "{commits:?}");
+    assert_eq!(proxy.seen(), 3, "the hour, the transaction, the row that is there");
+}
+
+#[tokio::test]
+async fn a_store_out_of_reach_is_given_up_at_the_deadline() {
+    // Port 9 of this machine: nobody listens.
+    let config = stentor::adapters::aws::loopback("http://127.0.0.1:9");
+    let store = DynamoStore::new(&config, Tables::default(), fastrand::Rng::with_seed(1));
+    let started = SystemClock.now();
+    let commits =
+        store.commit(&[alert("1", &["critical"])], Deadline::after(started, Duration::from_millis(300))).await;
+    assert!(
+        matches!(commits.iter().map(failure).collect::<Vec<_>>()[..], [Some(StoreError::Unavailable(_))]),
+        "{commits:?}"
+    );
+    assert!(started.until(SystemClock.now()) < Duration::from_secs(3));
+}
+
+#[tokio::test]
+async fn a_missing_table_is_refused_at_once_with_its_name() {
+    let engine = Embedded::start(None).await.unwrap();
+    let tables = Tables { alerts: "Elsewhere".to_owned(), ..Tables::default() };
+    let store =
+        DynamoStore::new(&stentor::adapters::aws::loopback(&engine.endpoint()), tables, fastrand::Rng::with_seed(1));
+    let commits = store.commit(&[alert("1", &["critical"])], soon()).await;
+    let [Some(StoreError::Refused(cause))] = commits.iter().map(failure).collect::<Vec<_>>()[..] else {
+        panic!("{commits:?}")
+    };
+    assert_eq!(cause.code, "ResourceNotFoundException", "{cause}");
+}
+
+#[tokio::test]
+async fn what_is_stored_outlives_the_process() {
+    let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("store-outlives");
+    std::fs::remove_dir_all(&directory).ok();
+    std::fs::create_dir_all(&directory).unwrap();
+    let database = directory.join("stentor.db");
+    let engine = Embedded::start(Some(&database)).await.unwrap();
+    engine.store().await.unwrap().commit(&[alert("1", &["critical"])], soon()).await;
+    engine.stop().await.unwrap();
+    let engine = Embedded::start(Some(&database)).await.unwrap();
+    let commits = engine.store().await.unwrap().commit(&[alert("1", &["critical"])], soon()).await;
+    assert_eq!(commits, [Commit::Duplicate { routes: [route()].into() }]);
+    let hours = engine.store().await.unwrap();
+    let by_hour = hours.client().scan().table_name("AppLogs").index_name("by_hour").send().await.unwrap();
+    let row = &by_hour.items()[0];
+    assert!(row.contains_key("marker") && !row.contains_key("message"), "{row:?}");
+    assert_eq!(row["timestamp"], AttributeValue::S("2026-11-23T14:15:06.789Z".to_owned()));
+}
