@@ -255,7 +255,7 @@ async fn a_refused_message_is_parked_with_slacks_word_and_one_out_of_time_is_owe
     let slack = MockServer::start().await;
     let gone = ResponseTemplate::new(410).set_body_string("channel_is_archived");
     Mock::given(method("POST")).and(path("/gone")).respond_with(gone).mount(&slack).await;
-    let limited = ResponseTemplate::new(429).insert_header("retry-after", "30");
+    let limited = ResponseTemplate::new(429).insert_header("retry-after", "10");
     Mock::given(method("POST")).and(path("/busy")).respond_with(limited).up_to_n_times(1).mount(&slack).await;
     Mock::given(method("POST"))
         .and(path("/busy"))

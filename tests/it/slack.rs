@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::support::alert;
 use crate::support::spoken::{Secret, Spoken};
+use futures::future::join_all;
 use jiff::fmt::rfc2822::DateTimePrinter;
 use serde_json::{Value, json};
 use stentor::adapters::channels::Channels;
@@ -549,12 +550,13 @@ async fn an_answer_without_an_end_is_over_at_the_deadline_or_at_its_bound() {
             "denied: Slack answered 410: no known error word",
         ),
     ];
-    for (bytes, then, patience, expected) in cases {
+    let posts = cases.into_iter().map(async |(bytes, then, patience, expected)| {
         let began = std::time::Instant::now();
         let shown = bytes.chars().take(100).collect::<String>();
         assert_eq!(posted(bytes.into_bytes(), then, patience).await, expected, "{shown}");
         assert!(began.elapsed() < Duration::from_secs(60), "{shown}");
-    }
+    });
+    join_all(posts).await;
 }
 
 #[tokio::test]
