@@ -112,14 +112,21 @@ impl Function {
         look(&self.invocations.lock().unwrap())
     }
 
-    /// The most memory that the process, which must be up, ever had resident (`VmHWM`).
+    /// The most memory that the running process ever had resident (`VmHWM`), without the pages of its
+    /// binary and other files (`RssFile`). Those depend on how the binary was linked. They only grow
+    /// while memory is not short, so the difference never exceeds the true peak.
     #[cfg(target_os = "linux")]
     pub async fn peak_bytes(&self) -> u64 {
         let running = self.running.lock().await;
         let id = running.as_ref().expect("a process that is up").process.id();
         let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+        let bytes = |name: &str| {
+            let value = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            value.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+        };
+        let (peak, of_files) = (bytes("VmHWM:"), bytes("RssFile:"));
+        println!("resident at most {peak} bytes; {of_files} of files");
+        peak - of_files
     }
 
     /// Everything that its processes wrote.
