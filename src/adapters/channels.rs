@@ -73,7 +73,7 @@ impl<R: ReadSecret> Channels<R> {
             return Err(unusable("it is neither a text nor an object with a token and a channel".to_owned()));
         };
         let bot = Bot::new(token, channel).map_err(|bad| unusable(bad.to_string()))?;
-        self.slack.tell(&bot, digest, joins, deadline).await
+        self.slack.post_as_bot(&bot, digest, joins, deadline).await
     }
 
     /// The credential is a topic's ARN, alone or as an object's `topic_arn`.

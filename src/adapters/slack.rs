@@ -1,7 +1,9 @@
-//! Slack, spoken to in two ways: an incoming webhook takes each message as a new one; with a bot's token ([`bot`])
-//! a burst is one message in the channel that is kept up to date, and each digest a reply in its thread. What is said
-//! stands in [`layout`], what Slack's answers mean in `answer`. A webhook's URL and a token are credentials: they are
-//! never logged, shown or part of an error.
+//! Posts digests to Slack. An incoming webhook posts each digest as a message of its own. A bot
+//! ([`bot`]) keeps one message per burst up to date and posts the digests into its thread.
+//! [`layout`] makes the messages; `answer` reads Slack's answers; `error` decides what a failure
+//! means.
+//!
+//! A webhook's URL and a token are credentials: no log, error or debug output has them.
 
 use std::fmt;
 
@@ -14,30 +16,34 @@ use crate::adapters::http::Http;
 use crate::model::digest::Digest;
 use crate::protocol::clock::{Clock as _, Deadline};
 use crate::protocol::notify::DeliverError;
+use error::Failure;
+use layout::Message;
 
 mod answer;
 pub mod blocks;
 pub mod bot;
+mod error;
 pub mod layout;
 
-/// Where an incoming webhook listens. Prints as its host only.
+/// The URL of an incoming webhook. Prints as its host only.
 #[derive(Clone)]
 pub struct WebhookUrl(Url);
 
-/// Where the methods of the Web API are, with a slash at its end.
+/// The base URL of the Web API, with a slash at its end.
 #[derive(Clone, Debug)]
 pub struct ApiUrl(Url);
 
-/// A text is no place that messages may be sent to. The text is not repeated: it may hold a credential.
+/// Why a text is not a URL that messages may be sent to. It is not repeated, because it may be a
+/// credential.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum BadUrl {
+pub enum UrlError {
     #[error("{0} is not a URL")]
-    NotAUrl(&'static str),
+    Invalid(&'static str),
     #[error("{0} must be an https:// URL")]
     NotHttps(&'static str),
 }
 
-/// Sends to webhooks, and as a bot.
+/// Posts to webhooks and as a bot.
 #[derive(Clone, Debug)]
 pub struct Slack {
     http: Http,
@@ -45,22 +51,22 @@ pub struct Slack {
 }
 
 impl WebhookUrl {
-    /// HTTPS only; plain HTTP is allowed to this machine itself, where tests listen.
+    /// Takes HTTPS, and plain HTTP for a loopback address, where tests listen.
     ///
     /// # Errors
-    /// When the text is no URL, or its scheme would send the message in the clear.
-    pub fn parse(text: &str) -> Result<Self, BadUrl> {
-        confidential(text, "the webhook").map(Self)
+    /// When the text is not a URL, or the message would be sent unencrypted.
+    pub fn parse(text: &str) -> Result<Self, UrlError> {
+        parse_confidential(text, "the webhook").map(Self)
     }
 }
 
 impl ApiUrl {
-    /// As for a webhook: HTTPS, or this machine itself.
+    /// Takes HTTPS, and plain HTTP for a loopback address.
     ///
     /// # Errors
-    /// When the text is no URL, or its scheme would send tokens in the clear.
-    pub fn parse(text: &str) -> Result<Self, BadUrl> {
-        let mut url = confidential(text, "Slack's API")?;
+    /// When the text is not a URL, or tokens would be sent unencrypted.
+    pub fn parse(text: &str) -> Result<Self, UrlError> {
+        let mut url = parse_confidential(text, "Slack's API")?;
         if !url.path().ends_with('/') {
             url.set_path(&format!("{}/", url.path()));
         }
@@ -70,22 +76,23 @@ impl ApiUrl {
 
 impl Default for ApiUrl {
     fn default() -> Self {
-        Self(Url::parse("https://slack.com/api/").expect("invariant: it is a URL"))
+        Self(Url::parse("https://slack.com/api/").expect("invariant: the literal is a URL"))
     }
 }
 
-/// A URL behind which nobody on the way reads along. `what` names it in the error.
-fn confidential(text: &str, what: &'static str) -> Result<Url, BadUrl> {
-    let url = Url::parse(text.trim()).map_err(|_| BadUrl::NotAUrl(what))?;
+/// A URL to which a message can be sent without being read on the way. `what` names it in the
+/// error.
+fn parse_confidential(text: &str, what: &'static str) -> Result<Url, UrlError> {
+    let url = Url::parse(text.trim()).map_err(|_| UrlError::Invalid(what))?;
     let is_loopback = match url.host_str() {
         Some("localhost") => true,
         Some(host) => host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback()),
-        None => return Err(BadUrl::NotAUrl(what)),
+        None => return Err(UrlError::Invalid(what)),
     };
     match url.scheme() {
         "https" => Ok(url),
         "http" if is_loopback => Ok(url),
-        _ => Err(BadUrl::NotHttps(what)),
+        _ => Err(UrlError::NotHttps(what)),
     }
 }
 
@@ -100,29 +107,34 @@ impl Slack {
         Self { http: http.into(), api: ApiUrl::default() }
     }
 
-    /// Bots speak to this API, and not to that of slack.com.
+    /// Bots use this API instead of the one at slack.com.
     pub fn with_api(self, api: ApiUrl) -> Self {
         Self { api, ..self }
     }
 
-    /// Posts the digest to a webhook once, and is done or has given up by `deadline`.
+    /// Posts the digest to a webhook once. Returns before `deadline`.
     ///
     /// # Errors
-    /// 429, 5xx and a lost connection are worth a retry (Slack may have shown the message all the same:
-    /// a 5xx says nothing about that), and so is a success or a redirect that is not Slack's own `ok`; 401, 403, 404 and
-    /// 410 speak of the webhook; any other 4xx is final.
+    /// [`Retry`](DeliverError::Retry) after 429, 5xx, a lost connection, and a success or redirect
+    /// that is not Slack's own `ok`; Slack may have posted the message all the same.
+    /// [`Denied`](DeliverError::Denied) after 401, 403, 404 and 410.
+    /// [`Refused`](DeliverError::Refused) after any other 4xx.
     pub async fn post(&self, webhook: &WebhookUrl, digest: &Digest, deadline: Deadline) -> Result<(), DeliverError> {
-        let request = self.http.get().map_err(answer::lost)?.post(webhook.0.clone());
-        answer::of_webhook(send(request, &layout::render(digest), deadline).await?).await
+        Ok(self.post_to(webhook, &layout::render(digest), deadline).await?)
+    }
+
+    async fn post_to(&self, webhook: &WebhookUrl, message: &Message, deadline: Deadline) -> Result<(), Failure> {
+        let request = self.http.get()?.post(webhook.0.clone());
+        answer::check_webhook(send(request, message, deadline).await?).await
     }
 }
 
-/// The answer to `body`, if its status is that of success.
-async fn send(request: RequestBuilder, body: &impl Serialize, deadline: Deadline) -> Result<Response, DeliverError> {
+/// Sends `body` as JSON. Returns the answer if its status is 200.
+async fn send(request: RequestBuilder, body: &impl Serialize, deadline: Deadline) -> Result<Response, Failure> {
     let left = deadline.remaining(SystemClock.now());
     let body = serde_json::to_vec(body).expect("invariant: a message is plain JSON data");
     let request = request.header("content-type", "application/json; charset=utf-8").body(body).timeout(left);
-    answer::successful(request.send().await.map_err(answer::lost)?).await
+    answer::check_status(request.send().await?).await
 }
 
 #[cfg(test)]
@@ -130,17 +142,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_webhook_is_https_or_on_this_machine() {
+    fn a_webhook_is_https_or_loopback() {
         let cases = [
             ("https://hooks.slack.com/services/T0/B0/x", Ok(())),
             ("http://127.0.0.1:8080/x", Ok(())),
             ("http://[::1]:8080/x", Ok(())),
             ("http://localhost/x", Ok(())),
-            ("http://hooks.slack.com/services/T0/B0/x", Err(BadUrl::NotHttps("the webhook"))),
-            ("http://127.0.0.1.example.com/x", Err(BadUrl::NotHttps("the webhook"))),
-            ("ftp://127.0.0.1/x", Err(BadUrl::NotHttps("the webhook"))),
-            ("hooks.slack.com", Err(BadUrl::NotAUrl("the webhook"))),
-            ("", Err(BadUrl::NotAUrl("the webhook"))),
+            ("http://hooks.slack.com/services/T0/B0/x", Err(UrlError::NotHttps("the webhook"))),
+            ("http://127.0.0.1.example.com/x", Err(UrlError::NotHttps("the webhook"))),
+            ("ftp://127.0.0.1/x", Err(UrlError::NotHttps("the webhook"))),
+            ("hooks.slack.com", Err(UrlError::Invalid("the webhook"))),
+            ("", Err(UrlError::Invalid("the webhook"))),
         ];
         for (text, expected) in cases {
             assert_eq!(WebhookUrl::parse(text).map(drop), expected, "{text}");
@@ -149,19 +161,19 @@ mod tests {
 
     #[test]
     fn a_webhook_does_not_print_its_path() {
-        let webhook = WebhookUrl::parse("https://hooks.slack.com/services/T0/B0/topsecret").expect("a good one");
+        let webhook = WebhookUrl::parse("https://hooks.slack.com/services/T0/B0/topsecret").unwrap();
         assert_eq!(format!("{webhook:?}"), "WebhookUrl(hooks.slack.com/…)");
     }
 
     #[test]
-    fn an_api_is_confidential_too_and_its_methods_are_below_it() {
+    fn the_methods_of_an_api_are_below_its_url() {
         let method = |text: &str| ApiUrl::parse(text).map(|api| api.0.join("chat.update").unwrap().to_string());
         let cases = [
             ("https://slack-gov.com/api/", Ok("https://slack-gov.com/api/chat.update".to_owned())),
             ("https://slack-gov.com/api", Ok("https://slack-gov.com/api/chat.update".to_owned())),
             ("http://127.0.0.1:8080", Ok("http://127.0.0.1:8080/chat.update".to_owned())),
-            ("http://slack.com/api/", Err(BadUrl::NotHttps("Slack's API"))),
-            ("slack.com/api", Err(BadUrl::NotAUrl("Slack's API"))),
+            ("http://slack.com/api/", Err(UrlError::NotHttps("Slack's API"))),
+            ("slack.com/api", Err(UrlError::Invalid("Slack's API"))),
         ];
         for (text, expected) in cases {
             assert_eq!(method(text), expected, "{text}");

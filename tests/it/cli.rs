@@ -392,7 +392,7 @@ async fn a_test_message_goes_the_whole_way_and_its_answer_is_shown() {
         ("slack:bot", "slack:bot refused the message: Slack answered not_in_channel. An alert would be parked.\n", 1),
         (
             "slack:busy",
-            "slack:busy did not take the message: Slack answered 429: no known error word. Try again in 1 min 30 s.\n",
+            "slack:busy did not take the message: Slack answered 429: no known error code. Try again in 1 min 30 s.\n",
             1,
         ),
         (

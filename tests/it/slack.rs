@@ -1,5 +1,5 @@
-//! Slack: how every answer is classified, and how a bot keeps one message per burst, against an API that answers as Slack
-//! does.
+//! Delivery to Slack. A server that answers as Slack does checks what each answer means, and how a
+//! bot keeps one message per burst.
 
 use std::collections::VecDeque;
 use std::io::Write;
@@ -36,7 +36,8 @@ use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 const TOKEN: &str = "xoxb-7-topsecret";
 const ALERTS: &str = r##"{"slack:ops": {"token": "xoxb-7-topsecret", "channel": "#alerts"}}"##;
 
-/// A Web API: posts get channel C0123 and time stamps that count up; answers can be put in front of those.
+/// A Web API. Posts get the channel C0123 and timestamps that count up, unless other answers are
+/// queued.
 #[derive(Clone, Default)]
 struct Api {
     posted: Arc<Mutex<u32>>,
@@ -59,9 +60,9 @@ impl Api {
         self.answers.lock().unwrap().push_back(answer);
     }
 
-    /// HTTP 200, as the Web API says no.
-    fn refuse(&self, word: &str) {
-        self.answer(ResponseTemplate::new(200).set_body_json(json!({"ok": false, "error": word})));
+    /// Queues the answer of a method that fails.
+    fn refuse(&self, code: &str) {
+        self.answer(refusal(code));
     }
 }
 
@@ -84,12 +85,17 @@ impl Respond for Api {
     }
 }
 
+/// Status 200, as for most errors of the Web API.
+fn refusal(code: &str) -> ResponseTemplate {
+    ResponseTemplate::new(200).set_body_json(json!({"ok": false, "error": code}))
+}
+
 fn channels(server: &MockServer, secret: &str) -> Channels<Secret> {
     let api = ApiUrl::parse(&format!("{}/api", server.uri())).unwrap();
     Channels::new(Slack::new(http::client().unwrap()).with_api(api), Secrets::new(Secret(secret.to_owned())))
 }
 
-/// The latest of a burst's digests: two alerts, after 40 others.
+/// The latest digest of a burst: two alerts, after 40 others.
 fn digest() -> Digest {
     let now = SystemClock.now();
     Digest {
@@ -107,11 +113,12 @@ fn digest() -> Digest {
     }
 }
 
-async fn tell(channels: &Channels<Secret>, joins: Option<&str>) -> Result<Accepted, DeliverError> {
+async fn deliver(channels: &Channels<Secret>, joins: Option<&str>) -> Result<Accepted, DeliverError> {
     channels.deliver(&digest(), joins, Deadline::after(SystemClock.now(), Duration::from_secs(10))).await
 }
 
-/// A call as far as it matters here: the method, the channel, the message that is answered or updated, the header.
+/// A call: the method, the channel, the message that it replies to or updates, and the header of
+/// its message.
 type Call = (String, String, Option<String>, String);
 
 /// All calls but the first `seen`.
@@ -139,7 +146,7 @@ const REPLY: &str = "🔴 [CRITICAL] 2 alerts";
 const STATE: &str = "🔴 [CRITICAL] 42 alerts in 1 min 30 s";
 
 #[tokio::test]
-async fn a_burst_is_one_message_in_the_channel_and_its_digests_are_in_the_thread() {
+async fn a_burst_is_one_message_with_its_digests_in_the_thread() {
     let api = Api::default();
     let server = api.start().await;
     let engine = Embedded::start(None).await.unwrap();
@@ -149,11 +156,11 @@ async fn a_burst_is_one_message_in_the_channel_and_its_digests_are_in_the_thread
         assert!(services.minute(name, alerts).await.iter().all(|sent| sent.outcome == DeliveryOutcome::Accepted));
     }
     services.minute("quiet", 0).await;
-    // The burst is over: what comes now begins another one.
+    // The burst is over. The next alerts begin another one.
     services.minute("d", 5).await;
     let mut delivered = calls_after(&server, 0).await;
     for (_, _, _, header) in &mut delivered {
-        // To the second on a machine that is never busy.
+        // The seconds depend on how busy the machine is.
         let minutes = header.find(" min").map(|at| at + " min".len());
         header.truncate(minutes.unwrap_or(header.len()));
     }
@@ -171,19 +178,19 @@ async fn a_burst_is_one_message_in_the_channel_and_its_digests_are_in_the_thread
     assert_eq!(delivered, expected);
     let last = server.received_requests().await.unwrap().remove(6).body_json::<Value>().unwrap();
     assert_eq!(last["parse"], "none", "an update would look for names in the text");
-    assert!(last["blocks"].to_string().contains("First told: "), "what began the burst stays in sight: {last}");
+    assert!(last["blocks"].to_string().contains("First told: "), "the start of the burst stays in sight: {last}");
 }
 
 #[tokio::test]
-async fn a_message_that_cannot_be_joined_is_followed_by_a_new_one() {
+async fn a_digest_without_a_parent_message_becomes_a_new_message() {
     let api = Api::default();
     let server = api.start().await;
     let alerts = channels(&server, ALERTS);
     let other = channels(&server, r##"{"slack:ops": {"token": "xoxb-7-topsecret", "channel": "#other"}}"##);
-    let joined = tell(&alerts, None).await.unwrap().message.unwrap();
+    let joined = deliver(&alerts, None).await.unwrap().message.unwrap();
     let mut seen = 1;
     let mut delivered = async |channels: &Channels<Secret>, joins: &str| {
-        let accepted = tell(channels, Some(joins)).await.unwrap();
+        let accepted = deliver(channels, Some(joins)).await.unwrap();
         let calls = calls_after(&server, seen).await;
         seen += calls.len();
         (calls, accepted.message.unwrap())
@@ -192,16 +199,16 @@ async fn a_message_that_cannot_be_joined_is_followed_by_a_new_one() {
     assert_eq!(calls, [post("C0123", Some("1.000100"), REPLY), update("1.000100", STATE)]);
     assert_eq!(same, joined);
     let (calls, moved) = delivered(&other, &joined).await;
-    assert_eq!(calls, [post("#other", None, REPLY)], "the credential names another channel by now");
+    assert_eq!(calls, [post("#other", None, REPLY)], "the credential has another channel now");
     assert_ne!(moved, joined);
     let (calls, _) = delivered(&alerts, "of another version").await;
     assert_eq!(calls, [post("#alerts", None, REPLY)]);
-    for word in ["thread_not_found", "message_not_found", "channel_not_found", "restricted_action_thread_locked"] {
-        api.refuse(word);
+    for code in ["thread_not_found", "message_not_found", "channel_not_found", "restricted_action_thread_locked"] {
+        api.refuse(code);
         let (calls, _) = delivered(&alerts, &joined).await;
-        assert_eq!(calls, [post("C0123", Some("1.000100"), REPLY), post("#alerts", None, REPLY)], "{word}");
+        assert_eq!(calls, [post("C0123", Some("1.000100"), REPLY), post("#alerts", None, REPLY)], "{code}");
     }
-    // A reply to a message that was deleted is taken, and stands in the channel.
+    // Slack accepts a reply to a deleted message, and posts it outside any thread.
     let alone = json!({"ok": true, "channel": "C0123", "ts": "77.000100", "message": {"text": "x"}});
     api.answer(ResponseTemplate::new(200).set_body_json(alone));
     let (calls, alone) = delivered(&alerts, &joined).await;
@@ -211,11 +218,11 @@ async fn a_message_that_cannot_be_joined_is_followed_by_a_new_one() {
 }
 
 #[tokio::test]
-async fn a_reply_that_was_taken_is_told_whatever_becomes_of_the_update() {
+async fn an_accepted_reply_is_delivered_even_if_the_update_fails() {
     let api = Api::default();
     let server = api.start().await;
     let channels = channels(&server, ALERTS);
-    let joined = tell(&channels, None).await.unwrap().message.unwrap();
+    let joined = deliver(&channels, None).await.unwrap().message.unwrap();
     let mut seen = 1;
     for failure in [
         ResponseTemplate::new(200).set_body_json(json!({"ok": false, "error": "edit_window_closed"})),
@@ -223,19 +230,20 @@ async fn a_reply_that_was_taken_is_told_whatever_becomes_of_the_update() {
         ResponseTemplate::new(429).insert_header("retry-after", "9"),
         ResponseTemplate::new(503),
     ] {
-        let taken = json!({"ok": true, "channel": "C0123", "ts": "9.1", "message": {"thread_ts": "1.000100"}});
-        api.answer(ResponseTemplate::new(200).set_body_json(taken));
+        let accepted = json!({"ok": true, "channel": "C0123", "ts": "9.1", "message": {"thread_ts": "1.000100"}});
+        api.answer(ResponseTemplate::new(200).set_body_json(accepted));
         api.answer(failure);
-        assert_eq!(tell(&channels, Some(&joined)).await.unwrap().message.as_ref(), Some(&joined));
+        assert_eq!(deliver(&channels, Some(&joined)).await.unwrap().message.as_ref(), Some(&joined));
         let calls = calls_after(&server, seen).await;
         seen += calls.len();
         assert_eq!(calls, [post("C0123", Some("1.000100"), REPLY), update("1.000100", STATE)], "nothing is repeated");
     }
-    // Somebody deleted the message, and Slack left the thread: the channel gets the state of the burst again.
-    let taken = json!({"ok": true, "channel": "C0123", "ts": "9.1", "message": {"thread_ts": "1.000100"}});
-    api.answer(ResponseTemplate::new(200).set_body_json(taken));
+    // The message was deleted, but its thread remains: the channel gets the state of the burst as a
+    // new message.
+    let accepted = json!({"ok": true, "channel": "C0123", "ts": "9.1", "message": {"thread_ts": "1.000100"}});
+    api.answer(ResponseTemplate::new(200).set_body_json(accepted));
     api.refuse("message_not_found");
-    let renewed = tell(&channels, Some(&joined)).await.unwrap().message.unwrap();
+    let renewed = deliver(&channels, Some(&joined)).await.unwrap().message.unwrap();
     let calls = calls_after(&server, seen).await;
     assert_eq!(calls[2], post("C0123", None, STATE));
     assert_ne!(renewed, joined);
@@ -247,31 +255,30 @@ async fn every_error_of_the_web_api_has_its_class() {
     let server = api.start().await;
     let channels = channels(&server, ALERTS);
     let retry = |after: Option<u64>| Some(after.map(Duration::from_secs));
-    let said_no = |error: &str| ResponseTemplate::new(200).set_body_json(json!({"ok": false, "error": error}));
     let cases = [
-        ("ratelimited", said_no("ratelimited").insert_header("retry-after", "12"), retry(Some(12))),
-        ("rate_limited", said_no("rate_limited"), retry(None)),
-        ("internal_error", said_no("internal_error"), retry(None)),
-        ("fatal_error", said_no("fatal_error"), retry(None)),
-        ("service_unavailable", said_no("service_unavailable"), retry(None)),
-        ("request_timeout", said_no("request_timeout"), retry(None)),
+        ("ratelimited", refusal("ratelimited").insert_header("retry-after", "12"), retry(Some(12))),
+        ("rate_limited", refusal("rate_limited"), retry(None)),
+        ("internal_error", refusal("internal_error"), retry(None)),
+        ("fatal_error", refusal("fatal_error"), retry(None)),
+        ("service_unavailable", refusal("service_unavailable"), retry(None)),
+        ("request_timeout", refusal("request_timeout"), retry(None)),
         ("429", ResponseTemplate::new(429).insert_header("retry-after", "3"), retry(Some(3))),
         ("502", ResponseTemplate::new(502).set_body_string("<html>"), retry(None)),
         ("200 without JSON", ResponseTemplate::new(200).set_body_string("<html>"), retry(None)),
-        // A denied credential for which there is no fresher one is refused.
-        ("invalid_auth", said_no("invalid_auth"), None),
-        ("not_in_channel", said_no("not_in_channel"), None),
-        ("channel_not_found", said_no("channel_not_found"), None),
-        ("is_archived", said_no("is_archived"), None),
-        ("msg_blocks_too_long", said_no("msg_blocks_too_long"), None),
-        ("invalid_blocks", said_no("invalid_blocks"), None),
-        ("no known error word", said_no("<b>News</b>"), None),
+        // The secret has no other credential, so a denied one is final.
+        ("invalid_auth", refusal("invalid_auth"), None),
+        ("not_in_channel", refusal("not_in_channel"), None),
+        ("channel_not_found", refusal("channel_not_found"), None),
+        ("is_archived", refusal("is_archived"), None),
+        ("msg_blocks_too_long", refusal("msg_blocks_too_long"), None),
+        ("invalid_blocks", refusal("invalid_blocks"), None),
+        ("no known error code", refusal("<b>News</b>"), None),
         ("400", ResponseTemplate::new(400), None),
         ("408", ResponseTemplate::new(408), retry(None)),
         ("423", ResponseTemplate::new(423), retry(None)),
         ("425", ResponseTemplate::new(425), retry(None)),
         ("503", ResponseTemplate::new(503).insert_header("retry-after", "1.5"), retry(Some(2))),
-        // Slack's API always answers 200 and never redirects.
+        // Slack's API answers 200 and never redirects.
         ("204", ResponseTemplate::new(204), retry(None)),
         ("202", ResponseTemplate::new(202).set_body_json(json!({"ok": true})), retry(None)),
         ("302", ResponseTemplate::new(302).insert_header("location", "/elsewhere"), retry(None)),
@@ -283,34 +290,35 @@ async fn every_error_of_the_web_api_has_its_class() {
         ("200 without JSON", ResponseTemplate::new(200).set_body_string(r#"{"ok": true"#), retry(None)),
         ("200 without JSON", ResponseTemplate::new(200).set_body_bytes(b"{\"ok\xff\": true}"), retry(None)),
     ];
-    for (word, answer, expected) in cases {
+    for (text, answer, expected) in cases {
         api.answer(answer);
-        match (tell(&channels, None).await.unwrap_err(), expected) {
+        match (deliver(&channels, None).await.unwrap_err(), expected) {
             (DeliverError::Retry { after, reason }, Some(expected)) => {
-                assert_eq!(after, expected, "{word}");
-                assert!(reason.contains(word), "{reason}");
+                assert_eq!(after, expected, "{text}");
+                assert!(reason.contains(text), "{reason}");
             }
-            (DeliverError::Refused { reason }, None) => assert!(reason.contains(word), "{reason}"),
-            (error, _) => panic!("{word}: {error:?}"),
+            (DeliverError::Refused { reason }, None) => assert!(reason.contains(text), "{reason}"),
+            (error, _) => panic!("{text}: {error:?}"),
         }
     }
     let scope = json!({"ok": false, "error": "missing_scope", "needed": "chat:write"});
     api.answer(ResponseTemplate::new(200).set_body_json(scope));
-    let error = tell(&channels, None).await.unwrap_err();
+    let error = deliver(&channels, None).await.unwrap_err();
     assert_eq!(error.to_string(), "Slack answered missing_scope: the token needs chat:write");
 }
 
-/// What a server does after it has sent its bytes.
+/// The behavior of a server after it has sent its bytes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Then {
     Close,
     Hang,
-    /// Sends the last of them again and again.
+    /// Sends the last 64 KiB without end.
     Repeat,
 }
 
-/// The outcome of one post to a webhook that answers with these bytes, within `patience`.
-async fn posted(answer: Vec<u8>, then: Then, patience: Duration) -> String {
+/// The outcome of one post, with a deadline after `timeout`, to a webhook that answers with these
+/// bytes.
+async fn posted(answer: Vec<u8>, then: Then, timeout: Duration) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/services/topsecret", listener.local_addr().unwrap());
     let server = tokio::spawn(async move {
@@ -328,7 +336,7 @@ async fn posted(answer: Vec<u8>, then: Then, patience: Duration) -> String {
     });
     let slack = Slack::new(http::client().unwrap());
     let result =
-        slack.post(&WebhookUrl::parse(&url).unwrap(), &digest(), Deadline::after(SystemClock.now(), patience)).await;
+        slack.post(&WebhookUrl::parse(&url).unwrap(), &digest(), Deadline::after(SystemClock.now(), timeout)).await;
     server.abort();
     match result {
         Ok(()) => "accepted".to_owned(),
@@ -340,7 +348,7 @@ async fn posted(answer: Vec<u8>, then: Then, patience: Duration) -> String {
     }
 }
 
-/// Reads a request to its end: a socket that is closed with unread bytes resets the connection.
+/// Reads a request to its end: closing a socket with unread bytes resets the connection.
 async fn read_request(stream: &mut TcpStream) {
     let mut stream = tokio::io::BufReader::new(stream);
     let (mut line, mut length) = (String::new(), 0);
@@ -359,12 +367,12 @@ fn answer(status: u16, headers: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-const PATIENT: Duration = Duration::from_secs(30);
+const LONG: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_webhook_accepts_with_slacks_own_body_only() {
-    let not_ok = "retry: Slack's webhook answered 200 without `ok`: something between here and Slack answered";
-    let word = "retry: Slack's webhook answered 200 without `ok`: no_service";
+async fn a_webhook_accepts_only_with_a_body_of_slack() {
+    let not_ok = "retry: the webhook answered 200 without `ok`: the answer is not from Slack";
+    let code = "retry: the webhook answered 200 without `ok`: no_service";
     let lost = "retry: the connection to Slack was lost";
     let huge = [b"ok".to_vec(), vec![b'x'; 1 << 20]].concat();
     let cases: Vec<(Vec<u8>, &str)> = vec![
@@ -389,8 +397,8 @@ async fn a_webhook_accepts_with_slacks_own_body_only() {
         (answer(200, "", r#"{"ok":true"#), not_ok),
         (answer(200, "", r#"{"ok":false}"#), not_ok),
         (answer(200, "", r#"{"ok":false,"error":"Top Secret!"}"#), not_ok),
-        (answer(200, "", r#"{"ok":false,"error":"no_service"}"#), word),
-        (answer(200, "", "no_service\n"), word),
+        (answer(200, "", r#"{"ok":false,"error":"no_service"}"#), code),
+        (answer(200, "", "no_service\n"), code),
         (answer(200, "", b"\xff\xfe\x00ok"), not_ok),
         (answer(200, "", "\u{1f}\u{8b}ok"), not_ok),
         (answer(200, "", huge), not_ok),
@@ -406,21 +414,25 @@ async fn a_webhook_accepts_with_slacks_own_body_only() {
     ];
     for (bytes, expected) in cases {
         let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(200)]).into_owned();
-        assert_eq!(posted(bytes, Then::Close, PATIENT).await, expected, "{shown}");
+        assert_eq!(posted(bytes, Then::Close, LONG).await, expected, "{shown}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_status_of_a_webhook_has_its_class() {
-    let between = "something between here and Slack answered, or the URL is wrong";
+    let foreign = |status: u16| {
+        format!(
+            "retry: the answer has status {status}, which Slack does not send: check the URL, and any proxy on the way"
+        )
+    };
     let mut cases: Vec<(Vec<u8>, String)> = Vec::new();
-    // Slack's webhooks give no other status of success, and never redirect.
+    // Slack's webhooks send no other status of success, and never redirect.
     for status in [201, 202, 203, 206, 226, 300, 301, 302, 303, 304, 307, 308] {
         let body = if status == 304 { "" } else { "ok" };
         let elsewhere = "location: http://127.0.0.1:9/topsecret\r\n";
-        cases.push((answer(status, elsewhere, body), format!("retry: Slack answered {status}: {between}")));
+        cases.push((answer(status, elsewhere, body), foreign(status)));
     }
-    cases.push((b"HTTP/1.1 204 X\r\n\r\n".to_vec(), format!("retry: Slack answered 204: {between}")));
+    cases.push((b"HTTP/1.1 204 X\r\n\r\n".to_vec(), foreign(204)));
     for (status, class) in [
         (408, "retry"),
         (423, "retry"),
@@ -443,20 +455,20 @@ async fn every_status_of_a_webhook_has_its_class() {
     ] {
         let known = format!("{class}: Slack answered {status}: invalid_payload");
         cases.push((answer(status, "", "invalid_payload\n"), known));
-        let unknown = format!("{class}: Slack answered {status}: no known error word");
+        let unknown = format!("{class}: Slack answered {status}: no known error code");
         cases.push((answer(status, "", "<html>topsecret"), unknown.clone()));
         cases.push((answer(status, "", b"\xff"), unknown.clone()));
-        // The status stands, even if the body breaks off.
+        // The status counts even if the body is cut.
         cases.push((format!("HTTP/1.1 {status} X\r\ncontent-length: 9\r\n\r\ninv").into_bytes(), unknown));
     }
     for (bytes, expected) in cases {
         let shown = String::from_utf8_lossy(&bytes).into_owned();
-        assert_eq!(posted(bytes, Then::Close, PATIENT).await, expected, "{shown}");
+        assert_eq!(posted(bytes, Then::Close, LONG).await, expected, "{shown}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_wait_that_slack_asks_for_is_kept_and_bounded() {
+async fn retry_after_is_kept_and_bounded() {
     let at = |ahead: i64| {
         let when = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(ahead);
         DateTimePrinter::new().timestamp_to_rfc9110_string(&when).unwrap()
@@ -486,7 +498,7 @@ async fn the_wait_that_slack_asks_for_is_kept_and_bounded() {
     ];
     for (header, expected) in cases {
         for status in [429, 503] {
-            let outcome = posted(answer(status, &format!("retry-after: {header}\r\n"), ""), Then::Close, PATIENT).await;
+            let outcome = posted(answer(status, &format!("retry-after: {header}\r\n"), ""), Then::Close, LONG).await;
             let wait = outcome.strip_prefix("retry in ").and_then(|rest| rest.split_once(": "));
             let wait = wait.map(|(wait, _)| wait.trim_end_matches(" s").parse::<u64>().unwrap());
             match (&expected, wait) {
@@ -498,21 +510,18 @@ async fn the_wait_that_slack_asks_for_is_kept_and_bounded() {
     }
 }
 
-/// Slack's API answers with the message. An answer that is cut short is none, and the message would be repeated.
+/// Slack's API repeats the message in its answer. A cut answer would be a failure, and the message
+/// would be posted again.
 #[test]
-fn the_answer_that_repeats_the_largest_message_is_within_the_bound() {
+fn an_answer_that_repeats_the_largest_message_is_read_whole() {
     for text in ["ж", "&", "\"", "🔴"] {
-        let of = |dead_letter: char| {
-            let message = format!("[CRITICAL] fault{dead_letter} in {dead_letter}\n{}", text.repeat(4_000));
-            Alert {
-                pattern: Pattern::of(&message, "[CRITICAL]"),
-                message,
-                ..alert(&dead_letter.to_string(), &["critical"])
-            }
+        let alert_of = |letter: char| {
+            let message = format!("[CRITICAL] fault{letter} in {letter}\n{}", text.repeat(4_000));
+            Alert { pattern: Pattern::of(&message, "[CRITICAL]"), message, ..alert(&letter.to_string(), &["critical"]) }
         };
-        let alerts: Vec<Alert> = ('a'..='z').map(of).collect();
+        let alerts: Vec<Alert> = ('a'..='z').map(alert_of).collect();
         let message = serde_json::to_string(&render(&Digest { tally: Tally::of(&alerts), ..digest() })).unwrap();
-        // Slack escapes markup, and all that is not ASCII.
+        // Slack escapes markup, slashes and all characters outside ASCII.
         let escaped = message.replace('&', "&amp;").replace('/', "\\/");
         let bytes: usize = escaped.chars().map(|c| if c.is_ascii() { 1 } else { 6 * c.len_utf16() }).sum();
         assert!(message.len() > 5_000, "{text}: a large message has {} bytes", message.len());
@@ -521,58 +530,53 @@ fn the_answer_that_repeats_the_largest_message_is_within_the_bound() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_without_an_end_is_over_at_the_deadline_or_at_its_bound() {
+async fn an_endless_answer_ends_at_the_deadline_or_at_its_bound() {
     let soon = Duration::from_millis(500);
     let late = "retry: Slack did not answer in time";
-    let not_ok = "retry: Slack's webhook answered 200 without `ok`: something between here and Slack answered";
+    let not_ok = "retry: the webhook answered 200 without `ok`: the answer is not from Slack";
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\n";
     let body = "ok ".repeat(1 << 15);
     let cases = [
         (String::new(), Then::Hang, soon, late),
-        // Silence ends before the deadline does.
+        // A read times out long before this deadline.
         (String::new(), Then::Hang, Duration::from_secs(600), late),
         ("HTTP/1.1 100 Continue\r\n\r\n".to_owned(), Then::Repeat, soon, late),
         (head.to_owned(), Then::Hang, soon, late),
         (format!("{head}content-length: 2\r\n\r\no"), Then::Hang, soon, late),
         (format!("{head}\r\nok"), Then::Hang, soon, late),
-        (format!("{head}\r\n{body}"), Then::Repeat, PATIENT, not_ok),
-        (format!("{head}content-length: 99999999999\r\n\r\n{body}"), Then::Repeat, PATIENT, not_ok),
-        (
-            format!("HTTP/1.1 500 X\r\n\r\n{body}"),
-            Then::Repeat,
-            PATIENT,
-            "retry: Slack answered 500: no known error word",
-        ),
+        (format!("{head}\r\n{body}"), Then::Repeat, LONG, not_ok),
+        (format!("{head}content-length: 99999999999\r\n\r\n{body}"), Then::Repeat, LONG, not_ok),
+        (format!("HTTP/1.1 500 X\r\n\r\n{body}"), Then::Repeat, LONG, "retry: Slack answered 500: no known error code"),
         (
             format!("HTTP/1.1 410 X\r\n\r\n{body}"),
             Then::Repeat,
-            PATIENT,
-            "denied: Slack answered 410: no known error word",
+            LONG,
+            "denied: Slack answered 410: no known error code",
         ),
     ];
-    let posts = cases.into_iter().map(async |(bytes, then, patience, expected)| {
+    let posts = cases.into_iter().map(async |(bytes, then, timeout, expected)| {
         let began = std::time::Instant::now();
         let shown = bytes.chars().take(100).collect::<String>();
-        assert_eq!(posted(bytes.into_bytes(), then, patience).await, expected, "{shown}");
+        assert_eq!(posted(bytes.into_bytes(), then, timeout).await, expected, "{shown}");
         assert!(began.elapsed() < Duration::from_secs(60), "{shown}");
     });
     join_all(posts).await;
 }
 
 #[tokio::test]
-async fn a_credential_decides_who_speaks_and_a_bad_one_is_named_but_not_repeated() {
+async fn an_unusable_credential_is_reported_without_its_text() {
     let api = Api::default();
     let server = api.start().await;
     let cases = [
-        (r#"{"ops": {"token": "", "channel": "C1"}}"#, "its token is empty"),
-        (r#"{"ops": {"token": "xoxb-7\ntopsecret", "channel": "C1"}}"#, "its token is empty, or holds what no token"),
-        (r#"{"ops": {"token": "xoxb-7-topsecret", "channel": " "}}"#, "its channel is empty"),
+        (r#"{"ops": {"token": "", "channel": "C1"}}"#, "the token is empty"),
+        (r#"{"ops": {"token": "xoxb-7\ntopsecret", "channel": "C1"}}"#, "the token is empty, or has a character"),
+        (r#"{"ops": {"token": "xoxb-7-topsecret", "channel": " "}}"#, "the channel is empty"),
         (r#"{"ops": {"token": "xoxb-7-topsecret"}}"#, "neither a text nor an object with a token and a channel"),
         (r#"{"ops": ["xoxb-7-topsecret"]}"#, "neither a text nor an object with a token and a channel"),
         (r#"{"ops": "http://example.com/topsecret"}"#, "the webhook must be an https:// URL"),
     ];
     for (secret, expected) in cases {
-        let error = tell(&channels(&server, secret), None).await.unwrap_err();
+        let error = deliver(&channels(&server, secret), None).await.unwrap_err();
         assert!(matches!(error, DeliverError::Refused { .. }), "{error:?}");
         assert!(error.to_string().contains(expected) && !error.to_string().contains("topsecret"), "{error}");
     }
@@ -580,24 +584,25 @@ async fn a_credential_decides_who_speaks_and_a_bad_one_is_named_but_not_repeated
 }
 
 #[tokio::test]
-async fn a_token_is_nowhere_but_in_its_header() {
-    let shown = Shown::default();
+async fn a_token_is_only_in_its_header() {
+    let log = Log::default();
     let lines = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer({
-        let shown = shown.clone();
-        move || shown.clone()
+        let log = log.clone();
+        move || log.clone()
     });
-    // While there is but one subscriber, a place that logs asks the thread that comes by first, which may be another
-    // test's, and stays silent for good. Of two, it asks both.
+    // With a single subscriber, a log statement caches whether the thread that reaches it first
+    // wants it. That may be the thread of another test, and the statement would stay silent here.
+    // With two subscribers it is not cached.
     let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     let _guard = tracing::subscriber::set_default(lines.finish());
     let api = Api::default();
     let server = api.start().await;
     let channels = channels(&server, ALERTS);
-    let joined = tell(&channels, None).await.unwrap().message.unwrap();
-    for word in ["invalid_auth", "ratelimited", "invalid_blocks"] {
-        api.refuse(word);
-        let error = tell(&channels, Some(&joined)).await.unwrap_err();
-        shown.clone().write_all(format!("{error} {error:?}").as_bytes()).unwrap();
+    let joined = deliver(&channels, None).await.unwrap().message.unwrap();
+    for code in ["invalid_auth", "ratelimited", "invalid_blocks"] {
+        api.refuse(code);
+        let error = deliver(&channels, Some(&joined)).await.unwrap_err();
+        log.clone().write_all(format!("{error} {error:?}").as_bytes()).unwrap();
     }
     let slow = ResponseTemplate::new(200).set_delay(Duration::from_secs(5));
     api.answer(slow);
@@ -605,20 +610,20 @@ async fn a_token_is_nowhere_but_in_its_header() {
     let error = late.unwrap_err();
     assert_eq!(error.to_string(), "Slack did not answer in time", "the deadline holds");
     let bot = Bot::new(TOKEN, "#alerts").unwrap();
-    shown.clone().write_all(format!("{error:?} {channels:?} {bot:?} {joined}").as_bytes()).unwrap();
+    log.clone().write_all(format!("{error:?} {channels:?} {bot:?} {joined}").as_bytes()).unwrap();
     for request in server.received_requests().await.unwrap() {
         assert!(!String::from_utf8_lossy(&request.body).contains("topsecret"));
     }
-    let shown = String::from_utf8(shown.0.lock().unwrap().clone()).unwrap();
-    assert!(shown.contains("chat.postMessage") || shown.contains("connecting"), "the HTTP client logs: {shown}");
-    assert!(!shown.contains("topsecret"), "{shown}");
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(log.contains("chat.postMessage") || log.contains("connecting"), "the HTTP client logs: {log}");
+    assert!(!log.contains("topsecret"), "{log}");
 }
 
-/// What a program would have written.
+/// The log of a program.
 #[derive(Clone, Default)]
-struct Shown(Arc<Mutex<Vec<u8>>>);
+struct Log(Arc<Mutex<Vec<u8>>>);
 
-impl Write for Shown {
+impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         Write::write(&mut *self.0.lock().unwrap(), bytes)
     }

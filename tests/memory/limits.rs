@@ -32,13 +32,13 @@ pub fn send_test_reads_a_bounded_part_of_an_answer_without_end() {
         (
             "broken",
             "HTTP/1.1 500 X\r\n\r\n",
-            "slack:broken did not take the message: Slack answered 500: no known error word. Stentor would retry an alert.\n",
+            "slack:broken did not take the message: Slack answered 500: no known error code. Stentor would retry an alert.\n",
         ),
         (
             "portal",
             "HTTP/1.1 200 OK\r\n\r\n",
-            "slack:portal did not take the message: Slack's webhook answered 200 without `ok`: something between here and \
-             Slack answered. Stentor would retry an alert.\n",
+            "slack:portal did not take the message: the webhook answered 200 without `ok`: the answer is not from Slack. \
+             Stentor would retry an alert.\n",
         ),
     ] {
         let credentials = directory.join("credentials.json");
