@@ -1,6 +1,7 @@
-//! What a reader sees. [`compose`] turns a digest into [`Content`](content::Content), which no channel has shaped yet. A
-//! layout turns the content into what a channel takes: [`plain`] into text for a terminal or a mail, `adapters::slack`
-//! into blocks. This layer is pure, and a layout adds no facts of its own.
+//! The text that a reader sees. [`compose`] turns a digest into [`Content`](content::Content),
+//! which is independent of any channel. A layout turns the content into what a channel takes:
+//! [`plain`] into text for a terminal or a mail, `adapters::slack` into blocks. A layout adds no
+//! facts of its own. This layer is pure.
 
 pub mod burst;
 pub mod compose;

@@ -1,5 +1,6 @@
-//! SNS: a digest as plain text, published to a topic. Who reads it there, and on which device, is the topic's affair:
-//! mail, text message, pager. It needs nothing outside AWS, which makes it the natural fallback.
+//! Publishes digests to SNS topics as plain text. The subscriptions of the topic decide how it is
+//! read: mail, text message, pager. SNS needs nothing outside AWS, which makes a topic a good
+//! fallback.
 
 use aws_sdk_sns::Client;
 use aws_sdk_sns::config::{Builder, Config, Region, retry::RetryConfig};
@@ -17,14 +18,15 @@ use crate::model::digest::Digest;
 use crate::protocol::clock::{Clock as _, Deadline};
 use crate::protocol::notify::DeliverError;
 
-/// Characters of a line. Mail is read in any font; what is not prose keeps its own length.
+/// Characters per line. Many mail programs use a proportional font, so lines need not fit a
+/// terminal.
 const WIDTH: usize = 100;
 
-/// SNS takes 256 KiB; the rest is for the line that counts the groups left out.
+/// SNS takes 256 KiB. The rest is for the line that counts the groups left out.
 const BUDGET: Budget = Budget { size: |content| plain::mail(content, WIDTH).len(), size_max: 255 << 10 };
 
-/// Codes that pass by themselves (SNS API reference, Publish and common errors).
-const PASSING: [&str; 9] = [
+/// Error codes of conditions that pass (SNS API reference, Publish and common errors).
+const TRANSIENT: [&str; 9] = [
     "ExpiredToken",
     "ExpiredTokenException",
     "InternalError",
@@ -36,8 +38,8 @@ const PASSING: [&str; 9] = [
     "Throttling",
 ];
 
-/// Codes that speak of the topic or of the right to use it: another topic may do.
-const DENYING: [&str; 13] = [
+/// Error codes for a topic that does not exist or may not be used. Another topic may work.
+const DENIED: [&str; 13] = [
     "AccessDenied",
     "AccessDeniedException",
     "AuthorizationError",
@@ -60,12 +62,12 @@ pub struct Topic {
     region: String,
 }
 
-/// A text is no topic.
+/// A text is not the ARN of a topic.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("it is not the ARN of an SNS topic")]
-pub struct BadTopic;
+pub struct TopicError;
 
-/// Publishes to topics of any Region.
+/// Publishes to topics in any Region.
 #[derive(Clone, Debug)]
 pub struct Sns {
     client: Client,
@@ -74,7 +76,7 @@ pub struct Sns {
 impl Topic {
     /// # Errors
     /// When the text is not `arn:PARTITION:sns:REGION:ACCOUNT:NAME`.
-    pub fn parse(text: &str) -> Result<Self, BadTopic> {
+    pub fn parse(text: &str) -> Result<Self, TopicError> {
         let parts: Vec<&str> = text.trim().split(':').collect();
         match parts[..] {
             ["arn", partition, "sns", region, account, name]
@@ -82,27 +84,28 @@ impl Topic {
             {
                 Ok(Self { arn: parts.join(":"), region: region.to_owned() })
             }
-            _ => Err(BadTopic),
+            _ => Err(TopicError),
         }
     }
 }
 
 impl Sns {
-    /// Without retries: only who calls knows whether a message may be repeated.
+    /// A client without retries: only the caller knows whether a message may be repeated.
     pub fn new(config: &aws_types::SdkConfig) -> Self {
         let config = Builder::from(config).retry_config(RetryConfig::disabled()).build();
         Self { client: Client::from_conf(config) }
     }
 
-    /// Publishes the digest once, and is done or has given up by `deadline`.
+    /// Publishes the digest once. Returns before `deadline`.
     ///
     /// # Errors
-    /// Throttles, failures of SNS and lost connections are worth a retry; a topic that is not there or may not be
-    /// used is denied; anything else is final.
+    /// [`Retry`](DeliverError::Retry) after throttling, a failure of SNS or a lost connection;
+    /// [`Denied`](DeliverError::Denied) if the topic does not exist or may not be used;
+    /// [`Refused`](DeliverError::Refused) after anything else.
     pub async fn publish(&self, topic: &Topic, digest: &Digest, deadline: Deadline) -> Result<(), DeliverError> {
         let content = compose(digest, &BUDGET);
         // A topic answers in its own Region only.
-        let there = Config::builder().region(Region::new(topic.region.clone()));
+        let in_region = Config::builder().region(Region::new(topic.region.clone()));
         let call = self
             .client
             .publish()
@@ -110,37 +113,38 @@ impl Sns {
             .subject(subject(&content))
             .message(plain::mail(&content, WIDTH))
             .customize()
-            .config_override(there)
+            .config_override(in_region)
             .send();
         match timeout(deadline.remaining(SystemClock.now()), call).await {
-            // Whatever answers 200 without it is not SNS.
+            // An answer of status 200 without an id is not from SNS.
             Ok(Ok(answer)) => match answer.message_id.filter(|id| !id.is_empty()) {
                 Some(_) => Ok(()),
-                None => {
-                    let reason = "SNS answered without the id of a message".to_owned();
-                    Err(DeliverError::Retry { after: None, reason })
-                }
+                None => Err(retry("SNS answered without a message id")),
             },
-            Ok(Err(error)) => Err(judged(&error)),
-            Err(_) => Err(DeliverError::Retry { after: None, reason: "SNS did not answer in time".to_owned() }),
+            Ok(Err(error)) => Err(deliver_error(&error)),
+            Err(_) => Err(retry("SNS did not answer in time")),
         }
     }
 }
 
-/// What SNS says beside the code names roles and topics; it stays here.
-fn judged(error: &SdkError<PublishError, HttpResponse>) -> DeliverError {
+/// The class of an error by its code. The text of the error names roles and topics, so it is not
+/// part of the reason.
+fn deliver_error(error: &SdkError<PublishError, HttpResponse>) -> DeliverError {
     tracing::debug!("SNS did not publish: {}", crate::model::error::chain(error));
-    let retry = |reason: &str| DeliverError::Retry { after: None, reason: reason.to_owned() };
-    let Some(said) = error.as_service_error() else { return retry("SNS could not be reached") };
-    // A page instead of an error, even with status 200: something between here and SNS answered.
-    let Some(code) = said.code() else { return retry("SNS answered without an error code") };
-    let is_broken = error.raw_response().is_some_and(|answer| answer.status().as_u16() >= 500);
+    let Some(answer) = error.as_service_error() else { return retry("SNS could not be reached") };
+    // A proxy answered: SNS sends a code with every error.
+    let Some(code) = answer.code() else { return retry("SNS answered without an error code") };
+    let is_server_error = error.raw_response().is_some_and(|answer| answer.status().as_u16() >= 500);
     let reason = format!("SNS answered {code}");
     match code {
-        code if is_broken || PASSING.contains(&code) => DeliverError::Retry { after: None, reason },
-        code if DENYING.contains(&code) => DeliverError::Denied { reason },
+        code if is_server_error || TRANSIENT.contains(&code) => DeliverError::Retry { after: None, reason },
+        code if DENIED.contains(&code) => DeliverError::Denied { reason },
         _ => DeliverError::Refused { reason },
     }
+}
+
+fn retry(reason: &str) -> DeliverError {
+    DeliverError::Retry { after: None, reason: reason.to_owned() }
 }
 
 #[cfg(test)]
@@ -160,7 +164,7 @@ mod tests {
             "arn:aws:sns::123456789012:oncall",
             "arn:aws:sns:eu-west-1:123456789012:oncall:subscription",
         ] {
-            assert_eq!(region(text), Err(BadTopic), "{text}");
+            assert_eq!(region(text), Err(TopicError), "{text}");
         }
     }
 }

@@ -1,5 +1,6 @@
-//! A burst as a whole, for a channel that keeps one message per burst and puts the digests into its thread. The message
-//! shows how things stand. The groups are in the thread; only the sample with which the burst began stays in sight.
+//! A burst as a whole, for a channel that keeps one message per burst and puts the digests into its
+//! thread. The message shows how things stand. The groups are in the thread; only the sample with
+//! which the burst began stays in sight.
 
 use super::compose::{Extent, extent, quote, sample, start};
 use super::content::{
@@ -20,7 +21,8 @@ pub fn compose(digest: &Digest) -> Content {
     start(digest, status, &digest.burst_title(), facts)
 }
 
-/// What began the burst: the title of its first digest, and the sample of the largest group. `None` without alerts.
+/// What began the burst: the title of its first digest, and the sample of the largest group. `None`
+/// without alerts.
 pub fn opening(digest: &Digest) -> Option<GroupDetail> {
     let (pattern, group) = digest.groups().first().copied()?;
     let title = vec![plain("First told: "), Inline::Strong(text::name(&digest.title(), HEADLINE_BYTES_MAX))];

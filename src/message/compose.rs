@@ -1,11 +1,11 @@
-//! Digest → content: what a message says, in which order, and how much of it fits. The wording of the facts is in
-//! `facts`, `naming` and `time`; cutting text to size is in `text`. The layouts of the channels follow in
-//! [`plain`](super::plain) and `adapters`.
+//! Digest → content: what a message says, in which order, and how much of it fits. The wording of
+//! the facts is in `facts`, `naming` and `time`; cutting text to size is in `text`. The layouts of
+//! the channels follow in [`plain`](super::plain) and `adapters`.
 //!
-//! A message may wake its reader, so it says first what happened and how many times, then where and since when. Then
-//! come the groups of similar log events, the largest first, each with a real one and a link to it. Groups without room
-//! are counted at the end, so the printed numbers add up to the one in the headline
-//! (`adapters::slack::layout::tests::printed_numbers_add_up`).
+//! A message may wake its reader. It starts with the kind and number of alerts, then where and
+//! since when. The groups of similar log events follow, the largest first, each with a real log
+//! event and a link to it. Groups without room are counted at the end, so the numbers add up to the
+//! one in the headline (`adapters::slack::layout::tests::printed_numbers_add_up`).
 
 use super::content::{
     Content, Facts, GroupDetail, GroupLine, HEADLINE_BYTES_MAX, Inline, LeftOut, Line, Link, Place, Reference, Status,
@@ -17,22 +17,24 @@ use crate::model::digest::Digest;
 use crate::model::tally::{Group, Sample};
 use crate::model::text::count_alerts;
 
-/// What the notification and the state of a burst quote of a log event, in bytes.
+/// The longest quote of a log event in a notification, in bytes.
 pub(super) const QUOTE_BYTES_MAX: usize = 160;
 
 /// The excerpts of the first groups.
 const EXCERPTS: [Extent; 5] = [extent(8, 900), extent(5, 500), extent(3, 300), extent(2, 240), extent(2, 240)];
-/// So many more groups get one line each. A reader at night does not read further.
+/// The number of further groups, which get one line each. A reader at night does not read more.
 const GROUP_LINES_MAX: usize = 8;
 const GROUP_LINE_QUOTE_BYTES_MAX: usize = 100;
 
-/// The longest link, in bytes. Chats and mail programs break or refuse links of 2,000 bytes and more.
+/// The longest link, in bytes. Chats and mail programs break or refuse links of 2,000 bytes and
+/// more.
 pub const URL_BYTES_MAX: usize = 1_900;
 
 /// How much a channel takes in one message.
 #[derive(Copy, Clone, Debug)]
 pub struct Budget {
-    /// The size of the content in the layout of the channel, including room for the lines that follow the groups.
+    /// The size of the content in the layout of the channel, including room for the lines that
+    /// follow the groups.
     pub size: fn(&Content) -> usize,
     pub size_max: usize,
 }
@@ -52,7 +54,8 @@ impl Budget {
     /// For a channel that takes everything that a reader should get.
     pub const UNLIMITED: Self = Self { size: |_| 0, size_max: usize::MAX };
 
-    /// Adds a part to a list of the content: with a link if that fits, else without, else not at all.
+    /// Adds a part to a list of the content: with a link if that fits, else without, else not at
+    /// all.
     fn add<T>(&self, content: &mut Content, list: fn(&mut Content) -> &mut Vec<T>, part: impl Fn(bool) -> T) -> bool {
         for with_link in [true, false] {
             list(content).push(part(with_link));
@@ -65,7 +68,8 @@ impl Budget {
     }
 }
 
-/// The content of the message for `digest`, with as many groups as fit `budget`. Total: any digest has a content.
+/// The content of the message for `digest`, with as many groups as fit `budget`. Total: any digest
+/// has a content.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -77,7 +81,9 @@ impl Budget {
 /// use stentor::model::time::Timestamp;
 ///
 /// let text = "[CRITICAL] no space left on device";
-/// let origin = Arc::new(Origin::new("111122223333", "/ecs/orders", "task/1", Some("eu-west-1"), "shard:1"));
+/// let region = Some("eu-west-1");
+/// let origin = Origin::new("111122223333", "/ecs/orders", "task/1", region, "shard-0:1");
+/// let origin = Arc::new(origin);
 /// let alert = Alert {
 ///     id: AlertId::new("1", &origin),
 ///     timestamp: Timestamp::from_millis(1_795_443_306_000),
@@ -148,13 +154,13 @@ fn notification(digest: &Digest, headline: &str) -> String {
     }
 }
 
-/// What a group says, in one line and without its marker.
+/// The log event of a group in one line, without its marker.
 pub(super) fn quote(pattern: &str, group: &Group) -> String {
     let quote = text::after_marker(message(pattern, group), &group.sample.marker, QUOTE_BYTES_MAX);
     text::name(&quote, QUOTE_BYTES_MAX)
 }
 
-/// A group with its sample. `summary` is left to the facts if there is no other group.
+/// A group with its sample. Without another group, the facts say what the summary would.
 fn detail(digest: &Digest, pattern: &str, group: &Group, extent: Extent, with_link: bool) -> GroupDetail {
     let summary = match facts::has_one_group(digest) {
         true => vec![],
@@ -228,8 +234,8 @@ fn left_out(digest: &Digest, content: &Content) -> Option<LeftOut> {
     (patterns > 0).then_some(LeftOut { patterns, is_minimum: tally.other > 0, alerts })
 }
 
-/// The log event that stands for a group. The pattern is shown only where the log event is blank: a real one says more,
-/// and the count next to it says that there are others like it.
+/// The log event that stands for a group. The pattern is shown only where the log event is blank: a
+/// real one says more, and the count next to it says that there are others like it.
 fn message<'a>(pattern: &'a str, group: &'a Group) -> &'a str {
     if group.sample.message.trim().is_empty() { pattern } else { &group.sample.message }
 }

@@ -1,7 +1,8 @@
-//! The content of a message, independent of any channel. [`compose`](super::compose::compose) makes it from a digest.
+//! The content of a message, independent of any channel. [`compose`](super::compose::compose) makes
+//! it from a digest.
 //!
-//! All text here is safe to show: control characters are spelled out, names and excerpts are cut to their size. It is
-//! not escaped: a layout escapes what its channel would read as markup.
+//! All text is safe to show: control characters are spelled out, and names and excerpts are cut to
+//! size. It is not escaped: a layout escapes the characters that its channel reads as markup.
 
 use std::fmt;
 
@@ -9,16 +10,18 @@ use crate::model::name::{RouteName, Severity};
 use crate::model::text::count_alerts;
 use crate::model::time::Timestamp;
 
-/// The longest headline, in bytes. Slack's header holds no more, and every other channel has room for it.
+/// The longest headline, in bytes. Slack's header holds no more, and every other channel has room
+/// for it.
 pub const HEADLINE_BYTES_MAX: usize = 150;
 
 /// Everything that a message says, in reading order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Content {
     pub status: Status,
-    /// What happened and how often, on one line of any length: `[CRITICAL] 1,204 alerts`.
+    /// The markers and the number of alerts, on one line of any length: `[CRITICAL] 1,204 alerts`.
     pub title: String,
-    /// The title with the sign of its status, at most [`HEADLINE_BYTES_MAX`] bytes: `🔴 [CRITICAL] 1,204 alerts`.
+    /// The title with the sign of its status: `🔴 [CRITICAL] 1,204 alerts`. At most
+    /// [`HEADLINE_BYTES_MAX`] bytes.
     pub headline: String,
     /// One line for a lock screen: the headline, and how the most frequent alert begins.
     pub notification: String,
@@ -43,7 +46,7 @@ pub enum Status {
     Quiet,
 }
 
-/// What holds for the message as a whole, one line per fact. A line without text is left out.
+/// Facts about all alerts of the message, one line each. An empty line is left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// Why a fallback gets this message.
@@ -68,7 +71,8 @@ pub struct Facts {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupDetail {
     pub alerts: u64,
-    /// How many alerts, when, and from where. Empty for an only group, because the facts say the same.
+    /// How many alerts, when, and from where. Empty for an only group, because the facts say the
+    /// same.
     pub summary: Line,
     /// The part of a real log event that matters, in several lines; may be empty.
     pub excerpt: String,
@@ -111,8 +115,9 @@ pub struct Reference {
     pub epochs: (u64, u64),
 }
 
-/// A link to a log event in the CloudWatch console. It opens in the account that the browser is signed in to, so a
-/// layout shows the account next to it. The URL holds no character that markup gives a meaning.
+/// A link to a log event in the CloudWatch console. It opens in the account that the browser is
+/// signed in to, so a layout shows the account next to it. The URL holds no character that markup
+/// gives a meaning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
     pub url: String,

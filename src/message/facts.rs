@@ -33,7 +33,8 @@ pub(super) fn period_of_burst(burst: Burst) -> String {
     time::period(Span { first: burst.since, last: burst.until })
 }
 
-/// Why a fallback gets the message. The first of the facts, because its readers may not know the route.
+/// Why a fallback gets the message. The first of the facts, because its readers may not know the
+/// route.
 pub(super) fn fallback(digest: &Digest) -> Line {
     let Some(reason) = &digest.escalated else { return vec![] };
     let reason = text::name(reason, REASON_BYTES_MAX);

@@ -25,7 +25,8 @@ pub(super) const LOG_GROUPS: Naming =
     Naming { one: "log group", many: "log groups", all_max: 1, top: 0, style: Inline::Plain };
 
 impl Naming {
-    /// The most frequent names first. A tally that gave up names knows only that there are more (`12+`).
+    /// The most frequent names first. A tally that gave up names knows only that there are more
+    /// (`12+`).
     pub(super) fn list(&self, names: &Names) -> Line {
         let mut ranked: Vec<_> = names.seen.iter().collect();
         ranked.sort_by(|a, b| b.1.cmp(a.1).then_with(|| a.0.cmp(b.0)));

@@ -1,6 +1,6 @@
-//! Content as plain text, for a terminal or a mail: lines with indentation and, for a terminal that knows them, with
-//! colors and links. Log text cannot drive the terminal, because the content spells out control characters
-//! (`tests::log_text_does_not_drive_a_terminal`).
+//! Content as plain text, for a terminal or a mail: lines with indentation and, for a terminal that
+//! knows them, with colors and links. Log text cannot drive the terminal, because the content
+//! spells out control characters (`message::tests::log_text_does_not_drive_a_terminal`).
 
 use std::ops::Range;
 
@@ -13,8 +13,8 @@ const EXCERPT_INDENT: usize = 4;
 /// The further indent of the later lines of a paragraph.
 const HANG: usize = 2;
 
-/// `content` in lines of at most `width` (but at least 40) characters. With `color`, the text has the escape sequences of
-/// a terminal, and links that can be clicked.
+/// `content` in lines of at most `width` (but at least 40) characters. With `color`, the text has
+/// the escape sequences of a terminal, and links that can be clicked.
 ///
 /// ```
 /// use stentor::message::compose::{Budget, compose};
@@ -133,7 +133,8 @@ fn status_color(status: Status) -> &'static str {
     }
 }
 
-/// Breaks `text` into lines of at most `width` characters: at blanks, or within a word that is too long.
+/// Breaks `text` into lines of at most `width` characters: at blanks, or within a word that is too
+/// long.
 fn wrapped(text: &str, width: usize) -> Vec<Range<usize>> {
     let mut lines = Vec::new();
     let mut start = 0;

@@ -196,7 +196,8 @@ fn a_small_budget_drops_links_first_and_then_groups() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
-    /// SNS takes 256 KiB, and a subject of fewer than 100 ASCII characters that does not begin with a blank.
+    /// SNS takes 256 KiB, and a subject of fewer than 100 ASCII characters that does not begin with
+    /// a blank.
     #[test]
     fn any_digest_makes_a_mail(digest in any::digest()) {
         let content = content(&digest);

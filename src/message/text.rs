@@ -1,10 +1,11 @@
-//! Text from outside, made fit for a message: control characters are spelled out, and the text is cut to its size. Markup
-//! is left as it is: the layouts escape it.
+//! Text from outside, made fit for a message: control characters are spelled out, and the text is
+//! cut to its size. Markup is left as it is: the layouts escape it.
 
 use crate::model::text::truncate;
 use crate::model::visible;
 
-/// Stands for an empty name. A channel may refuse an empty text, and a gap would tell the reader nothing.
+/// Stands for an empty name. A channel may refuse an empty text, and a gap would tell the reader
+/// nothing.
 const NAMELESS: &str = "(none)";
 
 /// A name or a title on one line, at most `bytes_max` bytes, never empty.
@@ -30,8 +31,9 @@ pub(super) fn title(text: &str, bytes_max: usize) -> String {
     head + tail
 }
 
-/// The part of a log event that matters: the line with `marker` and those that follow, without empty lines, at most
-/// `lines_max` lines and `bytes_max` bytes. A long first line is cut around the marker. May be empty.
+/// The part of a log event that matters: the line with `marker` and those that follow, without
+/// empty lines, at most `lines_max` lines and `bytes_max` bytes. A long first line is cut around
+/// the marker. May be empty.
 pub(super) fn excerpt(message: &str, marker: &str, lines_max: usize, bytes_max: usize) -> String {
     let text = visible::text(message);
     let marker = visible::text(marker);
@@ -79,7 +81,8 @@ fn one_line(text: &str) -> String {
     visible::text(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// `line` without its start, if it would otherwise be cut to `bytes_max` before or right after the marker.
+/// `line` without its start, if it would otherwise be cut to `bytes_max` before or right after the
+/// marker.
 fn around(line: &str, marker: &str, bytes_max: usize) -> String {
     let at = line.find(marker).unwrap_or(0);
     if line.len() <= bytes_max || at <= bytes_max / 2 {

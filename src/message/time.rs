@@ -1,4 +1,5 @@
-//! Moments and spans in words. All in UTC, because logs are; a channel that knows the reader's time zone adds local time.
+//! Moments and spans in words. All in UTC, because logs are; a channel that knows the reader's time
+//! zone adds local time.
 
 use std::time::Duration;
 
@@ -23,8 +24,9 @@ pub(super) fn period(span: Span) -> String {
     format!("{}, {first}–{last} UTC ({})", date(span.first), humanize_duration(length))
 }
 
-/// The span of a group, to follow its count: ` at 14:15:06`, ` in 38 s from 14:15:06`, ` from 14:15:06 to 14:20:44`.
-/// The date is added only where it differs from the start of the `whole` span.
+/// The span of a group, to follow its count: ` at 14:15:06`, ` in 38 s from 14:15:06` or
+/// ` from 14:15:06 to 14:20:44`. A date is added only if it differs from that of the start of
+/// `whole`.
 pub(super) fn within(span: Span, whole: Span) -> String {
     let (first, last) = (clock(span.first, whole.first), clock(span.last, whole.first));
     match span.first.until(span.last) {

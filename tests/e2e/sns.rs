@@ -1,4 +1,4 @@
-//! SNS, as moto plays it: what is published arrives in a queue that subscribes to the topic.
+//! Delivery to SNS, with moto as AWS: a queue that subscribes to the topic receives the messages.
 
 use std::time::Duration;
 
@@ -26,14 +26,14 @@ use stentor::protocol::notify::{Deliver as _, DeliverError};
 use stentor::protocol::round::DeliveryOutcome;
 use wiremock::{Mock, MockServer, ResponseTemplate, matchers};
 
-/// Somebody who reads a topic.
-struct Reader {
+/// A subscriber of a topic.
+struct Subscriber {
     queue: sqs::Client,
     url: String,
     topic: String,
 }
 
-impl Reader {
+impl Subscriber {
     async fn start(aws: &SdkConfig) -> Self {
         let (queue, topics) = (sqs::Client::new(aws), sns::Client::new(aws));
         let url = queue.create_queue().queue_name("phone").send().await.unwrap().queue_url.unwrap();
@@ -43,7 +43,7 @@ impl Reader {
         Self { queue, url, topic }
     }
 
-    /// Subject and text of what has arrived since the last look: what was received stays hidden.
+    /// Subject and text of the messages since the last call: a received message stays hidden.
     async fn read(&self) -> Vec<(String, String)> {
         let receive =
             self.queue.receive_message().queue_url(&self.url).max_number_of_messages(10).visibility_timeout(43_200);
@@ -84,7 +84,7 @@ async fn publish(aws: &SdkConfig, credential: Value, within: Duration) -> Result
 }
 
 #[tokio::test]
-async fn a_topic_accepts_with_the_id_of_a_message_only() {
+async fn a_topic_accepts_only_with_a_message_id() {
     let xml = |inside: &str| {
         format!("<PublishResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\">{inside}</PublishResponse>")
     };
@@ -115,19 +115,19 @@ async fn a_topic_accepts_with_the_id_of_a_message_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_topic_gets_text_for_people_and_every_failure_its_class() {
+async fn a_topic_gets_a_readable_message_and_every_failure_has_its_class() {
     let surroundings = Surroundings::start("https://example.com").await;
     let aws = surroundings.aws();
-    let reader = Reader::start(aws).await;
+    let subscriber = Subscriber::start(aws).await;
     let soon = Duration::from_secs(10);
-    for credential in [json!(reader.topic), json!({"topic_arn": reader.topic})] {
+    for credential in [json!(subscriber.topic), json!({"topic_arn": subscriber.topic})] {
         publish(aws, credential, soon).await.unwrap();
-        let (subject, text) = reader.read().await.remove(0);
+        let (subject, text) = subscriber.read().await.remove(0);
         assert_eq!(subject, "[CRITICAL] 2 alerts");
         assert!(text.starts_with("🔴 [CRITICAL] 2 alerts\n") && text.contains("order 1 failed"), "{text}");
     }
     let refused = [
-        (json!(reader.topic.replace("oncall", "nobody")), "SNS answered NotFound"),
+        (json!(subscriber.topic.replace("oncall", "missing")), "SNS answered NotFound"),
         (json!("oncall"), "it is not the ARN of an SNS topic"),
         (json!({"token": "topsecret"}), "it is not the ARN of an SNS topic"),
     ];
@@ -145,32 +145,32 @@ async fn a_topic_gets_text_for_people_and_every_failure_its_class() {
         ("http://127.0.0.1:9".to_owned(), "SNS could not be reached"),
     ];
     for (endpoint, expected) in retried {
-        let topic = json!(reader.topic);
+        let topic = json!(subscriber.topic);
         let error = publish(&loopback(&endpoint), topic, Duration::from_millis(700)).await.unwrap_err();
         assert!(matches!(&error, DeliverError::Retry { reason, .. } if reason.starts_with(expected)), "{error:?}");
     }
-    assert_eq!(down.received_requests().await.unwrap().len(), 1, "who calls decides what is repeated");
+    assert_eq!(down.received_requests().await.unwrap().len(), 1, "the caller decides about a retry");
 
-    // What Slack refuses, the fallback gets, with the reason.
+    // The fallback gets a message that Slack refuses, with the reason.
     let slack = MockServer::start().await;
     let gone = ResponseTemplate::new(410).set_body_string("channel_is_archived");
     Mock::given(matchers::any()).respond_with(gone).mount(&slack).await;
     let engine = Embedded::start(None).await.unwrap();
     let config =
         "[[route]]\nname=\"critical\"\nmarkers=[\"[CRITICAL]\"]\nnotify=[\"slack:ops\"]\nfallback=\"sns:oncall\"";
-    let secret = json!({"slack:ops": slack.uri(), "sns:oncall": reader.topic});
+    let secret = json!({"slack:ops": slack.uri(), "sns:oncall": subscriber.topic});
     let services = Spoken::new(&engine, config, channels(aws, &secret)).await;
     let outcomes: Vec<DeliveryOutcome> = services.minute("a", 3).await.into_iter().map(|sent| sent.outcome).collect();
     assert!(matches!(&outcomes[..], [DeliveryOutcome::Parked(_), DeliveryOutcome::Accepted]), "{outcomes:?}");
-    let delivered = reader.read().await;
+    let delivered = subscriber.read().await;
     assert_eq!((delivered.len(), &*delivered[0].0), (1, "Fallback: [CRITICAL] 3 alerts"));
     let because = "Sent to sns:oncall as the fallback: slack:ops refused it: Slack answered 410:";
     assert!(delivered[0].1.contains(because), "{}", delivered[0].1);
 
-    // The command line takes the same way, from a secret in Secrets Manager.
+    // The command line delivers in the same way, with a credential from Secrets Manager.
     let create = secrets::Client::new(aws).create_secret().name("topics");
-    create.secret_string(json!({"sns:oncall": reader.topic}).to_string()).send().await.unwrap();
+    create.secret_string(json!({"sns:oncall": subscriber.topic}).to_string()).send().await.unwrap();
     let output = surroundings.stentor(&["send-test", "sns:oncall", "--secret-id", "topics"]).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "sns:oncall took the message.\n", "{output:?}");
-    assert_eq!(reader.read().await.remove(0).0, "[TEST] 1 alert");
+    assert_eq!(subscriber.read().await.remove(0).0, "[TEST] 1 alert");
 }

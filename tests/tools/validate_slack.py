@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Checks Slack messages: `validate_slack.py MESSAGE.json…`, each the body of a webhook call.
 
-Two opinions: that of slack_sdk (pinned: slack_sdk==3.47.0), which has to know every block, find it valid and give it
-back unchanged; and Slack's documented limits, counted here anew and not taken from the renderer. Prints each problem
-with the place where it is; exit code 1 if there is one, 2 if a file cannot be read.
+slack_sdk (see tests/requirements.txt) must know every block, find it valid and return it unchanged. Slack's documented
+limits are counted here, independently of Stentor. Prints each problem with its place. Exit code 1 if there is a problem,
+2 if a file cannot be read.
 """
 
 import json
@@ -22,7 +22,7 @@ CONTEXT_TEXT_MAX = 2_000
 URL_MAX = 3_000
 # Not documented: about 12,000 are refused (msg_blocks_too_long).
 CHARACTERS_MAX = 9_000
-# Control characters but the newline; marks of direction, characters without width.
+# Control characters except the newline, marks of direction, characters without width.
 ACTS_UNSEEN = re.compile("[\\x00-\\x09\\x0b-\\x1f\\x7f-\\x9f\\xad\\u061c\\u200b-\\u200f\\u2028-\\u202e\\u2060-\\u206f\\ufeff]")
 RICH_TEXT = {"rich_text_section", "rich_text_preformatted", "rich_text_list", "rich_text_quote"}
 
@@ -60,13 +60,13 @@ def by_slack_sdk(place, block):
                 yield place, f"slack_sdk does not know the type {block.get('type')!r}"
                 return
             parsed.validate_json()
-            # That checks the block itself; a fault further inside shows in what comes back.
+            # That checks the block itself. An error further inside shows in the JSON that slack_sdk makes of it.
             again = json.loads(json.dumps(parsed.to_dict()))
         except (SlackObjectFormationError, TypeError, ValueError, KeyError) as error:
             yield place, f"slack_sdk: {error}"
             return
     if again != block:
-        yield place, f"slack_sdk makes something else of it: {json.dumps(again, ensure_ascii=False)}"
+        yield place, f"slack_sdk changes it to {json.dumps(again, ensure_ascii=False)}"
     for warning in caught:
         yield place, f"slack_sdk warns: {warning.message}"
 
@@ -109,9 +109,9 @@ def by_rich_text(place, element):
             yield from by_rich_text(inner_place, inner)
     elif kind == "date":
         if not (isinstance(element.get("timestamp"), int) and element.get("fallback")):
-            yield place, "a date needs a time stamp in whole seconds, and a fallback"
+            yield place, "a date needs a timestamp in whole seconds, and a fallback"
     elif kind not in ("text", "link"):
-        yield place, f"{kind!r} may mention somebody; only text, link and date were expected"
+        yield place, f"{kind!r} may mention a user; only text, link and date were expected"
 
 
 def by_strings(place, block):
@@ -128,7 +128,7 @@ def by_strings(place, block):
 
 
 def mentions(markup):
-    """`<!channel>`, `<@U1>`, `<#C1>`; links and dates are what markup is allowed for."""
+    """Whether there is `<!channel>`, `<@U1>` or `<#C1>`. Links and dates are allowed."""
     return any(sign in markup.replace("<!date^", "") for sign in ("<!", "<@", "<#"))
 
 
@@ -154,7 +154,7 @@ def children(place, value):
 
 
 def utf16(text):
-    """Slack does not say how it counts; UTF-16 units are never fewer than code points."""
+    """Slack does not document how it counts. There are never fewer UTF-16 units than code points."""
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 

@@ -1,5 +1,5 @@
-//! The kinds of Block Kit blocks that Stentor posts, as Slack's JSON (docs.slack.dev, Block Kit). Slack refuses empty
-//! texts and empty lists, so the constructors make none: they return `None`.
+//! The kinds of Block Kit blocks that Stentor posts, as Slack's JSON (docs.slack.dev, Block Kit).
+//! Slack refuses empty texts and empty lists, so the constructors make none: they return `None`.
 
 use std::ops::Not;
 
@@ -136,9 +136,9 @@ impl Style {
     }
 }
 
-/// How much of Slack's limit for a whole message a part uses: the bytes of all its strings, types and URLs among them.
-/// Slack does not document how it counts. Reports of refused messages speak of 10,600 bytes to 13,200 characters of text;
-/// this count is higher than any of theirs.
+/// How much of Slack's limit for a whole message a part uses: the bytes of all its strings, types
+/// and URLs among them. Slack does not document how it counts. Reports of refused messages speak of
+/// 10,600 bytes to 13,200 characters of text; this count is higher than any of theirs.
 pub fn size(part: &impl Serialize) -> usize {
     let value = serde_json::to_value(part).expect("invariant: blocks are plain JSON data");
     string_bytes(&value)

@@ -1,6 +1,6 @@
-//! Content → Slack message: which block shows which part of the content, within Slack's limits. Log text goes into
-//! `rich_text` and `plain_text` only, which have no markup, so it cannot mention anyone. The one other text,
-//! [`Message::text`], is escaped.
+//! Content → Slack message: which block shows which part of the content, within Slack's limits.
+//! Log text goes into `rich_text` and `plain_text` only, which have no markup, so it cannot mention
+//! a user or a channel. The one other text, [`Message::text`], is escaped.
 
 use serde::Serialize;
 use serde_json::json;
@@ -17,14 +17,16 @@ mod golden;
 #[cfg(test)]
 mod tests;
 
-/// Slack refuses messages of more than about 12,000 characters (`msg_blocks_too_long`, undocumented). The distance allows
-/// for what else it may count.
+/// Slack refuses messages of more than about 12,000 characters (`msg_blocks_too_long`,
+/// undocumented). The distance allows for what else it may count.
 const BUDGET: Budget = Budget { size: size_before_end, size_max: 9_000 };
 
-/// Kept free for the end of the message: the count of the groups that are left out, and the reference.
+/// Kept free for the end of the message: the count of the groups that are left out, and the
+/// reference.
 const END_BYTES: usize = 400;
 
-// A header takes 150 characters. A URL takes 3,000; in a context block it is part of a text, for which 2,000 are safe.
+// A header takes 150 characters. A URL takes 3,000; in a context block it is part of a text, for
+// which 2,000 are safe.
 const _: () = assert!(HEADLINE_BYTES_MAX <= 150 && URL_BYTES_MAX < 2_000);
 
 /// What is posted: the body for an incoming webhook and, with a `channel`, for `chat.postMessage`.
@@ -54,7 +56,8 @@ pub fn message(content: &Content) -> Message {
     Message::new(&content.notification, blocks)
 }
 
-/// The message above a thread, after `digest` was added to the thread. `opening` is [`opening`] of the first digest.
+/// The message above a thread, after `digest` was added to the thread. `opening` is [`opening`] of
+/// the first digest.
 pub fn burst_message(digest: &Digest, opening: &[Block]) -> Message {
     let content = burst::compose(digest);
     let divider = (!opening.is_empty()).then_some(Block::Divider);
@@ -72,8 +75,8 @@ impl Message {
         Self { text: escaped(notification), blocks, unfurl_links: false, unfurl_media: false }
     }
 
-    /// A link that opens the message in Slack's Block Kit Builder. The message is in the fragment of the URL, which a
-    /// browser does not send.
+    /// A link that opens the message in Slack's Block Kit Builder. The message is in the fragment
+    /// of the URL, which a browser does not send.
     pub fn preview_url(&self) -> String {
         let payload = json!({"blocks": self.blocks}).to_string();
         format!("https://app.slack.com/block-kit-builder/#{}", percent_encoded(&payload))
@@ -145,7 +148,8 @@ fn local_time(at: Timestamp, utc: &str) -> Option<Vec<Element>> {
         .then(|| plain(" · ").into_iter().chain([date]).chain(plain(" your time")).collect())
 }
 
-/// Makes text literal where Slack reads mrkdwn. (docs.slack.dev: exactly these three characters are escaped.)
+/// Makes text literal where Slack reads mrkdwn. (docs.slack.dev: exactly these three characters are
+/// escaped.)
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

@@ -1,4 +1,4 @@
-//! Digests of every sort, hostile ones among them.
+//! Strategies for digests of all kinds, with hostile text in them.
 
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -11,12 +11,12 @@ use crate::model::outbox::Burst;
 use crate::model::tally::{Group, Histogram, Names, Sample, Span, Tally};
 use crate::model::time::Timestamp;
 
-/// What somebody might put into a log line, a log group's name or a marker.
+/// Hostile text in a log event, the name of a log group, or a marker.
 const NASTY: &[&str] = &[
     "",
     " \t\r\n ",
     "<!channel> <!here|x> <@U123> <#C123> <https://evil.example|click>",
-    "@here @everyone *bold* _it_ ~no~ `code` ```fence``` :fire: &amp; &lt;",
+    "@here @channel *bold* _it_ ~no~ `code` ```fence``` :fire: &amp; &lt;",
     "\u{1b}[2J\u{1b}]0;owned\u{7}\u{1b}[31m red \u{9b}5m",
     "\u{202e}txt.exe\u{2066}\u{200b}\u{feff}\u{e0041}",
     "{\"msg\":\"[CRITICAL] x\",\"level\":\"error\"}",
@@ -40,7 +40,7 @@ fn span_of_time() -> impl Strategy<Value = Span> {
     (moment(), moment()).prop_map(|(a, b)| Span { first: a.min(b), last: a.max(b) })
 }
 
-/// So large that 70 of them can be added.
+/// Small enough that 70 of them can be added.
 fn count() -> impl Strategy<Value = u64> {
     prop_oneof![1..5_u64, 1..1_000_000_u64, any::<u64>().prop_map(|n| n >> 7)]
 }

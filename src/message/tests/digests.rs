@@ -1,4 +1,4 @@
-//! Digests for tests: a flood of several patterns, a burst that is over, and what they are made of.
+//! Digests for tests, such as a flood of several patterns and a finished burst.
 
 use std::sync::Arc;
 
@@ -13,7 +13,8 @@ use crate::model::time::Timestamp;
 /// 23 Nov 2026, 14:15:06 UTC.
 pub const START: i64 = 1_795_443_306_000;
 
-/// What [`flood`] is made of: how many, from account and log group, in which slice of 42 s (start, width), what they say.
+/// The alerts of [`flood`]: number, account, log group, start and length in the period of 42 s
+/// (both in ms), text.
 pub const LINES: &[(i64, &str, &str, i64, i64, &str)] = &[
     (
         74,
@@ -82,7 +83,7 @@ pub fn alert(account: &str, log_group: &str, at: i64, message: String) -> Alert 
     }
 }
 
-/// A database runs out of disk, and every app that needs it logs the failure.
+/// A database runs out of disk space, and the services that use it report errors.
 pub fn flood() -> Tally {
     let mut alerts = Vec::new();
     for (count, account, log_group, start, width, text) in LINES {

@@ -1,6 +1,6 @@
-//! The exact messages for a set of digests: those of `message::tests::digests`, and one for each batch in `events/`.
-//! A change to what Slack shows is a change to `golden.jsonl`, which `UPDATE_GOLDEN=1 cargo test --lib golden`
-//! writes.
+//! The exact messages for a set of digests: those of `message::tests::digests`, and one for each
+//! batch in `events/`. A change to what Slack shows is a change to `golden.jsonl`, which
+//! `UPDATE_GOLDEN=1 cargo test --lib golden` writes.
 
 use std::fs;
 use std::path::PathBuf;
