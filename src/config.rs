@@ -38,7 +38,9 @@ use toml::de::DeTable;
 
 use crate::model::name::{RouteName, Severity, Target};
 
-use diagnostic::Diagnostics;
+pub(crate) use diagnostic::Diagnostics;
+pub(crate) use encoding::utf8;
+pub(crate) use value::{Fields, Value};
 
 pub use diagnostic::{ConfigError, Diagnostic};
 pub use glob::{GLOB_BYTES_MAX, Glob, GlobError};
@@ -163,7 +165,7 @@ impl Config {
     ///
     /// Those of [`Config::parse`], or that the file is not UTF-8.
     pub fn parse_bytes(bytes: &[u8], file: &str) -> Result<Config, ConfigError> {
-        match encoding::utf8(bytes) {
+        match utf8(bytes) {
             Ok(text) => Config::parse(text, file),
             Err(diagnostic) => Err(ConfigError { file: file.to_owned(), diagnostics: vec![diagnostic] }),
         }

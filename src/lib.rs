@@ -41,7 +41,7 @@
 //! | [`ingest`] | event → records → log events → alerts: decode, match, redact |
 //! | [`message`] | digest → content → text: what a reader sees |
 //! | [`protocol`] | consume, arm, close, freeze, deliver; and the ports: store, queue, notify, clock |
-//! | [`ops`] | what an operator asks for: replay, explain, check |
+//! | [`ops`] | what an operator asks for: replay, explain, check, cost |
 //! | [`lambda`] | one invocation: event in, answer and metrics out |
 //! | [`adapters`] | DynamoDB, SQS, Slack, SNS, Secrets Manager, the embedded engine, local files |
 //!

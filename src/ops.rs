@@ -1,7 +1,8 @@
 //! The operator's tools: replay dead letters, explain a line, check a deployment, generate sample
-//! events. Adapters read AWS, and the command line prints.
+//! events, estimate costs. Adapters read AWS, and the command line prints.
 
 pub mod check;
+pub mod cost;
 pub mod explain;
 pub mod replay;
 #[cfg(feature = "cli")]

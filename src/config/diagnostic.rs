@@ -42,7 +42,7 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 /// Collects the mistakes and warnings of one text, so that one run finds them all.
-pub(super) struct Diagnostics<'t> {
+pub(crate) struct Diagnostics<'t> {
     text: &'t str,
     /// Byte offsets and messages.
     errors: Vec<(usize, String)>,
@@ -50,11 +50,11 @@ pub(super) struct Diagnostics<'t> {
 }
 
 impl<'t> Diagnostics<'t> {
-    pub(super) fn new(text: &'t str) -> Self {
+    pub(crate) fn new(text: &'t str) -> Self {
         Diagnostics { text, errors: Vec::new(), warnings: Vec::new() }
     }
 
-    pub(super) fn error_at(&mut self, offset: usize, message: impl Into<String>) {
+    pub(crate) fn error_at(&mut self, offset: usize, message: impl Into<String>) {
         self.errors.push((offset, message.into()));
     }
 
@@ -69,7 +69,7 @@ impl<'t> Diagnostics<'t> {
     }
 
     /// The warnings, if there is no error.
-    pub(super) fn finish(self, file: &str) -> Result<Vec<Diagnostic>, ConfigError> {
+    pub(crate) fn finish(self, file: &str) -> Result<Vec<Diagnostic>, ConfigError> {
         match self.errors.is_empty() {
             true => Ok(located(self.text, self.warnings)),
             false => Err(ConfigError { file: file.to_owned(), diagnostics: located(self.text, self.errors) }),

@@ -4,7 +4,7 @@ use super::diagnostic::Diagnostic;
 
 /// # Errors
 /// The place of the first byte that is not UTF-8, and the encoding that the file seems to have.
-pub(super) fn utf8(bytes: &[u8]) -> Result<&str, Diagnostic> {
+pub(crate) fn utf8(bytes: &[u8]) -> Result<&str, Diagnostic> {
     if is_utf16(bytes) {
         let message = "this file is UTF-16; save it as UTF-8".to_owned();
         return Err(Diagnostic { line: 1, column: 1, message });

@@ -21,7 +21,7 @@ const SHOWN_KEY_BYTES_MAX: usize = 32;
 
 /// A value and its key; an element of an array has the key of the array.
 #[derive(Clone, Copy)]
-pub(super) struct Value<'a> {
+pub(crate) struct Value<'a> {
     key: &'static str,
     node: &'a Spanned<DeValue<'a>>,
 }
@@ -37,7 +37,7 @@ impl<'a> Value<'a> {
     }
 
     /// The message for a value of the wrong type.
-    pub(super) fn mismatch(self, expected: &str) -> String {
+    pub(crate) fn mismatch(self, expected: &str) -> String {
         let found = match self.node.get_ref() {
             DeValue::String(_) => "a string",
             DeValue::Integer(_) => "an integer",
@@ -54,7 +54,7 @@ impl<'a> Value<'a> {
         self.node.get_ref().as_bool().ok_or_else(|| self.mismatch("true or false"))
     }
 
-    pub(super) fn str(self) -> Result<&'a str, String> {
+    pub(crate) fn str(self) -> Result<&'a str, String> {
         self.node.get_ref().as_str().ok_or_else(|| self.mismatch("a string"))
     }
 
@@ -72,9 +72,17 @@ impl<'a> Value<'a> {
     }
 
     /// `None` if this is no integer, `Some(None)` if it is negative or too large.
-    pub(super) fn integer(self) -> Option<Option<u64>> {
+    pub(crate) fn integer(self) -> Option<Option<u64>> {
         let integer = self.node.get_ref().as_integer()?;
         Some(u64::from_str_radix(integer.as_str(), integer.radix()).ok())
+    }
+
+    /// `None` if this is no number. An integer that does not fit is `NaN`.
+    pub(crate) fn number(self) -> Option<f64> {
+        match self.node.get_ref() {
+            DeValue::Float(number) => number.as_str().parse().ok(),
+            _ => self.integer().map(|integer| integer.map_or(f64::NAN, |integer| integer as f64)),
+        }
     }
 
     pub(super) fn array(self) -> Result<impl ExactSizeIterator<Item = Value<'a>>, String> {
@@ -82,7 +90,7 @@ impl<'a> Value<'a> {
         Ok(array.iter().map(move |node| Value { key: self.key, node }))
     }
 
-    pub(super) fn table(self) -> Result<Fields<'a>, String> {
+    pub(crate) fn table(self) -> Result<Fields<'a>, String> {
         let table = self.node.get_ref().as_table().ok_or_else(|| self.mismatch("a table"))?;
         Ok(Fields::new(table))
     }
@@ -94,7 +102,7 @@ impl<'a> Value<'a> {
 
 /// Messages about values.
 impl Diagnostics<'_> {
-    pub(super) fn error(&mut self, value: Value<'_>, message: impl Display) {
+    pub(crate) fn error(&mut self, value: Value<'_>, message: impl Display) {
         self.error_at(value.offset(), format!("{}: {message}", value.key()));
     }
 
@@ -104,7 +112,7 @@ impl Diagnostics<'_> {
     }
 
     /// Reads a value. `None` means that an error was reported.
-    pub(super) fn read<'a, T>(
+    pub(crate) fn read<'a, T>(
         &mut self,
         value: Value<'a>,
         read: impl FnOnce(Value<'a>) -> Result<T, String>,
@@ -114,22 +122,22 @@ impl Diagnostics<'_> {
 }
 
 /// The keys of a table, requested one by one. A key that was never requested is unknown.
-pub(super) struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     table: &'a DeTable<'a>,
     known: Vec<&'static str>,
     missing: Vec<&'static str>,
 }
 
 /// The result of [`Fields::finish`].
-pub(super) struct KeyCheck {
+pub(crate) struct KeyCheck {
     /// Required keys that are absent, except those that are only misspelled. Not yet reported.
-    pub(super) missing: Vec<&'static str>,
+    pub(crate) missing: Vec<&'static str>,
     /// Whether there are unknown keys. Already reported.
     pub(super) has_unknown: bool,
 }
 
 impl<'a> Fields<'a> {
-    pub(super) fn new(table: &'a DeTable<'a>) -> Self {
+    pub(crate) fn new(table: &'a DeTable<'a>) -> Self {
         Fields { table, known: Vec::new(), missing: Vec::new() }
     }
 
@@ -140,7 +148,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The value of a required key.
-    pub(super) fn require(&mut self, key: &'static str) -> Option<Value<'a>> {
+    pub(crate) fn require(&mut self, key: &'static str) -> Option<Value<'a>> {
         let value = self.take(key);
         if value.is_none() {
             self.missing.push(key);
@@ -150,7 +158,7 @@ impl<'a> Fields<'a> {
 
     /// Reports every unknown key, with the hint for it, or else with the known key that it
     /// resembles.
-    pub(super) fn finish(
+    pub(crate) fn finish(
         mut self,
         diagnostics: &mut Diagnostics<'_>,
         hint: impl Fn(&str) -> Option<&'static str>,

@@ -11,6 +11,7 @@ use stentor::protocol::clock::Clock as _;
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
+mod cost;
 mod dead_letters;
 mod input;
 mod terminal;

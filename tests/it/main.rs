@@ -4,6 +4,7 @@
 
 mod architecture;
 mod cli;
+mod cost;
 mod dist;
 mod invariants;
 mod operator;

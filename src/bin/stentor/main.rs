@@ -24,6 +24,7 @@ mod alerts;
 mod args;
 mod check;
 mod completions;
+mod cost;
 mod data_dir;
 mod mute;
 mod preview;
@@ -52,6 +53,7 @@ enum Command {
     Alerts(alerts::Arguments),
     Check(check::Arguments),
     Sample(sample::Arguments),
+    Cost(cost::Arguments),
     Mute(mute::Mute),
     Unmute(mute::Unmute),
     SendTest(send_test::Arguments),
@@ -77,6 +79,7 @@ fn main() -> ExitCode {
         Command::Completions(arguments) => completions::completions(&arguments),
         Command::Man(arguments) => completions::man(&arguments),
         Command::Sample(arguments) => sample::sample(&arguments),
+        Command::Cost(arguments) => cost::cost(&arguments),
         Command::Mute(arguments) => mute::mute(&arguments),
         Command::Unmute(arguments) => mute::unmute(&arguments),
         Command::SendTest(arguments) => send_test::send_test(&arguments),

@@ -1,0 +1,341 @@
+//! `stentor cost`: what a volume of logs costs, for each AWS service.
+
+use std::fmt::Write as _;
+use std::io::Read as _;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use clap::builder::RangedU64ValueParser;
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+use stentor::model::text::thousands;
+use stentor::model::visible;
+use stentor::ops::cost::{
+    ASSUMPTIONS, Architecture, BUILTIN, Basis, Bill, Charge, Prices, Service, Subscription, Usage, Workload,
+};
+
+use crate::Exit;
+
+/// Estimate what Stentor costs on AWS, by service: dollars per month and per terabyte of logs.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples: stentor cost --tb-per-day 2.5 --match-ratio 0.0005\n          \
+                        stentor cost --print-prices > prices.toml; stentor cost --prices prices.toml\n\
+                        docs/cost.md explains the model.")]
+pub struct Arguments {
+    /// Terabytes (10^12 bytes) of logs per day, as CloudWatch Logs counts them: uncompressed
+    #[arg(long, value_name = "TB", default_value_t = Workload::default().tb_per_day, value_parser = terabytes)]
+    tb_per_day: f64,
+    /// Share of the log events that become alerts, 0 to 1; `stentor run --json` on your logs shows it
+    #[arg(long, value_name = "SHARE", default_value_t = Workload::default().match_ratio, value_parser = share)]
+    match_ratio: f64,
+    /// Average size of a log event
+    #[arg(long, value_name = "N", default_value_t = Workload::default().event_bytes, value_parser = count(1, EVENT_BYTES_MAX))]
+    event_bytes: u32,
+    /// Average size of a log event that becomes an alert
+    #[arg(long, value_name = "N", default_value_t = Workload::default().alert_bytes, value_parser = count(1, EVENT_BYTES_MAX))]
+    alert_bytes: u32,
+    /// Log events per record; the metrics `events` and `records` of a deployed stack show it
+    #[arg(long, value_name = "N", default_value_t = Workload::default().events_per_record, value_parser = count(1, COUNT_MAX))]
+    events_per_record: u32,
+    /// How many times smaller gzip makes log events; repetitive logs reach 8 and more
+    #[arg(long, value_name = "TIMES", default_value_t = Workload::default().compression, value_parser = times)]
+    compression: f64,
+    /// Where subscriptions send log events: to the stream, or directly to the consumer
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = SubscriptionName::Stream)]
+    subscription: SubscriptionName,
+    /// Processor of the functions
+    #[arg(long, value_enum, value_name = "NAME", default_value_t = ArchitectureName::Arm64)]
+    architecture: ArchitectureName,
+    /// How long the stream keeps records
+    #[arg(long, value_name = "HOURS", default_value_t = Workload::default().stream_retention_hours, value_parser = retention)]
+    stream_retention_hours: u32,
+    /// Routes in the configuration
+    #[arg(long, value_name = "N", default_value_t = Workload::default().routes, value_parser = count(1, COUNT_MAX))]
+    routes: u32,
+    /// Targets per route
+    #[arg(long, value_name = "N", default_value_t = Workload::default().targets_per_route, value_parser = count(1, TARGETS_MAX))]
+    targets_per_route: u32,
+    /// Subscribed log groups in the account of the stack; one alarm looks at each of them
+    #[arg(long, value_name = "N", default_value_t = Workload::default().log_groups, value_parser = count(0, COUNT_MAX))]
+    log_groups: u32,
+    /// Price list, instead of the built-in list prices of us-east-1, which may be out of date
+    #[arg(long, value_name = "FILE")]
+    prices: Option<PathBuf>,
+    /// Print the built-in price list and exit; edit it and pass it with --prices
+    #[arg(long, exclusive = true)]
+    print_prices: bool,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// The largest log event of CloudWatch Logs.
+const EVENT_BYTES_MAX: u64 = 1 << 20;
+
+/// More events per record, routes or log groups than any deployment has.
+const COUNT_MAX: u64 = 1_000_000;
+
+/// The cursor of a route names its targets in one update expression, which has room for a hundred.
+const TARGETS_MAX: u64 = 100;
+
+/// An exabyte per day.
+const TB_PER_DAY_MAX: f64 = 1e6;
+
+/// The limit of the DEFLATE format.
+const COMPRESSION_MAX: f64 = 1_032.0;
+
+/// The values that the template allows.
+const RETENTIONS: [&str; 3] = ["48", "72", "168"];
+
+/// The largest price list that is read.
+const PRICES_BYTES_MAX: u64 = 1 << 20;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum SubscriptionName {
+    Stream,
+    Direct,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ArchitectureName {
+    Arm64,
+    #[value(name = "x86_64")]
+    X86,
+}
+
+pub fn cost(arguments: &Arguments) -> anyhow::Result<Exit> {
+    if arguments.print_prices {
+        crate::print(BUILTIN)?;
+        return Ok(Exit::Done);
+    }
+    let workload = arguments.workload();
+    if !workload.fits_a_record() {
+        bail!(
+            "--events-per-record {}: a record would have {} bytes of gzip, and CloudWatch Logs sends at most 1 MiB",
+            workload.events_per_record,
+            thousands(workload.record_bytes() as u64)
+        );
+    }
+    let estimate = Estimate::of(workload, arguments.read_prices()?);
+    match arguments.json {
+        true => crate::print_json(&estimate.json())?,
+        false => crate::print(&visible::text(&estimate.text()))?,
+    }
+    Ok(Exit::Done)
+}
+
+impl Arguments {
+    fn workload(&self) -> Workload {
+        Workload {
+            tb_per_day: self.tb_per_day,
+            match_ratio: self.match_ratio,
+            event_bytes: self.event_bytes,
+            alert_bytes: self.alert_bytes,
+            events_per_record: self.events_per_record,
+            compression: self.compression,
+            subscription: match self.subscription {
+                SubscriptionName::Stream => Subscription::Stream,
+                SubscriptionName::Direct => Subscription::Direct,
+            },
+            architecture: match self.architecture {
+                ArchitectureName::Arm64 => Architecture::Arm64,
+                ArchitectureName::X86 => Architecture::X86,
+            },
+            stream_retention_hours: self.stream_retention_hours,
+            routes: self.routes,
+            targets_per_route: self.targets_per_route,
+            log_groups: self.log_groups,
+        }
+    }
+
+    fn read_prices(&self) -> anyhow::Result<Prices> {
+        let Some(file) = &self.prices else { return Ok(Prices::builtin()) };
+        let name = file.display().to_string();
+        let mut bytes = Vec::new();
+        std::fs::File::open(file)
+            .and_then(|file| file.take(PRICES_BYTES_MAX + 1).read_to_end(&mut bytes))
+            .with_context(|| format!("cannot read the price list {name}"))?;
+        if bytes.len() as u64 > PRICES_BYTES_MAX {
+            bail!("the price list {name} is larger than {} MiB", PRICES_BYTES_MAX >> 20);
+        }
+        Ok(Prices::parse_bytes(&bytes, &name)?)
+    }
+}
+
+/// Everything that the command prints.
+struct Estimate {
+    workload: Workload,
+    prices: Prices,
+    usage: Usage,
+    bill: Bill,
+}
+
+impl Estimate {
+    fn of(workload: Workload, prices: Prices) -> Self {
+        let usage = Usage::of(&workload);
+        let bill = Bill::of(&usage, &prices, workload.tb_per_day);
+        Self { workload, prices, usage, bill }
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        self.put_head(&mut text);
+        self.put_table(&mut text);
+        self.put_assumptions(&mut text);
+        text
+    }
+
+    fn put_head(&self, text: &mut String) {
+        let Workload { tb_per_day, match_ratio, event_bytes, events_per_record, compression, .. } = self.workload;
+        let volume = &self.usage.volume;
+        let day = |n: f64| thousands(n.round() as u64);
+        let (oldest, newest) = self.prices.dates();
+        let dates = if oldest == newest { oldest.to_owned() } else { format!("{oldest} to {newest}") };
+        put(text, format_args!("  logs        {tb_per_day} TB a day in log events of {event_bytes} bytes"));
+        put(
+            text,
+            format_args!("  records     {events_per_record} log events each, {compression} times smaller with gzip"),
+        );
+        put(
+            text,
+            format_args!("  alerts      {} a day: {} % of the log events", day(volume.alerts), match_ratio * 100.0),
+        );
+        let invocations = day(volume.invocations);
+        match self.workload.subscription {
+            Subscription::Stream => put(
+                text,
+                format_args!("  consumer    {invocations} invocations a day, from {} shards", day(volume.shards)),
+            ),
+            Subscription::Direct => {
+                put(text, format_args!("  consumer    {invocations} invocations a day, one a record"))
+            }
+        }
+        put(text, format_args!("  messages    at most {} a day", day(volume.messages)));
+        put(text, format_args!("  prices      {}, {dates}", visible::line(&self.prices.region)));
+    }
+
+    fn put_table(&self, text: &mut String) {
+        let row = |name: &str, quantity: &str, usd: f64| {
+            format!("  {name:<42}{quantity:>26}{:>14}{:>12}", dollars(usd), dollars(self.bill.per_tb(usd)))
+        };
+        put(text, format_args!("\n  {:<42}{:>26}{:>14}{:>12}", "", "quantity a month", "$/month", "$/TB"));
+        for service in Service::ALL {
+            if self.bill.of_service(service).next().is_none() {
+                continue;
+            }
+            put(text, format_args!("{}", row(service.name(), "", self.bill.service(service))));
+            for Charge { item, usd_per_month } in self.bill.of_service(service).filter(|charge| is_shown(charge)) {
+                let quantity = format!("{} {}", quantity(item.quantity), item.meter.unit());
+                put(text, format_args!("{}", row(&format!("  {}", item.name), &quantity, *usd_per_month)));
+            }
+        }
+        put(text, format_args!("{}", row("total", "", self.bill.total())));
+        let ingestion = self.bill.ingestion();
+        put(text, format_args!("\n{}", row("not included: ingestion by CloudWatch Logs", "", ingestion)));
+    }
+
+    fn put_assumptions(&self, text: &mut String) {
+        put(text, format_args!("\n  estimated, not measured (--json has all {} coefficients)", ASSUMPTIONS.len()));
+        for assumption in ASSUMPTIONS.iter().filter(|assumption| assumption.basis == Basis::Assumed) {
+            let value = format!("{} {}", assumption.value, assumption.unit);
+            put(text, format_args!("  {:<22}{value:<14}{}", assumption.code, assumption.why));
+        }
+    }
+
+    fn json(&self) -> Value {
+        let (oldest, newest) = self.prices.dates();
+        let service = |service: Service| {
+            let usd = self.bill.service(service);
+            json!({
+                "code": service,
+                "usd_per_month": cents(usd),
+                "usd_per_tb": cents(self.bill.per_tb(usd)),
+                "charges": self.bill.of_service(service).map(|charge| self.charge_json(charge)).collect::<Vec<_>>(),
+            })
+        };
+        let both = |usd| json!({"usd_per_month": cents(usd), "usd_per_tb": cents(self.bill.per_tb(usd))});
+        json!({
+            "version": 1,
+            "workload": self.workload,
+            "per_day": self.usage.volume,
+            "prices": {"region": self.prices.region, "oldest": oldest, "newest": newest},
+            "services": Service::ALL.map(service),
+            "total": both(self.bill.total()),
+            "log_ingestion": both(self.bill.ingestion()),
+            "assumptions": ASSUMPTIONS,
+        })
+    }
+
+    fn charge_json(&self, Charge { item, usd_per_month }: &Charge) -> Value {
+        let price = self.prices.of(item.meter);
+        json!({
+            "code": item.code,
+            "quantity": item.quantity,
+            "unit": item.meter.unit(),
+            "usd_per_unit": price.usd,
+            "usd_per_month": cents(*usd_per_month),
+            "source": price.source,
+            "date": price.date,
+        })
+    }
+}
+
+/// A service always has its line; its charges have one from a cent on.
+fn is_shown(charge: &Charge) -> bool {
+    charge.usd_per_month >= 0.005
+}
+
+/// `1,234.56`
+fn dollars(usd: f64) -> String {
+    let cents = (usd * 100.0).round() as u64;
+    format!("{}.{:02}", thousands(cents / 100), cents % 100)
+}
+
+/// Rounded to a hundredth of a cent.
+fn cents(usd: f64) -> f64 {
+    (usd * 1e4).round() / 1e4
+}
+
+/// About three significant digits.
+fn quantity(n: f64) -> String {
+    match n {
+        _ if n.fract() == 0.0 => thousands(n as u64),
+        100.0.. => thousands(n.round() as u64),
+        10.0.. => format!("{n:.1}"),
+        _ => format!("{n:.2}"),
+    }
+}
+
+fn put(text: &mut String, line: std::fmt::Arguments<'_>) {
+    writeln!(text, "{line}").expect("invariant: writing to a String cannot fail");
+}
+
+fn count(least: u64, most: u64) -> RangedU64ValueParser<u32> {
+    RangedU64ValueParser::new().range(least..=most)
+}
+
+fn terabytes(text: &str) -> anyhow::Result<f64> {
+    number(text, |tb| tb > 0.0 && tb <= TB_PER_DAY_MAX, "a number above 0, at most 1000000")
+}
+
+fn share(text: &str) -> anyhow::Result<f64> {
+    number(text, |share| (0.0..=1.0).contains(&share), "a share is a number from 0 to 1")
+}
+
+fn times(text: &str) -> anyhow::Result<f64> {
+    number(text, |times| (1.0..=COMPRESSION_MAX).contains(&times), "a number from 1 to 1032")
+}
+
+fn number(text: &str, is_good: impl Fn(f64) -> bool, expected: &'static str) -> anyhow::Result<f64> {
+    match text.parse() {
+        Ok(number) if is_good(number) => Ok(number),
+        _ => bail!(expected),
+    }
+}
+
+fn retention(text: &str) -> anyhow::Result<u32> {
+    match RETENTIONS.contains(&text) {
+        true => Ok(text.parse()?),
+        false => bail!("the template allows {}", RETENTIONS.join(", ")),
+    }
+}
