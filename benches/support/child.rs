@@ -1,8 +1,6 @@
 //! A way through an invocation that is a process of its own. It handles a payload once, prints what it found, and
 //! handles the payload again for each line that it reads.
 
-#![allow(dead_code, reason = "each bench uses a part of it")]
-
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{self, ChildStdin, ChildStdout, Command, Stdio};
@@ -25,7 +23,7 @@ impl Child {
         Self::start(command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/baseline/handler.py")).arg(file))
     }
 
-    pub fn start(command: &mut Command) -> Self {
+    fn start(command: &mut Command) -> Self {
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a child");
         let (input, output) = (process.stdin.take().expect("piped"), process.stdout.take().expect("piped"));
         let mut child = Self { process, input, output: BufReader::new(output), found: Found::default() };
@@ -34,18 +32,11 @@ impl Child {
         child
     }
 
-    /// How long it takes to handle the payload once more, as it says itself.
+    /// The time it takes to handle the payload again, as it reports itself.
     pub fn retry(&mut self) -> Duration {
         self.input.write_all(b"\n").expect("it listens");
         let [nanoseconds] = self.numbers();
         Duration::from_nanos(nanoseconds)
-    }
-
-    /// The most memory that it has had until now. Linux.
-    pub fn peak_bytes(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).expect("Linux");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a line of its own");
-        1024 * line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number")
     }
 
     fn numbers<const N: usize>(&mut self) -> [u64; N] {
