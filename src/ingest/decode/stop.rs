@@ -13,16 +13,10 @@
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
-mod avx512;
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod block;
-#[cfg(target_arch = "aarch64")]
-mod neon;
 
 #[cfg(target_arch = "x86_64")]
-use {avx2::Avx2, avx512::Avx512, block::Blocks};
-#[cfg(target_arch = "aarch64")]
-use {block::Blocks, neon::Neon};
+use {avx2::Avx2, block::Blocks};
 
 /// What is known of the inside of a string once it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,13 +60,7 @@ pub(super) trait Reader {
 /// Has `reader` read with what is fastest here, looking at `wanted` bytes.
 pub(super) fn fastest<const N: usize, R: Reader>(wanted: [u8; N], reader: R) -> R::Found {
     #[cfg(target_arch = "x86_64")]
-    if let Some(stops) = Blocks::<Avx512, N>::new(wanted) {
-        return stops.lend(reader);
-    } else if let Some(stops) = Blocks::<Avx2, N>::new(wanted) {
-        return stops.lend(reader);
-    }
-    #[cfg(target_arch = "aarch64")]
-    if let Some(stops) = Blocks::<Neon, N>::new(wanted) {
+    if let Some(stops) = Blocks::<Avx2, N>::new(wanted) {
         return stops.lend(reader);
     }
     Portable(wanted).lend(reader)

@@ -4,7 +4,7 @@
 //! look-up and one comparison, however many are wanted. Most blocks have none and cost nothing else; in which of the
 //! others a backslash stands is looked at more closely.
 //!
-//! Left to `avx2`, `avx512` and `neon`: how their processors do what a [`Block`] can.
+//! Left to `avx2`: how its processors do what a [`Block`] can.
 
 use std::array;
 use std::marker::PhantomData;

@@ -52,12 +52,7 @@ fn expected(text: &[u8], from: usize, wanted: &[u8]) -> (Option<usize>, Vec<usiz
 fn everybody<const N: usize, R: Reader + Copy>(wanted: [u8; N], reader: R) -> Vec<(&'static str, R::Found)> {
     let mut found = vec![("portable", Portable(wanted).lend(reader)), ("fastest", fastest(wanted, reader))];
     #[cfg(target_arch = "x86_64")]
-    {
-        found.extend(Blocks::<Avx2, N>::new(wanted).map(|stops| ("AVX2", stops.lend(reader))));
-        found.extend(Blocks::<Avx512, N>::new(wanted).map(|stops| ("AVX-512", stops.lend(reader))));
-    }
-    #[cfg(target_arch = "aarch64")]
-    found.extend(Blocks::<Neon, N>::new(wanted).map(|stops| ("NEON", stops.lend(reader))));
+    found.extend(Blocks::<Avx2, N>::new(wanted).map(|stops| ("AVX2", stops.lend(reader))));
     found
 }
 
@@ -113,8 +108,6 @@ fn this_machine_has_a_way_with_vectors() {
     let found = everybody(*b"[", Look { text: b"\"", from: 0 });
     let has = |name| found.iter().any(|(who, _)| *who == name);
     #[cfg(target_arch = "x86_64")]
-    assert_eq!((has("AVX2"), has("AVX-512")), (is_x86_feature_detected!("avx2"), is_x86_feature_detected!("avx512bw")));
-    #[cfg(target_arch = "aarch64")]
-    assert!(has("NEON"));
+    assert_eq!(has("AVX2"), is_x86_feature_detected!("avx2"));
     assert!(has("portable"));
 }
