@@ -13,6 +13,7 @@ pub mod http;
 #[cfg(feature = "aws")]
 pub mod inspect;
 pub mod local;
+mod random;
 pub mod replay;
 pub mod secret;
 pub mod slack;

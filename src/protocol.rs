@@ -11,6 +11,7 @@ pub mod freeze;
 pub mod notifier;
 pub mod notify;
 pub mod queue;
+pub mod retry;
 pub mod retry_reason;
 pub mod round;
 pub mod services;

@@ -10,6 +10,7 @@ use aws_smithy_runtime_api::client::http::{
 };
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use stentor::adapters::aws::loopback;
+use stentor::adapters::clock::SystemClock;
 use stentor::adapters::dynamodb::{DynamoStore, Tables};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
@@ -45,7 +46,7 @@ struct Connector {
 /// The production store, this way, to the engine at `endpoint`.
 pub fn store(way: &Way, endpoint: &str) -> DynamoStore {
     let network = aws_smithy_http_client::Builder::new().build_http();
-    DynamoStore::new(&loopback_by(way, network, endpoint), Tables::default(), fastrand::Rng::new())
+    DynamoStore::new(&loopback_by(way, network, endpoint), Tables::default(), SystemClock, fastrand::Rng::new())
 }
 
 fn loopback_by(way: &Way, network: SharedHttpClient, endpoint: &str) -> aws_types::SdkConfig {

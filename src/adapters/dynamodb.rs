@@ -5,12 +5,14 @@
 //! Retrying is done here and not by the SDK, because only this side knows the deadline of the
 //! invocation and which answers are outcomes rather than errors.
 
-use std::sync::Mutex;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+
+use crate::adapters::clock::SystemClock;
+use crate::adapters::random::Random;
 
 mod audit;
 mod calendar;
@@ -33,12 +35,13 @@ pub struct Tables {
     pub alerts_ttl: Duration,
 }
 
-/// DynamoDB, spoken to by the official client.
-pub struct DynamoStore {
+/// The store on DynamoDB, through the official client.
+pub struct DynamoStore<C = SystemClock> {
     client: Client,
     tables: Tables,
     in_flight: usize,
-    random: Mutex<fastrand::Rng>,
+    clock: C,
+    random: Random,
     registered: calendar::Registered,
 }
 
@@ -49,9 +52,10 @@ impl Default for Tables {
     }
 }
 
-impl DynamoStore {
-    /// `config` is the SDK's, with region, credentials and endpoint; its retries and time-outs are replaced.
-    pub fn new(config: &aws_types::SdkConfig, tables: Tables, random: fastrand::Rng) -> Self {
+impl<C> DynamoStore<C> {
+    /// `config` has the Region, the credentials and the endpoint. Its retries and time-outs are replaced. `rng` makes the
+    /// keys of tallies, the tokens of transactions and the jitter of retries.
+    pub fn new(config: &aws_types::SdkConfig, tables: Tables, clock: C, rng: fastrand::Rng) -> Self {
         const ATTEMPT_MAX: Duration = Duration::from_secs(5);
         const CONNECT_MAX: Duration = Duration::from_secs(2);
         let timeouts =
@@ -64,7 +68,8 @@ impl DynamoStore {
             client: Client::from_conf(config),
             tables,
             in_flight: commit::IN_FLIGHT,
-            random: Mutex::new(random),
+            clock,
+            random: Random::new(rng),
             registered: calendar::Registered::default(),
         }
     }
@@ -85,13 +90,8 @@ impl DynamoStore {
         &self.tables
     }
 
-    fn random(&self) -> u64 {
-        let mut random = self.random.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        random.u64(..)
-    }
-
     /// 128 random bits in hexadecimal: keys of tallies, tokens of transactions.
     fn unique(&self) -> String {
-        format!("{:016x}{:016x}", self.random(), self.random())
+        format!("{:016x}{:016x}", self.random.bits(), self.random.bits())
     }
 }

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use crate::adapters::aws::loopback;
 use crate::adapters::clock::SystemClock;
 use crate::adapters::dynamodb::{DynamoStore, Tables};
-use crate::protocol::clock::{Clock as _, Deadline};
+use crate::protocol::clock::{Clock, Deadline};
 
 /// How long making the tables may take.
 const TABLES_MAX: Duration = Duration::from_secs(30);
@@ -64,14 +64,23 @@ impl Embedded {
         format!("http://{}", self.address)
     }
 
-    /// A store on this engine, its tables made.
+    /// A store on this engine. Creates its tables.
     ///
     /// # Errors
-    /// When the tables cannot be made.
+    /// When the tables cannot be created.
     pub async fn store(&self) -> anyhow::Result<DynamoStore> {
-        let store = DynamoStore::new(&loopback(&self.endpoint()), Tables::default(), fastrand::Rng::new());
-        let made = store.create_tables(Deadline::after(SystemClock.now(), TABLES_MAX)).await;
-        made.map_err(|error| match &self.database {
+        self.store_with(SystemClock).await
+    }
+
+    /// [`Self::store`] with a clock, which dates the items and measures deadlines.
+    ///
+    /// # Errors
+    /// When the tables cannot be created.
+    pub async fn store_with<C: Clock>(&self, clock: C) -> anyhow::Result<DynamoStore<C>> {
+        let deadline = Deadline::after(clock.now(), TABLES_MAX);
+        let store = DynamoStore::new(&loopback(&self.endpoint()), Tables::default(), clock, fastrand::Rng::new());
+        let created = store.create_tables(deadline).await;
+        created.map_err(|error| match &self.database {
             Some(name) => unusable(name, &error.to_string()),
             None => anyhow!(error),
         })?;

@@ -147,35 +147,34 @@ mod secrets_manager {
     use aws_sdk_secretsmanager::error::SdkError;
     use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
     use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-    use tokio::time::timeout;
 
     use super::{ReadSecret, SecretError};
     use crate::adapters::aws::cause;
     use crate::adapters::clock::SystemClock;
     use crate::model::error::Cause;
-    use crate::protocol::clock::{Clock as _, Deadline};
+    use crate::protocol::clock::{Clock, Deadline};
 
     /// A secret in Secrets Manager.
     #[derive(Clone, Debug)]
-    pub struct SecretsManager {
+    pub struct SecretsManager<C = SystemClock> {
         client: Client,
         secret_id: String,
+        clock: C,
     }
 
-    impl SecretsManager {
+    impl<C> SecretsManager<C> {
         /// `secret_id` is a name or an ARN.
-        pub fn new(config: &aws_types::SdkConfig, secret_id: String) -> Self {
-            Self { client: Client::new(config), secret_id }
+        pub fn new(config: &aws_types::SdkConfig, secret_id: String, clock: C) -> Self {
+            Self { client: Client::new(config), secret_id, clock }
         }
     }
 
-    impl ReadSecret for SecretsManager {
+    impl<C: Clock> ReadSecret for SecretsManager<C> {
         async fn read(&self, deadline: Deadline) -> Result<String, SecretError> {
             let call = self.client.get_secret_value().secret_id(&self.secret_id).send();
-            let answer = timeout(deadline.remaining(SystemClock.now()), call)
-                .await
-                .map_err(|_| SecretError::Unavailable(Cause::no_answer()))?
-                .map_err(|error| unavailable(&error))?;
+            let answer = self.clock.timeout(deadline, call).await;
+            let answer = answer.ok_or_else(|| SecretError::Unavailable(Cause::no_answer()))?;
+            let answer = answer.map_err(|error| unavailable(&error))?;
             let binary = || SecretError::Unavailable(Cause::new("malformed-secret", "it is binary"));
             answer.secret_string.ok_or_else(binary)
         }

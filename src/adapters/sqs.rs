@@ -10,13 +10,14 @@ use std::time::Duration;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{BatchResultErrorEntry, SendMessageBatchRequestEntry};
 use futures::stream::{self, StreamExt as _};
-use tokio::time::timeout;
 
 use crate::adapters::aws::{cause, is_refusal};
 use crate::adapters::clock::SystemClock;
+use crate::adapters::random::Random;
 use crate::model::error::Cause;
-use crate::protocol::clock::{Clock as _, Deadline};
+use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::queue::{ChangeVisibility, DeadLetterQueue, Due, DueQueue, ParkedItem, QueueError};
+use crate::protocol::retry::{AttemptError, Backoff, RetryPolicy, retry};
 
 const BATCH_ENTRIES_MAX: usize = 10;
 
@@ -32,130 +33,169 @@ const DELAY_MAX: Duration = Duration::from_secs(900);
 /// The longest visibility time-out, counted from when the message was received: so much less as an invocation lasts.
 const VISIBILITY_MAX: Duration = Duration::from_secs(12 * 3600 - 900);
 
-const BACKOFF_FIRST: Duration = Duration::from_millis(50);
-const BACKOFF_MAX: Duration = Duration::from_secs(1);
+const RETRY: RetryPolicy = RetryPolicy::new(Duration::from_millis(50), Duration::from_secs(1));
 
-/// Parks in an SQS queue.
-#[derive(Clone, Debug)]
-pub struct SqsDeadLetters {
-    client: Client,
-    queue_url: String,
+/// The dead-letter queue.
+#[derive(Debug)]
+pub struct SqsDeadLetters<C = SystemClock>(SqsQueue<C>);
+
+/// The due queue.
+#[derive(Debug)]
+pub struct SqsDueQueue<C = SystemClock>(SqsQueue<C>);
+
+/// A queue, and how calls to it are repeated.
+#[derive(Debug)]
+pub(crate) struct SqsQueue<C> {
+    pub client: Client,
+    pub url: String,
+    pub clock: C,
+    random: Random,
 }
 
-/// Due messages in an SQS queue.
-#[derive(Clone, Debug)]
-pub struct SqsDueQueue {
-    client: Client,
-    queue_url: String,
-}
-
-impl SqsDueQueue {
-    /// `config` is the SDK's; `queue_url` that of the due queue.
-    pub fn new(config: &aws_types::SdkConfig, queue_url: String) -> Self {
-        Self { client: Client::new(config), queue_url }
+impl<C> SqsDueQueue<C> {
+    /// `config` is the SDK's. `rng` makes the jitter of retries.
+    pub fn new(config: &aws_types::SdkConfig, queue_url: String, clock: C, rng: fastrand::Rng) -> Self {
+        Self(SqsQueue::new(config, queue_url, clock, rng))
     }
 }
 
-impl DueQueue for SqsDueQueue {
+impl<C: Clock> DueQueue for SqsDueQueue<C> {
     async fn send(&self, due: &Due, delay: Duration, deadline: Deadline) -> Result<(), QueueError> {
         let body = serde_json::to_string(due).expect("invariant: names and numbers always serialise");
         let delay = whole_seconds(delay.min(DELAY_MAX));
-        let send = || self.client.send_message().queue_url(&self.queue_url).message_body(&body).delay_seconds(delay);
-        until_done(deadline, || async {
-            let sent = send().send().await.map_err(|error| cause(&error))?;
-            let id = sent.message_id.filter(|id| !id.is_empty());
-            id.map(drop).ok_or_else(|| Cause::new("unreadable-answer", "SQS answered without the id of a message"))
-        })
-        .await
+        let SqsQueue { client, url, .. } = &self.0;
+        let send = || client.send_message().queue_url(url).message_body(&body).delay_seconds(delay).send();
+        let attempt = || async {
+            let sent = send().await.map_err(|error| cause(&error))?;
+            match sent.message_id {
+                Some(id) if !id.is_empty() => Ok(()),
+                _ => Err(Cause::new("unreadable-answer", "SQS answered without the id of a message")),
+            }
+        };
+        self.0.retry(deadline, attempt).await
     }
 }
 
-impl ChangeVisibility for SqsDueQueue {
+impl<C: Clock> ChangeVisibility for SqsDueQueue<C> {
     async fn change_visibility(&self, receipt: &str, delay: Duration, deadline: Deadline) -> Result<(), QueueError> {
         let timeout = whole_seconds(delay.min(VISIBILITY_MAX));
+        let SqsQueue { client, url, .. } = &self.0;
         let change = || {
-            let call = self.client.change_message_visibility().queue_url(&self.queue_url);
-            call.receipt_handle(receipt).visibility_timeout(timeout)
+            let call = client.change_message_visibility().queue_url(url);
+            call.receipt_handle(receipt).visibility_timeout(timeout).send()
         };
-        until_done(deadline, || async { change().send().await.map(drop).map_err(|error| cause(&error)) }).await
+        self.0.retry(deadline, || async { change().await.map(drop).map_err(|error| cause(&error)) }).await
     }
 }
 
-/// Rounded up: a message that comes too early comes for nothing.
+/// Rounded up: a message that arrives too early is useless.
 fn whole_seconds(duration: Duration) -> i32 {
     i32::try_from(duration.as_millis().div_ceil(1000)).unwrap_or(i32::MAX)
 }
 
-/// Makes a call again and again until it succeeds or the deadline is near; `Err` says what was said last.
-async fn until_done<F>(deadline: Deadline, call: impl Fn() -> F) -> Result<(), QueueError>
-where
-    F: Future<Output = Result<(), Cause>>,
-{
-    let mut pause = BACKOFF_FIRST;
-    loop {
-        let left = deadline.remaining(SystemClock.now());
-        let answer = timeout(left, call()).await.unwrap_or_else(|_| Err(Cause::no_answer()));
-        let Err(cause) = answer else { return Ok(()) };
-        if pause >= deadline.remaining(SystemClock.now()) {
-            return Err(queue_error(cause));
-        }
-        SystemClock.sleep(pause).await;
-        pause = (pause * 2).min(BACKOFF_MAX);
+impl<C> SqsDeadLetters<C> {
+    /// `config` is the SDK's. `rng` makes the jitter of retries.
+    pub fn new(config: &aws_types::SdkConfig, queue_url: String, clock: C, rng: fastrand::Rng) -> Self {
+        Self(SqsQueue::new(config, queue_url, clock, rng))
     }
+}
+
+impl<C: Clock> DeadLetterQueue for SqsDeadLetters<C> {
+    async fn park(&self, items: &[ParkedItem], deadline: Deadline) -> Vec<Result<(), QueueError>> {
+        let bodies: Vec<String> = items.iter().map(body).collect();
+        let sends: Vec<_> = batches(&bodies).into_iter().map(|batch| self.send(batch, deadline)).collect();
+        stream::iter(sends).buffered(BATCHES_AT_ONCE).concat().await
+    }
+}
+
+impl<C: Clock> SqsDeadLetters<C> {
+    async fn send(&self, bodies: &[String], deadline: Deadline) -> Vec<Result<(), QueueError>> {
+        let SqsQueue { client, url, .. } = &self.0;
+        let send = |entries: Vec<(usize, &String)>| {
+            let entry = |(index, body): (usize, &String)| {
+                let entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(body);
+                entry.build().expect("invariant: id and body are set")
+            };
+            let entries = entries.into_iter().map(entry).collect();
+            let call = client.send_message_batch().queue_url(url).set_entries(Some(entries)).send();
+            async {
+                let answer = call.await.map_err(|error| cause(&error))?;
+                Ok(BatchAnswer::new(answer.successful.iter().map(|entry| entry.id()), &answer.failed))
+            }
+        };
+        let results = self.0.retry_entries(bodies, deadline, send).await;
+        results.into_iter().map(|result| result.map_err(queue_error)).collect()
+    }
+}
+
+impl<C> SqsQueue<C> {
+    pub fn new(config: &aws_types::SdkConfig, url: String, clock: C, rng: fastrand::Rng) -> Self {
+        Self { client: Client::new(config), url, clock, random: Random::new(rng) }
+    }
+}
+
+impl<C: Clock> SqsQueue<C> {
+    /// Repeats a call until it succeeds, fails for good, or the deadline is near.
+    async fn retry<F>(&self, deadline: Deadline, attempt: impl Fn() -> F) -> Result<(), QueueError>
+    where
+        F: Future<Output = Result<(), Cause>> + Send,
+    {
+        let attempt = || {
+            let attempt = attempt();
+            async {
+                attempt.await.map_err(|cause| match is_permanent(&cause) {
+                    true => AttemptError::Permanent(cause),
+                    false => AttemptError::Transient(cause),
+                })
+            }
+        };
+        retry(RETRY, &self.clock, deadline, || self.random.bits(), attempt).await.map_err(queue_error)
+    }
+
+    /// Makes a batch call and repeats it for the entries that SQS did not name as successful, until there are none, the
+    /// call fails for good, or the deadline is near. The results have the order of `entries`.
+    pub(crate) async fn retry_entries<'e, T, F>(
+        &self,
+        entries: &'e [T],
+        deadline: Deadline,
+        call: impl Fn(Vec<(usize, &'e T)>) -> F,
+    ) -> Vec<Result<(), Cause>>
+    where
+        F: Future<Output = Result<BatchAnswer, Cause>> + Send,
+    {
+        let mut results: Vec<Result<(), Cause>> = entries.iter().map(|_| Err(Cause::no_answer())).collect();
+        // A call that is cut off at once takes time, too, and there may be thousands.
+        if deadline.has_passed(self.clock.now()) {
+            return results;
+        }
+        let mut backoff = Backoff::new(RETRY, &self.clock, deadline);
+        loop {
+            let waiting = entries.iter().enumerate().filter(|(index, _)| results[*index].is_err()).collect();
+            let answer = self.clock.timeout(deadline, call(waiting)).await.unwrap_or_else(|| Err(Cause::no_answer()));
+            for (index, result) in results.iter_mut().enumerate().filter(|(_, result)| result.is_err()) {
+                *result = answer.as_ref().map_err(Cause::clone).and_then(|answer| answer.of(index));
+            }
+            let is_final = answer.is_err_and(|cause| is_permanent(&cause)) || results.iter().all(Result::is_ok);
+            if is_final || !backoff.wait(self.random.bits()).await {
+                return results;
+            }
+        }
+    }
+}
+
+fn is_permanent(cause: &Cause) -> bool {
+    is_invalid(cause) || is_refusal(cause)
+}
+
+fn is_invalid(cause: &Cause) -> bool {
+    matches!(&*cause.code, "BatchRequestTooLong" | "InvalidMessageContents" | "invalid-request")
 }
 
 fn queue_error(cause: Cause) -> QueueError {
-    match &*cause.code {
-        "BatchRequestTooLong" | "InvalidMessageContents" | "invalid-request" => QueueError::Invalid(cause),
-        _ if is_refusal(&cause) => QueueError::Refused(cause),
+    match &cause {
+        cause if is_invalid(cause) => QueueError::Invalid(cause.clone()),
+        cause if is_refusal(cause) => QueueError::Refused(cause.clone()),
         _ => QueueError::Unavailable(cause),
-    }
-}
-
-impl SqsDeadLetters {
-    /// `config` is the SDK's; `queue_url` that of the dead-letter queue.
-    pub fn new(config: &aws_types::SdkConfig, queue_url: String) -> Self {
-        Self { client: Client::new(config), queue_url }
-    }
-
-    /// Sends one batch until each entry is accepted or the deadline is near. Returns the entries that were not
-    /// accepted, and what was said last.
-    async fn send(&self, bodies: &[(usize, String)], deadline: Deadline) -> Vec<(usize, QueueError)> {
-        let mut waiting: Vec<&(usize, String)> = bodies.iter().collect();
-        let mut pause = BACKOFF_FIRST;
-        // Without a call: thousands of calls that are cut off at once take seconds, too.
-        if deadline.has_passed(SystemClock.now()) {
-            return bodies.iter().map(|(index, _)| (*index, queue_error(Cause::no_answer()))).collect();
-        }
-        loop {
-            let answer = self.send_once(&waiting, deadline).await;
-            let failure_of = |index: usize| match &answer {
-                Ok(answer) => answer.of(index).err(),
-                Err(why) => Some(why.clone()),
-            };
-            waiting.retain(|(index, _)| failure_of(*index).is_some());
-            if waiting.is_empty() || pause >= deadline.remaining(SystemClock.now()) {
-                let failed = waiting.iter().filter_map(|(index, _)| Some((*index, queue_error(failure_of(*index)?))));
-                return failed.collect();
-            }
-            SystemClock.sleep(pause).await;
-            pause = (pause * 2).min(BACKOFF_MAX);
-        }
-    }
-
-    /// One call.
-    async fn send_once(&self, entries: &[&(usize, String)], deadline: Deadline) -> Result<BatchAnswer, Cause> {
-        let entry = |(index, body): &&(usize, String)| {
-            let entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(body);
-            entry.build().expect("invariant: id and body are set")
-        };
-        let entries = entries.iter().map(entry).collect();
-        let call = self.client.send_message_batch().queue_url(&self.queue_url).set_entries(Some(entries)).send();
-        let answer = timeout(deadline.remaining(SystemClock.now()), call)
-            .await
-            .map_err(|_| Cause::no_answer())?
-            .map_err(|error| cause(&error))?;
-        Ok(BatchAnswer::new(answer.successful.iter().map(|entry| entry.id()), &answer.failed))
     }
 }
 
@@ -188,19 +228,6 @@ impl BatchAnswer {
     }
 }
 
-impl DeadLetterQueue for SqsDeadLetters {
-    async fn park(&self, items: &[ParkedItem], deadline: Deadline) -> Vec<Result<(), QueueError>> {
-        let bodies: Vec<(usize, String)> = items.iter().map(body).enumerate().collect();
-        let sends: Vec<_> = batches(&bodies).into_iter().map(|batch| self.send(batch, deadline)).collect();
-        let failed = stream::iter(sends).buffer_unordered(BATCHES_AT_ONCE).concat().await;
-        let mut results = vec![Ok(()); items.len()];
-        for (index, error) in failed {
-            results[index] = Err(error);
-        }
-        results
-    }
-}
-
 /// The body of a message; without the record's bytes where they do not fit (shard and sequence number
 /// lead back to them while the stream keeps them).
 fn body(parked: &ParkedItem) -> String {
@@ -211,12 +238,12 @@ fn body(parked: &ParkedItem) -> String {
     }
 }
 
-fn batches(bodies: &[(usize, String)]) -> Vec<&[(usize, String)]> {
+fn batches(bodies: &[String]) -> Vec<&[String]> {
     let mut batches = Vec::new();
     let mut rest = bodies;
     while !rest.is_empty() {
         let mut bytes = 0;
-        let fits = |(_, body): &&(usize, String)| {
+        let fits = |body: &&String| {
             bytes += body.len();
             bytes <= BATCH_BYTES_MAX
         };
@@ -232,6 +259,7 @@ fn batches(bodies: &[(usize, String)]) -> Vec<&[(usize, String)]> {
 mod tests {
     use std::sync::Mutex;
 
+    use fastrand::Rng;
     use serde_json::{Value, json};
     use wiremock::{Mock, MockServer, Request, ResponseTemplate, matchers};
 
@@ -297,8 +325,8 @@ mod tests {
         ];
         for (answers, entries, safe) in cases {
             let server = queue(answers).await;
-            let park =
-                SqsDeadLetters::new(&crate::adapters::aws::loopback(&server.uri()), format!("{}/1/dlq", server.uri()));
+            let (aws, url) = (crate::adapters::aws::loopback(&server.uri()), format!("{}/1/dlq", server.uri()));
+            let park = SqsDeadLetters::new(&aws, url, SystemClock, Rng::with_seed(1));
             let patience = if entries.is_some() { Duration::from_secs(30) } else { Duration::from_millis(400) };
             let results = park.park(&[parked(), parked()], Deadline::after(SystemClock.now(), patience)).await;
             assert_eq!(results.iter().map(Result::is_ok).collect::<Vec<_>>(), safe, "{answers:?}: {results:?}");
@@ -324,8 +352,8 @@ mod tests {
         ];
         for (answers, times, is_sent) in cases {
             let server = queue(answers).await;
-            let queue =
-                SqsDueQueue::new(&crate::adapters::aws::loopback(&server.uri()), format!("{}/1/due", server.uri()));
+            let (aws, url) = (crate::adapters::aws::loopback(&server.uri()), format!("{}/1/due", server.uri()));
+            let queue = SqsDueQueue::new(&aws, url, SystemClock, Rng::with_seed(1));
             let patience = if is_sent { Duration::from_secs(30) } else { Duration::from_millis(300) };
             let result = queue.send(&due, Duration::ZERO, Deadline::after(SystemClock.now(), patience)).await;
             assert_eq!(result.is_ok(), is_sent, "{answers:?}: {result:?}");
@@ -333,6 +361,27 @@ mod tests {
             assert!(!is_sent || calls.len() == times, "{answers:?}: {calls:?}");
             assert_eq!(calls[0]["MessageBody"], json!(r#"{"route":"alerts","window":3}"#));
         }
+    }
+
+    #[tokio::test]
+    async fn a_refusal_ends_the_attempts() {
+        let server = MockServer::start().await;
+        let refusal = ResponseTemplate::new(400).set_body_raw(
+            r#"{"__type":"com.amazonaws.sqs#QueueDoesNotExist","message":"no such queue"}"#,
+            "application/x-amz-json-1.0",
+        );
+        Mock::given(matchers::any()).respond_with(refusal).mount(&server).await;
+        let aws = crate::adapters::aws::loopback(&server.uri());
+        let url = || format!("{}/1/gone", server.uri());
+        let deadline = Deadline::after(SystemClock.now(), Duration::from_secs(300));
+        let due = Due { route: "alerts".parse().unwrap(), window: 3 };
+        let due_queue = SqsDueQueue::new(&aws, url(), SystemClock, Rng::with_seed(1));
+        let error = due_queue.send(&due, Duration::ZERO, deadline).await.unwrap_err();
+        assert_eq!(error.code(), "queue-refused", "{error}");
+        let dead_letters = SqsDeadLetters::new(&aws, url(), SystemClock, Rng::with_seed(1));
+        let results = dead_letters.park(&[parked(), parked()], deadline).await;
+        assert!(results.iter().all(|result| *result == Err(error.clone())), "{results:?}");
+        assert_eq!(calls(&server).await.len(), 2);
     }
 
     #[test]
@@ -345,7 +394,7 @@ mod tests {
     #[test]
     fn batches_keep_to_ten_entries_and_one_mebibyte() {
         let check = |sizes: &[usize], expected: &[usize]| {
-            let bodies: Vec<_> = sizes.iter().map(|bytes| "x".repeat(*bytes)).enumerate().collect();
+            let bodies: Vec<_> = sizes.iter().map(|bytes| "x".repeat(*bytes)).collect();
             let lengths: Vec<usize> = batches(&bodies).iter().map(|batch| batch.len()).collect();
             assert_eq!(lengths, expected, "{sizes:?}");
         };

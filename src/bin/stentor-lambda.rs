@@ -125,10 +125,11 @@ async fn from_environment() -> anyhow::Result<Function> {
     let secret_id = variable("STENTOR_SECRET_ID").context("STENTOR_SECRET_ID is not set: there are no credentials")?;
     Ok(Deployed {
         routes: Routes::new(&config)?.refusing(own_logs()),
-        store: DynamoStore::new(&aws, tables, fastrand::Rng::new()),
-        due: variable("DUE_QUEUE_URL").map(|url| SqsDueQueue::new(&aws, url)),
-        park: SqsDeadLetters::new(&aws, dlq_url),
-        channels: Channels::new(slack()?, Secrets::new(SecretsManager::new(&aws, secret_id))).with_sns(Sns::new(&aws)),
+        store: DynamoStore::new(&aws, tables, SystemClock, fastrand::Rng::new()),
+        due: variable("DUE_QUEUE_URL").map(|url| SqsDueQueue::new(&aws, url, SystemClock, fastrand::Rng::new())),
+        park: SqsDeadLetters::new(&aws, dlq_url, SystemClock, fastrand::Rng::new()),
+        channels: Channels::new(slack()?, Secrets::new(SecretsManager::new(&aws, secret_id, SystemClock)))
+            .with_sns(Sns::new(&aws)),
     })
 }
 

@@ -6,11 +6,11 @@ use crate::config::Route;
 use crate::model::name::{RouteName, Target};
 use crate::model::time::Timestamp;
 use crate::protocol::clock::{Clock as _, Deadline};
+use crate::protocol::retry::RetryPolicy;
 use crate::protocol::retry_reason::RetryReason;
 use crate::protocol::services::Services;
 
-const BACKOFF_FIRST: Duration = Duration::from_millis(500);
-const BACKOFF_MAX: Duration = Duration::from_secs(300);
+const RETRY: RetryPolicy = RetryPolicy::new(Duration::from_millis(500), Duration::from_secs(300));
 
 /// Time reserved before the deadline for acknowledging a message that a target accepted.
 pub(crate) const ACKNOWLEDGE_MARGIN: Duration = Duration::from_millis(500);
@@ -66,12 +66,9 @@ impl<W: Services> Round<'_, W> {
         self.retry_after(self.attempt, reason.into())
     }
 
-    /// Retries after a pause that doubles with each earlier failure. Half of the pause is jitter, so that processes that
-    /// collided do not collide again.
+    /// Retries after the pause that follows this many earlier failures.
     pub(crate) fn retry_after(&self, failures: u32, reason: RetryReason) -> RetryAt {
-        let longest = BACKOFF_FIRST.saturating_mul(2_u32.saturating_pow(failures)).min(BACKOFF_MAX);
-        let half = u64::try_from(longest.as_millis() / 2).unwrap_or(u64::MAX).max(1);
-        let pause = Duration::from_millis(half + self.services.random() % half);
+        let pause = RETRY.pause(failures, self.services.random());
         RetryAt { at: self.now().after(pause), reason }
     }
 }

@@ -24,6 +24,7 @@ use crate::model::outbox::{
 };
 use crate::model::time::Timestamp;
 use crate::protocol::clock::Deadline;
+use crate::protocol::retry::NoAnswer;
 
 /// The result of committing one alert.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +67,12 @@ impl StoreError {
         match self {
             Self::Unavailable(cause) | Self::Refused(cause) | Self::Invalid(cause) => cause,
         }
+    }
+}
+
+impl From<NoAnswer> for StoreError {
+    fn from(no_answer: NoAnswer) -> Self {
+        Self::Unavailable(no_answer.into())
     }
 }
 

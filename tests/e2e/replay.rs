@@ -355,7 +355,8 @@ fn closed_shard(request: &wiremock::Request) -> ResponseTemplate {
 async fn a_closed_shard_is_read_to_its_end_and_what_it_has_forgotten_is_not_there() {
     let server = MockServer::start().await;
     Mock::given(method("POST")).respond_with(closed_shard).mount(&server).await;
-    let streams = KinesisStreams::new(&stentor::adapters::aws::loopback(&server.uri()));
+    let streams =
+        KinesisStreams::new(&stentor::adapters::aws::loopback(&server.uri()), SystemClock, fastrand::Rng::with_seed(1));
     let range = StreamRange {
         stream_arn: STREAM.to_owned(),
         shard_id: "shardId-000000000000".to_owned(),

@@ -1,6 +1,6 @@
 //! The contract of the store, condition by condition, for any implementation of it; here on DynamoDB.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use stentor::model::outbox::{
 };
 use stentor::model::tally::Tally;
 use stentor::model::time::Timestamp;
-use stentor::protocol::clock::{Clock as _, Deadline};
+use stentor::protocol::clock::{Clock, Deadline};
 use stentor::protocol::store::{Commit, Store, StoreError};
 
 fn soon() -> Deadline {
@@ -94,7 +94,12 @@ async fn commit_keeps_each_alert_once_and_counts_what_it_keeps() {
 
 /// Requests of one commit, by operation, and what it answered.
 async fn requests(proxy: &Proxy, alerts: &[Alert]) -> (BTreeMap<String, usize>, Vec<Commit>) {
-    let store = DynamoStore::new(&stentor::adapters::aws::loopback(&proxy.endpoint()), Tables::default(), Rng::new());
+    let store = DynamoStore::new(
+        &stentor::adapters::aws::loopback(&proxy.endpoint()),
+        Tables::default(),
+        SystemClock,
+        Rng::new(),
+    );
     let seen = Arc::new(Mutex::new(BTreeMap::new()));
     let counted = Arc::clone(&seen);
     proxy.decide(move |operation, _| {
@@ -204,6 +209,57 @@ async fn a_row_has_the_columns_that_auditors_ask_for() {
     let days =
         (row["expires_at"].as_n().unwrap().parse::<i64>().unwrap() - SystemClock.now().as_millis() / 1000) / 86_400;
     assert!((89..=90).contains(&days), "{days}");
+}
+
+/// A clock that stands still. A sleep on it takes real time, as a call to the engine does.
+struct Stopped(Timestamp);
+
+impl Clock for Stopped {
+    fn now(&self) -> Timestamp {
+        self.0
+    }
+
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send {
+        SystemClock.sleep(duration)
+    }
+}
+
+#[tokio::test]
+async fn items_expire_by_the_clock_of_the_store() {
+    const DAY_S: i64 = 86_400;
+    let engine = Embedded::start(None).await.unwrap();
+    let now_s = 4_000_000_000;
+    let now = Timestamp::from_millis(now_s * 1000);
+    let store = engine.store_with(Stopped(now)).await.unwrap();
+    let deadline = Deadline::after(now, Duration::from_secs(20));
+    assert_eq!(store.commit(&[alert("1", &["critical"])], deadline).await, [Commit::Fresh]);
+    store.open(&route(), &opening(1), deadline).await.unwrap();
+    store.close(&route(), 1, None, deadline).await.unwrap();
+    let tallies = store.tallies(&route(), deadline).await.unwrap();
+    let epoch = Epoch {
+        number: 1,
+        window: 1,
+        at: now,
+        tally: tallies[0].tally.clone(),
+        owed: vec![target()],
+        burst: None,
+        over: false,
+    };
+    let tallies = vec![tallies[0].key.clone()];
+    let finish = Some(Finish::default());
+    let freeze = Freeze { closing: 1, after: 0, tallies, epoch: Some(epoch), burst: None, finish };
+    assert!(store.freeze(&route(), &freeze, deadline).await.unwrap());
+    store.retire(&route(), 0, 1, deadline).await.unwrap();
+    let expiries = async |table: &str| {
+        let page = store.client().scan().table_name(table).send().await.unwrap();
+        let expiry = |item: &HashMap<String, AttributeValue>| item.get("expires_at")?.as_n().ok()?.parse::<i64>().ok();
+        let mut expiries: Vec<i64> = page.items().iter().filter_map(expiry).collect();
+        expiries.sort_unstable();
+        expiries
+    };
+    assert_eq!(expiries("AppLogs").await, [now_s + 90 * DAY_S]);
+    // A retired epoch, and the hours that have alerts.
+    assert_eq!(expiries("Outbox").await, [now_s + 30 * DAY_S, now_s + 92 * DAY_S]);
 }
 
 #[tokio::test]
@@ -417,7 +473,12 @@ async fn no_row_is_stored_before_its_hour_is_registered() {
     let engine = Embedded::start(None).await.unwrap();
     engine.store().await.unwrap();
     let proxy = Proxy::start(engine.address()).await;
-    let store = DynamoStore::new(&stentor::adapters::aws::loopback(&proxy.endpoint()), Tables::default(), Rng::new());
+    let store = DynamoStore::new(
+        &stentor::adapters::aws::loopback(&proxy.endpoint()),
+        Tables::default(),
+        SystemClock,
+        Rng::new(),
+    );
     let (everything, soon) = ((i64::MIN, i64::MAX), || Deadline::after(SystemClock.now(), Duration::from_millis(600)));
     let found = async || {
         let (since, until) = (Timestamp::from_millis(everything.0), Timestamp::from_millis(everything.1));
@@ -460,7 +521,12 @@ async fn no_row_is_stored_before_its_hour_is_registered() {
     assert_eq!(proxy.seen(), 1);
     assert_eq!(found().await, 1);
     // Another process registers for itself, even where it finds but duplicates.
-    let other = DynamoStore::new(&stentor::adapters::aws::loopback(&proxy.endpoint()), Tables::default(), Rng::new());
+    let other = DynamoStore::new(
+        &stentor::adapters::aws::loopback(&proxy.endpoint()),
+        Tables::default(),
+        SystemClock,
+        Rng::new(),
+    );
     proxy.decide(|_, _| DeadLetterOutcome::Pass);
     let commits = other.commit(&[alert("1", &["critical"])], soon()).await;
     assert!(matches!(commits[..], [Commit::Duplicate { .. }]), "{commits:?}");
@@ -471,7 +537,7 @@ async fn no_row_is_stored_before_its_hour_is_registered() {
 async fn a_store_out_of_reach_is_given_up_at_the_deadline() {
     // Port 9 of this machine: nobody listens.
     let config = stentor::adapters::aws::loopback("http://127.0.0.1:9");
-    let store = DynamoStore::new(&config, Tables::default(), fastrand::Rng::with_seed(1));
+    let store = DynamoStore::new(&config, Tables::default(), SystemClock, fastrand::Rng::with_seed(1));
     let started = SystemClock.now();
     let commits =
         store.commit(&[alert("1", &["critical"])], Deadline::after(started, Duration::from_millis(300))).await;
@@ -486,8 +552,12 @@ async fn a_store_out_of_reach_is_given_up_at_the_deadline() {
 async fn a_missing_table_is_refused_at_once_with_its_name() {
     let engine = Embedded::start(None).await.unwrap();
     let tables = Tables { alerts: "Elsewhere".to_owned(), ..Tables::default() };
-    let store =
-        DynamoStore::new(&stentor::adapters::aws::loopback(&engine.endpoint()), tables, fastrand::Rng::with_seed(1));
+    let store = DynamoStore::new(
+        &stentor::adapters::aws::loopback(&engine.endpoint()),
+        tables,
+        SystemClock,
+        fastrand::Rng::with_seed(1),
+    );
     let commits = store.commit(&[alert("1", &["critical"])], soon()).await;
     let [Some(StoreError::Refused(cause))] = commits.iter().map(failure).collect::<Vec<_>>()[..] else {
         panic!("{commits:?}")

@@ -9,8 +9,8 @@ pub mod spoken;
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -96,7 +96,7 @@ fn crashed() -> Cause {
 
 /// The production store on an engine in memory, its calls passing the lifeline.
 pub struct Frail<'a> {
-    pub inner: DynamoStore,
+    pub inner: DynamoStore<StoreClock>,
     lifeline: &'a Lifeline,
 }
 
@@ -284,17 +284,38 @@ impl Deliver for FakeTargets<'_> {
     }
 }
 
-/// The machine's clock, and as much more as a test has set it forward; it never really sleeps.
+/// The machine's clock, set forward by a test. A sleep sets it forward, too, and returns at once.
 #[derive(Debug, Default)]
 pub struct ForwardClock {
-    ahead_ms: AtomicI64,
-    /// Milliseconds that pass with each look at the clock.
+    ahead_ms: Arc<AtomicI64>,
+    /// Each reading of the clock sets it forward by this much.
     pub tick_ms: AtomicI64,
+}
+
+/// The time of a [`ForwardClock`] for a store whose calls take real time: reading it does not set it forward, and a sleep
+/// takes as long as it says.
+#[derive(Debug)]
+pub struct StoreClock {
+    ahead_ms: Arc<AtomicI64>,
 }
 
 impl ForwardClock {
     pub fn forward(&self, by: Duration) {
         self.ahead_ms.fetch_add(i64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
+    pub fn for_store(&self) -> StoreClock {
+        StoreClock { ahead_ms: Arc::clone(&self.ahead_ms) }
+    }
+}
+
+impl Clock for StoreClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(SystemClock.now().as_millis() + self.ahead_ms.load(Ordering::SeqCst))
+    }
+
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send {
+        SystemClock.sleep(duration)
     }
 }
 
@@ -337,14 +358,15 @@ pub const CONFIG: &str = r#"
 
 impl<'a> Process<'a> {
     pub async fn start(engine: &Embedded, lifeline: &'a Lifeline, timed: bool) -> Self {
-        let store = engine.store().await.unwrap();
+        let clock = ForwardClock::default();
+        let store = engine.store_with(clock.for_store()).await.unwrap();
         Self {
             routes: routes(CONFIG),
             store: Frail { inner: store, lifeline },
             due: timed.then(|| FakeDue { lifeline, sent: Mutex::default() }),
             park: FakePark { lifeline, parked: Mutex::default() },
             targets: FakeTargets { lifeline, accepted: Mutex::default(), answers: Mutex::default() },
-            clock: ForwardClock::default(),
+            clock,
             lifeline,
         }
     }
@@ -371,7 +393,7 @@ impl<'a> Process<'a> {
         let of_route = |row: &&BTreeMap<String, AttributeValue>| {
             row["routes"].as_l().unwrap().contains(&AttributeValue::S(route.to_owned()))
         };
-        let deadline = Deadline::after(SystemClock.now(), Duration::from_secs(20));
+        let deadline = Deadline::after(self.clock.for_store().now(), Duration::from_secs(20));
         let store = &self.store.inner;
         let tallies = store.tallies(&name, deadline).await.unwrap();
         let latest = store.cursor(&name, deadline).await.unwrap().epoch;

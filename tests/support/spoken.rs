@@ -17,7 +17,7 @@ use stentor::protocol::round::Delivery;
 use stentor::protocol::services::Services;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::{ForwardClock, batch, record};
+use super::{ForwardClock, StoreClock, batch, record};
 
 /// A secret in memory.
 pub struct Secret(pub String);
@@ -37,7 +37,7 @@ impl ReadSecret for Secret {
 /// A world with a timer whose messages go through the channels of production.
 pub struct Spoken {
     routes: Routes,
-    store: DynamoStore,
+    store: DynamoStore<StoreClock>,
     due: LocalDueQueue,
     _timer: UnboundedReceiver<Due>,
     park: FileDeadLetters,
@@ -46,7 +46,7 @@ pub struct Spoken {
 }
 
 impl Services for Spoken {
-    type Store = DynamoStore;
+    type Store = DynamoStore<StoreClock>;
     type Due = LocalDueQueue;
     type DeadLetters = FileDeadLetters;
     type Deliver = Channels<Secret>;
@@ -56,7 +56,7 @@ impl Services for Spoken {
         &self.routes
     }
 
-    fn store(&self) -> &DynamoStore {
+    fn store(&self) -> &DynamoStore<StoreClock> {
         &self.store
     }
 
@@ -84,14 +84,15 @@ impl Services for Spoken {
 impl Spoken {
     pub async fn new(engine: &Embedded, config: &str, channels: Channels<Secret>) -> Self {
         let (due, timer) = LocalDueQueue::new();
+        let clock = ForwardClock::default();
         Self {
             routes: super::routes(config),
-            store: engine.store().await.unwrap(),
+            store: engine.store_with(clock.for_store()).await.unwrap(),
             due,
             _timer: timer,
             park: FileDeadLetters::new(Path::new(env!("CARGO_TARGET_TMPDIR")).join("spoken-dlq.jsonl")),
             channels,
-            clock: ForwardClock::default(),
+            clock,
         }
     }
 

@@ -82,8 +82,8 @@ def retention(template):
 @rule("E9103", "A due message must survive six hours of outage before SQS parks it.")
 def redrive(template):
     receives = at(template, "Resources/DueMessages/Properties/RedrivePolicy/maxReceiveCount")
-    (first,) = program(r"BACKOFF_FIRST: Duration = Duration::from_millis\((\d+)\)", "protocol/*.rs")
-    (longest,) = program(r"BACKOFF_MAX: Duration = Duration::from_secs\((\d+)\)", "protocol/*.rs")
+    policy = r"RetryPolicy::new\(Duration::from_millis\((\d+)\), Duration::from_secs\((\d+)\)\)"
+    ((first, longest),) = program(policy, "protocol/round.rs")
     pauses = [min(int(first) / 1_000 * 2**failures, int(longest)) for failures in range(receives)]
     seconds = sum(pauses) / 2  # jitter may halve a pause
     if seconds < 6 * 3_600:

@@ -10,10 +10,10 @@ use futures::future::try_join_all;
 use futures::{StreamExt as _, stream};
 
 use super::DynamoStore;
-use super::call::failure;
+use super::call::call_error;
 use super::item::{self, HOUR_SHARDS, Item};
 use crate::model::audit::{AlertQuery, AuditRow};
-use crate::protocol::clock::Deadline;
+use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::store::StoreError;
 
 const INDEX: &str = "by_hour";
@@ -26,8 +26,8 @@ const HOURS_AHEAD: usize = 8;
 const PAGE_ROWS: i32 = 200;
 
 /// Rows of one hour, the latest first.
-struct Hour<'a> {
-    store: &'a DynamoStore,
+struct Hour<'a, C> {
+    store: &'a DynamoStore<C>,
     question: &'a AlertQuery,
     shards: Vec<Shard>,
 }
@@ -41,7 +41,7 @@ struct Shard {
     begun: bool,
 }
 
-impl DynamoStore {
+impl<C: Clock> DynamoStore<C> {
     /// Answers a question page by page; `show` gets the rows in their order, and says whether it wants more.
     ///
     /// # Errors
@@ -86,7 +86,7 @@ impl DynamoStore {
                 let keys = KeysAndAttributes::builder().set_keys(Some(wanted.clone()));
                 let keys = keys.build().expect("invariant: keys are set");
                 let call = self.client.batch_get_item().request_items(&self.tables.alerts, keys);
-                async { call.send().await.map_err(failure) }
+                async { call.send().await.map_err(call_error) }
             };
             let page = self.read(deadline, get).await?;
             for row in page.responses.unwrap_or_default().into_values().flatten() {
@@ -98,8 +98,8 @@ impl DynamoStore {
     }
 }
 
-impl<'a> Hour<'a> {
-    fn of(store: &'a DynamoStore, question: &'a AlertQuery, hour: &str) -> Self {
+impl<'a, C: Clock> Hour<'a, C> {
+    fn of(store: &'a DynamoStore<C>, question: &'a AlertQuery, hour: &str) -> Self {
         let partitions = (0..HOUR_SHARDS).map(|shard| format!("{hour}#{shard}"));
         let shards = partitions.map(|partition| Shard { partition, ..Shard::default() }).collect();
         Self { store, question, shards }
@@ -126,7 +126,12 @@ impl<'a> Hour<'a> {
 
 impl Shard {
     /// Reads pages until there is a row to show, or none are left: filtered pages may be empty.
-    async fn fill(&mut self, store: &DynamoStore, question: &AlertQuery, deadline: Deadline) -> Result<(), StoreError> {
+    async fn fill(
+        &mut self,
+        store: &DynamoStore<impl Clock>,
+        question: &AlertQuery,
+        deadline: Deadline,
+    ) -> Result<(), StoreError> {
         while self.page.is_empty() && (!self.begun || self.next.is_some()) {
             let (filter, names, values) = filter(question);
             let query = || {
@@ -149,7 +154,7 @@ impl Shard {
                 let call = values.iter().fold(call, |call, (name, value)| {
                     call.expression_attribute_values(*name, item::text(value.as_str()))
                 });
-                async { call.send().await.map_err(failure) }
+                async { call.send().await.map_err(call_error) }
             };
             let page = store.read(deadline, query).await?;
             self.page = page.items.unwrap_or_default().into();

@@ -17,11 +17,10 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use super::DynamoStore;
 use super::expression::Expression;
 use super::item::{self, Item};
-use crate::adapters::clock::SystemClock;
 use crate::model::alert::Alert;
 use crate::model::audit::AlertQuery;
 use crate::model::time::Timestamp;
-use crate::protocol::clock::{Clock as _, Deadline};
+use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::store::StoreError;
 
 /// Not a route: names of routes hold no `#`.
@@ -66,14 +65,14 @@ impl Registered {
     }
 }
 
-impl DynamoStore {
+impl<C: Clock> DynamoStore<C> {
     /// Registers the hours of these alerts, unless this process has done so.
     pub(super) async fn register_hours<'a>(
         &self,
         alerts: impl Iterator<Item = &'a Alert>,
         deadline: Deadline,
     ) -> Result<(), StoreError> {
-        let now = SystemClock.now();
+        let now = self.clock.now();
         let missing = self.registered.missing(alerts.map(|alert| hour_of(alert.timestamp)).collect(), now);
         let mut days: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for hour in &missing {

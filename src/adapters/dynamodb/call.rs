@@ -1,6 +1,5 @@
-//! One remote call: tried until it has an outcome or the deadline is near. Throttles, conflicts and
-//! lost connections pass and are retried with full jitter; what a condition decided is an outcome;
-//! everything else needs a person.
+//! One remote call, repeated until it has an outcome or the deadline is near. Throttles, conflicts and lost connections
+//! are retried. A condition that did not hold is an outcome. Everything else needs a person.
 
 use std::error::Error;
 use std::future::Future;
@@ -15,71 +14,61 @@ use aws_smithy_types::body::SdkBody;
 
 use super::DynamoStore;
 use crate::adapters::aws::cause;
-use crate::adapters::clock::SystemClock;
 use crate::model::error::Cause;
-use crate::protocol::clock::{Clock as _, Deadline};
+use crate::protocol::clock::{Clock, Deadline};
+use crate::protocol::retry::{AttemptError, RetryPolicy, retry};
 use crate::protocol::store::StoreError;
 
-const BACKOFF_FIRST: Duration = Duration::from_millis(20);
-const BACKOFF_MAX: Duration = Duration::from_secs(2);
+const RETRY: RetryPolicy = RetryPolicy::new(Duration::from_millis(20), Duration::from_secs(2));
 
 /// How an attempt failed. A variant is what to do about it.
 #[derive(Debug)]
-pub(super) enum Failure {
-    /// Try again, after a pause.
-    Passing(Cause),
-    /// A condition did not hold: of a single write, or of at least one item of a transaction.
+pub(super) enum CallError {
+    /// Try again after a pause.
+    Transient(Cause),
+    /// A condition did not hold: that of a single write, or of at least one item of a transaction.
     Condition,
     /// The request can never succeed.
     Invalid(Cause),
-    /// Nothing will, until somebody has changed something.
+    /// No request succeeds until a person has changed something.
     Refused(Cause),
 }
 
-/// What came of a conditional call.
+/// The outcome of a conditional call.
 #[derive(Debug)]
 pub(super) enum Outcome<T> {
     Done(T),
     Condition,
 }
 
-impl DynamoStore {
-    /// Repeats `attempt` until it has an outcome or the deadline is near.
+impl<C: Clock> DynamoStore<C> {
+    /// Repeats `attempt` until it has an outcome or the deadline is near. An attempt that the deadline cuts off may still
+    /// take effect, so each caller makes the repetition harmless, with a condition or a token.
     pub(super) async fn call<T, F>(&self, deadline: Deadline, attempt: impl Fn() -> F) -> Result<Outcome<T>, StoreError>
     where
-        F: Future<Output = Result<T, Failure>>,
+        T: Send,
+        F: Future<Output = Result<T, CallError>> + Send,
     {
-        let clock = SystemClock;
-        let mut pause_max = BACKOFF_FIRST;
-        loop {
-            let left = deadline.remaining(clock.now());
-            // An attempt that is cut off may still have taken effect. Each caller's condition or token
-            // makes the repetition harmless.
-            let result = match tokio::time::timeout(left, attempt()).await {
-                Ok(result) => result,
-                Err(_) => return Err(StoreError::Unavailable(Cause::no_answer())),
-            };
-            let why = match result {
-                Ok(done) => return Ok(Outcome::Done(done)),
-                Err(Failure::Condition) => return Ok(Outcome::Condition),
-                Err(Failure::Invalid(why)) => return Err(StoreError::Invalid(why)),
-                Err(Failure::Refused(why)) => return Err(StoreError::Refused(why)),
-                Err(Failure::Passing(why)) => why,
-            };
-            let pause = self.jittered(pause_max);
-            if pause >= deadline.remaining(clock.now()) {
-                return Err(StoreError::Unavailable(why));
+        let attempt = || {
+            let attempt = attempt();
+            async {
+                match attempt.await {
+                    Ok(done) => Ok(Outcome::Done(done)),
+                    Err(CallError::Condition) => Ok(Outcome::Condition),
+                    Err(CallError::Transient(cause)) => Err(AttemptError::Transient(StoreError::Unavailable(cause))),
+                    Err(CallError::Invalid(cause)) => Err(AttemptError::Permanent(StoreError::Invalid(cause))),
+                    Err(CallError::Refused(cause)) => Err(AttemptError::Permanent(StoreError::Refused(cause))),
+                }
             }
-            tracing::debug!(store.pause_ms = pause.as_millis() as u64, "Retrying the store: {why}");
-            clock.sleep(pause).await;
-            pause_max = (pause_max * 2).min(BACKOFF_MAX);
-        }
+        };
+        retry(RETRY, &self.clock, deadline, || self.random.bits(), attempt).await
     }
 
-    /// [`Self::call`] for a call that has no condition.
+    /// [`Self::call`] for a call without a condition.
     pub(super) async fn read<T, F>(&self, deadline: Deadline, attempt: impl Fn() -> F) -> Result<T, StoreError>
     where
-        F: Future<Output = Result<T, Failure>>,
+        T: Send,
+        F: Future<Output = Result<T, CallError>> + Send,
     {
         match self.call(deadline, attempt).await? {
             Outcome::Done(done) => Ok(done),
@@ -87,28 +76,29 @@ impl DynamoStore {
         }
     }
 
-    /// [`Self::call`] for a conditional write: whether it took effect.
+    /// [`Self::call`] for a conditional write. Returns whether it took effect.
     pub(super) async fn write<T, F>(&self, deadline: Deadline, attempt: impl Fn() -> F) -> Result<bool, StoreError>
     where
-        F: Future<Output = Result<T, Failure>>,
+        T: Send,
+        F: Future<Output = Result<T, CallError>> + Send,
     {
         Ok(matches!(self.call(deadline, attempt).await?, Outcome::Done(_)))
     }
 
     /// [`Self::write`] of a transaction.
     pub(super) async fn transact(&self, items: Vec<TransactWriteItem>, deadline: Deadline) -> Result<bool, StoreError> {
-        // The same token for the same items makes the repetition of a call whose answer was lost harmless.
+        // All attempts have the same token, so DynamoDB ignores the repetition of an attempt whose answer was lost.
         let token = self.unique();
         let transact = || {
             let call =
                 self.client.transact_write_items().client_request_token(&token).set_transact_items(Some(items.clone()));
-            async { call.send().await.map_err(transaction_failure) }
+            async { call.send().await.map_err(transaction_error) }
         };
         self.write(deadline, transact).await
     }
 
-    /// [`Self::transact`] of a request that is written already, token included. The SDK's own is empty and stands in
-    /// for it until it is signed; every attempt sends the same bytes, shared and not copied.
+    /// [`Self::transact`] of a request that is serialized already, token included. It replaces the empty body of the SDK's
+    /// request before that is signed. All attempts share the bytes.
     pub(super) async fn transact_written(&self, request: Vec<u8>, deadline: Deadline) -> Result<bool, StoreError> {
         let bytes = request.len();
         let written = Arc::new(SdkBody::from(request));
@@ -116,17 +106,11 @@ impl DynamoStore {
             let written = Arc::clone(&written);
             let call = self.client.transact_write_items().customize().mutate_request(move |request| {
                 request.headers_mut().insert("content-length", bytes.to_string());
-                *request.body_mut() = written.try_clone().expect("invariant: it lies in memory");
+                *request.body_mut() = written.try_clone().expect("invariant: a body in memory can be cloned");
             });
-            async { call.send().await.map_err(transaction_failure) }
+            async { call.send().await.map_err(transaction_error) }
         };
         self.write(deadline, transact).await
-    }
-
-    /// A random part of `pause_max`: full jitter, so that those who collided do not meet again.
-    fn jittered(&self, pause_max: Duration) -> Duration {
-        let nanos = u64::try_from(pause_max.as_nanos()).unwrap_or(u64::MAX).max(1);
-        Duration::from_nanos(self.random() % nanos)
     }
 }
 
@@ -134,8 +118,8 @@ fn unconditional() -> Cause {
     Cause::new("ConditionalCheckFailedException", "a condition failed where none was set")
 }
 
-/// Reads the failure of any operation but a transaction.
-pub(super) fn failure<E>(error: SdkError<E, HttpResponse>) -> Failure
+/// Classifies the error of any operation but a transaction.
+pub(super) fn call_error<E>(error: SdkError<E, HttpResponse>) -> CallError
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
@@ -143,43 +127,42 @@ where
     let cause = cause(&error);
     if error.as_service_error().is_none() {
         return match error {
-            SdkError::ConstructionFailure(_) => Failure::Invalid(cause),
-            _ => Failure::Passing(cause),
+            SdkError::ConstructionFailure(_) => CallError::Invalid(cause),
+            _ => CallError::Transient(cause),
         };
     }
     match &*cause.code {
-        "ConditionalCheckFailedException" => Failure::Condition,
-        "ValidationException" => Failure::Invalid(cause),
+        "ConditionalCheckFailedException" => CallError::Condition,
+        "ValidationException" => CallError::Invalid(cause),
         "ThrottlingException"
         | "ProvisionedThroughputExceededException"
         | "RequestLimitExceeded"
         | "TransactionConflictException"
         | "TransactionInProgressException"
         | "InternalServerError"
-        | "ServiceUnavailable" => Failure::Passing(cause),
-        _ if status.is_some_and(|status| status >= 500 || status == 429) => Failure::Passing(cause),
-        _ => Failure::Refused(cause),
+        | "ServiceUnavailable" => CallError::Transient(cause),
+        _ if status.is_some_and(|status| status >= 500 || status == 429) => CallError::Transient(cause),
+        _ => CallError::Refused(cause),
     }
 }
 
-/// Reads the failure of a transaction. It is cancelled with one reason for each item, in order.
-/// Conflicts and throttles say nothing about who won, so a transaction that failed for them and for a
-/// condition is decided by the condition: the row it names is there, whatever else happens.
-fn transaction_failure(error: SdkError<TransactWriteItemsError, HttpResponse>) -> Failure {
+/// Classifies the error of a transaction, which is cancelled with one reason for each item, in order. Conflicts and
+/// throttles say nothing about other items. A failed condition does: the row that it names exists. So it decides.
+fn transaction_error(error: SdkError<TransactWriteItemsError, HttpResponse>) -> CallError {
     let cancelled = error.as_service_error().and_then(|service| match service {
         TransactWriteItemsError::TransactionCanceledException(cancelled) => Some(cancelled),
         _ => None,
     });
-    let Some(cancelled) = cancelled else { return failure(error) };
+    let Some(cancelled) = cancelled else { return call_error(error) };
     let codes =
         || cancelled.cancellation_reasons().iter().filter_map(|reason| reason.code()).filter(|code| *code != "None");
     if codes().any(|code| code == "ConditionalCheckFailed") {
-        return Failure::Condition;
+        return CallError::Condition;
     }
     let code = codes().next().unwrap_or("TransactionCanceledException");
     let cause = Cause::new(code.to_owned(), "the transaction was cancelled");
     match code {
-        "ValidationError" | "ItemCollectionSizeLimitExceeded" => Failure::Invalid(cause),
-        _ => Failure::Passing(cause),
+        "ValidationError" | "ItemCollectionSizeLimitExceeded" => CallError::Invalid(cause),
+        _ => CallError::Transient(cause),
     }
 }

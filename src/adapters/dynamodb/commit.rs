@@ -15,15 +15,14 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 
 use super::DynamoStore;
-use super::call::{Failure, failure};
+use super::call::{CallError, call_error};
 use super::claim::{Claim, Write};
 use super::item::{self, Item, TALLY_SHARDS};
-use crate::adapters::clock::SystemClock;
 use crate::model::alert::Alert;
 use crate::model::error::Cause;
 use crate::model::name::RouteName;
 use crate::model::tally::Tally;
-use crate::protocol::clock::{Clock as _, Deadline};
+use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::store::{Commit, StoreError};
 
 /// TransactWriteItems takes 100 items; BatchGetItem takes 100 keys.
@@ -45,7 +44,7 @@ struct Chunk<'a> {
     alerts: Vec<(usize, &'a Alert)>,
 }
 
-impl DynamoStore {
+impl<C: Clock> DynamoStore<C> {
     pub(super) async fn commit_all<'a>(
         &self,
         alerts: impl ExactSizeIterator<Item = &'a Alert> + Clone + Send,
@@ -113,7 +112,7 @@ impl DynamoStore {
 
     /// The request of [`Self::claim_and_count`]. Its token makes the repetition of a call whose answer was lost harmless.
     fn claim(&self, chunk: &Chunk<'_>) -> Vec<u8> {
-        let now = SystemClock.now();
+        let now = self.clock.now();
         let tally = item::json_text(&Tally::of(chunk.alerts.iter().map(|(_, alert)| *alert)));
         let text_bytes =
             chunk.alerts.iter().map(|(_, alert)| alert.message.len()).sum::<usize>() + chunk.routes.len() * tally.len();
@@ -122,7 +121,7 @@ impl DynamoStore {
             Write::new(&self.tables.alerts, "attribute_not_exists(log_id)", row)
         });
         let tallies = chunk.routes.iter().map(|route| {
-            let partition = item::tally_partition(route, self.random() % TALLY_SHARDS);
+            let partition = item::tally_partition(route, self.random.bits() % TALLY_SHARDS);
             let tally = item::tally(partition, format!("tally#{}", self.unique()), &tally);
             Write::new(&self.tables.outbox, "attribute_not_exists(pk)", tally)
         });
@@ -164,7 +163,7 @@ impl DynamoStore {
                     .expect("invariant: keys are set");
                 let call = self.client.batch_get_item().request_items(&self.tables.alerts, keys);
                 async {
-                    let page = call.send().await.map_err(failure)?;
+                    let page = call.send().await.map_err(call_error)?;
                     let items = page.responses.unwrap_or_default().into_values().flatten().collect::<Vec<_>>();
                     let left = page
                         .unprocessed_keys
@@ -173,7 +172,9 @@ impl DynamoStore {
                         .flat_map(|keys| keys.keys)
                         .collect::<Vec<_>>();
                     match items.is_empty() && !left.is_empty() {
-                        true => Err(Failure::Passing(Cause::new("unprocessed-keys", "BatchGetItem processed no key"))),
+                        true => {
+                            Err(CallError::Transient(Cause::new("unprocessed-keys", "BatchGetItem processed no key")))
+                        }
                         false => Ok((items, left)),
                     }
                 }

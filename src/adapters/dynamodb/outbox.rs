@@ -19,10 +19,9 @@ use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Up
 use futures::future::{try_join, try_join_all};
 
 use super::DynamoStore;
-use super::call::failure;
+use super::call::call_error;
 use super::expression::Expression;
 use super::item::{self, CURSOR, Item, TALLY_SHARDS};
-use crate::adapters::clock::SystemClock;
 use crate::model::alert::Alert;
 use crate::model::name::{RouteName, Target};
 use crate::model::outbox::{
@@ -30,7 +29,7 @@ use crate::model::outbox::{
     TallyKey, TargetState,
 };
 use crate::model::time::Timestamp;
-use crate::protocol::clock::{Clock as _, Deadline};
+use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::store::{Commit, Store, StoreError};
 
 /// Not a route: names of routes hold no `#`.
@@ -40,7 +39,7 @@ const TARGETS: &str = "#targets";
 /// Settled epochs stay for a while, for whoever wants to know what was sent.
 const RETIRED_TTL: Duration = Duration::from_hours(24 * 30);
 
-impl Store for DynamoStore {
+impl<C: Clock> Store for DynamoStore<C> {
     async fn commit(&self, alerts: &[impl Borrow<Alert> + Sync], deadline: Deadline) -> Vec<Commit> {
         self.commit_all(alerts.iter().map(Borrow::borrow), deadline).await
     }
@@ -229,7 +228,7 @@ impl Store for DynamoStore {
     }
 
     async fn retire(&self, route: &RouteName, after: u64, upto: u64, deadline: Deadline) -> Result<(), StoreError> {
-        let expiry = item::expiry(SystemClock.now(), RETIRED_TTL);
+        let expiry = item::expiry(self.clock.now(), RETIRED_TTL);
         for number in after + 1..=upto {
             let expiring = Expression::default().set("expires_at", expiry.clone()).when_present("epoch");
             self.update(route.as_str(), &item::epoch_sort(number), &expiring, deadline).await?;
@@ -314,7 +313,7 @@ fn transact_update(table: &str, key: Item, expression: &Expression) -> Update {
         .expect("invariant: table, key and expression are set")
 }
 
-impl DynamoStore {
+impl<C: Clock> DynamoStore<C> {
     /// Frees every lease. Only for a process that is known to be the only one to tell targets: a lease that it did not
     /// take itself belongs to a process that is gone.
     ///
@@ -322,7 +321,7 @@ impl DynamoStore {
     /// When the store does not answer.
     pub async fn free_leases(&self) -> Result<(), StoreError> {
         const PATIENCE: Duration = Duration::from_secs(30);
-        let deadline = Deadline::after(SystemClock.now(), PATIENCE);
+        let deadline = Deadline::after(self.clock.now(), PATIENCE);
         for route in self.routes(deadline).await? {
             let targets = self.query(route.as_str(), "target#", "target#~", deadline);
             let fallbacks = self.query(route.as_str(), "fallback#", "fallback#~", deadline);
@@ -341,7 +340,7 @@ impl DynamoStore {
         let get = || {
             let key = item::key(partition, sort);
             let call = self.client.get_item().table_name(&self.tables.outbox).set_key(Some(key)).consistent_read(true);
-            async { call.send().await.map_err(failure) }
+            async { call.send().await.map_err(call_error) }
         };
         Ok(self.read(deadline, get).await?.item)
     }
@@ -349,7 +348,7 @@ impl DynamoStore {
     async fn put(&self, item: Item, deadline: Deadline) -> Result<(), StoreError> {
         let put = || {
             let call = self.client.put_item().table_name(&self.tables.outbox).set_item(Some(item.clone()));
-            async { call.send().await.map_err(failure) }
+            async { call.send().await.map_err(call_error) }
         };
         self.read(deadline, put).await.map(drop)
     }
@@ -372,7 +371,7 @@ impl DynamoStore {
                 .set_condition_expression(expression.condition())
                 .set_expression_attribute_names(Some(expression.names.clone()))
                 .set_expression_attribute_values(expression.values());
-            async { call.send().await.map_err(failure) }
+            async { call.send().await.map_err(call_error) }
         };
         self.write(deadline, update).await
     }
@@ -401,7 +400,7 @@ impl DynamoStore {
                     .expression_attribute_values(":from", item::text(from))
                     .expression_attribute_values(":to", item::text(to))
                     .set_exclusive_start_key(start.clone());
-                async { call.send().await.map_err(failure) }
+                async { call.send().await.map_err(call_error) }
             };
             let page = self.read(deadline, page).await?;
             items.extend(page.items.unwrap_or_default());

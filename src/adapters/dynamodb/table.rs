@@ -8,14 +8,14 @@ use aws_sdk_dynamodb::types::{
 };
 
 use super::DynamoStore;
-use super::call::{Failure, failure};
-use crate::protocol::clock::Deadline;
+use super::call::{CallError, call_error};
+use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::store::StoreError;
 
 /// Columns that the index by hour carries along: all but the message.
 pub const BY_HOUR_COLUMNS: [&str; 7] = ["marker", "app_name", "routes", "account_id", "region", "log_group", "pattern"];
 
-impl DynamoStore {
+impl<C: Clock> DynamoStore<C> {
     /// Makes both tables; one that exists stays as it is.
     ///
     /// # Errors
@@ -31,7 +31,7 @@ impl DynamoStore {
             async {
                 match call.send().await {
                     Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_in_use_exception()) => Ok(()),
-                    Err(error) => Err::<(), Failure>(failure(error)),
+                    Err(error) => Err::<(), CallError>(call_error(error)),
                     Ok(_) => Ok(()),
                 }
             }

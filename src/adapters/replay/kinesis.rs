@@ -13,27 +13,29 @@ use aws_sdk_kinesis::types::{Record, ShardIteratorType};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use tokio::time::timeout;
 
 use super::source_error;
 use crate::adapters::aws::cause;
 use crate::adapters::clock::SystemClock;
+use crate::adapters::random::Random;
 use crate::model::error::Cause;
 use crate::model::time::Timestamp;
 use crate::ops::replay::{Page, SourceError, StreamRange, StreamReader, StreamRecord};
-use crate::protocol::clock::{Clock as _, Deadline};
+use crate::protocol::clock::{Clock, Deadline};
+use crate::protocol::retry::{AttemptError, RetryPolicy, retry};
 
 /// Records of one page: a call brings at most 10 MiB.
 const PAGE_RECORDS_MAX: i32 = 500;
 
 /// A shard takes five calls a second, from all its readers together.
-const BACKOFF_FIRST: Duration = Duration::from_millis(250);
-const BACKOFF_MAX: Duration = Duration::from_secs(5);
+const RETRY: RetryPolicy = RetryPolicy::new(Duration::from_millis(250), Duration::from_secs(5));
 
 /// A stream of this account and Region.
 #[derive(Debug)]
-pub struct KinesisStreams {
+pub struct KinesisStreams<C = SystemClock> {
     client: Client,
+    clock: C,
+    random: Random,
     /// Where the last page ended: shard, last sequence number, and the iterator behind it.
     place: Mutex<Option<(String, String, String)>>,
 }
@@ -45,11 +47,14 @@ enum Answer {
     Expired,
 }
 
-impl KinesisStreams {
-    pub fn new(config: &aws_types::SdkConfig) -> Self {
-        Self { client: Client::new(config), place: Mutex::new(None) }
+impl<C> KinesisStreams<C> {
+    /// `config` is the SDK's. `rng` makes the jitter of retries.
+    pub fn new(config: &aws_types::SdkConfig, clock: C, rng: fastrand::Rng) -> Self {
+        Self { client: Client::new(config), clock, random: Random::new(rng), place: Mutex::new(None) }
     }
+}
 
+impl<C: Clock> KinesisStreams<C> {
     /// The iterator that the page before handed out, or a new one. `None`: the stream has nothing there.
     async fn iterator(
         &self,
@@ -87,38 +92,37 @@ impl KinesisStreams {
                     .starting_sequence_number(number),
                 None => call.shard_iterator_type(ShardIteratorType::TrimHorizon),
             };
-            match timeout(deadline.remaining(SystemClock.now()), call.send()).await {
-                Ok(Ok(answer)) => return Ok(answer.shard_iterator),
-                Ok(Err(error)) if at.is_some() && is_out_of_range(&error) => at = None,
-                Ok(Err(error)) if is_gone(&error) => return Ok(None),
-                Ok(Err(error)) => return Err(source_error(&cause(&error), &name(range))),
-                Err(_) => return Err(late(range)),
+            match self.clock.timeout(deadline, call.send()).await {
+                Some(Ok(answer)) => return Ok(answer.shard_iterator),
+                Some(Err(error)) if at.is_some() && is_out_of_range(&error) => at = None,
+                Some(Err(error)) if is_gone(&error) => return Ok(None),
+                Some(Err(error)) => return Err(source_error(&cause(&error), &name(range))),
+                None => return Err(source_error(&Cause::no_answer(), &name(range))),
             }
         }
     }
 
-    /// One call, tried until it has an answer.
+    /// One page of records. Repeats the call while the shard throttles it.
     async fn records(&self, range: &StreamRange, iterator: &str, deadline: Deadline) -> Result<Answer, SourceError> {
-        let mut pause = BACKOFF_FIRST;
-        loop {
+        let attempt = || {
             let call = self.client.get_records().stream_arn(&range.stream_arn).shard_iterator(iterator);
-            let error = match timeout(deadline.remaining(SystemClock.now()), call.limit(PAGE_RECORDS_MAX).send()).await
-            {
-                Ok(Ok(answer)) => return Ok(Answer::Records(answer)),
-                Ok(Err(error)) => error,
-                Err(_) => return Err(late(range)),
-            };
-            match error.as_service_error() {
-                Some(GetRecordsError::ExpiredIteratorException(_)) => return Ok(Answer::Expired),
-                Some(GetRecordsError::ProvisionedThroughputExceededException(_))
-                    if pause < deadline.remaining(SystemClock.now()) =>
-                {
-                    SystemClock.sleep(pause).await;
-                    pause = (pause * 2).min(BACKOFF_MAX);
+            let call = call.limit(PAGE_RECORDS_MAX).send();
+            async {
+                let error = match call.await {
+                    Ok(answer) => return Ok(Answer::Records(answer)),
+                    Err(error) => error,
+                };
+                match error.as_service_error() {
+                    Some(GetRecordsError::ExpiredIteratorException(_)) => Ok(Answer::Expired),
+                    Some(GetRecordsError::ProvisionedThroughputExceededException(_)) => {
+                        Err(AttemptError::Transient(cause(&error)))
+                    }
+                    _ => Err(AttemptError::Permanent(cause(&error))),
                 }
-                _ => return Err(source_error(&cause(&error), &name(range))),
             }
-        }
+        };
+        let answer = retry(RETRY, &self.clock, deadline, || self.random.bits(), attempt).await;
+        answer.map_err(|cause: Cause| source_error(&cause, &name(range)))
     }
 
     /// The first answer that reaches the range, or says that nothing does: a page may be empty though more follow.
@@ -150,7 +154,7 @@ impl KinesisStreams {
     }
 }
 
-impl StreamReader for KinesisStreams {
+impl<C: Clock> StreamReader for KinesisStreams<C> {
     async fn read(&self, range: &StreamRange, after: Option<&str>, deadline: Deadline) -> Result<Page, SourceError> {
         let (records, next) = self.some_records(range, after, deadline).await?;
         let passed = records.last().is_some_and(|last| is_at_least(&last.sequence_number, &range.last));
@@ -205,10 +209,6 @@ fn is_gone(error: &SdkError<GetShardIteratorError, HttpResponse>) -> bool {
 
 fn name(range: &StreamRange) -> String {
     format!("the stream {}", range.stream_arn)
-}
-
-fn late(range: &StreamRange) -> SourceError {
-    source_error(&Cause::no_answer(), &name(range))
 }
 
 #[cfg(test)]

@@ -3,21 +3,19 @@
 
 use std::time::Duration;
 
-use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, MessageSystemAttributeName,
     QueueAttributeName,
 };
-use tokio::time::timeout;
 
 use super::source_error;
 use crate::adapters::aws::cause;
 use crate::adapters::clock::SystemClock;
-use crate::adapters::sqs::BatchAnswer;
+use crate::adapters::sqs::{BatchAnswer, SqsQueue};
 use crate::model::error::Cause;
 use crate::model::time::Timestamp;
 use crate::ops::replay::{DeadLetterSource, Receipt, ReceivedMessage, SourceError, VISIBILITY_TIMEOUT};
-use crate::protocol::clock::{Clock as _, Deadline};
+use crate::protocol::clock::{Clock, Deadline};
 
 /// How long a receive call waits for a message.
 const WAIT: Duration = Duration::from_secs(2);
@@ -25,72 +23,56 @@ const WAIT: Duration = Duration::from_secs(2);
 /// Entries in one batch call.
 const ENTRIES_MAX: usize = 10;
 
-const BACKOFF_FIRST: Duration = Duration::from_millis(100);
-const BACKOFF_MAX: Duration = Duration::from_secs(2);
+/// The dead-letter queue as a source.
+#[derive(Debug)]
+pub struct SqsDeadLetterSource<C = SystemClock>(SqsQueue<C>);
 
-/// The dead-letter queue.
-#[derive(Clone, Debug)]
-pub struct SqsDeadLetterSource {
-    client: Client,
-    queue_url: String,
+impl<C> SqsDeadLetterSource<C> {
+    /// `config` is the SDK's. `rng` makes the jitter of retries.
+    pub fn new(config: &aws_types::SdkConfig, queue_url: String, clock: C, rng: fastrand::Rng) -> Self {
+        Self(SqsQueue::new(config, queue_url, clock, rng))
+    }
 }
 
-impl SqsDeadLetterSource {
-    pub fn new(config: &aws_types::SdkConfig, queue_url: String) -> Self {
-        Self { client: Client::new(config), queue_url }
-    }
-
-    /// Messages that can be received, about.
+impl<C: Clock> SqsDeadLetterSource<C> {
+    /// The approximate number of messages that can be received.
     ///
     /// # Errors
-    /// When the queue does not answer, or not to these credentials.
+    /// When the queue does not answer, or refuses these credentials.
     pub async fn count(&self, deadline: Deadline) -> Result<u64, SourceError> {
         let name = QueueAttributeName::ApproximateNumberOfMessages;
-        let call = self.client.get_queue_attributes().queue_url(&self.queue_url).attribute_names(name.clone()).send();
+        let call = self.0.client.get_queue_attributes().queue_url(&self.0.url).attribute_names(name.clone()).send();
         let answer = self.before(deadline, call).await?.map_err(|error| self.explain(&error))?;
         let attributes = answer.attributes.unwrap_or_default();
         Ok(attributes.get(&name).and_then(|count| count.parse().ok()).unwrap_or(0))
     }
 
-    /// One call that takes away up to ten.
-    async fn delete_once(&self, tickets: &[(usize, &Receipt)], deadline: Deadline) -> Result<BatchAnswer, SourceError> {
-        let entry = |(index, receipt): &(usize, &Receipt)| {
-            let entry =
-                DeleteMessageBatchRequestEntry::builder().id(index.to_string()).receipt_handle(&receipt.receipt);
-            entry.build().expect("invariant: id and receipt are set")
+    /// Deletes up to ten messages. Tries until the deadline: a reprocessed dead letter that stays is reprocessed again.
+    async fn delete_some(&self, receipts: &[Receipt], deadline: Deadline) -> Vec<Result<(), SourceError>> {
+        let SqsQueue { client, url, .. } = &self.0;
+        let delete = |entries: Vec<(usize, &Receipt)>| {
+            let entry = |(index, receipt): (usize, &Receipt)| {
+                let id = DeleteMessageBatchRequestEntry::builder().id(index.to_string());
+                id.receipt_handle(&receipt.receipt).build().expect("invariant: id and receipt are set")
+            };
+            let entries = entries.into_iter().map(entry).collect();
+            let call = client.delete_message_batch().queue_url(url).set_entries(Some(entries)).send();
+            async {
+                let answer = call.await.map_err(|error| cause(&error))?;
+                Ok(BatchAnswer::new(answer.successful.iter().map(|entry| entry.id()), &answer.failed))
+            }
         };
-        let entries = tickets.iter().map(entry).collect();
-        let call = self.client.delete_message_batch().queue_url(&self.queue_url).set_entries(Some(entries)).send();
-        let answer = self.before(deadline, call).await?.map_err(|error| self.explain(&error))?;
-        Ok(BatchAnswer::new(answer.successful.iter().map(|entry| entry.id()), &answer.failed))
+        let results = self.0.retry_entries(receipts, deadline, delete).await;
+        results.into_iter().map(|result| result.map_err(|cause| source_error(&cause, &self.name()))).collect()
     }
 
-    /// Takes away up to ten, and tries again until the deadline: a letter that is settled and stays is
-    /// settled twice.
-    async fn delete_all(&self, tickets: &[Receipt], deadline: Deadline) -> Vec<Result<(), SourceError>> {
-        let mut answers = vec![Ok(()); tickets.len()];
-        let mut waiting: Vec<(usize, &Receipt)> = tickets.iter().enumerate().collect();
-        let mut pause = BACKOFF_FIRST;
-        loop {
-            let answer = self.delete_once(&waiting, deadline).await;
-            for (index, _) in &waiting {
-                answers[*index] = match &answer {
-                    Ok(answer) => answer.of(*index).map_err(|cause| source_error(&cause, &self.name())),
-                    Err(error) => Err(error.clone()),
-                };
-            }
-            waiting.retain(|(index, _)| answers[*index].is_err());
-            if waiting.is_empty() || pause >= deadline.remaining(SystemClock.now()) {
-                return answers;
-            }
-            SystemClock.sleep(pause).await;
-            pause = (pause * 2).min(BACKOFF_MAX);
-        }
-    }
-
-    async fn before<T>(&self, deadline: Deadline, call: impl Future<Output = T>) -> Result<T, SourceError> {
-        let late = |_| source_error(&Cause::no_answer(), &self.name());
-        timeout(deadline.remaining(SystemClock.now()), call).await.map_err(late)
+    async fn before<T: Send>(
+        &self,
+        deadline: Deadline,
+        call: impl Future<Output = T> + Send,
+    ) -> Result<T, SourceError> {
+        let answer = self.0.clock.timeout(deadline, call).await;
+        answer.ok_or_else(|| source_error(&Cause::no_answer(), &self.name()))
     }
 
     fn explain<E>(
@@ -104,16 +86,17 @@ impl SqsDeadLetterSource {
     }
 
     fn name(&self) -> String {
-        format!("the queue {}", self.queue_url)
+        format!("the queue {}", self.0.url)
     }
 }
 
-impl DeadLetterSource for SqsDeadLetterSource {
+impl<C: Clock> DeadLetterSource for SqsDeadLetterSource<C> {
     async fn receive(&self, max: usize, deadline: Deadline) -> Result<Vec<ReceivedMessage>, SourceError> {
         let call = self
+            .0
             .client
             .receive_message()
-            .queue_url(&self.queue_url)
+            .queue_url(&self.0.url)
             .max_number_of_messages(i32::try_from(max).unwrap_or(i32::MAX))
             .visibility_timeout(seconds(VISIBILITY_TIMEOUT))
             .wait_time_seconds(seconds(WAIT))
@@ -126,7 +109,7 @@ impl DeadLetterSource for SqsDeadLetterSource {
     async fn delete(&self, tickets: &[Receipt], deadline: Deadline) -> Vec<Result<(), SourceError>> {
         let mut answers = Vec::with_capacity(tickets.len());
         for some in tickets.chunks(ENTRIES_MAX) {
-            answers.extend(self.delete_all(some, deadline).await);
+            answers.extend(self.delete_some(some, deadline).await);
         }
         answers
     }
@@ -141,7 +124,7 @@ impl DeadLetterSource for SqsDeadLetterSource {
                 entry.build().expect("invariant: id and receipt are set")
             };
             let entries = some.iter().enumerate().map(entry).collect();
-            let call = self.client.change_message_visibility_batch().queue_url(&self.queue_url);
+            let call = self.0.client.change_message_visibility_batch().queue_url(&self.0.url);
             let call = call.set_entries(Some(entries)).send();
             let hidden = match self.before(deadline, call).await {
                 Ok(Ok(answer)) => {
@@ -216,10 +199,8 @@ mod tests {
             };
             let server = MockServer::start().await;
             Mock::given(matchers::any()).respond_with(answer).mount(&server).await;
-            let dead_letters = SqsDeadLetterSource::new(
-                &crate::adapters::aws::loopback(&server.uri()),
-                format!("{}/1/dlq", server.uri()),
-            );
+            let (aws, url) = (crate::adapters::aws::loopback(&server.uri()), format!("{}/1/dlq", server.uri()));
+            let dead_letters = SqsDeadLetterSource::new(&aws, url, SystemClock, fastrand::Rng::with_seed(1));
             let receipt = |n: u8| Receipt { id: format!("m{n}"), receipt: format!("r{n}") };
             let patience = if entries.is_some() { Duration::from_secs(30) } else { Duration::from_millis(400) };
             let results =

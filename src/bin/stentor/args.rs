@@ -154,7 +154,7 @@ pub fn region_of_environment() -> Option<String> {
 impl TableNames {
     pub fn store(&self, aws: &SdkConfig) -> DynamoStore {
         let (alerts, outbox) = (self.alerts_table.clone(), self.outbox_table.clone());
-        DynamoStore::new(aws, Tables { alerts, outbox, ..Tables::default() }, fastrand::Rng::new())
+        DynamoStore::new(aws, Tables { alerts, outbox, ..Tables::default() }, SystemClock, fastrand::Rng::new())
     }
 }
 

@@ -97,7 +97,7 @@ fn set(place: &Place, route: &RouteName, until: Option<Timestamp>) -> anyhow::Re
             }
             None => {
                 let tables = Tables { outbox: place.outbox_table.clone(), ..Tables::default() };
-                let store = DynamoStore::new(&place.aws.load().await?, tables, fastrand::Rng::new());
+                let store = DynamoStore::new(&place.aws.load().await?, tables, SystemClock, fastrand::Rng::new());
                 let set = set_in(&store, &place.configuration, route, until).await;
                 set.with_context(|| format!("the table {}", place.outbox_table))
             }

@@ -81,7 +81,7 @@ async fn with_the_stack(arguments: &Arguments) -> anyhow::Result<Exit> {
     match (&arguments.credentials, &arguments.secret_id) {
         (Some(file), _) => send(arguments, arguments.channels(SecretFile(file.clone()))?.with_sns(sns)).await,
         (None, Some(secret_id)) => {
-            let secret = SecretsManager::new(&aws, secret_id.clone());
+            let secret = SecretsManager::new(&aws, secret_id.clone(), SystemClock);
             send(arguments, arguments.channels(secret)?.with_sns(sns)).await
         }
         (None, None) => anyhow::bail!("--secret-id or --credentials is missing"),

@@ -4,6 +4,8 @@
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use stentor::adapters::clock::SystemClock;
@@ -17,7 +19,7 @@ use stentor::model::outbox::{
 };
 use stentor::model::tally::Tally;
 use stentor::model::time::Timestamp;
-use stentor::protocol::clock::{Clock as _, Deadline};
+use stentor::protocol::clock::{Clock, Deadline};
 use stentor::protocol::store::{Commit, Store as _, StoreError};
 
 use super::plan::Mutation;
@@ -59,18 +61,38 @@ pub struct Dynamo {
     runtime: tokio::runtime::Runtime,
     /// Stops with the runtime.
     _engine: Embedded,
-    store: DynamoStore,
+    store: DynamoStore<SimulatedTime>,
+    time: SimulatedTime,
+}
+
+/// The time of the schedule, as of the latest operation. A sleep takes real time, as a call to the engine does.
+#[derive(Clone, Default)]
+struct SimulatedTime(Arc<AtomicI64>);
+
+impl Clock for SimulatedTime {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::Relaxed))
+    }
+
+    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send {
+        SystemClock.sleep(duration)
+    }
 }
 
 impl Dynamo {
     pub fn start() -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let time = SimulatedTime::default();
         let (engine, store) = runtime.block_on(async {
             let engine = Embedded::start(None).await.unwrap();
-            let store = engine.store().await.unwrap();
+            let store = engine.store_with(time.clone()).await.unwrap();
             (engine, store)
         });
-        Self { runtime, _engine: engine, store }
+        Self { runtime, _engine: engine, store, time }
+    }
+
+    fn soon(&self) -> Deadline {
+        Deadline::after(self.time.now(), Duration::from_secs(20))
     }
 
     fn all_tallies(&self, alerts: &[impl Borrow<Alert> + Sync]) -> Vec<(RouteName, TallyKey)> {
@@ -78,7 +100,7 @@ impl Dynamo {
         routes.sort();
         routes.dedup();
         let keys = |route: &RouteName| {
-            let stored = self.runtime.block_on(self.store.tallies(route, soon())).unwrap();
+            let stored = self.runtime.block_on(self.store.tallies(route, self.soon())).unwrap();
             stored.into_iter().map(|stored| (route.clone(), stored.key)).collect::<Vec<_>>()
         };
         routes.into_iter().flat_map(keys).collect()
@@ -89,18 +111,20 @@ fn key(recipient: Recipient<'_>) -> (bool, Target) {
     (matches!(recipient, Recipient::Fallback(_)), recipient.target().clone())
 }
 
-/// On the machine's clock, which the engine lives by.
-fn soon() -> Deadline {
-    Deadline::after(SystemClock.now(), Duration::from_secs(20))
-}
-
 impl Engine {
+    /// Sets the time of the next operation.
+    pub fn set_time(&self, now: Timestamp) {
+        if let Self::Dynamo(dynamo) = self {
+            dynamo.time.0.store(now.as_millis(), Ordering::Relaxed);
+        }
+    }
+
     pub fn commit(&mut self, alerts: &[impl Borrow<Alert> + Sync]) -> Committed {
         match self {
             Self::Memory(memory) => memory.commit(alerts),
             Self::Dynamo(dynamo) => {
                 let before = dynamo.all_tallies(alerts);
-                let commits = dynamo.runtime.block_on(dynamo.store.commit(alerts, soon()));
+                let commits = dynamo.runtime.block_on(dynamo.store.commit(alerts, dynamo.soon()));
                 let mut tallies = dynamo.all_tallies(alerts);
                 tallies.retain(|tally| !before.contains(tally));
                 Committed { commits, tallies }
@@ -111,7 +135,7 @@ impl Engine {
     pub fn cursor(&mut self, route: &RouteName) -> Answer<Cursor> {
         match self {
             Self::Memory(memory) => Ok(memory.outbox(route).cursor.clone()),
-            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.cursor(route, soon())),
+            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.cursor(route, dynamo.soon())),
         }
     }
 
@@ -121,14 +145,14 @@ impl Engine {
                 let opened = memory.routes.iter().filter(|(_, outbox)| outbox.cursor.last_window > 0);
                 Ok(opened.map(|(route, _)| route.clone()).collect())
             }
-            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.routes(soon())),
+            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.routes(dynamo.soon())),
         }
     }
 
     pub fn open(&mut self, route: &RouteName, opening: &Opening) -> Answer<bool> {
         match self {
             Self::Memory(memory) => Ok(memory.outbox(route).open(opening)),
-            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.open(route, opening, soon())),
+            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.open(route, opening, dynamo.soon())),
         }
     }
 
@@ -141,7 +165,7 @@ impl Engine {
                 open.armed = true;
                 Ok(true)
             }
-            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.mark_armed(route, window, soon())),
+            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.mark_armed(route, window, dynamo.soon())),
         }
     }
 
@@ -155,7 +179,7 @@ impl Engine {
                 }
                 Ok(holds)
             }
-            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.close(route, window, burst, soon())),
+            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.close(route, window, burst, dynamo.soon())),
         }
     }
 
@@ -165,7 +189,7 @@ impl Engine {
                 let tallies = memory.outbox(route).tallies.iter();
                 Ok(tallies.map(|(key, tally)| StoredTally { key: key.clone(), tally: tally.clone() }).collect())
             }
-            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.tallies(route, soon())),
+            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.tallies(route, dynamo.soon())),
         }
     }
 
@@ -175,7 +199,7 @@ impl Engine {
                 let unconditional = memory.mutation == Some(Mutation::FreezeWithoutClosing);
                 Ok(memory.outbox(route).freeze(freeze, unconditional))
             }
-            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.freeze(route, freeze, soon())),
+            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.freeze(route, freeze, dynamo.soon())),
         }
     }
 
@@ -185,14 +209,14 @@ impl Engine {
                 let epochs = &memory.outbox(route).epochs;
                 Ok(epochs.values().filter(|epoch| (after + 1..=upto).contains(&epoch.number)).cloned().collect())
             }
-            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.epochs(route, after, upto, soon())),
+            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.epochs(route, after, upto, dynamo.soon())),
         }
     }
 
     pub fn target(&mut self, route: &RouteName, target: Recipient<'_>) -> Answer<TargetState> {
         match self {
             Self::Memory(memory) => Ok(memory.target(route, target)),
-            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.target(route, target, soon())),
+            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.target(route, target, dynamo.soon())),
         }
     }
 
@@ -205,7 +229,9 @@ impl Engine {
     ) -> Answer<Option<TargetState>> {
         match self {
             Self::Memory(memory) => Ok(memory.lease(route, target, lease, now)),
-            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.lease(route, target, lease, now, soon())),
+            Self::Dynamo(dynamo) => {
+                dynamo.runtime.block_on(dynamo.store.lease(route, target, lease, now, dynamo.soon()))
+            }
         }
     }
 
@@ -226,7 +252,7 @@ impl Engine {
                 Ok(true)
             }
             Self::Dynamo(dynamo) => {
-                dynamo.runtime.block_on(dynamo.store.acknowledge(route, target, lease, acknowledgement, soon()))
+                dynamo.runtime.block_on(dynamo.store.acknowledge(route, target, lease, acknowledgement, dynamo.soon()))
             }
         }
     }
@@ -244,7 +270,9 @@ impl Engine {
                 (state.leased_until, state.not_before, state.failures) = (None, held.not_before, held.failures);
                 Ok(true)
             }
-            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.release(route, target, lease, held, soon())),
+            Self::Dynamo(dynamo) => {
+                dynamo.runtime.block_on(dynamo.store.release(route, target, lease, held, dynamo.soon()))
+            }
         }
     }
 
@@ -254,7 +282,7 @@ impl Engine {
                 memory.paused.insert(target.clone(), until);
                 Ok(())
             }
-            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.pause(target, until, soon())),
+            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.pause(target, until, dynamo.soon())),
         }
     }
 
@@ -269,7 +297,7 @@ impl Engine {
         match self {
             Self::Memory(memory) => Ok(memory.outbox(route).escalate(fallback, known, offset, escalation)),
             Self::Dynamo(dynamo) => {
-                let escalate = dynamo.store.escalate(route, fallback, known, offset, escalation, soon());
+                let escalate = dynamo.store.escalate(route, fallback, known, offset, escalation, dynamo.soon());
                 dynamo.runtime.block_on(escalate)
             }
         }
@@ -281,7 +309,7 @@ impl Engine {
                 memory.outbox(route).cursor.muted_until = until;
                 Ok(())
             }
-            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.mute(route, until, soon())),
+            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.mute(route, until, dynamo.soon())),
         }
     }
 
@@ -294,7 +322,7 @@ impl Engine {
                 }
                 Ok(())
             }
-            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.retire(route, after, upto, soon())),
+            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.retire(route, after, upto, dynamo.soon())),
         }
     }
 }

@@ -71,7 +71,10 @@ impl Process {
         if !matches!(fate, DeadLetterOutcome::CrashBefore | DeadLetterOutcome::Failed) {
             let (sim, answer) = (Arc::clone(sim), Arc::clone(&answer));
             sim.clone().executor.after(there, move || {
-                let value = effect(&mut sim.state.lock().unwrap(), &sim);
+                let mut state = sim.state.lock().unwrap();
+                state.engine.set_time(sim.now());
+                let value = effect(&mut state, &sim);
+                drop(state);
                 sim.note(|| format!("process {id}: {name} takes effect"));
                 *answer.lock().unwrap() = Some(value);
             });

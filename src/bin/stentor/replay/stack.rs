@@ -56,7 +56,7 @@ pub async fn replay(arguments: &Arguments) -> anyhow::Result<Exit> {
         ),
     };
     let total = source.count(arguments.deadline()).await?;
-    let streams = Some(KinesisStreams::new(&aws));
+    let streams = Some(KinesisStreams::new(&aws, SystemClock, fastrand::Rng::new()));
     let routes = Routes::new(&config)?;
     if arguments.dry_run {
         return arguments.list(&source, &routes, total).await;
@@ -68,7 +68,7 @@ pub async fn replay(arguments: &Arguments) -> anyhow::Result<Exit> {
 /// The queue of a stack, and the streams that its dead letters point to.
 pub async fn queue(arguments: &Arguments, queue_url: &str) -> anyhow::Result<(Source, Option<KinesisStreams>)> {
     let aws = arguments.aws.load().await?;
-    Ok((source(&aws, queue_url)?, Some(KinesisStreams::new(&aws))))
+    Ok((source(&aws, queue_url)?, Some(KinesisStreams::new(&aws, SystemClock, fastrand::Rng::new()))))
 }
 
 /// A queue exists in its own Region only.
@@ -78,7 +78,7 @@ fn source(aws: &SdkConfig, queue_url: &str) -> anyhow::Result<Source> {
         Some(region) if region != set => {
             bail!("the queue is in {region}, but the Region is set to {set}: add --region {region}")
         }
-        _ => Ok(Source::Queue(SqsDeadLetterSource::new(aws, queue_url.to_owned()))),
+        _ => Ok(Source::Queue(SqsDeadLetterSource::new(aws, queue_url.to_owned(), SystemClock, fastrand::Rng::new()))),
     }
 }
 
@@ -93,14 +93,16 @@ async fn deployed(arguments: &Arguments, aws: &SdkConfig, routes: Routes) -> any
         .routes(Deadline::after(SystemClock.now(), Duration::from_secs(15)))
         .await
         .map_err(|error| store_trouble(&error, &table))?;
-    let secrets = SecretsManager::new(aws, secret_id.clone());
+    let secrets = SecretsManager::new(aws, secret_id.clone(), SystemClock);
     secret_trouble(secrets.read(arguments.deadline()).await, &secret_id)?;
     let park = match (&arguments.queue_url, &arguments.file) {
-        (Some(queue_url), _) => Parking::Queue(SqsDeadLetters::new(aws, queue_url.clone())),
+        (Some(queue_url), _) => {
+            Parking::Queue(SqsDeadLetters::new(aws, queue_url.clone(), SystemClock, fastrand::Rng::new()))
+        }
         (None, Some(file)) => Parking::File(FileDeadLetters::new(parked_beside(file))),
         (None, None) => bail!("no queue for parked records: name it with --queue-url"),
     };
-    let due = arguments.due_queue_url.clone().map(|url| SqsDueQueue::new(aws, url));
+    let due = arguments.due_queue_url.clone().map(|url| SqsDueQueue::new(aws, url, SystemClock, fastrand::Rng::new()));
     let channels = Channels::new(arguments.slack_api.slack()?, Secrets::new(secrets)).with_sns(Sns::new(aws));
     Ok(Deployed { routes, store, due, park, channels })
 }
