@@ -1,11 +1,11 @@
-//! Implementations of the protocol's ports and of the operator's: DynamoDB, SQS, Slack, SNS, Secrets Manager, the
-//! embedded engine and the local data directory. An adapter knows its port and its SDK, and no other adapter's.
+//! Implementations of the ports of the protocol and of the operator's commands: DynamoDB, SQS, Slack, SNS, Secrets
+//! Manager, Kinesis, the embedded engine and local files.
+//!
+//! An adapter knows its port and its SDK, and not the SDK of another. It takes the time from the clock
+//! that it is given.
 
 pub mod aws;
-pub mod channels;
 pub mod clock;
-#[cfg(feature = "stack")]
-pub mod deployed;
 pub mod dynamodb;
 #[cfg(feature = "cli")]
 pub mod embedded;
@@ -16,8 +16,11 @@ pub mod local;
 mod random;
 pub mod replay;
 pub mod secret;
+#[cfg(feature = "stack")]
+pub mod services;
 pub mod slack;
 #[cfg(feature = "stack")]
 pub mod sns;
 #[cfg(feature = "stack")]
 pub mod sqs;
+pub mod targets;

@@ -1,9 +1,17 @@
-//! The store on DynamoDB: two tables, transactions with conditions, nothing else. Attribute by
-//! attribute it is described in `ARCHITECTURE.md`; `table` can make the tables, for tests and for the
-//! embedded engine (in an account the template does).
+//! The store on DynamoDB: two tables, and transactions with conditions.
 //!
-//! Retrying is done here and not by the SDK, because only this side knows the deadline of the
-//! invocation and which answers are outcomes rather than errors.
+//! The retries are made here and not by the SDK, which knows neither the deadline of the invocation
+//! nor which errors are outcomes.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `outbox` | the port: cursors, tallies, epochs, targets, and the conditions on them |
+//! | `commit`, `commit_request` | rows and tallies in one transaction |
+//! | `hours` | the hours that have alerts |
+//! | `audit` | queries of the alerts table |
+//! | `item`, `value`, `expression` | the layout of the items, and how they are written |
+//! | `call` | one call, with its retries |
+//! | `table` | creates the tables, for tests and for the embedded engine |
 
 use std::time::Duration;
 
@@ -15,23 +23,23 @@ use crate::adapters::clock::SystemClock;
 use crate::adapters::random::Random;
 
 mod audit;
-mod calendar;
 mod call;
-mod claim;
 mod commit;
+mod commit_request;
 mod expression;
+mod hours;
 mod item;
 mod outbox;
 pub mod table;
 mod value;
 
-/// The tables, and for how long rows are kept.
+/// The names of the tables, and how long rows are kept.
 #[derive(Clone, Debug)]
 pub struct Tables {
     pub alerts: String,
     pub outbox: String,
-    /// Age at which an alert row may expire. Never less than stream and dead-letter retention
-    /// together: an alert that is replayed after its row has expired would count twice.
+    /// The age at which an alert row expires. At least the retention of the stream plus that of the
+    /// dead-letter queue: an alert that is replayed after its row has expired counts twice.
     pub alerts_ttl: Duration,
 }
 
@@ -42,7 +50,7 @@ pub struct DynamoStore<C = SystemClock> {
     in_flight: usize,
     clock: C,
     random: Random,
-    registered: calendar::Registered,
+    registered_hours: hours::RegisteredHours,
 }
 
 impl Default for Tables {
@@ -70,18 +78,17 @@ impl<C> DynamoStore<C> {
             in_flight: commit::IN_FLIGHT,
             clock,
             random: Random::new(rng),
-            registered: calendar::Registered::default(),
+            registered_hours: hours::RegisteredHours::default(),
         }
     }
 
-    /// The same with another number of a commit's transactions on their way at once: for the bench that looks for
-    /// the right one.
+    /// Sets the number of transactions that one commit has in flight, for the bench that measures it.
     #[must_use]
     pub fn with_in_flight(self, transactions: usize) -> Self {
         Self { in_flight: transactions, ..self }
     }
 
-    /// The client itself, for questions that are not part of the protocol.
+    /// The client, for calls that are not part of the protocol.
     pub fn client(&self) -> &Client {
         &self.client
     }
@@ -90,7 +97,7 @@ impl<C> DynamoStore<C> {
         &self.tables
     }
 
-    /// 128 random bits in hexadecimal: keys of tallies, tokens of transactions.
+    /// 128 random bits in hexadecimal, for the keys of tallies and the tokens of transactions.
     fn unique(&self) -> String {
         format!("{:016x}{:016x}", self.random.bits(), self.random.bits())
     }

@@ -24,7 +24,7 @@ pub struct Inspection {
 }
 
 /// What the function's environment and its defaults say.
-struct Deployed {
+struct Deployment {
     environment: HashMap<String, String>,
     own: BTreeSet<String>,
 }
@@ -35,8 +35,8 @@ struct Deployed {
 /// When the function itself cannot be seen: then nothing else is known.
 pub async fn inspect(aws: &SdkConfig, inspect: &Inspection) -> Result<Snapshot, String> {
     let function = inspect.functions.first().cloned().unwrap_or_default();
-    let deployed = deployed(aws, inspect).await?;
-    let variable = |name: &str| deployed.environment.get(name).filter(|value| !value.is_empty()).cloned();
+    let deployment = deployment(aws, inspect).await?;
+    let variable = |name: &str| deployment.environment.get(name).filter(|value| !value.is_empty()).cloned();
     let required = |name: &str| variable(name).ok_or_else(|| format!("set {name} in the function's environment"));
     let mappings = mappings(aws, &inspect.functions).await;
     let mut streams = BTreeMap::new();
@@ -62,12 +62,12 @@ pub async fn inspect(aws: &SdkConfig, inspect: &Inspection) -> Result<Snapshot, 
         },
         mappings,
         streams,
-        own_logs: filters(aws, &deployed.own).await,
-        policies: policies(aws, &deployed.own).await,
+        own_logs: filters(aws, &deployment.own).await,
+        policies: policies(aws, &deployment.own).await,
     })
 }
 
-async fn deployed(aws: &SdkConfig, inspect: &Inspection) -> Result<Deployed, String> {
+async fn deployment(aws: &SdkConfig, inspect: &Inspection) -> Result<Deployment, String> {
     let client = aws_sdk_lambda::Client::new(aws);
     let mut environment = HashMap::new();
     let mut own = BTreeSet::new();
@@ -81,7 +81,7 @@ async fn deployed(aws: &SdkConfig, inspect: &Inspection) -> Result<Deployed, Str
         }
     }
     environment.extend(inspect.environment.clone());
-    Ok(Deployed { environment, own })
+    Ok(Deployment { environment, own })
 }
 
 async fn table(aws: &SdkConfig, name: &str) -> Fact<Table> {

@@ -85,7 +85,7 @@ impl<R: ReadSecret> Secrets<R> {
     ///
     /// # Errors
     /// As [`Secrets::credential`].
-    pub async fn instead_of(
+    pub async fn replacement(
         &self,
         denied: &Credential,
         target: &Target,
@@ -248,15 +248,15 @@ mod tests {
         let target = target();
         let old = secrets.credential(&target, at(0), by(999)).await.unwrap();
         *fake.text.lock().unwrap() = r#"{"ops":"new"}"#.into();
-        let asked = join_all((0..5).map(|_| secrets.instead_of(&old, &target, at(60), by(999)))).await;
+        let asked = join_all((0..5).map(|_| secrets.replacement(&old, &target, at(60), by(999)))).await;
         assert!(asked.into_iter().all(|new| new.unwrap().unwrap().as_str() == Some("new")));
         assert_eq!(fake.readings.load(Ordering::SeqCst), 2, "one for all five");
         let new = secrets.credential(&target, at(61), by(999)).await.unwrap();
         for now in [62, 70, 74] {
-            assert_eq!(secrets.instead_of(&new, &target, at(now), by(999)).await.unwrap(), None);
+            assert_eq!(secrets.replacement(&new, &target, at(now), by(999)).await.unwrap(), None);
         }
         assert_eq!(fake.readings.load(Ordering::SeqCst), 2, "a target that is gone is no reason to read all the time");
-        assert_eq!(secrets.instead_of(&new, &target, at(76), by(999)).await.unwrap(), None);
+        assert_eq!(secrets.replacement(&new, &target, at(76), by(999)).await.unwrap(), None);
         assert_eq!(fake.readings.load(Ordering::SeqCst), 3);
     }
 

@@ -61,7 +61,7 @@ impl<C> SqsDueQueue<C> {
 
 impl<C: Clock> DueQueue for SqsDueQueue<C> {
     async fn send(&self, due: &Due, delay: Duration, deadline: Deadline) -> Result<(), QueueError> {
-        let body = serde_json::to_string(due).expect("invariant: names and numbers always serialise");
+        let body = serde_json::to_string(due).expect("invariant: names and numbers always serialize");
         let delay = whole_seconds(delay.min(DELAY_MAX));
         let SqsQueue { client, url, .. } = &self.0;
         let send = || client.send_message().queue_url(url).message_body(&body).delay_seconds(delay).send();

@@ -9,15 +9,15 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use serde_json::value::RawValue;
-use stentor::adapters::channels::{Channels, without_channel};
 use stentor::adapters::clock::SystemClock;
-use stentor::adapters::deployed::Deployed;
 use stentor::adapters::dynamodb::{DynamoStore, Tables};
 use stentor::adapters::http::{self, Http};
 use stentor::adapters::secret::{Secrets, SecretsManager};
+use stentor::adapters::services::DeployedServices;
 use stentor::adapters::slack::{ApiUrl, Slack};
 use stentor::adapters::sns::Sns;
 use stentor::adapters::sqs::{SqsDeadLetters, SqsDueQueue};
+use stentor::adapters::targets::{Targets, undeliverable};
 use stentor::config::Config;
 use stentor::ingest::route::{OwnLogs, Routes};
 use stentor::lambda::answer::FunctionError;
@@ -25,7 +25,7 @@ use stentor::lambda::handler::{Invocation, handle};
 use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::store::Store as _;
 use tracing::Instrument as _;
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::filter::{self, LevelFilter};
 use tracing_subscriber::prelude::*;
 
 /// The layer that the template puts the configuration into.
@@ -51,7 +51,7 @@ impl From<Failure> for Diagnostic {
 }
 
 /// The services of both functions. Without a due queue the consumer closes the routes that it touched before it answers.
-type Function = Deployed<SqsDeadLetters>;
+type Function = DeployedServices<SqsDeadLetters>;
 
 #[tokio::main]
 async fn main() -> Result<(), Error> {
@@ -112,7 +112,7 @@ async fn warm(function: Arc<Function>) {
 
 async fn from_environment() -> anyhow::Result<Function> {
     let config = config()?;
-    if let Some(target) = without_channel(&config) {
+    if let Some(target) = undeliverable(&config) {
         bail!("the configuration names {target}, and this version delivers to Slack and SNS only");
     }
     let aws = stentor::adapters::aws::from_environment().load().await;
@@ -123,12 +123,12 @@ async fn from_environment() -> anyhow::Result<Function> {
     };
     let dlq_url = variable("DLQ_URL").context("DLQ_URL is not set: there is nowhere to park bad records")?;
     let secret_id = variable("STENTOR_SECRET_ID").context("STENTOR_SECRET_ID is not set: there are no credentials")?;
-    Ok(Deployed {
+    Ok(DeployedServices {
         routes: Routes::new(&config)?.refusing(own_logs()),
         store: DynamoStore::new(&aws, tables, SystemClock, fastrand::Rng::new()),
         due: variable("DUE_QUEUE_URL").map(|url| SqsDueQueue::new(&aws, url, SystemClock, fastrand::Rng::new())),
-        park: SqsDeadLetters::new(&aws, dlq_url, SystemClock, fastrand::Rng::new()),
-        channels: Channels::new(slack()?, Secrets::new(SecretsManager::new(&aws, secret_id, SystemClock)))
+        dead_letters: SqsDeadLetters::new(&aws, dlq_url, SystemClock, fastrand::Rng::new()),
+        targets: Targets::new(slack()?, Secrets::new(SecretsManager::new(&aws, secret_id, SystemClock)))
             .with_sns(Sns::new(&aws)),
     })
 }
@@ -178,7 +178,7 @@ fn variable(name: &str) -> Option<String> {
 /// One JSON object per line, with the fields of the invocation's span. `AWS_LAMBDA_LOG_LEVEL` is Lambda's own setting.
 fn log_as_json() {
     let level = variable("AWS_LAMBDA_LOG_LEVEL").and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::INFO);
-    let ours = Targets::new()
+    let ours = filter::Targets::new()
         .with_default(LevelFilter::WARN)
         .with_target("stentor", level)
         .with_target("stentor_lambda", level);

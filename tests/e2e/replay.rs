@@ -11,7 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use stentor::adapters::clock::SystemClock;
-use stentor::adapters::replay::kinesis::KinesisStreams;
+use stentor::adapters::replay::kinesis::KinesisStreamReader;
 use stentor::ingest::decode::Poison;
 use stentor::model::tally::Tally;
 use stentor::ops::replay::{Page, StreamRange, StreamReader as _};
@@ -355,8 +355,11 @@ fn closed_shard(request: &wiremock::Request) -> ResponseTemplate {
 async fn a_closed_shard_is_read_to_its_end_and_what_it_has_forgotten_is_not_there() {
     let server = MockServer::start().await;
     Mock::given(method("POST")).respond_with(closed_shard).mount(&server).await;
-    let streams =
-        KinesisStreams::new(&stentor::adapters::aws::loopback(&server.uri()), SystemClock, fastrand::Rng::with_seed(1));
+    let streams = KinesisStreamReader::new(
+        &stentor::adapters::aws::loopback(&server.uri()),
+        SystemClock,
+        fastrand::Rng::with_seed(1),
+    );
     let range = StreamRange {
         stream_arn: STREAM.to_owned(),
         shard_id: "shardId-000000000000".to_owned(),

@@ -11,13 +11,13 @@ use aws_sdk_sqs as sqs;
 use aws_types::SdkConfig;
 use serde_json::{Value, json};
 use stentor::adapters::aws::loopback;
-use stentor::adapters::channels::Channels;
 use stentor::adapters::clock::SystemClock;
 use stentor::adapters::embedded::Embedded;
 use stentor::adapters::http;
 use stentor::adapters::secret::Secrets;
 use stentor::adapters::slack::Slack;
 use stentor::adapters::sns::Sns;
+use stentor::adapters::targets::Targets;
 use stentor::model::digest::Digest;
 use stentor::model::name::Severity;
 use stentor::model::tally::Tally;
@@ -57,9 +57,9 @@ impl Subscriber {
     }
 }
 
-fn channels(aws: &SdkConfig, secret: &Value) -> Channels<Secret> {
+fn targets(aws: &SdkConfig, secret: &Value) -> Targets<Secret> {
     let slack = Slack::new(http::client().unwrap());
-    Channels::new(slack, Secrets::new(Secret(secret.to_string()))).with_sns(Sns::new(aws))
+    Targets::new(slack, Secrets::new(Secret(secret.to_string()))).with_sns(Sns::new(aws))
 }
 
 fn digest() -> Digest {
@@ -79,8 +79,8 @@ fn digest() -> Digest {
 }
 
 async fn publish(aws: &SdkConfig, credential: Value, within: Duration) -> Result<(), DeliverError> {
-    let channels = channels(aws, &json!({"sns:oncall": credential}));
-    channels.deliver(&digest(), None, Deadline::after(SystemClock.now(), within)).await.map(drop)
+    let targets = targets(aws, &json!({"sns:oncall": credential}));
+    targets.deliver(&digest(), None, Deadline::after(SystemClock.now(), within)).await.map(drop)
 }
 
 #[tokio::test]
@@ -159,7 +159,7 @@ async fn a_topic_gets_a_readable_message_and_every_failure_has_its_class() {
     let config =
         "[[route]]\nname=\"critical\"\nmarkers=[\"[CRITICAL]\"]\nnotify=[\"slack:ops\"]\nfallback=\"sns:oncall\"";
     let secret = json!({"slack:ops": slack.uri(), "sns:oncall": subscriber.topic});
-    let services = Spoken::new(&engine, config, channels(aws, &secret)).await;
+    let services = Spoken::new(&engine, config, targets(aws, &secret)).await;
     let outcomes: Vec<DeliveryOutcome> = services.minute("a", 3).await.into_iter().map(|sent| sent.outcome).collect();
     assert!(matches!(&outcomes[..], [DeliveryOutcome::Parked(_), DeliveryOutcome::Accepted]), "{outcomes:?}");
     let delivered = subscriber.read().await;

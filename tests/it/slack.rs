@@ -11,7 +11,6 @@ use crate::support::spoken::{Secret, Spoken};
 use futures::future::join_all;
 use jiff::fmt::rfc2822::DateTimePrinter;
 use serde_json::{Value, json};
-use stentor::adapters::channels::Channels;
 use stentor::adapters::clock::SystemClock;
 use stentor::adapters::embedded::Embedded;
 use stentor::adapters::http;
@@ -19,6 +18,7 @@ use stentor::adapters::secret::Secrets;
 use stentor::adapters::slack::bot::Bot;
 use stentor::adapters::slack::layout::render;
 use stentor::adapters::slack::{ApiUrl, Slack, WebhookUrl};
+use stentor::adapters::targets::Targets;
 use stentor::model::alert::Alert;
 use stentor::model::digest::Digest;
 use stentor::model::name::Severity;
@@ -90,9 +90,9 @@ fn refusal(code: &str) -> ResponseTemplate {
     ResponseTemplate::new(200).set_body_json(json!({"ok": false, "error": code}))
 }
 
-fn channels(server: &MockServer, secret: &str) -> Channels<Secret> {
+fn targets(server: &MockServer, secret: &str) -> Targets<Secret> {
     let api = ApiUrl::parse(&format!("{}/api", server.uri())).unwrap();
-    Channels::new(Slack::new(http::client().unwrap()).with_api(api), Secrets::new(Secret(secret.to_owned())))
+    Targets::new(Slack::new(http::client().unwrap()).with_api(api), Secrets::new(Secret(secret.to_owned())))
 }
 
 /// The latest digest of a burst: two alerts, after 40 others.
@@ -113,8 +113,8 @@ fn digest() -> Digest {
     }
 }
 
-async fn deliver(channels: &Channels<Secret>, joins: Option<&str>) -> Result<Accepted, DeliverError> {
-    channels.deliver(&digest(), joins, Deadline::after(SystemClock.now(), Duration::from_secs(10))).await
+async fn deliver(targets: &Targets<Secret>, joins: Option<&str>) -> Result<Accepted, DeliverError> {
+    targets.deliver(&digest(), joins, Deadline::after(SystemClock.now(), Duration::from_secs(10))).await
 }
 
 /// A call: the method, the channel, the message that it replies to or updates, and the header of
@@ -151,7 +151,7 @@ async fn a_burst_is_one_message_with_its_digests_in_the_thread() {
     let server = api.start().await;
     let engine = Embedded::start(None).await.unwrap();
     let route = "window=\"20s\"\nwindow_max=\"20s\"\n[[route]]\nname=\"critical\"\nmarkers=[\"[CRITICAL]\"]\nnotify=[\"slack:ops\"]";
-    let services = Spoken::new(&engine, route, channels(&server, ALERTS)).await;
+    let services = Spoken::new(&engine, route, targets(&server, ALERTS)).await;
     for (name, alerts) in [("a", 3), ("b", 2), ("c", 1)] {
         assert!(services.minute(name, alerts).await.iter().all(|sent| sent.outcome == DeliveryOutcome::Accepted));
     }
@@ -185,12 +185,12 @@ async fn a_burst_is_one_message_with_its_digests_in_the_thread() {
 async fn a_digest_without_a_parent_message_becomes_a_new_message() {
     let api = Api::default();
     let server = api.start().await;
-    let alerts = channels(&server, ALERTS);
-    let other = channels(&server, r##"{"slack:ops": {"token": "xoxb-7-topsecret", "channel": "#other"}}"##);
+    let alerts = targets(&server, ALERTS);
+    let other = targets(&server, r##"{"slack:ops": {"token": "xoxb-7-topsecret", "channel": "#other"}}"##);
     let joined = deliver(&alerts, None).await.unwrap().message.unwrap();
     let mut seen = 1;
-    let mut delivered = async |channels: &Channels<Secret>, joins: &str| {
-        let accepted = deliver(channels, Some(joins)).await.unwrap();
+    let mut delivered = async |targets: &Targets<Secret>, joins: &str| {
+        let accepted = deliver(targets, Some(joins)).await.unwrap();
         let calls = calls_after(&server, seen).await;
         seen += calls.len();
         (calls, accepted.message.unwrap())
@@ -221,8 +221,8 @@ async fn a_digest_without_a_parent_message_becomes_a_new_message() {
 async fn an_accepted_reply_is_delivered_even_if_the_update_fails() {
     let api = Api::default();
     let server = api.start().await;
-    let channels = channels(&server, ALERTS);
-    let joined = deliver(&channels, None).await.unwrap().message.unwrap();
+    let targets = targets(&server, ALERTS);
+    let joined = deliver(&targets, None).await.unwrap().message.unwrap();
     let mut seen = 1;
     for failure in [
         ResponseTemplate::new(200).set_body_json(json!({"ok": false, "error": "edit_window_closed"})),
@@ -233,7 +233,7 @@ async fn an_accepted_reply_is_delivered_even_if_the_update_fails() {
         let accepted = json!({"ok": true, "channel": "C0123", "ts": "9.1", "message": {"thread_ts": "1.000100"}});
         api.answer(ResponseTemplate::new(200).set_body_json(accepted));
         api.answer(failure);
-        assert_eq!(deliver(&channels, Some(&joined)).await.unwrap().message.as_ref(), Some(&joined));
+        assert_eq!(deliver(&targets, Some(&joined)).await.unwrap().message.as_ref(), Some(&joined));
         let calls = calls_after(&server, seen).await;
         seen += calls.len();
         assert_eq!(calls, [post("C0123", Some("1.000100"), REPLY), update("1.000100", STATE)], "nothing is repeated");
@@ -243,7 +243,7 @@ async fn an_accepted_reply_is_delivered_even_if_the_update_fails() {
     let accepted = json!({"ok": true, "channel": "C0123", "ts": "9.1", "message": {"thread_ts": "1.000100"}});
     api.answer(ResponseTemplate::new(200).set_body_json(accepted));
     api.refuse("message_not_found");
-    let renewed = deliver(&channels, Some(&joined)).await.unwrap().message.unwrap();
+    let renewed = deliver(&targets, Some(&joined)).await.unwrap().message.unwrap();
     let calls = calls_after(&server, seen).await;
     assert_eq!(calls[2], post("C0123", None, STATE));
     assert_ne!(renewed, joined);
@@ -253,7 +253,7 @@ async fn an_accepted_reply_is_delivered_even_if_the_update_fails() {
 async fn every_error_of_the_web_api_has_its_class() {
     let api = Api::default();
     let server = api.start().await;
-    let channels = channels(&server, ALERTS);
+    let targets = targets(&server, ALERTS);
     let retry = |after: Option<u64>| Some(after.map(Duration::from_secs));
     let cases = [
         ("ratelimited", refusal("ratelimited").insert_header("retry-after", "12"), retry(Some(12))),
@@ -292,7 +292,7 @@ async fn every_error_of_the_web_api_has_its_class() {
     ];
     for (text, answer, expected) in cases {
         api.answer(answer);
-        match (deliver(&channels, None).await.unwrap_err(), expected) {
+        match (deliver(&targets, None).await.unwrap_err(), expected) {
             (DeliverError::Retry { after, reason }, Some(expected)) => {
                 assert_eq!(after, expected, "{text}");
                 assert!(reason.contains(text), "{reason}");
@@ -303,7 +303,7 @@ async fn every_error_of_the_web_api_has_its_class() {
     }
     let scope = json!({"ok": false, "error": "missing_scope", "needed": "chat:write"});
     api.answer(ResponseTemplate::new(200).set_body_json(scope));
-    let error = deliver(&channels, None).await.unwrap_err();
+    let error = deliver(&targets, None).await.unwrap_err();
     assert_eq!(error.to_string(), "Slack answered missing_scope: the token needs chat:write");
 }
 
@@ -576,7 +576,7 @@ async fn an_unusable_credential_is_reported_without_its_text() {
         (r#"{"ops": "http://example.com/topsecret"}"#, "the webhook must be an https:// URL"),
     ];
     for (secret, expected) in cases {
-        let error = deliver(&channels(&server, secret), None).await.unwrap_err();
+        let error = deliver(&targets(&server, secret), None).await.unwrap_err();
         assert!(matches!(error, DeliverError::Refused { .. }), "{error:?}");
         assert!(error.to_string().contains(expected) && !error.to_string().contains("topsecret"), "{error}");
     }
@@ -597,20 +597,20 @@ async fn a_token_is_only_in_its_header() {
     let _guard = tracing::subscriber::set_default(lines.finish());
     let api = Api::default();
     let server = api.start().await;
-    let channels = channels(&server, ALERTS);
-    let joined = deliver(&channels, None).await.unwrap().message.unwrap();
+    let targets = targets(&server, ALERTS);
+    let joined = deliver(&targets, None).await.unwrap().message.unwrap();
     for code in ["invalid_auth", "ratelimited", "invalid_blocks"] {
         api.refuse(code);
-        let error = deliver(&channels, Some(&joined)).await.unwrap_err();
+        let error = deliver(&targets, Some(&joined)).await.unwrap_err();
         log.clone().write_all(format!("{error} {error:?}").as_bytes()).unwrap();
     }
     let slow = ResponseTemplate::new(200).set_delay(Duration::from_secs(5));
     api.answer(slow);
-    let late = channels.deliver(&digest(), None, Deadline::after(SystemClock.now(), Duration::from_millis(200))).await;
+    let late = targets.deliver(&digest(), None, Deadline::after(SystemClock.now(), Duration::from_millis(200))).await;
     let error = late.unwrap_err();
     assert_eq!(error.to_string(), "Slack did not answer in time", "the deadline holds");
     let bot = Bot::new(TOKEN, "#alerts").unwrap();
-    log.clone().write_all(format!("{error:?} {channels:?} {bot:?} {joined}").as_bytes()).unwrap();
+    log.clone().write_all(format!("{error:?} {targets:?} {bot:?} {joined}").as_bytes()).unwrap();
     for request in server.received_requests().await.unwrap() {
         assert!(!String::from_utf8_lossy(&request.body).contains("topsecret"));
     }

@@ -485,7 +485,7 @@ async fn no_row_is_stored_before_its_hour_is_registered() {
         let question = AlertQuery { since, until, app: None, route: None, grep: None };
         let mut found = 0;
         store
-            .ask(&question, soon, |_| {
+            .find_alerts(&question, soon, |_| {
                 found += 1;
                 Ok::<_, StoreError>(true)
             })

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use stentor::adapters::channels::Channels;
 use stentor::adapters::dynamodb::DynamoStore;
 use stentor::adapters::embedded::Embedded;
 use stentor::adapters::local::{FileDeadLetters, LocalDueQueue};
 use stentor::adapters::secret::{ReadSecret, SecretError};
+use stentor::adapters::targets::Targets;
 use stentor::ingest::route::Routes;
 use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::close::close;
@@ -41,7 +41,7 @@ pub struct Spoken {
     due: LocalDueQueue,
     _timer: UnboundedReceiver<Due>,
     park: FileDeadLetters,
-    channels: Channels<Secret>,
+    targets: Targets<Secret>,
     pub clock: ForwardClock,
 }
 
@@ -49,7 +49,7 @@ impl Services for Spoken {
     type Store = DynamoStore<StoreClock>;
     type Due = LocalDueQueue;
     type DeadLetters = FileDeadLetters;
-    type Deliver = Channels<Secret>;
+    type Deliver = Targets<Secret>;
     type Clock = ForwardClock;
 
     fn routes(&self) -> &Routes {
@@ -68,8 +68,8 @@ impl Services for Spoken {
         &self.park
     }
 
-    fn deliver(&self) -> &Channels<Secret> {
-        &self.channels
+    fn deliver(&self) -> &Targets<Secret> {
+        &self.targets
     }
 
     fn clock(&self) -> &ForwardClock {
@@ -82,7 +82,7 @@ impl Services for Spoken {
 }
 
 impl Spoken {
-    pub async fn new(engine: &Embedded, config: &str, channels: Channels<Secret>) -> Self {
+    pub async fn new(engine: &Embedded, config: &str, targets: Targets<Secret>) -> Self {
         let (due, timer) = LocalDueQueue::new();
         let clock = ForwardClock::default();
         Self {
@@ -91,7 +91,7 @@ impl Spoken {
             due,
             _timer: timer,
             park: FileDeadLetters::new(Path::new(env!("CARGO_TARGET_TMPDIR")).join("spoken-dlq.jsonl")),
-            channels,
+            targets,
             clock,
         }
     }

@@ -1,6 +1,6 @@
-//! Questions to the audit table. `calendar` knows the hours that have alerts, and the index by hour has each of them in
-//! sixteen partitions. An answer is put together from their pages, the latest first, and never held as a whole. The
-//! messages, which the index does not carry, are fetched for the rows that are wanted.
+//! Queries of the alerts table. The index by hour has each hour in sixteen partitions. A query merges their pages, the
+//! latest row first, and never holds all rows. The index does not contain the messages, so the rows are
+//! then read from the table.
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::pin;
@@ -21,52 +21,54 @@ const INDEX: &str = "by_hour";
 /// BatchGetItem takes 100 keys.
 const KEYS_MAX: usize = 100;
 
-/// Hours that are asked for at the same time, and rows that one answer of a partition brings.
+/// Hours that are queried concurrently.
 const HOURS_AHEAD: usize = 8;
+
+/// Rows in one page of a partition.
 const PAGE_ROWS: i32 = 200;
 
 /// Rows of one hour, the latest first.
 struct Hour<'a, C> {
     store: &'a DynamoStore<C>,
-    question: &'a AlertQuery,
+    query: &'a AlertQuery,
     shards: Vec<Shard>,
 }
 
-/// One partition of an hour, as far as it was read.
+/// One partition of an hour, and how far it was read.
 #[derive(Default)]
 struct Shard {
     partition: String,
     page: VecDeque<Item>,
     next: Option<Item>,
-    begun: bool,
+    started: bool,
 }
 
 impl<C: Clock> DynamoStore<C> {
-    /// Answers a question page by page; `show` gets the rows in their order, and says whether it wants more.
+    /// Finds alerts page by page. `show` gets the rows in order, the latest first, and returns whether it wants more.
     ///
     /// # Errors
-    /// When the table does not answer before `deadline`, which is one for each call, or what `show` says.
-    pub async fn ask<E: From<StoreError>>(
+    /// When a call does not return by its `deadline`, or the error of `show`.
+    pub async fn find_alerts<E: From<StoreError>>(
         &self,
-        question: &AlertQuery,
+        query: &AlertQuery,
         deadline: impl Fn() -> Deadline,
         mut show: impl FnMut(AuditRow) -> Result<bool, E>,
     ) -> Result<(), E> {
-        let hours = self.hours(question, deadline()).await?;
+        let hours = self.hours(query, deadline()).await?;
         let hours = stream::iter(hours).map(async |hour| {
-            let mut hour = Hour::of(self, question, &hour);
+            let mut hour = Hour::of(self, query, &hour);
             hour.fill(deadline()).await.map(|()| hour)
         });
         let mut hours = pin!(hours.buffered(HOURS_AHEAD));
         while let Some(hour) = hours.next().await {
             let mut hour = hour?;
             loop {
-                let items = hour.some(deadline()).await?;
+                let items = hour.next_rows(deadline()).await?;
                 if items.is_empty() {
                     break;
                 }
                 for row in self.with_messages(items, deadline()).await? {
-                    if question.admits(&row) && !show(row)? {
+                    if query.admits(&row) && !show(row)? {
                         return Ok(());
                     }
                 }
@@ -75,7 +77,7 @@ impl<C: Clock> DynamoStore<C> {
         Ok(())
     }
 
-    /// The rows with what the index does not carry, in the same order. A row that has expired meanwhile is left out.
+    /// The whole rows of these items of the index, in the same order, without those that have expired since.
     async fn with_messages(&self, items: Vec<Item>, deadline: Deadline) -> Result<Vec<AuditRow>, StoreError> {
         let id = |item: &Item| item.get("log_id").cloned();
         let mut wanted: Vec<Item> =
@@ -99,20 +101,20 @@ impl<C: Clock> DynamoStore<C> {
 }
 
 impl<'a, C: Clock> Hour<'a, C> {
-    fn of(store: &'a DynamoStore<C>, question: &'a AlertQuery, hour: &str) -> Self {
+    fn of(store: &'a DynamoStore<C>, query: &'a AlertQuery, hour: &str) -> Self {
         let partitions = (0..HOUR_SHARDS).map(|shard| format!("{hour}#{shard}"));
         let shards = partitions.map(|partition| Shard { partition, ..Shard::default() }).collect();
-        Self { store, question, shards }
+        Self { store, query, shards }
     }
 
-    /// The latest row is known only when each partition shows its latest.
+    /// Fills the page of each partition, because the latest row may be in any of them.
     async fn fill(&mut self, deadline: Deadline) -> Result<(), StoreError> {
-        let (store, question) = (self.store, self.question);
-        try_join_all(self.shards.iter_mut().map(|shard| shard.fill(store, question, deadline))).await.map(drop)
+        let (store, query) = (self.store, self.query);
+        try_join_all(self.shards.iter_mut().map(|shard| shard.fill(store, query, deadline))).await.map(drop)
     }
 
-    /// The next rows of the hour, at most as many as can be fetched at once; empty at its end.
-    async fn some(&mut self, deadline: Deadline) -> Result<Vec<Item>, StoreError> {
+    /// The next rows of the hour, at most [`KEYS_MAX`]. Empty at its end.
+    async fn next_rows(&mut self, deadline: Deadline) -> Result<Vec<Item>, StoreError> {
         let mut items = Vec::new();
         while items.len() < KEYS_MAX {
             self.fill(deadline).await?;
@@ -125,15 +127,15 @@ impl<'a, C: Clock> Hour<'a, C> {
 }
 
 impl Shard {
-    /// Reads pages until there is a row to show, or none are left: filtered pages may be empty.
+    /// Reads pages until one has a row or none are left. A filtered page may be empty.
     async fn fill(
         &mut self,
         store: &DynamoStore<impl Clock>,
-        question: &AlertQuery,
+        query: &AlertQuery,
         deadline: Deadline,
     ) -> Result<(), StoreError> {
-        while self.page.is_empty() && (!self.begun || self.next.is_some()) {
-            let (filter, names, values) = filter(question);
+        while self.page.is_empty() && (!self.started || self.next.is_some()) {
+            let (filter, names, values) = filter(query);
             let query = || {
                 let call = store
                     .client
@@ -146,8 +148,8 @@ impl Shard {
                     .expression_attribute_names("#hour", "hour")
                     .expression_attribute_names("#timestamp", "timestamp")
                     .expression_attribute_values(":hour", item::text(&self.partition))
-                    .expression_attribute_values(":since", item::text(question.since.iso()))
-                    .expression_attribute_values(":until", item::text(question.until.iso()))
+                    .expression_attribute_values(":since", item::text(query.since.iso()))
+                    .expression_attribute_values(":until", item::text(query.until.iso()))
                     .set_filter_expression(filter.clone())
                     .set_exclusive_start_key(self.next.clone());
                 let call = names.iter().fold(call, |call, (name, of)| call.expression_attribute_names(*name, *of));
@@ -159,7 +161,7 @@ impl Shard {
             let page = store.read(deadline, query).await?;
             self.page = page.items.unwrap_or_default().into();
             self.next = page.last_evaluated_key;
-            self.begun = true;
+            self.started = true;
         }
         Ok(())
     }
@@ -167,15 +169,15 @@ impl Shard {
 
 type Filter = (Option<String>, Vec<(&'static str, &'static str)>, Vec<(&'static str, String)>);
 
-/// What DynamoDB can leave out itself, so that it is not sent.
-fn filter(question: &AlertQuery) -> Filter {
+/// The conditions that DynamoDB checks, so that other rows are not sent.
+fn filter(query: &AlertQuery) -> Filter {
     let (mut conditions, mut names, mut values) = (Vec::new(), Vec::new(), Vec::new());
-    if let Some(app) = &question.app {
+    if let Some(app) = &query.app {
         conditions.push("#app = :app");
         names.push(("#app", "app_name"));
         values.push((":app", app.clone()));
     }
-    if let Some(route) = &question.route {
+    if let Some(route) = &query.route {
         conditions.push("contains(#routes, :route)");
         names.push(("#routes", "routes"));
         values.push((":route", route.to_string()));

@@ -1,9 +1,8 @@
-//! Commit: claim and count in one transaction.
+//! Commit: writes rows, and the tallies that count them, in one transaction.
 //!
-//! Alerts are packed by the set of their routes, so that a transaction carries as many rows as can be
-//! and one tally for each of those routes. It happens wholly or not at all. When rows exist already
-//! (a redelivery, another poller, a replay: nobody asks), they are looked up, dropped as duplicates,
-//! and the rest goes in again with a tally that counts just the rest.
+//! A transaction has alerts of one set of routes: as many rows as fit, and one tally for each route. If
+//! rows exist already (a redelivery, another poller, a replay), the transaction fails. The existing rows
+//! are then looked up and dropped as duplicates, and the rest is sent again with a tally of the rest.
 
 use std::collections::{BTreeMap, HashMap};
 use std::iter::Enumerate;
@@ -16,7 +15,7 @@ use futures::{FutureExt as _, StreamExt as _};
 
 use super::DynamoStore;
 use super::call::{CallError, call_error};
-use super::claim::{Claim, Write};
+use super::commit_request::{CommitRequest, Write};
 use super::item::{self, Item, TALLY_SHARDS};
 use crate::model::alert::Alert;
 use crate::model::error::Cause;
@@ -28,16 +27,16 @@ use crate::protocol::store::{Commit, StoreError};
 /// TransactWriteItems takes 100 items; BatchGetItem takes 100 keys.
 const TRANSACTION_ITEMS_MAX: usize = 100;
 
-/// Transactions on their way at the same time, by measurement (`benches/commit.rs`). With eight, 10,000 alerts are stored
-/// within a second even where a request takes 60 ms, and in 0.3 s where it takes 15. More would save tenths of a second,
-/// and only while nothing is refused. A new table takes 4,000 write units a second, and a row costs two at the least, so
-/// twenty transactions a second fill it: then no number is faster, and each one more is refused more often.
+/// Transactions in flight, as measured by `benches/commit.rs`. With eight, 10,000 alerts are stored in less than
+/// a second when a request takes 60 ms, and in 0.3 s when it takes 15. More would save tenths of a second, and only
+/// without throttling: a new table takes 4,000 write units per second, and a row costs at least two, so twenty
+/// transactions per second are its limit.
 pub(super) const IN_FLIGHT: usize = 8;
 
-/// What is known of an alert of a chunk, by its position among all alerts.
+/// The results of some alerts, each with its position among all alerts.
 type Answers = Vec<(usize, Commit)>;
 
-/// Alerts of the same routes, few enough for one transaction, by their position among all alerts.
+/// Alerts of the same routes that fit one transaction, each with its position among all alerts.
 #[derive(Debug)]
 struct Chunk<'a> {
     routes: &'a [RouteName],
@@ -50,7 +49,7 @@ impl<C: Clock> DynamoStore<C> {
         alerts: impl ExactSizeIterator<Item = &'a Alert> + Clone + Send,
         deadline: Deadline,
     ) -> Vec<Commit> {
-        // Before any row: a row whose hour is not registered is not found again.
+        // Before any row: a row without a registered hour is not found.
         if let Err(error) = self.register_hours(alerts.clone(), deadline).await {
             return vec![Commit::Failed(Arc::new(error)); alerts.len()];
         }
@@ -58,7 +57,7 @@ impl<C: Clock> DynamoStore<C> {
         let mut waiting = Pack::of(alerts);
         let mut in_flight = FuturesUnordered::new();
         loop {
-            // Made one by one, as a future of the SDK takes kilobytes.
+            // Created one by one: a future of the SDK takes kilobytes.
             while in_flight.len() < self.in_flight
                 && let Some(chunk) = waiting.next()
             {
@@ -75,7 +74,7 @@ impl<C: Clock> DynamoStore<C> {
     async fn commit_chunk(&self, mut chunk: Chunk<'_>, deadline: Deadline) -> Answers {
         let mut answers = Answers::new();
         while !chunk.alerts.is_empty() {
-            match self.claim_and_count(&chunk, deadline).await {
+            match self.put_and_count(&chunk, deadline).await {
                 Ok(true) => {
                     answers.extend(chunk.alerts.drain(..).map(|(at, _)| (at, Commit::Fresh)));
                 }
@@ -83,7 +82,7 @@ impl<C: Clock> DynamoStore<C> {
                     Ok(duplicates) => answers.extend(duplicates),
                     Err(error) => answers.extend(chunk.fail(error)),
                 },
-                // One row that the store can never take must not take its neighbours along.
+                // One row that the store cannot hold must not fail the others.
                 Err(StoreError::Invalid(_)) if chunk.alerts.len() > 1 => {
                     answers.extend(self.commit_halves(chunk, deadline).await);
                     return answers;
@@ -105,13 +104,13 @@ impl<C: Clock> DynamoStore<C> {
         .boxed()
     }
 
-    /// Rows and tallies of the chunk in one transaction. `false`: at least one row exists already.
-    async fn claim_and_count(&self, chunk: &Chunk<'_>, deadline: Deadline) -> Result<bool, StoreError> {
-        self.transact_written(self.claim(chunk), deadline).await
+    /// Writes the rows and tallies of a chunk in one transaction. Returns `false` when a row exists already.
+    async fn put_and_count(&self, chunk: &Chunk<'_>, deadline: Deadline) -> Result<bool, StoreError> {
+        self.transact_written(self.request(chunk), deadline).await
     }
 
-    /// The request of [`Self::claim_and_count`]. Its token makes the repetition of a call whose answer was lost harmless.
-    fn claim(&self, chunk: &Chunk<'_>) -> Vec<u8> {
+    /// The request of [`Self::put_and_count`]. Its token makes a repetition harmless.
+    fn request(&self, chunk: &Chunk<'_>) -> Vec<u8> {
         let now = self.clock.now();
         let tally = item::json_text(&Tally::of(chunk.alerts.iter().map(|(_, alert)| *alert)));
         let text_bytes =
@@ -125,11 +124,12 @@ impl<C: Clock> DynamoStore<C> {
             let tally = item::tally(partition, format!("tally#{}", self.unique()), &tally);
             Write::new(&self.tables.outbox, "attribute_not_exists(pk)", tally)
         });
-        Claim { client_request_token: &self.unique(), transact_items: rows.chain(tallies).collect() }.write(text_bytes)
+        CommitRequest { client_request_token: &self.unique(), transact_items: rows.chain(tallies).collect() }
+            .write(text_bytes)
     }
 
-    /// Drops the alerts whose rows exist from the chunk. Never an empty answer: it would mean that the
-    /// rows expired between the two calls, and submitting the same again and again.
+    /// Removes the alerts whose rows exist from the chunk, and returns them. An empty result is an error:
+    /// the rows have expired since, and the same chunk would be sent forever.
     async fn duplicates(&self, chunk: &mut Chunk<'_>, deadline: Deadline) -> Result<Answers, StoreError> {
         let existing = self.existing(chunk, deadline).await?;
         let taken = chunk.alerts.extract_if(.., |(_, alert)| existing.contains_key(alert.id.as_str()));
@@ -142,7 +142,7 @@ impl<C: Clock> DynamoStore<C> {
         }
     }
 
-    /// Which rows of the chunk exist, and for which routes they were written (consistent reads).
+    /// The rows of the chunk that exist, and the routes that they were written for (consistent reads).
     async fn existing(
         &self,
         chunk: &Chunk<'_>,
@@ -197,11 +197,11 @@ impl Chunk<'_> {
     }
 }
 
-/// Alerts of the same routes together, in their order, as many as a transaction takes. One chunk at a time, as a list of
-/// all would be there until the last is stored: megabytes, of nothing but alerts.
+/// Groups alerts by their routes into chunks that fit a transaction. An iterator, because a list of all chunks would be
+/// megabytes that stay until the last one is stored.
 struct Pack<'a, A> {
     alerts: Enumerate<A>,
-    /// Those that are not full.
+    /// Chunks that are not full.
     open: BTreeMap<&'a [RouteName], Chunk<'a>>,
 }
 

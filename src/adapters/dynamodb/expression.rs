@@ -1,11 +1,11 @@
-//! Update and condition expressions with every name and value behind a placeholder, so that no
-//! attribute name can be a reserved word and no value can be read as syntax.
+//! Update and condition expressions. Each name and value is behind a placeholder, so that a name may be
+//! a reserved word and a value is never read as syntax.
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-/// An update in the making.
+/// The parts of an update.
 #[derive(Default)]
 pub(super) struct Expression {
     sets: Vec<String>,
@@ -23,7 +23,7 @@ impl Expression {
         self
     }
 
-    /// Sets an attribute that has no value yet; one that has stays as it is.
+    /// Sets an attribute unless it has a value.
     pub fn set_if_absent(mut self, name: &str, value: AttributeValue) -> Self {
         let (name, value) = (self.name(name), self.value(value));
         self.sets.push(format!("{name} = if_not_exists({name}, {value})"));
@@ -43,7 +43,7 @@ impl Expression {
         self
     }
 
-    /// Adds elements to a set, which need not be there yet.
+    /// Adds elements to a set. Creates the set if it is absent.
     pub fn add(mut self, name: &str, elements: AttributeValue) -> Self {
         let (name, elements) = (self.name(name), self.value(elements));
         self.adds.push(format!("{name} {elements}"));
@@ -75,7 +75,7 @@ impl Expression {
         self
     }
 
-    /// `count` of something that starts at nothing: zero is the same as absent.
+    /// Compares a count, of which zero is the same as absent.
     pub fn when_count(self, name: &str, count: u64) -> Self {
         match count {
             0 => self.when_absent(name),
@@ -83,7 +83,8 @@ impl Expression {
         }
     }
 
-    /// At least one of these: an attribute, an operator, what to compare with; without that, the attribute is absent.
+    /// At least one of these holds: an attribute, an operator and an operand. Without an operand: the
+    /// attribute is absent.
     pub fn when_any(mut self, alternatives: &[(&str, &str, Option<AttributeValue>)]) -> Self {
         let mut parts = Vec::with_capacity(alternatives.len());
         for (name, operator, value) in alternatives {
@@ -109,7 +110,7 @@ impl Expression {
         (!self.conditions.is_empty()).then(|| self.conditions.join(" AND "))
     }
 
-    /// DynamoDB refuses an empty map of values.
+    /// `None` without values: DynamoDB refuses an empty map.
     pub fn values(&self) -> Option<HashMap<String, AttributeValue>> {
         (!self.values.is_empty()).then(|| self.values.clone())
     }

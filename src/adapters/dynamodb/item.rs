@@ -1,4 +1,4 @@
-//! Items and their attributes: the layout of both tables, in one place.
+//! The layout of the items of both tables: writes and reads their attributes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use crate::protocol::store::StoreError;
 
 pub(super) type Item = HashMap<String, AttributeValue>;
 
-/// Partitions of the index over alerts of one hour, and of the tallies of one route: enough that no
-/// single one is hot in a storm (1,000 write units a second each).
+/// Partitions of one hour in the index, and of the tallies of one route. Enough that none is hot in a flood: each takes
+/// 1,000 write units per second.
 pub(super) const HOUR_SHARDS: u32 = 16;
 pub(super) const TALLY_SHARDS: u64 = 8;
 
@@ -49,7 +49,7 @@ pub(super) fn expiry(now: Timestamp, ttl: Duration) -> AttributeValue {
 }
 
 pub(super) fn json_text(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("invariant: string keys and plain data always serialise")
+    serde_json::to_string(value).expect("invariant: string keys and plain data always serialize")
 }
 
 pub(super) fn json(value: &impl Serialize) -> AttributeValue {
@@ -80,12 +80,12 @@ pub(super) fn row(alert: &Alert, now: Timestamp, ttl: Duration) -> Columns<'_> {
     columns.into_iter().chain(region).chain(truncated).collect()
 }
 
-/// A tally, where nothing was yet.
+/// The item of a tally.
 pub(super) fn tally<'a>(partition: String, sort: String, tally: &'a str) -> Columns<'a> {
     Columns::from([("pk", Value::text(partition)), ("sk", Value::text(sort)), ("tally", Value::text(tally))])
 }
 
-/// The id and the routes of a row that is there already.
+/// The id and the routes of a row.
 pub(super) fn existing(item: &Item) -> Result<(String, Arc<[RouteName]>), StoreError> {
     let routes = item.get("routes").and_then(|value| value.as_l().ok()).map(Vec::as_slice).unwrap_or_default();
     let routes = routes.iter().filter_map(|route| route.as_s().ok()?.parse().ok()).collect();
@@ -96,7 +96,7 @@ pub(super) fn key(partition: &str, sort: &str) -> Item {
     HashMap::from([("pk".to_owned(), text(partition)), ("sk".to_owned(), text(sort))])
 }
 
-/// Numbers padded so that they sort.
+/// The sort key of an epoch. Its number is padded, so that it sorts as a number.
 pub(super) fn epoch_sort(number: u64) -> String {
     format!("epoch#{number:020}")
 }
@@ -112,12 +112,12 @@ pub(super) fn tally_partition(route: &RouteName, shard: u64) -> String {
     format!("{route}#{shard}")
 }
 
-/// The attribute of a cursor that says after which epoch it first knew a target.
+/// The attribute of a cursor that holds the last epoch before the cursor knew a target.
 pub(super) fn target_since(target: &Target) -> String {
     format!("{TARGET_SINCE}{target}")
 }
 
-/// The attribute of a cursor that says that it knows a fallback.
+/// The attribute of a cursor that marks a fallback as known.
 pub(super) fn fallback(target: &Target) -> String {
     format!("{FALLBACK}{target}")
 }

@@ -1,6 +1,6 @@
-//! The outbox: cursors, tallies, epochs and targets of each route, and the conditions on them.
+//! The outbox: the cursors, tallies, epochs and targets of each route, and the conditions on them.
 //!
-//! Items of `Outbox`, by key:
+//! The items of `Outbox`:
 //!
 //! | pk | sk | attributes |
 //! |---|---|---|
@@ -8,9 +8,9 @@
 //! | `<route>` | `epoch#<n>` | `epoch` (JSON), `expires_at` once retired |
 //! | `<route>` | `target#<name>`, `fallback#<name>` | `offset`, `lease`, `leased_until`, `not_before`, `failures`, `thread`, `muted`, `escalation` |
 //! | `<route>#<0…7>` | `tally#<unique>` | `tally` (JSON) |
-//! | `#routes` | `<route>` | none: it says that the route has a cursor |
-//! | `#targets` | `<target>` | `not_before`, for every route |
-//! | `#hours` | `<UTC date>` | `hours`, a set: those that have alerts (`calendar`); `expires_at` |
+//! | `#routes` | `<route>` | none: the route has a cursor |
+//! | `#targets` | `<target>` | `not_before`, for all routes |
+//! | `#hours` | `<UTC date>` | `hours`, the set of hours that have alerts; `expires_at` |
 
 use std::borrow::Borrow;
 use std::time::Duration;
@@ -32,11 +32,11 @@ use crate::model::time::Timestamp;
 use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::store::{Commit, Store, StoreError};
 
-/// Not a route: names of routes hold no `#`.
+/// Partitions that no route has: route names contain no `#`.
 const ROUTES: &str = "#routes";
 const TARGETS: &str = "#targets";
 
-/// Settled epochs stay for a while, for whoever wants to know what was sent.
+/// Retired epochs are kept for this time, so that an operator can see what was sent.
 const RETIRED_TTL: Duration = Duration::from_hours(24 * 30);
 
 impl<C: Clock> Store for DynamoStore<C> {
@@ -57,8 +57,8 @@ impl<C: Clock> Store for DynamoStore<C> {
 
     async fn open(&self, route: &RouteName, opening: &Opening, deadline: Deadline) -> Result<bool, StoreError> {
         if opening.window.number == 1 {
-            // Registered first: a route that was registered and never opened is harmless, one that
-            // was opened and is not registered would be missed by the sweep.
+            // Registered first. A registered route without a window is harmless; the sweep would miss a route with a
+            // window that is not registered.
             self.put(item::key(ROUTES, route.as_str()), deadline).await?;
         }
         self.update(route.as_str(), CURSOR, &opened(Expression::default(), opening), deadline).await
@@ -114,7 +114,7 @@ impl<C: Clock> Store for DynamoStore<C> {
         deadline: Deadline,
     ) -> Result<Vec<Epoch>, StoreError> {
         if after >= upto {
-            // DynamoDB refuses a range whose end lies before its beginning.
+            // DynamoDB refuses a range that ends before it begins.
             return Ok(Vec::new());
         }
         let items = self.query(route.as_str(), &item::epoch_sort(after + 1), &item::epoch_sort(upto), deadline).await?;
@@ -132,7 +132,7 @@ impl<C: Clock> Store for DynamoStore<C> {
         let (here, everywhere) = try_join(here, self.get(TARGETS, &everywhere, deadline)).await?;
         let mut state = here.as_ref().map(item::target).transpose()?.unwrap_or_default();
         let paused = everywhere.as_ref().map(item::target).transpose()?.unwrap_or_default();
-        // `None` is less than any moment.
+        // `None` is less than any timestamp.
         state.not_before = state.not_before.max(paused.not_before);
         Ok(state)
     }
@@ -182,12 +182,12 @@ impl<C: Clock> Store for DynamoStore<C> {
         route: &RouteName,
         recipient: Recipient<'_>,
         lease: &Lease,
-        held: &Deferral,
+        deferral: &Deferral,
         deadline: Deadline,
     ) -> Result<bool, StoreError> {
         let released = freed(lease)
-            .set_or_remove("not_before", held.not_before.map(item::moment))
-            .set("failures", item::number(held.failures.into()));
+            .set_or_remove("not_before", deferral.not_before.map(item::moment))
+            .set("failures", item::number(deferral.failures.into()));
         self.update(route.as_str(), &item::recipient_sort(recipient), &released, deadline).await
     }
 
@@ -238,7 +238,7 @@ impl<C: Clock> Store for DynamoStore<C> {
     }
 }
 
-/// A window is opened only after the one before it, while none is open.
+/// Opens a window. Condition: it follows the last one, and none is open.
 fn opened(cursor: Expression, opening: &Opening) -> Expression {
     let window = &opening.window;
     let opened = cursor
@@ -248,15 +248,15 @@ fn opened(cursor: Expression, opening: &Opening) -> Expression {
         .set("armed", AttributeValue::Bool(window.armed))
         .when_absent("open")
         .when_count("last_window", window.number - 1);
-    delivered(opened, &opening.targets, opening.delivered)
+    known_since(opened, &opening.targets, opening.delivered)
 }
 
-/// The cursor learns the targets that it does not know yet.
-fn delivered(cursor: Expression, targets: &[Target], upto: u64) -> Expression {
+/// Adds the targets that the cursor does not know yet.
+fn known_since(cursor: Expression, targets: &[Target], upto: u64) -> Expression {
     targets.iter().fold(cursor, |cursor, target| cursor.set_if_absent(&item::target_since(target), item::number(upto)))
 }
 
-/// The cursor's share in a step of freezing: conditional on the epoch before and on the closing window.
+/// The update of the cursor in a freeze. Conditions: the epoch before, and the closing window.
 fn frozen(freeze: &Freeze) -> Expression {
     let mut cursor = Expression::default()
         .when_count("epoch", freeze.after)
@@ -265,7 +265,7 @@ fn frozen(freeze: &Freeze) -> Expression {
     let mut latest = freeze.after;
     if let Some(epoch) = &freeze.epoch {
         latest = epoch.number;
-        cursor = delivered(cursor.set("epoch", item::number(latest)), &epoch.owed, freeze.after);
+        cursor = known_since(cursor.set("epoch", item::number(latest)), &epoch.owed, freeze.after);
     }
     match &freeze.finish {
         None => cursor,
@@ -276,7 +276,7 @@ fn frozen(freeze: &Freeze) -> Expression {
     }
 }
 
-/// Frees a lease, if it is still this one.
+/// Frees a lease. Condition: the holder still has it.
 fn freed(lease: &Lease) -> Expression {
     Expression::default().remove("lease").remove("leased_until").when_equal("lease", item::text(&lease.owner))
 }
@@ -314,11 +314,11 @@ fn transact_update(table: &str, key: Item, expression: &Expression) -> Update {
 }
 
 impl<C: Clock> DynamoStore<C> {
-    /// Frees every lease. Only for a process that is known to be the only one to tell targets: a lease that it did not
-    /// take itself belongs to a process that is gone.
+    /// Frees every lease. Only for a process that is the only one to deliver: any lease belongs to a process that has
+    /// ended.
     ///
     /// # Errors
-    /// When the store does not answer.
+    /// When the store is unavailable.
     pub async fn free_leases(&self) -> Result<(), StoreError> {
         const PATIENCE: Duration = Duration::from_secs(30);
         let deadline = Deadline::after(self.clock.now(), PATIENCE);
@@ -353,7 +353,7 @@ impl<C: Clock> DynamoStore<C> {
         self.read(deadline, put).await.map(drop)
     }
 
-    /// Whether the update took effect.
+    /// Returns whether the update took effect.
     pub(super) async fn update(
         &self,
         partition: &str,
@@ -376,7 +376,7 @@ impl<C: Clock> DynamoStore<C> {
         self.write(deadline, update).await
     }
 
-    /// All items of a partition whose sort key lies between two (both included), in order.
+    /// All items of a partition with a sort key from `from` to `to`, both included, in order.
     pub(super) async fn query(
         &self,
         partition: &str,

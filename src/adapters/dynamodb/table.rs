@@ -1,5 +1,5 @@
-//! The tables themselves. In an account the template makes them; here the same shape is made for
-//! tests and for the embedded engine.
+//! Creates the tables, for tests and for the embedded engine. In an account the template creates them, in
+//! the same shape (checked by `tests/template/rules.py`).
 
 use aws_sdk_dynamodb::operation::create_table::builders::CreateTableFluentBuilder;
 use aws_sdk_dynamodb::types::{
@@ -12,14 +12,14 @@ use super::call::{CallError, call_error};
 use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::store::StoreError;
 
-/// Columns that the index by hour carries along: all but the message.
+/// The columns of the index by hour: all but the message.
 pub const BY_HOUR_COLUMNS: [&str; 7] = ["marker", "app_name", "routes", "account_id", "region", "log_group", "pattern"];
 
 impl<C: Clock> DynamoStore<C> {
-    /// Makes both tables; one that exists stays as it is.
+    /// Creates both tables. A table that exists stays as it is.
     ///
     /// # Errors
-    /// When the engine cannot be reached or does not allow it.
+    /// When the engine is unreachable or refuses.
     pub async fn create_tables(&self, deadline: Deadline) -> Result<(), StoreError> {
         self.create(deadline, || self.alerts_table()).await?;
         self.create(deadline, || self.outbox_table()).await

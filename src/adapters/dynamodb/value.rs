@@ -1,4 +1,4 @@
-//! Attribute values and items that borrow what they hold, for requests that are written and never read.
+//! Attribute values and items that borrow their content, for requests that are only written.
 
 use std::borrow::Cow;
 
@@ -20,7 +20,7 @@ impl<'a> Value<'a> {
     }
 }
 
-/// An item that is only ever written: it borrows what it holds.
+/// An item that is only written.
 pub(super) struct Columns<'a>(Vec<(&'static str, Value<'a>)>);
 
 impl<'a, const N: usize> From<[(&'static str, Value<'a>); N]> for Columns<'a> {
@@ -41,8 +41,8 @@ impl<'a> FromIterator<(&'static str, Value<'a>)> for Columns<'a> {
     }
 }
 
-/// Numbers travel as text.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde's serialize_with wants")]
+/// DynamoDB's JSON has numbers as text.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's serialize_with requires this signature")]
 fn digits<S: Serializer>(number: &i64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(number)
 }

@@ -32,7 +32,7 @@ const RETRY: RetryPolicy = RetryPolicy::new(Duration::from_millis(250), Duration
 
 /// A stream of this account and Region.
 #[derive(Debug)]
-pub struct KinesisStreams<C = SystemClock> {
+pub struct KinesisStreamReader<C = SystemClock> {
     client: Client,
     clock: C,
     random: Random,
@@ -47,14 +47,14 @@ enum Answer {
     Expired,
 }
 
-impl<C> KinesisStreams<C> {
+impl<C> KinesisStreamReader<C> {
     /// `config` is the SDK's. `rng` makes the jitter of retries.
     pub fn new(config: &aws_types::SdkConfig, clock: C, rng: fastrand::Rng) -> Self {
         Self { client: Client::new(config), clock, random: Random::new(rng), place: Mutex::new(None) }
     }
 }
 
-impl<C: Clock> KinesisStreams<C> {
+impl<C: Clock> KinesisStreamReader<C> {
     /// The iterator that the page before handed out, or a new one. `None`: the stream has nothing there.
     async fn iterator(
         &self,
@@ -154,7 +154,7 @@ impl<C: Clock> KinesisStreams<C> {
     }
 }
 
-impl<C: Clock> StreamReader for KinesisStreams<C> {
+impl<C: Clock> StreamReader for KinesisStreamReader<C> {
     async fn read(&self, range: &StreamRange, after: Option<&str>, deadline: Deadline) -> Result<Page, SourceError> {
         let (records, next) = self.some_records(range, after, deadline).await?;
         let passed = records.last().is_some_and(|last| is_at_least(&last.sequence_number, &range.last));

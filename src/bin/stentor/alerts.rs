@@ -111,8 +111,8 @@ impl Arguments {
     }
 
     async fn ask(&self, store: &DynamoStore) -> anyhow::Result<Exit> {
-        let question = self.question();
-        if question.since > question.until {
+        let query = self.query();
+        if query.since > query.until {
             bail!("--since is later than --until");
         }
         let mut out = std::io::BufWriter::new(std::io::stdout().lock());
@@ -130,7 +130,7 @@ impl Arguments {
             shown += 1;
             writeln!(out, "{}", self.line(&row, width)).map_err(Ended::Output).map(|()| true)
         };
-        let asked = store.ask(&question, soon, show).await;
+        let asked = store.find_alerts(&query, soon, show).await;
         let flushed = out.flush();
         match (asked, flushed) {
             // `stentor alerts | head` has what it wanted.
@@ -148,32 +148,31 @@ impl Arguments {
         if more {
             eprintln!("stentor: there are more than {shown}; --limit 0 shows all");
         } else if shown == 0 {
-            eprintln!("stentor: no alerts from {} to {}", question.since.iso(), question.until.iso());
+            eprintln!("stentor: no alerts from {} to {}", query.since.iso(), query.until.iso());
         }
         if self.until.is_none() {
-            let hinted = self.hint_at_wrong_times(store, &question).await;
+            let hinted = self.hint_at_wrong_times(store, &query).await;
             hinted.map_err(|error| store_trouble(&error, &format!("the table {}", store.tables().alerts)))?;
         }
         Ok(Exit::Done)
     }
 
     /// A sender may date an alert wrongly. Without a hint it would be overlooked.
-    async fn hint_at_wrong_times(&self, store: &DynamoStore, question: &AlertQuery) -> Result<(), StoreError> {
-        let later =
-            AlertQuery { since: question.until.after(Duration::from_millis(1)), until: END, ..question.clone() };
+    async fn hint_at_wrong_times(&self, store: &DynamoStore, query: &AlertQuery) -> Result<(), StoreError> {
+        let later = AlertQuery { since: query.until.after(Duration::from_millis(1)), until: END, ..query.clone() };
         hint(count(store, &later).await?, "later: add --until 9999-12-31");
         let plausible = Timestamp::from_iso(PLAUSIBLE_SINCE).expect("invariant: it is a date");
-        let until = plausible.min(question.since).before(Duration::from_millis(1));
+        let until = plausible.min(query.since).before(Duration::from_millis(1));
         // Dates begin with the year 1.
-        if until.iso() == question.since.iso() {
+        if until.iso() == query.since.iso() {
             return Ok(());
         }
-        let earlier = AlertQuery { since: BEGINNING, until, ..question.clone() };
+        let earlier = AlertQuery { since: BEGINNING, until, ..query.clone() };
         hint(count(store, &earlier).await?, "before 2000: add --since 0001-01-01");
         Ok(())
     }
 
-    fn question(&self) -> AlertQuery {
+    fn query(&self) -> AlertQuery {
         AlertQuery {
             since: self.since,
             until: self.until.unwrap_or_else(|| SystemClock.now()),
@@ -217,13 +216,13 @@ fn soon() -> Deadline {
 }
 
 /// How many alerts the question finds, up to [`OUTSIDE_MAX`].
-async fn count(store: &DynamoStore, question: &AlertQuery) -> Result<u64, StoreError> {
+async fn count(store: &DynamoStore, query: &AlertQuery) -> Result<u64, StoreError> {
     let mut count = 0;
     let counting = |_| {
         count += 1;
         Ok::<_, StoreError>(count < OUTSIDE_MAX)
     };
-    store.ask(question, soon, counting).await?;
+    store.find_alerts(query, soon, counting).await?;
     Ok(count)
 }
 

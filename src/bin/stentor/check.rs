@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
-use stentor::adapters::channels::without_channel;
+use stentor::adapters::targets::undeliverable;
 use stentor::config::Config;
 use stentor::ingest::route::Routes;
 use stentor::model::text::humanize_duration;
@@ -51,7 +51,7 @@ pub struct Arguments {
 pub fn check(arguments: &Arguments) -> anyhow::Result<Exit> {
     let config = arguments.configuration.read()?;
     let routes = Routes::new(&config)?;
-    if let Some(target) = without_channel(&config) {
+    if let Some(target) = undeliverable(&config) {
         bail!("the function would not start: there is no channel for {target}");
     }
     let explanation = arguments.message.as_ref().map(|message| explain(&routes, &arguments.line(message)));

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use stentor::adapters::channels::Channels;
 use stentor::adapters::clock::SystemClock;
 #[cfg(feature = "aws")]
 use stentor::adapters::secret::SecretsManager;
 use stentor::adapters::secret::{ReadSecret, SecretError, Secrets};
 #[cfg(feature = "aws")]
 use stentor::adapters::sns::Sns;
+use stentor::adapters::targets::Targets;
 use stentor::model::alert::{Alert, AlertId, Origin};
 use stentor::model::digest::Digest;
 use stentor::model::error::Cause;
@@ -66,7 +66,7 @@ pub fn send_test(arguments: &Arguments) -> anyhow::Result<Exit> {
     runtime.block_on(async {
         match &arguments.credentials {
             Some(file) if arguments.target.kind != TargetKind::Sns => {
-                send(arguments, arguments.channels(SecretFile(file.clone()))?).await
+                send(arguments, arguments.targets(SecretFile(file.clone()))?).await
             }
             _ => with_the_stack(arguments).await,
         }
@@ -79,10 +79,10 @@ async fn with_the_stack(arguments: &Arguments) -> anyhow::Result<Exit> {
     let aws = arguments.aws.load().await?;
     let sns = Sns::new(&aws);
     match (&arguments.credentials, &arguments.secret_id) {
-        (Some(file), _) => send(arguments, arguments.channels(SecretFile(file.clone()))?.with_sns(sns)).await,
+        (Some(file), _) => send(arguments, arguments.targets(SecretFile(file.clone()))?.with_sns(sns)).await,
         (None, Some(secret_id)) => {
             let secret = SecretsManager::new(&aws, secret_id.clone(), SystemClock);
-            send(arguments, arguments.channels(secret)?.with_sns(sns)).await
+            send(arguments, arguments.targets(secret)?.with_sns(sns)).await
         }
         (None, None) => anyhow::bail!("--secret-id or --credentials is missing"),
     }
@@ -94,15 +94,15 @@ async fn with_the_stack(_arguments: &Arguments) -> anyhow::Result<Exit> {
 }
 
 impl Arguments {
-    fn channels<R: ReadSecret>(&self, secret: R) -> anyhow::Result<Channels<R>> {
-        Ok(Channels::new(self.slack_api.slack()?, Secrets::new(secret)))
+    fn targets<R: ReadSecret>(&self, secret: R) -> anyhow::Result<Targets<R>> {
+        Ok(Targets::new(self.slack_api.slack()?, Secrets::new(secret)))
     }
 }
 
-async fn send(arguments: &Arguments, channels: Channels<impl ReadSecret>) -> anyhow::Result<Exit> {
+async fn send(arguments: &Arguments, targets: Targets<impl ReadSecret>) -> anyhow::Result<Exit> {
     let target = &arguments.target;
     let now = SystemClock.now();
-    let (said, exit) = match channels.deliver(&digest(target, now), None, Deadline::after(now, PATIENCE)).await {
+    let (said, exit) = match targets.deliver(&digest(target, now), None, Deadline::after(now, PATIENCE)).await {
         Ok(_) => (format!("{target} took the message"), Exit::Done),
         Err(error) => (format!("{target} {}", refusal(&error)), Exit::Unfinished),
     };

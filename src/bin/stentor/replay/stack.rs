@@ -6,16 +6,16 @@ use std::time::Duration;
 use anyhow::bail;
 use aws_types::SdkConfig;
 use stentor::adapters::aws::diagnose;
-use stentor::adapters::channels::Channels;
 use stentor::adapters::clock::SystemClock;
-use stentor::adapters::deployed::Deployed;
 use stentor::adapters::local::FileDeadLetters;
 use stentor::adapters::replay::file::FileDeadLetterSource;
-use stentor::adapters::replay::kinesis::KinesisStreams;
+use stentor::adapters::replay::kinesis::KinesisStreamReader;
 use stentor::adapters::replay::sqs::{SqsDeadLetterSource, region_of};
 use stentor::adapters::secret::{ReadSecret as _, SecretError, Secrets, SecretsManager};
+use stentor::adapters::services::DeployedServices;
 use stentor::adapters::sns::Sns;
 use stentor::adapters::sqs::{SqsDeadLetters, SqsDueQueue};
+use stentor::adapters::targets::Targets;
 use stentor::ingest::route::Routes;
 use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::queue::{DeadLetterQueue, ParkedItem, QueueError};
@@ -56,7 +56,7 @@ pub async fn replay(arguments: &Arguments) -> anyhow::Result<Exit> {
         ),
     };
     let total = source.count(arguments.deadline()).await?;
-    let streams = Some(KinesisStreams::new(&aws, SystemClock, fastrand::Rng::new()));
+    let streams = Some(KinesisStreamReader::new(&aws, SystemClock, fastrand::Rng::new()));
     let routes = Routes::new(&config)?;
     if arguments.dry_run {
         return arguments.list(&source, &routes, total).await;
@@ -66,9 +66,9 @@ pub async fn replay(arguments: &Arguments) -> anyhow::Result<Exit> {
 }
 
 /// The queue of a stack, and the streams that its dead letters point to.
-pub async fn queue(arguments: &Arguments, queue_url: &str) -> anyhow::Result<(Source, Option<KinesisStreams>)> {
+pub async fn queue(arguments: &Arguments, queue_url: &str) -> anyhow::Result<(Source, Option<KinesisStreamReader>)> {
     let aws = arguments.aws.load().await?;
-    Ok((source(&aws, queue_url)?, Some(KinesisStreams::new(&aws, SystemClock, fastrand::Rng::new()))))
+    Ok((source(&aws, queue_url)?, Some(KinesisStreamReader::new(&aws, SystemClock, fastrand::Rng::new()))))
 }
 
 /// A queue exists in its own Region only.
@@ -82,7 +82,7 @@ fn source(aws: &SdkConfig, queue_url: &str) -> anyhow::Result<Source> {
     }
 }
 
-async fn deployed(arguments: &Arguments, aws: &SdkConfig, routes: Routes) -> anyhow::Result<Deployed<Parking>> {
+async fn deployed(arguments: &Arguments, aws: &SdkConfig, routes: Routes) -> anyhow::Result<DeployedServices<Parking>> {
     let Some(secret_id) = arguments.secret_id.clone() else {
         bail!("no credentials for targets: name the secret with --secret-id (output CredentialsArn of the stack)");
     };
@@ -95,7 +95,7 @@ async fn deployed(arguments: &Arguments, aws: &SdkConfig, routes: Routes) -> any
         .map_err(|error| store_trouble(&error, &table))?;
     let secrets = SecretsManager::new(aws, secret_id.clone(), SystemClock);
     secret_trouble(secrets.read(arguments.deadline()).await, &secret_id)?;
-    let park = match (&arguments.queue_url, &arguments.file) {
+    let dead_letters = match (&arguments.queue_url, &arguments.file) {
         (Some(queue_url), _) => {
             Parking::Queue(SqsDeadLetters::new(aws, queue_url.clone(), SystemClock, fastrand::Rng::new()))
         }
@@ -103,8 +103,8 @@ async fn deployed(arguments: &Arguments, aws: &SdkConfig, routes: Routes) -> any
         (None, None) => bail!("no queue for parked records: name it with --queue-url"),
     };
     let due = arguments.due_queue_url.clone().map(|url| SqsDueQueue::new(aws, url, SystemClock, fastrand::Rng::new()));
-    let channels = Channels::new(arguments.slack_api.slack()?, Secrets::new(secrets)).with_sns(Sns::new(aws));
-    Ok(Deployed { routes, store, due, park, channels })
+    let targets = Targets::new(arguments.slack_api.slack()?, Secrets::new(secrets)).with_sns(Sns::new(aws));
+    Ok(DeployedServices { routes, store, due, dead_letters, targets })
 }
 
 /// Without the secret, every message would be refused.

@@ -15,14 +15,14 @@ use crate::protocol::notify::{Accepted, Deliver, DeliverError};
 
 /// All channels that this program can speak to.
 #[derive(Debug)]
-pub struct Channels<R> {
+pub struct Targets<R> {
     slack: Slack,
     #[cfg(feature = "stack")]
     sns: Option<Sns>,
     secrets: Secrets<R>,
 }
 
-impl<R: ReadSecret> Channels<R> {
+impl<R: ReadSecret> Targets<R> {
     pub fn new(slack: Slack, secrets: Secrets<R>) -> Self {
         Self {
             slack,
@@ -92,7 +92,7 @@ impl<R: ReadSecret> Channels<R> {
 }
 
 /// The first target of the configuration that no channel of a deployed stack delivers to.
-pub fn without_channel(config: &Config) -> Option<&Target> {
+pub fn undeliverable(config: &Config) -> Option<&Target> {
     config
         .routes
         .iter()
@@ -100,7 +100,7 @@ pub fn without_channel(config: &Config) -> Option<&Target> {
         .find(|target| !matches!(target.kind, TargetKind::Slack | TargetKind::Sns))
 }
 
-impl<R: ReadSecret> Deliver for Channels<R> {
+impl<R: ReadSecret> Deliver for Targets<R> {
     async fn deliver(
         &self,
         digest: &Digest,
@@ -116,7 +116,7 @@ impl<R: ReadSecret> Deliver for Channels<R> {
             Err(DeliverError::Denied { reason }) => reason,
             outcome => return outcome,
         };
-        match self.secrets.instead_of(&credential, target, SystemClock.now(), deadline).await {
+        match self.secrets.replacement(&credential, target, SystemClock.now(), deadline).await {
             Ok(Some(fresh)) => self.deliver_with(&fresh, digest, joins, deadline).await,
             Ok(None) => Err(DeliverError::Refused { reason: denied }),
             Err(error) => Err(no_credential(&error)),
@@ -149,7 +149,7 @@ mod tests {
     fn a_target_without_a_channel_is_named() {
         let without = |text: &str| {
             let config = Config::parse(text, "f").unwrap();
-            without_channel(&config).map(ToString::to_string)
+            undeliverable(&config).map(ToString::to_string)
         };
         assert_eq!(without(include_str!("../../config/stentor.toml")), None);
         assert_eq!(without(include_str!("../../config/example.toml")), None);

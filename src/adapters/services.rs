@@ -1,29 +1,29 @@
 //! The world of a deployed stack: DynamoDB, SQS and the channels, for the functions and for whoever sits at a terminal.
 //! They differ in where they park.
 
-use crate::adapters::channels::Channels;
 use crate::adapters::clock::SystemClock;
 use crate::adapters::dynamodb::DynamoStore;
 use crate::adapters::secret::SecretsManager;
 use crate::adapters::sqs::SqsDueQueue;
+use crate::adapters::targets::Targets;
 use crate::ingest::route::Routes;
 use crate::protocol::queue::DeadLetterQueue;
 use crate::protocol::services::Services;
 
 /// Without a due queue, whoever touches a route closes it.
-pub struct Deployed<P> {
+pub struct DeployedServices<P> {
     pub routes: Routes,
     pub store: DynamoStore,
     pub due: Option<SqsDueQueue>,
-    pub park: P,
-    pub channels: Channels<SecretsManager>,
+    pub dead_letters: P,
+    pub targets: Targets<SecretsManager>,
 }
 
-impl<P: DeadLetterQueue> Services for Deployed<P> {
+impl<P: DeadLetterQueue> Services for DeployedServices<P> {
     type Store = DynamoStore;
     type Due = SqsDueQueue;
     type DeadLetters = P;
-    type Deliver = Channels<SecretsManager>;
+    type Deliver = Targets<SecretsManager>;
     type Clock = SystemClock;
 
     fn routes(&self) -> &Routes {
@@ -39,11 +39,11 @@ impl<P: DeadLetterQueue> Services for Deployed<P> {
     }
 
     fn dead_letters(&self) -> &P {
-        &self.park
+        &self.dead_letters
     }
 
-    fn deliver(&self) -> &Channels<SecretsManager> {
-        &self.channels
+    fn deliver(&self) -> &Targets<SecretsManager> {
+        &self.targets
     }
 
     fn clock(&self) -> &SystemClock {

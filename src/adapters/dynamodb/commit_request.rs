@@ -1,18 +1,18 @@
-//! The transaction of a commit, written as DynamoDB reads it straight from the alerts.
+//! The request of a commit, serialized straight from the alerts.
 //!
-//! The SDK's types own every text: a row in them is a copy of its alert, each attempt takes another, and the SDK copies
-//! that one into the request. Here a message is copied once, into the request, and all attempts send the same bytes.
-//! What a request looks like is public (DynamoDB's low-level API, JSON 1.0), and `the_sdk_would_write_the_same` holds this to it.
-//! Everything else about a call stays the SDK's: where it goes, its signature, what its answer means.
+//! The SDK's types own their texts. A row in them is a copy of its alert, each attempt needs another copy, and the SDK
+//! copies that one into the request. Here a message is copied once, into the request, and all attempts send the same
+//! bytes (`tests/memory` counts the copies). The format is public (DynamoDB's low-level API, JSON 1.0), and
+//! `the_sdk_writes_the_same` compares it with the SDK's. The endpoint, the signature and the answer are left to the SDK.
 
 use serde::Serialize;
 
 use super::value::Columns;
 
-/// TransactWriteItems with nothing but new items.
+/// A TransactWriteItems request that only puts new items.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Claim<'a> {
+pub(super) struct CommitRequest<'a> {
     pub client_request_token: &'a str,
     pub transact_items: Vec<Write<'a>>,
 }
@@ -32,19 +32,19 @@ struct Put<'a> {
 }
 
 impl<'a> Write<'a> {
-    /// "Put if absent"; `absent` is the condition that says so.
+    /// Puts an item if it is absent. `absent` is the condition for that.
     pub fn new(table: &'a str, absent: &'static str, item: Columns<'a>) -> Self {
         Self { put: Put { table_name: table, item, condition_expression: absent } }
     }
 }
 
-impl Claim<'_> {
-    /// The request, whose texts have `text_bytes` in all. What JSON adds to them, an escape or two in a line and the
-    /// names of the columns, has room from the start, so that the request is not moved while it grows.
+impl CommitRequest<'_> {
+    /// Serializes the request. `text_bytes` is the size of its texts. The buffer has room for what JSON adds, escapes and
+    /// the names of columns, so that it does not move while it grows.
     pub fn write(&self, text_bytes: usize) -> Vec<u8> {
         const ITEM_BYTES: usize = 1024;
         let mut request = Vec::with_capacity(text_bytes + text_bytes / 8 + self.transact_items.len() * ITEM_BYTES);
-        serde_json::to_writer(&mut request, self).expect("invariant: string keys and plain data always serialise");
+        serde_json::to_writer(&mut request, self).expect("invariant: string keys and plain data always serialize");
         request
     }
 }
@@ -64,19 +64,19 @@ mod tests {
     use super::*;
     use crate::adapters::dynamodb::value::Value;
 
-    /// Keeps what it is given, and answers nothing.
+    /// Keeps the body of the last request, and fails each one.
     #[derive(Clone, Debug, Default)]
-    struct Keeping(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+    struct LastBody(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
 
-    impl HttpConnector for Keeping {
+    impl HttpConnector for LastBody {
         fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
             *self.0.lock().unwrap() = request.body().bytes().unwrap().to_vec();
-            HttpConnectorFuture::ready(Err(ConnectorError::other("nobody".into(), None)))
+            HttpConnectorFuture::ready(Err(ConnectorError::other("no server".into(), None)))
         }
     }
 
     #[tokio::test]
-    async fn the_sdk_would_write_the_same() {
+    async fn the_sdk_writes_the_same() {
         let odd = "a \"line\"\r\n\tand \\ 🦀 \u{1}\u{7f}\u{2028}";
         let columns = |value: Value<'static>| Columns::from([("id", Value::text(odd)), ("value", value)]);
         let pairs = [
@@ -87,10 +87,10 @@ mod tests {
         ];
         let (ours, theirs): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
         let writes = ours.into_iter().map(|value| Write::new("Table", "attribute_not_exists(id)", columns(value)));
-        let ours = Claim { client_request_token: "token", transact_items: writes.collect() }.write(odd.len());
+        let ours = CommitRequest { client_request_token: "token", transact_items: writes.collect() }.write(odd.len());
 
-        let keeping = Keeping::default();
-        let connector = SharedHttpConnector::new(keeping.clone());
+        let last_body = LastBody::default();
+        let connector = SharedHttpConnector::new(last_body.clone());
         let client = http_client_fn(move |_, _| connector.clone());
         let config = crate::adapters::aws::loopback("http://127.0.0.1:9").into_builder().http_client(client).build();
         let puts = theirs.into_iter().map(|value| {
@@ -106,6 +106,6 @@ mod tests {
         call.set_transact_items(Some(puts.collect())).send().await.unwrap_err();
 
         let read = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).unwrap();
-        assert_eq!(read(&ours), read(&keeping.0.lock().unwrap()));
+        assert_eq!(read(&ours), read(&last_body.0.lock().unwrap()));
     }
 }

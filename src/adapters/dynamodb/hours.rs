@@ -1,11 +1,12 @@
-//! The hours that have alerts, so that a question over years asks for those only.
+//! The hours that have alerts, so that a query over years reads only those.
 //!
-//! The index over alerts has sixteen partitions for each hour, and nothing else says which of them exist. So a commit
-//! first registers the hours of its alerts: an item `#hours` / `2026-11-23` of the outbox has a set of hours. A process
-//! remembers what it registered, so this is one write for each process and hour, and none for each alert.
+//! The index by hour has sixteen partitions for each hour, and DynamoDB cannot list them. So a commit
+//! first registers the hours of its alerts, in an item `#hours` / `2026-11-23` of the outbox that holds a
+//! set of hours. A process remembers the hours that it registered: this is one write for each
+//! process and hour, and none for each alert.
 //!
-//! Registered first: an hour without a row costs a question sixteen empty queries, and a row without its hour would
-//! not be found (`tests/it/store.rs`: `no_row_is_stored_before_its_hour_is_registered`).
+//! The hour is registered before its rows are written. An hour without rows costs a query sixteen
+//! empty reads; a row without its hour is not found (`tests/it/store.rs`: `no_row_is_stored_before_its_hour_is_registered`).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -23,33 +24,35 @@ use crate::model::time::Timestamp;
 use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::store::StoreError;
 
-/// Not a route: names of routes hold no `#`.
+/// A partition that no route has: route names contain no `#`.
 const HOURS: &str = "#hours";
 
 const DAY: Duration = Duration::from_hours(24);
 
-/// A process registers an hour again after this, which moves its expiry.
+/// A process registers an hour again after this time, which moves the expiry of the item.
 const FRESH_FOR: Duration = DAY;
 
-/// Days that an hour outlives the last of its rows, at the least one more than [`FRESH_FOR`].
+/// An hour expires this much later than a row of the same commit. More than [`FRESH_FOR`], during which
+/// rows are written without registering their hour again.
 const OUTLIVES_ROWS_BY: Duration = Duration::from_hours(2 * 24);
 
-/// Hours that a process remembers. More are forgotten all at once, and registered again.
+/// The most hours that a process remembers. Beyond that it forgets all of them, and registers them
+/// again.
 const REMEMBERED_MAX: usize = 10_000;
 
-/// Days that are registered at the same time.
+/// Days that are registered concurrently.
 const DAYS_AT_ONCE: usize = 8;
 
-/// The hours that this process has registered, and when; by their number since 1970.
+/// When this process registered which hour. Hours are numbered since 1970.
 #[derive(Default)]
-pub(super) struct Registered(Mutex<HashMap<i64, Timestamp>>);
+pub(super) struct RegisteredHours(Mutex<HashMap<i64, Timestamp>>);
 
-impl Registered {
+impl RegisteredHours {
     fn hours(&self) -> MutexGuard<'_, HashMap<i64, Timestamp>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Those of `hours` that have to be registered, now or again.
+    /// Those of `hours` that have to be registered.
     fn missing(&self, hours: BTreeSet<i64>, now: Timestamp) -> Vec<i64> {
         let known = self.hours();
         let is_fresh = |at: &Timestamp| at.until(now) < FRESH_FOR;
@@ -66,14 +69,14 @@ impl Registered {
 }
 
 impl<C: Clock> DynamoStore<C> {
-    /// Registers the hours of these alerts, unless this process has done so.
+    /// Registers the hours of these alerts that this process has not registered yet.
     pub(super) async fn register_hours<'a>(
         &self,
         alerts: impl Iterator<Item = &'a Alert>,
         deadline: Deadline,
     ) -> Result<(), StoreError> {
         let now = self.clock.now();
-        let missing = self.registered.missing(alerts.map(|alert| hour_of(alert.timestamp)).collect(), now);
+        let missing = self.registered_hours.missing(alerts.map(|alert| hour_of(alert.timestamp)).collect(), now);
         let mut days: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for hour in &missing {
             let (day, hour) = day_and_hour(*hour);
@@ -81,7 +84,7 @@ impl<C: Clock> DynamoStore<C> {
         }
         let register = |(day, hours)| self.register_day(day, hours, now, deadline);
         stream::iter(days.into_iter().map(register)).buffer_unordered(DAYS_AT_ONCE).try_collect::<()>().await?;
-        self.registered.remember(&missing, now);
+        self.registered_hours.remember(&missing, now);
         Ok(())
     }
 
@@ -97,9 +100,9 @@ impl<C: Clock> DynamoStore<C> {
         self.update(HOURS, &day, &added, deadline).await.map(drop)
     }
 
-    /// The registered hours that a question spans, `2026-11-23T14`, the latest first.
-    pub(super) async fn hours(&self, question: &AlertQuery, deadline: Deadline) -> Result<Vec<String>, StoreError> {
-        let (since, until) = (question.since.iso(), question.until.iso());
+    /// The registered hours that a query spans, such as `2026-11-23T14`, the latest first.
+    pub(super) async fn hours(&self, query: &AlertQuery, deadline: Deadline) -> Result<Vec<String>, StoreError> {
+        let (since, until) = (query.since.iso(), query.until.iso());
         let days = self.query(HOURS, &since[..10], &until[..10], deadline).await?;
         let mut hours: Vec<String> = days.iter().flat_map(hours_of_day).collect();
         hours.retain(|hour| (&since[..13]..=&until[..13]).contains(&hour.as_str()));
@@ -108,7 +111,8 @@ impl<C: Clock> DynamoStore<C> {
     }
 }
 
-/// The number of an hour since 1970, of a moment as a row shows it: one that no date shows is the nearest that one does.
+/// The number of the hour of a timestamp, as a row shows it. A timestamp outside the range of dates counts
+/// as the nearest date.
 fn hour_of(at: Timestamp) -> i64 {
     at.clamped().as_millis().div_euclid(3_600_000)
 }
@@ -131,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_hour_is_named_as_its_rows_are() {
+    fn an_hour_has_the_name_that_its_rows_show() {
         let last_hour = 3_600_000 - 1;
         for at in [0, last_hour, 3_600_000, -1, 1_795_443_306_789, i64::MIN, i64::MAX] {
             let at = Timestamp::from_millis(at);
@@ -142,15 +146,15 @@ mod tests {
 
     #[test]
     fn an_hour_is_registered_once_a_day() {
-        let registered = Registered::default();
+        let registered_hours = RegisteredHours::default();
         let at = Timestamp::from_millis(1_795_443_306_789);
-        assert_eq!(registered.missing([1, 2].into(), at), [1, 2]);
-        registered.remember(&[1, 2], at);
-        assert_eq!(registered.missing([1, 2, 3].into(), at.after(DAY / 2)), [3]);
-        assert_eq!(registered.missing([1, 2].into(), at.after(DAY)), [1, 2]);
-        registered.remember(&(0..REMEMBERED_MAX as i64).collect::<Vec<_>>(), at);
-        assert_eq!(registered.hours().len(), REMEMBERED_MAX);
-        registered.remember(&[-1], at);
-        assert_eq!(registered.hours().len(), 1);
+        assert_eq!(registered_hours.missing([1, 2].into(), at), [1, 2]);
+        registered_hours.remember(&[1, 2], at);
+        assert_eq!(registered_hours.missing([1, 2, 3].into(), at.after(DAY / 2)), [3]);
+        assert_eq!(registered_hours.missing([1, 2].into(), at.after(DAY)), [1, 2]);
+        registered_hours.remember(&(0..REMEMBERED_MAX as i64).collect::<Vec<_>>(), at);
+        assert_eq!(registered_hours.hours().len(), REMEMBERED_MAX);
+        registered_hours.remember(&[-1], at);
+        assert_eq!(registered_hours.hours().len(), 1);
     }
 }
