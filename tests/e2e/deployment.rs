@@ -10,7 +10,7 @@ use aws_sdk_sqs::types::QueueAttributeName as Attribute;
 use crate::emulator::Surroundings;
 use crate::mapping::DueMapping;
 use crate::runtime::Function;
-use crate::webhooks::{DeadLetterOutcome, Webhooks};
+use crate::webhooks::{HookAnswer, Webhooks};
 
 const CONSUMERS: [&str; 3] = ["consumer-1", "consumer-2", "consumer-3"];
 const NOTIFIERS: [&str; 2] = ["notifier-1", "notifier-2"];
@@ -35,7 +35,7 @@ impl Deployment {
         name: &str,
         config: &str,
         more: &[(&str, &str)],
-        decide: impl Fn() -> DeadLetterOutcome + Send + Sync + 'static,
+        decide: impl Fn() -> HookAnswer + Send + Sync + 'static,
     ) -> Self {
         Self::within(Surroundings::start("").await, name, config, more, decide).await
     }
@@ -46,7 +46,7 @@ impl Deployment {
         name: &str,
         config: &str,
         more: &[(&str, &str)],
-        decide: impl Fn() -> DeadLetterOutcome + Send + Sync + 'static,
+        decide: impl Fn() -> HookAnswer + Send + Sync + 'static,
     ) -> Self {
         let slack = Webhooks::start(decide).await;
         let queue_url = surroundings.due_queue(VISIBILITY_S).await;

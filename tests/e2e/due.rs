@@ -8,7 +8,7 @@ use crate::deployment::Deployment;
 use crate::emulator::Surroundings;
 use crate::mapping::{Shard, data, due_record};
 use crate::runtime::Outcome;
-use crate::webhooks::DeadLetterOutcome;
+use crate::webhooks::HookAnswer;
 use serde_json::{Value, json};
 use wiremock::matchers::header;
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -32,7 +32,7 @@ fn answered(failures: &[&str]) -> Outcome {
 async fn the_first_alert_of_a_quiet_route_is_out_within_about_a_second() {
     let config = "[[route]]\nname=\"critical\"\nmarkers=[\"[CRITICAL]\"]\nnotify=[\"slack:one\"]";
     let surroundings = Surroundings::start_alone("").await;
-    let deployment = Deployment::within(surroundings, "quiet", config, &[], || DeadLetterOutcome::Accepted).await;
+    let deployment = Deployment::within(surroundings, "quiet", config, &[], || HookAnswer::Accepted).await;
     let (consumer, notifier) = (&deployment.consumers[0], &deployment.notifiers[0]);
     // Up and connected, as functions are that are called once a minute.
     assert_eq!(consumer.invoke(&json!({"Records": []}), None).await, answered(&[]));
@@ -67,7 +67,7 @@ async fn the_message_of_a_window_that_outlasts_the_queues_delay_is_put_off_and_k
         notify = ["slack:one"]
     "#;
     let to_us = [("AWS_ENDPOINT_URL_SQS", &*sqs.uri())];
-    let deployment = Deployment::start("long-window", config, &to_us, || DeadLetterOutcome::Accepted).await;
+    let deployment = Deployment::start("long-window", config, &to_us, || HookAnswer::Accepted).await;
     assert_eq!(deployment.consumers[0].invoke(&event(&["[INFO] 17 invoices"]), None).await, answered(&[]));
     let [sent] = &calls(&sqs).await[..] else { panic!("one call") };
     assert_eq!(sent["DelaySeconds"], 900, "the longest that SQS has");
@@ -105,11 +105,7 @@ async fn a_pause_that_slack_asks_for_is_kept_on_every_route() {
     "#;
     let calls = AtomicU64::new(0);
     let decide = move || {
-        if calls.fetch_add(1, Ordering::SeqCst) == 0 {
-            DeadLetterOutcome::Limited(4)
-        } else {
-            DeadLetterOutcome::Accepted
-        }
+        if calls.fetch_add(1, Ordering::SeqCst) == 0 { HookAnswer::Limited(4) } else { HookAnswer::Accepted }
     };
     let deployment = Deployment::start("pause", config, &[], decide).await;
     let (consumer, notifier) = (&deployment.consumers[0], &deployment.notifiers[0]);
@@ -135,7 +131,7 @@ async fn a_pause_that_slack_asks_for_is_kept_on_every_route() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_queue_lost_the_sweep_finds_and_what_is_no_due_message_is_parked() {
     let config = "[[route]]\nname=\"critical\"\nmarkers=[\"[CRITICAL]\"]\nnotify=[\"slack:one\"]";
-    let deployment = Deployment::start("lost", config, &[], || DeadLetterOutcome::Accepted).await;
+    let deployment = Deployment::start("lost", config, &[], || HookAnswer::Accepted).await;
     let (consumer, notifier, due) = (&deployment.consumers[0], &deployment.notifiers[0], &deployment.due);
     assert_eq!(consumer.invoke(&event(&["[CRITICAL] pool exhausted"]), None).await, answered(&[]));
     due.client.purge_queue().queue_url(&due.queue_url).send().await.unwrap();

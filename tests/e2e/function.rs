@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use crate::emulator::Surroundings;
-use crate::support::proxy::DeadLetterOutcome;
+use crate::support::proxy::ProxyAction;
 use serde_json::{Value, json};
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -119,14 +119,14 @@ async fn throttles_are_ridden_out_and_a_store_that_stays_away_is_a_partial_failu
     let surroundings = Surroundings::start(&webhook(&slack, "hook", 200, "ok").await).await;
     let function = surroundings.function(20, &[]).await;
     // Two of three requests are throttled, whatever they ask.
-    surroundings.proxy.decide(|_, n| if n % 3 == 2 { DeadLetterOutcome::Pass } else { DeadLetterOutcome::Throttle });
+    surroundings.proxy.decide(|_, n| if n % 3 == 2 { ProxyAction::Pass } else { ProxyAction::Throttle });
     assert_eq!(function.answer(&sample("kinesis-burst.json")).await, everything());
     assert_eq!([surroundings.rows().await, posts(&slack, "hook").await], [180, 1]);
 
     // Commits do not get through at all. The first record of the sample is a control message, and safe.
     let function = surroundings.function(3, &[]).await;
     surroundings.proxy.decide(|operation, _| {
-        if operation == "TransactWriteItems" { DeadLetterOutcome::Throttle } else { DeadLetterOutcome::Pass }
+        if operation == "TransactWriteItems" { ProxyAction::Throttle } else { ProxyAction::Pass }
     });
     let event = sample("kinesis-control.json");
     let answer = function.answer(&event).await;
@@ -135,7 +135,7 @@ async fn throttles_are_ridden_out_and_a_store_that_stays_away_is_a_partial_failu
     assert_eq!(surroundings.rows().await, 180);
     let summary = function.summaries().pop().unwrap();
     assert_eq!((&summary["retried"], &summary["records_retried"]), (&json!(2), &json!(1)));
-    surroundings.proxy.decide(|_, _| DeadLetterOutcome::Pass);
+    surroundings.proxy.decide(|_, _| ProxyAction::Pass);
     assert_eq!(function.answer(&event).await, everything());
     assert_eq!(surroundings.rows().await, 182);
 }
@@ -145,18 +145,20 @@ async fn a_store_that_does_not_answer_ends_before_the_function_does() {
     let slack = MockServer::start().await;
     let surroundings = Surroundings::start(&webhook(&slack, "hook", 200, "ok").await).await;
     let function = surroundings.function(3, &[]).await;
-    surroundings.proxy.decide(|operation, _| {
-        if operation == "TransactWriteItems" { DeadLetterOutcome::Swallow } else { DeadLetterOutcome::Pass }
-    });
+    surroundings.proxy.decide(
+        |operation, _| {
+            if operation == "TransactWriteItems" { ProxyAction::Swallow } else { ProxyAction::Pass }
+        },
+    );
     let event = sample("kinesis-burst.json");
     assert_eq!(checkpoint(&function.answer(&event).await), sequence(&event, 0));
     // A commit that takes effect and whose answer is lost counts once.
     surroundings.proxy.decide(|operation, n| match operation {
-        "TransactWriteItems" if n < 2 => DeadLetterOutcome::SwallowAnswer,
-        _ => DeadLetterOutcome::Pass,
+        "TransactWriteItems" if n < 2 => ProxyAction::SwallowAnswer,
+        _ => ProxyAction::Pass,
     });
     function.answer(&event).await;
-    surroundings.proxy.decide(|_, _| DeadLetterOutcome::Pass);
+    surroundings.proxy.decide(|_, _| ProxyAction::Pass);
     assert_eq!(function.answer(&event).await, everything());
     assert_eq!(surroundings.rows().await, 180);
     let body: Value = slack.received_requests().await.unwrap().last().unwrap().body_json().unwrap();
@@ -273,16 +275,18 @@ async fn a_function_that_is_killed_in_the_middle_loses_nothing_and_counts_once()
     // Killed while the answer of the registration of the hour, of the first commit, of the close, of the freeze is on its way.
     for swallowed in 0..7 {
         let function = surroundings.function(5, &[]).await;
-        surroundings.proxy.decide(move |_, n| {
-            if n == swallowed + 1 { DeadLetterOutcome::SwallowAnswer } else { DeadLetterOutcome::Pass }
-        });
+        surroundings.proxy.decide(
+            move |_, n| {
+                if n == swallowed + 1 { ProxyAction::SwallowAnswer } else { ProxyAction::Pass }
+            },
+        );
         tokio::select! {
             _ = function.invoke(&event) => {}
             () = until_seen(&surroundings, swallowed + 2) => {}
         }
         function.kill();
     }
-    surroundings.proxy.decide(|_, _| DeadLetterOutcome::Pass);
+    surroundings.proxy.decide(|_, _| ProxyAction::Pass);
     let function = surroundings.function(30, &[]).await;
     assert_eq!(function.answer(&event).await, everything(), "{}", function.log());
     assert_eq!(surroundings.rows().await, 180);

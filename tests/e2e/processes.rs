@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crate::deployment::{Deployment, killed};
 use crate::mapping::{self, Shard};
 use crate::runtime::{Function, Outcome};
-use crate::webhooks::{DeadLetterOutcome, Post};
+use crate::webhooks::{HookAnswer, Post};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use fastrand::Rng;
@@ -120,14 +120,14 @@ async fn functions_that_are_killed_at_any_moment_lose_nothing_and_count_everythi
 
 // ---- What goes on --------------------------------------------------------------------------------
 
-fn bad_day(rng: &mut Rng) -> DeadLetterOutcome {
+fn bad_day(rng: &mut Rng) -> HookAnswer {
     match rng.u8(..100) {
-        0..10 => DeadLetterOutcome::Limited(1),
-        10..20 => DeadLetterOutcome::Failed,
-        20..40 => DeadLetterOutcome::Slow(Duration::from_millis(rng.u64(50..500))),
+        0..10 => HookAnswer::Limited(1),
+        10..20 => HookAnswer::Failed,
+        20..40 => HookAnswer::Slow(Duration::from_millis(rng.u64(50..500))),
         // Longer than the function waits: it was shown, and nobody knows.
-        40..41 => DeadLetterOutcome::Slow(Duration::from_secs(6)),
-        _ => DeadLetterOutcome::Accepted,
+        40..41 => HookAnswer::Slow(Duration::from_secs(6)),
+        _ => HookAnswer::Accepted,
     }
 }
 

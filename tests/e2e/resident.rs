@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::emulator::Surroundings;
 use crate::runtime::{Function, Outcome};
-use crate::support::proxy::DeadLetterOutcome;
+use crate::support::proxy::ProxyAction;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
@@ -179,8 +179,8 @@ async fn the_function_stays_small_whatever_it_is_handed() {
 async fn an_event_of_nothing_but_alerts_takes_little_more_than_its_alerts() {
     let stage = Stage::start().await;
     stage.surroundings.proxy.decide(|operation, _| match operation {
-        "TransactWriteItems" => DeadLetterOutcome::Accept,
-        _ => DeadLetterOutcome::Pass,
+        "TransactWriteItems" => ProxyAction::Accept,
+        _ => ProxyAction::Pass,
     });
     check(&stage, 1.0, 18 * MB).await;
 }

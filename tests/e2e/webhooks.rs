@@ -15,7 +15,7 @@ pub struct Webhooks {
 
 /// What becomes of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeadLetterOutcome {
+pub enum HookAnswer {
     Accepted,
     /// It is accepted, and the answer takes so long.
     Slow(Duration),
@@ -36,7 +36,7 @@ pub struct Post {
     /// Alerts that the headline counts; none for the word that a burst is over.
     pub alerts: u64,
     pub arrived: Instant,
-    pub fate: DeadLetterOutcome,
+    pub answer: HookAnswer,
 }
 
 struct Hook<F> {
@@ -45,7 +45,7 @@ struct Hook<F> {
 }
 
 impl Webhooks {
-    pub async fn start(decide: impl Fn() -> DeadLetterOutcome + Send + Sync + 'static) -> Self {
+    pub async fn start(decide: impl Fn() -> HookAnswer + Send + Sync + 'static) -> Self {
         let (server, posts) = (MockServer::start().await, Arc::default());
         let hook = Hook { decide, posts: Arc::clone(&posts) };
         Mock::given(method("POST")).respond_with(hook).mount(&server).await;
@@ -63,17 +63,17 @@ impl Webhooks {
     }
 }
 
-impl<F: Fn() -> DeadLetterOutcome + Send + Sync> Respond for Hook<F> {
+impl<F: Fn() -> HookAnswer + Send + Sync> Respond for Hook<F> {
     fn respond(&self, request: &Request) -> ResponseTemplate {
-        let fate = (self.decide)();
-        self.posts.lock().unwrap().push(Post::of(request, fate));
-        match fate {
-            DeadLetterOutcome::Accepted => ResponseTemplate::new(200).set_body_string("ok"),
-            DeadLetterOutcome::Slow(delay) => ResponseTemplate::new(200).set_body_string("ok").set_delay(delay),
-            DeadLetterOutcome::Limited(seconds) => {
+        let answer = (self.decide)();
+        self.posts.lock().unwrap().push(Post::of(request, answer));
+        match answer {
+            HookAnswer::Accepted => ResponseTemplate::new(200).set_body_string("ok"),
+            HookAnswer::Slow(delay) => ResponseTemplate::new(200).set_body_string("ok").set_delay(delay),
+            HookAnswer::Limited(seconds) => {
                 ResponseTemplate::new(429).insert_header("retry-after", seconds.to_string())
             }
-            DeadLetterOutcome::Failed => ResponseTemplate::new(500).set_body_string("rollup_error"),
+            HookAnswer::Failed => ResponseTemplate::new(500).set_body_string("rollup_error"),
         }
     }
 }
@@ -81,14 +81,14 @@ impl<F: Fn() -> DeadLetterOutcome + Send + Sync> Respond for Hook<F> {
 impl Post {
     /// Slack shows it, whether or not its answer arrives.
     pub fn is_accepted(&self) -> bool {
-        matches!(self.fate, DeadLetterOutcome::Accepted | DeadLetterOutcome::Slow(_))
+        matches!(self.answer, HookAnswer::Accepted | HookAnswer::Slow(_))
     }
 
     pub fn tells(&self, epoch: u64) -> bool {
         (self.epochs.0..=self.epochs.1).contains(&epoch)
     }
 
-    fn of(request: &Request, fate: DeadLetterOutcome) -> Self {
+    fn of(request: &Request, answer: HookAnswer) -> Self {
         let arrived = Instant::now();
         let message: Value = request.body_json().unwrap();
         let blocks = message["blocks"].as_array().unwrap();
@@ -104,7 +104,7 @@ impl Post {
             epochs: (numbers[0], numbers[numbers.len() - 1]),
             alerts: alerts(blocks[0]["text"]["text"].as_str().unwrap()),
             arrived,
-            fate,
+            answer,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::support::alert;
-use crate::support::proxy::{DeadLetterOutcome, Proxy};
+use crate::support::proxy::{Proxy, ProxyAction};
 use aws_sdk_dynamodb::types::AttributeValue;
 use fastrand::Rng;
 use futures::future::join_all;
@@ -104,7 +104,7 @@ async fn requests(proxy: &Proxy, alerts: &[Alert]) -> (BTreeMap<String, usize>, 
     let counted = Arc::clone(&seen);
     proxy.decide(move |operation, _| {
         *counted.lock().unwrap().entry(operation.to_owned()).or_default() += 1;
-        DeadLetterOutcome::Pass
+        ProxyAction::Pass
     });
     let commits = store.commit(alerts, Deadline::after(SystemClock.now(), Duration::from_secs(300))).await;
     let seen = seen.lock().unwrap().clone();
@@ -497,10 +497,10 @@ async fn no_row_is_stored_before_its_hour_is_registered() {
     let committed = Arc::new(Mutex::new(0));
     let counted = Arc::clone(&committed);
     proxy.decide(move |operation, _| match operation {
-        "UpdateItem" => DeadLetterOutcome::Throttle,
+        "UpdateItem" => ProxyAction::Throttle,
         _ => {
             *counted.lock().unwrap() += 1;
-            DeadLetterOutcome::Pass
+            ProxyAction::Pass
         }
     });
     let commits = store.commit(&[alert("1", &["critical"])], soon()).await;
@@ -509,14 +509,14 @@ async fn no_row_is_stored_before_its_hour_is_registered() {
     // The commit fails behind the registration, as in a crash: the hour is empty, and that is no harm.
     proxy.decide(
         |operation, _| {
-            if operation == "TransactWriteItems" { DeadLetterOutcome::Throttle } else { DeadLetterOutcome::Pass }
+            if operation == "TransactWriteItems" { ProxyAction::Throttle } else { ProxyAction::Pass }
         },
     );
     let commits = store.commit(&[alert("1", &["critical"])], soon()).await;
     assert!(matches!(commits[..], [Commit::Failed(_)]), "{commits:?}");
     assert_eq!(found().await, 0);
     // From then on the hour costs a commit nothing.
-    proxy.decide(|_, _| DeadLetterOutcome::Pass);
+    proxy.decide(|_, _| ProxyAction::Pass);
     assert_eq!(store.commit(&[alert("1", &["critical"])], soon()).await, [Commit::Fresh]);
     assert_eq!(proxy.seen(), 1);
     assert_eq!(found().await, 1);
@@ -527,7 +527,7 @@ async fn no_row_is_stored_before_its_hour_is_registered() {
         SystemClock,
         Rng::new(),
     );
-    proxy.decide(|_, _| DeadLetterOutcome::Pass);
+    proxy.decide(|_, _| ProxyAction::Pass);
     let commits = other.commit(&[alert("1", &["critical"])], soon()).await;
     assert!(matches!(commits[..], [Commit::Duplicate { .. }]), "{commits:?}");
     assert_eq!(proxy.seen(), 3, "the hour, the transaction, the row that is there");

@@ -9,10 +9,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 /// What the proxy does with a request, by the name of its operation.
-type Decide = dyn Fn(&str, u64) -> DeadLetterOutcome + Send + Sync;
+type Decide = dyn Fn(&str, u64) -> ProxyAction + Send + Sync;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeadLetterOutcome {
+pub enum ProxyAction {
     Pass,
     Throttle,
     /// The request is answered as one that took effect and has nothing to say, and never reaches the engine.
@@ -34,7 +34,7 @@ impl Proxy {
     pub async fn start(engine: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let pass: Arc<Decide> = Arc::new(|_, _| DeadLetterOutcome::Pass);
+        let pass: Arc<Decide> = Arc::new(|_, _| ProxyAction::Pass);
         let decide = Arc::new(watch::Sender::new(pass));
         let seen = Arc::new(AtomicU64::new(0));
         let engine = Arc::new(watch::Sender::new(engine));
@@ -58,7 +58,7 @@ impl Proxy {
     }
 
     /// From now on: what becomes of each request, by operation and by its number since now.
-    pub fn decide(&self, decide: impl Fn(&str, u64) -> DeadLetterOutcome + Send + Sync + 'static) {
+    pub fn decide(&self, decide: impl Fn(&str, u64) -> ProxyAction + Send + Sync + 'static) {
         self.seen.store(0, Ordering::SeqCst);
         self.decide.send_replace(Arc::new(decide));
     }
@@ -82,11 +82,11 @@ async fn serve(
         let decision = decide.borrow().clone();
         let engine = *engines.borrow();
         let answer = match decision(&operation, n) {
-            DeadLetterOutcome::Pass => forward(engine, &request).await,
-            DeadLetterOutcome::Throttle => throttled(),
-            DeadLetterOutcome::Accept => answer("200 OK", "{}"),
-            DeadLetterOutcome::Swallow => std::future::pending().await,
-            DeadLetterOutcome::SwallowAnswer => {
+            ProxyAction::Pass => forward(engine, &request).await,
+            ProxyAction::Throttle => throttled(),
+            ProxyAction::Accept => answer("200 OK", "{}"),
+            ProxyAction::Swallow => std::future::pending().await,
+            ProxyAction::SwallowAnswer => {
                 forward(engine, &request).await;
                 std::future::pending().await
             }

@@ -37,7 +37,7 @@ pub struct Process {
 }
 
 /// What is in store for a call.
-enum DeadLetterOutcome {
+enum CallFate {
     Answered,
     /// The process dies before the call is made, or after it took effect.
     CrashBefore,
@@ -68,7 +68,7 @@ impl Process {
         let fate = self.fate();
         let answer = Arc::new(Mutex::new(None));
         let id = self.id;
-        if !matches!(fate, DeadLetterOutcome::CrashBefore | DeadLetterOutcome::Failed) {
+        if !matches!(fate, CallFate::CrashBefore | CallFate::Failed) {
             let (sim, answer) = (Arc::clone(sim), Arc::clone(&answer));
             sim.clone().executor.after(there, move || {
                 let mut state = sim.state.lock().unwrap();
@@ -80,22 +80,20 @@ impl Process {
             });
         }
         match fate {
-            DeadLetterOutcome::CrashBefore | DeadLetterOutcome::CrashAfter => {
-                let (sim, when) = (
-                    Arc::clone(sim),
-                    if matches!(fate, DeadLetterOutcome::CrashBefore) { Duration::ZERO } else { there },
-                );
+            CallFate::CrashBefore | CallFate::CrashAfter => {
+                let (sim, when) =
+                    (Arc::clone(sim), if matches!(fate, CallFate::CrashBefore) { Duration::ZERO } else { there });
                 sim.note(|| format!("process {id} will die of {name}"));
                 sim.clone().executor.after(when, move || sim.kill(id));
                 std::future::pending().await
             }
-            DeadLetterOutcome::Failed | DeadLetterOutcome::Lost => {
+            CallFate::Failed | CallFate::Lost => {
                 sim.note(|| format!("process {id}: {name} has no answer"));
                 let patience = deadline.remaining(sim.now());
                 sim.executor.sleep((there + back).min(patience)).await;
-                unanswered(matches!(fate, DeadLetterOutcome::Lost) && sim.below(2) == 0)
+                unanswered(matches!(fate, CallFate::Lost) && sim.below(2) == 0)
             }
-            DeadLetterOutcome::Answered => {
+            CallFate::Answered => {
                 let patience = deadline.remaining(sim.now());
                 sim.executor.sleep((there + back).min(patience)).await;
                 let value = answer.lock().unwrap().take();
@@ -104,15 +102,15 @@ impl Process {
         }
     }
 
-    fn fate(&self) -> DeadLetterOutcome {
+    fn fate(&self) -> CallFate {
         let (sim, faults) = (&self.sim, self.sim.plan.faults);
         if sim.happens(faults.crash) {
-            return if sim.below(2) == 0 { DeadLetterOutcome::CrashBefore } else { DeadLetterOutcome::CrashAfter };
+            return if sim.below(2) == 0 { CallFate::CrashBefore } else { CallFate::CrashAfter };
         }
         match (sim.happens(faults.fail), sim.happens(faults.lost)) {
-            (true, _) => DeadLetterOutcome::Failed,
-            (_, true) => DeadLetterOutcome::Lost,
-            _ => DeadLetterOutcome::Answered,
+            (true, _) => CallFate::Failed,
+            (_, true) => CallFate::Lost,
+            _ => CallFate::Answered,
         }
     }
 
