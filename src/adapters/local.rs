@@ -11,14 +11,16 @@ use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use crate::adapters::clock::SystemClock;
 use crate::model::error::Cause;
-use crate::protocol::clock::Deadline;
+use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::queue::{DeadLetterQueue, Due, DueQueue, ParkedItem, QueueError};
 
 /// A due queue within the process; each message arrives at its receiver after its delay.
 #[derive(Clone, Debug)]
-pub struct LocalDueQueue {
+pub struct LocalDueQueue<C = SystemClock> {
     sender: UnboundedSender<Due>,
+    clock: C,
 }
 
 /// The dead-letter queue as a file of JSON lines.
@@ -29,18 +31,18 @@ pub struct FileDeadLetters {
     writing: Mutex<()>,
 }
 
-impl LocalDueQueue {
-    pub fn new() -> (Self, UnboundedReceiver<Due>) {
+impl<C> LocalDueQueue<C> {
+    pub fn new(clock: C) -> (Self, UnboundedReceiver<Due>) {
         let (sender, receiver) = unbounded_channel();
-        (Self { sender }, receiver)
+        (Self { sender, clock }, receiver)
     }
 }
 
-impl DueQueue for LocalDueQueue {
+impl<C: Clock + Clone + 'static> DueQueue for LocalDueQueue<C> {
     async fn send(&self, due: &Due, delay: Duration, _deadline: Deadline) -> Result<(), QueueError> {
-        let (sender, due) = (self.sender.clone(), due.clone());
+        let (sender, clock, due) = (self.sender.clone(), self.clock.clone(), due.clone());
         tokio::spawn(async move {
-            tokio::time::sleep(delay).await;
+            clock.sleep(delay).await;
             // The receiver is gone when the process is about to end.
             let _ = sender.send(due);
         });

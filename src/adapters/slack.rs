@@ -14,7 +14,7 @@ use thiserror::Error;
 use crate::adapters::clock::SystemClock;
 use crate::adapters::http::Http;
 use crate::model::digest::Digest;
-use crate::protocol::clock::{Clock as _, Deadline};
+use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::notify::DeliverError;
 use error::Failure;
 use layout::Message;
@@ -45,9 +45,10 @@ pub enum UrlError {
 
 /// Posts to webhooks and as a bot.
 #[derive(Clone, Debug)]
-pub struct Slack {
+pub struct Slack<C = SystemClock> {
     http: Http,
     api: ApiUrl,
+    clock: C,
 }
 
 impl WebhookUrl {
@@ -102,16 +103,18 @@ impl fmt::Debug for WebhookUrl {
     }
 }
 
-impl Slack {
-    pub fn new(http: impl Into<Http>) -> Self {
-        Self { http: http.into(), api: ApiUrl::default() }
+impl<C> Slack<C> {
+    pub fn new(http: impl Into<Http>, clock: C) -> Self {
+        Self { http: http.into(), api: ApiUrl::default(), clock }
     }
 
     /// Bots use this API instead of the one at slack.com.
     pub fn with_api(self, api: ApiUrl) -> Self {
         Self { api, ..self }
     }
+}
 
+impl<C: Clock> Slack<C> {
     /// Posts the digest to a webhook once. Returns before `deadline`.
     ///
     /// # Errors
@@ -125,16 +128,23 @@ impl Slack {
 
     async fn post_to(&self, webhook: &WebhookUrl, message: &Message, deadline: Deadline) -> Result<(), Failure> {
         let request = self.http.get()?.post(webhook.0.clone());
-        answer::check_webhook(send(request, message, deadline).await?).await
+        let answer = self.send(request, message, deadline).await?;
+        answer::check_webhook(answer, self.clock.now()).await
     }
-}
 
-/// Sends `body` as JSON. Returns the answer if its status is 200.
-async fn send(request: RequestBuilder, body: &impl Serialize, deadline: Deadline) -> Result<Response, Failure> {
-    let left = deadline.remaining(SystemClock.now());
-    let body = serde_json::to_vec(body).expect("invariant: a message is plain JSON data");
-    let request = request.header("content-type", "application/json; charset=utf-8").body(body).timeout(left);
-    answer::check_status(request.send().await?).await
+    /// Sends `body` as JSON. Returns the answer if its status is 200.
+    async fn send(
+        &self,
+        request: RequestBuilder,
+        body: &impl Serialize,
+        deadline: Deadline,
+    ) -> Result<Response, Failure> {
+        let left = deadline.remaining(self.clock.now());
+        let body = serde_json::to_vec(body).expect("invariant: a message is plain JSON data");
+        let request = request.header("content-type", "application/json; charset=utf-8").body(body).timeout(left);
+        let answer = request.send().await?;
+        answer::check_status(answer, self.clock.now()).await
+    }
 }
 
 #[cfg(test)]

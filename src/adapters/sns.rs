@@ -8,14 +8,13 @@ use aws_sdk_sns::error::{ProvideErrorMetadata as _, SdkError};
 use aws_sdk_sns::operation::publish::PublishError;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use thiserror::Error;
-use tokio::time::timeout;
 
 use crate::adapters::clock::SystemClock;
 use crate::message::compose::{Budget, compose};
 use crate::message::plain;
 use crate::message::subject::subject;
 use crate::model::digest::Digest;
-use crate::protocol::clock::{Clock as _, Deadline};
+use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::notify::DeliverError;
 
 /// Characters per line. Many mail programs use a proportional font, so lines need not fit a
@@ -69,8 +68,9 @@ pub struct TopicError;
 
 /// Publishes to topics in any Region.
 #[derive(Clone, Debug)]
-pub struct Sns {
+pub struct Sns<C = SystemClock> {
     client: Client,
+    clock: C,
 }
 
 impl Topic {
@@ -89,13 +89,15 @@ impl Topic {
     }
 }
 
-impl Sns {
+impl<C> Sns<C> {
     /// A client without retries: only the caller knows whether a message may be repeated.
-    pub fn new(config: &aws_types::SdkConfig) -> Self {
+    pub fn new(config: &aws_types::SdkConfig, clock: C) -> Self {
         let config = Builder::from(config).retry_config(RetryConfig::disabled()).build();
-        Self { client: Client::from_conf(config) }
+        Self { client: Client::from_conf(config), clock }
     }
+}
 
+impl<C: Clock> Sns<C> {
     /// Publishes the digest once. Returns before `deadline`.
     ///
     /// # Errors
@@ -115,14 +117,14 @@ impl Sns {
             .customize()
             .config_override(in_region)
             .send();
-        match timeout(deadline.remaining(SystemClock.now()), call).await {
+        match self.clock.timeout(deadline, call).await {
             // An answer of status 200 without an id is not from SNS.
-            Ok(Ok(answer)) => match answer.message_id.filter(|id| !id.is_empty()) {
+            Some(Ok(answer)) => match answer.message_id.filter(|id| !id.is_empty()) {
                 Some(_) => Ok(()),
                 None => Err(retry("SNS answered without a message id")),
             },
-            Ok(Err(error)) => Err(deliver_error(&error)),
-            Err(_) => Err(retry("SNS did not answer in time")),
+            Some(Err(error)) => Err(deliver_error(&error)),
+            None => Err(retry("SNS did not answer in time")),
         }
     }
 }

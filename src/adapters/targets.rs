@@ -10,31 +10,33 @@ use crate::adapters::sns::{Sns, Topic};
 use crate::config::{Config, Route};
 use crate::model::digest::Digest;
 use crate::model::name::{Target, TargetKind};
-use crate::protocol::clock::{Clock as _, Deadline};
+use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::notify::{Accepted, Deliver, DeliverError};
 
 /// All channels that this program can speak to.
 #[derive(Debug)]
-pub struct Targets<R> {
-    slack: Slack,
+pub struct Targets<R, C = SystemClock> {
+    slack: Slack<C>,
     #[cfg(feature = "stack")]
-    sns: Option<Sns>,
+    sns: Option<Sns<C>>,
     secrets: Secrets<R>,
+    clock: C,
 }
 
-impl<R: ReadSecret> Targets<R> {
-    pub fn new(slack: Slack, secrets: Secrets<R>) -> Self {
+impl<R: ReadSecret, C: Clock> Targets<R, C> {
+    pub fn new(slack: Slack<C>, secrets: Secrets<R>, clock: C) -> Self {
         Self {
             slack,
             #[cfg(feature = "stack")]
             sns: None,
             secrets,
+            clock,
         }
     }
 
     /// Topics are delivered to as well.
     #[cfg(feature = "stack")]
-    pub fn with_sns(self, sns: Sns) -> Self {
+    pub fn with_sns(self, sns: Sns<C>) -> Self {
         Self { sns: Some(sns), ..self }
     }
 
@@ -100,7 +102,7 @@ pub fn undeliverable(config: &Config) -> Option<&Target> {
         .find(|target| !matches!(target.kind, TargetKind::Slack | TargetKind::Sns))
 }
 
-impl<R: ReadSecret> Deliver for Targets<R> {
+impl<R: ReadSecret, C: Clock> Deliver for Targets<R, C> {
     async fn deliver(
         &self,
         digest: &Digest,
@@ -108,7 +110,7 @@ impl<R: ReadSecret> Deliver for Targets<R> {
         deadline: Deadline,
     ) -> Result<Accepted, DeliverError> {
         let target = &digest.target;
-        let credential = match self.secrets.credential(target, SystemClock.now(), deadline).await {
+        let credential = match self.secrets.credential(target, self.clock.now(), deadline).await {
             Ok(credential) => credential,
             Err(error) => return Err(no_credential(&error)),
         };
@@ -116,7 +118,7 @@ impl<R: ReadSecret> Deliver for Targets<R> {
             Err(DeliverError::Denied { reason }) => reason,
             outcome => return outcome,
         };
-        match self.secrets.replacement(&credential, target, SystemClock.now(), deadline).await {
+        match self.secrets.replacement(&credential, target, self.clock.now(), deadline).await {
             Ok(Some(fresh)) => self.deliver_with(&fresh, digest, joins, deadline).await,
             Ok(None) => Err(DeliverError::Refused { reason: denied }),
             Err(error) => Err(no_credential(&error)),

@@ -128,8 +128,8 @@ async fn from_environment() -> anyhow::Result<Function> {
         store: DynamoStore::new(&aws, tables, SystemClock, fastrand::Rng::new()),
         due: variable("DUE_QUEUE_URL").map(|url| SqsDueQueue::new(&aws, url, SystemClock, fastrand::Rng::new())),
         dead_letters: SqsDeadLetters::new(&aws, dlq_url, SystemClock, fastrand::Rng::new()),
-        targets: Targets::new(slack()?, Secrets::new(SecretsManager::new(&aws, secret_id, SystemClock)))
-            .with_sns(Sns::new(&aws)),
+        targets: Targets::new(slack()?, Secrets::new(SecretsManager::new(&aws, secret_id, SystemClock)), SystemClock)
+            .with_sns(Sns::new(&aws, SystemClock)),
     })
 }
 
@@ -154,7 +154,7 @@ fn config() -> anyhow::Result<Config> {
 
 /// Slack as the world knows it, or where `STENTOR_SLACK_API_URL` says (GovSlack has an API of its own).
 fn slack() -> anyhow::Result<Slack> {
-    let slack = Slack::new(Http::default());
+    let slack = Slack::new(Http::default(), SystemClock);
     let api = variable("STENTOR_SLACK_API_URL").map(|url| ApiUrl::parse(&url)).transpose();
     Ok(match api.context("STENTOR_SLACK_API_URL")? {
         Some(api) => slack.with_api(api),

@@ -58,8 +58,8 @@ impl Subscriber {
 }
 
 fn targets(aws: &SdkConfig, secret: &Value) -> Targets<Secret> {
-    let slack = Slack::new(http::client().unwrap());
-    Targets::new(slack, Secrets::new(Secret(secret.to_string()))).with_sns(Sns::new(aws))
+    let slack = Slack::new(http::client().unwrap(), SystemClock);
+    Targets::new(slack, Secrets::new(Secret(secret.to_string())), SystemClock).with_sns(Sns::new(aws, SystemClock))
 }
 
 fn digest() -> Digest {

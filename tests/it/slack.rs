@@ -92,7 +92,11 @@ fn refusal(code: &str) -> ResponseTemplate {
 
 fn targets(server: &MockServer, secret: &str) -> Targets<Secret> {
     let api = ApiUrl::parse(&format!("{}/api", server.uri())).unwrap();
-    Targets::new(Slack::new(http::client().unwrap()).with_api(api), Secrets::new(Secret(secret.to_owned())))
+    Targets::new(
+        Slack::new(http::client().unwrap(), SystemClock).with_api(api),
+        Secrets::new(Secret(secret.to_owned())),
+        SystemClock,
+    )
 }
 
 /// The latest digest of a burst: two alerts, after 40 others.
@@ -334,7 +338,7 @@ async fn posted(answer: Vec<u8>, then: Then, timeout: Duration) -> String {
             }
         }
     });
-    let slack = Slack::new(http::client().unwrap());
+    let slack = Slack::new(http::client().unwrap(), SystemClock);
     let result =
         slack.post(&WebhookUrl::parse(&url).unwrap(), &digest(), Deadline::after(SystemClock.now(), timeout)).await;
     server.abort();

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use stentor::adapters::clock::SystemClock;
 use stentor::adapters::dynamodb::DynamoStore;
 use stentor::adapters::embedded::Embedded;
 use stentor::adapters::local::{FileDeadLetters, LocalDueQueue};
@@ -83,7 +84,7 @@ impl Services for Spoken {
 
 impl Spoken {
     pub async fn new(engine: &Embedded, config: &str, targets: Targets<Secret>) -> Self {
-        let (due, timer) = LocalDueQueue::new();
+        let (due, timer) = LocalDueQueue::new(SystemClock);
         let clock = ForwardClock::default();
         Self {
             routes: super::routes(config),

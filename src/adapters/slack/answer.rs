@@ -12,10 +12,8 @@ use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 
 use super::error::{ErrorCode, Failure, SlackError};
-use crate::adapters::clock::SystemClock;
 use crate::adapters::http::{self, BODY_BYTES_MAX};
 use crate::model::time::Timestamp;
-use crate::protocol::clock::Clock as _;
 
 /// The most that is read of a method's answer. It repeats the message, which has some 10 KB and is
 /// several times longer as JSON. A cut answer would count as a failure, and the message would be
@@ -51,8 +49,8 @@ struct Outcome {
 }
 
 /// `answer` itself if its status is 200.
-pub(super) async fn check_status(answer: Response) -> Result<Response, Failure> {
-    let (status, after) = (answer.status(), retry_after(answer.headers()));
+pub(super) async fn check_status(answer: Response, now: Timestamp) -> Result<Response, Failure> {
+    let (status, after) = (answer.status(), retry_after(answer.headers(), now));
     if status == StatusCode::OK {
         return Ok(answer);
     }
@@ -66,8 +64,8 @@ pub(super) async fn check_status(answer: Response) -> Result<Response, Failure> 
 
 /// Checks a webhook's answer of status 200: `ok` from an incoming webhook, `{"ok": true}` from one
 /// that starts a workflow.
-pub(super) async fn check_webhook(answer: Response) -> Result<(), Failure> {
-    let after = retry_after(answer.headers());
+pub(super) async fn check_webhook(answer: Response, now: Timestamp) -> Result<(), Failure> {
+    let after = retry_after(answer.headers(), now);
     let body = http::body(answer, BODY_BYTES_MAX).await?;
     let outcome = Outcome::parse(&body).unwrap_or_default();
     if outcome.ok || body.trim_ascii() == b"ok" {
@@ -78,8 +76,8 @@ pub(super) async fn check_webhook(answer: Response) -> Result<(), Failure> {
 }
 
 /// Reads a method's answer of status 200.
-pub(super) async fn read_method(answer: Response) -> Result<MethodAnswer, Failure> {
-    let after = retry_after(answer.headers());
+pub(super) async fn read_method(answer: Response, now: Timestamp) -> Result<MethodAnswer, Failure> {
+    let after = retry_after(answer.headers(), now);
     let body = http::body(answer, METHOD_BYTES_MAX).await?;
     match Outcome::parse(&body) {
         None => Err(Failure { error: SlackError::NotJson, after }),
@@ -105,9 +103,9 @@ impl Outcome {
 }
 
 /// Seconds, as Slack sends them, or a date, as a proxy may send. At most [`RETRY_AFTER_MAX`].
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let wait = whole_seconds(text).or_else(|| until(text, SystemClock.now()))?;
+    let wait = whole_seconds(text).or_else(|| until(text, now))?;
     Some(wait.min(RETRY_AFTER_MAX))
 }
 

@@ -13,13 +13,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use thiserror::Error;
 
+use super::Slack;
 use super::answer::{self, MethodAnswer};
 use super::blocks::Block;
 use super::error::Failure;
 use super::layout::{self, Message};
-use super::{Slack, send};
 use crate::model::digest::Digest;
-use crate::protocol::clock::Deadline;
+use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::notify::{Accepted, DeliverError};
 
 /// A bot and its channel. Prints without the token.
@@ -84,7 +84,7 @@ impl fmt::Debug for Bot {
     }
 }
 
-impl Slack {
+impl<C: Clock> Slack<C> {
     /// Posts the digest once, as a reply to the message that `joins` refers to. If that message is
     /// in another channel or gone, the digest becomes a new message. Returns before `deadline`.
     ///
@@ -172,7 +172,8 @@ impl Slack {
     ) -> Result<MethodAnswer, Failure> {
         let url = self.api.0.join(method).expect("invariant: the name of a method is a relative URL");
         let request = self.http.get()?.post(url).header(AUTHORIZATION, bot.authorization.clone());
-        answer::read_method(send(request, body, deadline).await?).await
+        let answer = self.send(request, body, deadline).await?;
+        answer::read_method(answer, self.clock.now()).await
     }
 }
 

@@ -74,7 +74,7 @@ impl SlackApi {
     /// # Errors
     /// When the URL cannot be spoken to in secret, or there are no root certificates.
     pub fn slack(&self) -> anyhow::Result<Slack> {
-        let slack = Slack::new(http::client().context("cannot set up the HTTP client")?);
+        let slack = Slack::new(http::client().context("cannot set up the HTTP client")?, SystemClock);
         Ok(match &self.slack_api {
             Some(api) => slack.with_api(ApiUrl::parse(api).context("--slack-api")?),
             None => slack,

@@ -136,7 +136,8 @@ impl Arguments {
             bail!("parked messages are delivered to Slack: add --slack-webhook");
         }
         let webhook = self.slack_webhook.as_deref().map(WebhookUrl::parse).transpose()?;
-        let posting = webhook.map(|webhook| http::client().map(|http| (Slack::new(http), webhook))).transpose()?;
+        let posting =
+            webhook.map(|webhook| http::client().map(|http| (Slack::new(http, SystemClock), webhook))).transpose()?;
         let (engine, store) = data.start().await?;
         let park = FileDeadLetters::new(data.dead_letters());
         let output = if self.json { Output::Stderr } else { Output::Text { preview: false } };

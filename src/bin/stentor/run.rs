@@ -97,7 +97,8 @@ async fn pipeline(arguments: &Arguments) -> anyhow::Result<Exit> {
     let shutdown = Shutdown::on_signals()?;
     let mut data = DataDir::open_to_run(&arguments.data_dir)?;
     let (engine, store) = data.start().await?;
-    let posting = webhook.map(|webhook| http::client().map(|http| (Slack::new(http), webhook))).transpose()?;
+    let posting =
+        webhook.map(|webhook| http::client().map(|http| (Slack::new(http, SystemClock), webhook))).transpose()?;
     let output = match arguments.json {
         true => Output::Report,
         false => Output::Text { preview: arguments.preview },
@@ -259,7 +260,7 @@ impl<'a> Run<'a> {
 
     /// Lines as they come, windows by the clock: takes in lines also while a target keeps a message waiting.
     async fn live(&self, stream: &mut Stream, origin: &Origin) -> anyhow::Result<Result<(), Refusal>> {
-        let (due, timer) = LocalDueQueue::new();
+        let (due, timer) = LocalDueQueue::new(SystemClock);
         let services = LocalServices { shared: self.shared, due: Some(due) };
         let (ended, end) = oneshot::channel();
         let ingest = async {

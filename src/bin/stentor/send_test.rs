@@ -77,7 +77,7 @@ pub fn send_test(arguments: &Arguments) -> anyhow::Result<Exit> {
 #[cfg(feature = "aws")]
 async fn with_the_stack(arguments: &Arguments) -> anyhow::Result<Exit> {
     let aws = arguments.aws.load().await?;
-    let sns = Sns::new(&aws);
+    let sns = Sns::new(&aws, SystemClock);
     match (&arguments.credentials, &arguments.secret_id) {
         (Some(file), _) => send(arguments, arguments.targets(SecretFile(file.clone()))?.with_sns(sns)).await,
         (None, Some(secret_id)) => {
@@ -95,7 +95,7 @@ async fn with_the_stack(_arguments: &Arguments) -> anyhow::Result<Exit> {
 
 impl Arguments {
     fn targets<R: ReadSecret>(&self, secret: R) -> anyhow::Result<Targets<R>> {
-        Ok(Targets::new(self.slack_api.slack()?, Secrets::new(secret)))
+        Ok(Targets::new(self.slack_api.slack()?, Secrets::new(secret), SystemClock))
     }
 }
 

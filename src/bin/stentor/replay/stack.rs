@@ -103,7 +103,8 @@ async fn deployed(arguments: &Arguments, aws: &SdkConfig, routes: Routes) -> any
         (None, None) => bail!("no queue for parked records: name it with --queue-url"),
     };
     let due = arguments.due_queue_url.clone().map(|url| SqsDueQueue::new(aws, url, SystemClock, fastrand::Rng::new()));
-    let targets = Targets::new(arguments.slack_api.slack()?, Secrets::new(secrets)).with_sns(Sns::new(aws));
+    let targets = Targets::new(arguments.slack_api.slack()?, Secrets::new(secrets), SystemClock)
+        .with_sns(Sns::new(aws, SystemClock));
     Ok(DeployedServices { routes, store, due, dead_letters, targets })
 }
 
