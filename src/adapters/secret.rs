@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_denied_credential_is_read_afresh_once_and_by_one_caller() {
+    async fn a_denied_credential_is_read_again_once_by_one_caller() {
         let fake = Fake { text: Lock::new(r#"{"ops":"old"}"#.into()), ..Fake::default() };
         let secrets = Secrets::new(&fake);
         let target = target();

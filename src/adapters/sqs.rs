@@ -385,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delay_is_never_shorter_than_was_asked_for() {
+    fn a_delay_is_rounded_up_to_whole_seconds() {
         for (millis, seconds) in [(0, 0), (1, 1), (1_000, 1), (1_001, 2), (899_999, 900)] {
             assert_eq!(whole_seconds(Duration::from_millis(millis)), seconds, "{millis}");
         }

@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_target_without_a_channel_is_named() {
+    fn an_undeliverable_target_is_named() {
         let without = |text: &str| {
             let config = Config::parse(text, "f").unwrap();
             undeliverable(&config).map(ToString::to_string)

@@ -1,11 +1,11 @@
-//! `stentor check --aws`: a stack as the template makes it, and one that is spoiled.
+//! `stentor check --aws`: a stack as the template creates it, and one with faults.
 
 use serde_json::Value;
 
 use crate::emulator::Surroundings;
 use crate::python::python;
 
-/// A stack as the template makes it, but for what `SPOIL` leaves out.
+/// A stack as the template creates it, without the parts that `SPOIL` removes.
 const STACK: &str = r#"
 import boto3, json, os
 spoil = os.environ["SPOIL"] == "1"
@@ -46,7 +46,7 @@ async fn make(stack: &Surroundings, spoil: &str) {
     assert!(output.status.success(), "{}", text(&output.stderr));
 }
 
-/// The findings that are not good, without one that cannot be had here: moto knows no account policies.
+/// The findings that are not good, without the one on account policies, which moto does not have.
 async fn faults(stack: &Surroundings) -> (Vec<String>, usize) {
     let command = stack.stentor(&["check", "--aws", "--json"]);
     let output = tokio::process::Command::from(command).output().await.unwrap();
@@ -59,7 +59,7 @@ async fn faults(stack: &Surroundings) -> (Vec<String>, usize) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_deployed_is_checked_against_what_is_relied_on() {
+async fn a_deployment_is_checked_against_its_requirements() {
     let stack = Surroundings::start("https://hooks.slack.com/none").await;
     let absent = tokio::process::Command::from(stack.stentor(&["check", "--aws"])).output().await.unwrap();
     assert_eq!(absent.status.code(), Some(2));

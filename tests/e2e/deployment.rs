@@ -1,5 +1,5 @@
-//! What the template deploys, on this machine: consumers and notifiers as processes of the debug binary, an engine, a
-//! due queue and a dead-letter queue, and webhooks that decide what becomes of a message.
+//! The stack of the template on this machine: consumers and notifiers as processes, an engine, a
+//! due queue and a dead-letter queue, and webhooks whose answers the test decides.
 
 use std::path::Path;
 use std::time::Duration;
@@ -17,7 +17,7 @@ const NOTIFIERS: [&str; 2] = ["notifier-1", "notifier-2"];
 const CONSUMER_TIMEOUT: Duration = Duration::from_secs(10);
 const NOTIFIER_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// Just longer than a notifier may take; the template has six times as long.
+/// Slightly longer than a notifier may take. The template has six times the time-out.
 const VISIBILITY_S: u32 = 6;
 
 pub struct Deployment {
@@ -29,8 +29,8 @@ pub struct Deployment {
 }
 
 impl Deployment {
-    /// `name` is the test's; `config` may name the targets `slack:one`, `slack:two`, `slack:three`. `more` is added to the environment
-    /// of every function, and wins.
+    /// `name` is the name of the test; `config` may name the targets `slack:one`, `slack:two`,
+    /// `slack:three`. `more` is added to the environment of every function, and takes precedence.
     pub async fn start(
         name: &str,
         config: &str,
@@ -40,7 +40,7 @@ impl Deployment {
         Self::within(Surroundings::start("").await, name, config, more, decide).await
     }
 
-    /// The same within `surroundings`, which may have the machine to themselves.
+    /// As [`Deployment::start`], within `surroundings`, which may be exclusive.
     pub async fn within(
         surroundings: Surroundings,
         name: &str,
@@ -63,7 +63,7 @@ impl Deployment {
             let named = named.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
             surroundings.environment().into_iter().chain(named).collect::<Vec<_>>()
         };
-        // Nobody listens there: a consumer never reads a credential.
+        // No server listens there: a consumer never reads a credential.
         let consumers =
             with(&[("STENTOR_SECRET_ID", "none"), ("AWS_ENDPOINT_URL_SECRETS_MANAGER", "http://127.0.0.1:9")]);
         let consumers = CONSUMERS.map(|name| Function::new(name, CONSUMER_TIMEOUT, consumers.clone()));
@@ -76,7 +76,7 @@ impl Deployment {
         Self { surroundings, slack, due, consumers: consumers.into(), notifiers: notifiers.into() }
     }
 
-    /// Messages in the due queue: those that wait, those that are delayed and those that somebody has.
+    /// The number of messages in the due queue: visible, delayed and received.
     pub async fn due_messages(&self) -> usize {
         let names = [
             Attribute::ApproximateNumberOfMessages,
@@ -89,7 +89,7 @@ impl Deployment {
     }
 }
 
-/// Invocations of these functions that were killed.
+/// The number of killed invocations of these functions.
 pub fn killed(functions: &[Function]) -> usize {
     functions.iter().map(|function| function.invocations(|all| all.iter().filter(|one| one.is_killed()).count())).sum()
 }

@@ -1,5 +1,5 @@
-//! When people are told: at once, after a long window, after a pause, by the sweep. The two functions as processes, and
-//! between them a due queue whose delays are real.
+//! When messages are delivered: at once, after a long window, after a pause, by the sweep. Runs the
+//! two functions as processes, with a due queue whose delays are real.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 use wiremock::matchers::header;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-/// However loaded the machine is.
+/// Long enough for a loaded machine.
 const LONG: Duration = Duration::from_secs(60);
 
-/// The event of a record with these lines.
+/// An event with a record of these lines.
 fn event(lines: &[&str]) -> Value {
     let mut shard = Shard::new("shardId-000000000000".to_owned());
     shard.put(data("stream", lines.iter().map(|line| (*line, (*line).to_owned()))));
@@ -29,28 +29,28 @@ fn answered(failures: &[&str]) -> Outcome {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_first_alert_of_a_quiet_route_is_out_within_about_a_second() {
+async fn the_first_alert_of_a_quiet_route_is_delivered_within_about_a_second() {
     let config = "[[route]]\nname=\"critical\"\nmarkers=[\"[CRITICAL]\"]\nnotify=[\"slack:one\"]";
     let surroundings = Surroundings::start_alone("").await;
     let deployment = Deployment::within(surroundings, "quiet", config, &[], || HookAnswer::Accepted).await;
     let (consumer, notifier) = (&deployment.consumers[0], &deployment.notifiers[0]);
-    // Up and connected, as functions are that are called once a minute.
+    // Started and connected, like functions that are called once a minute.
     assert_eq!(consumer.invoke(&json!({"Records": []}), None).await, answered(&[]));
     assert_eq!(notifier.invoke(&json!({"stentor": "sweep"}), None).await, Outcome::Answered(Value::Null));
     let began = Instant::now();
     assert_eq!(consumer.invoke(&event(&["[CRITICAL] pool exhausted"]), None).await, answered(&[]));
-    assert_eq!(deployment.slack.posts().len(), 0, "the consumer tells nobody");
+    assert_eq!(deployment.slack.posts().len(), 0, "the consumer delivers nothing");
     assert_eq!(deployment.due.poll(notifier, None).await, Some(answered(&[])));
     let posts = deployment.slack.posts();
     let took = posts[0].arrived.duration_since(began);
     println!("from the consumer's invocation to the message: {took:?}");
     assert_eq!((posts.len(), posts[0].alerts), (1, 1));
     assert!(took < Duration::from_secs(3), "{took:?}");
-    assert_eq!(deployment.due_messages().await, 1, "the timer of the window that follows");
+    assert_eq!(deployment.due_messages().await, 1, "the due message of the next window");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_message_of_a_window_that_outlasts_the_queues_delay_is_put_off_and_kept() {
+async fn the_due_message_of_a_long_window_is_postponed_and_kept() {
     let sqs = MockServer::start().await;
     for (operation, answer) in [("SendMessage", json!({"MessageId": "m"})), ("ChangeMessageVisibility", json!({}))] {
         let answer = ResponseTemplate::new(200).set_body_json(answer);
@@ -70,10 +70,10 @@ async fn the_message_of_a_window_that_outlasts_the_queues_delay_is_put_off_and_k
     let deployment = Deployment::start("long-window", config, &to_us, || HookAnswer::Accepted).await;
     assert_eq!(deployment.consumers[0].invoke(&event(&["[INFO] 17 invoices"]), None).await, answered(&[]));
     let [sent] = &calls(&sqs).await[..] else { panic!("one call") };
-    assert_eq!(sent["DelaySeconds"], 900, "the longest that SQS has");
+    assert_eq!(sent["DelaySeconds"], 900, "the longest delay of SQS");
     let body = sent["MessageBody"].as_str().unwrap();
     assert_eq!(body, r#"{"route":"daily","window":1}"#);
-    // When it comes the window is still open; and it comes twice.
+    // The message arrives twice, while the window is still open.
     let records = [due_record("one", "receipt-1", "1", body), due_record("two", "receipt-2", "7", body)];
     let outcome = deployment.notifiers[0].invoke(&json!({"Records": records}), None).await;
     assert_eq!(outcome, answered(&["one", "two"]), "SQS deletes what is not named");
@@ -86,13 +86,13 @@ async fn the_message_of_a_window_that_outlasts_the_queues_delay_is_put_off_and_k
     }
 }
 
-/// The bodies of all calls of SQS so far.
+/// The bodies of all SQS calls so far.
 async fn calls(sqs: &MockServer) -> Vec<Value> {
     sqs.received_requests().await.unwrap().iter().map(|request| request.body_json().unwrap()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pause_that_slack_asks_for_is_kept_on_every_route() {
+async fn a_pause_from_slack_applies_to_every_route() {
     let config = r#"
         [[route]]
         name = "critical"
@@ -112,7 +112,7 @@ async fn a_pause_that_slack_asks_for_is_kept_on_every_route() {
     assert_eq!(consumer.invoke(&event(&["[CRITICAL] pool exhausted"]), None).await, answered(&[]));
     deployment.due.poll(notifier, None).await;
     assert_eq!(deployment.slack.posts().len(), 1);
-    assert_eq!(deployment.due_messages().await, 2, "the one that comes back, and the next window's");
+    assert_eq!(deployment.due_messages().await, 2, "the retried one, and that of the next window");
     assert_eq!(consumer.invoke(&event(&["[ALERT] card refused"]), None).await, answered(&[]));
     let began = Instant::now();
     while deployment.slack.posts().len() < 3 {
@@ -129,7 +129,7 @@ async fn a_pause_that_slack_asks_for_is_kept_on_every_route() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_queue_lost_the_sweep_finds_and_what_is_no_due_message_is_parked() {
+async fn the_sweep_replaces_a_lost_due_message_and_an_invalid_one_is_parked() {
     let config = "[[route]]\nname=\"critical\"\nmarkers=[\"[CRITICAL]\"]\nnotify=[\"slack:one\"]";
     let deployment = Deployment::start("lost", config, &[], || HookAnswer::Accepted).await;
     let (consumer, notifier, due) = (&deployment.consumers[0], &deployment.notifiers[0], &deployment.due);
@@ -141,5 +141,9 @@ async fn what_the_queue_lost_the_sweep_finds_and_what_is_no_due_message_is_parke
     assert_eq!(due.poll(notifier, None).await, Some(answered(&[])));
     let parked = deployment.surroundings.parked().await;
     assert!(parked.len() == 1 && parked[0]["code"] == "not-due", "{parked:?}");
-    assert_eq!((deployment.slack.posts().len(), deployment.due_messages().await), (1, 1), "the next window's timer");
+    assert_eq!(
+        (deployment.slack.posts().len(), deployment.due_messages().await),
+        (1, 1),
+        "the due message of the next window"
+    );
 }

@@ -1,5 +1,5 @@
-//! Lambda on this machine: the function under Amazon's runtime interface emulator, with moto for SQS
-//! and Secrets Manager, the embedded engine behind a proxy that can fail, and a webhook that listens.
+//! Lambda on this machine: the function under Amazon's runtime interface emulator, with moto for
+//! SQS and Secrets Manager, the embedded engine behind a proxy that can fail, and a webhook.
 
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt as _;
@@ -19,13 +19,13 @@ use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::python::python;
 use crate::support::proxy::Proxy;
 
-/// A process that ends with the value, and everything that it started with it.
+/// A process that ends when this is dropped, with its child processes.
 #[derive(Debug)]
 struct Process(Child);
 
 impl Process {
     fn start(command: &mut Command) -> Self {
-        // A group of its own, so that what it starts can be ended with it.
+        // Its own process group, so that its child processes can be ended with it.
         Self(
             command
                 .process_group(0)
@@ -48,17 +48,17 @@ impl Drop for Process {
     }
 }
 
-/// Tests run side by side, but for those that measure time or memory: they have the machine to themselves.
+/// Tests run concurrently, except for those that measure time or memory, which run alone.
 static MACHINE: RwLock<()> = RwLock::const_new(());
 
-/// A test's share of the machine, as long as this is held.
+/// The permission of a test to run, while this is held.
 #[expect(dead_code, reason = "guards are held, not read")]
 enum Share {
     Part(RwLockReadGuard<'static, ()>),
     Whole(RwLockWriteGuard<'static, ()>),
 }
 
-/// Everything around the function.
+/// The services around the function.
 pub struct Surroundings {
     engine: Embedded,
     pub store: DynamoStore,
@@ -69,7 +69,7 @@ pub struct Surroundings {
     _share: Share,
 }
 
-/// A function that is up.
+/// A running function.
 pub struct Function {
     process: Process,
     url: String,
@@ -80,13 +80,13 @@ pub struct Function {
 const SECRET: &str = "stentor/targets";
 
 impl Surroundings {
-    /// `webhook` is the credential of target `slack:default`. A test has one of these: a second one might wait for a test
-    /// that waits for the first.
+    /// `webhook` is the credential of target `slack:default`. A test has only one of these: a
+    /// second one could wait for a test that waits for the first.
     pub async fn start(webhook: &str) -> Self {
         Self::with(Share::Part(MACHINE.read().await), webhook).await
     }
 
-    /// For a test that measures: no other runs beside it.
+    /// For a test that measures: no other test runs at the same time.
     pub async fn start_alone(webhook: &str) -> Self {
         Self::with(Share::Whole(MACHINE.write().await), webhook).await
     }
@@ -111,7 +111,7 @@ impl Surroundings {
         surroundings
     }
 
-    /// A due queue with the template's redrive policy; answers its URL.
+    /// Creates a due queue with the template's redrive policy, and returns its URL.
     pub async fn due_queue(&self, visibility_timeout_s: u32) -> String {
         let client = sqs::Client::new(&self.aws);
         let dead_letters = client.get_queue_attributes().queue_url(&self.queue_url);
@@ -125,13 +125,13 @@ impl Surroundings {
         queue.send().await.unwrap().queue_url.unwrap()
     }
 
-    /// One more secret.
+    /// Creates another secret.
     pub async fn secret(&self, name: &str, value: &Value) {
         let create = secrets::Client::new(&self.aws).create_secret().name(name);
         create.secret_string(value.to_string()).send().await.unwrap();
     }
 
-    /// Where a process finds all this without a proxy, as environment variables.
+    /// The environment variables with which a process finds all this, without the proxy.
     pub fn environment(&self) -> Vec<(String, String)> {
         let moto = self.aws.endpoint_url().unwrap();
         let variables = [
@@ -146,7 +146,7 @@ impl Surroundings {
         variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
     }
 
-    /// An empty store, for the functions that are up, too.
+    /// Empties the store, also for running functions.
     pub async fn renew_store(&mut self) {
         self.engine = Embedded::start(None).await.unwrap();
         self.store = self.engine.store().await.unwrap();
@@ -158,13 +158,13 @@ impl Surroundings {
         &self.aws
     }
 
-    /// A message in the dead-letter queue.
+    /// Sends a message to the dead-letter queue.
     pub async fn send(&self, body: &str) {
         let send = sqs::Client::new(&self.aws).send_message().queue_url(&self.queue_url).message_body(body);
         send.send().await.unwrap();
     }
 
-    /// The command line, in the environment of this stack and in no other.
+    /// The command line, with only the environment of this stack.
     pub fn stentor(&self, arguments: &[&str]) -> Command {
         let moto = self.aws.endpoint_url().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_stentor"));
@@ -187,7 +187,7 @@ impl Surroundings {
         put.secret_string(secret(webhook)).send().await.unwrap();
     }
 
-    /// What lies in the dead-letter queue; afterwards it is empty.
+    /// Receives and deletes all messages of the dead-letter queue.
     pub async fn parked(&self) -> Vec<Value> {
         let client = sqs::Client::new(&self.aws);
         let mut parked = Vec::new();
@@ -213,7 +213,8 @@ impl Surroundings {
         rows.unwrap().len()
     }
 
-    /// Starts the function under the emulator. `more` is added to its environment, and wins.
+    /// Starts the function under the emulator. `more` is added to its environment, and takes
+    /// precedence.
     pub async fn function(&self, timeout_s: u32, more: &[(&str, &str)]) -> Function {
         let (port, runtime_port) = (free_port(), free_port());
         let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("function-{port}.log"));
@@ -249,7 +250,8 @@ impl Surroundings {
 }
 
 impl Function {
-    /// The answer of one invocation, as text: a time-out or a crash is not JSON.
+    /// The answer of one invocation as text, because the answer to a time-out or a crash is not
+    /// JSON.
     pub async fn invoke(&self, payload: &str) -> String {
         let post = client().post(&self.url).body(payload.to_owned()).timeout(Duration::from_secs(60));
         match post.send().await {
@@ -267,7 +269,7 @@ impl Function {
         serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}\n{}", self.log()))
     }
 
-    /// Everything that function and emulator wrote.
+    /// The log of the function and the emulator.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }
@@ -279,7 +281,7 @@ impl Function {
         json.filter(|line| line["_aws"].is_object()).collect()
     }
 
-    /// SIGKILL, for emulator and function at once.
+    /// Kills the emulator and the function at once.
     pub fn kill(mut self) {
         self.process.kill();
     }
@@ -295,12 +297,12 @@ fn emulator() -> PathBuf {
     let version = std::fs::read_dir(lib).unwrap().next().unwrap().unwrap().path();
     let name = if cfg!(target_arch = "aarch64") { "aws-lambda-rie-arm64" } else { "aws-lambda-rie-x86_64" };
     let rie = version.join("site-packages/samcli/local/rapid").join(name);
-    // A wheel does not always carry the right to execute.
+    // A wheel does not always have the permission to execute.
     Command::new("chmod").arg("+x").arg(&rie).status().unwrap();
     rie
 }
 
-/// A port that nobody listens on, and that no other caller in this process gets.
+/// A free port, which no other caller in this process gets.
 fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let base = 20_000 + u16::try_from(std::process::id() % 200).unwrap() * 50;
@@ -312,7 +314,7 @@ fn client() -> reqwest::Client {
     stentor::adapters::http::client().unwrap()
 }
 
-/// Waits for a server, which takes as long as it takes; a test that hangs here says so.
+/// Waits for a server without a limit, and reports it when it takes long.
 async fn until_it_answers(url: &str) {
     for _ in 0..600 {
         if client().get(url).send().await.is_ok() {

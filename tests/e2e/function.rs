@@ -1,5 +1,5 @@
-//! The function as it is deployed: the release binary under Amazon's runtime interface emulator, real queues and
-//! secrets (moto), the engine behind a proxy that fails, a webhook that listens, and SIGKILL.
+//! The function as it is deployed: the release binary under Amazon's runtime interface emulator,
+//! real queues and secrets (moto), the engine behind a proxy that can fail, a webhook, and SIGKILL.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ fn sample(name: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("events").join(name)).unwrap()
 }
 
-/// A webhook that answers with `status` and `body` at `/{name}`.
+/// Adds a webhook at `/{name}` that answers with `status` and `body`.
 async fn webhook(slack: &MockServer, name: &str, status: u16, body: &str) -> String {
     let answer = ResponseTemplate::new(status).set_body_string(body);
     Mock::given(method("POST")).and(path(format!("/{name}"))).respond_with(answer).mount(slack).await;
@@ -42,8 +42,8 @@ fn checkpoint(answer: &Value) -> &str {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_sample_is_answered_stored_parked_and_told_as_it_should_be() {
-    // Rows, parked records, posts, events of our own.
+async fn every_sample_is_answered_stored_parked_and_delivered() {
+    // Rows, parked records, posts, events of Stentor's own logs.
     let cases = [
         ("kinesis-burst.json", [180, 0, 1, 0]),
         ("kinesis-tumbling.json", [27, 0, 1, 0]),
@@ -82,7 +82,8 @@ async fn every_sample_is_answered_stored_parked_and_told_as_it_should_be() {
         assert_eq!(n("events"), n("unmatched") + n("duplicates") + n("kept") + n("retried"), "{name}");
         assert_eq!((n("unbalanced"), n("records_parked")), (0, parked.len() as u64), "{name}");
         assert!(summary["request.id"].as_str().unwrap().len() > 8, "{summary}");
-        // The same again: every alert is a duplicate, nothing is sent, and poison is parked again.
+        // The same event again: every alert is a duplicate, nothing is sent, and poison records are
+        // parked again.
         function.answer(&sample(name)).await;
         assert_eq!((surroundings.rows().await, posts(&slack, "hook").await), after, "{name} again");
         assert_eq!(surroundings.parked().await.len(), parked.len(), "{name} again");
@@ -114,16 +115,16 @@ async fn one_event_is_answered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn throttles_are_ridden_out_and_a_store_that_stays_away_is_a_partial_failure() {
+async fn throttling_is_retried_and_an_unavailable_store_is_a_partial_failure() {
     let slack = MockServer::start().await;
     let surroundings = Surroundings::start(&webhook(&slack, "hook", 200, "ok").await).await;
     let function = surroundings.function(20, &[]).await;
-    // Two of three requests are throttled, whatever they ask.
+    // Two of three requests are throttled, of any operation.
     surroundings.proxy.decide(|_, n| if n % 3 == 2 { ProxyAction::Pass } else { ProxyAction::Throttle });
     assert_eq!(function.answer(&sample("kinesis-burst.json")).await, everything());
     assert_eq!([surroundings.rows().await, posts(&slack, "hook").await], [180, 1]);
 
-    // Commits do not get through at all. The first record of the sample is a control message, and safe.
+    // All commits fail. The first record of the sample is a control message, which is safe.
     let function = surroundings.function(3, &[]).await;
     surroundings.proxy.decide(|operation, _| {
         if operation == "TransactWriteItems" { ProxyAction::Throttle } else { ProxyAction::Pass }
@@ -131,7 +132,7 @@ async fn throttles_are_ridden_out_and_a_store_that_stays_away_is_a_partial_failu
     let event = sample("kinesis-control.json");
     let answer = function.answer(&event).await;
     let first_with_alerts = (0..3).find(|record| checkpoint(&answer) == sequence(&event, *record));
-    assert!(first_with_alerts.is_some(), "only what came in is named: {answer}");
+    assert!(first_with_alerts.is_some(), "only records of the event are named: {answer}");
     assert_eq!(surroundings.rows().await, 180);
     let summary = function.summaries().pop().unwrap();
     assert_eq!((&summary["retried"], &summary["records_retried"]), (&json!(2), &json!(1)));
@@ -141,7 +142,7 @@ async fn throttles_are_ridden_out_and_a_store_that_stays_away_is_a_partial_failu
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_does_not_answer_ends_before_the_function_does() {
+async fn a_silent_store_is_given_up_before_the_function_times_out() {
     let slack = MockServer::start().await;
     let surroundings = Surroundings::start(&webhook(&slack, "hook", 200, "ok").await).await;
     let function = surroundings.function(3, &[]).await;
@@ -152,7 +153,7 @@ async fn a_store_that_does_not_answer_ends_before_the_function_does() {
     );
     let event = sample("kinesis-burst.json");
     assert_eq!(checkpoint(&function.answer(&event).await), sequence(&event, 0));
-    // A commit that takes effect and whose answer is lost counts once.
+    // A commit whose answer is lost counts once.
     surroundings.proxy.decide(|operation, n| match operation {
         "TransactWriteItems" if n < 2 => ProxyAction::SwallowAnswer,
         _ => ProxyAction::Pass,
@@ -167,20 +168,16 @@ async fn a_store_that_does_not_answer_ends_before_the_function_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn poison_that_cannot_be_parked_is_the_checkpoint() {
+async fn a_poison_record_that_cannot_be_parked_is_the_checkpoint() {
     let slack = MockServer::start().await;
     let surroundings = Surroundings::start(&webhook(&slack, "hook", 200, "ok").await).await;
-    // Nobody listens there.
+    // No server listens there.
     let function = surroundings.function(4, &[("AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:9")]).await;
     let event = sample("kinesis-poison.json");
     let answer = function.answer(&event).await;
-    let at = (0..21).find(|record| sequence(&event, *record) == checkpoint(&answer)).expect("it came in");
-    assert_eq!(
-        surroundings.rows().await,
-        24,
-        "the good records and the good events of a bad one are stored all the same"
-    );
-    assert_eq!(posts(&slack, "hook").await, 1, "and told");
+    let at = (0..21).find(|record| sequence(&event, *record) == checkpoint(&answer)).expect("it is in the event");
+    assert_eq!(surroundings.rows().await, 24, "the good records and the good events of a bad one are stored");
+    assert_eq!(posts(&slack, "hook").await, 1, "and delivered");
     let function = surroundings.function(20, &[]).await;
     assert_eq!(function.answer(&event).await, everything());
     let parked = surroundings.parked().await;
@@ -193,7 +190,7 @@ async fn poison_that_cannot_be_parked_is_the_checkpoint() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revoked_webhook_is_looked_up_afresh_once_and_then_parked() {
+async fn a_revoked_webhook_is_read_again_once_and_then_parked() {
     let slack = MockServer::start().await;
     let once = ResponseTemplate::new(200).set_body_string("ok");
     Mock::given(method("POST")).and(path("/old")).respond_with(once).up_to_n_times(1).mount(&slack).await;
@@ -202,12 +199,12 @@ async fn a_revoked_webhook_is_looked_up_afresh_once_and_then_parked() {
     let function = surroundings.function(20, &[]).await;
     assert_eq!(function.answer(&sample("subscription.json")).await, everything());
     assert_eq!((posts(&slack, "old").await, surroundings.parked().await.len()), (1, 0), "it still works");
-    // Revoked, and replaced in the secret: the next message finds the new one.
+    // The webhook is revoked and replaced in the secret: the next message uses the new one.
     surroundings.rotate(&new).await;
     assert_eq!(function.answer(&sample("kinesis-multimember.json")).await, everything());
     let counts = [posts(&slack, "old").await, posts(&slack, "new").await, surroundings.parked().await.len()];
     assert_eq!(counts, [2, 1, 0]);
-    // Revoked, and nothing else is in the secret: parked with Slack's word.
+    // The webhook is revoked and not replaced: the message is parked with Slack's code.
     surroundings.rotate(&old).await;
     let function = surroundings.function(20, &[]).await;
     assert_eq!(function.answer(&sample("kinesis-control.json")).await, everything());
@@ -223,15 +220,15 @@ async fn a_missing_credential_is_named_and_parked() {
     let slack = MockServer::start().await;
     let surroundings = Surroundings::start(&webhook(&slack, "hook", 200, "ok").await).await;
     let config = Path::new(env!("CARGO_TARGET_TMPDIR")).join("missing-credential.toml");
-    std::fs::write(&config, "[[route]]\nname=\"r\"\nmarkers=[\"[ALERT]\",\"[CRITICAL]\"]\nnotify=[\"slack:nobody\"]\n")
+    std::fs::write(&config, "[[route]]\nname=\"r\"\nmarkers=[\"[ALERT]\",\"[CRITICAL]\"]\nnotify=[\"slack:absent\"]\n")
         .unwrap();
     let function = surroundings.function(20, &[("STENTOR_CONFIG", config.to_str().unwrap())]).await;
     assert_eq!(function.answer(&sample("subscription.json")).await, everything());
     let parked = surroundings.parked().await;
-    assert_eq!(parked[0]["reason"], json!("the secret has no credential for slack:nobody"));
+    assert_eq!(parked[0]["reason"], json!("the secret has no credential for slack:absent"));
 }
 
-/// CloudWatch Logs subscribes functions of its own Region only.
+/// CloudWatch Logs delivers only to functions of its own Region.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_direct_subscription_matches_a_route_of_the_functions_region() {
     let slack = MockServer::start().await;
@@ -250,7 +247,7 @@ async fn a_direct_subscription_matches_a_route_of_the_functions_region() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slack_that_hangs_or_limits_makes_the_records_come_again_and_is_told_once() {
+async fn records_are_retried_while_slack_hangs_or_limits_and_delivered_once() {
     let slack = MockServer::start().await;
     let slow = ResponseTemplate::new(200).set_delay(std::time::Duration::from_secs(60));
     Mock::given(method("POST")).respond_with(slow).up_to_n_times(1).mount(&slack).await;
@@ -260,19 +257,20 @@ async fn slack_that_hangs_or_limits_makes_the_records_come_again_and_is_told_onc
     let event = sample("kinesis-burst.json");
     let function = surroundings.function(3, &[]).await;
     let answer = function.answer(&event).await;
-    assert_eq!(checkpoint(&answer), sequence(&event, 0), "kept, and not told yet");
+    assert_eq!(checkpoint(&answer), sequence(&event, 0), "stored, but not delivered yet");
     assert_eq!(surroundings.rows().await, 180);
     let function = surroundings.function(25, &[]).await;
     assert_eq!(function.answer(&event).await, everything());
-    assert_eq!(posts(&slack, "hook").await, 3, "one that hung, one that was limited, one that was taken");
+    assert_eq!(posts(&slack, "hook").await, 3, "one that hung, one that was limited, one that was accepted");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_function_that_is_killed_in_the_middle_loses_nothing_and_counts_once() {
+async fn a_killed_function_loses_nothing_and_counts_once() {
     let slack = MockServer::start().await;
     let surroundings = Surroundings::start(&webhook(&slack, "hook", 200, "ok").await).await;
     let event = sample("kinesis-burst.json");
-    // Killed while the answer of the registration of the hour, of the first commit, of the close, of the freeze is on its way.
+    // Killed while the answer to one of these is lost: the registration of the hour, the first
+    // commit, the close, the freeze.
     for swallowed in 0..7 {
         let function = surroundings.function(5, &[]).await;
         surroundings.proxy.decide(
@@ -307,12 +305,12 @@ async fn until_seen(surroundings: &Surroundings, requests: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_event_is_an_error_that_says_so() {
+async fn an_unknown_event_is_an_error_that_says_so() {
     let slack = MockServer::start().await;
     let surroundings = Surroundings::start(&webhook(&slack, "hook", 200, "ok").await).await;
     let function = surroundings.function(10, &[]).await;
     let answer = function.answer(r#"{"hello": "hunter2"}"#).await;
     let message = answer["errorMessage"].as_str().unwrap();
     assert!(message.contains("neither a Kinesis event") && !message.contains("hunter2"), "{answer}");
-    assert_eq!(function.answer(&sample("kinesis-empty.json")).await, everything(), "and the next one is served");
+    assert_eq!(function.answer(&sample("kinesis-empty.json")).await, everything(), "the next event is processed");
 }

@@ -1,6 +1,7 @@
-//! The functions and the commands for a deployed stack as real processes, against what stands for AWS: moto, Amazon's
-//! runtime interface emulator, an engine behind a proxy that can fail. Needs Python 3.11, and installs below `target/`
-//! what else it needs: `cargo test --locked --release --features aws,lambda --test e2e`.
+//! The functions and the commands for a deployed stack as real processes, against local
+//! replacements of AWS: moto, Amazon's runtime interface emulator, an engine behind a proxy that
+//! can fail. Needs Python 3.11. The other requirements are installed below `target/`: `cargo test
+//! --locked --release --features aws,lambda --test e2e`.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,6 +1,6 @@
-//! The event source mappings of the two functions, by the rules that Lambda has: Kinesis hands out a shard's records
-//! from its checkpoint on, again and again until they are acknowledged; SQS hands out messages and deletes those that
-//! did not fail.
+//! The event source mappings of the two functions, by the rules of Lambda. For Kinesis, it sends
+//! the records of a shard from the checkpoint on, until they are acknowledged. For SQS, it sends
+//! messages and deletes those that did not fail.
 
 use std::io::Write as _;
 use std::time::Duration;
@@ -18,10 +18,10 @@ use stentor::protocol::clock::Clock as _;
 
 use crate::runtime::{Function, Outcome};
 
-/// A shard, and how far it was acknowledged.
+/// A shard and its checkpoint.
 pub struct Shard {
     pub name: String,
-    /// Records, each with its sequence number; the data is base64.
+    /// The records, each with its sequence number and its data in base64.
     records: Vec<(String, String)>,
     checkpoint: usize,
 }
@@ -31,7 +31,7 @@ impl Shard {
         Self { name, records: Vec::new(), checkpoint: 0 }
     }
 
-    /// Adds a record; answers its event id.
+    /// Adds a record and returns its event id.
     pub fn put(&mut self, data: String) -> String {
         let sequence = format!("49657482{:048}", self.records.len());
         let event_id = format!("{}:{sequence}", self.name);
@@ -39,18 +39,19 @@ impl Shard {
         event_id
     }
 
-    /// Everything is acknowledged.
+    /// Whether all records are acknowledged.
     pub fn is_done(&self) -> bool {
         self.checkpoint == self.records.len()
     }
 
-    /// Everything from the checkpoint on, as one event.
+    /// All records from the checkpoint on, as one event.
     pub fn rest(&self) -> Value {
         self.event(&self.records[self.checkpoint..])
     }
 
-    /// One batch from the checkpoint on, of any size, since batches are cut anew whenever they come again. Now and then
-    /// two pollers have the shard at once, or an acknowledgement is lost.
+    /// Processes one batch from the checkpoint on. Its size is random, because a retried batch may
+    /// be cut differently. Sometimes two pollers read the shard at once, or an acknowledgement is
+    /// lost.
     pub async fn poll(&mut self, consumers: &[Function], rng: &mut Rng, killed_after: Option<Duration>) {
         let end = self.records.len().min(self.checkpoint + rng.usize(1..=4));
         let batch = &self.records[self.checkpoint..end];
@@ -63,7 +64,7 @@ impl Shard {
         let Outcome::Answered(answer) = outcome else { return };
         let failed = answer["batchItemFailures"].as_array().unwrap().iter().map(|failure| {
             let sequence = failure["itemIdentifier"].as_str().unwrap();
-            batch.iter().position(|(number, _)| number == sequence).expect("only what came in is named")
+            batch.iter().position(|(number, _)| number == sequence).expect("only records of the batch are named")
         });
         let acknowledged = failed.min().unwrap_or(batch.len());
         if rng.u8(..) >= 16 {
@@ -94,7 +95,8 @@ pub struct DueMapping {
 }
 
 impl DueMapping {
-    /// Receives what is there, and has the notifier look at it. `None`: there was nothing.
+    /// Receives the visible messages and invokes the notifier with them. `None` when there are
+    /// none.
     pub async fn poll(&self, notifier: &Function, killed_after: Option<Duration>) -> Option<Outcome> {
         let receive = self.client.receive_message().queue_url(&self.queue_url).max_number_of_messages(5);
         let receive = receive.wait_time_seconds(1);
@@ -118,7 +120,7 @@ impl DueMapping {
     }
 }
 
-/// A message of the due queue, as SQS hands it to a function.
+/// A message of the due queue, in the format of an SQS event.
 pub fn due_record(id: &str, receipt: &str, receives: &str, body: &str) -> Value {
     json!({
         "messageId": id, "receiptHandle": receipt, "body": body, "attributes": {"ApproximateReceiveCount": receives},

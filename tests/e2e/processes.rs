@@ -1,9 +1,10 @@
-//! The two functions as processes: several consumers and two notifiers over one engine, one due queue (moto) and a Slack
-//! with bad days, killed again and again in the middle of what they do.
+//! The two functions as processes: several consumers and two notifiers on one engine, one due queue
+//! (moto) and a Slack that often fails. The processes are killed again and again in the middle of
+//! their work.
 //!
-//! The event source mappings and the schedule are played by the test, over Lambda's runtime API. What is random is drawn
-//! from a seed that is printed, and taken from `STENTOR_SEED`; the machine's scheduling is not in it, so a seed repeats the
-//! plan and not the run.
+//! The test acts as the event source mappings and the schedule, through Lambda's runtime API. The
+//! random numbers have a seed, which is printed, and can be set with `STENTOR_SEED`. A seed repeats
+//! the plan, but not the scheduling of the machine.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Mutex;
@@ -59,7 +60,7 @@ const CONFIG: &str = r#"
 
 const ROUTES: [&str; 5] = ["critical", "all", "info", "billing", "audit"];
 
-/// How lines begin, and the routes that they belong to.
+/// The beginnings of lines, and their routes.
 const LINES: [(&str, &[&str]); 6] = [
     ("[CRITICAL]", &["critical", "all"]),
     ("[ALERT]", &["all"]),
@@ -73,7 +74,7 @@ const SHARDS: usize = 4;
 const CONSUMERS_KILLED: usize = 24;
 const NOTIFIERS_KILLED: usize = 20;
 
-/// However loaded the machine is: what has not come to rest by then is stuck.
+/// Long enough for a loaded machine: work that is not finished by then is stuck.
 const REST_MAX: Duration = Duration::from_secs(150);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,15 +103,15 @@ async fn functions_that_are_killed_at_any_moment_lose_nothing_and_count_everythi
         let epochs = epochs(&deployment, route).await;
         let counted: u64 = epochs.iter().map(|epoch| epoch.tally.alerts).sum();
         let stored = rows.values().filter(|routes| routes.contains(route)).count() as u64;
-        assert_eq!(counted, stored, "rows of {route}, and what epochs count");
+        assert_eq!(counted, stored, "rows of {route}, and the count of its epochs");
         repeats += check_told(route, &epochs, &posts);
     }
     let parked = deployment.surroundings.parked().await;
     let parked: BTreeSet<&str> = parked.iter().map(|parked| parked["event_id"].as_str().unwrap()).collect();
-    assert_eq!(parked, fed.poison.iter().map(String::as_str).collect(), "poison is parked, and nothing else is");
+    assert_eq!(parked, fed.poison.iter().map(String::as_str).collect(), "only poison records are parked");
     let (consumers, notifiers) = (killed(&deployment.consumers), killed(&deployment.notifiers));
     println!(
-        "{consumers} consumers and {notifiers} notifiers killed, {} alerts, {} messages, {repeats} epochs told again, {:?}",
+        "{consumers} consumers and {notifiers} notifiers killed, {} alerts, {} messages, {repeats} epochs repeated, {:?}",
         rows.len(),
         posts.len(),
         began.elapsed()
@@ -118,20 +119,20 @@ async fn functions_that_are_killed_at_any_moment_lose_nothing_and_count_everythi
     assert!(consumers >= CONSUMERS_KILLED && notifiers >= NOTIFIERS_KILLED);
 }
 
-// ---- What goes on --------------------------------------------------------------------------------
+// ---- The run --------------------------------------------------------------------------------
 
 fn bad_day(rng: &mut Rng) -> HookAnswer {
     match rng.u8(..100) {
         0..10 => HookAnswer::Limited(1),
         10..20 => HookAnswer::Failed,
         20..40 => HookAnswer::Slow(Duration::from_millis(rng.u64(50..500))),
-        // Longer than the function waits: it was shown, and nobody knows.
+        // Longer than the function waits: the message is shown, but the function does not know.
         40..41 => HookAnswer::Slow(Duration::from_secs(6)),
         _ => HookAnswer::Accepted,
     }
 }
 
-/// When an invocation is to be killed, if it is: at any moment of those that it usually takes.
+/// When to kill an invocation, if at all: at a random moment of its usual duration.
 fn death(functions: &[Function], enough: usize, usual: Duration, rng: &mut Rng) -> Option<Duration> {
     (rng.bool() && killed(functions) < enough).then(|| usual.mul_f64(rng.f64()))
 }
@@ -144,12 +145,12 @@ fn notifier_dies(deployment: &Deployment, rng: &mut Rng) -> Option<Duration> {
     death(&deployment.notifiers, NOTIFIERS_KILLED, Duration::from_millis(500), rng)
 }
 
-/// What was put into shards.
+/// The records that were written to shards.
 #[derive(Default)]
 struct Fed {
-    /// Event id of each alert, and its routes.
+    /// The event id and the routes of each alert.
     alerts: BTreeMap<String, BTreeSet<String>>,
-    /// Event ids of records that nobody can read.
+    /// The event ids of poison records.
     poison: BTreeSet<String>,
 }
 
@@ -169,7 +170,7 @@ impl Fed {
         let lines: Vec<_> = lines.collect();
         let texts = lines.iter().map(|(id, (marker, _))| (id.as_str(), format!("{marker} order {id} failed")));
         let data = mapping::data(&shard.name, texts);
-        // A producer that did not hear the answer writes it again.
+        // A producer writes a record again when the answer was lost.
         if rng.u8(..) < 32 {
             shard.put(data.clone());
         }
@@ -180,7 +181,8 @@ impl Fed {
     }
 }
 
-/// Writes to a shard and has consumers read it, until enough functions were killed and everything is acknowledged.
+/// Writes to a shard and lets consumers read it, until enough functions were killed and all records
+/// are acknowledged.
 async fn feed(deployment: &Deployment, number: usize, mut rng: Rng) -> Fed {
     let (mut shard, mut fed) = (Shard::new(format!("shardId-{number:012}")), Fed::default());
     loop {
@@ -193,12 +195,12 @@ async fn feed(deployment: &Deployment, number: usize, mut rng: Rng) -> Fed {
         }
         let dies = consumer_dies(deployment, &mut rng);
         shard.poll(&deployment.consumers, &mut rng, dies).await;
-        // The pace of the log, not a wait for anything.
+        // The pace of the log. Nothing is awaited here.
         sleep(Duration::from_millis(rng.u64(..200))).await;
     }
 }
 
-/// Has a notifier look at due messages.
+/// Invokes a notifier with due messages.
 async fn serve(deployment: &Deployment, notifier: &Function, mut rng: Rng, at_rest: &AtomicBool) {
     while !at_rest.load(Ordering::SeqCst) {
         let dies = notifier_dies(deployment, &mut rng);
@@ -206,7 +208,7 @@ async fn serve(deployment: &Deployment, notifier: &Function, mut rng: Rng, at_re
     }
 }
 
-/// The schedule, with seconds for minutes.
+/// The schedule of the sweep, in seconds instead of minutes.
 async fn sweep(deployment: &Deployment, mut rng: Rng, at_rest: &AtomicBool) {
     while !at_rest.load(Ordering::SeqCst) {
         let notifier = &deployment.notifiers[rng.usize(..deployment.notifiers.len())];
@@ -215,7 +217,7 @@ async fn sweep(deployment: &Deployment, mut rng: Rng, at_rest: &AtomicBool) {
     }
 }
 
-// ---- What is there afterwards --------------------------------------------------------------------
+// ---- The results --------------------------------------------------------------------
 
 fn soon() -> Deadline {
     Deadline::after(SystemClock.now(), Duration::from_secs(20))
@@ -228,12 +230,13 @@ fn name(route: &str) -> RouteName {
 async fn until_at_rest(deployment: &Deployment) {
     let began = Instant::now();
     while let Some(why) = restless(deployment).await {
-        assert!(began.elapsed() < REST_MAX, "it does not come to rest: {why}");
+        assert!(began.elapsed() < REST_MAX, "it does not finish: {why}");
         sleep(Duration::from_millis(200)).await;
     }
 }
 
-/// What is still to do: no window is open or closing, everyone was told everything, no due message is left.
+/// What is unfinished, if anything: an open or closing window, a target that is owed an epoch, a
+/// due message.
 async fn restless(deployment: &Deployment) -> Option<String> {
     let store = &deployment.surroundings.store;
     for route in ROUTES {
@@ -256,7 +259,7 @@ async fn restless(deployment: &Deployment) -> Option<String> {
     (due > 0).then(|| format!("{due} due messages are left"))
 }
 
-/// Event id of each row, and its routes.
+/// The event id and the routes of each row.
 async fn rows(deployment: &Deployment) -> BTreeMap<String, BTreeSet<String>> {
     let store = &deployment.surroundings.store;
     let scan = store.client().scan().table_name(&store.tables().alerts).consistent_read(true);
@@ -277,8 +280,8 @@ async fn epochs(deployment: &Deployment, route: &str) -> Vec<Epoch> {
     store.epochs(&name(route), 0, cursor.epoch, soon()).await.unwrap()
 }
 
-/// Everyone was told every epoch, with its exact count, and no epoch twice but where a crash or a lost answer excuses it.
-/// Answers how many were told again.
+/// Checks that each target received each epoch with its exact count, and none twice unless a crash
+/// or a lost answer excuses it. Returns the number of repetitions.
 fn check_told(route: &str, epochs: &[Epoch], accepted: &[(Post, bool)]) -> usize {
     let targets: BTreeSet<&Target> = epochs.iter().flat_map(|epoch| &epoch.owed).collect();
     let mut repeats = 0;
@@ -293,15 +296,16 @@ fn check_told(route: &str, epochs: &[Epoch], accepted: &[(Post, bool)]) -> usize
             let tellings = posts.iter().filter(|(post, _)| post.tells(epoch.number));
             let acknowledged = tellings.clone().filter(|(_, is_settled)| *is_settled).count();
             let delivered = tellings.count();
-            assert!(delivered > 0, "{target} was never told epoch {} of {route}", epoch.number);
-            assert!(acknowledged <= 1, "{target} was told epoch {} of {route} again without a fault", epoch.number);
+            assert!(delivered > 0, "{target} did not receive epoch {} of {route}", epoch.number);
+            assert!(acknowledged <= 1, "{target} received epoch {} of {route} again without a fault", epoch.number);
             repeats += delivered - 1;
         }
     }
     repeats
 }
 
-/// The messages that Slack shows, each with whether its function heard that it was accepted, and lived to settle it.
+/// The messages that Slack shows, each with whether its function received the answer and survived
+/// to acknowledge it.
 fn accepted(deployment: &Deployment) -> Vec<(Post, bool)> {
     let posts: Vec<Post> = deployment.slack.posts().into_iter().filter(Post::is_accepted).collect();
     let mut judged = Vec::new();

@@ -1,5 +1,4 @@
-//! The Python that tests use as a second opinion: a virtual environment under `target/`, made by whoever
-//! needs it first.
+//! The Python environment of the tests, below `target/`. The first test that needs it installs it.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -13,7 +12,7 @@ pub fn python() -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     let venv = target.join("venv");
     fs::create_dir_all(&venv).unwrap();
-    // Test binaries run side by side; one of them installs, the others wait.
+    // Test binaries run concurrently: one installs, the others wait.
     let lock = File::create(target.join("venv.lock")).unwrap();
     lock.lock().unwrap();
     let stamp = venv.join("installed.txt");

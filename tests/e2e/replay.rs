@@ -1,5 +1,5 @@
-//! Replay as an operator uses it: the real command against SQS, Kinesis and Secrets Manager (moto), the embedded
-//! engine behind the production store, a webhook that listens, and a real Ctrl-C.
+//! `stentor replay` as an operator uses it: the real command against SQS, Kinesis and Secrets
+//! Manager (moto), the production store on the embedded engine, a webhook, and a real Ctrl-C.
 
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -33,7 +33,7 @@ fn parked_message(alerts: u64) -> String {
 }
 
 const TOO_LARGE: Poison = Poison::TooLarge { decoded_bytes_max: 64 << 20 };
-/// What the event source mapping sends when it gives up on a batch.
+/// The message that the event source mapping sends when it gives up on a batch.
 fn given_up(shard: &str, first: &str, last: &str, records: usize) -> String {
     json!({
         "requestContext": {
@@ -64,7 +64,7 @@ async fn slack(status: u16) -> MockServer {
     slack
 }
 
-/// Alerts that Slack was told of, all posts together, and how many posts there were.
+/// The number of alerts that Slack received, and the number of posts.
 async fn delivered(slack: &MockServer) -> (u64, usize) {
     let posts = slack.received_requests().await.unwrap();
     let alerts = posts.iter().map(|post| {
@@ -89,7 +89,7 @@ async fn report(stack: &Surroundings, arguments: &[&str]) -> (Value, i32) {
     (report, output.status.code().unwrap())
 }
 
-/// Messages that can be received, and those in somebody's hand.
+/// The number of visible messages, and of received ones.
 async fn dead_letters(stack: &Surroundings) -> (u64, u64) {
     let get = sqs::Client::new(stack.aws()).get_queue_attributes().queue_url(&stack.queue_url);
     let answer = get.attribute_names(QueueAttributeName::All).send().await.unwrap();
@@ -102,21 +102,21 @@ fn deadline() -> Deadline {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_kind_is_settled_and_a_second_replay_sends_nothing() {
+async fn every_kind_of_dead_letter_is_resolved_and_a_second_replay_sends_nothing() {
     let slack = slack(200).await;
     let stack = Surroundings::start(&format!("{}/hook", slack.uri())).await;
     let streams = kinesis::Client::new(stack.aws());
     streams.create_stream().stream_name("logs").shard_count(1).send().await.unwrap();
     let mut sequences = Vec::new();
     for n in 0..4 {
-        // The third of them is one that nobody can read.
+        // The third one is a poison record.
         let data = if n == 2 { b"no gzip".to_vec() } else { gzip(&format!("stream-{n}"), 0) };
         let put = streams.put_record().stream_name("logs").partition_key("p").data(data.into());
         let put = put.send().await.unwrap();
         sequences.push((put.shard_id, put.sequence_number));
     }
     let shard = sequences[0].0.clone();
-    // Committed and never armed: whoever did it crashed in between.
+    // Committed but not armed, as after a crash.
     let orphan = alert("orphan", &["alerts"]);
     stack.store.commit(&[orphan], deadline()).await;
 
@@ -154,10 +154,10 @@ async fn every_kind_is_settled_and_a_second_replay_sends_nothing() {
     ]);
     assert_eq!((&list["version"], &list["planned"]), (&json!(1), &planned), "{list}");
     assert!(!list.to_string().contains("hunter2"));
-    assert_eq!(dead_letters(&stack).await, (10, 0), "a list takes nothing away");
+    assert_eq!(dead_letters(&stack).await, (10, 0), "a list removes nothing");
     assert_eq!(delivered(&slack).await.1, 0);
 
-    // Only what was parked for its size, and only by its reason.
+    // Only the record that was parked for its size, selected by its reason.
     let (large, code) = report(&stack, &["--reason", "more than 67108864", "--max-decoded", "1GiB"]).await;
     assert_eq!(
         (code, &large["reprocessed"], &large["skipped"], &large["kept"]),
@@ -186,9 +186,10 @@ async fn every_kind_is_settled_and_a_second_replay_sends_nothing() {
     let rows = ["large", "orphan", "stream-0", "stream-1", "stream-3", "async"].len();
     assert_eq!(stack.rows().await, rows);
     let (alerts, posts) = delivered(&slack).await;
-    assert_eq!(alerts, rows as u64 + 7, "each alert is told once");
+    assert_eq!(alerts, rows as u64 + 7, "each alert is delivered once");
     assert!(posts <= 6, "{posts}");
-    // What stays: unreadable, gone, unknown; and the bad record of the batch, which is parked for itself.
+    // What stays: unreadable, gone, unknown, and the poison record of the batch, which is parked on
+    // its own.
     let (visible, hidden) = dead_letters(&stack).await;
     assert_eq!(hidden, 0);
     assert_eq!(visible, 4);
@@ -198,11 +199,11 @@ async fn every_kind_is_settled_and_a_second_replay_sends_nothing() {
     assert_eq!(delivered(&slack).await, (alerts, posts), "a second replay sends nothing");
     assert_eq!((dead_letters(&stack).await, stack.rows().await), ((visible, 0), rows));
     let (_, code) = report(&stack, &["--kind", "due,message"]).await;
-    assert_eq!(code, 0, "nothing of the kind is left");
+    assert_eq!(code, 0, "no such dead letter is left");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ctrl_c_loses_nothing_and_says_where_it_stands() {
+async fn ctrl_c_loses_nothing_and_reports_the_progress() {
     const LETTERS: u64 = 40;
     let slack = slack(200).await;
     let stack = Surroundings::start(&format!("{}/hook", slack.uri())).await;
@@ -216,7 +217,7 @@ async fn ctrl_c_loses_nothing_and_says_where_it_stands() {
         command
     });
     let mut child = { child }.spawn().unwrap();
-    // In the middle: some rows are there, not all.
+    // In the middle of the replay: some rows are stored, but not all.
     while stack.rows().await < 10 {
         assert!(child.try_wait().unwrap().is_none(), "it ended too early");
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -230,9 +231,9 @@ async fn ctrl_c_loses_nothing_and_says_where_it_stands() {
     assert!(errors.contains("stopping after the current step"), "{errors}");
     let (left, hidden) = dead_letters(&stack).await;
     let rows = stack.rows().await as u64;
-    assert!(left > 0 && hidden == 0, "{left} {hidden}: what is left can be had at once");
-    assert_eq!(rows + left, LETTERS, "what is settled is gone, what is not is there");
-    assert_eq!(delivered(&slack).await.0, rows, "what was deleted was told before");
+    assert!(left > 0 && hidden == 0, "{left} {hidden}: the rest is visible at once");
+    assert_eq!(rows + left, LETTERS, "resolved dead letters are deleted, the others stay");
+    assert_eq!(delivered(&slack).await.0, rows, "the deleted ones were delivered before");
 
     let (rest, code) = report(&stack, &[]).await;
     assert_eq!((code, rest["reprocessed"].as_u64()), (0, Some(left)), "{rest:#}");
@@ -242,13 +243,13 @@ async fn ctrl_c_loses_nothing_and_says_where_it_stands() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_a_due_queue_routes_are_armed_and_the_notifier_tells() {
+async fn with_a_due_queue_routes_are_armed_and_the_notifier_delivers() {
     let slack = slack(200).await;
     let stack = Surroundings::start(&format!("{}/hook", slack.uri())).await;
     let queues = sqs::Client::new(stack.aws());
     let due_url = queues.create_queue().queue_name("due").send().await.unwrap().queue_url.unwrap();
     stack.send(&parked_record(&unstorable(), "shardId-9:1", Some(&gzip("one", 0)))).await;
-    // Committed by somebody who crashed before he armed its route.
+    // Committed by a process that crashed before it armed the route.
     stack.store.commit(&[alert("orphan", &["alerts"])], deadline()).await;
     stack.send(&parked_record(&unstorable(), "shardId-9:2", Some(&gzip("orphan", 0)))).await;
     let (first, code) = report(&stack, &["--due-queue-url", &due_url]).await;
@@ -257,7 +258,7 @@ async fn with_a_due_queue_routes_are_armed_and_the_notifier_tells() {
     let due = queues.receive_message().queue_url(&due_url).max_number_of_messages(10).send().await.unwrap();
     let due: Vec<String> = due.messages.unwrap().into_iter().filter_map(|message| message.body).collect();
     assert_eq!(due, [r#"{"route":"alerts","window":1}"#], "one message for both");
-    // The due message in the dead-letter queue, in its turn: what is owed is told, once.
+    // The due message in the dead-letter queue is replayed: what is owed is delivered once.
     stack.send(&due[0]).await;
     let (second, code) = report(&stack, &["--due-queue-url", &due_url]).await;
     assert_eq!((code, &second["reprocessed_by_kind"]), (0, &json!([{"kind": "due", "count": 1}])), "{second:#}");
@@ -274,7 +275,8 @@ async fn a_target_that_refuses_keeps_its_message_and_its_records_are_safe() {
     assert_eq!((code, &first["reprocessed_by_kind"]), (1, &json!([{"kind": "record", "count": 1}])), "{first:#}");
     assert_eq!(first["unresolved"][0]["code"], "refused", "{first:#}");
     assert!(first["unresolved"][0]["reason"].as_str().unwrap().contains("410"), "{first:#}");
-    // The record's own message was refused as well, and is a letter now; the target comes back, and has both.
+    // The message of the record was also refused and parked. The target accepts again, and receives
+    // both.
     slack.reset().await;
     Mock::given(method("POST"))
         .and(path("/hook"))
@@ -287,7 +289,7 @@ async fn a_target_that_refuses_keeps_its_message_and_its_records_are_safe() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_absent_queue_missing_credentials_and_a_wrong_region_are_said_in_one_sentence() {
+async fn an_absent_queue_missing_credentials_and_a_wrong_region_are_reported_in_one_sentence() {
     let stack = Surroundings::start("https://hooks.slack.com/none").await;
     let check = async |command: Command, sentence: &str| {
         let output = output(command).await;
@@ -304,9 +306,12 @@ async fn an_absent_queue_missing_credentials_and_a_wrong_region_are_said_in_one_
     .await;
     let elsewhere = "https://sqs.eu-west-1.amazonaws.com/123456789012/dlq";
     check(stack.stentor(&["replay", "--queue-url", elsewhere]), "add --region eu-west-1").await;
-    let mut nobody = stack.stentor(&["replay"]);
-    nobody.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY").env("AWS_EC2_METADATA_DISABLED", "true");
-    check(nobody, "there are no AWS credentials: sign in").await;
+    let mut anonymous = stack.stentor(&["replay"]);
+    anonymous
+        .env_remove("AWS_ACCESS_KEY_ID")
+        .env_remove("AWS_SECRET_ACCESS_KEY")
+        .env("AWS_EC2_METADATA_DISABLED", "true");
+    check(anonymous, "there are no AWS credentials: sign in").await;
     let mut unconfigured = stack.stentor(&["replay"]);
     unconfigured.env_remove("STENTOR_CONFIG");
     check(unconfigured, "name the configuration of the stack with --config").await;
@@ -326,7 +331,8 @@ async fn an_absent_queue_missing_credentials_and_a_wrong_region_are_said_in_one_
     check(command, "these credentials may not sqs:getqueueattributes on the queue").await;
 }
 
-/// A shard that was split since: its oldest records are past the retention, its iterators expire, and it ends.
+/// A shard that was split: its oldest records are past the retention, its iterators expire, and it
+/// ends.
 fn closed_shard(request: &wiremock::Request) -> ResponseTemplate {
     let body: Value = request.body_json().unwrap();
     let record = |n: u32| json!({"SequenceNumber": n.to_string(), "Data": STANDARD.encode(n.to_string()), "PartitionKey": "p", "ApproximateArrivalTimestamp": 1_795_443_306.789});
@@ -352,7 +358,7 @@ fn closed_shard(request: &wiremock::Request) -> ResponseTemplate {
 }
 
 #[tokio::test]
-async fn a_closed_shard_is_read_to_its_end_and_what_it_has_forgotten_is_not_there() {
+async fn a_closed_shard_is_read_to_its_end_without_expired_records() {
     let server = MockServer::start().await;
     Mock::given(method("POST")).respond_with(closed_shard).mount(&server).await;
     let streams = KinesisStreamReader::new(
@@ -375,7 +381,7 @@ async fn a_closed_shard_is_read_to_its_end_and_what_it_has_forgotten_is_not_ther
     assert_eq!(second.records[0].data, STANDARD.encode("105"));
 }
 
-/// What a run of the command looks like in a terminal, without what differs from one run to the next.
+/// The output of the command in a terminal, without the parts that differ between runs.
 async fn shown(stack: &Surroundings, arguments: &[&str]) -> String {
     let output = output(stack.stentor(&[&["replay"], arguments].concat())).await;
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
@@ -390,9 +396,9 @@ async fn shown(stack: &Surroundings, arguments: &[&str]) -> String {
     text
 }
 
-/// The session of the README. `STENTOR_UPDATE=1` writes it down again.
+/// The session in the README. `STENTOR_UPDATE=1` updates it.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_session_of_the_readme_is_what_happens() {
+async fn the_session_in_the_readme_is_current() {
     const BEGIN: &str = "<!-- session: begin -->\n```console\n";
     const END: &str = "```\n<!-- session: end -->";
     let slack = slack(200).await;
@@ -431,5 +437,5 @@ async fn the_session_of_the_readme_is_what_happens() {
         std::fs::write(path, format!("{before}{BEGIN}{session}{END}{after}")).unwrap();
         return;
     }
-    assert_eq!(session, written, "STENTOR_UPDATE=1 writes it down again");
+    assert_eq!(session, written, "STENTOR_UPDATE=1 updates it");
 }

@@ -22,10 +22,10 @@ use stentor::ops::sample::{self, Options};
 
 const MB: u64 = 1_000_000;
 
-/// Long enough for everything to be written down on a machine that does other things, too: nothing is told here.
+/// Long enough for all rows on a busy machine. Nothing is delivered here.
 const TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Workers that unpack at the same time; each has a record in its hands. Lambda's 1,769 MB come with one core.
+/// Workers that unpack concurrently, one record each. With 1,769 MB, Lambda has one core.
 const WORKERS: u64 = 2;
 
 struct Stage {
@@ -43,14 +43,14 @@ impl Stage {
         Self { surroundings, queue_url }
     }
 
-    /// The peak of a fresh process in bytes that takes `event` and leaves nothing of it.
+    /// The peak size in bytes of a new process that acknowledges all of `event`.
     async fn peak(&self, event: &Value) -> u64 {
         let (outcome, peak) = self.outcome(event, TIMEOUT).await;
         assert_eq!(outcome, Outcome::Answered(json!({"batchItemFailures": []})));
         peak
     }
 
-    /// How a fresh process answers `event`, and its peak in bytes.
+    /// The answer of a new process to `event`, and its peak size in bytes.
     async fn outcome(&self, event: &Value, timeout: Duration) -> (Outcome, u64) {
         let more = [("DUE_QUEUE_URL", self.queue_url.clone()), ("STENTOR_SECRET_ID", "none".to_owned())];
         let more = more.into_iter().chain([
@@ -66,9 +66,9 @@ impl Stage {
     }
 }
 
-/// Ten records, together near the 6 MB that Lambda hands over.
+/// Ten records, together near the 6 MB of the largest event.
 fn large(match_ratio: f64) -> Value {
-    // Alerts repeat each other and pack better than what surrounds them.
+    // Alerts repeat each other and compress better than the other lines.
     let events_per_record = if match_ratio == 1.0 { 10_000 } else { 7_500 };
     let options = Options { records: 10, events_per_record, match_ratio, ..Options::default() };
     let event = serde_json::to_value(sample::event(&options)).unwrap();
@@ -77,8 +77,8 @@ fn large(match_ratio: f64) -> Value {
     event
 }
 
-/// How many alerts an event has, and the bytes that they need: each its struct, its message and its id, and for each of
-/// these two texts what an allocator adds. All else they share.
+/// The number of alerts in an event, and the bytes that they need: for each its struct, its message
+/// and its id, with the overhead of the allocator for the two texts. Alerts share the rest.
 fn alerts(event: &Value) -> (u64, u64) {
     const PIECE_BYTES: usize = 16;
     let routes = Routes::new(&Config::builtin()).unwrap();
@@ -92,7 +92,7 @@ fn alerts(event: &Value) -> (u64, u64) {
     alerts.fold((0, 0), |(count, needed), alert| (count + 1, needed + bytes(alert) as u64))
 }
 
-/// Each worker unpacks its bomb to the limit, and never beyond.
+/// Each worker unpacks its bomb up to the limit.
 fn bombs() -> Value {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
     let blanks = vec![b' '; 1 << 20];
@@ -111,7 +111,7 @@ fn repetitive(records: usize, head: &str, filler: &str, bytes: usize) -> Value {
     while message.len() < bytes {
         message.push_str(filler);
     }
-    // The same event in each, so that it is packed once.
+    // All records have the same event, so that it is compressed once.
     let text = json!({
         "messageType": "DATA_MESSAGE", "owner": "123456789012", "logGroup": "/aws/lambda/shop", "logStream": "s",
         "logEvents": [{"id": "1", "timestamp": 1_795_443_306_789_i64, "message": message}],
@@ -124,8 +124,8 @@ fn repetitive(records: usize, head: &str, filler: &str, bytes: usize) -> Value {
     json!({"Records": (1..=records).map(record).collect::<Vec<_>>()})
 }
 
-/// Text that is expensive to redact, events that are large, records without end: each is answered in time, with the
-/// records that must come again if need be, and in little memory.
+/// Text that is expensive to redact, large events, many records: each is answered in time, with the
+/// records to retry if there are any, and in little memory.
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_text_is_answered_before_the_deadline_and_in_little_memory() {
     let stage = Stage::start().await;
@@ -145,14 +145,16 @@ async fn hostile_text_is_answered_before_the_deadline_and_in_little_memory() {
         assert!(peak <= 256 * MB, "{name}: {peak} bytes");
         match (name, outcome) {
             ("no records", Outcome::Failed(error)) => assert!(error.contains("2000000 records"), "{error}"),
-            // They have no names to come again by, and 10,000 are more than the queue here takes in time.
+            // They have no sequence numbers, so none can be retried, and 10,000 are more than the
+            // queue here can store in time.
             ("bad records", Outcome::Failed(_)) | (_, Outcome::Answered(_)) => {}
             (_, outcome) => panic!("{name}: {outcome:?}"),
         }
     }
 }
 
-/// Checks the peak for an event of which a share matches: what is given, and what its alerts need.
+/// Checks the peak for an event of which a share matches: a fixed size, and the bytes of its
+/// alerts.
 async fn check(stage: &Stage, match_ratio: f64, bytes_max: u64) {
     let event = large(match_ratio);
     let (alerts, needed) = alerts(&event);
@@ -162,7 +164,7 @@ async fn check(stage: &Stage, match_ratio: f64, bytes_max: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_function_stays_small_whatever_it_is_handed() {
+async fn the_memory_of_the_function_is_bounded_for_any_event() {
     let stage = Stage::start().await;
     // Measured: 16.7 to 19.6 MB at 0.1 %, 20.4 MB at 5 %, 6.9 MB next to the bombs.
     check(&stage, 0.001, 21 * MB).await;
@@ -172,11 +174,11 @@ async fn the_function_stays_small_whatever_it_is_handed() {
     assert!(peak <= most, "bombs: {peak} bytes, more than {most}");
 }
 
-/// Measured: 15 MB and what the alerts need. Their index, the answers what became of them and the
-/// requests on their way are among the 15. Transactions are answered without being stored, which the function cannot tell:
+/// Measured: 15 MB and the bytes of the alerts. The 15 MB include the index of the alerts, their
+/// results and the requests in flight. The proxy answers transactions without storing them, because
 /// the engine would take minutes.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_of_nothing_but_alerts_takes_little_more_than_its_alerts() {
+async fn an_event_full_of_alerts_takes_little_more_memory_than_its_alerts() {
     let stage = Stage::start().await;
     stage.surroundings.proxy.decide(|operation, _| match operation {
         "TransactWriteItems" => ProxyAction::Accept,

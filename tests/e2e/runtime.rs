@@ -1,5 +1,5 @@
-//! Lambda's runtime API for one process, and the process: it polls here for its invocations, one at a time, is killed
-//! with SIGKILL in the middle of some of them, and is started again by the next.
+//! Lambda's runtime API for one process. The process polls it for invocations, one at a time. Some
+//! invocations kill it with SIGKILL, and the next one starts it again.
 
 use std::collections::HashMap;
 use std::fs::OpenOptions;
@@ -19,22 +19,22 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// However loaded the machine is: a process that takes longer does not start at all.
+/// Long enough for a loaded machine: a process that takes longer does not start at all.
 const START_MAX: Duration = Duration::from_secs(30);
 
-/// A function of which one process runs at a time.
+/// A function with one process at a time.
 pub struct Function {
     pub name: &'static str,
-    /// How long an invocation may take before Lambda ends the process.
+    /// The time-out of an invocation, after which the process is killed.
     timeout: Duration,
     environment: Vec<(String, String)>,
     log: PathBuf,
-    /// Held for the length of an invocation.
+    /// Held during an invocation.
     running: tokio::sync::Mutex<Option<Running>>,
     invocations: Mutex<Vec<Invocation>>,
 }
 
-/// One invocation, as it was seen from outside.
+/// One invocation, as seen from outside.
 #[derive(Clone, Debug)]
 pub struct Invocation {
     pub request_id: String,
@@ -45,9 +45,9 @@ pub struct Invocation {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     Answered(Value),
-    /// The function answered an error.
+    /// The function returned an error.
     Failed(String),
-    /// SIGKILL came before the answer.
+    /// The process was killed before it answered.
     Killed,
     TimedOut,
 }
@@ -65,14 +65,15 @@ struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // SIGKILL; the process has none of its own.
+        // Sends SIGKILL. The process has no child processes.
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
 }
 
 impl Function {
-    /// `environment` is all that the process gets, beside what Lambda itself sets.
+    /// `environment` is the whole environment of the process, except for the variables that Lambda
+    /// sets.
     pub fn new(name: &'static str, timeout: Duration, environment: Vec<(String, String)>) -> Self {
         static LOGS: AtomicU64 = AtomicU64::new(0);
         let log = format!("{name}-{}-{}.log", std::process::id(), LOGS.fetch_add(1, Ordering::SeqCst));
@@ -81,8 +82,8 @@ impl Function {
         Self { name, timeout, environment, log, running, invocations }
     }
 
-    /// Starts the process unless it runs, hands it the event, and waits for the answer, or for the moment at which
-    /// the process is to be killed.
+    /// Starts the process unless it runs, sends it the event, and waits for the answer or for the
+    /// moment to kill the process.
     pub async fn invoke(&self, event: &Value, killed_after: Option<Duration>) -> Outcome {
         let mut running = self.running.lock().await;
         if running.is_none() {
@@ -107,7 +108,7 @@ impl Function {
         outcome
     }
 
-    /// Looks at every invocation so far, in order.
+    /// Calls a function with each invocation so far, in order.
     pub fn invocations<T>(&self, look: impl FnOnce(&[Invocation]) -> T) -> T {
         look(&self.invocations.lock().unwrap())
     }
@@ -118,7 +119,7 @@ impl Function {
     #[cfg(target_os = "linux")]
     pub async fn peak_bytes(&self) -> u64 {
         let running = self.running.lock().await;
-        let id = running.as_ref().expect("a process that is up").process.id();
+        let id = running.as_ref().expect("the process runs").process.id();
         let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
         let bytes = |name: &str| {
             let value = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
@@ -129,7 +130,7 @@ impl Function {
         peak - of_files
     }
 
-    /// Everything that its processes wrote.
+    /// The log of all its processes.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
@@ -164,21 +165,21 @@ impl Function {
 
 impl Drop for Function {
     fn drop(&mut self) {
-        // Whoever looks for the reason of a failure finds the log below target/tmp.
+        // The log stays below target/tmp, to find the reason of a failure.
         if !std::thread::panicking() {
             let _ = std::fs::remove_file(&self.log);
         }
     }
 }
 
-/// What a process polls.
+/// The server that a process polls.
 struct RuntimeApi {
     address: SocketAddr,
     calls: mpsc::UnboundedSender<Call>,
     server: JoinHandle<()>,
 }
 
-/// Request id, and when the process took it.
+/// The request id, and when the process received it.
 type Taken = (String, Instant);
 
 struct Call {
@@ -215,7 +216,7 @@ impl RuntimeApi {
         Self { address, calls, server }
     }
 
-    /// Answers once the process has taken the event, then what became of it.
+    /// Returns when the process has received the event, with a receiver of its result.
     fn attempt(&self, event: String, timeout: Duration) -> (oneshot::Receiver<Taken>, oneshot::Receiver<Outcome>) {
         let ((taken, is_taken), (answer, answered)) = (oneshot::channel(), oneshot::channel());
         self.calls.send(Call { event, timeout, taken, answer }).expect("the server outlives its address");
@@ -223,7 +224,7 @@ impl RuntimeApi {
     }
 }
 
-/// One connection, request after request, until either side is gone.
+/// Serves the requests of one connection until either side closes it.
 async fn serve(process: TcpStream, state: &State) {
     let mut process = BufReader::new(process);
     while let Some((path, body)) = read_request(&mut process).await {
@@ -248,7 +249,7 @@ impl State {
         let id = format!("request-{:06}", REQUESTS.fetch_add(1, Ordering::SeqCst));
         let deadline_ms = SystemClock.now().after(call.timeout).as_millis();
         self.answers.lock().unwrap().insert(id.clone(), call.answer);
-        // Nobody waits for it any more only if the process was killed before it came here.
+        // The receiver is dropped only if the process was killed before.
         let _ = call.taken.send((id.clone(), Instant::now()));
         let headers = [
             format!("lambda-runtime-aws-request-id: {id}"),

@@ -1,5 +1,5 @@
-//! What Slack's own SDK says of our messages: every sample of `events/`, as Slack sees it, passes the models and validators of
-//! `slack_sdk`.
+//! Validates the messages with Slack's own SDK: those of every sample in `events/` pass the models
+//! and validators of `slack_sdk`.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,7 +11,7 @@ use stentor::protocol::close::close;
 use stentor::protocol::consume::consume;
 
 use crate::python::python;
-use crate::support::{self, Lifeline, Process};
+use crate::support::{self, CrashSwitch, Process};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slack_sdk_accepts_the_message_of_every_sample() {
@@ -29,8 +29,8 @@ async fn slack_sdk_accepts_the_message_of_every_sample() {
         let payload = std::fs::read_to_string(&path).unwrap();
         let Event::Batch(batch) = event::read(&payload, name.as_str()).unwrap() else { continue };
         let engine = Embedded::start(None).await.unwrap();
-        let lifeline = Lifeline::default();
-        let mut process = Process::start(&engine, &lifeline, true).await;
+        let crash_switch = CrashSwitch::default();
+        let mut process = Process::start(&engine, &crash_switch, true).await;
         process.routes =
             support::routes("[[route]]\nname=\"r\"\nmarkers=[\"[CRITICAL]\",\"[ALERT]\"]\nnotify=[\"slack:x\"]");
         consume(&process, &batch, process.deadline()).await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::emulator::Surroundings;
 use crate::support::alert;
-use crate::support::spoken::{Secret, Spoken};
+use crate::support::target_services::{Secret, TargetServices};
 use aws_sdk_secretsmanager as secrets;
 use aws_sdk_sns as sns;
 use aws_sdk_sqs as sqs;
@@ -159,7 +159,7 @@ async fn a_topic_gets_a_readable_message_and_every_failure_has_its_class() {
     let config =
         "[[route]]\nname=\"critical\"\nmarkers=[\"[CRITICAL]\"]\nnotify=[\"slack:ops\"]\nfallback=\"sns:oncall\"";
     let secret = json!({"slack:ops": slack.uri(), "sns:oncall": subscriber.topic});
-    let services = Spoken::new(&engine, config, targets(aws, &secret)).await;
+    let services = TargetServices::new(&engine, config, targets(aws, &secret)).await;
     let outcomes: Vec<DeliveryOutcome> = services.minute("a", 3).await.into_iter().map(|sent| sent.outcome).collect();
     assert!(matches!(&outcomes[..], [DeliveryOutcome::Parked(_), DeliveryOutcome::Accepted]), "{outcomes:?}");
     let delivered = subscriber.read().await;

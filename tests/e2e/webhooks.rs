@@ -1,4 +1,4 @@
-//! Slack's webhooks on a bad day, and what they accepted.
+//! Slack's webhooks, which can fail, and the messages that they accepted.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -7,21 +7,21 @@ use serde_json::Value;
 use wiremock::matchers::method;
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
-/// Webhooks at `/{function}/{target}`, so that it shows who posted.
+/// Webhooks at `/{function}/{target}`, which show the poster and the target.
 pub struct Webhooks {
     server: MockServer,
     posts: Arc<Mutex<Vec<Post>>>,
 }
 
-/// What becomes of a message.
+/// The answer to a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HookAnswer {
     Accepted,
-    /// It is accepted, and the answer takes so long.
+    /// The message is accepted, and the answer takes this long.
     Slow(Duration),
-    /// 429, with so many seconds in `Retry-After`.
+    /// 429, with these seconds in `Retry-After`.
     Limited(u64),
-    /// 500, and it is not shown.
+    /// 500, and the message is not shown.
     Failed,
 }
 
@@ -31,9 +31,9 @@ pub struct Post {
     pub function: String,
     pub target: String,
     pub route: String,
-    /// First and last epoch that it tells of.
+    /// The first and the last epoch of the message.
     pub epochs: (u64, u64),
-    /// Alerts that the headline counts; none for the word that a burst is over.
+    /// The number of alerts in the headline. Zero in the final message of a burst.
     pub alerts: u64,
     pub arrived: Instant,
     pub answer: HookAnswer,
@@ -52,7 +52,7 @@ impl Webhooks {
         Self { server, posts }
     }
 
-    /// The secret of a function: every target's webhook, for this function alone.
+    /// The secret of a function: its own webhook for each target.
     pub fn credentials(&self, function: &str, targets: &[&str]) -> Value {
         let hook = |target: &&str| (format!("slack:{target}"), format!("{}/{function}/{target}", self.server.uri()));
         targets.iter().map(hook).collect()
@@ -79,7 +79,7 @@ impl<F: Fn() -> HookAnswer + Send + Sync> Respond for Hook<F> {
 }
 
 impl Post {
-    /// Slack shows it, whether or not its answer arrives.
+    /// Whether Slack shows the message, even if its answer does not arrive.
     pub fn is_accepted(&self) -> bool {
         matches!(self.answer, HookAnswer::Accepted | HookAnswer::Slow(_))
     }

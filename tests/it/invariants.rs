@@ -1,10 +1,10 @@
-//! The invariants of the protocol, each under every crash that one process can suffer: before and after
-//! each of its remote calls, with a timer and without. The store is the production one, on an engine in
-//! memory. (Many processes at once and random schedules are a simulation's business.)
+//! The invariants of the protocol, each under every crash that one process can suffer: before and
+//! after each of its remote calls, with a timer and without. The store is the production one, on an
+//! engine in memory. Concurrent processes and random schedules are left to the simulation.
 
 use std::time::Duration;
 
-use crate::support::{Crash, Lifeline, Process, batch, half_bad, poison, record};
+use crate::support::{Crash, CrashSwitch, Process, batch, poison, record, record_with_bad_event};
 use stentor::adapters::embedded::Embedded;
 use stentor::ingest::decode::Poison;
 use stentor::ingest::event::{self, Batch};
@@ -24,28 +24,29 @@ fn the_batch() -> Batch<'static> {
         record("a", &["[CRITICAL] one", "quiet", "[INFO] two"]),
         poison("b"),
         record("c", &["[CRITICAL] three", "[CRITICAL] four"]),
-        half_bad("d", "[INFO] five"),
+        record_with_bad_event("d", "[INFO] five"),
     ])
 }
 
 const ROUTES: [&str; 2] = ["critical", "info"];
 
-/// What a shard does: the batch comes until it is acknowledged.
+/// Acts as a shard: sends the batch until it is acknowledged.
 async fn deliver_batch(process: &Process<'_>, crash: Option<Crash>) -> Consumed {
-    process.lifeline.restart(crash);
+    process.crash_switch.restart(crash);
     let mut consumed = consume(process, &the_batch(), process.deadline()).await;
     while consumed.checkpoint(&the_batch()) != Checkpoint::Everything {
-        process.lifeline.restart(None);
-        // A process that died left its leases behind; they run out.
+        process.crash_switch.restart(None);
+        // The leases of a crashed process expire.
         process.clock.forward(Duration::from_secs(60));
         consumed = consume(process, &the_batch(), process.deadline()).await;
     }
     consumed
 }
 
-/// What the due queue and the sweep do: every due message arrives, and every route is looked at until it is at rest.
+/// Acts as the due queue and the sweep: delivers every due message, and closes every route until it
+/// is at rest.
 async fn notify_until_quiet(process: &Process<'_>, crash: Option<Crash>) {
-    process.lifeline.restart(crash);
+    process.crash_switch.restart(crash);
     for round in 0..20 {
         process.clock.forward(Duration::from_secs(200));
         let mut busy = false;
@@ -55,8 +56,8 @@ async fn notify_until_quiet(process: &Process<'_>, crash: Option<Crash>) {
             let cursor = process.store.inner.cursor(&route, process.deadline()).await.unwrap();
             busy |= retry.is_some() || cursor.open.is_some() || cursor.closing.is_some();
         }
-        // From the second round on it is another process.
-        process.lifeline.restart(None);
+        // Each later round is another process.
+        process.crash_switch.restart(None);
         if !busy && round > 0 {
             return;
         }
@@ -71,16 +72,17 @@ async fn assert_nothing_lost_and_counted_once(process: &Process<'_>, context: &s
     for (route, target, alerts) in
         [("critical", "slack:one", 3), ("critical", "slack:two", 3), ("info", "slack:one", 2)]
     {
-        assert!(process.delivered(route, target) >= alerts, "{context}: {target} was never told all of {route}");
+        assert!(process.delivered(route, target) >= alerts, "{context}: {target} did not receive all of {route}");
     }
-    let parked = process.park.parked.lock().unwrap();
+    let parked = process.dead_letters.parked.lock().unwrap();
     for bad in ["b", "d"] {
         let is_bad = |parked: &stentor::protocol::queue::ParkedItem| matches!(&parked.what, ParkedWork::Record { event_id, .. } if event_id == bad);
-        assert!(parked.iter().any(is_bad), "{context}: the bad record {bad} is parked");
+        assert!(parked.iter().any(is_bad), "{context}: the poison record {bad} is parked");
     }
 }
 
-/// Runs `scenario` once whole, to count its remote calls, and then with a crash at each of them.
+/// Runs `scenario` once without a crash, to count its remote calls, and then with a crash at each
+/// of them.
 async fn at_every_crash<F>(timed: bool, scenario: impl Fn(Option<Crash>, bool) -> F)
 where
     F: Future<Output = u64>,
@@ -95,11 +97,11 @@ where
 
 async fn consumer_crashes(crash: Option<Crash>, timed: bool) -> u64 {
     let engine = Embedded::start(None).await.unwrap();
-    let lifeline = Lifeline::default();
-    let process = Process::start(&engine, &lifeline, timed).await;
-    lifeline.restart(crash);
+    let crash_switch = CrashSwitch::default();
+    let process = Process::start(&engine, &crash_switch, timed).await;
+    crash_switch.restart(crash);
     let first = consume(&process, &the_batch(), process.deadline()).await;
-    let calls = lifeline.calls();
+    let calls = crash_switch.calls();
     let acknowledged = first.checkpoint(&the_batch()) == Checkpoint::Everything;
     let context = format!("{crash:?} in the consumer, timed {timed}, acknowledged {acknowledged}");
     if !acknowledged {
@@ -116,14 +118,14 @@ async fn consumer_crashes(crash: Option<Crash>, timed: bool) -> u64 {
 
 async fn notifier_crashes(crash: Option<Crash>, timed: bool) -> u64 {
     let engine = Embedded::start(None).await.unwrap();
-    let lifeline = Lifeline::default();
-    let process = Process::start(&engine, &lifeline, timed).await;
+    let crash_switch = CrashSwitch::default();
+    let process = Process::start(&engine, &crash_switch, timed).await;
     deliver_batch(&process, None).await;
-    lifeline.restart(crash);
+    crash_switch.restart(crash);
     for route in ROUTES {
         close(&process, &route.parse().unwrap(), 0, process.deadline()).await;
     }
-    let calls = lifeline.calls();
+    let calls = crash_switch.calls();
     notify_until_quiet(&process, None).await;
     let context = format!("{crash:?} in the notifier");
     assert_nothing_lost_and_counted_once(&process, &context).await;
@@ -131,8 +133,8 @@ async fn notifier_crashes(crash: Option<Crash>, timed: bool) -> u64 {
     calls
 }
 
-/// Without a fault each target is told each alert once. A crash excuses at most one repetition, of the
-/// message that was accepted and not settled.
+/// Without a fault each target receives each alert once. A crash excuses at most one repetition: of
+/// the message that was accepted and not acknowledged.
 fn assert_repeats_only_where_excused(process: &Process<'_>, excused: bool, context: &str) {
     let accepted = process.targets.accepted.lock().unwrap();
     let report: Vec<_> = accepted.iter().filter(|digest| !digest.tally.is_empty()).collect();
@@ -158,13 +160,13 @@ async fn nothing_is_lost_when_the_notifier_crashes_at_any_call() {
 #[tokio::test]
 async fn the_consumer_commits_then_arms_and_only_then_acknowledges() {
     let engine = Embedded::start(None).await.unwrap();
-    let lifeline = Lifeline::default();
-    let process = Process::start(&engine, &lifeline, true).await;
-    lifeline.restart(None);
+    let crash_switch = CrashSwitch::default();
+    let process = Process::start(&engine, &crash_switch, true).await;
+    crash_switch.restart(None);
     let consumed = consume(&process, &batch(vec![record("a", &["[INFO] x"])]), process.deadline()).await;
-    assert_eq!(lifeline.log(), ["commit", "cursor", "open", "cursor", "send", "mark_armed"]);
+    assert_eq!(crash_switch.log(), ["commit", "cursor", "open", "cursor", "send", "mark_armed"]);
     assert_eq!(consumed.verdicts, [Verdict::Safe]);
-    lifeline.restart(Some(Crash::Before(4)));
+    crash_switch.restart(Some(Crash::Before(4)));
     let consumed =
         consume(&process, &batch(vec![record("b", &["[CRITICAL] x"]), record("c", &["quiet"])]), process.deadline())
             .await;
@@ -174,17 +176,18 @@ async fn the_consumer_commits_then_arms_and_only_then_acknowledges() {
 #[tokio::test]
 async fn a_redelivery_arms_what_a_crashed_consumer_committed() {
     let engine = Embedded::start(None).await.unwrap();
-    let lifeline = Lifeline::default();
-    let process = Process::start(&engine, &lifeline, true).await;
+    let crash_switch = CrashSwitch::default();
+    let process = Process::start(&engine, &crash_switch, true).await;
     let one = || batch(vec![record("a", &["[CRITICAL] x"])]);
-    lifeline.restart(Some(Crash::After(0)));
+    crash_switch.restart(Some(Crash::After(0)));
     consume(&process, &one(), process.deadline()).await;
     assert!(process.due.as_ref().unwrap().sent.lock().unwrap().is_empty());
-    // Today's configuration would route the line elsewhere; the row says who was promised to hear of it.
+    // The current configuration routes the line elsewhere. The row has the route that it was
+    // committed for.
     let mut process = process;
     process.routes =
         crate::support::routes("[[route]]\nname=\"other\"\nmarkers=[\"[CRITICAL]\"]\nnotify=[\"slack:x\"]");
-    lifeline.restart(None);
+    crash_switch.restart(None);
     let consumed = consume(&process, &one(), process.deadline()).await;
     assert_eq!((consumed.counts.duplicates, consumed.counts.kept), (1, 0));
     let sent = process.due.as_ref().unwrap().sent.lock().unwrap().clone();
@@ -192,41 +195,41 @@ async fn a_redelivery_arms_what_a_crashed_consumer_committed() {
 }
 
 #[tokio::test]
-async fn a_bad_record_is_parked_and_blocks_nobody_unless_parking_fails() {
+async fn a_poison_record_is_parked_and_blocks_no_other_unless_parking_fails() {
     let engine = Embedded::start(None).await.unwrap();
-    let lifeline = Lifeline::default();
-    let process = Process::start(&engine, &lifeline, false).await;
+    let crash_switch = CrashSwitch::default();
+    let process = Process::start(&engine, &crash_switch, false).await;
     let consumed = deliver_batch(&process, None).await;
     assert!(matches!(consumed.verdicts[..], [Verdict::Safe, Verdict::Parked(_), Verdict::Safe, Verdict::Parked(_)]));
-    lifeline.restart(Some(Crash::Before(0)));
+    crash_switch.restart(Some(Crash::Before(0)));
     let consumed = consume(&process, &batch(vec![record("x", &["quiet"]), poison("y")]), process.deadline()).await;
     assert!(matches!(consumed.verdicts[..], [Verdict::Safe, Verdict::Retry(_)]), "{:?}", consumed.verdicts);
 }
 
 /// Parking acknowledges the record, so its good alerts must be as safe as those of any other.
 #[tokio::test]
-async fn a_record_with_a_bad_event_is_not_parked_before_its_alerts_are_told() {
+async fn a_record_with_a_bad_event_is_not_parked_before_its_alerts_are_delivered() {
     let engine = Embedded::start(None).await.unwrap();
-    let lifeline = Lifeline::default();
-    let process = Process::start(&engine, &lifeline, false).await;
+    let crash_switch = CrashSwitch::default();
+    let process = Process::start(&engine, &crash_switch, false).await;
     let down = DeliverError::Retry { after: Some(Duration::from_secs(300)), reason: "429".to_owned() };
     process.targets.answers.lock().unwrap().insert("slack:one".parse().unwrap(), vec![down]);
-    let only = || batch(vec![half_bad("d", "[INFO] five")]);
+    let only = || batch(vec![record_with_bad_event("d", "[INFO] five")]);
     let consumed = consume(&process, &only(), process.deadline()).await;
     assert!(matches!(consumed.verdicts[..], [Verdict::Retry(_)]), "{:?}", consumed.verdicts);
-    assert!(process.park.parked.lock().unwrap().is_empty());
+    assert!(process.dead_letters.parked.lock().unwrap().is_empty());
     process.clock.forward(Duration::from_secs(301));
     let consumed = consume(&process, &only(), process.deadline()).await;
     assert!(matches!(consumed.verdicts[..], [Verdict::Parked(_)]), "{:?}", consumed.verdicts);
-    assert_eq!((process.delivered("info", "slack:one"), process.park.parked.lock().unwrap().len()), (1, 1));
+    assert_eq!((process.delivered("info", "slack:one"), process.dead_letters.parked.lock().unwrap().len()), (1, 1));
 }
 
-/// Without a timer the consumer delivers last, so the books are closed only after that.
+/// Without a timer the consumer delivers last, so the counts are final only after that.
 #[tokio::test]
 async fn a_record_whose_route_is_not_delivered_counts_as_retried() {
     let engine = Embedded::start(None).await.unwrap();
-    let lifeline = Lifeline::default();
-    let process = Process::start(&engine, &lifeline, false).await;
+    let crash_switch = CrashSwitch::default();
+    let process = Process::start(&engine, &crash_switch, false).await;
     let down = DeliverError::Retry { after: Some(Duration::from_secs(300)), reason: "429".to_owned() };
     process.targets.answers.lock().unwrap().insert("slack:one".parse().unwrap(), vec![down]);
     let records = vec![record("a", &["[INFO] owed"]), record("b", &["quiet"])];
@@ -235,10 +238,11 @@ async fn a_record_whose_route_is_not_delivered_counts_as_retried() {
     assert_eq!((consumed.counts.records, consumed.counts.records_retried), (2, 1));
 }
 
-/// An invocation without much time, on a machine on which each look at the clock takes long.
+/// An invocation with little time, on a machine on which each reading of the clock takes long.
 #[test]
-fn a_batch_that_takes_longer_than_an_invocation_is_answered_in_time_and_gets_through() {
-    // One worker reads, so that the order of the looks at the clock does not depend on the scheduler.
+fn a_batch_longer_than_an_invocation_is_finished_by_later_ones() {
+    // One worker reads, so that the order in which the clock is read does not depend on the
+    // scheduler.
     let workers = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     workers.install(|| runtime.block_on(answered_in_time()));
@@ -246,8 +250,8 @@ fn a_batch_that_takes_longer_than_an_invocation_is_answered_in_time_and_gets_thr
 
 async fn answered_in_time() {
     let engine = Embedded::start(None).await.unwrap();
-    let lifeline = Lifeline::default();
-    let process = Process::start(&engine, &lifeline, true).await;
+    let crash_switch = CrashSwitch::default();
+    let process = Process::start(&engine, &crash_switch, true).await;
     let records = || (0..300).map(|n| record(&format!("r{n}"), &["[CRITICAL] x", "quiet", "[CRITICAL] y"])).collect();
     process.clock.tick_ms.store(25, std::sync::atomic::Ordering::SeqCst);
     let (mut acknowledged, mut invocations) = (0, 0);
@@ -255,7 +259,7 @@ async fn answered_in_time() {
         let mut batch: Batch<'static> = batch(records());
         let rest = batch.records.split_off(acknowledged);
         let batch = Batch { records: rest, ..Batch::default() };
-        lifeline.restart(None);
+        crash_switch.restart(None);
         let deadline = process.deadline();
         let consumed = consume(&process, &batch, deadline).await;
         assert!(!deadline.has_passed(process.clock.now()), "there is time left to answer");
@@ -273,23 +277,24 @@ async fn answered_in_time() {
 #[tokio::test]
 async fn alerts_that_do_not_fit_the_memory_are_committed_in_steps() {
     let engine = Embedded::start(None).await.unwrap();
-    let lifeline = Lifeline::default();
-    let process = Process::start(&engine, &lifeline, true).await;
+    let crash_switch = CrashSwitch::default();
+    let process = Process::start(&engine, &crash_switch, true).await;
     let long = format!("[CRITICAL] {}", "long ".repeat(3_000));
     let lines = vec![&*long; 150];
     let records = (0..20).map(|n| record(&format!("r{n}"), &lines)).collect();
-    lifeline.restart(None);
+    crash_switch.restart(None);
     let consumed =
         consume(&process, &batch(records), Deadline::after(process.clock.now(), Duration::from_secs(300))).await;
     assert_eq!(consumed.counts.kept, 3_000, "{:?}", consumed.counts);
-    let commits = lifeline.log().iter().filter(|call| **call == "commit").count();
+    let commits = crash_switch.log().iter().filter(|call| **call == "commit").count();
     assert!((2..=4).contains(&commits), "45 MB of alerts took {commits} steps");
     assert_eq!(process.rows_and_counts("critical").await, (3_000, 3_000));
 }
 
-/// Kinesis acknowledges a prefix. All vectors of verdicts up to length 6, and records with and without a name.
+/// Kinesis acknowledges a prefix. Tries all vectors of up to 6 verdicts, for records with and
+/// without a sequence number.
 #[test]
-fn nothing_is_acknowledged_past_the_earliest_record_that_must_come_again() {
+fn nothing_is_acknowledged_past_the_first_record_to_retry() {
     for length in 0..=6_u32 {
         for case in 0..8_usize.pow(length) {
             let bits: Vec<usize> = (0..length).map(|i| case / 8_usize.pow(i) % 8).collect();
@@ -314,16 +319,19 @@ fn nothing_is_acknowledged_past_the_earliest_record_that_must_come_again() {
             match consumed.checkpoint(&batch) {
                 Checkpoint::Everything => assert_eq!(earliest, None, "{payload} {bits:?}"),
                 Checkpoint::Nothing => {
-                    let before = &bits[..=earliest.expect("something must come again")];
-                    assert!(before.iter().all(|bit| bit % 2 == 1), "a name was there: {payload} {bits:?}");
+                    let before = &bits[..=earliest.expect("something must be retried")];
+                    assert!(
+                        before.iter().all(|bit| bit % 2 == 1),
+                        "an earlier record had a sequence number: {payload} {bits:?}"
+                    );
                 }
                 Checkpoint::Before(sequence) => {
                     let at: usize = sequence.as_str().parse().unwrap();
                     assert!(
-                        at <= earliest.expect("something must come again"),
+                        at <= earliest.expect("something must be retried"),
                         "acknowledged too far: {payload} {bits:?}"
                     );
-                    assert_eq!(bits[at] % 2, 0, "only names that came in go out");
+                    assert_eq!(bits[at] % 2, 0, "only sequence numbers of the batch are returned");
                 }
             }
         }
@@ -333,8 +341,8 @@ fn nothing_is_acknowledged_past_the_earliest_record_that_must_come_again() {
 #[tokio::test]
 async fn one_message_per_window_and_target_for_any_number_of_consumers() {
     let engine = Embedded::start(None).await.unwrap();
-    let lifeline = Lifeline::default();
-    let process = Process::start(&engine, &lifeline, true).await;
+    let crash_switch = CrashSwitch::default();
+    let process = Process::start(&engine, &crash_switch, true).await;
     for shard in 0..7 {
         let lines = vec!["[INFO] x"; 30];
         consume(&process, &batch(vec![record(&format!("shard-{shard}"), &lines)]), process.deadline()).await;
@@ -346,10 +354,10 @@ async fn one_message_per_window_and_target_for_any_number_of_consumers() {
 }
 
 #[tokio::test]
-async fn two_notifiers_at_once_tell_a_target_once() {
+async fn concurrent_notifiers_deliver_once() {
     let engine = Embedded::start(None).await.unwrap();
-    let lifeline = Lifeline::default();
-    let process = Process::start(&engine, &lifeline, true).await;
+    let crash_switch = CrashSwitch::default();
+    let process = Process::start(&engine, &crash_switch, true).await;
     consume(&process, &batch(vec![record("a", &["[CRITICAL] x"; 250])]), process.deadline()).await;
     let route: RouteName = "critical".parse().unwrap();
     let deadline = process.deadline();
@@ -360,10 +368,10 @@ async fn two_notifiers_at_once_tell_a_target_once() {
 }
 
 #[tokio::test]
-async fn a_target_that_was_down_is_told_everything_in_one_message_and_nobody_else_twice() {
+async fn a_target_that_was_down_gets_one_message_and_no_other_target_gets_a_second() {
     let engine = Embedded::start(None).await.unwrap();
-    let lifeline = Lifeline::default();
-    let process = Process::start(&engine, &lifeline, true).await;
+    let crash_switch = CrashSwitch::default();
+    let process = Process::start(&engine, &crash_switch, true).await;
     let down = DeliverError::Retry { after: Some(Duration::from_secs(300)), reason: "429".to_owned() };
     process.targets.answers.lock().unwrap().insert("slack:two".parse().unwrap(), vec![down]);
     let route: RouteName = "critical".parse().unwrap();
@@ -374,7 +382,7 @@ async fn a_target_that_was_down_is_told_everything_in_one_message_and_nobody_els
     consume(&process, &batch(vec![record("b", &["[CRITICAL] y", "[CRITICAL] z"])]), process.deadline()).await;
     process.clock.forward(Duration::from_secs(31));
     close(&process, &route, 0, process.deadline()).await;
-    assert_eq!(process.delivered("critical", "slack:two"), 0, "not before it allows");
+    assert_eq!(process.delivered("critical", "slack:two"), 0, "not before its Retry-After");
     process.clock.forward(Duration::from_secs(300));
     close(&process, &route, 0, process.deadline()).await;
     let accepted = process.targets.accepted.lock().unwrap();
@@ -390,18 +398,14 @@ async fn a_target_that_was_down_is_told_everything_in_one_message_and_nobody_els
 #[tokio::test]
 async fn a_deferred_message_stays_owed_and_counts_as_no_failure() {
     let engine = Embedded::start(None).await.unwrap();
-    let lifeline = Lifeline::default();
-    let process = Process::start(&engine, &lifeline, true).await;
+    let crash_switch = CrashSwitch::default();
+    let process = Process::start(&engine, &crash_switch, true).await;
     let deferred = vec![DeliverError::Deferred];
     process.targets.answers.lock().unwrap().insert("slack:two".parse().unwrap(), deferred);
     let route: RouteName = "critical".parse().unwrap();
     consume(&process, &batch(vec![record("a", &["[CRITICAL] x"])]), process.deadline()).await;
     let closed = close(&process, &route, 0, process.deadline()).await;
-    assert_eq!(
-        (closed.retry, process.delivered("critical", "slack:two")),
-        (None, 0),
-        "nothing calls for another round"
-    );
+    assert_eq!((closed.retry, process.delivered("critical", "slack:two")), (None, 0), "no other round is needed");
     let two = "slack:two".parse().unwrap();
     let state = process.store().target(&route, Recipient::Own(&two), process.deadline()).await.unwrap();
     assert_eq!((state.offset, state.failures, state.not_before, state.leased_until), (None, 0, None, None));
@@ -411,40 +415,41 @@ async fn a_deferred_message_stays_owed_and_counts_as_no_failure() {
 }
 
 #[tokio::test]
-async fn a_refused_message_is_parked_and_then_settled() {
+async fn a_refused_message_is_parked_and_then_acknowledged() {
     let engine = Embedded::start(None).await.unwrap();
-    let lifeline = Lifeline::default();
-    let process = Process::start(&engine, &lifeline, false).await;
+    let crash_switch = CrashSwitch::default();
+    let process = Process::start(&engine, &crash_switch, false).await;
     let refused = DeliverError::Refused { reason: "Slack answered 410: channel_is_archived".to_owned() };
     process.targets.answers.lock().unwrap().insert("slack:two".parse().unwrap(), vec![refused]);
-    lifeline.restart(None);
+    crash_switch.restart(None);
     consume(&process, &batch(vec![record("a", &["[CRITICAL] x"])]), process.deadline()).await;
-    let log = lifeline.log();
-    let (park, settle_at) = (log.iter().position(|c| *c == "park"), log.iter().rposition(|c| *c == "settle"));
-    assert!(park.is_some() && park < settle_at, "{log:?}");
-    let parked = process.park.parked.lock().unwrap();
+    let log = crash_switch.log();
+    let (park, acknowledged_at) =
+        (log.iter().position(|c| *c == "park"), log.iter().rposition(|c| *c == "acknowledge"));
+    assert!(park.is_some() && park < acknowledged_at, "{log:?}");
+    let parked = process.dead_letters.parked.lock().unwrap();
     let ParkedWork::Message { target, tally, epochs, .. } = &parked[0].what else { panic!("a message") };
     assert_eq!((target.to_string().as_str(), tally.alerts, *epochs), ("slack:two", 1, [1, 1]));
-    assert_eq!(process.delivered("critical", "slack:one"), 1, "the others go on");
+    assert_eq!(process.delivered("critical", "slack:one"), 1, "the other target is not affected");
 }
 
 #[tokio::test]
-async fn a_route_that_is_gone_from_the_configuration_is_parked_not_forgotten() {
+async fn a_route_that_is_no_longer_configured_is_parked_not_lost() {
     let engine = Embedded::start(None).await.unwrap();
-    let lifeline = Lifeline::default();
-    let mut process = Process::start(&engine, &lifeline, true).await;
+    let crash_switch = CrashSwitch::default();
+    let mut process = Process::start(&engine, &crash_switch, true).await;
     consume(&process, &batch(vec![record("a", &["[INFO] x"])]), process.deadline()).await;
     process.routes = crate::support::routes("[[route]]\nname=\"other\"\nmarkers=[\"[X]\"]\nnotify=[\"slack:x\"]");
     drain(&process, &"info".parse().unwrap(), process.deadline()).await;
-    let parked = process.park.parked.lock().unwrap();
+    let parked = process.dead_letters.parked.lock().unwrap();
     assert!(matches!(&parked[..], [only] if only.reason.contains("no longer")), "{parked:?}");
 }
 
 #[tokio::test]
-async fn the_books_of_a_batch_balance() {
+async fn the_counts_of_a_batch_balance() {
     let engine = Embedded::start(None).await.unwrap();
-    let lifeline = Lifeline::default();
-    let process = Process::start(&engine, &lifeline, false).await;
+    let crash_switch = CrashSwitch::default();
+    let process = Process::start(&engine, &crash_switch, false).await;
     let twice = || {
         let mut batch = the_batch();
         batch.records.push(record("a", &["[CRITICAL] one", "quiet", "[INFO] two"]));
@@ -452,7 +457,7 @@ async fn the_books_of_a_batch_balance() {
         batch
     };
     for (crash, kept, duplicates, retried) in [(Some(Crash::Before(0)), 0, 0, 7), (None, 5, 2, 0), (None, 0, 7, 0)] {
-        lifeline.restart(crash);
+        crash_switch.restart(crash);
         let consumed = consume(&process, &twice(), process.deadline()).await;
         let counts = consumed.counts;
         assert_eq!((counts.kept, counts.duplicates, counts.retried), (kept, duplicates, retried), "{crash:?}");

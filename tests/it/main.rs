@@ -1,4 +1,4 @@
-//! The tests that need nothing but Rust, in one program: each further one would compile the whole protocol again.
+//! The tests that need only Rust, in one program: each program compiles the protocol again.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,7 +1,9 @@
-//! The protocol, shown by simulation: thousands of schedules in virtual time over the production `consume`, `close` and
-//! `notify`, with every fault that the platform is known for, and a ledger of what really happened.
+//! A simulation of the protocol: thousands of schedules in virtual time run the production
+//! `consume`, `close` and `notify` with every known fault of the platform. A ledger records all
+//! effects.
 //!
-//! `STENTOR_SIM_SEEDS=n` runs so many schedules, `STENTOR_SIM_SEED=s` replays one and prints its history.
+//! `STENTOR_SIM_SEEDS=n` sets the number of schedules. `STENTOR_SIM_SEED=s` runs one and prints its
+//! history.
 
 use std::env;
 use std::sync::Mutex;
@@ -27,8 +29,8 @@ fn number(name: &str) -> Option<u64> {
     env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
 }
 
-/// Runs `seeds` schedules on all processors, until one is found to violate anything; answers the first such seed of those
-/// that ran, with what was found.
+/// Runs `seeds` schedules on all processors, until one has violations. Returns the lowest such seed
+/// that ran, with its violations.
 fn search(seeds: u64, mutation: Option<Mutation>) -> Option<(u64, Verdict)> {
     let (next, found) = (AtomicU64::new(0), Mutex::new(None::<(u64, Verdict)>));
     let work = || {
@@ -53,7 +55,7 @@ fn search(seeds: u64, mutation: Option<Mutation>) -> Option<(u64, Verdict)> {
     found.into_inner().unwrap()
 }
 
-/// A simulator that finds nothing proves nothing: each way to break the protocol is found out.
+/// A simulator that finds nothing proves nothing, so it must find each planted mutation.
 #[test]
 fn every_mutation_is_caught() {
     for mutation in Mutation::ALL {
@@ -63,9 +65,9 @@ fn every_mutation_is_caught() {
     }
 }
 
-/// Fewer schedules over the production store: the tables in memory stand for it.
+/// Fewer schedules, because the production store is slower than the tables in memory.
 #[test]
-fn the_production_store_keeps_them_too() {
+fn the_production_store_keeps_the_invariants() {
     for seed in 0..number("STENTOR_SIM_DYNAMO_SEEDS").unwrap_or(24) {
         let verdict = run(Plan::of(seed, None), true, false);
         if !verdict.violations.is_empty() {
@@ -74,8 +76,9 @@ fn the_production_store_keeps_them_too() {
     }
 }
 
-/// An hour of alerts all the time: the first word at once, then windows of 30, 60, 120, 240, 480 and 600 s, and the word
-/// that it is over. (1 + 5 that double + 5 of the longest + 1, and one that the hour's end may cut.)
+/// An hour of constant alerts: the first message at once, then windows of 30, 60, 120, 240, 480 and
+/// 600 s, and the final message. That is 1 + 5 that double + 5 of the longest + 1, and one that the
+/// end of the hour may cut.
 #[test]
 fn an_hour_long_burst_is_a_dozen_messages() {
     let busy = Duration::from_secs(4_800);
@@ -90,12 +93,15 @@ fn an_hour_long_burst_is_a_dozen_messages() {
         let messages = &verdict.messages;
         assert!((10..=13).contains(&messages.len()), "seed {seed}: {} messages in an hour", messages.len());
         let (last, rest) = messages.split_last().unwrap();
-        assert!(last.over && last.tally.is_empty() && rest.iter().all(|digest| !digest.over), "seed {seed}: one end");
+        assert!(
+            last.over && last.tally.is_empty() && rest.iter().all(|digest| !digest.over),
+            "seed {seed}: one final message"
+        );
         let mut since_the_burst_began = 0;
         for (n, digest) in rest.iter().enumerate() {
             since_the_burst_began += digest.tally.alerts;
             let said = digest.burst.map(|burst| burst.alerts);
-            assert_eq!(said, (n > 0).then_some(since_the_burst_began), "seed {seed}: message {n} says so much");
+            assert_eq!(said, (n > 0).then_some(since_the_burst_began), "seed {seed}: total of message {n}");
         }
         assert_eq!(last.burst.map(|burst| burst.alerts), Some(since_the_burst_began));
         assert_eq!(since_the_burst_began, verdict.rows as u64);

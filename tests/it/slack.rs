@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::support::alert;
-use crate::support::spoken::{Secret, Spoken};
+use crate::support::target_services::{Secret, TargetServices};
 use futures::future::join_all;
 use jiff::fmt::rfc2822::DateTimePrinter;
 use serde_json::{Value, json};
@@ -155,7 +155,7 @@ async fn a_burst_is_one_message_with_its_digests_in_the_thread() {
     let server = api.start().await;
     let engine = Embedded::start(None).await.unwrap();
     let route = "window=\"20s\"\nwindow_max=\"20s\"\n[[route]]\nname=\"critical\"\nmarkers=[\"[CRITICAL]\"]\nnotify=[\"slack:ops\"]";
-    let services = Spoken::new(&engine, route, targets(&server, ALERTS)).await;
+    let services = TargetServices::new(&engine, route, targets(&server, ALERTS)).await;
     for (name, alerts) in [("a", 3), ("b", 2), ("c", 1)] {
         assert!(services.minute(name, alerts).await.iter().all(|sent| sent.outcome == DeliveryOutcome::Accepted));
     }

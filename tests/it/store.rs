@@ -1,4 +1,5 @@
-//! The contract of the store, condition by condition, for any implementation of it; here on DynamoDB.
+//! The contract of the store, condition by condition. It holds for any implementation; these tests
+//! run it on DynamoDB.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -66,14 +67,15 @@ async fn counted(store: &impl Store, route: &str) -> u64 {
 async fn commit_keeps_each_alert_once_and_counts_what_it_keeps() {
     let engine = Embedded::start(None).await.unwrap();
     let store = engine.store().await.unwrap();
-    // More than two transactions' worth, on different sets of routes.
+    // More alerts than two transactions hold, with different sets of routes.
     let mut alerts: Vec<Alert> = (0..230).map(|n| alert(&format!("a{n}"), &["critical"])).collect();
     alerts.extend((0..70).map(|n| alert(&format!("b{n}"), &["critical", "audit"])));
     let commits = store.commit(&alerts, soon()).await;
     assert!(commits.iter().all(|commit| *commit == Commit::Fresh));
     assert_eq!((counted(&store, "critical").await, counted(&store, "audit").await), (300, 70));
 
-    // Every third is new; the others answer with the routes they were written for, not today's.
+    // Every third alert is new. The others return the routes that they were written for, not the
+    // current ones.
     let retry: Vec<Alert> = (0..300)
         .map(|n| match n % 3 {
             0 => alert(&format!("c{n}"), &["other"]),
@@ -92,7 +94,7 @@ async fn commit_keeps_each_alert_once_and_counts_what_it_keeps() {
     assert_eq!((counted(&store, "critical").await, counted(&store, "other").await), (300, 100));
 }
 
-/// Requests of one commit, by operation, and what it answered.
+/// The number of requests of one commit by operation, and the result of each alert.
 async fn requests(proxy: &Proxy, alerts: &[Alert]) -> (BTreeMap<String, usize>, Vec<Commit>) {
     let store = DynamoStore::new(
         &stentor::adapters::aws::loopback(&proxy.endpoint()),
@@ -112,9 +114,9 @@ async fn requests(proxy: &Proxy, alerts: &[Alert]) -> (BTreeMap<String, usize>, 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_thousand_alerts_take_as_many_transactions_as_it_needs_to_hold_them() {
+async fn ten_thousand_alerts_take_the_fewest_transactions() {
     const ALERTS: usize = 10_000;
-    /// 100 items, of which one is the tally.
+    /// 100 items, one of them the tally.
     const ROWS_MAX: usize = 99;
     let engine = Embedded::start(None).await.unwrap();
     let store = engine.store().await.unwrap();
@@ -123,15 +125,15 @@ async fn ten_thousand_alerts_take_as_many_transactions_as_it_needs_to_hold_them(
     let count = |seen: &BTreeMap<String, usize>, operation| seen.get(operation).copied().unwrap_or(0);
     let fresh = |commits: &[Commit]| commits.iter().filter(|commit| **commit == Commit::Fresh).count();
 
-    // Nothing is known: each transaction is sent once.
+    // No row exists: each transaction is sent once.
     let (seen, commits) = requests(&proxy, &alerts).await;
     let chunks = ALERTS.div_ceil(ROWS_MAX);
     assert_eq!((fresh(&commits), count(&seen, "TransactWriteItems"), seen.len()), (ALERTS, chunks, 2), "{seen:?}");
     assert_eq!(count(&seen, "UpdateItem"), 1, "the hour of all of them is registered once");
     assert_eq!(counted(&store, "critical").await, ALERTS as u64);
 
-    // Every other is known, the worst mix: each transaction fails, is looked up, and goes in again without them. Only
-    // the last, of a single row that is new, does not.
+    // Every other row exists, which is the worst mix: each transaction fails, its rows are read,
+    // and the rest is sent again. Only the last one, with a single new row, succeeds at once.
     let half: Vec<Alert> = (ALERTS / 2..ALERTS)
         .flat_map(|n| [alert(&format!("{n}"), &["critical"]), alert(&format!("new {n}"), &["critical"])])
         .collect();
@@ -140,7 +142,7 @@ async fn ten_thousand_alerts_take_as_many_transactions_as_it_needs_to_hold_them(
     assert_eq!((fresh(&commits), sent), (ALERTS / 2, (2 * chunks - 1, chunks - 1)), "{seen:?}");
     assert_eq!(counted(&store, "critical").await, (ALERTS + ALERTS / 2) as u64);
 
-    // All are known, as when a batch comes again: nothing is left to send a second time.
+    // All rows exist, as when a batch is retried: nothing is sent again.
     let (seen, commits) = requests(&proxy, &half).await;
     assert_eq!(
         (fresh(&commits), count(&seen, "TransactWriteItems"), count(&seen, "BatchGetItem")),
@@ -149,7 +151,7 @@ async fn ten_thousand_alerts_take_as_many_transactions_as_it_needs_to_hold_them(
 }
 
 #[tokio::test]
-async fn two_who_commit_the_same_at_once_count_it_once() {
+async fn concurrent_commits_of_the_same_alerts_count_them_once() {
     let engine = Embedded::start(None).await.unwrap();
     let store = engine.store().await.unwrap();
     let alerts: Vec<Alert> = (0..150).map(|n| alert(&format!("{n}"), &["critical"])).collect();
@@ -167,11 +169,11 @@ async fn two_who_commit_the_same_at_once_count_it_once() {
 }
 
 #[tokio::test]
-async fn an_alert_that_cannot_be_stored_takes_no_other_along() {
+async fn an_invalid_alert_does_not_fail_the_others() {
     let engine = Embedded::start(None).await.unwrap();
     let store = engine.store().await.unwrap();
     let mut alerts: Vec<Alert> = (0..40).map(|n| alert(&format!("{n}"), &["critical"])).collect();
-    // A key of more than 2,048 bytes is refused for ever.
+    // A key of more than 2,048 bytes is always refused.
     alerts[17] = alert(&"x".repeat(3000), &["critical"]);
     let commits = store.commit(&alerts, soon()).await;
     for (n, commit) in commits.iter().enumerate() {
@@ -193,7 +195,7 @@ async fn the_largest_alerts_fit_their_transactions() {
 }
 
 #[tokio::test]
-async fn a_row_has_the_columns_that_auditors_ask_for() {
+async fn a_row_has_the_columns_that_auditors_need() {
     let engine = Embedded::start(None).await.unwrap();
     let store = engine.store().await.unwrap();
     store.commit(&[alert("37", &["critical", "audit"])], soon()).await;
@@ -211,10 +213,10 @@ async fn a_row_has_the_columns_that_auditors_ask_for() {
     assert!((89..=90).contains(&days), "{days}");
 }
 
-/// A clock that stands still. A sleep on it takes real time, as a call to the engine does.
-struct Stopped(Timestamp);
+/// A stopped clock. A sleep on it takes real time, as a call to the engine does.
+struct StoppedClock(Timestamp);
 
-impl Clock for Stopped {
+impl Clock for StoppedClock {
     fn now(&self) -> Timestamp {
         self.0
     }
@@ -230,7 +232,7 @@ async fn items_expire_by_the_clock_of_the_store() {
     let engine = Embedded::start(None).await.unwrap();
     let now_s = 4_000_000_000;
     let now = Timestamp::from_millis(now_s * 1000);
-    let store = engine.store_with(Stopped(now)).await.unwrap();
+    let store = engine.store_with(StoppedClock(now)).await.unwrap();
     let deadline = Deadline::after(now, Duration::from_secs(20));
     assert_eq!(store.commit(&[alert("1", &["critical"])], deadline).await, [Commit::Fresh]);
     store.open(&route(), &opening(1), deadline).await.unwrap();
@@ -263,7 +265,7 @@ async fn items_expire_by_the_clock_of_the_store() {
 }
 
 #[tokio::test]
-async fn a_window_is_opened_armed_and_closed_by_one_only() {
+async fn a_window_is_opened_armed_and_closed_once() {
     let engine = Embedded::start(None).await.unwrap();
     let store = engine.store().await.unwrap();
     let (route, at) = (route(), soon());
@@ -279,7 +281,7 @@ async fn a_window_is_opened_armed_and_closed_by_one_only() {
     assert!(!store.close(&route, 1, burst, at).await.unwrap(), "none is open");
     assert!(!store.mark_armed(&route, 1, at).await.unwrap(), "a closed window stays closed");
     assert!(!store.open(&route, &opening(1), at).await.unwrap(), "numbers only grow");
-    assert!(store.open(&route, &opening(2), at).await.unwrap(), "while one closes the next may be open");
+    assert!(store.open(&route, &opening(2), at).await.unwrap(), "the next window may open while one is closing");
     assert!(!store.close(&route, 2, burst, at).await.unwrap(), "one is closing");
     let cursor = store.cursor(&route, at).await.unwrap();
     assert_eq!((cursor.last_window, cursor.closing, cursor.burst), (2, Some(1), burst));
@@ -289,7 +291,7 @@ async fn a_window_is_opened_armed_and_closed_by_one_only() {
 }
 
 #[tokio::test]
-async fn a_freeze_moves_tallies_into_an_epoch_wholly_or_not_at_all() {
+async fn a_freeze_moves_all_tallies_into_an_epoch_or_none() {
     let engine = Embedded::start(None).await.unwrap();
     let store = engine.store().await.unwrap();
     let (route, at) = (route(), soon());
@@ -322,14 +324,18 @@ async fn a_freeze_moves_tallies_into_an_epoch_wholly_or_not_at_all() {
     let retry = Freeze { after: 1, epoch: Some(epoch(2, first)), ..one.clone() };
     assert!(!store.freeze(&route, &retry, at).await.unwrap(), "a tally is counted once");
     let cursor = store.cursor(&route, at).await.unwrap();
-    assert_eq!((cursor.epoch, cursor.sealed, cursor.closing), (1, 0, Some(1)), "nothing is delivered before the last");
+    assert_eq!(
+        (cursor.epoch, cursor.sealed, cursor.closing),
+        (1, 0, Some(1)),
+        "no epoch is sealed before the last one"
+    );
     let known: Vec<_> = cursor.targets.iter().map(|(target, since)| (target.to_string(), *since)).collect();
     assert_eq!(known, [("slack:new".to_owned(), 0), ("slack:one".to_owned(), 0)]);
 
     let next = Opening { targets: vec![], ..opening(2) };
     let finish = Some(Finish { next: Some(next) });
     let last = Freeze { closing: 1, after: 1, tallies: keys(rest), epoch: Some(epoch(2, rest)), burst: None, finish };
-    // Somebody opened the next window meanwhile: the successor must not replace it.
+    // Another process has opened the next window: the successor must not replace it.
     assert!(store.open(&route, &opening(2), at).await.unwrap());
     assert!(!store.freeze(&route, &last, at).await.unwrap());
     let last = Freeze { finish: Some(Finish::default()), ..last };
@@ -342,11 +348,11 @@ async fn a_freeze_moves_tallies_into_an_epoch_wholly_or_not_at_all() {
     assert_eq!(store.epochs(&route, 1, 1, at).await.unwrap(), []);
     store.retire(&route, 0, 2, at).await.unwrap();
     assert_eq!(store.cursor(&route, at).await.unwrap().retired, 2);
-    assert_eq!(store.epochs(&route, 1, 2, at).await.unwrap().len(), 1, "retired is not gone");
+    assert_eq!(store.epochs(&route, 1, 2, at).await.unwrap().len(), 1, "a retired epoch still exists");
 }
 
 #[tokio::test]
-async fn a_target_is_told_by_one_at_a_time() {
+async fn a_target_has_one_lease_at_a_time() {
     let engine = Embedded::start(None).await.unwrap();
     let store = engine.store().await.unwrap();
     let (route, target, at) = (route(), target(), soon());
@@ -358,12 +364,12 @@ async fn a_target_is_told_by_one_at_a_time() {
     assert!(store.lease(&route, Recipient::Own(&target), &ann, now, at).await.unwrap().is_some());
     assert!(
         store.lease(&route, Recipient::Own(&target), &ann, now, at).await.unwrap().is_some(),
-        "a lost answer is asked for again"
+        "a repeated request has the same result"
     );
     assert_eq!(store.lease(&route, Recipient::Own(&target), &bob, now, at).await.unwrap(), None, "ann has it");
     assert!(
         !store.acknowledge(&route, Recipient::Own(&target), &bob, &acknowledgement(9), at).await.unwrap(),
-        "only the holder settles"
+        "only the holder acknowledges"
     );
     assert!(
         !store.release(&route, Recipient::Own(&target), &bob, &held(None), at).await.unwrap(),
@@ -372,7 +378,7 @@ async fn a_target_is_told_by_one_at_a_time() {
     assert!(store.acknowledge(&route, Recipient::Own(&target), &ann, &acknowledgement(3), at).await.unwrap());
     assert!(
         !store.acknowledge(&route, Recipient::Own(&target), &ann, &acknowledgement(4), at).await.unwrap(),
-        "settling gives the lease back"
+        "acknowledging releases the lease"
     );
     let state = store.lease(&route, Recipient::Own(&target), &bob, now, at).await.unwrap().expect("it is free");
     assert_eq!(state.offset, Some(3));
@@ -380,7 +386,10 @@ async fn a_target_is_told_by_one_at_a_time() {
     assert_eq!(store.target(&route, Recipient::Own(&target), at).await.unwrap().not_before, Some(now));
     assert!(store.lease(&route, Recipient::Own(&target), &ann, now, at).await.unwrap().is_some());
     let late = now.after(Duration::from_secs(61));
-    assert!(store.lease(&route, Recipient::Own(&target), &bob, late, at).await.unwrap().is_some(), "ann's has run out");
+    assert!(
+        store.lease(&route, Recipient::Own(&target), &bob, late, at).await.unwrap().is_some(),
+        "ann's lease has expired"
+    );
     assert!(
         !store.acknowledge(&route, Recipient::Own(&target), &ann, &acknowledgement(5), at).await.unwrap(),
         "ann is too late"
@@ -388,7 +397,7 @@ async fn a_target_is_told_by_one_at_a_time() {
 }
 
 #[tokio::test]
-async fn what_is_remembered_of_a_target_ends_with_the_delivery_that_succeeds() {
+async fn an_acknowledged_delivery_clears_the_failures_of_its_target() {
     let engine = Embedded::start(None).await.unwrap();
     let store = engine.store().await.unwrap();
     let (route, target, at, now) = (route(), target(), soon(), SystemClock.now());
@@ -436,7 +445,7 @@ async fn a_pause_holds_on_every_route() {
 }
 
 #[tokio::test]
-async fn a_fallback_is_owed_what_was_agreed_on_and_the_cursor_knows_it() {
+async fn an_escalation_is_recorded_once_and_the_cursor_knows_the_fallback() {
     let engine = Embedded::start(None).await.unwrap();
     let store = engine.store().await.unwrap();
     let (route, fallback, at) = (route(), target(), soon());
@@ -446,17 +455,20 @@ async fn a_fallback_is_owed_what_was_agreed_on_and_the_cursor_knows_it() {
     let known = store.target(&route, Recipient::Fallback(&fallback), at).await.unwrap();
     assert_eq!((known.offset, &known.escalation), (Some(2), &Some(escalation(5))));
     assert!(store.cursor(&route, at).await.unwrap().fallbacks.contains(&fallback));
-    assert!(!store.escalate(&route, &fallback, &unknown, 3, &escalation(6), at).await.unwrap(), "not as known");
+    assert!(
+        !store.escalate(&route, &fallback, &unknown, 3, &escalation(6), at).await.unwrap(),
+        "the state has changed"
+    );
     assert!(store.escalate(&route, &fallback, &known, 2, &escalation(6), at).await.unwrap());
     let moved =
         TargetState { offset: Some(5), ..store.target(&route, Recipient::Fallback(&fallback), at).await.unwrap() };
     let own = store.target(&route, Recipient::Own(&fallback), at).await.unwrap();
-    assert_eq!(own, TargetState::default(), "what it is owed as a fallback is no business of what it is owed itself");
+    assert_eq!(own, TargetState::default(), "what it is owed as a fallback is separate from what it is owed itself");
     assert!(!store.escalate(&route, &fallback, &moved, 5, &escalation(7), at).await.unwrap(), "the offset differs");
 }
 
 #[tokio::test]
-async fn a_route_is_muted_and_speaks_again_whatever_its_windows_do() {
+async fn a_route_is_muted_and_unmuted_in_any_state_of_its_window() {
     let engine = Embedded::start(None).await.unwrap();
     let store = engine.store().await.unwrap();
     let (route, at) = (route(), soon());
@@ -506,7 +518,7 @@ async fn no_row_is_stored_before_its_hour_is_registered() {
     let commits = store.commit(&[alert("1", &["critical"])], soon()).await;
     assert!(matches!(commits[..], [Commit::Failed(_)]), "{commits:?}");
     assert_eq!(*committed.lock().unwrap(), 0);
-    // The commit fails behind the registration, as in a crash: the hour is empty, and that is no harm.
+    // The commit fails after the registration, as in a crash. An hour without rows is harmless.
     proxy.decide(
         |operation, _| {
             if operation == "TransactWriteItems" { ProxyAction::Throttle } else { ProxyAction::Pass }
@@ -515,12 +527,12 @@ async fn no_row_is_stored_before_its_hour_is_registered() {
     let commits = store.commit(&[alert("1", &["critical"])], soon()).await;
     assert!(matches!(commits[..], [Commit::Failed(_)]), "{commits:?}");
     assert_eq!(found().await, 0);
-    // From then on the hour costs a commit nothing.
+    // After that, the hour costs no request.
     proxy.decide(|_, _| ProxyAction::Pass);
     assert_eq!(store.commit(&[alert("1", &["critical"])], soon()).await, [Commit::Fresh]);
     assert_eq!(proxy.seen(), 1);
     assert_eq!(found().await, 1);
-    // Another process registers for itself, even where it finds but duplicates.
+    // Another process registers the hour itself, even if it finds only duplicates.
     let other = DynamoStore::new(
         &stentor::adapters::aws::loopback(&proxy.endpoint()),
         Tables::default(),
@@ -530,12 +542,12 @@ async fn no_row_is_stored_before_its_hour_is_registered() {
     proxy.decide(|_, _| ProxyAction::Pass);
     let commits = other.commit(&[alert("1", &["critical"])], soon()).await;
     assert!(matches!(commits[..], [Commit::Duplicate { .. }]), "{commits:?}");
-    assert_eq!(proxy.seen(), 3, "the hour, the transaction, the row that is there");
+    assert_eq!(proxy.seen(), 3, "the hour, the transaction, the existing row");
 }
 
 #[tokio::test]
-async fn a_store_out_of_reach_is_given_up_at_the_deadline() {
-    // Port 9 of this machine: nobody listens.
+async fn an_unreachable_store_fails_at_the_deadline() {
+    // No server listens on port 9.
     let config = stentor::adapters::aws::loopback("http://127.0.0.1:9");
     let store = DynamoStore::new(&config, Tables::default(), SystemClock, fastrand::Rng::with_seed(1));
     let started = SystemClock.now();
@@ -549,7 +561,7 @@ async fn a_store_out_of_reach_is_given_up_at_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_missing_table_is_refused_at_once_with_its_name() {
+async fn a_missing_table_is_named_at_once() {
     let engine = Embedded::start(None).await.unwrap();
     let tables = Tables { alerts: "Elsewhere".to_owned(), ..Tables::default() };
     let store = DynamoStore::new(
@@ -566,7 +578,7 @@ async fn a_missing_table_is_refused_at_once_with_its_name() {
 }
 
 #[tokio::test]
-async fn what_is_stored_outlives_the_process() {
+async fn stored_items_outlive_the_process() {
     let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("store-outlives");
     std::fs::remove_dir_all(&directory).ok();
     std::fs::create_dir_all(&directory).unwrap();

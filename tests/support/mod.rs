@@ -1,10 +1,10 @@
-//! What the tests of the protocol share: the embedded engine behind the production store, small fakes
-//! for queues and targets, and one switch that makes the process "crash" at any of its remote calls.
+//! Shared by the tests of the protocol: the production store on the embedded engine, small fakes of
+//! queues and targets, and a switch that "crashes" the process at any of its remote calls.
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
 pub mod parked;
 pub mod proxy;
-pub mod spoken;
+pub mod target_services;
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -41,23 +41,24 @@ use stentor::protocol::queue::{DeadLetterQueue, Due, DueQueue, ParkedItem, Queue
 use stentor::protocol::services::Services;
 use stentor::protocol::store::{Commit, Store, StoreError};
 
-/// Where a process dies: before its nth remote call takes effect, or after it did and before the answer arrived.
+/// Where a process crashes: before its nth remote call takes effect, or after it and before the
+/// answer arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Crash {
     Before(u64),
     After(u64),
 }
 
-/// Counts the remote calls of a process, and kills it at one of them.
+/// Counts the remote calls of a process, and crashes it at one of them.
 #[derive(Debug, Default)]
-pub struct Lifeline {
+pub struct CrashSwitch {
     calls: AtomicU64,
     crash: Mutex<Option<Crash>>,
     log: Mutex<Vec<&'static str>>,
 }
 
-impl Lifeline {
-    /// A fresh process, which will die at `crash`.
+impl CrashSwitch {
+    /// Starts a new process, which crashes at `crash`.
     pub fn restart(&self, crash: Option<Crash>) {
         self.calls.store(0, Ordering::SeqCst);
         *self.crash.lock().unwrap() = crash;
@@ -73,7 +74,7 @@ impl Lifeline {
         self.log.lock().unwrap().clone()
     }
 
-    /// Makes a remote call. Nothing that is called after the crash takes effect.
+    /// Makes a remote call. Calls after the crash have no effect.
     pub async fn call<T>(&self, name: &'static str, call: impl Future<Output = T>) -> Result<T, Cause> {
         let n = self.calls.fetch_add(1, Ordering::SeqCst);
         self.log.lock().unwrap().push(name);
@@ -94,25 +95,25 @@ fn crashed() -> Cause {
     Cause::new("crashed", "the process has crashed")
 }
 
-/// The production store on an engine in memory, its calls passing the lifeline.
-pub struct Frail<'a> {
+/// The production store on an engine in memory, whose calls pass the crash switch.
+pub struct CrashingStore<'a> {
     pub inner: DynamoStore<StoreClock>,
-    lifeline: &'a Lifeline,
+    crash_switch: &'a CrashSwitch,
 }
 
-impl Frail<'_> {
+impl CrashingStore<'_> {
     async fn through<T>(
         &self,
         name: &'static str,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        self.lifeline.call(name, call).await.unwrap_or_else(|cause| Err(StoreError::Unavailable(cause)))
+        self.crash_switch.call(name, call).await.unwrap_or_else(|cause| Err(StoreError::Unavailable(cause)))
     }
 }
 
-impl Store for Frail<'_> {
+impl Store for CrashingStore<'_> {
     async fn commit(&self, alerts: &[impl Borrow<Alert> + Sync], deadline: Deadline) -> Vec<Commit> {
-        let commits = self.lifeline.call("commit", self.inner.commit(alerts, deadline)).await;
+        let commits = self.crash_switch.call("commit", self.inner.commit(alerts, deadline)).await;
         commits.unwrap_or_else(|cause| vec![Commit::Failed(StoreError::Unavailable(cause).into()); alerts.len()])
     }
 
@@ -188,7 +189,7 @@ impl Store for Frail<'_> {
         acknowledgement: &Acknowledgement,
         deadline: Deadline,
     ) -> Result<bool, StoreError> {
-        self.through("settle", self.inner.acknowledge(route, recipient, lease, acknowledgement, deadline)).await
+        self.through("acknowledge", self.inner.acknowledge(route, recipient, lease, acknowledgement, deadline)).await
     }
 
     async fn release(
@@ -228,36 +229,36 @@ impl Store for Frail<'_> {
 }
 
 /// A due queue that keeps its messages until a test takes them.
-pub struct FakeDue<'a> {
-    lifeline: &'a Lifeline,
+pub struct FakeDueQueue<'a> {
+    crash_switch: &'a CrashSwitch,
     pub sent: Mutex<Vec<(Due, Duration)>>,
 }
 
-impl DueQueue for FakeDue<'_> {
+impl DueQueue for FakeDueQueue<'_> {
     async fn send(&self, due: &Due, delay: Duration, _deadline: Deadline) -> Result<(), QueueError> {
         let send = async { self.sent.lock().unwrap().push((due.clone(), delay)) };
-        self.lifeline.call("send", send).await.map_err(QueueError::Unavailable)
+        self.crash_switch.call("send", send).await.map_err(QueueError::Unavailable)
     }
 }
 
 /// A dead-letter queue in memory.
-pub struct FakePark<'a> {
-    lifeline: &'a Lifeline,
+pub struct FakeDeadLetters<'a> {
+    crash_switch: &'a CrashSwitch,
     pub parked: Mutex<Vec<ParkedItem>>,
 }
 
-impl DeadLetterQueue for FakePark<'_> {
+impl DeadLetterQueue for FakeDeadLetters<'_> {
     async fn park(&self, items: &[ParkedItem], _deadline: Deadline) -> Vec<Result<(), QueueError>> {
         let park = async { self.parked.lock().unwrap().extend_from_slice(items) };
-        let result = self.lifeline.call("park", park).await.map_err(QueueError::Unavailable);
+        let result = self.crash_switch.call("park", park).await.map_err(QueueError::Unavailable);
         vec![result; items.len()]
     }
 }
 
-/// Targets that take what they are told, unless they are told to answer otherwise.
+/// Targets that accept every digest, unless `answers` says otherwise.
 pub struct FakeTargets<'a> {
-    lifeline: &'a Lifeline,
-    /// What each target accepted, in order.
+    crash_switch: &'a CrashSwitch,
+    /// The accepted digests, in order.
     pub accepted: Mutex<Vec<Digest>>,
     /// Answers of a target, in order, before it accepts.
     pub answers: Mutex<BTreeMap<Target, Vec<DeliverError>>>,
@@ -280,20 +281,21 @@ impl Deliver for FakeTargets<'_> {
             Ok(Accepted::default())
         };
         let crashed = |cause: Cause| Err(DeliverError::Retry { after: None, reason: cause.to_string() });
-        self.lifeline.call("deliver", deliver).await.unwrap_or_else(crashed)
+        self.crash_switch.call("deliver", deliver).await.unwrap_or_else(crashed)
     }
 }
 
-/// The machine's clock, set forward by a test. A sleep sets it forward, too, and returns at once.
+/// The system clock plus an offset that a test adds to. A sleep adds its duration to the offset and
+/// returns at once.
 #[derive(Debug, Default)]
 pub struct ForwardClock {
     ahead_ms: Arc<AtomicI64>,
-    /// Each reading of the clock sets it forward by this much.
+    /// Each reading adds this to the offset.
     pub tick_ms: AtomicI64,
 }
 
-/// The time of a [`ForwardClock`] for a store whose calls take real time: reading it does not set it forward, and a sleep
-/// takes as long as it says.
+/// The time of a [`ForwardClock`] for a store whose calls take real time: reading it adds nothing,
+/// and a sleep takes real time.
 #[derive(Debug)]
 pub struct StoreClock {
     ahead_ms: Arc<AtomicI64>,
@@ -332,15 +334,16 @@ impl Clock for ForwardClock {
     }
 }
 
-/// A process of Stentor over an engine in memory.
+/// One process: the protocol with the production store on an engine in memory, and fakes for the
+/// rest.
 pub struct Process<'a> {
     pub routes: Routes,
-    pub store: Frail<'a>,
-    pub due: Option<FakeDue<'a>>,
-    pub park: FakePark<'a>,
+    pub store: CrashingStore<'a>,
+    pub due: Option<FakeDueQueue<'a>>,
+    pub dead_letters: FakeDeadLetters<'a>,
     pub targets: FakeTargets<'a>,
     pub clock: ForwardClock,
-    pub lifeline: &'a Lifeline,
+    pub crash_switch: &'a CrashSwitch,
 }
 
 pub const CONFIG: &str = r#"
@@ -357,17 +360,17 @@ pub const CONFIG: &str = r#"
 "#;
 
 impl<'a> Process<'a> {
-    pub async fn start(engine: &Embedded, lifeline: &'a Lifeline, timed: bool) -> Self {
+    pub async fn start(engine: &Embedded, crash_switch: &'a CrashSwitch, timed: bool) -> Self {
         let clock = ForwardClock::default();
         let store = engine.store_with(clock.for_store()).await.unwrap();
         Self {
             routes: routes(CONFIG),
-            store: Frail { inner: store, lifeline },
-            due: timed.then(|| FakeDue { lifeline, sent: Mutex::default() }),
-            park: FakePark { lifeline, parked: Mutex::default() },
-            targets: FakeTargets { lifeline, accepted: Mutex::default(), answers: Mutex::default() },
+            store: CrashingStore { inner: store, crash_switch },
+            due: timed.then(|| FakeDueQueue { crash_switch, sent: Mutex::default() }),
+            dead_letters: FakeDeadLetters { crash_switch, parked: Mutex::default() },
+            targets: FakeTargets { crash_switch, accepted: Mutex::default(), answers: Mutex::default() },
             clock,
-            lifeline,
+            crash_switch,
         }
     }
 
@@ -375,7 +378,7 @@ impl<'a> Process<'a> {
         Deadline::after(self.clock.now(), Duration::from_secs(20))
     }
 
-    /// Alerts that `target` was told of on `route`, all messages together.
+    /// The number of alerts of `route` that `target` accepted, over all messages.
     pub fn delivered(&self, route: &str, target: &str) -> u64 {
         let accepted = self.targets.accepted.lock().unwrap();
         let of = |digest: &&Digest| digest.route.as_str() == route && digest.target.to_string() == target;
@@ -386,7 +389,8 @@ impl<'a> Process<'a> {
         self.targets.accepted.lock().unwrap().len()
     }
 
-    /// Rows of a route, and what tallies and epochs count of it: the two must agree, always.
+    /// The number of rows of a route, and the number that its tallies and epochs count. The two
+    /// must always be equal.
     pub async fn rows_and_counts(&self, route: &str) -> (u64, u64) {
         let name: RouteName = route.parse().unwrap();
         let rows = self.rows().await;
@@ -413,9 +417,9 @@ impl<'a> Process<'a> {
 }
 
 impl<'a> Services for Process<'a> {
-    type Store = Frail<'a>;
-    type Due = FakeDue<'a>;
-    type DeadLetters = FakePark<'a>;
+    type Store = CrashingStore<'a>;
+    type Due = FakeDueQueue<'a>;
+    type DeadLetters = FakeDeadLetters<'a>;
     type Deliver = FakeTargets<'a>;
     type Clock = ForwardClock;
 
@@ -423,16 +427,16 @@ impl<'a> Services for Process<'a> {
         &self.routes
     }
 
-    fn store(&self) -> &Frail<'a> {
+    fn store(&self) -> &CrashingStore<'a> {
         &self.store
     }
 
-    fn due(&self) -> Option<&FakeDue<'a>> {
+    fn due(&self) -> Option<&FakeDueQueue<'a>> {
         self.due.as_ref()
     }
 
-    fn dead_letters(&self) -> &FakePark<'a> {
-        &self.park
+    fn dead_letters(&self) -> &FakeDeadLetters<'a> {
+        &self.dead_letters
     }
 
     fn deliver(&self) -> &FakeTargets<'a> {
@@ -452,7 +456,7 @@ pub fn routes(config: &str) -> Routes {
     Routes::new(&Config::parse(config, "test").unwrap()).unwrap()
 }
 
-/// A record of the given lines, as a shard would carry it; the event ids are `<record>-<n>`.
+/// A record of a shard with the given lines. The event ids are `<record>-<n>`.
 pub fn record(name: &str, lines: &[&str]) -> Record<'static> {
     let event = |(n, line): (usize, &&str)| LogEvent {
         id: format!("{name}-{n}").into(),
@@ -470,8 +474,9 @@ pub fn record(name: &str, lines: &[&str]) -> Record<'static> {
     Record::named(name.to_owned(), Data::Message(Message::Data(logs)))
 }
 
-/// A record whose first event is good: `line`, as `<record>-1`. Its second is no event.
-pub fn half_bad(name: &str, line: &str) -> Record<'static> {
+/// A record whose first event is `line`, with the id `<record>-1`, and whose second event is
+/// invalid.
+pub fn record_with_bad_event(name: &str, line: &str) -> Record<'static> {
     let message = format!(
         r#"{{"messageType":"DATA_MESSAGE","owner":"123456789012","logGroup":"/aws/lambda/shop","logStream":"stream",
         "logEvents":[{{"id":"{name}-1","timestamp":1795443306789,"message":"{line}"}},null]}}"#
@@ -481,7 +486,7 @@ pub fn half_bad(name: &str, line: &str) -> Record<'static> {
     Record::named(name.to_owned(), Data::Base64(STANDARD.encode(gzip.finish().unwrap()).into()))
 }
 
-/// A record that nobody can read.
+/// A record that cannot be decoded.
 pub fn poison(name: &str) -> Record<'static> {
     Record::named(name.to_owned(), Data::Base64("bm8gZ3ppcA==".into()))
 }
@@ -490,7 +495,7 @@ pub fn batch(records: Vec<Record<'static>>) -> Batch<'static> {
     Batch { records, ..Batch::default() }
 }
 
-/// An alert of route `critical`, for tests of the store alone.
+/// An alert of route `critical`, for tests of the store.
 pub fn alert(id: &str, routes: &[&str]) -> Alert {
     let origin = Origin::new("123456789012", "/aws/lambda/shop", "stream", Some("eu-west-1"), "test");
     let message = format!("[CRITICAL] order {id} failed");

@@ -14,7 +14,8 @@ use stentor::protocol::queue::{ParkedItem, ParkedWork};
 
 pub const STREAM: &str = "arn:aws:kinesis:us-east-1:123456789012:stream/logs";
 
-/// A subscription message of one `[CRITICAL]` line, as CloudWatch Logs compresses it. Spaces are nothing in JSON.
+/// A subscription message of one `[CRITICAL]` line, as CloudWatch Logs compresses it. The padding
+/// is JSON white space.
 pub fn gzip(id: &str, spaces: usize) -> Vec<u8> {
     let message = json!({
         "messageType": "DATA_MESSAGE",
@@ -44,7 +45,7 @@ pub fn unstorable() -> Poison {
     Poison::Unstorable("once".to_owned())
 }
 
-/// What Lambda sends when an asynchronous invocation has failed its retries.
+/// The message that Lambda sends when the retries of an asynchronous invocation have failed.
 pub fn failed_invocation(id: &str) -> String {
     json!({
         "version": "1.0",

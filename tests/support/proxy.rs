@@ -1,4 +1,4 @@
-//! A proxy in front of the engine that fails as DynamoDB does: it throttles, or does not answer.
+//! A proxy in front of the engine that fails like DynamoDB: it throttles, or does not answer.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,18 +8,18 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// What the proxy does with a request, by the name of its operation.
+/// Chooses what to do with a request, by the name of its operation and its number.
 type Decide = dyn Fn(&str, u64) -> ProxyAction + Send + Sync;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProxyAction {
     Pass,
     Throttle,
-    /// The request is answered as one that took effect and has nothing to say, and never reaches the engine.
+    /// Answers with an empty success. The request does not reach the engine.
     Accept,
-    /// The request is never answered, and never reaches the engine.
+    /// Never answers. The request does not reach the engine.
     Swallow,
-    /// The request takes effect, and is never answered.
+    /// Never answers, but the request takes effect.
     SwallowAnswer,
 }
 
@@ -52,12 +52,12 @@ impl Proxy {
         format!("http://{}", self.address)
     }
 
-    /// From now on requests go to this engine.
+    /// Sends later requests to this engine.
     pub fn lead_to(&self, engine: SocketAddr) {
         self.engine.send_replace(engine);
     }
 
-    /// From now on: what becomes of each request, by operation and by its number since now.
+    /// Sets the decision about each later request, by its operation and its number since this call.
     pub fn decide(&self, decide: impl Fn(&str, u64) -> ProxyAction + Send + Sync + 'static) {
         self.seen.store(0, Ordering::SeqCst);
         self.decide.send_replace(Arc::new(decide));
@@ -69,7 +69,7 @@ impl Proxy {
     }
 }
 
-/// One connection, request after request, until it closes.
+/// Serves the requests of one connection until it closes.
 async fn serve(
     client: TcpStream,
     engines: &watch::Sender<SocketAddr>,
@@ -103,7 +103,8 @@ async fn forward(engine: SocketAddr, request: &[u8]) -> Vec<u8> {
     read_message(&mut engine).await.map(|(answer, _)| answer).unwrap_or_default()
 }
 
-/// An HTTP/1.1 message with a content length, as bytes, and the operation that it names, if it does.
+/// An HTTP/1.1 message with a content length, as bytes, and the name of its operation, if it has
+/// one.
 async fn read_message(stream: &mut BufReader<TcpStream>) -> Option<(Vec<u8>, String)> {
     let (mut message, mut length, mut operation) = (Vec::new(), 0, String::new());
     loop {

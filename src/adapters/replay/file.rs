@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_too_long_is_one_letter_and_the_next_line_another() {
+    fn a_line_that_is_too_long_is_one_dead_letter_and_the_next_line_another() {
         let long = |bytes: usize| [&vec![b'x'; bytes][..], b"\n{}\n"].concat();
         for (bytes, kept) in [
             (BODY_BYTES_MAX - 1, BODY_BYTES_MAX - 1),

@@ -176,7 +176,7 @@ mod tests {
     type Case<'a> = (&'a [&'static str], Option<&'a [&'a str]>, [bool; 2]);
 
     #[tokio::test]
-    async fn a_letter_is_deleted_once_sqs_names_it_as_successful() {
+    async fn a_dead_letter_is_deleted_once_sqs_names_it_as_successful() {
         let both = r#"{"Successful":[{"Id":"0"},{"Id":"1"}]}"#;
         let second = r#"{"Successful":[{"Id":"1"}],"Failed":[]}"#;
         let failed = r#"{"Failed":[{"Id":"0","Code":"Busy","SenderFault":false}],"Successful":[{"Id":"1"}]}"#;

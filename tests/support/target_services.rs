@@ -1,4 +1,5 @@
-//! A world that speaks: the embedded engine, and the channels of production behind a secret in memory.
+//! Services that deliver for real: the production store on the embedded engine, and the production
+//! targets with a secret in memory.
 
 use std::path::Path;
 use std::time::Duration;
@@ -35,18 +36,18 @@ impl ReadSecret for Secret {
     }
 }
 
-/// A world with a timer whose messages go through the channels of production.
-pub struct Spoken {
+/// Services with a due queue that deliver through the production targets.
+pub struct TargetServices {
     routes: Routes,
     store: DynamoStore<StoreClock>,
     due: LocalDueQueue,
     _timer: UnboundedReceiver<Due>,
-    park: FileDeadLetters,
+    dead_letters: FileDeadLetters,
     targets: Targets<Secret>,
     pub clock: ForwardClock,
 }
 
-impl Services for Spoken {
+impl Services for TargetServices {
     type Store = DynamoStore<StoreClock>;
     type Due = LocalDueQueue;
     type DeadLetters = FileDeadLetters;
@@ -66,7 +67,7 @@ impl Services for Spoken {
     }
 
     fn dead_letters(&self) -> &FileDeadLetters {
-        &self.park
+        &self.dead_letters
     }
 
     fn deliver(&self) -> &Targets<Secret> {
@@ -82,7 +83,7 @@ impl Services for Spoken {
     }
 }
 
-impl Spoken {
+impl TargetServices {
     pub async fn new(engine: &Embedded, config: &str, targets: Targets<Secret>) -> Self {
         let (due, timer) = LocalDueQueue::new(SystemClock);
         let clock = ForwardClock::default();
@@ -91,13 +92,16 @@ impl Spoken {
             store: engine.store_with(clock.for_store()).await.unwrap(),
             due,
             _timer: timer,
-            park: FileDeadLetters::new(Path::new(env!("CARGO_TARGET_TMPDIR")).join("spoken-dlq.jsonl")),
+            dead_letters: FileDeadLetters::new(
+                Path::new(env!("CARGO_TARGET_TMPDIR")).join("target-services-dlq.jsonl"),
+            ),
             targets,
             clock,
         }
     }
 
-    /// Takes `alerts` of route `critical` in, if any, closes what is due, and lets a minute pass.
+    /// Ingests this number of alerts of route `critical`, closes the route if it is due, and lets a
+    /// minute pass.
     pub async fn minute(&self, name: &str, alerts: usize) -> Vec<Delivery> {
         let deadline = Deadline::after(self.clock.now(), Duration::from_secs(30));
         if alerts > 0 {
