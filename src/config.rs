@@ -142,7 +142,7 @@ pub enum First {
 
 impl Route {
     /// The fallback, and how long a message waits for it.
-    pub fn escalates(&self) -> Option<(&Target, Duration)> {
+    pub fn escalation(&self) -> Option<(&Target, Duration)> {
         Some((self.fallback.as_ref()?, self.fallback_after))
     }
 

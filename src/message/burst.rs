@@ -16,7 +16,7 @@ const OPENING: Extent = extent(5, 500);
 
 /// The content of the message above the thread, after `digest` was added to the thread.
 pub fn compose(digest: &Digest) -> Content {
-    let status = if digest.over { Status::Quiet } else { Status::Alerting(digest.severity) };
+    let status = if digest.ends_burst { Status::Quiet } else { Status::Alerting(digest.severity) };
     let facts = Facts { fallback: fallback(digest), burst: so_far(digest), latest: latest(digest), ..Facts::default() };
     start(digest, status, &digest.burst_title(), facts)
 }
@@ -33,7 +33,7 @@ pub fn opening(digest: &Digest) -> Option<GroupDetail> {
 
 fn so_far(digest: &Digest) -> Line {
     let Some(burst) = digest.burst else { return vec![] };
-    let state = if digest.over { "nothing since" } else { "going on" };
+    let state = if digest.ends_burst { "nothing since" } else { "going on" };
     joined([plain_line(period_of_burst(burst)), plain_line(state)])
 }
 

@@ -78,7 +78,7 @@ fn burst_so_far(digest: &Digest, burst: Burst) -> Line {
     let (since, until) = (time::clock(burst.since, span.first), time::clock(burst.until, span.first));
     let total = format!("{} in {}", count_alerts(burst.alerts), burst.length());
     let latest = format!("{} since the last message", thousands(digest.tally.alerts));
-    plain_line(match digest.over {
+    plain_line(match digest.ends_burst {
         true => format!("The burst is over: {total}, {latest}, nothing since {until} UTC"),
         false => format!("Part of a burst since {since} UTC: {total}, {latest}"),
     })

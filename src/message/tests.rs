@@ -137,7 +137,7 @@ fn a_message_shows_that_it_waited_was_muted_or_was_for_another_target() {
 
       route critical · epoch 41
     "#);
-    let over = Digest { over: true, ..late() };
+    let over = Digest { ends_burst: true, ..late() };
     let facts = plain::view(&content(&over), 200, false);
     insta::assert_snapshot!(facts.lines().find(|line| line.contains("burst")).unwrap().trim(), @"The burst is over: 1,204 alerts in 12 min 45 s, 1 since the last message, nothing since 14:15:51 UTC");
     insta::assert_snapshot!(view(&Digest { muted: 1, ..burst_over() }), @r#"

@@ -24,7 +24,7 @@ pub struct Digest {
     /// Present if an earlier message was about the same burst, or if the burst has ended.
     pub burst: Option<Burst>,
     /// The burst has ended: its last window had no alerts.
-    pub over: bool,
+    pub ends_burst: bool,
     /// The start of the burst of the last epoch, by which messages of one burst are kept together.
     /// `None` without a due queue.
     pub incident: Option<Timestamp>,
@@ -53,7 +53,7 @@ impl Digest {
         let tally = Tally::sum(epochs.iter().map(|epoch| &epoch.tally));
         let severity = severity(configured, &tally);
         // More alerts than in this digest: earlier messages were about the same burst.
-        let burst = last.burst.filter(|burst| last.over || burst.alerts > tally.alerts);
+        let burst = last.burst.filter(|burst| last.ends_burst || burst.alerts > tally.alerts);
         let backlog = Backlog::of(epochs);
         let epochs = (first.number, last.number);
         Some(Self {
@@ -63,7 +63,7 @@ impl Digest {
             epochs,
             tally,
             burst,
-            over: last.over,
+            ends_burst: last.ends_burst,
             incident: last.burst.map(|burst| burst.since),
             backlog,
             muted: 0,
@@ -87,7 +87,7 @@ impl Digest {
             epochs,
             tally,
             burst: None,
-            over: false,
+            ends_burst: false,
             incident: None,
             backlog: None,
             muted: 0,
@@ -100,7 +100,7 @@ impl Digest {
     pub fn title(&self) -> String {
         let route = &self.route;
         if self.tally.is_empty() {
-            return self.burst.map_or_else(|| format!("Nothing new on {route}"), |burst| self.over_title(burst));
+            return self.burst.map_or_else(|| format!("Nothing new on {route}"), |burst| self.final_title(burst));
         }
         format!("{} {}", self.markers(), count_alerts(self.tally.alerts))
     }
@@ -109,12 +109,12 @@ impl Digest {
     pub fn burst_title(&self) -> String {
         match self.burst {
             None => self.title(),
-            Some(burst) if self.over => self.over_title(burst),
+            Some(burst) if self.ends_burst => self.final_title(burst),
             Some(burst) => format!("{} {} in {}", self.markers(), count_alerts(burst.alerts), burst.length()),
         }
     }
 
-    fn over_title(&self, burst: Burst) -> String {
+    fn final_title(&self, burst: Burst) -> String {
         format!("Over: {} on {} in {}", count_alerts(burst.alerts), self.route, burst.length())
     }
 
@@ -218,7 +218,7 @@ mod tests {
             tally: Tally::default(),
             owed: vec![],
             burst: None,
-            over: false,
+            ends_burst: false,
         };
         let cases: [(&[Epoch], Option<u64>); 4] = [
             (&[epoch(4, 1)], None),

@@ -64,7 +64,7 @@ pub struct Epoch {
     pub owed: Vec<Target>,
     pub burst: Option<Burst>,
     /// Whether this epoch ends its burst.
-    pub over: bool,
+    pub ends_burst: bool,
 }
 
 /// A tally in the outbox.
@@ -168,7 +168,7 @@ pub struct Escalation {
     /// The last epoch that it is owed.
     pub upto: u64,
     /// The failure of the target that the fallback replaces.
-    pub because: String,
+    pub reason: String,
 }
 
 /// The state of a target after a delivery that succeeded or is no longer necessary.

@@ -37,7 +37,7 @@ pub struct Explanation {
 pub struct RouteMatch {
     pub route: RouteName,
     pub takes: bool,
-    pub because: String,
+    pub reason: String,
 }
 
 /// Explains a line.
@@ -72,12 +72,12 @@ pub fn explain(routes: &Routes, line: &Line) -> Explanation {
 fn tried(config: &Config, line: &Line, taken: &[RouteName]) -> Vec<RouteMatch> {
     let one = |route: &Route| {
         let takes = taken.contains(&route.name);
-        RouteMatch { route: route.name.clone(), takes, because: because(route, line, takes) }
+        RouteMatch { route: route.name.clone(), takes, reason: reason(route, line, takes) }
     };
     config.routes.iter().map(one).collect()
 }
 
-fn because(route: &Route, line: &Line, takes: bool) -> String {
+fn reason(route: &Route, line: &Line, takes: bool) -> String {
     let found = route.markers.iter().find(|marker| line.message.contains(marker.as_str()));
     let Some(marker) = found else { return "has none of its markers".to_owned() };
     if takes {
@@ -122,12 +122,12 @@ mod tests {
         let takes = |explanation: &Explanation| explanation.routes.iter().map(|tried| tried.takes).collect::<Vec<_>>();
         let billing = line("[CRITICAL] order 17 password=hunter2hunter2", "/aws/lambda/billing-x", "111111111111");
         assert_eq!(takes(&billing), [true, true, false]);
-        assert_eq!(billing.routes[2].because, "has [CRITICAL], but a route before it took the line");
+        assert_eq!(billing.routes[2].reason, "has [CRITICAL], but a route before it took the line");
         assert!(!billing.redacted.contains("hunter2") && billing.severity == Some("critical"));
         assert!(billing.pattern.as_ref().is_some_and(|pattern| !pattern.contains("17")), "{billing:?}");
         let other = line("[CRITICAL] x", "/aws/lambda/shop", "2222");
         assert_eq!(takes(&other), [false, false, true]);
-        assert_eq!(other.routes[0].because, "has [CRITICAL], but does not come from where the route looks");
+        assert_eq!(other.routes[0].reason, "has [CRITICAL], but does not come from where the route looks");
         let quiet = line("all is well", "/aws/lambda/shop", "2222");
         assert_eq!((takes(&quiet), quiet.marker, quiet.pattern), (vec![false; 3], None, None));
     }

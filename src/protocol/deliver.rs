@@ -208,7 +208,7 @@ impl<W: Services> TargetDelivery<'_, W> {
         let digest = Digest::merged(route, self.target(), severity, &owed);
         let escalated = match self.recipient {
             Recipient::Own(_) => None,
-            Recipient::Fallback(_) => state.escalation.as_ref().map(|escalation| escalation.because.clone()),
+            Recipient::Fallback(_) => state.escalation.as_ref().map(|escalation| escalation.reason.clone()),
         };
         Ok(digest.map(|digest| Digest { muted: state.muted, escalated, ..digest }))
     }
@@ -304,8 +304,8 @@ impl<W: Services> TargetDelivery<'_, W> {
         answer.map_err(|error| format!("it could not be parked: {error}"))?;
         let fallback = self.round.configured().and_then(|route| route.fallback.as_ref());
         if let (Recipient::Own(_), Some(fallback)) = (self.recipient, fallback) {
-            let because = format!("{} refused it: {reason}", self.target());
-            escalate(self.round, self.cursor, fallback, digest.epochs.1, because)
+            let reason = format!("{} refused it: {reason}", self.target());
+            escalate(self.round, self.cursor, fallback, digest.epochs.1, reason)
                 .await
                 .map_err(|error| format!("the escalation to {fallback} failed: {error}"))?;
         }

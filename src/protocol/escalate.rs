@@ -21,14 +21,14 @@ pub(crate) async fn escalate_overdue<W: Services>(
     cursor: &Cursor,
     behind: &[&Target],
 ) -> Result<Option<RetryAt>, StoreError> {
-    let Some((fallback, after)) = round.configured().and_then(Route::escalates) else { return Ok(None) };
+    let Some((fallback, after)) = round.configured().and_then(Route::escalation) else { return Ok(None) };
     let mut retry = None;
     for target in behind {
         let Some(waiting_since) = waiting_since(round, cursor, target).await? else { continue };
         let at = waiting_since.after(after);
         if at <= round.now() {
-            let because = format!("{target} has not accepted a message since {}", waiting_since.iso());
-            escalate(round, cursor, fallback, cursor.sealed, because).await?;
+            let reason = format!("{target} has not accepted a message since {}", waiting_since.iso());
+            escalate(round, cursor, fallback, cursor.sealed, reason).await?;
         } else {
             let reason = RetryReason::Behind { target: Target::clone(target) };
             retry = RetryAt::earlier(retry, Some(RetryAt { at, reason }));
@@ -57,7 +57,7 @@ pub(crate) async fn escalate<W: Services>(
     cursor: &Cursor,
     fallback: &Target,
     upto: u64,
-    because: String,
+    reason: String,
 ) -> Result<(), StoreError> {
     let store = round.services.store();
     let offsets = cursor.targets.iter().map(async |(target, since)| {
@@ -73,7 +73,7 @@ pub(crate) async fn escalate<W: Services>(
             return Ok(());
         }
         let offset = if offset < owed_upto { offset } else { offset.max(lowest) };
-        let escalation = Escalation { upto, because: because.clone() };
+        let escalation = Escalation { upto, reason: reason.clone() };
         if store.escalate(round.route, fallback, &known, offset, &escalation, round.deadline).await? {
             return Ok(());
         }

@@ -41,15 +41,15 @@ pub fn step(cursor: &Cursor, window: u64, stored: &[StoredTally], last: bool, co
         .map(|state| BurstState { burst: Burst { alerts: state.burst.alerts + tally.alerts, ..state.burst }, ..state });
     // The first empty window ends a burst, with a final epoch. An empty window outside a burst (its tallies went with
     // the window before) leaves no epoch.
-    let over = window_is_empty && burst.is_some_and(|state| state.burst.alerts > 0);
-    let epoch = (over || !tally.is_empty()).then(|| Epoch {
+    let ends_burst = window_is_empty && burst.is_some_and(|state| state.burst.alerts > 0);
+    let epoch = (ends_burst || !tally.is_empty()).then(|| Epoch {
         number: cursor.epoch + 1,
         window,
         at: context.now,
         owed: owed(cursor, context),
         tally,
         burst: burst.map(|state| state.burst),
-        over,
+        ends_burst,
     });
     let burst = burst.filter(|_| !window_is_empty);
     let (burst, finish) = match last {

@@ -36,11 +36,12 @@ pub enum RetryReason {
 }
 
 impl RetryReason {
-    /// A stable kebab-case word.
+    /// A stable kebab-case code. That of a store error says whether a retry can help. Both queues have the same error codes, so
+    /// here the code says which queue.
     pub fn code(&self) -> &'static str {
         match self {
             Self::OutOfTime => "out-of-time",
-            Self::Store(_) => "store",
+            Self::Store(error) => error.code(),
             Self::DueQueue(_) => "due-queue",
             Self::Park(_) => "park",
             Self::NotDue { .. } => "not-due",

@@ -70,7 +70,7 @@ fn digest() -> Digest {
         epochs: (1, 1),
         tally: Tally::of(&[alert("1", &["critical"]), alert("2", &["critical"])]),
         burst: None,
-        over: false,
+        ends_burst: false,
         incident: None,
         backlog: None,
         muted: 0,
@@ -164,8 +164,8 @@ async fn a_topic_gets_a_readable_message_and_every_failure_has_its_class() {
     assert!(matches!(&outcomes[..], [DeliveryOutcome::Parked(_), DeliveryOutcome::Accepted]), "{outcomes:?}");
     let delivered = subscriber.read().await;
     assert_eq!((delivered.len(), &*delivered[0].0), (1, "Fallback: [CRITICAL] 3 alerts"));
-    let because = "Sent to sns:oncall as the fallback: slack:ops refused it: Slack answered 410:";
-    assert!(delivered[0].1.contains(because), "{}", delivered[0].1);
+    let reason = "Sent to sns:oncall as the fallback: slack:ops refused it: Slack answered 410:";
+    assert!(delivered[0].1.contains(reason), "{}", delivered[0].1);
 
     // The command line delivers in the same way, with a credential from Secrets Manager.
     let create = secrets::Client::new(aws).create_secret().name("topics");

@@ -349,7 +349,7 @@ async fn one_message_per_window_and_target_for_any_number_of_consumers() {
     }
     notify_until_quiet(&process, None).await;
     let accepted = process.targets.accepted.lock().unwrap();
-    let shape: Vec<_> = accepted.iter().map(|d| (d.tally.alerts, d.over)).collect();
+    let shape: Vec<_> = accepted.iter().map(|d| (d.tally.alerts, d.ends_burst)).collect();
     assert_eq!(shape, [(210, false), (0, true)], "one message for the window, one that the burst is over");
 }
 

@@ -109,7 +109,7 @@ fn digest() -> Digest {
         epochs: (7, 7),
         tally: Tally::of(&[alert("1", &["critical"]), alert("2", &["critical"])]),
         burst: Some(Burst { since: now.before(Duration::from_secs(90)), until: now, alerts: 42 }),
-        over: false,
+        ends_burst: false,
         incident: Some(now.before(Duration::from_secs(90))),
         backlog: None,
         muted: 0,

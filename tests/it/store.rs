@@ -245,7 +245,7 @@ async fn items_expire_by_the_clock_of_the_store() {
         tally: tallies[0].tally.clone(),
         owed: vec![target()],
         burst: None,
-        over: false,
+        ends_burst: false,
     };
     let tallies = vec![tallies[0].key.clone()];
     let finish = Some(Finish::default());
@@ -307,7 +307,7 @@ async fn a_freeze_moves_all_tallies_into_an_epoch_or_none() {
         tally: Tally::sum(part.iter().map(|stored| &stored.tally)),
         owed: vec![target(), "slack:new".parse().unwrap()],
         burst: None,
-        over: false,
+        ends_burst: false,
     };
     let keys = |part: &[stentor::model::outbox::StoredTally]| part.iter().map(|stored| stored.key.clone()).collect();
     let (first, rest) = stored.split_at(1);
@@ -449,7 +449,7 @@ async fn an_escalation_is_recorded_once_and_the_cursor_knows_the_fallback() {
     let engine = Embedded::start(None).await.unwrap();
     let store = engine.store().await.unwrap();
     let (route, fallback, at) = (route(), target(), soon());
-    let escalation = |upto| Escalation { upto, because: "it was down".to_owned() };
+    let escalation = |upto| Escalation { upto, reason: "it was down".to_owned() };
     let unknown = TargetState::default();
     assert!(store.escalate(&route, &fallback, &unknown, 2, &escalation(5), at).await.unwrap());
     let known = store.target(&route, Recipient::Fallback(&fallback), at).await.unwrap();

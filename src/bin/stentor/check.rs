@@ -117,7 +117,7 @@ fn explanation_text(explanation: &Explanation) -> String {
     for tried in &explanation.routes {
         put(
             &mut text,
-            format_args!("{} route {}: the line {}\n", mark(tried.takes), tried.route, visible::line(&tried.because)),
+            format_args!("{} route {}: the line {}\n", mark(tried.takes), tried.route, visible::line(&tried.reason)),
         );
     }
     if let (Some(marker), Some(severity)) = (&explanation.marker, explanation.severity) {

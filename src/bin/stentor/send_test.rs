@@ -147,7 +147,7 @@ fn digest(target: &Target, now: Timestamp) -> Digest {
         epochs: (0, 0),
         tally: Tally::of([&alert]),
         burst: None,
-        over: false,
+        ends_burst: false,
         incident: None,
         backlog: None,
         muted: 0,

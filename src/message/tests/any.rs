@@ -93,7 +93,7 @@ prop_compose! {
     pub fn digest()(
         tally in prop_oneof![1 => Just(Tally::default()), 9 => tally()],
         severity in select(vec![Severity::Critical, Severity::Error, Severity::Warning, Severity::Info]),
-        burst in proptest::option::of((moment(), moment(), any::<u64>())), over in any::<bool>(),
+        burst in proptest::option::of((moment(), moment(), any::<u64>())), ends_burst in any::<bool>(),
         route in "[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}", epochs in (any::<u64>(), any::<u64>()),
         backlog in proptest::option::of((2..u64::MAX, moment())), muted in any::<u64>(),
         escalated in proptest::option::of(text()),
@@ -101,6 +101,6 @@ prop_compose! {
         let burst = burst.map(|(since, until, alerts)| Burst { since, until, alerts });
         let backlog = backlog.map(|(windows, since)| Backlog { windows, since });
         let route = route.parse().unwrap();
-        Digest { severity, burst, over, epochs, backlog, muted, escalated, route, ..super::digests::digest(tally) }
+        Digest { severity, burst, ends_burst, epochs, backlog, muted, escalated, route, ..super::digests::digest(tally) }
     }
 }

@@ -106,7 +106,7 @@ pub fn digest(tally: Tally) -> Digest {
         epochs: (41, 41),
         tally,
         burst: None,
-        over: false,
+        ends_burst: false,
         incident: None,
         backlog: None,
         muted: 0,
@@ -128,7 +128,7 @@ pub fn all() -> Vec<(&'static str, Digest)> {
         ("flood", flood_in_burst()),
         ("single", single()),
         ("late", late()),
-        ("late and over", Digest { over: true, ..late() }),
+        ("late and over", Digest { ends_burst: true, ..late() }),
         ("patterns", twenty_patterns()),
         ("patterns, some unknown", patterns_beyond_the_tally()),
         ("over", burst_over()),
@@ -142,7 +142,7 @@ pub fn flood_in_burst() -> Digest {
 }
 
 pub fn burst_over() -> Digest {
-    Digest { burst: Some(burst(12, 1_204)), over: true, ..digest(Tally::default()) }
+    Digest { burst: Some(burst(12, 1_204)), ends_burst: true, ..digest(Tally::default()) }
 }
 
 pub fn single() -> Digest {

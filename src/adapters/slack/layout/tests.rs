@@ -56,7 +56,7 @@ fn the_message_above_a_thread_shows_the_burst_and_how_it_began() {
     route critical · epoch 41
     "#);
     // After an outage of the target, one digest has the last alerts and the end of the burst.
-    let late = Digest { over: true, ..flood_in_burst() };
+    let late = Digest { ends_burst: true, ..flood_in_burst() };
     insta::assert_snapshot!(read(&burst_message(&late, &[])), @r#"
     ✅ Over: 1,204 alerts on critical in 12 min 45 s
 
