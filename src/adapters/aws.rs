@@ -1,4 +1,4 @@
-//! How AWS clients are set up, and what their errors mean.
+//! The configuration of AWS clients, and the classes of their errors.
 
 use std::error::Error;
 

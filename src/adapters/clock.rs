@@ -1,4 +1,4 @@
-//! The machine's clock.
+//! The system clock.
 
 use std::future::Future;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::model::time::Timestamp;
 use crate::protocol::clock::Clock;
 
-/// The machine's clock and tokio's timer.
+/// The system clock and tokio's timer.
 #[derive(Copy, Clone, Debug, Default)]
 pub struct SystemClock;
 

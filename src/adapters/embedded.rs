@@ -1,6 +1,7 @@
-//! DynamoDB on this machine, without an AWS account: the engine `dynoxide` behind its own HTTP server on a free
-//! loopback port, so that everything goes through the real client. In a SQLite file it outlives the process, and several
-//! processes may use the file at a time, each with an engine of its own; in memory it serves tests.
+//! DynamoDB on this machine, without an AWS account: the engine `dynoxide` behind its own HTTP
+//! server on a free loopback port, so that all calls go through the real client. In a SQLite file
+//! the data outlives the process, and several processes may use the file at the same time, each
+//! with its own engine. In memory it serves tests.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -16,16 +17,16 @@ use crate::adapters::clock::SystemClock;
 use crate::adapters::dynamodb::{DynamoStore, Tables};
 use crate::protocol::clock::{Clock, Deadline};
 
-/// How long making the tables may take.
+/// How long the creation of the tables may take.
 const TABLES_MAX: Duration = Duration::from_secs(30);
 
-/// Words of SQLite and of the engine about a file that is no database, or no longer.
+/// Messages of SQLite and of the engine about a file that is not a database, or damaged.
 const DAMAGED: [&str; 4] = ["not a database", "not a valid SQLite database", "malformed", "disk I/O error"];
 
-/// A running engine. It ends with [`Embedded::stop`], or with the runtime that it was started on.
+/// A running engine. It ends with [`Embedded::stop`], or with its runtime.
 #[derive(Debug)]
 pub struct Embedded {
-    /// The path of its file, if it has one.
+    /// The path of its file, unless it is in memory.
     database: Option<String>,
     address: SocketAddr,
     stop: oneshot::Sender<()>,
@@ -33,10 +34,9 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Starts the engine on `database` (made if it is not there), or in memory.
+    /// Starts the engine on `database`, which is created if it is absent, or in memory.
     ///
-    /// # Errors
-    /// When the file is no database or cannot be written, or no port is free.
+    /// # Errors When the file is not a database or cannot be written, or no port is free.
     pub async fn start(database: Option<&Path>) -> anyhow::Result<Self> {
         let name = |path: &Path| {
             path.to_str().map(str::to_owned).with_context(|| format!("{} is not a UTF-8 path", path.display()))
@@ -49,7 +49,7 @@ impl Embedded {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("no loopback port is free")?;
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel::<()>();
-        // A dropped sender stops the server as well as a message.
+        // A dropped sender also stops the server.
         let server = tokio::spawn(dynoxide::server::serve_with_shutdown(listener, engine, async {
             let _ = stopped.await;
         }));
@@ -101,7 +101,7 @@ impl Embedded {
 fn unusable(name: &str, why: &str) -> anyhow::Error {
     match DAMAGED.iter().any(|words| why.contains(words)) {
         true => anyhow!(
-            "{name} is damaged, or is no database of stentor: move it away, with {name}-wal and {name}-shm if they are there, and run again"
+            "{name} is damaged, or is not a database of stentor: move it away, with {name}-wal and {name}-shm if they exist, and run again"
         ),
         false => anyhow!("cannot use the database {name}: {why}"),
     }

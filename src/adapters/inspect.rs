@@ -1,5 +1,6 @@
-//! Looks at what is deployed. The function's own environment says which tables, queues and secret it uses, so the
-//! operator names the function and nothing else. Values of the secret are read and dropped: only names go on.
+//! Reads the state of a deployment for `stentor check --aws`. The environment of the function names
+//! its tables, queues and secret, so the operator only names the function. The values of the secret
+//! are dropped; only its names are kept.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -14,25 +15,24 @@ use serde_json::Value;
 use crate::adapters::aws::diagnose::explain_error;
 use crate::ops::check::{Fact, Mapping, Queue, Snapshot, Table};
 
-/// What to look at.
+/// The parts of the deployment to read.
 #[derive(Clone, Debug, Default)]
 pub struct Inspection {
-    /// Each function of the pipeline; the first says what it uses.
+    /// The functions of the pipeline. The environment of the first names the rest.
     pub functions: Vec<String>,
-    /// Instead of what the function's environment says: by its name.
+    /// Variables that replace those of the function's environment.
     pub environment: HashMap<String, String>,
 }
 
-/// What the function's environment and its defaults say.
+/// The function's environment, with its defaults.
 struct Deployment {
     environment: HashMap<String, String>,
     own: BTreeSet<String>,
 }
 
-/// Looks at everything; what cannot be seen is a fact as well.
+/// Reads everything. A part that cannot be read is recorded as such.
 ///
-/// # Errors
-/// When the function itself cannot be seen: then nothing else is known.
+/// # Errors When the function itself cannot be read, because only its environment names the rest.
 pub async fn inspect(aws: &SdkConfig, inspect: &Inspection) -> Result<Snapshot, String> {
     let function = inspect.functions.first().cloned().unwrap_or_default();
     let deployment = deployment(aws, inspect).await?;
@@ -140,7 +140,7 @@ async fn mappings(aws: &SdkConfig, functions: &[String]) -> Fact<Vec<Mapping>> {
 
 fn mapping(function: &str, found: EventSourceMappingConfiguration) -> Mapping {
     let partial = FunctionResponseType::ReportBatchItemFailures;
-    // -1 stands for "without a limit", and so does nothing at all.
+    // -1 and an absent value mean no limit.
     let limit = |value: Option<i32>| value.and_then(|value| u32::try_from(value).ok());
     Mapping {
         function: function.to_owned(),

@@ -1,7 +1,7 @@
-//! Queues for a single process: a timer in memory, and parked messages as lines of a file.
+//! The queues of a single process: due messages in memory, and dead letters as lines of a file.
 //!
-//! The timer forgets when the process ends. That is safe: a due message is a hint, and whoever
-//! starts next sweeps over every route.
+//! Due messages are lost when the process ends. That is safe: a due message is a hint, and the next
+//! process begins with a sweep.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -16,7 +16,7 @@ use crate::model::error::Cause;
 use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::queue::{DeadLetterQueue, Due, DueQueue, ParkedItem, QueueError};
 
-/// A due queue within the process; each message arrives at its receiver after its delay.
+/// A due queue within the process. Each message arrives at the receiver after its delay.
 #[derive(Clone, Debug)]
 pub struct LocalDueQueue<C = SystemClock> {
     sender: UnboundedSender<Due>,
@@ -27,7 +27,7 @@ pub struct LocalDueQueue<C = SystemClock> {
 #[derive(Debug)]
 pub struct FileDeadLetters {
     path: PathBuf,
-    /// Held while something is written.
+    /// Held while lines are written.
     writing: Mutex<()>,
 }
 
@@ -43,7 +43,7 @@ impl<C: Clock + Clone + 'static> DueQueue for LocalDueQueue<C> {
         let (sender, clock, due) = (self.sender.clone(), self.clock.clone(), due.clone());
         tokio::spawn(async move {
             clock.sleep(delay).await;
-            // The receiver is gone when the process is about to end.
+            // The receiver is dropped when the process ends.
             let _ = sender.send(due);
         });
         Ok(())
@@ -51,7 +51,7 @@ impl<C: Clock + Clone + 'static> DueQueue for LocalDueQueue<C> {
 }
 
 impl FileDeadLetters {
-    /// Parks in `path`, which is made when it is needed and only ever appended to.
+    /// Parks in `path`. The file is created by the first write, and only appended to.
     pub fn new(path: PathBuf) -> Self {
         Self { path, writing: Mutex::new(()) }
     }
@@ -71,12 +71,13 @@ impl FileDeadLetters {
     }
 }
 
-/// Appends whole lines to a file that only its owner may read, and makes it if it is not there. The lines are on the
-/// disk when this returns `Ok`. When it fails nothing of them is left if that can be helped; if it cannot, as after a
-/// crash, half a line is left, and the next call begins a new line behind it.
+/// Appends whole lines to a file that only its owner may read, and creates it if it is absent. `Ok`
+/// means that the lines are on the disk. An error removes them again where possible. Where it is
+/// not, as after a crash, part of a line may remain, and the next call begins with a new line.
 pub(crate) fn append_lines(path: &Path, lines: &[u8]) -> io::Result<()> {
     let mut file = open_private(path)?;
-    // Without the lock another process may append at the same time, and its lines must not be cut off.
+    // Without the lock, another process may append at the same time, and its lines must not be cut
+    // off.
     let is_alone = file.lock().is_ok();
     let length = file.seek(SeekFrom::End(0))?;
     let written = write_lines(&mut file, length, lines);
@@ -96,7 +97,7 @@ fn write_lines(file: &mut File, length: u64, lines: &[u8]) -> io::Result<()> {
         file.write_all(b"\n")?;
     }
     file.write_all(lines)?;
-    // A record is let go once it is parked, so it has to be on the disk.
+    // A parked record is acknowledged, so it must be on the disk.
     file.sync_data()
 }
 
@@ -111,7 +112,7 @@ fn open_private(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Earlier versions made files that others could read. To park is more important than to succeed here.
+/// Earlier versions created files that others could read. An error here does not prevent parking.
 #[cfg(unix)]
 fn tighten(file: &File, path: &Path) {
     use std::os::unix::fs::PermissionsExt as _;

@@ -1,4 +1,4 @@
-//! Random numbers for an adapter whose calls run at the same time.
+//! Random numbers for an adapter with concurrent calls.
 
 use std::sync::{Mutex, PoisonError};
 

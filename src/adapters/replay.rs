@@ -1,4 +1,5 @@
-//! Where dead letters and the records they point to come from: an SQS queue, a local file, a Kinesis stream.
+//! The sources of a replay: dead letters from an SQS queue or a local file, and the records that
+//! they point to from a Kinesis stream.
 
 #[cfg(feature = "aws")]
 use crate::adapters::aws::{diagnose, is_refusal};

@@ -1,6 +1,7 @@
-//! Credentials: one secret, a JSON object from target to credential. It is read when it is first
-//! needed and kept for five minutes; when a target denies a credential it is read afresh, once and by one
-//! caller, and not again for a while: a target that is gone for good must not turn into a read per message.
+//! The credentials of targets: one secret, a JSON object from target to credential. It is read on
+//! first use and cached for five minutes. When a target denies a credential, one caller reads the
+//! secret again, and then not for a while: a target that no longer exists must not cause a read per
+//! message.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,10 +17,10 @@ use crate::model::name::Target;
 use crate::model::time::Timestamp;
 use crate::protocol::clock::Deadline;
 
-/// How long a secret is used without looking again.
+/// How long a secret is cached.
 pub const KEPT_FOR: Duration = Duration::from_secs(300);
 
-/// How soon after a fresh look that found nothing new a denied credential is worth another.
+/// After a denied credential, the secret is not read again for this time.
 const REFRESHED_AFTER: Duration = Duration::from_secs(15);
 
 /// A credential of a target: a webhook URL, a token, an object of several. Never printed.
@@ -32,7 +33,7 @@ pub enum SecretError {
     /// Secrets Manager did not answer, or the secret is malformed. A later read may succeed.
     #[error("the secret cannot be read: {0}")]
     Unavailable(Cause),
-    /// The secret is there and has nothing for this target.
+    /// The secret has no credential for this target.
     #[error("the secret has no credential for {0}")]
     Missing(Target),
 }
@@ -46,7 +47,7 @@ pub trait ReadSecret: Send + Sync {
 #[derive(Debug)]
 pub struct Secrets<R> {
     reader: R,
-    /// Held while the secret is read, so that one caller reads and the others find what it read.
+    /// Held while the secret is read, so that one caller reads and the others use its result.
     cache: Mutex<Option<Cached>>,
 }
 
@@ -54,7 +55,7 @@ pub struct Secrets<R> {
 struct Cached {
     read_at: Timestamp,
     /// It was read because a credential was denied.
-    afresh: bool,
+    after_denial: bool,
     credentials: BTreeMap<String, Credential>,
 }
 
@@ -77,11 +78,11 @@ impl<R: ReadSecret> Secrets<R> {
         if cache.as_ref().is_none_or(|cached| cached.read_at.after(KEPT_FOR) <= now) {
             *cache = Some(self.read(false, now, deadline).await?);
         }
-        of(cache.as_ref(), target)
+        credential_of(cache.as_ref(), target)
     }
 
-    /// Another credential of `target` than `denied`, if there is one by now. Reads the secret unless
-    /// somebody has done so since, or a moment ago.
+    /// A credential of `target` that differs from `denied`, if there is one now. Reads the secret
+    /// unless another caller has done so since, or a moment ago.
     ///
     /// # Errors
     /// As [`Secrets::credential`].
@@ -93,29 +94,29 @@ impl<R: ReadSecret> Secrets<R> {
         deadline: Deadline,
     ) -> Result<Option<Credential>, SecretError> {
         let mut cache = self.cache.lock().await;
-        let unchanged = of(cache.as_ref(), target).is_ok_and(|known| known == *denied);
-        let looked = |cached: &Cached| cached.afresh && cached.read_at.after(REFRESHED_AFTER) > now;
+        let unchanged = credential_of(cache.as_ref(), target).is_ok_and(|known| known == *denied);
+        let looked = |cached: &Cached| cached.after_denial && cached.read_at.after(REFRESHED_AFTER) > now;
         if unchanged && !cache.as_ref().is_some_and(looked) {
             *cache = Some(self.read(true, now, deadline).await?);
         }
-        of(cache.as_ref(), target).map(|known| Some(known).filter(|known| known != denied))
+        credential_of(cache.as_ref(), target).map(|known| Some(known).filter(|known| known != denied))
     }
 
-    async fn read(&self, afresh: bool, now: Timestamp, deadline: Deadline) -> Result<Cached, SecretError> {
+    async fn read(&self, after_denial: bool, now: Timestamp, deadline: Deadline) -> Result<Cached, SecretError> {
         let text = self.reader.read(deadline).await?;
-        // serde's message would quote the secret.
+        // The message of serde would quote the secret.
         let malformed = |_| {
             let message = "it is not a JSON object from target to credential";
             SecretError::Unavailable(Cause::new("malformed-secret", message))
         };
         let credentials: BTreeMap<String, Value> = serde_json::from_str(&text).map_err(malformed)?;
         let credentials = credentials.into_iter().map(|(name, value)| (name, Credential(value))).collect();
-        Ok(Cached { read_at: now, afresh, credentials })
+        Ok(Cached { read_at: now, after_denial, credentials })
     }
 }
 
-/// A credential stands under `slack:name` or, where names are unique over all kinds, under `name`.
-fn of(cached: Option<&Cached>, target: &Target) -> Result<Credential, SecretError> {
+/// A credential has the key `slack:name` or, if names are unique over all kinds, `name`.
+fn credential_of(cached: Option<&Cached>, target: &Target) -> Result<Credential, SecretError> {
     let credentials = cached.map(|cached| &cached.credentials);
     let named = |name: &str| credentials.and_then(|credentials| credentials.get(name)).cloned();
     named(&target.to_string())
@@ -124,12 +125,12 @@ fn of(cached: Option<&Cached>, target: &Target) -> Result<Credential, SecretErro
 }
 
 impl Credential {
-    /// The credential as one text, if it is one.
+    /// The credential, if it is a string.
     pub fn as_str(&self) -> Option<&str> {
         self.0.as_str()
     }
 
-    /// One of the texts that the credential is an object of.
+    /// A string field of the credential, if it is an object.
     pub fn field(&self, name: &str) -> Option<&str> {
         self.0.get(name)?.as_str()
     }
@@ -200,7 +201,7 @@ mod tests {
 
     use super::*;
 
-    /// A secret that can be changed, and counts its readings.
+    /// A secret that can be changed, and counts how often it is read.
     #[derive(Default)]
     struct Fake {
         text: Lock<String>,

@@ -1,5 +1,5 @@
-//! The world of a deployed stack: DynamoDB, SQS and the channels, for the functions and for whoever sits at a terminal.
-//! They differ in where they park.
+//! The services of a deployed stack, for the functions and for the operator's commands: DynamoDB,
+//! SQS and the targets. The two differ in the dead-letter queue.
 
 use crate::adapters::clock::SystemClock;
 use crate::adapters::dynamodb::DynamoStore;
@@ -10,7 +10,7 @@ use crate::ingest::route::Routes;
 use crate::protocol::queue::DeadLetterQueue;
 use crate::protocol::services::Services;
 
-/// Without a due queue, whoever touches a route closes it.
+/// Without a due queue, each process that ingests alerts of a route also closes it.
 pub struct DeployedServices<P> {
     pub routes: Routes,
     pub store: DynamoStore,

@@ -1,8 +1,9 @@
-//! The queues in SQS. The dead-letter queue: batches of ten within one MiB, failed entries tried again, ASCII only.
-//! The due queue: delayed messages, and visibility as the way to put them off.
+//! The queues in SQS. The dead-letter queue takes batches of ten messages within one MiB, in ASCII,
+//! and retries failed entries. The due queue has delayed messages, and postpones them by their
+//! visibility.
 //!
-//! HTTP 200 says nothing about a message. One is sent when SQS gives it an id, or names it as successful: a proxy or a
-//! mock that answers 200 with nothing in it has kept nothing.
+//! Status 200 alone says nothing about a message. It is sent when SQS returns its id, or names it
+//! as successful. A proxy that answers 200 with an empty body has stored nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -21,16 +22,17 @@ use crate::protocol::retry::{AttemptError, Backoff, RetryPolicy, retry};
 
 const BATCH_ENTRIES_MAX: usize = 10;
 
-/// Batches on their way at the same time: a poisoned stream parks thousands of records in one invocation.
+/// Batches in flight. A stream of poison records parks thousands of them in one invocation.
 const BATCHES_AT_ONCE: usize = 8;
 
-/// A message, and a batch, may have 1,048,576 bytes; the difference is for what a batch adds.
+/// A message and a batch may have 1,048,576 bytes. The difference is for the overhead of a batch.
 const BATCH_BYTES_MAX: usize = 1_040_000;
 
-/// The longest delay of a message; a window that is longer has its message come back until it is due.
+/// The longest delay of a message. The message of a longer window is postponed until it is due.
 const DELAY_MAX: Duration = Duration::from_secs(900);
 
-/// The longest visibility time-out, counted from when the message was received: so much less as an invocation lasts.
+/// The longest visibility time-out, less the length of an invocation, because it counts from the
+/// receive call.
 const VISIBILITY_MAX: Duration = Duration::from_secs(12 * 3600 - 900);
 
 const RETRY: RetryPolicy = RetryPolicy::new(Duration::from_millis(50), Duration::from_secs(1));
@@ -43,7 +45,7 @@ pub struct SqsDeadLetters<C = SystemClock>(SqsQueue<C>);
 #[derive(Debug)]
 pub struct SqsDueQueue<C = SystemClock>(SqsQueue<C>);
 
-/// A queue, and how calls to it are repeated.
+/// A queue, and the retries of its calls.
 #[derive(Debug)]
 pub(crate) struct SqsQueue<C> {
     pub client: Client,
@@ -88,7 +90,7 @@ impl<C: Clock> ChangeVisibility for SqsDueQueue<C> {
     }
 }
 
-/// Rounded up: a message that arrives too early is useless.
+/// Rounded up, because a message that arrives too early has no use.
 fn whole_seconds(duration: Duration) -> i32 {
     i32::try_from(duration.as_millis().div_ceil(1000)).unwrap_or(i32::MAX)
 }
@@ -164,7 +166,7 @@ impl<C: Clock> SqsQueue<C> {
         F: Future<Output = Result<BatchAnswer, Cause>> + Send,
     {
         let mut results: Vec<Result<(), Cause>> = entries.iter().map(|_| Err(Cause::no_answer())).collect();
-        // A call that is cut off at once takes time, too, and there may be thousands.
+        // Even a call that is cut off at once takes time, and there may be thousands.
         if deadline.has_passed(self.clock.now()) {
             return results;
         }
@@ -199,7 +201,7 @@ fn queue_error(cause: Cause) -> QueueError {
     }
 }
 
-/// What SQS says of the entries of a batch call, whose ids are numbers.
+/// The answer to a batch call. The ids of its entries are their numbers.
 #[derive(Debug)]
 pub(crate) struct BatchAnswer {
     successful: BTreeSet<usize>,
@@ -218,7 +220,7 @@ impl BatchAnswer {
         }
     }
 
-    /// `Ok` when the entry is successful; why it is not. An entry that the answer does not name is not.
+    /// `Ok` when the answer names the entry as successful, otherwise the reason.
     pub(crate) fn of(&self, index: usize) -> Result<(), Cause> {
         match self.failed.get(&index) {
             Some(cause) => Err(cause.clone()),
@@ -228,8 +230,8 @@ impl BatchAnswer {
     }
 }
 
-/// The body of a message; without the record's bytes where they do not fit (shard and sequence number
-/// lead back to them while the stream keeps them).
+/// The body of a message. A record that is too large is left out: its shard and sequence number
+/// lead to it as long as the stream retains it.
 fn body(parked: &ParkedItem) -> String {
     let body = parked.to_json();
     match body.len() > BATCH_BYTES_MAX {
@@ -271,7 +273,7 @@ mod tests {
     /// The answers, the entries of each call if all goes well, and which of the two messages are safe.
     type Case<'a> = (&'a [&'static str], Option<&'a [&'a str]>, [bool; 2]);
 
-    /// An SQS with these answers, the last of which it gives for ever.
+    /// A fake SQS with these answers, the last of which it repeats.
     async fn queue(answers: &[&'static str]) -> MockServer {
         let left = Mutex::new(answers.to_vec());
         let answer = move |_: &Request| {

@@ -1,5 +1,6 @@
-//! Delivery in production: finds the credential of a target, calls its channel, and, when the credential is
-//! denied, looks once whether there is a newer one.
+//! Delivery in production: finds the credential of a target and sends the digest to Slack or SNS.
+//! When the credential is denied, it reads the secret again, and retries once with a newer
+//! credential.
 
 use crate::adapters::clock::SystemClock;
 use crate::adapters::secret::{Credential, ReadSecret, SecretError, Secrets};
@@ -13,7 +14,7 @@ use crate::model::name::{Target, TargetKind};
 use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::notify::{Accepted, Deliver, DeliverError};
 
-/// All channels that this program can speak to.
+/// All kinds of targets that this program can deliver to.
 #[derive(Debug)]
 pub struct Targets<R, C = SystemClock> {
     slack: Slack<C>,
@@ -34,7 +35,7 @@ impl<R: ReadSecret, C: Clock> Targets<R, C> {
         }
     }
 
-    /// Topics are delivered to as well.
+    /// Also delivers to topics of SNS.
     #[cfg(feature = "stack")]
     pub fn with_sns(self, sns: Sns<C>) -> Self {
         Self { sns: Some(sns), ..self }
@@ -58,7 +59,7 @@ impl<R: ReadSecret, C: Clock> Targets<R, C> {
         }
     }
 
-    /// A text is a webhook, an object of token and channel a bot.
+    /// A string is a webhook; an object with `token` and `channel` is a bot.
     async fn slack(
         &self,
         credential: &Credential,
@@ -78,7 +79,7 @@ impl<R: ReadSecret, C: Clock> Targets<R, C> {
         self.slack.post_as_bot(&bot, digest, joins, deadline).await
     }
 
-    /// The credential is a topic's ARN, alone or as an object's `topic_arn`.
+    /// The credential is the ARN of a topic, as a string or as the `topic_arn` of an object.
     #[cfg(feature = "stack")]
     async fn sns(
         &self,
@@ -93,7 +94,7 @@ impl<R: ReadSecret, C: Clock> Targets<R, C> {
     }
 }
 
-/// The first target of the configuration that no channel of a deployed stack delivers to.
+/// The first target of the configuration that a deployed stack cannot deliver to.
 pub fn undeliverable(config: &Config) -> Option<&Target> {
     config
         .routes
@@ -135,7 +136,7 @@ fn unusable(target: &Target, why: &str) -> DeliverError {
     DeliverError::Denied { reason: format!("the credential of {target} cannot be used: {why}") }
 }
 
-/// A secret that cannot be read may be readable later; one that has nothing for the target is for a person.
+/// An unreadable secret may be readable later. A missing credential needs a person.
 fn no_credential(error: &SecretError) -> DeliverError {
     match error {
         SecretError::Unavailable(_) => DeliverError::Retry { after: None, reason: error.to_string() },

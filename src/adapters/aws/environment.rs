@@ -1,5 +1,5 @@
-//! The clients of a deployed stack: one HTTP client for all of them, with the TLS provider that the rest of the program
-//! uses, and a time-out for each phase of a call.
+//! The configuration of the AWS clients of a deployed stack: one HTTP client for all, with the TLS
+//! provider of the rest of the program, and time-outs.
 
 use std::time::Duration;
 
@@ -17,11 +17,11 @@ const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// How long to wait for the head of an answer. The longest poll of a queue takes two seconds.
 const SILENCE_MAX: Duration = Duration::from_secs(20);
 
-/// How long one attempt of a call may take, its whole answer included; the SDK then tries again where it may. By itself
-/// it would wait for ever. It has no bound for the size of an answer: it reads each one into memory.
+/// How long one attempt may take, including its whole answer. The SDK then retries. Its default has
+/// no limit. It also has no limit for the size of an answer, and reads each one into memory.
 const ATTEMPT_MAX: Duration = Duration::from_secs(30);
 
-/// The SDK's configuration as the environment has it.
+/// The SDK's configuration from the environment.
 pub fn from_environment() -> ConfigLoader {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_MAX)
@@ -31,15 +31,15 @@ pub fn from_environment() -> ConfigLoader {
     aws_config::from_env().http_client(http_client()).timeout_config(timeouts)
 }
 
-/// The connection pool that AWS clients share.
+/// The connection pool of all AWS clients.
 fn http_client() -> SharedHttpClient {
     let client = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
     SharedHttpClient::new(WhenNeeded(client))
 }
 
-/// The client as it is, but for its two validations, which are the default's: none. With them each AWS client that is
-/// made, and each source of credentials, would set up TLS once to see whether it can, all root certificates included,
-/// before a function is ready for its first event.
+/// The client without its two validations. With them, each new AWS client and each source of
+/// credentials would set up TLS once as a check, including all root certificates, before a function
+/// is ready for its first event.
 #[derive(Debug)]
 struct WhenNeeded(SharedHttpClient);
 

@@ -1,10 +1,12 @@
-//! Letters in a file: the file of parked messages that `stentor run` writes, one JSON object a line, or the
-//! single object that an S3 on-failure destination wrote.
+//! Dead letters in a file: the file that `stentor run` writes, with one JSON object per line, or
+//! the single object that an S3 on-failure destination writes.
 //!
-//! The file itself is never changed. What is settled is noted beside it, in `<file>.replayed`, so that a
-//! second replay of the same file sends nothing again; a file that has grown meanwhile has just what is new.
+//! The file is never changed. The receipts of resolved dead letters are appended to
+//! `<file>.replayed`, so that a second replay of the same file sends nothing again, and only what
+//! was added since.
 //!
-//! The file is read line by line while letters are asked for: neither a long file nor a long line fills the memory.
+//! The file is read line by line, as dead letters are received. Neither a long file nor a long line
+//! fills the memory.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -22,41 +24,42 @@ use crate::ops::replay::dead_letter::BODY_BYTES_MAX;
 use crate::ops::replay::{DeadLetterSource, Receipt, ReceivedMessage, SourceError};
 use crate::protocol::clock::Deadline;
 
-/// How far a line is skipped that is too long for a letter. Beyond that it is no file of letters but a device, or a hole.
+/// The most bytes of a line that are skipped when it is too long for a dead letter. A longer line
+/// means that this is no such file but a device, or sparse.
 const SKIPPED_BYTES_MAX: u64 = 1 << 30;
 
-/// A file of letters.
+/// A file of dead letters.
 #[derive(Debug)]
 pub struct FileDeadLetterSource {
     path: PathBuf,
-    /// Receipts of the letters that were settled before it was opened.
+    /// The receipts of the dead letters that were resolved before the file was opened.
     replayed: BTreeSet<String>,
     lines: Mutex<Lines>,
 }
 
-/// The letters of a file, in order.
+/// The dead letters of a file, in order.
 struct Lines {
     path: PathBuf,
     reader: Box<dyn BufRead + Send>,
-    /// The one object that the file is, if it is one on several lines.
+    /// The object, if the file is one object on several lines.
     whole: Option<Vec<u8>>,
-    /// Lines that were read.
+    /// The number of lines that were read.
     line: usize,
 }
 
 impl FileDeadLetterSource {
-    /// # Errors
-    /// When the file, or the notes beside it, cannot be read.
+    /// # Errors When the file, or its `.replayed` file, cannot be read.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let lines = Lines::open(path).with_context(|| format!("cannot read {}", path.display()))?;
         Ok(Self { path: path.to_owned(), replayed: replayed(path)?, lines: Mutex::new(lines) })
     }
 
-    /// A file that is made when the first message is parked, and is not there yet, has no letters.
+    /// Like [`FileDeadLetterSource::open`], but an absent file has no dead letters: it is created
+    /// when the first message is parked.
     ///
     /// # Errors
     /// As [`FileDeadLetterSource::open`].
-    pub fn open_if_there(path: &Path) -> anyhow::Result<Self> {
+    pub fn open_if_exists(path: &Path) -> anyhow::Result<Self> {
         match path.try_exists() {
             Ok(false) => {
                 let lines = Lines::new(path, Box::new(io::empty()));
@@ -66,10 +69,9 @@ impl FileDeadLetterSource {
         }
     }
 
-    /// Letters that no replay has settled yet. Zero for a pipe, which can be read only once.
+    /// The number of unresolved dead letters. Zero for a pipe, which can be read only once.
     ///
-    /// # Errors
-    /// When the file, or the notes beside it, cannot be read.
+    /// # Errors When the file, or its `.replayed` file, cannot be read.
     pub fn count(&self) -> Result<u64, SourceError> {
         if !self.path.is_file() {
             return Ok(0);
@@ -83,9 +85,9 @@ impl FileDeadLetterSource {
         Ok(count)
     }
 
-    fn note(&self, tickets: &[Receipt]) -> io::Result<()> {
-        let lines: String = tickets.iter().map(|receipt| format!("{}\n", receipt.receipt)).collect();
-        append_lines(&notes(&self.path), lines.as_bytes())
+    fn append_receipts(&self, receipts: &[Receipt]) -> io::Result<()> {
+        let lines: String = receipts.iter().map(|receipt| format!("{}\n", receipt.receipt)).collect();
+        append_lines(&replayed_path(&self.path), lines.as_bytes())
     }
 }
 
@@ -107,13 +109,13 @@ impl DeadLetterSource for FileDeadLetterSource {
         Ok(dead_letters)
     }
 
-    async fn delete(&self, tickets: &[Receipt], _deadline: Deadline) -> Vec<Result<(), SourceError>> {
-        let noted = self.note(tickets);
-        let noted = noted.map_err(|error| source_error(&notes(&self.path), &error));
-        vec![noted; tickets.len()]
+    async fn delete(&self, receipts: &[Receipt], _deadline: Deadline) -> Vec<Result<(), SourceError>> {
+        let appended = self.append_receipts(receipts);
+        let appended = appended.map_err(|error| source_error(&replayed_path(&self.path), &error));
+        vec![appended; receipts.len()]
     }
 
-    /// Nobody else reads along.
+    /// Does nothing: a file has no other readers.
     async fn hide(&self, _tickets: &[Receipt], _hidden_for: Duration, _deadline: Deadline) {}
 }
 
@@ -134,7 +136,8 @@ impl Lines {
         Self { path: path.to_owned(), reader, whole: None, line: 0 }
     }
 
-    /// The next letter. That of a line that is too long is cut behind [`BODY_BYTES_MAX`], by which it is known.
+    /// The next dead letter. A line that is too long is cut after [`BODY_BYTES_MAX`], so that the
+    /// replay can tell.
     fn next(&mut self) -> io::Result<Option<ReceivedMessage>> {
         if let Some(whole) = self.whole.take() {
             return Ok(Some(self.dead_letter(1, whole)));
@@ -157,13 +160,13 @@ impl Lines {
 
     fn skip_rest(&mut self) -> io::Result<()> {
         if self.reader.by_ref().take(SKIPPED_BYTES_MAX).skip_until(b'\n')? as u64 >= SKIPPED_BYTES_MAX {
-            let why = format!("line {} is longer than 1 GiB: this is no file of letters", self.line);
+            let why = format!("line {} is longer than 1 GiB: this is not a file of dead letters", self.line);
             return Err(io::Error::new(io::ErrorKind::InvalidData, why));
         }
         Ok(())
     }
 
-    /// A letter is known by its line and its content: a file that was replaced has other letters.
+    /// A receipt consists of the line and a hash of the content, because a file may be replaced.
     fn dead_letter(&self, line: usize, bytes: Vec<u8>) -> ReceivedMessage {
         let lossy = |bad: std::string::FromUtf8Error| String::from_utf8_lossy(bad.as_bytes()).into_owned();
         let mut body = String::from_utf8(bytes).unwrap_or_else(lossy);
@@ -183,7 +186,7 @@ impl std::fmt::Debug for Lines {
     }
 }
 
-/// Reads the first line that is not blank, and tells whether it is the beginning of an object on several lines.
+/// Reads the first line that is not blank. Returns whether it begins an object on several lines.
 fn begins_object(file: &mut impl BufRead, head: &mut Vec<u8>) -> io::Result<bool> {
     let mut limited = file.take(limit(0));
     let mut begin = 0;
@@ -202,19 +205,19 @@ fn is_json(bytes: &[u8]) -> bool {
     serde_json::from_slice::<&RawValue>(bytes).is_ok()
 }
 
-/// What to read at most, where so much was read already: enough to see that it is too long for a letter.
+/// The most bytes to read after so many: enough to see that the text is too long for a dead letter.
 fn limit(read: usize) -> u64 {
     (BODY_BYTES_MAX as u64 + 1).saturating_sub(read as u64)
 }
 
-fn notes(path: &Path) -> PathBuf {
+fn replayed_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".replayed");
     name.into()
 }
 
 fn replayed(path: &Path) -> anyhow::Result<BTreeSet<String>> {
-    let path = notes(path);
+    let path = replayed_path(path);
     match std::fs::read_to_string(&path) {
         Ok(text) => Ok(text.lines().map(str::to_owned).collect()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(BTreeSet::new()),
@@ -226,7 +229,7 @@ fn replayed(path: &Path) -> anyhow::Result<BTreeSet<String>> {
 mod tests {
     use super::*;
 
-    /// The letters of a file with this text.
+    /// The dead letters of a file with this text.
     fn dead_letters(name: &str, text: impl AsRef<[u8]>) -> Vec<ReceivedMessage> {
         let file = std::env::temp_dir().join(format!("stentor-letters-{}-{name}", std::process::id()));
         std::fs::write(&file, text).unwrap();
@@ -250,7 +253,11 @@ mod tests {
         check("\n {\"a\":1} \n", &["{\"a\":1}"]);
         let found = dead_letters("receipts", "{\"a\":1}\n{\"a\":1}\n\nx");
         let receipts: Vec<&str> = found.iter().map(|dead_letter| dead_letter.receipt.receipt.as_str()).collect();
-        assert_eq!(receipts, ["00000001-561bacaf", "00000002-561bacaf", "00000004-8cdc1683"], "each line is a letter");
+        assert_eq!(
+            receipts,
+            ["00000001-561bacaf", "00000002-561bacaf", "00000004-8cdc1683"],
+            "each line is a dead letter"
+        );
         assert!(found[2].receipt.id.ends_with("-receipts:4"), "{}", found[2].receipt.id);
     }
 

@@ -1,6 +1,7 @@
-//! Records of a stream, by shard and sequence range. A shard that was split or merged away can be read for as
-//! long as the stream keeps what is in it; an iterator that has expired is asked for again behind the last
-//! record that was read; what is past the retention is simply not there, and the caller counts.
+//! Reads records of a stream by shard and range of sequence numbers. A shard that was split or
+//! merged stays readable as long as the stream retains its records. An expired iterator is replaced
+//! by one after the last record that was read. Records past the retention are missing from the
+//! pages; the caller counts.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -24,10 +25,10 @@ use crate::ops::replay::{Page, SourceError, StreamRange, StreamReader, StreamRec
 use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::retry::{AttemptError, RetryPolicy, retry};
 
-/// Records of one page: a call brings at most 10 MiB.
+/// Records of one page. A call returns at most 10 MiB.
 const PAGE_RECORDS_MAX: i32 = 500;
 
-/// A shard takes five calls a second, from all its readers together.
+/// A shard allows five calls per second for all its readers together.
 const RETRY: RetryPolicy = RetryPolicy::new(Duration::from_millis(250), Duration::from_secs(5));
 
 /// A stream of this account and Region.
@@ -36,14 +37,14 @@ pub struct KinesisStreamReader<C = SystemClock> {
     client: Client,
     clock: C,
     random: Random,
-    /// Where the last page ended: shard, last sequence number, and the iterator behind it.
+    /// The end of the last page: shard, last sequence number, and the iterator after it.
     place: Mutex<Option<(String, String, String)>>,
 }
 
-/// What a call for records came to.
+/// The result of a call for records.
 enum Answer {
     Records(GetRecordsOutput),
-    /// The iterator lives five minutes.
+    /// The iterator has expired, which happens after five minutes.
     Expired,
 }
 
@@ -55,7 +56,7 @@ impl<C> KinesisStreamReader<C> {
 }
 
 impl<C: Clock> KinesisStreamReader<C> {
-    /// The iterator that the page before handed out, or a new one. `None`: the stream has nothing there.
+    /// The iterator of the previous page, or a new one. `None` when the shard no longer exists.
     async fn iterator(
         &self,
         range: &StreamRange,
@@ -72,8 +73,8 @@ impl<C: Clock> KinesisStreamReader<C> {
         }
     }
 
-    /// An iterator at a sequence number or behind it. Where the stream does not take the number any more, at the
-    /// oldest record that it has.
+    /// An iterator at a sequence number or after it. If the number has expired, at the oldest
+    /// record of the shard.
     async fn new_iterator(
         &self,
         range: &StreamRange,
@@ -125,7 +126,8 @@ impl<C: Clock> KinesisStreamReader<C> {
         answer.map_err(|cause: Cause| source_error(&cause, &name(range)))
     }
 
-    /// The first answer that reaches the range, or says that nothing does: a page may be empty though more follow.
+    /// The first page that reaches the range, or the last page. An empty page may be followed by
+    /// others.
     async fn some_records(
         &self,
         range: &StreamRange,
@@ -168,7 +170,7 @@ impl<C: Clock> StreamReader for KinesisStreamReader<C> {
     }
 }
 
-/// The records that lie in the range. (From the oldest record on there may be others before and behind it.)
+/// The records within the range. A page may have others before and after it.
 fn page(range: &StreamRange, records: Vec<Record>) -> Page {
     let is_meant = |record: &Record| {
         is_at_least(&record.sequence_number, &range.first) && is_at_least(&range.last, &record.sequence_number)
@@ -186,7 +188,7 @@ fn behind<'r>(range: &'r StreamRange, after: Option<&'r str>) -> (&'r str, bool)
     after.map_or((range.first.as_str(), false), |after| (after, true))
 }
 
-/// Sequence numbers are decimal and too long for any number type.
+/// Compares sequence numbers, which are decimal and too long for any number type.
 fn is_at_least(number: &str, least: &str) -> bool {
     let key = |number: &'_ str| {
         let digits = number.trim_start_matches('0').to_owned();
@@ -195,12 +197,12 @@ fn is_at_least(number: &str, least: &str) -> bool {
     key(number) >= key(least)
 }
 
-/// The number is older than everything that the shard still has.
+/// Whether the sequence number is older than the records that the shard retains.
 fn is_out_of_range(error: &SdkError<GetShardIteratorError, HttpResponse>) -> bool {
     error.as_service_error().and_then(|error| error.code()).is_some_and(|code| code == "InvalidArgumentException")
 }
 
-/// The shard went with the last of its records, or the stream did.
+/// Whether the shard no longer exists.
 fn is_gone(error: &SdkError<GetShardIteratorError, HttpResponse>) -> bool {
     let message = error.as_service_error().and_then(|error| error.message()).unwrap_or_default();
     error.as_service_error().is_some_and(GetShardIteratorError::is_resource_not_found_exception)

@@ -1,5 +1,5 @@
-//! Letters in SQS. A receive call looks at every server of the queue (long polling), so an empty answer says
-//! that there is nothing to be had now.
+//! Dead letters in SQS. Receive calls use long polling, which asks every server of the queue, so an
+//! empty answer means that no message is visible.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::protocol::clock::{Clock, Deadline};
 /// How long a receive call waits for a message.
 const WAIT: Duration = Duration::from_secs(2);
 
-/// Entries in one batch call.
+/// The most entries of a batch call.
 const ENTRIES_MAX: usize = 10;
 
 /// The dead-letter queue as a source.
@@ -47,7 +47,8 @@ impl<C: Clock> SqsDeadLetterSource<C> {
         Ok(attributes.get(&name).and_then(|count| count.parse().ok()).unwrap_or(0))
     }
 
-    /// Deletes up to ten messages. Tries until the deadline: a reprocessed dead letter that stays is reprocessed again.
+    /// Deletes up to ten messages. Retries until the deadline: a dead letter that stays is replayed
+    /// again.
     async fn delete_some(&self, receipts: &[Receipt], deadline: Deadline) -> Vec<Result<(), SourceError>> {
         let SqsQueue { client, url, .. } = &self.0;
         let delete = |entries: Vec<(usize, &Receipt)>| {
@@ -106,16 +107,16 @@ impl<C: Clock> DeadLetterSource for SqsDeadLetterSource<C> {
         Ok(answer.messages.unwrap_or_default().into_iter().filter_map(dead_letter).collect())
     }
 
-    async fn delete(&self, tickets: &[Receipt], deadline: Deadline) -> Vec<Result<(), SourceError>> {
-        let mut answers = Vec::with_capacity(tickets.len());
-        for some in tickets.chunks(ENTRIES_MAX) {
+    async fn delete(&self, receipts: &[Receipt], deadline: Deadline) -> Vec<Result<(), SourceError>> {
+        let mut answers = Vec::with_capacity(receipts.len());
+        for some in receipts.chunks(ENTRIES_MAX) {
             answers.extend(self.delete_some(some, deadline).await);
         }
         answers
     }
 
-    async fn hide(&self, tickets: &[Receipt], hidden_for: Duration, deadline: Deadline) {
-        for some in tickets.chunks(ENTRIES_MAX) {
+    async fn hide(&self, receipts: &[Receipt], hidden_for: Duration, deadline: Deadline) {
+        for some in receipts.chunks(ENTRIES_MAX) {
             let entry = |(index, receipt): (usize, &Receipt)| {
                 let entry = ChangeMessageVisibilityBatchRequestEntry::builder()
                     .id(index.to_string())
@@ -172,7 +173,8 @@ mod tests {
 
     use super::*;
 
-    /// The answers, the entries of each call if all goes well, and which of the two letters are deleted.
+    /// The answers, the entries of each call if all goes well, and which of the two dead letters
+    /// are deleted.
     type Case<'a> = (&'a [&'static str], Option<&'a [&'a str]>, [bool; 2]);
 
     #[tokio::test]

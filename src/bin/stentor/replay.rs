@@ -125,7 +125,7 @@ impl Arguments {
         let (source, streams) = match (&self.file, &self.queue_url) {
             (None, Some(queue_url)) => stack::queue(self, queue_url).await?,
             (Some(file), _) => (Source::File(FileDeadLetterSource::open(file)?), None),
-            (None, None) => (Source::File(FileDeadLetterSource::open_if_there(&data.dead_letters())?), None),
+            (None, None) => (Source::File(FileDeadLetterSource::open_if_exists(&data.dead_letters())?), None),
         };
         let total = source.count(self.deadline()).await?;
         let routes = Routes::new(&config)?;
