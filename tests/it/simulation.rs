@@ -94,7 +94,7 @@ fn an_hour_long_burst_is_a_dozen_messages() {
         assert!((10..=13).contains(&messages.len()), "seed {seed}: {} messages in an hour", messages.len());
         let (last, rest) = messages.split_last().unwrap();
         assert!(
-            last.over && last.tally.is_empty() && rest.iter().all(|digest| !digest.over),
+            last.ends_burst && last.tally.is_empty() && rest.iter().all(|digest| !digest.ends_burst),
             "seed {seed}: one final message"
         );
         let mut since_the_burst_began = 0;

@@ -1,5 +1,5 @@
-//! The dead-letter queue, and whoever replays it: the production replay as one more process, which now and then takes
-//! up what lies there, is killed like any other, and comes back until only records are left that nobody can read.
+//! The dead-letter queue, and a process that replays it: the production replay runs from time to
+//! time, crashes like any other process, and is repeated until only unreadable records are left.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -25,23 +25,23 @@ use super::services::{Sim, State};
 
 const STREAM: &str = "arn:aws:kinesis:eu-west-1:123456789012:stream/logs";
 
-/// A replay is a command and no function: it may take its time.
+/// A replay is a command, not a function, so its limit is longer.
 const REPLAY_TIMEOUT: Duration = Duration::from_secs(1_800);
 
-/// What lies in the dead-letter queue.
+/// The messages of the dead-letter queue.
 #[derive(Default)]
 pub struct DeadLetters {
-    /// Body, and when it is visible.
+    /// The body, and from when it is visible.
     dead_letters: BTreeMap<u64, (String, u64)>,
     last: u64,
-    /// Letters about a single bad record, which stay.
+    /// Dead letters of single poison records, which stay.
     bad: BTreeMap<u64, BadRecord>,
 }
 
 #[derive(Debug)]
 struct BadRecord {
     name: String,
-    /// Its good events that are alerts: a replay gives each a row.
+    /// Its good events that are alerts. A replay writes a row for each.
     alerts: Vec<String>,
 }
 
@@ -51,7 +51,7 @@ impl DeadLetters {
         self.dead_letters.insert(self.last, (body, 0));
     }
 
-    /// The mapping gave up on these records.
+    /// Adds a dead letter for records that the event source mapping gave up on.
     pub fn push_batch(&mut self, shard: &Shard, from: usize, to: usize, alerts: Vec<String>) {
         let info = json!({
             "shardId": shard.name, "startSequenceNumber": from.to_string(), "endSequenceNumber": (to - 1).to_string(),
@@ -64,12 +64,13 @@ impl DeadLetters {
         }
     }
 
-    /// Whether a record lies here by its place in the stream only.
+    /// Whether a dead letter has only the position of a record in the stream.
     pub fn keeps(&self, record: &str) -> bool {
         self.bad.iter().any(|(id, bad)| bad.name == record && self.dead_letters.contains_key(id))
     }
 
-    /// How many letters of each kind there are but those of bad records whose alerts have rows.
+    /// The number of dead letters of each kind, without those of poison records whose alerts have
+    /// rows.
     pub fn to_replay(&self, has_row: impl Fn(&str) -> bool) -> BTreeMap<Kind, usize> {
         let stays = |id| self.bad.get(id).is_some_and(|bad| bad.alerts.iter().all(|alert| has_row(alert)));
         let mut kinds = BTreeMap::new();
@@ -111,7 +112,7 @@ pub fn replay_now_and_then(sim: &Arc<Sim>, shards: &[Arc<Shard>]) {
     });
 }
 
-/// The queue and the stream as a replay sees them.
+/// The queue and the stream, as sources of a replay.
 struct Source {
     process: Process,
     shards: Vec<Arc<Shard>>,
@@ -119,7 +120,7 @@ struct Source {
 }
 
 impl Source {
-    /// The operator presses Ctrl-C.
+    /// Cancels like an operator with Ctrl-C.
     fn cancel_now_and_then(&self) {
         if self.process.sim.happens(5) {
             self.cancel.cancel();
@@ -183,7 +184,7 @@ fn stream_record() -> StreamRecord {
     StreamRecord { sequence: String::new(), partition_key: None, arrived_at: None, data: String::new() }
 }
 
-/// A record as the stream has it: gzip in base64.
+/// A record of the stream: gzip in base64.
 pub fn data(shard: &Shard, record: usize) -> String {
     let Some(message) = shard.message(record) else { return super::schedule::POISON.to_owned() };
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());

@@ -1,6 +1,6 @@
-//! What holds the tables: memory, with every condition of the store's contract, or the production store on the
-//! embedded engine. Each operation takes effect at one moment of virtual time; how long it takes to get there and
-//! back, and what can happen on the way, is the world's business.
+//! The tables: in memory, with every condition of the store's contract, or in the production store
+//! on the embedded engine. Each operation takes effect at one moment of virtual time. `process`
+//! adds the latency and the faults.
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ use super::plan::Mutation;
 
 type Answer<T> = Result<T, StoreError>;
 
-/// What came of a commit: the answers, and the tallies that it wrote.
+/// The result of a commit: the answers, and the tallies that it wrote.
 pub struct Committed {
     pub commits: Vec<Commit>,
     pub tallies: Vec<(RouteName, TallyKey)>,
@@ -52,14 +52,14 @@ struct Outbox {
     cursor: Cursor,
     tallies: BTreeMap<TallyKey, Tally>,
     epochs: BTreeMap<u64, Epoch>,
-    /// By whether it is the fallback, and who.
+    /// By whether it is a fallback, and the target.
     targets: BTreeMap<(bool, Target), (TargetState, Option<String>)>,
 }
 
 /// The production store, called one operation at a time.
 pub struct Dynamo {
     runtime: tokio::runtime::Runtime,
-    /// Stops with the runtime.
+    /// The engine stops with the runtime.
     _engine: Embedded,
     store: DynamoStore<SimulatedTime>,
     time: SimulatedTime,
@@ -360,7 +360,7 @@ impl Memory {
         Committed { tallies: tallies.collect(), commits }
     }
 
-    /// Takes tallies back out: what is left of a commit that counts in a second step, and never came to it.
+    /// Removes tallies, as if a commit that counts in a second step had crashed before it.
     pub fn uncount(&mut self, tallies: &[(RouteName, TallyKey)]) {
         for (route, key) in tallies {
             self.outbox(route).tallies.remove(key);
@@ -401,7 +401,7 @@ impl Memory {
         Some(seen)
     }
 
-    /// The state of a target, if this lease is the one on it.
+    /// The state of a target, if it has this lease.
     fn held(&mut self, route: &RouteName, target: Recipient<'_>, lease: &Lease) -> Option<&mut TargetState> {
         let (state, holder) = self.outbox(route).targets.get_mut(&key(target))?;
         (holder.as_ref() == Some(&lease.owner)).then(|| {

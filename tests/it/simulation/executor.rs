@@ -1,6 +1,6 @@
-//! Virtual time: tasks that run one at a time, and events that happen at their moment, in an order that follows from
-//! the schedule alone. An hour takes as long as what happens in it. A task that is killed is dropped between two of
-//! its steps, as a process is that is killed; what it has sent away by then still arrives.
+//! Virtual time: tasks that run one at a time, and timed events, in an order that depends only on
+//! the schedule. An hour takes as long as its events. A killed task is dropped between two of its
+//! steps, like a killed process. The requests that it has sent still arrive.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
@@ -27,7 +27,7 @@ struct Inner {
     now_us: u64,
     tasks: BTreeMap<TaskId, Task>,
     last_task: TaskId,
-    /// By moment, then by when they were asked for.
+    /// Ordered by time, then by when they were added.
     agenda: BinaryHeap<Reverse<(u64, u64)>>,
     events: BTreeMap<u64, Event>,
     last_event: u64,
@@ -59,13 +59,13 @@ impl Executor {
         id
     }
 
-    /// Drops a task; not to be called by the task itself.
+    /// Drops a task. A task must not drop itself.
     pub fn kill(&self, task: TaskId) {
         let dropped = self.0.lock().unwrap().tasks.remove(&task);
         drop(dropped);
     }
 
-    /// Does `event` after `delay`, whatever has become of whoever asked for it.
+    /// Runs `event` after `delay`, even if the task that added it has been killed.
     pub fn after(&self, delay: Duration, event: impl FnOnce() + Send + 'static) {
         self.0.lock().unwrap().plan(delay, Event::Run(Box::new(event)));
     }
@@ -80,14 +80,14 @@ impl Executor {
                     until = Some(inner.plan(duration, Event::Wake(context.waker().clone())));
                     Poll::Pending
                 }
-                // Whoever waits for several things is polled for each of them.
+                // A task that waits for several futures is polled for each of them.
                 Some(at) if inner.now_us < at => Poll::Pending,
                 Some(_) => Poll::Ready(()),
             }
         })
     }
 
-    /// Runs until nothing is left to happen, or `done` says so.
+    /// Runs until no event is left, or `done` returns true.
     pub fn run(&self, done: impl Fn() -> bool) {
         while !done() {
             while let Some(task) = self.next_ready() {
@@ -101,7 +101,7 @@ impl Executor {
         }
     }
 
-    /// Forgets everything; what is left holds references to this executor.
+    /// Drops all tasks and events, which hold references to this executor.
     pub fn clear(&self) {
         let mut inner = self.0.lock().unwrap();
         let (tasks, events) = (std::mem::take(&mut inner.tasks), std::mem::take(&mut inner.events));
@@ -127,7 +127,7 @@ impl Executor {
             let mut inner = self.0.lock().unwrap();
             (inner.tasks.remove(&id), Arc::clone(&inner.ready))
         };
-        // It has ended, or was killed after it was woken.
+        // The task has ended, or was killed after it was woken.
         let Some(mut task) = task else { return };
         let waker = Waker::from(Arc::new(Ready { task: id, queue }));
         if task.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
@@ -137,7 +137,7 @@ impl Executor {
 }
 
 impl Inner {
-    /// Answers when it will be.
+    /// Completes at this time.
     fn plan(&mut self, delay: Duration, event: Event) -> u64 {
         self.last_event += 1;
         let at = self.now_us + u64::try_from(delay.as_micros()).unwrap_or(u64::MAX / 4);

@@ -1,5 +1,5 @@
-//! What really happened, alert by alert, as no process can see it: which row is counted where, who was told of it,
-//! who forgot. The verdict on a schedule is read off here.
+//! The effects of a schedule, alert by alert, which no process sees as a whole: where each row is
+//! counted, and who received it. The verdict on a schedule is read from here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,25 +10,25 @@ use stentor::model::outbox::{Acknowledgement, Freeze, Recipient, TallyKey};
 use stentor::protocol::queue::{Due, ParkedItem, ParkedWork};
 use stentor::protocol::store::Commit;
 
-/// The books of a schedule.
+/// The effects of a schedule.
 #[derive(Default)]
 pub struct Ledger {
-    /// Every alert that has a row, with the routes that it was written for.
+    /// Every alert with a row, and the routes that it was written for.
     pub rows: BTreeMap<AlertId, Vec<RouteName>>,
     tallies: BTreeMap<(RouteName, TallyKey), Vec<AlertId>>,
     pub epochs: BTreeMap<(RouteName, u64), Frozen>,
     pub delivered: Vec<Step>,
-    /// Epochs from and to that were parked for a target.
+    /// The ranges of epochs that were parked for a target.
     parked: Vec<(RouteName, Target, (u64, u64))>,
     /// Epochs beyond the first and up to the second that a target was not told of because the route was muted.
     muted: Vec<(RouteName, Target, (u64, u64))>,
-    /// Processes that replay.
+    /// The processes that replay.
     pub replayers: BTreeSet<u64>,
-    /// Alerts whose records were acknowledged.
+    /// The alerts whose records were acknowledged.
     acknowledged: BTreeSet<AlertId>,
-    /// Windows that a due message was ever sent for.
+    /// The windows that a due message was sent for.
     sent: BTreeSet<(RouteName, u64)>,
-    /// What was found wrong as it happened.
+    /// The violations found during the schedule.
     pub violations: Vec<String>,
 }
 
@@ -45,9 +45,9 @@ pub struct Step {
     /// When it was sent.
     sent_at: u64,
     pub digest: Digest,
-    /// Its sender settled it.
+    /// Its sender acknowledged it.
     pub acknowledged: bool,
-    /// It had been parked, and came by way of the dead-letter queue.
+    /// It was parked, and delivered from the dead-letter queue.
     replayed: bool,
 }
 
@@ -67,7 +67,7 @@ impl Ledger {
             .collect();
         for alert in &fresh {
             if self.rows.insert(alert.id.clone(), alert.routes.to_vec()).is_some() {
-                self.violations.push(format!("{} has its row written twice", alert.id.as_str()));
+                self.violations.push(format!("{} has two writes of its row", alert.id.as_str()));
             }
         }
         for (route, key) in tallies {
@@ -76,17 +76,17 @@ impl Ledger {
         }
     }
 
-    /// The records of these events were acknowledged.
+    /// Adds the alerts of acknowledged records.
     pub fn acknowledge(&mut self, events: &[&str]) {
         let event = |id: &AlertId| id.as_str().rsplit_once('-').is_some_and(|(event, _)| events.contains(&event));
         self.acknowledged.extend(self.rows.keys().filter(|id| event(id)).cloned());
     }
 
-    /// Nothing is under way on `route`: then none of its acknowledged alerts may wait.
+    /// No window of `route` is open or closing, so none of its acknowledged alerts may wait.
     pub fn at_rest(&mut self, route: &RouteName) {
         let here = self.tallies.iter().filter(|((at, _), _)| at == route).flat_map(|(_, ids)| ids);
         if let Some(id) = here.into_iter().find(|id| self.acknowledged.contains(id)) {
-            let what = format!("{} is acknowledged and counted on {route}, and no window is open", id.as_str());
+            let what = format!("{} is acknowledged and counted on {route}, but no window is open", id.as_str());
             self.violations.push(what);
         }
     }
@@ -95,15 +95,14 @@ impl Ledger {
         self.sent.insert((due.route.clone(), due.window));
     }
 
-    /// `window` is open, and whoever looks at it will believe that its due message was sent.
+    /// `window` is marked as armed, so its due message must have been sent.
     pub fn armed(&mut self, route: &RouteName, window: u64) {
         if !self.sent.contains(&(route.clone(), window)) {
-            self.violations
-                .push(format!("window {window} of {route} is armed, and no due message was ever sent for it"));
+            self.violations.push(format!("window {window} of {route} is armed, but no due message was sent for it"));
         }
     }
 
-    /// A process died between the rows and their tallies.
+    /// A process crashed between the rows and their tallies.
     pub fn uncounted(&mut self, tallies: &[(RouteName, TallyKey)]) {
         for key in tallies {
             self.tallies.remove(key);
@@ -124,7 +123,7 @@ impl Ledger {
         }
     }
 
-    /// A target took a message while epochs up to `sealed` were there to be told.
+    /// A target accepted a message, while epochs up to `sealed` could be delivered.
     pub fn delivered(&mut self, mut delivered: Step, sealed: u64) {
         delivered.replayed = self.replayers.contains(&delivered.process);
         if delivered.replayed && self.is_parked(&delivered.digest) {
@@ -133,12 +132,12 @@ impl Ledger {
         }
         if delivered.digest.epochs.1 > sealed {
             let (to, route) = (delivered.digest.epochs.1, &delivered.digest.route);
-            self.violations.push(format!("epoch {to} of {route} was told before its window was whole"));
+            self.violations.push(format!("epoch {to} of {route} was delivered before its window was complete"));
         }
         let (alerts, counted) = (self.alerts_in(&delivered.digest).len() as u64, delivered.digest.tally.alerts);
         if alerts != counted {
             let digest = &delivered.digest;
-            let what = format!("{} was told {counted} alerts of {}", digest.target, digest.route);
+            let what = format!("{} received {counted} alerts of {}", digest.target, digest.route);
             self.violations.push(format!("{what}, and epochs {:?} have {alerts}", digest.epochs));
         }
         self.delivered.push(delivered);
@@ -156,7 +155,8 @@ impl Ledger {
         }
     }
 
-    /// A target was settled from `after` on; it had `muted_before` alerts muted until then.
+    /// An acknowledgement for a target, from `after` on. The target had `muted_before` muted alerts
+    /// until then.
     pub fn moved_offset(
         &mut self,
         process: u64,
@@ -167,7 +167,7 @@ impl Ledger {
         muted_before: u64,
     ) {
         let (target, is_fallback) = (recipient.target(), matches!(recipient, Recipient::Fallback(_)));
-        // Its latest message: an earlier one was accepted without the sender's hearing of it, and so sent again.
+        // Its latest message: the answer to an earlier one was lost, so it was sent again.
         let is_meant = |delivered: &&mut Step| {
             let digest = &delivered.digest;
             delivered.process == process
@@ -190,7 +190,7 @@ impl Ledger {
         }
     }
 
-    /// The alerts that a message stands for.
+    /// The alerts of a message.
     fn alerts_in(&self, digest: &Digest) -> Vec<&AlertId> {
         let (from, to) = digest.epochs;
         let epochs = self.epochs.range((digest.route.clone(), from)..=(digest.route.clone(), to));
@@ -200,7 +200,7 @@ impl Ledger {
         meant.collect()
     }
 
-    /// Rows and counts: each row in exactly one tally or epoch of each of its routes.
+    /// Checks that each row is in exactly one tally or epoch of each of its routes.
     pub fn unbalanced(&self) -> Vec<String> {
         let mut counts: BTreeMap<(&RouteName, &AlertId), u32> = BTreeMap::new();
         let tallies = self.tallies.iter().flat_map(|((route, _), ids)| ids.iter().map(move |id| (route, id)));
@@ -218,18 +218,19 @@ impl Ledger {
                 }
             }
         }
-        wrong
-            .extend(counts.into_keys().map(|(route, id)| format!("{} has no row, and counts on {route}", id.as_str())));
+        wrong.extend(
+            counts.into_keys().map(|(route, id)| format!("{} has no row, but is counted on {route}", id.as_str())),
+        );
         wrong
     }
 
-    /// Alerts that are counted in a tally still, which nobody will be told of.
+    /// Alerts that are still in a tally, and so will not be delivered.
     pub fn waiting(&self) -> Vec<String> {
         let waiting = self.tallies.iter().filter(|(_, ids)| !ids.is_empty());
         waiting.map(|((route, _), ids)| format!("{} alerts of {route} were never frozen", ids.len())).collect()
     }
 
-    /// What a target was owed, and neither told nor had muted; nor, as long as nobody replays, parked.
+    /// Epochs that a target neither received nor had muted nor, without a replay, parked.
     pub fn forgotten(&self, is_replayed: bool) -> Vec<String> {
         let mut forgotten = Vec::new();
         for ((route, number), frozen) in &self.epochs {
@@ -245,18 +246,18 @@ impl Ledger {
                     .iter()
                     .any(|(at, of, (after, upto))| here(at, of) && within(*number, (after + 1, *upto)));
                 if !(delivered || parked || muted) {
-                    forgotten.push(format!("{target} never heard of epoch {number} of {route}"));
+                    forgotten.push(format!("{target} did not receive epoch {number} of {route}"));
                 }
             }
         }
         forgotten
     }
 
-    /// What a target was told again although the message before it was settled.
+    /// Alerts that a target received again although the first message was acknowledged.
     pub fn repeated(&self) -> Vec<String> {
         let mut acknowledgement: BTreeMap<(&RouteName, &Target, bool, &AlertId), u64> = BTreeMap::new();
         let mut repeated = Vec::new();
-        // A parked message that was told after all, before its letter was taken up, is told again by whoever replays it.
+        // A replay repeats a parked message that was delivered before its dead letter was received.
         let mut delivered: Vec<&Step> = self.delivered.iter().filter(|delivered| !delivered.replayed).collect();
         delivered.sort_by_key(|delivered| delivered.sent_at);
         for message in delivered {
@@ -264,7 +265,7 @@ impl Ledger {
             for id in self.alerts_in(digest) {
                 let key = (&digest.route, &digest.target, digest.escalated.is_some(), id);
                 if let Some(process) = acknowledgement.get(&key) {
-                    let what = format!("{} was told of {} on {} again", digest.target, id.as_str(), digest.route);
+                    let what = format!("{} received {} on {} again", digest.target, id.as_str(), digest.route);
                     repeated.push(format!("{what}, by process {} after process {process}", message.process));
                 }
                 if message.acknowledged {
@@ -275,8 +276,8 @@ impl Ledger {
         repeated
     }
 
-    /// Without a fault: one message for each window and target that there was anything to tell of. `merged` says that
-    /// windows may have waited for each other.
+    /// Checks a schedule without faults: one message for each target and each window with alerts.
+    /// With `merged`, a message may have several windows.
     pub fn messages_too_many(&self, merged: bool) -> Vec<String> {
         let mut windows: BTreeMap<(&RouteName, &Target), BTreeSet<u64>> = BTreeMap::new();
         for ((route, _), frozen) in self.epochs.iter().filter(|(_, frozen)| !frozen.alerts.is_empty()) {
@@ -298,7 +299,8 @@ impl Ledger {
         wrong
     }
 
-    /// What a target of `route` refused and its fallback was neither told nor had parked.
+    /// Epochs that a target of `route` refused and that its fallback neither received nor had
+    /// parked.
     pub fn not_escalated(&self, route: &RouteName, fallback: &Target) -> Vec<String> {
         let reached = |number: u64| {
             let delivered = self.delivered.iter().filter(|delivered| delivered.digest.escalated.is_some());
@@ -311,7 +313,8 @@ impl Ledger {
             let mut here = self.muted.iter().filter(|(at, of, _)| (at, of) == (route, target));
             here.any(|(_, _, (after, upto))| within(number, (after + 1, *upto)))
         };
-        // What could not be escalated was tried once more, and perhaps it was taken, or muted, then.
+        // An epoch that could not be escalated was retried, and may then have been accepted or
+        // muted.
         let taken = |target: &Target, number: u64| {
             let of = |delivered: &&Step| (&delivered.digest.route, &delivered.digest.target) == (route, target);
             muted(target, number)
@@ -326,7 +329,7 @@ impl Ledger {
             .map(|(_, number)| number)
             .collect();
         let lost = epochs.into_iter().filter(|number| !reached(*number) && !muted(fallback, *number));
-        lost.map(|number| format!("{fallback} was not told that epoch {number} of {route} was refused")).collect()
+        lost.map(|number| format!("{fallback} did not receive the refused epoch {number} of {route}")).collect()
     }
 }
 

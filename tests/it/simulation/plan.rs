@@ -1,29 +1,29 @@
-//! What a seed stands for: how many shards and records, which faults are about and how often, and, for the tests of
-//! the simulator itself, what is broken on purpose.
+//! The plan of a seed: the number of shards and records, the faults and their frequency and, for
+//! the tests of the simulator itself, a mutation.
 
 use std::time::Duration;
 
-/// A way to break the protocol. Each lies in an adapter of the simulator, never in production code, and each must
-/// be found out.
+/// A way to break the protocol. Each is in an adapter of the simulator, never in production code,
+/// and the simulator must find it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutation {
-    /// The batch is acknowledged once it is committed.
+    /// The batch is acknowledged when it is committed, before its routes are armed.
     AcknowledgeBeforeArm,
-    /// A closing window's tallies are those from before `closing` was set.
+    /// The tallies of a closing window are those from before `closing` was set.
     ReadBeforeClosing,
     SettleBeforeAcceptance,
     /// Rows first, then, in a second step, the tally.
     CountOutsideTheTransaction,
-    /// A lease that runs out while its holder lives.
+    /// A lease expires while its holder still runs.
     ShortLease,
-    /// Only who began to close a window sees that it is closing.
+    /// Only the process that began to close a window sees that it is closing.
     AbandonedClose,
     MarkAnyWindowArmed,
     FreezeWithoutClosing,
-    /// Epochs are told before the last of their window is there.
+    /// Epochs are delivered before the last one of their window exists.
     DeliverBeforeSealed,
     NoSweep,
-    /// A duplicate touches the routes that it would have today.
+    /// A duplicate touches the routes of the current configuration.
     TodaysRoutes,
 }
 
@@ -44,7 +44,7 @@ impl Mutation {
 }
 
 impl Mutation {
-    /// The faults that bring it out.
+    /// The faults that reveal it.
     fn faults(self) -> Faults {
         let none = Faults::default();
         match self {
@@ -62,7 +62,7 @@ impl Mutation {
     }
 }
 
-/// Chances in a thousand, per remote call unless it says otherwise.
+/// Probabilities in thousandths, per remote call unless stated otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
     pub crash: u32,
@@ -70,17 +70,17 @@ pub struct Faults {
     pub fail: u32,
     /// An effect without an answer.
     pub lost: u32,
-    /// Takes seconds, or longer than its caller lives.
+    /// The call takes seconds, perhaps longer than its caller runs.
     pub slow: u32,
-    /// Per delivery: 429, 5xx, a time-out after it was accepted, a refusal.
+    /// Per delivery: 429, 5xx, a time-out after the acceptance, or a refusal.
     pub target: u32,
-    /// Per due message: it is delivered to two at once.
+    /// Per due message: two processes receive it at once.
     pub duplicate: u32,
-    /// Per due message that is sent: SQS loses it, or it is dead-lettered.
+    /// Per sent due message: it is lost, or moved to the dead-letter queue.
     pub dead_letter: u32,
-    /// Per batch that was acknowledged: it comes once more.
+    /// Per acknowledged batch: it is delivered again.
     pub redeliver: u32,
-    /// Per failed invocation of a batch: the mapping gives up on it.
+    /// Per failed invocation of a batch: the event source mapping gives up on it.
     pub discard: u32,
 }
 
@@ -95,24 +95,24 @@ pub struct Plan {
     pub records: usize,
     /// A second poller per shard.
     pub two_pollers: bool,
-    /// Which of the configurations; and whether it is replaced by another in mid-schedule.
+    /// The configuration, and whether another one replaces it during the schedule.
     pub configuration: usize,
     pub redeploy: bool,
-    /// Somebody mutes and unmutes routes.
+    /// Whether routes are muted and unmuted.
     pub mutes: bool,
-    /// Without a due queue: whoever touches a route closes it.
+    /// Whether there is no due queue, so that each consumer closes its routes.
     pub inline: bool,
-    /// A target that is down from the beginning to the end of the faults.
+    /// A target that is down until the faults end.
     pub outage: bool,
-    /// Records arrive all the time, and not perhaps at once.
+    /// Whether records arrive all the time. Otherwise they may arrive at once.
     pub steady: bool,
     /// Records arrive within three quarters of this, and faults happen until its end.
     pub busy: Duration,
 }
 
 impl Plan {
-    /// The plan of a seed. The kind of trouble follows from the seed too, so that every kind has its share; what is
-    /// broken on purpose gets the kind that brings it out.
+    /// The plan of a seed. The kind of faults also depends on the seed, so that each kind has its
+    /// share. A mutation gets the faults that reveal it.
     pub fn of(seed: u64, mutation: Option<Mutation>) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let mut one_in = |n: u8| rng.u8(0..n) == 0;
@@ -129,7 +129,8 @@ impl Plan {
             records: rng.usize(1..=6),
             two_pollers: faults.redeliver > 0 && twice,
             configuration: rng.usize(0..super::services::CONFIGURATIONS.len()),
-            // What a dead process committed for a route that is gone since, only a sweep can find.
+            // Only a sweep finds the alerts that a crashed process committed for a route that is no
+            // longer configured.
             redeploy: !is_quiet && !inline && (redeploys || mutation == Some(Mutation::TodaysRoutes)),
             mutes: !is_quiet && mutes,
             inline,
@@ -139,7 +140,7 @@ impl Plan {
         }
     }
 
-    /// Whether somebody replays the dead-letter queue. (Who replays a dead due message does what a sweep does.)
+    /// Whether the dead-letter queue is replayed. (To replay a due message is to sweep its route.)
     pub fn is_replayed(&self) -> bool {
         self.mutation != Some(Mutation::NoSweep)
     }

@@ -1,5 +1,5 @@
-//! One process of a schedule: the contracts of the library, each call of which takes its time, may fail, may lose its
-//! answer, may be the last thing that the process does. What is broken on purpose is broken here, or in the engine.
+//! One process of a schedule: implements the ports. Each call takes time, may fail, may lose its
+//! answer, and may crash the process. Mutations are here or in the engine.
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ use super::ledger::Step;
 use super::plan::Mutation;
 use super::services::{Sim, State};
 
-/// A running instance of the function.
+/// A running instance of a function.
 #[derive(Clone)]
 pub struct Process {
     pub sim: Arc<Sim>,
@@ -36,21 +36,21 @@ pub struct Process {
     pub timed: bool,
 }
 
-/// What is in store for a call.
+/// The fate of a remote call.
 enum CallFate {
     Answered,
-    /// The process dies before the call is made, or after it took effect.
+    /// The process crashes before the call, or after it took effect.
     CrashBefore,
     CrashAfter,
     Failed,
-    /// It takes effect, and the answer is lost.
+    /// The call takes effect, but its answer is lost.
     Lost,
 }
 
 impl Process {
-    /// Makes a remote call: `effect` happens somewhere else, later, whether or not the process lives to see it.
-    /// `unanswered` is what the process makes of no answer; the argument says whether the call is one that the
-    /// client repeats by itself, with the effect in place.
+    /// Makes a remote call. `effect` happens later, even if the process has crashed by then.
+    /// `unanswered` is the result of a call without an answer. Its argument says whether the client
+    /// repeats the call, after it took effect.
     pub async fn call<T: Send + 'static>(
         &self,
         name: &'static str,
@@ -83,7 +83,7 @@ impl Process {
             CallFate::CrashBefore | CallFate::CrashAfter => {
                 let (sim, when) =
                     (Arc::clone(sim), if matches!(fate, CallFate::CrashBefore) { Duration::ZERO } else { there });
-                sim.note(|| format!("process {id} will die of {name}"));
+                sim.note(|| format!("process {id} crashes at {name}"));
                 sim.clone().executor.after(when, move || sim.kill(id));
                 std::future::pending().await
             }
@@ -123,7 +123,8 @@ impl Process {
         self.call(name, deadline, effect, |_| Err(lost())).await
     }
 
-    /// A change with a condition. A client that repeats it after the answer was lost finds the condition broken, by itself.
+    /// A conditional write. A client that repeats it after a lost answer finds that its condition
+    /// no longer holds.
     async fn change(
         &self,
         name: &'static str,
@@ -155,7 +156,7 @@ impl Process {
     }
 }
 
-/// A recipient on its way.
+/// An owned recipient, for effects that happen later.
 struct Owned {
     is_fallback: bool,
     target: Target,
@@ -183,10 +184,11 @@ fn lost() -> StoreError {
 }
 
 impl Store for Process {
-    /// So few that windows often become several epochs.
+    /// So few that a window often becomes several epochs.
     const FREEZE_TALLIES_MAX: usize = 3;
 
-    /// In several transactions of alerts for the same routes, as production does it, each with its own fate.
+    /// In several transactions of alerts for the same routes, as in production, each with its own
+    /// fate.
     async fn commit(&self, alerts: &[impl Borrow<Alert> + Sync], deadline: Deadline) -> Vec<Commit> {
         let alerts: Vec<&Alert> = alerts.iter().map(Borrow::borrow).collect();
         let mut by_routes: BTreeMap<&[RouteName], Vec<usize>> = BTreeMap::new();
@@ -432,7 +434,7 @@ impl Deliver for Process {
     }
 }
 
-/// What a target says.
+/// The answer of a target.
 fn answer(state: &mut State, sim: &Sim, delivered: Step) -> Result<Accepted, DeliverError> {
     let retry = |after, reason: &str| Err(DeliverError::Retry { after, reason: reason.to_owned() });
     let after = Some(Duration::from_secs(1 + sim.below(40) as u64));
@@ -449,14 +451,14 @@ fn answer(state: &mut State, sim: &Sim, delivered: Step) -> Result<Accepted, Del
     }
     sim.note(|| {
         format!(
-            "{} is told {} alerts of {}, epochs {:?}",
+            "{} receives {} alerts of {}, epochs {:?}",
             delivered.digest.target, delivered.digest.tally.alerts, delivered.digest.route, delivered.digest.epochs
         )
     });
     let sealed = state.engine.cursor(&delivered.digest.route).map_or(0, |cursor| cursor.sealed);
     state.ledger.delivered(delivered, sealed);
     match fault {
-        4 => retry(None, "accepted, and timed out"),
+        4 => retry(None, "accepted, but timed out"),
         _ => Ok(Accepted { message: Some(format!("m-{}", sim.random())) }),
     }
 }

@@ -1,4 +1,5 @@
-//! The due queue as SQS has it: delays, visibility, receives, the redrive policy, and now and then a message twice.
+//! The due queue, with the behavior of SQS: delays, visibility, receive counts, the redrive policy,
+//! and duplicate messages.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ const BATCH_MAX: usize = 5;
 pub struct Queue {
     messages: BTreeMap<u64, Message>,
     last: u64,
-    /// What the redrive policy has taken away, on its way to the dead-letter queue.
+    /// Messages that the redrive policy moves to the dead-letter queue.
     pub dead_letters: Vec<String>,
 }
 
@@ -37,7 +38,7 @@ impl Queue {
             return;
         }
         self.last += 1;
-        // SQS knows whole seconds.
+        // SQS has whole seconds.
         let delay = Duration::from_secs(delay.min(DELAY_MAX).as_millis().div_ceil(1000) as u64);
         self.messages.insert(self.last, Message { due, receives: 0, visible_at_us: 0 });
         self.hide(sim, self.last, delay);
@@ -47,7 +48,7 @@ impl Queue {
         self.messages.is_empty()
     }
 
-    /// The message is received no sooner than in `delay`.
+    /// Hides the message for `delay`.
     fn hide(&mut self, sim: &Arc<Sim>, id: u64, delay: Duration) {
         let Some(message) = self.messages.get_mut(&id) else { return };
         message.visible_at_us = sim.executor.now_us() + delay.as_micros() as u64;
@@ -75,7 +76,7 @@ impl Queue {
     }
 }
 
-/// The event source mapping of the queue: hands what is visible to a function.
+/// The event source mapping of the queue: invokes the function with visible messages.
 fn receive(sim: &Arc<Sim>) {
     let taken = sim.state.lock().unwrap().queue.take(sim);
     if taken.is_empty() {
@@ -92,7 +93,7 @@ async fn answer(sim: &Arc<Sim>, taken: Vec<(u64, Received)>) {
     let (ids, received): (Vec<u64>, Vec<Received>) = taken.into_iter().unzip();
     let body = |process, deadline| async move { notify(&process, &received, deadline).await };
     let (_, notified) = sim.invoke("notify", body).await;
-    // A process that died answers nothing, and the messages become visible by themselves.
+    // A crashed process answers nothing, and its messages become visible again.
     let Some(notified) = notified else { return };
     let mut state = sim.state.lock().unwrap();
     let State { queue, .. } = &mut *state;

@@ -1,5 +1,5 @@
-//! A schedule from beginning to end: shards with their event source mappings, the queue, the sweep, people who mute
-//! and deploy; then quiet, in which everything has to come to rest; then the verdict.
+//! A schedule from beginning to end: shards with their event source mappings, the queue, the sweep,
+//! mutes and deployments. Then the faults stop and everything must come to rest. Then the verdict.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,16 +22,16 @@ use super::services::Sim;
 /// No gzip.
 pub const POISON: &str = "bm8gZ3ppcA==";
 
-/// How long a schedule may go on, in virtual time, once nothing goes wrong any more.
+/// How long a schedule may take to come to rest after the last fault, in virtual time.
 const PATIENCE: Duration = Duration::from_secs(5_400);
 
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
-/// What a schedule came to.
+/// The result of a schedule.
 pub struct Verdict {
     pub violations: Vec<String>,
     pub history: Vec<String>,
-    /// Messages that targets accepted, in their order.
+    /// The messages that targets accepted, in order.
     pub messages: Vec<Digest>,
     pub rows: usize,
 }
@@ -40,13 +40,13 @@ pub struct Verdict {
 struct Spec {
     number: usize,
     arrives_at: Duration,
-    /// Event id and text of each line; none for a record that nobody can read.
+    /// The event id and text of each line. None for a poison record.
     lines: Option<Vec<(String, &'static str)>>,
-    /// Its last event is no event: the others are alerts as ever, and the record is parked.
+    /// Its last event is invalid: the others are ingested, and the record is parked.
     is_flawed: bool,
 }
 
-/// What is on the stream, and what has become of it.
+/// The records of the stream, and their state.
 pub struct Shard {
     pub name: String,
     records: Vec<Spec>,
@@ -90,12 +90,13 @@ pub fn run(plan: Plan, dynamo: bool, history: bool) -> Verdict {
 
 fn shard(sim: &Sim, number: usize) -> Shard {
     let busy_ms = usize::try_from(sim.plan.busy.as_millis()).unwrap() * 3 / 4;
-    // Half of the schedules have all in one burst, the others spread it.
+    // Half of the schedules have all records at once, the others spread them.
     let span_ms = if !sim.plan.steady && sim.below(2) == 0 { 2_000 } else { busy_ms };
     let mut arrivals: Vec<usize> = (0..sim.plan.records).map(|_| sim.below(span_ms)).collect();
     arrivals.sort_unstable();
     let record = |(n, at): (usize, usize)| {
-        // Producers send a record twice, to any shard: the same events under another sequence number.
+        // Producers send some records twice, to any shard: the same events with another sequence
+        // number.
         let origin = if sim.below(8) == 0 { 0 } else { number };
         let lines = (0..sim.below(5)).map(|i| line(origin, n, i)).collect();
         let (is_poison, is_flawed) = (sim.below(12) == 0, sim.below(12) == 0);
@@ -106,7 +107,7 @@ fn shard(sim: &Sim, number: usize) -> Shard {
     Shard { name: format!("shardId-{number:012}"), records }
 }
 
-/// What an event says follows from its id.
+/// The text of an event depends on its id.
 fn line(origin: usize, record: usize, n: usize) -> (String, &'static str) {
     const LINES: [&str; 4] = ["[CRITICAL] a", "[INFO] b", "quiet", "[CRITICAL] [INFO] c"];
     (format!("s{origin}-r{record}-{n}"), LINES[(origin + record * 3 + n) % LINES.len()])
@@ -134,7 +135,7 @@ impl Shard {
         Record { sequence, ..Record::named(event_id, data) }
     }
 
-    /// A record as CloudWatch Logs would have written it; `None` where nobody can read it.
+    /// The record as CloudWatch Logs writes it. `None` for a poison record.
     pub fn message(&self, record: usize) -> Option<Value> {
         let lines = self.records[record].lines.as_ref()?;
         let event =
@@ -147,12 +148,12 @@ impl Shard {
         }))
     }
 
-    /// Whether a record, or a part of it, cannot be read.
+    /// Whether the record or one of its events cannot be read.
     pub fn is_bad(&self, record: usize) -> bool {
         self.records[record].lines.is_none() || self.records[record].is_flawed
     }
 
-    /// How many alerts some records hold, each counted once.
+    /// The number of different alerts in some records.
     fn alerts(&self, sim: &Sim, from: usize, to: usize) -> usize {
         let markers = markers(sim.plan.configuration);
         let lines = self.records[from..to].iter().filter_map(|spec| spec.lines.as_ref()).flatten();
@@ -160,7 +161,7 @@ impl Shard {
         alerts.map(|(id, _)| id).collect::<std::collections::BTreeSet<_>>().len()
     }
 
-    /// How many records have arrived.
+    /// The number of records that have arrived.
     fn arrived(&self, now: Duration) -> usize {
         self.records.iter().take_while(|spec| spec.arrives_at <= now).count()
     }
@@ -171,15 +172,17 @@ fn event(id: &str, text: &'static str) -> LogEvent<'static> {
     LogEvent { id, timestamp, message: text.into(), account: None, region: None }
 }
 
-/// What the mapping makes of an invocation: so many records are acknowledged, or the batch failed.
+/// The result of an invocation for the mapping: the number of acknowledged records, or a failed
+/// batch.
 enum Answer {
     Acknowledged(usize),
     Failed,
 }
 
-/// The event source mapping of one shard: batches of any size, from the lowest checkpoint on, until the end of the
-/// shard; a failed batch is split; an acknowledged one may come once more; at a certain age it is given up, and what
-/// is told of that lies in the dead-letter queue, from where somebody replays it.
+/// The event source mapping of one shard: batches of any size, from the lowest checkpoint to the
+/// end of the shard. A failed batch is split. An acknowledged batch may be delivered again. At a
+/// certain age a batch is given up, and a dead letter with its position is sent, which a replay
+/// reads.
 async fn poll(sim: &Arc<Sim>, shard: &Arc<Shard>) {
     let (mut position, mut size_max) = (0, shard.records.len());
     while position < shard.records.len() {
@@ -213,8 +216,8 @@ async fn poll(sim: &Arc<Sim>, shard: &Arc<Shard>) {
     }
 }
 
-/// The promise of an acknowledgement: rows, and windows under way. (Lines that only one of two configurations cares for
-/// are left to the sweep.)
+/// Checks an acknowledgement: its alerts have rows, and their windows are open. (Alerts of only one
+/// of two configurations are left to the sweep.)
 fn acknowledge(sim: &Sim, shard: &Shard, from: usize, to: usize) {
     let events: Vec<&str> = alerts(sim, shard, from, to).collect();
     let mut state = sim.state.lock().unwrap();
@@ -224,7 +227,7 @@ fn acknowledge(sim: &Sim, shard: &Shard, from: usize, to: usize) {
     }
 }
 
-/// The ids of the events that every configuration of the schedule takes for alerts.
+/// The ids of the events that are alerts in every configuration of the schedule.
 fn alerts<'a>(sim: &'a Sim, shard: &'a Shard, from: usize, to: usize) -> impl Iterator<Item = &'a str> {
     let lines = shard.records[from..to].iter().filter_map(|spec| spec.lines.as_ref()).flatten();
     lines.filter(|(_, text)| matters(sim, text)).map(|(id, _)| id.as_str())
@@ -262,11 +265,11 @@ async fn invoke(sim: &Arc<Sim>, shard: &Arc<Shard>, from: usize, to: usize) -> A
 fn check_books(sim: &Sim, consumed: &Consumed) {
     let counts = &consumed.counts;
     if !counts.balance() || counts.records != consumed.verdicts.len() as u64 {
-        sim.state.lock().unwrap().ledger.violations.push(format!("the books do not balance: {counts:?}"));
+        sim.state.lock().unwrap().ledger.violations.push(format!("the counts do not balance: {counts:?}"));
     }
 }
 
-/// Those who mute a route for a while, and those who deploy another configuration.
+/// Mutes a route for a while, and deploys another configuration.
 fn people(sim: &Arc<Sim>) {
     let busy_ms = usize::try_from(sim.plan.busy.as_millis()).unwrap();
     if sim.plan.mutes {
@@ -294,13 +297,13 @@ fn sweep_for_ever(sim: &Arc<Sim>) {
     sim.clone().executor.spawn(async move {
         loop {
             sim.executor.sleep(SWEEP_EVERY).await;
-            // Not waited for: the next one comes when its minute does.
+            // Not awaited: the next sweep starts a minute later.
             drop(sim.invoke("sweep", |process, deadline| async move { sweep(&process, deadline).await.map(drop) }));
         }
     });
 }
 
-/// Ends the schedule when everything is at rest, or patience is at an end.
+/// Ends the schedule when everything is at rest, or the limit is reached.
 fn watch(sim: &Arc<Sim>, work: Arc<()>) {
     let sim = Arc::clone(sim);
     sim.clone().executor.spawn(async move {
@@ -316,7 +319,7 @@ fn watch(sim: &Arc<Sim>, work: Arc<()>) {
     });
 }
 
-/// What keeps a schedule from being at rest.
+/// The reasons why a schedule is not at rest.
 fn left_to_do(sim: &Sim) -> Vec<String> {
     let mut state = sim.state.lock().unwrap();
     let mut left = Vec::new();
@@ -324,7 +327,7 @@ fn left_to_do(sim: &Sim) -> Vec<String> {
     dead_due.into_iter().for_each(|body| state.dead_letters.push(body));
     let dead_letters = state.dead_letters.to_replay(|event| has_row(&state.ledger.rows, event));
     if sim.plan.is_replayed() && !dead_letters.is_empty() {
-        left.push(format!("letters are not replayed: {dead_letters:?}"));
+        left.push(format!("dead letters are not replayed: {dead_letters:?}"));
     }
     left.extend(state.ledger.waiting());
     if !state.queue.is_empty() {
@@ -332,7 +335,7 @@ fn left_to_do(sim: &Sim) -> Vec<String> {
     }
     for route in state.engine.routes().unwrap() {
         let cursor = state.engine.cursor(&route).unwrap();
-        // Without a timer an empty window stays as it is until somebody touches the route.
+        // Without a due queue, an empty window stays open until an alert touches the route.
         if !sim.plan.inline && (cursor.open.is_some() || cursor.closing.is_some()) {
             left.push(format!("{route} has a window open or closing"));
         }
@@ -342,7 +345,7 @@ fn left_to_do(sim: &Sim) -> Vec<String> {
                 left.push(format!("{target} stands at epoch {offset} of {} of {route}", cursor.sealed));
             }
         }
-        // Nor does anybody come for an escalation that arrived after the process that sent it had died.
+        // Nor is an escalation delivered that arrived after its process had crashed.
         for fallback in cursor.fallbacks.iter().filter(|_| !sim.plan.inline) {
             let known = state.engine.target(&route, Recipient::Fallback(fallback)).unwrap();
             let upto = known.escalation.map_or(0, |escalation| escalation.upto);
@@ -388,7 +391,7 @@ fn evaluate(sim: &Sim, shards: &[Arc<Shard>]) -> Verdict {
 
 type Rows = std::collections::BTreeMap<stentor::model::alert::AlertId, Vec<stentor::model::name::RouteName>>;
 
-/// Lines with a marker that no row was written for.
+/// Lines with a marker but without a row.
 fn without_row(sim: &Sim, shard: &Shard, rows: &Rows) -> Vec<String> {
     let lost = alerts(sim, shard, 0, shard.records.len()).filter(|id| !has_row(rows, id));
     lost.map(|id| format!("{id} on {} has no row", shard.name)).collect()
@@ -403,7 +406,7 @@ fn markers(configuration: usize) -> Vec<&'static str> {
     routes.iter().flat_map(|route| &route.markers).map(String::as_str).collect()
 }
 
-/// Bad records that are not parked.
+/// Poison records that are not parked.
 fn not_parked(
     shards: &[Arc<Shard>],
     parked: &[stentor::protocol::queue::ParkedItem],
@@ -418,5 +421,5 @@ fn not_parked(
         poison.map(|spec| format!("{}:{}", shard.name, spec.number)).collect::<Vec<_>>()
     };
     let lost = shards.iter().flat_map(poison).filter(|name| !is_parked(name) && !dead_letters.keeps(name));
-    lost.map(|name| format!("the bad record {name} was not parked")).collect()
+    lost.map(|name| format!("the poison record {name} was not parked")).collect()
 }

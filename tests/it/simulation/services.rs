@@ -1,5 +1,5 @@
-//! A schedule as it runs: its time, its dice, its processes, and everything that is not a process: tables, queues, and
-//! the ledger of what really happened.
+//! A running schedule: its time, its random numbers, its processes, and the rest of the platform:
+//! tables, queues, and the ledger of all effects.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -21,7 +21,7 @@ use super::plan::Plan;
 use super::process::Process;
 use super::queue::Queue;
 
-/// Windows are short so that a schedule has many; fallbacks are impatient.
+/// Windows are short, so that a schedule has many, and fallbacks are used early.
 pub const CONFIGURATIONS: [&str; 5] = [
     r#"
     window = "5s"
@@ -74,7 +74,7 @@ pub const CONFIGURATIONS: [&str; 5] = [
     markers = ["[CRITICAL]", "[INFO]"]
     notify = ["slack:three"]
     "#,
-    // The windows that apply when nobody says anything.
+    // The default windows.
     r#"
     [[route]]
     name = "critical"
@@ -89,11 +89,11 @@ pub fn routes(configuration: usize) -> &'static Routes {
     &ROUTES.get_or_init(|| CONFIGURATIONS.iter().map(parse).collect())[configuration % CONFIGURATIONS.len()]
 }
 
-/// A function may run for so long; it knows of a second less.
+/// The time-out of a function. Its deadline is a second earlier.
 const FUNCTION_TIMEOUT: Duration = Duration::from_secs(21);
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// A schedule as it runs.
+/// A running schedule.
 pub struct Sim {
     pub plan: Plan,
     pub executor: Executor,
@@ -108,23 +108,23 @@ pub struct State {
     pub queue: Queue,
     pub parked: Vec<ParkedItem>,
     pub configuration: usize,
-    /// The task of each living process.
+    /// The task of each running process.
     processes: BTreeMap<u64, TaskId>,
     last_process: u64,
-    /// For `Mutation::ReadBeforeClosing`: what there was to read when a process last looked at the cursor, and what is
-    /// taken for the tallies of a closing window.
+    /// For `Mutation::ReadBeforeClosing`: the tallies when a process last read the cursor, and
+    /// those that it uses for a closing window.
     pub seen: BTreeMap<(RouteName, u64), Vec<StoredTally>>,
     pub stale: BTreeMap<RouteName, Vec<StoredTally>>,
     /// For `Mutation::AbandonedClose`.
     pub closers: BTreeMap<RouteName, u64>,
-    /// For `Mutation::AcknowledgeBeforeArm`: alerts that a process has committed.
+    /// For `Mutation::AcknowledgeBeforeArm`: the alerts that a process has committed.
     pub committed: BTreeMap<u64, usize>,
     pub dead_letters: DeadLetters,
     pub finished: bool,
 }
 
 impl State {
-    /// After a change that may have left acknowledged alerts behind.
+    /// Called after a change that may have left acknowledged alerts behind.
     pub fn look_after(&mut self, route: &RouteName) {
         let cursor = self.engine.cursor(route).unwrap();
         if cursor.open.is_none() && cursor.closing.is_none() {
@@ -160,7 +160,7 @@ impl Sim {
     }
 
     pub fn now(&self) -> Timestamp {
-        // A date of its own, so that nothing depends on the machine's.
+        // A fixed date, so that nothing depends on the system clock.
         Timestamp::from_millis(1_795_000_000_000 + i64::try_from(self.executor.now_us() / 1000).unwrap())
     }
 
@@ -173,7 +173,7 @@ impl Sim {
         self.rng.lock().unwrap().usize(0..n.max(1))
     }
 
-    /// Whether something with this chance in a thousand happens; nothing does any more once the busy time is over.
+    /// Returns true with this probability in thousandths. Always false after the faults have ended.
     pub fn happens(&self, chance: u32) -> bool {
         chance > 0 && self.is_busy() && self.rng.lock().unwrap().u32(0..1000) < chance
     }
@@ -201,7 +201,7 @@ impl Sim {
         self.state.lock().unwrap().processes.is_empty()
     }
 
-    /// Runs `body` as a function; `None` when it did not live to its end.
+    /// Runs `body` as a function. `None` when it was killed.
     pub fn invoke<T, B, F>(
         self: &Arc<Self>,
         what: &'static str,
@@ -215,7 +215,7 @@ impl Sim {
         self.invoke_for(what, FUNCTION_TIMEOUT, body)
     }
 
-    /// Runs `body` as a process of its own, which is killed when it takes longer than `timeout`.
+    /// Runs `body` as a process, which is killed after `timeout`.
     pub fn invoke_for<T, B, F>(
         self: &Arc<Self>,
         what: &'static str,
@@ -244,10 +244,10 @@ impl Sim {
             let value = body.await;
             sim.note(|| format!("process {id} has ended"));
             sim.state.lock().unwrap().processes.remove(&id);
-            // Nobody waits for a process that is invoked and forgotten.
+            // The receiver is dropped for a process whose result is not awaited.
             let _ = sender.send(value);
         });
-        // The sender goes with the task, and the receiver learns that nothing will come.
+        // The sender is dropped with the task, which ends the wait.
         self.state.lock().unwrap().processes.insert(id, task);
         let sim = Arc::clone(self);
         self.executor.after(timeout, move || sim.kill(id));
