@@ -48,6 +48,8 @@
 //! `model`, `config`, `ingest` and `message` are pure: no I/O, no SDK, no clock, no environment. The binaries in `bin/` wire
 //! everything together, and only they read the environment.
 
+#![deny(unsafe_code)]
+
 #[cfg(feature = "adapters")]
 pub mod adapters;
 pub mod config;

@@ -120,7 +120,7 @@ pub fn routes() -> Routes {
 
 /// The plain parse of everything, as with `strict = true`.
 pub fn strict(routes: &Routes) -> Decoder {
-    Decoder { needles: None, ..routes.decoder().clone() }
+    Decoder { prefilter: None, ..routes.decoder().clone() }
 }
 
 /// What one writes first: the types of `aws_lambda_events`, owned all the way, a fresh buffer for each step, `contains`.

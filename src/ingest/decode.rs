@@ -1,26 +1,26 @@
-//! From the bytes of a record to its log events: base64, gzip, JSON. In parallel over the records of
-//! a batch, order kept, the decoded size capped. An unreadable record has a [`Poison`], a value with its
-//! reason; `consume` decides what to do with it. A record of which only some log events are unreadable has
-//! both: the content of the others, and the poison.
+//! From the bytes of a record to its log events: base64, gzip, JSON. Records are decoded in
+//! parallel and stay in order, and their decoded size is limited. An unreadable record is a
+//! [`Poison`] value; `consume` decides what to do with it. A record with some unreadable log events
+//! has both the content of the others and the poison.
 //!
-//! The text of a record lives only while the record is read: [`until`] hands each message to the
-//! caller's `read` on the worker that decoded it and keeps what `read` returns. So memory is bounded
-//! by the workers, not by the batch; and each worker keeps its buffers from record to record.
+//! The text of a record exists only while the record is read: [`until`] passes each message to the
+//! caller's `read` on the worker that decoded it, and keeps what `read` returns. So memory depends
+//! on the number of workers, not on the batch. Each worker reuses its buffers.
 //!
-//! Most log events carry no marker, and what carries none need not be parsed: with [`Needles`] only
-//! the events in which a marker can be are handed on, and the others are counted. `skim` finds them in
-//! the raw text, `parse` reads the whole text wherever that is not certain, and always where there are
-//! no needles. `gzip` unpacks, `libdeflate` is its fast backend, `stop` the innermost loop.
+//! Most log events carry no marker and need not be parsed. With a [`MarkerPrefilter`] only the log
+//! events that may carry one are handed on, and the others are counted. `prefilter` finds them in
+//! the raw text. `parse` reads the whole text in doubt, and always if there is no prefilter. `gzip`
+//! unpacks, with `libdeflate` as its fast backend, and `string_scan` is the innermost loop.
 
 mod buffer;
 mod gzip;
 #[cfg(feature = "libdeflate")]
 mod libdeflate;
-mod needle;
+mod marker_prefilter;
 mod parse;
 mod poison;
-mod skim;
-mod stop;
+mod prefilter;
+mod string_scan;
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -34,26 +34,27 @@ use base64::Engine as _;
 use crate::ingest::event::{Data, Record};
 use crate::ingest::logs::{LogBatch, LogEvent, Message};
 
-pub use needle::Needles;
+pub use marker_prefilter::MarkerPrefilter;
 use parse::NAME_BYTES_MAX;
 pub use poison::{Poison, PoisonCode};
-use skim::Spot;
+use prefilter::{Candidate, prefilter};
 
 /// How records are read.
 #[derive(Clone, Debug)]
 pub struct Decoder {
     /// A record that decodes to more is poison.
     pub decoded_bytes_max: u64,
-    /// What to look for in raw text. `None`: every event is parsed and handed on.
-    pub needles: Option<Needles>,
+    /// Finds the log events that may carry a marker. `None`: every log event is parsed and handed
+    /// on.
+    pub prefilter: Option<MarkerPrefilter>,
 }
 
-/// A record after it was read. Without content and poison it is a control message.
+/// A record after it was read. A control message has neither content nor poison.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decoded<T> {
-    /// What the caller made of the log events that can be read.
+    /// What the caller's `read` returned for the readable log events.
     pub content: Option<T>,
-    /// Why the record, or a part of it, cannot be read.
+    /// Why the record, or some of its log events, cannot be read.
     pub poison: Option<Poison>,
 }
 
@@ -66,33 +67,32 @@ pub struct Events<'e> {
 #[derive(Debug)]
 enum Source<'e> {
     Parsed(&'e [LogEvent<'e>]),
-    /// Only those in which a marker can be; `events` is how many there are in all.
-    Skimmed {
+    /// Only the candidates; `events` is how many log events there are in all.
+    Prefiltered {
         text: &'e [u8],
-        spots: &'e [Spot],
+        candidates: &'e [Candidate],
         events: u64,
     },
 }
 
 impl<'e> Events<'e> {
-    /// All of these.
     pub fn of(events: &'e [LogEvent<'e>]) -> Self {
         Self { source: Source::Parsed(events) }
     }
 
-    /// At most so many events will be handed on, where that says more than how many there are.
-    pub fn suspects(&self) -> Option<usize> {
+    /// How many log events may carry a marker; `None` without a prefilter.
+    pub fn candidates(&self) -> Option<usize> {
         match &self.source {
             Source::Parsed(_) => None,
-            Source::Skimmed { spots, .. } => Some(spots.len()),
+            Source::Prefiltered { candidates, .. } => Some(candidates.len()),
         }
     }
 
-    /// Passes each event that can carry a marker to `take`, in order, and returns how many events there are
-    /// in all. (An event that is passed on need not carry one.)
+    /// Passes each log event that may carry a marker to `take`, in order, and returns how many log events there are in
+    /// all.
     ///
     /// # Errors
-    /// When an event cannot be read. Drop what was made of the events before it: the record is read again.
+    /// If a log event cannot be read. Discard the results of the earlier ones: the record is read again.
     pub fn each(self, mut take: impl FnMut(&LogEvent<'_>)) -> Result<u64, Poison> {
         self.each_until(|event| {
             take(event);
@@ -100,7 +100,7 @@ impl<'e> Events<'e> {
         })
     }
 
-    /// The same, up to the event at which `take` breaks.
+    /// The same, up to the log event at which `take` breaks.
     ///
     /// # Errors
     /// As [`Events::each`].
@@ -110,9 +110,9 @@ impl<'e> Events<'e> {
                 let _ = events.iter().try_for_each(take);
                 Ok(events.len() as u64)
             }
-            Source::Skimmed { text, spots, events } => {
-                for spot in spots {
-                    if take(&spot.read(text)?).is_break() {
+            Source::Prefiltered { text, candidates, events } => {
+                for candidate in candidates {
+                    if take(&candidate.read(text)?).is_break() {
                         break;
                     }
                 }
@@ -127,16 +127,16 @@ impl<T> Decoded<T> {
         Self { content: None, poison: Some(poison) }
     }
 
-    /// The content of a record without flaw; `None` for a control message.
+    /// The content of a record without poison; `None` for a control message.
     ///
     /// # Errors
-    /// The poison, where there is one.
+    /// The poison, if there is any.
     pub fn whole(self) -> Result<Option<T>, Poison> {
         self.poison.map_or(Ok(self.content), Err)
     }
 }
 
-/// Decodes every record: [`until`] without an end.
+/// Decodes all records; see [`until`].
 pub fn all<T: Send>(
     records: &[Record<'_>],
     decoder: &Decoder,
@@ -145,25 +145,26 @@ pub fn all<T: Send>(
     until(records, decoder, || false, read)
 }
 
-/// Decodes records in parallel and in order, and passes each to `read`: the head of its message, whose own list of
-/// events is unused, and the events. Begins no further record once `is_over` says so; the results are those of the
-/// first records, in order. `read` may be called twice for a record, and then only its second result counts.
+/// Decodes records in parallel, and passes each to `read`: the head of its message, whose own list
+/// of events is empty, and the log events. Begins no record after `is_over` returns true. The
+/// results are those of the first records, in order. `read` may be called twice for a record; then
+/// only the second result counts.
 ///
-/// In order, and not the largest first: a batch that is cut short must make progress at its beginning, because
-/// Kinesis acknowledges prefixes only.
+/// Records are begun in order, not the largest first: a batch that is cut short must make progress
+/// at its beginning, because Kinesis acknowledges prefixes only.
 pub fn until<T: Send>(
     records: &[Record<'_>],
     decoder: &Decoder,
     is_over: impl Fn() -> bool + Sync,
     read: impl Fn(&Record<'_>, &LogBatch<'_>, Events<'_>) -> Result<T, Poison> + Sync,
 ) -> Vec<Decoded<T>> {
-    // A panic is a defect, and it must stay with its record: the others of the batch are innocent.
+    // A panic is a defect. It must not affect the other records of the batch.
     let guarded = |record| {
         catch_unwind(AssertUnwindSafe(|| decoder.record(record, &read)))
             .unwrap_or_else(|_| Decoded::poisoned(Poison::Panic))
     };
     let taken = AtomicUsize::new(0);
-    // Asked first: a number that is taken is read, so those that are read have no gap.
+    // `is_over` is asked first: every number that is taken is read, so the results have no gap.
     let next = || {
         let index = if is_over() { records.len() } else { taken.fetch_add(1, Ordering::Relaxed) };
         Some((index, records.get(index)?))
@@ -176,16 +177,16 @@ pub fn until<T: Send>(
     results.into_iter().map(|(_, decoded)| decoded).collect()
 }
 
-/// The buffers of a worker, kept from record to record and from invocation to invocation: a fresh
-/// megabyte costs more in page faults than what is done with it.
+/// The buffers of a worker, reused across records and invocations: the page faults of a fresh
+/// megabyte cost more than the work on it.
 #[derive(Default)]
 struct Scratch {
     gzip: Vec<u8>,
     text: Vec<u8>,
-    spots: Vec<Spot>,
+    candidates: Vec<Candidate>,
 }
 
-/// A buffer that grew beyond this for one record is given back after it.
+/// A buffer that grew beyond this is freed after its record.
 const KEPT_BYTES_MAX: usize = 8 << 20;
 
 thread_local! {
@@ -203,7 +204,7 @@ impl Decoder {
             Data::Message(message) => content_of(message, None, read),
             Data::Missing(why) => Decoded::poisoned(Poison::NoData(why.clone())),
             Data::Base64(text) => {
-                // Taken out for the time being: if `read` panics, the worker starts afresh.
+                // If `read` panics, the worker starts with new buffers.
                 let mut scratch = SCRATCH.take();
                 let decoded = self.packed(text, &mut scratch, read).unwrap_or_else(Decoded::poisoned);
                 scratch.shrink();
@@ -219,24 +220,27 @@ impl Decoder {
         scratch: &mut Scratch,
         read: impl Fn(&LogBatch<'_>, Events<'_>) -> Result<T, Poison>,
     ) -> Result<Decoded<T>, Poison> {
-        let Scratch { gzip, text, spots } = scratch;
+        let Scratch { gzip, text, candidates } = scratch;
         gzip::inflate(unbase64(base64, gzip)?, self.decoded_bytes_max, text)?;
-        if let Some(needles) = &self.needles
-            && let Some(skimmed) = skim::skim(text, needles, spots)
+        if let Some(markers) = &self.prefilter
+            && let Some(found) = prefilter(text, markers, candidates)
         {
-            let source = Source::Skimmed { text, spots, events: skimmed.events };
-            // The plain parse judges what cannot be read after all.
-            if let Ok(content) = read(&skimmed.head, Events { source }) {
+            let source = Source::Prefiltered { text, candidates, events: found.events };
+            // If a candidate cannot be read, the parser decides about the whole record.
+            if let Ok(content) = read(&found.head, Events { source }) {
                 return Ok(Decoded { content: Some(content), poison: None });
             }
         }
-        plain(text, &read)
+        parse_all(text, &read)
     }
 }
 
-/// Reads all of a text. Bytes that are no UTF-8 and strings that are no JSON are poison, but must not take the events
-/// around them along.
-fn plain<T>(text: &[u8], read: impl Fn(&LogBatch<'_>, Events<'_>) -> Result<T, Poison>) -> Result<Decoded<T>, Poison> {
+/// Parses all of a text. Invalid UTF-8 and invalid JSON strings are poison, but the other log
+/// events are still read.
+fn parse_all<T>(
+    text: &[u8],
+    read: impl Fn(&LogBatch<'_>, Events<'_>) -> Result<T, Poison>,
+) -> Result<Decoded<T>, Poison> {
     let (text, poison) = match str::from_utf8(text) {
         Ok(text) => (Cow::Borrowed(text), None),
         Err(error) => (String::from_utf8_lossy(text), Some(Poison::NotUtf8 { at: error.valid_up_to() })),
@@ -245,7 +249,7 @@ fn plain<T>(text: &[u8], read: impl Fn(&LogBatch<'_>, Events<'_>) -> Result<T, P
         Ok((message, flaw)) => return Ok(content_of(&message, poison.or(flaw), read)),
         Err(error) => poison.unwrap_or(error),
     };
-    match parse::message(&parse::mended(&text)) {
+    match parse::message(&parse::repaired(&text)) {
         Ok((message, _)) => Ok(content_of(&message, Some(error), read)),
         Err(_) => Err(error),
     }
@@ -270,17 +274,17 @@ impl Scratch {
                 *buffer = Vec::new();
             }
         }
-        if self.spots.capacity() * size_of::<Spot>() > KEPT_BYTES_MAX {
-            self.spots = Vec::new();
+        if self.candidates.capacity() * size_of::<Candidate>() > KEPT_BYTES_MAX {
+            self.candidates = Vec::new();
         }
     }
 }
 
-/// The bytes behind a base64 text, in `buffer`.
+/// The bytes of a base64 text, in `buffer`.
 fn unbase64<'b>(text: &str, buffer: &'b mut Vec<u8>) -> Result<&'b [u8], Poison> {
     let room = base64::decoded_len_estimate(text.len());
     if buffer.len() < room {
-        // Let go first, so that there are never two.
+        // Freed first, so that there are never two.
         drop(std::mem::take(buffer));
         *buffer = vec![0; room];
     }
@@ -293,7 +297,7 @@ fn unbase64<'b>(text: &str, buffer: &'b mut Vec<u8>) -> Result<&'b [u8], Poison>
     }
 }
 
-/// Vectors where there are any; which, is found out once.
+/// With vector instructions. Which ones the processor has is determined once.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 fn engine() -> &'static impl base64::Engine {
     use base64::engine::general_purpose::PAD;
@@ -307,7 +311,8 @@ fn engine() -> &'static impl base64::Engine {
     &base64::engine::general_purpose::STANDARD
 }
 
-/// The library's own text names the offending byte, that is, a byte of the record: keep to its place.
+/// The library's own text quotes the invalid byte, which is a byte of the record. This names only
+/// its offset.
 fn bad_base64(error: &base64::DecodeError) -> Poison {
     use base64::DecodeError;
     Poison::BadBase64(match error {

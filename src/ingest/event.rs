@@ -14,7 +14,7 @@ use thiserror::Error;
 use crate::ingest::json::{json_problem, text};
 use crate::ingest::logs::Message;
 
-mod usual;
+mod fast_path;
 
 /// What an invocation is about.
 #[derive(Debug)]
@@ -131,7 +131,7 @@ impl EventError {
 /// When the payload as a whole is no JSON object, of no known shape, or too large. Single bad records are values.
 pub fn read<'a, 'c>(payload: &'a str, context: impl Into<Context<'c>>) -> Result<Event<'a>, EventError> {
     let context = context.into();
-    let Some(batch) = usual::parse(payload) else { return any(payload, context) };
+    let Some(batch) = fast_path::parse(payload) else { return any(payload, context) };
     context.check(batch.records.len())?;
     Ok(Event::Batch(batch))
 }

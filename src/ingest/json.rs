@@ -1,22 +1,26 @@
 //! Small readers of JSON that `event` and `decode` share.
 
+mod cursor;
+
 use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// A JSON string, borrowed when it has no escapes. (serde borrows a `Cow` only where it is told to, and
-/// inside an `Option` it cannot be told.)
+pub(super) use cursor::{Cursor, has_control};
+
+/// A JSON string, borrowed if it has no escapes. (serde borrows a `Cow` only where an attribute
+/// says so, and inside an `Option` there is no place for one.)
 #[derive(Deserialize)]
 pub(crate) struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
 
-/// The string that `raw` is, if it is one.
+/// The string that `raw` is; `None` if it is no string.
 pub(crate) fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
     serde_json::from_str::<Text<'_>>(raw.get()).ok().map(|text| text.0)
 }
 
-/// What is wrong with a JSON text, in words that quote nothing of it: serde's own messages repeat
-/// values, and a value may be a secret. `None`: the text is JSON, but of another shape.
+/// What is wrong with a JSON text, without a quote from it: serde's own messages repeat values, and
+/// a value may be a secret. `None`: the text is JSON, but has another shape.
 pub(crate) fn json_problem(error: &serde_json::Error) -> Option<&'static str> {
     use serde_json::error::Category;
     match error.classify() {

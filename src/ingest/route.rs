@@ -13,7 +13,7 @@ use anyhow::bail;
 use memchr::memmem;
 
 use crate::config::{Config, Route};
-use crate::ingest::decode::{Decoder, Events, Needles, Poison};
+use crate::ingest::decode::{Decoder, Events, MarkerPrefilter, Poison};
 use crate::ingest::logs::{LogBatch, LogEvent};
 use crate::ingest::redact::Redactor;
 use crate::model::alert::{Alert, AlertId, MESSAGE_BYTES_MAX, Origin};
@@ -150,7 +150,7 @@ impl Routes {
         let mut origin = None;
         let mut patterns = Patterns::default();
         // Room for all candidates, because nearly all of them become alerts.
-        let mut alerts = Vec::with_capacity(events.suspects().unwrap_or(0));
+        let mut alerts = Vec::with_capacity(events.candidates().unwrap_or(0));
         let mut unfinished = false;
         let events = events.each_until(|event| {
             let Some(hit) = self.hit(event, head, region) else { return ControlFlow::Continue(()) };
@@ -252,8 +252,8 @@ fn shared(own: Option<&str>, origin: Option<&Arc<str>>) -> Option<Arc<str>> {
 /// scopes, which need a parsed event: they only reduce what the markers find.
 fn decoder(config: &Config) -> Decoder {
     let markers = config.routes.iter().flat_map(|route| route.markers.iter().map(String::as_str));
-    let needles = if config.strict { None } else { Needles::new(markers) };
-    Decoder { decoded_bytes_max: config.decoded_bytes_max, needles }
+    let prefilter = if config.strict { None } else { MarkerPrefilter::new(markers) };
+    Decoder { decoded_bytes_max: config.decoded_bytes_max, prefilter }
 }
 
 impl OwnLogs {

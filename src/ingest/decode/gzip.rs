@@ -1,10 +1,9 @@
-//! Gzip, whole or not at all: every member, each checksum, the limit, and what stands behind the last
-//! member. What a stream that is not whole is called is decided here, by [`portable`] alone.
+//! Decodes gzip streams, entirely or not at all: every member, each checksum, the size limit, and
+//! nothing after the last member. [`portable`] alone decides why a stream cannot be decoded.
 //!
-//! With the feature `libdeflate` (the default) a stream goes through libdeflate first, which needs two
-//! thirds of the time. It only ever says "whole" or "not sure", and what it is not sure of the portable
-//! decoder reads again and judges. So both backends give the same answers
-//! (`both_backends_say_the_same`).
+//! With the feature `libdeflate` (the default) libdeflate tries first, in two thirds of the time.
+//! Whatever it does not decode the portable decoder decodes again. So both backends give the same
+//! answers (`both_gzip_backends_give_the_same_answers`).
 
 use std::io::Read as _;
 
@@ -16,7 +15,7 @@ use super::buffer::{make_room, size_hint};
 /// Each member begins with these.
 const MAGIC: [u8; 2] = [0x1f, 0x8b];
 
-/// Unpacks all of `gzip` into `text`, whose content goes and whose capacity stays.
+/// Decodes all of `gzip` into `text`, replacing its content and reusing its capacity.
 pub(super) fn inflate(gzip: &[u8], decoded_bytes_max: u64, text: &mut Vec<u8>) -> Result<(), Poison> {
     #[cfg(feature = "libdeflate")]
     if super::libdeflate::inflate(gzip, decoded_bytes_max, text) {
@@ -25,8 +24,8 @@ pub(super) fn inflate(gzip: &[u8], decoded_bytes_max: u64, text: &mut Vec<u8>) -
     portable(gzip, decoded_bytes_max, text)
 }
 
-/// The reference. A decoder that stops after the first member, or that takes a cut stream for a whole
-/// one, loses log lines without a word; hence one member at a time.
+/// The reference. It decodes one member at a time: a decoder that stops after the first member, or
+/// accepts a truncated stream, would silently lose log lines.
 pub(super) fn portable(mut gzip: &[u8], decoded_bytes_max: u64, text: &mut Vec<u8>) -> Result<(), Poison> {
     if !gzip.starts_with(&MAGIC) {
         return Err(Poison::NotGzip(resembles(gzip)));
@@ -47,8 +46,8 @@ pub(super) fn portable(mut gzip: &[u8], decoded_bytes_max: u64, text: &mut Vec<u
     Ok(())
 }
 
-/// Reads a member to its end, or until `text` has one byte too many: that tells "exactly full" from
-/// "too large". (`read_to_end` would double the buffer at the limit for the sake of that byte.)
+/// Reads a member to its end, or until `text` has one byte more than the limit. That byte tells
+/// "exactly full" from "too large". (`read_to_end` would double the buffer for it.)
 fn read_within(member: &mut GzDecoder<&[u8]>, decoded_bytes_max: u64, text: &mut Vec<u8>) -> std::io::Result<()> {
     const STEP: usize = 32 * 1024;
     let most = usize::try_from(decoded_bytes_max).unwrap_or(usize::MAX).saturating_add(1);
@@ -70,7 +69,8 @@ fn read_within(member: &mut GzDecoder<&[u8]>, decoded_bytes_max: u64, text: &mut
 fn bad_gzip(error: &std::io::Error, decoded_bytes: usize) -> Poison {
     match error.kind() {
         std::io::ErrorKind::UnexpectedEof => Poison::TruncatedGzip { decoded_bytes },
-        // The decoder's texts are fixed sentences ("corrupt gzip stream does not have a matching checksum").
+        // The texts of the decoder are constant, such as "corrupt gzip stream does not have a
+        // matching checksum".
         _ => Poison::CorruptGzip(error.to_string()),
     }
 }

@@ -1,7 +1,10 @@
-//! libdeflate behind a safe function. It decodes a whole stream from memory to memory, which is why it
-//! is faster than any decoder that can stop in between, and why the room has to be known beforehand.
+//! A safe function for libdeflate. libdeflate decodes a whole stream from memory to memory. That
+//! makes it faster than a decoder that can stop in between, and means that the output size has to
+//! be known beforehand.
 //!
-//! Left to `gzip`: what a stream is called that does not come to a clean end.
+//! Left to `gzip`: the reason why a stream cannot be decoded.
+
+#![expect(unsafe_code, reason = "calls a C library")]
 
 use std::ptr::NonNull;
 
@@ -13,22 +16,23 @@ use libdeflate_sys::{
 
 use super::buffer::{make_room, size_hint};
 
-/// libdeflate's quick loop stops this short of the end of its room (258 bytes for a match, and some).
+/// The fast loop of libdeflate ends this many bytes before the end of the output (258 bytes for a
+/// match, and some).
 const SLACK: usize = 512;
 
 /// Flags in the fourth byte of a member's header that libdeflate does not check: a checksum of the
 /// header itself, and reserved bits.
 const FLAGS_UNCHECKED: u8 = 0b1110_0010;
 
-/// Memory that libdeflate builds its tables in.
+/// The working memory of libdeflate.
 struct Decompressor(NonNull<libdeflate_decompressor>);
 
 thread_local! {
     static DECOMPRESSOR: Option<Decompressor> = Decompressor::new();
 }
 
-/// Unpacks every member of `gzip` into `text`. `false`: it is not whole, or too large, or of a kind that libdeflate does
-/// not check in full.
+/// Decodes every member of `gzip` into `text`. `false`: the stream is incomplete, too large, or has
+/// header flags that libdeflate does not check.
 pub(super) fn inflate(gzip: &[u8], decoded_bytes_max: u64, text: &mut Vec<u8>) -> bool {
     let limit = usize::try_from(decoded_bytes_max).unwrap_or(usize::MAX);
     make_room(text, size_hint(gzip, decoded_bytes_max).saturating_add(SLACK));
@@ -38,7 +42,7 @@ pub(super) fn inflate(gzip: &[u8], decoded_bytes_max: u64, text: &mut Vec<u8>) -
 
 impl Decompressor {
     fn new() -> Option<Self> {
-        // SAFETY: it takes nothing, and answers null or a decompressor that is ours alone.
+        // SAFETY: it has no arguments, and returns null or a decompressor that only we own.
         NonNull::new(unsafe { libdeflate_alloc_decompressor() }).map(Self)
     }
 
@@ -48,7 +52,7 @@ impl Decompressor {
             match self.member(gzip, room, text) {
                 (SUCCESS, used) if used == gzip.len() => return true,
                 (SUCCESS, used) => gzip = &gzip[used..],
-                // The trailer was that of another member, or it lied.
+                // The size was that of another member, or wrong.
                 (INSUFFICIENT_SPACE, _) if text.capacity() - text.len() < room => grow(text, limit),
                 _ => return false,
             }
@@ -56,16 +60,16 @@ impl Decompressor {
         false
     }
 
-    /// Appends one member to `text`, at most `room` bytes of it and within its capacity. Answers how it
-    /// ended and, if well, how many bytes of `gzip` it took.
+    /// Appends one member to `text`, at most `room` bytes and within its capacity. Returns the
+    /// result of libdeflate and, after success, how many bytes of `gzip` the member has.
     fn member(&self, gzip: &[u8], room: usize, text: &mut Vec<u8>) -> (u32, usize) {
         let spare = text.spare_capacity_mut();
         let room = room.min(spare.len());
         let (mut used, mut written) = (0, 0);
         // SAFETY: the decompressor lives as long as `self` and is used by one thread only, since
-        // `NonNull` keeps it from being shared. Input and output are slices of the lengths given, which
-        // libdeflate neither exceeds nor keeps; it only writes to the output, which may therefore be
-        // uninitialised. Both counts are out-parameters on our stack.
+        // `NonNull` keeps it from being shared. Input and output are slices of the lengths given,
+        // which libdeflate neither exceeds nor keeps; it only writes to the output, which may
+        // therefore be uninitialized. Both counts are out-parameters on our stack.
         let result = unsafe {
             libdeflate_gzip_decompress_ex(
                 self.0.as_ptr(),
@@ -81,13 +85,13 @@ impl Decompressor {
             return (result, 0);
         }
         assert!(written <= room && used <= gzip.len(), "invariant: libdeflate stays within its room");
-        // SAFETY: it succeeded, so the first `written` bytes of the spare capacity are initialised.
+        // SAFETY: it succeeded, so the first `written` bytes of the spare capacity are initialized.
         unsafe { text.set_len(text.len() + written) };
         (result, used)
     }
 }
 
-/// Twice the room, but never much beyond the limit.
+/// Doubles the capacity, up to the limit and some slack.
 fn grow(text: &mut Vec<u8>, limit: usize) {
     let capacity = text.capacity().saturating_mul(2).max(64 * 1024).min(limit.saturating_add(SLACK));
     text.reserve_exact(capacity - text.len());

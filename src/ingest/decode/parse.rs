@@ -1,6 +1,5 @@
-//! The plain parse of a subscription message: all of it, by serde. It is the reference for the quick
-//! walk (`skim`), which hands to it whatever it has doubts about, and the only way where the
-//! configuration says `strict`.
+//! Parses all of a subscription message with serde. It is the reference for `prefilter`, which
+//! leaves to it whatever is in doubt, and the only reader if the configuration says `strict`.
 
 use std::borrow::Cow;
 
@@ -11,8 +10,8 @@ use super::Poison;
 use crate::ingest::json::{Text, json_problem, text};
 use crate::ingest::logs::{LogBatch, LogEvent, Message};
 
-/// Reads the text of a subscription message. Unknown fields are accepted wherever they stand. A bad log event does
-/// not hide the others: they are the message, and the poison beside it says what is wrong with the bad ones.
+/// Parses a subscription message. Unknown fields are accepted anywhere. Bad log events are left out
+/// of the message, and the poison says what is wrong with them.
 pub(super) fn message(text: &str) -> Result<(Message<'_>, Option<Poison>), Poison> {
     #[derive(Deserialize)]
     struct Raw<'t> {
@@ -43,7 +42,7 @@ pub(super) fn message(text: &str) -> Result<(Message<'_>, Option<Poison>), Poiso
 
 #[derive(Deserialize)]
 struct RawEvent<'t> {
-    /// Digits, as text; some emulators send them as a number, which no number type can hold.
+    /// Digits, as text. Some emulators send a number, which is too large for any number type.
     #[serde(borrow)]
     id: &'t RawValue,
     timestamp: i64,
@@ -53,11 +52,11 @@ struct RawEvent<'t> {
     extracted: Option<&'t RawValue>,
 }
 
-/// The events that can be read, and what is wrong with the others.
+/// The readable events, and what is wrong with the others.
 fn events(raw: &RawValue) -> Result<(Vec<LogEvent<'_>>, Option<Poison>), Poison> {
     match all_events(raw) {
         Ok(events) => Ok((events, None)),
-        // A second look, each event for itself.
+        // Again, each event by itself.
         Err(_) => good_events(raw),
     }
 }
@@ -84,38 +83,38 @@ fn good_events(raw: &RawValue) -> Result<(Vec<LogEvent<'_>>, Option<Poison>), Po
     Ok((good, flaw))
 }
 
-/// The text of one log event.
+/// Parses one log event.
 pub(super) fn event(text: &[u8]) -> Result<LogEvent<'_>, Poison> {
     let unexpected =
         |e: serde_json::Error| Poison::NotASubscription(format!("an unexpected shape at its column {}", e.column()));
     serde_json::from_slice::<RawEvent<'_>>(text).map_err(unexpected)?.read()
 }
 
-/// The text with strings that a parser takes: a blank for each control character, and a second backslash before what is
-/// no escape.
-pub(super) fn mended(text: &str) -> String {
-    let mut mended = String::with_capacity(text.len() + 16);
+/// Repairs the strings of a JSON text: a control character becomes a blank, and a backslash that
+/// begins no escape is doubled.
+pub(super) fn repaired(text: &str) -> String {
+    let mut repaired = String::with_capacity(text.len() + 16);
     let mut is_inside = false;
     let mut rest = text.chars();
     while let Some(c) = rest.next() {
         match c {
             '"' => {
                 is_inside = !is_inside;
-                mended.push('"');
+                repaired.push('"');
             }
-            '\0'..='\x1f' if is_inside => mended.push(' '),
+            '\0'..='\x1f' if is_inside => repaired.push(' '),
             '\\' if is_inside && is_escape(rest.as_str()) => {
-                mended.push('\\');
-                mended.extend(rest.next());
+                repaired.push('\\');
+                repaired.extend(rest.next());
             }
-            '\\' if is_inside => mended.push_str("\\\\"),
-            c => mended.push(c),
+            '\\' if is_inside => repaired.push_str("\\\\"),
+            c => repaired.push(c),
         }
     }
-    mended
+    repaired
 }
 
-/// Whether a backslash before `rest` makes an escape.
+/// Whether a backslash before `rest` begins an escape.
 fn is_escape(rest: &str) -> bool {
     match rest.as_bytes() {
         [b'u', digits @ ..] => digits.len() >= 4 && digits[..4].iter().all(u8::is_ascii_hexdigit),
@@ -124,7 +123,7 @@ fn is_escape(rest: &str) -> bool {
     }
 }
 
-/// A JSON string, quotes included.
+/// Parses a JSON string with its quotes.
 pub(super) fn string(text: &[u8]) -> Result<Cow<'_, str>, Poison> {
     serde_json::from_slice::<Text<'_>>(text).map(|text| text.0).map_err(|e| not_events(&e))
 }
@@ -137,7 +136,7 @@ impl<'t> RawEvent<'t> {
     }
 }
 
-/// The longest name that a row can be keyed by or labelled with; AWS's own are at most 512 bytes.
+/// The longest name that a row can have as key or label. Those of AWS have at most 512 bytes.
 pub(super) const NAME_BYTES_MAX: usize = 1024;
 
 fn bounded<'t>(field: &str, name: Option<Text<'t>>) -> Result<Cow<'t, str>, Poison> {
@@ -159,7 +158,7 @@ fn event_id(raw: &RawValue) -> Result<Cow<'_, str>, Poison> {
         .ok_or_else(|| Poison::NotASubscription("a log event without a usable id".to_owned()))
 }
 
-/// `@aws.account` and `@aws.region`. The other extracted fields are of any type and nobody's business.
+/// `@aws.account` and `@aws.region`. Other extracted fields may have any type, and are ignored.
 fn system_fields(raw: &RawValue) -> (Option<Cow<'_, str>>, Option<Cow<'_, str>>) {
     #[derive(Deserialize)]
     struct Fields<'t> {

@@ -25,10 +25,10 @@ fn record(data: String) -> Record<'static> {
 }
 
 fn decoder(markers: &[&str]) -> Decoder {
-    Decoder { decoded_bytes_max: MAX, needles: Needles::new(markers.iter().copied()) }
+    Decoder { decoded_bytes_max: MAX, prefilter: MarkerPrefilter::new(markers.iter().copied()) }
 }
 
-/// What a record holds: none, for a control message.
+/// The texts of a record; none for a control message.
 fn decode(bytes: &[u8]) -> Result<Vec<String>, Poison> {
     let records = [record(STANDARD.encode(bytes))];
     let texts = |_: &Record<'_>, _: &LogBatch<'_>, events: Events<'_>| {
@@ -36,10 +36,10 @@ fn decode(bytes: &[u8]) -> Result<Vec<String>, Poison> {
         events.each(|event| texts.push(event.message.to_string()))?;
         Ok(texts)
     };
-    let [plain, quick] =
+    let [parsed, prefiltered] =
         [decoder(&[]), decoder(&["[ALERT]", "[CRITICAL]"])].map(|decoder| all(&records, &decoder, texts).remove(0));
-    assert_eq!(plain, quick, "every event of these tests is an alert, or they are poison");
-    plain.whole().map(Option::unwrap_or_default)
+    assert_eq!(parsed, prefiltered, "every event of these tests is an alert, or they are poison");
+    parsed.whole().map(Option::unwrap_or_default)
 }
 
 fn described(poison: &Poison) -> String {
@@ -47,26 +47,26 @@ fn described(poison: &Poison) -> String {
 }
 
 #[test]
-fn a_data_message_is_read_with_unknown_fields_escapes_and_numeric_ids() {
+fn a_data_message_may_have_unknown_fields_escapes_and_numeric_ids() {
     assert_eq!(decode(&gzip(DATA.as_bytes())), Ok(vec!["[CRITICAL] a".to_owned(), "[ALERT]".to_owned()]));
     let Ok((Message::Data(batch), None)) = parse::message(DATA) else { panic!("a data message") };
     assert_eq!((batch.events[1].id.as_ref(), batch.events[1].account.as_deref()), ("2", Some("9")));
-    assert!(matches!(batch.log_group, Cow::Borrowed("/aws/lambda/a")), "nothing is copied without need");
+    assert!(matches!(batch.log_group, Cow::Borrowed("/aws/lambda/a")), "a name without escapes is borrowed");
 }
 
 #[test]
-fn control_messages_need_no_log_group() {
+fn a_control_message_needs_no_log_group() {
     assert_eq!(decode(&gzip(br#"{"messageType":"CONTROL_MESSAGE","logEvents":[]}"#)), Ok(vec![]));
 }
 
 #[test]
-fn all_members_of_a_gzip_count() {
+fn every_gzip_member_is_read() {
     let (one, two) = DATA.as_bytes().split_at(100);
     assert_eq!(decode(&[gzip(one), gzip(b""), gzip(two)].concat()).map(|t| t.len()), Ok(2));
 }
 
 #[test]
-fn every_kind_of_poison_has_its_reason() {
+fn every_poison_has_its_code_and_reason() {
     let whole = gzip(DATA.as_bytes());
     let mut corrupt = whole.clone();
     let at = corrupt.len() - 8;
@@ -123,13 +123,13 @@ fn every_kind_of_poison_has_its_reason() {
 }
 
 #[test]
-fn a_stream_that_decodes_to_exactly_the_limit_is_whole() {
+fn a_stream_that_decodes_to_exactly_the_limit_is_read() {
     let padded = format!("{DATA}{}", " ".repeat(MAX as usize - DATA.len()));
     assert_eq!(decode(&gzip(padded.as_bytes())).map(|t| t.len()), Ok(2));
 }
 
 #[test]
-fn a_panic_stays_with_its_record() {
+fn a_panic_poisons_only_its_record() {
     let records: Vec<_> =
         (0..4).map(|i| record(STANDARD.encode(gzip(DATA.replace("/a", &i.to_string()).as_bytes())))).collect();
     let results = all(&records, &decoder(&[]), |_, head, _| match head.log_group.chars().last() {
@@ -152,7 +152,7 @@ fn salvaged(decoder: &Decoder, bytes: &[u8]) -> (Vec<String>, String) {
 }
 
 #[test]
-fn a_bad_event_does_not_take_its_neighbours_along() {
+fn the_events_next_to_a_bad_one_are_read() {
     let event = |digit: char, message: &str| {
         let id = String::from_iter([digit; 56]);
         format!(r#"{{"id":"{id}","timestamp":1795443306789,"message":"{message}"}}"#)
@@ -184,14 +184,15 @@ fn a_bad_event_does_not_take_its_neighbours_along() {
         (event('2', r"[ALERT] no \q escape").into_bytes(), "not-json: "),
         (event('2', "[ALERT] a raw\ttab").into_bytes(), "not-json: "),
     ];
-    // Compact, as CloudWatch Logs writes it, and with blanks, which the quick walk leaves to the plain parse.
+    // Compact, as CloudWatch Logs writes it, and with blanks, which the prefilter leaves to the
+    // parser.
     let spaced = |text: &[u8]| [text, b"\n"].concat();
     for (bad, reason) in cases {
         for text in [first_and_last(&bad), spaced(&first_and_last(&bad))] {
             for markers in [&["[ALERT]"][..], &[]] {
                 let (mut texts, poison) = salvaged(&decoder(markers), &text);
                 let shown = String::from_utf8_lossy(&text).into_owned();
-                // A string that is no JSON is mended, so that its event is an alert, too.
+                // An invalid string is repaired, so its event is an alert too.
                 if !reason.starts_with("bad-event") && texts.len() == 3 {
                     texts.remove(1);
                 }
@@ -207,7 +208,7 @@ fn a_bad_event_does_not_take_its_neighbours_along() {
 }
 
 #[test]
-fn a_batch_that_is_cut_short_is_read_from_its_beginning_without_a_gap() {
+fn a_batch_that_is_cut_short_is_read_from_the_start_without_gaps() {
     let records: Vec<_> = (0..50_usize)
         .map(|i| {
             record(
@@ -227,7 +228,7 @@ fn a_batch_that_is_cut_short_is_read_from_its_beginning_without_a_gap() {
 
 proptest! {
     #[test]
-    fn no_bytes_make_it_panic_and_no_cut_passes_as_whole(bytes in any::<Vec<u8>>(), cut in 1..200_usize) {
+    fn no_input_panics_and_no_truncated_stream_is_read(bytes in any::<Vec<u8>>(), cut in 1..200_usize) {
         let _ = decode(&bytes);
         let whole = gzip(DATA.as_bytes());
         prop_assert!(decode(&whole[..whole.len().saturating_sub(cut)]).is_err());

@@ -1,5 +1,5 @@
-//! The quick walk and the plain parse agree: on messages of any style, on what mutation makes of them,
-//! on every sample, and with either backend of gzip.
+//! The prefilter and the parser agree: on messages of any style, on mutated messages, on every
+//! sample, and with either backend of gzip.
 
 use std::ops::ControlFlow;
 
@@ -9,15 +9,15 @@ use proptest::sample::{Index, select};
 use super::*;
 use crate::ingest::event::{self, Event};
 
-/// Each set is found in another way.
+/// Each set uses another search.
 const MARKERS: [&[&str]; 5] =
     [&["[CRITICAL]", "[ALERT]"], &["[ALERT]", "ERROR", "CRITICAL"], &["alert", "[ALERT]"], &["A"], &["a", "L"]];
 
-/// What a message comes to: its head, how many events it has, and those with a marker.
+/// The head of a message, how many events it has, and those with a marker.
 type Outcome = Decoded<(LogBatch<'static>, u64)>;
 
-fn outcome(records: &[Record<'_>], markers: &[&str], needles: Option<Needles>) -> Vec<Outcome> {
-    let decoder = Decoder { decoded_bytes_max: MAX, needles };
+fn outcome(records: &[Record<'_>], markers: &[&str], prefilter: Option<MarkerPrefilter>) -> Vec<Outcome> {
+    let decoder = Decoder { decoded_bytes_max: MAX, prefilter };
     all(records, &decoder, |_, head, events| {
         let mut marked = LogBatch { events: Vec::new(), ..owned(head) };
         let count = events.each(|event| {
@@ -50,27 +50,27 @@ fn owned_event(event: &LogEvent<'_>) -> LogEvent<'static> {
     }
 }
 
-/// The quick parse reads a good message as the plain one does. It refuses for the same reason, or the reason lies in
-/// what it does not look at: texts without a marker. Where the plain parse finds alerts beside a bad event, the quick
-/// one finds the same.
+/// The prefilter gives the parser's answer for a valid message. For an invalid one it gives the
+/// same poison, or none if the fault is in a text without a marker, which it does not check; and it
+/// finds the same alerts.
 fn agree(records: &[Record<'_>]) -> ControlFlow<String> {
     for markers in MARKERS {
-        let needles = Needles::new(markers.iter().copied());
-        assert!(needles.is_some());
-        let both = outcome(records, markers, None).into_iter().zip(outcome(records, markers, needles));
-        for (plain, quick) in both {
+        let prefilter = MarkerPrefilter::new(markers.iter().copied());
+        assert!(prefilter.is_some());
+        let both = outcome(records, markers, None).into_iter().zip(outcome(records, markers, prefilter));
+        for (parsed, prefiltered) in both {
             let marked = |outcome: &Outcome| outcome.content.as_ref().map(|(batch, _)| batch.clone());
-            let same_poison = quick.poison.is_none() || quick.poison == plain.poison;
-            let same_alerts = plain.content.is_none() || marked(&plain) == marked(&quick);
-            if plain != quick && (plain.poison.is_none() || !same_poison || !same_alerts) {
-                return ControlFlow::Break(format!("{markers:?}\n{plain:?}\n{quick:?}"));
+            let same_poison = prefiltered.poison.is_none() || prefiltered.poison == parsed.poison;
+            let same_alerts = parsed.content.is_none() || marked(&parsed) == marked(&prefiltered);
+            if parsed != prefiltered && (parsed.poison.is_none() || !same_poison || !same_alerts) {
+                return ControlFlow::Break(format!("{markers:?}\n{parsed:?}\n{prefiltered:?}"));
             }
         }
     }
     ControlFlow::Continue(())
 }
 
-/// Texts as they stand in raw JSON.
+/// Texts of raw JSON.
 fn text() -> impl Strategy<Value = String> {
     let pieces = select(vec![
         "[ALERT]",
@@ -102,7 +102,7 @@ fn text() -> impl Strategy<Value = String> {
     prop::collection::vec(pieces, 0..6).prop_map(|pieces| pieces.concat())
 }
 
-/// A value of any type, objects that look like events among them.
+/// A value of any type, including objects that look like events.
 fn value() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         text().prop_map(|text| format!("\"{text}\"")),
@@ -181,12 +181,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1500))]
 
     #[test]
-    fn the_walk_and_the_plain_parse_agree(message in message()) {
+    fn prefilter_and_parser_agree(message in message()) {
         prop_assert_eq!(agree(&packed(message.as_bytes())), ControlFlow::Continue(()), "{}", message);
     }
 
     #[test]
-    fn they_agree_on_what_mutation_makes_of_a_message(
+    fn prefilter_and_parser_agree_on_mutated_messages(
         message in message(),
         at in any::<Index>(),
         removed in 0..4_usize,
@@ -199,7 +199,7 @@ proptest! {
     }
 
     #[test]
-    fn both_backends_say_the_same(
+    fn both_gzip_backends_give_the_same_answers(
         texts in prop::collection::vec("[ab]{0,300}", 1..4),
         at in any::<Index>(),
         change in prop::option::of((any::<u8>(), 0..3_usize)),
@@ -222,25 +222,26 @@ proptest! {
 }
 
 #[test]
-fn every_sample_is_read_alike() {
+fn prefilter_and_parser_agree_on_every_sample() {
     let samples = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/events")).unwrap();
     let paths =
         samples.map(|sample| sample.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "json"));
     for path in paths {
         let payload = std::fs::read_to_string(&path).unwrap();
-        // What a notifier is invoked with has no records.
+        // The events of a notifier have no records.
         let Event::Batch(batch) = event::read(&payload, "sample").unwrap() else { continue };
         for markers in MARKERS {
-            let needles = Needles::new(markers.iter().copied());
-            let (plain, quick) = (outcome(&batch.records, markers, None), outcome(&batch.records, markers, needles));
-            assert_eq!(plain, quick, "{}", path.display());
+            let prefilter = MarkerPrefilter::new(markers.iter().copied());
+            let (parsed, prefiltered) =
+                (outcome(&batch.records, markers, None), outcome(&batch.records, markers, prefilter));
+            assert_eq!(parsed, prefiltered, "{}", path.display());
         }
     }
 }
 
-/// Nothing to disagree about: these must not be in doubt, or the quick way is not taken at all.
+/// If these were in doubt, the parser would read everything.
 #[test]
-fn what_aws_writes_is_never_in_doubt() {
+fn messages_in_the_usual_shape_are_never_in_doubt() {
     let id = "3".repeat(56);
     let event =
         |message: &str, more: &str| format!(r#"{{"id":"{id}","timestamp":1795443306789,"message":"{message}"{more}}}"#);
@@ -251,11 +252,11 @@ fn what_aws_writes_is_never_in_doubt() {
         )
     };
     let extracted = r#","extractedFields":{"@aws.account":"9","x":"{\"id\":\"1\"}"}"#;
-    let needles = Needles::new(["[ALERT]"]).unwrap();
+    let markers = MarkerPrefilter::new(["[ALERT]"]).unwrap();
     let check = |text: &str, expected: Option<(u64, usize)>| {
-        let mut spots = Vec::new();
-        let skimmed = skim::skim(text.as_bytes(), &needles, &mut spots);
-        assert_eq!(skimmed.map(|skimmed| (skimmed.events, spots.len())), expected, "{text}");
+        let mut candidates = Vec::new();
+        let found = super::prefilter(text.as_bytes(), &markers, &mut candidates);
+        assert_eq!(found.map(|found| (found.events, candidates.len())), expected, "{text}");
     };
     check(&message(&[], ""), Some((0, 0)));
     check(&message(&[event("a", ""), event("[ALERT]", ""), event("x[ALERT]", extracted)], ""), Some((3, 2)));

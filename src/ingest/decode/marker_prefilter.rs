@@ -1,0 +1,174 @@
+//! What to search for in raw JSON so that no marker is missed.
+//!
+//! A JSON writer may put any character of a string as itself or as `\u00XX`, and a few characters
+//! as a short escape. A marker of printable ASCII other than `"`, `\` and `/` has no short escape.
+//! So in raw text it appears literally, or with at least one `\u00N`, where N is the high half of
+//! one of its bytes. Searching for the markers and these prefixes is therefore complete
+//! (`prefilter_and_parser_agree`). A hit proves nothing: `route` looks at the decoded message.
+//!
+//! Left to others: any other marker. [`MarkerPrefilter::new`] answers `None`, and every event is
+//! parsed.
+
+use std::ops::Range;
+
+use aho_corasick::packed;
+use aho_corasick::{AhoCorasick, Input};
+
+use super::string_scan::{FIRST_BYTES_MAX, have_distinct_low_halves};
+
+/// The markers of a configuration, ready to be searched for in raw text.
+#[derive(Clone, Debug)]
+pub struct MarkerPrefilter {
+    markers: Vec<Box<[u8]>>,
+    /// Whether some marker has this as its second byte. After the first byte this excludes nearly
+    /// all text without a marker.
+    second_bytes: Box<[bool; 256]>,
+    /// Bit N: some marker has a byte whose high half is N.
+    high_halves: u16,
+    search: Search,
+}
+
+/// How literal markers are found. It is chosen once, when the configuration is read.
+#[derive(Clone, Debug)]
+enum Search {
+    /// By their first bytes, while strings are scanned anyway. The fastest way where these bytes
+    /// are rare.
+    FirstBytes(Vec<u8>),
+    /// With vector instructions (Teddy). Exists for some processors and sets of markers only.
+    Packed(packed::Searcher),
+    Automaton(AhoCorasick),
+}
+
+impl MarkerPrefilter {
+    /// `None` if a marker could appear in raw text in other ways, or if there is no marker.
+    pub fn new<'m>(markers: impl IntoIterator<Item = &'m str>) -> Option<Self> {
+        let mut markers: Vec<Box<[u8]>> = markers.into_iter().map(|marker| marker.as_bytes().into()).collect();
+        markers.sort_unstable();
+        markers.dedup();
+        let is_searchable = |marker: &[u8]| !marker.is_empty() && marker.iter().all(|byte| is_searchable(*byte));
+        if markers.is_empty() || !markers.iter().all(|marker| is_searchable(marker)) {
+            return None;
+        }
+        let high_halves = markers.iter().flatten().fold(0, |bits, byte| bits | 1 << (byte >> 4));
+        let search = Search::new(&markers, high_halves)?;
+        Some(Self { second_bytes: second_bytes(&markers), markers, high_halves, search })
+    }
+
+    /// The bytes for which the string scan has to stop. Empty if [`Self::next`] finds the markers.
+    pub(super) fn first_bytes(&self) -> &[u8] {
+        match &self.search {
+            Search::FirstBytes(bytes) => bytes,
+            Search::Packed(_) | Search::Automaton(_) => &[],
+        }
+    }
+
+    /// Whether the byte after `at` is the second byte of a marker.
+    #[inline(always)]
+    pub(super) fn second_byte_at(&self, text: &[u8], at: usize) -> bool {
+        text.get(at + 1).is_some_and(|second| self.second_bytes[usize::from(*second)])
+    }
+
+    /// Whether the escape whose `u` is at `at` may stand for a byte of a marker.
+    #[inline(always)]
+    pub(super) fn may_be_escaped_at(&self, text: &[u8], at: usize) -> bool {
+        match text.get(at + 1..at + 4) {
+            Some(&[b'0', b'0', digit @ b'0'..=b'9']) => self.high_halves & 1 << (digit - b'0') != 0,
+            _ => false,
+        }
+    }
+
+    /// Whether a marker, or an escape that may stand for a byte of one, begins in `range`.
+    #[cold]
+    pub(super) fn any_in(&self, text: &[u8], mut range: Range<usize>) -> bool {
+        range.any(|at| {
+            let is_escape = || text[at] == b'u' && at > 0 && text[at - 1] == b'\\' && self.may_be_escaped_at(text, at);
+            let is_marker = || self.markers.iter().any(|marker| text[at..].starts_with(marker));
+            self.second_byte_at(text, at) && is_marker() || is_escape()
+        })
+    }
+
+    /// The offset of the first marker or prefix at or after `from`. The end of `text` if there is
+    /// none, and always if markers are found by their first bytes.
+    pub(super) fn next(&self, text: &[u8], from: usize) -> usize {
+        let found = match &self.search {
+            Search::FirstBytes(_) => None,
+            Search::Packed(packed) => packed.find_in(text, (from..text.len()).into()).map(|found| found.start()),
+            Search::Automaton(automaton) => automaton.find(Input::new(text).range(from..)).map(|found| found.start()),
+        };
+        found.unwrap_or(text.len())
+    }
+}
+
+impl Search {
+    fn new(markers: &[Box<[u8]>], high_halves: u16) -> Option<Self> {
+        let mut first_bytes: Vec<u8> = markers.iter().map(|marker| marker[0]).collect();
+        first_bytes.dedup();
+        let can_be_scanned = first_bytes.len() <= FIRST_BYTES_MAX && have_distinct_low_halves(&first_bytes);
+        if can_be_scanned && first_bytes.iter().all(|byte| is_rare(*byte)) {
+            return Some(Self::FirstBytes(first_bytes));
+        }
+        let escapes =
+            (2..8).filter(|half| high_halves & 1 << half != 0).map(|half| format!("\\u00{half}").into_bytes());
+        let patterns: Vec<Vec<u8>> = markers.iter().map(|marker| marker.to_vec()).chain(escapes).collect();
+        if let Some(packed) = packed::Searcher::new(&patterns) {
+            return Some(Self::Packed(packed));
+        }
+        AhoCorasick::new(&patterns).ok().map(Self::Automaton)
+    }
+}
+
+fn second_bytes(markers: &[Box<[u8]>]) -> Box<[bool; 256]> {
+    let mut second_bytes = Box::new([false; 256]);
+    for marker in markers {
+        match marker.get(1) {
+            Some(second) => second_bytes[usize::from(*second)] = true,
+            // Any byte may follow a marker of one byte.
+            None => second_bytes.fill(true),
+        }
+    }
+    second_bytes
+}
+
+/// Whether raw JSON has this byte as itself or as `\u00XX`, and in no other way.
+fn is_searchable(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\' | b'/')
+}
+
+/// Whether log lines seldom have this byte. A first byte like `e` would stop the scan in every
+/// word.
+fn is_rare(byte: u8) -> bool {
+    byte.is_ascii_uppercase() || b"[<!#$%&*;?@^`{|}~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_marker_with_a_short_escape_or_outside_ascii_is_left_to_the_parser() {
+        for marker in ["say \"x\"", "a\\b", "a/b", "naïve", "tab\t", "\u{7f}", ""] {
+            assert!(MarkerPrefilter::new(["[ALERT]", marker]).is_none(), "{marker:?}");
+        }
+        assert!(MarkerPrefilter::new([]).is_none());
+    }
+
+    #[test]
+    fn the_search_depends_on_the_markers() {
+        let search = |markers: &[&str]| match MarkerPrefilter::new(markers.iter().copied()).unwrap().search {
+            Search::FirstBytes(bytes) => String::from_utf8(bytes).unwrap(),
+            Search::Packed(_) => "packed".into(),
+            Search::Automaton(_) => "automaton".into(),
+        };
+        assert_eq!(search(&["[CRITICAL]", "[ALERT]"]), "[");
+        assert_eq!(search(&["FATAL", "[ALERT]", "ERROR"]), "EF[");
+        let teddy = if cfg!(target_arch = "x86_64") { "packed" } else { "automaton" };
+        assert!([teddy, "automaton"].contains(&search(&["fatal", "[ALERT]"]).as_str()));
+        // `L` has the low half of the backslash, and `K` that of `[`.
+        for markers in [&["LEVEL=FATAL"][..], &["KERNEL", "[ALERT]"]] {
+            assert!([teddy, "automaton"].contains(&search(markers).as_str()));
+        }
+        let many: Vec<String> = (0..200).map(|n| format!("e{n}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert_eq!(search(&many), "automaton");
+    }
+}
