@@ -52,7 +52,7 @@ pub struct Decoder {
 /// A record after it was read. A control message has neither content nor poison.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decoded<T> {
-    /// What the caller's `read` returned for the readable log events.
+    /// The result of the caller's `read` for the readable log events.
     pub content: Option<T>,
     /// Why the record, or some of its log events, cannot be read.
     pub poison: Option<Poison>,

@@ -1,4 +1,4 @@
-//! What Lambda hands over, as values. The payload is parsed borrowed and record by record, so that a
+//! The event of an invocation, as values. The payload is parsed borrowed and record by record, so that a
 //! record that makes no sense is a value among the others and never an error of the whole batch.
 //! (`aws_lambda_events` fails the batch for one bad base64 text and copies everything.)
 
@@ -16,7 +16,7 @@ use crate::ingest::logs::Message;
 
 mod fast_path;
 
-/// What an invocation is about.
+/// The event of an invocation.
 #[derive(Debug)]
 pub enum Event<'a> {
     /// Records of a stream, or of a direct subscription.
@@ -30,9 +30,9 @@ pub enum Event<'a> {
 /// A message of the due queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DueMessage {
-    /// What a partial failure is reported by.
+    /// The id that reports a partial failure.
     pub message_id: String,
-    /// What its visibility is changed by.
+    /// The handle that changes its visibility.
     pub receipt: String,
     /// How often it was received, this time included.
     pub receives: u32,
@@ -47,7 +47,7 @@ pub struct Batch<'a> {
     pub window_state: Option<Box<RawValue>>,
 }
 
-/// What an invocation knows beside its event.
+/// The context of an invocation.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Context<'c> {
     /// Names the event: the request id in a function, the path on a command line. A direct subscription has no other
@@ -68,7 +68,7 @@ pub const BATCH_RECORDS_MAX: usize = 10_000;
 pub struct Record<'a> {
     /// Kinesis event id (`shardId-…:sequence number`), request id, or path.
     pub event_id: Cow<'a, str>,
-    /// What partial failures are reported by; only Kinesis records have one.
+    /// The number that reports partial failures; only Kinesis records have one.
     pub sequence: Option<SequenceNumber<'a>>,
     pub region: Option<Cow<'a, str>>,
     pub stream_arn: Option<Cow<'a, str>>,
@@ -103,7 +103,7 @@ pub enum EventError {
         "the event is neither a Kinesis event (Records[].kinesis) nor a CloudWatch Logs subscription (awslogs.data)"
     )]
     Unknown,
-    #[error("the event has {records} records; Lambda sends {BATCH_RECORDS_MAX} at the most")]
+    #[error("the event has {records} records; Lambda sends at most {BATCH_RECORDS_MAX}")]
     TooManyRecords { records: usize },
     #[error("the event is for a notifier: messages of a due queue, or the sweep; it has no records")]
     ForNotifier,

@@ -2,7 +2,7 @@
 //! nothing after the last member. [`portable`] alone decides why a stream cannot be decoded.
 //!
 //! With the feature `libdeflate` (the default) libdeflate tries first, in two thirds of the time.
-//! Whatever it does not decode the portable decoder decodes again. So both backends give the same
+//! The portable decoder decodes again all that libdeflate does not. So both backends give the same
 //! answers (`both_gzip_backends_give_the_same_answers`).
 
 use std::io::Read as _;

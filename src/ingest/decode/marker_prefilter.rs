@@ -1,4 +1,4 @@
-//! What to search for in raw JSON so that no marker is missed.
+//! The texts to search for in raw JSON so that no marker is missed.
 //!
 //! A JSON writer may put any character of a string as itself or as `\u00XX`, and a few characters
 //! as a short escape. A marker of printable ASCII other than `"`, `\` and `/` has no short escape.

@@ -25,7 +25,7 @@ pub(super) const FIRST_BYTES_MAX: usize = 3;
 /// After the end of every text.
 pub(super) const NOWHERE: usize = usize::MAX;
 
-/// What is known of a string after it was scanned.
+/// A string, after the scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ScannedString {
     /// The offset of the closing quote.
