@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::support::{Lifeline, Process, batch, record};
+use crate::support::{CrashSwitch, Process, batch, record};
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_smithy_runtime_api::client::http::{
     HttpClient as _, HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
@@ -33,7 +33,7 @@ use stentor::model::name::RouteName;
 use stentor::model::tally::Tally;
 use stentor::ops::cost::{ASSUMPTIONS, Workload};
 use stentor::ops::sample::{self, Event, Options};
-use stentor::protocol::clock::{Clock as _, Deadline};
+use stentor::protocol::clock::{Clock, Deadline};
 use stentor::protocol::close::close;
 use stentor::protocol::consume::consume;
 use stentor::protocol::notifier::sweep;
@@ -128,7 +128,7 @@ async fn a_commit_takes_the_units_that_the_model_says() {
     let engine = Embedded::start(None).await.unwrap();
     engine.store().await.unwrap();
     let meter = Meter::default();
-    let store = metered(&engine, &meter);
+    let store = metered(&engine, &meter, SystemClock);
     let alerts = alerts(ALERTS);
     let commits = store.commit(&alerts, Deadline::after(SystemClock.now(), Duration::from_secs(100))).await;
     assert!(commits.iter().all(|commit| *commit == Commit::Fresh));
@@ -170,10 +170,10 @@ async fn a_commit_takes_the_units_that_the_model_says() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_burst_and_a_sweep_take_the_units_that_the_model_says() {
     let engine = Embedded::start(None).await.unwrap();
-    let lifeline = Lifeline::default();
-    let mut process = Process::start(&engine, &lifeline, true).await;
+    let switch = CrashSwitch::default();
+    let mut process = Process::start(&engine, &switch, true).await;
     let meter = Meter::default();
-    process.store.inner = metered(&engine, &meter);
+    process.store.inner = metered(&engine, &meter, process.clock.for_store());
     let route: RouteName = "critical".parse().unwrap();
     let targets = process.routes.get(&route).unwrap().notify.len() as f64;
 
@@ -257,7 +257,7 @@ struct Metered {
 }
 
 /// The production store on this engine, metered.
-fn metered(engine: &Embedded, meter: &Meter) -> DynamoStore {
+fn metered<C: Clock>(engine: &Embedded, meter: &Meter, clock: C) -> DynamoStore<C> {
     let network = aws_smithy_http_client::Builder::new().build_http();
     let meter = meter.clone();
     let client = http_client_fn(move |settings, components| {
@@ -265,7 +265,7 @@ fn metered(engine: &Embedded, meter: &Meter) -> DynamoStore {
         SharedHttpConnector::new(Metered { meter: meter.clone(), engine })
     });
     let config = loopback(&engine.endpoint()).into_builder().http_client(client).build();
-    DynamoStore::new(&config, Tables::default(), fastrand::Rng::with_seed(1))
+    DynamoStore::new(&config, Tables::default(), clock, fastrand::Rng::with_seed(1))
 }
 
 impl HttpConnector for Metered {

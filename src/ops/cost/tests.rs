@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::assumption::*;
 use super::*;
+use crate::adapters::clock::SystemClock;
 use crate::adapters::dynamodb::{DynamoStore, Tables};
 use crate::config::Config;
 use crate::lambda::metric;
@@ -300,7 +301,7 @@ fn what_the_code_decides_is_as_the_model_says() {
     assert_eq!(MESSAGE_BYTES_MAX.value, CODE_MESSAGE_BYTES_MAX as f64);
     let long = Pattern::of(&"word ".repeat(1000), "[ALERT]");
     assert!((PATTERN_BYTES_MAX.value - 10.0..=PATTERN_BYTES_MAX.value).contains(&(long.as_str().len() as f64)));
-    assert_eq!(TALLIES_PER_EPOCH.value, DynamoStore::FREEZE_TALLIES_MAX as f64);
+    assert_eq!(TALLIES_PER_EPOCH.value, DynamoStore::<SystemClock>::FREEZE_TALLIES_MAX as f64);
     assert_eq!(Tables::default().alerts_ttl, Duration::from_hours(24) * ALERT_DAYS.value as u32);
     let window_max = Config::builtin().routes[0].window_max;
     assert_eq!(window_max.as_secs_f64() * WINDOWS_PER_DAY_MAX.value, 86_400.0);
