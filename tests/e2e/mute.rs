@@ -36,7 +36,7 @@ async fn a_route_of_a_stack_is_muted_in_its_table() {
     for (arguments, environment, expected) in [
         (&["unmute", "alerts"][..], &environment[1..], "no Region is set"),
         (&["unmute", "alerts"], &environment[..1], "there are no AWS credentials"),
-        (&nowhere, &environment, "the table Nowhere: the store refused the request: ResourceNotFoundException"),
+        (&nowhere, &environment, "the table Nowhere does not exist in this account and Region"),
     ] {
         let output = mute(arguments, environment).await;
         assert_eq!(output.status.code(), Some(2));

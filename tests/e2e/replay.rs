@@ -295,7 +295,7 @@ async fn an_absent_queue_missing_credentials_and_a_wrong_region_are_reported_in_
         let output = output(command).await;
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{said}");
-        assert!(said.starts_with("stentor: ") && said.contains(sentence), "{said}");
+        assert!(said.starts_with("error: ") && said.contains(sentence), "{said}");
         assert_eq!(said.trim_end().lines().count(), 1, "{said}");
     };
     let absent = stack.queue_url.replace("dlq", "no-such-queue");

@@ -171,6 +171,6 @@ async fn a_topic_gets_a_readable_message_and_every_failure_has_its_class() {
     let create = secrets::Client::new(aws).create_secret().name("topics");
     create.secret_string(json!({"sns:oncall": subscriber.topic}).to_string()).send().await.unwrap();
     let output = surroundings.stentor(&["send-test", "sns:oncall", "--secret-id", "topics"]).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "sns:oncall took the message.\n", "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "sns:oncall accepted the message.\n", "{output:?}");
     assert_eq!(subscriber.read().await.remove(0).0, "[TEST] 1 alert");
 }

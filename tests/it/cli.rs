@@ -59,7 +59,7 @@ fn a_burst_becomes_one_message_and_a_second_run_repeats_nothing() {
     assert_eq!(first["routes"], json!({"alerts": 180}));
     assert_eq!(
         first["messages"],
-        json!([{"route": "alerts", "epoch": 1, "target": "slack:default", "alerts": 180, "outcome": "accepted"}])
+        json!([{"route": "alerts", "epoch": 1, "target": "slack:default", "alerts": 180, "outcome": "accepted", "reason": null}])
     );
     let (second, code) = report(&directory, &["events/kinesis-burst.json"]);
     assert_eq!((code, &second["kept"], &second["duplicates"]), (0, &json!(0), &json!(180)));
@@ -132,7 +132,8 @@ fn the_text_report_shows_the_books_and_the_message_and_no_secret() {
     let output = run(&directory, &["events/kinesis-secrets.json", "--preview"]);
     let shown = text(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    for part in ["records     1: 1 safe", "23 kept", "route       alerts: 23 alerts", "slack:default", "23 alerts"] {
+    for part in ["records     1: 1 processed", "23 kept", "route       alerts: 23 alerts", "slack:default", "23 alerts"]
+    {
         assert!(shown.contains(part), "{part} is missing in:\n{shown}");
     }
     assert!(shown.contains("https://app.slack.com/block-kit-builder/#"));
@@ -284,7 +285,7 @@ async fn a_refused_message_is_parked_with_slacks_word_and_one_out_of_time_is_owe
     scratch("owed");
     let output = post("owed", "busy", &["--timeout", "2"]).await;
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stdout).contains("still owed"), "{}", text(&output.stdout));
+    assert!(text(&output.stdout).contains("not delivered yet"), "{}", text(&output.stdout));
     // The next run delivers it, as soon as Slack allows; everything in the input is a duplicate.
     let output = post("owed", "busy", &["--timeout", "60"]).await;
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
@@ -335,16 +336,16 @@ fn a_muted_route_keeps_quiet_and_afterwards_says_how_much_it_kept() {
     assert!(code == 0 && said.starts_with("alerts is muted until 2") && said.contains("(1 h)"), "{said}");
     let (quiet, code) = report(&directory, &["events/subscription.json"]);
     assert_eq!((code, &quiet["kept"], &quiet["messages"]), (0, &json!(2), &json!([])), "counted, and nobody told");
-    assert_eq!(mute(&["unmute", "alerts"]).0, "alerts is not muted any more.\n");
+    assert_eq!(mute(&["unmute", "alerts"]).0, "alerts is no longer muted.\n");
     assert_eq!(mute(&["unmute", "alerts"]).0, "alerts was not muted.\n");
     let output = run(&directory, &["events/kinesis-burst.json"]);
     let shown = text(&output.stdout);
     assert!(shown.contains("180 alerts\n") && shown.contains("2 alerts were muted before this"), "{shown}");
     let (_, complaint, code) = mute(&["mute", "alrets", "--for", "1h"]);
-    assert_eq!((&*complaint, code), ("stentor: there is no route alrets: is alerts meant?\n", 2));
+    assert_eq!((&*complaint, code), ("error: no route `alrets`; did you mean `alerts`?\n", 2));
     for (arguments, expected) in [
-        (&["mute", "alerts"][..], "--for <TIME>"),
-        (&["mute", "alerts", "--for", "soon"], "such as 1h30m"),
+        (&["mute", "alerts"][..], "--for <DURATION>"),
+        (&["mute", "alerts", "--for", "soon"], "such as 30m, 1h30m or 2d"),
         (&["mute", "https://hooks.slack.com/topsecret", "--for", "1h"], "a name has only letters"),
     ] {
         let (_, complaint, code) = mute(arguments);
@@ -388,17 +389,21 @@ async fn a_test_message_goes_the_whole_way_and_its_answer_is_shown() {
         (said, log, output.status.code().unwrap())
     };
     let cases = [
-        ("slack:hook", "slack:hook took the message.\n", 0),
-        ("slack:bot", "slack:bot took the message.\n", 0),
-        ("slack:bot", "slack:bot refused the message: Slack answered not_in_channel. An alert would be parked.\n", 1),
+        ("slack:hook", "slack:hook accepted the message.\n", 0),
+        ("slack:bot", "slack:bot accepted the message.\n", 0),
+        (
+            "slack:bot",
+            "slack:bot refused the message: Slack answered not_in_channel. Stentor would park an alert.\n",
+            1,
+        ),
         (
             "slack:busy",
-            "slack:busy did not take the message: Slack answered 429: no known error code. Try again in 1 min 30 s.\n",
+            "slack:busy did not accept the message: Slack answered 429: no known error code. Try again in 1 min 30 s.\n",
             1,
         ),
         (
             "slack:none",
-            "slack:none refused the message: the secret has no credential for slack:none. An alert would be parked.\n",
+            "slack:none refused the message: the secret has no credential for slack:none. Stentor would park an alert.\n",
             1,
         ),
     ];

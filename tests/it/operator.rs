@@ -37,7 +37,7 @@ fn every_help_fits_a_screen_and_shows_an_example() {
     assert!(commands.len() > 6 && commands.contains(&"replay"), "{commands:?}");
     for command in commands.into_iter().filter(|command| *command != "help") {
         let help = text(&stentor(&[command, "--help"]).stdout);
-        assert!(help.lines().count() <= 32, "{command}: {} lines\n{help}", help.lines().count());
+        assert!(help.lines().count() <= 33, "{command}: {} lines\n{help}", help.lines().count());
         assert!(help.lines().all(|line| line.chars().count() <= 110), "{help}");
         assert!(help.contains(&format!("stentor {command}")) && help.contains("Example"), "{help}");
     }
@@ -62,17 +62,18 @@ fn shells_and_man_know_every_command() {
 fn a_configuration_is_checked_and_a_line_explained() {
     let good = stentor(&["check", "--config", "config/stentor.toml"]);
     assert_eq!((good.status.code(), text(&good.stderr)), (Some(0), String::new()));
-    assert!(text(&good.stdout).starts_with("✓ the configuration is good: 1 route"), "{}", text(&good.stdout));
+    assert!(text(&good.stdout).starts_with("✓ the configuration is valid: 1 route"), "{}", text(&good.stdout));
     let example = stentor(&["check", "--config", "config/example.toml"]);
     assert_eq!((example.status.code(), text(&example.stderr)), (Some(0), String::new()));
     let bad = scratch("check").join("bad.toml");
     std::fs::write(&bad, "window = \"0s\"\n[[route]]\nname = \"a\"\nmarkers = []\nnotify = [\"pigeon:x\"]\n").unwrap();
     let output = stentor(&["check", "--config", bad.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(2));
-    // Each line begins with the place, so that an editor finds it.
-    let places: Vec<String> =
-        text(&output.stderr).lines().map(|line| line.split(": ").next().unwrap().to_owned()).collect();
+    // Each diagnostic begins with its place, so that an editor finds it.
+    let lines = text(&output.stderr).lines().map(str::to_owned).collect::<Vec<_>>();
+    let places: Vec<&str> = lines[..3].iter().map(|line| line.split(": ").next().unwrap()).collect();
     assert_eq!(places, ["1:10", "4:11", "5:11"].map(|place| format!("{}:{place}", bad.display())));
+    assert_eq!(lines[3..], [format!("error: {} has 3 errors", bad.display())]);
 
     let line = "[ALERT] login of 17 failed password=hunter2hunter2";
     let delivered = text(&stentor(&["check", "--message", line, "--log-group", "/aws/lambda/shop"]).stdout);
@@ -81,7 +82,7 @@ fn a_configuration_is_checked_and_a_line_explained() {
     }
     assert!(!delivered.contains("hunter2"), "{delivered}");
     let quiet = text(&stentor(&["check", "--message", "all is well"]).stdout);
-    assert!(quiet.contains("✗ route alerts") && quiet.contains("nobody is told of it"), "{quiet}");
+    assert!(quiet.contains("✗ route alerts") && quiet.contains("no route accepts it"), "{quiet}");
 }
 
 #[test]
@@ -99,7 +100,7 @@ fn the_audit_table_answers_questions() {
         (text(&output.stdout).lines().map(str::to_owned).collect::<Vec<_>>(), text(&output.stderr))
     };
     let (hundred, more) = ask(&["--json"]);
-    assert_eq!((hundred.len(), more.as_str()), (100, "stentor: there are more than 100; --limit 0 shows all\n"));
+    assert_eq!((hundred.len(), more.as_str()), (100, "hint: more than 100 alerts match; --limit 0 shows all\n"));
     let (all, nothing) = ask(&["--json", "--limit", "0"]);
     assert_eq!((all.len(), nothing.as_str()), (131, ""));
     let ids: std::collections::BTreeSet<String> =
@@ -110,7 +111,7 @@ fn the_audit_table_answers_questions() {
     assert_eq!(ask(&["--app", "nobody"]).0.len(), 0);
     assert_eq!(ask(&["--route", "nobody"]).0.len(), 0);
     let (none, said) = ask(&["--until", "10m"]);
-    assert!(none.is_empty() && said.starts_with("stentor: no alerts from "), "{said}");
+    assert!(none.is_empty() && said.starts_with("no alerts from "), "{said}");
     let (csv, _) = ask(&["--csv", "--grep", "order 7 "]);
     assert!(csv[0].starts_with("log_id,timestamp,marker,") && csv[1].contains("\"\"badly\"\""), "{csv:?}");
 }
@@ -182,22 +183,25 @@ fn alerts_with_impossible_times_are_hinted_at_and_found() {
     assert_eq!(found, [0]);
     assert_eq!(
         said,
-        "stentor: 5 more are dated later: add --until 9999-12-31\n\
-         stentor: 4 more are dated before 2000: add --since 0001-01-01\n"
+        "hint: 5 more alerts have a time in the future; --until 9999-12-31 shows them\n\
+         hint: 4 more alerts have a time before 2000; --since 0001-01-01 shows them\n"
     );
     let (found, said) = asked(&data, &["--until", "9999-12-31"]);
     assert_eq!((found.len(), said.as_str()), (6, ""));
     let (found, said) = asked(&data, &["--since", "0001-01-01"]);
     assert_eq!(
         (found, said.as_str()),
-        (vec![0, 4, 3, 7, 8], "stentor: 5 more are dated later: add --until 9999-12-31\n")
+        (vec![0, 4, 3, 7, 8], "hint: 5 more alerts have a time in the future; --until 9999-12-31 shows them\n")
     );
     let (found, said) = asked(&data, &["--since", "0001-01-01", "--until", "9999-12-31"]);
     assert_eq!((found.len(), said.as_str()), (10, ""));
     // What is asked for by its time is not hinted at.
     assert_eq!(asked(&data, &["--since", "2h", "--until", "1h"]).1.lines().count(), 1);
     let (none, said) = asked(&data, &["--grep", "nth 2", "--since", "2h"]);
-    assert!(none.is_empty() && said.contains("1 more is dated later") && !said.contains("before 2000"), "{said}");
+    assert!(
+        none.is_empty() && said.contains("1 more alert has a time in the future") && !said.contains("before 2000"),
+        "{said}"
+    );
 }
 
 #[test]

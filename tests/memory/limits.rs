@@ -32,12 +32,12 @@ pub fn send_test_reads_a_bounded_part_of_an_answer_without_end() {
         (
             "broken",
             "HTTP/1.1 500 X\r\n\r\n",
-            "slack:broken did not take the message: Slack answered 500: no known error code. Stentor would retry an alert.\n",
+            "slack:broken did not accept the message: Slack answered 500: no known error code. Stentor would retry an alert.\n",
         ),
         (
             "portal",
             "HTTP/1.1 200 OK\r\n\r\n",
-            "slack:portal did not take the message: the webhook answered 200 without `ok`: the answer is not from Slack. \
+            "slack:portal did not accept the message: the webhook answered 200 without `ok`: the answer is not from Slack. \
              Stentor would retry an alert.\n",
         ),
     ] {
@@ -114,8 +114,8 @@ pub fn a_file_that_holds_no_letters_is_refused_with_a_reason() {
     for (file, expected) in [
         ("/dev/zero", "/dev/zero: line 1 is longer than 1 GiB: this is no file of letters"),
         ("zeros", "zeros: line 1 is longer than 1 GiB: this is no file of letters"),
-        (".", "cannot read .: Is a directory"),
-        ("nowhere.jsonl", "cannot read nowhere.jsonl: No such file"),
+        (".", "error: cannot read .\n  Caused by: Is a directory"),
+        ("nowhere.jsonl", "error: cannot read nowhere.jsonl\n  Caused by: No such file"),
     ] {
         let done = measured(&directory, &["replay", "--dry-run", "--data-dir", ".", "--file", file]);
         assert_eq!(done.code, 2, "{file}: {}", done.stdout);
@@ -131,26 +131,26 @@ pub fn a_number_out_of_range_is_a_usage_error_that_names_the_range() {
         (&["sample", "--records", "18446744073709551616"], "number too large"),
         (&["sample", "--records=-1"], "invalid"),
         (&["sample", "--events-per-record", "1000000000000"], "is not in 0..=1000000"),
-        (&["sample", "--records", "100000", "--events-per-record", "1000000"], "at most 10,000,000 log events in all"),
+        (&["sample", "--records", "100000", "--events-per-record", "1000000"], "the limit is 10,000,000 log events"),
         (&["sample", "--events-per-request", "1000000000000"], "is not in 0..=1000000"),
         (&["sample", "--accounts", "1000000000000"], "is not in 0..=10000"),
         (&["sample", "--log-groups", "1000000000000"], "is not in 0..=10000"),
         (&["sample", "--span", "4294967296"], "is not in 0..=4294967295"),
-        (&["sample", "--match-ratio", "NaN"], "a share is a number from 0 to 1"),
-        (&["sample", "--match-ratio", "inf"], "a share is a number from 0 to 1"),
-        (&["sample", "--match-ratio=-0.1"], "a share is a number from 0 to 1"),
-        (&["sample", "--duplicates", "1.1"], "a share is a number from 0 to 1"),
-        (&["sample", "--duplicates=-inf"], "a share is a number from 0 to 1"),
-        (&["sample", "--poison", "NaN"], "a share is a number from 0 to 1"),
-        (&["sample", "--poison", "1e9"], "a share is a number from 0 to 1"),
+        (&["sample", "--match-ratio", "NaN"], "expected a number from 0 to 1"),
+        (&["sample", "--match-ratio", "inf"], "expected a number from 0 to 1"),
+        (&["sample", "--match-ratio=-0.1"], "expected a number from 0 to 1"),
+        (&["sample", "--duplicates", "1.1"], "expected a number from 0 to 1"),
+        (&["sample", "--duplicates=-inf"], "expected a number from 0 to 1"),
+        (&["sample", "--poison", "NaN"], "expected a number from 0 to 1"),
+        (&["sample", "--poison", "1e9"], "expected a number from 0 to 1"),
         (&["replay", "--rate", "1e-300"], "expected a number from 0.001 to 1000000"),
         (&["replay", "--rate", "1e300"], "expected a number from 0.001 to 1000000"),
         (&["replay", "--rate", "NaN"], "expected a number from 0.001 to 1000000"),
         (&["replay", "--rate", "0"], "expected a number from 0.001 to 1000000"),
         (&["replay", "--timeout", "0"], "is not in 1..=120"),
         (&["replay", "--timeout", "121"], "is not in 1..=120"),
-        (&["replay", "--max-decoded", "0B"], "a size is a number with"),
-        (&["replay", "--max-decoded", "18446744073709551615GiB"], "a size is a number with"),
+        (&["replay", "--max-decoded", "0B"], "expected a size such as"),
+        (&["replay", "--max-decoded", "18446744073709551615GiB"], "expected a size such as"),
     ];
     for (arguments, expected) in cases {
         let done = measured(&directory, arguments);

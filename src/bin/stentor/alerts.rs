@@ -1,7 +1,7 @@
-//! `stentor alerts`: questions to the audit table. Rows are shown as they come; an answer of a million rows needs
-//! no more memory than one of ten.
+//! `stentor alerts` queries the audit table. Rows are printed as they arrive, so a million rows need no more memory than
+//! ten.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,40 +18,41 @@ use stentor::model::visible;
 use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::store::StoreError;
 
-use crate::Exit;
-use crate::args::{Aws, TableNames, last_moment, moment, store_trouble};
-use crate::data_dir::{Copied, DataDir};
+use crate::args::{Aws, TableNames, end_of_period, explain_store_error, point_in_time};
+use crate::data_dir::{DataDir, DatabaseCopy};
+use crate::ui::{self, Ui};
+use crate::{Exit, json};
 
-/// Ask the audit table which alerts there were; the latest come first.
+/// Query the audit table, latest alerts first
 #[derive(Debug, Args)]
 #[command(after_help = "Examples: stentor alerts --since 2h --app checkout --grep 'timeout|refused'\n          \
                         stentor alerts --since 2026-11-01 --until 2026-11-30 --limit 0 --csv > november.csv")]
 pub struct Arguments {
-    /// Only those of this app, the name that its log group ends with
+    /// Only alerts of this app, the last part of its log group's name
     #[arg(long, value_name = "NAME")]
     app: Option<String>,
-    /// Only those on this route
+    /// Only alerts of this route
     #[arg(long, value_name = "NAME")]
     route: Option<RouteName>,
-    /// From then on: 2h, 7d, 2026-11-23, 2026-11-23T14:00:00Z
-    #[arg(long, value_name = "WHEN", default_value = "1h", value_parser = moment)]
+    /// Start: 2h (ago), 7d, 2026-11-23 or 2026-11-23T14:00:00Z
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = point_in_time)]
     since: Timestamp,
-    /// Until then; a date includes its day. Without it, until now
-    #[arg(long, value_name = "WHEN", value_parser = last_moment)]
+    /// End; a date includes its whole day [default: now]
+    #[arg(long, value_name = "TIME", value_parser = end_of_period)]
     until: Option<Timestamp>,
-    /// Only those whose message this regular expression finds
+    /// Only alerts whose message matches this regular expression
     #[arg(long, value_name = "REGEX")]
     grep: Option<Regex>,
-    /// At most so many; 0: all
+    /// Number of alerts to show; 0 shows all
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: u64,
-    /// One JSON object a line
+    /// Print one JSON object per line
     #[arg(long, conflicts_with = "csv")]
     json: bool,
-    /// Comma-separated values with a header; on a terminal, control characters are spelled out
+    /// Print CSV with a header; on a terminal, control characters are escaped
     #[arg(long)]
     csv: bool,
-    /// Instead of a stack: what `stentor run` keeps there
+    /// Query the data directory of `stentor run` instead of a stack
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     #[command(flatten)]
@@ -60,119 +61,103 @@ pub struct Arguments {
     aws: Aws,
 }
 
-/// An alert before this has a time that its sender got wrong: in seconds, or none.
-const PLAUSIBLE_SINCE: &str = "2000-01-01T00:00:00Z";
+/// An earlier alert has a wrong time: its sender counted in seconds, or sent none.
+const EARLIEST_PLAUSIBLE: &str = "2000-01-01T00:00:00Z";
 
-/// Alerts outside the span that are counted, at the most.
-const OUTSIDE_MAX: u64 = 100;
+/// Alerts with wrong times are counted up to here.
+const COUNTED_MAX: u64 = 100;
 
-/// The ends of time.
-const BEGINNING: Timestamp = Timestamp::from_millis(i64::MIN);
-const END: Timestamp = Timestamp::from_millis(i64::MAX);
+const BEGINNING_OF_TIME: Timestamp = Timestamp::from_millis(i64::MIN);
+const END_OF_TIME: Timestamp = Timestamp::from_millis(i64::MAX);
 
-/// What ends an answer early: the store, or standard output.
-enum Ended {
+/// Limit of a call to the store.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What ends a query early.
+enum QueryError {
     Store(StoreError),
     Output(std::io::Error),
 }
 
-impl From<StoreError> for Ended {
+impl From<StoreError> for QueryError {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
     }
 }
 
-pub fn alerts(arguments: &Arguments) -> anyhow::Result<Exit> {
-    let runtime = tokio::runtime::Runtime::new().context("cannot start the asynchronous runtime")?;
-    runtime.block_on(async {
-        match &arguments.data_dir {
-            None => arguments.ask(&arguments.tables.store(&arguments.aws.load().await?)).await,
-            Some(directory) if !directory.exists() => bail!("there is no {}", directory.display()),
-            Some(directory) => arguments.ask_directory(directory).await,
+pub async fn alerts(arguments: &Arguments, ui: Ui) -> anyhow::Result<Exit> {
+    match &arguments.data_dir {
+        None => arguments.query(&arguments.tables.store(&arguments.aws.load().await?), ui).await,
+        Some(directory) if !directory.exists() => {
+            bail!("the data directory {} does not exist", directory.display())
         }
-    })
+        Some(directory) => arguments.query_directory(directory, ui).await,
+    }
 }
 
 impl Arguments {
-    async fn ask_directory(&self, directory: &Path) -> anyhow::Result<Exit> {
+    async fn query_directory(&self, directory: &Path, ui: Ui) -> anyhow::Result<Exit> {
         let mut data = DataDir::open(directory)?;
-        let copied = if data.is_writable() { None } else { Some(Copied::of(directory)?) };
-        let (engine, store) = match &copied {
+        let copy = if data.is_writable() { None } else { Some(DatabaseCopy::of(directory)?) };
+        let (engine, store) = match &copy {
             None => data.start().await?,
-            Some(copied) => {
-                let engine = Embedded::start(Some(&copied.database())).await?;
+            Some(copy) => {
+                let engine = Embedded::start(Some(&copy.database())).await?;
                 let store = engine.store().await?;
                 (engine, store)
             }
         };
-        let exit = self.ask(&store).await?;
+        let exit = self.query(&store, ui).await?;
         engine.stop().await?;
         Ok(exit)
     }
 
-    async fn ask(&self, store: &DynamoStore) -> anyhow::Result<Exit> {
-        let query = self.query();
+    async fn query(&self, store: &DynamoStore, ui: Ui) -> anyhow::Result<Exit> {
+        let query = self.alert_query();
         if query.since > query.until {
-            bail!("--since is later than --until");
+            bail!("--since must be before --until");
         }
-        let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-        let mut shown = 0;
-        let mut more = false;
-        if self.csv {
-            writeln!(out, "{}", csv_line(AuditRow::COLUMNS)).context("cannot write to standard output")?;
-        }
-        let width = width();
-        let show = |row: AuditRow| {
-            if self.limit > 0 && shown == self.limit {
-                more = true;
-                return Ok(false);
-            }
-            shown += 1;
-            writeln!(out, "{}", self.line(&row, width)).map_err(Ended::Output).map(|()| true)
-        };
-        let asked = store.find_alerts(&query, soon, show).await;
-        let flushed = out.flush();
-        match (asked, flushed) {
-            // `stentor alerts | head` has what it wanted.
-            (Err(Ended::Output(error)), _) | (Ok(()), Err(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
-                return Ok(Exit::Done);
-            }
-            (Err(Ended::Store(error)), _) => {
-                return Err(store_trouble(&error, &format!("the table {}", store.tables().alerts)));
-            }
-            (Err(Ended::Output(error)), _) | (Ok(()), Err(error)) => {
-                return Err(error).context("cannot write to standard output");
-            }
-            (Ok(()), Ok(())) => {}
-        }
-        if more {
-            eprintln!("stentor: there are more than {shown}; --limit 0 shows all");
+        let Some((shown, has_more)) = self.print_rows(store, &query).await? else { return Ok(Exit::Done) };
+        if has_more {
+            ui.hint(format_args!("more than {shown} alerts match; --limit 0 shows all"));
         } else if shown == 0 {
-            eprintln!("stentor: no alerts from {} to {}", query.since.iso(), query.until.iso());
+            ui.note(format_args!("no alerts from {} to {}", query.since.iso(), query.until.iso()));
         }
         if self.until.is_none() {
-            let hinted = self.hint_at_wrong_times(store, &query).await;
-            hinted.map_err(|error| store_trouble(&error, &format!("the table {}", store.tables().alerts)))?;
+            let hinted = hint_at_wrong_times(store, &query, ui).await;
+            hinted.map_err(|error| explain(&error, store))?;
         }
         Ok(Exit::Done)
     }
 
-    /// A sender may date an alert wrongly. Without a hint it would be overlooked.
-    async fn hint_at_wrong_times(&self, store: &DynamoStore, query: &AlertQuery) -> Result<(), StoreError> {
-        let later = AlertQuery { since: query.until.after(Duration::from_millis(1)), until: END, ..query.clone() };
-        hint(count(store, &later).await?, "later: add --until 9999-12-31");
-        let plausible = Timestamp::from_iso(PLAUSIBLE_SINCE).expect("invariant: it is a date");
-        let until = plausible.min(query.since).before(Duration::from_millis(1));
-        // Dates begin with the year 1.
-        if until.iso() == query.since.iso() {
-            return Ok(());
+    /// Prints the rows up to the limit. Returns their number, and whether there are more; `None` when the reader of the
+    /// output has closed it, as `head` does.
+    async fn print_rows(&self, store: &DynamoStore, query: &AlertQuery) -> anyhow::Result<Option<(u64, bool)>> {
+        const CANNOT_WRITE: &str = "cannot write to standard output";
+        let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+        let (mut shown, mut has_more) = (0, false);
+        if self.csv {
+            writeln!(out, "{}", csv_line(AuditRow::COLUMNS)).context(CANNOT_WRITE)?;
         }
-        let earlier = AlertQuery { since: BEGINNING, until, ..query.clone() };
-        hint(count(store, &earlier).await?, "before 2000: add --since 0001-01-01");
-        Ok(())
+        let width = ui::stdout_width();
+        let print = |row: AuditRow| {
+            if self.limit > 0 && shown == self.limit {
+                has_more = true;
+                return Ok(false);
+            }
+            shown += 1;
+            writeln!(out, "{}", self.format(&row, width)).map_err(QueryError::Output).map(|()| true)
+        };
+        let answer = store.find_alerts(query, call_deadline, print).await;
+        match answer.and_then(|()| out.flush().map_err(QueryError::Output)) {
+            Ok(()) => Ok(Some((shown, has_more))),
+            Err(QueryError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(None),
+            Err(QueryError::Output(error)) => Err(error).context(CANNOT_WRITE),
+            Err(QueryError::Store(error)) => Err(explain(&error, store)),
+        }
     }
 
-    fn query(&self) -> AlertQuery {
+    fn alert_query(&self) -> AlertQuery {
         AlertQuery {
             since: self.since,
             until: self.until.unwrap_or_else(|| SystemClock.now()),
@@ -182,16 +167,18 @@ impl Arguments {
         }
     }
 
-    fn line(&self, row: &AuditRow, width: Option<usize>) -> String {
+    /// A row as a line. `width` is that of the terminal, if the output is one.
+    fn format(&self, row: &AuditRow, width: Option<usize>) -> String {
         if self.json {
-            return visible::json(&serde_json::to_string(row).expect("invariant: a row is plain data"));
+            let alert = serde_json::to_string(&json::Alert::from(row));
+            return visible::json(&alert.expect("invariant: plain data always serializes"));
         }
         let shown = row.visible();
         if self.csv {
-            // A file gets the text as it was stored.
+            // A file gets the text exactly as it is stored.
             return csv_line(if width.is_some() { shown.cells() } else { row.cells() });
         }
-        // The marker stands in the message already.
+        // The message contains the marker.
         let line = format!("{}  {:<20} {}  {}", shown.timestamp, shown.app_name, shown.account_id, shown.message);
         match width {
             Some(width) => console::truncate_str(&line, width, "…").into_owned(),
@@ -200,7 +187,7 @@ impl Arguments {
     }
 }
 
-/// One line of comma-separated values (RFC 4180), without the line break.
+/// A line of comma-separated values (RFC 4180), without the line break.
 fn csv_line<const N: usize>(cells: [impl AsRef<[u8]>; N]) -> String {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(cells).expect("invariant: writing to memory cannot fail");
@@ -210,34 +197,47 @@ fn csv_line<const N: usize>(cells: [impl AsRef<[u8]>; N]) -> String {
     line
 }
 
-/// For each call to the store.
-fn soon() -> Deadline {
-    Deadline::after(SystemClock.now(), Duration::from_secs(30))
+/// A sender may give an alert a wrong time. Without a hint the operator would overlook it.
+async fn hint_at_wrong_times(store: &DynamoStore, query: &AlertQuery, ui: Ui) -> Result<(), StoreError> {
+    let later = AlertQuery { since: query.until.after(Duration::from_millis(1)), until: END_OF_TIME, ..query.clone() };
+    hint(ui, count(store, &later).await?, "in the future", "--until 9999-12-31");
+    let plausible = Timestamp::from_iso(EARLIEST_PLAUSIBLE).expect("invariant: it is a date");
+    let until = plausible.min(query.since).before(Duration::from_millis(1));
+    // Both show as year 1, the first that a date can have: the query has covered everything.
+    if until.iso() == query.since.iso() {
+        return Ok(());
+    }
+    let earlier = AlertQuery { since: BEGINNING_OF_TIME, until, ..query.clone() };
+    hint(ui, count(store, &earlier).await?, "before 2000", "--since 0001-01-01");
+    Ok(())
 }
 
-/// How many alerts the question finds, up to [`OUTSIDE_MAX`].
+/// The number of alerts that match, up to [`COUNTED_MAX`].
 async fn count(store: &DynamoStore, query: &AlertQuery) -> Result<u64, StoreError> {
     let mut count = 0;
     let counting = |_| {
         count += 1;
-        Ok::<_, StoreError>(count < OUTSIDE_MAX)
+        Ok::<_, StoreError>(count < COUNTED_MAX)
     };
-    store.find_alerts(query, soon, counting).await?;
+    store.find_alerts(query, call_deadline, counting).await?;
     Ok(count)
 }
 
-fn hint(count: u64, how: &str) {
+fn hint(ui: Ui, count: u64, when: &str, option: &str) {
     match count {
         0 => {}
-        1 => eprintln!("stentor: 1 more is dated {how}"),
-        OUTSIDE_MAX.. => eprintln!("stentor: {OUTSIDE_MAX} or more are dated {how}"),
-        _ => eprintln!("stentor: {count} more are dated {how}"),
+        1 => ui.hint(format_args!("1 more alert has a time {when}; {option} shows it")),
+        COUNTED_MAX.. => ui.hint(format_args!("{COUNTED_MAX} or more alerts have a time {when}; {option} shows them")),
+        _ => ui.hint(format_args!("{count} more alerts have a time {when}; {option} shows them")),
     }
 }
 
-/// The width of the terminal, if there is one.
-fn width() -> Option<usize> {
-    std::io::stdout().is_terminal().then(|| usize::from(console::Term::stdout().size().1))
+fn call_deadline() -> Deadline {
+    Deadline::after(SystemClock.now(), CALL_TIMEOUT)
+}
+
+fn explain(error: &StoreError, store: &DynamoStore) -> anyhow::Error {
+    explain_store_error(error, &format!("the table {}", store.tables().alerts))
 }
 
 #[cfg(test)]
@@ -247,13 +247,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn csv_is_spelled_out_for_a_terminal_and_exact_for_a_file() {
+    fn csv_is_escaped_for_a_terminal_and_exact_for_a_file() {
         let odd = "=a\u{1b}]0;t\u{7}\u{9b}2J\u{202e}\nb";
         let row = AuditRow { app_name: odd.to_owned(), ..AuditRow::default() };
         let line = |options: &[&str], width: Option<usize>| {
             let command = crate::Arguments::try_parse_from([&["stentor", "alerts"], options].concat()).unwrap().command;
-            let crate::Command::Alerts(arguments) = command else { panic!("another command") };
-            arguments.line(&row, width)
+            let crate::Command::Alerts(arguments) = command else { panic!("not `alerts`") };
+            arguments.format(&row, width)
         };
         assert_eq!(line(&["--csv"], None), format!(",,,\"'{odd}\",,,,,,,,"));
         let shown = "=a[U+001B]]0;t[U+0007][U+009B]2J[U+202E] b";

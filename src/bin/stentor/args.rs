@@ -1,5 +1,4 @@
-//! The vocabulary that the commands share: the same option has the same name, the same variable and the same
-//! meaning wherever it stands.
+//! Options that several commands share. The same option has the same name, variable and meaning in each.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -12,59 +11,62 @@ use stentor::adapters::clock::SystemClock;
 use stentor::adapters::dynamodb::{DynamoStore, Tables};
 use stentor::adapters::http;
 use stentor::adapters::slack::{ApiUrl, Slack};
-use stentor::config::{self, Config, Diagnostic};
+use stentor::config::{self, Config};
 use stentor::model::time::Timestamp;
-use stentor::model::visible;
 use stentor::protocol::clock::Clock as _;
 use stentor::protocol::store::StoreError;
 
-/// The largest configuration; ten thousand routes have some 2 MB.
+use crate::ui::Ui;
+
+/// The largest configuration. Ten thousand routes take about 2 MB.
 const CONFIG_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// Which configuration.
+/// The configuration file.
 #[derive(Debug, Args)]
 pub struct Configuration {
-    /// Configuration; otherwise [CRITICAL] and [ALERT] go to slack:default
+    /// Configuration file [default: [CRITICAL] and [ALERT] to slack:default]
     #[arg(long, value_name = "FILE", env = "STENTOR_CONFIG", hide_env = true)]
     pub config: Option<PathBuf>,
 }
 
-/// Which account and Region.
+/// The AWS account and Region.
 #[derive(Debug, Args)]
 pub struct Aws {
-    /// Region of the stack; otherwise AWS_REGION or the profile's
+    /// Region of the stack [default: AWS_REGION, or the profile's]
     #[arg(long, value_name = "REGION")]
     pub region: Option<String>,
-    /// Profile to sign in with; otherwise AWS_PROFILE, or keys
+    /// Profile of the AWS configuration [default: AWS_PROFILE]
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
 }
 
-/// Where Slack's bots speak.
+/// The endpoint of Slack's bots.
 #[derive(Debug, Args)]
 pub struct SlackApi {
-    /// Slack's Web API, where it is not that of slack.com
+    /// Base URL of Slack's Web API, if it is not slack.com's
     #[arg(long, value_name = "URL", env = "STENTOR_SLACK_API_URL", hide_env = true)]
     pub slack_api: Option<String>,
 }
 
-/// Which tables.
+/// The DynamoDB tables of a stack.
 #[derive(Debug, Args)]
 pub struct TableNames {
-    /// Table with a row for each alert
+    /// DynamoDB table of the alerts
     #[arg(long, value_name = "TABLE", env = "ALERTS_TABLE", hide_env = true, default_value = "AppLogs")]
     pub alerts_table: String,
-    /// Table of what is to be told
+    /// DynamoDB table of the outbox
     #[arg(long, value_name = "TABLE", env = "OUTBOX_TABLE", hide_env = true, default_value = "Outbox")]
     pub outbox_table: String,
 }
 
 impl Configuration {
+    /// Reads the file, and shows its warnings.
+    ///
     /// # Errors
-    /// When the file cannot be read, and every mistake in it. Warnings go to stderr.
-    pub fn read(&self) -> anyhow::Result<Config> {
+    /// When the file cannot be read, or with every mistake in it.
+    pub fn read(&self, ui: Ui) -> anyhow::Result<Config> {
         match &self.config {
-            Some(file) => read_config(file),
+            Some(file) => read_config(file, ui),
             None => Ok(Config::builtin()),
         }
     }
@@ -72,7 +74,7 @@ impl Configuration {
 
 impl SlackApi {
     /// # Errors
-    /// When the URL cannot be spoken to in secret, or there are no root certificates.
+    /// When the URL is not https, or there are no root certificates.
     pub fn slack(&self) -> anyhow::Result<Slack> {
         let slack = Slack::new(http::client().context("cannot set up the HTTP client")?, SystemClock);
         Ok(match &self.slack_api {
@@ -82,7 +84,7 @@ impl SlackApi {
     }
 }
 
-fn read_config(file: &Path) -> anyhow::Result<Config> {
+fn read_config(file: &Path, ui: Ui) -> anyhow::Result<Config> {
     let name = file.display().to_string();
     let mut bytes = Vec::new();
     let opened = std::fs::File::open(file).map(|file| file.take(CONFIG_BYTES_MAX + 1));
@@ -93,15 +95,15 @@ fn read_config(file: &Path) -> anyhow::Result<Config> {
         bail!("the configuration {name} is larger than {} MiB", CONFIG_BYTES_MAX >> 20);
     }
     let config = Config::parse_bytes(&bytes, &name)?;
-    for Diagnostic { line, column, message } in &config.warnings {
-        eprintln!("{}", visible::text(&format!("{name}:{line}:{column}: warning: {message}")));
+    for warning in &config.warnings {
+        ui.warn_at(&name, warning);
     }
     Ok(config)
 }
 
 impl Aws {
-    /// The SDK's configuration, with a Region and with credentials: what is missing is said here, once, and not
-    /// by whichever call comes first.
+    /// The SDK's configuration, with a Region and with credentials. Both are checked here, before any call fails for
+    /// the lack of them.
     ///
     /// # Errors
     /// When there is no Region, or there are no credentials.
@@ -130,22 +132,22 @@ impl Aws {
     /// # Errors
     /// Always: this build has no clients for a deployed stack.
     #[cfg(not(feature = "aws"))]
-    #[expect(clippy::unused_async, reason = "as with the clients")]
+    #[expect(clippy::unused_async, reason = "it is async with the clients")]
     pub async fn load(&self) -> anyhow::Result<SdkConfig> {
         Err(needs_aws())
     }
 }
 
-/// What a command says that works on a deployed stack, in a build that cannot.
+/// The error of a command that works on a deployed stack, in a build that has no clients for one.
 #[cfg(not(feature = "aws"))]
 pub fn needs_aws() -> anyhow::Error {
-    anyhow!(
-        "this stentor is built without the clients for AWS and works on this machine only (--data-dir, --file): build it with \
-         the feature aws, `cargo install --locked --path . --features aws`"
+    crate::ui::hinted(
+        anyhow!("this needs the feature `aws`, and this build of stentor does not have it"),
+        "install it with `cargo install --locked --path . --features aws`; --data-dir and --credentials work without",
     )
 }
 
-/// The Region that the environment names, as a function's does.
+/// The Region of the environment, as Lambda sets it.
 pub fn region_of_environment() -> Option<String> {
     let variable = |name| std::env::var(name).ok().filter(|region| !region.is_empty());
     variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"))
@@ -158,33 +160,31 @@ impl TableNames {
     }
 }
 
-/// What the store said, as a sentence.
-pub fn store_trouble(error: &StoreError, what: &str) -> anyhow::Error {
+/// An error of the store, with what to do about it.
+pub fn explain_store_error(error: &StoreError, what: &str) -> anyhow::Error {
     anyhow!("{}", diagnose::explain(error.cause(), what))
 }
 
-/// `1GiB`, `64MiB`.
+/// Parses a size such as `64MiB` or `1GiB`.
 pub fn bytes(text: &str) -> Result<u64, String> {
-    config::bytes(text)
-        .filter(|bytes| *bytes > 0)
-        .ok_or_else(|| "a size is a number with B, KiB, MiB or GiB".to_owned())
+    config::bytes(text).filter(|bytes| *bytes > 0).ok_or_else(|| "expected a size such as 64MiB or 1GiB".to_owned())
 }
 
-/// A moment: how long ago (`2h`, `7d`, `1h30m ago`), or ISO 8601.
-pub fn moment(text: &str) -> Result<Timestamp, String> {
-    // `14:15` is a time of day to its reader, though jiff knows such durations.
-    let length =
+/// Parses a point in time: a duration ago (`2h`, `7d`, `1h30m ago`), a date, or ISO 8601.
+pub fn point_in_time(text: &str) -> Result<Timestamp, String> {
+    // `14:15` is a time of day to its reader, though jiff parses it as a duration.
+    let duration =
         || config::duration_with_days(text.strip_suffix(" ago").unwrap_or(text)).filter(|_| !text.contains(':'));
     let date = || Timestamp::from_iso(&format!("{text}T00:00:00Z"));
-    let ago = length().map(|length| SystemClock.now().before(length));
+    let ago = duration().map(|duration| SystemClock.now().before(duration));
     ago.or_else(|| Timestamp::from_iso(text))
         .or_else(date)
-        .ok_or_else(|| "expected how long ago (2h, 7d) or a date (2026-11-23, 2026-11-23T14:00:00Z)".to_owned())
+        .ok_or_else(|| "expected a duration ago (2h, 7d) or a date (2026-11-23, 2026-11-23T14:00:00Z)".to_owned())
 }
 
-/// The end of a period: a date stands for the end of its day.
-pub fn last_moment(text: &str) -> Result<Timestamp, String> {
-    Timestamp::from_iso(&format!("{text}T23:59:59.999Z")).map_or_else(|| moment(text), Ok)
+/// The same for the end of a period: a date stands for the end of its day.
+pub fn end_of_period(text: &str) -> Result<Timestamp, String> {
+    Timestamp::from_iso(&format!("{text}T23:59:59.999Z")).map_or_else(|| point_in_time(text), Ok)
 }
 
 #[cfg(test)]
@@ -192,16 +192,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_is_some_time_ago_or_a_date() {
-        let ago = |text: &str| moment(text).expect("a moment").until(SystemClock.now()).as_secs();
+    fn a_point_in_time_is_a_duration_ago_or_a_date() {
+        let ago = |text: &str| point_in_time(text).expect("a point in time").until(SystemClock.now()).as_secs();
         assert!((7_200..7_205).contains(&ago("2h")) && (604_800..604_805).contains(&ago("7d")));
         assert!((5_400..5_405).contains(&ago("1h30m ago")));
-        assert_eq!(moment("2026-11-23T14:15:06Z").map(Timestamp::as_millis), Ok(1_795_443_306_000));
-        assert_eq!(moment("2026-11-23").map(Timestamp::as_millis), Ok(1_795_392_000_000));
-        assert_eq!(last_moment("2026-11-23").map(Timestamp::as_millis), Ok(1_795_478_399_999));
-        assert_eq!(last_moment("2026-11-23T14:15:06Z"), moment("2026-11-23T14:15:06Z"));
+        assert_eq!(point_in_time("2026-11-23T14:15:06Z").map(Timestamp::as_millis), Ok(1_795_443_306_000));
+        assert_eq!(point_in_time("2026-11-23").map(Timestamp::as_millis), Ok(1_795_392_000_000));
+        assert_eq!(end_of_period("2026-11-23").map(Timestamp::as_millis), Ok(1_795_478_399_999));
+        assert_eq!(end_of_period("2026-11-23T14:15:06Z"), point_in_time("2026-11-23T14:15:06Z"));
         for bad in ["yesterday", "", "14:15:06", "-2h", "2026-11-23 14:15"] {
-            assert!(moment(bad).is_err() && last_moment(bad).is_err(), "{bad}");
+            assert!(point_in_time(bad).is_err() && end_of_period(bad).is_err(), "{bad}");
         }
     }
 }

@@ -1,23 +1,20 @@
-//! `stentor check`: the configuration as the function would read it, what becomes of a line, and whether what is
-//! deployed is what the function relies on.
-
-use std::fmt::Write as _;
+//! `stentor check` reads the configuration as the function does, explains what happens to a line, and compares what is
+//! deployed with what the function relies on.
 
 use anyhow::bail;
 use clap::Args;
-use serde_json::{Value, json};
 use stentor::adapters::targets::undeliverable;
 use stentor::config::Config;
 use stentor::ingest::route::Routes;
 use stentor::model::text::humanize_duration;
-use stentor::model::visible;
 use stentor::ops::check::Finding;
 use stentor::ops::explain::{Explanation, Line, explain};
 
-use crate::Exit;
 use crate::args::{Aws, Configuration};
+use crate::ui::{self, TextReport, Ui};
+use crate::{Exit, json};
 
-/// Check the configuration, explain what becomes of a line, look at what is deployed.
+/// Check the configuration, explain what happens to a line, inspect a deployed stack
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples: stentor check --config config/stentor.toml --message '[ALERT] disk 91 % full'\n          \
@@ -26,19 +23,19 @@ use crate::args::{Aws, Configuration};
 pub struct Arguments {
     #[command(flatten)]
     configuration: Configuration,
-    /// Explain what becomes of this line
+    /// Explain what happens to this line
     #[arg(long, value_name = "LINE")]
     message: Option<String>,
-    /// The log group that the line comes from
+    /// Log group of the line
     #[arg(long, value_name = "NAME", requires = "message", default_value = "/aws/lambda/example")]
     log_group: String,
-    /// The account that the line comes from
+    /// Account of the line
     #[arg(long, value_name = "ID", requires = "message", default_value = "123456789012")]
     account: String,
-    /// Look at what is deployed; --config is then the file that was deployed
+    /// Inspect the deployed stack; pass the deployed configuration with --config
     #[arg(long)]
     aws: bool,
-    /// The functions, the consumer first; with --aws
+    /// Names of the functions for --aws, the consumer first
     #[arg(long = "function", value_name = "NAME", value_delimiter = ',', default_value = "stentor-consumer")]
     functions: Vec<String>,
     #[command(flatten)]
@@ -48,25 +45,27 @@ pub struct Arguments {
     json: bool,
 }
 
-pub fn check(arguments: &Arguments) -> anyhow::Result<Exit> {
-    let config = arguments.configuration.read()?;
+pub async fn check(arguments: &Arguments, ui: Ui) -> anyhow::Result<Exit> {
+    let config = arguments.configuration.read(ui)?;
     let routes = Routes::new(&config)?;
     if let Some(target) = undeliverable(&config) {
-        bail!("the function would not start: there is no channel for {target}");
+        bail!("the function does not start with this configuration: it cannot deliver to {target}");
     }
     let explanation = arguments.message.as_ref().map(|message| explain(&routes, &arguments.line(message)));
-    let findings = match arguments.aws {
-        true => Some(arguments.inspect(&config)?),
-        false => None,
-    };
-    let bad = findings.iter().flatten().any(|finding| !finding.good);
+    let findings = if arguments.aws { Some(arguments.inspect(&config).await?) } else { None };
     if arguments.json {
-        crate::print_json(&as_json(&config, explanation.as_ref(), findings.as_deref()))?;
+        ui::print_json(&json_report(&config, explanation.as_ref(), findings.as_deref()))?;
     } else {
-        let shown = explanation.as_ref().map_or_else(|| routes_text(&config), explanation_text);
-        crate::print(&format!("{shown}{}", findings.as_deref().map_or_else(String::new, findings_text)))?;
+        let mut text = TextReport::new();
+        match &explanation {
+            Some(explanation) => explain_line(&mut text, explanation),
+            None => list_routes(&mut text, &config),
+        }
+        list_findings(&mut text, findings.as_deref().unwrap_or_default());
+        ui::print(&text.into_text())?;
     }
-    Ok(if bad { Exit::Unfinished } else { Exit::Done })
+    let is_good = findings.iter().flatten().all(|finding| finding.good);
+    Ok(if is_good { Exit::Done } else { Exit::Unfinished })
 }
 
 impl Arguments {
@@ -80,81 +79,78 @@ impl Arguments {
     }
 
     #[cfg(feature = "aws")]
-    fn inspect(&self, config: &Config) -> anyhow::Result<Vec<Finding>> {
-        use anyhow::Context as _;
+    async fn inspect(&self, config: &Config) -> anyhow::Result<Vec<Finding>> {
         use stentor::adapters::inspect::{Inspection, inspect};
 
-        let runtime = tokio::runtime::Runtime::new().context("cannot start the asynchronous runtime")?;
-        runtime.block_on(async {
-            let aws = self.account_and_region.load().await?;
-            let wanted = Inspection { functions: self.functions.clone(), ..Inspection::default() };
-            let snapshot = inspect(&aws, &wanted).await.map_err(|why| anyhow::anyhow!("{why}"))?;
-            Ok(stentor::ops::check::evaluate(&snapshot, config))
-        })
+        let aws = self.account_and_region.load().await?;
+        let inspection = Inspection { functions: self.functions.clone(), ..Inspection::default() };
+        let snapshot = inspect(&aws, &inspection).await.map_err(|error| anyhow::anyhow!("{error}"))?;
+        Ok(stentor::ops::check::evaluate(&snapshot, config))
     }
 
     #[cfg(not(feature = "aws"))]
-    fn inspect(&self, _config: &Config) -> anyhow::Result<Vec<Finding>> {
+    #[expect(clippy::unused_async, reason = "it is async with the clients")]
+    async fn inspect(&self, _config: &Config) -> anyhow::Result<Vec<Finding>> {
         Err(crate::args::needs_aws())
     }
 }
 
-fn routes_text(config: &Config) -> String {
-    let mut text = String::new();
-    for route in &config.routes {
-        let (name, markers) = (route.name.to_string(), visible::line(&route.markers.join(" ")));
-        let notify = route.notify.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let place = if route.scope.is_everything() { "from anywhere" } else { "from some places" };
-        let (window, window_max) = (humanize_duration(route.window), humanize_duration(route.window_max));
-        put(&mut text, format_args!("  {name:<16}{markers} {place} to {notify}, every {window} to {window_max}\n"));
-    }
-    let n = config.routes.len();
-    format!("{} the configuration is good: {n} {}\n{text}", mark(true), if n == 1 { "route" } else { "routes" })
+fn list_routes(text: &mut TextReport, config: &Config) {
+    let count = config.routes.len();
+    text.check(
+        true,
+        format_args!("the configuration is valid: {count} {}", if count == 1 { "route" } else { "routes" }),
+    );
+    let rows = config.routes.iter().map(|route| {
+        [
+            route.name.to_string(),
+            route.markers.join(" "),
+            if route.scope.is_everything() { "everywhere" } else { "some sources" }.to_owned(),
+            route.notify.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+            format!("{} to {}", humanize_duration(route.window), humanize_duration(route.window_max)),
+        ]
+    });
+    text.table(["route", "markers", "from", "notify", "window"], &[], rows);
 }
 
-fn explanation_text(explanation: &Explanation) -> String {
-    let mut text = String::new();
+fn explain_line(text: &mut TextReport, explanation: &Explanation) {
     for tried in &explanation.routes {
-        put(
-            &mut text,
-            format_args!("{} route {}: the line {}\n", mark(tried.takes), tried.route, visible::line(&tried.reason)),
-        );
+        text.check(tried.takes, format_args!("route {}: the line {}", tried.route, tried.reason));
     }
     if let (Some(marker), Some(severity)) = (&explanation.marker, explanation.severity) {
-        put(&mut text, format_args!("  marker      {}, {severity}\n", visible::line(marker)));
+        text.entry("marker", format_args!("{marker}, {severity}"));
     }
-    put(&mut text, format_args!("  shown as    {}\n", visible::line(&explanation.redacted)));
+    text.entry("shown as", &explanation.redacted);
     match &explanation.pattern {
-        Some(pattern) => put(&mut text, format_args!("  grouped as  {}\n", visible::line(pattern))),
-        None => put(&mut text, format_args!("  nobody is told of it\n")),
+        Some(pattern) => text.entry("grouped as", pattern),
+        None => text.line(1, "no route accepts it: it is not an alert"),
     }
-    text
 }
 
-fn findings_text(findings: &[Finding]) -> String {
-    let mut text = String::new();
+fn list_findings(text: &mut TextReport, findings: &[Finding]) {
     for finding in findings {
-        put(&mut text, format_args!("{} {}\n", mark(finding.good), visible::line(&finding.what)));
+        text.check(finding.good, &finding.what);
         if let Some(remedy) = &finding.remedy {
-            put(&mut text, format_args!("    → {}\n", visible::line(remedy)));
+            text.line(2, format_args!("→ {remedy}"));
         }
     }
-    text
 }
 
-fn as_json(config: &Config, explanation: Option<&Explanation>, findings: Option<&[Finding]>) -> Value {
-    let routes: Vec<&str> = config.routes.iter().map(|route| route.name.as_str()).collect();
-    let warnings: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
-    json!({"routes": routes, "warnings": warnings, "explanation": explanation, "findings": findings})
-}
-
-fn mark(good: bool) -> console::StyledObject<&'static str> {
-    match good {
-        true => console::style("✓").green(),
-        false => console::style("✗").red(),
+fn json_report<'a>(
+    config: &'a Config,
+    explanation: Option<&'a Explanation>,
+    findings: Option<&'a [Finding]>,
+) -> json::CheckReport<'a> {
+    let warnings = config.warnings.iter().map(|warning| json::Warning {
+        line: warning.line,
+        column: warning.column,
+        message: &warning.message,
+    });
+    json::CheckReport {
+        version: json::VERSION,
+        routes: config.routes.iter().map(|route| route.name.as_str()).collect(),
+        warnings: warnings.collect(),
+        explanation: explanation.map(Into::into),
+        findings: findings.map(|findings| findings.iter().map(Into::into).collect()),
     }
-}
-
-fn put(text: &mut String, arguments: std::fmt::Arguments<'_>) {
-    text.write_fmt(arguments).expect("invariant: writing to a String cannot fail");
 }

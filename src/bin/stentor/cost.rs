@@ -14,7 +14,7 @@ use stentor::ops::cost::{
     ASSUMPTIONS, Architecture, BUILTIN, Basis, Bill, Charge, Prices, Service, Subscription, Usage, Workload,
 };
 
-use crate::Exit;
+use crate::{Exit, ui};
 
 /// Estimate what Stentor costs on AWS, by service: dollars per month and per terabyte of logs.
 #[derive(Debug, Args)]
@@ -105,7 +105,7 @@ enum ArchitectureName {
 
 pub fn cost(arguments: &Arguments) -> anyhow::Result<Exit> {
     if arguments.print_prices {
-        crate::print(BUILTIN)?;
+        ui::print(BUILTIN)?;
         return Ok(Exit::Done);
     }
     let workload = arguments.workload();
@@ -118,8 +118,8 @@ pub fn cost(arguments: &Arguments) -> anyhow::Result<Exit> {
     }
     let estimate = Estimate::of(workload, arguments.read_prices()?);
     match arguments.json {
-        true => crate::print_json(&estimate.json())?,
-        false => crate::print(&visible::text(&estimate.text()))?,
+        true => ui::print_json(&estimate.json())?,
+        false => ui::print(&visible::text(&estimate.text()))?,
     }
     Ok(Exit::Done)
 }

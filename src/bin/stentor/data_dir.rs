@@ -1,107 +1,113 @@
-//! The directory that a run keeps its state in: the embedded database and the file of parked records.
+//! The data directory of `stentor run`: the embedded database and the file of dead letters.
 //!
-//! Several processes may use the database at a time: SQLite keeps their transactions apart, and leases keep two of
-//! them from telling a target the same. Locks on files, which the system frees even after a SIGKILL, say who else is
-//! there: there is one `run` at a time, and one `replay`, and each learns whether the other is there too. `alerts`,
-//! `mute` and `unmute` tell nothing and need no lock.
+//! Several processes can use the database at the same time. SQLite isolates their transactions, and leases keep two of
+//! them from delivering the same message. File locks, which the system frees even after a SIGKILL, allow one `run` and
+//! one `replay` at a time, and show each whether the other is running. `alerts`, `mute` and `unmute` deliver nothing
+//! and need no lock.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow};
 use stentor::adapters::dynamodb::DynamoStore;
 use stentor::adapters::embedded::Embedded;
+
+use crate::ui::hinted;
+
+/// The lock of the processes that deliver.
+const DELIVERY_LOCK: &str = "delivery.lock";
+const CANNOT_LOCK: &str = "cannot lock delivery.lock";
 
 /// A data directory, and the locks that this process holds in it.
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    /// Held for its lock.
+    /// The lock of this command. Open as long as it is held.
     _own: Option<File>,
-    /// Shared by the processes that tell targets, and exclusive while one of them frees leases.
-    tellers: Option<Tellers>,
+    delivery: Option<DeliveryLock>,
 }
 
+/// The lock of the processes that deliver: shared, but exclusive while one of them frees leases.
 #[derive(Debug)]
-struct Tellers {
-    lock: File,
-    /// No other process tells targets.
-    alone: bool,
+struct DeliveryLock {
+    file: File,
+    is_exclusive: bool,
 }
 
 impl DataDir {
-    /// For a command that delivers nothing. Makes the directory if it is not there.
+    /// For a command that delivers nothing. Creates the directory if it does not exist.
     ///
     /// # Errors
-    /// When it cannot be made or written.
+    /// When it cannot be created.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let mut builder = DirBuilder::new();
-        // Alerts and parked records are private.
+        // Alerts and dead letters are private.
         builder.recursive(true).mode(0o700);
-        builder.create(path).with_context(|| format!("cannot make the data directory {}", path.display()))?;
-        Ok(Self { path: path.to_owned(), _own: None, tellers: None })
+        builder.create(path).with_context(|| format!("cannot create the data directory {}", path.display()))?;
+        Ok(Self { path: path.to_owned(), _own: None, delivery: None })
     }
 
     /// For `run`.
     ///
     /// # Errors
-    /// When the directory cannot be made or written, or another run has it.
+    /// When the directory cannot be created or written, or another run uses it.
     pub fn open_to_run(path: &Path) -> anyhow::Result<Self> {
-        Self::open_to_tell(path, "lock", "run")
+        Self::open_to_deliver(path, "lock", "run")
     }
 
     /// For `replay`.
     ///
     /// # Errors
-    /// When the directory cannot be made or written, or another replay has it.
+    /// When the directory cannot be created or written, or another replay uses it.
     pub fn open_to_replay(path: &Path) -> anyhow::Result<Self> {
-        Self::open_to_tell(path, "replay.lock", "replay")
+        Self::open_to_deliver(path, "replay.lock", "replay")
     }
 
-    fn open_to_tell(path: &Path, lock: &str, command: &str) -> anyhow::Result<Self> {
+    fn open_to_deliver(path: &Path, lock: &str, command: &str) -> anyhow::Result<Self> {
         let data = Self::open(path)?;
         let own = data.lock_file(lock)?;
         match own.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                bail!("another stentor {command} uses {}: wait for it, or name another --data-dir", path.display())
+                let error = anyhow!("another stentor {command} uses the data directory {}", path.display());
+                return Err(hinted(error, "wait until it ends, or pass another --data-dir"));
             }
             Err(TryLockError::Error(error)) => return Err(error).with_context(|| format!("cannot lock {lock}")),
         }
-        let tellers = Tellers::join(data.lock_file("tellers.lock")?).context("cannot lock tellers.lock")?;
-        Ok(Self { _own: Some(own), tellers: Some(tellers), ..data })
+        let delivery = DeliveryLock::acquire(data.lock_file(DELIVERY_LOCK)?).context(CANNOT_LOCK)?;
+        Ok(Self { _own: Some(own), delivery: Some(delivery), ..data })
     }
 
     /// Starts the engine on the database.
     ///
-    /// A lease that another process left behind is freed at once where the locks prove that there is none.
+    /// Frees the leases that a dead process left behind, if the locks prove that no process holds one.
     ///
     /// # Errors
     /// When the database cannot be used.
     pub async fn start(&mut self) -> anyhow::Result<(Embedded, DynamoStore)> {
         let path = self.database();
-        // Made here for its mode, which SQLite gives to the files beside it too.
-        let made = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-        made.with_context(|| format!("cannot open the database {}", path.display()))?;
+        // Created here for its mode, which SQLite gives to its other files too.
+        let created = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+        created.with_context(|| format!("cannot open the database {}", path.display()))?;
         let engine = Embedded::start(Some(&path)).await?;
         let store = engine.store().await?;
-        if let Some(tellers) = &mut self.tellers {
-            if tellers.alone {
+        if let Some(delivery) = &mut self.delivery {
+            if delivery.is_exclusive {
                 store.free_leases().await.context("cannot free the leases of an earlier run")?;
             }
-            tellers.admit_others().context("cannot lock tellers.lock")?;
+            delivery.share().context(CANNOT_LOCK)?;
         }
         Ok((engine, store))
     }
 
-    /// Whether the database can be used where it is: SQLite writes files beside it, even to read.
+    /// Whether the database can be used in place. SQLite writes files next to it even to read.
     pub fn is_writable(&self) -> bool {
-        let beside = self.path.join(format!(".writable-{:016x}", fastrand::u64(..)));
-        let made = OpenOptions::new().write(true).create_new(true).open(&beside);
+        let probe = self.path.join(format!(".writable-{:016x}", fastrand::u64(..)));
+        let created = OpenOptions::new().write(true).create_new(true).open(&probe);
         let database = OpenOptions::new().append(true).open(self.database());
-        made.is_ok()
-            && std::fs::remove_file(&beside).is_ok()
+        created.is_ok()
+            && std::fs::remove_file(&probe).is_ok()
             && database.map_or_else(|error| error.kind() == std::io::ErrorKind::NotFound, |_| true)
     }
 
@@ -113,7 +119,7 @@ impl DataDir {
         self.path.join("dlq.jsonl")
     }
 
-    /// Opens a file to lock it, and leaves what it holds: it may be a link to another file.
+    /// Opens a file for its lock, without truncating it: it may be a link to another file.
     fn lock_file(&self, name: &str) -> anyhow::Result<File> {
         let path = self.path.join(name);
         let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
@@ -121,43 +127,43 @@ impl DataDir {
     }
 }
 
-impl Tellers {
-    fn join(lock: File) -> std::io::Result<Self> {
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { lock, alone: true }),
+impl DeliveryLock {
+    fn acquire(file: File) -> std::io::Result<Self> {
+        match file.try_lock() {
+            Ok(()) => Ok(Self { file, is_exclusive: true }),
             Err(TryLockError::WouldBlock) => {
-                // Waits only for one that frees leases just now.
-                lock.lock_shared()?;
-                Ok(Self { lock, alone: false })
+                // Blocks only while another process frees leases.
+                file.lock_shared()?;
+                Ok(Self { file, is_exclusive: false })
             }
             Err(TryLockError::Error(error)) => Err(error),
         }
     }
 
-    /// From now on this process may hold leases, so no other must free them.
-    fn admit_others(&mut self) -> std::io::Result<()> {
-        if std::mem::take(&mut self.alone) {
-            self.lock.unlock()?;
-            self.lock.lock_shared()?;
+    /// Lets other processes deliver. This one may hold leases from now on, so no other may free them.
+    fn share(&mut self) -> std::io::Result<()> {
+        if std::mem::take(&mut self.is_exclusive) {
+            self.file.unlock()?;
+            self.file.lock_shared()?;
         }
         Ok(())
     }
 }
 
-/// A copy of a database, for a directory that cannot be written: SQLite needs to, even to read.
+/// A temporary copy of the database of a read-only directory: SQLite writes even to read.
 #[derive(Debug)]
-pub struct Copied {
+pub struct DatabaseCopy {
     path: PathBuf,
 }
 
-impl Copied {
-    /// Copies the database of `directory`, and what SQLite has not moved into it yet.
+impl DatabaseCopy {
+    /// Copies the database of `directory`, with the part that is still in SQLite's write-ahead log.
     ///
     /// # Errors
-    /// When it cannot be read, or there is no room for the copy.
+    /// When it cannot be read, or the temporary directory is full.
     pub fn of(directory: &Path) -> anyhow::Result<Self> {
         let path = std::env::temp_dir().join(format!("stentor-{:016x}", fastrand::u64(..)));
-        DirBuilder::new().mode(0o700).create(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        DirBuilder::new().mode(0o700).create(&path).with_context(|| format!("cannot create {}", path.display()))?;
         let copied = Self { path };
         let copy = |name: &str| std::fs::copy(directory.join(name), copied.path.join(name));
         copy("stentor.db").with_context(|| format!("cannot copy the database of {}", directory.display()))?;
@@ -174,10 +180,10 @@ impl Copied {
     }
 }
 
-impl Drop for Copied {
+impl Drop for DatabaseCopy {
     fn drop(&mut self) {
         if let Err(error) = std::fs::remove_dir_all(&self.path) {
-            eprintln!("stentor: cannot remove {}: {error}", self.path.display());
+            tracing::warn!("Cannot remove {}: {error}", self.path.display());
         }
     }
 }

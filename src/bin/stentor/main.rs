@@ -1,16 +1,19 @@
-//! The command line. Each command is a file; here is only what they share: how arguments are read,
-//! and what the exit code says. 0: done; 1: something was refused, parked or is still owed; 2: the
-//! command line or the configuration is wrong.
+//! The command line. Each command is a file. Here is what they share: arguments, logging, the async runtime and the
+//! exit code.
+//!
+//! | exit code | meaning |
+//! |---|---|
+//! | 0 | done |
+//! | 1 | done in part: something was parked, was not read or is not delivered yet, or a check failed |
+//! | 2 | not done: the arguments, the configuration or the environment are wrong |
 
 use std::fmt::Debug;
-use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use serde::Serialize;
-use stentor::config::ConfigError;
 use stentor::model::visible;
+use tokio::runtime::Runtime;
 use tracing::Level;
 use tracing::field::Field;
 use tracing::level_filters::LevelFilter;
@@ -20,12 +23,15 @@ use tracing_subscriber::fmt;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::prelude::*;
 
+use ui::Ui;
+
 mod alerts;
 mod args;
 mod check;
 mod completions;
 mod cost;
 mod data_dir;
+mod json;
 mod mute;
 mod preview;
 mod progress;
@@ -34,16 +40,25 @@ mod run;
 mod sample;
 mod send_test;
 mod signals;
+mod ui;
 
-/// One clear message for a flood of log lines, and no alert lost.
+/// Turns floods of AWS log lines into one Slack message per window, and loses no alert
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 110)]
+#[command(
+    version,
+    max_term_width = 100,
+    after_help = "Exit codes: 0 done; 1 something was parked, not read or not delivered, or a check failed;\n            \
+                  2 the arguments, the configuration or the environment are wrong"
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
-    /// Say more on stderr; twice for every step
+    /// Log more to stderr; -vv logs every step
     #[arg(short, long, action = clap::ArgAction::Count, global = true, display_order = 900)]
     verbose: u8,
+    /// Show results and errors only: no progress, warnings or hints
+    #[arg(short, long, global = true, conflicts_with = "verbose", display_order = 901)]
+    quiet: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -61,7 +76,7 @@ enum Command {
     Man(completions::Man),
 }
 
-/// What a command came to.
+/// How a command that could run has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Exit {
     Done,
@@ -69,48 +84,57 @@ enum Exit {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::try_parse().unwrap_or_else(|error| refuse(&error));
-    log_to_stderr(arguments.verbose);
-    let result = match arguments.command {
-        Command::Run(arguments) => run::run(&arguments),
-        Command::Replay(arguments) => replay::replay(&arguments),
-        Command::Alerts(arguments) => alerts::alerts(&arguments),
-        Command::Check(arguments) => check::check(&arguments),
-        Command::Completions(arguments) => completions::completions(&arguments),
-        Command::Man(arguments) => completions::man(&arguments),
-        Command::Sample(arguments) => sample::sample(&arguments),
-        Command::Cost(arguments) => cost::cost(&arguments),
-        Command::Mute(arguments) => mute::mute(&arguments),
-        Command::Unmute(arguments) => mute::unmute(&arguments),
-        Command::SendTest(arguments) => send_test::send_test(&arguments),
-    };
-    match result {
+    let arguments = Arguments::try_parse().unwrap_or_else(|error| exit_on_usage(&error));
+    log_to_stderr(arguments.verbose, arguments.quiet);
+    match execute(arguments) {
         Ok(Exit::Done) => ExitCode::SUCCESS,
         Ok(Exit::Unfinished) => ExitCode::from(1),
         Err(error) => {
-            // A diagnostic of a configuration begins with its place, where editors look for it.
-            let text = match error.downcast_ref::<ConfigError>() {
-                Some(diagnostics) => diagnostics.to_string(),
-                None => format!("stentor: {error:#}"),
-            };
-            eprintln!("{}", visible::text(&text));
+            ui::print_error(&error);
             ExitCode::from(2)
         }
     }
 }
 
-fn log_to_stderr(verbose: u8) {
+fn execute(arguments: Arguments) -> anyhow::Result<Exit> {
+    let runtime = Runtime::new().context("cannot start the async runtime")?;
+    let exit = runtime.block_on(arguments.command.run(Ui::new(arguments.quiet)));
+    // A thread that waits for an input or an output must not keep the process alive.
+    runtime.shutdown_background();
+    exit
+}
+
+impl Command {
+    async fn run(self, ui: Ui) -> anyhow::Result<Exit> {
+        match self {
+            Self::Run(arguments) => run::run(&arguments, ui).await,
+            Self::Replay(arguments) => replay::replay(&arguments, ui).await,
+            Self::Alerts(arguments) => alerts::alerts(&arguments, ui).await,
+            Self::Check(arguments) => check::check(&arguments, ui).await,
+            Self::Sample(arguments) => sample::sample(&arguments),
+            Self::Cost(arguments) => cost::cost(&arguments),
+            Self::Mute(arguments) => mute::mute(&arguments, ui).await,
+            Self::Unmute(arguments) => mute::unmute(&arguments, ui).await,
+            Self::SendTest(arguments) => send_test::send_test(&arguments).await,
+            Self::Completions(arguments) => completions::completions(&arguments),
+            Self::Man(arguments) => completions::man(&arguments),
+        }
+    }
+}
+
+fn log_to_stderr(verbose: u8, quiet: bool) {
     let level = match verbose {
+        _ if quiet => Level::ERROR,
         0 => Level::WARN,
         1 => Level::INFO,
         _ => Level::DEBUG,
     };
-    // The embedded engine logs every failed condition as a warning; they are this program's daily bread.
-    let ours =
+    // The embedded engine warns of each failed condition, and failed conditions are how duplicates are found.
+    let filter =
         Targets::new().with_default(LevelFilter::ERROR).with_targets([("stentor", level), ("dynoxide", Level::ERROR)]);
-    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(ui::stderr_has_color());
     let lines = lines.with_target(false).without_time().fmt_fields(debug_fn(write_field).delimited(" "));
-    tracing_subscriber::registry().with(lines.with_filter(ours)).init();
+    tracing_subscriber::registry().with(lines.with_filter(filter)).init();
 }
 
 /// A field of a log line. Its value may quote text from outside.
@@ -118,34 +142,20 @@ fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> std
     let value = visible::text(&format!("{value:?}"));
     match field.name() {
         "message" => write!(writer, "{value}"),
-        // What a library that uses the `log` crate adds.
+        // Added by libraries that use the `log` crate.
         name if name.starts_with("log.") => Ok(()),
         name => write!(writer, "{name}={value}"),
     }
 }
 
-/// Ends with what is wrong with the command line, which repeats the argument, or with the help that was asked for.
-fn refuse(error: &clap::Error) -> ! {
+/// Ends the process, with the help that was asked for or with the usage error. The error quotes the argument, so it is
+/// made safe for a terminal.
+fn exit_on_usage(error: &clap::Error) -> ! {
     use clap::error::ErrorKind;
-    let is_wrong = error.use_stderr() && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
-    if !is_wrong {
+    let is_error = error.use_stderr() && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    if !is_error {
         error.exit();
     }
-    eprint!("{}", visible::text(&error.render().to_string()));
+    ui::print_usage_error(&error.render().to_string());
     std::process::exit(error.exit_code())
-}
-
-fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
-    print(&json_text(value)?)
-}
-
-/// A value as JSON that is safe for a terminal, with a line break at its end.
-fn json_text(value: &impl Serialize) -> anyhow::Result<String> {
-    let document = serde_json::to_string_pretty(value).context("cannot write JSON")?;
-    Ok(format!("{}\n", visible::json(&document)))
-}
-
-fn print(text: &str) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("cannot write to standard output")
 }

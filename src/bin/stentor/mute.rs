@@ -1,11 +1,11 @@
-//! `stentor mute` and `stentor unmute`: a route keeps quiet for a while. What comes in is stored and counted all the
-//! same, and the first message afterwards says how many alerts nobody was told of.
+//! `stentor mute` and `stentor unmute`. The alerts of a muted route are stored and counted but not delivered, and the
+//! first message afterwards says how many there were.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::anyhow;
 use clap::Args;
 use stentor::adapters::clock::SystemClock;
 use stentor::adapters::dynamodb::{DynamoStore, Tables};
@@ -17,129 +17,125 @@ use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::store::Store as _;
 
 use crate::Exit;
-use crate::args::{Aws, Configuration};
+use crate::args::{Aws, Configuration, explain_store_error};
 use crate::data_dir::DataDir;
+use crate::ui::{self, Ui};
 
-/// Tell nobody of a route for a while; its alerts are stored and counted, and the next message says how many
+/// Mute a route for some time; its alerts are stored and counted, but not delivered
 #[derive(Debug, Args)]
 #[command(after_help = "Example: stentor mute billing --for 1h30m")]
 pub struct Mute {
     /// Name of the route
     route: RouteName,
-    /// For how long: 30m, 1h30m, 2d
-    #[arg(long = "for", value_name = "TIME", value_parser = length)]
-    length: Duration,
+    /// How long: 30m, 1h30m, 2d; at most 30d
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    duration: Duration,
     #[command(flatten)]
-    place: Place,
+    state: State,
 }
 
-/// Tell of a route again
+/// Deliver the alerts of a muted route again
 #[derive(Debug, Args)]
 #[command(after_help = "Example: stentor unmute billing")]
 pub struct Unmute {
     /// Name of the route
     route: RouteName,
     #[command(flatten)]
-    place: Place,
+    state: State,
 }
 
-/// Whose route it is.
+/// Where the state of the route is.
 #[derive(Debug, Args)]
-struct Place {
+struct State {
     #[command(flatten)]
     configuration: Configuration,
-    /// Table of what is to be told
+    /// DynamoDB table of the outbox
     #[arg(long, value_name = "TABLE", env = "OUTBOX_TABLE", hide_env = true, default_value = "Outbox")]
     outbox_table: String,
-    /// Instead of a stack: where `stentor run` keeps its database
+    /// Use the data directory of `stentor run` instead of a stack
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     #[command(flatten)]
     aws: Aws,
 }
 
-/// How long the store may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Limit of the calls to the store.
+const STORE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The longest silence: whoever wants a route to be silent for ever takes it out of the configuration.
-const LENGTH_MAX: Duration = Duration::from_hours(24 * 30);
+/// A route that should be quiet for longer does not belong in the configuration.
+const DURATION_MAX: Duration = Duration::from_hours(24 * 30);
 
-/// Edits between a name that does not exist and the one that was probably meant.
+/// A name with more edits than this is not suggested.
 const EDITS_MAX: usize = 3;
 
-pub fn mute(arguments: &Mute) -> anyhow::Result<Exit> {
-    let until = SystemClock.now().after(arguments.length);
-    set(&arguments.place, &arguments.route, Some(until))?;
-    let (route, until, length) = (&arguments.route, until.iso(), humanize_duration(arguments.length));
-    crate::print(&format!(
-        "{route} is muted until {until} ({length}). What comes in is stored and counted; the first message after says how many.\n"
+pub async fn mute(arguments: &Mute, ui: Ui) -> anyhow::Result<Exit> {
+    let until = SystemClock.now().after(arguments.duration);
+    arguments.state.set_mute(&arguments.route, Some(until), ui).await?;
+    let (route, until, duration) = (&arguments.route, until.iso(), humanize_duration(arguments.duration));
+    ui::print(&format!(
+        "{route} is muted until {until} ({duration}). Its alerts are stored and counted; the next message says how many.\n"
     ))?;
     Ok(Exit::Done)
 }
 
-pub fn unmute(arguments: &Unmute) -> anyhow::Result<Exit> {
-    let was_muted = set(&arguments.place, &arguments.route, None)?;
-    let before = if was_muted { "is not muted any more" } else { "was not muted" };
-    crate::print(&format!("{} {before}.\n", arguments.route))?;
+pub async fn unmute(arguments: &Unmute, ui: Ui) -> anyhow::Result<Exit> {
+    let was_muted = arguments.state.set_mute(&arguments.route, None, ui).await?;
+    let change = if was_muted { "is no longer muted" } else { "was not muted" };
+    ui::print(&format!("{} {change}.\n", arguments.route))?;
     Ok(Exit::Done)
 }
 
-/// Answers whether the route was muted before.
-fn set(place: &Place, route: &RouteName, until: Option<Timestamp>) -> anyhow::Result<bool> {
-    let runtime = tokio::runtime::Runtime::new().context("cannot start the asynchronous runtime")?;
-    runtime.block_on(async {
-        match &place.data_dir {
-            Some(path) => {
-                let (engine, store) = DataDir::open(path)?.start().await?;
-                let set = set_in(&store, &place.configuration, route, until).await;
-                engine.stop().await?;
-                set
-            }
-            None => {
-                let tables = Tables { outbox: place.outbox_table.clone(), ..Tables::default() };
-                let store = DynamoStore::new(&place.aws.load().await?, tables, SystemClock, fastrand::Rng::new());
-                let set = set_in(&store, &place.configuration, route, until).await;
-                set.with_context(|| format!("the table {}", place.outbox_table))
-            }
+impl State {
+    /// Mutes the route, or ends its mute. Returns whether it was muted before.
+    async fn set_mute(&self, route: &RouteName, until: Option<Timestamp>, ui: Ui) -> anyhow::Result<bool> {
+        if let Some(path) = &self.data_dir {
+            let (engine, store) = DataDir::open(path)?.start().await?;
+            let was_muted = set_mute(&store, &self.configuration, route, until, ui).await;
+            engine.stop().await?;
+            return was_muted;
         }
-    })
+        let tables = Tables { outbox: self.outbox_table.clone(), ..Tables::default() };
+        let store = DynamoStore::new(&self.aws.load().await?, tables, SystemClock, fastrand::Rng::new());
+        set_mute(&store, &self.configuration, route, until, ui).await
+    }
 }
 
-async fn set_in(
+async fn set_mute(
     store: &DynamoStore,
     configuration: &Configuration,
     route: &RouteName,
     until: Option<Timestamp>,
+    ui: Ui,
 ) -> anyhow::Result<bool> {
     let now = SystemClock.now();
-    let deadline = Deadline::after(now, PATIENCE);
-    let configured = configuration.read()?.routes.into_iter().map(|route| route.name);
-    // A route that is gone from the configuration may still have something to tell.
-    let known: BTreeSet<RouteName> = configured.chain(store.routes(deadline).await?).collect();
+    let deadline = Deadline::after(now, STORE_TIMEOUT);
+    let configured = configuration.read(ui)?.routes.into_iter().map(|route| route.name);
+    // A route that the configuration has lost may still have alerts to deliver.
+    let explain = |error| explain_store_error(&error, &format!("the table {}", store.tables().outbox));
+    let known: BTreeSet<RouteName> = configured.chain(store.routes(deadline).await.map_err(explain)?).collect();
     if !known.contains(route) {
-        bail!("{}", unknown(route, &known));
+        return Err(unknown_route(route, &known));
     }
-    let was_muted = store.cursor(route, deadline).await?.is_muted(now);
-    store.mute(route, until, deadline).await?;
+    let was_muted = store.cursor(route, deadline).await.map_err(explain)?.is_muted(now);
+    store.mute(route, until, deadline).await.map_err(explain)?;
     Ok(was_muted)
 }
 
-fn unknown(route: &RouteName, known: &BTreeSet<RouteName>) -> String {
+fn unknown_route(route: &RouteName, known: &BTreeSet<RouteName>) -> anyhow::Error {
     let edits = |other: &&RouteName| strsim::osa_distance(route.as_str(), other.as_str());
-    match known.iter().min_by_key(edits).filter(|best| edits(best) <= EDITS_MAX) {
-        Some(best) => format!("there is no route {route}: is {best} meant?"),
+    match known.iter().min_by_key(edits).filter(|closest| edits(closest) <= EDITS_MAX) {
+        Some(closest) => anyhow!("no route `{route}`; did you mean `{closest}`?"),
         None => {
             let names: Vec<&str> = known.iter().map(RouteName::as_str).collect();
-            format!("there is no route {route}; there are: {}", names.join(", "))
+            anyhow!("no route `{route}`; the routes are {}", names.join(", "))
         }
     }
 }
 
-/// A span of time as in the configuration, or days.
-fn length(text: &str) -> Result<Duration, String> {
+fn duration(text: &str) -> Result<Duration, String> {
     config::duration_with_days(text)
-        .filter(|length| !length.is_zero() && *length <= LENGTH_MAX)
-        .ok_or_else(|| "a time is a number with m, h or d, such as 1h30m, and at most 30d".to_owned())
+        .filter(|duration| !duration.is_zero() && *duration <= DURATION_MAX)
+        .ok_or_else(|| "expected a duration such as 30m, 1h30m or 2d, at most 30d".to_owned())
 }
 
 #[cfg(test)]
@@ -147,27 +143,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_silence_has_a_length_and_an_end() {
-        let seconds = |text| length(text).ok().map(|length| length.as_secs());
+    fn a_mute_lasts_up_to_thirty_days() {
+        let seconds = |text| duration(text).ok().map(|duration| duration.as_secs());
         let cases = [("1h", 3_600), ("1h30m", 5_400), ("90s", 90), ("2d", 172_800), ("30d", 2_592_000)];
         for (text, expected) in cases {
             assert_eq!(seconds(text), Some(expected), "{text}");
         }
-        for text in ["", "0s", "1", "d", "-1h", "31d", "9999999999999d", "for ever"] {
+        for text in ["", "0s", "1", "d", "-1h", "31d", "9999999999999d", "forever"] {
             assert_eq!(seconds(text), None, "{text}");
         }
     }
 
     #[test]
-    fn the_nearest_name_is_offered() {
+    fn the_closest_name_is_suggested() {
         let known: BTreeSet<RouteName> = ["billing", "critical"].map(|name| name.parse().unwrap()).into();
         let cases = [
-            ("critcal", "there is no route critcal: is critical meant?"),
-            ("Billing", "there is no route Billing: is billing meant?"),
-            ("payments", "there is no route payments; there are: billing, critical"),
+            ("critcal", "no route `critcal`; did you mean `critical`?"),
+            ("Billing", "no route `Billing`; did you mean `billing`?"),
+            ("payments", "no route `payments`; the routes are billing, critical"),
         ];
         for (route, expected) in cases {
-            assert_eq!(unknown(&route.parse().unwrap(), &known), expected);
+            assert_eq!(unknown_route(&route.parse().unwrap(), &known).to_string(), expected);
         }
     }
 }

@@ -1,10 +1,10 @@
-//! The world of a run: the embedded store, the dead-letter file, and a desk that hands messages to the operator, and
-//! posts them to Slack if a webhook was given.
+//! The services of `stentor run` and of a replay of its data directory: the embedded store, the dead-letter file, and a
+//! notifier that shows each message to the operator, or posts it to Slack if there is a webhook.
 //!
-//! A message that is not posted is accepted once it was written to an output, and not before: one that met a full disk
-//! or a closed pipe stays owed, and the next run shows it.
+//! A message that is only shown counts as delivered once it is written. With a full disk or a closed pipe it stays in the
+//! outbox, and the next run shows it.
 
-use std::io::{IsTerminal as _, Write};
+use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -21,8 +21,9 @@ use stentor::protocol::notify::{Accepted, Deliver, DeliverError};
 use stentor::protocol::services::Services;
 
 use crate::signals::Shutdown;
+use crate::ui;
 
-/// What a run shares between its two ways of keeping time.
+/// What live input and files have in common.
 pub struct SharedServices {
     pub routes: Routes,
     pub store: DynamoStore,
@@ -30,27 +31,27 @@ pub struct SharedServices {
     pub preview: PreviewNotifier,
 }
 
-/// A world with a timer (lines that arrive) or without one (files).
+/// Services with a timer, for live input, or without one, for files.
 pub struct LocalServices<'a> {
     pub shared: &'a SharedServices,
     pub due: Option<LocalDueQueue>,
 }
 
-/// Where messages are written.
+/// Where messages are shown.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// As they come, to standard output.
+    /// On standard output, each at once.
     Text {
         /// With a link to Slack's Block Kit Builder.
         preview: bool,
     },
-    /// As they come, to standard error: standard output is for a report that does not hold them.
+    /// On standard error, each at once. Standard output is for a report without messages.
     Stderr,
-    /// Into one report at the end. Until it is written, each message is deferred: it stays owed, without a failure.
+    /// In a report at the end. Until it is written, each delivery is deferred, which is not a failure.
     Report,
 }
 
-/// Takes messages. Posts those for Slack if there is a webhook; writes all others for the operator to read.
+/// Posts messages for Slack if there is a webhook, and shows all others.
 #[derive(Debug)]
 pub struct PreviewNotifier {
     webhook: Option<(Slack, WebhookUrl)>,
@@ -58,16 +59,16 @@ pub struct PreviewNotifier {
     shutdown: Shutdown,
     /// For [`Output::Report`].
     report: Mutex<PendingReport>,
-    /// Whether anything was written, and why writing failed.
-    wrote: AtomicBool,
+    has_written: AtomicBool,
+    /// Why the first failed write failed.
     failure: Mutex<Option<String>>,
-    /// A write was given up, because the reader of the output does not read.
-    unread: AtomicBool,
+    /// A write was given up because the reader of the output had stopped reading.
+    is_blocked: AtomicBool,
 }
 
-const UNREAD: &str = "its reader does not read";
+const BLOCKED: &str = "its reader has stopped reading";
 
-/// Messages that wait for a report.
+/// Messages that the report will contain.
 #[derive(Debug, Default)]
 struct PendingReport {
     messages: Vec<Digest>,
@@ -77,31 +78,32 @@ struct PendingReport {
 impl PreviewNotifier {
     pub fn new(webhook: Option<(Slack, WebhookUrl)>, output: Output, shutdown: Shutdown) -> Self {
         let (report, failure) = (Mutex::default(), Mutex::default());
-        Self { webhook, output, shutdown, report, wrote: AtomicBool::default(), failure, unread: AtomicBool::default() }
+        let (has_written, is_blocked) = (AtomicBool::default(), AtomicBool::default());
+        Self { webhook, output, shutdown, report, has_written, failure, is_blocked }
     }
 
-    /// Whether anything was written.
-    pub fn wrote(&self) -> bool {
-        self.wrote.load(Ordering::Relaxed)
+    /// Whether a write has succeeded.
+    pub fn has_written(&self) -> bool {
+        self.has_written.load(Ordering::Relaxed)
     }
 
-    /// Why an output did not take everything, since the last call.
-    pub fn failure(&self) -> Option<String> {
-        let unread = self.unread.swap(false, Ordering::Relaxed).then(|| UNREAD.to_owned());
-        locked(&self.failure).clone().or(unread)
+    /// Why a write has failed, or was given up since the last call.
+    pub fn take_failure(&self) -> Option<String> {
+        let blocked = self.is_blocked.swap(false, Ordering::Relaxed).then(|| BLOCKED.to_owned());
+        locked(&self.failure).clone().or(blocked)
     }
 
-    /// Messages that wait for the report.
+    /// The messages that the report has to contain.
     pub fn pending(&self) -> Vec<Digest> {
         locked(&self.report).messages.clone()
     }
 
-    /// The report with the messages that were held is written: from now on they, and they only, are accepted.
+    /// Marks the report as written. From now on exactly the pending messages are accepted.
     pub fn report_is_written(&self) {
         locked(&self.report).is_written = true;
     }
 
-    /// Writes to standard output, and waits for it no longer than a delivery may take after a request to end.
+    /// Writes to standard output. After a shutdown request it waits no longer than for a delivery.
     pub async fn print(&self, text: String) -> Result<(), String> {
         self.write(std::io::stdout(), text, None).await
     }
@@ -124,49 +126,45 @@ impl PreviewNotifier {
     async fn show(&self, digest: &Digest, deadline: Deadline) -> Result<(), DeliverError> {
         let shown = match self.output {
             Output::Text { preview } => {
-                let text = self.message(digest, preview, console::Term::stdout(), std::io::stdout().is_terminal());
+                let text = self.message(digest, preview, &console::Term::stdout(), ui::stdout_has_color());
                 self.write(std::io::stdout(), text, Some(deadline)).await
             }
             Output::Stderr => {
-                let text = self.message(digest, false, console::Term::stderr(), std::io::stderr().is_terminal());
+                let text = self.message(digest, false, &console::Term::stderr(), ui::stderr_has_color());
                 self.write(std::io::stderr(), text, Some(deadline)).await
             }
-            Output::Report => return self.hold(digest),
+            Output::Report => return self.add_to_report(digest),
         };
         shown.map_err(|_| DeliverError::Deferred)
     }
 
-    /// Accepts what the written report holds; until then everything is deferred.
-    fn hold(&self, digest: &Digest) -> Result<(), DeliverError> {
+    /// Defers the message until the report is written. Then accepts it if the report contains it.
+    fn add_to_report(&self, digest: &Digest) -> Result<(), DeliverError> {
         let mut pending = locked(&self.report);
         let is_same = |other: &Digest| other.route == digest.route && other.target == digest.target;
         if pending.is_written {
             let reported = pending.messages.iter().any(|other| is_same(other) && other.epochs == digest.epochs);
             return if reported { Ok(()) } else { Err(DeliverError::Deferred) };
         }
-        // In a later window it holds the windows before, too.
+        // A later message that begins with the same epoch contains the earlier one.
         pending.messages.retain(|other| !(is_same(other) && other.epochs.0 == digest.epochs.0));
         pending.messages.push(digest.clone());
         Err(DeliverError::Deferred)
     }
 
-    fn message(&self, digest: &Digest, preview: bool, terminal: console::Term, is_terminal: bool) -> String {
-        let color = is_terminal && std::env::var_os("NO_COLOR").is_none();
+    fn message(&self, digest: &Digest, preview: bool, terminal: &console::Term, has_color: bool) -> String {
         let width = terminal.size_checked().map_or(100, |(_, columns)| usize::from(columns).min(120));
-        let fate = match self.posting(digest.target.kind) {
-            Some(_) => "posted",
-            None => "shown here only",
-        };
+        let delivery = if self.posting(digest.target.kind).is_some() { "posted" } else { "shown here only" };
         // Every target is shown as Slack shows it.
         let content = layout::content(digest);
-        let mut text = format!("\n── {} · {fate} ──\n\n{}", digest.target, plain::view(&content, width, color));
+        let mut text = format!("\n── {} · {delivery} ──\n\n{}", digest.target, plain::view(&content, width, has_color));
         if preview {
             text += &format!("\n{}\n", layout::message(&content).preview_url());
         }
         text
     }
 
-    /// A write that waits for its reader cannot be called off, so a thread makes it. A failure asks the run to end.
+    /// Writes in a thread, because a write that blocks on its reader cannot be canceled. A failure requests a shutdown.
     async fn write(
         &self,
         mut output: impl Write + Send + 'static,
@@ -176,13 +174,13 @@ impl PreviewNotifier {
         let withdrawn = Arc::new(AtomicBool::new(false));
         let is_withdrawn = Arc::clone(&withdrawn);
         let writing = tokio::task::spawn_blocking(move || {
-            // It may have waited behind another write.
-            match is_withdrawn.load(Ordering::SeqCst) {
-                true => Ok(()),
-                false => output.write_all(text.as_bytes()).and_then(|()| output.flush()),
+            // It may have been given up while it was queued behind another write.
+            if is_withdrawn.load(Ordering::SeqCst) {
+                return Ok(());
             }
+            output.write_all(text.as_bytes()).and_then(|()| output.flush())
         });
-        let too_late = async {
+        let timeout = async {
             match deadline {
                 Some(deadline) => SystemClock.sleep(deadline.remaining(SystemClock.now())).await,
                 None => std::future::pending().await,
@@ -190,18 +188,18 @@ impl PreviewNotifier {
         };
         let written = tokio::select! {
             written = writing => written.expect("invariant: writing does not panic").map_err(|error| error.to_string()),
-            () = too_late => Err(UNREAD.to_owned()),
-            () = self.shutdown.grace_ended() => Err(UNREAD.to_owned()),
+            () = timeout => Err(BLOCKED.to_owned()),
+            () = self.shutdown.grace_ended() => Err(BLOCKED.to_owned()),
         };
         match &written {
-            Ok(()) => self.wrote.store(true, Ordering::Relaxed),
-            // A pager that waits for its user: the message comes again with the next one.
-            Err(why) if why == UNREAD => {
+            Ok(()) => self.has_written.store(true, Ordering::Relaxed),
+            // For example a pager that waits for its user. The next message contains this one.
+            Err(reason) if reason == BLOCKED => {
                 withdrawn.store(true, Ordering::SeqCst);
-                self.unread.store(true, Ordering::Relaxed);
+                self.is_blocked.store(true, Ordering::Relaxed);
             }
-            Err(why) => {
-                locked(&self.failure).get_or_insert_with(|| why.clone());
+            Err(reason) => {
+                locked(&self.failure).get_or_insert_with(|| reason.clone());
                 self.shutdown.request();
             }
         }
@@ -223,7 +221,7 @@ impl Deliver for PreviewNotifier {
             return Err(DeliverError::Deferred);
         }
         self.post(digest, deadline).await?;
-        // Slack has it: whether it can be shown here as well changes nothing.
+        // Slack has accepted it. A failure to show it here as well does not matter.
         if self.output != Output::Report {
             let _ = self.show(digest, deadline).await;
         }

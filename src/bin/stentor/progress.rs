@@ -9,6 +9,8 @@ use stentor::model::text::{humanize_duration, thousands};
 use stentor::ops::replay::Report;
 use tokio_util::sync::CancellationToken;
 
+use crate::ui::Ui;
+
 /// Nothing is drawn before this has passed: most runs have ended by then.
 const QUIET_TIME: Duration = Duration::from_millis(800);
 
@@ -60,17 +62,19 @@ pub struct ReplayProgress {
     interval: Duration,
     last_line: Instant,
     bar: Option<ProgressBar>,
+    ui: Ui,
 }
 
 impl ReplayProgress {
-    pub fn new(total: u64, interval: Duration) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
+    pub fn new(total: u64, interval: Duration, ui: Ui) -> Self {
+        let has_bar = ui.shows_progress() && std::io::stderr().is_terminal();
+        let bar = has_bar.then(|| {
             let bar = bar(total, "{bar:30} {pos}/{len} dead letters · {msg} · {per_sec} · {eta} left");
             bar.enable_steady_tick(Duration::from_millis(200));
             bar
         });
         let now = Instant::now();
-        Self { started: now, total, interval, last_line: now, bar }
+        Self { started: now, total, interval, last_line: now, bar, ui }
     }
 
     pub fn show(&mut self, report: &Report) {
@@ -91,7 +95,9 @@ impl ReplayProgress {
             let rate = received as f64 / self.started.elapsed().as_secs_f64().max(0.001);
             let left = Duration::from_secs_f64((total - received) as f64 / rate.max(0.001));
             let (received, total, left) = (thousands(received), thousands(total), humanize_duration(left));
-            eprintln!("replay: {received} of about {total} dead letters, {results}, {rate:.1}/s, {left} left");
+            self.ui.note(format_args!(
+                "replay: {received} of about {total} dead letters, {results}, {rate:.1}/s, {left} left"
+            ));
         }
     }
 
@@ -105,15 +111,19 @@ impl ReplayProgress {
     /// not deleted becomes visible again.
     pub fn cancel_on_ctrl_c(&self) -> CancellationToken {
         let cancel = CancellationToken::new();
-        let (cancelled, bar) = (cancel.clone(), self.bar.clone());
+        let (cancelled, bar, ui) = (cancel.clone(), self.bar.clone(), self.ui);
         tokio::spawn(async move {
             if tokio::signal::ctrl_c().await.is_err() {
                 return;
             }
             cancelled.cancel();
-            say(bar.as_ref(), "stopping after the current step; press Ctrl-C again to stop now, which loses nothing");
+            note(
+                bar.as_ref(),
+                ui,
+                "stopping after the current step; press Ctrl-C again to stop now, which loses nothing",
+            );
             if tokio::signal::ctrl_c().await.is_ok() {
-                say(bar.as_ref(), "stopped; the remaining dead letters are visible again within five minutes");
+                note(bar.as_ref(), ui, "stopped; the remaining dead letters are visible again within five minutes");
                 std::process::exit(130);
             }
         });
@@ -126,9 +136,9 @@ fn bar(length: u64, template: &str) -> ProgressBar {
     ProgressBar::new(length).with_style(style)
 }
 
-fn say(bar: Option<&ProgressBar>, text: &str) {
+fn note(bar: Option<&ProgressBar>, ui: Ui, text: &str) {
     match bar {
-        Some(bar) => bar.suspend(|| eprintln!("stentor: {text}")),
-        None => eprintln!("stentor: {text}"),
+        Some(bar) => bar.suspend(|| ui.note(text)),
+        None => ui.note(text),
     }
 }

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::Args;
 use stentor::adapters::clock::SystemClock;
 use stentor::adapters::http;
@@ -22,11 +22,12 @@ use strum::VariantNames as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::Exit;
-use crate::args::{Aws, Configuration, SlackApi, TableNames, bytes, moment, region_of_environment};
+use crate::args::{Aws, Configuration, SlackApi, TableNames, bytes, point_in_time, region_of_environment};
 use crate::data_dir::DataDir;
 use crate::preview::{LocalServices, Output, PreviewNotifier, SharedServices};
 use crate::progress::ReplayProgress;
 use crate::signals::Shutdown;
+use crate::ui::{self, Ui};
 
 #[cfg(not(feature = "aws"))]
 mod no_stack;
@@ -53,7 +54,7 @@ pub struct Arguments {
     /// Replay a file instead of a queue, or an object from S3
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Use the local data directory of `stentor run` instead of a stack
+    /// Use the data directory of `stentor run` instead of a stack
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// List the dead letters, and what a replay would do with them
@@ -66,7 +67,7 @@ pub struct Arguments {
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     /// Only dead letters parked since then: 2h, 7d, 2026-11-23
-    #[arg(long, value_name = "WHEN", value_parser = moment)]
+    #[arg(long, value_name = "WHEN", value_parser = point_in_time)]
     since: Option<Timestamp>,
     /// At most this many per second
     #[arg(long, value_name = "N", value_parser = rate)]
@@ -102,22 +103,17 @@ pub struct Arguments {
     interval: u64,
 }
 
-pub fn replay(arguments: &Arguments) -> anyhow::Result<Exit> {
-    let runtime = tokio::runtime::Runtime::new().context("cannot start the asynchronous runtime")?;
-    let exit = runtime.block_on(async {
-        match &arguments.data_dir {
-            Some(directory) => arguments.replay_data_dir(directory).await,
-            None => stack::replay(arguments).await,
-        }
-    });
-    runtime.shutdown_background();
-    exit
+pub async fn replay(arguments: &Arguments, ui: Ui) -> anyhow::Result<Exit> {
+    match &arguments.data_dir {
+        Some(directory) => arguments.replay_data_dir(directory, ui).await,
+        None => stack::replay(arguments, ui).await,
+    }
 }
 
 impl Arguments {
     /// Replays with the embedded database. Messages are posted to the webhook, or only shown.
-    async fn replay_data_dir(&self, directory: &Path) -> anyhow::Result<Exit> {
-        let config = self.config()?;
+    async fn replay_data_dir(&self, directory: &Path, ui: Ui) -> anyhow::Result<Exit> {
+        let config = self.config(ui)?;
         if !directory.is_dir() {
             bail!("the data directory {} does not exist", directory.display());
         }
@@ -130,7 +126,7 @@ impl Arguments {
         let total = source.count(self.deadline()).await?;
         let routes = Routes::new(&config)?;
         if self.dry_run {
-            return self.list(&source, &routes, total).await;
+            return self.list(&source, &routes, total, ui).await;
         }
         if self.kinds.contains(&Kind::Message) && self.slack_webhook.is_none() {
             bail!("parked messages are delivered to Slack: add --slack-webhook");
@@ -143,29 +139,30 @@ impl Arguments {
         let output = if self.json { Output::Stderr } else { Output::Text { preview: false } };
         let shared =
             SharedServices { routes, store, park, preview: PreviewNotifier::new(posting, output, Shutdown::new()) };
-        let exit = self.replay(&LocalServices { shared: &shared, due: None }, &source, &streams, total).await?;
+        let services = LocalServices { shared: &shared, due: None };
+        let exit = self.replay(&services, &source, &streams, total, ui).await?;
         engine.stop().await?;
         Ok(exit)
     }
 
-    fn config(&self) -> anyhow::Result<Config> {
-        let mut config = self.configuration.read()?;
+    fn config(&self, ui: Ui) -> anyhow::Result<Config> {
+        let mut config = self.configuration.read(ui)?;
         if let Some(bytes) = self.max_decoded {
             config.decoded_bytes_max = bytes;
         }
         Ok(config)
     }
 
-    async fn list(&self, source: &Source, routes: &Routes, total: u64) -> anyhow::Result<Exit> {
-        let mut progress = ReplayProgress::new(total, Duration::from_secs(self.interval));
+    async fn list(&self, source: &Source, routes: &Routes, total: u64, ui: Ui) -> anyhow::Result<Exit> {
+        let mut progress = ReplayProgress::new(total, Duration::from_secs(self.interval), ui);
         let options = self.options(progress.cancel_on_ctrl_c());
         let listing =
             list(source, routes, &options, &SystemClock, |received| progress.show_counts(received, "listed")).await;
         progress.finish();
         let listing = listing?;
         match self.json {
-            true => crate::print_json(&report::ListingJson::new(&listing))?,
-            false => crate::print(&report::listing_text(&listing))?,
+            true => ui::print_json(&report::ListingJson::new(&listing))?,
+            false => ui::print(&report::listing_text(&listing))?,
         }
         Ok(Exit::Done)
     }
@@ -176,19 +173,20 @@ impl Arguments {
         source: &Source,
         streams: &impl StreamReader,
         total: u64,
+        ui: Ui,
     ) -> anyhow::Result<Exit> {
         let started = Instant::now();
-        let mut progress = ReplayProgress::new(total, Duration::from_secs(self.interval));
+        let mut progress = ReplayProgress::new(total, Duration::from_secs(self.interval), ui);
         let options = self.options(progress.cancel_on_ctrl_c());
         let report = replay::replay(services, source, streams, &options, |report| progress.show(report)).await;
         progress.finish();
         let left = source.count(self.deadline()).await.ok();
         if self.skips_messages() && report.skipped > 0 {
-            eprintln!("stentor: parked messages are left in the file: add --slack-webhook to deliver them");
+            ui.hint("parked messages are left in the file; --slack-webhook delivers them");
         }
         match self.json {
-            true => crate::print_json(&report::ReplayJson::new(&report, started.elapsed()))?,
-            false => crate::print(&report::text(&report, left, started.elapsed()))?,
+            true => ui::print_json(&report::ReplayJson::new(&report, started.elapsed()))?,
+            false => ui::print(&report::text(&report, left, started.elapsed()))?,
         }
         Ok(if report.is_complete() { Exit::Done } else { Exit::Unfinished })
     }

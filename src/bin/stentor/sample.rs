@@ -1,4 +1,4 @@
-//! `stentor sample`: realistic events, made to measure.
+//! `stentor sample` generates realistic Lambda events of any size.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -12,18 +12,18 @@ use stentor::ops::sample::{Event, Options, Shape, event, fixtures, fixtures_read
 
 use crate::Exit;
 
-/// Ten times what Lambda hands over in one invocation.
+/// Ten times what Lambda passes to one invocation.
 const RECORDS_MAX: u64 = 100_000;
 
-/// Such a record unpacks to hundreds of megabytes.
+/// A record of this size decodes to hundreds of megabytes.
 const EVENTS_PER_RECORD_MAX: u64 = 1_000_000;
 
-/// Log events in all: the event is made in memory.
+/// Log events in total. The event is built in memory.
 const EVENTS_MAX: usize = 10_000_000;
 
 const SOURCES_MAX: u64 = 10_000;
 
-/// Make a Lambda event with log data, for trying things out and for measuring.
+/// Generate a Lambda event with log data, for trials and measurements
 #[derive(Debug, Args)]
 #[command(after_help = "Example: stentor sample --records 200 --events-per-record 400 --match-ratio 0.01 > big.json")]
 pub struct Arguments {
@@ -33,40 +33,40 @@ pub struct Arguments {
     /// Log events in each record
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = up_to(EVENTS_PER_RECORD_MAX))]
     events_per_record: usize,
-    /// Log events that one request writes at a time, with the same ids; the more, the better they pack
+    /// Log events per request; those of one request share its ids and compress better
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = up_to(EVENTS_PER_RECORD_MAX))]
     events_per_request: usize,
-    /// Share of the log events that carry a marker, 0 to 1
+    /// Share of the log events with a marker, 0 to 1
     #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = share)]
     match_ratio: f64,
-    /// Share of the records, and of the events in a record, that are repeated
+    /// Share of the records, and of the events in a record, that are duplicates
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     duplicates: f64,
-    /// Share of the records that cannot be read
+    /// Share of the records that are poison
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     poison: f64,
-    /// A marker to use; may be given several times
+    /// Marker of the alerts; may be repeated
     #[arg(long = "marker", value_name = "TEXT", default_values = ["[CRITICAL]", "[ALERT]"])]
     markers: Vec<String>,
-    /// Accounts that the logs come from
+    /// Number of accounts
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = up_to(SOURCES_MAX))]
     accounts: usize,
-    /// Log groups that the logs come from
+    /// Number of log groups
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = up_to(SOURCES_MAX))]
     log_groups: usize,
-    /// Seconds that the events spread over
+    /// Seconds from the first to the last event
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     span: u32,
-    /// The same seed makes the same event
+    /// Seed; the same seed generates the same event
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// What it looks like: kinesis or subscription
+    /// Kind of the event: kinesis or subscription
     #[arg(long, value_enum, value_name = "SHAPE", hide_possible_values = true, default_value_t = ShapeName::Kinesis)]
     shape: ShapeName,
     /// Write to this file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Write the named samples and their README into this directory instead
+    /// Write the named samples and their README to this directory
     #[arg(long, value_name = "DIR", exclusive = true)]
     fixtures: Option<PathBuf>,
 }
@@ -99,8 +99,8 @@ impl Arguments {
     fn check(&self) -> anyhow::Result<()> {
         let events = self.records.saturating_mul(self.events_per_record);
         if events > EVENTS_MAX {
-            let (events, most) = (thousands(events as u64), thousands(EVENTS_MAX as u64));
-            bail!("--records times --events-per-record is {events}: at most {most} log events in all");
+            let (events, max) = (thousands(events as u64), thousands(EVENTS_MAX as u64));
+            bail!("--records times --events-per-record is {events}; the limit is {max} log events");
         }
         Ok(())
     }
@@ -128,14 +128,14 @@ impl Arguments {
 }
 
 fn write_fixtures(directory: &Path) -> anyhow::Result<()> {
-    fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
+    fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
     for (name, _, event) in fixtures() {
         write(&directory.join(name), &event.pretty())?;
     }
     write(&directory.join("README.md"), &fixtures_readme())
 }
 
-/// As `Event::pretty`, without holding the text.
+/// Writes what `Event::pretty` returns, without a copy of the text in memory.
 fn write_event(event: &Event, out: impl Write) -> io::Result<()> {
     let mut out = BufWriter::new(out);
     serde_json::to_writer_pretty(&mut out, event)?;
@@ -151,13 +151,13 @@ fn cannot_write(path: &Path) -> String {
     format!("cannot write {}", path.display())
 }
 
-fn up_to(most: u64) -> RangedU64ValueParser<usize> {
-    RangedU64ValueParser::new().range(0..=most)
+fn up_to(max: u64) -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(0..=max)
 }
 
 fn share(text: &str) -> anyhow::Result<f64> {
     match text.parse() {
         Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
-        _ => bail!("a share is a number from 0 to 1"),
+        _ => bail!("expected a number from 0 to 1"),
     }
 }

@@ -1,12 +1,11 @@
-//! `stentor send-test`: one marked message through the real path, from the secret over the credential and the channel
-//! to the target's answer. Whether people are reached is better found out now than in the first incident.
+//! `stentor send-test` sends one message marked [TEST] the whole way: secret, credential, channel, answer of the target.
+//! A mistake shows before the first incident and not during it.
 
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use clap::Args;
 use stentor::adapters::clock::SystemClock;
 #[cfg(feature = "aws")]
@@ -27,20 +26,20 @@ use stentor::model::visible;
 use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::notify::{Deliver as _, DeliverError};
 
-use crate::Exit;
 use crate::args::{Aws, SlackApi};
+use crate::{Exit, ui};
 
-/// Send one message, marked [TEST], to a target, and show what it answered
+/// Send a message marked [TEST] to a target, and show the target's answer
 #[derive(Debug, Args)]
 #[command(after_help = "Examples: stentor send-test slack:app-alerts --secret-id \"$CREDENTIALS_ARN\"\n          \
                         stentor send-test slack:app-alerts --credentials credentials.json")]
 pub struct Arguments {
-    /// Who is told, such as slack:app-alerts
+    /// Target, such as slack:app-alerts
     target: Target,
     /// Secret with the credentials of the targets
     #[arg(long, value_name = "NAME", env = "STENTOR_SECRET_ID", hide_env = true)]
     secret_id: Option<String>,
-    /// Instead of a secret: a file with what is to become the secret
+    /// Read the credentials from this file instead of a secret
     #[arg(long, value_name = "FILE", required_unless_present = "secret_id")]
     credentials: Option<PathBuf>,
     #[command(flatten)]
@@ -49,33 +48,31 @@ pub struct Arguments {
     aws: Aws,
 }
 
-/// The file that stands for a secret.
+/// A file with the content of a secret.
 struct SecretFile(PathBuf);
 
 /// The limit of Secrets Manager.
 const SECRET_BYTES_MAX: u64 = 64 << 10;
 
-/// How long the target may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Limit of the delivery.
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(20);
 
 const MARKER: &str = "[TEST]";
-const TEXT: &str = "[TEST] Stentor reaches you here. Nothing is wrong: somebody ran `stentor send-test`.";
+const TEXT: &str =
+    "[TEST] Stentor can deliver to this target. Nothing is wrong: this message is from `stentor send-test`.";
 
-pub fn send_test(arguments: &Arguments) -> anyhow::Result<Exit> {
-    let runtime = tokio::runtime::Runtime::new().context("cannot start the asynchronous runtime")?;
-    runtime.block_on(async {
-        match &arguments.credentials {
-            Some(file) if arguments.target.kind != TargetKind::Sns => {
-                send(arguments, arguments.targets(SecretFile(file.clone()))?).await
-            }
-            _ => with_the_stack(arguments).await,
+pub async fn send_test(arguments: &Arguments) -> anyhow::Result<Exit> {
+    match &arguments.credentials {
+        Some(file) if arguments.target.kind != TargetKind::Sns => {
+            send(arguments, arguments.targets(SecretFile(file.clone()))?).await
         }
-    })
+        _ => send_with_stack(arguments).await,
+    }
 }
 
 /// With the secret of a stack, or a topic of its account.
 #[cfg(feature = "aws")]
-async fn with_the_stack(arguments: &Arguments) -> anyhow::Result<Exit> {
+async fn send_with_stack(arguments: &Arguments) -> anyhow::Result<Exit> {
     let aws = arguments.aws.load().await?;
     let sns = Sns::new(&aws, SystemClock);
     match (&arguments.credentials, &arguments.secret_id) {
@@ -84,12 +81,12 @@ async fn with_the_stack(arguments: &Arguments) -> anyhow::Result<Exit> {
             let secret = SecretsManager::new(&aws, secret_id.clone(), SystemClock);
             send(arguments, arguments.targets(secret)?.with_sns(sns)).await
         }
-        (None, None) => anyhow::bail!("--secret-id or --credentials is missing"),
+        (None, None) => anyhow::bail!("pass --secret-id or --credentials"),
     }
 }
 
 #[cfg(not(feature = "aws"))]
-async fn with_the_stack(_arguments: &Arguments) -> anyhow::Result<Exit> {
+async fn send_with_stack(_arguments: &Arguments) -> anyhow::Result<Exit> {
     Err(crate::args::needs_aws())
 }
 
@@ -102,30 +99,31 @@ impl Arguments {
 async fn send(arguments: &Arguments, targets: Targets<impl ReadSecret>) -> anyhow::Result<Exit> {
     let target = &arguments.target;
     let now = SystemClock.now();
-    let (said, exit) = match targets.deliver(&digest(target, now), None, Deadline::after(now, PATIENCE)).await {
-        Ok(_) => (format!("{target} took the message"), Exit::Done),
-        Err(error) => (format!("{target} {}", refusal(&error)), Exit::Unfinished),
+    let delivery = targets.deliver(&digest(target, now), None, Deadline::after(now, DELIVERY_TIMEOUT)).await;
+    let (answer, exit) = match delivery {
+        Ok(_) => ("accepted the message".to_owned(), Exit::Done),
+        Err(error) => (explain(&error), Exit::Unfinished),
     };
-    crate::print(&format!("{}.\n", visible::line(&said)))?;
+    ui::print(&format!("{}.\n", visible::line(&format!("{target} {answer}"))))?;
     Ok(exit)
 }
 
-fn refusal(error: &DeliverError) -> String {
+fn explain(error: &DeliverError) -> String {
     match error {
         DeliverError::Retry { after: Some(after), reason } => {
-            format!("did not take the message: {reason}. Try again in {}", humanize_duration(*after))
+            format!("did not accept the message: {reason}. Try again in {}", humanize_duration(*after))
         }
         DeliverError::Retry { after: None, reason } => {
-            format!("did not take the message: {reason}. Stentor would retry an alert")
+            format!("did not accept the message: {reason}. Stentor would retry an alert")
         }
         DeliverError::Denied { reason } | DeliverError::Refused { reason } => {
-            format!("refused the message: {reason}. An alert would be parked")
+            format!("refused the message: {reason}. Stentor would park an alert")
         }
-        DeliverError::Deferred => format!("did not take the message: {error}"),
+        DeliverError::Deferred => format!("did not accept the message: {error}"),
     }
 }
 
-/// What a window with one alert would be told as.
+/// The digest of a window with one alert.
 fn digest(target: &Target, now: Timestamp) -> Digest {
     let origin = Origin::new("", "stentor", "send-test", None, "send-test");
     let alert = Alert {

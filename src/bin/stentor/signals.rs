@@ -1,5 +1,5 @@
-//! How a run is asked to end. The first SIGINT, SIGTERM or SIGHUP lets it store and tell what it has read, the second
-//! ends the process at once. A message that was not delivered by then is still owed, and the next run delivers it.
+//! Shutdown on SIGINT, SIGTERM and SIGHUP. After the first signal a run stores and delivers what it has read. The second
+//! ends the process at once: what was not delivered by then stays in the outbox, and the next run delivers it.
 
 use std::time::Duration;
 
@@ -8,31 +8,33 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-/// After this the run gives up a delivery that is under way.
+use crate::ui;
+
+/// A delivery in progress is given up this long after the request.
 const GRACE: Duration = Duration::from_millis(1_200);
 
-/// A delivery that begins late gets this long all the same.
+/// A delivery that starts after the request has at least this long.
 const GRACE_MIN: Duration = Duration::from_millis(300);
 
-/// Signals that come this close together are one request: `timeout` signals its child and then the child's group.
+/// Signals closer together than this are one request: `timeout` signals its child, and then the child's group.
 const ONE_REQUEST: Duration = Duration::from_millis(150);
 
-/// The request to end; clones share it.
+/// The request to shut down. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Shutdown {
     requested_at: watch::Sender<Option<Instant>>,
 }
 
 impl Shutdown {
-    /// One that only [`Shutdown::request`] raises.
+    /// A shutdown that only [`Shutdown::request`] requests.
     pub fn new() -> Self {
         Self { requested_at: watch::Sender::new(None) }
     }
 
-    /// Starts to listen for signals.
+    /// A shutdown that a signal requests.
     ///
     /// # Errors
-    /// When the system allows no handler.
+    /// When the system does not install the handlers.
     pub fn on_signals() -> anyhow::Result<Self> {
         let shutdown = Self::new();
         for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
@@ -56,20 +58,20 @@ impl Shutdown {
             None => drop(self.request()),
             Some(at) if at.elapsed() < ONE_REQUEST => {}
             Some(_) => {
-                eprintln!(
-                    "stentor: ended by a second signal; the next run delivers what was stored and not yet delivered"
-                );
+                let error = anyhow::anyhow!("ended by a second signal");
+                let hint = "what was stored and not yet delivered is delivered by the next run";
+                ui::print_error(&ui::hinted(error, hint));
                 std::process::exit(1);
             }
         }
     }
 
-    /// Whether this is the first request.
+    /// Requests the shutdown. Returns whether this is the first request.
     pub fn request(&self) -> bool {
         self.requested_at.send_if_modified(|at| {
-            let first = at.is_none();
+            let is_first = at.is_none();
             at.get_or_insert_with(Instant::now);
-            first
+            is_first
         })
     }
 
@@ -77,22 +79,22 @@ impl Shutdown {
         self.requested_at.borrow().is_some()
     }
 
-    /// Waits for the request; answers when it came.
+    /// Waits for the request. Returns its time.
     pub async fn requested(&self) -> Instant {
         let mut requested_at = self.requested_at.subscribe();
         let at = requested_at.wait_for(Option::is_some).await.map(|at| *at);
         at.ok().flatten().expect("invariant: `self` holds the sender")
     }
 
-    /// Waits until a delivery that begins now has to be given up.
+    /// Waits until a delivery that starts now has to be given up.
     pub async fn grace_ended(&self) {
-        let began = Instant::now();
+        let started = Instant::now();
         let requested = self.requested().await;
-        sleep_until((requested + GRACE).max(began + GRACE_MIN)).await;
+        sleep_until((requested + GRACE).max(started + GRACE_MIN)).await;
     }
 }
 
-/// `nohup` ignores SIGHUP for the processes that it starts, and a handler would undo that.
+/// `nohup` ignores SIGHUP for the processes that it starts. A handler would undo that.
 fn hangup_is_ignored() -> bool {
     const SIGHUP_BIT: u64 = 1;
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

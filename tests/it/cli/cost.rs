@@ -143,7 +143,11 @@ fn a_wrong_price_list_is_refused_with_file_and_line() {
     let file = directory.join("prices.toml");
     std::fs::write(&file, text(&cost(&["--print-prices"]).stdout).replace("usd = 0.625", "usd = \"0.625\"")).unwrap();
     let output = cost(&["--prices", file.to_str().unwrap()]);
-    let expected = format!("{}:25:33: usd: expected a number of dollars, found a string\n", file.display());
+    let file_name = file.display();
+    let expected = format!(
+        "{file_name}:25:33: usd: expected a number of dollars, found a string\n\
+         error: {file_name} has 1 error\n"
+    );
     assert_eq!((text(&output.stderr), output.status.code()), (expected, Some(2)));
     let missing = directory.join("none.toml");
     let output = cost(&["--prices", missing.to_str().unwrap()]);

@@ -21,7 +21,7 @@ fn a_data_directory_in_which_nothing_was_parked_has_no_letters() {
     assert!(code == 2 && complaint.contains("the data directory elsewhere does not exist"), "{complaint}");
     assert!(!directory.join("elsewhere").exists(), "a replay makes no data directory");
     let (_, complaint, code) = replay(&["--dry-run", "--data-dir", "data", "--file", "data/dlq.json"]);
-    assert!(code == 2 && complaint.contains("cannot read data/dlq.json: No such file"), "{complaint}");
+    assert!(code == 2 && complaint.contains("cannot read data/dlq.json\n  Caused by: No such file"), "{complaint}");
 }
 
 /// An event of one record that is no gzip and decodes to so many bytes.
@@ -122,7 +122,10 @@ async fn a_message_that_slack_refused_stays_until_a_webhook_takes_it() {
     };
     run(&directory, &["events/subscription.json", "--slack-webhook", &webhook("refuses")]);
     let (report, said, _) = replay(&[]);
-    assert!(report.contains(r#""reprocessed": 0"#) && said.contains("add --slack-webhook"), "{report}{said}");
+    assert!(
+        report.contains(r#""reprocessed": 0"#) && said.contains("hint: ") && said.contains("--slack-webhook delivers"),
+        "{report}{said}"
+    );
     assert_eq!(replay(&["--kind", "message"]).2, Some(2));
     let (report, said, code) = replay(&["--slack-webhook", &webhook("takes")]);
     assert!(report.contains(r#""reprocessed": 1"#) && code == Some(0), "{report}{said}");

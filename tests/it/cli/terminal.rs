@@ -214,17 +214,59 @@ fn warnings_of_a_configuration_are_shown_and_end_nothing() {
         "[[route]]\nname = \"a\"\nmarkers = [\"[CRITICAL]\"]\nnotify = [\"slack:x\"]\nregions = [\"eu-wset-1\"]\n";
     std::fs::write(&config, odd).unwrap();
     let config = config.to_str().unwrap();
-    let warning = "regions: unknown Region, did you mean `eu-west-1`?";
+    let message = "regions: unknown Region, did you mean `eu-west-1`?";
     for arguments in [&["check"][..], &["run", "events/subscription.json"]] {
         let output = ask(&directory, &[arguments, &["--config", config]].concat());
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");
-        assert_eq!(text(&output.stderr), format!("{config}:5:12: warning: {warning}\n"), "{arguments:?}");
+        assert_eq!(text(&output.stderr), format!("{config}:5:12: warning: {message}\n"), "{arguments:?}");
     }
     let checked = ask(&directory, &["check", "--json", "--config", config]);
     assert_eq!(
         serde_json::from_slice::<Value>(&checked.stdout).unwrap()["warnings"],
-        json!([format!("5:12: {warning}")])
+        json!([{"line": 5, "column": 12, "message": message}])
     );
+}
+
+#[test]
+fn colors_follow_the_environment() {
+    let directory = scratch("terminal-colors");
+    let missing = ["check", "--config", "none.toml"];
+    for (variables, has_color) in
+        [(&[][..], false), (&[("CLICOLOR_FORCE", "1")], true), (&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")], false)]
+    {
+        let output =
+            |arguments: &[&str]| stentor(&directory, arguments).envs(variables.iter().copied()).output().unwrap();
+        let shown = [output(&["check"]).stdout, output(&missing).stderr, output(&["--nothing"]).stderr];
+        for shown in shown.map(|bytes| text(&bytes)) {
+            assert_eq!(shown.contains('\u{1b}'), has_color, "{variables:?}: {shown}");
+        }
+        let delivered = stentor(&scratch("terminal-colored"), &["run", "events/subscription.json"])
+            .envs(variables.iter().copied())
+            .output()
+            .unwrap();
+        assert_eq!(text(&delivered.stdout).contains('\u{1b}'), has_color, "{variables:?}");
+    }
+}
+
+#[test]
+fn a_quiet_command_shows_results_and_errors_only() {
+    let directory = scratch("terminal-quiet");
+    let config = directory.join("odd.toml");
+    let odd = "[[route]]\nname = \"a\"\nmarkers = [\"[A]\"]\nnotify = [\"slack:x\"]\nregions = [\"eu-wset-1\"]\n";
+    std::fs::write(&config, odd).unwrap();
+    run(&directory, &["events/kinesis-burst.json"]);
+    let data = directory.join("data");
+    let limited = ["alerts", "--since", "2000-01-01", "--limit", "1", "--data-dir", data.to_str().unwrap()];
+    let checked = ["check", "--config", config.to_str().unwrap()];
+    let empty = ["alerts", "--since", "2000-01-01", "--until", "2000-01-02", "--data-dir", data.to_str().unwrap()];
+    for arguments in [&limited[..], &checked, &empty] {
+        let (loud, quiet) = (ask(&directory, arguments), ask(&directory, &[arguments, &["-q"]].concat()));
+        assert_eq!(quiet.stdout, loud.stdout, "{arguments:?}");
+        assert_eq!((loud.stderr.is_empty(), text(&quiet.stderr)), (false, String::new()), "{arguments:?}");
+    }
+    let failed = ask(&directory, &["check", "-q", "--config", "none.toml"]);
+    assert!(text(&failed.stderr).starts_with("error: cannot read the configuration none.toml\n"));
+    assert_eq!(ask(&directory, &["check", "-q", "-v"]).status.code(), Some(2));
 }
 
 /// What a log group that sends to the function directly makes of a batch.

@@ -5,8 +5,9 @@ use std::convert::Infallible;
 use super::{Arguments, Source};
 use crate::Exit;
 use crate::args::needs_aws;
+use crate::ui::Ui;
 
-pub async fn replay(_arguments: &Arguments) -> anyhow::Result<Exit> {
+pub async fn replay(_arguments: &Arguments, _ui: Ui) -> anyhow::Result<Exit> {
     Err(needs_aws())
 }
 

@@ -23,7 +23,8 @@ use stentor::protocol::store::Store as _;
 
 use super::{Arguments, Source};
 use crate::Exit;
-use crate::args::store_trouble;
+use crate::args::explain_store_error;
+use crate::ui::Ui;
 
 /// Where records are parked.
 enum Parking {
@@ -41,12 +42,12 @@ impl DeadLetterQueue for Parking {
 }
 
 /// Replays with the tables, the credentials and the stream of a deployed stack.
-pub async fn replay(arguments: &Arguments) -> anyhow::Result<Exit> {
+pub async fn replay(arguments: &Arguments, ui: Ui) -> anyhow::Result<Exit> {
     if arguments.configuration.config.is_none() {
         // Without the routes of the stack, records would be deleted whose alerts were not found.
         bail!("name the configuration of the stack with --config or STENTOR_CONFIG: its routes say what is an alert");
     }
-    let config = arguments.config()?;
+    let config = arguments.config(ui)?;
     let aws = arguments.aws.load().await?;
     let source = match (&arguments.file, &arguments.queue_url) {
         (Some(file), _) => Source::File(FileDeadLetterSource::open(file)?),
@@ -59,10 +60,10 @@ pub async fn replay(arguments: &Arguments) -> anyhow::Result<Exit> {
     let streams = Some(KinesisStreamReader::new(&aws, SystemClock, fastrand::Rng::new()));
     let routes = Routes::new(&config)?;
     if arguments.dry_run {
-        return arguments.list(&source, &routes, total).await;
+        return arguments.list(&source, &routes, total, ui).await;
     }
     let services = deployed(arguments, &aws, routes).await?;
-    arguments.replay(&services, &source, &streams, total).await
+    arguments.replay(&services, &source, &streams, total, ui).await
 }
 
 /// The queue of a stack, and the streams that its dead letters point to.
@@ -92,7 +93,7 @@ async fn deployed(arguments: &Arguments, aws: &SdkConfig, routes: Routes) -> any
     store
         .routes(Deadline::after(SystemClock.now(), Duration::from_secs(15)))
         .await
-        .map_err(|error| store_trouble(&error, &table))?;
+        .map_err(|error| explain_store_error(&error, &table))?;
     let secrets = SecretsManager::new(aws, secret_id.clone(), SystemClock);
     secret_trouble(secrets.read(arguments.deadline()).await, &secret_id)?;
     let dead_letters = match (&arguments.queue_url, &arguments.file) {

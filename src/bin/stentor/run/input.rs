@@ -12,7 +12,7 @@ use flate2::bufread::MultiGzDecoder;
 use serde::de::IgnoredAny;
 use thiserror::Error;
 
-use crate::run::encoding::{self, Encoding, Utf16};
+use super::encoding::{self, Encoding, Utf16};
 
 /// One argument, before it is read.
 #[derive(Debug)]

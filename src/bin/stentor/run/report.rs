@@ -1,44 +1,45 @@
-//! What a run tells the operator: the books, what was parked and why, and the messages.
+//! The report of a run: counts, parked records, inputs that were not read, and messages.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::time::Duration;
 
-use serde_json::{Value, json};
 use stentor::ingest::decode::Poison;
 use stentor::ingest::event::Batch;
 use stentor::model::name::RouteName;
 use stentor::model::text::{count_alerts, humanize_duration, thousands};
-use stentor::model::visible;
 use stentor::protocol::consume::{Consumed, Counts, Verdict};
+use stentor::protocol::retry_reason::RetryReason;
 use stentor::protocol::round::{Delivery, DeliveryOutcome};
 
-use crate::Exit;
+use super::input::Refusal;
+use crate::ui::TextReport;
+use crate::{Exit, json};
 
 /// The sum over all batches of a run.
 #[derive(Debug, Default)]
-pub struct Report {
+pub struct RunReport {
     counts: Counts,
     kept_by_route: BTreeMap<RouteName, u64>,
-    /// Event id and poison.
+    /// Event ids of records, and reasons.
     parked: Vec<(String, Poison)>,
-    retried: Vec<(String, String)>,
+    /// Event ids of records that are neither stored nor parked, and reasons.
+    retried: Vec<(String, RetryReason)>,
     messages: Vec<Delivery>,
-    /// Files that hold no event, and why.
-    refused: Vec<String>,
-    /// Routes that are still owed something, and why.
-    owed: Vec<(RouteName, String)>,
+    /// Inputs that were not read to their end, and reasons.
+    not_read: Vec<(String, String)>,
+    /// Routes with work left, and reasons.
+    undelivered: Vec<(RouteName, RetryReason)>,
 }
 
-impl Report {
+impl RunReport {
     pub fn add(&mut self, batch: &Batch<'_>, consumed: Consumed) {
         for (record, verdict) in batch.records.iter().zip(&consumed.verdicts) {
+            let event_id = || record.event_id.to_string();
             match verdict {
                 Verdict::Safe => {}
-                Verdict::Parked(poison) => self.parked.push((record.event_id.to_string(), poison.clone())),
-                // `run` parks every batch, so this does not occur; if it did, the record would not be safe.
-                Verdict::Unreadable(poison) => self.retried.push((record.event_id.to_string(), poison.to_string())),
-                Verdict::Retry(why) => self.retried.push((record.event_id.to_string(), why.to_string())),
+                Verdict::Parked(poison) => self.parked.push((event_id(), poison.clone())),
+                Verdict::Retry(reason) => self.retried.push((event_id(), reason.clone())),
+                Verdict::Unreadable(_) => unreachable!("invariant: a run parks what it cannot read"),
             }
         }
         self.counts += consumed.counts;
@@ -48,134 +49,91 @@ impl Report {
         self.messages.extend(consumed.messages);
     }
 
-    pub fn sent(&mut self, messages: Vec<Delivery>) {
-        self.messages.extend(messages);
+    pub fn add_deliveries(&mut self, deliveries: impl IntoIterator<Item = Delivery>) {
+        self.messages.extend(deliveries);
     }
 
-    pub fn refuse(&mut self, why: String) {
-        self.refused.push(why);
+    pub fn add_refusal(&mut self, input: &str, refusal: &Refusal) {
+        self.not_read.push((input.to_owned(), refusal.to_string()));
     }
 
-    pub fn owe(&mut self, route: RouteName, why: String) {
-        self.owed.push((route, why));
+    pub fn add_undelivered(&mut self, route: RouteName, reason: RetryReason) {
+        self.undelivered.push((route, reason));
     }
 
     pub fn exit(&self) -> Exit {
-        let parked_message = |sent: &Delivery| matches!(sent.outcome, DeliveryOutcome::Parked(_));
-        let done = self.parked.is_empty()
+        let is_parked = |delivery: &Delivery| matches!(delivery.outcome, DeliveryOutcome::Parked(_));
+        let is_done = self.parked.is_empty()
             && self.retried.is_empty()
-            && self.refused.is_empty()
-            && self.owed.is_empty()
-            && !self.messages.iter().any(parked_message);
-        if done { Exit::Done } else { Exit::Unfinished }
+            && self.not_read.is_empty()
+            && self.undelivered.is_empty()
+            && !self.messages.iter().any(is_parked);
+        if is_done { Exit::Done } else { Exit::Unfinished }
     }
 
-    /// The object that `--json` prints.
-    pub fn json(&self, elapsed: Duration) -> Value {
-        let counts = &self.counts;
-        let parked = self.parked.iter().map(|(event_id, poison)| {
-            json!({"event_id": event_id, "code": poison.code().to_string(), "reason": poison.to_string()})
-        });
-        let message = |sent: &Delivery| {
-            json!({
-                "route": sent.route,
-                "epoch": sent.epochs.1,
-                "target": sent.target,
-                "alerts": sent.alerts,
-                "outcome": outcome(&sent.outcome),
-            })
-        };
-        json!({
-            "records": counts.records,
-            "events": counts.events,
-            "unmatched": counts.unmatched,
-            "duplicates": counts.duplicates,
-            "kept": counts.kept,
-            "retried": counts.retried,
-            "parked": parked.collect::<Vec<_>>(),
-            "routes": self.kept_by_route,
-            "messages": self.messages.iter().map(message).collect::<Vec<_>>(),
-            "not_read": self.refused,
-            "owed": self.owed.iter().map(|(route, why)| json!({"route": route, "why": why})).collect::<Vec<_>>(),
-            "elapsed_ms": u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
-        })
+    pub fn json(&self, elapsed: Duration) -> json::RunReport<'_> {
+        let Counts { records, events, unmatched, duplicates, kept, retried, .. } = self.counts;
+        json::RunReport {
+            version: json::VERSION,
+            records,
+            events,
+            unmatched,
+            duplicates,
+            kept,
+            retried,
+            routes: self.kept_by_route.iter().map(|(route, kept)| (route.as_str(), *kept)).collect(),
+            messages: self.messages.iter().map(Into::into).collect(),
+            parked: self.parked.iter().map(|(event_id, poison)| json::ParkedRecord::new(event_id, poison)).collect(),
+            to_retry: self
+                .retried
+                .iter()
+                .map(|(event_id, reason)| json::RetriedRecord::new(event_id, reason))
+                .collect(),
+            not_read: self.not_read.iter().map(|(input, reason)| json::UnreadInput { input, reason }).collect(),
+            undelivered: self
+                .undelivered
+                .iter()
+                .map(|(route, reason)| json::UndeliveredRoute::new(route.as_str(), reason))
+                .collect(),
+            elapsed_ms: json::millis(elapsed),
+        }
     }
 
-    /// The books, for people. `dead_letters` names where parked records lie.
+    /// The report for people. `dead_letters` is the file of parked records.
     pub fn text(&self, dead_letters: &str, elapsed: Duration) -> String {
         let counts = &self.counts;
-        let mut text = String::new();
-        let mut line = |label: &str, value: String| {
-            writeln!(text, "  {label:<12}{value}").expect("invariant: writing to a String cannot fail");
-        };
-        let safe = counts.records - counts.records_parked - counts.records_retried;
+        let mut text = TextReport::new();
+        let processed = counts.records - counts.records_parked - counts.records_retried;
         let control = match counts.control_messages {
-            0 => String::new(),
-            n => format!(" ({n} control)"),
+            0 => "processed".to_owned(),
+            1 => "processed (1 control message)".to_owned(),
+            n => format!("processed ({} control messages)", thousands(n)),
         };
-        let part = |n: u64, what: &str| if n == 0 { String::new() } else { format!(" · {} {what}", thousands(n)) };
-        line(
-            "records",
-            format!(
-                "{}: {} safe{control}{}{}",
-                thousands(counts.records),
-                thousands(safe),
-                part(counts.records_parked, "parked"),
-                part(counts.records_retried, "to come again")
-            ),
-        );
-        line(
-            "log events",
-            format!(
-                "{}: {} unmatched · {} duplicates · {} kept{}",
-                thousands(counts.events),
-                thousands(counts.unmatched),
-                thousands(counts.duplicates),
-                thousands(counts.kept),
-                part(counts.retried, "not stored")
-            ),
-        );
+        let failed = [(counts.records_parked, "parked"), (counts.records_retried, "to retry")];
+        text.counts("records", counts.records, &[(processed, &control)], &failed);
+        text.log_events(counts);
         for (route, kept) in &self.kept_by_route {
-            line("route", format!("{route}: {}", count_alerts(*kept)));
+            text.entry("route", format_args!("{route}: {}", count_alerts(*kept)));
         }
-        line("took", humanize_duration(elapsed));
-        self.troubles(&mut text, dead_letters);
-        text
+        text.entry("took", humanize_duration(elapsed));
+        self.list_failures(&mut text, dead_letters);
+        text.into_text()
     }
 
-    fn troubles(&self, text: &mut String, dead_letters: &str) {
-        let mut list = |title: String, items: Vec<String>| {
-            if !items.is_empty() {
-                writeln!(text, "\n  {title}").expect("invariant: writing to a String cannot fail");
-                for item in items {
-                    writeln!(text, "    {item}").expect("invariant: writing to a String cannot fail");
-                }
+    fn list_failures(&self, text: &mut TextReport, dead_letters: &str) {
+        let parked = self.parked.iter().map(|(event_id, poison)| (event_id, format!("{}: {poison}", poison.code())));
+        text.explained_list(&format!("parked in {dead_letters}"), parked);
+        let retried = self.retried.iter().map(|(event_id, reason)| (event_id, reason.to_string()));
+        text.explained_list("not stored: run the same input again", retried);
+        text.list("not read", self.not_read.iter().map(|(input, reason)| format!("{input}: {reason}")));
+        let parked = self.messages.iter().filter_map(|message| match &message.outcome {
+            DeliveryOutcome::Parked(reason) => {
+                Some(format!("{} for {}: {reason}", count_alerts(message.alerts), message.target))
             }
-        };
-        let pairs = |pairs: &[(String, String)]| {
-            pairs.iter().map(|(id, why)| format!("{}\n      {}", visible::line(id), visible::line(why))).collect()
-        };
-        let dead_letters = visible::line(dead_letters);
-        let parked = |(id, poison): &(String, Poison)| (id.clone(), format!("{}: {poison}", poison.code()));
-        list(format!("parked in {dead_letters}"), pairs(&self.parked.iter().map(parked).collect::<Vec<_>>()));
-        list("to come again: run the same input once more".to_owned(), pairs(&self.retried));
-        list("not read".to_owned(), self.refused.iter().map(|why| visible::line(why)).collect());
-        let parked = self.messages.iter().filter_map(|sent| match &sent.outcome {
-            DeliveryOutcome::Parked(why) => {
-                Some(format!("{} for {}: {}", count_alerts(sent.alerts), sent.target, visible::line(why)))
-            }
-            _ => None,
+            DeliveryOutcome::Accepted | DeliveryOutcome::Retry(_) => None,
         });
-        list(format!("messages parked in {dead_letters}"), parked.collect());
-        let owed = self.owed.iter().map(|(route, why)| format!("{route}: {}", visible::line(why)));
-        list("still owed: kept, and told by the next run".to_owned(), owed.collect());
-    }
-}
-
-fn outcome(outcome: &DeliveryOutcome) -> &'static str {
-    match outcome {
-        DeliveryOutcome::Accepted => "accepted",
-        DeliveryOutcome::Retry(_) => "retry",
-        DeliveryOutcome::Parked(_) => "parked",
+        text.list(&format!("messages parked in {dead_letters}"), parked);
+        let undelivered = self.undelivered.iter().map(|(route, reason)| format!("{route}: {reason}"));
+        text.list("not delivered yet: stored, and delivered by the next run", undelivered);
     }
 }

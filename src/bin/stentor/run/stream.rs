@@ -15,8 +15,8 @@ use stentor::model::time::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::run::input::{Amount, Input, Kind, Refusal};
-use crate::run::lines::{LINE_BYTES_MAX, Line, without_end};
+use super::input::{Amount, Input, Kind, Refusal};
+use super::lines::{LINE_BYTES_MAX, Line, without_end};
 use crate::signals::Shutdown;
 
 /// Lines that are taken in at once, and how long the first of them waits for others. Few enough that a run that is asked
@@ -88,7 +88,7 @@ impl Stream {
     }
 
     /// Everything up to the end, for an event; a little more than `bytes_max` of one that is longer.
-    pub async fn all(&mut self, bytes_max: u64, shutdown: &Shutdown) -> Result<Vec<u8>, Refusal> {
+    pub async fn read_all(&mut self, bytes_max: u64, shutdown: &Shutdown) -> Result<Vec<u8>, Refusal> {
         let mut all = Vec::new();
         while let Some(piece) = self.next(shutdown).await {
             if let Piece::Bytes(bytes) = piece? {

@@ -1,0 +1,225 @@
+//! The `--json` output of each command. `docs/json.md` documents every field, and `tests/cli/json.rs` checks that
+//! document and these types against the output of real commands.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Serialize;
+use stentor::ingest::decode::Poison;
+use stentor::model::audit::AuditRow;
+use stentor::ops::check::Finding;
+use stentor::ops::explain::Explanation;
+use stentor::protocol::retry_reason::RetryReason;
+use stentor::protocol::round::{Delivery, DeliveryOutcome};
+
+/// The version of every document. It changes with a field that is renamed or removed, or whose meaning changes; a new
+/// field leaves it as it is.
+pub const VERSION: u32 = 1;
+
+/// `stentor run`.
+#[derive(Debug, Serialize)]
+pub struct RunReport<'a> {
+    pub version: u32,
+    pub records: u64,
+    pub events: u64,
+    pub unmatched: u64,
+    pub duplicates: u64,
+    pub kept: u64,
+    pub retried: u64,
+    pub routes: BTreeMap<&'a str, u64>,
+    pub messages: Vec<Message<'a>>,
+    pub parked: Vec<ParkedRecord<'a>>,
+    pub to_retry: Vec<RetriedRecord<'a>>,
+    pub not_read: Vec<UnreadInput<'a>>,
+    pub undelivered: Vec<UndeliveredRoute<'a>>,
+    pub elapsed_ms: u64,
+}
+
+/// A message to a target.
+#[derive(Debug, Serialize)]
+pub struct Message<'a> {
+    pub route: &'a str,
+    pub epoch: u64,
+    pub target: String,
+    pub alerts: u64,
+    pub outcome: Outcome,
+    pub reason: Option<&'a str>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    Accepted,
+    Retry,
+    Parked,
+}
+
+/// A record in the dead-letter file.
+#[derive(Debug, Serialize)]
+pub struct ParkedRecord<'a> {
+    event_id: &'a str,
+    code: &'static str,
+    reason: String,
+}
+
+/// A record that is neither stored nor parked.
+#[derive(Debug, Serialize)]
+pub struct RetriedRecord<'a> {
+    event_id: &'a str,
+    code: &'static str,
+    reason: String,
+}
+
+/// An input that was not read to its end.
+#[derive(Debug, Serialize)]
+pub struct UnreadInput<'a> {
+    pub input: &'a str,
+    pub reason: &'a str,
+}
+
+/// A route with alerts that are stored and not delivered.
+#[derive(Debug, Serialize)]
+pub struct UndeliveredRoute<'a> {
+    route: &'a str,
+    code: &'static str,
+    reason: String,
+}
+
+/// `stentor alerts`, one a line.
+#[derive(Debug, Serialize)]
+pub struct Alert<'a> {
+    pub version: u32,
+    pub log_id: &'a str,
+    pub timestamp: &'a str,
+    pub marker: &'a str,
+    pub app_name: &'a str,
+    pub message: &'a str,
+    pub routes: &'a [String],
+    pub account_id: &'a str,
+    pub region: &'a str,
+    pub log_group: &'a str,
+    pub log_stream: &'a str,
+    pub pattern: &'a str,
+    pub source: &'a str,
+}
+
+/// `stentor check`.
+#[derive(Debug, Serialize)]
+pub struct CheckReport<'a> {
+    pub version: u32,
+    pub routes: Vec<&'a str>,
+    pub warnings: Vec<Warning<'a>>,
+    pub explanation: Option<LineExplanation<'a>>,
+    pub findings: Option<Vec<CheckFinding<'a>>>,
+}
+
+/// A likely mistake in the configuration.
+#[derive(Debug, Serialize)]
+pub struct Warning<'a> {
+    pub line: usize,
+    pub column: usize,
+    pub message: &'a str,
+}
+
+/// What happens to a line.
+#[derive(Debug, Serialize)]
+pub struct LineExplanation<'a> {
+    pub routes: Vec<TriedRoute<'a>>,
+    pub marker: Option<&'a str>,
+    pub severity: Option<&'a str>,
+    pub redacted: &'a str,
+    pub pattern: Option<&'a str>,
+}
+
+/// A route that the line was compared with.
+#[derive(Debug, Serialize)]
+pub struct TriedRoute<'a> {
+    pub route: &'a str,
+    pub takes: bool,
+    pub because: &'a str,
+}
+
+/// A finding about what is deployed.
+#[derive(Debug, Serialize)]
+pub struct CheckFinding<'a> {
+    pub good: bool,
+    pub what: &'a str,
+    pub remedy: Option<&'a str>,
+}
+
+impl<'a> ParkedRecord<'a> {
+    pub fn new(event_id: &'a str, poison: &Poison) -> Self {
+        Self { event_id, code: poison.code().into(), reason: poison.to_string() }
+    }
+}
+
+impl<'a> RetriedRecord<'a> {
+    pub fn new(event_id: &'a str, reason: &RetryReason) -> Self {
+        Self { event_id, code: reason.code(), reason: reason.to_string() }
+    }
+}
+
+impl<'a> UndeliveredRoute<'a> {
+    pub fn new(route: &'a str, reason: &RetryReason) -> Self {
+        Self { route, code: reason.code(), reason: reason.to_string() }
+    }
+}
+
+pub fn millis(elapsed: Duration) -> u64 {
+    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl<'a> From<&'a Delivery> for Message<'a> {
+    fn from(delivery: &'a Delivery) -> Self {
+        let (outcome, reason) = match &delivery.outcome {
+            DeliveryOutcome::Accepted => (Outcome::Accepted, None),
+            DeliveryOutcome::Retry(reason) => (Outcome::Retry, Some(reason.as_str())),
+            DeliveryOutcome::Parked(reason) => (Outcome::Parked, Some(reason.as_str())),
+        };
+        let (route, target) = (delivery.route.as_str(), delivery.target.to_string());
+        Self { route, epoch: delivery.epochs.1, target, alerts: delivery.alerts, outcome, reason }
+    }
+}
+
+impl<'a> From<&'a AuditRow> for Alert<'a> {
+    fn from(row: &'a AuditRow) -> Self {
+        Self {
+            version: VERSION,
+            log_id: &row.log_id,
+            timestamp: &row.timestamp,
+            marker: &row.marker,
+            app_name: &row.app_name,
+            message: &row.message,
+            routes: &row.routes,
+            account_id: &row.account_id,
+            region: &row.region,
+            log_group: &row.log_group,
+            log_stream: &row.log_stream,
+            pattern: &row.pattern,
+            source: &row.source,
+        }
+    }
+}
+
+impl<'a> From<&'a Explanation> for LineExplanation<'a> {
+    fn from(explanation: &'a Explanation) -> Self {
+        let routes = explanation.routes.iter().map(|tried| TriedRoute {
+            route: tried.route.as_str(),
+            takes: tried.takes,
+            because: &tried.reason,
+        });
+        Self {
+            routes: routes.collect(),
+            marker: explanation.marker.as_deref(),
+            severity: explanation.severity,
+            redacted: &explanation.redacted,
+            pattern: explanation.pattern.as_deref(),
+        }
+    }
+}
+
+impl<'a> From<&'a Finding> for CheckFinding<'a> {
+    fn from(finding: &'a Finding) -> Self {
+        Self { good: finding.good, what: &finding.what, remedy: finding.remedy.as_deref() }
+    }
+}
