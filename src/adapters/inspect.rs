@@ -13,7 +13,7 @@ use aws_types::SdkConfig;
 use serde_json::Value;
 
 use crate::adapters::aws::diagnose::explain_error;
-use crate::ops::check::{Fact, Mapping, Queue, Snapshot, Table};
+use crate::ops::check::{Inspected, Mapping, Queue, Snapshot, Table};
 
 /// The parts of the deployment to read.
 #[derive(Clone, Debug, Default)]
@@ -32,7 +32,8 @@ struct Deployment {
 
 /// Reads everything. A part that cannot be read is recorded as such.
 ///
-/// # Errors When the function itself cannot be read, because only its environment names the rest.
+/// # Errors
+/// When the function itself cannot be read, because only its environment names the rest.
 pub async fn inspect(aws: &SdkConfig, inspect: &Inspection) -> Result<Snapshot, String> {
     let function = inspect.functions.first().cloned().unwrap_or_default();
     let deployment = deployment(aws, inspect).await?;
@@ -84,7 +85,7 @@ async fn deployment(aws: &SdkConfig, inspect: &Inspection) -> Result<Deployment,
     Ok(Deployment { environment, own })
 }
 
-async fn table(aws: &SdkConfig, name: &str) -> Fact<Table> {
+async fn table(aws: &SdkConfig, name: &str) -> Inspected<Table> {
     let client = aws_sdk_dynamodb::Client::new(aws);
     let found = client.describe_table().table_name(name).send().await;
     let found = found.map_err(|error| explain_error(&error, &format!("the table {name}")))?;
@@ -98,7 +99,7 @@ async fn table(aws: &SdkConfig, name: &str) -> Fact<Table> {
     Ok(Table { name: name.to_owned(), keys: names(table.key_schema), by_hour: names(by_hour) })
 }
 
-async fn queue(aws: &SdkConfig, url: &str) -> Fact<Queue> {
+async fn queue(aws: &SdkConfig, url: &str) -> Inspected<Queue> {
     let client = aws_sdk_sqs::Client::new(aws);
     let call = client.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::All).send().await;
     let attributes =
@@ -115,7 +116,7 @@ async fn queue(aws: &SdkConfig, url: &str) -> Fact<Queue> {
     })
 }
 
-async fn credentials(aws: &SdkConfig, secret_id: &str) -> Fact<BTreeSet<String>> {
+async fn credentials(aws: &SdkConfig, secret_id: &str) -> Inspected<BTreeSet<String>> {
     let client = aws_sdk_secretsmanager::Client::new(aws);
     let call = client.get_secret_value().secret_id(secret_id).send().await;
     let found = call.map_err(|error| explain_error(&error, &format!("the secret {secret_id}")))?;
@@ -124,7 +125,7 @@ async fn credentials(aws: &SdkConfig, secret_id: &str) -> Fact<BTreeSet<String>>
     Ok(names.into_keys().collect())
 }
 
-async fn mappings(aws: &SdkConfig, functions: &[String]) -> Fact<Vec<Mapping>> {
+async fn mappings(aws: &SdkConfig, functions: &[String]) -> Inspected<Vec<Mapping>> {
     let client = aws_sdk_lambda::Client::new(aws);
     let mut mappings = Vec::new();
     for function in functions {
@@ -153,7 +154,7 @@ fn mapping(function: &str, found: EventSourceMappingConfiguration) -> Mapping {
     }
 }
 
-async fn retention(aws: &SdkConfig, stream_arn: &str) -> Fact<Duration> {
+async fn retention(aws: &SdkConfig, stream_arn: &str) -> Inspected<Duration> {
     let client = aws_sdk_kinesis::Client::new(aws);
     let call = client.describe_stream_summary().stream_arn(stream_arn).send().await;
     let found = call.map_err(|error| explain_error(&error, &format!("the stream {stream_arn}")))?;
@@ -162,7 +163,7 @@ async fn retention(aws: &SdkConfig, stream_arn: &str) -> Fact<Duration> {
 }
 
 /// Subscription filters of the log groups.
-async fn filters(aws: &SdkConfig, own: &BTreeSet<String>) -> Fact<Vec<(String, String)>> {
+async fn filters(aws: &SdkConfig, own: &BTreeSet<String>) -> Inspected<Vec<(String, String)>> {
     let client = aws_sdk_cloudwatchlogs::Client::new(aws);
     let mut filters = Vec::new();
     for group in own {
@@ -180,7 +181,7 @@ async fn filters(aws: &SdkConfig, own: &BTreeSet<String>) -> Fact<Vec<(String, S
 }
 
 /// Account policies whose selection does not exclude the log groups.
-async fn policies(aws: &SdkConfig, own: &BTreeSet<String>) -> Fact<Vec<(String, String)>> {
+async fn policies(aws: &SdkConfig, own: &BTreeSet<String>) -> Inspected<Vec<(String, String)>> {
     let client = aws_sdk_cloudwatchlogs::Client::new(aws);
     let call = client.describe_account_policies().policy_type(PolicyType::SubscriptionFilterPolicy).send().await;
     let found = call.map_err(|error| explain_error(&error, "the account's subscription policies"))?;

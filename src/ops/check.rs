@@ -1,42 +1,44 @@
-//! Whether what is deployed is what the program relies on. Looking (`look`) and judging are apart: here are facts,
-//! as AWS tells them, and what they mean, each with what to do about it.
+//! Evaluates a deployment: compares a snapshot of what is deployed with what Stentor relies on. Each
+//! finding has a stable code and, where it is bad, a remedy. An adapter takes the snapshot.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use serde::Serialize;
+use strum::IntoStaticStr;
 
 use crate::config::{Config, Route};
 use crate::model::name::Target;
 use crate::model::text::humanize_duration;
 
-/// Something that was looked at; `Err`: what AWS said instead, as a sentence.
-pub type Fact<T> = Result<T, String>;
+/// A part of the deployment, or why it could not be read.
+pub type Inspected<T> = Result<T, String>;
 
-/// What was found. `None`: it was not asked for, or there is none.
+/// A snapshot of a deployment.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     pub function: String,
-    pub alerts: Fact<Table>,
-    pub outbox: Fact<Table>,
-    pub dead_letters: Fact<Queue>,
-    pub due: Option<Fact<Queue>>,
+    pub alerts: Inspected<Table>,
+    pub outbox: Inspected<Table>,
+    pub dead_letters: Inspected<Queue>,
+    /// `None`: the function has no due queue.
+    pub due: Option<Inspected<Queue>>,
     /// The names in the secret, never the values.
-    pub credentials: Fact<BTreeSet<String>>,
-    pub mappings: Fact<Vec<Mapping>>,
-    /// Retention of the streams that are mapped, by ARN.
-    pub streams: BTreeMap<String, Fact<Duration>>,
-    /// Subscription filters on the functions' own log groups: group and filter.
-    pub own_logs: Fact<Vec<(String, String)>>,
-    /// Account policies that read the functions' own log groups: group and policy.
-    pub policies: Fact<Vec<(String, String)>>,
+    pub credentials: Inspected<BTreeSet<String>>,
+    pub mappings: Inspected<Vec<Mapping>>,
+    /// The retention of each stream that has a mapping, by ARN.
+    pub streams: BTreeMap<String, Inspected<Duration>>,
+    /// Subscription filters on the functions' own log groups: log group and filter.
+    pub own_logs: Inspected<Vec<(String, String)>>,
+    /// Account policies that read the functions' own log groups: log group and policy.
+    pub policies: Inspected<Vec<(String, String)>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Table {
     pub name: String,
-    /// Hash key, and range key if there is one.
+    /// The hash key, and the range key if there is one.
     pub keys: Vec<String>,
+    /// The keys of the index `by_hour`.
     pub by_hour: Vec<String>,
 }
 
@@ -46,7 +48,7 @@ pub struct Queue {
     pub arn: String,
     pub retention: Duration,
     pub message_bytes_max: u64,
-    /// The queue that takes what was received too often.
+    /// The queue that receives messages which were received too often.
     pub redrives_to: Option<String>,
 }
 
@@ -58,127 +60,175 @@ pub struct Mapping {
     pub enabled: bool,
     pub reports_item_failures: bool,
     pub on_failure: Option<String>,
-    /// `None`: records are tried for as long as the stream keeps them.
+    /// `None`: records are retried until they expire.
     pub age_max: Option<Duration>,
     /// `None`: without a limit.
     pub attempts_max: Option<u32>,
 }
 
-/// What a fact means.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// The result of one rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
+    pub rule: Rule,
     pub good: bool,
-    pub what: String,
-    /// What to do; none where it is good.
+    pub text: String,
+    /// `None` if the finding is good.
     pub remedy: Option<String>,
+}
+
+/// A rule, by its stable code: `dead-letter-retention`.
+#[derive(Copy, Clone, Debug, IntoStaticStr, PartialEq, Eq)]
+#[strum(serialize_all = "kebab-case")]
+pub enum Rule {
+    /// A part of the deployment can be read.
+    Readable,
+    TableKeys,
+    DeadLetterRetention,
+    DeadLetterSize,
+    DueQueue,
+    DueQueueRedrive,
+    Credential,
+    StreamMapping,
+    MappingEnabled,
+    MappingItemFailures,
+    MappingOnFailure,
+    StreamRetention,
+    RetryAttempts,
+    OwnLogsFilter,
+    OwnLogsPolicy,
+}
+
+impl Rule {
+    /// A stable kebab-case word.
+    pub fn code(self) -> &'static str {
+        self.into()
+    }
 }
 
 const RETENTION_MAX: Duration = Duration::from_hours(14 * 24);
 const MESSAGE_BYTES_MAX: u64 = 1 << 20;
 
-/// Judges what was found, in the order in which one would mend it.
+/// Evaluates a snapshot. The findings are in the order in which an operator would fix them.
 pub fn evaluate(snapshot: &Snapshot, config: &Config) -> Vec<Finding> {
-    let mut found = Found::default();
-    found.table(&snapshot.alerts, "alerts", &["log_id"], &["hour", "timestamp"]);
-    found.table(&snapshot.outbox, "outbox", &["pk", "sk"], &[]);
-    found.dead_letters(&snapshot.dead_letters);
-    found.due(snapshot);
-    found.credentials(&snapshot.credentials, config);
-    found.mappings(snapshot);
-    found.own_logs(&snapshot.own_logs, "subscription filter");
-    found.own_logs(&snapshot.policies, "account policy");
-    found.0
+    let mut findings = Findings::default();
+    findings.table(&snapshot.alerts, "alerts", &["log_id"], &["hour", "timestamp"]);
+    findings.table(&snapshot.outbox, "outbox", &["pk", "sk"], &[]);
+    findings.dead_letters(&snapshot.dead_letters);
+    findings.due(snapshot);
+    findings.credentials(&snapshot.credentials, config);
+    findings.mappings(snapshot);
+    if let Some(filters) = findings.readable(&snapshot.own_logs, "the subscription filters") {
+        findings.own_logs(Rule::OwnLogsFilter, filters, "subscription filter");
+    }
+    if let Some(policies) = findings.readable(&snapshot.policies, "the account policies") {
+        findings.own_logs(Rule::OwnLogsPolicy, policies, "account policy");
+    }
+    findings.0
 }
 
 #[derive(Default)]
-struct Found(Vec<Finding>);
+struct Findings(Vec<Finding>);
 
-impl Found {
-    fn check(&mut self, good: bool, what: impl Into<String>, otherwise: &str, remedy: impl Into<String>) {
-        let (what, remedy) = match good {
-            true => (what.into(), None),
-            false => (otherwise.to_owned(), Some(remedy.into())),
-        };
-        self.0.push(Finding { good, what, remedy });
+impl Findings {
+    fn good(&mut self, rule: Rule, text: impl Into<String>) {
+        self.0.push(Finding { rule, good: true, text: text.into(), remedy: None });
     }
 
-    /// What could not be looked at is a finding of its own.
-    fn known<'f, T>(&mut self, fact: &'f Fact<T>, what: &str) -> Option<&'f T> {
-        match fact {
-            Ok(fact) => Some(fact),
-            Err(why) => {
-                self.check(false, "", &format!("{what} cannot be looked at"), why.as_str());
+    fn bad(&mut self, rule: Rule, text: impl Into<String>, remedy: impl Into<String>) {
+        self.0.push(Finding { rule, good: false, text: text.into(), remedy: Some(remedy.into()) });
+    }
+
+    /// A part that could not be read is a finding of its own, with the error as its remedy.
+    fn readable<'f, T>(&mut self, part: &'f Inspected<T>, name: &str) -> Option<&'f T> {
+        match part {
+            Ok(part) => Some(part),
+            Err(error) => {
+                self.bad(Rule::Readable, format!("{name} cannot be read"), error.as_str());
                 None
             }
         }
     }
 
-    fn table(&mut self, table: &Fact<Table>, which: &str, keys: &[&str], by_hour: &[&str]) {
-        let Some(table) = self.known(table, &format!("the {which} table")) else { return };
-        let good = table.keys == keys && table.by_hour == by_hour;
+    fn table(&mut self, table: &Inspected<Table>, which: &str, keys: &[&str], by_hour: &[&str]) {
+        let Some(table) = self.readable(table, &format!("the {which} table")) else { return };
+        if table.keys == keys && table.by_hour == by_hour {
+            return self.good(Rule::TableKeys, format!("the table {} has the right keys", table.name));
+        }
         let keys = keys.join(", ");
         let index = match by_hour {
             [] => String::new(),
             columns => format!(" and an index by_hour over {}", columns.join(", ")),
         };
-        self.check(
-            good,
-            format!("table {} has its keys", table.name),
-            &format!("table {} has other keys", table.name),
-            format!("the program needs {keys}{index}: make the table with template.yaml, under another name"),
+        self.bad(
+            Rule::TableKeys,
+            format!("the table {} has other keys", table.name),
+            format!("Stentor needs {keys}{index}: create the table with template.yaml, under another name"),
         );
     }
 
-    fn dead_letters(&mut self, queue: &Fact<Queue>) {
-        let Some(queue) = self.known(queue, "the dead-letter queue") else { return };
-        self.check(
-            queue.retention >= RETENTION_MAX,
-            "dead-letter queue keeps letters for 14 days",
-            &format!("dead-letter queue keeps letters for {} only", humanize_duration(queue.retention)),
-            "set its MessageRetentionPeriod to 1209600",
-        );
-        self.check(
-            queue.message_bytes_max >= MESSAGE_BYTES_MAX,
-            "dead-letter queue takes 1 MiB",
-            &format!("dead-letter queue takes {} bytes only", queue.message_bytes_max),
-            "set its MaximumMessageSize to 1048576, or large records cannot be parked",
-        );
-    }
-
-    fn due(&mut self, snapshot: &Snapshot) {
-        let Some(due) = &snapshot.due else {
-            let what = "no due queue: the function tells what it took in itself, one message for each invocation";
-            return self.check(true, what, "", "");
-        };
-        let Some(due) = self.known(due, "the due queue") else { return };
-        let dead_letters = snapshot.dead_letters.as_ref().map(|queue| queue.arn.as_str()).unwrap_or_default();
-        self.check(
-            due.redrives_to.as_deref().is_some_and(|to| dead_letters.is_empty() || to == dead_letters),
-            "due queue hands what it gives up on to the dead-letter queue",
-            "due queue does not hand what it gives up on to the dead-letter queue",
-            format!("set its RedrivePolicy to {dead_letters}"),
-        );
-    }
-
-    fn credentials(&mut self, names: &Fact<BTreeSet<String>>, config: &Config) {
-        let Some(names) = self.known(names, "the secret") else { return };
-        let targets: BTreeSet<&Target> = config.routes.iter().flat_map(Route::targets).collect();
-        for target in targets {
-            self.check(
-                names.contains(&target.to_string()) || names.contains(target.name.as_str()),
-                format!("secret has a credential for {target}"),
-                &format!("secret has no credential for {target}"),
-                format!("add \"{target}\" to it with `aws secretsmanager put-secret-value`"),
+    fn dead_letters(&mut self, queue: &Inspected<Queue>) {
+        let Some(queue) = self.readable(queue, "the dead-letter queue") else { return };
+        if queue.retention >= RETENTION_MAX {
+            self.good(Rule::DeadLetterRetention, "the dead-letter queue keeps messages for 14 days");
+        } else {
+            let kept = humanize_duration(queue.retention);
+            self.bad(
+                Rule::DeadLetterRetention,
+                format!("the dead-letter queue keeps messages for {kept} only"),
+                "set its MessageRetentionPeriod to 1209600",
+            );
+        }
+        if queue.message_bytes_max >= MESSAGE_BYTES_MAX {
+            self.good(Rule::DeadLetterSize, "the dead-letter queue accepts messages of 1 MiB");
+        } else {
+            self.bad(
+                Rule::DeadLetterSize,
+                format!("the dead-letter queue accepts messages of {} bytes only", queue.message_bytes_max),
+                "set its MaximumMessageSize to 1048576, or large records cannot be parked",
             );
         }
     }
 
+    fn due(&mut self, snapshot: &Snapshot) {
+        let Some(due) = &snapshot.due else {
+            let text = "there is no due queue: the consumer delivers one message per invocation and route";
+            return self.good(Rule::DueQueue, text);
+        };
+        let Some(due) = self.readable(due, "the due queue") else { return };
+        let dead_letters = snapshot.dead_letters.as_ref().map(|queue| queue.arn.as_str()).unwrap_or_default();
+        if due.redrives_to.as_deref().is_some_and(|to| dead_letters.is_empty() || to == dead_letters) {
+            self.good(Rule::DueQueueRedrive, "the due queue sends exhausted messages to the dead-letter queue");
+        } else {
+            self.bad(
+                Rule::DueQueueRedrive,
+                "the due queue does not send exhausted messages to the dead-letter queue",
+                format!("set its RedrivePolicy to {dead_letters}"),
+            );
+        }
+    }
+
+    fn credentials(&mut self, names: &Inspected<BTreeSet<String>>, config: &Config) {
+        let Some(names) = self.readable(names, "the secret") else { return };
+        let targets: BTreeSet<&Target> = config.routes.iter().flat_map(Route::targets).collect();
+        for target in targets {
+            if names.contains(&target.to_string()) || names.contains(target.name.as_str()) {
+                self.good(Rule::Credential, format!("the secret has a credential for {target}"));
+            } else {
+                self.bad(
+                    Rule::Credential,
+                    format!("the secret has no credential for {target}"),
+                    format!("add \"{target}\" to it with `aws secretsmanager put-secret-value`"),
+                );
+            }
+        }
+    }
+
     fn mappings(&mut self, snapshot: &Snapshot) {
-        let Some(mappings) = self.known(&snapshot.mappings, "the event source mappings") else { return };
+        let Some(mappings) = self.readable(&snapshot.mappings, "the event source mappings") else { return };
         let streams = || mappings.iter().filter(|mapping| mapping.source_arn.contains(":kinesis:"));
         if streams().next().is_none() {
-            let what = format!("no stream feeds {}: it lives on direct subscriptions", snapshot.function);
-            self.check(true, what, "", "");
+            let function = &snapshot.function;
+            self.good(Rule::StreamMapping, format!("{function} has no stream: it receives direct subscriptions"));
         }
         for mapping in mappings {
             self.mapping(mapping);
@@ -190,68 +240,76 @@ impl Found {
 
     fn mapping(&mut self, mapping: &Mapping) {
         let source = mapping.source_arn.rsplit([':', '/']).next().unwrap_or_default();
-        self.check(
-            mapping.enabled,
-            format!("mapping of {source} is enabled"),
-            &format!("mapping of {source} is disabled"),
-            "enable it: nothing comes in through it",
-        );
-        self.check(
-            mapping.reports_item_failures,
-            format!("mapping of {source} takes partial failures"),
-            &format!("mapping of {source} takes no partial failures"),
-            "set FunctionResponseTypes to ReportBatchItemFailures, or one failed record repeats its whole batch",
-        );
-        if mapping.source_arn.contains(":kinesis:") {
-            self.check(
-                mapping.on_failure.is_some(),
-                format!("mapping of {source} parks what it gives up on"),
-                &format!("mapping of {source} drops what it gives up on"),
+        if mapping.enabled {
+            self.good(Rule::MappingEnabled, format!("the mapping of {source} is enabled"));
+        } else {
+            let text = format!("the mapping of {source} is disabled");
+            self.bad(Rule::MappingEnabled, text, "enable it: the function receives nothing from it");
+        }
+        if mapping.reports_item_failures {
+            self.good(Rule::MappingItemFailures, format!("the mapping of {source} accepts partial failures"));
+        } else {
+            self.bad(
+                Rule::MappingItemFailures,
+                format!("the mapping of {source} does not accept partial failures"),
+                "set FunctionResponseTypes to ReportBatchItemFailures, or one failed record repeats its whole batch",
+            );
+        }
+        if !mapping.source_arn.contains(":kinesis:") {
+            return;
+        }
+        if mapping.on_failure.is_some() {
+            self.good(Rule::MappingOnFailure, format!("the mapping of {source} has an on-failure destination"));
+        } else {
+            self.bad(
+                Rule::MappingOnFailure,
+                format!("the mapping of {source} drops records after its last attempt"),
                 "set DestinationConfig.OnFailure to the dead-letter queue",
             );
         }
     }
 
-    /// What Lambda gives up on is read from the stream again, so it must be there a while longer.
-    fn stream(&mut self, mapping: &Mapping, retention: Option<&Fact<Duration>>) {
+    /// Replay reads from the stream what Lambda has given up on, so records must be kept longer than they
+    /// are retried.
+    fn stream(&mut self, mapping: &Mapping, retention: Option<&Inspected<Duration>>) {
         let stream = mapping.source_arn.rsplit('/').next().unwrap_or_default();
-        let Some(retention) = retention.and_then(|fact| self.known(fact, &format!("stream {stream}"))) else { return };
+        let retention = retention.and_then(|part| self.readable(part, &format!("the stream {stream}")));
+        let Some(retention) = retention else { return };
         let kept = humanize_duration(*retention);
         let half = (*retention / 2).as_secs();
-        let remedy = format!("set MaximumRecordAgeInSeconds to {half}, half of what the stream keeps");
+        let remedy = format!("set MaximumRecordAgeInSeconds to {half}, half of the retention of the stream");
         match mapping.age_max {
-            Some(age) => self.check(
-                age < *retention,
-                format!("stream {stream} keeps records for {kept}, and they are tried for {}", humanize_duration(age)),
-                &format!("stream {stream} keeps records for {kept}, no longer than they are tried"),
-                remedy,
-            ),
-            None => self.check(false, "", &format!("records of {stream} are tried until they are gone"), remedy),
+            Some(age) if age < *retention => {
+                let retried = humanize_duration(age);
+                let text = format!("the stream {stream} keeps records for {kept}, and they are retried for {retried}");
+                self.good(Rule::StreamRetention, text);
+            }
+            Some(_) => {
+                let text = format!("the stream {stream} keeps records for {kept}, no longer than they are retried");
+                self.bad(Rule::StreamRetention, text, remedy);
+            }
+            None => {
+                self.bad(Rule::StreamRetention, format!("records of {stream} are retried until they expire"), remedy);
+            }
         }
         if let Some(attempts) = mapping.attempts_max {
-            let what = format!("records of {stream} are given up after {attempts} attempts");
-            self.check(
-                false,
-                "",
-                &what,
-                "set MaximumRetryAttempts to -1: a store that is away for a minute is no reason",
+            self.bad(
+                Rule::RetryAttempts,
+                format!("records of {stream} are given up after {attempts} attempts"),
+                "set MaximumRetryAttempts to -1, or an outage of a minute parks every batch",
             );
         }
     }
 
-    fn own_logs(&mut self, readers: &Fact<Vec<(String, String)>>, kind: &str) {
-        let Some(readers) = self.known(readers, &format!("whether a {kind} reads the functions' own logs")) else {
-            return;
-        };
+    fn own_logs(&mut self, rule: Rule, readers: &[(String, String)], kind: &str) {
         if readers.is_empty() {
-            self.check(true, format!("no {kind} reads the functions' own logs"), "", "");
+            self.good(rule, format!("no {kind} reads the functions' own logs"));
         }
         for (group, reader) in readers {
-            self.check(
-                false,
-                "",
-                &format!("{kind} {reader} reads {group}"),
-                "take it away, or exclude the group: what the function logs comes back to it",
+            self.bad(
+                rule,
+                format!("the {kind} {reader} reads {group}"),
+                "remove it or exclude the log group, or the function receives its own log lines",
             );
         }
     }

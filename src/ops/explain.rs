@@ -1,7 +1,7 @@
-//! Why a line is told, or is not: which route takes it and which do not and why, what redaction leaves of it, and
-//! as what it is grouped. Pure; it asks the same code that the pipeline runs.
+//! Explains whether a line is an alert: which route accepts it, why the others do not, its redacted text
+//! and its pattern. Pure. It calls the code of the pipeline.
 
-use serde::Serialize;
+use strum::IntoStaticStr;
 
 use crate::config::{Config, Route};
 use crate::ingest::logs::{LogBatch, LogEvent};
@@ -9,39 +9,80 @@ use crate::ingest::route::Routes;
 use crate::model::name::{RouteName, Severity};
 use crate::model::pattern::Pattern;
 
-/// A line, and where it comes from.
+/// A line, and its source.
 #[derive(Clone, Debug, Default)]
-pub struct Line {
+pub struct LogLine {
     pub message: String,
     pub log_group: String,
     pub account: String,
     pub region: Option<String>,
 }
 
-/// What becomes of a line.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// The explanation of a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
-    /// Every route, in the order in which they are tried.
+    /// Every route, in the order of the configuration.
     pub routes: Vec<RouteMatch>,
-    /// The marker that the first route found; `None`: no route takes the line.
+    /// The marker that the first accepting route found; `None` if no route accepts the line.
     pub marker: Option<String>,
     pub severity: Option<&'static str>,
     /// The line as it is stored and shown.
     pub redacted: String,
-    /// Lines with the same text here are one group in a message.
+    /// Alerts of one pattern are shown as one group.
     pub pattern: Option<String>,
 }
 
-/// A route that was tried.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// A route, and whether it accepts the line.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteMatch {
     pub route: RouteName,
-    pub takes: bool,
-    pub reason: String,
+    pub result: MatchResult,
+    /// The first marker of the route that the line has.
+    pub marker: Option<String>,
+}
+
+/// Whether a route accepts a line, and why not. The codes are stable.
+#[derive(Copy, Clone, Debug, IntoStaticStr, PartialEq, Eq)]
+#[strum(serialize_all = "kebab-case")]
+pub enum MatchResult {
+    Accepted,
+    /// The route accepts the line, and later routes are tried too.
+    AcceptedAndContinued,
+    /// The line has none of the route's markers.
+    NoMarker,
+    /// The line is from another account, Region or log group.
+    OutOfScope,
+    /// An earlier route accepted the line.
+    AcceptedEarlier,
+}
+
+impl MatchResult {
+    /// A stable kebab-case word.
+    pub fn code(self) -> &'static str {
+        self.into()
+    }
+
+    pub fn is_accepted(self) -> bool {
+        matches!(self, Self::Accepted | Self::AcceptedAndContinued)
+    }
+}
+
+impl RouteMatch {
+    /// The result for people, after "the line": `has [ALERT]`.
+    pub fn reason(&self) -> String {
+        let marker = self.marker.as_deref().unwrap_or_default();
+        match self.result {
+            MatchResult::Accepted => format!("has {marker}"),
+            MatchResult::AcceptedAndContinued => format!("has {marker}; later routes are tried too"),
+            MatchResult::NoMarker => "has none of its markers".to_owned(),
+            MatchResult::OutOfScope => format!("has {marker}, but its account, Region or log group does not match"),
+            MatchResult::AcceptedEarlier => format!("has {marker}, but an earlier route accepted it"),
+        }
+    }
 }
 
 /// Explains a line.
-pub fn explain(routes: &Routes, line: &Line) -> Explanation {
+pub fn explain(routes: &Routes, line: &LogLine) -> Explanation {
     let event = LogEvent {
         id: "explain".into(),
         timestamp: 0,
@@ -55,10 +96,10 @@ pub fn explain(routes: &Routes, line: &Line) -> Explanation {
         ..LogBatch::default()
     };
     let hit = routes.hit(&event, &batch, line.region.as_deref());
-    let taken = hit.as_ref().map_or(&[][..], |hit| &*hit.routes);
+    let accepting = hit.as_ref().map_or(&[][..], |hit| &*hit.routes);
     let (redacted, _) = routes.stored(&line.message, hit.as_ref().map_or("", |hit| &hit.marker));
     Explanation {
-        routes: tried(routes.config(), line, taken),
+        routes: match_routes(routes.config(), line, accepting),
         pattern: hit.as_ref().map(|hit| Pattern::of(&redacted, &hit.marker).as_str().to_owned()),
         severity: hit.as_ref().and_then(|hit| {
             let configured = routes.get(hit.routes.first()?)?.severity;
@@ -69,25 +110,26 @@ pub fn explain(routes: &Routes, line: &Line) -> Explanation {
     }
 }
 
-fn tried(config: &Config, line: &Line, taken: &[RouteName]) -> Vec<RouteMatch> {
-    let one = |route: &Route| {
-        let takes = taken.contains(&route.name);
-        RouteMatch { route: route.name.clone(), takes, reason: reason(route, line, takes) }
+fn match_routes(config: &Config, line: &LogLine, accepting: &[RouteName]) -> Vec<RouteMatch> {
+    let route_match = |route: &Route| {
+        let marker = route.markers.iter().find(|marker| line.message.contains(marker.as_str())).cloned();
+        let result = match &marker {
+            None => MatchResult::NoMarker,
+            Some(_) if accepting.contains(&route.name) => {
+                if route.continue_ {
+                    MatchResult::AcceptedAndContinued
+                } else {
+                    MatchResult::Accepted
+                }
+            }
+            Some(_) if route.scope.admits(&line.account, line.region.as_deref(), &line.log_group) => {
+                MatchResult::AcceptedEarlier
+            }
+            Some(_) => MatchResult::OutOfScope,
+        };
+        RouteMatch { route: route.name.clone(), result, marker }
     };
-    config.routes.iter().map(one).collect()
-}
-
-fn reason(route: &Route, line: &Line, takes: bool) -> String {
-    let found = route.markers.iter().find(|marker| line.message.contains(marker.as_str()));
-    let Some(marker) = found else { return "has none of its markers".to_owned() };
-    if takes {
-        let then = if route.continue_ { "; later routes are tried, too" } else { "" };
-        return format!("has {marker}{then}");
-    }
-    match route.scope.admits(&line.account, line.region.as_deref(), &line.log_group) {
-        true => format!("has {marker}, but a route before it took the line"),
-        false => format!("has {marker}, but does not come from where the route looks"),
-    }
+    config.routes.iter().map(route_match).collect()
 }
 
 #[cfg(test)]
@@ -116,19 +158,23 @@ mod tests {
         let routes = Routes::new(&Config::parse(config, "test").unwrap()).unwrap();
         let line = |message: &str, log_group: &str, account: &str| {
             let line =
-                Line { message: message.into(), log_group: log_group.into(), account: account.into(), region: None };
+                LogLine { message: message.into(), log_group: log_group.into(), account: account.into(), region: None };
             explain(&routes, &line)
         };
-        let takes = |explanation: &Explanation| explanation.routes.iter().map(|tried| tried.takes).collect::<Vec<_>>();
+        let results =
+            |explanation: &Explanation| explanation.routes.iter().map(|route| route.result).collect::<Vec<_>>();
         let billing = line("[CRITICAL] order 17 password=hunter2hunter2", "/aws/lambda/billing-x", "111111111111");
-        assert_eq!(takes(&billing), [true, true, false]);
-        assert_eq!(billing.routes[2].reason, "has [CRITICAL], but a route before it took the line");
+        let expected = [MatchResult::AcceptedAndContinued, MatchResult::Accepted, MatchResult::AcceptedEarlier];
+        assert_eq!(results(&billing), expected);
+        assert_eq!(billing.routes[2].reason(), "has [CRITICAL], but an earlier route accepted it");
         assert!(!billing.redacted.contains("hunter2") && billing.severity == Some("critical"));
         assert!(billing.pattern.as_ref().is_some_and(|pattern| !pattern.contains("17")), "{billing:?}");
         let other = line("[CRITICAL] x", "/aws/lambda/shop", "2222");
-        assert_eq!(takes(&other), [false, false, true]);
-        assert_eq!(other.routes[0].reason, "has [CRITICAL], but does not come from where the route looks");
+        assert_eq!(results(&other), [MatchResult::OutOfScope, MatchResult::OutOfScope, MatchResult::Accepted]);
+        let reason = "has [CRITICAL], but its account, Region or log group does not match";
+        assert_eq!(other.routes[0].reason(), reason);
         let quiet = line("all is well", "/aws/lambda/shop", "2222");
-        assert_eq!((takes(&quiet), quiet.marker, quiet.pattern), (vec![false; 3], None, None));
+        assert_eq!(results(&quiet), [MatchResult::NoMarker; 3]);
+        assert_eq!((quiet.marker, quiet.pattern), (None, None));
     }
 }

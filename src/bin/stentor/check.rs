@@ -8,7 +8,7 @@ use stentor::config::Config;
 use stentor::ingest::route::Routes;
 use stentor::model::text::humanize_duration;
 use stentor::ops::check::Finding;
-use stentor::ops::explain::{Explanation, Line, explain};
+use stentor::ops::explain::{Explanation, LogLine, explain};
 
 use crate::args::{Aws, Configuration};
 use crate::ui::{self, TextReport, Ui};
@@ -69,8 +69,8 @@ pub async fn check(arguments: &Arguments, ui: Ui) -> anyhow::Result<Exit> {
 }
 
 impl Arguments {
-    fn line(&self, message: &str) -> Line {
-        Line {
+    fn line(&self, message: &str) -> LogLine {
+        LogLine {
             message: message.to_owned(),
             log_group: self.log_group.clone(),
             account: self.account.clone(),
@@ -115,7 +115,7 @@ fn list_routes(text: &mut TextReport, config: &Config) {
 
 fn explain_line(text: &mut TextReport, explanation: &Explanation) {
     for tried in &explanation.routes {
-        text.check(tried.takes, format_args!("route {}: the line {}", tried.route, tried.reason));
+        text.check(tried.result.is_accepted(), format_args!("route {}: the line {}", tried.route, tried.reason()));
     }
     if let (Some(marker), Some(severity)) = (&explanation.marker, explanation.severity) {
         text.entry("marker", format_args!("{marker}, {severity}"));
@@ -129,7 +129,7 @@ fn explain_line(text: &mut TextReport, explanation: &Explanation) {
 
 fn list_findings(text: &mut TextReport, findings: &[Finding]) {
     for finding in findings {
-        text.check(finding.good, &finding.what);
+        text.check(finding.good, &finding.text);
         if let Some(remedy) = &finding.remedy {
             text.line(2, format_args!("→ {remedy}"));
         }

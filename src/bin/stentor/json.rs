@@ -135,15 +135,18 @@ pub struct LineExplanation<'a> {
 #[derive(Debug, Serialize)]
 pub struct TriedRoute<'a> {
     pub route: &'a str,
-    pub takes: bool,
-    pub because: &'a str,
+    pub accepted: bool,
+    pub code: &'static str,
+    pub marker: Option<&'a str>,
+    pub reason: String,
 }
 
 /// A finding about what is deployed.
 #[derive(Debug, Serialize)]
 pub struct CheckFinding<'a> {
+    pub code: &'static str,
     pub good: bool,
-    pub what: &'a str,
+    pub text: &'a str,
     pub remedy: Option<&'a str>,
 }
 
@@ -205,8 +208,10 @@ impl<'a> From<&'a Explanation> for LineExplanation<'a> {
     fn from(explanation: &'a Explanation) -> Self {
         let routes = explanation.routes.iter().map(|tried| TriedRoute {
             route: tried.route.as_str(),
-            takes: tried.takes,
-            because: &tried.reason,
+            accepted: tried.result.is_accepted(),
+            code: tried.result.code(),
+            marker: tried.marker.as_deref(),
+            reason: tried.reason(),
         });
         Self {
             routes: routes.collect(),
@@ -220,6 +225,7 @@ impl<'a> From<&'a Explanation> for LineExplanation<'a> {
 
 impl<'a> From<&'a Finding> for CheckFinding<'a> {
     fn from(finding: &'a Finding) -> Self {
-        Self { good: finding.good, what: &finding.what, remedy: finding.remedy.as_deref() }
+        let Finding { rule, good, text, remedy } = finding;
+        Self { code: rule.code(), good: *good, text, remedy: remedy.as_deref() }
     }
 }

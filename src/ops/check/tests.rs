@@ -37,62 +37,77 @@ fn good() -> Snapshot {
     }
 }
 
+/// A subscription filter or an account policy on the functions' own log group.
+fn reader() -> Vec<(String, String)> {
+    vec![("/aws/lambda/x".into(), "all".into())]
+}
+
 fn mapping(snapshot: &mut Snapshot) -> &mut Mapping {
     &mut snapshot.mappings.as_mut().unwrap()[0]
 }
 
 #[test]
-fn what_the_template_deploys_is_good() {
+fn the_deployment_of_the_template_is_good() {
     let findings = evaluate(&good(), &Config::builtin());
     assert!(findings.iter().all(|finding| finding.good && finding.remedy.is_none()), "{findings:#?}");
     assert_eq!(findings.len(), 12);
 }
 
 #[test]
-fn each_fault_is_found_alone_and_has_its_remedy() {
-    let check = |what: &str, remedy: &str, spoil: fn(&mut Snapshot)| {
+fn each_fault_has_its_code_and_its_remedy() {
+    let check = |code: &str, remedy: &str, spoil: fn(&mut Snapshot)| {
         let mut snapshot = good();
         spoil(&mut snapshot);
-        let bad: Vec<Finding> =
-            evaluate(&snapshot, &Config::builtin()).into_iter().filter(|finding| !finding.good).collect();
-        let [finding] = &bad[..] else { panic!("{what}: {bad:#?}") };
-        assert!(finding.what.contains(what), "{what}: {finding:?}");
-        assert!(finding.remedy.as_ref().unwrap().contains(remedy), "{what}: {finding:?}");
+        let mut bad = evaluate(&snapshot, &Config::builtin());
+        bad.retain(|finding| !finding.good);
+        let [finding] = &bad[..] else { panic!("{code}: {bad:#?}") };
+        assert_eq!(finding.rule.code(), code);
+        assert!(finding.remedy.as_ref().unwrap().contains(remedy), "{code}: {finding:?}");
     };
-    check("table AppLogs has other keys", "by_hour over hour, timestamp", |snapshot| {
+    check("table-keys", "by_hour over hour, timestamp", |snapshot| {
         snapshot.alerts.as_mut().unwrap().by_hour.clear();
     });
-    check("the outbox table cannot be looked at", "--region", |snapshot| snapshot.outbox = Err("see --region".into()));
-    check("for 4 d only", "1209600", |snapshot| {
+    check("readable", "--region", |snapshot| snapshot.outbox = Err("see --region".into()));
+    check("dead-letter-retention", "1209600", |snapshot| {
         snapshot.dead_letters.as_mut().unwrap().retention = Duration::from_hours(96);
     });
-    check("takes 262144 bytes only", "1048576", |snapshot| {
+    check("dead-letter-size", "1048576", |snapshot| {
         snapshot.dead_letters.as_mut().unwrap().message_bytes_max = 262_144;
     });
-    check("due queue does not hand", "arn:dlq", |snapshot| {
+    check("due-queue-redrive", "arn:dlq", |snapshot| {
         snapshot.due.as_mut().unwrap().as_mut().unwrap().redrives_to = None;
     });
-    check("no credential for slack:default", "put-secret-value", |snapshot| snapshot.credentials = Ok(BTreeSet::new()));
-    check("mapping of logs is disabled", "enable it", |snapshot| mapping(snapshot).enabled = false);
-    check("takes no partial failures", "ReportBatchItemFailures", |snapshot| {
+    check("credential", "put-secret-value", |snapshot| snapshot.credentials = Ok(BTreeSet::new()));
+    check("mapping-enabled", "enable it", |snapshot| mapping(snapshot).enabled = false);
+    check("mapping-item-failures", "ReportBatchItemFailures", |snapshot| {
         mapping(snapshot).reports_item_failures = false
     });
-    check("drops what it gives up on", "OnFailure", |snapshot| mapping(snapshot).on_failure = None);
-    check("no longer than they are tried", "to 86400", |snapshot| {
-        mapping(snapshot).age_max = Some(Duration::from_hours(48))
-    });
-    check("are tried until they are gone", "to 86400", |snapshot| mapping(snapshot).age_max = None);
-    check("given up after 3 attempts", "-1", |snapshot| mapping(snapshot).attempts_max = Some(3));
-    check("subscription filter all reads /aws/lambda/x", "take it away", |snapshot| {
-        snapshot.own_logs = Ok(vec![("/aws/lambda/x".into(), "all".into())]);
-    });
-    check("account policy all reads /aws/lambda/x", "exclude the group", |snapshot| {
-        snapshot.policies = Ok(vec![("/aws/lambda/x".into(), "all".into())]);
-    });
+    check("mapping-on-failure", "OnFailure", |snapshot| mapping(snapshot).on_failure = None);
+    check("stream-retention", "to 86400", |snapshot| mapping(snapshot).age_max = Some(Duration::from_hours(48)));
+    check("stream-retention", "to 86400", |snapshot| mapping(snapshot).age_max = None);
+    check("retry-attempts", "-1", |snapshot| mapping(snapshot).attempts_max = Some(3));
+    check("own-logs-filter", "remove it", |snapshot| snapshot.own_logs = Ok(reader()));
+    check("own-logs-policy", "exclude the log group", |snapshot| snapshot.policies = Ok(reader()));
 }
 
 #[test]
-fn a_stack_without_a_stream_or_a_due_queue_is_good_too() {
+fn a_finding_says_what_is_wrong() {
+    let mut snapshot = good();
+    snapshot.dead_letters.as_mut().unwrap().retention = Duration::from_hours(96);
+    snapshot.own_logs = Ok(vec![("/aws/lambda/x".into(), "all".into())]);
+    mapping(&mut snapshot).age_max = Some(Duration::from_hours(48));
+    let findings = evaluate(&snapshot, &Config::builtin());
+    let bad: Vec<&str> = findings.iter().filter(|finding| !finding.good).map(|finding| &*finding.text).collect();
+    let expected = [
+        "the dead-letter queue keeps messages for 4 d only",
+        "the stream logs keeps records for 2 d, no longer than they are retried",
+        "the subscription filter all reads /aws/lambda/x",
+    ];
+    assert_eq!(bad, expected);
+}
+
+#[test]
+fn a_stack_without_a_stream_or_a_due_queue_is_good() {
     let snapshot = Snapshot { due: None, mappings: Ok(vec![]), ..good() };
     assert!(evaluate(&snapshot, &Config::builtin()).iter().all(|finding| finding.good));
 }
