@@ -36,7 +36,8 @@ pub struct Embedded {
 impl Embedded {
     /// Starts the engine on `database`, which is created if it is absent, or in memory.
     ///
-    /// # Errors When the file is not a database or cannot be written, or no port is free.
+    /// # Errors
+    /// When the file is not a database or cannot be written, or no port is free.
     pub async fn start(database: Option<&Path>) -> anyhow::Result<Self> {
         let name = |path: &Path| {
             path.to_str().map(str::to_owned).with_context(|| format!("{} is not a UTF-8 path", path.display()))

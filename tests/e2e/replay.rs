@@ -80,7 +80,7 @@ async fn output(command: Command) -> Output {
     tokio::process::Command::from(command).output().await.unwrap()
 }
 
-/// The JSON report of a replay, and its exit code.
+/// Runs a replay. Returns its JSON report and exit code.
 async fn report(stack: &Surroundings, arguments: &[&str]) -> (Value, i32) {
     let output = output(stack.stentor(&[&["replay", "--json"], arguments].concat())).await;
     let text = String::from_utf8(output.stdout).unwrap();
@@ -182,7 +182,7 @@ async fn every_kind_of_dead_letter_is_resolved_and_a_second_replay_sends_nothing
     assert_eq!(reason("batch"), pair("expired", expired));
     assert_eq!(reason("unknown"), pair("not-json", "it is not JSON: a syntax error"));
     assert_eq!(reason("record"), pair("not-gzip", "the magic bytes 1f 8b are missing"));
-    // Five records of the stream and the queue, the orphan, the large one, the invocation; the parked message had seven.
+    // The parked message has seven alerts, and each of these rows is one.
     let rows = ["large", "orphan", "stream-0", "stream-1", "stream-3", "async"].len();
     assert_eq!(stack.rows().await, rows);
     let (alerts, posts) = delivered(&slack).await;
@@ -204,10 +204,10 @@ async fn every_kind_of_dead_letter_is_resolved_and_a_second_replay_sends_nothing
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ctrl_c_loses_nothing_and_reports_the_progress() {
-    const LETTERS: u64 = 40;
+    const DEAD_LETTERS: u64 = 40;
     let slack = slack(200).await;
     let stack = Surroundings::start(&format!("{}/hook", slack.uri())).await;
-    for n in 0..LETTERS {
+    for n in 0..DEAD_LETTERS {
         let id = format!("interrupted-{n}");
         stack.send(&parked_record(&unstorable(), &format!("shardId-9:{n}"), Some(&gzip(&id, 0)))).await;
     }
@@ -232,13 +232,13 @@ async fn ctrl_c_loses_nothing_and_reports_the_progress() {
     let (left, hidden) = dead_letters(&stack).await;
     let rows = stack.rows().await as u64;
     assert!(left > 0 && hidden == 0, "{left} {hidden}: the rest is visible at once");
-    assert_eq!(rows + left, LETTERS, "resolved dead letters are deleted, the others stay");
+    assert_eq!(rows + left, DEAD_LETTERS, "resolved dead letters are deleted, the others stay");
     assert_eq!(delivered(&slack).await.0, rows, "the deleted ones were delivered before");
 
     let (rest, code) = report(&stack, &[]).await;
     assert_eq!((code, rest["reprocessed"].as_u64()), (0, Some(left)), "{rest:#}");
     let (alerts, posts) = delivered(&slack).await;
-    assert_eq!((alerts, stack.rows().await as u64, dead_letters(&stack).await), (LETTERS, LETTERS, (0, 0)));
+    assert_eq!((alerts, stack.rows().await as u64, dead_letters(&stack).await), (DEAD_LETTERS, DEAD_LETTERS, (0, 0)));
     assert!(posts <= 4, "forty records are a few messages: {posts}");
 }
 
@@ -266,7 +266,7 @@ async fn with_a_due_queue_routes_are_armed_and_the_notifier_delivers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_target_that_refuses_keeps_its_message_and_its_records_are_safe() {
+async fn a_refused_message_stays_and_its_records_are_safe() {
     let slack = slack(410).await;
     let stack = Surroundings::start(&format!("{}/hook", slack.uri())).await;
     stack.send(&parked_message(3)).await;
@@ -293,10 +293,10 @@ async fn an_absent_queue_missing_credentials_and_a_wrong_region_are_reported_in_
     let stack = Surroundings::start("https://hooks.slack.com/none").await;
     let check = async |command: Command, sentence: &str| {
         let output = output(command).await;
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{said}");
-        assert!(said.starts_with("error: ") && said.contains(sentence), "{said}");
-        assert_eq!(said.trim_end().lines().count(), 1, "{said}");
+        let errors = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{errors}");
+        assert!(errors.starts_with("error: ") && errors.contains(sentence), "{errors}");
+        assert_eq!(errors.trim_end().lines().count(), 1, "{errors}");
     };
     let absent = stack.queue_url.replace("dlq", "no-such-queue");
     check(
@@ -336,7 +336,7 @@ async fn an_absent_queue_missing_credentials_and_a_wrong_region_are_reported_in_
 fn closed_shard(request: &wiremock::Request) -> ResponseTemplate {
     let body: Value = request.body_json().unwrap();
     let record = |n: u32| json!({"SequenceNumber": n.to_string(), "Data": STANDARD.encode(n.to_string()), "PartitionKey": "p", "ApproximateArrivalTimestamp": 1_795_443_306.789});
-    let error = |name: &str| ResponseTemplate::new(400).set_body_json(json!({"__type": name, "message": "so it is"}));
+    let error = |name: &str| ResponseTemplate::new(400).set_body_json(json!({"__type": name, "message": "no"}));
     let answer = |body: Value| ResponseTemplate::new(200).set_body_json(body);
     let operation = request.headers["x-amz-target"].to_str().unwrap().rsplit('.').next().unwrap();
     let of = |name: &str| body[name].as_str().unwrap_or_default().to_owned();

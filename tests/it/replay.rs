@@ -52,9 +52,9 @@ impl DeadLetterSource for &FakeSource<'_> {
     async fn receive(&self, max: usize, _deadline: Deadline) -> Result<Vec<ReceivedMessage>, SourceError> {
         let receive = async {
             let mut dead_letters = self.dead_letters.lock().unwrap();
-            let free = dead_letters.iter_mut().filter(|(_, held)| !held).take(max);
-            free.map(|(dead_letter, held)| {
-                *held = true;
+            let visible = dead_letters.iter_mut().filter(|(_, hidden)| !hidden).take(max);
+            visible.map(|(dead_letter, hidden)| {
+                *hidden = true;
                 dead_letter.clone()
             })
             .collect()
@@ -75,7 +75,7 @@ impl DeadLetterSource for &FakeSource<'_> {
             dead_letters
                 .iter_mut()
                 .filter(|(dead_letter, _)| receipts.contains(&dead_letter.receipt))
-                .for_each(|(_, held)| *held = !hidden_for.is_zero());
+                .for_each(|(_, hidden)| *hidden = !hidden_for.is_zero());
         };
         self.crash_switch.call("hide", hide).await.ok();
     }

@@ -112,8 +112,8 @@ pub fn a_file_that_holds_no_letters_is_refused_with_a_reason() {
     let zeros = std::fs::File::create(directory.join("zeros")).unwrap();
     zeros.set_len(3 << 30).unwrap();
     for (file, expected) in [
-        ("/dev/zero", "/dev/zero: line 1 is longer than 1 GiB: this is no file of letters"),
-        ("zeros", "zeros: line 1 is longer than 1 GiB: this is no file of letters"),
+        ("/dev/zero", "/dev/zero: line 1 is longer than 1 GiB: this is not a file of dead letters"),
+        ("zeros", "zeros: line 1 is longer than 1 GiB: this is not a file of dead letters"),
         (".", "error: cannot read .\n  Caused by: Is a directory"),
         ("nowhere.jsonl", "error: cannot read nowhere.jsonl\n  Caused by: No such file"),
     ] {

@@ -48,7 +48,8 @@ struct Lines {
 }
 
 impl FileDeadLetterSource {
-    /// # Errors When the file, or its `.replayed` file, cannot be read.
+    /// # Errors
+    /// When the file, or its `.replayed` file, cannot be read.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
         let lines = Lines::open(path).with_context(|| format!("cannot read {}", path.display()))?;
         Ok(Self { path: path.to_owned(), replayed: replayed(path)?, lines: Mutex::new(lines) })
@@ -71,7 +72,8 @@ impl FileDeadLetterSource {
 
     /// The number of unresolved dead letters. Zero for a pipe, which can be read only once.
     ///
-    /// # Errors When the file, or its `.replayed` file, cannot be read.
+    /// # Errors
+    /// When the file, or its `.replayed` file, cannot be read.
     pub fn count(&self) -> Result<u64, SourceError> {
         if !self.path.is_file() {
             return Ok(0);
@@ -231,7 +233,7 @@ mod tests {
 
     /// The dead letters of a file with this text.
     fn dead_letters(name: &str, text: impl AsRef<[u8]>) -> Vec<ReceivedMessage> {
-        let file = std::env::temp_dir().join(format!("stentor-letters-{}-{name}", std::process::id()));
+        let file = std::env::temp_dir().join(format!("stentor-dead-letters-{}-{name}", std::process::id()));
         std::fs::write(&file, text).unwrap();
         let mut lines = Lines::open(&file).unwrap();
         std::fs::remove_file(&file).unwrap();

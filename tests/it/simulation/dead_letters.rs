@@ -95,7 +95,7 @@ impl DeadLetters {
     }
 }
 
-/// Replays until the schedule ends.
+/// Runs replays until the schedule ends.
 pub fn replay_now_and_then(sim: &Arc<Sim>, shards: &[Arc<Shard>]) {
     let (sim, shards) = (Arc::clone(sim), shards.to_vec());
     sim.clone().executor.spawn(async move {
@@ -138,8 +138,8 @@ impl DeadLetterSource for Source {
         self.process.call("receive", deadline, receive, |_| Err(lost())).await
     }
 
-    async fn delete(&self, tickets: &[Receipt], deadline: Deadline) -> Vec<Result<(), SourceError>> {
-        let (count, ids) = (tickets.len(), ids(tickets));
+    async fn delete(&self, receipts: &[Receipt], deadline: Deadline) -> Vec<Result<(), SourceError>> {
+        let (count, ids) = (receipts.len(), ids(receipts));
         let delete = move |state: &mut State, _: &Sim| {
             ids.iter().for_each(|id| drop(state.dead_letters.dead_letters.remove(id)));
             vec![Ok(()); count]
@@ -147,8 +147,8 @@ impl DeadLetterSource for Source {
         self.process.call("delete", deadline, delete, |_| vec![Err(lost()); count]).await
     }
 
-    async fn hide(&self, tickets: &[Receipt], hidden_for: Duration, deadline: Deadline) {
-        let ids = ids(tickets);
+    async fn hide(&self, receipts: &[Receipt], hidden_for: Duration, deadline: Deadline) {
+        let ids = ids(receipts);
         let hide = move |state: &mut State, sim: &Sim| {
             for id in &ids {
                 if let Some((_, visible_at)) = state.dead_letters.dead_letters.get_mut(id) {
@@ -160,8 +160,8 @@ impl DeadLetterSource for Source {
     }
 }
 
-fn ids(tickets: &[Receipt]) -> Vec<u64> {
-    tickets.iter().map(|receipt| receipt.receipt.parse().unwrap()).collect()
+fn ids(receipts: &[Receipt]) -> Vec<u64> {
+    receipts.iter().map(|receipt| receipt.receipt.parse().unwrap()).collect()
 }
 
 impl StreamReader for Source {
