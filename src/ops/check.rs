@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use strum::IntoStaticStr;
+use strum::{IntoStaticStr, VariantNames};
 
 use crate::config::{Config, Route};
 use crate::model::name::Target;
@@ -77,7 +77,7 @@ pub struct Finding {
 }
 
 /// A rule, by its stable code: `dead-letter-retention`.
-#[derive(Copy, Clone, Debug, IntoStaticStr, PartialEq, Eq)]
+#[derive(Copy, Clone, Debug, IntoStaticStr, PartialEq, Eq, VariantNames)]
 #[strum(serialize_all = "kebab-case")]
 pub enum Rule {
     /// A part of the deployment can be read.

@@ -1,7 +1,7 @@
 //! Explains whether a line is an alert: which route accepts it, why the others do not, its redacted text
 //! and its pattern. Pure. It calls the code of the pipeline.
 
-use strum::IntoStaticStr;
+use strum::{IntoStaticStr, VariantNames};
 
 use crate::config::{Config, Route};
 use crate::ingest::logs::{LogBatch, LogEvent};
@@ -42,7 +42,7 @@ pub struct RouteMatch {
 }
 
 /// Whether a route accepts a line, and why not. The codes are stable.
-#[derive(Copy, Clone, Debug, IntoStaticStr, PartialEq, Eq)]
+#[derive(Copy, Clone, Debug, IntoStaticStr, PartialEq, Eq, VariantNames)]
 #[strum(serialize_all = "kebab-case")]
 pub enum MatchResult {
     Accepted,

@@ -1,5 +1,6 @@
 //! Why work has to be retried.
 
+use strum::VariantNames;
 use thiserror::Error;
 
 use crate::model::name::{RouteName, Target};
@@ -8,7 +9,8 @@ use crate::protocol::queue::QueueError;
 use crate::protocol::store::StoreError;
 
 /// Why a record, a route or a due message is not finished. The text is for people; programs compare [`RetryReason::code`].
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[derive(Clone, Debug, Error, PartialEq, Eq, VariantNames)]
+#[strum(serialize_all = "kebab-case")]
 pub enum RetryReason {
     #[error("no time was left to read it")]
     OutOfTime,

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::emulator::Surroundings;
 use crate::python::python;
+use crate::support::schema::Schema;
 
 /// A stack as the template creates it, without the parts that `SPOIL` removes.
 const STACK: &str = r#"
@@ -51,6 +52,7 @@ async fn faults(stack: &Surroundings) -> (Vec<String>, usize) {
     let command = stack.stentor(&["check", "--aws", "--json"]);
     let output = tokio::process::Command::from(command).output().await.unwrap();
     let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output.stderr)));
+    assert_eq!(Schema::of("check --json").check(&report).1, [""; 0], "{report:#}");
     let findings = report["findings"].as_array().unwrap();
     let bad = findings.iter().filter(|finding| finding["good"] == false);
     assert!(bad.clone().all(|finding| finding["remedy"].as_str().is_some_and(|remedy| !remedy.is_empty())));

@@ -13,49 +13,18 @@ use serde_json::{Value, json};
 use stentor::adapters::clock::SystemClock;
 use stentor::adapters::replay::kinesis::KinesisStreamReader;
 use stentor::ingest::decode::Poison;
-use stentor::model::tally::Tally;
 use stentor::ops::replay::{Page, StreamRange, StreamReader as _};
 use stentor::protocol::clock::{Clock as _, Deadline};
-use stentor::protocol::queue::{ParkCode, ParkedItem, ParkedWork};
 use stentor::protocol::store::Store as _;
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::emulator::Surroundings;
 use crate::support::alert;
-use crate::support::parked::{STREAM, failed_invocation, gzip, parked_record, unstorable};
-
-fn parked_message(alerts: u64) -> String {
-    let tally = Tally { alerts, other: alerts, markers: [("[ALERT]".to_owned(), alerts)].into(), ..Tally::default() };
-    let (route, target) = ("alerts".parse().unwrap(), "slack:default".parse().unwrap());
-    let what = ParkedWork::Message { route, target, epochs: [1, 2], tally: Box::new(tally) };
-    ParkedItem::new(ParkCode::Refused, "Slack answered 410: channel_is_archived", SystemClock.now(), what).to_json()
-}
+use crate::support::parked::{STREAM, failed_invocation, given_up, gzip, parked_message, parked_record, unstorable};
+use crate::support::schema::Schema;
 
 const TOO_LARGE: Poison = Poison::TooLarge { decoded_bytes_max: 64 << 20 };
-/// The message that the event source mapping sends when it gives up on a batch.
-fn given_up(shard: &str, first: &str, last: &str, records: usize) -> String {
-    json!({
-        "requestContext": {
-            "requestId": "r",
-            "functionArn": "arn:aws:lambda:us-east-1:123456789012:function:stentor-consumer",
-            "condition": "RecordAgeExceeded",
-            "approximateInvokeCount": 7,
-        },
-        "version": "1.0",
-        "timestamp": SystemClock.now().iso(),
-        "KinesisBatchInfo": {
-            "shardId": shard,
-            "startSequenceNumber": first,
-            "endSequenceNumber": last,
-            "approximateArrivalOfFirstRecord": "2026-11-23T14:15:06Z",
-            "approximateArrivalOfLastRecord": "2026-11-23T14:15:07Z",
-            "batchSize": records,
-            "streamArn": STREAM,
-        },
-    })
-    .to_string()
-}
 
 async fn slack(status: u16) -> MockServer {
     let slack = MockServer::start().await;
@@ -85,7 +54,9 @@ async fn report(stack: &Surroundings, arguments: &[&str]) -> (Value, i32) {
     let output = output(stack.stentor(&[&["replay", "--json"], arguments].concat())).await;
     let text = String::from_utf8(output.stdout).unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
-    let report = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text} {errors}"));
+    let report: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text} {errors}"));
+    let command = if arguments.contains(&"--dry-run") { "replay --dry-run --json" } else { "replay --json" };
+    assert_eq!(Schema::of(command).check(&report).1, [""; 0], "{report:#}");
     (report, output.status.code().unwrap())
 }
 

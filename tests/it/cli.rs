@@ -14,6 +14,7 @@ use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 mod cost;
 mod dead_letters;
 mod input;
+mod json;
 mod terminal;
 
 /// A directory of this test's own, empty.

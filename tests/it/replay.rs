@@ -53,11 +53,12 @@ impl DeadLetterSource for &FakeSource<'_> {
         let receive = async {
             let mut dead_letters = self.dead_letters.lock().unwrap();
             let visible = dead_letters.iter_mut().filter(|(_, hidden)| !hidden).take(max);
-            visible.map(|(dead_letter, hidden)| {
-                *hidden = true;
-                dead_letter.clone()
-            })
-            .collect()
+            visible
+                .map(|(dead_letter, hidden)| {
+                    *hidden = true;
+                    dead_letter.clone()
+                })
+                .collect()
         };
         self.crash_switch.call("receive", receive).await.map_err(lost)
     }
@@ -111,7 +112,7 @@ async fn received_dead_letters_stay_hidden_while_work_lasts() {
     assert_eq!((report.unresolved.len(), report.received, dead_letters.left()), (10, 10, 12), "no more than the limit");
     let hidden = crash_switch.log().iter().filter(|call| **call == "hide").count();
     assert!((3..10).contains(&hidden), "hidden again at half time, and made visible at the end: {hidden}");
-    assert!(dead_letters.dead_letters.lock().unwrap().iter().all(|(_, held)| !held));
+    assert!(dead_letters.dead_letters.lock().unwrap().iter().all(|(_, hidden)| !hidden));
 }
 
 /// A parked record with a good event, `<record>-1`, and a bad event.

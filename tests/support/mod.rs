@@ -4,6 +4,7 @@
 
 pub mod parked;
 pub mod proxy;
+pub mod schema;
 pub mod target_services;
 
 use std::borrow::Borrow;

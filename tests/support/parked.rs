@@ -9,8 +9,9 @@ use flate2::write::GzEncoder;
 use serde_json::json;
 use stentor::adapters::clock::SystemClock;
 use stentor::ingest::decode::Poison;
+use stentor::model::tally::Tally;
 use stentor::protocol::clock::Clock as _;
-use stentor::protocol::queue::{ParkedItem, ParkedWork};
+use stentor::protocol::queue::{ParkCode, ParkedItem, ParkedWork};
 
 pub const STREAM: &str = "arn:aws:kinesis:us-east-1:123456789012:stream/logs";
 
@@ -41,11 +42,43 @@ pub fn parked_record(poison: &Poison, event_id: &str, data: Option<&[u8]>) -> St
     ParkedItem::new(poison.code(), poison.to_string(), SystemClock.now(), what).to_json()
 }
 
+/// A message to Slack that was refused.
+pub fn parked_message(alerts: u64) -> String {
+    let tally = Tally { alerts, other: alerts, markers: [("[ALERT]".to_owned(), alerts)].into(), ..Tally::default() };
+    let (route, target) = ("alerts".parse().unwrap(), "slack:default".parse().unwrap());
+    let what = ParkedWork::Message { route, target, epochs: [1, 2], tally: Box::new(tally) };
+    ParkedItem::new(ParkCode::Refused, "Slack answered 410: channel_is_archived", SystemClock.now(), what).to_json()
+}
+
 pub fn unstorable() -> Poison {
     Poison::Unstorable("once".to_owned())
 }
 
-/// The message that Lambda sends when the retries of an asynchronous invocation have failed.
+/// The dead letter of a batch that the event source mapping gave up on.
+pub fn given_up(shard: &str, first: &str, last: &str, records: usize) -> String {
+    json!({
+        "requestContext": {
+            "requestId": "r",
+            "functionArn": "arn:aws:lambda:us-east-1:123456789012:function:stentor-consumer",
+            "condition": "RecordAgeExceeded",
+            "approximateInvokeCount": 7,
+        },
+        "version": "1.0",
+        "timestamp": SystemClock.now().iso(),
+        "KinesisBatchInfo": {
+            "shardId": shard,
+            "startSequenceNumber": first,
+            "endSequenceNumber": last,
+            "approximateArrivalOfFirstRecord": "2026-11-23T14:15:06Z",
+            "approximateArrivalOfLastRecord": "2026-11-23T14:15:07Z",
+            "batchSize": records,
+            "streamArn": STREAM,
+        },
+    })
+    .to_string()
+}
+
+/// The dead letter of an asynchronous invocation that failed its retries.
 pub fn failed_invocation(id: &str) -> String {
     json!({
         "version": "1.0",

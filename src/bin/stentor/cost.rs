@@ -7,16 +7,15 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum};
-use serde_json::{Value, json};
 use stentor::model::text::thousands;
 use stentor::model::visible;
 use stentor::ops::cost::{
     ASSUMPTIONS, Architecture, BUILTIN, Basis, Bill, Charge, Prices, Service, Subscription, Usage, Workload,
 };
 
-use crate::{Exit, ui};
+use crate::{Exit, json, ui};
 
-/// Estimate what Stentor costs on AWS, by service: dollars per month and per terabyte of logs.
+/// Estimate what Stentor costs on AWS, in dollars per service, month and terabyte of logs
 #[derive(Debug, Args)]
 #[command(after_help = "Examples: stentor cost --tb-per-day 2.5 --match-ratio 0.0005\n          \
                         stentor cost --print-prices > prices.toml; stentor cost --prices prices.toml\n\
@@ -242,41 +241,40 @@ impl Estimate {
         }
     }
 
-    fn json(&self) -> Value {
+    fn json(&self) -> json::CostReport<'_> {
         let (oldest, newest) = self.prices.dates();
-        let service = |service: Service| {
-            let usd = self.bill.service(service);
-            json!({
-                "code": service,
-                "usd_per_month": cents(usd),
-                "usd_per_tb": cents(self.bill.per_tb(usd)),
-                "charges": self.bill.of_service(service).map(|charge| self.charge_json(charge)).collect::<Vec<_>>(),
-            })
+        let service = |service: Service| json::ServiceCost {
+            code: service,
+            cost: self.cost(self.bill.service(service)),
+            charges: self.bill.of_service(service).map(|charge| self.charge(charge)).collect(),
         };
-        let both = |usd| json!({"usd_per_month": cents(usd), "usd_per_tb": cents(self.bill.per_tb(usd))});
-        json!({
-            "version": 1,
-            "workload": self.workload,
-            "per_day": self.usage.volume,
-            "prices": {"region": self.prices.region, "oldest": oldest, "newest": newest},
-            "services": Service::ALL.map(service),
-            "total": both(self.bill.total()),
-            "log_ingestion": both(self.bill.ingestion()),
-            "assumptions": ASSUMPTIONS,
-        })
+        json::CostReport {
+            version: json::VERSION,
+            workload: &self.workload,
+            per_day: self.usage.volume,
+            prices: json::PriceList { region: &self.prices.region, oldest, newest },
+            services: Service::ALL.into_iter().map(service).collect(),
+            total: self.cost(self.bill.total()),
+            log_ingestion: self.cost(self.bill.ingestion()),
+            assumptions: ASSUMPTIONS,
+        }
     }
 
-    fn charge_json(&self, Charge { item, usd_per_month }: &Charge) -> Value {
+    fn cost(&self, usd_per_month: f64) -> json::Cost {
+        json::Cost { usd_per_month: cents(usd_per_month), usd_per_tb: cents(self.bill.per_tb(usd_per_month)) }
+    }
+
+    fn charge(&self, Charge { item, usd_per_month }: &Charge) -> json::ServiceCharge<'_> {
         let price = self.prices.of(item.meter);
-        json!({
-            "code": item.code,
-            "quantity": item.quantity,
-            "unit": item.meter.unit(),
-            "usd_per_unit": price.usd,
-            "usd_per_month": cents(*usd_per_month),
-            "source": price.source,
-            "date": price.date,
-        })
+        json::ServiceCharge {
+            code: item.code,
+            quantity: item.quantity,
+            unit: item.meter.unit(),
+            usd_per_unit: price.usd,
+            usd_per_month: cents(*usd_per_month),
+            source: &price.source,
+            date: &price.date,
+        }
     }
 }
 

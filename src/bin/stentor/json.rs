@@ -1,5 +1,5 @@
-//! The `--json` output of each command. `docs/json.md` documents every field, and `tests/cli/json.rs` checks that
-//! document and these types against the output of real commands.
+//! The `--json` output of each command. `docs/json.md` documents every field. Tests compare that document with these
+//! types, and `tests/it/cli/json.rs` with the output of real commands.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,7 +8,10 @@ use serde::Serialize;
 use stentor::ingest::decode::Poison;
 use stentor::model::audit::AuditRow;
 use stentor::ops::check::Finding;
+use stentor::ops::cost::{Assumption, Service, Volume, Workload};
 use stentor::ops::explain::Explanation;
+use stentor::ops::replay::Kind;
+use stentor::ops::replay::listing::{Action, Age};
 use stentor::protocol::retry_reason::RetryReason;
 use stentor::protocol::round::{Delivery, DeliveryOutcome};
 
@@ -150,6 +153,128 @@ pub struct CheckFinding<'a> {
     pub remedy: Option<&'a str>,
 }
 
+/// `stentor replay`.
+#[derive(Debug, Serialize)]
+pub struct ReplayReport<'a> {
+    pub version: u32,
+    pub received: u64,
+    pub skipped: u64,
+    pub reprocessed: u64,
+    pub reprocessed_by_kind: Vec<KindCount>,
+    pub unresolved: Vec<UnresolvedDeadLetter<'a>>,
+    pub records: u64,
+    pub records_expired: u64,
+    pub events: u64,
+    pub unmatched: u64,
+    pub duplicates: u64,
+    pub kept: u64,
+    pub retried: u64,
+    pub messages: Vec<Message<'a>>,
+    pub interrupted: bool,
+    pub source_error: Option<SourceFailure>,
+    pub elapsed_ms: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub struct KindCount {
+    pub kind: Kind,
+    pub count: u64,
+}
+
+/// A dead letter that is left in the queue.
+#[derive(Debug, Serialize)]
+pub struct UnresolvedDeadLetter<'a> {
+    pub id: &'a str,
+    pub kind: Kind,
+    pub code: &'static str,
+    pub reason: String,
+}
+
+/// The error of a queue or file that ended a replay.
+#[derive(Debug, Serialize)]
+pub struct SourceFailure {
+    pub code: &'static str,
+    pub reason: String,
+}
+
+/// `stentor replay --dry-run`.
+#[derive(Debug, Serialize)]
+pub struct DryRunReport<'a> {
+    pub version: u32,
+    pub selected: u64,
+    pub skipped: u64,
+    pub groups: Vec<DeadLetterGroup<'a>>,
+    pub planned: Vec<PlannedAction<'a>>,
+    pub alerts: u64,
+    pub interrupted: bool,
+}
+
+#[derive(Debug, Serialize)]
+pub struct DeadLetterGroup<'a> {
+    pub kind: Kind,
+    pub code: &'a str,
+    pub account: Option<&'a str>,
+    pub age: Age,
+    pub count: u64,
+}
+
+/// A planned action, and the number of dead letters for it.
+#[derive(Debug, Serialize)]
+pub struct PlannedAction<'a> {
+    #[serde(flatten)]
+    pub action: &'a Action,
+    pub count: u64,
+}
+
+/// `stentor cost`.
+#[derive(Debug, Serialize)]
+pub struct CostReport<'a> {
+    pub version: u32,
+    pub workload: &'a Workload,
+    pub per_day: Volume,
+    pub prices: PriceList<'a>,
+    pub services: Vec<ServiceCost<'a>>,
+    pub total: Cost,
+    pub log_ingestion: Cost,
+    pub assumptions: &'a [Assumption],
+}
+
+/// Where the prices are from.
+#[derive(Debug, Serialize)]
+pub struct PriceList<'a> {
+    pub region: &'a str,
+    pub oldest: &'a str,
+    pub newest: &'a str,
+}
+
+/// Dollars, rounded to a hundredth of a cent.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Cost {
+    pub usd_per_month: f64,
+    pub usd_per_tb: f64,
+}
+
+/// The cost of an AWS service.
+#[derive(Debug, Serialize)]
+pub struct ServiceCost<'a> {
+    pub code: Service,
+    #[serde(flatten)]
+    pub cost: Cost,
+    pub charges: Vec<ServiceCharge<'a>>,
+}
+
+/// One line of the bill of a service.
+#[derive(Debug, Serialize)]
+pub struct ServiceCharge<'a> {
+    pub code: &'static str,
+    pub quantity: f64,
+    pub unit: &'static str,
+    pub usd_per_unit: f64,
+    pub usd_per_month: f64,
+    pub source: &'a str,
+    pub date: &'a str,
+}
+
 impl<'a> ParkedRecord<'a> {
     pub fn new(event_id: &'a str, poison: &Poison) -> Self {
         Self { event_id, code: poison.code().into(), reason: poison.to_string() }
@@ -227,5 +352,58 @@ impl<'a> From<&'a Finding> for CheckFinding<'a> {
     fn from(finding: &'a Finding) -> Self {
         let Finding { rule, good, text, remedy } = finding;
         Self { code: rule.code(), good: *good, text, remedy: remedy.as_deref() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stentor::ingest::decode::PoisonCode;
+    use stentor::ops::check::Rule;
+    use stentor::ops::explain::{MatchResult, RouteMatch};
+    use stentor::ops::replay::dead_letter::Unrecognized;
+    use strum::{VariantArray as _, VariantNames};
+
+    use super::*;
+    use crate::schema::{check_documents, codes};
+
+    #[test]
+    fn the_json_of_a_check_is_documented() {
+        let finding = |good, remedy| Finding { rule: Rule::Credential, good, text: "x".to_owned(), remedy };
+        let findings = [finding(true, None), finding(false, Some("add it".to_owned()))];
+        let explanation = Explanation {
+            routes: vec![RouteMatch { route: "a".parse().unwrap(), result: MatchResult::NoMarker, marker: None }],
+            marker: None,
+            severity: None,
+            redacted: "x".to_owned(),
+            pattern: None,
+        };
+        let report = CheckReport {
+            version: VERSION,
+            routes: vec!["a"],
+            warnings: vec![Warning { line: 1, column: 2, message: "odd" }],
+            explanation: Some((&explanation).into()),
+            findings: Some(findings.iter().map(Into::into).collect()),
+        };
+        check_documents("check --json", &[serde_json::to_value(report).unwrap()], &[]);
+    }
+
+    #[track_caller]
+    fn check_codes<E: VariantNames>(title: &str) {
+        assert_eq!(codes(title), E::VARIANTS.iter().map(ToString::to_string).collect(), "{title}");
+    }
+
+    #[test]
+    fn every_code_is_documented() {
+        let poison = PoisonCode::VARIANTS.iter().map(ToString::to_string);
+        assert_eq!(codes("poison code"), poison.collect());
+        check_codes::<MatchResult>("match code");
+        check_codes::<Rule>("rule");
+        check_codes::<Action>("action");
+        // `Route` has the code of its reason, and `Store` that of the error.
+        let of_store = ["store-unavailable", "store-refused", "store-invalid"];
+        let reasons = RetryReason::VARIANTS.iter().filter(|name| !["route", "store"].contains(name)).chain(&of_store);
+        assert_eq!(codes("retry code"), reasons.map(ToString::to_string).collect());
+        let unresolved = codes("code of an unresolved dead letter");
+        assert!(Unrecognized::VARIANTS.iter().all(|code| unresolved.contains(*code)), "{unresolved:?}");
     }
 }

@@ -38,6 +38,9 @@ mod progress;
 mod replay;
 mod run;
 mod sample;
+#[cfg(test)]
+#[path = "../../../tests/support/schema.rs"]
+mod schema;
 mod send_test;
 mod signals;
 mod ui;

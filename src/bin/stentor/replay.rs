@@ -161,8 +161,8 @@ impl Arguments {
         progress.finish();
         let listing = listing?;
         match self.json {
-            true => ui::print_json(&report::ListingJson::new(&listing))?,
-            false => ui::print(&report::listing_text(&listing))?,
+            true => ui::print_json(&report::dry_run_json(&listing))?,
+            false => ui::print(&report::dry_run_text(&listing))?,
         }
         Ok(Exit::Done)
     }
@@ -185,8 +185,8 @@ impl Arguments {
             ui.hint("parked messages are left in the file; --slack-webhook delivers them");
         }
         match self.json {
-            true => ui::print_json(&report::ReplayJson::new(&report, started.elapsed()))?,
-            false => ui::print(&report::text(&report, left, started.elapsed()))?,
+            true => ui::print_json(&report::replay_json(&report, started.elapsed()))?,
+            false => ui::print(&report::replay_text(&report, left, started.elapsed()))?,
         }
         Ok(if report.is_complete() { Exit::Done } else { Exit::Unfinished })
     }

@@ -197,8 +197,12 @@ impl TextReport {
 
     /// An empty line and a heading.
     pub fn heading(&mut self, heading: impl Display) {
-        self.put(format_args!("\n"));
+        self.blank_line();
         self.line(1, heading);
+    }
+
+    pub fn blank_line(&mut self) {
+        self.put(format_args!("\n"));
     }
 
     /// `  log events  300: 120 unmatched · 0 duplicates · 180 kept`

@@ -113,7 +113,7 @@ pub struct ParkedMessage {
 }
 
 /// Why a dead letter holds nothing that a replay can retry.
-#[derive(Copy, Clone, Debug, Error, IntoStaticStr, PartialEq, Eq)]
+#[derive(Copy, Clone, Debug, Error, IntoStaticStr, PartialEq, Eq, VariantNames)]
 #[strum(serialize_all = "kebab-case")]
 pub enum Unrecognized {
     #[error("it is longer than {} MiB", BODY_BYTES_MAX >> 20)]

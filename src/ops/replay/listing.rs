@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
-use strum::IntoStaticStr;
+use strum::{IntoStaticStr, VariantNames};
 
 use super::dead_letter::{self, Content, DeadLetter, Kind};
 use super::engine::RECEIVED_MAX;
@@ -63,7 +63,7 @@ pub enum Age {
 }
 
 /// The action that a replay would take on a dead letter.
-#[derive(Clone, Debug, IntoStaticStr, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, IntoStaticStr, PartialEq, Eq, PartialOrd, Ord, Serialize, VariantNames)]
 #[serde(tag = "action", rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
 pub enum Action {

@@ -1,298 +1,162 @@
-//! The output of `stentor replay`, as text and as JSON.
+//! The reports of `stentor replay` and `stentor replay --dry-run`, as text and as JSON.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::time::Duration;
 
-use serde::Serialize;
 use stentor::model::text::{count_alerts, humanize_duration, thousands};
-use stentor::model::visible;
 use stentor::ops::replay::listing::{Action, Age, Listing};
-use stentor::ops::replay::{Kind, Report, SourceError, Unresolved};
+use stentor::ops::replay::{Kind, Report, Unresolved};
+use stentor::protocol::consume::Counts;
 use stentor::protocol::round::{Delivery, DeliveryOutcome};
+
+use crate::json;
+use crate::ui::TextReport;
 
 /// Ids that the text shows for one code. The JSON has them all.
 const IDS_SHOWN: usize = 3;
 
-/// The version of both documents; see docs/json.md.
-const VERSION: u32 = 1;
-
-/// `stentor replay --json`.
-#[derive(Debug, Serialize)]
-pub struct ReplayJson<'a> {
-    version: u32,
-    received: u64,
-    skipped: u64,
-    reprocessed: u64,
-    reprocessed_by_kind: Vec<KindCount>,
-    unresolved: Vec<UnresolvedJson<'a>>,
-    records: u64,
-    records_expired: u64,
-    events: u64,
-    unmatched: u64,
-    duplicates: u64,
-    kept: u64,
-    retried: u64,
-    messages: Vec<MessageJson<'a>>,
-    interrupted: bool,
-    source_error: Option<ErrorJson>,
-    elapsed_ms: u64,
-}
-
-#[derive(Debug, Serialize)]
-struct KindCount {
-    kind: Kind,
-    count: u64,
-}
-
-/// A dead letter that is left in the queue.
-#[derive(Debug, Serialize)]
-struct UnresolvedJson<'a> {
-    id: &'a str,
-    kind: Kind,
-    code: &'static str,
-    reason: String,
-}
-
-/// A message to a target.
-#[derive(Debug, Serialize)]
-struct MessageJson<'a> {
-    route: &'a str,
-    epoch: u64,
-    target: String,
-    alerts: u64,
-    outcome: &'static str,
-    reason: Option<&'a str>,
-}
-
-/// The error that ended a replay.
-#[derive(Debug, Serialize)]
-struct ErrorJson {
-    code: &'static str,
-    reason: String,
-}
-
-/// `stentor replay --dry-run --json`.
-#[derive(Debug, Serialize)]
-pub struct ListingJson<'a> {
-    version: u32,
-    selected: u64,
-    skipped: u64,
-    groups: Vec<GroupJson<'a>>,
-    planned: Vec<Planned<'a>>,
-    alerts: u64,
-    interrupted: bool,
-}
-
-/// Dead letters of one kind, code, account and age.
-#[derive(Debug, Serialize)]
-struct GroupJson<'a> {
-    kind: Kind,
-    code: &'a str,
-    account: Option<&'a str>,
-    age: Age,
-    count: u64,
-}
-
-/// A planned action, and the number of dead letters for it.
-#[derive(Debug, Serialize)]
-struct Planned<'a> {
-    #[serde(flatten)]
-    action: &'a Action,
-    count: u64,
-}
-
-impl<'a> ReplayJson<'a> {
-    pub fn new(report: &'a Report, elapsed: Duration) -> Self {
-        let counts = &report.counts;
-        Self {
-            version: VERSION,
-            received: report.received,
-            skipped: report.skipped,
-            reprocessed: report.reprocessed(),
-            reprocessed_by_kind: report
-                .reprocessed
-                .iter()
-                .map(|(kind, count)| KindCount { kind: *kind, count: *count })
-                .collect(),
-            unresolved: report.unresolved.iter().map(UnresolvedJson::new).collect(),
-            records: counts.records,
-            records_expired: report.records_expired,
-            events: counts.events,
-            unmatched: counts.unmatched,
-            duplicates: counts.duplicates,
-            kept: counts.kept,
-            retried: counts.retried,
-            messages: last_attempts(report).map(MessageJson::new).collect(),
-            interrupted: report.interrupted,
-            source_error: report.source_error.as_ref().map(ErrorJson::new),
-            elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
-        }
+pub fn replay_json(report: &Report, elapsed: Duration) -> json::ReplayReport<'_> {
+    let Counts { records, events, unmatched, duplicates, kept, retried, .. } = report.counts;
+    let unresolved = report.unresolved.iter().map(|Unresolved { id, kind, failure }| json::UnresolvedDeadLetter {
+        id,
+        kind: *kind,
+        code: failure.code(),
+        reason: failure.to_string(),
+    });
+    json::ReplayReport {
+        version: json::VERSION,
+        received: report.received,
+        skipped: report.skipped,
+        reprocessed: report.reprocessed(),
+        reprocessed_by_kind: report
+            .reprocessed
+            .iter()
+            .map(|(kind, count)| json::KindCount { kind: *kind, count: *count })
+            .collect(),
+        unresolved: unresolved.collect(),
+        records,
+        records_expired: report.records_expired,
+        events,
+        unmatched,
+        duplicates,
+        kept,
+        retried,
+        messages: last_attempts(report).map(Into::into).collect(),
+        interrupted: report.interrupted,
+        source_error: report
+            .source_error
+            .as_ref()
+            .map(|error| json::SourceFailure { code: error.code(), reason: error.to_string() }),
+        elapsed_ms: json::millis(elapsed),
     }
 }
 
-impl<'a> UnresolvedJson<'a> {
-    fn new(unresolved: &'a Unresolved) -> Self {
-        let Unresolved { id, kind, failure } = unresolved;
-        Self { id, kind: *kind, code: failure.code(), reason: failure.to_string() }
+pub fn dry_run_json(listing: &Listing) -> json::DryRunReport<'_> {
+    let groups = listing.groups.iter().map(|(group, count)| json::DeadLetterGroup {
+        kind: group.kind,
+        code: &group.code,
+        account: group.account.as_deref(),
+        age: group.age,
+        count: *count,
+    });
+    json::DryRunReport {
+        version: json::VERSION,
+        selected: listing.selected,
+        skipped: listing.skipped,
+        groups: groups.collect(),
+        planned: listing.planned.iter().map(|(action, count)| json::PlannedAction { action, count: *count }).collect(),
+        alerts: listing.alerts,
+        interrupted: listing.interrupted,
     }
 }
 
-impl ErrorJson {
-    fn new(error: &SourceError) -> Self {
-        Self { code: error.code(), reason: error.to_string() }
-    }
-}
-
-impl<'a> MessageJson<'a> {
-    fn new(delivery: &'a Delivery) -> Self {
-        let (outcome, reason) = match &delivery.outcome {
-            DeliveryOutcome::Accepted => ("accepted", None),
-            DeliveryOutcome::Retry(reason) => ("retry", Some(reason.as_str())),
-            DeliveryOutcome::Parked(reason) => ("parked", Some(reason.as_str())),
-        };
-        let (route, target) = (delivery.route.as_str(), delivery.target.to_string());
-        Self { route, epoch: delivery.epochs.1, target, alerts: delivery.alerts, outcome, reason }
-    }
-}
-
-impl<'a> ListingJson<'a> {
-    pub fn new(listing: &'a Listing) -> Self {
-        let groups = listing.groups.iter().map(|(group, count)| GroupJson {
-            kind: group.kind,
-            code: &group.code,
-            account: group.account.as_deref(),
-            age: group.age,
-            count: *count,
-        });
-        Self {
-            version: VERSION,
-            selected: listing.selected,
-            skipped: listing.skipped,
-            groups: groups.collect(),
-            planned: listing.planned.iter().map(|(action, count)| Planned { action, count: *count }).collect(),
-            alerts: listing.alerts,
-            interrupted: listing.interrupted,
-        }
-    }
-}
-
-/// The report of a replay for people. `left`: how many dead letters the source still has, approximately.
-pub fn text(report: &Report, left: Option<u64>, elapsed: Duration) -> String {
-    let mut text = String::new();
-    let unresolved = report.unresolved.len() as u64;
-    put(
-        &mut text,
-        format_args!(
-            "  {}: {} reprocessed{}{}\n",
-            count_dead_letters(report.received),
-            thousands(report.reprocessed()),
-            if_any(report.skipped, "skipped by filters"),
-            if_any(unresolved, "left in the queue"),
-        ),
-    );
+/// The report of a replay. `left`: how many dead letters the source still has, approximately.
+pub fn replay_text(report: &Report, left: Option<u64>, elapsed: Duration) -> String {
+    let mut text = TextReport::new();
+    let received = count_dead_letters(report.received);
+    let reprocessed = thousands(report.reprocessed());
+    let skipped = if_any(report.skipped, "skipped by filters");
+    let unresolved = if_any(report.unresolved.len() as u64, "left in the queue");
+    text.line(1, format_args!("{received}: {reprocessed} reprocessed{skipped}{unresolved}"));
     if report.reprocessed.len() > 1 {
         let kinds = report.reprocessed.iter().map(|(kind, count)| count_kind(*count, *kind));
-        line(&mut text, "reprocessed", &kinds.collect::<Vec<_>>().join(", "));
+        text.entry("reprocessed", kinds.collect::<Vec<_>>().join(", "));
     }
-    let counts = &report.counts;
-    if counts.events > 0 {
-        let not_stored = match counts.retried {
-            0 => String::new(),
-            retried => format!(" · {} not stored", thousands(retried)),
-        };
-        let events = format!(
-            "{}: {} unmatched · {} duplicates · {} kept{not_stored}",
-            thousands(counts.events),
-            thousands(counts.unmatched),
-            thousands(counts.duplicates),
-            thousands(counts.kept),
-        );
-        line(&mut text, "log events", &events);
+    if report.counts.events > 0 {
+        text.log_events(&report.counts);
     }
     for delivery in last_attempts(report) {
         let outcome = match &delivery.outcome {
             DeliveryOutcome::Accepted => "delivered".to_owned(),
-            DeliveryOutcome::Retry(reason) => format!("not delivered: {}", visible::line(reason)),
-            DeliveryOutcome::Parked(reason) => format!("parked: {}", visible::line(reason)),
+            DeliveryOutcome::Retry(reason) => format!("not delivered: {reason}"),
+            DeliveryOutcome::Parked(reason) => format!("parked: {reason}"),
         };
-        let alerts = count_alerts(delivery.alerts);
-        line(&mut text, "message", &format!("{alerts} to {} · {outcome}", delivery.target));
+        text.entry("message", format_args!("{} to {} · {outcome}", count_alerts(delivery.alerts), delivery.target));
     }
-    line(&mut text, "took", &humanize_duration(elapsed));
-    list_unresolved(&mut text, report);
+    text.entry("took", humanize_duration(elapsed));
+    text.explained_list("left in the queue", group_by_code(&report.unresolved));
     explain_early_end(&mut text, report, left);
-    text
+    text.into_text()
 }
 
-fn list_unresolved(text: &mut String, report: &Report) {
+/// Unresolved dead letters of one kind and code, with some of their ids.
+fn group_by_code(unresolved: &[Unresolved]) -> Vec<(String, String)> {
     let mut by_code: BTreeMap<(Kind, &str), Vec<&Unresolved>> = BTreeMap::new();
-    for unresolved in &report.unresolved {
-        by_code.entry((unresolved.kind, unresolved.failure.code())).or_default().push(unresolved);
+    for one in unresolved {
+        by_code.entry((one.kind, one.failure.code())).or_default().push(one);
     }
-    if !by_code.is_empty() {
-        put(text, format_args!("\n  left in the queue\n"));
-    }
-    for ((kind, code), unresolved) in by_code {
+    let group = |((kind, code), unresolved): ((Kind, &str), Vec<&Unresolved>)| {
         let reason = match &unresolved[..] {
-            [only] => format!(": {}", visible::line(&only.failure.to_string())),
+            [only] => format!(": {}", only.failure),
             _ => String::new(),
         };
-        let count = count_kind(unresolved.len() as u64, kind);
-        let ids: Vec<String> = unresolved.iter().take(IDS_SHOWN).map(|one| visible::line(&one.id)).collect();
+        let ids: Vec<&str> = unresolved.iter().take(IDS_SHOWN).map(|one| one.id.as_str()).collect();
         let more = if unresolved.len() > IDS_SHOWN { ", …" } else { "" };
-        put(text, format_args!("    {count}: {code}{reason}\n      {}{more}\n", ids.join(", ")));
-    }
+        let count = count_kind(unresolved.len() as u64, kind);
+        (format!("{count}: {code}{reason}"), format!("{}{more}", ids.join(", ")))
+    };
+    by_code.into_iter().map(group).collect()
 }
 
-fn explain_early_end(text: &mut String, report: &Report, left: Option<u64>) {
+fn explain_early_end(text: &mut TextReport, report: &Report, left: Option<u64>) {
     let left = left.map_or_else(String::new, |left| format!(" About {} are left.", thousands(left)));
     if let Some(error) = &report.source_error {
-        let error = visible::line(&error.to_string());
-        put(
-            text,
-            format_args!("\n  stopped: {error}\n  Every dead letter that was not deleted is still there.{left}\n"),
-        );
+        text.heading(format_args!("stopped: {error}"));
+        text.line(1, format_args!("Every dead letter that was not deleted is still there.{left}"));
     } else if report.interrupted {
-        put(text, format_args!("\n  interrupted.{left} Run the same command again to continue.\n"));
+        text.heading(format_args!("interrupted.{left} Run the same command again to continue."));
     }
 }
 
-/// The dry run for people.
-pub fn listing_text(listing: &Listing) -> String {
-    let mut text = String::new();
+/// The report of a dry run.
+pub fn dry_run_text(listing: &Listing) -> String {
+    let mut text = TextReport::new();
     let skipped = if_any(listing.skipped, "skipped by filters");
-    put(&mut text, format_args!("  {}{skipped}\n", count_dead_letters(listing.selected)));
+    text.line(1, format_args!("{}{skipped}", count_dead_letters(listing.selected)));
     if listing.interrupted {
-        put(&mut text, format_args!("  interrupted: there may be more\n"));
+        text.line(1, "interrupted: there may be more");
     }
     if listing.groups.is_empty() {
-        return text;
+        return text.into_text();
     }
-    let codes = listing.groups.keys().map(|group| visible::line(&group.code).chars().count());
-    let width = codes.max().unwrap_or(0).clamp(6, 48);
-    put(&mut text, format_args!("\n  {:<11} {:<width$} {:<13} {:<6}   count\n", "kind", "code", "account", "age"));
-    for (group, count) in &listing.groups {
-        let code: String = visible::line(&group.code).chars().take(width).collect();
-        let (kind, account) = (group.kind, visible::line(group.account.as_deref().unwrap_or("-")));
-        let (age, count) = (age_text(group.age), thousands(*count));
-        put(&mut text, format_args!("  {kind:<11} {code:<width$} {account:<13} {age:<6} {count:>7}\n"));
-    }
-    put(&mut text, format_args!("\n  planned\n"));
-    for (action, count) in &listing.planned {
-        put(&mut text, format_args!("  {:>7}  {}\n", thousands(*count), visible::line(&describe(action))));
-    }
+    text.blank_line();
+    let groups = listing.groups.iter().map(|(group, count)| {
+        let account = group.account.clone().unwrap_or_else(|| "-".to_owned());
+        let age = describe_age(group.age).to_owned();
+        [group.kind.to_string(), group.code.clone(), account, age, thousands(*count)]
+    });
+    text.table(["kind", "code", "account", "age", "count"], &[4], groups);
+    text.blank_line();
+    let planned = listing.planned.iter().map(|(action, count)| [thousands(*count), describe_action(action)]);
+    text.table(["count", "planned action"], &[0], planned);
     if listing.alerts > 0 {
         let alerts = count_alerts(listing.alerts);
-        put(
-            &mut text,
-            format_args!("\n  {alerts} in the records; those that are stored already count as duplicates\n"),
-        );
+        text.heading(format_args!("{alerts} in the records; those that are stored already count as duplicates"));
     }
-    text
+    text.into_text()
 }
 
-fn describe(action: &Action) -> String {
+fn describe_action(action: &Action) -> String {
     match action {
         Action::Reprocess => "reprocess".to_owned(),
         Action::ReadFromStream { stream } => format!("read from the stream {stream} and reprocess"),
@@ -302,7 +166,7 @@ fn describe(action: &Action) -> String {
     }
 }
 
-fn age_text(age: Age) -> &'static str {
+fn describe_age(age: Age) -> &'static str {
     match age {
         Age::Hour => "< 1 h",
         Age::Day => "< 1 d",
@@ -341,42 +205,14 @@ fn if_any(count: u64, what: &str) -> String {
     if count == 0 { String::new() } else { format!(", {} {what}", thousands(count)) }
 }
 
-fn line(text: &mut String, label: &str, value: &str) {
-    put(text, format_args!("  {label:<12}{value}\n"));
-}
-
-fn put(text: &mut String, arguments: std::fmt::Arguments<'_>) {
-    text.write_fmt(arguments).expect("invariant: writing to a String cannot fail");
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
-    use stentor::ops::replay::Failure;
     use stentor::ops::replay::dead_letter::Unrecognized;
     use stentor::ops::replay::listing::Group;
+    use stentor::ops::replay::{Failure, SourceError};
 
     use super::*;
-
-    /// The fields in the first table of a section of docs/json.md.
-    fn documented(section: &str) -> Vec<String> {
-        let document = include_str!("../../../../docs/json.md");
-        let (_, rest) = document.split_once(&format!("\n## `{section}`\n")).expect("a section");
-        let rows = rest.lines().skip_while(|line| !line.starts_with("|---")).skip(1);
-        let rows = rows.take_while(|line| line.starts_with('|'));
-        rows.map(|row| row.split('`').nth(1).expect("a field").to_owned()).collect()
-    }
-
-    fn fields(value: &Value) -> Vec<String> {
-        let mut fields: Vec<String> = value.as_object().unwrap().keys().cloned().collect();
-        fields.sort();
-        fields
-    }
-
-    fn sorted(mut fields: Vec<String>) -> Vec<String> {
-        fields.sort();
-        fields
-    }
+    use crate::schema::check_documents;
 
     fn report() -> Report {
         let failure = Failure::Unrecognized(Unrecognized::UnknownShape);
@@ -385,22 +221,18 @@ mod tests {
             skipped: 1,
             reprocessed: [(Kind::Record, 2), (Kind::Batch, 1)].into(),
             unresolved: vec![Unresolved { id: "dlq.jsonl:7".to_owned(), kind: Kind::Unknown, failure }],
+            messages: vec![Delivery {
+                route: "alerts".parse().unwrap(),
+                target: "slack:default".parse().unwrap(),
+                epochs: (1, 7),
+                alerts: 3,
+                outcome: DeliveryOutcome::Accepted,
+            }],
             ..Report::default()
         }
     }
 
-    #[test]
-    fn the_json_of_a_replay_is_documented() {
-        let json = serde_json::to_value(ReplayJson::new(&report(), Duration::from_millis(7))).unwrap();
-        assert_eq!(fields(&json), sorted(documented("stentor replay --json")));
-        assert_eq!((&json["version"], &json["reprocessed"], &json["elapsed_ms"]), (&json!(1), &json!(3), &json!(7)));
-        assert_eq!(json["reprocessed_by_kind"], json!([{"kind": "record", "count": 2}, {"kind": "batch", "count": 1}]));
-        let unresolved = json!([{"id": "dlq.jsonl:7", "kind": "unknown", "code": "unknown-shape", "reason": "it has no known shape"}]);
-        assert_eq!(json["unresolved"], unresolved);
-    }
-
-    #[test]
-    fn the_json_of_a_dry_run_is_documented() {
+    fn listing() -> Listing {
         let group = |account| Group { kind: Kind::Record, code: "not-gzip".to_owned(), account, age: Age::Hour };
         let actions = [
             Action::Reprocess,
@@ -409,24 +241,28 @@ mod tests {
             Action::CloseRoute { route: "alerts".parse().unwrap() },
             Action::Keep { code: "not-gzip" },
         ];
-        let listing = Listing {
-            selected: 3,
-            groups: [(group(None), 1), (group(Some("123456789012".to_owned())), 2)].into(),
+        Listing {
+            selected: 1_204,
+            groups: [(group(None), 1), (group(Some("123456789012".to_owned())), 1_203)].into(),
             planned: actions.into_iter().zip(1..).collect(),
+            alerts: 2,
             ..Listing::default()
-        };
-        let json = serde_json::to_value(ListingJson::new(&listing)).unwrap();
-        assert_eq!(fields(&json), sorted(documented("stentor replay --dry-run --json")));
-        let group = |account: Value, count| json!({"kind": "record", "code": "not-gzip", "account": account, "age": "hour", "count": count});
-        assert_eq!(json["groups"], json!([group(Value::Null, 1), group(json!("123456789012"), 2)]));
-        let planned = json!([
-            {"action": "reprocess", "count": 1},
-            {"action": "read-from-stream", "stream": "logs", "count": 2},
-            {"action": "deliver", "target": "slack:default", "count": 3},
-            {"action": "close-route", "route": "alerts", "count": 4},
-            {"action": "keep", "code": "not-gzip", "count": 5},
-        ]);
-        assert_eq!(json["planned"], planned);
+        }
+    }
+
+    #[test]
+    fn the_json_of_a_replay_is_documented() {
+        let source_error = Some(SourceError::Unavailable("the queue does not answer".to_owned()));
+        let failed = Report { source_error, ..report() };
+        let json = [report(), failed]
+            .map(|report| serde_json::to_value(replay_json(&report, Duration::from_millis(7))).unwrap());
+        check_documents("replay --json", &json, &[]);
+        assert_eq!((&json[0]["reprocessed"], &json[0]["elapsed_ms"]), (&3.into(), &7.into()));
+    }
+
+    #[test]
+    fn the_json_of_a_dry_run_is_documented() {
+        check_documents("replay --dry-run --json", &[serde_json::to_value(dry_run_json(&listing())).unwrap()], &[]);
     }
 
     #[test]
@@ -438,10 +274,11 @@ mod tests {
             kind: Kind::Unknown,
             failure: failure("a syntax error"),
         }));
-        let text = text(&report, None, Duration::from_secs(2));
+        let text = replay_text(&report, None, Duration::from_secs(2));
         insta::assert_snapshot!(text, @r"
           5 dead letters: 3 reprocessed, 1 skipped by filters, 5 left in the queue
           reprocessed 2 records, 1 batch
+          message     3 alerts to slack:default · delivered
           took        2 s
 
           left in the queue
@@ -449,6 +286,26 @@ mod tests {
               1, 2, 3, …
             1 unknown: unknown-shape: it has no known shape
               dlq.jsonl:7
+        ");
+    }
+
+    #[test]
+    fn a_dry_run_shows_groups_and_planned_actions() {
+        insta::assert_snapshot!(dry_run_text(&listing()), @r"
+          1,204 dead letters
+
+          kind    code      account       age    count
+          record  not-gzip  -             < 1 h      1
+          record  not-gzip  123456789012  < 1 h  1,203
+
+          count  planned action
+              1  reprocess
+              2  read from the stream logs and reprocess
+              3  deliver to slack:default
+              4  close route alerts and deliver
+              5  keep: not-gzip
+
+          2 alerts in the records; those that are stored already count as duplicates
         ");
     }
 }
