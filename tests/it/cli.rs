@@ -13,6 +13,7 @@ use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 mod cost;
 mod dead_letters;
+mod exit_codes;
 mod input;
 mod json;
 mod terminal;
@@ -28,7 +29,7 @@ fn scratch(test: &str) -> PathBuf {
 fn stentor(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stentor"));
     command.args(arguments).env_clear().env("STENTOR_NOTHING", "").current_dir(env!("CARGO_MANIFEST_DIR"));
-    if arguments[0] == "run" {
+    if arguments.first() == Some(&"run") {
         command.arg("--data-dir").arg(directory.join("data"));
     }
     command

@@ -124,7 +124,7 @@ impl ReplayProgress {
             );
             if tokio::signal::ctrl_c().await.is_ok() {
                 note(bar.as_ref(), ui, "stopped; the remaining dead letters are visible again within five minutes");
-                std::process::exit(130);
+                std::process::exit(1);
             }
         });
         cancel
