@@ -1,5 +1,4 @@
-//! The Lambda function. Everything that the environment says is read here, once; then the runtime
-//! calls `function::handle` for as long as it likes.
+//! The Lambda functions. Reads the environment once, and then handles invocations until Lambda ends the process.
 
 use std::env;
 use std::fmt;
@@ -28,7 +27,7 @@ use tracing::Instrument as _;
 use tracing_subscriber::filter::{self, LevelFilter};
 use tracing_subscriber::prelude::*;
 
-/// The layer that the template puts the configuration into.
+/// The configuration in the layer of the template.
 const CONFIG_PATH: &str = "/opt/stentor.toml";
 
 /// The error type of a function that cannot start.
@@ -68,11 +67,11 @@ async fn main() -> Result<(), Error> {
     lambda_runtime::run(service_fn(|event| invoke(&function, event))).await
 }
 
-/// Reports to Lambda why the function cannot start. By itself Lambda only says that a process ended.
+/// Reports to Lambda why the function cannot start. Otherwise Lambda reports only that the process ended.
 async fn report_start(error: &anyhow::Error) {
     let (Some(api), Ok(client)) = (variable("AWS_LAMBDA_RUNTIME_API"), http::client()) else { return };
     let diagnostic = Diagnostic { error_type: CANNOT_START.to_owned(), error_message: format!("{error:#}") };
-    let body = serde_json::to_vec(&diagnostic).expect("invariant: two texts always serialise");
+    let body = serde_json::to_vec(&diagnostic).expect("invariant: two texts always serialize");
     let request = client
         .post(format!("http://{api}/2018-06-01/runtime/init/error"))
         .header("content-type", "application/json")
@@ -102,7 +101,7 @@ async fn invoke(function: &Function, event: LambdaEvent<Box<RawValue>>) -> Resul
     handled.instrument(span).await.map_err(Failure)
 }
 
-/// Opens the connection to the store during initialization, so that the first record need not wait for it.
+/// Opens the connection to the store during initialization, so that the first record does not wait for it.
 async fn warm(function: Arc<Function>) {
     let deadline = Deadline::after(SystemClock.now(), Duration::from_secs(2));
     if let Err(error) = function.store.routes(deadline).await {
@@ -133,7 +132,7 @@ async fn from_environment() -> anyhow::Result<Function> {
     })
 }
 
-/// The file that `STENTOR_CONFIG` names, or the layer's, or what is built in.
+/// The file that `STENTOR_CONFIG` names, the file of the layer, or the built-in configuration.
 fn config() -> anyhow::Result<Config> {
     let (path, named) = match variable("STENTOR_CONFIG") {
         Some(path) => (path, true),
@@ -152,7 +151,7 @@ fn config() -> anyhow::Result<Config> {
     }
 }
 
-/// Slack as the world knows it, or where `STENTOR_SLACK_API_URL` says (GovSlack has an API of its own).
+/// The API of slack.com, or the one at `STENTOR_SLACK_API_URL` (GovSlack has its own).
 fn slack() -> anyhow::Result<Slack> {
     let slack = Slack::new(Http::default(), SystemClock);
     let api = variable("STENTOR_SLACK_API_URL").map(|url| ApiUrl::parse(&url)).transpose();

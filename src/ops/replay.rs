@@ -15,7 +15,7 @@
 //! | `options` | the filters and the pace of a replay |
 //! | `engine` | receive, retry, delete |
 //! | `retry` | how each kind of dead letter is retried |
-//! | `held` | the dead letters in hand, which must stay hidden from other readers |
+//! | `held` | the received dead letters, which must stay hidden from other readers |
 //! | `report` | the results, and why a dead letter is left in the queue |
 //! | `listing` | the dry run |
 

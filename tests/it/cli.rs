@@ -1,4 +1,4 @@
-//! The command line as an operator meets it: the binary, real files, a real (local) webhook.
+//! The command line as an operator uses it: the binary, real files and a local webhook.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ mod input;
 mod json;
 mod terminal;
 
-/// A directory of this test's own, empty.
+/// An empty directory for this test.
 fn scratch(test: &str) -> PathBuf {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli").join(test);
     std::fs::remove_dir_all(&directory).ok();
@@ -69,7 +69,7 @@ fn a_burst_becomes_one_message_and_a_second_run_repeats_nothing() {
 }
 
 #[test]
-fn every_sample_has_the_report_that_its_readme_promises() {
+fn every_sample_has_the_report_that_its_readme_documents() {
     // events, unmatched, duplicates, kept, parked, exit code
     let cases = [
         ("kinesis-burst.json", [300, 120, 0, 180, 0, 0]),
@@ -87,7 +87,7 @@ fn every_sample_has_the_report_that_its_readme_promises() {
     ];
     let samples = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("events")).unwrap();
     let samples = samples.filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|e| e == "json"));
-    // The notifier's are no records.
+    // The events of the notifier have no records.
     assert_eq!(samples.count(), cases.len() + ["sqs-due.json", "sweep.json"].len(), "a sample without a row here");
     for (file, expected) in cases {
         let directory = scratch(file);
@@ -129,7 +129,7 @@ fn every_kind_of_poison_is_parked_with_its_reason_and_its_bytes() {
 }
 
 #[test]
-fn the_text_report_shows_the_books_and_the_message_and_no_secret() {
+fn the_text_report_shows_the_counts_and_the_message_without_secrets() {
     let directory = scratch("text");
     let output = run(&directory, &["events/kinesis-secrets.json", "--preview"]);
     let shown = text(&output.stdout);
@@ -139,11 +139,11 @@ fn the_text_report_shows_the_books_and_the_message_and_no_secret() {
         assert!(shown.contains(part), "{part} is missing in:\n{shown}");
     }
     assert!(shown.contains("https://app.slack.com/block-kit-builder/#"));
-    assert_eq!(text(&output.stderr), "", "nothing to complain about");
+    assert_eq!(text(&output.stderr), "", "no warnings");
 }
 
 #[test]
-fn bad_input_is_named_and_the_rest_goes_on() {
+fn bad_input_is_reported_and_the_rest_is_ingested() {
     let directory = scratch("bad-input");
     let broken = directory.join("broken.json");
     std::fs::write(&broken, "{\"Records\": [\n  {\"kinesis\": hunter2}]}").unwrap();
@@ -165,9 +165,9 @@ fn bad_input_is_named_and_the_rest_goes_on() {
     ];
     for (arguments, expected) in usage {
         let output = run(&directory, &arguments);
-        let complaint = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {complaint}");
-        assert!(complaint.contains(expected) && !complaint.contains("topsecret"), "{arguments:?}: {complaint}");
+        let errors = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {errors}");
+        assert!(errors.contains(expected) && !errors.contains("topsecret"), "{arguments:?}: {errors}");
     }
 }
 
@@ -175,11 +175,11 @@ fn bad_input_is_named_and_the_rest_goes_on() {
 fn two_runs_do_not_share_a_data_directory() {
     let directory = scratch("lock");
     let mut first = stentor(&directory, &["run", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    // The first says something once it has the directory.
-    let mut said = BufReader::new(first.stdout.take().unwrap());
+    // The first run shows a message once it has the lock.
+    let mut printed = BufReader::new(first.stdout.take().unwrap());
     writeln!(first.stdin.as_ref().unwrap(), "[CRITICAL] x").unwrap();
     let mut line = String::new();
-    said.read_line(&mut line).unwrap();
+    printed.read_line(&mut line).unwrap();
     let second = run(&directory, &["events/subscription.json"]);
     assert_eq!(second.status.code(), Some(2));
     assert!(text(&second.stderr).contains("another stentor run uses"), "{}", text(&second.stderr));
@@ -188,7 +188,7 @@ fn two_runs_do_not_share_a_data_directory() {
 }
 
 #[test]
-fn a_plain_file_is_taken_by_line_and_a_second_run_takes_only_what_is_new() {
+fn a_log_file_is_ingested_by_line_and_a_second_run_finds_only_the_new_lines() {
     let directory = scratch("plain");
     let log = directory.join("app.log");
     let lines = b"2026-11-23T14:15:06Z started\n2026-11-23T14:15:07Z [CRITICAL] one\r\n[ALERT] \xff two\n";
@@ -204,7 +204,7 @@ fn a_plain_file_is_taken_by_line_and_a_second_run_takes_only_what_is_new() {
 }
 
 #[test]
-fn standard_input_is_told_at_once_and_then_by_window() {
+fn standard_input_is_delivered_at_once_and_then_by_window() {
     let directory = scratch("stdin");
     let config = directory.join("stentor.toml");
     let route = "window = \"1s\"\n[[route]]\nname = \"all\"\nmarkers = [\"[CRITICAL]\"]\nnotify = [\"slack:x\"]\n";
@@ -223,7 +223,7 @@ fn standard_input_is_told_at_once_and_then_by_window() {
     writeln!(stdin, "[CRITICAL] second\n[CRITICAL] third").unwrap();
     until("[CRITICAL] 2 alerts");
     until("Over: 3 alerts");
-    write!(stdin, "[CRITICAL] last, without an end").unwrap();
+    write!(stdin, "[CRITICAL] last, without a line ending").unwrap();
     drop(stdin);
     until("[CRITICAL] 1 alert");
     assert!(child.wait().unwrap().success());
@@ -255,7 +255,7 @@ async fn a_webhook_gets_the_message_with_retries_and_its_url_is_never_shown() {
 }
 
 #[tokio::test]
-async fn a_refused_message_is_parked_with_slacks_word_and_one_out_of_time_is_owed() {
+async fn a_refused_message_is_parked_and_a_late_one_is_delivered_by_the_next_run() {
     let slack = MockServer::start().await;
     let gone = ResponseTemplate::new(410).set_body_string("channel_is_archived");
     Mock::given(method("POST")).and(path("/gone")).respond_with(gone).mount(&slack).await;
@@ -295,7 +295,7 @@ async fn a_refused_message_is_parked_with_slacks_word_and_one_out_of_time_is_owe
 }
 
 #[test]
-fn sample_makes_what_run_then_finds() {
+fn run_finds_the_alerts_and_the_poison_of_a_sample() {
     let directory = scratch("sample");
     let file = directory.join("big.json");
     let size = [
@@ -326,7 +326,7 @@ fn sample_makes_what_run_then_finds() {
 }
 
 #[test]
-fn a_muted_route_keeps_quiet_and_afterwards_says_how_much_it_kept() {
+fn a_muted_route_delivers_nothing_and_then_reports_the_muted_alerts() {
     let directory = scratch("mute");
     let data = directory.join("data");
     let mute = |arguments: &[&str]| {
@@ -334,29 +334,29 @@ fn a_muted_route_keeps_quiet_and_afterwards_says_how_much_it_kept() {
         let output = stentor(&directory, &[arguments, &place].concat()).output().unwrap();
         (text(&output.stdout), text(&output.stderr), output.status.code().unwrap())
     };
-    let (said, _, code) = mute(&["mute", "alerts", "--for", "1h"]);
-    assert!(code == 0 && said.starts_with("alerts is muted until 2") && said.contains("(1 h)"), "{said}");
+    let (printed, _, code) = mute(&["mute", "alerts", "--for", "1h"]);
+    assert!(code == 0 && printed.starts_with("alerts is muted until 2") && printed.contains("(1 h)"), "{printed}");
     let (quiet, code) = report(&directory, &["events/subscription.json"]);
-    assert_eq!((code, &quiet["kept"], &quiet["messages"]), (0, &json!(2), &json!([])), "counted, and nobody told");
+    assert_eq!((code, &quiet["kept"], &quiet["messages"]), (0, &json!(2), &json!([])), "counted, but not delivered");
     assert_eq!(mute(&["unmute", "alerts"]).0, "alerts is no longer muted.\n");
     assert_eq!(mute(&["unmute", "alerts"]).0, "alerts was not muted.\n");
     let output = run(&directory, &["events/kinesis-burst.json"]);
     let shown = text(&output.stdout);
     assert!(shown.contains("180 alerts\n") && shown.contains("2 alerts were muted before this"), "{shown}");
-    let (_, complaint, code) = mute(&["mute", "alrets", "--for", "1h"]);
-    assert_eq!((&*complaint, code), ("error: no route `alrets`; did you mean `alerts`?\n", 2));
+    let (_, errors, code) = mute(&["mute", "alrets", "--for", "1h"]);
+    assert_eq!((&*errors, code), ("error: no route `alrets`; did you mean `alerts`?\n", 2));
     for (arguments, expected) in [
         (&["mute", "alerts"][..], "--for <DURATION>"),
         (&["mute", "alerts", "--for", "soon"], "such as 30m, 1h30m or 2d"),
         (&["mute", "https://hooks.slack.com/topsecret", "--for", "1h"], "a name has only letters"),
     ] {
-        let (_, complaint, code) = mute(arguments);
-        assert!(code == 2 && complaint.contains(expected), "{arguments:?}: {complaint}");
+        let (_, errors, code) = mute(arguments);
+        assert!(code == 2 && errors.contains(expected), "{arguments:?}: {errors}");
     }
 }
 
 #[tokio::test]
-async fn a_test_message_goes_the_whole_way_and_its_answer_is_shown() {
+async fn send_test_delivers_a_message_and_shows_the_answer() {
     let slack = MockServer::start().await;
     Mock::given(path("/topsecret")).respond_with(ResponseTemplate::new(200).set_body_string("ok")).mount(&slack).await;
     let posted = json!({"ok": true, "channel": "C1", "ts": "1.1"});
@@ -386,9 +386,9 @@ async fn a_test_message_goes_the_whole_way_and_its_answer_is_shown() {
         let mut command = stentor(&directory, &[&["send-test", target, "-vv"], &file[..]].concat());
         command.env("STENTOR_SLACK_API_URL", &api);
         let output = tokio::process::Command::from(command).output().await.unwrap();
-        let (said, log) = (text(&output.stdout), text(&output.stderr));
-        assert!(!said.contains("topsecret") && !log.contains("topsecret"), "{said}{log}");
-        (said, log, output.status.code().unwrap())
+        let (printed, log) = (text(&output.stdout), text(&output.stderr));
+        assert!(!printed.contains("topsecret") && !log.contains("topsecret"), "{printed}{log}");
+        (printed, log, output.status.code().unwrap())
     };
     let cases = [
         ("slack:hook", "slack:hook accepted the message.\n", 0),
@@ -410,8 +410,8 @@ async fn a_test_message_goes_the_whole_way_and_its_answer_is_shown() {
         ),
     ];
     for (target, expected, code) in cases {
-        let (said, log, exit) = send(target).await;
-        assert_eq!((&*said, exit), (expected, code), "{log}");
+        let (printed, log, exit) = send(target).await;
+        assert_eq!((&*printed, exit), (expected, code), "{log}");
     }
     assert_eq!(send("slack").await.2, 2);
     let requests = slack.received_requests().await.unwrap();

@@ -1,5 +1,5 @@
-//! The command line that an operator lives in: help that fits a screen, completions, the manual, questions to the
-//! audit table, and the checks, of a configuration and of what is deployed (moto).
+//! The commands other than `run`: help that fits a screen, completions, the manual, queries of the audit table, checks of a
+//! configuration, and replays of files.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -86,7 +86,7 @@ fn a_configuration_is_checked_and_a_line_explained() {
 }
 
 #[test]
-fn the_audit_table_answers_questions() {
+fn alerts_filters_and_limits_its_rows() {
     let directory = scratch("alerts");
     let log = directory.join("shop.log");
     let now = SystemClock.now().iso();
@@ -108,15 +108,15 @@ fn the_audit_table_answers_questions() {
     assert_eq!(ids.len(), 131, "each row once");
     assert_eq!(ask(&["--grep", "disk|order 12 "]).0.len(), 2);
     assert_eq!(ask(&["--app", "shop.log", "--route", "alerts", "--limit", "0"]).0.len(), 131);
-    assert_eq!(ask(&["--app", "nobody"]).0.len(), 0);
-    assert_eq!(ask(&["--route", "nobody"]).0.len(), 0);
-    let (none, said) = ask(&["--until", "10m"]);
-    assert!(none.is_empty() && said.starts_with("no alerts from "), "{said}");
+    assert_eq!(ask(&["--app", "none"]).0.len(), 0);
+    assert_eq!(ask(&["--route", "none"]).0.len(), 0);
+    let (none, printed) = ask(&["--until", "10m"]);
+    assert!(none.is_empty() && printed.starts_with("no alerts from "), "{printed}");
     let (csv, _) = ask(&["--csv", "--grep", "order 7 "]);
     assert!(csv[0].starts_with("log_id,timestamp,marker,") && csv[1].contains("\"\"badly\"\""), "{csv:?}");
 }
 
-/// The directory of a run over one `[CRITICAL]` event for each of these times, in milliseconds; `nth n` says it.
+/// Runs an event with a log event `[CRITICAL] nth <n>` for each of these times, in ms. Returns the data directory.
 fn stored(test: &str, times: &[i64]) -> String {
     let directory = scratch(test);
     let event = |(n, time): (usize, &i64)| serde_json::json!({"id": n.to_string(), "timestamp": time, "message": format!("[CRITICAL] nth {n}")});
@@ -134,8 +134,8 @@ fn stored(test: &str, times: &[i64]) -> String {
     data
 }
 
-/// Which of the stored events `stentor alerts` answers with, in its order, and what it says beside.
-fn asked(data: &str, more: &[&str]) -> (Vec<usize>, String) {
+/// The numbers of the events that `stentor alerts` prints, in its order, and its hints.
+fn query(data: &str, more: &[&str]) -> (Vec<usize>, String) {
     let output = stentor(&[&["alerts", "--data-dir", data], more].concat());
     assert!(output.status.success(), "{}", text(&output.stderr));
     let nth = |line: &str| line.rsplit(' ').next().unwrap().parse().unwrap();
@@ -145,7 +145,7 @@ fn asked(data: &str, more: &[&str]) -> (Vec<usize>, String) {
 const HOUR_MS: i64 = 3_600_000;
 
 #[test]
-fn a_long_span_over_few_alerts_is_answered_at_once() {
+fn a_long_period_with_few_alerts_is_read_at_once() {
     let now = SystemClock.now().as_millis();
     // One a month, and some in the same hour.
     let times: Vec<i64> =
@@ -155,16 +155,16 @@ fn a_long_span_over_few_alerts_is_answered_at_once() {
     let until_end = ["--since", "1970-01-01", "--until", "9999-12-31"];
     for span in [&["--since", "365d"][..], &["--since", "10000d"], &["--since", "1970-01-01"], &until_end] {
         let started = std::time::Instant::now();
-        assert_eq!(asked(&data, span), (all.to_vec(), String::new()), "{span:?}");
-        // One query for each hour of the first span takes 40 s.
+        assert_eq!(query(&data, span), (all.to_vec(), String::new()), "{span:?}");
+        // One query for each hour of the first period would take 40 s.
         assert!(started.elapsed() < Duration::from_secs(10), "{span:?}: {:?}", started.elapsed());
     }
-    assert_eq!(asked(&data, &["--since", "65d"]).0, all[..5]);
-    assert_eq!(asked(&data, &["--since", "100d", "--until", "20d"]).0, [1, 2, 3]);
+    assert_eq!(query(&data, &["--since", "65d"]).0, all[..5]);
+    assert_eq!(query(&data, &["--since", "100d", "--until", "20d"]).0, [1, 2, 3]);
 }
 
 #[test]
-fn alerts_with_impossible_times_are_hinted_at_and_found() {
+fn hints_lead_to_alerts_with_impossible_times() {
     let now = SystemClock.now().as_millis();
     let times = [
         now - 1_000,
@@ -179,43 +179,45 @@ fn alerts_with_impossible_times_are_hinted_at_and_found() {
         i64::MAX,
     ];
     let data = stored("impossible", &times);
-    let (found, said) = asked(&data, &[]);
+    let (found, printed) = query(&data, &[]);
     assert_eq!(found, [0]);
     assert_eq!(
-        said,
+        printed,
         "hint: 5 more alerts have a time in the future; --until 9999-12-31 shows them\n\
          hint: 4 more alerts have a time before 2000; --since 0001-01-01 shows them\n"
     );
-    let (found, said) = asked(&data, &["--until", "9999-12-31"]);
-    assert_eq!((found.len(), said.as_str()), (6, ""));
-    let (found, said) = asked(&data, &["--since", "0001-01-01"]);
+    let (found, printed) = query(&data, &["--until", "9999-12-31"]);
+    assert_eq!((found.len(), printed.as_str()), (6, ""));
+    let (found, printed) = query(&data, &["--since", "0001-01-01"]);
     assert_eq!(
-        (found, said.as_str()),
+        (found, printed.as_str()),
         (vec![0, 4, 3, 7, 8], "hint: 5 more alerts have a time in the future; --until 9999-12-31 shows them\n")
     );
-    let (found, said) = asked(&data, &["--since", "0001-01-01", "--until", "9999-12-31"]);
-    assert_eq!((found.len(), said.as_str()), (10, ""));
-    // What is asked for by its time is not hinted at.
-    assert_eq!(asked(&data, &["--since", "2h", "--until", "1h"]).1.lines().count(), 1);
-    let (none, said) = asked(&data, &["--grep", "nth 2", "--since", "2h"]);
+    let (found, printed) = query(&data, &["--since", "0001-01-01", "--until", "9999-12-31"]);
+    assert_eq!((found.len(), printed.as_str()), (10, ""));
+    // With --until there is no hint, only the note that nothing matches.
+    assert_eq!(query(&data, &["--since", "2h", "--until", "1h"]).1.lines().count(), 1);
+    let (none, printed) = query(&data, &["--grep", "nth 2", "--since", "2h"]);
     assert!(
-        none.is_empty() && said.contains("1 more alert has a time in the future") && !said.contains("before 2000"),
-        "{said}"
+        none.is_empty()
+            && printed.contains("1 more alert has a time in the future")
+            && !printed.contains("before 2000"),
+        "{printed}"
     );
 }
 
 #[test]
-fn a_day_is_asked_for_whole() {
+fn a_date_includes_its_whole_day() {
     let at = |text: &str| Timestamp::from_iso(text).unwrap().as_millis();
     let times = [at("2026-11-01T00:00:00Z"), at("2026-11-30T23:59:59.999Z"), at("2026-12-01T00:00:00Z")];
     let data = stored("day", &times);
     let november = ["--since", "2026-11-01", "--until", "2026-11-30"];
-    assert_eq!(asked(&data, &november).0, [1, 0]);
-    assert_eq!(asked(&data, &["--since", "2026-11-30", "--until", "2026-11-30"]).0, [1]);
+    assert_eq!(query(&data, &november).0, [1, 0]);
+    assert_eq!(query(&data, &["--since", "2026-11-30", "--until", "2026-11-30"]).0, [1]);
 }
 
 #[test]
-fn a_file_is_replayed_once_and_stays_as_it_is() {
+fn a_file_is_replayed_once_and_does_not_change() {
     let directory = scratch("file");
     let data = directory.join("data");
     let data = data.to_str().unwrap();
@@ -224,7 +226,7 @@ fn a_file_is_replayed_once_and_stays_as_it_is() {
         let report = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output.stderr)));
         (report, output.status.code().unwrap())
     };
-    // What `stentor run` has parked: one of ten was too large, and is not any more.
+    // `stentor run` parks ten records. One is too large, but fits the new limit.
     stentor(&["run", "events/kinesis-poison.json", "--data-dir", data, "--json"]);
     let parked = std::fs::read_to_string(directory.join("data/dlq.jsonl")).unwrap();
     let (first, code) = replay(&["--max-decoded", "1GiB"]);
@@ -236,7 +238,7 @@ fn a_file_is_replayed_once_and_stays_as_it_is() {
     assert_eq!((&second["received"], &second["reprocessed"]), (&Value::from(9), &Value::from(0)));
     assert_eq!(std::fs::read_to_string(directory.join("data/dlq.jsonl")).unwrap(), parked);
 
-    // The object that an S3 destination wrote: the metadata, and the whole event as a text.
+    // The object of an S3 destination: the metadata, and the event as a string.
     let event = std::fs::read_to_string("events/kinesis-burst.json").unwrap();
     let object = serde_json::json!({
         "requestContext": {"condition": "RetryAttemptsExhausted"},

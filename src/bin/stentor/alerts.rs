@@ -73,7 +73,7 @@ const END_OF_TIME: Timestamp = Timestamp::from_millis(i64::MAX);
 /// Limit of a call to the store.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What ends a query early.
+/// Why a query ends early.
 enum QueryError {
     Store(StoreError),
     Output(std::io::Error),

@@ -124,7 +124,7 @@ pub struct Warning<'a> {
     pub message: &'a str,
 }
 
-/// What happens to a line.
+/// The explanation of a line.
 #[derive(Debug, Serialize)]
 pub struct LineExplanation<'a> {
     pub routes: Vec<TriedRoute<'a>>,

@@ -23,7 +23,7 @@ use stentor::protocol::services::Services;
 use crate::signals::Shutdown;
 use crate::ui;
 
-/// What live input and files have in common.
+/// The services that live input and files share.
 pub struct SharedServices {
     pub routes: Routes,
     pub store: DynamoStore,

@@ -1,4 +1,4 @@
-//! What the commands show. Results go to standard output; errors, warnings and hints go to standard error. Text
+//! The output of the commands. Results go to standard output; errors, warnings and hints go to standard error. Text
 //! that comes from outside is made safe for a terminal here, so no command has to think of it.
 
 use std::fmt::{Display, Write as _};

@@ -241,7 +241,7 @@ impl<'a, W: Services, D: DeadLetterSource, R: StreamReader> Engine<'a, W, D, R> 
         matches!(select(cancelled, sleep).await, Either::Right(_))
     }
 
-    /// Keeps the dead letters in hand hidden from other readers.
+    /// Keeps the received dead letters hidden from other readers.
     pub async fn renew(&mut self) {
         let now = self.now();
         self.held.renew(self.source, now, self.options.deadline(now)).await;

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use super::*;
 
 #[test]
-fn a_data_directory_in_which_nothing_was_parked_has_no_letters() {
+fn a_data_directory_without_parked_items_has_no_dead_letters() {
     let directory = scratch("nothing-parked");
     let replay = |arguments: &[&str]| {
         let output = stentor(&directory, &[&["replay"], arguments].concat()).current_dir(&directory).output().unwrap();
@@ -17,14 +17,14 @@ fn a_data_directory_in_which_nothing_was_parked_has_no_letters() {
     assert_eq!(replay(&["--data-dir", "data"]).2, 0);
     std::fs::write(directory.join("data/dlq.jsonl"), "").unwrap();
     assert_eq!(replay(&["--dry-run", "--data-dir", "data"]), missing);
-    let (_, complaint, code) = replay(&["--dry-run", "--data-dir", "elsewhere"]);
-    assert!(code == 2 && complaint.contains("the data directory elsewhere does not exist"), "{complaint}");
-    assert!(!directory.join("elsewhere").exists(), "a replay makes no data directory");
-    let (_, complaint, code) = replay(&["--dry-run", "--data-dir", "data", "--file", "data/dlq.json"]);
-    assert!(code == 2 && complaint.contains("cannot read data/dlq.json\n  Caused by: No such file"), "{complaint}");
+    let (_, errors, code) = replay(&["--dry-run", "--data-dir", "elsewhere"]);
+    assert!(code == 2 && errors.contains("the data directory elsewhere does not exist"), "{errors}");
+    assert!(!directory.join("elsewhere").exists(), "a replay does not create a data directory");
+    let (_, errors, code) = replay(&["--dry-run", "--data-dir", "data", "--file", "data/dlq.json"]);
+    assert!(code == 2 && errors.contains("cannot read data/dlq.json\n  Caused by: No such file"), "{errors}");
 }
 
-/// An event of one record that is no gzip and decodes to so many bytes.
+/// An event with one record of `bytes` bytes that are not gzip.
 fn bad_record(directory: &Path, bytes: usize) -> String {
     let file = directory.join(format!("bad-{bytes}.json"));
     let record = json!({"sequenceNumber": bytes.to_string(), "data": "YWJj".repeat(bytes / 3)});
@@ -33,7 +33,7 @@ fn bad_record(directory: &Path, bytes: usize) -> String {
     file.to_str().unwrap().to_owned()
 }
 
-/// The codes of the letters in the data directory, with how many there are.
+/// The codes of the dead letters in the data directory, and the number of each.
 fn dead_letters(directory: &Path) -> Vec<(String, u64)> {
     let data = directory.join("data");
     let listed = stentor(directory, &["replay", "--dry-run", "--json", "--data-dir", data.to_str().unwrap()]);
@@ -45,10 +45,10 @@ fn dead_letters(directory: &Path) -> Vec<(String, u64)> {
 }
 
 #[test]
-fn a_disk_that_is_full_in_the_middle_of_a_letter_spoils_no_other_letter() {
+fn a_disk_that_fills_up_during_a_write_damages_no_other_dead_letter() {
     let directory = scratch("full-disk");
     assert_eq!(run(&directory, &[&bad_record(&directory, 300)]).status.code(), Some(1));
-    // A file may grow to 2 MiB (4,096 blocks of 512 bytes): enough for the database, not for this letter.
+    // A file may grow to 2 MiB (4,096 blocks of 512 bytes): enough for the database, but not for this dead letter.
     let data = directory.join("data");
     let large = bad_record(&directory, 6_000_000);
     let limited = "trap '' XFSZ; ulimit -f 4096; exec \"$@\"";
@@ -57,7 +57,7 @@ fn a_disk_that_is_full_in_the_middle_of_a_letter_spoils_no_other_letter() {
     let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output.stderr)));
     assert_eq!(report["parked"], json!([]), "it was not parked");
     assert_eq!(output.status.code(), Some(1));
-    // Room is made, and another record is parked; then the first one, which came again.
+    // There is room again: another record is parked, and then the first one on its second attempt.
     assert_eq!(run(&directory, &[&bad_record(&directory, 600)]).status.code(), Some(1));
     assert_eq!(dead_letters(&directory), [("not-gzip".to_owned(), 2)]);
     assert_eq!(run(&directory, &[&large]).status.code(), Some(1));
@@ -65,7 +65,7 @@ fn a_disk_that_is_full_in_the_middle_of_a_letter_spoils_no_other_letter() {
 }
 
 #[test]
-fn a_letter_that_was_torn_by_a_crash_spoils_no_other_letter() {
+fn a_dead_letter_that_a_crash_cut_off_damages_no_other() {
     let directory = scratch("torn");
     let data = directory.join("data");
     assert_eq!(run(&directory, &[&bad_record(&directory, 300)]).status.code(), Some(1));
@@ -87,11 +87,11 @@ fn files_with_raw_records_are_for_their_owner_only() {
     let mode = |file: &Path| std::fs::metadata(file).unwrap().permissions().mode() & 0o777;
     run(&directory, &[&bad_record(&directory, 300)]);
     assert_eq!(mode(&data.join("dlq.jsonl")), 0o600);
-    // Files of an earlier version are tightened.
+    // The mode of an existing file is corrected.
     std::fs::set_permissions(data.join("dlq.jsonl"), std::fs::Permissions::from_mode(0o664)).unwrap();
     run(&directory, &[&bad_record(&directory, 600)]);
     assert_eq!(mode(&data.join("dlq.jsonl")), 0o600);
-    // A record that can be read by now is settled and noted.
+    // A record that can be read now is reprocessed and noted.
     let parked = std::fs::read_to_string(data.join("dlq.jsonl")).unwrap();
     let event: Value = serde_json::from_slice(&std::fs::read("events/subscription.json").unwrap()).unwrap();
     let mut dead_letter: Value = serde_json::from_str(parked.lines().next().unwrap()).unwrap();
@@ -104,14 +104,14 @@ fn files_with_raw_records_are_for_their_owner_only() {
     assert_eq!((mode(&replayed), std::fs::read_to_string(&replayed).unwrap().lines().count()), (0o600, 1));
 }
 
-/// To show a message here is not to deliver it to Slack.
+/// A message that is only shown is not delivered to Slack.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_that_slack_refused_stays_until_a_webhook_takes_it() {
+async fn a_message_that_slack_refused_stays_until_a_webhook_accepts_it() {
     let slack = MockServer::start().await;
     let answer = |status, body| ResponseTemplate::new(status).set_body_string(body);
     let refused = answer(400, "invalid_payload");
     Mock::given(method("POST")).and(path("/refuses")).respond_with(refused).mount(&slack).await;
-    Mock::given(method("POST")).and(path("/takes")).respond_with(answer(200, "ok")).mount(&slack).await;
+    Mock::given(method("POST")).and(path("/accepts")).respond_with(answer(200, "ok")).mount(&slack).await;
     let directory = scratch("refused");
     let data = directory.join("data");
     let webhook = |name: &str| format!("{}/{name}", slack.uri());
@@ -121,12 +121,14 @@ async fn a_message_that_slack_refused_stays_until_a_webhook_takes_it() {
         (text(&output.stdout), text(&output.stderr), output.status.code())
     };
     run(&directory, &["events/subscription.json", "--slack-webhook", &webhook("refuses")]);
-    let (report, said, _) = replay(&[]);
+    let (report, hints, _) = replay(&[]);
     assert!(
-        report.contains(r#""reprocessed": 0"#) && said.contains("hint: ") && said.contains("--slack-webhook delivers"),
-        "{report}{said}"
+        report.contains(r#""reprocessed": 0"#)
+            && hints.contains("hint: ")
+            && hints.contains("--slack-webhook delivers"),
+        "{report}{hints}"
     );
     assert_eq!(replay(&["--kind", "message"]).2, Some(2));
-    let (report, said, code) = replay(&["--slack-webhook", &webhook("takes")]);
-    assert!(report.contains(r#""reprocessed": 1"#) && code == Some(0), "{report}{said}");
+    let (report, hints, code) = replay(&["--slack-webhook", &webhook("accepts")]);
+    assert!(report.contains(r#""reprocessed": 1"#) && code == Some(0), "{report}{hints}");
 }

@@ -1,4 +1,4 @@
-//! What `run` reads: standard input, pipes, compressed and unexpected files; and what becomes of its output.
+//! The inputs of `run`: standard input, pipes, compressed and unexpected files. Signals, locks and failing outputs, too.
 
 use std::io::Read as _;
 use std::net::{TcpListener, TcpStream};
@@ -14,8 +14,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::*;
 
-/// No step of a healthy run takes this long, however loaded the machine is.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// No step of a healthy run takes this long, even on a loaded machine.
+const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A `run` with pipes to its standard input and output.
 struct Running {
@@ -36,7 +36,7 @@ impl Running {
         self.stdin.as_ref().unwrap().write_all(text.as_bytes()).unwrap();
     }
 
-    /// Waits until the process has taken everything out of its standard input.
+    /// Waits until the process has read everything from its standard input.
     fn wait_until_read(&self) {
         let pipe = self.stdin.as_ref().unwrap().as_fd();
         wait_until(|| rustix::io::ioctl_fionread(pipe).unwrap() == 0);
@@ -55,7 +55,7 @@ impl Running {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Waits for the end; the exit code, and what was written since.
+    /// Waits for the end. Returns the exit code and the rest of both outputs.
     fn end(mut self) -> (Option<i32>, String, String) {
         let (mut out, mut err) = (String::new(), String::new());
         self.stdout.read_to_string(&mut out).unwrap();
@@ -67,12 +67,12 @@ impl Running {
 fn wait_until(condition: impl Fn() -> bool) {
     let started = Instant::now();
     while !condition() {
-        assert!(started.elapsed() < PATIENCE, "it never came to that");
+        assert!(started.elapsed() < STEP_TIMEOUT, "the condition did not become true");
         std::thread::sleep(Duration::from_millis(2));
     }
 }
 
-/// The alerts that a data directory holds, counted by `stentor alerts`.
+/// The number of alerts in a data directory, counted with `stentor alerts`.
 fn rows(directory: &Path) -> usize {
     let data = directory.join("data");
     let question = ["alerts", "--json", "--since", "1h", "--limit", "0", "--data-dir", data.to_str().unwrap()];
@@ -111,7 +111,7 @@ fn a_signal_ends_a_run_and_every_line_that_was_read_is_kept() {
 }
 
 #[test]
-fn the_first_alert_is_shown_while_lines_keep_coming() {
+fn the_first_alert_is_shown_while_lines_keep_arriving() {
     for pause_ms in [1, 20, 120] {
         let directory = scratch(&format!("steady-{pause_ms}"));
         let mut running = Running::start(stentor(&directory, &["run", "-"]));
@@ -140,7 +140,7 @@ fn the_first_alert_is_shown_while_lines_keep_coming() {
     }
 }
 
-/// A webhook that holds its requests. The first is answered when the test asks for it, if ever.
+/// A webhook that answers a request only when the test calls [`Webhook::answer`].
 struct Webhook {
     listener: TcpListener,
 }
@@ -154,7 +154,7 @@ impl Webhook {
         format!("http://{}/services/T0/B0/x", self.listener.local_addr().unwrap())
     }
 
-    /// Waits for a request; it stays open as long as the answer.
+    /// Waits for a request, which stays open until the result is dropped.
     fn receive(&self) -> TcpStream {
         let (mut stream, _) = self.listener.accept().unwrap();
         assert_ne!(stream.read(&mut [0; 1]).unwrap(), 0);
@@ -176,9 +176,9 @@ fn a_signal_ends_a_run_whose_webhook_hangs_and_the_message_stays_owed() {
         let _request = webhook.receive();
         running.write("[CRITICAL] y\n");
         running.wait_until_read();
-        let signalled = Instant::now();
+        let signaled_at = Instant::now();
         running.signal(Signal::INT);
-        // Signals that come close together are one.
+        // Signals close together count as one.
         while let Some(second) = second
             && running.child.try_wait().unwrap().is_none()
         {
@@ -187,10 +187,7 @@ fn a_signal_ends_a_run_whose_webhook_hangs_and_the_message_stays_owed() {
         }
         let (code, out, err) = running.end();
         assert_eq!(code, Some(1), "{out}{err}");
-        assert!(
-            signalled.elapsed() < Duration::from_secs(20),
-            "a delivery has 60 s, a run that is asked to end has two"
-        );
+        assert!(signaled_at.elapsed() < Duration::from_secs(20), "a delivery may take 60 s, and a shutdown two");
         match second {
             Some(_) => assert!(err.contains("ended by a second signal") && out.is_empty(), "{out}{err}"),
             None => {
@@ -202,7 +199,7 @@ fn a_signal_ends_a_run_whose_webhook_hangs_and_the_message_stays_owed() {
 }
 
 #[test]
-fn a_run_that_is_ended_says_what_it_did_not_read() {
+fn a_run_that_is_ended_reports_unread_inputs() {
     let directory = scratch("ended-early");
     let (first, fifo, log) = (directory.join("first.log"), directory.join("fifo"), directory.join("app.log"));
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
@@ -210,12 +207,12 @@ fn a_run_that_is_ended_says_what_it_did_not_read() {
     std::fs::write(&log, "[CRITICAL] x\n").unwrap();
     let arguments = ["run", first.to_str().unwrap(), fifo.to_str().unwrap(), log.to_str().unwrap()];
     let running = Running::start(stentor(&directory, &arguments));
-    // Waits at the pipe, which nothing opens, once the rows of the first file are there.
+    // Once the first file is stored, the run waits at the pipe, which no process opens.
     wait_until(|| directory.join("data/stentor.db").exists() && rows(&directory) == 2);
     running.signal(Signal::TERM);
     let (code, out, err) = running.end();
     assert!(code == Some(1) && out.contains("app.log: the run was ended before it was read"), "{out}{err}");
-    assert!(out.contains("2 kept") && out.contains("2 alerts"), "what was read is told: {out}");
+    assert!(out.contains("2 kept") && out.contains("2 alerts"), "the lines that were read are delivered: {out}");
     assert_eq!(report(&directory, &[log.to_str().unwrap()]).0["kept"], json!(1));
 }
 
@@ -261,9 +258,9 @@ fn a_message_that_was_not_written_is_shown_by_the_next_run() {
         for _ in 0..2 {
             let unwritten = stentor(&directory, arguments).stdout(output()).stderr(Stdio::piped()).spawn().unwrap();
             let unwritten = unwritten.wait_with_output().unwrap();
-            let complaint = text(&unwritten.stderr);
-            assert_eq!(unwritten.status.code(), Some(2), "{name}: {complaint}");
-            let [error, hint] = complaint.lines().collect::<Vec<_>>()[..] else { panic!("{name}: {complaint}") };
+            let errors = text(&unwritten.stderr);
+            assert_eq!(unwritten.status.code(), Some(2), "{name}: {errors}");
+            let [error, hint] = errors.lines().collect::<Vec<_>>()[..] else { panic!("{name}: {errors}") };
             assert!(
                 error.starts_with("error: cannot write to standard output: ") && error.contains(words),
                 "{name}: {error}"
@@ -277,12 +274,12 @@ fn a_message_that_was_not_written_is_shown_by_the_next_run() {
             "{name}: {shown}"
         );
         let (retry, _) = report(&directory, &[log]);
-        assert_eq!(retry["messages"], json!([]), "{name}: it is settled once it was written");
+        assert_eq!(retry["messages"], json!([]), "{name}: the message is acknowledged once it is written");
     }
 }
 
 #[test]
-fn other_commands_work_while_a_run_goes_on() {
+fn other_commands_work_during_a_run() {
     let directory = scratch("together");
     let data = directory.join("data");
     report(&directory, &["events/kinesis-poison.json"]);
@@ -381,7 +378,7 @@ fn a_file_is_read_however_it_is_encoded_and_a_second_run_finds_duplicates() {
 }
 
 #[test]
-fn an_input_that_cannot_be_read_is_named_and_never_taken_for_an_empty_one() {
+fn an_input_that_cannot_be_read_is_reported_and_not_treated_as_empty() {
     let lines = b"[CRITICAL] one\n[CRITICAL] two\n".repeat(2_000);
     let packed = gzip(&lines);
     let mut damaged = packed.clone();
@@ -416,7 +413,7 @@ fn an_input_that_cannot_be_read_is_named_and_never_taken_for_an_empty_one() {
         assert!(shown.contains("not read") && shown.contains(&format!("{name}: ")), "{name}: {shown}");
         assert!(shown.contains(words), "{name}: {shown}");
         let kept = format!("{} kept", stentor::model::text::thousands(kept + 2));
-        assert!(shown.contains(&kept), "the rest goes on: {name}: {shown}");
+        assert!(shown.contains(&kept), "the rest is ingested: {name}: {shown}");
     }
     let directory = scratch("foreign-pipe");
     let mut running = Running::start(stentor(&directory, &["run", "-"]));
@@ -427,7 +424,7 @@ fn an_input_that_cannot_be_read_is_named_and_never_taken_for_an_empty_one() {
 }
 
 #[test]
-fn a_data_directory_is_private_and_its_lock_harms_no_other_file() {
+fn a_data_directory_is_private_and_its_lock_truncates_no_other_file() {
     let directory = scratch("private");
     let data = directory.join("data");
     report(&directory, &["events/subscription.json"]);
@@ -442,21 +439,21 @@ fn a_data_directory_is_private_and_its_lock_harms_no_other_file() {
 }
 
 #[test]
-fn a_damaged_database_is_named_with_its_remedy() {
+fn a_damaged_database_is_reported_with_a_remedy() {
     let directory = scratch("damaged");
     report(&directory, &["events/subscription.json"]);
     let database = directory.join("data/stentor.db");
     let garbage = "no database at all ".repeat(1_000);
     std::fs::write(&database, garbage).unwrap();
-    // A log that a run has left beside it would be the database in its place.
-    for beside in ["data/stentor.db-wal", "data/stentor.db-shm"] {
-        std::fs::remove_file(directory.join(beside)).ok();
+    // SQLite would restore the database from a write-ahead log.
+    for log in ["data/stentor.db-wal", "data/stentor.db-shm"] {
+        std::fs::remove_file(directory.join(log)).ok();
     }
     let output = run(&directory, &["events/subscription.json"]);
-    let complaint = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{complaint}");
-    assert!(complaint.contains("stentor.db is damaged") && complaint.contains("move it away"), "{complaint}");
-    assert!(!complaint.contains("new_encrypted"), "{complaint}");
+    let errors = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{errors}");
+    assert!(errors.contains("stentor.db is damaged") && errors.contains("move it away"), "{errors}");
+    assert!(!errors.contains("new_encrypted"), "{errors}");
     std::fs::rename(&database, directory.join("away")).unwrap();
     assert_eq!(report(&directory, &["events/subscription.json"]).1, 0, "the remedy helps");
 }
@@ -465,7 +462,7 @@ fn a_damaged_database_is_named_with_its_remedy() {
 fn alerts_are_read_from_a_directory_that_cannot_be_written() {
     let directory = scratch("read-only");
     let data = directory.join("data");
-    // Killed, so that part of the rows is still in the file beside the database.
+    // Killed, so that some rows are only in the write-ahead log.
     let mut running = Running::start(stentor(&directory, &["run", "-"]));
     running.write("[CRITICAL] x\n");
     running.wait_for("1 alert");
@@ -493,10 +490,10 @@ fn a_time_of_zero_seconds_is_a_usage_error() {
 }
 
 #[test]
-fn a_replay_beside_a_run_leaves_its_leases_alone() {
+fn a_replay_during_a_run_does_not_free_its_leases() {
     let directory = scratch("leases");
     let data = directory.join("data");
-    // Leaves a record in the dead letters that is read again with a higher limit.
+    // Parks a record that a higher limit makes readable.
     report(&directory, &["events/kinesis-poison.json"]);
     let webhook = Webhook::new();
     let running = Running::start(stentor(&directory, &["run", "-", "--slack-webhook", &webhook.url()]));
@@ -505,10 +502,10 @@ fn a_replay_beside_a_run_leaves_its_leases_alone() {
     let place = ["--data-dir", data.to_str().unwrap(), "--slack-webhook", &webhook.url()];
     let which = ["replay", "--reason", "too-large", "--max-decoded", "1GiB", "--timeout", "3"];
     let output = stentor(&directory, &[&which[..], &place].concat()).output().unwrap();
-    let said = text(&output.stdout) + &text(&output.stderr);
+    let printed = text(&output.stdout) + &text(&output.stderr);
     assert!(
-        output.status.code() == Some(1) && said.contains("another process is delivering to slack:default"),
-        "{said}"
+        output.status.code() == Some(1) && printed.contains("another process is delivering to slack:default"),
+        "{printed}"
     );
     webhook.listener.set_nonblocking(true).unwrap();
     assert!(webhook.listener.accept().is_err(), "the target was called while another process called it");
@@ -518,13 +515,13 @@ fn a_replay_beside_a_run_leaves_its_leases_alone() {
     assert_eq!((code, &report["messages"][0]["outcome"]), (0, &json!("accepted")), "{report}");
 }
 
-/// A pipe brings its lines once. A store that does not take them has the writer wait.
+/// A pipe has its lines only once, so the writer waits until the store accepts them.
 #[test]
 fn lines_of_a_pipe_wait_for_a_store_that_is_full() {
     const LINES: usize = 3_000;
     let directory = scratch("room");
     let data = directory.join("data");
-    // Its files may grow to 2 MiB (4,096 blocks of 512 bytes), until there is more room.
+    // Its files may grow to 2 MiB (4,096 blocks of 512 bytes), until the limit is lifted.
     let mut command = Command::new("sh");
     let limited = "trap '' XFSZ; ulimit -S -f 4096; exec \"$@\"";
     command.args(["-c", limited, "sh", env!("CARGO_BIN_EXE_stentor"), "run", "-", "--timeout", "1", "--data-dir"]);
@@ -546,23 +543,23 @@ fn lines_of_a_pipe_wait_for_a_store_that_is_full() {
     let unlimited = rustix::process::Rlimit { current: None, maximum: None };
     rustix::process::prlimit(Some(Pid::from_child(&running.child)), rustix::process::Resource::Fsize, unlimited)
         .unwrap();
-    let said = std::thread::spawn(move || {
-        let mut said = String::new();
-        stderr.read_to_string(&mut said).unwrap();
-        said
+    let log = std::thread::spawn(move || {
+        let mut log = String::new();
+        stderr.read_to_string(&mut log).unwrap();
+        log
     });
     writer.join().unwrap();
-    let mut books = String::new();
-    running.stdout.read_to_string(&mut books).unwrap();
-    assert_eq!(running.child.wait().unwrap().code(), Some(0), "{}", said.join().unwrap());
+    let mut shown = String::new();
+    running.stdout.read_to_string(&mut shown).unwrap();
+    assert_eq!(running.child.wait().unwrap().code(), Some(0), "{}", log.join().unwrap());
     assert_eq!(rows(&directory), LINES);
-    // A write that failed for its answer only is met again as a duplicate.
-    assert!(books.contains("log events  3,000: 0 unmatched"), "{books}");
+    // A write that succeeded without an answer is found as a duplicate.
+    assert!(shown.contains("log events  3,000: 0 unmatched"), "{shown}");
 }
 
-/// A line of more than a mebibyte is one line: no marker falls between two pieces, and no secret is cut in two.
+/// A line of more than 1 MiB is one line: no marker and no secret is split.
 #[test]
-fn a_long_line_is_taken_in_as_a_whole() {
+fn a_long_line_is_ingested_as_a_whole() {
     let directory = scratch("long-line");
     let file = directory.join("long.log");
     let around_the_mebibyte = |text: &str| format!("{}{text}", "x".repeat((1 << 20) - 6));
@@ -591,7 +588,7 @@ fn a_long_line_is_taken_in_as_a_whole() {
 }
 
 #[test]
-fn a_line_is_too_long_by_its_text_and_not_by_its_end() {
+fn the_length_of_a_line_excludes_its_line_ending() {
     let directory = scratch("line-end");
     let file = directory.join("a.log");
     let line = |bytes: usize| format!("[CRITICAL] {}", "y".repeat(bytes - "[CRITICAL] ".len()));

@@ -1,8 +1,8 @@
-//! Text from outside never drives the terminal, whichever command shows it.
+//! No command lets text from outside control the terminal.
 
 use super::*;
 
-/// What a log line, a file name or an event can carry to drive a terminal or to hide text.
+/// Sequences that control a terminal or hide text, for log lines, file names and events.
 const PAYLOADS: [&str; 44] = [
     "\u{1b}]52;c;Zm9v\u{7}",
     "\u{1b}]0;title\u{7}",
@@ -50,17 +50,17 @@ const PAYLOADS: [&str; 44] = [
     "\u{e0041}",
 ];
 
-fn drives_a_terminal(c: char) -> bool {
+fn controls_a_terminal(c: char) -> bool {
     let hides = matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
         | '\u{2066}'..='\u{2069}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
     hides || (c.is_control() && c != '\n' && c != '\t')
 }
 
-/// Checks what a command has written on both outputs.
+/// Checks both outputs of a command.
 fn check_harmless(what: &str, output: &Output) {
     for (name, bytes) in [("stdout", &output.stdout), ("stderr", &output.stderr)] {
         let shown = String::from_utf8(bytes.clone()).unwrap();
-        let at = shown.char_indices().find(|(_, c)| drives_a_terminal(*c));
+        let at = shown.char_indices().find(|(_, c)| controls_a_terminal(*c));
         assert_eq!(at, None, "{what}, {name}: {shown:?}");
     }
 }
@@ -71,7 +71,7 @@ fn all_payloads() -> String {
 }
 
 /// Runs a command to its end.
-fn ask(directory: &Path, arguments: &[&str]) -> Output {
+fn execute(directory: &Path, arguments: &[&str]) -> Output {
     stentor(directory, arguments).output().unwrap()
 }
 
@@ -80,17 +80,17 @@ fn an_explained_line_is_shown_with_its_control_characters_spelled_out() {
     let directory = scratch("terminal-check");
     let line = format!("[CRITICAL] {}", all_payloads());
     for more in [&[][..], &["--json"]] {
-        let output = ask(&directory, &[&["check", "--message", &line], more].concat());
+        let output = execute(&directory, &[&["check", "--message", &line], more].concat());
         assert!(output.status.success(), "{}", text(&output.stderr));
         check_harmless("check --message", &output);
     }
-    let output = ask(&directory, &["check", "--message", "[CRITICAL] a\u{202e}b\u{1b}]0;x\u{7}"]);
+    let output = execute(&directory, &["check", "--message", "[CRITICAL] a\u{202e}b\u{1b}]0;x\u{7}"]);
     let shown = text(&output.stdout);
     assert!(shown.contains("shown as    [CRITICAL] a[U+202E]b[U+001B]]0;x[U+0007]\n"), "{shown}");
 }
 
 #[test]
-fn a_configuration_cannot_drive_the_terminal() {
+fn a_configuration_cannot_control_the_terminal() {
     let directory = scratch("terminal-config");
     let bare: String = all_payloads().chars().filter(|c| *c != '\r').collect();
     let toml_text: String = bare.chars().map(|c| format!("\\U{:08X}", u32::from(c))).collect();
@@ -106,7 +106,7 @@ fn a_configuration_cannot_drive_the_terminal() {
     for (file, toml, code) in files {
         std::fs::write(&file, toml).unwrap();
         for more in [&[][..], &["--message", "[A] x"], &["--json"]] {
-            let output = ask(&directory, &[&["check", "--config", file.to_str().unwrap()], more].concat());
+            let output = execute(&directory, &[&["check", "--config", file.to_str().unwrap()], more].concat());
             assert_eq!(output.status.code(), Some(code), "{file:?} {}", text(&output.stderr));
             check_harmless("check --config", &output);
         }
@@ -116,7 +116,7 @@ fn a_configuration_cannot_drive_the_terminal() {
 }
 
 #[test]
-fn arguments_that_are_refused_cannot_drive_the_terminal() {
+fn arguments_that_are_refused_cannot_control_the_terminal() {
     let directory = scratch("terminal-arguments");
     let payload = all_payloads();
     let attached = format!("--limit={payload}");
@@ -133,14 +133,14 @@ fn arguments_that_are_refused_cannot_drive_the_terminal() {
         &["replay", "--kind", &payload],
     ];
     for arguments in usage {
-        let output = ask(&directory, arguments);
+        let output = execute(&directory, arguments);
         assert_ne!(output.status.code(), Some(0), "{arguments:?}");
         check_harmless(&format!("{arguments:?}"), &output);
     }
 }
 
 #[test]
-fn file_names_parked_ids_and_reasons_cannot_drive_the_terminal() {
+fn file_names_parked_ids_and_reasons_cannot_control_the_terminal() {
     let directory = scratch("terminal-run");
     let payload = "w\u{1b}]0;t\u{7}\u{9b}2J\u{202e}\u{200b}\u{e0041}\u{7f}";
     let broken = directory.join(format!("bad{payload}.json"));
@@ -163,20 +163,20 @@ fn file_names_parked_ids_and_reasons_cannot_drive_the_terminal() {
         "stream_arn": arn, "data": "bm8="});
     std::fs::write(data.join("dlq.jsonl"), format!("{parked}{odd}\n")).unwrap();
     for more in [&[][..], &["--json"], &["--dry-run"], &["--dry-run", "--json"], &["-v", "-v"]] {
-        let output = ask(&directory, &[&["replay", "--data-dir", data.to_str().unwrap()], more].concat());
+        let output = execute(&directory, &[&["replay", "--data-dir", data.to_str().unwrap()], more].concat());
         check_harmless("replay", &output);
         assert!(text(&output.stdout).contains("record"), "{}", text(&output.stdout));
     }
     let missing = directory.join(payload);
     for arguments in [&["run"][..], &["replay", "--file"], &["alerts", "--data-dir"]] {
-        let output = ask(&directory, &[arguments, &[missing.to_str().unwrap()]].concat());
+        let output = execute(&directory, &[arguments, &[missing.to_str().unwrap()]].concat());
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         check_harmless(&format!("{arguments:?}"), &output);
     }
 }
 
 #[test]
-fn stored_alerts_cannot_drive_the_terminal() {
+fn stored_alerts_cannot_control_the_terminal() {
     let directory = scratch("terminal-alerts");
     let payload = "\u{1b}]0;t\u{7}\u{9b}2J\u{202e}\u{200b}\u{e0041}\u{7f}";
     let now = SystemClock.now().as_millis();
@@ -197,17 +197,17 @@ fn stored_alerts_cannot_drive_the_terminal() {
     check_harmless("run", &delivered);
     let data = directory.join("data");
     for more in [&[][..], &["--json"]] {
-        let output = ask(&directory, &[&["alerts", "--data-dir", data.to_str().unwrap()], more].concat());
+        let output = execute(&directory, &[&["alerts", "--data-dir", data.to_str().unwrap()], more].concat());
         assert_eq!(text(&output.stdout).lines().count(), PAYLOADS.len());
         check_harmless("alerts", &output);
     }
-    let json = ask(&directory, &["alerts", "--json", "--data-dir", data.to_str().unwrap()]);
+    let json = execute(&directory, &["alerts", "--json", "--data-dir", data.to_str().unwrap()]);
     let row: Value = serde_json::from_str(text(&json.stdout).lines().next().unwrap()).unwrap();
     assert_eq!(row["account_id"], format!("12{payload}"));
 }
 
 #[test]
-fn warnings_of_a_configuration_are_shown_and_end_nothing() {
+fn a_warning_of_a_configuration_does_not_fail_the_command() {
     let directory = scratch("terminal-warnings");
     let config = directory.join("odd.toml");
     let odd =
@@ -216,11 +216,11 @@ fn warnings_of_a_configuration_are_shown_and_end_nothing() {
     let config = config.to_str().unwrap();
     let message = "regions: unknown Region, did you mean `eu-west-1`?";
     for arguments in [&["check"][..], &["run", "events/subscription.json"]] {
-        let output = ask(&directory, &[arguments, &["--config", config]].concat());
+        let output = execute(&directory, &[arguments, &["--config", config]].concat());
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");
         assert_eq!(text(&output.stderr), format!("{config}:5:12: warning: {message}\n"), "{arguments:?}");
     }
-    let checked = ask(&directory, &["check", "--json", "--config", config]);
+    let checked = execute(&directory, &["check", "--json", "--config", config]);
     assert_eq!(
         serde_json::from_slice::<Value>(&checked.stdout).unwrap()["warnings"],
         json!([{"line": 5, "column": 12, "message": message}])
@@ -260,16 +260,16 @@ fn a_quiet_command_shows_results_and_errors_only() {
     let checked = ["check", "--config", config.to_str().unwrap()];
     let empty = ["alerts", "--since", "2000-01-01", "--until", "2000-01-02", "--data-dir", data.to_str().unwrap()];
     for arguments in [&limited[..], &checked, &empty] {
-        let (loud, quiet) = (ask(&directory, arguments), ask(&directory, &[arguments, &["-q"]].concat()));
+        let (loud, quiet) = (execute(&directory, arguments), execute(&directory, &[arguments, &["-q"]].concat()));
         assert_eq!(quiet.stdout, loud.stdout, "{arguments:?}");
         assert_eq!((loud.stderr.is_empty(), text(&quiet.stderr)), (false, String::new()), "{arguments:?}");
     }
-    let failed = ask(&directory, &["check", "-q", "--config", "none.toml"]);
+    let failed = execute(&directory, &["check", "-q", "--config", "none.toml"]);
     assert!(text(&failed.stderr).starts_with("error: cannot read the configuration none.toml\n"));
-    assert_eq!(ask(&directory, &["check", "-q", "-v"]).status.code(), Some(2));
+    assert_eq!(execute(&directory, &["check", "-q", "-v"]).status.code(), Some(2));
 }
 
-/// What a log group that sends to the function directly makes of a batch.
+/// The event of a direct subscription for a batch.
 fn subscription(batch: &Value) -> Value {
     use base64::Engine as _;
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());

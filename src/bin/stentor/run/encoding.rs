@@ -1,11 +1,11 @@
-//! How the bytes of an input are encoded, by the bytes that it begins with; and what is no text at all.
+//! Recognizes the encoding of an input by its first bytes, and formats that are not text.
 
 use std::io::Read;
 
 /// An encoding that `run` reads.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Encoding {
-    /// UTF-8, or any other that has ASCII in it.
+    /// UTF-8, or another encoding that contains ASCII.
     Utf8,
     /// UTF-8 that begins with a byte order mark.
     Utf8WithMark,
@@ -17,7 +17,7 @@ pub enum Encoding {
 
 pub const UTF8_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// The shortest beginnings of a stream that tell its encoding.
+/// The number of bytes by which an encoding is recognized.
 pub const MAGIC_BYTES: usize = 4;
 
 /// Formats that are known but not read: how a file begins, what it is, and what to do.
@@ -70,10 +70,10 @@ impl Encoding {
 
 /// Text has few control characters, whatever its alphabet and encoding.
 fn text(head: &[u8]) -> Result<Encoding, String> {
-    /// Separators of fields and records, and what drives a terminal, do occur in logs.
+    /// Separators and terminal controls, which occur in logs.
     const USUAL: &[u8] = b"\x01\x07\x08\t\n\x0b\x0c\r\x1b\x1c\x1d\x1e\x1f";
     const ODD_MIN: usize = 16;
-    /// Random bytes have 7 in 100.
+    /// Random bytes have 7 percent.
     const ODD_PERCENT: usize = 6;
     let odd = head.iter().filter(|byte| **byte < b' ' && !USUAL.contains(byte)).count();
     if odd < ODD_MIN || odd * 100 < head.len() * ODD_PERCENT {
@@ -94,14 +94,14 @@ fn utf16(name: &str) -> String {
     format!("it looks like {name} without a byte order mark: convert it first with iconv -f {name} -t UTF-8")
 }
 
-/// UTF-16 as UTF-8. The byte order mark is left out; what is no character becomes U+FFFD.
+/// Reads UTF-16 as UTF-8. Skips the byte order mark, and replaces invalid units with U+FFFD.
 pub struct Utf16<R> {
     input: R,
     big_endian: bool,
     is_first: bool,
-    /// Read, and not yet decoded: an odd byte, half a pair.
+    /// Bytes that are not decoded yet: an odd byte, or half of a surrogate pair.
     raw: Vec<u8>,
-    /// Decoded, and not yet read, from `at` on.
+    /// Decoded text, which is returned up to `at`.
     text: Vec<u8>,
     at: usize,
 }
@@ -111,7 +111,7 @@ impl<R: Read> Utf16<R> {
         Self { input, big_endian, is_first: true, raw: Vec::new(), text: Vec::new(), at: 0 }
     }
 
-    /// Decodes what the next read brings. Leaves `text` empty only at the end.
+    /// Decodes the next bytes. Leaves `text` empty only at the end.
     fn fill(&mut self) -> std::io::Result<()> {
         (self.text, self.at) = (Vec::new(), 0);
         let mut buffer = [0; 8 * 1024];
@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_encoding_is_told_by_its_first_bytes() {
+    fn an_encoding_is_recognized_by_its_first_bytes() {
         let random: Vec<u8> = (0..4096_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
         let mut tar = vec![b'x'; 512];
         tar[257..262].copy_from_slice(b"ustar");
@@ -203,8 +203,8 @@ mod tests {
     }
 
     #[test]
-    fn utf16_reads_as_utf8_however_it_is_cut() {
-        /// Brings a byte at a time.
+    fn utf16_is_decoded_in_pieces_of_any_size() {
+        /// Returns one byte at a time.
         struct Trickle<'a>(&'a [u8]);
         impl Read for Trickle<'_> {
             fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {

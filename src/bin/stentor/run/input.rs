@@ -1,5 +1,5 @@
-//! What the arguments of `run` name: Lambda events and log lines, in files, pipes and standard input; plain, in gzip or
-//! in UTF-16. Every byte that is looked at to tell them apart is still read as input.
+//! The inputs of `run`: Lambda events and log lines in files, pipes and standard input, as plain text, gzip or UTF-16.
+//! Bytes that are read to recognize an input are still part of it.
 
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read};
@@ -19,15 +19,15 @@ use super::encoding::{self, Encoding, Utf16};
 pub enum Source {
     /// A regular file. Its lines have a position in it, so a second run finds them again.
     File(PathBuf),
-    /// A pipe or a device: lines as they come.
+    /// A pipe or a device, whose lines are read as they arrive.
     Stream(PathBuf),
     Stdin,
 }
 
-/// What an input holds.
+/// The content of an input.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Most probably a Lambda event, JSON.
+    /// Most likely a Lambda event in JSON.
     Event,
     Lines,
 }
@@ -37,16 +37,16 @@ pub enum Kind {
 #[error("{0}")]
 pub struct Refusal(pub String);
 
-/// How much is read ahead to tell what an input is.
+/// How much is read ahead to recognize an input.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Amount {
     /// A full head. For files.
     Head,
-    /// What has arrived, if it is enough. For streams, which may pause after their first line.
-    WhatIsThere,
+    /// As much as has arrived, if that is enough. For streams, which may pause after their first line.
+    Available,
 }
 
-/// An input with its encoding taken off: UTF-8, as far as it is text.
+/// A decoded input: UTF-8, except for invalid bytes.
 pub struct Input {
     pub kind: Kind,
     pub text: Box<dyn Read + Send>,
@@ -58,7 +58,7 @@ pub struct Input {
 
 pub const STDIN: &str = "standard input";
 
-/// How much of an input is looked at to tell what it is.
+/// The size of a head, by which an input is recognized.
 const HEAD_BYTES: usize = 64 * 1024;
 
 impl Source {
@@ -74,14 +74,14 @@ impl Source {
             bail!("{} is a directory: name the files in it", argument.display());
         }
         if !metadata.is_file() {
-            // Opened once, when its turn comes: what is read of a pipe is gone from it.
+            // Opened once, when its turn comes: the bytes of a pipe can be read only once.
             return Ok(Self::Stream(argument.to_owned()));
         }
         File::open(argument).with_context(named)?;
         Ok(Self::File(argument.to_owned()))
     }
 
-    /// As messages about it name it.
+    /// The name in messages.
     pub fn name(&self) -> String {
         match self {
             Self::File(path) | Self::Stream(path) => path.display().to_string(),
@@ -89,7 +89,7 @@ impl Source {
         }
     }
 
-    /// Bytes to read, as far as they are known.
+    /// Bytes to read. Zero for a stream.
     pub fn bytes(&self) -> u64 {
         match self {
             Self::File(path) => std::fs::metadata(path).map_or(0, |metadata| metadata.len()),
@@ -102,24 +102,24 @@ impl Input {
     /// Opens a regular file.
     ///
     /// # Errors
-    /// When it cannot be read, or holds something else than text.
+    /// When it cannot be read, or is not text.
     pub fn open(path: &Path) -> Result<Self, Refusal> {
         Self::read(File::open(path)?, Some(path), Amount::Head)
     }
 
-    /// Takes off the encoding of `raw`, and tells what it is.
+    /// Decodes `raw`, and recognizes its content.
     ///
     /// # Errors
-    /// When it cannot be read, or holds something else than text.
+    /// When it cannot be read, or is not text.
     pub fn read(raw: impl Read + Send + 'static, path: Option<&Path>, amount: Amount) -> Result<Self, Refusal> {
         let bytes_read = Arc::new(AtomicU64::new(0));
         let raw = Failing::new(Counted { raw, bytes: Arc::clone(&bytes_read) }, error_text);
-        let (mut head, mut text) = looked_at(Box::new(raw), amount)?;
+        let (mut head, mut text) = peek(Box::new(raw), amount)?;
         let mut encoding = Encoding::of(&head).map_err(refused)?;
         let is_gzip = encoding == Encoding::Gzip;
         if is_gzip {
             let unpacked = MultiGzDecoder::new(BufReader::with_capacity(HEAD_BYTES, text));
-            (head, text) = looked_at(Box::new(Failing::new(unpacked, gzip_error_text)), amount)?;
+            (head, text) = peek(Box::new(Failing::new(unpacked, gzip_error_text)), amount)?;
             encoding = Encoding::of(&head).map_err(refused)?;
         }
         let mut offset = 0;
@@ -132,7 +132,7 @@ impl Input {
                 head.drain(..mark.len());
             }
             Encoding::Utf16 { big_endian } => {
-                (head, text) = looked_at(Box::new(Utf16::new(text, big_endian)), amount)?;
+                (head, text) = peek(Box::new(Utf16::new(text, big_endian)), amount)?;
             }
             Encoding::Gzip => return Err(refused("gzip data within gzip data: unpack it once with gunzip")),
         }
@@ -151,7 +151,7 @@ impl From<std::io::Error> for Refusal {
 }
 
 /// The first bytes of `input`, and an input that still begins with them.
-fn looked_at(mut input: Box<dyn Read + Send>, amount: Amount) -> Result<(Vec<u8>, Box<dyn Read + Send>), Refusal> {
+fn peek(mut input: Box<dyn Read + Send>, amount: Amount) -> Result<(Vec<u8>, Box<dyn Read + Send>), Refusal> {
     let mut head = Vec::new();
     let mut buffer = vec![0; HEAD_BYTES];
     while head.len() < HEAD_BYTES && (amount == Amount::Head || !is_enough(&head)) {
@@ -160,7 +160,7 @@ fn looked_at(mut input: Box<dyn Read + Send>, amount: Amount) -> Result<(Vec<u8>
             Ok(length) => head.extend_from_slice(&buffer[..length]),
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(error) if head.is_empty() => return Err(error.into()),
-            // It fails again after what it has given.
+            // The next read fails again.
             Err(_) => break,
         }
     }
@@ -168,7 +168,7 @@ fn looked_at(mut input: Box<dyn Read + Send>, amount: Amount) -> Result<(Vec<u8>
     Ok((head, Box::new(whole)))
 }
 
-/// Whether what a stream began with tells what it is.
+/// Whether the first bytes of a stream are enough to recognize it.
 fn is_enough(head: &[u8]) -> bool {
     const LONGEST_KEY: usize = "\"Records\"".len();
     let text = String::from_utf8_lossy(head);
@@ -189,14 +189,14 @@ fn is_named_json(path: &Path) -> bool {
     is(path, "json") || (is(path, "gz") && path.file_stem().map(Path::new).is_some_and(|stem| is(stem, "json")))
 }
 
-/// An object whose first keys are an event's. Log lines are often JSON objects too, so the brace alone says nothing.
+/// Whether it is an object with the first key of an event. Log lines are often objects too, so the brace is not enough.
 pub fn looks_like_an_event(head: &[u8]) -> bool {
     let text = String::from_utf8_lossy(head);
     let Some(inside) = without_mark(&text).trim_start().strip_prefix('{') else { return false };
     ["\"Records\"", "\"awslogs\""].iter().any(|key| inside.trim_start().starts_with(key))
 }
 
-/// Objects, one a line: the first ends with its line, and something follows.
+/// Whether it is one object per line: the first line is a whole object, and more text follows.
 fn is_json_lines(head: &[u8]) -> bool {
     let text = head.trim_ascii_start();
     let Some(end) = text.iter().position(|byte| *byte == b'\n') else { return false };
@@ -242,7 +242,7 @@ impl<R: Read> Read for Counted<R> {
     }
 }
 
-/// Repeats an error for ever, in words for an operator. Its readers first use what came before.
+/// Repeats its first error, as a text for the operator: readers use the bytes before it first.
 struct Failing<R> {
     input: R,
     words: fn(&std::io::Error) -> String,
@@ -276,7 +276,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_is_told_from_lines() {
+    fn an_event_is_distinguished_from_lines() {
         let cases = [
             (r#"{"Records":[]}"#, "x", Kind::Event),
             (" \n{ \"awslogs\" : {\"data\":\"\"}}", "x", Kind::Event),
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_told_by_as_little_as_it_takes() {
+    fn a_stream_is_recognized_by_its_first_bytes() {
         let cases = [
             ("x\n", true),
             ("{", false),

@@ -1,5 +1,5 @@
-//! Log lines as batches. A line of a file is known by path, offset and content, so that a second run
-//! over the same file finds every alert stored already, and a file that was rotated does not.
+//! Log lines as batches. A line of a file is identified by path, offset and content: a second run over the same file
+//! finds duplicates only, and a rotated file is a new one.
 
 use std::borrow::Cow;
 use std::io::{BufRead, Read as _};
@@ -12,17 +12,17 @@ use stentor::ingest::event::{Batch, Data, Record};
 use stentor::ingest::logs::{LogBatch, LogEvent, Message};
 use stentor::model::time::Timestamp;
 
-/// A longer line is taken in up to here, and its rest is left out and reported. Not in pieces: a marker at a cut would be
-/// missed, and half a secret is not recognised. (An event of CloudWatch Logs has at most 1 MB.)
+/// A longer line is cut here, and the rest is skipped and reported. It is not split: a marker at the cut would be missed,
+/// and half of a secret would not be recognized. (A log event of CloudWatch Logs has at most 1 MB.)
 pub const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// A batch is cut into records of this many lines, which are looked at in parallel.
+/// Lines in one record of a batch. Records are decoded in parallel.
 const RECORD_LINES: usize = 2_000;
 
-/// Lines that are taken in at once. Few enough that a run that is asked to end soon does, even if each is an alert.
+/// Lines that are ingested at once: few enough for a prompt shutdown, even if each is an alert.
 const LINES_MAX: usize = 4 * RECORD_LINES;
 
-/// A log line, and what identifies it.
+/// A log line with its id.
 #[derive(Debug)]
 pub struct Line {
     pub id: String,
@@ -30,7 +30,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// `raw` may end with the end of the line, and is shown as well as can be where it is not UTF-8.
+    /// `raw` may include the line ending. Invalid UTF-8 becomes U+FFFD.
     pub fn new(id: String, raw: &[u8]) -> Self {
         Self { id, text: String::from_utf8_lossy(without_end(raw)).into_owned() }
     }
@@ -42,18 +42,18 @@ pub fn without_end(raw: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-/// Where lines come from.
+/// The source of lines.
 #[derive(Clone, Debug)]
 pub struct Origin {
-    /// Stands for the log group.
+    /// Used as the log group.
     pub name: String,
-    /// Stands for the log stream.
+    /// Used as the log stream.
     pub stream: String,
 }
 
 impl Origin {
     pub fn file(path: &Path) -> Self {
-        // The same file under another name of its directory is still the same file.
+        // Another path to the same file gives the same name.
         let name = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()).display().to_string();
         Self { name, stream: "file".to_owned() }
     }
@@ -68,15 +68,15 @@ impl Origin {
 pub struct Lines {
     /// Empty at the end of the input.
     pub lines: Vec<Line>,
-    /// Where the first line begins that was longer than [`LINE_BYTES_MAX`].
+    /// The offset of the first line that was longer than [`LINE_BYTES_MAX`].
     pub cut: Option<u64>,
 }
 
-/// Reads lines until about `bytes_max` bytes or [`LINES_MAX`] lines are together; `offset` counts on.
+/// Reads lines up to about `bytes_max` bytes or [`LINES_MAX`] lines, and advances `offset`.
 ///
 /// # Errors
-/// When the first read fails. After a later failure, the lines before it are the answer, with what was read of the
-/// last; the next call meets the failure again.
+/// When the first read fails. If a later read fails, the result has the lines before it and what was read of the last
+/// line, and the next call fails.
 pub fn read_lines(reader: &mut impl BufRead, offset: &mut u64, bytes_max: u64) -> std::io::Result<Lines> {
     let (mut lines, mut cut) = (Vec::new(), None);
     let until = *offset + bytes_max;
@@ -109,15 +109,15 @@ pub fn read_lines(reader: &mut impl BufRead, offset: &mut u64, bytes_max: u64) -
     Ok(Lines { lines, cut })
 }
 
-/// The rest of a line.
+/// The skipped rest of a line.
 #[derive(Default)]
 struct Skipped {
     bytes: u64,
-    /// More than the end of the line.
+    /// Whether it is more than the line ending.
     is_text: bool,
 }
 
-/// Goes behind the end of the line. Returns what it went over, also when reading fails.
+/// Skips to the end of the line. Returns the skipped part even if reading fails.
 fn skip_line(reader: &mut impl BufRead) -> (Skipped, std::io::Result<()>) {
     let mut skipped = Skipped::default();
     loop {
@@ -136,7 +136,7 @@ fn skip_line(reader: &mut impl BufRead) -> (Skipped, std::io::Result<()>) {
     }
 }
 
-/// Lines as a batch of records. `now` is the time of lines that do not begin with one.
+/// Lines as a batch of records. `now` is the time of lines that do not begin with a time.
 pub fn batch<'a>(lines: &'a [Line], origin: &'a Origin, now: Timestamp) -> Batch<'a> {
     let event = |line: &'a Line| LogEvent {
         id: Cow::Borrowed(line.id.as_str()),
@@ -158,13 +158,13 @@ pub fn batch<'a>(lines: &'a [Line], origin: &'a Origin, now: Timestamp) -> Batch
     Batch { records: lines.chunks(RECORD_LINES).map(record).collect(), ..Batch::default() }
 }
 
-/// The time that a line begins with: ISO 8601 or what loggers make of it (`2026-11-23 14:15:16,789`),
-/// UTC unless it says otherwise.
+/// The time at the start of a line: ISO 8601, or the format of many loggers (`2026-11-23 14:15:16,789`). UTC unless it
+/// has an offset.
 fn leading_time(line: &str) -> Option<Timestamp> {
     const SECONDS: usize = "2026-11-23T14:15:16".len();
     let head = line.trim_start_matches(['[', ' ']);
     let seconds = head.get(..SECONDS)?;
-    // A quick test for the many lines that begin otherwise. It also keeps out what else jiff reads as a date and time.
+    // A quick test for the many lines without a time. It also rejects other formats that jiff accepts.
     let is_time =
         |at: &[u8]| matches!(at, [_, _, _, _, b'-', _, _, b'-', _, _, b'T' | b' ', _, _, b':', _, _, b':', _, _]);
     if !is_time(seconds.as_bytes()) {
@@ -219,14 +219,14 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_known_by_offset_and_content() {
+    fn a_line_is_identified_by_offset_and_content() {
         let read = |text: &str| -> Vec<String> {
             let lines = read_lines(&mut text.as_bytes(), &mut 0, u64::MAX / 2).expect("in memory");
             lines.lines.into_iter().map(|line| line.id).collect()
         };
         let ids = read("a\na\r\nb");
         assert_eq!(ids.len(), 3);
-        assert_ne!(ids[0], ids[1], "the same line elsewhere is another line");
+        assert_ne!(ids[0], ids[1], "the same text at another offset is another line");
         assert_eq!(
             read("a\na\r\nb\nmore"),
             [ids.clone(), vec![read("a\na\r\nb\nmore")[3].clone()]].concat(),
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn reading_stops_at_the_size_and_goes_on_from_there() {
+    fn reading_stops_at_the_size_and_continues_from_there() {
         let mut reader = "one\ntwo\nthree\n".as_bytes();
         let mut offset = 0;
         let sizes: Vec<usize> =

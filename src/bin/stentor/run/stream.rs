@@ -1,6 +1,6 @@
-//! Standard input and pipes as lines, as they come. A thread reads, because a read of a pipe cannot be called off: it
-//! waits for data or for the request to end, so it never holds bytes that it does not hand over. The channel is short,
-//! so a slow store slows the writer and not this process's memory.
+//! The lines of standard input and pipes, as they arrive. A thread reads them, because a read of a pipe cannot be
+//! canceled. It waits for data or for a shutdown request, so it hands over every byte that it reads. The channel is
+//! short: a slow store slows the writer instead of filling the memory.
 
 use std::fs::File;
 use std::io::{PipeReader, PipeWriter, Read};
@@ -19,37 +19,37 @@ use super::input::{Amount, Input, Kind, Refusal};
 use super::lines::{LINE_BYTES_MAX, Line, without_end};
 use crate::signals::Shutdown;
 
-/// Lines that are taken in at once, and how long the first of them waits for others. Few enough that a run that is asked
-/// to end soon does, even if each line is an alert.
+/// Lines that are ingested at once, and how long the first one waits for others. Few enough for a prompt shutdown, even if
+/// each line is an alert.
 const LINES_MAX: usize = 2_000;
 const LINES_BYTES_MAX: usize = 4 * 1024 * 1024;
 const GATHER: Duration = Duration::from_millis(150);
 
-/// Bytes that one read brings.
+/// The size of one read.
 const PIECE_BYTES: usize = 8 * 1024;
 
-/// Bytes that are still read after the request to end: as much as a pipe holds. Its writer regards them as delivered.
+/// Bytes that are read after a shutdown request: the capacity of a pipe. Its writer regards them as delivered.
 const DRAIN_BYTES: usize = 64 * 1024;
 
-/// How long the thread may take to hand over what it has. It exceeds that only where it has nothing: it waits for a
-/// writer to open the pipe, or another process has taken the data.
+/// How long the thread may take to hand over its bytes after a shutdown request. It takes longer only if it has none: it
+/// waits for a writer to open the pipe, or another process has read the data.
 const HAND_OVER: Duration = Duration::from_secs(1);
 
-/// Input that arrives while the run goes on.
+/// Input that arrives during the run.
 #[derive(Debug)]
 pub struct Stream {
     pieces: mpsc::Receiver<Result<Piece, Refusal>>,
     /// Dropped to wake the thread.
     wake: Option<PipeWriter>,
-    /// Begins the ids of lines: the same text in another run is another line.
+    /// Part of the id of each line: the same text in another run is another line.
     run: Timestamp,
     number: u64,
     lines: Vec<Line>,
-    /// Of `lines`, as they came.
+    /// The size of `lines` before they were decoded.
     lines_bytes: usize,
-    /// What was read of a line that has not ended yet.
+    /// The beginning of a line that has not ended yet.
     raw: Vec<u8>,
-    /// The rest of a line that is too long is left out.
+    /// Whether the rest of a line that is too long is being skipped.
     is_skipping: bool,
     /// The number of the first such line.
     cut: Option<u64>,
@@ -69,7 +69,7 @@ impl Stream {
     /// When the system has no pipe or thread left.
     pub fn open(path: Option<&Path>, run: Timestamp) -> anyhow::Result<Self> {
         let (sender, pieces) = mpsc::channel(1);
-        let (woken, wake) = std::io::pipe().context("cannot make a pipe")?;
+        let (woken, wake) = std::io::pipe().context("cannot create a pipe")?;
         let path = path.map(Path::to_owned);
         let thread = std::thread::Builder::new().name("input".to_owned());
         thread.spawn(move || read(path, woken, &sender)).context("cannot start a thread")?;
@@ -78,7 +78,7 @@ impl Stream {
         Ok(Self { pieces, wake, run, number: 0, lines, lines_bytes: 0, raw, is_skipping, cut, failure })
     }
 
-    /// What the input is. Comes first.
+    /// The content of the input. Call this first.
     pub async fn kind(&mut self, shutdown: &Shutdown) -> Result<Kind, Refusal> {
         match self.next(shutdown).await {
             Some(Ok(Piece::Kind(kind))) => Ok(kind),
@@ -87,7 +87,7 @@ impl Stream {
         }
     }
 
-    /// Everything up to the end, for an event; a little more than `bytes_max` of one that is longer.
+    /// Reads an event to its end. Stops soon after `bytes_max` bytes.
     pub async fn read_all(&mut self, bytes_max: u64, shutdown: &Shutdown) -> Result<Vec<u8>, Refusal> {
         let mut all = Vec::new();
         while let Some(piece) = self.next(shutdown).await {
@@ -141,7 +141,8 @@ impl Stream {
         self.lines.len() < LINES_MAX && self.lines_bytes < LINES_BYTES_MAX
     }
 
-    /// The next piece; `None` at the end. After a request to end, that is what the thread has read and the pipe holds.
+    /// The next piece, or `None` at the end. After a shutdown request, only the bytes that the thread has read and that are
+    /// left in the pipe.
     async fn next(&mut self, shutdown: &Shutdown) -> Option<Result<Piece, Refusal>> {
         if self.wake.is_some() {
             tokio::select! {
@@ -192,7 +193,8 @@ impl Stream {
     }
 }
 
-/// The thread: hands over what the input is, then its bytes. Ends with the input, on request, or without a receiver.
+/// The thread: sends the content of the input, and then its bytes. Ends with the input, at a shutdown request, or without
+/// a receiver.
 fn read(path: Option<PathBuf>, woken: PipeReader, sender: &mpsc::Sender<Result<Piece, Refusal>>) {
     let opened = match &path {
         // Opening a pipe waits for its writer.
@@ -201,7 +203,7 @@ fn read(path: Option<PathBuf>, woken: PipeReader, sender: &mpsc::Sender<Result<P
     };
     let input = opened.map_err(Refusal::from).and_then(|file| {
         let watched = Watched { file, woken, left: None };
-        Input::read(watched, path.as_deref(), Amount::WhatIsThere)
+        Input::read(watched, path.as_deref(), Amount::Available)
     });
     let mut input = match input {
         Ok(input) => input,
@@ -228,17 +230,17 @@ fn read(path: Option<PathBuf>, woken: PipeReader, sender: &mpsc::Sender<Result<P
     }
 }
 
-/// A file that is only read when it has data, and that ends at the request to end.
+/// A file that is read only when it has data, and that ends at a shutdown request.
 #[derive(Debug)]
 struct Watched {
     file: File,
     woken: PipeReader,
-    /// Bytes that may still be read, once the run is asked to end.
+    /// Bytes that may still be read after a shutdown request.
     left: Option<usize>,
 }
 
 impl Watched {
-    /// Waits; `false` when nothing more is to be read.
+    /// Waits for data. Returns `false` if nothing more is to be read.
     fn wait(&mut self) -> std::io::Result<bool> {
         let mut watched = [PollFd::new(&self.file, PollFlags::IN), PollFd::new(&self.woken, PollFlags::IN)];
         while let Err(error) = poll(&mut watched, None) {
