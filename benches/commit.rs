@@ -48,8 +48,8 @@ fn routes() -> Routes {
     Routes::new(&Config::builtin()).unwrap()
 }
 
-/// What each step asks of the heap for an alert, by the size of the message. What grows with the message is a copy of
-/// it; only of short ones does a tally hold all.
+/// The allocations of each step for an alert, by the size of the message. Bytes that grow with the message are copies
+/// of it; a tally holds only short messages as a whole.
 async fn heap(count: usize) {
     const BYTES: [usize; 3] = [1_000, 4_000, 8_000];
     const STEPS: [&str; 3] = ["decoded event to alert", "alert to request", "the same, refused once and sent again"];

@@ -18,7 +18,7 @@ use stentor::lambda::handler::{Invocation, handle};
 use support::{RATIOS, SHAPES, decoded_bytes, payload, pool, routes, stentor};
 use tokio::runtime::Runtime;
 
-/// What the simulator's engine breaks when it is asked to; here nobody does.
+/// The faults that the simulator's engine can inject. The bench injects none.
 mod plan {
     #[allow(dead_code, reason = "the engine names them")]
     #[derive(Clone, Copy, PartialEq, Eq)]
@@ -53,7 +53,7 @@ fn invocation(criterion: &mut Criterion) {
     }
 }
 
-/// One invocation; its world is handed back, so that nobody counts the time it takes to let go of it.
+/// One invocation. It returns its services, so that the time to drop them is not counted.
 fn invoke<'a>(runtime: &Runtime, services: Fresh<'a>, event: &RawValue) -> Fresh<'a> {
     let called = Invocation { function: "bench".to_owned(), request_id: "bench".to_owned(), ..Invocation::default() };
     let answer = runtime.block_on(handle(&services, event, &called, drop)).expect("an answer");

@@ -1,6 +1,6 @@
 """The handler that most teams run, up to its first poll: boto3 and requests imported, four clients made.
 
-Lambda's own bootstrap is left out, in favour of this baseline: it polls with http.client itself.
+Lambda's own bootstrap is left out, in favor of this baseline: it polls with http.client itself.
 """
 
 import http.client

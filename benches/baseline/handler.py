@@ -1,7 +1,7 @@
 """The handler that most teams run: base64, zlib and json from the standard library.
 
 As a program it takes the file of a payload, prints what it found, and then, for each line on standard
-input, handles the payload once more and prints the nanoseconds that it took.
+input, handles the payload again and prints the nanoseconds that it took.
 """
 
 import base64

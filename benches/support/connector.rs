@@ -1,5 +1,5 @@
-//! What stands between the production store and its engine in a bench: somebody who takes as long as a network does,
-//! who refuses what is too much for a table, or who answers himself, so that only the client's work is left.
+//! A connection between the production store and its engine in a bench. It takes as long as a network, refuses more
+//! than a table takes, or answers by itself, so that only the client's work is left.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,9 +18,9 @@ use tokio::time::{Instant, sleep};
 /// A way to a store.
 #[derive(Clone, Debug, Default)]
 pub struct Way {
-    /// What a request takes besides the engine's own work.
+    /// The time of a request without the engine's own work.
     pub latency: Duration,
-    /// What the table takes a second, in write units; what is more is refused as DynamoDB does it.
+    /// The write units that the table takes in a second. A request beyond them is refused as DynamoDB does it.
     pub units_per_second: Option<f64>,
     /// Refuses each transaction once.
     pub refuses_once: bool,
@@ -29,7 +29,7 @@ pub struct Way {
     pub seen: Arc<Seen>,
 }
 
-/// What came by.
+/// The requests that passed.
 #[derive(Debug, Default)]
 pub struct Seen {
     pub transactions: AtomicU64,

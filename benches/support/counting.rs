@@ -1,5 +1,5 @@
-//! What is taken from the heap, counted: the system's allocator, keeping the books. Who includes this makes it the
-//! global allocator, and asks while nothing else runs in the process.
+//! The system's allocator with counters. A program that includes this makes it the global allocator, and reads the
+//! counters while nothing else runs in the process.
 
 #![allow(dead_code, reason = "each program counts what it asks for")]
 
@@ -9,14 +9,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub struct Counting;
 
-/// What was asked for since the process began. Memory that grows in place counts as asked for anew, since it may move.
+/// The allocations since the process began. Memory that grows in place counts as a new allocation, because it may move.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked {
     pub times: usize,
     pub bytes: usize,
 }
 
-/// What is held now, and the most since [`Held::now`] was last called.
+/// The bytes in use, and the peak since the last call of [`Held::now`].
 #[derive(Clone, Copy, Debug)]
 pub struct Held(usize);
 
@@ -44,7 +44,7 @@ impl Sub for Asked {
 }
 
 impl Held {
-    /// What is held at this moment; the peak counts from here.
+    /// The bytes in use at this moment. The peak counts from here.
     pub fn now() -> Self {
         let held = HELD.load(Ordering::Relaxed);
         PEAK.store(held, Ordering::Relaxed);

@@ -1,6 +1,6 @@
-//! What the benches have in common: payloads of fixed seeds, the baselines, and the way through
-//! Stentor's own code. Everything takes the payload of an invocation and answers the same [`Found`],
-//! so that nobody can win by doing less.
+//! The common parts of the benches: payloads of fixed seeds, the baselines, and the path through
+//! Stentor's own code. Each takes the payload of an invocation and returns the same [`Found`], so
+//! none can win by doing less.
 
 #![allow(dead_code, clippy::unwrap_used, reason = "each bench uses a part of it, and stops at the first surprise")]
 

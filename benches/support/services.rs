@@ -31,7 +31,7 @@ pub struct Fresh<'a> {
 /// The simulator's tables, each call taking effect at once.
 pub struct Tables(Mutex<Engine>);
 
-/// A queue whose messages nobody reads.
+/// A queue that drops its messages.
 pub struct Ignored;
 
 impl<'a> Fresh<'a> {
@@ -48,7 +48,7 @@ impl<'a> Fresh<'a> {
 
 impl Tables {
     fn engine(&self) -> MutexGuard<'_, Engine> {
-        self.0.lock().expect("nobody panicked")
+        self.0.lock().expect("no thread panicked")
     }
 }
 

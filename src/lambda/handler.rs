@@ -15,7 +15,7 @@ use crate::protocol::consume::{Checkpoint, Consumed, Verdict, consume};
 use crate::protocol::queue::ChangeVisibility;
 use crate::protocol::services::Services;
 
-/// What the runtime says about an invocation.
+/// An invocation as the runtime describes it.
 #[derive(Clone, Debug, Default)]
 pub struct Invocation {
     pub function: String,

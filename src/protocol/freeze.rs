@@ -9,7 +9,7 @@ use crate::model::outbox::{Burst, BurstState, Cursor, Epoch, Finish, Freeze, Sto
 use crate::model::tally::Tally;
 use crate::model::time::Timestamp;
 
-/// What a decision needs besides the cursor and the tallies.
+/// The input of a decision besides the cursor and the tallies.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
     /// `None`: the configuration no longer has the route.

@@ -60,7 +60,7 @@ pub trait DueQueue: Send + Sync {
     ) -> impl Future<Output = Result<(), QueueError>> + Send;
 }
 
-/// A due queue whose messages are held by somebody, who may put them off.
+/// A due queue whose received messages can be delayed.
 pub trait ChangeVisibility: Send + Sync {
     /// The message behind `receipt` comes back after `delay`, unless it is deleted before.
     fn change_visibility(
@@ -146,7 +146,7 @@ impl ParkedItem {
     pub fn to_json(&self) -> String {
         let mut bytes = Vec::new();
         let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, Ascii);
-        self.serialize(&mut serializer).expect("invariant: string keys and plain data always serialise");
+        self.serialize(&mut serializer).expect("invariant: string keys and plain data always serialize");
         String::from_utf8(bytes).expect("invariant: ASCII is UTF-8")
     }
 

@@ -62,7 +62,7 @@ impl StoreError {
         }
     }
 
-    /// What the service said.
+    /// The answer of the service.
     pub fn cause(&self) -> &Cause {
         match self {
             Self::Unavailable(cause) | Self::Refused(cause) | Self::Invalid(cause) => cause,

@@ -23,7 +23,7 @@ const BYTES: usize = 4_000;
 /// A request has room for the escapes of its texts, an eighth; nothing else may grow with a message.
 const COPIES_MAX: f64 = 1.2;
 
-/// What is asked for, for each alert, to scan a flood of messages of so many bytes, and then to commit it.
+/// The allocations for each alert: to scan a flood of messages of so many bytes, and then to commit it.
 async fn asked(bytes: usize, way: &Way) -> [Asked; 2] {
     let (routes, record) = (Routes::new(&Config::builtin()).unwrap(), record(ALERTS, bytes));
     // The first time the searches also make their caches.
@@ -35,7 +35,7 @@ async fn asked(bytes: usize, way: &Way) -> [Asked; 2] {
 }
 
 async fn committed(way: &Way, alerts: &[Alert]) -> Asked {
-    // Nobody listens there; the way answers before.
+    // No server listens there: the connector answers first.
     let store = store(way, "http://127.0.0.1:9");
     let deadline = Deadline::after(SystemClock.now(), Duration::from_secs(20));
     store.commit(&alerts[..1], deadline).await;

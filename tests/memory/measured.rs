@@ -19,7 +19,7 @@ pub const PARENT: &str = "--parent-of";
 /// However loaded the machine is.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What a command said, and the most memory that it had resident.
+/// The output of a command, and the most memory that it had resident.
 pub struct Measured {
     pub stdout: String,
     pub stderr: String,
