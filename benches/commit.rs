@@ -35,7 +35,8 @@ const IN_FLIGHT: [usize; 6] = [1, 2, 4, 8, 16, 32];
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
-    let count = std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(10_000);
+    let count =
+        std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(10_000);
     heap(count).await;
     in_flight(count).await;
 }
@@ -52,7 +53,8 @@ fn routes() -> Routes {
 /// of it; a tally holds only short messages as a whole.
 async fn heap(count: usize) {
     const BYTES: [usize; 3] = [1_000, 4_000, 8_000];
-    const STEPS: [&str; 3] = ["decoded event to alert", "alert to request", "the same, refused once and sent again"];
+    const STEPS: [&str; 3] =
+        ["decoded event to alert", "alert to request", "the same, refused once and sent again"];
     let mut asked = [[Asked::until_now(); BYTES.len()]; STEPS.len()];
     for (size, bytes) in BYTES.into_iter().enumerate() {
         let (routes, record) = (routes(), record(count, bytes));
@@ -101,12 +103,18 @@ async fn in_flight(count: usize) {
     println!("|---|---|---|---|---|---|---|---|");
     for in_flight in IN_FLIGHT {
         let here = on_engine(&Way::default(), &alerts, in_flight).await;
-        let near = on_engine(&Way { latency: Duration::from_millis(15), ..Way::default() }, &alerts, in_flight).await;
+        let near = on_engine(
+            &Way { latency: Duration::from_millis(15), ..Way::default() },
+            &alerts,
+            in_flight,
+        )
+        .await;
         let mut cells = vec![here, near];
         for way in [far(5), far(15), far(60), table.clone()] {
             cells.push(timed(&way, NOWHERE, &alerts, in_flight).await);
         }
-        let cells: Vec<String> = cells.iter().map(|took| format!("{:.2} s", took.as_secs_f64())).collect();
+        let cells: Vec<String> =
+            cells.iter().map(|took| format!("{:.2} s", took.as_secs_f64())).collect();
         let seen = |count: &std::sync::atomic::AtomicU64| count.swap(0, Ordering::Relaxed);
         let (sent, refused) = (seen(&table.seen.transactions), seen(&table.seen.refused));
         println!("| {in_flight} | {} | {refused} of {sent} |", cells.join(" | "));
@@ -115,7 +123,8 @@ async fn in_flight(count: usize) {
 
 async fn on_engine(way: &Way, alerts: &[Alert], in_flight: usize) -> Duration {
     // In a runtime of its own, as it is a process of its own elsewhere.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let engine = runtime.spawn(async {
         let engine = Embedded::start(None).await.unwrap();
         engine.store().await.unwrap();

@@ -5,7 +5,9 @@
 mod support;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use support::{Inflate, RATIOS, SHAPES, decoded_bytes, miniz, naive, payload, pool, routes, stentor, strict};
+use support::{
+    Inflate, RATIOS, SHAPES, decoded_bytes, miniz, naive, payload, pool, routes, stentor, strict,
+};
 
 fn decode(criterion: &mut Criterion) {
     let routes = routes();
@@ -22,8 +24,9 @@ fn decode(criterion: &mut Criterion) {
             group.bench_function(id("stentor"), |bench| {
                 bench.iter(|| pool.install(|| stentor(&routes, routes.decoder(), &text)));
             });
-            group
-                .bench_function(id("strict"), |bench| bench.iter(|| pool.install(|| stentor(&routes, &strict, &text))));
+            group.bench_function(id("strict"), |bench| {
+                bench.iter(|| pool.install(|| stentor(&routes, &strict, &text)))
+            });
             group.bench_function(id("naive"), |bench| bench.iter(|| naive(&text, miniz)));
         }
     }

@@ -22,9 +22,13 @@ fn filter(criterion: &mut Criterion) {
         ("escapable", &["[CRITICAL]", "\"level\":\"FATAL\""]),
     ];
     for (name, markers) in sets {
-        let config = format!("[[route]]\nname = \"a\"\nmarkers = {markers:?}\nnotify = [\"slack:a\"]\n");
-        let routes = Routes::new(&Config::parse(&config, "bench").expect("a configuration")).expect("it compiles");
-        group.bench_function(name, |bench| bench.iter(|| pool.install(|| stentor(&routes, routes.decoder(), &text))));
+        let config =
+            format!("[[route]]\nname = \"a\"\nmarkers = {markers:?}\nnotify = [\"slack:a\"]\n");
+        let routes = Routes::new(&Config::parse(&config, "bench").expect("a configuration"))
+            .expect("it compiles");
+        group.bench_function(name, |bench| {
+            bench.iter(|| pool.install(|| stentor(&routes, routes.decoder(), &text)))
+        });
     }
 }
 

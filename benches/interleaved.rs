@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 
 use child::Child;
 use support::{
-    Inflate, LOGS, Logs, RATIOS, decoded_bytes, miniz, naive, payload_of, pool, routes, stentor, strict, zlib_rs,
+    Inflate, LOGS, Logs, RATIOS, decoded_bytes, miniz, naive, payload_of, pool, routes, stentor,
+    strict, zlib_rs,
 };
 
 const WAYS: [&str; 7] = [
@@ -39,24 +40,42 @@ fn main() {
 }
 
 fn table(logs: &Logs, rounds: usize) {
-    let columns: Vec<_> =
-        logs.shapes.iter().flat_map(|(name, parts)| RATIOS.map(|ratio| (*name, *parts, ratio))).collect();
+    let columns: Vec<_> = logs
+        .shapes
+        .iter()
+        .flat_map(|(name, parts)| RATIOS.map(|ratio| (*name, *parts, ratio)))
+        .collect();
     let mut medians = Vec::new();
     for (name, parts, ratio) in &columns {
         let text = payload_of(logs.per_request, parts, *ratio);
         let (payload, decoded) = (text.len() as f64 / 1e6, decoded_bytes(&text) as f64 / 1e6);
-        eprintln!("{}, {name} {} %: {payload:.1} MB of payload, {decoded:.1} MB of logs", logs.name, ratio * 100.0);
+        eprintln!(
+            "{}, {name} {} %: {payload:.1} MB of payload, {decoded:.1} MB of logs",
+            logs.name,
+            ratio * 100.0
+        );
         medians.push(measure(&text, rounds));
     }
     println!("\n{}:\n", logs.name);
-    let header: Vec<String> = columns.iter().map(|(name, _, ratio)| format!("{name} {} %", ratio * 100.0)).collect();
-    println!("| as fast as naive Rust, times | {} |\n|---|{}", header.join(" | "), "---|".repeat(header.len()));
+    let header: Vec<String> =
+        columns.iter().map(|(name, _, ratio)| format!("{name} {} %", ratio * 100.0)).collect();
+    println!(
+        "| as fast as naive Rust, times | {} |\n|---|{}",
+        header.join(" | "),
+        "---|".repeat(header.len())
+    );
     for (way, name) in WAYS.iter().enumerate() {
         row(name, &medians, |all| format!("{:.2}", all[NAIVE] / all[way]));
     }
-    row("Stentor, share of the limit", &medians, |all| format!("{:.0} %", 100.0 * all[LIMIT] / all[STENTOR]));
-    row("Stentor, times the Python handler", &medians, |all| format!("{:.1}", all[PYTHON] / all[STENTOR]));
-    row("two threads, times one", &medians, |all| format!("{:.2}", all[STENTOR] / all[TWO_THREADS]));
+    row("Stentor, share of the limit", &medians, |all| {
+        format!("{:.0} %", 100.0 * all[LIMIT] / all[STENTOR])
+    });
+    row("Stentor, times the Python handler", &medians, |all| {
+        format!("{:.1}", all[PYTHON] / all[STENTOR])
+    });
+    row("two threads, times one", &medians, |all| {
+        format!("{:.2}", all[STENTOR] / all[TWO_THREADS])
+    });
     row("Stentor, ms", &medians, |all| format!("{:.1}", all[STENTOR]));
     row("the limit, ms", &medians, |all| format!("{:.1}", all[LIMIT]));
 }

@@ -32,7 +32,8 @@ mod plan {
 
 fn invocation(criterion: &mut Criterion) {
     let (routes, pool) = (routes(), pool(1));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let mut group = criterion.benchmark_group("invocation");
     group.sample_size(10);
     for (name, parts) in SHAPES {
@@ -45,17 +46,24 @@ fn invocation(criterion: &mut Criterion) {
             let services = pool.install(|| invoke(&runtime, Fresh::new(&routes), &event));
             assert_eq!(services.counted(route), matched, "every alert is counted");
             group.throughput(Throughput::Bytes(bytes));
-            group.bench_function(BenchmarkId::new("stentor", format!("{name} {} %", ratio * 100.0)), |bench| {
-                let once = |services| pool.install(|| invoke(&runtime, services, &event));
-                bench.iter_batched(|| Fresh::new(&routes), once, BatchSize::PerIteration);
-            });
+            group.bench_function(
+                BenchmarkId::new("stentor", format!("{name} {} %", ratio * 100.0)),
+                |bench| {
+                    let once = |services| pool.install(|| invoke(&runtime, services, &event));
+                    bench.iter_batched(|| Fresh::new(&routes), once, BatchSize::PerIteration);
+                },
+            );
         }
     }
 }
 
 /// One invocation. It returns its services, so that the time to drop them is not counted.
 fn invoke<'a>(runtime: &Runtime, services: Fresh<'a>, event: &RawValue) -> Fresh<'a> {
-    let called = Invocation { function: "bench".to_owned(), request_id: "bench".to_owned(), ..Invocation::default() };
+    let called = Invocation {
+        function: "bench".to_owned(),
+        request_id: "bench".to_owned(),
+        ..Invocation::default()
+    };
     let answer = runtime.block_on(handle(&services, event, &called, drop)).expect("an answer");
     assert_eq!(answer.get(), r#"{"batchItemFailures":[]}"#);
     services

@@ -167,7 +167,9 @@ impl Config {
     pub fn parse_bytes(bytes: &[u8], file: &str) -> Result<Config, ConfigError> {
         match utf8(bytes) {
             Ok(text) => Config::parse(text, file),
-            Err(diagnostic) => Err(ConfigError { file: file.to_owned(), diagnostics: vec![diagnostic] }),
+            Err(diagnostic) => {
+                Err(ConfigError { file: file.to_owned(), diagnostics: vec![diagnostic] })
+            }
         }
     }
 

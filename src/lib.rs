@@ -48,6 +48,7 @@
 //! `model`, `config`, `ingest` and `message` are pure: no I/O, no SDK, no clock, no environment. The binaries in `bin/` wire
 //! everything together, and only they read the environment.
 
+#![warn(unreachable_pub)]
 #![deny(unsafe_code)]
 
 #[cfg(feature = "adapters")]

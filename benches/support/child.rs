@@ -20,13 +20,20 @@ impl Child {
     /// `baseline/handler.py` with the payload that lies in `file`.
     pub fn python(file: &Path) -> Self {
         let mut command = Command::new("python3");
-        Self::start(command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/baseline/handler.py")).arg(file))
+        Self::start(
+            command
+                .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/benches/baseline/handler.py"))
+                .arg(file),
+        )
     }
 
     fn start(command: &mut Command) -> Self {
-        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a child");
-        let (input, output) = (process.stdin.take().expect("piped"), process.stdout.take().expect("piped"));
-        let mut child = Self { process, input, output: BufReader::new(output), found: Found::default() };
+        let mut process =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a child");
+        let (input, output) =
+            (process.stdin.take().expect("piped"), process.stdout.take().expect("piped"));
+        let mut child =
+            Self { process, input, output: BufReader::new(output), found: Found::default() };
         let [events, matched, bytes] = child.numbers();
         child.found = Found { events, matched, bytes };
         child
@@ -42,7 +49,8 @@ impl Child {
     fn numbers<const N: usize>(&mut self) -> [u64; N] {
         let mut line = String::new();
         self.output.read_line(&mut line).expect("it answers");
-        let numbers: Vec<u64> = line.split_whitespace().map(|number| number.parse().expect("a number")).collect();
+        let numbers: Vec<u64> =
+            line.split_whitespace().map(|number| number.parse().expect("a number")).collect();
         numbers.try_into().expect("as many as agreed")
     }
 }

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::{
-    HttpClient as _, HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
+    HttpClient as _, HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector,
+    http_client_fn,
 };
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use stentor::adapters::aws::loopback;
@@ -24,7 +25,7 @@ pub struct Way {
     pub units_per_second: Option<f64>,
     /// Refuses each transaction once.
     pub refuses_once: bool,
-    /// Nobody stands behind it, and everything is found to be done.
+    /// The connector answers by itself: every transaction succeeds.
     pub answers: bool,
     pub seen: Arc<Seen>,
 }
@@ -46,7 +47,12 @@ struct Connector {
 /// The production store, this way, to the engine at `endpoint`.
 pub fn store(way: &Way, endpoint: &str) -> DynamoStore {
     let network = aws_smithy_http_client::Builder::new().build_http();
-    DynamoStore::new(&loopback_by(way, network, endpoint), Tables::default(), SystemClock, fastrand::Rng::new())
+    DynamoStore::new(
+        &loopback_by(way, network, endpoint),
+        Tables::default(),
+        SystemClock,
+        fastrand::Rng::new(),
+    )
 }
 
 fn loopback_by(way: &Way, network: SharedHttpClient, endpoint: &str) -> aws_types::SdkConfig {
@@ -64,8 +70,10 @@ impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let (way, behind, units) = (self.way.clone(), self.behind.clone(), Arc::clone(&self.units));
         HttpConnectorFuture::new(async move {
-            let transaction =
-                request.headers().get("x-amz-target").is_some_and(|of| of.ends_with("TransactWriteItems"));
+            let transaction = request
+                .headers()
+                .get("x-amz-target")
+                .is_some_and(|of| of.ends_with("TransactWriteItems"));
             let number = match transaction {
                 true => way.seen.transactions.fetch_add(1, Ordering::Relaxed),
                 false => 0,
@@ -73,12 +81,17 @@ impl HttpConnector for Connector {
             sleep(way.latency).await;
             let refused = transaction
                 && match way.units_per_second {
-                    Some(rate) => !take(&units, rate, cost(request.body().bytes().unwrap_or_default())).await,
+                    Some(rate) => {
+                        !take(&units, rate, cost(request.body().bytes().unwrap_or_default())).await
+                    }
                     None => way.refuses_once && number % 2 == 0,
                 };
             if refused {
                 way.seen.refused.fetch_add(1, Ordering::Relaxed);
-                return Ok(answer(400, r#"{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException"}"#));
+                return Ok(answer(
+                    400,
+                    r#"{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException"}"#,
+                ));
             }
             match way.answers {
                 true => Ok(answer(200, "{}")),

@@ -26,7 +26,8 @@ pub fn record(events: usize, message_bytes: usize) -> Record<'static> {
 
 /// A line with a trace under it, of exactly so many bytes: with quotes and ends of lines, as real ones.
 fn message(n: usize, bytes: usize) -> String {
-    let mut text = format!("[CRITICAL] payment \"{n}\" declined: upstream answered 503 after {} ms", n % 977);
+    let mut text =
+        format!("[CRITICAL] payment \"{n}\" declined: upstream answered 503 after {} ms", n % 977);
     while text.len() < bytes {
         text.push_str("\n    at com.example.checkout.Payments.submit(Payments.java:118)");
     }

@@ -2,7 +2,11 @@
 //! Stentor's own code. Each takes the payload of an invocation and returns the same [`Found`], so
 //! none can win by doing less.
 
-#![allow(dead_code, clippy::unwrap_used, reason = "each bench uses a part of it, and stops at the first surprise")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "each bench uses a part of it, and stops at the first surprise"
+)]
 
 use std::io::{Read, Write as _};
 
@@ -41,7 +45,11 @@ pub const LOGS: [Logs; 2] = [
     Logs {
         name: "three lines a request",
         per_request: 3,
-        shapes: [("large", &[(16, 7_000)]), ("small", &[(1_350, 60)]), ("mixed", &[(8, 7_000), (675, 60)])],
+        shapes: [
+            ("large", &[(16, 7_000)]),
+            ("small", &[(1_350, 60)]),
+            ("mixed", &[(8, 7_000), (675, 60)]),
+        ],
     },
 ];
 
@@ -86,7 +94,9 @@ pub fn payload_of(events_per_request: usize, parts: Parts<'_>, match_ratio: f64)
             seed,
             ..Options::default()
         };
-        let Event::Kinesis(part) = event(&options) else { unreachable!("the default shape is Kinesis") };
+        let Event::Kinesis(part) = event(&options) else {
+            unreachable!("the default shape is Kinesis")
+        };
         all.extend(part.records);
     }
     format!(r#"{{"Records":{}}}"#, serde_json::to_string(&all).unwrap())
@@ -155,7 +165,9 @@ pub fn miniz(gzip: &[u8]) -> Vec<u8> {
     const HEADER: usize = 10;
     let (body, trailer) = gzip.split_at(gzip.len() - 8);
     let (mut text, mut crc) = (Vec::new(), Crc::new());
-    Deflate { rest: &body[HEADER..], state: InflateState::new_boxed(DataFormat::Raw) }.read_to_end(&mut text).unwrap();
+    Deflate { rest: &body[HEADER..], state: InflateState::new_boxed(DataFormat::Raw) }
+        .read_to_end(&mut text)
+        .unwrap();
     crc.update(&text);
     assert_eq!(crc.sum().to_le_bytes(), trailer[..4]);
     text

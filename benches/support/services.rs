@@ -10,13 +10,15 @@ use stentor::model::alert::Alert;
 use stentor::model::digest::Digest;
 use stentor::model::name::{RouteName, Target};
 use stentor::model::outbox::{
-    Acknowledgement, BurstState, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient, StoredTally,
-    TargetState,
+    Acknowledgement, BurstState, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening,
+    Recipient, StoredTally, TargetState,
 };
 use stentor::model::time::Timestamp;
 use stentor::protocol::clock::Deadline;
 use stentor::protocol::notify::{Accepted, Deliver, DeliverError};
-use stentor::protocol::queue::{ChangeVisibility, DeadLetterQueue, Due, DueQueue, ParkedItem, QueueError};
+use stentor::protocol::queue::{
+    ChangeVisibility, DeadLetterQueue, Due, DueQueue, ParkedItem, QueueError,
+};
 use stentor::protocol::services::Services;
 use stentor::protocol::store::{Commit, Store, StoreError};
 
@@ -89,13 +91,23 @@ impl Services for Fresh<'_> {
 }
 
 impl DueQueue for Ignored {
-    async fn send(&self, _due: &Due, _delay: Duration, _deadline: Deadline) -> Result<(), QueueError> {
+    async fn send(
+        &self,
+        _due: &Due,
+        _delay: Duration,
+        _deadline: Deadline,
+    ) -> Result<(), QueueError> {
         Ok(())
     }
 }
 
 impl ChangeVisibility for Ignored {
-    async fn change_visibility(&self, _receipt: &str, _delay: Duration, _deadline: Deadline) -> Result<(), QueueError> {
+    async fn change_visibility(
+        &self,
+        _receipt: &str,
+        _delay: Duration,
+        _deadline: Deadline,
+    ) -> Result<(), QueueError> {
         Ok(())
     }
 }
@@ -118,7 +130,11 @@ impl Deliver for Ignored {
 }
 
 impl Store for Tables {
-    async fn commit(&self, alerts: &[impl Borrow<Alert> + Sync], _deadline: Deadline) -> Vec<Commit> {
+    async fn commit(
+        &self,
+        alerts: &[impl Borrow<Alert> + Sync],
+        _deadline: Deadline,
+    ) -> Vec<Commit> {
         self.engine().commit(alerts).commits
     }
 
@@ -130,11 +146,21 @@ impl Store for Tables {
         self.engine().routes()
     }
 
-    async fn open(&self, route: &RouteName, opening: &Opening, _deadline: Deadline) -> Result<bool, StoreError> {
+    async fn open(
+        &self,
+        route: &RouteName,
+        opening: &Opening,
+        _deadline: Deadline,
+    ) -> Result<bool, StoreError> {
         self.engine().open(route, opening)
     }
 
-    async fn mark_armed(&self, route: &RouteName, window: u64, _deadline: Deadline) -> Result<bool, StoreError> {
+    async fn mark_armed(
+        &self,
+        route: &RouteName,
+        window: u64,
+        _deadline: Deadline,
+    ) -> Result<bool, StoreError> {
         self.engine().mark_armed(route, window)
     }
 
@@ -148,11 +174,20 @@ impl Store for Tables {
         self.engine().close(route, window, burst)
     }
 
-    async fn tallies(&self, route: &RouteName, _deadline: Deadline) -> Result<Vec<StoredTally>, StoreError> {
+    async fn tallies(
+        &self,
+        route: &RouteName,
+        _deadline: Deadline,
+    ) -> Result<Vec<StoredTally>, StoreError> {
         self.engine().tallies(route)
     }
 
-    async fn freeze(&self, route: &RouteName, freeze: &Freeze, _deadline: Deadline) -> Result<bool, StoreError> {
+    async fn freeze(
+        &self,
+        route: &RouteName,
+        freeze: &Freeze,
+        _deadline: Deadline,
+    ) -> Result<bool, StoreError> {
         self.engine().freeze(route, freeze)
     }
 
@@ -208,7 +243,12 @@ impl Store for Tables {
         self.engine().release(route, recipient, lease, held)
     }
 
-    async fn pause(&self, target: &Target, until: Timestamp, _deadline: Deadline) -> Result<(), StoreError> {
+    async fn pause(
+        &self,
+        target: &Target,
+        until: Timestamp,
+        _deadline: Deadline,
+    ) -> Result<(), StoreError> {
         self.engine().pause(target, until)
     }
 
@@ -224,11 +264,22 @@ impl Store for Tables {
         self.engine().escalate(route, fallback, known, offset, escalation)
     }
 
-    async fn mute(&self, route: &RouteName, until: Option<Timestamp>, _deadline: Deadline) -> Result<(), StoreError> {
+    async fn mute(
+        &self,
+        route: &RouteName,
+        until: Option<Timestamp>,
+        _deadline: Deadline,
+    ) -> Result<(), StoreError> {
         self.engine().mute(route, until)
     }
 
-    async fn retire(&self, route: &RouteName, after: u64, upto: u64, _deadline: Deadline) -> Result<(), StoreError> {
+    async fn retire(
+        &self,
+        route: &RouteName,
+        after: u64,
+        upto: u64,
+        _deadline: Deadline,
+    ) -> Result<(), StoreError> {
         self.engine().retire(route, after, upto)
     }
 }

@@ -24,7 +24,8 @@ where
     E: ProvideErrorMetadata + Error + 'static,
 {
     if let Some(service) = error.as_service_error() {
-        let code = service.code().and_then(|code| code.rsplit('#').next()).unwrap_or("unknown-error");
+        let code =
+            service.code().and_then(|code| code.rsplit('#').next()).unwrap_or("unknown-error");
         let code = code.strip_prefix("AWS.SimpleQueueService.").unwrap_or(code);
         return Cause::new(code.to_owned(), service.message().unwrap_or("no message"));
     }

@@ -63,11 +63,18 @@ impl Default for Tables {
 impl<C> DynamoStore<C> {
     /// `config` has the Region, the credentials and the endpoint. Its retries and time-outs are replaced. `rng` makes the
     /// keys of tallies, the tokens of transactions and the jitter of retries.
-    pub fn new(config: &aws_types::SdkConfig, tables: Tables, clock: C, rng: fastrand::Rng) -> Self {
+    pub fn new(
+        config: &aws_types::SdkConfig,
+        tables: Tables,
+        clock: C,
+        rng: fastrand::Rng,
+    ) -> Self {
         const ATTEMPT_MAX: Duration = Duration::from_secs(5);
         const CONNECT_MAX: Duration = Duration::from_secs(2);
-        let timeouts =
-            TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_MAX).connect_timeout(CONNECT_MAX).build();
+        let timeouts = TimeoutConfig::builder()
+            .operation_attempt_timeout(ATTEMPT_MAX)
+            .connect_timeout(CONNECT_MAX)
+            .build();
         let config = aws_sdk_dynamodb::config::Builder::from(config)
             .retry_config(RetryConfig::disabled())
             .timeout_config(timeouts)

@@ -21,7 +21,8 @@ use crate::protocol::clock::{Clock, Deadline};
 const TABLES_MAX: Duration = Duration::from_secs(30);
 
 /// Messages of SQLite and of the engine about a file that is not a database, or damaged.
-const DAMAGED: [&str; 4] = ["not a database", "not a valid SQLite database", "malformed", "disk I/O error"];
+const DAMAGED: [&str; 4] =
+    ["not a database", "not a valid SQLite database", "malformed", "disk I/O error"];
 
 /// A running engine. It ends with [`Embedded::stop`], or with its runtime.
 #[derive(Debug)]
@@ -40,14 +41,20 @@ impl Embedded {
     /// When the file is not a database or cannot be written, or no port is free.
     pub async fn start(database: Option<&Path>) -> anyhow::Result<Self> {
         let name = |path: &Path| {
-            path.to_str().map(str::to_owned).with_context(|| format!("{} is not a UTF-8 path", path.display()))
+            path.to_str()
+                .map(str::to_owned)
+                .with_context(|| format!("{} is not a UTF-8 path", path.display()))
         };
         let database = database.map(name).transpose()?;
         let engine = match &database {
-            Some(name) => dynoxide::Database::new(name).map_err(|error| unusable(name, &error.to_string()))?,
+            Some(name) => {
+                dynoxide::Database::new(name).map_err(|error| unusable(name, &error.to_string()))?
+            }
             None => dynoxide::Database::memory().context("cannot open a database in memory")?,
         };
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("no loopback port is free")?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .context("no loopback port is free")?;
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel::<()>();
         // A dropped sender also stops the server.
@@ -79,7 +86,12 @@ impl Embedded {
     /// When the tables cannot be created.
     pub async fn store_with<C: Clock>(&self, clock: C) -> anyhow::Result<DynamoStore<C>> {
         let deadline = Deadline::after(clock.now(), TABLES_MAX);
-        let store = DynamoStore::new(&loopback(&self.endpoint()), Tables::default(), clock, fastrand::Rng::new());
+        let store = DynamoStore::new(
+            &loopback(&self.endpoint()),
+            Tables::default(),
+            clock,
+            fastrand::Rng::new(),
+        );
         let created = store.create_tables(deadline).await;
         created.map_err(|error| match &self.database {
             Some(name) => unusable(name, &error.to_string()),

@@ -37,11 +37,16 @@ struct Deployment {
 pub async fn inspect(aws: &SdkConfig, inspect: &Inspection) -> Result<Snapshot, String> {
     let function = inspect.functions.first().cloned().unwrap_or_default();
     let deployment = deployment(aws, inspect).await?;
-    let variable = |name: &str| deployment.environment.get(name).filter(|value| !value.is_empty()).cloned();
-    let required = |name: &str| variable(name).ok_or_else(|| format!("set {name} in the function's environment"));
+    let variable =
+        |name: &str| deployment.environment.get(name).filter(|value| !value.is_empty()).cloned();
+    let required = |name: &str| {
+        variable(name).ok_or_else(|| format!("set {name} in the function's environment"))
+    };
     let mappings = mappings(aws, &inspect.functions).await;
     let mut streams = BTreeMap::new();
-    for mapping in mappings.iter().flatten().filter(|mapping| mapping.source_arn.contains(":kinesis:")) {
+    for mapping in
+        mappings.iter().flatten().filter(|mapping| mapping.source_arn.contains(":kinesis:"))
+    {
         streams.insert(mapping.source_arn.clone(), retention(aws, &mapping.source_arn).await);
     }
     let due = match variable("DUE_QUEUE_URL") {
@@ -74,11 +79,13 @@ async fn deployment(aws: &SdkConfig, inspect: &Inspection) -> Result<Deployment,
     let mut own = BTreeSet::new();
     for (n, function) in inspect.functions.iter().enumerate() {
         let call = client.get_function_configuration().function_name(function).send().await;
-        let found = call.map_err(|error| explain_error(&error, &format!("the function {function}")))?;
+        let found =
+            call.map_err(|error| explain_error(&error, &format!("the function {function}")))?;
         let log_group = found.logging_config.and_then(|logging| logging.log_group);
         own.insert(log_group.unwrap_or_else(|| format!("/aws/lambda/{function}")));
         if n == 0 {
-            environment = found.environment.and_then(|environment| environment.variables).unwrap_or_default();
+            environment =
+                found.environment.and_then(|environment| environment.variables).unwrap_or_default();
         }
     }
     environment.extend(inspect.environment.clone());
@@ -89,22 +96,32 @@ async fn table(aws: &SdkConfig, name: &str) -> Inspected<Table> {
     let client = aws_sdk_dynamodb::Client::new(aws);
     let found = client.describe_table().table_name(name).send().await;
     let found = found.map_err(|error| explain_error(&error, &format!("the table {name}")))?;
-    let table = found.table.unwrap_or_else(|| aws_sdk_dynamodb::types::TableDescription::builder().build());
+    let table =
+        found.table.unwrap_or_else(|| aws_sdk_dynamodb::types::TableDescription::builder().build());
     let names = |keys: Option<Vec<KeySchemaElement>>| -> Vec<String> {
         keys.unwrap_or_default().into_iter().map(|key| key.attribute_name).collect()
     };
     let by_hour = table.global_secondary_indexes.unwrap_or_default().into_iter();
-    let by_hour =
-        by_hour.filter(|index| index.index_name.as_deref() == Some("by_hour")).find_map(|index| index.key_schema);
+    let by_hour = by_hour
+        .filter(|index| index.index_name.as_deref() == Some("by_hour"))
+        .find_map(|index| index.key_schema);
     Ok(Table { name: name.to_owned(), keys: names(table.key_schema), by_hour: names(by_hour) })
 }
 
 async fn queue(aws: &SdkConfig, url: &str) -> Inspected<Queue> {
     let client = aws_sdk_sqs::Client::new(aws);
-    let call = client.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::All).send().await;
-    let attributes =
-        call.map_err(|error| explain_error(&error, &format!("the queue {url}")))?.attributes.unwrap_or_default();
-    let number = |name| attributes.get(&name).and_then(|value| value.parse::<u64>().ok()).unwrap_or(0);
+    let call = client
+        .get_queue_attributes()
+        .queue_url(url)
+        .attribute_names(QueueAttributeName::All)
+        .send()
+        .await;
+    let attributes = call
+        .map_err(|error| explain_error(&error, &format!("the queue {url}")))?
+        .attributes
+        .unwrap_or_default();
+    let number =
+        |name| attributes.get(&name).and_then(|value| value.parse::<u64>().ok()).unwrap_or(0);
     let redrive = attributes.get(&QueueAttributeName::RedrivePolicy);
     let redrive: Option<Value> = redrive.and_then(|policy| serde_json::from_str(policy).ok());
     Ok(Queue {
@@ -112,7 +129,8 @@ async fn queue(aws: &SdkConfig, url: &str) -> Inspected<Queue> {
         arn: attributes.get(&QueueAttributeName::QueueArn).cloned().unwrap_or_default(),
         retention: Duration::from_secs(number(QueueAttributeName::MessageRetentionPeriod)),
         message_bytes_max: number(QueueAttributeName::MaximumMessageSize),
-        redrives_to: redrive.and_then(|policy| Some(policy["deadLetterTargetArn"].as_str()?.to_owned())),
+        redrives_to: redrive
+            .and_then(|policy| Some(policy["deadLetterTargetArn"].as_str()?.to_owned())),
     })
 }
 
@@ -120,8 +138,10 @@ async fn credentials(aws: &SdkConfig, secret_id: &str) -> Inspected<BTreeSet<Str
     let client = aws_sdk_secretsmanager::Client::new(aws);
     let call = client.get_secret_value().secret_id(secret_id).send().await;
     let found = call.map_err(|error| explain_error(&error, &format!("the secret {secret_id}")))?;
-    let names: Option<BTreeMap<String, Value>> = found.secret_string.and_then(|text| serde_json::from_str(&text).ok());
-    let names = names.ok_or_else(|| "make the secret a JSON object from target to credential".to_owned())?;
+    let names: Option<BTreeMap<String, Value>> =
+        found.secret_string.and_then(|text| serde_json::from_str(&text).ok());
+    let names = names
+        .ok_or_else(|| "make the secret a JSON object from target to credential".to_owned())?;
     Ok(names.into_keys().collect())
 }
 
@@ -129,7 +149,12 @@ async fn mappings(aws: &SdkConfig, functions: &[String]) -> Inspected<Vec<Mappin
     let client = aws_sdk_lambda::Client::new(aws);
     let mut mappings = Vec::new();
     for function in functions {
-        let pages = client.list_event_source_mappings().function_name(function).into_paginator().items().send();
+        let pages = client
+            .list_event_source_mappings()
+            .function_name(function)
+            .into_paginator()
+            .items()
+            .send();
         let found: Vec<_> = pages
             .collect::<Result<_, _>>()
             .await
@@ -149,7 +174,8 @@ fn mapping(function: &str, found: EventSourceMappingConfiguration) -> Mapping {
         enabled: found.state.is_none_or(|state| !state.starts_with("Disabl")),
         reports_item_failures: found.function_response_types.unwrap_or_default().contains(&partial),
         on_failure: found.destination_config.and_then(|config| config.on_failure?.destination),
-        age_max: limit(found.maximum_record_age_in_seconds).map(|age| Duration::from_secs(age.into())),
+        age_max: limit(found.maximum_record_age_in_seconds)
+            .map(|age| Duration::from_secs(age.into())),
         attempts_max: limit(found.maximum_retry_attempts),
     }
 }
@@ -158,7 +184,8 @@ async fn retention(aws: &SdkConfig, stream_arn: &str) -> Inspected<Duration> {
     let client = aws_sdk_kinesis::Client::new(aws);
     let call = client.describe_stream_summary().stream_arn(stream_arn).send().await;
     let found = call.map_err(|error| explain_error(&error, &format!("the stream {stream_arn}")))?;
-    let hours = found.stream_description_summary.map_or(0, |summary| summary.retention_period_hours);
+    let hours =
+        found.stream_description_summary.map_or(0, |summary| summary.retention_period_hours);
     Ok(Duration::from_hours(u64::try_from(hours).unwrap_or(0)))
 }
 
@@ -170,10 +197,15 @@ async fn filters(aws: &SdkConfig, own: &BTreeSet<String>) -> Inspected<Vec<(Stri
         match client.describe_subscription_filters().log_group_name(group).send().await {
             Ok(found) => {
                 let found = found.subscription_filters.unwrap_or_default().into_iter();
-                filters.extend(found.map(|filter| (group.clone(), filter.filter_name.unwrap_or_default())));
+                filters.extend(
+                    found.map(|filter| (group.clone(), filter.filter_name.unwrap_or_default())),
+                );
             }
             // A function that has never run has no log group.
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_not_found_exception()) => {}
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(|error| error.is_resource_not_found_exception()) => {}
             Err(error) => return Err(explain_error(&error, &format!("the log group {group}"))),
         }
     }
@@ -183,8 +215,13 @@ async fn filters(aws: &SdkConfig, own: &BTreeSet<String>) -> Inspected<Vec<(Stri
 /// Account policies whose selection does not exclude the log groups.
 async fn policies(aws: &SdkConfig, own: &BTreeSet<String>) -> Inspected<Vec<(String, String)>> {
     let client = aws_sdk_cloudwatchlogs::Client::new(aws);
-    let call = client.describe_account_policies().policy_type(PolicyType::SubscriptionFilterPolicy).send().await;
-    let found = call.map_err(|error| explain_error(&error, "the account's subscription policies"))?;
+    let call = client
+        .describe_account_policies()
+        .policy_type(PolicyType::SubscriptionFilterPolicy)
+        .send()
+        .await;
+    let found =
+        call.map_err(|error| explain_error(&error, "the account's subscription policies"))?;
     let mut policies = Vec::new();
     for policy in found.account_policies.unwrap_or_default() {
         let criteria = policy.selection_criteria.unwrap_or_default();

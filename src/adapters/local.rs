@@ -39,7 +39,12 @@ impl<C> LocalDueQueue<C> {
 }
 
 impl<C: Clock + Clone + 'static> DueQueue for LocalDueQueue<C> {
-    async fn send(&self, due: &Due, delay: Duration, _deadline: Deadline) -> Result<(), QueueError> {
+    async fn send(
+        &self,
+        due: &Due,
+        delay: Duration,
+        _deadline: Deadline,
+    ) -> Result<(), QueueError> {
         let (sender, clock, due) = (self.sender.clone(), self.clock.clone(), due.clone());
         tokio::spawn(async move {
             clock.sleep(delay).await;
@@ -117,7 +122,8 @@ fn open_private(path: &Path) -> io::Result<File> {
 fn tighten(file: &File, path: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
 
-    let is_open_to_others = |metadata: &std::fs::Metadata| metadata.permissions().mode() & 0o077 != 0;
+    let is_open_to_others =
+        |metadata: &std::fs::Metadata| metadata.permissions().mode() & 0o077 != 0;
     let tightened = match file.metadata() {
         Ok(metadata) if metadata.is_file() && is_open_to_others(&metadata) => {
             file.set_permissions(std::fs::Permissions::from_mode(0o600))

@@ -95,22 +95,31 @@ impl<R: ReadSecret> Secrets<R> {
     ) -> Result<Option<Credential>, SecretError> {
         let mut cache = self.cache.lock().await;
         let unchanged = credential_of(cache.as_ref(), target).is_ok_and(|known| known == *denied);
-        let looked = |cached: &Cached| cached.after_denial && cached.read_at.after(REFRESHED_AFTER) > now;
+        let looked =
+            |cached: &Cached| cached.after_denial && cached.read_at.after(REFRESHED_AFTER) > now;
         if unchanged && !cache.as_ref().is_some_and(looked) {
             *cache = Some(self.read(true, now, deadline).await?);
         }
-        credential_of(cache.as_ref(), target).map(|known| Some(known).filter(|known| known != denied))
+        credential_of(cache.as_ref(), target)
+            .map(|known| Some(known).filter(|known| known != denied))
     }
 
-    async fn read(&self, after_denial: bool, now: Timestamp, deadline: Deadline) -> Result<Cached, SecretError> {
+    async fn read(
+        &self,
+        after_denial: bool,
+        now: Timestamp,
+        deadline: Deadline,
+    ) -> Result<Cached, SecretError> {
         let text = self.reader.read(deadline).await?;
         // The message of serde would quote the secret.
         let malformed = |_| {
             let message = "it is not a JSON object from target to credential";
             SecretError::Unavailable(Cause::new("malformed-secret", message))
         };
-        let credentials: BTreeMap<String, Value> = serde_json::from_str(&text).map_err(malformed)?;
-        let credentials = credentials.into_iter().map(|(name, value)| (name, Credential(value))).collect();
+        let credentials: BTreeMap<String, Value> =
+            serde_json::from_str(&text).map_err(malformed)?;
+        let credentials =
+            credentials.into_iter().map(|(name, value)| (name, Credential(value))).collect();
         Ok(Cached { read_at: now, after_denial, credentials })
     }
 }
@@ -176,7 +185,8 @@ mod secrets_manager {
             let answer = self.clock.timeout(deadline, call).await;
             let answer = answer.ok_or_else(|| SecretError::Unavailable(Cause::no_answer()))?;
             let answer = answer.map_err(|error| unavailable(&error))?;
-            let binary = || SecretError::Unavailable(Cause::new("malformed-secret", "it is binary"));
+            let binary =
+                || SecretError::Unavailable(Cause::new("malformed-secret", "it is binary"));
             answer.secret_string.ok_or_else(binary)
         }
     }
@@ -185,7 +195,10 @@ mod secrets_manager {
     fn unavailable(error: &SdkError<GetSecretValueError, HttpResponse>) -> SecretError {
         let cause = cause(error);
         tracing::debug!("Secrets Manager did not return the secret: {cause}");
-        SecretError::Unavailable(Cause { message: "Secrets Manager did not return it".to_owned(), ..cause })
+        SecretError::Unavailable(Cause {
+            message: "Secrets Manager did not return it".to_owned(),
+            ..cause
+        })
     }
 }
 
@@ -230,15 +243,22 @@ mod tests {
 
     #[tokio::test]
     async fn a_secret_is_read_when_needed_and_kept_for_five_minutes() {
-        let fake = Fake { text: Lock::new(r#"{"slack:ops":"one","other":{"token":"x"}}"#.into()), ..Fake::default() };
+        let fake = Fake {
+            text: Lock::new(r#"{"slack:ops":"one","other":{"token":"x"}}"#.into()),
+            ..Fake::default()
+        };
         let secrets = Secrets::new(&fake);
         for (now, readings) in [(0, 1), (299, 1), (300, 2), (301, 2)] {
-            assert_eq!(secrets.credential(&target(), at(now), by(999)).await.unwrap().as_str(), Some("one"));
+            assert_eq!(
+                secrets.credential(&target(), at(now), by(999)).await.unwrap().as_str(),
+                Some("one")
+            );
             assert_eq!(fake.readings.load(Ordering::SeqCst), readings, "after {now} s");
         }
         let by_name = secrets.credential(&"slack:other".parse().unwrap(), at(302), by(999)).await;
         assert!(by_name.is_ok(), "a name without its kind will do");
-        let missing = secrets.credential(&"slack:none".parse().unwrap(), at(302), by(999)).await.unwrap_err();
+        let missing =
+            secrets.credential(&"slack:none".parse().unwrap(), at(302), by(999)).await.unwrap_err();
         assert_eq!(missing.to_string(), "the secret has no credential for slack:none");
     }
 
@@ -249,14 +269,19 @@ mod tests {
         let target = target();
         let old = secrets.credential(&target, at(0), by(999)).await.unwrap();
         *fake.text.lock().unwrap() = r#"{"ops":"new"}"#.into();
-        let asked = join_all((0..5).map(|_| secrets.replacement(&old, &target, at(60), by(999)))).await;
+        let asked =
+            join_all((0..5).map(|_| secrets.replacement(&old, &target, at(60), by(999)))).await;
         assert!(asked.into_iter().all(|new| new.unwrap().unwrap().as_str() == Some("new")));
         assert_eq!(fake.readings.load(Ordering::SeqCst), 2, "one for all five");
         let new = secrets.credential(&target, at(61), by(999)).await.unwrap();
         for now in [62, 70, 74] {
             assert_eq!(secrets.replacement(&new, &target, at(now), by(999)).await.unwrap(), None);
         }
-        assert_eq!(fake.readings.load(Ordering::SeqCst), 2, "a target that is gone is no reason to read all the time");
+        assert_eq!(
+            fake.readings.load(Ordering::SeqCst),
+            2,
+            "a target that is gone is no reason to read all the time"
+        );
         assert_eq!(secrets.replacement(&new, &target, at(76), by(999)).await.unwrap(), None);
         assert_eq!(fake.readings.load(Ordering::SeqCst), 3);
     }

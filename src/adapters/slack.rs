@@ -87,7 +87,10 @@ fn parse_confidential(text: &str, what: &'static str) -> Result<Url, UrlError> {
     let url = Url::parse(text.trim()).map_err(|_| UrlError::Invalid(what))?;
     let is_loopback = match url.host_str() {
         Some("localhost") => true,
-        Some(host) => host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback()),
+        Some(host) => host
+            .trim_matches(['[', ']'])
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|ip| ip.is_loopback()),
         None => return Err(UrlError::Invalid(what)),
     };
     match url.scheme() {
@@ -122,11 +125,21 @@ impl<C: Clock> Slack<C> {
     /// that is not Slack's own `ok`; Slack may have posted the message all the same.
     /// [`Denied`](DeliverError::Denied) after 401, 403, 404 and 410.
     /// [`Refused`](DeliverError::Refused) after any other 4xx.
-    pub async fn post(&self, webhook: &WebhookUrl, digest: &Digest, deadline: Deadline) -> Result<(), DeliverError> {
+    pub async fn post(
+        &self,
+        webhook: &WebhookUrl,
+        digest: &Digest,
+        deadline: Deadline,
+    ) -> Result<(), DeliverError> {
         Ok(self.post_to(webhook, &layout::render(digest), deadline).await?)
     }
 
-    async fn post_to(&self, webhook: &WebhookUrl, message: &Message, deadline: Deadline) -> Result<(), Failure> {
+    async fn post_to(
+        &self,
+        webhook: &WebhookUrl,
+        message: &Message,
+        deadline: Deadline,
+    ) -> Result<(), Failure> {
         let request = self.http.get()?.post(webhook.0.clone());
         let answer = self.send(request, message, deadline).await?;
         answer::check_webhook(answer, self.clock.now()).await
@@ -141,7 +154,10 @@ impl<C: Clock> Slack<C> {
     ) -> Result<Response, Failure> {
         let left = deadline.remaining(self.clock.now());
         let body = serde_json::to_vec(body).expect("invariant: a message is plain JSON data");
-        let request = request.header("content-type", "application/json; charset=utf-8").body(body).timeout(left);
+        let request = request
+            .header("content-type", "application/json; charset=utf-8")
+            .body(body)
+            .timeout(left);
         let answer = request.send().await?;
         answer::check_status(answer, self.clock.now()).await
     }
@@ -171,13 +187,16 @@ mod tests {
 
     #[test]
     fn a_webhook_does_not_print_its_path() {
-        let webhook = WebhookUrl::parse("https://hooks.slack.com/services/T0/B0/topsecret").unwrap();
+        let webhook =
+            WebhookUrl::parse("https://hooks.slack.com/services/T0/B0/topsecret").unwrap();
         assert_eq!(format!("{webhook:?}"), "WebhookUrl(hooks.slack.com/…)");
     }
 
     #[test]
     fn the_methods_of_an_api_are_below_its_url() {
-        let method = |text: &str| ApiUrl::parse(text).map(|api| api.0.join("chat.update").unwrap().to_string());
+        let method = |text: &str| {
+            ApiUrl::parse(text).map(|api| api.0.join("chat.update").unwrap().to_string())
+        };
         let cases = [
             ("https://slack-gov.com/api/", Ok("https://slack-gov.com/api/chat.update".to_owned())),
             ("https://slack-gov.com/api", Ok("https://slack-gov.com/api/chat.update".to_owned())),

@@ -22,7 +22,8 @@ use crate::protocol::notify::DeliverError;
 const WIDTH: usize = 100;
 
 /// SNS takes 256 KiB. The rest is for the line that counts the groups left out.
-const BUDGET: Budget = Budget { size: |content| plain::mail(content, WIDTH).len(), size_max: 255 << 10 };
+const BUDGET: Budget =
+    Budget { size: |content| plain::mail(content, WIDTH).len(), size_max: 255 << 10 };
 
 /// Error codes of conditions that pass (SNS API reference, Publish and common errors).
 const TRANSIENT: [&str; 9] = [
@@ -104,7 +105,12 @@ impl<C: Clock> Sns<C> {
     /// [`Retry`](DeliverError::Retry) after throttling, a failure of SNS or a lost connection;
     /// [`Denied`](DeliverError::Denied) if the topic does not exist or may not be used;
     /// [`Refused`](DeliverError::Refused) after anything else.
-    pub async fn publish(&self, topic: &Topic, digest: &Digest, deadline: Deadline) -> Result<(), DeliverError> {
+    pub async fn publish(
+        &self,
+        topic: &Topic,
+        digest: &Digest,
+        deadline: Deadline,
+    ) -> Result<(), DeliverError> {
         let content = compose(digest, &BUDGET);
         // A topic answers in its own Region only.
         let in_region = Config::builder().region(Region::new(topic.region.clone()));
@@ -136,10 +142,13 @@ fn deliver_error(error: &SdkError<PublishError, HttpResponse>) -> DeliverError {
     let Some(answer) = error.as_service_error() else { return retry("SNS could not be reached") };
     // A proxy answered: SNS sends a code with every error.
     let Some(code) = answer.code() else { return retry("SNS answered without an error code") };
-    let is_server_error = error.raw_response().is_some_and(|answer| answer.status().as_u16() >= 500);
+    let is_server_error =
+        error.raw_response().is_some_and(|answer| answer.status().as_u16() >= 500);
     let reason = format!("SNS answered {code}");
     match code {
-        code if is_server_error || TRANSIENT.contains(&code) => DeliverError::Retry { after: None, reason },
+        code if is_server_error || TRANSIENT.contains(&code) => {
+            DeliverError::Retry { after: None, reason }
+        }
         code if DENIED.contains(&code) => DeliverError::Denied { reason },
         _ => DeliverError::Refused { reason },
     }
@@ -156,8 +165,14 @@ mod tests {
     #[test]
     fn a_topic_is_an_arn_with_all_its_parts() {
         let region = |text: &str| Topic::parse(text).map(|topic| topic.region);
-        assert_eq!(region(" arn:aws:sns:eu-west-1:123456789012:oncall\n"), Ok("eu-west-1".to_owned()));
-        assert_eq!(region("arn:aws-us-gov:sns:us-gov-west-1:123456789012:on.fifo"), Ok("us-gov-west-1".to_owned()));
+        assert_eq!(
+            region(" arn:aws:sns:eu-west-1:123456789012:oncall\n"),
+            Ok("eu-west-1".to_owned())
+        );
+        assert_eq!(
+            region("arn:aws-us-gov:sns:us-gov-west-1:123456789012:on.fifo"),
+            Ok("us-gov-west-1".to_owned())
+        );
         for text in [
             "",
             "oncall",

@@ -17,7 +17,9 @@ use crate::adapters::clock::SystemClock;
 use crate::adapters::random::Random;
 use crate::model::error::Cause;
 use crate::protocol::clock::{Clock, Deadline};
-use crate::protocol::queue::{ChangeVisibility, DeadLetterQueue, Due, DueQueue, ParkedItem, QueueError};
+use crate::protocol::queue::{
+    ChangeVisibility, DeadLetterQueue, Due, DueQueue, ParkedItem, QueueError,
+};
 use crate::protocol::retry::{AttemptError, Backoff, RetryPolicy, retry};
 
 const BATCH_ENTRIES_MAX: usize = 10;
@@ -56,22 +58,31 @@ pub(crate) struct SqsQueue<C> {
 
 impl<C> SqsDueQueue<C> {
     /// `config` is the SDK's. `rng` makes the jitter of retries.
-    pub fn new(config: &aws_types::SdkConfig, queue_url: String, clock: C, rng: fastrand::Rng) -> Self {
+    pub fn new(
+        config: &aws_types::SdkConfig,
+        queue_url: String,
+        clock: C,
+        rng: fastrand::Rng,
+    ) -> Self {
         Self(SqsQueue::new(config, queue_url, clock, rng))
     }
 }
 
 impl<C: Clock> DueQueue for SqsDueQueue<C> {
     async fn send(&self, due: &Due, delay: Duration, deadline: Deadline) -> Result<(), QueueError> {
-        let body = serde_json::to_string(due).expect("invariant: names and numbers always serialize");
+        let body =
+            serde_json::to_string(due).expect("invariant: names and numbers always serialize");
         let delay = whole_seconds(delay.min(DELAY_MAX));
         let SqsQueue { client, url, .. } = &self.0;
-        let send = || client.send_message().queue_url(url).message_body(&body).delay_seconds(delay).send();
+        let send =
+            || client.send_message().queue_url(url).message_body(&body).delay_seconds(delay).send();
         let attempt = || async {
             let sent = send().await.map_err(|error| cause(&error))?;
             match sent.message_id {
                 Some(id) if !id.is_empty() => Ok(()),
-                _ => Err(Cause::new("unreadable-answer", "SQS answered without the id of a message")),
+                _ => {
+                    Err(Cause::new("unreadable-answer", "SQS answered without the id of a message"))
+                }
             }
         };
         self.0.retry(deadline, attempt).await
@@ -79,14 +90,21 @@ impl<C: Clock> DueQueue for SqsDueQueue<C> {
 }
 
 impl<C: Clock> ChangeVisibility for SqsDueQueue<C> {
-    async fn change_visibility(&self, receipt: &str, delay: Duration, deadline: Deadline) -> Result<(), QueueError> {
+    async fn change_visibility(
+        &self,
+        receipt: &str,
+        delay: Duration,
+        deadline: Deadline,
+    ) -> Result<(), QueueError> {
         let timeout = whole_seconds(delay.min(VISIBILITY_MAX));
         let SqsQueue { client, url, .. } = &self.0;
         let change = || {
             let call = client.change_message_visibility().queue_url(url);
             call.receipt_handle(receipt).visibility_timeout(timeout).send()
         };
-        self.0.retry(deadline, || async { change().await.map(drop).map_err(|error| cause(&error)) }).await
+        self.0
+            .retry(deadline, || async { change().await.map(drop).map_err(|error| cause(&error)) })
+            .await
     }
 }
 
@@ -97,7 +115,12 @@ fn whole_seconds(duration: Duration) -> i32 {
 
 impl<C> SqsDeadLetters<C> {
     /// `config` is the SDK's. `rng` makes the jitter of retries.
-    pub fn new(config: &aws_types::SdkConfig, queue_url: String, clock: C, rng: fastrand::Rng) -> Self {
+    pub fn new(
+        config: &aws_types::SdkConfig,
+        queue_url: String,
+        clock: C,
+        rng: fastrand::Rng,
+    ) -> Self {
         Self(SqsQueue::new(config, queue_url, clock, rng))
     }
 }
@@ -105,7 +128,8 @@ impl<C> SqsDeadLetters<C> {
 impl<C: Clock> DeadLetterQueue for SqsDeadLetters<C> {
     async fn park(&self, items: &[ParkedItem], deadline: Deadline) -> Vec<Result<(), QueueError>> {
         let bodies: Vec<String> = items.iter().map(body).collect();
-        let sends: Vec<_> = batches(&bodies).into_iter().map(|batch| self.send(batch, deadline)).collect();
+        let sends: Vec<_> =
+            batches(&bodies).into_iter().map(|batch| self.send(batch, deadline)).collect();
         stream::iter(sends).buffered(BATCHES_AT_ONCE).concat().await
     }
 }
@@ -115,14 +139,19 @@ impl<C: Clock> SqsDeadLetters<C> {
         let SqsQueue { client, url, .. } = &self.0;
         let send = |entries: Vec<(usize, &String)>| {
             let entry = |(index, body): (usize, &String)| {
-                let entry = SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(body);
+                let entry = SendMessageBatchRequestEntry::builder()
+                    .id(index.to_string())
+                    .message_body(body);
                 entry.build().expect("invariant: id and body are set")
             };
             let entries = entries.into_iter().map(entry).collect();
             let call = client.send_message_batch().queue_url(url).set_entries(Some(entries)).send();
             async {
                 let answer = call.await.map_err(|error| cause(&error))?;
-                Ok(BatchAnswer::new(answer.successful.iter().map(|entry| entry.id()), &answer.failed))
+                Ok(BatchAnswer::new(
+                    answer.successful.iter().map(|entry| entry.id()),
+                    &answer.failed,
+                ))
             }
         };
         let results = self.0.retry_entries(bodies, deadline, send).await;
@@ -131,7 +160,12 @@ impl<C: Clock> SqsDeadLetters<C> {
 }
 
 impl<C> SqsQueue<C> {
-    pub fn new(config: &aws_types::SdkConfig, url: String, clock: C, rng: fastrand::Rng) -> Self {
+    pub(crate) fn new(
+        config: &aws_types::SdkConfig,
+        url: String,
+        clock: C,
+        rng: fastrand::Rng,
+    ) -> Self {
         Self { client: Client::new(config), url, clock, random: Random::new(rng) }
     }
 }
@@ -151,7 +185,9 @@ impl<C: Clock> SqsQueue<C> {
                 })
             }
         };
-        retry(RETRY, &self.clock, deadline, || self.random.bits(), attempt).await.map_err(queue_error)
+        retry(RETRY, &self.clock, deadline, || self.random.bits(), attempt)
+            .await
+            .map_err(queue_error)
     }
 
     /// Makes a batch call and repeats it for the entries that SQS did not name as successful, until there are none, the
@@ -165,19 +201,28 @@ impl<C: Clock> SqsQueue<C> {
     where
         F: Future<Output = Result<BatchAnswer, Cause>> + Send,
     {
-        let mut results: Vec<Result<(), Cause>> = entries.iter().map(|_| Err(Cause::no_answer())).collect();
+        let mut results: Vec<Result<(), Cause>> =
+            entries.iter().map(|_| Err(Cause::no_answer())).collect();
         // Even a call that is cut off at once takes time, and there may be thousands.
         if deadline.has_passed(self.clock.now()) {
             return results;
         }
         let mut backoff = Backoff::new(RETRY, &self.clock, deadline);
         loop {
-            let waiting = entries.iter().enumerate().filter(|(index, _)| results[*index].is_err()).collect();
-            let answer = self.clock.timeout(deadline, call(waiting)).await.unwrap_or_else(|| Err(Cause::no_answer()));
-            for (index, result) in results.iter_mut().enumerate().filter(|(_, result)| result.is_err()) {
+            let waiting =
+                entries.iter().enumerate().filter(|(index, _)| results[*index].is_err()).collect();
+            let answer = self
+                .clock
+                .timeout(deadline, call(waiting))
+                .await
+                .unwrap_or_else(|| Err(Cause::no_answer()));
+            for (index, result) in
+                results.iter_mut().enumerate().filter(|(_, result)| result.is_err())
+            {
                 *result = answer.as_ref().map_err(Cause::clone).and_then(|answer| answer.of(index));
             }
-            let is_final = answer.is_err_and(|cause| is_permanent(&cause)) || results.iter().all(Result::is_ok);
+            let is_final = answer.is_err_and(|cause| is_permanent(&cause))
+                || results.iter().all(Result::is_ok);
             if is_final || !backoff.wait(self.random.bits()).await {
                 return results;
             }
@@ -209,7 +254,10 @@ pub(crate) struct BatchAnswer {
 }
 
 impl BatchAnswer {
-    pub(crate) fn new<'a>(successful: impl Iterator<Item = &'a str>, failed: &[BatchResultErrorEntry]) -> Self {
+    pub(crate) fn new<'a>(
+        successful: impl Iterator<Item = &'a str>,
+        failed: &[BatchResultErrorEntry],
+    ) -> Self {
         let failure = |entry: &BatchResultErrorEntry| {
             let cause = Cause::new(entry.code.clone(), entry.message().unwrap_or("no message"));
             Some((entry.id.parse().ok()?, cause))
@@ -287,7 +335,13 @@ mod tests {
     }
 
     async fn calls(server: &MockServer) -> Vec<Value> {
-        server.received_requests().await.unwrap().iter().map(|request| request.body_json().unwrap()).collect()
+        server
+            .received_requests()
+            .await
+            .unwrap()
+            .iter()
+            .map(|request| request.body_json().unwrap())
+            .collect()
     }
 
     fn parked() -> ParkedItem {
@@ -327,16 +381,36 @@ mod tests {
         ];
         for (answers, entries, safe) in cases {
             let server = queue(answers).await;
-            let (aws, url) = (crate::adapters::aws::loopback(&server.uri()), format!("{}/1/dlq", server.uri()));
+            let (aws, url) =
+                (crate::adapters::aws::loopback(&server.uri()), format!("{}/1/dlq", server.uri()));
             let park = SqsDeadLetters::new(&aws, url, SystemClock, Rng::with_seed(1));
-            let patience = if entries.is_some() { Duration::from_secs(30) } else { Duration::from_millis(400) };
-            let results = park.park(&[parked(), parked()], Deadline::after(SystemClock.now(), patience)).await;
-            assert_eq!(results.iter().map(Result::is_ok).collect::<Vec<_>>(), safe, "{answers:?}: {results:?}");
+            let patience = if entries.is_some() {
+                Duration::from_secs(30)
+            } else {
+                Duration::from_millis(400)
+            };
+            let results = park
+                .park(&[parked(), parked()], Deadline::after(SystemClock.now(), patience))
+                .await;
+            assert_eq!(
+                results.iter().map(Result::is_ok).collect::<Vec<_>>(),
+                safe,
+                "{answers:?}: {results:?}"
+            );
             if let Some(entries) = entries {
                 let ids = |call: &Value| {
-                    call["Entries"].as_array().unwrap().iter().map(|entry| entry["Id"].as_str().unwrap()).collect()
+                    call["Entries"]
+                        .as_array()
+                        .unwrap()
+                        .iter()
+                        .map(|entry| entry["Id"].as_str().unwrap())
+                        .collect()
                 };
-                assert_eq!(calls(&server).await.iter().map(ids).collect::<Vec<String>>(), entries, "{answers:?}");
+                assert_eq!(
+                    calls(&server).await.iter().map(ids).collect::<Vec<String>>(),
+                    entries,
+                    "{answers:?}"
+                );
             }
         }
     }
@@ -354,10 +428,14 @@ mod tests {
         ];
         for (answers, times, is_sent) in cases {
             let server = queue(answers).await;
-            let (aws, url) = (crate::adapters::aws::loopback(&server.uri()), format!("{}/1/due", server.uri()));
+            let (aws, url) =
+                (crate::adapters::aws::loopback(&server.uri()), format!("{}/1/due", server.uri()));
             let queue = SqsDueQueue::new(&aws, url, SystemClock, Rng::with_seed(1));
-            let patience = if is_sent { Duration::from_secs(30) } else { Duration::from_millis(300) };
-            let result = queue.send(&due, Duration::ZERO, Deadline::after(SystemClock.now(), patience)).await;
+            let patience =
+                if is_sent { Duration::from_secs(30) } else { Duration::from_millis(300) };
+            let result = queue
+                .send(&due, Duration::ZERO, Deadline::after(SystemClock.now(), patience))
+                .await;
             assert_eq!(result.is_ok(), is_sent, "{answers:?}: {result:?}");
             let calls = calls(&server).await;
             assert!(!is_sent || calls.len() == times, "{answers:?}: {calls:?}");

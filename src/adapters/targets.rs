@@ -72,8 +72,11 @@ impl<R: ReadSecret, C: Clock> Targets<R, C> {
             let webhook = WebhookUrl::parse(webhook).map_err(|bad| unusable(bad.to_string()))?;
             return self.slack.post(&webhook, digest, deadline).await.map(|()| Accepted::default());
         }
-        let (Some(token), Some(channel)) = (credential.field("token"), credential.field("channel")) else {
-            return Err(unusable("it is neither a text nor an object with a token and a channel".to_owned()));
+        let (Some(token), Some(channel)) = (credential.field("token"), credential.field("channel"))
+        else {
+            return Err(unusable(
+                "it is neither a text nor an object with a token and a channel".to_owned(),
+            ));
         };
         let bot = Bot::new(token, channel).map_err(|bad| unusable(bad.to_string()))?;
         self.slack.post_as_bot(&bot, digest, joins, deadline).await
@@ -139,7 +142,9 @@ fn unusable(target: &Target, why: &str) -> DeliverError {
 /// An unreadable secret may be readable later. A missing credential needs a person.
 fn no_credential(error: &SecretError) -> DeliverError {
     match error {
-        SecretError::Unavailable(_) => DeliverError::Retry { after: None, reason: error.to_string() },
+        SecretError::Unavailable(_) => {
+            DeliverError::Retry { after: None, reason: error.to_string() }
+        }
         SecretError::Missing(_) => DeliverError::Refused { reason: error.to_string() },
     }
 }
@@ -156,7 +161,8 @@ mod tests {
         };
         assert_eq!(without(include_str!("../../config/stentor.toml")), None);
         assert_eq!(without(include_str!("../../config/example.toml")), None);
-        let pager = "[[route]]\nname = 'a'\nmarkers = ['[A]']\nnotify = ['slack:a', 'pagerduty:db']";
+        let pager =
+            "[[route]]\nname = 'a'\nmarkers = ['[A]']\nnotify = ['slack:a', 'pagerduty:db']";
         assert_eq!(without(pager).as_deref(), Some("pagerduty:db"));
     }
 }

@@ -1,5 +1,7 @@
 //! The Lambda functions. Reads the environment once, and then handles invocations until Lambda ends the process.
 
+#![warn(unreachable_pub)]
+
 use std::env;
 use std::fmt;
 use std::sync::Arc;
@@ -69,8 +71,11 @@ async fn main() -> Result<(), Error> {
 
 /// Reports to Lambda why the function cannot start. Otherwise Lambda reports only that the process ended.
 async fn report_start(error: &anyhow::Error) {
-    let (Some(api), Ok(client)) = (variable("AWS_LAMBDA_RUNTIME_API"), http::client()) else { return };
-    let diagnostic = Diagnostic { error_type: CANNOT_START.to_owned(), error_message: format!("{error:#}") };
+    let (Some(api), Ok(client)) = (variable("AWS_LAMBDA_RUNTIME_API"), http::client()) else {
+        return;
+    };
+    let diagnostic =
+        Diagnostic { error_type: CANNOT_START.to_owned(), error_message: format!("{error:#}") };
     let body = serde_json::to_vec(&diagnostic).expect("invariant: two texts always serialize");
     let request = client
         .post(format!("http://{api}/2018-06-01/runtime/init/error"))
@@ -83,13 +88,22 @@ async fn report_start(error: &anyhow::Error) {
     }
 }
 
-async fn invoke(function: &Function, event: LambdaEvent<Box<RawValue>>) -> Result<Box<RawValue>, Failure> {
+async fn invoke(
+    function: &Function,
+    event: LambdaEvent<Box<RawValue>>,
+) -> Result<Box<RawValue>, Failure> {
     let context = event.context;
-    if let Some(account) = context.invoked_function_arn.split(':').nth(4).filter(|account| !account.is_empty()) {
+    if let Some(account) =
+        context.invoked_function_arn.split(':').nth(4).filter(|account| !account.is_empty())
+    {
         // Fails when the account is known already; it never changes.
         let _ = function.routes.own().account.set(account.to_owned());
     }
-    let span = tracing::info_span!("invocation", request.id = context.request_id, shard.id = tracing::field::Empty);
+    let span = tracing::info_span!(
+        "invocation",
+        request.id = context.request_id,
+        shard.id = tracing::field::Empty
+    );
     let invocation = Invocation {
         function: context.env_config.function_name.clone(),
         request_id: context.request_id,
@@ -97,7 +111,8 @@ async fn invoke(function: &Function, event: LambdaEvent<Box<RawValue>>) -> Resul
         region: variable("AWS_REGION"),
     };
     // Boxed: the future of a whole invocation, inside those of the runtime, nests deeper than the compiler looks.
-    let handled = Box::pin(handle(function, &event.payload, &invocation, |line| println!("{line}")));
+    let handled =
+        Box::pin(handle(function, &event.payload, &invocation, |line| println!("{line}")));
     handled.instrument(span).await.map_err(Failure)
 }
 
@@ -120,15 +135,22 @@ async fn from_environment() -> anyhow::Result<Function> {
         outbox: variable("OUTBOX_TABLE").unwrap_or(Tables::default().outbox),
         ..Tables::default()
     };
-    let dlq_url = variable("DLQ_URL").context("DLQ_URL is not set: there is nowhere to park bad records")?;
-    let secret_id = variable("STENTOR_SECRET_ID").context("STENTOR_SECRET_ID is not set: there are no credentials")?;
+    let dlq_url =
+        variable("DLQ_URL").context("DLQ_URL is not set: there is nowhere to park bad records")?;
+    let secret_id = variable("STENTOR_SECRET_ID")
+        .context("STENTOR_SECRET_ID is not set: there are no credentials")?;
     Ok(DeployedServices {
         routes: Routes::new(&config)?.refusing(own_logs()),
         store: DynamoStore::new(&aws, tables, SystemClock, fastrand::Rng::new()),
-        due: variable("DUE_QUEUE_URL").map(|url| SqsDueQueue::new(&aws, url, SystemClock, fastrand::Rng::new())),
+        due: variable("DUE_QUEUE_URL")
+            .map(|url| SqsDueQueue::new(&aws, url, SystemClock, fastrand::Rng::new())),
         dead_letters: SqsDeadLetters::new(&aws, dlq_url, SystemClock, fastrand::Rng::new()),
-        targets: Targets::new(slack()?, Secrets::new(SecretsManager::new(&aws, secret_id, SystemClock)), SystemClock)
-            .with_sns(Sns::new(&aws, SystemClock)),
+        targets: Targets::new(
+            slack()?,
+            Secrets::new(SecretsManager::new(&aws, secret_id, SystemClock)),
+            SystemClock,
+        )
+        .with_sns(Sns::new(&aws, SystemClock)),
     })
 }
 
@@ -146,7 +168,9 @@ fn config() -> anyhow::Result<Config> {
             }
             Ok(config)
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named => Ok(Config::builtin()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !named => {
+            Ok(Config::builtin())
+        }
         Err(error) => Err(error).with_context(|| format!("cannot read the configuration {path}")),
     }
 }
@@ -165,9 +189,17 @@ fn slack() -> anyhow::Result<Slack> {
 fn own_logs() -> OwnLogs {
     let named = variable("STENTOR_FUNCTIONS").unwrap_or_default();
     let this = variable("AWS_LAMBDA_FUNCTION_NAME");
-    let functions = named.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).chain(this);
+    let functions = named
+        .split(',')
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .chain(this);
     let groups = functions.map(|name| format!("/aws/lambda/{name}"));
-    OwnLogs { log_groups: groups.chain(variable("AWS_LAMBDA_LOG_GROUP_NAME")).collect(), ..OwnLogs::default() }
+    OwnLogs {
+        log_groups: groups.chain(variable("AWS_LAMBDA_LOG_GROUP_NAME")).collect(),
+        ..OwnLogs::default()
+    }
 }
 
 fn variable(name: &str) -> Option<String> {
@@ -176,13 +208,18 @@ fn variable(name: &str) -> Option<String> {
 
 /// One JSON object per line, with the fields of the invocation's span. `AWS_LAMBDA_LOG_LEVEL` is Lambda's own setting.
 fn log_as_json() {
-    let level = variable("AWS_LAMBDA_LOG_LEVEL").and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::INFO);
+    let level = variable("AWS_LAMBDA_LOG_LEVEL")
+        .and_then(|level| level.parse().ok())
+        .unwrap_or(LevelFilter::INFO);
     let ours = filter::Targets::new()
         .with_default(LevelFilter::WARN)
         .with_target("stentor", level)
         .with_target("stentor_lambda", level);
-    let lines =
-        tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(true).with_span_list(false);
+    let lines = tracing_subscriber::fmt::layer()
+        .json()
+        .flatten_event(true)
+        .with_current_span(true)
+        .with_span_list(false);
     tracing_subscriber::registry().with(lines.with_target(false).with_filter(ours)).init();
 }
 
@@ -214,7 +251,10 @@ mod tests {
             let error: FunctionError = error;
             let message = error.to_string();
             let diagnostic = Diagnostic::from(Failure(error));
-            assert_eq!((diagnostic.error_type, diagnostic.error_message), (code.to_owned(), message));
+            assert_eq!(
+                (diagnostic.error_type, diagnostic.error_message),
+                (code.to_owned(), message)
+            );
         }
     }
 }

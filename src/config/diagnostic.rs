@@ -72,7 +72,10 @@ impl<'t> Diagnostics<'t> {
     pub(crate) fn finish(self, file: &str) -> Result<Vec<Diagnostic>, ConfigError> {
         match self.errors.is_empty() {
             true => Ok(located(self.text, self.warnings)),
-            false => Err(ConfigError { file: file.to_owned(), diagnostics: located(self.text, self.errors) }),
+            false => Err(ConfigError {
+                file: file.to_owned(),
+                diagnostics: located(self.text, self.errors),
+            }),
         }
     }
 }

@@ -13,7 +13,9 @@ pub(crate) fn utf8(bytes: &[u8]) -> Result<&str, Diagnostic> {
         let valid = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
         let message = match error.error_len() {
             None => "this is not UTF-8: the file ends within a character",
-            Some(_) => "this is not UTF-8 but looks like Latin-1 or Windows-1252; save the file as UTF-8",
+            Some(_) => {
+                "this is not UTF-8 but looks like Latin-1 or Windows-1252; save the file as UTF-8"
+            }
         };
         let line = 1 + valid.matches('\n').count();
         let column = 1 + valid.rsplit('\n').next().unwrap_or_default().chars().count();

@@ -95,7 +95,9 @@ impl FromStr for Glob {
     fn from_str(pattern: &str) -> Result<Self, GlobError> {
         match pattern.len() {
             0 => Err(GlobError::Empty),
-            1..=GLOB_BYTES_MAX => Ok(Glob { pattern: pattern.to_owned(), tokens: tokens(pattern)? }),
+            1..=GLOB_BYTES_MAX => {
+                Ok(Glob { pattern: pattern.to_owned(), tokens: tokens(pattern)? })
+            }
             _ => Err(GlobError::TooLong),
         }
     }
@@ -111,7 +113,9 @@ impl Token {
     fn matches(&self, c: char) -> bool {
         match self {
             Token::Any | Token::One => true,
-            Token::Class { negated, ranges } => ranges.iter().any(|(from, to)| (*from..=*to).contains(&c)) != *negated,
+            Token::Class { negated, ranges } => {
+                ranges.iter().any(|(from, to)| (*from..=*to).contains(&c)) != *negated
+            }
             Token::Literal(own) => *own == c,
         }
     }
@@ -252,7 +256,9 @@ mod tests {
 
     #[test]
     fn a_malformed_pattern_is_refused() {
-        let check = |pattern: &str, error| assert_eq!(pattern.parse::<Glob>().unwrap_err(), error, "{pattern}");
+        let check = |pattern: &str, error| {
+            assert_eq!(pattern.parse::<Glob>().unwrap_err(), error, "{pattern}")
+        };
         check("", GlobError::Empty);
         check(&"x".repeat(GLOB_BYTES_MAX + 1), GlobError::TooLong);
         check("[", GlobError::Unclosed);

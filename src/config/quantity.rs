@@ -6,7 +6,8 @@ use jiff::fmt::friendly::{Spacing, SpanParser, SpanPrinter};
 use jiff::{Span, SpanRelativeTo};
 
 /// The units of size with their bytes.
-const SIZE_UNITS: [(&str, u64); 4] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+const SIZE_UNITS: [(&str, u64); 4] =
+    [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
 
 /// Reads `"1500ms"`, `"30s"`, `"1h30m"`, and the longer forms that [`jiff::fmt::friendly`]
 /// documents. Never negative. The largest unit is the hour: no window is as long as a day.
@@ -39,7 +40,9 @@ mod tests {
 
     #[test]
     fn durations_are_numbers_with_units() {
-        let check = |text: &str, ms: Option<u64>| assert_eq!(duration(text), ms.map(Duration::from_millis), "{text:?}");
+        let check = |text: &str, ms: Option<u64>| {
+            assert_eq!(duration(text), ms.map(Duration::from_millis), "{text:?}")
+        };
         check("30s", Some(30_000));
         check("1500ms", Some(1_500));
         check("5m", Some(300_000));
@@ -49,7 +52,10 @@ mod tests {
         check("0s", Some(0));
         check("1.5s", Some(1_500));
         check("1 hour 30 minutes", Some(5_400_000));
-        for bad in ["", "30", "s", "-1s", " 30s", "1s1s", "30m1h", "1d", "30S", "30x", "1h ago", "PT30S", "inf"] {
+        for bad in [
+            "", "30", "s", "-1s", " 30s", "1s1s", "30m1h", "1d", "30S", "30x", "1h ago", "PT30S",
+            "inf",
+        ] {
             check(bad, None);
         }
         check("18446744073709551615ms", Some(u64::MAX));
@@ -78,7 +84,8 @@ mod tests {
         check("64MiB", Some(64 << 20));
         check("512B", Some(512));
         check("1GiB", Some(1 << 30));
-        for bad in ["", "64", "MiB", "64MB", "64 MiB", "64mib", "1MiB1B", "-1MiB", "99999999999GiB"] {
+        for bad in ["", "64", "MiB", "64MB", "64 MiB", "64mib", "1MiB1B", "-1MiB", "99999999999GiB"]
+        {
             check(bad, None);
         }
     }

@@ -14,8 +14,8 @@ use super::draft::{Draft, Setting, Windows};
 use super::quantity::{self, spell};
 use super::value::{Fields, Value, distinct_list, optional, optional_list, warn_elements};
 use super::{
-    Config, DECODED_BYTES_MAX_DEFAULT, FALLBACK_AFTER_DEFAULT, First, Glob, MARKER_BYTES_MAX, Scope, WINDOW_LIMIT,
-    WINDOW_MIN, region, shadowing,
+    Config, DECODED_BYTES_MAX_DEFAULT, FALLBACK_AFTER_DEFAULT, First, Glob, MARKER_BYTES_MAX,
+    Scope, WINDOW_LIMIT, WINDOW_MIN, region, shadowing,
 };
 use crate::model::name::{RouteName, Target};
 use crate::model::visible;
@@ -69,7 +69,8 @@ pub(super) fn config(root: &DeTable<'_>, diagnostics: &mut Diagnostics<'_>) -> O
     let patterns = fields.take("redact");
     let redact = optional_list(patterns, diagnostics, redact_pattern);
     warn_elements(patterns, diagnostics, redact_warning);
-    let decoded_bytes_max = optional(fields.take("decoded_bytes_max"), DECODED_BYTES_MAX_DEFAULT, diagnostics, size);
+    let decoded_bytes_max =
+        optional(fields.take("decoded_bytes_max"), DECODED_BYTES_MAX_DEFAULT, diagnostics, size);
     let strict = optional(fields.take("strict"), false, diagnostics, Value::bool);
     let drafts = fields.require("route").and_then(|value| drafts(value, inherited, diagnostics));
 
@@ -89,7 +90,11 @@ pub(super) fn config(root: &DeTable<'_>, diagnostics: &mut Diagnostics<'_>) -> O
     })
 }
 
-fn drafts(routes: Value<'_>, inherited: Inherited, diagnostics: &mut Diagnostics<'_>) -> Option<Vec<Draft>> {
+fn drafts(
+    routes: Value<'_>,
+    inherited: Inherited,
+    diagnostics: &mut Diagnostics<'_>,
+) -> Option<Vec<Draft>> {
     if routes.is_table() {
         diagnostics.error(routes, "a route is written [[route]], with two brackets on each side");
         return None;
@@ -115,7 +120,8 @@ fn draft(
     inherited: Inherited,
     diagnostics: &mut Diagnostics<'_>,
 ) -> Draft {
-    let notify = fields.require("notify").and_then(|value| distinct_list(value, diagnostics, Value::parse));
+    let notify =
+        fields.require("notify").and_then(|value| distinct_list(value, diagnostics, Value::parse));
     let (fallback, fallback_after) = escalation(&mut fields, notify.as_deref(), diagnostics);
     let mut draft = Draft {
         offset,
@@ -135,9 +141,12 @@ fn draft(
             Some(value) => diagnostics.read(value, Value::variant),
             None => inherited.first,
         },
-        severity: optional(fields.take("severity"), None, diagnostics, |value| value.variant().map(Some)),
+        severity: optional(fields.take("severity"), None, diagnostics, |value| {
+            value.variant().map(Some)
+        }),
     };
-    let misplaced = |key: &str| FILE_KEYS.contains(&key).then_some("it belongs above the first [[route]]");
+    let misplaced =
+        |key: &str| FILE_KEYS.contains(&key).then_some("it belongs above the first [[route]]");
     let keys = fields.finish(diagnostics, misplaced);
     for missing in keys.missing {
         diagnostics.error_at(offset, format!("this route has no `{missing}`"));
@@ -146,7 +155,11 @@ fn draft(
     draft
 }
 
-fn windows(fields: &mut Fields<'_>, inherited: Windows, diagnostics: &mut Diagnostics<'_>) -> Windows {
+fn windows(
+    fields: &mut Fields<'_>,
+    inherited: Windows,
+    diagnostics: &mut Diagnostics<'_>,
+) -> Windows {
     let (own_window, own_max) = (fields.take("window"), fields.take("window_max"));
     let windows = Windows {
         window: setting(own_window, inherited.window, diagnostics),
@@ -159,15 +172,25 @@ fn windows(fields: &mut Fields<'_>, inherited: Windows, diagnostics: &mut Diagno
     {
         let (window, window_max) = (spell(window), spell(window_max));
         if let Some(value) = own_max {
-            diagnostics.error(value, format_args!("{window_max} is shorter than `window`, which is {window}"));
+            diagnostics.error(
+                value,
+                format_args!("{window_max} is shorter than `window`, which is {window}"),
+            );
         } else if let Some(value) = own_window {
-            diagnostics.error(value, format_args!("{window} is longer than `window_max`, which is {window_max}"));
+            diagnostics.error(
+                value,
+                format_args!("{window} is longer than `window_max`, which is {window_max}"),
+            );
         }
     }
     windows
 }
 
-fn setting(value: Option<Value<'_>>, inherited: Setting, diagnostics: &mut Diagnostics<'_>) -> Setting {
+fn setting(
+    value: Option<Value<'_>>,
+    inherited: Setting,
+    diagnostics: &mut Diagnostics<'_>,
+) -> Setting {
     match value {
         Some(value) => diagnostics.read(value, window).map_or(Setting::Invalid, Setting::Given),
         None => inherited,
@@ -175,20 +198,26 @@ fn setting(value: Option<Value<'_>>, inherited: Setting, diagnostics: &mut Diagn
 }
 
 fn window(value: Value<'_>) -> Result<Duration, String> {
-    let window = quantity::duration(value.str()?).ok_or("expected a duration, such as \"30s\", \"5m\" or \"1h30m\"")?;
+    let window = quantity::duration(value.str()?)
+        .ok_or("expected a duration, such as \"30s\", \"5m\" or \"1h30m\"")?;
     if (WINDOW_MIN..=WINDOW_LIMIT).contains(&window) {
         Ok(window)
     } else {
-        Err(format!("expected a duration between {} and {}", spell(WINDOW_MIN), spell(WINDOW_LIMIT)))
+        Err(format!(
+            "expected a duration between {} and {}",
+            spell(WINDOW_MIN),
+            spell(WINDOW_LIMIT)
+        ))
     }
 }
 
 fn size(value: Value<'_>) -> Result<u64, String> {
     let bytes = match (value.integer(), value.str()) {
         (Some(bytes), _) => bytes,
-        (None, Ok(text)) => {
-            Some(quantity::bytes(text).ok_or("expected a size in bytes, such as 67108864 or \"64MiB\"")?)
-        }
+        (None, Ok(text)) => Some(
+            quantity::bytes(text)
+                .ok_or("expected a size in bytes, such as 67108864 or \"64MiB\"")?,
+        ),
         (None, Err(_)) => return Err(value.mismatch("an integer or a string")),
     };
     let bytes = bytes.filter(|bytes| DECODED_BYTES.contains(bytes));
@@ -232,11 +261,16 @@ fn regex_message(error: &regex::Error) -> String {
     }
 }
 
-fn name(value: Value<'_>, earlier: &[Draft], diagnostics: &mut Diagnostics<'_>) -> Option<RouteName> {
+fn name(
+    value: Value<'_>,
+    earlier: &[Draft],
+    diagnostics: &mut Diagnostics<'_>,
+) -> Option<RouteName> {
     let name: RouteName = diagnostics.read(value, Value::parse)?;
     if let Some(other) = earlier.iter().find(|other| other.name.as_ref() == Some(&name)) {
         let line = diagnostics.line(other.offset);
-        diagnostics.error(value, format_args!("the route at line {line} already has the name `{name}`"));
+        diagnostics
+            .error(value, format_args!("the route at line {line} already has the name `{name}`"));
     }
     Some(name)
 }
@@ -310,11 +344,15 @@ fn globs<'a>(
 
 fn account(value: Value<'_>) -> Result<Glob, String> {
     let glob: Glob = value.parse()?;
-    let has_digits_only = || value.str().is_ok_and(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let has_digits_only =
+        || value.str().is_ok_and(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
     match glob.width() {
         None | Some(ACCOUNT_DIGITS) if !glob.is_literal() || has_digits_only() => Ok(glob),
         _ if glob.is_literal() => Err("an account id has 12 digits".to_owned()),
-        _ => Err("an account id has 12 digits, and this pattern only matches another length".to_owned()),
+        _ => {
+            Err("an account id has 12 digits, and this pattern only matches another length"
+                .to_owned())
+        }
     }
 }
 

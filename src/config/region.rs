@@ -59,8 +59,10 @@ pub(super) fn has_shape(text: &str) -> bool {
     let mut parts = text.split('-');
     let number = parts.next_back().unwrap_or_default();
     let words: Vec<&str> = parts.collect();
-    let is_word = |word: &&str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
-    let is_number = (1..=2).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit());
+    let is_word =
+        |word: &&str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase());
+    let is_number =
+        (1..=2).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit());
     is_number && words.len() >= 2 && words.iter().all(is_word)
 }
 
@@ -78,7 +80,18 @@ mod tests {
     fn every_known_region_has_the_shape() {
         assert!(KNOWN.iter().all(|known| has_shape(known)));
         assert!(KNOWN.is_sorted());
-        for other in ["", "-", "1", "eu-1", "eu-west", "eu--1", "eu-west-", "eu-west-123", "eu-west-1 ", "Eu-west-1"] {
+        for other in [
+            "",
+            "-",
+            "1",
+            "eu-1",
+            "eu-west",
+            "eu--1",
+            "eu-west-",
+            "eu-west-123",
+            "eu-west-1 ",
+            "Eu-west-1",
+        ] {
             assert!(!has_shape(other), "{other}");
         }
     }

@@ -47,7 +47,8 @@ fn admits_all(globs: &[Glob]) -> bool {
 }
 
 fn covers(wide: &[Glob], narrow: &[Glob]) -> bool {
-    let each_is_covered = || narrow.iter().all(|inner| wide.iter().any(|outer| outer.covers(inner)));
+    let each_is_covered =
+        || narrow.iter().all(|inner| wide.iter().any(|outer| outer.covers(inner)));
     admits_all(wide) || (!narrow.is_empty() && each_is_covered())
 }
 

@@ -16,7 +16,8 @@ use super::draft::Draft;
 pub(super) fn check(drafts: &[Draft], diagnostics: &mut Diagnostics<'_>) {
     for (index, draft) in drafts.iter().enumerate() {
         if let Some(shadows) = shadows(&drafts[..index], draft) {
-            let shadows: Vec<String> = shadows.into_iter().map(|i| describe(&drafts[i], diagnostics)).collect();
+            let shadows: Vec<String> =
+                shadows.into_iter().map(|i| describe(&drafts[i], diagnostics)).collect();
             let accept = if shadows.len() == 1 { "accepts" } else { "accept" };
             diagnostics.error_at(
                 draft.offset,

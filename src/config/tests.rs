@@ -58,10 +58,16 @@ fn the_example_file_is_valid() {
     assert!(critical.scope.is_everything() && !critical.continue_ && critical.severity.is_none());
     assert_eq!(payments.severity, Some(Severity::Critical));
     assert_eq!(critical.fallback.as_ref().unwrap().to_string(), "sns:oncall");
-    assert_eq!((critical.fallback_after, payments.fallback_after), (Duration::from_secs(600), FALLBACK_AFTER_DEFAULT));
+    assert_eq!(
+        (critical.fallback_after, payments.fallback_after),
+        (Duration::from_secs(600), FALLBACK_AFTER_DEFAULT)
+    );
     assert!(payments.scope.admits("1", Some("us-east-2"), "/ecs/checkout"));
     assert!(!payments.scope.admits("1", Some("us-east-3"), "/ecs/checkout"));
-    assert_eq!((info.window, info.window_max), (Duration::from_secs(300), Duration::from_secs(5400)));
+    assert_eq!(
+        (info.window, info.window_max),
+        (Duration::from_secs(300), Duration::from_secs(5400))
+    );
     assert_eq!(info.notify[1].to_string(), "sns:billing-events");
 }
 
@@ -94,7 +100,8 @@ fn routes_inherit_from_the_top_of_the_file() {
 
 #[test]
 fn values_have_more_than_one_form() {
-    let bytes = |value: &str| parse(&format!("decoded_bytes_max = {value}\n{ROUTE}")).decoded_bytes_max;
+    let bytes =
+        |value: &str| parse(&format!("decoded_bytes_max = {value}\n{ROUTE}")).decoded_bytes_max;
     assert_eq!(bytes("1_048_576"), 1 << 20);
     assert_eq!(bytes("0x100000"), 1 << 20);
     assert_eq!(bytes("\"10GiB\""), 10 << 30);
@@ -202,10 +209,14 @@ severity = "worst"
 fn no_diagnostic_repeats_a_refused_value() {
     let secret = "hunter2:/{}(";
     for key in ["window", "first", "decoded_bytes_max", "redact", "route", "x"] {
-        for value in [format!("'{secret}'"), format!("['{secret}', '[{secret}']"), format!("'{secret}")] {
+        for value in
+            [format!("'{secret}'"), format!("['{secret}', '[{secret}']"), format!("'{secret}")]
+        {
             let found = diagnostics(&format!("{key} = {value}\n[[route]]\n"));
             assert!(!found.contains("hunter2"), "{key}: {found}");
-            let found = diagnostics(&format!("[[route]]\n{key} = {value}\nname = {value}\nnotify = {value}\n"));
+            let found = diagnostics(&format!(
+                "[[route]]\n{key} = {value}\nname = {value}\nnotify = {value}\n"
+            ));
             assert!(!found.contains("hunter2"), "{key}: {found}");
         }
     }

@@ -250,7 +250,8 @@ fn list<'a, T>(
     mut read: impl FnMut(Value<'a>) -> Result<T, String>,
 ) -> Option<Vec<T>> {
     let elements = diagnostics.read(value, Value::array)?;
-    let items: Vec<Option<T>> = elements.map(|element| diagnostics.read(element, &mut read)).collect();
+    let items: Vec<Option<T>> =
+        elements.map(|element| diagnostics.read(element, &mut read)).collect();
     items.into_iter().collect()
 }
 

@@ -104,7 +104,10 @@ impl<'e> Events<'e> {
     ///
     /// # Errors
     /// As [`Events::each`].
-    pub fn each_until(self, mut take: impl FnMut(&LogEvent<'_>) -> ControlFlow<()>) -> Result<u64, Poison> {
+    pub fn each_until(
+        self,
+        mut take: impl FnMut(&LogEvent<'_>) -> ControlFlow<()>,
+    ) -> Result<u64, Poison> {
         match self.source {
             Source::Parsed(events) => {
                 let _ = events.iter().try_for_each(take);
@@ -206,7 +209,8 @@ impl Decoder {
             Data::Base64(text) => {
                 // If `read` panics, the worker starts with new buffers.
                 let mut scratch = SCRATCH.take();
-                let decoded = self.packed(text, &mut scratch, read).unwrap_or_else(Decoded::poisoned);
+                let decoded =
+                    self.packed(text, &mut scratch, read).unwrap_or_else(Decoded::poisoned);
                 scratch.shrink();
                 SCRATCH.set(scratch);
                 decoded
@@ -243,7 +247,9 @@ fn parse_all<T>(
 ) -> Result<Decoded<T>, Poison> {
     let (text, poison) = match str::from_utf8(text) {
         Ok(text) => (Cow::Borrowed(text), None),
-        Err(error) => (String::from_utf8_lossy(text), Some(Poison::NotUtf8 { at: error.valid_up_to() })),
+        Err(error) => {
+            (String::from_utf8_lossy(text), Some(Poison::NotUtf8 { at: error.valid_up_to() }))
+        }
     };
     let error = match parse::message(&text) {
         Ok((message, flaw)) => return Ok(content_of(&message, poison.or(flaw), read)),

@@ -105,7 +105,9 @@ pub enum EventError {
     Unknown,
     #[error("the event has {records} records; Lambda sends at most {BATCH_RECORDS_MAX}")]
     TooManyRecords { records: usize },
-    #[error("the event is for a notifier: messages of a due queue, or the sweep; it has no records")]
+    #[error(
+        "the event is for a notifier: messages of a due queue, or the sweep; it has no records"
+    )]
     ForNotifier,
     /// It comes from a queue, and a message of it has no name to be answered by.
     #[error("the event comes from SQS, but a message of it has no messageId")]
@@ -129,7 +131,10 @@ impl EventError {
 ///
 /// # Errors
 /// When the payload as a whole is no JSON object, of no known shape, or too large. Single bad records are values.
-pub fn read<'a, 'c>(payload: &'a str, context: impl Into<Context<'c>>) -> Result<Event<'a>, EventError> {
+pub fn read<'a, 'c>(
+    payload: &'a str,
+    context: impl Into<Context<'c>>,
+) -> Result<Event<'a>, EventError> {
     let context = context.into();
     let Some(batch) = fast_path::parse(payload) else { return any(payload, context) };
     context.check(batch.records.len())?;
@@ -192,7 +197,10 @@ impl Context<'_> {
 ///
 /// # Errors
 /// As [`read`], and when it is an event of another kind.
-pub fn parse<'a, 'c>(payload: &'a str, context: impl Into<Context<'c>>) -> Result<Batch<'a>, EventError> {
+pub fn parse<'a, 'c>(
+    payload: &'a str,
+    context: impl Into<Context<'c>>,
+) -> Result<Batch<'a>, EventError> {
     match read(payload, context)? {
         Event::Batch(batch) => Ok(batch),
         Event::Due(_) | Event::Sweep => Err(EventError::ForNotifier),
@@ -206,17 +214,26 @@ fn is_from_sqs(records: &[&RawValue]) -> bool {
         #[serde(borrow, rename = "eventSource")]
         source: Option<&'a RawValue>,
     }
-    let source =
-        |raw: &RawValue| serde_json::from_str::<Source<'_>>(raw.get()).ok()?.source.and_then(text).map(Cow::into_owned);
+    let source = |raw: &RawValue| {
+        serde_json::from_str::<Source<'_>>(raw.get())
+            .ok()?
+            .source
+            .and_then(text)
+            .map(Cow::into_owned)
+    };
     records.first().and_then(|raw| source(raw)).is_some_and(|source| source == "aws:sqs")
 }
 
 fn due_messages(payload: &str) -> Result<Vec<DueMessage>, EventError> {
     let event: SqsEvent = serde_json::from_str(payload).map_err(|error| not_an_event(&error))?;
     let message = |message: SqsMessage| {
-        let receives = message.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok());
+        let receives =
+            message.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok());
         Ok(DueMessage {
-            message_id: message.message_id.filter(|id| !id.is_empty()).ok_or(EventError::UnnamedMessage)?,
+            message_id: message
+                .message_id
+                .filter(|id| !id.is_empty())
+                .ok_or(EventError::UnnamedMessage)?,
             receipt: message.receipt_handle.unwrap_or_default(),
             receives: receives.unwrap_or(1),
             body: message.body.unwrap_or_default(),
@@ -227,7 +244,9 @@ fn due_messages(payload: &str) -> Result<Vec<DueMessage>, EventError> {
 
 fn not_an_event(error: &serde_json::Error) -> EventError {
     match json_problem(error) {
-        Some(problem) => EventError::NotJson { problem, line: error.line(), column: error.column() },
+        Some(problem) => {
+            EventError::NotJson { problem, line: error.line(), column: error.column() }
+        }
         None => EventError::Unknown,
     }
 }
@@ -258,8 +277,10 @@ fn kinesis<'a>(raw: &'a RawValue, invocation: &str, index: usize) -> Record<'a> 
         data: Option<&'a RawValue>,
     }
     let outer: Option<Outer<'a>> = serde_json::from_str(raw.get()).ok();
-    let inner: Inner<'a> =
-        outer.as_ref().and_then(|outer| serde_json::from_str(outer.kinesis?.get()).ok()).unwrap_or_default();
+    let inner: Inner<'a> = outer
+        .as_ref()
+        .and_then(|outer| serde_json::from_str(outer.kinesis?.get()).ok())
+        .unwrap_or_default();
     let outer = outer.as_ref();
     let sequence = inner.sequence_number.and_then(text).and_then(SequenceNumber::new);
     let event_id = outer.and_then(|o| o.event_id).and_then(text);
@@ -283,8 +304,14 @@ fn subscription<'a>(awslogs: &'a RawValue, context: Context<'_>) -> Record<'a> {
         #[serde(borrow)]
         data: Option<&'a RawValue>,
     }
-    let data = serde_json::from_str::<AwsLogs<'a>>(awslogs.get()).ok().and_then(|logs| logs.data).and_then(text);
-    let data = data.map_or_else(|| Data::Missing("the event has no text at awslogs.data".to_owned()), Data::Base64);
+    let data = serde_json::from_str::<AwsLogs<'a>>(awslogs.get())
+        .ok()
+        .and_then(|logs| logs.data)
+        .and_then(text);
+    let data = data.map_or_else(
+        || Data::Missing("the event has no text at awslogs.data".to_owned()),
+        Data::Base64,
+    );
     let region = context.region.map(|region| Cow::Owned(region.to_owned()));
     Record { region, ..Record::named(context.name.to_owned(), data) }
 }
@@ -342,7 +369,10 @@ mod tests {
             (record.event_id.as_ref(), record.sequence.as_ref().map(SequenceNumber::as_str)),
             ("shardId-0:49", Some("49"))
         );
-        assert_eq!((record.region.as_deref(), record.arrived_at.as_deref()), (Some("eu-west-1"), Some("1.5")));
+        assert_eq!(
+            (record.region.as_deref(), record.arrived_at.as_deref()),
+            (Some("eu-west-1"), Some("1.5"))
+        );
         assert!(matches!(&record.data, Data::Base64(data) if data == "YQ/="));
 
         let batch = parse(r#"{"awslogs":{"data":"YQ=="}}"#, "request-7").expect("a subscription");
@@ -356,9 +386,15 @@ mod tests {
         let sqs = r#"{"Records":[{"messageId":"m-1","receiptHandle":"h","body":"{}","attributes":{"ApproximateReceiveCount":"3"},
             "messageAttributes":{},"eventSource":"aws:sqs","eventSourceARN":"arn","awsRegion":"eu-west-1"}]}"#;
         let Ok(Event::Due(messages)) = read(sqs, "") else { panic!("messages of a queue") };
-        let expected = DueMessage { message_id: "m-1".into(), receipt: "h".into(), receives: 3, body: "{}".into() };
+        let expected = DueMessage {
+            message_id: "m-1".into(),
+            receipt: "h".into(),
+            receives: 3,
+            body: "{}".into(),
+        };
         assert_eq!(messages, [expected]);
-        let unnamed = r#"{"Records":[{"eventSource":"aws:sqs","attributes":{},"messageAttributes":{}}]}"#;
+        let unnamed =
+            r#"{"Records":[{"eventSource":"aws:sqs","attributes":{},"messageAttributes":{}}]}"#;
         assert_eq!(read(unnamed, "").map(drop), Err(EventError::UnnamedMessage));
         assert!(matches!(read(r#"{"stentor":"sweep"}"#, ""), Ok(Event::Sweep)));
         assert!(matches!(read(r#"{"Records":[]}"#, ""), Ok(Event::Batch(_))));
@@ -376,23 +412,34 @@ mod tests {
             r#"{"kinesis":{"data":7,"sequenceNumber":""}}"#,
             r#"{"eventID":[],"awsRegion":{},"kinesis":{"sequenceNumber":"9"}}"#,
         ];
-        let payload =
-            format!(r#"{{"Records":[{},{{"kinesis":{{"data":"YQ==","sequenceNumber":"5"}}}}]}}"#, odd.join(","));
+        let payload = format!(
+            r#"{{"Records":[{},{{"kinesis":{{"data":"YQ==","sequenceNumber":"5"}}}}]}}"#,
+            odd.join(",")
+        );
         let batch = parse(&payload, "request").expect("the batch stands");
         assert_eq!(batch.records.len(), odd.len() + 1);
         assert!(batch.records[..odd.len()].iter().all(|r| matches!(r.data, Data::Missing(_))));
         assert_eq!(batch.records[5].sequence.as_ref().map(SequenceNumber::as_str), Some("9"));
-        assert_eq!(batch.records[4].sequence, None, "an empty sequence number would fail the whole batch");
+        assert_eq!(
+            batch.records[4].sequence, None,
+            "an empty sequence number would fail the whole batch"
+        );
         assert!(matches!(batch.records[odd.len()].data, Data::Base64(_)));
     }
 
     #[test]
     fn a_direct_subscription_comes_from_the_region_of_its_function() {
         let context = Context { name: "request", region: Some("eu-west-1"), ..Context::default() };
-        let region = |payload: &str| parse(payload, context).unwrap().records[0].region.as_deref().map(str::to_owned);
+        let region = |payload: &str| {
+            parse(payload, context).unwrap().records[0].region.as_deref().map(str::to_owned)
+        };
         assert_eq!(region(r#"{"awslogs":{"data":"YQ=="}}"#).as_deref(), Some("eu-west-1"));
         let kinesis = r#"{"Records":[{"awsRegion":"us-east-1","kinesis":{"sequenceNumber":"1","data":"YQ=="}}]}"#;
-        assert_eq!(region(kinesis).as_deref(), Some("us-east-1"), "that of the stream, where there is one");
+        assert_eq!(
+            region(kinesis).as_deref(),
+            Some("us-east-1"),
+            "that of the stream, where there is one"
+        );
         assert_eq!(parse(r#"{"awslogs":{"data":""}}"#, "request").unwrap().records[0].region, None);
     }
 
@@ -402,7 +449,10 @@ mod tests {
         let usual = r#"{"kinesis":{"partitionKey":"p","sequenceNumber":"1","data":"YQ==","approximateArrivalTimestamp":1.5},"eventID":"s:1","awsRegion":"r","eventSourceARN":"a"}"#;
         let sqs = r#"{"messageId":"m","body":"","attributes":{},"messageAttributes":{},"eventSource":"aws:sqs"}"#;
         for record in ["[]", usual, sqs] {
-            let read = |n| read(&format!(r#"{{"Records":[{}]}}"#, vec![record; n].join(",")), context).map(drop);
+            let read = |n| {
+                read(&format!(r#"{{"Records":[{}]}}"#, vec![record; n].join(",")), context)
+                    .map(drop)
+            };
             assert_eq!(read(2), Ok(()), "{record}");
             assert_eq!(read(3), Err(EventError::TooManyRecords { records: 3 }), "{record}");
         }

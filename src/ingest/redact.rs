@@ -154,7 +154,9 @@ impl Redactor {
             let secret = found.name("secret").unwrap_or_else(|| found.get_match()).range();
             // A wide pattern may match a placeholder, which is not a secret.
             let next = placeholders.partition_point(|placeholder| placeholder.end <= secret.start);
-            if !secret.is_empty() && placeholders.get(next).is_none_or(|next| next.start >= secret.end) {
+            if !secret.is_empty()
+                && placeholders.get(next).is_none_or(|next| next.start >= secret.end)
+            {
                 spans.push(span(secret, "custom"));
             }
         }
@@ -163,7 +165,8 @@ impl Redactor {
 
 fn compile(pattern: &str) -> Result<Regex, String> {
     // The error has several lines, with a drawing. The last one has the reason.
-    let last = |error: regex::Error| error.to_string().lines().last().unwrap_or("").trim().to_owned();
+    let last =
+        |error: regex::Error| error.to_string().lines().last().unwrap_or("").trim().to_owned();
     let regex = Regex::new(pattern).map_err(last)?;
     if regex.is_match("") { Err("matches the empty text".into()) } else { Ok(regex) }
 }

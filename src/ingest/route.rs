@@ -74,16 +74,25 @@ impl Routes {
     /// When markers or redaction patterns cannot be compiled. `Config::parse` refuses these, so
     /// only a configuration from another source can have them.
     pub fn new(config: &Config) -> anyhow::Result<Self> {
-        let markers = |route: &Route| Ok((Markers::new(&route.markers)?, Arc::from([route.name.clone()])));
+        let markers =
+            |route: &Route| Ok((Markers::new(&route.markers)?, Arc::from([route.name.clone()])));
         let by_route: Result<Vec<_>, BuildError> = config.routes.iter().map(markers).collect();
         let all_markers = Markers::new(config.routes.iter().flat_map(|route| &route.markers));
         let (Ok(by_route), Ok(all_markers)) = (by_route, all_markers) else {
             bail!("the markers of the configuration cannot be searched for");
         };
-        let redactor = Redactor::new(config.redact.iter().map(String::as_str))
-            .map_err(|bad| anyhow::anyhow!("{} patterns under `redact` are no regular expressions", bad.len()))?;
+        let redactor = Redactor::new(config.redact.iter().map(String::as_str)).map_err(|bad| {
+            anyhow::anyhow!("{} patterns under `redact` are no regular expressions", bad.len())
+        })?;
         let decoder = decoder(config);
-        Ok(Self { config: config.clone(), decoder, all_markers, by_route, redactor, own: OwnLogs::default() })
+        Ok(Self {
+            config: config.clone(),
+            decoder,
+            all_markers,
+            by_route,
+            redactor,
+            own: OwnLogs::default(),
+        })
     }
 
     /// The decoder that lets [`Self::scan`] see every alert.
@@ -159,7 +168,13 @@ impl Routes {
                 return ControlFlow::Break(());
             }
             let origin = origin.get_or_insert_with(|| {
-                Arc::new(Origin::new(&head.owner, &head.log_group, &head.log_stream, region, source))
+                Arc::new(Origin::new(
+                    &head.owner,
+                    &head.log_group,
+                    &head.log_stream,
+                    region,
+                    source,
+                ))
             });
             alerts.push(self.alert(event, hit, origin, &mut patterns));
             ControlFlow::Continue(())
@@ -171,7 +186,12 @@ impl Routes {
     }
 
     /// The routes that accept the log event; `None` if there are none.
-    pub fn hit(&self, event: &LogEvent<'_>, batch: &LogBatch<'_>, region: Option<&str>) -> Option<Hit> {
+    pub fn hit(
+        &self,
+        event: &LogEvent<'_>,
+        batch: &LogBatch<'_>,
+        region: Option<&str>,
+    ) -> Option<Hit> {
         // With one route, its own search below is enough.
         if self.by_route.len() > 1 && !self.all_markers.search.is_match(&*event.message) {
             return None;
@@ -198,7 +218,13 @@ impl Routes {
     }
 
     /// The only way from a log event to an alert, through the redactor.
-    fn alert(&self, event: &LogEvent<'_>, hit: Hit, origin: &Arc<Origin>, patterns: &mut Patterns) -> Alert {
+    fn alert(
+        &self,
+        event: &LogEvent<'_>,
+        hit: Hit,
+        origin: &Arc<Origin>,
+        patterns: &mut Patterns,
+    ) -> Alert {
         let (message, truncated) = self.stored(&event.message, &hit.marker);
         let pattern = patterns.of(&message, &hit.marker);
         Alert {
@@ -227,10 +253,12 @@ impl Routes {
 
 impl Markers {
     fn new<'m>(markers: impl IntoIterator<Item = &'m String>) -> Result<Self, BuildError> {
-        let texts: Vec<Arc<str>> = markers.into_iter().map(|marker| Arc::from(marker.as_str())).collect();
+        let texts: Vec<Arc<str>> =
+            markers.into_iter().map(|marker| Arc::from(marker.as_str())).collect();
         let mut builder = AhoCorasick::builder();
-        let search =
-            builder.match_kind(MatchKind::LeftmostLongest).build(texts.iter().map(|marker| marker.as_bytes()))?;
+        let search = builder
+            .match_kind(MatchKind::LeftmostLongest)
+            .build(texts.iter().map(|marker| marker.as_bytes()))?;
         Ok(Self { search, texts })
     }
 
@@ -288,10 +316,22 @@ mod tests {
         notify = ["slack:all"]
     "#;
 
-    fn hit(message: &str, account: &str, region: Option<&str>, log_group: &str) -> Option<(String, Vec<String>)> {
+    fn hit(
+        message: &str,
+        account: &str,
+        region: Option<&str>,
+        log_group: &str,
+    ) -> Option<(String, Vec<String>)> {
         let config = Config::parse(CONFIG, "test").expect("a good configuration");
-        let batch = LogBatch { owner: account.into(), log_group: log_group.into(), ..LogBatch::default() };
-        let event = LogEvent { id: "1".into(), timestamp: 0, message: message.into(), account: None, region: None };
+        let batch =
+            LogBatch { owner: account.into(), log_group: log_group.into(), ..LogBatch::default() };
+        let event = LogEvent {
+            id: "1".into(),
+            timestamp: 0,
+            message: message.into(),
+            account: None,
+            region: None,
+        };
         let hit = Routes::new(&config).expect("it compiles").hit(&event, &batch, region)?;
         Some((hit.marker.to_string(), hit.routes.iter().map(ToString::to_string).collect()))
     }
@@ -308,19 +348,31 @@ mod tests {
             ("[ALERT] then [CRITICAL]", "2222", eu, "/x", Some(("[ALERT]", vec!["critical"]))),
             ("[CRITICAL] db", "2222", eu, "/aws/rds/a", Some(("[CRITICAL] db", vec!["db"]))),
             ("[CRITICAL] y", "2222", None, "/aws/rds/a", Some(("[CRITICAL]", vec!["critical"]))),
-            ("[CRITICAL] y", "2222", Some("us-east-1"), "/aws/rds/a", Some(("[CRITICAL]", vec!["critical"]))),
+            (
+                "[CRITICAL] y",
+                "2222",
+                Some("us-east-1"),
+                "/aws/rds/a",
+                Some(("[CRITICAL]", vec!["critical"])),
+            ),
             ("[critical] case counts", "2222", eu, "/x", None),
         ];
         for (message, account, region, group, expected) in cases {
-            let expected = expected
-                .map(|(m, r): (&str, Vec<&str>)| (m.to_owned(), r.into_iter().map(str::to_owned).collect::<Vec<_>>()));
-            assert_eq!(hit(message, account, region, group), expected, "{message} {account} {group}");
+            let expected = expected.map(|(m, r): (&str, Vec<&str>)| {
+                (m.to_owned(), r.into_iter().map(str::to_owned).collect::<Vec<_>>())
+            });
+            assert_eq!(
+                hit(message, account, region, group),
+                expected,
+                "{message} {account} {group}"
+            );
         }
     }
 
     #[test]
     fn an_alert_is_redacted_before_it_is_cut_and_keeps_its_origin() {
-        let routes = Routes::new(&Config::parse(CONFIG, "test").expect("good")).expect("it compiles");
+        let routes =
+            Routes::new(&Config::parse(CONFIG, "test").expect("good")).expect("it compiles");
         let tail = format!("{} password=hunter2hunter2 customer-77", "x".repeat(16 * 1024 - 20));
         let event = |id: &'static str, message: String, account: Option<&'static str>| LogEvent {
             id: id.into(),
@@ -346,31 +398,62 @@ mod tests {
             let scanned = routes.scan(&batch, Events::of(&batch.events), None, "").unwrap();
             (scanned.own, scanned.events, scanned.alerts.len())
         };
-        assert_eq!((own("2222"), own("9999")), ((true, 3, 0), (false, 3, 2)), "our own logs, and a namesake's");
-        let scanned = routes.scan(&batch, Events::of(&batch.events), Some("eu-west-1"), "shard:1").unwrap();
+        assert_eq!(
+            (own("2222"), own("9999")),
+            ((true, 3, 0), (false, 3, 2)),
+            "our own logs, and a namesake's"
+        );
+        let scanned =
+            routes.scan(&batch, Events::of(&batch.events), Some("eu-west-1"), "shard:1").unwrap();
         assert_eq!((scanned.events, scanned.alerts.len()), (3, 2));
         let [long, short] = &scanned.alerts[..] else { panic!("two alerts") };
-        assert!(long.truncated && !long.message.contains("hunter2"), "half a secret must not survive the cut");
+        assert!(
+            long.truncated && !long.message.contains("hunter2"),
+            "half a secret must not survive the cut"
+        );
         assert_eq!((&*long.account_id, &*short.account_id), ("3333", "2222"));
-        assert_eq!((short.origin.app_name.as_str(), short.region.as_deref()), ("shop", Some("eu-west-1")));
-        assert!(!short.message.contains("customer-12") && !short.message.contains("abcdef"), "{}", short.message);
+        assert_eq!(
+            (short.origin.app_name.as_str(), short.region.as_deref()),
+            ("shop", Some("eu-west-1"))
+        );
+        assert!(
+            !short.message.contains("customer-12") && !short.message.contains("abcdef"),
+            "{}",
+            short.message
+        );
         assert!(!short.pattern.as_str().contains("abcdef"));
     }
 
     #[test]
     fn the_cost_of_an_alert_does_not_depend_on_the_size_of_the_event() {
         let routes = Routes::new(&Config::builtin()).expect("it compiles");
-        for shape in ["password=a ", "cookie: a=b; ", "://", "secret: [1, ", "4111111111111111 ", "\u{1b}[0m%61", "a"] {
+        for shape in [
+            "password=a ",
+            "cookie: a=b; ",
+            "://",
+            "secret: [1, ",
+            "4111111111111111 ",
+            "\u{1b}[0m%61",
+            "a",
+        ] {
             let noise = shape.repeat((55 << 20) / shape.len());
             for message in [format!("[CRITICAL] why {noise}"), format!("{noise} [CRITICAL] why")] {
-                let event =
-                    LogEvent { id: "1".into(), timestamp: 0, message: message.into(), account: None, region: None };
+                let event = LogEvent {
+                    id: "1".into(),
+                    timestamp: 0,
+                    message: message.into(),
+                    account: None,
+                    region: None,
+                };
                 let hit = Hit { marker: "[CRITICAL]".into(), routes: [].into() };
                 let start = processor_seconds();
                 let alert = routes.alert(&event, hit, &Arc::default(), &mut Patterns::default());
                 let seconds = processor_seconds() - start;
                 assert!(seconds < 1.0, "{shape:?} takes {seconds} s");
-                assert!(alert.truncated && alert.message.capacity() <= 2 * MESSAGE_BYTES_MAX, "{shape:?}");
+                assert!(
+                    alert.truncated && alert.message.capacity() <= 2 * MESSAGE_BYTES_MAX,
+                    "{shape:?}"
+                );
                 // A list without an end contains the rest of the text.
                 let list = shape.ends_with("[1, ");
                 assert!(list || alert.message.contains("[CRITICAL] why"), "{shape:?}");

@@ -13,7 +13,9 @@ use crate::lambda::metric::{self, InvocationMetrics};
 use crate::lambda::report::report_messages;
 use crate::protocol::clock::{Clock as _, Deadline};
 use crate::protocol::notifier::{Received, notify, sweep};
-use crate::protocol::queue::{ChangeVisibility, DeadLetterQueue as _, Due, ParkCode, ParkedItem, ParkedWork};
+use crate::protocol::queue::{
+    ChangeVisibility, DeadLetterQueue as _, Due, ParkCode, ParkedItem, ParkedWork,
+};
 use crate::protocol::round::RetryAt;
 use crate::protocol::services::Services;
 
@@ -38,8 +40,10 @@ where
     report_messages(&notified.messages);
     let mut failed = park_unreadable(services, unreadable, deadline).await;
     let left = readable.into_iter().zip(notified.retry);
-    let later: Vec<(DueMessage, RetryAt)> = left.filter_map(|((message, _), retry)| Some((message, retry?))).collect();
-    join_all(later.iter().map(|(message, retry)| hide(services, queue, message, retry, deadline))).await;
+    let later: Vec<(DueMessage, RetryAt)> =
+        left.filter_map(|((message, _), retry)| Some((message, retry?))).collect();
+    join_all(later.iter().map(|(message, retry)| hide(services, queue, message, retry, deadline)))
+        .await;
     failed.extend(later.into_iter().map(|(message, _)| message.message_id));
     let metrics = metric::of_notifier(due, 0, failed.len() as u64, &notified.messages);
     Ok((failed.into_iter().map(|item| Failure { item }).collect(), metrics))
@@ -72,7 +76,11 @@ fn split(messages: Vec<DueMessage>) -> (Vec<(DueMessage, Received)>, Vec<DueMess
 }
 
 /// Parks the others. Returns the ids of those that could not be parked.
-async fn park_unreadable<W: Services>(services: &W, messages: Vec<DueMessage>, deadline: Deadline) -> Vec<String> {
+async fn park_unreadable<W: Services>(
+    services: &W,
+    messages: Vec<DueMessage>,
+    deadline: Deadline,
+) -> Vec<String> {
     let now = services.clock().now();
     let parked = |message: &DueMessage| {
         let what = ParkedWork::Record {
@@ -83,7 +91,12 @@ async fn park_unreadable<W: Services>(services: &W, messages: Vec<DueMessage>, d
             arrived_at: None,
             data: Some(STANDARD.encode(&message.body)),
         };
-        ParkedItem::new(ParkCode::NotDue, "a message of the due queue is not a due message", now, what)
+        ParkedItem::new(
+            ParkCode::NotDue,
+            "a message of the due queue is not a due message",
+            now,
+            what,
+        )
     };
     let items: Vec<ParkedItem> = messages.iter().map(parked).collect();
     if items.is_empty() {

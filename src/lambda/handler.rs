@@ -74,8 +74,11 @@ where
         }
         Event::Sweep => (Ok(json(&())), due::handle_sweep(services, deadline).await?),
     };
-    let of =
-        metric::Invocation { function: &invocation.function, request_id: &invocation.request_id, shard_id: &shard_id };
+    let of = metric::Invocation {
+        function: &invocation.function,
+        request_id: &invocation.request_id,
+        shard_id: &shard_id,
+    };
     let now = services.clock().now();
     log(metric::line(&of, metrics, started.until(now), now));
     answer
@@ -99,7 +102,9 @@ fn answer(batch: &Batch<'_>, consumed: &Consumed) -> Result<Answer, FunctionErro
                 Verdict::Retry(reason) => Some(reason),
                 Verdict::Safe | Verdict::Unreadable(_) | Verdict::Parked(_) => None,
             });
-            let first = reasons.next().expect("invariant: a checkpoint before a record has a record to retry");
+            let first = reasons
+                .next()
+                .expect("invariant: a checkpoint before a record has a record to retry");
             return Err(FunctionError::Unnamed(1 + reasons.count(), Box::new(first.clone())));
         }
     };
@@ -135,16 +140,30 @@ mod tests {
     fn the_answer_has_the_shape_that_the_trigger_expects() {
         let check = |payload: &str, verdicts: &[bool], expected: Option<&str>| {
             let batch = event::parse(payload, "request").unwrap();
-            let verdict = |safe: &bool| if *safe { Verdict::Safe } else { Verdict::Retry(RetryReason::OutOfTime) };
-            let consumed = Consumed { verdicts: verdicts.iter().map(verdict).collect(), ..Consumed::default() };
-            let answer = answer(&batch, &consumed).ok().map(|answer| json(&answer).get().to_owned());
+            let verdict = |safe: &bool| {
+                if *safe { Verdict::Safe } else { Verdict::Retry(RetryReason::OutOfTime) }
+            };
+            let consumed = Consumed {
+                verdicts: verdicts.iter().map(verdict).collect(),
+                ..Consumed::default()
+            };
+            let answer =
+                answer(&batch, &consumed).ok().map(|answer| json(&answer).get().to_owned());
             assert_eq!(answer.as_deref(), expected, "{payload} {verdicts:?}");
         };
         let record = |n: &str| format!(r#"{{"kinesis":{{"sequenceNumber":"{n}","data":""}}}}"#);
         let two = format!(r#""Records":[{},{}]"#, record("49001"), record("49002"));
         check(&format!("{{{two}}}"), &[true, true], Some(r#"{"batchItemFailures":[]}"#));
-        check(&format!("{{{two}}}"), &[true, false], Some(r#"{"batchItemFailures":[{"itemIdentifier":"49002"}]}"#));
-        check(&format!("{{{two}}}"), &[false, false], Some(r#"{"batchItemFailures":[{"itemIdentifier":"49001"}]}"#));
+        check(
+            &format!("{{{two}}}"),
+            &[true, false],
+            Some(r#"{"batchItemFailures":[{"itemIdentifier":"49002"}]}"#),
+        );
+        check(
+            &format!("{{{two}}}"),
+            &[false, false],
+            Some(r#"{"batchItemFailures":[{"itemIdentifier":"49001"}]}"#),
+        );
         check(r#"{"Records":[]}"#, &[], Some(r#"{"batchItemFailures":[]}"#));
         check(&format!(r#"{{"Records":[{}]}}"#, record("")), &[false], None);
         check(r#"{"awslogs":{"data":""}}"#, &[true], Some(r#"{"batchItemFailures":[]}"#));
@@ -159,6 +178,10 @@ mod tests {
                 r#"{"state":{"n":123456789012345678901234567890,"x":[1.50]},"batchItemFailures":[{"itemIdentifier":"49002"}]}"#,
             ),
         );
-        check(&format!(r#"{{{two},"window":{{}}}}"#), &[true, true], Some(r#"{"state":{},"batchItemFailures":[]}"#));
+        check(
+            &format!(r#"{{{two},"window":{{}}}}"#),
+            &[true, true],
+            Some(r#"{"state":{},"batchItemFailures":[]}"#),
+        );
     }
 }

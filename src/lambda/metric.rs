@@ -61,11 +61,21 @@ pub fn of_batch(consumed: &Consumed) -> InvocationMetrics {
 }
 
 /// The metrics of a notifier: `due` messages or a sweep over `swept` routes, and how many of them have work left.
-pub fn of_notifier(due: u64, swept: u64, unfinished: u64, messages: &[Delivery]) -> InvocationMetrics {
-    let mut metrics = vec![count("due", due), count("swept", swept), count("unfinished", unfinished)];
+pub fn of_notifier(
+    due: u64,
+    swept: u64,
+    unfinished: u64,
+    messages: &[Delivery],
+) -> InvocationMetrics {
+    let mut metrics =
+        vec![count("due", due), count("swept", swept), count("unfinished", unfinished)];
     metrics.extend(of_messages(messages));
-    let delivered = messages.iter().filter(|sent| sent.outcome == DeliveryOutcome::Accepted).count();
-    let summary = format!("Delivered {delivered} messages; {unfinished} of {} routes have work left", due + swept);
+    let delivered =
+        messages.iter().filter(|sent| sent.outcome == DeliveryOutcome::Accepted).count();
+    let summary = format!(
+        "Delivered {delivered} messages; {unfinished} of {} routes have work left",
+        due + swept
+    );
     InvocationMetrics { summary, metrics, details: Map::new() }
 }
 
@@ -77,11 +87,20 @@ pub fn line(
     now: Timestamp,
 ) -> String {
     let InvocationMetrics { summary, mut metrics, details } = invocation_metrics;
-    metrics.push(("duration", "Milliseconds", u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)));
-    let definitions: Vec<Value> = metrics.iter().map(|(name, unit, _)| json!({"Name": name, "Unit": unit})).collect();
-    let directive = json!({"Namespace": "Stentor", "Dimensions": [["function"]], "Metrics": definitions});
+    metrics.push((
+        "duration",
+        "Milliseconds",
+        u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+    ));
+    let definitions: Vec<Value> =
+        metrics.iter().map(|(name, unit, _)| json!({"Name": name, "Unit": unit})).collect();
+    let directive =
+        json!({"Namespace": "Stentor", "Dimensions": [["function"]], "Metrics": definitions});
     let mut line = Map::new();
-    line.insert("_aws".to_owned(), json!({"Timestamp": now.as_millis(), "CloudWatchMetrics": [directive]}));
+    line.insert(
+        "_aws".to_owned(),
+        json!({"Timestamp": now.as_millis(), "CloudWatchMetrics": [directive]}),
+    );
     line.insert("message".to_owned(), json!(summary));
     line.insert("function".to_owned(), json!(invocation.function));
     line.insert("request.id".to_owned(), json!(invocation.request_id));
@@ -92,8 +111,9 @@ pub fn line(
 }
 
 fn of_messages(messages: &[Delivery]) -> [(&'static str, &'static str, u64); 3] {
-    let of_kind =
-        |kind: fn(&DeliveryOutcome) -> bool| messages.iter().filter(|sent| kind(&sent.outcome)).count() as u64;
+    let of_kind = |kind: fn(&DeliveryOutcome) -> bool| {
+        messages.iter().filter(|sent| kind(&sent.outcome)).count() as u64
+    };
     [
         count("messages_accepted", of_kind(|outcome| *outcome == DeliveryOutcome::Accepted)),
         count("messages_retried", of_kind(|outcome| matches!(outcome, DeliveryOutcome::Retry(_)))),
@@ -112,21 +132,52 @@ mod tests {
 
     #[test]
     fn every_metric_of_the_directive_is_in_the_line() {
-        let counts = Counts { records: 2, events: 5, unmatched: 3, kept: 1, duplicates: 1, ..Counts::default() };
+        let counts = Counts {
+            records: 2,
+            events: 5,
+            unmatched: 3,
+            kept: 1,
+            duplicates: 1,
+            ..Counts::default()
+        };
         let consumed = Consumed { counts, ..Consumed::default() };
-        let invocation = Invocation { function: "consumer", request_id: "r-1", shard_id: "shardId-0" };
-        let text = line(&invocation, of_batch(&consumed), Duration::from_millis(12), Timestamp::from_millis(99));
+        let invocation =
+            Invocation { function: "consumer", request_id: "r-1", shard_id: "shardId-0" };
+        let text = line(
+            &invocation,
+            of_batch(&consumed),
+            Duration::from_millis(12),
+            Timestamp::from_millis(99),
+        );
         assert!(!text.contains('\n'));
         let line: Value = serde_json::from_str(&text).unwrap();
         let directive = &line["_aws"]["CloudWatchMetrics"][0];
-        let names = directive["Metrics"].as_array().unwrap().iter().map(|metric| metric["Name"].as_str().unwrap());
+        let names = directive["Metrics"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|metric| metric["Name"].as_str().unwrap());
         assert_eq!(names.clone().filter(|name| line[name].is_u64()).count(), names.count());
         assert_eq!(directive["Dimensions"], json!([["function"]]));
-        assert_eq!((&line["kept"], &line["unbalanced"], &line["duration"]), (&json!(1), &json!(0), &json!(12)));
+        assert_eq!(
+            (&line["kept"], &line["unbalanced"], &line["duration"]),
+            (&json!(1), &json!(0), &json!(12))
+        );
         assert_eq!((&line["request.id"], &line["shard.id"]), (&json!("r-1"), &json!("shardId-0")));
-        assert_eq!(line["message"], json!("Consumed 2 records: 0 parked, 0 to retry; kept 1 of 5 events"));
+        assert_eq!(
+            line["message"],
+            json!("Consumed 2 records: 0 parked, 0 to retry; kept 1 of 5 events")
+        );
         assert_eq!(line["routes"], json!({}));
-        let text = super::line(&invocation, of_notifier(2, 0, 1, &[]), Duration::ZERO, Timestamp::default());
-        assert!(text.contains(r#""message":"Delivered 0 messages; 1 of 2 routes have work left""#), "{text}");
+        let text = super::line(
+            &invocation,
+            of_notifier(2, 0, 1, &[]),
+            Duration::ZERO,
+            Timestamp::default(),
+        );
+        assert!(
+            text.contains(r#""message":"Delivered 0 messages; 1 of 2 routes have work left""#),
+            "{text}"
+        );
     }
 }

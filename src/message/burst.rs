@@ -4,7 +4,8 @@
 
 use super::compose::{Extent, extent, quote, sample, start};
 use super::content::{
-    Content, Facts, GroupDetail, HEADLINE_BYTES_MAX, Inline, Line, Status, joined, plain, plain_line,
+    Content, Facts, GroupDetail, HEADLINE_BYTES_MAX, Inline, Line, Status, joined, plain,
+    plain_line,
 };
 use super::facts::{fallback, period_of_burst};
 use super::naming::APPS;
@@ -17,7 +18,12 @@ const OPENING: Extent = extent(5, 500);
 /// The content of the message above the thread, after `digest` was added to the thread.
 pub fn compose(digest: &Digest) -> Content {
     let status = if digest.ends_burst { Status::Quiet } else { Status::Alerting(digest.severity) };
-    let facts = Facts { fallback: fallback(digest), burst: so_far(digest), latest: latest(digest), ..Facts::default() };
+    let facts = Facts {
+        fallback: fallback(digest),
+        burst: so_far(digest),
+        latest: latest(digest),
+        ..Facts::default()
+    };
     start(digest, status, &digest.burst_title(), facts)
 }
 
@@ -25,7 +31,10 @@ pub fn compose(digest: &Digest) -> Content {
 /// without alerts.
 pub fn opening(digest: &Digest) -> Option<GroupDetail> {
     let (pattern, group) = digest.groups().first().copied()?;
-    let title = vec![plain("First told: "), Inline::Strong(text::name(&digest.title(), HEADLINE_BYTES_MAX))];
+    let title = vec![
+        plain("First told: "),
+        Inline::Strong(text::name(&digest.title(), HEADLINE_BYTES_MAX)),
+    ];
     let period = digest.tally.span.map(time::period).unwrap_or_default();
     let summary = joined([title, plain_line(period), APPS.list(&group.apps)]);
     Some(sample(pattern, group, summary, OPENING, true))
@@ -40,6 +49,11 @@ fn so_far(digest: &Digest) -> Line {
 /// The latest digest, for readers who do not open the thread.
 fn latest(digest: &Digest) -> Line {
     let Some((pattern, group)) = digest.groups().first().copied() else { return vec![] };
-    let title = vec![plain("Last told: "), Inline::Strong(text::name(&digest.title(), HEADLINE_BYTES_MAX))];
-    joined([title, vec![Inline::Code(quote(pattern, group))], plain_line("all of it in the thread")])
+    let title =
+        vec![plain("Last told: "), Inline::Strong(text::name(&digest.title(), HEADLINE_BYTES_MAX))];
+    joined([
+        title,
+        vec![Inline::Code(quote(pattern, group))],
+        plain_line("all of it in the thread"),
+    ])
 }

@@ -8,8 +8,8 @@
 //! one in the headline (`adapters::slack::layout::tests::printed_numbers_add_up`).
 
 use super::content::{
-    Content, Facts, GroupDetail, GroupLine, HEADLINE_BYTES_MAX, Inline, LeftOut, Line, Link, Place, Reference, Status,
-    joined, plain,
+    Content, Facts, GroupDetail, GroupLine, HEADLINE_BYTES_MAX, Inline, LeftOut, Line, Link, Place,
+    Reference, Status, joined, plain,
 };
 use super::naming::{ACCOUNTS, APPS, LOG_GROUPS, NAME_BYTES_MAX};
 use super::{facts, text, time};
@@ -21,7 +21,8 @@ use crate::model::text::count_alerts;
 pub(super) const QUOTE_BYTES_MAX: usize = 160;
 
 /// The excerpts of the first groups.
-const EXCERPTS: [Extent; 5] = [extent(8, 900), extent(5, 500), extent(3, 300), extent(2, 240), extent(2, 240)];
+const EXCERPTS: [Extent; 5] =
+    [extent(8, 900), extent(5, 500), extent(3, 300), extent(2, 240), extent(2, 240)];
 /// The number of further groups, which get one line each. A reader at night does not read more.
 const GROUP_LINES_MAX: usize = 8;
 const GROUP_LINE_QUOTE_BYTES_MAX: usize = 100;
@@ -56,7 +57,12 @@ impl Budget {
 
     /// Adds a part to a list of the content: with a link if that fits, else without, else not at
     /// all.
-    fn add<T>(&self, content: &mut Content, list: fn(&mut Content) -> &mut Vec<T>, part: impl Fn(bool) -> T) -> bool {
+    fn add<T>(
+        &self,
+        content: &mut Content,
+        list: fn(&mut Content) -> &mut Vec<T>,
+        part: impl Fn(bool) -> T,
+    ) -> bool {
         for with_link in [true, false] {
             list(content).push(part(with_link));
             if (self.size)(content) <= self.size_max {
@@ -105,7 +111,8 @@ impl Budget {
 /// # Ok::<(), stentor::model::name::NameError>(())
 /// ```
 pub fn compose(digest: &Digest, budget: &Budget) -> Content {
-    let status = if digest.tally.is_empty() { Status::Quiet } else { Status::Alerting(digest.severity) };
+    let status =
+        if digest.tally.is_empty() { Status::Quiet } else { Status::Alerting(digest.severity) };
     let mut content = start(digest, status, &digest.title(), facts::of(digest));
     content.notification = notification(digest, &content.headline);
     let groups = digest.groups();
@@ -146,7 +153,9 @@ pub(super) fn start(digest: &Digest, status: Status, title: &str, facts: Facts) 
 /// The headline, and how the most frequent alert begins.
 fn notification(digest: &Digest, headline: &str) -> String {
     let sign = if digest.escalated.is_some() { "⚠️ Fallback · " } else { "" };
-    let Some((pattern, group)) = digest.groups().first().copied() else { return format!("{sign}{headline}") };
+    let Some((pattern, group)) = digest.groups().first().copied() else {
+        return format!("{sign}{headline}");
+    };
     let quote = quote(pattern, group);
     match &*group.sample.app_name {
         "" => format!("{sign}{headline}: {quote}"),
@@ -161,7 +170,13 @@ pub(super) fn quote(pattern: &str, group: &Group) -> String {
 }
 
 /// A group with its sample. Without another group, the facts say what the summary would.
-fn detail(digest: &Digest, pattern: &str, group: &Group, extent: Extent, with_link: bool) -> GroupDetail {
+fn detail(
+    digest: &Digest,
+    pattern: &str,
+    group: &Group,
+    extent: Extent,
+    with_link: bool,
+) -> GroupDetail {
     let summary = match facts::has_one_group(digest) {
         true => vec![],
         false => joined([
@@ -174,10 +189,23 @@ fn detail(digest: &Digest, pattern: &str, group: &Group, extent: Extent, with_li
     sample(pattern, group, summary, extent, with_link)
 }
 
-pub(super) fn sample(pattern: &str, group: &Group, summary: Line, extent: Extent, with_link: bool) -> GroupDetail {
+pub(super) fn sample(
+    pattern: &str,
+    group: &Group,
+    summary: Line,
+    extent: Extent,
+    with_link: bool,
+) -> GroupDetail {
     let Group { alerts, sample, .. } = group;
-    let excerpt = text::excerpt(message(pattern, group), &sample.marker, extent.lines, extent.bytes);
-    GroupDetail { alerts: *alerts, summary, excerpt, place: place(sample), link: console_link(sample, with_link) }
+    let excerpt =
+        text::excerpt(message(pattern, group), &sample.marker, extent.lines, extent.bytes);
+    GroupDetail {
+        alerts: *alerts,
+        summary,
+        excerpt,
+        place: place(sample),
+        link: console_link(sample, with_link),
+    }
 }
 
 /// Times are left to the groups that have more room.
@@ -200,7 +228,8 @@ fn group_line(digest: &Digest, pattern: &str, group: &Group, with_link: bool) ->
 
 fn count_and_time(digest: &Digest, group: &Group) -> Line {
     let whole = digest.tally.span.unwrap_or(group.span);
-    let count = vec![Inline::Strong(count_alerts(group.alerts)), plain(time::within(group.span, whole))];
+    let count =
+        vec![Inline::Strong(count_alerts(group.alerts)), plain(time::within(group.span, whole))];
     [count, first(digest, group)].concat()
 }
 
@@ -229,7 +258,9 @@ fn left_out(digest: &Digest, content: &Content) -> Option<LeftOut> {
     let hidden = tally.groups.len() - content.groups.len() - content.more_groups.len();
     let patterns = hidden + usize::from(tally.other > 0);
     let groups = content.groups.iter().map(|group| group.alerts);
-    let shown = groups.chain(content.more_groups.iter().map(|group| group.alerts)).fold(0, u64::saturating_add);
+    let shown = groups
+        .chain(content.more_groups.iter().map(|group| group.alerts))
+        .fold(0, u64::saturating_add);
     let alerts = tally.alerts.saturating_sub(shown);
     (patterns > 0).then_some(LeftOut { patterns, is_minimum: tally.other > 0, alerts })
 }

@@ -157,14 +157,19 @@ impl Facts {
     /// The lines that have text, in reading order.
     pub fn lines(&self) -> impl Iterator<Item = &Line> {
         let Self { fallback, scope, period, timeline, burst, backlog, muted, latest } = self;
-        [fallback, scope, period, timeline, burst, backlog, muted, latest].into_iter().filter(|line| !line.is_empty())
+        [fallback, scope, period, timeline, burst, backlog, muted, latest]
+            .into_iter()
+            .filter(|line| !line.is_empty())
     }
 }
 
 impl GroupLine {
     /// The summary, then the link and the account.
     pub fn line(&self) -> Line {
-        let link = self.link.clone().map(|link| vec![Inline::Link(link), plain(format!(" account {}", self.account))]);
+        let link = self
+            .link
+            .clone()
+            .map(|link| vec![Inline::Link(link), plain(format!(" account {}", self.account))]);
         joined([self.summary.clone(), link.unwrap_or_default()])
     }
 }
@@ -203,7 +208,9 @@ impl fmt::Display for Place {
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.epochs {
-            (first, last) if first < last => write!(f, "route {} · epochs {first}–{last}", self.route),
+            (first, last) if first < last => {
+                write!(f, "route {} · epochs {first}–{last}", self.route)
+            }
             (_, last) => write!(f, "route {} · epoch {last}", self.route),
         }
     }

@@ -44,7 +44,9 @@ pub(super) fn fallback(digest: &Digest) -> Line {
 fn scope(digest: &Digest) -> Line {
     let tally = &digest.tally;
     let (accounts, log_groups) = match has_one_group(digest) {
-        true => (ACCOUNTS.list_several(&tally.accounts), LOG_GROUPS.list_several(&tally.log_groups)),
+        true => {
+            (ACCOUNTS.list_several(&tally.accounts), LOG_GROUPS.list_several(&tally.log_groups))
+        }
         false => (ACCOUNTS.list(&tally.accounts), LOG_GROUPS.list(&tally.log_groups)),
     };
     let patterns = match (tally.groups.len(), tally.other) {
@@ -68,14 +70,18 @@ fn timeline(histogram: &Histogram) -> Line {
     if bars.is_empty() {
         return vec![];
     }
-    vec![Inline::Code(bars), plain(format!(" peak {} in {}", thousands(peak), humanize_duration(width)))]
+    vec![
+        Inline::Code(bars),
+        plain(format!(" peak {} in {}", thousands(peak), humanize_duration(width))),
+    ]
 }
 
 fn burst_so_far(digest: &Digest, burst: Burst) -> Line {
     let Some(span) = digest.tally.span else {
         return plain_line(format!("{}, nothing since", period_of_burst(burst)));
     };
-    let (since, until) = (time::clock(burst.since, span.first), time::clock(burst.until, span.first));
+    let (since, until) =
+        (time::clock(burst.since, span.first), time::clock(burst.until, span.first));
     let total = format!("{} in {}", count_alerts(burst.alerts), burst.length());
     let latest = format!("{} since the last message", thousands(digest.tally.alerts));
     plain_line(match digest.ends_burst {
@@ -85,8 +91,12 @@ fn burst_so_far(digest: &Digest, burst: Burst) -> Line {
 }
 
 fn backlog(digest: &Digest, backlog: Backlog) -> Line {
-    let since = time::clock(backlog.since, digest.tally.span.map_or(backlog.since, |span| span.first));
-    plain_line(format!("{} windows in one message, held back since {since} UTC", thousands(backlog.windows)))
+    let since =
+        time::clock(backlog.since, digest.tally.span.map_or(backlog.since, |span| span.first));
+    plain_line(format!(
+        "{} windows in one message, held back since {since} UTC",
+        thousands(backlog.windows)
+    ))
 }
 
 fn muted(n: u64) -> Line {

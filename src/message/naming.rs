@@ -17,7 +17,8 @@ pub(super) struct Naming {
     style: fn(String) -> Inline,
 }
 
-pub(super) const APPS: Naming = Naming { one: "app", many: "apps", all_max: 4, top: 3, style: Inline::Strong };
+pub(super) const APPS: Naming =
+    Naming { one: "app", many: "apps", all_max: 4, top: 3, style: Inline::Strong };
 // Few readers know accounts by number, and log groups have long names: a count says more.
 pub(super) const ACCOUNTS: Naming =
     Naming { one: "account", many: "accounts", all_max: 2, top: 0, style: Inline::Plain };
@@ -60,7 +61,8 @@ mod tests {
     #[test]
     fn few_names_are_listed_and_many_are_counted() {
         let check = |naming: &Naming, names: &[&str], other, expected| {
-            let seen = names.iter().zip((1..=20).rev()).map(|(name, n)| ((*name).to_owned(), n)).collect();
+            let seen =
+                names.iter().zip((1..=20).rev()).map(|(name, n)| ((*name).to_owned(), n)).collect();
             let line = naming.list(&Names { seen, other });
             let text: String = line.iter().map(Inline::as_str).collect();
             assert_eq!(text, expected);

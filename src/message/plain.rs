@@ -29,12 +29,18 @@ const HANG: usize = 2;
 /// # Ok::<(), stentor::model::name::NameError>(())
 /// ```
 pub fn view(content: &Content, width: usize, color: bool) -> String {
-    drawn(content, Page { text: String::new(), width: width.max(WIDTH_MIN), color, prints_urls: false })
+    drawn(
+        content,
+        Page { text: String::new(), width: width.max(WIDTH_MIN), color, prints_urls: false },
+    )
 }
 
 /// `content` without any escape sequence, each link on a line of its own: for mail.
 pub fn mail(content: &Content, width: usize) -> String {
-    drawn(content, Page { text: String::new(), width: width.max(WIDTH_MIN), color: false, prints_urls: true })
+    drawn(
+        content,
+        Page { text: String::new(), width: width.max(WIDTH_MIN), color: false, prints_urls: true },
+    )
 }
 
 fn drawn(content: &Content, mut page: Page) -> String {
@@ -70,7 +76,9 @@ struct Page {
 impl Page {
     /// A line of little weight, and an empty one.
     fn small_print(&mut self, link: Option<&Link>, text: String) {
-        let linked = link.filter(|_| !self.prints_urls).map(|link| [Inline::Link(link.clone()), plain(" · ")]);
+        let linked = link
+            .filter(|_| !self.prints_urls)
+            .map(|link| [Inline::Link(link.clone()), plain(" · ")]);
         let line: Vec<_> = linked.into_iter().flatten().chain([plain(text)]).collect();
         self.paragraph(INDENT, "2", &line);
         if let Some(link) = link.filter(|_| self.prints_urls) {
@@ -95,7 +103,8 @@ impl Page {
         let mut at = 0;
         for inline in line {
             let text = inline.as_str();
-            let (start, end) = (segment.start.clamp(at, at + text.len()), segment.end.clamp(at, at + text.len()));
+            let (start, end) =
+                (segment.start.clamp(at, at + text.len()), segment.end.clamp(at, at + text.len()));
             if start < end {
                 self.inline(inline, tint, &text[start - at..end - at]);
             }
@@ -111,7 +120,8 @@ impl Page {
             Inline::Link(_) => "4",
             Inline::Plain(_) | Inline::LocalTime { .. } => "",
         };
-        let codes: Vec<&str> = [style, tint].into_iter().filter(|code| self.color && !code.is_empty()).collect();
+        let codes: Vec<&str> =
+            [style, tint].into_iter().filter(|code| self.color && !code.is_empty()).collect();
         let mut shown = text.to_owned();
         if !codes.is_empty() {
             shown = format!("\u{1b}[{}m{shown}\u{1b}[0m", codes.join(";"));

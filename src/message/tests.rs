@@ -8,10 +8,12 @@ use super::plain;
 use super::subject::subject;
 use crate::model::digest::Digest;
 use crate::model::tally::Tally;
-use digests::{burst_over, flood_in_burst, late, patterns_beyond_the_tally, single, twenty_patterns};
+use digests::{
+    burst_over, flood_in_burst, late, patterns_beyond_the_tally, single, twenty_patterns,
+};
 
-pub mod any;
-pub mod digests;
+pub(crate) mod any;
+pub(crate) mod digests;
 
 fn content(digest: &Digest) -> Content {
     compose(digest, &Budget::UNLIMITED)
@@ -151,7 +153,8 @@ fn a_message_shows_that_it_waited_was_muted_or_was_for_another_target() {
 #[test]
 fn patterns_without_room_are_counted() {
     let counts = |digest: &Digest| {
-        let has_count = |line: &&str| ["pattern", "epochs", "first"].iter().any(|word| line.contains(word));
+        let has_count =
+            |line: &&str| ["pattern", "epochs", "first"].iter().any(|word| line.contains(word));
         view(digest).lines().filter(has_count).collect::<Vec<_>>().join("\n")
     };
     insta::assert_snapshot!(counts(&twenty_patterns()) + "\n\n" + &counts(&patterns_beyond_the_tally()), @r#"

@@ -37,7 +37,8 @@ pub(super) fn title(text: &str, bytes_max: usize) -> String {
 pub(super) fn excerpt(message: &str, marker: &str, lines_max: usize, bytes_max: usize) -> String {
     let text = visible::text(message);
     let marker = visible::text(marker);
-    let lines: Vec<&str> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+    let lines: Vec<&str> =
+        text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
     let start = lines.iter().position(|line| line.contains(&marker)).unwrap_or(0);
     let Some(first) = lines.get(start) else { return String::new() };
     let mut shown = around(first, &marker, bytes_max);
@@ -114,7 +115,11 @@ mod tests {
     fn a_line_starts_at_or_after_its_marker() {
         let cases = [
             ("2026-11-23 ERROR [C] pool empty\nat x", "[C] pool empty", "pool empty"),
-            (r#"{"lvl":"e","msg":"[C] pool empty","svc":"a"}"#, r#"[C] pool empty","svc":"a"}"#, "pool empty"),
+            (
+                r#"{"lvl":"e","msg":"[C] pool empty","svc":"a"}"#,
+                r#"[C] pool empty","svc":"a"}"#,
+                "pool empty",
+            ),
             ("[C]: pool\tempty", "[C]: pool empty", "pool empty"),
             ("[C]", "[C]", "[C]"),
             ("pool empty", "pool empty", "pool empty"),

@@ -39,7 +39,11 @@ pub(super) fn within(span: Span, whole: Span) -> String {
 /// The time of day; with the date if it is another day than `day`.
 pub(super) fn clock(at: Timestamp, day: Timestamp) -> String {
     let time = formatted(at, TIME);
-    if at.date_time().date() == day.date_time().date() { time } else { format!("{} {time}", date(at)) }
+    if at.date_time().date() == day.date_time().date() {
+        time
+    } else {
+        format!("{} {time}", date(at))
+    }
 }
 
 /// The moment for the reader's time zone.

@@ -63,7 +63,13 @@ pub struct Origin {
 pub struct AlertId(Box<str>);
 
 impl Origin {
-    pub fn new(owner: &str, log_group: &str, log_stream: &str, region: Option<&str>, source: &str) -> Self {
+    pub fn new(
+        owner: &str,
+        log_group: &str,
+        log_stream: &str,
+        region: Option<&str>,
+        source: &str,
+    ) -> Self {
         Self {
             id_suffix: format!("-{:08x}", hash_of([owner, log_group, log_stream])),
             owner: owner.into(),
@@ -167,10 +173,18 @@ mod tests {
 
     #[test]
     fn an_id_depends_on_owner_group_and_stream_and_never_changes() {
-        let id = |owner, group, stream| AlertId::new("37", &Origin::new(owner, group, stream, None, "s")).to_string();
+        let id = |owner, group, stream| {
+            AlertId::new("37", &Origin::new(owner, group, stream, None, "s")).to_string()
+        };
         // Stored rows have this hash: another value would give each of them a new identity.
         assert_eq!(id("123456789012", "/aws/lambda/a", "x"), "37-6ad72a50");
-        assert_ne!(id("123456789012", "/aws/lambda/a", "x"), id("123456789012", "/aws/lambda/", "ax"));
-        assert_ne!(id("123456789012", "/aws/lambda/a", "x"), id("123456789013", "/aws/lambda/a", "x"));
+        assert_ne!(
+            id("123456789012", "/aws/lambda/a", "x"),
+            id("123456789012", "/aws/lambda/", "ax")
+        );
+        assert_ne!(
+            id("123456789012", "/aws/lambda/a", "x"),
+            id("123456789013", "/aws/lambda/a", "x")
+        );
     }
 }

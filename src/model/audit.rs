@@ -107,7 +107,8 @@ impl AlertQuery {
 /// width. A leading tab or carriage return suffices (OWASP, "CSV Injection").
 fn may_be_formula(cell: &str) -> bool {
     let trimmed = cell.trim_start_matches(|c: char| c.is_whitespace() || visible::is_invisible(c));
-    cell.starts_with(['\t', '\r']) || trimmed.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠'])
+    cell.starts_with(['\t', '\r'])
+        || trimmed.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠'])
 }
 
 #[cfg(test)]

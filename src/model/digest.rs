@@ -48,7 +48,12 @@ pub struct Backlog {
 impl Digest {
     /// The digest of `epochs`, which are in order; `None` if there are none. `configured` is the
     /// severity of the route in the configuration.
-    pub fn merged(route: &RouteName, target: &Target, configured: Option<Severity>, epochs: &[&Epoch]) -> Option<Self> {
+    pub fn merged(
+        route: &RouteName,
+        target: &Target,
+        configured: Option<Severity>,
+        epochs: &[&Epoch],
+    ) -> Option<Self> {
         let (first, last) = (epochs.first()?, epochs.last()?);
         let tally = Tally::sum(epochs.iter().map(|epoch| &epoch.tally));
         let severity = severity(configured, &tally);
@@ -100,7 +105,10 @@ impl Digest {
     pub fn title(&self) -> String {
         let route = &self.route;
         if self.tally.is_empty() {
-            return self.burst.map_or_else(|| format!("Nothing new on {route}"), |burst| self.final_title(burst));
+            return self.burst.map_or_else(
+                || format!("Nothing new on {route}"),
+                |burst| self.final_title(burst),
+            );
         }
         format!("{} {}", self.markers(), count_alerts(self.tally.alerts))
     }
@@ -110,7 +118,9 @@ impl Digest {
         match self.burst {
             None => self.title(),
             Some(burst) if self.ends_burst => self.final_title(burst),
-            Some(burst) => format!("{} {} in {}", self.markers(), count_alerts(burst.alerts), burst.length()),
+            Some(burst) => {
+                format!("{} {} in {}", self.markers(), count_alerts(burst.alerts), burst.length())
+            }
         }
     }
 
@@ -127,8 +137,11 @@ impl Digest {
 
     /// The groups, the largest first; among equal ones, the earliest first.
     pub fn groups(&self) -> Vec<(&str, &Group)> {
-        let mut groups: Vec<_> = self.tally.groups.iter().map(|(pattern, group)| (pattern.as_str(), group)).collect();
-        groups.sort_by(|(a, x), (b, y)| (y.alerts, x.span.first, *a).cmp(&(x.alerts, y.span.first, *b)));
+        let mut groups: Vec<_> =
+            self.tally.groups.iter().map(|(pattern, group)| (pattern.as_str(), group)).collect();
+        groups.sort_by(|(a, x), (b, y)| {
+            (y.alerts, x.span.first, *a).cmp(&(x.alerts, y.span.first, *b))
+        });
         groups
     }
 }
@@ -154,7 +167,8 @@ impl Histogram {
     pub fn sparkline(&self) -> String {
         const SLICES_MAX: i128 = 64;
         const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-        let (Some((&first, _)), Some((&last, _))) = (self.slices.first_key_value(), self.slices.last_key_value())
+        let (Some((&first, _)), Some((&last, _))) =
+            (self.slices.first_key_value(), self.slices.last_key_value())
         else {
             return String::new();
         };
@@ -172,7 +186,10 @@ impl Histogram {
 
     /// The largest number of alerts in one slice, and the width of a slice.
     pub fn peak(&self) -> (u64, Duration) {
-        (self.slices.values().copied().max().unwrap_or(0), Duration::from_millis(1_u64 << self.shift.min(62)))
+        (
+            self.slices.values().copied().max().unwrap_or(0),
+            Duration::from_millis(1_u64 << self.shift.min(62)),
+        )
     }
 }
 
@@ -182,10 +199,14 @@ impl Sample {
     /// format is that of the console: each part is percent-encoded twice, with `$` for `%`.
     pub fn console_url(&self) -> Option<String> {
         const AROUND: Duration = Duration::from_secs(30);
-        let region = self.region.as_deref().filter(|r| r.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'))?;
+        let region = self
+            .region
+            .as_deref()
+            .filter(|r| r.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'))?;
         let group = console_encoded(&self.log_group);
         let stream = console_encoded(&self.log_stream);
-        let (from, to) = (self.timestamp.before(AROUND).as_millis(), self.timestamp.after(AROUND).as_millis());
+        let (from, to) =
+            (self.timestamp.before(AROUND).as_millis(), self.timestamp.after(AROUND).as_millis());
         Some(format!(
             "https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}\
              #logsV2:log-groups/log-group/{group}/log-events/{stream}$3Fstart$3D{from}$26end$3D{to}"
@@ -197,9 +218,12 @@ fn console_encoded(part: &str) -> String {
     let mut encoded = String::with_capacity(part.len() * 2);
     for byte in part.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => encoded.push(char::from(byte)),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                encoded.push(char::from(byte))
+            }
             // `%2F` encoded again is `%252F`, which the console writes as `$252F`.
-            _ => write!(encoded, "$25{byte:02X}").expect("invariant: writing to a String cannot fail"),
+            _ => write!(encoded, "$25{byte:02X}")
+                .expect("invariant: writing to a String cannot fail"),
         }
     }
     encoded
@@ -235,8 +259,9 @@ mod tests {
 
     #[test]
     fn a_sparkline_shows_every_slice_with_alerts() {
-        let line =
-            |slices: &[(i64, u64)]| Histogram { shift: 10, slices: slices.iter().copied().collect() }.sparkline();
+        let line = |slices: &[(i64, u64)]| {
+            Histogram { shift: 10, slices: slices.iter().copied().collect() }.sparkline()
+        };
         assert_eq!(line(&[]), "");
         assert_eq!(line(&[(5, 9)]), "");
         assert_eq!(line(&[(0, 1), (1, 1000), (3, 500)]), "▁█ ▄");

@@ -208,7 +208,11 @@ impl Severity {
     /// The severity that the words of a marker name: `[CRITICAL]` is critical, `level=error` is an
     /// error. The worst of several words counts. A marker without such a word is a warning.
     pub fn of_marker(marker: &str) -> Severity {
-        marker.split(|c: char| !c.is_ascii_alphabetic()).filter_map(severity_of_word).max().unwrap_or(Severity::Warning)
+        marker
+            .split(|c: char| !c.is_ascii_alphabetic())
+            .filter_map(severity_of_word)
+            .max()
+            .unwrap_or(Severity::Warning)
     }
 
     /// The word in a configuration and in JSON.
@@ -219,7 +223,10 @@ impl Severity {
 
 fn unknown_kind() -> NameError {
     let (last, rest) = TargetKind::VARIANTS.split_last().expect("invariant: the enum has variants");
-    NameError(format!("unknown kind of target, expected {} or {last} before the colon", rest.join(", ")))
+    NameError(format!(
+        "unknown kind of target, expected {} or {last} before the colon",
+        rest.join(", ")
+    ))
 }
 
 fn expected(message: &str) -> NameError {
@@ -235,7 +242,10 @@ fn check_name(text: &str) -> Result<(), NameError> {
         return Err(expected("a name has only letters, digits, `.`, `_` and `-`"));
     }
     if text.len() > NAME_BYTES_MAX {
-        return Err(NameError(format!("a name has at most {NAME_BYTES_MAX} bytes, this one has {}", text.len())));
+        return Err(NameError(format!(
+            "a name has at most {NAME_BYTES_MAX} bytes, this one has {}",
+            text.len()
+        )));
     }
     Ok(())
 }

@@ -53,8 +53,10 @@ impl Patterns {
     /// The same as [`Pattern::of`].
     pub fn of(&mut self, message: &str, marker: &str) -> Pattern {
         let at = memmem::find(message.as_bytes(), marker.as_bytes()).unwrap_or(0);
-        let from = memchr::memrchr(b'\n', &message.as_bytes()[..at]).map_or(0, |newline| newline + 1);
-        let end = memchr::memchr(b'\n', &message.as_bytes()[from..]).map_or(message.len(), |length| from + length);
+        let from =
+            memchr::memrchr(b'\n', &message.as_bytes()[..at]).map_or(0, |newline| newline + 1);
+        let end = memchr::memchr(b'\n', &message.as_bytes()[from..])
+            .map_or(message.len(), |length| from + length);
         let line = &message[from..end];
         let line = &line[..line.floor_char_boundary(READ_BYTES_MAX)];
         self.masker.text.clear();
@@ -238,7 +240,10 @@ impl Masker {
         while !rest.is_empty() {
             let joint = |byte| kind(byte) & (DOT | COLON | JOINT) != 0;
             let end = rest.bytes().position(joint).unwrap_or(rest.len());
-            let next = rest[end..].bytes().position(|byte| !joint(byte)).map_or(rest.len(), |joints| end + joints);
+            let next = rest[end..]
+                .bytes()
+                .position(|byte| !joint(byte))
+                .map_or(rest.len(), |joints| end + joints);
             let name = &rest[..end];
             let digits = name.bytes().filter(u8::is_ascii_digit).count();
             match digits {
@@ -279,7 +284,9 @@ impl Masker {
         if is_key {
             self.text.push_str(inside);
             *key = inside;
-        } else if inside.contains(' ') || KEPT_KEYS.iter().any(|kept| key.eq_ignore_ascii_case(kept)) {
+        } else if inside.contains(' ')
+            || KEPT_KEYS.iter().any(|kept| key.eq_ignore_ascii_case(kept))
+        {
             self.text(inside);
         } else if !inside.is_empty() {
             self.text.push_str(VALUE);
@@ -342,13 +349,18 @@ fn is_id(word: &str) -> bool {
     let hex = word.bytes().filter(u8::is_ascii_hexdigit).count();
     let dashes = word.bytes().filter(|b| *b == b'-').count();
     let has_letters = word.bytes().any(|b| b.is_ascii_alphabetic());
-    hex + dashes == word.len() && hex >= 8 && (has_letters || dashes == 0 && hex >= 16 || dashes == 4)
+    hex + dashes == word.len()
+        && hex >= 8
+        && (has_letters || dashes == 0 && hex >= 16 || dashes == 4)
 }
 
 /// The unit after a plain number: `12ms` → `ms`, `80%` → `%`, `-1.5` → ``.
 fn number_unit(word: &str) -> Option<&str> {
     let number = word.trim_start_matches(['-', '+']);
-    let end = number.bytes().position(|byte| !(byte.is_ascii_digit() || byte == b'.')).unwrap_or(number.len());
+    let end = number
+        .bytes()
+        .position(|byte| !(byte.is_ascii_digit() || byte == b'.'))
+        .unwrap_or(number.len());
     let unit = &number[end..];
     let is_unit = unit == "%" || unit.len() <= 3 && unit.bytes().all(|b| b.is_ascii_alphabetic());
     (end > 0 && is_unit).then_some(unit)

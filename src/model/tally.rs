@@ -238,8 +238,13 @@ impl Tally {
     }
 
     fn for_all_names(&mut self, change: fn(&mut Names)) {
-        let of_groups = self.groups.values_mut().flat_map(|g| [&mut g.accounts, &mut g.log_groups, &mut g.apps]);
-        of_groups.chain([&mut self.accounts, &mut self.log_groups, &mut self.apps]).for_each(change);
+        let of_groups = self
+            .groups
+            .values_mut()
+            .flat_map(|g| [&mut g.accounts, &mut g.log_groups, &mut g.apps]);
+        of_groups
+            .chain([&mut self.accounts, &mut self.log_groups, &mut self.apps])
+            .for_each(change);
     }
 
     fn json_bytes(&self) -> usize {
@@ -348,7 +353,9 @@ impl Histogram {
     }
 
     fn coarsen(&mut self) {
-        while let (Some((first, _)), Some((last, _))) = (self.slices.first_key_value(), self.slices.last_key_value()) {
+        while let (Some((first, _)), Some((last, _))) =
+            (self.slices.first_key_value(), self.slices.last_key_value())
+        {
             // In 128 bits: a producer may send any number as a timestamp.
             if i128::from(*last) - i128::from(*first) < i128::from(SLICES_MAX) {
                 return;
@@ -380,7 +387,8 @@ fn add(counts: &mut BTreeMap<String, u64>, name: &str, alerts: u64) {
 
 fn json_bytes(value: &impl Serialize) -> usize {
     let mut bytes = ByteCount(0);
-    serde_json::to_writer(&mut bytes, value).expect("invariant: plain data with string keys is valid JSON");
+    serde_json::to_writer(&mut bytes, value)
+        .expect("invariant: plain data with string keys is valid JSON");
     bytes.0
 }
 
@@ -398,7 +406,10 @@ impl Write for ByteCount {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if requires this signature")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde's skip_serializing_if requires this signature"
+)]
 fn is_zero(n: &u64) -> bool {
     *n == 0
 }

@@ -10,7 +10,9 @@ use jiff::fmt::temporal::{DateTimePrinter, Pieces};
 use serde::{Deserialize, Serialize};
 
 /// Milliseconds since 1970-01-01T00:00:00Z, the unit of CloudWatch Logs and of the Lambda deadline.
-#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Copy, Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Timestamp(i64);
 
@@ -59,7 +61,8 @@ impl Timestamp {
     pub fn from_iso(text: &str) -> Option<Self> {
         let pieces = Pieces::parse(text).ok()?;
         let offset = SignedDuration::from_secs(pieces.to_numeric_offset()?.seconds().into());
-        let since_epoch = pieces.date().to_datetime(pieces.time()?).duration_since(UNIX_EPOCH) - offset;
+        let since_epoch =
+            pieces.date().to_datetime(pieces.time()?).duration_since(UNIX_EPOCH) - offset;
         i64::try_from(since_epoch.as_nanos().div_euclid(1_000_000)).ok().map(Self)
     }
 
@@ -114,6 +117,9 @@ mod tests {
         let end = Timestamp::from_millis(i64::MAX);
         assert_eq!(end.after(Duration::MAX), end);
         assert_eq!(end.until(Timestamp::default()), Duration::ZERO);
-        assert_eq!(Timestamp::from_millis(5).until(Timestamp::from_millis(12)), Duration::from_millis(7));
+        assert_eq!(
+            Timestamp::from_millis(5).until(Timestamp::from_millis(12)),
+            Duration::from_millis(7)
+        );
     }
 }

@@ -17,11 +17,14 @@ pub fn text(text: &str) -> String {
         }
         match c {
             '\r' if rest.starts_with('\n') => {}
-            '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}' => shown.push('\n'),
+            '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{2028}' | '\u{2029}' => {
+                shown.push('\n')
+            }
             '\t' => shown.push_str("    "),
             c if c.is_whitespace() => shown.push(' '),
             c if is_invisible(c) => {
-                write!(shown, "[U+{:04X}]", u32::from(c)).expect("invariant: writing to a String cannot fail");
+                write!(shown, "[U+{:04X}]", u32::from(c))
+                    .expect("invariant: writing to a String cannot fail");
             }
             c => shown.push(c),
         }
@@ -101,12 +104,14 @@ mod tests {
 
     #[test]
     fn json_keeps_its_value() {
-        let odd: String = (0..=0x2_ffff).chain(0xe_0000..=0xe_0fff).filter_map(char::from_u32).collect();
+        let odd: String =
+            (0..=0x2_ffff).chain(0xe_0000..=0xe_0fff).filter_map(char::from_u32).collect();
         let value = serde_json::json!({ &odd[..99]: odd, "n": [1, null] });
         for document in [value.to_string(), serde_json::to_string_pretty(&value).unwrap()] {
             let escaped = json(&document);
             assert_eq!(serde_json::from_str::<serde_json::Value>(&escaped).unwrap(), value);
-            let is_hidden = |c: char| (is_invisible(c) || matches!(c, '\u{2028}' | '\u{2029}')) && c != '\n';
+            let is_hidden =
+                |c: char| (is_invisible(c) || matches!(c, '\u{2028}' | '\u{2029}')) && c != '\n';
             assert_eq!(escaped.find(is_hidden), None);
         }
         assert_eq!(json("\"\u{202e}\u{7f}\u{e0041}é\""), r#""\u202e\u007f\udb40\udc41é""#);

@@ -152,7 +152,8 @@ impl Findings {
     fn table(&mut self, table: &Inspected<Table>, which: &str, keys: &[&str], by_hour: &[&str]) {
         let Some(table) = self.readable(table, &format!("the {which} table")) else { return };
         if table.keys == keys && table.by_hour == by_hour {
-            return self.good(Rule::TableKeys, format!("the table {} has the right keys", table.name));
+            return self
+                .good(Rule::TableKeys, format!("the table {} has the right keys", table.name));
         }
         let keys = keys.join(", ");
         let index = match by_hour {
@@ -169,7 +170,10 @@ impl Findings {
     fn dead_letters(&mut self, queue: &Inspected<Queue>) {
         let Some(queue) = self.readable(queue, "the dead-letter queue") else { return };
         if queue.retention >= RETENTION_MAX {
-            self.good(Rule::DeadLetterRetention, "the dead-letter queue keeps messages for 14 days");
+            self.good(
+                Rule::DeadLetterRetention,
+                "the dead-letter queue keeps messages for 14 days",
+            );
         } else {
             let kept = humanize_duration(queue.retention);
             self.bad(
@@ -183,7 +187,10 @@ impl Findings {
         } else {
             self.bad(
                 Rule::DeadLetterSize,
-                format!("the dead-letter queue accepts messages of {} bytes only", queue.message_bytes_max),
+                format!(
+                    "the dead-letter queue accepts messages of {} bytes only",
+                    queue.message_bytes_max
+                ),
                 "set its MaximumMessageSize to 1048576, or large records cannot be parked",
             );
         }
@@ -191,13 +198,22 @@ impl Findings {
 
     fn due(&mut self, snapshot: &Snapshot) {
         let Some(due) = &snapshot.due else {
-            let text = "there is no due queue: the consumer delivers one message per invocation and route";
+            let text =
+                "there is no due queue: the consumer delivers one message per invocation and route";
             return self.good(Rule::DueQueue, text);
         };
         let Some(due) = self.readable(due, "the due queue") else { return };
-        let dead_letters = snapshot.dead_letters.as_ref().map(|queue| queue.arn.as_str()).unwrap_or_default();
-        if due.redrives_to.as_deref().is_some_and(|to| dead_letters.is_empty() || to == dead_letters) {
-            self.good(Rule::DueQueueRedrive, "the due queue sends exhausted messages to the dead-letter queue");
+        let dead_letters =
+            snapshot.dead_letters.as_ref().map(|queue| queue.arn.as_str()).unwrap_or_default();
+        if due
+            .redrives_to
+            .as_deref()
+            .is_some_and(|to| dead_letters.is_empty() || to == dead_letters)
+        {
+            self.good(
+                Rule::DueQueueRedrive,
+                "the due queue sends exhausted messages to the dead-letter queue",
+            );
         } else {
             self.bad(
                 Rule::DueQueueRedrive,
@@ -224,11 +240,16 @@ impl Findings {
     }
 
     fn mappings(&mut self, snapshot: &Snapshot) {
-        let Some(mappings) = self.readable(&snapshot.mappings, "the event source mappings") else { return };
+        let Some(mappings) = self.readable(&snapshot.mappings, "the event source mappings") else {
+            return;
+        };
         let streams = || mappings.iter().filter(|mapping| mapping.source_arn.contains(":kinesis:"));
         if streams().next().is_none() {
             let function = &snapshot.function;
-            self.good(Rule::StreamMapping, format!("{function} has no stream: it receives direct subscriptions"));
+            self.good(
+                Rule::StreamMapping,
+                format!("{function} has no stream: it receives direct subscriptions"),
+            );
         }
         for mapping in mappings {
             self.mapping(mapping);
@@ -244,10 +265,17 @@ impl Findings {
             self.good(Rule::MappingEnabled, format!("the mapping of {source} is enabled"));
         } else {
             let text = format!("the mapping of {source} is disabled");
-            self.bad(Rule::MappingEnabled, text, "enable it: the function receives nothing from it");
+            self.bad(
+                Rule::MappingEnabled,
+                text,
+                "enable it: the function receives nothing from it",
+            );
         }
         if mapping.reports_item_failures {
-            self.good(Rule::MappingItemFailures, format!("the mapping of {source} accepts partial failures"));
+            self.good(
+                Rule::MappingItemFailures,
+                format!("the mapping of {source} accepts partial failures"),
+            );
         } else {
             self.bad(
                 Rule::MappingItemFailures,
@@ -259,7 +287,10 @@ impl Findings {
             return;
         }
         if mapping.on_failure.is_some() {
-            self.good(Rule::MappingOnFailure, format!("the mapping of {source} has an on-failure destination"));
+            self.good(
+                Rule::MappingOnFailure,
+                format!("the mapping of {source} has an on-failure destination"),
+            );
         } else {
             self.bad(
                 Rule::MappingOnFailure,
@@ -273,23 +304,33 @@ impl Findings {
     /// are retried.
     fn stream(&mut self, mapping: &Mapping, retention: Option<&Inspected<Duration>>) {
         let stream = mapping.source_arn.rsplit('/').next().unwrap_or_default();
-        let retention = retention.and_then(|part| self.readable(part, &format!("the stream {stream}")));
+        let retention =
+            retention.and_then(|part| self.readable(part, &format!("the stream {stream}")));
         let Some(retention) = retention else { return };
         let kept = humanize_duration(*retention);
         let half = (*retention / 2).as_secs();
-        let remedy = format!("set MaximumRecordAgeInSeconds to {half}, half of the retention of the stream");
+        let remedy =
+            format!("set MaximumRecordAgeInSeconds to {half}, half of the retention of the stream");
         match mapping.age_max {
             Some(age) if age < *retention => {
                 let retried = humanize_duration(age);
-                let text = format!("the stream {stream} keeps records for {kept}, and they are retried for {retried}");
+                let text = format!(
+                    "the stream {stream} keeps records for {kept}, and they are retried for {retried}"
+                );
                 self.good(Rule::StreamRetention, text);
             }
             Some(_) => {
-                let text = format!("the stream {stream} keeps records for {kept}, no longer than they are retried");
+                let text = format!(
+                    "the stream {stream} keeps records for {kept}, no longer than they are retried"
+                );
                 self.bad(Rule::StreamRetention, text, remedy);
             }
             None => {
-                self.bad(Rule::StreamRetention, format!("records of {stream} are retried until they expire"), remedy);
+                self.bad(
+                    Rule::StreamRetention,
+                    format!("records of {stream} are retried until they expire"),
+                    remedy,
+                );
             }
         }
         if let Some(attempts) = mapping.attempts_max {

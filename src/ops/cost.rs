@@ -93,7 +93,8 @@ impl Workload {
     /// Bytes of the average record as it is sent: gzip.
     pub fn record_bytes(&self) -> f64 {
         let event = assumption::EVENT_JSON_BYTES.value + f64::from(self.event_bytes);
-        assumption::RECORD_GZIP_BYTES.value + f64::from(self.events_per_record) * event / self.compression
+        assumption::RECORD_GZIP_BYTES.value
+            + f64::from(self.events_per_record) * event / self.compression
     }
 
     /// Whether CloudWatch Logs can send records of this size.

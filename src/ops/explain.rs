@@ -73,10 +73,16 @@ impl RouteMatch {
         let marker = self.marker.as_deref().unwrap_or_default();
         match self.result {
             MatchResult::Accepted => format!("has {marker}"),
-            MatchResult::AcceptedAndContinued => format!("has {marker}; later routes are tried too"),
+            MatchResult::AcceptedAndContinued => {
+                format!("has {marker}; later routes are tried too")
+            }
             MatchResult::NoMarker => "has none of its markers".to_owned(),
-            MatchResult::OutOfScope => format!("has {marker}, but its account, Region or log group does not match"),
-            MatchResult::AcceptedEarlier => format!("has {marker}, but an earlier route accepted it"),
+            MatchResult::OutOfScope => {
+                format!("has {marker}, but its account, Region or log group does not match")
+            }
+            MatchResult::AcceptedEarlier => {
+                format!("has {marker}, but an earlier route accepted it")
+            }
         }
     }
 }
@@ -112,7 +118,8 @@ pub fn explain(routes: &Routes, line: &LogLine) -> Explanation {
 
 fn match_routes(config: &Config, line: &LogLine, accepting: &[RouteName]) -> Vec<RouteMatch> {
     let route_match = |route: &Route| {
-        let marker = route.markers.iter().find(|marker| line.message.contains(marker.as_str())).cloned();
+        let marker =
+            route.markers.iter().find(|marker| line.message.contains(marker.as_str())).cloned();
         let result = match &marker {
             None => MatchResult::NoMarker,
             Some(_) if accepting.contains(&route.name) => {
@@ -122,7 +129,9 @@ fn match_routes(config: &Config, line: &LogLine, accepting: &[RouteName]) -> Vec
                     MatchResult::Accepted
                 }
             }
-            Some(_) if route.scope.admits(&line.account, line.region.as_deref(), &line.log_group) => {
+            Some(_)
+                if route.scope.admits(&line.account, line.region.as_deref(), &line.log_group) =>
+            {
                 MatchResult::AcceptedEarlier
             }
             Some(_) => MatchResult::OutOfScope,
@@ -157,20 +166,39 @@ mod tests {
         "#;
         let routes = Routes::new(&Config::parse(config, "test").unwrap()).unwrap();
         let line = |message: &str, log_group: &str, account: &str| {
-            let line =
-                LogLine { message: message.into(), log_group: log_group.into(), account: account.into(), region: None };
+            let line = LogLine {
+                message: message.into(),
+                log_group: log_group.into(),
+                account: account.into(),
+                region: None,
+            };
             explain(&routes, &line)
         };
-        let results =
-            |explanation: &Explanation| explanation.routes.iter().map(|route| route.result).collect::<Vec<_>>();
-        let billing = line("[CRITICAL] order 17 password=hunter2hunter2", "/aws/lambda/billing-x", "111111111111");
-        let expected = [MatchResult::AcceptedAndContinued, MatchResult::Accepted, MatchResult::AcceptedEarlier];
+        let results = |explanation: &Explanation| {
+            explanation.routes.iter().map(|route| route.result).collect::<Vec<_>>()
+        };
+        let billing = line(
+            "[CRITICAL] order 17 password=hunter2hunter2",
+            "/aws/lambda/billing-x",
+            "111111111111",
+        );
+        let expected = [
+            MatchResult::AcceptedAndContinued,
+            MatchResult::Accepted,
+            MatchResult::AcceptedEarlier,
+        ];
         assert_eq!(results(&billing), expected);
         assert_eq!(billing.routes[2].reason(), "has [CRITICAL], but an earlier route accepted it");
         assert!(!billing.redacted.contains("hunter2") && billing.severity == Some("critical"));
-        assert!(billing.pattern.as_ref().is_some_and(|pattern| !pattern.contains("17")), "{billing:?}");
+        assert!(
+            billing.pattern.as_ref().is_some_and(|pattern| !pattern.contains("17")),
+            "{billing:?}"
+        );
         let other = line("[CRITICAL] x", "/aws/lambda/shop", "2222");
-        assert_eq!(results(&other), [MatchResult::OutOfScope, MatchResult::OutOfScope, MatchResult::Accepted]);
+        assert_eq!(
+            results(&other),
+            [MatchResult::OutOfScope, MatchResult::OutOfScope, MatchResult::Accepted]
+        );
         let reason = "has [CRITICAL], but its account, Region or log group does not match";
         assert_eq!(other.routes[0].reason(), reason);
         let quiet = line("all is well", "/aws/lambda/shop", "2222");

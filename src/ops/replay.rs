@@ -34,8 +34,8 @@ pub use dead_letter::{DeadLetter, Kind};
 pub use options::{Options, STEP_TIMEOUT_MAX};
 pub use report::{Failure, Report, Unresolved};
 pub use source::{
-    DeadLetterSource, Page, Receipt, ReceivedMessage, SourceError, StreamRange, StreamReader, StreamRecord,
-    VISIBILITY_TIMEOUT,
+    DeadLetterSource, Page, Receipt, ReceivedMessage, SourceError, StreamRange, StreamReader,
+    StreamRecord, VISIBILITY_TIMEOUT,
 };
 
 /// Replays the dead letters of `source` until it has no more, `options.max` is reached or

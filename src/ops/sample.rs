@@ -17,7 +17,9 @@ mod rng;
 #[cfg(test)]
 mod tests;
 
-pub use envelope::{Data, Event, KinesisData, KinesisEvent, Record, SubscriptionEvent, Tumbling, Window};
+pub use envelope::{
+    Data, Event, KinesisData, KinesisEvent, Record, SubscriptionEvent, Tumbling, Window,
+};
 pub use fixtures::{fixtures, fixtures_readme};
 pub use poison::PoisonKind;
 

@@ -22,7 +22,11 @@ const LOST_AFTER: Duration = Duration::from_secs(180);
 ///
 /// # Errors
 /// When the store or the due queue does not answer before the deadline. The records that touch the route are not safe.
-pub async fn arm<W: Services>(services: &W, route: &RouteName, deadline: Deadline) -> Result<(), RetryReason> {
+pub async fn arm<W: Services>(
+    services: &W,
+    route: &RouteName,
+    deadline: Deadline,
+) -> Result<(), RetryReason> {
     loop {
         let cursor = services.store().cursor(route, deadline).await?;
         if let Some(open) = &cursor.open {

@@ -14,7 +14,11 @@ pub trait Clock: Send + Sync {
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send;
 
     /// The output of `future`, or `None` when the deadline passes first. A deadline in the past still polls `future` once.
-    fn timeout<F>(&self, deadline: Deadline, future: F) -> impl Future<Output = Option<F::Output>> + Send
+    fn timeout<F>(
+        &self,
+        deadline: Deadline,
+        future: F,
+    ) -> impl Future<Output = Option<F::Output>> + Send
     where
         F: Future<Output: Send> + Send,
     {
@@ -84,10 +88,14 @@ mod tests {
 
     #[test]
     fn a_deadline_counts_down_and_does_not_go_below_zero() {
-        let (now, deadline) = (Timestamp::from_millis(10), Deadline::at(Timestamp::from_millis(25)));
+        let (now, deadline) =
+            (Timestamp::from_millis(10), Deadline::at(Timestamp::from_millis(25)));
         assert_eq!(deadline.remaining(now), Duration::from_millis(15));
         assert_eq!(deadline.earlier(Duration::from_millis(15)), Deadline::at(now));
-        assert!(deadline.earlier(Duration::from_millis(15)).has_passed(now) && !deadline.has_passed(now));
+        assert!(
+            deadline.earlier(Duration::from_millis(15)).has_passed(now)
+                && !deadline.has_passed(now)
+        );
         assert_eq!(Deadline::at(now).remaining(Timestamp::from_millis(11)), Duration::ZERO);
     }
 

@@ -29,7 +29,12 @@ pub struct Closed {
 }
 
 /// Runs one round for `route`. `attempt` counts from 0 and lengthens the pause before the next attempt.
-pub async fn close<W: Services>(services: &W, route: &RouteName, attempt: u32, deadline: Deadline) -> Closed {
+pub async fn close<W: Services>(
+    services: &W,
+    route: &RouteName,
+    attempt: u32,
+    deadline: Deadline,
+) -> Closed {
     let round = Round { services, route, attempt, deadline };
     match close_due_window(&round).await {
         Ok(cursor) => deliver_epochs(&round, cursor).await,
@@ -75,7 +80,11 @@ async fn close_due_window<W: Services>(round: &Round<'_, W>) -> Result<Cursor, S
 
 /// Turns the tallies of the closing window into epochs. It stops at the first condition that does not hold: another
 /// process is freezing the same window, and the caller reads the cursor again.
-async fn freeze_window<W: Services>(round: &Round<'_, W>, cursor: &Cursor, window: u64) -> Result<(), StoreError> {
+async fn freeze_window<W: Services>(
+    round: &Round<'_, W>,
+    cursor: &Cursor,
+    window: u64,
+) -> Result<(), StoreError> {
     let store = round.services.store();
     // The listing comes after `closing` was set and read back. A commit that finished earlier is in it. A commit that
     // comes later finds the window closed and opens the next one.
@@ -100,7 +109,8 @@ async fn deliver_epochs<W: Services>(round: &Round<'_, W>, cursor: Cursor) -> Cl
         None => Ok(()),
     };
     // Boxed: SDK calls nest deeply, and every poll would carry their frames on this stack.
-    let DeliveryReport { messages, mut retry, deferred } = Box::pin(deliver_all(round, &cursor)).await;
+    let DeliveryReport { messages, mut retry, deferred } =
+        Box::pin(deliver_all(round, &cursor)).await;
     if retry.is_none() && !deferred {
         retire(round, &cursor).await;
     }
@@ -112,7 +122,8 @@ async fn deliver_epochs<W: Services>(round: &Round<'_, W>, cursor: Cursor) -> Cl
 async fn retire<W: Services>(round: &Round<'_, W>, cursor: &Cursor) {
     let upto = cursor.sealed.min(cursor.retired + RETIRED_AT_ONCE);
     if cursor.retired < upto
-        && let Err(error) = round.services.store().retire(round.route, cursor.retired, upto, round.deadline).await
+        && let Err(error) =
+            round.services.store().retire(round.route, cursor.retired, upto, round.deadline).await
     {
         // Housekeeping needs no retry of its own: the next round retires them.
         tracing::debug!(route = %round.route, "Delivered epochs are not retired yet: {error}");

@@ -111,7 +111,11 @@ fn before_parking<W: Services>(services: &W, consumed: &Consumed, deadline: Dead
 }
 
 /// Ingests a batch and parks its unreadable records. Delivers nothing.
-pub async fn ingest_and_park<W: Services>(services: &W, batch: &Batch<'_>, deadline: Deadline) -> Consumed {
+pub async fn ingest_and_park<W: Services>(
+    services: &W,
+    batch: &Batch<'_>,
+    deadline: Deadline,
+) -> Consumed {
     let mut consumed = ingest(services, batch, deadline).await;
     park_unreadable(services, batch, &mut consumed, deadline).await;
     consumed
@@ -157,7 +161,8 @@ fn scan<W: Services>(services: &W, records: &[Record<'_>], until: Deadline) -> V
     let is_late = || until.has_passed(services.clock().now());
     let is_over = || alert_bytes.load(Ordering::Relaxed) > ALERT_BYTES_MAX || is_late();
     let read = |record: &Record<'_>, head: &LogBatch<'_>, events: Events<'_>| {
-        let scanned = routes.scan_until(head, events, record.region.as_deref(), &record.event_id, is_late)?;
+        let scanned =
+            routes.scan_until(head, events, record.region.as_deref(), &record.event_id, is_late)?;
         alert_bytes.fetch_add(scanned.alerts.iter().map(Alert::bytes).sum(), Ordering::Relaxed);
         Ok(scanned)
     };
@@ -183,7 +188,8 @@ impl<'a> Distinct<'a> {
                 distinct.len() - 1
             })
         };
-        let records = scanned.iter().map(|held| (held, alerts(held).map(&mut position).collect())).collect();
+        let records =
+            scanned.iter().map(|held| (held, alerts(held).map(&mut position).collect())).collect();
         Self { distinct, records }
     }
 
@@ -201,7 +207,9 @@ impl<'a> Distinct<'a> {
                 consumed.count(self.distinct[*at], &commits[*at], first);
             }
             consumed.counts.add(held, alerts.len());
-            consumed.verdicts.push(alerts.iter().map(|at| &commits[*at]).fold(verdict(held), worse));
+            consumed
+                .verdicts
+                .push(alerts.iter().map(|at| &commits[*at]).fold(verdict(held), worse));
         }
     }
 }
@@ -224,7 +232,9 @@ fn worse(verdict: Verdict, commit: &Commit) -> Verdict {
         (verdict, Commit::Fresh | Commit::Duplicate { .. }) => verdict,
         (verdict, Commit::Failed(error)) => match &**error {
             StoreError::Invalid(_) if matches!(verdict, Verdict::Unreadable(_)) => verdict,
-            StoreError::Invalid(cause) => Verdict::Unreadable(Poison::Unstorable(cause.to_string())),
+            StoreError::Invalid(cause) => {
+                Verdict::Unreadable(Poison::Unstorable(cause.to_string()))
+            }
             error => Verdict::Retry(error.clone().into()),
         },
     }
@@ -314,9 +324,12 @@ impl Consumed {
     }
 
     fn count_records(&mut self) {
-        let of_kind = |kind: fn(&Verdict) -> bool| self.verdicts.iter().filter(|verdict| kind(verdict)).count() as u64;
+        let of_kind = |kind: fn(&Verdict) -> bool| {
+            self.verdicts.iter().filter(|verdict| kind(verdict)).count() as u64
+        };
         self.counts.records = self.verdicts.len() as u64;
-        self.counts.records_parked = of_kind(|verdict| matches!(verdict, Verdict::Unreadable(_) | Verdict::Parked(_)));
+        self.counts.records_parked =
+            of_kind(|verdict| matches!(verdict, Verdict::Unreadable(_) | Verdict::Parked(_)));
         self.counts.records_retried = of_kind(|verdict| matches!(verdict, Verdict::Retry(_)));
     }
 
@@ -337,7 +350,8 @@ impl Consumed {
         let Some(earliest) = self.verdicts.iter().position(|verdict| !verdict.is_final()) else {
             return Checkpoint::Everything;
         };
-        let named = batch.records[..=earliest].iter().rev().find_map(|record| record.sequence.clone());
+        let named =
+            batch.records[..=earliest].iter().rev().find_map(|record| record.sequence.clone());
         named.map_or(Checkpoint::Nothing, Checkpoint::Before)
     }
 }
@@ -357,7 +371,12 @@ async fn drain_touched<W: Services>(services: &W, consumed: &mut Consumed, deadl
 
 /// Parks the records that are unreadable. Parking comes last, so that an unreachable queue delays
 /// nothing else. A record that cannot be parked is retried.
-async fn park_unreadable<W: Services>(services: &W, batch: &Batch<'_>, consumed: &mut Consumed, deadline: Deadline) {
+async fn park_unreadable<W: Services>(
+    services: &W,
+    batch: &Batch<'_>,
+    consumed: &mut Consumed,
+    deadline: Deadline,
+) {
     let now = services.clock().now();
     let unreadable: Vec<(usize, Poison)> = consumed
         .verdicts
@@ -371,8 +390,10 @@ async fn park_unreadable<W: Services>(services: &W, batch: &Batch<'_>, consumed:
     if unreadable.is_empty() {
         return;
     }
-    let items: Vec<ParkedItem> =
-        unreadable.iter().map(|(index, poison)| parked(&batch.records[*index], poison, now)).collect();
+    let items: Vec<ParkedItem> = unreadable
+        .iter()
+        .map(|(index, poison)| parked(&batch.records[*index], poison, now))
+        .collect();
     let answers = park_all(services, &items, deadline).await;
     for ((index, poison), answer) in unreadable.into_iter().zip(answers) {
         consumed.verdicts[index] = match answer {
@@ -393,8 +414,12 @@ pub(crate) async fn park_all<W: Services>(
         return Vec::new();
     }
     let mut answers = services.dead_letters().park(items, deadline).await;
-    let missing =
-        || Err(QueueError::Unavailable(Cause::new("unreadable-answer", "the queue did not answer for each item")));
+    let missing = || {
+        Err(QueueError::Unavailable(Cause::new(
+            "unreadable-answer",
+            "the queue did not answer for each item",
+        )))
+    };
     answers.resize_with(items.len(), missing);
     answers
 }

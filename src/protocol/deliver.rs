@@ -10,7 +10,9 @@ use futures::future::join_all;
 
 use crate::model::digest::Digest;
 use crate::model::name::Target;
-use crate::model::outbox::{Acknowledgement, Cursor, Deferral, Epoch, Lease, Recipient, TargetState, Thread};
+use crate::model::outbox::{
+    Acknowledgement, Cursor, Deferral, Epoch, Lease, Recipient, TargetState, Thread,
+};
 use crate::model::time::Timestamp;
 use crate::protocol::clock::Deadline;
 use crate::protocol::escalate::{escalate, escalate_overdue};
@@ -38,7 +40,10 @@ pub(crate) struct DeliveryReport {
 }
 
 /// Delivers owed epochs to every target of the route, then to the fallbacks of targets that failed.
-pub(crate) async fn deliver_all<W: Services>(round: &Round<'_, W>, cursor: &Cursor) -> DeliveryReport {
+pub(crate) async fn deliver_all<W: Services>(
+    round: &Round<'_, W>,
+    cursor: &Cursor,
+) -> DeliveryReport {
     let delivery = |recipient| TargetDelivery { round, cursor, recipient, sealed: cursor.sealed };
     let own = cursor.targets.keys().map(|target| delivery(Recipient::Own(target)));
     let own: Vec<DeliveryReport> = join_all(own.map(|delivery| Box::pin(delivery.run()))).await;
@@ -53,7 +58,10 @@ pub(crate) async fn deliver_all<W: Services>(round: &Round<'_, W>, cursor: &Curs
 
     // The cursor lists the fallbacks of earlier rounds; this round may have added the configured one.
     let configured = round.configured().and_then(|route| route.fallback.as_ref());
-    let fallbacks = cursor.fallbacks.iter().chain(configured.filter(|target| !cursor.fallbacks.contains(target)));
+    let fallbacks = cursor
+        .fallbacks
+        .iter()
+        .chain(configured.filter(|target| !cursor.fallbacks.contains(target)));
     let deliveries = fallbacks.map(|target| Box::pin(delivery(Recipient::Fallback(target)).run()));
     join_all(deliveries).await.into_iter().for_each(|delivered| report.add(delivered));
     report
@@ -145,7 +153,10 @@ impl<W: Services> TargetDelivery<'_, W> {
                 Ok(Step::Deferred)
             }
             Err(NotDelivered::Retry(retry)) => {
-                let deferral = Deferral { not_before: Some(retry.at), failures: state.failures.saturating_add(1) };
+                let deferral = Deferral {
+                    not_before: Some(retry.at),
+                    failures: state.failures.saturating_add(1),
+                };
                 store.release(route, self.recipient, &lease, &deferral, deadline).await?;
                 Ok(Step::Retry(retry))
             }
@@ -198,17 +209,25 @@ impl<W: Services> TargetDelivery<'_, W> {
         paused.into_iter().chain(leased).find(|retry| retry.at > now)
     }
 
-    async fn digest(&self, state: &TargetState, after: u64, upto: u64) -> Result<Option<Digest>, StoreError> {
+    async fn digest(
+        &self,
+        state: &TargetState,
+        after: u64,
+        upto: u64,
+    ) -> Result<Option<Digest>, StoreError> {
         let Round { services, route, deadline, .. } = *self.round;
         let epochs = services.store().epochs(route, after, upto, deadline).await?;
-        let is_owed =
-            |epoch: &&Epoch| matches!(self.recipient, Recipient::Fallback(_)) || epoch.owed.contains(self.target());
+        let is_owed = |epoch: &&Epoch| {
+            matches!(self.recipient, Recipient::Fallback(_)) || epoch.owed.contains(self.target())
+        };
         let owed: Vec<&Epoch> = epochs.iter().filter(is_owed).collect();
         let severity = self.round.configured().and_then(|route| route.severity);
         let digest = Digest::merged(route, self.target(), severity, &owed);
         let escalated = match self.recipient {
             Recipient::Own(_) => None,
-            Recipient::Fallback(_) => state.escalation.as_ref().map(|escalation| escalation.reason.clone()),
+            Recipient::Fallback(_) => {
+                state.escalation.as_ref().map(|escalation| escalation.reason.clone())
+            }
         };
         Ok(digest.map(|digest| Digest { muted: state.muted, escalated, ..digest }))
     }
@@ -233,17 +252,27 @@ impl<W: Services> TargetDelivery<'_, W> {
             }
             Err(DeliverError::Deferred) => return Err(NotDelivered::Deferred),
             Err(error @ (DeliverError::Denied { .. } | DeliverError::Refused { .. })) => {
-                let code =
-                    if matches!(error, DeliverError::Denied { .. }) { ParkCode::Denied } else { ParkCode::Refused };
+                let code = if matches!(error, DeliverError::Denied { .. }) {
+                    ParkCode::Denied
+                } else {
+                    ParkCode::Refused
+                };
                 let reason = error.to_string();
                 match self.give_up(digest, code, &reason).await {
                     Ok(()) => {
-                        let acknowledgement =
-                            Acknowledgement { offset: upto, thread: thread.cloned(), muted: state.muted };
+                        let acknowledgement = Acknowledgement {
+                            offset: upto,
+                            thread: thread.cloned(),
+                            muted: state.muted,
+                        };
                         (DeliveryOutcome::Parked(reason), Ok(acknowledgement))
                     }
                     Err(problem) => {
-                        let why = RetryReason::GiveUp { target: self.target().clone(), refusal: reason, problem };
+                        let why = RetryReason::GiveUp {
+                            target: self.target().clone(),
+                            refusal: reason,
+                            problem,
+                        };
                         let text = why.to_string();
                         let retry = self.round.retry_after(state.failures, why);
                         (DeliveryOutcome::Retry(text), Err(NotDelivered::Retry(retry)))
@@ -252,23 +281,37 @@ impl<W: Services> TargetDelivery<'_, W> {
             }
         };
         let (route, target) = (digest.route.clone(), digest.target.clone());
-        messages.push(Delivery { route, target, epochs: digest.epochs, alerts: digest.tally.alerts, outcome });
+        messages.push(Delivery {
+            route,
+            target,
+            epochs: digest.epochs,
+            alerts: digest.tally.alerts,
+            outcome,
+        });
         result
     }
 
-    async fn deliver(&self, digest: &Digest, thread: Option<&Thread>) -> Result<Accepted, DeliverError> {
+    async fn deliver(
+        &self,
+        digest: &Digest,
+        thread: Option<&Thread>,
+    ) -> Result<Accepted, DeliverError> {
         let configured = match (self.round.configured(), self.recipient) {
             (Some(route), Recipient::Own(_)) => route.notify.contains(self.target()),
             (Some(route), Recipient::Fallback(_)) => route.fallback.as_ref() == Some(self.target()),
             (None, _) => false,
         };
         if !configured {
-            let reason = "the configuration no longer has this route, or this target of it".to_owned();
+            let reason =
+                "the configuration no longer has this route, or this target of it".to_owned();
             return Err(DeliverError::Refused { reason });
         }
         let until = self.round.deadline.earlier(ACKNOWLEDGE_MARGIN);
         if until.has_passed(self.round.now()) {
-            return Err(DeliverError::Retry { after: None, reason: "no time was left to deliver it".to_owned() });
+            return Err(DeliverError::Retry {
+                after: None,
+                reason: "no time was left to deliver it".to_owned(),
+            });
         }
         let joins = thread.map(|thread| thread.message.as_str());
         self.round.services.deliver().deliver(digest, joins, until).await
@@ -282,7 +325,9 @@ impl<W: Services> TargetDelivery<'_, W> {
             return self.round.retry_after(failures, reason);
         };
         let at = self.round.now().after(after);
-        if let Err(error) = self.round.services.store().pause(self.target(), at, self.round.deadline).await {
+        if let Err(error) =
+            self.round.services.store().pause(self.target(), at, self.round.deadline).await
+        {
             // Other routes will be asked to pause when they call the target.
             tracing::debug!(target = %self.target(), "The pause applies to this route only: {error}");
         }

@@ -21,13 +21,16 @@ pub(crate) async fn escalate_overdue<W: Services>(
     cursor: &Cursor,
     behind: &[&Target],
 ) -> Result<Option<RetryAt>, StoreError> {
-    let Some((fallback, after)) = round.configured().and_then(Route::escalation) else { return Ok(None) };
+    let Some((fallback, after)) = round.configured().and_then(Route::escalation) else {
+        return Ok(None);
+    };
     let mut retry = None;
     for target in behind {
         let Some(waiting_since) = waiting_since(round, cursor, target).await? else { continue };
         let at = waiting_since.after(after);
         if at <= round.now() {
-            let reason = format!("{target} has not accepted a message since {}", waiting_since.iso());
+            let reason =
+                format!("{target} has not accepted a message since {}", waiting_since.iso());
             escalate(round, cursor, fallback, cursor.sealed, reason).await?;
         } else {
             let reason = RetryReason::Behind { target: Target::clone(target) };
@@ -46,7 +49,9 @@ async fn waiting_since<W: Services>(
     let store = round.services.store();
     let state = store.target(round.route, Recipient::Own(target), round.deadline).await?;
     let since = cursor.targets.get(target).copied().unwrap_or_default();
-    let epochs = store.epochs(round.route, state.offset.unwrap_or(since), cursor.sealed, round.deadline).await?;
+    let epochs = store
+        .epochs(round.route, state.offset.unwrap_or(since), cursor.sealed, round.deadline)
+        .await?;
     Ok(epochs.iter().find(|epoch| epoch.owed.contains(target)).map(|epoch| epoch.at))
 }
 
@@ -66,7 +71,8 @@ pub(crate) async fn escalate<W: Services>(
     });
     let lowest = try_join_all(offsets).await?.into_iter().min().unwrap_or(upto);
     loop {
-        let known = store.target(round.route, Recipient::Fallback(fallback), round.deadline).await?;
+        let known =
+            store.target(round.route, Recipient::Fallback(fallback), round.deadline).await?;
         let offset = known.offset.unwrap_or(0);
         let owed_upto = known.escalation.as_ref().map_or(0, |escalation| escalation.upto);
         if owed_upto >= upto {
@@ -74,7 +80,10 @@ pub(crate) async fn escalate<W: Services>(
         }
         let offset = if offset < owed_upto { offset } else { offset.max(lowest) };
         let escalation = Escalation { upto, reason: reason.clone() };
-        if store.escalate(round.route, fallback, &known, offset, &escalation, round.deadline).await? {
+        if store
+            .escalate(round.route, fallback, &known, offset, &escalation, round.deadline)
+            .await?
+        {
             return Ok(());
         }
         // Another process moved the fallback's offset or escalation, or the answer was lost: read it again.

@@ -25,20 +25,28 @@ pub fn burst_at_close(cursor: &Cursor, context: &Context<'_>) -> Option<BurstSta
     if !context.timed {
         return None;
     }
-    let begun = BurstState { burst: Burst { since: context.now, ..Burst::default() }, window_ms: 0 };
+    let begun =
+        BurstState { burst: Burst { since: context.now, ..Burst::default() }, window_ms: 0 };
     let known = cursor.burst.unwrap_or(begun);
     Some(BurstState { burst: Burst { until: context.now, ..known.burst }, ..known })
 }
 
 /// One step: `stored`, at most `Store::FREEZE_TALLIES_MAX` tallies, become the next epoch of the closing `window`.
 /// `last` marks the step after which none are left. A window without tallies has one step, the last.
-pub fn step(cursor: &Cursor, window: u64, stored: &[StoredTally], last: bool, context: &Context<'_>) -> Freeze {
+pub fn step(
+    cursor: &Cursor,
+    window: u64,
+    stored: &[StoredTally],
+    last: bool,
+    context: &Context<'_>,
+) -> Freeze {
     let tally = Tally::sum(stored.iter().map(|stored| &stored.tally));
     // Epochs beyond the sealed one are from earlier steps of this window, perhaps before a crash.
     let window_is_empty = tally.is_empty() && cursor.epoch == cursor.sealed;
-    let burst = cursor
-        .burst
-        .map(|state| BurstState { burst: Burst { alerts: state.burst.alerts + tally.alerts, ..state.burst }, ..state });
+    let burst = cursor.burst.map(|state| BurstState {
+        burst: Burst { alerts: state.burst.alerts + tally.alerts, ..state.burst },
+        ..state
+    });
     // The first empty window ends a burst, with a final epoch. An empty window outside a burst (its tallies went with
     // the window before) leaves no epoch.
     let ends_burst = window_is_empty && burst.is_some_and(|state| state.burst.alerts > 0);
@@ -77,7 +85,11 @@ fn owed(cursor: &Cursor, context: &Context<'_>) -> Vec<Target> {
 }
 
 /// During a burst the end of a window opens the next, longer one.
-fn finish(cursor: &Cursor, burst: Option<BurstState>, context: &Context<'_>) -> (Option<BurstState>, Option<Finish>) {
+fn finish(
+    cursor: &Cursor,
+    burst: Option<BurstState>,
+    context: &Context<'_>,
+) -> (Option<BurstState>, Option<Finish>) {
     let (Some(state), Some(route)) = (burst, context.route) else {
         return (None, Some(Finish::default()));
     };

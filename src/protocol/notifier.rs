@@ -50,17 +50,25 @@ pub struct Swept {
 }
 
 /// Closes the route of each due message and delivers. Several messages of one route close it once.
-pub async fn notify<W: Services>(services: &W, received: &[Received], deadline: Deadline) -> Notified {
+pub async fn notify<W: Services>(
+    services: &W,
+    received: &[Received],
+    deadline: Deadline,
+) -> Notified {
     let mut attempts: BTreeMap<&RouteName, u32> = BTreeMap::new();
     for message in received {
         let attempt = attempts.entry(&message.due.route).or_insert(message.attempt);
         *attempt = message.attempt.min(*attempt);
     }
-    let closed =
-        attempts.iter().map(async |(route, attempt)| (*route, close(services, route, *attempt, deadline).await));
+    let closed = attempts
+        .iter()
+        .map(async |(route, attempt)| (*route, close(services, route, *attempt, deadline).await));
     let closed: BTreeMap<&RouteName, Closed> = join_all(closed).await.into_iter().collect();
     let now = services.clock().now();
-    let retry = received.iter().map(|message| visible_again(&message.due, &closed[&message.due.route], now)).collect();
+    let retry = received
+        .iter()
+        .map(|message| visible_again(&message.due, &closed[&message.due.route], now))
+        .collect();
     Notified { retry, messages: closed.into_values().flat_map(|closed| closed.messages).collect() }
 }
 
@@ -68,7 +76,8 @@ pub async fn notify<W: Services>(services: &W, received: &[Received], deadline: 
 /// a message by 15 minutes at most, windows are longer, and clocks differ.
 fn visible_again(due: &Due, closed: &Closed, now: Timestamp) -> Option<RetryAt> {
     let open = closed.open.as_ref().filter(|open| open.number == due.window && open.due > now);
-    let not_due = open.map(|open| RetryAt { at: open.due, reason: RetryReason::NotDue { window: open.number } });
+    let not_due = open
+        .map(|open| RetryAt { at: open.due, reason: RetryReason::NotDue { window: open.number } });
     RetryAt::earlier(closed.retry.clone(), not_due)
 }
 
@@ -107,7 +116,11 @@ async fn sweep_one<W: Services>(services: &W, route: &RouteName, deadline: Deadl
 
 /// A consumer that crashed after its commit leaves tallies without a window. Its batch may come again under a
 /// configuration without this route, or never.
-async fn arm_orphans<W: Services>(services: &W, route: &RouteName, deadline: Deadline) -> Result<(), RetryReason> {
+async fn arm_orphans<W: Services>(
+    services: &W,
+    route: &RouteName,
+    deadline: Deadline,
+) -> Result<(), RetryReason> {
     if !services.store().tallies(route, deadline).await?.is_empty() {
         arm(services, route, deadline).await?;
     }

@@ -137,7 +137,12 @@ pub enum ParkedWork {
 }
 
 impl ParkedItem {
-    pub fn new(code: impl Into<&'static str>, reason: impl Into<String>, now: Timestamp, what: ParkedWork) -> Self {
+    pub fn new(
+        code: impl Into<&'static str>,
+        reason: impl Into<String>,
+        now: Timestamp,
+        what: ParkedWork,
+    ) -> Self {
         let code = Cow::Borrowed(code.into());
         Self { stentor: PARKED_FORMAT, code, reason: reason.into(), parked_at: now.iso(), what }
     }
@@ -146,7 +151,8 @@ impl ParkedItem {
     pub fn to_json(&self) -> String {
         let mut bytes = Vec::new();
         let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, Ascii);
-        self.serialize(&mut serializer).expect("invariant: string keys and plain data always serialize");
+        self.serialize(&mut serializer)
+            .expect("invariant: string keys and plain data always serialize");
         String::from_utf8(bytes).expect("invariant: ASCII is UTF-8")
     }
 
@@ -178,7 +184,9 @@ impl ParkedItem {
                 None => (Cow::Owned(reason.clone()), reason),
             },
             (1, Kind::Message) => (Cow::Borrowed(ParkCode::Refused.into()), reason),
-            _ => (Cow::Owned(code.ok_or_else(|| serde_json::Error::missing_field("code"))?), reason),
+            _ => {
+                (Cow::Owned(code.ok_or_else(|| serde_json::Error::missing_field("code"))?), reason)
+            }
         };
         let what = match kind {
             Kind::Record => ParkedWork::record_from(text)?,
@@ -208,7 +216,8 @@ impl ParkedWork {
             arrived_at: Option<String>,
             data: Option<String>,
         }
-        let Record { event_id, stream_arn, region, partition_key, arrived_at, data } = serde_json::from_str(text)?;
+        let Record { event_id, stream_arn, region, partition_key, arrived_at, data } =
+            serde_json::from_str(text)?;
         Ok(Self::Record { event_id, stream_arn, region, partition_key, arrived_at, data })
     }
 
@@ -229,12 +238,19 @@ impl ParkedWork {
 struct Ascii;
 
 impl Formatter for Ascii {
-    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+    fn write_string_fragment<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
         let mut units = [0; 2];
         for c in fragment.chars() {
             match c {
                 ' '..='~' => writer.write_all(&[c as u8])?,
-                _ => c.encode_utf16(&mut units).iter().try_for_each(|unit| write!(writer, "\\u{unit:04x}"))?,
+                _ => c
+                    .encode_utf16(&mut units)
+                    .iter()
+                    .try_for_each(|unit| write!(writer, "\\u{unit:04x}"))?,
             }
         }
         Ok(())
@@ -256,13 +272,21 @@ mod tests {
             arrived_at: Some("1.5".to_owned()),
             data: Some("YQ==".to_owned()),
         };
-        let parked = ParkedItem::new(PoisonCode::NotGzip, "it looks like zlib", Timestamp::from_millis(0), what);
+        let parked = ParkedItem::new(
+            PoisonCode::NotGzip,
+            "it looks like zlib",
+            Timestamp::from_millis(0),
+            what,
+        );
         let json = parked.to_json();
         assert!(json.bytes().all(|b| (b' '..=b'~').contains(&b)), "{json}");
         assert!(json.starts_with(r#"{"stentor":2,"code":"not-gzip","reason":"it looks like zlib","parked_at":"1970-01-01T00:00:00.000Z","kind":"record","#));
         assert_eq!(ParkedItem::from_json(&json).unwrap(), parked);
         assert!(!parked.clone().without_data().to_json().contains("YQ=="));
-        assert!(ParkedItem::from_json(&json.replace("record", "postcard")).is_err(), "a kind of a later version");
+        assert!(
+            ParkedItem::from_json(&json.replace("record", "postcard")).is_err(),
+            "a kind of a later version"
+        );
     }
 
     #[test]
@@ -272,7 +296,9 @@ mod tests {
                 r#"{{"stentor":{version},"reason":"{reason}","parked_at":"1970-01-01T00:00:00.000Z","kind":"record","event_id":"e"}}"#
             )
         };
-        let read = |json: &str| ParkedItem::from_json(json).map(|parked| (parked.code.into_owned(), parked.reason));
+        let read = |json: &str| {
+            ParkedItem::from_json(json).map(|parked| (parked.code.into_owned(), parked.reason))
+        };
         let expected = ("not-json".to_owned(), "a syntax error: at line 1".to_owned());
         assert_eq!(read(&record(1, "not-json: a syntax error: at line 1")).unwrap(), expected);
         assert_eq!(read(&record(1, "odd")).unwrap(), ("odd".to_owned(), "odd".to_owned()));

@@ -128,7 +128,8 @@ mod tests {
     use super::*;
     use crate::model::time::Timestamp;
 
-    const POLICY: RetryPolicy = RetryPolicy::new(Duration::from_millis(100), Duration::from_secs(1));
+    const POLICY: RetryPolicy =
+        RetryPolicy::new(Duration::from_millis(100), Duration::from_secs(1));
 
     /// A clock that only sleeping moves.
     #[derive(Default)]
@@ -157,11 +158,17 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_the_maximum() {
-        let shortest = (0..6).map(|failures| POLICY.pause(failures, 0).as_millis()).collect::<Vec<_>>();
+        let shortest =
+            (0..6).map(|failures| POLICY.pause(failures, 0).as_millis()).collect::<Vec<_>>();
         assert_eq!(shortest, [50, 100, 200, 400, 500, 500]);
-        let longest = (0..6).map(|failures| POLICY.pause(failures, 50_000_000 * (1 << failures.min(3))).as_millis());
+        let longest = (0..6).map(|failures| {
+            POLICY.pause(failures, 50_000_000 * (1 << failures.min(3))).as_millis()
+        });
         assert_eq!(longest.collect::<Vec<_>>()[..4], [100, 200, 400, 800]);
-        assert!(RetryPolicy::new(Duration::MAX, Duration::MAX).pause(u32::MAX, u64::MAX) >= Duration::MAX / 2);
+        assert!(
+            RetryPolicy::new(Duration::MAX, Duration::MAX).pause(u32::MAX, u64::MAX)
+                >= Duration::MAX / 2
+        );
     }
 
     #[test]
@@ -171,7 +178,10 @@ mod tests {
     }
 
     /// Attempts until `deadline_ms`, each with the next of `results`; how many there were, the end of the last pause, and the result.
-    fn attempts(deadline_ms: i64, results: &[Result<u8, AttemptError<&str>>]) -> (usize, i64, Result<u8, Cause>) {
+    fn attempts(
+        deadline_ms: i64,
+        results: &[Result<u8, AttemptError<&str>>],
+    ) -> (usize, i64, Result<u8, Cause>) {
         let clock = Jump::default();
         let made = Mutex::new(0);
         let attempt = || {
@@ -179,8 +189,12 @@ mod tests {
             *made += 1;
             let result = results[(*made - 1).min(results.len() - 1)].clone();
             ready(result.map_err(|failure| match failure {
-                AttemptError::Transient(text) => AttemptError::Transient(Cause::new("transient", text)),
-                AttemptError::Permanent(text) => AttemptError::Permanent(Cause::new("permanent", text)),
+                AttemptError::Transient(text) => {
+                    AttemptError::Transient(Cause::new("transient", text))
+                }
+                AttemptError::Permanent(text) => {
+                    AttemptError::Permanent(Cause::new("permanent", text))
+                }
             }))
         };
         let deadline = Deadline::at(Timestamp::from_millis(deadline_ms));
@@ -194,7 +208,10 @@ mod tests {
         assert_eq!(attempts(10_000, &[Ok(1)]), (1, 0, Ok(1)));
         assert_eq!(attempts(10_000, &[again.clone(), again.clone(), Ok(2)]), (3, 150, Ok(2)));
         let refused = Err(AttemptError::Permanent("no"));
-        assert_eq!(attempts(10_000, &[again.clone(), refused]), (2, 50, Err(Cause::new("permanent", "no"))));
+        assert_eq!(
+            attempts(10_000, &[again.clone(), refused]),
+            (2, 50, Err(Cause::new("permanent", "no")))
+        );
     }
 
     #[test]
@@ -202,7 +219,8 @@ mod tests {
         let busy = Err(Cause::new("transient", "busy"));
         let again = [Err(AttemptError::Transient("busy"))];
         // The pauses are 50, 100 and 200 ms.
-        for (deadline_ms, made, end) in [(0, 1, 0), (50, 1, 0), (51, 2, 50), (150, 2, 50), (151, 3, 150), (349, 3, 150)]
+        for (deadline_ms, made, end) in
+            [(0, 1, 0), (50, 1, 0), (51, 2, 50), (150, 2, 50), (151, 3, 150), (349, 3, 150)]
         {
             assert_eq!(attempts(deadline_ms, &again), (made, end, busy.clone()), "{deadline_ms}");
         }

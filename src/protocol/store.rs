@@ -19,8 +19,8 @@ use crate::model::alert::Alert;
 use crate::model::error::Cause;
 use crate::model::name::{RouteName, Target};
 use crate::model::outbox::{
-    Acknowledgement, BurstState, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient, StoredTally,
-    TargetState,
+    Acknowledgement, BurstState, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening,
+    Recipient, StoredTally, TargetState,
 };
 use crate::model::time::Timestamp;
 use crate::protocol::clock::Deadline;
@@ -91,10 +91,17 @@ pub trait Store: Send + Sync {
     ) -> impl Future<Output = Vec<Commit>> + Send;
 
     /// The cursor as of now (a consistent read).
-    fn cursor(&self, route: &RouteName, deadline: Deadline) -> impl Future<Output = Result<Cursor, StoreError>> + Send;
+    fn cursor(
+        &self,
+        route: &RouteName,
+        deadline: Deadline,
+    ) -> impl Future<Output = Result<Cursor, StoreError>> + Send;
 
     /// Every route that ever had a window, including routes that are gone from the configuration.
-    fn routes(&self, deadline: Deadline) -> impl Future<Output = Result<Vec<RouteName>, StoreError>> + Send;
+    fn routes(
+        &self,
+        deadline: Deadline,
+    ) -> impl Future<Output = Result<Vec<RouteName>, StoreError>> + Send;
 
     /// Opens a window. Condition: none is open, and the last window is the one before it.
     fn open(

@@ -42,7 +42,11 @@ else:
 async fn make(stack: &Surroundings, spoil: &str) {
     let moto = stack.aws().endpoint_url().unwrap();
     let mut command = tokio::process::Command::new(python());
-    command.args(["-c", STACK]).env("MOTO", moto).env("DLQ_URL", &stack.queue_url).env("SPOIL", spoil);
+    command
+        .args(["-c", STACK])
+        .env("MOTO", moto)
+        .env("DLQ_URL", &stack.queue_url)
+        .env("SPOIL", spoil);
     let output = command.output().await.unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
 }
@@ -51,22 +55,35 @@ async fn make(stack: &Surroundings, spoil: &str) {
 async fn faults(stack: &Surroundings) -> (Vec<String>, usize) {
     let command = stack.stentor(&["check", "--aws", "--json"]);
     let output = tokio::process::Command::from(command).output().await.unwrap();
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output.stderr)));
+    let report: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("{}", text(&output.stderr)));
     assert_eq!(Schema::of("check --json").check(&report).1, [""; 0], "{report:#}");
     let findings = report["findings"].as_array().unwrap();
     let bad = findings.iter().filter(|finding| finding["good"] == false);
-    assert!(bad.clone().all(|finding| finding["remedy"].as_str().is_some_and(|remedy| !remedy.is_empty())));
-    let bad =
-        bad.map(|finding| format!("{}: {}", finding["code"].as_str().unwrap(), finding["text"].as_str().unwrap()));
-    (bad.filter(|text| text != "readable: the account policies cannot be read").collect(), findings.len())
+    assert!(
+        bad.clone()
+            .all(|finding| finding["remedy"].as_str().is_some_and(|remedy| !remedy.is_empty()))
+    );
+    let bad = bad.map(|finding| {
+        format!("{}: {}", finding["code"].as_str().unwrap(), finding["text"].as_str().unwrap())
+    });
+    (
+        bad.filter(|text| text != "readable: the account policies cannot be read").collect(),
+        findings.len(),
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deployment_is_checked_against_its_requirements() {
     let stack = Surroundings::start("https://hooks.slack.com/none").await;
-    let absent = tokio::process::Command::from(stack.stentor(&["check", "--aws"])).output().await.unwrap();
+    let absent =
+        tokio::process::Command::from(stack.stentor(&["check", "--aws"])).output().await.unwrap();
     assert_eq!(absent.status.code(), Some(2));
-    assert!(text(&absent.stderr).contains("the function stentor-consumer does not exist"), "{}", text(&absent.stderr));
+    assert!(
+        text(&absent.stderr).contains("the function stentor-consumer does not exist"),
+        "{}",
+        text(&absent.stderr)
+    );
     make(&stack, "0").await;
     assert_eq!(faults(&stack).await, (vec![], 12));
     make(&stack, "1").await;

@@ -64,14 +64,18 @@ impl Deployment {
             surroundings.environment().into_iter().chain(named).collect::<Vec<_>>()
         };
         // No server listens there: a consumer never reads a credential.
+        let consumers = with(&[
+            ("STENTOR_SECRET_ID", "none"),
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", "http://127.0.0.1:9"),
+        ]);
         let consumers =
-            with(&[("STENTOR_SECRET_ID", "none"), ("AWS_ENDPOINT_URL_SECRETS_MANAGER", "http://127.0.0.1:9")]);
-        let consumers = CONSUMERS.map(|name| Function::new(name, CONSUMER_TIMEOUT, consumers.clone()));
+            CONSUMERS.map(|name| Function::new(name, CONSUMER_TIMEOUT, consumers.clone()));
         for name in NOTIFIERS {
             surroundings.secret(name, &slack.credentials(name, &["one", "two", "three"])).await;
         }
-        let notifiers =
-            NOTIFIERS.map(|name| Function::new(name, NOTIFIER_TIMEOUT, with(&[("STENTOR_SECRET_ID", name)])));
+        let notifiers = NOTIFIERS.map(|name| {
+            Function::new(name, NOTIFIER_TIMEOUT, with(&[("STENTOR_SECRET_ID", name)]))
+        });
         let due = DueMapping { client: Client::new(&surroundings.aws), queue_url };
         Self { surroundings, slack, due, consumers: consumers.into(), notifiers: notifiers.into() }
     }
@@ -84,12 +88,18 @@ impl Deployment {
             Attribute::ApproximateNumberOfMessagesNotVisible,
         ];
         let get = self.due.client.get_queue_attributes().queue_url(&self.due.queue_url);
-        let counts = get.set_attribute_names(Some(names.into())).send().await.unwrap().attributes.unwrap();
+        let counts =
+            get.set_attribute_names(Some(names.into())).send().await.unwrap().attributes.unwrap();
         counts.values().map(|count| count.parse::<usize>().unwrap()).sum()
     }
 }
 
 /// The number of killed invocations of these functions.
 pub fn killed(functions: &[Function]) -> usize {
-    functions.iter().map(|function| function.invocations(|all| all.iter().filter(|one| one.is_killed()).count())).sum()
+    functions
+        .iter()
+        .map(|function| {
+            function.invocations(|all| all.iter().filter(|one| one.is_killed()).count())
+        })
+        .sum()
 }

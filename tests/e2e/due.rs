@@ -32,11 +32,15 @@ fn answered(failures: &[&str]) -> Outcome {
 async fn the_first_alert_of_a_quiet_route_is_delivered_within_about_a_second() {
     let config = "[[route]]\nname=\"critical\"\nmarkers=[\"[CRITICAL]\"]\nnotify=[\"slack:one\"]";
     let surroundings = Surroundings::start_alone("").await;
-    let deployment = Deployment::within(surroundings, "quiet", config, &[], || HookAnswer::Accepted).await;
+    let deployment =
+        Deployment::within(surroundings, "quiet", config, &[], || HookAnswer::Accepted).await;
     let (consumer, notifier) = (&deployment.consumers[0], &deployment.notifiers[0]);
     // Started and connected, like functions that are called once a minute.
     assert_eq!(consumer.invoke(&json!({"Records": []}), None).await, answered(&[]));
-    assert_eq!(notifier.invoke(&json!({"stentor": "sweep"}), None).await, Outcome::Answered(Value::Null));
+    assert_eq!(
+        notifier.invoke(&json!({"stentor": "sweep"}), None).await,
+        Outcome::Answered(Value::Null)
+    );
     let began = Instant::now();
     assert_eq!(consumer.invoke(&event(&["[CRITICAL] pool exhausted"]), None).await, answered(&[]));
     assert_eq!(deployment.slack.posts().len(), 0, "the consumer delivers nothing");
@@ -52,7 +56,9 @@ async fn the_first_alert_of_a_quiet_route_is_delivered_within_about_a_second() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_due_message_of_a_long_window_is_postponed_and_kept() {
     let sqs = MockServer::start().await;
-    for (operation, answer) in [("SendMessage", json!({"MessageId": "m"})), ("ChangeMessageVisibility", json!({}))] {
+    for (operation, answer) in
+        [("SendMessage", json!({"MessageId": "m"})), ("ChangeMessageVisibility", json!({}))]
+    {
         let answer = ResponseTemplate::new(200).set_body_json(answer);
         let operation = header("x-amz-target", format!("AmazonSQS.{operation}"));
         Mock::given(operation).respond_with(answer).mount(&sqs).await;
@@ -67,14 +73,19 @@ async fn the_due_message_of_a_long_window_is_postponed_and_kept() {
         notify = ["slack:one"]
     "#;
     let to_us = [("AWS_ENDPOINT_URL_SQS", &*sqs.uri())];
-    let deployment = Deployment::start("long-window", config, &to_us, || HookAnswer::Accepted).await;
-    assert_eq!(deployment.consumers[0].invoke(&event(&["[INFO] 17 invoices"]), None).await, answered(&[]));
+    let deployment =
+        Deployment::start("long-window", config, &to_us, || HookAnswer::Accepted).await;
+    assert_eq!(
+        deployment.consumers[0].invoke(&event(&["[INFO] 17 invoices"]), None).await,
+        answered(&[])
+    );
     let [sent] = &calls(&sqs).await[..] else { panic!("one call") };
     assert_eq!(sent["DelaySeconds"], 900, "the longest delay of SQS");
     let body = sent["MessageBody"].as_str().unwrap();
     assert_eq!(body, r#"{"route":"daily","window":1}"#);
     // The message arrives twice, while the window is still open.
-    let records = [due_record("one", "receipt-1", "1", body), due_record("two", "receipt-2", "7", body)];
+    let records =
+        [due_record("one", "receipt-1", "1", body), due_record("two", "receipt-2", "7", body)];
     let outcome = deployment.notifiers[0].invoke(&json!({"Records": records}), None).await;
     assert_eq!(outcome, answered(&["one", "two"]), "SQS deletes what is not named");
     assert_eq!(deployment.slack.posts().len(), 0);
@@ -88,7 +99,12 @@ async fn the_due_message_of_a_long_window_is_postponed_and_kept() {
 
 /// The bodies of all SQS calls so far.
 async fn calls(sqs: &MockServer) -> Vec<Value> {
-    sqs.received_requests().await.unwrap().iter().map(|request| request.body_json().unwrap()).collect()
+    sqs.received_requests()
+        .await
+        .unwrap()
+        .iter()
+        .map(|request| request.body_json().unwrap())
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -105,7 +121,11 @@ async fn a_pause_from_slack_applies_to_every_route() {
     "#;
     let calls = AtomicU64::new(0);
     let decide = move || {
-        if calls.fetch_add(1, Ordering::SeqCst) == 0 { HookAnswer::Limited(4) } else { HookAnswer::Accepted }
+        if calls.fetch_add(1, Ordering::SeqCst) == 0 {
+            HookAnswer::Limited(4)
+        } else {
+            HookAnswer::Accepted
+        }
     };
     let deployment = Deployment::start("pause", config, &[], decide).await;
     let (consumer, notifier) = (&deployment.consumers[0], &deployment.notifiers[0]);
@@ -121,9 +141,13 @@ async fn a_pause_from_slack_applies_to_every_route() {
     }
     let posts = deployment.slack.posts();
     let limited = posts[0].arrived;
-    let after: Vec<Duration> = posts[1..].iter().map(|post| post.arrived.duration_since(limited)).collect();
+    let after: Vec<Duration> =
+        posts[1..].iter().map(|post| post.arrived.duration_since(limited)).collect();
     println!("asked to wait for 4 s; told after {after:?}");
-    assert!(after.iter().all(|after| (Duration::from_secs(4)..Duration::from_secs(15)).contains(after)), "{after:?}");
+    assert!(
+        after.iter().all(|after| (Duration::from_secs(4)..Duration::from_secs(15)).contains(after)),
+        "{after:?}"
+    );
     let routes: Vec<&str> = posts[1..].iter().map(|post| post.route.as_str()).collect();
     assert!(routes.contains(&"critical") && routes.contains(&"alert"), "{routes:?}");
 }
@@ -132,10 +156,14 @@ async fn a_pause_from_slack_applies_to_every_route() {
 async fn the_sweep_replaces_a_lost_due_message_and_an_invalid_one_is_parked() {
     let config = "[[route]]\nname=\"critical\"\nmarkers=[\"[CRITICAL]\"]\nnotify=[\"slack:one\"]";
     let deployment = Deployment::start("lost", config, &[], || HookAnswer::Accepted).await;
-    let (consumer, notifier, due) = (&deployment.consumers[0], &deployment.notifiers[0], &deployment.due);
+    let (consumer, notifier, due) =
+        (&deployment.consumers[0], &deployment.notifiers[0], &deployment.due);
     assert_eq!(consumer.invoke(&event(&["[CRITICAL] pool exhausted"]), None).await, answered(&[]));
     due.client.purge_queue().queue_url(&due.queue_url).send().await.unwrap();
-    assert_eq!(notifier.invoke(&json!({"stentor": "sweep"}), None).await, Outcome::Answered(Value::Null));
+    assert_eq!(
+        notifier.invoke(&json!({"stentor": "sweep"}), None).await,
+        Outcome::Answered(Value::Null)
+    );
     assert_eq!(deployment.slack.posts().len(), 1, "{}", notifier.log());
     due.client.send_message().queue_url(&due.queue_url).message_body("hello").send().await.unwrap();
     assert_eq!(due.poll(notifier, None).await, Some(answered(&[])));

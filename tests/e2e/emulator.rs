@@ -98,14 +98,18 @@ impl Surroundings {
         let port = free_port();
         let server = python().with_file_name("moto_server");
         let mut command = Command::new(server);
-        command.args(["-H", "127.0.0.1", "-p", &port.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         let moto = Process::start(&mut command);
         let endpoint = format!("http://127.0.0.1:{port}");
         until_it_answers(&format!("{endpoint}/moto-api/")).await;
         let aws = loopback(&endpoint);
         let queue = sqs::Client::new(&aws).create_queue().queue_name("dlq").send().await.unwrap();
         let queue_url = queue.queue_url.expect("a queue has a URL");
-        let surroundings = Self { engine, store, proxy, _moto: moto, aws, queue_url, _share: share };
+        let surroundings =
+            Self { engine, store, proxy, _moto: moto, aws, queue_url, _share: share };
         let create = secrets::Client::new(&surroundings.aws).create_secret().name(SECRET);
         create.secret_string(secret(webhook)).send().await.unwrap();
         surroundings
@@ -115,7 +119,11 @@ impl Surroundings {
     pub async fn due_queue(&self, visibility_timeout_s: u32) -> String {
         let client = sqs::Client::new(&self.aws);
         let dead_letters = client.get_queue_attributes().queue_url(&self.queue_url);
-        let dead_letters = dead_letters.attribute_names(sqs::types::QueueAttributeName::QueueArn).send().await.unwrap();
+        let dead_letters = dead_letters
+            .attribute_names(sqs::types::QueueAttributeName::QueueArn)
+            .send()
+            .await
+            .unwrap();
         let (_, arn) = dead_letters.attributes.unwrap().into_iter().next().unwrap();
         let redrive = json!({"deadLetterTargetArn": arn, "maxReceiveCount": 200}).to_string();
         let queue = client.create_queue().queue_name("due");
@@ -160,7 +168,10 @@ impl Surroundings {
 
     /// Sends a message to the dead-letter queue.
     pub async fn send(&self, body: &str) {
-        let send = sqs::Client::new(&self.aws).send_message().queue_url(&self.queue_url).message_body(body);
+        let send = sqs::Client::new(&self.aws)
+            .send_message()
+            .queue_url(&self.queue_url)
+            .message_body(body);
         send.send().await.unwrap();
     }
 
@@ -168,16 +179,21 @@ impl Surroundings {
     pub fn stentor(&self, arguments: &[&str]) -> Command {
         let moto = self.aws.endpoint_url().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_stentor"));
-        command.args(arguments).env_clear().current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null()).envs([
-            ("AWS_REGION", "us-east-1"),
-            ("AWS_ACCESS_KEY_ID", "test"),
-            ("AWS_SECRET_ACCESS_KEY", "test"),
-            ("AWS_ENDPOINT_URL", moto),
-            ("AWS_ENDPOINT_URL_DYNAMODB", &self.proxy.endpoint()),
-            ("DLQ_URL", &self.queue_url),
-            ("STENTOR_SECRET_ID", SECRET),
-            ("STENTOR_CONFIG", "config/stentor.toml"),
-        ]);
+        command
+            .args(arguments)
+            .env_clear()
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .stdin(Stdio::null())
+            .envs([
+                ("AWS_REGION", "us-east-1"),
+                ("AWS_ACCESS_KEY_ID", "test"),
+                ("AWS_SECRET_ACCESS_KEY", "test"),
+                ("AWS_ENDPOINT_URL", moto),
+                ("AWS_ENDPOINT_URL_DYNAMODB", &self.proxy.endpoint()),
+                ("DLQ_URL", &self.queue_url),
+                ("STENTOR_SECRET_ID", SECRET),
+                ("STENTOR_CONFIG", "config/stentor.toml"),
+            ]);
         command
     }
 
@@ -192,8 +208,13 @@ impl Surroundings {
         let client = sqs::Client::new(&self.aws);
         let mut parked = Vec::new();
         loop {
-            let page =
-                client.receive_message().queue_url(&self.queue_url).max_number_of_messages(10).send().await.unwrap();
+            let page = client
+                .receive_message()
+                .queue_url(&self.queue_url)
+                .max_number_of_messages(10)
+                .send()
+                .await
+                .unwrap();
             let messages = page.messages.unwrap_or_default();
             if messages.is_empty() {
                 return parked;
@@ -208,7 +229,12 @@ impl Surroundings {
 
     /// Rows of the audit table.
     pub async fn rows(&self) -> usize {
-        let scan = self.store.client().scan().table_name(&self.store.tables().alerts).consistent_read(true);
+        let scan = self
+            .store
+            .client()
+            .scan()
+            .table_name(&self.store.tables().alerts)
+            .consistent_read(true);
         let rows: Result<Vec<_>, _> = scan.into_paginator().items().send().collect().await;
         rows.unwrap().len()
     }
@@ -253,10 +279,13 @@ impl Function {
     /// The answer of one invocation as text, because the answer to a time-out or a crash is not
     /// JSON.
     pub async fn invoke(&self, payload: &str) -> String {
-        let post = client().post(&self.url).body(payload.to_owned()).timeout(Duration::from_secs(60));
+        let post =
+            client().post(&self.url).body(payload.to_owned()).timeout(Duration::from_secs(60));
         match post.send().await {
             Ok(answer) => String::from_utf8(
-                stentor::adapters::http::body(answer, stentor::adapters::http::BODY_BYTES_MAX).await.unwrap(),
+                stentor::adapters::http::body(answer, stentor::adapters::http::BODY_BYTES_MAX)
+                    .await
+                    .unwrap(),
             )
             .unwrap(),
             Err(error) => format!("no answer: {error}"),
@@ -295,7 +324,11 @@ fn secret(webhook: &str) -> String {
 fn emulator() -> PathBuf {
     let lib = python().parent().unwrap().with_file_name("lib");
     let version = std::fs::read_dir(lib).unwrap().next().unwrap().unwrap().path();
-    let name = if cfg!(target_arch = "aarch64") { "aws-lambda-rie-arm64" } else { "aws-lambda-rie-x86_64" };
+    let name = if cfg!(target_arch = "aarch64") {
+        "aws-lambda-rie-arm64"
+    } else {
+        "aws-lambda-rie-x86_64"
+    };
     let rie = version.join("site-packages/samcli/local/rapid").join(name);
     // A wheel does not always have the permission to execute.
     Command::new("chmod").arg("+x").arg(&rie).status().unwrap();

@@ -10,13 +10,18 @@ use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 fn sample(name: &str) -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("events").join(name)).unwrap()
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("events").join(name))
+        .unwrap()
 }
 
 /// Adds a webhook at `/{name}` that answers with `status` and `body`.
 async fn webhook(slack: &MockServer, name: &str, status: u16, body: &str) -> String {
     let answer = ResponseTemplate::new(status).set_body_string(body);
-    Mock::given(method("POST")).and(path(format!("/{name}"))).respond_with(answer).mount(slack).await;
+    Mock::given(method("POST"))
+        .and(path(format!("/{name}")))
+        .respond_with(answer)
+        .mount(slack)
+        .await;
     format!("{}/{name}", slack.uri())
 }
 
@@ -76,10 +81,20 @@ async fn every_sample_is_answered_stored_parked_and_delivered() {
         let after = (surroundings.rows().await, posts(&slack, "hook").await);
         let parked = surroundings.parked().await;
         let own = usize::try_from(summary["events_own"].as_u64().unwrap()).unwrap();
-        assert_eq!([after.0, parked.len(), after.1 - posts_before, own], expected, "{name}: {summary}");
-        assert!(parked.iter().all(|parked| parked["kind"] == "record" && parked["data"].is_string()));
+        assert_eq!(
+            [after.0, parked.len(), after.1 - posts_before, own],
+            expected,
+            "{name}: {summary}"
+        );
+        assert!(
+            parked.iter().all(|parked| parked["kind"] == "record" && parked["data"].is_string())
+        );
         let n = |metric: &str| summary[metric].as_u64().unwrap();
-        assert_eq!(n("events"), n("unmatched") + n("duplicates") + n("kept") + n("retried"), "{name}");
+        assert_eq!(
+            n("events"),
+            n("unmatched") + n("duplicates") + n("kept") + n("retried"),
+            "{name}"
+        );
         assert_eq!((n("unbalanced"), n("records_parked")), (0, parked.len() as u64), "{name}");
         assert!(summary["request.id"].as_str().unwrap().len() > 8, "{summary}");
         // The same event again: every alert is a duplicate, nothing is sent, and poison records are
@@ -92,14 +107,19 @@ async fn every_sample_is_answered_stored_parked_and_delivered() {
     assert!(!log.contains(&slack.uri()), "no webhook in the log");
     assert_eq!(log.matches("carries the logs of this function").count(), 1, "warns once");
     let warning = log.lines().find(|line| line.contains("records; the first: ")).unwrap();
-    assert!(warning.contains(r#""request.id":"#) && warning.contains(r#""shard.id":"shardId-"#), "{warning}");
+    assert!(
+        warning.contains(r#""request.id":"#) && warning.contains(r#""shard.id":"shardId-"#),
+        "{warning}"
+    );
 }
 
 /// One event of your choice: `STENTOR_EVENT=events/kinesis-poison.json cargo test --test function one_event -- --nocapture`.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_event_is_answered() {
-    let event = std::env::var("STENTOR_EVENT").unwrap_or_else(|_| "events/subscription.json".to_owned());
-    let payload = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(&event)).unwrap();
+    let event =
+        std::env::var("STENTOR_EVENT").unwrap_or_else(|_| "events/subscription.json".to_owned());
+    let payload =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(&event)).unwrap();
     let slack = MockServer::start().await;
     let surroundings = Surroundings::start(&webhook(&slack, "hook", 200, "ok").await).await;
     let function = surroundings.function(30, &[]).await;
@@ -120,7 +140,9 @@ async fn throttling_is_retried_and_an_unavailable_store_is_a_partial_failure() {
     let surroundings = Surroundings::start(&webhook(&slack, "hook", 200, "ok").await).await;
     let function = surroundings.function(20, &[]).await;
     // Two of three requests are throttled, of any operation.
-    surroundings.proxy.decide(|_, n| if n % 3 == 2 { ProxyAction::Pass } else { ProxyAction::Throttle });
+    surroundings
+        .proxy
+        .decide(|_, n| if n % 3 == 2 { ProxyAction::Pass } else { ProxyAction::Throttle });
     assert_eq!(function.answer(&sample("kinesis-burst.json")).await, everything());
     assert_eq!([surroundings.rows().await, posts(&slack, "hook").await], [180, 1]);
 
@@ -146,11 +168,9 @@ async fn a_silent_store_is_given_up_before_the_function_times_out() {
     let slack = MockServer::start().await;
     let surroundings = Surroundings::start(&webhook(&slack, "hook", 200, "ok").await).await;
     let function = surroundings.function(3, &[]).await;
-    surroundings.proxy.decide(
-        |operation, _| {
-            if operation == "TransactWriteItems" { ProxyAction::Swallow } else { ProxyAction::Pass }
-        },
-    );
+    surroundings.proxy.decide(|operation, _| {
+        if operation == "TransactWriteItems" { ProxyAction::Swallow } else { ProxyAction::Pass }
+    });
     let event = sample("kinesis-burst.json");
     assert_eq!(checkpoint(&function.answer(&event).await), sequence(&event, 0));
     // A commit whose answer is lost counts once.
@@ -172,11 +192,18 @@ async fn a_poison_record_that_cannot_be_parked_is_the_checkpoint() {
     let slack = MockServer::start().await;
     let surroundings = Surroundings::start(&webhook(&slack, "hook", 200, "ok").await).await;
     // No server listens there.
-    let function = surroundings.function(4, &[("AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:9")]).await;
+    let function =
+        surroundings.function(4, &[("AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:9")]).await;
     let event = sample("kinesis-poison.json");
     let answer = function.answer(&event).await;
-    let at = (0..21).find(|record| sequence(&event, *record) == checkpoint(&answer)).expect("it is in the event");
-    assert_eq!(surroundings.rows().await, 24, "the good records and the good events of a bad one are stored");
+    let at = (0..21)
+        .find(|record| sequence(&event, *record) == checkpoint(&answer))
+        .expect("it is in the event");
+    assert_eq!(
+        surroundings.rows().await,
+        24,
+        "the good records and the good events of a bad one are stored"
+    );
     assert_eq!(posts(&slack, "hook").await, 1, "and delivered");
     let function = surroundings.function(20, &[]).await;
     assert_eq!(function.answer(&event).await, everything());
@@ -193,23 +220,37 @@ async fn a_poison_record_that_cannot_be_parked_is_the_checkpoint() {
 async fn a_revoked_webhook_is_read_again_once_and_then_parked() {
     let slack = MockServer::start().await;
     let once = ResponseTemplate::new(200).set_body_string("ok");
-    Mock::given(method("POST")).and(path("/old")).respond_with(once).up_to_n_times(1).mount(&slack).await;
-    let (old, new) = (webhook(&slack, "old", 404, "no_service").await, webhook(&slack, "new", 200, "ok").await);
+    Mock::given(method("POST"))
+        .and(path("/old"))
+        .respond_with(once)
+        .up_to_n_times(1)
+        .mount(&slack)
+        .await;
+    let (old, new) =
+        (webhook(&slack, "old", 404, "no_service").await, webhook(&slack, "new", 200, "ok").await);
     let surroundings = Surroundings::start(&old).await;
     let function = surroundings.function(20, &[]).await;
     assert_eq!(function.answer(&sample("subscription.json")).await, everything());
-    assert_eq!((posts(&slack, "old").await, surroundings.parked().await.len()), (1, 0), "it still works");
+    assert_eq!(
+        (posts(&slack, "old").await, surroundings.parked().await.len()),
+        (1, 0),
+        "it still works"
+    );
     // The webhook is revoked and replaced in the secret: the next message uses the new one.
     surroundings.rotate(&new).await;
     assert_eq!(function.answer(&sample("kinesis-multimember.json")).await, everything());
-    let counts = [posts(&slack, "old").await, posts(&slack, "new").await, surroundings.parked().await.len()];
+    let counts =
+        [posts(&slack, "old").await, posts(&slack, "new").await, surroundings.parked().await.len()];
     assert_eq!(counts, [2, 1, 0]);
     // The webhook is revoked and not replaced: the message is parked with Slack's code.
     surroundings.rotate(&old).await;
     let function = surroundings.function(20, &[]).await;
     assert_eq!(function.answer(&sample("kinesis-control.json")).await, everything());
     let parked = surroundings.parked().await;
-    assert_eq!((&parked[0]["kind"], &parked[0]["target"]), (&json!("message"), &json!("slack:default")));
+    assert_eq!(
+        (&parked[0]["kind"], &parked[0]["target"]),
+        (&json!("message"), &json!("slack:default"))
+    );
     assert_eq!(parked[0]["reason"], json!("Slack answered 404: no_service"));
     assert_eq!((parked.len(), posts(&slack, "old").await), (1, 3));
     assert!(!function.log().contains(&old), "no webhook in the log");
@@ -220,8 +261,11 @@ async fn a_missing_credential_is_named_and_parked() {
     let slack = MockServer::start().await;
     let surroundings = Surroundings::start(&webhook(&slack, "hook", 200, "ok").await).await;
     let config = Path::new(env!("CARGO_TARGET_TMPDIR")).join("missing-credential.toml");
-    std::fs::write(&config, "[[route]]\nname=\"r\"\nmarkers=[\"[ALERT]\",\"[CRITICAL]\"]\nnotify=[\"slack:absent\"]\n")
-        .unwrap();
+    std::fs::write(
+        &config,
+        "[[route]]\nname=\"r\"\nmarkers=[\"[ALERT]\",\"[CRITICAL]\"]\nnotify=[\"slack:absent\"]\n",
+    )
+    .unwrap();
     let function = surroundings.function(20, &[("STENTOR_CONFIG", config.to_str().unwrap())]).await;
     assert_eq!(function.answer(&sample("subscription.json")).await, everything());
     let parked = surroundings.parked().await;
@@ -240,7 +284,8 @@ async fn a_direct_subscription_matches_a_route_of_the_functions_region() {
             "[[route]]\nname=\"r\"\nmarkers=[\"[ALERT]\",\"[CRITICAL]\"]\nregions=[\"{regions}\"]\nnotify=[\"slack:default\"]\n"
         );
         std::fs::write(&config, route).unwrap();
-        let function = surroundings.function(20, &[("STENTOR_CONFIG", config.to_str().unwrap())]).await;
+        let function =
+            surroundings.function(20, &[("STENTOR_CONFIG", config.to_str().unwrap())]).await;
         assert_eq!(function.answer(&sample("subscription.json")).await, everything());
         assert_eq!(surroundings.rows().await, rows, "{regions}");
     }
@@ -261,7 +306,11 @@ async fn records_are_retried_while_slack_hangs_or_limits_and_delivered_once() {
     assert_eq!(surroundings.rows().await, 180);
     let function = surroundings.function(25, &[]).await;
     assert_eq!(function.answer(&event).await, everything());
-    assert_eq!(posts(&slack, "hook").await, 3, "one that hung, one that was limited, one that was accepted");
+    assert_eq!(
+        posts(&slack, "hook").await,
+        3,
+        "one that hung, one that was limited, one that was accepted"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -273,11 +322,9 @@ async fn a_killed_function_loses_nothing_and_counts_once() {
     // commit, the close, the freeze.
     for swallowed in 0..7 {
         let function = surroundings.function(5, &[]).await;
-        surroundings.proxy.decide(
-            move |_, n| {
-                if n == swallowed + 1 { ProxyAction::SwallowAnswer } else { ProxyAction::Pass }
-            },
-        );
+        surroundings.proxy.decide(move |_, n| {
+            if n == swallowed + 1 { ProxyAction::SwallowAnswer } else { ProxyAction::Pass }
+        });
         tokio::select! {
             _ = function.invoke(&event) => {}
             () = until_seen(&surroundings, swallowed + 2) => {}
@@ -311,6 +358,13 @@ async fn an_unknown_event_is_an_error_that_says_so() {
     let function = surroundings.function(10, &[]).await;
     let answer = function.answer(r#"{"hello": "hunter2"}"#).await;
     let message = answer["errorMessage"].as_str().unwrap();
-    assert!(message.contains("neither a Kinesis event") && !message.contains("hunter2"), "{answer}");
-    assert_eq!(function.answer(&sample("kinesis-empty.json")).await, everything(), "the next event is processed");
+    assert!(
+        message.contains("neither a Kinesis event") && !message.contains("hunter2"),
+        "{answer}"
+    );
+    assert_eq!(
+        function.answer(&sample("kinesis-empty.json")).await,
+        everything(),
+        "the next event is processed"
+    );
 }

@@ -52,7 +52,12 @@ impl Shard {
     /// Processes one batch from the checkpoint on. Its size is random, because a retried batch may
     /// be cut differently. Sometimes two pollers read the shard at once, or an acknowledgement is
     /// lost.
-    pub async fn poll(&mut self, consumers: &[Function], rng: &mut Rng, killed_after: Option<Duration>) {
+    pub async fn poll(
+        &mut self,
+        consumers: &[Function],
+        rng: &mut Rng,
+        killed_after: Option<Duration>,
+    ) {
         let end = self.records.len().min(self.checkpoint + rng.usize(1..=4));
         let batch = &self.records[self.checkpoint..end];
         let event = self.event(batch);
@@ -64,7 +69,10 @@ impl Shard {
         let Outcome::Answered(answer) = outcome else { return };
         let failed = answer["batchItemFailures"].as_array().unwrap().iter().map(|failure| {
             let sequence = failure["itemIdentifier"].as_str().unwrap();
-            batch.iter().position(|(number, _)| number == sequence).expect("only records of the batch are named")
+            batch
+                .iter()
+                .position(|(number, _)| number == sequence)
+                .expect("only records of the batch are named")
         });
         let acknowledged = failed.min().unwrap_or(batch.len());
         if rng.u8(..) >= 16 {
@@ -97,13 +105,20 @@ pub struct DueMapping {
 impl DueMapping {
     /// Receives the visible messages and invokes the notifier with them. `None` when there are
     /// none.
-    pub async fn poll(&self, notifier: &Function, killed_after: Option<Duration>) -> Option<Outcome> {
-        let receive = self.client.receive_message().queue_url(&self.queue_url).max_number_of_messages(5);
+    pub async fn poll(
+        &self,
+        notifier: &Function,
+        killed_after: Option<Duration>,
+    ) -> Option<Outcome> {
+        let receive =
+            self.client.receive_message().queue_url(&self.queue_url).max_number_of_messages(5);
         let receive = receive.wait_time_seconds(1);
         let count = MessageSystemAttributeName::ApproximateReceiveCount;
-        let messages = receive.message_system_attribute_names(count.clone()).send().await.unwrap().messages?;
+        let messages =
+            receive.message_system_attribute_names(count.clone()).send().await.unwrap().messages?;
         let record = |message: &Message| {
-            let [id, receipt] = [message.message_id(), message.receipt_handle()].map(Option::unwrap);
+            let [id, receipt] =
+                [message.message_id(), message.receipt_handle()].map(Option::unwrap);
             due_record(id, receipt, &message.attributes().unwrap()[&count], message.body().unwrap())
         };
         let event = json!({"Records": messages.iter().map(record).collect::<Vec<_>>()});
@@ -111,7 +126,8 @@ impl DueMapping {
         if let Outcome::Answered(answer) = &outcome {
             let failures = answer["batchItemFailures"].as_array().unwrap();
             let failed = |id: &str| failures.iter().any(|failure| failure["itemIdentifier"] == id);
-            for message in messages.iter().filter(|message| !failed(message.message_id().unwrap())) {
+            for message in messages.iter().filter(|message| !failed(message.message_id().unwrap()))
+            {
                 let delete = self.client.delete_message().queue_url(&self.queue_url);
                 delete.receipt_handle(message.receipt_handle().unwrap()).send().await.unwrap();
             }

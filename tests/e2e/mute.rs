@@ -12,11 +12,17 @@ use stentor::protocol::store::Store as _;
 async fn a_route_of_a_stack_is_muted_in_its_table() {
     let engine = Embedded::start(None).await.unwrap();
     let store = engine.store().await.unwrap();
-    let environment = [("AWS_REGION", "us-east-1"), ("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")];
+    let environment = [
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+    ];
     let mute = async |arguments: &[&str], environment: &[(&str, &str)]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_stentor"));
         command.args(arguments).env_clear().current_dir(env!("CARGO_MANIFEST_DIR"));
-        command.env("AWS_ENDPOINT_URL_DYNAMODB", engine.endpoint()).env("AWS_EC2_METADATA_DISABLED", "true");
+        command
+            .env("AWS_ENDPOINT_URL_DYNAMODB", engine.endpoint())
+            .env("AWS_EC2_METADATA_DISABLED", "true");
         command.envs(environment.iter().copied());
         tokio::process::Command::from(command).output().await.unwrap()
     };

@@ -79,22 +79,29 @@ const REST_MAX: Duration = Duration::from_secs(150);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn functions_that_are_killed_at_any_moment_lose_nothing_and_count_everything_once() {
-    let seed = std::env::var("STENTOR_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
+    let seed = std::env::var("STENTOR_SEED")
+        .map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
     println!("STENTOR_SEED={seed}");
     let mut seeds = Rng::with_seed(seed);
     let (began, weather) = (Instant::now(), Mutex::new(seeds.fork()));
-    let deployment = Deployment::start("killed", CONFIG, &[], move || bad_day(&mut weather.lock().unwrap())).await;
+    let deployment =
+        Deployment::start("killed", CONFIG, &[], move || bad_day(&mut weather.lock().unwrap()))
+            .await;
     let at_rest = AtomicBool::new(false);
     let shards: Vec<_> = (0..SHARDS).map(|n| feed(&deployment, n, seeds.fork())).collect();
-    let queue: Vec<_> =
-        deployment.notifiers.iter().map(|one| serve(&deployment, one, seeds.fork(), &at_rest)).collect();
+    let queue: Vec<_> = deployment
+        .notifiers
+        .iter()
+        .map(|one| serve(&deployment, one, seeds.fork(), &at_rest))
+        .collect();
     let until_rest = async {
         let fed = join_all(shards).await.into_iter().fold(Fed::default(), Fed::and);
         until_at_rest(&deployment).await;
         at_rest.store(true, Ordering::SeqCst);
         fed
     };
-    let (fed, ..) = join3(until_rest, join_all(queue), sweep(&deployment, seeds.fork(), &at_rest)).await;
+    let (fed, ..) =
+        join3(until_rest, join_all(queue), sweep(&deployment, seeds.fork(), &at_rest)).await;
 
     let rows = rows(&deployment).await;
     assert_eq!(rows, fed.alerts, "each alert has one row, with its routes");
@@ -107,8 +114,13 @@ async fn functions_that_are_killed_at_any_moment_lose_nothing_and_count_everythi
         repeats += check_told(route, &epochs, &posts);
     }
     let parked = deployment.surroundings.parked().await;
-    let parked: BTreeSet<&str> = parked.iter().map(|parked| parked["event_id"].as_str().unwrap()).collect();
-    assert_eq!(parked, fed.poison.iter().map(String::as_str).collect(), "only poison records are parked");
+    let parked: BTreeSet<&str> =
+        parked.iter().map(|parked| parked["event_id"].as_str().unwrap()).collect();
+    assert_eq!(
+        parked,
+        fed.poison.iter().map(String::as_str).collect(),
+        "only poison records are parked"
+    );
     let (consumers, notifiers) = (killed(&deployment.consumers), killed(&deployment.notifiers));
     println!(
         "{consumers} consumers and {notifiers} notifiers killed, {} alerts, {} messages, {repeats} epochs repeated, {:?}",
@@ -133,7 +145,12 @@ fn bad_day(rng: &mut Rng) -> HookAnswer {
 }
 
 /// When to kill an invocation, if at all: at a random moment of its usual duration.
-fn death(functions: &[Function], enough: usize, usual: Duration, rng: &mut Rng) -> Option<Duration> {
+fn death(
+    functions: &[Function],
+    enough: usize,
+    usual: Duration,
+    rng: &mut Rng,
+) -> Option<Duration> {
     (rng.bool() && killed(functions) < enough).then(|| usual.mul_f64(rng.f64()))
 }
 
@@ -166,9 +183,12 @@ impl Fed {
             self.poison.insert(shard.put(STANDARD.encode("no gzip")));
             return;
         }
-        let lines = (0..rng.usize(1..=8)).map(|_| (format!("{:032x}", rng.u128(..)), LINES[rng.usize(..LINES.len())]));
+        let lines = (0..rng.usize(1..=8))
+            .map(|_| (format!("{:032x}", rng.u128(..)), LINES[rng.usize(..LINES.len())]));
         let lines: Vec<_> = lines.collect();
-        let texts = lines.iter().map(|(id, (marker, _))| (id.as_str(), format!("{marker} order {id} failed")));
+        let texts = lines
+            .iter()
+            .map(|(id, (marker, _))| (id.as_str(), format!("{marker} order {id} failed")));
         let data = mapping::data(&shard.name, texts);
         // A producer writes a record again when the answer was lost.
         if rng.u8(..) < 32 {
@@ -176,8 +196,9 @@ impl Fed {
         }
         shard.put(data);
         let alerts = lines.into_iter().filter(|(_, (_, routes))| !routes.is_empty());
-        self.alerts
-            .extend(alerts.map(|(id, (_, routes))| (id, routes.iter().map(|route| (*route).to_owned()).collect())));
+        self.alerts.extend(alerts.map(|(id, (_, routes))| {
+            (id, routes.iter().map(|route| (*route).to_owned()).collect())
+        }));
     }
 }
 
@@ -241,7 +262,10 @@ async fn restless(deployment: &Deployment) -> Option<String> {
     let store = &deployment.surroundings.store;
     for route in ROUTES {
         let cursor = store.cursor(&name(route), soon()).await.unwrap();
-        if cursor.open.is_some() || cursor.closing.is_some() || cursor.burst.is_some() || cursor.epoch != cursor.sealed
+        if cursor.open.is_some()
+            || cursor.closing.is_some()
+            || cursor.burst.is_some()
+            || cursor.epoch != cursor.sealed
         {
             return Some(format!("{route} is at {cursor:?}"));
         }
@@ -265,7 +289,8 @@ async fn rows(deployment: &Deployment) -> BTreeMap<String, BTreeSet<String>> {
     let scan = store.client().scan().table_name(&store.tables().alerts).consistent_read(true);
     let rows = scan.into_paginator().items().send().collect::<Result<Vec<_>, _>>().await.unwrap();
     let row = |row: &HashMap<String, aws_sdk_dynamodb::types::AttributeValue>| {
-        let routes = row["routes"].as_l().unwrap().iter().map(|route| route.as_s().unwrap().clone());
+        let routes =
+            row["routes"].as_l().unwrap().iter().map(|route| route.as_s().unwrap().clone());
         let (event_id, _hash) = row["log_id"].as_s().unwrap().rsplit_once('-').unwrap();
         (event_id.to_owned(), routes.collect())
     };
@@ -286,10 +311,14 @@ fn check_told(route: &str, epochs: &[Epoch], accepted: &[(Post, bool)]) -> usize
     let targets: BTreeSet<&Target> = epochs.iter().flat_map(|epoch| &epoch.owed).collect();
     let mut repeats = 0;
     for target in targets {
-        let of_target = |(post, _): &&(Post, bool)| post.route == route && post.target == target.to_string();
+        let of_target =
+            |(post, _): &&(Post, bool)| post.route == route && post.target == target.to_string();
         let posts: Vec<&(Post, bool)> = accepted.iter().filter(of_target).collect();
         for (post, _) in &posts {
-            let delivered = epochs.iter().filter(|epoch| post.tells(epoch.number)).map(|epoch| epoch.tally.alerts);
+            let delivered = epochs
+                .iter()
+                .filter(|epoch| post.tells(epoch.number))
+                .map(|epoch| epoch.tally.alerts);
             assert_eq!(post.alerts, delivered.sum::<u64>(), "{post:?}");
         }
         for epoch in epochs {
@@ -297,7 +326,11 @@ fn check_told(route: &str, epochs: &[Epoch], accepted: &[(Post, bool)]) -> usize
             let acknowledged = tellings.clone().filter(|(_, is_settled)| *is_settled).count();
             let delivered = tellings.count();
             assert!(delivered > 0, "{target} did not receive epoch {} of {route}", epoch.number);
-            assert!(acknowledged <= 1, "{target} received epoch {} of {route} again without a fault", epoch.number);
+            assert!(
+                acknowledged <= 1,
+                "{target} received epoch {} of {route} again without a fault",
+                epoch.number
+            );
             repeats += delivered - 1;
         }
     }
@@ -315,12 +348,15 @@ fn accepted(deployment: &Deployment) -> Vec<(Post, bool)> {
         for (at, invocation) in invocations.iter().enumerate() {
             let next = invocations.get(at + 1).map(|next| next.began);
             let of_it = |post: &&Post| {
-                let during = invocation.began <= post.arrived && next.is_none_or(|next| post.arrived < next);
+                let during =
+                    invocation.began <= post.arrived && next.is_none_or(|next| post.arrived < next);
                 post.function == notifier.name && during
             };
             let of_it: Vec<&Post> = posts.iter().filter(of_it).collect();
-            let heard = summaries.get(&invocation.request_id).map(|summary| &summary["messages_accepted"]);
-            let is_settled = matches!(invocation.outcome, Outcome::Answered(_)) && heard == Some(&json!(of_it.len()));
+            let heard =
+                summaries.get(&invocation.request_id).map(|summary| &summary["messages_accepted"]);
+            let is_settled = matches!(invocation.outcome, Outcome::Answered(_))
+                && heard == Some(&json!(of_it.len()));
             judged.extend(of_it.into_iter().map(|post| (post.clone(), is_settled)));
         }
     }

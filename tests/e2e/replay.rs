@@ -21,14 +21,17 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use crate::emulator::Surroundings;
 use crate::support::alert;
-use crate::support::parked::{STREAM, failed_invocation, given_up, gzip, parked_message, parked_record, unstorable};
+use crate::support::parked::{
+    STREAM, failed_invocation, given_up, gzip, parked_message, parked_record, unstorable,
+};
 use crate::support::schema::Schema;
 
 const TOO_LARGE: Poison = Poison::TooLarge { decoded_bytes_max: 64 << 20 };
 
 async fn slack(status: u16) -> MockServer {
     let slack = MockServer::start().await;
-    let answer = ResponseTemplate::new(status).set_body_string(if status == 200 { "ok" } else { "" });
+    let answer =
+        ResponseTemplate::new(status).set_body_string(if status == 200 { "ok" } else { "" });
     Mock::given(method("POST")).and(path("/hook")).respond_with(answer).mount(&slack).await;
     slack
 }
@@ -39,7 +42,10 @@ async fn delivered(slack: &MockServer) -> (u64, usize) {
     let alerts = posts.iter().map(|post| {
         let text = post.body_json::<Value>().unwrap()["text"].as_str().unwrap().to_owned();
         let words: Vec<&str> = text.split_whitespace().collect();
-        let at = words.iter().position(|word| word.starts_with("alert")).unwrap_or_else(|| panic!("{text}"));
+        let at = words
+            .iter()
+            .position(|word| word.starts_with("alert"))
+            .unwrap_or_else(|| panic!("{text}"));
         words[at - 1].replace(',', "").parse::<u64>().unwrap()
     });
     (alerts.sum(), posts.len())
@@ -55,7 +61,8 @@ async fn report(stack: &Surroundings, arguments: &[&str]) -> (Value, i32) {
     let text = String::from_utf8(output.stdout).unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     let report: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text} {errors}"));
-    let command = if arguments.contains(&"--dry-run") { "replay --dry-run --json" } else { "replay --json" };
+    let command =
+        if arguments.contains(&"--dry-run") { "replay --dry-run --json" } else { "replay --json" };
     assert_eq!(Schema::of(command).check(&report).1, [""; 0], "{report:#}");
     (report, output.status.code().unwrap())
 }
@@ -64,8 +71,13 @@ async fn report(stack: &Surroundings, arguments: &[&str]) -> (Value, i32) {
 async fn dead_letters(stack: &Surroundings) -> (u64, u64) {
     let get = sqs::Client::new(stack.aws()).get_queue_attributes().queue_url(&stack.queue_url);
     let answer = get.attribute_names(QueueAttributeName::All).send().await.unwrap();
-    let of = |name: QueueAttributeName| answer.attributes.as_ref().unwrap()[&name].parse::<u64>().unwrap();
-    (of(QueueAttributeName::ApproximateNumberOfMessages), of(QueueAttributeName::ApproximateNumberOfMessagesNotVisible))
+    let of = |name: QueueAttributeName| {
+        answer.attributes.as_ref().unwrap()[&name].parse::<u64>().unwrap()
+    };
+    (
+        of(QueueAttributeName::ApproximateNumberOfMessages),
+        of(QueueAttributeName::ApproximateNumberOfMessagesNotVisible),
+    )
 }
 
 fn deadline() -> Deadline {
@@ -94,10 +106,18 @@ async fn every_kind_of_dead_letter_is_resolved_and_a_second_replay_sends_nothing
     stack.send(&parked_record(&TOO_LARGE, "shardId-9:1", Some(&gzip("large", 65 << 20)))).await;
     stack.send(&parked_record(&unstorable(), "shardId-9:2", Some(&gzip("orphan", 0)))).await;
     stack
-        .send(&parked_record(&Poison::NotGzip("the magic bytes 1f 8b are missing"), "shardId-9:3", Some(b"no gzip")))
+        .send(&parked_record(
+            &Poison::NotGzip("the magic bytes 1f 8b are missing"),
+            "shardId-9:3",
+            Some(b"no gzip"),
+        ))
         .await;
     stack
-        .send(&parked_record(&Poison::TooLarge { decoded_bytes_max: 1 }, &format!("{shard}:{}", sequences[3].1), None))
+        .send(&parked_record(
+            &Poison::TooLarge { decoded_bytes_max: 1 },
+            &format!("{shard}:{}", sequences[3].1),
+            None,
+        ))
         .await;
     stack.send(&parked_message(7)).await;
     stack.send(r#"{"route":"alerts","window":1}"#).await;
@@ -110,7 +130,11 @@ async fn every_kind_of_dead_letter_is_resolved_and_a_second_replay_sends_nothing
     assert_eq!((code, &list["selected"], stack.rows().await), (0, &json!(10), 1), "{list}");
     let count = |kind: &str| {
         let groups = list["groups"].as_array().unwrap();
-        groups.iter().filter(|group| group["kind"] == kind).map(|group| group["count"].as_u64().unwrap()).sum::<u64>()
+        groups
+            .iter()
+            .filter(|group| group["kind"] == kind)
+            .map(|group| group["count"].as_u64().unwrap())
+            .sum::<u64>()
     };
     let kinds = ["record", "message", "due", "batch", "invocation", "unknown"];
     assert_eq!(kinds.map(count), [4, 1, 1, 2, 1, 1], "{list}");
@@ -129,7 +153,8 @@ async fn every_kind_of_dead_letter_is_resolved_and_a_second_replay_sends_nothing
     assert_eq!(delivered(&slack).await.1, 0);
 
     // Only the record that was parked for its size, selected by its reason.
-    let (large, code) = report(&stack, &["--reason", "more than 67108864", "--max-decoded", "1GiB"]).await;
+    let (large, code) =
+        report(&stack, &["--reason", "more than 67108864", "--max-decoded", "1GiB"]).await;
     assert_eq!(
         (code, &large["reprocessed"], &large["skipped"], &large["kept"]),
         (0, &json!(1), &json!(9), &json!(1)),
@@ -145,7 +170,10 @@ async fn every_kind_of_dead_letter_is_resolved_and_a_second_replay_sends_nothing
     assert_eq!(first["reprocessed_by_kind"], json!(by_kind), "{first:#}");
     let reason = |kind: &str| {
         let unresolved = first["unresolved"].as_array().unwrap();
-        let found = unresolved.iter().find(|one| one["kind"] == kind).unwrap_or_else(|| panic!("{first:#}"));
+        let found = unresolved
+            .iter()
+            .find(|one| one["kind"] == kind)
+            .unwrap_or_else(|| panic!("{first:#}"));
         (found["code"].as_str().unwrap().to_owned(), found["reason"].as_str().unwrap().to_owned())
     };
     let pair = |code: &str, reason: &str| (code.to_owned(), reason.to_owned());
@@ -166,7 +194,11 @@ async fn every_kind_of_dead_letter_is_resolved_and_a_second_replay_sends_nothing
     assert_eq!(visible, 4);
 
     let (second, code) = report(&stack, &[]).await;
-    assert_eq!((code, &second["reprocessed"], &second["kept"]), (1, &json!(0), &json!(0)), "{second:#}");
+    assert_eq!(
+        (code, &second["reprocessed"], &second["kept"]),
+        (1, &json!(0), &json!(0)),
+        "{second:#}"
+    );
     assert_eq!(delivered(&slack).await, (alerts, posts), "a second replay sends nothing");
     assert_eq!((dead_letters(&stack).await, stack.rows().await), ((visible, 0), rows));
     let (_, code) = report(&stack, &["--kind", "due,message"]).await;
@@ -180,7 +212,9 @@ async fn ctrl_c_loses_nothing_and_reports_the_progress() {
     let stack = Surroundings::start(&format!("{}/hook", slack.uri())).await;
     for n in 0..DEAD_LETTERS {
         let id = format!("interrupted-{n}");
-        stack.send(&parked_record(&unstorable(), &format!("shardId-9:{n}"), Some(&gzip(&id, 0)))).await;
+        stack
+            .send(&parked_record(&unstorable(), &format!("shardId-9:{n}"), Some(&gzip(&id, 0))))
+            .await;
     }
     let mut command = stack.stentor(&["replay", "--rate", "10", "--interval", "1"]);
     let child = tokio::process::Command::from({
@@ -196,9 +230,13 @@ async fn ctrl_c_loses_nothing_and_reports_the_progress() {
     let pid = child.id().unwrap().to_string();
     assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
     let output = child.wait_with_output().await.unwrap();
-    let (shown, errors) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    let (shown, errors) =
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert_eq!(output.status.code(), Some(1), "{shown}{errors}");
-    assert!(shown.contains("interrupted.") && shown.contains("Run the same command again"), "{shown}");
+    assert!(
+        shown.contains("interrupted.") && shown.contains("Run the same command again"),
+        "{shown}"
+    );
     assert!(errors.contains("stopping after the current step"), "{errors}");
     let (left, hidden) = dead_letters(&stack).await;
     let rows = stack.rows().await as u64;
@@ -209,7 +247,10 @@ async fn ctrl_c_loses_nothing_and_reports_the_progress() {
     let (rest, code) = report(&stack, &[]).await;
     assert_eq!((code, rest["reprocessed"].as_u64()), (0, Some(left)), "{rest:#}");
     let (alerts, posts) = delivered(&slack).await;
-    assert_eq!((alerts, stack.rows().await as u64, dead_letters(&stack).await), (DEAD_LETTERS, DEAD_LETTERS, (0, 0)));
+    assert_eq!(
+        (alerts, stack.rows().await as u64, dead_letters(&stack).await),
+        (DEAD_LETTERS, DEAD_LETTERS, (0, 0))
+    );
     assert!(posts <= 4, "forty records are a few messages: {posts}");
 }
 
@@ -224,15 +265,30 @@ async fn with_a_due_queue_routes_are_armed_and_the_notifier_delivers() {
     stack.store.commit(&[alert("orphan", &["alerts"])], deadline()).await;
     stack.send(&parked_record(&unstorable(), "shardId-9:2", Some(&gzip("orphan", 0)))).await;
     let (first, code) = report(&stack, &["--due-queue-url", &due_url]).await;
-    assert_eq!((code, &first["reprocessed"], &first["duplicates"]), (0, &json!(2), &json!(1)), "{first:#}");
+    assert_eq!(
+        (code, &first["reprocessed"], &first["duplicates"]),
+        (0, &json!(2), &json!(1)),
+        "{first:#}"
+    );
     assert_eq!((delivered(&slack).await, dead_letters(&stack).await), ((0, 0), (0, 0)));
-    let due = queues.receive_message().queue_url(&due_url).max_number_of_messages(10).send().await.unwrap();
-    let due: Vec<String> = due.messages.unwrap().into_iter().filter_map(|message| message.body).collect();
+    let due = queues
+        .receive_message()
+        .queue_url(&due_url)
+        .max_number_of_messages(10)
+        .send()
+        .await
+        .unwrap();
+    let due: Vec<String> =
+        due.messages.unwrap().into_iter().filter_map(|message| message.body).collect();
     assert_eq!(due, [r#"{"route":"alerts","window":1}"#], "one message for both");
     // The due message in the dead-letter queue is replayed: what is owed is delivered once.
     stack.send(&due[0]).await;
     let (second, code) = report(&stack, &["--due-queue-url", &due_url]).await;
-    assert_eq!((code, &second["reprocessed_by_kind"]), (0, &json!([{"kind": "due", "count": 1}])), "{second:#}");
+    assert_eq!(
+        (code, &second["reprocessed_by_kind"]),
+        (0, &json!([{"kind": "due", "count": 1}])),
+        "{second:#}"
+    );
     assert_eq!(delivered(&slack).await, (2, 1));
 }
 
@@ -243,7 +299,11 @@ async fn a_refused_message_stays_and_its_records_are_safe() {
     stack.send(&parked_message(3)).await;
     stack.send(&parked_record(&unstorable(), "shardId-9:1", Some(&gzip("one", 0)))).await;
     let (first, code) = report(&stack, &[]).await;
-    assert_eq!((code, &first["reprocessed_by_kind"]), (1, &json!([{"kind": "record", "count": 1}])), "{first:#}");
+    assert_eq!(
+        (code, &first["reprocessed_by_kind"]),
+        (1, &json!([{"kind": "record", "count": 1}])),
+        "{first:#}"
+    );
     assert_eq!(first["unresolved"][0]["code"], "refused", "{first:#}");
     assert!(first["unresolved"][0]["reason"].as_str().unwrap().contains("410"), "{first:#}");
     // The message of the record was also refused and parked. The target accepts again, and receives
@@ -255,7 +315,11 @@ async fn a_refused_message_stays_and_its_records_are_safe() {
         .mount(&slack)
         .await;
     let (second, code) = report(&stack, &["--kind", "message"]).await;
-    assert_eq!((code, &second["reprocessed_by_kind"]), (0, &json!([{"kind": "message", "count": 2}])), "{second:#}");
+    assert_eq!(
+        (code, &second["reprocessed_by_kind"]),
+        (0, &json!([{"kind": "message", "count": 2}])),
+        "{second:#}"
+    );
     assert_eq!((delivered(&slack).await.0, dead_letters(&stack).await), (4, (0, 0)));
 }
 
@@ -289,8 +353,16 @@ async fn an_absent_queue_missing_credentials_and_a_wrong_region_are_reported_in_
     let mut nowhere = stack.stentor(&["replay"]);
     nowhere.env_remove("AWS_REGION").env("AWS_EC2_METADATA_DISABLED", "true");
     check(nowhere, "no Region is set").await;
-    check(stack.stentor(&["replay", "--outbox-table", "Nowhere"]), "the table Nowhere does not exist").await;
-    check(stack.stentor(&["replay", "--secret-id", "none"]), "the secret none does not exist in this account").await;
+    check(
+        stack.stentor(&["replay", "--outbox-table", "Nowhere"]),
+        "the table Nowhere does not exist",
+    )
+    .await;
+    check(
+        stack.stentor(&["replay", "--secret-id", "none"]),
+        "the secret none does not exist in this account",
+    )
+    .await;
     let denied = MockServer::start().await;
     let answer = ResponseTemplate::new(403).insert_header("x-amzn-requestid", "r").set_body_json(json!({
         "__type": "com.amazonaws.sqs#AccessDeniedException",
@@ -307,7 +379,9 @@ async fn an_absent_queue_missing_credentials_and_a_wrong_region_are_reported_in_
 fn closed_shard(request: &wiremock::Request) -> ResponseTemplate {
     let body: Value = request.body_json().unwrap();
     let record = |n: u32| json!({"SequenceNumber": n.to_string(), "Data": STANDARD.encode(n.to_string()), "PartitionKey": "p", "ApproximateArrivalTimestamp": 1_795_443_306.789});
-    let error = |name: &str| ResponseTemplate::new(400).set_body_json(json!({"__type": name, "message": "no"}));
+    let error = |name: &str| {
+        ResponseTemplate::new(400).set_body_json(json!({"__type": name, "message": "no"}))
+    };
     let answer = |body: Value| ResponseTemplate::new(200).set_body_json(body);
     let operation = request.headers["x-amz-target"].to_str().unwrap().rsplit('.').next().unwrap();
     let of = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
@@ -320,10 +394,14 @@ fn closed_shard(request: &wiremock::Request) -> ResponseTemplate {
         }
         ("GetRecords", _, "oldest") => {
             let records = [record(103), record(104)];
-            answer(json!({"Records": records, "NextShardIterator": "stale", "MillisBehindLatest": 1000}))
+            answer(
+                json!({"Records": records, "NextShardIterator": "stale", "MillisBehindLatest": 1000}),
+            )
         }
         ("GetRecords", _, "stale") => error("ExpiredIteratorException"),
-        ("GetRecords", _, "fresh") => answer(json!({"Records": [record(105), record(106)], "MillisBehindLatest": 0})),
+        ("GetRecords", _, "fresh") => {
+            answer(json!({"Records": [record(105), record(106)], "MillisBehindLatest": 0}))
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -345,7 +423,8 @@ async fn a_closed_shard_is_read_to_its_end_without_expired_records() {
         records: Some(6),
     };
     let first = streams.read(&range, None, deadline()).await.unwrap();
-    let numbers = |page: &Page| page.records.iter().map(|record| record.sequence.clone()).collect::<Vec<_>>();
+    let numbers =
+        |page: &Page| page.records.iter().map(|record| record.sequence.clone()).collect::<Vec<_>>();
     assert_eq!((numbers(&first), first.more), (vec!["103".to_owned(), "104".to_owned()], true));
     let second = streams.read(&range, Some("104"), deadline()).await.unwrap();
     assert_eq!((numbers(&second), second.more), (vec!["105".to_owned()], false));
@@ -356,7 +435,10 @@ async fn a_closed_shard_is_read_to_its_end_without_expired_records() {
 async fn shown(stack: &Surroundings, arguments: &[&str]) -> String {
     let output = output(stack.stentor(&[&["replay"], arguments].concat())).await;
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
-    let mut text = format!("$ stentor replay{}\n", arguments.iter().map(|part| format!(" {part}")).collect::<String>());
+    let mut text = format!(
+        "$ stentor replay{}\n",
+        arguments.iter().map(|part| format!(" {part}")).collect::<String>()
+    );
     for line in String::from_utf8(output.stdout).unwrap().lines() {
         let is_id = |word: &str| word.len() == 36 && word.matches('-').count() == 4;
         if line.trim_start().starts_with("took ") || line.trim().split(", ").all(is_id) {
@@ -382,7 +464,9 @@ async fn the_session_in_the_readme_is_current() {
         last = Some(put.data(gzip(&format!("stream-{n}"), 0).into()).send().await.unwrap());
     }
     let last = last.unwrap();
-    stack.send(&parked_record(&TOO_LARGE, "shardId-000000000003:1", Some(&gzip("large", 65 << 20)))).await;
+    stack
+        .send(&parked_record(&TOO_LARGE, "shardId-000000000003:1", Some(&gzip("large", 65 << 20))))
+        .await;
     stack
         .send(&parked_record(
             &Poison::NotGzip("the magic bytes 1f 8b are missing"),
@@ -394,7 +478,9 @@ async fn the_session_in_the_readme_is_current() {
     stack.send(&given_up(&last.shard_id, "1", &last.sequence_number, 3)).await;
     stack.send(&failed_invocation("async")).await;
     let mut session = String::new();
-    for arguments in [&["--dry-run"][..], &["--kind", "message,batch"], &["--max-decoded", "1GiB"], &[]] {
+    for arguments in
+        [&["--dry-run"][..], &["--kind", "message,batch"], &["--max-decoded", "1GiB"], &[]]
+    {
         if !session.is_empty() {
             session.push('\n');
         }

@@ -52,7 +52,8 @@ impl Stage {
 
     /// The answer of a new process to `event`, and its peak size in bytes.
     async fn outcome(&self, event: &Value, timeout: Duration) -> (Outcome, u64) {
-        let more = [("DUE_QUEUE_URL", self.queue_url.clone()), ("STENTOR_SECRET_ID", "none".to_owned())];
+        let more =
+            [("DUE_QUEUE_URL", self.queue_url.clone()), ("STENTOR_SECRET_ID", "none".to_owned())];
         let more = more.into_iter().chain([
             ("RAYON_NUM_THREADS", WORKERS.to_string()),
             ("AWS_ENDPOINT_URL_DYNAMODB", self.surroundings.proxy.endpoint()),
@@ -87,7 +88,9 @@ fn alerts(event: &Value) -> (u64, u64) {
     let scanned = decode::all(&batch.records, routes.decoder(), |record, head, events| {
         routes.scan(head, events, record.region.as_deref(), &record.event_id)
     });
-    let bytes = |alert: Alert| size_of::<Alert>() + alert.message.len() + alert.id.as_str().len() + 2 * PIECE_BYTES;
+    let bytes = |alert: Alert| {
+        size_of::<Alert>() + alert.message.len() + alert.id.as_str().len() + 2 * PIECE_BYTES
+    };
     let alerts = scanned.into_iter().flat_map(|record| record.content.unwrap().alerts);
     alerts.fold((0, 0), |(count, needed), alert| (count + 1, needed + bytes(alert) as u64))
 }
@@ -100,8 +103,7 @@ fn bombs() -> Value {
         gzip.write_all(&blanks).unwrap();
     }
     let data = STANDARD.encode(gzip.finish().unwrap());
-    let record =
-        |n: usize| json!({"eventID": format!("s:{n}"), "kinesis": {"sequenceNumber": n.to_string(), "data": data}});
+    let record = |n: usize| json!({"eventID": format!("s:{n}"), "kinesis": {"sequenceNumber": n.to_string(), "data": data}});
     json!({"Records": (1..=4).map(record).collect::<Vec<_>>()})
 }
 
@@ -119,8 +121,7 @@ fn repetitive(records: usize, head: &str, filler: &str, bytes: usize) -> Value {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
     gzip.write_all(text.to_string().as_bytes()).unwrap();
     let data = STANDARD.encode(gzip.finish().unwrap());
-    let record =
-        |n: usize| json!({"eventID": format!("s:{n}"), "kinesis": {"sequenceNumber": n.to_string(), "data": data}});
+    let record = |n: usize| json!({"eventID": format!("s:{n}"), "kinesis": {"sequenceNumber": n.to_string(), "data": data}});
     json!({"Records": (1..=records).map(record).collect::<Vec<_>>()})
 }
 
@@ -144,7 +145,9 @@ async fn hostile_text_is_answered_before_the_deadline_and_in_little_memory() {
         println!("{name}: {peak} bytes, {:?}, {outcome:.200?}", began.elapsed());
         assert!(peak <= 256 * MB, "{name}: {peak} bytes");
         match (name, outcome) {
-            ("no records", Outcome::Failed(error)) => assert!(error.contains("2000000 records"), "{error}"),
+            ("no records", Outcome::Failed(error)) => {
+                assert!(error.contains("2000000 records"), "{error}")
+            }
             // They have no sequence numbers, so none can be retried, and 10,000 are more than the
             // queue here can store in time.
             ("bad records", Outcome::Failed(_)) | (_, Outcome::Answered(_)) => {}

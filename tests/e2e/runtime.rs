@@ -76,7 +76,8 @@ impl Function {
     /// sets.
     pub fn new(name: &'static str, timeout: Duration, environment: Vec<(String, String)>) -> Self {
         static LOGS: AtomicU64 = AtomicU64::new(0);
-        let log = format!("{name}-{}-{}.log", std::process::id(), LOGS.fetch_add(1, Ordering::SeqCst));
+        let log =
+            format!("{name}-{}-{}.log", std::process::id(), LOGS.fetch_add(1, Ordering::SeqCst));
         let log = Path::new(env!("CARGO_TARGET_TMPDIR")).join(log);
         let (running, invocations) = (tokio::sync::Mutex::default(), Mutex::default());
         Self { name, timeout, environment, log, running, invocations }
@@ -152,7 +153,10 @@ impl Function {
                 ("AWS_LAMBDA_RUNTIME_API", api.address.to_string()),
                 ("AWS_LAMBDA_FUNCTION_NAME", self.name.to_owned()),
             ])
-            .envs([("AWS_LAMBDA_FUNCTION_VERSION", "1"), ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1769")])
+            .envs([
+                ("AWS_LAMBDA_FUNCTION_VERSION", "1"),
+                ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1769"),
+            ])
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
@@ -206,7 +210,11 @@ impl RuntimeApi {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (calls, receiver) = mpsc::unbounded_channel();
-        let state = Arc::new(State { name, calls: tokio::sync::Mutex::new(receiver), answers: Mutex::default() });
+        let state = Arc::new(State {
+            name,
+            calls: tokio::sync::Mutex::new(receiver),
+            answers: Mutex::default(),
+        });
         let server = tokio::spawn(async move {
             while let Ok((process, _)) = listener.accept().await {
                 let state = Arc::clone(&state);
@@ -217,9 +225,15 @@ impl RuntimeApi {
     }
 
     /// Returns when the process has received the event, with a receiver of its result.
-    fn attempt(&self, event: String, timeout: Duration) -> (oneshot::Receiver<Taken>, oneshot::Receiver<Outcome>) {
+    fn attempt(
+        &self,
+        event: String,
+        timeout: Duration,
+    ) -> (oneshot::Receiver<Taken>, oneshot::Receiver<Outcome>) {
         let ((taken, is_taken), (answer, answered)) = (oneshot::channel(), oneshot::channel());
-        self.calls.send(Call { event, timeout, taken, answer }).expect("the server outlives its address");
+        self.calls
+            .send(Call { event, timeout, taken, answer })
+            .expect("the server outlives its address");
         (is_taken, answered)
     }
 }
@@ -233,7 +247,9 @@ async fn serve(process: TcpStream, state: &State) {
                 Some(call) => state.next(call),
                 None => return,
             },
-            ["response", id, ..] => state.done(id, Outcome::Answered(serde_json::from_str(&body).unwrap())),
+            ["response", id, ..] => {
+                state.done(id, Outcome::Answered(serde_json::from_str(&body).unwrap()))
+            }
             ["error", id, ..] => state.done(id, Outcome::Failed(body)),
             _ => panic!("the runtime API has no {path}"),
         };

@@ -31,8 +31,9 @@ async fn slack_sdk_accepts_the_message_of_every_sample() {
         let engine = Embedded::start(None).await.unwrap();
         let crash_switch = CrashSwitch::default();
         let mut process = Process::start(&engine, &crash_switch, true).await;
-        process.routes =
-            support::routes("[[route]]\nname=\"r\"\nmarkers=[\"[CRITICAL]\",\"[ALERT]\"]\nnotify=[\"slack:x\"]");
+        process.routes = support::routes(
+            "[[route]]\nname=\"r\"\nmarkers=[\"[CRITICAL]\",\"[ALERT]\"]\nnotify=[\"slack:x\"]",
+        );
         consume(&process, &batch, process.deadline()).await;
         // Twice: the second message says that the burst is over.
         for _ in 0..2 {
@@ -51,7 +52,11 @@ async fn slack_sdk_accepts_the_message_of_every_sample() {
         }
     }
     assert!(files.len() > 30, "most samples make two messages, each in two forms");
-    let check = Command::new(python()).arg(root.join("tests/tools/validate_slack.py")).args(&files).output().unwrap();
+    let check = Command::new(python())
+        .arg(root.join("tests/tools/validate_slack.py"))
+        .args(&files)
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&check.stdout);
     assert!(check.status.success(), "{said}{}", String::from_utf8_lossy(&check.stderr));
 }

@@ -45,8 +45,12 @@ impl Subscriber {
 
     /// Subject and text of the messages since the last call: a received message stays hidden.
     async fn read(&self) -> Vec<(String, String)> {
-        let receive =
-            self.queue.receive_message().queue_url(&self.url).max_number_of_messages(10).visibility_timeout(43_200);
+        let receive = self
+            .queue
+            .receive_message()
+            .queue_url(&self.url)
+            .max_number_of_messages(10)
+            .visibility_timeout(43_200);
         let messages = receive.send().await.unwrap().messages.unwrap_or_default();
         let read = |message: sqs::types::Message| {
             let body: Value = serde_json::from_str(message.body().unwrap()).unwrap();
@@ -59,7 +63,8 @@ impl Subscriber {
 
 fn targets(aws: &SdkConfig, secret: &Value) -> Targets<Secret> {
     let slack = Slack::new(http::client().unwrap(), SystemClock);
-    Targets::new(slack, Secrets::new(Secret(secret.to_string())), SystemClock).with_sns(Sns::new(aws, SystemClock))
+    Targets::new(slack, Secrets::new(Secret(secret.to_string())), SystemClock)
+        .with_sns(Sns::new(aws, SystemClock))
 }
 
 fn digest() -> Digest {
@@ -86,9 +91,12 @@ async fn publish(aws: &SdkConfig, credential: Value, within: Duration) -> Result
 #[tokio::test]
 async fn a_topic_accepts_only_with_a_message_id() {
     let xml = |inside: &str| {
-        format!("<PublishResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\">{inside}</PublishResponse>")
+        format!(
+            "<PublishResponse xmlns=\"http://sns.amazonaws.com/doc/2010-03-31/\">{inside}</PublishResponse>"
+        )
     };
-    let result = |id: &str| xml(&format!("<PublishResult><MessageId>{id}</MessageId></PublishResult>"));
+    let result =
+        |id: &str| xml(&format!("<PublishResult><MessageId>{id}</MessageId></PublishResult>"));
     let cases = [
         (result("567910cd-659e-55d4-8ccb-5aaf14679dc0"), true),
         (result(""), false),
@@ -124,7 +132,10 @@ async fn a_topic_gets_a_readable_message_and_every_failure_has_its_class() {
         publish(aws, credential, soon).await.unwrap();
         let (subject, text) = subscriber.read().await.remove(0);
         assert_eq!(subject, "[CRITICAL] 2 alerts");
-        assert!(text.starts_with("🔴 [CRITICAL] 2 alerts\n") && text.contains("order 1 failed"), "{text}");
+        assert!(
+            text.starts_with("🔴 [CRITICAL] 2 alerts\n") && text.contains("order 1 failed"),
+            "{text}"
+        );
     }
     let refused = [
         (json!(subscriber.topic.replace("oncall", "missing")), "SNS answered NotFound"),
@@ -133,10 +144,16 @@ async fn a_topic_gets_a_readable_message_and_every_failure_has_its_class() {
     ];
     for (credential, expected) in refused {
         let error = publish(aws, credential, soon).await.unwrap_err();
-        assert!(matches!(&error, DeliverError::Refused { reason } if reason.contains(expected)), "{error:?}");
+        assert!(
+            matches!(&error, DeliverError::Refused { reason } if reason.contains(expected)),
+            "{error:?}"
+        );
     }
     let slow = MockServer::start().await;
-    Mock::given(matchers::any()).respond_with(ResponseTemplate::new(200).set_delay(soon)).mount(&slow).await;
+    Mock::given(matchers::any())
+        .respond_with(ResponseTemplate::new(200).set_delay(soon))
+        .mount(&slow)
+        .await;
     let down = MockServer::start().await;
     Mock::given(matchers::any()).respond_with(ResponseTemplate::new(503)).mount(&down).await;
     let retried = [
@@ -146,22 +163,33 @@ async fn a_topic_gets_a_readable_message_and_every_failure_has_its_class() {
     ];
     for (endpoint, expected) in retried {
         let topic = json!(subscriber.topic);
-        let error = publish(&loopback(&endpoint), topic, Duration::from_millis(700)).await.unwrap_err();
-        assert!(matches!(&error, DeliverError::Retry { reason, .. } if reason.starts_with(expected)), "{error:?}");
+        let error =
+            publish(&loopback(&endpoint), topic, Duration::from_millis(700)).await.unwrap_err();
+        assert!(
+            matches!(&error, DeliverError::Retry { reason, .. } if reason.starts_with(expected)),
+            "{error:?}"
+        );
     }
-    assert_eq!(down.received_requests().await.unwrap().len(), 1, "the caller decides about a retry");
+    assert_eq!(
+        down.received_requests().await.unwrap().len(),
+        1,
+        "the caller decides about a retry"
+    );
 
     // The fallback gets a message that Slack refuses, with the reason.
     let slack = MockServer::start().await;
     let gone = ResponseTemplate::new(410).set_body_string("channel_is_archived");
     Mock::given(matchers::any()).respond_with(gone).mount(&slack).await;
     let engine = Embedded::start(None).await.unwrap();
-    let config =
-        "[[route]]\nname=\"critical\"\nmarkers=[\"[CRITICAL]\"]\nnotify=[\"slack:ops\"]\nfallback=\"sns:oncall\"";
+    let config = "[[route]]\nname=\"critical\"\nmarkers=[\"[CRITICAL]\"]\nnotify=[\"slack:ops\"]\nfallback=\"sns:oncall\"";
     let secret = json!({"slack:ops": slack.uri(), "sns:oncall": subscriber.topic});
     let services = TargetServices::new(&engine, config, targets(aws, &secret)).await;
-    let outcomes: Vec<DeliveryOutcome> = services.minute("a", 3).await.into_iter().map(|sent| sent.outcome).collect();
-    assert!(matches!(&outcomes[..], [DeliveryOutcome::Parked(_), DeliveryOutcome::Accepted]), "{outcomes:?}");
+    let outcomes: Vec<DeliveryOutcome> =
+        services.minute("a", 3).await.into_iter().map(|sent| sent.outcome).collect();
+    assert!(
+        matches!(&outcomes[..], [DeliveryOutcome::Parked(_), DeliveryOutcome::Accepted]),
+        "{outcomes:?}"
+    );
     let delivered = subscriber.read().await;
     assert_eq!((delivered.len(), &*delivered[0].0), (1, "Fallback: [CRITICAL] 3 alerts"));
     let reason = "Sent to sns:oncall as the fallback: slack:ops refused it: Slack answered 410:";
@@ -170,7 +198,14 @@ async fn a_topic_gets_a_readable_message_and_every_failure_has_its_class() {
     // The command line delivers in the same way, with a credential from Secrets Manager.
     let create = secrets::Client::new(aws).create_secret().name("topics");
     create.secret_string(json!({"sns:oncall": subscriber.topic}).to_string()).send().await.unwrap();
-    let output = surroundings.stentor(&["send-test", "sns:oncall", "--secret-id", "topics"]).output().unwrap();
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "sns:oncall accepted the message.\n", "{output:?}");
+    let output = surroundings
+        .stentor(&["send-test", "sns:oncall", "--secret-id", "topics"])
+        .output()
+        .unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "sns:oncall accepted the message.\n",
+        "{output:?}"
+    );
     assert_eq!(subscriber.read().await.remove(0).0, "[TEST] 1 alert");
 }

@@ -54,7 +54,9 @@ impl Webhooks {
 
     /// The secret of a function: its own webhook for each target.
     pub fn credentials(&self, function: &str, targets: &[&str]) -> Value {
-        let hook = |target: &&str| (format!("slack:{target}"), format!("{}/{function}/{target}", self.server.uri()));
+        let hook = |target: &&str| {
+            (format!("slack:{target}"), format!("{}/{function}/{target}", self.server.uri()))
+        };
         targets.iter().map(hook).collect()
     }
 
@@ -69,7 +71,9 @@ impl<F: Fn() -> HookAnswer + Send + Sync> Respond for Hook<F> {
         self.posts.lock().unwrap().push(Post::of(request, answer));
         match answer {
             HookAnswer::Accepted => ResponseTemplate::new(200).set_body_string("ok"),
-            HookAnswer::Slow(delay) => ResponseTemplate::new(200).set_body_string("ok").set_delay(delay),
+            HookAnswer::Slow(delay) => {
+                ResponseTemplate::new(200).set_body_string("ok").set_delay(delay)
+            }
             HookAnswer::Limited(seconds) => {
                 ResponseTemplate::new(429).insert_header("retry-after", seconds.to_string())
             }
@@ -95,8 +99,10 @@ impl Post {
         let (function, target) = request.url.path()[1..].split_once('/').unwrap();
         // "route critical · epochs 3–5"
         let signature = blocks.last().unwrap()["elements"][0]["text"].as_str().unwrap();
-        let (route, epochs) = signature.strip_prefix("route ").unwrap().split_once(" · epoch").unwrap();
-        let numbers: Vec<u64> = epochs.trim_start_matches(['s', ' ']).split('–').map(|n| n.parse().unwrap()).collect();
+        let (route, epochs) =
+            signature.strip_prefix("route ").unwrap().split_once(" · epoch").unwrap();
+        let numbers: Vec<u64> =
+            epochs.trim_start_matches(['s', ' ']).split('–').map(|n| n.parse().unwrap()).collect();
         Self {
             function: function.to_owned(),
             target: format!("slack:{target}"),

@@ -58,8 +58,10 @@ fn pure_layers_have_no_effects() {
 #[test]
 fn every_folder_is_a_layer() {
     let known: BTreeSet<String> = LAYERS.iter().map(|(layer, _)| (*layer).to_owned()).collect();
-    let found: BTreeSet<String> =
-        sources(Path::new("src")).into_iter().filter_map(|source| source.module.into_iter().next()).collect();
+    let found: BTreeSet<String> = sources(Path::new("src"))
+        .into_iter()
+        .filter_map(|source| source.module.into_iter().next())
+        .collect();
     assert_eq!(found, known);
 }
 
@@ -74,16 +76,28 @@ fn planted_faults_are_found() {
     assert_eq!(forbidden(&[up]), ["model::alert uses crate::adapters"]);
     let harmless = source("model::alert", "// use crate::adapters::sqs;\nuse crate::model::name;");
     assert!(forbidden(&[harmless]).is_empty());
-    let pair = [source("model::a", "use crate::model::b::B;"), source("model::b", "fn f(_: crate::model::a::A) {}")];
+    let pair = [
+        source("model::a", "use crate::model::b::B;"),
+        source("model::b", "fn f(_: crate::model::a::A) {}"),
+    ];
     assert_eq!(cycles(&pair), ["model::a → model::b → model::a"]);
-    let nested = [source("model::a", "use crate::model::{b, c::C};"), source("model::c", "use crate::model::a;")];
+    let nested = [
+        source("model::a", "use crate::model::{b, c::C};"),
+        source("model::c", "use crate::model::a;"),
+    ];
     assert_eq!(cycles(&nested), ["model::a → model::c → model::a"]);
-    let pair =
-        [source("config::read", "use super::{glob, value::Value};"), source("config::value", "use super::read;")];
+    let pair = [
+        source("config::read", "use super::{glob, value::Value};"),
+        source("config::value", "use super::read;"),
+    ];
     assert_eq!(cycles(&pair), ["config::read → config::value → config::read"]);
-    let parent = [source("model::a", "use crate::model::a::b::B;"), source("model::a::b", "use super::A;")];
+    let parent =
+        [source("model::a", "use crate::model::a::b::B;"), source("model::a::b", "use super::A;")];
     assert!(cycles(&parent).is_empty());
-    assert_eq!(effects(&[source("config::read", "let t = std::env::var(\"T\");")]), ["config::read uses std::env"]);
+    assert_eq!(
+        effects(&[source("config::read", "let t = std::env::var(\"T\");")]),
+        ["config::read uses std::env"]
+    );
 }
 
 fn sources(root: &Path) -> Vec<Source> {
@@ -107,7 +121,8 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 /// `None` for the crate root, the binaries and test modules, which may use everything.
 fn source(root: &Path, file: &Path) -> Option<Source> {
     let relative = file.strip_prefix(root).unwrap().with_extension("");
-    let module: Vec<String> = relative.iter().map(|part| part.to_str().unwrap().to_owned()).collect();
+    let module: Vec<String> =
+        relative.iter().map(|part| part.to_str().unwrap().to_owned()).collect();
     if module[0] == "bin" || module == ["lib"] || module.iter().any(|part| part == "tests") {
         return None;
     }
@@ -117,14 +132,18 @@ fn source(root: &Path, file: &Path) -> Option<Source> {
 }
 
 fn without_comments(text: &str) -> String {
-    text.lines().map(|line| line.split_once("//").map_or(line, |(code, _)| code)).collect::<Vec<_>>().join("\n")
+    text.lines()
+        .map(|line| line.split_once("//").map_or(line, |(code, _)| code))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn forbidden(sources: &[Source]) -> Vec<String> {
     let mut found = BTreeSet::new();
     for source in sources {
         let layer = &source.module[0];
-        let allowed = LAYERS.iter().find(|(name, _)| name == layer).map_or(&[][..], |(_, allowed)| allowed);
+        let allowed =
+            LAYERS.iter().find(|(name, _)| name == layer).map_or(&[][..], |(_, allowed)| allowed);
         for used in paths(source).into_iter().filter(|used| !used.is_empty()) {
             let folder = &used[0];
             if folder != layer && !allowed.contains(&folder.as_str()) {
@@ -195,7 +214,8 @@ fn paths(source: &Source) -> Vec<Vec<String>> {
     for (at, _) in code.match_indices("crate::") {
         expand(&code[at + "crate::".len()..], &mut Vec::new(), &mut found);
     }
-    for (at, _) in code.match_indices("super::").filter(|(at, _)| !code[..*at].ends_with("super::")) {
+    for (at, _) in code.match_indices("super::").filter(|(at, _)| !code[..*at].ends_with("super::"))
+    {
         let rest = code[at..].trim_start_matches("super::");
         let ups = (code.len() - at - rest.len()) / "super::".len();
         let mut base = source.module[..source.module.len().saturating_sub(ups)].to_vec();

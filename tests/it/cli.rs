@@ -28,7 +28,11 @@ fn scratch(test: &str) -> PathBuf {
 
 fn stentor(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stentor"));
-    command.args(arguments).env_clear().env("STENTOR_NOTHING", "").current_dir(env!("CARGO_MANIFEST_DIR"));
+    command
+        .args(arguments)
+        .env_clear()
+        .env("STENTOR_NOTHING", "")
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
     if arguments.first() == Some(&"run") {
         command.arg("--data-dir").arg(directory.join("data"));
     }
@@ -43,8 +47,8 @@ fn run(directory: &Path, arguments: &[&str]) -> Output {
 fn report(directory: &Path, arguments: &[&str]) -> (Value, i32) {
     let output = run(directory, &[arguments, &["--json"]].concat());
     let text = String::from_utf8(output.stdout).unwrap();
-    let report =
-        serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text} {}", String::from_utf8_lossy(&output.stderr)));
+    let report = serde_json::from_str(&text)
+        .unwrap_or_else(|_| panic!("{text} {}", String::from_utf8_lossy(&output.stderr)));
     (report, output.status.code().unwrap())
 }
 
@@ -57,7 +61,10 @@ fn a_burst_becomes_one_message_and_a_second_run_repeats_nothing() {
     let directory = scratch("burst");
     let (first, code) = report(&directory, &["events/kinesis-burst.json"]);
     assert_eq!(code, 0);
-    assert_eq!((&first["records"], &first["events"], &first["kept"]), (&json!(12), &json!(300), &json!(180)));
+    assert_eq!(
+        (&first["records"], &first["events"], &first["kept"]),
+        (&json!(12), &json!(300), &json!(180))
+    );
     assert_eq!(first["routes"], json!({"alerts": 180}));
     assert_eq!(
         first["messages"],
@@ -86,15 +93,27 @@ fn every_sample_has_the_report_that_its_readme_documents() {
         ("subscription.json", [3, 1, 0, 2, 0, 0]),
     ];
     let samples = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("events")).unwrap();
-    let samples = samples.filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|e| e == "json"));
+    let samples = samples
+        .filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|e| e == "json"));
     // The events of the notifier have no records.
-    assert_eq!(samples.count(), cases.len() + ["sqs-due.json", "sweep.json"].len(), "a sample without a row here");
+    assert_eq!(
+        samples.count(),
+        cases.len() + ["sqs-due.json", "sweep.json"].len(),
+        "a sample without a row here"
+    );
     for (file, expected) in cases {
         let directory = scratch(file);
         let (report, code) = report(&directory, &[&format!("events/{file}")]);
         let n = |name: &str| report[name].as_u64().unwrap();
         let parked = report["parked"].as_array().unwrap().len() as u64;
-        let counts = [n("events"), n("unmatched"), n("duplicates"), n("kept"), parked, u64::try_from(code).unwrap()];
+        let counts = [
+            n("events"),
+            n("unmatched"),
+            n("duplicates"),
+            n("kept"),
+            parked,
+            u64::try_from(code).unwrap(),
+        ];
         assert_eq!(counts, expected, "{file}: {report}");
     }
 }
@@ -103,8 +122,12 @@ fn every_sample_has_the_report_that_its_readme_documents() {
 fn every_kind_of_poison_is_parked_with_its_reason_and_its_bytes() {
     let directory = scratch("poison");
     let (report, _) = report(&directory, &["events/kinesis-poison.json"]);
-    let mut codes: Vec<&str> =
-        report["parked"].as_array().unwrap().iter().map(|parked| parked["code"].as_str().unwrap()).collect();
+    let mut codes: Vec<&str> = report["parked"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|parked| parked["code"].as_str().unwrap())
+        .collect();
     codes.sort();
     let expected = [
         "bad-base64",
@@ -123,7 +146,11 @@ fn every_kind_of_poison_is_parked_with_its_reason_and_its_bytes() {
     for line in dead_letters.lines() {
         let parked: Value = serde_json::from_str(line).unwrap();
         assert_eq!((&parked["stentor"], &parked["kind"]), (&json!(2), &json!("record")));
-        assert!(parked["data"].is_string() && parked["parked_at"].is_string() && parked["event_id"].is_string());
+        assert!(
+            parked["data"].is_string()
+                && parked["parked_at"].is_string()
+                && parked["event_id"].is_string()
+        );
     }
     assert_eq!(dead_letters.lines().count(), 10);
 }
@@ -134,8 +161,13 @@ fn the_text_report_shows_the_counts_and_the_message_without_secrets() {
     let output = run(&directory, &["events/kinesis-secrets.json", "--preview"]);
     let shown = text(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    for part in ["records     1: 1 processed", "23 kept", "route       alerts: 23 alerts", "slack:default", "23 alerts"]
-    {
+    for part in [
+        "records     1: 1 processed",
+        "23 kept",
+        "route       alerts: 23 alerts",
+        "slack:default",
+        "23 alerts",
+    ] {
         assert!(shown.contains(part), "{part} is missing in:\n{shown}");
     }
     assert!(shown.contains("https://app.slack.com/block-kit-builder/#"));
@@ -150,7 +182,10 @@ fn bad_input_is_reported_and_the_rest_is_ingested() {
     let output = run(&directory, &[broken.to_str().unwrap(), "events/subscription.json"]);
     let shown = text(&output.stdout);
     assert_eq!(output.status.code(), Some(1));
-    assert!(shown.contains("broken.json: the event is not JSON: a syntax error at line 2"), "{shown}");
+    assert!(
+        shown.contains("broken.json: the event is not JSON: a syntax error at line 2"),
+        "{shown}"
+    );
     assert!(shown.contains("2 kept") && !shown.contains("hunter2"), "{shown}");
 
     let usage = [
@@ -167,14 +202,21 @@ fn bad_input_is_reported_and_the_rest_is_ingested() {
         let output = run(&directory, &arguments);
         let errors = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {errors}");
-        assert!(errors.contains(expected) && !errors.contains("topsecret"), "{arguments:?}: {errors}");
+        assert!(
+            errors.contains(expected) && !errors.contains("topsecret"),
+            "{arguments:?}: {errors}"
+        );
     }
 }
 
 #[test]
 fn two_runs_do_not_share_a_data_directory() {
     let directory = scratch("lock");
-    let mut first = stentor(&directory, &["run", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut first = stentor(&directory, &["run", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     // The first run shows a message once it has the lock.
     let mut printed = BufReader::new(first.stdout.take().unwrap());
     writeln!(first.stdin.as_ref().unwrap(), "[CRITICAL] x").unwrap();
@@ -191,7 +233,8 @@ fn two_runs_do_not_share_a_data_directory() {
 fn a_log_file_is_ingested_by_line_and_a_second_run_finds_only_the_new_lines() {
     let directory = scratch("plain");
     let log = directory.join("app.log");
-    let lines = b"2026-11-23T14:15:06Z started\n2026-11-23T14:15:07Z [CRITICAL] one\r\n[ALERT] \xff two\n";
+    let lines =
+        b"2026-11-23T14:15:06Z started\n2026-11-23T14:15:07Z [CRITICAL] one\r\n[ALERT] \xff two\n";
     std::fs::write(&log, lines).unwrap();
     let log = log.to_str().unwrap();
     let (first, code) = report(&directory, &[log]);
@@ -200,7 +243,11 @@ fn a_log_file_is_ingested_by_line_and_a_second_run_finds_only_the_new_lines() {
     file.write_all(b"[CRITICAL] one\n").unwrap();
     let (second, _) = report(&directory, &[log, log]);
     assert_eq!((&second["kept"], &second["duplicates"]), (&json!(1), &json!(5)));
-    assert_eq!(second["messages"].as_array().unwrap().len(), 1, "one message for all files of a run");
+    assert_eq!(
+        second["messages"].as_array().unwrap().len(),
+        1,
+        "one message for all files of a run"
+    );
 }
 
 #[test]
@@ -216,8 +263,12 @@ fn standard_input_is_delivered_at_once_and_then_by_window() {
         .unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let mut shown = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let mut until =
-        |part: &str| shown.by_ref().find(|line| line.contains(part)).unwrap_or_else(|| panic!("never shown: {part}"));
+    let mut until = |part: &str| {
+        shown
+            .by_ref()
+            .find(|line| line.contains(part))
+            .unwrap_or_else(|| panic!("never shown: {part}"))
+    };
     writeln!(stdin, "quiet\n[CRITICAL] first").unwrap();
     until("[CRITICAL] 1 alert");
     writeln!(stdin, "[CRITICAL] second\n[CRITICAL] third").unwrap();
@@ -233,9 +284,19 @@ fn standard_input_is_delivered_at_once_and_then_by_window() {
 async fn a_webhook_gets_the_message_with_retries_and_its_url_is_never_shown() {
     let slack = MockServer::start().await;
     let limited = ResponseTemplate::new(429).insert_header("retry-after", "1");
-    Mock::given(method("POST")).and(path("/topsecret")).respond_with(limited).up_to_n_times(1).mount(&slack).await;
+    Mock::given(method("POST"))
+        .and(path("/topsecret"))
+        .respond_with(limited)
+        .up_to_n_times(1)
+        .mount(&slack)
+        .await;
     let broken = ResponseTemplate::new(503);
-    Mock::given(method("POST")).and(path("/topsecret")).respond_with(broken).up_to_n_times(1).mount(&slack).await;
+    Mock::given(method("POST"))
+        .and(path("/topsecret"))
+        .respond_with(broken)
+        .up_to_n_times(1)
+        .mount(&slack)
+        .await;
     Mock::given(method("POST"))
         .and(path("/topsecret"))
         .respond_with(ResponseTemplate::new(200).set_body_string("ok"))
@@ -243,7 +304,10 @@ async fn a_webhook_gets_the_message_with_retries_and_its_url_is_never_shown() {
         .await;
     let directory = scratch("webhook");
     let url = format!("{}/topsecret", slack.uri());
-    let child = stentor(&directory, &["run", "-v", "-v", "events/kinesis-burst.json", "--slack-webhook", &url]);
+    let child = stentor(
+        &directory,
+        &["run", "-v", "-v", "events/kinesis-burst.json", "--slack-webhook", &url],
+    );
     let output = tokio::process::Command::from(child).output().await.unwrap();
     let requests: Vec<Request> = slack.received_requests().await.unwrap();
     assert_eq!(requests.len(), 3, "{}", text(&output.stderr));
@@ -260,7 +324,12 @@ async fn a_refused_message_is_parked_and_a_late_one_is_delivered_by_the_next_run
     let gone = ResponseTemplate::new(410).set_body_string("channel_is_archived");
     Mock::given(method("POST")).and(path("/gone")).respond_with(gone).mount(&slack).await;
     let limited = ResponseTemplate::new(429).insert_header("retry-after", "10");
-    Mock::given(method("POST")).and(path("/busy")).respond_with(limited).up_to_n_times(1).mount(&slack).await;
+    Mock::given(method("POST"))
+        .and(path("/busy"))
+        .respond_with(limited)
+        .up_to_n_times(1)
+        .mount(&slack)
+        .await;
     Mock::given(method("POST"))
         .and(path("/busy"))
         .respond_with(ResponseTemplate::new(200).set_body_string("ok"))
@@ -269,15 +338,22 @@ async fn a_refused_message_is_parked_and_a_late_one_is_delivered_by_the_next_run
     let post = async |test: &str, to: &str, more: &[&str]| {
         let url = format!("{}/{to}", slack.uri());
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli").join(test);
-        let arguments = [&["run", "events/subscription.json", "--slack-webhook", &url], more].concat();
+        let arguments =
+            [&["run", "events/subscription.json", "--slack-webhook", &url], more].concat();
         tokio::process::Command::from(stentor(&directory, &arguments)).output().await.unwrap()
     };
     scratch("refused");
     let output = post("refused", "gone", &[]).await;
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stdout).contains("Slack answered 410: channel_is_archived"), "{}", text(&output.stdout));
-    let dead_letters =
-        std::fs::read_to_string(Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli/refused/data/dlq.jsonl")).unwrap();
+    assert!(
+        text(&output.stdout).contains("Slack answered 410: channel_is_archived"),
+        "{}",
+        text(&output.stdout)
+    );
+    let dead_letters = std::fs::read_to_string(
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli/refused/data/dlq.jsonl"),
+    )
+    .unwrap();
     let parked: Value = serde_json::from_str(dead_letters.lines().next().unwrap()).unwrap();
     assert_eq!(
         (&parked["kind"], &parked["target"], &parked["epochs"]),
@@ -291,7 +367,10 @@ async fn a_refused_message_is_parked_and_a_late_one_is_delivered_by_the_next_run
     // The next run delivers it, as soon as Slack allows; everything in the input is a duplicate.
     let output = post("owed", "busy", &["--timeout", "60"]).await;
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
-    assert!(text(&output.stdout).contains("2 duplicates · 0 kept") && text(&output.stdout).contains("2 alerts"));
+    assert!(
+        text(&output.stdout).contains("2 duplicates · 0 kept")
+            && text(&output.stdout).contains("2 alerts")
+    );
 }
 
 #[test]
@@ -335,14 +414,24 @@ fn a_muted_route_delivers_nothing_and_then_reports_the_muted_alerts() {
         (text(&output.stdout), text(&output.stderr), output.status.code().unwrap())
     };
     let (printed, _, code) = mute(&["mute", "alerts", "--for", "1h"]);
-    assert!(code == 0 && printed.starts_with("alerts is muted until 2") && printed.contains("(1 h)"), "{printed}");
+    assert!(
+        code == 0 && printed.starts_with("alerts is muted until 2") && printed.contains("(1 h)"),
+        "{printed}"
+    );
     let (quiet, code) = report(&directory, &["events/subscription.json"]);
-    assert_eq!((code, &quiet["kept"], &quiet["messages"]), (0, &json!(2), &json!([])), "counted, but not delivered");
+    assert_eq!(
+        (code, &quiet["kept"], &quiet["messages"]),
+        (0, &json!(2), &json!([])),
+        "counted, but not delivered"
+    );
     assert_eq!(mute(&["unmute", "alerts"]).0, "alerts is no longer muted.\n");
     assert_eq!(mute(&["unmute", "alerts"]).0, "alerts was not muted.\n");
     let output = run(&directory, &["events/kinesis-burst.json"]);
     let shown = text(&output.stdout);
-    assert!(shown.contains("180 alerts\n") && shown.contains("2 alerts were muted before this"), "{shown}");
+    assert!(
+        shown.contains("180 alerts\n") && shown.contains("2 alerts were muted before this"),
+        "{shown}"
+    );
     let (_, errors, code) = mute(&["mute", "alrets", "--for", "1h"]);
     assert_eq!((&*errors, code), ("error: no route `alrets`; did you mean `alerts`?\n", 2));
     for (arguments, expected) in [
@@ -358,7 +447,10 @@ fn a_muted_route_delivers_nothing_and_then_reports_the_muted_alerts() {
 #[tokio::test]
 async fn send_test_delivers_a_message_and_shows_the_answer() {
     let slack = MockServer::start().await;
-    Mock::given(path("/topsecret")).respond_with(ResponseTemplate::new(200).set_body_string("ok")).mount(&slack).await;
+    Mock::given(path("/topsecret"))
+        .respond_with(ResponseTemplate::new(200).set_body_string("ok"))
+        .mount(&slack)
+        .await;
     let posted = json!({"ok": true, "channel": "C1", "ts": "1.1"});
     let not_in = json!({"ok": false, "error": "not_in_channel"});
     Mock::given(path("/api/chat.postMessage"))
@@ -427,6 +519,9 @@ fn the_help_of_a_command_fits_a_screen_and_shows_an_example() {
         let mut help = stentor(&directory, &["help", command]);
         let help = text(&help.output().unwrap().stdout);
         assert!(help.contains("Example"), "{help}");
-        assert!(help.lines().count() <= 40 && help.lines().all(|line| line.chars().count() <= 100), "{help}");
+        assert!(
+            help.lines().count() <= 40 && help.lines().all(|line| line.chars().count() <= 100),
+            "{help}"
+        );
     }
 }

@@ -42,20 +42,35 @@ use stentor::protocol::store::{Commit, Store as _};
 /// The value of a coefficient.
 #[track_caller]
 fn model(code: &str) -> f64 {
-    ASSUMPTIONS.iter().find(|assumption| assumption.code == code).unwrap_or_else(|| panic!("no {code}")).value
+    ASSUMPTIONS
+        .iter()
+        .find(|assumption| assumption.code == code)
+        .unwrap_or_else(|| panic!("no {code}"))
+        .value
 }
 
 #[track_caller]
 fn within(share: f64, found: f64, expected: f64, what: &str) {
     println!("{what}: found {found:.3}, the model says {expected:.3}");
-    assert!((found / expected - 1.0).abs() <= share, "{what}: found {found}, the model says {expected}");
+    assert!(
+        (found / expected - 1.0).abs() <= share,
+        "{what}: found {found}, the model says {expected}"
+    );
 }
 
 /// Records of log events from many places, as an invocation has them.
 fn payload(records: usize, events_per_record: usize, match_ratio: f64) -> String {
-    let options =
-        Options { records, events_per_record, match_ratio, accounts: 20, log_groups: 50, ..Options::default() };
-    let Event::Kinesis(event) = sample::event(&options) else { panic!("the default shape is Kinesis") };
+    let options = Options {
+        records,
+        events_per_record,
+        match_ratio,
+        accounts: 20,
+        log_groups: 50,
+        ..Options::default()
+    };
+    let Event::Kinesis(event) = sample::event(&options) else {
+        panic!("the default shape is Kinesis")
+    };
     serde_json::to_string(&json!({"Records": event.records})).unwrap()
 }
 
@@ -67,7 +82,8 @@ fn alerts(n: usize) -> Vec<Alert> {
     let read = decode::all(&batch.records, routes.decoder(), |record, head, events| {
         routes.scan(head, events, record.region.as_deref(), &record.event_id)
     });
-    let alerts: Vec<Alert> = read.into_iter().flat_map(|record| record.content.unwrap().alerts).collect();
+    let alerts: Vec<Alert> =
+        read.into_iter().flat_map(|record| record.content.unwrap().alerts).collect();
     assert_eq!(alerts.len(), n);
     alerts
 }
@@ -100,10 +116,17 @@ fn records_are_as_large_as_the_model_says() {
             ..Workload::default()
         };
         let (records, events) = (f64::from(records), events as f64);
-        let json = records * model("record-json-bytes") + events * model("event-json-bytes") + messages as f64;
+        let json = records * model("record-json-bytes")
+            + events * model("event-json-bytes")
+            + messages as f64;
         within(0.02, unpacked as f64, json, "JSON");
         within(0.1, packed as f64 / records, workload.record_bytes(), "gzip of a record");
-        within(0.05, f64::from(Workload::default().event_bytes), messages as f64 / events, "the default log event");
+        within(
+            0.05,
+            f64::from(Workload::default().event_bytes),
+            messages as f64 / events,
+            "the default log event",
+        );
     }
 }
 
@@ -119,7 +142,12 @@ fn tallies_and_epochs_are_as_large_as_the_model_says() {
         within(0.25, found, grown.min(model("tally-bytes-max")), &format!("a tally of {n} alerts"));
     }
     let tallies: Vec<Tally> = alerts.chunks(10).take(97).map(Tally::of).collect();
-    within(0.15, json_bytes(&Tally::sum(&tallies)), model("epoch-bytes-max"), "an epoch of all patterns");
+    within(
+        0.15,
+        json_bytes(&Tally::sum(&tallies)),
+        model("epoch-bytes-max"),
+        "an epoch of all patterns",
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,7 +158,8 @@ async fn a_commit_takes_the_units_that_the_model_says() {
     let meter = Meter::default();
     let store = metered(&engine, &meter, SystemClock);
     let alerts = alerts(ALERTS);
-    let commits = store.commit(&alerts, Deadline::after(SystemClock.now(), Duration::from_secs(100))).await;
+    let commits =
+        store.commit(&alerts, Deadline::after(SystemClock.now(), Duration::from_secs(100))).await;
     assert!(commits.iter().all(|commit| *commit == Commit::Fresh));
     let found = meter.take();
     assert_eq!(found.transactions, ALERTS.div_ceil(model("rows-per-transaction") as usize) as u64);
@@ -145,12 +174,25 @@ async fn a_commit_takes_the_units_that_the_model_says() {
     let rows = items(&store, &store.tables().alerts).await;
     let row = |item: &Item| item.iter().map(attribute_bytes).sum::<usize>();
     let index = |item: &Item| {
-        let carried = |name: &str| ["log_id", "hour", "timestamp"].contains(&name) || BY_HOUR_COLUMNS.contains(&name);
+        let carried = |name: &str| {
+            ["log_id", "hour", "timestamp"].contains(&name) || BY_HOUR_COLUMNS.contains(&name)
+        };
         item.iter().filter(|(name, _)| carried(name)).map(attribute_bytes).sum::<usize>()
     };
-    let (row_bytes, index_bytes) = (average(rows.iter().map(row), ALERTS), average(rows.iter().map(index), ALERTS));
-    within(0.02, row_bytes - message - pattern, model("row-bytes"), "a row without message and pattern");
-    within(0.02, index_bytes - pattern, model("index-row-bytes"), "a row of the index without the pattern");
+    let (row_bytes, index_bytes) =
+        (average(rows.iter().map(row), ALERTS), average(rows.iter().map(index), ALERTS));
+    within(
+        0.02,
+        row_bytes - message - pattern,
+        model("row-bytes"),
+        "a row without message and pattern",
+    );
+    within(
+        0.02,
+        index_bytes - pattern,
+        model("index-row-bytes"),
+        "a row of the index without the pattern",
+    );
 
     // What the engine charged is what the rules say of these sizes...
     let kib = |bytes: usize| bytes.div_ceil(1024) as f64;
@@ -158,7 +200,8 @@ async fn a_commit_takes_the_units_that_the_model_says() {
     let tallies = tallies.iter().filter(|item| item.contains_key("tally"));
     let in_transaction = model("transaction-units-per-kib");
     let row_units = rows.iter().map(|item| in_transaction * kib(row(item))).sum::<f64>();
-    let index_units = rows.iter().map(|item| model("index-units-per-kib") * kib(index(item))).sum::<f64>();
+    let index_units =
+        rows.iter().map(|item| model("index-units-per-kib") * kib(index(item))).sum::<f64>();
     let tally_units = tallies.map(|item| in_transaction * kib(row(item))).sum::<f64>();
     assert_eq!(found.transaction_units, row_units + index_units + tally_units);
     // ... and near to what the model makes of their averages.
@@ -202,7 +245,10 @@ async fn a_burst_and_a_sweep_take_the_units_that_the_model_says() {
     let (retired, first_hour, first_of_route) = (windows, 1.0, 1.0);
     // The freeze of a window opens the one that follows, at no cost of its own.
     let opened_by_freezes = windows - 1.0;
-    assert_eq!(found.writes, of_windows + retired + first_hour + first_of_route - opened_by_freezes);
+    assert_eq!(
+        found.writes,
+        of_windows + retired + first_hour + first_of_route - opened_by_freezes
+    );
     let of_windows = windows * (model("window-reads") + targets * (model("target-reads") + 1.0));
     // A consumer reads the cursor to arm it, and again where it opened the window.
     assert_eq!(found.reads, of_windows + alerts + 1.0);

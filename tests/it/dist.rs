@@ -25,7 +25,9 @@ fn flatten(prefix: &str, table: &DeTable<'_>, found: &mut Settings) {
             DeValue::Table(table) => flatten(&format!("{name}."), table, found),
             DeValue::Array(values) => {
                 let texts = values.iter().filter_map(|value| value.get_ref().as_str());
-                found.extend(texts.enumerate().map(|(n, text)| (format!("{name}.{n}"), text.to_owned())));
+                found.extend(
+                    texts.enumerate().map(|(n, text)| (format!("{name}.{n}"), text.to_owned())),
+                );
             }
             value => {
                 found.insert(name, format!("{value:?}"));
@@ -36,7 +38,9 @@ fn flatten(prefix: &str, table: &DeTable<'_>, found: &mut Settings) {
 
 /// The settings whose names begin with `prefix`, without it.
 fn below(prefix: &str, all: &Settings) -> Settings {
-    let below = all.iter().filter_map(|(name, value)| Some((name.strip_prefix(prefix)?.to_owned(), value.clone())));
+    let below = all
+        .iter()
+        .filter_map(|(name, value)| Some((name.strip_prefix(prefix)?.to_owned(), value.clone())));
     below.collect()
 }
 

@@ -72,7 +72,10 @@ async fn assert_nothing_lost_and_counted_once(process: &Process<'_>, context: &s
     for (route, target, alerts) in
         [("critical", "slack:one", 3), ("critical", "slack:two", 3), ("info", "slack:one", 2)]
     {
-        assert!(process.delivered(route, target) >= alerts, "{context}: {target} did not receive all of {route}");
+        assert!(
+            process.delivered(route, target) >= alerts,
+            "{context}: {target} did not receive all of {route}"
+        );
     }
     let parked = process.dead_letters.parked.lock().unwrap();
     for bad in ["b", "d"] {
@@ -139,7 +142,11 @@ fn assert_repeats_only_where_excused(process: &Process<'_>, excused: bool, conte
     let accepted = process.targets.accepted.lock().unwrap();
     let report: Vec<_> = accepted.iter().filter(|digest| !digest.tally.is_empty()).collect();
     let repeated = report.len().saturating_sub(3);
-    assert!(repeated <= usize::from(excused), "{context}: {} messages for 3 windows and targets", report.len());
+    assert!(
+        repeated <= usize::from(excused),
+        "{context}: {} messages for 3 windows and targets",
+        report.len()
+    );
 }
 
 #[tokio::test]
@@ -163,14 +170,21 @@ async fn the_consumer_commits_then_arms_and_only_then_acknowledges() {
     let crash_switch = CrashSwitch::default();
     let process = Process::start(&engine, &crash_switch, true).await;
     crash_switch.restart(None);
-    let consumed = consume(&process, &batch(vec![record("a", &["[INFO] x"])]), process.deadline()).await;
+    let consumed =
+        consume(&process, &batch(vec![record("a", &["[INFO] x"])]), process.deadline()).await;
     assert_eq!(crash_switch.log(), ["commit", "cursor", "open", "cursor", "send", "mark_armed"]);
     assert_eq!(consumed.verdicts, [Verdict::Safe]);
     crash_switch.restart(Some(Crash::Before(4)));
-    let consumed =
-        consume(&process, &batch(vec![record("b", &["[CRITICAL] x"]), record("c", &["quiet"])]), process.deadline())
-            .await;
-    assert!(matches!(consumed.verdicts[..], [Verdict::Retry(_), Verdict::Safe]), "not armed is not safe: {consumed:?}");
+    let consumed = consume(
+        &process,
+        &batch(vec![record("b", &["[CRITICAL] x"]), record("c", &["quiet"])]),
+        process.deadline(),
+    )
+    .await;
+    assert!(
+        matches!(consumed.verdicts[..], [Verdict::Retry(_), Verdict::Safe]),
+        "not armed is not safe: {consumed:?}"
+    );
 }
 
 #[tokio::test]
@@ -185,8 +199,9 @@ async fn a_redelivery_arms_what_a_crashed_consumer_committed() {
     // The current configuration routes the line elsewhere. The row has the route that it was
     // committed for.
     let mut process = process;
-    process.routes =
-        crate::support::routes("[[route]]\nname=\"other\"\nmarkers=[\"[CRITICAL]\"]\nnotify=[\"slack:x\"]");
+    process.routes = crate::support::routes(
+        "[[route]]\nname=\"other\"\nmarkers=[\"[CRITICAL]\"]\nnotify=[\"slack:x\"]",
+    );
     crash_switch.restart(None);
     let consumed = consume(&process, &one(), process.deadline()).await;
     assert_eq!((consumed.counts.duplicates, consumed.counts.kept), (1, 0));
@@ -200,10 +215,19 @@ async fn a_poison_record_is_parked_and_blocks_no_other_unless_parking_fails() {
     let crash_switch = CrashSwitch::default();
     let process = Process::start(&engine, &crash_switch, false).await;
     let consumed = deliver_batch(&process, None).await;
-    assert!(matches!(consumed.verdicts[..], [Verdict::Safe, Verdict::Parked(_), Verdict::Safe, Verdict::Parked(_)]));
+    assert!(matches!(
+        consumed.verdicts[..],
+        [Verdict::Safe, Verdict::Parked(_), Verdict::Safe, Verdict::Parked(_)]
+    ));
     crash_switch.restart(Some(Crash::Before(0)));
-    let consumed = consume(&process, &batch(vec![record("x", &["quiet"]), poison("y")]), process.deadline()).await;
-    assert!(matches!(consumed.verdicts[..], [Verdict::Safe, Verdict::Retry(_)]), "{:?}", consumed.verdicts);
+    let consumed =
+        consume(&process, &batch(vec![record("x", &["quiet"]), poison("y")]), process.deadline())
+            .await;
+    assert!(
+        matches!(consumed.verdicts[..], [Verdict::Safe, Verdict::Retry(_)]),
+        "{:?}",
+        consumed.verdicts
+    );
 }
 
 /// Parking acknowledges the record, so its good alerts must be as safe as those of any other.
@@ -212,7 +236,8 @@ async fn a_record_with_a_bad_event_is_not_parked_before_its_alerts_are_delivered
     let engine = Embedded::start(None).await.unwrap();
     let crash_switch = CrashSwitch::default();
     let process = Process::start(&engine, &crash_switch, false).await;
-    let down = DeliverError::Retry { after: Some(Duration::from_secs(300)), reason: "429".to_owned() };
+    let down =
+        DeliverError::Retry { after: Some(Duration::from_secs(300)), reason: "429".to_owned() };
     process.targets.answers.lock().unwrap().insert("slack:one".parse().unwrap(), vec![down]);
     let only = || batch(vec![record_with_bad_event("d", "[INFO] five")]);
     let consumed = consume(&process, &only(), process.deadline()).await;
@@ -221,7 +246,10 @@ async fn a_record_with_a_bad_event_is_not_parked_before_its_alerts_are_delivered
     process.clock.forward(Duration::from_secs(301));
     let consumed = consume(&process, &only(), process.deadline()).await;
     assert!(matches!(consumed.verdicts[..], [Verdict::Parked(_)]), "{:?}", consumed.verdicts);
-    assert_eq!((process.delivered("info", "slack:one"), process.dead_letters.parked.lock().unwrap().len()), (1, 1));
+    assert_eq!(
+        (process.delivered("info", "slack:one"), process.dead_letters.parked.lock().unwrap().len()),
+        (1, 1)
+    );
 }
 
 /// Without a timer the consumer delivers last, so the counts are final only after that.
@@ -230,11 +258,16 @@ async fn a_record_whose_route_is_not_delivered_counts_as_retried() {
     let engine = Embedded::start(None).await.unwrap();
     let crash_switch = CrashSwitch::default();
     let process = Process::start(&engine, &crash_switch, false).await;
-    let down = DeliverError::Retry { after: Some(Duration::from_secs(300)), reason: "429".to_owned() };
+    let down =
+        DeliverError::Retry { after: Some(Duration::from_secs(300)), reason: "429".to_owned() };
     process.targets.answers.lock().unwrap().insert("slack:one".parse().unwrap(), vec![down]);
     let records = vec![record("a", &["[INFO] owed"]), record("b", &["quiet"])];
     let consumed = consume(&process, &batch(records), process.deadline()).await;
-    assert!(matches!(consumed.verdicts[..], [Verdict::Retry(_), Verdict::Safe]), "{:?}", consumed.verdicts);
+    assert!(
+        matches!(consumed.verdicts[..], [Verdict::Retry(_), Verdict::Safe]),
+        "{:?}",
+        consumed.verdicts
+    );
     assert_eq!((consumed.counts.records, consumed.counts.records_retried), (2, 1));
 }
 
@@ -252,7 +285,11 @@ async fn answered_in_time() {
     let engine = Embedded::start(None).await.unwrap();
     let crash_switch = CrashSwitch::default();
     let process = Process::start(&engine, &crash_switch, true).await;
-    let records = || (0..300).map(|n| record(&format!("r{n}"), &["[CRITICAL] x", "quiet", "[CRITICAL] y"])).collect();
+    let records = || {
+        (0..300)
+            .map(|n| record(&format!("r{n}"), &["[CRITICAL] x", "quiet", "[CRITICAL] y"]))
+            .collect()
+    };
     process.clock.tick_ms.store(25, std::sync::atomic::Ordering::SeqCst);
     let (mut acknowledged, mut invocations) = (0, 0);
     while acknowledged < 300 {
@@ -263,7 +300,8 @@ async fn answered_in_time() {
         let deadline = process.deadline();
         let consumed = consume(&process, &batch, deadline).await;
         assert!(!deadline.has_passed(process.clock.now()), "there is time left to answer");
-        let safe = consumed.verdicts.iter().take_while(|verdict| **verdict == Verdict::Safe).count();
+        let safe =
+            consumed.verdicts.iter().take_while(|verdict| **verdict == Verdict::Safe).count();
         assert!(safe > 0, "each invocation makes progress: {:?}", consumed.verdicts.first());
         assert_eq!(consumed.counts.records, batch.records.len() as u64);
         assert!(consumed.counts.balance());
@@ -283,8 +321,12 @@ async fn alerts_that_do_not_fit_the_memory_are_committed_in_steps() {
     let lines = vec![&*long; 150];
     let records = (0..20).map(|n| record(&format!("r{n}"), &lines)).collect();
     crash_switch.restart(None);
-    let consumed =
-        consume(&process, &batch(records), Deadline::after(process.clock.now(), Duration::from_secs(300))).await;
+    let consumed = consume(
+        &process,
+        &batch(records),
+        Deadline::after(process.clock.now(), Duration::from_secs(300)),
+    )
+    .await;
     assert_eq!(consumed.counts.kept, 3_000, "{:?}", consumed.counts);
     let commits = crash_switch.log().iter().filter(|call| **call == "commit").count();
     assert!((2..=4).contains(&commits), "45 MB of alerts took {commits} steps");
@@ -314,7 +356,8 @@ fn nothing_is_acknowledged_past_the_first_record_to_retry() {
                 2 => Verdict::Unreadable(Poison::Panic),
                 _ => Verdict::Retry(RetryReason::OutOfTime),
             };
-            let consumed = Consumed { verdicts: bits.iter().map(verdict).collect(), ..Consumed::default() };
+            let consumed =
+                Consumed { verdicts: bits.iter().map(verdict).collect(), ..Consumed::default() };
             let earliest = bits.iter().position(|bit| bit / 2 >= 2);
             match consumed.checkpoint(&batch) {
                 Checkpoint::Everything => assert_eq!(earliest, None, "{payload} {bits:?}"),
@@ -345,12 +388,21 @@ async fn one_message_per_window_and_target_for_any_number_of_consumers() {
     let process = Process::start(&engine, &crash_switch, true).await;
     for shard in 0..7 {
         let lines = vec!["[INFO] x"; 30];
-        consume(&process, &batch(vec![record(&format!("shard-{shard}"), &lines)]), process.deadline()).await;
+        consume(
+            &process,
+            &batch(vec![record(&format!("shard-{shard}"), &lines)]),
+            process.deadline(),
+        )
+        .await;
     }
     notify_until_quiet(&process, None).await;
     let accepted = process.targets.accepted.lock().unwrap();
     let shape: Vec<_> = accepted.iter().map(|d| (d.tally.alerts, d.ends_burst)).collect();
-    assert_eq!(shape, [(210, false), (0, true)], "one message for the window, one that the burst is over");
+    assert_eq!(
+        shape,
+        [(210, false), (0, true)],
+        "one message for the window, one that the burst is over"
+    );
 }
 
 #[tokio::test]
@@ -363,7 +415,10 @@ async fn concurrent_notifiers_deliver_once() {
     let deadline = process.deadline();
     let notifier = || close(&process, &route, 0, deadline);
     futures::future::join_all([notifier(), notifier(), notifier(), notifier()]).await;
-    assert_eq!((process.delivered("critical", "slack:one"), process.delivered("critical", "slack:two")), (250, 250));
+    assert_eq!(
+        (process.delivered("critical", "slack:one"), process.delivered("critical", "slack:two")),
+        (250, 250)
+    );
     assert_eq!(process.messages(), 2);
 }
 
@@ -372,14 +427,20 @@ async fn a_target_that_was_down_gets_one_message_and_no_other_target_gets_a_seco
     let engine = Embedded::start(None).await.unwrap();
     let crash_switch = CrashSwitch::default();
     let process = Process::start(&engine, &crash_switch, true).await;
-    let down = DeliverError::Retry { after: Some(Duration::from_secs(300)), reason: "429".to_owned() };
+    let down =
+        DeliverError::Retry { after: Some(Duration::from_secs(300)), reason: "429".to_owned() };
     process.targets.answers.lock().unwrap().insert("slack:two".parse().unwrap(), vec![down]);
     let route: RouteName = "critical".parse().unwrap();
     consume(&process, &batch(vec![record("a", &["[CRITICAL] x"])]), process.deadline()).await;
     let closed = close(&process, &route, 0, process.deadline()).await;
     let wait = process.clock.now().until(closed.retry.expect("slack:two is owed").at);
     assert!((290..=300).contains(&wait.as_secs()), "Retry-After holds: {wait:?}");
-    consume(&process, &batch(vec![record("b", &["[CRITICAL] y", "[CRITICAL] z"])]), process.deadline()).await;
+    consume(
+        &process,
+        &batch(vec![record("b", &["[CRITICAL] y", "[CRITICAL] z"])]),
+        process.deadline(),
+    )
+    .await;
     process.clock.forward(Duration::from_secs(31));
     close(&process, &route, 0, process.deadline()).await;
     assert_eq!(process.delivered("critical", "slack:two"), 0, "not before its Retry-After");
@@ -387,7 +448,8 @@ async fn a_target_that_was_down_gets_one_message_and_no_other_target_gets_a_seco
     close(&process, &route, 0, process.deadline()).await;
     let accepted = process.targets.accepted.lock().unwrap();
     let of = |target: &str| -> Vec<_> {
-        let digests = accepted.iter().filter(|d| d.target.to_string() == target && !d.tally.is_empty());
+        let digests =
+            accepted.iter().filter(|d| d.target.to_string() == target && !d.tally.is_empty());
         digests.map(|d| (d.epochs, d.tally.alerts)).collect()
     };
     assert_eq!(of("slack:one"), [((1, 1), 1), ((2, 2), 2)]);
@@ -405,13 +467,28 @@ async fn a_deferred_message_stays_owed_and_counts_as_no_failure() {
     let route: RouteName = "critical".parse().unwrap();
     consume(&process, &batch(vec![record("a", &["[CRITICAL] x"])]), process.deadline()).await;
     let closed = close(&process, &route, 0, process.deadline()).await;
-    assert_eq!((closed.retry, process.delivered("critical", "slack:two")), (None, 0), "no other round is needed");
+    assert_eq!(
+        (closed.retry, process.delivered("critical", "slack:two")),
+        (None, 0),
+        "no other round is needed"
+    );
     let two = "slack:two".parse().unwrap();
-    let state = process.store().target(&route, Recipient::Own(&two), process.deadline()).await.unwrap();
-    assert_eq!((state.offset, state.failures, state.not_before, state.leased_until), (None, 0, None, None));
-    assert_eq!(process.store().cursor(&route, process.deadline()).await.unwrap().retired, 0, "its epoch is needed");
+    let state =
+        process.store().target(&route, Recipient::Own(&two), process.deadline()).await.unwrap();
+    assert_eq!(
+        (state.offset, state.failures, state.not_before, state.leased_until),
+        (None, 0, None, None)
+    );
+    assert_eq!(
+        process.store().cursor(&route, process.deadline()).await.unwrap().retired,
+        0,
+        "its epoch is needed"
+    );
     close(&process, &route, 0, process.deadline()).await;
-    assert_eq!((process.delivered("critical", "slack:one"), process.delivered("critical", "slack:two")), (1, 1));
+    assert_eq!(
+        (process.delivered("critical", "slack:one"), process.delivered("critical", "slack:two")),
+        (1, 1)
+    );
 }
 
 #[tokio::test]
@@ -419,7 +496,8 @@ async fn a_refused_message_is_parked_and_then_acknowledged() {
     let engine = Embedded::start(None).await.unwrap();
     let crash_switch = CrashSwitch::default();
     let process = Process::start(&engine, &crash_switch, false).await;
-    let refused = DeliverError::Refused { reason: "Slack answered 410: channel_is_archived".to_owned() };
+    let refused =
+        DeliverError::Refused { reason: "Slack answered 410: channel_is_archived".to_owned() };
     process.targets.answers.lock().unwrap().insert("slack:two".parse().unwrap(), vec![refused]);
     crash_switch.restart(None);
     consume(&process, &batch(vec![record("a", &["[CRITICAL] x"])]), process.deadline()).await;
@@ -428,7 +506,9 @@ async fn a_refused_message_is_parked_and_then_acknowledged() {
         (log.iter().position(|c| *c == "park"), log.iter().rposition(|c| *c == "acknowledge"));
     assert!(park.is_some() && park < acknowledged_at, "{log:?}");
     let parked = process.dead_letters.parked.lock().unwrap();
-    let ParkedWork::Message { target, tally, epochs, .. } = &parked[0].what else { panic!("a message") };
+    let ParkedWork::Message { target, tally, epochs, .. } = &parked[0].what else {
+        panic!("a message")
+    };
     assert_eq!((target.to_string().as_str(), tally.alerts, *epochs), ("slack:two", 1, [1, 1]));
     assert_eq!(process.delivered("critical", "slack:one"), 1, "the other target is not affected");
 }
@@ -439,7 +519,9 @@ async fn a_route_that_is_no_longer_configured_is_parked_not_lost() {
     let crash_switch = CrashSwitch::default();
     let mut process = Process::start(&engine, &crash_switch, true).await;
     consume(&process, &batch(vec![record("a", &["[INFO] x"])]), process.deadline()).await;
-    process.routes = crate::support::routes("[[route]]\nname=\"other\"\nmarkers=[\"[X]\"]\nnotify=[\"slack:x\"]");
+    process.routes = crate::support::routes(
+        "[[route]]\nname=\"other\"\nmarkers=[\"[X]\"]\nnotify=[\"slack:x\"]",
+    );
     drain(&process, &"info".parse().unwrap(), process.deadline()).await;
     let parked = process.dead_letters.parked.lock().unwrap();
     assert!(matches!(&parked[..], [only] if only.reason.contains("no longer")), "{parked:?}");
@@ -456,12 +538,21 @@ async fn the_counts_of_a_batch_balance() {
         batch.records.push(record("e", &[]));
         batch
     };
-    for (crash, kept, duplicates, retried) in [(Some(Crash::Before(0)), 0, 0, 7), (None, 5, 2, 0), (None, 0, 7, 0)] {
+    for (crash, kept, duplicates, retried) in
+        [(Some(Crash::Before(0)), 0, 0, 7), (None, 5, 2, 0), (None, 0, 7, 0)]
+    {
         crash_switch.restart(crash);
         let consumed = consume(&process, &twice(), process.deadline()).await;
         let counts = consumed.counts;
-        assert_eq!((counts.kept, counts.duplicates, counts.retried), (kept, duplicates, retried), "{crash:?}");
-        assert_eq!(counts.events, counts.unmatched + counts.duplicates + counts.kept + counts.retried);
+        assert_eq!(
+            (counts.kept, counts.duplicates, counts.retried),
+            (kept, duplicates, retried),
+            "{crash:?}"
+        );
+        assert_eq!(
+            counts.events,
+            counts.unmatched + counts.duplicates + counts.kept + counts.retried
+        );
         let safe = consumed.verdicts.iter().filter(|v| **v == Verdict::Safe).count() as u64;
         assert_eq!(counts.records, safe + counts.records_parked + counts.records_retried);
         assert_eq!(counts.records, 6);

@@ -10,7 +10,8 @@ use stentor::adapters::embedded::Embedded;
 use stentor::ingest::event::Data;
 use stentor::model::error::Cause;
 use stentor::ops::replay::{
-    DeadLetterSource, Options, Receipt, ReceivedMessage, Report, SourceError, VISIBILITY_TIMEOUT, replay,
+    DeadLetterSource, Options, Receipt, ReceivedMessage, Report, SourceError, VISIBILITY_TIMEOUT,
+    replay,
 };
 use stentor::protocol::clock::Deadline;
 use stentor::protocol::close::drain;
@@ -31,7 +32,10 @@ impl<'a> FakeSource<'a> {
             let receipt = Receipt { id: n.to_string(), receipt: n.to_string() };
             (ReceivedMessage { receipt, body: body.clone(), sent_at: None }, false)
         };
-        Self { crash_switch, dead_letters: Mutex::new(bodies.iter().enumerate().map(dead_letter).collect()) }
+        Self {
+            crash_switch,
+            dead_letters: Mutex::new(bodies.iter().enumerate().map(dead_letter).collect()),
+        }
     }
 
     /// Makes received dead letters visible again, as after a crash and the visibility time-out.
@@ -49,7 +53,11 @@ fn lost(cause: Cause) -> SourceError {
 }
 
 impl DeadLetterSource for &FakeSource<'_> {
-    async fn receive(&self, max: usize, _deadline: Deadline) -> Result<Vec<ReceivedMessage>, SourceError> {
+    async fn receive(
+        &self,
+        max: usize,
+        _deadline: Deadline,
+    ) -> Result<Vec<ReceivedMessage>, SourceError> {
         let receive = async {
             let mut dead_letters = self.dead_letters.lock().unwrap();
             let visible = dead_letters.iter_mut().filter(|(_, hidden)| !hidden).take(max);
@@ -63,9 +71,16 @@ impl DeadLetterSource for &FakeSource<'_> {
         self.crash_switch.call("receive", receive).await.map_err(lost)
     }
 
-    async fn delete(&self, receipts: &[Receipt], _deadline: Deadline) -> Vec<Result<(), SourceError>> {
+    async fn delete(
+        &self,
+        receipts: &[Receipt],
+        _deadline: Deadline,
+    ) -> Vec<Result<(), SourceError>> {
         let delete = async {
-            self.dead_letters.lock().unwrap().retain(|(dead_letter, _)| !receipts.contains(&dead_letter.receipt))
+            self.dead_letters
+                .lock()
+                .unwrap()
+                .retain(|(dead_letter, _)| !receipts.contains(&dead_letter.receipt))
         };
         vec![self.crash_switch.call("delete", delete).await.map_err(lost); receipts.len()]
     }
@@ -94,7 +109,8 @@ async fn nothing_is_lost_when_a_replay_crashes_at_any_call() {
         assert!(calls > 10, "{calls}");
         for at in 0..calls {
             // A lost answer and a call that was not made differ only in the effect of the call.
-            let crash = if timed == at.is_multiple_of(2) { Crash::Before(at) } else { Crash::After(at) };
+            let crash =
+                if timed == at.is_multiple_of(2) { Crash::Before(at) } else { Crash::After(at) };
             Box::pin(crashed_replay(timed, crash)).await;
         }
     }
@@ -108,17 +124,27 @@ async fn received_dead_letters_stay_hidden_while_work_lasts() {
     let dead_letters = FakeSource::of(&crash_switch, &vec!["hunter2".to_owned(); 12]);
     // One dead letter in twenty seconds; an unreadable one stays hidden until the end.
     let options = Options { rate: Some(0.05), max: Some(10), ..Options::default() };
-    let report = Box::pin(replay(&process, &&dead_letters, &None::<Infallible>, &options, |_| {})).await;
-    assert_eq!((report.unresolved.len(), report.received, dead_letters.left()), (10, 10, 12), "no more than the limit");
+    let report =
+        Box::pin(replay(&process, &&dead_letters, &None::<Infallible>, &options, |_| {})).await;
+    assert_eq!(
+        (report.unresolved.len(), report.received, dead_letters.left()),
+        (10, 10, 12),
+        "no more than the limit"
+    );
     let hidden = crash_switch.log().iter().filter(|call| **call == "hide").count();
-    assert!((3..10).contains(&hidden), "hidden again at half time, and made visible at the end: {hidden}");
+    assert!(
+        (3..10).contains(&hidden),
+        "hidden again at half time, and made visible at the end: {hidden}"
+    );
     assert!(dead_letters.dead_letters.lock().unwrap().iter().all(|(_, hidden)| !hidden));
 }
 
 /// A parked record with a good event, `<record>-1`, and a bad event.
 fn parked_with_bad_event(record: &str) -> String {
     match record_with_bad_event(record, "[CRITICAL] order failed").data {
-        Data::Base64(data) => parked_record(&unstorable(), "shardId-9:2", Some(&STANDARD.decode(&*data).unwrap())),
+        Data::Base64(data) => {
+            parked_record(&unstorable(), "shardId-9:2", Some(&STANDARD.decode(&*data).unwrap()))
+        }
         data => panic!("{data:?}"),
     }
 }
@@ -130,13 +156,21 @@ async fn the_good_events_of_a_record_that_stays_are_delivered_once() {
     let process = Process::start(&engine, &crash_switch, false).await;
     let dead_letters = FakeSource::of(&crash_switch, &[parked_with_bad_event("a")]);
     let first = replay_once(&process, &dead_letters).await;
-    assert_eq!((first.counts.kept, first.unresolved.len(), dead_letters.left()), (1, 1, 1), "{first:?}");
+    assert_eq!(
+        (first.counts.kept, first.unresolved.len(), dead_letters.left()),
+        (1, 1, 1),
+        "{first:?}"
+    );
     let failure = &first.unresolved[0].failure;
     assert_eq!((failure.code(), &failure.to_string()[..6]), ("bad-event", "1 of 2"), "{failure:?}");
     assert_eq!(process.delivered("critical", "slack:one"), 1);
     dead_letters.expire_visibility();
     let second = replay_once(&process, &dead_letters).await;
-    assert_eq!((second.counts.kept, second.counts.duplicates, dead_letters.left()), (0, 1, 1), "{second:?}");
+    assert_eq!(
+        (second.counts.kept, second.counts.duplicates, dead_letters.left()),
+        (0, 1, 1),
+        "{second:?}"
+    );
     assert_eq!(process.delivered("critical", "slack:one"), 1);
 }
 
@@ -148,10 +182,14 @@ async fn crashed_replay(timed: bool, crash: Crash) -> u64 {
     let crash_switch = CrashSwitch::default();
     let engine = Embedded::start(None).await.unwrap();
     let process = Process::start(&engine, &crash_switch, timed).await;
-    let records = ["a", "b"].map(|id| parked_record(&unstorable(), "shardId-9:1", Some(&gzip(id, 0))));
+    let records =
+        ["a", "b"].map(|id| parked_record(&unstorable(), "shardId-9:1", Some(&gzip(id, 0))));
     let due = r#"{"route":"critical","window":1}"#.to_owned();
-    let bodies =
-        [&records[..], &[parked_with_bad_event("d"), failed_invocation("c"), due, "hunter2".to_owned()]].concat();
+    let bodies = [
+        &records[..],
+        &[parked_with_bad_event("d"), failed_invocation("c"), due, "hunter2".to_owned()],
+    ]
+    .concat();
     let dead_letters = FakeSource::of(&crash_switch, &bodies);
     crash_switch.restart(Some(crash));
     replay_once(&process, &dead_letters).await;
@@ -161,7 +199,11 @@ async fn crashed_replay(timed: bool, crash: Crash) -> u64 {
     process.clock.forward(VISIBILITY_TIMEOUT);
     let report = replay_once(&process, &dead_letters).await;
     assert_eq!(report.unresolved.len(), 2, "{crash:?} {:?}", report.unresolved);
-    assert_eq!(dead_letters.left(), 2, "{crash:?}: the unknown dead letter and the record with a bad event stay");
+    assert_eq!(
+        dead_letters.left(),
+        2,
+        "{crash:?}: the unknown dead letter and the record with a bad event stay"
+    );
     // Every window is due. With a due queue, this is the notifier.
     process.clock.forward(Duration::from_secs(600));
     let route = "critical".parse().unwrap();
@@ -170,7 +212,10 @@ async fn crashed_replay(timed: bool, crash: Crash) -> u64 {
     for target in ["slack:one", "slack:two"] {
         // Only a crash between the acceptance and its acknowledgement repeats a message.
         let delivered = process.delivered("critical", target);
-        assert!(delivered == 4 || delivered > 4 && crash != NEVER, "{timed} {crash:?}: {target} {delivered}");
+        assert!(
+            delivered == 4 || delivered > 4 && crash != NEVER,
+            "{timed} {crash:?}: {target} {delivered}"
+        );
     }
     calls
 }

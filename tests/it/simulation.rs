@@ -26,7 +26,9 @@ use schedule::{Verdict, run};
 const SEEDS: u64 = 20_000;
 
 fn number(name: &str) -> Option<u64> {
-    env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
+    env::var(name)
+        .ok()
+        .map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
 }
 
 /// Runs `seeds` schedules on all processors, until one has violations. Returns the lowest such seed
@@ -35,7 +37,8 @@ fn search(seeds: u64, mutation: Option<Mutation>) -> Option<(u64, Verdict)> {
     let (next, found) = (AtomicU64::new(0), Mutex::new(None::<(u64, Verdict)>));
     let work = || {
         // The library decodes in parallel; a schedule runs on one thread.
-        let alone = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build().unwrap();
+        let alone =
+            rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build().unwrap();
         alone.install(|| {
             while found.lock().unwrap().is_none() {
                 let seed = next.fetch_add(1, Ordering::Relaxed);
@@ -44,7 +47,9 @@ fn search(seeds: u64, mutation: Option<Mutation>) -> Option<(u64, Verdict)> {
                 }
                 let verdict = run(Plan::of(seed, mutation), false, false);
                 let mut found = found.lock().unwrap();
-                if !verdict.violations.is_empty() && found.as_ref().is_none_or(|(known, _)| seed < *known) {
+                if !verdict.violations.is_empty()
+                    && found.as_ref().is_none_or(|(known, _)| seed < *known)
+                {
                     *found = Some((seed, verdict));
                 }
             }
@@ -83,25 +88,48 @@ fn the_production_store_keeps_the_invariants() {
 fn an_hour_long_burst_is_a_dozen_messages() {
     let busy = Duration::from_secs(4_800);
     for seed in 0..20 {
-        let quiet =
-            Plan { faults: Faults::default(), inline: false, redeploy: false, mutes: false, ..Plan::of(seed, None) };
-        let plan = Plan { configuration: 4, shards: 3, records: 400, steady: true, two_pollers: false, busy, ..quiet };
+        let quiet = Plan {
+            faults: Faults::default(),
+            inline: false,
+            redeploy: false,
+            mutes: false,
+            ..Plan::of(seed, None)
+        };
+        let plan = Plan {
+            configuration: 4,
+            shards: 3,
+            records: 400,
+            steady: true,
+            two_pollers: false,
+            busy,
+            ..quiet
+        };
         let verdict = run(plan, false, false);
         if !verdict.violations.is_empty() {
             fail(seed, &verdict);
         }
         let messages = &verdict.messages;
-        assert!((10..=13).contains(&messages.len()), "seed {seed}: {} messages in an hour", messages.len());
+        assert!(
+            (10..=13).contains(&messages.len()),
+            "seed {seed}: {} messages in an hour",
+            messages.len()
+        );
         let (last, rest) = messages.split_last().unwrap();
         assert!(
-            last.ends_burst && last.tally.is_empty() && rest.iter().all(|digest| !digest.ends_burst),
+            last.ends_burst
+                && last.tally.is_empty()
+                && rest.iter().all(|digest| !digest.ends_burst),
             "seed {seed}: one final message"
         );
         let mut since_the_burst_began = 0;
         for (n, digest) in rest.iter().enumerate() {
             since_the_burst_began += digest.tally.alerts;
             let said = digest.burst.map(|burst| burst.alerts);
-            assert_eq!(said, (n > 0).then_some(since_the_burst_began), "seed {seed}: total of message {n}");
+            assert_eq!(
+                said,
+                (n > 0).then_some(since_the_burst_began),
+                "seed {seed}: total of message {n}"
+            );
         }
         assert_eq!(last.burst.map(|burst| burst.alerts), Some(since_the_burst_began));
         assert_eq!(since_the_burst_began, verdict.rows as u64);

@@ -118,7 +118,9 @@ fn digest() -> Digest {
 }
 
 async fn deliver(targets: &Targets<Secret>, joins: Option<&str>) -> Result<Accepted, DeliverError> {
-    targets.deliver(&digest(), joins, Deadline::after(SystemClock.now(), Duration::from_secs(10))).await
+    targets
+        .deliver(&digest(), joins, Deadline::after(SystemClock.now(), Duration::from_secs(10)))
+        .await
 }
 
 /// A call: the method, the channel, the message that it replies to or updates, and the header of
@@ -157,7 +159,13 @@ async fn a_burst_is_one_message_with_its_digests_in_the_thread() {
     let route = "window=\"20s\"\nwindow_max=\"20s\"\n[[route]]\nname=\"critical\"\nmarkers=[\"[CRITICAL]\"]\nnotify=[\"slack:ops\"]";
     let services = TargetServices::new(&engine, route, targets(&server, ALERTS)).await;
     for (name, alerts) in [("a", 3), ("b", 2), ("c", 1)] {
-        assert!(services.minute(name, alerts).await.iter().all(|sent| sent.outcome == DeliveryOutcome::Accepted));
+        assert!(
+            services
+                .minute(name, alerts)
+                .await
+                .iter()
+                .all(|sent| sent.outcome == DeliveryOutcome::Accepted)
+        );
     }
     services.minute("quiet", 0).await;
     // The burst is over. The next alerts begin another one.
@@ -182,7 +190,10 @@ async fn a_burst_is_one_message_with_its_digests_in_the_thread() {
     assert_eq!(delivered, expected);
     let last = server.received_requests().await.unwrap().remove(6).body_json::<Value>().unwrap();
     assert_eq!(last["parse"], "none", "an update would look for names in the text");
-    assert!(last["blocks"].to_string().contains("First told: "), "the start of the burst stays in sight: {last}");
+    assert!(
+        last["blocks"].to_string().contains("First told: "),
+        "the start of the burst stays in sight: {last}"
+    );
 }
 
 #[tokio::test]
@@ -190,7 +201,8 @@ async fn a_digest_without_a_parent_message_becomes_a_new_message() {
     let api = Api::default();
     let server = api.start().await;
     let alerts = targets(&server, ALERTS);
-    let other = targets(&server, r##"{"slack:ops": {"token": "xoxb-7-topsecret", "channel": "#other"}}"##);
+    let other =
+        targets(&server, r##"{"slack:ops": {"token": "xoxb-7-topsecret", "channel": "#other"}}"##);
     let joined = deliver(&alerts, None).await.unwrap().message.unwrap();
     let mut seen = 1;
     let mut delivered = async |targets: &Targets<Secret>, joins: &str| {
@@ -207,13 +219,23 @@ async fn a_digest_without_a_parent_message_becomes_a_new_message() {
     assert_ne!(moved, joined);
     let (calls, _) = delivered(&alerts, "of another version").await;
     assert_eq!(calls, [post("#alerts", None, REPLY)]);
-    for code in ["thread_not_found", "message_not_found", "channel_not_found", "restricted_action_thread_locked"] {
+    for code in [
+        "thread_not_found",
+        "message_not_found",
+        "channel_not_found",
+        "restricted_action_thread_locked",
+    ] {
         api.refuse(code);
         let (calls, _) = delivered(&alerts, &joined).await;
-        assert_eq!(calls, [post("C0123", Some("1.000100"), REPLY), post("#alerts", None, REPLY)], "{code}");
+        assert_eq!(
+            calls,
+            [post("C0123", Some("1.000100"), REPLY), post("#alerts", None, REPLY)],
+            "{code}"
+        );
     }
     // Slack accepts a reply to a deleted message, and posts it outside any thread.
-    let alone = json!({"ok": true, "channel": "C0123", "ts": "77.000100", "message": {"text": "x"}});
+    let alone =
+        json!({"ok": true, "channel": "C0123", "ts": "77.000100", "message": {"text": "x"}});
     api.answer(ResponseTemplate::new(200).set_body_json(alone));
     let (calls, alone) = delivered(&alerts, &joined).await;
     assert_eq!(calls, [post("C0123", Some("1.000100"), REPLY)]);
@@ -229,7 +251,8 @@ async fn an_accepted_reply_is_delivered_even_if_the_update_fails() {
     let joined = deliver(&targets, None).await.unwrap().message.unwrap();
     let mut seen = 1;
     for failure in [
-        ResponseTemplate::new(200).set_body_json(json!({"ok": false, "error": "edit_window_closed"})),
+        ResponseTemplate::new(200)
+            .set_body_json(json!({"ok": false, "error": "edit_window_closed"})),
         ResponseTemplate::new(200).set_body_json(json!({"ok": false, "error": "invalid_auth"})),
         ResponseTemplate::new(429).insert_header("retry-after", "9"),
         ResponseTemplate::new(503),
@@ -240,11 +263,16 @@ async fn an_accepted_reply_is_delivered_even_if_the_update_fails() {
         assert_eq!(deliver(&targets, Some(&joined)).await.unwrap().message.as_ref(), Some(&joined));
         let calls = calls_after(&server, seen).await;
         seen += calls.len();
-        assert_eq!(calls, [post("C0123", Some("1.000100"), REPLY), update("1.000100", STATE)], "nothing is repeated");
+        assert_eq!(
+            calls,
+            [post("C0123", Some("1.000100"), REPLY), update("1.000100", STATE)],
+            "nothing is repeated"
+        );
     }
     // The message was deleted, but its thread remains: the channel gets the state of the burst as a
     // new message.
-    let accepted = json!({"ok": true, "channel": "C0123", "ts": "9.1", "message": {"thread_ts": "1.000100"}});
+    let accepted =
+        json!({"ok": true, "channel": "C0123", "ts": "9.1", "message": {"thread_ts": "1.000100"}});
     api.answer(ResponseTemplate::new(200).set_body_json(accepted));
     api.refuse("message_not_found");
     let renewed = deliver(&targets, Some(&joined)).await.unwrap().message.unwrap();
@@ -290,9 +318,21 @@ async fn every_error_of_the_web_api_has_its_class() {
         ("200 without JSON", ResponseTemplate::new(200).set_body_string("ok"), retry(None)),
         ("200 without JSON", ResponseTemplate::new(200).set_body_string("[]"), retry(None)),
         ("200 without JSON", ResponseTemplate::new(200).set_body_string("{}"), retry(None)),
-        ("200 without JSON", ResponseTemplate::new(200).set_body_string(r#"{"ok": "true"}"#), retry(None)),
-        ("200 without JSON", ResponseTemplate::new(200).set_body_string(r#"{"ok": true"#), retry(None)),
-        ("200 without JSON", ResponseTemplate::new(200).set_body_bytes(b"{\"ok\xff\": true}"), retry(None)),
+        (
+            "200 without JSON",
+            ResponseTemplate::new(200).set_body_string(r#"{"ok": "true"}"#),
+            retry(None),
+        ),
+        (
+            "200 without JSON",
+            ResponseTemplate::new(200).set_body_string(r#"{"ok": true"#),
+            retry(None),
+        ),
+        (
+            "200 without JSON",
+            ResponseTemplate::new(200).set_body_bytes(b"{\"ok\xff\": true}"),
+            retry(None),
+        ),
     ];
     for (text, answer, expected) in cases {
         api.answer(answer);
@@ -339,13 +379,20 @@ async fn posted(answer: Vec<u8>, then: Then, timeout: Duration) -> String {
         }
     });
     let slack = Slack::new(http::client().unwrap(), SystemClock);
-    let result =
-        slack.post(&WebhookUrl::parse(&url).unwrap(), &digest(), Deadline::after(SystemClock.now(), timeout)).await;
+    let result = slack
+        .post(
+            &WebhookUrl::parse(&url).unwrap(),
+            &digest(),
+            Deadline::after(SystemClock.now(), timeout),
+        )
+        .await;
     server.abort();
     match result {
         Ok(()) => "accepted".to_owned(),
         Err(DeliverError::Retry { after: None, reason }) => format!("retry: {reason}"),
-        Err(DeliverError::Retry { after: Some(after), reason }) => format!("retry in {} s: {reason}", after.as_secs()),
+        Err(DeliverError::Retry { after: Some(after), reason }) => {
+            format!("retry in {} s: {reason}", after.as_secs())
+        }
         Err(DeliverError::Denied { reason }) => format!("denied: {reason}"),
         Err(DeliverError::Refused { reason }) => format!("refused: {reason}"),
         Err(DeliverError::Deferred) => "deferred".to_owned(),
@@ -384,9 +431,17 @@ async fn a_webhook_accepts_only_with_a_body_of_slack() {
         (answer(200, "", "ok\r\n"), "accepted"),
         (answer(200, "content-type: application/json\r\n", r#"{"ok":true}"#), "accepted"),
         (answer(200, "", " { \"response_metadata\": {}, \"ok\" : true }\n"), "accepted"),
-        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\no\r\n1\r\nk\r\n0\r\n\r\n".to_vec(), "accepted"),
+        (
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\no\r\n1\r\nk\r\n0\r\n\r\n"
+                .to_vec(),
+            "accepted",
+        ),
         (b"HTTP/1.1 200 OK\r\n\r\nok".to_vec(), "accepted"),
-        (b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_vec(), "accepted"),
+        (
+            b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+                .to_vec(),
+            "accepted",
+        ),
         (answer(200, "", ""), not_ok),
         (answer(200, "", "<html>Sign in to WiFi topsecret</html>"), not_ok),
         (answer(200, "", "OK"), not_ok),
@@ -409,7 +464,10 @@ async fn a_webhook_accepts_only_with_a_body_of_slack() {
         (answer(200, "", "o".repeat(70)), not_ok),
         (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\no".to_vec(), lost),
         (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n".to_vec(), lost),
-        (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\nok\r\n0\r\n\r\n".to_vec(), lost),
+        (
+            b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\nok\r\n0\r\n\r\n".to_vec(),
+            lost,
+        ),
         (Vec::new(), lost),
         (b"HTTP/1.1 2".to_vec(), lost),
         (b"SSH-2.0-OpenSSH_9.6\r\n".to_vec(), lost),
@@ -463,7 +521,10 @@ async fn every_status_of_a_webhook_has_its_class() {
         cases.push((answer(status, "", "<html>topsecret"), unknown.clone()));
         cases.push((answer(status, "", b"\xff"), unknown.clone()));
         // The status counts even if the body is cut.
-        cases.push((format!("HTTP/1.1 {status} X\r\ncontent-length: 9\r\n\r\ninv").into_bytes(), unknown));
+        cases.push((
+            format!("HTTP/1.1 {status} X\r\ncontent-length: 9\r\n\r\ninv").into_bytes(),
+            unknown,
+        ));
     }
     for (bytes, expected) in cases {
         let shown = String::from_utf8_lossy(&bytes).into_owned();
@@ -502,7 +563,12 @@ async fn retry_after_is_kept_and_bounded() {
     ];
     for (header, expected) in cases {
         for status in [429, 503] {
-            let outcome = posted(answer(status, &format!("retry-after: {header}\r\n"), ""), Then::Close, LONG).await;
+            let outcome = posted(
+                answer(status, &format!("retry-after: {header}\r\n"), ""),
+                Then::Close,
+                LONG,
+            )
+            .await;
             let wait = outcome.strip_prefix("retry in ").and_then(|rest| rest.split_once(": "));
             let wait = wait.map(|(wait, _)| wait.trim_end_matches(" s").parse::<u64>().unwrap());
             match (&expected, wait) {
@@ -521,13 +587,20 @@ fn an_answer_that_repeats_the_largest_message_is_read_whole() {
     for text in ["ж", "&", "\"", "🔴"] {
         let alert_of = |letter: char| {
             let message = format!("[CRITICAL] fault{letter} in {letter}\n{}", text.repeat(4_000));
-            Alert { pattern: Pattern::of(&message, "[CRITICAL]"), message, ..alert(&letter.to_string(), &["critical"]) }
+            Alert {
+                pattern: Pattern::of(&message, "[CRITICAL]"),
+                message,
+                ..alert(&letter.to_string(), &["critical"])
+            }
         };
         let alerts: Vec<Alert> = ('a'..='z').map(alert_of).collect();
-        let message = serde_json::to_string(&render(&Digest { tally: Tally::of(&alerts), ..digest() })).unwrap();
+        let message =
+            serde_json::to_string(&render(&Digest { tally: Tally::of(&alerts), ..digest() }))
+                .unwrap();
         // Slack escapes markup, slashes and all characters outside ASCII.
         let escaped = message.replace('&', "&amp;").replace('/', "\\/");
-        let bytes: usize = escaped.chars().map(|c| if c.is_ascii() { 1 } else { 6 * c.len_utf16() }).sum();
+        let bytes: usize =
+            escaped.chars().map(|c| if c.is_ascii() { 1 } else { 6 * c.len_utf16() }).sum();
         assert!(message.len() > 5_000, "{text}: a large message has {} bytes", message.len());
         assert!(bytes < http::BODY_BYTES_MAX, "{text}: {bytes}");
     }
@@ -550,7 +623,12 @@ async fn an_endless_answer_ends_at_the_deadline_or_at_its_bound() {
         (format!("{head}\r\nok"), Then::Hang, soon, late),
         (format!("{head}\r\n{body}"), Then::Repeat, LONG, not_ok),
         (format!("{head}content-length: 99999999999\r\n\r\n{body}"), Then::Repeat, LONG, not_ok),
-        (format!("HTTP/1.1 500 X\r\n\r\n{body}"), Then::Repeat, LONG, "retry: Slack answered 500: no known error code"),
+        (
+            format!("HTTP/1.1 500 X\r\n\r\n{body}"),
+            Then::Repeat,
+            LONG,
+            "retry: Slack answered 500: no known error code",
+        ),
         (
             format!("HTTP/1.1 410 X\r\n\r\n{body}"),
             Then::Repeat,
@@ -573,16 +651,28 @@ async fn an_unusable_credential_is_reported_without_its_text() {
     let server = api.start().await;
     let cases = [
         (r#"{"ops": {"token": "", "channel": "C1"}}"#, "the token is empty"),
-        (r#"{"ops": {"token": "xoxb-7\ntopsecret", "channel": "C1"}}"#, "the token is empty, or has a character"),
+        (
+            r#"{"ops": {"token": "xoxb-7\ntopsecret", "channel": "C1"}}"#,
+            "the token is empty, or has a character",
+        ),
         (r#"{"ops": {"token": "xoxb-7-topsecret", "channel": " "}}"#, "the channel is empty"),
-        (r#"{"ops": {"token": "xoxb-7-topsecret"}}"#, "neither a text nor an object with a token and a channel"),
-        (r#"{"ops": ["xoxb-7-topsecret"]}"#, "neither a text nor an object with a token and a channel"),
+        (
+            r#"{"ops": {"token": "xoxb-7-topsecret"}}"#,
+            "neither a text nor an object with a token and a channel",
+        ),
+        (
+            r#"{"ops": ["xoxb-7-topsecret"]}"#,
+            "neither a text nor an object with a token and a channel",
+        ),
         (r#"{"ops": "http://example.com/topsecret"}"#, "the webhook must be an https:// URL"),
     ];
     for (secret, expected) in cases {
         let error = deliver(&targets(&server, secret), None).await.unwrap_err();
         assert!(matches!(error, DeliverError::Refused { .. }), "{error:?}");
-        assert!(error.to_string().contains(expected) && !error.to_string().contains("topsecret"), "{error}");
+        assert!(
+            error.to_string().contains(expected) && !error.to_string().contains("topsecret"),
+            "{error}"
+        );
     }
     assert_eq!(calls_after(&server, 0).await, []);
 }
@@ -610,7 +700,9 @@ async fn a_token_is_only_in_its_header() {
     }
     let slow = ResponseTemplate::new(200).set_delay(Duration::from_secs(5));
     api.answer(slow);
-    let late = targets.deliver(&digest(), None, Deadline::after(SystemClock.now(), Duration::from_millis(200))).await;
+    let late = targets
+        .deliver(&digest(), None, Deadline::after(SystemClock.now(), Duration::from_millis(200)))
+        .await;
     let error = late.unwrap_err();
     assert_eq!(error.to_string(), "Slack did not answer in time", "the deadline holds");
     let bot = Bot::new(TOKEN, "#alerts").unwrap();
@@ -619,7 +711,10 @@ async fn a_token_is_only_in_its_header() {
         assert!(!String::from_utf8_lossy(&request.body).contains("topsecret"));
     }
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    assert!(log.contains("chat.postMessage") || log.contains("connecting"), "the HTTP client logs: {log}");
+    assert!(
+        log.contains("chat.postMessage") || log.contains("connecting"),
+        "the HTTP client logs: {log}"
+    );
     assert!(!log.contains("topsecret"), "{log}");
 }
 

@@ -18,8 +18,8 @@ use stentor::model::audit::AlertQuery;
 use stentor::model::name::{RouteName, Target};
 use stentor::model::outbox::Burst;
 use stentor::model::outbox::{
-    Acknowledgement, BurstState, Deferral, Epoch, Escalation, Finish, Freeze, Lease, Opening, Recipient, TargetState,
-    Thread, Window,
+    Acknowledgement, BurstState, Deferral, Epoch, Escalation, Finish, Freeze, Lease, Opening,
+    Recipient, TargetState, Thread, Window,
 };
 use stentor::model::tally::Tally;
 use stentor::model::time::Timestamp;
@@ -87,7 +87,9 @@ async fn commit_keeps_each_alert_once_and_counts_what_it_keeps() {
     for (n, commit) in commits.iter().enumerate() {
         match (n % 3, commit) {
             (0, Commit::Fresh) => {}
-            (_, Commit::Duplicate { routes }) => assert_eq!(routes.len(), if n < 230 { 1 } else { 2 }, "{n}"),
+            (_, Commit::Duplicate { routes }) => {
+                assert_eq!(routes.len(), if n < 230 { 1 } else { 2 }, "{n}")
+            }
             other => panic!("{n}: {other:?}"),
         }
     }
@@ -108,7 +110,8 @@ async fn requests(proxy: &Proxy, alerts: &[Alert]) -> (BTreeMap<String, usize>, 
         *counted.lock().unwrap().entry(operation.to_owned()).or_default() += 1;
         ProxyAction::Pass
     });
-    let commits = store.commit(alerts, Deadline::after(SystemClock.now(), Duration::from_secs(300))).await;
+    let commits =
+        store.commit(alerts, Deadline::after(SystemClock.now(), Duration::from_secs(300))).await;
     let seen = seen.lock().unwrap().clone();
     (seen, commits)
 }
@@ -122,20 +125,28 @@ async fn ten_thousand_alerts_take_the_fewest_transactions() {
     let store = engine.store().await.unwrap();
     let proxy = Proxy::start(engine.address()).await;
     let alerts: Vec<Alert> = (0..ALERTS).map(|n| alert(&format!("{n}"), &["critical"])).collect();
-    let count = |seen: &BTreeMap<String, usize>, operation| seen.get(operation).copied().unwrap_or(0);
-    let fresh = |commits: &[Commit]| commits.iter().filter(|commit| **commit == Commit::Fresh).count();
+    let count =
+        |seen: &BTreeMap<String, usize>, operation| seen.get(operation).copied().unwrap_or(0);
+    let fresh =
+        |commits: &[Commit]| commits.iter().filter(|commit| **commit == Commit::Fresh).count();
 
     // No row exists: each transaction is sent once.
     let (seen, commits) = requests(&proxy, &alerts).await;
     let chunks = ALERTS.div_ceil(ROWS_MAX);
-    assert_eq!((fresh(&commits), count(&seen, "TransactWriteItems"), seen.len()), (ALERTS, chunks, 2), "{seen:?}");
+    assert_eq!(
+        (fresh(&commits), count(&seen, "TransactWriteItems"), seen.len()),
+        (ALERTS, chunks, 2),
+        "{seen:?}"
+    );
     assert_eq!(count(&seen, "UpdateItem"), 1, "the hour of all of them is registered once");
     assert_eq!(counted(&store, "critical").await, ALERTS as u64);
 
     // Every other row exists, which is the worst mix: each transaction fails, its rows are read,
     // and the rest is sent again. Only the last one, with a single new row, succeeds at once.
     let half: Vec<Alert> = (ALERTS / 2..ALERTS)
-        .flat_map(|n| [alert(&format!("{n}"), &["critical"]), alert(&format!("new {n}"), &["critical"])])
+        .flat_map(|n| {
+            [alert(&format!("{n}"), &["critical"]), alert(&format!("new {n}"), &["critical"])]
+        })
         .collect();
     let (seen, commits) = requests(&proxy, &half).await;
     let sent = (count(&seen, "TransactWriteItems"), count(&seen, "BatchGetItem"));
@@ -189,7 +200,10 @@ async fn an_invalid_alert_does_not_fail_the_others() {
 async fn the_largest_alerts_fit_their_transactions() {
     let engine = Embedded::start(None).await.unwrap();
     let store = engine.store().await.unwrap();
-    let large = |n| Alert { message: "é".repeat(MESSAGE_BYTES_MAX / 2), ..alert(&format!("{n}"), &["critical"]) };
+    let large = |n| Alert {
+        message: "é".repeat(MESSAGE_BYTES_MAX / 2),
+        ..alert(&format!("{n}"), &["critical"])
+    };
     let alerts: Vec<Alert> = (0..100).map(large).collect();
     assert!(store.commit(&alerts, soon()).await.iter().all(|commit| *commit == Commit::Fresh));
 }
@@ -205,11 +219,18 @@ async fn a_row_has_the_columns_that_auditors_need() {
     assert!(text("log_id").starts_with("37-"));
     assert_eq!(text("timestamp"), "2026-11-23T14:15:06.789Z");
     assert_eq!((text("marker"), text("app_name")), ("[CRITICAL]", "shop"));
-    assert_eq!((text("message"), text("pattern")), ("[CRITICAL] order 37 failed", "[CRITICAL] order <n> failed"));
-    assert_eq!((text("account_id"), text("log_group"), text("source")), ("123456789012", "/aws/lambda/shop", "test"));
+    assert_eq!(
+        (text("message"), text("pattern")),
+        ("[CRITICAL] order 37 failed", "[CRITICAL] order <n> failed")
+    );
+    assert_eq!(
+        (text("account_id"), text("log_group"), text("source")),
+        ("123456789012", "/aws/lambda/shop", "test")
+    );
     assert!(text("hour").starts_with("2026-11-23T14#"));
-    let days =
-        (row["expires_at"].as_n().unwrap().parse::<i64>().unwrap() - SystemClock.now().as_millis() / 1000) / 86_400;
+    let days = (row["expires_at"].as_n().unwrap().parse::<i64>().unwrap()
+        - SystemClock.now().as_millis() / 1000)
+        / 86_400;
     assert!((89..=90).contains(&days), "{days}");
 }
 
@@ -254,7 +275,9 @@ async fn items_expire_by_the_clock_of_the_store() {
     store.retire(&route(), 0, 1, deadline).await.unwrap();
     let expiries = async |table: &str| {
         let page = store.client().scan().table_name(table).send().await.unwrap();
-        let expiry = |item: &HashMap<String, AttributeValue>| item.get("expires_at")?.as_n().ok()?.parse::<i64>().ok();
+        let expiry = |item: &HashMap<String, AttributeValue>| {
+            item.get("expires_at")?.as_n().ok()?.parse::<i64>().ok()
+        };
         let mut expiries: Vec<i64> = page.items().iter().filter_map(expiry).collect();
         expiries.sort_unstable();
         expiries
@@ -281,11 +304,17 @@ async fn a_window_is_opened_armed_and_closed_once() {
     assert!(!store.close(&route, 1, burst, at).await.unwrap(), "none is open");
     assert!(!store.mark_armed(&route, 1, at).await.unwrap(), "a closed window stays closed");
     assert!(!store.open(&route, &opening(1), at).await.unwrap(), "numbers only grow");
-    assert!(store.open(&route, &opening(2), at).await.unwrap(), "the next window may open while one is closing");
+    assert!(
+        store.open(&route, &opening(2), at).await.unwrap(),
+        "the next window may open while one is closing"
+    );
     assert!(!store.close(&route, 2, burst, at).await.unwrap(), "one is closing");
     let cursor = store.cursor(&route, at).await.unwrap();
     assert_eq!((cursor.last_window, cursor.closing, cursor.burst), (2, Some(1), burst));
-    assert_eq!(cursor.open, Some(Window { number: 2, due: Timestamp::from_millis(2), armed: false }));
+    assert_eq!(
+        cursor.open,
+        Some(Window { number: 2, due: Timestamp::from_millis(2), armed: false })
+    );
     assert_eq!(cursor.targets, [(target(), 0)].into());
     assert_eq!(store.routes(at).await.unwrap(), [route]);
 }
@@ -309,13 +338,24 @@ async fn a_freeze_moves_all_tallies_into_an_epoch_or_none() {
         burst: None,
         ends_burst: false,
     };
-    let keys = |part: &[stentor::model::outbox::StoredTally]| part.iter().map(|stored| stored.key.clone()).collect();
+    let keys = |part: &[stentor::model::outbox::StoredTally]| {
+        part.iter().map(|stored| stored.key.clone()).collect()
+    };
     let (first, rest) = stored.split_at(1);
-    let one =
-        Freeze { closing: 1, after: 0, tallies: keys(first), epoch: Some(epoch(1, first)), burst: None, finish: None };
+    let one = Freeze {
+        closing: 1,
+        after: 0,
+        tallies: keys(first),
+        epoch: Some(epoch(1, first)),
+        burst: None,
+        finish: None,
+    };
     assert!(!store.freeze(&route, &one, at).await.unwrap(), "the window is not closing");
     store.close(&route, 1, None, at).await.unwrap();
-    assert!(!store.freeze(&route, &Freeze { closing: 2, ..one.clone() }, at).await.unwrap(), "another is closing");
+    assert!(
+        !store.freeze(&route, &Freeze { closing: 2, ..one.clone() }, at).await.unwrap(),
+        "another is closing"
+    );
     assert!(
         !store.freeze(&route, &Freeze { after: 1, ..one.clone() }, at).await.unwrap(),
         "another epoch is the latest"
@@ -329,12 +369,20 @@ async fn a_freeze_moves_all_tallies_into_an_epoch_or_none() {
         (1, 0, Some(1)),
         "no epoch is sealed before the last one"
     );
-    let known: Vec<_> = cursor.targets.iter().map(|(target, since)| (target.to_string(), *since)).collect();
+    let known: Vec<_> =
+        cursor.targets.iter().map(|(target, since)| (target.to_string(), *since)).collect();
     assert_eq!(known, [("slack:new".to_owned(), 0), ("slack:one".to_owned(), 0)]);
 
     let next = Opening { targets: vec![], ..opening(2) };
     let finish = Some(Finish { next: Some(next) });
-    let last = Freeze { closing: 1, after: 1, tallies: keys(rest), epoch: Some(epoch(2, rest)), burst: None, finish };
+    let last = Freeze {
+        closing: 1,
+        after: 1,
+        tallies: keys(rest),
+        epoch: Some(epoch(2, rest)),
+        burst: None,
+        finish,
+    };
     // Another process has opened the next window: the successor must not replace it.
     assert!(store.open(&route, &opening(2), at).await.unwrap());
     assert!(!store.freeze(&route, &last, at).await.unwrap());
@@ -348,7 +396,11 @@ async fn a_freeze_moves_all_tallies_into_an_epoch_or_none() {
     assert_eq!(store.epochs(&route, 1, 1, at).await.unwrap(), []);
     store.retire(&route, 0, 2, at).await.unwrap();
     assert_eq!(store.cursor(&route, at).await.unwrap().retired, 2);
-    assert_eq!(store.epochs(&route, 1, 2, at).await.unwrap().len(), 1, "a retired epoch still exists");
+    assert_eq!(
+        store.epochs(&route, 1, 2, at).await.unwrap().len(),
+        1,
+        "a retired epoch still exists"
+    );
 }
 
 #[tokio::test]
@@ -360,30 +412,57 @@ async fn a_target_has_one_lease_at_a_time() {
     let lease = |owner: &str, until| Lease { owner: owner.to_owned(), until };
     let ann = lease("ann", now.after(Duration::from_secs(60)));
     let bob = lease("bob", now.after(Duration::from_secs(60)));
-    assert_eq!(store.target(&route, Recipient::Own(&target), at).await.unwrap(), Default::default());
+    assert_eq!(
+        store.target(&route, Recipient::Own(&target), at).await.unwrap(),
+        Default::default()
+    );
     assert!(store.lease(&route, Recipient::Own(&target), &ann, now, at).await.unwrap().is_some());
     assert!(
         store.lease(&route, Recipient::Own(&target), &ann, now, at).await.unwrap().is_some(),
         "a repeated request has the same result"
     );
-    assert_eq!(store.lease(&route, Recipient::Own(&target), &bob, now, at).await.unwrap(), None, "ann has it");
+    assert_eq!(
+        store.lease(&route, Recipient::Own(&target), &bob, now, at).await.unwrap(),
+        None,
+        "ann has it"
+    );
     assert!(
-        !store.acknowledge(&route, Recipient::Own(&target), &bob, &acknowledgement(9), at).await.unwrap(),
+        !store
+            .acknowledge(&route, Recipient::Own(&target), &bob, &acknowledgement(9), at)
+            .await
+            .unwrap(),
         "only the holder acknowledges"
     );
     assert!(
         !store.release(&route, Recipient::Own(&target), &bob, &held(None), at).await.unwrap(),
         "only the holder releases"
     );
-    assert!(store.acknowledge(&route, Recipient::Own(&target), &ann, &acknowledgement(3), at).await.unwrap());
     assert!(
-        !store.acknowledge(&route, Recipient::Own(&target), &ann, &acknowledgement(4), at).await.unwrap(),
+        store
+            .acknowledge(&route, Recipient::Own(&target), &ann, &acknowledgement(3), at)
+            .await
+            .unwrap()
+    );
+    assert!(
+        !store
+            .acknowledge(&route, Recipient::Own(&target), &ann, &acknowledgement(4), at)
+            .await
+            .unwrap(),
         "acknowledging releases the lease"
     );
-    let state = store.lease(&route, Recipient::Own(&target), &bob, now, at).await.unwrap().expect("it is free");
+    let state = store
+        .lease(&route, Recipient::Own(&target), &bob, now, at)
+        .await
+        .unwrap()
+        .expect("it is free");
     assert_eq!(state.offset, Some(3));
-    assert!(store.release(&route, Recipient::Own(&target), &bob, &held(Some(now)), at).await.unwrap());
-    assert_eq!(store.target(&route, Recipient::Own(&target), at).await.unwrap().not_before, Some(now));
+    assert!(
+        store.release(&route, Recipient::Own(&target), &bob, &held(Some(now)), at).await.unwrap()
+    );
+    assert_eq!(
+        store.target(&route, Recipient::Own(&target), at).await.unwrap().not_before,
+        Some(now)
+    );
     assert!(store.lease(&route, Recipient::Own(&target), &ann, now, at).await.unwrap().is_some());
     let late = now.after(Duration::from_secs(61));
     assert!(
@@ -391,7 +470,10 @@ async fn a_target_has_one_lease_at_a_time() {
         "ann's lease has expired"
     );
     assert!(
-        !store.acknowledge(&route, Recipient::Own(&target), &ann, &acknowledgement(5), at).await.unwrap(),
+        !store
+            .acknowledge(&route, Recipient::Own(&target), &ann, &acknowledgement(5), at)
+            .await
+            .unwrap(),
         "ann is too late"
     );
 }
@@ -405,7 +487,13 @@ async fn an_acknowledged_delivery_clears_the_failures_of_its_target() {
     store.lease(&route, Recipient::Own(&target), &ann, now, at).await.unwrap();
     assert!(
         store
-            .release(&route, Recipient::Own(&target), &ann, &Deferral { not_before: Some(now), failures: 3 }, at)
+            .release(
+                &route,
+                Recipient::Own(&target),
+                &ann,
+                &Deferral { not_before: Some(now), failures: 3 },
+                at
+            )
             .await
             .unwrap()
     );
@@ -413,11 +501,16 @@ async fn an_acknowledged_delivery_clears_the_failures_of_its_target() {
     assert_eq!((state.failures, state.not_before), (3, Some(now)));
     let thread = Some(Thread { burst: now, message: "C1/17.1".to_owned() });
     let delivered = Acknowledgement { offset: 4, thread: thread.clone(), muted: 7 };
-    assert!(store.acknowledge(&route, Recipient::Own(&target), &ann, &delivered, at).await.unwrap());
+    assert!(
+        store.acknowledge(&route, Recipient::Own(&target), &ann, &delivered, at).await.unwrap()
+    );
     let expected = TargetState { offset: Some(4), thread, muted: 7, ..TargetState::default() };
     assert_eq!(store.target(&route, Recipient::Own(&target), at).await.unwrap(), expected);
     store.lease(&route, Recipient::Own(&target), &ann, now, at).await.unwrap();
-    store.acknowledge(&route, Recipient::Own(&target), &ann, &acknowledgement(5), at).await.unwrap();
+    store
+        .acknowledge(&route, Recipient::Own(&target), &ann, &acknowledgement(5), at)
+        .await
+        .unwrap();
     let expected = TargetState { offset: Some(5), ..TargetState::default() };
     assert_eq!(store.target(&route, Recipient::Own(&target), at).await.unwrap(), expected);
 }
@@ -429,9 +522,16 @@ async fn a_pause_holds_on_every_route() {
     let (route, target, at, now) = (route(), target(), soon(), SystemClock.now());
     let (soon, later) = (now.after(Duration::from_secs(5)), now.after(Duration::from_secs(90)));
     store.pause(&target, later, at).await.unwrap();
-    assert_eq!(store.target(&route, Recipient::Own(&target), at).await.unwrap().not_before, Some(later));
     assert_eq!(
-        store.target(&route, Recipient::Own(&"slack:other".parse().unwrap()), at).await.unwrap().not_before,
+        store.target(&route, Recipient::Own(&target), at).await.unwrap().not_before,
+        Some(later)
+    );
+    assert_eq!(
+        store
+            .target(&route, Recipient::Own(&"slack:other".parse().unwrap()), at)
+            .await
+            .unwrap()
+            .not_before,
         None
     );
     let ann = Lease { owner: "ann".to_owned(), until: later };
@@ -460,11 +560,20 @@ async fn an_escalation_is_recorded_once_and_the_cursor_knows_the_fallback() {
         "the state has changed"
     );
     assert!(store.escalate(&route, &fallback, &known, 2, &escalation(6), at).await.unwrap());
-    let moved =
-        TargetState { offset: Some(5), ..store.target(&route, Recipient::Fallback(&fallback), at).await.unwrap() };
+    let moved = TargetState {
+        offset: Some(5),
+        ..store.target(&route, Recipient::Fallback(&fallback), at).await.unwrap()
+    };
     let own = store.target(&route, Recipient::Own(&fallback), at).await.unwrap();
-    assert_eq!(own, TargetState::default(), "what it is owed as a fallback is separate from what it is owed itself");
-    assert!(!store.escalate(&route, &fallback, &moved, 5, &escalation(7), at).await.unwrap(), "the offset differs");
+    assert_eq!(
+        own,
+        TargetState::default(),
+        "what it is owed as a fallback is separate from what it is owed itself"
+    );
+    assert!(
+        !store.escalate(&route, &fallback, &moved, 5, &escalation(7), at).await.unwrap(),
+        "the offset differs"
+    );
 }
 
 #[tokio::test]
@@ -475,7 +584,10 @@ async fn a_route_is_muted_and_unmuted_in_any_state_of_its_window() {
     store.mute(&route, Some(at.time()), at).await.unwrap();
     assert!(store.open(&route, &opening(1), at).await.unwrap(), "a muted route collects");
     let cursor = store.cursor(&route, at).await.unwrap();
-    assert_eq!((cursor.muted_until, cursor.open.map(|open| open.number)), (Some(at.time()), Some(1)));
+    assert_eq!(
+        (cursor.muted_until, cursor.open.map(|open| open.number)),
+        (Some(at.time()), Some(1))
+    );
     store.mute(&route, None, at).await.unwrap();
     assert_eq!(store.cursor(&route, at).await.unwrap().muted_until, None);
 }
@@ -491,9 +603,11 @@ async fn no_row_is_stored_before_its_hour_is_registered() {
         SystemClock,
         Rng::new(),
     );
-    let (everything, soon) = ((i64::MIN, i64::MAX), || Deadline::after(SystemClock.now(), Duration::from_millis(600)));
+    let (everything, soon) =
+        ((i64::MIN, i64::MAX), || Deadline::after(SystemClock.now(), Duration::from_millis(600)));
     let found = async || {
-        let (since, until) = (Timestamp::from_millis(everything.0), Timestamp::from_millis(everything.1));
+        let (since, until) =
+            (Timestamp::from_millis(everything.0), Timestamp::from_millis(everything.1));
         let question = AlertQuery { since, until, app: None, route: None, grep: None };
         let mut found = 0;
         store
@@ -519,11 +633,9 @@ async fn no_row_is_stored_before_its_hour_is_registered() {
     assert!(matches!(commits[..], [Commit::Failed(_)]), "{commits:?}");
     assert_eq!(*committed.lock().unwrap(), 0);
     // The commit fails after the registration, as in a crash. An hour without rows is harmless.
-    proxy.decide(
-        |operation, _| {
-            if operation == "TransactWriteItems" { ProxyAction::Throttle } else { ProxyAction::Pass }
-        },
-    );
+    proxy.decide(|operation, _| {
+        if operation == "TransactWriteItems" { ProxyAction::Throttle } else { ProxyAction::Pass }
+    });
     let commits = store.commit(&[alert("1", &["critical"])], soon()).await;
     assert!(matches!(commits[..], [Commit::Failed(_)]), "{commits:?}");
     assert_eq!(found().await, 0);
@@ -549,12 +661,17 @@ async fn no_row_is_stored_before_its_hour_is_registered() {
 async fn an_unreachable_store_fails_at_the_deadline() {
     // No server listens on port 9.
     let config = stentor::adapters::aws::loopback("http://127.0.0.1:9");
-    let store = DynamoStore::new(&config, Tables::default(), SystemClock, fastrand::Rng::with_seed(1));
+    let store =
+        DynamoStore::new(&config, Tables::default(), SystemClock, fastrand::Rng::with_seed(1));
     let started = SystemClock.now();
-    let commits =
-        store.commit(&[alert("1", &["critical"])], Deadline::after(started, Duration::from_millis(300))).await;
+    let commits = store
+        .commit(&[alert("1", &["critical"])], Deadline::after(started, Duration::from_millis(300)))
+        .await;
     assert!(
-        matches!(commits.iter().map(failure).collect::<Vec<_>>()[..], [Some(StoreError::Unavailable(_))]),
+        matches!(
+            commits.iter().map(failure).collect::<Vec<_>>()[..],
+            [Some(StoreError::Unavailable(_))]
+        ),
         "{commits:?}"
     );
     assert!(started.until(SystemClock.now()) < Duration::from_secs(3));
@@ -571,7 +688,8 @@ async fn a_missing_table_is_named_at_once() {
         fastrand::Rng::with_seed(1),
     );
     let commits = store.commit(&[alert("1", &["critical"])], soon()).await;
-    let [Some(StoreError::Refused(cause))] = commits.iter().map(failure).collect::<Vec<_>>()[..] else {
+    let [Some(StoreError::Refused(cause))] = commits.iter().map(failure).collect::<Vec<_>>()[..]
+    else {
         panic!("{commits:?}")
     };
     assert_eq!(cause.code, "ResourceNotFoundException", "{cause}");
@@ -590,7 +708,8 @@ async fn stored_items_outlive_the_process() {
     let commits = engine.store().await.unwrap().commit(&[alert("1", &["critical"])], soon()).await;
     assert_eq!(commits, [Commit::Duplicate { routes: [route()].into() }]);
     let hours = engine.store().await.unwrap();
-    let by_hour = hours.client().scan().table_name("AppLogs").index_name("by_hour").send().await.unwrap();
+    let by_hour =
+        hours.client().scan().table_name("AppLogs").index_name("by_hour").send().await.unwrap();
     let row = &by_hour.items()[0];
     assert!(row.contains_key("marker") && !row.contains_key("message"), "{row:?}");
     assert_eq!(row["timestamp"], AttributeValue::S("2026-11-23T14:15:06.789Z".to_owned()));

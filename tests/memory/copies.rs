@@ -51,10 +51,14 @@ pub async fn a_message_is_copied_once_for_the_alert_and_once_for_the_request() {
     for refuses_once in [false, true] {
         let way = Way { answers: true, refuses_once, ..Way::default() };
         let (small, large) = (asked(BYTES, &way).await, asked(2 * BYTES, &way).await);
-        for (step, [small, large]) in ["scan", "commit"].into_iter().zip([[small[0], large[0]], [small[1], large[1]]]) {
+        for (step, [small, large]) in
+            ["scan", "commit"].into_iter().zip([[small[0], large[0]], [small[1], large[1]]])
+        {
             let copies = (large.bytes as f64 - small.bytes as f64) / (ALERTS * BYTES) as f64;
             let times = large.times / ALERTS;
-            println!("{step}, refused {refuses_once}: {times} allocations for each alert, {copies:.2} copies");
+            println!(
+                "{step}, refused {refuses_once}: {times} allocations for each alert, {copies:.2} copies"
+            );
             assert!(copies <= COPIES_MAX, "{step}: {copies:.2} copies of a message");
             assert!(times <= 14, "{step}: {times} allocations for each alert");
         }

@@ -17,10 +17,11 @@ fn peak_of(payload: &str, routes: &Routes) -> usize {
     let before = Held::now();
     pool.install(|| {
         let batch = event::parse(payload, "test").unwrap();
-        let events: u64 = decode::all(&batch.records, routes.decoder(), |_, _, events| events.each(|_| ()))
-            .into_iter()
-            .map(|record| record.content.unwrap_or_default())
-            .sum();
+        let events: u64 =
+            decode::all(&batch.records, routes.decoder(), |_, _, events| events.each(|_| ()))
+                .into_iter()
+                .map(|record| record.content.unwrap_or_default())
+                .sum();
         assert!(events > 0);
     });
     before.peak_above()
@@ -32,7 +33,9 @@ fn sizes(payload: &str) -> (usize, usize) {
     let sizes = batch.records.iter().map(|record| match &record.data {
         Data::Base64(text) => {
             let trailer = &text.as_bytes()[text.len() - 8..];
-            let trailer = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, trailer).unwrap();
+            let trailer =
+                base64::Engine::decode(&base64::engine::general_purpose::STANDARD, trailer)
+                    .unwrap();
             let raw = u32::from_le_bytes(trailer[trailer.len() - 4..].try_into().unwrap());
             (text.len() / 4 * 3, raw as usize)
         }
@@ -52,7 +55,10 @@ pub fn the_heap_holds_the_buffers_of_the_workers_and_little_else() {
             let (gzip, largest) = sizes(&payload);
             let (peak, most) = (peak_of(&payload, &routes), gzip + THREADS * largest + MB);
             println!("{records} records, {match_ratio}: {peak} bytes of at most {most}");
-            assert!(peak <= most, "{records} records, {match_ratio}: {peak} bytes, more than {most}");
+            assert!(
+                peak <= most,
+                "{records} records, {match_ratio}: {peak} bytes, more than {most}"
+            );
         }
     }
 }

@@ -44,7 +44,8 @@ pub fn send_test_reads_a_bounded_part_of_an_answer_without_end() {
         let credentials = directory.join("credentials.json");
         std::fs::write(&credentials, json!({name: endless(head)}).to_string()).unwrap();
         let target = format!("slack:{name}");
-        let done = measured(&directory, &["send-test", &target, "--credentials", "credentials.json"]);
+        let done =
+            measured(&directory, &["send-test", &target, "--credentials", "credentials.json"]);
         assert_eq!((&*done.stdout, done.code), (expected, 1), "{}", done.stderr);
         assert!(done.peak_bytes < 30 * MB, "{name}: {} bytes", done.peak_bytes);
         assert!(done.took < Duration::from_secs(20), "{name}: {:?}", done.took);
@@ -54,7 +55,11 @@ pub fn send_test_reads_a_bounded_part_of_an_answer_without_end() {
 pub fn a_credentials_file_without_an_end_is_refused() {
     let directory = scratch("endless-credentials");
     let done = measured(&directory, &["send-test", "slack:x", "--credentials", "/dev/zero"]);
-    assert!(done.stdout.contains("/dev/zero: a secret has at most 64 KiB") && done.code == 1, "{}", done.stdout);
+    assert!(
+        done.stdout.contains("/dev/zero: a secret has at most 64 KiB") && done.code == 1,
+        "{}",
+        done.stdout
+    );
     assert!(done.peak_bytes < 30 * MB, "{} bytes", done.peak_bytes);
 }
 
@@ -76,22 +81,35 @@ pub fn a_file_of_letters_is_read_in_bounded_memory() {
         dead_letter(5, "YQ==")
     );
     std::fs::write(&file, huge).unwrap();
-    let done = measured(&directory, &["replay", "--dry-run", "--json", "--data-dir", ".", "--file", "huge.jsonl"]);
-    let listing: Value = serde_json::from_str(&done.stdout).unwrap_or_else(|_| panic!("{}", done.stderr));
+    let done = measured(
+        &directory,
+        &["replay", "--dry-run", "--json", "--data-dir", ".", "--file", "huge.jsonl"],
+    );
+    let listing: Value =
+        serde_json::from_str(&done.stdout).unwrap_or_else(|_| panic!("{}", done.stderr));
     let groups = listing["groups"].as_array().unwrap().iter();
     let mut groups: Vec<_> = groups
-        .map(|group| (group["kind"].as_str().unwrap(), group["code"].as_str().unwrap(), &group["count"]))
+        .map(|group| {
+            (group["kind"].as_str().unwrap(), group["code"].as_str().unwrap(), &group["count"])
+        })
         .collect();
     groups.sort_unstable_by_key(|(kind, code, _)| (*kind, *code));
-    let expected =
-        [("record", "not-gzip", &json!(3)), ("unknown", "not-json", &json!(1)), ("unknown", "too-long", &json!(1))];
+    let expected = [
+        ("record", "not-gzip", &json!(3)),
+        ("unknown", "not-json", &json!(1)),
+        ("unknown", "too-long", &json!(1)),
+    ];
     assert_eq!((groups, done.code), (expected.to_vec(), 0));
     assert!(done.peak_bytes < 200 * MB, "{} bytes", done.peak_bytes);
 
     // The report names a letter that stays by its line.
     let small = directory.join("small.jsonl");
-    std::fs::write(&small, format!("{}\n\n{}\n", dead_letter(1, "YQ=="), "x".repeat(34_000_000))).unwrap();
-    let done = measured(&directory, &["replay", "--data-dir", ".", "--file", "small.jsonl", "--kind", "unknown"]);
+    std::fs::write(&small, format!("{}\n\n{}\n", dead_letter(1, "YQ=="), "x".repeat(34_000_000)))
+        .unwrap();
+    let done = measured(
+        &directory,
+        &["replay", "--data-dir", ".", "--file", "small.jsonl", "--kind", "unknown"],
+    );
     assert!(
         done.stdout.contains("it is longer than 32 MiB") && done.stdout.contains("small.jsonl:3"),
         "{}",
@@ -102,7 +120,8 @@ pub fn a_file_of_letters_is_read_in_bounded_memory() {
     let many = directory.join("many.jsonl");
     let line = dead_letter(1, &"YWJj".repeat(250)) + "\n";
     std::fs::write(&many, line.repeat(100_000)).unwrap();
-    let done = measured(&directory, &["replay", "--dry-run", "--data-dir", ".", "--file", "many.jsonl"]);
+    let done =
+        measured(&directory, &["replay", "--dry-run", "--data-dir", ".", "--file", "many.jsonl"]);
     assert!(done.stdout.contains("100,000"), "{} {}", done.stdout, done.stderr);
     assert!(done.peak_bytes < 90 * MB, "{} bytes", done.peak_bytes);
 }
@@ -117,7 +136,8 @@ pub fn a_file_that_holds_no_letters_is_refused_with_a_reason() {
         (".", "error: cannot read .\n  Caused by: Is a directory"),
         ("nowhere.jsonl", "error: cannot read nowhere.jsonl\n  Caused by: No such file"),
     ] {
-        let done = measured(&directory, &["replay", "--dry-run", "--data-dir", ".", "--file", file]);
+        let done =
+            measured(&directory, &["replay", "--dry-run", "--data-dir", ".", "--file", file]);
         assert_eq!(done.code, 2, "{file}: {}", done.stdout);
         assert!(done.stderr.contains(expected), "{file}: {}", done.stderr);
         assert!(done.peak_bytes < 200 * MB, "{file}: {} bytes", done.peak_bytes);
@@ -131,7 +151,10 @@ pub fn a_number_out_of_range_is_a_usage_error_that_names_the_range() {
         (&["sample", "--records", "18446744073709551616"], "number too large"),
         (&["sample", "--records=-1"], "invalid"),
         (&["sample", "--events-per-record", "1000000000000"], "is not in 0..=1000000"),
-        (&["sample", "--records", "100000", "--events-per-record", "1000000"], "the limit is 10,000,000 log events"),
+        (
+            &["sample", "--records", "100000", "--events-per-record", "1000000"],
+            "the limit is 10,000,000 log events",
+        ),
         (&["sample", "--events-per-request", "1000000000000"], "is not in 0..=1000000"),
         (&["sample", "--accounts", "1000000000000"], "is not in 0..=10000"),
         (&["sample", "--log-groups", "1000000000000"], "is not in 0..=10000"),
@@ -159,7 +182,17 @@ pub fn a_number_out_of_range_is_a_usage_error_that_names_the_range() {
         assert!(done.peak_bytes < 40 * MB, "{arguments:?}: {} bytes", done.peak_bytes);
     }
     // The ends of the ranges are within them.
-    let small = ["sample", "--records", "0", "--events-per-record", "0", "--accounts", "10000", "--span", "4294967295"];
+    let small = [
+        "sample",
+        "--records",
+        "0",
+        "--events-per-record",
+        "0",
+        "--accounts",
+        "10000",
+        "--span",
+        "4294967295",
+    ];
     let done = measured(&directory, &small);
     assert_eq!(done.code, 0, "{}", done.stderr);
 }

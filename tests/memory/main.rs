@@ -52,8 +52,10 @@ fn main() -> ExitCode {
         tests.iter().for_each(|(name, _)| println!("{name}: test"));
         return ExitCode::SUCCESS;
     }
-    let parts: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
-    let is_wanted = |name: &str| parts.is_empty() || parts.iter().any(|part| name.contains(part.as_str()));
+    let parts: Vec<&String> =
+        arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
+    let is_wanted =
+        |name: &str| parts.is_empty() || parts.iter().any(|part| name.contains(part.as_str()));
     let mut failed = Vec::new();
     for (name, test) in tests.iter().filter(|(name, _)| is_wanted(name)) {
         println!("test {name}");

@@ -35,8 +35,8 @@ pub fn measured(directory: &Path, arguments: &[&str]) -> Measured {
     parent.args([PARENT, env!("CARGO_BIN_EXE_stentor")]).args(arguments).current_dir(directory);
     let output = parent.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
-    let (stdout, stderr, code, peak_bytes) =
-        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {said}"));
+    let (stdout, stderr, code, peak_bytes) = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{arguments:?}: {error}: {said}"));
     Measured { stdout, stderr, code, peak_bytes, took: began.elapsed() }
 }
 
@@ -44,8 +44,13 @@ pub fn measured(directory: &Path, arguments: &[&str]) -> Measured {
 #[expect(clippy::zombie_processes, reason = "`wait` reaps the child with wait4")]
 pub fn as_parent(command: &[String]) {
     let mut child = Command::new(&command[0]);
-    let mut child =
-        child.args(&command[1..]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = child
+        .args(&command[1..])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let pid = Pid::from_child(&child);
     thread::spawn(move || {
         thread::sleep(PATIENCE);
@@ -72,7 +77,8 @@ fn wait(pid: Pid) -> (ExitStatus, u64) {
     // SAFETY: a structure of integers, which are all valid when they are zero.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
     // SAFETY: both pointers are to variables of this function.
-    let waited = unsafe { libc::wait4(pid.as_raw_nonzero().get(), &raw mut status, 0, &raw mut usage) };
+    let waited =
+        unsafe { libc::wait4(pid.as_raw_nonzero().get(), &raw mut status, 0, &raw mut usage) };
     assert_eq!(waited, pid.as_raw_nonzero().get(), "{}", io::Error::last_os_error());
     (ExitStatus::from_raw(status), usage.ru_maxrss.try_into().unwrap())
 }

@@ -23,8 +23,11 @@ fn event(records: usize) -> (String, usize) {
         let mut events = Vec::new();
         for line in 0..4_500 {
             let mark = if line % 100 == 0 { "[CRITICAL]" } else { "INFO" };
-            let mut message =
-                format!("2026-11-23T14:15:06.789Z {mark} order {} of customer {} ", random.u32(..), random.u16(..));
+            let mut message = format!(
+                "2026-11-23T14:15:06.789Z {mark} order {} of customer {} ",
+                random.u32(..),
+                random.u16(..)
+            );
             write!(
                 message,
                 "was handled by worker {} in {} ms, queue length {}, ",
@@ -33,7 +36,9 @@ fn event(records: usize) -> (String, usize) {
                 random.u8(..)
             )
             .unwrap();
-            message.push_str("payment accepted, stock reserved, shipping label printed, confirmation sent, done");
+            message.push_str(
+                "payment accepted, stock reserved, shipping label printed, confirmation sent, done",
+            );
             events.push(
                 json!({"id": format!("{n:020}{line:036}"), "timestamp": 1_795_443_306_789_i64, "message": message}),
             );
@@ -64,7 +69,11 @@ fn run(file: &Path) -> (Value, u64) {
 
 pub fn the_largest_event_with_forty_megabytes_of_logs_stays_small() {
     let (event, decoded_bytes) = event(40);
-    assert!((5_000_000..7_000_000).contains(&event.len()), "an event of some 6 MB: {}", event.len());
+    assert!(
+        (5_000_000..7_000_000).contains(&event.len()),
+        "an event of some 6 MB: {}",
+        event.len()
+    );
     assert!(decoded_bytes > 40_000_000, "{decoded_bytes}");
     let file = scratch("run-event").join("event.json");
     std::fs::write(&file, event).unwrap();
@@ -82,10 +91,10 @@ pub fn bombs_are_parked_before_they_take_memory() {
         }
         STANDARD.encode(gzip.finish().unwrap())
     };
-    let record =
-        |n: usize| json!({"eventID": format!("s:{n}"), "kinesis": {"sequenceNumber": n.to_string(), "data": bomb}});
+    let record = |n: usize| json!({"eventID": format!("s:{n}"), "kinesis": {"sequenceNumber": n.to_string(), "data": bomb}});
     let file = scratch("run-bomb").join("event.json");
-    std::fs::write(&file, json!({"Records": (0..4).map(record).collect::<Vec<_>>()}).to_string()).unwrap();
+    std::fs::write(&file, json!({"Records": (0..4).map(record).collect::<Vec<_>>()}).to_string())
+        .unwrap();
     let (report, resident) = run(&file);
     assert_eq!(report["parked"].as_array().unwrap().len(), 4);
     assert!(resident < RESIDENT_BYTES_MAX, "{} MiB resident", resident >> 20);

@@ -31,8 +31,8 @@ use stentor::model::digest::Digest;
 use stentor::model::error::Cause;
 use stentor::model::name::{RouteName, Target};
 use stentor::model::outbox::{
-    Acknowledgement, BurstState, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient, StoredTally,
-    TargetState,
+    Acknowledgement, BurstState, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening,
+    Recipient, StoredTally, TargetState,
 };
 use stentor::model::pattern::Pattern;
 use stentor::model::time::Timestamp;
@@ -76,7 +76,11 @@ impl CrashSwitch {
     }
 
     /// Makes a remote call. Calls after the crash have no effect.
-    pub async fn call<T>(&self, name: &'static str, call: impl Future<Output = T>) -> Result<T, Cause> {
+    pub async fn call<T>(
+        &self,
+        name: &'static str,
+        call: impl Future<Output = T>,
+    ) -> Result<T, Cause> {
         let n = self.calls.fetch_add(1, Ordering::SeqCst);
         self.log.lock().unwrap().push(name);
         let crash = *self.crash.lock().unwrap();
@@ -108,14 +112,23 @@ impl CrashingStore<'_> {
         name: &'static str,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        self.crash_switch.call(name, call).await.unwrap_or_else(|cause| Err(StoreError::Unavailable(cause)))
+        self.crash_switch
+            .call(name, call)
+            .await
+            .unwrap_or_else(|cause| Err(StoreError::Unavailable(cause)))
     }
 }
 
 impl Store for CrashingStore<'_> {
-    async fn commit(&self, alerts: &[impl Borrow<Alert> + Sync], deadline: Deadline) -> Vec<Commit> {
+    async fn commit(
+        &self,
+        alerts: &[impl Borrow<Alert> + Sync],
+        deadline: Deadline,
+    ) -> Vec<Commit> {
         let commits = self.crash_switch.call("commit", self.inner.commit(alerts, deadline)).await;
-        commits.unwrap_or_else(|cause| vec![Commit::Failed(StoreError::Unavailable(cause).into()); alerts.len()])
+        commits.unwrap_or_else(|cause| {
+            vec![Commit::Failed(StoreError::Unavailable(cause).into()); alerts.len()]
+        })
     }
 
     async fn cursor(&self, route: &RouteName, deadline: Deadline) -> Result<Cursor, StoreError> {
@@ -126,11 +139,21 @@ impl Store for CrashingStore<'_> {
         self.through("routes", self.inner.routes(deadline)).await
     }
 
-    async fn open(&self, route: &RouteName, opening: &Opening, deadline: Deadline) -> Result<bool, StoreError> {
+    async fn open(
+        &self,
+        route: &RouteName,
+        opening: &Opening,
+        deadline: Deadline,
+    ) -> Result<bool, StoreError> {
         self.through("open", self.inner.open(route, opening, deadline)).await
     }
 
-    async fn mark_armed(&self, route: &RouteName, window: u64, deadline: Deadline) -> Result<bool, StoreError> {
+    async fn mark_armed(
+        &self,
+        route: &RouteName,
+        window: u64,
+        deadline: Deadline,
+    ) -> Result<bool, StoreError> {
         self.through("mark_armed", self.inner.mark_armed(route, window, deadline)).await
     }
 
@@ -144,11 +167,20 @@ impl Store for CrashingStore<'_> {
         self.through("close", self.inner.close(route, window, burst, deadline)).await
     }
 
-    async fn tallies(&self, route: &RouteName, deadline: Deadline) -> Result<Vec<StoredTally>, StoreError> {
+    async fn tallies(
+        &self,
+        route: &RouteName,
+        deadline: Deadline,
+    ) -> Result<Vec<StoredTally>, StoreError> {
         self.through("tallies", self.inner.tallies(route, deadline)).await
     }
 
-    async fn freeze(&self, route: &RouteName, freeze: &Freeze, deadline: Deadline) -> Result<bool, StoreError> {
+    async fn freeze(
+        &self,
+        route: &RouteName,
+        freeze: &Freeze,
+        deadline: Deadline,
+    ) -> Result<bool, StoreError> {
         self.through("freeze", self.inner.freeze(route, freeze, deadline)).await
     }
 
@@ -190,7 +222,11 @@ impl Store for CrashingStore<'_> {
         acknowledgement: &Acknowledgement,
         deadline: Deadline,
     ) -> Result<bool, StoreError> {
-        self.through("acknowledge", self.inner.acknowledge(route, recipient, lease, acknowledgement, deadline)).await
+        self.through(
+            "acknowledge",
+            self.inner.acknowledge(route, recipient, lease, acknowledgement, deadline),
+        )
+        .await
     }
 
     async fn release(
@@ -204,7 +240,12 @@ impl Store for CrashingStore<'_> {
         self.through("release", self.inner.release(route, recipient, lease, held, deadline)).await
     }
 
-    async fn pause(&self, target: &Target, until: Timestamp, deadline: Deadline) -> Result<(), StoreError> {
+    async fn pause(
+        &self,
+        target: &Target,
+        until: Timestamp,
+        deadline: Deadline,
+    ) -> Result<(), StoreError> {
         self.through("pause", self.inner.pause(target, until, deadline)).await
     }
 
@@ -217,14 +258,29 @@ impl Store for CrashingStore<'_> {
         escalation: &Escalation,
         deadline: Deadline,
     ) -> Result<bool, StoreError> {
-        self.through("escalate", self.inner.escalate(route, fallback, known, offset, escalation, deadline)).await
+        self.through(
+            "escalate",
+            self.inner.escalate(route, fallback, known, offset, escalation, deadline),
+        )
+        .await
     }
 
-    async fn mute(&self, route: &RouteName, until: Option<Timestamp>, deadline: Deadline) -> Result<(), StoreError> {
+    async fn mute(
+        &self,
+        route: &RouteName,
+        until: Option<Timestamp>,
+        deadline: Deadline,
+    ) -> Result<(), StoreError> {
         self.through("mute", self.inner.mute(route, until, deadline)).await
     }
 
-    async fn retire(&self, route: &RouteName, after: u64, upto: u64, deadline: Deadline) -> Result<(), StoreError> {
+    async fn retire(
+        &self,
+        route: &RouteName,
+        after: u64,
+        upto: u64,
+        deadline: Deadline,
+    ) -> Result<(), StoreError> {
         self.through("retire", self.inner.retire(route, after, upto, deadline)).await
     }
 }
@@ -236,7 +292,12 @@ pub struct FakeDueQueue<'a> {
 }
 
 impl DueQueue for FakeDueQueue<'_> {
-    async fn send(&self, due: &Due, delay: Duration, _deadline: Deadline) -> Result<(), QueueError> {
+    async fn send(
+        &self,
+        due: &Due,
+        delay: Duration,
+        _deadline: Deadline,
+    ) -> Result<(), QueueError> {
         let send = async { self.sent.lock().unwrap().push((due.clone(), delay)) };
         self.crash_switch.call("send", send).await.map_err(QueueError::Unavailable)
     }
@@ -281,7 +342,8 @@ impl Deliver for FakeTargets<'_> {
             self.accepted.lock().unwrap().push(digest.clone());
             Ok(Accepted::default())
         };
-        let crashed = |cause: Cause| Err(DeliverError::Retry { after: None, reason: cause.to_string() });
+        let crashed =
+            |cause: Cause| Err(DeliverError::Retry { after: None, reason: cause.to_string() });
         self.crash_switch.call("deliver", deliver).await.unwrap_or_else(crashed)
     }
 }
@@ -369,7 +431,11 @@ impl<'a> Process<'a> {
             store: CrashingStore { inner: store, crash_switch },
             due: timed.then(|| FakeDueQueue { crash_switch, sent: Mutex::default() }),
             dead_letters: FakeDeadLetters { crash_switch, parked: Mutex::default() },
-            targets: FakeTargets { crash_switch, accepted: Mutex::default(), answers: Mutex::default() },
+            targets: FakeTargets {
+                crash_switch,
+                accepted: Mutex::default(),
+                answers: Mutex::default(),
+            },
             clock,
             crash_switch,
         }
@@ -382,7 +448,9 @@ impl<'a> Process<'a> {
     /// The number of alerts of `route` that `target` accepted, over all messages.
     pub fn delivered(&self, route: &str, target: &str) -> u64 {
         let accepted = self.targets.accepted.lock().unwrap();
-        let of = |digest: &&Digest| digest.route.as_str() == route && digest.target.to_string() == target;
+        let of = |digest: &&Digest| {
+            digest.route.as_str() == route && digest.target.to_string() == target
+        };
         accepted.iter().filter(of).map(|digest| digest.tally.alerts).sum()
     }
 
@@ -412,7 +480,8 @@ impl<'a> Process<'a> {
     pub async fn rows(&self) -> Vec<BTreeMap<String, AttributeValue>> {
         let store = &self.store.inner;
         let scan = store.client().scan().table_name(&store.tables().alerts).consistent_read(true);
-        let pages = scan.into_paginator().items().send().collect::<Result<Vec<_>, _>>().await.unwrap();
+        let pages =
+            scan.into_paginator().items().send().collect::<Result<Vec<_>, _>>().await.unwrap();
         pages.into_iter().map(|row| row.into_iter().collect()).collect()
     }
 }
@@ -498,7 +567,8 @@ pub fn batch(records: Vec<Record<'static>>) -> Batch<'static> {
 
 /// An alert of route `critical`, for tests of the store.
 pub fn alert(id: &str, routes: &[&str]) -> Alert {
-    let origin = Origin::new("123456789012", "/aws/lambda/shop", "stream", Some("eu-west-1"), "test");
+    let origin =
+        Origin::new("123456789012", "/aws/lambda/shop", "stream", Some("eu-west-1"), "test");
     let message = format!("[CRITICAL] order {id} failed");
     Alert {
         id: AlertId::new(id, &origin),

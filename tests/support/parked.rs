@@ -44,10 +44,21 @@ pub fn parked_record(poison: &Poison, event_id: &str, data: Option<&[u8]>) -> St
 
 /// A message to Slack that was refused.
 pub fn parked_message(alerts: u64) -> String {
-    let tally = Tally { alerts, other: alerts, markers: [("[ALERT]".to_owned(), alerts)].into(), ..Tally::default() };
+    let tally = Tally {
+        alerts,
+        other: alerts,
+        markers: [("[ALERT]".to_owned(), alerts)].into(),
+        ..Tally::default()
+    };
     let (route, target) = ("alerts".parse().unwrap(), "slack:default".parse().unwrap());
     let what = ParkedWork::Message { route, target, epochs: [1, 2], tally: Box::new(tally) };
-    ParkedItem::new(ParkCode::Refused, "Slack answered 410: channel_is_archived", SystemClock.now(), what).to_json()
+    ParkedItem::new(
+        ParkCode::Refused,
+        "Slack answered 410: channel_is_archived",
+        SystemClock.now(),
+        what,
+    )
+    .to_json()
 }
 
 pub fn unstorable() -> Poison {

@@ -38,10 +38,12 @@ impl Proxy {
         let decide = Arc::new(watch::Sender::new(pass));
         let seen = Arc::new(AtomicU64::new(0));
         let engine = Arc::new(watch::Sender::new(engine));
-        let (engines, decisions, count) = (Arc::clone(&engine), Arc::clone(&decide), Arc::clone(&seen));
+        let (engines, decisions, count) =
+            (Arc::clone(&engine), Arc::clone(&decide), Arc::clone(&seen));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let (engines, decisions, count) = (Arc::clone(&engines), Arc::clone(&decisions), Arc::clone(&count));
+                let (engines, decisions, count) =
+                    (Arc::clone(&engines), Arc::clone(&decisions), Arc::clone(&count));
                 tokio::spawn(async move { serve(client, &engines, &decisions, &count).await });
             }
         });

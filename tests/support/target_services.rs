@@ -105,7 +105,8 @@ impl TargetServices {
     pub async fn minute(&self, name: &str, alerts: usize) -> Vec<Delivery> {
         let deadline = Deadline::after(self.clock.now(), Duration::from_secs(30));
         if alerts > 0 {
-            consume(self, &batch(vec![record(name, &vec!["[CRITICAL] no"; alerts])]), deadline).await;
+            consume(self, &batch(vec![record(name, &vec!["[CRITICAL] no"; alerts])]), deadline)
+                .await;
         }
         let closed = close(self, &"critical".parse().unwrap(), 0, deadline).await;
         self.clock.forward(Duration::from_secs(60));

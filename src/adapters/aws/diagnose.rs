@@ -82,8 +82,18 @@ mod tests {
         check("ResourceNotFoundException", "not found", "the queue Q does not exist", "--region");
         let denied = "User: arn:aws:sts::1:assumed-role/x is not authorized to perform: sqs:receivemessage on \
                       resource: arn:aws:sqs:q because";
-        check("AccessDeniedException", denied, "these credentials may not sqs:receivemessage on the queue Q", "allow");
-        check("AccessDenied", "no", "these credentials may not do this on the queue Q", "--profile");
+        check(
+            "AccessDeniedException",
+            denied,
+            "these credentials may not sqs:receivemessage on the queue Q",
+            "allow",
+        );
+        check(
+            "AccessDenied",
+            "no",
+            "these credentials may not do this on the queue Q",
+            "--profile",
+        );
         check("ExpiredToken", "old", "the AWS credentials have expired", "sign in again");
         check("UnrecognizedClientException", "who", "AWS does not know these credentials", "clock");
         check("unreachable", "dns error", "the queue Q cannot be reached", "(dns error)");
@@ -96,7 +106,9 @@ mod tests {
     struct None;
 
     impl ProvideCredentials for None {
-        fn provide_credentials<'a>(&'a self) -> aws_credential_types::provider::future::ProvideCredentials<'a>
+        fn provide_credentials<'a>(
+            &'a self,
+        ) -> aws_credential_types::provider::future::ProvideCredentials<'a>
         where
             Self: 'a,
         {

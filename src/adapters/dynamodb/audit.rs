@@ -78,10 +78,16 @@ impl<C: Clock> DynamoStore<C> {
     }
 
     /// The whole rows of these items of the index, in the same order, without those that have expired since.
-    async fn with_messages(&self, items: Vec<Item>, deadline: Deadline) -> Result<Vec<AuditRow>, StoreError> {
+    async fn with_messages(
+        &self,
+        items: Vec<Item>,
+        deadline: Deadline,
+    ) -> Result<Vec<AuditRow>, StoreError> {
         let id = |item: &Item| item.get("log_id").cloned();
-        let mut wanted: Vec<Item> =
-            items.iter().filter_map(|item| Some(Item::from([("log_id".to_owned(), id(item)?)]))).collect();
+        let mut wanted: Vec<Item> = items
+            .iter()
+            .filter_map(|item| Some(Item::from([("log_id".to_owned(), id(item)?)])))
+            .collect();
         let mut rows: HashMap<String, Item> = HashMap::new();
         while !wanted.is_empty() {
             let get = || {
@@ -94,9 +100,18 @@ impl<C: Clock> DynamoStore<C> {
             for row in page.responses.unwrap_or_default().into_values().flatten() {
                 rows.insert(text(&row, "log_id"), row);
             }
-            wanted = page.unprocessed_keys.unwrap_or_default().into_values().flat_map(|keys| keys.keys).collect();
+            wanted = page
+                .unprocessed_keys
+                .unwrap_or_default()
+                .into_values()
+                .flat_map(|keys| keys.keys)
+                .collect();
         }
-        Ok(items.iter().filter_map(|item| rows.remove(&text(item, "log_id"))).map(|item| row(&item)).collect())
+        Ok(items
+            .iter()
+            .filter_map(|item| rows.remove(&text(item, "log_id")))
+            .map(|item| row(&item))
+            .collect())
     }
 }
 
@@ -110,7 +125,9 @@ impl<'a, C: Clock> Hour<'a, C> {
     /// Fills the page of each partition, because the latest row may be in any of them.
     async fn fill(&mut self, deadline: Deadline) -> Result<(), StoreError> {
         let (store, query) = (self.store, self.query);
-        try_join_all(self.shards.iter_mut().map(|shard| shard.fill(store, query, deadline))).await.map(drop)
+        try_join_all(self.shards.iter_mut().map(|shard| shard.fill(store, query, deadline)))
+            .await
+            .map(drop)
     }
 
     /// The next rows of the hour, at most [`KEYS_MAX`]. Empty at its end.
@@ -119,7 +136,9 @@ impl<'a, C: Clock> Hour<'a, C> {
         while items.len() < KEYS_MAX {
             self.fill(deadline).await?;
             let latest = self.shards.iter_mut().filter(|shard| !shard.page.is_empty());
-            let Some(shard) = latest.max_by_key(|shard| text(&shard.page[0], "timestamp")) else { break };
+            let Some(shard) = latest.max_by_key(|shard| text(&shard.page[0], "timestamp")) else {
+                break;
+            };
             items.extend(shard.page.pop_front());
         }
         Ok(items)
@@ -144,7 +163,9 @@ impl Shard {
                     .index_name(INDEX)
                     .scan_index_forward(false)
                     .limit(PAGE_ROWS)
-                    .key_condition_expression("#hour = :hour AND #timestamp BETWEEN :since AND :until")
+                    .key_condition_expression(
+                        "#hour = :hour AND #timestamp BETWEEN :since AND :until",
+                    )
                     .expression_attribute_names("#hour", "hour")
                     .expression_attribute_names("#timestamp", "timestamp")
                     .expression_attribute_values(":hour", item::text(&self.partition))
@@ -152,7 +173,9 @@ impl Shard {
                     .expression_attribute_values(":until", item::text(query.until.iso()))
                     .set_filter_expression(filter.clone())
                     .set_exclusive_start_key(self.next.clone());
-                let call = names.iter().fold(call, |call, (name, of)| call.expression_attribute_names(*name, *of));
+                let call = names
+                    .iter()
+                    .fold(call, |call, (name, of)| call.expression_attribute_names(*name, *of));
                 let call = values.iter().fold(call, |call, (name, value)| {
                     call.expression_attribute_values(*name, item::text(value.as_str()))
                 });
@@ -187,7 +210,11 @@ fn filter(query: &AlertQuery) -> Filter {
 }
 
 fn row(item: &Item) -> AuditRow {
-    let routes = item.get("routes").and_then(|value| value.as_l().ok()).map(Vec::as_slice).unwrap_or_default();
+    let routes = item
+        .get("routes")
+        .and_then(|value| value.as_l().ok())
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     AuditRow {
         log_id: text(item, "log_id"),
         timestamp: text(item, "timestamp"),

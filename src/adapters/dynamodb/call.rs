@@ -44,7 +44,11 @@ pub(super) enum Outcome<T> {
 impl<C: Clock> DynamoStore<C> {
     /// Repeats `attempt` until it has an outcome or the deadline is near. An attempt that the deadline cuts off may still
     /// take effect, so each caller makes the repetition harmless, with a condition or a token.
-    pub(super) async fn call<T, F>(&self, deadline: Deadline, attempt: impl Fn() -> F) -> Result<Outcome<T>, StoreError>
+    pub(super) async fn call<T, F>(
+        &self,
+        deadline: Deadline,
+        attempt: impl Fn() -> F,
+    ) -> Result<Outcome<T>, StoreError>
     where
         T: Send,
         F: Future<Output = Result<T, CallError>> + Send,
@@ -55,9 +59,15 @@ impl<C: Clock> DynamoStore<C> {
                 match attempt.await {
                     Ok(done) => Ok(Outcome::Done(done)),
                     Err(CallError::Condition) => Ok(Outcome::Condition),
-                    Err(CallError::Transient(cause)) => Err(AttemptError::Transient(StoreError::Unavailable(cause))),
-                    Err(CallError::Invalid(cause)) => Err(AttemptError::Permanent(StoreError::Invalid(cause))),
-                    Err(CallError::Refused(cause)) => Err(AttemptError::Permanent(StoreError::Refused(cause))),
+                    Err(CallError::Transient(cause)) => {
+                        Err(AttemptError::Transient(StoreError::Unavailable(cause)))
+                    }
+                    Err(CallError::Invalid(cause)) => {
+                        Err(AttemptError::Permanent(StoreError::Invalid(cause)))
+                    }
+                    Err(CallError::Refused(cause)) => {
+                        Err(AttemptError::Permanent(StoreError::Refused(cause)))
+                    }
                 }
             }
         };
@@ -65,7 +75,11 @@ impl<C: Clock> DynamoStore<C> {
     }
 
     /// [`Self::call`] for a call without a condition.
-    pub(super) async fn read<T, F>(&self, deadline: Deadline, attempt: impl Fn() -> F) -> Result<T, StoreError>
+    pub(super) async fn read<T, F>(
+        &self,
+        deadline: Deadline,
+        attempt: impl Fn() -> F,
+    ) -> Result<T, StoreError>
     where
         T: Send,
         F: Future<Output = Result<T, CallError>> + Send,
@@ -77,7 +91,11 @@ impl<C: Clock> DynamoStore<C> {
     }
 
     /// [`Self::call`] for a conditional write. Returns whether it took effect.
-    pub(super) async fn write<T, F>(&self, deadline: Deadline, attempt: impl Fn() -> F) -> Result<bool, StoreError>
+    pub(super) async fn write<T, F>(
+        &self,
+        deadline: Deadline,
+        attempt: impl Fn() -> F,
+    ) -> Result<bool, StoreError>
     where
         T: Send,
         F: Future<Output = Result<T, CallError>> + Send,
@@ -86,12 +104,19 @@ impl<C: Clock> DynamoStore<C> {
     }
 
     /// [`Self::write`] of a transaction.
-    pub(super) async fn transact(&self, items: Vec<TransactWriteItem>, deadline: Deadline) -> Result<bool, StoreError> {
+    pub(super) async fn transact(
+        &self,
+        items: Vec<TransactWriteItem>,
+        deadline: Deadline,
+    ) -> Result<bool, StoreError> {
         // All attempts have the same token, so DynamoDB ignores the repetition of an attempt whose answer was lost.
         let token = self.unique();
         let transact = || {
-            let call =
-                self.client.transact_write_items().client_request_token(&token).set_transact_items(Some(items.clone()));
+            let call = self
+                .client
+                .transact_write_items()
+                .client_request_token(&token)
+                .set_transact_items(Some(items.clone()));
             async { call.send().await.map_err(transaction_error) }
         };
         self.write(deadline, transact).await
@@ -99,15 +124,21 @@ impl<C: Clock> DynamoStore<C> {
 
     /// [`Self::transact`] of a request that is serialized already, token included. It replaces the empty body of the SDK's
     /// request before that is signed. All attempts share the bytes.
-    pub(super) async fn transact_written(&self, request: Vec<u8>, deadline: Deadline) -> Result<bool, StoreError> {
+    pub(super) async fn transact_written(
+        &self,
+        request: Vec<u8>,
+        deadline: Deadline,
+    ) -> Result<bool, StoreError> {
         let bytes = request.len();
         let written = Arc::new(SdkBody::from(request));
         let transact = || {
             let written = Arc::clone(&written);
-            let call = self.client.transact_write_items().customize().mutate_request(move |request| {
-                request.headers_mut().insert("content-length", bytes.to_string());
-                *request.body_mut() = written.try_clone().expect("invariant: a body in memory can be cloned");
-            });
+            let call =
+                self.client.transact_write_items().customize().mutate_request(move |request| {
+                    request.headers_mut().insert("content-length", bytes.to_string());
+                    *request.body_mut() =
+                        written.try_clone().expect("invariant: a body in memory can be cloned");
+                });
             async { call.send().await.map_err(transaction_error) }
         };
         self.write(deadline, transact).await
@@ -141,7 +172,9 @@ where
         | "TransactionInProgressException"
         | "InternalServerError"
         | "ServiceUnavailable" => CallError::Transient(cause),
-        _ if status.is_some_and(|status| status >= 500 || status == 429) => CallError::Transient(cause),
+        _ if status.is_some_and(|status| status >= 500 || status == 429) => {
+            CallError::Transient(cause)
+        }
         _ => CallError::Refused(cause),
     }
 }
@@ -154,8 +187,13 @@ fn transaction_error(error: SdkError<TransactWriteItemsError, HttpResponse>) -> 
         _ => None,
     });
     let Some(cancelled) = cancelled else { return call_error(error) };
-    let codes =
-        || cancelled.cancellation_reasons().iter().filter_map(|reason| reason.code()).filter(|code| *code != "None");
+    let codes = || {
+        cancelled
+            .cancellation_reasons()
+            .iter()
+            .filter_map(|reason| reason.code())
+            .filter(|code| *code != "None")
+    };
     if codes().any(|code| code == "ConditionalCheckFailed") {
         return CallError::Condition;
     }

@@ -68,7 +68,10 @@ impl<C: Clock> DynamoStore<C> {
                 commits[at] = Some(commit);
             }
         }
-        commits.into_iter().map(|commit| commit.expect("invariant: each alert is put into one chunk")).collect()
+        commits
+            .into_iter()
+            .map(|commit| commit.expect("invariant: each alert is put into one chunk"))
+            .collect()
     }
 
     async fn commit_chunk(&self, mut chunk: Chunk<'_>, deadline: Deadline) -> Answers {
@@ -94,9 +97,16 @@ impl<C: Clock> DynamoStore<C> {
     }
 
     /// Boxed, because a future cannot contain itself.
-    fn commit_halves<'f>(&'f self, mut chunk: Chunk<'f>, deadline: Deadline) -> BoxFuture<'f, Answers> {
+    fn commit_halves<'f>(
+        &'f self,
+        mut chunk: Chunk<'f>,
+        deadline: Deadline,
+    ) -> BoxFuture<'f, Answers> {
         async move {
-            let second = Chunk { routes: chunk.routes, alerts: chunk.alerts.split_off(chunk.alerts.len() / 2) };
+            let second = Chunk {
+                routes: chunk.routes,
+                alerts: chunk.alerts.split_off(chunk.alerts.len() / 2),
+            };
             let mut answers = self.commit_chunk(chunk, deadline).await;
             answers.extend(self.commit_chunk(second, deadline).await);
             answers
@@ -105,7 +115,11 @@ impl<C: Clock> DynamoStore<C> {
     }
 
     /// Writes the rows and tallies of a chunk in one transaction. Returns `false` when a row exists already.
-    async fn put_and_count(&self, chunk: &Chunk<'_>, deadline: Deadline) -> Result<bool, StoreError> {
+    async fn put_and_count(
+        &self,
+        chunk: &Chunk<'_>,
+        deadline: Deadline,
+    ) -> Result<bool, StoreError> {
         self.transact_written(self.request(chunk), deadline).await
     }
 
@@ -113,8 +127,8 @@ impl<C: Clock> DynamoStore<C> {
     fn request(&self, chunk: &Chunk<'_>) -> Vec<u8> {
         let now = self.clock.now();
         let tally = item::json_text(&Tally::of(chunk.alerts.iter().map(|(_, alert)| *alert)));
-        let text_bytes =
-            chunk.alerts.iter().map(|(_, alert)| alert.message.len()).sum::<usize>() + chunk.routes.len() * tally.len();
+        let text_bytes = chunk.alerts.iter().map(|(_, alert)| alert.message.len()).sum::<usize>()
+            + chunk.routes.len() * tally.len();
         let rows = chunk.alerts.iter().map(|(_, alert)| {
             let row = item::row(alert, now, self.tables.alerts_ttl);
             Write::new(&self.tables.alerts, "attribute_not_exists(log_id)", row)
@@ -124,20 +138,33 @@ impl<C: Clock> DynamoStore<C> {
             let tally = item::tally(partition, format!("tally#{}", self.unique()), &tally);
             Write::new(&self.tables.outbox, "attribute_not_exists(pk)", tally)
         });
-        CommitRequest { client_request_token: &self.unique(), transact_items: rows.chain(tallies).collect() }
-            .write(text_bytes)
+        CommitRequest {
+            client_request_token: &self.unique(),
+            transact_items: rows.chain(tallies).collect(),
+        }
+        .write(text_bytes)
     }
 
     /// Removes the alerts whose rows exist from the chunk, and returns them. An empty result is an error:
     /// the rows have expired since, and the same chunk would be sent forever.
-    async fn duplicates(&self, chunk: &mut Chunk<'_>, deadline: Deadline) -> Result<Answers, StoreError> {
+    async fn duplicates(
+        &self,
+        chunk: &mut Chunk<'_>,
+        deadline: Deadline,
+    ) -> Result<Answers, StoreError> {
         let existing = self.existing(chunk, deadline).await?;
-        let taken = chunk.alerts.extract_if(.., |(_, alert)| existing.contains_key(alert.id.as_str()));
+        let taken =
+            chunk.alerts.extract_if(.., |(_, alert)| existing.contains_key(alert.id.as_str()));
         let duplicates: Answers = taken
-            .map(|(at, alert)| (at, Commit::Duplicate { routes: Arc::clone(&existing[alert.id.as_str()]) }))
+            .map(|(at, alert)| {
+                (at, Commit::Duplicate { routes: Arc::clone(&existing[alert.id.as_str()]) })
+            })
             .collect();
         match duplicates.is_empty() {
-            true => Err(StoreError::Unavailable(Cause::new("row-unreadable", "rows exist but could not be read"))),
+            true => Err(StoreError::Unavailable(Cause::new(
+                "row-unreadable",
+                "rows exist but could not be read",
+            ))),
             false => Ok(duplicates),
         }
     }
@@ -164,7 +191,12 @@ impl<C: Clock> DynamoStore<C> {
                 let call = self.client.batch_get_item().request_items(&self.tables.alerts, keys);
                 async {
                     let page = call.send().await.map_err(call_error)?;
-                    let items = page.responses.unwrap_or_default().into_values().flatten().collect::<Vec<_>>();
+                    let items = page
+                        .responses
+                        .unwrap_or_default()
+                        .into_values()
+                        .flatten()
+                        .collect::<Vec<_>>();
                     let left = page
                         .unprocessed_keys
                         .unwrap_or_default()
@@ -172,9 +204,10 @@ impl<C: Clock> DynamoStore<C> {
                         .flat_map(|keys| keys.keys)
                         .collect::<Vec<_>>();
                     match items.is_empty() && !left.is_empty() {
-                        true => {
-                            Err(CallError::Transient(Cause::new("unprocessed-keys", "BatchGetItem processed no key")))
-                        }
+                        true => Err(CallError::Transient(Cause::new(
+                            "unprocessed-keys",
+                            "BatchGetItem processed no key",
+                        ))),
                         false => Ok((items, left)),
                     }
                 }
@@ -217,9 +250,12 @@ impl<'a, A: Iterator<Item = &'a Alert>> Iterator for Pack<'a, A> {
     fn next(&mut self) -> Option<Chunk<'a>> {
         for (at, alert) in &mut self.alerts {
             let routes = &*alert.routes;
-            let chunk = self.open.entry(routes).or_insert_with(|| Chunk { routes, alerts: Vec::new() });
+            let chunk =
+                self.open.entry(routes).or_insert_with(|| Chunk { routes, alerts: Vec::new() });
             chunk.alerts.push((at, alert));
-            if chunk.alerts.len() + routes.len().min(TRANSACTION_ITEMS_MAX - 1) >= TRANSACTION_ITEMS_MAX {
+            if chunk.alerts.len() + routes.len().min(TRANSACTION_ITEMS_MAX - 1)
+                >= TRANSACTION_ITEMS_MAX
+            {
                 return self.open.remove(routes);
             }
         }

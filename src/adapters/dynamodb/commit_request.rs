@@ -33,7 +33,7 @@ struct Put<'a> {
 
 impl<'a> Write<'a> {
     /// Puts an item if it is absent. `absent` is the condition for that.
-    pub fn new(table: &'a str, absent: &'static str, item: Columns<'a>) -> Self {
+    pub(super) fn new(table: &'a str, absent: &'static str, item: Columns<'a>) -> Self {
         Self { put: Put { table_name: table, item, condition_expression: absent } }
     }
 }
@@ -41,10 +41,13 @@ impl<'a> Write<'a> {
 impl CommitRequest<'_> {
     /// Serializes the request. `text_bytes` is the size of its texts. The buffer has room for what JSON adds, escapes and
     /// the names of columns, so that it does not move while it grows.
-    pub fn write(&self, text_bytes: usize) -> Vec<u8> {
+    pub(super) fn write(&self, text_bytes: usize) -> Vec<u8> {
         const ITEM_BYTES: usize = 1024;
-        let mut request = Vec::with_capacity(text_bytes + text_bytes / 8 + self.transact_items.len() * ITEM_BYTES);
-        serde_json::to_writer(&mut request, self).expect("invariant: string keys and plain data always serialize");
+        let mut request = Vec::with_capacity(
+            text_bytes + text_bytes / 8 + self.transact_items.len() * ITEM_BYTES,
+        );
+        serde_json::to_writer(&mut request, self)
+            .expect("invariant: string keys and plain data always serialize");
         request
     }
 }
@@ -78,23 +81,35 @@ mod tests {
     #[tokio::test]
     async fn the_sdk_writes_the_same() {
         let odd = "a \"line\"\r\n\tand \\ 🦀 \u{1}\u{7f}\u{2028}";
-        let columns = |value: Value<'static>| Columns::from([("id", Value::text(odd)), ("value", value)]);
+        let columns =
+            |value: Value<'static>| Columns::from([("id", Value::text(odd)), ("value", value)]);
         let pairs = [
             (Value::text(""), AttributeValue::S(String::new())),
             (Value::N(-17), AttributeValue::N("-17".into())),
             (Value::Bool(true), AttributeValue::Bool(true)),
-            (Value::L(vec![Value::text("x")]), AttributeValue::L(vec![AttributeValue::S("x".into())])),
+            (
+                Value::L(vec![Value::text("x")]),
+                AttributeValue::L(vec![AttributeValue::S("x".into())]),
+            ),
         ];
         let (ours, theirs): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
-        let writes = ours.into_iter().map(|value| Write::new("Table", "attribute_not_exists(id)", columns(value)));
-        let ours = CommitRequest { client_request_token: "token", transact_items: writes.collect() }.write(odd.len());
+        let writes = ours
+            .into_iter()
+            .map(|value| Write::new("Table", "attribute_not_exists(id)", columns(value)));
+        let ours =
+            CommitRequest { client_request_token: "token", transact_items: writes.collect() }
+                .write(odd.len());
 
         let last_body = LastBody::default();
         let connector = SharedHttpConnector::new(last_body.clone());
         let client = http_client_fn(move |_, _| connector.clone());
-        let config = crate::adapters::aws::loopback("http://127.0.0.1:9").into_builder().http_client(client).build();
+        let config = crate::adapters::aws::loopback("http://127.0.0.1:9")
+            .into_builder()
+            .http_client(client)
+            .build();
         let puts = theirs.into_iter().map(|value| {
-            let item = [("id".to_owned(), AttributeValue::S(odd.to_owned())), ("value".to_owned(), value)];
+            let item =
+                [("id".to_owned(), AttributeValue::S(odd.to_owned())), ("value".to_owned(), value)];
             let put = Put::builder()
                 .table_name("Table")
                 .condition_expression("attribute_not_exists(id)")

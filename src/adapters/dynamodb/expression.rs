@@ -17,66 +17,66 @@ pub(super) struct Expression {
 }
 
 impl Expression {
-    pub fn set(mut self, name: &str, value: AttributeValue) -> Self {
+    pub(super) fn set(mut self, name: &str, value: AttributeValue) -> Self {
         let (name, value) = (self.name(name), self.value(value));
         self.sets.push(format!("{name} = {value}"));
         self
     }
 
     /// Sets an attribute unless it has a value.
-    pub fn set_if_absent(mut self, name: &str, value: AttributeValue) -> Self {
+    pub(super) fn set_if_absent(mut self, name: &str, value: AttributeValue) -> Self {
         let (name, value) = (self.name(name), self.value(value));
         self.sets.push(format!("{name} = if_not_exists({name}, {value})"));
         self
     }
 
-    pub fn set_or_remove(self, name: &str, value: Option<AttributeValue>) -> Self {
+    pub(super) fn set_or_remove(self, name: &str, value: Option<AttributeValue>) -> Self {
         match value {
             Some(value) => self.set(name, value),
             None => self.remove(name),
         }
     }
 
-    pub fn remove(mut self, name: &str) -> Self {
+    pub(super) fn remove(mut self, name: &str) -> Self {
         let name = self.name(name);
         self.removes.push(name);
         self
     }
 
     /// Adds elements to a set. Creates the set if it is absent.
-    pub fn add(mut self, name: &str, elements: AttributeValue) -> Self {
+    pub(super) fn add(mut self, name: &str, elements: AttributeValue) -> Self {
         let (name, elements) = (self.name(name), self.value(elements));
         self.adds.push(format!("{name} {elements}"));
         self
     }
 
-    pub fn when_equal(mut self, name: &str, value: AttributeValue) -> Self {
+    pub(super) fn when_equal(mut self, name: &str, value: AttributeValue) -> Self {
         let (name, value) = (self.name(name), self.value(value));
         self.conditions.push(format!("{name} = {value}"));
         self
     }
 
-    pub fn when_equal_or_absent(self, name: &str, value: Option<AttributeValue>) -> Self {
+    pub(super) fn when_equal_or_absent(self, name: &str, value: Option<AttributeValue>) -> Self {
         match value {
             Some(value) => self.when_equal(name, value),
             None => self.when_absent(name),
         }
     }
 
-    pub fn when_absent(mut self, name: &str) -> Self {
+    pub(super) fn when_absent(mut self, name: &str) -> Self {
         let name = self.name(name);
         self.conditions.push(format!("attribute_not_exists({name})"));
         self
     }
 
-    pub fn when_present(mut self, name: &str) -> Self {
+    pub(super) fn when_present(mut self, name: &str) -> Self {
         let name = self.name(name);
         self.conditions.push(format!("attribute_exists({name})"));
         self
     }
 
     /// Compares a count, of which zero is the same as absent.
-    pub fn when_count(self, name: &str, count: u64) -> Self {
+    pub(super) fn when_count(self, name: &str, count: u64) -> Self {
         match count {
             0 => self.when_absent(name),
             count => self.when_equal(name, super::item::number(count)),
@@ -85,7 +85,10 @@ impl Expression {
 
     /// At least one of these holds: an attribute, an operator and an operand. Without an operand: the
     /// attribute is absent.
-    pub fn when_any(mut self, alternatives: &[(&str, &str, Option<AttributeValue>)]) -> Self {
+    pub(super) fn when_any(
+        mut self,
+        alternatives: &[(&str, &str, Option<AttributeValue>)],
+    ) -> Self {
         let mut parts = Vec::with_capacity(alternatives.len());
         for (name, operator, value) in alternatives {
             let name = self.name(name);
@@ -98,20 +101,22 @@ impl Expression {
         self
     }
 
-    pub fn update(&self) -> String {
+    pub(super) fn update(&self) -> String {
         let part = |verb: &str, items: &[String]| match items {
             [] => String::new(),
             items => format!("{verb} {} ", items.join(", ")),
         };
-        (part("SET", &self.sets) + &part("REMOVE", &self.removes) + &part("ADD", &self.adds)).trim_end().to_owned()
+        (part("SET", &self.sets) + &part("REMOVE", &self.removes) + &part("ADD", &self.adds))
+            .trim_end()
+            .to_owned()
     }
 
-    pub fn condition(&self) -> Option<String> {
+    pub(super) fn condition(&self) -> Option<String> {
         (!self.conditions.is_empty()).then(|| self.conditions.join(" AND "))
     }
 
     /// `None` without values: DynamoDB refuses an empty map.
-    pub fn values(&self) -> Option<HashMap<String, AttributeValue>> {
+    pub(super) fn values(&self) -> Option<HashMap<String, AttributeValue>> {
         (!self.values.is_empty()).then(|| self.values.clone())
     }
 

@@ -76,14 +76,19 @@ impl<C: Clock> DynamoStore<C> {
         deadline: Deadline,
     ) -> Result<(), StoreError> {
         let now = self.clock.now();
-        let missing = self.registered_hours.missing(alerts.map(|alert| hour_of(alert.timestamp)).collect(), now);
+        let missing = self
+            .registered_hours
+            .missing(alerts.map(|alert| hour_of(alert.timestamp)).collect(), now);
         let mut days: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for hour in &missing {
             let (day, hour) = day_and_hour(*hour);
             days.entry(day).or_default().push(hour);
         }
         let register = |(day, hours)| self.register_day(day, hours, now, deadline);
-        stream::iter(days.into_iter().map(register)).buffer_unordered(DAYS_AT_ONCE).try_collect::<()>().await?;
+        stream::iter(days.into_iter().map(register))
+            .buffer_unordered(DAYS_AT_ONCE)
+            .try_collect::<()>()
+            .await?;
         self.registered_hours.remember(&missing, now);
         Ok(())
     }
@@ -96,12 +101,17 @@ impl<C: Clock> DynamoStore<C> {
         deadline: Deadline,
     ) -> Result<(), StoreError> {
         let expiry = item::expiry(now, self.tables.alerts_ttl + OUTLIVES_ROWS_BY);
-        let added = Expression::default().set("expires_at", expiry).add("hours", AttributeValue::Ss(hours));
+        let added =
+            Expression::default().set("expires_at", expiry).add("hours", AttributeValue::Ss(hours));
         self.update(HOURS, &day, &added, deadline).await.map(drop)
     }
 
     /// The registered hours that a query spans, such as `2026-11-23T14`, the latest first.
-    pub(super) async fn hours(&self, query: &AlertQuery, deadline: Deadline) -> Result<Vec<String>, StoreError> {
+    pub(super) async fn hours(
+        &self,
+        query: &AlertQuery,
+        deadline: Deadline,
+    ) -> Result<Vec<String>, StoreError> {
         let (since, until) = (query.since.iso(), query.until.iso());
         let days = self.query(HOURS, &since[..10], &until[..10], deadline).await?;
         let mut hours: Vec<String> = days.iter().flat_map(hours_of_day).collect();

@@ -68,7 +68,10 @@ pub(super) fn row(alert: &Alert, now: Timestamp, ttl: Duration) -> Columns<'_> {
         ("marker", Value::text(alert.marker.as_ref())),
         ("message", Value::text(alert.message.as_str())),
         ("app_name", Value::text(alert.origin.app_name.as_str())),
-        ("routes", Value::L(alert.routes.iter().map(|route| Value::text(route.as_str())).collect())),
+        (
+            "routes",
+            Value::L(alert.routes.iter().map(|route| Value::text(route.as_str())).collect()),
+        ),
         ("account_id", Value::text(&*alert.account_id)),
         ("log_group", Value::text(alert.origin.log_group.as_str())),
         ("log_stream", Value::text(alert.origin.log_stream.as_str())),
@@ -82,12 +85,20 @@ pub(super) fn row(alert: &Alert, now: Timestamp, ttl: Duration) -> Columns<'_> {
 
 /// The item of a tally.
 pub(super) fn tally<'a>(partition: String, sort: String, tally: &'a str) -> Columns<'a> {
-    Columns::from([("pk", Value::text(partition)), ("sk", Value::text(sort)), ("tally", Value::text(tally))])
+    Columns::from([
+        ("pk", Value::text(partition)),
+        ("sk", Value::text(sort)),
+        ("tally", Value::text(tally)),
+    ])
 }
 
 /// The id and the routes of a row.
 pub(super) fn existing(item: &Item) -> Result<(String, Arc<[RouteName]>), StoreError> {
-    let routes = item.get("routes").and_then(|value| value.as_l().ok()).map(Vec::as_slice).unwrap_or_default();
+    let routes = item
+        .get("routes")
+        .and_then(|value| value.as_l().ok())
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     let routes = routes.iter().filter_map(|route| route.as_s().ok()?.parse().ok()).collect();
     Ok((string(item, "log_id")?.to_owned(), routes))
 }
@@ -127,17 +138,24 @@ pub(super) fn cursor(item: &Item) -> Result<Cursor, StoreError> {
         Some(number) => Some(Window {
             number,
             due: time(item, "due")?.unwrap_or_default(),
-            armed: item.get("armed").and_then(|value| value.as_bool().ok()).copied().unwrap_or(false),
+            armed: item
+                .get("armed")
+                .and_then(|value| value.as_bool().ok())
+                .copied()
+                .unwrap_or(false),
         }),
         None => None,
     };
     let mut targets = BTreeMap::new();
     let mut fallbacks = BTreeSet::new();
     for name in item.keys() {
-        if let Some(target) = name.strip_prefix(TARGET_SINCE).and_then(|target| target.parse().ok()) {
+        if let Some(target) = name.strip_prefix(TARGET_SINCE).and_then(|target| target.parse().ok())
+        {
             targets.insert(target, count(item, name)?);
         }
-        fallbacks.extend(name.strip_prefix(FALLBACK).and_then(|fallback| fallback.parse::<Target>().ok()));
+        fallbacks.extend(
+            name.strip_prefix(FALLBACK).and_then(|fallback| fallback.parse::<Target>().ok()),
+        );
     }
     Ok(Cursor {
         last_window: count(item, "last_window")?,
@@ -154,7 +172,10 @@ pub(super) fn cursor(item: &Item) -> Result<Cursor, StoreError> {
 }
 
 pub(super) fn stored(item: &Item) -> Result<StoredTally, StoreError> {
-    let key = TallyKey { partition: string(item, "pk")?.to_owned(), sort: string(item, "sk")?.to_owned() };
+    let key = TallyKey {
+        partition: string(item, "pk")?.to_owned(),
+        sort: string(item, "sk")?.to_owned(),
+    };
     Ok(StoredTally { key, tally: from_json(item, "tally")? })
 }
 
@@ -188,11 +209,19 @@ fn time(item: &Item, name: &str) -> Result<Option<Timestamp>, StoreError> {
 
 fn parsed<T: std::str::FromStr>(item: &Item, name: &str) -> Result<Option<T>, StoreError> {
     let Some(value) = item.get(name) else { return Ok(None) };
-    value.as_n().ok().and_then(|digits| digits.parse().ok()).map(Some).ok_or_else(|| odd(item, name))
+    value
+        .as_n()
+        .ok()
+        .and_then(|digits| digits.parse().ok())
+        .map(Some)
+        .ok_or_else(|| odd(item, name))
 }
 
 fn string<'i>(item: &'i Item, name: &str) -> Result<&'i str, StoreError> {
-    item.get(name).and_then(|value| value.as_s().ok()).map(String::as_str).ok_or_else(|| odd(item, name))
+    item.get(name)
+        .and_then(|value| value.as_s().ok())
+        .map(String::as_str)
+        .ok_or_else(|| odd(item, name))
 }
 
 fn optional_json<T: DeserializeOwned>(item: &Item, name: &str) -> Result<Option<T>, StoreError> {
@@ -205,7 +234,9 @@ fn from_json<T: DeserializeOwned>(item: &Item, name: &str) -> Result<T, StoreErr
 
 /// An item that this program did not write, or that a later version wrote. A person has to look.
 fn odd(item: &Item, name: &str) -> StoreError {
-    let part = |name| item.get(name).and_then(|value| value.as_s().ok()).map_or("?", String::as_str);
-    let message = format!("attribute `{name}` of item {}/{} has an unexpected value", part("pk"), part("sk"));
+    let part =
+        |name| item.get(name).and_then(|value| value.as_s().ok()).map_or("?", String::as_str);
+    let message =
+        format!("attribute `{name}` of item {}/{} has an unexpected value", part("pk"), part("sk"));
     StoreError::Refused(Cause::new("unexpected-item", message))
 }

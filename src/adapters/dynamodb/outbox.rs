@@ -25,8 +25,8 @@ use super::item::{self, CURSOR, Item, TALLY_SHARDS};
 use crate::model::alert::Alert;
 use crate::model::name::{RouteName, Target};
 use crate::model::outbox::{
-    Acknowledgement, BurstState, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient, StoredTally,
-    TallyKey, TargetState,
+    Acknowledgement, BurstState, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening,
+    Recipient, StoredTally, TallyKey, TargetState,
 };
 use crate::model::time::Timestamp;
 use crate::protocol::clock::{Clock, Deadline};
@@ -40,7 +40,11 @@ const TARGETS: &str = "#targets";
 const RETIRED_TTL: Duration = Duration::from_hours(24 * 30);
 
 impl<C: Clock> Store for DynamoStore<C> {
-    async fn commit(&self, alerts: &[impl Borrow<Alert> + Sync], deadline: Deadline) -> Vec<Commit> {
+    async fn commit(
+        &self,
+        alerts: &[impl Borrow<Alert> + Sync],
+        deadline: Deadline,
+    ) -> Vec<Commit> {
         self.commit_all(alerts.iter().map(Borrow::borrow), deadline).await
     }
 
@@ -55,7 +59,12 @@ impl<C: Clock> Store for DynamoStore<C> {
         Ok(items.iter().filter_map(name).collect())
     }
 
-    async fn open(&self, route: &RouteName, opening: &Opening, deadline: Deadline) -> Result<bool, StoreError> {
+    async fn open(
+        &self,
+        route: &RouteName,
+        opening: &Opening,
+        deadline: Deadline,
+    ) -> Result<bool, StoreError> {
         if opening.window.number == 1 {
             // Registered first. A registered route without a window is harmless; the sweep would miss a route with a
             // window that is not registered.
@@ -64,9 +73,15 @@ impl<C: Clock> Store for DynamoStore<C> {
         self.update(route.as_str(), CURSOR, &opened(Expression::default(), opening), deadline).await
     }
 
-    async fn mark_armed(&self, route: &RouteName, window: u64, deadline: Deadline) -> Result<bool, StoreError> {
-        let armed =
-            Expression::default().set("armed", AttributeValue::Bool(true)).when_equal("open", item::number(window));
+    async fn mark_armed(
+        &self,
+        route: &RouteName,
+        window: u64,
+        deadline: Deadline,
+    ) -> Result<bool, StoreError> {
+        let armed = Expression::default()
+            .set("armed", AttributeValue::Bool(true))
+            .when_equal("open", item::number(window));
         self.update(route.as_str(), CURSOR, &armed, deadline).await
     }
 
@@ -88,15 +103,26 @@ impl<C: Clock> Store for DynamoStore<C> {
         self.update(route.as_str(), CURSOR, &closing, deadline).await
     }
 
-    async fn tallies(&self, route: &RouteName, deadline: Deadline) -> Result<Vec<StoredTally>, StoreError> {
+    async fn tallies(
+        &self,
+        route: &RouteName,
+        deadline: Deadline,
+    ) -> Result<Vec<StoredTally>, StoreError> {
         let shard = |shard| async move {
-            let items = self.query(&item::tally_partition(route, shard), "tally#", "tally#~", deadline).await?;
+            let items = self
+                .query(&item::tally_partition(route, shard), "tally#", "tally#~", deadline)
+                .await?;
             items.iter().map(item::stored).collect::<Result<Vec<_>, _>>()
         };
         Ok(try_join_all((0..TALLY_SHARDS).map(shard)).await?.concat())
     }
 
-    async fn freeze(&self, route: &RouteName, freeze: &Freeze, deadline: Deadline) -> Result<bool, StoreError> {
+    async fn freeze(
+        &self,
+        route: &RouteName,
+        freeze: &Freeze,
+        deadline: Deadline,
+    ) -> Result<bool, StoreError> {
         let table = &self.tables.outbox;
         let deletes = freeze.tallies.iter().map(|key| delete(table, key));
         let epoch = freeze.epoch.iter().map(|epoch| put_epoch(table, route, epoch));
@@ -117,7 +143,9 @@ impl<C: Clock> Store for DynamoStore<C> {
             // DynamoDB refuses a range that ends before it begins.
             return Ok(Vec::new());
         }
-        let items = self.query(route.as_str(), &item::epoch_sort(after + 1), &item::epoch_sort(upto), deadline).await?;
+        let items = self
+            .query(route.as_str(), &item::epoch_sort(after + 1), &item::epoch_sort(upto), deadline)
+            .await?;
         items.iter().map(item::epoch).collect()
     }
 
@@ -191,7 +219,12 @@ impl<C: Clock> Store for DynamoStore<C> {
         self.update(route.as_str(), &item::recipient_sort(recipient), &released, deadline).await
     }
 
-    async fn pause(&self, target: &Target, until: Timestamp, deadline: Deadline) -> Result<(), StoreError> {
+    async fn pause(
+        &self,
+        target: &Target,
+        until: Timestamp,
+        deadline: Deadline,
+    ) -> Result<(), StoreError> {
         let paused = Expression::default().set("not_before", item::moment(until));
         self.update(TARGETS, &target.to_string(), &paused, deadline).await.map(drop)
     }
@@ -216,24 +249,39 @@ impl<C: Clock> Store for DynamoStore<C> {
             item::key(route.as_str(), &item::recipient_sort(Recipient::Fallback(fallback))),
             &owed,
         );
-        let known = Expression::default().set(&item::fallback(fallback), AttributeValue::Bool(true));
+        let known =
+            Expression::default().set(&item::fallback(fallback), AttributeValue::Bool(true));
         let known = transact_update(table, item::key(route.as_str(), CURSOR), &known);
-        let transaction = [owed, known].map(|update| TransactWriteItem::builder().update(update).build());
+        let transaction =
+            [owed, known].map(|update| TransactWriteItem::builder().update(update).build());
         self.transact(transaction.into(), deadline).await
     }
 
-    async fn mute(&self, route: &RouteName, until: Option<Timestamp>, deadline: Deadline) -> Result<(), StoreError> {
+    async fn mute(
+        &self,
+        route: &RouteName,
+        until: Option<Timestamp>,
+        deadline: Deadline,
+    ) -> Result<(), StoreError> {
         let muted = Expression::default().set_or_remove("muted_until", until.map(item::moment));
         self.update(route.as_str(), CURSOR, &muted, deadline).await.map(drop)
     }
 
-    async fn retire(&self, route: &RouteName, after: u64, upto: u64, deadline: Deadline) -> Result<(), StoreError> {
+    async fn retire(
+        &self,
+        route: &RouteName,
+        after: u64,
+        upto: u64,
+        deadline: Deadline,
+    ) -> Result<(), StoreError> {
         let expiry = item::expiry(self.clock.now(), RETIRED_TTL);
         for number in after + 1..=upto {
-            let expiring = Expression::default().set("expires_at", expiry.clone()).when_present("epoch");
+            let expiring =
+                Expression::default().set("expires_at", expiry.clone()).when_present("epoch");
             self.update(route.as_str(), &item::epoch_sort(number), &expiring, deadline).await?;
         }
-        let retired = Expression::default().set("retired", item::number(upto)).when_count("retired", after);
+        let retired =
+            Expression::default().set("retired", item::number(upto)).when_count("retired", after);
         self.update(route.as_str(), CURSOR, &retired, deadline).await.map(drop)
     }
 }
@@ -253,7 +301,9 @@ fn opened(cursor: Expression, opening: &Opening) -> Expression {
 
 /// Adds the targets that the cursor does not know yet.
 fn known_since(cursor: Expression, targets: &[Target], upto: u64) -> Expression {
-    targets.iter().fold(cursor, |cursor, target| cursor.set_if_absent(&item::target_since(target), item::number(upto)))
+    targets.iter().fold(cursor, |cursor, target| {
+        cursor.set_if_absent(&item::target_since(target), item::number(upto))
+    })
 }
 
 /// The update of the cursor in a freeze. Conditions: the epoch before, and the closing window.
@@ -278,7 +328,10 @@ fn frozen(freeze: &Freeze) -> Expression {
 
 /// Frees a lease. Condition: the holder still has it.
 fn freed(lease: &Lease) -> Expression {
-    Expression::default().remove("lease").remove("leased_until").when_equal("lease", item::text(&lease.owner))
+    Expression::default()
+        .remove("lease")
+        .remove("leased_until")
+        .when_equal("lease", item::text(&lease.owner))
 }
 
 fn delete(table: &str, key: &TallyKey) -> TransactWriteItem {
@@ -296,8 +349,11 @@ fn delete(table: &str, key: &TallyKey) -> TransactWriteItem {
 fn put_epoch(table: &str, route: &RouteName, epoch: &Epoch) -> TransactWriteItem {
     let mut entry = item::key(route.as_str(), &item::epoch_sort(epoch.number));
     entry.insert("epoch".to_owned(), item::json(epoch));
-    let put =
-        Put::builder().table_name(table).set_item(Some(entry)).build().expect("invariant: table and item are set");
+    let put = Put::builder()
+        .table_name(table)
+        .set_item(Some(entry))
+        .build()
+        .expect("invariant: table and item are set");
     TransactWriteItem::builder().put(put).build()
 }
 
@@ -336,10 +392,20 @@ impl<C: Clock> DynamoStore<C> {
         Ok(())
     }
 
-    async fn get(&self, partition: &str, sort: &str, deadline: Deadline) -> Result<Option<Item>, StoreError> {
+    async fn get(
+        &self,
+        partition: &str,
+        sort: &str,
+        deadline: Deadline,
+    ) -> Result<Option<Item>, StoreError> {
         let get = || {
             let key = item::key(partition, sort);
-            let call = self.client.get_item().table_name(&self.tables.outbox).set_key(Some(key)).consistent_read(true);
+            let call = self
+                .client
+                .get_item()
+                .table_name(&self.tables.outbox)
+                .set_key(Some(key))
+                .consistent_read(true);
             async { call.send().await.map_err(call_error) }
         };
         Ok(self.read(deadline, get).await?.item)
@@ -347,7 +413,8 @@ impl<C: Clock> DynamoStore<C> {
 
     async fn put(&self, item: Item, deadline: Deadline) -> Result<(), StoreError> {
         let put = || {
-            let call = self.client.put_item().table_name(&self.tables.outbox).set_item(Some(item.clone()));
+            let call =
+                self.client.put_item().table_name(&self.tables.outbox).set_item(Some(item.clone()));
             async { call.send().await.map_err(call_error) }
         };
         self.read(deadline, put).await.map(drop)

@@ -3,8 +3,8 @@
 
 use aws_sdk_dynamodb::operation::create_table::builders::CreateTableFluentBuilder;
 use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection, ProjectionType,
-    ScalarAttributeType,
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
+    ProjectionType, ScalarAttributeType,
 };
 
 use super::DynamoStore;
@@ -13,7 +13,8 @@ use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::store::StoreError;
 
 /// The columns of the index by hour: all but the message.
-pub const BY_HOUR_COLUMNS: [&str; 7] = ["marker", "app_name", "routes", "account_id", "region", "log_group", "pattern"];
+pub const BY_HOUR_COLUMNS: [&str; 7] =
+    ["marker", "app_name", "routes", "account_id", "region", "log_group", "pattern"];
 
 impl<C: Clock> DynamoStore<C> {
     /// Creates both tables. A table that exists stays as it is.
@@ -25,12 +26,22 @@ impl<C: Clock> DynamoStore<C> {
         self.create(deadline, || self.outbox_table()).await
     }
 
-    async fn create(&self, deadline: Deadline, table: impl Fn() -> CreateTableFluentBuilder) -> Result<(), StoreError> {
+    async fn create(
+        &self,
+        deadline: Deadline,
+        table: impl Fn() -> CreateTableFluentBuilder,
+    ) -> Result<(), StoreError> {
         let create = || {
             let call = table().billing_mode(BillingMode::PayPerRequest);
             async {
                 match call.send().await {
-                    Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_in_use_exception()) => Ok(()),
+                    Err(error)
+                        if error
+                            .as_service_error()
+                            .is_some_and(|e| e.is_resource_in_use_exception()) =>
+                    {
+                        Ok(())
+                    }
                     Err(error) => Err::<(), CallError>(call_error(error)),
                     Ok(_) => Ok(()),
                 }
@@ -51,23 +62,36 @@ impl<C: Clock> DynamoStore<C> {
             .projection(projection)
             .build()
             .expect("invariant: name, keys and projection are set");
-        let table = self.client.create_table().table_name(&self.tables.alerts).key_schema(key("log_id", KeyType::Hash));
+        let table = self
+            .client
+            .create_table()
+            .table_name(&self.tables.alerts)
+            .key_schema(key("log_id", KeyType::Hash));
         with_strings(table, &["log_id", "hour", "timestamp"]).global_secondary_indexes(by_hour)
     }
 
     fn outbox_table(&self) -> CreateTableFluentBuilder {
         let table = self.client.create_table().table_name(&self.tables.outbox);
-        with_strings(table.key_schema(key("pk", KeyType::Hash)).key_schema(key("sk", KeyType::Range)), &["pk", "sk"])
+        with_strings(
+            table.key_schema(key("pk", KeyType::Hash)).key_schema(key("sk", KeyType::Range)),
+            &["pk", "sk"],
+        )
     }
 }
 
 fn key(name: &str, kind: KeyType) -> KeySchemaElement {
-    KeySchemaElement::builder().attribute_name(name).key_type(kind).build().expect("invariant: name and kind are set")
+    KeySchemaElement::builder()
+        .attribute_name(name)
+        .key_type(kind)
+        .build()
+        .expect("invariant: name and kind are set")
 }
 
 fn with_strings(table: CreateTableFluentBuilder, names: &[&str]) -> CreateTableFluentBuilder {
     let string = |name: &&str| {
-        let definition = AttributeDefinition::builder().attribute_name(*name).attribute_type(ScalarAttributeType::S);
+        let definition = AttributeDefinition::builder()
+            .attribute_name(*name)
+            .attribute_type(ScalarAttributeType::S);
         definition.build().expect("invariant: name and type are set")
     };
     table.set_attribute_definitions(Some(names.iter().map(string).collect()))

@@ -15,7 +15,7 @@ pub(super) enum Value<'a> {
 }
 
 impl<'a> Value<'a> {
-    pub fn text(text: impl Into<Cow<'a, str>>) -> Self {
+    pub(super) fn text(text: impl Into<Cow<'a, str>>) -> Self {
         Self::S(text.into())
     }
 }
@@ -42,7 +42,10 @@ impl<'a> FromIterator<(&'static str, Value<'a>)> for Columns<'a> {
 }
 
 /// DynamoDB's JSON has numbers as text.
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's serialize_with requires this signature")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde's serialize_with requires this signature"
+)]
 fn digits<S: Serializer>(number: &i64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(number)
 }

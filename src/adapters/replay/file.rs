@@ -64,7 +64,11 @@ impl FileDeadLetterSource {
         match path.try_exists() {
             Ok(false) => {
                 let lines = Lines::new(path, Box::new(io::empty()));
-                Ok(Self { path: path.to_owned(), replayed: BTreeSet::new(), lines: Mutex::new(lines) })
+                Ok(Self {
+                    path: path.to_owned(),
+                    replayed: BTreeSet::new(),
+                    lines: Mutex::new(lines),
+                })
             }
             _ => Self::open(path),
         }
@@ -78,23 +82,32 @@ impl FileDeadLetterSource {
         if !self.path.is_file() {
             return Ok(0);
         }
-        let replayed = replayed(&self.path).map_err(|error| SourceError::Refused(format!("{error:#}")))?;
-        let mut lines = Lines::open(&self.path).map_err(|error| source_error(&self.path, &error))?;
+        let replayed =
+            replayed(&self.path).map_err(|error| SourceError::Refused(format!("{error:#}")))?;
+        let mut lines =
+            Lines::open(&self.path).map_err(|error| source_error(&self.path, &error))?;
         let mut count = 0;
-        while let Some(dead_letter) = lines.next().map_err(|error| source_error(&self.path, &error))? {
+        while let Some(dead_letter) =
+            lines.next().map_err(|error| source_error(&self.path, &error))?
+        {
             count += u64::from(!replayed.contains(&dead_letter.receipt.receipt));
         }
         Ok(count)
     }
 
     fn append_receipts(&self, receipts: &[Receipt]) -> io::Result<()> {
-        let lines: String = receipts.iter().map(|receipt| format!("{}\n", receipt.receipt)).collect();
+        let lines: String =
+            receipts.iter().map(|receipt| format!("{}\n", receipt.receipt)).collect();
         append_lines(&replayed_path(&self.path), lines.as_bytes())
     }
 }
 
 impl DeadLetterSource for FileDeadLetterSource {
-    async fn receive(&self, max: usize, _deadline: Deadline) -> Result<Vec<ReceivedMessage>, SourceError> {
+    async fn receive(
+        &self,
+        max: usize,
+        _deadline: Deadline,
+    ) -> Result<Vec<ReceivedMessage>, SourceError> {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut dead_letters, mut bytes) = (Vec::new(), 0);
         while dead_letters.len() < max && bytes < BODY_BYTES_MAX {
@@ -111,7 +124,11 @@ impl DeadLetterSource for FileDeadLetterSource {
         Ok(dead_letters)
     }
 
-    async fn delete(&self, receipts: &[Receipt], _deadline: Deadline) -> Vec<Result<(), SourceError>> {
+    async fn delete(
+        &self,
+        receipts: &[Receipt],
+        _deadline: Deadline,
+    ) -> Vec<Result<(), SourceError>> {
         let appended = self.append_receipts(receipts);
         let appended = appended.map_err(|error| source_error(&replayed_path(&self.path), &error));
         vec![appended; receipts.len()]
@@ -161,8 +178,13 @@ impl Lines {
     }
 
     fn skip_rest(&mut self) -> io::Result<()> {
-        if self.reader.by_ref().take(SKIPPED_BYTES_MAX).skip_until(b'\n')? as u64 >= SKIPPED_BYTES_MAX {
-            let why = format!("line {} is longer than 1 GiB: this is not a file of dead letters", self.line);
+        if self.reader.by_ref().take(SKIPPED_BYTES_MAX).skip_until(b'\n')? as u64
+            >= SKIPPED_BYTES_MAX
+        {
+            let why = format!(
+                "line {} is longer than 1 GiB: this is not a file of dead letters",
+                self.line
+            );
             return Err(io::Error::new(io::ErrorKind::InvalidData, why));
         }
         Ok(())
@@ -170,21 +192,27 @@ impl Lines {
 
     /// A receipt consists of the line and a hash of the content, because a file may be replaced.
     fn dead_letter(&self, line: usize, bytes: Vec<u8>) -> ReceivedMessage {
-        let lossy = |bad: std::string::FromUtf8Error| String::from_utf8_lossy(bad.as_bytes()).into_owned();
+        let lossy =
+            |bad: std::string::FromUtf8Error| String::from_utf8_lossy(bad.as_bytes()).into_owned();
         let mut body = String::from_utf8(bytes).unwrap_or_else(lossy);
         body.truncate(body.trim_end().len());
         body.drain(..body.len() - body.trim_start().len());
         let mut crc = Crc::new();
         crc.update(body.as_bytes());
-        let receipt =
-            Receipt { id: format!("{}:{line}", self.path.display()), receipt: format!("{line:08}-{:08x}", crc.sum()) };
+        let receipt = Receipt {
+            id: format!("{}:{line}", self.path.display()),
+            receipt: format!("{line:08}-{:08x}", crc.sum()),
+        };
         ReceivedMessage { receipt, body, sent_at: None }
     }
 }
 
 impl std::fmt::Debug for Lines {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Lines").field("path", &self.path).field("line", &self.line).finish_non_exhaustive()
+        f.debug_struct("Lines")
+            .field("path", &self.path)
+            .field("line", &self.line)
+            .finish_non_exhaustive()
     }
 }
 
@@ -233,7 +261,8 @@ mod tests {
 
     /// The dead letters of a file with this text.
     fn dead_letters(name: &str, text: impl AsRef<[u8]>) -> Vec<ReceivedMessage> {
-        let file = std::env::temp_dir().join(format!("stentor-dead-letters-{}-{name}", std::process::id()));
+        let file = std::env::temp_dir()
+            .join(format!("stentor-dead-letters-{}-{name}", std::process::id()));
         std::fs::write(&file, text).unwrap();
         let mut lines = Lines::open(&file).unwrap();
         std::fs::remove_file(&file).unwrap();
@@ -244,7 +273,11 @@ mod tests {
     fn a_file_is_one_object_or_one_on_each_line() {
         let check = |text: &str, bodies: &[&str]| {
             let found = dead_letters("shapes", text);
-            assert_eq!(found.iter().map(|dead_letter| dead_letter.body.as_str()).collect::<Vec<_>>(), bodies, "{text}");
+            assert_eq!(
+                found.iter().map(|dead_letter| dead_letter.body.as_str()).collect::<Vec<_>>(),
+                bodies,
+                "{text}"
+            );
         };
         check("", &[]);
         check("\n \n", &[]);
@@ -254,7 +287,8 @@ mod tests {
         check("{\"a\":\n{\"b\":2}\n", &["{\"a\":", "{\"b\":2}"]);
         check("\n {\"a\":1} \n", &["{\"a\":1}"]);
         let found = dead_letters("receipts", "{\"a\":1}\n{\"a\":1}\n\nx");
-        let receipts: Vec<&str> = found.iter().map(|dead_letter| dead_letter.receipt.receipt.as_str()).collect();
+        let receipts: Vec<&str> =
+            found.iter().map(|dead_letter| dead_letter.receipt.receipt.as_str()).collect();
         assert_eq!(
             receipts,
             ["00000001-561bacaf", "00000002-561bacaf", "00000004-8cdc1683"],
@@ -272,8 +306,10 @@ mod tests {
             (BODY_BYTES_MAX + 1, BODY_BYTES_MAX + 1),
             (BODY_BYTES_MAX + 7, BODY_BYTES_MAX + 1),
         ] {
-            let lengths: Vec<usize> =
-                dead_letters("long", long(bytes)).iter().map(|dead_letter| dead_letter.body.len()).collect();
+            let lengths: Vec<usize> = dead_letters("long", long(bytes))
+                .iter()
+                .map(|dead_letter| dead_letter.body.len())
+                .collect();
             assert_eq!(lengths, [kept, 2], "{bytes}");
         }
     }

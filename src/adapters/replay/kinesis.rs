@@ -51,7 +51,12 @@ enum Answer {
 impl<C> KinesisStreamReader<C> {
     /// `config` is the SDK's. `rng` makes the jitter of retries.
     pub fn new(config: &aws_types::SdkConfig, clock: C, rng: fastrand::Rng) -> Self {
-        Self { client: Client::new(config), clock, random: Random::new(rng), place: Mutex::new(None) }
+        Self {
+            client: Client::new(config),
+            clock,
+            random: Random::new(rng),
+            place: Mutex::new(None),
+        }
     }
 }
 
@@ -65,7 +70,9 @@ impl<C: Clock> KinesisStreamReader<C> {
     ) -> Result<Option<String>, SourceError> {
         let place = self.place.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         match (place, after) {
-            (Some((shard, last, iterator)), Some(after)) if shard == range.shard_id && last == after => {
+            (Some((shard, last, iterator)), Some(after))
+                if shard == range.shard_id && last == after =>
+            {
                 Ok(Some(iterator))
             }
             (_, Some(after)) => self.new_iterator(range, Some((after, true)), deadline).await,
@@ -83,7 +90,11 @@ impl<C: Clock> KinesisStreamReader<C> {
     ) -> Result<Option<String>, SourceError> {
         let mut at = at;
         loop {
-            let call = self.client.get_shard_iterator().stream_arn(&range.stream_arn).shard_id(&range.shard_id);
+            let call = self
+                .client
+                .get_shard_iterator()
+                .stream_arn(&range.stream_arn)
+                .shard_id(&range.shard_id);
             let call = match at {
                 Some((number, behind)) => call
                     .shard_iterator_type(match behind {
@@ -104,9 +115,15 @@ impl<C: Clock> KinesisStreamReader<C> {
     }
 
     /// One page of records. Repeats the call while the shard throttles it.
-    async fn records(&self, range: &StreamRange, iterator: &str, deadline: Deadline) -> Result<Answer, SourceError> {
+    async fn records(
+        &self,
+        range: &StreamRange,
+        iterator: &str,
+        deadline: Deadline,
+    ) -> Result<Answer, SourceError> {
         let attempt = || {
-            let call = self.client.get_records().stream_arn(&range.stream_arn).shard_iterator(iterator);
+            let call =
+                self.client.get_records().stream_arn(&range.stream_arn).shard_iterator(iterator);
             let call = call.limit(PAGE_RECORDS_MAX).send();
             async {
                 let error = match call.await {
@@ -134,20 +151,27 @@ impl<C: Clock> KinesisStreamReader<C> {
         after: Option<&str>,
         deadline: Deadline,
     ) -> Result<(Vec<Record>, Option<String>), SourceError> {
-        let Some(mut iterator) = self.iterator(range, after, deadline).await? else { return Ok((Vec::new(), None)) };
+        let Some(mut iterator) = self.iterator(range, after, deadline).await? else {
+            return Ok((Vec::new(), None));
+        };
         loop {
             let answer = match self.records(range, &iterator, deadline).await? {
                 Answer::Records(answer) => answer,
-                Answer::Expired => match self.new_iterator(range, Some(behind(range, after)), deadline).await? {
-                    Some(fresh) => {
-                        iterator = fresh;
-                        continue;
+                Answer::Expired => {
+                    match self.new_iterator(range, Some(behind(range, after)), deadline).await? {
+                        Some(fresh) => {
+                            iterator = fresh;
+                            continue;
+                        }
+                        None => return Ok((Vec::new(), None)),
                     }
-                    None => return Ok((Vec::new(), None)),
-                },
+                }
             };
             let at_the_tip = answer.millis_behind_latest.unwrap_or(0) == 0;
-            let reaches = answer.records.iter().any(|record| is_at_least(&record.sequence_number, &range.first));
+            let reaches = answer
+                .records
+                .iter()
+                .any(|record| is_at_least(&record.sequence_number, &range.first));
             match answer.next_shard_iterator {
                 Some(next) if !reaches && !at_the_tip => iterator = next,
                 next => return Ok((answer.records, next)),
@@ -157,9 +181,15 @@ impl<C: Clock> KinesisStreamReader<C> {
 }
 
 impl<C: Clock> StreamReader for KinesisStreamReader<C> {
-    async fn read(&self, range: &StreamRange, after: Option<&str>, deadline: Deadline) -> Result<Page, SourceError> {
+    async fn read(
+        &self,
+        range: &StreamRange,
+        after: Option<&str>,
+        deadline: Deadline,
+    ) -> Result<Page, SourceError> {
         let (records, next) = self.some_records(range, after, deadline).await?;
-        let passed = records.last().is_some_and(|last| is_at_least(&last.sequence_number, &range.last));
+        let passed =
+            records.last().is_some_and(|last| is_at_least(&last.sequence_number, &range.last));
         let page = page(range, records);
         let more = !passed && next.is_some() && !page.records.is_empty();
         if let (true, Some(next), Some(last)) = (more, next, page.records.last()) {
@@ -173,10 +203,14 @@ impl<C: Clock> StreamReader for KinesisStreamReader<C> {
 /// The records within the range. A page may have others before and after it.
 fn page(range: &StreamRange, records: Vec<Record>) -> Page {
     let is_meant = |record: &Record| {
-        is_at_least(&record.sequence_number, &range.first) && is_at_least(&range.last, &record.sequence_number)
+        is_at_least(&record.sequence_number, &range.first)
+            && is_at_least(&range.last, &record.sequence_number)
     };
     let read = |record: Record| StreamRecord {
-        arrived_at: record.approximate_arrival_timestamp.and_then(|at| at.to_millis().ok()).map(Timestamp::from_millis),
+        arrived_at: record
+            .approximate_arrival_timestamp
+            .and_then(|at| at.to_millis().ok())
+            .map(Timestamp::from_millis),
         data: STANDARD.encode(record.data.into_inner()),
         sequence: record.sequence_number,
         partition_key: record.partition_key,
@@ -199,7 +233,10 @@ fn is_at_least(number: &str, least: &str) -> bool {
 
 /// Whether the sequence number is older than the records that the shard retains.
 fn is_out_of_range(error: &SdkError<GetShardIteratorError, HttpResponse>) -> bool {
-    error.as_service_error().and_then(|error| error.code()).is_some_and(|code| code == "InvalidArgumentException")
+    error
+        .as_service_error()
+        .and_then(|error| error.code())
+        .is_some_and(|code| code == "InvalidArgumentException")
 }
 
 /// Whether the shard no longer exists.
@@ -219,7 +256,8 @@ mod tests {
 
     #[test]
     fn sequence_numbers_are_compared_as_numbers() {
-        let cases = [("7", "7", true), ("10", "9", true), ("9", "10", false), ("0009", "10", false)];
+        let cases =
+            [("7", "7", true), ("10", "9", true), ("9", "10", false), ("0009", "10", false)];
         for (number, least, expected) in cases {
             assert_eq!(is_at_least(number, least), expected, "{number} {least}");
         }

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use aws_sdk_sqs::types::{
-    ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry, MessageSystemAttributeName,
-    QueueAttributeName,
+    ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
+    MessageSystemAttributeName, QueueAttributeName,
 };
 
 use super::source_error;
@@ -14,7 +14,9 @@ use crate::adapters::clock::SystemClock;
 use crate::adapters::sqs::{BatchAnswer, SqsQueue};
 use crate::model::error::Cause;
 use crate::model::time::Timestamp;
-use crate::ops::replay::{DeadLetterSource, Receipt, ReceivedMessage, SourceError, VISIBILITY_TIMEOUT};
+use crate::ops::replay::{
+    DeadLetterSource, Receipt, ReceivedMessage, SourceError, VISIBILITY_TIMEOUT,
+};
 use crate::protocol::clock::{Clock, Deadline};
 
 /// How long a receive call waits for a message.
@@ -29,7 +31,12 @@ pub struct SqsDeadLetterSource<C = SystemClock>(SqsQueue<C>);
 
 impl<C> SqsDeadLetterSource<C> {
     /// `config` is the SDK's. `rng` makes the jitter of retries.
-    pub fn new(config: &aws_types::SdkConfig, queue_url: String, clock: C, rng: fastrand::Rng) -> Self {
+    pub fn new(
+        config: &aws_types::SdkConfig,
+        queue_url: String,
+        clock: C,
+        rng: fastrand::Rng,
+    ) -> Self {
         Self(SqsQueue::new(config, queue_url, clock, rng))
     }
 }
@@ -41,7 +48,13 @@ impl<C: Clock> SqsDeadLetterSource<C> {
     /// When the queue does not answer, or refuses these credentials.
     pub async fn count(&self, deadline: Deadline) -> Result<u64, SourceError> {
         let name = QueueAttributeName::ApproximateNumberOfMessages;
-        let call = self.0.client.get_queue_attributes().queue_url(&self.0.url).attribute_names(name.clone()).send();
+        let call = self
+            .0
+            .client
+            .get_queue_attributes()
+            .queue_url(&self.0.url)
+            .attribute_names(name.clone())
+            .send();
         let answer = self.before(deadline, call).await?.map_err(|error| self.explain(&error))?;
         let attributes = answer.attributes.unwrap_or_default();
         Ok(attributes.get(&name).and_then(|count| count.parse().ok()).unwrap_or(0))
@@ -49,22 +62,35 @@ impl<C: Clock> SqsDeadLetterSource<C> {
 
     /// Deletes up to ten messages. Retries until the deadline: a dead letter that stays is replayed
     /// again.
-    async fn delete_some(&self, receipts: &[Receipt], deadline: Deadline) -> Vec<Result<(), SourceError>> {
+    async fn delete_some(
+        &self,
+        receipts: &[Receipt],
+        deadline: Deadline,
+    ) -> Vec<Result<(), SourceError>> {
         let SqsQueue { client, url, .. } = &self.0;
         let delete = |entries: Vec<(usize, &Receipt)>| {
             let entry = |(index, receipt): (usize, &Receipt)| {
                 let id = DeleteMessageBatchRequestEntry::builder().id(index.to_string());
-                id.receipt_handle(&receipt.receipt).build().expect("invariant: id and receipt are set")
+                id.receipt_handle(&receipt.receipt)
+                    .build()
+                    .expect("invariant: id and receipt are set")
             };
             let entries = entries.into_iter().map(entry).collect();
-            let call = client.delete_message_batch().queue_url(url).set_entries(Some(entries)).send();
+            let call =
+                client.delete_message_batch().queue_url(url).set_entries(Some(entries)).send();
             async {
                 let answer = call.await.map_err(|error| cause(&error))?;
-                Ok(BatchAnswer::new(answer.successful.iter().map(|entry| entry.id()), &answer.failed))
+                Ok(BatchAnswer::new(
+                    answer.successful.iter().map(|entry| entry.id()),
+                    &answer.failed,
+                ))
             }
         };
         let results = self.0.retry_entries(receipts, deadline, delete).await;
-        results.into_iter().map(|result| result.map_err(|cause| source_error(&cause, &self.name()))).collect()
+        results
+            .into_iter()
+            .map(|result| result.map_err(|cause| source_error(&cause, &self.name())))
+            .collect()
     }
 
     async fn before<T: Send>(
@@ -78,7 +104,10 @@ impl<C: Clock> SqsDeadLetterSource<C> {
 
     fn explain<E>(
         &self,
-        error: &aws_sdk_sqs::error::SdkError<E, aws_smithy_runtime_api::client::orchestrator::HttpResponse>,
+        error: &aws_sdk_sqs::error::SdkError<
+            E,
+            aws_smithy_runtime_api::client::orchestrator::HttpResponse,
+        >,
     ) -> SourceError
     where
         E: aws_sdk_sqs::error::ProvideErrorMetadata + std::error::Error + 'static,
@@ -92,7 +121,11 @@ impl<C: Clock> SqsDeadLetterSource<C> {
 }
 
 impl<C: Clock> DeadLetterSource for SqsDeadLetterSource<C> {
-    async fn receive(&self, max: usize, deadline: Deadline) -> Result<Vec<ReceivedMessage>, SourceError> {
+    async fn receive(
+        &self,
+        max: usize,
+        deadline: Deadline,
+    ) -> Result<Vec<ReceivedMessage>, SourceError> {
         let call = self
             .0
             .client
@@ -107,7 +140,11 @@ impl<C: Clock> DeadLetterSource for SqsDeadLetterSource<C> {
         Ok(answer.messages.unwrap_or_default().into_iter().filter_map(dead_letter).collect())
     }
 
-    async fn delete(&self, receipts: &[Receipt], deadline: Deadline) -> Vec<Result<(), SourceError>> {
+    async fn delete(
+        &self,
+        receipts: &[Receipt],
+        deadline: Deadline,
+    ) -> Vec<Result<(), SourceError>> {
         let mut answers = Vec::with_capacity(receipts.len());
         for some in receipts.chunks(ENTRIES_MAX) {
             answers.extend(self.delete_some(some, deadline).await);
@@ -129,9 +166,14 @@ impl<C: Clock> DeadLetterSource for SqsDeadLetterSource<C> {
             let call = call.set_entries(Some(entries)).send();
             let hidden = match self.before(deadline, call).await {
                 Ok(Ok(answer)) => {
-                    let answer = BatchAnswer::new(answer.successful.iter().map(|entry| entry.id()), &answer.failed);
+                    let answer = BatchAnswer::new(
+                        answer.successful.iter().map(|entry| entry.id()),
+                        &answer.failed,
+                    );
                     let answers = (0..some.len()).map(|index| answer.of(index));
-                    answers.collect::<Result<(), Cause>>().map_err(|cause| source_error(&cause, &self.name()))
+                    answers
+                        .collect::<Result<(), Cause>>()
+                        .map_err(|cause| source_error(&cause, &self.name()))
                 }
                 Ok(Err(error)) => Err(self.explain(&error)),
                 Err(late) => Err(late),
@@ -145,9 +187,13 @@ impl<C: Clock> DeadLetterSource for SqsDeadLetterSource<C> {
 }
 
 fn dead_letter(message: aws_sdk_sqs::types::Message) -> Option<ReceivedMessage> {
-    let sent_at = message.attributes.as_ref().and_then(|of| of.get(&MessageSystemAttributeName::SentTimestamp));
+    let sent_at = message
+        .attributes
+        .as_ref()
+        .and_then(|of| of.get(&MessageSystemAttributeName::SentTimestamp));
     let sent_at = sent_at.and_then(|millis| millis.parse().ok()).map(Timestamp::from_millis);
-    let receipt = Receipt { id: message.message_id.unwrap_or_default(), receipt: message.receipt_handle? };
+    let receipt =
+        Receipt { id: message.message_id.unwrap_or_default(), receipt: message.receipt_handle? };
     Some(ReceivedMessage { receipt, body: message.body.unwrap_or_default(), sent_at })
 }
 
@@ -201,18 +247,34 @@ mod tests {
             };
             let server = MockServer::start().await;
             Mock::given(matchers::any()).respond_with(answer).mount(&server).await;
-            let (aws, url) = (crate::adapters::aws::loopback(&server.uri()), format!("{}/1/dlq", server.uri()));
-            let dead_letters = SqsDeadLetterSource::new(&aws, url, SystemClock, fastrand::Rng::with_seed(1));
+            let (aws, url) =
+                (crate::adapters::aws::loopback(&server.uri()), format!("{}/1/dlq", server.uri()));
+            let dead_letters =
+                SqsDeadLetterSource::new(&aws, url, SystemClock, fastrand::Rng::with_seed(1));
             let receipt = |n: u8| Receipt { id: format!("m{n}"), receipt: format!("r{n}") };
-            let patience = if entries.is_some() { Duration::from_secs(30) } else { Duration::from_millis(400) };
-            let results =
-                dead_letters.delete(&[receipt(0), receipt(1)], Deadline::after(SystemClock.now(), patience)).await;
-            assert_eq!(results.iter().map(Result::is_ok).collect::<Vec<_>>(), deleted, "{answers:?}: {results:?}");
+            let patience = if entries.is_some() {
+                Duration::from_secs(30)
+            } else {
+                Duration::from_millis(400)
+            };
+            let results = dead_letters
+                .delete(&[receipt(0), receipt(1)], Deadline::after(SystemClock.now(), patience))
+                .await;
+            assert_eq!(
+                results.iter().map(Result::is_ok).collect::<Vec<_>>(),
+                deleted,
+                "{answers:?}: {results:?}"
+            );
             if let Some(entries) = entries {
                 let calls = server.received_requests().await.unwrap();
                 let ids = |call: &Request| {
                     let body: Value = call.body_json().unwrap();
-                    body["Entries"].as_array().unwrap().iter().map(|entry| entry["Id"].as_str().unwrap()).collect()
+                    body["Entries"]
+                        .as_array()
+                        .unwrap()
+                        .iter()
+                        .map(|entry| entry["Id"].as_str().unwrap())
+                        .collect()
                 };
                 assert_eq!(calls.iter().map(ids).collect::<Vec<String>>(), entries, "{answers:?}");
             }

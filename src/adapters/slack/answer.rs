@@ -96,7 +96,9 @@ impl Outcome {
     fn error(self) -> SlackError {
         let error = self.error.as_deref().unwrap_or_default();
         match self.needed {
-            Some(scope) if error == "missing_scope" && is_scope(&scope) => SlackError::MissingScope { scope },
+            Some(scope) if error == "missing_scope" && is_scope(&scope) => {
+                SlackError::MissingScope { scope }
+            }
             _ => SlackError::Method { code: ErrorCode::parse(error.as_bytes()) },
         }
     }
@@ -126,5 +128,6 @@ fn until(text: &str, now: Timestamp) -> Option<Duration> {
 
 /// `chat:write`, or several scopes with commas between them.
 fn is_scope(text: &str) -> bool {
-    (1..=100).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b":._,".contains(&b))
+    (1..=100).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b":._,".contains(&b))
 }

@@ -112,7 +112,8 @@ impl RichText {
     }
 
     pub fn preformatted(text: &str) -> Option<Self> {
-        Element::text(text, Style::default()).map(|text| Self::Preformatted { elements: vec![text] })
+        Element::text(text, Style::default())
+            .map(|text| Self::Preformatted { elements: vec![text] })
     }
 
     pub fn bullets(sections: impl IntoIterator<Item = RichText>) -> Option<Self> {
@@ -130,7 +131,10 @@ impl Style {
     pub const BOLD: Self = Self { bold: true, code: false };
     pub const CODE: Self = Self { bold: false, code: true };
 
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde's skip_serializing_if wants")]
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "the signature that serde's skip_serializing_if wants"
+    )]
     fn is_plain(&self) -> bool {
         *self == Self::default()
     }

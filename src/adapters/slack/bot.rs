@@ -72,7 +72,8 @@ impl Bot {
         if channel.is_empty() {
             return Err(BotError::Channel);
         }
-        let mut authorization = HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| BotError::Token)?;
+        let mut authorization =
+            HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| BotError::Token)?;
         authorization.set_sensitive(true);
         Ok(Self { authorization, channel })
     }
@@ -97,7 +98,9 @@ impl<C: Clock> Slack<C> {
         joins: Option<&str>,
         deadline: Deadline,
     ) -> Result<Accepted, DeliverError> {
-        let Some(parent) = joins.and_then(Parent::read).filter(|parent| parent.configured == bot.channel) else {
+        let Some(parent) =
+            joins.and_then(Parent::read).filter(|parent| parent.configured == bot.channel)
+        else {
             return Ok(self.start_thread(bot, digest, deadline).await?);
         };
         match self.reply(bot, digest, &parent, deadline).await {
@@ -109,7 +112,12 @@ impl<C: Clock> Slack<C> {
         }
     }
 
-    async fn start_thread(&self, bot: &Bot, digest: &Digest, deadline: Deadline) -> Result<Accepted, Failure> {
+    async fn start_thread(
+        &self,
+        bot: &Bot,
+        digest: &Digest,
+        deadline: Deadline,
+    ) -> Result<Accepted, Failure> {
         let post = Post { channel: &bot.channel, thread_ts: None, message: layout::render(digest) };
         let answer = self.call(bot, "chat.postMessage", &post, deadline).await?;
         Ok(accepted_as_parent(bot, digest, answer))
@@ -151,8 +159,7 @@ impl<C: Clock> Slack<C> {
         let message = layout::burst_message(digest, &parent.opening);
         let Parent { channel, ts, configured, opening } = parent;
         // Unlike a post, an update looks for names and links in the text unless told not to.
-        let update =
-            json!({"channel": channel, "ts": ts, "text": message.text, "blocks": message.blocks, "parse": "none"});
+        let update = json!({"channel": channel, "ts": ts, "text": message.text, "blocks": message.blocks, "parse": "none"});
         match self.call(bot, "chat.update", &update, deadline).await {
             Err(failure) if failure.error.is_parent_gone() => {}
             updated => return updated.map(|_| None),
@@ -160,7 +167,12 @@ impl<C: Clock> Slack<C> {
         let post = Post { channel, thread_ts: None, message };
         let answer = self.call(bot, "chat.postMessage", &post, deadline).await?;
         let (configured, opening) = (configured.clone(), opening.clone());
-        Ok(answer.channel.zip(answer.ts).map(|(channel, ts)| Parent { channel, ts, configured, opening }))
+        Ok(answer.channel.zip(answer.ts).map(|(channel, ts)| Parent {
+            channel,
+            ts,
+            configured,
+            opening,
+        }))
     }
 
     async fn call(
@@ -170,7 +182,8 @@ impl<C: Clock> Slack<C> {
         body: &impl Serialize,
         deadline: Deadline,
     ) -> Result<MethodAnswer, Failure> {
-        let url = self.api.0.join(method).expect("invariant: the name of a method is a relative URL");
+        let url =
+            self.api.0.join(method).expect("invariant: the name of a method is a relative URL");
         let request = self.http.get()?.post(url).header(AUTHORIZATION, bot.authorization.clone());
         let answer = self.send(request, body, deadline).await?;
         answer::read_method(answer, self.clock.now()).await
@@ -180,7 +193,8 @@ impl<C: Clock> Slack<C> {
 /// The digest is a message of its own. Later ones can reply to it if Slack has named it.
 fn accepted_as_parent(bot: &Bot, digest: &Digest, answer: MethodAnswer) -> Accepted {
     let (Some(channel), Some(ts)) = (answer.channel, answer.ts) else { return Accepted::default() };
-    let parent = Parent { channel, ts, configured: bot.channel.clone(), opening: layout::opening(digest) };
+    let parent =
+        Parent { channel, ts, configured: bot.channel.clone(), opening: layout::opening(digest) };
     Accepted { message: Some(parent.reference()) }
 }
 

@@ -82,7 +82,9 @@ pub(super) enum SlackError {
     ConnectionLost,
     /// A status of success or redirection that Slack never sends: the answer is that of a proxy or
     /// of another server.
-    #[error("the answer has status {0}, which Slack does not send: check the URL, and any proxy on the way")]
+    #[error(
+        "the answer has status {0}, which Slack does not send: check the URL, and any proxy on the way"
+    )]
     ForeignStatus(u16),
     #[error("Slack answered {status}: {}", or(code, UNKNOWN))]
     Status { status: u16, code: Option<ErrorCode> },
@@ -118,7 +120,8 @@ impl ErrorCode {
     /// repeated.
     pub(super) fn parse(text: &[u8]) -> Option<Self> {
         let code = str::from_utf8(text).ok()?.trim();
-        let is_code = (1..=64).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+        let is_code = (1..=64).contains(&code.len())
+            && code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
         is_code.then(|| Self(code.to_owned()))
     }
 }
@@ -138,7 +141,9 @@ impl SlackError {
             // Request Timeout, Locked, Too Early, Too Many Requests.
             Self::Status { status: 408 | 423 | 425 | 429 | 500..=599, .. } => Class::Transient,
             // Unauthorized, Forbidden, Not Found, Gone.
-            Self::Status { status: 401 | 403 | 404 | 410, .. } | Self::MissingScope { .. } => Class::Denied,
+            Self::Status { status: 401 | 403 | 404 | 410, .. } | Self::MissingScope { .. } => {
+                Class::Denied
+            }
             Self::Status { .. } | Self::Method { code: None } => Class::Final,
             Self::Method { code: Some(ErrorCode(code)) } => match code.as_str() {
                 code if TRANSIENT.contains(&code) => Class::Transient,

@@ -52,7 +52,8 @@ pub fn render(digest: &Digest) -> Message {
 
 /// The message for `content`, which must fit: see [`content`].
 pub fn message(content: &Content) -> Message {
-    let blocks = before_groups(content).into_iter().chain(groups(content)).chain(end(content)).collect();
+    let blocks =
+        before_groups(content).into_iter().chain(groups(content)).chain(end(content)).collect();
     Message::new(&content.notification, blocks)
 }
 
@@ -61,7 +62,8 @@ pub fn message(content: &Content) -> Message {
 pub fn burst_message(digest: &Digest, opening: &[Block]) -> Message {
     let content = burst::compose(digest);
     let divider = (!opening.is_empty()).then_some(Block::Divider);
-    let blocks = headline_and_facts(&content).into_iter().chain(divider).chain(opening.iter().cloned());
+    let blocks =
+        headline_and_facts(&content).into_iter().chain(divider).chain(opening.iter().cloned());
     Message::new(&content.notification, blocks.chain(end(&content)).collect())
 }
 
@@ -113,7 +115,10 @@ fn details(content: &Content) -> impl Iterator<Item = Block> {
 /// A group: its summary and excerpt, then where the excerpt was logged.
 fn detail(group: &GroupDetail) -> impl Iterator<Item = Block> + use<> {
     let text = section(&group.summary).into_iter().chain(RichText::preformatted(&group.excerpt));
-    let link = group.link.as_ref().map(|Link { url, text }| TextObject::Mrkdwn { text: format!("<{url}|{text}>") });
+    let link = group
+        .link
+        .as_ref()
+        .map(|Link { url, text }| TextObject::Mrkdwn { text: format!("<{url}|{text}>") });
     let place = TextObject::plain(&group.place.to_string());
     Block::rich_text(text).into_iter().chain(Block::context(link.into_iter().chain(place)))
 }
@@ -131,7 +136,9 @@ fn elements(inline: &Inline) -> Vec<Element> {
         Inline::Plain(text) => Element::text(text, Style::default()).into_iter().collect(),
         Inline::Strong(text) => Element::text(text, Style::BOLD).into_iter().collect(),
         Inline::Code(text) => Element::text(text, Style::CODE).into_iter().collect(),
-        Inline::Link(Link { url, text }) => vec![Element::Link { url: url.clone(), text: (*text).to_owned() }],
+        Inline::Link(Link { url, text }) => {
+            vec![Element::Link { url: url.clone(), text: (*text).to_owned() }]
+        }
         Inline::LocalTime { at, utc } => local_time(*at, utc).unwrap_or_default(),
     }
 }
@@ -159,8 +166,12 @@ fn percent_encoded(text: &str) -> String {
     use std::fmt::Write as _;
     text.bytes().fold(String::with_capacity(text.len() * 2), |mut encoded, byte| {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => encoded.push(char::from(byte)),
-            _ => write!(encoded, "%{byte:02X}").expect("invariant: writing to a String cannot fail"),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                encoded.push(char::from(byte))
+            }
+            _ => {
+                write!(encoded, "%{byte:02X}").expect("invariant: writing to a String cannot fail")
+            }
         }
         encoded
     })

@@ -25,9 +25,11 @@ use crate::{Exit, json};
 
 /// Query the audit table, latest alerts first
 #[derive(Debug, Args)]
-#[command(after_help = "Examples: stentor alerts --since 2h --app checkout --grep 'timeout|refused'\n          \
-                        stentor alerts --since 2026-11-01 --until 2026-11-30 --limit 0 --csv > november.csv")]
-pub struct Arguments {
+#[command(
+    after_help = "Examples: stentor alerts --since 2h --app checkout --grep 'timeout|refused'\n          \
+                        stentor alerts --since 2026-11-01 --until 2026-11-30 --limit 0 --csv > november.csv"
+)]
+pub(crate) struct Arguments {
     /// Only alerts of this app, the last part of its log group's name
     #[arg(long, value_name = "NAME")]
     app: Option<String>,
@@ -85,7 +87,7 @@ impl From<StoreError> for QueryError {
     }
 }
 
-pub async fn alerts(arguments: &Arguments, ui: Ui) -> anyhow::Result<Exit> {
+pub(crate) async fn alerts(arguments: &Arguments, ui: Ui) -> anyhow::Result<Exit> {
     match &arguments.data_dir {
         None => arguments.query(&arguments.tables.store(&arguments.aws.load().await?), ui).await,
         Some(directory) if !directory.exists() => {
@@ -117,7 +119,9 @@ impl Arguments {
         if query.since > query.until {
             bail!("--since must be before --until");
         }
-        let Some((shown, has_more)) = self.print_rows(store, &query).await? else { return Ok(Exit::Done) };
+        let Some((shown, has_more)) = self.print_rows(store, &query).await? else {
+            return Ok(Exit::Done);
+        };
         if has_more {
             ui.hint(format_args!("more than {shown} alerts match; --limit 0 shows all"));
         } else if shown == 0 {
@@ -132,7 +136,11 @@ impl Arguments {
 
     /// Prints the rows up to the limit. Returns their number, and whether there are more; `None` when the reader of the
     /// output has closed it, as `head` does.
-    async fn print_rows(&self, store: &DynamoStore, query: &AlertQuery) -> anyhow::Result<Option<(u64, bool)>> {
+    async fn print_rows(
+        &self,
+        store: &DynamoStore,
+        query: &AlertQuery,
+    ) -> anyhow::Result<Option<(u64, bool)>> {
         const CANNOT_WRITE: &str = "cannot write to standard output";
         let mut out = std::io::BufWriter::new(std::io::stdout().lock());
         let (mut shown, mut has_more) = (0, false);
@@ -151,7 +159,9 @@ impl Arguments {
         let answer = store.find_alerts(query, call_deadline, print).await;
         match answer.and_then(|()| out.flush().map_err(QueryError::Output)) {
             Ok(()) => Ok(Some((shown, has_more))),
-            Err(QueryError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(None),
+            Err(QueryError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+                Ok(None)
+            }
             Err(QueryError::Output(error)) => Err(error).context(CANNOT_WRITE),
             Err(QueryError::Store(error)) => Err(explain(&error, store)),
         }
@@ -179,7 +189,10 @@ impl Arguments {
             return csv_line(if width.is_some() { shown.cells() } else { row.cells() });
         }
         // The message contains the marker.
-        let line = format!("{}  {:<20} {}  {}", shown.timestamp, shown.app_name, shown.account_id, shown.message);
+        let line = format!(
+            "{}  {:<20} {}  {}",
+            shown.timestamp, shown.app_name, shown.account_id, shown.message
+        );
         match width {
             Some(width) => console::truncate_str(&line, width, "…").into_owned(),
             None => line,
@@ -198,8 +211,16 @@ fn csv_line<const N: usize>(cells: [impl AsRef<[u8]>; N]) -> String {
 }
 
 /// A sender may give an alert a wrong time. Without a hint the operator would overlook it.
-async fn hint_at_wrong_times(store: &DynamoStore, query: &AlertQuery, ui: Ui) -> Result<(), StoreError> {
-    let later = AlertQuery { since: query.until.after(Duration::from_millis(1)), until: END_OF_TIME, ..query.clone() };
+async fn hint_at_wrong_times(
+    store: &DynamoStore,
+    query: &AlertQuery,
+    ui: Ui,
+) -> Result<(), StoreError> {
+    let later = AlertQuery {
+        since: query.until.after(Duration::from_millis(1)),
+        until: END_OF_TIME,
+        ..query.clone()
+    };
     hint(ui, count(store, &later).await?, "in the future", "--until 9999-12-31");
     let plausible = Timestamp::from_iso(EARLIEST_PLAUSIBLE).expect("invariant: it is a date");
     let until = plausible.min(query.since).before(Duration::from_millis(1));
@@ -227,7 +248,9 @@ fn hint(ui: Ui, count: u64, when: &str, option: &str) {
     match count {
         0 => {}
         1 => ui.hint(format_args!("1 more alert has a time {when}; {option} shows it")),
-        COUNTED_MAX.. => ui.hint(format_args!("{COUNTED_MAX} or more alerts have a time {when}; {option} shows them")),
+        COUNTED_MAX.. => ui.hint(format_args!(
+            "{COUNTED_MAX} or more alerts have a time {when}; {option} shows them"
+        )),
         _ => ui.hint(format_args!("{count} more alerts have a time {when}; {option} shows them")),
     }
 }
@@ -251,7 +274,10 @@ mod tests {
         let odd = "=a\u{1b}]0;t\u{7}\u{9b}2J\u{202e}\nb";
         let row = AuditRow { app_name: odd.to_owned(), ..AuditRow::default() };
         let line = |options: &[&str], width: Option<usize>| {
-            let command = crate::Arguments::try_parse_from([&["stentor", "alerts"], options].concat()).unwrap().command;
+            let command =
+                crate::Arguments::try_parse_from([&["stentor", "alerts"], options].concat())
+                    .unwrap()
+                    .command;
             let crate::Command::Alerts(arguments) = command else { panic!("not `alerts`") };
             arguments.format(&row, width)
         };
@@ -260,7 +286,10 @@ mod tests {
         assert_eq!(line(&["--csv"], Some(80)), format!(",,,'{shown},,,,,,,,"));
         for width in [None, Some(200)] {
             assert_eq!(line(&[], width), format!("  {shown}   "));
-            assert!(line(&["--json"], width).contains(r#""app_name":"=a\u001b]0;t\u0007\u009b2J\u202e\nb""#));
+            assert!(
+                line(&["--json"], width)
+                    .contains(r#""app_name":"=a\u001b]0;t\u0007\u009b2J\u202e\nb""#)
+            );
         }
     }
 
@@ -294,7 +323,8 @@ mod tests {
             let (log_id, message, source) = (odd.to_owned(), odd.to_owned(), odd.to_owned());
             let row = AuditRow { log_id, message, source, ..AuditRow::default() };
             let line = csv_line(row.cells());
-            let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(line.as_bytes());
+            let mut reader =
+                csv::ReaderBuilder::new().has_headers(false).from_reader(line.as_bytes());
             let records: Vec<Vec<String>> = reader.deserialize().collect::<Result<_, _>>().unwrap();
             assert_eq!(records, [row.cells()], "{odd:?}");
         }

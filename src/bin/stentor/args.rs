@@ -23,7 +23,7 @@ const CONFIG_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// The configuration file.
 #[derive(Debug, Args)]
-pub struct Configuration {
+pub(crate) struct Configuration {
     /// Configuration file [default: [CRITICAL] and [ALERT] to slack:default]
     #[arg(long, value_name = "FILE", env = "STENTOR_CONFIG", hide_env = true)]
     pub config: Option<PathBuf>,
@@ -31,7 +31,7 @@ pub struct Configuration {
 
 /// The AWS account and Region.
 #[derive(Debug, Args)]
-pub struct Aws {
+pub(crate) struct Aws {
     /// Region of the stack [default: AWS_REGION, or the profile's]
     #[arg(long, value_name = "REGION")]
     pub region: Option<String>,
@@ -42,7 +42,7 @@ pub struct Aws {
 
 /// The endpoint of Slack's bots.
 #[derive(Debug, Args)]
-pub struct SlackApi {
+pub(crate) struct SlackApi {
     /// Base URL of Slack's Web API, if it is not slack.com's
     #[arg(long, value_name = "URL", env = "STENTOR_SLACK_API_URL", hide_env = true)]
     pub slack_api: Option<String>,
@@ -50,12 +50,24 @@ pub struct SlackApi {
 
 /// The DynamoDB tables of a stack.
 #[derive(Debug, Args)]
-pub struct TableNames {
+pub(crate) struct TableNames {
     /// DynamoDB table of the alerts
-    #[arg(long, value_name = "TABLE", env = "ALERTS_TABLE", hide_env = true, default_value = "AppLogs")]
+    #[arg(
+        long,
+        value_name = "TABLE",
+        env = "ALERTS_TABLE",
+        hide_env = true,
+        default_value = "AppLogs"
+    )]
     pub alerts_table: String,
     /// DynamoDB table of the outbox
-    #[arg(long, value_name = "TABLE", env = "OUTBOX_TABLE", hide_env = true, default_value = "Outbox")]
+    #[arg(
+        long,
+        value_name = "TABLE",
+        env = "OUTBOX_TABLE",
+        hide_env = true,
+        default_value = "Outbox"
+    )]
     pub outbox_table: String,
 }
 
@@ -64,7 +76,7 @@ impl Configuration {
     ///
     /// # Errors
     /// When the file cannot be read, or with every mistake in it.
-    pub fn read(&self, ui: Ui) -> anyhow::Result<Config> {
+    pub(crate) fn read(&self, ui: Ui) -> anyhow::Result<Config> {
         match &self.config {
             Some(file) => read_config(file, ui),
             None => Ok(Config::builtin()),
@@ -75,8 +87,9 @@ impl Configuration {
 impl SlackApi {
     /// # Errors
     /// When the URL is not https, or there are no root certificates.
-    pub fn slack(&self) -> anyhow::Result<Slack> {
-        let slack = Slack::new(http::client().context("cannot set up the HTTP client")?, SystemClock);
+    pub(crate) fn slack(&self) -> anyhow::Result<Slack> {
+        let slack =
+            Slack::new(http::client().context("cannot set up the HTTP client")?, SystemClock);
         Ok(match &self.slack_api {
             Some(api) => slack.with_api(ApiUrl::parse(api).context("--slack-api")?),
             None => slack,
@@ -108,7 +121,7 @@ impl Aws {
     /// # Errors
     /// When there is no Region, or there are no credentials.
     #[cfg(feature = "aws")]
-    pub async fn load(&self) -> anyhow::Result<SdkConfig> {
+    pub(crate) async fn load(&self) -> anyhow::Result<SdkConfig> {
         let mut loader = stentor::adapters::aws::from_environment();
         if let Some(region) = &self.region {
             loader = loader.region(aws_config::Region::new(region.clone()));
@@ -120,7 +133,9 @@ impl Aws {
         if aws.region().is_none() {
             bail!("{}", diagnose::NO_REGION);
         }
-        let Some(provider) = aws.credentials_provider() else { bail!("{}", diagnose::NO_CREDENTIALS) };
+        let Some(provider) = aws.credentials_provider() else {
+            bail!("{}", diagnose::NO_CREDENTIALS)
+        };
         use aws_sdk_dynamodb::config::ProvideCredentials as _;
         if let Err(error) = provider.provide_credentials().await {
             tracing::info!("No credentials: {}", stentor::model::error::chain(&error));
@@ -148,42 +163,51 @@ pub fn needs_aws() -> anyhow::Error {
 }
 
 /// The Region of the environment, as Lambda sets it.
-pub fn region_of_environment() -> Option<String> {
+pub(crate) fn region_of_environment() -> Option<String> {
     let variable = |name| std::env::var(name).ok().filter(|region| !region.is_empty());
     variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"))
 }
 
 impl TableNames {
-    pub fn store(&self, aws: &SdkConfig) -> DynamoStore {
+    pub(crate) fn store(&self, aws: &SdkConfig) -> DynamoStore {
         let (alerts, outbox) = (self.alerts_table.clone(), self.outbox_table.clone());
-        DynamoStore::new(aws, Tables { alerts, outbox, ..Tables::default() }, SystemClock, fastrand::Rng::new())
+        DynamoStore::new(
+            aws,
+            Tables { alerts, outbox, ..Tables::default() },
+            SystemClock,
+            fastrand::Rng::new(),
+        )
     }
 }
 
 /// An error of the store, with what to do about it.
-pub fn explain_store_error(error: &StoreError, what: &str) -> anyhow::Error {
+pub(crate) fn explain_store_error(error: &StoreError, what: &str) -> anyhow::Error {
     anyhow!("{}", diagnose::explain(error.cause(), what))
 }
 
 /// Parses a size such as `64MiB` or `1GiB`.
-pub fn bytes(text: &str) -> Result<u64, String> {
-    config::bytes(text).filter(|bytes| *bytes > 0).ok_or_else(|| "expected a size such as 64MiB or 1GiB".to_owned())
+pub(crate) fn bytes(text: &str) -> Result<u64, String> {
+    config::bytes(text)
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| "expected a size such as 64MiB or 1GiB".to_owned())
 }
 
 /// Parses a point in time: a duration ago (`2h`, `7d`, `1h30m ago`), a date, or ISO 8601.
-pub fn point_in_time(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn point_in_time(text: &str) -> Result<Timestamp, String> {
     // `14:15` is a time of day to its reader, though jiff parses it as a duration.
-    let duration =
-        || config::duration_with_days(text.strip_suffix(" ago").unwrap_or(text)).filter(|_| !text.contains(':'));
+    let duration = || {
+        config::duration_with_days(text.strip_suffix(" ago").unwrap_or(text))
+            .filter(|_| !text.contains(':'))
+    };
     let date = || Timestamp::from_iso(&format!("{text}T00:00:00Z"));
     let ago = duration().map(|duration| SystemClock.now().before(duration));
-    ago.or_else(|| Timestamp::from_iso(text))
-        .or_else(date)
-        .ok_or_else(|| "expected a duration ago (2h, 7d) or a date (2026-11-23, 2026-11-23T14:00:00Z)".to_owned())
+    ago.or_else(|| Timestamp::from_iso(text)).or_else(date).ok_or_else(|| {
+        "expected a duration ago (2h, 7d) or a date (2026-11-23, 2026-11-23T14:00:00Z)".to_owned()
+    })
 }
 
 /// The same for the end of a period: a date stands for the end of its day.
-pub fn end_of_period(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn end_of_period(text: &str) -> Result<Timestamp, String> {
     Timestamp::from_iso(&format!("{text}T23:59:59.999Z")).map_or_else(|| point_in_time(text), Ok)
 }
 
@@ -193,10 +217,15 @@ mod tests {
 
     #[test]
     fn a_point_in_time_is_a_duration_ago_or_a_date() {
-        let ago = |text: &str| point_in_time(text).expect("a point in time").until(SystemClock.now()).as_secs();
+        let ago = |text: &str| {
+            point_in_time(text).expect("a point in time").until(SystemClock.now()).as_secs()
+        };
         assert!((7_200..7_205).contains(&ago("2h")) && (604_800..604_805).contains(&ago("7d")));
         assert!((5_400..5_405).contains(&ago("1h30m ago")));
-        assert_eq!(point_in_time("2026-11-23T14:15:06Z").map(Timestamp::as_millis), Ok(1_795_443_306_000));
+        assert_eq!(
+            point_in_time("2026-11-23T14:15:06Z").map(Timestamp::as_millis),
+            Ok(1_795_443_306_000)
+        );
         assert_eq!(point_in_time("2026-11-23").map(Timestamp::as_millis), Ok(1_795_392_000_000));
         assert_eq!(end_of_period("2026-11-23").map(Timestamp::as_millis), Ok(1_795_478_399_999));
         assert_eq!(end_of_period("2026-11-23T14:15:06Z"), point_in_time("2026-11-23T14:15:06Z"));

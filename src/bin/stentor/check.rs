@@ -20,7 +20,7 @@ use crate::{Exit, json};
     after_help = "Examples: stentor check --config config/stentor.toml --message '[ALERT] disk 91 % full'\n          \
                         stentor check --config config/stentor.toml --aws --function stentor-consumer"
 )]
-pub struct Arguments {
+pub(crate) struct Arguments {
     #[command(flatten)]
     configuration: Configuration,
     /// Explain what happens to this line
@@ -36,7 +36,12 @@ pub struct Arguments {
     #[arg(long)]
     aws: bool,
     /// Names of the functions for --aws, the consumer first
-    #[arg(long = "function", value_name = "NAME", value_delimiter = ',', default_value = "stentor-consumer")]
+    #[arg(
+        long = "function",
+        value_name = "NAME",
+        value_delimiter = ',',
+        default_value = "stentor-consumer"
+    )]
     functions: Vec<String>,
     #[command(flatten)]
     account_and_region: Aws,
@@ -45,13 +50,14 @@ pub struct Arguments {
     json: bool,
 }
 
-pub async fn check(arguments: &Arguments, ui: Ui) -> anyhow::Result<Exit> {
+pub(crate) async fn check(arguments: &Arguments, ui: Ui) -> anyhow::Result<Exit> {
     let config = arguments.configuration.read(ui)?;
     let routes = Routes::new(&config)?;
     if let Some(target) = undeliverable(&config) {
         bail!("the function does not start with this configuration: it cannot deliver to {target}");
     }
-    let explanation = arguments.message.as_ref().map(|message| explain(&routes, &arguments.line(message)));
+    let explanation =
+        arguments.message.as_ref().map(|message| explain(&routes, &arguments.line(message)));
     let findings = if arguments.aws { Some(arguments.inspect(&config).await?) } else { None };
     if arguments.json {
         ui::print_json(&json_report(&config, explanation.as_ref(), findings.as_deref()))?;
@@ -84,7 +90,8 @@ impl Arguments {
 
         let aws = self.account_and_region.load().await?;
         let inspection = Inspection { functions: self.functions.clone(), ..Inspection::default() };
-        let snapshot = inspect(&aws, &inspection).await.map_err(|error| anyhow::anyhow!("{error}"))?;
+        let snapshot =
+            inspect(&aws, &inspection).await.map_err(|error| anyhow::anyhow!("{error}"))?;
         Ok(stentor::ops::check::evaluate(&snapshot, config))
     }
 
@@ -99,7 +106,10 @@ fn list_routes(text: &mut TextReport, config: &Config) {
     let count = config.routes.len();
     text.check(
         true,
-        format_args!("the configuration is valid: {count} {}", if count == 1 { "route" } else { "routes" }),
+        format_args!(
+            "the configuration is valid: {count} {}",
+            if count == 1 { "route" } else { "routes" }
+        ),
     );
     let rows = config.routes.iter().map(|route| {
         [
@@ -107,7 +117,11 @@ fn list_routes(text: &mut TextReport, config: &Config) {
             route.markers.join(" "),
             if route.scope.is_everything() { "everywhere" } else { "some sources" }.to_owned(),
             route.notify.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-            format!("{} to {}", humanize_duration(route.window), humanize_duration(route.window_max)),
+            format!(
+                "{} to {}",
+                humanize_duration(route.window),
+                humanize_duration(route.window_max)
+            ),
         ]
     });
     text.table(["route", "markers", "from", "notify", "window"], &[], rows);
@@ -115,7 +129,10 @@ fn list_routes(text: &mut TextReport, config: &Config) {
 
 fn explain_line(text: &mut TextReport, explanation: &Explanation) {
     for tried in &explanation.routes {
-        text.check(tried.result.is_accepted(), format_args!("route {}: the line {}", tried.route, tried.reason()));
+        text.check(
+            tried.result.is_accepted(),
+            format_args!("route {}: the line {}", tried.route, tried.reason()),
+        );
     }
     if let (Some(marker), Some(severity)) = (&explanation.marker, explanation.severity) {
         text.entry("marker", format_args!("{marker}, {severity}"));

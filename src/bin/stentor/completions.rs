@@ -11,27 +11,34 @@ use crate::{Exit, ui};
 /// Print the completion script of a shell
 #[derive(Debug, Args)]
 #[command(after_help = "Example: stentor completions bash > /etc/bash_completion.d/stentor")]
-pub struct Completions {
+pub(crate) struct Completions {
     /// Shell
     shell: Shell,
 }
 
 /// Print the manual page, or write one page per command
 #[derive(Debug, Args)]
-#[command(after_help = "Examples: stentor man | man -l -\n          stentor man --output /usr/local/share/man/man1")]
-pub struct Man {
+#[command(
+    after_help = "Examples: stentor man | man -l -\n          stentor man --output /usr/local/share/man/man1"
+)]
+pub(crate) struct Man {
     /// Directory for one page per command
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
 }
 
-pub fn completions(arguments: &Completions) -> anyhow::Result<Exit> {
+pub(crate) fn completions(arguments: &Completions) -> anyhow::Result<Exit> {
     let mut script = Vec::new();
-    clap_complete::generate(arguments.shell, &mut crate::Arguments::command(), "stentor", &mut script);
+    clap_complete::generate(
+        arguments.shell,
+        &mut crate::Arguments::command(),
+        "stentor",
+        &mut script,
+    );
     ui::print(&String::from_utf8_lossy(&script)).map(|()| Exit::Done)
 }
 
-pub fn man(arguments: &Man) -> anyhow::Result<Exit> {
+pub(crate) fn man(arguments: &Man) -> anyhow::Result<Exit> {
     let command = crate::Arguments::command();
     match &arguments.output {
         Some(directory) => {

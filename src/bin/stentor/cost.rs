@@ -10,7 +10,8 @@ use clap::{Args, ValueEnum};
 use stentor::model::text::thousands;
 use stentor::model::visible;
 use stentor::ops::cost::{
-    ASSUMPTIONS, Architecture, BUILTIN, Basis, Bill, Charge, Prices, Service, Subscription, Usage, Workload,
+    ASSUMPTIONS, Architecture, BUILTIN, Basis, Bill, Charge, Prices, Service, Subscription, Usage,
+    Workload,
 };
 
 use crate::{Exit, json, ui};
@@ -20,7 +21,7 @@ use crate::{Exit, json, ui};
 #[command(after_help = "Examples: stentor cost --tb-per-day 2.5 --match-ratio 0.0005\n          \
                         stentor cost --print-prices > prices.toml; stentor cost --prices prices.toml\n\
                         docs/cost.md explains the model.")]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// Terabytes (10^12 bytes) of logs per day, as CloudWatch Logs counts them: uncompressed
     #[arg(long, value_name = "TB", default_value_t = Workload::default().tb_per_day, value_parser = terabytes)]
     tb_per_day: f64,
@@ -102,7 +103,7 @@ enum ArchitectureName {
     X86,
 }
 
-pub fn cost(arguments: &Arguments) -> anyhow::Result<Exit> {
+pub(crate) fn cost(arguments: &Arguments) -> anyhow::Result<Exit> {
     if arguments.print_prices {
         ui::print(BUILTIN)?;
         return Ok(Exit::Done);
@@ -185,29 +186,47 @@ impl Estimate {
     }
 
     fn put_head(&self, text: &mut String) {
-        let Workload { tb_per_day, match_ratio, event_bytes, events_per_record, compression, .. } = self.workload;
+        let Workload {
+            tb_per_day, match_ratio, event_bytes, events_per_record, compression, ..
+        } = self.workload;
         let volume = &self.usage.volume;
         let day = |n: f64| thousands(n.round() as u64);
         let (oldest, newest) = self.prices.dates();
-        let dates = if oldest == newest { oldest.to_owned() } else { format!("{oldest} to {newest}") };
-        put(text, format_args!("  logs        {tb_per_day} TB a day in log events of {event_bytes} bytes"));
+        let dates =
+            if oldest == newest { oldest.to_owned() } else { format!("{oldest} to {newest}") };
         put(
             text,
-            format_args!("  records     {events_per_record} log events each, {compression} times smaller with gzip"),
+            format_args!(
+                "  logs        {tb_per_day} TB a day in log events of {event_bytes} bytes"
+            ),
         );
         put(
             text,
-            format_args!("  alerts      {} a day: {} % of the log events", day(volume.alerts), match_ratio * 100.0),
+            format_args!(
+                "  records     {events_per_record} log events each, {compression} times smaller with gzip"
+            ),
+        );
+        put(
+            text,
+            format_args!(
+                "  alerts      {} a day: {} % of the log events",
+                day(volume.alerts),
+                match_ratio * 100.0
+            ),
         );
         let invocations = day(volume.invocations);
         match self.workload.subscription {
             Subscription::Stream => put(
                 text,
-                format_args!("  consumer    {invocations} invocations a day, from {} shards", day(volume.shards)),
+                format_args!(
+                    "  consumer    {invocations} invocations a day, from {} shards",
+                    day(volume.shards)
+                ),
             ),
-            Subscription::Direct => {
-                put(text, format_args!("  consumer    {invocations} invocations a day, one a record"))
-            }
+            Subscription::Direct => put(
+                text,
+                format_args!("  consumer    {invocations} invocations a day, one a record"),
+            ),
         }
         put(text, format_args!("  messages    at most {} a day", day(volume.messages)));
         put(text, format_args!("  prices      {}, {dates}", visible::line(&self.prices.region)));
@@ -215,27 +234,49 @@ impl Estimate {
 
     fn put_table(&self, text: &mut String) {
         let row = |name: &str, quantity: &str, usd: f64| {
-            format!("  {name:<42}{quantity:>26}{:>14}{:>12}", dollars(usd), dollars(self.bill.per_tb(usd)))
+            format!(
+                "  {name:<42}{quantity:>26}{:>14}{:>12}",
+                dollars(usd),
+                dollars(self.bill.per_tb(usd))
+            )
         };
-        put(text, format_args!("\n  {:<42}{:>26}{:>14}{:>12}", "", "quantity a month", "$/month", "$/TB"));
+        put(
+            text,
+            format_args!("\n  {:<42}{:>26}{:>14}{:>12}", "", "quantity a month", "$/month", "$/TB"),
+        );
         for service in Service::ALL {
             if self.bill.of_service(service).next().is_none() {
                 continue;
             }
             put(text, format_args!("{}", row(service.name(), "", self.bill.service(service))));
-            for Charge { item, usd_per_month } in self.bill.of_service(service).filter(|charge| is_shown(charge)) {
+            for Charge { item, usd_per_month } in
+                self.bill.of_service(service).filter(|charge| is_shown(charge))
+            {
                 let quantity = format!("{} {}", quantity(item.quantity), item.meter.unit());
-                put(text, format_args!("{}", row(&format!("  {}", item.name), &quantity, *usd_per_month)));
+                put(
+                    text,
+                    format_args!("{}", row(&format!("  {}", item.name), &quantity, *usd_per_month)),
+                );
             }
         }
         put(text, format_args!("{}", row("total", "", self.bill.total())));
         let ingestion = self.bill.ingestion();
-        put(text, format_args!("\n{}", row("not included: ingestion by CloudWatch Logs", "", ingestion)));
+        put(
+            text,
+            format_args!("\n{}", row("not included: ingestion by CloudWatch Logs", "", ingestion)),
+        );
     }
 
     fn put_assumptions(&self, text: &mut String) {
-        put(text, format_args!("\n  estimated, not measured (--json has all {} coefficients)", ASSUMPTIONS.len()));
-        for assumption in ASSUMPTIONS.iter().filter(|assumption| assumption.basis == Basis::Assumed) {
+        put(
+            text,
+            format_args!(
+                "\n  estimated, not measured (--json has all {} coefficients)",
+                ASSUMPTIONS.len()
+            ),
+        );
+        for assumption in ASSUMPTIONS.iter().filter(|assumption| assumption.basis == Basis::Assumed)
+        {
             let value = format!("{} {}", assumption.value, assumption.unit);
             put(text, format_args!("  {:<22}{value:<14}{}", assumption.code, assumption.why));
         }
@@ -261,7 +302,10 @@ impl Estimate {
     }
 
     fn cost(&self, usd_per_month: f64) -> json::Cost {
-        json::Cost { usd_per_month: cents(usd_per_month), usd_per_tb: cents(self.bill.per_tb(usd_per_month)) }
+        json::Cost {
+            usd_per_month: cents(usd_per_month),
+            usd_per_tb: cents(self.bill.per_tb(usd_per_month)),
+        }
     }
 
     fn charge(&self, Charge { item, usd_per_month }: &Charge) -> json::ServiceCharge<'_> {
@@ -324,7 +368,11 @@ fn times(text: &str) -> anyhow::Result<f64> {
     number(text, |times| (1.0..=COMPRESSION_MAX).contains(&times), "a number from 1 to 1032")
 }
 
-fn number(text: &str, is_good: impl Fn(f64) -> bool, expected: &'static str) -> anyhow::Result<f64> {
+fn number(
+    text: &str,
+    is_good: impl Fn(f64) -> bool,
+    expected: &'static str,
+) -> anyhow::Result<f64> {
     match text.parse() {
         Ok(number) if is_good(number) => Ok(number),
         _ => bail!(expected),

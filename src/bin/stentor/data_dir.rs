@@ -21,7 +21,7 @@ const CANNOT_LOCK: &str = "cannot lock delivery.lock";
 
 /// A data directory, and the locks that this process holds in it.
 #[derive(Debug)]
-pub struct DataDir {
+pub(crate) struct DataDir {
     path: PathBuf,
     /// The lock of this command. Open as long as it is held.
     _own: Option<File>,
@@ -40,11 +40,13 @@ impl DataDir {
     ///
     /// # Errors
     /// When it cannot be created.
-    pub fn open(path: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
         let mut builder = DirBuilder::new();
         // Alerts and dead letters are private.
         builder.recursive(true).mode(0o700);
-        builder.create(path).with_context(|| format!("cannot create the data directory {}", path.display()))?;
+        builder
+            .create(path)
+            .with_context(|| format!("cannot create the data directory {}", path.display()))?;
         Ok(Self { path: path.to_owned(), _own: None, delivery: None })
     }
 
@@ -52,7 +54,7 @@ impl DataDir {
     ///
     /// # Errors
     /// When the directory cannot be created or written, or another run uses it.
-    pub fn open_to_run(path: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn open_to_run(path: &Path) -> anyhow::Result<Self> {
         Self::open_to_deliver(path, "lock", "run")
     }
 
@@ -60,7 +62,7 @@ impl DataDir {
     ///
     /// # Errors
     /// When the directory cannot be created or written, or another replay uses it.
-    pub fn open_to_replay(path: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn open_to_replay(path: &Path) -> anyhow::Result<Self> {
         Self::open_to_deliver(path, "replay.lock", "replay")
     }
 
@@ -70,12 +72,16 @@ impl DataDir {
         match own.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let error = anyhow!("another stentor {command} uses the data directory {}", path.display());
+                let error =
+                    anyhow!("another stentor {command} uses the data directory {}", path.display());
                 return Err(hinted(error, "wait until it ends, or pass another --data-dir"));
             }
-            Err(TryLockError::Error(error)) => return Err(error).with_context(|| format!("cannot lock {lock}")),
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("cannot lock {lock}"));
+            }
         }
-        let delivery = DeliveryLock::acquire(data.lock_file(DELIVERY_LOCK)?).context(CANNOT_LOCK)?;
+        let delivery =
+            DeliveryLock::acquire(data.lock_file(DELIVERY_LOCK)?).context(CANNOT_LOCK)?;
         Ok(Self { _own: Some(own), delivery: Some(delivery), ..data })
     }
 
@@ -85,10 +91,11 @@ impl DataDir {
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub async fn start(&mut self) -> anyhow::Result<(Embedded, DynamoStore)> {
+    pub(crate) async fn start(&mut self) -> anyhow::Result<(Embedded, DynamoStore)> {
         let path = self.database();
         // Created here for its mode, which SQLite gives to its other files too.
-        let created = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let created =
+            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
         created.with_context(|| format!("cannot open the database {}", path.display()))?;
         let engine = Embedded::start(Some(&path)).await?;
         let store = engine.store().await?;
@@ -102,7 +109,7 @@ impl DataDir {
     }
 
     /// Whether the database can be used in place. SQLite writes files next to it even to read.
-    pub fn is_writable(&self) -> bool {
+    pub(crate) fn is_writable(&self) -> bool {
         let probe = self.path.join(format!(".writable-{:016x}", fastrand::u64(..)));
         let created = OpenOptions::new().write(true).create_new(true).open(&probe);
         let database = OpenOptions::new().append(true).open(self.database());
@@ -111,18 +118,19 @@ impl DataDir {
             && database.map_or_else(|error| error.kind() == std::io::ErrorKind::NotFound, |_| true)
     }
 
-    pub fn database(&self) -> PathBuf {
+    pub(crate) fn database(&self) -> PathBuf {
         self.path.join("stentor.db")
     }
 
-    pub fn dead_letters(&self) -> PathBuf {
+    pub(crate) fn dead_letters(&self) -> PathBuf {
         self.path.join("dlq.jsonl")
     }
 
     /// Opens a file for its lock, without truncating it: it may be a link to another file.
     fn lock_file(&self, name: &str) -> anyhow::Result<File> {
         let path = self.path.join(name);
-        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let file =
+            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
         file.with_context(|| format!("cannot write to {}", path.display()))
     }
 }
@@ -152,7 +160,7 @@ impl DeliveryLock {
 
 /// A temporary copy of the database of a read-only directory: SQLite writes even to read.
 #[derive(Debug)]
-pub struct DatabaseCopy {
+pub(crate) struct DatabaseCopy {
     path: PathBuf,
 }
 
@@ -161,21 +169,24 @@ impl DatabaseCopy {
     ///
     /// # Errors
     /// When it cannot be read, or the temporary directory is full.
-    pub fn of(directory: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn of(directory: &Path) -> anyhow::Result<Self> {
         let path = std::env::temp_dir().join(format!("stentor-{:016x}", fastrand::u64(..)));
-        DirBuilder::new().mode(0o700).create(&path).with_context(|| format!("cannot create {}", path.display()))?;
+        DirBuilder::new()
+            .mode(0o700)
+            .create(&path)
+            .with_context(|| format!("cannot create {}", path.display()))?;
         let copied = Self { path };
         let copy = |name: &str| std::fs::copy(directory.join(name), copied.path.join(name));
-        copy("stentor.db").with_context(|| format!("cannot copy the database of {}", directory.display()))?;
+        copy("stentor.db")
+            .with_context(|| format!("cannot copy the database of {}", directory.display()))?;
         match copy("stentor.db-wal") {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(error).with_context(|| format!("cannot copy the database of {}", directory.display()))?
-            }
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error)
+                .with_context(|| format!("cannot copy the database of {}", directory.display()))?,
             _ => Ok(copied),
         }
     }
 
-    pub fn database(&self) -> PathBuf {
+    pub(crate) fn database(&self) -> PathBuf {
         self.path.join("stentor.db")
     }
 }

@@ -17,11 +17,11 @@ use stentor::protocol::round::{Delivery, DeliveryOutcome};
 
 /// The version of every document. It changes with a field that is renamed or removed, or whose meaning changes; a new
 /// field leaves it as it is.
-pub const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 
 /// `stentor run`.
 #[derive(Debug, Serialize)]
-pub struct RunReport<'a> {
+pub(crate) struct RunReport<'a> {
     pub version: u32,
     pub records: u64,
     pub events: u64,
@@ -40,7 +40,7 @@ pub struct RunReport<'a> {
 
 /// A message to a target.
 #[derive(Debug, Serialize)]
-pub struct Message<'a> {
+pub(crate) struct Message<'a> {
     pub route: &'a str,
     pub epoch: u64,
     pub target: String,
@@ -51,7 +51,7 @@ pub struct Message<'a> {
 
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Outcome {
+pub(crate) enum Outcome {
     Accepted,
     Retry,
     Parked,
@@ -59,7 +59,7 @@ pub enum Outcome {
 
 /// A record in the dead-letter file.
 #[derive(Debug, Serialize)]
-pub struct ParkedRecord<'a> {
+pub(crate) struct ParkedRecord<'a> {
     event_id: &'a str,
     code: &'static str,
     reason: String,
@@ -67,7 +67,7 @@ pub struct ParkedRecord<'a> {
 
 /// A record that is neither stored nor parked.
 #[derive(Debug, Serialize)]
-pub struct RetriedRecord<'a> {
+pub(crate) struct RetriedRecord<'a> {
     event_id: &'a str,
     code: &'static str,
     reason: String,
@@ -75,14 +75,14 @@ pub struct RetriedRecord<'a> {
 
 /// An input that was not read to its end.
 #[derive(Debug, Serialize)]
-pub struct UnreadInput<'a> {
+pub(crate) struct UnreadInput<'a> {
     pub input: &'a str,
     pub reason: &'a str,
 }
 
 /// A route with alerts that are stored and not delivered.
 #[derive(Debug, Serialize)]
-pub struct UndeliveredRoute<'a> {
+pub(crate) struct UndeliveredRoute<'a> {
     route: &'a str,
     code: &'static str,
     reason: String,
@@ -90,7 +90,7 @@ pub struct UndeliveredRoute<'a> {
 
 /// `stentor alerts`, one a line.
 #[derive(Debug, Serialize)]
-pub struct Alert<'a> {
+pub(crate) struct Alert<'a> {
     pub version: u32,
     pub log_id: &'a str,
     pub timestamp: &'a str,
@@ -108,7 +108,7 @@ pub struct Alert<'a> {
 
 /// `stentor check`.
 #[derive(Debug, Serialize)]
-pub struct CheckReport<'a> {
+pub(crate) struct CheckReport<'a> {
     pub version: u32,
     pub routes: Vec<&'a str>,
     pub warnings: Vec<Warning<'a>>,
@@ -118,7 +118,7 @@ pub struct CheckReport<'a> {
 
 /// A likely mistake in the configuration.
 #[derive(Debug, Serialize)]
-pub struct Warning<'a> {
+pub(crate) struct Warning<'a> {
     pub line: usize,
     pub column: usize,
     pub message: &'a str,
@@ -126,7 +126,7 @@ pub struct Warning<'a> {
 
 /// The explanation of a line.
 #[derive(Debug, Serialize)]
-pub struct LineExplanation<'a> {
+pub(crate) struct LineExplanation<'a> {
     pub routes: Vec<TriedRoute<'a>>,
     pub marker: Option<&'a str>,
     pub severity: Option<&'a str>,
@@ -136,7 +136,7 @@ pub struct LineExplanation<'a> {
 
 /// A route that the line was compared with.
 #[derive(Debug, Serialize)]
-pub struct TriedRoute<'a> {
+pub(crate) struct TriedRoute<'a> {
     pub route: &'a str,
     pub accepted: bool,
     pub code: &'static str,
@@ -146,7 +146,7 @@ pub struct TriedRoute<'a> {
 
 /// A finding about what is deployed.
 #[derive(Debug, Serialize)]
-pub struct CheckFinding<'a> {
+pub(crate) struct CheckFinding<'a> {
     pub code: &'static str,
     pub good: bool,
     pub text: &'a str,
@@ -155,7 +155,7 @@ pub struct CheckFinding<'a> {
 
 /// `stentor replay`.
 #[derive(Debug, Serialize)]
-pub struct ReplayReport<'a> {
+pub(crate) struct ReplayReport<'a> {
     pub version: u32,
     pub received: u64,
     pub skipped: u64,
@@ -176,14 +176,14 @@ pub struct ReplayReport<'a> {
 }
 
 #[derive(Debug, Serialize)]
-pub struct KindCount {
+pub(crate) struct KindCount {
     pub kind: Kind,
     pub count: u64,
 }
 
 /// A dead letter that is left in the queue.
 #[derive(Debug, Serialize)]
-pub struct UnresolvedDeadLetter<'a> {
+pub(crate) struct UnresolvedDeadLetter<'a> {
     pub id: &'a str,
     pub kind: Kind,
     pub code: &'static str,
@@ -192,14 +192,14 @@ pub struct UnresolvedDeadLetter<'a> {
 
 /// The error of a queue or file that ended a replay.
 #[derive(Debug, Serialize)]
-pub struct SourceFailure {
+pub(crate) struct SourceFailure {
     pub code: &'static str,
     pub reason: String,
 }
 
 /// `stentor replay --dry-run`.
 #[derive(Debug, Serialize)]
-pub struct DryRunReport<'a> {
+pub(crate) struct DryRunReport<'a> {
     pub version: u32,
     pub selected: u64,
     pub skipped: u64,
@@ -210,7 +210,7 @@ pub struct DryRunReport<'a> {
 }
 
 #[derive(Debug, Serialize)]
-pub struct DeadLetterGroup<'a> {
+pub(crate) struct DeadLetterGroup<'a> {
     pub kind: Kind,
     pub code: &'a str,
     pub account: Option<&'a str>,
@@ -220,7 +220,7 @@ pub struct DeadLetterGroup<'a> {
 
 /// A planned action, and the number of dead letters for it.
 #[derive(Debug, Serialize)]
-pub struct PlannedAction<'a> {
+pub(crate) struct PlannedAction<'a> {
     #[serde(flatten)]
     pub action: &'a Action,
     pub count: u64,
@@ -228,7 +228,7 @@ pub struct PlannedAction<'a> {
 
 /// `stentor cost`.
 #[derive(Debug, Serialize)]
-pub struct CostReport<'a> {
+pub(crate) struct CostReport<'a> {
     pub version: u32,
     pub workload: &'a Workload,
     pub per_day: Volume,
@@ -241,7 +241,7 @@ pub struct CostReport<'a> {
 
 /// Where the prices are from.
 #[derive(Debug, Serialize)]
-pub struct PriceList<'a> {
+pub(crate) struct PriceList<'a> {
     pub region: &'a str,
     pub oldest: &'a str,
     pub newest: &'a str,
@@ -249,14 +249,14 @@ pub struct PriceList<'a> {
 
 /// Dollars, rounded to a hundredth of a cent.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub struct Cost {
+pub(crate) struct Cost {
     pub usd_per_month: f64,
     pub usd_per_tb: f64,
 }
 
 /// The cost of an AWS service.
 #[derive(Debug, Serialize)]
-pub struct ServiceCost<'a> {
+pub(crate) struct ServiceCost<'a> {
     pub code: Service,
     #[serde(flatten)]
     pub cost: Cost,
@@ -265,7 +265,7 @@ pub struct ServiceCost<'a> {
 
 /// One line of the bill of a service.
 #[derive(Debug, Serialize)]
-pub struct ServiceCharge<'a> {
+pub(crate) struct ServiceCharge<'a> {
     pub code: &'static str,
     pub quantity: f64,
     pub unit: &'static str,
@@ -276,24 +276,24 @@ pub struct ServiceCharge<'a> {
 }
 
 impl<'a> ParkedRecord<'a> {
-    pub fn new(event_id: &'a str, poison: &Poison) -> Self {
+    pub(crate) fn new(event_id: &'a str, poison: &Poison) -> Self {
         Self { event_id, code: poison.code().into(), reason: poison.to_string() }
     }
 }
 
 impl<'a> RetriedRecord<'a> {
-    pub fn new(event_id: &'a str, reason: &RetryReason) -> Self {
+    pub(crate) fn new(event_id: &'a str, reason: &RetryReason) -> Self {
         Self { event_id, code: reason.code(), reason: reason.to_string() }
     }
 }
 
 impl<'a> UndeliveredRoute<'a> {
-    pub fn new(route: &'a str, reason: &RetryReason) -> Self {
+    pub(crate) fn new(route: &'a str, reason: &RetryReason) -> Self {
         Self { route, code: reason.code(), reason: reason.to_string() }
     }
 }
 
-pub fn millis(elapsed: Duration) -> u64 {
+pub(crate) fn millis(elapsed: Duration) -> u64 {
     u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -368,10 +368,15 @@ mod tests {
 
     #[test]
     fn the_json_of_a_check_is_documented() {
-        let finding = |good, remedy| Finding { rule: Rule::Credential, good, text: "x".to_owned(), remedy };
+        let finding =
+            |good, remedy| Finding { rule: Rule::Credential, good, text: "x".to_owned(), remedy };
         let findings = [finding(true, None), finding(false, Some("add it".to_owned()))];
         let explanation = Explanation {
-            routes: vec![RouteMatch { route: "a".parse().unwrap(), result: MatchResult::NoMarker, marker: None }],
+            routes: vec![RouteMatch {
+                route: "a".parse().unwrap(),
+                result: MatchResult::NoMarker,
+                marker: None,
+            }],
             marker: None,
             severity: None,
             redacted: "x".to_owned(),
@@ -401,9 +406,15 @@ mod tests {
         check_codes::<Action>("action");
         // `Route` has the code of its reason, and `Store` that of the error.
         let of_store = ["store-unavailable", "store-refused", "store-invalid"];
-        let reasons = RetryReason::VARIANTS.iter().filter(|name| !["route", "store"].contains(name)).chain(&of_store);
+        let reasons = RetryReason::VARIANTS
+            .iter()
+            .filter(|name| !["route", "store"].contains(name))
+            .chain(&of_store);
         assert_eq!(codes("retry code"), reasons.map(ToString::to_string).collect());
         let unresolved = codes("code of an unresolved dead letter");
-        assert!(Unrecognized::VARIANTS.iter().all(|code| unresolved.contains(*code)), "{unresolved:?}");
+        assert!(
+            Unrecognized::VARIANTS.iter().all(|code| unresolved.contains(*code)),
+            "{unresolved:?}"
+        );
     }
 }

@@ -7,6 +7,8 @@
 //! | 1 | done in part: something was parked, was not read or is not delivered yet, or a check failed |
 //! | 2 | not done: the arguments, the configuration or the environment are wrong |
 
+#![warn(unreachable_pub)]
+
 use std::fmt::Debug;
 use std::process::ExitCode;
 
@@ -133,10 +135,12 @@ fn log_to_stderr(verbose: u8, quiet: bool) {
         _ => Level::DEBUG,
     };
     // The embedded engine warns of each failed condition, and failed conditions are how duplicates are found.
-    let filter =
-        Targets::new().with_default(LevelFilter::ERROR).with_targets([("stentor", level), ("dynoxide", Level::ERROR)]);
+    let filter = Targets::new()
+        .with_default(LevelFilter::ERROR)
+        .with_targets([("stentor", level), ("dynoxide", Level::ERROR)]);
     let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(ui::stderr_has_color());
-    let lines = lines.with_target(false).without_time().fmt_fields(debug_fn(write_field).delimited(" "));
+    let lines =
+        lines.with_target(false).without_time().fmt_fields(debug_fn(write_field).delimited(" "));
     tracing_subscriber::registry().with(lines.with_filter(filter)).init();
 }
 
@@ -155,7 +159,8 @@ fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> std
 /// made safe for a terminal.
 fn exit_on_usage(error: &clap::Error) -> ! {
     use clap::error::ErrorKind;
-    let is_error = error.use_stderr() && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    let is_error =
+        error.use_stderr() && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
     if !is_error {
         error.exit();
     }

@@ -24,7 +24,7 @@ use crate::ui::{self, Ui};
 /// Mute a route for some time; its alerts are stored and counted, but not delivered
 #[derive(Debug, Args)]
 #[command(after_help = "Example: stentor mute billing --for 1h30m")]
-pub struct Mute {
+pub(crate) struct Mute {
     /// Name of the route
     route: RouteName,
     /// How long: 30m, 1h30m, 2d; at most 30d
@@ -37,7 +37,7 @@ pub struct Mute {
 /// Deliver the alerts of a muted route again
 #[derive(Debug, Args)]
 #[command(after_help = "Example: stentor unmute billing")]
-pub struct Unmute {
+pub(crate) struct Unmute {
     /// Name of the route
     route: RouteName,
     #[command(flatten)]
@@ -50,7 +50,13 @@ struct State {
     #[command(flatten)]
     configuration: Configuration,
     /// DynamoDB table of the outbox
-    #[arg(long, value_name = "TABLE", env = "OUTBOX_TABLE", hide_env = true, default_value = "Outbox")]
+    #[arg(
+        long,
+        value_name = "TABLE",
+        env = "OUTBOX_TABLE",
+        hide_env = true,
+        default_value = "Outbox"
+    )]
     outbox_table: String,
     /// Use the data directory of `stentor run` instead of a stack
     #[arg(long, value_name = "DIR")]
@@ -68,17 +74,18 @@ const DURATION_MAX: Duration = Duration::from_hours(24 * 30);
 /// A name with more edits than this is not suggested.
 const EDITS_MAX: usize = 3;
 
-pub async fn mute(arguments: &Mute, ui: Ui) -> anyhow::Result<Exit> {
+pub(crate) async fn mute(arguments: &Mute, ui: Ui) -> anyhow::Result<Exit> {
     let until = SystemClock.now().after(arguments.duration);
     arguments.state.set_mute(&arguments.route, Some(until), ui).await?;
-    let (route, until, duration) = (&arguments.route, until.iso(), humanize_duration(arguments.duration));
+    let (route, until, duration) =
+        (&arguments.route, until.iso(), humanize_duration(arguments.duration));
     ui::print(&format!(
         "{route} is muted until {until} ({duration}). Its alerts are stored and counted; the next message says how many.\n"
     ))?;
     Ok(Exit::Done)
 }
 
-pub async fn unmute(arguments: &Unmute, ui: Ui) -> anyhow::Result<Exit> {
+pub(crate) async fn unmute(arguments: &Unmute, ui: Ui) -> anyhow::Result<Exit> {
     let was_muted = arguments.state.set_mute(&arguments.route, None, ui).await?;
     let change = if was_muted { "is no longer muted" } else { "was not muted" };
     ui::print(&format!("{} {change}.\n", arguments.route))?;
@@ -87,7 +94,12 @@ pub async fn unmute(arguments: &Unmute, ui: Ui) -> anyhow::Result<Exit> {
 
 impl State {
     /// Mutes the route, or ends its mute. Returns whether it was muted before.
-    async fn set_mute(&self, route: &RouteName, until: Option<Timestamp>, ui: Ui) -> anyhow::Result<bool> {
+    async fn set_mute(
+        &self,
+        route: &RouteName,
+        until: Option<Timestamp>,
+        ui: Ui,
+    ) -> anyhow::Result<bool> {
         if let Some(path) = &self.data_dir {
             let (engine, store) = DataDir::open(path)?.start().await?;
             let was_muted = set_mute(&store, &self.configuration, route, until, ui).await;
@@ -95,7 +107,8 @@ impl State {
             return was_muted;
         }
         let tables = Tables { outbox: self.outbox_table.clone(), ..Tables::default() };
-        let store = DynamoStore::new(&self.aws.load().await?, tables, SystemClock, fastrand::Rng::new());
+        let store =
+            DynamoStore::new(&self.aws.load().await?, tables, SystemClock, fastrand::Rng::new());
         set_mute(&store, &self.configuration, route, until, ui).await
     }
 }
@@ -111,8 +124,10 @@ async fn set_mute(
     let deadline = Deadline::after(now, STORE_TIMEOUT);
     let configured = configuration.read(ui)?.routes.into_iter().map(|route| route.name);
     // A route that the configuration has lost may still have alerts to deliver.
-    let explain = |error| explain_store_error(&error, &format!("the table {}", store.tables().outbox));
-    let known: BTreeSet<RouteName> = configured.chain(store.routes(deadline).await.map_err(explain)?).collect();
+    let explain =
+        |error| explain_store_error(&error, &format!("the table {}", store.tables().outbox));
+    let known: BTreeSet<RouteName> =
+        configured.chain(store.routes(deadline).await.map_err(explain)?).collect();
     if !known.contains(route) {
         return Err(unknown_route(route, &known));
     }
@@ -145,7 +160,8 @@ mod tests {
     #[test]
     fn a_mute_lasts_up_to_thirty_days() {
         let seconds = |text| duration(text).ok().map(|duration| duration.as_secs());
-        let cases = [("1h", 3_600), ("1h30m", 5_400), ("90s", 90), ("2d", 172_800), ("30d", 2_592_000)];
+        let cases =
+            [("1h", 3_600), ("1h30m", 5_400), ("90s", 90), ("2d", 172_800), ("30d", 2_592_000)];
         for (text, expected) in cases {
             assert_eq!(seconds(text), Some(expected), "{text}");
         }
@@ -156,7 +172,8 @@ mod tests {
 
     #[test]
     fn the_closest_name_is_suggested() {
-        let known: BTreeSet<RouteName> = ["billing", "critical"].map(|name| name.parse().unwrap()).into();
+        let known: BTreeSet<RouteName> =
+            ["billing", "critical"].map(|name| name.parse().unwrap()).into();
         let cases = [
             ("critcal", "no route `critcal`; did you mean `critical`?"),
             ("Billing", "no route `Billing`; did you mean `billing`?"),

@@ -24,7 +24,7 @@ use crate::signals::Shutdown;
 use crate::ui;
 
 /// The services that live input and files share.
-pub struct SharedServices {
+pub(crate) struct SharedServices {
     pub routes: Routes,
     pub store: DynamoStore,
     pub park: FileDeadLetters,
@@ -32,14 +32,14 @@ pub struct SharedServices {
 }
 
 /// Services with a timer, for live input, or without one, for files.
-pub struct LocalServices<'a> {
+pub(crate) struct LocalServices<'a> {
     pub shared: &'a SharedServices,
     pub due: Option<LocalDueQueue>,
 }
 
 /// Where messages are shown.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Output {
+pub(crate) enum Output {
     /// On standard output, each at once.
     Text {
         /// With a link to Slack's Block Kit Builder.
@@ -53,7 +53,7 @@ pub enum Output {
 
 /// Posts messages for Slack if there is a webhook, and shows all others.
 #[derive(Debug)]
-pub struct PreviewNotifier {
+pub(crate) struct PreviewNotifier {
     webhook: Option<(Slack, WebhookUrl)>,
     output: Output,
     shutdown: Shutdown,
@@ -76,35 +76,39 @@ struct PendingReport {
 }
 
 impl PreviewNotifier {
-    pub fn new(webhook: Option<(Slack, WebhookUrl)>, output: Output, shutdown: Shutdown) -> Self {
+    pub(crate) fn new(
+        webhook: Option<(Slack, WebhookUrl)>,
+        output: Output,
+        shutdown: Shutdown,
+    ) -> Self {
         let (report, failure) = (Mutex::default(), Mutex::default());
         let (has_written, is_blocked) = (AtomicBool::default(), AtomicBool::default());
         Self { webhook, output, shutdown, report, has_written, failure, is_blocked }
     }
 
     /// Whether a write has succeeded.
-    pub fn has_written(&self) -> bool {
+    pub(crate) fn has_written(&self) -> bool {
         self.has_written.load(Ordering::Relaxed)
     }
 
     /// Why a write has failed, or was given up since the last call.
-    pub fn take_failure(&self) -> Option<String> {
+    pub(crate) fn take_failure(&self) -> Option<String> {
         let blocked = self.is_blocked.swap(false, Ordering::Relaxed).then(|| BLOCKED.to_owned());
         locked(&self.failure).clone().or(blocked)
     }
 
     /// The messages that the report has to contain.
-    pub fn pending(&self) -> Vec<Digest> {
+    pub(crate) fn pending(&self) -> Vec<Digest> {
         locked(&self.report).messages.clone()
     }
 
     /// Marks the report as written. From now on exactly the pending messages are accepted.
-    pub fn report_is_written(&self) {
+    pub(crate) fn report_is_written(&self) {
         locked(&self.report).is_written = true;
     }
 
     /// Writes to standard output. After a shutdown request it waits no longer than for a delivery.
-    pub async fn print(&self, text: String) -> Result<(), String> {
+    pub(crate) async fn print(&self, text: String) -> Result<(), String> {
         self.write(std::io::stdout(), text, None).await
     }
 
@@ -126,11 +130,13 @@ impl PreviewNotifier {
     async fn show(&self, digest: &Digest, deadline: Deadline) -> Result<(), DeliverError> {
         let shown = match self.output {
             Output::Text { preview } => {
-                let text = self.message(digest, preview, &console::Term::stdout(), ui::stdout_has_color());
+                let text =
+                    self.message(digest, preview, &console::Term::stdout(), ui::stdout_has_color());
                 self.write(std::io::stdout(), text, Some(deadline)).await
             }
             Output::Stderr => {
-                let text = self.message(digest, false, &console::Term::stderr(), ui::stderr_has_color());
+                let text =
+                    self.message(digest, false, &console::Term::stderr(), ui::stderr_has_color());
                 self.write(std::io::stderr(), text, Some(deadline)).await
             }
             Output::Report => return self.add_to_report(digest),
@@ -143,7 +149,10 @@ impl PreviewNotifier {
         let mut pending = locked(&self.report);
         let is_same = |other: &Digest| other.route == digest.route && other.target == digest.target;
         if pending.is_written {
-            let reported = pending.messages.iter().any(|other| is_same(other) && other.epochs == digest.epochs);
+            let reported = pending
+                .messages
+                .iter()
+                .any(|other| is_same(other) && other.epochs == digest.epochs);
             return if reported { Ok(()) } else { Err(DeliverError::Deferred) };
         }
         // A later message that begins with the same epoch contains the earlier one.
@@ -152,12 +161,24 @@ impl PreviewNotifier {
         Err(DeliverError::Deferred)
     }
 
-    fn message(&self, digest: &Digest, preview: bool, terminal: &console::Term, has_color: bool) -> String {
-        let width = terminal.size_checked().map_or(100, |(_, columns)| usize::from(columns).min(120));
-        let delivery = if self.posting(digest.target.kind).is_some() { "posted" } else { "shown here only" };
+    fn message(
+        &self,
+        digest: &Digest,
+        preview: bool,
+        terminal: &console::Term,
+        has_color: bool,
+    ) -> String {
+        let width =
+            terminal.size_checked().map_or(100, |(_, columns)| usize::from(columns).min(120));
+        let delivery =
+            if self.posting(digest.target.kind).is_some() { "posted" } else { "shown here only" };
         // Every target is shown as Slack shows it.
         let content = layout::content(digest);
-        let mut text = format!("\n── {} · {delivery} ──\n\n{}", digest.target, plain::view(&content, width, has_color));
+        let mut text = format!(
+            "\n── {} · {delivery} ──\n\n{}",
+            digest.target,
+            plain::view(&content, width, has_color)
+        );
         if preview {
             text += &format!("\n{}\n", layout::message(&content).preview_url());
         }

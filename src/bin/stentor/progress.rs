@@ -16,7 +16,7 @@ const QUIET_TIME: Duration = Duration::from_millis(800);
 
 /// Bytes read of bytes to read.
 #[derive(Debug)]
-pub struct Progress {
+pub(crate) struct Progress {
     started: Instant,
     bytes_all: u64,
     bytes: u64,
@@ -27,26 +27,29 @@ pub struct Progress {
 }
 
 impl Progress {
-    pub fn new(bytes_all: u64) -> Self {
+    pub(crate) fn new(bytes_all: u64) -> Self {
         Self { started: Instant::now(), bytes_all, bytes: 0, bytes_before: 0, bar: None }
     }
 
     /// `bytes` of the current file are read.
-    pub fn advance_to(&mut self, bytes: u64) {
+    pub(crate) fn advance_to(&mut self, bytes: u64) {
         self.bytes = self.bytes_before + bytes;
         if self.bar.is_none() && self.started.elapsed() > QUIET_TIME {
-            self.bar = Some(bar(self.bytes_all, "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} left"));
+            self.bar = Some(bar(
+                self.bytes_all,
+                "{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} left",
+            ));
         }
         if let Some(bar) = &self.bar {
             bar.set_position(self.bytes);
         }
     }
 
-    pub fn next_file(&mut self) {
+    pub(crate) fn next_file(&mut self) {
         self.bytes_before = self.bytes;
     }
 
-    pub fn finish(self) {
+    pub(crate) fn finish(self) {
         if let Some(bar) = self.bar {
             bar.finish_and_clear();
         }
@@ -55,7 +58,7 @@ impl Progress {
 
 /// The dead letters of a replay: a bar on a terminal, and otherwise a line now and then.
 #[derive(Debug)]
-pub struct ReplayProgress {
+pub(crate) struct ReplayProgress {
     started: Instant,
     /// Dead letters in the source when the replay started, approximately.
     total: u64,
@@ -66,10 +69,11 @@ pub struct ReplayProgress {
 }
 
 impl ReplayProgress {
-    pub fn new(total: u64, interval: Duration, ui: Ui) -> Self {
+    pub(crate) fn new(total: u64, interval: Duration, ui: Ui) -> Self {
         let has_bar = ui.shows_progress() && std::io::stderr().is_terminal();
         let bar = has_bar.then(|| {
-            let bar = bar(total, "{bar:30} {pos}/{len} dead letters · {msg} · {per_sec} · {eta} left");
+            let bar =
+                bar(total, "{bar:30} {pos}/{len} dead letters · {msg} · {per_sec} · {eta} left");
             bar.enable_steady_tick(Duration::from_millis(200));
             bar
         });
@@ -77,14 +81,21 @@ impl ReplayProgress {
         Self { started: now, total, interval, last_line: now, bar, ui }
     }
 
-    pub fn show(&mut self, report: &Report) {
+    pub(crate) fn show(&mut self, report: &Report) {
         let (reprocessed, unresolved) = (report.reprocessed(), report.unresolved.len() as u64);
-        let failed = if unresolved == 0 { String::new() } else { format!(", {} failed", thousands(unresolved)) };
-        self.show_counts(report.received, &format!("{} reprocessed{failed}", thousands(reprocessed)));
+        let failed = if unresolved == 0 {
+            String::new()
+        } else {
+            format!(", {} failed", thousands(unresolved))
+        };
+        self.show_counts(
+            report.received,
+            &format!("{} reprocessed{failed}", thousands(reprocessed)),
+        );
     }
 
     /// Shows a replay that has received so many dead letters and did `results` with them.
-    pub fn show_counts(&mut self, received: u64, results: &str) {
+    pub(crate) fn show_counts(&mut self, received: u64, results: &str) {
         let total = self.total.max(received);
         if let Some(bar) = &self.bar {
             bar.set_length(total);
@@ -94,14 +105,15 @@ impl ReplayProgress {
             self.last_line = Instant::now();
             let rate = received as f64 / self.started.elapsed().as_secs_f64().max(0.001);
             let left = Duration::from_secs_f64((total - received) as f64 / rate.max(0.001));
-            let (received, total, left) = (thousands(received), thousands(total), humanize_duration(left));
+            let (received, total, left) =
+                (thousands(received), thousands(total), humanize_duration(left));
             self.ui.note(format_args!(
                 "replay: {received} of about {total} dead letters, {results}, {rate:.1}/s, {left} left"
             ));
         }
     }
 
-    pub fn finish(self) {
+    pub(crate) fn finish(self) {
         if let Some(bar) = self.bar {
             bar.finish_and_clear();
         }
@@ -109,7 +121,7 @@ impl ReplayProgress {
 
     /// A token that Ctrl-C cancels. A second Ctrl-C ends the process. Neither loses a dead letter: what is
     /// not deleted becomes visible again.
-    pub fn cancel_on_ctrl_c(&self) -> CancellationToken {
+    pub(crate) fn cancel_on_ctrl_c(&self) -> CancellationToken {
         let cancel = CancellationToken::new();
         let (cancelled, bar, ui) = (cancel.clone(), self.bar.clone(), self.ui);
         tokio::spawn(async move {
@@ -123,7 +135,11 @@ impl ReplayProgress {
                 "stopping after the current step; press Ctrl-C again to stop now, which loses nothing",
             );
             if tokio::signal::ctrl_c().await.is_ok() {
-                note(bar.as_ref(), ui, "stopped; the remaining dead letters are visible again within five minutes");
+                note(
+                    bar.as_ref(),
+                    ui,
+                    "stopped; the remaining dead letters are visible again within five minutes",
+                );
                 std::process::exit(1);
             }
         });
@@ -132,7 +148,8 @@ impl ReplayProgress {
 }
 
 fn bar(length: u64, template: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template(template).expect("invariant: a constant template is valid");
+    let style =
+        ProgressStyle::with_template(template).expect("invariant: a constant template is valid");
     ProgressBar::new(length).with_style(style)
 }
 

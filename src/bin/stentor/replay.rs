@@ -22,7 +22,9 @@ use strum::VariantNames as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::Exit;
-use crate::args::{Aws, Configuration, SlackApi, TableNames, bytes, point_in_time, region_of_environment};
+use crate::args::{
+    Aws, Configuration, SlackApi, TableNames, bytes, point_in_time, region_of_environment,
+};
 use crate::data_dir::DataDir;
 use crate::preview::{LocalServices, Output, PreviewNotifier, SharedServices};
 use crate::progress::ReplayProgress;
@@ -44,7 +46,7 @@ use source::Source;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples: stentor replay --queue-url \"$DLQ_URL\" --dry-run\n          \
                         stentor replay --queue-url \"$DLQ_URL\" --reason too-large --max-decoded 1GiB")]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// Dead-letter queue
     #[arg(long, value_name = "URL", env = "DLQ_URL", hide_env = true)]
     queue_url: Option<String>,
@@ -86,7 +88,13 @@ pub struct Arguments {
     #[command(flatten)]
     slack_api: SlackApi,
     /// With --data-dir: deliver Slack messages to this incoming webhook
-    #[arg(long, value_name = "URL", env = "STENTOR_SLACK_WEBHOOK", hide_env = true, hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "STENTOR_SLACK_WEBHOOK",
+        hide_env = true,
+        hide_env_values = true
+    )]
     slack_webhook: Option<String>,
     #[command(flatten)]
     tables: TableNames,
@@ -103,7 +111,7 @@ pub struct Arguments {
     interval: u64,
 }
 
-pub async fn replay(arguments: &Arguments, ui: Ui) -> anyhow::Result<Exit> {
+pub(crate) async fn replay(arguments: &Arguments, ui: Ui) -> anyhow::Result<Exit> {
     match &arguments.data_dir {
         Some(directory) => arguments.replay_data_dir(directory, ui).await,
         None => stack::replay(arguments, ui).await,
@@ -121,7 +129,9 @@ impl Arguments {
         let (source, streams) = match (&self.file, &self.queue_url) {
             (None, Some(queue_url)) => stack::queue(self, queue_url).await?,
             (Some(file), _) => (Source::File(FileDeadLetterSource::open(file)?), None),
-            (None, None) => (Source::File(FileDeadLetterSource::open_if_exists(&data.dead_letters())?), None),
+            (None, None) => {
+                (Source::File(FileDeadLetterSource::open_if_exists(&data.dead_letters())?), None)
+            }
         };
         let total = source.count(self.deadline()).await?;
         let routes = Routes::new(&config)?;
@@ -132,13 +142,18 @@ impl Arguments {
             bail!("parked messages are delivered to Slack: add --slack-webhook");
         }
         let webhook = self.slack_webhook.as_deref().map(WebhookUrl::parse).transpose()?;
-        let posting =
-            webhook.map(|webhook| http::client().map(|http| (Slack::new(http, SystemClock), webhook))).transpose()?;
+        let posting = webhook
+            .map(|webhook| http::client().map(|http| (Slack::new(http, SystemClock), webhook)))
+            .transpose()?;
         let (engine, store) = data.start().await?;
         let park = FileDeadLetters::new(data.dead_letters());
         let output = if self.json { Output::Stderr } else { Output::Text { preview: false } };
-        let shared =
-            SharedServices { routes, store, park, preview: PreviewNotifier::new(posting, output, Shutdown::new()) };
+        let shared = SharedServices {
+            routes,
+            store,
+            park,
+            preview: PreviewNotifier::new(posting, output, Shutdown::new()),
+        };
         let services = LocalServices { shared: &shared, due: None };
         let exit = self.replay(&services, &source, &streams, total, ui).await?;
         engine.stop().await?;
@@ -153,11 +168,19 @@ impl Arguments {
         Ok(config)
     }
 
-    async fn list(&self, source: &Source, routes: &Routes, total: u64, ui: Ui) -> anyhow::Result<Exit> {
+    async fn list(
+        &self,
+        source: &Source,
+        routes: &Routes,
+        total: u64,
+        ui: Ui,
+    ) -> anyhow::Result<Exit> {
         let mut progress = ReplayProgress::new(total, Duration::from_secs(self.interval), ui);
         let options = self.options(progress.cancel_on_ctrl_c());
-        let listing =
-            list(source, routes, &options, &SystemClock, |received| progress.show_counts(received, "listed")).await;
+        let listing = list(source, routes, &options, &SystemClock, |received| {
+            progress.show_counts(received, "listed")
+        })
+        .await;
         progress.finish();
         let listing = listing?;
         match self.json {
@@ -178,7 +201,9 @@ impl Arguments {
         let started = Instant::now();
         let mut progress = ReplayProgress::new(total, Duration::from_secs(self.interval), ui);
         let options = self.options(progress.cancel_on_ctrl_c());
-        let report = replay::replay(services, source, streams, &options, |report| progress.show(report)).await;
+        let report =
+            replay::replay(services, source, streams, &options, |report| progress.show(report))
+                .await;
         progress.finish();
         let left = source.count(self.deadline()).await.ok();
         if self.skips_messages() && report.skipped > 0 {
@@ -193,7 +218,11 @@ impl Arguments {
 
     fn options(&self, cancel: CancellationToken) -> Options {
         Options {
-            kinds: if self.skips_messages() { kinds_without_messages() } else { self.kinds.clone() },
+            kinds: if self.skips_messages() {
+                kinds_without_messages()
+            } else {
+                self.kinds.clone()
+            },
             reason: self.reason.clone(),
             since: self.since,
             rate: self.rate,
@@ -206,7 +235,10 @@ impl Arguments {
 
     /// Without a webhook, a message would only be shown here, and its dead letter would be deleted.
     fn skips_messages(&self) -> bool {
-        self.data_dir.is_some() && self.slack_webhook.is_none() && self.kinds.is_empty() && !self.dry_run
+        self.data_dir.is_some()
+            && self.slack_webhook.is_none()
+            && self.kinds.is_empty()
+            && !self.dry_run
     }
 
     fn deadline(&self) -> Deadline {
@@ -215,7 +247,11 @@ impl Arguments {
 }
 
 fn kinds_without_messages() -> Vec<Kind> {
-    Kind::VARIANTS.iter().filter_map(|kind| kind.parse().ok()).filter(|kind| *kind != Kind::Message).collect()
+    Kind::VARIANTS
+        .iter()
+        .filter_map(|kind| kind.parse().ok())
+        .filter(|kind| *kind != Kind::Message)
+        .collect()
 }
 
 fn kind(text: &str) -> Result<Kind, String> {
@@ -225,5 +261,6 @@ fn kind(text: &str) -> Result<Kind, String> {
 /// Dead letters per second.
 fn rate(text: &str) -> Result<f64, String> {
     let rate: Option<f64> = text.parse().ok();
-    rate.filter(|rate| (0.001..=1e6).contains(rate)).ok_or_else(|| "expected a number from 0.001 to 1000000".to_owned())
+    rate.filter(|rate| (0.001..=1e6).contains(rate))
+        .ok_or_else(|| "expected a number from 0.001 to 1000000".to_owned())
 }

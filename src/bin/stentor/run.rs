@@ -33,8 +33,10 @@ use session::Session;
 
 /// Run events, log files or standard input through the pipeline on this machine
 #[derive(Debug, Args)]
-#[command(after_help = "Examples: stentor run events/kinesis-burst.json\n          tail -f app.log | stentor run -")]
-pub struct Arguments {
+#[command(
+    after_help = "Examples: stentor run events/kinesis-burst.json\n          tail -f app.log | stentor run -"
+)]
+pub(crate) struct Arguments {
     /// Lambda events (JSON) or log files, plain or gzip; - reads standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -44,7 +46,13 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR", default_value = ".stentor")]
     data_dir: PathBuf,
     /// Post messages for Slack to this incoming webhook
-    #[arg(long, value_name = "URL", env = "STENTOR_SLACK_WEBHOOK", hide_env = true, hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "STENTOR_SLACK_WEBHOOK",
+        hide_env = true,
+        hide_env_values = true
+    )]
     slack_webhook: Option<String>,
     /// Also print a link that shows each message in Slack's Block Kit Builder
     #[arg(long)]
@@ -57,16 +65,18 @@ pub struct Arguments {
     timeout: u32,
 }
 
-pub async fn run(arguments: &Arguments, ui: Ui) -> anyhow::Result<Exit> {
+pub(crate) async fn run(arguments: &Arguments, ui: Ui) -> anyhow::Result<Exit> {
     let started = Instant::now();
     let config = arguments.configuration.read(ui)?;
     let webhook = arguments.slack_webhook.as_deref().map(WebhookUrl::parse).transpose()?;
-    let sources = arguments.files.iter().map(|file| Source::of(file)).collect::<anyhow::Result<Vec<_>>>()?;
+    let sources =
+        arguments.files.iter().map(|file| Source::of(file)).collect::<anyhow::Result<Vec<_>>>()?;
     let shutdown = Shutdown::on_signals()?;
     let mut data = DataDir::open_to_run(&arguments.data_dir)?;
     let (engine, store) = data.start().await?;
-    let posting =
-        webhook.map(|webhook| http::client().map(|http| (Slack::new(http, SystemClock), webhook))).transpose()?;
+    let posting = webhook
+        .map(|webhook| http::client().map(|http| (Slack::new(http, SystemClock), webhook)))
+        .transpose()?;
     let output = match arguments.json {
         true => Output::Report,
         false => Output::Text { preview: arguments.preview },
@@ -115,5 +125,8 @@ fn cannot_write(reason: &str) -> anyhow::Error {
 }
 
 fn not_shown(reason: &str) -> anyhow::Error {
-    ui::hinted(cannot_write(reason), "every alert is stored; the next run shows the messages that were not shown")
+    ui::hinted(
+        cannot_write(reason),
+        "every alert is stored; the next run shows the messages that were not shown",
+    )
 }

@@ -25,8 +25,10 @@ const SOURCES_MAX: u64 = 10_000;
 
 /// Generate a Lambda event with log data, for trials and measurements
 #[derive(Debug, Args)]
-#[command(after_help = "Example: stentor sample --records 200 --events-per-record 400 --match-ratio 0.01 > big.json")]
-pub struct Arguments {
+#[command(
+    after_help = "Example: stentor sample --records 200 --events-per-record 400 --match-ratio 0.01 > big.json"
+)]
+pub(crate) struct Arguments {
     /// Records in the event
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = up_to(RECORDS_MAX))]
     records: usize,
@@ -77,7 +79,7 @@ enum ShapeName {
     Subscription,
 }
 
-pub fn sample(arguments: &Arguments) -> anyhow::Result<Exit> {
+pub(crate) fn sample(arguments: &Arguments) -> anyhow::Result<Exit> {
     match &arguments.fixtures {
         Some(directory) => write_fixtures(directory)?,
         None => {
@@ -88,7 +90,8 @@ pub fn sample(arguments: &Arguments) -> anyhow::Result<Exit> {
                     let written = File::create(path).and_then(|file| write_event(&event, file));
                     written.with_context(|| cannot_write(path))?;
                 }
-                None => write_event(&event, io::stdout().lock()).context("cannot write to standard output")?,
+                None => write_event(&event, io::stdout().lock())
+                    .context("cannot write to standard output")?,
             }
         }
     }
@@ -128,7 +131,8 @@ impl Arguments {
 }
 
 fn write_fixtures(directory: &Path) -> anyhow::Result<()> {
-    fs::create_dir_all(directory).with_context(|| format!("cannot create {}", directory.display()))?;
+    fs::create_dir_all(directory)
+        .with_context(|| format!("cannot create {}", directory.display()))?;
     for (name, _, event) in fixtures() {
         write(&directory.join(name), &event.pretty())?;
     }

@@ -31,9 +31,11 @@ use crate::{Exit, ui};
 
 /// Send a message marked [TEST] to a target, and show the target's answer
 #[derive(Debug, Args)]
-#[command(after_help = "Examples: stentor send-test slack:app-alerts --secret-id \"$CREDENTIALS_ARN\"\n          \
-                        stentor send-test slack:app-alerts --credentials credentials.json")]
-pub struct Arguments {
+#[command(
+    after_help = "Examples: stentor send-test slack:app-alerts --secret-id \"$CREDENTIALS_ARN\"\n          \
+                        stentor send-test slack:app-alerts --credentials credentials.json"
+)]
+pub(crate) struct Arguments {
     /// Target, such as slack:app-alerts
     target: Target,
     /// Secret with the credentials of the targets
@@ -58,10 +60,9 @@ const SECRET_BYTES_MAX: u64 = 64 << 10;
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(20);
 
 const MARKER: &str = "[TEST]";
-const TEXT: &str =
-    "[TEST] Stentor can deliver to this target. Nothing is wrong: this message is from `stentor send-test`.";
+const TEXT: &str = "[TEST] Stentor can deliver to this target. Nothing is wrong: this message is from `stentor send-test`.";
 
-pub async fn send_test(arguments: &Arguments) -> anyhow::Result<Exit> {
+pub(crate) async fn send_test(arguments: &Arguments) -> anyhow::Result<Exit> {
     match &arguments.credentials {
         Some(file) if arguments.target.kind != TargetKind::Sns => {
             send(arguments, arguments.targets(SecretFile(file.clone()))?).await
@@ -76,7 +77,9 @@ async fn send_with_stack(arguments: &Arguments) -> anyhow::Result<Exit> {
     let aws = arguments.aws.load().await?;
     let sns = Sns::new(&aws, SystemClock);
     match (&arguments.credentials, &arguments.secret_id) {
-        (Some(file), _) => send(arguments, arguments.targets(SecretFile(file.clone()))?.with_sns(sns)).await,
+        (Some(file), _) => {
+            send(arguments, arguments.targets(SecretFile(file.clone()))?.with_sns(sns)).await
+        }
         (None, Some(secret_id)) => {
             let secret = SecretsManager::new(&aws, secret_id.clone(), SystemClock);
             send(arguments, arguments.targets(secret)?.with_sns(sns)).await
@@ -99,7 +102,8 @@ impl Arguments {
 async fn send(arguments: &Arguments, targets: Targets<impl ReadSecret>) -> anyhow::Result<Exit> {
     let target = &arguments.target;
     let now = SystemClock.now();
-    let delivery = targets.deliver(&digest(target, now), None, Deadline::after(now, DELIVERY_TIMEOUT)).await;
+    let delivery =
+        targets.deliver(&digest(target, now), None, Deadline::after(now, DELIVERY_TIMEOUT)).await;
     let (answer, exit) = match delivery {
         Ok(_) => ("accepted the message".to_owned(), Exit::Done),
         Err(error) => (explain(&error), Exit::Unfinished),
@@ -111,7 +115,10 @@ async fn send(arguments: &Arguments, targets: Targets<impl ReadSecret>) -> anyho
 fn explain(error: &DeliverError) -> String {
     match error {
         DeliverError::Retry { after: Some(after), reason } => {
-            format!("did not accept the message: {reason}. Try again in {}", humanize_duration(*after))
+            format!(
+                "did not accept the message: {reason}. Try again in {}",
+                humanize_duration(*after)
+            )
         }
         DeliverError::Retry { after: None, reason } => {
             format!("did not accept the message: {reason}. Stentor would retry an alert")

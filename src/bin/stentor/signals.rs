@@ -21,13 +21,13 @@ const ONE_REQUEST: Duration = Duration::from_millis(150);
 
 /// The request to shut down. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Shutdown {
+pub(crate) struct Shutdown {
     requested_at: watch::Sender<Option<Instant>>,
 }
 
 impl Shutdown {
     /// A shutdown that only [`Shutdown::request`] requests.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { requested_at: watch::Sender::new(None) }
     }
 
@@ -35,7 +35,7 @@ impl Shutdown {
     ///
     /// # Errors
     /// When the system does not install the handlers.
-    pub fn on_signals() -> anyhow::Result<Self> {
+    pub(crate) fn on_signals() -> anyhow::Result<Self> {
         let shutdown = Self::new();
         for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
             if kind == SignalKind::hangup() && hangup_is_ignored() {
@@ -67,7 +67,7 @@ impl Shutdown {
     }
 
     /// Requests the shutdown. Returns whether this is the first request.
-    pub fn request(&self) -> bool {
+    pub(crate) fn request(&self) -> bool {
         self.requested_at.send_if_modified(|at| {
             let is_first = at.is_none();
             at.get_or_insert_with(Instant::now);
@@ -75,19 +75,19 @@ impl Shutdown {
         })
     }
 
-    pub fn is_requested(&self) -> bool {
+    pub(crate) fn is_requested(&self) -> bool {
         self.requested_at.borrow().is_some()
     }
 
     /// Waits for the request. Returns its time.
-    pub async fn requested(&self) -> Instant {
+    pub(crate) async fn requested(&self) -> Instant {
         let mut requested_at = self.requested_at.subscribe();
         let at = requested_at.wait_for(Option::is_some).await.map(|at| *at);
         at.ok().flatten().expect("invariant: `self` holds the sender")
     }
 
     /// Waits until a delivery that starts now has to be given up.
-    pub async fn grace_ended(&self) {
+    pub(crate) async fn grace_ended(&self) {
         let started = Instant::now();
         let requested = self.requested().await;
         sleep_until((requested + GRACE).max(started + GRACE_MIN)).await;

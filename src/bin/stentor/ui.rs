@@ -26,35 +26,35 @@ const INDENT: usize = 2;
 
 /// How much a command says beyond its result.
 #[derive(Clone, Copy, Debug)]
-pub struct Ui {
+pub(crate) struct Ui {
     quiet: bool,
 }
 
 impl Ui {
-    pub fn new(quiet: bool) -> Self {
+    pub(crate) fn new(quiet: bool) -> Self {
         Self { quiet }
     }
 
     /// Whether progress is shown.
-    pub fn shows_progress(self) -> bool {
+    pub(crate) fn shows_progress(self) -> bool {
         !self.quiet
     }
 
-    pub fn hint(self, text: impl Display) {
+    pub(crate) fn hint(self, text: impl Display) {
         if !self.quiet {
             anstream::eprintln!("{HINT}hint:{HINT:#} {}", safe(text));
         }
     }
 
     /// A line that is neither a warning nor a hint.
-    pub fn note(self, text: impl Display) {
+    pub(crate) fn note(self, text: impl Display) {
         if !self.quiet {
             anstream::eprintln!("{}", safe(text));
         }
     }
 
     /// A warning about a place in a file, as `file:line:column: warning: text`.
-    pub fn warn_at(self, file: &str, diagnostic: &Diagnostic) {
+    pub(crate) fn warn_at(self, file: &str, diagnostic: &Diagnostic) {
         if !self.quiet {
             let Diagnostic { line, column, message } = diagnostic;
             let place = safe(format_args!("{file}:{line}:{column}:"));
@@ -65,7 +65,7 @@ impl Ui {
 
 /// An error, and what the operator can do about it.
 #[derive(Debug)]
-pub struct Hinted {
+pub(crate) struct Hinted {
     error: anyhow::Error,
     hint: String,
 }
@@ -83,13 +83,13 @@ impl std::error::Error for Hinted {
 }
 
 /// Adds a hint, which [`print_error`] shows below the error and its causes.
-pub fn hinted(error: anyhow::Error, hint: impl Into<String>) -> anyhow::Error {
+pub(crate) fn hinted(error: anyhow::Error, hint: impl Into<String>) -> anyhow::Error {
     anyhow::Error::new(Hinted { error, hint: hint.into() })
 }
 
 /// `error:`, a `Caused by:` line for each cause, and the hint. The diagnostics of a configuration come first, one a
 /// line as `file:line:column: message`, so that an editor can jump to them.
-pub fn print_error(error: &anyhow::Error) {
+pub(crate) fn print_error(error: &anyhow::Error) {
     let label = |text: &str| format!("{ERROR}error:{ERROR:#} {}", safe(text));
     if let Some(config) = error.downcast_ref::<ConfigError>() {
         let (file, count) = (&config.file, config.diagnostics.len());
@@ -107,7 +107,7 @@ pub fn print_error(error: &anyhow::Error) {
 }
 
 /// An error of clap, which begins with `error:`.
-pub fn print_usage_error(text: &str) {
+pub(crate) fn print_usage_error(text: &str) {
     let text = text.strip_prefix("error:").unwrap_or(text);
     anstream::eprint!("{ERROR}error:{ERROR:#}{}", safe(text));
 }
@@ -117,17 +117,17 @@ fn safe(text: impl Display) -> String {
 }
 
 /// Whether standard output shows colors: by `NO_COLOR`, `CLICOLOR_FORCE`, `CLICOLOR`, and whether it is a terminal.
-pub fn stdout_has_color() -> bool {
+pub(crate) fn stdout_has_color() -> bool {
     AutoStream::choice(&std::io::stdout()) != ColorChoice::Never
 }
 
 /// The same for standard error.
-pub fn stderr_has_color() -> bool {
+pub(crate) fn stderr_has_color() -> bool {
     AutoStream::choice(&std::io::stderr()) != ColorChoice::Never
 }
 
 /// The width of the terminal that standard output is, if it is one.
-pub fn stdout_width() -> Option<usize> {
+pub(crate) fn stdout_width() -> Option<usize> {
     std::io::stdout().is_terminal().then(|| usize::from(console::Term::stdout().size().1))
 }
 
@@ -135,84 +135,101 @@ pub fn stdout_width() -> Option<usize> {
 ///
 /// # Errors
 /// When standard output does not take it.
-pub fn print(text: &str) -> anyhow::Result<()> {
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("cannot write to standard output")
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .context("cannot write to standard output")
 }
 
 /// Prints a result as JSON.
 ///
 /// # Errors
 /// When standard output does not take it.
-pub fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
+pub(crate) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     print(&json(value))
 }
 
 /// A value as JSON that is safe for a terminal, with a line break at its end.
-pub fn json(value: &impl Serialize) -> String {
-    let document = serde_json::to_string_pretty(value).expect("invariant: plain data always serializes");
+pub(crate) fn json(value: &impl Serialize) -> String {
+    let document =
+        serde_json::to_string_pretty(value).expect("invariant: plain data always serializes");
     format!("{}\n", visible::json(&document))
 }
 
 /// A report in lines. Every method makes its text safe to show.
 #[derive(Debug)]
-pub struct TextReport {
+pub(crate) struct TextReport {
     text: String,
     has_color: bool,
 }
 
 impl TextReport {
     /// For standard output.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { text: String::new(), has_color: stdout_has_color() }
     }
 
-    pub fn into_text(self) -> String {
+    pub(crate) fn into_text(self) -> String {
         self.text
     }
 
     /// `  records     12: 12 processed`
-    pub fn entry(&mut self, label: &str, value: impl Display) {
+    pub(crate) fn entry(&mut self, label: &str, value: impl Display) {
         self.put(format_args!("{:INDENT$}{label:<LABEL_WIDTH$}{}\n", "", line(value)));
     }
 
     /// Every part, and those of `if_any` that are not zero: `  log events  300: 120 unmatched · 180 kept`
-    pub fn counts(&mut self, label: &str, total: u64, parts: &[(u64, &str)], if_any: &[(u64, &str)]) {
+    pub(crate) fn counts(
+        &mut self,
+        label: &str,
+        total: u64,
+        parts: &[(u64, &str)],
+        if_any: &[(u64, &str)],
+    ) {
         let if_any = if_any.iter().filter(|(count, _)| *count > 0);
-        let parts = parts.iter().chain(if_any).map(|(count, what)| format!("{} {what}", thousands(*count)));
-        self.entry(label, format_args!("{}: {}", thousands(total), parts.collect::<Vec<_>>().join(" · ")));
+        let parts =
+            parts.iter().chain(if_any).map(|(count, what)| format!("{} {what}", thousands(*count)));
+        self.entry(
+            label,
+            format_args!("{}: {}", thousands(total), parts.collect::<Vec<_>>().join(" · ")),
+        );
     }
 
     /// A line at a depth of two columns each.
-    pub fn line(&mut self, depth: usize, text: impl Display) {
+    pub(crate) fn line(&mut self, depth: usize, text: impl Display) {
         self.put(format_args!("{:1$}{2}\n", "", depth * INDENT, line(text)));
     }
 
     /// `✓ text` or `✗ text`
-    pub fn check(&mut self, is_good: bool, text: impl Display) {
+    pub(crate) fn check(&mut self, is_good: bool, text: impl Display) {
         let (mark, style) = if is_good { ("✓", GOOD) } else { ("✗", BAD) };
         let style = if self.has_color { style } else { Style::new() };
         self.put(format_args!("{style}{mark}{style:#} {}\n", line(text)));
     }
 
     /// An empty line and a heading.
-    pub fn heading(&mut self, heading: impl Display) {
+    pub(crate) fn heading(&mut self, heading: impl Display) {
         self.blank_line();
         self.line(1, heading);
     }
 
-    pub fn blank_line(&mut self) {
+    pub(crate) fn blank_line(&mut self) {
         self.put(format_args!("\n"));
     }
 
     /// `  log events  300: 120 unmatched · 0 duplicates · 180 kept`
-    pub fn log_events(&mut self, counts: &Counts) {
-        let parts = [(counts.unmatched, "unmatched"), (counts.duplicates, "duplicates"), (counts.kept, "kept")];
+    pub(crate) fn log_events(&mut self, counts: &Counts) {
+        let parts = [
+            (counts.unmatched, "unmatched"),
+            (counts.duplicates, "duplicates"),
+            (counts.kept, "kept"),
+        ];
         self.counts("log events", counts.events, &parts, &[(counts.retried, "not stored")]);
     }
 
     /// A heading and one item per line; nothing without items.
-    pub fn list(&mut self, heading: &str, items: impl IntoIterator<Item = String>) {
+    pub(crate) fn list(&mut self, heading: &str, items: impl IntoIterator<Item = String>) {
         let mut items = items.into_iter().peekable();
         if items.peek().is_some() {
             self.heading(heading);
@@ -221,7 +238,11 @@ impl TextReport {
     }
 
     /// A heading, and for each item a line with its id and one with the reason; nothing without items.
-    pub fn explained_list(&mut self, heading: &str, items: impl IntoIterator<Item = (impl Display, String)>) {
+    pub(crate) fn explained_list(
+        &mut self,
+        heading: &str,
+        items: impl IntoIterator<Item = (impl Display, String)>,
+    ) {
         let mut items = items.into_iter().peekable();
         if items.peek().is_none() {
             return;
@@ -234,14 +255,17 @@ impl TextReport {
     }
 
     /// Columns as wide as their longest cell. Those in `numbers` are aligned to the right.
-    pub fn table<const N: usize>(
+    pub(crate) fn table<const N: usize>(
         &mut self,
         header: [&str; N],
         numbers: &[usize],
         rows: impl IntoIterator<Item = [String; N]>,
     ) {
         let mut table = Table::new();
-        table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(header);
+        table
+            .load_style(presets::NOTHING)
+            .set_content_arrangement(ContentArrangement::Disabled)
+            .set_header(header);
         table.add_rows(rows.into_iter().map(|row| row.map(line)));
         for number in numbers {
             table
@@ -305,8 +329,12 @@ mod tests {
 
     #[test]
     fn a_hint_keeps_the_error_and_its_causes() {
-        let error = hinted(anyhow::anyhow!("full").context("cannot write"), "make room").context("run");
+        let error =
+            hinted(anyhow::anyhow!("full").context("cannot write"), "make room").context("run");
         assert_eq!(format!("{error:#}"), "run: cannot write: full");
-        assert_eq!(error.downcast_ref::<Hinted>().map(|hinted| hinted.hint.as_str()), Some("make room"));
+        assert_eq!(
+            error.downcast_ref::<Hinted>().map(|hinted| hinted.hint.as_str()),
+            Some("make room")
+        );
     }
 }

@@ -104,7 +104,10 @@ redact = []               -> 5:1: unknown key `redact`; it belongs above the fir
 fn route_with(lines: &str) -> String {
     let key = lines.trim_start_matches('#').split(' ').next().unwrap_or_default();
     if ROUTE.lines().any(|line| line.starts_with(key)) {
-        ROUTE.lines().map(|line| if line.starts_with(key) { lines } else { line }.to_owned() + "\n").collect()
+        ROUTE
+            .lines()
+            .map(|line| if line.starts_with(key) { lines } else { line }.to_owned() + "\n")
+            .collect()
     } else {
         format!("{ROUTE}{lines}\n")
     }
@@ -139,7 +142,10 @@ log_groups = ["/aws/*"]   ->
         assert_eq!(warnings(&file(redact)), expected, "{redact}");
     }
     assert_eq!(warnings(super::EXAMPLE), "");
-    assert_eq!(warnings(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/stentor.toml"))), "");
+    assert_eq!(
+        warnings(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/stentor.toml"))),
+        ""
+    );
 }
 
 /// The warnings of a valid file, one per line.
@@ -149,8 +155,11 @@ fn warnings(text: &str) -> String {
 
 #[test]
 fn a_file_in_another_encoding_is_refused() {
-    let utf16 = |unit: fn(u16) -> [u8; 2], text: &str| text.encode_utf16().flat_map(unit).collect::<Vec<u8>>();
-    let latin1 = |text: &str| text.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect::<Vec<u8>>();
+    let utf16 = |unit: fn(u16) -> [u8; 2], text: &str| {
+        text.encode_utf16().flat_map(unit).collect::<Vec<u8>>()
+    };
+    let latin1 =
+        |text: &str| text.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect::<Vec<u8>>();
     let umlaut = ROUTE.replace("[A]", "[ä]");
     let with_bom = format!("\u{feff}{ROUTE}");
     let cases = [
@@ -158,8 +167,14 @@ fn a_file_in_another_encoding_is_refused() {
         (utf16(u16::to_be_bytes, &with_bom), "1:1: this file is UTF-16; save it as UTF-8"),
         (utf16(u16::to_le_bytes, ROUTE), "1:1: this file is UTF-16; save it as UTF-8"),
         (utf16(u16::to_be_bytes, &umlaut), "1:1: this file is UTF-16; save it as UTF-8"),
-        (latin1(&umlaut), "3:14: this is not UTF-8 but looks like Latin-1 or Windows-1252; save the file as UTF-8"),
-        (latin1("# é\n"), "1:3: this is not UTF-8 but looks like Latin-1 or Windows-1252; save the file as UTF-8"),
+        (
+            latin1(&umlaut),
+            "3:14: this is not UTF-8 but looks like Latin-1 or Windows-1252; save the file as UTF-8",
+        ),
+        (
+            latin1("# é\n"),
+            "1:3: this is not UTF-8 but looks like Latin-1 or Windows-1252; save the file as UTF-8",
+        ),
         (b"# caf\xc3".to_vec(), "1:6: this is not UTF-8: the file ends within a character"),
     ];
     for (bytes, expected) in cases {

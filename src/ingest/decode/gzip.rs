@@ -16,7 +16,11 @@ use super::buffer::{make_room, size_hint};
 const MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// Decodes all of `gzip` into `text`, replacing its content and reusing its capacity.
-pub(super) fn inflate(gzip: &[u8], decoded_bytes_max: u64, text: &mut Vec<u8>) -> Result<(), Poison> {
+pub(super) fn inflate(
+    gzip: &[u8],
+    decoded_bytes_max: u64,
+    text: &mut Vec<u8>,
+) -> Result<(), Poison> {
     #[cfg(feature = "libdeflate")]
     if super::libdeflate::inflate(gzip, decoded_bytes_max, text) {
         return Ok(());
@@ -26,7 +30,11 @@ pub(super) fn inflate(gzip: &[u8], decoded_bytes_max: u64, text: &mut Vec<u8>) -
 
 /// The reference. It decodes one member at a time: a decoder that stops after the first member, or
 /// accepts a truncated stream, would silently lose log lines.
-pub(super) fn portable(mut gzip: &[u8], decoded_bytes_max: u64, text: &mut Vec<u8>) -> Result<(), Poison> {
+pub(super) fn portable(
+    mut gzip: &[u8],
+    decoded_bytes_max: u64,
+    text: &mut Vec<u8>,
+) -> Result<(), Poison> {
     if !gzip.starts_with(&MAGIC) {
         return Err(Poison::NotGzip(resembles(gzip)));
     }
@@ -48,7 +56,11 @@ pub(super) fn portable(mut gzip: &[u8], decoded_bytes_max: u64, text: &mut Vec<u
 
 /// Reads a member to its end, or until `text` has one byte more than the limit. That byte tells
 /// "exactly full" from "too large". (`read_to_end` would double the buffer for it.)
-fn read_within(member: &mut GzDecoder<&[u8]>, decoded_bytes_max: u64, text: &mut Vec<u8>) -> std::io::Result<()> {
+fn read_within(
+    member: &mut GzDecoder<&[u8]>,
+    decoded_bytes_max: u64,
+    text: &mut Vec<u8>,
+) -> std::io::Result<()> {
     const STEP: usize = 32 * 1024;
     let most = usize::try_from(decoded_bytes_max).unwrap_or(usize::MAX).saturating_add(1);
     while text.len() < most {
@@ -81,7 +93,9 @@ fn resembles(bytes: &[u8]) -> &'static str {
         [b'{' | b'[', ..] => "it looks like uncompressed JSON",
         [0x28, 0xb5, 0x2f, 0xfd, ..] => "it looks like zstd",
         // RFC 1950: compression method 8, and the first two bytes are a multiple of 31.
-        [first, second, ..] if first & 0x0f == 8 && (u16::from(*first) << 8 | u16::from(*second)) % 31 == 0 => {
+        [first, second, ..]
+            if first & 0x0f == 8 && (u16::from(*first) << 8 | u16::from(*second)) % 31 == 0 =>
+        {
             "it looks like zlib"
         }
         _ => "the magic bytes 1f 8b are missing",

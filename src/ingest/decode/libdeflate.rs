@@ -10,7 +10,8 @@ use std::ptr::NonNull;
 
 use libdeflate_sys::{
     libdeflate_alloc_decompressor, libdeflate_decompressor, libdeflate_free_decompressor,
-    libdeflate_gzip_decompress_ex, libdeflate_result_LIBDEFLATE_INSUFFICIENT_SPACE as INSUFFICIENT_SPACE,
+    libdeflate_gzip_decompress_ex,
+    libdeflate_result_LIBDEFLATE_INSUFFICIENT_SPACE as INSUFFICIENT_SPACE,
     libdeflate_result_LIBDEFLATE_SUCCESS as SUCCESS,
 };
 
@@ -36,8 +37,9 @@ thread_local! {
 pub(super) fn inflate(gzip: &[u8], decoded_bytes_max: u64, text: &mut Vec<u8>) -> bool {
     let limit = usize::try_from(decoded_bytes_max).unwrap_or(usize::MAX);
     make_room(text, size_hint(gzip, decoded_bytes_max).saturating_add(SLACK));
-    DECOMPRESSOR
-        .with(|decompressor| decompressor.as_ref().is_some_and(|decompressor| decompressor.members(gzip, limit, text)))
+    DECOMPRESSOR.with(|decompressor| {
+        decompressor.as_ref().is_some_and(|decompressor| decompressor.members(gzip, limit, text))
+    })
 }
 
 impl Decompressor {
@@ -84,7 +86,10 @@ impl Decompressor {
         if result != SUCCESS {
             return (result, 0);
         }
-        assert!(written <= room && used <= gzip.len(), "invariant: libdeflate stays within its room");
+        assert!(
+            written <= room && used <= gzip.len(),
+            "invariant: libdeflate stays within its room"
+        );
         // SAFETY: it succeeded, so the first `written` bytes of the spare capacity are initialized.
         unsafe { text.set_len(text.len() + written) };
         (result, used)
@@ -93,7 +98,8 @@ impl Decompressor {
 
 /// Doubles the capacity, up to the limit and some slack.
 fn grow(text: &mut Vec<u8>, limit: usize) {
-    let capacity = text.capacity().saturating_mul(2).max(64 * 1024).min(limit.saturating_add(SLACK));
+    let capacity =
+        text.capacity().saturating_mul(2).max(64 * 1024).min(limit.saturating_add(SLACK));
     text.reserve_exact(capacity - text.len());
 }
 

@@ -42,10 +42,12 @@ enum Search {
 impl MarkerPrefilter {
     /// `None` if a marker could appear in raw text in other ways, or if there is no marker.
     pub fn new<'m>(markers: impl IntoIterator<Item = &'m str>) -> Option<Self> {
-        let mut markers: Vec<Box<[u8]>> = markers.into_iter().map(|marker| marker.as_bytes().into()).collect();
+        let mut markers: Vec<Box<[u8]>> =
+            markers.into_iter().map(|marker| marker.as_bytes().into()).collect();
         markers.sort_unstable();
         markers.dedup();
-        let is_searchable = |marker: &[u8]| !marker.is_empty() && marker.iter().all(|byte| is_searchable(*byte));
+        let is_searchable =
+            |marker: &[u8]| !marker.is_empty() && marker.iter().all(|byte| is_searchable(*byte));
         if markers.is_empty() || !markers.iter().all(|marker| is_searchable(marker)) {
             return None;
         }
@@ -81,7 +83,12 @@ impl MarkerPrefilter {
     #[cold]
     pub(super) fn any_in(&self, text: &[u8], mut range: Range<usize>) -> bool {
         range.any(|at| {
-            let is_escape = || text[at] == b'u' && at > 0 && text[at - 1] == b'\\' && self.may_be_escaped_at(text, at);
+            let is_escape = || {
+                text[at] == b'u'
+                    && at > 0
+                    && text[at - 1] == b'\\'
+                    && self.may_be_escaped_at(text, at)
+            };
             let is_marker = || self.markers.iter().any(|marker| text[at..].starts_with(marker));
             self.second_byte_at(text, at) && is_marker() || is_escape()
         })
@@ -92,8 +99,12 @@ impl MarkerPrefilter {
     pub(super) fn next(&self, text: &[u8], from: usize) -> usize {
         let found = match &self.search {
             Search::FirstBytes(_) => None,
-            Search::Packed(packed) => packed.find_in(text, (from..text.len()).into()).map(|found| found.start()),
-            Search::Automaton(automaton) => automaton.find(Input::new(text).range(from..)).map(|found| found.start()),
+            Search::Packed(packed) => {
+                packed.find_in(text, (from..text.len()).into()).map(|found| found.start())
+            }
+            Search::Automaton(automaton) => {
+                automaton.find(Input::new(text).range(from..)).map(|found| found.start())
+            }
         };
         found.unwrap_or(text.len())
     }
@@ -103,13 +114,16 @@ impl Search {
     fn new(markers: &[Box<[u8]>], high_halves: u16) -> Option<Self> {
         let mut first_bytes: Vec<u8> = markers.iter().map(|marker| marker[0]).collect();
         first_bytes.dedup();
-        let can_be_scanned = first_bytes.len() <= FIRST_BYTES_MAX && have_distinct_low_halves(&first_bytes);
+        let can_be_scanned =
+            first_bytes.len() <= FIRST_BYTES_MAX && have_distinct_low_halves(&first_bytes);
         if can_be_scanned && first_bytes.iter().all(|byte| is_rare(*byte)) {
             return Some(Self::FirstBytes(first_bytes));
         }
-        let escapes =
-            (2..8).filter(|half| high_halves & 1 << half != 0).map(|half| format!("\\u00{half}").into_bytes());
-        let patterns: Vec<Vec<u8>> = markers.iter().map(|marker| marker.to_vec()).chain(escapes).collect();
+        let escapes = (2..8)
+            .filter(|half| high_halves & 1 << half != 0)
+            .map(|half| format!("\\u00{half}").into_bytes());
+        let patterns: Vec<Vec<u8>> =
+            markers.iter().map(|marker| marker.to_vec()).chain(escapes).collect();
         if let Some(packed) = packed::Searcher::new(&patterns) {
             return Some(Self::Packed(packed));
         }
@@ -154,7 +168,10 @@ mod tests {
 
     #[test]
     fn the_search_depends_on_the_markers() {
-        let search = |markers: &[&str]| match MarkerPrefilter::new(markers.iter().copied()).unwrap().search {
+        let search = |markers: &[&str]| match MarkerPrefilter::new(markers.iter().copied())
+            .unwrap()
+            .search
+        {
             Search::FirstBytes(bytes) => String::from_utf8(bytes).unwrap(),
             Search::Packed(_) => "packed".into(),
             Search::Automaton(_) => "automaton".into(),

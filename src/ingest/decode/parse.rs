@@ -36,7 +36,9 @@ pub(super) fn message(text: &str) -> Result<(Message<'_>, Option<Poison>), Poiso
             let (events, flaw) = events(raw.log_events.ok_or_else(|| missing("logEvents"))?)?;
             Ok((Message::Data(LogBatch { owner, log_group, log_stream, events }), flaw))
         }
-        _ => Err(Poison::NotASubscription("messageType is neither DATA_MESSAGE nor CONTROL_MESSAGE".to_owned())),
+        _ => Err(Poison::NotASubscription(
+            "messageType is neither DATA_MESSAGE nor CONTROL_MESSAGE".to_owned(),
+        )),
     }
 }
 
@@ -79,14 +81,20 @@ fn good_events(raw: &RawValue) -> Result<(Vec<LogEvent<'_>>, Option<Poison>), Po
             }
         }
     }
-    let flaw = first.map(|(first, poison)| Poison::BadEvent { bad, events, first, why: poison.to_string() });
+    let flaw = first.map(|(first, poison)| Poison::BadEvent {
+        bad,
+        events,
+        first,
+        why: poison.to_string(),
+    });
     Ok((good, flaw))
 }
 
 /// Parses one log event.
 pub(super) fn event(text: &[u8]) -> Result<LogEvent<'_>, Poison> {
-    let unexpected =
-        |e: serde_json::Error| Poison::NotASubscription(format!("an unexpected shape at its column {}", e.column()));
+    let unexpected = |e: serde_json::Error| {
+        Poison::NotASubscription(format!("an unexpected shape at its column {}", e.column()))
+    };
     serde_json::from_slice::<RawEvent<'_>>(text).map_err(unexpected)?.read()
 }
 
@@ -142,7 +150,9 @@ pub(super) const NAME_BYTES_MAX: usize = 1024;
 fn bounded<'t>(field: &str, name: Option<Text<'t>>) -> Result<Cow<'t, str>, Poison> {
     match name.map(|text| text.0) {
         Some(name) if name.len() <= NAME_BYTES_MAX => Ok(name),
-        Some(_) => Err(Poison::NotASubscription(format!("{field} is longer than {NAME_BYTES_MAX} bytes"))),
+        Some(_) => {
+            Err(Poison::NotASubscription(format!("{field} is longer than {NAME_BYTES_MAX} bytes")))
+        }
         None => Err(missing(field)),
     }
 }
@@ -152,7 +162,8 @@ fn missing(field: &str) -> Poison {
 }
 
 fn event_id(raw: &RawValue) -> Result<Cow<'_, str>, Poison> {
-    let digits = || raw.get().bytes().all(|b| b.is_ascii_digit()).then_some(Cow::Borrowed(raw.get()));
+    let digits =
+        || raw.get().bytes().all(|b| b.is_ascii_digit()).then_some(Cow::Borrowed(raw.get()));
     let id = text(raw).or_else(digits);
     id.filter(|id| (1..=NAME_BYTES_MAX).contains(&id.len()))
         .ok_or_else(|| Poison::NotASubscription("a log event without a usable id".to_owned()))
@@ -178,7 +189,9 @@ fn not_a_message(error: &serde_json::Error) -> Poison {
     let (line, column) = (error.line(), error.column());
     match json_problem(error) {
         Some(problem) => Poison::NotJson { problem, line, column },
-        None => Poison::NotASubscription(format!("unexpected fields at line {line}, column {column}")),
+        None => {
+            Poison::NotASubscription(format!("unexpected fields at line {line}, column {column}"))
+        }
     }
 }
 

@@ -92,7 +92,8 @@ impl<'t, V: Vector> Pass<'t, '_, V> {
         self.tail()?;
         self.checked(end)?;
         let name = |name: Option<Range<usize>>| Some(Cow::Borrowed(&names[name?]));
-        let (owner, log_group, log_stream) = (name(head.owner)?, name(head.log_group)?, name(head.log_stream)?);
+        let (owner, log_group, log_stream) =
+            (name(head.owner)?, name(head.log_group)?, name(head.log_stream)?);
         let head = LogBatch { owner, log_group, log_stream, events: Vec::new() };
         Some(Prefiltered { head, events })
     }
@@ -155,7 +156,8 @@ impl<'t, V: Vector> Pass<'t, '_, V> {
         let cursor = &mut self.cursor;
         while cursor.eat(b",") {
             let key = &cursor.text()[cursor.string()?];
-            if matches!(key, b"messageType" | b"owner" | b"logGroup" | b"logStream" | b"logEvents") {
+            if matches!(key, b"messageType" | b"owner" | b"logGroup" | b"logStream" | b"logEvents")
+            {
                 return None;
             }
             cursor.expect(b":")?;
@@ -233,8 +235,8 @@ impl<'t, V: Vector> Pass<'t, '_, V> {
             check_utf8(&text[message.clone()])?;
         }
         let is_near = scanned.candidate < scanned.end;
-        let is_candidate =
-            is_near && markers.any_in(text, scanned.candidate..scanned.end) || self.is_found_in(&message);
+        let is_candidate = is_near && markers.any_in(text, scanned.candidate..scanned.end)
+            || self.is_found_in(&message);
         Some((message, is_candidate))
     }
 
@@ -313,7 +315,10 @@ impl<const N: usize> Template<N> {
         let mut differences = [0; WIDTH];
         for (at, difference) in differences.iter_mut().enumerate() {
             // The last of the four blocks overlaps with the one before it.
-            *difference = differs(at) | differs(WIDTH + at) | differs(2 * WIDTH + at) | differs(N - WIDTH + at);
+            *difference = differs(at)
+                | differs(WIDTH + at)
+                | differs(2 * WIDTH + at)
+                | differs(N - WIDTH + at);
         }
         differences == [0; WIDTH]
     }

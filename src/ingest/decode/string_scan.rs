@@ -48,7 +48,10 @@ pub(super) trait WithScanner {
 /// Runs `work` with the fastest scanner of this processor. It looks for `first_bytes`, for which
 /// [`have_distinct_low_halves`] holds.
 pub(super) fn dispatch<W: WithScanner>(first_bytes: &[u8], work: W) -> W::Output {
-    debug_assert!(have_distinct_low_halves(first_bytes), "invariant: the table tells the bytes apart");
+    debug_assert!(
+        have_distinct_low_halves(first_bytes),
+        "invariant: the table tells the bytes apart"
+    );
     #[cfg(target_arch = "x86_64")]
     if let Some(vector) = Avx2::new(first_bytes) {
         return vector.run(work);
@@ -96,7 +99,12 @@ impl<V: Vector> StringScanner<V> {
     /// escaped `u`. It becomes part of the loop, and must not call anything: around a call the
     /// vector registers are spilled.
     #[inline(always)]
-    pub fn scan(self, text: &[u8], from: usize, mut on_byte: impl FnMut(usize, u8) -> bool) -> Option<ScannedString> {
+    pub(super) fn scan(
+        self,
+        text: &[u8],
+        from: usize,
+        mut on_byte: impl FnMut(usize, u8) -> bool,
+    ) -> Option<ScannedString> {
         let Self(vector) = self;
         let (mut rest, mut candidate) = (&text[from..], NOWHERE);
         let mut all = vector.load(&[0; WIDTH]);

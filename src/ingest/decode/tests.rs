@@ -36,8 +36,8 @@ fn decode(bytes: &[u8]) -> Result<Vec<String>, Poison> {
         events.each(|event| texts.push(event.message.to_string()))?;
         Ok(texts)
     };
-    let [parsed, prefiltered] =
-        [decoder(&[]), decoder(&["[ALERT]", "[CRITICAL]"])].map(|decoder| all(&records, &decoder, texts).remove(0));
+    let [parsed, prefiltered] = [decoder(&[]), decoder(&["[ALERT]", "[CRITICAL]"])]
+        .map(|decoder| all(&records, &decoder, texts).remove(0));
     assert_eq!(parsed, prefiltered, "every event of these tests is an alert, or they are poison");
     parsed.whole().map(Option::unwrap_or_default)
 }
@@ -48,10 +48,16 @@ fn described(poison: &Poison) -> String {
 
 #[test]
 fn a_data_message_may_have_unknown_fields_escapes_and_numeric_ids() {
-    assert_eq!(decode(&gzip(DATA.as_bytes())), Ok(vec!["[CRITICAL] a".to_owned(), "[ALERT]".to_owned()]));
+    assert_eq!(
+        decode(&gzip(DATA.as_bytes())),
+        Ok(vec!["[CRITICAL] a".to_owned(), "[ALERT]".to_owned()])
+    );
     let Ok((Message::Data(batch), None)) = parse::message(DATA) else { panic!("a data message") };
     assert_eq!((batch.events[1].id.as_ref(), batch.events[1].account.as_deref()), ("2", Some("9")));
-    assert!(matches!(batch.log_group, Cow::Borrowed("/aws/lambda/a")), "a name without escapes is borrowed");
+    assert!(
+        matches!(batch.log_group, Cow::Borrowed("/aws/lambda/a")),
+        "a name without escapes is borrowed"
+    );
 }
 
 #[test]
@@ -101,9 +107,18 @@ fn every_poison_has_its_code_and_reason() {
         (gzip(b""), "not-json: it ends too early at line 1"),
         (gzip(b"{\"messageType\":\nhunter2"), "not-json: a syntax error at line 2"),
         (gzip(b"{} {}"), "not-a-subscription: unexpected fields"),
-        (gzip(DATA.replace("DATA_M", "OTHER_M").as_bytes()), "not-a-subscription: messageType is neither"),
-        (gzip(DATA.replace("logGroup", "group").as_bytes()), "not-a-subscription: a data message without logGroup"),
-        (gzip(DATA.replace("logEvents", "events").as_bytes()), "not-a-subscription: a data message without logEvents"),
+        (
+            gzip(DATA.replace("DATA_M", "OTHER_M").as_bytes()),
+            "not-a-subscription: messageType is neither",
+        ),
+        (
+            gzip(DATA.replace("logGroup", "group").as_bytes()),
+            "not-a-subscription: a data message without logGroup",
+        ),
+        (
+            gzip(DATA.replace("logEvents", "events").as_bytes()),
+            "not-a-subscription: a data message without logEvents",
+        ),
         (
             event(r#"{"id":"1","timestamp":"hunter2","message":""}"#),
             "bad-event: 1 of 1 log events cannot be read; the first is number 1: an unexpected shape at its column 31",
@@ -112,13 +127,22 @@ fn every_poison_has_its_code_and_reason() {
             event(r#"{"id":"","timestamp":1,"message":""}"#),
             "bad-event: 1 of 1 log events cannot be read; the first is number 1: a log event without a usable id",
         ),
-        (event(&long), "bad-event: 1 of 1 log events cannot be read; the first is number 1: a log event without"),
+        (
+            event(&long),
+            "bad-event: 1 of 1 log events cannot be read; the first is number 1: a log event without",
+        ),
     ];
     for (bytes, reason) in cases {
         let poison = described(&decode(&bytes).expect_err(reason));
-        assert!(poison.starts_with(reason) && !poison.contains("hunter2"), "{poison:?} is not {reason:?}");
+        assert!(
+            poison.starts_with(reason) && !poison.contains("hunter2"),
+            "{poison:?} is not {reason:?}"
+        );
     }
-    let bad = all(&[record("YW!j".into())], &decoder(&[]), |_, _, _| Ok(())).remove(0).whole().expect_err("no base64");
+    let bad = all(&[record("YW!j".into())], &decoder(&[]), |_, _, _| Ok(()))
+        .remove(0)
+        .whole()
+        .expect_err("no base64");
     assert_eq!(described(&bad), "bad-base64: no base64 character at offset 2");
 }
 
@@ -130,13 +154,15 @@ fn a_stream_that_decodes_to_exactly_the_limit_is_read() {
 
 #[test]
 fn a_panic_poisons_only_its_record() {
-    let records: Vec<_> =
-        (0..4).map(|i| record(STANDARD.encode(gzip(DATA.replace("/a", &i.to_string()).as_bytes())))).collect();
+    let records: Vec<_> = (0..4)
+        .map(|i| record(STANDARD.encode(gzip(DATA.replace("/a", &i.to_string()).as_bytes()))))
+        .collect();
     let results = all(&records, &decoder(&[]), |_, head, _| match head.log_group.chars().last() {
         Some('2') => panic!("a defect"),
         last => Ok(last),
     });
-    let ends: Vec<_> = results.into_iter().map(|record| record.whole().map(Option::flatten)).collect();
+    let ends: Vec<_> =
+        results.into_iter().map(|record| record.whole().map(Option::flatten)).collect();
     assert_eq!(ends, [Ok(Some('0')), Ok(Some('1')), Err(Poison::Panic), Ok(Some('3'))]);
 }
 
@@ -148,7 +174,10 @@ fn salvaged(decoder: &Decoder, bytes: &[u8]) -> (Vec<String>, String) {
         Ok(texts)
     };
     let decoded = all(&[record(STANDARD.encode(gzip(bytes)))], decoder, texts).remove(0);
-    (decoded.content.unwrap_or_default(), decoded.poison.as_ref().map(described).unwrap_or_default())
+    (
+        decoded.content.unwrap_or_default(),
+        decoded.poison.as_ref().map(described).unwrap_or_default(),
+    )
 }
 
 #[test]
@@ -201,7 +230,9 @@ fn the_events_next_to_a_bad_one_are_read() {
             }
         }
     }
-    let no_utf8 = first_and_last(&[event('2', "[ALERT] ").trim_end_matches("\"}").as_bytes(), b"\xff\"}"].concat());
+    let no_utf8 = first_and_last(
+        &[event('2', "[ALERT] ").trim_end_matches("\"}").as_bytes(), b"\xff\"}"].concat(),
+    );
     let (texts, poison) = salvaged(&decoder(&["[ALERT]"]), &no_utf8);
     assert_eq!(texts, ["[ALERT] one", "[ALERT] \u{fffd}", "[ALERT] three"]);
     assert!(poison.starts_with("not-utf8: "), "{poison}");
@@ -211,9 +242,9 @@ fn the_events_next_to_a_bad_one_are_read() {
 fn a_batch_that_is_cut_short_is_read_from_the_start_without_gaps() {
     let records: Vec<_> = (0..50_usize)
         .map(|i| {
-            record(
-                STANDARD.encode(gzip(DATA.replace("lambda/a", &format!("lambda/{}", "x".repeat(50 - i))).as_bytes())),
-            )
+            record(STANDARD.encode(gzip(
+                DATA.replace("lambda/a", &format!("lambda/{}", "x".repeat(50 - i))).as_bytes(),
+            )))
         })
         .collect();
     for most in [0, 1, 2, 17, 50, 90] {
@@ -221,7 +252,8 @@ fn a_batch_that_is_cut_short_is_read_from_the_start_without_gaps() {
         let is_over = || asked.fetch_add(1, Ordering::SeqCst) >= most;
         let read = until(&records, &decoder(&[]), is_over, |_, head, _| Ok(head.log_group.len()));
         let lengths: Vec<usize> = read.into_iter().map(|record| record.content.unwrap()).collect();
-        let expected: Vec<usize> = (0..most.min(50)).map(|i| "/aws/lambda/".len() + 50 - i).collect();
+        let expected: Vec<usize> =
+            (0..most.min(50)).map(|i| "/aws/lambda/".len() + 50 - i).collect();
         assert_eq!(lengths, expected);
     }
 }

@@ -47,7 +47,8 @@ fn window_state(rest: &str) -> Option<Option<Box<RawValue>>> {
         return Some(None);
     }
     let object = ["{", rest.strip_prefix(',')?].concat();
-    let rest: Rest<'_> = serde_json::from_str(&object).ok().filter(|rest: &Rest<'_>| rest.records.is_none())?;
+    let rest: Rest<'_> =
+        serde_json::from_str(&object).ok().filter(|rest: &Rest<'_>| rest.records.is_none())?;
     Some(rest.window.map(|_| rest.state.unwrap_or_else(no_state)))
 }
 
@@ -164,14 +165,21 @@ mod tests {
         let fast = parse(payload);
         assert_eq!(fast.is_some(), is_read, "{payload:.200}");
         if let Some(fast) = fast {
-            let Ok(Event::Batch(parsed)) = any(payload, "request".into()) else { panic!("a batch: {payload:.200}") };
+            let Ok(Event::Batch(parsed)) = any(payload, "request".into()) else {
+                panic!("a batch: {payload:.200}")
+            };
             assert_eq!(format!("{fast:?}"), format!("{parsed:?}"));
         }
     }
 
     #[test]
     fn the_fast_path_and_the_parser_agree() {
-        for name in ["kinesis-burst.json", "kinesis-tumbling.json", "kinesis-empty.json", "kinesis-escapes.json"] {
+        for name in [
+            "kinesis-burst.json",
+            "kinesis-tumbling.json",
+            "kinesis-empty.json",
+            "kinesis-escapes.json",
+        ] {
             // Without blanks, as Lambda writes it.
             let value: Value = serde_json::from_str(&sample(name)).unwrap();
             check(&value.to_string(), true);
@@ -208,10 +216,19 @@ mod tests {
                 r#"{{"awsRegion":"{region}","kinesis":{{"partitionKey":"p","sequenceNumber":"{id}","data":"YQ==","approximateArrivalTimestamp":1.5}},"eventID":"s:{id}","eventSourceARN":"a"}}"#
             )
         };
-        check(&format!(r#"{{"Records":[{},{}]}}"#, region_first("1", "r"), region_first("2", "q")), true);
+        check(
+            &format!(r#"{{"Records":[{},{}]}}"#, region_first("1", "r"), region_first("2", "q")),
+            true,
+        );
         let whole = r#"{"eventID":"s:1","kinesis":{"partitionKey":"p","sequenceNumber":"1","data":"YQ==","approximateArrivalTimestamp":1.5},"awsRegion":"r","eventSourceARN":"a"}"#;
         check(&format!(r#"{{"Records":[{whole}]}}"#), true);
-        check(&format!(r#"{{"Records":[{whole},{}]}}"#, whole.replace("s:1", "s:2").replace("\"1\"", "\"2\"")), true);
+        check(
+            &format!(
+                r#"{{"Records":[{whole},{}]}}"#,
+                whole.replace("s:1", "s:2").replace("\"1\"", "\"2\"")
+            ),
+            true,
+        );
     }
 
     #[test]
@@ -220,10 +237,21 @@ mod tests {
         let value: Value = serde_json::from_str(&payload).unwrap();
         let bad = value.to_string().replacen("\"data\":\"H", "\"data\":\"\n", 1);
         let batch = parse(&bad).expect("its records");
-        let decoder = crate::ingest::decode::Decoder { decoded_bytes_max: 1 << 24, prefilter: None };
-        let read = crate::ingest::decode::all(&batch.records, &decoder, |_, _, events| events.each(|_| ()));
-        assert_eq!(read.iter().filter(|record| matches!(record.poison, Some(Poison::BadBase64(_)))).count(), 1);
-        assert!(read.len() > 1 && read[1..].iter().all(|record| record.poison.is_none()), "{read:?}");
+        let decoder =
+            crate::ingest::decode::Decoder { decoded_bytes_max: 1 << 24, prefilter: None };
+        let read = crate::ingest::decode::all(&batch.records, &decoder, |_, _, events| {
+            events.each(|_| ())
+        });
+        assert_eq!(
+            read.iter()
+                .filter(|record| matches!(record.poison, Some(Poison::BadBase64(_))))
+                .count(),
+            1
+        );
+        assert!(
+            read.len() > 1 && read[1..].iter().all(|record| record.poison.is_none()),
+            "{read:?}"
+        );
     }
 
     #[test]

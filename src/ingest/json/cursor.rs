@@ -14,26 +14,26 @@ pub(in crate::ingest) struct Cursor<'t> {
 }
 
 impl<'t> Cursor<'t> {
-    pub fn new(text: &'t [u8]) -> Self {
+    pub(crate) fn new(text: &'t [u8]) -> Self {
         Self { text, at: 0 }
     }
 
     /// All of the text.
-    pub fn text(&self) -> &'t [u8] {
+    pub(crate) fn text(&self) -> &'t [u8] {
         self.text
     }
 
-    pub fn position(&self) -> usize {
+    pub(crate) fn position(&self) -> usize {
         self.at
     }
 
-    pub fn seek(&mut self, position: usize) {
+    pub(crate) fn seek(&mut self, position: usize) {
         self.at = position;
     }
 
     /// Skips `token` if it is next.
     #[inline(always)]
-    pub fn eat<const N: usize>(&mut self, token: &[u8; N]) -> bool {
+    pub(crate) fn eat<const N: usize>(&mut self, token: &[u8; N]) -> bool {
         let is_next = self.text.get(self.at..).and_then(<[u8]>::first_chunk) == Some(token);
         if is_next {
             self.at += N;
@@ -43,18 +43,18 @@ impl<'t> Cursor<'t> {
 
     /// Skips `token`, which has to be next.
     #[inline(always)]
-    pub fn expect<const N: usize>(&mut self, token: &[u8; N]) -> Option<()> {
+    pub(crate) fn expect<const N: usize>(&mut self, token: &[u8; N]) -> Option<()> {
         self.eat(token).then_some(())
     }
 
-    pub fn byte(&mut self) -> Option<u8> {
+    pub(crate) fn byte(&mut self) -> Option<u8> {
         let byte = self.text.get(self.at).copied();
         self.at += usize::from(byte.is_some());
         byte
     }
 
     /// Skips `end`, or else a comma; whether it was `end`.
-    pub fn ends(&mut self, end: u8) -> Option<bool> {
+    pub(crate) fn ends(&mut self, end: u8) -> Option<bool> {
         match self.byte()? {
             b',' => Some(false),
             byte => (byte == end).then_some(true),
@@ -62,7 +62,7 @@ impl<'t> Cursor<'t> {
     }
 
     /// Skips a string without escapes; where its content is. Check it with [`has_control`].
-    pub fn string(&mut self) -> Option<Range<usize>> {
+    pub(crate) fn string(&mut self) -> Option<Range<usize>> {
         self.expect(b"\"")?;
         let start = self.at;
         self.at += memchr2(b'"', b'\\', &self.text[start..])?;
@@ -71,7 +71,7 @@ impl<'t> Cursor<'t> {
     }
 
     /// Skips a string or a list of strings.
-    pub fn skip_strings(&mut self) -> Option<()> {
+    pub(crate) fn skip_strings(&mut self) -> Option<()> {
         if !self.eat(b"[") {
             return self.string().map(drop);
         }
@@ -87,7 +87,7 @@ impl<'t> Cursor<'t> {
     }
 
     /// Skips a positive number with an optional fraction; where it is.
-    pub fn number(&mut self) -> Option<Range<usize>> {
+    pub(crate) fn number(&mut self) -> Option<Range<usize>> {
         let start = self.at;
         // JSON has no leading zeros.
         if !matches!(self.text.get(start)?, b'1'..=b'9') {
@@ -108,7 +108,7 @@ impl<'t> Cursor<'t> {
 
     /// Skips the rest of an object or list, whatever is nested in it, with the brace that closes
     /// it. Checks only that strings end and that there are as many closing braces as opening ones.
-    pub fn skip_nested(&mut self) -> Option<()> {
+    pub(crate) fn skip_nested(&mut self) -> Option<()> {
         let mut depth = 1_usize;
         while depth > 0 {
             match self.byte()? {

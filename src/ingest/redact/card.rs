@@ -25,7 +25,9 @@ pub(super) fn find_cards(text: &str, spans: &mut Vec<Span<'_>>) {
             }
             let mut first = if digit(probe) { probe } else { probe + 1 };
             let mut last = first;
-            while first > done && (digit(first - 1) || first > done + 1 && joint(first - 1) && digit(first - 2)) {
+            while first > done
+                && (digit(first - 1) || first > done + 1 && joint(first - 1) && digit(first - 2))
+            {
                 first -= 1;
             }
             while digit(last + 1) || joint(last + 1) && digit(last + 2) {
@@ -46,7 +48,8 @@ pub(super) fn find_cards(text: &str, spans: &mut Vec<Span<'_>>) {
 /// groups as printed on a card, or in any groups if the run has no other digits.
 pub(super) fn cards_in_run(bytes: &[u8], run: Range<usize>) -> Vec<Range<usize>> {
     let mut cards = Vec::new();
-    if run.len() < 13 || bytes[run.clone()].iter().filter(|byte| byte.is_ascii_digit()).count() < 13 {
+    if run.len() < 13 || bytes[run.clone()].iter().filter(|byte| byte.is_ascii_digit()).count() < 13
+    {
         return cards;
     }
     let (before, after) = (&bytes[..run.start], &bytes[run.end..]);
@@ -59,8 +62,10 @@ pub(super) fn cards_in_run(bytes: &[u8], run: Range<usize>) -> Vec<Range<usize>>
     }
     // The format of the magnetic stripe: `%B4111…^`.
     let track = matches!(before, [.., b'%', b'B' | b'b']) && after.starts_with(b"^");
-    let glued = !track && (!starts_word(bytes, run.start) || matches!(before, [.., b'0'..=b'9' | b'.']));
-    let glued_after = matches!(after, [b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z', ..] | [b'.', b'0'..=b'9', ..]);
+    let glued =
+        !track && (!starts_word(bytes, run.start) || matches!(before, [.., b'0'..=b'9' | b'.']));
+    let glued_after =
+        matches!(after, [b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z', ..] | [b'.', b'0'..=b'9', ..]);
     let groups = &groups[usize::from(glued)..];
     let groups = &groups[..groups.len().saturating_sub(usize::from(glued_after))];
     let mut from = 0;
@@ -82,11 +87,21 @@ fn fits(bytes: &[u8], groups: &[Range<usize>], some: Range<usize>, alone: bool) 
         return false;
     }
     let joint = |group: usize| bytes[groups[group].end];
-    let printed = || are_printed(&groups[some.clone()]) && (first..last).all(|group| joint(group) == joint(first));
-    let all = || alone && some.len() == groups.len() && (first..last).all(|group| b" -".contains(&joint(group)));
+    let printed = || {
+        are_printed(&groups[some.clone()])
+            && (first..last).all(|group| joint(group) == joint(first))
+    };
+    let all = || {
+        alone
+            && some.len() == groups.len()
+            && (first..last).all(|group| b" -".contains(&joint(group)))
+    };
     // A dot also separates the digits of a number.
-    let dotted = first > 0 && joint(first - 1) == b'.' || some.end < groups.len() && joint(last) == b'.';
-    !dotted && (first == last || printed() || all()) && is_card(&bytes[groups[first].start..groups[last].end])
+    let dotted =
+        first > 0 && joint(first - 1) == b'.' || some.end < groups.len() && joint(last) == b'.';
+    !dotted
+        && (first == last || printed() || all())
+        && is_card(&bytes[groups[first].start..groups[last].end])
 }
 
 fn are_printed(groups: &[Range<usize>]) -> bool {
@@ -102,9 +117,11 @@ const CARD_WORDS: &str = "amex card cc credit debit mastercard pan visa";
 
 /// Whether `before` ends with the name of an id and has no word nearby that means a card.
 fn names_id(before: &[u8]) -> bool {
-    let last = before.len() - before.iter().rev().take(8).take_while(|byte| b" \"'\\`=:#_-".contains(byte)).count();
-    let run =
-        |belongs: fn(&u8) -> bool| last - before[..last].iter().rev().take(40).take_while(|byte| belongs(byte)).count();
+    let last = before.len()
+        - before.iter().rev().take(8).take_while(|byte| b" \"'\\`=:#_-".contains(byte)).count();
+    let run = |belongs: fn(&u8) -> bool| {
+        last - before[..last].iter().rev().take(40).take_while(|byte| belongs(byte)).count()
+    };
     let name = run(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(byte));
     let words = run(|byte| byte.is_ascii_alphanumeric() || b"_.- ".contains(byte));
     has_part(&before[name..last], ID_WORDS) && !has_part(&before[words..last], CARD_WORDS)
@@ -115,7 +132,8 @@ fn has_part(text: &[u8], words: &str) -> bool {
     text.split(|byte| !byte.is_ascii_alphabetic()).any(|mut rest| {
         let upper = rest.iter().all(u8::is_ascii_uppercase);
         while let [_, others @ ..] = rest {
-            let len = 1 + others.iter().take_while(|byte| upper || byte.is_ascii_lowercase()).count();
+            let len =
+                1 + others.iter().take_while(|byte| upper || byte.is_ascii_lowercase()).count();
             let part = rest[..len].to_ascii_lowercase();
             if std::str::from_utf8(&part).is_ok_and(|part| lists(words, part)) {
                 return true;
@@ -152,10 +170,12 @@ const NETWORKS: &[(RangeInclusive<u32>, RangeInclusive<usize>)] = &[
 
 /// Whether a number has the prefix and length of a card network, and a valid Luhn checksum.
 pub(super) fn is_card(number: &[u8]) -> bool {
-    let digits = number.iter().filter(|byte| byte.is_ascii_digit()).map(|byte| u32::from(byte - b'0'));
+    let digits =
+        number.iter().filter(|byte| byte.is_ascii_digit()).map(|byte| u32::from(byte - b'0'));
     let network = digits.clone().take(4).fold(0, |start, digit| start * 10 + digit);
     let len = digits.clone().count();
-    let known = NETWORKS.iter().any(|(starts, lens)| starts.contains(&network) && lens.contains(&len));
+    let known =
+        NETWORKS.iter().any(|(starts, lens)| starts.contains(&network) && lens.contains(&len));
     let luhn = digits.rev().enumerate().map(|(n, digit)| match digit << (n % 2) {
         double @ 10.. => double - 9,
         digit => digit,

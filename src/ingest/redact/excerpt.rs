@@ -52,7 +52,8 @@ impl Redactor {
             ..text.ceil_char_boundary(text.len().min(kept.end + MARGIN_BYTES));
         let (start, cut) = (window.start, window.end < text.len());
         let focus = focus.clamp(kept.start, kept.end);
-        let mut marks = Marks { from: kept.start - start, focus: focus - start, to: kept.end - start };
+        let mut marks =
+            Marks { from: kept.start - start, focus: focus - start, to: kept.end - start };
         let redacted = self.redact_marked(&text[window], cut, &mut marks);
         let (left, right) = (kept.start > 0, kept.end < text.len());
         fit(&redacted[marks.from..marks.to], marks.focus - marks.from, (left, right), bytes_max)
@@ -85,7 +86,8 @@ fn without_long_runs(text: &str, kept: Range<usize>) -> Range<usize> {
 /// text is already left out on that side.
 fn fit(text: &str, focus: usize, (left, right): (bool, bool), bytes_max: usize) -> (String, bool) {
     let fits = text.len() + (usize::from(left) + usize::from(right)) * ELLIPSIS.len() <= bytes_max;
-    let kept = if fits { 0..text.len() } else { around(text, focus, bytes_max - 2 * ELLIPSIS.len()) };
+    let kept =
+        if fits { 0..text.len() } else { around(text, focus, bytes_max - 2 * ELLIPSIS.len()) };
     let (left, right) = (left || kept.start > 0, right || kept.end < text.len());
     let ellipsis = |cut: bool| if cut { ELLIPSIS } else { "" };
     ([ellipsis(left), &text[kept], ellipsis(right)].concat(), left || right)
@@ -98,7 +100,8 @@ mod tests {
     const BYTES_MAX: usize = 16 * 1024;
 
     fn excerpt(text: &str, marker: &str) -> (String, bool) {
-        let (excerpt, cut) = Redactor::default().excerpt(text, text.find(marker).unwrap_or(0), BYTES_MAX);
+        let (excerpt, cut) =
+            Redactor::default().excerpt(text, text.find(marker).unwrap_or(0), BYTES_MAX);
         assert!(
             excerpt.len() <= BYTES_MAX && excerpt.capacity() <= BYTES_MAX,
             "{} {}",
@@ -120,16 +123,38 @@ mod tests {
             (format!("{}[X] why", "a".repeat(20_000)), true, "…aaa", "aaa[X] why"),
             (format!("{}[X] why", words(1 << 20)), true, "…", "word [X] why"),
             (format!("{}[X] why {}", words(1 << 20), words(1 << 20)), true, "…", "…"),
-            (format!("{} [X] why {}", "a".repeat(1 << 20), "b".repeat(1 << 20)), true, "… [X] why …", "… [X] why …"),
-            (format!("{} [X] why", "password=abc ".repeat(1 << 17)), true, "…", "=[redacted:password]  [X] why"),
+            (
+                format!("{} [X] why {}", "a".repeat(1 << 20), "b".repeat(1 << 20)),
+                true,
+                "… [X] why …",
+                "… [X] why …",
+            ),
+            (
+                format!("{} [X] why", "password=abc ".repeat(1 << 17)),
+                true,
+                "…",
+                "=[redacted:password]  [X] why",
+            ),
             (format!("[X] why {}", "key: \"pass".repeat(1 << 17)), true, "[X] why key: ", "…"),
         ];
         for (text, expected, start, end) in cases {
             let (excerpt, cut) = excerpt(&text, "[X] why");
-            let shown =
-                || (excerpt.chars().take(40).collect::<String>(), excerpt.chars().rev().take(40).collect::<String>());
-            assert!(cut == expected && excerpt.starts_with(start) && excerpt.ends_with(end), "{start} {:?}", shown());
-            assert!(!text.contains("[X] why") || excerpt.contains("[X] why"), "{start} {:?}", shown());
+            let shown = || {
+                (
+                    excerpt.chars().take(40).collect::<String>(),
+                    excerpt.chars().rev().take(40).collect::<String>(),
+                )
+            };
+            assert!(
+                cut == expected && excerpt.starts_with(start) && excerpt.ends_with(end),
+                "{start} {:?}",
+                shown()
+            );
+            assert!(
+                !text.contains("[X] why") || excerpt.contains("[X] why"),
+                "{start} {:?}",
+                shown()
+            );
         }
     }
 
@@ -150,16 +175,25 @@ mod tests {
             // The excerpt ends at 16 KiB, or starts 4 KiB before the marker.
             for at in (0..secret.len() + 40).step_by(secret.len() / 20 + 1) {
                 let pad = BYTES_MAX + 20 - at;
-                let text = format!("[X] {}{secret}{}", "ab, ".repeat(pad / 4), "c d ".repeat(10_000));
+                let text =
+                    format!("[X] {}{secret}{}", "ab, ".repeat(pad / 4), "c d ".repeat(10_000));
                 let (kept, _) = excerpt(&text, "[X]");
-                assert!(!kept.contains("Zq7") && !kept.contains("Xw9"), "{before} {at} {:?}", kept.split_at(16_000).1);
+                assert!(
+                    !kept.contains("Zq7") && !kept.contains("Xw9"),
+                    "{before} {at} {:?}",
+                    kept.split_at(16_000).1
+                );
                 let text = format!(
                     "{}{secret}{}[X] why",
                     "ab, ".repeat(10_000),
                     "c d ".repeat((4096 + 20 - at.min(4000)) / 4)
                 );
                 let (kept, _) = excerpt(&format!("{text} {}", "c d ".repeat(10_000)), "[X]");
-                assert!(!kept.contains("Zq7") && !kept.contains("Xw9"), "{before} {at} {:?}", kept.split_at(4000).0);
+                assert!(
+                    !kept.contains("Zq7") && !kept.contains("Xw9"),
+                    "{before} {at} {:?}",
+                    kept.split_at(4000).0
+                );
             }
         }
     }

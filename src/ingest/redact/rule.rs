@@ -133,11 +133,16 @@ fn controls() -> impl Iterator<Item = (Vec<u8>, Rule)> {
 pub(super) fn names() -> Vec<(String, Rule)> {
     use Style::{Auth, Cookie, Digits, Pass, Path, Phrase, Plain, Session, SetCookie, Word};
     let spaced = ["identified by", "mot de passe"];
-    let mut names: Vec<_> =
-        spaced.map(|word| (word.to_owned(), Rule::Name(Name { kind: "password", style: Plain }))).into();
+    let mut names: Vec<_> = spaced
+        .map(|word| (word.to_owned(), Rule::Name(Name { kind: "password", style: Plain })))
+        .into();
     names.push(("session id".into(), Rule::Name(Name { kind: "session", style: Session })));
     for (kind, style, words) in [
-        ("password", Plain, "password passwd passphrase passcode passwort pswd kennwort senha contrasena motdepasse"),
+        (
+            "password",
+            Plain,
+            "password passwd passphrase passcode passwort pswd kennwort senha contrasena motdepasse",
+        ),
         (
             "password",
             Plain,
@@ -221,7 +226,12 @@ pub(super) fn shapes() -> Vec<(String, Rule)> {
     for (kind, len_min, charset, prefixes) in [
         ("github-token", 16, Word, "ghp_ gho_ ghu_ ghs_ ghr_ github_pat_"),
         ("gitlab-token", 16, Word, "glpat- gldt- glrt- glptt- glcbt- glsoat- glft-"),
-        ("slack-token", 8, Word, "xoxa- xoxb- xoxc- xoxd- xoxe- xoxe. xoxo- xoxp- xoxr- xoxs- xapp-"),
+        (
+            "slack-token",
+            8,
+            Word,
+            "xoxa- xoxb- xoxc- xoxd- xoxe- xoxe. xoxo- xoxp- xoxr- xoxs- xapp-",
+        ),
         ("aws-token", 32, Base64, "IQoJb3JpZ2lu FwoGZXIvYXdz FQoGZXIvYXdz"),
         ("google-key", 30, Word, "AIza"),
         ("google-token", 16, Word, "ya29. GOCSPX-"),
@@ -255,7 +265,9 @@ pub(super) fn shapes() -> Vec<(String, Rule)> {
     let ldap = ["search", "modify", "add", "delete", "whoami", "passwd"];
     shapes.extend(ldap.map(|verb| (format!("ldap{verb}"), Rule::Command(&FLAG_W))));
     // So short a word counts only after the end of another one.
-    shapes.extend([" ", "\t", "=", ":", "/", "\"", "'"].map(|before| (format!("{before}s."), Rule::Vault)));
+    shapes.extend(
+        [" ", "\t", "=", ":", "/", "\"", "'"].map(|before| (format!("{before}s."), Rule::Vault)),
+    );
     shapes
 }
 
@@ -421,7 +433,9 @@ impl Name {
                 }
                 _ if plural => false,
                 // Vault's `secret_id` is a secret.
-                ("_", Style::Plain | Style::Path | Style::Key) if part == "id" => self.kind == "secret",
+                ("_", Style::Plain | Style::Path | Style::Key) if part == "id" => {
+                    self.kind == "secret"
+                }
                 ("_", Style::Plain | Style::Path | Style::Key) => !lists(NOT_SECRET_PARTS, &part),
                 _ => lists(SECRET_PARTS, &part),
             };

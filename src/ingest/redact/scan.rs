@@ -107,7 +107,9 @@ impl<'t> Scan<'t> {
     pub(super) fn push(&mut self, span: Span<'t>) {
         let Range { start, end } = span.range;
         let quoted = self.text[start..].starts_with(&*span.quote);
-        if let Some(end) = placeholder_end(self.text, if quoted { start + span.quote.len() } else { start }) {
+        if let Some(end) =
+            placeholder_end(self.text, if quoted { start + span.quote.len() } else { start })
+        {
             self.at = self.at.max(end);
         } else if start < end {
             // Its end may be the name of another secret: `password: token: 7`.
@@ -124,7 +126,8 @@ impl<'t> Scan<'t> {
             return None;
         }
         if name.kind == "secret" && self.bytes[hit.end..].starts_with(b"_") {
-            let notion = Token { kind: "notion-token", prefix: "_", len_min: 40, charset: Charset::Hex };
+            let notion =
+                Token { kind: "notion-token", prefix: "_", len_min: 40, charset: Charset::Hex };
             if let Some(token) = self.notion(notion, &hit) {
                 return Some(token);
             }
@@ -132,8 +135,11 @@ impl<'t> Scan<'t> {
         let in_name = |byte: &&u8| byte.is_ascii_alphanumeric() || b"_.-".contains(byte);
         let rest = hit.end + self.bytes[hit.end..].iter().take(64).take_while(in_name).count();
         // The dash of `password->x` is not part of the name.
-        let rest =
-            if self.bytes[..rest].ends_with(b"-") && self.bytes[rest..].starts_with(b">") { rest - 1 } else { rest };
+        let rest = if self.bytes[..rest].ends_with(b"-") && self.bytes[rest..].starts_with(b">") {
+            rest - 1
+        } else {
+            rest
+        };
         let plural = name.is_plural_with(&self.text[hit.end..rest])?;
         let before = self.bytes[..hit.start].iter().rev().take(64);
         let first = hit.start - before.take_while(|byte| in_name(byte) || **byte == b':').count();
@@ -174,7 +180,8 @@ impl<'t> Scan<'t> {
             return self.weakly_joined(name, weak.as_str(), at);
         }
         if found.name("part").is_some() {
-            let end = self.text[at..].find(['\r', '\n', '\\']).map_or(self.text.len(), |end| at + end);
+            let end =
+                self.text[at..].find(['\r', '\n', '\\']).map_or(self.text.len(), |end| at + end);
             return (name.style != Style::Digits).then(|| span(at..end, name.kind));
         }
         if matches!(link.sep, ":" | "=")
@@ -182,7 +189,9 @@ impl<'t> Scan<'t> {
         {
             return Some(span(secret, name.kind));
         }
-        if place && link.sep == ":" || link.close.is_empty() && NO_OPENING.is_match(&self.text[at..]) {
+        if place && link.sep == ":"
+            || link.close.is_empty() && NO_OPENING.is_match(&self.text[at..])
+        {
             None
         } else if !link.sep.is_empty() {
             self.paired(name, plural, &link, at)
@@ -203,9 +212,9 @@ impl<'t> Scan<'t> {
     /// Whether the hit is a whole word: `pin` and `userPin`, not `spin` or `pinned`.
     fn is_word(&self, hit: &Range<usize>) -> bool {
         let camel = self.bytes[hit.start].is_ascii_uppercase();
-        let starts = self.bytes[..hit.start]
-            .last()
-            .is_none_or(|before| !before.is_ascii_alphabetic() || camel && before.is_ascii_lowercase());
+        let starts = self.bytes[..hit.start].last().is_none_or(|before| {
+            !before.is_ascii_alphabetic() || camel && before.is_ascii_lowercase()
+        });
         starts && !self.bytes.get(hit.end).is_some_and(u8::is_ascii_lowercase)
     }
 
@@ -213,15 +222,19 @@ impl<'t> Scan<'t> {
     /// secret.
     fn is_page_or_request(&self, token: usize) -> bool {
         let before = &self.bytes[token.saturating_sub(24)..token];
-        let before =
-            before.strip_suffix(b"_").or(before.strip_suffix(b"-")).or(before.strip_suffix(b" ")).unwrap_or(before);
+        let before = before
+            .strip_suffix(b"_")
+            .or(before.strip_suffix(b"-"))
+            .or(before.strip_suffix(b" "))
+            .unwrap_or(before);
         let ends = |word: &str| {
             let end = before.len().checked_sub(word.len()).map(|start| &before[start..]);
             end.is_some_and(|end| end.eq_ignore_ascii_case(word.as_bytes()))
         };
         PAGE_OR_REQUEST.split_ascii_whitespace().any(ends)
             || ends("client") && {
-                let value = self.text[token + "token".len()..].trim_start_matches(['"', '\'', '\\', ':', '=', ' ']);
+                let value = self.text[token + "token".len()..]
+                    .trim_start_matches(['"', '\'', '\\', ':', '=', ' ']);
                 UUID.is_match(value)
             }
     }
@@ -261,16 +274,23 @@ impl<'t> Scan<'t> {
         }
         let found = NEXT_LINE.captures(&self.text[at..])?;
         let secret = found.name("secret")?;
-        let named = secret.as_str().ends_with([':', '{', '[']) || secret.as_str().contains(['=', '"']);
+        let named =
+            secret.as_str().ends_with([':', '{', '[']) || secret.as_str().contains(['=', '"']);
         let indented = name.kind == "password" && !found["indent"].is_empty();
-        let fits =
-            !named && placeholder_end(secret.as_str(), 0).is_none() && (indented || is_random(secret.as_str(), 6));
+        let fits = !named
+            && placeholder_end(secret.as_str(), 0).is_none()
+            && (indented || is_random(secret.as_str(), 6));
         fits.then(|| at + secret.start()..at + secret.end())
     }
 
     /// `--password hunter2`, or in a sentence `password is hunter2`, but not
     /// `password is required`.
-    pub(super) fn loosely_joined(&self, name: Name, at: usize, in_sentence: bool) -> Option<Span<'t>> {
+    pub(super) fn loosely_joined(
+        &self,
+        name: Name,
+        at: usize,
+        in_sentence: bool,
+    ) -> Option<Span<'t>> {
         let value = self.opening(at);
         let text = &self.text[value.start..];
         let word = text.as_bytes().split(|byte| *byte <= b' ').next()?;
@@ -287,7 +307,8 @@ impl<'t> Scan<'t> {
     /// `pass` in `bypass`, but not in `dbpass` or `userPass`.
     pub(super) fn ends_other_word(&self, pass: usize) -> bool {
         let before = self.bytes[pass.saturating_sub(4)..pass].to_ascii_lowercase();
-        let camel = self.bytes[pass] == b'P' && self.bytes[..pass].last().is_some_and(u8::is_ascii_lowercase);
+        let camel = self.bytes[pass] == b'P'
+            && self.bytes[..pass].last().is_some_and(u8::is_ascii_lowercase);
         let words: [&[u8]; 7] = [b"by", b"com", b"im", b"over", b"sur", b"tres", b"nder"];
         !camel && words.iter().any(|word| before.ends_with(word))
     }
@@ -316,7 +337,13 @@ impl<'t> Scan<'t> {
 
     /// `name=value`, `"name": "value"` and similar. The decision to redact comes before the search
     /// for the end: a value that is read to its end is redacted, so no text is read repeatedly.
-    pub(super) fn paired(&self, name: Name, plural: bool, link: &Link<'t>, at: usize) -> Option<Span<'t>> {
+    pub(super) fn paired(
+        &self,
+        name: Name,
+        plural: bool,
+        link: &Link<'t>,
+        at: usize,
+    ) -> Option<Span<'t>> {
         let value = self.opening(at);
         let text = &self.text[value.start..];
         let scheme = self.known_scheme(&value);
@@ -328,7 +355,8 @@ impl<'t> Scan<'t> {
                 return self.list(name, plural, link, value.start + 1);
             }
         }
-        let (kind, mut lead) = scheme.or_else(|| self.other_scheme(name, &value)).unwrap_or((name.kind, 0));
+        let (kind, mut lead) =
+            scheme.or_else(|| self.other_scheme(name, &value)).unwrap_or((name.kind, 0));
         let cookie = matches!(name.style, Style::Cookie | Style::SetCookie) && PAIR.is_match(text);
         if cookie {
             lead = text.find('=').map_or(0, |equals| equals + 1);
@@ -350,13 +378,18 @@ impl<'t> Scan<'t> {
         }
         match (name.style, value.is_bare()) {
             (Style::Cookie, true) if cookie => end = self.chain_end(end, &NEXT_COOKIE, link),
-            (Style::Auth, true) if lead > 0 && kind == name.kind => end = self.chain_end(end, &NEXT_PARAMETER, link),
-            (Style::SetCookie, false) => end = self.text[start..end].find(';').map_or(end, |found| start + found),
+            (Style::Auth, true) if lead > 0 && kind == name.kind => {
+                end = self.chain_end(end, &NEXT_PARAMETER, link)
+            }
+            (Style::SetCookie, false) => {
+                end = self.text[start..end].find(';').map_or(end, |found| start + found)
+            }
             _ => {}
         }
         // A private key without a closing quote ends with its last line.
         if closed.is_none() {
-            let pem = self.text[start..end].find("-----BEGIN").and_then(|found| self.pem(start + found));
+            let pem =
+                self.text[start..end].find("-----BEGIN").and_then(|found| self.pem(start + found));
             end = pem.map_or(end, |pem| pem.end.max(end));
         }
         Some(span(start..end, kind))
@@ -364,13 +397,22 @@ impl<'t> Scan<'t> {
 
     /// The end of a password of several plain words, if it ends the line.
     fn words_end(&self, at: usize) -> Option<usize> {
-        let words = WORDS.find(&self.text[at..])?.as_str().trim_end_matches(['"', '\\', '\r', '\n', '\t', ' ']);
+        let words = WORDS
+            .find(&self.text[at..])?
+            .as_str()
+            .trim_end_matches(['"', '\\', '\r', '\n', '\t', ' ']);
         let sentence = words.split(' ').any(|word| lists(SENTENCE_WORDS, word));
         (!sentence).then(|| at + words.len())
     }
 
     /// Whether the value is empty or not a secret.
-    pub(super) fn is_harmless(&self, name: Name, plural: bool, link: &Link<'t>, value: &Value<'t>) -> bool {
+    pub(super) fn is_harmless(
+        &self,
+        name: Name,
+        plural: bool,
+        link: &Link<'t>,
+        value: &Value<'t>,
+    ) -> bool {
         let text = &self.text[value.start..];
         let whole = |pattern: &Regex| {
             let found = pattern.find(text);
@@ -380,7 +422,8 @@ impl<'t> Scan<'t> {
         if whole(&NULL) || MASKED.is_match(text) || text.starts_with("arn:aws") {
             return true;
         }
-        let status: &[&Regex] = if password { &[&PASSWORD_STATUS] } else { &[&STATUS, &ERROR_NAME] };
+        let status: &[&Regex] =
+            if password { &[&PASSWORD_STATUS] } else { &[&STATUS, &ERROR_NAME] };
         if status.iter().any(|status| whole(status)) {
             return true;
         }
@@ -389,13 +432,22 @@ impl<'t> Scan<'t> {
         let other = match name.style {
             Style::Path => whole(&PATH),
             Style::Key => whole(&PLAIN_KEY) || PROSE.is_match(text),
-            Style::Digits => !DIGITS.is_match(text) || word.bytes().filter(u8::is_ascii_digit).count() < 3,
-            Style::Session => !SESSION.is_match(text) || word.starts_with("0x") || !is_mixed(word.as_bytes()),
+            Style::Digits => {
+                !DIGITS.is_match(text) || word.bytes().filter(u8::is_ascii_digit).count() < 3
+            }
+            Style::Session => {
+                !SESSION.is_match(text) || word.starts_with("0x") || !is_mixed(word.as_bytes())
+            }
             Style::Phrase => !PHRASE.is_match(text) && !is_random(word, 16),
-            Style::Auth if link.sep == ":" && !link.blanks.1 && link.close.is_empty() => ONE_CASE.is_match(text),
+            Style::Auth if link.sep == ":" && !link.blanks.1 && link.close.is_empty() => {
+                ONE_CASE.is_match(text)
+            }
             _ => !password && OBJECT.is_match(text),
         };
-        if other || !value.is_bare() || matches!(name.style, Style::Digits | Style::Session | Style::Phrase) {
+        if other
+            || !value.is_bare()
+            || matches!(name.style, Style::Digits | Style::Session | Style::Phrase)
+        {
             return other;
         }
         // A message: `invalid token: unexpected end`, `dial tcp auth:8080`, `token.go:17`.
@@ -413,7 +465,9 @@ impl<'t> Scan<'t> {
             || escape
             || NESTED.is_match(text)
             || plural && (whole(&NUMBER) || PAIR.is_match(text))
-            || matches!(name.style, Style::Pass | Style::Word) && short(text) && whole(&LINE_OR_PORT)
+            || matches!(name.style, Style::Pass | Style::Word)
+                && short(text)
+                && whole(&LINE_OR_PORT)
             || link.sep == "=" && link.blanks == (false, true) && PAIR.is_match(text)
     }
 
@@ -429,7 +483,11 @@ impl<'t> Scan<'t> {
     }
 
     /// After the name of an authorization, a scheme is any word before a value with a digit.
-    pub(super) fn other_scheme(&self, name: Name, value: &Value<'t>) -> Option<(&'static str, usize)> {
+    pub(super) fn other_scheme(
+        &self,
+        name: Name,
+        value: &Value<'t>,
+    ) -> Option<(&'static str, usize)> {
         if name.style != Style::Auth {
             return None;
         }
@@ -437,15 +495,23 @@ impl<'t> Scan<'t> {
         let (scheme, lead) = (found["scheme"].to_ascii_lowercase(), found["lead"].len());
         let start = value.start + lead;
         let secret = self.bytes[start..].split(|byte| *byte <= b' ').next()?;
-        let known = "apikey aws4-hmac-sha256 digest hawk mac negotiate ntlm oauth sharedkey signature";
+        let known =
+            "apikey aws4-hmac-sha256 digest hawk mac negotiate ntlm oauth sharedkey signature";
         let fits = lists(known, &scheme)
             || placeholder_end(self.text, start).is_some()
-            || !scheme.contains(|c: char| c.is_ascii_digit()) && secret.iter().take(64).any(u8::is_ascii_digit);
+            || !scheme.contains(|c: char| c.is_ascii_digit())
+                && secret.iter().take(64).any(u8::is_ascii_digit);
         fits.then_some((name.kind, lead))
     }
 
     /// `["a","b"]`, `[a b]`: all items become one placeholder.
-    pub(super) fn list(&self, name: Name, plural: bool, link: &Link<'t>, from: usize) -> Option<Span<'t>> {
+    pub(super) fn list(
+        &self,
+        name: Name,
+        plural: bool,
+        link: &Link<'t>,
+        from: usize,
+    ) -> Option<Span<'t>> {
         let blanks_end = |at| self.run_end(at, |byte| byte.is_ascii_whitespace());
         let mut item = self.opening(blanks_end(from));
         let first = &self.text[item.start..];
@@ -457,7 +523,8 @@ impl<'t> Scan<'t> {
         if (nested || nothing) && placeholder_end(first, 0).is_none() {
             return None;
         }
-        let quote = if item.is_bare() { link.close.trim_start_matches([']', ')']) } else { item.quote };
+        let quote =
+            if item.is_bare() { link.close.trim_start_matches([']', ')']) } else { item.quote };
         let start = item.start - item.quote.len();
         loop {
             let (end, quote_end) = self.end(&item, link);
@@ -482,8 +549,9 @@ impl<'t> Scan<'t> {
             return Value { start: at + found.get_match().end(), quote, indent: "" };
         }
         let block = if text.starts_with(['|', '>']) { BLOCK.captures(text) } else { None };
-        let (lead, indent) =
-            block.map_or((0, ""), |found| (found.get_match().end(), found.get(1).map_or("", |indent| indent.as_str())));
+        let (lead, indent) = block.map_or((0, ""), |found| {
+            (found.get_match().end(), found.get(1).map_or("", |indent| indent.as_str()))
+        });
         Value { start: at + lead, quote: "", indent }
     }
 
@@ -500,7 +568,8 @@ impl<'t> Scan<'t> {
             return (self.bare_end(value.start, link), None);
         }
         let mut end = self.line_end(value.start);
-        while self.text[end..].strip_prefix('\n').is_some_and(|line| line.starts_with(value.indent)) {
+        while self.text[end..].strip_prefix('\n').is_some_and(|line| line.starts_with(value.indent))
+        {
             end = self.line_end(end + 1);
         }
         (end, None)
@@ -514,7 +583,8 @@ impl<'t> Scan<'t> {
     /// on the line closes instead, or none.
     pub(super) fn closing(&self, from: usize, open: &str) -> Option<Range<usize>> {
         let Some(mark) = open.bytes().last().filter(|mark| b"\"'`".contains(mark)) else {
-            let close = ["“”", "‘’"].iter().find_map(|pair| pair.strip_prefix(open)).unwrap_or(open);
+            let close =
+                ["“”", "‘’"].iter().find_map(|pair| pair.strip_prefix(open)).unwrap_or(open);
             let at = from + self.text[from..self.line_end(from)].find(close)?;
             return Some(at..at + close.len());
         };
@@ -548,10 +618,14 @@ impl<'t> Scan<'t> {
             Some(b'%') if link.sep.starts_with('%') => {
                 let percent = &link.sep[..link.sep.len() - 2];
                 let code = self.text[at..].strip_prefix(percent).and_then(|code| code.get(..2));
-                code.is_some_and(|code| lists("20 22 26 2c 3b 5d 7d 0a 0d", &code.to_ascii_lowercase()))
+                code.is_some_and(|code| {
+                    lists("20 22 26 2c 3b 5d 7d 0a 0d", &code.to_ascii_lowercase())
+                })
             }
             Some(byte) if !SOFT.contains(byte) => false,
-            Some(_) if link.sep.ends_with([':', 'a', 'A']) => BEFORE_COLON.is_match(&self.text[at..]),
+            Some(_) if link.sep.ends_with([':', 'a', 'A']) => {
+                BEFORE_COLON.is_match(&self.text[at..])
+            }
             Some(_) => BEFORE_EQUALS.is_match(&self.text[at..]),
         }
     }
@@ -578,7 +652,12 @@ impl<'t> Scan<'t> {
     }
 
     /// Like [`Scan::run_end`], for at most `len_max` bytes.
-    pub(super) fn run_end_within(&self, at: usize, len_max: usize, belongs: impl Fn(u8) -> bool) -> usize {
+    pub(super) fn run_end_within(
+        &self,
+        at: usize,
+        len_max: usize,
+        belongs: impl Fn(u8) -> bool,
+    ) -> usize {
         at + self.bytes[at..].iter().take(len_max).take_while(|byte| belongs(**byte)).count()
     }
 
@@ -616,6 +695,7 @@ fn is_random(word: &str, len_min: usize) -> bool {
 /// The start of the line break, escaped or not, at the end of `bytes`; the end if there is none.
 pub(super) fn line_break_before(bytes: &[u8]) -> usize {
     let rest = bytes.strip_suffix(b"\n").map(|rest| rest.strip_suffix(b"\r").unwrap_or(rest));
-    let escaped = || bytes.strip_suffix(b"\\n").map(|rest| rest.strip_suffix(b"\\r").unwrap_or(rest));
+    let escaped =
+        || bytes.strip_suffix(b"\\n").map(|rest| rest.strip_suffix(b"\\r").unwrap_or(rest));
     rest.or_else(escaped).map_or(bytes.len(), <[u8]>::len)
 }

@@ -27,7 +27,8 @@ impl<'t> Scan<'t> {
         };
         // `Bearer realm="…"` is a challenge.
         let is_challenge = quoted && !digit && secret.ends_with('=');
-        (random && !is_challenge).then(|| span(head.start..self.bare_end(head.start, &NO_LINK).max(head.end), kind))
+        (random && !is_challenge)
+            .then(|| span(head.start..self.bare_end(head.start, &NO_LINK).max(head.end), kind))
     }
 
     pub(super) fn token(&self, token: Token, hit: Range<usize>) -> Option<Span<'t>> {
@@ -35,7 +36,8 @@ impl<'t> Scan<'t> {
         // Only the head decides: reading on would be quadratic in a run of prefixes.
         let head = self.bytes.get(hit.end..hit.end + token.len_min)?;
         let random = head.iter().any(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
-        let fits = &self.text[hit.clone()] == token.prefix && head.iter().all(|&byte| belongs(byte));
+        let fits =
+            &self.text[hit.clone()] == token.prefix && head.iter().all(|&byte| belongs(byte));
         if !fits || !random || !starts_word(self.bytes, hit.start) {
             return None;
         }
@@ -49,14 +51,24 @@ impl<'t> Scan<'t> {
             return None;
         }
         let (len_min, charset) = infix.before;
-        let before = self.bytes[..hit.start].iter().rev().take(64).take_while(|byte| charset.contains(**byte)).count();
+        let before = self.bytes[..hit.start]
+            .iter()
+            .rev()
+            .take(64)
+            .take_while(|byte| charset.contains(**byte))
+            .count();
         if before < len_min {
             return None;
         }
         let (len_min, charset) = infix.after;
         let head = self.bytes.get(hit.end..hit.end + len_min)?;
         let fits = head.iter().all(|byte| charset.contains(*byte));
-        fits.then(|| span(hit.start - before..self.run_end(hit.end, |byte| charset.contains(byte)), infix.kind))
+        fits.then(|| {
+            span(
+                hit.start - before..self.run_end(hit.end, |byte| charset.contains(byte)),
+                infix.kind,
+            )
+        })
     }
 
     /// A password as an option of a command line. A number may be a port.
@@ -66,7 +78,8 @@ impl<'t> Scan<'t> {
         let value = self.opening(at + pattern.find(line)?.end());
         self.bytes.get(value.start).filter(|first| **first > b' ' && !b",\"'-".contains(first))?;
         let end = self.end(&value, &NO_LINK).0;
-        let ports = self.bytes[value.start..end].iter().all(|byte| byte.is_ascii_digit() || *byte == b':');
+        let ports =
+            self.bytes[value.start..end].iter().all(|byte| byte.is_ascii_digit() || *byte == b':');
         (!ports).then(|| span(value.start..end, "password"))
     }
 
@@ -75,8 +88,10 @@ impl<'t> Scan<'t> {
         let dot = hit.end + 14;
         let hash = self.bytes.get(dot + 1..dot + 65).filter(|_| self.bytes[dot] == b'.')?;
         let id = &self.bytes[hit.end..dot];
-        let fits = id.iter().all(u8::is_ascii_alphanumeric) && hash.iter().all(u8::is_ascii_hexdigit);
-        (fits && starts_word(self.bytes, hit.start)).then(|| span(hit.start..dot + 65, "airtable-token"))
+        let fits =
+            id.iter().all(u8::is_ascii_alphanumeric) && hash.iter().all(u8::is_ascii_hexdigit);
+        (fits && starts_word(self.bytes, hit.start))
+            .then(|| span(hit.start..dot + 65, "airtable-token"))
     }
 
     /// The 24 characters after the `s.` of old Vault tokens.
@@ -91,7 +106,8 @@ impl<'t> Scan<'t> {
         let start = at + PUTTY.find(&self.text[at..])?.end();
         let (mut line, mut end) = (start, start);
         loop {
-            let line_end = self.run_end(line, |byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte));
+            let line_end =
+                self.run_end(line, |byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte));
             let line_break = LINE_BREAK.find(&self.text[line_end..]);
             if line_end == line || line_break.is_none() && line_end < self.text.len() {
                 break;
@@ -142,7 +158,8 @@ impl<'t> Scan<'t> {
             key.iter().any(u8::is_ascii_uppercase) && key.iter().any(u8::is_ascii_lowercase)
         };
         let whole = |range: &Range<usize>| {
-            self.bytes[range.clone()].iter().all(base64) && !self.bytes[..range.start].last().is_some_and(base64)
+            self.bytes[range.clone()].iter().all(base64)
+                && !self.bytes[..range.start].last().is_some_and(base64)
         };
         let gap = self.bytes[..start].iter().rev().take(9).position(base64);
         let before = gap.and_then(|gap| Some((start - gap).checked_sub(40)?..start - gap));
@@ -170,7 +187,9 @@ impl<'t> Scan<'t> {
             let line_end = line_break_before(&self.bytes[..start]);
             let base64 = |byte: &&u8| byte.is_ascii_alphanumeric() || b"+/=".contains(byte);
             let mut line = self.bytes[..line_end].iter().rev().take_while(base64).count();
-            if matches!(self.bytes[..line_end - line], [.., b'\\']) && self.bytes[line_end - line] == b'n' {
+            if matches!(self.bytes[..line_end - line], [.., b'\\'])
+                && self.bytes[line_end - line] == b'n'
+            {
                 line -= 1;
             }
             // Only the last line of a key is short.

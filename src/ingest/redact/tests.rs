@@ -32,7 +32,8 @@ fn check(rows: &[(&str, &str)]) {
 #[track_caller]
 fn check_kept(rows: &[&str]) {
     let wrong: Vec<_> = rows.iter().filter(|text| redact(text) != **text).collect();
-    let found: String = wrong.iter().map(|text| format!("\n  {text}\n  {}\n", redact(text))).collect();
+    let found: String =
+        wrong.iter().map(|text| format!("\n  {text}\n  {}\n", redact(text))).collect();
     assert!(wrong.is_empty(), "{found}");
     assert!(rows.iter().all(|text| matches!(redact(text), Cow::Borrowed(_))));
 }
@@ -114,33 +115,54 @@ fn values_in_json_are_redacted_and_it_stays_json() {
         (r#"{"password":"a\\\",b","x":1}"#, r#"{"password":"⟦password⟧","x":1}"#),
         (r#"{"password":12345,"x":1}"#, r#"{"password":"⟦password⟧","x":1}"#),
         (r#"{"password":-1.5e3}"#, r#"{"password":"⟦password⟧"}"#),
-        (r#"[{"password":1},{"password":2}]"#, r#"[{"password":"⟦password⟧"},{"password":"⟦password⟧"}]"#),
+        (
+            r#"[{"password":1},{"password":2}]"#,
+            r#"[{"password":"⟦password⟧"},{"password":"⟦password⟧"}]"#,
+        ),
         (r#"{"tokens":["a","b]"],"x":[1]}"#, r#"{"tokens":["⟦token⟧"],"x":[1]}"#),
         (r#"{"secret":[1,2, 3],"x":[1]}"#, r#"{"secret":["⟦secret⟧"],"x":[1]}"#),
-        (r#"{"auth":{"user":"bob","password":"x"}}"#, r#"{"auth":{"user":"bob","password":"⟦password⟧"}}"#),
+        (
+            r#"{"auth":{"user":"bob","password":"x"}}"#,
+            r#"{"auth":{"user":"bob","password":"⟦password⟧"}}"#,
+        ),
         (r#"{\"password\":\"hunter2\"}"#, r#"{\"password\":\"⟦password⟧\"}"#),
         (r#"{\"password\":\"a\\\"b\",\"x\":1}"#, r#"{\"password\":\"⟦password⟧\",\"x\":1}"#),
         (r#"{\"password\":\"a\\\\\",\"x\":1}"#, r#"{\"password\":\"⟦password⟧\",\"x\":1}"#),
         (r#"{\"password\":12345}"#, r#"{\"password\":\"⟦password⟧\"}"#),
         (r#"{\"password\": \"cut off"}"#, r#"{\"password\": \"⟦password⟧"}"#),
-        (r#"{\\\"password\\\":\\\"a b\\\",\\\"x\\\":1}"#, r#"{\\\"password\\\":\\\"⟦password⟧\\\",\\\"x\\\":1}"#),
+        (
+            r#"{\\\"password\\\":\\\"a b\\\",\\\"x\\\":1}"#,
+            r#"{\\\"password\\\":\\\"⟦password⟧\\\",\\\"x\\\":1}"#,
+        ),
         (r#"{\\\"password\\\":\\\"a\\\\\\\"b\\\"}"#, r#"{\\\"password\\\":\\\"⟦password⟧\\\"}"#),
         (r#"{"msg":"login password=hunter2"}"#, r#"{"msg":"login password=⟦password⟧"}"#),
         (r#"{"msg":"password=hunter2","x":"y"}"#, r#"{"msg":"password=⟦password⟧","x":"y"}"#),
         (r#"["password=hunter2","foo"]"#, r#"["password=⟦password⟧","foo"]"#),
-        (r#"{"msg":"password: hunter2\nuser: bob"}"#, r#"{"msg":"password: ⟦password⟧\nuser: bob"}"#),
+        (
+            r#"{"msg":"password: hunter2\nuser: bob"}"#,
+            r#"{"msg":"password: ⟦password⟧\nuser: bob"}"#,
+        ),
         (r#"{"msg":"password=\"a b\" x"}"#, r#"{"msg":"password=\"⟦password⟧\" x"}"#),
         (r#"{"url":"/?token=abc\u0026x=1"}"#, r#"{"url":"/?token=⟦token⟧\u0026x=1"}"#),
-        (r#"{\u0022password\u0022:\u0022a b\u0022}"#, r#"{\u0022password\u0022:\u0022⟦password⟧\u0022}"#),
+        (
+            r#"{\u0022password\u0022:\u0022a b\u0022}"#,
+            r#"{\u0022password\u0022:\u0022⟦password⟧\u0022}"#,
+        ),
         (r"{\x22password\x22:\x22a b\x22}", r"{\x22password\x22:\x22⟦password⟧\x22}"),
         ("{&quot;password&quot;:&quot;a b&quot;}", "{&quot;password&quot;:&quot;⟦password⟧&quot;}"),
         ("{'password': 'a b', 'x': 1}", "{'password': '⟦password⟧', 'x': 1}"),
         ("{'password': 12345}", "{'password': '⟦password⟧'}"),
-        (r#"{"name":"DB_PASSWORD","value":"a b"}"#, r#"{"name":"DB_PASSWORD","value":"⟦password⟧"}"#),
+        (
+            r#"{"name":"DB_PASSWORD","value":"a b"}"#,
+            r#"{"name":"DB_PASSWORD","value":"⟦password⟧"}"#,
+        ),
         (r#"{"SecretAccessKey":"abc/def"}"#, r#"{"SecretAccessKey":"⟦aws-secret⟧"}"#),
         (r#"{"SecretString":"{\"a\":\"b\"}"}"#, r#"{"SecretString":"⟦secret⟧"}"#),
         (r#"{"card": 4111111111111111}"#, r#"{"card": "⟦card⟧"}"#),
-        (r#"{"cards":[1, 4111111111111111,2,4111111111111111]}"#, r#"{"cards":[1, "⟦card⟧",2,"⟦card⟧"]}"#),
+        (
+            r#"{"cards":[1, 4111111111111111,2,4111111111111111]}"#,
+            r#"{"cards":[1, "⟦card⟧",2,"⟦card⟧"]}"#,
+        ),
         (r#"{\"card\":4111111111111111,\"x\":1}"#, r#"{\"card\":\"⟦card⟧\",\"x\":1}"#),
     ]);
 }
@@ -153,7 +175,10 @@ fn values_in_queries_xml_and_yaml_are_redacted() {
         ("/?token=a%26b%3Dc&x=1", "/?token=⟦token⟧&x=1"),
         ("/?token=abc&amp;x=1", "/?token=⟦token⟧&amp;x=1"),
         ("password%3Dhunter2%26user%3Dbob", "password%3D⟦password⟧%26user%3Dbob"),
-        ("next=%2F%3Ftoken%253Dabc%2526x%253D1&y=2", "next=%2F%3Ftoken%253D⟦token⟧%2526x%253D1&y=2"),
+        (
+            "next=%2F%3Ftoken%253Dabc%2526x%253D1&y=2",
+            "next=%2F%3Ftoken%253D⟦token⟧%2526x%253D1&y=2",
+        ),
         ("%22password%22%3A%22a%20b%22%7D", "%22password%22%3A%22⟦password⟧%22%7D"),
         ("X-Amz-Signature=0123456789abcdef0123&x=1", "X-Amz-Signature=⟦signature⟧&x=1"),
         ("X-Amz-Security-Token=IQoJ%2Fabc&x=1", "X-Amz-Security-Token=⟦token⟧&x=1"),
@@ -182,11 +207,17 @@ fn headers_are_redacted() {
         (r#"{\"authorization\":[\"Bearer abc\"]}"#, r#"{\"authorization\":[\"⟦auth⟧\"]}"#),
         ("map[Authorization:[Bearer abc] Host:[x]]", "map[Authorization:[⟦auth⟧] Host:[x]]"),
         ("curl -H 'Authorization: Bearer abc' x", "curl -H 'Authorization: Bearer ⟦bearer⟧' x"),
-        (r#"curl -H \"Authorization: Bearer abc\" x"#, r#"curl -H \"Authorization: Bearer ⟦bearer⟧\" x"#),
+        (
+            r#"curl -H \"Authorization: Bearer abc\" x"#,
+            r#"curl -H \"Authorization: Bearer ⟦bearer⟧\" x"#,
+        ),
         ("Authorization: Token abc123", "Authorization: Token ⟦auth⟧"),
         ("Authorization: abc123", "Authorization: ⟦auth⟧"),
         ("Authorization: Digest username=\"u\", response=\"r\"", "Authorization: Digest ⟦auth⟧\""),
-        ("Authorization: AWS4-HMAC-SHA256 Credential=a/20, Signature=b x", "Authorization: AWS4-HMAC-SHA256 ⟦auth⟧ x"),
+        (
+            "Authorization: AWS4-HMAC-SHA256 Credential=a/20, Signature=b x",
+            "Authorization: AWS4-HMAC-SHA256 ⟦auth⟧ x",
+        ),
         ("Proxy-Authorization: Basic abc", "Proxy-Authorization: Basic ⟦basic-auth⟧"),
         ("got Bearer abc123def from client", "got Bearer ⟦bearer⟧ from client"),
         ("token: Bearer abc", "token: Bearer ⟦bearer⟧"),
@@ -226,14 +257,26 @@ fn known_shapes_are_redacted() {
         (&format!("Bearer%20{jwt}"), "Bearer%20⟦bearer⟧"),
         (&format!("url {hook}"), "url https://hooks.slack.com/services/⟦slack-webhook⟧"),
         (&format!("\"{hook_json}\""), r#""https:\/\/hooks.slack.com\/services\/⟦slack-webhook⟧""#),
-        (concat!("hooks.slack", ".com/workflows/T0/A0/1/x?y=1"), "hooks.slack.com/workflows/⟦slack-webhook⟧?y=1"),
-        (concat!("hooks.slack", ".com/triggers/T0/1/x"), "hooks.slack.com/triggers/⟦slack-webhook⟧"),
-        (concat!("https://discord", ".com/api/webhooks/1/abc"), "https://discord.com/api/webhooks/⟦webhook⟧"),
+        (
+            concat!("hooks.slack", ".com/workflows/T0/A0/1/x?y=1"),
+            "hooks.slack.com/workflows/⟦slack-webhook⟧?y=1",
+        ),
+        (
+            concat!("hooks.slack", ".com/triggers/T0/1/x"),
+            "hooks.slack.com/triggers/⟦slack-webhook⟧",
+        ),
+        (
+            concat!("https://discord", ".com/api/webhooks/1/abc"),
+            "https://discord.com/api/webhooks/⟦webhook⟧",
+        ),
         (concat!("<", "xoxb-", "12345678-abc", ">"), "<⟦slack-token⟧>"),
         (concat!("xoxe.", "xoxp-1-", "Mi0xLTEyMzQ1"), "⟦slack-token⟧"),
         (concat!("xapp-", "1-A02-123-abcdef"), "⟦slack-token⟧"),
         (concat!("ghp_", "0123456789abcdefABCDEF0123456789abcd"), "⟦github-token⟧"),
-        (concat!("x-access:", "ghs_", "0123456789abcdefABCDEF", "@github.com"), "x-access:⟦github-token⟧@github.com"),
+        (
+            concat!("x-access:", "ghs_", "0123456789abcdefABCDEF", "@github.com"),
+            "x-access:⟦github-token⟧@github.com",
+        ),
         (concat!("github_pat_", "0123456789abcdefABCDEF_0123"), "⟦github-token⟧"),
         (concat!("glpat-", "0123456789abcdefABCD"), "⟦gitlab-token⟧"),
         (concat!("AIza", "SyA0123456789abcdefghijklmnopqrstuv"), "⟦google-key⟧"),
@@ -271,7 +314,10 @@ fn private_keys_are_redacted() {
         (&format!("k={RSA}\nMIIE\n{END}\nb"), "k=⟦private-key⟧\nb"),
         (&format!("private_key={RSA}\nMIIE\n{END}\nb"), "private_key=⟦private-key⟧\nb"),
         (&format!("private_key: \"{RSA}\nMIIE\nabc"), "private_key: \"⟦private-key⟧"),
-        (&format!(r#"{{"private_key":"{RSA}\nMIIE\n{END}\n","x":1}}"#), r#"{"private_key":"⟦private-key⟧","x":1}"#),
+        (
+            &format!(r#"{{"private_key":"{RSA}\nMIIE\n{END}\n","x":1}}"#),
+            r#"{"private_key":"⟦private-key⟧","x":1}"#,
+        ),
         (&format!(r#"{{"k":"{RSA}\nMIIE\n{END}\n","x":1}}"#), r#"{"k":"⟦private-key⟧\n","x":1}"#),
         (&RSA.replace("RSA ", ""), "⟦private-key⟧"),
         (&RSA.replace("RSA", "OPENSSH"), "⟦private-key⟧"),
@@ -291,19 +337,28 @@ fn values_after_other_separators_are_redacted() {
         (r#"{"m":"password:\n  hunter2pw\nx"}"#, r#"{"m":"password:\n  ⟦password⟧\nx"}"#),
         ("password → hunter2pw", "password → ⟦password⟧"),
         ("password:\r\n  swordfish\r\n", "password:\r\n  ⟦password⟧\r\n"),
-        ("name=\"password\"\r\n\r\nhunter2 pw\r\n--x", "name=\"password\"\r\n\r\n⟦password⟧\r\n--x"),
+        (
+            "name=\"password\"\r\n\r\nhunter2 pw\r\n--x",
+            "name=\"password\"\r\n\r\n⟦password⟧\r\n--x",
+        ),
         (
             "name=\"token\"\nContent-Type: text/plain\n\nabc\n--x",
             "name=\"token\"\nContent-Type: text/plain\n\n⟦token⟧\n--x",
         ),
-        (r#"name=\"password\"\r\n\r\nhunter2\r\n--x"#, r#"name=\"password\"\r\n\r\n⟦password⟧\r\n--x"#),
+        (
+            r#"name=\"password\"\r\n\r\nhunter2\r\n--x"#,
+            r#"name=\"password\"\r\n\r\n⟦password⟧\r\n--x"#,
+        ),
         ("password -> hunter2pw, x", "password -> ⟦password⟧, x"),
         ("password->x9y8z7", "password->⟦password⟧"),
         ("password|hunter2pw|x", "password|⟦password⟧|x"),
         ("user,bob,password,hunter2pw", "user,bob,password,⟦password⟧"),
         ("password: correct horse battery", "password: ⟦password⟧"),
         ("password: correct horse battery staple\nx", "password: ⟦password⟧\nx"),
-        (r#"{"m":"passphrase: correct horse battery","x":1}"#, r#"{"m":"passphrase: ⟦password⟧","x":1}"#),
+        (
+            r#"{"m":"passphrase: correct horse battery","x":1}"#,
+            r#"{"m":"passphrase: ⟦password⟧","x":1}"#,
+        ),
         ("password: swordfish for user bob", "password: ⟦password⟧ for user bob"),
         ("password: hunter2 and then some", "password: ⟦password⟧ and then some"),
     ]);
@@ -313,16 +368,25 @@ fn values_after_other_separators_are_redacted() {
 fn values_after_rarer_names_are_redacted() {
     check(&[
         ("pw=hunter2 psw=hunter2 psk=hunter2", "pw=⟦password⟧ psw=⟦password⟧ psk=⟦password⟧"),
-        ("{\"pw\":\"hunter2\",\"userPw\":\"x\"}", "{\"pw\":\"⟦password⟧\",\"userPw\":\"⟦password⟧\"}"),
+        (
+            "{\"pw\":\"hunter2\",\"userPw\":\"x\"}",
+            "{\"pw\":\"⟦password⟧\",\"userPw\":\"⟦password⟧\"}",
+        ),
         ("pin=1234 card_pin: 123456 otpCode=123456", "pin=⟦pin⟧ card_pin: ⟦pin⟧ otpCode=⟦pin⟧"),
-        ("{\"pin\":1234,\"otp\":\"123456\",\"cvv\":123}", "{\"pin\":\"⟦pin⟧\",\"otp\":\"⟦pin⟧\",\"cvv\":\"⟦pin⟧\"}"),
+        (
+            "{\"pin\":1234,\"otp\":\"123456\",\"cvv\":123}",
+            "{\"pin\":\"⟦pin⟧\",\"otp\":\"⟦pin⟧\",\"cvv\":\"⟦pin⟧\"}",
+        ),
         ("otp=a1b2c3 cvc: 999 cvv2=1234", "otp=⟦pin⟧ cvc: ⟦pin⟧ cvv2=⟦pin⟧"),
         ("your PIN is 1234, OTP is 123456.", "your PIN is ⟦pin⟧, OTP is ⟦pin⟧."),
         ("Session ID: 0123456789abcdef", "Session ID: ⟦session⟧"),
         ("account_key=abc service_key: abc", "account_key=⟦key⟧ service_key: ⟦key⟧"),
         ("aesKey=c2VjcmV0 aes_key: c2VjcmV0", "aesKey=⟦key⟧ aes_key: ⟦key⟧"),
         ("seed=0f1e2d3c4b5a69788796a5b4c3d2e1f0", "seed=⟦seed⟧"),
-        ("mnemonic: legal winner thank year wave sausage worth useful legal winner thank yellow.", "mnemonic: ⟦seed⟧."),
+        (
+            "mnemonic: legal winner thank year wave sausage worth useful legal winner thank yellow.",
+            "mnemonic: ⟦seed⟧.",
+        ),
         (
             "{\"seedPhrase\":\"legal winner thank year wave sausage worth useful legal winner thank yellow\"}",
             "{\"seedPhrase\":\"⟦seed⟧\"}",
@@ -331,8 +395,14 @@ fn values_after_rarer_names_are_redacted() {
         ("code=4%2F0AX4XfWh0123456789abcdef&x=1", "code=4%2F⟦auth-code⟧&x=1"),
         ("Kennwort: hunter2 senha=hunter2", "Kennwort: ⟦password⟧ senha=⟦password⟧"),
         ("contraseña: hunter2 contrasena=x", "contraseña: ⟦password⟧ contrasena=⟦password⟧"),
-        ("mot_de_passe=hunter2 mot de passe : x", "mot_de_passe=⟦password⟧ mot de passe : ⟦password⟧"),
-        ("пароль=hunter2 Пароль: x ПАРОЛЬ: y", "пароль=⟦password⟧ Пароль: ⟦password⟧ ПАРОЛЬ: ⟦password⟧"),
+        (
+            "mot_de_passe=hunter2 mot de passe : x",
+            "mot_de_passe=⟦password⟧ mot de passe : ⟦password⟧",
+        ),
+        (
+            "пароль=hunter2 Пароль: x ПАРОЛЬ: y",
+            "пароль=⟦password⟧ Пароль: ⟦password⟧ ПАРОЛЬ: ⟦password⟧",
+        ),
         ("密码：hunter2", "密码：⟦password⟧"),
         ("JSESSIONID=0123456789ABCDEF x", "JSESSIONID=⟦session⟧ x"),
         ("PHPSESSID: 0a1b2c3d4e5f; x", "PHPSESSID: ⟦session⟧; x"),
@@ -348,8 +418,14 @@ fn values_after_rarer_names_are_redacted() {
 fn secrets_on_command_lines_are_redacted() {
     check(&[
         ("curl -u admin:hunter2pw https://h/x", "curl -u admin:⟦password⟧ https://h/x"),
-        ("curl -s --user 'admin:hunter2' https://h/x", "curl -s --user 'admin:⟦password⟧' https://h/x"),
-        ("curl -uadmin:hunter2 h; curl -U p:q h", "curl -uadmin:⟦password⟧ h; curl -U p:⟦password⟧ h"),
+        (
+            "curl -s --user 'admin:hunter2' https://h/x",
+            "curl -s --user 'admin:⟦password⟧' https://h/x",
+        ),
+        (
+            "curl -uadmin:hunter2 h; curl -U p:q h",
+            "curl -uadmin:⟦password⟧ h; curl -U p:⟦password⟧ h",
+        ),
         (r#"["curl","-u","admin:hunter2","h"]"#, r#"["curl","-u","admin:⟦password⟧","h"]"#),
         ("mysql -h db -uroot -phunter2 shop", "mysql -h db -uroot -p⟦password⟧ shop"),
         ("mysqldump -p'hunter2' shop", "mysqldump -p'⟦password⟧' shop"),
@@ -366,7 +442,10 @@ fn secrets_on_command_lines_are_redacted() {
         ("machine h login bob password hunter x", "machine h login bob password ⟦password⟧ x"),
         ("app:hunter2pw@tcp(db:3306)/prod", "app:⟦url-password⟧@tcp(db:3306)/prod"),
         ("dsn=app:p:w@unix(/s)/prod", "dsn=app:⟦url-password⟧@unix(/s)/prod"),
-        ("jdbc:oracle:thin:scott/tigerpw9@//h:1521/x", "jdbc:oracle:thin:scott/⟦url-password⟧@//h:1521/x"),
+        (
+            "jdbc:oracle:thin:scott/tigerpw9@//h:1521/x",
+            "jdbc:oracle:thin:scott/⟦url-password⟧@//h:1521/x",
+        ),
         ("sqlplus scott/tigerpw9@db", "sqlplus scott/⟦password⟧@db"),
     ]);
 }
@@ -386,8 +465,14 @@ fn tokens_of_more_vendors_are_redacted() {
             &format!("{}production$0123456789abcdef${HEX} x", "access_token$"),
             "access_token$production$0123456789abcdef$⟦token⟧ x",
         ),
-        (&format!("{}QQPZRYXQQPZRYXQQPZRYXQQPZRYXQQPZRYXQQPZRYXQQPZRYX7 x", "AGE-SECRET-KEY-1"), "⟦private-key⟧ x"),
-        ("Private-Lines: 2\nAAAAgQ==\nAAAAgR==\nPrivate-MAC: x", "Private-Lines: 2\n⟦private-key⟧\nPrivate-MAC: x"),
+        (
+            &format!("{}QQPZRYXQQPZRYXQQPZRYXQQPZRYXQQPZRYXQQPZRYXQQPZRYX7 x", "AGE-SECRET-KEY-1"),
+            "⟦private-key⟧ x",
+        ),
+        (
+            "Private-Lines: 2\nAAAAgQ==\nAAAAgR==\nPrivate-MAC: x",
+            "Private-Lines: 2\n⟦private-key⟧\nPrivate-MAC: x",
+        ),
         (&format!("id ab~8{}{} x", "Q~", &WORD[..34]), "id ⟦azure-secret⟧ x"),
         (&format!("x {HEX}0123{} y", "NRAL"), "x ⟦newrelic-key⟧ y"),
         (&format!("x {HEX}{} y", "-us14"), "x ⟦mailchimp-key⟧ y"),
@@ -395,11 +480,17 @@ fn tokens_of_more_vendors_are_redacted() {
         (&format!("x {}%2B{WORD} y", "A".repeat(22)), "x AAAAAAAAAAAAAAAAAAAAAA⟦twitter-token⟧ y"),
         (&format!("x {}{} y", "s.", &WORD[..24]), "x s.⟦vault-token⟧ y"),
         (
-            &format!("MIIEabcdefghijklmnop\nMIIEabc=\n{}\nx", concat!("-----END RSA PRIVATE", " KEY-----")),
+            &format!(
+                "MIIEabcdefghijklmnop\nMIIEabc=\n{}\nx",
+                concat!("-----END RSA PRIVATE", " KEY-----")
+            ),
             "⟦private-key⟧\nx",
         ),
         (
-            &format!("x MIIEabcdefghijklmnop\\nMIIEabc=\\n{}\\n", concat!("-----END PRIVATE", " KEY-----")),
+            &format!(
+                "x MIIEabcdefghijklmnop\\nMIIEabc=\\n{}\\n",
+                concat!("-----END PRIVATE", " KEY-----")
+            ),
             "x ⟦private-key⟧\\n",
         ),
     ]);
@@ -603,18 +694,33 @@ fn invisible_text_hides_no_secret() {
             "\u{1b}[31m[CRITICAL]\u{1b}[0m login \u{1b}[36mpassword\u{1b}[0m=\u{1b}[35mhunter2\u{1b}[0m x",
             "\u{1b}[31m[CRITICAL]\u{1b}[0m login \u{1b}[36mpassword\u{1b}[0m=\u{1b}[35m⟦password⟧\u{1b}[0m x",
         ),
-        ("\u{1b}[2mtoken\u{1b}[0m\u{1b}[2m=\u{1b}[0mabc123 x", "\u{1b}[2mtoken\u{1b}[0m\u{1b}[2m=\u{1b}[0m⟦token⟧ x"),
-        ("\u{1b}[38;5;12;48:2::1:2:3mpassword\u{1b}[K: abc", "\u{1b}[38;5;12;48:2::1:2:3mpassword\u{1b}[K: ⟦password⟧"),
+        (
+            "\u{1b}[2mtoken\u{1b}[0m\u{1b}[2m=\u{1b}[0mabc123 x",
+            "\u{1b}[2mtoken\u{1b}[0m\u{1b}[2m=\u{1b}[0m⟦token⟧ x",
+        ),
+        (
+            "\u{1b}[38;5;12;48:2::1:2:3mpassword\u{1b}[K: abc",
+            "\u{1b}[38;5;12;48:2::1:2:3mpassword\u{1b}[K: ⟦password⟧",
+        ),
         (concat!("AKIA", "\u{1b}[1mIOSFODNN7\u{1b}[0mEXAMPLE."), "⟦aws-key⟧."),
         (concat!("AKIA", r"\u001b[1mIOSFODNN7\u001b[0mEXAMPLE."), "⟦aws-key⟧."),
         (
             r#"{"m":"password\u001b[0m=\u001b[35mhunter2\u001b[0m"}"#,
             r#"{"m":"password\u001b[0m=\u001b[35m⟦password⟧\u001b[0m"}"#,
         ),
-        (r#"{\"m\":\"password\\u001b[0m=hunter2\"}"#, r#"{\"m\":\"password\\u001b[0m=⟦password⟧\"}"#),
-        (r"password\x1b[0m=hunter2 pass\033[0mword=x", r"password\x1b[0m=⟦password⟧ pass\033[0mword=⟦password⟧"),
+        (
+            r#"{\"m\":\"password\\u001b[0m=hunter2\"}"#,
+            r#"{\"m\":\"password\\u001b[0m=⟦password⟧\"}"#,
+        ),
+        (
+            r"password\x1b[0m=hunter2 pass\033[0mword=x",
+            r"password\x1b[0m=⟦password⟧ pass\033[0mword=⟦password⟧",
+        ),
         ("pass\u{1b}]0;a title\u{7}word=hunter2", "pass\u{1b}]0;a title\u{7}word=⟦password⟧"),
-        ("pass\u{1b}]8;;https://x\u{1b}\\word=hunter2", "pass\u{1b}]8;;https://x\u{1b}\\word=⟦password⟧"),
+        (
+            "pass\u{1b}]8;;https://x\u{1b}\\word=hunter2",
+            "pass\u{1b}]8;;https://x\u{1b}\\word=⟦password⟧",
+        ),
         ("\u{1b}]0;password=hunter2\u{7} x", "\u{1b}]0;password=⟦password⟧\u{7} x"),
         ("pass\u{1b}Pdata\u{9c}word=hunter2", "pass\u{1b}Pdata\u{9c}word=⟦password⟧"),
         ("password\u{1b}(B=hunter2", "password\u{1b}(B=⟦password⟧"),
@@ -622,8 +728,14 @@ fn invisible_text_hides_no_secret() {
         ("pass\u{1b}word=hunter2", "pass\u{1b}word=⟦password⟧"),
         ("p\0a\0s\0s\0w\0o\0r\0d\0=\0h\0u\0n\0t\0", "p\0a\0s\0s\0w\0o\0r\0d\0=\0⟦password⟧\0"),
         ("pass\u{200b}word=hunter2 x", "pass\u{200b}word=⟦password⟧ x"),
-        ("password\u{feff}=\u{200d}hun\u{ad}ter2\u{2069} x", "password\u{feff}=\u{200d}⟦password⟧\u{2069} x"),
-        ("pass\u{e0041}word\u{fe0f}=\u{202e}hunter2", "pass\u{e0041}word\u{fe0f}=\u{202e}⟦password⟧"),
+        (
+            "password\u{feff}=\u{200d}hun\u{ad}ter2\u{2069} x",
+            "password\u{feff}=\u{200d}⟦password⟧\u{2069} x",
+        ),
+        (
+            "pass\u{e0041}word\u{fe0f}=\u{202e}hunter2",
+            "pass\u{e0041}word\u{fe0f}=\u{202e}⟦password⟧",
+        ),
         (r#"{"pass\u200bword":"x"}"#, r#"{"pass\u200bword":"⟦password⟧"}"#),
         (r#"{"p\u0061ssword":"x","a":1}"#, r#"{"p\u0061ssword":"⟦password⟧","a":1}"#),
         (r#"{\"p\\u0061ssword\":\"x y\"}"#, r#"{\"p\\u0061ssword\":\"⟦password⟧\"}"#),
@@ -632,7 +744,10 @@ fn invisible_text_hides_no_secret() {
         ("password＝hunter2 x", "password＝⟦password⟧ x"),
         ("ｐａｓｓｗｏｒｄ：ｈｕｎｔｅｒ２ x", "ｐａｓｓｗｏｒｄ：⟦password⟧ x"),
         ("password:\u{a0}hunter2", "password:⟦password⟧"),
-        ("[\"a\u{200b}\"] {\"tokens\u{200b}\":[1,2]}", "[\"a\u{200b}\"] {\"tokens\u{200b}\":[1,2]}"),
+        (
+            "[\"a\u{200b}\"] {\"tokens\u{200b}\":[1,2]}",
+            "[\"a\u{200b}\"] {\"tokens\u{200b}\":[1,2]}",
+        ),
         ("{\"secret\u{200b}\":[1, 2],\"x\":1}", "{\"secret\u{200b}\":[\"⟦secret⟧\"],\"x\":1}"),
         ("card 4111\u{200b}1111\u{1b}[1m11111111 x", "card ⟦card⟧ x"),
         ("card ４１１１１１１１１１１１１１１１ x", "card ⟦card⟧ x"),
@@ -653,7 +768,10 @@ fn custom_patterns_are_redacted() {
     for (text, expected) in [
         ("a cust-12 b", "a [redacted:custom] b"),
         ("pin 1234, order abc", "pin [redacted:custom], [redacted:custom]"),
-        (r#"{"id":"cust-1","password":"x"}"#, r#"{"id":"[redacted:custom]","password":"[redacted:password]"}"#),
+        (
+            r#"{"id":"cust-1","password":"x"}"#,
+            r#"{"id":"[redacted:custom]","password":"[redacted:password]"}"#,
+        ),
         ("password=cust-1 x", "password=[redacted:password] x"),
         ("none here", "none here"),
     ] {
@@ -673,7 +791,11 @@ fn every_bad_pattern_is_reported() {
     assert_eq!(bad[0], "redaction pattern 1: error: unclosed group");
     assert_eq!(bad[1], "redaction pattern 2: matches the empty text");
     assert_eq!(bad[2], "redaction pattern 3: matches the empty text");
-    assert!(bad[3].starts_with("redaction pattern 4: error: invalid character class range"), "{}", bad[3]);
+    assert!(
+        bad[3].starts_with("redaction pattern 4: error: invalid character class range"),
+        "{}",
+        bad[3]
+    );
 }
 
 /// Random sequences of the texts that the rules search for.
@@ -714,7 +836,9 @@ fn escape(text: &str) -> String {
 
 /// `json` in the message of a JSON log line, `levels` times.
 fn nest(json: String, levels: usize) -> String {
-    (0..levels).fold(json, |json, _| format!(r#"{{"level":"info","message":"got {} from x"}}"#, escape(&json)))
+    (0..levels).fold(json, |json, _| {
+        format!(r#"{{"level":"info","message":"got {} from x"}}"#, escape(&json))
+    })
 }
 
 const NAMES: &str = "password db_password DB_PASSWORD userPassword passwd client_secret x-api-key apiKey refreshToken \

@@ -110,7 +110,9 @@ impl Visible {
         let mut visible = Self { text: String::with_capacity(text.len()), pieces: Vec::new() };
         let (mut copied, mut at) = (0, 0);
         while at < text.len() {
-            let Some((len, shown)) = respelled(&text[at..]).filter(|(_, shown)| decoded || shown.is_none()) else {
+            let Some((len, shown)) =
+                respelled(&text[at..]).filter(|(_, shown)| decoded || shown.is_none())
+            else {
                 at = text.ceil_char_boundary(at + 1);
                 continue;
             };
@@ -169,7 +171,10 @@ pub(super) fn respelled(text: &str) -> Option<(usize, Option<char>)> {
 
 /// A terminal sequence, which is invisible: `ESC [ … m` sets a color, `ESC ] … BEL` a title.
 fn sequence(text: &str) -> Option<(usize, Option<char>)> {
-    let starts = matches!(text.as_bytes(), [0x1b | 0xc2, ..] | [b'\\', b'\\' | b'u' | b'x' | b'0' | b'e', ..]);
+    let starts = matches!(
+        text.as_bytes(),
+        [0x1b | 0xc2, ..] | [b'\\', b'\\' | b'u' | b'x' | b'0' | b'e', ..]
+    );
     let text = &text[..text.floor_char_boundary(SEQUENCE_BYTES_MAX)];
     starts.then(|| SEQUENCE.find(text)).flatten().map(|found| (found.len(), None))
 }
@@ -207,9 +212,13 @@ fn decoded(c: char) -> Option<Option<char>> {
 fn shown_as(c: char) -> Option<Option<char>> {
     match c {
         '\u{ff01}'..='\u{ff5e}' => Some(char::from_u32(u32::from(c) - 0xfee0)),
-        '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{2800}' | '\u{3000}' => {
-            Some(Some(' '))
-        }
+        '\u{a0}'
+        | '\u{1680}'
+        | '\u{2000}'..='\u{200a}'
+        | '\u{202f}'
+        | '\u{205f}'
+        | '\u{2800}'
+        | '\u{3000}' => Some(Some(' ')),
         '\t'..='\r' | '\u{85}' => None,
         c => (c.is_control() || is_ignorable(c)).then_some(None),
     }

@@ -26,7 +26,8 @@ const NASTY: &[&str] = &[
 ];
 
 fn text() -> impl Strategy<Value = String> {
-    let piece = prop_oneof![select(NASTY).prop_map(str::to_owned), any::<String>(), "[a-z/-]{1,20}"];
+    let piece =
+        prop_oneof![select(NASTY).prop_map(str::to_owned), any::<String>(), "[a-z/-]{1,20}"];
     let long = (select(NASTY), 1..40_usize).prop_map(|(piece, n)| piece.repeat(n));
     prop_oneof![6 => piece.clone(), 1 => long, 1 => vec(piece, 0..6).prop_map(|pieces| pieces.concat())]
 }

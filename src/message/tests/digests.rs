@@ -11,11 +11,11 @@ use crate::model::tally::Tally;
 use crate::model::time::Timestamp;
 
 /// 23 Nov 2026, 14:15:06 UTC.
-pub const START: i64 = 1_795_443_306_000;
+pub(crate) const START: i64 = 1_795_443_306_000;
 
 /// The alerts of [`flood`]: number, account, log group, start and length in the period of 42 s
 /// (both in ms), text.
-pub const LINES: &[(i64, &str, &str, i64, i64, &str)] = &[
+pub(crate) const LINES: &[(i64, &str, &str, i64, i64, &str)] = &[
     (
         74,
         "111122223333",
@@ -66,9 +66,14 @@ pub const LINES: &[(i64, &str, &str, i64, i64, &str)] = &[
     ),
 ];
 
-pub fn alert(account: &str, log_group: &str, at: i64, message: String) -> Alert {
-    let origin =
-        Origin::new(account, log_group, "2026/11/23/[$LATEST]5f0c1e", Some("eu-west-1"), "shardId-000000000000:1");
+pub(crate) fn alert(account: &str, log_group: &str, at: i64, message: String) -> Alert {
+    let origin = Origin::new(
+        account,
+        log_group,
+        "2026/11/23/[$LATEST]5f0c1e",
+        Some("eu-west-1"),
+        "shardId-000000000000:1",
+    );
     Alert {
         id: AlertId::new(&at.to_string(), &origin),
         timestamp: Timestamp::from_millis(at),
@@ -84,21 +89,22 @@ pub fn alert(account: &str, log_group: &str, at: i64, message: String) -> Alert 
 }
 
 /// A database runs out of disk space, and the services that use it report errors.
-pub fn flood() -> Tally {
+pub(crate) fn flood() -> Tally {
     let mut alerts = Vec::new();
     for (count, account, log_group, start, width, text) in LINES {
         for n in 0..*count {
             // Denser towards the end, as retries pile up.
             let at = START + start + width - width * (count - n) * (count - n) / (count * count);
             let second = format!("{:02}", (at - START) / 1000 + 6);
-            let message = text.replace("{ss}", &second).replace("{n}", &(1000 + 37 * n).to_string());
+            let message =
+                text.replace("{ss}", &second).replace("{n}", &(1000 + 37 * n).to_string());
             alerts.push(alert(account, log_group, at, message));
         }
     }
     Tally::of(&alerts)
 }
 
-pub fn digest(tally: Tally) -> Digest {
+pub(crate) fn digest(tally: Tally) -> Digest {
     Digest {
         route: "critical".parse().unwrap(),
         target: "slack:app-alerts".parse().unwrap(),
@@ -114,7 +120,7 @@ pub fn digest(tally: Tally) -> Digest {
     }
 }
 
-pub fn burst(minutes: i64, alerts: u64) -> Burst {
+pub(crate) fn burst(minutes: i64, alerts: u64) -> Burst {
     Burst {
         since: Timestamp::from_millis(START - minutes * 60_000),
         until: Timestamp::from_millis(START + 45_000),
@@ -123,7 +129,7 @@ pub fn burst(minutes: i64, alerts: u64) -> Burst {
 }
 
 /// Every digest below, by name.
-pub fn all() -> Vec<(&'static str, Digest)> {
+pub(crate) fn all() -> Vec<(&'static str, Digest)> {
     vec![
         ("flood", flood_in_burst()),
         ("single", single()),
@@ -137,25 +143,25 @@ pub fn all() -> Vec<(&'static str, Digest)> {
     ]
 }
 
-pub fn flood_in_burst() -> Digest {
+pub(crate) fn flood_in_burst() -> Digest {
     Digest { burst: Some(burst(12, 1_204)), ..digest(flood()) }
 }
 
-pub fn burst_over() -> Digest {
+pub(crate) fn burst_over() -> Digest {
     Digest { burst: Some(burst(12, 1_204)), ends_burst: true, ..digest(Tally::default()) }
 }
 
-pub fn single() -> Digest {
+pub(crate) fn single() -> Digest {
     digest(Tally::of([&no_space(START)]))
 }
 
-pub fn no_space(at: i64) -> Alert {
+pub(crate) fn no_space(at: i64) -> Alert {
     let (_, account, log_group, ..) = LINES[5];
     alert(account, log_group, at, "[CRITICAL] No space left on device".to_owned())
 }
 
 /// Three windows in one message to a fallback, after a mute.
-pub fn late() -> Digest {
+pub(crate) fn late() -> Digest {
     let since = Timestamp::from_millis(START - 47 * 60_000);
     Digest {
         target: "sns:oncall".parse().unwrap(),
@@ -167,10 +173,15 @@ pub fn late() -> Digest {
     }
 }
 
-pub fn twenty_patterns() -> Digest {
-    const WORDS: [&str; 12] =
-        ["disk", "queue", "cache", "login", "mail", "search", "ingest", "export", "proxy", "hook", "sync", "index"];
-    let pairs = WORDS.iter().flat_map(|a| WORDS.iter().map(move |b| format!("[CRITICAL] {a} lost {b}"))).take(20);
+pub(crate) fn twenty_patterns() -> Digest {
+    const WORDS: [&str; 12] = [
+        "disk", "queue", "cache", "login", "mail", "search", "ingest", "export", "proxy", "hook",
+        "sync", "index",
+    ];
+    let pairs = WORDS
+        .iter()
+        .flat_map(|a| WORDS.iter().map(move |b| format!("[CRITICAL] {a} lost {b}")))
+        .take(20);
     let alerts = pairs.enumerate().map(|(n, line)| alert("1", "/ecs/a", START + n as i64, line));
     let late = alert("1", "/ecs/a", START + 5_000, "[CRITICAL] disk lost disk".to_owned());
     let tallies: Vec<_> = alerts.chain([late]).map(|alert| Tally::of([&alert])).collect();
@@ -178,7 +189,7 @@ pub fn twenty_patterns() -> Digest {
 }
 
 /// Five more alerts, whose patterns the tally gave up.
-pub fn patterns_beyond_the_tally() -> Digest {
+pub(crate) fn patterns_beyond_the_tally() -> Digest {
     let digest = twenty_patterns();
     let tally = Tally { other: 5, alerts: digest.tally.alerts + 5, ..digest.tally.clone() };
     Digest { epochs: (39, 41), tally, ..digest }

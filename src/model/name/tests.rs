@@ -11,7 +11,8 @@ fn names_have_letters_digits_and_three_punctuation_marks() {
         assert_eq!(valid.parse::<RouteName>().unwrap().as_str(), valid);
     }
     let too_long = "x".repeat(NAME_BYTES_MAX + 1);
-    for invalid in ["", "-a", ".a", "_a", "a b", "a#1", "a:b", "a/b", "é", "a\n", too_long.as_str()] {
+    for invalid in ["", "-a", ".a", "_a", "a b", "a#1", "a:b", "a/b", "é", "a\n", too_long.as_str()]
+    {
         assert!(invalid.parse::<RouteName>().is_err(), "{invalid:?}");
         assert!(invalid.parse::<TargetName>().is_err(), "{invalid:?}");
     }
@@ -24,14 +25,21 @@ fn a_target_is_a_kind_and_a_name() {
         assert_eq!(target.to_string(), valid);
         assert_eq!(target.kind.as_str(), valid.split(':').next().unwrap());
     }
-    for invalid in ["", "slack", "slack:", ":a", "Slack:a", "teams:a", "slack:a:b", "slack:#a", "slack: a"] {
+    for invalid in
+        ["", "slack", "slack:", ":a", "Slack:a", "teams:a", "slack:a:b", "slack:#a", "slack: a"]
+    {
         assert!(invalid.parse::<Target>().is_err(), "{invalid:?}");
     }
 }
 
 #[test]
 fn errors_never_repeat_the_refused_text() {
-    for secret in ["https://hooks.slack.com/services/T0/B0/hunter2", "hunter2/", "hunter2:x", "slack:hunter2/"] {
+    for secret in [
+        "https://hooks.slack.com/services/T0/B0/hunter2",
+        "hunter2/",
+        "hunter2:x",
+        "slack:hunter2/",
+    ] {
         let target = secret.parse::<Target>().unwrap_err();
         let route = secret.parse::<RouteName>().unwrap_err();
         assert!(!format!("{target} {target:?} {route} {route:?}").contains("hunter2"));

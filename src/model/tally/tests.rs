@@ -7,7 +7,8 @@ use crate::model::alert::{AlertId, Origin};
 use crate::model::pattern::Pattern;
 
 fn alert(n: u64, at: i64, message: &str, place: &str) -> Alert {
-    let origin = Origin::new(place, &format!("/aws/lambda/{place}"), "s", Some("eu-west-1"), "test");
+    let origin =
+        Origin::new(place, &format!("/aws/lambda/{place}"), "s", Some("eu-west-1"), "test");
     Alert {
         id: AlertId::new(&n.to_string(), &origin),
         timestamp: Timestamp::from_millis(at),
@@ -85,7 +86,12 @@ proptest! {
 #[test]
 fn a_full_transaction_of_the_longest_alerts_fits() {
     let long = |n: u64| {
-        alert(n, n as i64, &format!("[CRITICAL] {} {}", "word ".repeat(60), "x".repeat(n as usize)), &"p".repeat(1000))
+        alert(
+            n,
+            n as i64,
+            &format!("[CRITICAL] {} {}", "word ".repeat(60), "x".repeat(n as usize)),
+            &"p".repeat(1000),
+        )
     };
     let alerts: Vec<Alert> = (0..99).map(long).collect();
     let tally = Tally::of(&alerts);
@@ -95,11 +101,15 @@ fn a_full_transaction_of_the_longest_alerts_fits() {
 
 #[test]
 fn the_earliest_alert_of_a_group_is_its_sample() {
-    let alerts = [(3, 30), (1, 10), (2, 20)].map(|(n, at)| alert(n, at, &format!("[CRITICAL] order {n}"), "p"));
+    let alerts = [(3, 30), (1, 10), (2, 20)]
+        .map(|(n, at)| alert(n, at, &format!("[CRITICAL] order {n}"), "p"));
     let tally = Tally::of(&alerts);
     let group = &tally.groups["[CRITICAL] order <n>"];
     assert_eq!((group.sample.message.as_str(), group.alerts), ("[CRITICAL] order 1", 3));
-    assert_eq!((group.span.first, group.span.last), (Timestamp::from_millis(10), Timestamp::from_millis(30)));
+    assert_eq!(
+        (group.span.first, group.span.last),
+        (Timestamp::from_millis(10), Timestamp::from_millis(30))
+    );
 }
 
 #[test]

@@ -8,7 +8,8 @@ fn good() -> Snapshot {
         message_bytes_max: MESSAGE_BYTES_MAX,
         redrives_to: redrives_to.map(Into::into),
     };
-    let strings = |strings: &[&str]| strings.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    let strings =
+        |strings: &[&str]| strings.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
     let stream = "arn:aws:kinesis:eu-west-1:1:stream/logs";
     let mapping = Mapping {
         function: "stentor-consumer".into(),
@@ -49,7 +50,10 @@ fn mapping(snapshot: &mut Snapshot) -> &mut Mapping {
 #[test]
 fn the_deployment_of_the_template_is_good() {
     let findings = evaluate(&good(), &Config::builtin());
-    assert!(findings.iter().all(|finding| finding.good && finding.remedy.is_none()), "{findings:#?}");
+    assert!(
+        findings.iter().all(|finding| finding.good && finding.remedy.is_none()),
+        "{findings:#?}"
+    );
     assert_eq!(findings.len(), 12);
 }
 
@@ -83,7 +87,9 @@ fn each_fault_has_its_code_and_its_remedy() {
         mapping(snapshot).reports_item_failures = false
     });
     check("mapping-on-failure", "OnFailure", |snapshot| mapping(snapshot).on_failure = None);
-    check("stream-retention", "to 86400", |snapshot| mapping(snapshot).age_max = Some(Duration::from_hours(48)));
+    check("stream-retention", "to 86400", |snapshot| {
+        mapping(snapshot).age_max = Some(Duration::from_hours(48))
+    });
     check("stream-retention", "to 86400", |snapshot| mapping(snapshot).age_max = None);
     check("retry-attempts", "-1", |snapshot| mapping(snapshot).attempts_max = Some(3));
     check("own-logs-filter", "remove it", |snapshot| snapshot.own_logs = Ok(reader()));
@@ -97,7 +103,8 @@ fn a_finding_says_what_is_wrong() {
     snapshot.own_logs = Ok(vec![("/aws/lambda/x".into(), "all".into())]);
     mapping(&mut snapshot).age_max = Some(Duration::from_hours(48));
     let findings = evaluate(&snapshot, &Config::builtin());
-    let bad: Vec<&str> = findings.iter().filter(|finding| !finding.good).map(|finding| &*finding.text).collect();
+    let bad: Vec<&str> =
+        findings.iter().filter(|finding| !finding.good).map(|finding| &*finding.text).collect();
     let expected = [
         "the dead-letter queue keeps messages for 4 d only",
         "the stream logs keeps records for 2 d, no longer than they are retried",

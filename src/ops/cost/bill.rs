@@ -23,8 +23,10 @@ pub struct Bill {
 impl Bill {
     /// The bill for `usage`, of `tb_per_day` of logs.
     pub fn of(usage: &Usage, prices: &Prices, tb_per_day: f64) -> Self {
-        let charge =
-            |item: &LineItem| Charge { item: item.clone(), usd_per_month: item.quantity * prices.of(item.meter).usd };
+        let charge = |item: &LineItem| Charge {
+            item: item.clone(),
+            usd_per_month: item.quantity * prices.of(item.meter).usd,
+        };
         let tb_per_month = tb_per_day * DAYS_PER_MONTH;
         let gb = tb_per_month * 1e12 / 1024.0_f64.powi(3);
         Self {

@@ -98,8 +98,16 @@ const ENTRIES: [Entry; 21] = [
 ];
 
 /// The tables of a price list.
-const TABLES: [&str; 8] =
-    ["kinesis", "lambda", "dynamodb", "cloudwatch", "cloudwatch_logs", "sqs", "secrets_manager", "data_transfer"];
+const TABLES: [&str; 8] = [
+    "kinesis",
+    "lambda",
+    "dynamodb",
+    "cloudwatch",
+    "cloudwatch_logs",
+    "sqs",
+    "secrets_manager",
+    "data_transfer",
+];
 
 /// One price.
 #[derive(Clone, Debug, PartialEq)]
@@ -171,7 +179,9 @@ impl Prices {
     pub fn parse_bytes(bytes: &[u8], file: &str) -> Result<Self, ConfigError> {
         match utf8(bytes) {
             Ok(text) => Self::parse(text, file),
-            Err(diagnostic) => Err(ConfigError { file: file.to_owned(), diagnostics: vec![diagnostic] }),
+            Err(diagnostic) => {
+                Err(ConfigError { file: file.to_owned(), diagnostics: vec![diagnostic] })
+            }
         }
     }
 
@@ -211,7 +221,11 @@ fn read(root: &DeTable<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Prices>
     let mut prices = Vec::new();
     for table in TABLES {
         prices.extend(
-            fields.require(table).and_then(|value| read_table(table, value, diagnostics)).into_iter().flatten(),
+            fields
+                .require(table)
+                .and_then(|value| read_table(table, value, diagnostics))
+                .into_iter()
+                .flatten(),
         );
     }
     for missing in fields.finish(diagnostics, |_| None).missing {
@@ -221,10 +235,15 @@ fn read(root: &DeTable<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Prices>
     version?;
     let region = region?;
     let is_complete = prices.len() == ENTRIES.len();
-    is_complete.then(|| Prices { region, prices: prices.into_iter().map(|(_, price)| price).collect() })
+    is_complete
+        .then(|| Prices { region, prices: prices.into_iter().map(|(_, price)| price).collect() })
 }
 
-fn read_table(table: &str, value: Value<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Vec<(Meter, Price)>> {
+fn read_table(
+    table: &str,
+    value: Value<'_>,
+    diagnostics: &mut Diagnostics<'_>,
+) -> Option<Vec<(Meter, Price)>> {
     let mut fields = diagnostics.read(value, Value::table)?;
     let mut prices = Vec::new();
     for entry in ENTRIES.iter().filter(|entry| entry.table == table) {
@@ -236,7 +255,8 @@ fn read_table(table: &str, value: Value<'_>, diagnostics: &mut Diagnostics<'_>) 
 }
 
 fn read_price(value: Value<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Price> {
-    let mut fields = diagnostics.read(value, |value| value.table().map_err(|_| value.mismatch(PRICE)))?;
+    let mut fields =
+        diagnostics.read(value, |value| value.table().map_err(|_| value.mismatch(PRICE)))?;
     let usd = fields.require("usd").and_then(|value| diagnostics.read(value, dollars));
     let date = fields.require("date").and_then(|value| diagnostics.read(value, date));
     let source = fields.require("source").and_then(|value| diagnostics.read(value, text));
@@ -268,7 +288,9 @@ fn dollars(value: Value<'_>) -> Result<f64, String> {
 fn date(value: Value<'_>) -> Result<String, String> {
     let text = value.str()?;
     let is_date = |pattern: &str| {
-        let fits = |(byte, like): (u8, u8)| if like == b'0' { byte.is_ascii_digit() } else { byte == like };
+        let fits = |(byte, like): (u8, u8)| {
+            if like == b'0' { byte.is_ascii_digit() } else { byte == like }
+        };
         text.len() == pattern.len() && text.bytes().zip(pattern.bytes()).all(fits)
     };
     match is_date("0000-00") || is_date("0000-00-00") {

@@ -89,10 +89,16 @@ fn a_month_of_round_numbers_through_a_stream() {
     // 144 windows and 751.55 full transactions of 97 tallies; the epochs are as large as they get.
     let epochs = 144.0 + transactions / 97.0;
     let epoch_kib = 16_000.0 / 1024.0 + 0.5;
-    expect("dynamodb-windows", (144.0 * (4.0 + 2.0 * 2.0) + epochs * (3.0 * epoch_kib + 2.0)) * days / 1e6);
+    expect(
+        "dynamodb-windows",
+        (144.0 * (4.0 + 2.0 * 2.0) + epochs * (3.0 * epoch_kib + 2.0)) * days / 1e6,
+    );
     let frozen = transactions * 1_511.11 / 4096.0;
     let delivered = epochs * 2.0 * (1.0 + 16_000.0 / 4096.0);
-    expect("dynamodb-reads", (transactions + frozen + delivered + 144.0 * (11.0 + 2.0 * 7.0)) * days / 1e6);
+    expect(
+        "dynamodb-reads",
+        (transactions + frozen + delivered + 144.0 * (11.0 + 2.0 * 7.0)) * days / 1e6,
+    );
     expect("dynamodb-sweeps", 1440.0 * (1.0 + 9.0 + 2.0 * 2.0) * days / 1e6);
     let gib = 1_073_741_824.0;
     let (rows, kept_epochs) = (86_400.0 * 90.0, epochs * 30.0 * 16_100.0 / gib);
@@ -108,7 +114,8 @@ fn a_month_of_round_numbers_through_a_stream() {
     expect("lambda-consumer", consumer_ms / 1e3 * 1769.0 / 1024.0 * days);
     expect("lambda-notifier", (144.0 * 400.0 + 1440.0 * 12.5) / 1e3 * 1769.0 / 1024.0 * days);
 
-    let own = invocations * (CONSUMER_LOG_BYTES.value + 700.0) + 1584.0 * (NOTIFIER_LOG_BYTES.value + 700.0);
+    let own = invocations * (CONSUMER_LOG_BYTES.value + 700.0)
+        + 1584.0 * (NOTIFIER_LOG_BYTES.value + 700.0);
     expect("cloudwatch-own-logs", own * days / gib);
     expect("cloudwatch-own-logs-stored", own * 30.0 * 0.15 / gib);
     expect("cloudwatch-metrics", 22.0);
@@ -128,8 +135,12 @@ fn direct_subscriptions_invoke_once_a_record_and_need_no_stream() {
     assert_eq!(usage.volume.shards, 0.0);
     assert!(usage.items.iter().all(|item| item.service != Service::Kinesis));
     let x86 = Workload { architecture: Architecture::X86, ..direct };
-    let meters = |workload: &Workload| Usage::of(workload).items.into_iter().map(|item| item.meter).collect::<Vec<_>>();
-    assert!(meters(&x86).contains(&Meter::LambdaX86) && !meters(&x86).contains(&Meter::LambdaArm64));
+    let meters = |workload: &Workload| {
+        Usage::of(workload).items.into_iter().map(|item| item.meter).collect::<Vec<_>>()
+    };
+    assert!(
+        meters(&x86).contains(&Meter::LambdaX86) && !meters(&x86).contains(&Meter::LambdaArm64)
+    );
 }
 
 #[test]
@@ -152,7 +163,10 @@ fn a_bill_is_usage_times_prices() {
     let workload = round();
     let (usage, prices) = (Usage::of(&workload), Prices::builtin());
     let bill = Bill::of(&usage, &prices, workload.tb_per_day);
-    close(bill.service(Service::Kinesis), 730.0 * 0.04 + quantity(&workload, "kinesis-in") * 0.12 + 0.1 * 8.781_3);
+    close(
+        bill.service(Service::Kinesis),
+        730.0 * 0.04 + quantity(&workload, "kinesis-in") * 0.12 + 0.1 * 8.781_3,
+    );
     close(bill.service(Service::Sqs), (0.657 + 0.01314) * 0.4);
     close(bill.service(Service::CloudWatchLogs), 0.0);
     close(bill.total(), Service::ALL.iter().map(|service| bill.service(*service)).sum());
@@ -211,7 +225,11 @@ proptest! {
 
 fn workloads() -> impl Strategy<Value = Workload> {
     let size = (1e-6..1e4_f64, 0.0..1.0_f64, 1..5_000_u32, 1..20_000_u32);
-    let record = (1..5_000_u32, 1.0..50.0_f64, prop_oneof![Just(Subscription::Stream), Just(Subscription::Direct)]);
+    let record = (
+        1..5_000_u32,
+        1.0..50.0_f64,
+        prop_oneof![Just(Subscription::Stream), Just(Subscription::Direct)],
+    );
     (size, record, 1..200_u32, 1..20_u32).prop_map(|(size, record, routes, targets_per_route)| {
         let (tb_per_day, match_ratio, event_bytes, alert_bytes) = size;
         let (events_per_record, compression, subscription) = record;
@@ -243,14 +261,23 @@ fn golden_bills() {
         ("5 %", Workload { match_ratio: 0.05, ..base.clone() }),
         ("10 GB a day", Workload { tb_per_day: 0.01, ..base.clone() }),
         ("100 TB a day", Workload { tb_per_day: 100.0, ..base.clone() }),
-        ("10 GB a day, direct", Workload { tb_per_day: 0.01, subscription: Subscription::Direct, ..base.clone() }),
+        (
+            "10 GB a day, direct",
+            Workload { tb_per_day: 0.01, subscription: Subscription::Direct, ..base.clone() },
+        ),
         ("direct", Workload { subscription: Subscription::Direct, ..base.clone() }),
         ("records of 10 events", Workload { events_per_record: 10, ..base.clone() }),
         ("packs 8 times", Workload { compression: 8.0, ..base.clone() }),
         ("50 routes", Workload { routes: 50, targets_per_route: 2, ..base.clone() }),
         (
             "a filter sends the matches",
-            Workload { tb_per_day: 0.00168, match_ratio: 1.0, event_bytes: 320, events_per_record: 5, ..base },
+            Workload {
+                tb_per_day: 0.00168,
+                match_ratio: 1.0,
+                event_bytes: 320,
+                events_per_record: 5,
+                ..base
+            },
         ),
     ];
     let mut table = format!("{:<28}", "dollars a month");
@@ -290,17 +317,23 @@ fn coefficients_have_codes_and_reasons_of_their_own() {
     let items = Usage::of(&round()).items;
     let item_codes: BTreeSet<&str> = items.iter().map(|item| item.code).collect();
     assert_eq!(item_codes.len(), items.len());
-    let is_kebab =
-        |code: &&str| code.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    let is_kebab = |code: &&str| {
+        code.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+    };
     assert!(codes.iter().chain(&item_codes).all(is_kebab));
-    assert!(ASSUMPTIONS.iter().all(|assumption| assumption.value > 0.0 && !assumption.why.is_empty()));
+    assert!(
+        ASSUMPTIONS.iter().all(|assumption| assumption.value > 0.0 && !assumption.why.is_empty())
+    );
 }
 
 #[test]
 fn what_the_code_decides_is_as_the_model_says() {
     assert_eq!(MESSAGE_BYTES_MAX.value, CODE_MESSAGE_BYTES_MAX as f64);
     let long = Pattern::of(&"word ".repeat(1000), "[ALERT]");
-    assert!((PATTERN_BYTES_MAX.value - 10.0..=PATTERN_BYTES_MAX.value).contains(&(long.as_str().len() as f64)));
+    assert!(
+        (PATTERN_BYTES_MAX.value - 10.0..=PATTERN_BYTES_MAX.value)
+            .contains(&(long.as_str().len() as f64))
+    );
     assert_eq!(TALLIES_PER_EPOCH.value, DynamoStore::<SystemClock>::FREEZE_TALLIES_MAX as f64);
     assert_eq!(Tables::default().alerts_ttl, Duration::from_hours(24) * ALERT_DAYS.value as u32);
     let window_max = Config::builtin().routes[0].window_max;
@@ -322,7 +355,10 @@ fn what_the_template_decides_is_as_the_model_says() {
     let (alarms, over_a_query) =
         (TEMPLATE.matches("AWS::CloudWatch::Alarm").count(), TEMPLATE.matches("SELECT ").count());
     assert_eq!((alarms - over_a_query, over_a_query), (ALARMS.value as usize, 1));
-    assert!(TEMPLATE.contains("StreamMode: ON_DEMAND") && TEMPLATE.contains("BillingMode: PAY_PER_REQUEST"));
+    assert!(
+        TEMPLATE.contains("StreamMode: ON_DEMAND")
+            && TEMPLATE.contains("BillingMode: PAY_PER_REQUEST")
+    );
     let (_, retention) = TEMPLATE.split_once("LogRetentionDays:").unwrap();
     let (_, default) = retention.split_once("Default: ").unwrap();
     assert_eq!(default.lines().next().unwrap().parse::<f64>().unwrap(), LOG_DAYS.value);
@@ -335,13 +371,25 @@ fn the_functions_write_as_many_metrics_and_log_bytes_as_the_model_says() {
         request_id: "8f507cfc-1b2c-4d5e-9f60-112233445566",
         shard_id: "shardId-000000000012",
     };
-    let line = |books| metric::line(&of, books, Duration::from_millis(12), Timestamp::from_millis(1_795_443_306_789));
-    let (consumer, notifier) = (line(metric::of_batch(&Consumed::default())), line(metric::of_notifier(1, 0, 0, &[])));
+    let line = |books| {
+        metric::line(
+            &of,
+            books,
+            Duration::from_millis(12),
+            Timestamp::from_millis(1_795_443_306_789),
+        )
+    };
+    let (consumer, notifier) =
+        (line(metric::of_batch(&Consumed::default())), line(metric::of_notifier(1, 0, 0, &[])));
     let metrics = |line: &str| line.matches(r#""Unit":"#).count() as f64;
     assert_eq!(metrics(&consumer) + metrics(&notifier), METRICS.value);
     for (line, model) in [(consumer, CONSUMER_LOG_BYTES), (notifier, NOTIFIER_LOG_BYTES)] {
         let bytes = line.len() as f64;
-        assert!((bytes / model.value - 1.0).abs() < 0.05, "{} is {bytes} bytes: {line}", model.code);
+        assert!(
+            (bytes / model.value - 1.0).abs() < 0.05,
+            "{} is {bytes} bytes: {line}",
+            model.code
+        );
     }
 }
 
@@ -402,8 +450,14 @@ fn every_mistake_in_a_price_list_is_reported_with_its_line() {
 /// The numbers of a price list may be integers, and underscored.
 #[test]
 fn a_price_is_any_number_that_toml_has() {
-    for (number, expected) in [("1", 1.0), ("0", 0.0), ("1_000.5", 1000.5), ("6.25e-1", 0.625), ("+2.0", 2.0)] {
+    for (number, expected) in
+        [("1", 1.0), ("0", 0.0), ("1_000.5", 1000.5), ("6.25e-1", 0.625), ("+2.0", 2.0)]
+    {
         let text = BUILTIN.replacen("usd = 0.625", &format!("usd = {number}"), 1);
-        assert_eq!(Prices::parse(&text, "prices.toml").unwrap().of(Meter::DynamoDbWrites).usd, expected, "{number}");
+        assert_eq!(
+            Prices::parse(&text, "prices.toml").unwrap().of(Meter::DynamoDbWrites).usd,
+            expected,
+            "{number}"
+        );
     }
 }

@@ -124,7 +124,8 @@ impl<'a> Model<'a> {
         // A transaction holds alerts of one route, or of routes that always go together.
         let transactions = arms.max(alerts / ROWS_PER_TRANSACTION.value);
         let tally_bytes = detail(TALLY_BYTES, alerts, transactions, TALLY_MAX);
-        let windows = (alerts * WINDOWS_PER_ALERT_MAX.value).min(routes * WINDOWS_PER_DAY_MAX.value);
+        let windows =
+            (alerts * WINDOWS_PER_ALERT_MAX.value).min(routes * WINDOWS_PER_DAY_MAX.value);
         let epochs = windows + transactions / TALLIES_PER_EPOCH.value;
         Self {
             workload,
@@ -149,7 +150,17 @@ impl<'a> Model<'a> {
     }
 
     fn volume(&self) -> Volume {
-        let Self { events, records, alerts, shards, invocations, transactions, windows, messages, .. } = *self;
+        let Self {
+            events,
+            records,
+            alerts,
+            shards,
+            invocations,
+            transactions,
+            windows,
+            messages,
+            ..
+        } = *self;
         Volume { events, records, alerts, shards, invocations, transactions, windows, messages }
     }
 
@@ -157,7 +168,8 @@ impl<'a> Model<'a> {
         if self.workload.subscription == Subscription::Direct {
             return Vec::new();
         }
-        let gb = self.records * (self.record_bytes + RECORD_ROUNDING_BYTES.value) / GIB * DAYS_PER_MONTH;
+        let gb =
+            self.records * (self.record_bytes + RECORD_ROUNDING_BYTES.value) / GIB * DAYS_PER_MONTH;
         let extended_hours = f64::from(self.workload.stream_retention_hours) - 24.0;
         let extended = gb * extended_hours.max(0.0) / HOURS_PER_MONTH;
         let item = of(Service::Kinesis);
@@ -165,13 +177,20 @@ impl<'a> Model<'a> {
             item("kinesis-stream", "the stream", Meter::KinesisStreamHour, HOURS_PER_MONTH),
             item("kinesis-in", "records written", Meter::KinesisGbIn, gb),
             item("kinesis-out", "records read", Meter::KinesisGbOut, gb),
-            item("kinesis-retention", "kept beyond 24 hours", Meter::KinesisExtendedGbMonth, extended),
+            item(
+                "kinesis-retention",
+                "kept beyond 24 hours",
+                Meter::KinesisExtendedGbMonth,
+                extended,
+            ),
         ]
     }
 
     fn dynamodb_writes(&self) -> Vec<LineItem> {
         let item = of(Service::DynamoDb);
-        let writes = |code, name, units: f64| item(code, name, Meter::DynamoDbWrites, units * DAYS_PER_MONTH / MILLION);
+        let writes = |code, name, units: f64| {
+            item(code, name, Meter::DynamoDbWrites, units * DAYS_PER_MONTH / MILLION)
+        };
         let transaction = TRANSACTION_UNITS_PER_KIB.value;
         let (row_bytes, index_bytes) = self.row_bytes();
         let rows = self.alerts * transaction * charged_kib(row_bytes);
@@ -192,13 +211,20 @@ impl<'a> Model<'a> {
 
     fn dynamodb_reads(&self) -> Vec<LineItem> {
         let item = of(Service::DynamoDb);
-        let reads = |code, name, units: f64| item(code, name, Meter::DynamoDbReads, units * DAYS_PER_MONTH / MILLION);
+        let reads = |code, name, units: f64| {
+            item(code, name, Meter::DynamoDbReads, units * DAYS_PER_MONTH / MILLION)
+        };
         let to_freeze = self.transactions * self.tally_bytes / KIB / KIB_PER_READ;
         let to_deliver = self.epochs * self.targets * (1.0 + self.epoch_bytes / KIB / KIB_PER_READ);
         let of_windows = self.windows * (WINDOW_READS.value + self.targets * TARGET_READS.value);
-        let of_routes = self.routes * (SWEEP_ROUTE_READS.value + self.targets * SWEEP_TARGET_READS.value);
+        let of_routes =
+            self.routes * (SWEEP_ROUTE_READS.value + self.targets * SWEEP_TARGET_READS.value);
         vec![
-            reads("dynamodb-reads", "cursors, tallies, epochs read", self.arms + to_freeze + to_deliver + of_windows),
+            reads(
+                "dynamodb-reads",
+                "cursors, tallies, epochs read",
+                self.arms + to_freeze + to_deliver + of_windows,
+            ),
             reads("dynamodb-sweeps", "sweeps", sweeps_per_day() * (SWEEP_READS.value + of_routes)),
         ]
     }
@@ -208,24 +234,36 @@ impl<'a> Model<'a> {
         let gb = |items: f64, bytes: f64| items * (bytes + ITEM_OVERHEAD_BYTES.value) / GIB;
         let rows = self.alerts * ALERT_DAYS.value;
         let (row_bytes, index_bytes) = self.row_bytes();
-        let recoverable = gb(rows, row_bytes) + gb(self.epochs * EPOCH_DAYS.value, self.epoch_bytes);
+        let recoverable =
+            gb(rows, row_bytes) + gb(self.epochs * EPOCH_DAYS.value, self.epoch_bytes);
         let stored = recoverable + gb(rows, index_bytes);
         vec![
             item("dynamodb-stored", "rows kept for 90 days", Meter::DynamoDbStored, stored),
-            item("dynamodb-recovery", "their point-in-time recovery", Meter::DynamoDbRecovery, recoverable),
+            item(
+                "dynamodb-recovery",
+                "their point-in-time recovery",
+                Meter::DynamoDbRecovery,
+                recoverable,
+            ),
         ]
     }
 
     fn cloudwatch(&self) -> Vec<LineItem> {
         let item = of(Service::CloudWatch);
         let consumer = self.invocations * (CONSUMER_LOG_BYTES.value + PLATFORM_LOG_BYTES.value);
-        let notifier = (self.windows + sweeps_per_day()) * (NOTIFIER_LOG_BYTES.value + PLATFORM_LOG_BYTES.value);
+        let notifier = (self.windows + sweeps_per_day())
+            * (NOTIFIER_LOG_BYTES.value + PLATFORM_LOG_BYTES.value);
         let gb = (consumer + notifier) * DAYS_PER_MONTH / GIB;
         let stored = gb * LOG_PACKED.value * LOG_DAYS.value / DAYS_PER_MONTH;
         let log_groups = f64::from(self.workload.log_groups);
         vec![
             item("cloudwatch-own-logs", "own logs ingested", Meter::LogsIngested, gb),
-            item("cloudwatch-own-logs-stored", "own logs kept for 30 days", Meter::LogsStored, stored),
+            item(
+                "cloudwatch-own-logs-stored",
+                "own logs kept for 30 days",
+                Meter::LogsStored,
+                stored,
+            ),
             item("cloudwatch-metrics", "metrics", Meter::CloudWatchMetric, METRICS.value),
             item("cloudwatch-alarms", "alarms", Meter::CloudWatchAlarm, ALARMS.value),
             item(
@@ -243,13 +281,24 @@ impl<'a> Model<'a> {
             Architecture::Arm64 => Meter::LambdaArm64,
             Architecture::X86 => Meter::LambdaX86,
         };
-        let seconds = |code, name, ms: f64| item(code, name, meter, ms / 1e3 * MEMORY_MB.value / KIB * DAYS_PER_MONTH);
+        let seconds = |code, name, ms: f64| {
+            item(code, name, meter, ms / 1e3 * MEMORY_MB.value / KIB * DAYS_PER_MONTH)
+        };
         let sweep_ms = SWEEP_MS.value + self.routes * SWEEP_ROUTE_MS.value;
         let requests = self.invocations + self.windows + sweeps_per_day();
         vec![
-            item("lambda-requests", "invocations", Meter::LambdaRequests, requests * DAYS_PER_MONTH / MILLION),
+            item(
+                "lambda-requests",
+                "invocations",
+                Meter::LambdaRequests,
+                requests * DAYS_PER_MONTH / MILLION,
+            ),
             seconds("lambda-consumer", "the consumer", self.consumer_ms()),
-            seconds("lambda-notifier", "the notifier", self.windows * NOTIFIER_MS.value + sweeps_per_day() * sweep_ms),
+            seconds(
+                "lambda-notifier",
+                "the notifier",
+                self.windows * NOTIFIER_MS.value + sweeps_per_day() * sweep_ms,
+            ),
         ]
     }
 
@@ -264,10 +313,15 @@ impl<'a> Model<'a> {
 
     fn sqs(&self) -> Vec<LineItem> {
         let item = of(Service::Sqs);
-        let requests = |code, name, n: f64| item(code, name, Meter::SqsRequests, n * DAYS_PER_MONTH / MILLION);
+        let requests =
+            |code, name, n: f64| item(code, name, Meter::SqsRequests, n * DAYS_PER_MONTH / MILLION);
         vec![
             requests("sqs-due", "due messages", self.windows * DUE_REQUESTS.value),
-            requests("sqs-polls", "Lambda's polls of the due queue", QUEUE_POLLS_PER_HOUR.value * 24.0),
+            requests(
+                "sqs-polls",
+                "Lambda's polls of the due queue",
+                QUEUE_POLLS_PER_HOUR.value * 24.0,
+            ),
         ]
     }
 
@@ -288,7 +342,12 @@ impl<'a> Model<'a> {
 
     fn subscriptions(&self) -> Vec<LineItem> {
         let gb = self.records * self.record_bytes / GIB * DAYS_PER_MONTH;
-        vec![of(Service::CloudWatchLogs)("logs-delivered", "records delivered", Meter::LogsDelivered, gb)]
+        vec![of(Service::CloudWatchLogs)(
+            "logs-delivered",
+            "records delivered",
+            Meter::LogsDelivered,
+            gb,
+        )]
     }
 
     /// Bytes of a row, and of its row in the index.

@@ -185,7 +185,9 @@ pub fn read(message: &ReceivedMessage) -> DeadLetter {
     }
     let dead_letter = match serde_json::from_str::<Envelope<'_>>(&message.body) {
         Ok(envelope) => envelope.read(&message.body),
-        Err(error) => unknown(json_problem(&error).map_or(Unrecognized::NotAnObject, Unrecognized::NotJson)),
+        Err(error) => {
+            unknown(json_problem(&error).map_or(Unrecognized::NotAnObject, Unrecognized::NotJson))
+        }
     };
     DeadLetter { parked_at: dead_letter.parked_at.or(message.sent_at), ..dead_letter }
 }
@@ -227,7 +229,9 @@ impl Envelope<'_> {
 
     /// `requestContext.condition` is why Lambda gave up: `RetryAttemptsExhausted`, `RecordAgeExceeded`.
     fn given_up(&self, kind: Kind, content: Content) -> DeadLetter {
-        let condition = self.context_text(|context| context.condition).map(|condition| visible::line(&condition));
+        let condition = self
+            .context_text(|context| context.condition)
+            .map(|condition| visible::line(&condition));
         DeadLetter {
             kind,
             code: condition.clone().unwrap_or_else(|| "given-up".to_owned()),
@@ -239,7 +243,10 @@ impl Envelope<'_> {
     }
 
     fn payload(&self, json: String) -> Content {
-        Content::Payload(Payload { json, region: self.function_arn().and_then(|arn| region_of(&arn)) })
+        Content::Payload(Payload {
+            json,
+            region: self.function_arn().and_then(|arn| region_of(&arn)),
+        })
     }
 
     fn function_arn(&self) -> Option<String> {
@@ -247,7 +254,10 @@ impl Envelope<'_> {
     }
 
     /// A string of `requestContext`.
-    fn context_text(&self, field: impl for<'c> Fn(&RequestContext<'c>) -> Option<&'c RawValue>) -> Option<String> {
+    fn context_text(
+        &self,
+        field: impl for<'c> Fn(&RequestContext<'c>) -> Option<&'c RawValue>,
+    ) -> Option<String> {
         let context: RequestContext<'_> = serde_json::from_str(self.context?.get()).ok()?;
         field(&context).and_then(text).map(Cow::into_owned)
     }
@@ -263,9 +273,14 @@ fn parked(body: &str) -> DeadLetter {
         ParkedWork::Record { event_id, stream_arn, region, partition_key, arrived_at, data } => {
             let account = stream_arn.as_deref().and_then(account_of);
             let content = match data {
-                Some(data) => {
-                    Content::Record(ParkedRecord { event_id, stream_arn, region, partition_key, arrived_at, data })
-                }
+                Some(data) => Content::Record(ParkedRecord {
+                    event_id,
+                    stream_arn,
+                    region,
+                    partition_key,
+                    arrived_at,
+                    data,
+                }),
                 None => place_of(&event_id, stream_arn),
             };
             (Kind::Record, account, content)
@@ -275,7 +290,11 @@ fn parked(body: &str) -> DeadLetter {
                 1 if tally.accounts.other == 0 => tally.accounts.seen.keys().next().cloned(),
                 _ => None,
             };
-            (Kind::Message, account, Content::Message(ParkedMessage { route, target, epochs: (from, to), tally }))
+            (
+                Kind::Message,
+                account,
+                Content::Message(ParkedMessage { route, target, epochs: (from, to), tally }),
+            )
         }
     };
     let parked_at = Timestamp::from_iso(&parked.parked_at);
@@ -369,7 +388,11 @@ mod tests {
 
     fn dead_letter(body: &str) -> DeadLetter {
         let receipt = Receipt { id: "1".into(), receipt: "1".into() };
-        read(&ReceivedMessage { receipt, body: body.into(), sent_at: Some(Timestamp::from_millis(5)) })
+        read(&ReceivedMessage {
+            receipt,
+            body: body.into(),
+            sent_at: Some(Timestamp::from_millis(5)),
+        })
     }
 
     const BATCH: &str = r#"{"requestContext":{"requestId":"r","functionArn":"arn:aws:lambda:eu-west-1:123456789012:function:f",
@@ -398,7 +421,8 @@ mod tests {
             "not-gzip",
             "Range(StreamRange { stream_arn: \"arn:aws:kinesis",
         );
-        let version_1 = with_data.replace(r#":2,"code":"not-gzip","reason":""#, r#":1,"reason":"not-gzip: "#);
+        let version_1 =
+            with_data.replace(r#":2,"code":"not-gzip","reason":""#, r#":1,"reason":"not-gzip: "#);
         check(&version_1, Kind::Record, "not-gzip", "Record(");
         assert_eq!(dead_letter(&version_1), dead_letter(&with_data));
         check(&with_data.replace(":2,", ":3,"), Kind::Unknown, "later-version", "Unknown(");
@@ -415,7 +439,12 @@ mod tests {
             "RecordAgeExceeded",
             "Payload(Payload { json: \"{\\\"Records\\\":[]}\", region: Some(\"eu-west-1\") }",
         );
-        check(invocation, Kind::Invocation, "RetriesExhausted", "Payload(Payload { json: \"{\\\"awslogs");
+        check(
+            invocation,
+            Kind::Invocation,
+            "RetriesExhausted",
+            "Payload(Payload { json: \"{\\\"awslogs",
+        );
         check(r#"{"awslogs":{"data":"x"}}"#, Kind::Invocation, "given-up", "Payload(");
         check(r#"{"stentor":"sweep"}"#, Kind::Invocation, "given-up", "Payload(");
         check(r#"{"route":"alerts","window":3}"#, Kind::Due, "received-too-often", "Due(");

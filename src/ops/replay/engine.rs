@@ -55,7 +55,7 @@ pub(super) struct Engine<'a, W, D, R> {
 }
 
 impl<'a, W: Services, D: DeadLetterSource, R: StreamReader> Engine<'a, W, D, R> {
-    pub fn new(
+    pub(super) fn new(
         services: &'a W,
         source: &'a D,
         streams: &'a R,
@@ -77,7 +77,7 @@ impl<'a, W: Services, D: DeadLetterSource, R: StreamReader> Engine<'a, W, D, R> 
         }
     }
 
-    pub async fn run(mut self) -> Report {
+    pub(super) async fn run(mut self) -> Report {
         self.receive_all().await;
         self.deliver_waiting().await;
         self.held.release(self.source, self.deadline()).await;
@@ -183,7 +183,10 @@ impl<'a, W: Services, D: DeadLetterSource, R: StreamReader> Engine<'a, W, D, R> 
         for Waiting { receipt, kind, routes, .. } in std::mem::take(&mut self.waiting) {
             match routes.iter().find_map(|route| failed.get_key_value(route)) {
                 Some((route, reason)) => {
-                    let reason = RetryReason::Route { route: route.clone(), reason: Box::new(reason.clone()) };
+                    let reason = RetryReason::Route {
+                        route: route.clone(),
+                        reason: Box::new(reason.clone()),
+                    };
                     self.leave(&receipt, kind, Failure::NotDelivered(reason));
                 }
                 None => delivered.push((receipt, kind)),
@@ -235,14 +238,14 @@ impl<'a, W: Services, D: DeadLetterSource, R: StreamReader> Engine<'a, W, D, R> 
     }
 
     /// Returns whether it slept until `at`: a cancelled replay wakes up early.
-    pub async fn sleep_until(&mut self, at: Timestamp) -> bool {
+    pub(super) async fn sleep_until(&mut self, at: Timestamp) -> bool {
         let sleep = pin!(self.services.clock().sleep(self.now().until(at)));
         let cancelled = pin!(self.options.cancel.cancelled());
         matches!(select(cancelled, sleep).await, Either::Right(_))
     }
 
     /// Keeps the received dead letters hidden from other readers.
-    pub async fn renew(&mut self) {
+    pub(super) async fn renew(&mut self) {
         let now = self.now();
         self.held.renew(self.source, now, self.options.deadline(now)).await;
     }
@@ -252,11 +255,11 @@ impl<'a, W: Services, D: DeadLetterSource, R: StreamReader> Engine<'a, W, D, R> 
         self.report.interrupted
     }
 
-    pub fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         self.services.clock().now()
     }
 
-    pub fn deadline(&self) -> Deadline {
+    pub(super) fn deadline(&self) -> Deadline {
         self.options.deadline(self.now())
     }
 }

@@ -15,17 +15,22 @@ pub(super) struct Held {
 }
 
 impl Held {
-    pub fn add(&mut self, received: &[ReceivedMessage], now: Timestamp) {
+    pub(super) fn add(&mut self, received: &[ReceivedMessage], now: Timestamp) {
         let until = now.after(VISIBILITY_TIMEOUT);
         self.hidden_until.extend(received.iter().map(|message| (message.receipt.clone(), until)));
     }
 
-    pub fn remove(&mut self, receipt: &Receipt) {
+    pub(super) fn remove(&mut self, receipt: &Receipt) {
         self.hidden_until.remove(receipt);
     }
 
     /// Hides again the messages whose visibility timeout is half over.
-    pub async fn renew<D: DeadLetterSource>(&mut self, source: &D, now: Timestamp, deadline: Deadline) {
+    pub(super) async fn renew<D: DeadLetterSource>(
+        &mut self,
+        source: &D,
+        now: Timestamp,
+        deadline: Deadline,
+    ) {
         let half_time = now.after(VISIBILITY_TIMEOUT / 2);
         let due = self.hidden_until.iter().filter(|(_, until)| **until <= half_time);
         let receipts: Vec<Receipt> = due.map(|(receipt, _)| receipt.clone()).collect();
@@ -38,7 +43,7 @@ impl Held {
     }
 
     /// Makes every message visible again.
-    pub async fn release<D: DeadLetterSource>(&mut self, source: &D, deadline: Deadline) {
+    pub(super) async fn release<D: DeadLetterSource>(&mut self, source: &D, deadline: Deadline) {
         let receipts: Vec<Receipt> = std::mem::take(&mut self.hidden_until).into_keys().collect();
         if !receipts.is_empty() {
             source.hide(&receipts, Duration::ZERO, deadline).await;

@@ -137,12 +137,19 @@ pub async fn list<D: DeadLetterSource>(
 }
 
 impl Listing {
-    fn add(&mut self, dead_letter: &DeadLetter, options: &Options, routes: &Routes, now: Timestamp) {
+    fn add(
+        &mut self,
+        dead_letter: &DeadLetter,
+        options: &Options,
+        routes: &Routes,
+        now: Timestamp,
+    ) {
         if !options.select(dead_letter) {
             self.skipped += 1;
             return;
         }
-        let Plan { action, account, alerts } = Plan::of(&dead_letter.content, routes, options.region.as_deref());
+        let Plan { action, account, alerts } =
+            Plan::of(&dead_letter.content, routes, options.region.as_deref());
         let account = account.or_else(|| dead_letter.account.clone());
         let age = Age::of(dead_letter.parked_at, now);
         let group = Group { kind: dead_letter.kind, code: dead_letter.code.clone(), account, age };
@@ -164,12 +171,16 @@ impl Plan {
     fn of(content: &Content, routes: &Routes, region: Option<&str>) -> Self {
         let action = match content {
             Content::Record(record) => return Self::of_records(&[parked_record(record)], routes),
-            Content::Payload(payload) => match event::read(&payload.json, context_of(payload, region)) {
-                Ok(Event::Batch(batch)) => return Self::of_records(&batch.records, routes),
-                Ok(Event::Due(_) | Event::Sweep) => Action::Reprocess,
-                Err(error) => Action::Keep { code: error.code() },
-            },
-            Content::Range(range) => Action::ReadFromStream { stream: stream_of(&range.stream_arn).to_owned() },
+            Content::Payload(payload) => {
+                match event::read(&payload.json, context_of(payload, region)) {
+                    Ok(Event::Batch(batch)) => return Self::of_records(&batch.records, routes),
+                    Ok(Event::Due(_) | Event::Sweep) => Action::Reprocess,
+                    Err(error) => Action::Keep { code: error.code() },
+                }
+            }
+            Content::Range(range) => {
+                Action::ReadFromStream { stream: stream_of(&range.stream_arn).to_owned() }
+            }
             Content::Message(message) => Action::Deliver { target: message.target.clone() },
             Content::Due(due) => Action::CloseRoute { route: due.route.clone() },
             Content::Unknown(unrecognized) => Action::Keep { code: unrecognized.code() },

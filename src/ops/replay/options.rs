@@ -50,7 +50,8 @@ impl Default for Options {
 impl Options {
     /// Whether the filters select a dead letter.
     pub fn select(&self, dead_letter: &DeadLetter) -> bool {
-        let has_reason = |part: &String| dead_letter.code == *part || dead_letter.reason.contains(part.as_str());
+        let has_reason =
+            |part: &String| dead_letter.code == *part || dead_letter.reason.contains(part.as_str());
         (self.kinds.is_empty() || self.kinds.contains(&dead_letter.kind))
             && self.reason.as_ref().is_none_or(has_reason)
             && self.since.is_none_or(|since| dead_letter.parked_at.is_none_or(|at| at >= since))
@@ -90,6 +91,9 @@ mod tests {
         assert!(!records.select(&dead_letter(Kind::Message, "refused", None)));
         assert!(!by_code.select(&dead_letter(Kind::Record, "not-gzip", None)));
         assert!(!late.select(&dead_letter(Kind::Record, "too-large", Some(at(9)))));
-        assert!(late.select(&dead_letter(Kind::Record, "too-large", None)), "of unknown age: rather too many");
+        assert!(
+            late.select(&dead_letter(Kind::Record, "too-large", None)),
+            "of unknown age: rather too many"
+        );
     }
 }

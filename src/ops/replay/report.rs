@@ -72,7 +72,9 @@ pub enum Failure {
     #[error(transparent)]
     Stream(SourceError),
     /// The dead letter is the only trace of the missing records.
-    #[error("{expired} of {records} records are past the stream's retention; {found} were reprocessed")]
+    #[error(
+        "{expired} of {records} records are past the stream's retention; {found} were reprocessed"
+    )]
     Expired { expired: u64, records: u64, found: u64 },
     /// As `Expired`, for a range of an unknown length.
     #[error("the first records are past the stream's retention; {found} were reprocessed")]

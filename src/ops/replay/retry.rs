@@ -44,7 +44,8 @@ impl<W: Services, D: DeadLetterSource, R: StreamReader> Engine<'_, W, D, R> {
     /// Ingests parked records. Returns one outcome for each. A record that is still unreadable is in the
     /// queue already, so it is not parked.
     pub(super) async fn retry_records(&mut self, records: &[ParkedRecord]) -> Vec<Outcome> {
-        let batch = Batch { records: records.iter().map(parked_record).collect(), window_state: None };
+        let batch =
+            Batch { records: records.iter().map(parked_record).collect(), window_state: None };
         let consumed = self.ingest(&batch).await;
         let outcome = |(index, verdict): (usize, &Verdict)| match verdict {
             Verdict::Safe => Ok(routes_of(&consumed, index)),
@@ -123,7 +124,9 @@ impl<W: Services, D: DeadLetterSource, R: StreamReader> Engine<'_, W, D, R> {
         let swept = swept.map_err(RetryReason::from)?;
         self.report.messages.extend(swept.messages);
         match swept.unfinished.into_iter().next() {
-            Some((route, retry)) => Err(RetryReason::Route { route, reason: Box::new(retry.reason) }.into()),
+            Some((route, retry)) => {
+                Err(RetryReason::Route { route, reason: Box::new(retry.reason) }.into())
+            }
             None => Ok(BTreeSet::new()),
         }
     }
@@ -134,7 +137,11 @@ impl<W: Services, D: DeadLetterSource, R: StreamReader> Engine<'_, W, D, R> {
         let (mut found, mut first, mut after) = (0, None, None::<String>);
         let mut all = Ingested::default();
         loop {
-            let page = self.streams.read(range, after.as_deref(), self.deadline()).await.map_err(Failure::Stream)?;
+            let page = self
+                .streams
+                .read(range, after.as_deref(), self.deadline())
+                .await
+                .map_err(Failure::Stream)?;
             found += page.records.len() as u64;
             first = first.or_else(|| page.records.first().map(|record| record.sequence.clone()));
             after = page.records.last().map(|record| record.sequence.clone()).or(after);
@@ -164,7 +171,13 @@ impl<W: Services, D: DeadLetterSource, R: StreamReader> Engine<'_, W, D, R> {
             Ok(()) => DeliveryOutcome::Accepted,
             Err(failure) => DeliveryOutcome::Retry(failure.to_string()),
         };
-        self.report.messages.push(Delivery { route, target, epochs, alerts: digest.tally.alerts, outcome });
+        self.report.messages.push(Delivery {
+            route,
+            target,
+            epochs,
+            alerts: digest.tally.alerts,
+            outcome,
+        });
         delivered.map(|()| BTreeSet::new())
     }
 
@@ -174,15 +187,22 @@ impl<W: Services, D: DeadLetterSource, R: StreamReader> Engine<'_, W, D, R> {
         let round = Round { services: self.services, route: &digest.route, attempt: 0, deadline };
         for failures in 0.. {
             let target = digest.target.clone();
-            let (after, reason) = match self.services.deliver().deliver(digest, None, deadline).await {
-                Ok(_) => break,
-                Err(DeliverError::Retry { after, reason }) => (after, reason),
-                Err(DeliverError::Refused { reason }) => return Err(Failure::Refused { target, reason }),
-                Err(DeliverError::Denied { reason }) => return Err(Failure::Denied { target, reason }),
-                Err(error @ DeliverError::Deferred) => {
-                    return Err(RetryReason::Delivery { target, reason: error.to_string() }.into());
-                }
-            };
+            let (after, reason) =
+                match self.services.deliver().deliver(digest, None, deadline).await {
+                    Ok(_) => break,
+                    Err(DeliverError::Retry { after, reason }) => (after, reason),
+                    Err(DeliverError::Refused { reason }) => {
+                        return Err(Failure::Refused { target, reason });
+                    }
+                    Err(DeliverError::Denied { reason }) => {
+                        return Err(Failure::Denied { target, reason });
+                    }
+                    Err(error @ DeliverError::Deferred) => {
+                        return Err(
+                            RetryReason::Delivery { target, reason: error.to_string() }.into()
+                        );
+                    }
+                };
             let retry = round.retry_after(failures, RetryReason::Delivery { target, reason });
             let at = retry.at.max(self.now().after(after.unwrap_or_default()));
             if deadline.has_passed(at) || !self.sleep_until(at).await {
@@ -203,7 +223,10 @@ impl<W: Services, D: DeadLetterSource, R: StreamReader> Engine<'_, W, D, R> {
         }
         let open = closed.open.filter(|open| open.number == due.window);
         if let (Some(open), Some(queue)) = (open, self.services.due()) {
-            queue.send(due, self.now().until(open.due), deadline).await.map_err(RetryReason::DueQueue)?;
+            queue
+                .send(due, self.now().until(open.due), deadline)
+                .await
+                .map_err(RetryReason::DueQueue)?;
         }
         Ok(BTreeSet::new())
     }
@@ -229,7 +252,8 @@ pub(super) fn context_of<'c>(payload: &'c Payload, region: Option<&'c str>) -> C
 }
 
 pub(super) fn parked_record(parked: &ParkedRecord) -> Record<'_> {
-    let mut record = Record::named(parked.event_id.clone(), Data::Base64(parked.data.as_str().into()));
+    let mut record =
+        Record::named(parked.event_id.clone(), Data::Base64(parked.data.as_str().into()));
     let region = || parked.stream_arn.as_deref().and_then(region_of);
     record.region = parked.region.clone().or_else(region).map(Into::into);
     record.stream_arn = parked.stream_arn.as_deref().map(Into::into);
@@ -245,7 +269,8 @@ fn stream_record<'r>(range: &'r StreamRange, read: &'r StreamRecord) -> Record<'
     record.stream_arn = Some(range.stream_arn.as_str().into());
     record.partition_key = read.partition_key.as_deref().map(Into::into);
     // Seconds, as an event source mapping writes it.
-    record.arrived_at = read.arrived_at.map(|at| format!("{:.3}", at.as_millis() as f64 / 1000.0).into());
+    record.arrived_at =
+        read.arrived_at.map(|at| format!("{:.3}", at.as_millis() as f64 / 1000.0).into());
     record
 }
 
@@ -253,7 +278,9 @@ fn stream_record<'r>(range: &'r StreamRange, read: &'r StreamRecord) -> Record<'
 /// so a range of an unknown length is complete if its first record is there.
 fn expired(range: &StreamRange, found: u64, first: Option<&str>) -> Option<Failure> {
     match range.records {
-        Some(records) if found < records => Some(Failure::Expired { expired: records - found, records, found }),
+        Some(records) if found < records => {
+            Some(Failure::Expired { expired: records - found, records, found })
+        }
         Some(_) => None,
         None if first == Some(range.first.as_str()) => None,
         None => Some(Failure::FirstExpired { found }),

@@ -53,7 +53,12 @@ pub trait DeadLetterSource: Send + Sync {
 
     /// Hides dead letters for `hidden_for` from now; zero makes them visible at once. A failure has no
     /// answer: the dead letter is received again, which is harmless.
-    fn hide(&self, receipts: &[Receipt], hidden_for: Duration, deadline: Deadline) -> impl Future<Output = ()> + Send;
+    fn hide(
+        &self,
+        receipts: &[Receipt],
+        hidden_for: Duration,
+        deadline: Deadline,
+    ) -> impl Future<Output = ()> + Send;
 }
 
 /// A message of a dead-letter queue.
@@ -116,14 +121,24 @@ pub struct StreamRecord {
 
 /// A type for `None`, where no streams are read.
 impl StreamReader for Infallible {
-    async fn read(&self, _range: &StreamRange, _after: Option<&str>, _deadline: Deadline) -> Result<Page, SourceError> {
+    async fn read(
+        &self,
+        _range: &StreamRange,
+        _after: Option<&str>,
+        _deadline: Deadline,
+    ) -> Result<Page, SourceError> {
         match *self {}
     }
 }
 
 /// `None` reads no stream.
 impl<R: StreamReader> StreamReader for Option<R> {
-    async fn read(&self, range: &StreamRange, after: Option<&str>, deadline: Deadline) -> Result<Page, SourceError> {
+    async fn read(
+        &self,
+        range: &StreamRange,
+        after: Option<&str>,
+        deadline: Deadline,
+    ) -> Result<Page, SourceError> {
         match self {
             Some(streams) => streams.read(range, after, deadline).await,
             None => Err(SourceError::Refused(format!(

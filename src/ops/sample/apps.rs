@@ -22,7 +22,11 @@ struct Alert {
     line: fn(&mut Rng, &SampleClock, &str) -> String,
 }
 
-const fn alert(weight: usize, marker: usize, line: fn(&mut Rng, &SampleClock, &str) -> String) -> Alert {
+const fn alert(
+    weight: usize,
+    marker: usize,
+    line: fn(&mut Rng, &SampleClock, &str) -> String,
+) -> Alert {
     Alert { weight, marker, line }
 }
 
@@ -79,7 +83,7 @@ const APPS: [App; 8] = [
 
 impl App {
     /// A line with one of the markers, if there are any.
-    pub fn alert(&self, rng: &mut Rng, at: &SampleClock, markers: &[&str]) -> String {
+    pub(super) fn alert(&self, rng: &mut Rng, at: &SampleClock, markers: &[&str]) -> String {
         let mut roll = rng.below(100);
         let is_rolled = |alert: &&Alert| {
             let rolled = roll < alert.weight;
@@ -110,8 +114,12 @@ pub(super) fn source(
         0 => app.log_group.to_owned(),
         copy => format!("{}-{}", app.log_group, copy + 1),
     };
-    let source =
-        Source { owner: owner(account), log_group, log_stream: (app.stream)(&mut rng, at), partition_key: rng.hex(32) };
+    let source = Source {
+        owner: owner(account),
+        log_group,
+        log_stream: (app.stream)(&mut rng, at),
+        partition_key: rng.hex(32),
+    };
     (app, source)
 }
 

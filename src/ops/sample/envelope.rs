@@ -144,20 +144,21 @@ impl Event {
 
     /// Messages of the due queue. Each has its body, how often it was received, and when it was sent.
     pub(super) fn due(messages: Vec<(String, u32, i64)>) -> Self {
-        let message = |(number, (body, receives, sent_ms)): (usize, (String, u32, i64))| SqsMessage {
-            message_id: format!("5f0c{number:04}-8d1e-4c52-b7a9-3e6d0f2a9b14"),
-            receipt_handle: format!("AQEB-sample-{number}"),
-            body,
-            attributes: SqsAttributes {
-                approximate_receive_count: receives.to_string(),
-                sent_timestamp: sent_ms.to_string(),
-                approximate_first_receive_timestamp: (sent_ms + 14).to_string(),
-            },
-            message_attributes: BTreeMap::new(),
-            event_source: "aws:sqs",
-            event_source_arn: DUE_QUEUE_ARN,
-            aws_region: "eu-west-1",
-        };
+        let message =
+            |(number, (body, receives, sent_ms)): (usize, (String, u32, i64))| SqsMessage {
+                message_id: format!("5f0c{number:04}-8d1e-4c52-b7a9-3e6d0f2a9b14"),
+                receipt_handle: format!("AQEB-sample-{number}"),
+                body,
+                attributes: SqsAttributes {
+                    approximate_receive_count: receives.to_string(),
+                    sent_timestamp: sent_ms.to_string(),
+                    approximate_first_receive_timestamp: (sent_ms + 14).to_string(),
+                },
+                message_attributes: BTreeMap::new(),
+                event_source: "aws:sqs",
+                event_source_arn: DUE_QUEUE_ARN,
+                aws_region: "eu-west-1",
+            };
         Self::Due(SqsEvent { records: messages.into_iter().enumerate().map(message).collect() })
     }
 
@@ -186,14 +187,19 @@ pub(super) struct Shard {
 
 impl Shard {
     /// Sequence numbers depend on `start_ms`, so those of a later event are greater.
-    pub fn new(start_ms: i64, seed: u64) -> Self {
+    pub(super) fn new(start_ms: i64, seed: u64) -> Self {
         let mut rng = Rng::new(!seed);
         let last = start_ms as u128 * 10_u128.pow(21) + u128::from(rng.between(0, GAP_MAX));
         Self { last, last_ms: start_ms, rng }
     }
 
     /// The next record. It does not arrive earlier than the previous one.
-    pub fn record(&mut self, partition_key: String, data: String, arrived_ms: i64) -> Record {
+    pub(super) fn record(
+        &mut self,
+        partition_key: String,
+        data: String,
+        arrived_ms: i64,
+    ) -> Record {
         self.last += u128::from(self.rng.between(1, GAP_MAX));
         self.last_ms = self.last_ms.max(arrived_ms);
         let sequence_number = format!("{NUMBER_START}{:034}", self.last);

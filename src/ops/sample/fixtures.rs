@@ -96,7 +96,8 @@ pub fn fixtures() -> Vec<(&'static str, &'static str, Event)> {
 
 /// `events/README.md`.
 pub fn fixtures_readme() -> String {
-    let files: Vec<String> = fixtures().iter().map(|(file, shows, _)| format!("- `{file}`: {shows}\n")).collect();
+    let files: Vec<String> =
+        fixtures().iter().map(|(file, shows, _)| format!("- `{file}`: {shows}\n")).collect();
     format!(
         "# Sample events\n\n\
          Each file is an event as Lambda passes it to the consumer or to the notifier, and shows one situation.\n\
@@ -136,7 +137,8 @@ fn duplicates() -> Event {
 
 fn poison() -> Event {
     let good = |turn: usize| {
-        let part: Vec<Line> = scenario::CHECKOUT.iter().map(|(ms, text)| (ms + 4_000 * turn as i64, *text)).collect();
+        let part: Vec<Line> =
+            scenario::CHECKOUT.iter().map(|(ms, text)| (ms + 4_000 * turn as i64, *text)).collect();
         ("checkout", payload::data(&payload_of(&checkout(), &part)))
     };
     let message = payload_of(&payments(), scenario::PAYMENTS);
@@ -203,11 +205,16 @@ fn due() -> Event {
         serde_json::to_string(&due).expect("invariant: names and numbers always serialize")
     };
     let first = body("alerts", 1);
-    Event::due(vec![(first.clone(), 1, START_MS), (first, 4, START_MS), (body("billing", 7), 1, START_MS + 30_000)])
+    Event::due(vec![
+        (first.clone(), 1, START_MS),
+        (first, 4, START_MS),
+        (body("billing", 7), 1, START_MS + 30_000),
+    ])
 }
 
 fn secrets() -> Event {
     let source = source("333344445555", "/ecs/legacy-portal", "portal/web/8842aa", "portal");
-    let lines: Vec<Line> = scenario::SECRETS.iter().zip(0..).map(|(text, n)| (n * 750, *text)).collect();
+    let lines: Vec<Line> =
+        scenario::SECRETS.iter().zip(0..).map(|(text, n)| (n * 750, *text)).collect();
     kinesis(vec![("portal", payload::data(&payload_of(&source, &lines)))])
 }

@@ -87,16 +87,22 @@ impl Ids {
     /// The most log events in one `PutLogEvents` call.
     const EVENTS_MAX: u64 = 10_000;
 
-    pub fn new(seed: u64) -> Self {
-        Self { rng: Rng::new(seed.rotate_left(32)), puts: 0, high: 0, low: 0, index: Self::EVENTS_MAX }
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            rng: Rng::new(seed.rotate_left(32)),
+            puts: 0,
+            high: 0,
+            low: 0,
+            index: Self::EVENTS_MAX,
+        }
     }
 
     /// The next event starts another call.
-    pub fn end_put(&mut self) {
+    pub(super) fn end_put(&mut self) {
         self.index = Self::EVENTS_MAX;
     }
 
-    pub fn next(&mut self, timestamp: i64) -> String {
+    pub(super) fn next(&mut self, timestamp: i64) -> String {
         if self.index == Self::EVENTS_MAX {
             self.puts += 1;
             let put_ms = timestamp as u64 + self.rng.between(100, 5_000);

@@ -69,7 +69,9 @@ impl PoisonKind {
             Self::TruncatedGzip => base64(&truncated(gzip(message))),
             Self::TrailingBytes => base64(&[&gzip(message), &b"-- end of file --"[..]].concat()),
             Self::WrongChecksum => base64(&wrong_checksum(gzip(message))),
-            Self::NotJson => base64(&gzip(b"Nov  3 09:15:02 ip-10-0-3-17 rsyslogd: [CRITICAL] no JSON here")),
+            Self::NotJson => {
+                base64(&gzip(b"Nov  3 09:15:02 ip-10-0-3-17 rsyslogd: [CRITICAL] no JSON here"))
+            }
             Self::NotSubscription => base64(&gzip(EVENTBRIDGE.as_bytes())),
             Self::Bomb => base64(&bomb(message, 64)),
             Self::InvalidUtf8 => base64(&gzip(&invalid_utf8(message))),

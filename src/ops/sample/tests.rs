@@ -45,7 +45,10 @@ fn ids_carry_their_timestamp() {
     // The sample in AWS's own documentation ("Validate the flow of log events", an older edition).
     let real = "31953106606966983378809025079804211143289615424298221568";
     assert_eq!(shifted(real), 1_432_826_855_000);
-    assert_eq!(payload::id(1_432_826_855_000, 93_901_774_216_521_307, 11_551_569_037_146_259_456), real);
+    assert_eq!(
+        payload::id(1_432_826_855_000, 93_901_774_216_521_307, 11_551_569_037_146_259_456),
+        real
+    );
     assert_eq!(payload::id(0, 0, 0), "0".repeat(56));
     assert_eq!(shifted(&payload::id(START_MS, u64::MAX, u64::MAX)), START_MS);
     assert_eq!(payload::id(START_MS, 0, 0).len(), 56);
@@ -56,8 +59,14 @@ fn neighbors_of_one_call_have_neighboring_ids() {
     // Two events of a public sample, 388 ms apart.
     let (first, second) = (1_498_548_236_012, 1_498_548_236_400);
     let (high, low) = (0x015c_e86f_81c4_18da, 0x6d43_7dc8_7f07_0000);
-    assert_eq!(payload::id(first, high, low), "33418742379011144044923130086453437181614530551221780480");
-    assert_eq!(payload::id(second, high, low + 1), "33418742387663833181953011865369295871402094815542181889");
+    assert_eq!(
+        payload::id(first, high, low),
+        "33418742379011144044923130086453437181614530551221780480"
+    );
+    assert_eq!(
+        payload::id(second, high, low + 1),
+        "33418742387663833181953011865369295871402094815542181889"
+    );
 }
 
 #[test]
@@ -175,22 +184,26 @@ fn the_seed_determines_the_event() {
 
 #[test]
 fn lines_of_a_request_share_its_time_and_ids() {
-    let options = Options { events_per_request: 4, log_groups: 1, match_ratio: 0.0, ..Options::default() };
+    let options =
+        Options { events_per_request: 4, log_groups: 1, match_ratio: 0.0, ..Options::default() };
     let messages: Vec<Value> = event(&options).data().into_iter().map(message).collect();
     let thread = |event: &Value| {
-        let (_, behind) = text(event, "message").split_once("[nio-8080-exec-").expect("payments-api");
+        let (_, behind) =
+            text(event, "message").split_once("[nio-8080-exec-").expect("payments-api");
         behind.split_once(']').unwrap().0.to_owned()
     };
     let mut threads = HashSet::new();
     for request in messages.iter().flat_map(|record| log_events(record).chunks(4)) {
-        let shared: HashSet<_> = request.iter().map(|event| (event["timestamp"].as_i64(), thread(event))).collect();
+        let shared: HashSet<_> =
+            request.iter().map(|event| (event["timestamp"].as_i64(), thread(event))).collect();
         assert_eq!(shared.len(), 1, "{shared:?}");
         threads.extend(shared);
     }
     assert!(threads.len() > messages.len(), "each request has its own time and thread");
 
     let bytes = |events_per_request| {
-        let made = event(&Options { events_per_request, events_per_record: 2_000, ..options.clone() });
+        let made =
+            event(&Options { events_per_request, events_per_record: 2_000, ..options.clone() });
         made.data().into_iter().map(str::len).sum::<usize>()
     };
     assert!(bytes(4) * 3 < bytes(1) * 2, "{} {}", bytes(4), bytes(1));

@@ -83,9 +83,17 @@ fn a_bill_has_a_line_for_each_service_and_says_what_it_assumes() {
 
 #[test]
 fn a_small_team_does_without_a_stream() {
-    let output = cost(&["--tb-per-day=0.001", "--subscription=direct", "--architecture=x86_64", "--log-groups=0"]);
+    let output = cost(&[
+        "--tb-per-day=0.001",
+        "--subscription=direct",
+        "--architecture=x86_64",
+        "--log-groups=0",
+    ]);
     let shown = text(&output.stdout);
-    assert!(shown.contains("invocations a day, one a record") && !shown.contains("Kinesis"), "{shown}");
+    assert!(
+        shown.contains("invocations a day, one a record") && !shown.contains("Kinesis"),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -93,11 +101,19 @@ fn the_json_object_has_the_documented_shape_and_stable_codes() {
     let bill = json(&[]);
     check_documents("cost --json", &[bill.clone(), json(&["--subscription=direct"])], &[]);
     let codes = |list: &Value| {
-        list.as_array().unwrap().iter().map(|one| one["code"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        list.as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["code"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
     };
     insta::assert_snapshot!(codes(&bill["services"]).join(" "), @"kinesis dynamodb cloudwatch lambda sqs secrets-manager data-transfer cloudwatch-logs");
-    let charges: Vec<String> =
-        bill["services"].as_array().unwrap().iter().flat_map(|service| codes(&service["charges"])).collect();
+    let charges: Vec<String> = bill["services"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|service| codes(&service["charges"]))
+        .collect();
     insta::assert_snapshot!(charges.join(" "), @"kinesis-stream kinesis-in kinesis-out kinesis-retention dynamodb-rows dynamodb-index dynamodb-tallies dynamodb-windows dynamodb-reads dynamodb-sweeps dynamodb-stored dynamodb-recovery cloudwatch-own-logs cloudwatch-own-logs-stored cloudwatch-metrics cloudwatch-alarms cloudwatch-delivery-alarm lambda-requests lambda-consumer lambda-notifier sqs-due sqs-polls secrets-stored secrets-reads data-out logs-delivered");
     let of_services = bill["services"].as_array().unwrap().iter();
     let sum: f64 = of_services.map(|service| service["usd_per_month"].as_f64().unwrap()).sum();
@@ -111,7 +127,9 @@ fn the_built_in_prices_can_be_printed_edited_and_passed() {
     assert_eq!(printed.status.code(), Some(0));
     let (same, dear) = (directory.join("same.toml"), directory.join("dear.toml"));
     std::fs::write(&same, &printed.stdout).unwrap();
-    let edited = text(&printed.stdout).replace("usd = 0.625", "usd = 6.25").replace("us-east-1", "eu-west-1");
+    let edited = text(&printed.stdout)
+        .replace("usd = 0.625", "usd = 6.25")
+        .replace("us-east-1", "eu-west-1");
     std::fs::write(&dear, edited).unwrap();
     assert_eq!(json(&["--prices", same.to_str().unwrap()]), json(&[]));
     let dear = json(&["--prices", dear.to_str().unwrap()]);
@@ -128,7 +146,11 @@ fn the_built_in_prices_can_be_printed_edited_and_passed() {
 fn a_wrong_price_list_is_refused_with_file_and_line() {
     let directory = scratch("cost-wrong");
     let file = directory.join("prices.toml");
-    std::fs::write(&file, text(&cost(&["--print-prices"]).stdout).replace("usd = 0.625", "usd = \"0.625\"")).unwrap();
+    std::fs::write(
+        &file,
+        text(&cost(&["--print-prices"]).stdout).replace("usd = 0.625", "usd = \"0.625\""),
+    )
+    .unwrap();
     let output = cost(&["--prices", file.to_str().unwrap()]);
     let file_name = file.display();
     let expected = format!(
@@ -139,7 +161,9 @@ fn a_wrong_price_list_is_refused_with_file_and_line() {
     let missing = directory.join("none.toml");
     let output = cost(&["--prices", missing.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).contains(&format!("cannot read the price list {}", missing.display())));
+    assert!(
+        text(&output.stderr).contains(&format!("cannot read the price list {}", missing.display()))
+    );
     std::fs::write(&file, vec![b'#'; (1 << 20) + 1]).unwrap();
     let output = cost(&["--prices", file.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(2));
@@ -157,7 +181,11 @@ fn a_wrong_option_is_named_with_what_it_takes() {
         (&["--event-bytes", "0"], "--event-bytes", "0 is not in 1..=1048576"),
         (&["--alert-bytes", "x"], "--alert-bytes", "invalid digit"),
         (&["--compression", "0.5"], "--compression", "a number from 1 to 1032"),
-        (&["--stream-retention-hours", "24"], "--stream-retention-hours", "the template allows 48, 72, 168"),
+        (
+            &["--stream-retention-hours", "24"],
+            "--stream-retention-hours",
+            "the template allows 48, 72, 168",
+        ),
         (&["--targets-per-route", "101"], "--targets-per-route", "101 is not in 1..=100"),
         (&["--subscription", "kafka"], "--subscription", "stream, direct"),
         (&["--architecture", "riscv"], "--architecture", "arm64, x86_64"),
@@ -170,7 +198,11 @@ fn a_wrong_option_is_named_with_what_it_takes() {
     ] {
         let output = cost(arguments);
         let shown = text(&output.stderr);
-        assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(2), ""), "{arguments:?} {shown}");
+        assert_eq!(
+            (output.status.code(), text(&output.stdout).as_str()),
+            (Some(2), ""),
+            "{arguments:?} {shown}"
+        );
         assert!(shown.contains(name) && shown.contains(expected), "{arguments:?} {shown}");
     }
 }

@@ -8,7 +8,10 @@ use super::*;
 fn a_data_directory_without_parked_items_has_no_dead_letters() {
     let directory = scratch("nothing-parked");
     let replay = |arguments: &[&str]| {
-        let output = stentor(&directory, &[&["replay"], arguments].concat()).current_dir(&directory).output().unwrap();
+        let output = stentor(&directory, &[&["replay"], arguments].concat())
+            .current_dir(&directory)
+            .output()
+            .unwrap();
         (text(&output.stdout), text(&output.stderr), output.status.code().unwrap())
     };
     run(&directory, &["events/subscription.json"]);
@@ -18,10 +21,16 @@ fn a_data_directory_without_parked_items_has_no_dead_letters() {
     std::fs::write(directory.join("data/dlq.jsonl"), "").unwrap();
     assert_eq!(replay(&["--dry-run", "--data-dir", "data"]), missing);
     let (_, errors, code) = replay(&["--dry-run", "--data-dir", "elsewhere"]);
-    assert!(code == 2 && errors.contains("the data directory elsewhere does not exist"), "{errors}");
+    assert!(
+        code == 2 && errors.contains("the data directory elsewhere does not exist"),
+        "{errors}"
+    );
     assert!(!directory.join("elsewhere").exists(), "a replay does not create a data directory");
     let (_, errors, code) = replay(&["--dry-run", "--data-dir", "data", "--file", "data/dlq.json"]);
-    assert!(code == 2 && errors.contains("cannot read data/dlq.json\n  Caused by: No such file"), "{errors}");
+    assert!(
+        code == 2 && errors.contains("cannot read data/dlq.json\n  Caused by: No such file"),
+        "{errors}"
+    );
 }
 
 /// An event with one record of `bytes` bytes that are not gzip.
@@ -36,9 +45,14 @@ fn bad_record(directory: &Path, bytes: usize) -> String {
 /// The codes of the dead letters in the data directory, and the number of each.
 fn dead_letters(directory: &Path) -> Vec<(String, u64)> {
     let data = directory.join("data");
-    let listed = stentor(directory, &["replay", "--dry-run", "--json", "--data-dir", data.to_str().unwrap()]);
+    let listed = stentor(
+        directory,
+        &["replay", "--dry-run", "--json", "--data-dir", data.to_str().unwrap()],
+    );
     let listing: Value = serde_json::from_slice(&{ listed }.output().unwrap().stdout).unwrap();
-    let group = |group: &Value| (group["code"].as_str().unwrap().to_owned(), group["count"].as_u64().unwrap());
+    let group = |group: &Value| {
+        (group["code"].as_str().unwrap().to_owned(), group["count"].as_u64().unwrap())
+    };
     let mut groups: Vec<_> = listing["groups"].as_array().unwrap().iter().map(group).collect();
     groups.sort_unstable();
     groups
@@ -52,9 +66,17 @@ fn a_disk_that_fills_up_during_a_write_damages_no_other_dead_letter() {
     let data = directory.join("data");
     let large = bad_record(&directory, 6_000_000);
     let limited = "trap '' XFSZ; ulimit -f 4096; exec \"$@\"";
-    let full = [env!("CARGO_BIN_EXE_stentor"), "run", "--json", "--data-dir", data.to_str().unwrap(), &large];
+    let full = [
+        env!("CARGO_BIN_EXE_stentor"),
+        "run",
+        "--json",
+        "--data-dir",
+        data.to_str().unwrap(),
+        &large,
+    ];
     let output = Command::new("sh").args(["-c", limited, "sh"]).args(full).output().unwrap();
-    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output.stderr)));
+    let report: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("{}", text(&output.stderr)));
     assert_eq!(report["parked"], json!([]), "it was not parked");
     assert_eq!(output.status.code(), Some(1));
     // There is room again: another record is parked, and then the first one on its second attempt.
@@ -70,7 +92,8 @@ fn a_dead_letter_that_a_crash_cut_off_damages_no_other() {
     let data = directory.join("data");
     assert_eq!(run(&directory, &[&bad_record(&directory, 300)]).status.code(), Some(1));
     let whole = std::fs::read(data.join("dlq.jsonl")).unwrap();
-    std::fs::write(data.join("dlq.jsonl"), [&whole[..], &whole[..whole.len() / 2]].concat()).unwrap();
+    std::fs::write(data.join("dlq.jsonl"), [&whole[..], &whole[..whole.len() / 2]].concat())
+        .unwrap();
     // A note of a replay that was killed while it wrote.
     std::fs::write(data.join("dlq.jsonl.replayed"), "00000009-0123").unwrap();
     for bytes in [600, 900] {
@@ -88,20 +111,26 @@ fn files_with_raw_records_are_for_their_owner_only() {
     run(&directory, &[&bad_record(&directory, 300)]);
     assert_eq!(mode(&data.join("dlq.jsonl")), 0o600);
     // The mode of an existing file is corrected.
-    std::fs::set_permissions(data.join("dlq.jsonl"), std::fs::Permissions::from_mode(0o664)).unwrap();
+    std::fs::set_permissions(data.join("dlq.jsonl"), std::fs::Permissions::from_mode(0o664))
+        .unwrap();
     run(&directory, &[&bad_record(&directory, 600)]);
     assert_eq!(mode(&data.join("dlq.jsonl")), 0o600);
     // A record that can be read now is reprocessed and noted.
     let parked = std::fs::read_to_string(data.join("dlq.jsonl")).unwrap();
-    let event: Value = serde_json::from_slice(&std::fs::read("events/subscription.json").unwrap()).unwrap();
+    let event: Value =
+        serde_json::from_slice(&std::fs::read("events/subscription.json").unwrap()).unwrap();
     let mut dead_letter: Value = serde_json::from_str(parked.lines().next().unwrap()).unwrap();
     dead_letter["data"] = event["awslogs"]["data"].clone();
     std::fs::write(data.join("dlq.jsonl"), format!("{dead_letter}\n")).unwrap();
     std::fs::write(&replayed, "").unwrap();
     std::fs::set_permissions(&replayed, std::fs::Permissions::from_mode(0o644)).unwrap();
-    let replay = stentor(&directory, &["replay", "--data-dir", data.to_str().unwrap()]).output().unwrap();
+    let replay =
+        stentor(&directory, &["replay", "--data-dir", data.to_str().unwrap()]).output().unwrap();
     assert_eq!(replay.status.code(), Some(0), "{}{}", text(&replay.stdout), text(&replay.stderr));
-    assert_eq!((mode(&replayed), std::fs::read_to_string(&replayed).unwrap().lines().count()), (0o600, 1));
+    assert_eq!(
+        (mode(&replayed), std::fs::read_to_string(&replayed).unwrap().lines().count()),
+        (0o600, 1)
+    );
 }
 
 /// A message that is only shown is not delivered to Slack.
@@ -111,12 +140,17 @@ async fn a_message_that_slack_refused_stays_until_a_webhook_accepts_it() {
     let answer = |status, body| ResponseTemplate::new(status).set_body_string(body);
     let refused = answer(400, "invalid_payload");
     Mock::given(method("POST")).and(path("/refuses")).respond_with(refused).mount(&slack).await;
-    Mock::given(method("POST")).and(path("/accepts")).respond_with(answer(200, "ok")).mount(&slack).await;
+    Mock::given(method("POST"))
+        .and(path("/accepts"))
+        .respond_with(answer(200, "ok"))
+        .mount(&slack)
+        .await;
     let directory = scratch("refused");
     let data = directory.join("data");
     let webhook = |name: &str| format!("{}/{name}", slack.uri());
     let replay = |more: &[&str]| {
-        let arguments = [&["replay", "--json", "--data-dir", data.to_str().unwrap()], more].concat();
+        let arguments =
+            [&["replay", "--json", "--data-dir", data.to_str().unwrap()], more].concat();
         let output = stentor(&directory, &arguments).output().unwrap();
         (text(&output.stdout), text(&output.stderr), output.status.code())
     };

@@ -11,7 +11,9 @@ fn exit(directory: &Path, arguments: &[&str]) -> (i32, String) {
 #[test]
 fn the_exit_code_says_whether_the_command_is_done() {
     let directory = scratch("exit-codes");
-    let event = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("events").join(name).display().to_string();
+    let event = |name: &str| {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("events").join(name).display().to_string()
+    };
     let (good, poison) = (event("subscription.json"), event("kinesis-poison.json"));
     std::fs::write(directory.join("credentials.json"), "{}").unwrap();
     std::fs::write(directory.join("broken.toml"), "window = \"0s\"").unwrap();

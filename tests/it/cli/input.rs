@@ -47,7 +47,11 @@ impl Running {
         let mut line = String::new();
         while !line.contains(part) {
             line.clear();
-            assert_ne!(self.stdout.read_line(&mut line).unwrap(), 0, "the output ended without {part}");
+            assert_ne!(
+                self.stdout.read_line(&mut line).unwrap(),
+                0,
+                "the output ended without {part}"
+            );
         }
     }
 
@@ -75,7 +79,8 @@ fn wait_until(condition: impl Fn() -> bool) {
 /// The number of alerts in a data directory, counted with `stentor alerts`.
 fn rows(directory: &Path) -> usize {
     let data = directory.join("data");
-    let question = ["alerts", "--json", "--since", "1h", "--limit", "0", "--data-dir", data.to_str().unwrap()];
+    let question =
+        ["alerts", "--json", "--since", "1h", "--limit", "0", "--data-dir", data.to_str().unwrap()];
     let output = stentor(directory, &question).output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
     text(&output.stdout).lines().count()
@@ -106,7 +111,10 @@ fn a_signal_ends_a_run_and_every_line_that_was_read_is_kept() {
         let (code, out, err) = running.end();
         assert_eq!(code, Some(0), "{case}: {out}{err}");
         assert_eq!(rows(&directory), lines + 1, "{case}: {out}");
-        assert!(out.contains(&format!("{} kept", stentor::model::text::thousands(lines as u64 + 1))), "{case}: {out}");
+        assert!(
+            out.contains(&format!("{} kept", stentor::model::text::thousands(lines as u64 + 1))),
+            "{case}: {out}"
+        );
     }
 }
 
@@ -134,7 +142,10 @@ fn the_first_alert_is_shown_while_lines_keep_arriving() {
         let first = seen.recv_timeout(Duration::from_secs(20));
         running.child.kill().unwrap();
         running.child.wait().unwrap();
-        assert!(first.is_ok_and(|text| text.contains("first")), "nothing was shown at a line every {pause_ms} ms");
+        assert!(
+            first.is_ok_and(|text| text.contains("first")),
+            "nothing was shown at a line every {pause_ms} ms"
+        );
         writer.join().unwrap();
         drop(reader.join().unwrap());
     }
@@ -162,7 +173,9 @@ impl Webhook {
     }
 
     fn answer(&self) {
-        self.receive().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok").unwrap();
+        self.receive()
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok")
+            .unwrap();
     }
 }
 
@@ -171,7 +184,8 @@ fn a_signal_ends_a_run_whose_webhook_hangs_and_the_message_stays_owed() {
     for second in [None, Some(Signal::TERM)] {
         let directory = scratch(&format!("hanging-{}", second.is_some()));
         let webhook = Webhook::new();
-        let mut running = Running::start(stentor(&directory, &["run", "-", "--slack-webhook", &webhook.url()]));
+        let mut running =
+            Running::start(stentor(&directory, &["run", "-", "--slack-webhook", &webhook.url()]));
         running.write("[CRITICAL] x\n");
         let _request = webhook.receive();
         running.write("[CRITICAL] y\n");
@@ -187,12 +201,21 @@ fn a_signal_ends_a_run_whose_webhook_hangs_and_the_message_stays_owed() {
         }
         let (code, out, err) = running.end();
         assert_eq!(code, Some(1), "{out}{err}");
-        assert!(signaled_at.elapsed() < Duration::from_secs(20), "a delivery may take 60 s, and a shutdown two");
+        assert!(
+            signaled_at.elapsed() < Duration::from_secs(20),
+            "a delivery may take 60 s, and a shutdown two"
+        );
         match second {
-            Some(_) => assert!(err.contains("ended by a second signal") && out.is_empty(), "{out}{err}"),
+            Some(_) => {
+                assert!(err.contains("ended by a second signal") && out.is_empty(), "{out}{err}")
+            }
             None => {
                 assert_eq!(rows(&directory), 2);
-                assert!(out.contains("not delivered yet") && err.contains("ended before Slack answered"), "{out}{err}");
+                assert!(
+                    out.contains("not delivered yet")
+                        && err.contains("ended before Slack answered"),
+                    "{out}{err}"
+                );
             }
         }
     }
@@ -201,7 +224,8 @@ fn a_signal_ends_a_run_whose_webhook_hangs_and_the_message_stays_owed() {
 #[test]
 fn a_run_that_is_ended_reports_unread_inputs() {
     let directory = scratch("ended-early");
-    let (first, fifo, log) = (directory.join("first.log"), directory.join("fifo"), directory.join("app.log"));
+    let (first, fifo, log) =
+        (directory.join("first.log"), directory.join("fifo"), directory.join("app.log"));
     assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
     std::fs::write(&first, "[CRITICAL] x\n[CRITICAL] y\n").unwrap();
     std::fs::write(&log, "[CRITICAL] x\n").unwrap();
@@ -211,8 +235,14 @@ fn a_run_that_is_ended_reports_unread_inputs() {
     wait_until(|| directory.join("data/stentor.db").exists() && rows(&directory) == 2);
     running.signal(Signal::TERM);
     let (code, out, err) = running.end();
-    assert!(code == Some(1) && out.contains("app.log: the run was ended before it was read"), "{out}{err}");
-    assert!(out.contains("2 kept") && out.contains("2 alerts"), "the lines that were read are delivered: {out}");
+    assert!(
+        code == Some(1) && out.contains("app.log: the run was ended before it was read"),
+        "{out}{err}"
+    );
+    assert!(
+        out.contains("2 kept") && out.contains("2 alerts"),
+        "the lines that were read are delivered: {out}"
+    );
     assert_eq!(report(&directory, &[log.to_str().unwrap()]).0["kept"], json!(1));
 }
 
@@ -256,16 +286,26 @@ fn a_message_that_was_not_written_is_shown_by_the_next_run() {
         let directory = scratch(&format!("unwritten-{name}"));
         let arguments: &[&str] = if json { &["run", log, "--json"] } else { &["run", log] };
         for _ in 0..2 {
-            let unwritten = stentor(&directory, arguments).stdout(output()).stderr(Stdio::piped()).spawn().unwrap();
+            let unwritten = stentor(&directory, arguments)
+                .stdout(output())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
             let unwritten = unwritten.wait_with_output().unwrap();
             let errors = text(&unwritten.stderr);
             assert_eq!(unwritten.status.code(), Some(2), "{name}: {errors}");
-            let [error, hint] = errors.lines().collect::<Vec<_>>()[..] else { panic!("{name}: {errors}") };
+            let [error, hint] = errors.lines().collect::<Vec<_>>()[..] else {
+                panic!("{name}: {errors}")
+            };
             assert!(
-                error.starts_with("error: cannot write to standard output: ") && error.contains(words),
+                error.starts_with("error: cannot write to standard output: ")
+                    && error.contains(words),
                 "{name}: {error}"
             );
-            assert!(hint.starts_with("hint: every alert is stored; the next run shows"), "{name}: {hint}");
+            assert!(
+                hint.starts_with("hint: every alert is stored; the next run shows"),
+                "{name}: {hint}"
+            );
         }
         let (shown, code) = report(&directory, &[log]);
         assert_eq!(
@@ -274,7 +314,11 @@ fn a_message_that_was_not_written_is_shown_by_the_next_run() {
             "{name}: {shown}"
         );
         let (retry, _) = report(&directory, &[log]);
-        assert_eq!(retry["messages"], json!([]), "{name}: the message is acknowledged once it is written");
+        assert_eq!(
+            retry["messages"],
+            json!([]),
+            "{name}: the message is acknowledged once it is written"
+        );
     }
 }
 
@@ -309,12 +353,19 @@ fn other_commands_work_during_a_run() {
 fn every_byte_of_a_pipe_is_read() {
     let lines = "[CRITICAL] from a pipe\n".repeat(5_000);
     let packed = [gzip(&lines.as_bytes()[..50_000]), gzip(&lines.as_bytes()[50_000..])].concat();
-    let event = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("events/subscription.json")).unwrap();
-    for (name, bytes, kept) in [("lines", lines.into_bytes(), 5_000), ("gzip", packed, 5_000), ("event", event, 2)] {
+    let event =
+        std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("events/subscription.json"))
+            .unwrap();
+    for (name, bytes, kept) in
+        [("lines", lines.into_bytes(), 5_000), ("gzip", packed, 5_000), ("event", event, 2)]
+    {
         let directory = scratch(&format!("pipe-{name}"));
         let fifo = directory.join("fifo");
         assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
-        let mut running = Running::start(stentor(&directory, &["run", "--json", fifo.to_str().unwrap(), "/dev/stdin"]));
+        let mut running = Running::start(stentor(
+            &directory,
+            &["run", "--json", fifo.to_str().unwrap(), "/dev/stdin"],
+        ));
         // Opened for writing only now: the run waits for it.
         std::fs::OpenOptions::new().write(true).open(&fifo).unwrap().write_all(&bytes).unwrap();
         let mut stdin = running.stdin.take().unwrap();
@@ -340,9 +391,12 @@ fn utf16(text: &str, big_endian: bool) -> Vec<u8> {
 #[test]
 fn a_file_is_read_however_it_is_encoded_and_a_second_run_finds_duplicates() {
     let lines = "[CRITICAL] one\nquiet\r\n[ALERT] zwei äö\r\n";
-    let event =
-        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("events/subscription.json")).unwrap();
-    let json_lines = "{\"level\":\"info\"}\n{\"msg\":\"[CRITICAL] x\"}\n{\"msg\":\"[CRITICAL] y\"}\n";
+    let event = std::fs::read_to_string(
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("events/subscription.json"),
+    )
+    .unwrap();
+    let json_lines =
+        "{\"level\":\"info\"}\n{\"msg\":\"[CRITICAL] x\"}\n{\"msg\":\"[CRITICAL] y\"}\n";
     let members = [gzip(&lines.as_bytes()[..20]), gzip(&lines.as_bytes()[20..])].concat();
     for (name, bytes) in [
         ("plain.log", lines.as_bytes().to_vec()),
@@ -401,7 +455,12 @@ fn an_input_that_cannot_be_read_is_reported_and_not_treated_as_empty() {
             "the gzip data ends too early; the lines before that are ingested",
             4_000,
         ),
-        ("damaged.gz", damaged, "the gzip data is damaged; the lines before that are ingested", 4_000),
+        (
+            "damaged.gz",
+            damaged,
+            "the gzip data is damaged; the lines before that are ingested",
+            4_000,
+        ),
     ];
     for (name, bytes, words, kept) in cases {
         let directory = scratch(&format!("foreign-{name}"));
@@ -410,7 +469,10 @@ fn an_input_that_cannot_be_read_is_reported_and_not_treated_as_empty() {
         let output = run(&directory, &[file.to_str().unwrap(), "events/subscription.json"]);
         let shown = text(&output.stdout);
         assert_eq!(output.status.code(), Some(1), "{name}: {shown}{}", text(&output.stderr));
-        assert!(shown.contains("not read") && shown.contains(&format!("{name}: ")), "{name}: {shown}");
+        assert!(
+            shown.contains("not read") && shown.contains(&format!("{name}: ")),
+            "{name}: {shown}"
+        );
         assert!(shown.contains(words), "{name}: {shown}");
         let kept = format!("{} kept", stentor::model::text::thousands(kept + 2));
         assert!(shown.contains(&kept), "the rest is ingested: {name}: {shown}");
@@ -452,7 +514,10 @@ fn a_damaged_database_is_reported_with_a_remedy() {
     let output = run(&directory, &["events/subscription.json"]);
     let errors = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{errors}");
-    assert!(errors.contains("stentor.db is damaged") && errors.contains("move it away"), "{errors}");
+    assert!(
+        errors.contains("stentor.db is damaged") && errors.contains("move it away"),
+        "{errors}"
+    );
     assert!(!errors.contains("new_encrypted"), "{errors}");
     std::fs::rename(&database, directory.join("away")).unwrap();
     assert_eq!(report(&directory, &["events/subscription.json"]).1, 0, "the remedy helps");
@@ -469,7 +534,11 @@ fn alerts_are_read_from_a_directory_that_cannot_be_written() {
     running.child.kill().unwrap();
     running.child.wait().unwrap();
     for file in std::fs::read_dir(&data).unwrap() {
-        std::fs::set_permissions(file.unwrap().path(), std::os::unix::fs::PermissionsExt::from_mode(0o444)).unwrap();
+        std::fs::set_permissions(
+            file.unwrap().path(),
+            std::os::unix::fs::PermissionsExt::from_mode(0o444),
+        )
+        .unwrap();
     }
     std::fs::set_permissions(&data, std::os::unix::fs::PermissionsExt::from_mode(0o555)).unwrap();
     let mut command = stentor(&directory, &["alerts", "--data-dir", data.to_str().unwrap()]);
@@ -496,7 +565,8 @@ fn a_replay_during_a_run_does_not_free_its_leases() {
     // Parks a record that a higher limit makes readable.
     report(&directory, &["events/kinesis-poison.json"]);
     let webhook = Webhook::new();
-    let running = Running::start(stentor(&directory, &["run", "-", "--slack-webhook", &webhook.url()]));
+    let running =
+        Running::start(stentor(&directory, &["run", "-", "--slack-webhook", &webhook.url()]));
     running.write("[CRITICAL] x\n");
     let _request = webhook.receive();
     let place = ["--data-dir", data.to_str().unwrap(), "--slack-webhook", &webhook.url()];
@@ -504,11 +574,15 @@ fn a_replay_during_a_run_does_not_free_its_leases() {
     let output = stentor(&directory, &[&which[..], &place].concat()).output().unwrap();
     let printed = text(&output.stdout) + &text(&output.stderr);
     assert!(
-        output.status.code() == Some(1) && printed.contains("another process is delivering to slack:default"),
+        output.status.code() == Some(1)
+            && printed.contains("another process is delivering to slack:default"),
         "{printed}"
     );
     webhook.listener.set_nonblocking(true).unwrap();
-    assert!(webhook.listener.accept().is_err(), "the target was called while another process called it");
+    assert!(
+        webhook.listener.accept().is_err(),
+        "the target was called while another process called it"
+    );
     running.signal(Signal::TERM);
     assert_eq!(running.end().0, Some(1), "still owed");
     let (report, code) = report(&directory, &["events/kinesis-empty.json"]);
@@ -524,7 +598,17 @@ fn lines_of_a_pipe_wait_for_a_store_that_is_full() {
     // Its files may grow to 2 MiB (4,096 blocks of 512 bytes), until the limit is lifted.
     let mut command = Command::new("sh");
     let limited = "trap '' XFSZ; ulimit -S -f 4096; exec \"$@\"";
-    command.args(["-c", limited, "sh", env!("CARGO_BIN_EXE_stentor"), "run", "-", "--timeout", "1", "--data-dir"]);
+    command.args([
+        "-c",
+        limited,
+        "sh",
+        env!("CARGO_BIN_EXE_stentor"),
+        "run",
+        "-",
+        "--timeout",
+        "1",
+        "--data-dir",
+    ]);
     let mut running = Running::start({
         command.arg(&data);
         command
@@ -541,8 +625,12 @@ fn lines_of_a_pipe_wait_for_a_store_that_is_full() {
         assert_ne!(stderr.read_line(&mut line).unwrap(), 0, "it ended and did not wait");
     }
     let unlimited = rustix::process::Rlimit { current: None, maximum: None };
-    rustix::process::prlimit(Some(Pid::from_child(&running.child)), rustix::process::Resource::Fsize, unlimited)
-        .unwrap();
+    rustix::process::prlimit(
+        Some(Pid::from_child(&running.child)),
+        rustix::process::Resource::Fsize,
+        unlimited,
+    )
+    .unwrap();
     let log = std::thread::spawn(move || {
         let mut log = String::new();
         stderr.read_to_string(&mut log).unwrap();
@@ -582,7 +670,10 @@ fn a_long_line_is_ingested_as_a_whole() {
     let of_stdin: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&of_stdin["kept"], output.status.code()), (&json!(4), Some(1)), "{of_stdin}");
     let data = directory.join("data");
-    let rows = stentor(&directory, &["alerts", "--json", "--since", "1h", "--data-dir", data.to_str().unwrap()]);
+    let rows = stentor(
+        &directory,
+        &["alerts", "--json", "--since", "1h", "--data-dir", data.to_str().unwrap()],
+    );
     let rows = text(&{ rows }.output().unwrap().stdout);
     assert!(rows.contains("[CRITICAL] tail") && !rows.contains("Tq2LmZ7p"), "{rows:.300}");
 }
@@ -605,7 +696,8 @@ fn the_length_of_a_line_excludes_its_line_ending() {
         let shown = (text.len(), &text[text.len() - 5..]);
         let of_file = run(&scratch("line-end-file"), &[file.to_str().unwrap()]).status.code();
         let mut of_stdin = stentor(&scratch("line-end-stdin"), &["run", "-"]);
-        let of_stdin = of_stdin.stdin(std::fs::File::open(&file).unwrap()).output().unwrap().status.code();
+        let of_stdin =
+            of_stdin.stdin(std::fs::File::open(&file).unwrap()).output().unwrap().status.code();
         assert_eq!((of_file, of_stdin), (Some(code), Some(code)), "{shown:?}");
     }
 }

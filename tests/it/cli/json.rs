@@ -1,7 +1,9 @@
 //! Each command with `--json` prints what `docs/json.md` documents.
 
 use super::*;
-use crate::support::parked::{failed_invocation, given_up, gzip, parked_message, parked_record, unstorable};
+use crate::support::parked::{
+    failed_invocation, given_up, gzip, parked_message, parked_record, unstorable,
+};
 use crate::support::schema::{Schema, check_documents};
 
 fn json_of(output: &Output) -> Value {
@@ -25,7 +27,10 @@ fn a_planted_fault_in_a_document_is_found() {
     assert_eq!(with("/kept", None), ["kept is missing"]);
     assert_eq!(with("/messages/0/target", None), ["messages[].target is missing"]);
     assert_eq!(with("/keep", Some(json!(1))), ["keep is not documented"]);
-    assert_eq!(with("/routes/alerts", Some(json!("1"))), [r#"routes.* is "1", documented as Integer"#]);
+    assert_eq!(
+        with("/routes/alerts", Some(json!("1"))),
+        [r#"routes.* is "1", documented as Integer"#]
+    );
     assert_eq!(with("/messages/0/reason", Some(json!(null))), [""; 0]);
     assert_eq!(with("/messages/0/outcome", Some(json!("sent"))).len(), 1);
     assert_eq!(with("/version", Some(json!(null))).len(), 1);
@@ -36,10 +41,17 @@ fn every_command_with_json_has_a_section() {
     let directory = scratch("json-commands");
     let help = |arguments: &[&str]| text(&stentor(&directory, arguments).output().unwrap().stdout);
     let all = help(&["--help"]);
-    let commands = all.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
-    let commands = commands.filter(|line| !line.starts_with("   ")).filter_map(|line| line.split_whitespace().next());
-    let with_json: Vec<&str> =
-        commands.filter(|command| *command != "help" && help(&[command, "--help"]).contains(" --json ")).collect();
+    let commands = all
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty());
+    let commands = commands
+        .filter(|line| !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next());
+    let with_json: Vec<&str> = commands
+        .filter(|command| *command != "help" && help(&[command, "--help"]).contains(" --json "))
+        .collect();
     assert!(with_json.len() > 3, "{with_json:?}");
     for command in with_json {
         assert!(Schema::of(&format!("{command} --json")).paths().contains("version"), "{command}");
@@ -72,10 +84,14 @@ async fn run_prints_the_documented_json() {
         std::fs::write(&broken, "{\"Records\": [").unwrap();
         let webhook = format!("{}/{webhook}", slack.uri());
         let inputs = ["events/kinesis-poison.json", broken.to_str().unwrap()];
-        json_of(&super::run(&directory, &[&inputs[..], &["--json", "--slack-webhook", &webhook]].concat()))
+        json_of(&super::run(
+            &directory,
+            &[&inputs[..], &["--json", "--slack-webhook", &webhook]].concat(),
+        ))
     };
     // One run parks its records and its message. The other cannot park, and its message is postponed.
-    let documents = [run("json-refused", "refuses", true), run("json-postponed", "postpones", false)];
+    let documents =
+        [run("json-refused", "refuses", true), run("json-postponed", "postpones", false)];
     check_documents("run --json", &documents, &[]);
 }
 
@@ -104,7 +120,11 @@ async fn replay_prints_the_documented_json() {
     check_documents("replay --dry-run --json", &[replay("accepts", &["--dry-run"])], &[]);
     // The first replay is refused, and the second accepted. A file does not fail in the middle: a unit test covers the
     // error of a source.
-    check_documents("replay --json", &[replay("refuses", &[]), replay("accepts", &[])], &["source_error."]);
+    check_documents(
+        "replay --json",
+        &[replay("refuses", &[]), replay("accepts", &[])],
+        &["source_error."],
+    );
 }
 
 #[test]
@@ -112,9 +132,12 @@ fn alerts_prints_the_documented_json() {
     let directory = scratch("json-alerts");
     run(&directory, &["events/kinesis-system-fields.json"]);
     let data = directory.join("data");
-    let query = ["alerts", "--json", "--since", "2000-01-01", "--until", "9999-12-31", "--data-dir"];
-    let output = stentor(&directory, &[&query[..], &[data.to_str().unwrap()]].concat()).output().unwrap();
-    let rows: Vec<Value> = text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let query =
+        ["alerts", "--json", "--since", "2000-01-01", "--until", "9999-12-31", "--data-dir"];
+    let output =
+        stentor(&directory, &[&query[..], &[data.to_str().unwrap()]].concat()).output().unwrap();
+    let rows: Vec<Value> =
+        text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(rows.len(), 3, "{}", text(&output.stderr));
     check_documents("alerts --json", &rows, &[]);
 }
@@ -125,7 +148,9 @@ fn check_prints_the_documented_json() {
     let config = directory.join("odd.toml");
     let odd = "[[route]]\nname = \"a\"\nmarkers = [\"[ALERT]\"]\nnotify = [\"slack:x\"]\nregions = [\"eu-wset-1\"]\n";
     std::fs::write(&config, odd).unwrap();
-    let check = |more: &[&str]| json_of(&stentor(&directory, &[&["check", "--json"], more].concat()).output().unwrap());
+    let check = |more: &[&str]| {
+        json_of(&stentor(&directory, &[&["check", "--json"], more].concat()).output().unwrap())
+    };
     let documents = [
         check(&["--config", config.to_str().unwrap()]),
         check(&["--message", "[ALERT] disk full"]),

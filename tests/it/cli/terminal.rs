@@ -84,7 +84,8 @@ fn an_explained_line_is_shown_with_its_control_characters_spelled_out() {
         assert!(output.status.success(), "{}", text(&output.stderr));
         check_harmless("check --message", &output);
     }
-    let output = execute(&directory, &["check", "--message", "[CRITICAL] a\u{202e}b\u{1b}]0;x\u{7}"]);
+    let output =
+        execute(&directory, &["check", "--message", "[CRITICAL] a\u{202e}b\u{1b}]0;x\u{7}"]);
     let shown = text(&output.stdout);
     assert!(shown.contains("shown as    [CRITICAL] a[U+202E]b[U+001B]]0;x[U+0007]\n"), "{shown}");
 }
@@ -94,7 +95,9 @@ fn a_configuration_cannot_control_the_terminal() {
     let directory = scratch("terminal-config");
     let bare: String = all_payloads().chars().filter(|c| *c != '\r').collect();
     let toml_text: String = bare.chars().map(|c| format!("\\U{:08X}", u32::from(c))).collect();
-    let route = |marker: &str| format!("[[route]]\nname = \"a\"\nmarkers = [\"{marker}\"]\nnotify = [\"slack:x\"]\n");
+    let route = |marker: &str| {
+        format!("[[route]]\nname = \"a\"\nmarkers = [\"{marker}\"]\nnotify = [\"slack:x\"]\n")
+    };
     let named = directory.join("c\u{1b}]0;t\u{7}\u{202e}.toml");
     let files = [
         (directory.join("good.toml"), route(&toml_text[..200]), 0),
@@ -106,12 +109,16 @@ fn a_configuration_cannot_control_the_terminal() {
     for (file, toml, code) in files {
         std::fs::write(&file, toml).unwrap();
         for more in [&[][..], &["--message", "[A] x"], &["--json"]] {
-            let output = execute(&directory, &[&["check", "--config", file.to_str().unwrap()], more].concat());
+            let output = execute(
+                &directory,
+                &[&["check", "--config", file.to_str().unwrap()], more].concat(),
+            );
             assert_eq!(output.status.code(), Some(code), "{file:?} {}", text(&output.stderr));
             check_harmless("check --config", &output);
         }
     }
-    let output = run(&directory, &["events/subscription.json", "--config", named.to_str().unwrap()]);
+    let output =
+        run(&directory, &["events/subscription.json", "--config", named.to_str().unwrap()]);
     check_harmless("run --config", &output);
 }
 
@@ -163,7 +170,10 @@ fn file_names_parked_ids_and_reasons_cannot_control_the_terminal() {
         "stream_arn": arn, "data": "bm8="});
     std::fs::write(data.join("dlq.jsonl"), format!("{parked}{odd}\n")).unwrap();
     for more in [&[][..], &["--json"], &["--dry-run"], &["--dry-run", "--json"], &["-v", "-v"]] {
-        let output = execute(&directory, &[&["replay", "--data-dir", data.to_str().unwrap()], more].concat());
+        let output = execute(
+            &directory,
+            &[&["replay", "--data-dir", data.to_str().unwrap()], more].concat(),
+        );
         check_harmless("replay", &output);
         assert!(text(&output.stdout).contains("record"), "{}", text(&output.stdout));
     }
@@ -197,7 +207,10 @@ fn stored_alerts_cannot_control_the_terminal() {
     check_harmless("run", &delivered);
     let data = directory.join("data");
     for more in [&[][..], &["--json"]] {
-        let output = execute(&directory, &[&["alerts", "--data-dir", data.to_str().unwrap()], more].concat());
+        let output = execute(
+            &directory,
+            &[&["alerts", "--data-dir", data.to_str().unwrap()], more].concat(),
+        );
         assert_eq!(text(&output.stdout).lines().count(), PAYLOADS.len());
         check_harmless("alerts", &output);
     }
@@ -210,15 +223,18 @@ fn stored_alerts_cannot_control_the_terminal() {
 fn a_warning_of_a_configuration_does_not_fail_the_command() {
     let directory = scratch("terminal-warnings");
     let config = directory.join("odd.toml");
-    let odd =
-        "[[route]]\nname = \"a\"\nmarkers = [\"[CRITICAL]\"]\nnotify = [\"slack:x\"]\nregions = [\"eu-wset-1\"]\n";
+    let odd = "[[route]]\nname = \"a\"\nmarkers = [\"[CRITICAL]\"]\nnotify = [\"slack:x\"]\nregions = [\"eu-wset-1\"]\n";
     std::fs::write(&config, odd).unwrap();
     let config = config.to_str().unwrap();
     let message = "regions: unknown Region, did you mean `eu-west-1`?";
     for arguments in [&["check"][..], &["run", "events/subscription.json"]] {
         let output = execute(&directory, &[arguments, &["--config", config]].concat());
         assert_eq!(output.status.code(), Some(0), "{arguments:?}");
-        assert_eq!(text(&output.stderr), format!("{config}:5:12: warning: {message}\n"), "{arguments:?}");
+        assert_eq!(
+            text(&output.stderr),
+            format!("{config}:5:12: warning: {message}\n"),
+            "{arguments:?}"
+        );
     }
     let checked = execute(&directory, &["check", "--json", "--config", config]);
     assert_eq!(
@@ -231,12 +247,16 @@ fn a_warning_of_a_configuration_does_not_fail_the_command() {
 fn colors_follow_the_environment() {
     let directory = scratch("terminal-colors");
     let missing = ["check", "--config", "none.toml"];
-    for (variables, has_color) in
-        [(&[][..], false), (&[("CLICOLOR_FORCE", "1")], true), (&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")], false)]
-    {
-        let output =
-            |arguments: &[&str]| stentor(&directory, arguments).envs(variables.iter().copied()).output().unwrap();
-        let shown = [output(&["check"]).stdout, output(&missing).stderr, output(&["--nothing"]).stderr];
+    for (variables, has_color) in [
+        (&[][..], false),
+        (&[("CLICOLOR_FORCE", "1")], true),
+        (&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")], false),
+    ] {
+        let output = |arguments: &[&str]| {
+            stentor(&directory, arguments).envs(variables.iter().copied()).output().unwrap()
+        };
+        let shown =
+            [output(&["check"]).stdout, output(&missing).stderr, output(&["--nothing"]).stderr];
         for shown in shown.map(|bytes| text(&bytes)) {
             assert_eq!(shown.contains('\u{1b}'), has_color, "{variables:?}: {shown}");
         }
@@ -256,13 +276,27 @@ fn a_quiet_command_shows_results_and_errors_only() {
     std::fs::write(&config, odd).unwrap();
     run(&directory, &["events/kinesis-burst.json"]);
     let data = directory.join("data");
-    let limited = ["alerts", "--since", "2000-01-01", "--limit", "1", "--data-dir", data.to_str().unwrap()];
+    let limited =
+        ["alerts", "--since", "2000-01-01", "--limit", "1", "--data-dir", data.to_str().unwrap()];
     let checked = ["check", "--config", config.to_str().unwrap()];
-    let empty = ["alerts", "--since", "2000-01-01", "--until", "2000-01-02", "--data-dir", data.to_str().unwrap()];
+    let empty = [
+        "alerts",
+        "--since",
+        "2000-01-01",
+        "--until",
+        "2000-01-02",
+        "--data-dir",
+        data.to_str().unwrap(),
+    ];
     for arguments in [&limited[..], &checked, &empty] {
-        let (loud, quiet) = (execute(&directory, arguments), execute(&directory, &[arguments, &["-q"]].concat()));
+        let (loud, quiet) =
+            (execute(&directory, arguments), execute(&directory, &[arguments, &["-q"]].concat()));
         assert_eq!(quiet.stdout, loud.stdout, "{arguments:?}");
-        assert_eq!((loud.stderr.is_empty(), text(&quiet.stderr)), (false, String::new()), "{arguments:?}");
+        assert_eq!(
+            (loud.stderr.is_empty(), text(&quiet.stderr)),
+            (false, String::new()),
+            "{arguments:?}"
+        );
     }
     let failed = execute(&directory, &["check", "-q", "--config", "none.toml"]);
     assert!(text(&failed.stderr).starts_with("error: cannot read the configuration none.toml\n"));

@@ -13,8 +13,8 @@ use flate2::write::GzEncoder;
 use serde_json::json;
 use stentor::ops::replay::dead_letter::read;
 use stentor::ops::replay::{
-    DeadLetterSource, Kind, Options, Page, Receipt, ReceivedMessage, SourceError, StreamRange, StreamReader,
-    StreamRecord, replay,
+    DeadLetterSource, Kind, Options, Page, Receipt, ReceivedMessage, SourceError, StreamRange,
+    StreamReader, StreamRecord, replay,
 };
 use stentor::protocol::clock::Deadline;
 use tokio_util::sync::CancellationToken;
@@ -60,7 +60,8 @@ impl DeadLetters {
         let context = json!({"condition": "RecordAgeExceeded", "functionArn": "arn:aws:lambda:eu-west-1:123456789012:function:f"});
         self.push(json!({"requestContext": context, "KinesisBatchInfo": info}).to_string());
         if to - from == 1 && shard.is_bad(from) {
-            self.bad.insert(self.last, BadRecord { name: format!("{}:{from}", shard.name), alerts });
+            self.bad
+                .insert(self.last, BadRecord { name: format!("{}:{from}", shard.name), alerts });
         }
     }
 
@@ -72,7 +73,8 @@ impl DeadLetters {
     /// The number of dead letters of each kind, without those of poison records whose alerts have
     /// rows.
     pub fn to_replay(&self, has_row: impl Fn(&str) -> bool) -> BTreeMap<Kind, usize> {
-        let stays = |id| self.bad.get(id).is_some_and(|bad| bad.alerts.iter().all(|alert| has_row(alert)));
+        let stays =
+            |id| self.bad.get(id).is_some_and(|bad| bad.alerts.iter().all(|alert| has_row(alert)));
         let mut kinds = BTreeMap::new();
         for (_, (body, _)) in self.dead_letters.iter().filter(|(id, _)| !stays(id)) {
             let receipt = Receipt { id: String::new(), receipt: String::new() };
@@ -85,7 +87,11 @@ impl DeadLetters {
     }
 
     fn receive(&mut self, max: usize, now_us: u64) -> Vec<ReceivedMessage> {
-        let visible = self.dead_letters.iter_mut().filter(|(_, (_, visible_at))| *visible_at <= now_us).take(max);
+        let visible = self
+            .dead_letters
+            .iter_mut()
+            .filter(|(_, (_, visible_at))| *visible_at <= now_us)
+            .take(max);
         let dead_letter = |(id, (body, visible_at)): (&u64, &mut (String, u64))| {
             *visible_at = now_us + 300_000_000;
             let receipt = Receipt { id: id.to_string(), receipt: id.to_string() };
@@ -105,7 +111,10 @@ pub fn replay_now_and_then(sim: &Arc<Sim>, shards: &[Arc<Shard>]) {
             let body = |process: Process, _| async move {
                 let source = Source { process, shards, cancel: CancellationToken::new() };
                 let options = Options { cancel: source.cancel.clone(), ..Options::default() };
-                replay(&source.process, &source, &source, &options, |_| source.cancel_now_and_then()).await;
+                replay(&source.process, &source, &source, &options, |_| {
+                    source.cancel_now_and_then()
+                })
+                .await;
             };
             sim.invoke_for("replay", REPLAY_TIMEOUT, body).await;
         }
@@ -133,12 +142,22 @@ fn lost() -> SourceError {
 }
 
 impl DeadLetterSource for Source {
-    async fn receive(&self, max: usize, deadline: Deadline) -> Result<Vec<ReceivedMessage>, SourceError> {
-        let receive = move |state: &mut State, sim: &Sim| Ok(state.dead_letters.receive(max, sim.executor.now_us()));
+    async fn receive(
+        &self,
+        max: usize,
+        deadline: Deadline,
+    ) -> Result<Vec<ReceivedMessage>, SourceError> {
+        let receive = move |state: &mut State, sim: &Sim| {
+            Ok(state.dead_letters.receive(max, sim.executor.now_us()))
+        };
         self.process.call("receive", deadline, receive, |_| Err(lost())).await
     }
 
-    async fn delete(&self, receipts: &[Receipt], deadline: Deadline) -> Vec<Result<(), SourceError>> {
+    async fn delete(
+        &self,
+        receipts: &[Receipt],
+        deadline: Deadline,
+    ) -> Vec<Result<(), SourceError>> {
         let (count, ids) = (receipts.len(), ids(receipts));
         let delete = move |state: &mut State, _: &Sim| {
             ids.iter().for_each(|id| drop(state.dead_letters.dead_letters.remove(id)));
@@ -165,7 +184,12 @@ fn ids(receipts: &[Receipt]) -> Vec<u64> {
 }
 
 impl StreamReader for Source {
-    async fn read(&self, range: &StreamRange, after: Option<&str>, deadline: Deadline) -> Result<Page, SourceError> {
+    async fn read(
+        &self,
+        range: &StreamRange,
+        after: Option<&str>,
+        deadline: Deadline,
+    ) -> Result<Page, SourceError> {
         let number = |text: &str| text.parse::<usize>().unwrap();
         let shard = self.shards.iter().find(|shard| shard.name == range.shard_id).cloned().unwrap();
         let first = after.map_or(number(&range.first), |after| number(after) + 1);
@@ -173,7 +197,11 @@ impl StreamReader for Source {
         let to = (first + 2).min(last + 1);
         self.cancel_now_and_then();
         let read = move |_: &mut State, _: &Sim| {
-            let record = |n| StreamRecord { sequence: usize::to_string(&n), data: data(&shard, n), ..stream_record() };
+            let record = |n| StreamRecord {
+                sequence: usize::to_string(&n),
+                data: data(&shard, n),
+                ..stream_record()
+            };
             Ok(Page { records: (first..to).map(record).collect(), more: to <= last })
         };
         self.process.call("read", deadline, read, |_| Err(lost())).await
@@ -181,7 +209,12 @@ impl StreamReader for Source {
 }
 
 fn stream_record() -> StreamRecord {
-    StreamRecord { sequence: String::new(), partition_key: None, arrived_at: None, data: String::new() }
+    StreamRecord {
+        sequence: String::new(),
+        partition_key: None,
+        arrived_at: None,
+        data: String::new(),
+    }
 }
 
 /// A record of the stream: gzip in base64.

@@ -14,8 +14,8 @@ use stentor::adapters::embedded::Embedded;
 use stentor::model::alert::{Alert, AlertId};
 use stentor::model::name::{RouteName, Target};
 use stentor::model::outbox::{
-    Acknowledgement, BurstState, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient, StoredTally,
-    TallyKey, TargetState,
+    Acknowledgement, BurstState, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening,
+    Recipient, StoredTally, TallyKey, TargetState,
 };
 use stentor::model::tally::Tally;
 use stentor::model::time::Timestamp;
@@ -81,7 +81,11 @@ impl Clock for SimulatedTime {
 
 impl Dynamo {
     pub fn start() -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
         let time = SimulatedTime::default();
         let (engine, store) = runtime.block_on(async {
             let engine = Embedded::start(None).await.unwrap();
@@ -96,7 +100,8 @@ impl Dynamo {
     }
 
     fn all_tallies(&self, alerts: &[impl Borrow<Alert> + Sync]) -> Vec<(RouteName, TallyKey)> {
-        let mut routes: Vec<&RouteName> = alerts.iter().map(Borrow::borrow).flat_map(|alert| &*alert.routes).collect();
+        let mut routes: Vec<&RouteName> =
+            alerts.iter().map(Borrow::borrow).flat_map(|alert| &*alert.routes).collect();
         routes.sort();
         routes.dedup();
         let keys = |route: &RouteName| {
@@ -135,14 +140,17 @@ impl Engine {
     pub fn cursor(&mut self, route: &RouteName) -> Answer<Cursor> {
         match self {
             Self::Memory(memory) => Ok(memory.outbox(route).cursor.clone()),
-            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.cursor(route, dynamo.soon())),
+            Self::Dynamo(dynamo) => {
+                dynamo.runtime.block_on(dynamo.store.cursor(route, dynamo.soon()))
+            }
         }
     }
 
     pub fn routes(&mut self) -> Answer<Vec<RouteName>> {
         match self {
             Self::Memory(memory) => {
-                let opened = memory.routes.iter().filter(|(_, outbox)| outbox.cursor.last_window > 0);
+                let opened =
+                    memory.routes.iter().filter(|(_, outbox)| outbox.cursor.last_window > 0);
                 Ok(opened.map(|(route, _)| route.clone()).collect())
             }
             Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.routes(dynamo.soon())),
@@ -152,7 +160,9 @@ impl Engine {
     pub fn open(&mut self, route: &RouteName, opening: &Opening) -> Answer<bool> {
         match self {
             Self::Memory(memory) => Ok(memory.outbox(route).open(opening)),
-            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.open(route, opening, dynamo.soon())),
+            Self::Dynamo(dynamo) => {
+                dynamo.runtime.block_on(dynamo.store.open(route, opening, dynamo.soon()))
+            }
         }
     }
 
@@ -161,25 +171,37 @@ impl Engine {
             Self::Memory(memory) => {
                 let unconditional = memory.mutation == Some(Mutation::MarkAnyWindowArmed);
                 let open = memory.outbox(route).cursor.open.as_mut();
-                let Some(open) = open.filter(|open| unconditional || open.number == window) else { return Ok(false) };
+                let Some(open) = open.filter(|open| unconditional || open.number == window) else {
+                    return Ok(false);
+                };
                 open.armed = true;
                 Ok(true)
             }
-            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.mark_armed(route, window, dynamo.soon())),
+            Self::Dynamo(dynamo) => {
+                dynamo.runtime.block_on(dynamo.store.mark_armed(route, window, dynamo.soon()))
+            }
         }
     }
 
-    pub fn close(&mut self, route: &RouteName, window: u64, burst: Option<BurstState>) -> Answer<bool> {
+    pub fn close(
+        &mut self,
+        route: &RouteName,
+        window: u64,
+        burst: Option<BurstState>,
+    ) -> Answer<bool> {
         match self {
             Self::Memory(memory) => {
                 let cursor = &mut memory.outbox(route).cursor;
-                let holds = cursor.closing.is_none() && cursor.open.as_ref().is_some_and(|open| open.number == window);
+                let holds = cursor.closing.is_none()
+                    && cursor.open.as_ref().is_some_and(|open| open.number == window);
                 if holds {
                     (cursor.closing, cursor.open, cursor.burst) = (Some(window), None, burst);
                 }
                 Ok(holds)
             }
-            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.close(route, window, burst, dynamo.soon())),
+            Self::Dynamo(dynamo) => {
+                dynamo.runtime.block_on(dynamo.store.close(route, window, burst, dynamo.soon()))
+            }
         }
     }
 
@@ -187,9 +209,13 @@ impl Engine {
         match self {
             Self::Memory(memory) => {
                 let tallies = memory.outbox(route).tallies.iter();
-                Ok(tallies.map(|(key, tally)| StoredTally { key: key.clone(), tally: tally.clone() }).collect())
+                Ok(tallies
+                    .map(|(key, tally)| StoredTally { key: key.clone(), tally: tally.clone() })
+                    .collect())
             }
-            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.tallies(route, dynamo.soon())),
+            Self::Dynamo(dynamo) => {
+                dynamo.runtime.block_on(dynamo.store.tallies(route, dynamo.soon()))
+            }
         }
     }
 
@@ -199,7 +225,9 @@ impl Engine {
                 let unconditional = memory.mutation == Some(Mutation::FreezeWithoutClosing);
                 Ok(memory.outbox(route).freeze(freeze, unconditional))
             }
-            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.freeze(route, freeze, dynamo.soon())),
+            Self::Dynamo(dynamo) => {
+                dynamo.runtime.block_on(dynamo.store.freeze(route, freeze, dynamo.soon()))
+            }
         }
     }
 
@@ -207,16 +235,24 @@ impl Engine {
         match self {
             Self::Memory(memory) => {
                 let epochs = &memory.outbox(route).epochs;
-                Ok(epochs.values().filter(|epoch| (after + 1..=upto).contains(&epoch.number)).cloned().collect())
+                Ok(epochs
+                    .values()
+                    .filter(|epoch| (after + 1..=upto).contains(&epoch.number))
+                    .cloned()
+                    .collect())
             }
-            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.epochs(route, after, upto, dynamo.soon())),
+            Self::Dynamo(dynamo) => {
+                dynamo.runtime.block_on(dynamo.store.epochs(route, after, upto, dynamo.soon()))
+            }
         }
     }
 
     pub fn target(&mut self, route: &RouteName, target: Recipient<'_>) -> Answer<TargetState> {
         match self {
             Self::Memory(memory) => Ok(memory.target(route, target)),
-            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.target(route, target, dynamo.soon())),
+            Self::Dynamo(dynamo) => {
+                dynamo.runtime.block_on(dynamo.store.target(route, target, dynamo.soon()))
+            }
         }
     }
 
@@ -229,9 +265,13 @@ impl Engine {
     ) -> Answer<Option<TargetState>> {
         match self {
             Self::Memory(memory) => Ok(memory.lease(route, target, lease, now)),
-            Self::Dynamo(dynamo) => {
-                dynamo.runtime.block_on(dynamo.store.lease(route, target, lease, now, dynamo.soon()))
-            }
+            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.lease(
+                route,
+                target,
+                lease,
+                now,
+                dynamo.soon(),
+            )),
         }
     }
 
@@ -245,15 +285,25 @@ impl Engine {
         match self {
             Self::Memory(memory) => {
                 let Some(state) = memory.held(route, target, lease) else { return Ok(false) };
-                let (offset, thread) = (Some(acknowledgement.offset), acknowledgement.thread.clone());
+                let (offset, thread) =
+                    (Some(acknowledgement.offset), acknowledgement.thread.clone());
                 let escalation = state.escalation.take();
-                *state =
-                    TargetState { offset, thread, muted: acknowledgement.muted, escalation, ..TargetState::default() };
+                *state = TargetState {
+                    offset,
+                    thread,
+                    muted: acknowledgement.muted,
+                    escalation,
+                    ..TargetState::default()
+                };
                 Ok(true)
             }
-            Self::Dynamo(dynamo) => {
-                dynamo.runtime.block_on(dynamo.store.acknowledge(route, target, lease, acknowledgement, dynamo.soon()))
-            }
+            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.acknowledge(
+                route,
+                target,
+                lease,
+                acknowledgement,
+                dynamo.soon(),
+            )),
         }
     }
 
@@ -267,12 +317,17 @@ impl Engine {
         match self {
             Self::Memory(memory) => {
                 let Some(state) = memory.held(route, target, lease) else { return Ok(false) };
-                (state.leased_until, state.not_before, state.failures) = (None, held.not_before, held.failures);
+                (state.leased_until, state.not_before, state.failures) =
+                    (None, held.not_before, held.failures);
                 Ok(true)
             }
-            Self::Dynamo(dynamo) => {
-                dynamo.runtime.block_on(dynamo.store.release(route, target, lease, held, dynamo.soon()))
-            }
+            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.release(
+                route,
+                target,
+                lease,
+                held,
+                dynamo.soon(),
+            )),
         }
     }
 
@@ -282,7 +337,9 @@ impl Engine {
                 memory.paused.insert(target.clone(), until);
                 Ok(())
             }
-            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.pause(target, until, dynamo.soon())),
+            Self::Dynamo(dynamo) => {
+                dynamo.runtime.block_on(dynamo.store.pause(target, until, dynamo.soon()))
+            }
         }
     }
 
@@ -295,9 +352,18 @@ impl Engine {
         escalation: &Escalation,
     ) -> Answer<bool> {
         match self {
-            Self::Memory(memory) => Ok(memory.outbox(route).escalate(fallback, known, offset, escalation)),
+            Self::Memory(memory) => {
+                Ok(memory.outbox(route).escalate(fallback, known, offset, escalation))
+            }
             Self::Dynamo(dynamo) => {
-                let escalate = dynamo.store.escalate(route, fallback, known, offset, escalation, dynamo.soon());
+                let escalate = dynamo.store.escalate(
+                    route,
+                    fallback,
+                    known,
+                    offset,
+                    escalation,
+                    dynamo.soon(),
+                );
                 dynamo.runtime.block_on(escalate)
             }
         }
@@ -309,7 +375,9 @@ impl Engine {
                 memory.outbox(route).cursor.muted_until = until;
                 Ok(())
             }
-            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.mute(route, until, dynamo.soon())),
+            Self::Dynamo(dynamo) => {
+                dynamo.runtime.block_on(dynamo.store.mute(route, until, dynamo.soon()))
+            }
         }
     }
 
@@ -322,7 +390,9 @@ impl Engine {
                 }
                 Ok(())
             }
-            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.retire(route, after, upto, dynamo.soon())),
+            Self::Dynamo(dynamo) => {
+                dynamo.runtime.block_on(dynamo.store.retire(route, after, upto, dynamo.soon()))
+            }
         }
     }
 }
@@ -354,7 +424,11 @@ impl Memory {
         let tallies = fresh.into_iter().map(|(route, alerts)| {
             self.tallies_written += 1;
             let key = TallyKey::new(route.to_string(), format!("{:09}", self.tallies_written));
-            self.routes.entry(route.clone()).or_default().tallies.insert(key.clone(), Tally::of(alerts));
+            self.routes
+                .entry(route.clone())
+                .or_default()
+                .tallies
+                .insert(key.clone(), Tally::of(alerts));
             (route, key)
         });
         Committed { tallies: tallies.collect(), commits }
@@ -385,7 +459,8 @@ impl Memory {
         let outbox = self.outbox(route);
         let sealed = outbox.cursor.sealed;
         let (state, holder) = outbox.targets.entry(key(target)).or_default();
-        let free = state.leased_until.is_none_or(|until| until < now) || holder.as_ref() == Some(&lease.owner);
+        let free = state.leased_until.is_none_or(|until| until < now)
+            || holder.as_ref() == Some(&lease.owner);
         if !free {
             return None;
         }
@@ -402,7 +477,12 @@ impl Memory {
     }
 
     /// The state of a target, if it has this lease.
-    fn held(&mut self, route: &RouteName, target: Recipient<'_>, lease: &Lease) -> Option<&mut TargetState> {
+    fn held(
+        &mut self,
+        route: &RouteName,
+        target: Recipient<'_>,
+        lease: &Lease,
+    ) -> Option<&mut TargetState> {
         let (state, holder) = self.outbox(route).targets.get_mut(&key(target))?;
         (holder.as_ref() == Some(&lease.owner)).then(|| {
             *holder = None;
@@ -429,8 +509,9 @@ impl Outbox {
         let holds = (unconditional || self.cursor.closing == Some(freeze.closing))
             && self.cursor.epoch == freeze.after
             && freeze.tallies.iter().all(|key| self.tallies.contains_key(key))
-            && successor
-                .is_none_or(|next| self.cursor.open.is_none() && self.cursor.last_window + 1 == next.window.number);
+            && successor.is_none_or(|next| {
+                self.cursor.open.is_none() && self.cursor.last_window + 1 == next.window.number
+            });
         if !holds {
             return false;
         }
@@ -452,7 +533,13 @@ impl Outbox {
         true
     }
 
-    fn escalate(&mut self, fallback: &Target, known: &TargetState, offset: u64, escalation: &Escalation) -> bool {
+    fn escalate(
+        &mut self,
+        fallback: &Target,
+        known: &TargetState,
+        offset: u64,
+        escalation: &Escalation,
+    ) -> bool {
         let (state, _) = self.targets.entry(key(Recipient::Fallback(fallback))).or_default();
         if (state.offset, &state.escalation) != (known.offset, &known.escalation) {
             return false;

@@ -58,7 +58,12 @@ impl Step {
 }
 
 impl Ledger {
-    pub fn committed(&mut self, alerts: &[Alert], commits: &[Commit], tallies: &[(RouteName, TallyKey)]) {
+    pub fn committed(
+        &mut self,
+        alerts: &[Alert],
+        commits: &[Commit],
+        tallies: &[(RouteName, TallyKey)],
+    ) {
         let fresh: Vec<&Alert> = alerts
             .iter()
             .zip(commits)
@@ -71,14 +76,19 @@ impl Ledger {
             }
         }
         for (route, key) in tallies {
-            let counted = fresh.iter().filter(|alert| alert.routes.contains(route)).map(|alert| alert.id.clone());
+            let counted = fresh
+                .iter()
+                .filter(|alert| alert.routes.contains(route))
+                .map(|alert| alert.id.clone());
             self.tallies.insert((route.clone(), key.clone()), counted.collect());
         }
     }
 
     /// Adds the alerts of acknowledged records.
     pub fn acknowledge(&mut self, events: &[&str]) {
-        let event = |id: &AlertId| id.as_str().rsplit_once('-').is_some_and(|(event, _)| events.contains(&event));
+        let event = |id: &AlertId| {
+            id.as_str().rsplit_once('-').is_some_and(|(event, _)| events.contains(&event))
+        };
         self.acknowledged.extend(self.rows.keys().filter(|id| event(id)).cloned());
     }
 
@@ -86,7 +96,10 @@ impl Ledger {
     pub fn at_rest(&mut self, route: &RouteName) {
         let here = self.tallies.iter().filter(|((at, _), _)| at == route).flat_map(|(_, ids)| ids);
         if let Some(id) = here.into_iter().find(|id| self.acknowledged.contains(id)) {
-            let what = format!("{} is acknowledged and counted on {route}, but no window is open", id.as_str());
+            let what = format!(
+                "{} is acknowledged and counted on {route}, but no window is open",
+                id.as_str()
+            );
             self.violations.push(what);
         }
     }
@@ -98,7 +111,9 @@ impl Ledger {
     /// `window` is marked as armed, so its due message must have been sent.
     pub fn armed(&mut self, route: &RouteName, window: u64) {
         if !self.sent.contains(&(route.clone(), window)) {
-            self.violations.push(format!("window {window} of {route} is armed, but no due message was sent for it"));
+            self.violations.push(format!(
+                "window {window} of {route} is armed, but no due message was sent for it"
+            ));
         }
     }
 
@@ -110,12 +125,16 @@ impl Ledger {
     }
 
     pub fn frozen(&mut self, route: &RouteName, freeze: &Freeze) {
-        let taken = |key: &TallyKey| self.tallies.remove(&(route.clone(), key.clone())).unwrap_or_default();
+        let taken =
+            |key: &TallyKey| self.tallies.remove(&(route.clone(), key.clone())).unwrap_or_default();
         let alerts: Vec<AlertId> = freeze.tallies.iter().flat_map(taken).collect();
         let Some(epoch) = &freeze.epoch else { return };
         if epoch.tally.alerts != alerts.len() as u64 {
             let (n, counted) = (alerts.len(), epoch.tally.alerts);
-            self.violations.push(format!("epoch {} of {route} counts {counted} alerts, and has {n}", epoch.number));
+            self.violations.push(format!(
+                "epoch {} of {route} counts {counted} alerts, and has {n}",
+                epoch.number
+            ));
         }
         let frozen = Frozen { window: epoch.window, alerts, owed: epoch.owed.clone() };
         if self.epochs.insert((route.clone(), epoch.number), frozen).is_some() {
@@ -132,9 +151,12 @@ impl Ledger {
         }
         if delivered.digest.epochs.1 > sealed {
             let (to, route) = (delivered.digest.epochs.1, &delivered.digest.route);
-            self.violations.push(format!("epoch {to} of {route} was delivered before its window was complete"));
+            self.violations.push(format!(
+                "epoch {to} of {route} was delivered before its window was complete"
+            ));
         }
-        let (alerts, counted) = (self.alerts_in(&delivered.digest).len() as u64, delivered.digest.tally.alerts);
+        let (alerts, counted) =
+            (self.alerts_in(&delivered.digest).len() as u64, delivered.digest.tally.alerts);
         if alerts != counted {
             let digest = &delivered.digest;
             let what = format!("{} received {counted} alerts of {}", digest.target, digest.route);
@@ -144,9 +166,9 @@ impl Ledger {
     }
 
     fn is_parked(&self, digest: &Digest) -> bool {
-        self.parked
-            .iter()
-            .any(|(route, target, epochs)| (route, target, *epochs) == (&digest.route, &digest.target, digest.epochs))
+        self.parked.iter().any(|(route, target, epochs)| {
+            (route, target, *epochs) == (&digest.route, &digest.target, digest.epochs)
+        })
     }
 
     pub fn parked(&mut self, item: &ParkedItem) {
@@ -166,7 +188,8 @@ impl Ledger {
         acknowledgement: &Acknowledgement,
         muted_before: u64,
     ) {
-        let (target, is_fallback) = (recipient.target(), matches!(recipient, Recipient::Fallback(_)));
+        let (target, is_fallback) =
+            (recipient.target(), matches!(recipient, Recipient::Fallback(_)));
         // Its latest message: the answer to an earlier one was lost, so it was sent again.
         let is_meant = |delivered: &&mut Step| {
             let digest = &delivered.digest;
@@ -178,13 +201,16 @@ impl Ledger {
             delivered.acknowledged |= delivered.digest.epochs.1 <= acknowledgement.offset;
         }
         let span = (after, acknowledgement.offset);
-        let epochs = (after + 1..=acknowledgement.offset).filter_map(|n| self.epochs.get(&(route.clone(), n)));
+        let epochs = (after + 1..=acknowledgement.offset)
+            .filter_map(|n| self.epochs.get(&(route.clone(), n)));
         let owed = epochs.filter(|frozen| is_fallback || frozen.owed.contains(target));
         let owed: u64 = owed.map(|frozen| frozen.alerts.len() as u64).sum();
         if acknowledgement.muted > muted_before {
             if acknowledgement.muted - muted_before != owed {
                 let muted = acknowledgement.muted - muted_before;
-                self.violations.push(format!("{muted} alerts of {route} count as muted for {target}, not {owed}"));
+                self.violations.push(format!(
+                    "{muted} alerts of {route} count as muted for {target}, not {owed}"
+                ));
             }
             self.muted.push((route.clone(), target.clone(), span));
         }
@@ -195,7 +221,9 @@ impl Ledger {
         let (from, to) = digest.epochs;
         let epochs = self.epochs.range((digest.route.clone(), from)..=(digest.route.clone(), to));
         let meant = epochs
-            .filter(|(_, frozen)| digest.escalated.is_some() || frozen.owed.contains(&digest.target))
+            .filter(|(_, frozen)| {
+                digest.escalated.is_some() || frozen.owed.contains(&digest.target)
+            })
             .flat_map(|(_, frozen)| &frozen.alerts);
         meant.collect()
     }
@@ -203,9 +231,12 @@ impl Ledger {
     /// Checks that each row is in exactly one tally or epoch of each of its routes.
     pub fn unbalanced(&self) -> Vec<String> {
         let mut counts: BTreeMap<(&RouteName, &AlertId), u32> = BTreeMap::new();
-        let tallies = self.tallies.iter().flat_map(|((route, _), ids)| ids.iter().map(move |id| (route, id)));
-        let epochs =
-            self.epochs.iter().flat_map(|((route, _), frozen)| frozen.alerts.iter().map(move |id| (route, id)));
+        let tallies =
+            self.tallies.iter().flat_map(|((route, _), ids)| ids.iter().map(move |id| (route, id)));
+        let epochs = self
+            .epochs
+            .iter()
+            .flat_map(|((route, _), frozen)| frozen.alerts.iter().map(move |id| (route, id)));
         for entry in tallies.chain(epochs) {
             *counts.entry(entry).or_default() += 1;
         }
@@ -219,7 +250,9 @@ impl Ledger {
             }
         }
         wrong.extend(
-            counts.into_keys().map(|(route, id)| format!("{} has no row, but is counted on {route}", id.as_str())),
+            counts.into_keys().map(|(route, id)| {
+                format!("{} has no row, but is counted on {route}", id.as_str())
+            }),
         );
         wrong
     }
@@ -227,7 +260,9 @@ impl Ledger {
     /// Alerts that are still in a tally, and so will not be delivered.
     pub fn waiting(&self) -> Vec<String> {
         let waiting = self.tallies.iter().filter(|(_, ids)| !ids.is_empty());
-        waiting.map(|((route, _), ids)| format!("{} alerts of {route} were never frozen", ids.len())).collect()
+        waiting
+            .map(|((route, _), ids)| format!("{} alerts of {route} were never frozen", ids.len()))
+            .collect()
     }
 
     /// Epochs that a target neither received nor had muted nor, without a replay, parked.
@@ -237,14 +272,17 @@ impl Ledger {
             for target in frozen.owed.iter().filter(|_| !frozen.alerts.is_empty()) {
                 let here = |other: &RouteName, of: &Target| (other, of) == (route, target);
                 let delivered = self.delivered.iter().any(|delivered| {
-                    here(&delivered.digest.route, &delivered.digest.target) && within(*number, delivered.digest.epochs)
+                    here(&delivered.digest.route, &delivered.digest.target)
+                        && within(*number, delivered.digest.epochs)
                 });
-                let parked =
-                    !is_replayed && self.parked.iter().any(|(at, of, span)| here(at, of) && within(*number, *span));
-                let muted = self
-                    .muted
-                    .iter()
-                    .any(|(at, of, (after, upto))| here(at, of) && within(*number, (after + 1, *upto)));
+                let parked = !is_replayed
+                    && self
+                        .parked
+                        .iter()
+                        .any(|(at, of, span)| here(at, of) && within(*number, *span));
+                let muted = self.muted.iter().any(|(at, of, (after, upto))| {
+                    here(at, of) && within(*number, (after + 1, *upto))
+                });
                 if !(delivered || parked || muted) {
                     forgotten.push(format!("{target} did not receive epoch {number} of {route}"));
                 }
@@ -255,18 +293,28 @@ impl Ledger {
 
     /// Alerts that a target received again although the first message was acknowledged.
     pub fn repeated(&self) -> Vec<String> {
-        let mut acknowledgement: BTreeMap<(&RouteName, &Target, bool, &AlertId), u64> = BTreeMap::new();
+        let mut acknowledgement: BTreeMap<(&RouteName, &Target, bool, &AlertId), u64> =
+            BTreeMap::new();
         let mut repeated = Vec::new();
         // A replay repeats a parked message that was delivered before its dead letter was received.
-        let mut delivered: Vec<&Step> = self.delivered.iter().filter(|delivered| !delivered.replayed).collect();
+        let mut delivered: Vec<&Step> =
+            self.delivered.iter().filter(|delivered| !delivered.replayed).collect();
         delivered.sort_by_key(|delivered| delivered.sent_at);
         for message in delivered {
             let digest = &message.digest;
             for id in self.alerts_in(digest) {
                 let key = (&digest.route, &digest.target, digest.escalated.is_some(), id);
                 if let Some(process) = acknowledgement.get(&key) {
-                    let what = format!("{} received {} on {} again", digest.target, id.as_str(), digest.route);
-                    repeated.push(format!("{what}, by process {} after process {process}", message.process));
+                    let what = format!(
+                        "{} received {} on {} again",
+                        digest.target,
+                        id.as_str(),
+                        digest.route
+                    );
+                    repeated.push(format!(
+                        "{what}, by process {} after process {process}",
+                        message.process
+                    ));
                 }
                 if message.acknowledged {
                     acknowledgement.insert(key, message.process);
@@ -280,7 +328,9 @@ impl Ledger {
     /// With `merged`, a message may have several windows.
     pub fn messages_too_many(&self, merged: bool) -> Vec<String> {
         let mut windows: BTreeMap<(&RouteName, &Target), BTreeSet<u64>> = BTreeMap::new();
-        for ((route, _), frozen) in self.epochs.iter().filter(|(_, frozen)| !frozen.alerts.is_empty()) {
+        for ((route, _), frozen) in
+            self.epochs.iter().filter(|(_, frozen)| !frozen.alerts.is_empty())
+        {
             for target in &frozen.owed {
                 windows.entry((route, target)).or_default().insert(frozen.window);
             }
@@ -293,7 +343,9 @@ impl Ledger {
             });
             let (messages, windows) = (messages.count(), windows.len());
             if messages > windows || messages < windows && !merged {
-                wrong.push(format!("{target} had {messages} messages for {windows} windows of {route}"));
+                wrong.push(format!(
+                    "{target} had {messages} messages for {windows} windows of {route}"
+                ));
             }
         }
         wrong
@@ -303,11 +355,15 @@ impl Ledger {
     /// parked.
     pub fn not_escalated(&self, route: &RouteName, fallback: &Target) -> Vec<String> {
         let reached = |number: u64| {
-            let delivered = self.delivered.iter().filter(|delivered| delivered.digest.escalated.is_some());
             let delivered =
-                delivered.map(|delivered| (&delivered.digest.route, &delivered.digest.target, delivered.digest.epochs));
+                self.delivered.iter().filter(|delivered| delivered.digest.escalated.is_some());
+            let delivered = delivered.map(|delivered| {
+                (&delivered.digest.route, &delivered.digest.target, delivered.digest.epochs)
+            });
             let parked = self.parked.iter().map(|(at, of, span)| (at, of, *span));
-            delivered.chain(parked).any(|(at, of, span)| (at, of) == (route, fallback) && within(number, span))
+            delivered
+                .chain(parked)
+                .any(|(at, of, span)| (at, of) == (route, fallback) && within(number, span))
         };
         let muted = |target: &Target, number: u64| {
             let mut here = self.muted.iter().filter(|(at, of, _)| (at, of) == (route, target));
@@ -316,20 +372,34 @@ impl Ledger {
         // An epoch that could not be escalated was retried, and may then have been accepted or
         // muted.
         let taken = |target: &Target, number: u64| {
-            let of = |delivered: &&Step| (&delivered.digest.route, &delivered.digest.target) == (route, target);
+            let of = |delivered: &&Step| {
+                (&delivered.digest.route, &delivered.digest.target) == (route, target)
+            };
             muted(target, number)
-                || self.delivered.iter().filter(of).any(|delivered| within(number, delivered.digest.epochs))
+                || self
+                    .delivered
+                    .iter()
+                    .filter(of)
+                    .any(|delivered| within(number, delivered.digest.epochs))
         };
-        let has_alerts =
-            |number: u64| self.epochs.get(&(route.clone(), number)).is_some_and(|frozen| !frozen.alerts.is_empty());
+        let has_alerts = |number: u64| {
+            self.epochs
+                .get(&(route.clone(), number))
+                .is_some_and(|frozen| !frozen.alerts.is_empty())
+        };
         let refused = self.parked.iter().filter(|(at, of, _)| at == route && of != fallback);
-        let epochs = refused.flat_map(|(_, of, (from, to))| (*from..=*to).map(move |number| (of, number)));
+        let epochs =
+            refused.flat_map(|(_, of, (from, to))| (*from..=*to).map(move |number| (of, number)));
         let epochs: BTreeSet<u64> = epochs
             .filter(|(of, number)| has_alerts(*number) && !taken(of, *number))
             .map(|(_, number)| number)
             .collect();
-        let lost = epochs.into_iter().filter(|number| !reached(*number) && !muted(fallback, *number));
-        lost.map(|number| format!("{fallback} did not receive the refused epoch {number} of {route}")).collect()
+        let lost =
+            epochs.into_iter().filter(|number| !reached(*number) && !muted(fallback, *number));
+        lost.map(|number| {
+            format!("{fallback} did not receive the refused epoch {number} of {route}")
+        })
+        .collect()
     }
 }
 

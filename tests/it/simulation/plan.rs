@@ -48,13 +48,19 @@ impl Mutation {
     fn faults(self) -> Faults {
         let none = Faults::default();
         match self {
-            Self::AcknowledgeBeforeArm | Self::CountOutsideTheTransaction | Self::AbandonedClose => {
-                Faults { crash: 25, ..none }
-            }
+            Self::AcknowledgeBeforeArm
+            | Self::CountOutsideTheTransaction
+            | Self::AbandonedClose => Faults { crash: 25, ..none },
             Self::SettleBeforeAcceptance => Faults { target: 400, ..none },
-            Self::ShortLease | Self::ReadBeforeClosing => Faults { slow: 60, duplicate: 300, ..none },
-            Self::MarkAnyWindowArmed => Faults { slow: 60, crash: 10, duplicate: 300, redeliver: 400, ..none },
-            Self::FreezeWithoutClosing => Faults { slow: 150, crash: 60, duplicate: 500, redeliver: 700, ..none },
+            Self::ShortLease | Self::ReadBeforeClosing => {
+                Faults { slow: 60, duplicate: 300, ..none }
+            }
+            Self::MarkAnyWindowArmed => {
+                Faults { slow: 60, crash: 10, duplicate: 300, redeliver: 400, ..none }
+            }
+            Self::FreezeWithoutClosing => {
+                Faults { slow: 150, crash: 60, duplicate: 500, redeliver: 700, ..none }
+            }
             Self::DeliverBeforeSealed => Faults { slow: 100, target: 300, ..none },
             Self::NoSweep => Faults { dead_letter: 150, ..none },
             Self::TodaysRoutes => Faults { crash: 60, redeliver: 300, ..none },
@@ -116,7 +122,8 @@ impl Plan {
     pub fn of(seed: u64, mutation: Option<Mutation>) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let mut one_in = |n: u8| rng.u8(0..n) == 0;
-        let (redeploys, mutes, inline, outage, twice) = (one_in(4), one_in(6), one_in(8), one_in(3), one_in(2));
+        let (redeploys, mutes, inline, outage, twice) =
+            (one_in(4), one_in(6), one_in(8), one_in(3), one_in(2));
         let kind = seed % 8;
         let faults = mutation.map_or_else(|| Faults::of_kind(kind), Mutation::faults);
         let inline = mutation.is_none() && inline;
@@ -131,7 +138,9 @@ impl Plan {
             configuration: rng.usize(0..super::services::CONFIGURATIONS.len()),
             // Only a sweep finds the alerts that a crashed process committed for a route that is no
             // longer configured.
-            redeploy: !is_quiet && !inline && (redeploys || mutation == Some(Mutation::TodaysRoutes)),
+            redeploy: !is_quiet
+                && !inline
+                && (redeploys || mutation == Some(Mutation::TodaysRoutes)),
             mutes: !is_quiet && mutes,
             inline,
             outage: faults.target > 0 && outage,

@@ -12,8 +12,8 @@ use stentor::model::digest::Digest;
 use stentor::model::error::Cause;
 use stentor::model::name::{RouteName, Target};
 use stentor::model::outbox::{
-    Acknowledgement, BurstState, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient, StoredTally,
-    TargetState,
+    Acknowledgement, BurstState, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening,
+    Recipient, StoredTally, TargetState,
 };
 use stentor::model::time::Timestamp;
 use stentor::protocol::clock::{Clock, Deadline};
@@ -81,8 +81,10 @@ impl Process {
         }
         match fate {
             CallFate::CrashBefore | CallFate::CrashAfter => {
-                let (sim, when) =
-                    (Arc::clone(sim), if matches!(fate, CallFate::CrashBefore) { Duration::ZERO } else { there });
+                let (sim, when) = (
+                    Arc::clone(sim),
+                    if matches!(fate, CallFate::CrashBefore) { Duration::ZERO } else { there },
+                );
                 sim.note(|| format!("process {id} crashes at {name}"));
                 sim.clone().executor.after(when, move || sim.kill(id));
                 std::future::pending().await
@@ -131,7 +133,8 @@ impl Process {
         deadline: Deadline,
         effect: impl FnOnce(&mut State, &Sim) -> Result<bool, StoreError> + Send + 'static,
     ) -> Result<bool, StoreError> {
-        self.call(name, deadline, effect, |repeated| if repeated { Ok(false) } else { Err(lost()) }).await
+        self.call(name, deadline, effect, |repeated| if repeated { Ok(false) } else { Err(lost()) })
+            .await
     }
 
     async fn commit_some(&self, alerts: Vec<Alert>, deadline: Deadline) -> Vec<Commit> {
@@ -140,7 +143,8 @@ impl Process {
         let effect = move |state: &mut State, sim: &Sim| {
             let Committed { commits, tallies } = state.engine.commit(&alerts);
             state.ledger.committed(&alerts, &commits, &tallies);
-            if let (Some(Mutation::CountOutsideTheTransaction), Engine::Memory(memory)) = (mutation, &mut state.engine)
+            if let (Some(Mutation::CountOutsideTheTransaction), Engine::Memory(memory)) =
+                (mutation, &mut state.engine)
                 && sim.happens(sim.plan.faults.crash)
             {
                 memory.uncount(&tallies);
@@ -148,7 +152,9 @@ impl Process {
             }
             *state.committed.entry(id).or_default() += commits.len();
             match mutation {
-                Some(Mutation::TodaysRoutes) => commits.into_iter().zip(&alerts).map(todays).collect(),
+                Some(Mutation::TodaysRoutes) => {
+                    commits.into_iter().zip(&alerts).map(todays).collect()
+                }
                 _ => commits,
             }
         };
@@ -164,11 +170,18 @@ struct Owned {
 
 impl Owned {
     fn of(recipient: Recipient<'_>) -> Self {
-        Self { is_fallback: matches!(recipient, Recipient::Fallback(_)), target: recipient.target().clone() }
+        Self {
+            is_fallback: matches!(recipient, Recipient::Fallback(_)),
+            target: recipient.target().clone(),
+        }
     }
 
     fn get(&self) -> Recipient<'_> {
-        if self.is_fallback { Recipient::Fallback(&self.target) } else { Recipient::Own(&self.target) }
+        if self.is_fallback {
+            Recipient::Fallback(&self.target)
+        } else {
+            Recipient::Own(&self.target)
+        }
     }
 }
 
@@ -189,17 +202,27 @@ impl Store for Process {
 
     /// In several transactions of alerts for the same routes, as in production, each with its own
     /// fate.
-    async fn commit(&self, alerts: &[impl Borrow<Alert> + Sync], deadline: Deadline) -> Vec<Commit> {
+    async fn commit(
+        &self,
+        alerts: &[impl Borrow<Alert> + Sync],
+        deadline: Deadline,
+    ) -> Vec<Commit> {
         let alerts: Vec<&Alert> = alerts.iter().map(Borrow::borrow).collect();
         let mut by_routes: BTreeMap<&[RouteName], Vec<usize>> = BTreeMap::new();
         for (at, alert) in alerts.iter().enumerate() {
             by_routes.entry(&alert.routes).or_default().push(at);
         }
         let size = 1 + self.sim.below(6);
-        let parts = by_routes.values().flat_map(|positions| positions.chunks(size)).map(async |part| {
-            let commits = self.commit_some(part.iter().map(|at| Alert::clone(alerts[*at])).collect(), deadline).await;
-            part.iter().copied().zip(commits).collect::<Vec<_>>()
-        });
+        let parts =
+            by_routes.values().flat_map(|positions| positions.chunks(size)).map(async |part| {
+                let commits = self
+                    .commit_some(
+                        part.iter().map(|at| Alert::clone(alerts[*at])).collect(),
+                        deadline,
+                    )
+                    .await;
+                part.iter().copied().zip(commits).collect::<Vec<_>>()
+            });
         let mut commits = futures::future::join_all(parts).await.concat();
         commits.sort_by_key(|(at, _)| *at);
         commits.into_iter().map(|(_, commit)| commit).collect()
@@ -215,7 +238,9 @@ impl Store for Process {
                     state.seen.insert((route, id), tallies);
                 }
                 Some(Mutation::DeliverBeforeSealed) => cursor.sealed = cursor.epoch,
-                Some(Mutation::AbandonedClose) if state.closers.get(&route) != Some(&id) => cursor.closing = None,
+                Some(Mutation::AbandonedClose) if state.closers.get(&route) != Some(&id) => {
+                    cursor.closing = None
+                }
                 _ => {}
             }
             Ok(cursor)
@@ -227,12 +252,22 @@ impl Store for Process {
         self.ask("routes", deadline, |state, _| state.engine.routes()).await
     }
 
-    async fn open(&self, route: &RouteName, opening: &Opening, deadline: Deadline) -> Result<bool, StoreError> {
+    async fn open(
+        &self,
+        route: &RouteName,
+        opening: &Opening,
+        deadline: Deadline,
+    ) -> Result<bool, StoreError> {
         let (route, opening) = (route.clone(), opening.clone());
         self.change("open", deadline, move |state, _| state.engine.open(&route, &opening)).await
     }
 
-    async fn mark_armed(&self, route: &RouteName, window: u64, deadline: Deadline) -> Result<bool, StoreError> {
+    async fn mark_armed(
+        &self,
+        route: &RouteName,
+        window: u64,
+        deadline: Deadline,
+    ) -> Result<bool, StoreError> {
         let route = route.clone();
         let effect = move |state: &mut State, _: &Sim| {
             let armed = state.engine.mark_armed(&route, window)?;
@@ -266,7 +301,11 @@ impl Store for Process {
         self.change("close", deadline, effect).await
     }
 
-    async fn tallies(&self, route: &RouteName, deadline: Deadline) -> Result<Vec<StoredTally>, StoreError> {
+    async fn tallies(
+        &self,
+        route: &RouteName,
+        deadline: Deadline,
+    ) -> Result<Vec<StoredTally>, StoreError> {
         let route = route.clone();
         let effect = move |state: &mut State, _: &Sim| match state.stale.get(&route) {
             Some(stale) => Ok(stale.clone()),
@@ -275,7 +314,12 @@ impl Store for Process {
         self.ask("tallies", deadline, effect).await
     }
 
-    async fn freeze(&self, route: &RouteName, freeze: &Freeze, deadline: Deadline) -> Result<bool, StoreError> {
+    async fn freeze(
+        &self,
+        route: &RouteName,
+        freeze: &Freeze,
+        deadline: Deadline,
+    ) -> Result<bool, StoreError> {
         let (route, freeze) = (route.clone(), freeze.clone());
         let effect = move |state: &mut State, _: &Sim| {
             let frozen = state.engine.freeze(&route, &freeze)?;
@@ -307,7 +351,8 @@ impl Store for Process {
         deadline: Deadline,
     ) -> Result<TargetState, StoreError> {
         let (route, recipient) = (route.clone(), Owned::of(recipient));
-        self.ask("target", deadline, move |state, _| state.engine.target(&route, recipient.get())).await
+        self.ask("target", deadline, move |state, _| state.engine.target(&route, recipient.get()))
+            .await
     }
 
     async fn lease(
@@ -319,7 +364,10 @@ impl Store for Process {
         deadline: Deadline,
     ) -> Result<Option<TargetState>, StoreError> {
         let (route, recipient, lease) = (route.clone(), Owned::of(recipient), lease.clone());
-        self.ask("lease", deadline, move |state, _| state.engine.lease(&route, recipient.get(), &lease, now)).await
+        self.ask("lease", deadline, move |state, _| {
+            state.engine.lease(&route, recipient.get(), &lease, now)
+        })
+        .await
     }
 
     async fn acknowledge(
@@ -335,11 +383,25 @@ impl Store for Process {
         let id = self.id;
         let effect = move |state: &mut State, _: &Sim| {
             let before = state.engine.target(&route, recipient.get())?;
-            let since = state.engine.cursor(&route)?.targets.get(recipient.get().target()).copied().unwrap_or(0);
-            let done = state.engine.acknowledge(&route, recipient.get(), &lease, &acknowledgement)?;
+            let since = state
+                .engine
+                .cursor(&route)?
+                .targets
+                .get(recipient.get().target())
+                .copied()
+                .unwrap_or(0);
+            let done =
+                state.engine.acknowledge(&route, recipient.get(), &lease, &acknowledgement)?;
             if done {
                 let after = before.offset.unwrap_or(since);
-                state.ledger.moved_offset(id, &route, recipient.get(), after, &acknowledgement, before.muted);
+                state.ledger.moved_offset(
+                    id,
+                    &route,
+                    recipient.get(),
+                    after,
+                    &acknowledgement,
+                    before.muted,
+                );
             }
             Ok(done)
         };
@@ -356,11 +418,18 @@ impl Store for Process {
     ) -> Result<bool, StoreError> {
         let (route, recipient) = (route.clone(), Owned::of(recipient));
         let (lease, held) = (lease.clone(), held.clone());
-        self.change("release", deadline, move |state, _| state.engine.release(&route, recipient.get(), &lease, &held))
-            .await
+        self.change("release", deadline, move |state, _| {
+            state.engine.release(&route, recipient.get(), &lease, &held)
+        })
+        .await
     }
 
-    async fn pause(&self, target: &Target, until: Timestamp, deadline: Deadline) -> Result<(), StoreError> {
+    async fn pause(
+        &self,
+        target: &Target,
+        until: Timestamp,
+        deadline: Deadline,
+    ) -> Result<(), StoreError> {
         let target = target.clone();
         self.ask("pause", deadline, move |state, _| state.engine.pause(&target, until)).await
     }
@@ -376,17 +445,29 @@ impl Store for Process {
     ) -> Result<bool, StoreError> {
         let (route, fallback) = (route.clone(), fallback.clone());
         let (known, escalation) = (known.clone(), escalation.clone());
-        let effect =
-            move |state: &mut State, _: &Sim| state.engine.escalate(&route, &fallback, &known, offset, &escalation);
+        let effect = move |state: &mut State, _: &Sim| {
+            state.engine.escalate(&route, &fallback, &known, offset, &escalation)
+        };
         self.change("escalate", deadline, effect).await
     }
 
-    async fn mute(&self, route: &RouteName, until: Option<Timestamp>, deadline: Deadline) -> Result<(), StoreError> {
+    async fn mute(
+        &self,
+        route: &RouteName,
+        until: Option<Timestamp>,
+        deadline: Deadline,
+    ) -> Result<(), StoreError> {
         let route = route.clone();
         self.ask("mute", deadline, move |state, _| state.engine.mute(&route, until)).await
     }
 
-    async fn retire(&self, route: &RouteName, after: u64, upto: u64, deadline: Deadline) -> Result<(), StoreError> {
+    async fn retire(
+        &self,
+        route: &RouteName,
+        after: u64,
+        upto: u64,
+        deadline: Deadline,
+    ) -> Result<(), StoreError> {
         let route = route.clone();
         self.ask("retire", deadline, move |state, _| state.engine.retire(&route, after, upto)).await
     }
@@ -401,7 +482,8 @@ impl DueQueue for Process {
             state.queue.send(&sim, due, delay);
             Ok(())
         };
-        self.call("send", deadline, effect, |_| Err(QueueError::Unavailable(Cause::no_answer()))).await
+        self.call("send", deadline, effect, |_| Err(QueueError::Unavailable(Cause::no_answer())))
+            .await
     }
 }
 
@@ -416,7 +498,10 @@ impl DeadLetterQueue for Process {
             state.parked.extend(items);
             vec![Ok(()); count]
         };
-        self.call("park", deadline, effect, |_| vec![Err(QueueError::Unavailable(Cause::no_answer())); count]).await
+        self.call("park", deadline, effect, |_| {
+            vec![Err(QueueError::Unavailable(Cause::no_answer())); count]
+        })
+        .await
     }
 }
 
@@ -428,8 +513,10 @@ impl Deliver for Process {
         deadline: Deadline,
     ) -> Result<Accepted, DeliverError> {
         let (digest, id, sent_at) = (digest.clone(), self.id, self.sim.executor.now_us());
-        let effect = move |state: &mut State, sim: &Sim| answer(state, sim, Step::new(id, sent_at, digest));
-        let unanswered = |_| Err(DeliverError::Retry { after: None, reason: "no answer".to_owned() });
+        let effect =
+            move |state: &mut State, sim: &Sim| answer(state, sim, Step::new(id, sent_at, digest));
+        let unanswered =
+            |_| Err(DeliverError::Retry { after: None, reason: "no answer".to_owned() });
         self.call("deliver", deadline, effect, unanswered).await
     }
 }
@@ -452,7 +539,10 @@ fn answer(state: &mut State, sim: &Sim, delivered: Step) -> Result<Accepted, Del
     sim.note(|| {
         format!(
             "{} receives {} alerts of {}, epochs {:?}",
-            delivered.digest.target, delivered.digest.tally.alerts, delivered.digest.route, delivered.digest.epochs
+            delivered.digest.target,
+            delivered.digest.tally.alerts,
+            delivered.digest.route,
+            delivered.digest.epochs
         )
     });
     let sealed = state.engine.cursor(&delivered.digest.route).map_or(0, |cursor| cursor.sealed);

@@ -33,7 +33,9 @@ struct Message {
 impl Queue {
     pub fn send(&mut self, sim: &Arc<Sim>, due: Due, delay: Duration) {
         if sim.happens(sim.plan.faults.dead_letter) {
-            sim.note(|| format!("the due message of {} window {} is dead-lettered", due.route, due.window));
+            sim.note(|| {
+                format!("the due message of {} window {} is dead-lettered", due.route, due.window)
+            });
             self.dead_letters.push(serde_json::to_string(&due).unwrap());
             return;
         }

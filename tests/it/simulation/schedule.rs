@@ -138,8 +138,7 @@ impl Shard {
     /// The record as CloudWatch Logs writes it. `None` for a poison record.
     pub fn message(&self, record: usize) -> Option<Value> {
         let lines = self.records[record].lines.as_ref()?;
-        let event =
-            |(id, text): &(String, &str)| json!({"id": id, "timestamp": 1_795_000_000_000_i64, "message": text});
+        let event = |(id, text): &(String, &str)| json!({"id": id, "timestamp": 1_795_000_000_000_i64, "message": text});
         let flaw = self.records[record].is_flawed.then_some(Value::Null);
         let events: Vec<Value> = lines.iter().map(event).chain(flaw).collect();
         Some(json!({
@@ -196,14 +195,20 @@ async fn poll(sim: &Arc<Sim>, shard: &Arc<Shard>) {
                 if sim.happens(sim.plan.faults.redeliver) {
                     invoke(sim, shard, position, to).await;
                 }
-                size_max = if position + records == to { shard.records.len() } else { (size_max / 2).max(1) };
+                size_max = if position + records == to {
+                    shard.records.len()
+                } else {
+                    (size_max / 2).max(1)
+                };
                 position += records;
                 if position < to {
                     sim.executor.sleep(Duration::from_secs(1)).await;
                 }
             }
             Answer::Failed if sim.happens(sim.plan.faults.discard) => {
-                sim.note(|| format!("the mapping gives up records {position} to {to} of {}", shard.name));
+                sim.note(|| {
+                    format!("the mapping gives up records {position} to {to} of {}", shard.name)
+                });
                 let alerts = alerts(sim, shard, position, to).map(str::to_owned).collect();
                 sim.state.lock().unwrap().dead_letters.push_batch(shard, position, to, alerts);
                 position = to;
@@ -228,14 +233,20 @@ fn acknowledge(sim: &Sim, shard: &Shard, from: usize, to: usize) {
 }
 
 /// The ids of the events that are alerts in every configuration of the schedule.
-fn alerts<'a>(sim: &'a Sim, shard: &'a Shard, from: usize, to: usize) -> impl Iterator<Item = &'a str> {
+fn alerts<'a>(
+    sim: &'a Sim,
+    shard: &'a Shard,
+    from: usize,
+    to: usize,
+) -> impl Iterator<Item = &'a str> {
     let lines = shard.records[from..to].iter().filter_map(|spec| spec.lines.as_ref()).flatten();
     lines.filter(|(_, text)| matters(sim, text)).map(|(id, _)| id.as_str())
 }
 
 /// Whether every configuration of the schedule has a marker for a line.
 fn matters(sim: &Sim, text: &str) -> bool {
-    let configurations = [0, usize::from(sim.plan.redeploy)].map(|n| markers(sim.plan.configuration + n));
+    let configurations =
+        [0, usize::from(sim.plan.redeploy)].map(|n| markers(sim.plan.configuration + n));
     configurations.iter().all(|markers| markers.iter().any(|marker| text.contains(marker)))
 }
 
@@ -257,7 +268,9 @@ async fn invoke(sim: &Arc<Sim>, shard: &Arc<Shard>, from: usize, to: usize) -> A
     check_books(sim, &consumed);
     match checkpoint {
         Checkpoint::Everything => Answer::Acknowledged(to - from),
-        Checkpoint::Before(sequence) => Answer::Acknowledged(sequence.as_str().parse::<usize>().unwrap() - from),
+        Checkpoint::Before(sequence) => {
+            Answer::Acknowledged(sequence.as_str().parse::<usize>().unwrap() - from)
+        }
         Checkpoint::Nothing => Answer::Failed,
     }
 }
@@ -265,7 +278,12 @@ async fn invoke(sim: &Arc<Sim>, shard: &Arc<Shard>, from: usize, to: usize) -> A
 fn check_books(sim: &Sim, consumed: &Consumed) {
     let counts = &consumed.counts;
     if !counts.balance() || counts.records != consumed.verdicts.len() as u64 {
-        sim.state.lock().unwrap().ledger.violations.push(format!("the counts do not balance: {counts:?}"));
+        sim.state
+            .lock()
+            .unwrap()
+            .ledger
+            .violations
+            .push(format!("the counts do not balance: {counts:?}"));
     }
 }
 
@@ -279,7 +297,12 @@ fn people(sim: &Arc<Sim>) {
         sim.executor.after(from, move || {
             let until = at.now().after(length);
             at.note(|| "critical is muted".to_owned());
-            at.state.lock().unwrap().engine.mute(&"critical".parse().unwrap(), Some(until)).unwrap();
+            at.state
+                .lock()
+                .unwrap()
+                .engine
+                .mute(&"critical".parse().unwrap(), Some(until))
+                .unwrap();
         });
     }
     if sim.plan.redeploy {
@@ -298,7 +321,9 @@ fn sweep_for_ever(sim: &Arc<Sim>) {
         loop {
             sim.executor.sleep(SWEEP_EVERY).await;
             // Not awaited: the next sweep starts a minute later.
-            drop(sim.invoke("sweep", |process, deadline| async move { sweep(&process, deadline).await.map(drop) }));
+            drop(sim.invoke("sweep", |process, deadline| async move {
+                sweep(&process, deadline).await.map(drop)
+            }));
         }
     });
 }
@@ -311,7 +336,8 @@ fn watch(sim: &Arc<Sim>, work: Arc<()>) {
         loop {
             sim.executor.sleep(Duration::from_secs(15)).await;
             let is_over = elapsed(&sim) > sim.plan.busy + PATIENCE;
-            let at_rest = Arc::strong_count(&work) == 1 && sim.is_idle() && left_to_do(&sim).is_empty();
+            let at_rest =
+                Arc::strong_count(&work) == 1 && sim.is_idle() && left_to_do(&sim).is_empty();
             if is_over || at_rest {
                 sim.state.lock().unwrap().finished = true;
             }
@@ -340,9 +366,17 @@ fn left_to_do(sim: &Sim) -> Vec<String> {
             left.push(format!("{route} has a window open or closing"));
         }
         for (target, since) in &cursor.targets {
-            let offset = state.engine.target(&route, Recipient::Own(target)).unwrap().offset.unwrap_or(*since);
+            let offset = state
+                .engine
+                .target(&route, Recipient::Own(target))
+                .unwrap()
+                .offset
+                .unwrap_or(*since);
             if offset < cursor.sealed {
-                left.push(format!("{target} stands at epoch {offset} of {} of {route}", cursor.sealed));
+                left.push(format!(
+                    "{target} stands at epoch {offset} of {} of {route}",
+                    cursor.sealed
+                ));
             }
         }
         // Nor is an escalation delivered that arrived after its process had crashed.
@@ -378,8 +412,10 @@ fn evaluate(sim: &Sim, shards: &[Arc<Shard>]) -> Verdict {
     }
     if !sim.plan.redeploy {
         let configured = &super::services::routes(sim.plan.configuration).config().routes;
-        let escalating = configured.iter().filter_map(|route| Some((&route.name, route.fallback.as_ref()?)));
-        violations.extend(escalating.flat_map(|(route, fallback)| ledger.not_escalated(route, fallback)));
+        let escalating =
+            configured.iter().filter_map(|route| Some((&route.name, route.fallback.as_ref()?)));
+        violations
+            .extend(escalating.flat_map(|(route, fallback)| ledger.not_escalated(route, fallback)));
     }
     Verdict {
         violations,
@@ -389,7 +425,10 @@ fn evaluate(sim: &Sim, shards: &[Arc<Shard>]) -> Verdict {
     }
 }
 
-type Rows = std::collections::BTreeMap<stentor::model::alert::AlertId, Vec<stentor::model::name::RouteName>>;
+type Rows = std::collections::BTreeMap<
+    stentor::model::alert::AlertId,
+    Vec<stentor::model::name::RouteName>,
+>;
 
 /// Lines with a marker but without a row.
 fn without_row(sim: &Sim, shard: &Shard, rows: &Rows) -> Vec<String> {
@@ -414,12 +453,15 @@ fn not_parked(
 ) -> Vec<String> {
     use stentor::protocol::queue::ParkedWork;
     let is_parked = |name: &str| {
-        parked.iter().any(|item| matches!(&item.what, ParkedWork::Record { event_id, .. } if event_id == name))
+        parked.iter().any(
+            |item| matches!(&item.what, ParkedWork::Record { event_id, .. } if event_id == name),
+        )
     };
     let poison = |shard: &Arc<Shard>| {
         let poison = shard.records.iter().filter(|spec| shard.is_bad(spec.number));
         poison.map(|spec| format!("{}:{}", shard.name, spec.number)).collect::<Vec<_>>()
     };
-    let lost = shards.iter().flat_map(poison).filter(|name| !is_parked(name) && !dead_letters.keeps(name));
+    let lost =
+        shards.iter().flat_map(poison).filter(|name| !is_parked(name) && !dead_letters.keeps(name));
     lost.map(|name| format!("the poison record {name} was not parked")).collect()
 }

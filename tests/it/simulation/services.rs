@@ -86,7 +86,8 @@ pub const CONFIGURATIONS: [&str; 5] = [
 pub fn routes(configuration: usize) -> &'static Routes {
     static ROUTES: OnceLock<Vec<Routes>> = OnceLock::new();
     let parse = |text: &&str| Routes::new(&Config::parse(text, "simulation").unwrap()).unwrap();
-    &ROUTES.get_or_init(|| CONFIGURATIONS.iter().map(parse).collect())[configuration % CONFIGURATIONS.len()]
+    &ROUTES.get_or_init(|| CONFIGURATIONS.iter().map(parse).collect())
+        [configuration % CONFIGURATIONS.len()]
 }
 
 /// The time-out of a function. Its deadline is a second earlier.
@@ -161,7 +162,9 @@ impl Sim {
 
     pub fn now(&self) -> Timestamp {
         // A fixed date, so that nothing depends on the system clock.
-        Timestamp::from_millis(1_795_000_000_000 + i64::try_from(self.executor.now_us() / 1000).unwrap())
+        Timestamp::from_millis(
+            1_795_000_000_000 + i64::try_from(self.executor.now_us() / 1000).unwrap(),
+        )
     }
 
     pub fn random(&self) -> u64 {
@@ -235,7 +238,8 @@ impl Sim {
         if what == "replay" {
             state.ledger.replayers.insert(id);
         }
-        let process = Process { sim: Arc::clone(self), id, routes: routes(state.configuration), timed };
+        let process =
+            Process { sim: Arc::clone(self), id, routes: routes(state.configuration), timed };
         drop(state);
         self.note(|| format!("process {id} starts: {what}"));
         let body = body(process, Deadline::after(self.now(), DEADLINE));

@@ -52,14 +52,19 @@ fn messages() -> Vec<String> {
     let known = digests::all();
     let single = known.iter().map(|(name, digest)| message(name, digest));
     let bursts = known.iter().map(|(name, digest)| burst(name, digest));
-    single.chain(bursts).chain(of_events().iter().map(|(name, digest)| message(name, digest))).collect()
+    single
+        .chain(bursts)
+        .chain(of_events().iter().map(|(name, digest)| message(name, digest)))
+        .collect()
 }
 
 /// Each batch of `events/`, all its alerts in one digest.
 fn of_events() -> Vec<(String, Digest)> {
     let routes = Routes::new(&Config::builtin()).unwrap();
-    let mut files: Vec<_> =
-        fs::read_dir(format!("{ROOT}/events")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> = fs::read_dir(format!("{ROOT}/events"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
     files.sort();
     let digest = |path: &PathBuf| {
@@ -68,7 +73,8 @@ fn of_events() -> Vec<(String, Digest)> {
         let scanned = decode::all(&batch.records, routes.decoder(), |record, head, events| {
             routes.scan(head, events, record.region.as_deref(), &record.event_id)
         });
-        let alerts: Vec<Alert> = scanned.into_iter().flat_map(|record| record.content).flat_map(|s| s.alerts).collect();
+        let alerts: Vec<Alert> =
+            scanned.into_iter().flat_map(|record| record.content).flat_map(|s| s.alerts).collect();
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
         Some((name, digest(Tally::of(&alerts))))
     };

@@ -17,7 +17,9 @@ fn read(message: &Message) -> String {
 
 fn strings_in_order(blocks: &[Value]) -> Vec<String> {
     let of_element = |element: &Value| match element["elements"].as_array() {
-        Some(inner) => inner.iter().filter_map(|text| text["text"].as_str()).collect::<String>() + "\n",
+        Some(inner) => {
+            inner.iter().filter_map(|text| text["text"].as_str()).collect::<String>() + "\n"
+        }
         None => element["text"].as_str().unwrap_or_default().to_owned() + "\n",
     };
     let of_block = |block: &Value| match block["elements"].as_array() {
@@ -70,7 +72,10 @@ fn the_message_above_a_thread_shows_the_burst_and_how_it_began() {
 #[test]
 fn a_preview_has_the_blocks_in_its_fragment() {
     let url = render(&digest(Tally::default())).preview_url();
-    assert!(url.starts_with("https://app.slack.com/block-kit-builder/#%7B%22blocks%22%3A%5B%7B"), "{url}");
+    assert!(
+        url.starts_with("https://app.slack.com/block-kit-builder/#%7B%22blocks%22%3A%5B%7B"),
+        "{url}"
+    );
     assert!(url.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.~%:/#".contains(&b)), "{url}");
 }
 
@@ -143,7 +148,8 @@ proptest! {
 
 /// Of a digest, or of a burst from one digest to another.
 fn message() -> impl Strategy<Value = Message> {
-    let of_burst = (any::digest(), any::digest()).prop_map(|(first, latest)| burst_message(&latest, &opening(&first)));
+    let of_burst = (any::digest(), any::digest())
+        .prop_map(|(first, latest)| burst_message(&latest, &opening(&first)));
     prop_oneof![2 => any::digest().prop_map(|digest| render(&digest)), 1 => of_burst]
 }
 
@@ -158,7 +164,8 @@ fn count_in(text: &str) -> Option<u64> {
 
 /// All elements of rich text, at any depth.
 fn elements(blocks: &[Value]) -> Vec<&Value> {
-    let mut found: Vec<&Value> = blocks.iter().filter(|block| block["type"] == "rich_text").collect();
+    let mut found: Vec<&Value> =
+        blocks.iter().filter(|block| block["type"] == "rich_text").collect();
     let mut at = 0;
     while let Some(value) = found.get(at).copied() {
         found.extend(value["elements"].as_array().into_iter().flatten());
@@ -175,7 +182,9 @@ fn strings(blocks: &[Value]) -> Vec<(&str, &str)> {
         match value {
             Value::String(text) => found.push((key, text.as_str())),
             Value::Array(values) => open.extend(values.iter().map(|value| (key, value))),
-            Value::Object(fields) => open.extend(fields.iter().map(|(key, value)| (key.as_str(), value))),
+            Value::Object(fields) => {
+                open.extend(fields.iter().map(|(key, value)| (key.as_str(), value)))
+            }
             _ => {}
         }
     }

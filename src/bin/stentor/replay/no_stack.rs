@@ -11,6 +11,9 @@ pub async fn replay(_arguments: &Arguments, _ui: Ui) -> anyhow::Result<Exit> {
     Err(needs_aws())
 }
 
-pub async fn queue(_arguments: &Arguments, _queue_url: &str) -> anyhow::Result<(Source, Option<Infallible>)> {
+pub async fn queue(
+    _arguments: &Arguments,
+    _queue_url: &str,
+) -> anyhow::Result<(Source, Option<Infallible>)> {
     Err(needs_aws())
 }

@@ -15,13 +15,15 @@ use crate::ui::TextReport;
 /// Ids that the text shows for one code. The JSON has them all.
 const IDS_SHOWN: usize = 3;
 
-pub fn replay_json(report: &Report, elapsed: Duration) -> json::ReplayReport<'_> {
+pub(super) fn replay_json(report: &Report, elapsed: Duration) -> json::ReplayReport<'_> {
     let Counts { records, events, unmatched, duplicates, kept, retried, .. } = report.counts;
-    let unresolved = report.unresolved.iter().map(|Unresolved { id, kind, failure }| json::UnresolvedDeadLetter {
-        id,
-        kind: *kind,
-        code: failure.code(),
-        reason: failure.to_string(),
+    let unresolved = report.unresolved.iter().map(|Unresolved { id, kind, failure }| {
+        json::UnresolvedDeadLetter {
+            id,
+            kind: *kind,
+            code: failure.code(),
+            reason: failure.to_string(),
+        }
     });
     json::ReplayReport {
         version: json::VERSION,
@@ -51,7 +53,7 @@ pub fn replay_json(report: &Report, elapsed: Duration) -> json::ReplayReport<'_>
     }
 }
 
-pub fn dry_run_json(listing: &Listing) -> json::DryRunReport<'_> {
+pub(super) fn dry_run_json(listing: &Listing) -> json::DryRunReport<'_> {
     let groups = listing.groups.iter().map(|(group, count)| json::DeadLetterGroup {
         kind: group.kind,
         code: &group.code,
@@ -64,14 +66,18 @@ pub fn dry_run_json(listing: &Listing) -> json::DryRunReport<'_> {
         selected: listing.selected,
         skipped: listing.skipped,
         groups: groups.collect(),
-        planned: listing.planned.iter().map(|(action, count)| json::PlannedAction { action, count: *count }).collect(),
+        planned: listing
+            .planned
+            .iter()
+            .map(|(action, count)| json::PlannedAction { action, count: *count })
+            .collect(),
         alerts: listing.alerts,
         interrupted: listing.interrupted,
     }
 }
 
 /// The report of a replay. `left`: how many dead letters the source still has, approximately.
-pub fn replay_text(report: &Report, left: Option<u64>, elapsed: Duration) -> String {
+pub(super) fn replay_text(report: &Report, left: Option<u64>, elapsed: Duration) -> String {
     let mut text = TextReport::new();
     let received = count_dead_letters(report.received);
     let reprocessed = thousands(report.reprocessed());
@@ -91,7 +97,10 @@ pub fn replay_text(report: &Report, left: Option<u64>, elapsed: Duration) -> Str
             DeliveryOutcome::Retry(reason) => format!("not delivered: {reason}"),
             DeliveryOutcome::Parked(reason) => format!("parked: {reason}"),
         };
-        text.entry("message", format_args!("{} to {} · {outcome}", count_alerts(delivery.alerts), delivery.target));
+        text.entry(
+            "message",
+            format_args!("{} to {} · {outcome}", count_alerts(delivery.alerts), delivery.target),
+        );
     }
     text.entry("took", humanize_duration(elapsed));
     text.explained_list("left in the queue", group_by_code(&report.unresolved));
@@ -119,7 +128,8 @@ fn group_by_code(unresolved: &[Unresolved]) -> Vec<(String, String)> {
 }
 
 fn explain_early_end(text: &mut TextReport, report: &Report, left: Option<u64>) {
-    let left = left.map_or_else(String::new, |left| format!(" About {} are left.", thousands(left)));
+    let left =
+        left.map_or_else(String::new, |left| format!(" About {} are left.", thousands(left)));
     if let Some(error) = &report.source_error {
         text.heading(format_args!("stopped: {error}"));
         text.line(1, format_args!("Every dead letter that was not deleted is still there.{left}"));
@@ -129,7 +139,7 @@ fn explain_early_end(text: &mut TextReport, report: &Report, left: Option<u64>) 
 }
 
 /// The report of a dry run.
-pub fn dry_run_text(listing: &Listing) -> String {
+pub(super) fn dry_run_text(listing: &Listing) -> String {
     let mut text = TextReport::new();
     let skipped = if_any(listing.skipped, "skipped by filters");
     text.line(1, format_args!("{}{skipped}", count_dead_letters(listing.selected)));
@@ -147,11 +157,14 @@ pub fn dry_run_text(listing: &Listing) -> String {
     });
     text.table(["kind", "code", "account", "age", "count"], &[4], groups);
     text.blank_line();
-    let planned = listing.planned.iter().map(|(action, count)| [thousands(*count), describe_action(action)]);
+    let planned =
+        listing.planned.iter().map(|(action, count)| [thousands(*count), describe_action(action)]);
     text.table(["count", "planned action"], &[0], planned);
     if listing.alerts > 0 {
         let alerts = count_alerts(listing.alerts);
-        text.heading(format_args!("{alerts} in the records; those that are stored already count as duplicates"));
+        text.heading(format_args!(
+            "{alerts} in the records; those that are stored already count as duplicates"
+        ));
     }
     text.into_text()
 }
@@ -178,10 +191,17 @@ fn describe_age(age: Age) -> &'static str {
 /// Each message with its last result: an attempt that was repeated says nothing.
 fn last_attempts(report: &Report) -> impl Iterator<Item = &Delivery> {
     let is_last = |at: usize, delivery: &Delivery| {
-        let is_repeated = |later: &Delivery| (&later.route, &later.target) == (&delivery.route, &delivery.target);
-        !matches!(delivery.outcome, DeliveryOutcome::Retry(_)) || !report.messages[at + 1..].iter().any(is_repeated)
+        let is_repeated =
+            |later: &Delivery| (&later.route, &later.target) == (&delivery.route, &delivery.target);
+        !matches!(delivery.outcome, DeliveryOutcome::Retry(_))
+            || !report.messages[at + 1..].iter().any(is_repeated)
     };
-    report.messages.iter().enumerate().filter(move |(at, delivery)| is_last(*at, delivery)).map(|(_, sent)| sent)
+    report
+        .messages
+        .iter()
+        .enumerate()
+        .filter(move |(at, delivery)| is_last(*at, delivery))
+        .map(|(_, sent)| sent)
 }
 
 fn count_dead_letters(count: u64) -> String {
@@ -220,7 +240,11 @@ mod tests {
             received: 5,
             skipped: 1,
             reprocessed: [(Kind::Record, 2), (Kind::Batch, 1)].into(),
-            unresolved: vec![Unresolved { id: "dlq.jsonl:7".to_owned(), kind: Kind::Unknown, failure }],
+            unresolved: vec![Unresolved {
+                id: "dlq.jsonl:7".to_owned(),
+                kind: Kind::Unknown,
+                failure,
+            }],
             messages: vec![Delivery {
                 route: "alerts".parse().unwrap(),
                 target: "slack:default".parse().unwrap(),
@@ -233,7 +257,12 @@ mod tests {
     }
 
     fn listing() -> Listing {
-        let group = |account| Group { kind: Kind::Record, code: "not-gzip".to_owned(), account, age: Age::Hour };
+        let group = |account| Group {
+            kind: Kind::Record,
+            code: "not-gzip".to_owned(),
+            account,
+            age: Age::Hour,
+        };
         let actions = [
             Action::Reprocess,
             Action::ReadFromStream { stream: "logs".to_owned() },
@@ -254,15 +283,20 @@ mod tests {
     fn the_json_of_a_replay_is_documented() {
         let source_error = Some(SourceError::Unavailable("the queue does not answer".to_owned()));
         let failed = Report { source_error, ..report() };
-        let json = [report(), failed]
-            .map(|report| serde_json::to_value(replay_json(&report, Duration::from_millis(7))).unwrap());
+        let json = [report(), failed].map(|report| {
+            serde_json::to_value(replay_json(&report, Duration::from_millis(7))).unwrap()
+        });
         check_documents("replay --json", &json, &[]);
         assert_eq!((&json[0]["reprocessed"], &json[0]["elapsed_ms"]), (&3.into(), &7.into()));
     }
 
     #[test]
     fn the_json_of_a_dry_run_is_documented() {
-        check_documents("replay --dry-run --json", &[serde_json::to_value(dry_run_json(&listing())).unwrap()], &[]);
+        check_documents(
+            "replay --dry-run --json",
+            &[serde_json::to_value(dry_run_json(&listing())).unwrap()],
+            &[],
+        );
     }
 
     #[test]

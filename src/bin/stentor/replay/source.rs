@@ -9,14 +9,18 @@ use stentor::ops::replay::{DeadLetterSource, Receipt, ReceivedMessage, SourceErr
 use stentor::protocol::clock::Deadline;
 
 /// Where dead letters are received.
-pub enum Source {
+pub(super) enum Source {
     #[cfg(feature = "aws")]
     Queue(SqsDeadLetterSource),
     File(FileDeadLetterSource),
 }
 
 impl DeadLetterSource for Source {
-    async fn receive(&self, max: usize, deadline: Deadline) -> Result<Vec<ReceivedMessage>, SourceError> {
+    async fn receive(
+        &self,
+        max: usize,
+        deadline: Deadline,
+    ) -> Result<Vec<ReceivedMessage>, SourceError> {
         match self {
             #[cfg(feature = "aws")]
             Self::Queue(queue) => queue.receive(max, deadline).await,
@@ -24,7 +28,11 @@ impl DeadLetterSource for Source {
         }
     }
 
-    async fn delete(&self, receipts: &[Receipt], deadline: Deadline) -> Vec<Result<(), SourceError>> {
+    async fn delete(
+        &self,
+        receipts: &[Receipt],
+        deadline: Deadline,
+    ) -> Vec<Result<(), SourceError>> {
         match self {
             #[cfg(feature = "aws")]
             Self::Queue(queue) => queue.delete(receipts, deadline).await,
@@ -43,8 +51,11 @@ impl DeadLetterSource for Source {
 
 impl Source {
     /// How many dead letters there are, approximately.
-    #[cfg_attr(not(feature = "aws"), expect(unused_variables, reason = "a file is counted at once"))]
-    pub async fn count(&self, deadline: Deadline) -> Result<u64, SourceError> {
+    #[cfg_attr(
+        not(feature = "aws"),
+        expect(unused_variables, reason = "a file is counted at once")
+    )]
+    pub(super) async fn count(&self, deadline: Deadline) -> Result<u64, SourceError> {
         match self {
             #[cfg(feature = "aws")]
             Self::Queue(queue) => queue.count(deadline).await,

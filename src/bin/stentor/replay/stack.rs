@@ -42,10 +42,12 @@ impl DeadLetterQueue for Parking {
 }
 
 /// Replays with the tables, the credentials and the stream of a deployed stack.
-pub async fn replay(arguments: &Arguments, ui: Ui) -> anyhow::Result<Exit> {
+pub(super) async fn replay(arguments: &Arguments, ui: Ui) -> anyhow::Result<Exit> {
     if arguments.configuration.config.is_none() {
         // Without the routes of the stack, records would be deleted whose alerts were not found.
-        bail!("name the configuration of the stack with --config or STENTOR_CONFIG: its routes say what is an alert");
+        bail!(
+            "name the configuration of the stack with --config or STENTOR_CONFIG: its routes say what is an alert"
+        );
     }
     let config = arguments.config(ui)?;
     let aws = arguments.aws.load().await?;
@@ -67,9 +69,15 @@ pub async fn replay(arguments: &Arguments, ui: Ui) -> anyhow::Result<Exit> {
 }
 
 /// The queue of a stack, and the streams that its dead letters point to.
-pub async fn queue(arguments: &Arguments, queue_url: &str) -> anyhow::Result<(Source, Option<KinesisStreamReader>)> {
+pub(super) async fn queue(
+    arguments: &Arguments,
+    queue_url: &str,
+) -> anyhow::Result<(Source, Option<KinesisStreamReader>)> {
     let aws = arguments.aws.load().await?;
-    Ok((source(&aws, queue_url)?, Some(KinesisStreamReader::new(&aws, SystemClock, fastrand::Rng::new()))))
+    Ok((
+        source(&aws, queue_url)?,
+        Some(KinesisStreamReader::new(&aws, SystemClock, fastrand::Rng::new())),
+    ))
 }
 
 /// A queue exists in its own Region only.
@@ -79,13 +87,24 @@ fn source(aws: &SdkConfig, queue_url: &str) -> anyhow::Result<Source> {
         Some(region) if region != set => {
             bail!("the queue is in {region}, but the Region is set to {set}: add --region {region}")
         }
-        _ => Ok(Source::Queue(SqsDeadLetterSource::new(aws, queue_url.to_owned(), SystemClock, fastrand::Rng::new()))),
+        _ => Ok(Source::Queue(SqsDeadLetterSource::new(
+            aws,
+            queue_url.to_owned(),
+            SystemClock,
+            fastrand::Rng::new(),
+        ))),
     }
 }
 
-async fn deployed(arguments: &Arguments, aws: &SdkConfig, routes: Routes) -> anyhow::Result<DeployedServices<Parking>> {
+async fn deployed(
+    arguments: &Arguments,
+    aws: &SdkConfig,
+    routes: Routes,
+) -> anyhow::Result<DeployedServices<Parking>> {
     let Some(secret_id) = arguments.secret_id.clone() else {
-        bail!("no credentials for targets: name the secret with --secret-id (output CredentialsArn of the stack)");
+        bail!(
+            "no credentials for targets: name the secret with --secret-id (output CredentialsArn of the stack)"
+        );
     };
     let store = arguments.tables.store(aws);
     let table = format!("the table {}", arguments.tables.outbox_table);
@@ -97,13 +116,19 @@ async fn deployed(arguments: &Arguments, aws: &SdkConfig, routes: Routes) -> any
     let secrets = SecretsManager::new(aws, secret_id.clone(), SystemClock);
     secret_trouble(secrets.read(arguments.deadline()).await, &secret_id)?;
     let dead_letters = match (&arguments.queue_url, &arguments.file) {
-        (Some(queue_url), _) => {
-            Parking::Queue(SqsDeadLetters::new(aws, queue_url.clone(), SystemClock, fastrand::Rng::new()))
-        }
+        (Some(queue_url), _) => Parking::Queue(SqsDeadLetters::new(
+            aws,
+            queue_url.clone(),
+            SystemClock,
+            fastrand::Rng::new(),
+        )),
         (None, Some(file)) => Parking::File(FileDeadLetters::new(parked_beside(file))),
         (None, None) => bail!("no queue for parked records: name it with --queue-url"),
     };
-    let due = arguments.due_queue_url.clone().map(|url| SqsDueQueue::new(aws, url, SystemClock, fastrand::Rng::new()));
+    let due = arguments
+        .due_queue_url
+        .clone()
+        .map(|url| SqsDueQueue::new(aws, url, SystemClock, fastrand::Rng::new()));
     let targets = Targets::new(arguments.slack_api.slack()?, Secrets::new(secrets), SystemClock)
         .with_sns(Sns::new(aws, SystemClock));
     Ok(DeployedServices { routes, store, due, dead_letters, targets })

@@ -4,7 +4,7 @@ use std::io::Read;
 
 /// An encoding that `run` reads.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Encoding {
+pub(super) enum Encoding {
     /// UTF-8, or another encoding that contains ASCII.
     Utf8,
     /// UTF-8 that begins with a byte order mark.
@@ -15,10 +15,10 @@ pub enum Encoding {
     Gzip,
 }
 
-pub const UTF8_MARK: &[u8] = b"\xef\xbb\xbf";
+pub(super) const UTF8_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The number of bytes by which an encoding is recognized.
-pub const MAGIC_BYTES: usize = 4;
+pub(super) const MAGIC_BYTES: usize = 4;
 
 /// Formats that are known but not read: how a file begins, what it is, and what to do.
 const FOREIGN: [(&[u8], &str); 21] = [
@@ -48,7 +48,7 @@ const FOREIGN: [(&[u8], &str); 21] = [
 impl Encoding {
     /// # Errors
     /// What `head` looks like, if it is not text.
-    pub fn of(head: &[u8]) -> Result<Self, String> {
+    pub(super) fn of(head: &[u8]) -> Result<Self, String> {
         if let Some((_, what)) = FOREIGN.iter().find(|(magic, _)| head.starts_with(magic)) {
             return Err(format!("it is {what}"));
         }
@@ -79,7 +79,8 @@ fn text(head: &[u8]) -> Result<Encoding, String> {
     if odd < ODD_MIN || odd * 100 < head.len() * ODD_PERCENT {
         return Ok(Encoding::Utf8);
     }
-    let zeros = |first: usize| head.iter().skip(first).step_by(2).filter(|byte| **byte == 0).count();
+    let zeros =
+        |first: usize| head.iter().skip(first).step_by(2).filter(|byte| **byte == 0).count();
     let (even, uneven) = (zeros(0), zeros(1));
     let most = head.len() / 2 * 9 / 10;
     Err(match (even + uneven, even >= most, uneven >= most) {
@@ -91,11 +92,13 @@ fn text(head: &[u8]) -> Result<Encoding, String> {
 }
 
 fn utf16(name: &str) -> String {
-    format!("it looks like {name} without a byte order mark: convert it first with iconv -f {name} -t UTF-8")
+    format!(
+        "it looks like {name} without a byte order mark: convert it first with iconv -f {name} -t UTF-8"
+    )
 }
 
 /// Reads UTF-16 as UTF-8. Skips the byte order mark, and replaces invalid units with U+FFFD.
-pub struct Utf16<R> {
+pub(super) struct Utf16<R> {
     input: R,
     big_endian: bool,
     is_first: bool,
@@ -107,7 +110,7 @@ pub struct Utf16<R> {
 }
 
 impl<R: Read> Utf16<R> {
-    pub fn new(input: R, big_endian: bool) -> Self {
+    pub(super) fn new(input: R, big_endian: bool) -> Self {
         Self { input, big_endian, is_first: true, raw: Vec::new(), text: Vec::new(), at: 0 }
     }
 
@@ -137,7 +140,9 @@ impl<R: Read> Utf16<R> {
         }
         self.raw.drain(..units.len() * 2);
         let mut text = String::with_capacity(units.len());
-        text.extend(char::decode_utf16(units).map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER)));
+        text.extend(
+            char::decode_utf16(units).map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER)),
+        );
         if ended && !self.raw.is_empty() {
             self.raw.clear();
             text.push(char::REPLACEMENT_CHARACTER);
@@ -167,7 +172,8 @@ mod tests {
 
     #[test]
     fn an_encoding_is_recognized_by_its_first_bytes() {
-        let random: Vec<u8> = (0..4096_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        let random: Vec<u8> =
+            (0..4096_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
         let mut tar = vec![b'x'; 512];
         tar[257..262].copy_from_slice(b"ustar");
         let utf8 = Ok(Encoding::Utf8);
@@ -212,7 +218,9 @@ mod tests {
             }
         }
         let encoded = |text: &str, big: bool| -> Vec<u8> {
-            text.encode_utf16().flat_map(|unit| if big { unit.to_be_bytes() } else { unit.to_le_bytes() }).collect()
+            text.encode_utf16()
+                .flat_map(|unit| if big { unit.to_be_bytes() } else { unit.to_le_bytes() })
+                .collect()
         };
         let read = |mut input: Utf16<Trickle<'_>>| {
             let mut text = String::new();

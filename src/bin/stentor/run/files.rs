@@ -18,17 +18,22 @@ use crate::progress::Progress;
 const CHUNK_BYTES: u64 = 4 * 1024 * 1024;
 
 /// The largest decoded event. Lambda's own limit is 6 MB.
-pub const EVENT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+pub(super) const EVENT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
 impl Session<'_> {
-    pub async fn ingest_file(&self, path: &Path, progress: Option<&mut Progress>) {
+    pub(super) async fn ingest_file(&self, path: &Path, progress: Option<&mut Progress>) {
         let name = path.display().to_string();
         if let Err(refusal) = self.read_file(path, &name, progress).await {
             self.refuse(&name, &refusal);
         }
     }
 
-    async fn read_file(&self, path: &Path, name: &str, progress: Option<&mut Progress>) -> Result<(), Refusal> {
+    async fn read_file(
+        &self,
+        path: &Path,
+        name: &str,
+        progress: Option<&mut Progress>,
+    ) -> Result<(), Refusal> {
         let origin = Origin::file(path);
         let input = Input::open(path)?;
         if input.kind == Kind::Event {
@@ -43,14 +48,19 @@ impl Session<'_> {
         self.ingest_lines(&mut reader, input.offset, &origin, advance).await
     }
 
-    async fn read_event_file(&self, input: Input, origin: &Origin, name: &str) -> Result<(), Refusal> {
+    async fn read_event_file(
+        &self,
+        input: Input,
+        origin: &Origin,
+        name: &str,
+    ) -> Result<(), Refusal> {
         let mut payload = Vec::new();
         input.text.take(EVENT_BYTES_MAX + 1).read_to_end(&mut payload)?;
         self.ingest_payload(&payload, input.offset, origin, name).await
     }
 
     /// Ingests an event, or lines of JSON that look like one at first. `offset` is that of the payload in its file.
-    pub async fn ingest_payload(
+    pub(super) async fn ingest_payload(
         &self,
         payload: &[u8],
         offset: u64,
@@ -112,7 +122,8 @@ impl Session<'_> {
             if lines.is_empty() {
                 return Ok(());
             }
-            self.ingest_batch(&self.services(), &lines::batch(&lines, origin, SystemClock.now())).await;
+            self.ingest_batch(&self.services(), &lines::batch(&lines, origin, SystemClock.now()))
+                .await;
             advance();
         }
     }

@@ -16,7 +16,7 @@ use super::encoding::{self, Encoding, Utf16};
 
 /// One argument, before it is read.
 #[derive(Debug)]
-pub enum Source {
+pub(super) enum Source {
     /// A regular file. Its lines have a position in it, so a second run finds them again.
     File(PathBuf),
     /// A pipe or a device, whose lines are read as they arrive.
@@ -26,7 +26,7 @@ pub enum Source {
 
 /// The content of an input.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(super) enum Kind {
     /// Most likely a Lambda event in JSON.
     Event,
     Lines,
@@ -35,11 +35,11 @@ pub enum Kind {
 /// Why an input is not read, or not to its end.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{0}")]
-pub struct Refusal(pub String);
+pub(super) struct Refusal(pub String);
 
 /// How much is read ahead to recognize an input.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub enum Amount {
+pub(super) enum Amount {
     /// A full head. For files.
     Head,
     /// As much as has arrived, if that is enough. For streams, which may pause after their first line.
@@ -47,7 +47,7 @@ pub enum Amount {
 }
 
 /// A decoded input: UTF-8, except for invalid bytes.
-pub struct Input {
+pub(super) struct Input {
     pub kind: Kind,
     pub text: Box<dyn Read + Send>,
     /// Bytes of the file before the first of `text`.
@@ -56,7 +56,7 @@ pub struct Input {
     pub bytes_read: Arc<AtomicU64>,
 }
 
-pub const STDIN: &str = "standard input";
+pub(super) const STDIN: &str = "standard input";
 
 /// The size of a head, by which an input is recognized.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -64,7 +64,7 @@ const HEAD_BYTES: usize = 64 * 1024;
 impl Source {
     /// # Errors
     /// When there is no such file, or it cannot be read.
-    pub fn of(argument: &Path) -> anyhow::Result<Self> {
+    pub(super) fn of(argument: &Path) -> anyhow::Result<Self> {
         if argument.as_os_str() == "-" {
             return Ok(Self::Stdin);
         }
@@ -82,7 +82,7 @@ impl Source {
     }
 
     /// The name in messages.
-    pub fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         match self {
             Self::File(path) | Self::Stream(path) => path.display().to_string(),
             Self::Stdin => STDIN.to_owned(),
@@ -90,7 +90,7 @@ impl Source {
     }
 
     /// Bytes to read. Zero for a stream.
-    pub fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         match self {
             Self::File(path) => std::fs::metadata(path).map_or(0, |metadata| metadata.len()),
             Self::Stream(_) | Self::Stdin => 0,
@@ -103,7 +103,7 @@ impl Input {
     ///
     /// # Errors
     /// When it cannot be read, or is not text.
-    pub fn open(path: &Path) -> Result<Self, Refusal> {
+    pub(super) fn open(path: &Path) -> Result<Self, Refusal> {
         Self::read(File::open(path)?, Some(path), Amount::Head)
     }
 
@@ -111,7 +111,11 @@ impl Input {
     ///
     /// # Errors
     /// When it cannot be read, or is not text.
-    pub fn read(raw: impl Read + Send + 'static, path: Option<&Path>, amount: Amount) -> Result<Self, Refusal> {
+    pub(super) fn read(
+        raw: impl Read + Send + 'static,
+        path: Option<&Path>,
+        amount: Amount,
+    ) -> Result<Self, Refusal> {
         let bytes_read = Arc::new(AtomicU64::new(0));
         let raw = Failing::new(Counted { raw, bytes: Arc::clone(&bytes_read) }, error_text);
         let (mut head, mut text) = peek(Box::new(raw), amount)?;
@@ -134,7 +138,9 @@ impl Input {
             Encoding::Utf16 { big_endian } => {
                 (head, text) = peek(Box::new(Utf16::new(text, big_endian)), amount)?;
             }
-            Encoding::Gzip => return Err(refused("gzip data within gzip data: unpack it once with gunzip")),
+            Encoding::Gzip => {
+                return Err(refused("gzip data within gzip data: unpack it once with gunzip"));
+            }
         }
         Ok(Self { kind: kind(&head, path), text, offset, bytes_read })
     }
@@ -151,7 +157,10 @@ impl From<std::io::Error> for Refusal {
 }
 
 /// The first bytes of `input`, and an input that still begins with them.
-fn peek(mut input: Box<dyn Read + Send>, amount: Amount) -> Result<(Vec<u8>, Box<dyn Read + Send>), Refusal> {
+fn peek(
+    mut input: Box<dyn Read + Send>,
+    amount: Amount,
+) -> Result<(Vec<u8>, Box<dyn Read + Send>), Refusal> {
     let mut head = Vec::new();
     let mut buffer = vec![0; HEAD_BYTES];
     while head.len() < HEAD_BYTES && (amount == Amount::Head || !is_enough(&head)) {
@@ -179,18 +188,22 @@ fn is_enough(head: &[u8]) -> bool {
 }
 
 fn kind(head: &[u8], path: Option<&Path>) -> Kind {
-    let is_event = looks_like_an_event(head) || (path.is_some_and(is_named_json) && !is_json_lines(head));
+    let is_event =
+        looks_like_an_event(head) || (path.is_some_and(is_named_json) && !is_json_lines(head));
     if is_event { Kind::Event } else { Kind::Lines }
 }
 
 /// `app.json`, `app.json.gz`.
 fn is_named_json(path: &Path) -> bool {
-    let is = |path: &Path, extension: &str| path.extension().is_some_and(|it| it.eq_ignore_ascii_case(extension));
-    is(path, "json") || (is(path, "gz") && path.file_stem().map(Path::new).is_some_and(|stem| is(stem, "json")))
+    let is = |path: &Path, extension: &str| {
+        path.extension().is_some_and(|it| it.eq_ignore_ascii_case(extension))
+    };
+    is(path, "json")
+        || (is(path, "gz") && path.file_stem().map(Path::new).is_some_and(|stem| is(stem, "json")))
 }
 
 /// Whether it is an object with the first key of an event. Log lines are often objects too, so the brace is not enough.
-pub fn looks_like_an_event(head: &[u8]) -> bool {
+pub(super) fn looks_like_an_event(head: &[u8]) -> bool {
     let text = String::from_utf8_lossy(head);
     let Some(inside) = without_mark(&text).trim_start().strip_prefix('{') else { return false };
     ["\"Records\"", "\"awslogs\""].iter().any(|key| inside.trim_start().starts_with(key))
@@ -204,7 +217,7 @@ fn is_json_lines(head: &[u8]) -> bool {
 }
 
 /// Whether the first line of `text` is a JSON object.
-pub fn begins_with_an_object(text: &[u8]) -> bool {
+pub(super) fn begins_with_an_object(text: &[u8]) -> bool {
     text.trim_ascii_start().split(|byte| *byte == b'\n').next().is_some_and(is_object)
 }
 
@@ -223,7 +236,9 @@ fn error_text(error: &std::io::Error) -> String {
 fn gzip_error_text(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::UnexpectedEof => "the gzip data ends too early".to_owned(),
-        std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData => "the gzip data is damaged".to_owned(),
+        std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData => {
+            "the gzip data is damaged".to_owned()
+        }
         _ => error.to_string(),
     }
 }
@@ -292,7 +307,8 @@ mod tests {
             ("", "x", Kind::Lines),
         ];
         for (head, path, expected) in cases {
-            let input = Input::read(head.as_bytes(), Some(Path::new(path)), Amount::Head).expect("text");
+            let input =
+                Input::read(head.as_bytes(), Some(Path::new(path)), Amount::Head).expect("text");
             assert_eq!(input.kind, expected, "{path}: {head}");
         }
     }

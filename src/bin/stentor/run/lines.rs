@@ -14,7 +14,7 @@ use stentor::model::time::Timestamp;
 
 /// A longer line is cut here, and the rest is skipped and reported. It is not split: a marker at the cut would be missed,
 /// and half of a secret would not be recognized. (A log event of CloudWatch Logs has at most 1 MB.)
-pub const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub(super) const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Lines in one record of a batch. Records are decoded in parallel.
 const RECORD_LINES: usize = 2_000;
@@ -24,27 +24,27 @@ const LINES_MAX: usize = 4 * RECORD_LINES;
 
 /// A log line with its id.
 #[derive(Debug)]
-pub struct Line {
+pub(super) struct Line {
     pub id: String,
     pub text: String,
 }
 
 impl Line {
     /// `raw` may include the line ending. Invalid UTF-8 becomes U+FFFD.
-    pub fn new(id: String, raw: &[u8]) -> Self {
+    pub(super) fn new(id: String, raw: &[u8]) -> Self {
         Self { id, text: String::from_utf8_lossy(without_end(raw)).into_owned() }
     }
 }
 
 /// A line without `\n` or `\r\n`.
-pub fn without_end(raw: &[u8]) -> &[u8] {
+pub(super) fn without_end(raw: &[u8]) -> &[u8] {
     let line = raw.strip_suffix(b"\n").unwrap_or(raw);
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 /// The source of lines.
 #[derive(Clone, Debug)]
-pub struct Origin {
+pub(super) struct Origin {
     /// Used as the log group.
     pub name: String,
     /// Used as the log stream.
@@ -52,20 +52,21 @@ pub struct Origin {
 }
 
 impl Origin {
-    pub fn file(path: &Path) -> Self {
+    pub(super) fn file(path: &Path) -> Self {
         // Another path to the same file gives the same name.
-        let name = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()).display().to_string();
+        let name =
+            std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()).display().to_string();
         Self { name, stream: "file".to_owned() }
     }
 
-    pub fn stdin(now: Timestamp) -> Self {
+    pub(super) fn stdin(now: Timestamp) -> Self {
         Self { name: "stdin".to_owned(), stream: format!("run {}", now.iso()) }
     }
 }
 
 /// Lines that were read together.
 #[derive(Debug, Default)]
-pub struct Lines {
+pub(super) struct Lines {
     /// Empty at the end of the input.
     pub lines: Vec<Line>,
     /// The offset of the first line that was longer than [`LINE_BYTES_MAX`].
@@ -77,7 +78,11 @@ pub struct Lines {
 /// # Errors
 /// When the first read fails. If a later read fails, the result has the lines before it and what was read of the last
 /// line, and the next call fails.
-pub fn read_lines(reader: &mut impl BufRead, offset: &mut u64, bytes_max: u64) -> std::io::Result<Lines> {
+pub(super) fn read_lines(
+    reader: &mut impl BufRead,
+    offset: &mut u64,
+    bytes_max: u64,
+) -> std::io::Result<Lines> {
     let (mut lines, mut cut) = (Vec::new(), None);
     let until = *offset + bytes_max;
     let mut raw = Vec::new();
@@ -137,7 +142,7 @@ fn skip_line(reader: &mut impl BufRead) -> (Skipped, std::io::Result<()>) {
 }
 
 /// Lines as a batch of records. `now` is the time of lines that do not begin with a time.
-pub fn batch<'a>(lines: &'a [Line], origin: &'a Origin, now: Timestamp) -> Batch<'a> {
+pub(super) fn batch<'a>(lines: &'a [Line], origin: &'a Origin, now: Timestamp) -> Batch<'a> {
     let event = |line: &'a Line| LogEvent {
         id: Cow::Borrowed(line.id.as_str()),
         timestamp: leading_time(&line.text).unwrap_or(now).as_millis(),
@@ -165,8 +170,12 @@ fn leading_time(line: &str) -> Option<Timestamp> {
     let head = line.trim_start_matches(['[', ' ']);
     let seconds = head.get(..SECONDS)?;
     // A quick test for the many lines without a time. It also rejects other formats that jiff accepts.
-    let is_time =
-        |at: &[u8]| matches!(at, [_, _, _, _, b'-', _, _, b'-', _, _, b'T' | b' ', _, _, b':', _, _, b':', _, _]);
+    let is_time = |at: &[u8]| {
+        matches!(
+            at,
+            [_, _, _, _, b'-', _, _, b'-', _, _, b'T' | b' ', _, _, b':', _, _, b':', _, _]
+        )
+    };
     if !is_time(seconds.as_bytes()) {
         return None;
     }
@@ -193,7 +202,8 @@ fn offset(text: &str) -> Option<Offset> {
     };
     let digits: String = rest.chars().filter(|c| *c != ':').take(4).collect();
     let hours: i32 = digits.get(..2)?.parse().ok()?;
-    let minutes: i32 = digits.get(2..4).unwrap_or("00").parse().ok().filter(|minutes| *minutes < 60)?;
+    let minutes: i32 =
+        digits.get(2..4).unwrap_or("00").parse().ok().filter(|minutes| *minutes < 60)?;
     Offset::from_seconds(sign * (hours * 3_600 + minutes * 60)).ok()
 }
 
@@ -239,8 +249,9 @@ mod tests {
     fn reading_stops_at_the_size_and_continues_from_there() {
         let mut reader = "one\ntwo\nthree\n".as_bytes();
         let mut offset = 0;
-        let sizes: Vec<usize> =
-            (0..4).map(|_| read_lines(&mut reader, &mut offset, 5).expect("in memory").lines.len()).collect();
+        let sizes: Vec<usize> = (0..4)
+            .map(|_| read_lines(&mut reader, &mut offset, 5).expect("in memory").lines.len())
+            .collect();
         assert_eq!((sizes, offset), (vec![2, 1, 0, 0], 14));
     }
 }

@@ -28,7 +28,7 @@ const STORE_RETRY: Duration = Duration::from_millis(500);
 
 impl Session<'_> {
     /// Ingests `path`, or standard input without one.
-    pub async fn ingest_stream(&self, path: Option<&Path>) -> anyhow::Result<()> {
+    pub(super) async fn ingest_stream(&self, path: Option<&Path>) -> anyhow::Result<()> {
         let started = SystemClock.now();
         let name = path.map_or_else(|| input::STDIN.to_owned(), |path| path.display().to_string());
         let mut stream = Stream::open(path, started)?;
@@ -47,13 +47,22 @@ impl Session<'_> {
         Ok(())
     }
 
-    async fn ingest_event_stream(&self, stream: &mut Stream, origin: &Origin, name: &str) -> Result<(), Refusal> {
+    async fn ingest_event_stream(
+        &self,
+        stream: &mut Stream,
+        origin: &Origin,
+        name: &str,
+    ) -> Result<(), Refusal> {
         let payload = stream.read_all(EVENT_BYTES_MAX, &self.shutdown).await?;
         self.ingest_payload(&payload, 0, origin, name).await
     }
 
     /// The outer error is that of the notifier, the inner that of the input.
-    async fn ingest_live(&self, stream: &mut Stream, origin: &Origin) -> anyhow::Result<Result<(), Refusal>> {
+    async fn ingest_live(
+        &self,
+        stream: &mut Stream,
+        origin: &Origin,
+    ) -> anyhow::Result<Result<(), Refusal>> {
         let (due, timer) = LocalDueQueue::new(SystemClock);
         let services = LocalServices { shared: self.shared, due: Some(due) };
         let (ended, end) = oneshot::channel();
@@ -81,7 +90,8 @@ impl Session<'_> {
             if lines.is_empty() {
                 return Ok(());
             }
-            self.ingest_until_stored(services, &lines::batch(&lines, origin, SystemClock.now())).await;
+            self.ingest_until_stored(services, &lines::batch(&lines, origin, SystemClock.now()))
+                .await;
         }
     }
 

@@ -17,7 +17,7 @@ use crate::{Exit, json};
 
 /// The sum over all batches of a run.
 #[derive(Debug, Default)]
-pub struct RunReport {
+pub(super) struct RunReport {
     counts: Counts,
     kept_by_route: BTreeMap<RouteName, u64>,
     /// Event ids of records, and reasons.
@@ -32,14 +32,16 @@ pub struct RunReport {
 }
 
 impl RunReport {
-    pub fn add(&mut self, batch: &Batch<'_>, consumed: Consumed) {
+    pub(super) fn add(&mut self, batch: &Batch<'_>, consumed: Consumed) {
         for (record, verdict) in batch.records.iter().zip(&consumed.verdicts) {
             let event_id = || record.event_id.to_string();
             match verdict {
                 Verdict::Safe => {}
                 Verdict::Parked(poison) => self.parked.push((event_id(), poison.clone())),
                 Verdict::Retry(reason) => self.retried.push((event_id(), reason.clone())),
-                Verdict::Unreadable(_) => unreachable!("invariant: a run parks what it cannot read"),
+                Verdict::Unreadable(_) => {
+                    unreachable!("invariant: a run parks what it cannot read")
+                }
             }
         }
         self.counts += consumed.counts;
@@ -49,20 +51,21 @@ impl RunReport {
         self.messages.extend(consumed.messages);
     }
 
-    pub fn add_deliveries(&mut self, deliveries: impl IntoIterator<Item = Delivery>) {
+    pub(super) fn add_deliveries(&mut self, deliveries: impl IntoIterator<Item = Delivery>) {
         self.messages.extend(deliveries);
     }
 
-    pub fn add_refusal(&mut self, input: &str, refusal: &Refusal) {
+    pub(super) fn add_refusal(&mut self, input: &str, refusal: &Refusal) {
         self.not_read.push((input.to_owned(), refusal.to_string()));
     }
 
-    pub fn add_undelivered(&mut self, route: RouteName, reason: RetryReason) {
+    pub(super) fn add_undelivered(&mut self, route: RouteName, reason: RetryReason) {
         self.undelivered.push((route, reason));
     }
 
-    pub fn exit(&self) -> Exit {
-        let is_parked = |delivery: &Delivery| matches!(delivery.outcome, DeliveryOutcome::Parked(_));
+    pub(super) fn exit(&self) -> Exit {
+        let is_parked =
+            |delivery: &Delivery| matches!(delivery.outcome, DeliveryOutcome::Parked(_));
         let is_done = self.parked.is_empty()
             && self.retried.is_empty()
             && self.not_read.is_empty()
@@ -71,7 +74,7 @@ impl RunReport {
         if is_done { Exit::Done } else { Exit::Unfinished }
     }
 
-    pub fn json(&self, elapsed: Duration) -> json::RunReport<'_> {
+    pub(super) fn json(&self, elapsed: Duration) -> json::RunReport<'_> {
         let Counts { records, events, unmatched, duplicates, kept, retried, .. } = self.counts;
         json::RunReport {
             version: json::VERSION,
@@ -81,15 +84,27 @@ impl RunReport {
             duplicates,
             kept,
             retried,
-            routes: self.kept_by_route.iter().map(|(route, kept)| (route.as_str(), *kept)).collect(),
+            routes: self
+                .kept_by_route
+                .iter()
+                .map(|(route, kept)| (route.as_str(), *kept))
+                .collect(),
             messages: self.messages.iter().map(Into::into).collect(),
-            parked: self.parked.iter().map(|(event_id, poison)| json::ParkedRecord::new(event_id, poison)).collect(),
+            parked: self
+                .parked
+                .iter()
+                .map(|(event_id, poison)| json::ParkedRecord::new(event_id, poison))
+                .collect(),
             to_retry: self
                 .retried
                 .iter()
                 .map(|(event_id, reason)| json::RetriedRecord::new(event_id, reason))
                 .collect(),
-            not_read: self.not_read.iter().map(|(input, reason)| json::UnreadInput { input, reason }).collect(),
+            not_read: self
+                .not_read
+                .iter()
+                .map(|(input, reason)| json::UnreadInput { input, reason })
+                .collect(),
             undelivered: self
                 .undelivered
                 .iter()
@@ -100,7 +115,7 @@ impl RunReport {
     }
 
     /// The report for people. `dead_letters` is the file of parked records.
-    pub fn text(&self, dead_letters: &str, elapsed: Duration) -> String {
+    pub(super) fn text(&self, dead_letters: &str, elapsed: Duration) -> String {
         let counts = &self.counts;
         let mut text = TextReport::new();
         let processed = counts.records - counts.records_parked - counts.records_retried;
@@ -121,11 +136,17 @@ impl RunReport {
     }
 
     fn list_failures(&self, text: &mut TextReport, dead_letters: &str) {
-        let parked = self.parked.iter().map(|(event_id, poison)| (event_id, format!("{}: {poison}", poison.code())));
+        let parked = self
+            .parked
+            .iter()
+            .map(|(event_id, poison)| (event_id, format!("{}: {poison}", poison.code())));
         text.explained_list(&format!("parked in {dead_letters}"), parked);
         let retried = self.retried.iter().map(|(event_id, reason)| (event_id, reason.to_string()));
         text.explained_list("not stored: run the same input again", retried);
-        text.list("not read", self.not_read.iter().map(|(input, reason)| format!("{input}: {reason}")));
+        text.list(
+            "not read",
+            self.not_read.iter().map(|(input, reason)| format!("{input}: {reason}")),
+        );
         let parked = self.messages.iter().filter_map(|message| match &message.outcome {
             DeliveryOutcome::Parked(reason) => {
                 Some(format!("{} for {}: {reason}", count_alerts(message.alerts), message.target))
@@ -133,7 +154,8 @@ impl RunReport {
             DeliveryOutcome::Accepted | DeliveryOutcome::Retry(_) => None,
         });
         text.list(&format!("messages parked in {dead_letters}"), parked);
-        let undelivered = self.undelivered.iter().map(|(route, reason)| format!("{route}: {reason}"));
+        let undelivered =
+            self.undelivered.iter().map(|(route, reason)| format!("{route}: {reason}"));
         text.list("not delivered yet: stored, and delivered by the next run", undelivered);
     }
 }

@@ -22,7 +22,7 @@ use crate::progress::Progress;
 use crate::signals::Shutdown;
 use crate::ui::Ui;
 
-pub struct Session<'a> {
+pub(super) struct Session<'a> {
     pub shared: &'a SharedServices,
     pub shutdown: Shutdown,
     timeout: Duration,
@@ -32,14 +32,15 @@ pub struct Session<'a> {
 
 impl<'a> Session<'a> {
     /// `timeout` limits each attempt to store or to deliver.
-    pub fn new(shared: &'a SharedServices, shutdown: Shutdown, timeout: Duration) -> Self {
+    pub(super) fn new(shared: &'a SharedServices, shutdown: Shutdown, timeout: Duration) -> Self {
         Self { shared, shutdown, timeout, report: RefCell::default() }
     }
 
     /// Ingests every source. First finishes what an earlier run left behind.
-    pub async fn ingest_all(&self, sources: Vec<Source>, ui: Ui) -> anyhow::Result<()> {
+    pub(super) async fn ingest_all(&self, sources: Vec<Source>, ui: Ui) -> anyhow::Result<()> {
         self.close_all().await?;
-        let mut progress = ui.shows_progress().then(|| Progress::new(sources.iter().map(Source::bytes).sum()));
+        let mut progress =
+            ui.shows_progress().then(|| Progress::new(sources.iter().map(Source::bytes).sum()));
         for source in sources {
             if self.shutdown.is_requested() {
                 self.refuse(&source.name(), &ended_before("it was read"));
@@ -58,21 +59,21 @@ impl<'a> Session<'a> {
         self.close_all().await
     }
 
-    pub fn report(&self) -> Ref<'_, RunReport> {
+    pub(super) fn report(&self) -> Ref<'_, RunReport> {
         self.report.borrow()
     }
 
-    pub async fn ingest_batch(&self, services: &LocalServices<'_>, batch: &Batch<'_>) {
+    pub(super) async fn ingest_batch(&self, services: &LocalServices<'_>, batch: &Batch<'_>) {
         let consumed = ingest_and_park(services, batch, self.deadline()).await;
         self.add(batch, consumed);
     }
 
-    pub fn add(&self, batch: &Batch<'_>, consumed: Consumed) {
+    pub(super) fn add(&self, batch: &Batch<'_>, consumed: Consumed) {
         self.report.borrow_mut().add(batch, consumed);
     }
 
     /// Closes what is open and delivers what is pending, on every route in the store.
-    pub async fn close_all(&self) -> anyhow::Result<()> {
+    pub(super) async fn close_all(&self) -> anyhow::Result<()> {
         for route in self.shared.store.routes(self.deadline()).await? {
             let closed = self.close_route(&route).await;
             self.add_deliveries(closed.messages);
@@ -105,39 +106,48 @@ impl<'a> Session<'a> {
     }
 
     /// Adds deliveries to the report. One with several attempts counts once, with its last outcome.
-    pub fn add_deliveries(&self, deliveries: Vec<Delivery>) {
+    pub(super) fn add_deliveries(&self, deliveries: Vec<Delivery>) {
         let is_final = |delivery: &Delivery| !matches!(delivery.outcome, DeliveryOutcome::Retry(_));
         self.report.borrow_mut().add_deliveries(deliveries.into_iter().filter(is_final));
     }
 
     /// Adds the messages that count as delivered once the report is written.
-    pub fn report_pending(&self) {
+    pub(super) fn report_pending(&self) {
         self.report.borrow_mut().add_deliveries(self.shared.preview.pending().iter().map(accepted));
     }
 
-    pub fn refuse(&self, input: &str, refusal: &Refusal) {
+    pub(super) fn refuse(&self, input: &str, refusal: &Refusal) {
         self.report.borrow_mut().add_refusal(input, refusal);
     }
 
     /// Services without a timer: routes are closed when the inputs have been read.
-    pub fn services(&self) -> LocalServices<'a> {
+    pub(super) fn services(&self) -> LocalServices<'a> {
         LocalServices { shared: self.shared, due: None }
     }
 
-    pub fn deadline(&self) -> Deadline {
+    pub(super) fn deadline(&self) -> Deadline {
         Deadline::after(SystemClock.now(), self.timeout)
     }
 }
 
 fn accepted(digest: &Digest) -> Delivery {
     let (route, target) = (digest.route.clone(), digest.target.clone());
-    Delivery { route, target, epochs: digest.epochs, alerts: digest.tally.alerts, outcome: DeliveryOutcome::Accepted }
+    Delivery {
+        route,
+        target,
+        epochs: digest.epochs,
+        alerts: digest.tally.alerts,
+        outcome: DeliveryOutcome::Accepted,
+    }
 }
 
-pub fn line_too_long(line: &str) -> Refusal {
-    Refusal(format!("line {line} is longer than {} MiB: the rest of it was not read", LINE_BYTES_MAX >> 20))
+pub(super) fn line_too_long(line: &str) -> Refusal {
+    Refusal(format!(
+        "line {line} is longer than {} MiB: the rest of it was not read",
+        LINE_BYTES_MAX >> 20
+    ))
 }
 
-pub fn ended_before(event: &str) -> Refusal {
+pub(super) fn ended_before(event: &str) -> Refusal {
     Refusal(format!("the run was ended before {event}: run it again"))
 }

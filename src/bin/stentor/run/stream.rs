@@ -37,7 +37,7 @@ const HAND_OVER: Duration = Duration::from_secs(1);
 
 /// Input that arrives during the run.
 #[derive(Debug)]
-pub struct Stream {
+pub(super) struct Stream {
     pieces: mpsc::Receiver<Result<Piece, Refusal>>,
     /// Dropped to wake the thread.
     wake: Option<PipeWriter>,
@@ -67,7 +67,7 @@ impl Stream {
     ///
     /// # Errors
     /// When the system has no pipe or thread left.
-    pub fn open(path: Option<&Path>, run: Timestamp) -> anyhow::Result<Self> {
+    pub(super) fn open(path: Option<&Path>, run: Timestamp) -> anyhow::Result<Self> {
         let (sender, pieces) = mpsc::channel(1);
         let (woken, wake) = std::io::pipe().context("cannot create a pipe")?;
         let path = path.map(Path::to_owned);
@@ -75,11 +75,22 @@ impl Stream {
         thread.spawn(move || read(path, woken, &sender)).context("cannot start a thread")?;
         let (lines, raw) = (Vec::new(), Vec::new());
         let (wake, is_skipping, cut, failure) = (Some(wake), false, None, None);
-        Ok(Self { pieces, wake, run, number: 0, lines, lines_bytes: 0, raw, is_skipping, cut, failure })
+        Ok(Self {
+            pieces,
+            wake,
+            run,
+            number: 0,
+            lines,
+            lines_bytes: 0,
+            raw,
+            is_skipping,
+            cut,
+            failure,
+        })
     }
 
     /// The content of the input. Call this first.
-    pub async fn kind(&mut self, shutdown: &Shutdown) -> Result<Kind, Refusal> {
+    pub(super) async fn kind(&mut self, shutdown: &Shutdown) -> Result<Kind, Refusal> {
         match self.next(shutdown).await {
             Some(Ok(Piece::Kind(kind))) => Ok(kind),
             Some(Err(refusal)) => Err(refusal),
@@ -88,7 +99,11 @@ impl Stream {
     }
 
     /// Reads an event to its end. Stops soon after `bytes_max` bytes.
-    pub async fn read_all(&mut self, bytes_max: u64, shutdown: &Shutdown) -> Result<Vec<u8>, Refusal> {
+    pub(super) async fn read_all(
+        &mut self,
+        bytes_max: u64,
+        shutdown: &Shutdown,
+    ) -> Result<Vec<u8>, Refusal> {
         let mut all = Vec::new();
         while let Some(piece) = self.next(shutdown).await {
             if let Piece::Bytes(bytes) = piece? {
@@ -102,7 +117,7 @@ impl Stream {
     }
 
     /// The lines that arrive within [`GATHER`] after the first, or fewer when there are many. Empty at the end.
-    pub async fn gather(&mut self, shutdown: &Shutdown) -> Result<Vec<Line>, Refusal> {
+    pub(super) async fn gather(&mut self, shutdown: &Shutdown) -> Result<Vec<Line>, Refusal> {
         let mut until = None;
         while self.has_room() && self.failure.is_none() {
             let piece = match until {
@@ -177,7 +192,7 @@ impl Stream {
     }
 
     /// The number of the first line that was too long, since the last call.
-    pub fn take_cut(&mut self) -> Option<u64> {
+    pub(super) fn take_cut(&mut self) -> Option<u64> {
         self.cut.take()
     }
 
@@ -242,7 +257,8 @@ struct Watched {
 impl Watched {
     /// Waits for data. Returns `false` if nothing more is to be read.
     fn wait(&mut self) -> std::io::Result<bool> {
-        let mut watched = [PollFd::new(&self.file, PollFlags::IN), PollFd::new(&self.woken, PollFlags::IN)];
+        let mut watched =
+            [PollFd::new(&self.file, PollFlags::IN), PollFd::new(&self.woken, PollFlags::IN)];
         while let Err(error) = poll(&mut watched, None) {
             if error != Errno::INTR {
                 return Err(error.into());

@@ -46,7 +46,9 @@ impl Vector for Portable {
 
     #[inline(always)]
     fn special(self, block: Self::Block) -> Option<u64> {
-        let found = block.map(|byte| self.special.iter().fold(0, |any, special| any | u8::from(byte == *special)));
+        let found = block.map(|byte| {
+            self.special.iter().fold(0, |any, special| any | u8::from(byte == *special))
+        });
         let any = found.iter().fold(0, |any, found| any | found);
         (any != 0).then(|| bits(found))
     }
@@ -64,5 +66,8 @@ fn bits(bytes: [u8; WIDTH]) -> u64 {
     // carried.
     const GATHER: u64 = 0x0102_0408_1020_4080;
     let (eights, _) = bytes.as_chunks();
-    eights.iter().rev().fold(0, |bits, eight| bits << 8 | u64::from_le_bytes(*eight).wrapping_mul(GATHER) >> 56)
+    eights
+        .iter()
+        .rev()
+        .fold(0, |bits, eight| bits << 8 | u64::from_le_bytes(*eight).wrapping_mul(GATHER) >> 56)
 }

@@ -25,7 +25,8 @@ impl WithScanner for Scan<'_> {
             false
         });
         // `candidate` is the first offset at which `on_byte` is true.
-        let first_from = |least| scanner.scan(text, from, |at, _| at >= least).map(|scanned| scanned.candidate);
+        let first_from =
+            |least| scanner.scan(text, from, |at, _| at >= least).map(|scanned| scanned.candidate);
         for (at, next) in offsets.iter().zip(offsets.iter().skip(1).chain([&NOWHERE])) {
             assert_eq!(first_from(*at), scanned.map(|_| *at));
             assert_eq!(first_from(at + 1), scanned.map(|_| *next));
@@ -51,8 +52,10 @@ fn expected(text: &[u8], from: usize, first_bytes: &[u8]) -> (Option<usize>, Vec
 
 /// The output of each scanner that this processor has, by its name.
 fn outputs<W: WithScanner + Copy>(first_bytes: &[u8], work: W) -> Vec<(&'static str, W::Output)> {
-    let mut outputs =
-        vec![("portable", Portable::new(first_bytes).run(work)), ("dispatched", dispatch(first_bytes, work))];
+    let mut outputs = vec![
+        ("portable", Portable::new(first_bytes).run(work)),
+        ("dispatched", dispatch(first_bytes, work)),
+    ];
     #[cfg(target_arch = "x86_64")]
     outputs.extend(Avx2::new(first_bytes).map(|vector| ("AVX2", vector.run(work))));
     outputs
@@ -63,7 +66,10 @@ fn check(text: &[u8], from: usize, first_bytes: &[u8]) -> Result<(), TestCaseErr
         let found = (scanned.map(|scanned| scanned.end), offsets);
         prop_assert_eq!(found, expected(text, from, first_bytes), "{}", name);
         let Some(scanned) = scanned else { continue };
-        prop_assert!(!scanned.is_ascii || text[from..scanned.end].is_ascii(), "{name}: ASCII was claimed wrongly");
+        prop_assert!(
+            !scanned.is_ascii || text[from..scanned.end].is_ascii(),
+            "{name}: ASCII was claimed wrongly"
+        );
         prop_assert!(scanned.is_ascii || !text.is_ascii(), "{name}: ASCII was denied wrongly");
     }
     Ok(())

@@ -10,13 +10,22 @@ use super::*;
 use crate::ingest::event::{self, Event};
 
 /// Each set uses another search.
-const MARKERS: [&[&str]; 5] =
-    [&["[CRITICAL]", "[ALERT]"], &["[ALERT]", "ERROR", "CRITICAL"], &["alert", "[ALERT]"], &["A"], &["a", "L"]];
+const MARKERS: [&[&str]; 5] = [
+    &["[CRITICAL]", "[ALERT]"],
+    &["[ALERT]", "ERROR", "CRITICAL"],
+    &["alert", "[ALERT]"],
+    &["A"],
+    &["a", "L"],
+];
 
 /// The head of a message, how many events it has, and those with a marker.
 type Outcome = Decoded<(LogBatch<'static>, u64)>;
 
-fn outcome(records: &[Record<'_>], markers: &[&str], prefilter: Option<MarkerPrefilter>) -> Vec<Outcome> {
+fn outcome(
+    records: &[Record<'_>],
+    markers: &[&str],
+    prefilter: Option<MarkerPrefilter>,
+) -> Vec<Outcome> {
     let decoder = Decoder { decoded_bytes_max: MAX, prefilter };
     all(records, &decoder, |_, head, events| {
         let mut marked = LogBatch { events: Vec::new(), ..owned(head) };
@@ -57,9 +66,11 @@ fn agree(records: &[Record<'_>]) -> ControlFlow<String> {
     for markers in MARKERS {
         let prefilter = MarkerPrefilter::new(markers.iter().copied());
         assert!(prefilter.is_some());
-        let both = outcome(records, markers, None).into_iter().zip(outcome(records, markers, prefilter));
+        let both =
+            outcome(records, markers, None).into_iter().zip(outcome(records, markers, prefilter));
         for (parsed, prefiltered) in both {
-            let marked = |outcome: &Outcome| outcome.content.as_ref().map(|(batch, _)| batch.clone());
+            let marked =
+                |outcome: &Outcome| outcome.content.as_ref().map(|(batch, _)| batch.clone());
             let same_poison = prefiltered.poison.is_none() || prefiltered.poison == parsed.poison;
             let same_alerts = parsed.content.is_none() || marked(&parsed) == marked(&prefiltered);
             if parsed != prefiltered && (parsed.poison.is_none() || !same_poison || !same_alerts) {
@@ -110,10 +121,16 @@ fn value() -> impl Strategy<Value = String> {
     ];
     leaf.prop_recursive(2, 6, 3, |inner| {
         prop_oneof![
-            prop::collection::vec(inner.clone(), 1..3).prop_map(|values| format!("[{}]", values.join(","))),
-            (select(vec!["id", "message", "@aws.account", "@aws.region", "[ALERT]", "a b"]), inner.clone())
+            prop::collection::vec(inner.clone(), 1..3)
+                .prop_map(|values| format!("[{}]", values.join(","))),
+            (
+                select(vec!["id", "message", "@aws.account", "@aws.region", "[ALERT]", "a b"]),
+                inner.clone()
+            )
                 .prop_map(|(key, value)| format!("{{\"{key}\":{value}}}")),
-            inner.prop_map(|value| format!(r#"{{"id":"1","timestamp":2,"message":"[ALERT]","x":{value}}}"#)),
+            inner.prop_map(|value| format!(
+                r#"{{"id":"1","timestamp":2,"message":"[ALERT]","x":{value}}}"#
+            )),
         ]
     })
 }
@@ -134,15 +151,22 @@ fn timestamp() -> impl Strategy<Value = String> {
 fn event() -> impl Strategy<Value = String> {
     let fields = (id(), timestamp(), text(), prop::option::weighted(0.3, value()));
     (fields, 0..12_u8).prop_map(|((id, timestamp, message, more), style)| {
-        let extracted = more.as_ref().map_or(String::new(), |more| format!(",\"extractedFields\":{more}"));
+        let extracted =
+            more.as_ref().map_or(String::new(), |more| format!(",\"extractedFields\":{more}"));
         let other = more.as_ref().map_or(String::new(), |more| format!(",\"other\":{more}"));
         match style {
-            0 => format!(r#"{{"message":"{message}","id":{id},"timestamp":{timestamp}{extracted}}}"#),
+            0 => {
+                format!(r#"{{"message":"{message}","id":{id},"timestamp":{timestamp}{extracted}}}"#)
+            }
             1 => format!(r#"{{ "id" : {id}, "timestamp":{timestamp},"message":"{message}" }}"#),
             2 => format!(r#"{{"id":{id},"timestamp":{timestamp},"message":"{message}"{other}}}"#),
             3 => format!(r#"{{"id":{id}{other},"timestamp":{timestamp},"message":"{message}"}}"#),
-            4 => format!(r#"{{"id":{id},"timestamp":{timestamp},"message":"{message}"{extracted},"x":1}}"#),
-            _ => format!(r#"{{"id":{id},"timestamp":{timestamp},"message":"{message}"{extracted}}}"#),
+            4 => format!(
+                r#"{{"id":{id},"timestamp":{timestamp},"message":"{message}"{extracted},"x":1}}"#
+            ),
+            _ => {
+                format!(r#"{{"id":{id},"timestamp":{timestamp},"message":"{message}"{extracted}}}"#)
+            }
         }
     })
 }
@@ -224,16 +248,19 @@ proptest! {
 #[test]
 fn prefilter_and_parser_agree_on_every_sample() {
     let samples = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/events")).unwrap();
-    let paths =
-        samples.map(|sample| sample.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "json"));
+    let paths = samples
+        .map(|sample| sample.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == "json"));
     for path in paths {
         let payload = std::fs::read_to_string(&path).unwrap();
         // The events of a notifier have no records.
         let Event::Batch(batch) = event::read(&payload, "sample").unwrap() else { continue };
         for markers in MARKERS {
             let prefilter = MarkerPrefilter::new(markers.iter().copied());
-            let (parsed, prefiltered) =
-                (outcome(&batch.records, markers, None), outcome(&batch.records, markers, prefilter));
+            let (parsed, prefiltered) = (
+                outcome(&batch.records, markers, None),
+                outcome(&batch.records, markers, prefilter),
+            );
             assert_eq!(parsed, prefiltered, "{}", path.display());
         }
     }
@@ -243,8 +270,9 @@ fn prefilter_and_parser_agree_on_every_sample() {
 #[test]
 fn messages_in_the_usual_shape_are_never_in_doubt() {
     let id = "3".repeat(56);
-    let event =
-        |message: &str, more: &str| format!(r#"{{"id":"{id}","timestamp":1795443306789,"message":"{message}"{more}}}"#);
+    let event = |message: &str, more: &str| {
+        format!(r#"{{"id":"{id}","timestamp":1795443306789,"message":"{message}"{more}}}"#)
+    };
     let message = |events: &[String], tail: &str| {
         format!(
             r#"{{"messageType":"DATA_MESSAGE","owner":"1","logGroup":"g","logStream":"s","subscriptionFilters":["f"],"policyLevel":"p","logEvents":[{}]{tail}}}"#,
@@ -259,9 +287,15 @@ fn messages_in_the_usual_shape_are_never_in_doubt() {
         assert_eq!(found.map(|found| (found.events, candidates.len())), expected, "{text}");
     };
     check(&message(&[], ""), Some((0, 0)));
-    check(&message(&[event("a", ""), event("[ALERT]", ""), event("x[ALERT]", extracted)], ""), Some((3, 2)));
     check(
-        &message(&[event(r#"{\"a\":\"C:\\\\\",\"b\":\"[ALE\u0052T]\"}\\"#, ""), event("", extracted)], ""),
+        &message(&[event("a", ""), event("[ALERT]", ""), event("x[ALERT]", extracted)], ""),
+        Some((3, 2)),
+    );
+    check(
+        &message(
+            &[event(r#"{\"a\":\"C:\\\\\",\"b\":\"[ALE\u0052T]\"}\\"#, ""), event("", extracted)],
+            "",
+        ),
         Some((2, 1)),
     );
     check(&message(&[event("a", "")], r#","policyLevel":"x""#), Some((1, 0)));

@@ -110,7 +110,8 @@ pub(super) fn checkout_token(rng: &mut Rng, at: &SampleClock, marker: &str) -> S
 
 fn postgres_prefix(rng: &mut Rng, at: &SampleClock) -> String {
     let session = rng.per_request("session", |rng| {
-        let (client, port, pid) = (rng.pod_ip(), rng.between(32_768, 60_999), rng.between(400, 32_000));
+        let (client, port, pid) =
+            (rng.pod_ip(), rng.between(32_768, 60_999), rng.between(400, 32_000));
         format!("{client}({port}):payments@orders:[{pid}]")
     });
     format!("{} {} UTC:{session}:", at.date('-'), at.time())
@@ -209,7 +210,12 @@ pub(super) fn notify(rng: &mut Rng, at: &SampleClock) -> String {
         "[INFO]\t{}\t{}\tSent “{}” to {} via {} in {} ms",
         at.iso(),
         request_id(rng),
-        rng.pick(&["Ihre Bestellung ist unterwegs", "Votre commande est prête", "ご注文を承りました", "Takk! 🎉"]),
+        rng.pick(&[
+            "Ihre Bestellung ist unterwegs",
+            "Votre commande est prête",
+            "ご注文を承りました",
+            "Takk! 🎉"
+        ]),
         rng.pick(&["Zoë Müller", "山田太郎", "Łukasz Żak", "Соня Иванова", "محمد علي"]),
         rng.pick(&["e-mail", "SMS", "push"]),
         rng.between(20, 900),
