@@ -1,8 +1,10 @@
-//! What does a commit of 10,000 alerts cost? Two tables: what is taken from the heap for each alert, and how long it
-//! takes with so many transactions in flight. (Guess: a message is copied once for the alert and once for the request;
-//! more in flight helps until the client has its hands full or the table refuses, whichever comes first.)
+//! What does a commit of 10,000 alerts cost? Two tables: what is taken from the heap for each
+//! alert, and how long it takes with so many transactions in flight. (Guess: a message is copied
+//! once for the alert and once for the request; more in flight helps until the client has its hands
+//! full or the table refuses, whichever comes first.)
 //!
-//! `cargo run --profile dist --features lambda --example commit` prints both; a number behind `--` is the count of alerts.
+//! `cargo run --profile dist --features lambda --example commit` prints both; a number behind `--`
+//! is the count of alerts.
 
 #![allow(clippy::unwrap_used, reason = "a bench stops at the first surprise")]
 
@@ -49,8 +51,8 @@ fn routes() -> Routes {
     Routes::new(&Config::builtin()).unwrap()
 }
 
-/// The allocations of each step for an alert, by the size of the message. Bytes that grow with the message are copies
-/// of it; a tally holds only short messages as a whole.
+/// The allocations of each step for an alert, by the size of the message. Bytes that grow with the
+/// message are copies of it; a tally holds only short messages as a whole.
 async fn heap(count: usize) {
     const BYTES: [usize; 3] = [1_000, 4_000, 8_000];
     const STEPS: [&str; 3] =
@@ -92,7 +94,8 @@ async fn committed(way: &Way, alerts: &[Alert]) -> Asked {
     asked
 }
 
-/// How long the commit takes, by the number of transactions in flight and by who stands behind the store.
+/// How long the commit takes, by the number of transactions in flight and by who stands behind the
+/// store.
 async fn in_flight(count: usize) {
     let alerts = alerts(&routes(), &record(count, 600));
     let far = |ms| Way { answers: true, latency: Duration::from_millis(ms), ..Way::default() };

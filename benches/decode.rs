@@ -1,5 +1,6 @@
-//! How fast does a payload become log events that count? (Guess: two thirds of it is inflate, whatever
-//! the ratio of matches, until every event matches.) Varied: shape of the records and share of matches.
+//! How fast does a payload become log events that count? (Guess: two thirds of it is inflate,
+//! whatever the ratio of matches, until every event matches.) Varied: shape of the records and
+//! share of matches.
 
 #[path = "support/mod.rs"]
 mod support;

@@ -1,5 +1,6 @@
-//! What does the choice of markers cost? (Guess: markers with a rare first byte are nearly free, Teddy
-//! adds a tenth, and a marker that can hide behind escapes costs the full parse.) Varied: the markers.
+//! What does the choice of markers cost? (Guess: markers with a rare first byte are nearly free,
+//! Teddy adds a tenth, and a marker that can hide behind escapes costs the full parse.) Varied: the
+//! markers.
 
 #[path = "support/mod.rs"]
 mod support;

@@ -1,8 +1,9 @@
-//! How many instructions does an invocation take? Unlike time, that does not depend on what else the
-//! machine does, so `tests/tools/instructions.sh` makes it a check of the gate.
+//! How many instructions does an invocation take? Unlike time, that does not depend on what else
+//! the machine does, so `tests/tools/instructions.sh` makes it a check of the gate.
 //!
-//! `make DIR` writes payloads; `nothing|inflate-ready|inflate|naive|stentor FILE` does that, once. What
-//! comes before the work is subtracted: `nothing` reads the file, `inflate-ready` also unpacks its base64.
+//! `make DIR` writes payloads; `nothing|inflate-ready|inflate|naive|stentor FILE` does that, once.
+//! What comes before the work is subtracted: `nothing` reads the file, `inflate-ready` also unpacks
+//! its base64.
 
 #[path = "support/mod.rs"]
 mod support;

@@ -1,8 +1,9 @@
-//! How many times as fast as naive Rust is each way through an invocation, and how near to the limit?
+//! How many times as fast as naive Rust is each way through an invocation, and how near to the
+//! limit?
 //!
-//! All ways run in turn, round after round, so that a machine that slows down slows all of them; each
-//! cell is the ratio of medians. `cargo bench --bench interleaved` prints a table for each kind of logs; a number behind
-//! `--` is the count of rounds (default 15).
+//! All ways run in turn, round after round, so that a machine that slows down slows all of them;
+//! each cell is the ratio of medians. `cargo bench --bench interleaved` prints a table for each
+//! kind of logs; a number behind `--` is the count of rounds (default 15).
 
 #[path = "support/child.rs"]
 mod child;

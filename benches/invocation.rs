@@ -1,7 +1,8 @@
-//! How fast is a whole invocation: payload, alerts, commit, armed windows, answer? (Guess: as fast as `decode` where few
-//! events match; where all do, redaction, patterns and tallies take most of it.) The store is the simulator's, in memory
-//! and empty each time, so what is left of a commit is what it does for the alerts, not how far the store is.
-//! Varied: shape of the records and share of matches.
+//! How fast is a whole invocation: payload, alerts, commit, armed windows, answer? (Guess: as fast
+//! as `decode` where few events match; where all do, redaction, patterns and tallies take most of
+//! it.) The store is the simulator's, in memory and empty each time, so what is left of a commit is
+//! what it does for the alerts, not how far the store is. Varied: shape of the records and share of
+//! matches.
 
 #[allow(dead_code, clippy::unwrap_used, reason = "the simulator uses all of it")]
 #[path = "../tests/it/simulation/engine.rs"]

@@ -1,7 +1,9 @@
-//! How long does a fresh process wait for its first TLS randomness? Guess: a system call, so microseconds; a library
-//! that gathers entropy of its own takes milliseconds, in front of the first handshake. Prints nanoseconds.
+//! How long does a fresh process wait for its first TLS randomness? Guess: a system call, so
+//! microseconds; a library that gathers entropy of its own takes milliseconds, in front of the
+//! first handshake. Prints nanoseconds.
 //!
-//! `tests/tools/cold_start.py` runs it again and again, because only the first call of a process counts.
+//! `tests/tools/cold_start.py` runs it again and again, because only the first call of a process
+//! counts.
 
 use std::time::Instant;
 

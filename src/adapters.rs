@@ -1,8 +1,8 @@
-//! Implementations of the ports of the protocol and of the operator's commands: DynamoDB, SQS, Slack, SNS, Secrets
-//! Manager, Kinesis, the embedded engine and local files.
+//! Implementations of the ports of the protocol and of the operator's commands: DynamoDB, SQS,
+//! Slack, SNS, Secrets Manager, Kinesis, the embedded engine and local files.
 //!
-//! An adapter knows its port and its SDK, and not the SDK of another. It takes the time from the clock
-//! that it is given.
+//! An adapter knows its port and its SDK, and not the SDK of another. It takes the time from the
+//! clock that it is given.
 
 pub mod aws;
 pub mod clock;

@@ -1,5 +1,5 @@
-//! The Lambda functions: recognize the event, run the consumer or the notifier, answer in the form the trigger expects,
-//! and emit metrics.
+//! The Lambda functions: recognize the event, run the consumer or the notifier, answer in the form
+//! the trigger expects, and emit metrics.
 
 pub mod answer;
 mod due;

@@ -1,5 +1,5 @@
-//! Stentor turns the log floods of many AWS accounts into one clear message per window, keeps every alert for audit,
-//! and never loses one.
+//! Stentor turns the log floods of many AWS accounts into one clear message per window, keeps every
+//! alert for audit, and never loses one.
 //!
 //! # The life of an alert
 //!
@@ -19,8 +19,8 @@
 //!
 //! # What holds, whatever crashes
 //!
-//! 1. Nothing is lost. A record is acknowledged only when its alerts have rows and their routes have armed windows, or
-//!    when it is parked.
+//! 1. Nothing is lost. A record is acknowledged only when its alerts have rows and their routes
+//!    have armed windows, or when it is parked.
 //! 2. Each alert is counted once. A row exists exactly when one tally or epoch counts it.
 //! 3. A bad record never blocks a shard.
 //! 4. Nothing is acknowledged past the earliest record that must come again.
@@ -45,8 +45,8 @@
 //! | [`lambda`] | one invocation: event in, answer and metrics out |
 //! | [`adapters`] | DynamoDB, SQS, Slack, SNS, Secrets Manager, the embedded engine, local files |
 //!
-//! `model`, `config`, `ingest` and `message` are pure: no I/O, no SDK, no clock, no environment. The binaries in `bin/` wire
-//! everything together, and only they read the environment.
+//! `model`, `config`, `ingest` and `message` are pure: no I/O, no SDK, no clock, no environment.
+//! The binaries in `bin/` wire everything together, and only they read the environment.
 
 #![warn(unreachable_pub)]
 #![deny(unsafe_code)]

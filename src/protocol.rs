@@ -1,5 +1,6 @@
-//! The protocol that never loses an alert and counts each one once: consume (commit, arm), notify (close, freeze,
-//! deliver), and the ports it needs: [`store`], [`queue`], [`notify`] and [`clock`], bundled in [`services`].
+//! The protocol that never loses an alert and counts each one once: consume (commit, arm), notify
+//! (close, freeze, deliver), and the ports it needs: [`store`], [`queue`], [`notify`] and
+//! [`clock`], bundled in [`services`].
 
 pub mod arm;
 pub mod clock;

@@ -1,5 +1,5 @@
-//! A way through an invocation that is a process of its own. It handles a payload once, prints what it found, and
-//! handles the payload again for each line that it reads.
+//! A way through an invocation that is a process of its own. It handles a payload once, prints what
+//! it found, and handles the payload again for each line that it reads.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;

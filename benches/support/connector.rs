@@ -1,5 +1,6 @@
-//! A connection between the production store and its engine in a bench. It takes as long as a network, refuses more
-//! than a table takes, or answers by itself, so that only the client's work is left.
+//! A connection between the production store and its engine in a bench. It takes as long as a
+//! network, refuses more than a table takes, or answers by itself, so that only the client's work
+//! is left.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,7 +22,8 @@ use tokio::time::{Instant, sleep};
 pub struct Way {
     /// The time of a request without the engine's own work.
     pub latency: Duration,
-    /// The write units that the table takes in a second. A request beyond them is refused as DynamoDB does it.
+    /// The write units that the table takes in a second. A request beyond them is refused as
+    /// DynamoDB does it.
     pub units_per_second: Option<f64>,
     /// Refuses each transaction once.
     pub refuses_once: bool,

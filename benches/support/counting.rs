@@ -1,5 +1,5 @@
-//! The system's allocator with counters. A program that includes this makes it the global allocator, and reads the
-//! counters while nothing else runs in the process.
+//! The system's allocator with counters. A program that includes this makes it the global
+//! allocator, and reads the counters while nothing else runs in the process.
 
 #![allow(dead_code, reason = "each program counts what it asks for")]
 
@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub struct Counting;
 
-/// The allocations since the process began. Memory that grows in place counts as a new allocation, because it may move.
+/// The allocations since the process began. Memory that grows in place counts as a new allocation,
+/// because it may move.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked {
     pub times: usize,

@@ -24,7 +24,8 @@ pub fn record(events: usize, message_bytes: usize) -> Record<'static> {
     Record::named("shardId-000000000000:1".to_owned(), Data::Message(Message::Data(logs)))
 }
 
-/// A line with a trace under it, of exactly so many bytes: with quotes and ends of lines, as real ones.
+/// A line with a trace under it, of exactly so many bytes: with quotes and ends of lines, as real
+/// ones.
 fn message(n: usize, bytes: usize) -> String {
     let mut text =
         format!("[CRITICAL] payment \"{n}\" declined: upstream answered 503 after {} ms", n % 977);

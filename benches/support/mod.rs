@@ -133,7 +133,8 @@ pub fn strict(routes: &Routes) -> Decoder {
     Decoder { prefilter: None, ..routes.decoder().clone() }
 }
 
-/// What one writes first: the types of `aws_lambda_events`, owned all the way, a fresh buffer for each step, `contains`.
+/// What one writes first: the types of `aws_lambda_events`, owned all the way, a fresh buffer for
+/// each step, `contains`.
 pub fn naive(payload: &str, unpack: fn(&[u8]) -> Vec<u8>) -> Found {
     let event: KinesisEvent = serde_json::from_str(payload).unwrap();
     let (mut events, mut matched) = (0, Vec::new());
@@ -148,8 +149,8 @@ pub fn naive(payload: &str, unpack: fn(&[u8]) -> Vec<u8>) -> Found {
     Found { events, matched: matched.len() as u64, bytes }
 }
 
-/// `flate2` as it comes: it runs on `miniz_oxide` unless it is told otherwise. Here it is told, for all of the build; so
-/// this calls `miniz_oxide` the way `flate2` does.
+/// `flate2` as it comes: it runs on `miniz_oxide` unless it is told otherwise. Here it is told, for
+/// all of the build; so this calls `miniz_oxide` the way `flate2` does.
 pub fn miniz(gzip: &[u8]) -> Vec<u8> {
     struct Deflate<'g> {
         rest: &'g [u8],

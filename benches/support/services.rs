@@ -1,4 +1,5 @@
-//! A world in memory: the simulator's tables, queues that take everything, a target that hears everything.
+//! A world in memory: the simulator's tables, queues that take everything, a target that hears
+//! everything.
 
 use std::borrow::Borrow;
 use std::sync::{Mutex, MutexGuard};

@@ -1,5 +1,5 @@
-//! The prefilter and the parser agree on any text that the parser can read: the same head, the same number of events,
-//! the same events with a marker. Seeds: the decoded records of `events/`.
+//! The prefilter and the parser agree on any text that the parser can read: the same head, the same
+//! number of events, the same events with a marker. Seeds: the decoded records of `events/`.
 
 #![no_main]
 
@@ -39,7 +39,8 @@ fuzz_target!(|text: &[u8]| {
     let data = STANDARD.encode(gzip.finish().expect("in memory"));
     let record = Record::named("fuzz".to_owned(), Data::Base64(data.into()));
     let (parsed, prefiltered) = (outcome(&record, None), outcome(&record, MarkerPrefilter::new(MARKERS)));
-    // The prefilter does not check texts without a marker, and so accepts some that the parser refuses.
+    // The prefilter does not check texts without a marker, and so accepts some that the parser
+    // refuses.
     let marked = |outcome: &Outcome| outcome.content.as_ref().map(|(head, _, marked)| (head.clone(), marked.clone()));
     let same_poison = prefiltered.poison.is_none() || prefiltered.poison == parsed.poison;
     let same_alerts = parsed.content.is_none() || marked(&parsed) == marked(&prefiltered);

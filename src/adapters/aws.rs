@@ -18,7 +18,8 @@ mod environment;
 #[cfg(feature = "stack")]
 pub use environment::from_environment;
 
-/// The code and the message of a failed call, without the namespace that some services put before their codes.
+/// The code and the message of a failed call, without the namespace that some services put before
+/// their codes.
 pub fn cause<E>(error: &SdkError<E, HttpResponse>) -> Cause
 where
     E: ProvideErrorMetadata + Error + 'static,
@@ -43,7 +44,8 @@ fn lacks_credentials(error: &(dyn Error + 'static)) -> bool {
     sources.any(|error| error.is::<CredentialsError>())
 }
 
-/// Whether an error stays until a person has changed something: a missing resource, permission or key.
+/// Whether an error stays until a person has changed something: a missing resource, permission or
+/// key.
 pub fn is_refusal(cause: &Cause) -> bool {
     match &*cause.code {
         "AccessDenied"

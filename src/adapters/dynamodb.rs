@@ -61,8 +61,9 @@ impl Default for Tables {
 }
 
 impl<C> DynamoStore<C> {
-    /// `config` has the Region, the credentials and the endpoint. Its retries and time-outs are replaced. `rng` makes the
-    /// keys of tallies, the tokens of transactions and the jitter of retries.
+    /// `config` has the Region, the credentials and the endpoint. Its retries and time-outs are
+    /// replaced. `rng` makes the keys of tallies, the tokens of transactions and the jitter of
+    /// retries.
     pub fn new(
         config: &aws_types::SdkConfig,
         tables: Tables,
@@ -89,7 +90,8 @@ impl<C> DynamoStore<C> {
         }
     }
 
-    /// Sets the number of transactions that one commit has in flight, for the bench that measures it.
+    /// Sets the number of transactions that one commit has in flight, for the bench that measures
+    /// it.
     #[must_use]
     pub fn with_in_flight(self, transactions: usize) -> Self {
         Self { in_flight: transactions, ..self }

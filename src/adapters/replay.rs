@@ -15,7 +15,8 @@ pub mod kinesis;
 #[cfg(feature = "aws")]
 pub mod sqs;
 
-/// Explains why an AWS service failed as a source. `what` names the resource, such as "the queue https://…".
+/// Explains why an AWS service failed as a source. `what` names the resource, such as "the queue
+/// https://…".
 #[cfg(feature = "aws")]
 fn source_error(cause: &Cause, what: &str) -> SourceError {
     let text = diagnose::explain(cause, what);

@@ -191,7 +191,8 @@ mod secrets_manager {
         }
     }
 
-    /// AWS's message names roles and the secret. The error is shown in Slack, so the message stays in the log.
+    /// AWS's message names roles and the secret. The error is shown in Slack, so the message stays
+    /// in the log.
     fn unavailable(error: &SdkError<GetSecretValueError, HttpResponse>) -> SecretError {
         let cause = cause(error);
         tracing::debug!("Secrets Manager did not return the secret: {cause}");

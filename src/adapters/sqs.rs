@@ -190,8 +190,9 @@ impl<C: Clock> SqsQueue<C> {
             .map_err(queue_error)
     }
 
-    /// Makes a batch call and repeats it for the entries that SQS did not name as successful, until there are none, the
-    /// call fails for good, or the deadline is near. The results have the order of `entries`.
+    /// Makes a batch call and repeats it for the entries that SQS did not name as successful, until
+    /// there are none, the call fails for good, or the deadline is near. The results have the order
+    /// of `entries`.
     pub(crate) async fn retry_entries<'e, T, F>(
         &self,
         entries: &'e [T],
@@ -318,7 +319,8 @@ mod tests {
     use crate::model::time::Timestamp;
     use crate::protocol::queue::ParkedWork;
 
-    /// The answers, the entries of each call if all goes well, and which of the two messages are safe.
+    /// The answers, the entries of each call if all goes well, and which of the two messages are
+    /// safe.
     type Case<'a> = (&'a [&'static str], Option<&'a [&'a str]>, [bool; 2]);
 
     /// A fake SQS with these answers, the last of which it repeats.

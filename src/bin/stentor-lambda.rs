@@ -1,4 +1,5 @@
-//! The Lambda functions. Reads the environment once, and then handles invocations until Lambda ends the process.
+//! The Lambda functions. Reads the environment once, and then handles invocations until Lambda ends
+//! the process.
 
 #![warn(unreachable_pub)]
 
@@ -35,7 +36,8 @@ const CONFIG_PATH: &str = "/opt/stentor.toml";
 /// The error type of a function that cannot start.
 const CANNOT_START: &str = "configuration-invalid";
 
-/// The error of an invocation. Its code becomes the error type; by default the runtime would use the name of a Rust type.
+/// The error of an invocation. Its code becomes the error type; by default the runtime would use
+/// the name of a Rust type.
 struct Failure(FunctionError);
 
 /// The runtime logs it.
@@ -51,7 +53,8 @@ impl From<Failure> for Diagnostic {
     }
 }
 
-/// The services of both functions. Without a due queue the consumer closes the routes that it touched before it answers.
+/// The services of both functions. Without a due queue the consumer closes the routes that it
+/// touched before it answers.
 type Function = DeployedServices<SqsDeadLetters>;
 
 #[tokio::main]
@@ -69,7 +72,8 @@ async fn main() -> Result<(), Error> {
     lambda_runtime::run(service_fn(|event| invoke(&function, event))).await
 }
 
-/// Reports to Lambda why the function cannot start. Otherwise Lambda reports only that the process ended.
+/// Reports to Lambda why the function cannot start. Otherwise Lambda reports only that the process
+/// ended.
 async fn report_start(error: &anyhow::Error) {
     let (Some(api), Ok(client)) = (variable("AWS_LAMBDA_RUNTIME_API"), http::client()) else {
         return;
@@ -110,13 +114,15 @@ async fn invoke(
         deadline_ms: context.deadline,
         region: variable("AWS_REGION"),
     };
-    // Boxed: the future of a whole invocation, inside those of the runtime, nests deeper than the compiler looks.
+    // Boxed: the future of a whole invocation, inside those of the runtime, nests deeper than the
+    // compiler looks.
     let handled =
         Box::pin(handle(function, &event.payload, &invocation, |line| println!("{line}")));
     handled.instrument(span).await.map_err(Failure)
 }
 
-/// Opens the connection to the store during initialization, so that the first record does not wait for it.
+/// Opens the connection to the store during initialization, so that the first record does not wait
+/// for it.
 async fn warm(function: Arc<Function>) {
     let deadline = Deadline::after(SystemClock.now(), Duration::from_secs(2));
     if let Err(error) = function.store.routes(deadline).await {
@@ -185,7 +191,8 @@ fn slack() -> anyhow::Result<Slack> {
     })
 }
 
-/// The log groups of the pipeline's functions: this one's, and those that `STENTOR_FUNCTIONS` names, separated by commas.
+/// The log groups of the pipeline's functions: this one's, and those that `STENTOR_FUNCTIONS`
+/// names, separated by commas.
 fn own_logs() -> OwnLogs {
     let named = variable("STENTOR_FUNCTIONS").unwrap_or_default();
     let this = variable("AWS_LAMBDA_FUNCTION_NAME");
@@ -206,7 +213,8 @@ fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// One JSON object per line, with the fields of the invocation's span. `AWS_LAMBDA_LOG_LEVEL` is Lambda's own setting.
+/// One JSON object per line, with the fields of the invocation's span. `AWS_LAMBDA_LOG_LEVEL` is
+/// Lambda's own setting.
 fn log_as_json() {
     let level = variable("AWS_LAMBDA_LOG_LEVEL")
         .and_then(|level| level.parse().ok())

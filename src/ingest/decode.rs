@@ -88,11 +88,12 @@ impl<'e> Events<'e> {
         }
     }
 
-    /// Passes each log event that may carry a marker to `take`, in order, and returns how many log events there are in
-    /// all.
+    /// Passes each log event that may carry a marker to `take`, in order, and returns how many log
+    /// events there are in all.
     ///
     /// # Errors
-    /// If a log event cannot be read. Discard the results of the earlier ones: the record is read again.
+    /// If a log event cannot be read. Discard the results of the earlier ones: the record is read
+    /// again.
     pub fn each(self, mut take: impl FnMut(&LogEvent<'_>)) -> Result<u64, Poison> {
         self.each_until(|event| {
             take(event);

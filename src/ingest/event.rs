@@ -1,6 +1,6 @@
-//! The event of an invocation, as values. The payload is parsed borrowed and record by record, so that a
-//! record that makes no sense is a value among the others and never an error of the whole batch.
-//! (`aws_lambda_events` fails the batch for one bad base64 text and copies everything.)
+//! The event of an invocation, as values. The payload is parsed borrowed and record by record, so
+//! that a record that makes no sense is a value among the others and never an error of the whole
+//! batch. (`aws_lambda_events` fails the batch for one bad base64 text and copies everything.)
 
 use std::borrow::Cow;
 use std::fmt;
@@ -43,20 +43,22 @@ pub struct DueMessage {
 #[derive(Debug, Default)]
 pub struct Batch<'a> {
     pub records: Vec<Record<'a>>,
-    /// The state of a tumbling window, which has to be handed back to the letter. Its presence says that there is one.
+    /// The state of a tumbling window, which has to be handed back to the letter. Its presence says
+    /// that there is one.
     pub window_state: Option<Box<RawValue>>,
 }
 
 /// The context of an invocation.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Context<'c> {
-    /// Names the event: the request id in a function, the path on a command line. A direct subscription has no other
-    /// name.
+    /// Names the event: the request id in a function, the path on a command line. A direct
+    /// subscription has no other name.
     pub name: &'c str,
-    /// The Region that this runs in. CloudWatch Logs subscribes functions of its own Region only, so a direct
-    /// subscription comes from there.
+    /// The Region that this runs in. CloudWatch Logs subscribes functions of its own Region only,
+    /// so a direct subscription comes from there.
     pub region: Option<&'c str>,
-    /// More records are an error: Lambda never sends them, and reading them would take memory and time.
+    /// More records are an error: Lambda never sends them, and reading them would take memory and
+    /// time.
     pub records_max: Option<usize>,
 }
 
@@ -130,7 +132,8 @@ impl EventError {
 /// Reads what a function is invoked with.
 ///
 /// # Errors
-/// When the payload as a whole is no JSON object, of no known shape, or too large. Single bad records are values.
+/// When the payload as a whole is no JSON object, of no known shape, or too large. Single bad
+/// records are values.
 pub fn read<'a, 'c>(
     payload: &'a str,
     context: impl Into<Context<'c>>,
@@ -317,7 +320,8 @@ fn subscription<'a>(awslogs: &'a RawValue, context: Context<'_>) -> Record<'a> {
 }
 
 impl Batch<'_> {
-    /// The shard of the batch (a Kinesis batch is of one shard): what stands before the sequence number.
+    /// The shard of the batch (a Kinesis batch is of one shard): what stands before the sequence
+    /// number.
     pub fn shard_id(&self) -> Option<&str> {
         let first = self.records.iter().find(|record| record.sequence.is_some())?;
         first.event_id.split_once(':').map(|(shard, _)| shard)

@@ -1,5 +1,6 @@
-//! The invocations of the notifier: messages of the due queue, and the sweep. A message with work left is made
-//! invisible until that work is due and reported as failed, so that SQS keeps it. SQS deletes all others.
+//! The invocations of the notifier: messages of the due queue, and the sweep. A message with work
+//! left is made invisible until that work is due and reported as failed, so that SQS keeps it. SQS
+//! deletes all others.
 
 use std::time::Duration;
 

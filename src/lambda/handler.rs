@@ -1,5 +1,5 @@
-//! Handles one invocation: reads the event, runs the consumer or the notifier, and answers in the form that the trigger
-//! expects. The Lambda runtime around it belongs to the binary.
+//! Handles one invocation: reads the event, runs the consumer or the notifier, and answers in the
+//! form that the trigger expects. The Lambda runtime around it belongs to the binary.
 
 use std::time::Duration;
 
@@ -38,8 +38,8 @@ const ANSWER_MARGIN: Duration = Duration::from_millis(1_000);
 /// Handles one event and returns the answer as JSON. `log` gets the summary line with the metrics.
 ///
 /// # Errors
-/// When the event has an unknown shape, when records to retry have no sequence number, or when a notifier has no due
-/// queue.
+/// When the event has an unknown shape, when records to retry have no sequence number, or when a
+/// notifier has no due queue.
 pub async fn handle<W>(
     services: &W,
     payload: &RawValue,

@@ -1,8 +1,9 @@
-//! One log line per invocation: a summary for people, and metrics in CloudWatch's embedded metric format (at most 100
-//! metrics per directive).
+//! One log line per invocation: a summary for people, and metrics in CloudWatch's embedded metric
+//! format (at most 100 metrics per directive).
 //!
-//! The `metrics` crate is not used. The counts are a value already ([`Counts`](crate::protocol::consume::Counts)), which
-//! tests and the simulator check; a global recorder would keep a second copy.
+//! The `metrics` crate is not used. The counts are a value already
+//! ([`Counts`](crate::protocol::consume::Counts)), which tests and the simulator check; a global
+//! recorder would keep a second copy.
 
 use std::time::Duration;
 
@@ -60,7 +61,8 @@ pub fn of_batch(consumed: &Consumed) -> InvocationMetrics {
     }
 }
 
-/// The metrics of a notifier: `due` messages or a sweep over `swept` routes, and how many of them have work left.
+/// The metrics of a notifier: `due` messages or a sweep over `swept` routes, and how many of them
+/// have work left.
 pub fn of_notifier(
     due: u64,
     swept: u64,

@@ -1,5 +1,5 @@
-//! Evaluates a deployment: compares a snapshot of what is deployed with what Stentor relies on. Each
-//! finding has a stable code and, where it is bad, a remedy. An adapter takes the snapshot.
+//! Evaluates a deployment: compares a snapshot of what is deployed with what Stentor relies on.
+//! Each finding has a stable code and, where it is bad, a remedy. An adapter takes the snapshot.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -300,8 +300,8 @@ impl Findings {
         }
     }
 
-    /// Replay reads from the stream what Lambda has given up on, so records must be kept longer than they
-    /// are retried.
+    /// Replay reads from the stream what Lambda has given up on, so records must be kept longer
+    /// than they are retried.
     fn stream(&mut self, mapping: &Mapping, retention: Option<&Inspected<Duration>>) {
         let stream = mapping.source_arn.rsplit('/').next().unwrap_or_default();
         let retention =

@@ -1,9 +1,9 @@
 //! Estimates what Stentor costs: from a volume of logs and a price list to dollars per service.
 //!
-//! Three pure steps. A [`Workload`] describes the logs and the deployment. [`Usage::of`] derives what
-//! AWS meters in a month, from how the code and the template work. [`Bill::of`] multiplies that by
-//! [`Prices`]. Every number in between is a named [`Assumption`] with its reason. `docs/cost.md`
-//! explains the model.
+//! Three pure steps. A [`Workload`] describes the logs and the deployment. [`Usage::of`] derives
+//! what AWS meters in a month, from how the code and the template work. [`Bill::of`] multiplies
+//! that by [`Prices`]. Every number in between is a named [`Assumption`] with its reason.
+//! `docs/cost.md` explains the model.
 //!
 //! It leaves out free tiers, discounts, taxes, retries and cold starts.
 

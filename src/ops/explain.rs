@@ -1,5 +1,5 @@
-//! Explains whether a line is an alert: which route accepts it, why the others do not, its redacted text
-//! and its pattern. Pure. It calls the code of the pipeline.
+//! Explains whether a line is an alert: which route accepts it, why the others do not, its redacted
+//! text and its pattern. Pure. It calls the code of the pipeline.
 
 use strum::{IntoStaticStr, VariantNames};
 

@@ -1,12 +1,12 @@
-//! Generates realistic Lambda events with CloudWatch Logs subscription data, for `stentor sample`, the
-//! benches and the tests.
+//! Generates realistic Lambda events with CloudWatch Logs subscription data, for `stentor sample`,
+//! the benches and the tests.
 //!
-//! [`event`] generates one event of any size from [`Options`] and a seed. [`fixtures()`] returns the
-//! small named samples of `events/`, some of them written by hand. Events are typed and serialize in the
-//! field order of Lambda, so files do not depend on the features of `serde_json`.
+//! [`event`] generates one event of any size from [`Options`] and a seed. [`fixtures()`] returns
+//! the small named samples of `events/`, some of them written by hand. Events are typed and
+//! serialize in the field order of Lambda, so files do not depend on the features of `serde_json`.
 //!
-//! [`Plan`] has the exact counts of an event before it is generated. It does not know what Stentor does
-//! with the event.
+//! [`Plan`] has the exact counts of an event before it is generated. It does not know what Stentor
+//! does with the event.
 
 mod apps;
 mod envelope;
@@ -31,24 +31,24 @@ use rng::{Rng, SampleClock};
 /// 2025-11-03T09:15:00Z, a Monday morning.
 pub const START_MS: i64 = 1_762_161_300_000;
 
-/// The size and content of a generated event. The same options generate the same event, except for the
-/// gzip bytes, which may depend on the backend of `flate2`. Shares are clamped to 0…1.
+/// The size and content of a generated event. The same options generate the same event, except for
+/// the gzip bytes, which may depend on the backend of `flate2`. Shares are clamped to 0…1.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Options {
     /// Records in the event. A subscription event always has one.
     pub records: usize,
     /// Log events in each readable record, including repeated ones.
     pub events_per_record: usize,
-    /// Log events that an application writes for one request, with the same timestamp and the same ids in
-    /// their text. The more there are, the better a record compresses: 5 : 1 with one, 8 : 1 with four.
-    /// Zero counts as one.
+    /// Log events that an application writes for one request, with the same timestamp and the same
+    /// ids in their text. The more there are, the better a record compresses: 5 : 1 with one, 8 : 1
+    /// with four. Zero counts as one.
     pub events_per_request: usize,
     /// Share of the distinct events that carry a marker. The others carry none.
     pub match_ratio: f64,
     /// Markers, which the alerts carry verbatim. Most carry the first.
     pub markers: Vec<String>,
-    /// Share of records that repeat an earlier record with a new sequence number, and share of events that
-    /// repeat an earlier event of their record.
+    /// Share of records that repeat an earlier record with a new sequence number, and share of
+    /// events that repeat an earlier event of their record.
     pub duplicates: f64,
     /// Share of poison records. Their kinds cycle through [`PoisonKind::ALL`].
     pub poison: f64,
@@ -253,8 +253,8 @@ impl<'a> Writer<'a> {
         (source.partition_key, data)
     }
 
-    /// The partition key and data of a poison record. The damaged message has an alert, which the plan does
-    /// not count.
+    /// The partition key and data of a poison record. The damaged message has an alert, which the
+    /// plan does not count.
     fn poison(&mut self, kind: PoisonKind) -> (String, String) {
         let (app, source) = self.source(self.originals);
         self.ids.end_put();
@@ -266,8 +266,8 @@ impl<'a> Writer<'a> {
         (source.partition_key, data)
     }
 
-    /// Every second record is from the first log group, because a real burst has a main source. The other
-    /// groups take turns.
+    /// Every second record is from the first log group, because a real burst has a main source. The
+    /// other groups take turns.
     fn source(&self, ordinal: usize) -> (&'static App, Source) {
         let groups = self.options.log_groups.max(1);
         let turn = ordinal / 2;
@@ -279,8 +279,8 @@ impl<'a> Writer<'a> {
         apps::source(self.options.seed, group, account, ordinal % 3, &SampleClock::of(self.now_ms))
     }
 
-    /// Selection sampling (Knuth, algorithm S) picks the marked events: in random places, and exactly as
-    /// many as planned.
+    /// Selection sampling (Knuth, algorithm S) picks the marked events: in random places, and
+    /// exactly as many as planned.
     fn event(&mut self, app: &App, starts_request: bool) -> LogEvent {
         let marked = self.rng.below(self.left) < self.left_marked;
         if starts_request {

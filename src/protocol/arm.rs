@@ -1,7 +1,8 @@
-//! Arms routes: opens a window on every route that has undelivered alerts, and sends the due message of that window.
+//! Arms routes: opens a window on every route that has undelivered alerts, and sends the due
+//! message of that window.
 //!
-//! Arming comes after the commit and before the acknowledgement. Because of that order, no acknowledged record can be
-//! forgotten.
+//! Arming comes after the commit and before the acknowledgement. Because of that order, no
+//! acknowledged record can be forgotten.
 
 use std::time::Duration;
 
@@ -21,7 +22,8 @@ const LOST_AFTER: Duration = Duration::from_secs(180);
 /// Opens a window on `route` unless one is open, and sends its due message.
 ///
 /// # Errors
-/// When the store or the due queue does not answer before the deadline. The records that touch the route are not safe.
+/// When the store or the due queue does not answer before the deadline. The records that touch the
+/// route are not safe.
 pub async fn arm<W: Services>(
     services: &W,
     route: &RouteName,
@@ -64,7 +66,8 @@ pub async fn ensure_armed<W: Services>(
     Ok(())
 }
 
-/// A quiet route may deliver at once. During a burst, or while a window is closing, the next window waits.
+/// A quiet route may deliver at once. During a burst, or while a window is closing, the next window
+/// waits.
 fn first_due<W: Services>(services: &W, cursor: &Cursor, route: Option<&Route>) -> Timestamp {
     let now = services.clock().now();
     let Some(route) = route else { return now };

@@ -1,4 +1,5 @@
-//! The port to time. Code that waits takes a [`Clock`]; a simulation passes its own and runs an hour in a millisecond.
+//! The port to time. Code that waits takes a [`Clock`]; a simulation passes its own and runs an
+//! hour in a millisecond.
 
 use std::future::Future;
 use std::pin::pin;
@@ -13,7 +14,8 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> Timestamp;
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send;
 
-    /// The output of `future`, or `None` when the deadline passes first. A deadline in the past still polls `future` once.
+    /// The output of `future`, or `None` when the deadline passes first. A deadline in the past
+    /// still polls `future` once.
     fn timeout<F>(
         &self,
         deadline: Deadline,
@@ -32,7 +34,8 @@ pub trait Clock: Send + Sync {
     }
 }
 
-/// The moment by which a call must return. It is set once, by the invocation or the command, and passed down.
+/// The moment by which a call must return. It is set once, by the invocation or the command, and
+/// passed down.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline(Timestamp);
 

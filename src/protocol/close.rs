@@ -1,7 +1,8 @@
-//! Closes a window that is due, freezes its tallies into epochs, and delivers what targets are owed.
+//! Closes a window that is due, freezes its tallies into epochs, and delivers what targets are
+//! owed.
 //!
-//! [`close`] is idempotent. Any process may call it for any route at any time: an early, late or repeated call is a
-//! no-op, and a call after a crash resumes the interrupted close.
+//! [`close`] is idempotent. Any process may call it for any route at any time: an early, late or
+//! repeated call is a no-op, and a call after a crash resumes the interrupted close.
 //!
 //! The order that must never change: tallies are listed only after `closing` is set.
 
@@ -28,7 +29,8 @@ pub struct Closed {
     pub retry: Option<RetryAt>,
 }
 
-/// Runs one round for `route`. `attempt` counts from 0 and lengthens the pause before the next attempt.
+/// Runs one round for `route`. `attempt` counts from 0 and lengthens the pause before the next
+/// attempt.
 pub async fn close<W: Services>(
     services: &W,
     route: &RouteName,
@@ -42,8 +44,8 @@ pub async fn close<W: Services>(
     }
 }
 
-/// Runs rounds until no work is left or the deadline is near, for callers without a timer. It waits for leases that
-/// other processes hold.
+/// Runs rounds until no work is left or the deadline is near, for callers without a timer. It waits
+/// for leases that other processes hold.
 pub async fn drain<W: Services>(services: &W, route: &RouteName, deadline: Deadline) -> Closed {
     let mut all = Closed::default();
     for attempt in 0.. {
@@ -61,7 +63,8 @@ pub async fn drain<W: Services>(services: &W, route: &RouteName, deadline: Deadl
     all
 }
 
-/// Closes the open window if it is due, finishes a close that is in progress, and returns the cursor at rest.
+/// Closes the open window if it is due, finishes a close that is in progress, and returns the
+/// cursor at rest.
 async fn close_due_window<W: Services>(round: &Round<'_, W>) -> Result<Cursor, StoreError> {
     let store = round.services.store();
     loop {
@@ -78,16 +81,16 @@ async fn close_due_window<W: Services>(round: &Round<'_, W>) -> Result<Cursor, S
     }
 }
 
-/// Turns the tallies of the closing window into epochs. It stops at the first condition that does not hold: another
-/// process is freezing the same window, and the caller reads the cursor again.
+/// Turns the tallies of the closing window into epochs. It stops at the first condition that does
+/// not hold: another process is freezing the same window, and the caller reads the cursor again.
 async fn freeze_window<W: Services>(
     round: &Round<'_, W>,
     cursor: &Cursor,
     window: u64,
 ) -> Result<(), StoreError> {
     let store = round.services.store();
-    // The listing comes after `closing` was set and read back. A commit that finished earlier is in it. A commit that
-    // comes later finds the window closed and opens the next one.
+    // The listing comes after `closing` was set and read back. A commit that finished earlier is in
+    // it. A commit that comes later finds the window closed and opens the next one.
     let stored = store.tallies(round.route, round.deadline).await?;
     let mut cursor = cursor.clone();
     let mut rest = stored.as_slice();

@@ -1,9 +1,10 @@
-//! The consumer: the stages of an alert's life, in order. It decodes, matches and redacts in parallel, commits, arms, and
-//! parks the records that cannot be read. [`Consumed::checkpoint`] is the only place that acknowledges a record, after
-//! all of that is done for it.
+//! The consumer: the stages of an alert's life, in order. It decodes, matches and redacts in
+//! parallel, commits, arms, and parks the records that cannot be read. [`Consumed::checkpoint`] is
+//! the only place that acknowledges a record, after all of that is done for it.
 //!
-//! A batch whose alerts exceed 32 MiB of memory is read and committed in several steps. Reading uses two thirds of the
-//! time at most, so that committing and arming have time; records that are not read by then are retried.
+//! A batch whose alerts exceed 32 MiB of memory is read and committed in several steps. Reading
+//! uses two thirds of the time at most, so that committing and arming have time; records that are
+//! not read by then are retried.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::AddAssign;
@@ -33,7 +34,8 @@ use crate::protocol::store::{Commit, Store as _, StoreError};
 pub enum Verdict {
     /// Each of its alerts has a row, and each of their routes an armed window.
     Safe,
-    /// The record, or a part of it, cannot be read or stored, and it is not parked yet. Its readable alerts are safe.
+    /// The record, or a part of it, cannot be read or stored, and it is not parked yet. Its
+    /// readable alerts are safe.
     Unreadable(Poison),
     /// An unreadable record that is in the dead-letter queue.
     Parked(Poison),
@@ -61,9 +63,9 @@ pub struct Consumed {
     pub messages: Vec<Delivery>,
 }
 
-/// The books of a batch. Records: `records = safe + parked + retried`, where `parked` includes records that the caller of
-/// [`ingest`] has yet to park. Readable log events, including those of parked records:
-/// `events = unmatched + duplicates + kept + retried`.
+/// The books of a batch. Records: `records = safe + parked + retried`, where `parked` includes
+/// records that the caller of [`ingest`] has yet to park. Readable log events, including those of
+/// parked records: `events = unmatched + duplicates + kept + retried`.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     pub records: u64,
@@ -101,7 +103,8 @@ pub async fn consume<W: Services>(services: &W, batch: &Batch<'_>, deadline: Dea
     consumed
 }
 
-/// The deadline for closing routes. A quarter of the remaining time is reserved for parking, if there is work to park.
+/// The deadline for closing routes. A quarter of the remaining time is reserved for parking, if
+/// there is work to park.
 fn before_parking<W: Services>(services: &W, consumed: &Consumed, deadline: Deadline) -> Deadline {
     if consumed.verdicts.iter().any(|verdict| matches!(verdict, Verdict::Unreadable(_))) {
         deadline.earlier(deadline.remaining(services.clock().now()) / 4)
@@ -121,9 +124,9 @@ pub async fn ingest_and_park<W: Services>(
     consumed
 }
 
-/// Ingests a batch: every alert of its safe records has a row, is counted, and has an armed window on each of its
-/// routes. Delivers and parks nothing: a record with [`Verdict::Unreadable`] is for the caller to park, and a checkpoint
-/// does not pass it.
+/// Ingests a batch: every alert of its safe records has a row, is counted, and has an armed window
+/// on each of its routes. Delivers and parks nothing: a record with [`Verdict::Unreadable`] is for
+/// the caller to park, and a checkpoint does not pass it.
 pub async fn ingest<W: Services>(services: &W, batch: &Batch<'_>, deadline: Deadline) -> Consumed {
     let mut consumed = Consumed::default();
     let until = deadline.earlier(deadline.remaining(services.clock().now()) / 3);
@@ -151,7 +154,8 @@ pub async fn ingest<W: Services>(services: &W, batch: &Batch<'_>, deadline: Dead
 /// A scanned record. A control message has no content.
 type ScanResult = Decoded<Scanned>;
 
-/// The memory for the alerts of one step, in bytes. Each worker may exceed it by the alerts of one record.
+/// The memory for the alerts of one step, in bytes. Each worker may exceed it by the alerts of one
+/// record.
 const ALERT_BYTES_MAX: usize = 32 << 20;
 
 /// Reads records in order until their alerts fill the memory or `until` has passed.
@@ -169,11 +173,13 @@ fn scan<W: Services>(services: &W, records: &[Record<'_>], until: Deadline) -> V
     decode::until(records, routes.decoder(), is_over, read)
 }
 
-/// The alerts of a batch, borrowed from the scanned records: a batch can hold a hundred megabytes of them.
+/// The alerts of a batch, borrowed from the scanned records: a batch can hold a hundred megabytes
+/// of them.
 struct Distinct<'a> {
     /// Each alert once, in the order of first occurrence.
     distinct: Vec<&'a Alert>,
-    /// Each record with the positions of its alerts in `distinct`. Equal positions are repetitions within the batch.
+    /// Each record with the positions of its alerts in `distinct`. Equal positions are repetitions
+    /// within the batch.
     records: Vec<(&'a ScanResult, Vec<usize>)>,
 }
 
@@ -193,8 +199,8 @@ impl<'a> Distinct<'a> {
         Self { distinct, records }
     }
 
-    /// Adds the verdicts before arming and parking, the touched routes, and the counts. `commits` holds the result for
-    /// each distinct alert.
+    /// Adds the verdicts before arming and parking, the touched routes, and the counts. `commits`
+    /// holds the result for each distinct alert.
     fn add_to(&self, consumed: &mut Consumed, commits: &[Commit]) {
         // The first occurrence of an alert counts as kept, any other as a duplicate.
         let mut kept = vec![false; self.distinct.len()];
@@ -224,8 +230,8 @@ fn verdict(held: &ScanResult) -> Verdict {
     }
 }
 
-/// The verdict on a record after one more of its alerts. An alert to retry outweighs an alert that can never be stored:
-/// the record is parked once its other alerts are safe.
+/// The verdict on a record after one more of its alerts. An alert to retry outweighs an alert that
+/// can never be stored: the record is parked once its other alerts are safe.
 fn worse(verdict: Verdict, commit: &Commit) -> Verdict {
     match (verdict, commit) {
         (Verdict::Retry(why), _) => Verdict::Retry(why),
@@ -244,7 +250,8 @@ fn worse(verdict: Verdict, commit: &Commit) -> Verdict {
 fn touched_by<'a>(alert: &'a Alert, commit: &'a Commit) -> &'a [RouteName] {
     match commit {
         Commit::Fresh => &alert.routes,
-        // The routes under which the row was counted: the process that counted it may have crashed before it armed them.
+        // The routes under which the row was counted: the process that counted it may have crashed
+        // before it armed them.
         Commit::Duplicate { routes } => routes,
         Commit::Failed(_) => &[],
     }
@@ -313,7 +320,8 @@ impl Consumed {
         }
     }
 
-    /// Retries the records that touch `route`, including those that would be parked for another part of them.
+    /// Retries the records that touch `route`, including those that would be parked for another
+    /// part of them.
     fn retry(&mut self, route: &RouteName, reason: RetryReason) {
         let reason = RetryReason::Route { route: route.clone(), reason: Box::new(reason) };
         for index in self.touched.get(route).into_iter().flatten() {
@@ -343,9 +351,10 @@ impl Consumed {
         self.messages.splice(0..0, earlier.messages);
     }
 
-    /// How much of the batch to acknowledge. Kinesis acknowledges prefixes only, so the earliest record to retry brings
-    /// back all records after it, as duplicates. A record without a sequence number has no name, and an unknown name
-    /// would fail the whole batch: the checkpoint is the last named record before it.
+    /// How much of the batch to acknowledge. Kinesis acknowledges prefixes only, so the earliest
+    /// record to retry brings back all records after it, as duplicates. A record without a sequence
+    /// number has no name, and an unknown name would fail the whole batch: the checkpoint is the
+    /// last named record before it.
     pub fn checkpoint<'b>(&self, batch: &Batch<'b>) -> Checkpoint<'b> {
         let Some(earliest) = self.verdicts.iter().position(|verdict| !verdict.is_final()) else {
             return Checkpoint::Everything;

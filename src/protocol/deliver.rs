@@ -1,8 +1,8 @@
-//! Delivers frozen epochs to the targets of a route. Each target has its own offset and lease, so a failing target
-//! delays no other. All epochs since a target's offset become one message.
+//! Delivers frozen epochs to the targets of a route. Each target has its own offset and lease, so a
+//! failing target delays no other. All epochs since a target's offset become one message.
 //!
-//! The order that must never change: an offset moves only after the target accepted the message, or after a refused
-//! message is in the dead-letter queue and its fallback is owed the epochs.
+//! The order that must never change: an offset moves only after the target accepted the message, or
+//! after a refused message is in the dead-letter queue and its fallback is owed the epochs.
 
 use std::time::Duration;
 
@@ -56,7 +56,8 @@ pub(crate) async fn deliver_all<W: Services>(
     let next_escalation = escalated.unwrap_or_else(|error| Some(round.retry(error)));
     report.retry = RetryAt::earlier(report.retry.take(), next_escalation);
 
-    // The cursor lists the fallbacks of earlier rounds; this round may have added the configured one.
+    // The cursor lists the fallbacks of earlier rounds; this round may have added the configured
+    // one.
     let configured = round.configured().and_then(|route| route.fallback.as_ref());
     let fallbacks = cursor
         .fallbacks

@@ -1,7 +1,8 @@
 //! Escalates to the fallback of a route what another target refused, or has owed for too long.
 //!
-//! One offset per fallback is enough because an escalation starts at the lowest offset of all targets: everything before
-//! the fallback's offset was delivered to the fallback or to every target.
+//! One offset per fallback is enough because an escalation starts at the lowest offset of all
+//! targets: everything before the fallback's offset was delivered to the fallback or to every
+//! target.
 
 use futures::future::try_join_all;
 
@@ -14,8 +15,8 @@ use crate::protocol::round::{RetryAt, Round};
 use crate::protocol::services::Services;
 use crate::protocol::store::{Store as _, StoreError};
 
-/// Escalates for each target in `behind` whose oldest owed epoch has waited for `fallback_after`. Returns when the next
-/// of them is due for escalation.
+/// Escalates for each target in `behind` whose oldest owed epoch has waited for `fallback_after`.
+/// Returns when the next of them is due for escalation.
 pub(crate) async fn escalate_overdue<W: Services>(
     round: &Round<'_, W>,
     cursor: &Cursor,
@@ -55,8 +56,8 @@ async fn waiting_since<W: Services>(
     Ok(epochs.iter().find(|epoch| epoch.owed.contains(target)).map(|epoch| epoch.at))
 }
 
-/// Owes `fallback` every epoch up to `upto` that some target of the route has not received. Epochs that the fallback
-/// is owed already stay owed, and those that it received are not delivered again.
+/// Owes `fallback` every epoch up to `upto` that some target of the route has not received. Epochs
+/// that the fallback is owed already stay owed, and those that it received are not delivered again.
 pub(crate) async fn escalate<W: Services>(
     round: &Round<'_, W>,
     cursor: &Cursor,
@@ -86,6 +87,7 @@ pub(crate) async fn escalate<W: Services>(
         {
             return Ok(());
         }
-        // Another process moved the fallback's offset or escalation, or the answer was lost: read it again.
+        // Another process moved the fallback's offset or escalation, or the answer was lost: read
+        // it again.
     }
 }

@@ -1,5 +1,6 @@
-//! Freezes the tallies of a closing window into epochs. Each step is one transaction. This file decides a step and has
-//! no effects; the store applies it under the conditions that the step states.
+//! Freezes the tallies of a closing window into epochs. Each step is one transaction. This file
+//! decides a step and has no effects; the store applies it under the conditions that the step
+//! states.
 
 use std::time::Duration;
 
@@ -19,8 +20,8 @@ pub struct Context<'a> {
     pub now: Timestamp,
 }
 
-/// The burst state when a window closes. A burst begins with the first window of a quiet route and lasts until a
-/// window has no alerts.
+/// The burst state when a window closes. A burst begins with the first window of a quiet route and
+/// lasts until a window has no alerts.
 pub fn burst_at_close(cursor: &Cursor, context: &Context<'_>) -> Option<BurstState> {
     if !context.timed {
         return None;
@@ -31,8 +32,9 @@ pub fn burst_at_close(cursor: &Cursor, context: &Context<'_>) -> Option<BurstSta
     Some(BurstState { burst: Burst { until: context.now, ..known.burst }, ..known })
 }
 
-/// One step: `stored`, at most `Store::FREEZE_TALLIES_MAX` tallies, become the next epoch of the closing `window`.
-/// `last` marks the step after which none are left. A window without tallies has one step, the last.
+/// One step: `stored`, at most `Store::FREEZE_TALLIES_MAX` tallies, become the next epoch of the
+/// closing `window`. `last` marks the step after which none are left. A window without tallies has
+/// one step, the last.
 pub fn step(
     cursor: &Cursor,
     window: u64,
@@ -47,8 +49,8 @@ pub fn step(
         burst: Burst { alerts: state.burst.alerts + tally.alerts, ..state.burst },
         ..state
     });
-    // The first empty window ends a burst, with a final epoch. An empty window outside a burst (its tallies went with
-    // the window before) leaves no epoch.
+    // The first empty window ends a burst, with a final epoch. An empty window outside a burst (its
+    // tallies went with the window before) leaves no epoch.
     let ends_burst = window_is_empty && burst.is_some_and(|state| state.burst.alerts > 0);
     let epoch = (ends_burst || !tally.is_empty()).then(|| Epoch {
         number: cursor.epoch + 1,
@@ -75,8 +77,8 @@ pub fn advance(mut cursor: Cursor, step: &Freeze) -> Cursor {
     cursor
 }
 
-/// The targets that an epoch is owed to: those of the configuration. A route that is gone from it uses the targets that
-/// the cursor knows, so that its last alerts are parked and not forgotten.
+/// The targets that an epoch is owed to: those of the configuration. A route that is gone from it
+/// uses the targets that the cursor knows, so that its last alerts are parked and not forgotten.
 fn owed(cursor: &Cursor, context: &Context<'_>) -> Vec<Target> {
     match context.route {
         Some(route) => route.notify.clone(),

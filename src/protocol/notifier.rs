@@ -1,5 +1,6 @@
-//! Handles due messages and sweeps. Remaining work determines when a due message becomes visible again. The sweep
-//! closes and delivers on every route that ever existed, so nothing depends on a message that was lost.
+//! Handles due messages and sweeps. Remaining work determines when a due message becomes visible
+//! again. The sweep closes and delivers on every route that ever existed, so nothing depends on a
+//! message that was lost.
 //!
 //! Left to `lambda` and to the simulator: how messages arrive and how they become visible again.
 
@@ -72,8 +73,8 @@ pub async fn notify<W: Services>(
     Notified { retry, messages: closed.into_values().flat_map(|closed| closed.messages).collect() }
 }
 
-/// The message of an open window stays, because it is the only timer of that window. It can arrive early: SQS delays
-/// a message by 15 minutes at most, windows are longer, and clocks differ.
+/// The message of an open window stays, because it is the only timer of that window. It can arrive
+/// early: SQS delays a message by 15 minutes at most, windows are longer, and clocks differ.
 fn visible_again(due: &Due, closed: &Closed, now: Timestamp) -> Option<RetryAt> {
     let open = closed.open.as_ref().filter(|open| open.number == due.window && open.due > now);
     let not_due = open
@@ -81,8 +82,8 @@ fn visible_again(due: &Due, closed: &Closed, now: Timestamp) -> Option<RetryAt> 
     RetryAt::earlier(closed.retry.clone(), not_due)
 }
 
-/// Closes due windows and delivers owed epochs on every route. Opens a window for tallies that have none: their
-/// consumer committed them and crashed before it armed the route.
+/// Closes due windows and delivers owed epochs on every route. Opens a window for tallies that have
+/// none: their consumer committed them and crashed before it armed the route.
 ///
 /// # Errors
 /// When the store cannot list the routes.
@@ -114,8 +115,8 @@ async fn sweep_one<W: Services>(services: &W, route: &RouteName, deadline: Deadl
     closed
 }
 
-/// A consumer that crashed after its commit leaves tallies without a window. Its batch may come again under a
-/// configuration without this route, or never.
+/// A consumer that crashed after its commit leaves tallies without a window. Its batch may come
+/// again under a configuration without this route, or never.
 async fn arm_orphans<W: Services>(
     services: &W,
     route: &RouteName,

@@ -1,4 +1,5 @@
-//! The port to targets: one attempt to deliver one digest to one target. The result says what to do next.
+//! The port to targets: one attempt to deliver one digest to one target. The result says what to do
+//! next.
 
 use std::future::Future;
 use std::time::Duration;
@@ -11,11 +12,12 @@ use crate::protocol::clock::Deadline;
 /// The target did not accept the message.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum DeliverError {
-    /// A later attempt may succeed: rate limit, server error, time-out. `after` is the wait that the target asked for.
+    /// A later attempt may succeed: rate limit, server error, time-out. `after` is the wait that
+    /// the target asked for.
     #[error("{reason}")]
     Retry { after: Option<Duration>, reason: String },
-    /// The credential was rejected: a revoked webhook, an archived channel. One attempt with a fresh credential follows;
-    /// a second rejection is final.
+    /// The credential was rejected: a revoked webhook, an archived channel. One attempt with a
+    /// fresh credential follows; a second rejection is final.
     #[error("{reason}")]
     Denied { reason: String },
     /// The target will never accept this message.
@@ -35,8 +37,8 @@ pub struct Accepted {
 
 /// Delivers to targets.
 pub trait Deliver: Send + Sync {
-    /// Tries once to deliver `digest` to `digest.target`. `Ok` means that the target accepted it. `joins` is the
-    /// reference to the first message of the burst, if there is one.
+    /// Tries once to deliver `digest` to `digest.target`. `Ok` means that the target accepted it.
+    /// `joins` is the reference to the first message of the burst, if there is one.
     ///
     /// The call ends before `deadline`: a process that was frozen and wakes up later must not send.
     ///

@@ -18,14 +18,16 @@ use crate::model::tally::Tally;
 use crate::model::time::Timestamp;
 use crate::protocol::clock::Deadline;
 
-/// "Route R's window w is due": a hint. One too many is harmless, a lost one is made good by the sweep.
+/// "Route R's window w is due": a hint. One too many is harmless, a lost one is made good by the
+/// sweep.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Due {
     pub route: RouteName,
     pub window: u64,
 }
 
-/// Why a queue did not take a message. The caller must not acknowledge the work that the message stands for.
+/// Why a queue did not take a message. The caller must not acknowledge the work that the message
+/// stands for.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum QueueError {
     /// Throttled or unreachable until the deadline. A later call may succeed.
@@ -98,7 +100,8 @@ pub struct ParkedItem {
     pub what: ParkedWork,
 }
 
-/// Version of the format that [`ParkedItem::to_json`] writes. Version 1, which had no code, is still read.
+/// Version of the format that [`ParkedItem::to_json`] writes. Version 1, which had no code, is
+/// still read.
 pub const PARKED_FORMAT: u8 = 2;
 
 /// Why something other than a poison record is parked.
@@ -156,8 +159,9 @@ impl ParkedItem {
         String::from_utf8(bytes).expect("invariant: ASCII is UTF-8")
     }
 
-    /// Reads what [`ParkedItem::to_json`] wrote. Each kind is read by a plain structure of its own: what serde
-    /// has to buffer for `flatten` and `tag` no longer takes text for the numbers that a tally is keyed by.
+    /// Reads what [`ParkedItem::to_json`] wrote. Each kind is read by a plain structure of its own:
+    /// what serde has to buffer for `flatten` and `tag` no longer takes text for the numbers that a
+    /// tally is keyed by.
     ///
     /// # Errors
     /// When the text is no parked message that this version knows.

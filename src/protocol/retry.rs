@@ -1,6 +1,7 @@
 //! Retries: how long to wait before the next attempt, and the loop around an attempt.
 //!
-//! Which errors deserve another attempt is up to the caller. So is the randomness, which keeps a simulation repeatable.
+//! Which errors deserve another attempt is up to the caller. So is the randomness, which keeps a
+//! simulation repeatable.
 
 use std::fmt::Display;
 use std::future::Future;
@@ -9,8 +10,8 @@ use std::time::Duration;
 use crate::model::error::Cause;
 use crate::protocol::clock::{Clock, Deadline};
 
-/// How long to wait between attempts. The pause doubles with each failure, from `first` up to `max`. Half of it is jitter,
-/// so that processes that failed together do not try again together.
+/// How long to wait between attempts. The pause doubles with each failure, from `first` up to
+/// `max`. Half of it is jitter, so that processes that failed together do not try again together.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
     first: Duration,
@@ -28,8 +29,8 @@ impl RetryPolicy {
         Self { first, max }
     }
 
-    /// The pause before the next attempt, after `failures` failures before the latest. `random` is 64 random bits. At
-    /// least half of the longest pause for this number of failures.
+    /// The pause before the next attempt, after `failures` failures before the latest. `random` is
+    /// 64 random bits. At least half of the longest pause for this number of failures.
     pub fn pause(self, failures: u32, random: u64) -> Duration {
         let longest = self.first.saturating_mul(2_u32.saturating_pow(failures)).min(self.max);
         let half = longest / 2;
@@ -77,7 +78,8 @@ where
 {
     let mut backoff = Backoff::new(policy, clock, deadline);
     loop {
-        // Boxed, because the futures of a client are large, and too deep for the compiler inside those of the protocol.
+        // Boxed, because the futures of a client are large, and too deep for the compiler inside
+        // those of the protocol.
         let error = match clock.timeout(deadline, Box::pin(attempt())).await {
             None => return Err(NoAnswer.into()),
             Some(Ok(done)) => return Ok(done),
@@ -177,7 +179,8 @@ mod tests {
         RetryPolicy::new(Duration::from_secs(2), Duration::from_secs(1));
     }
 
-    /// Attempts until `deadline_ms`, each with the next of `results`; how many there were, the end of the last pause, and the result.
+    /// Attempts until `deadline_ms`, each with the next of `results`; how many there were, the end
+    /// of the last pause, and the result.
     fn attempts(
         deadline_ms: i64,
         results: &[Result<u8, AttemptError<&str>>],

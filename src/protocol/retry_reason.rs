@@ -8,7 +8,8 @@ use crate::model::time::Timestamp;
 use crate::protocol::queue::QueueError;
 use crate::protocol::store::StoreError;
 
-/// Why a record, a route or a due message is not finished. The text is for people; programs compare [`RetryReason::code`].
+/// Why a record, a route or a due message is not finished. The text is for people; programs compare
+/// [`RetryReason::code`].
 #[derive(Clone, Debug, Error, PartialEq, Eq, VariantNames)]
 #[strum(serialize_all = "kebab-case")]
 pub enum RetryReason {
@@ -28,7 +29,8 @@ pub enum RetryReason {
     Paused { target: Target, until: Timestamp },
     #[error("delivery to {target} failed: {reason}")]
     Delivery { target: Target, reason: String },
-    /// The target refused the message, and the message could not be parked or handed to the fallback.
+    /// The target refused the message, and the message could not be parked or handed to the
+    /// fallback.
     #[error("{target} refused the message ({refusal}), and {problem}")]
     GiveUp { target: Target, refusal: String, problem: String },
     #[error("{target} is behind; its fallback is not due yet")]
@@ -38,8 +40,8 @@ pub enum RetryReason {
 }
 
 impl RetryReason {
-    /// A stable kebab-case code. That of a store error says whether a retry can help. Both queues have the same error codes, so
-    /// here the code says which queue.
+    /// A stable kebab-case code. That of a store error says whether a retry can help. Both queues
+    /// have the same error codes, so here the code says which queue.
     pub fn code(&self) -> &'static str {
         match self {
             Self::OutOfTime => "out-of-time",

@@ -1,4 +1,5 @@
-//! One round of closing a route and delivering to its targets: its arguments, its pauses and its results.
+//! One round of closing a route and delivering to its targets: its arguments, its pauses and its
+//! results.
 
 use std::time::Duration;
 

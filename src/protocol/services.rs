@@ -1,5 +1,5 @@
-//! The bundle of ports that the protocol calls. Production bundles DynamoDB, SQS and the targets; the simulator bundles
-//! itself.
+//! The bundle of ports that the protocol calls. Production bundles DynamoDB, SQS and the targets;
+//! the simulator bundles itself.
 
 use crate::ingest::route::Routes;
 use crate::protocol::clock::Clock;
@@ -17,8 +17,8 @@ pub trait Services: Send + Sync {
 
     fn routes(&self) -> &Routes;
     fn store(&self) -> &Self::Store;
-    /// `None`: there is no timer. Windows are due at once, each consumer closes the routes that it touched, and there
-    /// are no bursts.
+    /// `None`: there is no timer. Windows are due at once, each consumer closes the routes that it
+    /// touched, and there are no bursts.
     fn due(&self) -> Option<&Self::Due>;
     fn dead_letters(&self) -> &Self::DeadLetters;
     fn deliver(&self) -> &Self::Deliver;

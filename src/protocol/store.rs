@@ -1,13 +1,14 @@
 //! The port to a database. Two ideas carry it (see `ARCHITECTURE.md`):
 //!
-//! - **commit** writes audit rows and the tally that counts them in one transaction, so a row exists exactly when it is
-//!   counted;
-//! - an **outbox** per route: a [`Cursor`] over numbered windows, a log of frozen [`Epoch`]s, and for each target the
-//!   offset up to which epochs are delivered.
+//! - **commit** writes audit rows and the tally that counts them in one transaction, so a row
+//!   exists exactly when it is counted;
+//! - an **outbox** per route: a [`Cursor`] over numbered windows, a log of frozen [`Epoch`]s, and
+//!   for each target the offset up to which epochs are delivered.
 //!
-//! Every method that changes a cursor states its condition and returns `false` when the condition does not hold: another
-//! process was faster, so read again. `false` may also mean that the change was made and its answer lost. Callers
-//! continue from what they read, so they treat both alike. Only leases and schedules compare time.
+//! Every method that changes a cursor states its condition and returns `false` when the condition
+//! does not hold: another process was faster, so read again. `false` may also mean that the change
+//! was made and its answer lost. Callers continue from what they read, so they treat both alike.
+//! Only leases and schedules compare time.
 
 use std::borrow::Borrow;
 use std::future::Future;
@@ -31,8 +32,8 @@ use crate::protocol::retry::NoAnswer;
 pub enum Commit {
     /// The row is new, and counted.
     Fresh,
-    /// The row exists and is counted. `routes` are the routes that the row was written for. They may lack an armed
-    /// window, if the process that wrote the row crashed before it armed them.
+    /// The row exists and is counted. `routes` are the routes that the row was written for. They
+    /// may lack an armed window, if the process that wrote the row crashed before it armed them.
     Duplicate { routes: Arc<[RouteName]> },
     /// The alert may not be stored. All alerts of a transaction share its error.
     Failed(Arc<StoreError>),
@@ -76,14 +77,15 @@ impl From<NoAnswer> for StoreError {
     }
 }
 
-/// The contract. A method retries transient failures (throttling, conflicts, lost connections) until `deadline`.
+/// The contract. A method retries transient failures (throttling, conflicts, lost connections)
+/// until `deadline`.
 pub trait Store: Send + Sync {
-    /// The most tallies in one freeze. With the epoch and the cursor they are one transaction, which has at most 100
-    /// items in DynamoDB.
+    /// The most tallies in one freeze. With the epoch and the cursor they are one transaction,
+    /// which has at most 100 items in DynamoDB.
     const FREEZE_TALLIES_MAX: usize = 97;
 
-    /// Stores and counts each alert, or finds that it is stored. Ids are distinct. Results are in the order of `alerts`.
-    /// A row exists if and only if exactly one tally or epoch counts it.
+    /// Stores and counts each alert, or finds that it is stored. Ids are distinct. Results are in
+    /// the order of `alerts`. A row exists if and only if exactly one tally or epoch counts it.
     fn commit(
         &self,
         alerts: &[impl Borrow<Alert> + Sync],
@@ -119,8 +121,8 @@ pub trait Store: Send + Sync {
         deadline: Deadline,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Sets `closing` to `window`, leaves no window open, and sets `burst`. Condition: `window` is open, and none is
-    /// closing.
+    /// Sets `closing` to `window`, leaves no window open, and sets `burst`. Condition: `window` is
+    /// open, and none is closing.
     fn close(
         &self,
         route: &RouteName,
@@ -129,7 +131,8 @@ pub trait Store: Send + Sync {
         deadline: Deadline,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// All tallies of a route. Consistent reads: every commit that finished before the call is included.
+    /// All tallies of a route. Consistent reads: every commit that finished before the call is
+    /// included.
     fn tallies(
         &self,
         route: &RouteName,
@@ -160,8 +163,8 @@ pub trait Store: Send + Sync {
         deadline: Deadline,
     ) -> impl Future<Output = Result<TargetState, StoreError>> + Send;
 
-    /// Takes the lease. Condition: no other lease is valid after `now`. Returns the state under the lease, or `None`
-    /// when the condition does not hold.
+    /// Takes the lease. Condition: no other lease is valid after `now`. Returns the state under the
+    /// lease, or `None` when the condition does not hold.
     fn lease(
         &self,
         route: &RouteName,
@@ -171,8 +174,8 @@ pub trait Store: Send + Sync {
         deadline: Deadline,
     ) -> impl Future<Output = Result<Option<TargetState>, StoreError>> + Send;
 
-    /// Sets the offset, the thread and the muted count, clears the failures, and frees the lease. Condition: the caller
-    /// holds the lease.
+    /// Sets the offset, the thread and the muted count, clears the failures, and frees the lease.
+    /// Condition: the caller holds the lease.
     fn acknowledge(
         &self,
         route: &RouteName,
@@ -200,8 +203,8 @@ pub trait Store: Send + Sync {
         deadline: Deadline,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Sets the fallback's offset, owes it the epochs from there up to `escalation.upto`, and adds it to the cursor.
-    /// Condition: its offset and escalation are still those of `known`.
+    /// Sets the fallback's offset, owes it the epochs from there up to `escalation.upto`, and adds
+    /// it to the cursor. Condition: its offset and escalation are still those of `known`.
     fn escalate(
         &self,
         route: &RouteName,

@@ -51,7 +51,8 @@ async fn make(stack: &Surroundings, spoil: &str) {
     assert!(output.status.success(), "{}", text(&output.stderr));
 }
 
-/// The findings that are not good, and the number of all findings. moto does not support account policies.
+/// The findings that are not good, and the number of all findings. moto does not support account
+/// policies.
 async fn faults(stack: &Surroundings) -> (Vec<String>, usize) {
     let command = stack.stentor(&["check", "--aws", "--json"]);
     let output = tokio::process::Command::from(command).output().await.unwrap();

@@ -113,7 +113,8 @@ async fn every_sample_is_answered_stored_parked_and_delivered() {
     );
 }
 
-/// One event of your choice: `STENTOR_EVENT=events/kinesis-poison.json cargo test --test function one_event -- --nocapture`.
+/// One event of your choice:
+/// `STENTOR_EVENT=events/kinesis-poison.json cargo test --test function one_event -- --nocapture`.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_event_is_answered() {
     let event =

@@ -114,9 +114,9 @@ impl Function {
         look(&self.invocations.lock().unwrap())
     }
 
-    /// The most memory that the running process ever had resident (`VmHWM`), without the pages of its
-    /// binary and other files (`RssFile`). Those depend on how the binary was linked. They only grow
-    /// while memory is not short, so the difference never exceeds the true peak.
+    /// The most memory that the running process ever had resident (`VmHWM`), without the pages of
+    /// its binary and other files (`RssFile`). Those depend on how the binary was linked. They only
+    /// grow while memory is not short, so the difference never exceeds the true peak.
     #[cfg(target_os = "linux")]
     pub async fn peak_bytes(&self) -> u64 {
         let running = self.running.lock().await;

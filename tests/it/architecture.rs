@@ -1,5 +1,6 @@
-//! The folders of `src/` are layers. This test reads every `crate::` path of the library and fails on an import that points
-//! the wrong way, on a cycle between modules of one folder, and on an effect in a pure layer.
+//! The folders of `src/` are layers. This test reads every `crate::` path of the library and fails
+//! on an import that points the wrong way, on a cycle between modules of one folder, and on an
+//! effect in a pure layer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -1,6 +1,7 @@
-//! Compares the coefficients of `stentor cost` with the production code: the sizes of records, rows and tallies, and
-//! the units that the embedded engine charges for commits, bursts and sweeps. The engine charges as DynamoDB does, and
-//! its authors captured from AWS what an index costs in a transaction.
+//! Compares the coefficients of `stentor cost` with the production code: the sizes of records, rows
+//! and tallies, and the units that the embedded engine charges for commits, bursts and sweeps. The
+//! engine charges as DynamoDB does, and its authors captured from AWS what an index costs in a
+//! transaction.
 
 use std::io::Read as _;
 use std::sync::{Arc, Mutex};

@@ -1,5 +1,5 @@
-//! The commands other than `run`: help that fits a screen, completions, the manual, queries of the audit table, checks of a
-//! configuration, and replays of files.
+//! The commands other than `run`: help that fits a screen, completions, the manual, queries of the
+//! audit table, checks of a configuration, and replays of files.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -146,7 +146,8 @@ fn alerts_filters_and_limits_its_rows() {
     );
 }
 
-/// Runs an event with a log event `[CRITICAL] nth <n>` for each of these times, in ms. Returns the data directory.
+/// Runs an event with a log event `[CRITICAL] nth <n>` for each of these times, in ms. Returns the
+/// data directory.
 fn stored(test: &str, times: &[i64]) -> String {
     let directory = scratch(test);
     let event = |(n, time): (usize, &i64)| serde_json::json!({"id": n.to_string(), "timestamp": time, "message": format!("[CRITICAL] nth {n}")});

@@ -1,5 +1,5 @@
-//! How often a message is copied on its way from a decoded event to the request that stores it: once for the alert and
-//! once for the request, however often that is sent.
+//! How often a message is copied on its way from a decoded event to the request that stores it:
+//! once for the alert and once for the request, however often that is sent.
 
 use std::time::Duration;
 
@@ -20,10 +20,12 @@ const ALERTS: usize = 4 * 99;
 /// Longer than what a tally holds of a message, or a pattern reads of it.
 const BYTES: usize = 4_000;
 
-/// A request has room for the escapes of its texts, an eighth; nothing else may grow with a message.
+/// A request has room for the escapes of its texts, an eighth; nothing else may grow with a
+/// message.
 const COPIES_MAX: f64 = 1.2;
 
-/// The allocations for each alert: to scan a flood of messages of so many bytes, and then to commit it.
+/// The allocations for each alert: to scan a flood of messages of so many bytes, and then to commit
+/// it.
 async fn asked(bytes: usize, way: &Way) -> [Asked; 2] {
     let (routes, record) = (Routes::new(&Config::builtin()).unwrap(), record(ALERTS, bytes));
     // The first time the searches also make their caches.

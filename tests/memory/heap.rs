@@ -1,4 +1,5 @@
-//! What an invocation takes from the heap while records are read: the buffers of the workers and little else.
+//! What an invocation takes from the heap while records are read: the buffers of the workers and
+//! little else.
 
 use stentor::config::Config;
 use stentor::ingest::decode;

@@ -1,6 +1,7 @@
-//! The memory of the program. Allocations are counted for the whole process, and processes are measured while nothing
-//! else runs. So the tests are one program without the usual harness; it runs them one after the other.
-//! `cargo test --locked --test memory heap` runs those with `heap` in their name.
+//! The memory of the program. Allocations are counted for the whole process, and processes are
+//! measured while nothing else runs. So the tests are one program without the usual harness; it
+//! runs them one after the other. `cargo test --locked --test memory heap` runs those with `heap`
+//! in their name.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,7 +1,7 @@
 //! Runs `stentor` and answers the most memory that it had resident, by the kernel's account.
 //!
-//! A child begins with the memory of its parent in that account. So the parent is not this process, but this program
-//! started afresh, which has no other child and little memory.
+//! A child begins with the memory of its parent in that account. So the parent is not this process,
+//! but this program started afresh, which has no other child and little memory.
 
 use std::env;
 use std::io::{self, Read};

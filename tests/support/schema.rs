@@ -1,4 +1,5 @@
-//! `docs/json.md` as the schema of the `--json` output: reads the table of a command, and checks documents against it.
+//! `docs/json.md` as the schema of the `--json` output: reads the table of a command, and checks
+//! documents against it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -158,8 +159,8 @@ impl Field {
     }
 }
 
-/// Checks documents of a command, which together have every documented field except those that begin with one of
-/// `unseen`. Checks the example of the command too, which has every field.
+/// Checks documents of a command, which together have every documented field except those that
+/// begin with one of `unseen`. Checks the example of the command too, which has every field.
 #[track_caller]
 pub(crate) fn check_documents(command: &str, documents: &[Value], unseen: &[&str]) {
     let schema = Schema::of(command);

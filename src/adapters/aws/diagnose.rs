@@ -1,5 +1,5 @@
-//! Explains the errors of AWS calls to an operator: what failed, and what to do about it. Only the command line uses it.
-//! The functions log the code and the message as they are.
+//! Explains the errors of AWS calls to an operator: what failed, and what to do about it. Only the
+//! command line uses it. The functions log the code and the message as they are.
 
 use std::error::Error;
 
@@ -57,7 +57,8 @@ pub fn explain(cause: &Cause, what: &str) -> String {
     }
 }
 
-/// The action in "User: … is not authorized to perform: sqs:receivemessage on resource: …". AWS has no field for it.
+/// The action in "User: … is not authorized to perform: sqs:receivemessage on resource: …". AWS has
+/// no field for it.
 fn action(message: &str) -> Option<&str> {
     let (_, after) = message.split_once("not authorized to perform: ")?;
     after.split([' ', ',']).next().filter(|action| action.contains(':'))

@@ -1,6 +1,6 @@
-//! Queries of the alerts table. The index by hour has each hour in sixteen partitions. A query merges their pages, the
-//! latest row first, and never holds all rows. The index does not contain the messages, so the rows are
-//! then read from the table.
+//! Queries of the alerts table. The index by hour has each hour in sixteen partitions. A query
+//! merges their pages, the latest row first, and never holds all rows. The index does not contain
+//! the messages, so the rows are then read from the table.
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::pin;
@@ -44,7 +44,8 @@ struct Shard {
 }
 
 impl<C: Clock> DynamoStore<C> {
-    /// Finds alerts page by page. `show` gets the rows in order, the latest first, and returns whether it wants more.
+    /// Finds alerts page by page. `show` gets the rows in order, the latest first, and returns
+    /// whether it wants more.
     ///
     /// # Errors
     /// When a call does not return by its `deadline`, or the error of `show`.
@@ -77,7 +78,8 @@ impl<C: Clock> DynamoStore<C> {
         Ok(())
     }
 
-    /// The whole rows of these items of the index, in the same order, without those that have expired since.
+    /// The whole rows of these items of the index, in the same order, without those that have
+    /// expired since.
     async fn with_messages(
         &self,
         items: Vec<Item>,

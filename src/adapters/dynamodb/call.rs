@@ -1,5 +1,6 @@
-//! One remote call, repeated until it has an outcome or the deadline is near. Throttles, conflicts and lost connections
-//! are retried. A condition that did not hold is an outcome. Everything else needs a person.
+//! One remote call, repeated until it has an outcome or the deadline is near. Throttles, conflicts
+//! and lost connections are retried. A condition that did not hold is an outcome. Everything else
+//! needs a person.
 
 use std::error::Error;
 use std::future::Future;
@@ -42,8 +43,9 @@ pub(super) enum Outcome<T> {
 }
 
 impl<C: Clock> DynamoStore<C> {
-    /// Repeats `attempt` until it has an outcome or the deadline is near. An attempt that the deadline cuts off may still
-    /// take effect, so each caller makes the repetition harmless, with a condition or a token.
+    /// Repeats `attempt` until it has an outcome or the deadline is near. An attempt that the
+    /// deadline cuts off may still take effect, so each caller makes the repetition harmless, with
+    /// a condition or a token.
     pub(super) async fn call<T, F>(
         &self,
         deadline: Deadline,
@@ -109,7 +111,8 @@ impl<C: Clock> DynamoStore<C> {
         items: Vec<TransactWriteItem>,
         deadline: Deadline,
     ) -> Result<bool, StoreError> {
-        // All attempts have the same token, so DynamoDB ignores the repetition of an attempt whose answer was lost.
+        // All attempts have the same token, so DynamoDB ignores the repetition of an attempt whose
+        // answer was lost.
         let token = self.unique();
         let transact = || {
             let call = self
@@ -122,8 +125,8 @@ impl<C: Clock> DynamoStore<C> {
         self.write(deadline, transact).await
     }
 
-    /// [`Self::transact`] of a request that is serialized already, token included. It replaces the empty body of the SDK's
-    /// request before that is signed. All attempts share the bytes.
+    /// [`Self::transact`] of a request that is serialized already, token included. It replaces the
+    /// empty body of the SDK's request before that is signed. All attempts share the bytes.
     pub(super) async fn transact_written(
         &self,
         request: Vec<u8>,
@@ -179,8 +182,9 @@ where
     }
 }
 
-/// Classifies the error of a transaction, which is cancelled with one reason for each item, in order. Conflicts and
-/// throttles say nothing about other items. A failed condition does: the row that it names exists. So it decides.
+/// Classifies the error of a transaction, which is cancelled with one reason for each item, in
+/// order. Conflicts and throttles say nothing about other items. A failed condition does: the row
+/// that it names exists. So it decides.
 fn transaction_error(error: SdkError<TransactWriteItemsError, HttpResponse>) -> CallError {
     let cancelled = error.as_service_error().and_then(|service| match service {
         TransactWriteItemsError::TransactionCanceledException(cancelled) => Some(cancelled),

@@ -1,8 +1,9 @@
 //! Commit: writes rows, and the tallies that count them, in one transaction.
 //!
-//! A transaction has alerts of one set of routes: as many rows as fit, and one tally for each route. If
-//! rows exist already (a redelivery, another poller, a replay), the transaction fails. The existing rows
-//! are then looked up and dropped as duplicates, and the rest is sent again with a tally of the rest.
+//! A transaction has alerts of one set of routes: as many rows as fit, and one tally for each
+//! route. If rows exist already (a redelivery, another poller, a replay), the transaction fails.
+//! The existing rows are then looked up and dropped as duplicates, and the rest is sent again with
+//! a tally of the rest.
 
 use std::collections::{BTreeMap, HashMap};
 use std::iter::Enumerate;
@@ -27,10 +28,10 @@ use crate::protocol::store::{Commit, StoreError};
 /// TransactWriteItems takes 100 items; BatchGetItem takes 100 keys.
 const TRANSACTION_ITEMS_MAX: usize = 100;
 
-/// Transactions in flight, as measured by `benches/commit.rs`. With eight, 10,000 alerts are stored in less than
-/// a second when a request takes 60 ms, and in 0.3 s when it takes 15. More would save tenths of a second, and only
-/// without throttling: a new table takes 4,000 write units per second, and a row costs at least two, so twenty
-/// transactions per second are its limit.
+/// Transactions in flight, as measured by `benches/commit.rs`. With eight, 10,000 alerts are stored
+/// in less than a second when a request takes 60 ms, and in 0.3 s when it takes 15. More would save
+/// tenths of a second, and only without throttling: a new table takes 4,000 write units per second,
+/// and a row costs at least two, so twenty transactions per second are its limit.
 pub(super) const IN_FLIGHT: usize = 8;
 
 /// The results of some alerts, each with its position among all alerts.
@@ -114,7 +115,8 @@ impl<C: Clock> DynamoStore<C> {
         .boxed()
     }
 
-    /// Writes the rows and tallies of a chunk in one transaction. Returns `false` when a row exists already.
+    /// Writes the rows and tallies of a chunk in one transaction. Returns `false` when a row exists
+    /// already.
     async fn put_and_count(
         &self,
         chunk: &Chunk<'_>,
@@ -145,8 +147,8 @@ impl<C: Clock> DynamoStore<C> {
         .write(text_bytes)
     }
 
-    /// Removes the alerts whose rows exist from the chunk, and returns them. An empty result is an error:
-    /// the rows have expired since, and the same chunk would be sent forever.
+    /// Removes the alerts whose rows exist from the chunk, and returns them. An empty result is an
+    /// error: the rows have expired since, and the same chunk would be sent forever.
     async fn duplicates(
         &self,
         chunk: &mut Chunk<'_>,
@@ -169,7 +171,8 @@ impl<C: Clock> DynamoStore<C> {
         }
     }
 
-    /// The rows of the chunk that exist, and the routes that they were written for (consistent reads).
+    /// The rows of the chunk that exist, and the routes that they were written for (consistent
+    /// reads).
     async fn existing(
         &self,
         chunk: &Chunk<'_>,
@@ -230,8 +233,8 @@ impl Chunk<'_> {
     }
 }
 
-/// Groups alerts by their routes into chunks that fit a transaction. An iterator, because a list of all chunks would be
-/// megabytes that stay until the last one is stored.
+/// Groups alerts by their routes into chunks that fit a transaction. An iterator, because a list of
+/// all chunks would be megabytes that stay until the last one is stored.
 struct Pack<'a, A> {
     alerts: Enumerate<A>,
     /// Chunks that are not full.

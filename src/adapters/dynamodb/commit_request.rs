@@ -1,9 +1,10 @@
 //! The request of a commit, serialized straight from the alerts.
 //!
-//! The SDK's types own their texts. A row in them is a copy of its alert, each attempt needs another copy, and the SDK
-//! copies that one into the request. Here a message is copied once, into the request, and all attempts send the same
-//! bytes (`tests/memory` counts the copies). The format is public (DynamoDB's low-level API, JSON 1.0), and
-//! `the_sdk_writes_the_same` compares it with the SDK's. The endpoint, the signature and the answer are left to the SDK.
+//! The SDK's types own their texts. A row in them is a copy of its alert, each attempt needs
+//! another copy, and the SDK copies that one into the request. Here a message is copied once, into
+//! the request, and all attempts send the same bytes (`tests/memory` counts the copies). The format
+//! is public (DynamoDB's low-level API, JSON 1.0), and `the_sdk_writes_the_same` compares it with
+//! the SDK's. The endpoint, the signature and the answer are left to the SDK.
 
 use serde::Serialize;
 
@@ -39,8 +40,8 @@ impl<'a> Write<'a> {
 }
 
 impl CommitRequest<'_> {
-    /// Serializes the request. `text_bytes` is the size of its texts. The buffer has room for what JSON adds, escapes and
-    /// the names of columns, so that it does not move while it grows.
+    /// Serializes the request. `text_bytes` is the size of its texts. The buffer has room for what
+    /// JSON adds, escapes and the names of columns, so that it does not move while it grows.
     pub(super) fn write(&self, text_bytes: usize) -> Vec<u8> {
         const ITEM_BYTES: usize = 1024;
         let mut request = Vec::with_capacity(

@@ -1,5 +1,5 @@
-//! Update and condition expressions. Each name and value is behind a placeholder, so that a name may be
-//! a reserved word and a value is never read as syntax.
+//! Update and condition expressions. Each name and value is behind a placeholder, so that a name
+//! may be a reserved word and a value is never read as syntax.
 
 use std::collections::HashMap;
 
@@ -83,8 +83,8 @@ impl Expression {
         }
     }
 
-    /// At least one of these holds: an attribute, an operator and an operand. Without an operand: the
-    /// attribute is absent.
+    /// At least one of these holds: an attribute, an operator and an operand. Without an operand:
+    /// the attribute is absent.
     pub(super) fn when_any(
         mut self,
         alternatives: &[(&str, &str, Option<AttributeValue>)],

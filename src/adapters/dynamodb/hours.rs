@@ -1,12 +1,13 @@
 //! The hours that have alerts, so that a query over years reads only those.
 //!
-//! The index by hour has sixteen partitions for each hour, and DynamoDB cannot list them. So a commit
-//! first registers the hours of its alerts, in an item `#hours` / `2026-11-23` of the outbox that holds a
-//! set of hours. A process remembers the hours that it registered: this is one write for each
-//! process and hour, and none for each alert.
+//! The index by hour has sixteen partitions for each hour, and DynamoDB cannot list them. So a
+//! commit first registers the hours of its alerts, in an item `#hours` / `2026-11-23` of the outbox
+//! that holds a set of hours. A process remembers the hours that it registered: this is one write
+//! for each process and hour, and none for each alert.
 //!
 //! The hour is registered before its rows are written. An hour without rows costs a query sixteen
-//! empty reads; a row without its hour is not found (`tests/it/store.rs`: `no_row_is_stored_before_its_hour_is_registered`).
+//! empty reads; a row without its hour is not found (`tests/it/store.rs`:
+//! `no_row_is_stored_before_its_hour_is_registered`).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -32,8 +33,8 @@ const DAY: Duration = Duration::from_hours(24);
 /// A process registers an hour again after this time, which moves the expiry of the item.
 const FRESH_FOR: Duration = DAY;
 
-/// An hour expires this much later than a row of the same commit. More than [`FRESH_FOR`], during which
-/// rows are written without registering their hour again.
+/// An hour expires this much later than a row of the same commit. More than [`FRESH_FOR`], during
+/// which rows are written without registering their hour again.
 const OUTLIVES_ROWS_BY: Duration = Duration::from_hours(2 * 24);
 
 /// The most hours that a process remembers. Beyond that it forgets all of them, and registers them
@@ -121,8 +122,8 @@ impl<C: Clock> DynamoStore<C> {
     }
 }
 
-/// The number of the hour of a timestamp, as a row shows it. A timestamp outside the range of dates counts
-/// as the nearest date.
+/// The number of the hour of a timestamp, as a row shows it. A timestamp outside the range of dates
+/// counts as the nearest date.
 fn hour_of(at: Timestamp) -> i64 {
     at.clamped().as_millis().div_euclid(3_600_000)
 }

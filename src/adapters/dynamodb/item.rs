@@ -18,8 +18,8 @@ use crate::protocol::store::StoreError;
 
 pub(super) type Item = HashMap<String, AttributeValue>;
 
-/// Partitions of one hour in the index, and of the tallies of one route. Enough that none is hot in a flood: each takes
-/// 1,000 write units per second.
+/// Partitions of one hour in the index, and of the tallies of one route. Enough that none is hot in
+/// a flood: each takes 1,000 write units per second.
 pub(super) const HOUR_SHARDS: u32 = 16;
 pub(super) const TALLY_SHARDS: u64 = 8;
 

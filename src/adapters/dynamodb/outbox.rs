@@ -66,8 +66,8 @@ impl<C: Clock> Store for DynamoStore<C> {
         deadline: Deadline,
     ) -> Result<bool, StoreError> {
         if opening.window.number == 1 {
-            // Registered first. A registered route without a window is harmless; the sweep would miss a route with a
-            // window that is not registered.
+            // Registered first. A registered route without a window is harmless; the sweep would
+            // miss a route with a window that is not registered.
             self.put(item::key(ROUTES, route.as_str()), deadline).await?;
         }
         self.update(route.as_str(), CURSOR, &opened(Expression::default(), opening), deadline).await
@@ -370,8 +370,8 @@ fn transact_update(table: &str, key: Item, expression: &Expression) -> Update {
 }
 
 impl<C: Clock> DynamoStore<C> {
-    /// Frees every lease. Only for a process that is the only one to deliver: any lease belongs to a process that has
-    /// ended.
+    /// Frees every lease. Only for a process that is the only one to deliver: any lease belongs to
+    /// a process that has ended.
     ///
     /// # Errors
     /// When the store is unavailable.

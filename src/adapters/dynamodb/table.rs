@@ -1,5 +1,5 @@
-//! Creates the tables, for tests and for the embedded engine. In an account the template creates them, in
-//! the same shape (checked by `tests/template/rules.py`).
+//! Creates the tables, for tests and for the embedded engine. In an account the template creates
+//! them, in the same shape (checked by `tests/template/rules.py`).
 
 use aws_sdk_dynamodb::operation::create_table::builders::CreateTableFluentBuilder;
 use aws_sdk_dynamodb::types::{

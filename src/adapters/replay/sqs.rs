@@ -178,7 +178,8 @@ impl<C: Clock> DeadLetterSource for SqsDeadLetterSource<C> {
                 Ok(Err(error)) => Err(self.explain(&error)),
                 Err(late) => Err(late),
             };
-            // Not retried: a dead letter that is visible too early is received twice, which is harmless.
+            // Not retried: a dead letter that is visible too early is received twice, which is
+            // harmless.
             if let Err(error) = hidden {
                 tracing::debug!("Dead letters may be received again: {error}");
             }

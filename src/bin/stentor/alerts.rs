@@ -1,5 +1,5 @@
-//! `stentor alerts` queries the audit table. Rows are printed as they arrive, so a million rows need no more memory than
-//! ten.
+//! `stentor alerts` queries the audit table. Rows are printed as they arrive, so a million rows
+//! need no more memory than ten.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -134,8 +134,8 @@ impl Arguments {
         Ok(Exit::Done)
     }
 
-    /// Prints the rows up to the limit. Returns their number, and whether there are more; `None` when the reader of the
-    /// output has closed it, as `head` does.
+    /// Prints the rows up to the limit. Returns their number, and whether there are more; `None`
+    /// when the reader of the output has closed it, as `head` does.
     async fn print_rows(
         &self,
         store: &DynamoStore,

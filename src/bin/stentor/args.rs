@@ -1,4 +1,5 @@
-//! Options that several commands share. The same option has the same name, variable and meaning in each.
+//! Options that several commands share. The same option has the same name, variable and meaning in
+//! each.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -115,8 +116,8 @@ fn read_config(file: &Path, ui: Ui) -> anyhow::Result<Config> {
 }
 
 impl Aws {
-    /// The SDK's configuration, with a Region and with credentials. Both are checked here, before any call fails for
-    /// the lack of them.
+    /// The SDK's configuration, with a Region and with credentials. Both are checked here, before
+    /// any call fails for the lack of them.
     ///
     /// # Errors
     /// When there is no Region, or there are no credentials.

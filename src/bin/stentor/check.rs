@@ -1,5 +1,5 @@
-//! `stentor check` reads the configuration as the function does, explains what happens to a line, and compares what is
-//! deployed with what the function relies on.
+//! `stentor check` reads the configuration as the function does, explains what happens to a line,
+//! and compares what is deployed with what the function relies on.
 
 use anyhow::bail;
 use clap::Args;

@@ -25,7 +25,8 @@ pub(crate) struct Arguments {
     /// Terabytes (10^12 bytes) of logs per day, as CloudWatch Logs counts them: uncompressed
     #[arg(long, value_name = "TB", default_value_t = Workload::default().tb_per_day, value_parser = terabytes)]
     tb_per_day: f64,
-    /// Share of the log events that become alerts, 0 to 1; `stentor run --json` on your logs shows it
+    /// Share of the log events that become alerts, 0 to 1; `stentor run --json` on your logs shows
+    /// it
     #[arg(long, value_name = "SHARE", default_value_t = Workload::default().match_ratio, value_parser = share)]
     match_ratio: f64,
     /// Average size of a log event

@@ -1,9 +1,9 @@
 //! The data directory of `stentor run`: the embedded database and the file of dead letters.
 //!
-//! Several processes can use the database at the same time. SQLite isolates their transactions, and leases keep two of
-//! them from delivering the same message. File locks, which the system frees even after a SIGKILL, allow one `run` and
-//! one `replay` at a time, and show each whether the other is running. `alerts`, `mute` and `unmute` deliver nothing
-//! and need no lock.
+//! Several processes can use the database at the same time. SQLite isolates their transactions, and
+//! leases keep two of them from delivering the same message. File locks, which the system frees
+//! even after a SIGKILL, allow one `run` and one `replay` at a time, and show each whether the
+//! other is running. `alerts`, `mute` and `unmute` deliver nothing and need no lock.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -87,7 +87,8 @@ impl DataDir {
 
     /// Starts the engine on the database.
     ///
-    /// Frees the leases that a dead process left behind, if the locks prove that no process holds one.
+    /// Frees the leases that a dead process left behind, if the locks prove that no process holds
+    /// one.
     ///
     /// # Errors
     /// When the database cannot be used.
@@ -148,7 +149,8 @@ impl DeliveryLock {
         }
     }
 
-    /// Lets other processes deliver. This one may hold leases from now on, so no other may free them.
+    /// Lets other processes deliver. This one may hold leases from now on, so no other may free
+    /// them.
     fn share(&mut self) -> std::io::Result<()> {
         if std::mem::take(&mut self.is_exclusive) {
             self.file.unlock()?;

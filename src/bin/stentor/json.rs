@@ -1,5 +1,5 @@
-//! The `--json` output of each command. `docs/json.md` documents every field. Tests compare that document with these
-//! types, and `tests/it/cli/json.rs` with the output of real commands.
+//! The `--json` output of each command. `docs/json.md` documents every field. Tests compare that
+//! document with these types, and `tests/it/cli/json.rs` with the output of real commands.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,8 +15,8 @@ use stentor::ops::replay::listing::{Action, Age};
 use stentor::protocol::retry_reason::RetryReason;
 use stentor::protocol::round::{Delivery, DeliveryOutcome};
 
-/// The version of every document. It changes with a field that is renamed or removed, or whose meaning changes; a new
-/// field leaves it as it is.
+/// The version of every document. It changes with a field that is renamed or removed, or whose
+/// meaning changes; a new field leaves it as it is.
 pub(crate) const VERSION: u32 = 1;
 
 /// `stentor run`.

@@ -1,5 +1,5 @@
-//! The command line. Each command is a file. Here is what they share: arguments, logging, the async runtime and the
-//! exit code.
+//! The command line. Each command is a file. Here is what they share: arguments, logging, the async
+//! runtime and the exit code.
 //!
 //! | exit code | meaning |
 //! |---|---|
@@ -134,7 +134,8 @@ fn log_to_stderr(verbose: u8, quiet: bool) {
         1 => Level::INFO,
         _ => Level::DEBUG,
     };
-    // The embedded engine warns of each failed condition, and failed conditions are how duplicates are found.
+    // The embedded engine warns of each failed condition, and failed conditions are how duplicates
+    // are found.
     let filter = Targets::new()
         .with_default(LevelFilter::ERROR)
         .with_targets([("stentor", level), ("dynoxide", Level::ERROR)]);
@@ -155,8 +156,8 @@ fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> std
     }
 }
 
-/// Ends the process, with the help that was asked for or with the usage error. The error quotes the argument, so it is
-/// made safe for a terminal.
+/// Ends the process, with the help that was asked for or with the usage error. The error quotes the
+/// argument, so it is made safe for a terminal.
 fn exit_on_usage(error: &clap::Error) -> ! {
     use clap::error::ErrorKind;
     let is_error =

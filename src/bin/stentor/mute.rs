@@ -1,5 +1,5 @@
-//! `stentor mute` and `stentor unmute`. The alerts of a muted route are stored and counted but not delivered, and the
-//! first message afterwards says how many there were.
+//! `stentor mute` and `stentor unmute`. The alerts of a muted route are stored and counted but not
+//! delivered, and the first message afterwards says how many there were.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

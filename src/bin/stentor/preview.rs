@@ -1,8 +1,9 @@
-//! The services of `stentor run` and of a replay of its data directory: the embedded store, the dead-letter file, and a
-//! notifier that shows each message to the operator, or posts it to Slack if there is a webhook.
+//! The services of `stentor run` and of a replay of its data directory: the embedded store, the
+//! dead-letter file, and a notifier that shows each message to the operator, or posts it to Slack
+//! if there is a webhook.
 //!
-//! A message that is only shown counts as delivered once it is written. With a full disk or a closed pipe it stays in the
-//! outbox, and the next run shows it.
+//! A message that is only shown counts as delivered once it is written. With a full disk or a
+//! closed pipe it stays in the outbox, and the next run shows it.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -47,7 +48,8 @@ pub(crate) enum Output {
     },
     /// On standard error, each at once. Standard output is for a report without messages.
     Stderr,
-    /// In a report at the end. Until it is written, each delivery is deferred, which is not a failure.
+    /// In a report at the end. Until it is written, each delivery is deferred, which is not a
+    /// failure.
     Report,
 }
 
@@ -185,7 +187,8 @@ impl PreviewNotifier {
         text
     }
 
-    /// Writes in a thread, because a write that blocks on its reader cannot be canceled. A failure requests a shutdown.
+    /// Writes in a thread, because a write that blocks on its reader cannot be canceled. A failure
+    /// requests a shutdown.
     async fn write(
         &self,
         mut output: impl Write + Send + 'static,

@@ -1,5 +1,5 @@
-//! Progress on stderr, for work that takes longer than a moment: the bytes of an input, and the dead
-//! letters of a replay.
+//! Progress on stderr, for work that takes longer than a moment: the bytes of an input, and the
+//! dead letters of a replay.
 
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
@@ -119,8 +119,8 @@ impl ReplayProgress {
         }
     }
 
-    /// A token that Ctrl-C cancels. A second Ctrl-C ends the process. Neither loses a dead letter: what is
-    /// not deleted becomes visible again.
+    /// A token that Ctrl-C cancels. A second Ctrl-C ends the process. Neither loses a dead letter:
+    /// what is not deleted becomes visible again.
     pub(crate) fn cancel_on_ctrl_c(&self) -> CancellationToken {
         let cancel = CancellationToken::new();
         let (cancelled, bar, ui) = (cancel.clone(), self.bar.clone(), self.ui);

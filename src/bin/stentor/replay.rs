@@ -1,5 +1,5 @@
-//! `stentor replay`: reprocesses the dead letters of a queue or a file. This file has the arguments and
-//! the wiring; the replay itself is in the library.
+//! `stentor replay`: reprocesses the dead letters of a queue or a file. This file has the arguments
+//! and the wiring; the replay itself is in the library.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

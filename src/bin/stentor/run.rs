@@ -1,6 +1,6 @@
-//! `stentor run`: the whole pipeline on this machine. Files are ingested one after the other, and each route that they
-//! touched is closed once, at the end. Standard input and pipes are ingested as their lines arrive, with timed windows
-//! as in a deployment.
+//! `stentor run`: the whole pipeline on this machine. Files are ingested one after the other, and
+//! each route that they touched is closed once, at the end. Standard input and pipes are ingested
+//! as their lines arrive, with timed windows as in a deployment.
 
 mod encoding;
 mod files;
@@ -109,8 +109,8 @@ async fn print_text(session: &Session<'_>, elapsed: Duration) -> anyhow::Result<
     preview.print(format!("{gap}{report}")).await.map_err(|reason| cannot_write(&reason))
 }
 
-/// The messages are part of the report, so they are acknowledged only after it is written. After a crash in between, the
-/// next run reports them again.
+/// The messages are part of the report, so they are acknowledged only after it is written. After a
+/// crash in between, the next run reports them again.
 async fn print_json(session: &Session<'_>, elapsed: Duration) -> anyhow::Result<()> {
     let preview = &session.shared.preview;
     session.report_pending();

@@ -1,5 +1,5 @@
-//! `stentor send-test` delivers one message marked [TEST] as the notifier does: with the secret, the credential and the
-//! channel of the target. It shows a mistake before the first incident.
+//! `stentor send-test` delivers one message marked [TEST] as the notifier does: with the secret,
+//! the credential and the channel of the target. It shows a mistake before the first incident.
 
 use std::fs::File;
 use std::io::{self, Read as _};

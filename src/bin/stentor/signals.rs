@@ -1,5 +1,6 @@
-//! Shutdown on SIGINT, SIGTERM and SIGHUP. After the first signal a run stores and delivers what it has read. The second
-//! ends the process at once: what was not delivered by then stays in the outbox, and the next run delivers it.
+//! Shutdown on SIGINT, SIGTERM and SIGHUP. After the first signal a run stores and delivers what it
+//! has read. The second ends the process at once: what was not delivered by then stays in the
+//! outbox, and the next run delivers it.
 
 use std::time::Duration;
 
@@ -16,7 +17,8 @@ const GRACE: Duration = Duration::from_millis(1_200);
 /// A delivery that starts after the request has at least this long.
 const GRACE_MIN: Duration = Duration::from_millis(300);
 
-/// Signals closer together than this are one request: `timeout` signals its child, and then the child's group.
+/// Signals closer together than this are one request: `timeout` signals its child, and then the
+/// child's group.
 const ONE_REQUEST: Duration = Duration::from_millis(150);
 
 /// The request to shut down. Clones share it.

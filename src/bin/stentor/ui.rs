@@ -1,5 +1,6 @@
-//! The output of the commands. Results go to standard output; errors, warnings and hints go to standard error. Text
-//! that comes from outside is made safe for a terminal here, so no command has to think of it.
+//! The output of the commands. Results go to standard output; errors, warnings and hints go to
+//! standard error. Text that comes from outside is made safe for a terminal here, so no command has
+//! to think of it.
 
 use std::fmt::{Display, Write as _};
 use std::io::{IsTerminal as _, Write as _};
@@ -87,8 +88,8 @@ pub(crate) fn hinted(error: anyhow::Error, hint: impl Into<String>) -> anyhow::E
     anyhow::Error::new(Hinted { error, hint: hint.into() })
 }
 
-/// `error:`, a `Caused by:` line for each cause, and the hint. The diagnostics of a configuration come first, one a
-/// line as `file:line:column: message`, so that an editor can jump to them.
+/// `error:`, a `Caused by:` line for each cause, and the hint. The diagnostics of a configuration
+/// come first, one a line as `file:line:column: message`, so that an editor can jump to them.
 pub(crate) fn print_error(error: &anyhow::Error) {
     let label = |text: &str| format!("{ERROR}error:{ERROR:#} {}", safe(text));
     if let Some(config) = error.downcast_ref::<ConfigError>() {
@@ -116,7 +117,8 @@ fn safe(text: impl Display) -> String {
     visible::text(&text.to_string())
 }
 
-/// Whether standard output shows colors: by `NO_COLOR`, `CLICOLOR_FORCE`, `CLICOLOR`, and whether it is a terminal.
+/// Whether standard output shows colors: by `NO_COLOR`, `CLICOLOR_FORCE`, `CLICOLOR`, and whether
+/// it is a terminal.
 pub(crate) fn stdout_has_color() -> bool {
     AutoStream::choice(&std::io::stdout()) != ColorChoice::Never
 }
@@ -179,7 +181,8 @@ impl TextReport {
         self.put(format_args!("{:INDENT$}{label:<LABEL_WIDTH$}{}\n", "", line(value)));
     }
 
-    /// Every part, and those of `if_any` that are not zero: `  log events  300: 120 unmatched · 180 kept`
+    /// Every part, and those of `if_any` that are not zero:
+    /// `  log events  300: 120 unmatched · 180 kept`
     pub(crate) fn counts(
         &mut self,
         label: &str,
@@ -237,7 +240,8 @@ impl TextReport {
         }
     }
 
-    /// A heading, and for each item a line with its id and one with the reason; nothing without items.
+    /// A heading, and for each item a line with its id and one with the reason; nothing without
+    /// items.
     pub(crate) fn explained_list(
         &mut self,
         heading: &str,

@@ -3,7 +3,8 @@
 use strum::{Display, EnumDiscriminants, EnumString, IntoStaticStr, VariantArray};
 use thiserror::Error;
 
-/// Why a record cannot be read or stored. Neither code nor text quotes the record, which may hold a secret.
+/// Why a record cannot be read or stored. Neither code nor text quotes the record, which may hold a
+/// secret.
 #[derive(Clone, Debug, EnumDiscriminants, Error, PartialEq, Eq)]
 #[strum_discriminants(
     name(PoisonCode),

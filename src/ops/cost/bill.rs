@@ -56,7 +56,8 @@ impl Bill {
         usd_per_month / self.tb_per_month
     }
 
-    /// For comparison: dollars per month for ingesting the same logs into CloudWatch Logs, with or without Stentor.
+    /// For comparison: dollars per month for ingesting the same logs into CloudWatch Logs, with or
+    /// without Stentor.
     pub fn ingestion(&self) -> f64 {
         self.ingestion_usd_per_month
     }

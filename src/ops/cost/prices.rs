@@ -1,4 +1,5 @@
-//! The price list: a TOML file with every price that the model needs, each with its source and date.
+//! The price list: a TOML file with every price that the model needs, each with its source and
+//! date.
 
 use serde::Serialize;
 use toml::de::DeTable;

@@ -58,9 +58,11 @@ fn a_day_of_round_numbers_through_a_stream() {
     close(events, 86_400_000.0);
     close(records, 864_000.0);
     close(alerts, 86_400.0);
-    // 10 records of 400 + 100 x 1,110 / 11.1 bytes a second, times 4 for peak and headroom: less than a shard.
+    // 10 records of 400 + 100 x 1,110 / 11.1 bytes a second, times 4 for peak and headroom: less
+    // than a shard.
     close(shards, 4.0);
-    // 2.5 records a second and shard: a batch begins 0.4 s after the last one ended, and takes one second.
+    // 2.5 records a second and shard: a batch begins 0.4 s after the last one ended, and takes one
+    // second.
     close(invocations, 4.0 * 86_400.0 / 1.4);
     // 0.35 alerts an invocation: 1 - 0.704688 of them have one.
     close(transactions, 246_857.142_86 * 0.295_312);
@@ -80,10 +82,12 @@ fn a_month_of_round_numbers_through_a_stream() {
     expect("kinesis-retention", gb * 24.0 / 730.0);
     expect("logs-delivered", gb * 10_400.0 / 10_912.0);
 
-    // 406 + 218 + 0.72 x 218 bytes and a half KiB, in a transaction; the index never less than 1 KiB.
+    // 406 + 218 + 0.72 x 218 bytes and a half KiB, in a transaction; the index never less than 1
+    // KiB.
     expect("dynamodb-rows", 86_400.0 * 2.0 * (780.96 / 1024.0 + 0.5) * days / 1e6);
     expect("dynamodb-index", 86_400.0 * days / 1e6);
-    // 1.18519 alerts in each of 72,899.9 tallies of 1,511.1 bytes; put and deleted, both in transactions.
+    // 1.18519 alerts in each of 72,899.9 tallies of 1,511.1 bytes; put and deleted, both in
+    // transactions.
     let transactions = 72_899.9;
     expect("dynamodb-tallies", transactions * 4.0 * (1_511.11 / 1024.0 + 0.5) * days / 1e6);
     // 144 windows and 751.55 full transactions of 97 tallies; the epochs are as large as they get.
@@ -108,7 +112,8 @@ fn a_month_of_round_numbers_through_a_stream() {
 
     let invocations = 246_857.142_86;
     expect("lambda-requests", (invocations + 144.0 + 1440.0) * days / 1e6);
-    // 864,000 x 195 + 86.4 million x 1,110 bytes at 1 ms a MB, on a processor half as fast as the measured one.
+    // 864,000 x 195 + 86.4 million x 1,110 bytes at 1 ms a MB, on a processor half as fast as the
+    // measured one.
     let computing = 96_072.5 + 86_400.0 * 0.0022 + transactions;
     let consumer_ms = invocations * 2.5 + computing * 2.0 + transactions * 25.0;
     expect("lambda-consumer", consumer_ms / 1e3 * 1769.0 / 1024.0 * days);

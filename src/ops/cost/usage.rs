@@ -368,8 +368,9 @@ fn shards(bytes_per_second: f64) -> f64 {
     (peak / SHARD_BYTES_PER_SECOND.value).ceil().max(SHARDS_MIN.value)
 }
 
-/// Invocations a day: each shard is read once a second, and a batch begins with its first record. The
-/// limits of a batch, 1,000 records and 6 MB, are beyond what a shard with headroom gets in a second.
+/// Invocations a day: each shard is read once a second, and a batch begins with its first record.
+/// The limits of a batch, 1,000 records and 6 MB, are beyond what a shard with headroom gets in a
+/// second.
 fn batches(records: f64, shards: f64) -> f64 {
     let per_shard_second = records / SECONDS_PER_DAY / shards;
     per_shard_second / (1.0 + per_shard_second * POLL_SECONDS.value) * shards * SECONDS_PER_DAY

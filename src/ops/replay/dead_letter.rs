@@ -1,6 +1,6 @@
-//! A dead letter, recognized by its shape: a record or message that Stentor parked, a due message that
-//! SQS gave up on, or a batch or invocation that Lambda gave up on. Pure. No text here quotes a body
-//! that cannot be read, which may hold a secret.
+//! A dead letter, recognized by its shape: a record or message that Stentor parked, a due message
+//! that SQS gave up on, or a batch or invocation that Lambda gave up on. Pure. No text here quotes
+//! a body that cannot be read, which may hold a secret.
 
 use std::borrow::Cow;
 
@@ -18,8 +18,8 @@ use crate::model::visible;
 use crate::protocol::queue::{Due, PARKED_FORMAT, ParkedItem, ParkedWork};
 
 /// The longest body that is read. The longest known one is an object that Lambda writes to S3: the
-/// payload of an invocation has up to 6 MB, and more as an escaped JSON string. A Kinesis record has at
-/// most 14 MB in base64.
+/// payload of an invocation has up to 6 MB, and more as an escaped JSON string. A Kinesis record
+/// has at most 14 MB in base64.
 pub const BODY_BYTES_MAX: usize = 32 << 20;
 
 /// The kind of a dead letter, as `--kind` takes it.
@@ -59,8 +59,8 @@ pub enum Kind {
 #[derive(Debug, PartialEq)]
 pub struct DeadLetter {
     pub kind: Kind,
-    /// Why it was parked, as a stable word: the code that Stentor parked it with, the condition that
-    /// Lambda reports (`RecordAgeExceeded`), `received-too-often`, `given-up`, or a code of
+    /// Why it was parked, as a stable word: the code that Stentor parked it with, the condition
+    /// that Lambda reports (`RecordAgeExceeded`), `received-too-often`, `given-up`, or a code of
     /// [`Unrecognized`].
     pub code: String,
     /// The same for people.
@@ -143,8 +143,8 @@ impl Unrecognized {
     }
 }
 
-/// The envelopes that Lambda and Stentor use, all in one. Every field is optional and of any type: a
-/// field that is not needed must not make a dead letter unreadable.
+/// The envelopes that Lambda and Stentor use, all in one. Every field is optional and of any type:
+/// a field that is not needed must not make a dead letter unreadable.
 #[derive(Default, Deserialize)]
 struct Envelope<'b> {
     #[serde(borrow)]
@@ -178,7 +178,8 @@ struct RequestContext<'b> {
     function_arn: Option<&'b RawValue>,
 }
 
-/// Reads the body of a dead letter. A body that cannot be read is [`Kind::Unknown`], never an error.
+/// Reads the body of a dead letter. A body that cannot be read is [`Kind::Unknown`], never an
+/// error.
 pub fn read(message: &ReceivedMessage) -> DeadLetter {
     if message.body.len() > BODY_BYTES_MAX {
         return DeadLetter { parked_at: message.sent_at, ..unknown(Unrecognized::TooLong) };
@@ -227,7 +228,8 @@ impl Envelope<'_> {
         DeadLetter { account, ..self.given_up(Kind::Batch, content) }
     }
 
-    /// `requestContext.condition` is why Lambda gave up: `RetryAttemptsExhausted`, `RecordAgeExceeded`.
+    /// `requestContext.condition` is why Lambda gave up: `RetryAttemptsExhausted`,
+    /// `RecordAgeExceeded`.
     fn given_up(&self, kind: Kind, content: Content) -> DeadLetter {
         let condition = self
             .context_text(|context| context.condition)

@@ -1,4 +1,5 @@
-//! The engine of a replay: receives dead letters, retries them, and deletes those whose work is safe.
+//! The engine of a replay: receives dead letters, retries them, and deletes those whose work is
+//! safe.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
@@ -21,8 +22,8 @@ use crate::protocol::services::Services;
 /// Dead letters that are received together. SQS returns at most ten.
 pub(super) const RECEIVED_MAX: usize = 10;
 
-/// Without a due queue the replay closes routes itself: once for this many dead letters, or after this
-/// time, so that ten thousand parked records become a few messages.
+/// Without a due queue the replay closes routes itself: once for this many dead letters, or after
+/// this time, so that ten thousand parked records become a few messages.
 const WAITING_MAX: usize = 1_000;
 const WAITING_TIME_MAX: Duration = Duration::from_secs(30);
 
@@ -47,8 +48,8 @@ pub(super) struct Engine<'a, W, D, R> {
     /// Dead letters that the filters have selected.
     selected: u64,
     waiting: Vec<Waiting>,
-    /// Without a due queue, the routes to deliver. A dead letter that failed can have some too: part of
-    /// its alerts may be committed.
+    /// Without a due queue, the routes to deliver. A dead letter that failed can have some too:
+    /// part of its alerts may be committed.
     pub undelivered: BTreeSet<RouteName>,
     held: Held,
     pub report: Report,
@@ -131,7 +132,8 @@ impl<'a, W: Services, D: DeadLetterSource, R: StreamReader> Engine<'a, W, D, R> 
             if self.is_interrupted() {
                 return;
             }
-            // Boxed, like every call that goes deep into the store: a poll carries what is on the stack.
+            // Boxed, like every call that goes deep into the store: a poll carries what is on the
+            // stack.
             let outcome = Box::pin(self.retry(content)).await;
             self.finish(receipt, kind, outcome).await;
         }
@@ -150,8 +152,8 @@ impl<'a, W: Services, D: DeadLetterSource, R: StreamReader> Engine<'a, W, D, R> 
         }
     }
 
-    /// With a due queue, a dead letter is deleted once its routes are armed. Without one it waits until
-    /// they are delivered: no other process delivers them.
+    /// With a due queue, a dead letter is deleted once its routes are armed. Without one it waits
+    /// until they are delivered: no other process delivers them.
     async fn finish(&mut self, receipt: Receipt, kind: Kind, outcome: Outcome) {
         match outcome {
             Err(failure) => self.leave(&receipt, kind, failure),

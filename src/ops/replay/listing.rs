@@ -1,5 +1,6 @@
-//! The dry run: counts the dead letters by kind, code, account and age, and by what a replay would do
-//! with them. It sends, stores and deletes nothing, and makes every dead letter visible again at the end.
+//! The dry run: counts the dead letters by kind, code, account and age, and by what a replay would
+//! do with them. It sends, stores and deletes nothing, and makes every dead letter visible again at
+//! the end.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -98,8 +99,8 @@ impl Age {
     }
 }
 
-/// Lists the dead letters of `source` that `options` select, at most `options.max`. Calls `on_progress`
-/// with the number of those that were received.
+/// Lists the dead letters of `source` that `options` select, at most `options.max`. Calls
+/// `on_progress` with the number of those that were received.
 ///
 /// # Errors
 /// When the source fails.

@@ -24,7 +24,8 @@ pub struct Options {
     pub rate: Option<f64>,
     /// Dead letters in all, without those that the filters skip.
     pub max: Option<u64>,
-    /// How long one step may take, such as the delivery of one message. At most [`STEP_TIMEOUT_MAX`].
+    /// How long one step may take, such as the delivery of one message. At most
+    /// [`STEP_TIMEOUT_MAX`].
     pub step_timeout: Duration,
     /// The Region of the functions, and so of the direct subscriptions that they received.
     pub region: Option<String>,

@@ -44,7 +44,8 @@ pub struct Unresolved {
     pub failure: Failure,
 }
 
-/// Why a dead letter is left in the queue. The text is for people; programs compare [`Failure::code`].
+/// Why a dead letter is left in the queue. The text is for people; programs compare
+/// [`Failure::code`].
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Failure {
     /// It is one record that still cannot be read or stored.

@@ -41,8 +41,8 @@ impl<W: Services, D: DeadLetterSource, R: StreamReader> Engine<'_, W, D, R> {
         }
     }
 
-    /// Ingests parked records. Returns one outcome for each. A record that is still unreadable is in the
-    /// queue already, so it is not parked.
+    /// Ingests parked records. Returns one outcome for each. A record that is still unreadable is
+    /// in the queue already, so it is not parked.
     pub(super) async fn retry_records(&mut self, records: &[ParkedRecord]) -> Vec<Outcome> {
         let batch =
             Batch { records: records.iter().map(parked_record).collect(), window_state: None };
@@ -83,9 +83,10 @@ impl<W: Services, D: DeadLetterSource, R: StreamReader> Engine<'_, W, D, R> {
         ingested
     }
 
-    /// A dead letter that is one record (`is_single`) stays in the queue while the record is unreadable.
-    /// The unreadable records among several are parked one by one, so that their dead letter can be
-    /// deleted; but only if nothing else keeps it, or each replay would park them again.
+    /// A dead letter that is one record (`is_single`) stays in the queue while the record is
+    /// unreadable. The unreadable records among several are parked one by one, so that their dead
+    /// letter can be deleted; but only if nothing else keeps it, or each replay would park them
+    /// again.
     async fn park_unreadable(&mut self, ingested: Ingested, is_single: bool) -> Outcome {
         let Ingested { routes, retry, unreadable } = ingested;
         if let Some(reason) = retry {
@@ -131,8 +132,8 @@ impl<W: Services, D: DeadLetterSource, R: StreamReader> Engine<'_, W, D, R> {
         }
     }
 
-    /// Reads the records of a range page by page and ingests them. If the stream no longer has some of
-    /// them, the dead letter stays: it is their only trace.
+    /// Reads the records of a range page by page and ingests them. If the stream no longer has some
+    /// of them, the dead letter stays: it is their only trace.
     async fn retry_range(&mut self, range: &StreamRange) -> Outcome {
         let (mut found, mut first, mut after) = (0, None, None::<String>);
         let mut all = Ingested::default();
@@ -212,8 +213,9 @@ impl<W: Services, D: DeadLetterSource, R: StreamReader> Engine<'_, W, D, R> {
         Ok(())
     }
 
-    /// Closes the route of a due message if its window is due, and delivers what is owed. If its window
-    /// is still open, the message goes back into the due queue: the window has no other timer.
+    /// Closes the route of a due message if its window is due, and delivers what is owed. If its
+    /// window is still open, the message goes back into the due queue: the window has no other
+    /// timer.
     async fn retry_due(&mut self, due: &Due) -> Outcome {
         let deadline = self.deadline();
         let closed = Box::pin(drain(self.services, &due.route, deadline)).await;
@@ -274,8 +276,8 @@ fn stream_record<'r>(range: &'r StreamRange, read: &'r StreamRecord) -> Record<'
     record
 }
 
-/// The failure of a range of which some records are missing. A stream expires its oldest records first,
-/// so a range of an unknown length is complete if its first record is there.
+/// The failure of a range of which some records are missing. A stream expires its oldest records
+/// first, so a range of an unknown length is complete if its first record is there.
 fn expired(range: &StreamRange, found: u64, first: Option<&str>) -> Option<Failure> {
     match range.records {
         Some(records) if found < records => {

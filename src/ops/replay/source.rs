@@ -9,8 +9,8 @@ use thiserror::Error;
 use crate::model::time::Timestamp;
 use crate::protocol::clock::Deadline;
 
-/// For how long a received dead letter is hidden from other readers. A replay renews it at half time,
-/// between two steps.
+/// For how long a received dead letter is hidden from other readers. A replay renews it at half
+/// time, between two steps.
 pub const VISIBILITY_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Why a source of dead letters or records failed. The text says what to do about it.
@@ -36,8 +36,8 @@ impl SourceError {
 
 /// A source of dead letters: an SQS queue, a file, or the simulator's queue.
 pub trait DeadLetterSource: Send + Sync {
-    /// Up to `max` dead letters, which no other reader receives for [`VISIBILITY_TIMEOUT`]. An empty
-    /// answer means that there are no more now.
+    /// Up to `max` dead letters, which no other reader receives for [`VISIBILITY_TIMEOUT`]. An
+    /// empty answer means that there are no more now.
     fn receive(
         &self,
         max: usize,
@@ -51,8 +51,8 @@ pub trait DeadLetterSource: Send + Sync {
         deadline: Deadline,
     ) -> impl Future<Output = Vec<Result<(), SourceError>>> + Send;
 
-    /// Hides dead letters for `hidden_for` from now; zero makes them visible at once. A failure has no
-    /// answer: the dead letter is received again, which is harmless.
+    /// Hides dead letters for `hidden_for` from now; zero makes them visible at once. A failure has
+    /// no answer: the dead letter is received again, which is harmless.
     fn hide(
         &self,
         receipts: &[Receipt],

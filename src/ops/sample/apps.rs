@@ -1,6 +1,6 @@
 //! The applications in the samples, and how often each failure occurs: a database has run out of
-//! connections, and the other applications fail in turn. There are eleven templates of alerts, and the
-//! first of each application makes up most of its alerts. `lines` has the texts.
+//! connections, and the other applications fail in turn. There are eleven templates of alerts, and
+//! the first of each application makes up most of its alerts. `lines` has the texts.
 
 mod lines;
 
@@ -99,8 +99,8 @@ impl App {
     }
 }
 
-/// The application of a log group, and one of its log streams. Both depend on the arguments only, so all
-/// records of a stream have the same name and partition key.
+/// The application of a log group, and one of its log streams. Both depend on the arguments only,
+/// so all records of a stream have the same name and partition key.
 pub(super) fn source(
     seed: u64,
     group: usize,

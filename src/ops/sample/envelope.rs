@@ -1,4 +1,5 @@
-//! The events of Lambda, with all fields in their order. `payload` and `poison` write the `data` fields.
+//! The events of Lambda, with all fields in their order. `payload` and `poison` write the `data`
+//! fields.
 
 use std::collections::BTreeMap;
 
@@ -142,7 +143,8 @@ impl Event {
         Self::Subscription(SubscriptionEvent { awslogs: Data { data } })
     }
 
-    /// Messages of the due queue. Each has its body, how often it was received, and when it was sent.
+    /// Messages of the due queue. Each has its body, how often it was received, and when it was
+    /// sent.
     pub(super) fn due(messages: Vec<(String, u32, i64)>) -> Self {
         let message =
             |(number, (body, receives, sent_ms)): (usize, (String, u32, i64))| SqsMessage {

@@ -1,5 +1,5 @@
-//! The named samples of `events/`: small and fixed, each for one situation. The burst is generated. The others
-//! are written by hand, because their exact bytes matter; `scenario` has their texts.
+//! The named samples of `events/`: small and fixed, each for one situation. The burst is generated.
+//! The others are written by hand, because their exact bytes matter; `scenario` has their texts.
 
 mod scenario;
 #[cfg(test)]
@@ -14,8 +14,8 @@ use super::{Options, START_MS, event};
 use crate::protocol::queue::Due;
 use scenario::{Line, checkout, kinesis, payload_of, payments, source, verbatim};
 
-/// File name, description and event of each sample. Every call returns the same events, except for the gzip bytes,
-/// which may depend on the backend of `flate2`.
+/// File name, description and event of each sample. Every call returns the same events, except for
+/// the gzip bytes, which may depend on the backend of `flate2`.
 pub fn fixtures() -> Vec<(&'static str, &'static str, Event)> {
     vec![
         (
@@ -191,7 +191,8 @@ fn tumbling() -> Event {
 
 fn own_logs() -> Event {
     let stream = "2025/11/03/[$LATEST]0d5ff1a2c3b4e5f60718293a4b5c6d7e";
-    // Lambda emulators use this account. A log group with the same name in another account is not our own.
+    // Lambda emulators use this account. A log group with the same name in another account is not
+    // our own.
     let own = source("012345678912", "/aws/lambda/stentor-consumer", stream, "stentor");
     kinesis(vec![
         ("stentor", payload::data(&payload_of(&own, scenario::OWN_LOGS))),

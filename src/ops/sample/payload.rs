@@ -1,5 +1,5 @@
-//! The `data` field as CloudWatch Logs writes it: a subscription message as JSON, gzip and base64. And the
-//! ids of its log events.
+//! The `data` field as CloudWatch Logs writes it: a subscription message as JSON, gzip and base64.
+//! And the ids of its log events.
 
 use std::io::Write;
 
@@ -15,8 +15,8 @@ pub(super) const MS_MAX: i64 = 1 << 47;
 /// The name of the subscription filter in every message.
 pub(super) const FILTER: &str = "central-logs";
 
-/// The source of a record's log events. A subscription filter partitions by log stream, so the stream has
-/// the partition key.
+/// The source of a record's log events. A subscription filter partitions by log stream, so the
+/// stream has the partition key.
 pub(super) struct Source {
     pub owner: String,
     pub log_group: String,
@@ -71,9 +71,9 @@ pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Generates event ids like those of CloudWatch Logs. Below the timestamp they have the time of the
-/// `PutLogEvents` call, bits that all events of the call share, and the index of the event in the call.
-/// Source: ids in public samples, where neighbors differ by `(later - earlier) << 144` and the number of
-/// events between them.
+/// `PutLogEvents` call, bits that all events of the call share, and the index of the event in the
+/// call. Source: ids in public samples, where neighbors differ by `(later - earlier) << 144` and
+/// the number of events between them.
 pub(super) struct Ids {
     rng: Rng,
     /// The number of the call, which keeps its ids distinct from all others.
@@ -115,8 +115,8 @@ impl Ids {
     }
 }
 
-/// An event id: 56 decimal digits of a number whose bits above the lowest 144 are the timestamp in ms (test:
-/// `ids_carry_their_timestamp`). `high` and `low` are the lowest 128 bits.
+/// An event id: 56 decimal digits of a number whose bits above the lowest 144 are the timestamp in
+/// ms (test: `ids_carry_their_timestamp`). `high` and `low` are the lowest 128 bits.
 pub(super) fn id(timestamp: i64, high: u64, low: u64) -> String {
     const GROUP: u128 = 10_u128.pow(18);
     let mut limbs = [(timestamp as u64) << 16, high, low];

@@ -25,7 +25,8 @@ pub enum PoisonKind {
     NotJson,
     /// Valid JSON of an EventBridge event.
     NotSubscription,
-    /// A valid message and 64 MiB of blanks, compressed 1,000 : 1. A reader without a size limit accepts it.
+    /// A valid message and 64 MiB of blanks, compressed 1,000 : 1. A reader without a size limit
+    /// accepts it.
     Bomb,
     /// A valid message, except for two bytes that are not UTF-8.
     InvalidUtf8,
@@ -116,9 +117,9 @@ fn invalid_utf8(message: &[u8]) -> Vec<u8> {
     [&message[..quote], b"\xc3\x28", &message[quote..]].concat()
 }
 
-/// One gzip member with `mib` MiB of blanks after the message. One MiB is compressed once and its block is
-/// repeated, so the block must not refer to earlier bytes (`FlushCompress::Full`). Compressing all of them
-/// takes ten seconds in a debug build.
+/// One gzip member with `mib` MiB of blanks after the message. One MiB is compressed once and its
+/// block is repeated, so the block must not refer to earlier bytes (`FlushCompress::Full`).
+/// Compressing all of them takes ten seconds in a debug build.
 pub(super) fn bomb(message: &[u8], mib: usize) -> Vec<u8> {
     const MIB: usize = 1 << 20;
     let blanks = vec![b' '; MIB];

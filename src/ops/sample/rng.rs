@@ -1,5 +1,5 @@
-//! Random values that look like those in logs, and times in the formats of logs. Pure: the seed and the
-//! time are arguments.
+//! Random values that look like those in logs, and times in the formats of logs. Pure: the seed and
+//! the time are arguments.
 
 use std::collections::BTreeMap;
 
@@ -102,8 +102,8 @@ pub(super) struct SampleClock {
 }
 
 impl SampleClock {
-    /// `ms` since 1970. The calendar counts days in eras of 400 years that begin in March, so that the leap
-    /// day comes last (Howard Hinnant, "chrono-compatible low-level date algorithms").
+    /// `ms` since 1970. The calendar counts days in eras of 400 years that begin in March, so that
+    /// the leap day comes last (Howard Hinnant, "chrono-compatible low-level date algorithms").
     pub(super) fn of(ms: i64) -> Self {
         let (days, rest) = (ms.div_euclid(86_400_000) + 719_468, ms.rem_euclid(86_400_000));
         let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));

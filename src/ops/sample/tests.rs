@@ -1,5 +1,5 @@
-//! Checks the samples with base64, flate2 and serde_json only: the code under test does not read its own
-//! output.
+//! Checks the samples with base64, flate2 and serde_json only: the code under test does not read
+//! its own output.
 
 use std::collections::HashSet;
 use std::io::Read;
@@ -158,8 +158,8 @@ fn text<'a>(value: &'a Value, field: &str) -> &'a str {
     value[field].as_str().unwrap()
 }
 
-/// The message, if it can be read: gzip with nothing after it, and at most a MiB, which is much more than
-/// any of these samples has and keeps the tests from inflating bombs.
+/// The message, if it can be read: gzip with nothing after it, and at most a MiB, which is much
+/// more than any of these samples has and keeps the tests from inflating bombs.
 pub(super) fn readable(data: &str) -> Option<Value> {
     const MOST: u64 = 1 << 20;
     let bytes = STANDARD.decode(data).ok()?;
@@ -296,8 +296,8 @@ fn poison_has_the_damage_of_its_kind() {
     }
 }
 
-/// The length in the trailer is the decoded size. A debug build inflates a small bomb to check its checksum,
-/// because inflating 64 MiB takes ten seconds.
+/// The length in the trailer is the decoded size. A debug build inflates a small bomb to check its
+/// checksum, because inflating 64 MiB takes ten seconds.
 fn assert_bomb(bytes: &[u8], good: &[u8]) {
     assert!(bytes.len() < 70_000, "{} bytes", bytes.len());
     let length = u32::from_le_bytes(*bytes.last_chunk().unwrap());

@@ -62,7 +62,8 @@ fn dead_letters(directory: &Path) -> Vec<(String, u64)> {
 fn a_disk_that_fills_up_during_a_write_damages_no_other_dead_letter() {
     let directory = scratch("full-disk");
     assert_eq!(run(&directory, &[&bad_record(&directory, 300)]).status.code(), Some(1));
-    // A file may grow to 2 MiB (4,096 blocks of 512 bytes): enough for the database, but not for this dead letter.
+    // A file may grow to 2 MiB (4,096 blocks of 512 bytes): enough for the database, but not for
+    // this dead letter.
     let data = directory.join("data");
     let large = bad_record(&directory, 6_000_000);
     let limited = "trap '' XFSZ; ulimit -f 4096; exec \"$@\"";

@@ -1,4 +1,5 @@
-//! The inputs of `run`: standard input, pipes, compressed and unexpected files. Signals, locks and failing outputs, too.
+//! The inputs of `run`: standard input, pipes, compressed and unexpected files. Signals, locks and
+//! failing outputs, too.
 
 use std::io::Read as _;
 use std::net::{TcpListener, TcpStream};

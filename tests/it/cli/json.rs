@@ -89,7 +89,8 @@ async fn run_prints_the_documented_json() {
             &[&inputs[..], &["--json", "--slack-webhook", &webhook]].concat(),
         ))
     };
-    // One run parks its records and its message. The other cannot park, and its message is postponed.
+    // One run parks its records and its message. The other cannot park, and its message is
+    // postponed.
     let documents =
         [run("json-refused", "refuses", true), run("json-postponed", "postpones", false)];
     check_documents("run --json", &documents, &[]);
@@ -118,8 +119,8 @@ async fn replay_prints_the_documented_json() {
         json_of(&stentor(&directory, &[&options[..], &place, more].concat()).output().unwrap())
     };
     check_documents("replay --dry-run --json", &[replay("accepts", &["--dry-run"])], &[]);
-    // The first replay is refused, and the second accepted. A file does not fail in the middle: a unit test covers the
-    // error of a source.
+    // The first replay is refused, and the second accepted. A file does not fail in the middle: a
+    // unit test covers the error of a source.
     check_documents(
         "replay --json",
         &[replay("refuses", &[]), replay("accepts", &[])],

@@ -65,7 +65,8 @@ pub struct Dynamo {
     time: SimulatedTime,
 }
 
-/// The time of the schedule, as of the latest operation. A sleep takes real time, as a call to the engine does.
+/// The time of the schedule, as of the latest operation. A sleep takes real time, as a call to the
+/// engine does.
 #[derive(Clone, Default)]
 struct SimulatedTime(Arc<AtomicI64>);
 

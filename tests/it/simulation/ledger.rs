@@ -20,7 +20,8 @@ pub struct Ledger {
     pub delivered: Vec<Step>,
     /// The ranges of epochs that were parked for a target.
     parked: Vec<(RouteName, Target, (u64, u64))>,
-    /// Epochs beyond the first and up to the second that a target was not told of because the route was muted.
+    /// Epochs beyond the first and up to the second that a target was not told of because the route
+    /// was muted.
     muted: Vec<(RouteName, Target, (u64, u64))>,
     /// The processes that replay.
     pub replayers: BTreeSet<u64>,

@@ -59,7 +59,8 @@ impl Session<'_> {
         self.ingest_payload(&payload, input.offset, origin, name).await
     }
 
-    /// Ingests an event, or lines of JSON that look like one at first. `offset` is that of the payload in its file.
+    /// Ingests an event, or lines of JSON that look like one at first. `offset` is that of the
+    /// payload in its file.
     pub(super) async fn ingest_payload(
         &self,
         payload: &[u8],
@@ -99,7 +100,8 @@ impl Session<'_> {
         }
     }
 
-    /// Ingests lines until the end of the file or a shutdown request. `advance` is called after each chunk.
+    /// Ingests lines until the end of the file or a shutdown request. `advance` is called after
+    /// each chunk.
     async fn ingest_lines(
         &self,
         reader: &mut impl BufRead,

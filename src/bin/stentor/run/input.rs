@@ -1,5 +1,5 @@
-//! The inputs of `run`: Lambda events and log lines in files, pipes and standard input, as plain text, gzip or UTF-16.
-//! Bytes that are read to recognize an input are still part of it.
+//! The inputs of `run`: Lambda events and log lines in files, pipes and standard input, as plain
+//! text, gzip or UTF-16. Bytes that are read to recognize an input are still part of it.
 
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read};
@@ -42,7 +42,8 @@ pub(super) struct Refusal(pub String);
 pub(super) enum Amount {
     /// A full head. For files.
     Head,
-    /// As much as has arrived, if that is enough. For streams, which may pause after their first line.
+    /// As much as has arrived, if that is enough. For streams, which may pause after their first
+    /// line.
     Available,
 }
 
@@ -202,7 +203,8 @@ fn is_named_json(path: &Path) -> bool {
         || (is(path, "gz") && path.file_stem().map(Path::new).is_some_and(|stem| is(stem, "json")))
 }
 
-/// Whether it is an object with the first key of an event. Log lines are often objects too, so the brace is not enough.
+/// Whether it is an object with the first key of an event. Log lines are often objects too, so the
+/// brace is not enough.
 pub(super) fn looks_like_an_event(head: &[u8]) -> bool {
     let text = String::from_utf8_lossy(head);
     let Some(inside) = without_mark(&text).trim_start().strip_prefix('{') else { return false };

@@ -1,5 +1,5 @@
-//! Log lines as batches. A line of a file is identified by path, offset and content: a second run over the same file
-//! finds duplicates only, and a rotated file is a new one.
+//! Log lines as batches. A line of a file is identified by path, offset and content: a second run
+//! over the same file finds duplicates only, and a rotated file is a new one.
 
 use std::borrow::Cow;
 use std::io::{BufRead, Read as _};
@@ -12,8 +12,9 @@ use stentor::ingest::event::{Batch, Data, Record};
 use stentor::ingest::logs::{LogBatch, LogEvent, Message};
 use stentor::model::time::Timestamp;
 
-/// A longer line is cut here, and the rest is skipped and reported. It is not split: a marker at the cut would be missed,
-/// and half of a secret would not be recognized. (A log event of CloudWatch Logs has at most 1 MB.)
+/// A longer line is cut here, and the rest is skipped and reported. It is not split: a marker at
+/// the cut would be missed, and half of a secret would not be recognized. (A log event of
+/// CloudWatch Logs has at most 1 MB.)
 pub(super) const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Lines in one record of a batch. Records are decoded in parallel.
@@ -76,8 +77,8 @@ pub(super) struct Lines {
 /// Reads lines up to about `bytes_max` bytes or [`LINES_MAX`] lines, and advances `offset`.
 ///
 /// # Errors
-/// When the first read fails. If a later read fails, the result has the lines before it and what was read of the last
-/// line, and the next call fails.
+/// When the first read fails. If a later read fails, the result has the lines before it and what
+/// was read of the last line, and the next call fails.
 pub(super) fn read_lines(
     reader: &mut impl BufRead,
     offset: &mut u64,
@@ -163,13 +164,14 @@ pub(super) fn batch<'a>(lines: &'a [Line], origin: &'a Origin, now: Timestamp) -
     Batch { records: lines.chunks(RECORD_LINES).map(record).collect(), ..Batch::default() }
 }
 
-/// The time at the start of a line: ISO 8601, or the format of many loggers (`2026-11-23 14:15:16,789`). UTC unless it
-/// has an offset.
+/// The time at the start of a line: ISO 8601, or the format of many loggers
+/// (`2026-11-23 14:15:16,789`). UTC unless it has an offset.
 fn leading_time(line: &str) -> Option<Timestamp> {
     const SECONDS: usize = "2026-11-23T14:15:16".len();
     let head = line.trim_start_matches(['[', ' ']);
     let seconds = head.get(..SECONDS)?;
-    // A quick test for the many lines without a time. It also rejects other formats that jiff accepts.
+    // A quick test for the many lines without a time. It also rejects other formats that jiff
+    // accepts.
     let is_time = |at: &[u8]| {
         matches!(
             at,

@@ -1,5 +1,5 @@
-//! Standard input and pipes: an event as a whole, lines as they arrive. Windows end by the clock, and lines are ingested
-//! even while a target keeps a message waiting.
+//! Standard input and pipes: an event as a whole, lines as they arrive. Windows end by the clock,
+//! and lines are ingested even while a target keeps a message waiting.
 
 use std::path::Path;
 use std::time::Duration;
@@ -95,8 +95,8 @@ impl Session<'_> {
         }
     }
 
-    /// A pipe delivers its lines only once. Retries until they are stored, while their writer waits, or until a shutdown
-    /// is requested.
+    /// A pipe delivers its lines only once. Retries until they are stored, while their writer
+    /// waits, or until a shutdown is requested.
     async fn ingest_until_stored(&self, services: &LocalServices<'_>, batch: &Batch<'_>) {
         let mut consumed = ingest_and_park(services, batch, self.deadline()).await;
         while let Some(reason) = first_retry(&consumed)

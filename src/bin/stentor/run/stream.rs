@@ -1,6 +1,7 @@
-//! The lines of standard input and pipes, as they arrive. A thread reads them, because a read of a pipe cannot be
-//! canceled. It waits for data or for a shutdown request, so it hands over every byte that it reads. The channel is
-//! short: a slow store slows the writer instead of filling the memory.
+//! The lines of standard input and pipes, as they arrive. A thread reads them, because a read of a
+//! pipe cannot be canceled. It waits for data or for a shutdown request, so it hands over every
+//! byte that it reads. The channel is short: a slow store slows the writer instead of filling the
+//! memory.
 
 use std::fs::File;
 use std::io::{PipeReader, PipeWriter, Read};
@@ -19,8 +20,8 @@ use super::input::{Amount, Input, Kind, Refusal};
 use super::lines::{LINE_BYTES_MAX, Line, without_end};
 use crate::signals::Shutdown;
 
-/// Lines that are ingested at once, and how long the first one waits for others. Few enough for a prompt shutdown, even if
-/// each line is an alert.
+/// Lines that are ingested at once, and how long the first one waits for others. Few enough for a
+/// prompt shutdown, even if each line is an alert.
 const LINES_MAX: usize = 2_000;
 const LINES_BYTES_MAX: usize = 4 * 1024 * 1024;
 const GATHER: Duration = Duration::from_millis(150);
@@ -28,11 +29,13 @@ const GATHER: Duration = Duration::from_millis(150);
 /// The size of one read.
 const PIECE_BYTES: usize = 8 * 1024;
 
-/// Bytes that are read after a shutdown request: the capacity of a pipe. Its writer regards them as delivered.
+/// Bytes that are read after a shutdown request: the capacity of a pipe. Its writer regards them as
+/// delivered.
 const DRAIN_BYTES: usize = 64 * 1024;
 
-/// How long the thread may take to hand over its bytes after a shutdown request. It takes longer only if it has none: it
-/// waits for a writer to open the pipe, or another process has read the data.
+/// How long the thread may take to hand over its bytes after a shutdown request. It takes longer
+/// only if it has none: it waits for a writer to open the pipe, or another process has read the
+/// data.
 const HAND_OVER: Duration = Duration::from_secs(1);
 
 /// Input that arrives during the run.
@@ -116,7 +119,8 @@ impl Stream {
         Ok(all)
     }
 
-    /// The lines that arrive within [`GATHER`] after the first, or fewer when there are many. Empty at the end.
+    /// The lines that arrive within [`GATHER`] after the first, or fewer when there are many. Empty
+    /// at the end.
     pub(super) async fn gather(&mut self, shutdown: &Shutdown) -> Result<Vec<Line>, Refusal> {
         let mut until = None;
         while self.has_room() && self.failure.is_none() {
@@ -156,8 +160,8 @@ impl Stream {
         self.lines.len() < LINES_MAX && self.lines_bytes < LINES_BYTES_MAX
     }
 
-    /// The next piece, or `None` at the end. After a shutdown request, only the bytes that the thread has read and that are
-    /// left in the pipe.
+    /// The next piece, or `None` at the end. After a shutdown request, only the bytes that the
+    /// thread has read and that are left in the pipe.
     async fn next(&mut self, shutdown: &Shutdown) -> Option<Result<Piece, Refusal>> {
         if self.wake.is_some() {
             tokio::select! {
@@ -208,8 +212,8 @@ impl Stream {
     }
 }
 
-/// The thread: sends the content of the input, and then its bytes. Ends with the input, at a shutdown request, or without
-/// a receiver.
+/// The thread: sends the content of the input, and then its bytes. Ends with the input, at a
+/// shutdown request, or without a receiver.
 fn read(path: Option<PathBuf>, woken: PipeReader, sender: &mpsc::Sender<Result<Piece, Refusal>>) {
     let opened = match &path {
         // Opening a pipe waits for its writer.

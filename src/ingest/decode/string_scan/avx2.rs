@@ -95,8 +95,9 @@ unsafe fn bits([low, high]: [__m256i; 2]) -> u64 {
     unsafe { u64::from(movemask(high)) << (WIDTH / 2) | u64::from(movemask(low)) }
 }
 
-/// `_mm256_movemask_epi8`, its result hidden from the optimizer. The optimizer would take it for 32 booleans and compute
-/// with each of them: the prefilter then took two to five times as many instructions.
+/// `_mm256_movemask_epi8`, its result hidden from the optimizer. The optimizer would take it for 32
+/// booleans and compute with each of them: the prefilter then took two to five times as many
+/// instructions.
 ///
 /// # Safety
 /// The processor must have AVX2.

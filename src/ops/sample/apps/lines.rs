@@ -1,8 +1,9 @@
-//! The lines of the applications: one function for the ordinary lines of each, and one for each failure.
-//! Numbers, ids and addresses vary and words do not, so lines of one template have one pattern.
+//! The lines of the applications: one function for the ordinary lines of each, and one for each
+//! failure. Numbers, ids and addresses vary and words do not, so lines of one template have one
+//! pattern.
 //!
-//! Credentials are random in each line, so this file contains none. Values that belong to a request (its
-//! id, the thread, the database session) are the same in all lines of the request.
+//! Credentials are random in each line, so this file contains none. Values that belong to a request
+//! (its id, the thread, the database session) are the same in all lines of the request.
 
 use super::super::rng::{Rng, SampleClock};
 
