@@ -1,7 +1,6 @@
 //! The port to targets: one attempt to deliver one digest to one target. The result says what to do
 //! next.
 
-use std::future::Future;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -36,6 +35,7 @@ pub struct Accepted {
 }
 
 /// Delivers to targets.
+#[trait_variant::make(Send)]
 pub trait Deliver: Send + Sync {
     /// Tries once to deliver `digest` to `digest.target`. `Ok` means that the target accepted it.
     /// `joins` is the reference to the first message of the burst, if there is one.
@@ -44,10 +44,10 @@ pub trait Deliver: Send + Sync {
     ///
     /// # Errors
     /// See [`DeliverError`].
-    fn deliver(
+    async fn deliver(
         &self,
         digest: &Digest,
         joins: Option<&str>,
         deadline: Deadline,
-    ) -> impl Future<Output = Result<Accepted, DeliverError>> + Send;
+    ) -> Result<Accepted, DeliverError>;
 }

@@ -2,7 +2,6 @@
 //! what cannot be processed or delivered, where nothing is forgotten.
 
 use std::borrow::Cow;
-use std::future::Future;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -53,34 +52,28 @@ impl QueueError {
 }
 
 /// Sends due messages that arrive after a delay.
+#[trait_variant::make(Send)]
 pub trait DueQueue: Send + Sync {
-    fn send(
-        &self,
-        due: &Due,
-        delay: Duration,
-        deadline: Deadline,
-    ) -> impl Future<Output = Result<(), QueueError>> + Send;
+    async fn send(&self, due: &Due, delay: Duration, deadline: Deadline) -> Result<(), QueueError>;
 }
 
-/// A due queue whose received messages can be delayed.
+/// A due queue whose messages are held by somebody, who may put them off.
+#[trait_variant::make(Send)]
 pub trait ChangeVisibility: Send + Sync {
     /// The message behind `receipt` comes back after `delay`, unless it is deleted before.
-    fn change_visibility(
+    async fn change_visibility(
         &self,
         receipt: &str,
         delay: Duration,
         deadline: Deadline,
-    ) -> impl Future<Output = Result<(), QueueError>> + Send;
+    ) -> Result<(), QueueError>;
 }
 
 /// Keeps what could not be processed or delivered.
+#[trait_variant::make(Send)]
 pub trait DeadLetterQueue: Send + Sync {
     /// Parks each item; the answers stand in the order of `items`. `Ok` means that it is safe.
-    fn park(
-        &self,
-        items: &[ParkedItem],
-        deadline: Deadline,
-    ) -> impl Future<Output = Vec<Result<(), QueueError>>> + Send;
+    async fn park(&self, items: &[ParkedItem], deadline: Deadline) -> Vec<Result<(), QueueError>>;
 }
 
 /// A parked message: the body in the dead-letter queue, JSON.

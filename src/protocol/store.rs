@@ -11,7 +11,6 @@
 //! Only leases and schedules compare time.
 
 use std::borrow::Borrow;
-use std::future::Future;
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -77,135 +76,124 @@ impl From<NoAnswer> for StoreError {
     }
 }
 
-/// The contract. A method retries transient failures (throttling, conflicts, lost connections)
-/// until `deadline`.
+/// The contract. A method retries transient failures (throttling, conflicts, lost connections) until `deadline`.
+#[trait_variant::make(Send)]
 pub trait Store: Send + Sync {
     /// The most tallies in one freeze. With the epoch and the cursor they are one transaction,
     /// which has at most 100 items in DynamoDB.
     const FREEZE_TALLIES_MAX: usize = 97;
 
-    /// Stores and counts each alert, or finds that it is stored. Ids are distinct. Results are in
-    /// the order of `alerts`. A row exists if and only if exactly one tally or epoch counts it.
-    fn commit(
-        &self,
-        alerts: &[impl Borrow<Alert> + Sync],
-        deadline: Deadline,
-    ) -> impl Future<Output = Vec<Commit>> + Send;
+    /// Stores and counts each alert, or finds that it is stored. Ids are distinct. Results are in the order of `alerts`.
+    /// A row exists if and only if exactly one tally or epoch counts it.
+    async fn commit(&self, alerts: &[impl Borrow<Alert> + Sync], deadline: Deadline)
+    -> Vec<Commit>;
 
     /// The cursor as of now (a consistent read).
-    fn cursor(
-        &self,
-        route: &RouteName,
-        deadline: Deadline,
-    ) -> impl Future<Output = Result<Cursor, StoreError>> + Send;
+    async fn cursor(&self, route: &RouteName, deadline: Deadline) -> Result<Cursor, StoreError>;
 
     /// Every route that ever had a window, including routes that are gone from the configuration.
-    fn routes(
-        &self,
-        deadline: Deadline,
-    ) -> impl Future<Output = Result<Vec<RouteName>, StoreError>> + Send;
+    async fn routes(&self, deadline: Deadline) -> Result<Vec<RouteName>, StoreError>;
 
     /// Opens a window. Condition: none is open, and the last window is the one before it.
-    fn open(
+    async fn open(
         &self,
         route: &RouteName,
         opening: &Opening,
         deadline: Deadline,
-    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+    ) -> Result<bool, StoreError>;
 
     /// Records that the due message of `window` was sent. Condition: the window is still open.
-    fn mark_armed(
+    async fn mark_armed(
         &self,
         route: &RouteName,
         window: u64,
         deadline: Deadline,
-    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+    ) -> Result<bool, StoreError>;
 
-    /// Sets `closing` to `window`, leaves no window open, and sets `burst`. Condition: `window` is
-    /// open, and none is closing.
-    fn close(
+    /// Sets `closing` to `window`, leaves no window open, and sets `burst`. Condition: `window` is open, and none is
+    /// closing.
+    async fn close(
         &self,
         route: &RouteName,
         window: u64,
         burst: Option<BurstState>,
         deadline: Deadline,
-    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+    ) -> Result<bool, StoreError>;
 
-    /// All tallies of a route. Consistent reads: every commit that finished before the call is
-    /// included.
-    fn tallies(
+    /// All tallies of a route. Consistent reads: every commit that finished before the call is included.
+    async fn tallies(
         &self,
         route: &RouteName,
         deadline: Deadline,
-    ) -> impl Future<Output = Result<Vec<StoredTally>, StoreError>> + Send;
+    ) -> Result<Vec<StoredTally>, StoreError>;
 
     /// Moves tallies into an epoch atomically. Conditions: see [`Freeze`].
-    fn freeze(
+    async fn freeze(
         &self,
         route: &RouteName,
         freeze: &Freeze,
         deadline: Deadline,
-    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+    ) -> Result<bool, StoreError>;
 
     /// The epochs in `(after, upto]`, in order.
-    fn epochs(
+    async fn epochs(
         &self,
         route: &RouteName,
         after: u64,
         upto: u64,
         deadline: Deadline,
-    ) -> impl Future<Output = Result<Vec<Epoch>, StoreError>> + Send;
+    ) -> Result<Vec<Epoch>, StoreError>;
 
-    fn target(
+    async fn target(
         &self,
         route: &RouteName,
         recipient: Recipient<'_>,
         deadline: Deadline,
-    ) -> impl Future<Output = Result<TargetState, StoreError>> + Send;
+    ) -> Result<TargetState, StoreError>;
 
-    /// Takes the lease. Condition: no other lease is valid after `now`. Returns the state under the
-    /// lease, or `None` when the condition does not hold.
-    fn lease(
+    /// Takes the lease. Condition: no other lease is valid after `now`. Returns the state under the lease, or `None`
+    /// when the condition does not hold.
+    async fn lease(
         &self,
         route: &RouteName,
         recipient: Recipient<'_>,
         lease: &Lease,
         now: Timestamp,
         deadline: Deadline,
-    ) -> impl Future<Output = Result<Option<TargetState>, StoreError>> + Send;
+    ) -> Result<Option<TargetState>, StoreError>;
 
-    /// Sets the offset, the thread and the muted count, clears the failures, and frees the lease.
-    /// Condition: the caller holds the lease.
-    fn acknowledge(
+    /// Sets the offset, the thread and the muted count, clears the failures, and frees the lease. Condition: the caller
+    /// holds the lease.
+    async fn acknowledge(
         &self,
         route: &RouteName,
         recipient: Recipient<'_>,
         lease: &Lease,
         acknowledgement: &Acknowledgement,
         deadline: Deadline,
-    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+    ) -> Result<bool, StoreError>;
 
     /// Frees the lease without a delivery. Condition: the caller holds the lease.
-    fn release(
+    async fn release(
         &self,
         route: &RouteName,
         recipient: Recipient<'_>,
         lease: &Lease,
         held: &Deferral,
         deadline: Deadline,
-    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+    ) -> Result<bool, StoreError>;
 
     /// Pauses `target` on every route until `until`.
-    fn pause(
+    async fn pause(
         &self,
         target: &Target,
         until: Timestamp,
         deadline: Deadline,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+    ) -> Result<(), StoreError>;
 
-    /// Sets the fallback's offset, owes it the epochs from there up to `escalation.upto`, and adds
-    /// it to the cursor. Condition: its offset and escalation are still those of `known`.
-    fn escalate(
+    /// Sets the fallback's offset, owes it the epochs from there up to `escalation.upto`, and adds it to the cursor.
+    /// Condition: its offset and escalation are still those of `known`.
+    async fn escalate(
         &self,
         route: &RouteName,
         fallback: &Target,
@@ -213,22 +201,22 @@ pub trait Store: Send + Sync {
         offset: u64,
         escalation: &Escalation,
         deadline: Deadline,
-    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+    ) -> Result<bool, StoreError>;
 
     /// Mutes a route until `until`, or unmutes it.
-    fn mute(
+    async fn mute(
         &self,
         route: &RouteName,
         until: Option<Timestamp>,
         deadline: Deadline,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+    ) -> Result<(), StoreError>;
 
     /// Lets the epochs in `(after, upto]` expire. Every target has received them.
-    fn retire(
+    async fn retire(
         &self,
         route: &RouteName,
         after: u64,
         upto: u64,
         deadline: Deadline,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+    ) -> Result<(), StoreError>;
 }

@@ -1,7 +1,6 @@
 //! The ports of a replay: a source of dead letters, and streams from which records are read again.
 
 use std::convert::Infallible;
-use std::future::Future;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -35,30 +34,26 @@ impl SourceError {
 }
 
 /// A source of dead letters: an SQS queue, a file, or the simulator's queue.
+#[trait_variant::make(Send)]
 pub trait DeadLetterSource: Send + Sync {
-    /// Up to `max` dead letters, which no other reader receives for [`VISIBILITY_TIMEOUT`]. An
-    /// empty answer means that there are no more now.
-    fn receive(
+    /// Up to `max` dead letters, which no other reader receives for [`VISIBILITY_TIMEOUT`]. An empty
+    /// answer means that there are no more now.
+    async fn receive(
         &self,
         max: usize,
         deadline: Deadline,
-    ) -> impl Future<Output = Result<Vec<ReceivedMessage>, SourceError>> + Send;
+    ) -> Result<Vec<ReceivedMessage>, SourceError>;
 
     /// Deletes dead letters. Returns one answer for each receipt, in their order.
-    fn delete(
+    async fn delete(
         &self,
         receipts: &[Receipt],
         deadline: Deadline,
-    ) -> impl Future<Output = Vec<Result<(), SourceError>>> + Send;
+    ) -> Vec<Result<(), SourceError>>;
 
-    /// Hides dead letters for `hidden_for` from now; zero makes them visible at once. A failure has
-    /// no answer: the dead letter is received again, which is harmless.
-    fn hide(
-        &self,
-        receipts: &[Receipt],
-        hidden_for: Duration,
-        deadline: Deadline,
-    ) -> impl Future<Output = ()> + Send;
+    /// Hides dead letters for `hidden_for` from now; zero makes them visible at once. A failure has no
+    /// answer: the dead letter is received again, which is harmless.
+    async fn hide(&self, receipts: &[Receipt], hidden_for: Duration, deadline: Deadline);
 }
 
 /// A message of a dead-letter queue.
@@ -80,14 +75,15 @@ pub struct Receipt {
 }
 
 /// Reads records of a stream again.
+#[trait_variant::make(Send)]
 pub trait StreamReader: Send + Sync {
     /// Records of `range` in their order, from its beginning or after the sequence number `after`.
-    fn read(
+    async fn read(
         &self,
         range: &StreamRange,
         after: Option<&str>,
         deadline: Deadline,
-    ) -> impl Future<Output = Result<Page, SourceError>> + Send;
+    ) -> Result<Page, SourceError>;
 }
 
 /// Records of a shard between two sequence numbers, both included.
