@@ -149,14 +149,14 @@ impl Aws {
     /// Always: this build has no clients for a deployed stack.
     #[cfg(not(feature = "aws"))]
     #[expect(clippy::unused_async, reason = "it is async with the clients")]
-    pub async fn load(&self) -> anyhow::Result<SdkConfig> {
+    pub(crate) async fn load(&self) -> anyhow::Result<SdkConfig> {
         Err(needs_aws())
     }
 }
 
 /// The error of a command that works on a deployed stack, in a build that has no clients for one.
 #[cfg(not(feature = "aws"))]
-pub fn needs_aws() -> anyhow::Error {
+pub(crate) fn needs_aws() -> anyhow::Error {
     crate::ui::hinted(
         anyhow!("this needs the feature `aws`, and this build of stentor does not have it"),
         "install it with `cargo install --locked --path . --features aws`; --data-dir and --credentials work without",

@@ -7,11 +7,11 @@ use crate::Exit;
 use crate::args::needs_aws;
 use crate::ui::Ui;
 
-pub async fn replay(_arguments: &Arguments, _ui: Ui) -> anyhow::Result<Exit> {
+pub(super) async fn replay(_arguments: &Arguments, _ui: Ui) -> anyhow::Result<Exit> {
     Err(needs_aws())
 }
 
-pub async fn queue(
+pub(super) async fn queue(
     _arguments: &Arguments,
     _queue_url: &str,
 ) -> anyhow::Result<(Source, Option<Infallible>)> {
