@@ -1,7 +1,7 @@
 //! The Lambda functions: recognize the event, run the consumer or the notifier, answer in the form
 //! the trigger expects, and emit metrics.
 
-pub mod answer;
+pub mod batch_response;
 mod due;
 pub mod handler;
 pub mod metric;

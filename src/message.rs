@@ -5,10 +5,12 @@
 
 pub mod burst;
 pub mod compose;
+mod console_link;
 pub mod content;
 mod facts;
 mod naming;
 pub mod plain;
+mod sparkline;
 pub mod subject;
 mod text;
 mod time;

@@ -3,12 +3,14 @@
 
 pub mod alert;
 pub mod audit;
+pub mod burst;
 pub mod digest;
 pub mod error;
+pub mod humanize;
 pub mod name;
 pub mod outbox;
 pub mod pattern;
 pub mod tally;
-pub mod text;
 pub mod time;
+pub mod truncate;
 pub mod visible;

@@ -3,9 +3,11 @@
 //! [`clock`], bundled in [`services`].
 
 pub mod arm;
+pub mod backoff;
 pub mod clock;
 pub mod close;
 pub mod consume;
+pub mod dead_letter;
 pub mod deliver;
 mod escalate;
 pub mod freeze;

@@ -11,12 +11,12 @@ use aws_types::SdkConfig;
 
 use crate::model::error::{Cause, chain};
 
-pub mod diagnose;
 #[cfg(feature = "stack")]
-mod environment;
+mod client;
+pub mod diagnose;
 
 #[cfg(feature = "stack")]
-pub use environment::from_environment;
+pub use client::from_environment;
 
 /// The code and the message of a failed call, without the namespace that some services put before
 /// their codes.

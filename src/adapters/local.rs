@@ -14,7 +14,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use crate::adapters::clock::SystemClock;
 use crate::model::error::Cause;
 use crate::protocol::clock::{Clock, Deadline};
-use crate::protocol::queue::{DeadLetterQueue, Due, DueQueue, ParkedItem, QueueError};
+use crate::protocol::dead_letter::ParkedItem;
+use crate::protocol::queue::{DeadLetterQueue, Due, DueQueue, QueueError};
 
 /// A due queue within the process. Each message arrives at the receiver after its delay.
 #[derive(Clone, Debug)]

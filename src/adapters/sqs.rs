@@ -17,9 +17,8 @@ use crate::adapters::clock::SystemClock;
 use crate::adapters::random::Random;
 use crate::model::error::Cause;
 use crate::protocol::clock::{Clock, Deadline};
-use crate::protocol::queue::{
-    ChangeVisibility, DeadLetterQueue, Due, DueQueue, ParkedItem, QueueError,
-};
+use crate::protocol::dead_letter::ParkedItem;
+use crate::protocol::queue::{ChangeVisibility, DeadLetterQueue, Due, DueQueue, QueueError};
 use crate::protocol::retry::{AttemptError, Backoff, RetryPolicy, retry};
 
 const BATCH_ENTRIES_MAX: usize = 10;
@@ -317,7 +316,7 @@ mod tests {
     use super::*;
     use crate::ingest::decode::PoisonCode;
     use crate::model::time::Timestamp;
-    use crate::protocol::queue::ParkedWork;
+    use crate::protocol::dead_letter::ParkedWork;
 
     /// The answers, the entries of each call if all goes well, and which of the two messages are
     /// safe.

@@ -9,15 +9,14 @@ use base64::engine::general_purpose::STANDARD;
 use futures::future::join_all;
 
 use crate::ingest::event::DueMessage;
-use crate::lambda::answer::{Failure, FunctionError};
+use crate::lambda::batch_response::{Failure, FunctionError};
 use crate::lambda::metric::{self, InvocationMetrics};
 use crate::lambda::report::report_messages;
+use crate::protocol::backoff::RetryAt;
 use crate::protocol::clock::{Clock as _, Deadline};
+use crate::protocol::dead_letter::{ParkCode, ParkedItem, ParkedWork};
 use crate::protocol::notifier::{Received, notify, sweep};
-use crate::protocol::queue::{
-    ChangeVisibility, DeadLetterQueue as _, Due, ParkCode, ParkedItem, ParkedWork,
-};
-use crate::protocol::round::RetryAt;
+use crate::protocol::queue::{ChangeVisibility, DeadLetterQueue as _, Due};
 use crate::protocol::services::Services;
 
 /// Time reserved before the deadline for changing the visibility of messages.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use crate::ingest::event::{self, BATCH_RECORDS_MAX, Batch, Context, Event};
-use crate::lambda::answer::{Answer, Failure, FunctionError, json};
+use crate::lambda::batch_response::{Answer, Failure, FunctionError, json};
 use crate::lambda::report::report_batch;
 use crate::lambda::{due, metric};
 use crate::model::time::Timestamp;

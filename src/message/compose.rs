@@ -12,10 +12,10 @@ use super::content::{
     Reference, Status, joined, plain,
 };
 use super::naming::{ACCOUNTS, APPS, LOG_GROUPS, NAME_BYTES_MAX};
-use super::{facts, text, time};
+use super::{console_link, facts, text, time};
 use crate::model::digest::Digest;
+use crate::model::humanize::count_alerts;
 use crate::model::tally::{Group, Sample};
-use crate::model::text::count_alerts;
 
 /// The longest quote of a log event in a notification, in bytes.
 pub(super) const QUOTE_BYTES_MAX: usize = 160;
@@ -249,7 +249,8 @@ fn place(sample: &Sample) -> Place {
 }
 
 fn console_link(sample: &Sample, is_wanted: bool) -> Option<Link> {
-    let url = sample.console_url().filter(|url| is_wanted && url.len() <= URL_BYTES_MAX)?;
+    let url =
+        console_link::console_url(sample).filter(|url| is_wanted && url.len() <= URL_BYTES_MAX)?;
     Some(Link { url, text: "CloudWatch" })
 }
 

@@ -6,8 +6,8 @@
 
 use std::fmt;
 
+use crate::model::humanize::count_alerts;
 use crate::model::name::{RouteName, Severity};
-use crate::model::text::count_alerts;
 use crate::model::time::Timestamp;
 
 /// The longest headline, in bytes. Slack's header holds no more, and every other channel has room

@@ -2,11 +2,11 @@
 
 use super::content::{Facts, Inline, Line, joined, plain, plain_line};
 use super::naming::{ACCOUNTS, APPS, LOG_GROUPS};
-use super::{text, time};
+use super::{sparkline, text, time};
+use crate::model::burst::Burst;
 use crate::model::digest::{Backlog, Digest};
-use crate::model::outbox::Burst;
+use crate::model::humanize::{count_alerts, humanize_duration, thousands};
 use crate::model::tally::{Histogram, Span};
-use crate::model::text::{count_alerts, humanize_duration, thousands};
 
 /// The longest reason for a fallback, in bytes. Channels keep their reasons shorter.
 const REASON_BYTES_MAX: usize = 400;
@@ -66,7 +66,7 @@ fn period(span: Span) -> Line {
 fn timeline(histogram: &Histogram) -> Line {
     let (peak, width) = histogram.peak();
     // A layout may collapse a row of ordinary blanks.
-    let bars = histogram.sparkline().replace(' ', "\u{a0}");
+    let bars = sparkline::sparkline(histogram).replace(' ', "\u{a0}");
     if bars.is_empty() {
         return vec![];
     }

@@ -1,7 +1,7 @@
 //! Text from outside, made fit for a message: control characters are spelled out, and the text is
 //! cut to its size. Markup is left as it is: the layouts escape it.
 
-use crate::model::text::truncate;
+use crate::model::truncate::truncate;
 use crate::model::visible;
 
 /// Stands for an empty name. A channel may refuse an empty text, and a gap would tell the reader

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use super::content::Inline;
+use crate::model::humanize::humanize_duration;
 use crate::model::tally::Span;
-use crate::model::text::humanize_duration;
 use crate::model::time::Timestamp;
 
 const DATE: &str = "%-d %b %Y";

@@ -3,13 +3,13 @@
 //!
 //! Left to others: the layout of a message (`message`), which adds no facts of its own.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
+use crate::model::burst::Burst;
+use crate::model::humanize::count_alerts;
 use crate::model::name::{RouteName, Severity, Target};
-use crate::model::outbox::{Burst, Epoch};
-use crate::model::tally::{Group, Histogram, Sample, Tally};
-use crate::model::text::count_alerts;
+use crate::model::outbox::Epoch;
+use crate::model::tally::{Group, Histogram, Tally};
 use crate::model::time::Timestamp;
 
 /// One message to one target.
@@ -162,28 +162,6 @@ fn severity(configured: Option<Severity>, tally: &Tally) -> Severity {
 }
 
 impl Histogram {
-    /// The histogram as one line of block characters, the earliest on the left. Empty if there is
-    /// only one slice, or more than fit on a line. A slice with alerts never looks empty.
-    pub fn sparkline(&self) -> String {
-        const SLICES_MAX: i128 = 64;
-        const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-        let (Some((&first, _)), Some((&last, _))) =
-            (self.slices.first_key_value(), self.slices.last_key_value())
-        else {
-            return String::new();
-        };
-        // No tally has so many slices, but this one may come from the table.
-        if !(1..SLICES_MAX).contains(&(i128::from(last) - i128::from(first))) {
-            return String::new();
-        }
-        let peak = u128::from(self.peak().0.max(1));
-        let level = |n: u64| match u128::from(n) {
-            0 => ' ',
-            n => LEVELS[usize::try_from((n * 8).div_ceil(peak) - 1).unwrap_or(7).min(7)],
-        };
-        (first..=last).map(|slice| level(self.slices.get(&slice).copied().unwrap_or(0))).collect()
-    }
-
     /// The largest number of alerts in one slice, and the width of a slice.
     pub fn peak(&self) -> (u64, Duration) {
         (
@@ -191,42 +169,6 @@ impl Histogram {
             Duration::from_millis(1_u64 << self.shift.min(62)),
         )
     }
-}
-
-impl Sample {
-    /// A link to the CloudWatch console, to a minute around the sample; `None` if the Region is
-    /// unknown. It opens in the account that is signed in, so show the account next to it. The
-    /// format is that of the console: each part is percent-encoded twice, with `$` for `%`.
-    pub fn console_url(&self) -> Option<String> {
-        const AROUND: Duration = Duration::from_secs(30);
-        let region = self
-            .region
-            .as_deref()
-            .filter(|r| r.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'))?;
-        let group = console_encoded(&self.log_group);
-        let stream = console_encoded(&self.log_stream);
-        let (from, to) =
-            (self.timestamp.before(AROUND).as_millis(), self.timestamp.after(AROUND).as_millis());
-        Some(format!(
-            "https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}\
-             #logsV2:log-groups/log-group/{group}/log-events/{stream}$3Fstart$3D{from}$26end$3D{to}"
-        ))
-    }
-}
-
-fn console_encoded(part: &str) -> String {
-    let mut encoded = String::with_capacity(part.len() * 2);
-    for byte in part.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                encoded.push(char::from(byte))
-            }
-            // `%2F` encoded again is `%252F`, which the console writes as `$252F`.
-            _ => write!(encoded, "$25{byte:02X}")
-                .expect("invariant: writing to a String cannot fail"),
-        }
-    }
-    encoded
 }
 
 #[cfg(test)]
@@ -255,39 +197,5 @@ mod tests {
             let since = Timestamp::from_millis(4_000);
             assert_eq!(Backlog::of(&epochs), windows.map(|windows| Backlog { windows, since }));
         }
-    }
-
-    #[test]
-    fn a_sparkline_shows_every_slice_with_alerts() {
-        let line = |slices: &[(i64, u64)]| {
-            Histogram { shift: 10, slices: slices.iter().copied().collect() }.sparkline()
-        };
-        assert_eq!(line(&[]), "");
-        assert_eq!(line(&[(5, 9)]), "");
-        assert_eq!(line(&[(0, 1), (1, 1000), (3, 500)]), "▁█ ▄");
-    }
-
-    #[test]
-    fn a_console_link_encodes_twice() {
-        let mut sample = Sample {
-            id: String::new(),
-            timestamp: Timestamp::from_millis(100_000),
-            marker: String::new(),
-            message: String::new(),
-            account_id: String::new(),
-            region: Some("eu-west-1".into()),
-            log_group: "/aws/lambda/a b".into(),
-            log_stream: "2026/[$LATEST]é".into(),
-            app_name: String::new(),
-        };
-        assert_eq!(
-            sample.console_url().as_deref(),
-            Some(
-                "https://eu-west-1.console.aws.amazon.com/cloudwatch/home?region=eu-west-1#logsV2:log-groups/log-group/\
-                 $252Faws$252Flambda$252Fa$2520b/log-events/2026$252F$255B$2524LATEST$255D$25C3$25A9$3Fstart$3D70000$26end$3D130000"
-            )
-        );
-        sample.region = Some("eu-west-1/../<evil>".into());
-        assert_eq!(sample.console_url(), None);
     }
 }

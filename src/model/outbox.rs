@@ -3,13 +3,12 @@
 //! [`Store`](crate::protocol::store::Store) keeps it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::burst::{Burst, BurstState};
 use crate::model::name::Target;
 use crate::model::tally::Tally;
-use crate::model::text::humanize_duration;
 use crate::model::time::Timestamp;
 
 /// The state of a route. The default is that of a route that never had an alert.
@@ -43,14 +42,6 @@ pub struct Window {
     pub due: Timestamp,
     /// Whether its due message was sent.
     pub armed: bool,
-}
-
-/// The burst of a cursor.
-#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BurstState {
-    pub burst: Burst,
-    /// Length of its latest window in milliseconds. The next one is longer, up to `window_max`.
-    pub window_ms: u64,
 }
 
 /// A frozen tally, and the targets that are owed it.
@@ -195,17 +186,6 @@ pub struct Lease {
     pub until: Timestamp,
 }
 
-/// Consecutive windows with alerts, as far as known at this moment.
-#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Burst {
-    /// When its first window was closed.
-    pub since: Timestamp,
-    /// When its latest window was closed.
-    pub until: Timestamp,
-    /// Alerts since it began, including those of the current digest.
-    pub alerts: u64,
-}
-
 impl Cursor {
     /// Whether there is no burst and no closing window, so that the next alert is a first one.
     pub fn is_idle(&self) -> bool {
@@ -228,23 +208,5 @@ impl<'a> Recipient<'a> {
         match self {
             Self::Own(target) | Self::Fallback(target) => target,
         }
-    }
-}
-
-impl BurstState {
-    /// The length of the next window: `window` at first, then twice the previous one, up to
-    /// `window_max`.
-    pub fn next_window(&self, window: Duration, window_max: Duration) -> Duration {
-        match self.window_ms {
-            0 => window,
-            ms => Duration::from_millis(ms.saturating_mul(2)).min(window_max).max(window),
-        }
-    }
-}
-
-impl Burst {
-    /// The duration of the burst, for a reader.
-    pub fn length(&self) -> String {
-        humanize_duration(self.since.until(self.until))
     }
 }

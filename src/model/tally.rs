@@ -11,8 +11,8 @@ use std::io::{self, Write};
 use serde::{Deserialize, Serialize};
 
 use crate::model::alert::Alert;
-use crate::model::text::{truncate, truncated};
 use crate::model::time::Timestamp;
+use crate::model::truncate::{truncate, truncated};
 
 /// The largest tally that a commit writes, in bytes of JSON.
 pub const TALLY_BYTES_MAX: usize = 8 * 1024;

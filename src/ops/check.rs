@@ -7,8 +7,8 @@ use std::time::Duration;
 use strum::{IntoStaticStr, VariantNames};
 
 use crate::config::{Config, Route};
+use crate::model::humanize::humanize_duration;
 use crate::model::name::Target;
-use crate::model::text::humanize_duration;
 
 /// A part of the deployment, or why it could not be read.
 pub type Inspected<T> = Result<T, String>;

@@ -11,7 +11,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `source` | the ports: a source of dead letters, and streams from which records are read again |
-//! | `dead_letter` | a dead letter, recognized by its shape |
+//! | `recognize` | a dead letter, recognized by its shape |
 //! | `options` | the filters and the pace of a replay |
 //! | `engine` | receive, retry, delete |
 //! | `retry` | how each kind of dead letter is retried |
@@ -21,17 +21,17 @@
 
 use crate::protocol::services::Services;
 
-pub mod dead_letter;
 mod engine;
 mod held;
 pub mod listing;
 mod options;
+pub mod recognize;
 mod report;
 mod retry;
 mod source;
 
-pub use dead_letter::{DeadLetter, Kind};
 pub use options::{Options, STEP_TIMEOUT_MAX};
+pub use recognize::{DeadLetter, Kind};
 pub use report::{Failure, Report, Unresolved};
 pub use source::{
     DeadLetterSource, Page, Receipt, ReceivedMessage, SourceError, StreamRange, StreamReader,

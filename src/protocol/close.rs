@@ -9,10 +9,11 @@
 use crate::model::name::RouteName;
 use crate::model::outbox::{Cursor, Window};
 use crate::protocol::arm::ensure_armed;
+use crate::protocol::backoff::RetryAt;
 use crate::protocol::clock::{Clock as _, Deadline};
 use crate::protocol::deliver::{DeliveryReport, deliver_all};
 use crate::protocol::freeze::{self, Context};
-use crate::protocol::round::{ACKNOWLEDGE_MARGIN, Delivery, RetryAt, Round};
+use crate::protocol::round::{ACKNOWLEDGE_MARGIN, Delivery, Round};
 use crate::protocol::services::Services;
 use crate::protocol::store::{Store, StoreError};
 

@@ -14,20 +14,19 @@ use crate::model::outbox::{
     Acknowledgement, Cursor, Deferral, Epoch, Lease, Recipient, TargetState, Thread,
 };
 use crate::model::time::Timestamp;
+use crate::protocol::backoff::RetryAt;
 use crate::protocol::clock::Deadline;
+use crate::protocol::dead_letter::{ParkCode, ParkedItem, ParkedWork};
 use crate::protocol::escalate::{escalate, escalate_overdue};
 use crate::protocol::notify::{Accepted, Deliver as _, DeliverError};
-use crate::protocol::queue::{DeadLetterQueue as _, ParkCode, ParkedItem, ParkedWork};
+use crate::protocol::queue::DeadLetterQueue as _;
 use crate::protocol::retry_reason::RetryReason;
-use crate::protocol::round::{ACKNOWLEDGE_MARGIN, Delivery, DeliveryOutcome, RetryAt, Round};
+use crate::protocol::round::{ACKNOWLEDGE_MARGIN, Delivery, DeliveryOutcome, Round};
 use crate::protocol::services::Services;
 use crate::protocol::store::{Store as _, StoreError};
 
 /// A lease outlasts its holder's deadline by this much, because clocks differ.
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
-
-/// A shorter pause than this counts as no request for a pause.
-const PAUSE_MIN: Duration = Duration::from_millis(500);
 
 /// The result of delivering to one or more targets.
 #[derive(Debug, Default)]
@@ -248,7 +247,8 @@ impl<W: Services> TargetDelivery<'_, W> {
                 (DeliveryOutcome::Accepted, Ok(Acknowledgement { offset: upto, thread, muted: 0 }))
             }
             Err(DeliverError::Retry { after, reason }) => {
-                let retry = self.pause(after, reason.clone(), state.failures).await;
+                let retry =
+                    self.round.pause(self.target(), after, reason.clone(), state.failures).await;
                 (DeliveryOutcome::Retry(reason), Err(NotDelivered::Retry(retry)))
             }
             Err(DeliverError::Deferred) => return Err(NotDelivered::Deferred),
@@ -316,23 +316,6 @@ impl<W: Services> TargetDelivery<'_, W> {
         }
         let joins = thread.map(|thread| thread.message.as_str());
         self.round.services.deliver().deliver(digest, joins, until).await
-    }
-
-    /// When to call the target again. A pause that the target asked for applies to all its routes.
-    async fn pause(&self, after: Option<Duration>, reason: String, failures: u32) -> RetryAt {
-        let reason = RetryReason::Delivery { target: self.target().clone(), reason };
-        // Without a pause of its own choice, the target gets one that grows.
-        let Some(after) = after.filter(|after| *after >= PAUSE_MIN) else {
-            return self.round.retry_after(failures, reason);
-        };
-        let at = self.round.now().after(after);
-        if let Err(error) =
-            self.round.services.store().pause(self.target(), at, self.round.deadline).await
-        {
-            // Other routes will be asked to pause when they call the target.
-            tracing::debug!(target = %self.target(), "The pause applies to this route only: {error}");
-        }
-        RetryAt { at, reason }
     }
 
     /// Parks a refused digest, and owes its epochs to the fallback.

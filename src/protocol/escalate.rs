@@ -10,8 +10,9 @@ use crate::config::Route;
 use crate::model::name::Target;
 use crate::model::outbox::{Cursor, Escalation, Recipient};
 use crate::model::time::Timestamp;
+use crate::protocol::backoff::RetryAt;
 use crate::protocol::retry_reason::RetryReason;
-use crate::protocol::round::{RetryAt, Round};
+use crate::protocol::round::Round;
 use crate::protocol::services::Services;
 use crate::protocol::store::{Store as _, StoreError};
 

@@ -5,8 +5,9 @@
 use std::time::Duration;
 
 use crate::config::Route;
+use crate::model::burst::{Burst, BurstState};
 use crate::model::name::Target;
-use crate::model::outbox::{Burst, BurstState, Cursor, Epoch, Finish, Freeze, StoredTally};
+use crate::model::outbox::{Cursor, Epoch, Finish, Freeze, StoredTally};
 use crate::model::tally::Tally;
 use crate::model::time::Timestamp;
 

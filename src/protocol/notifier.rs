@@ -13,11 +13,12 @@ use futures::stream;
 use crate::model::name::RouteName;
 use crate::model::time::Timestamp;
 use crate::protocol::arm::arm;
+use crate::protocol::backoff::RetryAt;
 use crate::protocol::clock::{Clock as _, Deadline};
 use crate::protocol::close::{Closed, close};
 use crate::protocol::queue::Due;
 use crate::protocol::retry_reason::RetryReason;
-use crate::protocol::round::{Delivery, RetryAt};
+use crate::protocol::round::Delivery;
 use crate::protocol::services::Services;
 use crate::protocol::store::{Store as _, StoreError};
 

@@ -16,11 +16,12 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::model::alert::Alert;
+use crate::model::burst::BurstState;
 use crate::model::error::Cause;
 use crate::model::name::{RouteName, Target};
 use crate::model::outbox::{
-    Acknowledgement, BurstState, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening,
-    Recipient, StoredTally, TargetState,
+    Acknowledgement, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient,
+    StoredTally, TargetState,
 };
 use crate::model::time::Timestamp;
 use crate::protocol::clock::Deadline;

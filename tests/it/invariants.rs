@@ -13,8 +13,8 @@ use stentor::model::outbox::Recipient;
 use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::close::{Closed, close, drain};
 use stentor::protocol::consume::{Checkpoint, Consumed, Verdict, consume};
+use stentor::protocol::dead_letter::ParkedWork;
 use stentor::protocol::notify::DeliverError;
-use stentor::protocol::queue::ParkedWork;
 use stentor::protocol::retry_reason::RetryReason;
 use stentor::protocol::services::Services as _;
 use stentor::protocol::store::Store as _;
@@ -79,7 +79,7 @@ async fn assert_nothing_lost_and_counted_once(process: &Process<'_>, context: &s
     }
     let parked = process.dead_letters.parked.lock().unwrap();
     for bad in ["b", "d"] {
-        let is_bad = |parked: &stentor::protocol::queue::ParkedItem| matches!(&parked.what, ParkedWork::Record { event_id, .. } if event_id == bad);
+        let is_bad = |parked: &stentor::protocol::dead_letter::ParkedItem| matches!(&parked.what, ParkedWork::Record { event_id, .. } if event_id == bad);
         assert!(parked.iter().any(is_bad), "{context}: the poison record {bad} is parked");
     }
 }

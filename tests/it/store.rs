@@ -15,11 +15,12 @@ use stentor::adapters::dynamodb::{DynamoStore, Tables};
 use stentor::adapters::embedded::Embedded;
 use stentor::model::alert::{Alert, MESSAGE_BYTES_MAX};
 use stentor::model::audit::AlertQuery;
+use stentor::model::burst::Burst;
+use stentor::model::burst::BurstState;
 use stentor::model::name::{RouteName, Target};
-use stentor::model::outbox::Burst;
 use stentor::model::outbox::{
-    Acknowledgement, BurstState, Deferral, Epoch, Escalation, Finish, Freeze, Lease, Opening,
-    Recipient, TargetState, Thread, Window,
+    Acknowledgement, Deferral, Epoch, Escalation, Finish, Freeze, Lease, Opening, Recipient,
+    TargetState, Thread, Window,
 };
 use stentor::model::tally::Tally;
 use stentor::model::time::Timestamp;

@@ -27,18 +27,20 @@ use stentor::ingest::event::{Batch, Data, Record};
 use stentor::ingest::logs::{LogBatch, LogEvent, Message};
 use stentor::ingest::route::Routes;
 use stentor::model::alert::{Alert, AlertId, Origin};
+use stentor::model::burst::BurstState;
 use stentor::model::digest::Digest;
 use stentor::model::error::Cause;
 use stentor::model::name::{RouteName, Target};
 use stentor::model::outbox::{
-    Acknowledgement, BurstState, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening,
-    Recipient, StoredTally, TargetState,
+    Acknowledgement, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient,
+    StoredTally, TargetState,
 };
 use stentor::model::pattern::Pattern;
 use stentor::model::time::Timestamp;
 use stentor::protocol::clock::{Clock, Deadline};
+use stentor::protocol::dead_letter::ParkedItem;
 use stentor::protocol::notify::{Accepted, Deliver, DeliverError};
-use stentor::protocol::queue::{DeadLetterQueue, Due, DueQueue, ParkedItem, QueueError};
+use stentor::protocol::queue::{DeadLetterQueue, Due, DueQueue, QueueError};
 use stentor::protocol::services::Services;
 use stentor::protocol::store::{Commit, Store, StoreError};
 

@@ -11,7 +11,7 @@ use stentor::adapters::clock::SystemClock;
 use stentor::ingest::decode::Poison;
 use stentor::model::tally::Tally;
 use stentor::protocol::clock::Clock as _;
-use stentor::protocol::queue::{ParkCode, ParkedItem, ParkedWork};
+use stentor::protocol::dead_letter::{ParkCode, ParkedItem, ParkedWork};
 
 pub const STREAM: &str = "arn:aws:kinesis:us-east-1:123456789012:stream/logs";
 

@@ -23,10 +23,11 @@ use super::call::call_error;
 use super::expression::Expression;
 use super::item::{self, CURSOR, Item, TALLY_SHARDS};
 use crate::model::alert::Alert;
+use crate::model::burst::BurstState;
 use crate::model::name::{RouteName, Target};
 use crate::model::outbox::{
-    Acknowledgement, BurstState, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening,
-    Recipient, StoredTally, TallyKey, TargetState,
+    Acknowledgement, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient,
+    StoredTally, TallyKey, TargetState,
 };
 use crate::model::time::Timestamp;
 use crate::protocol::clock::{Clock, Deadline};

@@ -20,7 +20,7 @@ use flate2::Crc;
 use serde_json::value::RawValue;
 
 use crate::adapters::local::append_lines;
-use crate::ops::replay::dead_letter::BODY_BYTES_MAX;
+use crate::ops::replay::recognize::BODY_BYTES_MAX;
 use crate::ops::replay::{DeadLetterSource, Receipt, ReceivedMessage, SourceError};
 use crate::protocol::clock::Deadline;
 

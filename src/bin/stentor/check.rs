@@ -6,7 +6,7 @@ use clap::Args;
 use stentor::adapters::targets::undeliverable;
 use stentor::config::Config;
 use stentor::ingest::route::Routes;
-use stentor::model::text::humanize_duration;
+use stentor::model::humanize::humanize_duration;
 use stentor::ops::check::Finding;
 use stentor::ops::explain::{Explanation, LogLine, explain};
 

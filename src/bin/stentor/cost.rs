@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum};
-use stentor::model::text::thousands;
+use stentor::model::humanize::thousands;
 use stentor::model::visible;
 use stentor::ops::cost::{
     ASSUMPTIONS, Architecture, BUILTIN, Basis, Bill, Charge, Prices, Service, Subscription, Usage,

@@ -360,7 +360,7 @@ mod tests {
     use stentor::ingest::decode::PoisonCode;
     use stentor::ops::check::Rule;
     use stentor::ops::explain::{MatchResult, RouteMatch};
-    use stentor::ops::replay::dead_letter::Unrecognized;
+    use stentor::ops::replay::recognize::Unrecognized;
     use strum::{VariantArray as _, VariantNames};
 
     use super::*;

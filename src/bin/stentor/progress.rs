@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use stentor::model::text::{humanize_duration, thousands};
+use stentor::model::humanize::{humanize_duration, thousands};
 use stentor::ops::replay::Report;
 use tokio_util::sync::CancellationToken;
 

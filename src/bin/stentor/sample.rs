@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum};
-use stentor::model::text::thousands;
+use stentor::model::humanize::thousands;
 use stentor::ops::sample::{Event, Options, Shape, event, fixtures, fixtures_readme};
 
 use crate::Exit;

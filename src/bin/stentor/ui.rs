@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
 use stentor::config::{ConfigError, Diagnostic};
-use stentor::model::text::thousands;
+use stentor::model::humanize::thousands;
 use stentor::model::visible;
 use stentor::protocol::consume::Counts;
 

@@ -5,9 +5,9 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::digests::START;
+use crate::model::burst::Burst;
 use crate::model::digest::{Backlog, Digest};
 use crate::model::name::Severity;
-use crate::model::outbox::Burst;
 use crate::model::tally::{Group, Histogram, Names, Sample, Span, Tally};
 use crate::model::time::Timestamp;
 

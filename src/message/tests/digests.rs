@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::model::alert::{Alert, AlertId, Origin};
+use crate::model::burst::Burst;
 use crate::model::digest::{Backlog, Digest};
 use crate::model::name::Severity;
-use crate::model::outbox::Burst;
 use crate::model::pattern::Pattern;
 use crate::model::tally::Tally;
 use crate::model::time::Timestamp;

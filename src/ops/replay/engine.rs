@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use futures::future::{Either, select};
 
-use super::dead_letter::{self, Content, Kind, ParkedRecord};
 use super::held::Held;
 use super::options::Options;
+use super::recognize::{self, Content, Kind, ParkedRecord};
 use super::report::{Failure, Report, Unresolved};
 use super::source::{DeadLetterSource, Receipt, ReceivedMessage, StreamReader, VISIBILITY_TIMEOUT};
 use crate::model::name::RouteName;
@@ -116,7 +116,7 @@ impl<'a, W: Services, D: DeadLetterSource, R: StreamReader> Engine<'a, W, D, R> 
         let (mut records, mut others) = (Vec::new(), Vec::new());
         for message in received {
             self.report.received += 1;
-            let dead_letter = dead_letter::read(&message);
+            let dead_letter = recognize::read(&message);
             if !self.options.select(&dead_letter) {
                 self.report.skipped += 1;
                 continue;

@@ -8,10 +8,10 @@ use std::time::Duration;
 use serde::Serialize;
 use strum::{IntoStaticStr, VariantNames};
 
-use super::dead_letter::{self, Content, DeadLetter, Kind};
 use super::engine::RECEIVED_MAX;
 use super::held::Held;
 use super::options::Options;
+use super::recognize::{self, Content, DeadLetter, Kind};
 use super::retry::{context_of, parked_record};
 use super::source::{DeadLetterSource, SourceError};
 use crate::ingest::decode::{self, Decoded, Events};
@@ -128,7 +128,7 @@ pub async fn list<D: DeadLetterSource>(
         let now = clock.now();
         held.add(&received, now);
         for message in &received {
-            listing.add(&dead_letter::read(message), options, routes, now);
+            listing.add(&recognize::read(message), options, routes, now);
         }
         held.renew(source, now, options.deadline(now)).await;
         on_progress(listing.selected + listing.skipped);

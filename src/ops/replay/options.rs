@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::dead_letter::{DeadLetter, Kind};
+use super::recognize::{DeadLetter, Kind};
 use crate::model::time::Timestamp;
 use crate::protocol::clock::Deadline;
 
@@ -66,7 +66,7 @@ impl Options {
 
 #[cfg(test)]
 mod tests {
-    use super::super::dead_letter::{Content, Unrecognized};
+    use super::super::recognize::{Content, Unrecognized};
     use super::*;
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
-use super::dead_letter::{Kind, Unrecognized};
+use super::recognize::{Kind, Unrecognized};
 use super::source::SourceError;
 use crate::ingest::decode::Poison;
 use crate::ingest::event::EventError;

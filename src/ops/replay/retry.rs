@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::dead_letter::{Content, ParkedMessage, ParkedRecord, Payload, region_of};
 use super::engine::{Engine, Outcome};
+use super::recognize::{Content, ParkedMessage, ParkedRecord, Payload, region_of};
 use super::report::Failure;
 use super::source::{DeadLetterSource, StreamRange, StreamReader, StreamRecord};
 use crate::ingest::decode::Poison;
@@ -12,9 +12,10 @@ use crate::model::digest::Digest;
 use crate::model::name::RouteName;
 use crate::protocol::close::drain;
 use crate::protocol::consume::{Consumed, Verdict, ingest, park_all, parked};
+use crate::protocol::dead_letter::ParkedItem;
 use crate::protocol::notifier;
 use crate::protocol::notify::{Deliver as _, DeliverError};
-use crate::protocol::queue::{Due, DueQueue as _, ParkedItem};
+use crate::protocol::queue::{Due, DueQueue as _};
 use crate::protocol::retry_reason::RetryReason;
 use crate::protocol::round::{Delivery, DeliveryOutcome, Round};
 use crate::protocol::services::Services;

@@ -113,7 +113,10 @@ fn a_signal_ends_a_run_and_every_line_that_was_read_is_kept() {
         assert_eq!(code, Some(0), "{case}: {out}{err}");
         assert_eq!(rows(&directory), lines + 1, "{case}: {out}");
         assert!(
-            out.contains(&format!("{} kept", stentor::model::text::thousands(lines as u64 + 1))),
+            out.contains(&format!(
+                "{} kept",
+                stentor::model::humanize::thousands(lines as u64 + 1)
+            )),
             "{case}: {out}"
         );
     }
@@ -475,7 +478,7 @@ fn an_input_that_cannot_be_read_is_reported_and_not_treated_as_empty() {
             "{name}: {shown}"
         );
         assert!(shown.contains(words), "{name}: {shown}");
-        let kept = format!("{} kept", stentor::model::text::thousands(kept + 2));
+        let kept = format!("{} kept", stentor::model::humanize::thousands(kept + 2));
         assert!(shown.contains(&kept), "the rest is ingested: {name}: {shown}");
     }
     let directory = scratch("foreign-pipe");

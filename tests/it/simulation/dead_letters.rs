@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::json;
-use stentor::ops::replay::dead_letter::read;
+use stentor::ops::replay::recognize::read;
 use stentor::ops::replay::{
     DeadLetterSource, Kind, Options, Page, Receipt, ReceivedMessage, SourceError, StreamRange,
     StreamReader, StreamRecord, replay,

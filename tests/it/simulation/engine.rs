@@ -12,10 +12,11 @@ use stentor::adapters::clock::SystemClock;
 use stentor::adapters::dynamodb::DynamoStore;
 use stentor::adapters::embedded::Embedded;
 use stentor::model::alert::{Alert, AlertId};
+use stentor::model::burst::BurstState;
 use stentor::model::name::{RouteName, Target};
 use stentor::model::outbox::{
-    Acknowledgement, BurstState, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening,
-    Recipient, StoredTally, TallyKey, TargetState,
+    Acknowledgement, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient,
+    StoredTally, TallyKey, TargetState,
 };
 use stentor::model::tally::Tally;
 use stentor::model::time::Timestamp;

@@ -7,7 +7,8 @@ use stentor::model::alert::{Alert, AlertId};
 use stentor::model::digest::Digest;
 use stentor::model::name::{RouteName, Target};
 use stentor::model::outbox::{Acknowledgement, Freeze, Recipient, TallyKey};
-use stentor::protocol::queue::{Due, ParkedItem, ParkedWork};
+use stentor::protocol::dead_letter::{ParkedItem, ParkedWork};
+use stentor::protocol::queue::Due;
 use stentor::protocol::store::Commit;
 
 /// The effects of a schedule.

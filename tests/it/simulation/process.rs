@@ -8,17 +8,19 @@ use std::time::Duration;
 
 use stentor::ingest::route::Routes;
 use stentor::model::alert::Alert;
+use stentor::model::burst::BurstState;
 use stentor::model::digest::Digest;
 use stentor::model::error::Cause;
 use stentor::model::name::{RouteName, Target};
 use stentor::model::outbox::{
-    Acknowledgement, BurstState, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening,
-    Recipient, StoredTally, TargetState,
+    Acknowledgement, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient,
+    StoredTally, TargetState,
 };
 use stentor::model::time::Timestamp;
 use stentor::protocol::clock::{Clock, Deadline};
+use stentor::protocol::dead_letter::ParkedItem;
 use stentor::protocol::notify::{Accepted, Deliver, DeliverError};
-use stentor::protocol::queue::{DeadLetterQueue, Due, DueQueue, ParkedItem, QueueError};
+use stentor::protocol::queue::{DeadLetterQueue, Due, DueQueue, QueueError};
 use stentor::protocol::services::Services;
 use stentor::protocol::store::{Commit, Store, StoreError};
 

@@ -448,10 +448,10 @@ fn markers(configuration: usize) -> Vec<&'static str> {
 /// Poison records that are not parked.
 fn not_parked(
     shards: &[Arc<Shard>],
-    parked: &[stentor::protocol::queue::ParkedItem],
+    parked: &[stentor::protocol::dead_letter::ParkedItem],
     dead_letters: &DeadLetters,
 ) -> Vec<String> {
-    use stentor::protocol::queue::ParkedWork;
+    use stentor::protocol::dead_letter::ParkedWork;
     let is_parked = |name: &str| {
         parked.iter().any(
             |item| matches!(&item.what, ParkedWork::Record { event_id, .. } if event_id == name),

@@ -11,7 +11,7 @@ use stentor::model::name::RouteName;
 use stentor::model::outbox::StoredTally;
 use stentor::model::time::Timestamp;
 use stentor::protocol::clock::Deadline;
-use stentor::protocol::queue::ParkedItem;
+use stentor::protocol::dead_letter::ParkedItem;
 
 use super::dead_letters::DeadLetters;
 use super::engine::Engine;

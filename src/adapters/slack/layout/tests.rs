@@ -6,8 +6,8 @@ use serde_json::Value;
 use super::*;
 use crate::message::tests::any;
 use crate::message::tests::digests::{START, burst_over, digest, flood_in_burst, no_space};
+use crate::model::humanize::count_alerts;
 use crate::model::tally::{Names, Tally};
-use crate::model::text::count_alerts;
 
 /// The text of a message, without styles and links.
 fn read(message: &Message) -> String {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use stentor::model::text::{count_alerts, humanize_duration, thousands};
+use stentor::model::humanize::{count_alerts, humanize_duration, thousands};
 use stentor::ops::replay::listing::{Action, Age, Listing};
 use stentor::ops::replay::{Kind, Report, Unresolved};
 use stentor::protocol::consume::Counts;
@@ -227,8 +227,8 @@ fn if_any(count: u64, what: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use stentor::ops::replay::dead_letter::Unrecognized;
     use stentor::ops::replay::listing::Group;
+    use stentor::ops::replay::recognize::Unrecognized;
     use stentor::ops::replay::{Failure, SourceError};
 
     use super::*;

@@ -18,7 +18,8 @@ use stentor::adapters::sqs::{SqsDeadLetters, SqsDueQueue};
 use stentor::adapters::targets::Targets;
 use stentor::ingest::route::Routes;
 use stentor::protocol::clock::{Clock as _, Deadline};
-use stentor::protocol::queue::{DeadLetterQueue, ParkedItem, QueueError};
+use stentor::protocol::dead_letter::ParkedItem;
+use stentor::protocol::queue::{DeadLetterQueue, QueueError};
 use stentor::protocol::store::Store as _;
 
 use super::{Arguments, Source};

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use stentor::ingest::decode::Poison;
 use stentor::ingest::event::Batch;
+use stentor::model::humanize::{count_alerts, humanize_duration, thousands};
 use stentor::model::name::RouteName;
-use stentor::model::text::{count_alerts, humanize_duration, thousands};
 use stentor::protocol::consume::{Consumed, Counts, Verdict};
 use stentor::protocol::retry_reason::RetryReason;
 use stentor::protocol::round::{Delivery, DeliveryOutcome};

@@ -15,7 +15,8 @@ use crate::model::name::{RouteName, Target};
 use crate::model::tally::Tally;
 use crate::model::time::Timestamp;
 use crate::model::visible;
-use crate::protocol::queue::{Due, PARKED_FORMAT, ParkedItem, ParkedWork};
+use crate::protocol::dead_letter::{PARKED_FORMAT, ParkedItem, ParkedWork};
+use crate::protocol::queue::Due;
 
 /// The longest body that is read. The longest known one is an object that Lambda writes to S3: the
 /// payload of an invocation has up to 6 MB, and more as an escaped JSON string. A Kinesis record
