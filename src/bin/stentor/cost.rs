@@ -22,30 +22,29 @@ use crate::{Exit, json, ui};
                         stentor cost --print-prices > prices.toml; stentor cost --prices prices.toml\n\
                         docs/cost.md explains the model.")]
 pub(crate) struct Arguments {
-    /// Terabytes (10^12 bytes) of logs per day, as CloudWatch Logs counts them: uncompressed
+    /// Terabytes of logs per day, uncompressed
     #[arg(long, value_name = "TB", default_value_t = Workload::default().tb_per_day, value_parser = terabytes)]
     tb_per_day: f64,
-    /// Share of the log events that become alerts, 0 to 1; `stentor run --json` on your logs shows
-    /// it
+    /// Share of the log events that become alerts
     #[arg(long, value_name = "SHARE", default_value_t = Workload::default().match_ratio, value_parser = share)]
     match_ratio: f64,
     /// Average size of a log event
     #[arg(long, value_name = "N", default_value_t = Workload::default().event_bytes, value_parser = count(1, EVENT_BYTES_MAX))]
     event_bytes: u32,
-    /// Average size of a log event that becomes an alert
+    /// The same, of log events that become alerts
     #[arg(long, value_name = "N", default_value_t = Workload::default().alert_bytes, value_parser = count(1, EVENT_BYTES_MAX))]
     alert_bytes: u32,
-    /// Log events per record; the metrics `events` and `records` of a deployed stack show it
+    /// Log events per record
     #[arg(long, value_name = "N", default_value_t = Workload::default().events_per_record, value_parser = count(1, COUNT_MAX))]
     events_per_record: u32,
-    /// How many times smaller gzip makes log events; repetitive logs reach 8 and more
+    /// Compression ratio of gzip, often 4 to 8
     #[arg(long, value_name = "TIMES", default_value_t = Workload::default().compression, value_parser = times)]
     compression: f64,
-    /// Where subscriptions send log events: to the stream, or directly to the consumer
-    #[arg(long, value_enum, value_name = "HOW", default_value_t = SubscriptionName::Stream)]
+    /// Where subscriptions send log events: stream or direct
+    #[arg(long, value_enum, value_name = "HOW", hide_possible_values = true, default_value_t = SubscriptionName::Stream)]
     subscription: SubscriptionName,
-    /// Processor of the functions
-    #[arg(long, value_enum, value_name = "NAME", default_value_t = ArchitectureName::Arm64)]
+    /// Processor of the functions: arm64 or x86_64
+    #[arg(long, value_enum, value_name = "NAME", hide_possible_values = true, default_value_t = ArchitectureName::Arm64)]
     architecture: ArchitectureName,
     /// How long the stream keeps records
     #[arg(long, value_name = "HOURS", default_value_t = Workload::default().stream_retention_hours, value_parser = retention)]
@@ -56,13 +55,13 @@ pub(crate) struct Arguments {
     /// Targets per route
     #[arg(long, value_name = "N", default_value_t = Workload::default().targets_per_route, value_parser = count(1, TARGETS_MAX))]
     targets_per_route: u32,
-    /// Subscribed log groups in the account of the stack; one alarm looks at each of them
+    /// Subscribed log groups in the account of the stack
     #[arg(long, value_name = "N", default_value_t = Workload::default().log_groups, value_parser = count(0, COUNT_MAX))]
     log_groups: u32,
-    /// Price list, instead of the built-in list prices of us-east-1, which may be out of date
+    /// Price list [default: built-in prices of us-east-1]
     #[arg(long, value_name = "FILE")]
     prices: Option<PathBuf>,
-    /// Print the built-in price list and exit; edit it and pass it with --prices
+    /// Print the built-in price list, to edit and pass it with --prices
     #[arg(long, exclusive = true)]
     print_prices: bool,
     /// Print one JSON object instead of a table
