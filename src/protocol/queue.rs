@@ -51,7 +51,7 @@ pub trait DueQueue: Send + Sync {
     async fn send(&self, due: &Due, delay: Duration, deadline: Deadline) -> Result<(), QueueError>;
 }
 
-/// A due queue whose messages are held by somebody, who may put them off.
+/// A due queue whose received messages can be delayed.
 #[trait_variant::make(Send)]
 pub trait ChangeVisibility: Send + Sync {
     /// The message behind `receipt` comes back after `delay`, unless it is deleted before.

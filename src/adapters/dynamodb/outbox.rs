@@ -4,7 +4,7 @@
 //!
 //! | pk | sk | attributes |
 //! |---|---|---|
-//! | `<route>` | `cursor` | `last_window`, `open`, `due`, `armed`, `closing`, `epoch`, `sealed`, `retired`, `burst`, `muted_until`, `delivered#<target>` …, `fallback#<target>` … |
+//! | `<route>` | `cursor` | `last_window`, `open`, `due`, `armed`, `closing`, `epoch`, `sealed`, `retired`, `burst`, `muted_until`, `known_since#<target>` …, `fallback#<target>` … |
 //! | `<route>` | `epoch#<n>` | `epoch` (JSON), `expires_at` once retired |
 //! | `<route>` | `target#<name>`, `fallback#<name>` | `offset`, `lease`, `leased_until`, `not_before`, `failures`, `thread`, `muted`, `escalation` |
 //! | `<route>#<0…7>` | `tally#<unique>` | `tally` (JSON) |
