@@ -83,7 +83,7 @@ def retention(template):
 def redrive(template):
     receives = at(template, "Resources/DueMessages/Properties/RedrivePolicy/maxReceiveCount")
     policy = r"RetryPolicy::new\(Duration::from_millis\((\d+)\), Duration::from_secs\((\d+)\)\)"
-    ((first, longest),) = program(policy, "protocol/round.rs")
+    ((first, longest),) = program(policy, "protocol/backoff.rs")
     pauses = [min(int(first) / 1_000 * 2**failures, int(longest)) for failures in range(receives)]
     seconds = sum(pauses) / 2  # jitter may halve a pause
     if seconds < 6 * 3_600:
@@ -97,7 +97,7 @@ def tables(template):
     keys = {(key["AttributeName"], key["KeyType"]) for part in parts + indexes for key in part["KeySchema"]}
     columns = [(index["IndexName"], index["Projection"]["NonKeyAttributes"]) for index in indexes]
     source_keys = {(name, kind.upper()) for name, kind in program(r'key\("(\w+)", KeyType::(\w+)\)', "table.rs")}
-    (names,), (index,) = program(r"BY_HOUR_COLUMNS: .* = \[(.*?)\]", "table.rs"), program(r'index_name\("(\w+)"\)')
+    (names,), (index,) = program(r"BY_HOUR_COLUMNS: [^=]* = \[(.*?)\]", "table.rs"), program(r'index_name\("(\w+)"\)')
     if (keys, columns) != (source_keys, [(index, re.findall(r"\w+", names))]):
         yield ("Resources", "AppLogs"), "The keys, the index or its columns differ from table.rs"
 
@@ -175,10 +175,15 @@ def alarms(template):
 def program(pattern, file="*.rs", without=()):
     """What a pattern finds in the program's source. A rule that finds nothing has lost its subject, and fails."""
     files = [path for path in sorted((ROOT / "src").rglob(file)) if not {*path.parts, path.stem} & {*without}]
-    found = [text for path in files for text in re.findall(pattern, path.read_text(encoding="utf-8"))]
+    found = [text for path in files for text in re.findall(pattern, on_one_line(path.read_text(encoding="utf-8")))]
     if not found:
         raise ValueError(f"src/**/{file} does not contain {pattern}")
     return found
+
+
+def on_one_line(source):
+    """A source text without the line breaks of its format: `f(\\n    a,\\n)` becomes `f(a)`."""
+    return re.sub(r",? ([)\]}])", r"\1", re.sub(r"([(\[{]) ", r"\1", re.sub(r"\s+", " ", source)))
 
 
 def walk(node, way, path=()):

@@ -9,7 +9,7 @@ cd "$(dirname "$0")/../.."
 # Shape and lines for each request, most of Stentor / inflate alone, most of Stentor / naive: in thousandths, a little
 # above the measured values. They hold for the profile `release`, which builds without LTO; with the fat LTO of `dist`
 # the first is up to 25 lower.
-limits=("large-1 1192 185" "small-1 1207 185" "large-3 1254 149" "small-3 1275 153")
+limits=("large-1 1195 184" "small-1 1214 184" "large-3 1257 148" "small-3 1281 153")
 
 if ! command -v valgrind >/dev/null; then
     echo "valgrind is missing: install it (apt-get install valgrind)" >&2
