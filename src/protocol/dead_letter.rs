@@ -54,7 +54,7 @@ pub enum ParkedWork {
         event_id: String,
         #[serde(skip_serializing_if = "Option::is_none")]
         stream_arn: Option<String>,
-        /// Of a direct subscription; that of a stream stands in its ARN.
+        /// The Region of a direct subscription. A stream has it in its ARN.
         #[serde(skip_serializing_if = "Option::is_none")]
         region: Option<String>,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -89,9 +89,9 @@ impl ParkedItem {
         String::from_utf8(bytes).expect("invariant: ASCII is UTF-8")
     }
 
-    /// Reads what [`ParkedItem::to_json`] wrote. Each kind is read by a plain structure of its own:
-    /// what serde has to buffer for `flatten` and `tag` no longer takes text for the numbers that a
-    /// tally is keyed by.
+    /// Reads the output of [`ParkedItem::to_json`]. Each kind has a plain structure of its own,
+    /// because serde buffers the fields of `flatten` and `tag`, and its buffer does not accept text
+    /// for the numbers that key a tally.
     ///
     /// # Errors
     /// When the text is no parked message that this version knows.
