@@ -694,6 +694,7 @@ async fn a_missing_table_is_named_at_once() {
         panic!("{commits:?}")
     };
     assert_eq!(cause.code, "ResourceNotFoundException", "{cause}");
+    assert!(matches!(store.alerts_table_id(soon()).await, Err(StoreError::Refused(_))));
 }
 
 #[tokio::test]
@@ -714,4 +715,15 @@ async fn stored_items_outlive_the_process() {
     let row = &by_hour.items()[0];
     assert!(row.contains_key("marker") && !row.contains_key("message"), "{row:?}");
     assert_eq!(row["timestamp"], AttributeValue::S("2026-11-23T14:15:06.789Z".to_owned()));
+}
+
+/// Accounts have tables of the same name.
+#[tokio::test]
+async fn the_id_of_a_table_tells_it_from_others_of_its_name() {
+    let (one, other) = (Embedded::start(None).await.unwrap(), Embedded::start(None).await.unwrap());
+    let id = async |engine: &Embedded| {
+        engine.store().await.unwrap().alerts_table_id(soon()).await.unwrap()
+    };
+    assert_eq!(id(&one).await, id(&one).await);
+    assert_ne!(id(&one).await, id(&other).await);
 }

@@ -1,5 +1,6 @@
 //! Creates the tables, for tests and for the embedded engine. In an account the template creates
-//! them, in the same shape (checked by `tests/template/rules.py`).
+//! them, in the same shape (checked by `tests/template/rules.py`). Also tells a table from others
+//! of the same name.
 
 use aws_sdk_dynamodb::operation::create_table::builders::CreateTableFluentBuilder;
 use aws_sdk_dynamodb::types::{
@@ -9,6 +10,7 @@ use aws_sdk_dynamodb::types::{
 
 use super::DynamoStore;
 use super::call::{CallError, call_error};
+use crate::model::error::Cause;
 use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::store::StoreError;
 
@@ -24,6 +26,22 @@ impl<C: Clock> DynamoStore<C> {
     pub async fn create_tables(&self, deadline: Deadline) -> Result<(), StoreError> {
         self.create(deadline, || self.alerts_table()).await?;
         self.create(deadline, || self.outbox_table()).await
+    }
+
+    /// The id of the alerts table. No other table has it, not even a later one of the same name.
+    ///
+    /// # Errors
+    /// When the table does not exist or may not be described.
+    pub async fn alerts_table_id(&self, deadline: Deadline) -> Result<String, StoreError> {
+        let describe = || {
+            let call = self.client.describe_table().table_name(&self.tables.alerts);
+            async { call.send().await.map_err(call_error) }
+        };
+        let table = self.read(deadline, describe).await?.table;
+        table.and_then(|table| table.table_id).ok_or_else(|| {
+            let why = "its description has no id";
+            StoreError::Invalid(Cause::new("no-table-id", why.to_owned()))
+        })
     }
 
     async fn create(

@@ -1,9 +1,10 @@
 //! Dead letters in a file: the file that `stentor run` writes, with one JSON object per line, or
 //! the single object that an S3 on-failure destination writes.
 //!
-//! The file is never changed. The receipts of resolved dead letters are appended to
-//! `<file>.replayed`, so that a second replay of the same file sends nothing again, and only what
-//! was added since.
+//! The file is never changed. The receipts of resolved dead letters are appended to a second file,
+//! which belongs to the destination of the replay: a second replay into the same destination sends
+//! only what was added since, and a replay into another destination sends everything. A receipt is
+//! a hash of the content, so a copy of the file has the same dead letters.
 //!
 //! The file is read line by line, as dead letters are received. Neither a long file nor a long line
 //! fills the memory.
@@ -12,12 +13,13 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use flate2::Crc;
 use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
 
 use crate::adapters::local::append_lines;
 use crate::ops::replay::recognize::BODY_BYTES_MAX;
@@ -32,10 +34,18 @@ const SKIPPED_BYTES_MAX: u64 = 1 << 30;
 #[derive(Debug)]
 pub struct FileDeadLetterSource {
     path: PathBuf,
-    /// The receipts of the dead letters that were resolved before the file was opened.
-    replayed: BTreeSet<String>,
+    /// The file with the receipts of the dead letters that were resolved.
+    receipts: PathBuf,
+    /// The receipts that it had when the source was opened.
+    replayed: BTreeSet<ContentHash>,
+    /// Dead letters that were not returned because the destination has them.
+    already_replayed: AtomicU64,
     lines: Mutex<Lines>,
 }
+
+/// The first half of the SHA-256 of a dead letter. A collision would lose one.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct ContentHash(u128);
 
 /// The dead letters of a file, in order.
 struct Lines {
@@ -48,11 +58,14 @@ struct Lines {
 }
 
 impl FileDeadLetterSource {
+    /// `receipts` is the file of the destination that lists what was replayed into it. It is
+    /// created with the first receipt.
+    ///
     /// # Errors
-    /// When the file, or its `.replayed` file, cannot be read.
-    pub fn open(path: &Path) -> anyhow::Result<Self> {
+    /// When one of the files cannot be read.
+    pub fn open(path: &Path, receipts: PathBuf) -> anyhow::Result<Self> {
         let lines = Lines::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-        Ok(Self { path: path.to_owned(), replayed: replayed(path)?, lines: Mutex::new(lines) })
+        Self::new(path, receipts, lines)
     }
 
     /// Like [`FileDeadLetterSource::open`], but an absent file has no dead letters: it is created
@@ -60,45 +73,49 @@ impl FileDeadLetterSource {
     ///
     /// # Errors
     /// As [`FileDeadLetterSource::open`].
-    pub fn open_if_exists(path: &Path) -> anyhow::Result<Self> {
+    pub fn open_if_exists(path: &Path, receipts: PathBuf) -> anyhow::Result<Self> {
         match path.try_exists() {
-            Ok(false) => {
-                let lines = Lines::new(path, Box::new(io::empty()));
-                Ok(Self {
-                    path: path.to_owned(),
-                    replayed: BTreeSet::new(),
-                    lines: Mutex::new(lines),
-                })
-            }
-            _ => Self::open(path),
+            Ok(false) => Self::new(path, receipts, Lines::new(path, Box::new(io::empty()))),
+            _ => Self::open(path, receipts),
         }
+    }
+
+    fn new(path: &Path, receipts: PathBuf, lines: Lines) -> anyhow::Result<Self> {
+        let replayed = read_receipts(&receipts)
+            .with_context(|| format!("cannot read {}", receipts.display()))?;
+        let (path, already_replayed) = (path.to_owned(), AtomicU64::new(0));
+        Ok(Self { path, receipts, replayed, already_replayed, lines: Mutex::new(lines) })
     }
 
     /// The number of unresolved dead letters. Zero for a pipe, which can be read only once.
     ///
     /// # Errors
-    /// When the file, or its `.replayed` file, cannot be read.
+    /// When one of the files cannot be read.
     pub fn count(&self) -> Result<u64, SourceError> {
         if !self.path.is_file() {
             return Ok(0);
         }
         let replayed =
-            replayed(&self.path).map_err(|error| SourceError::Refused(format!("{error:#}")))?;
-        let mut lines =
-            Lines::open(&self.path).map_err(|error| source_error(&self.path, &error))?;
+            read_receipts(&self.receipts).map_err(|error| source_error(&self.receipts, &error))?;
+        let unreadable = |error| source_error(&self.path, &error);
+        let mut lines = Lines::open(&self.path).map_err(unreadable)?;
         let mut count = 0;
-        while let Some(dead_letter) =
-            lines.next().map_err(|error| source_error(&self.path, &error))?
-        {
-            count += u64::from(!replayed.contains(&dead_letter.receipt.receipt));
+        while let Some(dead_letter) = lines.next().map_err(unreadable)? {
+            count += u64::from(!replayed.contains(&ContentHash::of(&dead_letter.body)));
         }
         Ok(count)
+    }
+
+    /// The number of dead letters that were skipped so far because they were replayed into this
+    /// destination before.
+    pub fn already_replayed(&self) -> u64 {
+        self.already_replayed.load(Ordering::Relaxed)
     }
 
     fn append_receipts(&self, receipts: &[Receipt]) -> io::Result<()> {
         let lines: String =
             receipts.iter().map(|receipt| format!("{}\n", receipt.receipt)).collect();
-        append_lines(&replayed_path(&self.path), lines.as_bytes())
+        append_lines(&self.receipts, lines.as_bytes())
     }
 }
 
@@ -112,7 +129,11 @@ impl DeadLetterSource for FileDeadLetterSource {
         let (mut dead_letters, mut bytes) = (Vec::new(), 0);
         while dead_letters.len() < max && bytes < BODY_BYTES_MAX {
             match lines.next() {
-                Ok(Some(dead_letter)) if self.replayed.contains(&dead_letter.receipt.receipt) => {}
+                Ok(Some(dead_letter))
+                    if self.replayed.contains(&ContentHash::of(&dead_letter.body)) =>
+                {
+                    self.already_replayed.fetch_add(1, Ordering::Relaxed);
+                }
                 Ok(Some(dead_letter)) => {
                     bytes += dead_letter.body.len();
                     dead_letters.push(dead_letter);
@@ -130,7 +151,7 @@ impl DeadLetterSource for FileDeadLetterSource {
         _deadline: Deadline,
     ) -> Vec<Result<(), SourceError>> {
         let appended = self.append_receipts(receipts);
-        let appended = appended.map_err(|error| source_error(&replayed_path(&self.path), &error));
+        let appended = appended.map_err(|error| source_error(&self.receipts, &error));
         vec![appended; receipts.len()]
     }
 
@@ -190,18 +211,15 @@ impl Lines {
         Ok(())
     }
 
-    /// A receipt consists of the line and a hash of the content, because a file may be replaced.
     fn dead_letter(&self, line: usize, bytes: Vec<u8>) -> ReceivedMessage {
         let lossy =
             |bad: std::string::FromUtf8Error| String::from_utf8_lossy(bad.as_bytes()).into_owned();
         let mut body = String::from_utf8(bytes).unwrap_or_else(lossy);
         body.truncate(body.trim_end().len());
         body.drain(..body.len() - body.trim_start().len());
-        let mut crc = Crc::new();
-        crc.update(body.as_bytes());
         let receipt = Receipt {
             id: format!("{}:{line}", self.path.display()),
-            receipt: format!("{line:08}-{:08x}", crc.sum()),
+            receipt: ContentHash::of(&body).to_string(),
         };
         ReceivedMessage { receipt, body, sent_at: None }
     }
@@ -240,18 +258,33 @@ fn limit(read: usize) -> u64 {
     (BODY_BYTES_MAX as u64 + 1).saturating_sub(read as u64)
 }
 
-fn replayed_path(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".replayed");
-    name.into()
+/// The receipts of a file with one on each line. A crash may have cut a line off.
+fn read_receipts(path: &Path) -> io::Result<BTreeSet<ContentHash>> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(text.lines().filter_map(ContentHash::parse).collect()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeSet::new()),
+        Err(error) => Err(error),
+    }
 }
 
-fn replayed(path: &Path) -> anyhow::Result<BTreeSet<String>> {
-    let path = replayed_path(path);
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Ok(text.lines().map(str::to_owned).collect()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(BTreeSet::new()),
-        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+impl ContentHash {
+    const DIGITS: usize = 32;
+
+    fn of(body: &str) -> Self {
+        let hash = Sha256::digest(body.as_bytes());
+        let (half, _) = hash.split_first_chunk().expect("invariant: SHA-256 has 32 bytes");
+        Self(u128::from_be_bytes(*half))
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let digits = Some(text).filter(|text| text.len() == Self::DIGITS)?;
+        u128::from_str_radix(digits, 16).ok().map(Self)
+    }
+}
+
+impl std::fmt::Display for ContentHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:01$x}", self.0, Self::DIGITS)
     }
 }
 
@@ -286,15 +319,24 @@ mod tests {
         check("{\"a\":1}\n\n{\"b\":2}\r\nbroken", &["{\"a\":1}", "{\"b\":2}", "broken"]);
         check("{\"a\":\n{\"b\":2}\n", &["{\"a\":", "{\"b\":2}"]);
         check("\n {\"a\":1} \n", &["{\"a\":1}"]);
-        let found = dead_letters("receipts", "{\"a\":1}\n{\"a\":1}\n\nx");
+        let found = dead_letters("receipts", "{\"a\":1}\n {\"a\":1}\n\nx");
         let receipts: Vec<&str> =
             found.iter().map(|dead_letter| dead_letter.receipt.receipt.as_str()).collect();
-        assert_eq!(
-            receipts,
-            ["00000001-561bacaf", "00000002-561bacaf", "00000004-8cdc1683"],
-            "each line is a dead letter"
-        );
+        assert_eq!(receipts[0], "015abd7f5cc57a2dd94b7590f04ad808", "half of the SHA-256");
+        assert!(receipts[0] == receipts[1] && receipts[0] != receipts[2], "{receipts:?}");
         assert!(found[2].receipt.id.ends_with("-receipts:4"), "{}", found[2].receipt.id);
+    }
+
+    #[test]
+    fn a_receipt_that_is_cut_off_counts_for_nothing() {
+        let whole = ContentHash::of("x");
+        let text = whole.to_string();
+        assert_eq!(ContentHash::parse(&text), Some(whole));
+        for bad in ["", &text[..31], "00000009-0123", &format!("{text}0"), &text.replace('1', "g")]
+        {
+            assert_eq!(ContentHash::parse(bad), None, "{bad}");
+        }
+        assert_eq!(ContentHash(7).to_string().len(), ContentHash::DIGITS);
     }
 
     #[test]

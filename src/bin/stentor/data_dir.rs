@@ -1,4 +1,5 @@
-//! The data directory of `stentor run`: the embedded database and the file of dead letters.
+//! The data directory of `stentor run`: the embedded database, the file of dead letters, and the
+//! list of the dead letters that were replayed into the database.
 //!
 //! Several processes can use the database at the same time. SQLite isolates their transactions, and
 //! leases keep two of them from delivering the same message. File locks, which the system frees
@@ -47,7 +48,22 @@ impl DataDir {
         builder
             .create(path)
             .with_context(|| format!("cannot create the data directory {}", path.display()))?;
-        Ok(Self { path: path.to_owned(), _own: None, delivery: None })
+        let data = Self { path: path.to_owned(), _own: None, delivery: None };
+        data.forget_lost_database()?;
+        Ok(data)
+    }
+
+    /// A new database has nothing of what was replayed into an earlier one.
+    fn forget_lost_database(&self) -> anyhow::Result<()> {
+        if self.database().try_exists().unwrap_or(true) {
+            return Ok(());
+        }
+        let receipts = self.replayed();
+        match std::fs::remove_file(&receipts) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error)
+                .with_context(|| format!("cannot remove {}", receipts.display())),
+            _ => Ok(()),
+        }
     }
 
     /// For `run`.
@@ -125,6 +141,11 @@ impl DataDir {
 
     pub(crate) fn dead_letters(&self) -> PathBuf {
         self.path.join("dlq.jsonl")
+    }
+
+    /// The file that lists the dead letters that were replayed into the database.
+    pub(crate) fn replayed(&self) -> PathBuf {
+        self.path.join("replayed")
     }
 
     /// Opens a file for its lock, without truncating it: it may be a link to another file.

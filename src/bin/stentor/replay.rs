@@ -128,9 +128,13 @@ impl Arguments {
         let mut data = DataDir::open_to_replay(directory)?;
         let (source, streams) = match (&self.file, &self.queue_url) {
             (None, Some(queue_url)) => stack::queue(self, queue_url).await?,
-            (Some(file), _) => (Source::File(FileDeadLetterSource::open(file)?), None),
+            (Some(file), _) => {
+                (Source::File(FileDeadLetterSource::open(file, data.replayed())?), None)
+            }
             (None, None) => {
-                (Source::File(FileDeadLetterSource::open_if_exists(&data.dead_letters())?), None)
+                let dead_letters = data.dead_letters();
+                let source = FileDeadLetterSource::open_if_exists(&dead_letters, data.replayed())?;
+                (Source::File(source), None)
             }
         };
         let total = source.count(self.deadline()).await?;
@@ -183,9 +187,10 @@ impl Arguments {
         .await;
         progress.finish();
         let listing = listing?;
+        let already = source.already_replayed();
         match self.json {
-            true => ui::print_json(&report::dry_run_json(&listing))?,
-            false => ui::print(&report::dry_run_text(&listing))?,
+            true => ui::print_json(&report::dry_run_json(&listing, already))?,
+            false => ui::print(&report::dry_run_text(&listing, already))?,
         }
         Ok(Exit::Done)
     }
@@ -209,9 +214,10 @@ impl Arguments {
         if self.skips_messages() && report.skipped > 0 {
             ui.hint("parked messages are left in the file; --slack-webhook delivers them");
         }
+        let (already, elapsed) = (source.already_replayed(), started.elapsed());
         match self.json {
-            true => ui::print_json(&report::replay_json(&report, started.elapsed()))?,
-            false => ui::print(&report::replay_text(&report, left, started.elapsed()))?,
+            true => ui::print_json(&report::replay_json(&report, already, elapsed))?,
+            false => ui::print(&report::replay_text(&report, already, left, elapsed))?,
         }
         Ok(if report.is_complete() { Exit::Done } else { Exit::Unfinished })
     }

@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
+use crate::support::parked::{gzip, parked_message, parked_record, unstorable};
 
 #[test]
 fn a_data_directory_without_parked_items_has_no_dead_letters() {
@@ -96,7 +97,7 @@ fn a_dead_letter_that_a_crash_cut_off_damages_no_other() {
     std::fs::write(data.join("dlq.jsonl"), [&whole[..], &whole[..whole.len() / 2]].concat())
         .unwrap();
     // A note of a replay that was killed while it wrote.
-    std::fs::write(data.join("dlq.jsonl.replayed"), "00000009-0123").unwrap();
+    std::fs::write(data.join("replayed"), "015abd7f5cc5").unwrap();
     for bytes in [600, 900] {
         assert_eq!(run(&directory, &[&bad_record(&directory, bytes)]).status.code(), Some(1));
     }
@@ -107,7 +108,7 @@ fn a_dead_letter_that_a_crash_cut_off_damages_no_other() {
 fn files_with_raw_records_are_for_their_owner_only() {
     let directory = scratch("private");
     let data = directory.join("data");
-    let replayed = data.join("dlq.jsonl.replayed");
+    let replayed = data.join("replayed");
     let mode = |file: &Path| std::fs::metadata(file).unwrap().permissions().mode() & 0o777;
     run(&directory, &[&bad_record(&directory, 300)]);
     assert_eq!(mode(&data.join("dlq.jsonl")), 0o600);
@@ -132,6 +133,73 @@ fn files_with_raw_records_are_for_their_owner_only() {
         (mode(&replayed), std::fs::read_to_string(&replayed).unwrap().lines().count()),
         (0o600, 1)
     );
+}
+
+/// The record of what was replayed belongs to the destination: another one has nothing of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_replayed_once_into_each_data_directory() {
+    let slack = MockServer::start().await;
+    Mock::given(method("POST"))
+        .respond_with(ResponseTemplate::new(200).set_body_string("ok"))
+        .mount(&slack)
+        .await;
+    let directory = scratch("destinations");
+    let dead_letters = [
+        parked_record(&unstorable(), "shardId-9:1", Some(&gzip("a", 0))),
+        parked_message(3),
+        r#"{"route":"alerts","window":1}"#.to_owned(),
+    ];
+    let (file, copy) = (directory.join("dead-letters.jsonl"), directory.join("copy.jsonl"));
+    std::fs::write(&file, dead_letters.join("\n")).unwrap();
+    std::fs::write(&copy, format!("\n{}\n", dead_letters.join("\n\n"))).unwrap();
+    for name in ["a", "b"] {
+        std::fs::create_dir(directory.join(name)).unwrap();
+    }
+    let replay = |data: &str, file: &Path, more: &[&str]| {
+        let (data, file) = (directory.join(data), file.to_str().unwrap());
+        let place = ["--data-dir", data.to_str().unwrap(), "--file", file];
+        let options = ["replay", "--slack-webhook", &slack.uri()];
+        let output =
+            stentor(&directory, &[&options[..], &place, more].concat()).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let counts = |data: &str, file: &Path, more: &[&str]| {
+        let report: Value =
+            serde_json::from_str(&replay(data, file, &[more, &["--json"]].concat())).unwrap();
+        let delivered: u64 = report["messages"].as_array().map_or(0, |messages| {
+            messages.iter().map(|message| message["alerts"].as_u64().unwrap()).sum()
+        });
+        let n = |name: &str| report[name].as_u64();
+        (n("received").or(n("selected")).unwrap(), n("already_replayed").unwrap(), delivered)
+    };
+    let alerts = |data: &str| {
+        let arguments = ["alerts", "--json", "--since", "2000-01-01", "--data-dir", data];
+        let output = stentor(&directory, &arguments).current_dir(&directory).output().unwrap();
+        text(&output.stdout).lines().count()
+    };
+    for data in ["a", "b"] {
+        assert_eq!(counts(data, &file, &[]), (3, 0, 4), "{data}: the first replay has everything");
+        assert_eq!(alerts(data), 1, "{data}");
+        for file in [&file, &copy] {
+            assert_eq!(counts(data, file, &["--dry-run"]), (0, 3, 0), "{data}");
+            assert_eq!(counts(data, file, &[]), (0, 3, 0), "{data}: a second one has nothing");
+        }
+    }
+    let shown = replay("a", &file, &[]);
+    assert!(
+        shown.starts_with("  0 dead letters: 0 reprocessed\n  3 dead letters skipped: already"),
+        "{shown}"
+    );
+    // A data directory whose database was deleted is another destination.
+    std::fs::remove_file(directory.join("a/stentor.db")).unwrap();
+    assert_eq!((counts("a", &file, &[]), alerts("a")), ((3, 0, 4), 1));
+    let mut left: Vec<String> = std::fs::read_dir(&directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    left.sort();
+    assert_eq!(left, ["a", "b", "copy.jsonl", "dead-letters.jsonl"], "nothing is next to the file");
 }
 
 /// A message that is only shown is not delivered to Slack.

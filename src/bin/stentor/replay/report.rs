@@ -15,7 +15,12 @@ use crate::ui::TextReport;
 /// Ids that the text shows for one code. The JSON has them all.
 const IDS_SHOWN: usize = 3;
 
-pub(super) fn replay_json(report: &Report, elapsed: Duration) -> json::ReplayReport<'_> {
+/// The report of a replay. `already_replayed`: how many dead letters the destination had already.
+pub(super) fn replay_json(
+    report: &Report,
+    already_replayed: u64,
+    elapsed: Duration,
+) -> json::ReplayReport<'_> {
     let Counts { records, events, unmatched, duplicates, kept, retried, .. } = report.counts;
     let unresolved = report.unresolved.iter().map(|Unresolved { id, kind, failure }| {
         json::UnresolvedDeadLetter {
@@ -29,6 +34,7 @@ pub(super) fn replay_json(report: &Report, elapsed: Duration) -> json::ReplayRep
         version: json::VERSION,
         received: report.received,
         skipped: report.skipped,
+        already_replayed,
         reprocessed: report.reprocessed(),
         reprocessed_by_kind: report
             .reprocessed
@@ -53,7 +59,7 @@ pub(super) fn replay_json(report: &Report, elapsed: Duration) -> json::ReplayRep
     }
 }
 
-pub(super) fn dry_run_json(listing: &Listing) -> json::DryRunReport<'_> {
+pub(super) fn dry_run_json(listing: &Listing, already_replayed: u64) -> json::DryRunReport<'_> {
     let groups = listing.groups.iter().map(|(group, count)| json::DeadLetterGroup {
         kind: group.kind,
         code: &group.code,
@@ -65,6 +71,7 @@ pub(super) fn dry_run_json(listing: &Listing) -> json::DryRunReport<'_> {
         version: json::VERSION,
         selected: listing.selected,
         skipped: listing.skipped,
+        already_replayed,
         groups: groups.collect(),
         planned: listing
             .planned
@@ -77,13 +84,19 @@ pub(super) fn dry_run_json(listing: &Listing) -> json::DryRunReport<'_> {
 }
 
 /// The report of a replay. `left`: how many dead letters the source still has, approximately.
-pub(super) fn replay_text(report: &Report, left: Option<u64>, elapsed: Duration) -> String {
+pub(super) fn replay_text(
+    report: &Report,
+    already_replayed: u64,
+    left: Option<u64>,
+    elapsed: Duration,
+) -> String {
     let mut text = TextReport::new();
     let received = count_dead_letters(report.received);
     let reprocessed = thousands(report.reprocessed());
     let skipped = if_any(report.skipped, "skipped by filters");
     let unresolved = if_any(report.unresolved.len() as u64, "left in the queue");
     text.line(1, format_args!("{received}: {reprocessed} reprocessed{skipped}{unresolved}"));
+    show_already_replayed(&mut text, already_replayed);
     if report.reprocessed.len() > 1 {
         let kinds = report.reprocessed.iter().map(|(kind, count)| count_kind(*count, *kind));
         text.entry("reprocessed", kinds.collect::<Vec<_>>().join(", "));
@@ -139,10 +152,11 @@ fn explain_early_end(text: &mut TextReport, report: &Report, left: Option<u64>) 
 }
 
 /// The report of a dry run.
-pub(super) fn dry_run_text(listing: &Listing) -> String {
+pub(super) fn dry_run_text(listing: &Listing, already_replayed: u64) -> String {
     let mut text = TextReport::new();
     let skipped = if_any(listing.skipped, "skipped by filters");
     text.line(1, format_args!("{}{skipped}", count_dead_letters(listing.selected)));
+    show_already_replayed(&mut text, already_replayed);
     if listing.interrupted {
         text.line(1, "interrupted: there may be more");
     }
@@ -167,6 +181,13 @@ pub(super) fn dry_run_text(listing: &Listing) -> String {
         ));
     }
     text.into_text()
+}
+
+fn show_already_replayed(text: &mut TextReport, count: u64) {
+    if count > 0 {
+        let dead_letters = count_dead_letters(count);
+        text.line(1, format_args!("{dead_letters} skipped: already replayed into this destination"));
+    }
 }
 
 fn describe_action(action: &Action) -> String {
@@ -284,7 +305,7 @@ mod tests {
         let source_error = Some(SourceError::Unavailable("the queue does not answer".to_owned()));
         let failed = Report { source_error, ..report() };
         let json = [report(), failed].map(|report| {
-            serde_json::to_value(replay_json(&report, Duration::from_millis(7))).unwrap()
+            serde_json::to_value(replay_json(&report, 2, Duration::from_millis(7))).unwrap()
         });
         check_documents("replay --json", &json, &[]);
         assert_eq!((&json[0]["reprocessed"], &json[0]["elapsed_ms"]), (&3.into(), &7.into()));
@@ -294,7 +315,7 @@ mod tests {
     fn the_json_of_a_dry_run_is_documented() {
         check_documents(
             "replay --dry-run --json",
-            &[serde_json::to_value(dry_run_json(&listing())).unwrap()],
+            &[serde_json::to_value(dry_run_json(&listing(), 2)).unwrap()],
             &[],
         );
     }
@@ -308,9 +329,10 @@ mod tests {
             kind: Kind::Unknown,
             failure: failure("a syntax error"),
         }));
-        let text = replay_text(&report, None, Duration::from_secs(2));
+        let text = replay_text(&report, 1, None, Duration::from_secs(2));
         insta::assert_snapshot!(text, @r"
           5 dead letters: 3 reprocessed, 1 skipped by filters, 5 left in the queue
+          1 dead letter skipped: already replayed into this destination
           reprocessed 2 records, 1 batch
           message     3 alerts to slack:default · delivered
           took        2 s
@@ -325,8 +347,9 @@ mod tests {
 
     #[test]
     fn a_dry_run_shows_groups_and_planned_actions() {
-        insta::assert_snapshot!(dry_run_text(&listing()), @r"
+        insta::assert_snapshot!(dry_run_text(&listing(), 1_000), @r"
           1,204 dead letters
+          1,000 dead letters skipped: already replayed into this destination
 
           kind    code      account       age    count
           record  not-gzip  -             < 1 h      1

@@ -62,4 +62,14 @@ impl Source {
             Self::File(file) => file.count(),
         }
     }
+
+    /// How many dead letters were skipped because the destination has them. A queue has none of
+    /// them: a dead letter that succeeds is deleted.
+    pub(super) fn already_replayed(&self) -> u64 {
+        match self {
+            #[cfg(feature = "aws")]
+            Self::Queue(_) => 0,
+            Self::File(file) => file.already_replayed(),
+        }
+    }
 }

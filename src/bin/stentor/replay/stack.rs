@@ -53,7 +53,10 @@ pub(super) async fn replay(arguments: &Arguments, ui: Ui) -> anyhow::Result<Exit
     let config = arguments.config(ui)?;
     let aws = arguments.aws.load().await?;
     let source = match (&arguments.file, &arguments.queue_url) {
-        (Some(file), _) => Source::File(FileDeadLetterSource::open(file)?),
+        (Some(file), _) => {
+            let receipts = receipts(file, &arguments.destination(&aws).await?);
+            Source::File(FileDeadLetterSource::open(file, receipts)?)
+        }
         (None, Some(queue_url)) => source(&aws, queue_url)?,
         (None, None) => bail!(
             "nothing to replay: name the queue with --queue-url (output DeadLettersUrl of the stack), or a --file"
@@ -67,6 +70,15 @@ pub(super) async fn replay(arguments: &Arguments, ui: Ui) -> anyhow::Result<Exit
     }
     let services = deployed(arguments, &aws, routes).await?;
     arguments.replay(&services, &source, &streams, total, ui).await
+}
+
+impl Arguments {
+    /// What identifies the stack to which a file is replayed: names of tables repeat in accounts.
+    async fn destination(&self, aws: &SdkConfig) -> anyhow::Result<String> {
+        let table = format!("the table {}", self.tables.alerts_table);
+        let id = self.tables.store(aws).alerts_table_id(self.deadline()).await;
+        id.map_err(|error| explain_store_error(&error, &table))
+    }
 }
 
 /// The queue of a stack, and the streams that its dead letters point to.
@@ -146,7 +158,16 @@ fn secret_trouble(read: Result<String, SecretError>, secret_id: &str) -> anyhow:
 }
 
 fn parked_beside(file: &Path) -> PathBuf {
+    with_suffix(file, ".parked")
+}
+
+/// The list of what was replayed from a file into a stack.
+fn receipts(file: &Path, destination: &str) -> PathBuf {
+    with_suffix(file, &format!(".replayed-{destination}"))
+}
+
+fn with_suffix(file: &Path, suffix: &str) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
-    name.push(".parked");
+    name.push(suffix);
     name.into()
 }
