@@ -13,9 +13,12 @@ use stentor::adapters::replay::file::FileDeadLetterSource;
 use stentor::adapters::slack::{Slack, WebhookUrl};
 use stentor::config::Config;
 use stentor::ingest::route::Routes;
+use stentor::model::name::{Target, TargetKind};
 use stentor::model::time::Timestamp;
 use stentor::ops::replay::listing::list;
-use stentor::ops::replay::{self, Kind, Options, STEP_TIMEOUT_MAX, StreamReader};
+use stentor::ops::replay::{
+    self, Failure, Kind, Options, STEP_TIMEOUT_MAX, StreamReader, Unresolved,
+};
 use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::services::Services;
 use strum::VariantNames as _;
@@ -211,24 +214,23 @@ impl Arguments {
                 .await;
         progress.finish();
         let left = source.count(self.deadline()).await.ok();
-        if self.skips_messages() && report.skipped > 0 {
-            ui.hint("parked messages are left in the file; --slack-webhook delivers them");
+        let is_left = |one: &Unresolved| matches!(one.failure, Failure::NotDeliverable(_));
+        if self.slack_webhook.is_none() && report.unresolved.iter().any(is_left) {
+            ui.hint("--slack-webhook delivers parked messages to Slack");
         }
         let (already, elapsed) = (source.already_replayed(), started.elapsed());
+        let only_shows = |target: &Target| self.only_shows(target);
         match self.json {
             true => ui::print_json(&report::replay_json(&report, already, elapsed))?,
-            false => ui::print(&report::replay_text(&report, already, left, elapsed))?,
+            false => ui::print(&report::replay_text(&report, already, only_shows, left, elapsed))?,
         }
         Ok(if report.is_complete() { Exit::Done } else { Exit::Unfinished })
     }
 
     fn options(&self, cancel: CancellationToken) -> Options {
         Options {
-            kinds: if self.skips_messages() {
-                kinds_without_messages()
-            } else {
-                self.kinds.clone()
-            },
+            kinds: self.kinds.clone(),
+            delivers_to: self.data_dir.is_some().then(|| self.posts_to().to_vec()),
             reason: self.reason.clone(),
             since: self.since,
             rate: self.rate,
@@ -239,25 +241,21 @@ impl Arguments {
         }
     }
 
-    /// Without a webhook, a message would only be shown here, and its dead letter would be deleted.
-    fn skips_messages(&self) -> bool {
-        self.data_dir.is_some()
-            && self.slack_webhook.is_none()
-            && self.kinds.is_empty()
-            && !self.dry_run
+    /// With a data directory, the targets that messages are posted to. A message to another target
+    /// is shown. That is enough for the message of a window, but the dead letter of a parked message
+    /// would be deleted.
+    fn posts_to(&self) -> &'static [TargetKind] {
+        if self.slack_webhook.is_some() { &[TargetKind::Slack] } else { &[] }
+    }
+
+    /// Whether the messages to the target are only shown.
+    fn only_shows(&self, target: &Target) -> bool {
+        self.data_dir.is_some() && !self.posts_to().contains(&target.kind)
     }
 
     fn deadline(&self) -> Deadline {
         Deadline::after(SystemClock.now(), Duration::from_secs(self.timeout))
     }
-}
-
-fn kinds_without_messages() -> Vec<Kind> {
-    Kind::VARIANTS
-        .iter()
-        .filter_map(|kind| kind.parse().ok())
-        .filter(|kind| *kind != Kind::Message)
-        .collect()
 }
 
 fn kind(text: &str) -> Result<Kind, String> {

@@ -12,6 +12,7 @@ use super::engine::RECEIVED_MAX;
 use super::held::Held;
 use super::options::Options;
 use super::recognize::{self, Content, DeadLetter, Kind};
+use super::report::Failure;
 use super::retry::{context_of, parked_record};
 use super::source::{DeadLetterSource, SourceError};
 use crate::ingest::decode::{self, Decoded, Events};
@@ -149,8 +150,7 @@ impl Listing {
             self.skipped += 1;
             return;
         }
-        let Plan { action, account, alerts } =
-            Plan::of(&dead_letter.content, routes, options.region.as_deref());
+        let Plan { action, account, alerts } = Plan::of(&dead_letter.content, routes, options);
         let account = account.or_else(|| dead_letter.account.clone());
         let age = Age::of(dead_letter.parked_at, now);
         let group = Group { kind: dead_letter.kind, code: dead_letter.code.clone(), account, age };
@@ -169,11 +169,11 @@ struct Plan {
 }
 
 impl Plan {
-    fn of(content: &Content, routes: &Routes, region: Option<&str>) -> Self {
+    fn of(content: &Content, routes: &Routes, options: &Options) -> Self {
         let action = match content {
             Content::Record(record) => return Self::of_records(&[parked_record(record)], routes),
             Content::Payload(payload) => {
-                match event::read(&payload.json, context_of(payload, region)) {
+                match event::read(&payload.json, context_of(payload, options.region.as_deref())) {
                     Ok(Event::Batch(batch)) => return Self::of_records(&batch.records, routes),
                     Ok(Event::Due(_) | Event::Sweep) => Action::Reprocess,
                     Err(error) => Action::Keep { code: error.code() },
@@ -181,6 +181,9 @@ impl Plan {
             }
             Content::Range(range) => {
                 Action::ReadFromStream { stream: stream_of(&range.stream_arn).to_owned() }
+            }
+            Content::Message(message) if !options.delivers_to(&message.target) => {
+                Action::Keep { code: Failure::NOT_DELIVERABLE }
             }
             Content::Message(message) => Action::Deliver { target: message.target.clone() },
             Content::Due(due) => Action::CloseRoute { route: due.route.clone() },

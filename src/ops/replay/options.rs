@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::recognize::{DeadLetter, Kind};
+use crate::model::name::{Target, TargetKind};
 use crate::model::time::Timestamp;
 use crate::protocol::clock::Deadline;
 
@@ -16,6 +17,9 @@ pub const STEP_TIMEOUT_MAX: Duration = Duration::from_secs(120);
 pub struct Options {
     /// Kinds to retry; empty for all.
     pub kinds: Vec<Kind>,
+    /// The kinds of target that messages can be delivered to; `None` for all. A message to another
+    /// one is left in the queue.
+    pub delivers_to: Option<Vec<TargetKind>>,
     /// The code to retry, or a part of the reason.
     pub reason: Option<String>,
     /// Retries dead letters that were parked at this time or later, or at an unknown time.
@@ -37,6 +41,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             kinds: Vec::new(),
+            delivers_to: None,
             reason: None,
             since: None,
             rate: None,
@@ -56,6 +61,11 @@ impl Options {
         (self.kinds.is_empty() || self.kinds.contains(&dead_letter.kind))
             && self.reason.as_ref().is_none_or(has_reason)
             && self.since.is_none_or(|since| dead_letter.parked_at.is_none_or(|at| at >= since))
+    }
+
+    /// Whether messages can be delivered to the target.
+    pub(super) fn delivers_to(&self, target: &Target) -> bool {
+        self.delivers_to.as_ref().is_none_or(|kinds| kinds.contains(&target.kind))
     }
 
     /// The deadline of a step that starts now.

@@ -60,6 +60,9 @@ pub enum Failure {
     /// The target will not accept the message.
     #[error("{target} refused the message: {reason}")]
     Refused { target: Target, reason: String },
+    /// This replay has no way to the target.
+    #[error("this replay cannot deliver to {0}")]
+    NotDeliverable(Target),
     /// The target did not accept the credential.
     #[error("{target} denied the credential: {reason}")]
     Denied { target: Target, reason: String },
@@ -89,6 +92,8 @@ pub enum Failure {
 }
 
 impl Failure {
+    pub(super) const NOT_DELIVERABLE: &str = "not-deliverable";
+
     /// A stable kebab-case word.
     pub fn code(&self) -> &'static str {
         match self {
@@ -96,6 +101,7 @@ impl Failure {
             Self::Retry(reason) | Self::NotDelivered(reason) => reason.code(),
             Self::Refused { .. } => "refused",
             Self::Denied { .. } => "denied",
+            Self::NotDeliverable(_) => Self::NOT_DELIVERABLE,
             Self::Unrecognized(unrecognized) => unrecognized.code(),
             Self::Event(error) => error.code(),
             Self::NotADueMessage => "not-a-due-message",

@@ -166,6 +166,9 @@ impl<W: Services, D: DeadLetterSource, R: StreamReader> Engine<'_, W, D, R> {
     /// Delivers a parked message to the target that refused it, and to no other.
     async fn retry_message(&mut self, message: ParkedMessage) -> Outcome {
         let ParkedMessage { route, target, epochs, tally } = message;
+        if !self.options.delivers_to(&target) {
+            return Err(Failure::NotDeliverable(target));
+        }
         let severity = self.services.routes().get(&route).and_then(|route| route.severity);
         let digest = Digest::parked(&route, &target, severity, epochs, *tally);
         let delivered = self.deliver(&digest).await;

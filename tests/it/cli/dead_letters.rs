@@ -224,14 +224,51 @@ async fn a_message_that_slack_refused_stays_until_a_webhook_accepts_it() {
         (text(&output.stdout), text(&output.stderr), output.status.code())
     };
     run(&directory, &["events/subscription.json", "--slack-webhook", &webhook("refuses")]);
-    let (report, hints, _) = replay(&[]);
+    let (report, hints, code) = replay(&[]);
     assert!(
-        report.contains(r#""reprocessed": 0"#)
-            && hints.contains("hint: ")
-            && hints.contains("--slack-webhook delivers"),
+        report.contains(r#""code": "not-deliverable""#)
+            && hints.contains("hint: --slack-webhook delivers parked messages"),
         "{report}{hints}"
     );
+    assert_eq!(code, Some(1), "it is not delivered");
+    let (plan, _, code) = replay(&["--dry-run"]);
+    assert!(plan.contains(r#""action": "keep""#) && code == Some(0), "{plan}");
+    let (plan, _, _) = replay(&["--dry-run", "--slack-webhook", &webhook("accepts")]);
+    assert!(plan.contains(r#""action": "deliver""#), "{plan}");
     assert_eq!(replay(&["--kind", "message"]).2, Some(2));
     let (report, hints, code) = replay(&["--slack-webhook", &webhook("accepts")]);
     assert!(report.contains(r#""reprocessed": 1"#) && code == Some(0), "{report}{hints}");
+}
+
+/// Only a target that was called has been delivered to.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_says_whether_a_message_was_delivered_or_shown() {
+    let slack = MockServer::start().await;
+    Mock::given(method("POST"))
+        .respond_with(ResponseTemplate::new(200).set_body_string("ok"))
+        .mount(&slack)
+        .await;
+    let directory = scratch("shown");
+    let config = directory.join("stentor.toml");
+    let route = "[[route]]\nname = 'a'\nmarkers = ['[CRITICAL]']\nnotify = ['slack:x', 'pagerduty:y']\n";
+    std::fs::write(&config, route).unwrap();
+    let file = directory.join("dead-letters.jsonl");
+    let parked = parked_record(&unstorable(), "shardId-9:1", Some(&gzip("a", 0)));
+    std::fs::write(&file, parked).unwrap();
+    for (data, more, slack) in
+        [("a", &[][..], "shown"), ("b", &["--slack-webhook", &slack.uri()], "delivered")]
+    {
+        let data = directory.join(data);
+        std::fs::create_dir(&data).unwrap();
+        let place = ["--data-dir", data.to_str().unwrap(), "--file", file.to_str().unwrap()];
+        let config = ["--config", config.to_str().unwrap()];
+        let arguments = [&["replay"], &place[..], &config, more].concat();
+        let shown = text(&stentor(&directory, &arguments).output().unwrap().stdout);
+        for line in [
+            format!("  message     1 alert to slack:x · {slack}\n"),
+            "  message     1 alert to pagerduty:y · shown\n".to_owned(),
+        ] {
+            assert!(shown.contains(&line), "{line} is missing in {shown}");
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use stentor::model::humanize::{count_alerts, humanize_duration, thousands};
+use stentor::model::name::Target;
 use stentor::ops::replay::listing::{Action, Age, Listing};
 use stentor::ops::replay::{Kind, Report, Unresolved};
 use stentor::protocol::consume::Counts;
@@ -83,10 +84,12 @@ pub(super) fn dry_run_json(listing: &Listing, already_replayed: u64) -> json::Dr
     }
 }
 
-/// The report of a replay. `left`: how many dead letters the source still has, approximately.
+/// The report of a replay. `only_shows`: whether the messages to a target were not sent to it.
+/// `left`: how many dead letters the source still has, approximately.
 pub(super) fn replay_text(
     report: &Report,
     already_replayed: u64,
+    only_shows: impl Fn(&Target) -> bool,
     left: Option<u64>,
     elapsed: Duration,
 ) -> String {
@@ -106,6 +109,7 @@ pub(super) fn replay_text(
     }
     for delivery in last_attempts(report) {
         let outcome = match &delivery.outcome {
+            DeliveryOutcome::Accepted if only_shows(&delivery.target) => "shown".to_owned(),
             DeliveryOutcome::Accepted => "delivered".to_owned(),
             DeliveryOutcome::Retry(reason) => format!("not delivered: {reason}"),
             DeliveryOutcome::Parked(reason) => format!("parked: {reason}"),
@@ -329,7 +333,7 @@ mod tests {
             kind: Kind::Unknown,
             failure: failure("a syntax error"),
         }));
-        let text = replay_text(&report, 1, None, Duration::from_secs(2));
+        let text = replay_text(&report, 1, |_| false, None, Duration::from_secs(2));
         insta::assert_snapshot!(text, @r"
           5 dead letters: 3 reprocessed, 1 skipped by filters, 5 left in the queue
           1 dead letter skipped: already replayed into this destination
