@@ -11,6 +11,8 @@ use stentor::protocol::clock::Clock as _;
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
+use crate::support::parked::{gzip, parked_record, unstorable};
+
 mod cost;
 mod dead_letters;
 mod exit_codes;
@@ -424,12 +426,29 @@ fn a_muted_route_delivers_nothing_and_then_reports_the_muted_alerts() {
         (0, &json!(2), &json!([])),
         "counted, but not delivered"
     );
+    let until = quiet["muted"][0]["until"].as_str().unwrap().to_owned();
+    assert_eq!(quiet["muted"], json!([{"route": "alerts", "until": until}]));
+    let says_muted = |output: Output| {
+        let shown = text(&output.stdout);
+        let expected = format!(
+            "\n  muted: alerts are stored and counted, but not delivered\n    alerts until {until}\n"
+        );
+        assert!(shown.contains(&expected), "{expected} is missing in {shown}");
+    };
+    says_muted(run(&directory, &["events/subscription.json"]));
+    let parked = parked_record(&unstorable(), "shardId-9:1", Some(&gzip("a", 0)));
+    std::fs::write(data.join("dlq.jsonl"), parked).unwrap();
+    says_muted(
+        stentor(&directory, &["replay", "--data-dir", data.to_str().unwrap()]).output().unwrap(),
+    );
     assert_eq!(mute(&["unmute", "alerts"]).0, "alerts is no longer muted.\n");
     assert_eq!(mute(&["unmute", "alerts"]).0, "alerts was not muted.\n");
     let output = run(&directory, &["events/kinesis-burst.json"]);
     let shown = text(&output.stdout);
     assert!(
-        shown.contains("180 alerts\n") && shown.contains("2 alerts were muted before this"),
+        shown.contains("180 alerts\n")
+            && shown.contains("3 alerts were muted before this")
+            && !shown.contains("muted:"),
         "{shown}"
     );
     let (_, errors, code) = mute(&["mute", "alrets", "--for", "1h"]);

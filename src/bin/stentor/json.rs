@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde::Serialize;
 use stentor::ingest::decode::Poison;
 use stentor::model::audit::AuditRow;
+use stentor::model::name::RouteName;
+use stentor::model::time::Timestamp;
 use stentor::ops::check::Finding;
 use stentor::ops::cost::{Assumption, Service, Volume, Workload};
 use stentor::ops::explain::Explanation;
@@ -35,6 +37,7 @@ pub(crate) struct RunReport<'a> {
     pub to_retry: Vec<RetriedRecord<'a>>,
     pub not_read: Vec<UnreadInput<'a>>,
     pub undelivered: Vec<UndeliveredRoute<'a>>,
+    pub muted: Vec<MutedRoute<'a>>,
     pub elapsed_ms: u64,
 }
 
@@ -86,6 +89,13 @@ pub(crate) struct UndeliveredRoute<'a> {
     route: &'a str,
     code: &'static str,
     reason: String,
+}
+
+/// A route whose alerts are stored and not delivered until a stated time.
+#[derive(Debug, Serialize)]
+pub(crate) struct MutedRoute<'a> {
+    route: &'a str,
+    until: String,
 }
 
 /// `stentor alerts`, one a line.
@@ -171,6 +181,7 @@ pub(crate) struct ReplayReport<'a> {
     pub kept: u64,
     pub retried: u64,
     pub messages: Vec<Message<'a>>,
+    pub muted: Vec<MutedRoute<'a>>,
     pub interrupted: bool,
     pub source_error: Option<SourceFailure>,
     pub elapsed_ms: u64,
@@ -292,6 +303,12 @@ impl<'a> RetriedRecord<'a> {
 impl<'a> UndeliveredRoute<'a> {
     pub(crate) fn new(route: &'a str, reason: &RetryReason) -> Self {
         Self { route, code: reason.code(), reason: reason.to_string() }
+    }
+}
+
+impl<'a> From<&'a (RouteName, Timestamp)> for MutedRoute<'a> {
+    fn from((route, until): &'a (RouteName, Timestamp)) -> Self {
+        Self { route: route.as_str(), until: until.iso() }
     }
 }
 

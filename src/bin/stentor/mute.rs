@@ -14,7 +14,7 @@ use stentor::model::humanize::humanize_duration;
 use stentor::model::name::RouteName;
 use stentor::model::time::Timestamp;
 use stentor::protocol::clock::{Clock as _, Deadline};
-use stentor::protocol::store::Store as _;
+use stentor::protocol::store::Store;
 
 use crate::Exit;
 use crate::args::{Aws, Configuration, explain_store_error};
@@ -111,6 +111,27 @@ impl State {
             DynamoStore::new(&self.aws.load().await?, tables, SystemClock, fastrand::Rng::new());
         set_mute(&store, &self.configuration, route, until, ui).await
     }
+}
+
+/// The muted routes among these, and until when. For a report, so a route whose state cannot be
+/// read is left out.
+pub(crate) async fn muted<S: Store>(
+    store: &S,
+    routes: impl IntoIterator<Item = &RouteName>,
+    deadline: Deadline,
+) -> Vec<(RouteName, Timestamp)> {
+    let now = SystemClock.now();
+    let mut muted = Vec::new();
+    for route in routes {
+        match store.cursor(route, deadline).await {
+            Ok(cursor) => {
+                let until = cursor.muted_until.filter(|_| cursor.is_muted(now));
+                muted.extend(until.map(|until| (route.clone(), until)));
+            }
+            Err(error) => tracing::debug!(route = %route, "Cannot tell whether {route} is muted: {error}"),
+        }
+    }
+    muted
 }
 
 async fn set_mute(

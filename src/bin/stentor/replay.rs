@@ -29,6 +29,7 @@ use crate::args::{
     Aws, Configuration, SlackApi, TableNames, bytes, point_in_time, region_of_environment,
 };
 use crate::data_dir::DataDir;
+use crate::mute::muted;
 use crate::preview::{LocalServices, Output, PreviewNotifier, SharedServices};
 use crate::progress::ReplayProgress;
 use crate::signals::Shutdown;
@@ -219,10 +220,11 @@ impl Arguments {
             ui.hint("--slack-webhook delivers parked messages to Slack");
         }
         let (already, elapsed) = (source.already_replayed(), started.elapsed());
+        let muted = muted(services.store(), &report.routes, self.deadline()).await;
         let only_shows = |target: &Target| self.only_shows(target);
         match self.json {
-            true => ui::print_json(&report::replay_json(&report, already, elapsed))?,
-            false => ui::print(&report::replay_text(&report, already, only_shows, left, elapsed))?,
+            true => ui::print_json(&report::replay_json(&report, already, &muted, elapsed))?,
+            false => ui::print(&report::replay_text(&report, already, &muted, only_shows, left, elapsed))?,
         }
         Ok(if report.is_complete() { Exit::Done } else { Exit::Unfinished })
     }

@@ -12,6 +12,8 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
 use stentor::config::{ConfigError, Diagnostic};
 use stentor::model::humanize::thousands;
+use stentor::model::name::RouteName;
+use stentor::model::time::Timestamp;
 use stentor::model::visible;
 use stentor::protocol::consume::Counts;
 
@@ -256,6 +258,12 @@ impl TextReport {
             self.line(2, id);
             self.line(3, reason);
         }
+    }
+
+    /// The routes whose alerts are not delivered for now.
+    pub(crate) fn muted(&mut self, routes: &[(RouteName, Timestamp)]) {
+        let item = |(route, until): &(RouteName, Timestamp)| format!("{route} until {}", until.iso());
+        self.list("muted: alerts are stored and counted, but not delivered", routes.iter().map(item));
     }
 
     /// Columns as wide as their longest cell. Those in `numbers` are aligned to the right.

@@ -1,6 +1,6 @@
 //! The results of a replay, and why a dead letter is left in the queue.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 
@@ -8,7 +8,7 @@ use super::recognize::{Kind, Unrecognized};
 use super::source::SourceError;
 use crate::ingest::decode::Poison;
 use crate::ingest::event::EventError;
-use crate::model::name::Target;
+use crate::model::name::{RouteName, Target};
 use crate::protocol::consume::Counts;
 use crate::protocol::queue::QueueError;
 use crate::protocol::retry_reason::RetryReason;
@@ -27,6 +27,8 @@ pub struct Report {
     pub unresolved: Vec<Unresolved>,
     /// The counts of all records.
     pub counts: Counts,
+    /// The routes that have alerts in the records, or that were closed for a due message.
+    pub routes: BTreeSet<RouteName>,
     pub messages: Vec<Delivery>,
     /// Records that a stream no longer has.
     pub records_expired: u64,

@@ -59,6 +59,7 @@ impl<W: Services, D: DeadLetterSource, R: StreamReader> Engine<'_, W, D, R> {
     async fn ingest(&mut self, batch: &Batch<'_>) -> Consumed {
         let consumed = Box::pin(ingest(self.services, batch, self.deadline())).await;
         self.report.counts += consumed.counts;
+        self.report.routes.extend(consumed.touched.keys().cloned());
         if self.services.due().is_none() {
             self.undelivered.extend(consumed.touched.keys().cloned());
         }
@@ -224,6 +225,7 @@ impl<W: Services, D: DeadLetterSource, R: StreamReader> Engine<'_, W, D, R> {
         let deadline = self.deadline();
         let closed = Box::pin(drain(self.services, &due.route, deadline)).await;
         self.report.messages.extend(closed.messages);
+        self.report.routes.insert(due.route.clone());
         if let Some(retry) = closed.retry {
             return Err(retry.reason.into());
         }

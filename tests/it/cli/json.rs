@@ -72,6 +72,12 @@ async fn webhooks() -> MockServer {
     slack
 }
 
+fn mute(directory: &Path, data: &Path) {
+    let arguments = ["mute", "alerts", "--for", "1h", "--data-dir", data.to_str().unwrap()];
+    let output = stentor(directory, &arguments).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn run_prints_the_documented_json() {
     let slack = webhooks().await;
@@ -89,10 +95,15 @@ async fn run_prints_the_documented_json() {
             &[&inputs[..], &["--json", "--slack-webhook", &webhook]].concat(),
         ))
     };
-    // One run parks its records and its message. The other cannot park, and its message is
-    // postponed.
+    let muted = {
+        let directory = scratch("json-muted");
+        mute(&directory, &directory.join("data"));
+        json_of(&super::run(&directory, &["events/subscription.json", "--json"]))
+    };
+    // One run parks its records and its message. The next cannot park, and its message is
+    // postponed. The route of the last is muted.
     let documents =
-        [run("json-refused", "refuses", true), run("json-postponed", "postpones", false)];
+        [run("json-refused", "refuses", true), run("json-postponed", "postpones", false), muted];
     check_documents("run --json", &documents, &[]);
 }
 
@@ -119,11 +130,16 @@ async fn replay_prints_the_documented_json() {
         json_of(&stentor(&directory, &[&options[..], &place, more].concat()).output().unwrap())
     };
     check_documents("replay --dry-run --json", &[replay("accepts", &["--dry-run"])], &[]);
-    // The first replay is refused, and the second accepted. A file does not fail in the middle: a
+    let replays = [replay("refuses", &[]), replay("accepts", &[])];
+    mute(&directory, &directory);
+    std::fs::write(&file, parked_record(&unstorable(), "shardId-9:3", Some(&gzip("c", 0))))
+        .unwrap();
+    let muted = replay("accepts", &[]);
+    // The first replay is refused, and the second accepted. The route of the last is muted. A file does not fail in the middle: a
     // unit test covers the error of a source.
     check_documents(
         "replay --json",
-        &[replay("refuses", &[]), replay("accepts", &[])],
+        &[&replays[..], &[muted]].concat(),
         &["source_error."],
     );
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use stentor::model::humanize::{count_alerts, humanize_duration, thousands};
-use stentor::model::name::Target;
+use stentor::model::name::{RouteName, Target};
+use stentor::model::time::Timestamp;
 use stentor::ops::replay::listing::{Action, Age, Listing};
 use stentor::ops::replay::{Kind, Report, Unresolved};
 use stentor::protocol::consume::Counts;
@@ -17,11 +18,13 @@ use crate::ui::TextReport;
 const IDS_SHOWN: usize = 3;
 
 /// The report of a replay. `already_replayed`: how many dead letters the destination had already.
-pub(super) fn replay_json(
-    report: &Report,
+/// `muted`: the muted routes among those of the report.
+pub(super) fn replay_json<'a>(
+    report: &'a Report,
     already_replayed: u64,
+    muted: &'a [(RouteName, Timestamp)],
     elapsed: Duration,
-) -> json::ReplayReport<'_> {
+) -> json::ReplayReport<'a> {
     let Counts { records, events, unmatched, duplicates, kept, retried, .. } = report.counts;
     let unresolved = report.unresolved.iter().map(|Unresolved { id, kind, failure }| {
         json::UnresolvedDeadLetter {
@@ -51,6 +54,7 @@ pub(super) fn replay_json(
         kept,
         retried,
         messages: last_attempts(report).map(Into::into).collect(),
+        muted: muted.iter().map(Into::into).collect(),
         interrupted: report.interrupted,
         source_error: report
             .source_error
@@ -89,6 +93,7 @@ pub(super) fn dry_run_json(listing: &Listing, already_replayed: u64) -> json::Dr
 pub(super) fn replay_text(
     report: &Report,
     already_replayed: u64,
+    muted: &[(RouteName, Timestamp)],
     only_shows: impl Fn(&Target) -> bool,
     left: Option<u64>,
     elapsed: Duration,
@@ -120,6 +125,7 @@ pub(super) fn replay_text(
         );
     }
     text.entry("took", humanize_duration(elapsed));
+    text.muted(muted);
     text.explained_list("left in the queue", group_by_code(&report.unresolved));
     explain_early_end(&mut text, report, left);
     text.into_text()
@@ -281,6 +287,10 @@ mod tests {
         }
     }
 
+    fn muted() -> Vec<(RouteName, Timestamp)> {
+        vec![("alerts".parse().unwrap(), Timestamp::from_millis(1_795_443_306_789))]
+    }
+
     fn listing() -> Listing {
         let group = |account| Group {
             kind: Kind::Record,
@@ -309,7 +319,7 @@ mod tests {
         let source_error = Some(SourceError::Unavailable("the queue does not answer".to_owned()));
         let failed = Report { source_error, ..report() };
         let json = [report(), failed].map(|report| {
-            serde_json::to_value(replay_json(&report, 2, Duration::from_millis(7))).unwrap()
+            serde_json::to_value(replay_json(&report, 2, &muted(), Duration::from_millis(7))).unwrap()
         });
         check_documents("replay --json", &json, &[]);
         assert_eq!((&json[0]["reprocessed"], &json[0]["elapsed_ms"]), (&3.into(), &7.into()));
@@ -333,13 +343,16 @@ mod tests {
             kind: Kind::Unknown,
             failure: failure("a syntax error"),
         }));
-        let text = replay_text(&report, 1, |_| false, None, Duration::from_secs(2));
+        let text = replay_text(&report, 1, &muted(), |_| false, None, Duration::from_secs(2));
         insta::assert_snapshot!(text, @r"
           5 dead letters: 3 reprocessed, 1 skipped by filters, 5 left in the queue
           1 dead letter skipped: already replayed into this destination
           reprocessed 2 records, 1 batch
           message     3 alerts to slack:default · delivered
           took        2 s
+
+          muted: alerts are stored and counted, but not delivered
+            alerts until 2026-11-23T14:15:06.789Z
 
           left in the queue
             4 unknown: not-json

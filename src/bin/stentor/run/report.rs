@@ -7,6 +7,7 @@ use stentor::ingest::decode::Poison;
 use stentor::ingest::event::Batch;
 use stentor::model::humanize::{count_alerts, humanize_duration, thousands};
 use stentor::model::name::RouteName;
+use stentor::model::time::Timestamp;
 use stentor::protocol::consume::{Consumed, Counts, Verdict};
 use stentor::protocol::retry_reason::RetryReason;
 use stentor::protocol::round::{Delivery, DeliveryOutcome};
@@ -29,6 +30,8 @@ pub(super) struct RunReport {
     not_read: Vec<(String, String)>,
     /// Routes with work left, and reasons.
     undelivered: Vec<(RouteName, RetryReason)>,
+    /// Muted routes, and until when.
+    muted: Vec<(RouteName, Timestamp)>,
 }
 
 impl RunReport {
@@ -61,6 +64,10 @@ impl RunReport {
 
     pub(super) fn add_undelivered(&mut self, route: RouteName, reason: RetryReason) {
         self.undelivered.push((route, reason));
+    }
+
+    pub(super) fn set_muted(&mut self, muted: Vec<(RouteName, Timestamp)>) {
+        self.muted = muted;
     }
 
     pub(super) fn exit(&self) -> Exit {
@@ -110,6 +117,7 @@ impl RunReport {
                 .iter()
                 .map(|(route, reason)| json::UndeliveredRoute::new(route.as_str(), reason))
                 .collect(),
+            muted: self.muted.iter().map(Into::into).collect(),
             elapsed_ms: json::millis(elapsed),
         }
     }
@@ -131,6 +139,7 @@ impl RunReport {
             text.entry("route", format_args!("{route}: {}", count_alerts(*kept)));
         }
         text.entry("took", humanize_duration(elapsed));
+        text.muted(&self.muted);
         self.list_failures(&mut text, dead_letters);
         text.into_text()
     }

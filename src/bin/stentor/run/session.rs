@@ -17,6 +17,7 @@ use tokio::time::sleep;
 use super::input::{Refusal, Source};
 use super::lines::LINE_BYTES_MAX;
 use super::report::RunReport;
+use crate::mute::muted;
 use crate::preview::{LocalServices, SharedServices};
 use crate::progress::Progress;
 use crate::signals::Shutdown;
@@ -56,7 +57,16 @@ impl<'a> Session<'a> {
         progress.into_iter().for_each(Progress::finish);
         // The messages below contain what was not shown so far.
         let _ = self.shared.preview.take_failure();
-        self.close_all().await
+        self.close_all().await?;
+        self.find_muted().await
+    }
+
+    async fn find_muted(&self) -> anyhow::Result<()> {
+        let store = &self.shared.store;
+        let routes = store.routes(self.deadline()).await?;
+        let muted = muted(store, &routes, self.deadline()).await;
+        self.report.borrow_mut().set_muted(muted);
+        Ok(())
     }
 
     pub(super) fn report(&self) -> Ref<'_, RunReport> {
