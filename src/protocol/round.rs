@@ -10,7 +10,7 @@ use crate::protocol::clock::{Clock as _, Deadline};
 use crate::protocol::services::Services;
 
 /// Time reserved before the deadline for acknowledging a message that a target accepted.
-pub(crate) const ACKNOWLEDGE_MARGIN: Duration = Duration::from_millis(500);
+pub const ACKNOWLEDGE_MARGIN: Duration = Duration::from_millis(500);
 
 /// A message, and its outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]

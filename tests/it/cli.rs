@@ -19,6 +19,7 @@ mod exit_codes;
 mod input;
 mod json;
 mod terminal;
+mod timeout;
 
 /// An empty directory for this test.
 fn scratch(test: &str) -> PathBuf {

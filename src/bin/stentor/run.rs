@@ -60,7 +60,7 @@ pub(crate) struct Arguments {
     /// Print one JSON object instead of text
     #[arg(long)]
     json: bool,
-    /// Seconds to keep trying to store or to deliver
+    /// Seconds to keep trying to store and to deliver, in total
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
     timeout: u32,
 }
@@ -117,7 +117,7 @@ async fn print_json(session: &Session<'_>, elapsed: Duration) -> anyhow::Result<
     let report = ui::json(&session.report().json(elapsed));
     preview.print(report).await.map_err(|reason| not_shown(&reason))?;
     preview.report_is_written();
-    session.close_all().await
+    session.close_reported().await
 }
 
 fn cannot_write(reason: &str) -> anyhow::Error {

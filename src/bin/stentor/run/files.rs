@@ -113,6 +113,9 @@ impl Session<'_> {
             if self.shutdown.is_requested() {
                 return Err(ended_before("the end of the file"));
             }
+            if self.is_out_of_time() {
+                return Err(self.out_of_time());
+            }
             let chunk = lines::read_lines(reader, &mut offset, CHUNK_BYTES);
             let Lines { lines, cut } = chunk.map_err(|error| match offset {
                 0 => Refusal(error.to_string()),

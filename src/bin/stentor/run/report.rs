@@ -29,7 +29,7 @@ pub(super) struct RunReport {
     /// Inputs that were not read to their end, and reasons.
     not_read: Vec<(String, String)>,
     /// Routes with work left, and reasons.
-    undelivered: Vec<(RouteName, RetryReason)>,
+    undelivered: BTreeMap<RouteName, RetryReason>,
     /// Muted routes, and until when.
     muted: Vec<(RouteName, Timestamp)>,
 }
@@ -62,8 +62,20 @@ impl RunReport {
         self.not_read.push((input.to_owned(), refusal.to_string()));
     }
 
-    pub(super) fn add_undelivered(&mut self, route: RouteName, reason: RetryReason) {
-        self.undelivered.push((route, reason));
+    /// Replaces the routes with work left. The pause after a failure does not hide the failure.
+    pub(super) fn set_undelivered(&mut self, routes: BTreeMap<RouteName, RetryReason>) {
+        let mut earlier = std::mem::replace(&mut self.undelivered, routes);
+        for (route, reason) in &mut self.undelivered {
+            if matches!(reason, RetryReason::Paused { .. })
+                && let Some(failure) = earlier.remove(route)
+            {
+                *reason = failure;
+            }
+        }
+    }
+
+    pub(super) fn add_undelivered(&mut self, routes: BTreeMap<RouteName, RetryReason>) {
+        self.undelivered.extend(routes);
     }
 
     pub(super) fn set_muted(&mut self, muted: Vec<(RouteName, Timestamp)>) {

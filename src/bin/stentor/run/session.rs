@@ -1,16 +1,21 @@
 //! One run: ingests the inputs, closes the routes, and keeps the report.
 
-use std::cell::{Ref, RefCell};
-use std::time::Duration;
+use std::cell::{Cell, Ref, RefCell};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use stentor::adapters::clock::SystemClock;
 use stentor::ingest::event::Batch;
 use stentor::model::digest::Digest;
+use stentor::model::humanize::humanize_duration;
 use stentor::model::name::RouteName;
 use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::close::{Closed, close};
-use stentor::protocol::consume::{Consumed, ingest_and_park};
-use stentor::protocol::round::{Delivery, DeliveryOutcome};
+use stentor::protocol::consume::{Consumed, Verdict, ingest_and_park};
+use stentor::protocol::retry_reason::RetryReason;
+use stentor::protocol::round::{ACKNOWLEDGE_MARGIN, Delivery, DeliveryOutcome};
 use stentor::protocol::store::Store as _;
 use tokio::time::sleep;
 
@@ -23,28 +28,43 @@ use crate::progress::Progress;
 use crate::signals::Shutdown;
 use crate::ui::Ui;
 
+/// What a step has at least, even if no time is left: enough to show a message.
+const STEP_MIN: Duration = Duration::from_secs(1);
+
+/// After this time the next route is closed too.
+const NEXT_ROUTE: Duration = Duration::from_millis(250);
+
 pub(super) struct Session<'a> {
     pub shared: &'a SharedServices,
     pub shutdown: Shutdown,
     timeout: Duration,
+    /// How long the steps took that failed.
+    spent: Cell<Duration>,
     /// Never borrowed across an await: lines are ingested while messages are delivered.
     report: RefCell<RunReport>,
 }
 
 impl<'a> Session<'a> {
-    /// `timeout` limits each attempt to store or to deliver.
+    /// `timeout` limits how long the run keeps trying to store and to deliver, in all. Steps that
+    /// succeed do not count: a large file may take longer. Lines of a pipe are retried until they
+    /// are stored.
     pub(super) fn new(shared: &'a SharedServices, shutdown: Shutdown, timeout: Duration) -> Self {
-        Self { shared, shutdown, timeout, report: RefCell::default() }
+        Self { shared, shutdown, timeout, spent: Cell::default(), report: RefCell::default() }
     }
 
-    /// Ingests every source. First finishes what an earlier run left behind.
+    /// Ingests every source. First finishes what an earlier run left behind, which leaves half of
+    /// the time for the alerts of this run.
     pub(super) async fn ingest_all(&self, sources: Vec<Source>, ui: Ui) -> anyhow::Result<()> {
-        self.close_all().await?;
+        self.close_all(self.timeout / 2).await?;
         let mut progress =
             ui.shows_progress().then(|| Progress::new(sources.iter().map(Source::bytes).sum()));
         for source in sources {
             if self.shutdown.is_requested() {
                 self.refuse(&source.name(), &ended_before("it was read"));
+                continue;
+            }
+            if self.is_out_of_time() {
+                self.refuse(&source.name(), &self.out_of_time());
                 continue;
             }
             match source {
@@ -57,8 +77,18 @@ impl<'a> Session<'a> {
         progress.into_iter().for_each(Progress::finish);
         // The messages below contain what was not shown so far.
         let _ = self.shared.preview.take_failure();
-        self.close_all().await?;
+        self.close_all(self.timeout).await?;
         self.find_muted().await
+    }
+
+    /// Acknowledges the messages that were in the report. What was not delivered before is still
+    /// undelivered.
+    pub(super) async fn close_reported(&self) -> anyhow::Result<()> {
+        let deadline = self.deadline_after(self.time_left());
+        let routes = self.shared.store.routes(deadline).await?;
+        let failed = self.close_routes(routes, deadline).await;
+        self.report.borrow_mut().add_undelivered(failed);
+        Ok(())
     }
 
     async fn find_muted(&self) -> anyhow::Result<()> {
@@ -74,7 +104,12 @@ impl<'a> Session<'a> {
     }
 
     pub(super) async fn ingest_batch(&self, services: &LocalServices<'_>, batch: &Batch<'_>) {
-        let consumed = ingest_and_park(services, batch, self.deadline()).await;
+        let started = Instant::now();
+        let deadline = self.deadline_after(self.time_left());
+        let consumed = ingest_and_park(services, batch, deadline).await;
+        if consumed.verdicts.iter().any(|verdict| matches!(verdict, Verdict::Retry(_))) {
+            self.spend(started.elapsed());
+        }
         self.add(batch, consumed);
     }
 
@@ -82,28 +117,63 @@ impl<'a> Session<'a> {
         self.report.borrow_mut().add(batch, consumed);
     }
 
-    /// Closes what is open and delivers what is pending, on every route in the store.
-    pub(super) async fn close_all(&self) -> anyhow::Result<()> {
-        for route in self.shared.store.routes(self.deadline()).await? {
-            let closed = self.close_route(&route).await;
-            self.add_deliveries(closed.messages);
-            if let Some(retry) = closed.retry {
-                self.report.borrow_mut().add_undelivered(route, retry.reason);
-            }
+    /// Closes what is open and delivers what is pending, on every route in the store. Keeps trying
+    /// for `limit`, or what is left of the timeout.
+    async fn close_all(&self, limit: Duration) -> anyhow::Result<()> {
+        let started = Instant::now();
+        let deadline = self.deadline_after(limit.min(self.time_left()));
+        let routes = self.shared.store.routes(deadline).await?;
+        let failed = self.close_routes(routes, deadline).await;
+        if !failed.is_empty() {
+            self.spend(started.elapsed());
         }
+        self.report.borrow_mut().set_undelivered(failed);
         Ok(())
     }
 
+    /// Closes one route after the other, so that messages are shown in their order. A route that
+    /// takes long does not delay the next one.
+    async fn close_routes(
+        &self,
+        routes: Vec<RouteName>,
+        deadline: Deadline,
+    ) -> BTreeMap<RouteName, RetryReason> {
+        let close = async |route: RouteName| {
+            let closed = self.close_route(&route, deadline).await;
+            (route, closed)
+        };
+        let mut failed = BTreeMap::new();
+        let mut done = |(route, closed): (RouteName, Closed)| {
+            self.add_deliveries(closed.messages);
+            failed.extend(closed.retry.map(|retry| (route, retry.reason)));
+        };
+        let mut closing = FuturesUnordered::new();
+        for route in routes {
+            closing.push(close(route));
+            tokio::select! {
+                Some(closed) = closing.next() => done(closed),
+                () = sleep(NEXT_ROUTE.min(deadline.remaining(SystemClock.now()))) => {}
+            }
+        }
+        while let Some(closed) = closing.next().await {
+            done(closed);
+        }
+        failed
+    }
+
     /// Repeats rounds until nothing is left to do, the time is up or a shutdown is requested.
-    async fn close_route(&self, route: &RouteName) -> Closed {
-        let (services, deadline) = (self.services(), self.deadline());
+    async fn close_route(&self, route: &RouteName, deadline: Deadline) -> Closed {
+        let services = self.services();
+        let deadline = deadline.max(self.deadline_after(Duration::ZERO));
         let mut all = Closed::default();
         for attempt in 0.. {
             let round = close(&services, route, attempt, deadline).await;
             all.messages.extend(round.messages);
             all.retry = round.retry;
             let Some(retry) = &all.retry else { break };
-            if deadline.has_passed(retry.at) || self.shutdown.is_requested() {
+            // A round without time for a delivery would only hide why the last one failed.
+            let last = deadline.earlier(ACKNOWLEDGE_MARGIN);
+            if last.has_passed(retry.at) || self.shutdown.is_requested() {
                 break;
             }
             tokio::select! {
@@ -135,8 +205,34 @@ impl<'a> Session<'a> {
         LocalServices { shared: self.shared, due: None }
     }
 
+    /// The deadline of a step that does not count.
     pub(super) fn deadline(&self) -> Deadline {
         Deadline::after(SystemClock.now(), self.timeout)
+    }
+
+    /// The deadline of a step that may take so long, or [`STEP_MIN`].
+    fn deadline_after(&self, duration: Duration) -> Deadline {
+        Deadline::after(SystemClock.now(), duration.max(STEP_MIN.min(self.timeout)))
+    }
+
+    fn spend(&self, duration: Duration) {
+        self.spent.set(self.spent.get() + duration);
+    }
+
+    fn time_left(&self) -> Duration {
+        self.timeout.saturating_sub(self.spent.get())
+    }
+
+    /// Whether failures have used up the timeout, so that nothing more is to be read.
+    pub(super) fn is_out_of_time(&self) -> bool {
+        self.time_left() < STEP_MIN / 2
+    }
+
+    pub(super) fn out_of_time(&self) -> Refusal {
+        Refusal(format!(
+            "storing and delivering failed for {}: run it again",
+            humanize_duration(self.timeout)
+        ))
     }
 }
 

@@ -1,0 +1,96 @@
+//! `--timeout` bounds a run, whatever fails and how often.
+
+use std::time::Instant;
+
+use super::*;
+
+/// The report of a run, which may take so long.
+async fn report_within(directory: &Path, arguments: &[&str], at_most: Duration) -> Value {
+    let command = stentor(directory, &[&["run", "--json"], arguments].concat());
+    let started = Instant::now();
+    let output = tokio::process::Command::from(command).output().await.unwrap();
+    let took = started.elapsed();
+    let report = text(&output.stdout);
+    assert!(took < at_most, "{took:?}: {report}");
+    assert_eq!(output.status.code(), Some(1), "{report}");
+    serde_json::from_str(&report).unwrap_or_else(|_| panic!("{}", text(&output.stderr)))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_that_fails_costs_the_timeout_and_is_reported_once() {
+    let slack = MockServer::start().await;
+    let hangs = ResponseTemplate::new(200).set_delay(Duration::from_secs(600));
+    Mock::given(path("/hangs")).respond_with(hangs).mount(&slack).await;
+    Mock::given(path("/fails")).respond_with(ResponseTemplate::new(503)).mount(&slack).await;
+    let config = scratch("timeout").join("stentor.toml");
+    let routes = ["a", "b", "c"].map(|name| {
+        format!("[[route]]\nname = '{name}'\nmarkers = ['[CRITICAL]']\nnotify = ['slack:{name}']\ncontinue = true\n")
+    });
+    std::fs::write(&config, routes.concat()).unwrap();
+    for (webhook, reason) in [("hangs", "Slack did not answer in time"), ("fails", "answered 503")]
+    {
+        let directory = scratch(&format!("timeout-{webhook}"));
+        let url = format!("{}/{webhook}", slack.uri());
+        let arguments = [
+            "events/subscription.json",
+            "--slack-webhook",
+            &url,
+            "--timeout",
+            "4",
+            "--config",
+            config.to_str().unwrap(),
+        ];
+        // The second run begins with what the first one left.
+        for _ in 0..2 {
+            let report = report_within(&directory, &arguments, Duration::from_secs(8)).await;
+            let undelivered = report["undelivered"].as_array().unwrap();
+            let routes: Vec<&Value> = undelivered.iter().map(|one| &one["route"]).collect();
+            assert_eq!(routes, ["a", "b", "c"], "{report}");
+            for one in undelivered {
+                let found = one["reason"].as_str().unwrap();
+                assert!(found.contains(reason), "{report}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_costs_the_timeout_however_many_inputs_there_are() {
+    let directory = scratch("timeout-disk");
+    run(&directory, &["events/kinesis-empty.json"]);
+    let lines: String = (0..200).map(|n| format!("[CRITICAL] order {n} failed\n")).collect();
+    let logs: Vec<String> = (0..6)
+        .map(|n| {
+            let log = directory.join(format!("{n}.log"));
+            std::fs::write(&log, &lines).unwrap();
+            log.to_str().unwrap().to_owned()
+        })
+        .collect();
+    // No file may grow beyond 64 KiB (128 blocks of 512 bytes), so the database cannot.
+    let limited = "trap '' XFSZ; ulimit -f 128; exec \"$@\"";
+    let data = directory.join("data");
+    let options = ["run", "--json", "--timeout", "3", "--data-dir", data.to_str().unwrap()];
+    let started = Instant::now();
+    let output = Command::new("sh")
+        .args(["-c", limited, "sh", env!("CARGO_BIN_EXE_stentor")])
+        .args(options)
+        .args(&logs)
+        .output()
+        .unwrap();
+    let took = started.elapsed();
+    let report: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("{}", text(&output.stderr)));
+    assert!(took < Duration::from_secs(8), "{took:?}: {report}");
+    assert_ne!(report["to_retry"], json!([]), "{report}");
+    let not_read = report["not_read"].as_array().unwrap();
+    assert!(!not_read.is_empty() && output.status.code() == Some(1), "{report}");
+    for one in not_read {
+        let reason = "storing and delivering failed for 3 s: run it again";
+        assert_eq!(one["reason"], reason, "{report}");
+    }
+    // With room again, nothing is missing and nothing counts twice.
+    let arguments: Vec<&str> = logs.iter().map(String::as_str).collect();
+    let (after, code) = super::report(&directory, &arguments);
+    let n = |report: &Value, name: &str| report[name].as_u64().unwrap();
+    assert_eq!((n(&report, "kept") + n(&after, "kept"), code), (1_200, 0), "{report} {after}");
+}
