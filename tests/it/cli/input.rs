@@ -663,8 +663,10 @@ fn a_long_line_is_ingested_as_a_whole() {
         "[CRITICAL] after".to_owned(),
     ];
     std::fs::write(&file, lines.join("\n")).unwrap();
-    let (of_file, code) = report(&directory, &[file.to_str().unwrap()]);
+    let relative = "target/../".to_owned() + file.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap().to_str().unwrap();
+    let (of_file, code) = report(&directory, &[&relative]);
     assert_eq!((&of_file["kept"], code), (&json!(4), 1), "{of_file}");
+    assert_eq!(of_file["not_read"][0]["input"], relative, "as it was named");
     let refused = of_file["not_read"][0]["reason"].as_str().unwrap();
     assert!(refused.ends_with("is longer than 16 MiB: the rest of it was not read"), "{refused}");
     let output = stentor(&scratch("long-line-stdin"), &["run", "-", "--json"])
@@ -673,6 +675,7 @@ fn a_long_line_is_ingested_as_a_whole() {
         .unwrap();
     let of_stdin: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&of_stdin["kept"], output.status.code()), (&json!(4), Some(1)), "{of_stdin}");
+    assert_eq!(of_stdin["not_read"][0]["input"], "standard input");
     let data = directory.join("data");
     let rows = stentor(
         &directory,

@@ -45,7 +45,7 @@ impl Session<'_> {
             let bytes_read = input.bytes_read.load(Ordering::Relaxed);
             progress.iter_mut().for_each(|progress| progress.advance_to(bytes_read));
         };
-        self.ingest_lines(&mut reader, input.offset, &origin, advance).await
+        self.ingest_lines(&mut reader, input.offset, &origin, name, advance).await
     }
 
     async fn read_event_file(
@@ -70,7 +70,7 @@ impl Session<'_> {
     ) -> Result<(), Refusal> {
         match self.ingest_event(payload, name).await? {
             IsEvent::Yes => Ok(()),
-            IsEvent::No => self.ingest_lines(&mut { payload }, offset, origin, || ()).await,
+            IsEvent::No => self.ingest_lines(&mut { payload }, offset, origin, name, || ()).await,
         }
     }
 
@@ -107,6 +107,7 @@ impl Session<'_> {
         reader: &mut impl BufRead,
         mut offset: u64,
         origin: &Origin,
+        name: &str,
         mut advance: impl FnMut(),
     ) -> Result<(), Refusal> {
         loop {
@@ -122,7 +123,7 @@ impl Session<'_> {
                 _ => Refusal(format!("{error}; the lines before that are ingested")),
             })?;
             if let Some(start) = cut {
-                self.refuse(&origin.name, &line_too_long(&format!("at byte {start}")));
+                self.refuse(name, &line_too_long(&format!("at byte {start}")));
             }
             if lines.is_empty() {
                 return Ok(());

@@ -37,7 +37,7 @@ impl Session<'_> {
             None => Origin::stdin(started),
         };
         let ingested = match stream.kind(&self.shutdown).await {
-            Ok(Kind::Lines) => self.ingest_live(&mut stream, &origin).await?,
+            Ok(Kind::Lines) => self.ingest_live(&mut stream, &origin, &name).await?,
             Ok(Kind::Event) => self.ingest_event_stream(&mut stream, &origin, &name).await,
             Err(refusal) => Err(refusal),
         };
@@ -62,12 +62,13 @@ impl Session<'_> {
         &self,
         stream: &mut Stream,
         origin: &Origin,
+        name: &str,
     ) -> anyhow::Result<Result<(), Refusal>> {
         let (due, timer) = LocalDueQueue::new(SystemClock);
         let services = LocalServices { shared: self.shared, due: Some(due) };
         let (ended, end) = oneshot::channel();
         let consumer = async {
-            let ingested = self.ingest_live_lines(&services, stream, origin).await;
+            let ingested = self.ingest_live_lines(&services, stream, origin, name).await;
             // The notifier has dropped the receiver if it has failed.
             let _ = ended.send(());
             ingested
@@ -81,11 +82,12 @@ impl Session<'_> {
         services: &LocalServices<'_>,
         stream: &mut Stream,
         origin: &Origin,
+        name: &str,
     ) -> Result<(), Refusal> {
         loop {
             let lines = stream.gather(&self.shutdown).await?;
             if let Some(number) = stream.take_cut() {
-                self.refuse(&origin.name, &line_too_long(&number.to_string()));
+                self.refuse(name, &line_too_long(&number.to_string()));
             }
             if lines.is_empty() {
                 return Ok(());
