@@ -73,6 +73,7 @@ async fn webhooks() -> MockServer {
 }
 
 fn mute(directory: &Path, data: &Path) {
+    std::fs::create_dir_all(data).unwrap();
     let arguments = ["mute", "alerts", "--for", "1h", "--data-dir", data.to_str().unwrap()];
     let output = stentor(directory, &arguments).output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
@@ -173,6 +174,20 @@ fn check_prints_the_documented_json() {
         check(&["--message", "[ALERT] disk full"]),
         check(&["--message", "quiet"]),
     ];
+    // The texts of the example, too.
+    let schema = Schema::of("check --json");
+    let example = directory.join("example.toml");
+    let routes = [("billing", "[BILLING]", ""), ("alerts", "[ALERT]", "severity = 'error'\n")]
+        .map(|(name, marker, more)| {
+            format!("[[route]]\nname = '{name}'\nmarkers = ['{marker}']\nnotify = ['slack:x']\nregions = ['eu-wset-1']\n{more}")
+        });
+    let routes = routes.concat().replacen("regions = ['eu-wset-1']\nseverity", "severity", 1);
+    std::fs::write(&example, routes).unwrap();
+    let line = "[ALERT] login of 17 failed password=Tr0ub4dor&3";
+    let found = check(&["--config", example.to_str().unwrap(), "--message", line]);
+    for field in ["routes", "warnings", "explanation"] {
+        assert_eq!(found[field], schema.example[field], "the example of {field}");
+    }
     // Findings need a deployed stack. A unit test covers them, and `cargo e2e check`.
     check_documents("check --json", &documents, &["findings[]"]);
 }
