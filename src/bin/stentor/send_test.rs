@@ -1,12 +1,15 @@
 //! `stentor send-test` delivers one message marked [TEST] as the notifier does: with the secret,
 //! the credential and the channel of the target. It shows a mistake before the first incident.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::{Context as _, bail};
 use clap::Args;
+use serde::de::IgnoredAny;
 use stentor::adapters::clock::SystemClock;
 #[cfg(feature = "aws")]
 use stentor::adapters::secret::SecretsManager;
@@ -16,7 +19,6 @@ use stentor::adapters::sns::Sns;
 use stentor::adapters::targets::Targets;
 use stentor::model::alert::{Alert, AlertId, Origin};
 use stentor::model::digest::Digest;
-use stentor::model::error::Cause;
 use stentor::model::humanize::humanize_duration;
 use stentor::model::name::{Severity, Target, TargetKind};
 use stentor::model::pattern::Pattern;
@@ -50,8 +52,8 @@ pub(crate) struct Arguments {
     aws: Aws,
 }
 
-/// A file with the content of a secret.
-struct SecretFile(PathBuf);
+/// The text of a file with the content of a secret.
+struct SecretFile(String);
 
 /// The limit of Secrets Manager.
 const SECRET_BYTES_MAX: u64 = 64 << 10;
@@ -65,7 +67,7 @@ const TEXT: &str = "[TEST] Stentor can deliver to this target. Nothing is wrong:
 pub(crate) async fn send_test(arguments: &Arguments) -> anyhow::Result<Exit> {
     match &arguments.credentials {
         Some(file) if arguments.target.kind != TargetKind::Sns => {
-            send(arguments, arguments.targets(SecretFile(file.clone()))?).await
+            send(arguments, arguments.targets(SecretFile::open(file)?)?).await
         }
         _ => send_with_stack(arguments).await,
     }
@@ -78,13 +80,13 @@ async fn send_with_stack(arguments: &Arguments) -> anyhow::Result<Exit> {
     let sns = Sns::new(&aws, SystemClock);
     match (&arguments.credentials, &arguments.secret_id) {
         (Some(file), _) => {
-            send(arguments, arguments.targets(SecretFile(file.clone()))?.with_sns(sns)).await
+            send(arguments, arguments.targets(SecretFile::open(file)?)?.with_sns(sns)).await
         }
         (None, Some(secret_id)) => {
             let secret = SecretsManager::new(&aws, secret_id.clone(), SystemClock);
             send(arguments, arguments.targets(secret)?.with_sns(sns)).await
         }
-        (None, None) => anyhow::bail!("pass --secret-id or --credentials"),
+        (None, None) => bail!("pass --secret-id or --credentials"),
     }
 }
 
@@ -162,18 +164,28 @@ fn digest(target: &Target, now: Timestamp) -> Digest {
 
 impl ReadSecret for SecretFile {
     async fn read(&self, _deadline: Deadline) -> Result<String, SecretError> {
-        let unread = |error| Cause::new("file-not-read", format!("{}: {error}", self.0.display()));
-        self.text().map_err(|error| SecretError::Unavailable(unread(error)))
+        Ok(self.0.clone())
     }
 }
 
 impl SecretFile {
-    fn text(&self) -> io::Result<String> {
-        let mut text = String::new();
-        File::open(&self.0)?.take(SECRET_BYTES_MAX + 1).read_to_string(&mut text)?;
-        match text.len() as u64 > SECRET_BYTES_MAX {
-            true => Err(io::Error::new(io::ErrorKind::InvalidData, "a secret has at most 64 KiB")),
-            false => Ok(text),
+    /// # Errors
+    /// When the file cannot be read, or is not like a secret.
+    fn open(file: &Path) -> anyhow::Result<Self> {
+        let text = read(file).with_context(|| format!("cannot read {}", file.display()))?;
+        // The message of serde would quote the secret.
+        if serde_json::from_str::<BTreeMap<String, IgnoredAny>>(&text).is_err() {
+            bail!("{} is not a JSON object from target to credential", file.display());
         }
+        Ok(Self(text))
+    }
+}
+
+fn read(file: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(file)?.take(SECRET_BYTES_MAX + 1).read_to_string(&mut text)?;
+    match text.len() as u64 > SECRET_BYTES_MAX {
+        true => Err(io::Error::new(io::ErrorKind::InvalidData, "a secret has at most 64 KiB")),
+        false => Ok(text),
     }
 }
