@@ -416,6 +416,13 @@ fn a_muted_route_delivers_nothing_and_then_reports_the_muted_alerts() {
         let output = stentor(&directory, &[arguments, &place].concat()).output().unwrap();
         (text(&output.stdout), text(&output.stderr), output.status.code().unwrap())
     };
+    for arguments in [&["mute", "alerts", "--for", "1h"][..], &["unmute", "alerts"]] {
+        let (_, errors, code) = mute(arguments);
+        let expected = format!("error: the data directory {} does not exist\n", data.display());
+        assert_eq!((errors, code), (expected, 2));
+    }
+    assert!(!data.exists(), "a mistyped directory is not created");
+    std::fs::create_dir(&data).unwrap();
     let (printed, _, code) = mute(&["mute", "alerts", "--for", "1h"]);
     assert!(
         code == 0 && printed.starts_with("alerts is muted until 2") && printed.contains("(1 h)"),
@@ -526,6 +533,21 @@ async fn send_test_delivers_a_message_and_shows_the_answer() {
         assert_eq!((&*printed, exit), (expected, code), "{log}");
     }
     assert_eq!(send("slack").await.2, 2);
+    for (content, expected) in [
+        (Some("{\"slack:hook\": topsecret}"), "is not a JSON object from target to credential\n"),
+        (Some("[\"topsecret\"]"), "is not a JSON object from target to credential\n"),
+        (None, "Caused by: No such file or directory (os error 2)\n"),
+    ] {
+        match content {
+            Some(content) => std::fs::write(&credentials, content).unwrap(),
+            None => std::fs::remove_file(&credentials).unwrap(),
+        }
+        let (printed, errors, code) = send("slack:hook").await;
+        assert!(
+            printed.is_empty() && errors.ends_with(expected) && code == 2,
+            "{printed}{errors}"
+        );
+    }
     let requests = slack.received_requests().await.unwrap();
     let body: Value = requests[0].body_json().unwrap();
     assert_eq!(body["blocks"][0]["text"]["text"], "🔵 [TEST] 1 alert");

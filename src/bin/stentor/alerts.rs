@@ -90,16 +90,13 @@ impl From<StoreError> for QueryError {
 pub(crate) async fn alerts(arguments: &Arguments, ui: Ui) -> anyhow::Result<Exit> {
     match &arguments.data_dir {
         None => arguments.query(&arguments.tables.store(&arguments.aws.load().await?), ui).await,
-        Some(directory) if !directory.exists() => {
-            bail!("the data directory {} does not exist", directory.display())
-        }
         Some(directory) => arguments.query_directory(directory, ui).await,
     }
 }
 
 impl Arguments {
     async fn query_directory(&self, directory: &Path, ui: Ui) -> anyhow::Result<Exit> {
-        let mut data = DataDir::open(directory)?;
+        let mut data = DataDir::open_existing(directory)?;
         let copy = if data.is_writable() { None } else { Some(DatabaseCopy::of(directory)?) };
         let (engine, store) = match &copy {
             None => data.start().await?,

@@ -10,7 +10,7 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use stentor::adapters::dynamodb::DynamoStore;
 use stentor::adapters::embedded::Embedded;
 
@@ -37,11 +37,24 @@ struct DeliveryLock {
 }
 
 impl DataDir {
-    /// For a command that delivers nothing. Creates the directory if it does not exist.
+    /// For a command that needs what a run has stored. A mistyped directory is not created.
     ///
     /// # Errors
-    /// When it cannot be created.
-    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+    /// When there is no such directory.
+    pub(crate) fn open_existing(path: &Path) -> anyhow::Result<Self> {
+        Self::require(path)?;
+        Self::open(path)
+    }
+
+    fn require(path: &Path) -> anyhow::Result<()> {
+        match path.is_dir() {
+            true => Ok(()),
+            false => bail!("the data directory {} does not exist", path.display()),
+        }
+    }
+
+    /// Creates the directory if it does not exist.
+    fn open(path: &Path) -> anyhow::Result<Self> {
         let mut builder = DirBuilder::new();
         // Alerts and dead letters are private.
         builder.recursive(true).mode(0o700);
@@ -77,8 +90,9 @@ impl DataDir {
     /// For `replay`.
     ///
     /// # Errors
-    /// When the directory cannot be created or written, or another replay uses it.
+    /// When the directory does not exist or cannot be written, or another replay uses it.
     pub(crate) fn open_to_replay(path: &Path) -> anyhow::Result<Self> {
+        Self::require(path)?;
         Self::open_to_deliver(path, "replay.lock", "replay")
     }
 

@@ -101,7 +101,7 @@ impl State {
         ui: Ui,
     ) -> anyhow::Result<bool> {
         if let Some(path) = &self.data_dir {
-            let (engine, store) = DataDir::open(path)?.start().await?;
+            let (engine, store) = DataDir::open_existing(path)?.start().await?;
             let was_muted = set_mute(&store, &self.configuration, route, until, ui).await;
             engine.stop().await?;
             return was_muted;

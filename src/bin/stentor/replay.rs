@@ -126,9 +126,6 @@ impl Arguments {
     /// Replays with the embedded database. Messages are posted to the webhook, or only shown.
     async fn replay_data_dir(&self, directory: &Path, ui: Ui) -> anyhow::Result<Exit> {
         let config = self.config(ui)?;
-        if !directory.is_dir() {
-            bail!("the data directory {} does not exist", directory.display());
-        }
         let mut data = DataDir::open_to_replay(directory)?;
         let (source, streams) = match (&self.file, &self.queue_url) {
             (None, Some(queue_url)) => stack::queue(self, queue_url).await?,
