@@ -6,12 +6,15 @@
 
 pub mod aws;
 pub mod clock;
+#[cfg(feature = "cli")]
+mod content_hash;
 pub mod dynamodb;
 #[cfg(feature = "cli")]
 pub mod embedded;
 pub mod http;
 #[cfg(feature = "aws")]
 pub mod inspect;
+#[cfg(feature = "cli")]
 pub mod local;
 mod random;
 pub mod replay;

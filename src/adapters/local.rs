@@ -3,8 +3,9 @@
 //! Due messages are lost when the process ends. That is safe: a due message is a hint, and the next
 //! process begins with a sweep.
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -12,10 +13,14 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::adapters::clock::SystemClock;
+use crate::adapters::content_hash::ContentHash;
 use crate::model::error::Cause;
 use crate::protocol::clock::{Clock, Deadline};
-use crate::protocol::dead_letter::ParkedItem;
+use crate::protocol::dead_letter::{ParkedItem, ParkedWork};
 use crate::protocol::queue::{DeadLetterQueue, Due, DueQueue, QueueError};
+
+/// The longest line of a file of dead letters that is read.
+const LINE_BYTES_MAX: u64 = 32 << 20;
 
 /// A due queue within the process. Each message arrives at the receiver after its delay.
 #[derive(Clone, Debug)]
@@ -28,8 +33,8 @@ pub struct LocalDueQueue<C = SystemClock> {
 #[derive(Debug)]
 pub struct FileDeadLetters {
     path: PathBuf,
-    /// Held while lines are written.
-    writing: Mutex<()>,
+    /// The records in the file, once they are known. Held while lines are written.
+    records: Mutex<Option<BTreeSet<ContentHash>>>,
 }
 
 impl<C> LocalDueQueue<C> {
@@ -59,22 +64,62 @@ impl<C: Clock + Clone + 'static> DueQueue for LocalDueQueue<C> {
 impl FileDeadLetters {
     /// Parks in `path`. The file is created by the first write, and only appended to.
     pub fn new(path: PathBuf) -> Self {
-        Self { path, writing: Mutex::new(()) }
+        Self { path, records: Mutex::default() }
     }
 
     pub fn path(&self) -> &Path {
         &self.path
     }
 
+    /// A record that the file has already is not written again: a second run over the same input
+    /// parks the same records.
     fn append(&self, items: &[ParkedItem]) -> io::Result<()> {
-        let mut lines = Vec::new();
+        let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = match &mut *records {
+            Some(known) => known,
+            unknown => unknown.insert(read_records(&self.path)?),
+        };
+        let (mut lines, mut added) = (Vec::new(), BTreeSet::new());
         for item in items {
+            if let Some(record) = record_hash(item)
+                && (known.contains(&record) || !added.insert(record))
+            {
+                continue;
+            }
             lines.extend_from_slice(item.to_json().as_bytes());
             lines.push(b'\n');
         }
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        append_lines(&self.path, &lines)
+        append_lines(&self.path, &lines)?;
+        known.append(&mut added);
+        Ok(())
     }
+}
+
+/// Identifies a record by its event id and its bytes. When and why it was parked does not matter.
+fn record_hash(item: &ParkedItem) -> Option<ContentHash> {
+    match &item.what {
+        ParkedWork::Record { event_id, data, .. } => {
+            Some(ContentHash::of(&[event_id, "\0", data.as_deref().unwrap_or_default()]))
+        }
+        ParkedWork::Message { .. } => None,
+    }
+}
+
+/// The records in a file of dead letters. It may have other lines.
+fn read_records(path: &Path) -> io::Result<BTreeSet<ContentHash>> {
+    let mut file = match File::open(path) {
+        Ok(file) => BufReader::new(file),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        Err(error) => return Err(error),
+    };
+    let (mut records, mut line) = (BTreeSet::new(), Vec::new());
+    // A longer line is no dead letter of this program, and neither are its parts.
+    while file.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line)? > 0 {
+        let item = str::from_utf8(&line).ok().and_then(|line| ParkedItem::from_json(line).ok());
+        records.extend(item.as_ref().and_then(record_hash));
+        line.clear();
+    }
+    Ok(records)
 }
 
 /// Appends whole lines to a file that only its owner may read, and creates it if it is absent. `Ok`

@@ -135,6 +135,45 @@ fn files_with_raw_records_are_for_their_owner_only() {
     );
 }
 
+#[test]
+fn a_second_run_parks_no_record_again() {
+    let directory = scratch("parked-twice");
+    let parked = || std::fs::read_to_string(directory.join("data/dlq.jsonl")).unwrap();
+    let (first, _) = report(&directory, &["events/kinesis-poison.json"]);
+    let once = parked();
+    for inputs in [&["events/kinesis-poison.json"][..], &["events/kinesis-poison.json"; 2]] {
+        let (again, code) = report(&directory, inputs);
+        let ids = |report: &Value| {
+            let parked = report["parked"].as_array().unwrap().iter();
+            parked.map(|one| one["event_id"].to_string()).collect::<Vec<_>>()
+        };
+        let expected: Vec<String> = inputs.iter().flat_map(|_| ids(&first)).collect();
+        assert_eq!((ids(&again), code), (expected, 1), "in the report");
+        assert_eq!(parked(), once, "in the file");
+    }
+    // Other bytes under the same name are another record.
+    let event = std::fs::read_to_string(bad_record(&directory, 300)).unwrap();
+    let other = directory.join("other.json");
+    std::fs::write(&other, event.replacen("YWJj", "YWJk", 1)).unwrap();
+    run(&directory, &[&bad_record(&directory, 300)]);
+    run(&directory, &[other.to_str().unwrap()]);
+    assert_eq!(parked().lines().count(), once.lines().count() + 2);
+}
+
+#[test]
+fn a_dead_letter_file_that_cannot_be_written_is_named_without_a_code() {
+    let directory = scratch("not-written");
+    std::fs::create_dir_all(directory.join("data/dlq.jsonl")).unwrap();
+    let (report, code) = report(&directory, &[&bad_record(&directory, 300)]);
+    let reason = report["to_retry"][0]["reason"].as_str().unwrap();
+    assert!(
+        reason.starts_with("parking failed: the queue refused the message: /")
+            && reason.ends_with("dlq.jsonl: Is a directory (os error 21)")
+            && code == 1,
+        "{reason}"
+    );
+}
+
 /// The record of what was replayed belongs to the destination: another one has nothing of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_is_replayed_once_into_each_data_directory() {
