@@ -13,7 +13,8 @@ impl ContentHash {
 
     /// The hash of these parts as one text.
     pub(super) fn of(parts: &[&str]) -> Self {
-        let hash = parts.iter().fold(Sha256::new(), |hash, part| hash.chain_update(part)).finalize();
+        let hash =
+            parts.iter().fold(Sha256::new(), |hash, part| hash.chain_update(part)).finalize();
         let (half, _) = hash.split_first_chunk().expect("invariant: SHA-256 has 32 bytes");
         Self(u128::from_be_bytes(*half))
     }

@@ -61,7 +61,10 @@ mod tests {
         assert_eq!(denied.to_string(), "AccessDeniedException: not authorized");
         let queue = Cause::new("AWS.SimpleQueueService.NonExistentQueue", "no such queue");
         assert_eq!(queue.to_string(), "AWS.SimpleQueueService.NonExistentQueue: no such queue");
-        assert_eq!(Cause::new("file-not-written", "dlq.jsonl: full").to_string(), "dlq.jsonl: full");
+        assert_eq!(
+            Cause::new("file-not-written", "dlq.jsonl: full").to_string(),
+            "dlq.jsonl: full"
+        );
         assert_eq!(Cause::no_answer().to_string(), "the deadline passed");
     }
 }

@@ -543,10 +543,7 @@ async fn send_test_delivers_a_message_and_shows_the_answer() {
             None => std::fs::remove_file(&credentials).unwrap(),
         }
         let (printed, errors, code) = send("slack:hook").await;
-        assert!(
-            printed.is_empty() && errors.ends_with(expected) && code == 2,
-            "{printed}{errors}"
-        );
+        assert!(printed.is_empty() && errors.ends_with(expected) && code == 2, "{printed}{errors}");
     }
     let requests = slack.received_requests().await.unwrap();
     let body: Value = requests[0].body_json().unwrap();

@@ -73,8 +73,9 @@ impl DataDir {
         }
         let receipts = self.replayed();
         match std::fs::remove_file(&receipts) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error)
-                .with_context(|| format!("cannot remove {}", receipts.display())),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("cannot remove {}", receipts.display()))
+            }
             _ => Ok(()),
         }
     }

@@ -262,8 +262,12 @@ impl TextReport {
 
     /// The routes whose alerts are not delivered for now.
     pub(crate) fn muted(&mut self, routes: &[(RouteName, Timestamp)]) {
-        let item = |(route, until): &(RouteName, Timestamp)| format!("{route} until {}", until.iso());
-        self.list("muted: alerts are stored and counted, but not delivered", routes.iter().map(item));
+        let item =
+            |(route, until): &(RouteName, Timestamp)| format!("{route} until {}", until.iso());
+        self.list(
+            "muted: alerts are stored and counted, but not delivered",
+            routes.iter().map(item),
+        );
     }
 
     /// Columns as wide as their longest cell. Those in `numbers` are aligned to the right.

@@ -198,8 +198,7 @@ async fn a_file_is_replayed_once_into_each_data_directory() {
         let (data, file) = (directory.join(data), file.to_str().unwrap());
         let place = ["--data-dir", data.to_str().unwrap(), "--file", file];
         let options = ["replay", "--slack-webhook", &slack.uri()];
-        let output =
-            stentor(&directory, &[&options[..], &place, more].concat()).output().unwrap();
+        let output = stentor(&directory, &[&options[..], &place, more].concat()).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
         text(&output.stdout)
     };
@@ -289,7 +288,8 @@ async fn a_replay_says_whether_a_message_was_delivered_or_shown() {
         .await;
     let directory = scratch("shown");
     let config = directory.join("stentor.toml");
-    let route = "[[route]]\nname = 'a'\nmarkers = ['[CRITICAL]']\nnotify = ['slack:x', 'pagerduty:y']\n";
+    let route =
+        "[[route]]\nname = 'a'\nmarkers = ['[CRITICAL]']\nnotify = ['slack:x', 'pagerduty:y']\n";
     std::fs::write(&config, route).unwrap();
     let file = directory.join("dead-letters.jsonl");
     let parked = parked_record(&unstorable(), "shardId-9:1", Some(&gzip("a", 0)));

@@ -663,7 +663,8 @@ fn a_long_line_is_ingested_as_a_whole() {
         "[CRITICAL] after".to_owned(),
     ];
     std::fs::write(&file, lines.join("\n")).unwrap();
-    let relative = "target/../".to_owned() + file.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap().to_str().unwrap();
+    let relative = "target/../".to_owned()
+        + file.strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap().to_str().unwrap();
     let (of_file, code) = report(&directory, &[&relative]);
     assert_eq!((&of_file["kept"], code), (&json!(4), 1), "{of_file}");
     assert_eq!(of_file["not_read"][0]["input"], relative, "as it was named");

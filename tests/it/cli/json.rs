@@ -138,11 +138,7 @@ async fn replay_prints_the_documented_json() {
     let muted = replay("accepts", &[]);
     // The first replay is refused, and the second accepted. The route of the last is muted. A file does not fail in the middle: a
     // unit test covers the error of a source.
-    check_documents(
-        "replay --json",
-        &[&replays[..], &[muted]].concat(),
-        &["source_error."],
-    );
+    check_documents("replay --json", &[&replays[..], &[muted]].concat(), &["source_error."]);
 }
 
 #[test]

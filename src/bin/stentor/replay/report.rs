@@ -196,7 +196,10 @@ pub(super) fn dry_run_text(listing: &Listing, already_replayed: u64) -> String {
 fn show_already_replayed(text: &mut TextReport, count: u64) {
     if count > 0 {
         let dead_letters = count_dead_letters(count);
-        text.line(1, format_args!("{dead_letters} skipped: already replayed into this destination"));
+        text.line(
+            1,
+            format_args!("{dead_letters} skipped: already replayed into this destination"),
+        );
     }
 }
 
@@ -319,7 +322,8 @@ mod tests {
         let source_error = Some(SourceError::Unavailable("the queue does not answer".to_owned()));
         let failed = Report { source_error, ..report() };
         let json = [report(), failed].map(|report| {
-            serde_json::to_value(replay_json(&report, 2, &muted(), Duration::from_millis(7))).unwrap()
+            serde_json::to_value(replay_json(&report, 2, &muted(), Duration::from_millis(7)))
+                .unwrap()
         });
         check_documents("replay --json", &json, &[]);
         assert_eq!((&json[0]["reprocessed"], &json[0]["elapsed_ms"]), (&3.into(), &7.into()));
