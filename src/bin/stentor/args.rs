@@ -22,6 +22,9 @@ use crate::ui::Ui;
 /// The largest configuration. Ten thousand routes take about 2 MB.
 const CONFIG_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
+/// The longest duration that jiff parses.
+const DAYS_MAX: u32 = 7_304_484;
+
 /// The configuration file.
 #[derive(Debug, Args)]
 pub(crate) struct Configuration {
@@ -34,9 +37,11 @@ pub(crate) struct Configuration {
 #[derive(Debug, Args)]
 pub(crate) struct Aws {
     /// Region of the stack [default: AWS_REGION, or the profile's]
+    #[cfg_attr(not(feature = "aws"), arg(hide = true))]
     #[arg(long, value_name = "REGION")]
     pub region: Option<String>,
     /// Profile of the AWS configuration [default: AWS_PROFILE]
+    #[cfg_attr(not(feature = "aws"), arg(hide = true))]
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
 }
@@ -53,6 +58,7 @@ pub(crate) struct SlackApi {
 #[derive(Debug, Args)]
 pub(crate) struct TableNames {
     /// DynamoDB table of the alerts
+    #[cfg_attr(not(feature = "aws"), arg(hide = true))]
     #[arg(
         long,
         value_name = "TABLE",
@@ -62,6 +68,7 @@ pub(crate) struct TableNames {
     )]
     pub alerts_table: String,
     /// DynamoDB table of the outbox
+    #[cfg_attr(not(feature = "aws"), arg(hide = true))]
     #[arg(
         long,
         value_name = "TABLE",
@@ -193,6 +200,22 @@ pub(crate) fn bytes(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "expected a size such as 64MiB or 1GiB".to_owned())
 }
 
+/// Parses a share.
+pub(crate) fn share(text: &str) -> Result<f64, String> {
+    let share: Option<f64> = text.parse().ok();
+    share
+        .filter(|share| (0.0..=1.0).contains(share))
+        .ok_or_else(|| "expected a number from 0 to 1".to_owned())
+}
+
+/// Parses the number of an AWS account.
+pub(crate) fn account(text: &str) -> Result<String, String> {
+    match text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => Ok(text.to_owned()),
+        false => Err("an AWS account has 12 digits".to_owned()),
+    }
+}
+
 /// Parses a point in time: a duration ago (`2h`, `7d`, `1h30m ago`), a date, or ISO 8601.
 pub(crate) fn point_in_time(text: &str) -> Result<Timestamp, String> {
     // `14:15` is a time of day to its reader, though jiff parses it as a duration.
@@ -203,7 +226,9 @@ pub(crate) fn point_in_time(text: &str) -> Result<Timestamp, String> {
     let date = || Timestamp::from_iso(&format!("{text}T00:00:00Z"));
     let ago = duration().map(|duration| SystemClock.now().before(duration));
     ago.or_else(|| Timestamp::from_iso(text)).or_else(date).ok_or_else(|| {
-        "expected a duration ago (2h, 7d) or a date (2026-11-23, 2026-11-23T14:00:00Z)".to_owned()
+        format!(
+            "expected a duration ago (2h, 7d; at most {DAYS_MAX}d) or a date (2026-11-23, 2026-11-23T14:00:00Z)"
+        )
     })
 }
 
@@ -230,6 +255,9 @@ mod tests {
         assert_eq!(point_in_time("2026-11-23").map(Timestamp::as_millis), Ok(1_795_392_000_000));
         assert_eq!(end_of_period("2026-11-23").map(Timestamp::as_millis), Ok(1_795_478_399_999));
         assert_eq!(end_of_period("2026-11-23T14:15:06Z"), point_in_time("2026-11-23T14:15:06Z"));
+        assert!(point_in_time(&format!("{DAYS_MAX}d")).is_ok());
+        let too_long = point_in_time(&format!("{}d", DAYS_MAX + 1)).unwrap_err();
+        assert!(too_long.contains("at most 7304484d"), "{too_long}");
         for bad in ["yesterday", "", "14:15:06", "-2h", "2026-11-23 14:15"] {
             assert!(point_in_time(bad).is_err() && end_of_period(bad).is_err(), "{bad}");
         }

@@ -14,6 +14,7 @@ use stentor::ops::cost::{
     Workload,
 };
 
+use crate::args::share;
 use crate::{Exit, json, ui};
 
 /// Estimate what Stentor costs on AWS, in dollars per service, month and terabyte of logs
@@ -78,6 +79,9 @@ const COUNT_MAX: u64 = 1_000_000;
 /// The cursor of a route names its targets in one update expression, which has room for a hundred.
 const TARGETS_MAX: u64 = 100;
 
+/// A kilobyte per day. Less makes the price of a terabyte a number without meaning.
+const TB_PER_DAY_MIN: f64 = 1e-9;
+
 /// An exabyte per day.
 const TB_PER_DAY_MAX: f64 = 1e6;
 
@@ -86,6 +90,9 @@ const COMPRESSION_MAX: f64 = 1_032.0;
 
 /// The values that the template allows.
 const RETENTIONS: [&str; 3] = ["48", "72", "168"];
+
+/// Columns between two columns of the table.
+const GAP: usize = 2;
 
 /// The largest price list that is read.
 const PRICES_BYTES_MAX: u64 = 1 << 20;
@@ -219,8 +226,8 @@ impl Estimate {
             Subscription::Stream => put(
                 text,
                 format_args!(
-                    "  consumer    {invocations} invocations a day, from {} shards",
-                    day(volume.shards)
+                    "  consumer    {invocations} invocations a day, from {}",
+                    with_unit(&day(volume.shards), "shards")
                 ),
             ),
             Subscription::Direct => put(
@@ -234,37 +241,39 @@ impl Estimate {
 
     fn put_table(&self, text: &mut String) {
         let row = |name: &str, quantity: &str, usd: f64| {
-            format!(
-                "  {name:<42}{quantity:>26}{:>14}{:>12}",
-                dollars(usd),
-                dollars(self.bill.per_tb(usd))
-            )
+            [name.to_owned(), quantity.to_owned(), dollars(usd), dollars(self.bill.per_tb(usd))]
         };
-        put(
-            text,
-            format_args!("\n  {:<42}{:>26}{:>14}{:>12}", "", "quantity a month", "$/month", "$/TB"),
-        );
+        let head = ["", "quantity a month", "$/month", "$/TB"].map(str::to_owned);
+        let mut rows = vec![head];
         for service in Service::ALL {
             if self.bill.of_service(service).next().is_none() {
                 continue;
             }
-            put(text, format_args!("{}", row(service.name(), "", self.bill.service(service))));
+            rows.push(row(service.name(), "", self.bill.service(service)));
             for Charge { item, usd_per_month } in
                 self.bill.of_service(service).filter(|charge| is_shown(charge))
             {
-                let quantity = format!("{} {}", quantity(item.quantity), item.meter.unit());
-                put(
-                    text,
-                    format_args!("{}", row(&format!("  {}", item.name), &quantity, *usd_per_month)),
-                );
+                let quantity = with_unit(&quantity(item.quantity), item.meter.unit());
+                rows.push(row(&format!("  {}", item.name), &quantity, *usd_per_month));
             }
         }
-        put(text, format_args!("{}", row("total", "", self.bill.total())));
+        rows.push(row("total", "", self.bill.total()));
         let ingestion = self.bill.ingestion();
-        put(
-            text,
-            format_args!("\n{}", row("not included: ingestion by CloudWatch Logs", "", ingestion)),
-        );
+        rows.push(row("not included: ingestion by CloudWatch Logs", "", ingestion));
+        let width = |column: usize, least: usize| {
+            rows.iter().map(|row| row[column].len() + GAP).max().unwrap_or_default().max(least)
+        };
+        let widths = [width(1, 26), width(2, 14), width(3, 12)];
+        for (at, [name, quantity, month, tb]) in rows.iter().enumerate() {
+            let [of_quantity, of_month, of_tb] = widths;
+            let gap = if at == 0 || at == rows.len() - 1 { "\n" } else { "" };
+            put(
+                text,
+                format_args!(
+                    "{gap}  {name:<42}{quantity:>of_quantity$}{month:>of_month$}{tb:>of_tb$}"
+                ),
+            );
+        }
     }
 
     fn put_assumptions(&self, text: &mut String) {
@@ -348,6 +357,12 @@ fn quantity(n: f64) -> String {
     }
 }
 
+/// `1 secret`, `2 secrets`, `1 million units`.
+fn with_unit(quantity: &str, unit: &str) -> String {
+    let is_one = quantity == "1" && !unit.starts_with("million");
+    format!("{quantity} {}", unit.strip_suffix('s').filter(|_| is_one).unwrap_or(unit))
+}
+
 fn put(text: &mut String, line: std::fmt::Arguments<'_>) {
     writeln!(text, "{line}").expect("invariant: writing to a String cannot fail");
 }
@@ -357,11 +372,11 @@ fn count(least: u64, most: u64) -> RangedU64ValueParser<u32> {
 }
 
 fn terabytes(text: &str) -> anyhow::Result<f64> {
-    number(text, |tb| tb > 0.0 && tb <= TB_PER_DAY_MAX, "a number above 0, at most 1000000")
-}
-
-fn share(text: &str) -> anyhow::Result<f64> {
-    number(text, |share| (0.0..=1.0).contains(&share), "a share is a number from 0 to 1")
+    number(
+        text,
+        |tb| (TB_PER_DAY_MIN..=TB_PER_DAY_MAX).contains(&tb),
+        "a number from 0.000000001 to 1000000",
+    )
 }
 
 fn times(text: &str) -> anyhow::Result<f64> {

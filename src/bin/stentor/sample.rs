@@ -11,6 +11,7 @@ use stentor::model::humanize::thousands;
 use stentor::ops::sample::{Event, Options, Shape, event, fixtures, fixtures_readme};
 
 use crate::Exit;
+use crate::args::share;
 
 /// Ten times what Lambda passes to one invocation.
 const RECORDS_MAX: u64 = 100_000;
@@ -51,10 +52,10 @@ pub(crate) struct Arguments {
     #[arg(long = "marker", value_name = "TEXT", default_values = ["[CRITICAL]", "[ALERT]"])]
     markers: Vec<String>,
     /// Number of accounts
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = up_to(SOURCES_MAX))]
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = sources())]
     accounts: usize,
     /// Number of log groups
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = up_to(SOURCES_MAX))]
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = sources())]
     log_groups: usize,
     /// Seconds from the first to the last event
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
@@ -159,9 +160,6 @@ fn up_to(max: u64) -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(0..=max)
 }
 
-fn share(text: &str) -> anyhow::Result<f64> {
-    match text.parse() {
-        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
-        _ => bail!("expected a number from 0 to 1"),
-    }
+fn sources() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=SOURCES_MAX)
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use toml::de::DeTable;
 
 use crate::config::{ConfigError, Diagnostics, Fields, Value, utf8};
+use crate::model::time::Timestamp;
 
 /// The built-in price list, as `stentor cost --print-prices` prints it.
 pub const BUILTIN: &str = include_str!("prices.toml");
@@ -17,6 +18,9 @@ const PRICE: &str = r#"{ usd = 0.0, date = "2025-07", source = "…" }"#;
 
 /// A source is a link or a short note.
 const SOURCE_BYTES_MAX: usize = 200;
+
+/// Dollars. A larger price is a typing error, and its product with a volume may overflow.
+const USD_MAX: f64 = 10_000.0;
 
 /// The services on the bill, the largest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -280,9 +284,9 @@ fn version(value: Value<'_>) -> Result<(), String> {
 
 fn dollars(value: Value<'_>) -> Result<f64, String> {
     let usd = value.number().ok_or_else(|| value.mismatch("a number of dollars"))?;
-    match usd.is_finite() && usd >= 0.0 {
+    match (0.0..=USD_MAX).contains(&usd) {
         true => Ok(usd),
-        false => Err("a price is 0 or more".to_owned()),
+        false => Err(format!("a price is 0 to {USD_MAX}")),
     }
 }
 
@@ -294,9 +298,14 @@ fn date(value: Value<'_>) -> Result<String, String> {
         };
         text.len() == pattern.len() && text.bytes().zip(pattern.bytes()).all(fits)
     };
-    match is_date("0000-00") || is_date("0000-00-00") {
-        true => Ok(text.to_owned()),
-        false => Err("a date is 2025-07 or 2025-07-31".to_owned()),
+    let day = match (is_date("0000-00"), is_date("0000-00-00")) {
+        (true, _) => format!("{text}-01"),
+        (_, true) => text.to_owned(),
+        _ => return Err("a date is 2025-07 or 2025-07-31".to_owned()),
+    };
+    match Timestamp::from_iso(&format!("{day}T00:00:00Z")) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err(format!("{text} is not a date")),
     }
 }
 

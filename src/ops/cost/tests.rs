@@ -431,11 +431,14 @@ fn every_mistake_in_a_price_list_is_reported_with_its_line() {
     ");
     insta::assert_snapshot!(Prices::parse("version = ", "prices.toml").unwrap_err(), @"prices.toml:1:11: string values must be quoted, expected literal string");
     insta::assert_snapshot!(replaced("usd = 0.625", "usd = \"0.625\""), @"prices.toml:25:33: usd: expected a number of dollars, found a string");
-    insta::assert_snapshot!(replaced("usd = 0.625", "usd = -1"), @"prices.toml:25:33: usd: a price is 0 or more");
-    insta::assert_snapshot!(replaced("usd = 0.625", "usd = nan"), @"prices.toml:25:33: usd: a price is 0 or more");
+    insta::assert_snapshot!(replaced("usd = 0.625", "usd = -1"), @"prices.toml:25:33: usd: a price is 0 to 10000");
+    insta::assert_snapshot!(replaced("usd = 0.625", "usd = nan"), @"prices.toml:25:33: usd: a price is 0 to 10000");
+    insta::assert_snapshot!(replaced("usd = 0.625", "usd = 1e308"), @"prices.toml:25:33: usd: a price is 0 to 10000");
     insta::assert_snapshot!(replaced("usd = 0.625, ", ""), @"prices.toml:25:25: million_write_units: `usd` is missing");
     insta::assert_snapshot!(replaced("gb_in  ", "gb_inn "), @"prices.toml:14:1: unknown key `gb_inn`, did you mean `gb_in`?");
     insta::assert_snapshot!(replaced("date = \"2025-07\"", "date = \"July\""), @"prices.toml:13:46: date: a date is 2025-07 or 2025-07-31");
+    insta::assert_snapshot!(replaced("date = \"2025-07\"", "date = \"2025-13\""), @"prices.toml:13:46: date: 2025-13 is not a date");
+    insta::assert_snapshot!(replaced("date = \"2025-07\"", "date = \"2025-02-29\""), @"prices.toml:13:46: date: 2025-02-29 is not a date");
     insta::assert_snapshot!(replaced("[sqs]", "[sns]"), @"prices.toml:43:2: unknown key `sns`, did you mean `sqs`?");
     insta::assert_snapshot!(replaced("version = 1", "version = 2"), @"prices.toml:9:11: version: this program reads version 1");
     insta::assert_snapshot!(replaced("region = \"us-east-1\"", "region = \"\""), @"prices.toml:10:10: region: expected 1 to 200 bytes");
@@ -445,7 +448,7 @@ fn every_mistake_in_a_price_list_is_reported_with_its_line() {
     "#);
     // All at once.
     insta::assert_snapshot!(problems(&|text| text.replace("usd = 0.40", "usd = true").replace("0.30", "-0.3")), @r"
-    prices.toml:32:33: usd: a price is 0 or more
+    prices.toml:32:33: usd: a price is 0 to 10000
     prices.toml:44:33: usd: expected a number of dollars, found a boolean
     prices.toml:47:33: usd: expected a number of dollars, found a boolean
     ");

@@ -58,7 +58,7 @@ fn a_bill_has_a_line_for_each_service_and_says_what_it_assumes() {
       due messages                                          0.01 million          0.01        0.00
       Lambda's polls of the due queue                       0.66 million          0.26        0.00
     Secrets Manager                                                               0.42        0.01
-      the secret                                               1 secrets          0.40        0.01
+      the secret                                                1 secret          0.40        0.01
       reads of it                                          0.44 x 10,000          0.02        0.00
     Data transfer                                                                 0.00        0.00
     CloudWatch Logs subscriptions                                                 0.00        0.00
@@ -173,11 +173,11 @@ fn a_wrong_price_list_is_refused_with_file_and_line() {
 #[test]
 fn a_wrong_option_is_named_with_what_it_takes() {
     for (arguments, name, expected) in [
-        (&["--tb-per-day", "0"][..], "--tb-per-day", "a number above 0, at most 1000000"),
-        (&["--tb-per-day", "nan"], "--tb-per-day", "a number above 0"),
-        (&["--tb-per-day", "2e6"], "--tb-per-day", "a number above 0"),
-        (&["--match-ratio", "1.5"], "--match-ratio", "a share is a number from 0 to 1"),
-        (&["--match-ratio", "5%"], "--match-ratio", "a share is a number from 0 to 1"),
+        (&["--tb-per-day", "0"][..], "--tb-per-day", "a number from 0.000000001 to 1000000"),
+        (&["--tb-per-day", "nan"], "--tb-per-day", "a number from 0.000000001 to 1000000"),
+        (&["--tb-per-day", "2e6"], "--tb-per-day", "a number from 0.000000001 to 1000000"),
+        (&["--match-ratio", "1.5"], "--match-ratio", "expected a number from 0 to 1"),
+        (&["--match-ratio", "5%"], "--match-ratio", "expected a number from 0 to 1"),
         (&["--event-bytes", "0"], "--event-bytes", "0 is not in 1..=1048576"),
         (&["--alert-bytes", "x"], "--alert-bytes", "invalid digit"),
         (&["--compression", "0.5"], "--compression", "a number from 1 to 1032"),
@@ -204,5 +204,42 @@ fn a_wrong_option_is_named_with_what_it_takes() {
             "{arguments:?} {shown}"
         );
         assert!(shown.contains(name) && shown.contains(expected), "{arguments:?} {shown}");
+    }
+}
+
+/// Columns are apart, whatever the volume, and no number overflows.
+#[test]
+fn every_volume_and_price_gives_a_table_and_numbers() {
+    let directory = scratch("cost-extremes");
+    let prices = directory.join("prices.toml");
+    let builtin = text(&stentor(&directory, &["cost", "--print-prices"]).output().unwrap().stdout);
+    let highest = regex::Regex::new("usd = [0-9.]+").unwrap().replace_all(&builtin, "usd = 10000");
+    std::fs::write(&prices, &*highest).unwrap();
+    for volume in ["0.000000001", "1", "1000000"] {
+        for more in [&[][..], &["--prices", prices.to_str().unwrap()]] {
+            let workload = ["cost", "--tb-per-day", volume, "--match-ratio", "1"];
+            let print = |last: &[&str]| {
+                let output =
+                    stentor(&directory, &[&workload, more, last].concat()).output().unwrap();
+                assert!(output.status.success(), "{}", text(&output.stderr));
+                text(&output.stdout)
+            };
+            let shown = print(&[]);
+            let table = shown.lines().skip_while(|line| !line.contains("$/month")).skip(1);
+            for line in table.take_while(|line| !line.contains("estimated")) {
+                let cells: Vec<&str> =
+                    line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect();
+                let is_apart = cells.iter().all(|cell| cell.matches('.').count() <= 1);
+                assert!(line.is_empty() || (cells.len() >= 3 && is_apart), "{line}\n{shown}");
+                assert!(!line.contains("184,467,440"), "an overflow: {line}");
+            }
+            let report: Value = serde_json::from_str(&print(&["--json"])).unwrap();
+            assert!(report["total"]["usd_per_tb"].is_number(), "{report}");
+        }
+    }
+    for (option, bad) in [("--tb-per-day", "0"), ("--tb-per-day", "1e-300")] {
+        let output = stentor(&directory, &["cost", option, bad]).output().unwrap();
+        let errors = text(&output.stderr);
+        assert!(errors.contains("a number from 0.000000001 to 1000000"), "{errors}");
     }
 }
