@@ -126,6 +126,8 @@ fn alerts_filters_and_limits_its_rows() {
         (hundred.len(), more.as_str()),
         (100, "hint: more than 100 alerts match; --limit 0 shows all\n")
     );
+    let (_, more) = ask(&["--json", "--limit", "1"]);
+    assert_eq!(more, "hint: more than 1 alert matches; --limit 0 shows all\n");
     let (all, nothing) = ask(&["--json", "--limit", "0"]);
     assert_eq!((all.len(), nothing.as_str()), (131, ""));
     let ids: std::collections::BTreeSet<String> = all

@@ -12,6 +12,7 @@ use stentor::adapters::clock::SystemClock;
 use stentor::adapters::dynamodb::DynamoStore;
 use stentor::adapters::embedded::Embedded;
 use stentor::model::audit::{AlertQuery, AuditRow};
+use stentor::model::humanize::count_alerts;
 use stentor::model::name::RouteName;
 use stentor::model::time::Timestamp;
 use stentor::model::visible;
@@ -23,12 +24,17 @@ use crate::data_dir::{DataDir, DatabaseCopy};
 use crate::ui::{self, Ui};
 use crate::{Exit, json};
 
+const EXAMPLES: &str = if cfg!(feature = "aws") {
+    "Examples: stentor alerts --since 2h --app checkout --grep 'timeout|refused'\n          \
+                        stentor alerts --since 2026-11-01 --until 2026-11-30 --limit 0 --csv > november.csv"
+} else {
+    "Examples: stentor alerts --data-dir .stentor --since 2h --app checkout --grep 'timeout|refused'\n          \
+     stentor alerts --data-dir .stentor --since 2026-11-01 --limit 0 --csv > november.csv"
+};
+
 /// Query the audit table, latest alerts first
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples: stentor alerts --since 2h --app checkout --grep 'timeout|refused'\n          \
-                        stentor alerts --since 2026-11-01 --until 2026-11-30 --limit 0 --csv > november.csv"
-)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// Only alerts of this app, the last part of its log group's name
     #[arg(long, value_name = "NAME")]
@@ -36,9 +42,9 @@ pub(crate) struct Arguments {
     /// Only alerts of this route
     #[arg(long, value_name = "NAME")]
     route: Option<RouteName>,
-    /// Start: 2h (ago), 7d, 2026-11-23 or 2026-11-23T14:00:00Z
-    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = point_in_time)]
-    since: Timestamp,
+    /// Start: 2h (ago), 7d, 2026-11-23 or 2026-11-23T14:00:00Z [default: 1h]
+    #[arg(long, value_name = "TIME", value_parser = point_in_time)]
+    since: Option<Timestamp>,
     /// End; a date includes its whole day [default: now]
     #[arg(long, value_name = "TIME", value_parser = end_of_period)]
     until: Option<Timestamp>,
@@ -62,6 +68,8 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     aws: Aws,
 }
+
+const SINCE_DEFAULT: Duration = Duration::from_hours(1);
 
 /// An earlier alert has a wrong time: its sender counted in seconds, or sent none.
 const EARLIEST_PLAUSIBLE: &str = "2000-01-01T00:00:00Z";
@@ -114,13 +122,17 @@ impl Arguments {
     async fn query(&self, store: &DynamoStore, ui: Ui) -> anyhow::Result<Exit> {
         let query = self.alert_query();
         if query.since > query.until {
-            bail!("--since must be before --until");
+            match self.since {
+                Some(_) => bail!("--since must be before --until"),
+                None => bail!("--until is before the default start, 1h ago: add --since"),
+            }
         }
         let Some((shown, has_more)) = self.print_rows(store, &query).await? else {
             return Ok(Exit::Done);
         };
         if has_more {
-            ui.hint(format_args!("more than {shown} alerts match; --limit 0 shows all"));
+            let verb = if shown == 1 { "matches" } else { "match" };
+            ui.hint(format_args!("more than {} {verb}; --limit 0 shows all", count_alerts(shown)));
         } else if shown == 0 {
             ui.note(format_args!("no alerts from {} to {}", query.since.iso(), query.until.iso()));
         }
@@ -165,9 +177,10 @@ impl Arguments {
     }
 
     fn alert_query(&self) -> AlertQuery {
+        let now = SystemClock.now();
         AlertQuery {
-            since: self.since,
-            until: self.until.unwrap_or_else(|| SystemClock.now()),
+            since: self.since.unwrap_or_else(|| now.before(SINCE_DEFAULT)),
+            until: self.until.unwrap_or(now),
             app: self.app.clone(),
             route: self.route.clone(),
             grep: self.grep.clone(),

@@ -10,16 +10,20 @@ use stentor::model::humanize::humanize_duration;
 use stentor::ops::check::Finding;
 use stentor::ops::explain::{Explanation, LogLine, explain};
 
-use crate::args::{Aws, Configuration};
+use crate::args::{Aws, Configuration, account};
 use crate::ui::{self, TextReport, Ui};
 use crate::{Exit, json};
 
+const EXAMPLES: &str = if cfg!(feature = "aws") {
+    "Examples: stentor check --config config/stentor.toml --message '[ALERT] disk 91 % full'\n          \
+                        stentor check --config config/stentor.toml --aws --function stentor-consumer"
+} else {
+    "Example: stentor check --config config/stentor.toml --message '[ALERT] disk 91 % full'"
+};
+
 /// Check the configuration, explain what happens to a line, inspect a deployed stack
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples: stentor check --config config/stentor.toml --message '[ALERT] disk 91 % full'\n          \
-                        stentor check --config config/stentor.toml --aws --function stentor-consumer"
-)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     configuration: Configuration,
@@ -30,12 +34,14 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NAME", requires = "message", default_value = "/aws/lambda/example")]
     log_group: String,
     /// Account of the line
-    #[arg(long, value_name = "ID", requires = "message", default_value = "123456789012")]
+    #[arg(long, value_name = "ID", requires = "message", default_value = "123456789012", value_parser = account)]
     account: String,
     /// Inspect the deployed stack; pass the deployed configuration with --config
+    #[cfg_attr(not(feature = "aws"), arg(hide = true))]
     #[arg(long)]
     aws: bool,
     /// Names of the functions for --aws, the consumer first
+    #[cfg_attr(not(feature = "aws"), arg(hide = true))]
     #[arg(
         long = "function",
         value_name = "NAME",

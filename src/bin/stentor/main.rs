@@ -9,11 +9,13 @@
 
 #![warn(unreachable_pub)]
 
+use std::ffi::OsStr;
 use std::fmt::Debug;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
+use clap::builder::Resettable;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use stentor::model::visible;
 use tokio::runtime::Runtime;
 use tracing::Level;
@@ -47,13 +49,15 @@ mod send_test;
 mod signals;
 mod ui;
 
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 something was parked, not read or not delivered, or a check failed;\n            \
+                          2 the arguments, the configuration or the environment are wrong";
+
 /// Turns floods of AWS log lines into one Slack message per window, and loses no alert
 #[derive(Debug, Parser)]
 #[command(
     version,
     max_term_width = 100,
-    after_help = "Exit codes: 0 done; 1 something was parked, not read or not delivered, or a check failed;\n            \
-                  2 the arguments, the configuration or the environment are wrong"
+    after_help = after_help()
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -89,7 +93,7 @@ enum Exit {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::try_parse().unwrap_or_else(|error| exit_on_usage(&error));
+    let arguments = parse().unwrap_or_else(|error| exit_on_usage(&error));
     log_to_stderr(arguments.verbose, arguments.quiet);
     match execute(arguments) {
         Ok(Exit::Done) => ExitCode::SUCCESS,
@@ -99,6 +103,29 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+fn after_help() -> String {
+    let without_aws = "This build works on files and data directories. Deployed stacks need the feature `aws`.\n\n";
+    let limits = if cfg!(feature = "aws") { "" } else { without_aws };
+    format!("{limits}{EXIT_CODES}")
+}
+
+fn parse() -> Result<Arguments, clap::Error> {
+    let mut command = ignore_empty_variables(Arguments::command());
+    let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    Arguments::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}
+
+/// A variable without a value counts as not set, as a shell script or a container leaves it.
+fn ignore_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |name: &OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    command
+        .mut_args(|arg| match arg.get_env().is_some_and(is_empty) {
+            true => arg.env(Resettable::Reset),
+            false => arg,
+        })
+        .mut_subcommands(ignore_empty_variables)
 }
 
 fn execute(arguments: Arguments) -> anyhow::Result<Exit> {

@@ -21,9 +21,21 @@ use crate::args::{Aws, Configuration, explain_store_error};
 use crate::data_dir::DataDir;
 use crate::ui::{self, Ui};
 
+const MUTE_EXAMPLE: &str = if cfg!(feature = "aws") {
+    "Example: stentor mute billing --for 1h30m"
+} else {
+    "Example: stentor mute billing --for 1h30m --data-dir .stentor"
+};
+
+const UNMUTE_EXAMPLE: &str = if cfg!(feature = "aws") {
+    "Example: stentor unmute billing"
+} else {
+    "Example: stentor unmute billing --data-dir .stentor"
+};
+
 /// Mute a route for some time; its alerts are stored and counted, but not delivered
 #[derive(Debug, Args)]
-#[command(after_help = "Example: stentor mute billing --for 1h30m")]
+#[command(after_help = MUTE_EXAMPLE)]
 pub(crate) struct Mute {
     /// Name of the route
     route: RouteName,
@@ -36,7 +48,7 @@ pub(crate) struct Mute {
 
 /// Deliver the alerts of a muted route again
 #[derive(Debug, Args)]
-#[command(after_help = "Example: stentor unmute billing")]
+#[command(after_help = UNMUTE_EXAMPLE)]
 pub(crate) struct Unmute {
     /// Name of the route
     route: RouteName,
@@ -50,6 +62,7 @@ struct State {
     #[command(flatten)]
     configuration: Configuration,
     /// DynamoDB table of the outbox
+    #[cfg_attr(not(feature = "aws"), arg(hide = true))]
     #[arg(
         long,
         value_name = "TABLE",
@@ -128,7 +141,9 @@ pub(crate) async fn muted<S: Store>(
                 let until = cursor.muted_until.filter(|_| cursor.is_muted(now));
                 muted.extend(until.map(|until| (route.clone(), until)));
             }
-            Err(error) => tracing::debug!(route = %route, "Cannot tell whether {route} is muted: {error}"),
+            Err(error) => {
+                tracing::debug!(route = %route, "Cannot tell whether {route} is muted: {error}")
+            }
         }
     }
     muted

@@ -46,15 +46,24 @@ mod stack;
 use no_stack as stack;
 use source::Source;
 
+const EXAMPLES: &str = if cfg!(feature = "aws") {
+    "Examples: stentor replay --queue-url \"$DLQ_URL\" --dry-run\n          \
+                        stentor replay --queue-url \"$DLQ_URL\" --reason too-large --max-decoded 1GiB"
+} else {
+    "Examples: stentor replay --data-dir .stentor --dry-run\n          \
+     stentor replay --data-dir .stentor --reason too-large --max-decoded 1GiB"
+};
+
 /// Reprocess dead letters. A dead letter is deleted only after it succeeds.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples: stentor replay --queue-url \"$DLQ_URL\" --dry-run\n          \
-                        stentor replay --queue-url \"$DLQ_URL\" --reason too-large --max-decoded 1GiB")]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// Dead-letter queue
+    #[cfg_attr(not(feature = "aws"), arg(hide = true))]
     #[arg(long, value_name = "URL", env = "DLQ_URL", hide_env = true)]
     queue_url: Option<String>,
     /// Due queue of the stack, whose notifier delivers the messages
+    #[cfg_attr(not(feature = "aws"), arg(hide = true))]
     #[arg(long, value_name = "URL", env = "DUE_QUEUE_URL", hide_env = true)]
     due_queue_url: Option<String>,
     /// Replay a file instead of a queue, or an object from S3
@@ -87,6 +96,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     configuration: Configuration,
     /// Secret with the credentials of the targets
+    #[cfg_attr(not(feature = "aws"), arg(hide = true))]
     #[arg(long, value_name = "NAME", env = "STENTOR_SECRET_ID", hide_env = true)]
     secret_id: Option<String>,
     #[command(flatten)]
@@ -221,7 +231,9 @@ impl Arguments {
         let only_shows = |target: &Target| self.only_shows(target);
         match self.json {
             true => ui::print_json(&report::replay_json(&report, already, &muted, elapsed))?,
-            false => ui::print(&report::replay_text(&report, already, &muted, only_shows, left, elapsed))?,
+            false => ui::print(&report::replay_text(
+                &report, already, &muted, only_shows, left, elapsed,
+            ))?,
         }
         Ok(if report.is_complete() { Exit::Done } else { Exit::Unfinished })
     }

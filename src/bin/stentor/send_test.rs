@@ -31,16 +31,21 @@ use stentor::protocol::notify::{Deliver as _, DeliverError};
 use crate::args::{Aws, SlackApi};
 use crate::{Exit, ui};
 
+const EXAMPLES: &str = if cfg!(feature = "aws") {
+    "Examples: stentor send-test slack:app-alerts --secret-id \"$CREDENTIALS_ARN\"\n          \
+                        stentor send-test slack:app-alerts --credentials credentials.json"
+} else {
+    "Example: stentor send-test slack:app-alerts --credentials credentials.json"
+};
+
 /// Send a message marked [TEST] to a target, and show the target's answer
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples: stentor send-test slack:app-alerts --secret-id \"$CREDENTIALS_ARN\"\n          \
-                        stentor send-test slack:app-alerts --credentials credentials.json"
-)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// Target, such as slack:app-alerts
     target: Target,
     /// Secret with the credentials of the targets
+    #[cfg_attr(not(feature = "aws"), arg(hide = true))]
     #[arg(long, value_name = "NAME", env = "STENTOR_SECRET_ID", hide_env = true)]
     secret_id: Option<String>,
     /// Read the credentials from this file instead of a secret

@@ -47,6 +47,62 @@ fn the_exit_code_says_whether_the_command_is_done() {
     }
 }
 
+#[test]
+fn a_variable_without_a_value_counts_as_not_set() {
+    let directory = scratch("empty-variables");
+    let event = Path::new(env!("CARGO_MANIFEST_DIR")).join("events/subscription.json");
+    let commands: [&[&str]; 4] = [
+        &["check"],
+        &["run", event.to_str().unwrap()],
+        &["replay", "--data-dir", "data"],
+        &["unmute", "alerts", "--data-dir", "data"],
+    ];
+    for arguments in commands {
+        let mut command = stentor(&directory, arguments);
+        for variable in [
+            "STENTOR_CONFIG",
+            "STENTOR_SLACK_WEBHOOK",
+            "STENTOR_SLACK_API_URL",
+            "STENTOR_SECRET_ID",
+            "DLQ_URL",
+            "DUE_QUEUE_URL",
+            "ALERTS_TABLE",
+            "OUTBOX_TABLE",
+        ] {
+            command.env(variable, "");
+        }
+        let output = command.current_dir(&directory).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", text(&output.stderr));
+    }
+    // An empty argument is a mistake.
+    let (code, errors) = exit(&directory, &["check", "--config", ""]);
+    assert!(code == 2 && errors.contains("a value is required for '--config <FILE>'"), "{errors}");
+}
+
+#[test]
+fn a_wrong_value_is_refused_with_its_reason() {
+    let directory = scratch("wrong-values");
+    std::fs::create_dir(directory.join("data")).unwrap();
+    let cases: [(&[&str], &str); 6] = [
+        (&["check", "--message", "x", "--account", "abc"], "an AWS account has 12 digits"),
+        (&["sample", "--accounts", "0"], "0 is not in 1..=10000"),
+        (&["sample", "--log-groups", "0"], "0 is not in 1..=10000"),
+        (
+            &["alerts", "--data-dir", "data", "--until", "2h"],
+            "--until is before the default start, 1h ago: add --since",
+        ),
+        (
+            &["alerts", "--data-dir", "data", "--since", "1h", "--until", "2h"],
+            "--since must be before --until",
+        ),
+        (&["alerts", "--data-dir", "data", "--since", "9999999d"], "at most 7304484d"),
+    ];
+    for (arguments, expected) in cases {
+        let (code, errors) = exit(&directory, arguments);
+        assert!(code == 2 && errors.contains(expected), "{arguments:?}: {errors}");
+    }
+}
+
 /// In a build without the clients for AWS. `--all-features` has them.
 #[cfg(not(feature = "aws"))]
 #[test]
@@ -72,4 +128,24 @@ fn a_command_that_needs_aws_names_the_feature() {
                         --data-dir and --credentials work without\n";
         assert_eq!((code, &*errors), (2, expected), "{arguments:?}");
     }
+    let stack = [
+        "--queue-url",
+        "--due-queue-url",
+        "--secret-id",
+        "--alerts-table",
+        "--outbox-table",
+        "--region",
+        "--profile",
+        "--aws",
+        "--function",
+    ];
+    for command in ["alerts", "mute", "unmute", "check", "replay", "send-test"] {
+        let help = text(&stentor(&directory, &[command, "--help"]).output().unwrap().stdout);
+        for option in stack {
+            let is_offered = help.split_whitespace().any(|word| word == option);
+            assert!(!is_offered, "{command} offers {option}:\n{help}");
+        }
+    }
+    let help = text(&stentor(&directory, &["--help"]).output().unwrap().stdout);
+    assert!(help.contains("Deployed stacks need the feature `aws`"), "{help}");
 }
