@@ -58,6 +58,17 @@ impl<W: Services> Round<'_, W> {
 }
 
 impl RetryAt {
+    /// With the reason of an `earlier` round, if this one attempted nothing.
+    #[must_use]
+    pub fn after(self, earlier: Option<Self>) -> Self {
+        match earlier {
+            Some(Self { reason, .. }) if self.reason.follows_a_failure() => {
+                Self { at: self.at, reason }
+            }
+            _ => self,
+        }
+    }
+
     /// The earlier one, if there is any.
     pub(crate) fn earlier(a: Option<Self>, b: Option<Self>) -> Option<Self> {
         match (a, b) {

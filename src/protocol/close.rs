@@ -53,7 +53,7 @@ pub async fn drain<W: Services>(services: &W, route: &RouteName, deadline: Deadl
         let round = close(services, route, attempt, deadline).await;
         all.messages.extend(round.messages);
         all.open = round.open;
-        all.retry = round.retry;
+        all.retry = round.retry.map(|retry| retry.after(all.retry.take()));
         let Some(retry) = &all.retry else { break };
         if deadline.earlier(ACKNOWLEDGE_MARGIN).has_passed(retry.at) {
             break;

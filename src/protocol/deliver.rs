@@ -241,7 +241,12 @@ impl<W: Services> TargetDelivery<'_, W> {
         messages: &mut Vec<Delivery>,
     ) -> Result<Acknowledgement, NotDelivered> {
         let thread = state.thread.as_ref().filter(|thread| Some(thread.burst) == digest.incident);
-        let (outcome, result) = match self.deliver(digest, thread).await {
+        let until = self.round.deadline.earlier(ACKNOWLEDGE_MARGIN);
+        if until.has_passed(self.round.now()) {
+            let reason = RetryReason::NotTried { target: self.target().clone() };
+            return Err(NotDelivered::Retry(self.round.retry_after(state.failures, reason)));
+        }
+        let (outcome, result) = match self.deliver(digest, thread, until).await {
             Ok(accepted) => {
                 let thread = started(digest, accepted).or_else(|| thread.cloned());
                 (DeliveryOutcome::Accepted, Ok(Acknowledgement { offset: upto, thread, muted: 0 }))
@@ -296,6 +301,7 @@ impl<W: Services> TargetDelivery<'_, W> {
         &self,
         digest: &Digest,
         thread: Option<&Thread>,
+        until: Deadline,
     ) -> Result<Accepted, DeliverError> {
         let configured = match (self.round.configured(), self.recipient) {
             (Some(route), Recipient::Own(_)) => route.notify.contains(self.target()),
@@ -306,13 +312,6 @@ impl<W: Services> TargetDelivery<'_, W> {
             let reason =
                 "the configuration no longer has this route, or this target of it".to_owned();
             return Err(DeliverError::Refused { reason });
-        }
-        let until = self.round.deadline.earlier(ACKNOWLEDGE_MARGIN);
-        if until.has_passed(self.round.now()) {
-            return Err(DeliverError::Retry {
-                after: None,
-                reason: "no time was left to deliver it".to_owned(),
-            });
         }
         let joins = thread.map(|thread| thread.message.as_str());
         self.round.services.deliver().deliver(digest, joins, until).await

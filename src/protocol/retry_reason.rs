@@ -27,6 +27,8 @@ pub enum RetryReason {
     Leased { target: Target },
     #[error("{target} is paused until {}", until.iso())]
     Paused { target: Target, until: Timestamp },
+    #[error("no time was left to deliver to {target}")]
+    NotTried { target: Target },
     #[error("delivery to {target} failed: {reason}")]
     Delivery { target: Target, reason: String },
     /// The target refused the message, and the message could not be parked or handed to the
@@ -40,6 +42,11 @@ pub enum RetryReason {
 }
 
 impl RetryReason {
+    /// Whether nothing was attempted, so that the reason before says more.
+    pub fn follows_a_failure(&self) -> bool {
+        matches!(self, Self::Paused { .. } | Self::NotTried { .. })
+    }
+
     /// A stable kebab-case code. That of a store error says whether a retry can help. Both queues
     /// have the same error codes, so here the code says which queue.
     pub fn code(&self) -> &'static str {
@@ -51,6 +58,7 @@ impl RetryReason {
             Self::NotDue { .. } => "not-due",
             Self::Leased { .. } => "leased",
             Self::Paused { .. } => "paused",
+            Self::NotTried { .. } => "not-tried",
             Self::Delivery { .. } => "delivery",
             Self::GiveUp { .. } => "give-up",
             Self::Behind { .. } => "behind",

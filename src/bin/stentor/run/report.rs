@@ -66,7 +66,7 @@ impl RunReport {
     pub(super) fn set_undelivered(&mut self, routes: BTreeMap<RouteName, RetryReason>) {
         let mut earlier = std::mem::replace(&mut self.undelivered, routes);
         for (route, reason) in &mut self.undelivered {
-            if matches!(reason, RetryReason::Paused { .. })
+            if reason.follows_a_failure()
                 && let Some(failure) = earlier.remove(route)
             {
                 *reason = failure;

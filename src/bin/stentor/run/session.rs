@@ -28,7 +28,7 @@ use crate::progress::Progress;
 use crate::signals::Shutdown;
 use crate::ui::Ui;
 
-/// What a step has at least, even if no time is left: enough to show a message.
+/// The least time of a step, even if none is left: enough to show a message.
 const STEP_MIN: Duration = Duration::from_secs(1);
 
 /// After this time the next route is closed too.
@@ -169,9 +169,9 @@ impl<'a> Session<'a> {
         for attempt in 0.. {
             let round = close(&services, route, attempt, deadline).await;
             all.messages.extend(round.messages);
-            all.retry = round.retry;
+            all.retry = round.retry.map(|retry| retry.after(all.retry.take()));
             let Some(retry) = &all.retry else { break };
-            // A round without time for a delivery would only hide why the last one failed.
+            // Later there is no time for a delivery.
             let last = deadline.earlier(ACKNOWLEDGE_MARGIN);
             if last.has_passed(retry.at) || self.shutdown.is_requested() {
                 break;
