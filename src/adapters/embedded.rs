@@ -21,8 +21,10 @@ use crate::protocol::clock::{Clock, Deadline};
 const TABLES_MAX: Duration = Duration::from_secs(30);
 
 /// Messages of SQLite and of the engine about a file that is not a database, or damaged.
-const DAMAGED: [&str; 4] =
-    ["not a database", "not a valid SQLite database", "malformed", "disk I/O error"];
+const DAMAGED: [&str; 3] = ["not a database", "not a valid SQLite database", "malformed"];
+
+/// What SQLite says of a disk that is full or fails, and of some damaged files.
+const DISK_ERROR: &str = "disk I/O error";
 
 /// A running engine. It ends with [`Embedded::stop`], or with its runtime.
 #[derive(Debug)]
@@ -112,6 +114,11 @@ impl Embedded {
 
 /// Why a database file cannot be used, and what the operator can do.
 fn unusable(name: &str, why: &str) -> anyhow::Error {
+    if why.contains(DISK_ERROR) {
+        return anyhow!(
+            "cannot use the database {name}: {DISK_ERROR}: make room if the disk is full; if the file is damaged, move it away, with {name}-wal and {name}-shm if they exist"
+        );
+    }
     match DAMAGED.iter().any(|words| why.contains(words)) {
         true => anyhow!(
             "{name} is damaged, or is not a database of stentor: move it away, with {name}-wal and {name}-shm if they exist, and run again"

@@ -54,8 +54,29 @@ async fn a_webhook_that_fails_costs_the_timeout_and_is_reported_once() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_costs_the_timeout_however_many_inputs_there_are() {
+#[test]
+fn a_disk_that_is_full_at_the_start_is_not_called_damage() {
+    let directory = scratch("full-at-start");
+    run(&directory, &["events/kinesis-empty.json"]);
+    let data = directory.join("data");
+    let options = ["run", "events/subscription.json", "--data-dir", data.to_str().unwrap()];
+    let output = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 1; exec \"$@\"", "sh"])
+        .arg(env!("CARGO_BIN_EXE_stentor"))
+        .args(options)
+        .output()
+        .unwrap();
+    let errors = text(&output.stderr);
+    assert!(
+        errors.contains("stentor.db: disk I/O error: make room if the disk is full")
+            && output.status.code() == Some(2),
+        "{errors}"
+    );
+    assert_eq!(report(&directory, &["events/subscription.json"]).1, 0, "with room again");
+}
+
+#[test]
+fn a_full_disk_costs_the_timeout_however_many_inputs_there_are() {
     let directory = scratch("timeout-disk");
     run(&directory, &["events/kinesis-empty.json"]);
     let lines: String = (0..200).map(|n| format!("[CRITICAL] order {n} failed\n")).collect();
