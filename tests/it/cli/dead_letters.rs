@@ -97,7 +97,7 @@ fn a_dead_letter_that_a_crash_cut_off_damages_no_other() {
     std::fs::write(data.join("dlq.jsonl"), [&whole[..], &whole[..whole.len() / 2]].concat())
         .unwrap();
     // A note of a replay that was killed while it wrote.
-    std::fs::write(data.join("replayed"), "015abd7f5cc5").unwrap();
+    std::fs::write(data.join("replayed"), "0123456789").unwrap();
     for bytes in [600, 900] {
         assert_eq!(run(&directory, &[&bad_record(&directory, bytes)]).status.code(), Some(1));
     }
