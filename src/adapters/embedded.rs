@@ -23,7 +23,7 @@ const TABLES_MAX: Duration = Duration::from_secs(30);
 /// Messages of SQLite and of the engine about a file that is not a database, or damaged.
 const DAMAGED: [&str; 3] = ["not a database", "not a valid SQLite database", "malformed"];
 
-/// What SQLite says of a disk that is full or fails, and of some damaged files.
+/// The text of SQLite for a disk that is full or fails, and for some damaged files.
 const DISK_ERROR: &str = "disk I/O error";
 
 /// A running engine. It ends with [`Embedded::stop`], or with its runtime.

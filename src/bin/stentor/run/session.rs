@@ -81,8 +81,7 @@ impl<'a> Session<'a> {
         self.find_muted().await
     }
 
-    /// Acknowledges the messages that were in the report. What was not delivered before is still
-    /// undelivered.
+    /// Acknowledges the messages that were in the report. A route that was undelivered stays so.
     pub(super) async fn close_reported(&self) -> anyhow::Result<()> {
         let deadline = self.deadline_after(self.time_left());
         let routes = self.shared.store.routes(deadline).await?;
