@@ -36,9 +36,12 @@ use visible::{Spelling, Visible};
 
 mod card;
 mod excerpt;
+mod format;
 mod rule;
 mod scan;
 mod shape;
+mod table;
+mod vendor;
 mod visible;
 
 /// Redacts with the built-in rules and with the patterns of the configuration.

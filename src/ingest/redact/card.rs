@@ -128,7 +128,7 @@ fn names_id(before: &[u8]) -> bool {
 }
 
 /// Whether one of `words` is a part of `text`, as in `txn_id`, `txnId` and `TXN-ID`.
-fn has_part(text: &[u8], words: &str) -> bool {
+pub(super) fn has_part(text: &[u8], words: &str) -> bool {
     text.split(|byte| !byte.is_ascii_alphabetic()).any(|mut rest| {
         let upper = rest.iter().all(u8::is_ascii_uppercase);
         while let [_, others @ ..] = rest {

@@ -1,31 +1,31 @@
 //! The rules: the trigger words, what follows each of them, and the patterns around values.
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use regex::Regex;
 
 use super::PLACEHOLDER_START;
+use super::table::TABLE;
 use super::visible::HINTS;
 
-/// The meaning of a trigger word.
+/// The meaning of a trigger word. A number is the place of the rule in the table.
 #[derive(Clone, Copy)]
 pub(super) enum Rule {
     /// The name of a secret.
     Name(Name),
     /// An authorization scheme that is recognized without a name before it.
     Scheme(&'static str),
-    /// A token with a known prefix.
-    Token(Token),
-    /// The text after the word matches a pattern, whose group `secret` is redacted.
-    FollowedBy(&'static str, &'static LazyLock<Regex>),
-    /// A token with known text in the middle.
-    Infix(Infix),
-    /// A command line: the value after the pattern is redacted.
-    Command(&'static LazyLock<Regex>),
+    /// A token with a format of its own.
+    Token(usize),
+    /// The name of a vendor.
+    Vendor(usize),
+    /// A pattern for the text after the word.
+    Pattern(usize),
     Jwt,
+    JwtPayload,
     AwsKey,
-    Airtable,
     Vault,
     Dsn,
     PrivateKey,
@@ -68,61 +68,34 @@ pub(super) enum Style {
     SetCookie,
 }
 
-#[derive(Clone, Copy)]
-pub(super) struct Token {
-    pub(super) kind: &'static str,
-    pub(super) prefix: &'static str,
-    /// The least number of characters after the prefix, all of `charset`.
-    pub(super) len_min: usize,
-    pub(super) charset: Charset,
-}
-
-/// `infix` between other characters: at least so many before it, and at least so many after it.
-#[derive(Clone, Copy)]
-pub(super) struct Infix {
-    pub(super) kind: &'static str,
-    pub(super) infix: &'static str,
-    pub(super) before: (usize, Charset),
-    pub(super) after: (usize, Charset),
-}
-
-#[derive(Clone, Copy)]
-pub(super) enum Charset {
-    Word,
-    Hex,
-    Base64,
-    Digit,
-    Tilde,
-}
-
-impl Charset {
-    pub(super) fn contains(self, byte: u8) -> bool {
-        match self {
-            Charset::Word => byte.is_ascii_alphanumeric() || b"_-.".contains(&byte),
-            Charset::Hex => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
-            Charset::Base64 => byte.is_ascii_alphanumeric() || b"/+=%_-".contains(&byte),
-            Charset::Digit => byte.is_ascii_digit(),
-            Charset::Tilde => byte.is_ascii_alphanumeric() || b"_-.~".contains(&byte),
-        }
-    }
-}
-
+/// The trigger words in one automaton.
 pub(super) struct Triggers {
     pub(super) words: AhoCorasick,
     pub(super) rules: Vec<Rule>,
+    /// For each word, the longest other word at its start, which counts if the rule of the word does not apply.
+    pub(super) shorter: Vec<Option<usize>>,
+    pub(super) lens: Vec<usize>,
 }
 
 pub(super) static TRIGGERS: LazyLock<Triggers> = LazyLock::new(|| {
     let hints = HINTS.iter().map(|hint| (hint.to_vec(), Rule::Hint));
-    let words = names().into_iter().chain(shapes()).map(|(word, rule)| (word.into_bytes(), rule));
+    let words = TABLE.words().into_iter().chain(shapes()).map(|(word, rule)| (word.into_bytes(), rule));
     let (words, rules): (Vec<Vec<u8>>, Vec<Rule>) = words.chain(controls()).chain(hints).unzip();
+    let by_word: HashMap<Vec<u8>, usize> =
+        words.iter().enumerate().map(|(at, word)| (word.to_ascii_lowercase(), at)).collect();
+    let shorter = words.iter().map(|word| {
+        let word = word.to_ascii_lowercase();
+        (1..word.len()).rev().find_map(|len| by_word.get(&word[..len]).copied())
+    });
+    let shorter = shorter.collect();
+    let lens = words.iter().map(Vec::len).collect();
     let words = AhoCorasick::builder()
         .ascii_case_insensitive(true)
         .match_kind(MatchKind::LeftmostLongest)
         .kind(Some(AhoCorasickKind::DFA))
         .build(words)
         .expect("invariant: a few hundred short words fit an automaton");
-    Triggers { words, rules }
+    Triggers { words, rules, shorter, lens }
 });
 
 /// The control characters, except white space.
@@ -130,145 +103,29 @@ fn controls() -> impl Iterator<Item = (Vec<u8>, Rule)> {
     (0..b' ').filter(|byte| !(b'\t'..=b'\r').contains(byte)).map(|byte| (vec![byte], Rule::Hint))
 }
 
-pub(super) fn names() -> Vec<(String, Rule)> {
-    use Style::{Auth, Cookie, Digits, Pass, Path, Phrase, Plain, Session, SetCookie, Word};
-    let spaced = ["identified by", "mot de passe"];
-    let mut names: Vec<_> = spaced
-        .map(|word| (word.to_owned(), Rule::Name(Name { kind: "password", style: Plain })))
-        .into();
-    names.push(("session id".into(), Rule::Name(Name { kind: "session", style: Session })));
-    for (kind, style, words) in [
-        (
-            "password",
-            Plain,
-            "password passwd passphrase passcode passwort pswd kennwort senha contrasena motdepasse",
-        ),
-        (
-            "password",
-            Plain,
-            "contraseña CONTRASEÑA mot_de_passe mot-de-passe пароль Пароль ПАРОЛЬ 密码 密碼 パスワード",
-        ),
-        ("password", Path, "pwd"),
-        ("password", Pass, "pass"),
-        ("password", Word, "pw psw psk"),
-        ("pin", Digits, "pin otp cvv cvc"),
-        ("seed", Phrase, "seed mnemonic"),
-        ("session", Session, "jsessionid phpsessid sessionid session_id session-id"),
-        ("secret", Plain, "secret"),
-        ("token", Plain, "token"),
-        ("credential", Plain, "credential"),
-        ("signature", Plain, "x-amz-signature x-goog-signature"),
-        ("aws-secret", Plain, "secretaccesskey secret_access_key secret-access-key"),
-        ("auth", Auth, "auth authorization"),
-        ("cookie", Cookie, "cookie"),
-        ("cookie", SetCookie, "set-cookie"),
-    ] {
-        names.extend(words.split(' ').map(|word| (word.into(), Rule::Name(Name { kind, style }))));
-    }
-    for (kind, style, words) in [
-        ("api-key", Plain, "api"),
-        ("private-key", Plain, "private"),
-        ("key", Plain, "access admin aes encryption master signing"),
-        ("key", Style::Key, "account integration routing service"),
-    ] {
-        let rule = Rule::Name(Name { kind, style });
-        for word in words.split(' ') {
-            names.extend(["", "_", "-", ".", " "].map(|joint| (format!("{word}{joint}key"), rule)));
-        }
-    }
-    names
-}
-
-pub(super) fn shapes() -> Vec<(String, Rule)> {
-    use Charset::{Base64, Digit, Hex, Tilde, Word};
-    let mut shapes: Vec<_> = [
+/// The words of rules that are code.
+fn shapes() -> impl Iterator<Item = (String, Rule)> {
+    let words = [
         (PLACEHOLDER_START, Rule::Placeholder),
         ("-----BEGIN", Rule::PrivateKey),
         ("-----END", Rule::PrivateKeyEnd),
         ("Private-Lines", Rule::Putty),
         ("AKIA", Rule::AwsKey),
         ("ASIA", Rule::AwsKey),
+        ("ABIA", Rule::AwsKey),
+        ("ACCA", Rule::AwsKey),
         ("eyJ", Rule::Jwt),
+        (".ey", Rule::JwtPayload),
         ("://", Rule::Url),
         (r":\/\/", Rule::Url),
-        ("%3A%2F%2F", Rule::FollowedBy("url-password", &ENCODED_PASSWORD)),
-        ("sig=", Rule::FollowedBy("signature", &SIGNATURE)),
-        ("signature=", Rule::FollowedBy("signature", &SIGNATURE)),
-        ("code=4/", Rule::FollowedBy("auth-code", &GOOGLE_CODE)),
-        ("code=4%2F", Rule::FollowedBy("auth-code", &GOOGLE_CODE)),
-        ("access_token$", Rule::FollowedBy("token", &BRAINTREE)),
-        ("AAAAAAAAAAAAAAAAAAAAAA", Rule::FollowedBy("twitter-token", &TWITTER)),
-        ("pat", Rule::Airtable),
         ("@tcp(", Rule::Dsn),
         ("@unix(", Rule::Dsn),
-        ("jdbc:oracle:", Rule::FollowedBy("url-password", &ORACLE)),
-        ("sqlplus", Rule::FollowedBy("password", &SQLPLUS)),
-        ("machine", Rule::FollowedBy("password", &NETRC)),
-        ("curl", Rule::Command(&CURL_USER)),
-        ("mysql", Rule::Command(&FLAG_P_GLUED)),
-        ("mariadb", Rule::Command(&FLAG_P_GLUED)),
-        ("mongosh", Rule::Command(&FLAG_P)),
-        ("mongodump", Rule::Command(&FLAG_P)),
-        ("mongorestore", Rule::Command(&FLAG_P)),
-        ("sshpass", Rule::Command(&FLAG_P)),
-        ("docker login", Rule::Command(&FLAG_P)),
-        ("podman login", Rule::Command(&FLAG_P)),
-        ("registry login", Rule::Command(&FLAG_P)),
-        ("redis-cli", Rule::Command(&FLAG_A)),
         ("bearer", Rule::Scheme("bearer")),
         ("basic", Rule::Scheme("basic-auth")),
-        ("hooks.slack", Rule::FollowedBy("slack-webhook", &SLACK_WEBHOOK)),
-        ("/api/webhooks", Rule::FollowedBy("webhook", &WEBHOOK)),
-        ("/webhookb2", Rule::FollowedBy("webhook", &WEBHOOK)),
-    ]
-    .map(|(word, rule)| (word.to_owned(), rule))
-    .into();
-    for (kind, len_min, charset, prefixes) in [
-        ("github-token", 16, Word, "ghp_ gho_ ghu_ ghs_ ghr_ github_pat_"),
-        ("gitlab-token", 16, Word, "glpat- gldt- glrt- glptt- glcbt- glsoat- glft-"),
-        (
-            "slack-token",
-            8,
-            Word,
-            "xoxa- xoxb- xoxc- xoxd- xoxe- xoxe. xoxo- xoxp- xoxr- xoxs- xapp-",
-        ),
-        ("aws-token", 32, Base64, "IQoJb3JpZ2lu FwoGZXIvYXdz FQoGZXIvYXdz"),
-        ("google-key", 30, Word, "AIza"),
-        ("google-token", 16, Word, "ya29. GOCSPX-"),
-        ("stripe-key", 10, Word, "sk_live_ sk_test_ rk_live_ rk_test_ whsec_"),
-        ("npm-token", 30, Word, "npm_"),
-        ("pypi-token", 30, Word, "pypi-"),
-        ("sendgrid-key", 32, Word, "SG."),
-        ("twilio-key", 32, Hex, "SK"),
-        ("ai-key", 20, Word, "sk-"),
-        ("atlassian-token", 20, Word, "ATATT3 ATCTT3"),
-        ("grafana-token", 20, Word, "glsa_ glc_"),
-        ("token", 20, Word, "hf_ hvs. hvb. dckr_pat_ lin_api_ NRAK- PMAK- sq0atp- sq0csp-"),
-        ("notion-token", 40, Word, "ntn_"),
-        ("doppler-token", 40, Word, "dp.pt. dp.st. dp.ct. dp.sa. dp.scim. dp.audit."),
-        ("facebook-token", 40, Word, "EAAC EAAB EAAD EAAG EAAJ EAAM"),
-        ("private-key", 40, Word, "AGE-SECRET-KEY-1"),
-        ("token", 32, Hex, "dapi dop_v1_ doo_v1_ shpat_ shpss_ shpca_ key-"),
-    ] {
-        let rule = |prefix| Rule::Token(Token { kind, prefix, len_min, charset });
-        shapes.extend(prefixes.split(' ').map(|prefix| (prefix.into(), rule(prefix))));
-    }
-    for (kind, before, infixes, after) in [
-        ("telegram-token", (8, Digit), ":AA", (33, Word)),
-        ("azure-secret", (4, Tilde), "Q~", (31, Tilde)),
-        ("newrelic-key", (36, Hex), "NRAL", (0, Digit)),
-        ("mailchimp-key", (32, Hex), "-us1 -us2 -us3 -us4 -us5 -us6 -us7 -us8 -us9", (0, Digit)),
-    ] {
-        let rule = |infix| Rule::Infix(Infix { kind, infix, before, after });
-        shapes.extend(infixes.split(' ').map(|infix| (infix.into(), rule(infix))));
-    }
-    let ldap = ["search", "modify", "add", "delete", "whoami", "passwd"];
-    shapes.extend(ldap.map(|verb| (format!("ldap{verb}"), Rule::Command(&FLAG_W))));
+    ];
     // So short a word counts only after the end of another one.
-    shapes.extend(
-        [" ", "\t", "=", ":", "/", "\"", "'"].map(|before| (format!("{before}s."), Rule::Vault)),
-    );
-    shapes
+    let vault = [" ", "\t", "=", ":", "/", "\"", "'"].map(|before| (format!("{before}s."), Rule::Vault));
+    words.map(|(word, rule)| (word.to_owned(), rule)).into_iter().chain(vault)
 }
 
 macro_rules! patterns {
@@ -333,19 +190,8 @@ patterns! {
         (?<secret>[^\s\\"-][^\s\\"]{0,255})[\x20\t]*(?:\r?\n|[\\"]|$)"#;
     REDIS_AUTH = r#"(?x)^(?:\\*"[\x20]+)?[\x20]*(?:(?:[a-z][a-z0-9_-]{0,30}|PLAIN|LOGIN)[\x20]+)?
         (?<quoted>\\*")?(?<secret>[^\s"'\\]{4,128})"#;
-    GOOGLE_CODE = "^(?<secret>[A-Za-z0-9_-]{10,})";
-    BRAINTREE = r"^(?:production|sandbox)\$[a-z0-9]{16}\$(?<secret>[0-9a-f]{32})";
-    TWITTER = "^(?<secret>[A-Za-z0-9]{0,40}%[A-Za-z0-9%]{30,80})";
     PUTTY = r"^:[\x20]*[0-9]{1,3}(?:\r?\n|(?:\\+r)?\\+n)";
     LINE_BREAK = r"^(?:\r?\n|(?:\\{1,7}r)?\\{1,7}n)";
-    ORACLE = r#"^(?:thin|oci8?):[^\s/@"']{1,64}/(?<secret>[^\s"'@]{1,200})@"#;
-    SQLPLUS = r#"^[\x20]+(?:-[!-~]{1,20}[\x20]+){0,4}[^\s/@"']{1,64}/(?<secret>[^\s"'@]{1,200})@"#;
-    NETRC = r"^\s+[!-~]{1,100}\s+login\s+[!-~]{1,100}\s+password\s+(?<secret>[^\s]+)";
-    CURL_USER = r#"[\s"'](?:-[uU]|--user|--proxy-user)[\s"',\\=]*[^\s:"',/\\-][^\s:"',/\\]{0,63}:"#;
-    FLAG_P_GLUED = r#"[\s"']-p"#;
-    FLAG_P = r#"[\s"']-p(?:["'\\]*,?[\s]*["'\\]*,["'\\]*|[\x20]*)"#;
-    FLAG_A = r#"[\s"'](?:-a|--pass)(?:["'\\]+,[\x20]*["'\\]*|[\x20=]+)"#;
-    FLAG_W = r#"[\s"']-w(?:["'\\]+,[\x20]*["'\\]*|[\x20]*)"#;
     NUMBER = "^[0-9][0-9.,_/]*[kKmM%]?";
     LINE_OR_PORT = "^[0-9]{1,5}(?::[0-9]{1,5})*";
     PORT = "^[0-9]{1,5}[/?]";
@@ -355,17 +201,15 @@ patterns! {
     MARKER = r"^\[[A-Z]+\](?:\s|$)";
     SENTENCE_WORD = r"^(?:is|was|or|and|must|may|can|can't|does|not|no|too|flag|option|cannot|should|has|to|for|in)[.,;]?(?:\s|$)";
     BEARER = r"^(?:[\x20\t]+|%20)(?<secret>[A-Za-z0-9._~+/=-]{1,64})";
-    AWS_ID = "^A[KS]IA[A-Z0-9]{16}(?:[^A-Za-z0-9]|$)";
+    AWS_ID = "^A(?:[KS]IA|BIA|CCA)[A-Z0-9]{16}(?:[^A-Za-z0-9]|$)";
     AWS_SECRET = r"(?x)^[^A-Za-z0-9/+]{1,8}(?:[A-Za-z]{1,24}[^A-Za-z0-9/+]{1,8}){0,3}
         (?<secret>[A-Za-z0-9/+]{40})(?:[^A-Za-z0-9/+]|$)";
-    ENCODED_PASSWORD = r#"(?i)^[^\s%/"'&]*%3A(?<secret>(?:[^\s"'&/%]|%[0-9a-f][0-9a-e]){1,200}?)%40"#;
-    SIGNATURE = "^(?<secret>[A-Za-z0-9%+/_=-]{20,})";
-    SLACK_WEBHOOK = r"(?ix)^(?:-gov)?\.com(?:\\*/|%2F)(?:services|workflows|triggers)
-        (?:\\*/|%2F)(?<secret>(?:[A-Za-z0-9_%=+~@-]|\\*/)+)";
-    WEBHOOK = r"(?i)^(?:\\*/|%2F)(?<secret>(?:[A-Za-z0-9_%=+~@-]|\\*/)+)";
     PEM = r"^-----BEGIN[A-Z0-9\x20+%_]*PRIVATE(?:[\x20+_]|%20)KEY[A-Z0-9\x20+%_]*-----";
     PEM_KEY_END = r"^-----END[A-Z0-9\x20+%_]*PRIVATE(?:[\x20+_]|%20)KEY[A-Z0-9\x20+%_]*(?:-----)?";
     PEM_END = r"^-----END[A-Z0-9\x20+%_]*(?:-----)?";
+    VENDOR_LINK = r#"(?xi-u)^(?<tail>[\w.\x20\t-]{0,40}?)(?:[\s"'`\\\])]|%(?:25){0,3}2[27]|&quot;){0,6}
+        (?:=>|->|={1,3}|:{1,3}=?|[?|+]=|\|\|=?|[>,]|%(?:25){0,3}3[ad]|\\{1,7}u003[ad])
+        (?:[\s"'`\\=(]|%(?:25){0,3}2[027]|&quot;){0,8}"#;
     BEFORE_EQUALS = &end_before("=");
     BEFORE_COLON = &end_before(":");
 }
@@ -408,6 +252,15 @@ pub(super) const PAGE_OR_REQUEST: &str = "next page clientrequest client_request
 pub(super) const SENTENCE_WORDS: &str = "a an and are as at be been but by can cannot changed did do does expired failed \
     for from has have if in incorrect invalid is it mismatch missing must no not of on or reset should so that the \
     their this to too updated user was were which will wrong with you your";
+
+/// Parts of names whose value identifies something: `commit`, `trace_id`.
+pub(super) const VALUE_OF_ID: &str = "account block build branch campaign channel checksum commit container correlation \
+    customer deployment digest etag event hash host hostname id ids image instance invoice job layer md5 message node \
+    order page path post project ray ref release request resource revision sequence sha sha1 sha256 site span task trace \
+    transaction url user uuid version";
+
+/// Parts of names whose value is a secret.
+pub(super) const KEY_WORDS: &str = "access api apikey auth credential credentials creds key pass password pwd secret token";
 
 pub(super) fn lists(words: &str, word: &str) -> bool {
     words.split_ascii_whitespace().any(|listed| listed == word)

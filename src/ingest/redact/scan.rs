@@ -8,6 +8,7 @@ use aho_corasick::Input;
 use regex::Regex;
 
 use super::rule::*;
+use super::table::TABLE;
 use super::visible::Spelling;
 use super::{Span, placeholder_end, span};
 
@@ -62,10 +63,16 @@ impl<'t> Scan<'t> {
     }
 
     pub(super) fn run(mut self) -> Self {
-        let Triggers { words, rules } = &*TRIGGERS;
-        while let Some(hit) = words.find(Input::new(self.text).range(self.at..)) {
+        let triggers = &*TRIGGERS;
+        while let Some(hit) = triggers.words.find(Input::new(self.text).range(self.at..)) {
             self.at = hit.end();
-            let Some(span) = self.examine(rules[hit.pattern()], hit.range()) else { continue };
+            let mut word = Some(hit.pattern().as_usize());
+            let mut span = None;
+            while let Some(at) = word.filter(|_| span.is_none()) {
+                span = self.examine(triggers.rules[at], hit.start()..hit.start() + triggers.lens[at]);
+                word = triggers.shorter[at];
+            }
+            let Some(span) = span else { continue };
             // Another secret may precede it: `https://ghp_…:x-oauth-basic@github.com`.
             if span.range.start > hit.end() {
                 let between = Scan { at: hit.end(), ..Scan::new(&self.text[..span.range.start]) };
@@ -82,16 +89,15 @@ impl<'t> Scan<'t> {
         match rule {
             Rule::Name(name) => self.named(name, hit),
             Rule::Scheme(kind) => self.scheme(kind, hit),
-            Rule::Token(token) => self.token(token, hit),
-            Rule::FollowedBy(kind, pattern) => Some(span(self.group(pattern, hit.end)?, kind)),
-            Rule::Infix(infix) => self.infix(infix, hit),
-            Rule::Command(pattern) => self.command(pattern, hit.end),
-            Rule::Airtable => self.airtable(hit),
+            Rule::Token(token) => self.token(&TABLE.tokens[token], hit),
+            Rule::Vendor(vendor) => self.vendor(&TABLE.vendors[vendor], &hit),
+            Rule::Pattern(pattern) => self.pattern(&TABLE.patterns[pattern], hit.end),
             Rule::Vault => self.vault(hit.end),
             Rule::Putty => self.putty(hit.end),
             Rule::Dsn => self.dsn_password(hit.start),
             Rule::PrivateKeyEnd => Some(span(self.pem_end(hit.start)?, "private-key")),
             Rule::Jwt => self.jwt(hit.start),
+            Rule::JwtPayload => self.jwt_payload(hit.start),
             Rule::AwsKey => self.aws_key(hit.start),
             Rule::PrivateKey => Some(span(self.pem(hit.start)?, "private-key")),
             Rule::Url => self.url_password(hit.end),
@@ -126,9 +132,7 @@ impl<'t> Scan<'t> {
             return None;
         }
         if name.kind == "secret" && self.bytes[hit.end..].starts_with(b"_") {
-            let notion =
-                Token { kind: "notion-token", prefix: "_", len_min: 40, charset: Charset::Hex };
-            if let Some(token) = self.notion(notion, &hit) {
+            if let Some(token) = self.notion(&hit) {
                 return Some(token);
             }
         }
@@ -239,13 +243,12 @@ impl<'t> Scan<'t> {
             }
     }
 
-    /// Notion's `secret_…`.
-    fn notion(&self, token: Token, hit: &Range<usize>) -> Option<Span<'t>> {
-        let body = hit.end + token.prefix.len();
+    /// Notion's `secret_…`, 43 letters and digits.
+    fn notion(&self, hit: &Range<usize>) -> Option<Span<'t>> {
+        let body = hit.end + 1;
         let end = self.run_end(body, |byte| byte.is_ascii_alphanumeric());
         let digit = self.bytes[body..end].iter().any(u8::is_ascii_digit);
-        (end - body >= token.len_min && digit && starts_word(self.bytes, hit.start))
-            .then(|| span(hit.start..end, token.kind))
+        (end - body >= 40 && digit && starts_word(self.bytes, hit.start)).then(|| span(hit.start..end, "notion-token"))
     }
 
     /// `AUTH hunter2`, a command of Redis.

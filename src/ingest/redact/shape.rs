@@ -5,6 +5,7 @@ use std::ops::Range;
 use regex::Regex;
 
 use super::rule::*;
+use super::table::{Pattern, Token};
 use super::scan::{NO_LINK, Scan, is_mixed, line_break_before, starts_word};
 use super::{Span, span};
 
@@ -31,67 +32,31 @@ impl<'t> Scan<'t> {
             .then(|| span(head.start..self.bare_end(head.start, &NO_LINK).max(head.end), kind))
     }
 
-    pub(super) fn token(&self, token: Token, hit: Range<usize>) -> Option<Span<'t>> {
-        let belongs = |byte: u8| token.charset.contains(byte);
-        // Only the head decides: reading on would be quadratic in a run of prefixes.
-        let head = self.bytes.get(hit.end..hit.end + token.len_min)?;
-        let random = head.iter().any(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
-        let fits =
-            &self.text[hit.clone()] == token.prefix && head.iter().all(|&byte| belongs(byte));
-        if !fits || !random || !starts_word(self.bytes, hit.start) {
+    pub(super) fn token(&self, token: &'static Token, hit: Range<usize>) -> Option<Span<'t>> {
+        if token.alone && self.bytes[..hit.start].last().is_some_and(|before| b"-_".contains(before)) {
             return None;
         }
-        let end = self.run_end(hit.end, belongs);
-        let end = hit.start + self.text[hit.start..end].trim_end_matches('.').len();
-        Some(span(hit.start..end, token.kind))
+        let found = token.formats.iter().find_map(|format| format.find(self.bytes, hit.clone()))?;
+        let start = if token.keep_word { hit.end } else { found.start };
+        Some(span(start..found.end, token.name))
     }
 
-    pub(super) fn infix(&self, infix: Infix, hit: Range<usize>) -> Option<Span<'t>> {
-        if &self.text[hit.clone()] != infix.infix {
-            return None;
+    pub(super) fn pattern(&self, pattern: &'static Pattern, at: usize) -> Option<Span<'t>> {
+        match pattern.command {
+            true => self.command(&pattern.regex, at, pattern.name),
+            false => Some(span(self.group(&pattern.regex, at)?, pattern.name)),
         }
-        let (len_min, charset) = infix.before;
-        let before = self.bytes[..hit.start]
-            .iter()
-            .rev()
-            .take(64)
-            .take_while(|byte| charset.contains(**byte))
-            .count();
-        if before < len_min {
-            return None;
-        }
-        let (len_min, charset) = infix.after;
-        let head = self.bytes.get(hit.end..hit.end + len_min)?;
-        let fits = head.iter().all(|byte| charset.contains(*byte));
-        fits.then(|| {
-            span(
-                hit.start - before..self.run_end(hit.end, |byte| charset.contains(byte)),
-                infix.kind,
-            )
-        })
     }
 
     /// A password as an option of a command line. A number may be a port.
-    pub(super) fn command(&self, pattern: &Regex, at: usize) -> Option<Span<'t>> {
+    fn command(&self, pattern: &Regex, at: usize, name: &'static str) -> Option<Span<'t>> {
         let line = &self.text[at..self.text.floor_char_boundary(at + 300)];
         let line = line.split(['\n', '|']).next()?;
         let value = self.opening(at + pattern.find(line)?.end());
         self.bytes.get(value.start).filter(|first| **first > b' ' && !b",\"'-".contains(first))?;
         let end = self.end(&value, &NO_LINK).0;
-        let ports =
-            self.bytes[value.start..end].iter().all(|byte| byte.is_ascii_digit() || *byte == b':');
-        (!ports).then(|| span(value.start..end, "password"))
-    }
-
-    /// `pat`, 14 letters and digits, a dot, 64 hexadecimal digits.
-    pub(super) fn airtable(&self, hit: Range<usize>) -> Option<Span<'t>> {
-        let dot = hit.end + 14;
-        let hash = self.bytes.get(dot + 1..dot + 65).filter(|_| self.bytes[dot] == b'.')?;
-        let id = &self.bytes[hit.end..dot];
-        let fits =
-            id.iter().all(u8::is_ascii_alphanumeric) && hash.iter().all(u8::is_ascii_hexdigit);
-        (fits && starts_word(self.bytes, hit.start))
-            .then(|| span(hit.start..dot + 65, "airtable-token"))
+        let ports = self.bytes[value.start..end].iter().all(|byte| byte.is_ascii_digit() || *byte == b':');
+        (!ports).then(|| span(value.start..end, name))
     }
 
     /// The 24 characters after the `s.` of old Vault tokens.
@@ -136,13 +101,25 @@ impl<'t> Scan<'t> {
         // The result depends on the text after the header, so it is the same for each `eyJ` in it.
         self.no_jwt_before = header;
         let mut end = header;
-        for _ in 0..3 {
+        for _ in 0..4 {
             if self.bytes.get(end) == Some(&b'.') {
                 end = self.run_end(end + 1, belongs);
             }
         }
         let end = start + self.text[start..end].trim_end_matches('.').len();
         (header > start + 8 && end > header + 8).then(|| span(start..end, "jwt"))
+    }
+
+    /// A JWT whose header has another spelling: a space or a line break after its first brace. `dot` is before the payload.
+    pub(super) fn jwt_payload(&self, dot: usize) -> Option<Span<'t>> {
+        let belongs = |byte: u8| byte.is_ascii_alphanumeric() || b"/+_-".contains(&byte);
+        let header = self.bytes[..dot].iter().rev().take_while(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(byte));
+        let start = dot - header.count();
+        let payload = self.run_end(dot + 1, belongs);
+        let fits = dot - start >= 17 && payload - dot >= 17 && self.text[start..].starts_with("ey");
+        let signature = self.bytes.get(payload).filter(|byte| fits && **byte == b'.')?;
+        let end = self.run_end(payload + usize::from(*signature == b'.'), belongs);
+        Some(span(start..self.run_end_within(end, 2, |byte| byte == b'='), "jwt"))
     }
 
     /// The id of an access key, and the secret on either side of it.

@@ -1,0 +1,167 @@
+//! Reads `rules.toml`.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+use toml::de::{DeTable, DeValue};
+
+use super::format::Format;
+use super::rule::{Name, Rule, Style};
+
+/// The rules of the file. A [`Rule`] refers to one of them by its place.
+pub(super) struct Table {
+    pub(super) tokens: Vec<Token>,
+    pub(super) vendors: Vec<Vendor>,
+    pub(super) patterns: Vec<Pattern>,
+    pub(super) names: Vec<(Name, Vec<String>)>,
+}
+
+/// A token with a format of its own.
+pub(super) struct Token {
+    pub(super) name: &'static str,
+    pub(super) formats: Vec<Format>,
+    /// Only the text after the word is the secret.
+    pub(super) keep_word: bool,
+    /// Neither `-` nor `_` is before the word.
+    pub(super) alone: bool,
+    #[cfg(test)]
+    pub(super) patterns: Vec<&'static str>,
+    #[cfg(test)]
+    pub(super) keeps: Vec<&'static str>,
+}
+
+/// A key that is recognized by the name of its vendor before it.
+pub(super) struct Vendor {
+    pub(super) name: &'static str,
+    pub(super) words: Vec<&'static str>,
+    pub(super) values: Vec<Format>,
+    pub(super) named: bool,
+    #[cfg(test)]
+    pub(super) patterns: Vec<&'static str>,
+}
+
+/// A pattern for the text after a word.
+pub(super) struct Pattern {
+    pub(super) name: &'static str,
+    pub(super) after: Vec<&'static str>,
+    pub(super) regex: LazyLock<Regex, Box<dyn FnOnce() -> Regex + Send>>,
+    pub(super) command: bool,
+    #[cfg(test)]
+    pub(super) redacts: Vec<&'static str>,
+    #[cfg(test)]
+    pub(super) keeps: Vec<&'static str>,
+}
+
+static FILE: LazyLock<DeTable<'static>> = LazyLock::new(|| {
+    DeTable::parse(include_str!("rules.toml")).expect("invariant: the file of rules is TOML").into_inner()
+});
+
+pub(super) static TABLE: LazyLock<Table> = LazyLock::new(|| Table {
+    tokens: rules("token").map(token).collect(),
+    vendors: rules("vendor").map(vendor).collect(),
+    patterns: rules("pattern").map(pattern).collect(),
+    names: rules("name").map(name).collect(),
+});
+
+impl Table {
+    /// The words that the scan looks for, and their rules.
+    pub(super) fn words(&self) -> Vec<(String, Rule)> {
+        let mut words = Vec::new();
+        for (at, token) in self.tokens.iter().enumerate() {
+            let all = token.formats.iter().flat_map(|format| &format.words);
+            words.extend(all.map(|word| (word.clone(), Rule::Token(at))));
+        }
+        for (at, vendor) in self.vendors.iter().enumerate() {
+            words.extend(vendor.words.iter().map(|word| ((*word).to_owned(), Rule::Vendor(at))));
+        }
+        for (at, pattern) in self.patterns.iter().enumerate() {
+            words.extend(pattern.after.iter().map(|word| ((*word).to_owned(), Rule::Pattern(at))));
+        }
+        for (name, parts) in &self.names {
+            words.extend(parts.iter().map(|word| (word.clone(), Rule::Name(*name))));
+        }
+        words
+    }
+}
+
+type Fields = &'static DeTable<'static>;
+
+fn rules(kind: &str) -> impl Iterator<Item = Fields> {
+    let rules = FILE.get(kind).and_then(|rules| rules.get_ref().as_array());
+    let rules = rules.expect("invariant: the file has rules of each kind");
+    rules.iter().filter_map(|rule| rule.get_ref().as_table())
+}
+
+fn text(fields: Fields, key: &str) -> &'static str {
+    fields.get(key).and_then(|value| value.get_ref().as_str()).expect("invariant: a rule has its fields")
+}
+
+fn texts(fields: Fields, key: &str) -> Vec<&'static str> {
+    let texts = fields.get(key).and_then(|value| value.get_ref().as_array());
+    texts.into_iter().flat_map(|texts| texts.iter()).filter_map(|text| text.get_ref().as_str()).collect()
+}
+
+fn flag(fields: Fields, key: &str) -> bool {
+    matches!(fields.get(key).map(|value| value.get_ref()), Some(DeValue::Boolean(true)))
+}
+
+fn token(fields: Fields) -> Token {
+    Token {
+        name: text(fields, "name"),
+        formats: texts(fields, "formats").into_iter().map(Format::new).collect(),
+        keep_word: flag(fields, "keep_word"),
+        alone: flag(fields, "alone"),
+        #[cfg(test)]
+        patterns: texts(fields, "formats"),
+        #[cfg(test)]
+        keeps: texts(fields, "keeps"),
+    }
+}
+
+fn vendor(fields: Fields) -> Vendor {
+    Vendor {
+        name: text(fields, "name"),
+        words: texts(fields, "words"),
+        values: texts(fields, "values").into_iter().map(Format::new).collect(),
+        named: flag(fields, "named"),
+        #[cfg(test)]
+        patterns: texts(fields, "values"),
+    }
+}
+
+fn pattern(fields: Fields) -> Pattern {
+    let pattern = text(fields, "pattern");
+    Pattern {
+        name: text(fields, "name"),
+        after: texts(fields, "after"),
+        regex: LazyLock::new(Box::new(|| {
+            Regex::new(pattern).expect("invariant: the built-in patterns are regular expressions")
+        })),
+        command: flag(fields, "command"),
+        #[cfg(test)]
+        redacts: texts(fields, "redacts"),
+        #[cfg(test)]
+        keeps: texts(fields, "keeps"),
+    }
+}
+
+fn name(fields: Fields) -> (Name, Vec<String>) {
+    let style = match text(fields, "style") {
+        "plain" => Style::Plain,
+        "path" => Style::Path,
+        "key" => Style::Key,
+        "word" => Style::Word,
+        "digits" => Style::Digits,
+        "phrase" => Style::Phrase,
+        "session" => Style::Session,
+        "pass" => Style::Pass,
+        "auth" => Style::Auth,
+        "cookie" => Style::Cookie,
+        "set-cookie" => Style::SetCookie,
+        other => unreachable!("no style {other}"),
+    };
+    let joints = ["", "_", "-", ".", " "];
+    let joined = texts(fields, "joined").into_iter().flat_map(|part| joints.map(|joint| format!("{part}{joint}key")));
+    let words = texts(fields, "words").into_iter().map(str::to_owned).chain(joined).collect();
+    (Name { kind: text(fields, "name"), style }, words)
+}
