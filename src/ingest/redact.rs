@@ -28,12 +28,14 @@ use std::ops::Range;
 
 use regex::{Regex, RegexSet};
 
+use bare::find_bare;
 use card::find_cards;
 use excerpt::Marks;
 use rule::PLACEHOLDER;
 use scan::Scan;
 use visible::{Spelling, Visible};
 
+mod bare;
 mod card;
 mod excerpt;
 mod format;
@@ -143,6 +145,7 @@ impl Redactor {
         let Scan { mut spans, spelling, .. } = Scan { cut, ..Scan::new(text) }.run();
         self.find_custom(text, &mut spans);
         let mut spans = merge(spans);
+        find_bare(text, &mut spans);
         find_cards(text, &mut spans);
         (spans, spelling)
     }

@@ -116,8 +116,9 @@ fn end(pieces: &[Piece], bytes: &[u8], mut at: usize) -> Option<usize> {
 /// Whether a token can be random: not one character repeated, not lower-case words.
 pub(super) fn is_random(token: &[u8]) -> bool {
     let digits = token.iter().any(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
-    let long_word = || token.split(|byte| !byte.is_ascii_alphabetic()).any(|word| word.len() >= 20);
-    (digits || long_word()) && entropy(token) >= 2.0
+    let long_word = || token.split(|byte| !byte.is_ascii_alphabetic()).any(|word| word.len() >= 16);
+    // A short number has few different digits.
+    (digits || long_word()) && entropy(token) >= if token.len() < 12 { 1.0 } else { 2.0 }
 }
 
 /// The entropy per character, in bits.

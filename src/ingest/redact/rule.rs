@@ -71,7 +71,8 @@ pub(super) enum Style {
 /// The trigger words in one automaton.
 pub(super) struct Triggers {
     pub(super) words: AhoCorasick,
-    pub(super) rules: Vec<Rule>,
+    /// For each word.
+    pub(super) rules: Vec<Vec<Rule>>,
     /// For each word, the longest other word at its start, which counts if the rule of the word does not apply.
     pub(super) shorter: Vec<Option<usize>>,
     pub(super) lens: Vec<usize>,
@@ -79,10 +80,19 @@ pub(super) struct Triggers {
 
 pub(super) static TRIGGERS: LazyLock<Triggers> = LazyLock::new(|| {
     let hints = HINTS.iter().map(|hint| (hint.to_vec(), Rule::Hint));
-    let words = TABLE.words().into_iter().chain(shapes()).map(|(word, rule)| (word.into_bytes(), rule));
-    let (words, rules): (Vec<Vec<u8>>, Vec<Rule>) = words.chain(controls()).chain(hints).unzip();
-    let by_word: HashMap<Vec<u8>, usize> =
-        words.iter().enumerate().map(|(at, word)| (word.to_ascii_lowercase(), at)).collect();
+    let all = TABLE.words().into_iter().chain(shapes()).map(|(word, rule)| (word.into_bytes(), rule));
+    let (mut words, mut rules): (Vec<Vec<u8>>, Vec<Vec<Rule>>) = (Vec::new(), Vec::new());
+    let mut by_word = HashMap::new();
+    for (word, rule) in all.chain(controls()).chain(hints) {
+        let at = *by_word.entry(word.to_ascii_lowercase()).or_insert(words.len());
+        match rules.get_mut(at) {
+            Some(others) => others.push(rule),
+            None => {
+                words.push(word);
+                rules.push(vec![rule]);
+            }
+        }
+    }
     let shorter = words.iter().map(|word| {
         let word = word.to_ascii_lowercase();
         (1..word.len()).rev().find_map(|len| by_word.get(&word[..len]).copied())
@@ -144,7 +154,8 @@ patterns! {
         (?<close>(?:\\*["'`]|\[[a-z0-9_]{0,16}\]|[\])]|%(?:25){0,3}(?:22|27|5d)|&quot;
             |\\{1,7}(?:u0022|x22)){0,4})
         (?<gap>[\x20\t]*)
-        (?<sep>=>|={1,3}|:=|:{1,2}|!=|%(?:25){0,3}3[ad]|\\{1,7}u003[ad]|(?:is|was):
+        (?<sep>=>|={1,3}|:{1,3}=|:{1,2}|!=|%(?:25){0,3}3[ad]|\\{1,7}u003[ad]|(?:is|was):
+            |[?|+]=|\|\|=?
             |(?:,|\s)\s*["'\\]*value["'\\]*\s*[:=])
         (?<space>[\x20\t]*)
       | \\*["'](?:;[\x20-\[\]-~]{0,80})?
@@ -176,6 +187,10 @@ patterns! {
     TAG = r"^(?:v?[0-9]+(?:\.[0-9]+){1,3}(?:[-+][A-Za-z0-9.]{1,30})?|latest|stable|edge|main|master|nightly)";
     // An object as printed by Java and Android: `Token{de9231d u0 …}`, `Binder@2e45a2c`.
     OBJECT = r"^(?:[A-Z][A-Za-z]{2,40}\{[0-9a-f]{5,8}[\s}]|[A-Z][A-Za-z]{2,40}[\x20]\{[\x20]kind:|[A-Za-z_.$]{3,80}@[0-9a-f]{5,8}\b)";
+    PLAIN_WORD = "(?x)^(?:[A-Z]?[a-z]{1,20}|[A-Z]{1,20}|(?:[A-Z][a-z]{1,20}){2,4})
+        (?:[_.-](?:[A-Z]?[a-z]{1,20}|[A-Z]{1,20})){0,4}";
+    FILE = "^~?(?:/[.]?(?:[a-z]{2,20}[._-])*[a-z]{2,20}){2,12}/?";
+    VALUE_ATTRIBUTE = r#"(?i)^\s*value\s*=\s*"#;
     // The name of a mechanism: `(auth:SIMPLE)`.
     ONE_CASE = r#"^(?:[a-z]{1,12}|[A-Z]{1,12})(?:[\s)\],;"']|$)"#;
     PLAIN_KEY = "^(?:[a-z]+(?:[._/-][a-z0-9]+)+|[0-9]{1,5})";
@@ -260,7 +275,7 @@ pub(super) const VALUE_OF_ID: &str = "account block build branch campaign channe
     transaction url user uuid version";
 
 /// Parts of names whose value is a secret.
-pub(super) const KEY_WORDS: &str = "access api apikey auth credential credentials creds key pass password pwd secret token";
+pub(super) const KEY_WORDS: [&[u8]; 6] = [b"auth", b"cred", b"key", b"pass", b"secret", b"token"];
 
 pub(super) fn lists(words: &str, word: &str) -> bool {
     words.split_ascii_whitespace().any(|listed| listed == word)

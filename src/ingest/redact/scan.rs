@@ -69,7 +69,8 @@ impl<'t> Scan<'t> {
             let mut word = Some(hit.pattern().as_usize());
             let mut span = None;
             while let Some(at) = word.filter(|_| span.is_none()) {
-                span = self.examine(triggers.rules[at], hit.start()..hit.start() + triggers.lens[at]);
+                let hit = hit.start()..hit.start() + triggers.lens[at];
+                span = triggers.rules[at].iter().find_map(|rule| self.examine(*rule, hit.clone()));
                 word = triggers.shorter[at];
             }
             let Some(span) = span else { continue };
@@ -152,6 +153,7 @@ impl<'t> Scan<'t> {
             [.., b'<'] => return self.element(name, rest),
             [.., b'<', b'/'] => return None,
             _ if name.style == Style::Pass && self.ends_other_word(hit.start) => return None,
+            [.., b'"' | b'\'' | b'\\'] if self.is_attribute(first) => return self.attribute(name, rest),
             _ => {}
         }
         let word = &self.text[hit.clone()];
@@ -199,6 +201,8 @@ impl<'t> Scan<'t> {
             None
         } else if !link.sep.is_empty() {
             self.paired(name, plural, &link, at)
+        } else if !part("item").is_empty() && !flag {
+            self.next_item(name, at)
         } else if !part("is").is_empty() && name.style == Style::Digits {
             self.paired(name, plural, &NO_LINK, at)
         } else if !part("is").is_empty() || flag && at > rest {
@@ -338,6 +342,38 @@ impl<'t> Scan<'t> {
         (!blank).then(|| span(start..end, name.kind))
     }
 
+    /// `["X-Api-Key", "abc123def"]`: the value is the next item, if it is random. `["password", "email"]` lists names.
+    fn next_item(&self, name: Name, at: usize) -> Option<Span<'t>> {
+        let value = self.opening(at);
+        let text = &self.text[value.start..];
+        let ends = |c: char| c <= ' ' || "\"'\\,;".contains(c);
+        let word = text[..text.floor_char_boundary(256)].split(ends).next()?;
+        let digits = word.bytes().filter(u8::is_ascii_digit).count();
+        let secret = is_random(word, 8) && digits >= 2 && !UUID.is_match(word) || PAIR.is_match(text);
+        let fits = !value.is_bare() && (secret || self.known_scheme(&value).is_some());
+        if fits { self.paired(name, false, &NO_LINK, at) } else { None }
+    }
+
+    /// Whether the text at `at` is the name in an XML element: `<property name="…">`.
+    fn is_attribute(&self, at: usize) -> bool {
+        let before = &self.bytes[at.saturating_sub(80)..at];
+        let open = before.iter().rev().take_while(|byte| b"\"'\\".contains(byte)).count();
+        let tag = &before[..before.len() - open];
+        let ends = |word: &[u8]| tag.len() > word.len() && tag[tag.len() - word.len()..].eq_ignore_ascii_case(word);
+        (ends(b" name=") || ends(b" key=")) && before.iter().any(|byte| *byte == b'<')
+    }
+
+    /// The value after such a name, in the element or as the attribute `value`.
+    fn attribute(&self, name: Name, at: usize) -> Option<Span<'t>> {
+        let tag = &self.text[at..self.text.floor_char_boundary(at + 200)];
+        let close = tag.len() - tag.trim_start_matches(['"', '\'', '\\']).len();
+        let inside = tag.find(['<', '>'])?;
+        if let Some(value) = VALUE_ATTRIBUTE.find(&tag[close..inside]) {
+            return self.paired(name, false, &NO_LINK, at + close + value.end());
+        }
+        self.element(name, at + close)
+    }
+
     /// `name=value`, `"name": "value"` and similar. The decision to redact comes before the search
     /// for the end: a value that is read to its end is redacted, so no text is read repeatedly.
     pub(super) fn paired(
@@ -442,15 +478,15 @@ impl<'t> Scan<'t> {
                 !SESSION.is_match(text) || word.starts_with("0x") || !is_mixed(word.as_bytes())
             }
             Style::Phrase => !PHRASE.is_match(text) && !is_random(word, 16),
-            Style::Auth if link.sep == ":" && !link.blanks.1 && link.close.is_empty() => {
-                ONE_CASE.is_match(text)
-            }
+            Style::Auth if link.sep == ":" && !link.blanks.1 && link.close.is_empty() => ONE_CASE.is_match(text),
+            // `auth: kerberos` names a method.
+            Style::Auth => OBJECT.is_match(text) || whole(&PLAIN_WORD) && self.other_scheme(name, value).is_none(),
             _ => !password && OBJECT.is_match(text),
         };
-        if other
-            || !value.is_bare()
-            || matches!(name.style, Style::Digits | Style::Session | Style::Phrase)
-        {
+        let number = || text.bytes().take_while(u8::is_ascii_digit).count();
+        let short_number = name.style == Style::Plain && !password && (1..4).contains(&number()) && whole(&NUMBER);
+        let other = other || short_number || whole(&FILE);
+        if other || !value.is_bare() || matches!(name.style, Style::Digits | Style::Session | Style::Phrase) {
             return other;
         }
         // A message: `invalid token: unexpected end`, `dial tcp auth:8080`, `token.go:17`.

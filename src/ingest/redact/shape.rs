@@ -5,6 +5,7 @@ use std::ops::Range;
 use regex::Regex;
 
 use super::rule::*;
+use super::vendor::is_key;
 use super::table::{Pattern, Token};
 use super::scan::{NO_LINK, Scan, is_mixed, line_break_before, starts_word};
 use super::{Span, span};
@@ -52,7 +53,16 @@ impl<'t> Scan<'t> {
     fn command(&self, pattern: &Regex, at: usize, name: &'static str) -> Option<Span<'t>> {
         let line = &self.text[at..self.text.floor_char_boundary(at + 300)];
         let line = line.split(['\n', '|']).next()?;
-        let value = self.opening(at + pattern.find(line)?.end());
+        let found = pattern.captures(line)?;
+        let start = at + found.get_match().end();
+        // A quote around user and password ends the password.
+        for (group, quote) in [("single", '\''), ("double", '"')] {
+            if found.name(group).is_some() {
+                let end = self.text[start..at + line.len()].find(quote).map_or(at + line.len(), |end| start + end);
+                return (start < end).then(|| span(start..end, name));
+            }
+        }
+        let value = self.opening(start);
         self.bytes.get(value.start).filter(|first| **first > b' ' && !b",\"'-".contains(first))?;
         let end = self.end(&value, &NO_LINK).0;
         let ports = self.bytes[value.start..end].iter().all(|byte| byte.is_ascii_digit() || *byte == b':');
@@ -177,15 +187,17 @@ impl<'t> Scan<'t> {
         }
     }
 
-    /// `start` is after `://`.
+    /// `start` is after `://`. A user that is random is a token.
     pub(super) fn url_password(&self, start: usize) -> Option<Span<'t>> {
         let blank = |byte: &u8| *byte <= b' ' || b"\"'<>`".contains(byte);
         let path = |byte: &u8| b"/?#\\".contains(byte);
         let url = &self.bytes[start..self.bytes.len().min(start + 512)];
-        let colon = url
-            .iter()
-            .position(|byte| b":@[".contains(byte) || path(byte) || blank(byte))
-            .filter(|colon| url[*colon] == b':')?;
+        let colon = url.iter().position(|byte| b":@[".contains(byte) || path(byte) || blank(byte))?;
+        if url[colon] == b'@' && colon >= 20 && is_key(&url[..colon]) {
+            return Some(span(start..start + colon, "url-password"));
+        } else if url[colon] != b':' {
+            return None;
+        }
         let rest = &url[colon + 1..];
         let authority = rest.split(|byte| path(byte) || blank(byte)).next()?;
         let password = match authority.iter().rposition(|byte| *byte == b'@') {

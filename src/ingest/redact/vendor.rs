@@ -14,7 +14,7 @@ impl<'t> Scan<'t> {
     pub(super) fn vendor(&self, vendor: &'static Vendor, hit: &Range<usize>) -> Option<Span<'t>> {
         let link = VENDOR_LINK.captures(&self.text[hit.end..])?;
         let tail = link.name("tail").map_or("", |tail| tail.as_str()).as_bytes();
-        if has_part(tail, VALUE_OF_ID) || vendor.named && !has_part(tail, KEY_WORDS) && !names_key(&self.bytes[..hit.start])
+        if has_part(tail, VALUE_OF_ID) || vendor.named && !names_key(tail) && !names_key(&self.bytes[..hit.start])
         {
             return None;
         }
@@ -25,15 +25,16 @@ impl<'t> Scan<'t> {
     }
 }
 
-/// Whether a word such as `key` is at the end of `before`: `api_key_heroku`.
-fn names_key(before: &[u8]) -> bool {
-    let in_name = |byte: &&u8| byte.is_ascii_alphanumeric() || b"_.-".contains(byte);
-    let len = before.iter().rev().take(40).take_while(in_name).count();
-    has_part(&before[before.len() - len..], KEY_WORDS)
+/// Whether a word such as `key` is in the last part of `name`: `api_key_heroku`.
+fn names_key(name: &[u8]) -> bool {
+    let name = &name[name.len().saturating_sub(40)..];
+    let name = name.rsplit(|byte| !byte.is_ascii_alphanumeric() && !b"_.-".contains(byte)).next().unwrap_or_default();
+    let name = name.to_ascii_lowercase();
+    KEY_WORDS.iter().any(|word| name.windows(word.len()).any(|part| part == *word))
 }
 
 /// Whether a value of the right length is random: letters and digits take turns, unlike in `backup2024`.
-fn is_key(value: &[u8]) -> bool {
+pub(super) fn is_key(value: &[u8]) -> bool {
     let classes = |byte: &u8| (byte.is_ascii_digit(), byte.is_ascii_alphabetic());
     let turns = value.windows(2).filter(|pair| classes(&pair[0]) != classes(&pair[1])).count();
     turns >= 3 && entropy(value) >= if value.len() < 20 { 2.3 } else { 2.7 }
