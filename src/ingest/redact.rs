@@ -1,29 +1,35 @@
 //! Replaces secrets in log text before any of it is stored or shown.
 //!
 //! One automaton with all trigger words (`password`, `AKIA`, `://`, …) scans the text once. Only
-//! the text around a hit is examined further. A hit is the *shape* of a known credential, or the
-//! *name* of a secret. After a name, the value is redacted up to the end that its syntax defines:
-//! JSON at any level of escaping, query strings, headers, XML, YAML, command lines. Card numbers
-//! have no trigger word; they are searched for in the text between the hits. A secret becomes
-//! `[redacted:<kind>]`; its name and the syntax around it are kept.
+//! the text around a hit is examined further. A hit is the *shape* of a known credential, the *name*
+//! of a secret, or the name of a *vendor* whose keys have a known length. After a name, the value is
+//! redacted up to the end that its syntax defines: JSON at any level of escaping, query strings,
+//! headers, XML, YAML, command lines. Card numbers and a few other secrets have no trigger word; they
+//! are searched for in the text between the hits. A secret becomes `[redacted:<name of the rule>]`;
+//! its name and the syntax around it are kept.
 //!
-//! In doubt, text is redacted. The rules use syntax, not entropy: a secret without a name and
-//! without a known shape is kept, unless a pattern of the configuration matches it. Half a secret
-//! has no shape, so `Redactor::excerpt` redacts a long text before it cuts it.
+//! In doubt, text is redacted. A secret without a name and without a known shape is kept, unless a
+//! rule of the configuration matches it. Half a secret has no shape, so `Redactor::excerpt` redacts a
+//! long text before it cuts it.
 //!
 //! The time is linear in the length of any text: a lookahead is bounded, or it ends before the next
 //! hit, or its text is redacted and not read again. `time_is_linear_in_hostile_text` checks this.
 //!
 //! | module | does |
 //! |---|---|
-//! | `rule` | the trigger words and patterns |
+//! | `rules.toml`, `table` | the rules, and how they are read |
+//! | `format` | the formats of tokens |
+//! | `rule` | the automaton of trigger words, and the patterns around values |
 //! | `scan` | values after names, and where they end |
 //! | `shape` | credentials with a known shape |
+//! | `vendor` | keys after the name of a vendor |
+//! | `bare` | secrets without a name and without a trigger word |
 //! | `card` | card numbers |
 //! | `visible` | text with invisible or encoded characters |
 //! | `excerpt` | long texts |
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use regex::{Regex, RegexSet};
@@ -33,6 +39,7 @@ use card::find_cards;
 use excerpt::Marks;
 use rule::PLACEHOLDER;
 use scan::Scan;
+use table::TABLE;
 use visible::{Spelling, Visible};
 
 mod bare;
@@ -46,7 +53,7 @@ mod table;
 mod vendor;
 mod visible;
 
-/// Redacts with the built-in rules and with the patterns of the configuration.
+/// Redacts with the built-in rules and with the rules of the configuration.
 ///
 /// ```
 /// use stentor::ingest::redact::Redactor;
@@ -59,12 +66,40 @@ mod visible;
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Redactor {
-    custom: Vec<Regex>,
+    custom: Vec<(String, Regex)>,
     /// All of `custom`, to find in one pass which of them match.
     custom_set: RegexSet,
+    /// The names of the built-in rules that do not apply.
+    disabled: Vec<String>,
 }
 
-/// An invalid pattern of the configuration.
+/// A rule of the configuration.
+///
+/// ```
+/// use stentor::ingest::redact::{CustomRule, Redactor};
+///
+/// let badge = CustomRule {
+///     name: "badge",
+///     pattern: "badge (?<secret>[0-9]{6})",
+///     redacts: vec!["badge 123456 at the door"],
+///     keeps: vec!["badge 12"],
+/// };
+/// let redactor = Redactor::with_rules(&[badge]).unwrap();
+/// assert_eq!(redactor.redact("badge 654321"), "badge [redacted:badge]");
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct CustomRule<'p> {
+    /// What the placeholder says: lower-case letters and `-`.
+    pub name: &'p str,
+    /// A regular expression. Of a match, the group named `secret` is redacted, or all of it if there is no such group.
+    pub pattern: &'p str,
+    /// Texts that the pattern must match.
+    pub redacts: Vec<&'p str>,
+    /// Texts that it must not match.
+    pub keeps: Vec<&'p str>,
+}
+
+/// An invalid rule of the configuration.
 #[derive(Debug, thiserror::Error)]
 #[error("redaction pattern {index}: {reason}")]
 pub struct BadPattern {
@@ -74,40 +109,82 @@ pub struct BadPattern {
     pub reason: String,
 }
 
+/// The names of the built-in rules, in alphabetical order.
+pub fn rule_names() -> BTreeSet<&'static str> {
+    let table = &*TABLE;
+    let tokens = table.tokens.iter().map(|token| token.name);
+    let vendors = table.vendors.iter().map(|vendor| vendor.name);
+    let patterns = table.patterns.iter().map(|pattern| pattern.name);
+    let names = table.names.iter().map(|(name, _)| name.kind);
+    tokens.chain(vendors).chain(patterns).chain(names).chain(rule::NAMES_IN_CODE).collect()
+}
+
 impl Redactor {
-    /// The built-in rules and the regular expressions `custom`. Of a match, the group named
-    /// `secret` is redacted, or all of it if there is no such group. Only the built-in rules
-    /// guarantee linear time; a pattern such as `a.*b|a` can take longer.
+    /// The built-in rules and the regular expressions `custom`. Only the built-in rules guarantee linear time; a pattern
+    /// such as `a.*b|a` can take longer.
     ///
     /// # Errors
     /// Every pattern that is not a regular expression or matches the empty text.
     pub fn new<'p>(custom: impl IntoIterator<Item = &'p str>) -> Result<Redactor, Vec<BadPattern>> {
+        let rule = |pattern| CustomRule { name: "custom", pattern, ..CustomRule::default() };
+        Self::with_rules(&custom.into_iter().map(rule).collect::<Vec<_>>())
+    }
+
+    /// The built-in rules and the rules `custom`.
+    ///
+    /// # Errors
+    /// As [`Redactor::new`], and every rule with an invalid name or a wrong example.
+    pub fn with_rules(custom: &[CustomRule<'_>]) -> Result<Redactor, Vec<BadPattern>> {
         let (mut valid, mut bad) = (Vec::new(), Vec::new());
-        for (index, pattern) in custom.into_iter().enumerate() {
-            match compile(pattern) {
-                Ok(regex) => valid.push(regex),
+        for (index, rule) in custom.iter().enumerate() {
+            match compile(rule) {
+                Ok(regex) => valid.push((rule.name.to_owned(), regex)),
                 Err(reason) => bad.push(BadPattern { index, reason }),
             }
         }
         if !bad.is_empty() {
             return Err(bad);
         }
-        let custom_set = RegexSet::new(valid.iter().map(Regex::as_str)).map_err(|error| {
+        let custom_set = RegexSet::new(valid.iter().map(|(_, regex)| regex.as_str())).map_err(|error| {
             let reason = format!("too large together with the others: {error}");
             vec![BadPattern { index: valid.len() - 1, reason }]
         })?;
-        Ok(Redactor { custom: valid, custom_set })
+        Ok(Redactor { custom: valid, custom_set, disabled: Vec::new() })
+    }
+
+    /// Without the built-in rules of these names. [`rule_names`] lists all; an unknown name has no effect.
+    #[must_use]
+    pub fn without<'n>(mut self, names: impl IntoIterator<Item = &'n str>) -> Redactor {
+        self.disabled.extend(names.into_iter().map(str::to_owned));
+        self
     }
 
     /// `text` without its secrets; borrowed if it has none. Redacted text does not change if it is
     /// redacted again.
     pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        self.redact_marked(text, false, &mut Marks::default())
+        self.redact_marked(text, false, &mut Marks::default(), &mut |_| {})
     }
 
-    /// [`Redactor::redact`] that also updates `marks`. `cut` says that the text is longer than
-    /// `text`.
-    fn redact_marked<'t>(&self, text: &'t str, cut: bool, marks: &mut Marks) -> Cow<'t, str> {
+    /// The names of the rules that apply to `text`, each once, in the order of their first secret.
+    pub fn rules_applied(&self, text: &str) -> Vec<String> {
+        let mut applied: Vec<String> = Vec::new();
+        self.redact_marked(text, false, &mut Marks::default(), &mut |name| {
+            if applied.iter().all(|known| known != name) {
+                applied.push(name.to_owned());
+            }
+        });
+        applied
+    }
+
+    /// [`Redactor::redact`] that also updates `marks` and names the rule of each secret. `cut` says that the text is
+    /// longer than `text`.
+    fn redact_marked<'t>(
+        &self,
+        text: &'t str,
+        cut: bool,
+        marks: &mut Marks,
+        applied: &mut dyn FnMut(&str),
+    ) -> Cow<'t, str> {
         let mut text = Cow::Borrowed(text);
         // A secret next to another can hide it. In millions of texts of
         // `redacting_twice_changes_nothing`, the second pass found all of these.
@@ -116,13 +193,14 @@ impl Redactor {
             if spans.is_empty() {
                 break;
             }
+            spans.iter().for_each(|span| applied(&span.kind));
             let redacted = render(&text, &spans, marks);
             text = Cow::Owned(redacted);
         }
         text
     }
 
-    fn find<'t>(&self, text: &'t str, cut: bool) -> Vec<Span<'t>> {
+    fn find<'t>(&'t self, text: &'t str, cut: bool) -> Vec<Span<'t>> {
         let (mut spans, spelling) = self.find_as_written(text, cut);
         let mut has_encoded = spelling.has_encoded;
         if spelling.has_invisible {
@@ -130,7 +208,8 @@ impl Redactor {
             let (found, spelling) = self.find_as_written(&visible.text, cut);
             has_encoded |= spelling.has_encoded;
             // Only in a terminal title, which is invisible, does the written text count.
-            spans.retain(|span| visible.hides(text, span.range.start));
+            let hidden = |at| visible.hides(text, at);
+            spans.retain(|span| hidden(span.range.start) && hidden(text.floor_char_boundary(span.range.end - 1)));
             spans.extend(found.into_iter().map(|span| span.moved(|range| visible.raw(range))));
         }
         if has_encoded {
@@ -141,12 +220,13 @@ impl Redactor {
         if has_encoded || spelling.has_invisible { merge(spans) } else { spans }
     }
 
-    fn find_as_written<'t>(&self, text: &'t str, cut: bool) -> (Vec<Span<'t>>, Spelling) {
-        let Scan { mut spans, spelling, .. } = Scan { cut, ..Scan::new(text) }.run();
+    fn find_as_written<'t>(&'t self, text: &'t str, cut: bool) -> (Vec<Span<'t>>, Spelling) {
+        let Scan { mut spans, spelling, .. } = Scan { cut, disabled: &self.disabled, ..Scan::new(text) }.run();
         self.find_custom(text, &mut spans);
         let mut spans = merge(spans);
         find_bare(text, &mut spans);
         find_cards(text, &mut spans);
+        spans.retain(|span| !self.disabled.iter().any(|name| *name == span.kind));
         (spans, spelling)
     }
 
@@ -156,31 +236,40 @@ impl Redactor {
             return;
         }
         let placeholders: Vec<_> = PLACEHOLDER.find_iter(text).map(|found| found.range()).collect();
-        for found in hits.iter().flat_map(|index| self.custom[index].captures_iter(text)) {
+        let rules = hits.iter().map(|index| &self.custom[index]);
+        for (name, found) in rules.flat_map(|(name, regex)| regex.captures_iter(text).map(move |found| (name, found))) {
             let secret = found.name("secret").unwrap_or_else(|| found.get_match()).range();
             // A wide pattern may match a placeholder, which is not a secret.
             let next = placeholders.partition_point(|placeholder| placeholder.end <= secret.start);
-            if !secret.is_empty()
-                && placeholders.get(next).is_none_or(|next| next.start >= secret.end)
-            {
-                spans.push(span(secret, "custom"));
+            if !secret.is_empty() && placeholders.get(next).is_none_or(|next| next.start >= secret.end) {
+                spans.push(span(secret, name.clone()));
             }
         }
     }
 }
 
-fn compile(pattern: &str) -> Result<Regex, String> {
+fn compile(rule: &CustomRule<'_>) -> Result<Regex, String> {
     // The error has several lines, with a drawing. The last one has the reason.
-    let last =
-        |error: regex::Error| error.to_string().lines().last().unwrap_or("").trim().to_owned();
-    let regex = Regex::new(pattern).map_err(last)?;
-    if regex.is_match("") { Err("matches the empty text".into()) } else { Ok(regex) }
+    let last = |error: regex::Error| error.to_string().lines().last().unwrap_or("").trim().to_owned();
+    let regex = Regex::new(rule.pattern).map_err(last)?;
+    if regex.is_match("") {
+        return Err("matches the empty text".into());
+    }
+    if rule.name.is_empty() || !rule.name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-') {
+        return Err(format!("the name `{}` is not made of lower-case letters and `-`", rule.name));
+    }
+    let wrong = |examples: &[&str], matches: bool| examples.iter().position(|text| regex.is_match(text) != matches);
+    match (wrong(&rule.redacts, true), wrong(&rule.keeps, false)) {
+        (Some(at), _) => Err(format!("does not match example {} under `redacts`", at + 1)),
+        (_, Some(at)) => Err(format!("matches example {} under `keeps`", at + 1)),
+        (None, None) => Ok(regex),
+    }
 }
 
 /// A part of the text to redact, its kind, and the quote to put around the placeholder.
 struct Span<'t> {
     range: Range<usize>,
-    kind: &'static str,
+    kind: Cow<'static, str>,
     quote: Cow<'t, str>,
 }
 
@@ -191,8 +280,8 @@ impl Span<'_> {
     }
 }
 
-fn span<'t>(range: Range<usize>, kind: &'static str) -> Span<'t> {
-    Span { range, kind, quote: Cow::Borrowed("") }
+fn span<'t>(range: Range<usize>, kind: impl Into<Cow<'static, str>>) -> Span<'t> {
+    Span { range, kind: kind.into(), quote: Cow::Borrowed("") }
 }
 
 fn merge(mut spans: Vec<Span<'_>>) -> Vec<Span<'_>> {

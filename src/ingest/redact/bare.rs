@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
 use super::format::entropy;
 use super::scan::line_break_before;
@@ -31,6 +31,8 @@ pub(super) fn find_bare<'t>(text: &'t str, spans: &mut Vec<Span<'t>>) {
             let first = probe - bytes[done..probe].iter().rev().take_while(|byte| in_run(**byte)).count();
             done = probe + bytes[probe..].iter().take_while(|byte| in_run(**byte)).count();
             probe = done + RUN_LEN_MIN;
+            // `\n` is a line break.
+            let first = if bytes[..first].ends_with(b"\\") && b"nrt".contains(&bytes[first]) { first + 1 } else { first };
             if done - first >= RUN_LEN_MIN {
                 secrets_in_run(text, first..done, &mut found);
             }
@@ -126,19 +128,30 @@ fn pem_lines(text: &str, run: &Range<usize>) -> Option<Range<usize>> {
 fn is_key_material(part: &[u8], entropy_min: f64) -> bool {
     let has = |is: fn(&u8) -> bool| part.iter().any(is);
     let mixed = has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit);
-    mixed && turns(part) >= part.len() * 2 / 5 && entropy(part) >= entropy_min && !is_encoded_text(part)
+    mixed && turns(part) >= part.len() * 7 / 20 && entropy(part) >= entropy_min && !is_encoded_text(part)
 }
 
-/// How often the kind of character changes.
-fn turns(part: &[u8]) -> usize {
-    let kind = |byte: &u8| (byte.is_ascii_digit(), byte.is_ascii_uppercase(), byte.is_ascii_lowercase());
-    part.windows(2).filter(|pair| kind(&pair[0]) != kind(&pair[1])).count()
+/// How often letters and digits of another kind follow each other. Separators do not count.
+pub(super) fn turns(part: &[u8]) -> usize {
+    let kind = |byte: &u8| match byte {
+        b'0'..=b'9' => Some(0),
+        b'A'..=b'Z' => Some(1),
+        b'a'..=b'z' => Some(2),
+        _ => None,
+    };
+    let differ = |pair: &&[u8]| matches!((kind(&pair[0]), kind(&pair[1])), (Some(one), Some(next)) if one != next);
+    part.windows(2).filter(differ).count()
 }
 
+/// Whether a part of Base64 text, which may start anywhere, is text when it is decoded.
 fn is_encoded_text(part: &[u8]) -> bool {
-    let decoded = STANDARD_NO_PAD.decode(part.strip_suffix(b"=").map_or(part, |part| part.trim_ascii_end()));
-    decoded.is_ok_and(|text| {
-        let readable = text.iter().filter(|byte| matches!(byte, b' '..=b'~' | b'\t' | b'\n' | b'\r' | 0x80..)).count();
-        std::str::from_utf8(&text).is_ok() && readable * 20 >= text.len() * 19
-    })
+    let is_text = |from: usize| {
+        let aligned = &part[from..from + (part.len() - from) / 4 * 4];
+        let Ok(decoded) = STANDARD.decode(aligned) else { return false };
+        let text = String::from_utf8_lossy(&decoded);
+        // The first and the last character can be cut.
+        let bad = |c: &char| *c == char::REPLACEMENT_CHARACTER || c.is_control() && !c.is_whitespace();
+        text.chars().filter(bad).count() <= 2
+    };
+    (0..4).any(is_text)
 }

@@ -185,3 +185,45 @@ fn length(pattern: &str) -> (usize, usize, &str) {
         Some((least, most)) => (number(least), number(most), rest),
     }
 }
+
+#[cfg(test)]
+impl Format {
+    /// A random text of the format, and its word.
+    pub(super) fn sample(&self, random: &mut fastrand::Rng) -> (String, String) {
+        let text = |pieces: &[Piece], random: &mut fastrand::Rng| {
+            pieces.iter().map(|piece| piece.sample(random, piece.len_min..=piece.len_max.min(piece.len_min + 40))).collect::<String>()
+        };
+        let word = self.words[random.usize(..self.words.len())].clone();
+        let token = format!("{}{word}{}", text(&self.before, random), text(&self.after, random));
+        // A dot at the end would be the end of a sentence.
+        (token.strip_suffix('.').map_or(token.clone(), |token| format!("{token}a")), word)
+    }
+
+    /// Texts that are nearly of the format: one character too short, or too long where there is a limit.
+    pub(super) fn near_misses(&self, random: &mut fastrand::Rng) -> Vec<String> {
+        let word = &self.words[random.usize(..self.words.len())];
+        let mut misses = Vec::new();
+        let all: Vec<_> = self.before.iter().chain(&self.after).collect();
+        for (miss, piece) in all.iter().enumerate().filter(|(_, piece)| piece.len_min >= 4) {
+            let max = if piece.len_max == usize::MAX { 0 } else { piece.len_max + 1 };
+            for len in [piece.len_min - 1, max].into_iter().filter(|len| *len > 0) {
+                let parts = all.iter().enumerate().map(|(at, piece)| {
+                    let len = if at == miss { len } else { piece.len_min };
+                    piece.sample(random, len..=len)
+                });
+                let parts: Vec<_> = parts.collect();
+                let (before, after) = parts.split_at(self.before.len());
+                misses.push(format!("{}{word}{}", before.concat(), after.concat()));
+            }
+        }
+        misses
+    }
+}
+
+#[cfg(test)]
+impl Piece {
+    fn sample(&self, random: &mut fastrand::Rng, len: std::ops::RangeInclusive<usize>) -> String {
+        let class: Vec<char> = (0..128u8).filter(|byte| self.class.contains(*byte)).map(char::from).collect();
+        (0..random.usize(len)).map(|_| class[random.usize(..class.len())]).collect()
+    }
+}

@@ -68,6 +68,24 @@ pub(super) enum Style {
     SetCookie,
 }
 
+/// The names of the rules that are code.
+pub(super) const NAMES_IN_CODE: [&str; 14] = [
+    "auth",
+    "aws-key",
+    "aws-secret",
+    "basic-auth",
+    "bearer",
+    "card",
+    "discord-token",
+    "facebook-token",
+    "jwt",
+    "notion-token",
+    "password",
+    "private-key",
+    "url-password",
+    "vault-token",
+];
+
 /// The trigger words in one automaton.
 pub(super) struct Triggers {
     pub(super) words: AhoCorasick,
@@ -187,7 +205,7 @@ patterns! {
     TAG = r"^(?:v?[0-9]+(?:\.[0-9]+){1,3}(?:[-+][A-Za-z0-9.]{1,30})?|latest|stable|edge|main|master|nightly)";
     // An object as printed by Java and Android: `Token{de9231d u0 …}`, `Binder@2e45a2c`.
     OBJECT = r"^(?:[A-Z][A-Za-z]{2,40}\{[0-9a-f]{5,8}[\s}]|[A-Z][A-Za-z]{2,40}[\x20]\{[\x20]kind:|[A-Za-z_.$]{3,80}@[0-9a-f]{5,8}\b)";
-    PLAIN_WORD = "(?x)^(?:[A-Z]?[a-z]{1,20}|[A-Z]{1,20}|(?:[A-Z][a-z]{1,20}){2,4})
+    PLAIN_WORD = "(?x)^(?:[A-Z]?[a-z]{1,20}(?:[A-Z][a-z]{1,20}){0,3}|[A-Z]{1,20})
         (?:[_.-](?:[A-Z]?[a-z]{1,20}|[A-Z]{1,20})){0,4}";
     FILE = "^~?(?:/[.]?(?:[a-z]{2,20}[._-])*[a-z]{2,20}){2,12}/?";
     VALUE_ATTRIBUTE = r#"(?i)^\s*value\s*=\s*"#;
@@ -275,7 +293,7 @@ pub(super) const VALUE_OF_ID: &str = "account block build branch campaign channe
     transaction url user uuid version";
 
 /// Parts of names whose value is a secret.
-pub(super) const KEY_WORDS: [&[u8]; 6] = [b"auth", b"cred", b"key", b"pass", b"secret", b"token"];
+pub(super) const KEY_WORDS: [&[u8]; 7] = [b"api", b"auth", b"cred", b"key", b"pass", b"secret", b"token"];
 
 pub(super) fn lists(words: &str, word: &str) -> bool {
     words.split_ascii_whitespace().any(|listed| listed == word)

@@ -45,6 +45,8 @@ pub(super) struct Scan<'t> {
     pub(super) no_jwt_before: usize,
     /// The original text is longer.
     pub(super) cut: bool,
+    /// The names of rules that do not apply.
+    pub(super) disabled: &'t [String],
     /// The spelling of the finished text.
     pub(super) spelling: Spelling,
 }
@@ -58,6 +60,7 @@ impl<'t> Scan<'t> {
             spans: Vec::new(),
             no_jwt_before: 0,
             cut: false,
+            disabled: &[],
             spelling: Spelling::default(),
         }
     }
@@ -73,10 +76,18 @@ impl<'t> Scan<'t> {
                 span = triggers.rules[at].iter().find_map(|rule| self.examine(*rule, hit.clone()));
                 word = triggers.shorter[at];
             }
-            let Some(span) = span else { continue };
+            let Some(span) = span else {
+                // Another word can start in this one: `kucoin_secret`.
+                let first = triggers.rules[hit.pattern()].first();
+                if matches!(first, Some(Rule::Token(_) | Rule::Vendor(_) | Rule::Pattern(_))) {
+                    self.at = self.at.min(hit.start() + 1);
+                }
+                continue;
+            };
             // Another secret may precede it: `https://ghp_…:x-oauth-basic@github.com`.
             if span.range.start > hit.end() {
-                let between = Scan { at: hit.end(), ..Scan::new(&self.text[..span.range.start]) };
+                let text = &self.text[..span.range.start];
+                let between = Scan { at: hit.end(), disabled: self.disabled, ..Scan::new(text) };
                 let between = between.run();
                 self.spans.extend(between.spans);
                 self.spelling |= between.spelling;
@@ -118,7 +129,7 @@ impl<'t> Scan<'t> {
             placeholder_end(self.text, if quoted { start + span.quote.len() } else { start })
         {
             self.at = self.at.max(end);
-        } else if start < end {
+        } else if start < end && !self.disabled.iter().any(|name| *name == span.kind) {
             // Its end may be the name of another secret: `password: token: 7`.
             self.at = self.at.max(start).max(end.saturating_sub(64));
             self.spans.push(span);
@@ -267,6 +278,7 @@ impl<'t> Scan<'t> {
     fn weakly_joined(&self, name: Name, joint: &str, at: usize) -> Option<Span<'t>> {
         let table = matches!(joint, "|" | ",");
         let ends = |c: char| c <= ' ' || "|,;\"'`)]}\\".contains(c);
+        let at = self.opening(at).start;
         let value = self.text[at..self.text.floor_char_boundary(at + 256)].split(ends).next()?;
         let named = matches!(name.style, Style::Plain | Style::Pass | Style::Word | Style::Path);
         let fits = named && is_random(value, 6) && (!table || name.kind == "password");
@@ -573,7 +585,7 @@ impl<'t> Scan<'t> {
             }
             let next = blanks_end(end);
             if self.bytes.get(next) != Some(&b',') {
-                return Some(Span { range: start..end, kind: name.kind, quote: quote.into() });
+                return Some(Span { range: start..end, kind: name.kind.into(), quote: quote.into() });
             }
             item = self.opening(blanks_end(next + 1));
         }

@@ -43,10 +43,11 @@ impl<'t> Scan<'t> {
     }
 
     pub(super) fn pattern(&self, pattern: &'static Pattern, at: usize) -> Option<Span<'t>> {
-        match pattern.command {
-            true => self.command(&pattern.regex, at, pattern.name),
-            false => Some(span(self.group(&pattern.regex, at)?, pattern.name)),
+        if pattern.command {
+            return self.command(&pattern.regex, at, pattern.name);
         }
+        let secret = self.group(&pattern.regex, at)?;
+        (!pattern.random || is_key(&self.bytes[secret.clone()])).then(|| span(secret, pattern.name))
     }
 
     /// A password as an option of a command line. A number may be a port.

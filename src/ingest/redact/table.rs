@@ -46,6 +46,7 @@ pub(super) struct Pattern {
     pub(super) after: Vec<&'static str>,
     pub(super) regex: LazyLock<Regex, Box<dyn FnOnce() -> Regex + Send>>,
     pub(super) command: bool,
+    pub(super) random: bool,
     #[cfg(test)]
     pub(super) redacts: Vec<&'static str>,
     #[cfg(test)]
@@ -138,6 +139,7 @@ fn pattern(fields: Fields) -> Pattern {
             Regex::new(pattern).expect("invariant: the built-in patterns are regular expressions")
         })),
         command: flag(fields, "command"),
+        random: flag(fields, "random"),
         #[cfg(test)]
         redacts: texts(fields, "redacts"),
         #[cfg(test)]

@@ -6,6 +6,9 @@ use proptest::test_runner::RngSeed;
 use super::card::is_card;
 use super::*;
 
+mod bare;
+mod rules;
+
 fn redact(text: &str) -> Cow<'_, str> {
     static REDACTOR: LazyLock<Redactor> = LazyLock::new(Redactor::default);
     REDACTOR.redact(text)
@@ -1001,6 +1004,9 @@ const HOSTILE: &str = r#"
     password=¦, Private-Lines:␣1⏎¦a⏎ Private-Lines:␣1⏎¦a
     \u0061 \u001b[ \x1b] %61 %20 ＝ password＝ password%20
     password=¦] password=¦,{ password=¦,a password=¦\n password=¦") password="¦\ password="¦"a password="¦\" password="¦""
+    datadog= datadog␣ datadog_key:␣a1b2 .ey .eyaaaaaaaaaaaaaaaaaaaaa ey¦a.ey aaaaaaaa.aaaa.acc_ .acc_ _mmk ?code= ?code=a1 ?key=a1b2
+    live_ live_a1 ops_eyJ ZXlK glc_A1 aB3d¦E5fG7hI9 ey0 aB3/ a|%.- 1|a <p␣name="password" <p␣name="password"> name="password">
+    ["token"," password->" auth:␣aB auth=a- /a password=/a access-sandbox- .atlasv1. aB3dE5fG7hI9jK1lM3nO5pQ7rS9tU1vW3xY5zA7bC9dE1fG3hI5jK7lM9nO1pQ3r⏎
     password=[¦a, password=[¦"a", token:␣¦[ Cookie:␣a=b¦;a=b auth:␣a␣¦a Bearer␣¦a eyJ¦a.eyJ "pins":[¦4111111111111111, "#;
 
 /// Four times the text may take about four times as long, but not sixteen times.

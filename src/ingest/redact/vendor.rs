@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::bare::turns;
 use super::card::has_part;
 use super::format::entropy;
 use super::rule::{KEY_WORDS, VALUE_OF_ID, VENDOR_LINK};
@@ -33,9 +34,8 @@ fn names_key(name: &[u8]) -> bool {
     KEY_WORDS.iter().any(|word| name.windows(word.len()).any(|part| part == *word))
 }
 
-/// Whether a value of the right length is random: letters and digits take turns, unlike in `backup2024`.
+/// Whether a value of the right length is random: the kinds of characters take turns, unlike in `backup2024`.
 pub(super) fn is_key(value: &[u8]) -> bool {
-    let classes = |byte: &u8| (byte.is_ascii_digit(), byte.is_ascii_alphabetic());
-    let turns = value.windows(2).filter(|pair| classes(&pair[0]) != classes(&pair[1])).count();
-    turns >= 3 && entropy(value) >= if value.len() < 20 { 2.3 } else { 2.7 }
+    let random = turns(&value.to_ascii_lowercase()) >= 3 || turns(value) >= 6;
+    random && entropy(value) >= if value.len() < 20 { 2.3 } else { 2.7 }
 }
