@@ -23,7 +23,7 @@
 //! | `scan` | values after names, and where they end |
 //! | `shape` | credentials with a known shape |
 //! | `vendor` | keys after the name of a vendor |
-//! | `bare` | secrets without a name and without a trigger word |
+//! | `run` | tokens, and secrets without a name, in long runs of letters and digits |
 //! | `card` | card numbers |
 //! | `visible` | text with invisible or encoded characters |
 //! | `excerpt` | long texts |
@@ -34,19 +34,19 @@ use std::ops::Range;
 
 use regex::{Regex, RegexSet};
 
-use bare::find_bare;
 use card::find_cards;
 use excerpt::Marks;
 use rule::PLACEHOLDER;
+use run::find_in_runs;
 use scan::Scan;
 use table::TABLE;
 use visible::{Spelling, Visible};
 
-mod bare;
 mod card;
 mod excerpt;
 mod format;
 mod rule;
+mod run;
 mod scan;
 mod shape;
 mod table;
@@ -222,12 +222,18 @@ impl Redactor {
 
     fn find_as_written<'t>(&'t self, text: &'t str, cut: bool) -> (Vec<Span<'t>>, Spelling) {
         let Scan { mut spans, spelling, .. } = Scan { cut, disabled: &self.disabled, ..Scan::new(text) }.run();
+        find_in_runs(text, &mut spans);
+        spans.retain(|span| self.applies(&span.kind));
         self.find_custom(text, &mut spans);
         let mut spans = merge(spans);
-        find_bare(text, &mut spans);
-        find_cards(text, &mut spans);
-        spans.retain(|span| !self.disabled.iter().any(|name| *name == span.kind));
+        if self.applies("card") {
+            find_cards(text, &mut spans);
+        }
         (spans, spelling)
+    }
+
+    fn applies(&self, name: &str) -> bool {
+        self.disabled.iter().all(|disabled| disabled != name)
     }
 
     fn find_custom(&self, text: &str, spans: &mut Vec<Span<'_>>) {

@@ -53,6 +53,17 @@ impl Format {
         Self { before: pieces(before), words, after: pieces(after) }
     }
 
+    pub(super) fn starts_with_word(&self) -> bool {
+        self.before.is_empty()
+    }
+
+    /// The least length of a text of the format.
+    #[cfg(test)]
+    pub(super) fn len_min(&self) -> usize {
+        let words = self.words.iter().map(String::len).min().unwrap_or(0);
+        words + self.before.iter().chain(&self.after).map(|piece| piece.len_min).sum::<usize>()
+    }
+
     /// The token whose word is at `word`.
     pub(super) fn find(&self, bytes: &[u8], word: Range<usize>) -> Option<Range<usize>> {
         if !self.words.iter().any(|known| known.as_bytes() == &bytes[word.clone()]) {

@@ -101,7 +101,7 @@ impl<'t> Scan<'t> {
         match rule {
             Rule::Name(name) => self.named(name, hit),
             Rule::Scheme(kind) => self.scheme(kind, hit),
-            Rule::Token(token) => self.token(&TABLE.tokens[token], hit),
+            Rule::Token(token) => TABLE.tokens[token].find(self.bytes, hit),
             Rule::Vendor(vendor) => self.vendor(&TABLE.vendors[vendor], &hit),
             Rule::Pattern(pattern) => self.pattern(&TABLE.patterns[pattern], hit.end),
             Rule::Vault => self.vault(hit.end),

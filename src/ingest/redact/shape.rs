@@ -6,7 +6,7 @@ use regex::Regex;
 
 use super::rule::*;
 use super::vendor::is_key;
-use super::table::{Pattern, Token};
+use super::table::Pattern;
 use super::scan::{NO_LINK, Scan, is_mixed, line_break_before, starts_word};
 use super::{Span, span};
 
@@ -31,15 +31,6 @@ impl<'t> Scan<'t> {
         let is_challenge = quoted && !digit && secret.ends_with('=');
         (random && !is_challenge)
             .then(|| span(head.start..self.bare_end(head.start, &NO_LINK).max(head.end), kind))
-    }
-
-    pub(super) fn token(&self, token: &'static Token, hit: Range<usize>) -> Option<Span<'t>> {
-        if token.alone && self.bytes[..hit.start].last().is_some_and(|before| b"-_".contains(before)) {
-            return None;
-        }
-        let found = token.formats.iter().find_map(|format| format.find(self.bytes, hit.clone()))?;
-        let start = if token.keep_word { hit.end } else { found.start };
-        Some(span(start..found.end, token.name))
     }
 
     pub(super) fn pattern(&self, pattern: &'static Pattern, at: usize) -> Option<Span<'t>> {

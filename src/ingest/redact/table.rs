@@ -1,5 +1,8 @@
 //! Reads `rules.toml`.
 
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -7,6 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::format::Format;
 use super::rule::{Name, Rule, Style};
+use super::{Span, span};
 
 /// The rules of the file. A [`Rule`] refers to one of them by its place.
 pub(super) struct Table {
@@ -14,6 +18,42 @@ pub(super) struct Table {
     pub(super) vendors: Vec<Vendor>,
     pub(super) patterns: Vec<Pattern>,
     pub(super) names: Vec<(Name, Vec<String>)>,
+    /// The words at the start of tokens.
+    pub(super) starts: Starts,
+}
+
+/// Words and the places of their tokens, by the first two bytes. A longer word comes first.
+#[derive(Default)]
+pub(super) struct Starts {
+    known: HashMap<[u8; 2], Vec<(String, usize)>>,
+    /// A bit for each two bytes: most texts have none of them.
+    bits: Vec<u64>,
+}
+
+impl Starts {
+    fn new(tokens: &[Token]) -> Self {
+        let mut starts = Self { known: HashMap::new(), bits: vec![0; 1 << 10] };
+        for (at, token) in tokens.iter().enumerate() {
+            for word in token.formats.iter().filter(|format| format.starts_with_word()).flat_map(|format| &format.words) {
+                let two = [word.as_bytes()[0], word.as_bytes()[1]];
+                let number = usize::from(u16::from_le_bytes(two));
+                starts.bits[number / 64] |= 1 << (number % 64);
+                starts.known.entry(two).or_default().push((word.clone(), at));
+            }
+        }
+        starts.known.values_mut().for_each(|words| words.sort_by_key(|(word, _)| Reverse(word.len())));
+        starts
+    }
+
+    /// The words that may be at the start of `bytes`.
+    pub(super) fn candidates(&self, bytes: &[u8]) -> &[(String, usize)] {
+        let two = [bytes[0], bytes[1]];
+        let number = usize::from(u16::from_le_bytes(two));
+        match self.bits[number / 64] >> (number % 64) & 1 {
+            0 => &[],
+            _ => self.known.get(&two).map_or(&[], Vec::as_slice),
+        }
+    }
 }
 
 /// A token with a format of its own.
@@ -57,19 +97,36 @@ static FILE: LazyLock<DeTable<'static>> = LazyLock::new(|| {
     DeTable::parse(include_str!("rules.toml")).expect("invariant: the file of rules is TOML").into_inner()
 });
 
-pub(super) static TABLE: LazyLock<Table> = LazyLock::new(|| Table {
-    tokens: rules("token").map(token).collect(),
-    vendors: rules("vendor").map(vendor).collect(),
-    patterns: rules("pattern").map(pattern).collect(),
-    names: rules("name").map(name).collect(),
+pub(super) static TABLE: LazyLock<Table> = LazyLock::new(|| {
+    let tokens: Vec<_> = rules("token").map(token).collect();
+    Table {
+        starts: Starts::new(&tokens),
+        tokens,
+        vendors: rules("vendor").map(vendor).collect(),
+        patterns: rules("pattern").map(pattern).collect(),
+        names: rules("name").map(name).collect(),
+    }
 });
+
+impl Token {
+    /// The token whose word is at `word`.
+    pub(super) fn find(&self, bytes: &[u8], word: Range<usize>) -> Option<Span<'static>> {
+        if self.alone && bytes[..word.start].last().is_some_and(|before| b"-_".contains(before)) {
+            return None;
+        }
+        let found = self.formats.iter().find_map(|format| format.find(bytes, word.clone()))?;
+        let start = if self.keep_word { word.end } else { found.start };
+        Some(span(start..found.end, self.name))
+    }
+}
 
 impl Table {
     /// The words that the scan looks for, and their rules.
     pub(super) fn words(&self) -> Vec<(String, Rule)> {
         let mut words = Vec::new();
         for (at, token) in self.tokens.iter().enumerate() {
-            let all = token.formats.iter().flat_map(|format| &format.words);
+            // `run` finds the words at the start of a token.
+            let all = token.formats.iter().filter(|format| !format.starts_with_word()).flat_map(|format| &format.words);
             words.extend(all.map(|word| (word.clone(), Rule::Token(at))));
         }
         for (at, vendor) in self.vendors.iter().enumerate() {

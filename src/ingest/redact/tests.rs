@@ -6,8 +6,8 @@ use proptest::test_runner::RngSeed;
 use super::card::is_card;
 use super::*;
 
-mod bare;
 mod rules;
+mod run;
 
 fn redact(text: &str) -> Cow<'_, str> {
     static REDACTOR: LazyLock<Redactor> = LazyLock::new(Redactor::default);

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use super::bare::turns;
 use super::card::has_part;
 use super::format::entropy;
 use super::rule::{KEY_WORDS, VALUE_OF_ID, VENDOR_LINK};
+use super::run::turns;
 use super::scan::Scan;
 use super::table::Vendor;
 use super::{Span, span};

@@ -1,0 +1,229 @@
+//! Secrets in long runs of letters and digits: tokens that start with the word of their format, and secrets without any
+//! word: secret keys of AWS, tokens of Discord and Facebook, and lines of a private key.
+//!
+//! Long runs are rare in ordinary text. So the words of tokens are looked for in runs only, and are not in the automaton,
+//! which would be slower with each word.
+
+use std::cell::OnceCell;
+use std::ops::Range;
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+
+use super::format::entropy;
+use super::scan::line_break_before;
+use super::table::TABLE;
+use super::{Span, span};
+
+/// The least length of a token. A test checks it.
+pub(super) const RUN_LEN_MIN: usize = 16;
+/// The length of a secret key of AWS. All other secrets without a word are longer.
+const BARE_LEN_MIN: usize = 40;
+/// The length of the lines in a PEM file: OpenSSL, OpenSSH.
+const PEM_LINES: [usize; 2] = [64, 70];
+
+/// Adds the secrets of all runs. A run of 16 bytes has one at each 16th place, so it is enough to read that one.
+pub(super) fn find_in_runs<'t>(text: &'t str, found: &mut Vec<Span<'t>>) {
+    let bytes = text.as_bytes();
+    let mut runs = Runs { text, bytes, public: OnceCell::new(), found };
+    let (mut done, mut probe) = (0, RUN_LEN_MIN - 1);
+    while probe < bytes.len() {
+        // Of 16 bytes around the place, one is 8 before it or 7 after it.
+        let near = |at: usize| bytes.get(at).is_some_and(|byte| in_run(*byte));
+        if !in_run(bytes[probe]) || !near(probe.wrapping_sub(8)) && !near(probe + 7) {
+            probe += RUN_LEN_MIN;
+            continue;
+        }
+        let first = probe - bytes[done..probe].iter().rev().take_while(|byte| in_run(**byte)).count();
+        done = probe + bytes[probe..].iter().take_while(|byte| in_run(**byte)).count();
+        // `\n` is a line break.
+        let first = if bytes[..first].ends_with(b"\\") && b"nrt".contains(&bytes[first]) { first + 1 } else { first };
+        if done - first >= RUN_LEN_MIN {
+            done = runs.examine(first..done);
+        }
+        probe = done + RUN_LEN_MIN;
+    }
+}
+
+/// The characters of the words of tokens, and of secrets without a word.
+pub(super) fn in_run(byte: u8) -> bool {
+    const IN_RUN: [bool; 256] = {
+        let (mut table, mut byte) = ([false; 256], 0);
+        while byte < 256 {
+            table[byte] = (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'+' | b'/' | b'_' | b'.' | b'-' | b'|' | b'%' | b'=' | b'~');
+            byte += 1;
+        }
+        table
+    };
+    IN_RUN[usize::from(byte)]
+}
+
+struct Runs<'t, 'f> {
+    text: &'t str,
+    bytes: &'t [u8],
+    /// Whether the text has a certificate or a public key.
+    public: OnceCell<bool>,
+    found: &'f mut Vec<Span<'t>>,
+}
+
+impl Runs<'_, '_> {
+    /// Adds the secrets in the run. Returns the end of what is examined.
+    fn examine(&mut self, run: Range<usize>) -> usize {
+        let (before, end) = (self.found.len(), run.end);
+        self.tokens(run.clone());
+        if self.found.len() == before && run.len() >= BARE_LEN_MIN {
+            self.bare(run);
+        }
+        self.found[before..].last().map_or(end, |last| last.range.end.max(end))
+    }
+
+    /// Tokens at the starts of words in the run.
+    fn tokens(&mut self, run: Range<usize>) {
+        let mut at = run.start;
+        let mut inside = false;
+        while at + RUN_LEN_MIN <= run.end {
+            let byte = self.bytes[at];
+            // The two digits of `%3D` are not part of the word after it.
+            let encoded = inside && at >= run.start + 3 && self.bytes[at - 3] == b'%';
+            let token = if inside && !encoded { None } else { self.token(at) };
+            inside = byte.is_ascii_alphanumeric();
+            at += 1;
+            if let Some(token) = token {
+                at = token.range.end;
+                inside = true;
+                self.found.push(token);
+            }
+        }
+    }
+
+    fn token(&self, at: usize) -> Option<Span<'static>> {
+        let bytes = self.bytes;
+        let table = &*TABLE;
+        table.starts.candidates(&bytes[at..]).iter().find_map(|(word, token)| {
+            let token = &table.tokens[*token];
+            let whole = bytes[at..].starts_with(word.as_bytes());
+            whole.then(|| token.find(bytes, at..at + word.len())).flatten()
+        })
+    }
+
+    fn bare(&mut self, run: Range<usize>) {
+        let bytes = self.bytes;
+        if let Some(lines) = self.pem_lines(&run) {
+            let before = line_break_before(&bytes[..run.start]);
+            let last = self.found.last_mut().filter(|last| last.kind == "private-key" && last.range.end == before);
+            match last {
+                Some(last) => last.range.end = lines.end,
+                None => self.found.push(span(lines, "private-key")),
+            }
+            return;
+        }
+        let text = &bytes[run.clone()];
+        // No secret has so few digits, but names of classes have.
+        if text.iter().filter(|byte| byte.is_ascii_digit()).count() < 2 {
+            return;
+        }
+        self.parts(&run, b"+/", "aws-secret", is_aws_secret);
+        if memchr::memchr(b'.', text).is_some() {
+            self.parts(&run, b"_.-", "discord-token", is_discord_token);
+        }
+        if memchr::memchr2(b'|', b'%', text).is_some() {
+            self.parts(&run, b"_-|%", "facebook-token", is_facebook_token);
+        }
+    }
+
+    /// Adds the parts of letters, digits and `others` that are secrets.
+    fn parts(&mut self, run: &Range<usize>, others: &[u8], name: &'static str, is: fn(&[u8]) -> bool) {
+        let mut at = run.start;
+        for part in self.bytes[run.clone()].split(|byte| !byte.is_ascii_alphanumeric() && !others.contains(byte)) {
+            if part.len() >= BARE_LEN_MIN && is(part) {
+                self.found.push(span(at..at + part.len(), name));
+            }
+            at += part.len() + 1;
+        }
+    }
+
+    /// A whole line of random Base64, and the shorter last line after it.
+    fn pem_lines(&self, run: &Range<usize>) -> Option<Range<usize>> {
+        let bytes = self.bytes;
+        let line = &bytes[run.clone()];
+        let starts = run.start == 0 || line_break_before(&bytes[..run.start]) < run.start;
+        let line_break = |at: usize| match &bytes[at..] {
+            [] => Some(0),
+            [b'\n', ..] => Some(1),
+            [b'\r', b'\n', ..] | [b'\\', b'n', ..] => Some(2),
+            _ => None,
+        };
+        let next = run.end + line_break(run.end)?;
+        let base64 = |byte: &&u8| byte.is_ascii_alphanumeric() || b"+/=".contains(byte);
+        let key = starts && PEM_LINES.contains(&line.len()) && line.iter().all(|byte| base64(&byte));
+        if !key || !is_key_material(line, 4.6) || self.is_public() {
+            return None;
+        }
+        let last = bytes[next..].iter().take(line.len()).take_while(base64).count();
+        let short = (1..line.len()).contains(&last) && line_break(next + last).is_some();
+        Some(run.start..if short { next + last } else { run.end })
+    }
+
+    fn is_public(&self) -> bool {
+        let public = ["CERTIFICATE-----", "PUBLIC KEY-----"];
+        *self.public.get_or_init(|| public.iter().any(|word| self.text.contains(word)))
+    }
+}
+
+/// 40 random characters. A hash has one case, a path or a class name has words, and encoded text can be read.
+fn is_aws_secret(part: &[u8]) -> bool {
+    part.len() == BARE_LEN_MIN && is_key_material(part, 4.3)
+}
+
+/// The id of the bot, which is a number in Base64; a time; a signature.
+fn is_discord_token(part: &[u8]) -> bool {
+    let mut fields = part.split(|byte| *byte == b'.');
+    let (Some(id), Some(time), Some(signature), None) = (fields.next(), fields.next(), fields.next(), fields.next()) else {
+        return false;
+    };
+    let number = URL_SAFE_NO_PAD.decode(id).is_ok_and(|id| id.len() >= 17 && id.iter().all(u8::is_ascii_digit));
+    number && (6..=7).contains(&time.len()) && (27..=38).contains(&signature.len())
+}
+
+/// The id of an app and its secret: `123456789012345|…`.
+fn is_facebook_token(part: &[u8]) -> bool {
+    let digits = part.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let rest = &part[digits..];
+    let secret = rest.strip_prefix(b"%7C").or(rest.strip_prefix(b"|")).or(rest.strip_prefix(b"%"));
+    let fits = |secret: &[u8]| {
+        (27..=40).contains(&secret.len()) && !secret.iter().any(|byte| b"|%".contains(byte)) && turns(secret) >= 6
+    };
+    (15..=16).contains(&digits) && secret.is_some_and(fits)
+}
+
+/// Whether Base64 text is random: all kinds of characters in turn, and not text when it is decoded.
+fn is_key_material(part: &[u8], entropy_min: f64) -> bool {
+    let has = |is: fn(&u8) -> bool| part.iter().any(is);
+    let mixed = has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit);
+    mixed && turns(part) >= part.len() * 7 / 20 && entropy(part) >= entropy_min && !is_encoded_text(part)
+}
+
+/// How often letters and digits of another kind follow each other. Separators do not count.
+pub(super) fn turns(part: &[u8]) -> usize {
+    let kind = |byte: &u8| match byte {
+        b'0'..=b'9' => Some(0),
+        b'A'..=b'Z' => Some(1),
+        b'a'..=b'z' => Some(2),
+        _ => None,
+    };
+    let differ = |pair: &&[u8]| matches!((kind(&pair[0]), kind(&pair[1])), (Some(one), Some(next)) if one != next);
+    part.windows(2).filter(differ).count()
+}
+
+/// Whether a part of Base64 text, which may start anywhere, is text when it is decoded.
+fn is_encoded_text(part: &[u8]) -> bool {
+    let is_text = |from: usize| {
+        let aligned = &part[from..from + (part.len() - from) / 4 * 4];
+        let Ok(decoded) = STANDARD.decode(aligned) else { return false };
+        let text = String::from_utf8_lossy(&decoded);
+        // The first and the last character can be cut.
+        let bad = |c: &char| *c == char::REPLACEMENT_CHARACTER || c.is_control() && !c.is_whitespace();
+        text.chars().filter(bad).count() <= 2
+    };
+    (0..4).any(is_text)
+}
