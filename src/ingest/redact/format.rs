@@ -120,7 +120,8 @@ fn end(pieces: &[Piece], bytes: &[u8], mut at: usize) -> Option<usize> {
     // A longer run of the same characters is something else.
     let optional = pieces.iter().rev().take_while(|piece| piece.len_min == 0).count();
     let last = &pieces[pieces.len().saturating_sub(optional + 1)..];
-    let longer = |byte: &u8| last.iter().any(|piece| (2..usize::MAX).contains(&piece.len_max) && piece.class.contains(*byte));
+    let longer =
+        |byte: &u8| last.iter().any(|piece| (2..usize::MAX).contains(&piece.len_max) && piece.class.contains(*byte));
     (!bytes.get(at).is_some_and(longer)).then_some(at)
 }
 
@@ -202,7 +203,10 @@ impl Format {
     /// A random text of the format, and its word.
     pub(super) fn sample(&self, random: &mut fastrand::Rng) -> (String, String) {
         let text = |pieces: &[Piece], random: &mut fastrand::Rng| {
-            pieces.iter().map(|piece| piece.sample(random, piece.len_min..=piece.len_max.min(piece.len_min + 40))).collect::<String>()
+            pieces
+                .iter()
+                .map(|piece| piece.sample(random, piece.len_min..=piece.len_max.min(piece.len_min + 40)))
+                .collect::<String>()
         };
         let word = self.words[random.usize(..self.words.len())].clone();
         let token = format!("{}{word}{}", text(&self.before, random), text(&self.after, random));

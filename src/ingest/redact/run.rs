@@ -16,28 +16,30 @@ use super::table::TABLE;
 use super::{Span, span};
 
 /// The least length of a token. A test checks it.
-pub(super) const RUN_LEN_MIN: usize = 16;
+pub(super) const RUN_LEN_MIN: usize = 15;
 /// The length of a secret key of AWS. All other secrets without a word are longer.
 const BARE_LEN_MIN: usize = 40;
 /// The length of the lines in a PEM file: OpenSSL, OpenSSH.
 const PEM_LINES: [usize; 2] = [64, 70];
 
-/// Adds the secrets of all runs. A run of 16 bytes has one at each 16th place, so it is enough to read that one.
+/// Adds the secrets of all runs. A run of 15 bytes has one at each 15th place, so it is enough to read that one.
 pub(super) fn find_in_runs<'t>(text: &'t str, found: &mut Vec<Span<'t>>) {
     let bytes = text.as_bytes();
     let mut runs = Runs { text, bytes, public: OnceCell::new(), found };
     let (mut done, mut probe) = (0, RUN_LEN_MIN - 1);
     while probe < bytes.len() {
-        // Of 16 bytes around the place, one is 8 before it or 7 after it.
+        // Of 15 bytes around the place, one is 8 before it or 7 after it.
         let near = |at: usize| bytes.get(at).is_some_and(|byte| in_run(*byte));
         if !in_run(bytes[probe]) || !near(probe.wrapping_sub(8)) && !near(probe + 7) {
             probe += RUN_LEN_MIN;
             continue;
         }
-        let first = probe - bytes[done..probe].iter().rev().take_while(|byte| in_run(**byte)).count();
-        done = probe + bytes[probe..].iter().take_while(|byte| in_run(**byte)).count();
+        let mut first = probe - bytes[done..probe].iter().rev().take_while(|byte| in_run(**byte)).count();
+        done = bytes[probe..].iter().position(|byte| !in_run(*byte)).map_or(bytes.len(), |len| probe + len);
         // `\n` is a line break.
-        let first = if bytes[..first].ends_with(b"\\") && b"nrt".contains(&bytes[first]) { first + 1 } else { first };
+        if bytes[..first].ends_with(b"\\") && b"nrt".contains(&bytes[first]) {
+            first += 1;
+        }
         if done - first >= RUN_LEN_MIN {
             done = runs.examine(first..done);
         }
@@ -45,17 +47,43 @@ pub(super) fn find_in_runs<'t>(text: &'t str, found: &mut Vec<Span<'t>>) {
     }
 }
 
+// The kinds of characters in a run.
+const DIGIT: u8 = 1;
+const UPPER: u8 = 2;
+const LOWER: u8 = 4;
+const PATH: u8 = 8;
+const BAR: u8 = 16;
+const PERCENT: u8 = 32;
+const DASH: u8 = 64;
+const OTHER: u8 = 128;
+
+/// The kind of each byte that can be in a run. The others are 0.
+const KINDS: [u8; 256] = {
+    let (mut kinds, mut byte) = ([0; 256], 0);
+    while byte < 256 {
+        kinds[byte] = match byte as u8 {
+            b'0'..=b'9' => DIGIT,
+            b'A'..=b'Z' => UPPER,
+            b'a'..=b'z' => LOWER,
+            b'.' | b'/' => PATH,
+            b'|' => BAR,
+            b'%' => PERCENT,
+            b'_' | b'-' => DASH,
+            b'+' | b'=' | b'~' => OTHER,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    kinds
+};
+
+fn is_letter_or_digit(byte: u8) -> bool {
+    KINDS[usize::from(byte)] & (DIGIT | UPPER | LOWER) > 0
+}
+
 /// The characters of the words of tokens, and of secrets without a word.
 pub(super) fn in_run(byte: u8) -> bool {
-    const IN_RUN: [bool; 256] = {
-        let (mut table, mut byte) = ([false; 256], 0);
-        while byte < 256 {
-            table[byte] = (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'+' | b'/' | b'_' | b'.' | b'-' | b'|' | b'%' | b'=' | b'~');
-            byte += 1;
-        }
-        table
-    };
-    IN_RUN[usize::from(byte)]
+    KINDS[usize::from(byte)] > 0
 }
 
 struct Runs<'t, 'f> {
@@ -70,27 +98,34 @@ impl Runs<'_, '_> {
     /// Adds the secrets in the run. Returns the end of what is examined.
     fn examine(&mut self, run: Range<usize>) -> usize {
         let (before, end) = (self.found.len(), run.end);
-        self.tokens(run.clone());
-        if self.found.len() == before && run.len() >= BARE_LEN_MIN {
-            self.bare(run);
+        let kinds = self.bytes[run.clone()].iter().fold(0, |kinds, byte| kinds | KINDS[usize::from(*byte)]);
+        // A path or the name of a class. A token with a dot or a slash is so long that it has a digit.
+        let path = kinds & PATH > 0 && kinds & (DIGIT | DASH) == 0;
+        if !path {
+            self.tokens(run.clone(), kinds & PERCENT > 0);
         }
-        self.found[before..].last().map_or(end, |last| last.range.end.max(end))
+        if self.found.len() == before && run.len() >= BARE_LEN_MIN && kinds & DIGIT > 0 {
+            self.bare(run, kinds);
+        }
+        self.found[before..].iter().map(|found| found.range.end).fold(end, usize::max)
     }
 
     /// Tokens at the starts of words in the run.
-    fn tokens(&mut self, run: Range<usize>) {
+    fn tokens(&mut self, run: Range<usize>, encoded: bool) {
+        let (bytes, starts) = (self.bytes, &TABLE.starts);
         let mut at = run.start;
-        let mut inside = false;
         while at + RUN_LEN_MIN <= run.end {
-            let byte = self.bytes[at];
-            // The two digits of `%3D` are not part of the word after it.
-            let encoded = inside && at >= run.start + 3 && self.bytes[at - 3] == b'%';
-            let token = if inside && !encoded { None } else { self.token(at) };
-            inside = byte.is_ascii_alphanumeric();
-            at += 1;
-            if let Some(token) = token {
+            // The next place at which a word starts as a token does.
+            let mut inside = at > run.start && is_letter_or_digit(bytes[at - 1]);
+            let next = (at..=run.end - RUN_LEN_MIN).find(|&at| {
+                let starts_word = !inside || encoded && at >= 3 && bytes[at - 3] == b'%';
+                inside = is_letter_or_digit(bytes[at]);
+                starts_word && inside && starts.has(bytes[at], bytes[at + 1])
+            });
+            let Some(next) = next else { return };
+            at = next + 1;
+            if let Some(token) = self.token(next) {
                 at = token.range.end;
-                inside = true;
                 self.found.push(token);
             }
         }
@@ -106,10 +141,10 @@ impl Runs<'_, '_> {
         })
     }
 
-    fn bare(&mut self, run: Range<usize>) {
-        let bytes = self.bytes;
-        if let Some(lines) = self.pem_lines(&run) {
-            let before = line_break_before(&bytes[..run.start]);
+    fn bare(&mut self, run: Range<usize>, kinds: u8) {
+        let mixed = kinds & UPPER > 0 && kinds & LOWER > 0;
+        if let Some(lines) = if mixed { self.pem_lines(&run) } else { None } {
+            let before = line_break_before(&self.bytes[..run.start]);
             let last = self.found.last_mut().filter(|last| last.kind == "private-key" && last.range.end == before);
             match last {
                 Some(last) => last.range.end = lines.end,
@@ -117,16 +152,13 @@ impl Runs<'_, '_> {
             }
             return;
         }
-        let text = &bytes[run.clone()];
-        // No secret has so few digits, but names of classes have.
-        if text.iter().filter(|byte| byte.is_ascii_digit()).count() < 2 {
-            return;
+        if mixed {
+            self.parts(&run, b"+/", "aws-secret", is_aws_secret);
         }
-        self.parts(&run, b"+/", "aws-secret", is_aws_secret);
-        if memchr::memchr(b'.', text).is_some() {
+        if mixed && kinds & PATH > 0 {
             self.parts(&run, b"_.-", "discord-token", is_discord_token);
         }
-        if memchr::memchr2(b'|', b'%', text).is_some() {
+        if kinds & (BAR | PERCENT) > 0 {
             self.parts(&run, b"_-|%", "facebook-token", is_facebook_token);
         }
     }
@@ -178,7 +210,8 @@ fn is_aws_secret(part: &[u8]) -> bool {
 /// The id of the bot, which is a number in Base64; a time; a signature.
 fn is_discord_token(part: &[u8]) -> bool {
     let mut fields = part.split(|byte| *byte == b'.');
-    let (Some(id), Some(time), Some(signature), None) = (fields.next(), fields.next(), fields.next(), fields.next()) else {
+    let (Some(id), Some(time), Some(signature), None) = (fields.next(), fields.next(), fields.next(), fields.next())
+    else {
         return false;
     };
     let number = URL_SAFE_NO_PAD.decode(id).is_ok_and(|id| id.len() >= 17 && id.iter().all(u8::is_ascii_digit));

@@ -9,6 +9,7 @@ use regex::Regex;
 
 use super::rule::*;
 use super::table::TABLE;
+use super::vendor::key;
 use super::visible::Spelling;
 use super::{Span, placeholder_end, span};
 
@@ -102,7 +103,7 @@ impl<'t> Scan<'t> {
             Rule::Name(name) => self.named(name, hit),
             Rule::Scheme(kind) => self.scheme(kind, hit),
             Rule::Token(token) => TABLE.tokens[token].find(self.bytes, hit),
-            Rule::Vendor(vendor) => self.vendor(&TABLE.vendors[vendor], &hit),
+            Rule::Vendor(vendor) => key(self.text, &TABLE.vendors[vendor], &hit),
             Rule::Pattern(pattern) => self.pattern(&TABLE.patterns[pattern], hit.end),
             Rule::Vault => self.vault(hit.end),
             Rule::Putty => self.putty(hit.end),
@@ -143,10 +144,11 @@ impl<'t> Scan<'t> {
         if whole_word && !self.is_word(&hit) {
             return None;
         }
-        if name.kind == "secret" && self.bytes[hit.end..].starts_with(b"_") {
-            if let Some(token) = self.notion(&hit) {
-                return Some(token);
-            }
+        if name.kind == "secret"
+            && self.bytes[hit.end..].starts_with(b"_")
+            && let Some(token) = self.notion(&hit)
+        {
+            return Some(token);
         }
         let in_name = |byte: &&u8| byte.is_ascii_alphanumeric() || b"_.-".contains(byte);
         let rest = hit.end + self.bytes[hit.end..].iter().take(64).take_while(in_name).count();
@@ -372,7 +374,7 @@ impl<'t> Scan<'t> {
         let open = before.iter().rev().take_while(|byte| b"\"'\\".contains(byte)).count();
         let tag = &before[..before.len() - open];
         let ends = |word: &[u8]| tag.len() > word.len() && tag[tag.len() - word.len()..].eq_ignore_ascii_case(word);
-        (ends(b" name=") || ends(b" key=")) && before.iter().any(|byte| *byte == b'<')
+        (ends(b" name=") || ends(b" key=")) && before.contains(&b'<')
     }
 
     /// The value after such a name, in the element or as the attribute `value`.

@@ -5,9 +5,9 @@ use std::ops::Range;
 use regex::Regex;
 
 use super::rule::*;
-use super::vendor::is_key;
-use super::table::Pattern;
 use super::scan::{NO_LINK, Scan, is_mixed, line_break_before, starts_word};
+use super::table::Pattern;
+use super::vendor::is_key;
 use super::{Span, span};
 
 impl<'t> Scan<'t> {
@@ -115,7 +115,8 @@ impl<'t> Scan<'t> {
     /// A JWT whose header has another spelling: a space or a line break after its first brace. `dot` is before the payload.
     pub(super) fn jwt_payload(&self, dot: usize) -> Option<Span<'t>> {
         let belongs = |byte: u8| byte.is_ascii_alphanumeric() || b"/+_-".contains(&byte);
-        let header = self.bytes[..dot].iter().rev().take_while(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(byte));
+        let header =
+            self.bytes[..dot].iter().rev().take_while(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(byte));
         let start = dot - header.count();
         let payload = self.run_end(dot + 1, belongs);
         let fits = dot - start >= 17 && payload - dot >= 17 && self.text[start..].starts_with("ey");

@@ -1,7 +1,7 @@
 //! Reads `rules.toml`.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::LazyLock;
 
@@ -23,36 +23,43 @@ pub(super) struct Table {
 }
 
 /// Words and the places of their tokens, by the first two bytes. A longer word comes first.
-#[derive(Default)]
 pub(super) struct Starts {
-    known: HashMap<[u8; 2], Vec<(String, usize)>>,
+    /// In order.
+    known: Vec<([u8; 2], Words)>,
     /// A bit for each two bytes: most texts have none of them.
-    bits: Vec<u64>,
+    bits: Box<[u64; 1 << 10]>,
 }
+
+/// Words, each with the place of its token.
+type Words = Vec<(String, usize)>;
 
 impl Starts {
     fn new(tokens: &[Token]) -> Self {
-        let mut starts = Self { known: HashMap::new(), bits: vec![0; 1 << 10] };
+        let mut known: BTreeMap<[u8; 2], Words> = BTreeMap::new();
+        let mut bits = Box::new([0; 1 << 10]);
         for (at, token) in tokens.iter().enumerate() {
-            for word in token.formats.iter().filter(|format| format.starts_with_word()).flat_map(|format| &format.words) {
+            for word in token.formats.iter().filter(|format| format.starts_with_word()).flat_map(|format| &format.words)
+            {
                 let two = [word.as_bytes()[0], word.as_bytes()[1]];
                 let number = usize::from(u16::from_le_bytes(two));
-                starts.bits[number / 64] |= 1 << (number % 64);
-                starts.known.entry(two).or_default().push((word.clone(), at));
+                bits[number / 64] |= 1 << (number % 64);
+                known.entry(two).or_default().push((word.clone(), at));
             }
         }
-        starts.known.values_mut().for_each(|words| words.sort_by_key(|(word, _)| Reverse(word.len())));
-        starts
+        known.values_mut().for_each(|words| words.sort_by_key(|(word, _)| Reverse(word.len())));
+        Self { known: known.into_iter().collect(), bits }
     }
 
-    /// The words that may be at the start of `bytes`.
+    /// Whether a word starts with these two bytes.
+    pub(super) fn has(&self, first: u8, second: u8) -> bool {
+        let number = usize::from(u16::from_le_bytes([first, second]));
+        self.bits[number / 64] >> (number % 64) & 1 == 1
+    }
+
+    /// The words that start like `bytes`.
     pub(super) fn candidates(&self, bytes: &[u8]) -> &[(String, usize)] {
-        let two = [bytes[0], bytes[1]];
-        let number = usize::from(u16::from_le_bytes(two));
-        match self.bits[number / 64] >> (number % 64) & 1 {
-            0 => &[],
-            _ => self.known.get(&two).map_or(&[], Vec::as_slice),
-        }
+        let found = self.known.binary_search_by(|(two, _)| two[..].cmp(&bytes[..2]));
+        found.map_or(&[], |at| &self.known[at].1)
     }
 }
 

@@ -6,24 +6,22 @@ use super::card::has_part;
 use super::format::entropy;
 use super::rule::{KEY_WORDS, VALUE_OF_ID, VENDOR_LINK};
 use super::run::turns;
-use super::scan::Scan;
 use super::table::Vendor;
 use super::{Span, span};
 
-impl<'t> Scan<'t> {
-    /// `datadog_key=…`, `"Algolia": "…"`. The value has the length and the characters of the vendor's keys.
-    pub(super) fn vendor(&self, vendor: &'static Vendor, hit: &Range<usize>) -> Option<Span<'t>> {
-        let link = VENDOR_LINK.captures(&self.text[hit.end..])?;
-        let tail = link.name("tail").map_or("", |tail| tail.as_str()).as_bytes();
-        if has_part(tail, VALUE_OF_ID) || vendor.named && !names_key(tail) && !names_key(&self.bytes[..hit.start])
-        {
-            return None;
-        }
-        let start = hit.end + link.get_match().end();
-        let fits = |value: &Range<usize>| is_key(&self.bytes[value.clone()]);
-        let value = vendor.values.iter().find_map(|format| format.value(self.bytes, start).filter(fits))?;
-        Some(span(value, vendor.name))
+/// `datadog_key=…`, `"Algolia": "…"`: the value after the vendor's name at `hit`, if it has the length and the characters
+/// of the vendor's keys.
+pub(super) fn key(text: &str, vendor: &'static Vendor, hit: &Range<usize>) -> Option<Span<'static>> {
+    let bytes = text.as_bytes();
+    let link = VENDOR_LINK.captures(&text[hit.end..])?;
+    let tail = link.name("tail").map_or("", |tail| tail.as_str()).as_bytes();
+    if has_part(tail, VALUE_OF_ID) || vendor.named && !names_key(tail) && !names_key(&bytes[..hit.start]) {
+        return None;
     }
+    let start = hit.end + link.get_match().end();
+    let fits = |value: &Range<usize>| is_key(&bytes[value.clone()]);
+    let value = vendor.values.iter().find_map(|format| format.value(bytes, start).filter(fits))?;
+    Some(span(value, vendor.name))
 }
 
 /// Whether a word such as `key` is in the last part of `name`: `api_key_heroku`.

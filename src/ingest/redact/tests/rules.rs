@@ -80,7 +80,8 @@ fn a_text_of_another_length_is_no_token() {
         for miss in format.near_misses(random) {
             let found = (0..miss.len()).flat_map(|start| (start..=miss.len()).map(move |end| start..end));
             let found = found.filter(|word| miss.is_char_boundary(word.start) && miss.is_char_boundary(word.end));
-            let token = found.filter_map(|word| format.find(miss.as_bytes(), word)).find(|token| token.len() == miss.len());
+            let token =
+                found.filter_map(|word| format.find(miss.as_bytes(), word)).find(|token| token.len() == miss.len());
             assert_eq!(token, None, "{pattern} is found in {miss}");
         }
     });
@@ -128,7 +129,8 @@ fn for_each_vendor(mut test: impl FnMut(&str, &str, &str, String)) {
         for (format, pattern) in vendor.values.iter().zip(&vendor.patterns) {
             for word in &vendor.words {
                 // One in a few short keys looks like a word. `nearly_every_random_key_is_recognized` counts them.
-                let key = std::iter::repeat_with(|| format.sample(&mut random).0).find(|key| is_key(key.as_bytes()) && !key.starts_with('='));
+                let key = std::iter::repeat_with(|| format.sample(&mut random).0)
+                    .find(|key| is_key(key.as_bytes()) && !key.starts_with('='));
                 test(vendor.name, word, pattern, key.unwrap());
             }
         }
@@ -227,7 +229,10 @@ fn the_examples_of_patterns_hold() {
         for example in &pattern.redacts {
             let (before, rest) = example.split_once('⟦').unwrap();
             let (secret, after) = rest.split_once('⟧').unwrap();
-            assert_eq!(redact(&format!("{before}{secret}{after}")), format!("{before}[redacted:{}]{after}", pattern.name));
+            assert_eq!(
+                redact(&format!("{before}{secret}{after}")),
+                format!("{before}[redacted:{}]{after}", pattern.name)
+            );
         }
     }
 }

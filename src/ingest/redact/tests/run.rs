@@ -55,7 +55,8 @@ fn encoded_text_and_hashes_are_no_secret_keys() {
 
 #[test]
 fn tokens_of_discord_are_redacted() {
-    let token = |id: &str| format!("{}.{}.{}", URL_SAFE_NO_PAD.encode(id), "GxYz12", "aB3dE5fG7hI9jK1lM3nO5pQ7rS9tU1vW3xY5zA");
+    let token =
+        |id: &str| format!("{}.{}.{}", URL_SAFE_NO_PAD.encode(id), "GxYz12", "aB3dE5fG7hI9jK1lM3nO5pQ7rS9tU1vW3xY5zA");
     for id in ["123456789012345678", "1234567890123456789"] {
         assert_eq!(redact(&format!("login with {} failed", token(id))), "login with [redacted:discord-token] failed");
     }
@@ -166,7 +167,10 @@ fn words_after_auth_paths_and_short_numbers_are_kept() {
 
 #[test]
 fn assignments_in_all_spellings_are_redacted() {
-    let all = ["=", ":", " = ", " : ", "==", "=>", " => ", ":=", "::=", ":::=", "?=", " ?= ", "||=", "+=", "->", "%3D", "%3A", "%253D", "\\u003d", "\\u003D"];
+    let all = [
+        "=", ":", " = ", " : ", "==", "=>", " => ", ":=", "::=", ":::=", "?=", " ?= ", "||=", "+=", "->", "%3D", "%3A",
+        "%253D", "\\u003d", "\\u003D",
+    ];
     for joint in all {
         for name in ["password", "client_secret", "DB_PASSWORD", "apiKey", "x-api-key", "refreshToken"] {
             for (open, close) in [("", ""), ("\"", "\""), ("'", "'"), ("\\\"", "\\\"")] {
