@@ -19,7 +19,9 @@
 //! |---|---|
 //! | `rules.toml`, `table` | the rules, and how they are read |
 //! | `format` | the formats of tokens |
-//! | `rule` | the automaton of trigger words, and the patterns around values |
+//! | `rule` | the kinds of rules, and the patterns around values |
+//! | `trigger` | the automaton of trigger words |
+//! | `word` | what the characters of a word say about it |
 //! | `scan` | values after names, and where they end |
 //! | `shape` | credentials with a known shape |
 //! | `vendor` | keys after the name of a vendor |
@@ -50,8 +52,10 @@ mod run;
 mod scan;
 mod shape;
 mod table;
+mod trigger;
 mod vendor;
 mod visible;
+mod word;
 
 /// Redacts with the built-in rules and with the rules of the configuration.
 ///
@@ -116,7 +120,7 @@ pub fn rule_names() -> BTreeSet<&'static str> {
     let vendors = table.vendors.iter().map(|vendor| vendor.name);
     let patterns = table.patterns.iter().map(|pattern| pattern.name);
     let names = table.names.iter().map(|(name, _)| name.kind);
-    tokens.chain(vendors).chain(patterns).chain(names).chain(rule::NAMES_IN_CODE).collect()
+    tokens.chain(vendors).chain(patterns).chain(names).chain(trigger::NAMES_IN_CODE).collect()
 }
 
 impl Redactor {

@@ -3,8 +3,7 @@
 
 use std::ops::{Range, RangeInclusive};
 
-use super::rule::lists;
-use super::scan::starts_word;
+use super::word::{has_part, starts_word};
 use super::{Span, span};
 
 /// Adds the card numbers between `spans`. Of 13 digits with single separators, one is in any two
@@ -125,23 +124,6 @@ fn names_id(before: &[u8]) -> bool {
     let name = run(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(byte));
     let words = run(|byte| byte.is_ascii_alphanumeric() || b"_.- ".contains(byte));
     has_part(&before[name..last], ID_WORDS) && !has_part(&before[words..last], CARD_WORDS)
-}
-
-/// Whether one of `words` is a part of `text`, as in `txn_id`, `txnId` and `TXN-ID`.
-pub(super) fn has_part(text: &[u8], words: &str) -> bool {
-    text.split(|byte| !byte.is_ascii_alphabetic()).any(|mut rest| {
-        let upper = rest.iter().all(u8::is_ascii_uppercase);
-        while let [_, others @ ..] = rest {
-            let len =
-                1 + others.iter().take_while(|byte| upper || byte.is_ascii_lowercase()).count();
-            let part = rest[..len].to_ascii_lowercase();
-            if std::str::from_utf8(&part).is_ok_and(|part| lists(words, part)) {
-                return true;
-            }
-            rest = &rest[len..];
-        }
-        false
-    })
 }
 
 /// For each card network: the range of the first four digits, and the number of digits.

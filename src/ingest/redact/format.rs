@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::scan::starts_word;
+use super::word::{entropy, starts_word};
 
 /// `[a-z]{4}(.word.|-word-)[0-9]{2,}`: words, and what is before and after them.
 #[derive(Debug)]
@@ -131,17 +131,6 @@ pub(super) fn is_random(token: &[u8]) -> bool {
     let long_word = || token.split(|byte| !byte.is_ascii_alphabetic()).any(|word| word.len() >= 16);
     // A short number has few different digits.
     (digits || long_word()) && entropy(token) >= if token.len() < 12 { 1.0 } else { 2.0 }
-}
-
-/// The entropy per character, in bits.
-pub(super) fn entropy(text: &[u8]) -> f64 {
-    let mut counts = [0u16; 128];
-    for byte in text.iter().take(1024) {
-        counts[usize::from(*byte & 127)] += 1;
-    }
-    let len = text.len().min(1024) as f64;
-    let bits = |count: &u16| f64::from(*count) / len * (len / f64::from(*count)).log2();
-    counts.iter().filter(|count| **count > 0).map(bits).sum()
 }
 
 fn pieces(pattern: &str) -> Vec<Piece> {

@@ -10,9 +10,8 @@ use std::ops::Range;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
-use super::format::entropy;
-use super::scan::line_break_before;
 use super::table::TABLE;
+use super::word::{entropy, line_break_before, turns};
 use super::{Span, span};
 
 /// The least length of a token. A test checks it.
@@ -234,18 +233,6 @@ fn is_key_material(part: &[u8], entropy_min: f64) -> bool {
     let has = |is: fn(&u8) -> bool| part.iter().any(is);
     let mixed = has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit);
     mixed && turns(part) >= part.len() * 7 / 20 && entropy(part) >= entropy_min && !is_encoded_text(part)
-}
-
-/// How often letters and digits of another kind follow each other. Separators do not count.
-pub(super) fn turns(part: &[u8]) -> usize {
-    let kind = |byte: &u8| match byte {
-        b'0'..=b'9' => Some(0),
-        b'A'..=b'Z' => Some(1),
-        b'a'..=b'z' => Some(2),
-        _ => None,
-    };
-    let differ = |pair: &&[u8]| matches!((kind(&pair[0]), kind(&pair[1])), (Some(one), Some(next)) if one != next);
-    part.windows(2).filter(differ).count()
 }
 
 /// Whether a part of Base64 text, which may start anywhere, is text when it is decoded.

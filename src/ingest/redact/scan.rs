@@ -9,8 +9,10 @@ use regex::Regex;
 
 use super::rule::*;
 use super::table::TABLE;
+use super::trigger::TRIGGERS;
 use super::vendor::key;
 use super::visible::Spelling;
+use super::word::{is_mixed, lists, starts_word};
 use super::{Span, placeholder_end, span};
 
 /// The text between a name and its value: `"` and `:` in `"name": 7`.
@@ -726,29 +728,7 @@ impl<'t> Scan<'t> {
     }
 }
 
-/// Whether a word can start at `at`: not after a letter or digit, except for those of an escape.
-pub(super) fn starts_word(bytes: &[u8], at: usize) -> bool {
-    match &bytes[..at] {
-        [.., b'\\', b'n' | b'r' | b't'] | [.., b'\\', b'u', _, _, _, _] => true,
-        [.., b'%', a, b] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => true,
-        [.., last] => !last.is_ascii_alphanumeric(),
-        [] => true,
-    }
-}
-
-pub(super) fn is_mixed(word: &[u8]) -> bool {
-    word.iter().any(u8::is_ascii_digit) && word.iter().any(u8::is_ascii_alphabetic)
-}
-
 /// At least `len_min` characters, with digits and letters among them.
 fn is_random(word: &str, len_min: usize) -> bool {
     word.len() >= len_min && is_mixed(word.as_bytes())
-}
-
-/// The start of the line break, escaped or not, at the end of `bytes`; the end if there is none.
-pub(super) fn line_break_before(bytes: &[u8]) -> usize {
-    let rest = bytes.strip_suffix(b"\n").map(|rest| rest.strip_suffix(b"\r").unwrap_or(rest));
-    let escaped =
-        || bytes.strip_suffix(b"\\n").map(|rest| rest.strip_suffix(b"\\r").unwrap_or(rest));
-    rest.or_else(escaped).map_or(bytes.len(), <[u8]>::len)
 }

@@ -5,9 +5,9 @@ use std::ops::Range;
 use regex::Regex;
 
 use super::rule::*;
-use super::scan::{NO_LINK, Scan, is_mixed, line_break_before, starts_word};
+use super::scan::{NO_LINK, Scan};
 use super::table::Pattern;
-use super::vendor::is_key;
+use super::word::{is_key, is_mixed, line_break_before, starts_word};
 use super::{Span, span};
 
 impl<'t> Scan<'t> {

@@ -2,11 +2,9 @@
 
 use std::ops::Range;
 
-use super::card::has_part;
-use super::format::entropy;
 use super::rule::{KEY_WORDS, VALUE_OF_ID, VENDOR_LINK};
-use super::run::turns;
 use super::table::Vendor;
+use super::word::{has_part, is_key};
 use super::{Span, span};
 
 /// `datadog_key=…`, `"Algolia": "…"`: the value after the vendor's name at `hit`, if it has the length and the characters
@@ -30,10 +28,4 @@ fn names_key(name: &[u8]) -> bool {
     let name = name.rsplit(|byte| !byte.is_ascii_alphanumeric() && !b"_.-".contains(byte)).next().unwrap_or_default();
     let name = name.to_ascii_lowercase();
     KEY_WORDS.iter().any(|word| name.windows(word.len()).any(|part| part == *word))
-}
-
-/// Whether a value of the right length is random: the kinds of characters take turns, unlike in `backup2024`.
-pub(super) fn is_key(value: &[u8]) -> bool {
-    let random = turns(&value.to_ascii_lowercase()) >= 3 || turns(value) >= 6;
-    random && entropy(value) >= if value.len() < 20 { 2.3 } else { 2.7 }
 }
