@@ -149,10 +149,11 @@ impl Redactor {
         if !bad.is_empty() {
             return Err(bad);
         }
-        let custom_set = RegexSet::new(valid.iter().map(|(_, regex)| regex.as_str())).map_err(|error| {
-            let reason = format!("too large together with the others: {error}");
-            vec![BadPattern { index: valid.len() - 1, reason }]
-        })?;
+        let custom_set =
+            RegexSet::new(valid.iter().map(|(_, regex)| regex.as_str())).map_err(|error| {
+                let reason = format!("too large together with the others: {error}");
+                vec![BadPattern { index: valid.len() - 1, reason }]
+            })?;
         Ok(Redactor { custom: valid, custom_set, disabled: Vec::new() })
     }
 
@@ -213,7 +214,9 @@ impl Redactor {
             has_encoded |= spelling.has_encoded;
             // Only in a terminal title, which is invisible, does the written text count.
             let hidden = |at| visible.hides(text, at);
-            spans.retain(|span| hidden(span.range.start) && hidden(text.floor_char_boundary(span.range.end - 1)));
+            spans.retain(|span| {
+                hidden(span.range.start) && hidden(text.floor_char_boundary(span.range.end - 1))
+            });
             spans.extend(found.into_iter().map(|span| span.moved(|range| visible.raw(range))));
         }
         if has_encoded {
@@ -225,7 +228,8 @@ impl Redactor {
     }
 
     fn find_as_written<'t>(&'t self, text: &'t str, cut: bool) -> (Vec<Span<'t>>, Spelling) {
-        let Scan { mut spans, spelling, .. } = Scan { cut, disabled: &self.disabled, ..Scan::new(text) }.run();
+        let Scan { mut spans, spelling, .. } =
+            Scan { cut, disabled: &self.disabled, ..Scan::new(text) }.run();
         find_in_runs(text, &mut spans);
         spans.retain(|span| self.applies(&span.kind));
         self.find_custom(text, &mut spans);
@@ -247,11 +251,15 @@ impl Redactor {
         }
         let placeholders: Vec<_> = PLACEHOLDER.find_iter(text).map(|found| found.range()).collect();
         let rules = hits.iter().map(|index| &self.custom[index]);
-        for (name, found) in rules.flat_map(|(name, regex)| regex.captures_iter(text).map(move |found| (name, found))) {
+        for (name, found) in rules
+            .flat_map(|(name, regex)| regex.captures_iter(text).map(move |found| (name, found)))
+        {
             let secret = found.name("secret").unwrap_or_else(|| found.get_match()).range();
             // A wide pattern may match a placeholder, which is not a secret.
             let next = placeholders.partition_point(|placeholder| placeholder.end <= secret.start);
-            if !secret.is_empty() && placeholders.get(next).is_none_or(|next| next.start >= secret.end) {
+            if !secret.is_empty()
+                && placeholders.get(next).is_none_or(|next| next.start >= secret.end)
+            {
                 spans.push(span(secret, name.clone()));
             }
         }
@@ -260,15 +268,20 @@ impl Redactor {
 
 fn compile(rule: &CustomRule<'_>) -> Result<Regex, String> {
     // The error has several lines, with a drawing. The last one has the reason.
-    let last = |error: regex::Error| error.to_string().lines().last().unwrap_or("").trim().to_owned();
+    let last =
+        |error: regex::Error| error.to_string().lines().last().unwrap_or("").trim().to_owned();
     let regex = Regex::new(rule.pattern).map_err(last)?;
     if regex.is_match("") {
         return Err("matches the empty text".into());
     }
-    if rule.name.is_empty() || !rule.name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-') {
+    if rule.name.is_empty()
+        || !rule.name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')
+    {
         return Err(format!("the name `{}` is not made of lower-case letters and `-`", rule.name));
     }
-    let wrong = |examples: &[&str], matches: bool| examples.iter().position(|text| regex.is_match(text) != matches);
+    let wrong = |examples: &[&str], matches: bool| {
+        examples.iter().position(|text| regex.is_match(text) != matches)
+    };
     match (wrong(&rule.redacts, true), wrong(&rule.keeps, false)) {
         (Some(at), _) => Err(format!("does not match example {} under `redacts`", at + 1)),
         (_, Some(at)) => Err(format!("matches example {} under `keeps`", at + 1)),

@@ -52,7 +52,8 @@ impl Redactor {
             ..text.ceil_char_boundary(text.len().min(kept.end + MARGIN_BYTES));
         let (start, cut) = (window.start, window.end < text.len());
         let focus = focus.clamp(kept.start, kept.end);
-        let mut marks = Marks { from: kept.start - start, focus: focus - start, to: kept.end - start };
+        let mut marks =
+            Marks { from: kept.start - start, focus: focus - start, to: kept.end - start };
         let redacted = self.redact_marked(&text[window], cut, &mut marks, &mut |_| {});
         let (left, right) = (kept.start > 0, kept.end < text.len());
         fit(&redacted[marks.from..marks.to], marks.focus - marks.from, (left, right), bytes_max)

@@ -74,7 +74,11 @@ impl Format {
         let random = |part: &[u8], len_min: usize| part.len() < len_min || is_random(part);
         let (before, after) = (&bytes[start..word.start], &bytes[word.end..end]);
         // A short text after `.atlasv1.`-like words says nothing.
-        let fits = if before.is_empty() { random(after, 1) } else { random(before, 1) && random(after, 4) };
+        let fits = if before.is_empty() {
+            random(after, 1)
+        } else {
+            random(before, 1) && random(after, 4)
+        };
         fits.then(|| start..self.extended(bytes, end))
     }
 
@@ -89,7 +93,9 @@ impl Format {
 
     /// The end of a token whose last piece has no limit. Dots at its end are not part of it.
     fn extended(&self, bytes: &[u8], end: usize) -> usize {
-        let Some(last) = self.after.last().filter(|last| last.len_max == usize::MAX) else { return end };
+        let Some(last) = self.after.last().filter(|last| last.len_max == usize::MAX) else {
+            return end;
+        };
         let len = bytes[end..].iter().take_while(|byte| last.class.contains(**byte)).count();
         end + len - bytes[end..end + len].iter().rev().take_while(|byte| **byte == b'.').count()
     }
@@ -114,14 +120,20 @@ impl Format {
 fn end(pieces: &[Piece], bytes: &[u8], mut at: usize) -> Option<usize> {
     for piece in pieces {
         let len_max = if piece.len_max == usize::MAX { piece.len_min } else { piece.len_max };
-        let run = bytes[at..].iter().take(len_max).take_while(|byte| piece.class.contains(**byte)).count();
+        let run = bytes[at..]
+            .iter()
+            .take(len_max)
+            .take_while(|byte| piece.class.contains(**byte))
+            .count();
         at += Some(run).filter(|len| *len >= piece.len_min)?;
     }
     // A longer run of the same characters is something else.
     let optional = pieces.iter().rev().take_while(|piece| piece.len_min == 0).count();
     let last = &pieces[pieces.len().saturating_sub(optional + 1)..];
-    let longer =
-        |byte: &u8| last.iter().any(|piece| (2..usize::MAX).contains(&piece.len_max) && piece.class.contains(*byte));
+    let longer = |byte: &u8| {
+        last.iter()
+            .any(|piece| (2..usize::MAX).contains(&piece.len_max) && piece.class.contains(*byte))
+    };
     (!bytes.get(at).is_some_and(longer)).then_some(at)
 }
 
@@ -159,7 +171,9 @@ fn class(pattern: &str) -> (Class, &str) {
     while let Some(first) = inside.next() {
         match (first, inside.clone().nth(1)) {
             (b'\\', _) if inside.next_if_eq(&b'w').is_some() => {
-                class.add((0..128).filter(|byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_'));
+                class.add(
+                    (0..128).filter(|byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_'),
+                );
             }
             (_, Some(last)) if inside.next_if_eq(&b'-').is_some() => {
                 inside.next();
@@ -176,7 +190,8 @@ fn length(pattern: &str) -> (usize, usize, &str) {
     if let Some(rest) = pattern.strip_prefix('?') {
         return (0, 1, rest);
     }
-    let Some((inside, rest)) = pattern.strip_prefix('{').and_then(|inside| inside.split_once('}')) else {
+    let Some((inside, rest)) = pattern.strip_prefix('{').and_then(|inside| inside.split_once('}'))
+    else {
         return (1, 1, pattern);
     };
     let number = |text: &str| text.parse().expect("invariant: a length is a number");
@@ -194,7 +209,9 @@ impl Format {
         let text = |pieces: &[Piece], random: &mut fastrand::Rng| {
             pieces
                 .iter()
-                .map(|piece| piece.sample(random, piece.len_min..=piece.len_max.min(piece.len_min + 40)))
+                .map(|piece| {
+                    piece.sample(random, piece.len_min..=piece.len_max.min(piece.len_min + 40))
+                })
                 .collect::<String>()
         };
         let word = self.words[random.usize(..self.words.len())].clone();
@@ -227,7 +244,8 @@ impl Format {
 #[cfg(test)]
 impl Piece {
     fn sample(&self, random: &mut fastrand::Rng, len: std::ops::RangeInclusive<usize>) -> String {
-        let class: Vec<char> = (0..128u8).filter(|byte| self.class.contains(*byte)).map(char::from).collect();
+        let class: Vec<char> =
+            (0..128u8).filter(|byte| self.class.contains(*byte)).map(char::from).collect();
         (0..random.usize(len)).map(|_| class[random.usize(..class.len())]).collect()
     }
 }

@@ -201,7 +201,8 @@ pub(super) const VALUE_OF_ID: &str = "account block build branch campaign channe
     transaction url user uuid version";
 
 /// Parts of names whose value is a secret.
-pub(super) const KEY_WORDS: [&[u8]; 7] = [b"api", b"auth", b"cred", b"key", b"pass", b"secret", b"token"];
+pub(super) const KEY_WORDS: [&[u8]; 7] =
+    [b"api", b"auth", b"cred", b"key", b"pass", b"secret", b"token"];
 
 impl Name {
     /// With `rest` after it in the same name: whether it is a plural, or `None` if it is not the

@@ -33,8 +33,12 @@ pub(super) fn find_in_runs<'t>(text: &'t str, found: &mut Vec<Span<'t>>) {
             probe += RUN_LEN_MIN;
             continue;
         }
-        let mut first = probe - bytes[done..probe].iter().rev().take_while(|byte| in_run(**byte)).count();
-        done = bytes[probe..].iter().position(|byte| !in_run(*byte)).map_or(bytes.len(), |len| probe + len);
+        let mut first =
+            probe - bytes[done..probe].iter().rev().take_while(|byte| in_run(**byte)).count();
+        done = bytes[probe..]
+            .iter()
+            .position(|byte| !in_run(*byte))
+            .map_or(bytes.len(), |len| probe + len);
         // `\n` is a line break.
         if bytes[..first].ends_with(b"\\") && b"nrt".contains(&bytes[first]) {
             first += 1;
@@ -97,7 +101,8 @@ impl Runs<'_, '_> {
     /// Adds the secrets in the run. Returns the end of what is examined.
     fn examine(&mut self, run: Range<usize>) -> usize {
         let (before, end) = (self.found.len(), run.end);
-        let kinds = self.bytes[run.clone()].iter().fold(0, |kinds, byte| kinds | KINDS[usize::from(*byte)]);
+        let kinds =
+            self.bytes[run.clone()].iter().fold(0, |kinds, byte| kinds | KINDS[usize::from(*byte)]);
         // A path or the name of a class. A token with a dot or a slash is so long that it has a digit.
         let path = kinds & PATH > 0 && kinds & (DIGIT | DASH) == 0;
         if !path {
@@ -144,7 +149,10 @@ impl Runs<'_, '_> {
         let mixed = kinds & UPPER > 0 && kinds & LOWER > 0;
         if let Some(lines) = if mixed { self.pem_lines(&run) } else { None } {
             let before = line_break_before(&self.bytes[..run.start]);
-            let last = self.found.last_mut().filter(|last| last.kind == "private-key" && last.range.end == before);
+            let last = self
+                .found
+                .last_mut()
+                .filter(|last| last.kind == "private-key" && last.range.end == before);
             match last {
                 Some(last) => last.range.end = lines.end,
                 None => self.found.push(span(lines, "private-key")),
@@ -163,9 +171,17 @@ impl Runs<'_, '_> {
     }
 
     /// Adds the parts of letters, digits and `others` that are secrets.
-    fn parts(&mut self, run: &Range<usize>, others: &[u8], name: &'static str, is: fn(&[u8]) -> bool) {
+    fn parts(
+        &mut self,
+        run: &Range<usize>,
+        others: &[u8],
+        name: &'static str,
+        is: fn(&[u8]) -> bool,
+    ) {
         let mut at = run.start;
-        for part in self.bytes[run.clone()].split(|byte| !byte.is_ascii_alphanumeric() && !others.contains(byte)) {
+        for part in self.bytes[run.clone()]
+            .split(|byte| !byte.is_ascii_alphanumeric() && !others.contains(byte))
+        {
             if part.len() >= BARE_LEN_MIN && is(part) {
                 self.found.push(span(at..at + part.len(), name));
             }
@@ -186,7 +202,8 @@ impl Runs<'_, '_> {
         };
         let next = run.end + line_break(run.end)?;
         let base64 = |byte: &&u8| byte.is_ascii_alphanumeric() || b"+/=".contains(byte);
-        let key = starts && PEM_LINES.contains(&line.len()) && line.iter().all(|byte| base64(&byte));
+        let key =
+            starts && PEM_LINES.contains(&line.len()) && line.iter().all(|byte| base64(&byte));
         if !key || !is_key_material(line, 4.6) || self.is_public() {
             return None;
         }
@@ -209,11 +226,14 @@ fn is_aws_secret(part: &[u8]) -> bool {
 /// The id of the bot, which is a number in Base64; a time; a signature.
 fn is_discord_token(part: &[u8]) -> bool {
     let mut fields = part.split(|byte| *byte == b'.');
-    let (Some(id), Some(time), Some(signature), None) = (fields.next(), fields.next(), fields.next(), fields.next())
+    let (Some(id), Some(time), Some(signature), None) =
+        (fields.next(), fields.next(), fields.next(), fields.next())
     else {
         return false;
     };
-    let number = URL_SAFE_NO_PAD.decode(id).is_ok_and(|id| id.len() >= 17 && id.iter().all(u8::is_ascii_digit));
+    let number = URL_SAFE_NO_PAD
+        .decode(id)
+        .is_ok_and(|id| id.len() >= 17 && id.iter().all(u8::is_ascii_digit));
     number && (6..=7).contains(&time.len()) && (27..=38).contains(&signature.len())
 }
 
@@ -223,7 +243,9 @@ fn is_facebook_token(part: &[u8]) -> bool {
     let rest = &part[digits..];
     let secret = rest.strip_prefix(b"%7C").or(rest.strip_prefix(b"|")).or(rest.strip_prefix(b"%"));
     let fits = |secret: &[u8]| {
-        (27..=40).contains(&secret.len()) && !secret.iter().any(|byte| b"|%".contains(byte)) && turns(secret) >= 6
+        (27..=40).contains(&secret.len())
+            && !secret.iter().any(|byte| b"|%".contains(byte))
+            && turns(secret) >= 6
     };
     (15..=16).contains(&digits) && secret.is_some_and(fits)
 }
@@ -231,8 +253,12 @@ fn is_facebook_token(part: &[u8]) -> bool {
 /// Whether Base64 text is random: all kinds of characters in turn, and not text when it is decoded.
 fn is_key_material(part: &[u8], entropy_min: f64) -> bool {
     let has = |is: fn(&u8) -> bool| part.iter().any(is);
-    let mixed = has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit);
-    mixed && turns(part) >= part.len() * 7 / 20 && entropy(part) >= entropy_min && !is_encoded_text(part)
+    let mixed =
+        has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_digit);
+    mixed
+        && turns(part) >= part.len() * 7 / 20
+        && entropy(part) >= entropy_min
+        && !is_encoded_text(part)
 }
 
 /// Whether a part of Base64 text, which may start anywhere, is text when it is decoded.
@@ -242,7 +268,8 @@ fn is_encoded_text(part: &[u8]) -> bool {
         let Ok(decoded) = STANDARD.decode(aligned) else { return false };
         let text = String::from_utf8_lossy(&decoded);
         // The first and the last character can be cut.
-        let bad = |c: &char| *c == char::REPLACEMENT_CHARACTER || c.is_control() && !c.is_whitespace();
+        let bad =
+            |c: &char| *c == char::REPLACEMENT_CHARACTER || c.is_control() && !c.is_whitespace();
         text.chars().filter(bad).count() <= 2
     };
     (0..4).any(is_text)

@@ -168,7 +168,9 @@ impl<'t> Scan<'t> {
             [.., b'<'] => return self.element(name, rest),
             [.., b'<', b'/'] => return None,
             _ if name.style == Style::Pass && self.ends_other_word(hit.start) => return None,
-            [.., b'"' | b'\'' | b'\\'] if self.is_attribute(first) => return self.attribute(name, rest),
+            [.., b'"' | b'\'' | b'\\'] if self.is_attribute(first) => {
+                return self.attribute(name, rest);
+            }
             _ => {}
         }
         let word = &self.text[hit.clone()];
@@ -267,7 +269,8 @@ impl<'t> Scan<'t> {
         let body = hit.end + 1;
         let end = self.run_end(body, |byte| byte.is_ascii_alphanumeric());
         let digit = self.bytes[body..end].iter().any(u8::is_ascii_digit);
-        (end - body >= 40 && digit && starts_word(self.bytes, hit.start)).then(|| span(hit.start..end, "notion-token"))
+        (end - body >= 40 && digit && starts_word(self.bytes, hit.start))
+            .then(|| span(hit.start..end, "notion-token"))
     }
 
     /// `AUTH hunter2`, a command of Redis.
@@ -365,7 +368,8 @@ impl<'t> Scan<'t> {
         let ends = |c: char| c <= ' ' || "\"'\\,;".contains(c);
         let word = text[..text.floor_char_boundary(256)].split(ends).next()?;
         let digits = word.bytes().filter(u8::is_ascii_digit).count();
-        let secret = is_random(word, 8) && digits >= 2 && !UUID.is_match(word) || PAIR.is_match(text);
+        let secret =
+            is_random(word, 8) && digits >= 2 && !UUID.is_match(word) || PAIR.is_match(text);
         let fits = !value.is_bare() && (secret || self.known_scheme(&value).is_some());
         if fits { self.paired(name, false, &NO_LINK, at) } else { None }
     }
@@ -375,7 +379,9 @@ impl<'t> Scan<'t> {
         let before = &self.bytes[at.saturating_sub(80)..at];
         let open = before.iter().rev().take_while(|byte| b"\"'\\".contains(byte)).count();
         let tag = &before[..before.len() - open];
-        let ends = |word: &[u8]| tag.len() > word.len() && tag[tag.len() - word.len()..].eq_ignore_ascii_case(word);
+        let ends = |word: &[u8]| {
+            tag.len() > word.len() && tag[tag.len() - word.len()..].eq_ignore_ascii_case(word)
+        };
         (ends(b" name=") || ends(b" key=")) && before.contains(&b'<')
     }
 
@@ -494,15 +500,24 @@ impl<'t> Scan<'t> {
                 !SESSION.is_match(text) || word.starts_with("0x") || !is_mixed(word.as_bytes())
             }
             Style::Phrase => !PHRASE.is_match(text) && !is_random(word, 16),
-            Style::Auth if link.sep == ":" && !link.blanks.1 && link.close.is_empty() => ONE_CASE.is_match(text),
+            Style::Auth if link.sep == ":" && !link.blanks.1 && link.close.is_empty() => {
+                ONE_CASE.is_match(text)
+            }
             // `auth: kerberos` names a method.
-            Style::Auth => OBJECT.is_match(text) || whole(&PLAIN_WORD) && self.other_scheme(name, value).is_none(),
+            Style::Auth => {
+                OBJECT.is_match(text)
+                    || whole(&PLAIN_WORD) && self.other_scheme(name, value).is_none()
+            }
             _ => !password && OBJECT.is_match(text),
         };
         let number = || text.bytes().take_while(u8::is_ascii_digit).count();
-        let short_number = name.style == Style::Plain && !password && (1..4).contains(&number()) && whole(&NUMBER);
+        let short_number =
+            name.style == Style::Plain && !password && (1..4).contains(&number()) && whole(&NUMBER);
         let other = other || short_number || whole(&FILE);
-        if other || !value.is_bare() || matches!(name.style, Style::Digits | Style::Session | Style::Phrase) {
+        if other
+            || !value.is_bare()
+            || matches!(name.style, Style::Digits | Style::Session | Style::Phrase)
+        {
             return other;
         }
         // A message: `invalid token: unexpected end`, `dial tcp auth:8080`, `token.go:17`.
@@ -589,7 +604,11 @@ impl<'t> Scan<'t> {
             }
             let next = blanks_end(end);
             if self.bytes.get(next) != Some(&b',') {
-                return Some(Span { range: start..end, kind: name.kind.into(), quote: quote.into() });
+                return Some(Span {
+                    range: start..end,
+                    kind: name.kind.into(),
+                    quote: quote.into(),
+                });
             }
             item = self.opening(blanks_end(next + 1));
         }

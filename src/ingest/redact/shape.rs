@@ -50,14 +50,17 @@ impl<'t> Scan<'t> {
         // A quote around user and password ends the password.
         for (group, quote) in [("single", '\''), ("double", '"')] {
             if found.name(group).is_some() {
-                let end = self.text[start..at + line.len()].find(quote).map_or(at + line.len(), |end| start + end);
+                let end = self.text[start..at + line.len()]
+                    .find(quote)
+                    .map_or(at + line.len(), |end| start + end);
                 return (start < end).then(|| span(start..end, name));
             }
         }
         let value = self.opening(start);
         self.bytes.get(value.start).filter(|first| **first > b' ' && !b",\"'-".contains(first))?;
         let end = self.end(&value, &NO_LINK).0;
-        let ports = self.bytes[value.start..end].iter().all(|byte| byte.is_ascii_digit() || *byte == b':');
+        let ports =
+            self.bytes[value.start..end].iter().all(|byte| byte.is_ascii_digit() || *byte == b':');
         (!ports).then(|| span(value.start..end, name))
     }
 
@@ -115,8 +118,10 @@ impl<'t> Scan<'t> {
     /// A JWT whose header has another spelling: a space or a line break after its first brace. `dot` is before the payload.
     pub(super) fn jwt_payload(&self, dot: usize) -> Option<Span<'t>> {
         let belongs = |byte: u8| byte.is_ascii_alphanumeric() || b"/+_-".contains(&byte);
-        let header =
-            self.bytes[..dot].iter().rev().take_while(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(byte));
+        let header = self.bytes[..dot]
+            .iter()
+            .rev()
+            .take_while(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(byte));
         let start = dot - header.count();
         let payload = self.run_end(dot + 1, belongs);
         let fits = dot - start >= 17 && payload - dot >= 17 && self.text[start..].starts_with("ey");
@@ -185,7 +190,8 @@ impl<'t> Scan<'t> {
         let blank = |byte: &u8| *byte <= b' ' || b"\"'<>`".contains(byte);
         let path = |byte: &u8| b"/?#\\".contains(byte);
         let url = &self.bytes[start..self.bytes.len().min(start + 512)];
-        let colon = url.iter().position(|byte| b":@[".contains(byte) || path(byte) || blank(byte))?;
+        let colon =
+            url.iter().position(|byte| b":@[".contains(byte) || path(byte) || blank(byte))?;
         if url[colon] == b'@' && colon >= 20 && is_key(&url[..colon]) {
             return Some(span(start..start + colon, "url-password"));
         } else if url[colon] != b':' {

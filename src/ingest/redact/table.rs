@@ -38,7 +38,11 @@ impl Starts {
         let mut known: BTreeMap<[u8; 2], Words> = BTreeMap::new();
         let mut bits = Box::new([0; 1 << 10]);
         for (at, token) in tokens.iter().enumerate() {
-            for word in token.formats.iter().filter(|format| format.starts_with_word()).flat_map(|format| &format.words)
+            for word in token
+                .formats
+                .iter()
+                .filter(|format| format.starts_with_word())
+                .flat_map(|format| &format.words)
             {
                 let two = [word.as_bytes()[0], word.as_bytes()[1]];
                 let number = usize::from(u16::from_le_bytes(two));
@@ -101,7 +105,9 @@ pub(super) struct Pattern {
 }
 
 static FILE: LazyLock<DeTable<'static>> = LazyLock::new(|| {
-    DeTable::parse(include_str!("rules.toml")).expect("invariant: the file of rules is TOML").into_inner()
+    DeTable::parse(include_str!("rules.toml"))
+        .expect("invariant: the file of rules is TOML")
+        .into_inner()
 });
 
 pub(super) static TABLE: LazyLock<Table> = LazyLock::new(|| {
@@ -133,7 +139,11 @@ impl Table {
         let mut words = Vec::new();
         for (at, token) in self.tokens.iter().enumerate() {
             // `run` finds the words at the start of a token.
-            let all = token.formats.iter().filter(|format| !format.starts_with_word()).flat_map(|format| &format.words);
+            let all = token
+                .formats
+                .iter()
+                .filter(|format| !format.starts_with_word())
+                .flat_map(|format| &format.words);
             words.extend(all.map(|word| (word.clone(), Rule::Token(at))));
         }
         for (at, vendor) in self.vendors.iter().enumerate() {
@@ -158,12 +168,19 @@ fn rules(kind: &str) -> impl Iterator<Item = Fields> {
 }
 
 fn text(fields: Fields, key: &str) -> &'static str {
-    fields.get(key).and_then(|value| value.get_ref().as_str()).expect("invariant: a rule has its fields")
+    fields
+        .get(key)
+        .and_then(|value| value.get_ref().as_str())
+        .expect("invariant: a rule has its fields")
 }
 
 fn texts(fields: Fields, key: &str) -> Vec<&'static str> {
     let texts = fields.get(key).and_then(|value| value.get_ref().as_array());
-    texts.into_iter().flat_map(|texts| texts.iter()).filter_map(|text| text.get_ref().as_str()).collect()
+    texts
+        .into_iter()
+        .flat_map(|texts| texts.iter())
+        .filter_map(|text| text.get_ref().as_str())
+        .collect()
 }
 
 fn flag(fields: Fields, key: &str) -> bool {
@@ -227,7 +244,9 @@ fn name(fields: Fields) -> (Name, Vec<String>) {
         other => unreachable!("no style {other}"),
     };
     let joints = ["", "_", "-", ".", " "];
-    let joined = texts(fields, "joined").into_iter().flat_map(|part| joints.map(|joint| format!("{part}{joint}key")));
+    let joined = texts(fields, "joined")
+        .into_iter()
+        .flat_map(|part| joints.map(|joint| format!("{part}{joint}key")));
     let words = texts(fields, "words").into_iter().map(str::to_owned).chain(joined).collect();
     (Name { kind: text(fields, "name"), style }, words)
 }

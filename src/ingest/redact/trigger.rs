@@ -40,7 +40,8 @@ pub(super) struct Triggers {
 
 pub(super) static TRIGGERS: LazyLock<Triggers> = LazyLock::new(|| {
     let hints = HINTS.iter().map(|hint| (hint.to_vec(), Rule::Hint));
-    let all = TABLE.words().into_iter().chain(shapes()).map(|(word, rule)| (word.into_bytes(), rule));
+    let all =
+        TABLE.words().into_iter().chain(shapes()).map(|(word, rule)| (word.into_bytes(), rule));
     let (mut words, mut rules): (Vec<Vec<u8>>, Vec<Vec<Rule>>) = (Vec::new(), Vec::new());
     let mut by_word = HashMap::new();
     for (word, rule) in all.chain(controls()).chain(hints) {
@@ -94,6 +95,7 @@ fn shapes() -> impl Iterator<Item = (String, Rule)> {
         ("basic", Rule::Scheme("basic-auth")),
     ];
     // So short a word counts only after the end of another one.
-    let vault = [" ", "\t", "=", ":", "/", "\"", "'"].map(|before| (format!("{before}s."), Rule::Vault));
+    let vault =
+        [" ", "\t", "=", ":", "/", "\"", "'"].map(|before| (format!("{before}s."), Rule::Vault));
     words.map(|(word, rule)| (word.to_owned(), rule)).into_iter().chain(vault)
 }

@@ -9,11 +9,17 @@ use super::{Span, span};
 
 /// `datadog_key=…`, `"Algolia": "…"`: the value after the vendor's name at `hit`, if it has the length and the characters
 /// of the vendor's keys.
-pub(super) fn key(text: &str, vendor: &'static Vendor, hit: &Range<usize>) -> Option<Span<'static>> {
+pub(super) fn key(
+    text: &str,
+    vendor: &'static Vendor,
+    hit: &Range<usize>,
+) -> Option<Span<'static>> {
     let bytes = text.as_bytes();
     let link = VENDOR_LINK.captures(&text[hit.end..])?;
     let tail = link.name("tail").map_or("", |tail| tail.as_str()).as_bytes();
-    if has_part(tail, VALUE_OF_ID) || vendor.named && !names_key(tail) && !names_key(&bytes[..hit.start]) {
+    if has_part(tail, VALUE_OF_ID)
+        || vendor.named && !names_key(tail) && !names_key(&bytes[..hit.start])
+    {
         return None;
     }
     let start = hit.end + link.get_match().end();
@@ -25,7 +31,10 @@ pub(super) fn key(text: &str, vendor: &'static Vendor, hit: &Range<usize>) -> Op
 /// Whether a word such as `key` is in the last part of `name`: `api_key_heroku`.
 fn names_key(name: &[u8]) -> bool {
     let name = &name[name.len().saturating_sub(40)..];
-    let name = name.rsplit(|byte| !byte.is_ascii_alphanumeric() && !b"_.-".contains(byte)).next().unwrap_or_default();
+    let name = name
+        .rsplit(|byte| !byte.is_ascii_alphanumeric() && !b"_.-".contains(byte))
+        .next()
+        .unwrap_or_default();
     let name = name.to_ascii_lowercase();
     KEY_WORDS.iter().any(|word| name.windows(word.len()).any(|part| part == *word))
 }

@@ -9,7 +9,8 @@ pub(super) fn has_part(text: &[u8], words: &str) -> bool {
     text.split(|byte| !byte.is_ascii_alphabetic()).any(|mut rest| {
         let upper = rest.iter().all(u8::is_ascii_uppercase);
         while let [_, others @ ..] = rest {
-            let len = 1 + others.iter().take_while(|byte| upper || byte.is_ascii_lowercase()).count();
+            let len =
+                1 + others.iter().take_while(|byte| upper || byte.is_ascii_lowercase()).count();
             let part = rest[..len].to_ascii_lowercase();
             if std::str::from_utf8(&part).is_ok_and(|part| lists(words, part)) {
                 return true;
@@ -37,7 +38,8 @@ pub(super) fn is_mixed(word: &[u8]) -> bool {
 /// The start of the line break, escaped or not, at the end of `bytes`; the end if there is none.
 pub(super) fn line_break_before(bytes: &[u8]) -> usize {
     let rest = bytes.strip_suffix(b"\n").map(|rest| rest.strip_suffix(b"\r").unwrap_or(rest));
-    let escaped = || bytes.strip_suffix(b"\\n").map(|rest| rest.strip_suffix(b"\\r").unwrap_or(rest));
+    let escaped =
+        || bytes.strip_suffix(b"\\n").map(|rest| rest.strip_suffix(b"\\r").unwrap_or(rest));
     rest.or_else(escaped).map_or(bytes.len(), <[u8]>::len)
 }
 

@@ -45,17 +45,29 @@ fn for_each_format(mut test: impl FnMut(&'static str, &'static str, &Format, &mu
 
 #[test]
 fn every_token_is_redacted_in_any_text_around_it() {
-    let names: Vec<_> = TABLE.names.iter().flat_map(|(_, words)| words).map(|word| word.to_lowercase()).collect();
+    let names: Vec<_> =
+        TABLE.names.iter().flat_map(|(_, words)| words).map(|word| word.to_lowercase()).collect();
     for_each_format(|name, pattern, format, random| {
         // Random characters can have `pw8=` among them, which is the name of a secret.
-        let named = |token: &str| names.iter().any(|name| token.to_lowercase().contains(name)) && token.contains('=');
-        let (token, word) = std::iter::repeat_with(|| format.sample(random)).find(|(token, _)| !named(token)).unwrap();
-        let kept = if TABLE.tokens.iter().any(|token| token.keep_word && token.name == name) { &*word } else { "" };
+        let named = |token: &str| {
+            names.iter().any(|name| token.to_lowercase().contains(name)) && token.contains('=')
+        };
+        let (token, word) = std::iter::repeat_with(|| format.sample(random))
+            .find(|(token, _)| !named(token))
+            .unwrap();
+        let kept = if TABLE.tokens.iter().any(|token| token.keep_word && token.name == name) {
+            &*word
+        } else {
+            ""
+        };
         for around in AROUND_TOKENS {
             let text = around.replace("TOKEN", &token);
             let redacted = redact(&text);
             let expected = around.replace("TOKEN", &format!("{kept}[redacted:{name}]"));
-            assert!(!redacted.contains(&token[word.len().min(kept.len())..]), "{pattern}: {text} became {redacted}");
+            assert!(
+                !redacted.contains(&token[word.len().min(kept.len())..]),
+                "{pattern}: {text} became {redacted}"
+            );
             assert_eq!(redacted.replace("aws-secret", name), expected, "{pattern}: {text}");
             assert_eq!(redact(&redacted), redacted);
         }
@@ -70,7 +82,10 @@ fn a_color_in_a_token_hides_nothing() {
         let text = format!("x {start}\u{1b}[1m{end} y");
         let redacted = redact(&text);
         let shows = |part: &str| part.len() >= 12 && redacted.contains(part);
-        assert!(redacted.contains("[redacted:") && !shows(start) && !shows(end), "{pattern}: {text} became {redacted}");
+        assert!(
+            redacted.contains("[redacted:") && !shows(start) && !shows(end),
+            "{pattern}: {text} became {redacted}"
+        );
     });
 }
 
@@ -78,10 +93,14 @@ fn a_color_in_a_token_hides_nothing() {
 fn a_text_of_another_length_is_no_token() {
     for_each_format(|_, pattern, format, random| {
         for miss in format.near_misses(random) {
-            let found = (0..miss.len()).flat_map(|start| (start..=miss.len()).map(move |end| start..end));
-            let found = found.filter(|word| miss.is_char_boundary(word.start) && miss.is_char_boundary(word.end));
-            let token =
-                found.filter_map(|word| format.find(miss.as_bytes(), word)).find(|token| token.len() == miss.len());
+            let found =
+                (0..miss.len()).flat_map(|start| (start..=miss.len()).map(move |end| start..end));
+            let found = found.filter(|word| {
+                miss.is_char_boundary(word.start) && miss.is_char_boundary(word.end)
+            });
+            let token = found
+                .filter_map(|word| format.find(miss.as_bytes(), word))
+                .find(|token| token.len() == miss.len());
             assert_eq!(token, None, "{pattern} is found in {miss}");
         }
     });
@@ -106,7 +125,8 @@ fn a_format_is_a_regular_expression() {
             let words: Vec<_> = words.split('|').map(regex::escape).collect();
             format!("{before}(?:{})", words.join("|"))
         });
-        let regex = Regex::new(&format!("^(?-u:{group}{}{pieces})$", regex::escape(literal))).unwrap();
+        let regex =
+            Regex::new(&format!("^(?-u:{group}{}{pieces})$", regex::escape(literal))).unwrap();
         let (token, _) = format.sample(random);
         assert!(regex.is_match(&token), "{regex} does not match {token}");
         for miss in format.near_misses(random) {
@@ -140,7 +160,11 @@ fn for_each_vendor(mut test: impl FnMut(&str, &str, &str, String)) {
 #[test]
 fn every_key_of_a_vendor_is_redacted_after_its_name() {
     for_each_vendor(|name, word, pattern, key| {
-        let words = [word.to_owned(), word.to_ascii_uppercase(), format!("{}{}", word[..1].to_uppercase(), &word[1..])];
+        let words = [
+            word.to_owned(),
+            word.to_ascii_uppercase(),
+            format!("{}{}", word[..1].to_uppercase(), &word[1..]),
+        ];
         for around in AROUND_KEYS {
             for word in &words {
                 let around = around.replace("VENDOR", word);
@@ -148,7 +172,8 @@ fn every_key_of_a_vendor_is_redacted_after_its_name() {
                 if around.contains('%') && key.contains(['%', '=', '/', '+', ':']) {
                     continue;
                 }
-                let text = around.replace("KEY'", &format!("{key}'")).replace(" KEY", &format!(" {key}"));
+                let text =
+                    around.replace("KEY'", &format!("{key}'")).replace(" KEY", &format!(" {key}"));
                 let text = place(&text, &key);
                 let redacted = redact(&text);
                 assert!(!redacted.contains(&key), "{name} {pattern}: {text} became {redacted}");
@@ -184,7 +209,8 @@ fn nearly_every_random_key_is_recognized() {
     let mut random = fastrand::Rng::with_seed(7);
     for vendor in &TABLE.vendors {
         for (format, pattern) in vendor.values.iter().zip(&vendor.patterns) {
-            let recognized = (0..200).filter(|_| is_key(format.sample(&mut random).0.as_bytes())).count();
+            let recognized =
+                (0..200).filter(|_| is_key(format.sample(&mut random).0.as_bytes())).count();
             assert!(recognized >= 180, "{} {pattern}: {recognized} of 200", vendor.name);
         }
     }
@@ -217,14 +243,21 @@ fn a_word_that_does_not_apply_hides_no_other() {
     check(&[
         ("kucoin_secret=abc sonar_token: abc1", "kucoin_secret=⟦secret⟧ sonar_token: ⟦token⟧"),
         ("x 0fbefb7b1da5eb0b4e02ca1f0da539A3-us3 y", "x ⟦mailchimp-key⟧ y"),
-        ("heroku_api_key=hunter2 datadog_password=x", "heroku_api_key=⟦api-key⟧ datadog_password=⟦password⟧"),
+        (
+            "heroku_api_key=hunter2 datadog_password=x",
+            "heroku_api_key=⟦api-key⟧ datadog_password=⟦password⟧",
+        ),
     ]);
 }
 
 #[test]
 fn the_examples_of_patterns_hold() {
     for pattern in &TABLE.patterns {
-        assert!(!pattern.redacts.is_empty() && !pattern.keeps.is_empty(), "{} has no examples", pattern.name);
+        assert!(
+            !pattern.redacts.is_empty() && !pattern.keeps.is_empty(),
+            "{} has no examples",
+            pattern.name
+        );
         check_kept(&pattern.keeps);
         for example in &pattern.redacts {
             let (before, rest) = example.split_once('⟦').unwrap();
@@ -262,10 +295,16 @@ fn a_disabled_rule_does_not_apply_and_hides_no_other() {
     let token = format!("{}{}", "ghp_", "aB3dE5fG7hI9jK1lM3nO5pQ7rS9tU1vW3xY5");
     let text = format!("password={token} pin=1234 card 4111111111111111");
     let all = Redactor::default();
-    assert_eq!(all.redact(&text), "password=[redacted:password] pin=[redacted:pin] card [redacted:card]");
+    assert_eq!(
+        all.redact(&text),
+        "password=[redacted:password] pin=[redacted:pin] card [redacted:card]"
+    );
     assert_eq!(all.rules_applied(&text), ["password", "pin", "card"]);
     let some = Redactor::default().without(["password", "card"]);
-    assert_eq!(some.redact(&text), "password=[redacted:github-token] pin=[redacted:pin] card 4111111111111111");
+    assert_eq!(
+        some.redact(&text),
+        "password=[redacted:github-token] pin=[redacted:pin] card 4111111111111111"
+    );
     assert_eq!(some.rules_applied(&text), ["github-token", "pin"]);
     assert!(Redactor::default().without(rule_names()).redact(&text) == text.as_str());
 }
@@ -280,7 +319,10 @@ fn custom_rules_are_named_and_their_examples_are_tested() {
     };
     let good = rule("badge", r"badge (?<secret>\d{6})", &["a badge 123456"], &["badge 12"]);
     let ours = Redactor::with_rules(std::slice::from_ref(&good)).unwrap();
-    assert_eq!(ours.redact("badge 654321 password=x"), "badge [redacted:badge] password=[redacted:password]");
+    assert_eq!(
+        ours.redact("badge 654321 password=x"),
+        "badge [redacted:badge] password=[redacted:password]"
+    );
     assert_eq!(ours.rules_applied("badge 654321"), ["badge"]);
     let bad = Redactor::with_rules(&[
         good,

@@ -55,10 +55,19 @@ fn encoded_text_and_hashes_are_no_secret_keys() {
 
 #[test]
 fn tokens_of_discord_are_redacted() {
-    let token =
-        |id: &str| format!("{}.{}.{}", URL_SAFE_NO_PAD.encode(id), "GxYz12", "aB3dE5fG7hI9jK1lM3nO5pQ7rS9tU1vW3xY5zA");
+    let token = |id: &str| {
+        format!(
+            "{}.{}.{}",
+            URL_SAFE_NO_PAD.encode(id),
+            "GxYz12",
+            "aB3dE5fG7hI9jK1lM3nO5pQ7rS9tU1vW3xY5zA"
+        )
+    };
     for id in ["123456789012345678", "1234567890123456789"] {
-        assert_eq!(redact(&format!("login with {} failed", token(id))), "login with [redacted:discord-token] failed");
+        assert_eq!(
+            redact(&format!("login with {} failed", token(id))),
+            "login with [redacted:discord-token] failed"
+        );
     }
     let other = token("not a number, but text");
     check_kept(&[&other, "com.example.service.module.ClassName.method.invoke0123456789"]);
@@ -68,9 +77,15 @@ fn tokens_of_discord_are_redacted() {
 fn tokens_of_facebook_apps_are_redacted() {
     let secret = "aB3dE5fG7hI9jK1lM3nO5pQ7rS9";
     for joint in ["|", "%7C"] {
-        assert_eq!(redact(&format!("x 123456789012345{joint}{secret} y")), "x [redacted:facebook-token] y");
+        assert_eq!(
+            redact(&format!("x 123456789012345{joint}{secret} y")),
+            "x [redacted:facebook-token] y"
+        );
     }
-    check_kept(&[&format!("12345678901234|{secret}"), &format!("123456789012345|{}", &secret[..20])]);
+    check_kept(&[
+        &format!("12345678901234|{secret}"),
+        &format!("123456789012345|{}", &secret[..20]),
+    ]);
 }
 
 #[test]
@@ -103,12 +118,21 @@ fn a_certificate_and_a_picture_in_one_line_are_kept() {
 fn names_in_neighbor_elements_are_read() {
     check(&[
         (r#"["X-Api-Key","abc123def456"]"#, r#"["X-Api-Key","⟦api-key⟧"]"#),
-        (r#"[["Host","x"],["Authorization","Bearer abc"]]"#, r#"[["Host","x"],["Authorization","Bearer ⟦bearer⟧"]]"#),
+        (
+            r#"[["Host","x"],["Authorization","Bearer abc"]]"#,
+            r#"[["Host","x"],["Authorization","Bearer ⟦bearer⟧"]]"#,
+        ),
         (r#"('X-Auth-Token', 'a1b2c3d4e5')"#, r#"('X-Auth-Token', '⟦token⟧')"#),
         (r#"[\"X-Api-Key\", \"abc123def456\"]"#, r#"[\"X-Api-Key\", \"⟦api-key⟧\"]"#),
         (r#"["Cookie","sid=abc; t=x"]"#, r#"["Cookie","sid=⟦cookie⟧"]"#),
-        ("<property name=\"password\">hunter2</property>", "<property name=\"password\">⟦password⟧</property>"),
-        ("<property name=\"db.password\" value=\"a b\"/>", "<property name=\"db.password\" value=\"⟦password⟧\"/>"),
+        (
+            "<property name=\"password\">hunter2</property>",
+            "<property name=\"password\">⟦password⟧</property>",
+        ),
+        (
+            "<property name=\"db.password\" value=\"a b\"/>",
+            "<property name=\"db.password\" value=\"⟦password⟧\"/>",
+        ),
         ("<add key=\"ApiKey\" value=\"abc\" />", "<add key=\"ApiKey\" value=\"⟦api-key⟧\" />"),
         ("<entry key='token'>abc</entry>", "<entry key='token'>⟦token⟧</entry>"),
     ]);
@@ -168,11 +192,13 @@ fn words_after_auth_paths_and_short_numbers_are_kept() {
 #[test]
 fn assignments_in_all_spellings_are_redacted() {
     let all = [
-        "=", ":", " = ", " : ", "==", "=>", " => ", ":=", "::=", ":::=", "?=", " ?= ", "||=", "+=", "->", "%3D", "%3A",
-        "%253D", "\\u003d", "\\u003D",
+        "=", ":", " = ", " : ", "==", "=>", " => ", ":=", "::=", ":::=", "?=", " ?= ", "||=", "+=",
+        "->", "%3D", "%3A", "%253D", "\\u003d", "\\u003D",
     ];
     for joint in all {
-        for name in ["password", "client_secret", "DB_PASSWORD", "apiKey", "x-api-key", "refreshToken"] {
+        for name in
+            ["password", "client_secret", "DB_PASSWORD", "apiKey", "x-api-key", "refreshToken"]
+        {
             for (open, close) in [("", ""), ("\"", "\""), ("'", "'"), ("\\\"", "\\\"")] {
                 let text = format!("x {name}{joint}{open}hunter2pw9{close} y");
                 let redacted = redact(&text);
