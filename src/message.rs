@@ -14,6 +14,7 @@ mod sparkline;
 pub mod subject;
 mod text;
 mod time;
+mod values;
 
 #[cfg(test)]
 pub(crate) mod tests;

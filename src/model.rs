@@ -4,6 +4,7 @@
 pub mod alert;
 pub mod audit;
 pub mod burst;
+pub mod cluster;
 pub mod digest;
 pub mod error;
 pub mod humanize;

@@ -4,6 +4,7 @@
 pub mod check;
 pub mod cost;
 pub mod explain;
+pub mod patterns;
 pub mod replay;
 #[cfg(feature = "cli")]
 pub mod sample;

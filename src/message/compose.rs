@@ -12,7 +12,7 @@ use super::content::{
     Reference, Status, joined, plain,
 };
 use super::naming::{ACCOUNTS, APPS, LOG_GROUPS, NAME_BYTES_MAX};
-use super::{console_link, facts, text, time};
+use super::{console_link, facts, text, time, values};
 use crate::model::digest::Digest;
 use crate::model::humanize::count_alerts;
 use crate::model::tally::{Group, Sample};
@@ -169,7 +169,7 @@ pub(super) fn quote(pattern: &str, group: &Group) -> String {
     text::name(&quote, QUOTE_BYTES_MAX)
 }
 
-/// A group with its sample. Without another group, the facts say what the summary would.
+/// A group with its sample. If there is no other group, the facts say all but the values.
 fn detail(
     digest: &Digest,
     pattern: &str,
@@ -178,9 +178,10 @@ fn detail(
     with_link: bool,
 ) -> GroupDetail {
     let summary = match facts::has_one_group(digest) {
-        true => vec![],
+        true => values::list(pattern, group),
         false => joined([
             count_and_time(digest, group),
+            values::list(pattern, group),
             APPS.list(&group.apps),
             ACCOUNTS.list_several(&group.accounts),
             LOG_GROUPS.list_several(&group.log_groups),
@@ -220,7 +221,7 @@ fn group_line(digest: &Digest, pattern: &str, group: &Group, with_link: bool) ->
     let quote = vec![Inline::Code(text::name(&quote, GROUP_LINE_QUOTE_BYTES_MAX))];
     GroupLine {
         alerts: group.alerts,
-        summary: joined([count, quote, APPS.list(&group.apps)]),
+        summary: joined([count, quote, values::list(pattern, group), APPS.list(&group.apps)]),
         account: text::name(&sample.account_id, NAME_BYTES_MAX),
         link: console_link(sample, with_link),
     }

@@ -71,8 +71,8 @@ pub struct Facts {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupDetail {
     pub alerts: u64,
-    /// How many alerts, when, and from where. Empty for an only group, because the facts say the
-    /// same.
+    /// How many alerts, when, with which values, and from where. Only the values for an only group,
+    /// because the facts say the rest.
     pub summary: Line,
     /// The part of a real log event that matters, in several lines; may be empty.
     pub excerpt: String,

@@ -20,6 +20,7 @@ pub struct Digest {
     pub severity: Severity,
     /// First and last epoch, both included.
     pub epochs: (u64, u64),
+    /// Its groups are those of similar patterns.
     pub tally: Tally,
     /// Present if an earlier message was about the same burst, or if the burst has ended.
     pub burst: Option<Burst>,
@@ -55,7 +56,7 @@ impl Digest {
         epochs: &[&Epoch],
     ) -> Option<Self> {
         let (first, last) = (epochs.first()?, epochs.last()?);
-        let tally = Tally::sum(epochs.iter().map(|epoch| &epoch.tally));
+        let tally = Tally::sum(epochs.iter().map(|epoch| &epoch.tally)).clustered();
         let severity = severity(configured, &tally);
         // More alerts than in this digest: earlier messages were about the same burst.
         let burst = last.burst.filter(|burst| last.ends_burst || burst.alerts > tally.alerts);
@@ -90,7 +91,7 @@ impl Digest {
             target: target.clone(),
             severity,
             epochs,
-            tally,
+            tally: tally.clustered(),
             burst: None,
             ends_burst: false,
             incident: None,

@@ -11,6 +11,8 @@ use std::io::{self, Write};
 use serde::{Deserialize, Serialize};
 
 use crate::model::alert::Alert;
+use crate::model::cluster::{Cluster, Place, cluster};
+use crate::model::pattern::{Pattern, VALUE_BYTES_MAX};
 use crate::model::time::Timestamp;
 use crate::model::truncate::{truncate, truncated};
 
@@ -23,6 +25,8 @@ pub const EPOCH_BYTES_MAX: usize = 48 * 1024;
 const SAMPLE_BYTES_MAX: usize = 1024;
 /// The limits to which samples are cut, one after the other, before a group is dropped.
 const SAMPLE_BYTES_SHORT: [usize; 3] = [512, 256, 120];
+/// A place of a pattern keeps so many distinct values.
+const VALUES_MAX: usize = 4;
 const NAMES_MAX: usize = 12;
 const SLICES_MAX: i64 = 40;
 
@@ -91,7 +95,16 @@ pub struct Group {
     pub accounts: Names,
     pub log_groups: Names,
     pub apps: Names,
+    #[serde(default, skip_serializing_if = "Values::is_empty")]
+    pub values: Values,
 }
+
+/// What stands at the placeholders of a pattern: for each placeholder, by its number, the alerts by
+/// value. A placeholder is absent if it has more than four values, or one that is not kept. Then it
+/// stays absent, so the counts of a placeholder are always those of all alerts of the group.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Values(pub BTreeMap<usize, BTreeMap<String, u64>>);
 
 /// One alert of a group, and where to find it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -167,6 +180,7 @@ impl Tally {
             self.groups.insert(pattern.to_owned(), Group::empty(alert, span));
         }
         let group = self.groups.get_mut(pattern).expect("invariant: inserted above");
+        group.values.add(&alert.pattern, group.alerts == 0);
         group.alerts += 1;
         group.span = group.span.with(span);
         group.accounts.add(&alert.account_id, 1);
@@ -200,10 +214,41 @@ impl Tally {
         self.histogram.merge(&more.histogram);
     }
 
-    /// Drops detail until the tally fits `bytes_max`: first long samples, then the smallest groups.
-    /// Counts stay exact.
+    /// The tally with one group for similar patterns, for a reader. Not for storing: the patterns
+    /// of two windows may form other clusters together.
+    #[must_use]
+    pub fn clustered(mut self) -> Self {
+        let patterns: Vec<&str> = self.groups.keys().map(String::as_str).collect();
+        let clusters = cluster(&patterns);
+        if clusters.len() == patterns.len() {
+            return self;
+        }
+        let groups: Vec<Group> = std::mem::take(&mut self.groups).into_values().collect();
+        for cluster in clusters {
+            let merged = Group::merged(&groups, &cluster);
+            match self.groups.get_mut(&cluster.pattern) {
+                // Two clusters that look the same to the reader.
+                Some(known) => {
+                    known.merge(&merged);
+                    known.values = Values::default();
+                }
+                None => drop(self.groups.insert(cluster.pattern, merged)),
+            }
+        }
+        self.shrink_to(EPOCH_BYTES_MAX);
+        self
+    }
+
+    /// Drops detail until the tally fits `bytes_max`: first the values, then long samples, then the
+    /// smallest groups. Counts stay exact.
     fn shrink_to(&mut self, bytes_max: usize) {
         self.for_all_names(Names::shrink);
+        if self.json_bytes() <= bytes_max {
+            return;
+        }
+        for group in self.groups.values_mut() {
+            group.values = Values::default();
+        }
         if self.json_bytes() <= bytes_max {
             return;
         }
@@ -268,11 +313,25 @@ impl Group {
             accounts: Names::default(),
             log_groups: Names::default(),
             apps: Names::default(),
+            values: Values::default(),
         }
+    }
+
+    /// The groups of a cluster as one.
+    fn merged(groups: &[Group], cluster: &Cluster) -> Self {
+        let with_values = |(member, at): (usize, &usize)| {
+            let group = &groups[*at];
+            Group { values: group.values.at(cluster, member, group.alerts), ..group.clone() }
+        };
+        let mut members = cluster.members.iter().enumerate().map(with_values);
+        let mut merged = members.next().expect("invariant: a cluster has a member");
+        members.for_each(|group| merged.merge(&group));
+        merged
     }
 
     fn merge(&mut self, more: &Group) {
         self.alerts += more.alerts;
+        self.values.merge(&more.values);
         self.span = self.span.with(more.span);
         self.accounts.merge(&more.accounts);
         self.log_groups.merge(&more.log_groups);
@@ -280,6 +339,59 @@ impl Group {
         if more.sample.order() < self.sample.order() {
             self.sample = more.sample.clone();
         }
+    }
+}
+
+impl Values {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Counts an alert. `is_first`: it is the first alert of its group.
+    fn add(&mut self, pattern: &Pattern, is_first: bool) {
+        if is_first {
+            self.0 = pattern
+                .values()
+                .map(|(place, value)| (place, BTreeMap::from([(value.to_owned(), 1)])))
+                .collect();
+            return;
+        }
+        if self.is_empty() {
+            return;
+        }
+        let mut values = pattern.values().peekable();
+        self.0.retain(|place, known| {
+            while values.next_if(|(other, _)| other < place).is_some() {}
+            let Some((_, value)) = values.next_if(|(other, _)| other == place) else {
+                return false;
+            };
+            add(known, value, 1);
+            known.len() <= VALUES_MAX
+        });
+    }
+
+    fn merge(&mut self, more: &Self) {
+        self.0.retain(|place, known| {
+            let Some(more) = more.0.get(place) else { return false };
+            for (value, n) in more {
+                add(known, value, *n);
+            }
+            known.len() <= VALUES_MAX
+        });
+    }
+
+    /// The values of a group with `alerts` alerts at the places of its cluster, of which it is a
+    /// member.
+    fn at(&self, cluster: &Cluster, member: usize, alerts: u64) -> Self {
+        let values = |place: &Place| match place {
+            Place::Text(text) if text.len() <= VALUE_BYTES_MAX => {
+                Some(BTreeMap::from([(text.clone(), alerts)]))
+            }
+            Place::Placeholder(n) => self.0.get(n).cloned(),
+            Place::Text(_) | Place::Unknown => None,
+        };
+        let places = cluster.places.iter().enumerate();
+        Self(places.filter_map(|(n, members)| Some((n, values(&members[member])?))).collect())
     }
 }
 

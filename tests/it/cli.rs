@@ -18,6 +18,7 @@ mod dead_letters;
 mod exit_codes;
 mod input;
 mod json;
+mod patterns;
 mod terminal;
 mod timeout;
 
@@ -69,9 +70,14 @@ fn a_burst_becomes_one_message_and_a_second_run_repeats_nothing() {
         (&json!(12), &json!(300), &json!(180))
     );
     assert_eq!(first["routes"], json!({"alerts": 180}));
+    let mut message = first["messages"][0].clone();
+    let groups = message.as_object_mut().unwrap().remove("groups").unwrap();
+    let grouped: u64 =
+        groups.as_array().unwrap().iter().map(|group| group["alerts"].as_u64().unwrap()).sum();
+    assert_eq!(grouped, 180);
     assert_eq!(
-        first["messages"],
-        json!([{"route": "alerts", "epoch": 1, "target": "slack:default", "alerts": 180, "outcome": "accepted", "reason": null}])
+        message,
+        json!({"route": "alerts", "epoch": 1, "target": "slack:default", "alerts": 180, "outcome": "accepted", "reason": null, "other_alerts": 0})
     );
     let (second, code) = report(&directory, &["events/kinesis-burst.json"]);
     assert_eq!((code, &second["kept"], &second["duplicates"]), (0, &json!(0), &json!(180)));

@@ -98,27 +98,34 @@ impl From<StoreError> for QueryError {
 pub(crate) async fn alerts(arguments: &Arguments, ui: Ui) -> anyhow::Result<Exit> {
     match &arguments.data_dir {
         None => arguments.query(&arguments.tables.store(&arguments.aws.load().await?), ui).await,
-        Some(directory) => arguments.query_directory(directory, ui).await,
+        Some(directory) => {
+            with_data_dir(directory, async |store| arguments.query(store, ui).await).await
+        }
     }
 }
 
-impl Arguments {
-    async fn query_directory(&self, directory: &Path, ui: Ui) -> anyhow::Result<Exit> {
-        let mut data = DataDir::open_existing(directory)?;
-        let copy = if data.is_writable() { None } else { Some(DatabaseCopy::of(directory)?) };
-        let (engine, store) = match &copy {
-            None => data.start().await?,
-            Some(copy) => {
-                let engine = Embedded::start(Some(&copy.database())).await?;
-                let store = engine.store().await?;
-                (engine, store)
-            }
-        };
-        let exit = self.query(&store, ui).await?;
-        engine.stop().await?;
-        Ok(exit)
-    }
+/// Runs `query` on the database of a data directory, on a copy of it if the directory cannot be
+/// written.
+pub async fn with_data_dir<T>(
+    directory: &Path,
+    query: impl AsyncFnOnce(&DynamoStore) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let mut data = DataDir::open_existing(directory)?;
+    let copy = if data.is_writable() { None } else { Some(DatabaseCopy::of(directory)?) };
+    let (engine, store) = match &copy {
+        None => data.start().await?,
+        Some(copy) => {
+            let engine = Embedded::start(Some(&copy.database())).await?;
+            let store = engine.store().await?;
+            (engine, store)
+        }
+    };
+    let answer = query(&store).await?;
+    engine.stop().await?;
+    Ok(answer)
+}
 
+impl Arguments {
     async fn query(&self, store: &DynamoStore, ui: Ui) -> anyhow::Result<Exit> {
         let query = self.alert_query();
         if query.since > query.until {

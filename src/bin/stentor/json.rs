@@ -12,10 +12,13 @@ use stentor::model::time::Timestamp;
 use stentor::ops::check::Finding;
 use stentor::ops::cost::{Assumption, Service, Volume, Workload};
 use stentor::ops::explain::Explanation;
+use stentor::ops::patterns::{PatternCount, PatternSummary};
 use stentor::ops::replay::Kind;
 use stentor::ops::replay::listing::{Action, Age};
 use stentor::protocol::retry_reason::RetryReason;
 use stentor::protocol::round::{Delivery, DeliveryOutcome};
+
+use crate::preview::{GroupSummary, MessageGroups};
 
 /// The version of every document. It changes with a field that is renamed or removed, or whose
 /// meaning changes; a new field leaves it as it is.
@@ -50,6 +53,24 @@ pub(crate) struct Message<'a> {
     pub alerts: u64,
     pub outcome: Outcome,
     pub reason: Option<&'a str>,
+    pub groups: Vec<MessageGroup>,
+    pub other_alerts: u64,
+}
+
+/// Alerts of one message that say the same.
+#[derive(Debug, Serialize)]
+pub(crate) struct MessageGroup {
+    pub pattern: String,
+    pub alerts: u64,
+    pub apps: BTreeMap<String, u64>,
+    pub values: Vec<PlaceValues>,
+}
+
+/// The few values at a placeholder of a pattern.
+#[derive(Debug, Serialize)]
+pub(crate) struct PlaceValues {
+    pub placeholder: usize,
+    pub alerts: BTreeMap<String, u64>,
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -114,6 +135,35 @@ pub(crate) struct Alert<'a> {
     pub log_stream: &'a str,
     pub pattern: &'a str,
     pub source: &'a str,
+}
+
+/// `stentor patterns`.
+#[derive(Debug, Serialize)]
+pub(crate) struct PatternsReport<'a> {
+    pub version: u32,
+    pub lines: u64,
+    pub patterns: Vec<LogPattern<'a>>,
+    pub not_shown: u64,
+    pub other_lines: u64,
+}
+
+/// A pattern of a log.
+#[derive(Debug, Serialize)]
+pub(crate) struct LogPattern<'a> {
+    pub pattern: &'a str,
+    pub lines: u64,
+    pub share: f64,
+    pub first: Option<String>,
+    pub last: Option<String>,
+    pub new: Option<bool>,
+    pub sample: &'a str,
+}
+
+/// A line of `stentor patterns --assign`.
+#[derive(Debug, Serialize)]
+pub(crate) struct AssignedPattern<'a> {
+    pub line: u64,
+    pub pattern: &'a str,
 }
 
 /// `stentor check`.
@@ -288,6 +338,31 @@ pub(crate) struct ServiceCharge<'a> {
     pub date: &'a str,
 }
 
+impl<'a> PatternsReport<'a> {
+    pub(crate) fn new(
+        summary: &PatternSummary,
+        shown: &'a [PatternCount],
+        new_since: Option<Timestamp>,
+    ) -> Self {
+        let pattern = |count: &'a PatternCount| LogPattern {
+            pattern: &count.pattern,
+            lines: count.lines,
+            share: (count.lines as f64 / summary.lines.max(1) as f64 * 10_000.0).round() / 10_000.0,
+            first: count.first.map(Timestamp::iso),
+            last: count.last.map(Timestamp::iso),
+            new: new_since.and_then(|since| count.is_new(since)),
+            sample: &count.sample,
+        };
+        Self {
+            version: VERSION,
+            lines: summary.lines,
+            patterns: shown.iter().map(pattern).collect(),
+            not_shown: (summary.patterns.len() - shown.len()) as u64,
+            other_lines: summary.other,
+        }
+    }
+}
+
 impl<'a> ParkedRecord<'a> {
     pub(crate) fn new(event_id: &'a str, poison: &Poison) -> Self {
         Self { event_id, code: poison.code().into(), reason: poison.to_string() }
@@ -316,15 +391,35 @@ pub(crate) fn millis(elapsed: Duration) -> u64 {
     u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
 }
 
-impl<'a> From<&'a Delivery> for Message<'a> {
-    fn from(delivery: &'a Delivery) -> Self {
+impl<'a> Message<'a> {
+    pub(crate) fn new(delivery: &'a Delivery, groups: MessageGroups) -> Self {
         let (outcome, reason) = match &delivery.outcome {
             DeliveryOutcome::Accepted => (Outcome::Accepted, None),
             DeliveryOutcome::Retry(reason) => (Outcome::Retry, Some(reason.as_str())),
             DeliveryOutcome::Parked(reason) => (Outcome::Parked, Some(reason.as_str())),
         };
         let (route, target) = (delivery.route.as_str(), delivery.target.to_string());
-        Self { route, epoch: delivery.epochs.1, target, alerts: delivery.alerts, outcome, reason }
+        let group = |(pattern, group): (String, GroupSummary)| {
+            let values = group.values.0.into_iter().filter(|(_, alerts)| alerts.len() > 1);
+            MessageGroup {
+                pattern,
+                alerts: group.alerts,
+                apps: group.apps.seen,
+                values: values
+                    .map(|(placeholder, alerts)| PlaceValues { placeholder, alerts })
+                    .collect(),
+            }
+        };
+        Self {
+            route,
+            epoch: delivery.epochs.1,
+            target,
+            alerts: delivery.alerts,
+            outcome,
+            reason,
+            groups: groups.groups.into_iter().map(group).collect(),
+            other_alerts: groups.other,
+        }
     }
 }
 

@@ -37,6 +37,7 @@ mod cost;
 mod data_dir;
 mod json;
 mod mute;
+mod patterns;
 mod preview;
 mod progress;
 mod replay;
@@ -75,6 +76,7 @@ enum Command {
     Run(run::Arguments),
     Replay(replay::Arguments),
     Alerts(alerts::Arguments),
+    Patterns(patterns::Arguments),
     Check(check::Arguments),
     Sample(sample::Arguments),
     Cost(cost::Arguments),
@@ -142,6 +144,7 @@ impl Command {
             Self::Run(arguments) => run::run(&arguments, ui).await,
             Self::Replay(arguments) => replay::replay(&arguments, ui).await,
             Self::Alerts(arguments) => alerts::alerts(&arguments, ui).await,
+            Self::Patterns(arguments) => patterns::patterns(&arguments, ui).await,
             Self::Check(arguments) => check::check(&arguments, ui).await,
             Self::Sample(arguments) => sample::sample(&arguments),
             Self::Cost(arguments) => cost::cost(&arguments),

@@ -5,6 +5,7 @@
 //! A message that is only shown counts as delivered once it is written. With a full disk or a
 //! closed pipe it stays in the outbox, and the next run shows it.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,9 +17,11 @@ use stentor::adapters::slack::{Slack, WebhookUrl, layout};
 use stentor::ingest::route::Routes;
 use stentor::message::plain;
 use stentor::model::digest::Digest;
-use stentor::model::name::TargetKind;
+use stentor::model::name::{RouteName, Target, TargetKind};
+use stentor::model::tally::{Group, Names, Values};
 use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::notify::{Accepted, Deliver, DeliverError};
+use stentor::protocol::round::Delivery;
 use stentor::protocol::services::Services;
 
 use crate::signals::Shutdown;
@@ -61,6 +64,8 @@ pub(crate) struct PreviewNotifier {
     shutdown: Shutdown,
     /// For [`Output::Report`].
     report: Mutex<PendingReport>,
+    /// For [`Output::Report`]: what each message is about, by its last attempt.
+    groups: Mutex<BTreeMap<MessageKey, MessageGroups>>,
     has_written: AtomicBool,
     /// Why the first failed write failed.
     failure: Mutex<Option<String>>,
@@ -69,6 +74,34 @@ pub(crate) struct PreviewNotifier {
 }
 
 const BLOCKED: &str = "its reader has stopped reading";
+
+/// Route, target, and the last epoch of a message.
+type MessageKey = (RouteName, Target, u64);
+
+/// The groups of a message, the largest first.
+#[derive(Clone, Debug, Default)]
+pub struct MessageGroups {
+    pub groups: Vec<(String, GroupSummary)>,
+    /// Alerts of groups that were not kept.
+    pub other: u64,
+}
+
+#[derive(Clone, Debug)]
+pub struct GroupSummary {
+    pub alerts: u64,
+    pub apps: Names,
+    pub values: Values,
+}
+
+impl MessageGroups {
+    fn of(digest: &Digest) -> Self {
+        let group = |(pattern, group): (&str, &Group)| {
+            let Group { alerts, apps, values, .. } = group.clone();
+            (pattern.to_owned(), GroupSummary { alerts, apps, values })
+        };
+        Self { groups: digest.groups().into_iter().map(group).collect(), other: digest.tally.other }
+    }
+}
 
 /// Messages that the report will contain.
 #[derive(Debug, Default)]
@@ -83,9 +116,9 @@ impl PreviewNotifier {
         output: Output,
         shutdown: Shutdown,
     ) -> Self {
-        let (report, failure) = (Mutex::default(), Mutex::default());
+        let (report, groups, failure) = (Mutex::default(), Mutex::default(), Mutex::default());
         let (has_written, is_blocked) = (AtomicBool::default(), AtomicBool::default());
-        Self { webhook, output, shutdown, report, has_written, failure, is_blocked }
+        Self { webhook, output, shutdown, report, groups, has_written, failure, is_blocked }
     }
 
     /// Whether a write has succeeded.
@@ -102,6 +135,12 @@ impl PreviewNotifier {
     /// The messages that the report has to contain.
     pub(crate) fn pending(&self) -> Vec<Digest> {
         locked(&self.report).messages.clone()
+    }
+
+    /// What a message was about.
+    pub(crate) fn groups_of(&self, delivery: &Delivery) -> MessageGroups {
+        let key = (delivery.route.clone(), delivery.target.clone(), delivery.epochs.1);
+        locked(&self.groups).get(&key).cloned().unwrap_or_default()
     }
 
     /// Marks the report as written. From now on exactly the pending messages are accepted.
@@ -238,6 +277,10 @@ impl Deliver for PreviewNotifier {
         _joins: Option<&str>,
         deadline: Deadline,
     ) -> Result<Accepted, DeliverError> {
+        if self.output == Output::Report {
+            let key = (digest.route.clone(), digest.target.clone(), digest.epochs.1);
+            locked(&self.groups).insert(key, MessageGroups::of(digest));
+        }
         if self.posting(digest.target.kind).is_none() {
             return self.show(digest, deadline).await.map(|()| Accepted::default());
         }

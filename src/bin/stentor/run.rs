@@ -3,13 +3,13 @@
 //! as their lines arrive, with timed windows as in a deployment.
 
 mod encoding;
-mod files;
-mod input;
-mod lines;
+pub mod files;
+pub mod input;
+pub mod lines;
 mod live;
 mod report;
 mod session;
-mod stream;
+pub mod stream;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -114,7 +114,7 @@ async fn print_text(session: &Session<'_>, elapsed: Duration) -> anyhow::Result<
 async fn print_json(session: &Session<'_>, elapsed: Duration) -> anyhow::Result<()> {
     let preview = &session.shared.preview;
     session.report_pending();
-    let report = ui::json(&session.report().json(elapsed));
+    let report = ui::json(&session.report().json(|delivery| preview.groups_of(delivery), elapsed));
     preview.print(report).await.map_err(|reason| not_shown(&reason))?;
     preview.report_is_written();
     session.close_reported().await

@@ -161,6 +161,11 @@ pub(crate) fn json(value: &impl Serialize) -> String {
     format!("{}\n", visible::json(&document))
 }
 
+/// A value as JSON on one line, without the line break.
+pub fn json_line(value: &impl Serialize) -> String {
+    visible::json(&serde_json::to_string(value).expect("invariant: plain data always serializes"))
+}
+
 /// A report in lines. Every method makes its text safe to show.
 #[derive(Debug)]
 pub(crate) struct TextReport {

@@ -8,7 +8,7 @@ use super::digests::START;
 use crate::model::burst::Burst;
 use crate::model::digest::{Backlog, Digest};
 use crate::model::name::Severity;
-use crate::model::tally::{Group, Histogram, Names, Sample, Span, Tally};
+use crate::model::tally::{Group, Histogram, Names, Sample, Span, Tally, Values};
 use crate::model::time::Timestamp;
 
 /// Hostile text in a log event, the name of a log group, or a marker.
@@ -50,6 +50,10 @@ fn names() -> impl Strategy<Value = Names> {
     (btree_map(text(), 1..999_u64, 0..6), 0..3_u64).prop_map(|(seen, other)| Names { seen, other })
 }
 
+fn values() -> impl Strategy<Value = Values> {
+    btree_map(0..3_usize, btree_map(text(), 1..999_u64, 0..5), 0..3).prop_map(Values)
+}
+
 prop_compose! {
     fn sample()(
         id in "[0-9]{0,56}", timestamp in moment(), marker in text(), message in text(), account_id in text(),
@@ -63,8 +67,9 @@ prop_compose! {
 prop_compose! {
     fn group()(
         alerts in count(), span in span_of_time(), sample in sample(), accounts in names(), log_groups in names(), apps in names(),
+        values in values(),
     ) -> Group {
-        Group { alerts, span, sample, accounts, log_groups, apps }
+        Group { alerts, span, sample, accounts, log_groups, apps, values }
     }
 }
 

@@ -34,6 +34,10 @@ fn assert_counts(tally: &Tally, alerts: u64) {
         assert_eq!(sum(names), alerts);
     }
     for group in tally.groups.values() {
+        for values in group.values.0.values() {
+            assert!((1..=VALUES_MAX).contains(&values.len()));
+            assert_eq!(values.values().sum::<u64>(), group.alerts);
+        }
         assert_eq!(
             (sum(&group.accounts), sum(&group.log_groups), sum(&group.apps)),
             (group.alerts, group.alerts, group.alerts)
@@ -47,7 +51,9 @@ fn alerts() -> impl Strategy<Value = Vec<Alert>> {
     let one = (times, word, 0..30_u8);
     prop::collection::vec(one, 0..60).prop_map(|all| {
         let alert = |(n, (at, word, place)): (usize, (i64, String, u8))| {
-            alert(n as u64, at, &format!("[CRITICAL] {word} failed"), &format!("place-{place}"))
+            let message =
+                format!("[CRITICAL] {word} failed with code {} on node-{}", place % 6, place % 3);
+            alert(n as u64, at, &message, &format!("place-{place}"))
         };
         all.into_iter().enumerate().map(alert).collect()
     })
@@ -73,6 +79,26 @@ proptest! {
         assert_counts(&one, alerts.len() as u64);
         prop_assert_eq!((&one.span, &one.markers, &one.histogram), (&whole.span, &whole.markers, &whole.histogram));
         prop_assert_eq!(Tally::sum([&one, &Tally::default()]), one);
+    }
+
+    #[test]
+    fn tallies_within_the_limits_merge_in_any_grouping(alerts in alerts(), cuts in (0..20_usize, 0..20_usize)) {
+        // Few enough for one tally.
+        let alerts: Vec<Alert> = alerts.into_iter().filter(|alert| alert.message.len() < 99).take(14).collect();
+        let (a, b) = (cuts.0.min(alerts.len()), cuts.1.min(alerts.len()));
+        let (a, b) = (a.min(b), a.max(b));
+        let [x, y, z] = [&alerts[..a], &alerts[a..b], &alerts[b..]].map(Tally::of);
+        let whole = Tally::sum([&Tally::of(&alerts)]);
+        prop_assert_eq!(&Tally::sum([&Tally::sum([&x, &y]), &z]), &whole);
+        prop_assert_eq!(&Tally::sum([&z, &Tally::sum([&y, &x])]), &whole);
+        assert_counts(&whole, alerts.len() as u64);
+    }
+
+    #[test]
+    fn clusters_keep_the_counts(alerts in alerts()) {
+        let tally = Tally::of(&alerts).clustered();
+        assert_counts(&tally, alerts.len() as u64);
+        prop_assert_eq!(Tally::of(alerts.iter().rev()).clustered(), tally);
     }
 
     #[test]
@@ -110,6 +136,59 @@ fn the_earliest_alert_of_a_group_is_its_sample() {
         (group.span.first, group.span.last),
         (Timestamp::from_millis(10), Timestamp::from_millis(30))
     );
+}
+
+#[test]
+fn a_group_keeps_its_few_values_and_forgets_many() {
+    let tally = |codes: &[u64]| {
+        let alert = |(n, code): (u64, &u64)| {
+            alert(n, 0, &format!("[CRITICAL] exit {code} after {n} s on a"), "p")
+        };
+        Tally::of(&(0..).zip(codes).map(alert).collect::<Vec<_>>())
+    };
+    let values = |tally: &Tally| tally.groups["[CRITICAL] exit <n> after <n> on a"].values.clone();
+    let counts =
+        |pairs: &[(&str, u64)]| pairs.iter().map(|(value, n)| ((*value).to_owned(), *n)).collect();
+    let (few, others) = (tally(&[137, 1, 137]), tally(&[2, 3]));
+    assert_eq!(values(&few), Values([(0, counts(&[("1", 1), ("137", 2)]))].into()));
+    let four = Tally::sum([&few, &others]);
+    assert_eq!(
+        values(&four),
+        Values([(0, counts(&[("1", 1), ("137", 2), ("2", 1), ("3", 1)]))].into())
+    );
+    let many = Tally::sum([&four, &tally(&[4])]);
+    assert!(values(&many).is_empty());
+    assert!(values(&Tally::sum([&many, &few])).is_empty(), "values came back without their counts");
+    // A tally of an earlier version has none.
+    let mut old = few.clone();
+    old.groups.values_mut().for_each(|group| group.values = Values::default());
+    assert!(values(&Tally::sum([&old, &few])).is_empty());
+}
+
+#[test]
+fn a_cluster_lists_the_words_that_differ() {
+    let tables = ["orders", "users", "carts", "taxes", "skus", "orders"];
+    let message = |table: &str, n: usize| format!("[CRITICAL] table {table} has {} readers", n % 2);
+    let alerts: Vec<Alert> = tables
+        .iter()
+        .enumerate()
+        .map(|(n, table)| alert(n as u64, 0, &message(table, n), "p"))
+        .collect();
+    let tally = Tally::of(&alerts);
+    assert_eq!(tally.groups.len(), 5);
+    let clustered = tally.clone().clustered();
+    let group = &clustered.groups["[CRITICAL] table <…> has <n> readers"];
+    let counts =
+        |pairs: &[(&str, u64)]| pairs.iter().map(|(value, n)| ((*value).to_owned(), *n)).collect();
+    assert_eq!(
+        (group.alerts, &group.values),
+        (6, &Values([(1, counts(&[("0", 3), ("1", 3)]))].into()))
+    );
+    let paths: Vec<Alert> = (0..4)
+        .map(|n| alert(n, 0, &format!("[CRITICAL] no space on /{}", tables[n as usize / 2]), "p"))
+        .collect();
+    let group = &Tally::of(&paths).clustered().groups["[CRITICAL] no space on <…>"];
+    assert_eq!(group.values, Values([(0, counts(&[("/orders", 2), ("/users", 2)]))].into()));
 }
 
 #[test]

@@ -18,10 +18,10 @@ use crate::progress::Progress;
 const CHUNK_BYTES: u64 = 4 * 1024 * 1024;
 
 /// The largest decoded event. Lambda's own limit is 6 MB.
-pub(super) const EVENT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+pub(crate) const EVENT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
 impl Session<'_> {
-    pub(super) async fn ingest_file(&self, path: &Path, progress: Option<&mut Progress>) {
+    pub(crate) async fn ingest_file(&self, path: &Path, progress: Option<&mut Progress>) {
         let name = path.display().to_string();
         if let Err(refusal) = self.read_file(path, &name, progress).await {
             self.refuse(&name, &refusal);
@@ -61,7 +61,7 @@ impl Session<'_> {
 
     /// Ingests an event, or lines of JSON that look like one at first. `offset` is that of the
     /// payload in its file.
-    pub(super) async fn ingest_payload(
+    pub(crate) async fn ingest_payload(
         &self,
         payload: &[u8],
         offset: u64,

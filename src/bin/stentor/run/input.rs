@@ -16,7 +16,7 @@ use super::encoding::{self, Encoding, Utf16};
 
 /// One argument, before it is read.
 #[derive(Debug)]
-pub(super) enum Source {
+pub(crate) enum Source {
     /// A regular file. Its lines have a position in it, so a second run finds them again.
     File(PathBuf),
     /// A pipe or a device, whose lines are read as they arrive.
@@ -26,7 +26,7 @@ pub(super) enum Source {
 
 /// The content of an input.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// Most likely a Lambda event in JSON.
     Event,
     Lines,
@@ -35,11 +35,11 @@ pub(super) enum Kind {
 /// Why an input is not read, or not to its end.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{0}")]
-pub(super) struct Refusal(pub String);
+pub(crate) struct Refusal(pub String);
 
 /// How much is read ahead to recognize an input.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(super) enum Amount {
+pub(crate) enum Amount {
     /// A full head. For files.
     Head,
     /// As much as has arrived, if that is enough. For streams, which may pause after their first
@@ -48,7 +48,7 @@ pub(super) enum Amount {
 }
 
 /// A decoded input: UTF-8, except for invalid bytes.
-pub(super) struct Input {
+pub(crate) struct Input {
     pub kind: Kind,
     pub text: Box<dyn Read + Send>,
     /// Bytes of the file before the first of `text`.
@@ -57,7 +57,7 @@ pub(super) struct Input {
     pub bytes_read: Arc<AtomicU64>,
 }
 
-pub(super) const STDIN: &str = "standard input";
+pub(crate) const STDIN: &str = "standard input";
 
 /// The size of a head, by which an input is recognized.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -65,7 +65,7 @@ const HEAD_BYTES: usize = 64 * 1024;
 impl Source {
     /// # Errors
     /// When there is no such file, or it cannot be read.
-    pub(super) fn of(argument: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn of(argument: &Path) -> anyhow::Result<Self> {
         if argument.as_os_str() == "-" {
             return Ok(Self::Stdin);
         }
@@ -83,7 +83,7 @@ impl Source {
     }
 
     /// The name in messages.
-    pub(super) fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         match self {
             Self::File(path) | Self::Stream(path) => path.display().to_string(),
             Self::Stdin => STDIN.to_owned(),
@@ -91,7 +91,7 @@ impl Source {
     }
 
     /// Bytes to read. Zero for a stream.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         match self {
             Self::File(path) => std::fs::metadata(path).map_or(0, |metadata| metadata.len()),
             Self::Stream(_) | Self::Stdin => 0,
@@ -104,7 +104,7 @@ impl Input {
     ///
     /// # Errors
     /// When it cannot be read, or is not text.
-    pub(super) fn open(path: &Path) -> Result<Self, Refusal> {
+    pub(crate) fn open(path: &Path) -> Result<Self, Refusal> {
         Self::read(File::open(path)?, Some(path), Amount::Head)
     }
 
@@ -112,7 +112,7 @@ impl Input {
     ///
     /// # Errors
     /// When it cannot be read, or is not text.
-    pub(super) fn read(
+    pub(crate) fn read(
         raw: impl Read + Send + 'static,
         path: Option<&Path>,
         amount: Amount,
@@ -205,7 +205,7 @@ fn is_named_json(path: &Path) -> bool {
 
 /// Whether it is an object with the first key of an event. Log lines are often objects too, so the
 /// brace is not enough.
-pub(super) fn looks_like_an_event(head: &[u8]) -> bool {
+pub(crate) fn looks_like_an_event(head: &[u8]) -> bool {
     let text = String::from_utf8_lossy(head);
     let Some(inside) = without_mark(&text).trim_start().strip_prefix('{') else { return false };
     ["\"Records\"", "\"awslogs\""].iter().any(|key| inside.trim_start().starts_with(key))
@@ -219,7 +219,7 @@ fn is_json_lines(head: &[u8]) -> bool {
 }
 
 /// Whether the first line of `text` is a JSON object.
-pub(super) fn begins_with_an_object(text: &[u8]) -> bool {
+pub(crate) fn begins_with_an_object(text: &[u8]) -> bool {
     text.trim_ascii_start().split(|byte| *byte == b'\n').next().is_some_and(is_object)
 }
 

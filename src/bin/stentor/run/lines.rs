@@ -79,7 +79,7 @@ pub(super) struct Lines {
 /// # Errors
 /// When the first read fails. If a later read fails, the result has the lines before it and what
 /// was read of the last line, and the next call fails.
-pub(super) fn read_lines(
+pub(crate) fn read_lines(
     reader: &mut impl BufRead,
     offset: &mut u64,
     bytes_max: u64,
@@ -166,7 +166,7 @@ pub(super) fn batch<'a>(lines: &'a [Line], origin: &'a Origin, now: Timestamp) -
 
 /// The time at the start of a line: ISO 8601, or the format of many loggers
 /// (`2026-11-23 14:15:16,789`). UTC unless it has an offset.
-fn leading_time(line: &str) -> Option<Timestamp> {
+pub(crate) fn leading_time(line: &str) -> Option<Timestamp> {
     const SECONDS: usize = "2026-11-23T14:15:16".len();
     let head = line.trim_start_matches(['[', ' ']);
     let seconds = head.get(..SECONDS)?;

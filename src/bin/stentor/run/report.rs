@@ -13,6 +13,7 @@ use stentor::protocol::retry_reason::RetryReason;
 use stentor::protocol::round::{Delivery, DeliveryOutcome};
 
 use super::input::Refusal;
+use crate::preview::MessageGroups;
 use crate::ui::TextReport;
 use crate::{Exit, json};
 
@@ -93,7 +94,12 @@ impl RunReport {
         if is_done { Exit::Done } else { Exit::Unfinished }
     }
 
-    pub(super) fn json(&self, elapsed: Duration) -> json::RunReport<'_> {
+    /// `groups_of` tells what a message was about.
+    pub(super) fn json(
+        &self,
+        groups_of: impl Fn(&Delivery) -> MessageGroups,
+        elapsed: Duration,
+    ) -> json::RunReport<'_> {
         let Counts { records, events, unmatched, duplicates, kept, retried, .. } = self.counts;
         json::RunReport {
             version: json::VERSION,
@@ -108,7 +114,11 @@ impl RunReport {
                 .iter()
                 .map(|(route, kept)| (route.as_str(), *kept))
                 .collect(),
-            messages: self.messages.iter().map(Into::into).collect(),
+            messages: self
+                .messages
+                .iter()
+                .map(|message| json::Message::new(message, groups_of(message)))
+                .collect(),
             parked: self
                 .parked
                 .iter()

@@ -40,7 +40,7 @@ const HAND_OVER: Duration = Duration::from_secs(1);
 
 /// Input that arrives during the run.
 #[derive(Debug)]
-pub(super) struct Stream {
+pub(crate) struct Stream {
     pieces: mpsc::Receiver<Result<Piece, Refusal>>,
     /// Dropped to wake the thread.
     wake: Option<PipeWriter>,
@@ -70,7 +70,7 @@ impl Stream {
     ///
     /// # Errors
     /// When the system has no pipe or thread left.
-    pub(super) fn open(path: Option<&Path>, run: Timestamp) -> anyhow::Result<Self> {
+    pub(crate) fn open(path: Option<&Path>, run: Timestamp) -> anyhow::Result<Self> {
         let (sender, pieces) = mpsc::channel(1);
         let (woken, wake) = std::io::pipe().context("cannot create a pipe")?;
         let path = path.map(Path::to_owned);
@@ -93,7 +93,7 @@ impl Stream {
     }
 
     /// The content of the input. Call this first.
-    pub(super) async fn kind(&mut self, shutdown: &Shutdown) -> Result<Kind, Refusal> {
+    pub(crate) async fn kind(&mut self, shutdown: &Shutdown) -> Result<Kind, Refusal> {
         match self.next(shutdown).await {
             Some(Ok(Piece::Kind(kind))) => Ok(kind),
             Some(Err(refusal)) => Err(refusal),
@@ -102,7 +102,7 @@ impl Stream {
     }
 
     /// Reads an event to its end. Stops soon after `bytes_max` bytes.
-    pub(super) async fn read_all(
+    pub(crate) async fn read_all(
         &mut self,
         bytes_max: u64,
         shutdown: &Shutdown,
@@ -121,7 +121,7 @@ impl Stream {
 
     /// The lines that arrive within [`GATHER`] after the first, or fewer when there are many. Empty
     /// at the end.
-    pub(super) async fn gather(&mut self, shutdown: &Shutdown) -> Result<Vec<Line>, Refusal> {
+    pub(crate) async fn gather(&mut self, shutdown: &Shutdown) -> Result<Vec<Line>, Refusal> {
         let mut until = None;
         while self.has_room() && self.failure.is_none() {
             let piece = match until {
@@ -196,7 +196,7 @@ impl Stream {
     }
 
     /// The number of the first line that was too long, since the last call.
-    pub(super) fn take_cut(&mut self) -> Option<u64> {
+    pub(crate) fn take_cut(&mut self) -> Option<u64> {
         self.cut.take()
     }
 

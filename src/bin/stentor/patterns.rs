@@ -1,0 +1,383 @@
+//! `stentor patterns`: what the lines of a log say, and how often. It helps to choose markers, so
+//! it reads all lines, with or without one.
+
+use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow, bail};
+use clap::Args;
+use stentor::adapters::clock::SystemClock;
+use stentor::adapters::dynamodb::DynamoStore;
+use stentor::ingest::decode::{self, Decoder};
+use stentor::ingest::event;
+use stentor::ingest::redact::Redactor;
+use stentor::ingest::route::Routes;
+use stentor::model::audit::{AlertQuery, AuditRow};
+use stentor::model::humanize::thousands;
+use stentor::model::time::Timestamp;
+use stentor::model::truncate::truncated;
+use stentor::ops::patterns::{
+    LogLine, PatternAssigner, PatternCount, PatternCounter, PatternSummary,
+};
+use stentor::protocol::clock::{Clock as _, Deadline};
+use stentor::protocol::store::StoreError;
+
+use crate::Exit;
+use crate::alerts::with_data_dir;
+use crate::args::{Aws, Configuration, TableNames, explain_store_error, point_in_time};
+use crate::json;
+use crate::run::files::EVENT_BYTES_MAX;
+use crate::run::input::{Input, Kind, Refusal, Source};
+use crate::run::lines::{self, leading_time};
+use crate::run::stream::Stream;
+use crate::signals::Shutdown;
+use crate::ui::{self, Ui};
+
+/// List the patterns of a log, the most frequent first; needs no marker
+#[derive(Debug, Args)]
+#[command(after_help = "Examples: stentor patterns app.log\n          \
+                        stentor patterns --since 7d --new-since 1d --data-dir .stentor\n          \
+                        journalctl -o cat | stentor patterns -")]
+pub struct Arguments {
+    /// Log files or Lambda events (JSON), plain or gzip; - reads standard input. Without any, the
+    /// audit table
+    #[arg(value_name = "FILE", conflicts_with = "data_dir")]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    configuration: Configuration,
+    /// Only lines from this time on: 2h, 7d, 2026-11-23, 2026-11-23T14:00:00Z; alerts of the table:
+    /// 1h without it
+    #[arg(long, value_name = "TIME", value_parser = point_in_time)]
+    since: Option<Timestamp>,
+    /// Mark the patterns that first occurred at or after this time
+    #[arg(long, value_name = "TIME", value_parser = point_in_time)]
+    new_since: Option<Timestamp>,
+    /// Maximum number of patterns; 0 shows all
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    limit: usize,
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    json: bool,
+    /// Print the pattern of each line, one JSON object per line
+    #[arg(long, requires = "json", requires = "files", conflicts_with_all = ["since", "new_since", "limit"])]
+    assign: bool,
+    /// Read the alerts of this data directory of `stentor run`
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    tables: TableNames,
+    #[command(flatten)]
+    aws: Aws,
+}
+
+/// Lines of a file that are read at once.
+const CHUNK_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Lines whose patterns are found together. A longer log is assigned in parts, so that memory is
+/// limited.
+const ASSIGNED_LINES_MAX: usize = 1_000_000;
+
+const SAMPLE_WIDTH: usize = 160;
+
+pub async fn patterns(arguments: &Arguments, ui: Ui) -> anyhow::Result<Exit> {
+    let config = arguments.configuration.read(ui)?;
+    let routes = Routes::new(&config)?;
+    let reader =
+        Reader { redactor: routes.redactor(), decoded_bytes_max: config.decoded_bytes_max };
+    if arguments.assign {
+        return reader.assign(&arguments.files).await;
+    }
+    let (summary, exit) = match arguments.files.is_empty() {
+        true => (arguments.of_table(reader.redactor).await?, Exit::Done),
+        false => reader.count(&arguments.files, arguments.since).await?,
+    };
+    arguments.print(&summary, ui)?;
+    Ok(exit)
+}
+
+/// Takes a line, and its time if it has one.
+trait Take: FnMut(&str, Option<Timestamp>) -> anyhow::Result<()> {}
+
+impl<F: FnMut(&str, Option<Timestamp>) -> anyhow::Result<()>> Take for F {}
+
+/// The reason why an input is not read to its end.
+enum ReadError {
+    Refused(Refusal),
+    /// Standard output does not take the result.
+    Output(anyhow::Error),
+}
+
+impl From<Refusal> for ReadError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// Reads logs.
+struct Reader<'a> {
+    redactor: &'a Redactor,
+    decoded_bytes_max: u64,
+}
+
+impl Reader<'_> {
+    async fn count(
+        &self,
+        files: &[PathBuf],
+        since: Option<Timestamp>,
+    ) -> anyhow::Result<(PatternSummary, Exit)> {
+        let mut counter = PatternCounter::new(self.redactor);
+        // A line without a time, such as that of a stack trace, is as old as the line before it.
+        let mut last = None;
+        let exit = self
+            .each_line(files, |text, timestamp| {
+                last = timestamp.or(last);
+                let is_earlier = since.is_some_and(|since| last.is_some_and(|last| last < since));
+                if !is_earlier {
+                    counter.add(LogLine { text, marker: "", timestamp: last });
+                }
+                Ok(())
+            })
+            .await?;
+        Ok((counter.finish(), exit))
+    }
+
+    async fn assign(&self, files: &[PathBuf]) -> anyhow::Result<Exit> {
+        let mut assigner = PatternAssigner::new(self.redactor);
+        let mut first = 1;
+        let exit = self
+            .each_line(files, |text, _| {
+                assigner.add(LogLine { text, marker: "", timestamp: None });
+                if assigner.len() >= ASSIGNED_LINES_MAX {
+                    let full =
+                        std::mem::replace(&mut assigner, PatternAssigner::new(self.redactor));
+                    print_assigned(full, &mut first)?;
+                }
+                Ok(())
+            })
+            .await?;
+        print_assigned(assigner, &mut first)?;
+        Ok(exit)
+    }
+
+    /// Passes each line of the inputs to `take`. An input that cannot be read is reported, and the
+    /// next is read.
+    async fn each_line(&self, files: &[PathBuf], mut take: impl Take) -> anyhow::Result<Exit> {
+        let sources =
+            files.iter().map(|file| Source::of(file)).collect::<anyhow::Result<Vec<_>>>()?;
+        let shutdown = Shutdown::on_signals()?;
+        let mut exit = Exit::Done;
+        for source in sources {
+            let read = match &source {
+                Source::File(path) => self.file(path, &shutdown, &mut take),
+                Source::Stream(path) => self.stream(Some(path), &shutdown, &mut take).await,
+                Source::Stdin => self.stream(None, &shutdown, &mut take).await,
+            };
+            match read {
+                Ok(()) => {}
+                Err(ReadError::Refused(refusal)) => {
+                    ui::print_error(&anyhow!("cannot read {}: {refusal}", source.name()));
+                    exit = Exit::Unfinished;
+                }
+                Err(ReadError::Output(error)) => return Err(error),
+            }
+        }
+        Ok(exit)
+    }
+
+    fn file(
+        &self,
+        path: &Path,
+        shutdown: &Shutdown,
+        take: &mut impl Take,
+    ) -> Result<(), ReadError> {
+        let input = Input::open(path)?;
+        if input.kind == Kind::Lines {
+            return self.lines(&mut BufReader::with_capacity(1 << 18, input.text), shutdown, take);
+        }
+        let mut payload = Vec::new();
+        input.text.take(EVENT_BYTES_MAX + 1).read_to_end(&mut payload).map_err(Refusal::from)?;
+        self.payload(&payload, shutdown, take)
+    }
+
+    async fn stream(
+        &self,
+        path: Option<&Path>,
+        shutdown: &Shutdown,
+        take: &mut impl Take,
+    ) -> Result<(), ReadError> {
+        let mut stream = Stream::open(path, SystemClock.now()).map_err(ReadError::Output)?;
+        if stream.kind(shutdown).await? == Kind::Event {
+            let payload = stream.read_all(EVENT_BYTES_MAX, shutdown).await?;
+            return self.payload(&payload, shutdown, take);
+        }
+        loop {
+            let lines = stream.gather(shutdown).await?;
+            if lines.is_empty() {
+                return Ok(());
+            }
+            for line in &lines {
+                take(&line.text, leading_time(&line.text)).map_err(ReadError::Output)?;
+            }
+        }
+    }
+
+    fn lines(
+        &self,
+        reader: &mut impl BufRead,
+        shutdown: &Shutdown,
+        take: &mut impl Take,
+    ) -> Result<(), ReadError> {
+        let mut offset = 0;
+        while !shutdown.is_requested() {
+            let lines =
+                lines::read_lines(reader, &mut offset, CHUNK_BYTES).map_err(Refusal::from)?.lines;
+            if lines.is_empty() {
+                break;
+            }
+            for line in &lines {
+                take(&line.text, leading_time(&line.text)).map_err(ReadError::Output)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The log events of a Lambda event, or lines of JSON that look like one at first.
+    fn payload(
+        &self,
+        payload: &[u8],
+        shutdown: &Shutdown,
+        take: &mut impl Take,
+    ) -> Result<(), ReadError> {
+        let Ok(text) = str::from_utf8(payload) else {
+            return self.lines(&mut { payload }, shutdown, take);
+        };
+        let Ok(batch) = event::parse(text, "patterns") else {
+            return self.lines(&mut { payload }, shutdown, take);
+        };
+        let decoder = Decoder { decoded_bytes_max: self.decoded_bytes_max, prefilter: None };
+        let decoded = decode::all(&batch.records, &decoder, |_, _, events| {
+            let mut messages = Vec::new();
+            events.each(|event| messages.push((event.message.to_string(), event.timestamp)))?;
+            Ok(messages)
+        });
+        let mut unreadable = 0;
+        for record in decoded {
+            unreadable += u64::from(record.poison.is_some());
+            for (message, timestamp) in record.content.into_iter().flatten() {
+                take(&message, Some(Timestamp::from_millis(timestamp)))
+                    .map_err(ReadError::Output)?;
+            }
+        }
+        match unreadable {
+            0 => Ok(()),
+            n => {
+                Err(Refusal(format!("{n} of its records cannot be read; stentor run says why"))
+                    .into())
+            }
+        }
+    }
+}
+
+/// Prints a line for each line, and counts on from `first`.
+fn print_assigned(assigner: PatternAssigner<'_>, first: &mut u64) -> anyhow::Result<()> {
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    for pattern in assigner.finish() {
+        let assigned = json::AssignedPattern { line: *first, pattern: &pattern };
+        writeln!(out, "{}", ui::json_line(&assigned)).context("cannot write to standard output")?;
+        *first += 1;
+    }
+    out.flush().context("cannot write to standard output")
+}
+
+impl Arguments {
+    /// The patterns of the alerts in the audit table.
+    async fn of_table(&self, redactor: &Redactor) -> anyhow::Result<PatternSummary> {
+        match &self.data_dir {
+            None => self.query(&self.tables.store(&self.aws.load().await?), redactor).await,
+            Some(directory) if !directory.exists() => {
+                bail!("the data directory {} does not exist", directory.display())
+            }
+            Some(directory) => {
+                with_data_dir(directory, async |store| self.query(store, redactor).await).await
+            }
+        }
+    }
+
+    async fn query(
+        &self,
+        store: &DynamoStore,
+        redactor: &Redactor,
+    ) -> anyhow::Result<PatternSummary> {
+        const HOUR: Duration = Duration::from_secs(3_600);
+        const CALL: Duration = Duration::from_secs(30);
+        let now = SystemClock.now();
+        let since = self.since.unwrap_or_else(|| now.before(HOUR));
+        let query = AlertQuery { since, until: now, app: None, route: None, grep: None };
+        let mut counter = PatternCounter::new(redactor);
+        let add = |row: AuditRow| {
+            let timestamp = Timestamp::from_iso(&row.timestamp);
+            counter.add(LogLine { text: &row.message, marker: &row.marker, timestamp });
+            Ok::<_, StoreError>(true)
+        };
+        let queried =
+            store.find_alerts(&query, || Deadline::after(SystemClock.now(), CALL), add).await;
+        queried.map_err(|error| {
+            explain_store_error(&error, &format!("the table {}", store.tables().alerts))
+        })?;
+        Ok(counter.finish())
+    }
+
+    fn print(&self, summary: &PatternSummary, ui: Ui) -> anyhow::Result<()> {
+        let limit = if self.limit == 0 { usize::MAX } else { self.limit };
+        let shown = &summary.patterns[..summary.patterns.len().min(limit)];
+        if self.json {
+            return ui::print_json(&json::PatternsReport::new(summary, shown, self.new_since));
+        }
+        ui::print(&text(summary, shown, self.new_since))?;
+        let hidden = summary.patterns.len() - shown.len();
+        if hidden > 0 {
+            ui.hint(format_args!(
+                "{} more patterns; --limit 0 shows all",
+                thousands(hidden as u64)
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn text(summary: &PatternSummary, shown: &[PatternCount], new_since: Option<Timestamp>) -> String {
+    let mut report = ui::TextReport::new();
+    let patterns = thousands(summary.patterns.len() as u64);
+    report.line(0, format_args!("{} lines, {patterns} patterns", thousands(summary.lines)));
+    for count in shown {
+        let mut facts =
+            vec![format!("{} ({})", thousands(count.lines), percent(count.lines, summary.lines))];
+        match (count.first, count.last) {
+            (Some(first), Some(last)) if first == last => facts.push(first.iso()),
+            (Some(first), Some(last)) => facts.push(format!("{} to {}", first.iso(), last.iso())),
+            _ => {}
+        }
+        if new_since.and_then(|since| count.is_new(since)) == Some(true) {
+            facts.push("new".to_owned());
+        }
+        report.heading(facts.join(" · "));
+        report.line(2, &count.pattern);
+        if count.sample.trim() != count.pattern {
+            report.line(2, format_args!("e.g. {}", truncated(&count.sample, SAMPLE_WIDTH)));
+        }
+    }
+    if summary.other > 0 {
+        report.heading(format_args!(
+            "{} of patterns that were too rare to keep",
+            thousands(summary.other)
+        ));
+    }
+    report.into_text()
+}
+
+/// `12.3 %`; never 0 for a part that is there.
+fn percent(part: u64, whole: u64) -> String {
+    let tenths = u128::from(part) * 1_000 / u128::from(whole.max(1));
+    if tenths == 0 { "< 0.1 %".to_owned() } else { format!("{}.{} %", tenths / 10, tenths % 10) }
+}

@@ -1,0 +1,297 @@
+//! The patterns of a log: what its lines say, and how often. Counts any lines, with or without a
+//! marker. Pure.
+//!
+//! Memory is limited however long the log is: from [`PATTERNS_MAX`] patterns on, similar ones are
+//! counted as one, and the rarest are dropped and counted together.
+
+use std::collections::HashMap;
+
+use crate::ingest::redact::Redactor;
+use crate::model::cluster::cluster;
+use crate::model::pattern::Patterns;
+use crate::model::time::Timestamp;
+use crate::model::truncate::truncated;
+
+/// So many patterns are counted apart.
+const PATTERNS_MAX: usize = 10_000;
+/// A line is redacted and masked up to here.
+const LINE_BYTES_MAX: usize = 16 * 1024;
+const SAMPLE_BYTES_MAX: usize = 400;
+
+/// The line of a log.
+#[derive(Copy, Clone, Debug)]
+pub struct LogLine<'l> {
+    pub text: &'l str,
+    /// Its pattern is that of the line with this marker; empty: that of the first line.
+    pub marker: &'l str,
+    pub timestamp: Option<Timestamp>,
+}
+
+/// Counts the lines of a log by pattern.
+pub struct PatternCounter<'r> {
+    redactor: &'r Redactor,
+    patterns: Patterns,
+    counts: HashMap<String, Count>,
+    lines: u64,
+    /// Lines of patterns that were dropped.
+    other: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Count {
+    lines: u64,
+    /// The number of the first line.
+    first_line: u64,
+    first: Option<Timestamp>,
+    last: Option<Timestamp>,
+    /// The first line.
+    sample: String,
+}
+
+/// The patterns of a log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PatternSummary {
+    pub lines: u64,
+    /// The most frequent first; among equal ones, the one that occurred first.
+    pub patterns: Vec<PatternCount>,
+    /// Lines of patterns that were too rare to keep.
+    pub other: u64,
+}
+
+/// How often a pattern occurs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PatternCount {
+    pub pattern: String,
+    pub lines: u64,
+    /// Of the lines that have a time.
+    pub first: Option<Timestamp>,
+    pub last: Option<Timestamp>,
+    /// The first line, redacted and shortened.
+    pub sample: String,
+}
+
+/// Assigns a pattern to each line of a log.
+pub struct PatternAssigner<'r> {
+    redactor: &'r Redactor,
+    patterns: Patterns,
+    masks: HashMap<String, usize>,
+    lines: Vec<usize>,
+}
+
+impl<'r> PatternCounter<'r> {
+    pub fn new(redactor: &'r Redactor) -> Self {
+        Self { redactor, patterns: Patterns::default(), counts: HashMap::new(), lines: 0, other: 0 }
+    }
+
+    pub fn add(&mut self, line: LogLine<'_>) {
+        let text = head(line.text);
+        let redacted = self.redactor.redact(text);
+        let pattern = self.patterns.of(&redacted, line.marker);
+        self.lines += 1;
+        let more = Count {
+            lines: 1,
+            first_line: self.lines,
+            first: line.timestamp,
+            last: line.timestamp,
+            sample: String::new(),
+        };
+        if let Some(count) = self.counts.get_mut(pattern.as_str()) {
+            count.add(more);
+            return;
+        }
+        let sample = truncated(redacted.trim(), SAMPLE_BYTES_MAX);
+        self.counts.insert(pattern.to_string(), Count { sample, ..more });
+        if self.counts.len() >= PATTERNS_MAX {
+            self.compact();
+        }
+    }
+
+    /// Counts similar patterns as one. If most of them are still there, drops the rarer half.
+    fn compact(&mut self) {
+        self.patterns = Patterns::default();
+        let mut counts = self.clustered();
+        if counts.len() > PATTERNS_MAX / 2 {
+            counts.sort_by(most_frequent_first);
+            self.other +=
+                counts.drain(PATTERNS_MAX / 2..).map(|(_, count)| count.lines).sum::<u64>();
+        }
+        self.counts = counts.into_iter().collect();
+    }
+
+    fn clustered(&mut self) -> Vec<(String, Count)> {
+        let (patterns, counts): (Vec<String>, Vec<Count>) =
+            std::mem::take(&mut self.counts).into_iter().unzip();
+        let mut clustered: HashMap<String, Count> = HashMap::new();
+        for cluster in cluster(&patterns.iter().map(String::as_str).collect::<Vec<_>>()) {
+            for member in cluster.members {
+                match clustered.get_mut(&cluster.pattern) {
+                    Some(known) => known.add(counts[member].clone()),
+                    None => drop(clustered.insert(cluster.pattern.clone(), counts[member].clone())),
+                }
+            }
+        }
+        clustered.into_iter().collect()
+    }
+
+    pub fn finish(mut self) -> PatternSummary {
+        let mut counts = self.clustered();
+        counts.sort_by(most_frequent_first);
+        let pattern = |(pattern, count): (String, Count)| {
+            let Count { lines, first, last, sample, .. } = count;
+            PatternCount { pattern, lines, first, last, sample }
+        };
+        PatternSummary {
+            lines: self.lines,
+            patterns: counts.into_iter().map(pattern).collect(),
+            other: self.other,
+        }
+    }
+}
+
+fn most_frequent_first(a: &(String, Count), b: &(String, Count)) -> std::cmp::Ordering {
+    b.1.lines.cmp(&a.1.lines).then(a.1.first_line.cmp(&b.1.first_line))
+}
+
+impl Count {
+    fn add(&mut self, more: Self) {
+        self.lines += more.lines;
+        self.first = self.first.into_iter().chain(more.first).min();
+        self.last = self.last.into_iter().chain(more.last).max();
+        if more.first_line < self.first_line {
+            (self.first_line, self.sample) = (more.first_line, more.sample);
+        }
+    }
+}
+
+impl PatternCount {
+    /// Whether all its lines are from `since` on; `None` if none of them has a time.
+    pub fn is_new(&self, since: Timestamp) -> Option<bool> {
+        self.first.map(|first| first >= since)
+    }
+}
+
+impl<'r> PatternAssigner<'r> {
+    pub fn new(redactor: &'r Redactor) -> Self {
+        Self { redactor, patterns: Patterns::default(), masks: HashMap::new(), lines: Vec::new() }
+    }
+
+    pub fn add(&mut self, line: LogLine<'_>) {
+        let redacted = self.redactor.redact(head(line.text));
+        let mask = self.patterns.of(&redacted, line.marker);
+        let next = self.masks.len();
+        let known = self.masks.get(mask.as_str()).copied();
+        self.lines
+            .push(known.unwrap_or_else(|| *self.masks.entry(mask.to_string()).or_insert(next)));
+    }
+
+    /// Lines so far.
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// The pattern of each line, in order.
+    pub fn finish(self) -> impl Iterator<Item = String> {
+        let mut masks: Vec<(String, usize)> = self.masks.into_iter().collect();
+        masks.sort_by_key(|(_, at)| *at);
+        let mut patterns = vec![String::new(); masks.len()];
+        for cluster in cluster(&masks.iter().map(|(mask, _)| mask.as_str()).collect::<Vec<_>>()) {
+            for member in cluster.members {
+                patterns[member].clone_from(&cluster.pattern);
+            }
+        }
+        self.lines.into_iter().map(move |at| patterns[at].clone())
+    }
+}
+
+fn head(text: &str) -> &str {
+    &text[..text.floor_char_boundary(LINE_BYTES_MAX)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn summary(lines: &[&str]) -> PatternSummary {
+        let redactor = Redactor::new([]).unwrap();
+        let mut counter = PatternCounter::new(&redactor);
+        for (line, at) in lines.iter().zip(0..) {
+            let timestamp = (at % 2 == 0).then(|| Timestamp::from_millis(at));
+            counter.add(LogLine { text: line, marker: "", timestamp });
+        }
+        counter.finish()
+    }
+
+    #[test]
+    fn patterns_are_counted_with_their_times_and_a_sample() {
+        let summary = summary(&[
+            "order 1 failed",
+            "started",
+            "order 2 failed",
+            "order 3 failed",
+            "no db in /a",
+            "no db in /b",
+        ]);
+        let counts: Vec<_> = summary
+            .patterns
+            .iter()
+            .map(|p| (p.pattern.as_str(), p.lines, p.sample.as_str()))
+            .collect();
+        let expected = [
+            ("order <n> failed", 3, "order 1 failed"),
+            ("no db in <…>", 2, "no db in /a"),
+            ("started", 1, "started"),
+        ];
+        assert_eq!((summary.lines, summary.other, &counts[..]), (6, 0, &expected[..]));
+        let times = |at: usize| (summary.patterns[at].first, summary.patterns[at].last);
+        assert_eq!(times(0), (Some(Timestamp::from_millis(0)), Some(Timestamp::from_millis(2))));
+        assert_eq!(times(2), (None, None));
+        let since = |at: usize, millis| summary.patterns[at].is_new(Timestamp::from_millis(millis));
+        assert_eq!((since(0, 0), since(0, 1), since(2, 0)), (Some(true), Some(false), None));
+    }
+
+    #[test]
+    fn memory_is_limited_and_every_line_is_counted() {
+        let redactor = Redactor::new([]).unwrap();
+        let mut counter = PatternCounter::new(&redactor);
+        let letters = |mut n: u64| {
+            let mut word = String::new();
+            while n > 0 {
+                word.push(char::from(b'a' + u8::try_from(n % 26).unwrap()));
+                n /= 26;
+            }
+            word
+        };
+        let lines = 2 * PATTERNS_MAX as u64;
+        for n in 1..=lines {
+            // Too different for clusters.
+            let text = format!("{} {}", letters(n * 7_919), letters(n * 104_729));
+            counter.add(LogLine { text: &text, marker: "", timestamp: None });
+            counter.add(LogLine { text: "disk is full", marker: "", timestamp: None });
+            assert!(counter.counts.len() <= PATTERNS_MAX);
+        }
+        let summary = counter.finish();
+        let counted =
+            summary.patterns.iter().map(|pattern| pattern.lines).sum::<u64>() + summary.other;
+        assert_eq!((summary.lines, counted), (2 * lines, 2 * lines));
+        assert!(summary.other > 0);
+        assert_eq!(
+            (summary.patterns[0].pattern.as_str(), summary.patterns[0].lines),
+            ("disk is full", lines)
+        );
+    }
+
+    #[test]
+    fn each_line_gets_the_pattern_of_its_cluster_without_secrets() {
+        let redactor = Redactor::new(["customer-[a-z]+"]).unwrap();
+        let mut assigner = PatternAssigner::new(&redactor);
+        let lines = ["no db in /a", "[C] customer-ann left", "no db in /b", ""];
+        lines.iter().for_each(|text| assigner.add(LogLine { text, marker: "", timestamp: None }));
+        assert_eq!((assigner.len(), assigner.is_empty()), (4, false));
+        let patterns: Vec<String> = assigner.finish().collect();
+        assert_eq!(patterns, ["no db in <…>", "[C] [redacted:custom] left", "no db in <…>", ""]);
+    }
+}

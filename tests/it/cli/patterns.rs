@@ -1,0 +1,152 @@
+//! `stentor patterns`: what a log says, without a marker and without an account.
+
+use super::*;
+
+fn patterns(test: &str, log: &str, arguments: &[&str]) -> Output {
+    let directory = scratch(test);
+    let file = directory.join("app.log");
+    std::fs::write(&file, log).unwrap();
+    stentor(&directory, &[&["patterns", file.to_str().unwrap()], arguments].concat())
+        .output()
+        .unwrap()
+}
+
+const LOG: &str = "2026-11-22T10:00:00Z order 7 failed: no space on /var/log\n\
+                   2026-11-23T10:00:00Z order 8 failed: no space on /tmp\n    at Disk.write(Disk.java:7)\n\
+                   2026-11-23T11:00:00Z user=ann token=ghp_0123456789abcdefghijABCDEFGHIJ012345 left\n\
+                   2026-11-23T12:00:00Z order 9 failed: no space on /tmp\n";
+
+#[test]
+fn patterns_are_listed_with_their_share_times_and_what_is_new() {
+    let output = patterns("patterns", LOG, &["--new-since", "2026-11-23"]);
+    assert_eq!(text(&output.stderr), "");
+    let shown = text(&output.stdout);
+    for part in [
+        "5 lines, 3 patterns",
+        "3 (60.0 %) · 2026-11-22T10:00:00.000Z to 2026-11-23T12:00:00.000Z\n    <time> order <n> failed: no space on <…>\n    e.g. 2026-11-22T10:00:00Z order 7",
+        "1 (20.0 %) · 2026-11-23T10:00:00.000Z · new\n    at Disk.write(Disk.java:<n>)",
+        "1 (20.0 %) · 2026-11-23T11:00:00.000Z · new\n    <time> user=<…> ",
+    ] {
+        assert!(shown.contains(part), "{part}\n{shown}");
+    }
+    assert!(!shown.contains("ghp_"), "{shown}");
+}
+
+#[test]
+fn patterns_as_json_have_a_limit() {
+    let output = patterns(
+        "patterns-json",
+        LOG,
+        &["--json", "--limit", "1", "--since", "2026-11-23T10:30:00Z"],
+    );
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&report["lines"], &report["not_shown"], &report["other_lines"]),
+        (&json!(2), &json!(1), &json!(0))
+    );
+    let expected = json!([{
+        "pattern": report["patterns"][0]["pattern"], "lines": 1, "share": 0.5,
+        "first": "2026-11-23T11:00:00.000Z", "last": "2026-11-23T11:00:00.000Z", "new": null,
+        "sample": report["patterns"][0]["sample"],
+    }]);
+    assert_eq!(report["patterns"], expected);
+}
+
+#[test]
+fn each_line_is_assigned_to_its_pattern() {
+    let output = patterns("patterns-assign", LOG, &["--assign", "--json"]);
+    let lines: Vec<Value> =
+        text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let numbers: Vec<u64> = lines.iter().map(|line| line["line"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, [1, 2, 3, 4, 5]);
+    let pattern = |line: usize| lines[line]["pattern"].as_str().unwrap();
+    assert_eq!(pattern(0), "<time> order <n> failed: no space on <…>");
+    assert_eq!((pattern(1), pattern(4)), (pattern(0), pattern(0)));
+    assert_eq!(pattern(2), "at Disk.write(Disk.java:<n>)");
+}
+
+#[test]
+fn standard_input_events_and_a_data_directory_have_patterns_too() {
+    let directory = scratch("patterns-inputs");
+    let mut child = stentor(&directory, &["patterns", "-", "--json"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(LOG.as_bytes()).unwrap();
+    let report: Value = serde_json::from_slice(&child.wait_with_output().unwrap().stdout).unwrap();
+    assert_eq!((&report["lines"], report["patterns"].as_array().unwrap().len()), (&json!(5), 3));
+
+    let event =
+        stentor(&directory, &["patterns", "events/kinesis-burst.json", "--json"]).output().unwrap();
+    let report: Value = serde_json::from_slice(&event.stdout).unwrap();
+    assert_eq!(report["lines"], json!(300), "log events without a marker count, too");
+
+    assert!(run(&directory, &["events/kinesis-burst.json"]).status.success());
+    let data = directory.join("data");
+    let arguments =
+        ["patterns", "--since", "2000-01-01", "--json", "--data-dir", data.to_str().unwrap()];
+    let output = stentor(&directory, &arguments).output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("{}", text(&output.stderr)));
+    assert_eq!(report["lines"], json!(180));
+    let of_patterns = |name: &str| {
+        report["patterns"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|p| p[name].as_u64().unwrap())
+            .sum::<u64>()
+    };
+    assert_eq!(of_patterns("lines"), 180);
+}
+
+#[test]
+fn an_input_that_cannot_be_read_is_named_and_the_next_is_read() {
+    let directory = scratch("patterns-refused");
+    let (zip, log) = (directory.join("x.zip"), directory.join("x.log"));
+    std::fs::write(&zip, b"PK\x03\x04").unwrap();
+    std::fs::write(&log, "disk is full\n").unwrap();
+    let output = stentor(&directory, &["patterns", zip.to_str().unwrap(), log.to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stderr).contains("x.zip: it is a zip archive"),
+        "{}",
+        text(&output.stderr)
+    );
+    assert!(text(&output.stdout).contains("disk is full"));
+}
+
+#[test]
+fn a_run_reports_the_groups_of_its_messages_with_their_values() {
+    let directory = scratch("groups");
+    let log = directory.join("app.log");
+    let lines = [
+        "ledger answered 503",
+        "ledger answered 401",
+        "ledger answered 503",
+        "no space on /tmp",
+        "no space on /var",
+    ];
+    std::fs::write(&log, lines.map(|line| format!("[CRITICAL] {line}\n")).concat()).unwrap();
+    let (report, _) = report(&directory, &[log.to_str().unwrap()]);
+    let expected = json!([
+        {
+            "pattern": "[CRITICAL] ledger answered <n>", "alerts": 3, "apps": {"app.log": 3},
+            "values": [{"placeholder": 0, "alerts": {"401": 1, "503": 2}}],
+        },
+        {
+            "pattern": "[CRITICAL] no space on <…>", "alerts": 2, "apps": {"app.log": 2},
+            "values": [{"placeholder": 0, "alerts": {"/tmp": 1, "/var": 1}}],
+        },
+    ]);
+    assert_eq!(
+        (&report["messages"][0]["groups"], &report["messages"][0]["other_alerts"]),
+        (&expected, &json!(0))
+    );
+    let directory = scratch("groups-text");
+    let shown = text(&run(&directory, &[log.to_str().unwrap()]).stdout);
+    assert!(shown.contains("answered 503 (2), 401 (1)"), "{shown}");
+}
