@@ -11,6 +11,7 @@ pub mod humanize;
 pub mod name;
 pub mod outbox;
 pub mod pattern;
+pub mod statement;
 pub mod tally;
 pub mod time;
 pub mod truncate;

@@ -10,7 +10,6 @@ use std::sync::{Arc, OnceLock};
 
 use aho_corasick::{AhoCorasick, BuildError, MatchKind};
 use anyhow::bail;
-use memchr::memmem;
 
 use crate::config::{Config, Route};
 use crate::ingest::decode::{Decoder, Events, MarkerPrefilter, Poison};
@@ -19,6 +18,7 @@ use crate::ingest::redact::Redactor;
 use crate::model::alert::{Alert, AlertId, MESSAGE_BYTES_MAX, Origin};
 use crate::model::name::RouteName;
 use crate::model::pattern::Patterns;
+use crate::model::statement;
 use crate::model::time::Timestamp;
 
 /// The routes of a configuration, ready to search.
@@ -226,13 +226,22 @@ impl Routes {
         patterns: &mut Patterns,
     ) -> Alert {
         let (message, truncated) = self.stored(&event.message, &hit.marker);
-        let pattern = patterns.of(&message, &hit.marker);
+        // The redactor has seen all of the message, or sees the statement alone.
+        let statement = match truncated {
+            false => statement::find(&message, &hit.marker).text,
+            true => {
+                let statement = statement::find(&event.message, &hit.marker).text;
+                self.redactor.redact(&statement).into_owned()
+            }
+        };
+        let pattern = patterns.of_line(&statement);
         Alert {
             id: AlertId::new(&event.id, origin),
             timestamp: Timestamp::from_millis(event.timestamp),
             marker: hit.marker,
             message,
             truncated,
+            statement: truncated.then(|| statement.into()),
             pattern,
             routes: hit.routes,
             account_id: shared(event.account.as_deref(), Some(&origin.owner)).unwrap_or_default(),
@@ -244,9 +253,10 @@ impl Routes {
 
 impl Routes {
     /// A message as it is stored and shown: redacted, at most [`MESSAGE_BYTES_MAX`] bytes around
-    /// the marker; and whether text was left out.
+    /// the statement; and whether text was left out.
     pub fn stored(&self, message: &str, marker: &str) -> (String, bool) {
-        let at = memmem::find(message.as_bytes(), marker.as_bytes()).unwrap_or(0);
+        let is_long = message.len() > MESSAGE_BYTES_MAX;
+        let at = if is_long { statement::find(message, marker).range.start } else { 0 };
         self.redactor.excerpt(message, at, MESSAGE_BYTES_MAX)
     }
 }

@@ -15,6 +15,7 @@ use super::naming::{ACCOUNTS, APPS, LOG_GROUPS, NAME_BYTES_MAX};
 use super::{console_link, facts, text, time, values};
 use crate::model::digest::Digest;
 use crate::model::humanize::count_alerts;
+use crate::model::statement;
 use crate::model::tally::{Group, Sample};
 
 /// The longest quote of a log event in a notification, in bytes.
@@ -97,6 +98,7 @@ impl Budget {
 ///     pattern: Pattern::of(text, "[CRITICAL]"),
 ///     message: text.to_owned(),
 ///     truncated: false,
+///     statement: None,
 ///     routes: ["critical".parse()?].into(),
 ///     account_id: "111122223333".into(),
 ///     region: origin.region.clone(),
@@ -163,10 +165,21 @@ fn notification(digest: &Digest, headline: &str) -> String {
     }
 }
 
-/// The log event of a group in one line, without its marker.
+/// The statement of a group, without a marker that only labels it.
 pub(super) fn quote(pattern: &str, group: &Group) -> String {
-    let quote = text::after_marker(message(pattern, group), &group.sample.marker, QUOTE_BYTES_MAX);
-    text::name(&quote, QUOTE_BYTES_MAX)
+    text::name(
+        statement::without_label(said(pattern, group), &group.sample.marker),
+        QUOTE_BYTES_MAX,
+    )
+}
+
+/// The statement of a group with its marker.
+fn quote_with_marker(pattern: &str, group: &Group) -> String {
+    let (statement, marker) = (said(pattern, group), &group.sample.marker);
+    match statement::is_label(marker) && !statement.starts_with(marker.trim()) {
+        true => text::name(&format!("{marker} {statement}"), QUOTE_BYTES_MAX),
+        false => text::name(statement, QUOTE_BYTES_MAX),
+    }
 }
 
 /// A group with its sample. If there is no other group, the facts say all but the values.
@@ -198,8 +211,7 @@ pub(super) fn sample(
     with_link: bool,
 ) -> GroupDetail {
     let Group { alerts, sample, .. } = group;
-    let excerpt =
-        text::excerpt(message(pattern, group), &sample.marker, extent.lines, extent.bytes);
+    let excerpt = text::excerpt(message(pattern, group), sample, extent.lines, extent.bytes);
     GroupDetail {
         alerts: *alerts,
         summary,
@@ -211,11 +223,11 @@ pub(super) fn sample(
 
 /// Times are left to the groups that have more room.
 fn group_line(digest: &Digest, pattern: &str, group: &Group, with_link: bool) -> GroupLine {
-    let (message, sample) = (message(pattern, group), &group.sample);
+    let sample = &group.sample;
     let quote = match digest.tally.markers.len() {
         // The headline names the marker.
-        1 => text::after_marker(message, &sample.marker, GROUP_LINE_QUOTE_BYTES_MAX),
-        _ => text::from_marker(message, &sample.marker, GROUP_LINE_QUOTE_BYTES_MAX),
+        1 => quote(pattern, group),
+        _ => quote_with_marker(pattern, group),
     };
     let count = [vec![Inline::Strong(count_alerts(group.alerts))], first(digest, group)].concat();
     let quote = vec![Inline::Code(text::name(&quote, GROUP_LINE_QUOTE_BYTES_MAX))];
@@ -265,6 +277,12 @@ fn left_out(digest: &Digest, content: &Content) -> Option<LeftOut> {
         .fold(0, u64::saturating_add);
     let alerts = tally.alerts.saturating_sub(shown);
     (patterns > 0).then_some(LeftOut { patterns, is_minimum: tally.other > 0, alerts })
+}
+
+/// The statement of the log event that stands for a group; its pattern if that is blank.
+fn said<'a>(pattern: &'a str, group: &'a Group) -> &'a str {
+    let statement = group.sample.statement();
+    if statement.trim().is_empty() { pattern } else { statement }
 }
 
 /// The log event that stands for a group. The pattern is shown only where the log event is blank: a

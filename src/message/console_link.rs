@@ -50,6 +50,7 @@ mod tests {
             id: String::new(),
             timestamp: Timestamp::from_millis(100_000),
             marker: String::new(),
+            statement: None,
             message: String::new(),
             account_id: String::new(),
             region: Some("eu-west-1".into()),

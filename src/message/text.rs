@@ -1,6 +1,8 @@
 //! Text from outside, made fit for a message: control characters are spelled out, and the text is
 //! cut to its size. Markup is left as it is: the layouts escape it.
 
+use crate::model::statement;
+use crate::model::tally::Sample;
 use crate::model::truncate::truncate;
 use crate::model::visible;
 
@@ -31,17 +33,30 @@ pub(super) fn title(text: &str, bytes_max: usize) -> String {
     head + tail
 }
 
-/// The part of a log event that matters: the line with `marker` and those that follow, without
-/// empty lines, at most `lines_max` lines and `bytes_max` bytes. A long first line is cut around
-/// the marker. May be empty.
-pub(super) fn excerpt(message: &str, marker: &str, lines_max: usize, bytes_max: usize) -> String {
+/// The part of a log event that matters: its statement, and the lines that it comes from and that
+/// follow, without empty lines. At most `lines_max` lines and `bytes_max` bytes. A long first line is
+/// cut around the marker. May be empty.
+pub(super) fn excerpt(
+    message: &str,
+    sample: &Sample,
+    lines_max: usize,
+    bytes_max: usize,
+) -> String {
     let text = visible::text(message);
-    let marker = visible::text(marker);
+    let marker = visible::text(&sample.marker);
+    let statement = one_line(sample.statement());
     let lines: Vec<&str> =
         text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
     let start = lines.iter().position(|line| line.contains(&marker)).unwrap_or(0);
     let Some(first) = lines.get(start) else { return String::new() };
-    let mut shown = around(first, &marker, bytes_max);
+    let said = statement::without_label(&statement, &marker);
+    let whole = around(first, &marker, bytes_max);
+    let mut shown = match one_line(&whole).contains(said) {
+        true => whole,
+        // A structured line, or one that says nothing by itself.
+        false => format!("{statement}\n{}", around(first, &marker, bytes_max / 2)),
+    };
+    let lines_max = lines_max.saturating_sub(shown.matches('\n').count());
     for line in lines.iter().skip(start + 1).take(lines_max.saturating_sub(1)) {
         shown.push('\n');
         shown.push_str(line);
@@ -51,31 +66,6 @@ pub(super) fn excerpt(message: &str, marker: &str, lines_max: usize, bytes_max: 
     }
     truncate(&mut shown, bytes_max);
     shown
-}
-
-/// A log event in one line: its text from `marker` on.
-pub(super) fn from_marker(message: &str, marker: &str, bytes_max: usize) -> String {
-    let text = visible::text(message);
-    let marker = visible::text(marker);
-    let at = text.find(&marker).unwrap_or(0);
-    let mut line = one_line(text[at..].lines().find(|line| !line.trim().is_empty()).unwrap_or(""));
-    truncate(&mut line, bytes_max);
-    line
-}
-
-/// A log event in one line without the marker, for a place that has already named it.
-pub(super) fn after_marker(message: &str, marker: &str, bytes_max: usize) -> String {
-    let line = from_marker(message, marker, usize::MAX);
-    let rest = line.strip_prefix(&*one_line(marker)).unwrap_or(&line);
-    // In JSON the marker is at the start of a string, and other fields follow that string.
-    let is_json = message.trim_start().starts_with('{');
-    let rest = if is_json { rest.split('"').next().unwrap_or(rest) } else { rest };
-    let mut rest = rest.trim_start_matches([' ', ':', '-', '|', '–', '—']).trim_end().to_owned();
-    if rest.is_empty() {
-        rest = line;
-    }
-    truncate(&mut rest, bytes_max);
-    rest
 }
 
 fn one_line(text: &str) -> String {
@@ -95,6 +85,7 @@ fn around(line: &str, marker: &str, bytes_max: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::time::Timestamp;
 
     #[test]
     fn an_excerpt_keeps_the_surroundings_of_the_marker() {
@@ -107,30 +98,35 @@ mod tests {
             ("\n \n", 3, 99, ""),
         ];
         for (message, lines, bytes, shown) in cases {
-            assert_eq!(excerpt(message, "[C]", lines, bytes), shown, "{message:?}");
+            assert_eq!(
+                excerpt(message, &sample(message, "[C]"), lines, bytes),
+                shown,
+                "{message:?}"
+            );
         }
+        let json = format!(r#"{{"msg":"[C] pool is empty","ids":[{}7]}}"#, "7,".repeat(90));
+        let shown = excerpt(&json, &sample(&json, "[C]"), 3, 80);
+        assert_eq!(
+            shown,
+            r#"{"msg":"[C] pool is empty","ids":[7,7,7,7,7,7,7,7,7,7,7,7,7,7,7,7,7,7,7,7,7,7…"#
+        );
+        let trace = "Traceback (most recent call last):\n  File \"a\"\nKeyError: 'x'";
+        let shown = excerpt(trace, &sample(trace, "Traceback"), 3, 99);
+        assert_eq!(shown, "KeyError: 'x'\nTraceback (most recent call last):\n  File \"a\"\n…");
     }
 
-    #[test]
-    fn a_line_starts_at_or_after_its_marker() {
-        let cases = [
-            ("2026-11-23 ERROR [C] pool empty\nat x", "[C] pool empty", "pool empty"),
-            (
-                r#"{"lvl":"e","msg":"[C] pool empty","svc":"a"}"#,
-                r#"[C] pool empty","svc":"a"}"#,
-                "pool empty",
-            ),
-            ("[C]: pool\tempty", "[C]: pool empty", "pool empty"),
-            ("[C]", "[C]", "[C]"),
-            ("pool empty", "pool empty", "pool empty"),
-            ("", "", ""),
-        ];
-        for (message, from, after) in cases {
-            assert_eq!(
-                (&*from_marker(message, "[C]", 99), &*after_marker(message, "[C]", 99)),
-                (from, after),
-                "{message}"
-            );
+    fn sample(message: &str, marker: &str) -> Sample {
+        Sample {
+            id: "1".to_owned(),
+            timestamp: Timestamp::from_millis(0),
+            marker: marker.to_owned(),
+            statement: Some(statement::find(message, marker).text),
+            message: message.to_owned(),
+            account_id: String::new(),
+            region: None,
+            log_group: String::new(),
+            log_stream: String::new(),
+            app_name: String::new(),
         }
     }
 

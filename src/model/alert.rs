@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::model::name::RouteName;
 use crate::model::pattern::Pattern;
+use crate::model::statement;
 use crate::model::time::Timestamp;
 
 /// The limit of a stored message, in bytes.
@@ -24,6 +25,8 @@ pub struct Alert {
     pub message: String,
     /// Whether `message` was cut.
     pub truncated: bool,
+    /// The statement of the whole message, if it was cut: what is left may not show it. Redacted.
+    pub statement: Option<Box<str>>,
     pub pattern: Pattern,
     /// The routes that accepted it, in the order of the configuration. Never empty.
     pub routes: Arc<[RouteName]>,
@@ -73,7 +76,7 @@ impl Origin {
         Self {
             id_suffix: format!("-{:08x}", hash_of([owner, log_group, log_stream])),
             owner: owner.into(),
-            app_name: app_name(log_group).to_owned(),
+            app_name: app_name(log_group, log_stream).to_owned(),
             log_group: log_group.to_owned(),
             log_stream: log_stream.to_owned(),
             region: region.map(Arc::from),
@@ -83,6 +86,14 @@ impl Origin {
 }
 
 impl Alert {
+    /// What the log event says.
+    pub fn statement(&self) -> String {
+        match &self.statement {
+            Some(statement) => statement.to_string(),
+            None => statement::find(&self.message, &self.marker).text,
+        }
+    }
+
     /// The memory of the alert in bytes, without the texts that it shares with others.
     pub fn bytes(&self) -> usize {
         size_of::<Self>() + self.message.capacity() + self.id.as_str().len()
@@ -128,9 +139,9 @@ fn hash_of<const N: usize>(parts: [&str; N]) -> u32 {
     crc.sum()
 }
 
-/// The application of a log group, by the naming conventions of AWS: the part after a well-known
-/// prefix, else the last part of the name.
-fn app_name(log_group: &str) -> &str {
+/// The application that writes a log stream, by the naming conventions of AWS: what the stream
+/// names, else the part of the log group after a well-known prefix, else its last part.
+fn app_name<'a>(log_group: &'a str, log_stream: &'a str) -> &'a str {
     const PREFIXES: &[&str] = &[
         "/aws/lambda/",
         "/aws/rds/instance/",
@@ -143,11 +154,55 @@ fn app_name(log_group: &str) -> &str {
         "/aws/vendedlogs/states/",
         "API-Gateway-Execution-Logs_",
     ];
-    let part = match PREFIXES.iter().find_map(|prefix| log_group.strip_prefix(prefix)) {
+    if let Some(app) = app_of_stream(log_group, log_stream) {
+        return app;
+    }
+    let cluster =
+        log_group.strip_prefix("/aws/eks/").and_then(|rest| rest.strip_suffix("/cluster"));
+    let part = match PREFIXES.iter().find_map(|prefix| log_group.strip_prefix(prefix)).or(cluster) {
         Some(rest) => rest.split('/').find(|part| !part.is_empty()),
         None => log_group.rsplit('/').find(|part| !part.is_empty()),
     };
     part.unwrap_or(log_group)
+}
+
+/// The application that the name of a stream contains: the function of a custom log group, the
+/// container of an ECS task or of a Kubernetes pod.
+fn app_of_stream<'a>(log_group: &str, log_stream: &'a str) -> Option<&'a str> {
+    // Kubernetes: `…var.log.containers.POD_NAMESPACE_CONTAINER-ID.log`.
+    if let Some((_, file)) = log_stream.split_once("containers.") {
+        let (_pod, rest) = file.split_once('_')?;
+        let (_namespace, rest) = rest.split_once('_')?;
+        let container = rest.strip_suffix(".log").unwrap_or(rest);
+        let container = container
+            .rsplit_once('-')
+            .filter(|(_, id)| is_hex(id, 8))
+            .map_or(container, |(name, _)| name);
+        return Some(container).filter(|name| !name.is_empty());
+    }
+    let parts: Vec<&str> = log_stream.split('/').collect();
+    match parts[..] {
+        // Lambda: `YYYY/MM/DD/FUNCTION[VERSION]ID`; in the function's own group without the name.
+        [year, month, day, name] if is_date([year, month, day]) => name
+            .split_once('[')
+            .map(|(function, _)| function)
+            .filter(|function| !function.is_empty()),
+        // ECS: `PREFIX/CONTAINER/TASK`.
+        [prefix, container, task] => {
+            let is_ecs = log_group.starts_with("/ecs/") || is_hex(task, 20) && !prefix.is_empty();
+            (is_ecs && !container.is_empty()).then_some(container)
+        }
+        _ => None,
+    }
+}
+
+fn is_date(parts: [&str; 3]) -> bool {
+    parts.map(str::len) == [4, 2, 2]
+        && parts.iter().all(|part| part.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+fn is_hex(text: &str, bytes_min: usize) -> bool {
+    text.len() >= bytes_min && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 #[cfg(test)]
@@ -155,19 +210,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_app_name_comes_from_the_log_group() {
+    fn the_app_name_comes_from_the_log_group_or_its_stream() {
+        let kubernetes = "ip-10-0-1-7.ec2.internal-application.var.log.containers.auth-59f6b76787-f86mt_prod_auth-19f6380c442838be.log";
         let cases = [
-            ("/aws/lambda/checkout", "checkout"),
-            ("/aws/rds/instance/orders-db/postgresql", "orders-db"),
-            ("/ecs/payments-api", "payments-api"),
-            ("/aws/eks/prod/ingress/", "ingress"),
-            ("billing", "billing"),
-            ("/aws/lambda/", "/aws/lambda/"),
-            ("/", "/"),
-            ("", ""),
+            (
+                "/aws/lambda/checkout",
+                "2026/11/23/[$LATEST]0a1b2c3d4e5f60718293a4b5c6d7e8f9",
+                "checkout",
+            ),
+            (
+                "platform",
+                "2026/11/23/checkout[$LATEST]0a1b2c3d4e5f60718293a4b5c6d7e8f9",
+                "checkout",
+            ),
+            ("/aws/rds/instance/orders-db/postgresql", "orders-db.0", "orders-db"),
+            ("/ecs/payments-api", "x", "payments-api"),
+            ("/ecs/prod", "web/shop/abc", "shop"),
+            ("prod", "web/shop/0f3c9a7e5d1b4c2f8a6e0f3c9a7e5d1b", "shop"),
+            ("prod", "web/shop/abc", "prod"),
+            ("/aws/containerinsights/prod/application", kubernetes, "auth"),
+            ("/aws/containerinsights/prod/host", "ip-10-0-1-7.ec2.internal", "prod"),
+            ("/aws/eks/prod/ingress/", "x", "ingress"),
+            ("/aws/eks/prod/cluster", "kube-apiserver-audit-0a1b", "prod"),
+            ("billing", "", "billing"),
+            ("/aws/lambda/", "", "/aws/lambda/"),
+            ("/", "//", "/"),
+            ("", "containers._", ""),
         ];
-        for (log_group, app) in cases {
-            assert_eq!(app_name(log_group), app, "{log_group}");
+        for (log_group, log_stream, app) in cases {
+            assert_eq!(app_name(log_group, log_stream), app, "{log_group} {log_stream}");
         }
     }
 

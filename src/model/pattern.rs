@@ -15,9 +15,9 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use memchr::memmem;
-
 use mask::Masker;
+
+use crate::model::statement;
 
 /// The longest pattern, in bytes. Lines that are equal up to there have equal patterns.
 pub const PATTERN_BYTES_MAX: usize = 240;
@@ -76,10 +76,9 @@ pub struct Patterns {
 }
 
 impl Pattern {
-    /// The pattern of the line with the marker. The lines before it are often a banner, and a stack
-    /// trace after it depends on the caller.
+    /// The pattern of the [statement](statement::find) of `message`.
     pub fn of(message: &str, marker: &str) -> Self {
-        Patterns::default().of(message, marker)
+        Patterns::default().of_line(&statement::find(message, marker).text)
     }
 
     pub fn as_str(&self) -> &str {
@@ -94,16 +93,6 @@ impl Pattern {
 }
 
 impl Patterns {
-    /// The same as [`Pattern::of`].
-    pub fn of(&mut self, message: &str, marker: &str) -> Pattern {
-        let at = memmem::find(message.as_bytes(), marker.as_bytes()).unwrap_or(0);
-        let from =
-            memchr::memrchr(b'\n', &message.as_bytes()[..at]).map_or(0, |newline| newline + 1);
-        let end = memchr::memchr(b'\n', &message.as_bytes()[from..])
-            .map_or(message.len(), |length| from + length);
-        self.of_line(&message[from..end])
-    }
-
     /// The pattern of a line.
     pub fn of_line(&mut self, line: &str) -> Pattern {
         let text = self.masker.mask(&line[..line.floor_char_boundary(READ_BYTES_MAX)]);

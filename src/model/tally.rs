@@ -23,6 +23,7 @@ pub const TALLY_BYTES_MAX: usize = 8 * 1024;
 pub const EPOCH_BYTES_MAX: usize = 48 * 1024;
 
 const SAMPLE_BYTES_MAX: usize = 1024;
+const SAMPLE_STATEMENT_BYTES_MAX: usize = 300;
 /// The limits to which samples are cut, one after the other, before a group is dropped.
 const SAMPLE_BYTES_SHORT: [usize; 3] = [512, 256, 120];
 /// A place of a pattern keeps so many distinct values.
@@ -47,6 +48,7 @@ const SLICES_MAX: i64 = 40;
 ///     marker: "[CRITICAL]".into(),
 ///     message: message.to_owned(),
 ///     truncated: false,
+///     statement: None,
 ///     pattern: Pattern::of(message, "[CRITICAL]"),
 ///     routes: Arc::from(["critical".parse().unwrap()]),
 ///     account_id: "123456789012".into(),
@@ -112,6 +114,10 @@ pub struct Sample {
     pub id: String,
     pub timestamp: Timestamp,
     pub marker: String,
+    /// What the log event says, in one line; `None` if `message` is no more than that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statement: Option<String>,
+    /// The log event around its statement.
     pub message: String,
     pub account_id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -401,6 +407,8 @@ impl Sample {
             id: alert.id.to_string(),
             timestamp: alert.timestamp,
             marker: alert.marker.to_string(),
+            statement: Some(truncated(&alert.statement(), SAMPLE_STATEMENT_BYTES_MAX))
+                .filter(|statement| *statement != alert.message),
             message: truncated(&alert.message, SAMPLE_BYTES_MAX),
             account_id: alert.account_id.to_string(),
             region: alert.region.as_deref().map(str::to_owned),
@@ -408,6 +416,11 @@ impl Sample {
             log_stream: alert.origin.log_stream.clone(),
             app_name: alert.origin.app_name.clone(),
         }
+    }
+
+    /// What the log event says, in one line.
+    pub fn statement(&self) -> &str {
+        self.statement.as_deref().unwrap_or(&self.message)
     }
 
     /// A group keeps the smallest sample in this order, so that the order of merging does not

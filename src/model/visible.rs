@@ -5,7 +5,8 @@
 use std::fmt::Write as _;
 
 /// Text of several lines. Colors are removed, line breaks become `\n`, other white space becomes
-/// spaces, and every other invisible character is shown by its number: `[U+202E]`.
+/// spaces, and every other invisible character is shown by its number: `[U+202E]`. A joiner between
+/// two emoji stays, because it makes one of them: 👩‍💻.
 pub fn text(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
@@ -22,6 +23,7 @@ pub fn text(text: &str) -> String {
             }
             '\t' => shown.push_str("    "),
             c if c.is_whitespace() => shown.push(' '),
+            JOINER if shown.ends_with(is_emoji_part) && rest.starts_with(is_emoji) => shown.push(c),
             c if is_invisible(c) => {
                 write!(shown, "[U+{:04X}]", u32::from(c))
                     .expect("invariant: writing to a String cannot fail");
@@ -30,6 +32,21 @@ pub fn text(text: &str) -> String {
         }
     }
     shown
+}
+
+/// The zero width joiner.
+const JOINER: char = '\u{200d}';
+
+/// Whether a character can be the first of an emoji. Source: the Unicode property
+/// Extended_Pictographic, by its blocks.
+fn is_emoji(c: char) -> bool {
+    matches!(c, '\u{2190}'..='\u{21ff}' | '\u{2300}'..='\u{23ff}' | '\u{2600}'..='\u{27bf}' | '\u{2b00}'..='\u{2bff}'
+        | '\u{1f000}'..='\u{1faff}')
+}
+
+/// Whether a character can be the last of an emoji: also a selector of color.
+fn is_emoji_part(c: char) -> bool {
+    is_emoji(c) || c == '\u{fe0f}'
 }
 
 /// The same on one line: a line break becomes a space.
@@ -95,6 +112,11 @@ mod tests {
             ("one\r\ntwo\rthree\u{2028}four", "one\ntwo\nthree\nfour"),
             ("\tx\u{a0}y", "    x y"),
             ("\u{1b}[", "[U+001B]["),
+            (
+                "deploy 👩\u{200d}💻 👩🏽\u{200d}🔬 🏳\u{fe0f}\u{200d}🌈",
+                "deploy 👩\u{200d}💻 👩🏽\u{200d}🔬 🏳\u{fe0f}\u{200d}🌈",
+            ),
+            ("pass\u{200d}word 👩\u{200d}x \u{200d}👩", "pass[U+200D]word 👩[U+200D]x [U+200D]👩"),
         ];
         for (raw, shown) in cases {
             assert_eq!(text(raw), shown, "{raw:?}");

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use crate::ingest::redact::Redactor;
 use crate::model::cluster::cluster;
 use crate::model::pattern::Patterns;
+use crate::model::statement;
 use crate::model::time::Timestamp;
 use crate::model::truncate::truncated;
 
@@ -86,7 +87,8 @@ impl<'r> PatternCounter<'r> {
     pub fn add(&mut self, line: LogLine<'_>) {
         let text = head(line.text);
         let redacted = self.redactor.redact(text);
-        let pattern = self.patterns.of(&redacted, line.marker);
+        let statement = statement::find(&redacted, line.marker).text;
+        let pattern = self.patterns.of_line(&statement);
         self.lines += 1;
         let more = Count {
             lines: 1,
@@ -99,7 +101,7 @@ impl<'r> PatternCounter<'r> {
             count.add(more);
             return;
         }
-        let sample = truncated(redacted.trim(), SAMPLE_BYTES_MAX);
+        let sample = truncated(&statement, SAMPLE_BYTES_MAX);
         self.counts.insert(pattern.to_string(), Count { sample, ..more });
         if self.counts.len() >= PATTERNS_MAX {
             self.compact();
@@ -177,7 +179,7 @@ impl<'r> PatternAssigner<'r> {
 
     pub fn add(&mut self, line: LogLine<'_>) {
         let redacted = self.redactor.redact(head(line.text));
-        let mask = self.patterns.of(&redacted, line.marker);
+        let mask = self.patterns.of_line(&statement::find(&redacted, line.marker).text);
         let next = self.masks.len();
         let known = self.masks.get(mask.as_str()).copied();
         self.lines

@@ -1,6 +1,10 @@
 use super::*;
 use proptest::prelude::*;
 
+fn of_line(line: &str) -> Pattern {
+    Patterns::default().of_line(line)
+}
+
 #[test]
 fn changing_parts_are_masked_and_the_problem_is_kept() {
     let cases = [
@@ -74,15 +78,16 @@ fn changing_parts_are_masked_and_the_problem_is_kept() {
         ("password=[redacted:password] for 7", "password=[redacted:password] for <n>"),
         ("naïve café 3 ☕", "naïve café <n> ☕"),
         ("a lone \" quote and 5", "a lone \" quote and <n>"),
-        ("banner 1\nline [CRITICAL] two 2\n  at frame 3", "line [CRITICAL] two <n>"),
         ("", ""),
     ];
     for (line, pattern) in cases {
-        assert_eq!(Pattern::of(line, "[CRITICAL]").as_str(), pattern, "{line}");
+        assert_eq!(of_line(line).as_str(), pattern, "{line}");
     }
+    let message = "banner 1\n14:15:16 [CRITICAL] two 2\n  at frame 3";
+    assert_eq!(Pattern::of(message, "[CRITICAL]").as_str(), "[CRITICAL] two <n>");
     // One `Patterns` for all lines gives the same patterns, and equal ones share their text.
     let mut patterns = Patterns::default();
-    let mut all = || cases.map(|(line, _)| patterns.of(line, "[CRITICAL]"));
+    let mut all = || cases.map(|(line, _)| patterns.of_line(line));
     for ((first, second), (line, pattern)) in all().iter().zip(&all()).zip(cases) {
         assert_eq!(first.as_str(), pattern, "{line}");
         assert!(Arc::ptr_eq(&first.text, &second.text), "{line}");
@@ -101,7 +106,7 @@ fn values_are_kept_if_they_may_distinguish_alerts() {
         ("codes 1, 2, 3 then 4", &[(1, "4")]),
     ];
     for (line, values) in cases {
-        assert_eq!(Pattern::of(line, "").values().collect::<Vec<_>>(), *values, "{line}");
+        assert_eq!(of_line(line).values().collect::<Vec<_>>(), *values, "{line}");
     }
 }
 
@@ -113,7 +118,7 @@ fn the_telling_keys_are_sorted() {
 #[test]
 fn a_long_pattern_is_cut_between_words() {
     let line = "word7 ".repeat(100).replace("7 w", "7 x");
-    let pattern = Pattern::of(&format!("{} {line}", "abcdefgh ".repeat(20)), "");
+    let pattern = of_line(&format!("{} {line}", "abcdefgh ".repeat(20)));
     assert!(
         pattern.as_str().len() <= PATTERN_BYTES_MAX && pattern.as_str().ends_with("<n>"),
         "{pattern}"
@@ -123,7 +128,7 @@ fn a_long_pattern_is_cut_between_words() {
 proptest! {
     #[test]
     fn any_text_has_a_short_pattern_without_numbers(text in any::<String>(), n in 0..u64::MAX) {
-        let pattern = Pattern::of(&text, "x");
+        let pattern = of_line(&text);
         prop_assert!(pattern.as_str().len() <= PATTERN_BYTES_MAX);
         prop_assert!(pattern.values().all(|(_, value)| value.len() <= VALUE_BYTES_MAX && text.contains(value)));
         let (one, other) = (format!("retry {n} of job"), format!("retry {} of job", n / 3));

@@ -1,0 +1,105 @@
+//! The statement of a log event: the one line that says what happened.
+//!
+//! A log event holds more than that: a timestamp, a level, a request id, the fields of a structured
+//! line, a stack trace. [`find`] takes the statement out of all common layouts. Patterns, samples,
+//! notifications and one-line summaries use it, so they all speak of the same thing.
+//!
+//! The function is pure, total and linear in the length of the message.
+
+mod ansi;
+mod lead;
+mod lines;
+mod structured;
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use crate::model::truncate::truncated;
+
+/// The longest statement, in bytes. The rest of a longer one is cut off.
+pub const STATEMENT_BYTES_MAX: usize = 1024;
+
+/// JSON in JSON in JSON, and so on, is read to this depth.
+const DEPTH_MAX: usize = 4;
+
+/// What a log event says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement {
+    /// One line without escape sequences; blanks are collapsed. Begins with the marker if the
+    /// marker labels the text, as `[CRITICAL]` does.
+    pub text: String,
+    /// The bytes of the message that the text comes from.
+    pub range: Range<usize>,
+}
+
+/// Text that was found, and the bytes of the text that was searched from which it comes.
+struct Found {
+    text: String,
+    range: Range<usize>,
+}
+
+/// The statement of `message`, in which `marker` was found. Total: an unknown layout has its line
+/// with the marker as the statement, and without the marker its first line.
+///
+/// ```
+/// use stentor::model::statement::find;
+///
+/// let line = "2026-11-23T14:15:16Z 4f1d2c3b-0a1b-4c2d-8e3f-5a6b7c8d9e0f ERROR [CRITICAL] pool is empty";
+/// assert_eq!(find(line, "[CRITICAL]").text, "[CRITICAL] pool is empty");
+///
+/// let json = r#"{"level":"ERROR","errorType":"KeyError","errorMessage":"'total'"}"#;
+/// assert_eq!(find(json, r#""level":"ERROR""#).text, "KeyError: 'total'");
+/// ```
+pub fn find(message: &str, marker: &str) -> Statement {
+    let plain = ansi::Plain::of(message);
+    let Found { text, range } = read(&plain.text, marker, 0);
+    Statement { text: truncated(&text, STATEMENT_BYTES_MAX), range: plain.original(range) }
+}
+
+/// Whether the marker labels a line, as `[CRITICAL]` and `FATAL` do, and is not itself a part of
+/// the sentence, as `Task timed out after` is.
+pub fn is_label(marker: &str) -> bool {
+    let brackets = [('[', ']'), ('(', ')'), ('<', '>'), ('{', '}'), ('*', '*'), ('#', '#')];
+    let mut chars = marker.chars();
+    let ends = chars.next().zip(chars.next_back());
+    ends.is_some_and(|ends| brackets.contains(&ends))
+        || marker.chars().any(char::is_uppercase)
+            && !marker.contains(|c: char| c.is_lowercase() || c.is_whitespace())
+}
+
+/// `statement` without the marker, for a place that has already named it. Keeps a marker that is a
+/// part of the sentence, and one that stands alone.
+pub fn without_label<'a>(statement: &'a str, marker: &str) -> &'a str {
+    let marker = marker.trim();
+    let rest = statement.strip_prefix(marker).filter(|_| is_label(marker));
+    let rest = rest.map(|rest| rest.trim_start_matches(is_separator));
+    rest.filter(|rest| !rest.is_empty()).unwrap_or(statement)
+}
+
+fn read(text: &str, marker: &str, depth: usize) -> Found {
+    let structured =
+        (depth < DEPTH_MAX).then(|| structured::read_object(text, marker, depth)).flatten();
+    structured.unwrap_or_else(|| lines::read(text, marker))
+}
+
+/// `text` on one line: control characters and blanks become single spaces.
+fn one_line(text: &str) -> Cow<'_, str> {
+    let text = text.trim();
+    let is_odd = |c: char| c != ' ' && (c.is_whitespace() || c.is_control());
+    if !text.contains(is_odd) && !text.contains("  ") {
+        return Cow::Borrowed(text);
+    }
+    let words =
+        text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    Cow::Owned(words.collect::<Vec<_>>().join(" "))
+}
+
+/// Whether a character separates the parts of a line without meaning anything by itself.
+fn is_separator(c: char) -> bool {
+    c.is_whitespace()
+        || c.is_control()
+        || matches!(c, ':' | '-' | '|' | '–' | '—' | ',' | ';' | '>' | '=' | '•' | '·')
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,185 @@
+//! What stands in front of the statement of a line: timestamps, levels, request ids, and the like.
+
+use super::is_separator;
+
+/// Levels in capitals, as loggers write them.
+const LEVELS: &[&str] = &[
+    "TRACE",
+    "DEBUG",
+    "INFO",
+    "NOTICE",
+    "WARN",
+    "WARNING",
+    "ERROR",
+    "ERR",
+    "CRIT",
+    "CRITICAL",
+    "SEVERE",
+    "FATAL",
+    "ALERT",
+    "EMERG",
+    "EMERGENCY",
+    "PANIC",
+    "LOG",
+];
+const MONTHS: &[&str] =
+    &["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const DAYS: &[&str] = &["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+
+/// The length of the lead of `line`. It never covers the whole of a line that says something.
+pub(super) fn lead_bytes(line: &str) -> usize {
+    let mut at = 0;
+    loop {
+        let rest = &line[at..];
+        let skipped = rest.len() - rest.trim_start_matches(is_separator).len();
+        let rest = &rest[skipped..];
+        let Some(bytes) = part_bytes(rest) else {
+            return if rest.is_empty() { 0 } else { at + skipped };
+        };
+        at += skipped + bytes;
+    }
+}
+
+/// Whether `word` is a level, in any case.
+pub(super) fn is_level(word: &str) -> bool {
+    LEVELS.iter().any(|level| word.eq_ignore_ascii_case(level))
+}
+
+/// The length of one part of a lead at the start of `rest`.
+fn part_bytes(rest: &str) -> Option<usize> {
+    let word_bytes = rest.find(char::is_whitespace).unwrap_or(rest.len());
+    let word = &rest[..word_bytes];
+    if word.is_empty() {
+        return None;
+    }
+    bracketed(rest)
+        .or_else(|| month_day(rest))
+        .or_else(|| labeled_id(rest))
+        .or_else(|| {
+            (is_plain_part(word) || word == "stdout" || word == "stderr").then_some(word_bytes)
+        })
+        .or_else(|| {
+            matches!(word, "F" | "P").then_some(word_bytes).filter(|_| rest.len() > word_bytes)
+        })
+}
+
+/// `[ERROR]`, `[2026-11-23 14:15:16,123]`, `(WARN)`, `<id>`.
+fn bracketed(rest: &str) -> Option<usize> {
+    let close = match rest.as_bytes()[0] {
+        b'[' => ']',
+        b'(' => ')',
+        b'<' => '>',
+        _ => return None,
+    };
+    let end = rest.find(close).filter(|end| *end <= 64)?;
+    let inside = rest[1..end].trim();
+    let is_lead = |word: &str| {
+        is_plain_part(word)
+            || is_level(word)
+            || is_zone(word)
+            || MONTHS.contains(&word)
+            || DAYS.contains(&word)
+    };
+    let mut words = inside.split_whitespace().peekable();
+    words.peek()?;
+    words.all(|word| is_lead(word) || word.bytes().all(|b| b.is_ascii_digit())).then_some(end + 1)
+}
+
+/// `Nov 23 14:15:16`, `Mon Nov 23 14:15:16 2026`.
+fn month_day(rest: &str) -> Option<usize> {
+    let mut words = rest.split_whitespace();
+    let mut first = words.next()?;
+    if DAYS.contains(&first.trim_end_matches(',')) {
+        first = words.next()?;
+    }
+    let day = words.next()?;
+    let time = words.next()?;
+    let is_day = day.len() <= 2 && day.bytes().all(|b| b.is_ascii_digit());
+    let end = |word: &str| word.as_ptr() as usize - rest.as_ptr() as usize + word.len();
+    if !(MONTHS.contains(&first) && is_day && is_time(time)) {
+        return None;
+    }
+    let year =
+        words.next().filter(|word| word.len() == 4 && word.bytes().all(|b| b.is_ascii_digit()));
+    Some(end(year.unwrap_or(time)))
+}
+
+/// `RequestId: 4f1d2c3b-…`, with an optional colon after it.
+fn labeled_id(rest: &str) -> Option<usize> {
+    let after = rest.strip_prefix("RequestId:").or_else(|| rest.strip_prefix("requestId:"))?;
+    let id = after.trim_start();
+    let bytes = id.find(char::is_whitespace).unwrap_or(id.len());
+    is_uuid(id[..bytes].trim_end_matches(is_separator)).then(|| rest.len() - id.len() + bytes)
+}
+
+fn is_plain_part(word: &str) -> bool {
+    let bare = word.trim_end_matches([':', ',', ';', '|']);
+    let has_colon = bare.len() < word.len();
+    LEVELS.contains(&bare)
+        || has_colon && is_level(bare) && !bare.eq_ignore_ascii_case("panic")
+        || is_date(bare)
+        || is_time(bare)
+        || is_uuid(bare)
+        || is_epoch(bare)
+        || is_trace_root(bare)
+        || is_klog(bare)
+        || matches!(bare, "UTC" | "GMT" | "+0000" | "Z")
+}
+
+/// `2026-11-23`, `2026/11/23`, `2026-11-23T14:15:16.123Z`, `23/Nov/2026:14:15:16`.
+fn is_date(word: &str) -> bool {
+    let shape = shape::<8>(word);
+    matches!(shape.as_ref().map(|s| &s[..]), Some(b"9999-99-" | b"9999/99/" | b"9999.99."))
+        || matches!(word.as_bytes(), [b'0'..=b'9', b'0'..=b'9', b'/', b'A'..=b'Z', _, _, b'/', ..])
+}
+
+/// `14:15:16`, `14:15:16.123`, `14:15:16,123Z`.
+fn is_time(word: &str) -> bool {
+    let is_clock = shape::<8>(word).is_some_and(|shape| &shape == b"99:99:99");
+    is_clock && word[8..].bytes().all(|b| b.is_ascii_digit() || b".,:+-Z".contains(&b))
+}
+
+/// The first bytes of a word, with `9` for each digit.
+fn shape<const N: usize>(word: &str) -> Option<[u8; N]> {
+    let start: &[u8; N] = word.as_bytes().first_chunk()?;
+    Some(start.map(|byte| if byte.is_ascii_digit() { b'9' } else { byte }))
+}
+
+fn is_zone(word: &str) -> bool {
+    let digits = word.trim_start_matches(['+', '-']);
+    matches!(word, "UTC" | "GMT" | "Z")
+        || digits.len() < word.len()
+            && digits.len() == 4
+            && digits.bytes().all(|b| b.is_ascii_digit())
+}
+
+pub(super) fn is_uuid(word: &str) -> bool {
+    let bytes = word.as_bytes();
+    let is_dash = |at: usize| matches!(at, 8 | 13 | 18 | 23);
+    bytes.len() == 36
+        && bytes
+            .iter()
+            .enumerate()
+            .all(|(at, b)| if is_dash(at) { *b == b'-' } else { b.is_ascii_hexdigit() })
+}
+
+/// Seconds or milliseconds since 1970, of this century.
+fn is_epoch(word: &str) -> bool {
+    let whole = word.split('.').next().unwrap_or(word);
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    matches!(whole.len(), 10 | 13)
+        && word.starts_with('1')
+        && digits(whole)
+        && word.split('.').skip(1).all(digits)
+}
+
+/// `1-5759e988-bd862e3fe1be46a994272793`, of AWS X-Ray.
+fn is_trace_root(word: &str) -> bool {
+    word.strip_prefix("Root=").unwrap_or(word).split('-').map(str::len).eq([1, 8, 24])
+        && word.trim_start_matches("Root=").bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')
+}
+
+/// `E1123`, with which klog of Kubernetes begins a line.
+fn is_klog(word: &str) -> bool {
+    matches!(word.as_bytes(), [b'I' | b'W' | b'E' | b'F', rest @ ..] if rest.len() == 4 && rest.iter().all(u8::is_ascii_digit))
+}
