@@ -106,7 +106,7 @@ pub(crate) async fn alerts(arguments: &Arguments, ui: Ui) -> anyhow::Result<Exit
 
 /// Runs `query` on the database of a data directory, on a copy of it if the directory cannot be
 /// written.
-pub async fn with_data_dir<T>(
+pub(crate) async fn with_data_dir<T>(
     directory: &Path,
     query: impl AsyncFnOnce(&DynamoStore) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {

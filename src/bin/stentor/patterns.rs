@@ -39,7 +39,7 @@ use crate::ui::{self, Ui};
 #[command(after_help = "Examples: stentor patterns app.log\n          \
                         stentor patterns --since 7d --new-since 1d --data-dir .stentor\n          \
                         journalctl -o cat | stentor patterns -")]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// Log files or Lambda events (JSON), plain or gzip; - reads standard input. Without any, the
     /// audit table
     #[arg(value_name = "FILE", conflicts_with = "data_dir")]
@@ -80,7 +80,7 @@ const ASSIGNED_LINES_MAX: usize = 1_000_000;
 
 const SAMPLE_WIDTH: usize = 160;
 
-pub async fn patterns(arguments: &Arguments, ui: Ui) -> anyhow::Result<Exit> {
+pub(crate) async fn patterns(arguments: &Arguments, ui: Ui) -> anyhow::Result<Exit> {
     let config = arguments.configuration.read(ui)?;
     let routes = Routes::new(&config)?;
     let reader =

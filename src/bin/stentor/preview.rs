@@ -80,14 +80,14 @@ type MessageKey = (RouteName, Target, u64);
 
 /// The groups of a message, the largest first.
 #[derive(Clone, Debug, Default)]
-pub struct MessageGroups {
+pub(crate) struct MessageGroups {
     pub groups: Vec<(String, GroupSummary)>,
     /// Alerts of groups that were not kept.
     pub other: u64,
 }
 
 #[derive(Clone, Debug)]
-pub struct GroupSummary {
+pub(crate) struct GroupSummary {
     pub alerts: u64,
     pub apps: Names,
     pub values: Values,

@@ -3,13 +3,13 @@
 //! as their lines arrive, with timed windows as in a deployment.
 
 mod encoding;
-pub mod files;
-pub mod input;
-pub mod lines;
+pub(crate) mod files;
+pub(crate) mod input;
+pub(crate) mod lines;
 mod live;
 mod report;
 mod session;
-pub mod stream;
+pub(crate) mod stream;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

@@ -162,7 +162,7 @@ pub(crate) fn json(value: &impl Serialize) -> String {
 }
 
 /// A value as JSON on one line, without the line break.
-pub fn json_line(value: &impl Serialize) -> String {
+pub(crate) fn json_line(value: &impl Serialize) -> String {
     visible::json(&serde_json::to_string(value).expect("invariant: plain data always serializes"))
 }
 

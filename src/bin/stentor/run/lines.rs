@@ -15,7 +15,7 @@ use stentor::model::time::Timestamp;
 /// A longer line is cut here, and the rest is skipped and reported. It is not split: a marker at
 /// the cut would be missed, and half of a secret would not be recognized. (A log event of
 /// CloudWatch Logs has at most 1 MB.)
-pub(super) const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub(crate) const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Lines in one record of a batch. Records are decoded in parallel.
 const RECORD_LINES: usize = 2_000;
@@ -25,27 +25,27 @@ const LINES_MAX: usize = 4 * RECORD_LINES;
 
 /// A log line with its id.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(crate) struct Line {
     pub id: String,
     pub text: String,
 }
 
 impl Line {
     /// `raw` may include the line ending. Invalid UTF-8 becomes U+FFFD.
-    pub(super) fn new(id: String, raw: &[u8]) -> Self {
+    pub(crate) fn new(id: String, raw: &[u8]) -> Self {
         Self { id, text: String::from_utf8_lossy(without_end(raw)).into_owned() }
     }
 }
 
 /// A line without `\n` or `\r\n`.
-pub(super) fn without_end(raw: &[u8]) -> &[u8] {
+pub(crate) fn without_end(raw: &[u8]) -> &[u8] {
     let line = raw.strip_suffix(b"\n").unwrap_or(raw);
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 /// The source of lines.
 #[derive(Clone, Debug)]
-pub(super) struct Origin {
+pub(crate) struct Origin {
     /// Used as the log group.
     pub name: String,
     /// Used as the log stream.
@@ -53,21 +53,21 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    pub(super) fn file(path: &Path) -> Self {
+    pub(crate) fn file(path: &Path) -> Self {
         // Another path to the same file gives the same name.
         let name =
             std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()).display().to_string();
         Self { name, stream: "file".to_owned() }
     }
 
-    pub(super) fn stdin(now: Timestamp) -> Self {
+    pub(crate) fn stdin(now: Timestamp) -> Self {
         Self { name: "stdin".to_owned(), stream: format!("run {}", now.iso()) }
     }
 }
 
 /// Lines that were read together.
 #[derive(Debug, Default)]
-pub(super) struct Lines {
+pub(crate) struct Lines {
     /// Empty at the end of the input.
     pub lines: Vec<Line>,
     /// The offset of the first line that was longer than [`LINE_BYTES_MAX`].
@@ -143,7 +143,7 @@ fn skip_line(reader: &mut impl BufRead) -> (Skipped, std::io::Result<()>) {
 }
 
 /// Lines as a batch of records. `now` is the time of lines that do not begin with a time.
-pub(super) fn batch<'a>(lines: &'a [Line], origin: &'a Origin, now: Timestamp) -> Batch<'a> {
+pub(crate) fn batch<'a>(lines: &'a [Line], origin: &'a Origin, now: Timestamp) -> Batch<'a> {
     let event = |line: &'a Line| LogEvent {
         id: Cow::Borrowed(line.id.as_str()),
         timestamp: leading_time(&line.text).unwrap_or(now).as_millis(),
