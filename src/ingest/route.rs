@@ -18,8 +18,12 @@ use crate::ingest::redact::Redactor;
 use crate::model::alert::{Alert, AlertId, MESSAGE_BYTES_MAX, Origin};
 use crate::model::name::RouteName;
 use crate::model::pattern::Patterns;
-use crate::model::statement;
+use crate::model::statement::{self, STATEMENT_BYTES_MAX, Statement};
 use crate::model::time::Timestamp;
+use crate::model::truncate::truncated;
+
+/// So much of the text around a statement is redacted with it.
+const STATEMENT_READ_BYTES_MAX: usize = 8 * 1024;
 
 /// The routes of a configuration, ready to search.
 pub struct Routes {
@@ -192,8 +196,10 @@ impl Routes {
         batch: &LogBatch<'_>,
         region: Option<&str>,
     ) -> Option<Hit> {
+        // A marker may have colors in it.
+        let plain = statement::without_sequences(&event.message);
         // With one route, its own search below is enough.
-        if self.by_route.len() > 1 && !self.all_markers.search.is_match(&*event.message) {
+        if self.by_route.len() > 1 && !self.all_markers.search.is_match(&*plain) {
             return None;
         }
         let account = event.account.as_deref().unwrap_or(&batch.owner);
@@ -203,7 +209,7 @@ impl Routes {
             if !route.scope.admits(account, region, &batch.log_group) {
                 continue;
             }
-            let Some(marker) = markers.first_in(&event.message) else { continue };
+            let Some(marker) = markers.first_in(&plain) else { continue };
             hit = Some(match hit {
                 None => Hit { marker: Arc::clone(marker), routes: Arc::clone(alone) },
                 Some(Hit { marker, routes }) => {
@@ -225,14 +231,10 @@ impl Routes {
         origin: &Arc<Origin>,
         patterns: &mut Patterns,
     ) -> Alert {
-        let (message, truncated) = self.stored(&event.message, &hit.marker);
-        // The redactor has seen all of the message, or sees the statement alone.
-        let statement = match truncated {
-            false => statement::find(&message, &hit.marker).text,
-            true => {
-                let statement = statement::find(&event.message, &hit.marker).text;
-                self.redactor.redact(&statement).into_owned()
-            }
+        let (message, left_out) = self.stored(&event.message, &hit.marker);
+        let statement = match left_out {
+            0 => statement::find(&message, &hit.marker).text,
+            _ => self.statement(&event.message, &hit.marker),
         };
         let pattern = patterns.of_line(&statement);
         Alert {
@@ -240,8 +242,8 @@ impl Routes {
             timestamp: Timestamp::from_millis(event.timestamp),
             marker: hit.marker,
             message,
-            truncated,
-            statement: truncated.then(|| statement.into()),
+            left_out,
+            statement: (left_out > 0).then(|| statement.into()),
             pattern,
             routes: hit.routes,
             account_id: shared(event.account.as_deref(), Some(&origin.owner)).unwrap_or_default(),
@@ -253,11 +255,25 @@ impl Routes {
 
 impl Routes {
     /// A message as it is stored and shown: redacted, at most [`MESSAGE_BYTES_MAX`] bytes around
-    /// the statement; and whether text was left out.
-    pub fn stored(&self, message: &str, marker: &str) -> (String, bool) {
+    /// the statement; and the number of bytes that are left out.
+    pub fn stored(&self, message: &str, marker: &str) -> (String, usize) {
         let is_long = message.len() > MESSAGE_BYTES_MAX;
         let at = if is_long { statement::find(message, marker).range.start } else { 0 };
         self.redactor.excerpt(message, at, MESSAGE_BYTES_MAX)
+    }
+
+    /// The statement of a message that is too long to be redacted as a whole.
+    fn statement(&self, message: &str, marker: &str) -> String {
+        let Statement { text, range } = statement::find_whole(message, marker);
+        let part = range.start
+            ..message.floor_char_boundary(range.end.min(range.start + STATEMENT_READ_BYTES_MAX));
+        let redacted = self.redactor.redact_part(message, part.clone());
+        // A name in front of the statement makes a secret of a part of it.
+        let text = if redacted == message[part] { text } else { redacted.into_owned() };
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        // Cut twice, because the first cut adds a note on what it left out.
+        let (text, _) = self.redactor.excerpt(&text, 0, 2 * STATEMENT_BYTES_MAX);
+        truncated(&text, STATEMENT_BYTES_MAX)
     }
 }
 
@@ -418,7 +434,7 @@ mod tests {
         assert_eq!((scanned.events, scanned.alerts.len()), (3, 2));
         let [long, short] = &scanned.alerts[..] else { panic!("two alerts") };
         assert!(
-            long.truncated && !long.message.contains("hunter2"),
+            long.left_out > 0 && !long.message.contains("hunter2"),
             "half a secret must not survive the cut"
         );
         assert_eq!((&*long.account_id, &*short.account_id), ("3333", "2222"));
@@ -461,7 +477,7 @@ mod tests {
                 let seconds = processor_seconds() - start;
                 assert!(seconds < 1.0, "{shape:?} takes {seconds} s");
                 assert!(
-                    alert.truncated && alert.message.capacity() <= 2 * MESSAGE_BYTES_MAX,
+                    alert.left_out > 0 && alert.message.capacity() <= 2 * MESSAGE_BYTES_MAX,
                     "{shape:?}"
                 );
                 // A list without an end contains the rest of the text.

@@ -32,7 +32,7 @@ pub fn compose(digest: &Digest) -> Content {
 pub fn opening(digest: &Digest) -> Option<GroupDetail> {
     let (pattern, group) = digest.groups().first().copied()?;
     let title = vec![
-        plain("First told: "),
+        plain("First message: "),
         Inline::Strong(text::name(&digest.title(), HEADLINE_BYTES_MAX)),
     ];
     let period = digest.tally.span.map(time::period).unwrap_or_default();
@@ -49,8 +49,10 @@ fn so_far(digest: &Digest) -> Line {
 /// The latest digest, for readers who do not open the thread.
 fn latest(digest: &Digest) -> Line {
     let Some((pattern, group)) = digest.groups().first().copied() else { return vec![] };
-    let title =
-        vec![plain("Last told: "), Inline::Strong(text::name(&digest.title(), HEADLINE_BYTES_MAX))];
+    let title = vec![
+        plain("Last message: "),
+        Inline::Strong(text::name(&digest.title(), HEADLINE_BYTES_MAX)),
+    ];
     joined([
         title,
         vec![Inline::Code(quote(pattern, group))],

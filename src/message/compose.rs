@@ -27,6 +27,7 @@ const EXCERPTS: [Extent; 5] =
 /// The number of further groups, which get one line each. A reader at night does not read more.
 const GROUP_LINES_MAX: usize = 8;
 const GROUP_LINE_QUOTE_BYTES_MAX: usize = 100;
+const TITLE_QUOTE_BYTES_MAX: usize = 90;
 
 /// The longest link, in bytes. Chats and mail programs break or refuse links of 2,000 bytes and
 /// more.
@@ -97,7 +98,7 @@ impl Budget {
 ///     marker: "[CRITICAL]".into(),
 ///     pattern: Pattern::of(text, "[CRITICAL]"),
 ///     message: text.to_owned(),
-///     truncated: false,
+///     left_out: 0,
 ///     statement: None,
 ///     routes: ["critical".parse()?].into(),
 ///     account_id: "111122223333".into(),
@@ -107,7 +108,7 @@ impl Budget {
 /// let (route, target) = ("critical".parse()?, "slack:ops".parse()?);
 /// let digest = Digest::parked(&route, &target, None, (1, 1), Tally::of([&alert]));
 /// let content = compose(&digest, &Budget::UNLIMITED);
-/// assert_eq!(content.headline, "🔴 [CRITICAL] 1 alert");
+/// assert_eq!(content.headline, "🔴 [CRITICAL] no space left on device · 1 alert");
 /// assert_eq!(content.groups[0].excerpt, text);
 /// assert_eq!(content.reference.to_string(), "route critical · epoch 1");
 /// # Ok::<(), stentor::model::name::NameError>(())
@@ -115,8 +116,8 @@ impl Budget {
 pub fn compose(digest: &Digest, budget: &Budget) -> Content {
     let status =
         if digest.tally.is_empty() { Status::Quiet } else { Status::Alerting(digest.severity) };
-    let mut content = start(digest, status, &digest.title(), facts::of(digest));
-    content.notification = notification(digest, &content.headline);
+    let mut content = start(digest, status, &title(digest), facts::of(digest));
+    content.notification = notification(digest, &headline(status, &digest.title()));
     let groups = digest.groups();
     for (&(pattern, group), extent) in groups.iter().zip(EXCERPTS) {
         let part = |with_link| detail(digest, pattern, group, extent, with_link);
@@ -136,7 +137,7 @@ pub fn compose(digest: &Digest, budget: &Budget) -> Content {
 
 /// A content without groups, of which the notification is the headline.
 pub(super) fn start(digest: &Digest, status: Status, title: &str, facts: Facts) -> Content {
-    let headline = text::title(&format!("{} {title}", status.sign()), HEADLINE_BYTES_MAX);
+    let headline = headline(status, title);
     Content {
         status,
         title: text::name(title, usize::MAX),
@@ -152,7 +153,21 @@ pub(super) fn start(digest: &Digest, status: Status, title: &str, facts: Facts) 
     }
 }
 
-/// The headline, and how the most frequent alert begins.
+fn headline(status: Status, title: &str) -> String {
+    text::title(&format!("{} {title}", status.sign()), HEADLINE_BYTES_MAX)
+}
+
+/// Says what happened if there is one group, else only how often.
+fn title(digest: &Digest) -> String {
+    match digest.groups()[..] {
+        [(pattern, group)] if facts::has_one_group(digest) => {
+            digest.title_of(&text::name(quoted(pattern, group), TITLE_QUOTE_BYTES_MAX))
+        }
+        _ => digest.title(),
+    }
+}
+
+/// The headline without a quote, and how the most frequent alert begins.
 fn notification(digest: &Digest, headline: &str) -> String {
     let sign = if digest.escalated.is_some() { "⚠️ Fallback · " } else { "" };
     let Some((pattern, group)) = digest.groups().first().copied() else {
@@ -167,10 +182,11 @@ fn notification(digest: &Digest, headline: &str) -> String {
 
 /// The statement of a group, without a marker that only labels it.
 pub(super) fn quote(pattern: &str, group: &Group) -> String {
-    text::name(
-        statement::without_label(said(pattern, group), &group.sample.marker),
-        QUOTE_BYTES_MAX,
-    )
+    text::name(quoted(pattern, group), QUOTE_BYTES_MAX)
+}
+
+fn quoted<'a>(pattern: &'a str, group: &'a Group) -> &'a str {
+    statement::without_label(said(pattern, group), &group.sample.marker)
 }
 
 /// The statement of a group with its marker.
@@ -211,7 +227,7 @@ pub(super) fn sample(
     with_link: bool,
 ) -> GroupDetail {
     let Group { alerts, sample, .. } = group;
-    let excerpt = text::excerpt(message(pattern, group), sample, extent.lines, extent.bytes);
+    let excerpt = text::excerpt(said(pattern, group), sample, extent.lines, extent.bytes);
     GroupDetail {
         alerts: *alerts,
         summary,
@@ -283,10 +299,4 @@ fn left_out(digest: &Digest, content: &Content) -> Option<LeftOut> {
 fn said<'a>(pattern: &'a str, group: &'a Group) -> &'a str {
     let statement = group.sample.statement();
     if statement.trim().is_empty() { pattern } else { statement }
-}
-
-/// The log event that stands for a group. The pattern is shown only where the log event is blank: a
-/// real one says more, and the count next to it says that there are others like it.
-fn message<'a>(pattern: &'a str, group: &'a Group) -> &'a str {
-    if group.sample.message.trim().is_empty() { pattern } else { &group.sample.message }
 }

@@ -52,6 +52,7 @@ mod tests {
             marker: String::new(),
             statement: None,
             message: String::new(),
+            message_bytes: 0,
             account_id: String::new(),
             region: Some("eu-west-1".into()),
             log_group: "/aws/lambda/a b".into(),

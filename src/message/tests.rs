@@ -54,7 +54,7 @@ fn a_flood_shows_its_largest_groups_and_its_first_alert() {
         [CRITICAL] could not store order 1000: deadlock detected
         org.postgresql.util.PSQLException: ERROR: deadlock detected
           Detail: Process 1000 waits for ShareLock on transaction 91000; blocked by process 71000.
-        …
+        … 306 bytes more
       CloudWatch · account 111122223333 · eu-west-1 · /ecs/order-worker
 
       5 alerts in 19 s from 14:15:21 · app invoice-mailer
@@ -73,10 +73,10 @@ fn a_flood_shows_its_largest_groups_and_its_first_alert() {
 #[test]
 fn a_mail_prints_its_links() {
     let late = Digest { escalated: Some("slack:ops refused it".into()), ..single() };
-    insta::assert_snapshot!(format!("{}\n\n{}", subject(&content(&late)), plain::mail(&content(&late), 100)), @r#"
-    Fallback: [CRITICAL] 1 alert
+    insta::assert_snapshot!(format!("{}\n\n{}", subject(&content(&late)), plain::mail(&content(&late), 100)), @r"
+    Fallback: [CRITICAL] No space left on device - 1 alert
 
-    🔴 [CRITICAL] 1 alert
+    🔴 [CRITICAL] No space left on device · 1 alert
       ⚠️ Sent to slack:app-alerts as the fallback: slack:ops refused it
       app orders-db-1
       23 Nov 2026, 14:15:06 UTC
@@ -86,7 +86,7 @@ fn a_mail_prints_its_links() {
       https://eu-west-1.console.aws.amazon.com/cloudwatch/home?region=eu-west-1#logsV2:log-groups/log-group/$252Faws$252Frds$252Finstance$252Forders-db-1$252Fpostgresql/log-events/2026$252F11$252F23$252F$255B$2524LATEST$255D5f0c1e$3Fstart$3D1795443276000$26end$3D1795443336000
 
       route critical · epoch 41
-    "#);
+    ");
     let long = Digest { route: "r".parse().unwrap(), ..flood_in_burst() };
     let markers = ["[É]".to_owned(), "x".repeat(200)].map(|marker| (marker, 1));
     let tally = Tally { markers: markers.into(), ..long.tally.clone() };
@@ -95,10 +95,10 @@ fn a_mail_prints_its_links() {
 
 #[test]
 fn a_single_alert_is_shown_once() {
-    insta::assert_snapshot!(shown(&single()), @r#"
+    insta::assert_snapshot!(shown(&single()), @r"
     🔴 [CRITICAL] 1 alert · orders-db-1: No space left on device
 
-    🔴 [CRITICAL] 1 alert
+    🔴 [CRITICAL] No space left on device · 1 alert
       app orders-db-1
       23 Nov 2026, 14:15:06 UTC
 
@@ -106,7 +106,7 @@ fn a_single_alert_is_shown_once() {
       CloudWatch · account 000011112222 · eu-west-1 · /aws/rds/instance/orders-db-1/postgresql
 
       route critical · epoch 41
-    "#);
+    ");
 }
 
 #[test]
@@ -122,10 +122,10 @@ fn a_finished_burst_is_a_short_message() {
 
 #[test]
 fn a_message_shows_that_it_waited_was_muted_or_was_for_another_target() {
-    insta::assert_snapshot!(shown(&late()), @r#"
+    insta::assert_snapshot!(shown(&late()), @r"
     ⚠️ Fallback · 🔴 [CRITICAL] 1 alert · orders-db-1: No space left on device
 
-    🔴 [CRITICAL] 1 alert
+    🔴 [CRITICAL] No space left on device · 1 alert
       ⚠️ Sent to sns:oncall as the fallback: slack:app-alerts has not taken a message since
         2026-11-23T13:28:06.000Z
       app orders-db-1
@@ -138,7 +138,7 @@ fn a_message_shows_that_it_waited_was_muted_or_was_for_another_target() {
       CloudWatch · account 000011112222 · eu-west-1 · /aws/rds/instance/orders-db-1/postgresql
 
       route critical · epoch 41
-    "#);
+    ");
     let over = Digest { ends_burst: true, ..late() };
     let facts = plain::view(&content(&over), 200, false);
     insta::assert_snapshot!(facts.lines().find(|line| line.contains("burst")).unwrap().trim(), @"The burst is over: 1,204 alerts in 12 min 45 s, 1 since the last message, nothing since 14:15:51 UTC");

@@ -1,14 +1,18 @@
 //! Text from outside, made fit for a message: control characters are spelled out, and the text is
 //! cut to its size. Markup is left as it is: the layouts escape it.
 
+use crate::model::humanize::humanize_bytes;
 use crate::model::statement;
 use crate::model::tally::Sample;
-use crate::model::truncate::truncate;
+use crate::model::truncate::{truncate, truncated};
 use crate::model::visible;
 
 /// Stands for an empty name. A channel may refuse an empty text, and a gap would tell the reader
 /// nothing.
 const NAMELESS: &str = "(none)";
+
+/// The longest note on what an excerpt leaves out, in bytes.
+const NOTE_BYTES_MAX: usize = 24;
 
 /// A name or a title on one line, at most `bytes_max` bytes, never empty.
 pub(super) fn name(text: &str, bytes_max: usize) -> String {
@@ -33,39 +37,66 @@ pub(super) fn title(text: &str, bytes_max: usize) -> String {
     head + tail
 }
 
-/// The part of a log event that matters: its statement, and the lines that it comes from and that
-/// follow, without empty lines. At most `lines_max` lines and `bytes_max` bytes. A long first line is
-/// cut around the marker. May be empty.
+/// The part of a log event that matters: its statement, the line that it comes from if that says
+/// more, and the lines that follow, without empty lines. At most `lines_max` lines and `bytes_max`
+/// bytes, with a note on what is left out.
 pub(super) fn excerpt(
-    message: &str,
+    statement: &str,
     sample: &Sample,
     lines_max: usize,
     bytes_max: usize,
 ) -> String {
-    let text = visible::text(message);
+    let bytes_max = bytes_max.saturating_sub(NOTE_BYTES_MAX);
+    let text = visible::text(&sample.message);
     let marker = visible::text(&sample.marker);
-    let statement = one_line(sample.statement());
+    let statement = one_line(statement);
     let lines: Vec<&str> =
         text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
     let start = lines.iter().position(|line| line.contains(&marker)).unwrap_or(0);
-    let Some(first) = lines.get(start) else { return String::new() };
+    let Some(first) = lines.get(start) else { return truncated(&statement, bytes_max) };
     let said = statement::without_label(&statement, &marker);
     let whole = around(first, &marker, bytes_max);
-    let mut shown = match one_line(&whole).contains(said) {
-        true => whole,
+    let mut shown = match part_in(said, &one_line(&whole)) {
+        Part::All => whole,
+        Part::Start => statement,
         // A structured line, or one that says nothing by itself.
-        false => format!("{statement}\n{}", around(first, &marker, bytes_max / 2)),
+        Part::None => format!("{statement}\n{}", around(first, &marker, bytes_max / 2)),
     };
     let lines_max = lines_max.saturating_sub(shown.matches('\n').count());
     for line in lines.iter().skip(start + 1).take(lines_max.saturating_sub(1)) {
         shown.push('\n');
         shown.push_str(line);
     }
-    if lines.len() - start > lines_max {
-        shown.push_str("\n…");
+    let bytes = sample.message_bytes.max(sample.message.len() as u64);
+    let is_cut = truncate(&mut shown, bytes_max)
+        || lines.len() - start > lines_max
+        || bytes > sample.message.len() as u64;
+    let left_out = bytes.saturating_sub(shown.len() as u64);
+    if is_cut && left_out > 0 {
+        shown.push_str(&format!("\n… {} more", humanize_bytes(left_out)));
     }
-    truncate(&mut shown, bytes_max);
     shown
+}
+
+/// How much of a statement a line shows.
+enum Part {
+    All,
+    /// The line was cut within the statement.
+    Start,
+    None,
+}
+
+fn part_in(statement: &str, line: &str) -> Part {
+    const START_BYTES: usize = 16;
+    if line.contains(statement) {
+        return Part::All;
+    }
+    let line = line.trim_end_matches('…');
+    let start = &statement[..statement.floor_char_boundary(START_BYTES)];
+    match line.rfind(start) {
+        Some(at) if statement.starts_with(&line[at..]) => Part::Start,
+        _ => Part::None,
+    }
 }
 
 fn one_line(text: &str) -> String {
@@ -90,29 +121,43 @@ mod tests {
     #[test]
     fn an_excerpt_keeps_the_surroundings_of_the_marker() {
         let cases = [
-            ("[C] one\n\n  two\nthree\nfour", 3, 99, "[C] one\n  two\nthree\n…"),
+            ("[C] one\n\n  two\nthree\nfour", 3, 99, "[C] one\n  two\nthree\n… 6 bytes more"),
             ("=== banner ===\n[C] x", 3, 99, "[C] x"),
-            ("no marker\nnext", 1, 99, "no marker\n…"),
-            ("0123456789012345678901234567890123456789 [C] why", 3, 30, "…456789 [C] why"),
-            ("[C] 0123456789", 3, 10, "[C] 012…"),
+            ("no marker\nnext", 1, 99, "no marker\n… 5 bytes more"),
+            ("0123456789012345678901234567890123456789 [C] why", 3, 54, "…456789 [C] why"),
+            ("[C] 0123456789", 3, 34, "[C] 012…\n… 4 bytes more"),
             ("\n \n", 3, 99, ""),
         ];
         for (message, lines, bytes, shown) in cases {
-            assert_eq!(
-                excerpt(message, &sample(message, "[C]"), lines, bytes),
-                shown,
-                "{message:?}"
-            );
+            assert_eq!(of(message, "[C]", lines, bytes), shown, "{message:?}");
         }
         let json = format!(r#"{{"msg":"[C] pool is empty","ids":[{}7]}}"#, "7,".repeat(90));
-        let shown = excerpt(&json, &sample(&json, "[C]"), 3, 80);
         assert_eq!(
-            shown,
-            r#"{"msg":"[C] pool is empty","ids":[7,7,7,7,7,7,7,7,7,7,7,7,7,7,7,7,7,7,7,7,7,7…"#
+            of(&json, "[C]", 3, 104),
+            "{\"msg\":\"[C] pool is empty\",\"ids\":[7,7,7,7,7,7,7,7,7,7,7,7,7,7,7,7,7,7,7,7,7,7…\n… 137 bytes more"
         );
         let trace = "Traceback (most recent call last):\n  File \"a\"\nKeyError: 'x'";
-        let shown = excerpt(trace, &sample(trace, "Traceback"), 3, 99);
-        assert_eq!(shown, "KeyError: 'x'\nTraceback (most recent call last):\n  File \"a\"\n…");
+        assert_eq!(
+            of(trace, "Traceback", 3, 123),
+            "KeyError: 'x'\nTraceback (most recent call last):\n  File \"a\""
+        );
+    }
+
+    #[test]
+    fn a_line_that_ends_within_its_statement_does_not_repeat_it() {
+        let line = "2026-11-23T14:15:16Z ERROR [C] pool of the checkout is empty, 5 waiting";
+        let mut sample = sample(line, "[C]");
+        sample.message.truncate(50);
+        let statement = sample.statement().to_owned();
+        assert_eq!(
+            excerpt(&statement, &sample, 3, 99),
+            "[C] pool of the checkout is empty, 5 waiting\n… 27 bytes more"
+        );
+    }
+
+    fn of(message: &str, marker: &str, lines_max: usize, bytes_max: usize) -> String {
+        let sample = sample(message, marker);
+        excerpt(sample.statement(), &sample, lines_max, bytes_max)
     }
 
     fn sample(message: &str, marker: &str) -> Sample {
@@ -122,6 +167,7 @@ mod tests {
             marker: marker.to_owned(),
             statement: Some(statement::find(message, marker).text),
             message: message.to_owned(),
+            message_bytes: message.len() as u64,
             account_id: String::new(),
             region: None,
             log_group: String::new(),

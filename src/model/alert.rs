@@ -23,9 +23,10 @@ pub struct Alert {
     pub marker: Arc<str>,
     /// Redacted; at most [`MESSAGE_BYTES_MAX`] bytes.
     pub message: String,
-    /// Whether `message` was cut.
-    pub truncated: bool,
-    /// The statement of the whole message, if it was cut: what is left may not show it. Redacted.
+    /// The bytes of the log event that `message` leaves out.
+    pub left_out: usize,
+    /// The statement of the log event if `message` leaves out any of it: what is left may not show
+    /// it. Redacted.
     pub statement: Option<Box<str>>,
     pub pattern: Pattern,
     /// The routes that accepted it, in the order of the configuration. Never empty.
@@ -92,6 +93,11 @@ impl Alert {
             Some(statement) => statement.to_string(),
             None => statement::find(&self.message, &self.marker).text,
         }
+    }
+
+    /// Where `message` says it.
+    pub fn statement_start(&self) -> usize {
+        statement::find(&self.message, &self.marker).range.start
     }
 
     /// The memory of the alert in bytes, without the texts that it shares with others.

@@ -114,6 +114,15 @@ impl Digest {
         format!("{} {}", self.markers(), count_alerts(self.tally.alerts))
     }
 
+    /// The title of a digest with one group, of which `statement` is the statement:
+    /// `[CRITICAL] no space left on device · 1,204 alerts`.
+    pub fn title_of(&self, statement: &str) -> String {
+        let markers = self.markers();
+        // A marker that is a part of the sentence, or all of it.
+        let markers = if statement.contains(&markers) { String::new() } else { markers + " " };
+        format!("{markers}{statement} · {}", count_alerts(self.tally.alerts))
+    }
+
     /// The burst as a whole: `[CRITICAL] 1,204 alerts in 12 min 45 s`, or that it is over.
     pub fn burst_title(&self) -> String {
         match self.burst {

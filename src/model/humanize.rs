@@ -20,6 +20,20 @@ pub fn thousands(n: u64) -> String {
     grouped
 }
 
+/// `1 byte`, `850 bytes`, `1.2 KB`, `14 KB`, `3.4 MB`. Units of 1,000.
+pub fn humanize_bytes(bytes: u64) -> String {
+    let rounded = |unit: u64, name| match bytes / unit {
+        0..10 => format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit),
+        whole => format!("{} {name}", thousands(whole)),
+    };
+    match bytes {
+        1 => "1 byte".to_owned(),
+        0..1_000 => format!("{bytes} bytes"),
+        1_000..1_000_000 => rounded(1_000, "KB"),
+        _ => rounded(1_000_000, "MB"),
+    }
+}
+
 /// A duration with at most two units: `850 ms`, `42 s`, `3 min 20 s`, `2 h 5 min`, `3 d 4 h`.
 pub fn humanize_duration(duration: Duration) -> String {
     const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];
@@ -54,6 +68,24 @@ mod tests {
         ];
         for (millis, text) in cases {
             assert_eq!(humanize_duration(Duration::from_millis(millis)), text, "{millis}");
+        }
+    }
+
+    #[test]
+    fn bytes_have_two_digits_at_least_from_a_kilobyte_on() {
+        let cases = [
+            (0, "0 bytes"),
+            (1, "1 byte"),
+            (999, "999 bytes"),
+            (1_000, "1.0 KB"),
+            (9_999, "9.9 KB"),
+            (14_532, "14 KB"),
+            (999_999, "999 KB"),
+            (3_400_000, "3.4 MB"),
+            (12_345_000_000, "12,345 MB"),
+        ];
+        for (bytes, text) in cases {
+            assert_eq!(humanize_bytes(bytes), text);
         }
     }
 

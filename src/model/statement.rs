@@ -4,7 +4,8 @@
 //! line, a stack trace. [`find`] takes the statement out of all common layouts. Patterns, samples,
 //! notifications and one-line summaries use it, so they all speak of the same thing.
 //!
-//! The function is pure, total and linear in the length of the message.
+//! The function is pure, total and linear in the length of the message, of which it reads at most
+//! 1 MiB.
 
 mod ansi;
 mod lead;
@@ -14,10 +15,15 @@ mod structured;
 use std::borrow::Cow;
 use std::ops::Range;
 
+use memchr::memmem;
+
 use crate::model::truncate::truncated;
 
 /// The longest statement, in bytes. The rest of a longer one is cut off.
 pub const STATEMENT_BYTES_MAX: usize = 1024;
+
+/// So much of a message is read, around the marker. CloudWatch's own limit of an event is 1 MiB.
+const READ_BYTES_MAX: usize = 1 << 20;
 
 /// JSON in JSON in JSON, and so on, is read to this depth.
 const DEPTH_MAX: usize = 4;
@@ -51,9 +57,33 @@ struct Found {
 /// assert_eq!(find(json, r#""level":"ERROR""#).text, "KeyError: 'total'");
 /// ```
 pub fn find(message: &str, marker: &str) -> Statement {
-    let plain = ansi::Plain::of(message);
+    let Statement { text, range } = find_whole(message, marker);
+    Statement { text: truncated(&text, STATEMENT_BYTES_MAX), range }
+}
+
+/// `message` without the sequences that color and control a terminal.
+pub fn without_sequences(message: &str) -> Cow<'_, str> {
+    ansi::Plain::of(message).text
+}
+
+/// Like [`find`], but without a limit of the text, for a message whose secrets are still in it: a
+/// limit could cut a secret in two, and half a secret is not recognized.
+pub fn find_whole(message: &str, marker: &str) -> Statement {
+    let window = window(message, marker);
+    let plain = ansi::Plain::of(&message[window.clone()]);
     let Found { text, range } = read(&plain.text, marker, 0);
-    Statement { text: truncated(&text, STATEMENT_BYTES_MAX), range: plain.original(range) }
+    let range = plain.original(range);
+    Statement { text, range: window.start + range.start..window.start + range.end }
+}
+
+/// The part of a message that is read.
+fn window(message: &str, marker: &str) -> Range<usize> {
+    if message.len() <= READ_BYTES_MAX {
+        return 0..message.len();
+    }
+    let at = memmem::find(message.as_bytes(), marker.as_bytes()).unwrap_or(0);
+    let start = at.saturating_sub(READ_BYTES_MAX / 2);
+    message.floor_char_boundary(start)..message.floor_char_boundary(start + READ_BYTES_MAX)
 }
 
 /// Whether the marker labels a line, as `[CRITICAL]` and `FATAL` do, and is not itself a part of

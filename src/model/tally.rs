@@ -14,7 +14,7 @@ use crate::model::alert::Alert;
 use crate::model::cluster::{Cluster, Place, cluster};
 use crate::model::pattern::{Pattern, VALUE_BYTES_MAX};
 use crate::model::time::Timestamp;
-use crate::model::truncate::{truncate, truncated};
+use crate::model::truncate::{around, truncate, truncated};
 
 /// The largest tally that a commit writes, in bytes of JSON.
 pub const TALLY_BYTES_MAX: usize = 8 * 1024;
@@ -47,7 +47,7 @@ const SLICES_MAX: i64 = 40;
 ///     timestamp: Timestamp::from_millis(1_795_443_306_789),
 ///     marker: "[CRITICAL]".into(),
 ///     message: message.to_owned(),
-///     truncated: false,
+///     left_out: 0,
 ///     statement: None,
 ///     pattern: Pattern::of(message, "[CRITICAL]"),
 ///     routes: Arc::from(["critical".parse().unwrap()]),
@@ -117,8 +117,11 @@ pub struct Sample {
     /// What the log event says, in one line; `None` if `message` is no more than that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statement: Option<String>,
-    /// The log event around its statement.
+    /// The log event from its statement on, or more of it if it is short.
     pub message: String,
+    /// The size of the whole log event.
+    #[serde(default)]
+    pub message_bytes: u64,
     pub account_id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
@@ -403,13 +406,20 @@ impl Values {
 
 impl Sample {
     fn of(alert: &Alert) -> Self {
+        let statement = alert.statement();
+        let start = match alert.message.len() > SAMPLE_BYTES_MAX {
+            // Some of what is before the statement, such as the members of an object.
+            true => around(&alert.message, alert.statement_start(), SAMPLE_BYTES_MAX).start,
+            false => 0,
+        };
         Self {
             id: alert.id.to_string(),
             timestamp: alert.timestamp,
             marker: alert.marker.to_string(),
-            statement: Some(truncated(&alert.statement(), SAMPLE_STATEMENT_BYTES_MAX))
+            statement: Some(truncated(&statement, SAMPLE_STATEMENT_BYTES_MAX))
                 .filter(|statement| *statement != alert.message),
-            message: truncated(&alert.message, SAMPLE_BYTES_MAX),
+            message: truncated(&alert.message[start..], SAMPLE_BYTES_MAX),
+            message_bytes: (alert.message.len() + alert.left_out) as u64,
             account_id: alert.account_id.to_string(),
             region: alert.region.as_deref().map(str::to_owned),
             log_group: alert.origin.log_group.clone(),

@@ -1,5 +1,7 @@
 //! Texts cut to a limit in bytes.
 
+use std::ops::Range;
+
 const ELLIPSIS: char = '…';
 
 /// Cuts `text` to `bytes_max` bytes, including a final `…`. Returns whether it did.
@@ -19,6 +21,17 @@ pub fn truncated(text: &str, bytes_max: usize) -> String {
         true => text.to_owned(),
         false => format!("{}{ELLIPSIS}", kept(text, bytes_max)),
     }
+}
+
+/// The bytes of `text` to keep if only `bytes_max` are: its start, or the text around `focus` if
+/// little of the text after `focus` would be kept.
+pub fn around(text: &str, focus: usize, bytes_max: usize) -> Range<usize> {
+    if text.len() <= bytes_max {
+        return 0..text.len();
+    }
+    let start = if focus <= bytes_max / 4 * 3 { 0 } else { focus - bytes_max / 4 };
+    let start = text.ceil_char_boundary(start.min(text.len() - bytes_max));
+    start..text.floor_char_boundary(start + bytes_max)
 }
 
 /// The part before the ellipsis of a text that is longer than `bytes_max`.

@@ -279,13 +279,13 @@ fn standard_input_is_delivered_at_once_and_then_by_window() {
             .unwrap_or_else(|| panic!("never shown: {part}"))
     };
     writeln!(stdin, "quiet\n[CRITICAL] first").unwrap();
-    until("[CRITICAL] 1 alert");
-    writeln!(stdin, "[CRITICAL] second\n[CRITICAL] third").unwrap();
+    until("[CRITICAL] first · 1 alert");
+    writeln!(stdin, "[CRITICAL] second\n[CRITICAL] the third").unwrap();
     until("[CRITICAL] 2 alerts");
     until("Over: 3 alerts");
     write!(stdin, "[CRITICAL] last, without a line ending").unwrap();
     drop(stdin);
-    until("[CRITICAL] 1 alert");
+    until("without a line ending · 1 alert");
     assert!(child.wait().unwrap().success());
 }
 
@@ -553,7 +553,10 @@ async fn send_test_delivers_a_message_and_shows_the_answer() {
     }
     let requests = slack.received_requests().await.unwrap();
     let body: Value = requests[0].body_json().unwrap();
-    assert_eq!(body["blocks"][0]["text"]["text"], "🔵 [TEST] 1 alert");
+    assert_eq!(
+        body["blocks"][0]["text"]["text"],
+        "🔵 [TEST] Stentor can deliver to this target. Nothing is wrong: this message is from `stentor sen… · 1 alert"
+    );
     assert_eq!(requests[1].body_json::<Value>().unwrap()["channel"], "#alerts");
 }
 

@@ -148,7 +148,7 @@ fn update(ts: &str, header: &str) -> Call {
     ("chat.update".into(), "C0123".into(), Some(ts.to_owned()), header.into())
 }
 
-const REPLY: &str = "🔴 [CRITICAL] 2 alerts";
+const REPLY: &str = "🔴 [CRITICAL] order 1 failed · 2 alerts";
 const STATE: &str = "🔴 [CRITICAL] 42 alerts in 1 min 30 s";
 
 #[tokio::test]
@@ -178,20 +178,20 @@ async fn a_burst_is_one_message_with_its_digests_in_the_thread() {
     }
     let thread = Some("1.000100");
     let expected = [
-        post("#alerts", None, "🔴 [CRITICAL] 3 alerts"),
-        post("C0123", thread, "🔴 [CRITICAL] 2 alerts"),
+        post("#alerts", None, "🔴 [CRITICAL] no · 3 alerts"),
+        post("C0123", thread, "🔴 [CRITICAL] no · 2 alerts"),
         update("1.000100", "🔴 [CRITICAL] 5 alerts in 1 min"),
-        post("C0123", thread, "🔴 [CRITICAL] 1 alert"),
+        post("C0123", thread, "🔴 [CRITICAL] no · 1 alert"),
         update("1.000100", "🔴 [CRITICAL] 6 alerts in 2 min"),
         post("C0123", thread, "✅ Over: 6 alerts on critical in 3 min"),
         update("1.000100", "✅ Over: 6 alerts on critical in 3 min"),
-        post("#alerts", None, "🔴 [CRITICAL] 5 alerts"),
+        post("#alerts", None, "🔴 [CRITICAL] no · 5 alerts"),
     ];
     assert_eq!(delivered, expected);
     let last = server.received_requests().await.unwrap().remove(6).body_json::<Value>().unwrap();
     assert_eq!(last["parse"], "none", "an update would look for names in the text");
     assert!(
-        last["blocks"].to_string().contains("First told: "),
+        last["blocks"].to_string().contains("First message: "),
         "the start of the burst stays in sight: {last}"
     );
 }

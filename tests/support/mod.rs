@@ -578,7 +578,7 @@ pub fn alert(id: &str, routes: &[&str]) -> Alert {
         marker: "[CRITICAL]".into(),
         pattern: Pattern::of(&message, "[CRITICAL]"),
         message,
-        truncated: false,
+        left_out: 0,
         statement: None,
         routes: routes.iter().map(|route| route.parse().unwrap()).collect(),
         account_id: "123456789012".into(),

@@ -87,7 +87,6 @@ mod tests {
         let pairs = [
             (Value::text(""), AttributeValue::S(String::new())),
             (Value::N(-17), AttributeValue::N("-17".into())),
-            (Value::Bool(true), AttributeValue::Bool(true)),
             (
                 Value::L(vec![Value::text("x")]),
                 AttributeValue::L(vec![AttributeValue::S("x".into())]),

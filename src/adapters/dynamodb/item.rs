@@ -61,7 +61,8 @@ pub(super) fn row(alert: &Alert, now: Timestamp, ttl: Duration) -> Columns<'_> {
     let timestamp = alert.timestamp.iso();
     let hour = format!("{}#{}", &timestamp[..13], alert.id.shard(HOUR_SHARDS));
     let region = alert.region.as_deref().map(|region| ("region", Value::text(region)));
-    let truncated = alert.truncated.then_some(("truncated", Value::Bool(true)));
+    let left_out = i64::try_from(alert.left_out).unwrap_or(i64::MAX);
+    let left_out = (left_out > 0).then_some(("left_out_bytes", Value::N(left_out)));
     let columns = [
         ("log_id", Value::text(alert.id.as_str())),
         ("timestamp", Value::text(timestamp)),
@@ -80,7 +81,7 @@ pub(super) fn row(alert: &Alert, now: Timestamp, ttl: Duration) -> Columns<'_> {
         ("hour", Value::text(hour)),
         ("expires_at", Value::N(expires_at(now, ttl))),
     ];
-    columns.into_iter().chain(region).chain(truncated).collect()
+    columns.into_iter().chain(region).chain(left_out).collect()
 }
 
 /// The item of a tally.

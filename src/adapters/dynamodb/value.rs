@@ -9,8 +9,6 @@ use serde::{Serialize, Serializer};
 pub(super) enum Value<'a> {
     S(Cow<'a, str>),
     N(#[serde(serialize_with = "digits")] i64),
-    #[serde(rename = "BOOL")]
-    Bool(bool),
     L(Vec<Value<'a>>),
 }
 

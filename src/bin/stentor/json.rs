@@ -53,6 +53,14 @@ pub(crate) struct Message<'a> {
     pub alerts: u64,
     pub outcome: Outcome,
     pub reason: Option<&'a str>,
+    #[serde(flatten)]
+    pub groups: Option<Groups>,
+}
+
+/// What a message is about.
+#[derive(Debug, Serialize)]
+pub(crate) struct Groups {
+    /// The largest first.
     pub groups: Vec<MessageGroup>,
     pub other_alerts: u64,
 }
@@ -392,13 +400,25 @@ pub(crate) fn millis(elapsed: Duration) -> u64 {
 }
 
 impl<'a> Message<'a> {
-    pub(crate) fn new(delivery: &'a Delivery, groups: MessageGroups) -> Self {
+    pub(crate) fn new(delivery: &'a Delivery) -> Self {
         let (outcome, reason) = match &delivery.outcome {
             DeliveryOutcome::Accepted => (Outcome::Accepted, None),
             DeliveryOutcome::Retry(reason) => (Outcome::Retry, Some(reason.as_str())),
             DeliveryOutcome::Parked(reason) => (Outcome::Parked, Some(reason.as_str())),
         };
         let (route, target) = (delivery.route.as_str(), delivery.target.to_string());
+        Self {
+            route,
+            epoch: delivery.epochs.1,
+            target,
+            alerts: delivery.alerts,
+            outcome,
+            reason,
+            groups: None,
+        }
+    }
+
+    pub(crate) fn with_groups(self, groups: MessageGroups) -> Self {
         let group = |(pattern, group): (String, GroupSummary)| {
             let values = group.values.0.into_iter().filter(|(_, alerts)| alerts.len() > 1);
             MessageGroup {
@@ -410,16 +430,9 @@ impl<'a> Message<'a> {
                     .collect(),
             }
         };
-        Self {
-            route,
-            epoch: delivery.epochs.1,
-            target,
-            alerts: delivery.alerts,
-            outcome,
-            reason,
-            groups: groups.groups.into_iter().map(group).collect(),
-            other_alerts: groups.other,
-        }
+        let other_alerts = groups.other;
+        let groups = groups.groups.into_iter().map(group).collect();
+        Self { groups: Some(Groups { groups, other_alerts }), ..self }
     }
 }
 

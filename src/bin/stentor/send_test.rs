@@ -146,7 +146,7 @@ fn digest(target: &Target, now: Timestamp) -> Digest {
         marker: MARKER.into(),
         pattern: Pattern::of(TEXT, MARKER),
         message: TEXT.to_owned(),
-        truncated: false,
+        left_out: 0,
         statement: None,
         routes: [].into(),
         account_id: origin.owner.clone(),

@@ -4,7 +4,9 @@
 //! as a short escape. A marker of printable ASCII other than `"`, `\` and `/` has no short escape.
 //! So in raw text it appears literally, or with at least one `\u00N`, where N is the high half of
 //! one of its bytes. Searching for the markers and these prefixes is therefore complete
-//! (`prefilter_and_parser_agree`). A hit proves nothing: `route` looks at the decoded message.
+//! (`prefilter_and_parser_agree`). Sequences that color a terminal may stand between its bytes. Each
+//! begins with `\u001b`, the only way to write that character. A hit proves nothing: `route` looks at
+//! the decoded message.
 //!
 //! Left to others: any other marker. [`MarkerPrefilter::new`] answers `None`, and every event is
 //! parsed.
@@ -23,6 +25,8 @@ pub struct MarkerPrefilter {
     /// Whether some marker has this as its second byte. After the first byte this excludes nearly
     /// all text without a marker.
     second_bytes: Box<[bool; 256]>,
+    /// Whether some marker has this before its last byte, where a sequence can divide it.
+    inner_bytes: Box<[bool; 256]>,
     /// Bit N: some marker has a byte whose high half is N.
     high_halves: u16,
     search: Search,
@@ -53,7 +57,8 @@ impl MarkerPrefilter {
         }
         let high_halves = markers.iter().flatten().fold(0, |bits, byte| bits | 1 << (byte >> 4));
         let search = Search::new(&markers, high_halves)?;
-        Some(Self { second_bytes: second_bytes(&markers), markers, high_halves, search })
+        let (second_bytes, inner_bytes) = (second_bytes(&markers), inner_bytes(&markers));
+        Some(Self { markers, second_bytes, inner_bytes, high_halves, search })
     }
 
     /// The bytes for which the string scan has to stop. Empty if [`Self::next`] finds the markers.
@@ -70,13 +75,33 @@ impl MarkerPrefilter {
         text.get(at + 1).is_some_and(|second| self.second_bytes[usize::from(*second)])
     }
 
-    /// Whether the escape whose `u` is at `at` may stand for a byte of a marker.
+    /// Whether the escape whose `u` is at `at` may stand for a byte of a marker, or may begin a
+    /// sequence that divides one. Calls nothing, because it is a part of the scan's loop.
     #[inline(always)]
     pub(super) fn may_be_escaped_at(&self, text: &[u8], at: usize) -> bool {
         match text.get(at + 1..at + 4) {
+            Some(b"001") => {
+                text.get(at - 2).is_some_and(|before| self.inner_bytes[usize::from(*before)])
+            }
             Some(&[b'0', b'0', digit @ b'0'..=b'9']) => self.high_halves & 1 << (digit - b'0') != 0,
             _ => false,
         }
+    }
+
+    /// Whether a terminal sequence whose `u` is at `at` may stand between the bytes of a marker.
+    #[inline(never)]
+    fn may_divide_at(&self, text: &[u8], at: usize) -> bool {
+        let (before, sequence) = text.split_at(at - 1);
+        if !starts_sequence(sequence) {
+            return false;
+        }
+        let next = byte_after_sequences(sequence);
+        self.markers.iter().any(|marker| {
+            (1..marker.len()).any(|bytes| {
+                before.ends_with(&marker[..bytes])
+                    && next.is_none_or(|next| next == marker[bytes] || next == b'\\')
+            })
+        })
     }
 
     /// Whether a marker, or an escape that may stand for a byte of one, begins in `range`.
@@ -88,6 +113,7 @@ impl MarkerPrefilter {
                     && at > 0
                     && text[at - 1] == b'\\'
                     && self.may_be_escaped_at(text, at)
+                    && (!starts_sequence(&text[at - 1..]) || self.may_divide_at(text, at))
             };
             let is_marker = || self.markers.iter().any(|marker| text[at..].starts_with(marker));
             self.second_byte_at(text, at) && is_marker() || is_escape()
@@ -97,16 +123,24 @@ impl MarkerPrefilter {
     /// The offset of the first marker or prefix at or after `from`. The end of `text` if there is
     /// none, and always if markers are found by their first bytes.
     pub(super) fn next(&self, text: &[u8], from: usize) -> usize {
-        let found = match &self.search {
-            Search::FirstBytes(_) => None,
-            Search::Packed(packed) => {
-                packed.find_in(text, (from..text.len()).into()).map(|found| found.start())
+        let mut from = from;
+        loop {
+            let found = match &self.search {
+                Search::FirstBytes(_) => None,
+                Search::Packed(packed) => {
+                    packed.find_in(text, (from..text.len()).into()).map(|found| found.start())
+                }
+                Search::Automaton(automaton) => {
+                    automaton.find(Input::new(text).range(from..)).map(|found| found.start())
+                }
+            };
+            match found {
+                Some(at) if starts_sequence(&text[at..]) && !self.may_divide_at(text, at + 1) => {
+                    from = at + 1;
+                }
+                found => return found.unwrap_or(text.len()),
             }
-            Search::Automaton(automaton) => {
-                automaton.find(Input::new(text).range(from..)).map(|found| found.start())
-            }
-        };
-        found.unwrap_or(text.len())
+        }
     }
 }
 
@@ -122,13 +156,32 @@ impl Search {
         let escapes = (2..8)
             .filter(|half| high_halves & 1 << half != 0)
             .map(|half| format!("\\u00{half}").into_bytes());
-        let patterns: Vec<Vec<u8>> =
-            markers.iter().map(|marker| marker.to_vec()).chain(escapes).collect();
+        let sequences = SEQUENCE_STARTS.map(<[u8]>::to_vec);
+        let literals = markers.iter().map(|marker| marker.to_vec());
+        let patterns: Vec<Vec<u8>> = literals.chain(escapes).chain(sequences).collect();
         if let Some(packed) = packed::Searcher::new(&patterns) {
             return Some(Self::Packed(packed));
         }
         AhoCorasick::new(&patterns).ok().map(Self::Automaton)
     }
+}
+
+/// The character ESC in raw text.
+const SEQUENCE_STARTS: [&[u8]; 2] = [b"\\u001b", b"\\u001B"];
+
+fn starts_sequence(text: &[u8]) -> bool {
+    SEQUENCE_STARTS.iter().any(|start| text.starts_with(start))
+}
+
+/// The byte after the color sequences at the start of `text`; `None` if the sequence is of another
+/// kind or has no end.
+fn byte_after_sequences(mut text: &[u8]) -> Option<u8> {
+    while starts_sequence(text) {
+        let sequence = text[SEQUENCE_STARTS[0].len()..].strip_prefix(b"[")?;
+        let end = sequence.iter().position(|byte| !matches!(byte, b' '..=b'?'))?;
+        text = &sequence[end + 1..];
+    }
+    text.first().copied()
 }
 
 fn second_bytes(markers: &[Box<[u8]>]) -> Box<[bool; 256]> {
@@ -141,6 +194,14 @@ fn second_bytes(markers: &[Box<[u8]>]) -> Box<[bool; 256]> {
         }
     }
     second_bytes
+}
+
+fn inner_bytes(markers: &[Box<[u8]>]) -> Box<[bool; 256]> {
+    let mut inner_bytes = Box::new([false; 256]);
+    for marker in markers {
+        marker[..marker.len() - 1].iter().for_each(|byte| inner_bytes[usize::from(*byte)] = true);
+    }
+    inner_bytes
 }
 
 /// Whether raw JSON has this byte as itself or as `\u00XX`, and in no other way.

@@ -6,13 +6,17 @@
 //! a secret, so it is left out. A secret with spaces that starts before the margin is not
 //! recognized.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use super::Redactor;
+use crate::model::humanize::humanize_bytes;
+use crate::model::truncate::around;
 
 /// How much is read on each side of the excerpt.
 pub(super) const MARGIN_BYTES: usize = 8 * 1024;
-const ELLIPSIS: &str = "…";
+/// The longest note on left-out text, in bytes.
+const NOTE_BYTES_MAX: usize = 32;
 
 /// Offsets in a text that is being redacted.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,10 +44,11 @@ impl Marks {
 }
 
 impl Redactor {
-    /// At most `bytes_max` bytes of `text`, redacted, with `…` where text is left out; and whether
-    /// any is. The excerpt begins with the text, unless `focus` is far from there: then it is
-    /// around `focus`. Time and memory do not depend on the length of `text`.
-    pub fn excerpt(&self, text: &str, focus: usize, bytes_max: usize) -> (String, bool) {
+    /// At most `bytes_max` bytes of `text`, redacted, with `[14 KB left out]…` where text is left
+    /// out; and the number of bytes that are. The excerpt begins with the text, unless `focus` is
+    /// far from there: then it is around `focus`. Time and memory do not depend on the length of
+    /// `text`.
+    pub fn excerpt(&self, text: &str, focus: usize, bytes_max: usize) -> (String, usize) {
         let kept = match text.len() <= bytes_max + 2 * MARGIN_BYTES {
             true => 0..text.len(),
             false => without_long_runs(text, around(text, focus, bytes_max)),
@@ -55,17 +60,23 @@ impl Redactor {
         let mut marks =
             Marks { from: kept.start - start, focus: focus - start, to: kept.end - start };
         let redacted = self.redact_marked(&text[window], cut, &mut marks, &mut |_| {});
-        let (left, right) = (kept.start > 0, kept.end < text.len());
-        fit(&redacted[marks.from..marks.to], marks.focus - marks.from, (left, right), bytes_max)
+        let left_out = (kept.start, text.len() - kept.end);
+        fit(&redacted[marks.from..marks.to], marks.focus - marks.from, left_out, bytes_max)
     }
-}
 
-/// `bytes_max` bytes of a longer `text`: its start, or the text around `focus` if little of the
-/// text after `focus` would be in it.
-fn around(text: &str, focus: usize, bytes_max: usize) -> Range<usize> {
-    let start = if focus <= bytes_max / 4 * 3 { 0 } else { focus - bytes_max / 4 };
-    let start = text.ceil_char_boundary(start.min(text.len() - bytes_max));
-    start..text.floor_char_boundary(start + bytes_max)
+    /// The bytes `part` of `text`, redacted as a part of it: a name or a quote in front of the part
+    /// can make a secret of it.
+    pub fn redact_part<'t>(&self, text: &'t str, part: Range<usize>) -> Cow<'t, str> {
+        let window = text.floor_char_boundary(part.start.saturating_sub(MARGIN_BYTES))
+            ..text.ceil_char_boundary(text.len().min(part.end + MARGIN_BYTES));
+        let (start, cut) = (window.start, window.end < text.len());
+        let (from, to) = (part.start - start, part.end - start);
+        let mut marks = Marks { from, focus: from, to };
+        match self.redact_marked(&text[window], cut, &mut marks, &mut |_| {}) {
+            Cow::Borrowed(redacted) => Cow::Borrowed(&redacted[marks.from..marks.to]),
+            Cow::Owned(redacted) => Cow::Owned(redacted[marks.from..marks.to].to_owned()),
+        }
+    }
 }
 
 /// `kept` without runs of letters and digits that are longer than the margin.
@@ -82,15 +93,24 @@ fn without_long_runs(text: &str, kept: Range<usize>) -> Range<usize> {
     start..end
 }
 
-/// Cuts redacted text to `bytes_max` bytes, including the ellipses. `left` and `right` say whether
-/// text is already left out on that side.
-fn fit(text: &str, focus: usize, (left, right): (bool, bool), bytes_max: usize) -> (String, bool) {
-    let fits = text.len() + (usize::from(left) + usize::from(right)) * ELLIPSIS.len() <= bytes_max;
-    let kept =
-        if fits { 0..text.len() } else { around(text, focus, bytes_max - 2 * ELLIPSIS.len()) };
-    let (left, right) = (left || kept.start > 0, right || kept.end < text.len());
-    let ellipsis = |cut: bool| if cut { ELLIPSIS } else { "" };
-    ([ellipsis(left), &text[kept], ellipsis(right)].concat(), left || right)
+/// Cuts redacted text to `bytes_max` bytes, including the notes on what is left out. `left` and
+/// `right` are the bytes that are already left out on that side.
+fn fit(
+    text: &str,
+    focus: usize,
+    (left, right): (usize, usize),
+    bytes_max: usize,
+) -> (String, usize) {
+    let notes_max = match (left, right) {
+        (0, 0) if text.len() <= bytes_max => return (text.to_owned(), 0),
+        _ => 2 * NOTE_BYTES_MAX,
+    };
+    let kept = around(text, focus, bytes_max - notes_max);
+    let (left, right) = (left + kept.start, right + text.len() - kept.end);
+    let note = |bytes: usize| format!("[{} left out]", humanize_bytes(bytes as u64));
+    let before = if left > 0 { note(left) + "…" } else { String::new() };
+    let after = if right > 0 { format!("…{}", note(right)) } else { String::new() };
+    ([&*before, &text[kept], &*after].concat(), left + right)
 }
 
 #[cfg(test)]
@@ -100,7 +120,7 @@ mod tests {
     const BYTES_MAX: usize = 16 * 1024;
 
     fn excerpt(text: &str, marker: &str) -> (String, bool) {
-        let (excerpt, cut) =
+        let (excerpt, left_out) =
             Redactor::default().excerpt(text, text.find(marker).unwrap_or(0), BYTES_MAX);
         assert!(
             excerpt.len() <= BYTES_MAX && excerpt.capacity() <= BYTES_MAX,
@@ -108,7 +128,7 @@ mod tests {
             excerpt.len(),
             excerpt.capacity()
         );
-        (excerpt, cut)
+        (excerpt, left_out > 0)
     }
 
     #[test]
@@ -117,25 +137,35 @@ mod tests {
         let cases = [
             ("as is".to_owned(), false, "as is", "as is"),
             (words(16_000), false, "word ", "word "),
-            ("é".repeat(20_000), true, "éé", "éé…"),
-            (format!("[X] why {}", words(20_000)), true, "[X] why word", "…"),
-            (format!("[X] why {}", words(1 << 20)), true, "[X] why word", "…"),
-            (format!("{}[X] why", "a".repeat(20_000)), true, "…aaa", "aaa[X] why"),
-            (format!("{}[X] why", words(1 << 20)), true, "…", "word [X] why"),
-            (format!("{}[X] why {}", words(1 << 20), words(1 << 20)), true, "…", "…"),
+            ("é".repeat(20_000), true, "éé", "éé…[23 KB left out]"),
+            (format!("[X] why {}", words(20_000)), true, "[X] why word", "…[3.6 KB left out]"),
+            (format!("[X] why {}", words(1 << 20)), true, "[X] why word", "…[1.0 MB left out]"),
+            (format!("{}[X] why", "a".repeat(20_000)), true, "[3.6 KB left out]…aaa", "aaa[X] why"),
+            (format!("{}[X] why", words(1 << 20)), true, "[1.0 MB left out]…", "word [X] why"),
+            (
+                format!("{}[X] why {}", words(1 << 20), words(1 << 20)),
+                true,
+                "[1.0 MB left out]…",
+                "…[1.0 MB left out]",
+            ),
             (
                 format!("{} [X] why {}", "a".repeat(1 << 20), "b".repeat(1 << 20)),
                 true,
-                "… [X] why …",
-                "… [X] why …",
+                "[1.0 MB left out]… [X] why …",
+                "… [X] why …[1.0 MB left out]",
             ),
             (
                 format!("{} [X] why", "password=abc ".repeat(1 << 17)),
                 true,
-                "…",
+                "[1.7 MB left out]…",
                 "=[redacted:password]  [X] why",
             ),
-            (format!("[X] why {}", "key: \"pass".repeat(1 << 17)), true, "[X] why key: ", "…"),
+            (
+                format!("[X] why {}", "key: \"pass".repeat(1 << 17)),
+                true,
+                "[X] why key: ",
+                "…[1.2 MB left out]",
+            ),
         ];
         for (text, expected, start, end) in cases {
             let (excerpt, cut) = excerpt(&text, "[X] why");

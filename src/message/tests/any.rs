@@ -61,7 +61,7 @@ prop_compose! {
         region in prop_oneof![Just(None), Just(Some("eu-west-1".to_owned())), text().prop_map(Some)],
         log_group in text(), log_stream in text(), app_name in text(),
     ) -> Sample {
-        Sample { id, timestamp, marker, statement, message, account_id, region, log_group, log_stream, app_name }
+        Sample { id, timestamp, marker, statement, message_bytes: message.len() as u64, message, account_id, region, log_group, log_stream, app_name }
     }
 }
 

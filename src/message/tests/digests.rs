@@ -80,7 +80,7 @@ pub(crate) fn alert(account: &str, log_group: &str, at: i64, message: String) ->
         marker: "[CRITICAL]".into(),
         pattern: Pattern::of(&message, "[CRITICAL]"),
         message,
-        truncated: false,
+        left_out: 0,
         statement: None,
         routes: ["critical".parse().unwrap()].into(),
         account_id: account.into(),

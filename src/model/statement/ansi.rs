@@ -51,7 +51,7 @@ impl<'a> Plain<'a> {
 }
 
 fn is_introducer(c: char) -> bool {
-    matches!(c, '\u{1b}' | '\u{9b}' | '\u{9d}')
+    c == '\u{1b}'
 }
 
 /// The length of the sequence at the start of `text`: CSI (`ESC [ … letter`, mostly colors), OSC
@@ -60,10 +60,7 @@ fn sequence_bytes(text: &str) -> Option<usize> {
     let bytes = &text.as_bytes()[..text.len().min(SEQUENCE_BYTES_MAX)];
     match bytes {
         [0x1b, b'[', rest @ ..] => control_bytes(rest).map(|n| 2 + n),
-        [0xc2, 0x9b, rest @ ..] => control_bytes(rest).map(|n| 2 + n),
-        [0x1b, b']' | b'P' | b'X' | b'^' | b'_', rest @ ..] | [0xc2, 0x9d, rest @ ..] => {
-            string_bytes(rest).map(|n| 2 + n)
-        }
+        [0x1b, b']' | b'P' | b'X' | b'^' | b'_', rest @ ..] => string_bytes(rest).map(|n| 2 + n),
         [0x1b, b'(' | b')' | b'*' | b'+', b' '..=b'~', ..] => Some(3),
         [
             0x1b,

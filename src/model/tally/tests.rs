@@ -14,7 +14,7 @@ fn alert(n: u64, at: i64, message: &str, place: &str) -> Alert {
         timestamp: Timestamp::from_millis(at),
         marker: Arc::from(if n.is_multiple_of(3) { "[ALERT]" } else { "[CRITICAL]" }),
         message: message.to_owned(),
-        truncated: false,
+        left_out: 0,
         statement: None,
         pattern: Pattern::of(message, "[CRITICAL]"),
         routes: ["critical".parse().unwrap()].into(),

@@ -82,9 +82,9 @@ fn a_month_of_round_numbers_through_a_stream() {
     expect("kinesis-retention", gb * 24.0 / 730.0);
     expect("logs-delivered", gb * 10_400.0 / 10_912.0);
 
-    // 406 + 218 + 0.72 x 218 bytes and a half KiB, in a transaction; the index never less than 1
+    // 400 + 218 + 0.435 x 218 bytes and a half KiB, in a transaction; the index never less than 1
     // KiB.
-    expect("dynamodb-rows", 86_400.0 * 2.0 * (780.96 / 1024.0 + 0.5) * days / 1e6);
+    expect("dynamodb-rows", 86_400.0 * 2.0 * (712.83 / 1024.0 + 0.5) * days / 1e6);
     expect("dynamodb-index", 86_400.0 * days / 1e6);
     // 1.18519 alerts in each of 72,899.9 tallies of 1,511.1 bytes; put and deleted, both in
     // transactions.
@@ -106,9 +106,9 @@ fn a_month_of_round_numbers_through_a_stream() {
     expect("dynamodb-sweeps", 1440.0 * (1.0 + 9.0 + 2.0 * 2.0) * days / 1e6);
     let gib = 1_073_741_824.0;
     let (rows, kept_epochs) = (86_400.0 * 90.0, epochs * 30.0 * 16_100.0 / gib);
-    // The index: 249 + 0.72 x 218, and 100 bytes that DynamoDB adds to each item.
-    expect("dynamodb-stored", rows * (880.96 + 505.96) / gib + kept_epochs);
-    expect("dynamodb-recovery", rows * 880.96 / gib + kept_epochs);
+    // The index: 243 + 0.435 x 218, and 100 bytes that DynamoDB adds to each item.
+    expect("dynamodb-stored", rows * (812.83 + 437.83) / gib + kept_epochs);
+    expect("dynamodb-recovery", rows * 812.83 / gib + kept_epochs);
 
     let invocations = 246_857.142_86;
     expect("lambda-requests", (invocations + 144.0 + 1440.0) * days / 1e6);
@@ -299,19 +299,19 @@ fn golden_bills() {
     }
     insta::assert_snapshot!(table, @r"
     dollars a month                 kinesis   dynamodb      watch     lambda        sqs    secrets        out      total
-    default                         1370.12    1048.96      45.26      37.83       0.27       0.42       0.00    2502.86
+    default                         1370.12     999.95      45.26      37.83       0.27       0.42       0.00    2453.84
     nothing matches                 1370.12       0.07      45.25      12.80       0.26       0.40       0.00    1428.90
-    one in a million                1370.12       1.76      45.26      12.94       0.27       0.42       0.00    1430.77
-    1 %                             1370.12    7508.90      45.26      38.49       0.27       0.42       0.00    8963.45
-    5 %                             1370.12   34807.27      45.26      40.97       0.27       0.42       0.00   36264.31
-    10 GB a day                       42.61      14.55      15.49       2.60       0.27       0.42       0.00      75.94
-    100 TB a day                  134120.88  104675.55    3483.12    3729.60       0.27       0.42       0.00  246009.84
-    10 GB a day, direct                0.00      14.96      23.79       5.16       0.27       0.42       0.00      44.60
-    direct                             0.00    1469.92    1386.34     509.41       0.27       0.42       0.00    3366.37
-    records of 10 events            2878.86    1122.57      66.28      56.46       0.27       0.42       0.00    4124.86
-    packs 8 times                    886.14     995.13      32.26      25.01       0.27       0.42       0.00    1939.24
-    50 routes                       1370.12    1490.79      45.39      45.22       0.53       0.44       0.37    2952.85
-    a filter sends the matches        34.22     833.42      16.83       7.04       0.27       0.42       0.00     892.21
+    one in a million                1370.12       1.71      45.26      12.94       0.27       0.42       0.00    1430.72
+    1 %                             1370.12    7018.79      45.26      38.49       0.27       0.42       0.00    8473.34
+    5 %                             1370.12   32356.73      45.26      40.97       0.27       0.42       0.00   33813.77
+    10 GB a day                       42.61      14.06      15.49       2.60       0.27       0.42       0.00      75.45
+    100 TB a day                  134120.88   99774.47    3483.12    3729.60       0.27       0.42       0.00  241108.76
+    10 GB a day, direct                0.00      14.47      23.79       5.16       0.27       0.42       0.00      44.11
+    direct                             0.00    1420.91    1386.34     509.41       0.27       0.42       0.00    3317.36
+    records of 10 events            2878.86    1073.56      66.28      56.46       0.27       0.42       0.00    4075.85
+    packs 8 times                    886.14     946.12      32.26      25.01       0.27       0.42       0.00    1890.23
+    50 routes                       1370.12    1441.78      45.39      45.22       0.53       0.44       0.37    2903.84
+    a filter sends the matches        34.22     784.54      16.83       7.04       0.27       0.42       0.00     843.32
     ");
 }
 

@@ -35,15 +35,15 @@ fn a_bill_has_a_line_for_each_service_and_says_what_it_assumes() {
       records written                                          27,191 GB      2,175.27       28.61
       records read                                             27,191 GB      1,087.63       14.30
       kept beyond 24 hours                                 894 GB-months         89.39        1.18
-    DynamoDB                                                                  1,452.68       19.10
-      rows written                                     574 million units        358.69        4.72
+    DynamoDB                                                                  1,391.41       18.30
+      rows written                                     536 million units        334.95        4.40
       their index                                      200 million units        125.07        1.64
       tallies, put and deleted                         920 million units        574.71        7.56
       windows and epochs written                      45.9 million units         28.69        0.38
       cursors, tallies, epochs read                    139 million units         17.37        0.23
       sweeps                                          0.53 million units          0.07        0.00
-      rows kept for 90 days                                916 GB-months        228.88        3.01
-      their point-in-time recovery                         596 GB-months        119.20        1.57
+      rows kept for 90 days                                808 GB-months        202.08        2.66
+      their point-in-time recovery                         542 GB-months        108.48        1.43
     CloudWatch, with the functions' logs                                         98.09        1.29
       own logs ingested                                           175 GB         87.32        1.15
       own logs kept for 30 days                           25.8 GB-months          0.78        0.01
@@ -62,7 +62,7 @@ fn a_bill_has_a_line_for_each_service_and_says_what_it_assumes() {
       reads of it                                          0.44 x 10,000          0.02        0.00
     Data transfer                                                                 0.00        0.00
     CloudWatch Logs subscriptions                                                 0.00        0.00
-    total                                                                     5,019.66       66.01
+    total                                                                     4,958.40       65.21
 
     not included: ingestion by CloudWatch Logs                               35,409.66      465.66
 

@@ -89,8 +89,12 @@ async fn run_prints_the_documented_json() {
         }
         let broken = directory.join("broken.json");
         std::fs::write(&broken, "{\"Records\": [").unwrap();
+        let lines = directory.join("app.log");
+        std::fs::write(&lines, "[ALERT] ledger answered 503\n[ALERT] ledger answered 401\n")
+            .unwrap();
         let webhook = format!("{}/{webhook}", slack.uri());
-        let inputs = ["events/kinesis-poison.json", broken.to_str().unwrap()];
+        let inputs =
+            ["events/kinesis-poison.json", broken.to_str().unwrap(), lines.to_str().unwrap()];
         json_of(&super::run(
             &directory,
             &[&inputs[..], &["--json", "--slack-webhook", &webhook]].concat(),
@@ -154,6 +158,20 @@ fn alerts_prints_the_documented_json() {
         text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(rows.len(), 3, "{}", text(&output.stderr));
     check_documents("alerts --json", &rows, &[]);
+}
+
+#[test]
+fn patterns_prints_the_documented_json() {
+    let directory = scratch("json-patterns");
+    let log = directory.join("app.log");
+    std::fs::write(&log, "2026-11-23T10:00:00Z order 7 failed\norder 8 failed\nno time\n").unwrap();
+    let patterns = |more: &[&str]| {
+        let file = log.to_str().unwrap();
+        let arguments = [&["patterns", file, "--json"], more].concat();
+        json_of(&stentor(&directory, &arguments).output().unwrap())
+    };
+    let documents = [patterns(&[]), patterns(&["--new-since", "2026-11-01", "--limit", "1"])];
+    check_documents("patterns --json", &documents, &[]);
 }
 
 #[test]

@@ -23,9 +23,9 @@ fn patterns_are_listed_with_their_share_times_and_what_is_new() {
     let shown = text(&output.stdout);
     for part in [
         "5 lines, 3 patterns",
-        "3 (60.0 %) · 2026-11-22T10:00:00.000Z to 2026-11-23T12:00:00.000Z\n    <time> order <n> failed: no space on <…>\n    e.g. 2026-11-22T10:00:00Z order 7",
+        "3 (60.0 %) · 2026-11-22T10:00:00.000Z to 2026-11-23T12:00:00.000Z\n    order <n> failed: no space on <…>\n    e.g. order 7",
         "1 (20.0 %) · 2026-11-23T10:00:00.000Z · new\n    at Disk.write(Disk.java:<n>)",
-        "1 (20.0 %) · 2026-11-23T11:00:00.000Z · new\n    <time> user=<…> ",
+        "1 (20.0 %) · 2026-11-23T11:00:00.000Z · new\n    user=<…> ",
     ] {
         assert!(shown.contains(part), "{part}\n{shown}");
     }
@@ -60,7 +60,7 @@ fn each_line_is_assigned_to_its_pattern() {
     let numbers: Vec<u64> = lines.iter().map(|line| line["line"].as_u64().unwrap()).collect();
     assert_eq!(numbers, [1, 2, 3, 4, 5]);
     let pattern = |line: usize| lines[line]["pattern"].as_str().unwrap();
-    assert_eq!(pattern(0), "<time> order <n> failed: no space on <…>");
+    assert_eq!(pattern(0), "order <n> failed: no space on <…>");
     assert_eq!((pattern(1), pattern(4)), (pattern(0), pattern(0)));
     assert_eq!(pattern(2), "at Disk.write(Disk.java:<n>)");
 }

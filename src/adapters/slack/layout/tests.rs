@@ -32,41 +32,41 @@ fn strings_in_order(blocks: &[Value]) -> Vec<String> {
 #[test]
 fn the_message_above_a_thread_shows_the_burst_and_how_it_began() {
     let opening = opening(&digest(Tally::of([&no_space(START - 12 * 60_000)])));
-    insta::assert_snapshot!(read(&burst_message(&flood_in_burst(), &opening)), @r#"
+    insta::assert_snapshot!(read(&burst_message(&flood_in_burst(), &opening)), @r"
     🔴 [CRITICAL] 1,204 alerts in 12 min 45 s
 
     🔴 [CRITICAL] 1,204 alerts in 12 min 45 s
     23 Nov 2026, 14:03:06–14:15:51 UTC (12 min 45 s) · going on
-    Last told: [CRITICAL] 187 alerts · Connection pool exhausted: 50/50 in use, waited 1000ms for orders-db-1.cluster-c9x2.eu-west-1.rds.amazonaws.com:5432 · all of it in the thread
+    Last message: [CRITICAL] 187 alerts · Connection pool exhausted: 50/50 in use, waited 1000ms for orders-db-1.cluster-c9x2.eu-west-1.rds.amazonaws.com:5432 · all of it in the thread
     --
-    First told: [CRITICAL] 1 alert · 23 Nov 2026, 14:03:06 UTC · app orders-db-1
+    First message: [CRITICAL] 1 alert · 23 Nov 2026, 14:03:06 UTC · app orders-db-1
     [CRITICAL] No space left on device
     <https://eu-west-1.console.aws.amazon.com/cloudwatch/home?region=eu-west-1#logsV2:log-groups/log-group/$252Faws$252Frds$252Finstance$252Forders-db-1$252Fpostgresql/log-events/2026$252F11$252F23$252F$255B$2524LATEST$255D5f0c1e$3Fstart$3D1795442556000$26end$3D1795442616000|CloudWatch>
     account 000011112222 · eu-west-1 · /aws/rds/instance/orders-db-1/postgresql
     route critical · epoch 41
-    "#);
-    insta::assert_snapshot!(read(&burst_message(&burst_over(), &opening)), @r#"
+    ");
+    insta::assert_snapshot!(read(&burst_message(&burst_over(), &opening)), @r"
     ✅ Over: 1,204 alerts on critical in 12 min 45 s
 
     ✅ Over: 1,204 alerts on critical in 12 min 45 s
     23 Nov 2026, 14:03:06–14:15:51 UTC (12 min 45 s) · nothing since
     --
-    First told: [CRITICAL] 1 alert · 23 Nov 2026, 14:03:06 UTC · app orders-db-1
+    First message: [CRITICAL] 1 alert · 23 Nov 2026, 14:03:06 UTC · app orders-db-1
     [CRITICAL] No space left on device
     <https://eu-west-1.console.aws.amazon.com/cloudwatch/home?region=eu-west-1#logsV2:log-groups/log-group/$252Faws$252Frds$252Finstance$252Forders-db-1$252Fpostgresql/log-events/2026$252F11$252F23$252F$255B$2524LATEST$255D5f0c1e$3Fstart$3D1795442556000$26end$3D1795442616000|CloudWatch>
     account 000011112222 · eu-west-1 · /aws/rds/instance/orders-db-1/postgresql
     route critical · epoch 41
-    "#);
+    ");
     // After an outage of the target, one digest has the last alerts and the end of the burst.
     let late = Digest { ends_burst: true, ..flood_in_burst() };
-    insta::assert_snapshot!(read(&burst_message(&late, &[])), @r#"
+    insta::assert_snapshot!(read(&burst_message(&late, &[])), @r"
     ✅ Over: 1,204 alerts on critical in 12 min 45 s
 
     ✅ Over: 1,204 alerts on critical in 12 min 45 s
     23 Nov 2026, 14:03:06–14:15:51 UTC (12 min 45 s) · nothing since
-    Last told: [CRITICAL] 187 alerts · Connection pool exhausted: 50/50 in use, waited 1000ms for orders-db-1.cluster-c9x2.eu-west-1.rds.amazonaws.com:5432 · all of it in the thread
+    Last message: [CRITICAL] 187 alerts · Connection pool exhausted: 50/50 in use, waited 1000ms for orders-db-1.cluster-c9x2.eu-west-1.rds.amazonaws.com:5432 · all of it in the thread
     route critical · epoch 41
-    "#);
+    ");
 }
 
 #[test]

@@ -12,7 +12,6 @@ use stentor::protocol::consume::Counts;
 use stentor::protocol::round::{Delivery, DeliveryOutcome};
 
 use crate::json;
-use crate::preview::MessageGroups;
 use crate::ui::TextReport;
 
 /// Ids that the text shows for one code. The JSON has them all.
@@ -54,9 +53,7 @@ pub(super) fn replay_json<'a>(
         duplicates,
         kept,
         retried,
-        messages: last_attempts(report)
-            .map(|delivery| json::Message::new(delivery, MessageGroups::default()))
-            .collect(),
+        messages: last_attempts(report).map(json::Message::new).collect(),
         muted: muted.iter().map(Into::into).collect(),
         interrupted: report.interrupted,
         source_error: report

@@ -117,7 +117,7 @@ impl RunReport {
             messages: self
                 .messages
                 .iter()
-                .map(|message| json::Message::new(message, groups_of(message)))
+                .map(|message| json::Message::new(message).with_groups(groups_of(message)))
                 .collect(),
             parked: self
                 .parked

@@ -8,6 +8,7 @@ use proptest::sample::{Index, select};
 
 use super::*;
 use crate::ingest::event::{self, Event};
+use crate::model::statement;
 
 /// Each set uses another search.
 const MARKERS: [&[&str]; 5] = [
@@ -30,7 +31,8 @@ fn outcome(
     all(records, &decoder, |_, head, events| {
         let mut marked = LogBatch { events: Vec::new(), ..owned(head) };
         let count = events.each(|event| {
-            if markers.iter().any(|marker| event.message.contains(marker)) {
+            let plain = statement::without_sequences(&event.message);
+            if markers.iter().any(|marker| plain.contains(marker)) {
                 marked.events.push(owned_event(event));
             }
         })?;
@@ -94,6 +96,14 @@ fn text() -> impl Strategy<Value = String> {
         r"\\u005bALERT]",
         r"\\\u005bALERT]",
         r"\u0061lert",
+        r"\u001b[31m",
+        r"\u001B[0;1m",
+        r"\u001b]8;;x\u0007",
+        r"\u001b(B",
+        r"\u001b",
+        r"[\u001b[31mALERT\u001b[m]",
+        r"A\u001b[1m\u001b[31mLERT",
+        r"al\u001b[31mert",
         "[ALE",
         "RT]",
         "A",
@@ -298,6 +308,12 @@ fn messages_in_the_usual_shape_are_never_in_doubt() {
         ),
         Some((2, 1)),
     );
+    // Colored lines are no candidates, unless a marker may be divided.
+    let colored = [
+        event(r"\u001b[32m INFO \u001b[0m[\u001b[1;34mINFO\u001b[m] x", ""),
+        event(r"[\u001b[31mALERT\u001b[m] x", ""),
+    ];
+    check(&message(&colored, ""), Some((2, 1)));
     check(&message(&[event("a", "")], r#","policyLevel":"x""#), Some((1, 0)));
     check(&message(&[event("a", "")], r#","owner":"x""#), None);
     check(&format!("{} ", message(&[event("a", "")], "")), None);
