@@ -15,7 +15,7 @@
 //! | `quantity`, `region`, `encoding` | durations and sizes; Regions; files that are not UTF-8 |
 //!
 //! Left to others: finding the file (the binaries), searching for markers (`ingest::route`),
-//! applying the patterns of `redact` (`ingest::redact`), and the credentials of targets
+//! applying the patterns of `redact` (`redact`), and the credentials of targets
 //! (`adapters::secret`).
 
 mod diagnostic;

@@ -6,5 +6,4 @@ pub mod decode;
 pub mod event;
 pub mod json;
 pub mod logs;
-pub mod redact;
 pub mod route;

@@ -37,6 +37,7 @@
 //! | folder | holds |
 //! |---|---|
 //! | [`model`] | alerts, patterns, tallies, epochs, digests, and the rules of the outbox |
+//! | [`redact`] | secrets out of text; the rules, as data |
 //! | [`config`] | `stentor.toml`: parsed once, every mistake reported with line and column |
 //! | [`ingest`] | event → records → log events → alerts: decode, match, redact |
 //! | [`message`] | digest → content → text: what a reader sees |
@@ -45,7 +46,8 @@
 //! | [`lambda`] | one invocation: event in, answer and metrics out |
 //! | [`adapters`] | DynamoDB, SQS, Slack, SNS, Secrets Manager, the embedded engine, local files |
 //!
-//! `model`, `config`, `ingest` and `message` are pure: no I/O, no SDK, no clock, no environment.
+//! `model`, `redact`, `config`, `ingest` and `message` are pure: no I/O, no SDK, no clock, no
+//! environment.
 //! The binaries in `bin/` wire everything together, and only they read the environment.
 
 #![warn(unreachable_pub)]
@@ -60,3 +62,4 @@ pub mod message;
 pub mod model;
 pub mod ops;
 pub mod protocol;
+pub mod redact;

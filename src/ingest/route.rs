@@ -14,13 +14,13 @@ use anyhow::bail;
 use crate::config::{Config, Route};
 use crate::ingest::decode::{Decoder, Events, MarkerPrefilter, Poison};
 use crate::ingest::logs::{LogBatch, LogEvent};
-use crate::ingest::redact::Redactor;
 use crate::model::alert::{Alert, AlertId, MESSAGE_BYTES_MAX, Origin};
 use crate::model::name::RouteName;
 use crate::model::pattern::Patterns;
 use crate::model::statement::{self, STATEMENT_BYTES_MAX, Statement};
 use crate::model::time::Timestamp;
 use crate::model::truncate::truncated;
+use crate::redact::Redactor;
 
 /// So much of the text around a statement is redacted with it.
 const STATEMENT_READ_BYTES_MAX: usize = 8 * 1024;

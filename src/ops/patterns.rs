@@ -6,12 +6,12 @@
 
 use std::collections::HashMap;
 
-use crate::ingest::redact::Redactor;
 use crate::model::cluster::cluster;
 use crate::model::pattern::Patterns;
 use crate::model::statement;
 use crate::model::time::Timestamp;
 use crate::model::truncate::truncated;
+use crate::redact::Redactor;
 
 /// So many patterns are counted apart.
 const PATTERNS_MAX: usize = 10_000;

@@ -9,17 +9,18 @@ use std::path::{Path, PathBuf};
 /// Each layer, and the layers that it may use.
 const LAYERS: &[(&str, &[&str])] = &[
     ("model", &[]),
-    ("config", &["model"]),
-    ("ingest", &["model", "config"]),
+    ("redact", &["model"]),
+    ("config", &["model", "redact"]),
+    ("ingest", &["model", "config", "redact"]),
     ("message", &["model"]),
     ("protocol", &["model", "config", "ingest"]),
-    ("ops", &["model", "config", "ingest", "protocol"]),
+    ("ops", &["model", "redact", "config", "ingest", "protocol"]),
     ("lambda", &["model", "ingest", "protocol"]),
     ("adapters", &["model", "config", "ingest", "message", "protocol", "ops"]),
 ];
 
 /// Layers without effects, and the words that would give an effect away.
-const PURE: &[&str] = &["model", "config", "ingest", "message"];
+const PURE: &[&str] = &["model", "redact", "config", "ingest", "message"];
 const EFFECTS: &[&str] = &[
     "tokio",
     "aws_sdk_",

@@ -11,7 +11,6 @@ use stentor::adapters::clock::SystemClock;
 use stentor::adapters::dynamodb::DynamoStore;
 use stentor::ingest::decode::{self, Decoder};
 use stentor::ingest::event;
-use stentor::ingest::redact::Redactor;
 use stentor::ingest::route::Routes;
 use stentor::model::audit::{AlertQuery, AuditRow};
 use stentor::model::humanize::thousands;
@@ -22,6 +21,7 @@ use stentor::ops::patterns::{
 };
 use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::store::StoreError;
+use stentor::redact::Redactor;
 
 use crate::Exit;
 use crate::alerts::with_data_dir;

@@ -60,7 +60,7 @@ mod word;
 /// Redacts with the built-in rules and with the rules of the configuration.
 ///
 /// ```
-/// use stentor::ingest::redact::Redactor;
+/// use stentor::redact::Redactor;
 ///
 /// let redactor = Redactor::new(["customer-[0-9]+"]).unwrap();
 /// assert_eq!(
@@ -80,7 +80,7 @@ pub struct Redactor {
 /// A rule of the configuration.
 ///
 /// ```
-/// use stentor::ingest::redact::{CustomRule, Redactor};
+/// use stentor::redact::{CustomRule, Redactor};
 ///
 /// let badge = CustomRule {
 ///     name: "badge",
