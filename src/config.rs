@@ -9,13 +9,14 @@
 //! |---|---|
 //! | `read` | knows the keys and what they mean |
 //! | `value` | reads TOML values and tables, without knowing any key |
+//! | `redaction` | knows the keys of `[redact]` |
 //! | `diagnostic` | collects mistakes and warnings, and finds their lines |
 //! | `shadowing` | finds routes that no log event can reach |
 //! | `scope`, `glob` | decide where a route applies |
 //! | `quantity`, `region`, `encoding` | durations and sizes; Regions; files that are not UTF-8 |
 //!
 //! Left to others: finding the file (the binaries), searching for markers (`ingest::route`),
-//! applying the patterns of `redact` (`redact`), and the credentials of targets
+//! redaction (`redact`), and the credentials of targets
 //! (`adapters::secret`).
 
 mod diagnostic;
@@ -24,6 +25,7 @@ mod encoding;
 mod glob;
 mod quantity;
 mod read;
+mod redaction;
 mod region;
 mod scope;
 mod shadowing;
@@ -37,6 +39,7 @@ use strum::{EnumString, VariantNames};
 use toml::de::DeTable;
 
 use crate::model::name::{RouteName, Severity, Target};
+use crate::redact::Redactor;
 
 pub(crate) use diagnostic::Diagnostics;
 pub(crate) use encoding::utf8;
@@ -82,9 +85,8 @@ pub struct Config {
     /// In the order of the file, in which they are tried. At least one; names are unique. The
     /// parser refuses a route that earlier routes leave no log event, where it can tell.
     pub routes: Vec<Route>,
-    /// Regular expressions, in the syntax of the `regex` crate, for secrets that the built-in rules
-    /// do not know. Each compiles, and none matches the empty text. Default: none.
-    pub redact: Vec<String>,
+    /// Redacts with the rules of `[redact]`. Default: all built-in rules.
+    pub redactor: Redactor,
     /// The decoded size that a record may have, in bytes, 1 KiB to 10 GiB. A larger one is parked.
     /// Default: [`DECODED_BYTES_MAX_DEFAULT`].
     pub decoded_bytes_max: u64,

@@ -21,7 +21,7 @@
 //! | `format` | the formats of tokens |
 //! | `rule` | the kinds of rules, and the patterns around values |
 //! | `trigger` | the automaton of trigger words |
-//! | `word` | what the characters of a word say about it |
+//! | `word` | judges words by their characters |
 //! | `scan` | values after names, and where they end |
 //! | `shape` | credentials with a known shape |
 //! | `vendor` | keys after the name of a vendor |
@@ -29,22 +29,24 @@
 //! | `card` | card numbers |
 //! | `visible` | text with invisible or encoded characters |
 //! | `excerpt` | long texts |
+//! | `custom` | rules of the configuration |
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::ops::Range;
 
-use regex::{Regex, RegexSet};
+use regex::RegexSet;
 
 use card::find_cards;
+pub use custom::{CustomRule, RuleName, RulePattern};
 use excerpt::Marks;
 use rule::PLACEHOLDER;
 use run::find_in_runs;
 use scan::Scan;
-use table::TABLE;
+pub use table::rule_names;
 use visible::{Spelling, Visible};
 
 mod card;
+mod custom;
 mod excerpt;
 mod format;
 mod rule;
@@ -62,106 +64,47 @@ mod word;
 /// ```
 /// use stentor::redact::Redactor;
 ///
-/// let redactor = Redactor::new(["customer-[0-9]+"]).unwrap();
-/// assert_eq!(
-///     redactor.redact("login customer-77 password=hunter2 ok"),
-///     "login [redacted:custom] password=[redacted:password] ok"
-/// );
+/// let text = Redactor::default().redact("login of 7 failed password=hunter2").into_owned();
+/// assert_eq!(text, "login of 7 failed password=[redacted:password]");
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Redactor {
-    custom: Vec<(String, Regex)>,
-    /// All of `custom`, to find in one pass which of them match.
+    custom: Vec<CustomRule>,
+    /// The patterns of `custom`, to find in one pass which of them match.
     custom_set: RegexSet,
     /// The names of the built-in rules that do not apply.
-    disabled: Vec<String>,
+    disabled: Vec<&'static str>,
 }
 
-/// A rule of the configuration.
-///
-/// ```
-/// use stentor::redact::{CustomRule, Redactor};
-///
-/// let badge = CustomRule {
-///     name: "badge",
-///     pattern: "badge (?<secret>[0-9]{6})",
-///     redacts: vec!["badge 123456 at the door"],
-///     keeps: vec!["badge 12"],
-/// };
-/// let redactor = Redactor::with_rules(&[badge]).unwrap();
-/// assert_eq!(redactor.redact("badge 654321"), "badge [redacted:badge]");
-/// ```
-#[derive(Debug, Clone, Default)]
-pub struct CustomRule<'p> {
-    /// What the placeholder says: lower-case letters and `-`.
-    pub name: &'p str,
-    /// A regular expression. Of a match, the group named `secret` is redacted, or all of it if there is no such group.
-    pub pattern: &'p str,
-    /// Texts that the pattern must match.
-    pub redacts: Vec<&'p str>,
-    /// Texts that it must not match.
-    pub keeps: Vec<&'p str>,
+impl PartialEq for Redactor {
+    fn eq(&self, other: &Self) -> bool {
+        self.custom == other.custom && self.disabled == other.disabled
+    }
 }
 
-/// An invalid rule of the configuration.
-#[derive(Debug, thiserror::Error)]
-#[error("redaction pattern {index}: {reason}")]
-pub struct BadPattern {
-    /// Its place in the list, from 0.
-    pub index: usize,
-    /// One line for its author.
-    pub reason: String,
-}
-
-/// The names of the built-in rules, in alphabetical order.
-pub fn rule_names() -> BTreeSet<&'static str> {
-    let table = &*TABLE;
-    let tokens = table.tokens.iter().map(|token| token.name);
-    let vendors = table.vendors.iter().map(|vendor| vendor.name);
-    let patterns = table.patterns.iter().map(|pattern| pattern.name);
-    let names = table.names.iter().map(|(name, _)| name.kind);
-    tokens.chain(vendors).chain(patterns).chain(names).chain(trigger::NAMES_IN_CODE).collect()
-}
+impl Eq for Redactor {}
 
 impl Redactor {
-    /// The built-in rules and the regular expressions `custom`. Only the built-in rules guarantee linear time; a pattern
-    /// such as `a.*b|a` can take longer.
+    /// The rules `custom`, and the built-in rules except those named in `disabled`; [`rule_names`]
+    /// lists all. Only the built-in rules guarantee linear time; a pattern such as `a.*b|a` can
+    /// take longer.
     ///
     /// # Errors
-    /// Every pattern that is not a regular expression or matches the empty text.
-    pub fn new<'p>(custom: impl IntoIterator<Item = &'p str>) -> Result<Redactor, Vec<BadPattern>> {
-        let rule = |pattern| CustomRule { name: "custom", pattern, ..CustomRule::default() };
-        Self::with_rules(&custom.into_iter().map(rule).collect::<Vec<_>>())
+    /// When the patterns are too large together.
+    pub fn new(custom: Vec<CustomRule>, disabled: Vec<&'static str>) -> Result<Redactor, String> {
+        let custom_set = RegexSet::new(custom.iter().map(|rule| rule.pattern.as_str()))
+            .map_err(|_| "the patterns are too large together".to_owned())?;
+        Ok(Redactor { custom, custom_set, disabled })
     }
 
-    /// The built-in rules and the rules `custom`.
-    ///
-    /// # Errors
-    /// As [`Redactor::new`], and every rule with an invalid name or a wrong example.
-    pub fn with_rules(custom: &[CustomRule<'_>]) -> Result<Redactor, Vec<BadPattern>> {
-        let (mut valid, mut bad) = (Vec::new(), Vec::new());
-        for (index, rule) in custom.iter().enumerate() {
-            match compile(rule) {
-                Ok(regex) => valid.push((rule.name.to_owned(), regex)),
-                Err(reason) => bad.push(BadPattern { index, reason }),
-            }
-        }
-        if !bad.is_empty() {
-            return Err(bad);
-        }
-        let custom_set =
-            RegexSet::new(valid.iter().map(|(_, regex)| regex.as_str())).map_err(|error| {
-                let reason = format!("too large together with the others: {error}");
-                vec![BadPattern { index: valid.len() - 1, reason }]
-            })?;
-        Ok(Redactor { custom: valid, custom_set, disabled: Vec::new() })
+    /// The names of the rules of the configuration, in its order.
+    pub fn custom(&self) -> impl Iterator<Item = &str> {
+        self.custom.iter().map(|rule| rule.name.as_str())
     }
 
-    /// Without the built-in rules of these names. [`rule_names`] lists all; an unknown name has no effect.
-    #[must_use]
-    pub fn without<'n>(mut self, names: impl IntoIterator<Item = &'n str>) -> Redactor {
-        self.disabled.extend(names.into_iter().map(str::to_owned));
-        self
+    /// The names of the built-in rules that do not apply, in the order of the configuration.
+    pub fn disabled(&self) -> &[&'static str] {
+        &self.disabled
     }
 
     /// `text` without its secrets; borrowed if it has none. Redacted text does not change if it is
@@ -241,7 +184,7 @@ impl Redactor {
     }
 
     fn applies(&self, name: &str) -> bool {
-        self.disabled.iter().all(|disabled| disabled != name)
+        !self.disabled.contains(&name)
     }
 
     fn find_custom(&self, text: &str, spans: &mut Vec<Span<'_>>) {
@@ -250,42 +193,16 @@ impl Redactor {
             return;
         }
         let placeholders: Vec<_> = PLACEHOLDER.find_iter(text).map(|found| found.range()).collect();
-        let rules = hits.iter().map(|index| &self.custom[index]);
-        for (name, found) in rules
-            .flat_map(|(name, regex)| regex.captures_iter(text).map(move |found| (name, found)))
-        {
-            let secret = found.name("secret").unwrap_or_else(|| found.get_match()).range();
+        for rule in hits.iter().map(|index| &self.custom[index]) {
             // A wide pattern may match a placeholder, which is not a secret.
-            let next = placeholders.partition_point(|placeholder| placeholder.end <= secret.start);
-            if !secret.is_empty()
-                && placeholders.get(next).is_none_or(|next| next.start >= secret.end)
-            {
-                spans.push(span(secret, name.clone()));
-            }
+            let is_placeholder = |secret: &Range<usize>| {
+                let next =
+                    placeholders.partition_point(|placeholder| placeholder.end <= secret.start);
+                placeholders.get(next).is_some_and(|next| next.start < secret.end)
+            };
+            let secrets = rule.pattern.secrets(text).filter(|secret| !is_placeholder(secret));
+            spans.extend(secrets.map(|secret| span(secret, rule.name.as_str().to_owned())));
         }
-    }
-}
-
-fn compile(rule: &CustomRule<'_>) -> Result<Regex, String> {
-    // The error has several lines, with a drawing. The last one has the reason.
-    let last =
-        |error: regex::Error| error.to_string().lines().last().unwrap_or("").trim().to_owned();
-    let regex = Regex::new(rule.pattern).map_err(last)?;
-    if regex.is_match("") {
-        return Err("matches the empty text".into());
-    }
-    if rule.name.is_empty()
-        || !rule.name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')
-    {
-        return Err(format!("the name `{}` is not made of lower-case letters and `-`", rule.name));
-    }
-    let wrong = |examples: &[&str], matches: bool| {
-        examples.iter().position(|text| regex.is_match(text) != matches)
-    };
-    match (wrong(&rule.redacts, true), wrong(&rule.keeps, false)) {
-        (Some(at), _) => Err(format!("does not match example {} under `redacts`", at + 1)),
-        (_, Some(at)) => Err(format!("matches example {} under `keeps`", at + 1)),
-        (None, None) => Ok(regex),
     }
 }
 

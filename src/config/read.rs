@@ -6,16 +6,15 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use regex::Regex;
 use toml::de::DeTable;
 
 use super::diagnostic::Diagnostics;
 use super::draft::{Draft, Setting, Windows};
 use super::quantity::{self, spell};
-use super::value::{Fields, Value, distinct_list, optional, optional_list, warn_elements};
+use super::value::{Fields, Value, filled_list, optional, optional_list, warn_elements};
 use super::{
     Config, DECODED_BYTES_MAX_DEFAULT, FALLBACK_AFTER_DEFAULT, First, Glob, MARKER_BYTES_MAX,
-    Scope, WINDOW_LIMIT, WINDOW_MIN, region, shadowing,
+    Scope, WINDOW_LIMIT, WINDOW_MIN, redaction, region, shadowing,
 };
 use crate::model::name::{RouteName, Target};
 use crate::model::visible;
@@ -24,7 +23,7 @@ use crate::model::visible;
 const DECODED_BYTES: RangeInclusive<u64> = (1 << 10)..=(10 << 30);
 
 /// Keys that are valid above the routes only.
-const FILE_KEYS: [&str; 3] = ["redact", "decoded_bytes_max", "strict"];
+const FILE_KEYS: [&str; 2] = ["decoded_bytes_max", "strict"];
 
 /// Keys that are valid in a route only.
 const ROUTE_KEYS: [&str; 10] = [
@@ -43,16 +42,6 @@ const ROUTE_KEYS: [&str; 10] = [
 /// Digits of an account id.
 const ACCOUNT_DIGITS: usize = 12;
 
-/// Ordinary log lines, some without a digit. A pattern of `redact` that matches all of them is
-/// probably a mistake.
-const ORDINARY_LINES: [&str; 5] = [
-    "2026-11-23T14:15:06Z [CRITICAL] connection to db-3 refused, giving up after 3 tries",
-    "GET /health HTTP/1.1 200 12ms",
-    "java.lang.IllegalStateException: the pool is exhausted",
-    "The order could not be stored",
-    r#"{"level":"error","message":"cache miss","service":"checkout"}"#,
-];
-
 /// The settings above the routes, which each route inherits.
 #[derive(Clone, Copy)]
 struct Inherited {
@@ -66,9 +55,7 @@ pub(super) fn config(root: &DeTable<'_>, diagnostics: &mut Diagnostics<'_>) -> O
         windows: windows(&mut fields, Windows::default(), diagnostics),
         first: optional(fields.take("first"), First::default(), diagnostics, Value::variant),
     };
-    let patterns = fields.take("redact");
-    let redact = optional_list(patterns, diagnostics, redact_pattern);
-    warn_elements(patterns, diagnostics, redact_warning);
+    let redactor = redaction::redactor(fields.take("redact"), diagnostics);
     let decoded_bytes_max =
         optional(fields.take("decoded_bytes_max"), DECODED_BYTES_MAX_DEFAULT, diagnostics, size);
     let strict = optional(fields.take("strict"), false, diagnostics, Value::bool);
@@ -83,7 +70,7 @@ pub(super) fn config(root: &DeTable<'_>, diagnostics: &mut Diagnostics<'_>) -> O
 
     Some(Config {
         routes: drafts.into_iter().map(Draft::finish).collect::<Option<_>>()?,
-        redact: redact?,
+        redactor: redactor?,
         decoded_bytes_max: decoded_bytes_max?,
         strict: strict?,
         warnings: Vec::new(),
@@ -121,7 +108,7 @@ fn draft(
     diagnostics: &mut Diagnostics<'_>,
 ) -> Draft {
     let notify =
-        fields.require("notify").and_then(|value| distinct_list(value, diagnostics, Value::parse));
+        fields.require("notify").and_then(|value| filled_list(value, diagnostics, Value::parse));
     let (fallback, fallback_after) = escalation(&mut fields, notify.as_deref(), diagnostics);
     let mut draft = Draft {
         offset,
@@ -129,7 +116,7 @@ fn draft(
         name: fields.require("name").and_then(|value| name(value, earlier, diagnostics)),
         markers: fields.require("markers").and_then(|value| {
             warn_elements(Some(value), diagnostics, marker_warning);
-            distinct_list(value, diagnostics, marker)
+            filled_list(value, diagnostics, marker)
         }),
         scope: scope(&mut fields, diagnostics),
         continue_: optional(fields.take("continue"), false, diagnostics, Value::bool),
@@ -145,8 +132,11 @@ fn draft(
             value.variant().map(Some)
         }),
     };
-    let misplaced =
-        |key: &str| FILE_KEYS.contains(&key).then_some("it belongs above the first [[route]]");
+    let misplaced = |key: &str| match key {
+        "redact" => Some("it is a table of its own, [redact]"),
+        _ if FILE_KEYS.contains(&key) => Some("it belongs above the first [[route]]"),
+        _ => None,
+    };
     let keys = fields.finish(diagnostics, misplaced);
     for missing in keys.missing {
         diagnostics.error_at(offset, format!("this route has no `{missing}`"));
@@ -222,43 +212,6 @@ fn size(value: Value<'_>) -> Result<u64, String> {
     };
     let bytes = bytes.filter(|bytes| DECODED_BYTES.contains(bytes));
     bytes.ok_or_else(|| "expected a size between 1KiB and 10GiB".to_owned())
-}
-
-fn redact_pattern(value: Value<'_>) -> Result<String, String> {
-    let pattern = value.str()?;
-    let regex = Regex::new(pattern).map_err(|error| regex_message(&error))?;
-    if regex.is_match("") {
-        return Err("matches the empty text, so it would redact between all characters".to_owned());
-    }
-    if ORDINARY_LINES.iter().all(|line| hides_most(&regex, line)) {
-        return Err("matches nearly any text, so it would redact whole messages".to_owned());
-    }
-    Ok(pattern.to_owned())
-}
-
-/// Whether a pattern matches more than half of a line.
-fn hides_most(regex: &Regex, line: &str) -> bool {
-    regex.find_iter(line).map(|found| found.len()).sum::<usize>() > line.len() / 2
-}
-
-fn redact_warning(value: Value<'_>) -> Option<String> {
-    let regex = Regex::new(value.str().ok()?).ok()?;
-    let matches_all = ORDINARY_LINES.iter().all(|line| regex.is_match(line));
-    matches_all.then(|| "matches most lines".to_owned())
-}
-
-/// Why a pattern does not compile. The error's own text repeats the pattern, which may contain a
-/// secret; this does not.
-fn regex_message(error: &regex::Error) -> String {
-    let reason = match error {
-        regex::Error::Syntax(text) => text.rsplit_once("\nerror: ").map(|(_, reason)| reason),
-        regex::Error::CompiledTooBig(_) => Some("it is too big when compiled"),
-        _ => None,
-    };
-    match reason {
-        Some(reason) => format!("not a regular expression: {reason}"),
-        None => "not a regular expression".to_owned(),
-    }
 }
 
 fn name(

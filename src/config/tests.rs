@@ -10,6 +10,9 @@ const EXAMPLE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/
 /// A valid route, on lines 1 to 4, for files that test something else.
 const ROUTE: &str = "[[route]]\nname = \"a\"\nmarkers = [\"[A]\"]\nnotify = [\"slack:a\"]\n";
 
+/// The start of a redaction rule, on lines 1 and 2.
+const RULE: &str = "[[redact.rule]]\nname = \"badge\"\n";
+
 fn parse(text: &str) -> Config {
     Config::parse(text, "stentor.toml").unwrap_or_else(|error| panic!("{text}\n{error}"))
 }
@@ -36,7 +39,7 @@ fn the_builtin_configuration_is_the_documented_one() {
             continue_: false,
             severity: None,
         }],
-        redact: Vec::new(),
+        redactor: Redactor::default(),
         decoded_bytes_max: 64 * 1024 * 1024,
         strict: false,
         warnings: Vec::new(),
@@ -49,7 +52,9 @@ fn the_example_file_is_valid() {
     let config = parse(EXAMPLE);
     let names: Vec<&str> = config.routes.iter().map(|route| route.name.as_str()).collect();
     assert_eq!(names, ["audit", "critical", "payments", "info"]);
-    assert_eq!((config.redact.len(), config.decoded_bytes_max, config.strict), (2, 64 << 20, true));
+    assert_eq!((config.decoded_bytes_max, config.strict), (64 << 20, true));
+    assert_eq!(config.redactor.custom().collect::<Vec<_>>(), ["customer", "session-id"]);
+    assert_eq!(config.redactor.disabled(), ["card"]);
 
     let [audit, critical, payments, info] = config.routes.as_slice() else { panic!() };
     assert!(audit.continue_ && audit.first == First::AfterWindow);
@@ -73,10 +78,12 @@ fn the_example_file_is_valid() {
 
 #[test]
 fn the_example_file_shows_every_key() {
-    let known = "window window_max first redact decoded_bytes_max strict route name markers notify fallback \
-                 fallback_after continue severity log_groups accounts regions";
+    let known = "window window_max first redact disable rule pattern redacts keeps \
+                 decoded_bytes_max strict route name markers notify fallback fallback_after \
+                 continue severity log_groups accounts regions";
     for key in known.split(' ') {
-        let shown = |line: &str| line.trim_matches(['[', ']']).split(' ').next() == Some(key);
+        let shown =
+            |line: &str| line.trim_matches(['[', ']']).split([' ', '.']).any(|word| word == key);
         assert!(EXAMPLE.lines().any(shown), "{key}");
     }
 }
@@ -144,7 +151,7 @@ window = 30
 window_max = "13h"
 first = "now"
 color = "red"
-redact = ['fine', 'hunter2(', 7]
+redact = ['fine']
 decoded_bytes_max = "64MB"
 
 [[route]]
@@ -184,8 +191,7 @@ severity = "worst"
     stentor.toml:3:14: window_max: expected a duration between 1s and 12h
     stentor.toml:4:9: first: expected "immediately" or "after-window"
     stentor.toml:5:1: unknown key `color`
-    stentor.toml:6:19: redact: not a regular expression: unclosed group
-    stentor.toml:6:31: redact: expected a string, found an integer
+    stentor.toml:6:10: redact: expected a table, found an array; write [[redact.rule]] for each rule
     stentor.toml:7:21: decoded_bytes_max: expected a size in bytes, such as 67108864 or "64MiB"
     stentor.toml:11:26: markers: a marker has 1 to 256 bytes, this one has 0
     stentor.toml:11:30: markers: listed twice
@@ -195,7 +201,7 @@ severity = "worst"
     stentor.toml:17:1: unknown key `marker`, did you mean `markers`?
     stentor.toml:18:20: regions: `[` opens a class that is never closed; write `[[]` for the character itself
     stentor.toml:19:10: notify: must not be empty
-    stentor.toml:20:1: unknown key `redact`; it belongs above the first [[route]]
+    stentor.toml:20:1: unknown key `redact`; it is a table of its own, [redact]
     stentor.toml:22:5: this route has no `notify`
     stentor.toml:23:12: name: a name has only letters, digits, `.`, `_` and `-`
     stentor.toml:26:18: window_max: 1m is shorter than `window`, which is 5m
@@ -221,6 +227,16 @@ fn no_diagnostic_repeats_a_refused_value() {
         }
     }
     assert_eq!(diagnostics(&format!("{ROUTE}'{secret}' = 1")), "5:1: unknown key");
-    let multiline = format!("redact = [\"\"\"(?x)\nerror: hunter2(\n\"\"\"]\n{ROUTE}");
-    assert_eq!(diagnostics(&multiline), "1:11: redact: not a regular expression: unclosed group");
+    let multiline =
+        format!("{RULE}pattern = \"\"\"(?x)\nerror: hunter2(\n\"\"\"\nredacts = ['x']\n{ROUTE}");
+    assert_eq!(diagnostics(&multiline), "3:11: pattern: not a regular expression: unclosed group");
+    for key in ["name", "pattern", "redacts", "keeps", "disable"] {
+        for value in [format!("'{secret}'"), format!("['{secret}']"), format!("['ok', '{secret}']")]
+        {
+            let rest = if key == "pattern" { "" } else { "pattern = 'hunter2'\n" };
+            let table = if key == "disable" { "[redact]" } else { "[[redact.rule]]" };
+            let found = diagnostics(&format!("{table}\n{rest}{key} = {value}\n{ROUTE}"));
+            assert!(!found.contains("hunter2"), "{key}: {found}");
+        }
+    }
 }

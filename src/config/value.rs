@@ -212,17 +212,26 @@ pub(super) fn optional_list<'a, T>(
     }
 }
 
-/// The elements of a list that must not be empty or name anything twice.
+/// The elements of a list that must not name anything twice.
 pub(super) fn distinct_list<'a, T: Ord + Clone>(
     value: Value<'a>,
     diagnostics: &mut Diagnostics<'_>,
     read: impl Fn(Value<'a>) -> Result<T, String>,
 ) -> Option<Vec<T>> {
     let mut seen = BTreeSet::new();
-    let items = list(value, diagnostics, |element| {
+    list(value, diagnostics, |element| {
         let item = read(element)?;
         if seen.insert(item.clone()) { Ok(item) } else { Err("listed twice".to_owned()) }
-    })?;
+    })
+}
+
+/// The same, and the list must not be empty.
+pub(super) fn filled_list<'a, T: Ord + Clone>(
+    value: Value<'a>,
+    diagnostics: &mut Diagnostics<'_>,
+    read: impl Fn(Value<'a>) -> Result<T, String>,
+) -> Option<Vec<T>> {
+    let items = distinct_list(value, diagnostics, read)?;
     if items.is_empty() {
         diagnostics.error(value, "must not be empty");
         return None;
@@ -260,7 +269,8 @@ fn is_plain(key: &str) -> bool {
     key.len() <= SHOWN_KEY_BYTES_MAX && key.bytes().all(allowed)
 }
 
-fn closest(key: &str, known: &[&'static str]) -> Option<&'static str> {
+/// The known word that needs the fewest edits, if it needs few.
+pub(super) fn closest(key: &str, known: &[&'static str]) -> Option<&'static str> {
     if key.len() > SHOWN_KEY_BYTES_MAX {
         return None;
     }

@@ -33,7 +33,6 @@ pub struct Routes {
     all_markers: Markers,
     /// In the order of the routes: the markers, and the name as the only element of a list.
     by_route: Vec<(Markers, Arc<[RouteName]>)>,
-    redactor: Redactor,
     own: OwnLogs,
 }
 
@@ -75,8 +74,8 @@ struct Markers {
 
 impl Routes {
     /// # Errors
-    /// When markers or redaction patterns cannot be compiled. `Config::parse` refuses these, so
-    /// only a configuration from another source can have them.
+    /// When markers cannot be compiled. `Config::parse` refuses these, so only a configuration from
+    /// another source can have them.
     pub fn new(config: &Config) -> anyhow::Result<Self> {
         let markers =
             |route: &Route| Ok((Markers::new(&route.markers)?, Arc::from([route.name.clone()])));
@@ -85,18 +84,8 @@ impl Routes {
         let (Ok(by_route), Ok(all_markers)) = (by_route, all_markers) else {
             bail!("the markers of the configuration cannot be searched for");
         };
-        let redactor = Redactor::new(config.redact.iter().map(String::as_str)).map_err(|bad| {
-            anyhow::anyhow!("{} patterns under `redact` are no regular expressions", bad.len())
-        })?;
         let decoder = decoder(config);
-        Ok(Self {
-            config: config.clone(),
-            decoder,
-            all_markers,
-            by_route,
-            redactor,
-            own: OwnLogs::default(),
-        })
+        Ok(Self { config: config.clone(), decoder, all_markers, by_route, own: OwnLogs::default() })
     }
 
     /// The decoder that lets [`Self::scan`] see every alert.
@@ -127,7 +116,7 @@ impl Routes {
     }
 
     pub fn redactor(&self) -> &Redactor {
-        &self.redactor
+        &self.config.redactor
     }
 
     /// The alerts among the log events of a message, redacted, in their order. `head` has their
@@ -259,7 +248,7 @@ impl Routes {
     pub fn stored(&self, message: &str, marker: &str) -> (String, usize) {
         let is_long = message.len() > MESSAGE_BYTES_MAX;
         let at = if is_long { statement::find(message, marker).range.start } else { 0 };
-        self.redactor.excerpt(message, at, MESSAGE_BYTES_MAX)
+        self.redactor().excerpt(message, at, MESSAGE_BYTES_MAX)
     }
 
     /// The statement of a message that is too long to be redacted as a whole.
@@ -267,12 +256,12 @@ impl Routes {
         let Statement { text, range } = statement::find_whole(message, marker);
         let part = range.start
             ..message.floor_char_boundary(range.end.min(range.start + STATEMENT_READ_BYTES_MAX));
-        let redacted = self.redactor.redact_part(message, part.clone());
+        let redacted = self.redactor().redact_part(message, part.clone());
         // A name in front of the statement makes a secret of a part of it.
         let text = if redacted == message[part] { text } else { redacted.into_owned() };
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         // Cut twice, because the first cut adds a note on what it left out.
-        let (text, _) = self.redactor.excerpt(&text, 0, 2 * STATEMENT_BYTES_MAX);
+        let (text, _) = self.redactor().excerpt(&text, 0, 2 * STATEMENT_BYTES_MAX);
         truncated(&text, STATEMENT_BYTES_MAX)
     }
 }
@@ -323,7 +312,10 @@ mod tests {
     use super::*;
 
     const CONFIG: &str = r#"
-        redact = ["customer-[0-9]+"]
+        [[redact.rule]]
+        name = "customer"
+        pattern = "customer-[0-9]+"
+        redacts = ["customer-7"]
         [[route]]
         name = "audit"
         markers = ["[AUDIT]", "[CRITICAL]"]

@@ -28,6 +28,9 @@ pub struct Explanation {
     pub severity: Option<&'static str>,
     /// The line as it is stored and shown.
     pub redacted: String,
+    /// The names of the rules that redacted something in the line, in the order of their first
+    /// secret.
+    pub redacted_by: Vec<String>,
     /// Alerts of one pattern are shown as one group.
     pub pattern: Option<String>,
 }
@@ -113,6 +116,7 @@ pub fn explain(routes: &Routes, line: &LogLine) -> Explanation {
         }),
         marker: hit.map(|hit| hit.marker.to_string()),
         redacted,
+        redacted_by: routes.redactor().rules_applied(&line.message),
     }
 }
 
@@ -189,7 +193,11 @@ mod tests {
         ];
         assert_eq!(results(&billing), expected);
         assert_eq!(billing.routes[2].reason(), "has [CRITICAL], but an earlier route accepted it");
-        assert!(!billing.redacted.contains("hunter2") && billing.severity == Some("critical"));
+        assert_eq!(billing.redacted, "[CRITICAL] order 17 password=[redacted:password]");
+        assert_eq!(
+            (&*billing.redacted_by, billing.severity),
+            (&["password".to_owned()][..], Some("critical"))
+        );
         assert!(
             billing.pattern.as_ref().is_some_and(|pattern| !pattern.contains("17")),
             "{billing:?}"

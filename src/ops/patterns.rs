@@ -216,9 +216,10 @@ fn head(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::redact::{CustomRule, RuleName, RulePattern};
 
     fn summary(lines: &[&str]) -> PatternSummary {
-        let redactor = Redactor::new([]).unwrap();
+        let redactor = Redactor::default();
         let mut counter = PatternCounter::new(&redactor);
         for (line, at) in lines.iter().zip(0..) {
             let timestamp = (at % 2 == 0).then(|| Timestamp::from_millis(at));
@@ -257,7 +258,7 @@ mod tests {
 
     #[test]
     fn memory_is_limited_and_every_line_is_counted() {
-        let redactor = Redactor::new([]).unwrap();
+        let redactor = Redactor::default();
         let mut counter = PatternCounter::new(&redactor);
         let letters = |mut n: u64| {
             let mut word = String::new();
@@ -288,12 +289,19 @@ mod tests {
 
     #[test]
     fn each_line_gets_the_pattern_of_its_cluster_without_secrets() {
-        let redactor = Redactor::new(["customer-[a-z]+"]).unwrap();
+        let redactor = Redactor::new(
+            vec![CustomRule {
+                name: RuleName::new("customer").unwrap(),
+                pattern: RulePattern::new("customer-[a-z]+").unwrap(),
+            }],
+            vec![],
+        )
+        .unwrap();
         let mut assigner = PatternAssigner::new(&redactor);
         let lines = ["no db in /a", "[C] customer-ann left", "no db in /b", ""];
         lines.iter().for_each(|text| assigner.add(LogLine { text, marker: "", timestamp: None }));
         assert_eq!((assigner.len(), assigner.is_empty()), (4, false));
         let patterns: Vec<String> = assigner.finish().collect();
-        assert_eq!(patterns, ["no db in <…>", "[C] [redacted:custom] left", "no db in <…>", ""]);
+        assert_eq!(patterns, ["no db in <…>", "[C] [redacted:customer] left", "no db in <…>", ""]);
     }
 }

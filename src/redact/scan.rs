@@ -49,7 +49,7 @@ pub(super) struct Scan<'t> {
     /// The original text is longer.
     pub(super) cut: bool,
     /// The names of rules that do not apply.
-    pub(super) disabled: &'t [String],
+    pub(super) disabled: &'t [&'static str],
     /// The spelling of the finished text.
     pub(super) spelling: Spelling,
 }
@@ -132,7 +132,7 @@ impl<'t> Scan<'t> {
             placeholder_end(self.text, if quoted { start + span.quote.len() } else { start })
         {
             self.at = self.at.max(end);
-        } else if start < end && !self.disabled.iter().any(|name| *name == span.kind) {
+        } else if start < end && !self.disabled.contains(&&*span.kind) {
             // Its end may be the name of another secret: `password: token: 7`.
             self.at = self.at.max(start).max(end.saturating_sub(64));
             self.spans.push(span);

@@ -1,7 +1,7 @@
 //! Reads `rules.toml`.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::LazyLock;
 
@@ -11,6 +11,34 @@ use toml::de::{DeTable, DeValue};
 use super::format::Format;
 use super::rule::{Name, Rule, Style};
 use super::{Span, span};
+
+/// The names of the rules that are code.
+const NAMES_IN_CODE: [&str; 14] = [
+    "auth",
+    "aws-key",
+    "aws-secret",
+    "basic-auth",
+    "bearer",
+    "card",
+    "discord-token",
+    "facebook-token",
+    "jwt",
+    "notion-token",
+    "password",
+    "private-key",
+    "url-password",
+    "vault-token",
+];
+
+/// The names of the built-in rules, in alphabetical order.
+pub fn rule_names() -> BTreeSet<&'static str> {
+    let table = &*TABLE;
+    let tokens = table.tokens.iter().map(|token| token.name);
+    let vendors = table.vendors.iter().map(|vendor| vendor.name);
+    let patterns = table.patterns.iter().map(|pattern| pattern.name);
+    let names = table.names.iter().map(|(name, _)| name.kind);
+    tokens.chain(vendors).chain(patterns).chain(names).chain(NAMES_IN_CODE).collect()
+}
 
 /// The rules of the file. A [`Rule`] refers to one of them by its place.
 pub(super) struct Table {

@@ -10,24 +10,6 @@ use super::rule::Rule;
 use super::table::TABLE;
 use super::visible::HINTS;
 
-/// The names of the rules that are code.
-pub(super) const NAMES_IN_CODE: [&str; 14] = [
-    "auth",
-    "aws-key",
-    "aws-secret",
-    "basic-auth",
-    "bearer",
-    "card",
-    "discord-token",
-    "facebook-token",
-    "jwt",
-    "notion-token",
-    "password",
-    "private-key",
-    "url-password",
-    "vault-token",
-];
-
 /// The trigger words in one automaton.
 pub(super) struct Triggers {
     pub(super) words: AhoCorasick,

@@ -1,4 +1,4 @@
-//! What the characters of a word say about it. Knows no rules.
+//! Judges words by their characters. Knows no rules.
 
 pub(super) fn lists(words: &str, word: &str) -> bool {
     words.split_ascii_whitespace().any(|listed| listed == word)

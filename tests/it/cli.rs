@@ -13,6 +13,7 @@ use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use crate::support::parked::{gzip, parked_record, unstorable};
 
+mod check;
 mod cost;
 mod dead_letters;
 mod exit_codes;

@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     configuration: Configuration,
     /// Explain what happens to this line
-    #[arg(long, value_name = "LINE")]
+    #[arg(long, value_name = "LINE", allow_hyphen_values = true)]
     message: Option<String>,
     /// Log group of the line
     #[arg(long, value_name = "NAME", requires = "message", default_value = "/aws/lambda/example")]
@@ -131,6 +131,15 @@ fn list_routes(text: &mut TextReport, config: &Config) {
         ]
     });
     text.table(["route", "markers", "from", "notify", "window"], &[], rows);
+    let rules: Vec<&str> = config.redactor.custom().collect();
+    if !rules.is_empty() {
+        text.line(1, format_args!("redaction rules of your own: {}", rules.join(", ")));
+    }
+    let disabled = config.redactor.disabled();
+    if !disabled.is_empty() {
+        let disabled = disabled.join(", ");
+        text.line(1, format_args!("disabled redaction rules: {disabled}; their secrets are shown"));
+    }
 }
 
 fn explain_line(text: &mut TextReport, explanation: &Explanation) {
@@ -144,6 +153,9 @@ fn explain_line(text: &mut TextReport, explanation: &Explanation) {
         text.entry("marker", format_args!("{marker}, {severity}"));
     }
     text.entry("shown as", &explanation.redacted);
+    if !explanation.redacted_by.is_empty() {
+        text.entry("redacted by", explanation.redacted_by.join(", "));
+    }
     match &explanation.pattern {
         Some(pattern) => text.entry("grouped as", pattern),
         None => text.line(1, "no route accepts it: it is not an alert"),
@@ -173,6 +185,10 @@ fn json_report<'a>(
         version: json::VERSION,
         routes: config.routes.iter().map(|route| route.name.as_str()).collect(),
         warnings: warnings.collect(),
+        redaction: json::Redaction {
+            rules: config.redactor.custom().collect(),
+            disabled: config.redactor.disabled(),
+        },
         explanation: explanation.map(Into::into),
         findings: findings.map(|findings| findings.iter().map(Into::into).collect()),
     }

@@ -180,8 +180,16 @@ pub(crate) struct CheckReport<'a> {
     pub version: u32,
     pub routes: Vec<&'a str>,
     pub warnings: Vec<Warning<'a>>,
+    pub redaction: Redaction<'a>,
     pub explanation: Option<LineExplanation<'a>>,
     pub findings: Option<Vec<CheckFinding<'a>>>,
+}
+
+/// How the configuration changes the rules of redaction.
+#[derive(Debug, Serialize)]
+pub(crate) struct Redaction<'a> {
+    pub rules: Vec<&'a str>,
+    pub disabled: &'a [&'static str],
 }
 
 /// A likely mistake in the configuration.
@@ -199,6 +207,7 @@ pub(crate) struct LineExplanation<'a> {
     pub marker: Option<&'a str>,
     pub severity: Option<&'a str>,
     pub redacted: &'a str,
+    pub redacted_by: &'a [String],
     pub pattern: Option<&'a str>,
 }
 
@@ -470,6 +479,7 @@ impl<'a> From<&'a Explanation> for LineExplanation<'a> {
             marker: explanation.marker.as_deref(),
             severity: explanation.severity,
             redacted: &explanation.redacted,
+            redacted_by: &explanation.redacted_by,
             pattern: explanation.pattern.as_deref(),
         }
     }
@@ -507,12 +517,14 @@ mod tests {
             marker: None,
             severity: None,
             redacted: "x".to_owned(),
+            redacted_by: vec!["password".to_owned()],
             pattern: None,
         };
         let report = CheckReport {
             version: VERSION,
             routes: vec!["a"],
             warnings: vec![Warning { line: 1, column: 2, message: "odd" }],
+            redaction: Redaction { rules: vec!["badge"], disabled: &["card"] },
             explanation: Some((&explanation).into()),
             findings: Some(findings.iter().map(Into::into).collect()),
         };

@@ -1,6 +1,6 @@
 //! Each mistake alone: a row has the text and the diagnostic.
 
-use super::{Config, ROUTE, diagnostics, parse};
+use super::{Config, ROUTE, RULE, diagnostics, parse};
 
 /// Each row has lines of TOML, an arrow, and the diagnostic. `⏎` stands for a line break.
 fn check_rows(rows: &str, file: impl Fn(&str) -> String) {
@@ -28,14 +28,8 @@ decoded_bytes_max = 1.5         -> 1:21: decoded_bytes_max: expected an integer 
 decoded_bytes_max = -1          -> 1:21: decoded_bytes_max: expected a size between 1KiB and 10GiB
 decoded_bytes_max = "11GiB"     -> 1:21: decoded_bytes_max: expected a size between 1KiB and 10GiB
 decoded_bytes_max = "64MB"      -> 1:21: decoded_bytes_max: expected a size in bytes, such as 67108864 or "64MiB"
-redact = 'a'                    -> 1:10: redact: expected an array, found a string
-redact = [⏎  'ok',⏎  '(',⏎]     -> 3:3: redact: not a regular expression: unclosed group
-redact = ['x*']                 -> 1:11: redact: matches the empty text, so it would redact between all characters
-redact = ['.']                  -> 1:11: redact: matches nearly any text, so it would redact whole messages
-redact = ['ok', '\S+']          -> 1:17: redact: matches nearly any text, so it would redact whole messages
-redact = ['(?i)[a-z]']          -> 1:11: redact: matches nearly any text, so it would redact whole messages
-redact = ['a{999}{999}{999}']   -> 1:11: redact: not a regular expression: it is too big when compiled
-redact = [{ a = 1 }]            -> 1:11: redact: expected a string, found a table
+redact = 'a'                    -> 1:10: redact: expected a table, found a string; write [[redact.rule]] for each rule
+redact = ['a']                  -> 1:10: redact: expected a table, found an array; write [[redact.rule]] for each rule
 windw = "30s"                   -> 1:1: unknown key `windw`, did you mean `window`?
   window-max = "1h"             -> 1:1: unknown key `window-max`, did you mean `window_max`?
 color = 1                      -> 1:1: unknown key `color`
@@ -90,8 +84,8 @@ regions = [⏎"eu-*",⏎""]   -> 7:1: regions: a pattern must not be empty; leav
 log_groups = ['[b-a]']    -> 5:15: log_groups: a range in a class runs backwards
 log_groups = ['/a', '[b'] -> 5:21: log_groups: `[` opens a class that is never closed; write `[[]` for the character itself
 log_group = []            -> 5:1: unknown key `log_group`, did you mean `log_groups`?
-redact = []               -> 5:1: unknown key `redact`; it belongs above the first [[route]]
 [route.slack]             -> 5:8: unknown key `slack`
+redact = []               -> 5:1: unknown key `redact`; it is a table of its own, [redact]
 "#;
     check_rows(rows, route_with);
     let long = |bytes| format!("markers = ['{}']", "x".repeat(bytes));
@@ -100,16 +94,79 @@ redact = []               -> 5:1: unknown key `redact`; it belongs above the fir
     assert_eq!(diagnostics(&route_with(&long(257))), expected);
 }
 
+#[test]
+fn mistakes_in_redaction() {
+    let rows = r#"
+disable = "card"                -> 2:11: disable: expected an array, found a string
+disable = ["card", "pin", "card"] -> 2:27: disable: listed twice
+disable = ["jwt", 7]            -> 2:19: disable: expected a string, found an integer
+disable = ["gihub-token"]       -> 2:12: disable: unknown rule, did you mean `github-token`?
+disable = ["GitHub_token"]      -> 2:12: disable: unknown rule, did you mean `github-token`?
+disable = ["github"]            -> 2:12: disable: unknown rule, did you mean `github-token`?
+disable = ["hunter2"]           -> 2:12: disable: unknown rule; `stentor check --message LINE` names the rules that apply to a line
+disabled = []                   -> 2:1: unknown key `disabled`, did you mean `disable`?
+strict = true                   -> 2:1: unknown key `strict`; it belongs above [redact]
+pattern = 'x'                   -> 2:1: unknown key `pattern`; it belongs in a [[redact.rule]]
+rule = 'x'                      -> 2:8: rule: expected an array, found a string
+rule = ['x']                    -> 2:9: rule: expected a table, found a string
+[redact.rule]                   -> 2:1: rule: a rule is written [[redact.rule]], with two brackets on each side
+"#;
+    check_rows(rows, |lines| format!("[redact]\n{lines}\n{ROUTE}"));
+    let rows = r#"
+#name                           -> 1:1: this rule has no `name`
+name = ""                       -> 2:8: name: the name of a rule has 1 to 40 lower-case letters and `-`
+name = "Badge"                  -> 2:8: name: the name of a rule has 1 to 40 lower-case letters and `-`
+name = "badge-2"                -> 2:8: name: the name of a rule has 1 to 40 lower-case letters and `-`
+name = "github-token"           -> 2:8: name: `github-token` is the name of a built-in rule
+#pattern                        -> 1:1: this rule has no `pattern`
+pattern = 7                     -> 3:11: pattern: expected a string, found an integer
+pattern = '('                   -> 3:11: pattern: not a regular expression: unclosed group
+pattern = 'a(?=b)'              -> 3:11: pattern: not a regular expression: look-around, including look-ahead and look-behind, is not supported
+pattern = 'x*'                  -> 3:11: pattern: matches the empty text, so it would redact between all characters
+pattern = '.'                   -> 3:11: pattern: matches nearly any text, so it would redact whole messages
+pattern = '\S+'                 -> 3:11: pattern: matches nearly any text, so it would redact whole messages
+pattern = '(?i)[a-z]'           -> 3:11: pattern: matches nearly any text, so it would redact whole messages
+pattern = 'a{999}{999}{999}'    -> 3:11: pattern: not a regular expression: it is too big when compiled
+#redacts                        -> 1:1: this rule has no `redacts`; list a line that the rule redacts
+redacts = []                    -> 4:11: redacts: must not be empty; list a line that the rule redacts
+redacts = "badge 123456"        -> 4:11: redacts: expected an array, found a string
+redacts = ["badge 123456", "a"] -> 4:28: redacts: example 2: the pattern does not match it
+redacts = [1, "badge 123456"]   -> 4:12: redacts: expected a string, found an integer
+pattern = 'badge ?(?<secret>[0-9]*)'⏎keeps = ["badge 7"] -> 4:10: keeps: example 1: the pattern redacts its characters 7 to 7
+keeps = ["x", "my badge 123456"] -> 5:15: keeps: example 2: the pattern redacts its characters 10 to 15
+keeps = "x"                     -> 5:9: keeps: expected an array, found a string
+keep = ["x"]                    -> 5:1: unknown key `keep`, did you mean `keeps`?
+markers = ["x"]                 -> 5:1: unknown key `markers`
+"#;
+    check_rows(rows, |lines| format!("{}\n{ROUTE}", with_line(BADGE, lines)));
+    let twice = format!("{BADGE}{BADGE}{ROUTE}");
+    assert_eq!(diagnostics(&twice), "6:8: name: the rule at line 1 already has the name `badge`");
+    let two = format!(
+        "{BADGE}{}{ROUTE}",
+        BADGE.replace("\"badge\"", "\"x\"").replace("= 'badge", "= '(")
+    );
+    assert_eq!(diagnostics(&two), "7:11: pattern: not a regular expression: unclosed group");
+}
+
+/// A valid rule, on lines 1 to 4.
+const BADGE: &str = "[[redact.rule]]\nname = \"badge\"\npattern = 'badge (?<secret>[0-9]{6})'\n\
+    redacts = [\"badge 123456\"]\n";
+
 /// The valid route with `lines` instead of its line with the same key, or appended.
 fn route_with(lines: &str) -> String {
+    with_line(ROUTE, lines)
+}
+
+/// `text` with `lines` instead of its line with the same key, or appended.
+fn with_line(text: &str, lines: &str) -> String {
     let key = lines.trim_start_matches('#').split(' ').next().unwrap_or_default();
-    if ROUTE.lines().any(|line| line.starts_with(key)) {
-        ROUTE
-            .lines()
-            .map(|line| if line.starts_with(key) { lines } else { line }.to_owned() + "\n")
+    let has_key = |line: &str| line.starts_with(key);
+    if text.lines().any(has_key) {
+        text.lines()
+            .map(|line| if has_key(line) { lines } else { line }.to_owned() + "\n")
             .collect()
     } else {
-        format!("{ROUTE}{lines}\n")
+        format!("{text}{lines}\n")
     }
 }
 
@@ -130,16 +187,18 @@ log_groups = ["/aws/*"]   ->
         let (lines, expected) = row.split_once("->").expect("a row has an arrow");
         assert_eq!(warnings(&route_with(lines.trim())), expected.trim(), "{row}");
     }
-    let file = |redact: &str| format!("redact = ['{redact}']\n{ROUTE}");
-    for (redact, expected) in [
-        ("e", "1:11: redact: matches most lines"),
-        (" ", "1:11: redact: matches most lines"),
-        ("[0-9]+", ""),
-        ("(?i)password.*", ""),
-        ("^.*hunter2.*$", ""),
-        (r"\b[A-Z]{2}[0-9]{20}\b", ""),
+    let file = |pattern: &str, example: &str| {
+        format!("{RULE}pattern = '{pattern}'\nredacts = ['{example}']\n{ROUTE}")
+    };
+    for (pattern, example, expected) in [
+        ("e", "e", "3:11: pattern: matches most lines"),
+        (" ", "a b", "3:11: pattern: matches most lines"),
+        ("[0-9]+", "7", ""),
+        ("(?i)password.*", "Password x", ""),
+        ("^.*hunter2.*$", "my hunter2", ""),
+        (r"\b[A-Z]{2}[0-9]{20}\b", "DE01234567890123456789", ""),
     ] {
-        assert_eq!(warnings(&file(redact)), expected, "{redact}");
+        assert_eq!(warnings(&file(pattern, example)), expected, "{pattern}");
     }
     assert_eq!(warnings(super::EXAMPLE), "");
     assert_eq!(

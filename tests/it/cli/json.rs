@@ -185,7 +185,7 @@ fn check_prints_the_documented_json() {
     };
     let documents = [
         check(&["--config", config.to_str().unwrap()]),
-        check(&["--message", "[ALERT] disk full"]),
+        check(&["--message", "[ALERT] disk full password=hunter2"]),
         check(&["--message", "quiet"]),
     ];
     // The texts of the example, too.
