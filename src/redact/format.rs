@@ -5,6 +5,10 @@ use std::ops::Range;
 
 use super::word::{entropy, starts_word};
 
+/// So many bytes after the word are judged. To judge all of a text without a limit would be
+/// quadratic in a run of words.
+const JUDGED_BYTES_MAX: usize = 64;
+
 /// `[a-z]{4}(.word.|-word-)[0-9]{2,}`: words, and what is before and after them.
 #[derive(Debug)]
 pub(super) struct Format {
@@ -72,7 +76,8 @@ impl Format {
         let start = self.start(bytes, word.start)?;
         let end = end(&self.after, bytes, word.end)?;
         let random = |part: &[u8], len_min: usize| part.len() < len_min || is_random(part);
-        let (before, after) = (&bytes[start..word.start], &bytes[word.end..end]);
+        let judged = self.extended(&bytes[..bytes.len().min(word.end + JUDGED_BYTES_MAX)], end);
+        let (before, after) = (&bytes[start..word.start], &bytes[word.end..judged]);
         // A short text after `.atlasv1.`-like words says nothing.
         let fits = if before.is_empty() {
             random(after, 1)
@@ -96,6 +101,9 @@ impl Format {
         let Some(last) = self.after.last().filter(|last| last.len_max == usize::MAX) else {
             return end;
         };
+        if end >= bytes.len() {
+            return end;
+        }
         let len = bytes[end..].iter().take_while(|byte| last.class.contains(**byte)).count();
         end + len - bytes[end..end + len].iter().rev().take_while(|byte| **byte == b'.').count()
     }

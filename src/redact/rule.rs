@@ -82,7 +82,7 @@ patterns! {
         (?<gap>[\x20\t]*)
         (?<sep>=>|={1,3}|:{1,3}=|:{1,2}|!=|%(?:25){0,3}3[ad]|\\{1,7}u003[ad]|(?:is|was):
             |[?|+]=|\|\|=?
-            |(?:,|\s)\s*["'\\]*value["'\\]*\s*[:=])
+            |(?:,|\s)\s*["'\\]*value["'\\]*\s*[:=]|;s:[0-9]{1,9}:)
         (?<space>[\x20\t]*)
       | \\*["'](?:;[\x20-\[\]-~]{0,80})?
             (?<part>(?:(?:\r?\n|(?:\\{1,7}r)?\\{1,7}n)[a-z-]{1,40}:[\x20-\[\]-~]{0,80}){0,3}
@@ -90,7 +90,8 @@ patterns! {
       | (?<weak>[\x20]*(?:->|→)[\x20]*|[|,]|\t+)
       | [\x20\t]+(?<is>is|was)[\x20\t]+
       | (?<item>\\*["'],)?[\x20\t]*)"#;
-    OPENING = r#"(?x)^(?:[A-Za-z]{1,30}\()*[&@*$]?[bBuU]?[rR]?
+    // `string(7) "…"` is the output of PHP.
+    OPENING = r#"(?x)^(?:string\([0-9]{1,9}\)[\x20]|(?:[A-Za-z]{1,30}\()*)[&@*$]?[bBuU]?[rR]?
         (?<quote>\\*["'`]|%(?:25){0,3}2[27]|&quot;|&\#3[49];|\\{1,7}(?:u002[27]|x2[27])|“|‘)"#;
     // A quote that closes the text of the name, and opens no value: `"password:","x"`.
     NO_OPENING = r#"^\\*["'`]\s*(?:[,:}\])]+(?:\s*(?:\\*["'`]|[\[{}\])0-9])|[\x20\t]*(?:[\r\n]|$))|$)"#;
@@ -107,7 +108,7 @@ patterns! {
     STATUS = r#"(?ix)^(?:ok|success|failed|failure|error|denied|expired|missing|invalid|valid|required
         |disabled|enabled|present|unknown|empty|unset|set|basic|bearer|jwt|authenticated|successful|simple|[^\pL\pN\s"'`\\\[({]{1,8})"#;
     // Words about a password.
-    PASSWORD_STATUS = "(?i)^(?:required|missing|expired|incorrect|invalid|mismatch|unset)";
+    PASSWORD_STATUS = "(?i)^(?:required|missing|expired|incorrect|invalid|mismatch|unset|yes|no)";
     ERROR_NAME = "^(?:NoSuch(?:[A-Z][a-z]+){1,4}|(?:[A-Z][a-z]+){1,6}(?:Error|Exception|Found|Denied|Expired|Failed|Mismatch))";
     PATH = r"^(?:~?/|\.{1,2}/|[A-Za-z]:[\\/])[A-Za-z0-9._/\\~-]*";
     TAG = r"^(?:v?[0-9]+(?:\.[0-9]+){1,3}(?:[-+][A-Za-z0-9.]{1,30})?|latest|stable|edge|main|master|nightly)";
@@ -116,6 +117,12 @@ patterns! {
     PLAIN_WORD = "(?x)^(?:[A-Z]?[a-z]{1,20}(?:[A-Z][a-z]{1,20}){0,3}|[A-Z]{1,20})
         (?:[_.-](?:[A-Z]?[a-z]{1,20}|[A-Z]{1,20})){0,4}";
     FILE = "^~?(?:/[.]?(?:[a-z]{2,20}[._-])*[a-z]{2,20}){2,12}/?";
+    // The elements after a name that is in an element or in an attribute.
+    NAMED_ELEMENT = r"^</(?:[a-z0-9]{1,16}:)?(?:name|key|Name|Key)>\s*<(?:[a-z0-9]{1,16}:)?(?:value|string|Value)(?:\s[^<>]{0,80})?>";
+    VALUE_ELEMENT = r"(?i)^>\s*<(?:[a-z0-9]{1,16}:)?value(?:\s[^<>]{0,80})?>";
+    // An object with cookies: `cookies: {sid: "…"}`.
+    COOKIE_OBJECT = r#"(?x)^s[\\"'`]*[\x20\t]*(?:=>|[:=])[\x20\t]*\{"#;
+    COOKIE_KEY = r#"(?x)^[\s,\\"'`]*[A-Za-z0-9_.$%-]{1,64}[\\"'`]*[\x20\t]*(?:=>|[:=])[\x20\t]*"#;
     VALUE_ATTRIBUTE = r#"(?i)^\s*value\s*=\s*"#;
     // The name of a mechanism: `(auth:SIMPLE)`.
     ONE_CASE = r#"^(?:[a-z]{1,12}|[A-Z]{1,12})(?:[\s)\],;"']|$)"#;
@@ -139,6 +146,8 @@ patterns! {
     MASKED = r"(?ix)^[\[<({]{1,2}(?:redacted|filtered|masked|hidden|removed|omitted|protected)
         (?:[\x20:_-][a-z_-]{1,20})?[\]>)}]{1,2}(?:[^a-z0-9]|$)";
     PROSE = r"^[A-Za-z]+(?:'[a-z]+)?,?[\x20\t]\(?[a-z]+(?:[\s.,;!?)]|$)";
+    // After a quoted name: `volume "token" : secret "x" not found`.
+    CAUSE = r#"^[a-z]{2,20}\x20(?:["'`]|[a-z]+[\s.,;:]|[a-z]+$)"#;
     MARKER = r"^\[[A-Z]+\](?:\s|$)";
     SENTENCE_WORD = r"^(?:is|was|or|and|must|may|can|can't|does|not|no|too|flag|option|cannot|should|has|to|for|in)[.,;]?(?:\s|$)";
     BEARER = r"^(?:[\x20\t]+|%20)(?<secret>[A-Za-z0-9._~+/=-]{1,64})";

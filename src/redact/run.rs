@@ -21,6 +21,10 @@ const BARE_LEN_MIN: usize = 40;
 /// The length of the lines in a PEM file: OpenSSL, OpenSSH.
 const PEM_LINES: [usize; 2] = [64, 70];
 
+/// The longest prefix of a line in a log.
+pub(super) const PREFIX_BYTES_MAX: usize = 160;
+const LINE_BREAKS: [&[u8]; 3] = [b"\n", b"\r\n", b"\\n"];
+
 /// Adds the secrets of all runs. A run of 15 bytes has one at each 15th place, so it is enough to read that one.
 pub(super) fn find_in_runs<'t>(text: &'t str, found: &mut Vec<Span<'t>>) {
     let bytes = text.as_bytes();
@@ -193,7 +197,7 @@ impl Runs<'_, '_> {
     fn pem_lines(&self, run: &Range<usize>) -> Option<Range<usize>> {
         let bytes = self.bytes;
         let line = &bytes[run.clone()];
-        let starts = run.start == 0 || line_break_before(&bytes[..run.start]) < run.start;
+        let starts = self.starts_line(run);
         let line_break = |at: usize| match &bytes[at..] {
             [] => Some(0),
             [b'\n', ..] => Some(1),
@@ -212,10 +216,43 @@ impl Runs<'_, '_> {
         Some(run.start..if short { next + last } else { run.end })
     }
 
+    /// Whether only blanks precede the run on its line, or a prefix as of a log, and the line
+    /// before or after it ends with such a run, too.
+    fn starts_line(&self, run: &Range<usize>) -> bool {
+        let bytes = self.bytes;
+        let near = &bytes[run.start.saturating_sub(PREFIX_BYTES_MAX)..run.start];
+        let prefix = &near[line_start(near)..];
+        if prefix.iter().all(|byte| b" \t".contains(byte)) {
+            return prefix.len() < near.len() || prefix.len() == run.start;
+        }
+        let before = run.start - prefix.len();
+        let follows = self.found.last().is_some_and(|last| {
+            last.kind == "private-key" && last.range.end == line_break_before(&bytes[..before])
+        });
+        let precedes = || {
+            let next = LINE_BREAKS.iter().find(|next| bytes[run.end..].starts_with(next))?;
+            let next = &bytes[run.end + next.len()..];
+            let next = &next[..next.len().min(PREFIX_BYTES_MAX + run.len())];
+            let content = next.get(prefix.len()..prefix.len() + run.len())?;
+            let ends = &next[prefix.len() + run.len()..];
+            let ends = ends.is_empty() || LINE_BREAKS.iter().any(|next| ends.starts_with(next));
+            let base64 = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/".contains(byte);
+            (ends && content.iter().all(base64) && is_key_material(content, 4.6)).then_some(())
+        };
+        prefix.ends_with(b" ") && (follows || precedes().is_some())
+    }
+
     fn is_public(&self) -> bool {
         let public = ["CERTIFICATE-----", "PUBLIC KEY-----"];
         *self.public.get_or_init(|| public.iter().any(|word| self.text.contains(word)))
     }
+}
+
+/// The start of the last line of `bytes`.
+fn line_start(bytes: &[u8]) -> usize {
+    let raw = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let escaped = bytes.windows(2).rposition(|pair| pair == b"\\n").map_or(0, |at| at + 2);
+    raw.max(escaped)
 }
 
 /// 40 random characters. A hash has one case, a path or a class name has words, and encoded text can be read.

@@ -102,6 +102,9 @@ impl<'t> Scan<'t> {
 
     pub(super) fn examine(&mut self, rule: Rule, hit: Range<usize>) -> Option<Span<'t>> {
         match rule {
+            Rule::Name(name) if name.style == Style::Cookie => {
+                self.cookie_object(name, hit.end).or_else(|| self.named(name, hit))
+            }
             Rule::Name(name) => self.named(name, hit),
             Rule::Scheme(kind) => self.scheme(kind, hit),
             Rule::Token(token) => TABLE.tokens[token].find(self.bytes, hit),
@@ -141,6 +144,26 @@ impl<'t> Scan<'t> {
 
     // Values after names.
 
+    /// The quoted values of an object: `"cookies": {"sid": "abc"}`. Returns the last.
+    fn cookie_object(&mut self, name: Name, at: usize) -> Option<Span<'t>> {
+        let mut at = at + COOKIE_OBJECT.find(&self.text[at..])?.end();
+        let mut last: Option<Span<'t>> = None;
+        while let Some(key) = COOKIE_KEY.find(&self.text[at..]) {
+            let value = self.opening(at + key.end());
+            if value.is_bare() {
+                break;
+            }
+            let (end, closed) = self.end(&value, &NO_LINK);
+            let found = (value.start < end).then(|| span(value.start..end, name.kind));
+            if let Some(found) = found {
+                last.replace(found).into_iter().for_each(|last| self.push(last));
+            }
+            let Some(closed) = closed else { break };
+            at = closed;
+        }
+        last
+    }
+
     pub(super) fn named(&self, name: Name, hit: Range<usize>) -> Option<Span<'t>> {
         let whole_word = matches!(name.style, Style::Word | Style::Digits | Style::Phrase);
         if whole_word && !self.is_word(&hit) {
@@ -172,6 +195,16 @@ impl<'t> Scan<'t> {
                 return self.attribute(name, rest);
             }
             _ => {}
+        }
+        if matches!(self.bytes.get(rest), Some(b'&' | b'\\' | b'%'))
+            && let Some(secret) = self.escaped_element(first, rest)
+        {
+            return Some(span(secret, name.kind));
+        }
+        if self.bytes[rest..].starts_with(b"</")
+            && let Some(value) = NAMED_ELEMENT.find(&self.text[rest..])
+        {
+            return self.element(name, rest + value.end() - 1);
         }
         let word = &self.text[hit.clone()];
         if word == "AUTH"
@@ -228,6 +261,10 @@ impl<'t> Scan<'t> {
             // SQL: `ALTER ROLE app PASSWORD '…'`.
             let found = QUOTED.captures(&self.text[at..])?;
             let quoted = found.get(1).or(found.get(2))?;
+            // `password "must have a digit"`.
+            if SENTENCE_WORD.is_match(quoted.as_str()) {
+                return None;
+            }
             Some(span(at + quoted.start()..at + quoted.end(), name.kind))
         } else {
             None
@@ -385,11 +422,31 @@ impl<'t> Scan<'t> {
         (ends(b" name=") || ends(b" key=")) && before.contains(&b'<')
     }
 
+    /// `&lt;password&gt;hunter2&lt;/password&gt;`. The name is between `first` and `rest`.
+    fn escaped_element(&self, first: usize, rest: usize) -> Option<Range<usize>> {
+        let text = self.text;
+        // The letters of `\u003c` and `%3C` look like those of a name.
+        let opens = |open: &str| {
+            text[..first].ends_with(open)
+                || text.get(first.wrapping_sub(1)..).is_some_and(|text| text.starts_with(open))
+        };
+        let (open, close) = ESCAPED_TAGS
+            .iter()
+            .find(|(open, close)| text[rest..].starts_with(close) && opens(open))?;
+        let start = rest + close.len();
+        let end = start + text[start..].find(open)?;
+        let fits = start < end && !text[start..end].contains('\n');
+        fits.then_some(start..end)
+    }
+
     /// The value after such a name, in the element or as the attribute `value`.
     fn attribute(&self, name: Name, at: usize) -> Option<Span<'t>> {
         let tag = &self.text[at..self.text.floor_char_boundary(at + 200)];
         let close = tag.len() - tag.trim_start_matches(['"', '\'', '\\']).len();
         let inside = tag.find(['<', '>'])?;
+        if let Some(value) = VALUE_ELEMENT.find(&tag[inside..]) {
+            return self.element(name, at + inside + value.end() - 1);
+        }
         if let Some(value) = VALUE_ATTRIBUTE.find(&tag[close..inside]) {
             return self.paired(name, false, &NO_LINK, at + close + value.end());
         }
@@ -522,6 +579,9 @@ impl<'t> Scan<'t> {
         }
         // A message: `invalid token: unexpected end`, `dial tcp auth:8080`, `token.go:17`.
         let message = match link.blanks {
+            (true, true) if link.sep == ":" && link.close.ends_with(['"', '\'']) && !password => {
+                CAUSE.is_match(text)
+            }
             _ if link.sep != ":" || !link.close.trim_start_matches([')', ']']).is_empty() => false,
             // A password may be a word.
             (_, true) if password => PROSE.is_match(text) && SENTENCE_WORD.is_match(text),
@@ -746,6 +806,16 @@ impl<'t> Scan<'t> {
         Some(at + secret.start()..at + secret.end())
     }
 }
+
+/// The brackets of a tag in text that is escaped in XML, in JSON or in a URL.
+const ESCAPED_TAGS: [(&str, &str); 6] = [
+    ("&lt;", "&gt;"),
+    ("&amp;lt;", "&amp;gt;"),
+    ("\\u003c", "\\u003e"),
+    ("\\u003C", "\\u003E"),
+    ("%3C", "%3E"),
+    ("%3c", "%3e"),
+];
 
 /// At least `len_min` characters, with digits and letters among them.
 fn is_random(word: &str, len_min: usize) -> bool {

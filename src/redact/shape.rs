@@ -5,10 +5,11 @@ use std::ops::Range;
 use regex::Regex;
 
 use super::rule::*;
+use super::run::PREFIX_BYTES_MAX;
 use super::scan::{NO_LINK, Scan};
 use super::table::Pattern;
 use super::word::{is_key, is_mixed, line_break_before, starts_word};
-use super::{Span, span};
+use super::{Span, placeholder_end, span};
 
 impl<'t> Scan<'t> {
     /// An authorization scheme and its credential, without a name before them.
@@ -38,6 +39,9 @@ impl<'t> Scan<'t> {
             return self.command(&pattern.regex, at, pattern.name);
         }
         let secret = self.group(&pattern.regex, at)?;
+        if placeholder_end(self.text, secret.start).is_some() {
+            return None;
+        }
         (!pattern.random || is_key(&self.bytes[secret.clone()])).then(|| span(secret, pattern.name))
     }
 
@@ -47,6 +51,10 @@ impl<'t> Scan<'t> {
         let line = line.split(['\n', '|']).next()?;
         let found = pattern.captures(line)?;
         let start = at + found.get_match().end();
+        // Another rule may apply to the same command.
+        if placeholder_end(self.text, start).is_some() {
+            return None;
+        }
         // A quote around user and password ends the password.
         for (group, quote) in [("single", '\''), ("double", '"')] {
             if found.name(group).is_some() {
@@ -167,9 +175,15 @@ impl<'t> Scan<'t> {
     /// The lines of a private key before its last line, which is at `at`.
     pub(super) fn pem_end(&self, at: usize) -> Option<Range<usize>> {
         let end = at + PEM_KEY_END.find(&self.text[at..])?.end();
-        let mut start = at;
+        // As in a log, each line can have a prefix.
+        let before = self.bytes[..at].iter().rev().take(PREFIX_BYTES_MAX + 1);
+        let prefix = match before.take_while(|byte| **byte != b'\n').count() {
+            len @ 1..=PREFIX_BYTES_MAX if self.bytes[at - 1] == b' ' => len,
+            _ => 0,
+        };
+        let (mut start, mut line_start) = (at, at - prefix);
         loop {
-            let line_end = line_break_before(&self.bytes[..start]);
+            let line_end = line_break_before(&self.bytes[..line_start]);
             let base64 = |byte: &&u8| byte.is_ascii_alphanumeric() || b"+/=".contains(byte);
             let mut line = self.bytes[..line_end].iter().rev().take_while(base64).count();
             if matches!(self.bytes[..line_end - line], [.., b'\\'])
@@ -177,12 +191,23 @@ impl<'t> Scan<'t> {
             {
                 line -= 1;
             }
+            let first = (line_end - line)
+                .checked_sub(prefix)
+                .filter(|first| prefix == 0 || *first == 0 || self.bytes[*first - 1] == b'\n');
             // Only the last line of a key is short.
-            if line_end == start || line == 0 || line < 16 && start < at {
+            if line_end == line_start || line == 0 || line < 16 && start < at || first.is_none() {
                 return Some(start..end);
             }
-            start = line_end - line;
+            (start, line_start) = (line_end - line, line_end - line - prefix);
         }
+    }
+
+    /// The password of `url` after a user with an `@`: `smtp://bob@example.com:hunter2@mail`.
+    fn password_after_mail(&self, start: usize, url: &[u8]) -> Option<Span<'t>> {
+        let authority = url.split(|byte| *byte <= b' ' || b"\"'<>`/?#\\".contains(byte)).next()?;
+        let end = authority.iter().rposition(|byte| *byte == b'@')?;
+        let colon = authority[..end].iter().position(|byte| *byte == b':')?;
+        (colon + 1 < end).then(|| span(start + colon + 1..start + end, "url-password"))
     }
 
     /// `start` is after `://`. A user that is random is a token.
@@ -194,6 +219,8 @@ impl<'t> Scan<'t> {
             url.iter().position(|byte| b":@[".contains(byte) || path(byte) || blank(byte))?;
         if url[colon] == b'@' && colon >= 20 && is_key(&url[..colon]) {
             return Some(span(start..start + colon, "url-password"));
+        } else if url[colon] == b'@' {
+            return self.password_after_mail(start, url);
         } else if url[colon] != b':' {
             return None;
         }

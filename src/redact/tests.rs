@@ -298,6 +298,7 @@ fn known_shapes_are_redacted() {
             concat!("https://", "ghp_", "0123456789abcdefABCD", ":x@github.com"),
             "https://⟦github-token⟧:⟦url-password⟧@github.com",
         ),
+        ("smtp://bob@x.com:pw@mail:587", "smtp://bob@x.com:⟦url-password⟧@mail:587"),
         ("redis://:pw@host:6379", "redis://:⟦url-password⟧@host:6379"),
         ("amqp://u:12345@mq", "amqp://u:⟦url-password⟧@mq"),
         ("mongodb+srv://u:пароль@mq", "mongodb+srv://u:⟦url-password⟧@mq"),
@@ -382,6 +383,9 @@ fn values_after_rarer_names_are_redacted() {
         ),
         ("otp=a1b2c3 cvc: 999 cvv2=1234", "otp=⟦pin⟧ cvc: ⟦pin⟧ cvv2=⟦pin⟧"),
         ("your PIN is 1234, OTP is 123456.", "your PIN is ⟦pin⟧, OTP is ⟦pin⟧."),
+        ("verification code: 123456 mfaCode=123456", "verification code: ⟦pin⟧ mfaCode=⟦pin⟧"),
+        ("SAMLResponse=PHNhbWxwOlJl&x=1", "SAMLResponse=⟦saml-response⟧&x=1"),
+        ("code_verifier=qwertyuiopasdf&x=1", "code_verifier=⟦auth-code⟧&x=1"),
         ("Session ID: 0123456789abcdef", "Session ID: ⟦session⟧"),
         ("account_key=abc service_key: abc", "account_key=⟦key⟧ service_key: ⟦key⟧"),
         ("aesKey=c2VjcmV0 aes_key: c2VjcmV0", "aesKey=⟦key⟧ aes_key: ⟦key⟧"),
@@ -497,6 +501,106 @@ fn tokens_of_more_vendors_are_redacted() {
             "x ⟦private-key⟧\\n",
         ),
     ]);
+}
+
+#[test]
+fn cookies_in_objects_are_redacted() {
+    check(&[
+        (
+            r#"{"cookies":{"sid":"abc","x":"y z"},"n":1}"#,
+            r#"{"cookies":{"sid":"⟦cookie⟧","x":"⟦cookie⟧"},"n":1}"#,
+        ),
+        (
+            r#"{\"cookies\": {\"sid\": \"abc\", \"b\": \"c\"}}"#,
+            r#"{\"cookies\": {\"sid\": \"⟦cookie⟧\", \"b\": \"⟦cookie⟧\"}}"#,
+        ),
+        (
+            "req.cookies = { sid: 'abc', theme: 'dark' }",
+            "req.cookies = { sid: '⟦cookie⟧', theme: '⟦cookie⟧' }",
+        ),
+        ("cookies=>{'a'=>'b'} password=x", "cookies=>{'a'=>'⟦cookie⟧'} password=⟦password⟧"),
+        ("curl -b 'a=b; c=d' -u e:f h", "curl -b 'a=⟦cookie⟧' -u e:⟦password⟧ h"),
+    ]);
+    check_kept(&["{\"cookies\":{}}", "cookies: {enabled: true}", "cookies={\"count\": 3}"]);
+}
+
+#[test]
+fn a_private_key_is_redacted_in_lines_with_a_prefix() {
+    const LINES: [&str; 3] = [
+        "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj",
+        "MzEfYyjiWA4R4/M2bS1GB4t7NXp98C3SC6dVMvDuictGeurT8jNbvJZHtCSuYEvu",
+        "gbYxR2dKq0n5Wf3ZcTj8Lh1SvPm6AuE9oXiNtQ7yHkBwD4+rJsVzMeF/aUlCpGtO",
+    ];
+    const END: &str = concat!("-----END RSA PRIVATE", " KEY-----");
+    let lines = |prefix: &str, lines: &[&str]| {
+        lines.iter().map(|line| format!("{prefix}{line}\n")).collect::<String>()
+    };
+    for prefix in ["", "  ", "[app] ", "2026-11-23T14:15:06Z app INFO: "] {
+        let text = format!("x\n{}- x", lines(prefix, &LINES));
+        let expected = lines(prefix, &["[redacted:private-key]"; 3]);
+        let expected =
+            if prefix.is_empty() { lines("", &["[redacted:private-key]"]) } else { expected };
+        assert_eq!(redact(&text), format!("x\n{expected}- x"));
+        let text = format!("x\n{}{prefix}{END}\nx", lines(prefix, &[LINES[0], LINES[1], "abc="]));
+        assert_eq!(redact(&text), format!("x\n{prefix}[redacted:private-key]\nx"));
+    }
+    check_kept(&[
+        "x-amz-id-2: eftixk72aD6Ap51TnqcoF8eFidJG9Z/2mkiDFu8yU9AS1ed4OpIszj7UDNEHGran",
+        "hash e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\nhash \
+         a1b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n",
+    ]);
+}
+
+#[test]
+fn values_in_elements_after_their_name_are_redacted() {
+    check(&[
+        (
+            "<property name=\"password\"><value>hunter2</value></property>",
+            "<property name=\"password\"><value>⟦password⟧</value></property>",
+        ),
+        (
+            "<name>fs.s3a.secret.key</name>\n <value>hunter2</value>",
+            "<name>fs.s3a.secret.key</name>\n <value>⟦secret⟧</value>",
+        ),
+        (
+            "<key>password</key><string>hunter2</string>",
+            "<key>password</key><string>⟦password⟧</string>",
+        ),
+        ("&lt;password&gt;hunter2&lt;/password&gt;", "&lt;password&gt;⟦password⟧&lt;/password&gt;"),
+        (
+            r#""<x>\u003ca:password\u003eab\u003c/a:password\u003e""#,
+            r#""<x>\u003ca:password\u003e⟦password⟧\u003c/a:password\u003e""#,
+        ),
+        ("%3Cpassword%3Ehunter2%3C%2Fpassword%3E", "%3Cpassword%3E⟦password⟧%3C%2Fpassword%3E"),
+    ]);
+    check_kept(&[
+        "<name>password</name><value></value>",
+        "<name>token</name> <value/>",
+        "&lt;password&gt;&lt;/password&gt;",
+    ]);
+}
+
+#[test]
+fn values_in_the_output_of_php_are_redacted() {
+    check(&[
+        (
+            "array(1) { [\"password\"]=> string(7) \"hunter2\" }",
+            "array(1) { [\"password\"]=> string(7) \"⟦password⟧\" }",
+        ),
+        ("s:8:\"password\";s:7:\"hunter2\";}", "s:8:\"password\";s:7:\"⟦password⟧\";}"),
+        ("( [password] => hunter2 )", "( [password] => ⟦password⟧ )"),
+    ]);
+}
+
+#[test]
+fn a_token_of_lower_case_letters_is_redacted() {
+    const LETTERS: &str = "qwertyuiopasdfghjklzxcvbnmqwertyuiop";
+    check(&[
+        (&format!("to {}{LETTERS} x", "ghp_"), "to ⟦github-token⟧ x"),
+        (&format!("to {}{} x", "sk_live_", &LETTERS[..24]), "to ⟦stripe-key⟧ x"),
+        (&format!("to {}abcdefghijkl-1234 x", "xoxb-"), "to ⟦slack-token⟧ x"),
+    ]);
+    check_kept(&["sk_live_migration_of_all_accounts", "xoxb-tokens-are-refused-by-slack"]);
 }
 
 #[test]
@@ -659,6 +763,10 @@ const HARMLESS: &[&str] = &[
     "pam_unix(sshd:auth): authentication failure; logname= uid=0 euid=0 tty=ssh ruser= rhost=1.2.3.4",
     "authentication failure",
     "password: required",
+    "Access denied for user 'app'@'10.0.0.1' (using password: YES)",
+    "volume \"token\" : secret \"default-token\" not found",
+    "password \"must contain a digit\"",
+    "ssh://bob@host:22/x@y http://a@b.c:80/",
     "secret: NoSuchKey token: TokenExpired",
     "Priority: 20, Token: Token { kind: ContainerToken, service: 172.22.149.145:28345 }, ]",
     "Auth successful for job_1445144423722_0020 (auth:SIMPLE),E23,Auth successful",
@@ -1001,7 +1109,12 @@ const HOSTILE: &str = r#"
     datadog= datadog␣ datadog_key:␣a1b2 .ey .eyaaaaaaaaaaaaaaaaaaaaa ey¦a.ey aaaaaaaa.aaaa.acc_ .acc_ _mmk ?code= ?code=a1 ?key=a1b2
     live_ live_a1 ops_eyJ ZXlK glc_A1 aB3d¦E5fG7hI9 ey0 aB3/ a|%.- 1|a <p␣name="password" <p␣name="password"> name="password">
     ["token"," password->" auth:␣aB auth=a- /a password=/a access-sandbox- .atlasv1. aB3dE5fG7hI9jK1lM3nO5pQ7rS9tU1vW3xY5zA7bC9dE1fG3hI5jK7lM9nO1pQ3r⏎
-    password=[¦a, password=[¦"a", token:␣¦[ Cookie:␣a=b¦;a=b auth:␣a␣¦a Bearer␣¦a eyJ¦a.eyJ "pins":[¦4111111111111111, "#;
+    password=[¦a, password=[¦"a", token:␣¦[ Cookie:␣a=b¦;a=b auth:␣a␣¦a Bearer␣¦a eyJ¦a.eyJ "pins":[¦4111111111111111,
+    cookies={¦a:"b", cookies={a:"b", cookies={ cookies={¦a:" &lt;password&gt; &lt;password&gt;&lt; <name>password</name><value> password</name>
+    <p␣name="password"><value> p␣MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj⏎ p␣aaaa⏎p␣-----END␣PRIVATE␣KEY-----⏎
+    ␣MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj⏎ a␣¦aaaa⏎ p␣-----END␣PRIVATE␣KEY----- curl␣-b␣a= curl␣-b␣'a=
+    ENV␣PASSWORD␣ ENV␣A ENV␣ identified␣with␣a␣by␣ identified␣with␣ set␣password␣for␣ set␣password␣for␣a= with␣password␣ with␣password␣a1
+    ://a@ ://a@b: ://a@¦b: ghp_a ghp_abcdefghijklmnopqrst- xoxb-aaaaaaaaaa- password=string(1)␣ password";s:1: verification␣code␣"#;
 
 /// Four times the text may take about four times as long, but not sixteen times.
 #[test]
