@@ -77,12 +77,15 @@ patterns! {
     PLACEHOLDER = r"\[redacted:[a-z-]+\]";
     NAME_PARTS = "(?<joint>[_.-]*)(?:[0-9]+|(?<part>[A-Z]?[a-z]+|[A-Z]+))";
     LINK = r#"(?xi-u)^(?:
-        (?<close>(?:\\*["'`]|\[[a-z0-9_]{0,16}\]|[\])]|%(?:25){0,3}(?:22|27|5d)|&quot;
+        (?<close>(?:\\*["'`]|\[[a-z0-9_]{0,16}\]|[\])]|%(?:25){0,3}(?:22|27|5d)
+            |%(?:25){0,3}5b[a-z0-9_]{0,16}%(?:25){0,3}5d|&quot;
             |\\{1,7}(?:u0022|x22)){0,4})
         (?<gap>[\x20\t]*)
         (?<sep>=>|={1,3}|:{1,3}=|:{1,2}|!=|%(?:25){0,3}3[ad]|\\{1,7}u003[ad]|(?:is|was):
             |[?|+]=|\|\|=?
-            |(?:,|\s)\s*["'\\]*value["'\\]*\s*[:=]|;s:[0-9]{1,9}:)
+            |(?:,\s*["'\\]*type["'\\]*\s*[:=]\s*["'\\]*[a-z-]{1,20}["'\\]*)?(?:,|\s)\s*
+                ["'\\]*(?:parameter|option)?value["'\\]*\s*[:=]
+            |;s:[0-9]{1,9}:|&\#61;|&\#x3d;|&equals;)
         (?<space>[\x20\t]*)
       | \\*["'](?:;[\x20-\[\]-~]{0,80})?
             (?<part>(?:(?:\r?\n|(?:\\{1,7}r)?\\{1,7}n)[a-z-]{1,40}:[\x20-\[\]-~]{0,80}){0,3}
@@ -106,7 +109,7 @@ patterns! {
     // Values that are not secrets, if nothing follows.
     NULL = r"(?i)^(?:null|none|nil|undefined|true|false|\(null\)|<nil>|\?|\$[0-9]{1,2}|%s|\*{3,})";
     STATUS = r#"(?ix)^(?:ok|success|failed|failure|error|denied|expired|missing|invalid|valid|required
-        |disabled|enabled|present|unknown|empty|unset|set|basic|bearer|jwt|authenticated|successful|simple|[^\pL\pN\s"'`\\\[({]{1,8})"#;
+        |default|disabled|enabled|present|unknown|empty|unset|set|basic|bearer|jwt|authenticated|successful|simple|[^\pL\pN\s"'`\\\[({]{1,8})"#;
     // Words about a password.
     PASSWORD_STATUS = "(?i)^(?:required|missing|expired|incorrect|invalid|mismatch|unset|yes|no)";
     ERROR_NAME = "^(?:NoSuch(?:[A-Z][a-z]+){1,4}|(?:[A-Z][a-z]+){1,6}(?:Error|Exception|Found|Denied|Expired|Failed|Mismatch))";
@@ -120,6 +123,12 @@ patterns! {
     // The elements after a name that is in an element or in an attribute.
     NAMED_ELEMENT = r"^</(?:[a-z0-9]{1,16}:)?(?:name|key|Name|Key)>\s*<(?:[a-z0-9]{1,16}:)?(?:value|string|Value)(?:\s[^<>]{0,80})?>";
     VALUE_ELEMENT = r"(?i)^>\s*<(?:[a-z0-9]{1,16}:)?value(?:\s[^<>]{0,80})?>";
+    // An object around one value, as in items of DynamoDB: `{"S": "…"}`.
+    WRAPPED = r#"^\{\s*\\*["'](?:S|N|value|Value|stringValue|StringValue|plaintext|raw)\\*["']\s*:\s*"#;
+    // A change in a plan: `"old" -> "new"`.
+    CHANGED = r#"^\x20(?:->|=>|→)\x20\\*["']"#;
+    // A pair in a tuple or a list.
+    PAIR_END = r#"^\\*["']\s{0,8}[)\]]"#;
     // An object with cookies: `cookies: {sid: "…"}`.
     COOKIE_OBJECT = r#"(?x)^s[\\"'`]*[\x20\t]*(?:=>|[:=])[\x20\t]*\{"#;
     COOKIE_KEY = r#"(?x)^[\s,\\"'`]*[A-Za-z0-9_.$%-]{1,64}[\\"'`]*[\x20\t]*(?:=>|[:=])[\x20\t]*"#;

@@ -232,6 +232,14 @@ impl<'t> Scan<'t> {
         // `…:123456789012:secret:prod/db` is an ARN, `//auth:80/` a host with a port.
         let place = matches!(&self.bytes[..hit.start], [.., b'0'..=b'9' | b'*', b':'])
             || outside.ends_with(b"//") && PORT.is_match(&self.text[at..]);
+        // The result of a test: `--- PASS: TestFoo`.
+        let result = word == "PASS" && first == hit.start && link.sep == ":" && {
+            let value = self.bytes[at..].split(u8::is_ascii_whitespace).next()?;
+            !is_mixed(&value[..value.len().min(64)])
+        };
+        if result {
+            return None;
+        }
         if let Some(weak) = found.name("weak") {
             return self.weakly_joined(name, weak.as_str(), at);
         }
@@ -405,8 +413,11 @@ impl<'t> Scan<'t> {
         let ends = |c: char| c <= ' ' || "\"'\\,;".contains(c);
         let word = text[..text.floor_char_boundary(256)].split(ends).next()?;
         let digits = word.bytes().filter(u8::is_ascii_digit).count();
-        let secret =
-            is_random(word, 8) && digits >= 2 && !UUID.is_match(word) || PAIR.is_match(text);
+        let before = self.text[..at].trim_end();
+        let is_pair = before.ends_with(',') && PAIR_END.is_match(&text[word.len()..]);
+        let secret = is_pair && name.kind == "password" && is_random(word, 6)
+            || is_random(word, 8) && digits >= 2 && !UUID.is_match(word)
+            || PAIR.is_match(text);
         let fits = !value.is_bare() && (secret || self.known_scheme(&value).is_some());
         if fits { self.paired(name, false, &NO_LINK, at) } else { None }
     }
@@ -463,13 +474,19 @@ impl<'t> Scan<'t> {
         at: usize,
     ) -> Option<Span<'t>> {
         let value = self.opening(at);
+        let value = match WRAPPED.find(&self.text[value.start..]) {
+            Some(wrapper) if value.is_bare() => self.opening(value.start + wrapper.end()),
+            _ => value,
+        };
         let text = &self.text[value.start..];
         let scheme = self.known_scheme(&value);
         if placeholder_end(text, 0).is_none() {
             if scheme.is_none() && self.is_harmless(name, plural, link, &value) {
                 return None;
             }
-            if value.is_bare() && text.starts_with('[') {
+            let tuple =
+                || name.style == Style::Auth && (text.starts_with("(\"") || text.starts_with("('"));
+            if value.is_bare() && (text.starts_with('[') || tuple()) {
                 return self.list(name, plural, link, value.start + 1);
             }
         }
@@ -503,6 +520,12 @@ impl<'t> Scan<'t> {
                 end = self.text[start..end].find(';').map_or(end, |found| start + found)
             }
             _ => {}
+        }
+        if let Some(closed) = closed
+            && let Some(changed) = CHANGED.find(&self.text[closed..])
+        {
+            let next = Value { start: closed + changed.end(), ..value };
+            end = self.end(&next, link).0;
         }
         // A private key without a closing quote ends with its last line.
         if closed.is_none() {
@@ -659,6 +682,9 @@ impl<'t> Scan<'t> {
         loop {
             let (end, quote_end) = self.end(&item, link);
             let mut end = quote_end.unwrap_or(end);
+            if name.style == Style::Cookie && item.is_bare() {
+                end = self.chain_end(end, &NEXT_COOKIE, link);
+            }
             while item.is_bare() && self.bytes.get(end) == Some(&b' ') {
                 end = self.bare_end(self.run_end(end, |byte| byte == b' '), link);
             }

@@ -593,6 +593,37 @@ fn values_in_the_output_of_php_are_redacted() {
 }
 
 #[test]
+fn values_in_pairs_and_objects_are_redacted() {
+    check(&[
+        (r#"{"password":{"S":"hunter2"}}"#, r#"{"password":{"S":"⟦password⟧"}}"#),
+        (r#"{\"token\": {\"value\": \"a\"}}"#, r#"{\"token\": {\"value\": \"⟦token⟧\"}}"#),
+        ("[('password', 'hunter2')]", "[('password', '⟦password⟧')]"),
+        (r#"[["password","hunter2"]]"#, r#"[["password","⟦password⟧"]]"#),
+        (
+            r#"{"ParameterKey":"DbPassword","ParameterValue":"a b"}"#,
+            r#"{"ParameterKey":"DbPassword","ParameterValue":"⟦password⟧"}"#,
+        ),
+        (
+            r#"{"name":"password","type":"text","value":"a b"}"#,
+            r#"{"name":"password","type":"text","value":"⟦password⟧"}"#,
+        ),
+        ("auth=('bob', 'hunter2')", "auth=('⟦auth⟧')"),
+        ("password = \"a b\" -> \"c d\" x", "password = \"⟦password⟧\" x"),
+        ("Cookie=[a=b; c=d] x", "Cookie=[⟦cookie⟧] x"),
+        ("user%5Bpassword%5D=hunter2&x=1", "user%5Bpassword%5D=⟦password⟧&x=1"),
+        ("password%5B0%5D=hunter2&x=1", "password%5B0%5D=⟦password⟧&x=1"),
+        ("password&#61;hunter2 x", "password&#61;⟦password⟧ x"),
+        (r"postgres:\\/\\/app:pw@db\\/x", r"postgres:\\/\\/app:⟦url-password⟧@db\\/x"),
+    ]);
+    check_kept(&[
+        "(\"password\", \"email\")",
+        "{\"password\":{\"S\":\"\"}}",
+        "--- PASS: TestFoo (0.00s)",
+        "credentials: default",
+    ]);
+}
+
+#[test]
 fn a_token_of_lower_case_letters_is_redacted() {
     const LETTERS: &str = "qwertyuiopasdfghjklzxcvbnmqwertyuiop";
     check(&[
@@ -1114,7 +1145,11 @@ const HOSTILE: &str = r#"
     <p␣name="password"><value> p␣MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj⏎ p␣aaaa⏎p␣-----END␣PRIVATE␣KEY-----⏎
     ␣MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj⏎ a␣¦aaaa⏎ p␣-----END␣PRIVATE␣KEY----- curl␣-b␣a= curl␣-b␣'a=
     ENV␣PASSWORD␣ ENV␣A ENV␣ identified␣with␣a␣by␣ identified␣with␣ set␣password␣for␣ set␣password␣for␣a= with␣password␣ with␣password␣a1
-    ://a@ ://a@b: ://a@¦b: ghp_a ghp_abcdefghijklmnopqrst- xoxb-aaaaaaaaaa- password=string(1)␣ password";s:1: verification␣code␣"#;
+    ://a@ ://a@b: ://a@¦b: ghp_a ghp_abcdefghijklmnopqrst- xoxb-aaaaaaaaaa- password=string(1)␣ password";s:1: verification␣code␣
+    {"password":{"S":" password:{"S": ('password','a1b2c3' ('password','¦a password="a"␣->␣" password="a"¦␣->␣"a" Cookie=[¦a=b;c=d;
+    Cookie=[a=b; name="password","type":"text","value":" password%5B password%5Ba%5D= password&#61; :\\/\\/a:b echo␣ echo␣aaaa
+    echo␣aaaa␣|␣ echo␣¦aaaa $6$ $6$a$ $6$¦a $2b$12$ $argon2id$v=1$a$ $argon2id$v=1$¦a negotiate␣ negotiate␣¦a ;␣path=/,a=b; ;␣path=/,
+    auth=("a", auth=("¦a"," PASS:␣ PASS:␣a requirepass␣ requirepass␣¦a password␣is␣generated␣for␣ password␣is␣set␣to␣¦a"#;
 
 /// Four times the text may take about four times as long, but not sixteen times.
 #[test]

@@ -71,6 +71,7 @@ fn shapes() -> impl Iterator<Item = (String, Rule)> {
         (".ey", Rule::JwtPayload),
         ("://", Rule::Url),
         (r":\/\/", Rule::Url),
+        (r":\\/\\/", Rule::Url),
         ("@tcp(", Rule::Dsn),
         ("@unix(", Rule::Dsn),
         ("bearer", Rule::Scheme("bearer")),
