@@ -23,6 +23,7 @@
 //! | `trigger` | the automaton of trigger words |
 //! | `word` | judges words by their characters |
 //! | `scan` | values after names, and where they end |
+//! | `list` | cookies in objects, values of `INSERT` |
 //! | `shape` | credentials with a known shape |
 //! | `vendor` | keys after the name of a vendor |
 //! | `run` | tokens, and secrets without a name, in long runs of letters and digits |
@@ -49,6 +50,7 @@ mod card;
 mod custom;
 mod excerpt;
 mod format;
+mod list;
 mod rule;
 mod run;
 mod scan;

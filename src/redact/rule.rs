@@ -28,6 +28,7 @@ pub(super) enum Rule {
     PrivateKeyEnd,
     Putty,
     Url,
+    Insert,
     Placeholder,
     /// There may be invisible text or an encoded character.
     Hint,
@@ -94,7 +95,7 @@ patterns! {
       | [\x20\t]+(?<is>is|was)[\x20\t]+
       | (?<item>\\*["'],)?[\x20\t]*)"#;
     // `string(7) "…"` is the output of PHP.
-    OPENING = r#"(?x)^(?:string\([0-9]{1,9}\)[\x20]|(?:[A-Za-z]{1,30}\()*)[&@*$]?[bBuU]?[rR]?
+    OPENING = r#"(?x)^(?:string\([0-9]{1,9}\)[\x20]|(?:[A-Za-z][A-Za-z0-9_]{0,29}\()*)[&@*$]?[bBuU]?[rR]?
         (?<quote>\\*["'`]|%(?:25){0,3}2[27]|&quot;|&\#3[49];|\\{1,7}(?:u002[27]|x2[27])|“|‘)"#;
     // A quote that closes the text of the name, and opens no value: `"password:","x"`.
     NO_OPENING = r#"^\\*["'`]\s*(?:[,:}\])]+(?:\s*(?:\\*["'`]|[\[{}\])0-9])|[\x20\t]*(?:[\r\n]|$))|$)"#;
@@ -129,6 +130,9 @@ patterns! {
     CHANGED = r#"^\x20(?:->|=>|→)\x20\\*["']"#;
     // A pair in a tuple or a list.
     PAIR_END = r#"^\\*["']\s{0,8}[)\]]"#;
+    // An `INSERT` statement up to its rows, and the start of a row.
+    INSERT = r"(?i)^\s+[!-'*-~]{1,128}(?:\s*|\\n)\((?<columns>[^()]{1,1000})\)(?:\s*|\\n)values(?:\s*|\\n)";
+    ROW = r"^[\s,]*\(";
     // An object with cookies: `cookies: {sid: "…"}`.
     COOKIE_OBJECT = r#"(?x)^s[\\"'`]*[\x20\t]*(?:=>|[:=])[\x20\t]*\{"#;
     COOKIE_KEY = r#"(?x)^[\s,\\"'`]*[A-Za-z0-9_.$%-]{1,64}[\\"'`]*[\x20\t]*(?:=>|[:=])[\x20\t]*"#;

@@ -46,6 +46,8 @@ pub(super) struct Scan<'t> {
     pub(super) spans: Vec<Span<'t>>,
     /// No JWT starts before it.
     pub(super) no_jwt_before: usize,
+    /// No list starts before it.
+    pub(super) no_list_before: usize,
     /// The original text is longer.
     pub(super) cut: bool,
     /// The names of rules that do not apply.
@@ -62,6 +64,7 @@ impl<'t> Scan<'t> {
             at: 0,
             spans: Vec::new(),
             no_jwt_before: 0,
+            no_list_before: 0,
             cut: false,
             disabled: &[],
             spelling: Spelling::default(),
@@ -102,9 +105,12 @@ impl<'t> Scan<'t> {
 
     pub(super) fn examine(&mut self, rule: Rule, hit: Range<usize>) -> Option<Span<'t>> {
         match rule {
-            Rule::Name(name) if name.style == Style::Cookie => {
-                self.cookie_object(name, hit.end).or_else(|| self.named(name, hit))
+            Rule::Name(name)
+                if name.style == Style::Cookie && self.cookie_object(name, hit.end) =>
+            {
+                Some(span(hit.start..hit.start, ""))
             }
+            Rule::Insert => self.inserted(hit.end).then(|| span(hit.start..hit.start, "")),
             Rule::Name(name) => self.named(name, hit),
             Rule::Scheme(kind) => self.scheme(kind, hit),
             Rule::Token(token) => TABLE.tokens[token].find(self.bytes, hit),
@@ -127,6 +133,17 @@ impl<'t> Scan<'t> {
         }
     }
 
+    /// Adds a span to be redacted. The text of the span is still scanned.
+    pub(super) fn add(&mut self, span: Span<'t>) {
+        let Range { start, end } = span.range;
+        if start < end
+            && placeholder_end(self.text, start).is_none()
+            && !self.disabled.contains(&&*span.kind)
+        {
+            self.spans.push(span);
+        }
+    }
+
     /// Adds a span, unless it is a placeholder already.
     pub(super) fn push(&mut self, span: Span<'t>) {
         let Range { start, end } = span.range;
@@ -143,26 +160,6 @@ impl<'t> Scan<'t> {
     }
 
     // Values after names.
-
-    /// The quoted values of an object: `"cookies": {"sid": "abc"}`. Returns the last.
-    fn cookie_object(&mut self, name: Name, at: usize) -> Option<Span<'t>> {
-        let mut at = at + COOKIE_OBJECT.find(&self.text[at..])?.end();
-        let mut last: Option<Span<'t>> = None;
-        while let Some(key) = COOKIE_KEY.find(&self.text[at..]) {
-            let value = self.opening(at + key.end());
-            if value.is_bare() {
-                break;
-            }
-            let (end, closed) = self.end(&value, &NO_LINK);
-            let found = (value.start < end).then(|| span(value.start..end, name.kind));
-            if let Some(found) = found {
-                last.replace(found).into_iter().for_each(|last| self.push(last));
-            }
-            let Some(closed) = closed else { break };
-            at = closed;
-        }
-        last
-    }
 
     pub(super) fn named(&self, name: Name, hit: Range<usize>) -> Option<Span<'t>> {
         let whole_word = matches!(name.style, Style::Word | Style::Digits | Style::Phrase);

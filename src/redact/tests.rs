@@ -624,6 +624,35 @@ fn values_in_pairs_and_objects_are_redacted() {
 }
 
 #[test]
+fn values_of_columns_are_redacted() {
+    check(&[
+        (
+            "INSERT INTO users (name, password) VALUES ('bob', 'hunter2')",
+            "INSERT INTO users (name, password) VALUES ('bob', '⟦password⟧')",
+        ),
+        (
+            "insert into \"a\".\"b\" (\"apiToken\",x) values ('a,b', 1),\n ('c', AKIAIOSFODNN7EXAMPLE);",
+            "insert into \"a\".\"b\" (\"apiToken\",x) values ('⟦token⟧', 1),\n ('⟦token⟧', ⟦aws-key⟧);",
+        ),
+        (
+            r#"{"q":"INSERT INTO u(\"x\",\"password\",y) VALUES(MD5('a'),MD5('it''s'),12)"}"#,
+            r#"{"q":"INSERT INTO u(\"x\",\"password\",y) VALUES(MD5('a'),MD5('⟦password⟧'),12)"}"#,
+        ),
+        (
+            "INSERT INTO u (secret, note) VALUES (7a7a, 'password=x'), (NULL, 'b')",
+            "INSERT INTO u (secret, note) VALUES (⟦secret⟧, 'password=⟦password⟧'), (NULL, 'b')",
+        ),
+    ]);
+    check_kept(&[
+        "INSERT INTO users (name, password) VALUES ($1, $2)",
+        "INSERT INTO users (name, password) VALUES (?, ?), (NULL, NULL)",
+        "INSERT INTO users (name, token_id) VALUES ('bob', 'a1b2')",
+        "INSERT INTO users (name, mail) VALUES ('bob', 'a1b2')",
+        "insert into the slot (password) values",
+    ]);
+}
+
+#[test]
 fn a_token_of_lower_case_letters_is_redacted() {
     const LETTERS: &str = "qwertyuiopasdfghjklzxcvbnmqwertyuiop";
     check(&[
@@ -1149,7 +1178,10 @@ const HOSTILE: &str = r#"
     {"password":{"S":" password:{"S": ('password','a1b2c3' ('password','¦a password="a"␣->␣" password="a"¦␣->␣"a" Cookie=[¦a=b;c=d;
     Cookie=[a=b; name="password","type":"text","value":" password%5B password%5Ba%5D= password&#61; :\\/\\/a:b echo␣ echo␣aaaa
     echo␣aaaa␣|␣ echo␣¦aaaa $6$ $6$a$ $6$¦a $2b$12$ $argon2id$v=1$a$ $argon2id$v=1$¦a negotiate␣ negotiate␣¦a ;␣path=/,a=b; ;␣path=/,
-    auth=("a", auth=("¦a"," PASS:␣ PASS:␣a requirepass␣ requirepass␣¦a password␣is␣generated␣for␣ password␣is␣set␣to␣¦a"#;
+    auth=("a", auth=("¦a"," PASS:␣ PASS:␣a requirepass␣ requirepass␣¦a insert␣into␣a␣(password)␣values␣('a'),
+    insert␣into␣a␣(password)␣values␣¦('a'), insert␣into␣a␣(password)␣values␣(¦'a', insert␣into␣a␣(password)␣values␣('
+    insert␣into␣a␣(password)␣values␣¦('insert␣into␣a␣(password)␣values␣('), insert␣into␣a␣(b)␣values␣ insert␣into␣a␣(¦b,
+    cookies={¦a:"cookies={a:", password␣is␣generated␣for␣ password␣is␣set␣to␣¦a"#;
 
 /// Four times the text may take about four times as long, but not sixteen times.
 #[test]

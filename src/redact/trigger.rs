@@ -72,6 +72,7 @@ fn shapes() -> impl Iterator<Item = (String, Rule)> {
         ("://", Rule::Url),
         (r":\/\/", Rule::Url),
         (r":\\/\\/", Rule::Url),
+        ("insert into", Rule::Insert),
         ("@tcp(", Rule::Dsn),
         ("@unix(", Rule::Dsn),
         ("bearer", Rule::Scheme("bearer")),
