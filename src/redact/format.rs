@@ -149,8 +149,10 @@ fn end(pieces: &[Piece], bytes: &[u8], mut at: usize) -> Option<usize> {
 pub(super) fn is_random(token: &[u8]) -> bool {
     let digits = token.iter().any(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
     let long_word = || token.split(|byte| !byte.is_ascii_alphabetic()).any(|word| word.len() >= 16);
-    // A short number has few different digits.
-    (digits || long_word()) && entropy(token) >= if token.len() < 12 { 1.0 } else { 2.0 }
+    // A number has few different characters.
+    let is_number = token.iter().all(u8::is_ascii_digit);
+    let entropy_min = if token.len() < 12 || is_number { 1.0 } else { 2.0 };
+    (digits || long_word()) && entropy(token) >= entropy_min
 }
 
 fn pieces(pattern: &str) -> Vec<Piece> {

@@ -79,13 +79,13 @@ patterns! {
     NAME_PARTS = "(?<joint>[_.-]*)(?:[0-9]+|(?<part>[A-Z]?[a-z]+|[A-Z]+))";
     LINK = r#"(?xi-u)^(?:
         (?<close>(?:\\*["'`]|\[[a-z0-9_]{0,16}\]|[\])]|%(?:25){0,3}(?:22|27|5d)
-            |%(?:25){0,3}5b[a-z0-9_]{0,16}%(?:25){0,3}5d|&quot;
+            |%(?:25)?5b[a-z0-9_]{0,3}|&quot;
             |\\{1,7}(?:u0022|x22)){0,4})
         (?<gap>[\x20\t]*)
-        (?<sep>=>|={1,3}|:{1,3}=|:{1,2}|!=|%(?:25){0,3}3[ad]|\\{1,7}u003[ad]|(?:is|was):
+        (?<sep>:\x20?(?:string|str)\??\x20?=|=>|={1,3}|:{1,3}=|:{1,2}|!=|%(?:25){0,3}3[ad]|\\{1,7}u003[ad]|(?:is|was):
             |[?|+]=|\|\|=?
-            |(?:,\s*["'\\]*type["'\\]*\s*[:=]\s*["'\\]*[a-z-]{1,20}["'\\]*)?(?:,|\s)\s*
-                ["'\\]*(?:parameter|option)?value["'\\]*\s*[:=]
+            |(?:,\s*["'\\]*type["'\\]*\s*[:=]\s*["'\\]*(?:text|hidden|password|string)["'\\]*)?
+                (?:,|\s)\s*["'\\]*(?:parameter|option)?value["'\\]*\s*[:=]
             |;s:[0-9]{1,9}:|&\#61;|&\#x3d;|&equals;)
         (?<space>[\x20\t]*)
       | \\*["'](?:;[\x20-\[\]-~]{0,80})?
@@ -94,8 +94,8 @@ patterns! {
       | (?<weak>[\x20]*(?:->|→)[\x20]*|[|,]|\t+)
       | [\x20\t]+(?<is>is|was)[\x20\t]+
       | (?<item>\\*["'],)?[\x20\t]*)"#;
-    // `string(7) "…"` is the output of PHP.
-    OPENING = r#"(?x)^(?:string\([0-9]{1,9}\)[\x20]|(?:[A-Za-z][A-Za-z0-9_]{0,29}\()*)[&@*$]?[bBuU]?[rR]?
+    // Dumps have a type before the value: `string(7) "…"` in PHP, `(string) (len=7) "…"` in Go.
+    OPENING = r#"(?x)^(?:string\([0-9]{1,9}\)[\x20]|\(string\)[\x20](?:\(len=[0-9]{1,9}\)[\x20])?|!!str[\x20]|(?:[A-Za-z][A-Za-z0-9_]{0,29}\()*)[&@*$]?[bBuU]?[rR]?
         (?<quote>\\*["'`]|%(?:25){0,3}2[27]|&quot;|&\#3[49];|\\{1,7}(?:u002[27]|x2[27])|“|‘)"#;
     // A quote that closes the text of the name, and opens no value: `"password:","x"`.
     NO_OPENING = r#"^\\*["'`]\s*(?:[,:}\])]+(?:\s*(?:\\*["'`]|[\[{}\])0-9])|[\x20\t]*(?:[\r\n]|$))|$)"#;
@@ -136,7 +136,7 @@ patterns! {
     // An object with cookies: `cookies: {sid: "…"}`.
     COOKIE_OBJECT = r#"(?x)^s[\\"'`]*[\x20\t]*(?:=>|[:=])[\x20\t]*\{"#;
     COOKIE_KEY = r#"(?x)^[\s,\\"'`]*[A-Za-z0-9_.$%-]{1,64}[\\"'`]*[\x20\t]*(?:=>|[:=])[\x20\t]*"#;
-    VALUE_ATTRIBUTE = r#"(?i)^\s*value\s*=\s*"#;
+    VALUE_ATTRIBUTE = r#"(?i)^\s*(?:type\s*=[\s"'\\]{1,4}[a-z]{1,16}["'\\]*\s+)?value\s*=\s*"#;
     // The name of a mechanism: `(auth:SIMPLE)`.
     ONE_CASE = r#"^(?:[a-z]{1,12}|[A-Z]{1,12})(?:[\s)\],;"']|$)"#;
     PLAIN_KEY = "^(?:[a-z]+(?:[._/-][a-z0-9]+)+|[0-9]{1,5})";

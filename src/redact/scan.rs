@@ -410,8 +410,12 @@ impl<'t> Scan<'t> {
         let ends = |c: char| c <= ' ' || "\"'\\,;".contains(c);
         let word = text[..text.floor_char_boundary(256)].split(ends).next()?;
         let digits = word.bytes().filter(u8::is_ascii_digit).count();
-        let before = self.text[..at].trim_end();
-        let is_pair = before.ends_with(',') && PAIR_END.is_match(&text[word.len()..]);
+        let before = &self.text[self.text.floor_char_boundary(at.saturating_sub(80))..at];
+        let is_first = before.trim_end().strip_suffix(',').is_some_and(|before| {
+            let open = before.rfind(['(', '[']);
+            open.is_some_and(|open| !before[open..].contains(','))
+        });
+        let is_pair = is_first && PAIR_END.is_match(&text[word.len()..]);
         let secret = is_pair && name.kind == "password" && is_random(word, 6)
             || is_random(word, 8) && digits >= 2 && !UUID.is_match(word)
             || PAIR.is_match(text);

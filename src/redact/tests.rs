@@ -581,12 +581,14 @@ fn values_in_elements_after_their_name_are_redacted() {
 }
 
 #[test]
-fn values_in_the_output_of_php_are_redacted() {
+fn values_after_a_type_are_redacted() {
     check(&[
         (
             "array(1) { [\"password\"]=> string(7) \"hunter2\" }",
             "array(1) { [\"password\"]=> string(7) \"⟦password⟧\" }",
         ),
+        ("Password: (string) (len=7) \"hunter2\"", "Password: (string) (len=7) \"⟦password⟧\""),
+        ("let password: string = \"a b\"", "let password: string = \"⟦password⟧\""),
         ("s:8:\"password\";s:7:\"hunter2\";}", "s:8:\"password\";s:7:\"⟦password⟧\";}"),
         ("( [password] => hunter2 )", "( [password] => ⟦password⟧ )"),
     ]);
@@ -607,6 +609,10 @@ fn values_in_pairs_and_objects_are_redacted() {
             r#"{"name":"password","type":"text","value":"a b"}"#,
             r#"{"name":"password","type":"text","value":"⟦password⟧"}"#,
         ),
+        (
+            "<input name=\"csrf_token\" type=\"hidden\" value=\"abc\">",
+            "<input name=\"csrf_token\" type=\"hidden\" value=\"⟦token⟧\">",
+        ),
         ("auth=('bob', 'hunter2')", "auth=('⟦auth⟧')"),
         ("password = \"a b\" -> \"c d\" x", "password = \"⟦password⟧\" x"),
         ("Cookie=[a=b; c=d] x", "Cookie=[⟦cookie⟧] x"),
@@ -616,7 +622,7 @@ fn values_in_pairs_and_objects_are_redacted() {
         (r"postgres:\\/\\/app:pw@db\\/x", r"postgres:\\/\\/app:⟦url-password⟧@db\\/x"),
     ]);
     check_kept(&[
-        "(\"password\", \"email\")",
+        "(\"password\", \"email\") (\"user\", \"password\", \"email1\")",
         "{\"password\":{\"S\":\"\"}}",
         "--- PASS: TestFoo (0.00s)",
         "credentials: default",
@@ -627,8 +633,8 @@ fn values_in_pairs_and_objects_are_redacted() {
 fn values_of_columns_are_redacted() {
     check(&[
         (
-            "INSERT INTO users (name, password) VALUES ('bob', 'hunter2')",
-            "INSERT INTO users (name, password) VALUES ('bob', '⟦password⟧')",
+            "REPLACE INTO users (name, password) VALUES ('bob', 'hunter2')",
+            "REPLACE INTO users (name, password) VALUES ('bob', '⟦password⟧')",
         ),
         (
             "insert into \"a\".\"b\" (\"apiToken\",x) values ('a,b', 1),\n ('c', AKIAIOSFODNN7EXAMPLE);",
@@ -653,12 +659,16 @@ fn values_of_columns_are_redacted() {
 }
 
 #[test]
-fn a_token_of_lower_case_letters_is_redacted() {
+fn a_token_with_few_kinds_of_characters_is_redacted() {
     const LETTERS: &str = "qwertyuiopasdfghjklzxcvbnmqwertyuiop";
     check(&[
         (&format!("to {}{LETTERS} x", "ghp_"), "to ⟦github-token⟧ x"),
         (&format!("to {}{} x", "sk_live_", &LETTERS[..24]), "to ⟦stripe-key⟧ x"),
         (&format!("to {}abcdefghijkl-1234 x", "xoxb-"), "to ⟦slack-token⟧ x"),
+        (
+            &format!("889087988758:{}a8Bv7foSyMH-Qy47h0O9Pi2tw4TDT6YNx x", "AA"),
+            "⟦telegram-token⟧ x",
+        ),
     ]);
     check_kept(&["sk_live_migration_of_all_accounts", "xoxb-tokens-are-refused-by-slack"]);
 }
@@ -1181,6 +1191,7 @@ const HOSTILE: &str = r#"
     auth=("a", auth=("¦a"," PASS:␣ PASS:␣a requirepass␣ requirepass␣¦a insert␣into␣a␣(password)␣values␣('a'),
     insert␣into␣a␣(password)␣values␣¦('a'), insert␣into␣a␣(password)␣values␣(¦'a', insert␣into␣a␣(password)␣values␣('
     insert␣into␣a␣(password)␣values␣¦('insert␣into␣a␣(password)␣values␣('), insert␣into␣a␣(b)␣values␣ insert␣into␣a␣(¦b,
+    password:␣string␣= password:␣(string)␣(len=1)␣ setpassword(" {password,<<" <p␣name="password"␣type="a"␣value="
     cookies={¦a:"cookies={a:", password␣is␣generated␣for␣ password␣is␣set␣to␣¦a"#;
 
 /// Four times the text may take about four times as long, but not sixteen times.

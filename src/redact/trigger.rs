@@ -73,6 +73,7 @@ fn shapes() -> impl Iterator<Item = (String, Rule)> {
         (r":\/\/", Rule::Url),
         (r":\\/\\/", Rule::Url),
         ("insert into", Rule::Insert),
+        ("replace into", Rule::Insert),
         ("@tcp(", Rule::Dsn),
         ("@unix(", Rule::Dsn),
         ("bearer", Rule::Scheme("bearer")),

@@ -1,4 +1,4 @@
-//! What `stentor check` says about a configuration and about a line.
+//! The output of `stentor check` for a configuration and for a line.
 
 use super::*;
 
