@@ -60,6 +60,9 @@ pub const WINDOW_MIN: Duration = Duration::from_secs(1);
 /// a longer window ends with a message that is delayed again.
 pub const WINDOW_LIMIT: Duration = Duration::from_hours(12);
 
+/// The most log events on one side of an alert that become part of it.
+pub const CONTEXT_EVENTS_MAX: usize = 20;
+
 /// The default of `window_max`, unless `window` is longer.
 pub const WINDOW_MAX_DEFAULT: Duration = Duration::from_mins(10);
 
@@ -126,9 +129,19 @@ pub struct Route {
     pub first: First,
     /// `continue`: whether later routes are tried for the same log event. Default: false.
     pub continue_: bool,
+    /// How many log events before and after an alert become part of it, each at most
+    /// [`CONTEXT_EVENTS_MAX`]. Default: none.
+    pub context: ContextSize,
     /// The severity of its alerts. Default: none, so that the marker decides
     /// ([`Severity::of_marker`]).
     pub severity: Option<Severity>,
+}
+
+/// How many log events around an alert become part of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ContextSize {
+    pub before: usize,
+    pub after: usize,
 }
 
 /// When the first alert of a quiet route is delivered.

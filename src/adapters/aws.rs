@@ -28,7 +28,10 @@ where
         let code =
             service.code().and_then(|code| code.rsplit('#').next()).unwrap_or("unknown-error");
         let code = code.strip_prefix("AWS.SimpleQueueService.").unwrap_or(code);
-        return Cause::new(code.to_owned(), service.message().unwrap_or("an error without a message"));
+        return Cause::new(
+            code.to_owned(),
+            service.message().unwrap_or("an error without a message"),
+        );
     }
     let code = match error {
         _ if lacks_credentials(error) => "no-credentials",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{First, Route, Scope, WINDOW_DEFAULT, WINDOW_MAX_DEFAULT};
+use super::{ContextSize, First, Route, Scope, WINDOW_DEFAULT, WINDOW_MAX_DEFAULT};
 use crate::model::name::{RouteName, Severity, Target};
 
 /// A route as far as it could be read. `None` means that an error was reported.
@@ -20,6 +20,7 @@ pub(super) struct Draft {
     pub(super) fallback_after: Option<Duration>,
     pub(super) windows: Windows,
     pub(super) first: Option<First>,
+    pub(super) context: Option<ContextSize>,
     pub(super) severity: Option<Option<Severity>>,
 }
 
@@ -53,6 +54,7 @@ impl Draft {
             window_max: self.windows.window_max()?,
             first: self.first?,
             continue_: self.continue_?,
+            context: self.context?,
             severity: self.severity?,
         })
     }

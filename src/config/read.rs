@@ -13,8 +13,8 @@ use super::draft::{Draft, Setting, Windows};
 use super::quantity::{self, spell};
 use super::value::{Fields, Value, filled_list, optional, optional_list, warn_elements};
 use super::{
-    Config, DECODED_BYTES_MAX_DEFAULT, FALLBACK_AFTER_DEFAULT, First, Glob, MARKER_BYTES_MAX,
-    Scope, WINDOW_LIMIT, WINDOW_MIN, redaction, region, shadowing,
+    CONTEXT_EVENTS_MAX, Config, ContextSize, DECODED_BYTES_MAX_DEFAULT, FALLBACK_AFTER_DEFAULT,
+    First, Glob, MARKER_BYTES_MAX, Scope, WINDOW_LIMIT, WINDOW_MIN, redaction, region, shadowing,
 };
 use crate::model::name::{RouteName, Target};
 use crate::model::visible;
@@ -26,13 +26,14 @@ const DECODED_BYTES: RangeInclusive<u64> = (1 << 10)..=(10 << 30);
 const FILE_KEYS: [&str; 2] = ["decoded_bytes_max", "strict"];
 
 /// Keys that are valid in a route only.
-const ROUTE_KEYS: [&str; 10] = [
+const ROUTE_KEYS: [&str; 11] = [
     "name",
     "markers",
     "notify",
     "fallback",
     "fallback_after",
     "continue",
+    "context",
     "severity",
     "log_groups",
     "accounts",
@@ -128,6 +129,7 @@ fn draft(
             Some(value) => diagnostics.read(value, Value::variant),
             None => inherited.first,
         },
+        context: context(&mut fields, diagnostics),
         severity: optional(fields.take("severity"), None, diagnostics, |value| {
             value.variant().map(Some)
         }),
@@ -143,6 +145,25 @@ fn draft(
     }
     draft.has_unknown_key = keys.has_unknown;
     draft
+}
+
+/// `context = { before = 2, after = 5 }`.
+fn context(fields: &mut Fields<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<ContextSize> {
+    let Some(value) = fields.take("context") else { return Some(ContextSize::default()) };
+    let mut sizes = diagnostics.read(value, Value::table)?;
+    let count = |value: Value<'_>| {
+        let count = value.integer().flatten().and_then(|count| usize::try_from(count).ok());
+        count
+            .filter(|count| *count <= CONTEXT_EVENTS_MAX)
+            .ok_or_else(|| format!("expected a number from 0 to {CONTEXT_EVENTS_MAX}"))
+    };
+    let before = optional(sizes.take("before"), 0, diagnostics, count);
+    let after = optional(sizes.take("after"), 0, diagnostics, count);
+    let keys = sizes.finish(diagnostics, |_| None);
+    if keys.has_unknown {
+        return None;
+    }
+    Some(ContextSize { before: before?, after: after? })
 }
 
 fn windows(

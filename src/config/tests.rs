@@ -37,6 +37,7 @@ fn the_builtin_configuration_is_the_documented_one() {
             window_max: Duration::from_secs(600),
             first: First::Immediately,
             continue_: false,
+            context: ContextSize::default(),
             severity: None,
         }],
         redactor: Redactor::default(),
@@ -57,6 +58,7 @@ fn the_example_file_is_valid() {
     assert_eq!(config.redactor.disabled(), ["card"]);
 
     let [audit, critical, payments, info] = config.routes.as_slice() else { panic!() };
+    assert_eq!(payments.context, ContextSize { before: 2, after: 5 });
     assert!(audit.continue_ && audit.first == First::AfterWindow);
     assert_eq!(audit.window, Duration::from_secs(3600));
     assert_eq!((critical.window, critical.window_max), (WINDOW_DEFAULT, WINDOW_MAX_DEFAULT));

@@ -5,22 +5,29 @@
 //!
 //! Left to `decode`: the marker prefilter on raw text, which rejects most messages before this.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
 
 use aho_corasick::{AhoCorasick, BuildError, MatchKind};
 use anyhow::bail;
 
-use crate::config::{Config, Route};
-use crate::ingest::decode::{Decoder, Events, MarkerPrefilter, Poison};
+use crate::config::{Config, ContextSize, Route};
+use crate::ingest::decode::{Decoder, Events, MarkerPrefilter, Neighbors, Poison};
 use crate::ingest::logs::{LogBatch, LogEvent};
-use crate::model::alert::{Alert, AlertId, MESSAGE_BYTES_MAX, Origin};
+use crate::model::alert::{
+    Alert, AlertId, CONTEXT_BYTES_MAX, MESSAGE_BYTES_MAX, Origin, Surroundings,
+};
 use crate::model::name::RouteName;
 use crate::model::pattern::Patterns;
-use crate::model::statement::{self, STATEMENT_BYTES_MAX, Statement};
+use crate::model::statement::{self, Continuation, STATEMENT_BYTES_MAX, Statement};
 use crate::model::time::Timestamp;
-use crate::model::truncate::truncated;
+use crate::model::truncate::{truncated, truncated_start};
 use crate::redact::Redactor;
+
+/// The limits of what continues a log event.
+const JOINED_EVENTS_MAX: usize = 100;
+const JOINED_BYTES_MAX: usize = 64 * 1024;
 
 /// So much of the text around a statement is redacted with it.
 const STATEMENT_READ_BYTES_MAX: usize = 8 * 1024;
@@ -33,6 +40,8 @@ pub struct Routes {
     all_markers: Markers,
     /// In the order of the routes: the markers, and the name as the only element of a list.
     by_route: Vec<(Markers, Arc<[RouteName]>)>,
+    /// Whether a route wants the log events around an alert.
+    has_context: bool,
     own: OwnLogs,
 }
 
@@ -59,7 +68,7 @@ pub struct Scanned {
 }
 
 /// The routes that accept a log event, and the marker that the first of them found.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hit {
     pub marker: Arc<str>,
     /// Never empty; in the order of the configuration.
@@ -85,7 +94,15 @@ impl Routes {
             bail!("the markers of the configuration cannot be searched for");
         };
         let decoder = decoder(config);
-        Ok(Self { config: config.clone(), decoder, all_markers, by_route, own: OwnLogs::default() })
+        let has_context = config.routes.iter().any(|route| route.context != ContextSize::default());
+        Ok(Self {
+            has_context,
+            config: config.clone(),
+            decoder,
+            all_markers,
+            by_route,
+            own: OwnLogs::default(),
+        })
     }
 
     /// The decoder that lets [`Self::scan`] see every alert.
@@ -154,7 +171,7 @@ impl Routes {
         // Room for all candidates, because nearly all of them become alerts.
         let mut alerts = Vec::with_capacity(events.candidates().unwrap_or(0));
         let mut unfinished = false;
-        let events = events.each_until(|event| {
+        let events = events.each_until(|event, neighbors| {
             let Some(hit) = self.hit(event, head, region) else { return ControlFlow::Continue(()) };
             if is_over() {
                 unfinished = true;
@@ -169,7 +186,7 @@ impl Routes {
                     source,
                 ))
             });
-            alerts.push(self.alert(event, hit, origin, &mut patterns));
+            alerts.push(self.alert(event, neighbors, hit, origin, &mut patterns));
             ControlFlow::Continue(())
         })?;
         // The alerts stay in memory until they are committed.
@@ -216,15 +233,18 @@ impl Routes {
     fn alert(
         &self,
         event: &LogEvent<'_>,
+        neighbors: &mut Neighbors<'_, '_>,
         hit: Hit,
         origin: &Arc<Origin>,
         patterns: &mut Patterns,
     ) -> Alert {
-        let (message, left_out) = self.stored(&event.message, &hit.marker);
+        let (text, joined) = self.with_continuations(&event.message, neighbors);
+        let (message, left_out) = self.stored(&text, &hit.marker);
         let statement = match left_out {
             0 => statement::find(&message, &hit.marker).text,
-            _ => self.statement(&event.message, &hit.marker),
+            _ => self.statement(&text, &hit.marker),
         };
+        let context = self.context(&text, joined, neighbors, &hit.routes);
         let pattern = patterns.of_line(&statement);
         Alert {
             id: AlertId::new(&event.id, origin),
@@ -232,6 +252,7 @@ impl Routes {
             marker: hit.marker,
             message,
             left_out,
+            context,
             statement: (left_out > 0).then(|| statement.into()),
             pattern,
             routes: hit.routes,
@@ -249,6 +270,65 @@ impl Routes {
         let is_long = message.len() > MESSAGE_BYTES_MAX;
         let at = if is_long { statement::find(message, marker).range.start } else { 0 };
         self.redactor().excerpt(message, at, MESSAGE_BYTES_MAX)
+    }
+
+    /// The message with the log events that continue it, such as the lines of a stack trace; and
+    /// how many these are. A log event with a marker is an alert of its own.
+    fn with_continuations<'m>(
+        &self,
+        message: &'m str,
+        neighbors: &Neighbors<'_, '_>,
+    ) -> (Cow<'m, str>, usize) {
+        if message.len() > JOINED_BYTES_MAX {
+            return (Cow::Borrowed(message), 0);
+        }
+        let mut continuation = Continuation::of(message);
+        let (mut text, mut joined) = (Cow::Borrowed(message), 0);
+        for following in neighbors.after().take(JOINED_EVENTS_MAX) {
+            let Some(added) = continuation.next(&following) else { break };
+            if text.len() + added.len() > JOINED_BYTES_MAX || self.has_marker(&following) {
+                break;
+            }
+            let text = text.to_mut();
+            text.push('\n');
+            text.push_str(&added);
+            joined += 1;
+        }
+        (text, joined)
+    }
+
+    fn has_marker(&self, message: &str) -> bool {
+        self.all_markers.search.is_match(&*statement::without_sequences(message))
+    }
+
+    /// The log events around an alert whose `text` has the first `joined` of those after it.
+    fn context(
+        &self,
+        text: &str,
+        joined: usize,
+        neighbors: &mut Neighbors<'_, '_>,
+        routes: &[RouteName],
+    ) -> Option<Box<Surroundings>> {
+        if !self.has_context {
+            return None;
+        }
+        let sizes = || routes.iter().filter_map(|route| Some(self.get(route)?.context));
+        let before = neighbors.before(sizes().map(|size| size.before).max()?);
+        let after = sizes().map(|size| size.after).max()?;
+        let after: Vec<_> = neighbors.after().skip(joined).take(after).collect();
+        let (before, after) = (before.join("\n"), after.join("\n"));
+        if before.is_empty() && after.is_empty() {
+            return None;
+        }
+        // Redacted as one text: a secret may begin in one log event and end in another.
+        let whole = [&*before, text, &*after].join("\n");
+        let start = whole.len() - after.len();
+        let before = self.redactor().redact_part(&whole, 0..before.len());
+        let after = self.redactor().redact_part(&whole, start..whole.len());
+        Some(Box::new(Surroundings {
+            before: truncated_start(&before, CONTEXT_BYTES_MAX),
+            after: truncated(&after, CONTEXT_BYTES_MAX),
+        }))
     }
 
     /// The statement of a message that is too long to be redacted as a whole.
@@ -309,7 +389,16 @@ impl OwnLogs {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
+    use base64::Engine as _;
+    use base64::prelude::BASE64_STANDARD;
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
     use super::*;
+    use crate::ingest::decode;
+    use crate::ingest::event::{Data, Record};
 
     const CONFIG: &str = r#"
         [[redact.rule]]
@@ -442,6 +531,107 @@ mod tests {
         assert!(!short.pattern.as_str().contains("abcdef"));
     }
 
+    /// The alerts of a record with these messages, with the prefilter and without.
+    fn scanned(config: &str, messages: &[&str]) -> [Vec<Alert>; 2] {
+        // In the order in which CloudWatch Logs writes.
+        let event = |(n, message): (usize, &&str)| {
+            let message = serde_json::Value::from(*message);
+            format!(
+                r#"{{"id":"{n:056}","timestamp":{},"message":{message}}}"#,
+                1_795_443_306_000 + n
+            )
+        };
+        let events: Vec<String> = messages.iter().enumerate().map(event).collect();
+        let text = format!(
+            r#"{{"messageType":"DATA_MESSAGE","owner":"1","logGroup":"g","logStream":"s","logEvents":[{}]}}"#,
+            events.join(",")
+        );
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        gzip.write_all(text.as_bytes()).unwrap();
+        let data = BASE64_STANDARD.encode(gzip.finish().unwrap());
+        [false, true].map(|strict| {
+            let config = Config::parse(&format!("strict = {strict}\n{config}"), "f").unwrap();
+            let routes = Routes::new(&config).unwrap();
+            let record = Record::named("1".into(), Data::Base64(data.as_str().into()));
+            let decoded = decode::all(&[record], routes.decoder(), |_, head, events| {
+                routes.scan(head, events, None, "s")
+            });
+            decoded.into_iter().next().unwrap().content.unwrap().alerts
+        })
+    }
+
+    #[test]
+    fn a_stack_trace_that_arrives_line_by_line_is_one_alert() {
+        let config =
+            "[[route]]\nname = \"a\"\nmarkers = [\"[CRITICAL]\"]\nnotify = [\"slack:a\"]\n";
+        let lines = [
+            "quiet",
+            "[CRITICAL] order 7 could not be stored",
+            "java.lang.IllegalStateException: pool \"a\" is closed",
+            "\tat com.example.db.Pool.take(Pool.java:91)",
+            "Caused by: java.net.SocketTimeoutException: connect timed out",
+            "order 8 is stored",
+            "[CRITICAL] order 9 could not be stored",
+            "[CRITICAL]\tat a.b(c)",
+        ];
+        let trace = lines[1..5].join("\n");
+        for alerts in scanned(config, &lines) {
+            let messages: Vec<_> = alerts.iter().map(|alert| &*alert.message).collect();
+            assert_eq!(messages, [&*trace, lines[6], lines[7]]);
+            assert!(alerts.iter().all(|alert| alert.context.is_none()));
+            assert_eq!(alerts[0].pattern.as_str(), "[CRITICAL] order <n> could not be stored");
+        }
+    }
+
+    #[test]
+    fn a_trace_without_an_end_is_bounded() {
+        let config =
+            "[[route]]\nname = \"a\"\nmarkers = [\"[CRITICAL]\"]\nnotify = [\"slack:a\"]\n";
+        let frame = format!("\tat {}(A.java:7)", "a.".repeat(200));
+        let lines = [&["[CRITICAL] why"][..], &vec![&*frame; 1_000]].concat();
+        for alerts in scanned(config, &lines) {
+            let [alert] = &alerts[..] else { panic!("one alert") };
+            assert!(alert.message.starts_with("[CRITICAL] why\n\tat a.a."), "{alert:?}");
+            let joined = alert.message.len() + alert.left_out;
+            assert!(joined > 40_000 && joined < JOINED_BYTES_MAX, "{joined}");
+        }
+    }
+
+    #[test]
+    fn a_route_can_have_the_log_events_around_an_alert() {
+        let config = "[[route]]\nname = \"a\"\nmarkers = [\"[CRITICAL]\"]\nnotify = [\"slack:a\"]\ncontext = { before = 2, after = 1 }\n\
+                      [[route]]\nname = \"b\"\nmarkers = [\"[ALERT]\"]\nnotify = [\"slack:a\"]\n";
+        let lines = [
+            "one",
+            "two",
+            "password=\"hunter2",
+            "[CRITICAL] why",
+            "\tat a.b(c)",
+            "after",
+            "more",
+            "[ALERT] x",
+            "[CRITICAL] last",
+        ];
+        for alerts in scanned(config, &lines) {
+            let context = |alert: &Alert| {
+                let context = alert.context.as_deref().cloned().unwrap_or_default();
+                (alert.message.clone(), context.before, context.after)
+            };
+            let found: Vec<_> = alerts.iter().map(context).collect();
+            let text = |texts: [&str; 3]| {
+                let [message, before, after] = texts.map(str::to_owned);
+                (message, before, after)
+            };
+            assert!(!format!("{found:?}").contains("hunter2"), "{found:?}");
+            assert_eq!(found[0].0, "[CRITICAL] why\n\tat a.b(c)");
+            assert!(found[0].1.starts_with("two\npassword=\"[redacted:password]"), "{found:?}");
+            assert_eq!(
+                found[1..],
+                [text(["[ALERT] x", "", ""]), text(["[CRITICAL] last", "more\n[ALERT] x", ""])]
+            );
+        }
+    }
+
     #[test]
     fn the_cost_of_an_alert_does_not_depend_on_the_size_of_the_event() {
         let routes = Routes::new(&Config::builtin()).expect("it compiles");
@@ -465,7 +655,14 @@ mod tests {
                 };
                 let hit = Hit { marker: "[CRITICAL]".into(), routes: [].into() };
                 let start = processor_seconds();
-                let alert = routes.alert(&event, hit, &Arc::default(), &mut Patterns::default());
+                let mut alert = None;
+                let events = [event];
+                let _ = Events::of(&events).each_until(|event, neighbors| {
+                    let (origin, patterns) = (Arc::default(), &mut Patterns::default());
+                    alert = Some(routes.alert(event, neighbors, hit.clone(), &origin, patterns));
+                    ControlFlow::Break(())
+                });
+                let alert = alert.unwrap();
                 let seconds = processor_seconds() - start;
                 assert!(seconds < 1.0, "{shape:?} takes {seconds} s");
                 assert!(

@@ -99,6 +99,7 @@ impl Budget {
 ///     pattern: Pattern::of(text, "[CRITICAL]"),
 ///     message: text.to_owned(),
 ///     left_out: 0,
+///     context: None,
 ///     statement: None,
 ///     routes: ["critical".parse()?].into(),
 ///     account_id: "111122223333".into(),

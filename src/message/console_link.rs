@@ -53,6 +53,8 @@ mod tests {
             statement: None,
             message: String::new(),
             message_bytes: 0,
+            before: None,
+            after: None,
             account_id: String::new(),
             region: Some("eu-west-1".into()),
             log_group: "/aws/lambda/a b".into(),

@@ -4,12 +4,15 @@
 use crate::model::humanize::humanize_bytes;
 use crate::model::statement;
 use crate::model::tally::Sample;
-use crate::model::truncate::{truncate, truncated};
+use crate::model::truncate::{truncate, truncated, truncated_start};
 use crate::model::visible;
 
 /// Stands for an empty name. A channel may refuse an empty text, and a gap would tell the reader
 /// nothing.
 const NAMELESS: &str = "(none)";
+
+/// An excerpt of so many lines has room for what is around the event.
+const LINES_WITH_CONTEXT: usize = 5;
 
 /// The longest note on what an excerpt leaves out, in bytes.
 const NOTE_BYTES_MAX: usize = 24;
@@ -46,6 +49,31 @@ pub(super) fn excerpt(
     lines_max: usize,
     bytes_max: usize,
 ) -> String {
+    let sides = [&sample.before, &sample.after];
+    let shown_sides = sides.iter().filter(|side| side.is_some()).count();
+    if lines_max < LINES_WITH_CONTEXT || shown_sides == 0 {
+        return event(statement, sample, lines_max, bytes_max);
+    }
+    // Each side has a part of the room, in few lines, the nearest to the event.
+    let (side_bytes, side_lines) = (bytes_max / 4, lines_max / 2);
+    let before = sample.before.iter().map(|before| {
+        let before = visible::text(before);
+        let lines: Vec<&str> = before.lines().collect();
+        let nearest = lines[lines.len().saturating_sub(side_lines)..].join("\n");
+        truncated_start(&nearest, side_bytes)
+    });
+    let after = sample.after.iter().map(|after| {
+        let after = visible::text(after);
+        let nearest = after.lines().take(side_lines).collect::<Vec<_>>().join("\n");
+        truncated(&nearest, side_bytes)
+    });
+    let room = bytes_max - shown_sides * (side_bytes + 1);
+    let event = event(statement, sample, lines_max, room);
+    before.chain([event]).chain(after).collect::<Vec<_>>().join("\n")
+}
+
+/// An excerpt without what is around the event.
+fn event(statement: &str, sample: &Sample, lines_max: usize, bytes_max: usize) -> String {
     let bytes_max = bytes_max.saturating_sub(NOTE_BYTES_MAX);
     let text = visible::text(&sample.message);
     let marker = visible::text(&sample.marker);
@@ -168,6 +196,8 @@ mod tests {
             statement: Some(statement::find(message, marker).text),
             message: message.to_owned(),
             message_bytes: message.len() as u64,
+            before: None,
+            after: None,
             account_id: String::new(),
             region: None,
             log_group: String::new(),

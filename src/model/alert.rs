@@ -13,6 +13,9 @@ use crate::model::time::Timestamp;
 /// The limit of a stored message, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 16 * 1024;
 
+/// The limit of the log events on one side of an alert, in bytes.
+pub const CONTEXT_BYTES_MAX: usize = 4 * 1024;
+
 /// One alert: a row of the audit table, and one count in a tally of each of its routes. Alerts of a
 /// batch share equal texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +28,8 @@ pub struct Alert {
     pub message: String,
     /// The bytes of the log event that `message` leaves out.
     pub left_out: usize,
+    /// The log events around it, if the route wants them.
+    pub context: Option<Box<Surroundings>>,
     /// The statement of the log event if `message` leaves out any of it: what is left may not show
     /// it. Redacted.
     pub statement: Option<Box<str>>,
@@ -36,6 +41,14 @@ pub struct Alert {
     pub account_id: Arc<str>,
     pub region: Option<Arc<str>>,
     pub origin: Arc<Origin>,
+}
+
+/// Log events of the same record before and after an alert, which are no alerts themselves. Each
+/// side is redacted, and at most [`CONTEXT_BYTES_MAX`] bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    pub before: String,
+    pub after: String,
 }
 
 /// Where the log events of one subscription message come from.
@@ -102,7 +115,10 @@ impl Alert {
 
     /// The memory of the alert in bytes, without the texts that it shares with others.
     pub fn bytes(&self) -> usize {
-        size_of::<Self>() + self.message.capacity() + self.id.as_str().len()
+        let context = self.context.as_ref().map_or(0, |context| {
+            size_of::<Surroundings>() + context.before.capacity() + context.after.capacity()
+        });
+        size_of::<Self>() + self.message.capacity() + self.id.as_str().len() + context
     }
 }
 

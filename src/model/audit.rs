@@ -36,11 +36,14 @@ pub struct AuditRow {
     pub log_stream: String,
     pub pattern: String,
     pub source: String,
+    /// The log events around it, redacted.
+    pub context_before: String,
+    pub context_after: String,
 }
 
 impl AuditRow {
     /// The names of the columns.
-    pub const COLUMNS: [&'static str; 12] = [
+    pub const COLUMNS: [&'static str; 14] = [
         "log_id",
         "timestamp",
         "marker",
@@ -53,6 +56,8 @@ impl AuditRow {
         "log_stream",
         "pattern",
         "source",
+        "context_before",
+        "context_after",
     ];
 
     /// The row with every text on one line and safe for a terminal.
@@ -72,12 +77,14 @@ impl AuditRow {
             log_stream: line(&self.log_stream),
             pattern: line(&self.pattern),
             source: line(&self.source),
+            context_before: line(&self.context_before),
+            context_after: line(&self.context_after),
         }
     }
 
     /// The cells for a spreadsheet, in the order of [`AuditRow::COLUMNS`]. A spreadsheet may read a
     /// log line as a formula, so such a cell begins with an apostrophe, which spreadsheets hide.
-    pub fn cells(&self) -> [String; 12] {
+    pub fn cells(&self) -> [String; 14] {
         [
             &self.log_id,
             &self.timestamp,
@@ -91,6 +98,8 @@ impl AuditRow {
             &self.log_stream,
             &self.pattern,
             &self.source,
+            &self.context_before,
+            &self.context_after,
         ]
         .map(|cell| if may_be_formula(cell) { format!("'{cell}") } else { cell.clone() })
     }
@@ -134,6 +143,8 @@ mod tests {
             log_stream: "log_stream".into(),
             pattern: "pattern".into(),
             source: "source".into(),
+            context_before: "context_before".into(),
+            context_after: "context_after".into(),
         };
         assert_eq!(row.cells(), AuditRow::COLUMNS);
         let json = serde_json::to_value(&row).unwrap();

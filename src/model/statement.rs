@@ -8,6 +8,7 @@
 //! 1 MiB.
 
 mod ansi;
+mod continuation;
 mod lead;
 mod lines;
 mod structured;
@@ -18,6 +19,8 @@ use std::ops::Range;
 use memchr::memmem;
 
 use crate::model::truncate::truncated;
+
+pub use continuation::Continuation;
 
 /// The longest statement, in bytes. The rest of a longer one is cut off.
 pub const STATEMENT_BYTES_MAX: usize = 1024;

@@ -10,11 +10,11 @@ use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::alert::Alert;
+use crate::model::alert::{Alert, Surroundings};
 use crate::model::cluster::{Cluster, Place, cluster};
 use crate::model::pattern::{Pattern, VALUE_BYTES_MAX};
 use crate::model::time::Timestamp;
-use crate::model::truncate::{around, truncate, truncated};
+use crate::model::truncate::{around, truncate, truncated, truncated_start};
 
 /// The largest tally that a commit writes, in bytes of JSON.
 pub const TALLY_BYTES_MAX: usize = 8 * 1024;
@@ -24,6 +24,7 @@ pub const EPOCH_BYTES_MAX: usize = 48 * 1024;
 
 const SAMPLE_BYTES_MAX: usize = 1024;
 const SAMPLE_STATEMENT_BYTES_MAX: usize = 300;
+const SAMPLE_CONTEXT_BYTES_MAX: usize = 300;
 /// The limits to which samples are cut, one after the other, before a group is dropped.
 const SAMPLE_BYTES_SHORT: [usize; 3] = [512, 256, 120];
 /// A place of a pattern keeps so many distinct values.
@@ -48,6 +49,7 @@ const SLICES_MAX: i64 = 40;
 ///     marker: "[CRITICAL]".into(),
 ///     message: message.to_owned(),
 ///     left_out: 0,
+///     context: None,
 ///     statement: None,
 ///     pattern: Pattern::of(message, "[CRITICAL]"),
 ///     routes: Arc::from(["critical".parse().unwrap()]),
@@ -122,6 +124,11 @@ pub struct Sample {
     /// The size of the whole log event.
     #[serde(default)]
     pub message_bytes: u64,
+    /// The nearest of the log events before and after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
     pub account_id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<String>,
@@ -248,7 +255,8 @@ impl Tally {
         self
     }
 
-    /// Drops detail until the tally fits `bytes_max`: first the values, then long samples, then the
+    /// Drops detail until the tally fits `bytes_max`: first the values and what is around the
+    /// samples, then long samples, then the
     /// smallest groups. Counts stay exact.
     fn shrink_to(&mut self, bytes_max: usize) {
         self.for_all_names(Names::shrink);
@@ -257,6 +265,7 @@ impl Tally {
         }
         for group in self.groups.values_mut() {
             group.values = Values::default();
+            (group.sample.before, group.sample.after) = (None, None);
         }
         if self.json_bytes() <= bytes_max {
             return;
@@ -407,6 +416,9 @@ impl Values {
 impl Sample {
     fn of(alert: &Alert) -> Self {
         let statement = alert.statement();
+        let context = |side: fn(&Surroundings) -> String| {
+            alert.context.as_deref().map(side).filter(|text| !text.is_empty())
+        };
         let start = match alert.message.len() > SAMPLE_BYTES_MAX {
             // Some of what is before the statement, such as the members of an object.
             true => around(&alert.message, alert.statement_start(), SAMPLE_BYTES_MAX).start,
@@ -420,6 +432,8 @@ impl Sample {
                 .filter(|statement| *statement != alert.message),
             message: truncated(&alert.message[start..], SAMPLE_BYTES_MAX),
             message_bytes: (alert.message.len() + alert.left_out) as u64,
+            before: context(|context| truncated_start(&context.before, SAMPLE_CONTEXT_BYTES_MAX)),
+            after: context(|context| truncated(&context.after, SAMPLE_CONTEXT_BYTES_MAX)),
             account_id: alert.account_id.to_string(),
             region: alert.region.as_deref().map(str::to_owned),
             log_group: alert.origin.log_group.clone(),

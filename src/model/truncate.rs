@@ -23,6 +23,15 @@ pub fn truncated(text: &str, bytes_max: usize) -> String {
     }
 }
 
+/// The end of `text`: at most `bytes_max` bytes, including a `…` at its start.
+pub fn truncated_start(text: &str, bytes_max: usize) -> String {
+    if text.len() <= bytes_max {
+        return text.to_owned();
+    }
+    let start = text.len() - bytes_max.saturating_sub(ELLIPSIS.len_utf8());
+    format!("{ELLIPSIS}{}", &text[text.ceil_char_boundary(start)..])
+}
+
 /// The bytes of `text` to keep if only `bytes_max` are: its start, or the text around `focus` if
 /// little of the text after `focus` would be kept.
 pub fn around(text: &str, focus: usize, bytes_max: usize) -> Range<usize> {

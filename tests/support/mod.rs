@@ -579,6 +579,7 @@ pub fn alert(id: &str, routes: &[&str]) -> Alert {
         pattern: Pattern::of(&message, "[CRITICAL]"),
         message,
         left_out: 0,
+        context: None,
         statement: None,
         routes: routes.iter().map(|route| route.parse().unwrap()).collect(),
         account_id: "123456789012".into(),

@@ -230,6 +230,8 @@ fn row(item: &Item) -> AuditRow {
         log_stream: text(item, "log_stream"),
         pattern: text(item, "pattern"),
         source: text(item, "source"),
+        context_before: text(item, "context_before"),
+        context_after: text(item, "context_after"),
     }
 }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::value::{Columns, Value};
-use crate::model::alert::Alert;
+use crate::model::alert::{Alert, Surroundings};
 use crate::model::error::Cause;
 use crate::model::name::{RouteName, Target};
 use crate::model::outbox::{Cursor, Epoch, Recipient, StoredTally, TallyKey, TargetState, Window};
@@ -81,7 +81,13 @@ pub(super) fn row(alert: &Alert, now: Timestamp, ttl: Duration) -> Columns<'_> {
         ("hour", Value::text(hour)),
         ("expires_at", Value::N(expires_at(now, ttl))),
     ];
-    columns.into_iter().chain(region).chain(left_out).collect()
+    let context = |name, text: fn(&Surroundings) -> &str| {
+        let text = text(alert.context.as_deref()?);
+        (!text.is_empty()).then(|| (name, Value::text(text)))
+    };
+    let before = context("context_before", |context| &context.before);
+    let after = context("context_after", |context| &context.after);
+    columns.into_iter().chain(region).chain(left_out).chain(before).chain(after).collect()
 }
 
 /// The item of a tally.

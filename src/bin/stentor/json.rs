@@ -143,6 +143,8 @@ pub(crate) struct Alert<'a> {
     pub log_stream: &'a str,
     pub pattern: &'a str,
     pub source: &'a str,
+    pub context_before: &'a str,
+    pub context_after: &'a str,
 }
 
 /// `stentor patterns`.
@@ -461,6 +463,8 @@ impl<'a> From<&'a AuditRow> for Alert<'a> {
             log_stream: &row.log_stream,
             pattern: &row.pattern,
             source: &row.source,
+            context_before: &row.context_before,
+            context_after: &row.context_after,
         }
     }
 }

@@ -147,6 +147,7 @@ fn digest(target: &Target, now: Timestamp) -> Digest {
         pattern: Pattern::of(TEXT, MARKER),
         message: TEXT.to_owned(),
         left_out: 0,
+        context: None,
         statement: None,
         routes: [].into(),
         account_id: origin.owner.clone(),

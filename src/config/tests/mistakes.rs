@@ -68,6 +68,10 @@ continue = "true"         -> 5:12: continue: expected true or false, found a str
 continue_ = true          -> 5:1: unknown key `continue_`, did you mean `continue`?
 fallback = "slack:a"      -> 5:12: fallback: slack:a is in `notify`; a fallback is for when that fails
 fallback_after = "5m"     -> 5:18: fallback_after: this route has no `fallback`
+context = 3               -> 5:11: context: expected a table, found an integer
+context = { before = 21 } -> 5:22: before: expected a number from 0 to 20
+context = { after = "x" } -> 5:21: after: expected a number from 0 to 20
+context = { since = 1 }   -> 5:13: unknown key `since`
 severity = "fatal"        -> 5:12: severity: expected "info", "warning", "error" or "critical"
 accounts = [123456789012] -> 5:13: accounts: expected a string, found an integer
 accounts = []             -> 5:12: accounts: must not be empty; leave the key out to admit everything

@@ -34,6 +34,8 @@ pub(super) enum Candidate {
 pub(super) struct Prefiltered<'t> {
     /// Without log events.
     pub head: LogBatch<'t>,
+    /// Where the first log event begins.
+    pub first_event: usize,
     /// How many log events the message has.
     pub events: u64,
 }
@@ -87,6 +89,7 @@ impl<'t, V: Vector> Pass<'t, '_, V> {
     fn message(mut self) -> Option<Prefiltered<'t>> {
         let head = self.head()?;
         let names = self.checked(0)?;
+        let first_event = self.cursor.position();
         let events = self.events()?;
         let end = self.cursor.position();
         self.tail()?;
@@ -95,7 +98,7 @@ impl<'t, V: Vector> Pass<'t, '_, V> {
         let (owner, log_group, log_stream) =
             (name(head.owner)?, name(head.log_group)?, name(head.log_stream)?);
         let head = LogBatch { owner, log_group, log_stream, events: Vec::new() };
-        Some(Prefiltered { head, events })
+        Some(Prefiltered { head, first_event, events })
     }
 
     /// Everything up to the bracket of `logEvents`.
@@ -325,6 +328,38 @@ impl<const N: usize> Template<N> {
 }
 
 impl Candidate {
+    /// The event that begins at `start`, whether or not it may carry a marker.
+    pub(super) fn at(text: &[u8], start: usize) -> Option<Self> {
+        let mut cursor = Cursor::new(text);
+        if OPENING.begins(text.get(start..)?) {
+            cursor.seek(start + OPENING_BYTES);
+            cursor.skip_string()?;
+            let end = cursor.position() - 1;
+            if cursor.eat(b"}") {
+                return Some(Self::Plain { start, end });
+            }
+        }
+        cursor.seek(start);
+        cursor.expect(b"{")?;
+        cursor.skip_nested()?;
+        Some(Self::Other(start..cursor.position()))
+    }
+
+    pub(super) fn start(&self) -> usize {
+        match self {
+            Self::Plain { start, .. } | Self::Other(Range { start, .. }) => *start,
+        }
+    }
+
+    /// Where the next event begins; `None` after the last one.
+    pub(super) fn next_start(&self, text: &[u8]) -> Option<usize> {
+        let end = match self {
+            Self::Plain { end, .. } => end + 2,
+            Self::Other(range) => range.end,
+        };
+        (text.get(end) == Some(&b',')).then_some(end + 1)
+    }
+
     /// Parses the event.
     pub(super) fn read<'t>(&self, text: &'t [u8]) -> Result<LogEvent<'t>, Poison> {
         match self {

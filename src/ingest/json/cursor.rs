@@ -122,12 +122,12 @@ impl<'t> Cursor<'t> {
     }
 
     /// Skips the rest of a string, which may have escapes.
-    fn skip_string(&mut self) -> Option<()> {
+    pub(crate) fn skip_string(&mut self) -> Option<()> {
         loop {
+            self.at += memchr2(b'"', b'\\', self.text.get(self.at..)?)?;
             match self.byte()? {
                 b'"' => return Some(()),
-                b'\\' => self.at += 1,
-                _ => {}
+                _ => self.at += 1,
             }
         }
     }

@@ -57,11 +57,11 @@ fn values() -> impl Strategy<Value = Values> {
 prop_compose! {
     fn sample()(
         id in "[0-9]{0,56}", timestamp in moment(), marker in text(), message in text(), account_id in text(),
-        statement in prop::option::of(text()),
+        statement in prop::option::of(text()), before in prop::option::of(text()), after in prop::option::of(text()),
         region in prop_oneof![Just(None), Just(Some("eu-west-1".to_owned())), text().prop_map(Some)],
         log_group in text(), log_stream in text(), app_name in text(),
     ) -> Sample {
-        Sample { id, timestamp, marker, statement, message_bytes: message.len() as u64, message, account_id, region, log_group, log_stream, app_name }
+        Sample { id, timestamp, marker, statement, message_bytes: message.len() as u64, message, before, after, account_id, region, log_group, log_stream, app_name }
     }
 }
 

@@ -81,6 +81,7 @@ pub(crate) fn alert(account: &str, log_group: &str, at: i64, message: String) ->
         pattern: Pattern::of(&message, "[CRITICAL]"),
         message,
         left_out: 0,
+        context: None,
         statement: None,
         routes: ["critical".parse().unwrap()].into(),
         account_id: account.into(),

@@ -15,6 +15,7 @@ fn alert(n: u64, at: i64, message: &str, place: &str) -> Alert {
         marker: Arc::from(if n.is_multiple_of(3) { "[ALERT]" } else { "[CRITICAL]" }),
         message: message.to_owned(),
         left_out: 0,
+        context: None,
         statement: None,
         pattern: Pattern::of(message, "[CRITICAL]"),
         routes: ["critical".parse().unwrap()].into(),
