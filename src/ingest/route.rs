@@ -16,7 +16,7 @@ use crate::config::{Config, ContextSize, Route};
 use crate::ingest::decode::{Decoder, Events, MarkerPrefilter, Neighbors, Poison};
 use crate::ingest::logs::{LogBatch, LogEvent};
 use crate::model::alert::{
-    Alert, AlertId, CONTEXT_BYTES_MAX, MESSAGE_BYTES_MAX, Origin, Surroundings,
+    Alert, AlertId, CONTEXT_BYTES_MAX, LogContext, MESSAGE_BYTES_MAX, Origin,
 };
 use crate::model::name::RouteName;
 use crate::model::pattern::Patterns;
@@ -308,7 +308,7 @@ impl Routes {
         joined: usize,
         neighbors: &mut Neighbors<'_, '_>,
         routes: &[RouteName],
-    ) -> Option<Box<Surroundings>> {
+    ) -> Option<Box<LogContext>> {
         if !self.has_context {
             return None;
         }
@@ -325,7 +325,7 @@ impl Routes {
         let start = whole.len() - after.len();
         let before = self.redactor().redact_part(&whole, 0..before.len());
         let after = self.redactor().redact_part(&whole, start..whole.len());
-        Some(Box::new(Surroundings {
+        Some(Box::new(LogContext {
             before: truncated_start(&before, CONTEXT_BYTES_MAX),
             after: truncated(&after, CONTEXT_BYTES_MAX),
         }))

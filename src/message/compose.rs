@@ -266,7 +266,7 @@ fn count_and_time(digest: &Digest, group: &Group) -> Line {
 /// Marks the group with the first alert, which is often the cause, however small the group is.
 fn first(digest: &Digest, group: &Group) -> Line {
     let is_first = digest.tally.span.is_some_and(|whole| whole.first == group.span.first);
-    if is_first { vec![plain(", "), Inline::Strong("the first".to_owned())] } else { vec![] }
+    if is_first { vec![plain(", "), Inline::Strong("first to occur".to_owned())] } else { vec![] }
 }
 
 fn place(sample: &Sample) -> Place {

@@ -45,6 +45,7 @@ fn a_flood_shows_its_largest_groups_and_its_first_alert() {
       CloudWatch · account 111122223333 · eu-west-1 · /aws/lambda/checkout
 
       48 alerts in 35 s from 14:15:12 · app payments-api
+        [CRITICAL] POST /v1/orders answered 503, giving up after 3 tries
         {"ts":"2026-11-23T14:15:12Z","level":"error","trace":"4bf92f3577b34da6a3ce929d0e0e1000","msg":
           "[CRITICAL] POST /v1/orders answered 503, giving up after 3
           tries","order":"ord-1000","upstream":"checkout"}
@@ -61,7 +62,7 @@ fn a_flood_shows_its_largest_groups_and_its_first_alert() {
         [CRITICAL] no invoice for order 1000 after 10 s, customer <!channel> was told "try later"
       CloudWatch · account 444455556666 · eu-west-1 · /aws/lambda/invoice-mailer
 
-      1 alert at 14:15:06, the first · app orders-db-1
+      1 alert at 14:15:06, first to occur · app orders-db-1
         2026-11-23 14:15:06 UTC::@:[4127]:[CRITICAL] could not extend file "base/16401/24612": No
           space left on device
       CloudWatch · account 000011112222 · eu-west-1 · /aws/rds/instance/orders-db-1/postgresql
@@ -159,11 +160,11 @@ fn patterns_without_room_are_counted() {
     };
     insta::assert_snapshot!(counts(&twenty_patterns()) + "\n\n" + &counts(&patterns_beyond_the_tally()), @r#"
     20 patterns · account 1 · log group /ecs/a · app a
-    2 alerts in 5 s from 14:15:06, the first · app a
+    2 alerts in 5 s from 14:15:06, first to occur · app a
     + 7 more patterns, 7 alerts
 
     21+ patterns · account 1 · log group /ecs/a · app a
-    2 alerts in 5 s from 14:15:06, the first · app a
+    2 alerts in 5 s from 14:15:06, first to occur · app a
     + at least 8 more patterns, 12 alerts
     route critical · epochs 39–41
     "#);

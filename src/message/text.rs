@@ -116,6 +116,10 @@ enum Part {
 
 fn part_in(statement: &str, line: &str) -> Part {
     const START_BYTES: usize = 16;
+    // An object shows it, but between quotes and other members.
+    if line.starts_with('{') {
+        return Part::None;
+    }
     if line.contains(statement) {
         return Part::All;
     }
@@ -161,8 +165,8 @@ mod tests {
         }
         let json = format!(r#"{{"msg":"[C] pool is empty","ids":[{}7]}}"#, "7,".repeat(90));
         assert_eq!(
-            of(&json, "[C]", 3, 104),
-            "{\"msg\":\"[C] pool is empty\",\"ids\":[7,7,7,7,7,7,7,7,7,7,7,7,7,7,7,7,7,7,7,7,7,7…\n… 137 bytes more"
+            of(&json, "[C]", 3, 124),
+            "[C] pool is empty\n{\"msg\":\"[C] pool is empty\",\"ids\":[7,7,7,7,7,7,7,7,7,7,7,7,7,7,7,7,7,7,7,7,7,7,7…\n… 117 bytes more"
         );
         let trace = "Traceback (most recent call last):\n  File \"a\"\nKeyError: 'x'";
         assert_eq!(

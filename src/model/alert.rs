@@ -29,7 +29,7 @@ pub struct Alert {
     /// The bytes of the log event that `message` leaves out.
     pub left_out: usize,
     /// The log events around it, if the route wants them.
-    pub context: Option<Box<Surroundings>>,
+    pub context: Option<Box<LogContext>>,
     /// The statement of the log event if `message` leaves out any of it: what is left may not show
     /// it. Redacted.
     pub statement: Option<Box<str>>,
@@ -46,7 +46,7 @@ pub struct Alert {
 /// Log events of the same record before and after an alert, which are no alerts themselves. Each
 /// side is redacted, and at most [`CONTEXT_BYTES_MAX`] bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Surroundings {
+pub struct LogContext {
     pub before: String,
     pub after: String,
 }
@@ -116,7 +116,7 @@ impl Alert {
     /// The memory of the alert in bytes, without the texts that it shares with others.
     pub fn bytes(&self) -> usize {
         let context = self.context.as_ref().map_or(0, |context| {
-            size_of::<Surroundings>() + context.before.capacity() + context.after.capacity()
+            size_of::<LogContext>() + context.before.capacity() + context.after.capacity()
         });
         size_of::<Self>() + self.message.capacity() + self.id.as_str().len() + context
     }

@@ -10,7 +10,7 @@ use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::alert::{Alert, Surroundings};
+use crate::model::alert::{Alert, LogContext};
 use crate::model::cluster::{Cluster, Place, cluster};
 use crate::model::pattern::{Pattern, VALUE_BYTES_MAX};
 use crate::model::time::Timestamp;
@@ -416,7 +416,7 @@ impl Values {
 impl Sample {
     fn of(alert: &Alert) -> Self {
         let statement = alert.statement();
-        let context = |side: fn(&Surroundings) -> String| {
+        let context = |side: fn(&LogContext) -> String| {
             alert.context.as_deref().map(side).filter(|text| !text.is_empty())
         };
         let start = match alert.message.len() > SAMPLE_BYTES_MAX {

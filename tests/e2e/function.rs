@@ -60,6 +60,7 @@ async fn every_sample_is_answered_stored_parked_and_delivered() {
         ("kinesis-system-fields.json", [3, 0, 1, 0]),
         ("kinesis-empty.json", [0, 0, 0, 0]),
         ("kinesis-own-logs.json", [2, 0, 1, 6]),
+        ("kinesis-formats.json", [19, 0, 1, 0]),
         ("kinesis-secrets.json", [23, 0, 1, 0]),
         ("subscription.json", [2, 0, 1, 0]),
     ];

@@ -86,6 +86,20 @@ fn a_burst_becomes_one_message_and_a_second_run_repeats_nothing() {
 }
 
 #[test]
+fn the_picture_of_the_readme_is_a_real_message() {
+    let readme = include_str!("../../README.md");
+    let picture = readme.split("```text\n").nth(1).unwrap().split("```").next().unwrap();
+    let output = run(&scratch("picture"), &["events/kinesis-formats.json"]);
+    let shown = text(&output.stdout).replace('\u{a0}', " ");
+    let lines: Vec<&str> =
+        picture.lines().filter(|line| !line.trim().is_empty() && line.trim() != "…").collect();
+    assert!(lines.len() > 10);
+    for line in lines {
+        assert!(shown.contains(line), "{line}\n{shown}");
+    }
+}
+
+#[test]
 fn every_sample_has_the_report_that_its_readme_documents() {
     // events, unmatched, duplicates, kept, parked, exit code
     let cases = [
@@ -99,6 +113,7 @@ fn every_sample_has_the_report_that_its_readme_documents() {
         ("kinesis-empty.json", [0, 0, 0, 0, 0, 0]),
         ("kinesis-tumbling.json", [50, 23, 0, 27, 0, 0]),
         ("kinesis-own-logs.json", [9, 5, 0, 4, 0, 0]),
+        ("kinesis-formats.json", [28, 9, 0, 19, 0, 0]),
         ("kinesis-secrets.json", [23, 0, 0, 23, 0, 0]),
         ("subscription.json", [3, 1, 0, 2, 0, 0]),
     ];

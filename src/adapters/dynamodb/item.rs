@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::value::{Columns, Value};
-use crate::model::alert::{Alert, Surroundings};
+use crate::model::alert::{Alert, LogContext};
 use crate::model::error::Cause;
 use crate::model::name::{RouteName, Target};
 use crate::model::outbox::{Cursor, Epoch, Recipient, StoredTally, TallyKey, TargetState, Window};
@@ -81,7 +81,7 @@ pub(super) fn row(alert: &Alert, now: Timestamp, ttl: Duration) -> Columns<'_> {
         ("hour", Value::text(hour)),
         ("expires_at", Value::N(expires_at(now, ttl))),
     ];
-    let context = |name, text: fn(&Surroundings) -> &str| {
+    let context = |name, text: fn(&LogContext) -> &str| {
         let text = text(alert.context.as_deref()?);
         (!text.is_empty()).then(|| (name, Value::text(text)))
     };

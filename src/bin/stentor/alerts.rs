@@ -298,9 +298,9 @@ mod tests {
             let crate::Command::Alerts(arguments) = command else { panic!("not `alerts`") };
             arguments.format(&row, width)
         };
-        assert_eq!(line(&["--csv"], None), format!(",,,\"'{odd}\",,,,,,,,"));
+        assert_eq!(line(&["--csv"], None), format!(",,,\"'{odd}\",,,,,,,,,,"));
         let shown = "=a[U+001B]]0;t[U+0007][U+009B]2J[U+202E] b";
-        assert_eq!(line(&["--csv"], Some(80)), format!(",,,'{shown},,,,,,,,"));
+        assert_eq!(line(&["--csv"], Some(80)), format!(",,,'{shown},,,,,,,,,,"));
         for width in [None, Some(200)] {
             assert_eq!(line(&[], width), format!("  {shown}   "));
             assert!(

@@ -71,6 +71,12 @@ pub fn fixtures() -> Vec<(&'static str, &'static str, Event)> {
             own_logs(),
         ),
         (
+            "kinesis-formats.json",
+            "the formats of seven services: JSON, JSON in JSON from a container, logfmt, colors, a traceback in one log \
+             event, and a stack trace whose lines are log events",
+            formats(),
+        ),
+        (
             "kinesis-secrets.json",
             "one alert for each kind of secret, and a last one with texts that only look like secrets",
             secrets(),
@@ -198,6 +204,15 @@ fn own_logs() -> Event {
         ("stentor", payload::data(&payload_of(&own, scenario::OWN_LOGS))),
         ("payments", payload::data(&payload_of(&payments(), scenario::PAYMENTS))),
     ])
+}
+
+fn formats() -> Event {
+    let records = scenario::FORMATS.iter().map(|(owner, log_group, log_stream, lines)| {
+        let key = log_group.rsplit('/').next().unwrap_or_default();
+        let source = source(owner, log_group, log_stream, key);
+        (key, payload::data(&payload_of(&source, lines)))
+    });
+    kinesis(records.collect())
 }
 
 fn due() -> Event {
