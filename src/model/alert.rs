@@ -100,7 +100,7 @@ impl Origin {
 }
 
 impl Alert {
-    /// What the log event says.
+    /// The statement of the log event.
     pub fn statement(&self) -> String {
         match &self.statement {
             Some(statement) => statement.to_string(),

@@ -31,7 +31,7 @@ const READ_BYTES_MAX: usize = 1 << 20;
 /// JSON in JSON in JSON, and so on, is read to this depth.
 const DEPTH_MAX: usize = 4;
 
-/// What a log event says.
+/// The statement of a log event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
     /// One line without escape sequences; blanks are collapsed. Begins with the marker if the

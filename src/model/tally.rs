@@ -116,7 +116,7 @@ pub struct Sample {
     pub id: String,
     pub timestamp: Timestamp,
     pub marker: String,
-    /// What the log event says, in one line; `None` if `message` is no more than that.
+    /// The statement of the log event; `None` if `message` is no more than that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statement: Option<String>,
     /// The log event from its statement on, or more of it if it is short.
@@ -442,7 +442,7 @@ impl Sample {
         }
     }
 
-    /// What the log event says, in one line.
+    /// The statement of the log event.
     pub fn statement(&self) -> &str {
         self.statement.as_deref().unwrap_or(&self.message)
     }

@@ -57,7 +57,7 @@ pub(crate) struct Message<'a> {
     pub groups: Option<Groups>,
 }
 
-/// What a message is about.
+/// The groups of a message.
 #[derive(Debug, Serialize)]
 pub(crate) struct Groups {
     /// The largest first.

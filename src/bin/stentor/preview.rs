@@ -137,7 +137,7 @@ impl PreviewNotifier {
         locked(&self.report).messages.clone()
     }
 
-    /// What a message was about.
+    /// The groups of a message.
     pub(crate) fn groups_of(&self, delivery: &Delivery) -> MessageGroups {
         let key = (delivery.route.clone(), delivery.target.clone(), delivery.epochs.1);
         locked(&self.groups).get(&key).cloned().unwrap_or_default()

@@ -28,8 +28,8 @@ const SAME: &[&[&str]] = &[
         "mapred.job.id is deprecated. Instead, use mapreduce.job.id",
     ],
     &[
-        "DHCPDISCOVER from 00:11:43:e3:ba:c3 via eth1",
-        "DHCPDISCOVER from 00:14:aa:bb:12:34 via eth0",
+        "DHCPDISCOVER from 00:11:43:e3:b1:c3 via eth1",
+        "DHCPDISCOVER from 00:14:aa:b2:12:34 via eth0",
     ],
     &[
         "ciod: Error reading message prefix on CioStream socket to 172.16.96.116:33370, Link has been severed",

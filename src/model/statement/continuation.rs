@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::lead::lead_bytes;
 
-/// What begins a line of a stack trace, after its indentation.
+/// The beginnings of lines of a stack trace, after their indentation.
 const FRAMES: &[&str] = &[
     "at ",
     "File \"",

@@ -283,7 +283,7 @@ proptest! {
         prop_assert!(statement.text.len() <= STATEMENT_BYTES_MAX);
         prop_assert!(!statement.text.contains(['\n', '\r']));
         prop_assert!(message.get(statement.range.clone()).is_some(), "{:?}", statement.range);
-        // What was found once is found again.
+        // A statement is its own statement.
         let again = find(&statement.text, &marker);
         prop_assert!(again.text.len() <= STATEMENT_BYTES_MAX);
     }
