@@ -1,16 +1,16 @@
 //! Replaces secrets in log text before any of it is stored or shown.
 //!
 //! One automaton with all trigger words (`password`, `AKIA`, `://`, …) scans the text once. Only
-//! the text around a hit is examined further. A hit is the *shape* of a known credential, the *name*
-//! of a secret, or the name of a *vendor* whose keys have a known length. After a name, the value is
-//! redacted up to the end that its syntax defines: JSON at any level of escaping, query strings,
-//! headers, XML, YAML, command lines. Card numbers and a few other secrets have no trigger word; they
-//! are searched for in the text between the hits. A secret becomes `[redacted:<name of the rule>]`;
-//! its name and the syntax around it are kept.
+//! the text around a hit is examined further. A hit is the *shape* of a known credential, the
+//! *name* of a secret, or the name of a *vendor* whose keys have a known length. After a name, the
+//! value is redacted up to the end that its syntax defines: JSON at any level of escaping, query
+//! strings, headers, XML, YAML, command lines. Card numbers and a few other secrets have no trigger
+//! word; they are searched for in the text between the hits. A secret becomes
+//! `[redacted:<name of the rule>]`; its name and the syntax around it are kept.
 //!
 //! In doubt, text is redacted. A secret without a name and without a known shape is kept, unless a
-//! rule of the configuration matches it. Half a secret has no shape, so `Redactor::excerpt` redacts a
-//! long text before it cuts it.
+//! rule of the configuration matches it. Half a secret has no shape, so `Redactor::excerpt` redacts
+//! a long text before it cuts it.
 //!
 //! The time is linear in the length of any text: a lookahead is bounded, or it ends before the next
 //! hit, or its text is redacted and not read again. `time_is_linear_in_hostile_text` checks this.
@@ -126,8 +126,8 @@ impl Redactor {
         applied
     }
 
-    /// [`Redactor::redact`] that also updates `marks` and names the rule of each secret. `cut` says that the text is
-    /// longer than `text`.
+    /// [`Redactor::redact`] that also updates `marks` and names the rule of each secret. `cut` says
+    /// that the text is longer than `text`.
     fn redact_marked<'t>(
         &self,
         text: &'t str,

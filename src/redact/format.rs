@@ -1,5 +1,5 @@
-//! The format of a token: a small subset of regular expressions that needs no compilation and is matched in linear time.
-//! `rules.toml` describes it.
+//! The format of a token: a small subset of regular expressions that needs no compilation and is
+//! matched in linear time. `rules.toml` describes it.
 
 use std::ops::Range;
 
@@ -123,8 +123,8 @@ impl Format {
     }
 }
 
-/// The end of the pieces at `at`; for a piece without a limit, the end of its shortest text. To read on before the text
-/// is known to be a token would be quadratic in a run of words.
+/// The end of the pieces at `at`; for a piece without a limit, the end of its shortest text. To
+/// read on before the text is known to be a token would be quadratic in a run of words.
 fn end(pieces: &[Piece], bytes: &[u8], mut at: usize) -> Option<usize> {
     for piece in pieces {
         let len_max = if piece.len_max == usize::MAX { piece.len_min } else { piece.len_max };
@@ -230,7 +230,8 @@ impl Format {
         (token.strip_suffix('.').map_or(token.clone(), |token| format!("{token}a")), word)
     }
 
-    /// Texts that are nearly of the format: one character too short, or too long where there is a limit.
+    /// Texts that are nearly of the format: one character too short, or too long where there is a
+    /// limit.
     pub(super) fn near_misses(&self, random: &mut fastrand::Rng) -> Vec<String> {
         let word = &self.words[random.usize(..self.words.len())];
         let mut misses = Vec::new();

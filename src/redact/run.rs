@@ -1,8 +1,9 @@
-//! Secrets in long runs of letters and digits: tokens that start with the word of their format, and secrets without any
-//! word: secret keys of AWS, tokens of Discord and Facebook, and lines of a private key.
+//! Secrets in long runs of letters and digits: tokens that start with the word of their format, and
+//! secrets without any word: secret keys of AWS, tokens of Discord and Facebook, and lines of a
+//! private key.
 //!
-//! Long runs are rare in ordinary text. So the words of tokens are looked for in runs only, and are not in the automaton,
-//! which would be slower with each word.
+//! Long runs are rare in ordinary text. So the words of tokens are looked for in runs only, and are
+//! not in the automaton, which would be slower with each word.
 
 use std::cell::OnceCell;
 use std::ops::Range;
@@ -25,7 +26,8 @@ const PEM_LINES: [usize; 2] = [64, 70];
 pub(super) const PREFIX_BYTES_MAX: usize = 160;
 const LINE_BREAKS: [&[u8]; 3] = [b"\n", b"\r\n", b"\\n"];
 
-/// Adds the secrets of all runs. A run of 15 bytes has one at each 15th place, so it is enough to read that one.
+/// Adds the secrets of all runs. A run of 15 bytes has one at each 15th place, so it is enough to
+/// read that one.
 pub(super) fn find_in_runs<'t>(text: &'t str, found: &mut Vec<Span<'t>>) {
     let bytes = text.as_bytes();
     let mut runs = Runs { text, bytes, public: OnceCell::new(), found };
@@ -107,7 +109,8 @@ impl Runs<'_, '_> {
         let (before, end) = (self.found.len(), run.end);
         let kinds =
             self.bytes[run.clone()].iter().fold(0, |kinds, byte| kinds | KINDS[usize::from(*byte)]);
-        // A path or the name of a class. A token with a dot or a slash is so long that it has a digit.
+        // A path or the name of a class. A token with a dot or a slash is so long that it has a
+        // digit.
         let path = kinds & PATH > 0 && kinds & (DIGIT | DASH) == 0;
         if !path {
             self.tokens(run.clone(), kinds & PERCENT > 0);
@@ -255,7 +258,8 @@ fn line_start(bytes: &[u8]) -> usize {
     raw.max(escaped)
 }
 
-/// 40 random characters. A hash has one case, a path or a class name has words, and encoded text can be read.
+/// 40 random characters. A hash has one case, a path or a class name has words, and encoded text
+/// can be read.
 fn is_aws_secret(part: &[u8]) -> bool {
     part.len() == BARE_LEN_MIN && is_key_material(part, 4.3)
 }

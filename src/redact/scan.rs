@@ -403,7 +403,8 @@ impl<'t> Scan<'t> {
         (!blank).then(|| span(start..end, name.kind))
     }
 
-    /// `["X-Api-Key", "abc123def"]`: the value is the next item, if it is random. `["password", "email"]` lists names.
+    /// `["X-Api-Key", "abc123def"]`: the value is the next item, if it is random.
+    /// `["password", "email"]` lists names.
     fn next_item(&self, name: Name, at: usize) -> Option<Span<'t>> {
         let value = self.opening(at);
         let text = &self.text[value.start..];

@@ -123,7 +123,8 @@ impl<'t> Scan<'t> {
         (header > start + 8 && end > header + 8).then(|| span(start..end, "jwt"))
     }
 
-    /// A JWT whose header has another spelling: a space or a line break after its first brace. `dot` is before the payload.
+    /// A JWT whose header has another spelling: a space or a line break after its first brace.
+    /// `dot` is before the payload.
     pub(super) fn jwt_payload(&self, dot: usize) -> Option<Span<'t>> {
         let belongs = |byte: u8| byte.is_ascii_alphanumeric() || b"/+_-".contains(&byte);
         let header = self.bytes[..dot]

@@ -15,7 +15,8 @@ pub(super) struct Triggers {
     pub(super) words: AhoCorasick,
     /// For each word.
     pub(super) rules: Vec<Vec<Rule>>,
-    /// For each word, the longest other word at its start, which counts if the rule of the word does not apply.
+    /// For each word, the longest other word at its start, which counts if the rule of the word
+    /// does not apply.
     pub(super) shorter: Vec<Option<usize>>,
     pub(super) lens: Vec<usize>,
 }

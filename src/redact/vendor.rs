@@ -7,8 +7,8 @@ use super::table::Vendor;
 use super::word::{has_part, is_key};
 use super::{Span, span};
 
-/// `datadog_key=…`, `"Algolia": "…"`: the value after the vendor's name at `hit`, if it has the length and the characters
-/// of the vendor's keys.
+/// `datadog_key=…`, `"Algolia": "…"`: the value after the vendor's name at `hit`, if it has the
+/// length and the characters of the vendor's keys.
 pub(super) fn key(
     text: &str,
     vendor: &'static Vendor,

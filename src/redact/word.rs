@@ -66,7 +66,8 @@ pub(super) fn entropy(text: &[u8]) -> f64 {
     counts.iter().filter(|count| **count > 0).map(bits).sum()
 }
 
-/// Whether a value of the right length is random: the kinds of characters take turns, unlike in `backup2024`.
+/// Whether a value of the right length is random: the kinds of characters take turns, unlike in
+/// `backup2024`.
 pub(super) fn is_key(value: &[u8]) -> bool {
     let random = turns(&value.to_ascii_lowercase()) >= 3 || turns(value) >= 6;
     random && entropy(value) >= if value.len() < 20 { 2.3 } else { 2.7 }

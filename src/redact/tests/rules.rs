@@ -149,7 +149,8 @@ fn for_each_vendor(mut test: impl FnMut(&str, &str, &str, String)) {
     for vendor in &TABLE.vendors {
         for (format, pattern) in vendor.values.iter().zip(&vendor.patterns) {
             for word in &vendor.words {
-                // One in a few short keys looks like a word. `nearly_every_random_key_is_recognized` counts them.
+                // One in a few short keys looks like a word.
+                // `nearly_every_random_key_is_recognized` counts them.
                 let key = std::iter::repeat_with(|| format.sample(&mut random).0)
                     .find(|key| is_key(key.as_bytes()) && !key.starts_with('='));
                 test(vendor.name, word, pattern, key.unwrap());
