@@ -131,9 +131,10 @@ async fn a_topic_gets_a_readable_message_and_every_failure_has_its_class() {
     for credential in [json!(subscriber.topic), json!({"topic_arn": subscriber.topic})] {
         publish(aws, credential, soon).await.unwrap();
         let (subject, text) = subscriber.read().await.remove(0);
-        assert_eq!(subject, "[CRITICAL] 2 alerts");
+        assert_eq!(subject, "[CRITICAL] order 1 failed - 2 alerts");
         assert!(
-            text.starts_with("🔴 [CRITICAL] 2 alerts\n") && text.contains("order 1 failed"),
+            text.starts_with("🔴 [CRITICAL] order 1 failed · 2 alerts\n")
+                && text.contains("order 1 failed"),
             "{text}"
         );
     }
