@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `read` | knows the keys and what they mean |
 //! | `value` | reads TOML values and tables, without knowing any key |
-//! | `redaction` | knows the keys of `[redact]` |
+//! | `redaction`, `app`, `scope_keys` | know the keys of `[redact]`, `[[app]]` and a scope |
 //! | `diagnostic` | collects mistakes and warnings, and finds their lines |
 //! | `shadowing` | finds routes that no log event can reach |
 //! | `scope`, `glob` | decide where a route applies |
@@ -19,6 +19,7 @@
 //! redaction (`redact`), and the credentials of targets
 //! (`adapters::secret`).
 
+mod app;
 mod diagnostic;
 mod draft;
 mod encoding;
@@ -28,6 +29,7 @@ mod read;
 mod redaction;
 mod region;
 mod scope;
+mod scope_keys;
 mod shadowing;
 #[cfg(test)]
 mod tests;
@@ -45,6 +47,7 @@ pub(crate) use diagnostic::Diagnostics;
 pub(crate) use encoding::utf8;
 pub(crate) use value::{Fields, Value};
 
+pub use app::{APPS_MAX, App};
 pub use diagnostic::{ConfigError, Diagnostic};
 pub use glob::{GLOB_BYTES_MAX, Glob, GlobError};
 pub use quantity::{bytes, duration, duration_with_days};
@@ -88,6 +91,9 @@ pub struct Config {
     /// In the order of the file, in which they are tried. At least one; names are unique. The
     /// parser refuses a route that earlier routes leave no log event, where it can tell.
     pub routes: Vec<Route>,
+    /// In the order of the file: the first that admits a log event names its app. At most
+    /// [`APPS_MAX`]. Default: none.
+    pub apps: Vec<App>,
     /// Redacts with the rules of `[redact]`. Default: all built-in rules.
     pub redactor: Redactor,
     /// The decoded size that a record may have, in bytes, 1 KiB to 10 GiB. A larger one is parked.

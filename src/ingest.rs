@@ -6,4 +6,5 @@ pub mod decode;
 pub mod event;
 pub mod json;
 pub mod logs;
+mod origin;
 pub mod route;

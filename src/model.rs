@@ -2,6 +2,7 @@
 //! pure functions: no I/O, no clock, no configuration.
 
 pub mod alert;
+pub mod app;
 pub mod audit;
 pub mod burst;
 pub mod cluster;

@@ -11,10 +11,11 @@ use toml::de::DeTable;
 use super::diagnostic::Diagnostics;
 use super::draft::{Draft, Setting, Windows};
 use super::quantity::{self, spell};
-use super::value::{Fields, Value, filled_list, optional, optional_list, warn_elements};
+use super::scope_keys::scope;
+use super::value::{Fields, Value, filled_list, optional, warn_elements};
 use super::{
     CONTEXT_EVENTS_MAX, Config, ContextSize, DECODED_BYTES_MAX_DEFAULT, FALLBACK_AFTER_DEFAULT,
-    First, Glob, MARKER_BYTES_MAX, Scope, WINDOW_LIMIT, WINDOW_MIN, redaction, region, shadowing,
+    First, MARKER_BYTES_MAX, WINDOW_LIMIT, WINDOW_MIN, app, redaction, shadowing,
 };
 use crate::model::name::{RouteName, Target};
 use crate::model::visible;
@@ -40,9 +41,6 @@ const ROUTE_KEYS: [&str; 11] = [
     "regions",
 ];
 
-/// Digits of an account id.
-const ACCOUNT_DIGITS: usize = 12;
-
 /// The settings above the routes, which each route inherits.
 #[derive(Clone, Copy)]
 struct Inherited {
@@ -56,13 +54,17 @@ pub(super) fn config(root: &DeTable<'_>, diagnostics: &mut Diagnostics<'_>) -> O
         windows: windows(&mut fields, Windows::default(), diagnostics),
         first: optional(fields.take("first"), First::default(), diagnostics, Value::variant),
     };
+    let apps = app::apps(fields.take("app"), diagnostics);
     let redactor = redaction::redactor(fields.take("redact"), diagnostics);
     let decoded_bytes_max =
         optional(fields.take("decoded_bytes_max"), DECODED_BYTES_MAX_DEFAULT, diagnostics, size);
     let strict = optional(fields.take("strict"), false, diagnostics, Value::bool);
     let drafts = fields.require("route").and_then(|value| drafts(value, inherited, diagnostics));
 
-    let misplaced = |key: &str| ROUTE_KEYS.contains(&key).then_some("it belongs in a [[route]]");
+    let misplaced = |key: &str| match key {
+        "log_streams" => Some("it belongs in an [[app]]"),
+        _ => ROUTE_KEYS.contains(&key).then_some("it belongs in a [[route]]"),
+    };
     if !fields.finish(diagnostics, misplaced).missing.is_empty() {
         diagnostics.error_at(0, "there is no [[route]], so no alert would be found");
     }
@@ -71,6 +73,7 @@ pub(super) fn config(root: &DeTable<'_>, diagnostics: &mut Diagnostics<'_>) -> O
 
     Some(Config {
         routes: drafts.into_iter().map(Draft::finish).collect::<Option<_>>()?,
+        apps: apps?,
         redactor: redactor?,
         decoded_bytes_max: decoded_bytes_max?,
         strict: strict?,
@@ -136,6 +139,8 @@ fn draft(
     };
     let misplaced = |key: &str| match key {
         "redact" => Some("it is a table of its own, [redact]"),
+        "app" => Some("it is a table of its own, [[app]]"),
+        "log_streams" => Some("it belongs in an [[app]]"),
         _ if FILE_KEYS.contains(&key) => Some("it belongs above the first [[route]]"),
         _ => None,
     };
@@ -288,66 +293,4 @@ fn marker(value: Value<'_>) -> Result<String, String> {
 fn marker_warning(value: Value<'_>) -> Option<String> {
     let is_short = value.str().ok()?.trim().chars().count() == 1;
     is_short.then(|| "a marker of one character matches many lines that are not alerts".to_owned())
-}
-
-fn scope(fields: &mut Fields<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Scope> {
-    let log_groups = globs(fields.take("log_groups"), diagnostics, Value::parse);
-    let accounts = globs(fields.take("accounts"), diagnostics, account);
-    let listed = fields.take("regions");
-    let regions = globs(listed, diagnostics, region);
-    warn_elements(listed, diagnostics, region_warning);
-    Some(Scope { log_groups: log_groups?, accounts: accounts?, regions: regions? })
-}
-
-/// One list of a scope. An empty list would admit everything but reads as if it admitted nothing,
-/// so it is refused.
-fn globs<'a>(
-    list: Option<Value<'a>>,
-    diagnostics: &mut Diagnostics<'_>,
-    read: impl FnMut(Value<'a>) -> Result<Glob, String>,
-) -> Option<Vec<Glob>> {
-    let globs = optional_list(list, diagnostics, read)?;
-    match list {
-        Some(list) if globs.is_empty() => {
-            diagnostics.error(list, "must not be empty; leave the key out to admit everything");
-            None
-        }
-        _ => Some(globs),
-    }
-}
-
-fn account(value: Value<'_>) -> Result<Glob, String> {
-    let glob: Glob = value.parse()?;
-    let has_digits_only =
-        || value.str().is_ok_and(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-    match glob.width() {
-        None | Some(ACCOUNT_DIGITS) if !glob.is_literal() || has_digits_only() => Ok(glob),
-        _ if glob.is_literal() => Err("an account id has 12 digits".to_owned()),
-        _ => {
-            Err("an account id has 12 digits, and this pattern only matches another length"
-                .to_owned())
-        }
-    }
-}
-
-fn region(value: Value<'_>) -> Result<Glob, String> {
-    let glob: Glob = value.parse()?;
-    match glob.is_literal() && !region::has_shape(value.str()?) {
-        true => Err("expected a Region, such as \"eu-west-1\"".to_owned()),
-        false => Ok(glob),
-    }
-}
-
-/// Only a warning, because a Region may be newer than this program.
-fn region_warning(value: Value<'_>) -> Option<String> {
-    let text = value.str().ok()?;
-    let glob: Glob = text.parse().ok()?;
-    if region::KNOWN.iter().any(|known| glob.matches(known)) {
-        return None;
-    }
-    Some(match (glob.is_literal(), region::closest(text)) {
-        (true, Some(meant)) => format!("unknown Region, did you mean `{meant}`?"),
-        (true, None) => "unknown Region".to_owned(),
-        (false, _) => "matches no known Region".to_owned(),
-    })
 }

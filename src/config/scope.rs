@@ -38,7 +38,7 @@ impl Scope {
     }
 }
 
-fn admits(globs: &[Glob], text: &str) -> bool {
+pub(super) fn admits(globs: &[Glob], text: &str) -> bool {
     globs.is_empty() || globs.iter().any(|glob| glob.matches(text))
 }
 
@@ -46,7 +46,7 @@ fn admits_all(globs: &[Glob]) -> bool {
     globs.is_empty() || globs.iter().any(Glob::is_any)
 }
 
-fn covers(wide: &[Glob], narrow: &[Glob]) -> bool {
+pub(super) fn covers(wide: &[Glob], narrow: &[Glob]) -> bool {
     let each_is_covered =
         || narrow.iter().all(|inner| wide.iter().any(|outer| outer.covers(inner)));
     admits_all(wide) || (!narrow.is_empty() && each_is_covered())

@@ -40,6 +40,7 @@ fn the_builtin_configuration_is_the_documented_one() {
             context: ContextSize::default(),
             severity: None,
         }],
+        apps: Vec::new(),
         redactor: Redactor::default(),
         decoded_bytes_max: 64 * 1024 * 1024,
         strict: false,
@@ -56,6 +57,10 @@ fn the_example_file_is_valid() {
     assert_eq!((config.decoded_bytes_max, config.strict), (64 << 20, true));
     assert_eq!(config.redactor.custom().collect::<Vec<_>>(), ["customer", "session-id"]);
     assert_eq!(config.redactor.disabled(), ["card"]);
+    let [checkout] = config.apps.as_slice() else { panic!() };
+    assert_eq!(checkout.name, "checkout");
+    assert!(checkout.admits("1", None, "/ecs/prod", "web/a/1"));
+    assert!(!checkout.admits("1", None, "/ecs/prod", "api/a/1"));
 
     let [audit, critical, payments, info] = config.routes.as_slice() else { panic!() };
     assert_eq!(payments.context, ContextSize { before: 2, after: 5 });
@@ -82,7 +87,7 @@ fn the_example_file_is_valid() {
 fn the_example_file_shows_every_key() {
     let known = "window window_max first redact disable rule pattern redacts keeps \
                  decoded_bytes_max strict route name markers notify fallback fallback_after \
-                 continue severity log_groups accounts regions";
+                 continue severity log_groups log_streams accounts regions app";
     for key in known.split(' ') {
         let shown =
             |line: &str| line.trim_matches(['[', ']']).split([' ', '.']).any(|word| word == key);

@@ -15,6 +15,7 @@ use anyhow::bail;
 use crate::config::{Config, ContextSize, Route};
 use crate::ingest::decode::{Decoder, Events, MarkerPrefilter, Neighbors, Poison};
 use crate::ingest::logs::{LogBatch, LogEvent};
+use crate::ingest::origin::Origins;
 use crate::model::alert::{
     Alert, AlertId, CONTEXT_BYTES_MAX, LogContext, MESSAGE_BYTES_MAX, Origin,
 };
@@ -166,7 +167,7 @@ impl Routes {
         if self.own.wrote(head) {
             return Ok(Scanned { events: events.each(|_| ())?, own: true, ..Scanned::default() });
         }
-        let mut origin = None;
+        let mut origins = None;
         let mut patterns = Patterns::default();
         // Room for all candidates, because nearly all of them become alerts.
         let mut alerts = Vec::with_capacity(events.candidates().unwrap_or(0));
@@ -177,16 +178,9 @@ impl Routes {
                 unfinished = true;
                 return ControlFlow::Break(());
             }
-            let origin = origin.get_or_insert_with(|| {
-                Arc::new(Origin::new(
-                    &head.owner,
-                    &head.log_group,
-                    &head.log_stream,
-                    region,
-                    source,
-                ))
-            });
-            alerts.push(self.alert(event, neighbors, hit, origin, &mut patterns));
+            let origins =
+                origins.get_or_insert_with(|| Origins::new(&self.config, head, region, source));
+            alerts.push(self.alert(event, neighbors, hit, &origins.of(event), &mut patterns));
             ControlFlow::Continue(())
         })?;
         // The alerts stay in memory until they are committed.
@@ -227,6 +221,16 @@ impl Routes {
             }
         }
         hit
+    }
+
+    /// Where the log event of `batch` comes from.
+    pub fn origin(
+        &self,
+        event: &LogEvent<'_>,
+        batch: &LogBatch<'_>,
+        region: Option<&str>,
+    ) -> Arc<Origin> {
+        Origins::new(&self.config, batch, region, "").of(event)
     }
 
     /// The only way from a log event to an alert, through the redactor.
@@ -630,6 +634,61 @@ mod tests {
                 [text(["[ALERT] x", "", ""]), text(["[CRITICAL] last", "more\n[ALERT] x", ""])]
             );
         }
+    }
+
+    #[test]
+    fn an_alert_names_its_app() {
+        let config = r#"
+            [[app]]
+            name = "Shop of Europe"
+            log_streams = ["named/*"]
+            regions = ["eu-*"]
+            [[app]]
+            name = "ledger"
+            accounts = ["333333333333"]
+            [[route]]
+            name = "all"
+            markers = ["[CRITICAL]"]
+            notify = ["slack:all"]
+        "#;
+        let routes = Routes::new(&Config::parse(config, "test").unwrap()).unwrap();
+        let container = |name: &str| {
+            format!(r#"{{"log":"[CRITICAL] x","kubernetes":{{"container_name":"{name}"}}}}"#)
+        };
+        let event = |message: &str, account: Option<&'static str>| LogEvent {
+            id: "1".into(),
+            timestamp: 0,
+            message: message.to_owned().into(),
+            account: account.map(Into::into),
+            region: None,
+        };
+        let apps = |log_stream: &'static str, events: Vec<LogEvent<'_>>| -> Vec<String> {
+            let batch = LogBatch {
+                owner: "111122223333".into(),
+                log_group: "/fluent/prod".into(),
+                log_stream: log_stream.into(),
+                events,
+            };
+            let events = Events::of(&batch.events);
+            let alerts = routes.scan(&batch, events, Some("eu-west-1"), "").unwrap().alerts;
+            alerts.into_iter().map(|alert| alert.origin.app_name.clone()).collect()
+        };
+        let events = vec![
+            event("[CRITICAL] x", None),
+            event(&container("cart"), None),
+            event(&container("cart"), Some("333333333333")),
+            event(&container("AKIAIOSFODNN7EXAMPLE"), None),
+            event(&container("mail"), None),
+        ];
+        assert_eq!(apps("node-1", events.clone()), ["prod", "cart", "ledger", "prod", "mail"]);
+        let named = ["Shop of Europe"; 5];
+        assert_eq!(apps("named/1", events.clone()), named, "the first app that matches");
+        let task = "web/shop/0f3c9a7e5d1b4c2f8a6e0f3c9a7e5d1b";
+        assert_eq!(apps(task, events), ["shop", "shop", "ledger", "shop", "shop"]);
+        // However many names a text has, only so many origins are kept.
+        let many =
+            apps("node-1", (0..200).map(|n| event(&container(&format!("c{n}")), None)).collect());
+        assert_eq!((many.len(), many[63].as_str(), many[64].as_str()), (200, "c63", "prod"));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::model::app::{self, AppSource};
 use crate::model::name::RouteName;
 use crate::model::pattern::Pattern;
 use crate::model::statement;
@@ -51,7 +52,7 @@ pub struct LogContext {
     pub after: String,
 }
 
-/// Where the log events of one subscription message come from.
+/// Where log events of one app in one subscription message come from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origin {
     /// The account that owns the log group.
@@ -59,6 +60,8 @@ pub struct Origin {
     pub log_group: String,
     pub log_stream: String,
     pub app_name: String,
+    /// What named the app.
+    pub app_source: AppSource,
     /// The Region of the stream or function, if the record has it.
     pub region: Option<Arc<str>>,
     /// The record: Kinesis event id (shard and sequence number), or the request id.
@@ -87,15 +90,23 @@ impl Origin {
         region: Option<&str>,
         source: &str,
     ) -> Self {
+        let (app_name, app_source) = app::of_place(log_group, log_stream);
         Self {
             id_suffix: format!("-{:08x}", hash_of([owner, log_group, log_stream])),
             owner: owner.into(),
-            app_name: app_name(log_group, log_stream).to_owned(),
+            app_name: app_name.to_owned(),
+            app_source,
             log_group: log_group.to_owned(),
             log_stream: log_stream.to_owned(),
             region: region.map(Arc::from),
             source: source.to_owned(),
         }
+    }
+
+    /// The same origin, with another name of the app.
+    #[must_use]
+    pub fn with_app(&self, app_name: &str, app_source: AppSource) -> Self {
+        Self { app_name: app_name.to_owned(), app_source, ..self.clone() }
     }
 }
 
@@ -161,108 +172,9 @@ fn hash_of<const N: usize>(parts: [&str; N]) -> u32 {
     crc.sum()
 }
 
-/// The application that writes a log stream, by the naming conventions of AWS: what the stream
-/// names, else the part of the log group after a well-known prefix, else its last part.
-fn app_name<'a>(log_group: &'a str, log_stream: &'a str) -> &'a str {
-    const PREFIXES: &[&str] = &[
-        "/aws/lambda/",
-        "/aws/rds/instance/",
-        "/aws/rds/cluster/",
-        "/aws/ecs/containerinsights/",
-        "/aws/containerinsights/",
-        "/aws/codebuild/",
-        "/aws/apigateway/",
-        "/aws/batch/",
-        "/aws/vendedlogs/states/",
-        "API-Gateway-Execution-Logs_",
-    ];
-    if let Some(app) = app_of_stream(log_group, log_stream) {
-        return app;
-    }
-    let cluster =
-        log_group.strip_prefix("/aws/eks/").and_then(|rest| rest.strip_suffix("/cluster"));
-    let part = match PREFIXES.iter().find_map(|prefix| log_group.strip_prefix(prefix)).or(cluster) {
-        Some(rest) => rest.split('/').find(|part| !part.is_empty()),
-        None => log_group.rsplit('/').find(|part| !part.is_empty()),
-    };
-    part.unwrap_or(log_group)
-}
-
-/// The application that the name of a stream contains: the function of a custom log group, the
-/// container of an ECS task or of a Kubernetes pod.
-fn app_of_stream<'a>(log_group: &str, log_stream: &'a str) -> Option<&'a str> {
-    // Kubernetes: `…var.log.containers.POD_NAMESPACE_CONTAINER-ID.log`.
-    if let Some((_, file)) = log_stream.split_once("containers.") {
-        let (_pod, rest) = file.split_once('_')?;
-        let (_namespace, rest) = rest.split_once('_')?;
-        let container = rest.strip_suffix(".log").unwrap_or(rest);
-        let container = container
-            .rsplit_once('-')
-            .filter(|(_, id)| is_hex(id, 8))
-            .map_or(container, |(name, _)| name);
-        return Some(container).filter(|name| !name.is_empty());
-    }
-    let parts: Vec<&str> = log_stream.split('/').collect();
-    match parts[..] {
-        // Lambda: `YYYY/MM/DD/FUNCTION[VERSION]ID`; in the function's own group without the name.
-        [year, month, day, name] if is_date([year, month, day]) => name
-            .split_once('[')
-            .map(|(function, _)| function)
-            .filter(|function| !function.is_empty()),
-        // ECS: `PREFIX/CONTAINER/TASK`.
-        [prefix, container, task] => {
-            let is_ecs = log_group.starts_with("/ecs/") || is_hex(task, 20) && !prefix.is_empty();
-            (is_ecs && !container.is_empty()).then_some(container)
-        }
-        _ => None,
-    }
-}
-
-fn is_date(parts: [&str; 3]) -> bool {
-    parts.map(str::len) == [4, 2, 2]
-        && parts.iter().all(|part| part.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
-fn is_hex(text: &str, bytes_min: usize) -> bool {
-    text.len() >= bytes_min && text.bytes().all(|byte| byte.is_ascii_hexdigit())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_app_name_comes_from_the_log_group_or_its_stream() {
-        let kubernetes = "ip-10-0-1-7.ec2.internal-application.var.log.containers.auth-59f6b76787-f86mt_prod_auth-19f6380c442838be.log";
-        let cases = [
-            (
-                "/aws/lambda/checkout",
-                "2026/11/23/[$LATEST]0a1b2c3d4e5f60718293a4b5c6d7e8f9",
-                "checkout",
-            ),
-            (
-                "platform",
-                "2026/11/23/checkout[$LATEST]0a1b2c3d4e5f60718293a4b5c6d7e8f9",
-                "checkout",
-            ),
-            ("/aws/rds/instance/orders-db/postgresql", "orders-db.0", "orders-db"),
-            ("/ecs/payments-api", "x", "payments-api"),
-            ("/ecs/prod", "web/shop/abc", "shop"),
-            ("prod", "web/shop/0f3c9a7e5d1b4c2f8a6e0f3c9a7e5d1b", "shop"),
-            ("prod", "web/shop/abc", "prod"),
-            ("/aws/containerinsights/prod/application", kubernetes, "auth"),
-            ("/aws/containerinsights/prod/host", "ip-10-0-1-7.ec2.internal", "prod"),
-            ("/aws/eks/prod/ingress/", "x", "ingress"),
-            ("/aws/eks/prod/cluster", "kube-apiserver-audit-0a1b", "prod"),
-            ("billing", "", "billing"),
-            ("/aws/lambda/", "", "/aws/lambda/"),
-            ("/", "//", "/"),
-            ("", "containers._", ""),
-        ];
-        for (log_group, log_stream, app) in cases {
-            assert_eq!(app_name(log_group, log_stream), app, "{log_group} {log_stream}");
-        }
-    }
 
     #[test]
     fn an_id_depends_on_owner_group_and_stream_and_never_changes() {

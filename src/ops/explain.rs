@@ -6,6 +6,7 @@ use strum::{IntoStaticStr, VariantNames};
 use crate::config::{Config, Route};
 use crate::ingest::logs::{LogBatch, LogEvent};
 use crate::ingest::route::Routes;
+use crate::model::app::AppSource;
 use crate::model::name::{RouteName, Severity};
 use crate::model::pattern::Pattern;
 
@@ -14,6 +15,7 @@ use crate::model::pattern::Pattern;
 pub struct LogLine {
     pub message: String,
     pub log_group: String,
+    pub log_stream: String,
     pub account: String,
     pub region: Option<String>,
 }
@@ -26,6 +28,9 @@ pub struct Explanation {
     /// The marker that the first accepting route found; `None` if no route accepts the line.
     pub marker: Option<String>,
     pub severity: Option<&'static str>,
+    /// The app that the alert would name, and what names it.
+    pub app: String,
+    pub app_source: AppSource,
     /// The line as it is stored and shown.
     pub redacted: String,
     /// The names of the rules that redacted something in the line, in the order of their first
@@ -102,9 +107,11 @@ pub fn explain(routes: &Routes, line: &LogLine) -> Explanation {
     let batch = LogBatch {
         owner: line.account.as_str().into(),
         log_group: line.log_group.as_str().into(),
+        log_stream: line.log_stream.as_str().into(),
         ..LogBatch::default()
     };
     let hit = routes.hit(&event, &batch, line.region.as_deref());
+    let origin = routes.origin(&event, &batch, line.region.as_deref());
     let accepting = hit.as_ref().map_or(&[][..], |hit| &*hit.routes);
     let (redacted, _) = routes.stored(&line.message, hit.as_ref().map_or("", |hit| &hit.marker));
     Explanation {
@@ -114,6 +121,8 @@ pub fn explain(routes: &Routes, line: &LogLine) -> Explanation {
             let configured = routes.get(hit.routes.first()?)?.severity;
             Some(configured.unwrap_or_else(|| Severity::of_marker(&hit.marker)).as_str())
         }),
+        app: origin.app_name.clone(),
+        app_source: origin.app_source,
         marker: hit.map(|hit| hit.marker.to_string()),
         redacted,
         redacted_by: routes.redactor().rules_applied(&line.message),
@@ -152,6 +161,10 @@ mod tests {
     #[test]
     fn a_line_is_explained_route_by_route() {
         let config = r#"
+            [[app]]
+            name = "ledger"
+            log_streams = ["web/*"]
+            accounts = ["111111111111"]
             [[route]]
             name = "audit"
             markers = ["[CRITICAL]"]
@@ -173,6 +186,7 @@ mod tests {
             let line = LogLine {
                 message: message.into(),
                 log_group: log_group.into(),
+                log_stream: "web/cart/1".into(),
                 account: account.into(),
                 region: None,
             };
@@ -198,6 +212,7 @@ mod tests {
             (&*billing.redacted_by, billing.severity),
             (&["password".to_owned()][..], Some("critical"))
         );
+        assert_eq!((&*billing.app, billing.app_source), ("ledger", AppSource::Configuration));
         assert!(
             billing.pattern.as_ref().is_some_and(|pattern| !pattern.contains("17")),
             "{billing:?}"
@@ -207,6 +222,7 @@ mod tests {
             results(&other),
             [MatchResult::OutOfScope, MatchResult::OutOfScope, MatchResult::Accepted]
         );
+        assert_eq!((&*other.app, other.app_source), ("shop", AppSource::LogGroup));
         let reason = "has [CRITICAL], but its account, Region or log group does not match";
         assert_eq!(other.routes[0].reason(), reason);
         let quiet = line("all is well", "/aws/lambda/shop", "2222");

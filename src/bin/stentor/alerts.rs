@@ -36,7 +36,7 @@ const EXAMPLES: &str = if cfg!(feature = "aws") {
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
-    /// Only alerts of this app, the last part of its log group's name
+    /// Only alerts of this app, as messages name it
     #[arg(long, value_name = "NAME")]
     app: Option<String>,
     /// Only alerts of this route

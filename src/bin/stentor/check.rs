@@ -1,11 +1,14 @@
 //! `stentor check` reads the configuration as the function does, explains what happens to a line,
 //! and compares what is deployed with what the function relies on.
 
+use std::collections::BTreeSet;
+
 use anyhow::bail;
 use clap::Args;
 use stentor::adapters::targets::undeliverable;
 use stentor::config::Config;
 use stentor::ingest::route::Routes;
+use stentor::model::app::AppSource;
 use stentor::model::humanize::humanize_duration;
 use stentor::ops::check::Finding;
 use stentor::ops::explain::{Explanation, LogLine, explain};
@@ -33,6 +36,9 @@ pub(crate) struct Arguments {
     /// Log group of the line
     #[arg(long, value_name = "NAME", requires = "message", default_value = "/aws/lambda/example")]
     log_group: String,
+    /// Log stream of the line
+    #[arg(long, value_name = "NAME", requires = "message", default_value = "")]
+    log_stream: String,
     /// Account of the line
     #[arg(long, value_name = "ID", requires = "message", default_value = "123456789012", value_parser = account)]
     account: String,
@@ -85,6 +91,7 @@ impl Arguments {
         LogLine {
             message: message.to_owned(),
             log_group: self.log_group.clone(),
+            log_stream: self.log_stream.clone(),
             account: self.account.clone(),
             region: self.account_and_region.region.clone(),
         }
@@ -131,6 +138,10 @@ fn list_routes(text: &mut TextReport, config: &Config) {
         ]
     });
     text.table(["route", "markers", "from", "notify", "window"], &[], rows);
+    if !config.apps.is_empty() {
+        let apps: BTreeSet<&str> = config.apps.iter().map(|app| app.name.as_str()).collect();
+        text.line(1, format_args!("apps that [[app]] names: {}", Vec::from_iter(apps).join(", ")));
+    }
     let rules: Vec<&str> = config.redactor.custom().collect();
     if !rules.is_empty() {
         text.line(1, format_args!("redaction rules of your own: {}", rules.join(", ")));
@@ -152,6 +163,13 @@ fn explain_line(text: &mut TextReport, explanation: &Explanation) {
     if let (Some(marker), Some(severity)) = (&explanation.marker, explanation.severity) {
         text.entry("marker", format_args!("{marker}, {severity}"));
     }
+    let source = match explanation.app_source {
+        AppSource::Configuration => "named by the configuration",
+        AppSource::LogStream => "from the name of the log stream",
+        AppSource::Message => "from the metadata in the message",
+        AppSource::LogGroup => "from the name of the log group",
+    };
+    text.entry("app", format_args!("{}, {source}", explanation.app));
     text.entry("shown as", &explanation.redacted);
     if !explanation.redacted_by.is_empty() {
         text.entry("redacted by", explanation.redacted_by.join(", "));
@@ -184,6 +202,7 @@ fn json_report<'a>(
     json::CheckReport {
         version: json::VERSION,
         routes: config.routes.iter().map(|route| route.name.as_str()).collect(),
+        apps: config.apps.iter().map(|app| app.name.as_str()).collect(),
         warnings: warnings.collect(),
         redaction: json::Redaction {
             rules: config.redactor.custom().collect(),

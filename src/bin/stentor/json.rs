@@ -1,7 +1,7 @@
 //! The `--json` output of each command. `docs/json.md` documents every field. Tests compare that
 //! document with these types, and `tests/it/cli/json.rs` with the output of real commands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -181,6 +181,7 @@ pub(crate) struct AssignedPattern<'a> {
 pub(crate) struct CheckReport<'a> {
     pub version: u32,
     pub routes: Vec<&'a str>,
+    pub apps: BTreeSet<&'a str>,
     pub warnings: Vec<Warning<'a>>,
     pub redaction: Redaction<'a>,
     pub explanation: Option<LineExplanation<'a>>,
@@ -208,6 +209,8 @@ pub(crate) struct LineExplanation<'a> {
     pub routes: Vec<TriedRoute<'a>>,
     pub marker: Option<&'a str>,
     pub severity: Option<&'a str>,
+    pub app: &'a str,
+    pub app_source: &'static str,
     pub redacted: &'a str,
     pub redacted_by: &'a [String],
     pub pattern: Option<&'a str>,
@@ -482,6 +485,8 @@ impl<'a> From<&'a Explanation> for LineExplanation<'a> {
             routes: routes.collect(),
             marker: explanation.marker.as_deref(),
             severity: explanation.severity,
+            app: &explanation.app,
+            app_source: explanation.app_source.code(),
             redacted: &explanation.redacted,
             redacted_by: &explanation.redacted_by,
             pattern: explanation.pattern.as_deref(),
@@ -499,6 +504,7 @@ impl<'a> From<&'a Finding> for CheckFinding<'a> {
 #[cfg(test)]
 mod tests {
     use stentor::ingest::decode::PoisonCode;
+    use stentor::model::app::AppSource;
     use stentor::ops::check::Rule;
     use stentor::ops::explain::{MatchResult, RouteMatch};
     use stentor::ops::replay::recognize::Unrecognized;
@@ -520,6 +526,8 @@ mod tests {
             }],
             marker: None,
             severity: None,
+            app: "shop".to_owned(),
+            app_source: AppSource::LogStream,
             redacted: "x".to_owned(),
             redacted_by: vec!["password".to_owned()],
             pattern: None,
@@ -527,6 +535,7 @@ mod tests {
         let report = CheckReport {
             version: VERSION,
             routes: vec!["a"],
+            apps: BTreeSet::from(["shop"]),
             warnings: vec![Warning { line: 1, column: 2, message: "odd" }],
             redaction: Redaction { rules: vec!["badge"], disabled: &["card"] },
             explanation: Some((&explanation).into()),
@@ -545,6 +554,7 @@ mod tests {
         let poison = PoisonCode::VARIANTS.iter().map(ToString::to_string);
         assert_eq!(codes("poison code"), poison.collect());
         check_codes::<MatchResult>("match code");
+        check_codes::<AppSource>("app source");
         check_codes::<Rule>("rule");
         check_codes::<Action>("action");
         // `Route` has the code of its reason, and `Store` that of the error.

@@ -90,12 +90,63 @@ log_groups = ['/a', '[b'] -> 5:21: log_groups: `[` opens a class that is never c
 log_group = []            -> 5:1: unknown key `log_group`, did you mean `log_groups`?
 [route.slack]             -> 5:8: unknown key `slack`
 redact = []               -> 5:1: unknown key `redact`; it is a table of its own, [redact]
+app = []                  -> 5:1: unknown key `app`; it is a table of its own, [[app]]
+log_streams = ["a"]       -> 5:1: unknown key `log_streams`; it belongs in an [[app]]
 "#;
     check_rows(rows, route_with);
     let long = |bytes| format!("markers = ['{}']", "x".repeat(bytes));
     assert_eq!(parse(&route_with(&long(256))).routes.len(), 1);
     let expected = "3:12: markers: a marker has 1 to 256 bytes, this one has 257";
     assert_eq!(diagnostics(&route_with(&long(257))), expected);
+}
+
+#[test]
+fn mistakes_in_an_app() {
+    let rows = r#"
+#name                      -> 1:1: this app has no `name`
+name = ""                  -> 2:8: name: the name of an app has 1 to 128 bytes, this one has 0
+name = " a"                -> 2:8: name: the name of an app has no control or invisible characters, and no blanks around it
+name = "a\u200bb"          -> 2:8: name: the name of an app has no control or invisible characters, and no blanks around it
+name = 7                   -> 2:8: name: expected a string, found an integer
+#log_groups                -> 1:1: this app has no `log_groups`, `log_streams`, `accounts` or `regions`, so all alerts would get its name
+log_groups = []            -> 3:14: log_groups: must not be empty; leave the key out to admit everything
+log_streams = ["[a"]       -> 4:16: log_streams: `[` opens a class that is never closed; write `[[]` for the character itself
+log_stream = ["a"]         -> 4:1: unknown key `log_stream`, did you mean `log_streams`?
+accounts = ["1"]           -> 4:13: accounts: an account id has 12 digits
+regions = ["europe"]       -> 4:12: regions: expected a Region, such as "eu-west-1"
+notify = ["slack:a"]       -> 4:1: unknown key `notify`; it belongs in a [[route]]
+strict = true              -> 4:1: unknown key `strict`; it belongs above [[app]]
+[[app]]⏎name = "b"⏎log_groups = ["/a"]                      -> 4:1: no log event can reach this app: the one at line 1 accepts all of them first; move it up
+[[app]]⏎name = "b"⏎log_groups = ["/a"]⏎log_streams = ["x*"] -> 4:1: no log event can reach this app: the one at line 1 accepts all of them first; move it up
+"#;
+    check_rows(rows, |line| {
+        let lines = ["[[app]]", "name = \"a\"", "log_groups = [\"/a\"]"];
+        let key = line.split(['#', ' ']).find(|word| !word.is_empty()).unwrap();
+        let is_replaced = |other: &&&str| other.split(' ').next() == Some(key);
+        let kept: Vec<&str> = match lines.iter().find(is_replaced) {
+            Some(replaced) => {
+                let line = if line.starts_with('#') { "" } else { line };
+                lines.iter().map(|other| if other == replaced { line } else { other }).collect()
+            }
+            None => lines.into_iter().chain([line]).collect(),
+        };
+        format!("{}\n{ROUTE}", kept.join("\n"))
+    });
+    let narrow_first = "[[app]]\nname = 'a'\nlog_streams = ['x*']\n\
+                        [[app]]\nname = 'a'\nlog_groups = ['*']\n";
+    let config = parse(&format!("{narrow_first}{ROUTE}"));
+    let app_of =
+        |stream| config.apps.iter().position(|app| app.admits("123456789012", None, "/g", stream));
+    assert_eq!((app_of("x1"), app_of("y")), (Some(0), Some(1)));
+    let many = |count: usize| {
+        let apps = (0..count).map(|n| format!("[[app]]\nname = 'a'\nlog_groups = ['/{n}']\n"));
+        format!("{}{ROUTE}", apps.collect::<String>())
+    };
+    assert_eq!(parse(&many(1_000)).apps.len(), 1_000);
+    assert_eq!(diagnostics(&many(1_001)), "1:1: app: a file has at most 1000 of them");
+    let single = format!("[app]\nname = 'a'\n{ROUTE}");
+    let expected = "1:1: app: an app is written [[app]], with two brackets on each side";
+    assert_eq!(diagnostics(&single), expected);
 }
 
 #[test]

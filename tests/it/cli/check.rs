@@ -9,6 +9,9 @@ disable = ["card"]
 name = "badge"
 pattern = 'badge (?<secret>[0-9]{6})'
 redacts = ["badge 123456"]
+[[app]]
+name = "front end"
+log_streams = ["web/*"]
 [[route]]
 name = "all"
 markers = ["[ALERT]"]
@@ -16,14 +19,18 @@ notify = ["slack:x"]
 "#;
 
 fn check(name: &str, arguments: &[&str]) -> String {
+    check_config(name, CONFIG, arguments)
+}
+
+fn check_config(name: &str, text: &str, arguments: &[&str]) -> String {
     let directory = scratch(name);
     let config = directory.join("own.toml");
-    std::fs::write(&config, CONFIG).unwrap();
+    std::fs::write(&config, text).unwrap();
     let arguments = [&["check", "--config", config.to_str().unwrap()], arguments].concat();
     let output = stentor(&directory, &arguments).output().unwrap();
-    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    assert_eq!(text(&output.stderr), "");
-    text(&output.stdout)
+    assert_eq!(output.status.code(), Some(0), "{}", super::text(&output.stderr));
+    assert_eq!(super::text(&output.stderr), "");
+    super::text(&output.stdout)
 }
 
 #[test]
@@ -32,6 +39,7 @@ fn a_disabled_rule_is_visible() {
     ✓ the configuration is valid: 1 route
       route  markers  from        notify   window
       all    [ALERT]  everywhere  slack:x  30 s to 10 min
+      apps that [[app]] names: front end
       redaction rules of your own: badge
       disabled redaction rules: card; their secrets are shown
     ");
@@ -43,6 +51,7 @@ fn the_rules_that_apply_to_a_line_are_named() {
     insta::assert_snapshot!(check("check-line", &["--message", line]), @r"
     ✓ route all: the line has [ALERT]
       marker      [ALERT], critical
+      app         example, from the name of the log group
       shown as    [ALERT] badge [redacted:badge] password=[redacted:password] card 4111111111111111 token=[redacted:token]
       redacted by badge, password, token
       grouped as  [ALERT] badge [redacted:badge] password=[redacted:password] card <id> token=[redacted:token]
@@ -52,7 +61,19 @@ fn the_rules_that_apply_to_a_line_are_named() {
     insta::assert_snapshot!(check("check-line", &["--message", "[ALERT] badge 1"]), @r"
     ✓ route all: the line has [ALERT]
       marker      [ALERT], critical
+      app         example, from the name of the log group
       shown as    [ALERT] badge 1
       grouped as  [ALERT] badge <n>
     ");
+}
+
+#[test]
+fn the_app_of_a_line_is_shown() {
+    let app = |stream: &str| {
+        let shown = check("check-app", &["--message", "[ALERT] x", "--log-stream", stream]);
+        shown.lines().find_map(|line| line.strip_prefix("  app         ").map(str::to_owned))
+    };
+    assert_eq!(app("web/1").as_deref(), Some("front end, named by the configuration"));
+    let stream = "2026/11/23/cart[$LATEST]0f3c9a7e";
+    assert_eq!(app(stream).as_deref(), Some("cart, from the name of the log stream"));
 }

@@ -196,10 +196,11 @@ fn check_prints_the_documented_json() {
             format!("[[route]]\nname = '{name}'\nmarkers = ['{marker}']\nnotify = ['slack:x']\nregions = ['eu-wset-1']\n{more}")
         });
     let routes = routes.concat().replacen("regions = ['eu-wset-1']\nseverity", "severity", 1);
-    std::fs::write(&example, routes).unwrap();
+    let app = "[[app]]\nname = 'checkout'\nlog_groups = ['/aws/lambda/*']\n";
+    std::fs::write(&example, routes + app).unwrap();
     let line = "[ALERT] login of 17 failed password=Tr0ub4dor&3";
     let found = check(&["--config", example.to_str().unwrap(), "--message", line]);
-    for field in ["routes", "warnings", "explanation"] {
+    for field in ["routes", "apps", "warnings", "explanation"] {
         assert_eq!(found[field], schema.example[field], "the example of {field}");
     }
     // Findings need a deployed stack. A unit test covers them, and `cargo e2e check`.

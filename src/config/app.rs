@@ -1,0 +1,128 @@
+//! The meaning of `[[app]]`: names for the apps of log groups and log streams.
+
+use super::Glob;
+use super::diagnostic::Diagnostics;
+use super::scope::{Scope, admits, covers};
+use super::scope_keys::{globs, scope};
+use super::value::{Fields, Value};
+use crate::model::app::APP_NAME_BYTES_MAX;
+use crate::model::visible;
+
+/// The most `[[app]]` tables of a file.
+pub const APPS_MAX: usize = 1_000;
+
+/// One `[[app]]`: the name of the app that writes the log events of a scope.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct App {
+    /// 1 to [`APP_NAME_BYTES_MAX`] bytes. Several apps may have the same name.
+    pub name: String,
+    /// Where a log event has to come from, in addition to `log_streams`. At least one of the four
+    /// lists has a pattern.
+    pub scope: Scope,
+    /// `log_streams`, such as `web/*`. Default: all.
+    pub log_streams: Vec<Glob>,
+}
+
+impl App {
+    /// Whether the app writes the log events from there.
+    pub fn admits(
+        &self,
+        account: &str,
+        region: Option<&str>,
+        log_group: &str,
+        log_stream: &str,
+    ) -> bool {
+        self.scope.admits(account, region, log_group) && admits(&self.log_streams, log_stream)
+    }
+
+    fn covers(&self, later: &App) -> bool {
+        self.scope.covers(&later.scope) && covers(&self.log_streams, &later.log_streams)
+    }
+}
+
+/// The apps of a file, in its order.
+pub(super) fn apps(
+    value: Option<Value<'_>>,
+    diagnostics: &mut Diagnostics<'_>,
+) -> Option<Vec<App>> {
+    let Some(value) = value else { return Some(Vec::new()) };
+    if value.is_table() {
+        diagnostics.error(value, "an app is written [[app]], with two brackets on each side");
+        return None;
+    }
+    let elements = diagnostics.read(value, Value::array)?;
+    if elements.len() > APPS_MAX {
+        diagnostics.error(value, format_args!("a file has at most {APPS_MAX} of them"));
+        return None;
+    }
+    let mut known: Vec<(usize, App)> = Vec::new();
+    let mut is_valid = true;
+    for element in elements {
+        let offset = element.offset();
+        let fields = diagnostics.read(element, Value::table);
+        let Some(app) = fields.and_then(|fields| app(offset, fields, diagnostics)) else {
+            is_valid = false;
+            continue;
+        };
+        if let Some((earlier, _)) = known.iter().find(|(_, earlier)| earlier.covers(&app)) {
+            let line = diagnostics.line(*earlier);
+            diagnostics.error_at(
+                offset,
+                format!(
+                    "no log event can reach this app: the one at line {line} accepts all of them \
+                     first; move it up"
+                ),
+            );
+        }
+        known.push((offset, app));
+    }
+    is_valid.then(|| known.into_iter().map(|(_, app)| app).collect())
+}
+
+/// An app that begins at `offset`. An unknown key may be a misspelled scope, so it makes the app
+/// invalid.
+fn app(offset: usize, mut fields: Fields<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<App> {
+    let name = fields.require("name").and_then(|value| diagnostics.read(value, name));
+    let scope = scope(&mut fields, diagnostics);
+    let log_streams = globs(fields.take("log_streams"), diagnostics, Value::parse);
+    let misplaced = |key: &str| match key {
+        "markers" | "notify" | "severity" => Some("it belongs in a [[route]]"),
+        "window" | "window_max" | "first" | "decoded_bytes_max" | "strict" => {
+            Some("it belongs above [[app]]")
+        }
+        _ => None,
+    };
+    let keys = fields.finish(diagnostics, misplaced);
+    for missing in keys.missing {
+        diagnostics.error_at(offset, format!("this app has no `{missing}`"));
+    }
+    let app = App { name: name?, scope: scope?, log_streams: log_streams? };
+    if keys.has_unknown {
+        return None;
+    }
+    if app.scope == Scope::default() && app.log_streams.is_empty() {
+        diagnostics.error_at(
+            offset,
+            "this app has no `log_groups`, `log_streams`, `accounts` or `regions`, so all alerts \
+             would get its name",
+        );
+        return None;
+    }
+    Some(app)
+}
+
+fn name(value: Value<'_>) -> Result<String, String> {
+    let name = value.str()?;
+    let bytes = name.len();
+    if !(1..=APP_NAME_BYTES_MAX).contains(&bytes) {
+        return Err(format!(
+            "the name of an app has 1 to {APP_NAME_BYTES_MAX} bytes, this one has {bytes}"
+        ));
+    }
+    if name.trim() != name || name.chars().any(|c| c.is_control() || visible::is_invisible(c)) {
+        return Err("the name of an app has no control or invisible characters, and no blanks \
+                    around it"
+            .to_owned());
+    }
+    Ok(name.to_owned())
+}
