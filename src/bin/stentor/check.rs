@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use anyhow::bail;
 use clap::Args;
 use stentor::adapters::targets::undeliverable;
-use stentor::config::Config;
+use stentor::config::{Config, Scope};
 use stentor::ingest::route::Routes;
 use stentor::model::app::AppSource;
 use stentor::model::humanize::humanize_duration;
@@ -138,6 +138,14 @@ fn list_routes(text: &mut TextReport, config: &Config) {
         ]
     });
     text.table(["route", "markers", "from", "notify", "window"], &[], rows);
+    let uses_regions = |scope: &Scope| !scope.regions.is_empty();
+    let has_regions = config.routes.iter().any(|route| uses_regions(&route.scope))
+        || config.apps.iter().any(|app| uses_regions(&app.scope));
+    if has_regions {
+        text.line(1, "regions: the Region of the stream or function that gets a log event, unless");
+        text.line(2, "its subscription emits system fields: see docs/deploy.md, Regions, or set");
+        text.line(2, "--emit-system-fields @aws.account @aws.region in put-subscription-filter");
+    }
     if !config.apps.is_empty() {
         let apps: BTreeSet<&str> = config.apps.iter().map(|app| app.name.as_str()).collect();
         text.line(1, format_args!("apps that [[app]] names: {}", Vec::from_iter(apps).join(", ")));

@@ -77,3 +77,20 @@ fn the_app_of_a_line_is_shown() {
     let stream = "2026/11/23/cart[$LATEST]0f3c9a7e";
     assert_eq!(app(stream).as_deref(), Some("cart, from the name of the log stream"));
 }
+
+#[test]
+fn regions_are_explained_where_they_are_used() {
+    let of_route = format!("{CONFIG}regions = [\"eu-*\"]\n");
+    let of_app = CONFIG.replace("log_streams =", "regions = [\"eu-*\"]\nlog_streams =");
+    for config in [&of_route, &of_app] {
+        let shown = check_config("check-regions", config, &[]);
+        assert!(shown.contains("--emit-system-fields @aws.account @aws.region"), "{shown}");
+    }
+    assert!(!check("check-no-regions", &[]).contains("system fields"));
+    let line = |region: &str| {
+        let arguments = ["--message", "[ALERT] x", "--region", region];
+        check_config("check-region", &of_route, &arguments)
+    };
+    assert!(line("eu-west-1").contains("✓ route all"), "{}", line("eu-west-1"));
+    assert!(line("us-east-1").contains("✗ route all"), "{}", line("us-east-1"));
+}
