@@ -4,6 +4,7 @@ use regex::Regex;
 use serde::Serialize;
 
 use crate::model::name::RouteName;
+use crate::model::statement;
 use crate::model::time::Timestamp;
 use crate::model::visible;
 
@@ -15,7 +16,7 @@ pub struct AlertQuery {
     pub until: Timestamp,
     pub app: Option<String>,
     pub route: Option<RouteName>,
-    /// Matches the message.
+    /// Matches the message or what it says: see [`AlertQuery::admits`].
     pub grep: Option<Regex>,
 }
 
@@ -106,10 +107,33 @@ impl AuditRow {
 }
 
 impl AlertQuery {
-    /// Applies the condition that the index cannot apply.
+    /// Applies the condition that the index cannot apply. The expression matches the message as it
+    /// is stored, or the text in it that a reader sees: its statement, and the message without the
+    /// escapes of JSON, which may be cut off in its middle.
     pub fn admits(&self, row: &AuditRow) -> bool {
-        self.grep.as_ref().is_none_or(|grep| grep.is_match(&row.message))
+        let Some(grep) = &self.grep else { return true };
+        let says = || statement::find(&row.message, &row.marker).text;
+        grep.is_match(&row.message)
+            || grep.is_match(&says())
+            || row.message.contains('\\') && grep.is_match(&without_escapes(&row.message))
     }
+}
+
+/// `text` with the characters that JSON escapes with a backslash.
+fn without_escapes(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        let escaped = if c == '\\' { chars.next() } else { None };
+        plain.push(match escaped {
+            Some('n') => '\n',
+            Some('r') => '\r',
+            Some('t') => '\t',
+            Some(other) => other,
+            None => c,
+        });
+    }
+    plain
 }
 
 /// Whether a cell begins, perhaps after trimming, with a sign that opens a formula, in either
@@ -149,6 +173,31 @@ mod tests {
         assert_eq!(row.cells(), AuditRow::COLUMNS);
         let json = serde_json::to_value(&row).unwrap();
         assert!(AuditRow::COLUMNS.iter().all(|column| json.get(column).is_some()));
+    }
+
+    #[test]
+    fn an_expression_matches_what_a_message_says() {
+        let matches = |expression: &str, message: &str| {
+            let query = AlertQuery {
+                since: Timestamp::from_millis(0),
+                until: Timestamp::from_millis(0),
+                app: None,
+                route: None,
+                grep: Some(Regex::new(expression).unwrap()),
+            };
+            let (message, marker) = (message.to_owned(), "[C]".to_owned());
+            query.admits(&AuditRow { message, marker, ..AuditRow::default() })
+        };
+        let json = r#"{"level":"ERROR","message":"[C] no \"stock\" in\n\tC:\\shop"}"#;
+        let cut = &json[17..json.len() - 1];
+        for message in [json, cut] {
+            assert!(matches(r#"no "stock" in"#, message), "{message}");
+            assert!(matches(r"in\s+C:\\shop", message), "{message}");
+            assert!(matches(r#"no \\"stock"#, message), "as it is stored: {message}");
+            assert!(!matches("no stock", message), "{message}");
+        }
+        assert!(matches(r"^\[C\] no", json), "an anchor is that of the statement, too");
+        assert!(matches("", "") && !matches("x", "\\"));
     }
 
     /// Prefixes that a program may trim before it looks for a formula.

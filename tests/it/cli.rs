@@ -13,6 +13,7 @@ use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use crate::support::parked::{gzip, parked_record, unstorable};
 
+mod alerts;
 mod check;
 mod cost;
 mod dead_letters;

@@ -48,7 +48,7 @@ pub(crate) struct Arguments {
     /// End; a date includes its whole day [default: now]
     #[arg(long, value_name = "TIME", value_parser = end_of_period)]
     until: Option<Timestamp>,
-    /// Only alerts whose message matches this regular expression
+    /// Only alerts whose message, as JSON or as plain text, matches this regular expression
     #[arg(long, value_name = "REGEX")]
     grep: Option<Regex>,
     /// Number of alerts to show; 0 shows all
