@@ -4,6 +4,7 @@
 //! Memory is limited however long the log is: from [`PATTERNS_MAX`] patterns on, similar ones are
 //! counted as one, and the rarest are dropped and counted together.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use crate::model::cluster::cluster;
@@ -18,6 +19,10 @@ const PATTERNS_MAX: usize = 10_000;
 /// A line is redacted and masked up to here.
 const LINE_BYTES_MAX: usize = 16 * 1024;
 const SAMPLE_BYTES_MAX: usize = 400;
+/// So many lines get their patterns together, if these take so many bytes. Clusters take about 40
+/// times as many.
+const ASSIGNED_LINES_MAX: usize = 1_000_000;
+const ASSIGNED_BYTES_MAX: usize = 4 << 20;
 
 /// The line of a log.
 #[derive(Copy, Clone, Debug)]
@@ -25,6 +30,8 @@ pub struct LogLine<'l> {
     pub text: &'l str,
     /// Its pattern is that of the line with this marker; empty: that of the first line.
     pub marker: &'l str,
+    /// Its pattern if it is known; empty: it is found in the text.
+    pub pattern: &'l str,
     pub timestamp: Option<Timestamp>,
 }
 
@@ -71,11 +78,13 @@ pub struct PatternCount {
     pub sample: String,
 }
 
-/// Assigns a pattern to each line of a log.
+/// Assigns a pattern to each line of a log, or of a part of it: a long log needs one assigner after
+/// the other.
 pub struct PatternAssigner<'r> {
     redactor: &'r Redactor,
     patterns: Patterns,
     masks: HashMap<String, usize>,
+    masks_bytes: usize,
     lines: Vec<usize>,
 }
 
@@ -88,7 +97,10 @@ impl<'r> PatternCounter<'r> {
         let text = head(line.text);
         let redacted = self.redactor.redact(text);
         let statement = statement::find(&redacted, line.marker).text;
-        let pattern = self.patterns.of_line(&statement);
+        let pattern = match line.pattern {
+            "" => Cow::Owned(self.patterns.of_line(&statement).to_string()),
+            known => Cow::Borrowed(known),
+        };
         self.lines += 1;
         let more = Count {
             lines: 1,
@@ -97,12 +109,12 @@ impl<'r> PatternCounter<'r> {
             last: line.timestamp,
             sample: String::new(),
         };
-        if let Some(count) = self.counts.get_mut(pattern.as_str()) {
+        if let Some(count) = self.counts.get_mut(&*pattern) {
             count.add(more);
             return;
         }
         let sample = truncated(&statement, SAMPLE_BYTES_MAX);
-        self.counts.insert(pattern.to_string(), Count { sample, ..more });
+        self.counts.insert(pattern.into_owned(), Count { sample, ..more });
         if self.counts.len() >= PATTERNS_MAX {
             self.compact();
         }
@@ -174,25 +186,33 @@ impl PatternCount {
 
 impl<'r> PatternAssigner<'r> {
     pub fn new(redactor: &'r Redactor) -> Self {
-        Self { redactor, patterns: Patterns::default(), masks: HashMap::new(), lines: Vec::new() }
+        Self {
+            redactor,
+            patterns: Patterns::default(),
+            masks: HashMap::new(),
+            masks_bytes: 0,
+            lines: Vec::new(),
+        }
     }
 
     pub fn add(&mut self, line: LogLine<'_>) {
         let redacted = self.redactor.redact(head(line.text));
         let mask = self.patterns.of_line(&statement::find(&redacted, line.marker).text);
-        let next = self.masks.len();
-        let known = self.masks.get(mask.as_str()).copied();
-        self.lines
-            .push(known.unwrap_or_else(|| *self.masks.entry(mask.to_string()).or_insert(next)));
+        let at = match self.masks.get(mask.as_str()) {
+            Some(known) => *known,
+            None => {
+                let next = self.masks.len();
+                self.masks_bytes += mask.as_str().len();
+                self.masks.insert(mask.to_string(), next);
+                next
+            }
+        };
+        self.lines.push(at);
     }
 
-    /// Lines so far.
-    pub fn len(&self) -> usize {
-        self.lines.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.lines.is_empty()
+    /// Whether it should take no more lines, because memory is limited.
+    pub fn is_full(&self) -> bool {
+        self.lines.len() >= ASSIGNED_LINES_MAX || self.masks_bytes >= ASSIGNED_BYTES_MAX
     }
 
     /// The pattern of each line, in order.
@@ -223,7 +243,7 @@ mod tests {
         let mut counter = PatternCounter::new(&redactor);
         for (line, at) in lines.iter().zip(0..) {
             let timestamp = (at % 2 == 0).then(|| Timestamp::from_millis(at));
-            counter.add(LogLine { text: line, marker: "", timestamp });
+            counter.add(LogLine { text: line, marker: "", pattern: "", timestamp });
         }
         counter.finish()
     }
@@ -257,6 +277,35 @@ mod tests {
     }
 
     #[test]
+    fn a_known_pattern_is_counted_as_it_is() {
+        let redactor = Redactor::default();
+        let mut counter = PatternCounter::new(&redactor);
+        for pattern in ["order <n> failed", ""] {
+            let text = "… order 7 failed";
+            counter.add(LogLine { text, marker: "", pattern, timestamp: None });
+        }
+        let mut patterns: Vec<_> =
+            counter.finish().patterns.into_iter().map(|count| count.pattern).collect();
+        patterns.sort();
+        assert_eq!(patterns, ["order <n> failed", "… order <n> failed"]);
+    }
+
+    #[test]
+    fn an_assigner_is_full_before_it_takes_much_memory() {
+        let redactor = Redactor::default();
+        let mut assigner = PatternAssigner::new(&redactor);
+        let mut lines = 0;
+        while !assigner.is_full() {
+            let letters = |n: u32| ['a', 'b', 'c', 'd'][(n % 4) as usize];
+            let word: String = (0..10).map(|at| letters(lines >> (2 * at))).collect();
+            let text = format!("{word} ").repeat(90);
+            assigner.add(LogLine { text: &text, marker: "", pattern: "", timestamp: None });
+            lines += 1;
+        }
+        assert!((10_000..30_000).contains(&lines), "{lines}");
+    }
+
+    #[test]
     fn memory_is_limited_and_every_line_is_counted() {
         let redactor = Redactor::default();
         let mut counter = PatternCounter::new(&redactor);
@@ -272,8 +321,8 @@ mod tests {
         for n in 1..=lines {
             // Too different for clusters.
             let text = format!("{} {}", letters(n * 7_919), letters(n * 104_729));
-            counter.add(LogLine { text: &text, marker: "", timestamp: None });
-            counter.add(LogLine { text: "disk is full", marker: "", timestamp: None });
+            counter.add(LogLine { text: &text, marker: "", pattern: "", timestamp: None });
+            counter.add(LogLine { text: "disk is full", marker: "", pattern: "", timestamp: None });
             assert!(counter.counts.len() <= PATTERNS_MAX);
         }
         let summary = counter.finish();
@@ -299,8 +348,10 @@ mod tests {
         .unwrap();
         let mut assigner = PatternAssigner::new(&redactor);
         let lines = ["no db in /a", "[C] customer-ann left", "no db in /b", ""];
-        lines.iter().for_each(|text| assigner.add(LogLine { text, marker: "", timestamp: None }));
-        assert_eq!((assigner.len(), assigner.is_empty()), (4, false));
+        lines.iter().for_each(|text| {
+            assigner.add(LogLine { text, marker: "", pattern: "", timestamp: None })
+        });
+        assert!(!assigner.is_full());
         let patterns: Vec<String> = assigner.finish().collect();
         assert_eq!(patterns, ["no db in <…>", "[C] [redacted:customer] left", "no db in <…>", ""]);
     }

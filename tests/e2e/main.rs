@@ -12,6 +12,7 @@ mod emulator;
 mod function;
 mod mapping;
 mod mute;
+mod patterns;
 mod processes;
 mod python;
 mod replay;

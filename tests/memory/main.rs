@@ -15,6 +15,7 @@ mod flood;
 mod heap;
 mod limits;
 mod measured;
+mod patterns;
 mod run;
 
 use std::env;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         limits::a_file_of_letters_is_read_in_bounded_memory,
         limits::a_file_that_holds_no_letters_is_refused_with_a_reason,
         limits::a_number_out_of_range_is_a_usage_error_that_names_the_range,
+        patterns::the_patterns_of_any_log_are_found_in_bounded_memory,
         run::the_largest_event_with_forty_megabytes_of_logs_stays_small,
         run::bombs_are_parked_before_they_take_memory,
     ];

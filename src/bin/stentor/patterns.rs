@@ -1,7 +1,7 @@
 //! `stentor patterns`: what the lines of a log say, and how often. It helps to choose markers, so
 //! it reads all lines, with or without one.
 
-use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::io::{BufRead, BufReader, Cursor, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -34,11 +34,21 @@ use crate::run::stream::Stream;
 use crate::signals::Shutdown;
 use crate::ui::{self, Ui};
 
+const EXAMPLES: &str = if cfg!(feature = "aws") {
+    "Examples: stentor patterns app.log rotated.log.gz --new-since 1d\n          \
+     journalctl -o cat | stentor patterns -\n          \
+     stentor patterns app.log --assign --json\n          \
+     stentor patterns --since 7d --new-since 1d"
+} else {
+    "Examples: stentor patterns app.log rotated.log.gz --new-since 1d\n          \
+     journalctl -o cat | stentor patterns -\n          \
+     stentor patterns app.log --assign --json\n          \
+     stentor patterns --data-dir .stentor --since 7d --new-since 1d"
+};
+
 /// List the patterns of a log, the most frequent first; needs no marker
 #[derive(Debug, Args)]
-#[command(after_help = "Examples: stentor patterns app.log\n          \
-                        stentor patterns --since 7d --new-since 1d --data-dir .stentor\n          \
-                        journalctl -o cat | stentor patterns -")]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct Arguments {
     /// Log files or Lambda events (JSON), plain or gzip; - reads standard input. Without any, the
     /// audit table
@@ -74,13 +84,12 @@ pub(crate) struct Arguments {
 /// Lines of a file that are read at once.
 const CHUNK_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Lines whose patterns are found together. A longer log is assigned in parts, so that memory is
-/// limited.
-const ASSIGNED_LINES_MAX: usize = 1_000_000;
-
 const SAMPLE_WIDTH: usize = 160;
 
+const TABLE_SINCE_DEFAULT: Duration = Duration::from_hours(1);
+
 pub(crate) async fn patterns(arguments: &Arguments, ui: Ui) -> anyhow::Result<Exit> {
+    arguments.check_times()?;
     let config = arguments.configuration.read(ui)?;
     let routes = Routes::new(&config)?;
     let reader =
@@ -134,7 +143,7 @@ impl Reader<'_> {
                 last = timestamp.or(last);
                 let is_earlier = since.is_some_and(|since| last.is_some_and(|last| last < since));
                 if !is_earlier {
-                    counter.add(LogLine { text, marker: "", timestamp: last });
+                    counter.add(LogLine { text, marker: "", pattern: "", timestamp: last });
                 }
                 Ok(())
             })
@@ -147,8 +156,8 @@ impl Reader<'_> {
         let mut first = 1;
         let exit = self
             .each_line(files, |text, _| {
-                assigner.add(LogLine { text, marker: "", timestamp: None });
-                if assigner.len() >= ASSIGNED_LINES_MAX {
+                assigner.add(LogLine { text, marker: "", pattern: "", timestamp: None });
+                if assigner.is_full() {
                     let full =
                         std::mem::replace(&mut assigner, PatternAssigner::new(self.redactor));
                     print_assigned(full, &mut first)?;
@@ -195,9 +204,9 @@ impl Reader<'_> {
         if input.kind == Kind::Lines {
             return self.lines(&mut BufReader::with_capacity(1 << 18, input.text), shutdown, take);
         }
-        let mut payload = Vec::new();
-        input.text.take(EVENT_BYTES_MAX + 1).read_to_end(&mut payload).map_err(Refusal::from)?;
-        self.payload(&payload, shutdown, take)
+        let (mut payload, mut text) = (Vec::new(), input.text);
+        text.by_ref().take(EVENT_BYTES_MAX).read_to_end(&mut payload).map_err(Refusal::from)?;
+        self.payload(payload, text, shutdown, take)
     }
 
     async fn stream(
@@ -209,7 +218,11 @@ impl Reader<'_> {
         let mut stream = Stream::open(path, SystemClock.now()).map_err(ReadError::Output)?;
         if stream.kind(shutdown).await? == Kind::Event {
             let payload = stream.read_all(EVENT_BYTES_MAX, shutdown).await?;
-            return self.payload(&payload, shutdown, take);
+            if payload.len() as u64 > EVENT_BYTES_MAX {
+                let limit = EVENT_BYTES_MAX >> 20;
+                return Err(Refusal(format!("the event is larger than {limit} MiB")).into());
+            }
+            return self.payload(payload, std::io::empty(), shutdown, take);
         }
         loop {
             let lines = stream.gather(shutdown).await?;
@@ -242,31 +255,35 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// The log events of a Lambda event, or lines of JSON that look like one at first.
+    /// The log events of a Lambda event, or lines of JSON that look like one at first. `rest` is
+    /// what follows the payload.
     fn payload(
         &self,
-        payload: &[u8],
+        payload: Vec<u8>,
+        rest: impl std::io::Read,
         shutdown: &Shutdown,
         take: &mut impl Take,
     ) -> Result<(), ReadError> {
-        let Ok(text) = str::from_utf8(payload) else {
-            return self.lines(&mut { payload }, shutdown, take);
-        };
-        let Ok(batch) = event::parse(text, "patterns") else {
-            return self.lines(&mut { payload }, shutdown, take);
+        let text = str::from_utf8(&payload).ok();
+        let Some(batch) = text.and_then(|text| event::parse(text, "patterns").ok()) else {
+            let mut whole = BufReader::new(Cursor::new(payload).chain(rest));
+            return self.lines(&mut whole, shutdown, take);
         };
         let decoder = Decoder { decoded_bytes_max: self.decoded_bytes_max, prefilter: None };
-        let decoded = decode::all(&batch.records, &decoder, |_, _, events| {
-            let mut messages = Vec::new();
-            events.each(|event| messages.push((event.message.to_string(), event.timestamp)))?;
-            Ok(messages)
-        });
         let mut unreadable = 0;
-        for record in decoded {
-            unreadable += u64::from(record.poison.is_some());
-            for (message, timestamp) in record.content.into_iter().flatten() {
-                take(&message, Some(Timestamp::from_millis(timestamp)))
-                    .map_err(ReadError::Output)?;
+        // One after the other, because all of them can decode to any size.
+        for record in batch.records.chunks(1).take_while(|_| !shutdown.is_requested()) {
+            let decoded = decode::all(record, &decoder, |_, _, events| {
+                let mut messages = Vec::new();
+                events.each(|event| messages.push((event.message.to_string(), event.timestamp)))?;
+                Ok(messages)
+            });
+            for record in decoded {
+                unreadable += u64::from(record.poison.is_some());
+                for (message, timestamp) in record.content.into_iter().flatten() {
+                    take(&message, Some(Timestamp::from_millis(timestamp)))
+                        .map_err(ReadError::Output)?;
+                }
             }
         }
         match unreadable {
@@ -291,6 +308,28 @@ fn print_assigned(assigner: PatternAssigner<'_>, first: &mut u64) -> anyhow::Res
 }
 
 impl Arguments {
+    /// What came before `since` is not read, so it cannot tell which patterns are new.
+    fn check_times(&self) -> anyhow::Result<()> {
+        let since = match self.files.is_empty() {
+            true => Some(self.table_since(SystemClock.now())),
+            false => self.since,
+        };
+        match (since, self.new_since) {
+            (Some(since), Some(new)) if new <= since && self.since.is_some() => {
+                bail!("--new-since must be after --since, or every pattern would be new")
+            }
+            (Some(since), Some(new)) if new <= since => {
+                bail!("--new-since is before the default start, 1h ago: add an earlier --since")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The start of a query of the audit table.
+    fn table_since(&self, now: Timestamp) -> Timestamp {
+        self.since.unwrap_or_else(|| now.before(TABLE_SINCE_DEFAULT))
+    }
+
     /// The patterns of the alerts in the audit table.
     async fn of_table(&self, redactor: &Redactor) -> anyhow::Result<PatternSummary> {
         match &self.data_dir {
@@ -309,15 +348,25 @@ impl Arguments {
         store: &DynamoStore,
         redactor: &Redactor,
     ) -> anyhow::Result<PatternSummary> {
-        const HOUR: Duration = Duration::from_secs(3_600);
         const CALL: Duration = Duration::from_secs(30);
         let now = SystemClock.now();
-        let since = self.since.unwrap_or_else(|| now.before(HOUR));
-        let query = AlertQuery { since, until: now, app: None, route: None, grep: None };
+        let query = AlertQuery {
+            since: self.table_since(now),
+            until: now,
+            app: None,
+            route: None,
+            grep: None,
+        };
         let mut counter = PatternCounter::new(redactor);
         let add = |row: AuditRow| {
             let timestamp = Timestamp::from_iso(&row.timestamp);
-            counter.add(LogLine { text: &row.message, marker: &row.marker, timestamp });
+            counter.add(LogLine {
+                text: &row.message,
+                marker: &row.marker,
+                // What is stored of a long message may not show it.
+                pattern: &row.pattern,
+                timestamp,
+            });
             Ok::<_, StoreError>(true)
         };
         let queried =

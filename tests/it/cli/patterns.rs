@@ -1,6 +1,15 @@
 //! `stentor patterns`: what a log says, without a marker and without an account.
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
 use super::*;
+
+fn packed(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
 
 fn patterns(test: &str, log: &str, arguments: &[&str]) -> Output {
     let directory = scratch(test);
@@ -99,6 +108,57 @@ fn standard_input_events_and_a_data_directory_have_patterns_too() {
             .sum::<u64>()
     };
     assert_eq!(of_patterns("lines"), 180);
+}
+
+#[test]
+fn a_log_has_any_encoding_and_line_ending() {
+    let directory = scratch("patterns-encodings");
+    let log = "order 7 failed\norder 8 failed\nstarted\n";
+    let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    let crlf = log.replace('\n', "\r\n");
+    let files = [
+        ("plain.log", log.as_bytes().to_vec()),
+        ("crlf.log", crlf.clone().into_bytes()),
+        ("mark.log", ["\u{feff}", &crlf].concat().into_bytes()),
+        ("wide.log", [vec![0xff, 0xfe], utf16(&crlf)].concat()),
+        ("plain.log.gz", packed(log.as_bytes())),
+        ("wide.log.gz", packed(&[vec![0xff, 0xfe], utf16(log)].concat())),
+        ("no-end.log", log.trim_end().as_bytes().to_vec()),
+    ];
+    for (name, bytes) in &files {
+        let file = directory.join(name);
+        std::fs::write(&file, bytes).unwrap();
+        let lines = |arguments: &[&str], stdin: Stdio| {
+            let mut command = stentor(&directory, &[&["patterns", "--json"], arguments].concat());
+            let output = command.stdin(stdin).output().unwrap();
+            let report: Value = serde_json::from_slice(&output.stdout)
+                .unwrap_or_else(|_| panic!("{name}: {}", text(&output.stderr)));
+            let counts = report["patterns"].as_array().unwrap().iter();
+            counts
+                .map(|p| (p["pattern"].as_str().unwrap().to_owned(), p["lines"].clone()))
+                .collect()
+        };
+        let expected: Vec<(String, Value)> =
+            vec![("order <n> failed".to_owned(), json!(2)), ("started".to_owned(), json!(1))];
+        let of_file: Vec<(String, Value)> = lines(&[file.to_str().unwrap()], Stdio::null());
+        assert_eq!(of_file, expected, "{name}");
+        let opened = std::fs::File::open(&file).unwrap();
+        let of_stdin: Vec<(String, Value)> = lines(&["-"], opened.into());
+        assert_eq!(of_stdin, expected, "{name} as standard input");
+    }
+}
+
+#[test]
+fn what_is_new_needs_an_earlier_start() {
+    let new = ["--new-since", "2026-11-23"];
+    let output = patterns("patterns-new", LOG, &[&new[..], &["--since", "2026-11-23"]].concat());
+    assert_eq!(output.status.code(), Some(2));
+    let error = text(&output.stderr);
+    assert!(error.contains("--new-since must be after --since"), "{error}");
+    let directory = scratch("patterns-new-table");
+    let arguments = [&["patterns", "--data-dir", "x"], &["--new-since", "2h"][..]].concat();
+    let error = text(&stentor(&directory, &arguments).output().unwrap().stderr);
+    assert!(error.contains("--new-since is before the default start"), "{error}");
 }
 
 #[test]
