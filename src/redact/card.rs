@@ -72,7 +72,10 @@ pub(super) fn cards_in_run(bytes: &[u8], run: Range<usize>) -> Vec<Range<usize>>
         let fits = |&to: &usize| fits(bytes, groups, from..to + 1, !glued && !glued_after);
         let card = (from..groups.len().min(from + 19)).rev().find(fits);
         let range = card.map(|to| groups[from].start..groups[to].end);
-        cards.extend(range.filter(|range| !names_id(&bytes[..range.start])));
+        let is_id = |range: &Range<usize>| {
+            names_id(&bytes[..range.start]) || starts_with_uuid(&bytes[range.start..])
+        };
+        cards.extend(range.filter(|range| !is_id(range)));
         from = card.unwrap_or(from) + 1;
     }
     cards
@@ -106,6 +109,16 @@ fn fits(bytes: &[u8], groups: &[Range<usize>], some: Range<usize>, alone: bool) 
 fn are_printed(groups: &[Range<usize>]) -> bool {
     let lens: Vec<_> = groups.iter().take(6).map(Range::len).collect();
     matches!(lens[..], [4, 4, 4, 4] | [4, 4, 4, 4, 1..=3] | [4, 6, 4 | 5])
+}
+
+/// The first groups of a UUID can be digits only: `53845412-6493-4538-ab09-538454127b09`.
+fn starts_with_uuid(bytes: &[u8]) -> bool {
+    bytes.first_chunk::<36>().is_some_and(|uuid| {
+        uuid.iter().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+    })
 }
 
 /// Parts of the names of ids: `txn_id`, `sequenceNumber`.

@@ -676,6 +676,10 @@ fn a_token_with_few_kinds_of_characters_is_redacted() {
 #[test]
 fn cards_are_redacted() {
     check(&[
+        (
+            "trace 53845412-6493-4538-ab09-538454127b09",
+            "trace 53845412-6493-4538-ab09-538454127b09",
+        ),
         ("4111111111111111", "⟦card⟧"),
         ("card 4111 1111 1111 1111 declined", "card ⟦card⟧ declined"),
         ("card 4111-1111-1111-1111.", "card ⟦card⟧."),
