@@ -75,7 +75,7 @@ pub(super) fn excerpt(
 /// An excerpt without what is around the event.
 fn event(statement: &str, sample: &Sample, lines_max: usize, bytes_max: usize) -> String {
     let bytes_max = bytes_max.saturating_sub(NOTE_BYTES_MAX);
-    let text = visible::text(&sample.message);
+    let text = visible::text(&statement::without_sequences(&sample.message));
     let marker = visible::text(&sample.marker);
     let statement = one_line(statement);
     let lines: Vec<&str> =

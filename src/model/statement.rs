@@ -118,6 +118,15 @@ fn read(text: &str, marker: &str, depth: usize) -> Found {
 /// `text` on one line: control characters and blanks become single spaces.
 fn one_line(text: &str) -> Cow<'_, str> {
     let text = text.trim();
+    let mut before = 0;
+    let is_plain = |byte: u8| {
+        let is_second_blank = byte == b' ' && before == b' ';
+        before = byte;
+        matches!(byte, b' '..=b'~') && !is_second_blank
+    };
+    if text.bytes().all(is_plain) {
+        return Cow::Borrowed(text);
+    }
     let is_odd = |c: char| c != ' ' && (c.is_whitespace() || c.is_control());
     if !text.contains(is_odd) && !text.contains("  ") {
         return Cow::Borrowed(text);

@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 
 /// Text of several lines. Colors are removed, line breaks become `\n`, other white space becomes
 /// spaces, and every other invisible character is shown by its number: `[U+202E]`. A joiner between
-/// two emoji stays, because it makes one of them: 👩‍💻.
+/// two emoji stays, because it makes one of them: 👩‍💻. So does one between two letters of a script
+/// that needs it, such as Persian or Hindi.
 pub fn text(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
@@ -24,6 +25,11 @@ pub fn text(text: &str) -> String {
             '\t' => shown.push_str("    "),
             c if c.is_whitespace() => shown.push(' '),
             JOINER if shown.ends_with(is_emoji_part) && rest.starts_with(is_emoji) => shown.push(c),
+            JOINER | NON_JOINER
+                if shown.ends_with(is_joined_script) && rest.starts_with(is_joined_script) =>
+            {
+                shown.push(c);
+            }
             c if is_invisible(c) => {
                 write!(shown, "[U+{:04X}]", u32::from(c))
                     .expect("invariant: writing to a String cannot fail");
@@ -34,8 +40,15 @@ pub fn text(text: &str) -> String {
     shown
 }
 
-/// The zero width joiner.
+/// The zero width joiner and non-joiner.
 const JOINER: char = '\u{200d}';
+const NON_JOINER: char = '\u{200c}';
+
+/// Whether a character is of a script in which joiners are spelling: Arabic, Syriac, N'Ko, and those
+/// of India and Sri Lanka.
+fn is_joined_script(c: char) -> bool {
+    matches!(c, '\u{620}'..='\u{7ff}' | '\u{8a0}'..='\u{dff}') && !is_ignorable(c)
+}
 
 /// Whether a character can be the first of an emoji. Source: the Unicode property
 /// Extended_Pictographic, by its blocks.
@@ -116,6 +129,8 @@ mod tests {
                 "deploy 👩\u{200d}💻 👩🏽\u{200d}🔬 🏳\u{fe0f}\u{200d}🌈",
                 "deploy 👩\u{200d}💻 👩🏽\u{200d}🔬 🏳\u{fe0f}\u{200d}🌈",
             ),
+            ("می\u{200c}خواهم क्\u{200d}ष", "می\u{200c}خواهم क्\u{200d}ष"),
+            ("x\u{200c}م \u{200d}क", "x[U+200C]م [U+200D]क"),
             ("pass\u{200d}word 👩\u{200d}x \u{200d}👩", "pass[U+200D]word 👩[U+200D]x [U+200D]👩"),
         ];
         for (raw, shown) in cases {

@@ -428,7 +428,10 @@ impl Masker {
         // The number of masked parts in a row, and whether they are long enough for a pod.
         let (mut row, mut is_long) = (0, false);
         while !rest.is_empty() {
-            let end = rest.bytes().position(shape::is_joint).unwrap_or(rest.len());
+            let end = match shape::starts_with_uuid(rest) {
+                true => shape::UUID_BYTES,
+                false => rest.bytes().position(shape::is_joint).unwrap_or(rest.len()),
+            };
             let next = rest[end..]
                 .bytes()
                 .position(|byte| !shape::is_joint(byte))
@@ -445,6 +448,7 @@ impl Masker {
             let is_letter_between =
                 || row > 0 && name.len() == 1 && is_digit_next && is_link(joint);
             let placeholder = match digits {
+                _ if end == shape::UUID_BYTES && shape::starts_with_uuid(name) => Some(ID),
                 0 if is_pod || is_letter_between() => Some(ID),
                 0 => None,
                 _ if digits == name.len() || is_hex_number(name) => Some(NUMBER),

@@ -240,6 +240,19 @@ fn is_id(word: &str) -> bool {
     hex >= 8 && (has_letters || dashes == 0 && hex >= ID_DIGITS_MIN || dashes == 4)
 }
 
+pub(super) const UUID_BYTES: usize = 36;
+
+/// Whether a UUID stands at the start of `text`, and no more of a word after it than punctuation.
+pub(super) fn starts_with_uuid(text: &str) -> bool {
+    let Some(uuid) = text.as_bytes().first_chunk::<UUID_BYTES>() else { return false };
+    uuid[8] == b'-'
+        && uuid.iter().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+        && text.as_bytes().get(UUID_BYTES).is_none_or(|byte| is_joint(*byte) && *byte != b'-')
+}
+
 /// Whether a number has a unit: `12ms`, `-1.5`, `80%`, `1e9`, `1m20s`, `0x1f`; `None` if `word` is
 /// not a number.
 fn number(word: &str) -> Option<bool> {

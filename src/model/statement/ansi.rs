@@ -3,6 +3,11 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use memchr::memchr;
+
+/// Each sequence begins with it.
+const ESCAPE: u8 = 0x1b;
+
 /// The longest sequence that is recognized.
 const SEQUENCE_BYTES_MAX: usize = 2048;
 
@@ -16,15 +21,15 @@ pub(super) struct Plain<'a> {
 
 impl<'a> Plain<'a> {
     pub(super) fn of(original: &'a str) -> Self {
-        let Some(first) = original.find(is_introducer) else {
+        let Some(first) = memchr(ESCAPE, original.as_bytes()) else {
             return Self { text: Cow::Borrowed(original), removed: Vec::new() };
         };
         let (mut text, mut removed) = (String::with_capacity(original.len()), Vec::new());
         let (mut copied, mut at) = (0, first);
-        while let Some(found) = original[at..].find(is_introducer) {
+        while let Some(found) = memchr(ESCAPE, &original.as_bytes()[at..]) {
             at += found;
             match sequence_bytes(&original[at..]) {
-                None => at = original.ceil_char_boundary(at + 1),
+                None => at += 1,
                 Some(bytes) => {
                     text.push_str(&original[copied..at]);
                     at += bytes;
@@ -48,10 +53,6 @@ impl<'a> Plain<'a> {
         range.start + missing_before(range.start, true)
             ..range.end + missing_before(range.end, range.is_empty())
     }
-}
-
-fn is_introducer(c: char) -> bool {
-    c == '\u{1b}'
 }
 
 /// The length of the sequence at the start of `text`: CSI (`ESC [ … letter`, mostly colors), OSC

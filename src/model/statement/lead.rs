@@ -28,15 +28,23 @@ const DAYS: &[&str] = &["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
 /// The length of the lead of `line`. It never covers the whole of a line that says something.
 pub(super) fn lead_bytes(line: &str) -> usize {
+    let end = lead_end(line);
+    if end == line.len() { 0 } else { end }
+}
+
+/// Whether nothing follows the lead of `line`.
+pub(super) fn is_all_lead(line: &str) -> bool {
+    lead_end(line) == line.len()
+}
+
+fn lead_end(line: &str) -> usize {
     let mut at = 0;
     loop {
         let rest = &line[at..];
         let skipped = rest.len() - rest.trim_start_matches(is_separator).len();
-        let rest = &rest[skipped..];
-        let Some(bytes) = part_bytes(rest) else {
-            return if rest.is_empty() { 0 } else { at + skipped };
-        };
-        at += skipped + bytes;
+        at += skipped;
+        let Some(bytes) = part_bytes(&rest[skipped..]) else { return at };
+        at += bytes;
     }
 }
 
@@ -53,11 +61,14 @@ fn part_bytes(rest: &str) -> Option<usize> {
         return None;
     }
     bracketed(rest)
+        .or_else(|| klog(rest))
+        .or_else(|| layout(rest))
         .or_else(|| month_day(rest))
         .or_else(|| labeled_id(rest))
         .or_else(|| {
             (is_plain_part(word) || word == "stdout" || word == "stderr").then_some(word_bytes)
         })
+        .or_else(|| is_ruby(word, &rest[word_bytes..]).then_some(word_bytes))
         .or_else(|| {
             matches!(word, "F" | "P").then_some(word_bytes).filter(|_| rest.len() > word_bytes)
         })
@@ -82,7 +93,69 @@ fn bracketed(rest: &str) -> Option<usize> {
     };
     let mut words = inside.split_whitespace().peekable();
     words.peek()?;
-    words.all(|word| is_lead(word) || word.bytes().all(|b| b.is_ascii_digit())).then_some(end + 1)
+    let is_number =
+        |word: &str| word.trim_start_matches('#').bytes().all(|byte| byte.is_ascii_digit());
+    words.all(|word| is_lead(word) || is_number(word)).then_some(end + 1)
+}
+
+/// The header of klog: `E1123 14:15:06.789012       1 leaderelection.go:332] `.
+fn klog(rest: &str) -> Option<usize> {
+    const HEADER_BYTES_MAX: usize = 160;
+    let mut words = rest.split_ascii_whitespace();
+    let is_header = words.next().is_some_and(is_klog)
+        && words.next().is_some_and(is_time)
+        && words.next().is_some_and(|word| word.bytes().all(|byte| byte.is_ascii_digit()));
+    let place = words.next().filter(|place| is_header && place.contains(".go:"))?;
+    let end = place.as_ptr() as usize - rest.as_ptr() as usize + place.find(']')? + 1;
+    (end <= HEADER_BYTES_MAX).then_some(end)
+}
+
+/// What a layout of Java writes between the level and the logger: the process and the thread, as in
+/// `7 --- [nio-8080-exec-7] c.e.shop.Cart : ` and `[main] c.e.shop.Cart - `.
+fn layout(rest: &str) -> Option<usize> {
+    const LAYOUT_BYTES_MAX: usize = 160;
+    if !rest.starts_with(|c: char| c == '[' || c.is_ascii_alphanumeric()) {
+        return None;
+    }
+    let mut at = 0;
+    loop {
+        let part = rest[at..].trim_start_matches(' ');
+        at = rest.len() - part.len();
+        let bytes = match part.as_bytes().first()? {
+            b'[' => part.find(']')? + 1,
+            _ => part.find(' ')?,
+        };
+        let word = &part[..bytes];
+        if at > LAYOUT_BYTES_MAX {
+            return None;
+        }
+        if is_logger(word) {
+            let after = part[bytes..].trim_start_matches(' ');
+            let is_end = after.starts_with(": ") || after.starts_with("- ");
+            return (is_end && at > 0).then_some(at);
+        }
+        let is_process = word == "---" || word.bytes().all(|byte| byte.is_ascii_digit());
+        if !(word.starts_with('[') || is_process) {
+            return None;
+        }
+        at += bytes;
+    }
+}
+
+/// `c.e.shop.CartController`: dots, and a class at the end that is no exception.
+fn is_logger(word: &str) -> bool {
+    let Some((package, class)) = word.rsplit_once('.') else { return false };
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '$');
+    class.starts_with(|c: char| c.is_ascii_uppercase())
+        && package.starts_with(|c: char| c.is_ascii_lowercase())
+        && word.chars().all(is_name)
+        && !class.ends_with("Exception")
+        && !class.ends_with("Error")
+}
+
+/// `F, [2026-11-23T14:15:06.789012 #17]`, of Ruby's logger.
+fn is_ruby(word: &str, after: &str) -> bool {
+    matches!(word, "D," | "I," | "W," | "E," | "F," | "A,") && after.starts_with(" [")
 }
 
 /// `Nov 23 14:15:16`, `Mon Nov 23 14:15:16 2026`.
@@ -126,11 +199,15 @@ fn is_plain_part(word: &str) -> bool {
         || matches!(bare, "UTC" | "GMT" | "+0000" | "Z")
 }
 
-/// `2026-11-23`, `2026/11/23`, `2026-11-23T14:15:16.123Z`, `23/Nov/2026:14:15:16`.
+/// `2026-11-23`, `2026/11/23`, `2026-11-23T14:15:16.123Z`, `23/Nov/2026:14:15:16`,
+/// `23-Nov-2026`.
 fn is_date(word: &str) -> bool {
     let shape = shape::<8>(word);
     matches!(shape.as_ref().map(|s| &s[..]), Some(b"9999-99-" | b"9999/99/" | b"9999.99."))
-        || matches!(word.as_bytes(), [b'0'..=b'9', b'0'..=b'9', b'/', b'A'..=b'Z', _, _, b'/', ..])
+        || matches!(
+            word.as_bytes(),
+            [b'0'..=b'9', b'0'..=b'9', a @ (b'/' | b'-'), b'A'..=b'Z', _, _, b, b'0'..=b'9', ..] if a == b
+        )
 }
 
 /// `14:15:16`, `14:15:16.123`, `14:15:16,123Z`.

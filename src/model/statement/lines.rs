@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use super::lead::{is_level, lead_bytes};
+use memchr::memchr3;
+
+use super::lead::{is_all_lead, is_level, lead_bytes};
 use super::{Found, is_label, is_separator, one_line};
 
 /// How many lines after the marker are searched for what it announces.
@@ -36,7 +38,7 @@ pub(super) fn read(text: &str, marker: &str) -> Found {
     let said = &content.text[label.len()..];
     let said = said.trim_start_matches(is_separator);
     let said = &said[lead_bytes(said)..];
-    if !says_nothing(said) {
+    if !says_nothing(said) && !is_all_lead(said) {
         return labeled(label, said, content.range());
     }
     match announced(text, line, said) {
@@ -124,6 +126,10 @@ pub(super) fn says_nothing(text: &str) -> bool {
 
 /// `level: 'CRITICAL'`, as a runtime prints an object.
 fn is_level_field(text: &str) -> bool {
+    const LONGEST: usize = 40;
+    if text.len() > LONGEST {
+        return false;
+    }
     let Some((key, value)) = text.split_once([':', '=']) else { return false };
     let bare = |text: &str| text.trim().trim_matches(['"', '\'', ',']).to_ascii_lowercase();
     matches!(&*bare(key), "level" | "severity" | "lvl" | "loglevel" | "log_level" | "log.level")
@@ -203,11 +209,12 @@ fn logfmt(line: Line<'_>, marker: &str) -> Option<Found> {
             && !is_level_key(key)
             && value.text.trim() != marker
     });
-    let message = with_marker.map(|(_, value)| *value).or_else(|| {
-        let starts_at_pair =
-            line.text[..pairs[0].1.start - line.start].trim_start().starts_with(pairs[0].0);
-        MESSAGE_KEYS.iter().filter(|_| starts_at_pair).find_map(|key| of(key))
-    })?;
+    let message =
+        with_marker.map(|(_, value)| *value).or_else(|| quoted_start(line)).or_else(|| {
+            let starts_at_pair =
+                line.text[..pairs[0].1.start - line.start].trim_start().starts_with(pairs[0].0);
+            MESSAGE_KEYS.iter().filter(|_| starts_at_pair).find_map(|key| of(key))
+        })?;
     let text = unescaped(message.text);
     let text = match ["error", "err"]
         .iter()
@@ -222,6 +229,13 @@ fn logfmt(line: Line<'_>, marker: &str) -> Option<Found> {
         None => ("", &*text),
     };
     (!says_nothing(said)).then(|| labeled(label, said, message.range()))
+}
+
+/// The message at the start of a line of klog: `"Error syncing pod" err="…" pod="…"`.
+fn quoted_start(line: Line<'_>) -> Option<Line<'_>> {
+    let quoted = line.text.strip_prefix('"')?;
+    let length = quoted_bytes(quoted).filter(|length| quoted[length + 1..].starts_with(' '))?;
+    Some(Line { text: &quoted[..length], start: line.start + 1 })
 }
 
 fn is_level_key(key: &str) -> bool {
@@ -282,9 +296,21 @@ fn unescaped(text: &str) -> String {
 }
 
 fn line_at(text: &str, at: usize) -> Line<'_> {
-    let start = text[..at].rfind(is_line_end).map_or(0, |end| text.ceil_char_boundary(end + 1));
-    let end = text[at..].find(is_line_end).map_or(text.len(), |found| at + found);
+    let start = match may_have_line_end(&text[..at]) {
+        true => text[..at].rfind(is_line_end).map_or(0, |end| text.ceil_char_boundary(end + 1)),
+        false => 0,
+    };
+    let end = match may_have_line_end(&text[at..]) {
+        true => text[at..].find(is_line_end).map_or(text.len(), |found| at + found),
+        false => text.len(),
+    };
     Line { text: &text[start..end], start }
+}
+
+/// Whether a text has a first byte of a line end. Most log events are one line.
+fn may_have_line_end(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    memchr3(b'\n', b'\r', 0xe2, bytes).is_some() || memchr3(0xb, 0xc, 0xc2, bytes).is_some()
 }
 
 /// The lines of `text` from the byte `from`.

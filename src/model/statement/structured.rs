@@ -7,14 +7,19 @@ use serde::Deserializer as _;
 use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::lead::{is_level, lead_bytes};
+use super::lead::{is_all_lead, is_level, lead_bytes};
 use super::lines::says_nothing;
 use super::{DEPTH_MAX, Found, one_line, read};
+use crate::model::truncate::truncated;
 
 /// Keys whose values say what happened, the best first.
 const MESSAGE_KEYS: &[&str] = &[
     "message",
     "msg",
+    "renderedMessage",
+    "@m",
+    "@mt",
+    "messageTemplate",
     "log",
     "@message",
     "short_message",
@@ -39,8 +44,26 @@ const MESSAGE_KEYS: &[&str] = &[
     "stackTrace",
     "stack_trace",
 ];
+/// Keys whose values say why it happened. The message may be the same for other causes.
+const CAUSE_KEYS: &[&str] = &[
+    "error",
+    "err",
+    "errorMessage",
+    "error_message",
+    "error.message",
+    "exception",
+    "exception.message",
+    "exception_message",
+    "thrown",
+    "exc_info",
+    "@x",
+    "reason",
+    "cause",
+];
 /// Objects that hold such keys.
 const HOLDERS: &[&str] = &[
+    "message",
+    "msg",
     "error",
     "err",
     "exception",
@@ -51,6 +74,7 @@ const HOLDERS: &[&str] = &[
     "body",
     "detail",
     "attributes",
+    "details",
     "record",
     "payload",
 ];
@@ -78,11 +102,26 @@ const KIND_KEYS_OF_ERROR: &[&str] =
     &["type", "name", "class", "kind", "code", "errorType", "errorCode", "status", "statusCode"];
 /// Kinds that say nothing.
 const COMMON_KINDS: &[&str] = &["error", "exception", "object", "string", "null"];
-const LEVEL_KEYS: &[&str] =
-    &["level", "lvl", "severity", "log_level", "loglevel", "log.level", "levelname"];
+const LEVEL_KEYS: &[&str] = &[
+    "level",
+    "lvl",
+    "severity",
+    "severity_text",
+    "log_level",
+    "loglevel",
+    "log.level",
+    "levelname",
+    "level_name",
+    "@l",
+];
 
 const KINDS_MAX: usize = 3;
 const KIND_BYTES_MAX: usize = 80;
+/// A cause is cut to this.
+const CAUSE_BYTES_MAX: usize = 160;
+/// An object without a message is described by so many of its members.
+const MEMBERS_MAX: usize = 8;
+const MEMBER_BYTES_MAX: usize = 60;
 
 /// A member of an object; its value is a part of the searched text.
 struct Field<'a> {
@@ -109,9 +148,16 @@ pub(super) fn read_object(text: &str, marker: &str, depth: usize) -> Option<Foun
     if fields.is_empty() {
         return None;
     }
-    let found = with_marker(&fields, marker, depth).or_else(|| by_key(&fields, marker, depth))?;
-    let range = offset(text, found.value);
-    Some(Found { text: described(found, &fields), range })
+    match with_marker(&fields, marker, depth).or_else(|| by_key(&fields, marker, depth)) {
+        Some(found) => {
+            let range = offset(text, found.value);
+            Some(Found { text: described(found, &fields, depth), range })
+        }
+        None => {
+            let members = members(&fields, depth);
+            (!members.is_empty()).then_some(Found { text: members, range: open..text.len() })
+        }
+    }
 }
 
 /// The value that carries the message.
@@ -128,7 +174,7 @@ fn with_marker<'a>(fields: &[Field<'a>], marker: &str, depth: usize) -> Option<C
         return None;
     }
     fields.iter().find_map(|field| {
-        if LEVEL_KEYS.contains(&&*field.key) {
+        if is_level_key(&field.key) {
             return None;
         }
         match field.value.as_bytes().first()? {
@@ -151,18 +197,15 @@ fn with_marker<'a>(fields: &[Field<'a>], marker: &str, depth: usize) -> Option<C
 /// The value under the best key.
 fn by_key<'a>(fields: &[Field<'a>], marker: &str, depth: usize) -> Option<Carrier<'a>> {
     let of_key = |key: &&str| {
-        let field = fields.iter().find(|field| field.key == **key)?;
+        let field = field(fields, key)?;
         match field.value.as_bytes().first()? {
             b'"' => carrier(field, &string(field.value)?, marker, depth),
             b'{' if depth < DEPTH_MAX && HOLDERS.contains(key) => {
                 let inner = self::fields(field.value);
                 let found = by_key(&inner, marker, depth + 1)?;
                 let is_error = found.is_error || is_error_key(key);
-                Some(Carrier {
-                    text: with_kinds_of(&inner, found.text, is_error),
-                    is_error,
-                    ..found
-                })
+                let text = with_cause(found.text, found.value, &inner, depth + 1);
+                Some(Carrier { text: with_kinds_of(&inner, text, is_error), is_error, ..found })
             }
             b'[' => first_text(field.value).and_then(|value| {
                 let field = Field { key: field.key.clone(), value };
@@ -173,8 +216,7 @@ fn by_key<'a>(fields: &[Field<'a>], marker: &str, depth: usize) -> Option<Carrie
     };
     let nested = || {
         HOLDERS.iter().find_map(|key| {
-            let field =
-                fields.iter().find(|field| field.key == **key && field.value.starts_with('{'))?;
+            let field = field(fields, key).filter(|field| field.value.starts_with('{'))?;
             (depth < DEPTH_MAX)
                 .then(|| by_key(&self::fields(field.value), marker, depth + 1))
                 .flatten()
@@ -196,16 +238,45 @@ fn is_error_key(key: &str) -> bool {
     key.contains("err") || key.contains("exception")
 }
 
-/// The text with the kinds of error that it does not name: `KeyError: 'total'`,
-/// `refund failed (PaymentDeclined, status 402)`.
-fn described(carrier: Carrier<'_>, fields: &[Field<'_>]) -> String {
-    let mut kinds = kinds(fields, KIND_KEYS, &carrier.text);
+/// The text with its cause and the kinds of error, if it does not name them: `KeyError: 'total'`,
+/// `refund failed: card is expired (PaymentDeclined, status 402)`.
+fn described(carrier: Carrier<'_>, fields: &[Field<'_>], depth: usize) -> String {
+    let text = with_cause(carrier.text, carrier.value, fields, depth);
+    let mut kinds = kinds(fields, KIND_KEYS, &text);
     for holder in fields.iter().filter(|field| {
         matches!(&*field.key, "error" | "err" | "exception") && field.value.starts_with('{')
     }) {
-        kinds.extend(self::kinds(&self::fields(holder.value), KIND_KEYS_OF_ERROR, &carrier.text));
+        kinds.extend(self::kinds(&self::fields(holder.value), KIND_KEYS_OF_ERROR, &text));
     }
-    joined(carrier.text, kinds, carrier.is_error)
+    joined(text, kinds, carrier.is_error)
+}
+
+/// The text with the first cause that it does not name. `carrier` is the value of the text itself.
+fn with_cause(text: String, carrier: &str, fields: &[Field<'_>], depth: usize) -> String {
+    let cause = CAUSE_KEYS.iter().find_map(|key| {
+        let field = field(fields, key).filter(|field| !std::ptr::eq(field.value, carrier))?;
+        let cause = match field.value.as_bytes().first()? {
+            b'"' => read(&string(field.value)?, "", depth + 1).text,
+            b'{' if depth < DEPTH_MAX => {
+                let inner = self::fields(field.value);
+                let found = by_key(&inner, "", depth + 1)?;
+                with_kinds_of(&inner, found.text, true)
+            }
+            _ => return None,
+        };
+        let cause = truncated(&cause, CAUSE_BYTES_MAX);
+        let says_more = !says_nothing(&cause) && !text.contains(&cause) && !is_same(&text, &cause);
+        says_more.then_some(cause)
+    });
+    match cause {
+        Some(cause) => format!("{}: {cause}", text.trim_end_matches([':', '.', ' '])),
+        None => text,
+    }
+}
+
+/// Whether a cause is the text with its kind in front: `KeyError: 'total'`.
+fn is_same(text: &str, cause: &str) -> bool {
+    cause.strip_suffix(text).is_some_and(|kind| kind.ends_with(": ") && !kind.contains("  "))
 }
 
 fn with_kinds_of(fields: &[Field<'_>], text: String, is_error: bool) -> String {
@@ -231,7 +302,7 @@ fn joined(text: String, mut kinds: Vec<String>, is_error: bool) -> String {
 
 fn kinds(fields: &[Field<'_>], keys: &[&str], text: &str) -> Vec<String> {
     let of_key = |key: &&str| {
-        let field = fields.iter().find(|field| field.key == **key)?;
+        let field = field(fields, key)?;
         let value = match field.value.as_bytes().first()? {
             b'"' => string(field.value)?,
             b'0'..=b'9' => field.value.to_owned(),
@@ -249,6 +320,55 @@ fn kinds(fields: &[Field<'_>], keys: &[&str], text: &str) -> Vec<String> {
         (!says_nothing).then(|| if is_number { format!("{name} {value}") } else { value })
     };
     keys.iter().filter_map(of_key).collect()
+}
+
+/// What an object says that has no message: its members, texts first, without times and ids.
+fn members(fields: &[Field<'_>], depth: usize) -> String {
+    let (mut texts, mut others) = (Vec::new(), Vec::new());
+    collect_members(fields, depth, &mut texts, &mut others);
+    texts.truncate(MEMBERS_MAX);
+    if !texts.is_empty() {
+        texts.extend(others);
+        texts.truncate(MEMBERS_MAX);
+    }
+    texts.join(" ")
+}
+
+fn collect_members(
+    fields: &[Field<'_>],
+    depth: usize,
+    texts: &mut Vec<String>,
+    others: &mut Vec<String>,
+) {
+    for field in fields.iter().filter(|field| !is_level_key(&field.key)) {
+        match field.value.as_bytes().first() {
+            Some(b'"') => {
+                let Some(value) = string(field.value) else { continue };
+                let value = truncated(&one_line(&value), MEMBER_BYTES_MAX);
+                let quote = if value.contains(' ') { "\"" } else { "" };
+                // A time or an id would be the lead of a line.
+                if !value.is_empty() && (is_level(&value) || !is_all_lead(&value)) {
+                    texts.push(format!("{}={quote}{value}{quote}", field.key));
+                }
+            }
+            Some(b'{') if depth < DEPTH_MAX => {
+                collect_members(&self::fields(field.value), depth + 1, texts, others);
+            }
+            Some(b'0'..=b'9' | b'-' | b't' | b'f') => {
+                others.push(format!("{}={}", field.key, field.value));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn is_level_key(key: &str) -> bool {
+    LEVEL_KEYS.iter().any(|level| level.eq_ignore_ascii_case(key))
+}
+
+/// The field of this name, in any case.
+fn field<'f, 'a>(fields: &'f [Field<'a>], key: &str) -> Option<&'f Field<'a>> {
+    fields.iter().find(|field| field.key.eq_ignore_ascii_case(key))
 }
 
 /// The members of the object at the start of `text`: all of a complete one, and as many as there

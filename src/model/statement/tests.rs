@@ -65,6 +65,51 @@ fn a_line_loses_its_lead() {
 }
 
 #[test]
+fn headers_of_known_loggers_are_a_lead() {
+    check(
+        "gone",
+        &[
+            (
+                "E1123 14:15:06.789012       1 lease.go:332] lease is gone: timed out",
+                "lease is gone: timed out",
+            ),
+            (
+                "E1123 14:15:06.789012  1 pod.go:1] \"pod is gone\" err=\"timed out\" pod=\"a/b-1\"",
+                "pod is gone: timed out",
+            ),
+            (
+                "2026-11-23T14:15:06Z ERROR 7 --- [shop] [nio-8080-exec-1] c.e.shop.Cart : cart is gone",
+                "c.e.shop.Cart : cart is gone",
+            ),
+            ("[23-Nov-2026 14:15:06 UTC] table is gone", "table is gone"),
+            ("F, [2026-11-23T14:15:06.789012 #17] FATAL -- : table is gone", "table is gone"),
+        ],
+    );
+    check(
+        "FATAL -- :",
+        &[(
+            "F, [2026-11-23T14:15:06.789012 #17] FATAL -- : [4f1d2c3b-0a1b-4c2d-8e3f-5a6b7c8d9e0f] \n[4f1d2c3b-0a1b-4c2d-8e3f-5a6b7c8d9e0f] PG::Error (timed out)",
+            "PG::Error (timed out)",
+        )],
+    );
+}
+
+#[test]
+fn json_without_a_message_gives_its_members() {
+    check(
+        r#""status":"error""#,
+        &[
+            (
+                r#"{"time":"2026-11-23T14:15:06Z","type":"platform.report","record":{"requestId":"4f1d2c3b-0a1b-4c2d-8e3f-5a6b7c8d9e0f","metrics":{"durationMs":12.5},"status":"error","errorType":"Runtime.ExitError"}}"#,
+                "type=platform.report status=error errorType=Runtime.ExitError durationMs=12.5",
+            ),
+            (r#"{"status":"error","text":"","n":7}"#, "status=error n=7"),
+            (r#"{"n":7}"#, r#"{"n":7}"#),
+        ],
+    );
+}
+
+#[test]
 fn every_line_end_ends_a_line() {
     for end in ["\n", "\r", "\r\n", "\u{b}", "\u{c}", "\u{85}", "\u{2028}"] {
         let message = format!("banner{end}[CRITICAL] pool is empty{end}\u{a0}\u{a0}at frame");
@@ -116,7 +161,7 @@ fn json_gives_its_message() {
             ),
             (
                 r#"{"level":60,"req":{"id":0,"message":"no"},"err":{"type":"Error","message":"connect ECONNREFUSED"},"msg":"[CRITICAL] cart could not be saved"}"#,
-                "[CRITICAL] cart could not be saved",
+                "[CRITICAL] cart could not be saved: connect ECONNREFUSED",
             ),
             (
                 r#"{"level":"CRITICAL","message":"[CRITICAL] refund failed","errorType":"PaymentDeclined","statusCode":402}"#,
