@@ -16,9 +16,9 @@ mod structured;
 use std::borrow::Cow;
 use std::ops::Range;
 
-use memchr::memmem;
+use memchr::{memchr_iter, memmem};
 
-use crate::model::truncate::truncated;
+use crate::model::truncate::truncate;
 
 pub use continuation::Continuation;
 
@@ -60,8 +60,9 @@ struct Found {
 /// assert_eq!(find(json, r#""level":"ERROR""#).text, "KeyError: 'total'");
 /// ```
 pub fn find(message: &str, marker: &str) -> Statement {
-    let Statement { text, range } = find_whole(message, marker);
-    Statement { text: truncated(&text, STATEMENT_BYTES_MAX), range }
+    let Statement { mut text, range } = find_whole(message, marker);
+    truncate(&mut text, STATEMENT_BYTES_MAX);
+    Statement { text, range }
 }
 
 /// `message` without the sequences that color and control a terminal.
@@ -115,16 +116,22 @@ fn read(text: &str, marker: &str, depth: usize) -> Found {
     structured.unwrap_or_else(|| lines::read(text, marker))
 }
 
+/// Where `marker` is in `text`. Its first byte is rare in most logs, so a search for that byte beats a
+/// searcher that has to be built first.
+fn find_marker(text: &str, marker: &str) -> Option<usize> {
+    let (text, marker) = (text.as_bytes(), marker.as_bytes());
+    let first = *marker.first()?;
+    memchr_iter(first, text).find(|at| text[*at..].starts_with(marker))
+}
+
 /// `text` on one line: control characters and blanks become single spaces.
 fn one_line(text: &str) -> Cow<'_, str> {
     let text = text.trim();
-    let mut before = 0;
-    let is_plain = |byte: u8| {
-        let is_second_blank = byte == b' ' && before == b' ';
-        before = byte;
-        matches!(byte, b' '..=b'~') && !is_second_blank
-    };
-    if text.bytes().all(is_plain) {
+    // Without branches, so the compiler can look at many bytes at once.
+    let bytes = text.as_bytes();
+    let is_ascii = bytes.iter().fold(true, |all, byte| all & matches!(byte, b' '..=b'~'));
+    let pairs = bytes.iter().zip(bytes.get(1..).unwrap_or_default());
+    if is_ascii && !pairs.fold(false, |any, (a, b)| any | (*a == b' ') & (*b == b' ')) {
         return Cow::Borrowed(text);
     }
     let is_odd = |c: char| c != ' ' && (c.is_whitespace() || c.is_control());

@@ -407,6 +407,9 @@ impl<'t> Scan<'t> {
     /// `["password", "email"]` lists names.
     fn next_item(&self, name: Name, at: usize) -> Option<Span<'t>> {
         let value = self.opening(at);
+        if value.is_bare() {
+            return None;
+        }
         let text = &self.text[value.start..];
         let ends = |c: char| c <= ' ' || "\"'\\,;".contains(c);
         let word = text[..text.floor_char_boundary(256)].split(ends).next()?;
@@ -420,8 +423,11 @@ impl<'t> Scan<'t> {
         let secret = is_pair && name.kind == "password" && is_random(word, 6)
             || is_random(word, 8) && digits >= 2 && !UUID.is_match(word)
             || PAIR.is_match(text);
-        let fits = !value.is_bare() && (secret || self.known_scheme(&value).is_some());
-        if fits { self.paired(name, false, &NO_LINK, at) } else { None }
+        if secret || self.known_scheme(&value).is_some() {
+            self.paired(name, false, &NO_LINK, at)
+        } else {
+            None
+        }
     }
 
     /// Whether the text at `at` is the name in an XML element: `<property name="…">`.

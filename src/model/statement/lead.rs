@@ -37,7 +37,8 @@ pub(super) fn is_all_lead(line: &str) -> bool {
     lead_end(line) == line.len()
 }
 
-fn lead_end(line: &str) -> usize {
+/// The same, but all of `line` if nothing follows its lead.
+pub(super) fn lead_end(line: &str) -> usize {
     let mut at = 0;
     loop {
         let rest = &line[at..];
@@ -53,21 +54,38 @@ pub(super) fn is_level(word: &str) -> bool {
     LEVELS.iter().any(|level| word.eq_ignore_ascii_case(level))
 }
 
-/// The length of one part of a lead at the start of `rest`.
+/// The length of one part of a lead at the start of `rest`. Most words are none, which their first
+/// byte shows.
 fn part_bytes(rest: &str) -> Option<usize> {
-    let word_bytes = rest.find(char::is_whitespace).unwrap_or(rest.len());
+    let first = *rest.as_bytes().first()?;
+    let is_word = match first {
+        b'[' => return bracketed(rest).or_else(|| layout(rest)),
+        b'(' | b'<' => return bracketed(rest),
+        b'+' | b'0'..=b'9' | b'A'..=b'Z' => true,
+        // Other words in lower case are parts only with a colon after them.
+        b'a'..=b'f' => true,
+        b'r' if rest.starts_with("requestId:") => return labeled_id(rest),
+        b'a'..=b'z' => false,
+        _ => return None,
+    };
+    let bytes = rest.as_bytes();
+    let word_bytes = bytes
+        .iter()
+        .position(|byte| byte.is_ascii_whitespace() || !byte.is_ascii())
+        .filter(|at| bytes[*at].is_ascii())
+        .unwrap_or_else(|| rest.find(char::is_whitespace).unwrap_or(rest.len()));
     let word = &rest[..word_bytes];
-    if word.is_empty() {
-        return None;
+    if !is_word && !word.ends_with([':', ',', ';', '|']) {
+        return matches!(word, "stdout" | "stderr").then_some(word_bytes);
     }
-    bracketed(rest)
-        .or_else(|| klog(rest))
-        .or_else(|| layout(rest))
-        .or_else(|| month_day(rest))
-        .or_else(|| labeled_id(rest))
-        .or_else(|| {
-            (is_plain_part(word) || word == "stdout" || word == "stderr").then_some(word_bytes)
-        })
+    let of_letter = || match first {
+        b'0'..=b'9' => layout(rest),
+        b'R' => labeled_id(rest),
+        b'A'..=b'Z' => klog(rest).or_else(|| month_day(rest)),
+        _ => None,
+    };
+    of_letter()
+        .or_else(|| is_plain_part(word).then_some(word_bytes))
         .or_else(|| is_ruby(word, &rest[word_bytes..]).then_some(word_bytes))
         .or_else(|| {
             matches!(word, "F" | "P").then_some(word_bytes).filter(|_| rest.len() > word_bytes)
@@ -188,15 +206,26 @@ fn labeled_id(rest: &str) -> Option<usize> {
 fn is_plain_part(word: &str) -> bool {
     let bare = word.trim_end_matches([':', ',', ';', '|']);
     let has_colon = bare.len() < word.len();
-    LEVELS.contains(&bare)
-        || has_colon && is_level(bare) && !bare.eq_ignore_ascii_case("panic")
-        || is_date(bare)
-        || is_time(bare)
-        || is_uuid(bare)
-        || is_epoch(bare)
-        || is_trace_root(bare)
-        || is_klog(bare)
-        || matches!(bare, "UTC" | "GMT" | "+0000" | "Z")
+    match bare.as_bytes() {
+        [b'0'..=b'9', ..] => {
+            is_date(bare) || is_time(bare) || is_uuid(bare) || is_epoch(bare) || is_trace_root(bare)
+        }
+        [b'A'..=b'Z', ..] => {
+            LEVELS.contains(&bare)
+                || is_named(bare, has_colon)
+                || is_uuid(bare)
+                || is_trace_root(bare)
+                || is_klog(bare)
+                || matches!(bare, "UTC" | "GMT" | "Z")
+        }
+        [b'a'..=b'z', ..] => is_named(bare, has_colon) || is_uuid(bare),
+        _ => bare == "+0000",
+    }
+}
+
+/// A level with a colon, in any case: `Error:`. A panic says what happened by itself.
+fn is_named(word: &str, has_colon: bool) -> bool {
+    has_colon && is_level(word) && !word.eq_ignore_ascii_case("panic")
 }
 
 /// `2026-11-23`, `2026/11/23`, `2026-11-23T14:15:16.123Z`, `23/Nov/2026:14:15:16`,

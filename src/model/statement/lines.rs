@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use memchr::memchr3;
+use memchr::{memchr, memchr_iter, memchr3};
 
-use super::lead::{is_all_lead, is_level, lead_bytes};
-use super::{Found, is_label, is_separator, one_line};
+use super::lead::{is_level, lead_bytes, lead_end};
+use super::{Found, find_marker, is_label, is_separator, one_line};
 
 /// How many lines after the marker are searched for what it announces.
 const LINES_MAX: usize = 2_000;
@@ -22,7 +22,7 @@ struct Line<'a> {
 
 pub(super) fn read(text: &str, marker: &str) -> Found {
     let marker = marker.trim();
-    let at = text.find(marker).filter(|_| !marker.is_empty());
+    let at = find_marker(text, marker);
     let line = match at {
         Some(at) => line_at(text, at),
         None => lines(text, 0)
@@ -31,14 +31,18 @@ pub(super) fn read(text: &str, marker: &str) -> Found {
     };
     let marker_at = at.map(|at| at - line.start);
     let content = content(line, marker, marker_at);
-    if let Some(found) = logfmt(content, marker).or_else(|| logfmt(line, marker)) {
+    let has_pairs = memchr_iter(b'=', line.text.as_bytes()).nth(1).is_some();
+    let of_line = || logfmt(line, marker).filter(|_| content.start > line.start);
+    if let Some(found) = has_pairs.then(|| logfmt(content, marker).or_else(of_line)).flatten() {
         return found;
     }
     let label = if is_labeled(content, marker) { marker } else { "" };
     let said = &content.text[label.len()..];
     let said = said.trim_start_matches(is_separator);
-    let said = &said[lead_bytes(said)..];
-    if !says_nothing(said) && !is_all_lead(said) {
+    let lead = lead_end(said);
+    let is_all_lead = lead == said.len();
+    let said = if is_all_lead { said } else { &said[lead..] };
+    if !is_all_lead && !says_nothing(said) {
         return labeled(label, said, content.range());
     }
     match announced(text, line, said) {
@@ -62,7 +66,7 @@ fn labeled(label: &str, said: &str, range: Range<usize>) -> Found {
     let text = match (label, said.is_empty()) {
         ("", _) => said.into_owned(),
         (label, true) => label.to_owned(),
-        (label, false) => format!("{label} {said}"),
+        (label, false) => [label, " ", &*said].concat(),
     };
     Found { text, range }
 }
@@ -118,18 +122,14 @@ pub(super) fn says_nothing(text: &str) -> bool {
         ];
         ANNOUNCEMENTS.iter().any(|words| bare.eq_ignore_ascii_case(words))
     };
+    // The longest level field and the longest announcement are shorter.
+    const LONGEST: usize = 40;
     !bare.contains(char::is_alphanumeric)
-        || is_level(bare)
-        || is_level_field(bare)
-        || is_announcement()
+        || bare.len() <= LONGEST && (is_level(bare) || is_level_field(bare) || is_announcement())
 }
 
 /// `level: 'CRITICAL'`, as a runtime prints an object.
 fn is_level_field(text: &str) -> bool {
-    const LONGEST: usize = 40;
-    if text.len() > LONGEST {
-        return false;
-    }
     let Some((key, value)) = text.split_once([':', '=']) else { return false };
     let bare = |text: &str| text.trim().trim_matches(['"', '\'', ',']).to_ascii_lowercase();
     matches!(&*bare(key), "level" | "severity" | "lvl" | "loglevel" | "log_level" | "log.level")
@@ -245,7 +245,7 @@ fn is_level_key(key: &str) -> bool {
 /// The `key=value` and `key="value"` pairs of a line, in order.
 fn pairs(line: Line<'_>) -> Vec<(&str, Line<'_>)> {
     let (text, mut pairs, mut at) = (line.text, Vec::new(), 0);
-    while let Some(equals) = text[at..].find('=').map(|found| at + found) {
+    while let Some(equals) = memchr(b'=', &text.as_bytes()[at..]).map(|found| at + found) {
         let key_start = text[at..equals]
             .rfind(|c: char| !(c.is_alphanumeric() || "_-.@".contains(c)))
             .map_or(at, |last| {

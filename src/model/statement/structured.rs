@@ -1,15 +1,17 @@
 //! The statement of a JSON line, also of one in the text of another, as log routers write it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-use serde::Deserializer as _;
+use memchr::memchr;
 use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer as _};
 use serde_json::value::RawValue;
 
 use super::lead::{is_all_lead, is_level, lead_bytes};
 use super::lines::says_nothing;
-use super::{DEPTH_MAX, Found, one_line, read};
+use super::{DEPTH_MAX, Found, find_marker, one_line, read};
 use crate::model::truncate::truncated;
 
 /// Keys whose values say what happened, the best first.
@@ -125,22 +127,21 @@ const MEMBER_BYTES_MAX: usize = 60;
 
 /// A member of an object; its value is a part of the searched text.
 struct Field<'a> {
-    key: String,
+    key: Cow<'a, str>,
     value: &'a str,
 }
 
 /// The statement of the JSON object that `text` holds after a lead. `None` if it holds none, or
 /// none that says something.
 pub(super) fn read_object(text: &str, marker: &str, depth: usize) -> Option<Found> {
-    let open = text.find('{')?;
+    let open = memchr(b'{', text.as_bytes())?;
     let before = &text[..open];
     if before.contains('\n') && !before.trim().is_empty() {
         return None;
     }
     let lead = &before[lead_bytes(before)..];
     let is_only_lead = says_nothing(lead);
-    let is_document = is_only_lead
-        || !marker.is_empty() && !before.contains(marker) && text[open..].contains(marker);
+    let is_document = is_only_lead || find_marker(text, marker).is_some_and(|at| at >= open);
     if !is_document {
         return None;
     }
@@ -179,7 +180,8 @@ fn with_marker<'a>(fields: &[Field<'a>], marker: &str, depth: usize) -> Option<C
         }
         match field.value.as_bytes().first()? {
             b'"' => {
-                if !field.value.contains(marker) && !field.value.contains('\\') {
+                let has_escape = || memchr(b'\\', field.value.as_bytes()).is_some();
+                if find_marker(field.value, marker).is_none() && !has_escape() {
                     return None;
                 }
                 let text = string(field.value)?;
@@ -384,12 +386,16 @@ fn fields(text: &str) -> Vec<Field<'_>> {
         }
 
         fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
-            while let Some((key, value)) = map.next_entry::<String, &'a RawValue>()? {
+            while let Some((Key(key), value)) = map.next_entry::<Key<'a>, &'a RawValue>()? {
                 self.0.push(Field { key, value: value.get() });
             }
             Ok(())
         }
     }
+
+    /// Borrowed if it has no escapes.
+    #[derive(Deserialize)]
+    struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
     let mut fields = Vec::new();
     // An error says where the object is cut off or no longer JSON; what came before it counts.
