@@ -60,7 +60,7 @@ pub struct Origin {
     pub log_group: String,
     pub log_stream: String,
     pub app_name: String,
-    /// What named the app.
+    /// The source of this name.
     pub app_source: AppSource,
     /// The Region of the stream or function, if the record has it.
     pub region: Option<Arc<str>>,

@@ -12,7 +12,7 @@ use strum::{IntoStaticStr, VariantNames};
 /// streams can be longer.
 pub const APP_NAME_BYTES_MAX: usize = 128;
 
-/// What named an app. The codes are stable.
+/// The source of the name of an app. The codes are stable.
 #[derive(Copy, Clone, Debug, Default, IntoStaticStr, PartialEq, Eq, VariantNames)]
 #[strum(serialize_all = "kebab-case")]
 pub enum AppSource {

@@ -308,7 +308,7 @@ fn print_assigned(assigner: PatternAssigner<'_>, first: &mut u64) -> anyhow::Res
 }
 
 impl Arguments {
-    /// What came before `since` is not read, so it cannot tell which patterns are new.
+    /// Lines before `since` are not read, so no pattern can be older than that.
     fn check_times(&self) -> anyhow::Result<()> {
         let since = match self.files.is_empty() {
             true => Some(self.table_since(SystemClock.now())),
@@ -363,7 +363,7 @@ impl Arguments {
             counter.add(LogLine {
                 text: &row.message,
                 marker: &row.marker,
-                // What is stored of a long message may not show it.
+                // The stored part of a long message may not show it.
                 pattern: &row.pattern,
                 timestamp,
             });
