@@ -45,7 +45,7 @@ use crate::redact::Redactor;
 
 pub(crate) use diagnostic::Diagnostics;
 pub(crate) use encoding::utf8;
-pub(crate) use value::{Fields, Value};
+pub(crate) use value::{Fields, TomlValue};
 
 pub use app::{APPS_MAX, App};
 pub use diagnostic::{ConfigError, Diagnostic};

@@ -22,7 +22,7 @@ use stentor::config::Config;
 use stentor::ingest::decode::{self, Decoder};
 use stentor::ingest::event::{self, Data};
 use stentor::ingest::route::Routes;
-use stentor::ops::sample::{Event, Options, event};
+use stentor::ops::sample::{SampleEvent, SampleOptions, event};
 
 pub const MARKERS: [&str; 2] = ["[CRITICAL]", "[ALERT]"];
 
@@ -83,7 +83,7 @@ pub fn payload(parts: Parts<'_>, match_ratio: f64) -> String {
 pub fn payload_of(events_per_request: usize, parts: Parts<'_>, match_ratio: f64) -> String {
     let mut all = Vec::new();
     for (seed, (records, events_per_record)) in (1..).zip(parts) {
-        let options = Options {
+        let options = SampleOptions {
             records: *records,
             events_per_record: *events_per_record,
             events_per_request,
@@ -92,9 +92,9 @@ pub fn payload_of(events_per_request: usize, parts: Parts<'_>, match_ratio: f64)
 
             log_groups: 50,
             seed,
-            ..Options::default()
+            ..SampleOptions::default()
         };
-        let Event::Kinesis(part) = event(&options) else {
+        let SampleEvent::Kinesis(part) = event(&options) else {
             unreachable!("the default shape is Kinesis")
         };
         all.extend(part.records);

@@ -13,7 +13,7 @@ use aws_types::SdkConfig;
 use serde_json::Value;
 
 use crate::adapters::aws::diagnose::explain_error;
-use crate::ops::check::{Inspected, Mapping, Queue, Snapshot, Table};
+use crate::ops::check::{Inspected, Mapping, Queue, Snapshot, TableState};
 
 /// The parts of the deployment to read.
 #[derive(Clone, Debug, Default)]
@@ -92,7 +92,7 @@ async fn deployment(aws: &SdkConfig, inspect: &Inspection) -> Result<Deployment,
     Ok(Deployment { environment, own })
 }
 
-async fn table(aws: &SdkConfig, name: &str) -> Inspected<Table> {
+async fn table(aws: &SdkConfig, name: &str) -> Inspected<TableState> {
     let client = aws_sdk_dynamodb::Client::new(aws);
     let found = client.describe_table().table_name(name).send().await;
     let found = found.map_err(|error| explain_error(&error, &format!("the table {name}")))?;
@@ -105,7 +105,7 @@ async fn table(aws: &SdkConfig, name: &str) -> Inspected<Table> {
     let by_hour = by_hour
         .filter(|index| index.index_name.as_deref() == Some("by_hour"))
         .find_map(|index| index.key_schema);
-    Ok(Table { name: name.to_owned(), keys: names(table.key_schema), by_hour: names(by_hour) })
+    Ok(TableState { name: name.to_owned(), keys: names(table.key_schema), by_hour: names(by_hour) })
 }
 
 async fn queue(aws: &SdkConfig, url: &str) -> Inspected<Queue> {

@@ -16,8 +16,8 @@ use crate::adapters::http::Http;
 use crate::model::digest::Digest;
 use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::notify::DeliverError;
-use error::Failure;
-use layout::Message;
+use error::SlackFailure;
+use layout::SlackMessage;
 
 mod answer;
 pub mod blocks;
@@ -137,9 +137,9 @@ impl<C: Clock> Slack<C> {
     async fn post_to(
         &self,
         webhook: &WebhookUrl,
-        message: &Message,
+        message: &SlackMessage,
         deadline: Deadline,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), SlackFailure> {
         let request = self.http.get()?.post(webhook.0.clone());
         let answer = self.send(request, message, deadline).await?;
         answer::check_webhook(answer, self.clock.now()).await
@@ -151,7 +151,7 @@ impl<C: Clock> Slack<C> {
         request: RequestBuilder,
         body: &impl Serialize,
         deadline: Deadline,
-    ) -> Result<Response, Failure> {
+    ) -> Result<Response, SlackFailure> {
         let left = deadline.remaining(self.clock.now());
         let body = serde_json::to_vec(body).expect("invariant: a message is plain JSON data");
         let request = request

@@ -4,7 +4,7 @@ use super::Glob;
 use super::diagnostic::Diagnostics;
 use super::scope::{Scope, admits, covers};
 use super::scope_keys::{globs, scope};
-use super::value::{Fields, Value};
+use super::value::{Fields, TomlValue};
 use crate::model::app::APP_NAME_BYTES_MAX;
 use crate::model::visible;
 
@@ -42,7 +42,7 @@ impl App {
 
 /// The apps of a file, in its order.
 pub(super) fn apps(
-    value: Option<Value<'_>>,
+    value: Option<TomlValue<'_>>,
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Vec<App>> {
     let Some(value) = value else { return Some(Vec::new()) };
@@ -50,7 +50,7 @@ pub(super) fn apps(
         diagnostics.error(value, "an app is written [[app]], with two brackets on each side");
         return None;
     }
-    let elements = diagnostics.read(value, Value::array)?;
+    let elements = diagnostics.read(value, TomlValue::array)?;
     if elements.len() > APPS_MAX {
         diagnostics.error(value, format_args!("a file has at most {APPS_MAX} of them"));
         return None;
@@ -59,7 +59,7 @@ pub(super) fn apps(
     let mut is_valid = true;
     for element in elements {
         let offset = element.offset();
-        let fields = diagnostics.read(element, Value::table);
+        let fields = diagnostics.read(element, TomlValue::table);
         let Some(app) = fields.and_then(|fields| app(offset, fields, diagnostics)) else {
             is_valid = false;
             continue;
@@ -84,7 +84,7 @@ pub(super) fn apps(
 fn app(offset: usize, mut fields: Fields<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<App> {
     let name = fields.require("name").and_then(|value| diagnostics.read(value, name));
     let scope = scope(&mut fields, diagnostics);
-    let log_streams = globs(fields.take("log_streams"), diagnostics, Value::parse);
+    let log_streams = globs(fields.take("log_streams"), diagnostics, TomlValue::parse);
     let misplaced = |key: &str| match key {
         "markers" | "notify" | "severity" => Some("it belongs in a [[route]]"),
         "window" | "window_max" | "first" | "decoded_bytes_max" | "strict" => {
@@ -111,7 +111,7 @@ fn app(offset: usize, mut fields: Fields<'_>, diagnostics: &mut Diagnostics<'_>)
     Some(app)
 }
 
-fn name(value: Value<'_>) -> Result<String, String> {
+fn name(value: TomlValue<'_>) -> Result<String, String> {
     let name = value.str()?;
     let bytes = name.len();
     if !(1..=APP_NAME_BYTES_MAX).contains(&bytes) {

@@ -12,7 +12,7 @@ use super::diagnostic::Diagnostics;
 use super::draft::{Draft, Setting, Windows};
 use super::quantity::{self, spell};
 use super::scope_keys::scope;
-use super::value::{Fields, Value, filled_list, optional, warn_elements};
+use super::value::{Fields, TomlValue, filled_list, optional, warn_elements};
 use super::{
     CONTEXT_EVENTS_MAX, Config, ContextSize, DECODED_BYTES_MAX_DEFAULT, FALLBACK_AFTER_DEFAULT,
     First, MARKER_BYTES_MAX, WINDOW_LIMIT, WINDOW_MIN, app, redaction, shadowing,
@@ -52,13 +52,13 @@ pub(super) fn config(root: &DeTable<'_>, diagnostics: &mut Diagnostics<'_>) -> O
     let mut fields = Fields::new(root);
     let inherited = Inherited {
         windows: windows(&mut fields, Windows::default(), diagnostics),
-        first: optional(fields.take("first"), First::default(), diagnostics, Value::variant),
+        first: optional(fields.take("first"), First::default(), diagnostics, TomlValue::variant),
     };
     let apps = app::apps(fields.take("app"), diagnostics);
     let redactor = redaction::redactor(fields.take("redact"), diagnostics);
     let decoded_bytes_max =
         optional(fields.take("decoded_bytes_max"), DECODED_BYTES_MAX_DEFAULT, diagnostics, size);
-    let strict = optional(fields.take("strict"), false, diagnostics, Value::bool);
+    let strict = optional(fields.take("strict"), false, diagnostics, TomlValue::bool);
     let drafts = fields.require("route").and_then(|value| drafts(value, inherited, diagnostics));
 
     let misplaced = |key: &str| match key {
@@ -82,7 +82,7 @@ pub(super) fn config(root: &DeTable<'_>, diagnostics: &mut Diagnostics<'_>) -> O
 }
 
 fn drafts(
-    routes: Value<'_>,
+    routes: TomlValue<'_>,
     inherited: Inherited,
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Vec<Draft>> {
@@ -90,14 +90,14 @@ fn drafts(
         diagnostics.error(routes, "a route is written [[route]], with two brackets on each side");
         return None;
     }
-    let elements = diagnostics.read(routes, Value::array)?;
+    let elements = diagnostics.read(routes, TomlValue::array)?;
     if elements.len() == 0 {
         diagnostics.error(routes, "must not be empty, or no alert would be found");
         return None;
     }
     let mut drafts = Vec::new();
     for element in elements {
-        if let Some(fields) = diagnostics.read(element, Value::table) {
+        if let Some(fields) = diagnostics.read(element, TomlValue::table) {
             drafts.push(draft(element.offset(), fields, &drafts, inherited, diagnostics));
         }
     }
@@ -111,8 +111,9 @@ fn draft(
     inherited: Inherited,
     diagnostics: &mut Diagnostics<'_>,
 ) -> Draft {
-    let notify =
-        fields.require("notify").and_then(|value| filled_list(value, diagnostics, Value::parse));
+    let notify = fields
+        .require("notify")
+        .and_then(|value| filled_list(value, diagnostics, TomlValue::parse));
     let (fallback, fallback_after) = escalation(&mut fields, notify.as_deref(), diagnostics);
     let mut draft = Draft {
         offset,
@@ -123,13 +124,13 @@ fn draft(
             filled_list(value, diagnostics, marker)
         }),
         scope: scope(&mut fields, diagnostics),
-        continue_: optional(fields.take("continue"), false, diagnostics, Value::bool),
+        continue_: optional(fields.take("continue"), false, diagnostics, TomlValue::bool),
         fallback,
         fallback_after,
         notify,
         windows: windows(&mut fields, inherited.windows, diagnostics),
         first: match fields.take("first") {
-            Some(value) => diagnostics.read(value, Value::variant),
+            Some(value) => diagnostics.read(value, TomlValue::variant),
             None => inherited.first,
         },
         context: context(&mut fields, diagnostics),
@@ -155,8 +156,8 @@ fn draft(
 /// `context = { before = 2, after = 5 }`.
 fn context(fields: &mut Fields<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<ContextSize> {
     let Some(value) = fields.take("context") else { return Some(ContextSize::default()) };
-    let mut sizes = diagnostics.read(value, Value::table)?;
-    let count = |value: Value<'_>| {
+    let mut sizes = diagnostics.read(value, TomlValue::table)?;
+    let count = |value: TomlValue<'_>| {
         let count = value.integer().flatten().and_then(|count| usize::try_from(count).ok());
         count
             .filter(|count| *count <= CONTEXT_EVENTS_MAX)
@@ -203,7 +204,7 @@ fn windows(
 }
 
 fn setting(
-    value: Option<Value<'_>>,
+    value: Option<TomlValue<'_>>,
     inherited: Setting,
     diagnostics: &mut Diagnostics<'_>,
 ) -> Setting {
@@ -213,7 +214,7 @@ fn setting(
     }
 }
 
-fn window(value: Value<'_>) -> Result<Duration, String> {
+fn window(value: TomlValue<'_>) -> Result<Duration, String> {
     let window = quantity::duration(value.str()?)
         .ok_or("expected a duration, such as \"30s\", \"5m\" or \"1h30m\"")?;
     if (WINDOW_MIN..=WINDOW_LIMIT).contains(&window) {
@@ -227,7 +228,7 @@ fn window(value: Value<'_>) -> Result<Duration, String> {
     }
 }
 
-fn size(value: Value<'_>) -> Result<u64, String> {
+fn size(value: TomlValue<'_>) -> Result<u64, String> {
     let bytes = match (value.integer(), value.str()) {
         (Some(bytes), _) => bytes,
         (None, Ok(text)) => Some(
@@ -241,11 +242,11 @@ fn size(value: Value<'_>) -> Result<u64, String> {
 }
 
 fn name(
-    value: Value<'_>,
+    value: TomlValue<'_>,
     earlier: &[Draft],
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<RouteName> {
-    let name: RouteName = diagnostics.read(value, Value::parse)?;
+    let name: RouteName = diagnostics.read(value, TomlValue::parse)?;
     if let Some(other) = earlier.iter().find(|other| other.name.as_ref() == Some(&name)) {
         let line = diagnostics.line(other.offset);
         diagnostics
@@ -265,7 +266,7 @@ fn escalation(
     if let (None, Some(after)) = (fallback, after) {
         diagnostics.error(after, "this route has no `fallback`");
     }
-    let fallback_target = |value: Value<'_>| {
+    let fallback_target = |value: TomlValue<'_>| {
         let target: Target = value.parse()?;
         match notify.is_some_and(|targets| targets.contains(&target)) {
             true => Err(format!("{target} is in `notify`; a fallback is for when that fails")),
@@ -278,7 +279,7 @@ fn escalation(
     )
 }
 
-fn marker(value: Value<'_>) -> Result<String, String> {
+fn marker(value: TomlValue<'_>) -> Result<String, String> {
     let marker = value.str()?;
     let bytes = marker.len();
     if !(1..=MARKER_BYTES_MAX).contains(&bytes) {
@@ -290,7 +291,7 @@ fn marker(value: Value<'_>) -> Result<String, String> {
     Ok(marker.to_owned())
 }
 
-fn marker_warning(value: Value<'_>) -> Option<String> {
+fn marker_warning(value: TomlValue<'_>) -> Option<String> {
     let is_short = value.str().ok()?.trim().chars().count() == 1;
     is_short.then(|| "a marker of one character matches many lines that are not alerts".to_owned())
 }

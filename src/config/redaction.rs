@@ -1,7 +1,7 @@
 //! The meaning of `[redact]`: built-in rules that do not apply, and rules of the user.
 
 use super::diagnostic::Diagnostics;
-use super::value::{Fields, Value, closest, distinct_list};
+use super::value::{Fields, TomlValue, closest, distinct_list};
 use crate::redact::{CustomRule, Redactor, RuleName, RulePattern, rule_names};
 
 /// Keys that are valid above `[redact]`.
@@ -14,7 +14,7 @@ const RULE_KEYS: [&str; 4] = ["name", "pattern", "redacts", "keeps"];
 const NAME_PART_BYTES_MIN: usize = 3;
 
 pub(super) fn redactor(
-    value: Option<Value<'_>>,
+    value: Option<TomlValue<'_>>,
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Redactor> {
     let Some(value) = value else { return Some(Redactor::default()) };
@@ -23,7 +23,7 @@ pub(super) fn redactor(
         diagnostics.error(value, format_args!("{message}; write [[redact.rule]] for each rule"));
         return None;
     }
-    let mut fields = diagnostics.read(value, Value::table)?;
+    let mut fields = diagnostics.read(value, TomlValue::table)?;
     let disabled = fields
         .take("disable")
         .map_or(Some(Vec::new()), |value| distinct_list(value, diagnostics, built_in_rule));
@@ -40,7 +40,7 @@ pub(super) fn redactor(
 }
 
 /// The name of a built-in rule.
-fn built_in_rule(value: Value<'_>) -> Result<&'static str, String> {
+fn built_in_rule(value: TomlValue<'_>) -> Result<&'static str, String> {
     let text = value.str()?;
     let known: Vec<&'static str> = rule_names().into_iter().collect();
     if let Some(name) = known.iter().find(|name| **name == text) {
@@ -57,17 +57,17 @@ fn built_in_rule(value: Value<'_>) -> Result<&'static str, String> {
     })
 }
 
-fn rules(value: Value<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Vec<CustomRule>> {
+fn rules(value: TomlValue<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Vec<CustomRule>> {
     if value.is_table() {
         let message = "a rule is written [[redact.rule]], with two brackets on each side";
         diagnostics.error(value, message);
         return None;
     }
-    let elements = diagnostics.read(value, Value::array)?;
+    let elements = diagnostics.read(value, TomlValue::array)?;
     let mut names: Vec<(usize, RuleName)> = Vec::new();
     let rules: Vec<Option<CustomRule>> = elements
         .map(|element| {
-            let fields = diagnostics.read(element, Value::table)?;
+            let fields = diagnostics.read(element, TomlValue::table)?;
             rule(element.offset(), fields, &mut names, diagnostics)
         })
         .collect();
@@ -128,11 +128,11 @@ fn rule(
 
 /// Checks each example of a list.
 fn examples(
-    value: Value<'_>,
+    value: TomlValue<'_>,
     diagnostics: &mut Diagnostics<'_>,
     check: impl Fn(&str) -> Result<(), String>,
 ) -> Option<()> {
-    let elements = diagnostics.read(value, Value::array)?;
+    let elements = diagnostics.read(value, TomlValue::array)?;
     let valid: Vec<Option<()>> = elements
         .enumerate()
         .map(|(index, element)| {

@@ -2,14 +2,14 @@
 
 use super::diagnostic::Diagnostics;
 use super::region;
-use super::value::{Fields, Value, optional_list, warn_elements};
+use super::value::{Fields, TomlValue, optional_list, warn_elements};
 use super::{Glob, Scope};
 
 /// Digits of an account id.
 const ACCOUNT_DIGITS: usize = 12;
 
 pub(super) fn scope(fields: &mut Fields<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Scope> {
-    let log_groups = globs(fields.take("log_groups"), diagnostics, Value::parse);
+    let log_groups = globs(fields.take("log_groups"), diagnostics, TomlValue::parse);
     let accounts = globs(fields.take("accounts"), diagnostics, account);
     let listed = fields.take("regions");
     let regions = globs(listed, diagnostics, self::region);
@@ -20,9 +20,9 @@ pub(super) fn scope(fields: &mut Fields<'_>, diagnostics: &mut Diagnostics<'_>) 
 /// One list of a scope. An empty list would admit everything but reads as if it admitted nothing,
 /// so it is refused.
 pub(super) fn globs<'a>(
-    list: Option<Value<'a>>,
+    list: Option<TomlValue<'a>>,
     diagnostics: &mut Diagnostics<'_>,
-    read: impl FnMut(Value<'a>) -> Result<Glob, String>,
+    read: impl FnMut(TomlValue<'a>) -> Result<Glob, String>,
 ) -> Option<Vec<Glob>> {
     let globs = optional_list(list, diagnostics, read)?;
     match list {
@@ -34,7 +34,7 @@ pub(super) fn globs<'a>(
     }
 }
 
-fn account(value: Value<'_>) -> Result<Glob, String> {
+fn account(value: TomlValue<'_>) -> Result<Glob, String> {
     let glob: Glob = value.parse()?;
     let has_digits_only =
         || value.str().is_ok_and(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
@@ -48,7 +48,7 @@ fn account(value: Value<'_>) -> Result<Glob, String> {
     }
 }
 
-fn region(value: Value<'_>) -> Result<Glob, String> {
+fn region(value: TomlValue<'_>) -> Result<Glob, String> {
     let glob: Glob = value.parse()?;
     match glob.is_literal() && !region::has_shape(value.str()?) {
         true => Err("expected a Region, such as \"eu-west-1\"".to_owned()),
@@ -57,7 +57,7 @@ fn region(value: Value<'_>) -> Result<Glob, String> {
 }
 
 /// Only a warning, because a Region may be newer than this program.
-fn region_warning(value: Value<'_>) -> Option<String> {
+fn region_warning(value: TomlValue<'_>) -> Option<String> {
     let text = value.str().ok()?;
     let glob: Glob = text.parse().ok()?;
     if region::KNOWN.iter().any(|known| glob.matches(known)) {

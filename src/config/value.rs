@@ -21,12 +21,12 @@ const SHOWN_KEY_BYTES_MAX: usize = 32;
 
 /// A value and its key; an element of an array has the key of the array.
 #[derive(Clone, Copy)]
-pub(crate) struct Value<'a> {
+pub(crate) struct TomlValue<'a> {
     key: &'static str,
     node: &'a Spanned<DeValue<'a>>,
 }
 
-impl<'a> Value<'a> {
+impl<'a> TomlValue<'a> {
     /// The byte offset in the text.
     pub(super) fn offset(self) -> usize {
         self.node.span().start
@@ -85,9 +85,9 @@ impl<'a> Value<'a> {
         }
     }
 
-    pub(super) fn array(self) -> Result<impl ExactSizeIterator<Item = Value<'a>>, String> {
+    pub(super) fn array(self) -> Result<impl ExactSizeIterator<Item = TomlValue<'a>>, String> {
         let array = self.node.get_ref().as_array().ok_or_else(|| self.mismatch("an array"))?;
-        Ok(array.iter().map(move |node| Value { key: self.key, node }))
+        Ok(array.iter().map(move |node| TomlValue { key: self.key, node }))
     }
 
     pub(crate) fn table(self) -> Result<Fields<'a>, String> {
@@ -102,20 +102,20 @@ impl<'a> Value<'a> {
 
 /// Messages about values.
 impl Diagnostics<'_> {
-    pub(crate) fn error(&mut self, value: Value<'_>, message: impl Display) {
+    pub(crate) fn error(&mut self, value: TomlValue<'_>, message: impl Display) {
         self.error_at(value.offset(), format!("{}: {message}", value.key()));
     }
 
     /// A likely mistake, with which the file is still accepted.
-    pub(super) fn warn(&mut self, value: Value<'_>, message: impl Display) {
+    pub(super) fn warn(&mut self, value: TomlValue<'_>, message: impl Display) {
         self.warn_at(value.offset(), format!("{}: {message}", value.key()));
     }
 
     /// Reads a value. `None` means that an error was reported.
     pub(crate) fn read<'a, T>(
         &mut self,
-        value: Value<'a>,
-        read: impl FnOnce(Value<'a>) -> Result<T, String>,
+        value: TomlValue<'a>,
+        read: impl FnOnce(TomlValue<'a>) -> Result<T, String>,
     ) -> Option<T> {
         read(value).map_err(|message| self.error(value, message)).ok()
     }
@@ -142,13 +142,13 @@ impl<'a> Fields<'a> {
     }
 
     /// The value of an optional key.
-    pub(super) fn take(&mut self, key: &'static str) -> Option<Value<'a>> {
+    pub(super) fn take(&mut self, key: &'static str) -> Option<TomlValue<'a>> {
         self.known.push(key);
-        self.table.get(key).map(|node| Value { key, node })
+        self.table.get(key).map(|node| TomlValue { key, node })
     }
 
     /// The value of a required key.
-    pub(crate) fn require(&mut self, key: &'static str) -> Option<Value<'a>> {
+    pub(crate) fn require(&mut self, key: &'static str) -> Option<TomlValue<'a>> {
         let value = self.take(key);
         if value.is_none() {
             self.missing.push(key);
@@ -189,10 +189,10 @@ impl<'a> Fields<'a> {
 
 /// The value, or `default` if it is absent.
 pub(super) fn optional<'a, T>(
-    value: Option<Value<'a>>,
+    value: Option<TomlValue<'a>>,
     default: T,
     diagnostics: &mut Diagnostics<'_>,
-    read: impl FnOnce(Value<'a>) -> Result<T, String>,
+    read: impl FnOnce(TomlValue<'a>) -> Result<T, String>,
 ) -> Option<T> {
     match value {
         Some(value) => diagnostics.read(value, read),
@@ -202,9 +202,9 @@ pub(super) fn optional<'a, T>(
 
 /// The elements of a list; none if the list is absent.
 pub(super) fn optional_list<'a, T>(
-    value: Option<Value<'a>>,
+    value: Option<TomlValue<'a>>,
     diagnostics: &mut Diagnostics<'_>,
-    read: impl FnMut(Value<'a>) -> Result<T, String>,
+    read: impl FnMut(TomlValue<'a>) -> Result<T, String>,
 ) -> Option<Vec<T>> {
     match value {
         Some(value) => list(value, diagnostics, read),
@@ -214,9 +214,9 @@ pub(super) fn optional_list<'a, T>(
 
 /// The elements of a list that must not name anything twice.
 pub(super) fn distinct_list<'a, T: Ord + Clone>(
-    value: Value<'a>,
+    value: TomlValue<'a>,
     diagnostics: &mut Diagnostics<'_>,
-    read: impl Fn(Value<'a>) -> Result<T, String>,
+    read: impl Fn(TomlValue<'a>) -> Result<T, String>,
 ) -> Option<Vec<T>> {
     let mut seen = BTreeSet::new();
     list(value, diagnostics, |element| {
@@ -227,9 +227,9 @@ pub(super) fn distinct_list<'a, T: Ord + Clone>(
 
 /// The same, and the list must not be empty.
 pub(super) fn filled_list<'a, T: Ord + Clone>(
-    value: Value<'a>,
+    value: TomlValue<'a>,
     diagnostics: &mut Diagnostics<'_>,
-    read: impl Fn(Value<'a>) -> Result<T, String>,
+    read: impl Fn(TomlValue<'a>) -> Result<T, String>,
 ) -> Option<Vec<T>> {
     let items = distinct_list(value, diagnostics, read)?;
     if items.is_empty() {
@@ -241,9 +241,9 @@ pub(super) fn filled_list<'a, T: Ord + Clone>(
 
 /// Warns of each element of a list for which `check` has a message.
 pub(super) fn warn_elements<'a>(
-    list: Option<Value<'a>>,
+    list: Option<TomlValue<'a>>,
     diagnostics: &mut Diagnostics<'_>,
-    check: impl Fn(Value<'a>) -> Option<String>,
+    check: impl Fn(TomlValue<'a>) -> Option<String>,
 ) {
     for element in list.and_then(|list| list.array().ok()).into_iter().flatten() {
         if let Some(message) = check(element) {
@@ -254,11 +254,11 @@ pub(super) fn warn_elements<'a>(
 
 /// All elements, or `None` if one of them cannot be read. Every element is checked.
 fn list<'a, T>(
-    value: Value<'a>,
+    value: TomlValue<'a>,
     diagnostics: &mut Diagnostics<'_>,
-    mut read: impl FnMut(Value<'a>) -> Result<T, String>,
+    mut read: impl FnMut(TomlValue<'a>) -> Result<T, String>,
 ) -> Option<Vec<T>> {
-    let elements = diagnostics.read(value, Value::array)?;
+    let elements = diagnostics.read(value, TomlValue::array)?;
     let items: Vec<Option<T>> =
         elements.map(|element| diagnostics.read(element, &mut read)).collect();
     items.into_iter().collect()

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-pub(super) use cursor::{Cursor, has_control};
+pub(super) use cursor::{JsonCursor, has_control};
 
 /// A JSON string, borrowed if it has no escapes. (serde borrows a `Cow` only where an attribute
 /// says so, and inside an `Option` there is no place for one.)

@@ -42,12 +42,12 @@ pub(super) struct Answer {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<Box<RawValue>>,
     #[serde(rename = "batchItemFailures")]
-    pub failures: Vec<Failure>,
+    pub failures: Vec<ItemFailure>,
 }
 
 /// An item to retry: a message of a queue, or a record of a stream with all records after it.
 #[derive(Debug, Serialize)]
-pub(super) struct Failure {
+pub(super) struct ItemFailure {
     #[serde(rename = "itemIdentifier")]
     pub item: String,
 }

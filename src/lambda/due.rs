@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use futures::future::join_all;
 
 use crate::ingest::event::DueMessage;
-use crate::lambda::batch_response::{Failure, FunctionError};
+use crate::lambda::batch_response::{FunctionError, ItemFailure};
 use crate::lambda::metric::{self, InvocationMetrics};
 use crate::lambda::report::report_messages;
 use crate::protocol::backoff::RetryAt;
@@ -27,7 +27,7 @@ pub(super) async fn handle_messages<W>(
     services: &W,
     messages: Vec<DueMessage>,
     deadline: Deadline,
-) -> Result<(Vec<Failure>, InvocationMetrics), FunctionError>
+) -> Result<(Vec<ItemFailure>, InvocationMetrics), FunctionError>
 where
     W: Services,
     W::Due: ChangeVisibility,
@@ -46,7 +46,7 @@ where
         .await;
     failed.extend(later.into_iter().map(|(message, _)| message.message_id));
     let metrics = metric::of_notifier(due, 0, failed.len() as u64, &notified.messages);
-    Ok((failed.into_iter().map(|item| Failure { item }).collect(), metrics))
+    Ok((failed.into_iter().map(|item| ItemFailure { item }).collect(), metrics))
 }
 
 /// Sweeps, and returns the metrics.

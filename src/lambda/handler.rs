@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use crate::ingest::event::{self, BATCH_RECORDS_MAX, Batch, Context, Event};
-use crate::lambda::batch_response::{Answer, Failure, FunctionError, json};
+use crate::lambda::batch_response::{Answer, FunctionError, ItemFailure, json};
 use crate::lambda::report::report_batch;
 use crate::lambda::{due, metric};
 use crate::model::time::Timestamp;
@@ -74,7 +74,7 @@ where
         }
         Event::Sweep => (Ok(json(&())), due::handle_sweep(services, deadline).await?),
     };
-    let of = metric::Invocation {
+    let of = metric::InvocationMetric {
         function: &invocation.function,
         request_id: &invocation.request_id,
         shard_id: &shard_id,
@@ -96,7 +96,7 @@ fn deadline(deadline_ms: u64, now: Timestamp) -> Deadline {
 fn answer(batch: &Batch<'_>, consumed: &Consumed) -> Result<Answer, FunctionError> {
     let failures = match consumed.checkpoint(batch) {
         Checkpoint::Everything => Vec::new(),
-        Checkpoint::Before(sequence) => vec![Failure { item: sequence.as_str().to_owned() }],
+        Checkpoint::Before(sequence) => vec![ItemFailure { item: sequence.as_str().to_owned() }],
         Checkpoint::Nothing => {
             let mut reasons = consumed.verdicts.iter().filter_map(|verdict| match verdict {
                 Verdict::Retry(reason) => Some(reason),

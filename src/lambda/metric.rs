@@ -15,7 +15,7 @@ use crate::protocol::round::{Delivery, DeliveryOutcome};
 
 /// The invocation that a line describes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Invocation<'a> {
+pub struct InvocationMetric<'a> {
     pub function: &'a str,
     pub request_id: &'a str,
     /// Shard of the first record; empty for a direct subscription.
@@ -83,7 +83,7 @@ pub fn of_notifier(
 
 /// The line for one invocation: a JSON object without line breaks.
 pub fn line(
-    invocation: &Invocation<'_>,
+    invocation: &InvocationMetric<'_>,
     invocation_metrics: InvocationMetrics,
     duration: Duration,
     now: Timestamp,
@@ -144,7 +144,7 @@ mod tests {
         };
         let consumed = Consumed { counts, ..Consumed::default() };
         let invocation =
-            Invocation { function: "consumer", request_id: "r-1", shard_id: "shardId-0" };
+            InvocationMetric { function: "consumer", request_id: "r-1", shard_id: "shardId-0" };
         let text = line(
             &invocation,
             of_batch(&consumed),

@@ -31,12 +31,12 @@ pub struct Cluster {
     /// Which of the patterns, in order. Never empty.
     pub members: Vec<usize>,
     /// For each placeholder in `pattern`: what each member has there.
-    pub places: Vec<Vec<Place>>,
+    pub places: Vec<Vec<ClusterPlace>>,
 }
 
 /// The content of a pattern at a place of its cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum ClusterPlace {
     /// A text that is not masked in this pattern.
     Text(String),
     /// The placeholder with this number.
@@ -483,7 +483,7 @@ impl Sets {
 }
 
 /// The text that the lines share, and what each has at its placeholders.
-fn shown(lines: &[&Line]) -> (String, Vec<Vec<Place>>) {
+fn shown(lines: &[&Line]) -> (String, Vec<Vec<ClusterPlace>>) {
     let first = lines[0];
     let (mut pattern, mut places) = (String::new(), Vec::new());
     let mut end = 0;
@@ -500,7 +500,7 @@ fn shown(lines: &[&Line]) -> (String, Vec<Vec<Place>>) {
             let placeholder = |n| {
                 lines
                     .iter()
-                    .map(|line| Place::Placeholder(line.tokens[at].places_before + n))
+                    .map(|line| ClusterPlace::Placeholder(line.tokens[at].places_before + n))
                     .collect()
             };
             places.extend((0..count).map(placeholder));
@@ -511,14 +511,14 @@ fn shown(lines: &[&Line]) -> (String, Vec<Vec<Place>>) {
 }
 
 impl Line<'_> {
-    fn place(&self, at: usize) -> Place {
+    fn place(&self, at: usize) -> ClusterPlace {
         let text = self.token_text(at);
         match placeholders(text) {
-            0 => Place::Text(text.to_owned()),
+            0 => ClusterPlace::Text(text.to_owned()),
             _ if placeholder_at(text, 0) == text.len() => {
-                Place::Placeholder(self.tokens[at].places_before)
+                ClusterPlace::Placeholder(self.tokens[at].places_before)
             }
-            _ => Place::Unknown,
+            _ => ClusterPlace::Unknown,
         }
     }
 }

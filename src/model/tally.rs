@@ -11,7 +11,7 @@ use std::io::{self, Write};
 use serde::{Deserialize, Serialize};
 
 use crate::model::alert::{Alert, LogContext};
-use crate::model::cluster::{Cluster, Place, cluster};
+use crate::model::cluster::{Cluster, ClusterPlace, cluster};
 use crate::model::pattern::{Pattern, VALUE_BYTES_MAX};
 use crate::model::time::Timestamp;
 use crate::model::truncate::{around, truncate, truncated, truncated_start};
@@ -401,12 +401,12 @@ impl Values {
     /// The values of a group with `alerts` alerts at the places of its cluster, of which it is a
     /// member.
     fn at(&self, cluster: &Cluster, member: usize, alerts: u64) -> Self {
-        let values = |place: &Place| match place {
-            Place::Text(text) if text.len() <= VALUE_BYTES_MAX => {
+        let values = |place: &ClusterPlace| match place {
+            ClusterPlace::Text(text) if text.len() <= VALUE_BYTES_MAX => {
                 Some(BTreeMap::from([(text.clone(), alerts)]))
             }
-            Place::Placeholder(n) => self.0.get(n).cloned(),
-            Place::Text(_) | Place::Unknown => None,
+            ClusterPlace::Placeholder(n) => self.0.get(n).cloned(),
+            ClusterPlace::Text(_) | ClusterPlace::Unknown => None,
         };
         let places = cluster.places.iter().enumerate();
         Self(places.filter_map(|(n, members)| Some((n, values(&members[member])?))).collect())

@@ -17,8 +17,8 @@ pub type Inspected<T> = Result<T, String>;
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     pub function: String,
-    pub alerts: Inspected<Table>,
-    pub outbox: Inspected<Table>,
+    pub alerts: Inspected<TableState>,
+    pub outbox: Inspected<TableState>,
     pub dead_letters: Inspected<Queue>,
     /// `None`: the function has no due queue.
     pub due: Option<Inspected<Queue>>,
@@ -34,7 +34,7 @@ pub struct Snapshot {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Table {
+pub struct TableState {
     pub name: String,
     /// The hash key, and the range key if there is one.
     pub keys: Vec<String>,
@@ -69,7 +69,7 @@ pub struct Mapping {
 /// The result of one rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    pub rule: Rule,
+    pub rule: CheckRule,
     pub good: bool,
     pub text: String,
     /// `None` if the finding is good.
@@ -79,7 +79,7 @@ pub struct Finding {
 /// A rule, by its stable code: `dead-letter-retention`.
 #[derive(Copy, Clone, Debug, IntoStaticStr, PartialEq, Eq, VariantNames)]
 #[strum(serialize_all = "kebab-case")]
-pub enum Rule {
+pub enum CheckRule {
     /// A part of the deployment can be read.
     Readable,
     TableKeys,
@@ -98,7 +98,7 @@ pub enum Rule {
     OwnLogsPolicy,
 }
 
-impl Rule {
+impl CheckRule {
     /// A stable kebab-case word.
     pub fn code(self) -> &'static str {
         self.into()
@@ -118,10 +118,10 @@ pub fn evaluate(snapshot: &Snapshot, config: &Config) -> Vec<Finding> {
     findings.credentials(&snapshot.credentials, config);
     findings.mappings(snapshot);
     if let Some(filters) = findings.readable(&snapshot.own_logs, "the subscription filters") {
-        findings.own_logs(Rule::OwnLogsFilter, filters, "subscription filter");
+        findings.own_logs(CheckRule::OwnLogsFilter, filters, "subscription filter");
     }
     if let Some(policies) = findings.readable(&snapshot.policies, "the account policies") {
-        findings.own_logs(Rule::OwnLogsPolicy, policies, "account policy");
+        findings.own_logs(CheckRule::OwnLogsPolicy, policies, "account policy");
     }
     findings.0
 }
@@ -130,11 +130,11 @@ pub fn evaluate(snapshot: &Snapshot, config: &Config) -> Vec<Finding> {
 struct Findings(Vec<Finding>);
 
 impl Findings {
-    fn good(&mut self, rule: Rule, text: impl Into<String>) {
+    fn good(&mut self, rule: CheckRule, text: impl Into<String>) {
         self.0.push(Finding { rule, good: true, text: text.into(), remedy: None });
     }
 
-    fn bad(&mut self, rule: Rule, text: impl Into<String>, remedy: impl Into<String>) {
+    fn bad(&mut self, rule: CheckRule, text: impl Into<String>, remedy: impl Into<String>) {
         self.0.push(Finding { rule, good: false, text: text.into(), remedy: Some(remedy.into()) });
     }
 
@@ -143,17 +143,25 @@ impl Findings {
         match part {
             Ok(part) => Some(part),
             Err(error) => {
-                self.bad(Rule::Readable, format!("{name} cannot be read"), error.as_str());
+                self.bad(CheckRule::Readable, format!("{name} cannot be read"), error.as_str());
                 None
             }
         }
     }
 
-    fn table(&mut self, table: &Inspected<Table>, which: &str, keys: &[&str], by_hour: &[&str]) {
+    fn table(
+        &mut self,
+        table: &Inspected<TableState>,
+        which: &str,
+        keys: &[&str],
+        by_hour: &[&str],
+    ) {
         let Some(table) = self.readable(table, &format!("the {which} table")) else { return };
         if table.keys == keys && table.by_hour == by_hour {
-            return self
-                .good(Rule::TableKeys, format!("the table {} has the right keys", table.name));
+            return self.good(
+                CheckRule::TableKeys,
+                format!("the table {} has the right keys", table.name),
+            );
         }
         let keys = keys.join(", ");
         let index = match by_hour {
@@ -161,7 +169,7 @@ impl Findings {
             columns => format!(" and an index by_hour over {}", columns.join(", ")),
         };
         self.bad(
-            Rule::TableKeys,
+            CheckRule::TableKeys,
             format!("the table {} has other keys", table.name),
             format!("Stentor needs {keys}{index}: create the table with template.yaml, under another name"),
         );
@@ -171,22 +179,22 @@ impl Findings {
         let Some(queue) = self.readable(queue, "the dead-letter queue") else { return };
         if queue.retention >= RETENTION_MAX {
             self.good(
-                Rule::DeadLetterRetention,
+                CheckRule::DeadLetterRetention,
                 "the dead-letter queue keeps messages for 14 days",
             );
         } else {
             let kept = humanize_duration(queue.retention);
             self.bad(
-                Rule::DeadLetterRetention,
+                CheckRule::DeadLetterRetention,
                 format!("the dead-letter queue keeps messages for {kept} only"),
                 "set its MessageRetentionPeriod to 1209600",
             );
         }
         if queue.message_bytes_max >= MESSAGE_BYTES_MAX {
-            self.good(Rule::DeadLetterSize, "the dead-letter queue accepts messages of 1 MiB");
+            self.good(CheckRule::DeadLetterSize, "the dead-letter queue accepts messages of 1 MiB");
         } else {
             self.bad(
-                Rule::DeadLetterSize,
+                CheckRule::DeadLetterSize,
                 format!(
                     "the dead-letter queue accepts messages of {} bytes only",
                     queue.message_bytes_max
@@ -200,7 +208,7 @@ impl Findings {
         let Some(due) = &snapshot.due else {
             let text =
                 "there is no due queue: the consumer delivers one message per invocation and route";
-            return self.good(Rule::DueQueue, text);
+            return self.good(CheckRule::DueQueue, text);
         };
         let Some(due) = self.readable(due, "the due queue") else { return };
         let dead_letters =
@@ -211,12 +219,12 @@ impl Findings {
             .is_some_and(|to| dead_letters.is_empty() || to == dead_letters)
         {
             self.good(
-                Rule::DueQueueRedrive,
+                CheckRule::DueQueueRedrive,
                 "the due queue sends exhausted messages to the dead-letter queue",
             );
         } else {
             self.bad(
-                Rule::DueQueueRedrive,
+                CheckRule::DueQueueRedrive,
                 "the due queue does not send exhausted messages to the dead-letter queue",
                 format!("set its RedrivePolicy to {dead_letters}"),
             );
@@ -228,10 +236,13 @@ impl Findings {
         let targets: BTreeSet<&Target> = config.routes.iter().flat_map(Route::targets).collect();
         for target in targets {
             if names.contains(&target.to_string()) || names.contains(target.name.as_str()) {
-                self.good(Rule::Credential, format!("the secret has a credential for {target}"));
+                self.good(
+                    CheckRule::Credential,
+                    format!("the secret has a credential for {target}"),
+                );
             } else {
                 self.bad(
-                    Rule::Credential,
+                    CheckRule::Credential,
                     format!("the secret has no credential for {target}"),
                     format!("add \"{target}\" to it with `aws secretsmanager put-secret-value`"),
                 );
@@ -247,7 +258,7 @@ impl Findings {
         if streams().next().is_none() {
             let function = &snapshot.function;
             self.good(
-                Rule::StreamMapping,
+                CheckRule::StreamMapping,
                 format!("{function} has no stream: it receives direct subscriptions"),
             );
         }
@@ -262,23 +273,23 @@ impl Findings {
     fn mapping(&mut self, mapping: &Mapping) {
         let source = mapping.source_arn.rsplit([':', '/']).next().unwrap_or_default();
         if mapping.enabled {
-            self.good(Rule::MappingEnabled, format!("the mapping of {source} is enabled"));
+            self.good(CheckRule::MappingEnabled, format!("the mapping of {source} is enabled"));
         } else {
             let text = format!("the mapping of {source} is disabled");
             self.bad(
-                Rule::MappingEnabled,
+                CheckRule::MappingEnabled,
                 text,
                 "enable it: the function receives nothing from it",
             );
         }
         if mapping.reports_item_failures {
             self.good(
-                Rule::MappingItemFailures,
+                CheckRule::MappingItemFailures,
                 format!("the mapping of {source} accepts partial failures"),
             );
         } else {
             self.bad(
-                Rule::MappingItemFailures,
+                CheckRule::MappingItemFailures,
                 format!("the mapping of {source} does not accept partial failures"),
                 "set FunctionResponseTypes to ReportBatchItemFailures, or one failed record repeats its whole batch",
             );
@@ -288,12 +299,12 @@ impl Findings {
         }
         if mapping.on_failure.is_some() {
             self.good(
-                Rule::MappingOnFailure,
+                CheckRule::MappingOnFailure,
                 format!("the mapping of {source} has an on-failure destination"),
             );
         } else {
             self.bad(
-                Rule::MappingOnFailure,
+                CheckRule::MappingOnFailure,
                 format!("the mapping of {source} drops records after its last attempt"),
                 "set DestinationConfig.OnFailure to the dead-letter queue",
             );
@@ -317,17 +328,17 @@ impl Findings {
                 let text = format!(
                     "the stream {stream} keeps records for {kept}, and they are retried for {retried}"
                 );
-                self.good(Rule::StreamRetention, text);
+                self.good(CheckRule::StreamRetention, text);
             }
             Some(_) => {
                 let text = format!(
                     "the stream {stream} keeps records for {kept}, no longer than they are retried"
                 );
-                self.bad(Rule::StreamRetention, text, remedy);
+                self.bad(CheckRule::StreamRetention, text, remedy);
             }
             None => {
                 self.bad(
-                    Rule::StreamRetention,
+                    CheckRule::StreamRetention,
                     format!("records of {stream} are retried until they expire"),
                     remedy,
                 );
@@ -335,14 +346,14 @@ impl Findings {
         }
         if let Some(attempts) = mapping.attempts_max {
             self.bad(
-                Rule::RetryAttempts,
+                CheckRule::RetryAttempts,
                 format!("records of {stream} are given up after {attempts} attempts"),
                 "set MaximumRetryAttempts to -1, or an outage of a minute parks every batch",
             );
         }
     }
 
-    fn own_logs(&mut self, rule: Rule, readers: &[(String, String)], kind: &str) {
+    fn own_logs(&mut self, rule: CheckRule, readers: &[(String, String)], kind: &str) {
         if readers.is_empty() {
             self.good(rule, format!("no {kind} reads the functions' own logs"));
         }

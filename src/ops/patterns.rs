@@ -26,7 +26,7 @@ const ASSIGNED_BYTES_MAX: usize = 4 << 20;
 
 /// The line of a log.
 #[derive(Copy, Clone, Debug)]
-pub struct LogLine<'l> {
+pub struct PatternLine<'l> {
     pub text: &'l str,
     /// Its pattern is that of the line with this marker; empty: that of the first line.
     pub marker: &'l str,
@@ -93,7 +93,7 @@ impl<'r> PatternCounter<'r> {
         Self { redactor, patterns: Patterns::default(), counts: HashMap::new(), lines: 0, other: 0 }
     }
 
-    pub fn add(&mut self, line: LogLine<'_>) {
+    pub fn add(&mut self, line: PatternLine<'_>) {
         let text = head(line.text);
         let redacted = self.redactor.redact(text);
         let statement = statement::find(&redacted, line.marker).text;
@@ -195,7 +195,7 @@ impl<'r> PatternAssigner<'r> {
         }
     }
 
-    pub fn add(&mut self, line: LogLine<'_>) {
+    pub fn add(&mut self, line: PatternLine<'_>) {
         let redacted = self.redactor.redact(head(line.text));
         let mask = self.patterns.of_line(&statement::find(&redacted, line.marker).text);
         let at = match self.masks.get(mask.as_str()) {
@@ -243,7 +243,7 @@ mod tests {
         let mut counter = PatternCounter::new(&redactor);
         for (line, at) in lines.iter().zip(0..) {
             let timestamp = (at % 2 == 0).then(|| Timestamp::from_millis(at));
-            counter.add(LogLine { text: line, marker: "", pattern: "", timestamp });
+            counter.add(PatternLine { text: line, marker: "", pattern: "", timestamp });
         }
         counter.finish()
     }
@@ -282,7 +282,7 @@ mod tests {
         let mut counter = PatternCounter::new(&redactor);
         for pattern in ["order <n> failed", ""] {
             let text = "… order 7 failed";
-            counter.add(LogLine { text, marker: "", pattern, timestamp: None });
+            counter.add(PatternLine { text, marker: "", pattern, timestamp: None });
         }
         let mut patterns: Vec<_> =
             counter.finish().patterns.into_iter().map(|count| count.pattern).collect();
@@ -299,7 +299,7 @@ mod tests {
             let letters = |n: u32| ['a', 'b', 'c', 'd'][(n % 4) as usize];
             let word: String = (0..10).map(|at| letters(lines >> (2 * at))).collect();
             let text = format!("{word} ").repeat(90);
-            assigner.add(LogLine { text: &text, marker: "", pattern: "", timestamp: None });
+            assigner.add(PatternLine { text: &text, marker: "", pattern: "", timestamp: None });
             lines += 1;
         }
         assert!((10_000..30_000).contains(&lines), "{lines}");
@@ -321,8 +321,13 @@ mod tests {
         for n in 1..=lines {
             // Too different for clusters.
             let text = format!("{} {}", letters(n * 7_919), letters(n * 104_729));
-            counter.add(LogLine { text: &text, marker: "", pattern: "", timestamp: None });
-            counter.add(LogLine { text: "disk is full", marker: "", pattern: "", timestamp: None });
+            counter.add(PatternLine { text: &text, marker: "", pattern: "", timestamp: None });
+            counter.add(PatternLine {
+                text: "disk is full",
+                marker: "",
+                pattern: "",
+                timestamp: None,
+            });
             assert!(counter.counts.len() <= PATTERNS_MAX);
         }
         let summary = counter.finish();
@@ -349,7 +354,7 @@ mod tests {
         let mut assigner = PatternAssigner::new(&redactor);
         let lines = ["no db in /a", "[C] customer-ann left", "no db in /b", ""];
         lines.iter().for_each(|text| {
-            assigner.add(LogLine { text, marker: "", pattern: "", timestamp: None })
+            assigner.add(PatternLine { text, marker: "", pattern: "", timestamp: None })
         });
         assert!(!assigner.is_full());
         let patterns: Vec<String> = assigner.finish().collect();

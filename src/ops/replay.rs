@@ -30,9 +30,9 @@ mod report;
 mod retry;
 mod source;
 
-pub use options::{Options, STEP_TIMEOUT_MAX};
-pub use recognize::{DeadLetter, Kind};
-pub use report::{Failure, Report, Unresolved};
+pub use options::{ReplayOptions, STEP_TIMEOUT_MAX};
+pub use recognize::{DeadLetter, DeadLetterKind};
+pub use report::{ReplayFailure, Report, Unresolved};
 pub use source::{
     DeadLetterSource, Page, Receipt, ReceivedMessage, SourceError, StreamRange, StreamReader,
     StreamRecord, VISIBILITY_TIMEOUT,
@@ -68,7 +68,7 @@ pub async fn replay<W: Services, D: DeadLetterSource, R: StreamReader>(
     services: &W,
     source: &D,
     streams: &R,
-    options: &Options,
+    options: &ReplayOptions,
     mut on_progress: impl FnMut(&Report) + Send,
 ) -> Report {
     engine::Engine::new(services, source, streams, options, &mut on_progress).run().await

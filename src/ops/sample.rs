@@ -1,7 +1,7 @@
 //! Generates realistic Lambda events with CloudWatch Logs subscription data, for `stentor sample`,
 //! the benches and the tests.
 //!
-//! [`event`] generates one event of any size from [`Options`] and a seed. [`fixtures()`] returns
+//! [`event`] generates one event of any size from [`SampleOptions`] and a seed. [`fixtures()`] returns
 //! the small named samples of `events/`, some of them written by hand. Events are typed and
 //! serialize in the field order of Lambda, so files do not depend on the features of `serde_json`.
 //!
@@ -18,14 +18,15 @@ mod rng;
 mod tests;
 
 pub use envelope::{
-    Data, Event, KinesisData, KinesisEvent, Record, SubscriptionEvent, Tumbling, Window,
+    KinesisData, KinesisEvent, SampleData, SampleEvent, SampleRecord, SampleWindow,
+    SubscriptionEvent, Tumbling,
 };
 pub use fixtures::{fixtures, fixtures_readme};
 pub use poison::PoisonKind;
 
-use apps::App;
+use apps::SampleApp;
 use envelope::Shard;
-use payload::{Ids, LogEvent, MS_MAX, Source};
+use payload::{Ids, MS_MAX, SampleLogEvent, SampleSource};
 use rng::{Rng, SampleClock};
 
 /// 2025-11-03T09:15:00Z, a Monday morning.
@@ -34,7 +35,7 @@ pub const START_MS: i64 = 1_762_161_300_000;
 /// The size and content of a generated event. The same options generate the same event, except for
 /// the gzip bytes, which may depend on the backend of `flate2`. Shares are clamped to 0…1.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Options {
+pub struct SampleOptions {
     /// Records in the event. A subscription event always has one.
     pub records: usize,
     /// Log events in each readable record, including repeated ones.
@@ -61,10 +62,10 @@ pub struct Options {
     pub start_ms: i64,
     /// Time from the first event to the last.
     pub span_ms: i64,
-    pub shape: Shape,
+    pub shape: SampleShape,
 }
 
-impl Default for Options {
+impl Default for SampleOptions {
     fn default() -> Self {
         Self {
             records: 10,
@@ -79,14 +80,14 @@ impl Default for Options {
             seed: 1,
             start_ms: START_MS,
             span_ms: 60_000,
-            shape: Shape::Kinesis,
+            shape: SampleShape::Kinesis,
         }
     }
 }
 
 /// The kind of event source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shape {
+pub enum SampleShape {
     /// An event source mapping: `{"Records":[…]}`, all from one shard, as in every real invocation.
     Kinesis,
     /// A direct subscription: `{"awslogs":{"data":"…"}}`.
@@ -110,10 +111,10 @@ pub struct Plan {
 }
 
 impl Plan {
-    pub fn of(options: &Options) -> Self {
+    pub fn of(options: &SampleOptions) -> Self {
         let records = match options.shape {
-            Shape::Kinesis => options.records,
-            Shape::Subscription => 1,
+            SampleShape::Kinesis => options.records,
+            SampleShape::Subscription => 1,
         };
         let poison = share(records, options.poison);
         let readable = records - poison;
@@ -136,11 +137,11 @@ impl Plan {
 }
 
 /// Generates a Lambda event.
-pub fn event(options: &Options) -> Event {
+pub fn event(options: &SampleOptions) -> SampleEvent {
     let mut writer = Writer::new(options);
     match options.shape {
-        Shape::Kinesis => Event::kinesis(writer.records()),
-        Shape::Subscription => Event::subscription(writer.single()),
+        SampleShape::Kinesis => SampleEvent::kinesis(writer.records()),
+        SampleShape::Subscription => SampleEvent::subscription(writer.single()),
     }
 }
 
@@ -148,7 +149,7 @@ fn share(total: usize, ratio: f64) -> usize {
     (total as f64 * ratio.clamp(0.0, 1.0)).round() as usize
 }
 
-fn distinct_per_record(options: &Options) -> usize {
+fn distinct_per_record(options: &SampleOptions) -> usize {
     let all = options.events_per_record;
     all - share(all, options.duplicates).min(all.saturating_sub(1))
 }
@@ -162,7 +163,7 @@ enum Slot {
 
 /// Generates records one after another. All its random numbers come from one seed.
 struct Writer<'a> {
-    options: &'a Options,
+    options: &'a SampleOptions,
     plan: Plan,
     markers: Vec<&'a str>,
     rng: Rng,
@@ -176,7 +177,7 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn new(options: &'a Options) -> Self {
+    fn new(options: &'a SampleOptions) -> Self {
         let plan = Plan::of(options);
         Self {
             options,
@@ -192,7 +193,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn records(&mut self) -> Vec<Record> {
+    fn records(&mut self) -> Vec<SampleRecord> {
         let mut shard = Shard::new(self.now_ms, self.options.seed);
         let mut originals: Vec<(String, String)> = Vec::with_capacity(self.plan.originals());
         let mut records = Vec::with_capacity(self.plan.records);
@@ -243,7 +244,7 @@ impl<'a> Writer<'a> {
         self.ids.end_put();
         let distinct = distinct_per_record(self.options);
         let per_request = self.options.events_per_request.max(1);
-        let mut events: Vec<LogEvent> =
+        let mut events: Vec<SampleLogEvent> =
             (0..distinct).map(|ordinal| self.event(app, ordinal % per_request == 0)).collect();
         for _ in distinct..self.options.events_per_record {
             let repeat = events[self.rng.below(distinct)].clone();
@@ -268,7 +269,7 @@ impl<'a> Writer<'a> {
 
     /// Every second record is from the first log group, because a real burst has a main source. The
     /// other groups take turns.
-    fn source(&self, ordinal: usize) -> (&'static App, Source) {
+    fn source(&self, ordinal: usize) -> (&'static SampleApp, SampleSource) {
         let groups = self.options.log_groups.max(1);
         let turn = ordinal / 2;
         let group = match (ordinal % 2, groups) {
@@ -281,7 +282,7 @@ impl<'a> Writer<'a> {
 
     /// Selection sampling (Knuth, algorithm S) picks the marked events: in random places, and
     /// exactly as many as planned.
-    fn event(&mut self, app: &App, starts_request: bool) -> LogEvent {
+    fn event(&mut self, app: &SampleApp, starts_request: bool) -> SampleLogEvent {
         let marked = self.rng.below(self.left) < self.left_marked;
         if starts_request {
             self.begin_request();
@@ -301,14 +302,14 @@ impl<'a> Writer<'a> {
         self.now_ms = self.options.start_ms.clamp(0, MS_MAX).saturating_add(elapsed_ms).min(MS_MAX);
     }
 
-    fn event_at(&mut self, app: &App, timestamp: i64, marked: bool) -> LogEvent {
+    fn event_at(&mut self, app: &SampleApp, timestamp: i64, marked: bool) -> SampleLogEvent {
         self.now_ms = timestamp;
         let clock = SampleClock::of(timestamp);
         let message = match marked {
             true => app.alert(&mut self.rng, &clock, &self.markers),
             false => without(&self.markers, (app.plain)(&mut self.rng, &clock)),
         };
-        LogEvent { id: self.ids.next(timestamp), timestamp, message }
+        SampleLogEvent { id: self.ids.next(timestamp), timestamp, message }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::protocol::arm::ensure_armed;
 use crate::protocol::backoff::RetryAt;
 use crate::protocol::clock::{Clock as _, Deadline};
 use crate::protocol::deliver::{DeliveryReport, deliver_all};
-use crate::protocol::freeze::{self, Context};
+use crate::protocol::freeze::{self, FreezeContext};
 use crate::protocol::round::{ACKNOWLEDGE_MARGIN, Delivery, Round};
 use crate::protocol::services::Services;
 use crate::protocol::store::{Store, StoreError};
@@ -134,6 +134,10 @@ async fn retire<W: Services>(round: &Round<'_, W>, cursor: &Cursor) {
     }
 }
 
-fn context<'r, W: Services>(round: &'r Round<'_, W>) -> Context<'r> {
-    Context { route: round.configured(), timed: round.services.due().is_some(), now: round.now() }
+fn context<'r, W: Services>(round: &'r Round<'_, W>) -> FreezeContext<'r> {
+    FreezeContext {
+        route: round.configured(),
+        timed: round.services.due().is_some(),
+        now: round.now(),
+    }
 }

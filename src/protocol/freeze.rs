@@ -13,7 +13,7 @@ use crate::model::time::Timestamp;
 
 /// The input of a decision besides the cursor and the tallies.
 #[derive(Clone, Copy, Debug)]
-pub struct Context<'a> {
+pub struct FreezeContext<'a> {
     /// `None`: the configuration no longer has the route.
     pub route: Option<&'a Route>,
     /// Whether windows have a timer. Without one there are no bursts.
@@ -23,7 +23,7 @@ pub struct Context<'a> {
 
 /// The burst state when a window closes. A burst begins with the first window of a quiet route and
 /// lasts until a window has no alerts.
-pub fn burst_at_close(cursor: &Cursor, context: &Context<'_>) -> Option<BurstState> {
+pub fn burst_at_close(cursor: &Cursor, context: &FreezeContext<'_>) -> Option<BurstState> {
     if !context.timed {
         return None;
     }
@@ -41,7 +41,7 @@ pub fn step(
     window: u64,
     stored: &[StoredTally],
     last: bool,
-    context: &Context<'_>,
+    context: &FreezeContext<'_>,
 ) -> Freeze {
     let tally = Tally::sum(stored.iter().map(|stored| &stored.tally));
     // Epochs beyond the sealed one are from earlier steps of this window, perhaps before a crash.
@@ -80,7 +80,7 @@ pub fn advance(mut cursor: Cursor, step: &Freeze) -> Cursor {
 
 /// The targets that an epoch is owed to: those of the configuration. A route that is gone from it
 /// uses the targets that the cursor knows, so that its last alerts are parked and not forgotten.
-fn owed(cursor: &Cursor, context: &Context<'_>) -> Vec<Target> {
+fn owed(cursor: &Cursor, context: &FreezeContext<'_>) -> Vec<Target> {
     match context.route {
         Some(route) => route.notify.clone(),
         None => cursor.targets.keys().cloned().collect(),
@@ -91,7 +91,7 @@ fn owed(cursor: &Cursor, context: &Context<'_>) -> Vec<Target> {
 fn finish(
     cursor: &Cursor,
     burst: Option<BurstState>,
-    context: &Context<'_>,
+    context: &FreezeContext<'_>,
 ) -> (Option<BurstState>, Option<Finish>) {
     let (Some(state), Some(route)) = (burst, context.route) else {
         return (None, Some(Finish::default()));

@@ -3,7 +3,7 @@
 //! The text of a list is scanned again for other secrets, but no list begins in another.
 
 use super::rule::*;
-use super::scan::{NO_LINK, Scan, Value};
+use super::scan::{NO_LINK, Scan, ValueStart};
 use super::span;
 use super::table::TABLE;
 
@@ -66,7 +66,7 @@ impl Scan<'_> {
         self.spans.len() > before
     }
 
-    fn value_end(&self, value: &Value<'_>) -> usize {
+    fn value_end(&self, value: &ValueStart<'_>) -> usize {
         match value.is_bare() {
             true => self.run_end_within(value.start, BARE_BYTES_MAX, |byte| {
                 !b",)".contains(&byte) && byte >= b' '
@@ -80,7 +80,7 @@ impl Scan<'_> {
 fn column_kind(column: &str) -> Option<&'static str> {
     let column = column.trim_matches(|c: char| !c.is_alphanumeric()).to_ascii_lowercase();
     TABLE.names.iter().find_map(|(name, words)| {
-        let fits = matches!(name.style, Style::Plain | Style::Path | Style::Pass);
+        let fits = matches!(name.style, ValueStyle::Plain | ValueStyle::Path | ValueStyle::Pass);
         let word = words.iter().filter(|_| fits).find(|word| column.contains(word.as_str()))?;
         let (_, rest) = column.split_once(word.as_str())?;
         name.is_plural_with(rest).map(|_| name.kind)

@@ -8,7 +8,7 @@ use super::word::lists;
 
 /// The meaning of a trigger word. A number is the place of the rule in the table.
 #[derive(Clone, Copy)]
-pub(super) enum Rule {
+pub(super) enum NameRule {
     /// The name of a secret.
     Name(Name),
     /// An authorization scheme that is recognized without a name before it.
@@ -37,11 +37,11 @@ pub(super) enum Rule {
 #[derive(Clone, Copy)]
 pub(super) struct Name {
     pub(super) kind: &'static str,
-    pub(super) style: Style,
+    pub(super) style: ValueStyle,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Style {
+pub(super) enum ValueStyle {
     Plain,
     /// Except that a path is a working directory: `PWD=/home/app`.
     Path,
@@ -237,19 +237,21 @@ impl Name {
             };
             let part = part.as_str().to_ascii_lowercase();
             let fits = match (&parts["joint"], self.style) {
-                (_, Style::Pass | Style::Word | Style::Session) => false,
-                (_, Style::Digits) => lists("code value", &part),
-                (_, Style::Phrase) => lists("phrase words", &part),
+                (_, ValueStyle::Pass | ValueStyle::Word | ValueStyle::Session) => false,
+                (_, ValueStyle::Digits) => lists("code value", &part),
+                (_, ValueStyle::Phrase) => lists("phrase words", &part),
                 ("", _) if n == 0 && part == "s" => {
                     plural = true;
                     continue;
                 }
                 _ if plural => false,
                 // Vault's `secret_id` is a secret.
-                ("_", Style::Plain | Style::Path | Style::Key) if part == "id" => {
+                ("_", ValueStyle::Plain | ValueStyle::Path | ValueStyle::Key) if part == "id" => {
                     self.kind == "secret"
                 }
-                ("_", Style::Plain | Style::Path | Style::Key) => !lists(NOT_SECRET_PARTS, &part),
+                ("_", ValueStyle::Plain | ValueStyle::Path | ValueStyle::Key) => {
+                    !lists(NOT_SECRET_PARTS, &part)
+                }
                 _ => lists(SECRET_PARTS, &part),
             };
             if !fits {

@@ -16,23 +16,23 @@ use super::word::{is_mixed, lists, starts_word};
 use super::{Span, placeholder_end, span};
 
 /// The text between a name and its value: `"` and `:` in `"name": 7`.
-pub(super) struct Link<'t> {
+pub(super) struct Joint<'t> {
     pub(super) close: &'t str,
     pub(super) sep: &'t str,
     /// Whether there are spaces before the separator, and after it.
     pub(super) blanks: (bool, bool),
 }
 
-pub(super) const NO_LINK: Link<'static> = Link { close: "", sep: "=", blanks: (false, false) };
+pub(super) const NO_LINK: Joint<'static> = Joint { close: "", sep: "=", blanks: (false, false) };
 
 /// The start of a value, and the quote or the indentation that defines its end.
-pub(super) struct Value<'t> {
+pub(super) struct ValueStart<'t> {
     pub(super) start: usize,
     pub(super) quote: &'t str,
     pub(super) indent: &'t str,
 }
 
-impl Value<'_> {
+impl ValueStart<'_> {
     pub(super) fn is_bare(&self) -> bool {
         self.quote.is_empty()
     }
@@ -85,7 +85,10 @@ impl<'t> Scan<'t> {
             let Some(span) = span else {
                 // Another word can start in this one: `kucoin_secret`.
                 let first = triggers.rules[hit.pattern()].first();
-                if matches!(first, Some(Rule::Token(_) | Rule::Vendor(_) | Rule::Pattern(_))) {
+                if matches!(
+                    first,
+                    Some(NameRule::Token(_) | NameRule::Vendor(_) | NameRule::Pattern(_))
+                ) {
                     self.at = self.at.min(hit.start() + 1);
                 }
                 continue;
@@ -103,33 +106,33 @@ impl<'t> Scan<'t> {
         self
     }
 
-    pub(super) fn examine(&mut self, rule: Rule, hit: Range<usize>) -> Option<Span<'t>> {
+    pub(super) fn examine(&mut self, rule: NameRule, hit: Range<usize>) -> Option<Span<'t>> {
         match rule {
-            Rule::Name(name)
-                if name.style == Style::Cookie && self.cookie_object(name, hit.end) =>
+            NameRule::Name(name)
+                if name.style == ValueStyle::Cookie && self.cookie_object(name, hit.end) =>
             {
                 Some(span(hit.start..hit.start, ""))
             }
-            Rule::Insert => self.inserted(hit.end).then(|| span(hit.start..hit.start, "")),
-            Rule::Name(name) => self.named(name, hit),
-            Rule::Scheme(kind) => self.scheme(kind, hit),
-            Rule::Token(token) => TABLE.tokens[token].find(self.bytes, hit),
-            Rule::Vendor(vendor) => key(self.text, &TABLE.vendors[vendor], &hit),
-            Rule::Pattern(pattern) => self.pattern(&TABLE.patterns[pattern], hit.end),
-            Rule::Vault => self.vault(hit.end),
-            Rule::Putty => self.putty(hit.end),
-            Rule::Dsn => self.dsn_password(hit.start),
-            Rule::PrivateKeyEnd => Some(span(self.pem_end(hit.start)?, "private-key")),
-            Rule::Jwt => self.jwt(hit.start),
-            Rule::JwtPayload => self.jwt_payload(hit.start),
-            Rule::AwsKey => self.aws_key(hit.start),
-            Rule::PrivateKey => Some(span(self.pem(hit.start)?, "private-key")),
-            Rule::Url => self.url_password(hit.end),
-            Rule::Hint => {
+            NameRule::Insert => self.inserted(hit.end).then(|| span(hit.start..hit.start, "")),
+            NameRule::Name(name) => self.named(name, hit),
+            NameRule::Scheme(kind) => self.scheme(kind, hit),
+            NameRule::Token(token) => TABLE.tokens[token].find(self.bytes, hit),
+            NameRule::Vendor(vendor) => key(self.text, &TABLE.vendors[vendor], &hit),
+            NameRule::Pattern(pattern) => self.pattern(&TABLE.patterns[pattern], hit.end),
+            NameRule::Vault => self.vault(hit.end),
+            NameRule::Putty => self.putty(hit.end),
+            NameRule::Dsn => self.dsn_password(hit.start),
+            NameRule::PrivateKeyEnd => Some(span(self.pem_end(hit.start)?, "private-key")),
+            NameRule::Jwt => self.jwt(hit.start),
+            NameRule::JwtPayload => self.jwt_payload(hit.start),
+            NameRule::AwsKey => self.aws_key(hit.start),
+            NameRule::PrivateKey => Some(span(self.pem(hit.start)?, "private-key")),
+            NameRule::Url => self.url_password(hit.end),
+            NameRule::Hint => {
                 self.spelling.add(&self.text[hit.start..]);
                 None
             }
-            Rule::Placeholder => Some(span(hit.start..hit.start, "")),
+            NameRule::Placeholder => Some(span(hit.start..hit.start, "")),
         }
     }
 
@@ -162,7 +165,8 @@ impl<'t> Scan<'t> {
     // Values after names.
 
     pub(super) fn named(&self, name: Name, hit: Range<usize>) -> Option<Span<'t>> {
-        let whole_word = matches!(name.style, Style::Word | Style::Digits | Style::Phrase);
+        let whole_word =
+            matches!(name.style, ValueStyle::Word | ValueStyle::Digits | ValueStyle::Phrase);
         if whole_word && !self.is_word(&hit) {
             return None;
         }
@@ -187,7 +191,7 @@ impl<'t> Scan<'t> {
         match outside {
             [.., b'<'] => return self.element(name, rest),
             [.., b'<', b'/'] => return None,
-            _ if name.style == Style::Pass && self.ends_other_word(hit.start) => return None,
+            _ if name.style == ValueStyle::Pass && self.ends_other_word(hit.start) => return None,
             [.., b'"' | b'\'' | b'\\'] if self.is_attribute(first) => {
                 return self.attribute(name, rest);
             }
@@ -225,7 +229,7 @@ impl<'t> Scan<'t> {
         let at = rest + found.get_match().end();
         let part = |group| found.name(group).map_or("", |part| part.as_str());
         let blanks = (!part("gap").is_empty(), !part("space").is_empty());
-        let link = Link { close: part("close"), sep: part("sep"), blanks };
+        let link = Joint { close: part("close"), sep: part("sep"), blanks };
         // `…:123456789012:secret:prod/db` is an ARN, `//auth:80/` a host with a port.
         let place = matches!(&self.bytes[..hit.start], [.., b'0'..=b'9' | b'*', b':'])
             || outside.ends_with(b"//") && PORT.is_match(&self.text[at..]);
@@ -243,7 +247,7 @@ impl<'t> Scan<'t> {
         if found.name("part").is_some() {
             let end =
                 self.text[at..].find(['\r', '\n', '\\']).map_or(self.text.len(), |end| at + end);
-            return (name.style != Style::Digits).then(|| span(at..end, name.kind));
+            return (name.style != ValueStyle::Digits).then(|| span(at..end, name.kind));
         }
         if matches!(link.sep, ":" | "=")
             && let Some(secret) = self.next_line(name, at)
@@ -258,7 +262,7 @@ impl<'t> Scan<'t> {
             self.paired(name, plural, &link, at)
         } else if !part("item").is_empty() && !flag {
             self.next_item(name, at)
-        } else if !part("is").is_empty() && name.style == Style::Digits {
+        } else if !part("is").is_empty() && name.style == ValueStyle::Digits {
             self.paired(name, plural, &NO_LINK, at)
         } else if !part("is").is_empty() || flag && at > rest {
             self.loosely_joined(name, at, !part("is").is_empty())
@@ -329,7 +333,10 @@ impl<'t> Scan<'t> {
         let ends = |c: char| c <= ' ' || "|,;\"'`)]}\\".contains(c);
         let at = self.opening(at).start;
         let value = self.text[at..self.text.floor_char_boundary(at + 256)].split(ends).next()?;
-        let named = matches!(name.style, Style::Plain | Style::Pass | Style::Word | Style::Path);
+        let named = matches!(
+            name.style,
+            ValueStyle::Plain | ValueStyle::Pass | ValueStyle::Word | ValueStyle::Path
+        );
         let fits = named && is_random(value, 6) && (!table || name.kind == "password");
         fits.then(|| span(at..at + value.len(), name.kind))
     }
@@ -478,7 +485,7 @@ impl<'t> Scan<'t> {
         &self,
         name: Name,
         plural: bool,
-        link: &Link<'t>,
+        link: &Joint<'t>,
         at: usize,
     ) -> Option<Span<'t>> {
         let value = self.opening(at);
@@ -492,24 +499,27 @@ impl<'t> Scan<'t> {
             if scheme.is_none() && self.is_harmless(name, plural, link, &value) {
                 return None;
             }
-            let tuple =
-                || name.style == Style::Auth && (text.starts_with("(\"") || text.starts_with("('"));
+            let tuple = || {
+                name.style == ValueStyle::Auth
+                    && (text.starts_with("(\"") || text.starts_with("('"))
+            };
             if value.is_bare() && (text.starts_with('[') || tuple()) {
                 return self.list(name, plural, link, value.start + 1);
             }
         }
         let (kind, mut lead) =
             scheme.or_else(|| self.other_scheme(name, &value)).unwrap_or((name.kind, 0));
-        let cookie = matches!(name.style, Style::Cookie | Style::SetCookie) && PAIR.is_match(text);
+        let cookie =
+            matches!(name.style, ValueStyle::Cookie | ValueStyle::SetCookie) && PAIR.is_match(text);
         if cookie {
             lead = text.find('=').map_or(0, |equals| equals + 1);
         }
         let start = value.start + lead;
-        let value = Value { start, ..value };
+        let value = ValueStart { start, ..value };
         let exact = match name.style {
-            Style::Phrase => PHRASE.find(text),
-            Style::Session => SESSION.find(text),
-            Style::Digits => DIGITS.find(text),
+            ValueStyle::Phrase => PHRASE.find(text),
+            ValueStyle::Session => SESSION.find(text),
+            ValueStyle::Digits => DIGITS.find(text),
             _ => None,
         };
         if let Some(exact) = exact {
@@ -520,11 +530,11 @@ impl<'t> Scan<'t> {
             end = self.words_end(start).unwrap_or(end);
         }
         match (name.style, value.is_bare()) {
-            (Style::Cookie, true) if cookie => end = self.chain_end(end, &NEXT_COOKIE, link),
-            (Style::Auth, true) if lead > 0 && kind == name.kind => {
+            (ValueStyle::Cookie, true) if cookie => end = self.chain_end(end, &NEXT_COOKIE, link),
+            (ValueStyle::Auth, true) if lead > 0 && kind == name.kind => {
                 end = self.chain_end(end, &NEXT_PARAMETER, link)
             }
-            (Style::SetCookie, false) => {
+            (ValueStyle::SetCookie, false) => {
                 end = self.text[start..end].find(';').map_or(end, |found| start + found)
             }
             _ => {}
@@ -532,7 +542,7 @@ impl<'t> Scan<'t> {
         if let Some(closed) = closed
             && let Some(changed) = CHANGED.find(&self.text[closed..])
         {
-            let next = Value { start: closed + changed.end(), ..value };
+            let next = ValueStart { start: closed + changed.end(), ..value };
             end = self.end(&next, link).0;
         }
         // A private key without a closing quote ends with its last line.
@@ -559,8 +569,8 @@ impl<'t> Scan<'t> {
         &self,
         name: Name,
         plural: bool,
-        link: &Link<'t>,
-        value: &Value<'t>,
+        link: &Joint<'t>,
+        value: &ValueStart<'t>,
     ) -> bool {
         let text = &self.text[value.start..];
         let whole = |pattern: &Regex| {
@@ -579,32 +589,34 @@ impl<'t> Scan<'t> {
         let ends = |c: char| c <= ' ' || "\"'`,;&".contains(c);
         let word = text[..text.floor_char_boundary(256)].split(ends).next().unwrap_or("");
         let other = match name.style {
-            Style::Path => whole(&PATH),
-            Style::Key => whole(&PLAIN_KEY) || PROSE.is_match(text),
-            Style::Digits => {
+            ValueStyle::Path => whole(&PATH),
+            ValueStyle::Key => whole(&PLAIN_KEY) || PROSE.is_match(text),
+            ValueStyle::Digits => {
                 !DIGITS.is_match(text) || word.bytes().filter(u8::is_ascii_digit).count() < 3
             }
-            Style::Session => {
+            ValueStyle::Session => {
                 !SESSION.is_match(text) || word.starts_with("0x") || !is_mixed(word.as_bytes())
             }
-            Style::Phrase => !PHRASE.is_match(text) && !is_random(word, 16),
-            Style::Auth if link.sep == ":" && !link.blanks.1 && link.close.is_empty() => {
+            ValueStyle::Phrase => !PHRASE.is_match(text) && !is_random(word, 16),
+            ValueStyle::Auth if link.sep == ":" && !link.blanks.1 && link.close.is_empty() => {
                 ONE_CASE.is_match(text)
             }
             // `auth: kerberos` names a method.
-            Style::Auth => {
+            ValueStyle::Auth => {
                 OBJECT.is_match(text)
                     || whole(&PLAIN_WORD) && self.other_scheme(name, value).is_none()
             }
             _ => !password && OBJECT.is_match(text),
         };
         let number = || text.bytes().take_while(u8::is_ascii_digit).count();
-        let short_number =
-            name.style == Style::Plain && !password && (1..4).contains(&number()) && whole(&NUMBER);
+        let short_number = name.style == ValueStyle::Plain
+            && !password
+            && (1..4).contains(&number())
+            && whole(&NUMBER);
         let other = other || short_number || whole(&FILE);
         if other
             || !value.is_bare()
-            || matches!(name.style, Style::Digits | Style::Session | Style::Phrase)
+            || matches!(name.style, ValueStyle::Digits | ValueStyle::Session | ValueStyle::Phrase)
         {
             return other;
         }
@@ -626,13 +638,13 @@ impl<'t> Scan<'t> {
             || escape
             || NESTED.is_match(text)
             || plural && (whole(&NUMBER) || PAIR.is_match(text))
-            || matches!(name.style, Style::Pass | Style::Word)
+            || matches!(name.style, ValueStyle::Pass | ValueStyle::Word)
                 && short(text)
                 && whole(&LINE_OR_PORT)
             || link.sep == "=" && link.blanks == (false, true) && PAIR.is_match(text)
     }
 
-    pub(super) fn known_scheme(&self, value: &Value<'t>) -> Option<(&'static str, usize)> {
+    pub(super) fn known_scheme(&self, value: &ValueStart<'t>) -> Option<(&'static str, usize)> {
         // A quick test, because most values start with another letter.
         let start = self.bytes.get(value.start).filter(|byte| byte.eq_ignore_ascii_case(&b'b'));
         let found = start.and_then(|_| SCHEME.captures(&self.text[value.start..]))?;
@@ -647,9 +659,9 @@ impl<'t> Scan<'t> {
     pub(super) fn other_scheme(
         &self,
         name: Name,
-        value: &Value<'t>,
+        value: &ValueStart<'t>,
     ) -> Option<(&'static str, usize)> {
-        if name.style != Style::Auth {
+        if name.style != ValueStyle::Auth {
             return None;
         }
         let found = SCHEME.captures(&self.text[value.start..])?;
@@ -670,7 +682,7 @@ impl<'t> Scan<'t> {
         &self,
         name: Name,
         plural: bool,
-        link: &Link<'t>,
+        link: &Joint<'t>,
         from: usize,
     ) -> Option<Span<'t>> {
         let blanks_end = |at| self.run_end(at, |byte| byte.is_ascii_whitespace());
@@ -690,7 +702,7 @@ impl<'t> Scan<'t> {
         loop {
             let (end, quote_end) = self.end(&item, link);
             let mut end = quote_end.unwrap_or(end);
-            if name.style == Style::Cookie && item.is_bare() {
+            if name.style == ValueStyle::Cookie && item.is_bare() {
                 end = self.chain_end(end, &NEXT_COOKIE, link);
             }
             while item.is_bare() && self.bytes.get(end) == Some(&b' ') {
@@ -710,21 +722,21 @@ impl<'t> Scan<'t> {
 
     // Starts and ends of values.
 
-    pub(super) fn opening(&self, at: usize) -> Value<'t> {
+    pub(super) fn opening(&self, at: usize) -> ValueStart<'t> {
         let text = &self.text[at..];
         if let Some(found) = OPENING.captures(text) {
             let quote = found.get(1).map_or("", |quote| quote.as_str());
-            return Value { start: at + found.get_match().end(), quote, indent: "" };
+            return ValueStart { start: at + found.get_match().end(), quote, indent: "" };
         }
         let block = if text.starts_with(['|', '>']) { BLOCK.captures(text) } else { None };
         let (lead, indent) = block.map_or((0, ""), |found| {
             (found.get_match().end(), found.get(1).map_or("", |indent| indent.as_str()))
         });
-        Value { start: at + lead, quote: "", indent }
+        ValueStart { start: at + lead, quote: "", indent }
     }
 
     /// The end of the value, and the end of its closing quote.
-    pub(super) fn end(&self, value: &Value<'t>, link: &Link<'t>) -> (usize, Option<usize>) {
+    pub(super) fn end(&self, value: &ValueStart<'t>, link: &Joint<'t>) -> (usize, Option<usize>) {
         if !value.is_bare() {
             return match self.closing(value.start, value.quote) {
                 Some(quote) => (quote.start, Some(quote.end)),
@@ -777,7 +789,7 @@ impl<'t> Scan<'t> {
     }
 
     /// Whether a value ends at `at`.
-    pub(super) fn ends(&self, at: usize, value: &Value<'t>, link: &Link<'t>) -> bool {
+    pub(super) fn ends(&self, at: usize, value: &ValueStart<'t>, link: &Joint<'t>) -> bool {
         match self.bytes.get(at) {
             None | Some(0..=b' ') if value.is_bare() => true,
             None => true,
@@ -798,8 +810,8 @@ impl<'t> Scan<'t> {
         }
     }
 
-    pub(super) fn bare_end(&self, from: usize, link: &Link<'t>) -> usize {
-        let bare = Value { start: from, quote: "", indent: "" };
+    pub(super) fn bare_end(&self, from: usize, link: &Joint<'t>) -> usize {
+        let bare = ValueStart { start: from, quote: "", indent: "" };
         let mut at = from;
         while !self.ends(at, &bare, link) {
             let soft = SOFT.contains(&self.bytes[at]);
@@ -808,7 +820,7 @@ impl<'t> Scan<'t> {
         at
     }
 
-    pub(super) fn chain_end(&self, mut end: usize, next: &Regex, link: &Link<'t>) -> usize {
+    pub(super) fn chain_end(&self, mut end: usize, next: &Regex, link: &Joint<'t>) -> usize {
         while let Some(found) = next.find(&self.text[end..]) {
             end = self.bare_end(end + found.end(), link);
         }

@@ -7,7 +7,7 @@ use regex::Regex;
 use super::rule::*;
 use super::run::PREFIX_BYTES_MAX;
 use super::scan::{NO_LINK, Scan};
-use super::table::Pattern;
+use super::table::PatternRule;
 use super::word::{is_key, is_mixed, line_break_before, starts_word};
 use super::{Span, placeholder_end, span};
 
@@ -15,7 +15,7 @@ impl<'t> Scan<'t> {
     /// An authorization scheme and its credential, without a name before them.
     pub(super) fn scheme(&self, kind: &'static str, hit: Range<usize>) -> Option<Span<'t>> {
         let Some(head) = self.group(&BEARER, hit.end) else {
-            let name = Name { kind, style: Style::Plain };
+            let name = Name { kind, style: ValueStyle::Plain };
             return if kind == "bearer" { self.named(name, hit) } else { None };
         };
         let secret = &self.text[head.clone()];
@@ -34,7 +34,7 @@ impl<'t> Scan<'t> {
             .then(|| span(head.start..self.bare_end(head.start, &NO_LINK).max(head.end), kind))
     }
 
-    pub(super) fn pattern(&self, pattern: &'static Pattern, at: usize) -> Option<Span<'t>> {
+    pub(super) fn pattern(&self, pattern: &'static PatternRule, at: usize) -> Option<Span<'t>> {
         if pattern.command {
             return self.command(&pattern.regex, at, pattern.name);
         }

@@ -9,7 +9,7 @@ use regex::Regex;
 use toml::de::{DeTable, DeValue};
 
 use super::format::Format;
-use super::rule::{Name, Rule, Style};
+use super::rule::{Name, NameRule, ValueStyle};
 use super::{Span, span};
 
 /// The names of the rules that are code.
@@ -40,11 +40,11 @@ pub fn rule_names() -> BTreeSet<&'static str> {
     tokens.chain(vendors).chain(patterns).chain(names).chain(NAMES_IN_CODE).collect()
 }
 
-/// The rules of the file. A [`Rule`] refers to one of them by its place.
-pub(super) struct Table {
+/// The rules of the file. A [`NameRule`] refers to one of them by its place.
+pub(super) struct RuleTable {
     pub(super) tokens: Vec<Token>,
     pub(super) vendors: Vec<Vendor>,
-    pub(super) patterns: Vec<Pattern>,
+    pub(super) patterns: Vec<PatternRule>,
     pub(super) names: Vec<(Name, Vec<String>)>,
     /// The words at the start of tokens.
     pub(super) starts: Starts,
@@ -120,7 +120,7 @@ pub(super) struct Vendor {
 }
 
 /// A pattern for the text after a word.
-pub(super) struct Pattern {
+pub(super) struct PatternRule {
     pub(super) name: &'static str,
     pub(super) after: Vec<&'static str>,
     pub(super) regex: LazyLock<Regex, Box<dyn FnOnce() -> Regex + Send>>,
@@ -138,9 +138,9 @@ static FILE: LazyLock<DeTable<'static>> = LazyLock::new(|| {
         .into_inner()
 });
 
-pub(super) static TABLE: LazyLock<Table> = LazyLock::new(|| {
+pub(super) static TABLE: LazyLock<RuleTable> = LazyLock::new(|| {
     let tokens: Vec<_> = rules("token").map(token).collect();
-    Table {
+    RuleTable {
         starts: Starts::new(&tokens),
         tokens,
         vendors: rules("vendor").map(vendor).collect(),
@@ -161,9 +161,9 @@ impl Token {
     }
 }
 
-impl Table {
+impl RuleTable {
     /// The words that the scan looks for, and their rules.
-    pub(super) fn words(&self) -> Vec<(String, Rule)> {
+    pub(super) fn words(&self) -> Vec<(String, NameRule)> {
         let mut words = Vec::new();
         for (at, token) in self.tokens.iter().enumerate() {
             // `run` finds the words at the start of a token.
@@ -172,16 +172,19 @@ impl Table {
                 .iter()
                 .filter(|format| !format.starts_with_word())
                 .flat_map(|format| &format.words);
-            words.extend(all.map(|word| (word.clone(), Rule::Token(at))));
+            words.extend(all.map(|word| (word.clone(), NameRule::Token(at))));
         }
         for (at, vendor) in self.vendors.iter().enumerate() {
-            words.extend(vendor.words.iter().map(|word| ((*word).to_owned(), Rule::Vendor(at))));
+            words
+                .extend(vendor.words.iter().map(|word| ((*word).to_owned(), NameRule::Vendor(at))));
         }
         for (at, pattern) in self.patterns.iter().enumerate() {
-            words.extend(pattern.after.iter().map(|word| ((*word).to_owned(), Rule::Pattern(at))));
+            words.extend(
+                pattern.after.iter().map(|word| ((*word).to_owned(), NameRule::Pattern(at))),
+            );
         }
         for (name, parts) in &self.names {
-            words.extend(parts.iter().map(|word| (word.clone(), Rule::Name(*name))));
+            words.extend(parts.iter().map(|word| (word.clone(), NameRule::Name(*name))));
         }
         words
     }
@@ -239,9 +242,9 @@ fn vendor(fields: Fields) -> Vendor {
     }
 }
 
-fn pattern(fields: Fields) -> Pattern {
+fn pattern(fields: Fields) -> PatternRule {
     let pattern = text(fields, "pattern");
-    Pattern {
+    PatternRule {
         name: text(fields, "name"),
         after: texts(fields, "after"),
         regex: LazyLock::new(Box::new(|| {
@@ -258,17 +261,17 @@ fn pattern(fields: Fields) -> Pattern {
 
 fn name(fields: Fields) -> (Name, Vec<String>) {
     let style = match text(fields, "style") {
-        "plain" => Style::Plain,
-        "path" => Style::Path,
-        "key" => Style::Key,
-        "word" => Style::Word,
-        "digits" => Style::Digits,
-        "phrase" => Style::Phrase,
-        "session" => Style::Session,
-        "pass" => Style::Pass,
-        "auth" => Style::Auth,
-        "cookie" => Style::Cookie,
-        "set-cookie" => Style::SetCookie,
+        "plain" => ValueStyle::Plain,
+        "path" => ValueStyle::Path,
+        "key" => ValueStyle::Key,
+        "word" => ValueStyle::Word,
+        "digits" => ValueStyle::Digits,
+        "phrase" => ValueStyle::Phrase,
+        "session" => ValueStyle::Session,
+        "pass" => ValueStyle::Pass,
+        "auth" => ValueStyle::Auth,
+        "cookie" => ValueStyle::Cookie,
+        "set-cookie" => ValueStyle::SetCookie,
         other => unreachable!("no style {other}"),
     };
     let joints = ["", "_", "-", ".", " "];

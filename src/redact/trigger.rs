@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
 use super::PLACEHOLDER_START;
-use super::rule::Rule;
+use super::rule::NameRule;
 use super::table::TABLE;
 use super::visible::HINTS;
 
@@ -14,7 +14,7 @@ use super::visible::HINTS;
 pub(super) struct Triggers {
     pub(super) words: AhoCorasick,
     /// For each word.
-    pub(super) rules: Vec<Vec<Rule>>,
+    pub(super) rules: Vec<Vec<NameRule>>,
     /// For each word, the longest other word at its start, which counts if the rule of the word
     /// does not apply.
     pub(super) shorter: Vec<Option<usize>>,
@@ -22,10 +22,10 @@ pub(super) struct Triggers {
 }
 
 pub(super) static TRIGGERS: LazyLock<Triggers> = LazyLock::new(|| {
-    let hints = HINTS.iter().map(|hint| (hint.to_vec(), Rule::Hint));
+    let hints = HINTS.iter().map(|hint| (hint.to_vec(), NameRule::Hint));
     let all =
         TABLE.words().into_iter().chain(shapes()).map(|(word, rule)| (word.into_bytes(), rule));
-    let (mut words, mut rules): (Vec<Vec<u8>>, Vec<Vec<Rule>>) = (Vec::new(), Vec::new());
+    let (mut words, mut rules): (Vec<Vec<u8>>, Vec<Vec<NameRule>>) = (Vec::new(), Vec::new());
     let mut by_word = HashMap::new();
     for (word, rule) in all.chain(controls()).chain(hints) {
         let at = *by_word.entry(word.to_ascii_lowercase()).or_insert(words.len());
@@ -53,35 +53,37 @@ pub(super) static TRIGGERS: LazyLock<Triggers> = LazyLock::new(|| {
 });
 
 /// The control characters, except white space.
-fn controls() -> impl Iterator<Item = (Vec<u8>, Rule)> {
-    (0..b' ').filter(|byte| !(b'\t'..=b'\r').contains(byte)).map(|byte| (vec![byte], Rule::Hint))
+fn controls() -> impl Iterator<Item = (Vec<u8>, NameRule)> {
+    (0..b' ')
+        .filter(|byte| !(b'\t'..=b'\r').contains(byte))
+        .map(|byte| (vec![byte], NameRule::Hint))
 }
 
 /// The words of rules that are code.
-fn shapes() -> impl Iterator<Item = (String, Rule)> {
+fn shapes() -> impl Iterator<Item = (String, NameRule)> {
     let words = [
-        (PLACEHOLDER_START, Rule::Placeholder),
-        ("-----BEGIN", Rule::PrivateKey),
-        ("-----END", Rule::PrivateKeyEnd),
-        ("Private-Lines", Rule::Putty),
-        ("AKIA", Rule::AwsKey),
-        ("ASIA", Rule::AwsKey),
-        ("ABIA", Rule::AwsKey),
-        ("ACCA", Rule::AwsKey),
-        ("eyJ", Rule::Jwt),
-        (".ey", Rule::JwtPayload),
-        ("://", Rule::Url),
-        (r":\/\/", Rule::Url),
-        (r":\\/\\/", Rule::Url),
-        ("insert into", Rule::Insert),
-        ("replace into", Rule::Insert),
-        ("@tcp(", Rule::Dsn),
-        ("@unix(", Rule::Dsn),
-        ("bearer", Rule::Scheme("bearer")),
-        ("basic", Rule::Scheme("basic-auth")),
+        (PLACEHOLDER_START, NameRule::Placeholder),
+        ("-----BEGIN", NameRule::PrivateKey),
+        ("-----END", NameRule::PrivateKeyEnd),
+        ("Private-Lines", NameRule::Putty),
+        ("AKIA", NameRule::AwsKey),
+        ("ASIA", NameRule::AwsKey),
+        ("ABIA", NameRule::AwsKey),
+        ("ACCA", NameRule::AwsKey),
+        ("eyJ", NameRule::Jwt),
+        (".ey", NameRule::JwtPayload),
+        ("://", NameRule::Url),
+        (r":\/\/", NameRule::Url),
+        (r":\\/\\/", NameRule::Url),
+        ("insert into", NameRule::Insert),
+        ("replace into", NameRule::Insert),
+        ("@tcp(", NameRule::Dsn),
+        ("@unix(", NameRule::Dsn),
+        ("bearer", NameRule::Scheme("bearer")),
+        ("basic", NameRule::Scheme("basic-auth")),
     ];
     // So short a word counts only after the end of another one.
-    let vault =
-        [" ", "\t", "=", ":", "/", "\"", "'"].map(|before| (format!("{before}s."), Rule::Vault));
+    let vault = [" ", "\t", "=", ":", "/", "\"", "'"]
+        .map(|before| (format!("{before}s."), NameRule::Vault));
     words.map(|(word, rule)| (word.to_owned(), rule)).into_iter().chain(vault)
 }

@@ -18,7 +18,7 @@ use stentor::ingest::decode;
 use stentor::ingest::event;
 use stentor::ingest::route::Routes;
 use stentor::model::alert::Alert;
-use stentor::ops::sample::{self, Options};
+use stentor::ops::sample::{self, SampleOptions};
 
 const MB: u64 = 1_000_000;
 
@@ -71,7 +71,8 @@ impl Stage {
 fn large(match_ratio: f64) -> Value {
     // Alerts repeat each other and compress better than the other lines.
     let events_per_record = if match_ratio == 1.0 { 10_000 } else { 7_500 };
-    let options = Options { records: 10, events_per_record, match_ratio, ..Options::default() };
+    let options =
+        SampleOptions { records: 10, events_per_record, match_ratio, ..SampleOptions::default() };
     let event = serde_json::to_value(sample::event(&options)).unwrap();
     let bytes = event.to_string().len();
     assert!((5_000_000..7_000_000).contains(&bytes), "an event of some 6 MB: {bytes}");

@@ -67,9 +67,24 @@ fn every_folder_is_a_layer() {
     assert_eq!(found, known);
 }
 
+#[test]
+fn no_two_exported_types_share_a_name() {
+    let found = repeated(&exported_types(Path::new("src")));
+    assert!(found.is_empty(), "types with one name:\n{}", found.join("\n"));
+}
+
 /// The checks themselves can fail.
 #[test]
 fn planted_faults_are_found() {
+    let exported = |file: &str, code: &str| -> Vec<_> {
+        types_in(code).map(|name| (name.to_owned(), file.to_owned())).collect()
+    };
+    let types = [
+        exported("a.rs", "pub struct One;\nstruct Two;\n    pub(super) type Three<T> = T;"),
+        exported("b.rs", "pub(crate) enum One {}\npub struct Two;\npub trait Three {}"),
+    ];
+    assert_eq!(repeated(&types.concat()), ["One: a.rs, b.rs", "Three: a.rs, b.rs"]);
+
     let source = |module: &str, code: &str| Source {
         module: module.split("::").map(str::to_owned).collect(),
         code: without_comments(code),
@@ -118,6 +133,38 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
             files.push(path);
         }
     }
+}
+
+/// The types that other modules can name, with their files; also those of the binaries.
+fn exported_types(root: &Path) -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    collect(root, &mut files);
+    files.sort();
+    let is_test = |file: &Path| file.iter().any(|part| part == "tests" || part == "tests.rs");
+    let types = files.iter().filter(|file| !is_test(file)).flat_map(|file| {
+        let text = fs::read_to_string(file).unwrap();
+        let name = file.display().to_string();
+        types_in(&text).map(|found| (found.to_owned(), name.clone())).collect::<Vec<_>>()
+    });
+    types.collect()
+}
+
+fn types_in(code: &str) -> impl Iterator<Item = &str> {
+    code.lines().filter_map(|line| {
+        let line = line.trim_start().strip_prefix("pub")?;
+        let line =
+            line.strip_prefix('(').map_or(Some(line), |rest| Some(rest.split_once(')')?.1))?;
+        let (kind, rest) = line.trim_start().split_once(' ')?;
+        let is_type = ["struct", "enum", "trait", "type", "union"].contains(&kind);
+        is_type.then(|| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap())
+    })
+}
+
+fn repeated(types: &[(String, String)]) -> Vec<String> {
+    let mut files: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    types.iter().for_each(|(name, file)| files.entry(name).or_default().push(file));
+    let repeated = files.into_iter().filter(|(_, files)| files.len() > 1);
+    repeated.map(|(name, files)| format!("{name}: {}", files.join(", "))).collect()
 }
 
 /// `None` for the crate root, the binaries and test modules, which may use everything.

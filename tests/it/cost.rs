@@ -33,7 +33,7 @@ use stentor::model::alert::Alert;
 use stentor::model::name::RouteName;
 use stentor::model::tally::Tally;
 use stentor::ops::cost::{ASSUMPTIONS, Workload};
-use stentor::ops::sample::{self, Event, Options};
+use stentor::ops::sample::{self, SampleEvent, SampleOptions};
 use stentor::protocol::clock::{Clock, Deadline};
 use stentor::protocol::close::close;
 use stentor::protocol::consume::consume;
@@ -61,15 +61,15 @@ fn within(share: f64, found: f64, expected: f64, what: &str) {
 
 /// Records of log events from many places, as an invocation has them.
 fn payload(records: usize, events_per_record: usize, match_ratio: f64) -> String {
-    let options = Options {
+    let options = SampleOptions {
         records,
         events_per_record,
         match_ratio,
         accounts: 20,
         log_groups: 50,
-        ..Options::default()
+        ..SampleOptions::default()
     };
-    let Event::Kinesis(event) = sample::event(&options) else {
+    let SampleEvent::Kinesis(event) = sample::event(&options) else {
         panic!("the default shape is Kinesis")
     };
     serde_json::to_string(&json!({"Records": event.records})).unwrap()

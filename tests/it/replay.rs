@@ -10,8 +10,8 @@ use stentor::adapters::embedded::Embedded;
 use stentor::ingest::event::Data;
 use stentor::model::error::Cause;
 use stentor::ops::replay::{
-    DeadLetterSource, Options, Receipt, ReceivedMessage, Report, SourceError, VISIBILITY_TIMEOUT,
-    replay,
+    DeadLetterSource, Receipt, ReceivedMessage, ReplayOptions, Report, SourceError,
+    VISIBILITY_TIMEOUT, replay,
 };
 use stentor::protocol::clock::Deadline;
 use stentor::protocol::close::drain;
@@ -98,7 +98,8 @@ impl DeadLetterSource for &FakeSource<'_> {
 }
 
 async fn replay_once(process: &Process<'_>, dead_letters: &FakeSource<'_>) -> Report {
-    let options = Options { step_timeout: Duration::from_secs(10), ..Options::default() };
+    let options =
+        ReplayOptions { step_timeout: Duration::from_secs(10), ..ReplayOptions::default() };
     Box::pin(replay(process, &dead_letters, &None::<Infallible>, &options, |_| {})).await
 }
 
@@ -123,7 +124,7 @@ async fn received_dead_letters_stay_hidden_while_work_lasts() {
     let process = Process::start(&engine, &crash_switch, false).await;
     let dead_letters = FakeSource::of(&crash_switch, &vec!["hunter2".to_owned(); 12]);
     // One dead letter in twenty seconds; an unreadable one stays hidden until the end.
-    let options = Options { rate: Some(0.05), max: Some(10), ..Options::default() };
+    let options = ReplayOptions { rate: Some(0.05), max: Some(10), ..ReplayOptions::default() };
     let report =
         Box::pin(replay(&process, &&dead_letters, &None::<Infallible>, &options, |_| {})).await;
     assert_eq!(

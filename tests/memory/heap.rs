@@ -5,7 +5,7 @@ use stentor::config::Config;
 use stentor::ingest::decode;
 use stentor::ingest::event::{self, Data};
 use stentor::ingest::route::Routes;
-use stentor::ops::sample::{Options, event};
+use stentor::ops::sample::{SampleOptions, event};
 
 use crate::counting::Held;
 
@@ -51,7 +51,12 @@ pub fn the_heap_holds_the_buffers_of_the_workers_and_little_else() {
     let routes = Routes::new(&Config::builtin()).unwrap();
     for (records, events_per_record) in [(6, 4_000), (400, 60)] {
         for match_ratio in [0.001, 1.0] {
-            let options = Options { records, events_per_record, match_ratio, ..Options::default() };
+            let options = SampleOptions {
+                records,
+                events_per_record,
+                match_ratio,
+                ..SampleOptions::default()
+            };
             let payload = serde_json::to_string(&event(&options)).unwrap();
             let (gzip, largest) = sizes(&payload);
             let (peak, most) = (peak_of(&payload, &routes), gzip + THREADS * largest + MB);

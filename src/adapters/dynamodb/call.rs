@@ -37,7 +37,7 @@ pub(super) enum CallError {
 
 /// The outcome of a conditional call.
 #[derive(Debug)]
-pub(super) enum Outcome<T> {
+pub(super) enum CallOutcome<T> {
     Done(T),
     Condition,
 }
@@ -50,7 +50,7 @@ impl<C: Clock> DynamoStore<C> {
         &self,
         deadline: Deadline,
         attempt: impl Fn() -> F,
-    ) -> Result<Outcome<T>, StoreError>
+    ) -> Result<CallOutcome<T>, StoreError>
     where
         T: Send,
         F: Future<Output = Result<T, CallError>> + Send,
@@ -59,8 +59,8 @@ impl<C: Clock> DynamoStore<C> {
             let attempt = attempt();
             async {
                 match attempt.await {
-                    Ok(done) => Ok(Outcome::Done(done)),
-                    Err(CallError::Condition) => Ok(Outcome::Condition),
+                    Ok(done) => Ok(CallOutcome::Done(done)),
+                    Err(CallError::Condition) => Ok(CallOutcome::Condition),
                     Err(CallError::Transient(cause)) => {
                         Err(AttemptError::Transient(StoreError::Unavailable(cause)))
                     }
@@ -87,8 +87,8 @@ impl<C: Clock> DynamoStore<C> {
         F: Future<Output = Result<T, CallError>> + Send,
     {
         match self.call(deadline, attempt).await? {
-            Outcome::Done(done) => Ok(done),
-            Outcome::Condition => Err(StoreError::Refused(unconditional())),
+            CallOutcome::Done(done) => Ok(done),
+            CallOutcome::Condition => Err(StoreError::Refused(unconditional())),
         }
     }
 
@@ -102,7 +102,7 @@ impl<C: Clock> DynamoStore<C> {
         T: Send,
         F: Future<Output = Result<T, CallError>> + Send,
     {
-        Ok(matches!(self.call(deadline, attempt).await?, Outcome::Done(_)))
+        Ok(matches!(self.call(deadline, attempt).await?, CallOutcome::Done(_)))
     }
 
     /// [`Self::write`] of a transaction.

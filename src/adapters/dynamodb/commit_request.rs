@@ -66,7 +66,7 @@ mod tests {
     use aws_smithy_runtime_api::client::result::ConnectorError;
 
     use super::*;
-    use crate::adapters::dynamodb::value::Value;
+    use crate::adapters::dynamodb::value::ItemValue;
 
     /// Keeps the body of the last request, and fails each one.
     #[derive(Clone, Debug, Default)]
@@ -82,13 +82,14 @@ mod tests {
     #[tokio::test]
     async fn the_sdk_writes_the_same() {
         let odd = "a \"line\"\r\n\tand \\ 🦀 \u{1}\u{7f}\u{2028}";
-        let columns =
-            |value: Value<'static>| Columns::from([("id", Value::text(odd)), ("value", value)]);
+        let columns = |value: ItemValue<'static>| {
+            Columns::from([("id", ItemValue::text(odd)), ("value", value)])
+        };
         let pairs = [
-            (Value::text(""), AttributeValue::S(String::new())),
-            (Value::N(-17), AttributeValue::N("-17".into())),
+            (ItemValue::text(""), AttributeValue::S(String::new())),
+            (ItemValue::N(-17), AttributeValue::N("-17".into())),
             (
-                Value::L(vec![Value::text("x")]),
+                ItemValue::L(vec![ItemValue::text("x")]),
                 AttributeValue::L(vec![AttributeValue::S("x".into())]),
             ),
         ];

@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::value::{Columns, Value};
+use super::value::{Columns, ItemValue};
 use crate::model::alert::{Alert, LogContext};
 use crate::model::error::Cause;
 use crate::model::name::{RouteName, Target};
@@ -60,30 +60,32 @@ pub(super) fn json(value: &impl Serialize) -> AttributeValue {
 pub(super) fn row(alert: &Alert, now: Timestamp, ttl: Duration) -> Columns<'_> {
     let timestamp = alert.timestamp.iso();
     let hour = format!("{}#{}", &timestamp[..13], alert.id.shard(HOUR_SHARDS));
-    let region = alert.region.as_deref().map(|region| ("region", Value::text(region)));
+    let region = alert.region.as_deref().map(|region| ("region", ItemValue::text(region)));
     let left_out = i64::try_from(alert.left_out).unwrap_or(i64::MAX);
-    let left_out = (left_out > 0).then_some(("left_out_bytes", Value::N(left_out)));
+    let left_out = (left_out > 0).then_some(("left_out_bytes", ItemValue::N(left_out)));
     let columns = [
-        ("log_id", Value::text(alert.id.as_str())),
-        ("timestamp", Value::text(timestamp)),
-        ("marker", Value::text(alert.marker.as_ref())),
-        ("message", Value::text(alert.message.as_str())),
-        ("app_name", Value::text(alert.origin.app_name.as_str())),
+        ("log_id", ItemValue::text(alert.id.as_str())),
+        ("timestamp", ItemValue::text(timestamp)),
+        ("marker", ItemValue::text(alert.marker.as_ref())),
+        ("message", ItemValue::text(alert.message.as_str())),
+        ("app_name", ItemValue::text(alert.origin.app_name.as_str())),
         (
             "routes",
-            Value::L(alert.routes.iter().map(|route| Value::text(route.as_str())).collect()),
+            ItemValue::L(
+                alert.routes.iter().map(|route| ItemValue::text(route.as_str())).collect(),
+            ),
         ),
-        ("account_id", Value::text(&*alert.account_id)),
-        ("log_group", Value::text(alert.origin.log_group.as_str())),
-        ("log_stream", Value::text(alert.origin.log_stream.as_str())),
-        ("pattern", Value::text(alert.pattern.as_str())),
-        ("source", Value::text(alert.origin.source.as_str())),
-        ("hour", Value::text(hour)),
-        ("expires_at", Value::N(expires_at(now, ttl))),
+        ("account_id", ItemValue::text(&*alert.account_id)),
+        ("log_group", ItemValue::text(alert.origin.log_group.as_str())),
+        ("log_stream", ItemValue::text(alert.origin.log_stream.as_str())),
+        ("pattern", ItemValue::text(alert.pattern.as_str())),
+        ("source", ItemValue::text(alert.origin.source.as_str())),
+        ("hour", ItemValue::text(hour)),
+        ("expires_at", ItemValue::N(expires_at(now, ttl))),
     ];
     let context = |name, text: fn(&LogContext) -> &str| {
         let text = text(alert.context.as_deref()?);
-        (!text.is_empty()).then(|| (name, Value::text(text)))
+        (!text.is_empty()).then(|| (name, ItemValue::text(text)))
     };
     let before = context("context_before", |context| &context.before);
     let after = context("context_after", |context| &context.after);
@@ -93,9 +95,9 @@ pub(super) fn row(alert: &Alert, now: Timestamp, ttl: Duration) -> Columns<'_> {
 /// The item of a tally.
 pub(super) fn tally<'a>(partition: String, sort: String, tally: &'a str) -> Columns<'a> {
     Columns::from([
-        ("pk", Value::text(partition)),
-        ("sk", Value::text(sort)),
-        ("tally", Value::text(tally)),
+        ("pk", ItemValue::text(partition)),
+        ("sk", ItemValue::text(sort)),
+        ("tally", ItemValue::text(tally)),
     ])
 }
 

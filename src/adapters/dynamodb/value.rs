@@ -6,23 +6,23 @@ use serde::{Serialize, Serializer};
 
 /// A value, as in `{"S": "text"}`.
 #[derive(Clone, Debug, Serialize)]
-pub(super) enum Value<'a> {
+pub(super) enum ItemValue<'a> {
     S(Cow<'a, str>),
     N(#[serde(serialize_with = "digits")] i64),
-    L(Vec<Value<'a>>),
+    L(Vec<ItemValue<'a>>),
 }
 
-impl<'a> Value<'a> {
+impl<'a> ItemValue<'a> {
     pub(super) fn text(text: impl Into<Cow<'a, str>>) -> Self {
         Self::S(text.into())
     }
 }
 
 /// An item that is only written.
-pub(super) struct Columns<'a>(Vec<(&'static str, Value<'a>)>);
+pub(super) struct Columns<'a>(Vec<(&'static str, ItemValue<'a>)>);
 
-impl<'a, const N: usize> From<[(&'static str, Value<'a>); N]> for Columns<'a> {
-    fn from(columns: [(&'static str, Value<'a>); N]) -> Self {
+impl<'a, const N: usize> From<[(&'static str, ItemValue<'a>); N]> for Columns<'a> {
+    fn from(columns: [(&'static str, ItemValue<'a>); N]) -> Self {
         Self(columns.into())
     }
 }
@@ -33,8 +33,8 @@ impl Serialize for Columns<'_> {
     }
 }
 
-impl<'a> FromIterator<(&'static str, Value<'a>)> for Columns<'a> {
-    fn from_iter<I: IntoIterator<Item = (&'static str, Value<'a>)>>(columns: I) -> Self {
+impl<'a> FromIterator<(&'static str, ItemValue<'a>)> for Columns<'a> {
+    fn from_iter<I: IntoIterator<Item = (&'static str, ItemValue<'a>)>>(columns: I) -> Self {
         Self(columns.into_iter().collect())
     }
 }

@@ -11,7 +11,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 
-use super::error::{ErrorCode, Failure, SlackError};
+use super::error::{ErrorCode, SlackError, SlackFailure};
 use crate::adapters::http::{self, BODY_BYTES_MAX};
 use crate::model::time::Timestamp;
 
@@ -49,22 +49,25 @@ struct Outcome {
 }
 
 /// `answer` itself if its status is 200.
-pub(super) async fn check_status(answer: Response, now: Timestamp) -> Result<Response, Failure> {
+pub(super) async fn check_status(
+    answer: Response,
+    now: Timestamp,
+) -> Result<Response, SlackFailure> {
     let (status, after) = (answer.status(), retry_after(answer.headers(), now));
     if status == StatusCode::OK {
         return Ok(answer);
     }
     if status.is_success() || status.is_redirection() {
-        return Err(Failure { error: SlackError::ForeignStatus(status.as_u16()), after });
+        return Err(SlackFailure { error: SlackError::ForeignStatus(status.as_u16()), after });
     }
     let body = http::body(answer, BODY_BYTES_MAX).await.unwrap_or_default();
     let (status, code) = (status.as_u16(), ErrorCode::parse(&body));
-    Err(Failure { error: SlackError::Status { status, code }, after })
+    Err(SlackFailure { error: SlackError::Status { status, code }, after })
 }
 
 /// Checks a webhook's answer of status 200: `ok` from an incoming webhook, `{"ok": true}` from one
 /// that starts a workflow.
-pub(super) async fn check_webhook(answer: Response, now: Timestamp) -> Result<(), Failure> {
+pub(super) async fn check_webhook(answer: Response, now: Timestamp) -> Result<(), SlackFailure> {
     let after = retry_after(answer.headers(), now);
     let body = http::body(answer, BODY_BYTES_MAX).await?;
     let outcome = Outcome::parse(&body).unwrap_or_default();
@@ -72,16 +75,19 @@ pub(super) async fn check_webhook(answer: Response, now: Timestamp) -> Result<()
         return Ok(());
     }
     let code = ErrorCode::parse(outcome.error.as_deref().map_or(&*body, str::as_bytes));
-    Err(Failure { error: SlackError::NotAccepted { code }, after })
+    Err(SlackFailure { error: SlackError::NotAccepted { code }, after })
 }
 
 /// Reads a method's answer of status 200.
-pub(super) async fn read_method(answer: Response, now: Timestamp) -> Result<MethodAnswer, Failure> {
+pub(super) async fn read_method(
+    answer: Response,
+    now: Timestamp,
+) -> Result<MethodAnswer, SlackFailure> {
     let after = retry_after(answer.headers(), now);
     let body = http::body(answer, METHOD_BYTES_MAX).await?;
     match Outcome::parse(&body) {
-        None => Err(Failure { error: SlackError::NotJson, after }),
-        Some(outcome) if !outcome.ok => Err(Failure { error: outcome.error(), after }),
+        None => Err(SlackFailure { error: SlackError::NotJson, after }),
+        Some(outcome) if !outcome.ok => Err(SlackFailure { error: outcome.error(), after }),
         Some(_) => Ok(serde_json::from_slice(&body).unwrap_or_default()),
     }
 }

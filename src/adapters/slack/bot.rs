@@ -16,8 +16,8 @@ use thiserror::Error;
 use super::Slack;
 use super::answer::{self, MethodAnswer};
 use super::blocks::Block;
-use super::error::Failure;
-use super::layout::{self, Message};
+use super::error::SlackFailure;
+use super::layout::{self, SlackMessage};
 use crate::model::digest::Digest;
 use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::notify::{Accepted, DeliverError};
@@ -58,7 +58,7 @@ struct Post<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     thread_ts: Option<&'a str>,
     #[serde(flatten)]
-    message: Message,
+    message: SlackMessage,
 }
 
 impl Bot {
@@ -117,7 +117,7 @@ impl<C: Clock> Slack<C> {
         bot: &Bot,
         digest: &Digest,
         deadline: Deadline,
-    ) -> Result<Accepted, Failure> {
+    ) -> Result<Accepted, SlackFailure> {
         let post = Post { channel: &bot.channel, thread_ts: None, message: layout::render(digest) };
         let answer = self.call(bot, "chat.postMessage", &post, deadline).await?;
         Ok(accepted_as_parent(bot, digest, answer))
@@ -129,7 +129,7 @@ impl<C: Clock> Slack<C> {
         digest: &Digest,
         parent: &Parent,
         deadline: Deadline,
-    ) -> Result<Accepted, Failure> {
+    ) -> Result<Accepted, SlackFailure> {
         let message = layout::render(digest);
         let post = Post { channel: &parent.channel, thread_ts: Some(&parent.ts), message };
         let answer = self.call(bot, "chat.postMessage", &post, deadline).await?;
@@ -139,7 +139,7 @@ impl<C: Clock> Slack<C> {
         }
         let reference = match self.update_parent(bot, digest, parent, deadline).await {
             Ok(renewed) => renewed.as_ref().unwrap_or(parent).reference(),
-            Err(Failure { error, .. }) => {
+            Err(SlackFailure { error, .. }) => {
                 tracing::warn!(target = %digest.target, "{} has the reply, but not the update above it: {error}", digest.target);
                 parent.reference()
             }
@@ -155,7 +155,7 @@ impl<C: Clock> Slack<C> {
         digest: &Digest,
         parent: &Parent,
         deadline: Deadline,
-    ) -> Result<Option<Parent>, Failure> {
+    ) -> Result<Option<Parent>, SlackFailure> {
         let message = layout::burst_message(digest, &parent.opening);
         let Parent { channel, ts, configured, opening } = parent;
         // Unlike a post, an update looks for names and links in the text unless told not to.
@@ -181,7 +181,7 @@ impl<C: Clock> Slack<C> {
         method: &str,
         body: &impl Serialize,
         deadline: Deadline,
-    ) -> Result<MethodAnswer, Failure> {
+    ) -> Result<MethodAnswer, SlackFailure> {
         let url =
             self.api.0.join(method).expect("invariant: the name of a method is a relative URL");
         let request = self.http.get()?.post(url).header(AUTHORIZATION, bot.authorization.clone());

@@ -67,7 +67,7 @@ const PARENT_GONE: [&str; 8] = [
 
 /// A request to Slack failed. `after` is the wait that the answer asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Failure {
+pub(super) struct SlackFailure {
     pub(super) error: SlackError,
     pub(super) after: Option<Duration>,
 }
@@ -154,14 +154,14 @@ impl SlackError {
     }
 }
 
-impl From<SlackError> for Failure {
+impl From<SlackError> for SlackFailure {
     fn from(error: SlackError) -> Self {
         Self { error, after: None }
     }
 }
 
 /// The text of `reqwest`'s errors has the URL, which may be a webhook's; only the kind is kept.
-impl From<reqwest::Error> for Failure {
+impl From<reqwest::Error> for SlackFailure {
     fn from(error: reqwest::Error) -> Self {
         let kind = match &error {
             error if error.is_timeout() => SlackError::TimedOut,
@@ -173,8 +173,8 @@ impl From<reqwest::Error> for Failure {
     }
 }
 
-impl From<Failure> for DeliverError {
-    fn from(Failure { error, after }: Failure) -> Self {
+impl From<SlackFailure> for DeliverError {
+    fn from(SlackFailure { error, after }: SlackFailure) -> Self {
         let reason = error.to_string();
         match error.class() {
             Class::Transient => Self::Retry { after, reason },

@@ -1,6 +1,6 @@
 //! Content → Slack message: which block shows which part of the content, within Slack's limits.
 //! Log text goes into `rich_text` and `plain_text` only, which have no markup, so it cannot mention
-//! a user or a channel. The one other text, [`Message::text`], is escaped.
+//! a user or a channel. The one other text, [`SlackMessage::text`], is escaped.
 
 use serde::Serialize;
 use serde_json::json;
@@ -31,7 +31,7 @@ const _: () = assert!(HEADLINE_BYTES_MAX <= 150 && URL_BYTES_MAX < 2_000);
 
 /// What is posted: the body for an incoming webhook and, with a `channel`, for `chat.postMessage`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Message {
+pub struct SlackMessage {
     /// One line of mrkdwn: the notification, and the message where blocks cannot be shown.
     pub text: String,
     pub blocks: Vec<Block>,
@@ -46,25 +46,25 @@ pub fn content(digest: &Digest) -> Content {
 }
 
 /// The message for a digest. Total: any digest gives a message within Slack's limits.
-pub fn render(digest: &Digest) -> Message {
+pub fn render(digest: &Digest) -> SlackMessage {
     message(&content(digest))
 }
 
 /// The message for `content`, which must fit: see [`content`].
-pub fn message(content: &Content) -> Message {
+pub fn message(content: &Content) -> SlackMessage {
     let blocks =
         before_groups(content).into_iter().chain(groups(content)).chain(end(content)).collect();
-    Message::new(&content.notification, blocks)
+    SlackMessage::new(&content.notification, blocks)
 }
 
 /// The message above a thread, after `digest` was added to the thread. `opening` is [`opening`] of
 /// the first digest.
-pub fn burst_message(digest: &Digest, opening: &[Block]) -> Message {
+pub fn burst_message(digest: &Digest, opening: &[Block]) -> SlackMessage {
     let content = burst::compose(digest);
     let divider = (!opening.is_empty()).then_some(Block::Divider);
     let blocks =
         headline_and_facts(&content).into_iter().chain(divider).chain(opening.iter().cloned());
-    Message::new(&content.notification, blocks.chain(end(&content)).collect())
+    SlackMessage::new(&content.notification, blocks.chain(end(&content)).collect())
 }
 
 /// The blocks that a message above a thread keeps: what began the burst.
@@ -72,7 +72,7 @@ pub fn opening(digest: &Digest) -> Vec<Block> {
     burst::opening(digest).iter().flat_map(detail).collect()
 }
 
-impl Message {
+impl SlackMessage {
     fn new(notification: &str, blocks: Vec<Block>) -> Self {
         Self { text: escaped(notification), blocks, unfurl_links: false, unfurl_media: false }
     }

@@ -35,7 +35,7 @@ const EXAMPLES: &str = if cfg!(feature = "aws") {
 /// Query the audit table, latest alerts first
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(crate) struct Arguments {
+pub(crate) struct AlertsArguments {
     /// Only alerts of this app, as messages name it
     #[arg(long, value_name = "NAME")]
     app: Option<String>,
@@ -95,7 +95,7 @@ impl From<StoreError> for QueryError {
     }
 }
 
-pub(crate) async fn alerts(arguments: &Arguments, ui: Ui) -> anyhow::Result<Exit> {
+pub(crate) async fn alerts(arguments: &AlertsArguments, ui: Ui) -> anyhow::Result<Exit> {
     match &arguments.data_dir {
         None => arguments.query(&arguments.tables.store(&arguments.aws.load().await?), ui).await,
         Some(directory) => {
@@ -125,7 +125,7 @@ pub(crate) async fn with_data_dir<T>(
     Ok(answer)
 }
 
-impl Arguments {
+impl AlertsArguments {
     async fn query(&self, store: &DynamoStore, ui: Ui) -> anyhow::Result<Exit> {
         let query = self.alert_query();
         if query.since > query.until {
@@ -197,7 +197,7 @@ impl Arguments {
     /// A row as a line. `width` is that of the terminal, if the output is one.
     fn format(&self, row: &AuditRow, width: Option<usize>) -> String {
         if self.json {
-            let alert = serde_json::to_string(&json::Alert::from(row));
+            let alert = serde_json::to_string(&json::PrintedAlert::from(row));
             return visible::json(&alert.expect("invariant: plain data always serializes"));
         }
         let shown = row.visible();

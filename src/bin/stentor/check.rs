@@ -27,7 +27,7 @@ const EXAMPLES: &str = if cfg!(feature = "aws") {
 /// Check the configuration, explain what happens to a line, inspect a deployed stack
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(crate) struct Arguments {
+pub(crate) struct CheckArguments {
     #[command(flatten)]
     configuration: Configuration,
     /// Explain what happens to this line
@@ -62,7 +62,7 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-pub(crate) async fn check(arguments: &Arguments, ui: Ui) -> anyhow::Result<Exit> {
+pub(crate) async fn check(arguments: &CheckArguments, ui: Ui) -> anyhow::Result<Exit> {
     let config = arguments.configuration.read(ui)?;
     let routes = Routes::new(&config)?;
     if let Some(target) = undeliverable(&config) {
@@ -86,7 +86,7 @@ pub(crate) async fn check(arguments: &Arguments, ui: Ui) -> anyhow::Result<Exit>
     Ok(if is_good { Exit::Done } else { Exit::Unfinished })
 }
 
-impl Arguments {
+impl CheckArguments {
     fn line(&self, message: &str) -> LogLine {
         LogLine {
             message: message.to_owned(),

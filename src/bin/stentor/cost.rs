@@ -22,7 +22,7 @@ use crate::{Exit, json, ui};
 #[command(after_help = "Examples: stentor cost --tb-per-day 2.5 --match-ratio 0.0005\n          \
                         stentor cost --print-prices > prices.toml; stentor cost --prices prices.toml\n\
                         docs/cost.md explains the model.")]
-pub(crate) struct Arguments {
+pub(crate) struct CostArguments {
     /// Terabytes of logs per day, uncompressed
     #[arg(long, value_name = "TB", default_value_t = Workload::default().tb_per_day, value_parser = terabytes)]
     tb_per_day: f64,
@@ -110,7 +110,7 @@ enum ArchitectureName {
     X86,
 }
 
-pub(crate) fn cost(arguments: &Arguments) -> anyhow::Result<Exit> {
+pub(crate) fn cost(arguments: &CostArguments) -> anyhow::Result<Exit> {
     if arguments.print_prices {
         ui::print(BUILTIN)?;
         return Ok(Exit::Done);
@@ -131,7 +131,7 @@ pub(crate) fn cost(arguments: &Arguments) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-impl Arguments {
+impl CostArguments {
     fn workload(&self) -> Workload {
         Workload {
             tb_per_day: self.tb_per_day,

@@ -13,7 +13,7 @@ use stentor::ops::check::Finding;
 use stentor::ops::cost::{Assumption, Service, Volume, Workload};
 use stentor::ops::explain::Explanation;
 use stentor::ops::patterns::{PatternCount, PatternSummary};
-use stentor::ops::replay::Kind;
+use stentor::ops::replay::DeadLetterKind;
 use stentor::ops::replay::listing::{Action, Age};
 use stentor::protocol::retry_reason::RetryReason;
 use stentor::protocol::round::{Delivery, DeliveryOutcome};
@@ -26,7 +26,7 @@ pub(crate) const VERSION: u32 = 1;
 
 /// `stentor run`.
 #[derive(Debug, Serialize)]
-pub(crate) struct RunReport<'a> {
+pub(crate) struct PrintedRun<'a> {
     pub version: u32,
     pub records: u64,
     pub events: u64,
@@ -35,8 +35,8 @@ pub(crate) struct RunReport<'a> {
     pub kept: u64,
     pub retried: u64,
     pub routes: BTreeMap<&'a str, u64>,
-    pub messages: Vec<Message<'a>>,
-    pub parked: Vec<ParkedRecord<'a>>,
+    pub messages: Vec<PrintedMessage<'a>>,
+    pub parked: Vec<PrintedRecord<'a>>,
     pub to_retry: Vec<RetriedRecord<'a>>,
     pub not_read: Vec<UnreadInput<'a>>,
     pub undelivered: Vec<UndeliveredRoute<'a>>,
@@ -46,12 +46,12 @@ pub(crate) struct RunReport<'a> {
 
 /// A message to a target.
 #[derive(Debug, Serialize)]
-pub(crate) struct Message<'a> {
+pub(crate) struct PrintedMessage<'a> {
     pub route: &'a str,
     pub epoch: u64,
     pub target: String,
     pub alerts: u64,
-    pub outcome: Outcome,
+    pub outcome: PrintedOutcome,
     pub reason: Option<&'a str>,
     #[serde(flatten)]
     pub groups: Option<Groups>,
@@ -83,7 +83,7 @@ pub(crate) struct PlaceValues {
 
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Outcome {
+pub(crate) enum PrintedOutcome {
     Accepted,
     Retry,
     Parked,
@@ -91,7 +91,7 @@ pub(crate) enum Outcome {
 
 /// A record in the dead-letter file.
 #[derive(Debug, Serialize)]
-pub(crate) struct ParkedRecord<'a> {
+pub(crate) struct PrintedRecord<'a> {
     event_id: &'a str,
     code: &'static str,
     reason: String,
@@ -129,7 +129,7 @@ pub(crate) struct MutedRoute<'a> {
 
 /// `stentor alerts`, one a line.
 #[derive(Debug, Serialize)]
-pub(crate) struct Alert<'a> {
+pub(crate) struct PrintedAlert<'a> {
     pub version: u32,
     pub log_id: &'a str,
     pub timestamp: &'a str,
@@ -252,7 +252,7 @@ pub(crate) struct ReplayReport<'a> {
     pub duplicates: u64,
     pub kept: u64,
     pub retried: u64,
-    pub messages: Vec<Message<'a>>,
+    pub messages: Vec<PrintedMessage<'a>>,
     pub muted: Vec<MutedRoute<'a>>,
     pub interrupted: bool,
     pub source_error: Option<SourceFailure>,
@@ -261,7 +261,7 @@ pub(crate) struct ReplayReport<'a> {
 
 #[derive(Debug, Serialize)]
 pub(crate) struct KindCount {
-    pub kind: Kind,
+    pub kind: DeadLetterKind,
     pub count: u64,
 }
 
@@ -269,7 +269,7 @@ pub(crate) struct KindCount {
 #[derive(Debug, Serialize)]
 pub(crate) struct UnresolvedDeadLetter<'a> {
     pub id: &'a str,
-    pub kind: Kind,
+    pub kind: DeadLetterKind,
     pub code: &'static str,
     pub reason: String,
 }
@@ -296,7 +296,7 @@ pub(crate) struct DryRunReport<'a> {
 
 #[derive(Debug, Serialize)]
 pub(crate) struct DeadLetterGroup<'a> {
-    pub kind: Kind,
+    pub kind: DeadLetterKind,
     pub code: &'a str,
     pub account: Option<&'a str>,
     pub age: Age,
@@ -385,7 +385,7 @@ impl<'a> PatternsReport<'a> {
     }
 }
 
-impl<'a> ParkedRecord<'a> {
+impl<'a> PrintedRecord<'a> {
     pub(crate) fn new(event_id: &'a str, poison: &Poison) -> Self {
         Self { event_id, code: poison.code().into(), reason: poison.to_string() }
     }
@@ -413,12 +413,12 @@ pub(crate) fn millis(elapsed: Duration) -> u64 {
     u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
 }
 
-impl<'a> Message<'a> {
+impl<'a> PrintedMessage<'a> {
     pub(crate) fn new(delivery: &'a Delivery) -> Self {
         let (outcome, reason) = match &delivery.outcome {
-            DeliveryOutcome::Accepted => (Outcome::Accepted, None),
-            DeliveryOutcome::Retry(reason) => (Outcome::Retry, Some(reason.as_str())),
-            DeliveryOutcome::Parked(reason) => (Outcome::Parked, Some(reason.as_str())),
+            DeliveryOutcome::Accepted => (PrintedOutcome::Accepted, None),
+            DeliveryOutcome::Retry(reason) => (PrintedOutcome::Retry, Some(reason.as_str())),
+            DeliveryOutcome::Parked(reason) => (PrintedOutcome::Parked, Some(reason.as_str())),
         };
         let (route, target) = (delivery.route.as_str(), delivery.target.to_string());
         Self {
@@ -450,7 +450,7 @@ impl<'a> Message<'a> {
     }
 }
 
-impl<'a> From<&'a AuditRow> for Alert<'a> {
+impl<'a> From<&'a AuditRow> for PrintedAlert<'a> {
     fn from(row: &'a AuditRow) -> Self {
         Self {
             version: VERSION,
@@ -505,7 +505,7 @@ impl<'a> From<&'a Finding> for CheckFinding<'a> {
 mod tests {
     use stentor::ingest::decode::PoisonCode;
     use stentor::model::app::AppSource;
-    use stentor::ops::check::Rule;
+    use stentor::ops::check::CheckRule;
     use stentor::ops::explain::{MatchResult, RouteMatch};
     use stentor::ops::replay::recognize::Unrecognized;
     use strum::{VariantArray as _, VariantNames};
@@ -515,8 +515,12 @@ mod tests {
 
     #[test]
     fn the_json_of_a_check_is_documented() {
-        let finding =
-            |good, remedy| Finding { rule: Rule::Credential, good, text: "x".to_owned(), remedy };
+        let finding = |good, remedy| Finding {
+            rule: CheckRule::Credential,
+            good,
+            text: "x".to_owned(),
+            remedy,
+        };
         let findings = [finding(true, None), finding(false, Some("add it".to_owned()))];
         let explanation = Explanation {
             routes: vec![RouteMatch {
@@ -555,7 +559,7 @@ mod tests {
         assert_eq!(codes("poison code"), poison.collect());
         check_codes::<MatchResult>("match code");
         check_codes::<AppSource>("app source");
-        check_codes::<Rule>("rule");
+        check_codes::<CheckRule>("rule");
         check_codes::<Action>("action");
         // `Route` has the code of its reason, and `Store` that of the error.
         let of_store = ["store-unavailable", "store-refused", "store-invalid"];

@@ -73,16 +73,16 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Run(run::Arguments),
-    Replay(replay::Arguments),
-    Alerts(alerts::Arguments),
-    Patterns(patterns::Arguments),
-    Check(check::Arguments),
-    Sample(sample::Arguments),
-    Cost(cost::Arguments),
+    Run(run::RunArguments),
+    Replay(replay::ReplayArguments),
+    Alerts(alerts::AlertsArguments),
+    Patterns(patterns::PatternsArguments),
+    Check(check::CheckArguments),
+    Sample(sample::SampleArguments),
+    Cost(cost::CostArguments),
     Mute(mute::Mute),
     Unmute(mute::Unmute),
-    SendTest(send_test::Arguments),
+    SendTest(send_test::SendTestArguments),
     Completions(completions::Completions),
     Man(completions::Man),
 }

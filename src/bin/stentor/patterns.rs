@@ -17,7 +17,7 @@ use stentor::model::humanize::thousands;
 use stentor::model::time::Timestamp;
 use stentor::model::truncate::truncated;
 use stentor::ops::patterns::{
-    LogLine, PatternAssigner, PatternCount, PatternCounter, PatternSummary,
+    PatternAssigner, PatternCount, PatternCounter, PatternLine, PatternSummary,
 };
 use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::store::StoreError;
@@ -28,7 +28,7 @@ use crate::alerts::with_data_dir;
 use crate::args::{Aws, Configuration, TableNames, explain_store_error, point_in_time};
 use crate::json;
 use crate::run::files::EVENT_BYTES_MAX;
-use crate::run::input::{Input, Kind, Refusal, Source};
+use crate::run::input::{Input, InputKind, InputSource, Refusal};
 use crate::run::lines::{self, leading_time};
 use crate::run::stream::Stream;
 use crate::signals::Shutdown;
@@ -49,7 +49,7 @@ const EXAMPLES: &str = if cfg!(feature = "aws") {
 /// List the patterns of a log, the most frequent first; needs no marker
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(crate) struct Arguments {
+pub(crate) struct PatternsArguments {
     /// Log files or Lambda events (JSON), plain or gzip; - reads standard input. Without any, the
     /// audit table
     #[arg(value_name = "FILE", conflicts_with = "data_dir")]
@@ -88,7 +88,7 @@ const SAMPLE_WIDTH: usize = 160;
 
 const TABLE_SINCE_DEFAULT: Duration = Duration::from_hours(1);
 
-pub(crate) async fn patterns(arguments: &Arguments, ui: Ui) -> anyhow::Result<Exit> {
+pub(crate) async fn patterns(arguments: &PatternsArguments, ui: Ui) -> anyhow::Result<Exit> {
     arguments.check_times()?;
     let config = arguments.configuration.read(ui)?;
     let routes = Routes::new(&config)?;
@@ -143,7 +143,7 @@ impl Reader<'_> {
                 last = timestamp.or(last);
                 let is_earlier = since.is_some_and(|since| last.is_some_and(|last| last < since));
                 if !is_earlier {
-                    counter.add(LogLine { text, marker: "", pattern: "", timestamp: last });
+                    counter.add(PatternLine { text, marker: "", pattern: "", timestamp: last });
                 }
                 Ok(())
             })
@@ -156,7 +156,7 @@ impl Reader<'_> {
         let mut first = 1;
         let exit = self
             .each_line(files, |text, _| {
-                assigner.add(LogLine { text, marker: "", pattern: "", timestamp: None });
+                assigner.add(PatternLine { text, marker: "", pattern: "", timestamp: None });
                 if assigner.is_full() {
                     let full =
                         std::mem::replace(&mut assigner, PatternAssigner::new(self.redactor));
@@ -173,14 +173,14 @@ impl Reader<'_> {
     /// next is read.
     async fn each_line(&self, files: &[PathBuf], mut take: impl Take) -> anyhow::Result<Exit> {
         let sources =
-            files.iter().map(|file| Source::of(file)).collect::<anyhow::Result<Vec<_>>>()?;
+            files.iter().map(|file| InputSource::of(file)).collect::<anyhow::Result<Vec<_>>>()?;
         let shutdown = Shutdown::on_signals()?;
         let mut exit = Exit::Done;
         for source in sources {
             let read = match &source {
-                Source::File(path) => self.file(path, &shutdown, &mut take),
-                Source::Stream(path) => self.stream(Some(path), &shutdown, &mut take).await,
-                Source::Stdin => self.stream(None, &shutdown, &mut take).await,
+                InputSource::File(path) => self.file(path, &shutdown, &mut take),
+                InputSource::Stream(path) => self.stream(Some(path), &shutdown, &mut take).await,
+                InputSource::Stdin => self.stream(None, &shutdown, &mut take).await,
             };
             match read {
                 Ok(()) => {}
@@ -201,7 +201,7 @@ impl Reader<'_> {
         take: &mut impl Take,
     ) -> Result<(), ReadError> {
         let input = Input::open(path)?;
-        if input.kind == Kind::Lines {
+        if input.kind == InputKind::Lines {
             return self.lines(&mut BufReader::with_capacity(1 << 18, input.text), shutdown, take);
         }
         let (mut payload, mut text) = (Vec::new(), input.text);
@@ -216,7 +216,7 @@ impl Reader<'_> {
         take: &mut impl Take,
     ) -> Result<(), ReadError> {
         let mut stream = Stream::open(path, SystemClock.now()).map_err(ReadError::Output)?;
-        if stream.kind(shutdown).await? == Kind::Event {
+        if stream.kind(shutdown).await? == InputKind::Event {
             let payload = stream.read_all(EVENT_BYTES_MAX, shutdown).await?;
             if payload.len() as u64 > EVENT_BYTES_MAX {
                 let limit = EVENT_BYTES_MAX >> 20;
@@ -307,7 +307,7 @@ fn print_assigned(assigner: PatternAssigner<'_>, first: &mut u64) -> anyhow::Res
     out.flush().context("cannot write to standard output")
 }
 
-impl Arguments {
+impl PatternsArguments {
     /// Lines before `since` are not read, so no pattern can be older than that.
     fn check_times(&self) -> anyhow::Result<()> {
         let since = match self.files.is_empty() {
@@ -360,7 +360,7 @@ impl Arguments {
         let mut counter = PatternCounter::new(redactor);
         let add = |row: AuditRow| {
             let timestamp = Timestamp::from_iso(&row.timestamp);
-            counter.add(LogLine {
+            counter.add(PatternLine {
                 text: &row.message,
                 marker: &row.marker,
                 // The stored part of a long message may not show it.

@@ -17,7 +17,7 @@ use stentor::model::name::{Target, TargetKind};
 use stentor::model::time::Timestamp;
 use stentor::ops::replay::listing::list;
 use stentor::ops::replay::{
-    self, Failure, Kind, Options, STEP_TIMEOUT_MAX, StreamReader, Unresolved,
+    self, DeadLetterKind, ReplayFailure, ReplayOptions, STEP_TIMEOUT_MAX, StreamReader, Unresolved,
 };
 use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::services::Services;
@@ -44,7 +44,7 @@ mod stack;
 
 #[cfg(not(feature = "aws"))]
 use no_stack as stack;
-use source::Source;
+use source::ReplaySource;
 
 const EXAMPLES: &str = if cfg!(feature = "aws") {
     "Examples: stentor replay --queue-url \"$DLQ_URL\" --dry-run\n          \
@@ -57,7 +57,7 @@ const EXAMPLES: &str = if cfg!(feature = "aws") {
 /// Reprocess dead letters. A dead letter is deleted only after it succeeds.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(crate) struct Arguments {
+pub(crate) struct ReplayArguments {
     /// Dead-letter queue
     #[cfg_attr(not(feature = "aws"), arg(hide = true))]
     #[arg(long, value_name = "URL", env = "DLQ_URL", hide_env = true)]
@@ -77,7 +77,7 @@ pub(crate) struct Arguments {
     dry_run: bool,
     /// Only these kinds: record, message, due, batch, invocation, unknown
     #[arg(long = "kind", value_name = "KIND", value_delimiter = ',', value_parser = kind)]
-    kinds: Vec<Kind>,
+    kinds: Vec<DeadLetterKind>,
     /// Only dead letters with this code, or with this text in their reason
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -125,14 +125,14 @@ pub(crate) struct Arguments {
     interval: u64,
 }
 
-pub(crate) async fn replay(arguments: &Arguments, ui: Ui) -> anyhow::Result<Exit> {
+pub(crate) async fn replay(arguments: &ReplayArguments, ui: Ui) -> anyhow::Result<Exit> {
     match &arguments.data_dir {
         Some(directory) => arguments.replay_data_dir(directory, ui).await,
         None => stack::replay(arguments, ui).await,
     }
 }
 
-impl Arguments {
+impl ReplayArguments {
     /// Replays with the embedded database. Messages are posted to the webhook, or only shown.
     async fn replay_data_dir(&self, directory: &Path, ui: Ui) -> anyhow::Result<Exit> {
         let config = self.config(ui)?;
@@ -140,12 +140,12 @@ impl Arguments {
         let (source, streams) = match (&self.file, &self.queue_url) {
             (None, Some(queue_url)) => stack::queue(self, queue_url).await?,
             (Some(file), _) => {
-                (Source::File(FileDeadLetterSource::open(file, data.replayed())?), None)
+                (ReplaySource::File(FileDeadLetterSource::open(file, data.replayed())?), None)
             }
             (None, None) => {
                 let dead_letters = data.dead_letters();
                 let source = FileDeadLetterSource::open_if_exists(&dead_letters, data.replayed())?;
-                (Source::File(source), None)
+                (ReplaySource::File(source), None)
             }
         };
         let total = source.count(self.deadline()).await?;
@@ -153,7 +153,7 @@ impl Arguments {
         if self.dry_run {
             return self.list(&source, &routes, total, ui).await;
         }
-        if self.kinds.contains(&Kind::Message) && self.slack_webhook.is_none() {
+        if self.kinds.contains(&DeadLetterKind::Message) && self.slack_webhook.is_none() {
             bail!("parked messages are delivered to Slack: add --slack-webhook");
         }
         let webhook = self.slack_webhook.as_deref().map(WebhookUrl::parse).transpose()?;
@@ -185,7 +185,7 @@ impl Arguments {
 
     async fn list(
         &self,
-        source: &Source,
+        source: &ReplaySource,
         routes: &Routes,
         total: u64,
         ui: Ui,
@@ -209,7 +209,7 @@ impl Arguments {
     async fn replay<W: Services>(
         &self,
         services: &W,
-        source: &Source,
+        source: &ReplaySource,
         streams: &impl StreamReader,
         total: u64,
         ui: Ui,
@@ -222,7 +222,7 @@ impl Arguments {
                 .await;
         progress.finish();
         let left = source.count(self.deadline()).await.ok();
-        let is_left = |one: &Unresolved| matches!(one.failure, Failure::NotDeliverable(_));
+        let is_left = |one: &Unresolved| matches!(one.failure, ReplayFailure::NotDeliverable(_));
         if self.slack_webhook.is_none() && report.unresolved.iter().any(is_left) {
             ui.hint("--slack-webhook delivers parked messages to Slack");
         }
@@ -238,8 +238,8 @@ impl Arguments {
         Ok(if report.is_complete() { Exit::Done } else { Exit::Unfinished })
     }
 
-    fn options(&self, cancel: CancellationToken) -> Options {
-        Options {
+    fn options(&self, cancel: CancellationToken) -> ReplayOptions {
+        ReplayOptions {
             kinds: self.kinds.clone(),
             delivers_to: self.data_dir.is_some().then(|| self.posts_to().to_vec()),
             reason: self.reason.clone(),
@@ -269,8 +269,8 @@ impl Arguments {
     }
 }
 
-fn kind(text: &str) -> Result<Kind, String> {
-    text.parse().map_err(|_| format!("expected one of {}", Kind::VARIANTS.join(", ")))
+fn kind(text: &str) -> Result<DeadLetterKind, String> {
+    text.parse().map_err(|_| format!("expected one of {}", DeadLetterKind::VARIANTS.join(", ")))
 }
 
 /// Dead letters per second.

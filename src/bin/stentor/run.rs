@@ -28,7 +28,7 @@ use crate::data_dir::DataDir;
 use crate::preview::{Output, PreviewNotifier, SharedServices};
 use crate::signals::Shutdown;
 use crate::ui::{self, Ui};
-use input::Source;
+use input::InputSource;
 use session::Session;
 
 /// Run events, log files or standard input through the pipeline on this machine
@@ -36,7 +36,7 @@ use session::Session;
 #[command(
     after_help = "Examples: stentor run events/kinesis-burst.json\n          tail -f app.log | stentor run -"
 )]
-pub(crate) struct Arguments {
+pub(crate) struct RunArguments {
     /// Lambda events (JSON) or log files, plain or gzip; - reads standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -65,12 +65,15 @@ pub(crate) struct Arguments {
     timeout: u32,
 }
 
-pub(crate) async fn run(arguments: &Arguments, ui: Ui) -> anyhow::Result<Exit> {
+pub(crate) async fn run(arguments: &RunArguments, ui: Ui) -> anyhow::Result<Exit> {
     let started = Instant::now();
     let config = arguments.configuration.read(ui)?;
     let webhook = arguments.slack_webhook.as_deref().map(WebhookUrl::parse).transpose()?;
-    let sources =
-        arguments.files.iter().map(|file| Source::of(file)).collect::<anyhow::Result<Vec<_>>>()?;
+    let sources = arguments
+        .files
+        .iter()
+        .map(|file| InputSource::of(file))
+        .collect::<anyhow::Result<Vec<_>>>()?;
     let shutdown = Shutdown::on_signals()?;
     let mut data = DataDir::open_to_run(&arguments.data_dir)?;
     let (engine, store) = data.start().await?;

@@ -8,7 +8,9 @@ use anyhow::{Context as _, bail};
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum};
 use stentor::model::humanize::thousands;
-use stentor::ops::sample::{Event, Options, Shape, event, fixtures, fixtures_readme};
+use stentor::ops::sample::{
+    SampleEvent, SampleOptions, SampleShape, event, fixtures, fixtures_readme,
+};
 
 use crate::Exit;
 use crate::args::share;
@@ -29,7 +31,7 @@ const SOURCES_MAX: u64 = 10_000;
 #[command(
     after_help = "Example: stentor sample --records 200 --events-per-record 400 --match-ratio 0.01 > big.json"
 )]
-pub(crate) struct Arguments {
+pub(crate) struct SampleArguments {
     /// Records in the event
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = up_to(RECORDS_MAX))]
     records: usize,
@@ -80,7 +82,7 @@ enum ShapeName {
     Subscription,
 }
 
-pub(crate) fn sample(arguments: &Arguments) -> anyhow::Result<Exit> {
+pub(crate) fn sample(arguments: &SampleArguments) -> anyhow::Result<Exit> {
     match &arguments.fixtures {
         Some(directory) => write_fixtures(directory)?,
         None => {
@@ -99,7 +101,7 @@ pub(crate) fn sample(arguments: &Arguments) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-impl Arguments {
+impl SampleArguments {
     fn check(&self) -> anyhow::Result<()> {
         let events = self.records.saturating_mul(self.events_per_record);
         if events > EVENTS_MAX {
@@ -109,8 +111,8 @@ impl Arguments {
         Ok(())
     }
 
-    fn options(&self) -> Options {
-        Options {
+    fn options(&self) -> SampleOptions {
+        SampleOptions {
             records: self.records,
             events_per_record: self.events_per_record,
             events_per_request: self.events_per_request,
@@ -123,10 +125,10 @@ impl Arguments {
             seed: self.seed,
             span_ms: i64::from(self.span) * 1000,
             shape: match self.shape {
-                ShapeName::Kinesis => Shape::Kinesis,
-                ShapeName::Subscription => Shape::Subscription,
+                ShapeName::Kinesis => SampleShape::Kinesis,
+                ShapeName::Subscription => SampleShape::Subscription,
             },
-            ..Options::default()
+            ..SampleOptions::default()
         }
     }
 }
@@ -140,8 +142,8 @@ fn write_fixtures(directory: &Path) -> anyhow::Result<()> {
     write(&directory.join("README.md"), &fixtures_readme())
 }
 
-/// Writes what `Event::pretty` returns, without a copy of the text in memory.
-fn write_event(event: &Event, out: impl Write) -> io::Result<()> {
+/// Writes what `SampleEvent::pretty` returns, without a copy of the text in memory.
+fn write_event(event: &SampleEvent, out: impl Write) -> io::Result<()> {
     let mut out = BufWriter::new(out);
     serde_json::to_writer_pretty(&mut out, event)?;
     out.write_all(b"\n")?;

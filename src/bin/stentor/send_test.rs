@@ -41,7 +41,7 @@ const EXAMPLES: &str = if cfg!(feature = "aws") {
 /// Send a message marked [TEST] to a target, and show the target's answer
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
-pub(crate) struct Arguments {
+pub(crate) struct SendTestArguments {
     /// Target, such as slack:app-alerts
     target: Target,
     /// Secret with the credentials of the targets
@@ -69,7 +69,7 @@ const DELIVERY_TIMEOUT: Duration = Duration::from_secs(20);
 const MARKER: &str = "[TEST]";
 const TEXT: &str = "[TEST] Stentor can deliver to this target. Nothing is wrong: this message is from `stentor send-test`.";
 
-pub(crate) async fn send_test(arguments: &Arguments) -> anyhow::Result<Exit> {
+pub(crate) async fn send_test(arguments: &SendTestArguments) -> anyhow::Result<Exit> {
     match &arguments.credentials {
         Some(file) if arguments.target.kind != TargetKind::Sns => {
             send(arguments, arguments.targets(SecretFile::open(file)?)?).await
@@ -80,7 +80,7 @@ pub(crate) async fn send_test(arguments: &Arguments) -> anyhow::Result<Exit> {
 
 /// With the secret of a stack, or a topic of its account.
 #[cfg(feature = "aws")]
-async fn send_with_stack(arguments: &Arguments) -> anyhow::Result<Exit> {
+async fn send_with_stack(arguments: &SendTestArguments) -> anyhow::Result<Exit> {
     let aws = arguments.aws.load().await?;
     let sns = Sns::new(&aws, SystemClock);
     match (&arguments.credentials, &arguments.secret_id) {
@@ -96,17 +96,20 @@ async fn send_with_stack(arguments: &Arguments) -> anyhow::Result<Exit> {
 }
 
 #[cfg(not(feature = "aws"))]
-async fn send_with_stack(_arguments: &Arguments) -> anyhow::Result<Exit> {
+async fn send_with_stack(_arguments: &SendTestArguments) -> anyhow::Result<Exit> {
     Err(crate::args::needs_aws())
 }
 
-impl Arguments {
+impl SendTestArguments {
     fn targets<R: ReadSecret>(&self, secret: R) -> anyhow::Result<Targets<R>> {
         Ok(Targets::new(self.slack_api.slack()?, Secrets::new(secret), SystemClock))
     }
 }
 
-async fn send(arguments: &Arguments, targets: Targets<impl ReadSecret>) -> anyhow::Result<Exit> {
+async fn send(
+    arguments: &SendTestArguments,
+    targets: Targets<impl ReadSecret>,
+) -> anyhow::Result<Exit> {
     let target = &arguments.target;
     let now = SystemClock.now();
     let delivery =

@@ -16,7 +16,7 @@ use memchr::memchr;
 use super::marker_prefilter::MarkerPrefilter;
 use super::string_scan::{StringScanner, Vector, WithScanner, dispatch};
 use super::{NAME_BYTES_MAX, Poison, parse};
-use crate::ingest::json::{Cursor, has_control};
+use crate::ingest::json::{JsonCursor, has_control};
 use crate::ingest::logs::{LogBatch, LogEvent};
 
 /// A log event that may carry a marker, by its place in the text. It has no lifetime, so that the
@@ -62,12 +62,13 @@ impl<'t> WithScanner for Prefilter<'t, '_> {
     #[inline(always)]
     fn with_scanner<V: Vector>(self, scanner: StringScanner<V>) -> Self::Output {
         let Self { text, markers, candidates } = self;
-        Pass { cursor: Cursor::new(text), markers, candidates, scanner, next_found: 0 }.message()
+        Pass { cursor: JsonCursor::new(text), markers, candidates, scanner, next_found: 0 }
+            .message()
     }
 }
 
 struct Pass<'t, 'm, V> {
-    cursor: Cursor<'t>,
+    cursor: JsonCursor<'t>,
     markers: &'m MarkerPrefilter,
     candidates: &'m mut Vec<Candidate>,
     scanner: StringScanner<V>,
@@ -256,7 +257,7 @@ impl<'t, V: Vector> Pass<'t, '_, V> {
         self.next_found < message.end
     }
 
-    /// The text since `start`, if the strings in it, read by [`Cursor::string`], are valid.
+    /// The text since `start`, if the strings in it, read by [`JsonCursor::string`], are valid.
     #[inline(never)]
     fn checked(&self, start: usize) -> Option<&'t str> {
         let text = &self.cursor.text()[start..self.cursor.position()];
@@ -330,7 +331,7 @@ impl<const N: usize> Template<N> {
 impl Candidate {
     /// The event that begins at `start`, whether or not it may carry a marker.
     pub(super) fn at(text: &[u8], start: usize) -> Option<Self> {
-        let mut cursor = Cursor::new(text);
+        let mut cursor = JsonCursor::new(text);
         if OPENING.begins(text.get(start..)?) {
             cursor.seek(start + OPENING_BYTES);
             cursor.skip_string()?;

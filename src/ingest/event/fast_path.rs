@@ -15,11 +15,11 @@ use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::{Batch, Data, Record, SequenceNumber, no_state};
-use crate::ingest::json::{Cursor, has_control};
+use crate::ingest::json::{JsonCursor, has_control};
 
 /// Reads a Kinesis event in which every record has all its fields, each without an escape.
 pub(super) fn parse(payload: &str) -> Option<Batch<'_>> {
-    let mut cursor = Cursor::new(payload.as_bytes());
+    let mut cursor = JsonCursor::new(payload.as_bytes());
     let mut records = Vec::new();
     cursor.expect(b"{\"Records\":[")?;
     if !cursor.eat(b"]") {
@@ -65,7 +65,7 @@ struct Fields {
     has_kinesis: bool,
 }
 
-fn record<'p>(payload: &'p str, cursor: &mut Cursor<'p>) -> Option<Record<'p>> {
+fn record<'p>(payload: &'p str, cursor: &mut JsonCursor<'p>) -> Option<Record<'p>> {
     let start = cursor.position();
     let fields = fields(cursor)?;
     let data = fields.data?;
@@ -85,7 +85,7 @@ fn record<'p>(payload: &'p str, cursor: &mut Cursor<'p>) -> Option<Record<'p>> {
     })
 }
 
-fn fields(cursor: &mut Cursor<'_>) -> Option<Fields> {
+fn fields(cursor: &mut JsonCursor<'_>) -> Option<Fields> {
     let mut fields = Fields::default();
     cursor.expect(b"{")?;
     loop {
@@ -113,7 +113,7 @@ fn fields(cursor: &mut Cursor<'_>) -> Option<Fields> {
 }
 
 /// The object at `kinesis`.
-fn kinesis(cursor: &mut Cursor<'_>, fields: &mut Fields) -> Option<()> {
+fn kinesis(cursor: &mut JsonCursor<'_>, fields: &mut Fields) -> Option<()> {
     cursor.expect(b"{")?;
     cursor.eat(br#""kinesisSchemaVersion":"1.0","#);
     loop {
@@ -135,7 +135,7 @@ fn kinesis(cursor: &mut Cursor<'_>, fields: &mut Fields) -> Option<()> {
 }
 
 /// A field that is not needed.
-fn skip_field(cursor: &mut Cursor<'_>) -> Option<()> {
+fn skip_field(cursor: &mut JsonCursor<'_>) -> Option<()> {
     cursor.string()?;
     cursor.expect(b":")?;
     cursor.string().map(drop)

@@ -8,12 +8,12 @@ use std::ops::Range;
 
 use memchr::memchr2;
 
-pub(in crate::ingest) struct Cursor<'t> {
+pub(in crate::ingest) struct JsonCursor<'t> {
     text: &'t [u8],
     at: usize,
 }
 
-impl<'t> Cursor<'t> {
+impl<'t> JsonCursor<'t> {
     pub(crate) fn new(text: &'t [u8]) -> Self {
         Self { text, at: 0 }
     }

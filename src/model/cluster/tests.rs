@@ -276,12 +276,12 @@ fn a_cluster_shows_where_its_patterns_differ() {
     let tables: Vec<&str> = cluster.places[0]
         .iter()
         .map(|place| match place {
-            Place::Text(text) => text.as_str(),
+            ClusterPlace::Text(text) => text.as_str(),
             _ => panic!("{place:?}"),
         })
         .collect();
     assert_eq!(tables, ["notes", "orders", "skus", "taxes", "users"]);
-    assert_eq!(cluster.places[1], vec![Place::Placeholder(0); 5]);
+    assert_eq!(cluster.places[1], vec![ClusterPlace::Placeholder(0); 5]);
 }
 
 #[test]
@@ -347,7 +347,7 @@ proptest! {
             }
             for (member, at) in cluster.members.iter().enumerate() {
                 for place in &cluster.places {
-                    if let Place::Placeholder(n) = place[member] {
+                    if let ClusterPlace::Placeholder(n) = place[member] {
                         prop_assert!(n < placeholders(patterns[*at]));
                     }
                 }

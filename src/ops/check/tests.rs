@@ -22,12 +22,16 @@ fn good() -> Snapshot {
     };
     Snapshot {
         function: "stentor-consumer".into(),
-        alerts: Ok(Table {
+        alerts: Ok(TableState {
             name: "AppLogs".into(),
             keys: strings(&["log_id"]),
             by_hour: strings(&["hour", "timestamp"]),
         }),
-        outbox: Ok(Table { name: "Outbox".into(), keys: strings(&["pk", "sk"]), by_hour: vec![] }),
+        outbox: Ok(TableState {
+            name: "Outbox".into(),
+            keys: strings(&["pk", "sk"]),
+            by_hour: vec![],
+        }),
         dead_letters: Ok(queue("arn:dlq", None)),
         due: Some(Ok(queue("arn:due", Some("arn:dlq")))),
         credentials: Ok(["slack:default".to_owned()].into()),

@@ -4,7 +4,7 @@
 use serde::Serialize;
 use toml::de::DeTable;
 
-use crate::config::{ConfigError, Diagnostics, Fields, Value, utf8};
+use crate::config::{ConfigError, Diagnostics, Fields, TomlValue, utf8};
 use crate::model::time::Timestamp;
 
 /// The built-in price list, as `stentor cost --print-prices` prints it.
@@ -246,10 +246,10 @@ fn read(root: &DeTable<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Prices>
 
 fn read_table(
     table: &str,
-    value: Value<'_>,
+    value: TomlValue<'_>,
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Vec<(Meter, Price)>> {
-    let mut fields = diagnostics.read(value, Value::table)?;
+    let mut fields = diagnostics.read(value, TomlValue::table)?;
     let mut prices = Vec::new();
     for entry in ENTRIES.iter().filter(|entry| entry.table == table) {
         let price = fields.require(entry.key).and_then(|value| read_price(value, diagnostics));
@@ -259,7 +259,7 @@ fn read_table(
     Some(prices)
 }
 
-fn read_price(value: Value<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Price> {
+fn read_price(value: TomlValue<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Price> {
     let mut fields =
         diagnostics.read(value, |value| value.table().map_err(|_| value.mismatch(PRICE)))?;
     let usd = fields.require("usd").and_then(|value| diagnostics.read(value, dollars));
@@ -269,20 +269,20 @@ fn read_price(value: Value<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Pri
     Some(Price { usd: usd?, source: source?, date: date? })
 }
 
-fn report_missing(value: Value<'_>, fields: Fields<'_>, diagnostics: &mut Diagnostics<'_>) {
+fn report_missing(value: TomlValue<'_>, fields: Fields<'_>, diagnostics: &mut Diagnostics<'_>) {
     for missing in fields.finish(diagnostics, |_| None).missing {
         diagnostics.error(value, format_args!("`{missing}` is missing"));
     }
 }
 
-fn version(value: Value<'_>) -> Result<(), String> {
+fn version(value: TomlValue<'_>) -> Result<(), String> {
     match value.integer() {
         Some(Some(VERSION)) => Ok(()),
         _ => Err("this program reads version 1".to_owned()),
     }
 }
 
-fn dollars(value: Value<'_>) -> Result<f64, String> {
+fn dollars(value: TomlValue<'_>) -> Result<f64, String> {
     let usd = value.number().ok_or_else(|| value.mismatch("a number of dollars"))?;
     match (0.0..=USD_MAX).contains(&usd) {
         true => Ok(usd),
@@ -290,7 +290,7 @@ fn dollars(value: Value<'_>) -> Result<f64, String> {
     }
 }
 
-fn date(value: Value<'_>) -> Result<String, String> {
+fn date(value: TomlValue<'_>) -> Result<String, String> {
     let text = value.str()?;
     let is_date = |pattern: &str| {
         let fits = |(byte, like): (u8, u8)| {
@@ -309,7 +309,7 @@ fn date(value: Value<'_>) -> Result<String, String> {
     }
 }
 
-fn text(value: Value<'_>) -> Result<String, String> {
+fn text(value: TomlValue<'_>) -> Result<String, String> {
     let text = value.str()?;
     match text.trim().is_empty() || text.len() > SOURCE_BYTES_MAX {
         true => Err(format!("expected 1 to {SOURCE_BYTES_MAX} bytes")),

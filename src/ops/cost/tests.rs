@@ -371,7 +371,7 @@ fn what_the_template_decides_is_as_the_model_says() {
 
 #[test]
 fn the_functions_write_as_many_metrics_and_log_bytes_as_the_model_says() {
-    let of = metric::Invocation {
+    let of = metric::InvocationMetric {
         function: "stentor-consumer",
         request_id: "8f507cfc-1b2c-4d5e-9f60-112233445566",
         shard_id: "shardId-000000000012",

@@ -8,9 +8,9 @@ use std::time::Duration;
 use futures::future::{Either, select};
 
 use super::held::Held;
-use super::options::Options;
-use super::recognize::{self, Content, Kind, ParkedRecord};
-use super::report::{Failure, Report, Unresolved};
+use super::options::ReplayOptions;
+use super::recognize::{self, DeadLetterContent, DeadLetterKind, ParkedRecord};
+use super::report::{ReplayFailure, Report, Unresolved};
 use super::source::{DeadLetterSource, Receipt, ReceivedMessage, StreamReader, VISIBILITY_TIMEOUT};
 use crate::model::name::RouteName;
 use crate::model::time::Timestamp;
@@ -28,12 +28,12 @@ const WAITING_MAX: usize = 1_000;
 const WAITING_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// The routes that must be delivered before a dead letter can be deleted.
-pub(super) type Outcome = Result<BTreeSet<RouteName>, Failure>;
+pub(super) type ReplayOutcome = Result<BTreeSet<RouteName>, ReplayFailure>;
 
 /// A dead letter whose alerts are committed, and whose routes are not delivered yet.
 struct Waiting {
     receipt: Receipt,
-    kind: Kind,
+    kind: DeadLetterKind,
     routes: BTreeSet<RouteName>,
     since: Timestamp,
 }
@@ -42,7 +42,7 @@ pub(super) struct Engine<'a, W, D, R> {
     pub services: &'a W,
     source: &'a D,
     pub streams: &'a R,
-    pub options: &'a Options,
+    pub options: &'a ReplayOptions,
     on_progress: &'a mut (dyn FnMut(&Report) + Send),
     started: Timestamp,
     /// Dead letters that the filters have selected.
@@ -60,7 +60,7 @@ impl<'a, W: Services, D: DeadLetterSource, R: StreamReader> Engine<'a, W, D, R> 
         services: &'a W,
         source: &'a D,
         streams: &'a R,
-        options: &'a Options,
+        options: &'a ReplayOptions,
         on_progress: &'a mut (dyn FnMut(&Report) + Send),
     ) -> Self {
         Self {
@@ -123,7 +123,7 @@ impl<'a, W: Services, D: DeadLetterSource, R: StreamReader> Engine<'a, W, D, R> 
             }
             self.selected += 1;
             match dead_letter.content {
-                Content::Record(record) => records.push((message.receipt, record)),
+                DeadLetterContent::Record(record) => records.push((message.receipt, record)),
                 content => others.push((message.receipt, dead_letter.kind, content)),
             }
         }
@@ -148,13 +148,13 @@ impl<'a, W: Services, D: DeadLetterSource, R: StreamReader> Engine<'a, W, D, R> 
         let (receipts, records): (Vec<Receipt>, Vec<ParkedRecord>) = records.into_iter().unzip();
         let outcomes = Box::pin(self.retry_records(&records)).await;
         for (receipt, outcome) in receipts.into_iter().zip(outcomes) {
-            self.finish(receipt, Kind::Record, outcome).await;
+            self.finish(receipt, DeadLetterKind::Record, outcome).await;
         }
     }
 
     /// With a due queue, a dead letter is deleted once its routes are armed. Without one it waits
     /// until they are delivered: no other process delivers them.
-    async fn finish(&mut self, receipt: Receipt, kind: Kind, outcome: Outcome) {
+    async fn finish(&mut self, receipt: Receipt, kind: DeadLetterKind, outcome: ReplayOutcome) {
         match outcome {
             Err(failure) => self.leave(&receipt, kind, failure),
             Ok(routes) if routes.is_empty() || self.services.due().is_some() => {
@@ -189,7 +189,7 @@ impl<'a, W: Services, D: DeadLetterSource, R: StreamReader> Engine<'a, W, D, R> 
                         route: route.clone(),
                         reason: Box::new(reason.clone()),
                     };
-                    self.leave(&receipt, kind, Failure::NotDelivered(reason));
+                    self.leave(&receipt, kind, ReplayFailure::NotDelivered(reason));
                 }
                 None => delivered.push((receipt, kind)),
             }
@@ -198,11 +198,12 @@ impl<'a, W: Services, D: DeadLetterSource, R: StreamReader> Engine<'a, W, D, R> 
         (self.on_progress)(&self.report);
     }
 
-    async fn delete(&mut self, reprocessed: Vec<(Receipt, Kind)>) {
+    async fn delete(&mut self, reprocessed: Vec<(Receipt, DeadLetterKind)>) {
         if reprocessed.is_empty() {
             return;
         }
-        let (receipts, kinds): (Vec<Receipt>, Vec<Kind>) = reprocessed.into_iter().unzip();
+        let (receipts, kinds): (Vec<Receipt>, Vec<DeadLetterKind>) =
+            reprocessed.into_iter().unzip();
         let answers = self.source.delete(&receipts, self.deadline()).await;
         for ((receipt, kind), answer) in receipts.into_iter().zip(kinds).zip(answers) {
             match answer {
@@ -210,12 +211,12 @@ impl<'a, W: Services, D: DeadLetterSource, R: StreamReader> Engine<'a, W, D, R> 
                     self.held.remove(&receipt);
                     *self.report.reprocessed.entry(kind).or_default() += 1;
                 }
-                Err(error) => self.leave(&receipt, kind, Failure::Delete(error)),
+                Err(error) => self.leave(&receipt, kind, ReplayFailure::Delete(error)),
             }
         }
     }
 
-    fn leave(&mut self, receipt: &Receipt, kind: Kind, failure: Failure) {
+    fn leave(&mut self, receipt: &Receipt, kind: DeadLetterKind, failure: ReplayFailure) {
         tracing::debug!(
             dead_letter.id = %receipt.id,
             dead_letter.kind = %kind,

@@ -10,9 +10,9 @@ use strum::{IntoStaticStr, VariantNames};
 
 use super::engine::RECEIVED_MAX;
 use super::held::Held;
-use super::options::Options;
-use super::recognize::{self, Content, DeadLetter, Kind};
-use super::report::Failure;
+use super::options::ReplayOptions;
+use super::recognize::{self, DeadLetter, DeadLetterContent, DeadLetterKind};
+use super::report::ReplayFailure;
 use super::retry::{context_of, parked_record};
 use super::source::{DeadLetterSource, SourceError};
 use crate::ingest::decode::{self, Decoded, Events};
@@ -30,7 +30,7 @@ pub struct Listing {
     pub selected: u64,
     /// Dead letters that the filters skipped.
     pub skipped: u64,
-    pub groups: BTreeMap<Group, u64>,
+    pub groups: BTreeMap<ListedGroup, u64>,
     /// The actions of a replay, and the number of dead letters for each.
     pub planned: BTreeMap<Action, u64>,
     /// Alerts in the records that can be read here. Some of them may be stored already.
@@ -41,8 +41,8 @@ pub struct Listing {
 
 /// Dead letters that are counted together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Group {
-    pub kind: Kind,
+pub struct ListedGroup {
+    pub kind: DeadLetterKind,
     /// Why they were parked; see [`DeadLetter::code`].
     pub code: String,
     /// `None` if nothing says it.
@@ -108,7 +108,7 @@ impl Age {
 pub async fn list<D: DeadLetterSource>(
     source: &D,
     routes: &Routes,
-    options: &Options,
+    options: &ReplayOptions,
     clock: &impl Clock,
     mut on_progress: impl FnMut(u64),
 ) -> Result<Listing, SourceError> {
@@ -142,7 +142,7 @@ impl Listing {
     fn add(
         &mut self,
         dead_letter: &DeadLetter,
-        options: &Options,
+        options: &ReplayOptions,
         routes: &Routes,
         now: Timestamp,
     ) {
@@ -153,7 +153,8 @@ impl Listing {
         let Plan { action, account, alerts } = Plan::of(&dead_letter.content, routes, options);
         let account = account.or_else(|| dead_letter.account.clone());
         let age = Age::of(dead_letter.parked_at, now);
-        let group = Group { kind: dead_letter.kind, code: dead_letter.code.clone(), account, age };
+        let group =
+            ListedGroup { kind: dead_letter.kind, code: dead_letter.code.clone(), account, age };
         self.selected += 1;
         self.alerts += alerts;
         *self.groups.entry(group).or_default() += 1;
@@ -169,25 +170,29 @@ struct Plan {
 }
 
 impl Plan {
-    fn of(content: &Content, routes: &Routes, options: &Options) -> Self {
+    fn of(content: &DeadLetterContent, routes: &Routes, options: &ReplayOptions) -> Self {
         let action = match content {
-            Content::Record(record) => return Self::of_records(&[parked_record(record)], routes),
-            Content::Payload(payload) => {
+            DeadLetterContent::Record(record) => {
+                return Self::of_records(&[parked_record(record)], routes);
+            }
+            DeadLetterContent::Payload(payload) => {
                 match event::read(&payload.json, context_of(payload, options.region.as_deref())) {
                     Ok(Event::Batch(batch)) => return Self::of_records(&batch.records, routes),
                     Ok(Event::Due(_) | Event::Sweep) => Action::Reprocess,
                     Err(error) => Action::Keep { code: error.code() },
                 }
             }
-            Content::Range(range) => {
+            DeadLetterContent::Range(range) => {
                 Action::ReadFromStream { stream: stream_of(&range.stream_arn).to_owned() }
             }
-            Content::Message(message) if !options.delivers_to(&message.target) => {
-                Action::Keep { code: Failure::NOT_DELIVERABLE }
+            DeadLetterContent::Message(message) if !options.delivers_to(&message.target) => {
+                Action::Keep { code: ReplayFailure::NOT_DELIVERABLE }
             }
-            Content::Message(message) => Action::Deliver { target: message.target.clone() },
-            Content::Due(due) => Action::CloseRoute { route: due.route.clone() },
-            Content::Unknown(unrecognized) => Action::Keep { code: unrecognized.code() },
+            DeadLetterContent::Message(message) => {
+                Action::Deliver { target: message.target.clone() }
+            }
+            DeadLetterContent::Due(due) => Action::CloseRoute { route: due.route.clone() },
+            DeadLetterContent::Unknown(unrecognized) => Action::Keep { code: unrecognized.code() },
         };
         Self { action, account: None, alerts: 0 }
     }

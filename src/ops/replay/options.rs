@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::recognize::{DeadLetter, Kind};
+use super::recognize::{DeadLetter, DeadLetterKind};
 use crate::model::name::{Target, TargetKind};
 use crate::model::time::Timestamp;
 use crate::protocol::clock::Deadline;
@@ -14,9 +14,9 @@ pub const STEP_TIMEOUT_MAX: Duration = Duration::from_secs(120);
 
 /// The filters and the pace of a replay. The default retries everything, as fast as it can.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct ReplayOptions {
     /// Kinds to retry; empty for all.
-    pub kinds: Vec<Kind>,
+    pub kinds: Vec<DeadLetterKind>,
     /// The kinds of target that messages can be delivered to; `None` for all. A message to another
     /// one is left in the queue.
     pub delivers_to: Option<Vec<TargetKind>>,
@@ -37,7 +37,7 @@ pub struct Options {
     pub cancel: CancellationToken,
 }
 
-impl Default for Options {
+impl Default for ReplayOptions {
     fn default() -> Self {
         Self {
             kinds: Vec::new(),
@@ -53,7 +53,7 @@ impl Default for Options {
     }
 }
 
-impl Options {
+impl ReplayOptions {
     /// Whether the filters select a dead letter.
     pub fn select(&self, dead_letter: &DeadLetter) -> bool {
         let has_reason =
@@ -76,7 +76,7 @@ impl Options {
 
 #[cfg(test)]
 mod tests {
-    use super::super::recognize::{Content, Unrecognized};
+    use super::super::recognize::{DeadLetterContent, Unrecognized};
     use super::*;
 
     #[test]
@@ -88,22 +88,25 @@ mod tests {
             reason: "decodes to more than 1 bytes".into(),
             account: None,
             parked_at,
-            content: Content::Unknown(Unrecognized::UnknownShape),
+            content: DeadLetterContent::Unknown(Unrecognized::UnknownShape),
         };
-        let all = Options::default();
-        let records = Options { kinds: vec![Kind::Record], ..Options::default() };
-        let by_code = Options { reason: Some("too-large".into()), ..Options::default() };
-        let by_text = Options { reason: Some("more than".into()), ..Options::default() };
-        let late = Options { since: Some(at(10)), ..Options::default() };
-        let parked = dead_letter(Kind::Record, "too-large", Some(at(10)));
+        let all = ReplayOptions::default();
+        let records =
+            ReplayOptions { kinds: vec![DeadLetterKind::Record], ..ReplayOptions::default() };
+        let by_code =
+            ReplayOptions { reason: Some("too-large".into()), ..ReplayOptions::default() };
+        let by_text =
+            ReplayOptions { reason: Some("more than".into()), ..ReplayOptions::default() };
+        let late = ReplayOptions { since: Some(at(10)), ..ReplayOptions::default() };
+        let parked = dead_letter(DeadLetterKind::Record, "too-large", Some(at(10)));
         for options in [&all, &records, &by_code, &by_text, &late] {
             assert!(options.select(&parked), "{options:?}");
         }
-        assert!(!records.select(&dead_letter(Kind::Message, "refused", None)));
-        assert!(!by_code.select(&dead_letter(Kind::Record, "not-gzip", None)));
-        assert!(!late.select(&dead_letter(Kind::Record, "too-large", Some(at(9)))));
+        assert!(!records.select(&dead_letter(DeadLetterKind::Message, "refused", None)));
+        assert!(!by_code.select(&dead_letter(DeadLetterKind::Record, "not-gzip", None)));
+        assert!(!late.select(&dead_letter(DeadLetterKind::Record, "too-large", Some(at(9)))));
         assert!(
-            late.select(&dead_letter(Kind::Record, "too-large", None)),
+            late.select(&dead_letter(DeadLetterKind::Record, "too-large", None)),
             "of unknown age: rather too many"
         );
     }

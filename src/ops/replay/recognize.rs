@@ -41,7 +41,7 @@ pub const BODY_BYTES_MAX: usize = 32 << 20;
 )]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
-pub enum Kind {
+pub enum DeadLetterKind {
     /// A record that could not be read or stored.
     Record,
     /// A message that a target refused.
@@ -59,7 +59,7 @@ pub enum Kind {
 /// A dead letter whose body has been read.
 #[derive(Debug, PartialEq)]
 pub struct DeadLetter {
-    pub kind: Kind,
+    pub kind: DeadLetterKind,
     /// Why it was parked, as a stable word: the code that Stentor parked it with, the condition
     /// that Lambda reports (`RecordAgeExceeded`), `received-too-often`, `given-up`, or a code of
     /// [`Unrecognized`].
@@ -69,12 +69,12 @@ pub struct DeadLetter {
     /// The account that it comes from, if the envelope says it.
     pub account: Option<String>,
     pub parked_at: Option<Timestamp>,
-    pub content: Content,
+    pub content: DeadLetterContent,
 }
 
 /// The work in a dead letter.
 #[derive(Debug, PartialEq)]
-pub enum Content {
+pub enum DeadLetterContent {
     Record(ParkedRecord),
     /// Records that have to be read from their stream.
     Range(StreamRange),
@@ -179,7 +179,7 @@ struct RequestContext<'b> {
     function_arn: Option<&'b RawValue>,
 }
 
-/// Reads the body of a dead letter. A body that cannot be read is [`Kind::Unknown`], never an
+/// Reads the body of a dead letter. A body that cannot be read is [`DeadLetterKind::Unknown`], never an
 /// error.
 pub fn read(message: &ReceivedMessage) -> DeadLetter {
     if message.body.len() > BODY_BYTES_MAX {
@@ -199,7 +199,7 @@ impl Envelope<'_> {
         match self.stentor {
             // The event of the schedule, which EventBridge Scheduler parks unchanged.
             Some(event) if event.get() == r#""sweep""# => {
-                return self.given_up(Kind::Invocation, self.payload(body.to_owned()));
+                return self.given_up(DeadLetterKind::Invocation, self.payload(body.to_owned()));
             }
             Some(_) => return parked(body),
             None => {}
@@ -207,11 +207,11 @@ impl Envelope<'_> {
         let dead_letter = if let Some(batch) = self.batch {
             self.batch(batch)
         } else if let Some(payload) = self.request_payload {
-            self.given_up(Kind::Invocation, self.payload(json_of(payload)))
+            self.given_up(DeadLetterKind::Invocation, self.payload(json_of(payload)))
         } else if self.route.is_some() {
             due(body)
         } else if self.records.is_some() || self.awslogs.is_some() {
-            self.given_up(Kind::Invocation, self.payload(body.to_owned()))
+            self.given_up(DeadLetterKind::Invocation, self.payload(body.to_owned()))
         } else {
             unknown(Unrecognized::UnknownShape)
         };
@@ -222,16 +222,16 @@ impl Envelope<'_> {
     fn batch(&self, batch: &RawValue) -> DeadLetter {
         let content = match (self.payload, range(batch)) {
             (Some(payload), _) => self.payload(json_of(payload)),
-            (None, Some(range)) => Content::Range(range),
+            (None, Some(range)) => DeadLetterContent::Range(range),
             (None, None) => return unknown(Unrecognized::NoRange),
         };
         let account = range(batch).and_then(|range| account_of(&range.stream_arn));
-        DeadLetter { account, ..self.given_up(Kind::Batch, content) }
+        DeadLetter { account, ..self.given_up(DeadLetterKind::Batch, content) }
     }
 
     /// `requestContext.condition` is why Lambda gave up: `RetryAttemptsExhausted`,
     /// `RecordAgeExceeded`.
-    fn given_up(&self, kind: Kind, content: Content) -> DeadLetter {
+    fn given_up(&self, kind: DeadLetterKind, content: DeadLetterContent) -> DeadLetter {
         let condition = self
             .context_text(|context| context.condition)
             .map(|condition| visible::line(&condition));
@@ -245,8 +245,8 @@ impl Envelope<'_> {
         }
     }
 
-    fn payload(&self, json: String) -> Content {
-        Content::Payload(Payload {
+    fn payload(&self, json: String) -> DeadLetterContent {
+        DeadLetterContent::Payload(Payload {
             json,
             region: self.function_arn().and_then(|arn| region_of(&arn)),
         })
@@ -276,7 +276,7 @@ fn parked(body: &str) -> DeadLetter {
         ParkedWork::Record { event_id, stream_arn, region, partition_key, arrived_at, data } => {
             let account = stream_arn.as_deref().and_then(account_of);
             let content = match data {
-                Some(data) => Content::Record(ParkedRecord {
+                Some(data) => DeadLetterContent::Record(ParkedRecord {
                     event_id,
                     stream_arn,
                     region,
@@ -286,7 +286,7 @@ fn parked(body: &str) -> DeadLetter {
                 }),
                 None => place_of(&event_id, stream_arn),
             };
-            (Kind::Record, account, content)
+            (DeadLetterKind::Record, account, content)
         }
         ParkedWork::Message { route, target, epochs: [from, to], tally } => {
             let account = match tally.accounts.seen.len() {
@@ -294,9 +294,14 @@ fn parked(body: &str) -> DeadLetter {
                 _ => None,
             };
             (
-                Kind::Message,
+                DeadLetterKind::Message,
                 account,
-                Content::Message(ParkedMessage { route, target, epochs: (from, to), tally }),
+                DeadLetterContent::Message(ParkedMessage {
+                    route,
+                    target,
+                    epochs: (from, to),
+                    tally,
+                }),
             )
         }
     };
@@ -307,28 +312,28 @@ fn parked(body: &str) -> DeadLetter {
 
 /// The place of a record whose bytes did not fit into a queue message. Its event id is
 /// `shardId-…:sequence number`.
-fn place_of(event_id: &str, stream_arn: Option<String>) -> Content {
+fn place_of(event_id: &str, stream_arn: Option<String>) -> DeadLetterContent {
     match (event_id.split_once(':'), stream_arn) {
-        (Some((shard, sequence)), Some(stream_arn)) => Content::Range(StreamRange {
+        (Some((shard, sequence)), Some(stream_arn)) => DeadLetterContent::Range(StreamRange {
             stream_arn,
             shard_id: shard.to_owned(),
             first: sequence.to_owned(),
             last: sequence.to_owned(),
             records: Some(1),
         }),
-        _ => Content::Unknown(Unrecognized::NoData),
+        _ => DeadLetterContent::Unknown(Unrecognized::NoData),
     }
 }
 
 fn due(body: &str) -> DeadLetter {
     match serde_json::from_str(body) {
         Ok(due) => DeadLetter {
-            kind: Kind::Due,
+            kind: DeadLetterKind::Due,
             code: "received-too-often".to_owned(),
             reason: "received too often".to_owned(),
             account: None,
             parked_at: None,
-            content: Content::Due(due),
+            content: DeadLetterContent::Due(due),
         },
         Err(_) => unknown(Unrecognized::NotADueMessage),
     }
@@ -361,12 +366,12 @@ fn json_of(payload: &RawValue) -> String {
 
 fn unknown(why: Unrecognized) -> DeadLetter {
     DeadLetter {
-        kind: Kind::Unknown,
+        kind: DeadLetterKind::Unknown,
         code: why.code().to_owned(),
         reason: why.to_string(),
         account: None,
         parked_at: None,
-        content: Content::Unknown(why),
+        content: DeadLetterContent::Unknown(why),
     }
 }
 
@@ -411,51 +416,66 @@ mod tests {
         let s3 = BATCH.replacen('{', r#"{"payload":"{\"Records\":[]}","#, 1);
         let s3_object = BATCH.replacen('{', r#"{"payload":{"Records":[]},"#, 1);
         let invocation = r#"{"requestContext":{"condition":"RetriesExhausted"},"requestPayload":{"awslogs":{"data":"x"}},"responsePayload":{}}"#;
-        let check = |body: &str, kind: Kind, code: &str, content: &str| {
+        let check = |body: &str, kind: DeadLetterKind, code: &str, content: &str| {
             let read = dead_letter(body);
             let shown = format!("{:?}", read.content);
             assert_eq!((read.kind, &*read.code), (kind, code), "{body}");
             assert!(shown.starts_with(content), "{shown}\n{body}");
         };
-        check(&with_data, Kind::Record, "not-gzip", "Record(");
+        check(&with_data, DeadLetterKind::Record, "not-gzip", "Record(");
         check(
             &record.replace("DATA", ""),
-            Kind::Record,
+            DeadLetterKind::Record,
             "not-gzip",
             "Range(StreamRange { stream_arn: \"arn:aws:kinesis",
         );
         let version_1 =
             with_data.replace(r#":2,"code":"not-gzip","reason":""#, r#":1,"reason":"not-gzip: "#);
-        check(&version_1, Kind::Record, "not-gzip", "Record(");
+        check(&version_1, DeadLetterKind::Record, "not-gzip", "Record(");
         assert_eq!(dead_letter(&version_1), dead_letter(&with_data));
-        check(&with_data.replace(":2,", ":3,"), Kind::Unknown, "later-version", "Unknown(");
-        check(BATCH, Kind::Batch, "RecordAgeExceeded", "Range(");
+        check(
+            &with_data.replace(":2,", ":3,"),
+            DeadLetterKind::Unknown,
+            "later-version",
+            "Unknown(",
+        );
+        check(BATCH, DeadLetterKind::Batch, "RecordAgeExceeded", "Range(");
         check(
             &s3,
-            Kind::Batch,
+            DeadLetterKind::Batch,
             "RecordAgeExceeded",
             "Payload(Payload { json: \"{\\\"Records\\\":[]}\", region: Some(\"eu-west-1\") }",
         );
         check(
             &s3_object,
-            Kind::Batch,
+            DeadLetterKind::Batch,
             "RecordAgeExceeded",
             "Payload(Payload { json: \"{\\\"Records\\\":[]}\", region: Some(\"eu-west-1\") }",
         );
         check(
             invocation,
-            Kind::Invocation,
+            DeadLetterKind::Invocation,
             "RetriesExhausted",
             "Payload(Payload { json: \"{\\\"awslogs",
         );
-        check(r#"{"awslogs":{"data":"x"}}"#, Kind::Invocation, "given-up", "Payload(");
-        check(r#"{"stentor":"sweep"}"#, Kind::Invocation, "given-up", "Payload(");
-        check(r#"{"route":"alerts","window":3}"#, Kind::Due, "received-too-often", "Due(");
-        check(r#"{"route":"alerts"}"#, Kind::Unknown, "not-a-due-message", "Unknown(");
-        check(r#"{"stentor":1}"#, Kind::Unknown, "not-a-parked-item", "Unknown(");
-        check("{}", Kind::Unknown, "unknown-shape", "Unknown(");
-        check("[1]", Kind::Unknown, "not-an-object", "Unknown(");
-        check("hunter2", Kind::Unknown, "not-json", "Unknown(NotJson(\"a syntax error\"))");
+        check(r#"{"awslogs":{"data":"x"}}"#, DeadLetterKind::Invocation, "given-up", "Payload(");
+        check(r#"{"stentor":"sweep"}"#, DeadLetterKind::Invocation, "given-up", "Payload(");
+        check(
+            r#"{"route":"alerts","window":3}"#,
+            DeadLetterKind::Due,
+            "received-too-often",
+            "Due(",
+        );
+        check(r#"{"route":"alerts"}"#, DeadLetterKind::Unknown, "not-a-due-message", "Unknown(");
+        check(r#"{"stentor":1}"#, DeadLetterKind::Unknown, "not-a-parked-item", "Unknown(");
+        check("{}", DeadLetterKind::Unknown, "unknown-shape", "Unknown(");
+        check("[1]", DeadLetterKind::Unknown, "not-an-object", "Unknown(");
+        check(
+            "hunter2",
+            DeadLetterKind::Unknown,
+            "not-json",
+            "Unknown(NotJson(\"a syntax error\"))",
+        );
     }
 
     #[test]

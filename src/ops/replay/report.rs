@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 
-use super::recognize::{Kind, Unrecognized};
+use super::recognize::{DeadLetterKind, Unrecognized};
 use super::source::SourceError;
 use crate::ingest::decode::Poison;
 use crate::ingest::event::EventError;
@@ -22,7 +22,7 @@ pub struct Report {
     /// Dead letters that the filters skipped.
     pub skipped: u64,
     /// Dead letters that were reprocessed and deleted, by kind.
-    pub reprocessed: BTreeMap<Kind, u64>,
+    pub reprocessed: BTreeMap<DeadLetterKind, u64>,
     /// Dead letters that are left in the queue, in the order in which they were retried.
     pub unresolved: Vec<Unresolved>,
     /// The counts of all records.
@@ -42,14 +42,14 @@ pub struct Report {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unresolved {
     pub id: String,
-    pub kind: Kind,
-    pub failure: Failure,
+    pub kind: DeadLetterKind,
+    pub failure: ReplayFailure,
 }
 
 /// Why a dead letter is left in the queue. The text is for people; programs compare
-/// [`Failure::code`].
+/// [`ReplayFailure::code`].
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum Failure {
+pub enum ReplayFailure {
     /// It is one record that still cannot be read or stored.
     #[error(transparent)]
     Poison(#[from] Poison),
@@ -93,7 +93,7 @@ pub enum Failure {
     Delete(SourceError),
 }
 
-impl Failure {
+impl ReplayFailure {
     pub(super) const NOT_DELIVERABLE: &str = "not-deliverable";
 
     /// A stable kebab-case word.

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::engine::{Engine, Outcome};
-use super::recognize::{Content, ParkedMessage, ParkedRecord, Payload, region_of};
-use super::report::Failure;
+use super::engine::{Engine, ReplayOutcome};
+use super::recognize::{DeadLetterContent, ParkedMessage, ParkedRecord, Payload, region_of};
+use super::report::ReplayFailure;
 use super::source::{DeadLetterSource, StreamRange, StreamReader, StreamRecord};
 use crate::ingest::decode::Poison;
 use crate::ingest::event::{self, Batch, Context, Data, DueMessage, Event, Record};
@@ -31,20 +31,20 @@ struct Ingested {
 }
 
 impl<W: Services, D: DeadLetterSource, R: StreamReader> Engine<'_, W, D, R> {
-    pub(super) async fn retry(&mut self, content: Content) -> Outcome {
+    pub(super) async fn retry(&mut self, content: DeadLetterContent) -> ReplayOutcome {
         match content {
-            Content::Record(record) => self.retry_records(&[record]).await.remove(0),
-            Content::Range(range) => self.retry_range(&range).await,
-            Content::Message(message) => self.retry_message(message).await,
-            Content::Due(due) => self.retry_due(&due).await,
-            Content::Payload(payload) => self.retry_payload(&payload).await,
-            Content::Unknown(unrecognized) => Err(unrecognized.into()),
+            DeadLetterContent::Record(record) => self.retry_records(&[record]).await.remove(0),
+            DeadLetterContent::Range(range) => self.retry_range(&range).await,
+            DeadLetterContent::Message(message) => self.retry_message(message).await,
+            DeadLetterContent::Due(due) => self.retry_due(&due).await,
+            DeadLetterContent::Payload(payload) => self.retry_payload(&payload).await,
+            DeadLetterContent::Unknown(unrecognized) => Err(unrecognized.into()),
         }
     }
 
     /// Ingests parked records. Returns one outcome for each. A record that is still unreadable is
     /// in the queue already, so it is not parked.
-    pub(super) async fn retry_records(&mut self, records: &[ParkedRecord]) -> Vec<Outcome> {
+    pub(super) async fn retry_records(&mut self, records: &[ParkedRecord]) -> Vec<ReplayOutcome> {
         let batch =
             Batch { records: records.iter().map(parked_record).collect(), window_state: None };
         let consumed = self.ingest(&batch).await;
@@ -89,7 +89,7 @@ impl<W: Services, D: DeadLetterSource, R: StreamReader> Engine<'_, W, D, R> {
     /// unreadable. The unreadable records among several are parked one by one, so that their dead
     /// letter can be deleted; but only if nothing else keeps it, or each replay would park them
     /// again.
-    async fn park_unreadable(&mut self, ingested: Ingested, is_single: bool) -> Outcome {
+    async fn park_unreadable(&mut self, ingested: Ingested, is_single: bool) -> ReplayOutcome {
         let Ingested { routes, retry, unreadable } = ingested;
         if let Some(reason) = retry {
             return Err(reason.into());
@@ -99,11 +99,11 @@ impl<W: Services, D: DeadLetterSource, R: StreamReader> Engine<'_, W, D, R> {
             return Err(poison.remove(0).into());
         }
         let answers = park_all(self.services, &items, self.deadline()).await;
-        answers.into_iter().collect::<Result<(), _>>().map_err(Failure::Park)?;
+        answers.into_iter().collect::<Result<(), _>>().map_err(ReplayFailure::Park)?;
         Ok(routes)
     }
 
-    async fn retry_payload(&mut self, payload: &Payload) -> Outcome {
+    async fn retry_payload(&mut self, payload: &Payload) -> ReplayOutcome {
         match event::read(&payload.json, context_of(payload, self.options.region.as_deref()))? {
             Event::Batch(batch) => {
                 let ingested = self.ingest_part(&batch).await;
@@ -114,15 +114,16 @@ impl<W: Services, D: DeadLetterSource, R: StreamReader> Engine<'_, W, D, R> {
         }
     }
 
-    async fn retry_due_messages(&mut self, messages: &[DueMessage]) -> Outcome {
+    async fn retry_due_messages(&mut self, messages: &[DueMessage]) -> ReplayOutcome {
         for message in messages {
-            let due = serde_json::from_str(&message.body).map_err(|_| Failure::NotADueMessage)?;
+            let due =
+                serde_json::from_str(&message.body).map_err(|_| ReplayFailure::NotADueMessage)?;
             self.retry_due(&due).await?;
         }
         Ok(BTreeSet::new())
     }
 
-    async fn sweep(&mut self) -> Outcome {
+    async fn sweep(&mut self) -> ReplayOutcome {
         let swept = Box::pin(notifier::sweep(self.services, self.deadline())).await;
         let swept = swept.map_err(RetryReason::from)?;
         self.report.messages.extend(swept.messages);
@@ -136,7 +137,7 @@ impl<W: Services, D: DeadLetterSource, R: StreamReader> Engine<'_, W, D, R> {
 
     /// Reads the records of a range page by page and ingests them. If the stream no longer has some
     /// of them, the dead letter stays: it is their only trace.
-    async fn retry_range(&mut self, range: &StreamRange) -> Outcome {
+    async fn retry_range(&mut self, range: &StreamRange) -> ReplayOutcome {
         let (mut found, mut first, mut after) = (0, None, None::<String>);
         let mut all = Ingested::default();
         loop {
@@ -144,7 +145,7 @@ impl<W: Services, D: DeadLetterSource, R: StreamReader> Engine<'_, W, D, R> {
                 .streams
                 .read(range, after.as_deref(), self.deadline())
                 .await
-                .map_err(Failure::Stream)?;
+                .map_err(ReplayFailure::Stream)?;
             found += page.records.len() as u64;
             first = first.or_else(|| page.records.first().map(|record| record.sequence.clone()));
             after = page.records.last().map(|record| record.sequence.clone()).or(after);
@@ -154,7 +155,7 @@ impl<W: Services, D: DeadLetterSource, R: StreamReader> Engine<'_, W, D, R> {
                 break;
             }
             if self.options.cancel.is_cancelled() {
-                return Err(Failure::Interrupted { found, shard_id: range.shard_id.clone() });
+                return Err(ReplayFailure::Interrupted { found, shard_id: range.shard_id.clone() });
             }
             self.renew().await;
         }
@@ -165,10 +166,10 @@ impl<W: Services, D: DeadLetterSource, R: StreamReader> Engine<'_, W, D, R> {
     }
 
     /// Delivers a parked message to the target that refused it, and to no other.
-    async fn retry_message(&mut self, message: ParkedMessage) -> Outcome {
+    async fn retry_message(&mut self, message: ParkedMessage) -> ReplayOutcome {
         let ParkedMessage { route, target, epochs, tally } = message;
         if !self.options.delivers_to(&target) {
-            return Err(Failure::NotDeliverable(target));
+            return Err(ReplayFailure::NotDeliverable(target));
         }
         let severity = self.services.routes().get(&route).and_then(|route| route.severity);
         let digest = Digest::parked(&route, &target, severity, epochs, *tally);
@@ -188,7 +189,7 @@ impl<W: Services, D: DeadLetterSource, R: StreamReader> Engine<'_, W, D, R> {
     }
 
     /// Attempts to deliver until the target answers or the step has no time left.
-    async fn deliver(&mut self, digest: &Digest) -> Result<(), Failure> {
+    async fn deliver(&mut self, digest: &Digest) -> Result<(), ReplayFailure> {
         let deadline = self.deadline();
         let round = Round { services: self.services, route: &digest.route, attempt: 0, deadline };
         for failures in 0.. {
@@ -198,10 +199,10 @@ impl<W: Services, D: DeadLetterSource, R: StreamReader> Engine<'_, W, D, R> {
                     Ok(_) => break,
                     Err(DeliverError::Retry { after, reason }) => (after, reason),
                     Err(DeliverError::Refused { reason }) => {
-                        return Err(Failure::Refused { target, reason });
+                        return Err(ReplayFailure::Refused { target, reason });
                     }
                     Err(DeliverError::Denied { reason }) => {
-                        return Err(Failure::Denied { target, reason });
+                        return Err(ReplayFailure::Denied { target, reason });
                     }
                     Err(error @ DeliverError::Deferred) => {
                         return Err(
@@ -221,7 +222,7 @@ impl<W: Services, D: DeadLetterSource, R: StreamReader> Engine<'_, W, D, R> {
     /// Closes the route of a due message if its window is due, and delivers what is owed. If its
     /// window is still open, the message goes back into the due queue: the window has no other
     /// timer.
-    async fn retry_due(&mut self, due: &Due) -> Outcome {
+    async fn retry_due(&mut self, due: &Due) -> ReplayOutcome {
         let deadline = self.deadline();
         let closed = Box::pin(drain(self.services, &due.route, deadline)).await;
         self.report.messages.extend(closed.messages);
@@ -284,14 +285,14 @@ fn stream_record<'r>(range: &'r StreamRange, read: &'r StreamRecord) -> Record<'
 
 /// The failure of a range of which some records are missing. A stream expires its oldest records
 /// first, so a range of an unknown length is complete if its first record is there.
-fn expired(range: &StreamRange, found: u64, first: Option<&str>) -> Option<Failure> {
+fn expired(range: &StreamRange, found: u64, first: Option<&str>) -> Option<ReplayFailure> {
     match range.records {
         Some(records) if found < records => {
-            Some(Failure::Expired { expired: records - found, records, found })
+            Some(ReplayFailure::Expired { expired: records - found, records, found })
         }
         Some(_) => None,
         None if first == Some(range.first.as_str()) => None,
-        None => Some(Failure::FirstExpired { found }),
+        None => Some(ReplayFailure::FirstExpired { found }),
     }
 }
 

@@ -4,10 +4,10 @@
 
 mod lines;
 
-use super::payload::Source;
+use super::payload::SampleSource;
 use super::rng::{Rng, SampleClock};
 
-pub(super) struct App {
+pub(super) struct SampleApp {
     log_group: &'static str,
     stream: fn(&mut Rng, &SampleClock) -> String,
     pub plain: fn(&mut Rng, &SampleClock) -> String,
@@ -30,50 +30,50 @@ const fn alert(
     Alert { weight, marker, line }
 }
 
-const APPS: [App; 8] = [
-    App {
+const APPS: [SampleApp; 8] = [
+    SampleApp {
         log_group: "/ecs/payments-api",
         stream: |rng, _| format!("payments/api/{}", rng.hex(32)),
         plain: lines::payments,
         alerts: &[alert(88, 0, lines::payments_pool), alert(12, 1, lines::payments_card)],
     },
-    App {
+    SampleApp {
         log_group: "/aws/lambda/checkout",
         stream: |rng, at| format!("{}/[$LATEST]{}", at.date('/'), rng.hex(32)),
         plain: lines::checkout,
         alerts: &[alert(85, 0, lines::checkout_circuit), alert(15, 1, lines::checkout_token)],
     },
-    App {
+    SampleApp {
         log_group: "/aws/rds/instance/orders-db/postgresql",
         stream: |_, _| "orders-db.0".to_owned(),
         plain: lines::postgres,
         alerts: &[alert(100, 0, lines::postgres_slots)],
     },
-    App {
+    SampleApp {
         log_group: "/aws/eks/prod/ingress",
         stream: |rng, _| format!("ingress-nginx-controller-{}-{}", rng.hex(9), rng.hex(5)),
         plain: lines::ingress,
         alerts: &[alert(100, 1, lines::ingress_timeout)],
     },
-    App {
+    SampleApp {
         log_group: "/ecs/inventory-worker",
         stream: |rng, _| format!("inventory/worker/{}", rng.hex(32)),
         plain: lines::inventory,
         alerts: &[alert(80, 0, lines::inventory_lag), alert(20, 0, lines::inventory_dsn)],
     },
-    App {
+    SampleApp {
         log_group: "/aws/lambda/notify-customer",
         stream: |rng, at| format!("{}/[14]{}", at.date('/'), rng.hex(32)),
         plain: lines::notify,
         alerts: &[alert(100, 1, lines::notify_refused)],
     },
-    App {
+    SampleApp {
         log_group: "/ec2/billing-batch",
         stream: |rng, _| format!("i-0{}", rng.hex(16)),
         plain: lines::billing,
         alerts: &[alert(100, 1, lines::billing_export)],
     },
-    App {
+    SampleApp {
         log_group: "/aws/apigateway/public-api",
         stream: |rng, _| rng.hex(32),
         plain: lines::gateway,
@@ -81,7 +81,7 @@ const APPS: [App; 8] = [
     },
 ];
 
-impl App {
+impl SampleApp {
     /// A line with one of the markers, if there are any.
     pub(super) fn alert(&self, rng: &mut Rng, at: &SampleClock, markers: &[&str]) -> String {
         let mut roll = rng.below(100);
@@ -107,14 +107,14 @@ pub(super) fn source(
     account: usize,
     stream: usize,
     at: &SampleClock,
-) -> (&'static App, Source) {
+) -> (&'static SampleApp, SampleSource) {
     let app = &APPS[group % APPS.len()];
     let mut rng = Rng::new(seed ^ ((group as u64) << 40 | (account as u64) << 8 | stream as u64));
     let log_group = match group / APPS.len() {
         0 => app.log_group.to_owned(),
         copy => format!("{}-{}", app.log_group, copy + 1),
     };
-    let source = Source {
+    let source = SampleSource {
         owner: owner(account),
         log_group,
         log_stream: (app.stream)(&mut rng, at),

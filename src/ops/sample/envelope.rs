@@ -19,7 +19,7 @@ const DUE_QUEUE_ARN: &str = "arn:aws:sqs:eu-west-1:111122223333:stentor-DueMessa
 /// The payload of an invocation. Its JSON is what Lambda sends.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
-pub enum Event {
+pub enum SampleEvent {
     Kinesis(KinesisEvent),
     Subscription(SubscriptionEvent),
     /// Messages of the due queue, for the notifier.
@@ -32,14 +32,14 @@ pub enum Event {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct KinesisEvent {
     #[serde(rename = "Records")]
-    pub records: Vec<Record>,
+    pub records: Vec<SampleRecord>,
     #[serde(flatten)]
     pub tumbling: Option<Tumbling>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Record {
+pub struct SampleRecord {
     pub kinesis: KinesisData,
     pub event_source: &'static str,
     pub event_version: &'static str,
@@ -69,7 +69,7 @@ pub struct KinesisData {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Tumbling {
-    pub window: Window,
+    pub window: SampleWindow,
     /// The answer of the previous invocation in the window, which is any JSON. `{}` in the first.
     pub state: Value,
     pub shard_id: &'static str,
@@ -81,7 +81,7 @@ pub struct Tumbling {
 
 /// ISO 8601, whole seconds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Window {
+pub struct SampleWindow {
     pub start: &'static str,
     pub end: &'static str,
 }
@@ -89,11 +89,11 @@ pub struct Window {
 /// `{"awslogs":{"data":"…"}}`
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SubscriptionEvent {
-    pub awslogs: Data,
+    pub awslogs: SampleData,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Data {
+pub struct SampleData {
     pub data: String,
 }
 
@@ -134,13 +134,13 @@ pub struct SweepEvent {
     pub stentor: &'static str,
 }
 
-impl Event {
-    pub(super) fn kinesis(records: Vec<Record>) -> Self {
+impl SampleEvent {
+    pub(super) fn kinesis(records: Vec<SampleRecord>) -> Self {
         Self::Kinesis(KinesisEvent { records, tumbling: None })
     }
 
     pub(super) fn subscription(data: String) -> Self {
-        Self::Subscription(SubscriptionEvent { awslogs: Data { data } })
+        Self::Subscription(SubscriptionEvent { awslogs: SampleData { data } })
     }
 
     /// Messages of the due queue. Each has its body, how often it was received, and when it was
@@ -201,12 +201,12 @@ impl Shard {
         partition_key: String,
         data: String,
         arrived_ms: i64,
-    ) -> Record {
+    ) -> SampleRecord {
         self.last += u128::from(self.rng.between(1, GAP_MAX));
         self.last_ms = self.last_ms.max(arrived_ms);
         let sequence_number = format!("{NUMBER_START}{:034}", self.last);
         let event_id = format!("{SHARD}:{sequence_number}");
-        Record {
+        SampleRecord {
             kinesis: KinesisData {
                 kinesis_schema_version: "1.0",
                 partition_key,

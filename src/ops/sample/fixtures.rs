@@ -7,16 +7,18 @@ mod tests;
 
 use serde_json::json;
 
-use super::envelope::{Event, KinesisEvent, SHARD, STREAM_ARN, SweepEvent, Tumbling, Window};
+use super::envelope::{
+    KinesisEvent, SHARD, STREAM_ARN, SampleEvent, SampleWindow, SweepEvent, Tumbling,
+};
 use super::payload;
 use super::poison::PoisonKind;
-use super::{Options, START_MS, event};
+use super::{START_MS, SampleOptions, event};
 use crate::protocol::queue::Due;
-use scenario::{Line, checkout, kinesis, payload_of, payments, source, verbatim};
+use scenario::{SampleLine, checkout, kinesis, payload_of, payments, source, verbatim};
 
 /// File name, description and event of each sample. Every call returns the same events, except for
 /// the gzip bytes, which may depend on the backend of `flate2`.
-pub fn fixtures() -> Vec<(&'static str, &'static str, Event)> {
+pub fn fixtures() -> Vec<(&'static str, &'static str, SampleEvent)> {
     vec![
         (
             "kinesis-burst.json",
@@ -58,7 +60,7 @@ pub fn fixtures() -> Vec<(&'static str, &'static str, Event)> {
             "policyLevel, and extractedFields with the account, the Region and values of every JSON type",
             system_fields(),
         ),
-        ("kinesis-empty.json", "no records", Event::kinesis(Vec::new())),
+        ("kinesis-empty.json", "no records", SampleEvent::kinesis(Vec::new())),
         (
             "kinesis-tumbling.json",
             "an invocation by a mapping with a tumbling window; the answer must contain the state",
@@ -84,7 +86,7 @@ pub fn fixtures() -> Vec<(&'static str, &'static str, Event)> {
         (
             "subscription.json",
             "a direct subscription, which has awslogs.data instead of Kinesis records",
-            Event::subscription(payload::data(&payload_of(&checkout(), scenario::CHECKOUT))),
+            SampleEvent::subscription(payload::data(&payload_of(&checkout(), scenario::CHECKOUT))),
         ),
         (
             "sqs-due.json",
@@ -95,7 +97,7 @@ pub fn fixtures() -> Vec<(&'static str, &'static str, Event)> {
         (
             "sweep.json",
             "for the notifier: the event that the schedule sends once a minute",
-            Event::Sweep(SweepEvent { stentor: "sweep" }),
+            SampleEvent::Sweep(SweepEvent { stentor: "sweep" }),
         ),
     ]
 }
@@ -113,18 +115,18 @@ pub fn fixtures_readme() -> String {
     )
 }
 
-fn burst() -> Event {
-    event(&Options {
+fn burst() -> SampleEvent {
+    event(&SampleOptions {
         records: 12,
         events_per_record: 25,
         match_ratio: 0.6,
         log_groups: 7,
         span_ms: 600_000,
-        ..Options::default()
+        ..SampleOptions::default()
     })
 }
 
-fn control() -> Event {
+fn control() -> SampleEvent {
     let bare = scenario::CONTROL.replace(r#""logGroup":"","logStream":"","#, "");
     kinesis(vec![
         ("control", payload::data(scenario::CONTROL.as_bytes())),
@@ -133,17 +135,17 @@ fn control() -> Event {
     ])
 }
 
-/// Two log events are the same if their source and their time are: see [`Line`].
-fn duplicates() -> Event {
+/// Two log events are the same if their source and their time are: see [`SampleLine`].
+fn duplicates() -> SampleEvent {
     let [first, second, third] = scenario::PAYMENTS else { unreachable!("invariant: three lines") };
     let twice = payload::data(&payload_of(&payments(), &[*first, *second, *first]));
     let overlap = payload::data(&payload_of(&payments(), &[*second, *third]));
     kinesis(vec![("payments", twice.clone()), ("payments", twice), ("payments", overlap)])
 }
 
-fn poison() -> Event {
+fn poison() -> SampleEvent {
     let good = |turn: usize| {
-        let part: Vec<Line> =
+        let part: Vec<SampleLine> =
             scenario::CHECKOUT.iter().map(|(ms, text)| (ms + 4_000 * turn as i64, *text)).collect();
         ("checkout", payload::data(&payload_of(&checkout(), &part)))
     };
@@ -153,7 +155,7 @@ fn poison() -> Event {
     kinesis(pairs.chain([good(PoisonKind::ALL.len())]).collect())
 }
 
-fn multimember() -> Event {
+fn multimember() -> SampleEvent {
     let text = payload_of(&payments(), scenario::MULTIMEMBER);
     let cut = |at: &str, into: usize| {
         let found = text.windows(at.len()).position(|bytes| bytes == at.as_bytes());
@@ -164,25 +166,25 @@ fn multimember() -> Event {
     kinesis(vec![("payments", payload::base64(&parts.map(payload::gzip).concat()))])
 }
 
-fn escapes() -> Event {
-    let lines: Vec<(Line, &str)> = scenario::ESCAPES.iter().map(|line| (*line, "")).collect();
+fn escapes() -> SampleEvent {
+    let lines: Vec<(SampleLine, &str)> = scenario::ESCAPES.iter().map(|line| (*line, "")).collect();
     kinesis(vec![("notify", payload::data(&verbatim(&scenario::notify(), "", &lines)))])
 }
 
-fn system_fields() -> Event {
+fn system_fields() -> SampleEvent {
     let source = source("444455556666", "/ecs/ledger", "ledger/api/5f1c0a", "ledger");
     let policy = r#""policyLevel":"ACCOUNT_LEVEL_POLICY","#;
     let text = verbatim(&source, policy, scenario::SYSTEM_FIELDS);
     kinesis(vec![("ledger", payload::data(&text))])
 }
 
-fn tumbling() -> Event {
+fn tumbling() -> SampleEvent {
     let records = match burst() {
-        Event::Kinesis(burst) => burst.records.into_iter().take(2).collect(),
-        Event::Subscription(_) | Event::Due(_) | Event::Sweep(_) => Vec::new(),
+        SampleEvent::Kinesis(burst) => burst.records.into_iter().take(2).collect(),
+        SampleEvent::Subscription(_) | SampleEvent::Due(_) | SampleEvent::Sweep(_) => Vec::new(),
     };
-    let window = Window { start: "2025-11-03T09:14:00Z", end: "2025-11-03T09:18:00Z" };
-    Event::Kinesis(KinesisEvent {
+    let window = SampleWindow { start: "2025-11-03T09:14:00Z", end: "2025-11-03T09:18:00Z" };
+    SampleEvent::Kinesis(KinesisEvent {
         records,
         tumbling: Some(Tumbling {
             window,
@@ -195,7 +197,7 @@ fn tumbling() -> Event {
     })
 }
 
-fn own_logs() -> Event {
+fn own_logs() -> SampleEvent {
     let stream = "2025/11/03/[$LATEST]0d5ff1a2c3b4e5f60718293a4b5c6d7e";
     // Lambda emulators use this account. A log group with the same name in another account is not
     // our own.
@@ -206,7 +208,7 @@ fn own_logs() -> Event {
     ])
 }
 
-fn formats() -> Event {
+fn formats() -> SampleEvent {
     let records = scenario::FORMATS.iter().map(|(owner, log_group, log_stream, lines)| {
         let key = log_group.rsplit('/').next().unwrap_or_default();
         let source = source(owner, log_group, log_stream, key);
@@ -215,22 +217,22 @@ fn formats() -> Event {
     kinesis(records.collect())
 }
 
-fn due() -> Event {
+fn due() -> SampleEvent {
     let body = |route: &str, window| {
         let due = Due { route: route.parse().expect("invariant: a valid name"), window };
         serde_json::to_string(&due).expect("invariant: names and numbers always serialize")
     };
     let first = body("alerts", 1);
-    Event::due(vec![
+    SampleEvent::due(vec![
         (first.clone(), 1, START_MS),
         (first, 4, START_MS),
         (body("billing", 7), 1, START_MS + 30_000),
     ])
 }
 
-fn secrets() -> Event {
+fn secrets() -> SampleEvent {
     let source = source("333344445555", "/ecs/legacy-portal", "portal/web/8842aa", "portal");
-    let lines: Vec<Line> =
+    let lines: Vec<SampleLine> =
         scenario::SECRETS.iter().zip(0..).map(|(text, n)| (n * 750, *text)).collect();
     kinesis(vec![("portal", payload::data(&payload_of(&source, &lines)))])
 }

@@ -17,7 +17,7 @@ pub(super) const FILTER: &str = "central-logs";
 
 /// The source of a record's log events. A subscription filter partitions by log stream, so the
 /// stream has the partition key.
-pub(super) struct Source {
+pub(super) struct SampleSource {
     pub owner: String,
     pub log_group: String,
     pub log_stream: String,
@@ -25,7 +25,7 @@ pub(super) struct Source {
 }
 
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct LogEvent {
+pub(super) struct SampleLogEvent {
     pub id: String,
     pub timestamp: i64,
     pub message: String,
@@ -39,11 +39,11 @@ struct Message<'a> {
     log_group: &'a str,
     log_stream: &'a str,
     subscription_filters: [&'static str; 1],
-    log_events: &'a [LogEvent],
+    log_events: &'a [SampleLogEvent],
 }
 
 /// A data message as JSON.
-pub(super) fn text(source: &Source, events: &[LogEvent]) -> Vec<u8> {
+pub(super) fn text(source: &SampleSource, events: &[SampleLogEvent]) -> Vec<u8> {
     let message = Message {
         message_type: "DATA_MESSAGE",
         owner: &source.owner,

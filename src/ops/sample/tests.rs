@@ -81,7 +81,7 @@ fn times_follow_the_calendar() {
     assert_eq!(SampleClock::of(START_MS).syslog(), "Nov  3 09:15:00");
 }
 
-fn options() -> impl Strategy<Value = Options> {
+fn options() -> impl Strategy<Value = SampleOptions> {
     let sizes = (0..12_usize, 0..9_usize, 0..5_usize, 0..20_usize, 0..5_usize);
     let shares = (0.0..=1.0, 0.0..=1.0, 0.0..=1.0);
     (sizes, shares, any::<u64>(), 0..100_000_i64, any::<bool>()).prop_map(
@@ -91,7 +91,7 @@ fn options() -> impl Strategy<Value = Options> {
             seed,
             span_ms,
             direct,
-        )| Options {
+        )| SampleOptions {
             records,
             events_per_record: events,
             events_per_request,
@@ -102,8 +102,8 @@ fn options() -> impl Strategy<Value = Options> {
             log_groups: groups,
             seed,
             span_ms,
-            shape: if direct { Shape::Subscription } else { Shape::Kinesis },
-            ..Options::default()
+            shape: if direct { SampleShape::Subscription } else { SampleShape::Kinesis },
+            ..SampleOptions::default()
         },
     )
 }
@@ -140,7 +140,7 @@ proptest! {
 
     #[test]
     fn records_are_numbered_like_those_of_one_shard(options in options()) {
-        let Event::Kinesis(made) = event(&Options { shape: Shape::Kinesis, ..options }) else { unreachable!() };
+        let SampleEvent::Kinesis(made) = event(&SampleOptions { shape: SampleShape::Kinesis, ..options }) else { unreachable!() };
         for record in &made.records {
             let number = &record.kinesis.sequence_number;
             prop_assert!(number.len() == 56 && number.bytes().all(|byte| byte.is_ascii_digit()));
@@ -172,8 +172,8 @@ pub(super) fn readable(data: &str) -> Option<Value> {
 #[test]
 fn the_seed_determines_the_event() {
     let contents = |seed| {
-        let made = event(&Options { seed, duplicates: 0.2, ..Options::default() });
-        let Event::Kinesis(made) = made else { unreachable!() };
+        let made = event(&SampleOptions { seed, duplicates: 0.2, ..SampleOptions::default() });
+        let SampleEvent::Kinesis(made) = made else { unreachable!() };
         let numbers: Vec<String> = made.records.iter().map(|r| r.event_id.clone()).collect();
         let messages: Vec<Value> = made.records.iter().map(|r| message(&r.kinesis.data)).collect();
         (numbers, messages)
@@ -184,8 +184,12 @@ fn the_seed_determines_the_event() {
 
 #[test]
 fn lines_of_a_request_share_its_time_and_ids() {
-    let options =
-        Options { events_per_request: 4, log_groups: 1, match_ratio: 0.0, ..Options::default() };
+    let options = SampleOptions {
+        events_per_request: 4,
+        log_groups: 1,
+        match_ratio: 0.0,
+        ..SampleOptions::default()
+    };
     let messages: Vec<Value> = event(&options).data().into_iter().map(message).collect();
     let thread = |event: &Value| {
         let (_, behind) =
@@ -202,8 +206,11 @@ fn lines_of_a_request_share_its_time_and_ids() {
     assert!(threads.len() > messages.len(), "each request has its own time and thread");
 
     let bytes = |events_per_request| {
-        let made =
-            event(&Options { events_per_request, events_per_record: 2_000, ..options.clone() });
+        let made = event(&SampleOptions {
+            events_per_request,
+            events_per_record: 2_000,
+            ..options.clone()
+        });
         made.data().into_iter().map(str::len).sum::<usize>()
     };
     assert!(bytes(4) * 3 < bytes(1) * 2, "{} {}", bytes(4), bytes(1));
@@ -211,7 +218,12 @@ fn lines_of_a_request_share_its_time_and_ids() {
 
 #[test]
 fn every_account_and_log_group_occurs() {
-    let made = event(&Options { records: 40, accounts: 5, log_groups: 19, ..Options::default() });
+    let made = event(&SampleOptions {
+        records: 40,
+        accounts: 5,
+        log_groups: 19,
+        ..SampleOptions::default()
+    });
     let messages: Vec<Value> = made.data().into_iter().map(message).collect();
     let distinct = |field| messages.iter().map(|m| text(m, field)).collect::<HashSet<_>>().len();
     assert_eq!((distinct("owner"), distinct("logGroup")), (5, 19));
@@ -220,7 +232,8 @@ fn every_account_and_log_group_occurs() {
 #[test]
 fn ordinary_lines_carry_no_marker() {
     let markers = ["ERROR", "[INFO]", "\"level\":\"INFO\"", ""].map(str::to_owned).to_vec();
-    let options = Options { markers: markers.clone(), match_ratio: 0.3, ..Options::default() };
+    let options =
+        SampleOptions { markers: markers.clone(), match_ratio: 0.3, ..SampleOptions::default() };
     let messages: Vec<Value> = event(&options).data().into_iter().map(message).collect();
     let lines = messages.iter().flat_map(log_events).map(|event| text(event, "message"));
     let marked = lines.filter(|line| markers[..3].iter().any(|marker| line.contains(marker)));
@@ -229,7 +242,7 @@ fn ordinary_lines_carry_no_marker() {
 
 #[test]
 fn lines_have_a_realistic_length() {
-    let made = event(&Options { match_ratio: 0.5, records: 40, ..Options::default() });
+    let made = event(&SampleOptions { match_ratio: 0.5, records: 40, ..SampleOptions::default() });
     let messages: Vec<Value> = made.data().into_iter().map(message).collect();
     for event in messages.iter().flat_map(log_events) {
         let line = text(event, "message");
@@ -239,7 +252,8 @@ fn lines_have_a_realistic_length() {
 
 #[test]
 fn alerts_need_no_marker() {
-    let options = Options { markers: Vec::new(), match_ratio: 1.0, ..Options::default() };
+    let options =
+        SampleOptions { markers: Vec::new(), match_ratio: 1.0, ..SampleOptions::default() };
     let data = event(&options);
     assert_eq!(log_events(&message(data.data()[0])).len(), options.events_per_record);
 }
@@ -313,7 +327,8 @@ fn assert_bomb(bytes: &[u8], good: &[u8]) {
 #[test]
 fn poison_cycles_through_the_kinds() {
     let slots = |poison| {
-        let options = Options { records: 20, events_per_record: 1, poison, ..Options::default() };
+        let options =
+            SampleOptions { records: 20, events_per_record: 1, poison, ..SampleOptions::default() };
         let slots = Writer::new(&options).slots();
         let kind = |slot| {
             if let Slot::Poison(kind) = slot { Some(kind) } else { None }

@@ -13,8 +13,8 @@ use flate2::write::GzEncoder;
 use serde_json::json;
 use stentor::ops::replay::recognize::read;
 use stentor::ops::replay::{
-    DeadLetterSource, Kind, Options, Page, Receipt, ReceivedMessage, SourceError, StreamRange,
-    StreamReader, StreamRecord, replay,
+    DeadLetterKind, DeadLetterSource, Page, Receipt, ReceivedMessage, ReplayOptions, SourceError,
+    StreamRange, StreamReader, StreamRecord, replay,
 };
 use stentor::protocol::clock::Deadline;
 use tokio_util::sync::CancellationToken;
@@ -72,14 +72,14 @@ impl DeadLetters {
 
     /// The number of dead letters of each kind, without those of poison records whose alerts have
     /// rows.
-    pub fn to_replay(&self, has_row: impl Fn(&str) -> bool) -> BTreeMap<Kind, usize> {
+    pub fn to_replay(&self, has_row: impl Fn(&str) -> bool) -> BTreeMap<DeadLetterKind, usize> {
         let stays =
             |id| self.bad.get(id).is_some_and(|bad| bad.alerts.iter().all(|alert| has_row(alert)));
         let mut kinds = BTreeMap::new();
         for (_, (body, _)) in self.dead_letters.iter().filter(|(id, _)| !stays(id)) {
             let receipt = Receipt { id: String::new(), receipt: String::new() };
             let kind = read(&ReceivedMessage { receipt, body: body.clone(), sent_at: None }).kind;
-            if kind != Kind::Record {
+            if kind != DeadLetterKind::Record {
                 *kinds.entry(kind).or_default() += 1;
             }
         }
@@ -110,7 +110,8 @@ pub fn replay_now_and_then(sim: &Arc<Sim>, shards: &[Arc<Shard>]) {
             let shards = shards.clone();
             let body = |process: Process, _| async move {
                 let source = Source { process, shards, cancel: CancellationToken::new() };
-                let options = Options { cancel: source.cancel.clone(), ..Options::default() };
+                let options =
+                    ReplayOptions { cancel: source.cancel.clone(), ..ReplayOptions::default() };
                 replay(&source.process, &source, &source, &options, |_| {
                     source.cancel_now_and_then()
                 })

@@ -10,7 +10,7 @@ use crate::model::humanize::count_alerts;
 use crate::model::tally::{Names, Tally};
 
 /// The text of a message, without styles and links.
-fn read(message: &Message) -> String {
+fn read(message: &SlackMessage) -> String {
     let texts = strings_in_order(&json_blocks(message));
     format!("{}\n\n{}", message.text, texts.concat())
 }
@@ -147,13 +147,13 @@ proptest! {
 }
 
 /// Of a digest, or of a burst from one digest to another.
-fn message() -> impl Strategy<Value = Message> {
+fn message() -> impl Strategy<Value = SlackMessage> {
     let of_burst = (any::digest(), any::digest())
         .prop_map(|(first, latest)| burst_message(&latest, &opening(&first)));
     prop_oneof![2 => any::digest().prop_map(|digest| render(&digest)), 1 => of_burst]
 }
 
-fn json_blocks(message: &Message) -> Vec<Value> {
+fn json_blocks(message: &SlackMessage) -> Vec<Value> {
     message.blocks.iter().map(|block| serde_json::to_value(block).unwrap()).collect()
 }
 

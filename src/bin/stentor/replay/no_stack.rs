@@ -2,18 +2,18 @@
 
 use std::convert::Infallible;
 
-use super::{Arguments, Source};
+use super::{ReplayArguments, ReplaySource};
 use crate::Exit;
 use crate::args::needs_aws;
 use crate::ui::Ui;
 
-pub(super) async fn replay(_arguments: &Arguments, _ui: Ui) -> anyhow::Result<Exit> {
+pub(super) async fn replay(_arguments: &ReplayArguments, _ui: Ui) -> anyhow::Result<Exit> {
     Err(needs_aws())
 }
 
 pub(super) async fn queue(
-    _arguments: &Arguments,
+    _arguments: &ReplayArguments,
     _queue_url: &str,
-) -> anyhow::Result<(Source, Option<Infallible>)> {
+) -> anyhow::Result<(ReplaySource, Option<Infallible>)> {
     Err(needs_aws())
 }

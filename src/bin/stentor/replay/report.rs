@@ -7,7 +7,7 @@ use stentor::model::humanize::{count_alerts, humanize_duration, thousands};
 use stentor::model::name::{RouteName, Target};
 use stentor::model::time::Timestamp;
 use stentor::ops::replay::listing::{Action, Age, Listing};
-use stentor::ops::replay::{Kind, Report, Unresolved};
+use stentor::ops::replay::{DeadLetterKind, Report, Unresolved};
 use stentor::protocol::consume::Counts;
 use stentor::protocol::round::{Delivery, DeliveryOutcome};
 
@@ -53,7 +53,7 @@ pub(super) fn replay_json<'a>(
         duplicates,
         kept,
         retried,
-        messages: last_attempts(report).map(json::Message::new).collect(),
+        messages: last_attempts(report).map(json::PrintedMessage::new).collect(),
         muted: muted.iter().map(Into::into).collect(),
         interrupted: report.interrupted,
         source_error: report
@@ -133,11 +133,11 @@ pub(super) fn replay_text(
 
 /// Unresolved dead letters of one kind and code, with some of their ids.
 fn group_by_code(unresolved: &[Unresolved]) -> Vec<(String, String)> {
-    let mut by_code: BTreeMap<(Kind, &str), Vec<&Unresolved>> = BTreeMap::new();
+    let mut by_code: BTreeMap<(DeadLetterKind, &str), Vec<&Unresolved>> = BTreeMap::new();
     for one in unresolved {
         by_code.entry((one.kind, one.failure.code())).or_default().push(one);
     }
-    let group = |((kind, code), unresolved): ((Kind, &str), Vec<&Unresolved>)| {
+    let group = |((kind, code), unresolved): ((DeadLetterKind, &str), Vec<&Unresolved>)| {
         let reason = match &unresolved[..] {
             [only] => format!(": {}", only.failure),
             _ => String::new(),
@@ -243,14 +243,14 @@ fn count_dead_letters(count: u64) -> String {
 }
 
 /// `1 record`, `12 batches`, `2 due messages`.
-fn count_kind(count: u64, kind: Kind) -> String {
+fn count_kind(count: u64, kind: DeadLetterKind) -> String {
     let (one, many) = match kind {
-        Kind::Record => ("record", "records"),
-        Kind::Message => ("message", "messages"),
-        Kind::Due => ("due message", "due messages"),
-        Kind::Batch => ("batch", "batches"),
-        Kind::Invocation => ("invocation", "invocations"),
-        Kind::Unknown => ("unknown", "unknown"),
+        DeadLetterKind::Record => ("record", "records"),
+        DeadLetterKind::Message => ("message", "messages"),
+        DeadLetterKind::Due => ("due message", "due messages"),
+        DeadLetterKind::Batch => ("batch", "batches"),
+        DeadLetterKind::Invocation => ("invocation", "invocations"),
+        DeadLetterKind::Unknown => ("unknown", "unknown"),
     };
     format!("{} {}", thousands(count), if count == 1 { one } else { many })
 }
@@ -261,22 +261,22 @@ fn if_any(count: u64, what: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use stentor::ops::replay::listing::Group;
+    use stentor::ops::replay::listing::ListedGroup;
     use stentor::ops::replay::recognize::Unrecognized;
-    use stentor::ops::replay::{Failure, SourceError};
+    use stentor::ops::replay::{ReplayFailure, SourceError};
 
     use super::*;
     use crate::schema::check_documents;
 
     fn report() -> Report {
-        let failure = Failure::Unrecognized(Unrecognized::UnknownShape);
+        let failure = ReplayFailure::Unrecognized(Unrecognized::UnknownShape);
         Report {
             received: 5,
             skipped: 1,
-            reprocessed: [(Kind::Record, 2), (Kind::Batch, 1)].into(),
+            reprocessed: [(DeadLetterKind::Record, 2), (DeadLetterKind::Batch, 1)].into(),
             unresolved: vec![Unresolved {
                 id: "dlq.jsonl:7".to_owned(),
-                kind: Kind::Unknown,
+                kind: DeadLetterKind::Unknown,
                 failure,
             }],
             messages: vec![Delivery {
@@ -295,8 +295,8 @@ mod tests {
     }
 
     fn listing() -> Listing {
-        let group = |account| Group {
-            kind: Kind::Record,
+        let group = |account| ListedGroup {
+            kind: DeadLetterKind::Record,
             code: "not-gzip".to_owned(),
             account,
             age: Age::Hour,
@@ -341,10 +341,10 @@ mod tests {
     #[test]
     fn the_text_groups_what_is_left_by_code() {
         let mut report = report();
-        let failure = |code: &'static str| Failure::Unrecognized(Unrecognized::NotJson(code));
+        let failure = |code: &'static str| ReplayFailure::Unrecognized(Unrecognized::NotJson(code));
         report.unresolved.extend((1..=4).map(|n| Unresolved {
             id: n.to_string(),
-            kind: Kind::Unknown,
+            kind: DeadLetterKind::Unknown,
             failure: failure("a syntax error"),
         }));
         let text = replay_text(&report, 1, &muted(), |_| false, None, Duration::from_secs(2));

@@ -9,13 +9,13 @@ use stentor::ops::replay::{DeadLetterSource, Receipt, ReceivedMessage, SourceErr
 use stentor::protocol::clock::Deadline;
 
 /// Where dead letters are received.
-pub(super) enum Source {
+pub(super) enum ReplaySource {
     #[cfg(feature = "aws")]
     Queue(SqsDeadLetterSource),
     File(FileDeadLetterSource),
 }
 
-impl DeadLetterSource for Source {
+impl DeadLetterSource for ReplaySource {
     async fn receive(
         &self,
         max: usize,
@@ -49,7 +49,7 @@ impl DeadLetterSource for Source {
     }
 }
 
-impl Source {
+impl ReplaySource {
     /// How many dead letters there are, approximately.
     #[cfg_attr(
         not(feature = "aws"),

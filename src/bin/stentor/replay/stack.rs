@@ -22,7 +22,7 @@ use stentor::protocol::dead_letter::ParkedItem;
 use stentor::protocol::queue::{DeadLetterQueue, QueueError};
 use stentor::protocol::store::Store as _;
 
-use super::{Arguments, Source};
+use super::{ReplayArguments, ReplaySource};
 use crate::Exit;
 use crate::args::explain_store_error;
 use crate::ui::Ui;
@@ -43,7 +43,7 @@ impl DeadLetterQueue for Parking {
 }
 
 /// Replays with the tables, the credentials and the stream of a deployed stack.
-pub(super) async fn replay(arguments: &Arguments, ui: Ui) -> anyhow::Result<Exit> {
+pub(super) async fn replay(arguments: &ReplayArguments, ui: Ui) -> anyhow::Result<Exit> {
     if arguments.configuration.config.is_none() {
         // Without the routes of the stack, records would be deleted whose alerts were not found.
         bail!(
@@ -55,7 +55,7 @@ pub(super) async fn replay(arguments: &Arguments, ui: Ui) -> anyhow::Result<Exit
     let source = match (&arguments.file, &arguments.queue_url) {
         (Some(file), _) => {
             let receipts = receipts(file, &arguments.destination(&aws).await?);
-            Source::File(FileDeadLetterSource::open(file, receipts)?)
+            ReplaySource::File(FileDeadLetterSource::open(file, receipts)?)
         }
         (None, Some(queue_url)) => source(&aws, queue_url)?,
         (None, None) => bail!(
@@ -72,7 +72,7 @@ pub(super) async fn replay(arguments: &Arguments, ui: Ui) -> anyhow::Result<Exit
     arguments.replay(&services, &source, &streams, total, ui).await
 }
 
-impl Arguments {
+impl ReplayArguments {
     /// What identifies the stack to which a file is replayed: names of tables repeat in accounts.
     async fn destination(&self, aws: &SdkConfig) -> anyhow::Result<String> {
         let table = format!("the table {}", self.tables.alerts_table);
@@ -83,9 +83,9 @@ impl Arguments {
 
 /// The queue of a stack, and the streams that its dead letters point to.
 pub(super) async fn queue(
-    arguments: &Arguments,
+    arguments: &ReplayArguments,
     queue_url: &str,
-) -> anyhow::Result<(Source, Option<KinesisStreamReader>)> {
+) -> anyhow::Result<(ReplaySource, Option<KinesisStreamReader>)> {
     let aws = arguments.aws.load().await?;
     Ok((
         source(&aws, queue_url)?,
@@ -94,13 +94,13 @@ pub(super) async fn queue(
 }
 
 /// A queue exists in its own Region only.
-fn source(aws: &SdkConfig, queue_url: &str) -> anyhow::Result<Source> {
+fn source(aws: &SdkConfig, queue_url: &str) -> anyhow::Result<ReplaySource> {
     let set = aws.region().map(AsRef::as_ref).unwrap_or_default();
     match region_of(queue_url) {
         Some(region) if region != set => {
             bail!("the queue is in {region}, but the Region is set to {set}: add --region {region}")
         }
-        _ => Ok(Source::Queue(SqsDeadLetterSource::new(
+        _ => Ok(ReplaySource::Queue(SqsDeadLetterSource::new(
             aws,
             queue_url.to_owned(),
             SystemClock,
@@ -110,7 +110,7 @@ fn source(aws: &SdkConfig, queue_url: &str) -> anyhow::Result<Source> {
 }
 
 async fn deployed(
-    arguments: &Arguments,
+    arguments: &ReplayArguments,
     aws: &SdkConfig,
     routes: Routes,
 ) -> anyhow::Result<DeployedServices<Parking>> {

@@ -8,8 +8,8 @@ use stentor::adapters::clock::SystemClock;
 use stentor::ingest::event::{self, Context, EventError};
 use stentor::protocol::clock::Clock as _;
 
-use super::input::{self, Input, Kind, Refusal};
-use super::lines::{self, Lines, Origin};
+use super::input::{self, Input, InputKind, Refusal};
+use super::lines::{self, LineOrigin, Lines};
 use super::session::{Session, ended_before, line_too_long};
 use crate::args::region_of_environment;
 use crate::progress::Progress;
@@ -34,9 +34,9 @@ impl Session<'_> {
         name: &str,
         progress: Option<&mut Progress>,
     ) -> Result<(), Refusal> {
-        let origin = Origin::file(path);
+        let origin = LineOrigin::file(path);
         let input = Input::open(path)?;
-        if input.kind == Kind::Event {
+        if input.kind == InputKind::Event {
             return self.read_event_file(input, &origin, name).await;
         }
         let mut reader = BufReader::with_capacity(1 << 18, input.text);
@@ -51,7 +51,7 @@ impl Session<'_> {
     async fn read_event_file(
         &self,
         input: Input,
-        origin: &Origin,
+        origin: &LineOrigin,
         name: &str,
     ) -> Result<(), Refusal> {
         let mut payload = Vec::new();
@@ -65,7 +65,7 @@ impl Session<'_> {
         &self,
         payload: &[u8],
         offset: u64,
-        origin: &Origin,
+        origin: &LineOrigin,
         name: &str,
     ) -> Result<(), Refusal> {
         match self.ingest_event(payload, name).await? {
@@ -106,7 +106,7 @@ impl Session<'_> {
         &self,
         reader: &mut impl BufRead,
         mut offset: u64,
-        origin: &Origin,
+        origin: &LineOrigin,
         name: &str,
         mut advance: impl FnMut(),
     ) -> Result<(), Refusal> {

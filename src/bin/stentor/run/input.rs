@@ -16,7 +16,7 @@ use super::encoding::{self, Encoding, Utf16};
 
 /// One argument, before it is read.
 #[derive(Debug)]
-pub(crate) enum Source {
+pub(crate) enum InputSource {
     /// A regular file. Its lines have a position in it, so a second run finds them again.
     File(PathBuf),
     /// A pipe or a device, whose lines are read as they arrive.
@@ -26,7 +26,7 @@ pub(crate) enum Source {
 
 /// The content of an input.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum InputKind {
     /// Most likely a Lambda event in JSON.
     Event,
     Lines,
@@ -49,7 +49,7 @@ pub(crate) enum Amount {
 
 /// A decoded input: UTF-8, except for invalid bytes.
 pub(crate) struct Input {
-    pub kind: Kind,
+    pub kind: InputKind,
     pub text: Box<dyn Read + Send>,
     /// Bytes of the file before the first of `text`.
     pub offset: u64,
@@ -62,7 +62,7 @@ pub(crate) const STDIN: &str = "standard input";
 /// The size of a head, by which an input is recognized.
 const HEAD_BYTES: usize = 64 * 1024;
 
-impl Source {
+impl InputSource {
     /// # Errors
     /// When there is no such file, or it cannot be read.
     pub(crate) fn of(argument: &Path) -> anyhow::Result<Self> {
@@ -188,10 +188,10 @@ fn is_enough(head: &[u8]) -> bool {
     }
 }
 
-fn kind(head: &[u8], path: Option<&Path>) -> Kind {
+fn kind(head: &[u8], path: Option<&Path>) -> InputKind {
     let is_event =
         looks_like_an_event(head) || (path.is_some_and(is_named_json) && !is_json_lines(head));
-    if is_event { Kind::Event } else { Kind::Lines }
+    if is_event { InputKind::Event } else { InputKind::Lines }
 }
 
 /// `app.json`, `app.json.gz`.
@@ -295,18 +295,18 @@ mod tests {
     #[test]
     fn an_event_is_distinguished_from_lines() {
         let cases = [
-            (r#"{"Records":[]}"#, "x", Kind::Event),
-            (" \n{ \"awslogs\" : {\"data\":\"\"}}", "x", Kind::Event),
-            ("\u{feff}{\"Records\":[]}", "x.json", Kind::Event),
-            (r#"{"level":"info","Records":1}"#, "x", Kind::Lines),
-            (r#"{"window":{},"Records":[]}"#, "x.json", Kind::Event),
-            ("{\"level\":\"info\"}\n{\"level\":\"info\"}\n", "x.json", Kind::Lines),
-            ("{\"level\":\"info\"}\n{\"level\":\"info\"}\n", "x.JSON.gz", Kind::Lines),
-            ("{\n\"level\":\"info\"}\n", "x.json", Kind::Event),
-            ("[1]", "x.json.gz", Kind::Event),
-            ("[1]", "x.gz", Kind::Lines),
-            ("2026-11-23 started", "x", Kind::Lines),
-            ("", "x", Kind::Lines),
+            (r#"{"Records":[]}"#, "x", InputKind::Event),
+            (" \n{ \"awslogs\" : {\"data\":\"\"}}", "x", InputKind::Event),
+            ("\u{feff}{\"Records\":[]}", "x.json", InputKind::Event),
+            (r#"{"level":"info","Records":1}"#, "x", InputKind::Lines),
+            (r#"{"window":{},"Records":[]}"#, "x.json", InputKind::Event),
+            ("{\"level\":\"info\"}\n{\"level\":\"info\"}\n", "x.json", InputKind::Lines),
+            ("{\"level\":\"info\"}\n{\"level\":\"info\"}\n", "x.JSON.gz", InputKind::Lines),
+            ("{\n\"level\":\"info\"}\n", "x.json", InputKind::Event),
+            ("[1]", "x.json.gz", InputKind::Event),
+            ("[1]", "x.gz", InputKind::Lines),
+            ("2026-11-23 started", "x", InputKind::Lines),
+            ("", "x", InputKind::Lines),
         ];
         for (head, path, expected) in cases {
             let input =

@@ -25,12 +25,12 @@ const LINES_MAX: usize = 4 * RECORD_LINES;
 
 /// A log line with its id.
 #[derive(Debug)]
-pub(crate) struct Line {
+pub(crate) struct InputLine {
     pub id: String,
     pub text: String,
 }
 
-impl Line {
+impl InputLine {
     /// `raw` may include the line ending. Invalid UTF-8 becomes U+FFFD.
     pub(crate) fn new(id: String, raw: &[u8]) -> Self {
         Self { id, text: String::from_utf8_lossy(without_end(raw)).into_owned() }
@@ -45,14 +45,14 @@ pub(crate) fn without_end(raw: &[u8]) -> &[u8] {
 
 /// The source of lines.
 #[derive(Clone, Debug)]
-pub(crate) struct Origin {
+pub(crate) struct LineOrigin {
     /// Used as the log group.
     pub name: String,
     /// Used as the log stream.
     pub stream: String,
 }
 
-impl Origin {
+impl LineOrigin {
     pub(crate) fn file(path: &Path) -> Self {
         // Another path to the same file gives the same name.
         let name =
@@ -69,7 +69,7 @@ impl Origin {
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
     /// Empty at the end of the input.
-    pub lines: Vec<Line>,
+    pub lines: Vec<InputLine>,
     /// The offset of the first line that was longer than [`LINE_BYTES_MAX`].
     pub cut: Option<u64>,
 }
@@ -100,7 +100,7 @@ pub(crate) fn read_lines(
         }
         let mut crc = Crc::new();
         crc.update(without_end(&raw));
-        lines.push(Line::new(format!("{:016x}{:08x}", *offset, crc.sum()), &raw));
+        lines.push(InputLine::new(format!("{:016x}{:08x}", *offset, crc.sum()), &raw));
         let begin = *offset;
         *offset += raw.len() as u64;
         if raw.len() == LINE_BYTES_MAX && !raw.ends_with(b"\n") && !failed {
@@ -143,15 +143,19 @@ fn skip_line(reader: &mut impl BufRead) -> (Skipped, std::io::Result<()>) {
 }
 
 /// Lines as a batch of records. `now` is the time of lines that do not begin with a time.
-pub(crate) fn batch<'a>(lines: &'a [Line], origin: &'a Origin, now: Timestamp) -> Batch<'a> {
-    let event = |line: &'a Line| LogEvent {
+pub(crate) fn batch<'a>(
+    lines: &'a [InputLine],
+    origin: &'a LineOrigin,
+    now: Timestamp,
+) -> Batch<'a> {
+    let event = |line: &'a InputLine| LogEvent {
         id: Cow::Borrowed(line.id.as_str()),
         timestamp: leading_time(&line.text).unwrap_or(now).as_millis(),
         message: Cow::Borrowed(line.text.as_str()),
         account: None,
         region: None,
     };
-    let record = |lines: &'a [Line]| {
+    let record = |lines: &'a [InputLine]| {
         let logs = LogBatch {
             owner: Cow::Borrowed("local"),
             log_group: Cow::Borrowed(origin.name.as_str()),

@@ -17,8 +17,8 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use super::files::EVENT_BYTES_MAX;
-use super::input::{self, Kind, Refusal};
-use super::lines::{self, Origin};
+use super::input::{self, InputKind, Refusal};
+use super::lines::{self, LineOrigin};
 use super::session::{Session, line_too_long};
 use super::stream::Stream;
 use crate::preview::LocalServices;
@@ -33,12 +33,12 @@ impl Session<'_> {
         let name = path.map_or_else(|| input::STDIN.to_owned(), |path| path.display().to_string());
         let mut stream = Stream::open(path, started)?;
         let origin = match path {
-            Some(_) => Origin { name: name.clone(), ..Origin::stdin(started) },
-            None => Origin::stdin(started),
+            Some(_) => LineOrigin { name: name.clone(), ..LineOrigin::stdin(started) },
+            None => LineOrigin::stdin(started),
         };
         let ingested = match stream.kind(&self.shutdown).await {
-            Ok(Kind::Lines) => self.ingest_live(&mut stream, &origin, &name).await?,
-            Ok(Kind::Event) => self.ingest_event_stream(&mut stream, &origin, &name).await,
+            Ok(InputKind::Lines) => self.ingest_live(&mut stream, &origin, &name).await?,
+            Ok(InputKind::Event) => self.ingest_event_stream(&mut stream, &origin, &name).await,
             Err(refusal) => Err(refusal),
         };
         if let Err(refusal) = ingested {
@@ -50,7 +50,7 @@ impl Session<'_> {
     async fn ingest_event_stream(
         &self,
         stream: &mut Stream,
-        origin: &Origin,
+        origin: &LineOrigin,
         name: &str,
     ) -> Result<(), Refusal> {
         let payload = stream.read_all(EVENT_BYTES_MAX, &self.shutdown).await?;
@@ -61,7 +61,7 @@ impl Session<'_> {
     async fn ingest_live(
         &self,
         stream: &mut Stream,
-        origin: &Origin,
+        origin: &LineOrigin,
         name: &str,
     ) -> anyhow::Result<Result<(), Refusal>> {
         let (due, timer) = LocalDueQueue::new(SystemClock);
@@ -81,7 +81,7 @@ impl Session<'_> {
         &self,
         services: &LocalServices<'_>,
         stream: &mut Stream,
-        origin: &Origin,
+        origin: &LineOrigin,
         name: &str,
     ) -> Result<(), Refusal> {
         loop {

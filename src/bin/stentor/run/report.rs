@@ -99,9 +99,9 @@ impl RunReport {
         &self,
         groups_of: impl Fn(&Delivery) -> MessageGroups,
         elapsed: Duration,
-    ) -> json::RunReport<'_> {
+    ) -> json::PrintedRun<'_> {
         let Counts { records, events, unmatched, duplicates, kept, retried, .. } = self.counts;
-        json::RunReport {
+        json::PrintedRun {
             version: json::VERSION,
             records,
             events,
@@ -117,12 +117,12 @@ impl RunReport {
             messages: self
                 .messages
                 .iter()
-                .map(|message| json::Message::new(message).with_groups(groups_of(message)))
+                .map(|message| json::PrintedMessage::new(message).with_groups(groups_of(message)))
                 .collect(),
             parked: self
                 .parked
                 .iter()
-                .map(|(event_id, poison)| json::ParkedRecord::new(event_id, poison))
+                .map(|(event_id, poison)| json::PrintedRecord::new(event_id, poison))
                 .collect(),
             to_retry: self
                 .retried

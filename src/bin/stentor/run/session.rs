@@ -19,7 +19,7 @@ use stentor::protocol::round::{ACKNOWLEDGE_MARGIN, Delivery, DeliveryOutcome};
 use stentor::protocol::store::Store as _;
 use tokio::time::sleep;
 
-use super::input::{Refusal, Source};
+use super::input::{InputSource, Refusal};
 use super::lines::LINE_BYTES_MAX;
 use super::report::RunReport;
 use crate::mute::muted;
@@ -54,10 +54,11 @@ impl<'a> Session<'a> {
 
     /// Ingests every source. First finishes what an earlier run left behind, which leaves half of
     /// the time for the alerts of this run.
-    pub(super) async fn ingest_all(&self, sources: Vec<Source>, ui: Ui) -> anyhow::Result<()> {
+    pub(super) async fn ingest_all(&self, sources: Vec<InputSource>, ui: Ui) -> anyhow::Result<()> {
         self.close_all(self.timeout / 2).await?;
-        let mut progress =
-            ui.shows_progress().then(|| Progress::new(sources.iter().map(Source::bytes).sum()));
+        let mut progress = ui
+            .shows_progress()
+            .then(|| Progress::new(sources.iter().map(InputSource::bytes).sum()));
         for source in sources {
             if self.shutdown.is_requested() {
                 self.refuse(&source.name(), &ended_before("it was read"));
@@ -68,9 +69,9 @@ impl<'a> Session<'a> {
                 continue;
             }
             match source {
-                Source::File(path) => self.ingest_file(&path, progress.as_mut()).await,
-                Source::Stream(path) => self.ingest_stream(Some(&path)).await?,
-                Source::Stdin => self.ingest_stream(None).await?,
+                InputSource::File(path) => self.ingest_file(&path, progress.as_mut()).await,
+                InputSource::Stream(path) => self.ingest_stream(Some(&path)).await?,
+                InputSource::Stdin => self.ingest_stream(None).await?,
             }
             progress.iter_mut().for_each(Progress::next_file);
         }

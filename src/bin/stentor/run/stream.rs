@@ -16,8 +16,8 @@ use stentor::model::time::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::input::{Amount, Input, Kind, Refusal};
-use super::lines::{LINE_BYTES_MAX, Line, without_end};
+use super::input::{Amount, Input, InputKind, Refusal};
+use super::lines::{InputLine, LINE_BYTES_MAX, without_end};
 use crate::signals::Shutdown;
 
 /// Lines that are ingested at once, and how long the first one waits for others. Few enough for a
@@ -47,7 +47,7 @@ pub(crate) struct Stream {
     /// Part of the id of each line: the same text in another run is another line.
     run: Timestamp,
     number: u64,
-    lines: Vec<Line>,
+    lines: Vec<InputLine>,
     /// The size of `lines` before they were decoded.
     lines_bytes: usize,
     /// The beginning of a line that has not ended yet.
@@ -61,7 +61,7 @@ pub(crate) struct Stream {
 
 #[derive(Debug)]
 enum Piece {
-    Kind(Kind),
+    InputKind(InputKind),
     Bytes(Vec<u8>),
 }
 
@@ -93,11 +93,11 @@ impl Stream {
     }
 
     /// The content of the input. Call this first.
-    pub(crate) async fn kind(&mut self, shutdown: &Shutdown) -> Result<Kind, Refusal> {
+    pub(crate) async fn kind(&mut self, shutdown: &Shutdown) -> Result<InputKind, Refusal> {
         match self.next(shutdown).await {
-            Some(Ok(Piece::Kind(kind))) => Ok(kind),
+            Some(Ok(Piece::InputKind(kind))) => Ok(kind),
             Some(Err(refusal)) => Err(refusal),
-            Some(Ok(Piece::Bytes(_))) | None => Ok(Kind::Lines),
+            Some(Ok(Piece::Bytes(_))) | None => Ok(InputKind::Lines),
         }
     }
 
@@ -121,7 +121,7 @@ impl Stream {
 
     /// The lines that arrive within [`GATHER`] after the first, or fewer when there are many. Empty
     /// at the end.
-    pub(crate) async fn gather(&mut self, shutdown: &Shutdown) -> Result<Vec<Line>, Refusal> {
+    pub(crate) async fn gather(&mut self, shutdown: &Shutdown) -> Result<Vec<InputLine>, Refusal> {
         let mut until = None;
         while self.has_room() && self.failure.is_none() {
             let piece = match until {
@@ -133,7 +133,7 @@ impl Stream {
             };
             match piece {
                 Some(Ok(Piece::Bytes(bytes))) => self.split(&bytes),
-                Some(Ok(Piece::Kind(_))) => {}
+                Some(Ok(Piece::InputKind(_))) => {}
                 Some(Err(refusal)) => self.failure = Some(refusal),
                 None => {
                     self.end_line();
@@ -206,7 +206,7 @@ impl Stream {
         }
         self.number += 1;
         let id = format!("{}-{}", self.run.as_millis(), self.number);
-        self.lines.push(Line::new(id, &self.raw));
+        self.lines.push(InputLine::new(id, &self.raw));
         self.lines_bytes += self.raw.len();
         self.raw.clear();
     }
@@ -231,7 +231,7 @@ fn read(path: Option<PathBuf>, woken: PipeReader, sender: &mpsc::Sender<Result<P
             return;
         }
     };
-    let mut next = Ok(Piece::Kind(input.kind));
+    let mut next = Ok(Piece::InputKind(input.kind));
     // The receiver is gone when the process is about to end.
     while sender.blocking_send(next).is_ok() {
         let mut bytes = vec![0; PIECE_BYTES];
