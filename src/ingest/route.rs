@@ -196,10 +196,10 @@ impl Routes {
         batch: &LogBatch<'_>,
         region: Option<&str>,
     ) -> Option<Hit> {
-        // A marker may have colors in it.
+        // A marker may have colors in it, and a color may be a part of a marker.
         let plain = statement::without_sequences(&event.message);
         // With one route, its own search below is enough.
-        if self.by_route.len() > 1 && !self.all_markers.search.is_match(&*plain) {
+        if self.by_route.len() > 1 && self.all_markers.first_in(&event.message, &plain).is_none() {
             return None;
         }
         let account = event.account.as_deref().unwrap_or(&batch.owner);
@@ -209,7 +209,7 @@ impl Routes {
             if !route.scope.admits(account, region, &batch.log_group) {
                 continue;
             }
-            let Some(marker) = markers.first_in(&plain) else { continue };
+            let Some(marker) = markers.first_in(&event.message, &plain) else { continue };
             hit = Some(match hit {
                 None => Hit { marker: Arc::clone(marker), routes: Arc::clone(alone) },
                 Some(Hit { marker, routes }) => {
@@ -302,7 +302,8 @@ impl Routes {
     }
 
     fn has_marker(&self, message: &str) -> bool {
-        self.all_markers.search.is_match(&*statement::without_sequences(message))
+        let plain = statement::without_sequences(message);
+        self.all_markers.first_in(message, &plain).is_some()
     }
 
     /// The log events around an alert whose `text` has the first `joined` of those after it.
@@ -361,9 +362,12 @@ impl Markers {
         Ok(Self { search, texts })
     }
 
-    /// The first marker in `message`; of two at the same place, the longer one.
-    fn first_in(&self, message: &str) -> Option<&Arc<str>> {
-        self.search.find(message).map(|found| &self.texts[found.pattern().as_usize()])
+    /// The first marker in `message`, else in `plain`, the message without terminal sequences; of
+    /// two at the same place, the longer one.
+    fn first_in(&self, message: &str, plain: &Cow<'_, str>) -> Option<&Arc<str>> {
+        let in_plain = || matches!(plain, Cow::Owned(_)).then(|| self.search.find(&**plain));
+        let found = self.search.find(message).or_else(|| in_plain().flatten())?;
+        Some(&self.texts[found.pattern().as_usize()])
     }
 }
 
@@ -562,6 +566,20 @@ mod tests {
             });
             decoded.into_iter().next().unwrap().content.unwrap().alerts
         })
+    }
+
+    #[test]
+    fn a_marker_may_contain_colors_and_be_colored() {
+        for (marker, expected) in [(r"\u001b[31mERROR", 1), ("[ERROR]", 2), ("ERROR", 3)] {
+            let config = format!(
+                "[[route]]\nname = \"a\"\nmarkers = [\"{marker}\"]\nnotify = [\"slack:a\"]\n"
+            );
+            let lines =
+                ["\u{1b}[31mERROR\u{1b}[0m a", "[\u{1b}[1mERROR\u{1b}[0m] b", "[ERROR] c", "d"];
+            for alerts in scanned(&config, &lines) {
+                assert_eq!(alerts.len(), expected, "{marker}");
+            }
+        }
     }
 
     #[test]
