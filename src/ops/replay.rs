@@ -46,14 +46,15 @@ pub use source::{
 /// ```
 /// # use stentor::ops::replay::{DeadLetterSource, StreamReader};
 /// # use stentor::protocol::services::Services;
-/// use stentor::ops::replay::{Kind, Options, replay};
+/// use stentor::ops::replay::{DeadLetterKind, ReplayOptions, replay};
 ///
 /// # async fn example(
 /// #     services: &impl Services,
 /// #     source: &impl DeadLetterSource,
 /// #     streams: &impl StreamReader,
 /// # ) {
-/// let options = Options { kinds: vec![Kind::Record], max: Some(1_000), ..Options::default() };
+/// let kinds = vec![DeadLetterKind::Record];
+/// let options = ReplayOptions { kinds, max: Some(1_000), ..ReplayOptions::default() };
 /// let report = replay(services, source, streams, &options, |report| {
 ///     eprintln!("{} of {} reprocessed", report.reprocessed(), report.received);
 /// })
