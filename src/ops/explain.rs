@@ -9,6 +9,7 @@ use crate::ingest::route::Routes;
 use crate::model::app::AppSource;
 use crate::model::name::{RouteName, Severity};
 use crate::model::pattern::Pattern;
+use crate::model::statement;
 
 /// A line, and its source.
 #[derive(Clone, Debug, Default)]
@@ -129,10 +130,14 @@ pub fn explain(routes: &Routes, line: &LogLine) -> Explanation {
     }
 }
 
+/// Also through the colors of a terminal, as routes find it.
+fn has_marker(message: &str, marker: &str) -> bool {
+    message.contains(marker) || statement::without_sequences(message).contains(marker)
+}
+
 fn match_routes(config: &Config, line: &LogLine, accepting: &[RouteName]) -> Vec<RouteMatch> {
     let route_match = |route: &Route| {
-        let marker =
-            route.markers.iter().find(|marker| line.message.contains(marker.as_str())).cloned();
+        let marker = route.markers.iter().find(|marker| has_marker(&line.message, marker)).cloned();
         let result = match &marker {
             None => MatchResult::NoMarker,
             Some(_) if accepting.contains(&route.name) => {

@@ -20,6 +20,8 @@ const FRAMES: &[&str] = &[
     "End of stack trace from previous location",
     "Stack trace:",
     "goroutine ",
+    "panic: ",
+    "[signal ",
     "Traceback (most recent call last)",
     "During handling of the above exception",
     "The above exception was the direct cause",
@@ -41,6 +43,8 @@ pub struct Continuation {
     /// A traceback of Python is open: the first line that is not indented is its exception.
     is_traceback: bool,
     has_frames: bool,
+    /// A stack of Go is open, whose calls are not indented.
+    is_go: bool,
     /// No line has followed yet, so it may be the exception itself.
     is_first: bool,
 }
@@ -51,6 +55,7 @@ impl Continuation {
         Self {
             is_traceback: message.contains("Traceback (most recent call last)"),
             has_frames: last.starts_with([' ', '\t']),
+            is_go: message.contains("goroutine "),
             is_first: true,
         }
     }
@@ -67,16 +72,19 @@ impl Continuation {
             .rev()
             .take_while(|byte| matches!(byte, b' ' | b'\t'))
             .collect::<Vec<_>>();
-        let is_indented = match lead {
-            0 => !indent.is_empty(),
-            _ => indent.len() > 1 || indent.contains(&b'\t'),
-        };
-        let is_frame = is_indented || is_frame(content);
+        let is_indented =
+            line.starts_with([' ', '\t']) || indent.len() > 1 || indent.contains(&b'\t');
+        let is_frame = is_indented || is_frame(content) || self.is_go && is_call(content);
         let is_exception = self.is_first && is_exception(content)
             || self.is_traceback && self.has_frames && lead == 0;
-        if content.is_empty() || !is_frame && !is_exception {
+        if content.is_empty() {
+            // Between the parts of a trace.
+            return (!self.is_first).then_some(text);
+        }
+        if !is_frame && !is_exception {
             return None;
         }
+        self.is_go |= content.starts_with("goroutine ");
         if content.starts_with("Traceback ") {
             (self.is_traceback, self.has_frames) = (true, false);
         } else if is_exception && !is_frame {
@@ -103,7 +111,7 @@ fn text_of(message: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-fn is_frame(content: &str) -> bool {
+pub(super) fn is_frame(content: &str) -> bool {
     FRAMES.iter().any(|start| {
         let Some(rest) = content.strip_prefix(start) else { return false };
         match *start {
@@ -119,8 +127,15 @@ fn is_frame(content: &str) -> bool {
     })
 }
 
+/// `main.(*Pool).take(0xc000010000)`, `created by main.start`.
+fn is_call(content: &str) -> bool {
+    let is_path = |path: &str| !path.is_empty() && !path.contains(' ');
+    content.starts_with("created by ")
+        || content.ends_with(')') && content.rsplit_once('(').is_some_and(|(path, _)| is_path(path))
+}
+
 /// `java.lang.IllegalStateException: pool is closed`.
-fn is_exception(content: &str) -> bool {
+pub(super) fn is_exception(content: &str) -> bool {
     let end = content.find([':', ' ']).unwrap_or(content.len());
     let name = &content[..end];
     let is_name =
@@ -140,7 +155,23 @@ mod tests {
 
     #[test]
     fn the_lines_of_a_trace_belong_to_the_first() {
-        let traces: [&[&str]; 9] = [
+        let traces: [&[&str]; 11] = [
+            &[
+                "[CRITICAL] worker died",
+                "panic: runtime error: invalid memory address",
+                "[signal SIGSEGV: segmentation violation code=0x1]",
+                "",
+                "goroutine 19 [running]:",
+                "main.(*Pool).take(0xc000010000)",
+                "\t/app/pool.go:91 +0x1d",
+                "created by main.start",
+            ],
+            &[
+                "[CRITICAL] order failed",
+                "System.InvalidOperationException: no pool",
+                " ---> System.Net.Sockets.SocketException: timed out",
+                "   at Shop.Pool.Take() in Pool.cs:line 7",
+            ],
             &[
                 "[CRITICAL] order 7 could not be stored",
                 "java.lang.IllegalStateException: pool is closed",
@@ -159,6 +190,7 @@ mod tests {
                 "Traceback (most recent call last):",
                 "  File \"a.py\", line 1",
                 "botocore.exceptions.ClientError: An error occurred",
+                "",
                 "During handling of the above exception, another exception occurred:",
                 "Traceback (most recent call last):",
                 "  File \"b.py\", line 2",

@@ -65,7 +65,7 @@ fn part_bytes(rest: &str) -> Option<usize> {
         // Other words in lower case are parts only with a colon after them.
         b'a'..=b'f' => true,
         b'r' if rest.starts_with("requestId:") => return labeled_id(rest),
-        b'a'..=b'z' => false,
+        b'g'..=b'z' => false,
         _ => return None,
     };
     let bytes = rest.as_bytes();

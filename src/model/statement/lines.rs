@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use memchr::{memchr, memchr_iter, memchr3};
 
+use super::continuation::{is_exception, is_frame};
 use super::lead::{is_level, lead_bytes, lead_end};
 use super::{Found, find_marker, is_label, is_separator, one_line};
 
@@ -43,12 +44,44 @@ pub(super) fn read(text: &str, marker: &str) -> Found {
     let is_all_lead = lead == said.len();
     let said = if is_all_lead { said } else { &said[lead..] };
     if !is_all_lead && !says_nothing(said) {
-        return labeled(label, said, content.range());
+        let is_new = |cause: &Line<'_>| {
+            let words = cause.text.trim().rsplit(": ").next().unwrap_or_default();
+            !said.contains(words)
+        };
+        let cause = cause(text, line).filter(is_new);
+        return match cause {
+            None => labeled(label, said, content.range()),
+            Some(cause) => {
+                let said = said.trim_end_matches(is_separator);
+                labeled(label, &[said, ": ", cause.text].concat(), content.range())
+            }
+        };
     }
     match announced(text, line, said) {
         Some(what) => labeled(label, what.text, what.range()),
         None => whole(line, label, said, content),
     }
+}
+
+/// The exception behind a line that has a stack trace below it: of a traceback its last line, of
+/// chained exceptions the deepest. Without it, two causes of one failure would look the same.
+fn cause<'a>(text: &'a str, line: Line<'a>) -> Option<Line<'a>> {
+    let mut below = lines(text, line.end()).skip(1).take(LINES_MAX);
+    let next = below.find(|line| !line.text.trim().is_empty())?;
+    let next = next.from(lead_bytes(next.text));
+    if next.text.starts_with("Traceback ") {
+        return traceback(below);
+    }
+    let is_exception = is_exception(next.text);
+    if !is_exception && !is_frame(next.text.trim_start()) {
+        return None;
+    }
+    below.filter_map(caused_by).last().or(is_exception.then_some(next))
+}
+
+fn caused_by(line: Line<'_>) -> Option<Line<'_>> {
+    let at = line.text.find("Caused by: ")?;
+    line.text[..at].trim().is_empty().then(|| line.from(at + "Caused by: ".len()))
 }
 
 /// The line of a statement that nothing follows: as much of it as says something.
@@ -146,10 +179,7 @@ fn announced<'a>(text: &'a str, line: Line<'a>, said: &str) -> Option<Line<'a>> 
     if is_level_field(said.trim_matches(is_separator)) {
         return lines(text, 0).take(LINES_MAX).find_map(object_field);
     }
-    let causes = after().filter_map(|line| {
-        let at = line.text.find("Caused by: ")?;
-        line.text[..at].trim().is_empty().then(|| line.from(at + "Caused by: ".len()))
-    });
+    let causes = after().filter_map(caused_by);
     let is_traceback = |line: &Line<'_>| line.text.trim_start().starts_with("Traceback");
     causes.last().or_else(|| {
         let mut following = after().map(|line| line.from(lead_bytes(line.text)));

@@ -12,6 +12,29 @@ fn check(marker: &str, cases: &[(&str, &str)]) {
 }
 
 #[test]
+fn a_stack_trace_below_a_line_tells_its_cause() {
+    let cases = [
+        (
+            "[CRITICAL] Startup failed\njava.net.BindException: Address in use\n\tat a.B.c(B.java:7)",
+            "[CRITICAL] Startup failed: java.net.BindException: Address in use",
+        ),
+        (
+            "ERROR [CRITICAL] Startup failed.\na.b.StartException: no\n\tat a.b(c)\nCaused by: a.DnsError: no host\n\t... 3 more",
+            "[CRITICAL] Startup failed.: a.DnsError: no host",
+        ),
+        (
+            "[CRITICAL] job failed\nTraceback (most recent call last):\n  File \"a.py\", line 1\nValueError: bad",
+            "[CRITICAL] job failed: ValueError: bad",
+        ),
+        ("[CRITICAL] a.b.C: x\n\tat a.b(c)", "[CRITICAL] a.b.C: x"),
+        ("[CRITICAL] job failed\nit was the third", "[CRITICAL] job failed"),
+    ];
+    for (message, expected) in cases {
+        assert_eq!(find(message, "[CRITICAL]").text, expected);
+    }
+}
+
+#[test]
 fn a_line_loses_its_lead() {
     check(
         C,
