@@ -9,7 +9,7 @@ cd "$(dirname "$0")/../.."
 
 base=cbef28e207b17d2dd46d4705cca606ba47228d05
 verbs='add|allow|avoid|bound|build|bump|cap|change|check|close|compose|compress|count|cut|delete|deny|describe|document|drop|ensure|expose'
-verbs+='|declare|extract|fail|find|fix|follow|format|freeze|generate|give|group|handle|hide|implement|inline|introduce|join|keep|let|limit|make|measure'
+verbs+='|declare|extract|fail|find|fix|follow|format|freeze|generate|give|group|handle|hide|implement|inline|introduce|join|keep|let|limit|make|match|measure'
 verbs+='|list|mask|mend|merge|move|name|park|parse|pass|pin|prefer|print|prove|raise|read|record|reduce|refuse|remove|rename|replace'
 verbs+='|report|require|restore|return|reuse|reword|rewrap|rewrite|run|say|send|serve|set|share|show|simplify|skip|sort|speed|split|state'
 verbs+='|stop|store|strip|support|take|teach|test|tidy|trace|try|turn|unify|update|use|validate|verify|wait|warn|wrap|write'
