@@ -27,8 +27,8 @@ async fn a_webhook_that_fails_costs_the_timeout_and_is_reported_once() {
         format!("[[route]]\nname = '{name}'\nmarkers = ['[CRITICAL]']\nnotify = ['slack:{name}']\ncontinue = true\n")
     });
     std::fs::write(&config, routes.concat()).unwrap();
-    for (webhook, reason) in [("hangs", "Slack did not answer in time"), ("fails", "answered 503")]
-    {
+    const SLOW: &str = "Slack did not answer in time";
+    for (webhook, reason) in [("hangs", SLOW), ("fails", "answered 503")] {
         let directory = scratch(&format!("timeout-{webhook}"));
         let url = format!("{}/{webhook}", slack.uri());
         let arguments = [
@@ -46,10 +46,12 @@ async fn a_webhook_that_fails_costs_the_timeout_and_is_reported_once() {
             let undelivered = report["undelivered"].as_array().unwrap();
             let routes: Vec<&Value> = undelivered.iter().map(|one| &one["route"]).collect();
             assert_eq!(routes, ["a", "b", "c"], "{report}");
-            for one in undelivered {
-                let found = one["reason"].as_str().unwrap();
-                assert!(found.contains(reason), "{report}");
-            }
+            let reasons: Vec<&str> =
+                undelivered.iter().map(|one| one["reason"].as_str().unwrap()).collect();
+            assert!(reasons[0].contains(reason), "{report}");
+            // On a slow machine, the time can end during an attempt.
+            let is_known = |found: &&str| found.contains(reason) || found.contains(SLOW);
+            assert!(reasons.iter().all(is_known), "{report}");
         }
     }
 }
