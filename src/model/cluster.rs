@@ -8,7 +8,7 @@
 //! a value.
 //!
 //! The result depends only on the set of patterns. The time is O(n · t · log(n · t)) for n patterns
-//! of t tokens, in at most [`ROUNDS_MAX`] rounds.
+//! of t tokens, in at most `ROUNDS_MAX` rounds.
 
 use std::collections::HashMap;
 

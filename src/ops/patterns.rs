@@ -1,7 +1,7 @@
 //! The patterns of a log: what its lines say, and how often. Counts any lines, with or without a
 //! marker. Pure.
 //!
-//! Memory is limited however long the log is: from [`PATTERNS_MAX`] patterns on, similar ones are
+//! Memory is limited however long the log is: from `PATTERNS_MAX` patterns on, similar ones are
 //! counted as one, and the rarest are dropped and counted together.
 
 use std::borrow::Cow;

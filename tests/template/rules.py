@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = load(ROOT / "tests/template/settings.yaml")
 PERMISSIONS = yaml.safe_load((ROOT / "tests/template/permissions.yaml").read_text())
-OPERATOR_CODE = {"bin", "inspect", "ops", "replay"}  # modules that run with the permissions of an operator
+OPERATOR_CODE = {"bin", "inspect", "ops", "replay", "table"}  # modules that run with the permissions of an operator
 MISSING = object()
 
 # Namespace, metric and dimension of each alarm.
