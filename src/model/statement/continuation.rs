@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use memchr::memmem;
 use serde::Deserialize;
 
 use super::lead::lead_bytes;
@@ -53,9 +54,9 @@ impl Continuation {
     pub fn of(message: &str) -> Self {
         let last = message.trim_end().rsplit(['\n', '\r']).next().unwrap_or_default();
         Self {
-            is_traceback: message.contains("Traceback (most recent call last)"),
+            is_traceback: memmem::find(message.as_bytes(), b"Traceback (most recent").is_some(),
             has_frames: last.starts_with([' ', '\t']),
-            is_go: message.contains("goroutine "),
+            is_go: memmem::find(message.as_bytes(), b"goroutine ").is_some(),
             is_first: true,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use memchr::{memchr, memchr_iter, memchr3};
+use memchr::{memchr, memchr_iter, memchr3, memmem};
 
 use super::continuation::{is_exception, is_frame};
 use super::lead::{is_level, lead_bytes, lead_end};
@@ -66,6 +66,10 @@ pub(super) fn read(text: &str, marker: &str) -> Found {
 /// The exception behind a line that has a stack trace below it: of a traceback its last line, of
 /// chained exceptions the deepest. Without it, two causes of one failure would look the same.
 fn cause<'a>(text: &'a str, line: Line<'a>) -> Option<Line<'a>> {
+    let rest = &text[line.end()..];
+    if rest.is_empty() {
+        return None;
+    }
     let mut below = lines(text, line.end()).skip(1).take(LINES_MAX);
     let next = below.find(|line| !line.text.trim().is_empty())?;
     let next = next.from(lead_bytes(next.text));
@@ -76,7 +80,9 @@ fn cause<'a>(text: &'a str, line: Line<'a>) -> Option<Line<'a>> {
     if !is_exception && !is_frame(next.text.trim_start()) {
         return None;
     }
-    below.filter_map(caused_by).last().or(is_exception.then_some(next))
+    let has_causes = memmem::find(rest.as_bytes(), b"Caused by: ").is_some();
+    let deepest = || below.filter_map(caused_by).last();
+    has_causes.then(deepest).flatten().or(is_exception.then_some(next))
 }
 
 fn caused_by(line: Line<'_>) -> Option<Line<'_>> {
