@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use crate::model::humanize::count_alerts;
+use crate::model::humanize::{count, count_alerts};
 use crate::model::name::{RouteName, Severity};
 use crate::model::time::Timestamp;
 
@@ -178,9 +178,8 @@ impl LeftOut {
     /// `+ 14 more patterns, 312 alerts`.
     pub fn line(&self) -> Line {
         let at_least = if self.is_minimum { "at least " } else { "" };
-        let patterns = if self.patterns == 1 { "pattern" } else { "patterns" };
-        let more = format!("+ {at_least}{} more {patterns}, ", self.patterns);
-        vec![plain(more), Inline::Strong(count_alerts(self.alerts))]
+        let patterns = count(self.patterns as u64, "more pattern", "more patterns");
+        vec![plain(format!("+ {at_least}{patterns}, ")), Inline::Strong(count_alerts(self.alerts))]
     }
 }
 

@@ -41,8 +41,8 @@ pub(super) fn title(text: &str, bytes_max: usize) -> String {
 }
 
 /// The part of a log event that matters: its statement, the line that it comes from if that says
-/// more, and the lines that follow, without empty lines. At most `lines_max` lines and `bytes_max`
-/// bytes, with a note on what is left out.
+/// more, and the lines that follow, without empty lines. At most `lines_max` lines and as many of
+/// what is around the event, `bytes_max` bytes in all, with a note on what is left out.
 pub(super) fn excerpt(
     statement: &str,
     sample: &Sample,

@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
-/// `1 alert`, `1,204 alerts`.
+/// A number with its noun: `1 alert`, `1,204 alerts`.
+pub fn count(n: u64, one: &str, many: &str) -> String {
+    format!("{} {}", thousands(n), if n == 1 { one } else { many })
+}
+
 pub fn count_alerts(n: u64) -> String {
-    format!("{} {}", thousands(n), if n == 1 { "alert" } else { "alerts" })
+    count(n, "alert", "alerts")
 }
 
 /// `1204567` → `1,204,567`.

@@ -256,8 +256,7 @@ impl Tally {
     }
 
     /// Drops detail until the tally fits `bytes_max`: first the values and what is around the
-    /// samples, then long samples, then the
-    /// smallest groups. Counts stay exact.
+    /// samples, then long samples, then the smallest groups. Counts stay exact.
     fn shrink_to(&mut self, bytes_max: usize) {
         self.for_all_names(Names::shrink);
         if self.json_bytes() <= bytes_max {

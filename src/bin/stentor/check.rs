@@ -9,7 +9,7 @@ use stentor::adapters::targets::undeliverable;
 use stentor::config::{Config, Scope};
 use stentor::ingest::route::Routes;
 use stentor::model::app::AppSource;
-use stentor::model::humanize::humanize_duration;
+use stentor::model::humanize::{count, humanize_duration};
 use stentor::ops::check::Finding;
 use stentor::ops::explain::{Explanation, LogLine, explain};
 
@@ -116,14 +116,8 @@ impl CheckArguments {
 }
 
 fn list_routes(text: &mut TextReport, config: &Config) {
-    let count = config.routes.len();
-    text.check(
-        true,
-        format_args!(
-            "the configuration is valid: {count} {}",
-            if count == 1 { "route" } else { "routes" }
-        ),
-    );
+    let routes = count(config.routes.len() as u64, "route", "routes");
+    text.check(true, format_args!("the configuration is valid: {routes}"));
     let rows = config.routes.iter().map(|route| {
         [
             route.name.to_string(),

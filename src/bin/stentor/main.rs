@@ -35,6 +35,7 @@ mod check;
 mod completions;
 mod cost;
 mod data_dir;
+mod input;
 mod json;
 mod mute;
 mod patterns;

@@ -10,10 +10,10 @@ use clap::Args;
 use stentor::adapters::clock::SystemClock;
 use stentor::adapters::dynamodb::DynamoStore;
 use stentor::ingest::decode::{self, Decoder};
-use stentor::ingest::event;
+use stentor::ingest::event::Context;
 use stentor::ingest::route::Routes;
 use stentor::model::audit::{AlertQuery, AuditRow};
-use stentor::model::humanize::thousands;
+use stentor::model::humanize::{self, thousands};
 use stentor::model::time::Timestamp;
 use stentor::model::truncate::truncated;
 use stentor::ops::patterns::{
@@ -26,11 +26,10 @@ use stentor::redact::Redactor;
 use crate::Exit;
 use crate::alerts::with_data_dir;
 use crate::args::{Aws, Configuration, TableNames, explain_store_error, point_in_time};
+use crate::input::lines::{self, Lines, leading_time};
+use crate::input::stream::Stream;
+use crate::input::{self, EVENT_BYTES_MAX, Input, InputKind, InputSource, Refusal, line_too_long};
 use crate::json;
-use crate::run::files::EVENT_BYTES_MAX;
-use crate::run::input::{Input, InputKind, InputSource, Refusal};
-use crate::run::lines::{self, leading_time};
-use crate::run::stream::Stream;
 use crate::signals::Shutdown;
 use crate::ui::{self, Ui};
 
@@ -185,7 +184,7 @@ impl Reader<'_> {
             match read {
                 Ok(()) => {}
                 Err(ReadError::Refused(refusal)) => {
-                    ui::print_error(&anyhow!("cannot read {}: {refusal}", source.name()));
+                    ui::print_error(&anyhow!("{}: {refusal}", source.name()));
                     exit = Exit::Unfinished;
                 }
                 Err(ReadError::Output(error)) => return Err(error),
@@ -206,7 +205,7 @@ impl Reader<'_> {
         }
         let (mut payload, mut text) = (Vec::new(), input.text);
         text.by_ref().take(EVENT_BYTES_MAX).read_to_end(&mut payload).map_err(Refusal::from)?;
-        self.payload(payload, text, shutdown, take)
+        self.payload(&payload, text, shutdown, take)
     }
 
     async fn stream(
@@ -218,16 +217,14 @@ impl Reader<'_> {
         let mut stream = Stream::open(path, SystemClock.now()).map_err(ReadError::Output)?;
         if stream.kind(shutdown).await? == InputKind::Event {
             let payload = stream.read_all(EVENT_BYTES_MAX, shutdown).await?;
-            if payload.len() as u64 > EVENT_BYTES_MAX {
-                let limit = EVENT_BYTES_MAX >> 20;
-                return Err(Refusal(format!("the event is larger than {limit} MiB")).into());
-            }
-            return self.payload(payload, std::io::empty(), shutdown, take);
+            return self.payload(&payload, std::io::empty(), shutdown, take);
         }
+        let mut cut = None;
         loop {
             let lines = stream.gather(shutdown).await?;
+            cut = cut.or(stream.take_cut());
             if lines.is_empty() {
-                return Ok(());
+                return whole(shutdown, cut.map(|number| number.to_string()));
             }
             for line in &lines {
                 take(&line.text, leading_time(&line.text)).map_err(ReadError::Output)?;
@@ -241,10 +238,11 @@ impl Reader<'_> {
         shutdown: &Shutdown,
         take: &mut impl Take,
     ) -> Result<(), ReadError> {
-        let mut offset = 0;
+        let (mut offset, mut first_cut) = (0, None);
         while !shutdown.is_requested() {
-            let lines =
-                lines::read_lines(reader, &mut offset, CHUNK_BYTES).map_err(Refusal::from)?.lines;
+            let Lines { lines, cut } =
+                lines::read_lines(reader, &mut offset, CHUNK_BYTES).map_err(Refusal::from)?;
+            first_cut = first_cut.or(cut);
             if lines.is_empty() {
                 break;
             }
@@ -252,20 +250,20 @@ impl Reader<'_> {
                 take(&line.text, leading_time(&line.text)).map_err(ReadError::Output)?;
             }
         }
-        Ok(())
+        whole(shutdown, first_cut.map(|start| format!("at byte {start}")))
     }
 
     /// The log events of a Lambda event, or lines of JSON that look like one at first. `rest` is
     /// what follows the payload.
     fn payload(
         &self,
-        payload: Vec<u8>,
+        payload: &[u8],
         rest: impl std::io::Read,
         shutdown: &Shutdown,
         take: &mut impl Take,
     ) -> Result<(), ReadError> {
-        let text = str::from_utf8(&payload).ok();
-        let Some(batch) = text.and_then(|text| event::parse(text, "patterns").ok()) else {
+        let context = Context { name: "patterns", region: None, records_max: None };
+        let Some(batch) = input::parse_event(payload, context)? else {
             let mut whole = BufReader::new(Cursor::new(payload).chain(rest));
             return self.lines(&mut whole, shutdown, take);
         };
@@ -287,12 +285,21 @@ impl Reader<'_> {
             }
         }
         match unreadable {
-            0 => Ok(()),
+            0 => whole(shutdown, None),
             n => {
                 Err(Refusal(format!("{n} of its records cannot be read; stentor run says why"))
                     .into())
             }
         }
+    }
+}
+
+/// An input was read to its end, unless a line was cut or the operator has stopped the command.
+fn whole(shutdown: &Shutdown, cut: Option<String>) -> Result<(), ReadError> {
+    match cut {
+        _ if shutdown.is_requested() => Err(Refusal("it was stopped before its end".into()).into()),
+        Some(line) => Err(line_too_long(&line).into()),
+        None => Ok(()),
     }
 }
 
@@ -334,9 +341,6 @@ impl PatternsArguments {
     async fn of_table(&self, redactor: &Redactor) -> anyhow::Result<PatternSummary> {
         match &self.data_dir {
             None => self.query(&self.tables.store(&self.aws.load().await?), redactor).await,
-            Some(directory) if !directory.exists() => {
-                bail!("the data directory {} does not exist", directory.display())
-            }
             Some(directory) => {
                 with_data_dir(directory, async |store| self.query(store, redactor).await).await
             }
@@ -387,8 +391,8 @@ impl PatternsArguments {
         let hidden = summary.patterns.len() - shown.len();
         if hidden > 0 {
             ui.hint(format_args!(
-                "{} more patterns; --limit 0 shows all",
-                thousands(hidden as u64)
+                "{}; --limit 0 shows all",
+                humanize::count(hidden as u64, "more pattern", "more patterns")
             ));
         }
         Ok(())
@@ -397,8 +401,9 @@ impl PatternsArguments {
 
 fn text(summary: &PatternSummary, shown: &[PatternCount], new_since: Option<Timestamp>) -> String {
     let mut report = ui::TextReport::new();
-    let patterns = thousands(summary.patterns.len() as u64);
-    report.line(0, format_args!("{} lines, {patterns} patterns", thousands(summary.lines)));
+    let patterns = humanize::count(summary.patterns.len() as u64, "pattern", "patterns");
+    let lines = humanize::count(summary.lines, "line", "lines");
+    report.line(0, format_args!("{lines}, {patterns}"));
     for count in shown {
         let mut facts =
             vec![format!("{} ({})", thousands(count.lines), percent(count.lines, summary.lines))];
@@ -427,6 +432,7 @@ fn text(summary: &PatternSummary, shown: &[PatternCount], new_since: Option<Time
 
 /// `12.3 %`; never 0 for a part that is there.
 fn percent(part: u64, whole: u64) -> String {
-    let tenths = u128::from(part) * 1_000 / u128::from(whole.max(1));
+    let whole = u128::from(whole.max(1));
+    let tenths = (u128::from(part) * 1_000 + whole / 2) / whole;
     if tenths == 0 { "< 0.1 %".to_owned() } else { format!("{}.{} %", tenths / 10, tenths % 10) }
 }

@@ -2,14 +2,10 @@
 //! each route that they touched is closed once, at the end. Standard input and pipes are ingested
 //! as their lines arrive, with timed windows as in a deployment.
 
-mod encoding;
-pub(crate) mod files;
-pub(crate) mod input;
-pub(crate) mod lines;
+mod files;
 mod live;
 mod report;
 mod session;
-pub(crate) mod stream;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -25,10 +21,10 @@ use stentor::ingest::route::Routes;
 use crate::Exit;
 use crate::args::Configuration;
 use crate::data_dir::DataDir;
+use crate::input::InputSource;
 use crate::preview::{Output, PreviewNotifier, SharedServices};
 use crate::signals::Shutdown;
 use crate::ui::{self, Ui};
-use input::InputSource;
 use session::Session;
 
 /// Run events, log files or standard input through the pipeline on this machine

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
 use stentor::config::{ConfigError, Diagnostic};
-use stentor::model::humanize::thousands;
+use stentor::model::humanize::{count, thousands};
 use stentor::model::name::RouteName;
 use stentor::model::time::Timestamp;
 use stentor::model::visible;
@@ -95,9 +95,12 @@ pub(crate) fn hinted(error: anyhow::Error, hint: impl Into<String>) -> anyhow::E
 pub(crate) fn print_error(error: &anyhow::Error) {
     let label = |text: &str| format!("{ERROR}error:{ERROR:#} {}", safe(text));
     if let Some(config) = error.downcast_ref::<ConfigError>() {
-        let (file, count) = (&config.file, config.diagnostics.len());
-        let errors = if count == 1 { "error" } else { "errors" };
-        anstream::eprintln!("{}\n{}", safe(config), label(&format!("{file} has {count} {errors}")));
+        let errors = count(config.diagnostics.len() as u64, "error", "errors");
+        anstream::eprintln!(
+            "{}\n{}",
+            safe(config),
+            label(&format!("{} has {errors}", config.file))
+        );
         return;
     }
     anstream::eprintln!("{}", label(&error.to_string()));

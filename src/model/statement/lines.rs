@@ -44,15 +44,10 @@ pub(super) fn read(text: &str, marker: &str) -> Found {
     let is_all_lead = lead == said.len();
     let said = if is_all_lead { said } else { &said[lead..] };
     if !is_all_lead && !says_nothing(said) {
-        let is_new = |cause: &Line<'_>| {
-            let words = cause.text.trim().rsplit(": ").next().unwrap_or_default();
-            !said.contains(words)
-        };
-        let cause = cause(text, line).filter(is_new);
-        return match cause {
+        return match cause(text, line).filter(|cause| !repeats(said, cause.text)) {
             None => labeled(label, said, content.range()),
             Some(cause) => {
-                let said = said.trim_end_matches(is_separator);
+                let said = said.trim_end_matches(|c| is_separator(c) || c == '.');
                 labeled(label, &[said, ": ", cause.text].concat(), content.range())
             }
         };
@@ -83,6 +78,15 @@ fn cause<'a>(text: &'a str, line: Line<'a>) -> Option<Line<'a>> {
     let has_causes = memmem::find(rest.as_bytes(), b"Caused by: ").is_some();
     let deepest = || below.filter_map(caused_by).last();
     has_causes.then(deepest).flatten().or(is_exception.then_some(next))
+}
+
+/// Whether a line says already what its cause says. A few characters prove nothing: they may be a
+/// number.
+fn repeats(said: &str, cause: &str) -> bool {
+    const WORDS_BYTES_MIN: usize = 8;
+    let cause = cause.trim();
+    let words = cause.rsplit(": ").next().unwrap_or_default();
+    said.contains(cause) || words.len() >= WORDS_BYTES_MIN && said.contains(words)
 }
 
 fn caused_by(line: Line<'_>) -> Option<Line<'_>> {

@@ -20,11 +20,19 @@ fn a_stack_trace_below_a_line_tells_its_cause() {
         ),
         (
             "ERROR [CRITICAL] Startup failed.\na.b.StartException: no\n\tat a.b(c)\nCaused by: a.DnsError: no host\n\t... 3 more",
-            "[CRITICAL] Startup failed.: a.DnsError: no host",
+            "[CRITICAL] Startup failed: a.DnsError: no host",
         ),
         (
             "[CRITICAL] job failed\nTraceback (most recent call last):\n  File \"a.py\", line 1\nValueError: bad",
             "[CRITICAL] job failed: ValueError: bad",
+        ),
+        (
+            "[CRITICAL] order 71 failed\nTraceback (most recent call last):\n  File \"a.py\", line 1\nKeyError: 7",
+            "[CRITICAL] order 71 failed: KeyError: 7",
+        ),
+        (
+            "[CRITICAL] no: deadlock detected\na.b.SqlException: ERROR: deadlock detected\n\tat a.b(c)",
+            "[CRITICAL] no: deadlock detected",
         ),
         ("[CRITICAL] a.b.C: x\n\tat a.b(c)", "[CRITICAL] a.b.C: x"),
         ("[CRITICAL] job failed\nit was the third", "[CRITICAL] job failed"),

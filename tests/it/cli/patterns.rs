@@ -180,6 +180,31 @@ fn an_input_that_cannot_be_read_is_named_and_the_next_is_read() {
 }
 
 #[test]
+fn an_input_that_is_not_read_whole_is_named() {
+    let directory = scratch("patterns-cut");
+    let long = ["x".repeat(17 << 20), "short".to_owned()].join("\n");
+    let event = std::fs::read_to_string("events/kinesis-burst.json").unwrap();
+    let cases = [
+        ("long.log", &long[..], "line at byte 0 is longer than 16 MiB", "2 lines, 2 patterns"),
+        (
+            "cut.json",
+            &event[..event.len() / 2],
+            "not JSON: it ends too early",
+            "0 lines, 0 patterns",
+        ),
+    ];
+    for (name, text, reason, counted) in cases {
+        let path = directory.join(name);
+        std::fs::write(&path, text).unwrap();
+        let output = stentor(&directory, &["patterns", path.to_str().unwrap()]).output().unwrap();
+        let (shown, errors) = (self::text(&output.stdout), self::text(&output.stderr));
+        assert!(errors.contains(name) && errors.contains(reason), "{errors}");
+        assert!(shown.starts_with(counted), "{shown}");
+        assert_eq!(output.status.code(), Some(1));
+    }
+}
+
+#[test]
 fn a_run_reports_the_groups_of_its_messages_with_their_values() {
     let directory = scratch("groups");
     let log = directory.join("app.log");

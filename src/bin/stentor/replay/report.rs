@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use stentor::model::humanize::{count_alerts, humanize_duration, thousands};
+use stentor::model::humanize::{self, count_alerts, humanize_duration, thousands};
 use stentor::model::name::{RouteName, Target};
 use stentor::model::time::Timestamp;
 use stentor::ops::replay::listing::{Action, Age, Listing};
@@ -239,7 +239,7 @@ fn last_attempts(report: &Report) -> impl Iterator<Item = &Delivery> {
 }
 
 fn count_dead_letters(count: u64) -> String {
-    format!("{} dead letter{}", thousands(count), if count == 1 { "" } else { "s" })
+    humanize::count(count, "dead letter", "dead letters")
 }
 
 /// `1 record`, `12 batches`, `2 due messages`.
@@ -252,7 +252,7 @@ fn count_kind(count: u64, kind: DeadLetterKind) -> String {
         DeadLetterKind::Invocation => ("invocation", "invocations"),
         DeadLetterKind::Unknown => ("unknown", "unknown"),
     };
-    format!("{} {}", thousands(count), if count == 1 { one } else { many })
+    humanize::count(count, one, many)
 }
 
 fn if_any(count: u64, what: &str) -> String {

@@ -5,20 +5,17 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use stentor::adapters::clock::SystemClock;
-use stentor::ingest::event::{self, Context, EventError};
+use stentor::ingest::event::Context;
 use stentor::protocol::clock::Clock as _;
 
-use super::input::{self, Input, InputKind, Refusal};
-use super::lines::{self, LineOrigin, Lines};
-use super::session::{Session, ended_before, line_too_long};
+use super::session::{Session, ended_before};
 use crate::args::region_of_environment;
+use crate::input::lines::{self, LineOrigin, Lines};
+use crate::input::{self, EVENT_BYTES_MAX, Input, InputKind, Refusal, line_too_long};
 use crate::progress::Progress;
 
 /// Bytes of a log file that are ingested at once.
 const CHUNK_BYTES: u64 = 4 * 1024 * 1024;
-
-/// The largest decoded event. Lambda's own limit is 6 MB.
-pub(crate) const EVENT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
 impl Session<'_> {
     pub(crate) async fn ingest_file(&self, path: &Path, progress: Option<&mut Progress>) {
@@ -75,28 +72,14 @@ impl Session<'_> {
     }
 
     async fn ingest_event(&self, payload: &[u8], name: &str) -> Result<IsEvent, Refusal> {
-        if payload.len() as u64 > EVENT_BYTES_MAX {
-            return Err(Refusal(format!("the event is larger than {} MiB", EVENT_BYTES_MAX >> 20)));
-        }
-        let text = str::from_utf8(payload)
-            .map_err(|error| Refusal(format!("it is not UTF-8 at byte {}", error.valid_up_to())))?;
         let region = region_of_environment();
         let context = Context { name, region: region.as_deref(), records_max: None };
-        match event::parse(text, context) {
-            Ok(batch) => {
+        match input::parse_event(payload, context)? {
+            Some(batch) => {
                 self.ingest_batch(&self.services(), &batch).await;
                 Ok(IsEvent::Yes)
             }
-            Err(EventError::NotJson { .. } | EventError::Unknown)
-                if input::begins_with_an_object(payload) && !input::looks_like_an_event(payload) =>
-            {
-                Ok(IsEvent::No)
-            }
-            Err(_) if payload.trim_ascii_start().starts_with(b"[") => Err(Refusal(
-                "it is a JSON array and not a Lambda event: write one element per line, as `jq -c '.[]'` does"
-                    .to_owned(),
-            )),
-            Err(error) => Err(Refusal(error.to_string())),
+            None => Ok(IsEvent::No),
         }
     }
 

@@ -16,11 +16,10 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
-use super::files::EVENT_BYTES_MAX;
-use super::input::{self, InputKind, Refusal};
-use super::lines::{self, LineOrigin};
-use super::session::{Session, line_too_long};
-use super::stream::Stream;
+use super::session::Session;
+use crate::input::lines::{self, LineOrigin};
+use crate::input::stream::Stream;
+use crate::input::{self, EVENT_BYTES_MAX, InputKind, Refusal, line_too_long};
 use crate::preview::LocalServices;
 
 /// Lines that could not be stored are tried again after this time.

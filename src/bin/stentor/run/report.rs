@@ -12,7 +12,7 @@ use stentor::protocol::consume::{Consumed, Counts, Verdict};
 use stentor::protocol::retry_reason::RetryReason;
 use stentor::protocol::round::{Delivery, DeliveryOutcome};
 
-use super::input::Refusal;
+use crate::input::Refusal;
 use crate::preview::MessageGroups;
 use crate::ui::TextReport;
 use crate::{Exit, json};

@@ -19,9 +19,8 @@ use stentor::protocol::round::{ACKNOWLEDGE_MARGIN, Delivery, DeliveryOutcome};
 use stentor::protocol::store::Store as _;
 use tokio::time::sleep;
 
-use super::input::{InputSource, Refusal};
-use super::lines::LINE_BYTES_MAX;
 use super::report::RunReport;
+use crate::input::{InputSource, Refusal};
 use crate::mute::muted;
 use crate::preview::{LocalServices, SharedServices};
 use crate::progress::Progress;
@@ -79,7 +78,8 @@ impl<'a> Session<'a> {
         // The messages below contain what was not shown so far.
         let _ = self.shared.preview.take_failure();
         self.close_all(self.timeout).await?;
-        self.find_muted().await
+        self.find_muted().await;
+        Ok(())
     }
 
     /// Acknowledges the messages that were in the report. A route that was undelivered stays so.
@@ -91,12 +91,13 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    async fn find_muted(&self) -> anyhow::Result<()> {
+    /// For the report only, so a store that does not answer is no failure of the run.
+    async fn find_muted(&self) {
         let store = &self.shared.store;
-        let routes = store.routes(self.deadline()).await?;
-        let muted = muted(store, &routes, self.deadline()).await;
-        self.report.borrow_mut().set_muted(muted);
-        Ok(())
+        if let Ok(routes) = store.routes(self.deadline()).await {
+            let muted = muted(store, &routes, self.deadline()).await;
+            self.report.borrow_mut().set_muted(muted);
+        }
     }
 
     pub(super) fn report(&self) -> Ref<'_, RunReport> {
@@ -245,13 +246,6 @@ fn accepted(digest: &Digest) -> Delivery {
         alerts: digest.tally.alerts,
         outcome: DeliveryOutcome::Accepted,
     }
-}
-
-pub(super) fn line_too_long(line: &str) -> Refusal {
-    Refusal(format!(
-        "line {line} is longer than {} MiB: the rest of it was not read",
-        LINE_BYTES_MAX >> 20
-    ))
 }
 
 pub(super) fn ended_before(event: &str) -> Refusal {

@@ -16,8 +16,8 @@ use stentor::model::time::Timestamp;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::input::{Amount, Input, InputKind, Refusal};
 use super::lines::{InputLine, LINE_BYTES_MAX, without_end};
+use super::{Amount, Input, InputKind, Refusal};
 use crate::signals::Shutdown;
 
 /// Lines that are ingested at once, and how long the first one waits for others. Few enough for a
@@ -61,7 +61,7 @@ pub(crate) struct Stream {
 
 #[derive(Debug)]
 enum Piece {
-    InputKind(InputKind),
+    Kind(InputKind),
     Bytes(Vec<u8>),
 }
 
@@ -95,7 +95,7 @@ impl Stream {
     /// The content of the input. Call this first.
     pub(crate) async fn kind(&mut self, shutdown: &Shutdown) -> Result<InputKind, Refusal> {
         match self.next(shutdown).await {
-            Some(Ok(Piece::InputKind(kind))) => Ok(kind),
+            Some(Ok(Piece::Kind(kind))) => Ok(kind),
             Some(Err(refusal)) => Err(refusal),
             Some(Ok(Piece::Bytes(_))) | None => Ok(InputKind::Lines),
         }
@@ -133,7 +133,7 @@ impl Stream {
             };
             match piece {
                 Some(Ok(Piece::Bytes(bytes))) => self.split(&bytes),
-                Some(Ok(Piece::InputKind(_))) => {}
+                Some(Ok(Piece::Kind(_))) => {}
                 Some(Err(refusal)) => self.failure = Some(refusal),
                 None => {
                     self.end_line();
@@ -231,7 +231,7 @@ fn read(path: Option<PathBuf>, woken: PipeReader, sender: &mpsc::Sender<Result<P
             return;
         }
     };
-    let mut next = Ok(Piece::InputKind(input.kind));
+    let mut next = Ok(Piece::Kind(input.kind));
     // The receiver is gone when the process is about to end.
     while sender.blocking_send(next).is_ok() {
         let mut bytes = vec![0; PIECE_BYTES];

@@ -12,7 +12,17 @@ use flate2::bufread::MultiGzDecoder;
 use serde::de::IgnoredAny;
 use thiserror::Error;
 
-use super::encoding::{self, Encoding, Utf16};
+use stentor::ingest::event::{self, Batch, Context, EventError};
+
+use encoding::{Encoding, Utf16};
+use lines::LINE_BYTES_MAX;
+
+mod encoding;
+pub(crate) mod lines;
+pub(crate) mod stream;
+
+/// The largest decoded event. Lambda's own limit is 6 MB.
+pub(crate) const EVENT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
 /// One argument, before it is read.
 #[derive(Debug)]
@@ -203,9 +213,44 @@ fn is_named_json(path: &Path) -> bool {
         || (is(path, "gz") && path.file_stem().map(Path::new).is_some_and(|stem| is(stem, "json")))
 }
 
+/// The batch of a Lambda event; `None` if the payload is lines of JSON that look like one at first.
+///
+/// # Errors
+/// When it is an event that cannot be read, or neither.
+pub(crate) fn parse_event<'p>(
+    payload: &'p [u8],
+    context: Context<'p>,
+) -> Result<Option<Batch<'p>>, Refusal> {
+    if payload.len() as u64 > EVENT_BYTES_MAX {
+        return Err(Refusal(format!("the event is larger than {} MiB", EVENT_BYTES_MAX >> 20)));
+    }
+    let text = str::from_utf8(payload)
+        .map_err(|error| Refusal(format!("it is not UTF-8 at byte {}", error.valid_up_to())))?;
+    match event::parse(text, context) {
+        Ok(batch) => Ok(Some(batch)),
+        Err(EventError::NotJson { .. } | EventError::Unknown)
+            if begins_with_an_object(payload) && !looks_like_an_event(payload) =>
+        {
+            Ok(None)
+        }
+        Err(_) if payload.trim_ascii_start().starts_with(b"[") => Err(Refusal(
+            "it is a JSON array and not a Lambda event: write one element per line, as `jq -c '.[]'` does"
+                .to_owned(),
+        )),
+        Err(error) => Err(Refusal(error.to_string())),
+    }
+}
+
+pub(crate) fn line_too_long(line: &str) -> Refusal {
+    Refusal(format!(
+        "line {line} is longer than {} MiB: the rest of it was not read",
+        LINE_BYTES_MAX >> 20
+    ))
+}
+
 /// Whether it is an object with the first key of an event. Log lines are often objects too, so the
 /// brace is not enough.
-pub(crate) fn looks_like_an_event(head: &[u8]) -> bool {
+fn looks_like_an_event(head: &[u8]) -> bool {
     let text = String::from_utf8_lossy(head);
     let Some(inside) = without_mark(&text).trim_start().strip_prefix('{') else { return false };
     ["\"Records\"", "\"awslogs\""].iter().any(|key| inside.trim_start().starts_with(key))
@@ -219,7 +264,7 @@ fn is_json_lines(head: &[u8]) -> bool {
 }
 
 /// Whether the first line of `text` is a JSON object.
-pub(crate) fn begins_with_an_object(text: &[u8]) -> bool {
+fn begins_with_an_object(text: &[u8]) -> bool {
     text.trim_ascii_start().split(|byte| *byte == b'\n').next().is_some_and(is_object)
 }
 
