@@ -8,6 +8,7 @@ use proptest::sample::{Index, select};
 
 use super::*;
 use crate::ingest::event::{self, Event};
+use crate::ingest::logs::LogEvent;
 use crate::model::statement;
 
 /// Each set uses another search.
