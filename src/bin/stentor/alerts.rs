@@ -2,7 +2,6 @@
 //! need no more memory than ten.
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -10,7 +9,6 @@ use clap::Args;
 use regex::Regex;
 use stentor::adapters::clock::SystemClock;
 use stentor::adapters::dynamodb::DynamoStore;
-use stentor::adapters::embedded::Embedded;
 use stentor::model::audit::{AlertQuery, AuditRow};
 use stentor::model::humanize::count_alerts;
 use stentor::model::name::RouteName;
@@ -19,8 +17,8 @@ use stentor::model::visible;
 use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::store::StoreError;
 
-use crate::args::{Aws, TableNames, end_of_period, explain_store_error, point_in_time};
-use crate::data_dir::{DataDir, DatabaseCopy};
+use crate::args::{end_of_period, explain_store_error, point_in_time};
+use crate::audit_table::AuditTable;
 use crate::ui::{self, Ui};
 use crate::{Exit, json};
 
@@ -60,13 +58,8 @@ pub(crate) struct AlertsArguments {
     /// Print CSV with a header; on a terminal, control characters are escaped
     #[arg(long)]
     csv: bool,
-    /// Query the data directory of `stentor run` instead of a stack
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
     #[command(flatten)]
-    tables: TableNames,
-    #[command(flatten)]
-    aws: Aws,
+    table: AuditTable,
 }
 
 const SINCE_DEFAULT: Duration = Duration::from_hours(1);
@@ -96,33 +89,7 @@ impl From<StoreError> for QueryError {
 }
 
 pub(crate) async fn alerts(arguments: &AlertsArguments, ui: Ui) -> anyhow::Result<Exit> {
-    match &arguments.data_dir {
-        None => arguments.query(&arguments.tables.store(&arguments.aws.load().await?), ui).await,
-        Some(directory) => {
-            with_data_dir(directory, async |store| arguments.query(store, ui).await).await
-        }
-    }
-}
-
-/// Runs `query` on the database of a data directory, on a copy of it if the directory cannot be
-/// written.
-pub(crate) async fn with_data_dir<T>(
-    directory: &Path,
-    query: impl AsyncFnOnce(&DynamoStore) -> anyhow::Result<T>,
-) -> anyhow::Result<T> {
-    let mut data = DataDir::open_existing(directory)?;
-    let copy = if data.is_writable() { None } else { Some(DatabaseCopy::of(directory)?) };
-    let (engine, store) = match &copy {
-        None => data.start().await?,
-        Some(copy) => {
-            let engine = Embedded::start(Some(&copy.database())).await?;
-            let store = engine.store().await?;
-            (engine, store)
-        }
-    };
-    let answer = query(&store).await?;
-    engine.stop().await?;
-    Ok(answer)
+    arguments.table.query(async |store| arguments.query(store, ui).await).await
 }
 
 impl AlertsArguments {

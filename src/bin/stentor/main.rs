@@ -31,6 +31,7 @@ use ui::Ui;
 
 mod alerts;
 mod args;
+mod audit_table;
 mod check;
 mod completions;
 mod cost;

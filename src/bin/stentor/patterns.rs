@@ -24,8 +24,8 @@ use stentor::protocol::store::StoreError;
 use stentor::redact::Redactor;
 
 use crate::Exit;
-use crate::alerts::with_data_dir;
-use crate::args::{Aws, Configuration, TableNames, explain_store_error, point_in_time};
+use crate::args::{Configuration, explain_store_error, point_in_time};
+use crate::audit_table::AuditTable;
 use crate::input::lines::{self, Lines, leading_time};
 use crate::input::stream::Stream;
 use crate::input::{self, EVENT_BYTES_MAX, Input, InputKind, InputSource, Refusal, line_too_long};
@@ -71,13 +71,8 @@ pub(crate) struct PatternsArguments {
     /// Print the pattern of each line, one JSON object per line
     #[arg(long, requires = "json", requires = "files", conflicts_with_all = ["since", "new_since", "limit"])]
     assign: bool,
-    /// Read the alerts of this data directory of `stentor run`
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
     #[command(flatten)]
-    tables: TableNames,
-    #[command(flatten)]
-    aws: Aws,
+    table: AuditTable,
 }
 
 /// Lines of a file that are read at once.
@@ -97,7 +92,13 @@ pub(crate) async fn patterns(arguments: &PatternsArguments, ui: Ui) -> anyhow::R
         return reader.assign(&arguments.files).await;
     }
     let (summary, exit) = match arguments.files.is_empty() {
-        true => (arguments.of_table(reader.redactor).await?, Exit::Done),
+        true => (
+            arguments
+                .table
+                .query(async |store| arguments.query(store, reader.redactor).await)
+                .await?,
+            Exit::Done,
+        ),
         false => reader.count(&arguments.files, arguments.since).await?,
     };
     arguments.print(&summary, ui)?;
@@ -338,15 +339,6 @@ impl PatternsArguments {
     }
 
     /// The patterns of the alerts in the audit table.
-    async fn of_table(&self, redactor: &Redactor) -> anyhow::Result<PatternSummary> {
-        match &self.data_dir {
-            None => self.query(&self.tables.store(&self.aws.load().await?), redactor).await,
-            Some(directory) => {
-                with_data_dir(directory, async |store| self.query(store, redactor).await).await
-            }
-        }
-    }
-
     async fn query(
         &self,
         store: &DynamoStore,

@@ -1,0 +1,57 @@
+//! The audit table that a command queries: that of a stack, or of a data directory.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use stentor::adapters::dynamodb::DynamoStore;
+use stentor::adapters::embedded::Embedded;
+
+use crate::args::{Aws, TableNames};
+use crate::data_dir::{DataDir, DatabaseCopy};
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditTable {
+    /// Query the data directory of `stentor run` instead of a stack
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    tables: TableNames,
+    #[command(flatten)]
+    aws: Aws,
+}
+
+impl AuditTable {
+    /// Runs `query` on the store that has the table.
+    ///
+    /// # Errors
+    /// When the store cannot be opened, and those of `query`.
+    pub(crate) async fn query<T>(
+        &self,
+        query: impl AsyncFnOnce(&DynamoStore) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        match &self.data_dir {
+            None => query(&self.tables.store(&self.aws.load().await?)).await,
+            Some(directory) => query_directory(directory, query).await,
+        }
+    }
+}
+
+/// On a copy of the database if the directory cannot be written.
+async fn query_directory<T>(
+    directory: &Path,
+    query: impl AsyncFnOnce(&DynamoStore) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let mut data = DataDir::open_existing(directory)?;
+    let copy = if data.is_writable() { None } else { Some(DatabaseCopy::of(directory)?) };
+    let (engine, store) = match &copy {
+        None => data.start().await?,
+        Some(copy) => {
+            let engine = Embedded::start(Some(&copy.database())).await?;
+            let store = engine.store().await?;
+            (engine, store)
+        }
+    };
+    let answer = query(&store).await?;
+    engine.stop().await?;
+    Ok(answer)
+}
