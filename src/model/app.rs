@@ -4,7 +4,9 @@
 //! Left to others: the names that the configuration gives (`config`), and which of all these names
 //! an alert gets (`ingest::origin`).
 
-use memchr::memmem;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 use serde::Deserialize;
 use strum::{IntoStaticStr, VariantNames};
 
@@ -45,6 +47,10 @@ const APP_PREFIXES: &[&str] = &[
 
 /// Prefixes of log groups that the apps of a cluster share.
 const CLUSTER_PREFIXES: &[&str] = &["/aws/ecs/containerinsights/", "/aws/containerinsights/"];
+
+/// Keys of the metadata of a container.
+static KUBERNETES: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"kubernetes\""));
+static ECS: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"ecs_"));
 
 /// The app that writes a log stream: what the name of the stream says, else the part of the log
 /// group after a well-known prefix, else its last part.
@@ -107,10 +113,10 @@ fn of_stream<'a>(log_group: &str, log_stream: &'a str) -> Option<&'a str> {
 /// Fluentd, and `container_name` next to `ecs_…` from FireLens. Other messages are not parsed.
 pub fn of_message(message: &str, log_group: &str) -> Option<String> {
     const MESSAGE_BYTES_MAX: usize = 1 << 20;
-    let has = |key: &str| memmem::find(message.as_bytes(), key.as_bytes()).is_some();
+    let has = |key: &Finder<'_>| key.find(message.as_bytes()).is_some();
     let may_name_container = message.starts_with('{')
         && message.len() <= MESSAGE_BYTES_MAX
-        && (has("\"kubernetes\"") || has("\"ecs_"))
+        && (has(&KUBERNETES) || has(&ECS))
         && !APP_PREFIXES.iter().any(|prefix| log_group.starts_with(prefix));
     if !may_name_container {
         return None;

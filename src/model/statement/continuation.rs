@@ -2,8 +2,10 @@
 //! one log event each.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
-use memchr::memmem;
+use memchr::memmem::Finder;
+use memchr::{memchr2, memrchr2};
 use serde::Deserialize;
 
 use super::lead::lead_bytes;
@@ -29,6 +31,11 @@ const FRAMES: &[&str] = &[
     "[Previous exception is",
 ];
 
+/// Built once, because to build a searcher takes longer than the search.
+static TRACEBACK: LazyLock<Finder<'static>> =
+    LazyLock::new(|| Finder::new("Traceback (most recent call last)"));
+static GOROUTINE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("goroutine "));
+
 /// Follows a log event through its continuations.
 ///
 /// ```
@@ -52,11 +59,12 @@ pub struct Continuation {
 
 impl Continuation {
     pub fn of(message: &str) -> Self {
-        let last = message.trim_end().rsplit(['\n', '\r']).next().unwrap_or_default();
+        let text = message.trim_end().as_bytes();
+        let last = memrchr2(b'\n', b'\r', text).map_or(0, |end| end + 1);
         Self {
-            is_traceback: memmem::find(message.as_bytes(), b"Traceback (most recent").is_some(),
-            has_frames: last.starts_with([' ', '\t']),
-            is_go: memmem::find(message.as_bytes(), b"goroutine ").is_some(),
+            is_traceback: TRACEBACK.find(text).is_some(),
+            has_frames: matches!(text.get(last), Some(b' ' | b'\t')),
+            is_go: GOROUTINE.find(text).is_some(),
             is_first: true,
         }
     }
@@ -64,17 +72,18 @@ impl Continuation {
     /// The text that the log event `message` adds; `None` if it continues nothing.
     pub fn next<'m>(&mut self, message: &'m str) -> Option<Cow<'m, str>> {
         let text = text_of(message)?;
-        let line = text.split(['\n', '\r']).next().unwrap_or_default();
+        let end = memchr2(b'\n', b'\r', text.as_bytes()).unwrap_or(text.len());
+        let line = &text[..end];
         let lead = lead_bytes(line);
         let content = line[lead..].trim_start();
         // A lead ends before the blanks that separate it from the text.
         let indent = line[..line.len() - content.len()]
             .bytes()
             .rev()
-            .take_while(|byte| matches!(byte, b' ' | b'\t'))
-            .collect::<Vec<_>>();
-        let is_indented =
-            line.starts_with([' ', '\t']) || indent.len() > 1 || indent.contains(&b'\t');
+            .take_while(|byte| matches!(byte, b' ' | b'\t'));
+        // One blank separates a lead from its text.
+        let is_indented = line.starts_with([' ', '\t'])
+            || indent.enumerate().any(|(at, byte)| at > 0 || byte == b'\t');
         let is_frame = is_indented || is_frame(content) || self.is_go && is_call(content);
         let is_exception = self.is_first && is_exception(content)
             || self.is_traceback && self.has_frames && lead == 0;
