@@ -4,6 +4,7 @@
 //! An adapter knows its port and its SDK, and not the SDK of another. It takes the time from the
 //! clock that it is given.
 
+pub mod attempt;
 pub mod aws;
 pub mod clock;
 #[cfg(feature = "cli")]
@@ -27,3 +28,4 @@ pub mod sns;
 #[cfg(feature = "stack")]
 pub mod sqs;
 pub mod targets;
+pub mod webhook;

@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `read` | knows the keys and what they mean |
 //! | `value` | reads TOML values and tables, without knowing any key |
-//! | `redaction`, `app`, `scope_keys` | know the keys of `[redact]`, `[[app]]` and a scope |
+//! | `redaction`, `app`, `target`, `scope_keys` | know the keys of `[redact]`, `[[app]]`, `[[target]]` and a scope |
 //! | `diagnostic` | collects mistakes and warnings, and finds their lines |
 //! | `shadowing` | finds routes that no log event can reach |
 //! | `scope`, `glob` | decide where a route applies |
@@ -31,10 +31,12 @@ mod region;
 mod scope;
 mod scope_keys;
 mod shadowing;
+mod target;
 #[cfg(test)]
 mod tests;
 mod value;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use strum::{EnumString, VariantNames};
@@ -52,6 +54,11 @@ pub use diagnostic::{ConfigError, Diagnostic};
 pub use glob::{GLOB_BYTES_MAX, Glob, GlobError};
 pub use quantity::{bytes, duration, duration_with_days};
 pub use scope::Scope;
+pub use target::{
+    IssuePer, JiraSettings, JsmSettings, Mention, MentionOn, Responder, ResponderKind,
+    SlackSettings, SnsFormat, SnsSettings, TargetSettings, TeamsSettings, TeamsShape,
+    WebhookSettings,
+};
 
 /// The default of `window`.
 pub const WINDOW_DEFAULT: Duration = Duration::from_secs(30);
@@ -94,6 +101,8 @@ pub struct Config {
     /// In the order of the file: the first that admits a log event names its app. At most
     /// [`APPS_MAX`]. Default: none.
     pub apps: Vec<App>,
+    /// How each target of the routes is used.
+    pub targets: BTreeMap<Target, TargetSettings>,
     /// Redacts with the rules of `[redact]`. Default: all built-in rules.
     pub redactor: Redactor,
     /// The decoded size that a record may have, in bytes, 1 KiB to 10 GiB. A larger one is parked.

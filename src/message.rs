@@ -7,6 +7,7 @@ pub mod burst;
 pub mod compose;
 mod console_link;
 pub mod content;
+pub mod document;
 mod facts;
 mod naming;
 pub mod plain;

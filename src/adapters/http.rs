@@ -4,10 +4,22 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+
+use crate::model::time::Timestamp;
+
+pub mod exchange;
+mod guard;
+pub mod url;
+
 /// The most that is read of an answer that only reports success or an error.
 pub const BODY_BYTES_MAX: usize = 64 << 10;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The longest wait that an answer can ask for. A longer one is cut: the message waits, it is not
+/// given up.
+const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 
 /// The longest wait for the head of an answer, and for each further piece of the body. The caller
 /// sets the deadline of the whole exchange, which may be minutes away.
@@ -17,7 +29,10 @@ const READ_TIMEOUT: Duration = Duration::from_secs(15);
 /// which takes longer than the rest of a function's start, and a consumer needs no client. Clones
 /// share it.
 #[derive(Clone, Debug, Default)]
-pub struct Http(Arc<OnceLock<reqwest::Client>>);
+pub struct Http {
+    client: Arc<OnceLock<reqwest::Client>>,
+    is_public_only: bool,
+}
 
 impl Http {
     /// The client.
@@ -25,17 +40,22 @@ impl Http {
     /// # Errors
     /// As [`client`].
     pub fn get(&self) -> reqwest::Result<&reqwest::Client> {
-        if let Some(client) = self.0.get() {
+        if let Some(client) = self.client.get() {
             return Ok(client);
         }
-        let client = client()?;
-        Ok(self.0.get_or_init(|| client))
+        let client = if self.is_public_only { guard::public_client()? } else { client()? };
+        Ok(self.client.get_or_init(|| client))
+    }
+
+    /// A client that connects to public addresses only.
+    pub fn public_only() -> Self {
+        Self { is_public_only: true, ..Self::default() }
     }
 }
 
 impl From<reqwest::Client> for Http {
     fn from(client: reqwest::Client) -> Self {
-        Self(Arc::new(OnceLock::from(client)))
+        Self { client: Arc::new(OnceLock::from(client)), is_public_only: false }
     }
 }
 
@@ -44,6 +64,10 @@ impl From<reqwest::Client> for Http {
 /// # Errors
 /// When the system has no usable root certificates.
 pub fn client() -> reqwest::Result<reqwest::Client> {
+    builder().build()
+}
+
+fn builder() -> reqwest::ClientBuilder {
     // Fails only if a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder()
@@ -51,7 +75,6 @@ pub fn client() -> reqwest::Result<reqwest::Client> {
         .connect_timeout(CONNECT_TIMEOUT)
         .read_timeout(READ_TIMEOUT)
         .redirect(reqwest::redirect::Policy::none())
-        .build()
 }
 
 /// The body of an answer, or its first `bytes_max` bytes; then the connection is dropped.
@@ -69,4 +92,26 @@ pub async fn body(mut answer: reqwest::Response, bytes_max: usize) -> reqwest::R
         body.extend_from_slice(&chunk[..chunk.len().min(room)]);
     }
     Ok(body)
+}
+
+/// The wait that an answer asks for: seconds, or a date, as a proxy may send. At most [`RETRY_AFTER_MAX`].
+pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = whole_seconds(text).or_else(|| until(text, now))?;
+    Some(wait.min(RETRY_AFTER_MAX))
+}
+
+/// A decimal number of seconds, rounded up.
+fn whole_seconds(text: &str) -> Option<Duration> {
+    // `parse` alone takes "inf" and "1e9", too.
+    let is_decimal = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let seconds = text.parse::<f64>().ok().filter(|_| is_decimal)?;
+    Some(Duration::try_from_secs_f64(seconds.ceil()).unwrap_or(Duration::MAX))
+}
+
+/// The time until a date; `None` if it has passed.
+fn until(text: &str, now: Timestamp) -> Option<Duration> {
+    let at = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+    let wait = now.until(Timestamp::from_millis(at.as_millisecond()));
+    (!wait.is_zero()).then_some(wait)
 }

@@ -38,9 +38,22 @@ pub enum SecretError {
     Missing(Target),
 }
 
+/// A version of the secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecretVersion {
+    Current,
+    /// The one before the last rotation.
+    Previous,
+}
+
 /// Reads the text of the secret.
 pub trait ReadSecret: Send + Sync {
-    fn read(&self, deadline: Deadline) -> impl Future<Output = Result<String, SecretError>> + Send;
+    /// `None` if there is no previous version.
+    fn read(
+        &self,
+        version: SecretVersion,
+        deadline: Deadline,
+    ) -> impl Future<Output = Result<Option<String>, SecretError>> + Send;
 }
 
 /// The secret, cached.
@@ -54,10 +67,12 @@ pub struct Secrets<R> {
 #[derive(Debug)]
 struct Cached {
     read_at: Timestamp,
-    /// It was read because a credential was denied.
-    after_denial: bool,
-    credentials: BTreeMap<String, Credential>,
+    credentials: Credentials,
+    /// Read after a credential was denied.
+    previous: Option<Credentials>,
 }
+
+type Credentials = BTreeMap<String, Credential>;
 
 impl<R: ReadSecret> Secrets<R> {
     pub fn new(reader: R) -> Self {
@@ -76,41 +91,71 @@ impl<R: ReadSecret> Secrets<R> {
     ) -> Result<Credential, SecretError> {
         let mut cache = self.cache.lock().await;
         if cache.as_ref().is_none_or(|cached| cached.read_at.after(KEPT_FOR) <= now) {
-            *cache = Some(self.read(false, now, deadline).await?);
+            *cache = Some(Cached {
+                read_at: now,
+                credentials: self.current(deadline).await?,
+                previous: None,
+            });
         }
-        credential_of(cache.as_ref(), target)
+        cache
+            .as_ref()
+            .and_then(|cached| credential_of(&cached.credentials, target))
+            .ok_or_else(|| SecretError::Missing(target.clone()))
     }
 
-    /// A credential of `target` that differs from `denied`, if there is one now. Reads the secret
-    /// unless another caller has done so since, or a moment ago.
+    /// Other credentials of `target` than the `denied` one: the current one, and the one before the
+    /// last rotation. A target may know either while a rotation is under way. Reads the secret
+    /// unless another caller has done so a moment ago.
     ///
     /// # Errors
     /// As [`Secrets::credential`].
-    pub async fn replacement(
+    pub async fn others(
         &self,
         denied: &Credential,
         target: &Target,
         now: Timestamp,
         deadline: Deadline,
-    ) -> Result<Option<Credential>, SecretError> {
+    ) -> Result<Vec<Credential>, SecretError> {
         let mut cache = self.cache.lock().await;
-        let unchanged = credential_of(cache.as_ref(), target).is_ok_and(|known| known == *denied);
-        let looked =
-            |cached: &Cached| cached.after_denial && cached.read_at.after(REFRESHED_AFTER) > now;
-        if unchanged && !cache.as_ref().is_some_and(looked) {
-            *cache = Some(self.read(true, now, deadline).await?);
+        let is_fresh = |cached: &Cached| {
+            cached.previous.is_some() && cached.read_at.after(REFRESHED_AFTER) > now
+        };
+        if !cache.as_ref().is_some_and(is_fresh) {
+            let credentials = self.current(deadline).await?;
+            // Without the previous version, the current one still has to be tried.
+            let previous =
+                self.read(SecretVersion::Previous, deadline).await.unwrap_or_else(|error| {
+                    tracing::warn!("The previous version of the secret is not tried: {error}");
+                    None
+                });
+            *cache = Some(Cached {
+                read_at: now,
+                credentials,
+                previous: Some(previous.unwrap_or_default()),
+            });
         }
-        credential_of(cache.as_ref(), target)
-            .map(|known| Some(known).filter(|known| known != denied))
+        let cached = cache.as_ref().expect("invariant: the secret was read");
+        let versions = [Some(&cached.credentials), cached.previous.as_ref()];
+        let known = versions.into_iter().flatten().filter_map(|all| credential_of(all, target));
+        let mut others: Vec<Credential> = known.filter(|known| known != denied).collect();
+        others.dedup();
+        Ok(others)
+    }
+
+    async fn current(&self, deadline: Deadline) -> Result<Credentials, SecretError> {
+        let missing = || {
+            let message = "it has no current version";
+            SecretError::Unavailable(Cause::new("secret-missing", message))
+        };
+        self.read(SecretVersion::Current, deadline).await?.ok_or_else(missing)
     }
 
     async fn read(
         &self,
-        after_denial: bool,
-        now: Timestamp,
+        version: SecretVersion,
         deadline: Deadline,
-    ) -> Result<Cached, SecretError> {
-        let text = self.reader.read(deadline).await?;
+    ) -> Result<Option<Credentials>, SecretError> {
+        let Some(text) = self.reader.read(version, deadline).await? else { return Ok(None) };
         // The message of serde would quote the secret.
         let malformed = |_| {
             let message = "it is not a JSON object from target to credential";
@@ -118,22 +163,22 @@ impl<R: ReadSecret> Secrets<R> {
         };
         let credentials: BTreeMap<String, Value> =
             serde_json::from_str(&text).map_err(malformed)?;
-        let credentials =
-            credentials.into_iter().map(|(name, value)| (name, Credential(value))).collect();
-        Ok(Cached { read_at: now, after_denial, credentials })
+        Ok(Some(credentials.into_iter().map(|(name, value)| (name, Credential(value))).collect()))
     }
 }
 
 /// A credential has the key `slack:name` or, if names are unique over all kinds, `name`.
-fn credential_of(cached: Option<&Cached>, target: &Target) -> Result<Credential, SecretError> {
-    let credentials = cached.map(|cached| &cached.credentials);
-    let named = |name: &str| credentials.and_then(|credentials| credentials.get(name)).cloned();
-    named(&target.to_string())
-        .or_else(|| named(target.name.as_str()))
-        .ok_or_else(|| SecretError::Missing(target.clone()))
+fn credential_of(credentials: &Credentials, target: &Target) -> Option<Credential> {
+    let named = |name: &str| credentials.get(name).cloned();
+    named(&target.to_string()).or_else(|| named(target.name.as_str()))
 }
 
 impl Credential {
+    /// For a credential that is not from a secret.
+    pub fn new(value: Value) -> Self {
+        Self(value)
+    }
+
     /// The credential, if it is a string.
     pub fn as_str(&self) -> Option<&str> {
         self.0.as_str()
@@ -142,6 +187,15 @@ impl Credential {
     /// A string field of the credential, if it is an object.
     pub fn field(&self, name: &str) -> Option<&str> {
         self.0.get(name)?.as_str()
+    }
+
+    /// A field of the credential that is a list of strings, or one string.
+    pub fn list(&self, name: &str) -> Vec<&str> {
+        match self.0.get(name) {
+            Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).collect(),
+            Some(Value::String(text)) => vec![text],
+            _ => Vec::new(),
+        }
     }
 }
 
@@ -158,7 +212,7 @@ mod secrets_manager {
     use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
     use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
-    use super::{ReadSecret, SecretError};
+    use super::{ReadSecret, SecretError, SecretVersion};
     use crate::adapters::aws::cause;
     use crate::adapters::clock::SystemClock;
     use crate::model::error::Cause;
@@ -180,15 +234,34 @@ mod secrets_manager {
     }
 
     impl<C: Clock> ReadSecret for SecretsManager<C> {
-        async fn read(&self, deadline: Deadline) -> Result<String, SecretError> {
-            let call = self.client.get_secret_value().secret_id(&self.secret_id).send();
+        async fn read(
+            &self,
+            version: SecretVersion,
+            deadline: Deadline,
+        ) -> Result<Option<String>, SecretError> {
+            let stage = match version {
+                SecretVersion::Current => "AWSCURRENT",
+                SecretVersion::Previous => "AWSPREVIOUS",
+            };
+            let call = self.client.get_secret_value().secret_id(&self.secret_id);
+            let call = call.version_stage(stage).send();
             let answer = self.clock.timeout(deadline, call).await;
             let answer = answer.ok_or_else(|| SecretError::Unavailable(Cause::no_answer()))?;
-            let answer = answer.map_err(|error| unavailable(&error))?;
+            let answer = match answer {
+                Err(error) if version == SecretVersion::Previous && is_missing(&error) => {
+                    return Ok(None);
+                }
+                answer => answer.map_err(|error| unavailable(&error))?,
+            };
             let binary =
                 || SecretError::Unavailable(Cause::new("malformed-secret", "it is binary"));
-            answer.secret_string.ok_or_else(binary)
+            answer.secret_string.ok_or_else(binary).map(Some)
         }
+    }
+
+    /// The secret was never rotated.
+    fn is_missing(error: &SdkError<GetSecretValueError, HttpResponse>) -> bool {
+        error.as_service_error().is_some_and(GetSecretValueError::is_resource_not_found_exception)
     }
 
     /// AWS's message names roles and the secret. The error is shown in Slack, so the message stays
@@ -219,14 +292,22 @@ mod tests {
     #[derive(Default)]
     struct Fake {
         text: Lock<String>,
+        previous: Lock<Option<String>>,
         readings: AtomicU32,
     }
 
     impl ReadSecret for &Fake {
-        async fn read(&self, _deadline: Deadline) -> Result<String, SecretError> {
+        async fn read(
+            &self,
+            version: SecretVersion,
+            _deadline: Deadline,
+        ) -> Result<Option<String>, SecretError> {
             self.readings.fetch_add(1, Ordering::SeqCst);
             tokio::task::yield_now().await;
-            Ok(self.text.lock().unwrap().clone())
+            Ok(match version {
+                SecretVersion::Current => Some(self.text.lock().unwrap().clone()),
+                SecretVersion::Previous => self.previous.lock().unwrap().clone(),
+            })
         }
     }
 
@@ -264,27 +345,34 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_denied_credential_is_read_again_once_by_one_caller() {
+    async fn after_a_denial_one_caller_reads_both_versions() {
         let fake = Fake { text: Lock::new(r#"{"ops":"old"}"#.into()), ..Fake::default() };
         let secrets = Secrets::new(&fake);
         let target = target();
+        let others = async |denied: &Credential, now| {
+            let others = secrets.others(denied, &target, at(now), by(999)).await.unwrap();
+            others.iter().map(|other| other.as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
         let old = secrets.credential(&target, at(0), by(999)).await.unwrap();
         *fake.text.lock().unwrap() = r#"{"ops":"new"}"#.into();
-        let asked =
-            join_all((0..5).map(|_| secrets.replacement(&old, &target, at(60), by(999)))).await;
-        assert!(asked.into_iter().all(|new| new.unwrap().unwrap().as_str() == Some("new")));
-        assert_eq!(fake.readings.load(Ordering::SeqCst), 2, "one for all five");
+        *fake.previous.lock().unwrap() = Some(r#"{"ops":"old"}"#.into());
+        assert_eq!(
+            join_all((0..5).map(|_| others(&old, 60))).await,
+            vec![vec!["new".to_owned()]; 5]
+        );
+        assert_eq!(fake.readings.load(Ordering::SeqCst), 3, "two for all five");
         let new = secrets.credential(&target, at(61), by(999)).await.unwrap();
         for now in [62, 70, 74] {
-            assert_eq!(secrets.replacement(&new, &target, at(now), by(999)).await.unwrap(), None);
+            assert_eq!(others(&new, now).await, ["old"], "the target may not know the new one yet");
         }
         assert_eq!(
             fake.readings.load(Ordering::SeqCst),
-            2,
+            3,
             "a target that is gone is no reason to read all the time"
         );
-        assert_eq!(secrets.replacement(&new, &target, at(76), by(999)).await.unwrap(), None);
-        assert_eq!(fake.readings.load(Ordering::SeqCst), 3);
+        *fake.previous.lock().unwrap() = None;
+        assert!(others(&new, 76).await.is_empty());
+        assert_eq!(fake.readings.load(Ordering::SeqCst), 5);
     }
 
     #[tokio::test]

@@ -9,10 +9,10 @@ use std::fmt;
 
 use reqwest::{RequestBuilder, Response, Url};
 use serde::Serialize;
-use thiserror::Error;
 
 use crate::adapters::clock::SystemClock;
 use crate::adapters::http::Http;
+use crate::adapters::http::url::{UrlError, parse_base, parse_confidential};
 use crate::model::digest::Digest;
 use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::notify::DeliverError;
@@ -32,16 +32,6 @@ pub struct WebhookUrl(Url);
 /// The base URL of the Web API, with a slash at its end.
 #[derive(Clone, Debug)]
 pub struct ApiUrl(Url);
-
-/// Why a text is not a URL that messages may be sent to. It is not repeated, because it may be a
-/// credential.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum UrlError {
-    #[error("{0} is not a URL")]
-    Invalid(&'static str),
-    #[error("{0} must be an https:// URL")]
-    NotHttps(&'static str),
-}
 
 /// Posts to webhooks and as a bot.
 #[derive(Clone, Debug)]
@@ -67,36 +57,13 @@ impl ApiUrl {
     /// # Errors
     /// When the text is not a URL, or tokens would be sent unencrypted.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
-        let mut url = parse_confidential(text, "Slack's API")?;
-        if !url.path().ends_with('/') {
-            url.set_path(&format!("{}/", url.path()));
-        }
-        Ok(Self(url))
+        parse_base(text, "Slack's API").map(Self)
     }
 }
 
 impl Default for ApiUrl {
     fn default() -> Self {
         Self(Url::parse("https://slack.com/api/").expect("invariant: the literal is a URL"))
-    }
-}
-
-/// A URL to which a message can be sent without being read on the way. `what` names it in the
-/// error.
-fn parse_confidential(text: &str, what: &'static str) -> Result<Url, UrlError> {
-    let url = Url::parse(text.trim()).map_err(|_| UrlError::Invalid(what))?;
-    let is_loopback = match url.host_str() {
-        Some("localhost") => true,
-        Some(host) => host
-            .trim_matches(['[', ']'])
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|ip| ip.is_loopback()),
-        None => return Err(UrlError::Invalid(what)),
-    };
-    match url.scheme() {
-        "https" => Ok(url),
-        "http" if is_loopback => Ok(url),
-        _ => Err(UrlError::NotHttps(what)),
     }
 }
 
@@ -109,6 +76,11 @@ impl fmt::Debug for WebhookUrl {
 impl<C> Slack<C> {
     pub fn new(http: impl Into<Http>, clock: C) -> Self {
         Self { http: http.into(), api: ApiUrl::default(), clock }
+    }
+
+    /// The client that sends.
+    pub fn http(&self) -> Http {
+        self.http.clone()
     }
 
     /// Bots use this API instead of the one at slack.com.

@@ -1,38 +1,68 @@
-//! Delivery in production: finds the credential of a target and sends the digest to Slack or SNS.
-//! When the credential is denied, it reads the secret again, and retries once with a newer
-//! credential.
+//! Delivery in production: finds the credential of a target, and hands the digest to the adapter of
+//! its kind. When the credential is denied, it tries the current and the previous value of the
+//! secret, while they differ from it.
 
+use std::collections::BTreeMap;
+
+use crate::adapters::attempt::{Attempt, CredentialError};
 use crate::adapters::clock::SystemClock;
+use crate::adapters::http::Http;
+use crate::adapters::http::exchange::{Exchange, HttpExchange};
 use crate::adapters::secret::{Credential, ReadSecret, SecretError, Secrets};
 use crate::adapters::slack::bot::Bot;
 use crate::adapters::slack::{Slack, WebhookUrl};
 #[cfg(feature = "stack")]
 use crate::adapters::sns::{Sns, Topic};
-use crate::config::{Config, Route};
+use crate::adapters::webhook::{self, Endpoint};
+use crate::config::{TargetSettings, WebhookSettings};
 use crate::model::digest::Digest;
-use crate::model::name::{Target, TargetKind};
+use crate::model::name::Target;
 use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::notify::{Accepted, Deliver, DeliverError};
 
+/// The stack that names incidents if no other is given.
+const STACK_DEFAULT: &str = "stentor";
+
 /// All kinds of targets that this program can deliver to.
 #[derive(Debug)]
-pub struct Targets<R, C = SystemClock> {
+pub struct Targets<R, C = SystemClock, X = HttpExchange<C>> {
+    stack: String,
+    settings: BTreeMap<Target, TargetSettings>,
     slack: Slack<C>,
     #[cfg(feature = "stack")]
     sns: Option<Sns<C>>,
+    exchange: X,
+    /// Connects to public addresses only.
+    public_exchange: X,
     secrets: Secrets<R>,
     clock: C,
 }
 
-impl<R: ReadSecret, C: Clock> Targets<R, C> {
+impl<R: ReadSecret, C: Clock + Clone> Targets<R, C> {
     pub fn new(slack: Slack<C>, secrets: Secrets<R>, clock: C) -> Self {
         Self {
+            stack: STACK_DEFAULT.to_owned(),
+            settings: BTreeMap::new(),
+            exchange: HttpExchange::new(slack.http(), clock.clone()),
+            public_exchange: HttpExchange::new(Http::public_only(), clock.clone()),
             slack,
             #[cfg(feature = "stack")]
             sns: None,
             secrets,
             clock,
         }
+    }
+}
+
+impl<R: ReadSecret, C: Clock, X: Exchange> Targets<R, C, X> {
+    /// Uses the targets as the configuration says.
+    pub fn with_settings(self, settings: BTreeMap<Target, TargetSettings>) -> Self {
+        Self { settings, ..self }
+    }
+
+    /// Names incidents after this stack.
+    pub fn with_stack(self, stack: String) -> Self {
+        Self { stack, ..self }
     }
 
     /// Also delivers to topics of SNS.
@@ -49,13 +79,28 @@ impl<R: ReadSecret, C: Clock> Targets<R, C> {
         deadline: Deadline,
     ) -> Result<Accepted, DeliverError> {
         let target = &digest.target;
-        match target.kind {
-            TargetKind::Slack => self.slack(credential, digest, joins, deadline).await,
+        let configured = self.settings.get(target).cloned();
+        let Some(settings) = configured.or_else(|| TargetSettings::default_of(target.kind)) else {
+            let reason = format!("the configuration has no [[target]] for {target}");
+            return Err(DeliverError::Refused { reason });
+        };
+        let now = self.clock.now();
+        let stack = &*self.stack;
+        let attempt = Attempt { exchange: &self.exchange, stack, digest, joins, now, deadline };
+        let unusable = |bad: CredentialError| unusable(target, &bad.to_string());
+        match settings {
+            TargetSettings::Webhook(WebhookSettings { allow_private }) => {
+                let exchange = if allow_private { &self.exchange } else { &self.public_exchange };
+                let endpoint = Endpoint::parse(credential).map_err(unusable)?;
+                webhook::deliver(&Attempt { exchange, ..attempt }, &endpoint).await
+            }
+            TargetSettings::Slack(_) => self.slack(credential, digest, joins, deadline).await,
             #[cfg(feature = "stack")]
-            TargetKind::Sns => self.sns(credential, digest, deadline).await,
+            TargetSettings::Sns(_) => self.sns(credential, digest, deadline).await,
             #[cfg(not(feature = "stack"))]
-            TargetKind::Sns => Err(no_channel(target)),
-            TargetKind::PagerDuty | TargetKind::Jira => Err(no_channel(target)),
+            TargetSettings::Sns(_) => Err(no_channel(target)),
+            TargetSettings::None => Err(no_channel(target)),
+            _ => Err(no_channel(target)),
         }
     }
 
@@ -97,16 +142,7 @@ impl<R: ReadSecret, C: Clock> Targets<R, C> {
     }
 }
 
-/// The first target of the configuration that a deployed stack cannot deliver to.
-pub fn undeliverable(config: &Config) -> Option<&Target> {
-    config
-        .routes
-        .iter()
-        .flat_map(Route::targets)
-        .find(|target| !matches!(target.kind, TargetKind::Slack | TargetKind::Sns))
-}
-
-impl<R: ReadSecret, C: Clock> Deliver for Targets<R, C> {
+impl<R: ReadSecret, C: Clock, X: Exchange> Deliver for Targets<R, C, X> {
     async fn deliver(
         &self,
         digest: &Digest,
@@ -118,15 +154,18 @@ impl<R: ReadSecret, C: Clock> Deliver for Targets<R, C> {
             Ok(credential) => credential,
             Err(error) => return Err(no_credential(&error)),
         };
-        let denied = match self.deliver_with(&credential, digest, joins, deadline).await {
+        let mut denied = match self.deliver_with(&credential, digest, joins, deadline).await {
             Err(DeliverError::Denied { reason }) => reason,
             outcome => return outcome,
         };
-        match self.secrets.replacement(&credential, target, self.clock.now(), deadline).await {
-            Ok(Some(fresh)) => self.deliver_with(&fresh, digest, joins, deadline).await,
-            Ok(None) => Err(DeliverError::Refused { reason: denied }),
-            Err(error) => Err(no_credential(&error)),
+        let others = self.secrets.others(&credential, target, self.clock.now(), deadline).await;
+        for credential in others.map_err(|error| no_credential(&error))? {
+            match self.deliver_with(&credential, digest, joins, deadline).await {
+                Err(DeliverError::Denied { reason }) => denied = reason,
+                outcome => return outcome,
+            }
         }
+        Err(DeliverError::Refused { reason: denied })
     }
 }
 
@@ -146,23 +185,5 @@ fn no_credential(error: &SecretError) -> DeliverError {
             DeliverError::Retry { after: None, reason: error.to_string() }
         }
         SecretError::Missing(_) => DeliverError::Refused { reason: error.to_string() },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_undeliverable_target_is_named() {
-        let without = |text: &str| {
-            let config = Config::parse(text, "f").unwrap();
-            undeliverable(&config).map(ToString::to_string)
-        };
-        assert_eq!(without(include_str!("../../config/stentor.toml")), None);
-        assert_eq!(without(include_str!("../../config/example.toml")), None);
-        let pager =
-            "[[route]]\nname = 'a'\nmarkers = ['[A]']\nnotify = ['slack:a', 'pagerduty:db']";
-        assert_eq!(without(pager).as_deref(), Some("pagerduty:db"));
     }
 }

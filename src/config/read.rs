@@ -15,7 +15,7 @@ use super::scope_keys::scope;
 use super::value::{Fields, TomlValue, filled_list, optional, warn_elements};
 use super::{
     CONTEXT_EVENTS_MAX, Config, ContextSize, DECODED_BYTES_MAX_DEFAULT, FALLBACK_AFTER_DEFAULT,
-    First, MARKER_BYTES_MAX, WINDOW_LIMIT, WINDOW_MIN, app, redaction, shadowing,
+    First, MARKER_BYTES_MAX, WINDOW_LIMIT, WINDOW_MIN, app, redaction, shadowing, target,
 };
 use crate::model::name::{RouteName, Target};
 use crate::model::visible;
@@ -55,6 +55,7 @@ pub(super) fn config(root: &DeTable<'_>, diagnostics: &mut Diagnostics<'_>) -> O
         first: optional(fields.take("first"), First::default(), diagnostics, TomlValue::variant),
     };
     let apps = app::apps(fields.take("app"), diagnostics);
+    let targets = target::targets(fields.take("target"), diagnostics);
     let redactor = redaction::redactor(fields.take("redact"), diagnostics);
     let decoded_bytes_max =
         optional(fields.take("decoded_bytes_max"), DECODED_BYTES_MAX_DEFAULT, diagnostics, size);
@@ -70,10 +71,12 @@ pub(super) fn config(root: &DeTable<'_>, diagnostics: &mut Diagnostics<'_>) -> O
     }
     let drafts = drafts?;
     shadowing::check(&drafts, diagnostics);
+    let targets = targets.and_then(|targets| targets.finish(&drafts, diagnostics));
 
     Some(Config {
         routes: drafts.into_iter().map(Draft::finish).collect::<Option<_>>()?,
         apps: apps?,
+        targets: targets?,
         redactor: redactor?,
         decoded_bytes_max: decoded_bytes_max?,
         strict: strict?,
@@ -141,6 +144,7 @@ fn draft(
     let misplaced = |key: &str| match key {
         "redact" => Some("it is a table of its own, [redact]"),
         "app" => Some("it is a table of its own, [[app]]"),
+        "target" => Some("it is a table of its own, [[target]]"),
         "log_streams" => Some("it belongs in an [[app]]"),
         _ if FILE_KEYS.contains(&key) => Some("it belongs above the first [[route]]"),
         _ => None,

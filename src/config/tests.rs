@@ -41,6 +41,11 @@ fn the_builtin_configuration_is_the_documented_one() {
             severity: None,
         }],
         apps: Vec::new(),
+        targets: [(
+            "slack:default".parse().unwrap(),
+            TargetSettings::Slack(SlackSettings::default()),
+        )]
+        .into(),
         redactor: Redactor::default(),
         decoded_bytes_max: 64 * 1024 * 1024,
         strict: false,

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::str::FromStr;
 
+use serde_json::{Number, Value};
 use strum::VariantNames;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -93,6 +94,32 @@ impl<'a> TomlValue<'a> {
     pub(crate) fn table(self) -> Result<Fields<'a>, String> {
         let table = self.node.get_ref().as_table().ok_or_else(|| self.mismatch("a table"))?;
         Ok(Fields::new(table))
+    }
+
+    /// The value as JSON.
+    pub(super) fn json(self) -> Result<Value, String> {
+        let node = |node| TomlValue { key: self.key, node };
+        Ok(match self.node.get_ref() {
+            DeValue::String(text) => Value::from(text.as_ref()),
+            DeValue::Boolean(is_true) => Value::from(*is_true),
+            DeValue::Integer(_) | DeValue::Float(_) => {
+                let number = match self.integer() {
+                    Some(integer) => integer.map(Number::from),
+                    None => self.number().and_then(Number::from_f64),
+                };
+                Value::Number(number.ok_or("expected a number from 0 to 2^64 - 1")?)
+            }
+            DeValue::Array(array) => {
+                Value::Array(array.iter().map(|item| node(item).json()).collect::<Result<_, _>>()?)
+            }
+            DeValue::Table(table) => {
+                let fields = table.iter().map(|(key, value)| {
+                    Ok((key.get_ref().as_ref().to_owned(), node(value).json()?))
+                });
+                Value::Object(fields.collect::<Result<_, String>>()?)
+            }
+            DeValue::Datetime(_) => return Err("expected a string for a date or time".to_owned()),
+        })
     }
 
     pub(super) fn is_table(self) -> bool {

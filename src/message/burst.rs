@@ -7,7 +7,7 @@ use super::content::{
     Content, Facts, GroupDetail, HEADLINE_BYTES_MAX, Inline, Line, Status, joined, plain,
     plain_line,
 };
-use super::facts::{fallback, period_of_burst};
+use super::facts::{fallback, period_of_burst, related};
 use super::naming::APPS;
 use super::{text, time};
 use crate::model::digest::Digest;
@@ -21,6 +21,7 @@ pub fn compose(digest: &Digest) -> Content {
     let facts = Facts {
         fallback: fallback(digest),
         burst: so_far(digest),
+        related: related(digest),
         latest: latest(digest),
         ..Facts::default()
     };

@@ -281,7 +281,7 @@ fn place(sample: &Sample) -> Place {
 fn console_link(sample: &Sample, is_wanted: bool) -> Option<Link> {
     let url =
         console_link::console_url(sample).filter(|url| is_wanted && url.len() <= URL_BYTES_MAX)?;
-    Some(Link { url, text: "CloudWatch" })
+    Some(Link { url, text: "CloudWatch".into() })
 }
 
 fn left_out(digest: &Digest, content: &Content) -> Option<LeftOut> {

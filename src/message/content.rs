@@ -4,6 +4,7 @@
 //! All text is safe to show: control characters are spelled out, and names and excerpts are cut to
 //! size. It is not escaped: a layout escapes the characters that its channel reads as markup.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::model::humanize::{count, count_alerts};
@@ -63,6 +64,8 @@ pub struct Facts {
     pub backlog: Line,
     /// How many alerts were muted before it.
     pub muted: Line,
+    /// What other targets opened for the same burst, such as an issue.
+    pub related: Line,
     /// The latest message of the burst in one line.
     pub latest: Line,
 }
@@ -115,13 +118,13 @@ pub struct Reference {
     pub epochs: (u64, u64),
 }
 
-/// A link to a log event in the CloudWatch console. It opens in the account that the browser is
-/// signed in to, so a layout shows the account next to it. The URL holds no character that markup
-/// gives a meaning.
+/// A link to a log event in the CloudWatch console, or to what another target opened. The console
+/// opens in the account that the browser is signed in to, so a layout shows the account next to
+/// it. The URL holds no character that markup gives a meaning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Link {
     pub url: String,
-    pub text: &'static str,
+    pub text: Cow<'static, str>,
 }
 
 pub type Line = Vec<Inline>;
@@ -156,8 +159,9 @@ impl Status {
 impl Facts {
     /// The lines that have text, in reading order.
     pub fn lines(&self) -> impl Iterator<Item = &Line> {
-        let Self { fallback, scope, period, timeline, burst, backlog, muted, latest } = self;
-        [fallback, scope, period, timeline, burst, backlog, muted, latest]
+        let Self { fallback, scope, period, timeline, burst, backlog, muted, related, latest } =
+            self;
+        [fallback, scope, period, timeline, burst, backlog, muted, related, latest]
             .into_iter()
             .filter(|line| !line.is_empty())
     }
@@ -188,7 +192,7 @@ impl Inline {
     pub fn as_str(&self) -> &str {
         match self {
             Self::Plain(text) | Self::Strong(text) | Self::Code(text) => text,
-            Self::Link(link) => link.text,
+            Self::Link(link) => &link.text,
             Self::LocalTime { .. } => "",
         }
     }

@@ -1,9 +1,9 @@
 //! The facts of a message: what holds for all its alerts, in words.
 
-use super::content::{Facts, Inline, Line, joined, plain, plain_line};
-use super::naming::{ACCOUNTS, APPS, LOG_GROUPS};
+use super::content::{Facts, Inline, Line, Link, joined, plain, plain_line};
+use super::naming::{ACCOUNTS, APPS, LOG_GROUPS, NAME_BYTES_MAX};
 use super::{sparkline, text, time};
-use crate::model::burst::Burst;
+use crate::model::burst::{Burst, Related};
 use crate::model::digest::{Backlog, Digest};
 use crate::model::humanize::{count_alerts, humanize_duration, thousands};
 use crate::model::tally::{Histogram, Span};
@@ -20,8 +20,23 @@ pub(super) fn of(digest: &Digest) -> Facts {
         burst: digest.burst.map(|burst| burst_so_far(digest, burst)).unwrap_or_default(),
         backlog: digest.backlog.map(|waiting| backlog(digest, waiting)).unwrap_or_default(),
         muted: muted(digest.muted),
+        related: related(digest),
         latest: vec![],
     }
+}
+
+/// `Also: PAY-123`, with a link where one is known.
+pub(super) fn related(digest: &Digest) -> Line {
+    let mut line = vec![];
+    for Related { name, url } in &digest.related {
+        let name = text::name(name, NAME_BYTES_MAX);
+        line.push(plain(if line.is_empty() { "Also: " } else { ", " }));
+        line.push(match url {
+            Some(url) => Inline::Link(Link { url: url.clone(), text: name.into() }),
+            None => plain(name),
+        });
+    }
+    line
 }
 
 /// There is one pattern, and the tally knows it.

@@ -10,12 +10,23 @@ use crate::model::time::Timestamp;
 /// Consecutive windows with alerts, as far as known at this moment.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Burst {
+    /// The number of its first epoch. No other burst of the route has it.
+    pub number: u64,
     /// When its first window was closed.
     pub since: Timestamp,
     /// When its latest window was closed.
     pub until: Timestamp,
     /// Alerts since it began, including those of the current digest.
     pub alerts: u64,
+}
+
+/// What a target opened for a burst, such as an issue, for the messages of other targets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Related {
+    /// `PAY-123`.
+    pub name: String,
+    /// Where a browser shows it.
+    pub url: Option<String>,
 }
 
 /// The burst of a cursor.

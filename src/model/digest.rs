@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::model::burst::Burst;
+use crate::model::burst::{Burst, Related};
 use crate::model::humanize::count_alerts;
 use crate::model::name::{RouteName, Severity, Target};
 use crate::model::outbox::Epoch;
@@ -26,9 +26,9 @@ pub struct Digest {
     pub burst: Option<Burst>,
     /// The burst has ended: its last window had no alerts.
     pub ends_burst: bool,
-    /// The start of the burst of the last epoch, by which messages of one burst are kept together.
+    /// The number of the burst of the last epoch, by which messages of one burst are kept together.
     /// `None` without a due queue.
-    pub incident: Option<Timestamp>,
+    pub incident: Option<u64>,
     /// Present if the message covers several windows, because they could not be delivered one by
     /// one.
     pub backlog: Option<Backlog>,
@@ -36,6 +36,8 @@ pub struct Digest {
     pub muted: u64,
     /// Why a fallback receives this instead of the target.
     pub escalated: Option<String>,
+    /// What other targets opened for the same burst, as far as known.
+    pub related: Vec<Related>,
 }
 
 /// Windows that waited, most likely because the target was down.
@@ -70,10 +72,11 @@ impl Digest {
             tally,
             burst,
             ends_burst: last.ends_burst,
-            incident: last.burst.map(|burst| burst.since),
+            incident: last.burst.map(|burst| burst.number),
             backlog,
             muted: 0,
             escalated: None,
+            related: Vec::new(),
         })
     }
 
@@ -98,6 +101,18 @@ impl Digest {
             backlog: None,
             muted: 0,
             escalated: None,
+            related: Vec::new(),
+        }
+    }
+
+    /// The name of the incident that this digest is about: `STACK/ROUTE/BURST`. All targets derive
+    /// their keys from it. A digest without a burst is an incident of its own, which its epochs
+    /// name: `STACK/ROUTE/FIRST-LAST`.
+    pub fn incident_id(&self, stack: &str) -> String {
+        let (route, (first, last)) = (&self.route, self.epochs);
+        match self.incident {
+            Some(burst) => format!("{stack}/{route}/{burst}"),
+            None => format!("{stack}/{route}/{first}-{last}"),
         }
     }
 

@@ -159,15 +159,59 @@ impl fmt::Display for Target {
 pub enum TargetKind {
     /// A Slack channel, through an incoming webhook or a bot.
     Slack,
-    /// A PagerDuty service. No adapter delivers to it yet.
+    /// A PagerDuty service, through an integration of Events API v2.
     PagerDuty,
-    /// A Jira project. No adapter delivers to it yet.
+    /// A project in Jira Cloud.
     Jira,
+    /// Operations alerts of Jira Service Management, or Opsgenie.
+    Jsm,
+    /// A Microsoft Teams channel, through a workflow.
+    Teams,
+    /// An HTTPS endpoint that takes signed webhooks.
+    Webhook,
     /// An Amazon SNS topic.
     Sns,
+    /// A Discord channel, through a webhook.
+    Discord,
+    /// A Google Chat space, through a webhook.
+    GoogleChat,
+    /// A Mattermost channel, through an incoming webhook.
+    Mattermost,
+}
+
+/// Which of the epochs that a target is owed one message covers. Different targets need different
+/// messages: people want one for everything, an incident belongs to one burst, and a program that
+/// stores the ids of messages needs the same message again after a lost answer.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Merging {
+    /// All of them.
+    All,
+    /// Those of one burst. The epoch that ends a burst has a message of its own, so a request that
+    /// opens an incident never comes after the one that resolves it.
+    Burst,
+    /// One. A repeated message has the same content as the first.
+    Single,
 }
 
 impl TargetKind {
+    pub fn merging(self) -> Merging {
+        match self {
+            Self::PagerDuty | Self::Jira | Self::Jsm => Merging::Burst,
+            Self::Webhook => Merging::Single,
+            Self::Slack
+            | Self::Teams
+            | Self::Sns
+            | Self::Discord
+            | Self::GoogleChat
+            | Self::Mattermost => Merging::All,
+        }
+    }
+
+    /// Whether a message opens something that the end of the burst has to resolve.
+    pub fn has_incidents(self) -> bool {
+        self.merging() == Merging::Burst
+    }
+
     /// The word in a configuration and in JSON.
     pub fn as_str(self) -> &'static str {
         self.into()

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::burst::{Burst, BurstState};
-use crate::model::name::Target;
+use crate::model::burst::{Burst, BurstState, Related};
+use crate::model::name::{Merging, Target};
 use crate::model::tally::Tally;
 use crate::model::time::Timestamp;
 
@@ -147,10 +147,13 @@ pub struct TargetState {
 /// The first message of a burst.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Thread {
-    /// The start of the burst.
-    pub burst: Timestamp,
+    /// The number of the burst.
+    pub burst: u64,
     /// The reference of the message; opaque to all but the adapter of the target.
     pub message: String,
+    /// What the target opened, for the messages of other targets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub related: Option<Related>,
 }
 
 /// The note that a fallback is owed epochs.
@@ -200,6 +203,35 @@ impl Cursor {
     pub fn opening(&self, due: Timestamp, targets: &[Target]) -> Opening {
         let window = Window { number: self.last_window + 1, due, armed: false };
         Opening { window, targets: targets.to_vec(), delivered: self.epoch }
+    }
+}
+
+/// The most epochs that one message about a burst covers.
+const BURST_EPOCHS_MAX: u64 = 64;
+
+impl Merging {
+    /// The epochs `(after, last]` to read for the next message, out of the owed `(after, upto]`.
+    pub fn last_to_read(self, after: u64, upto: u64) -> u64 {
+        match self {
+            Self::All => upto,
+            Self::Burst => upto.min(after.saturating_add(BURST_EPOCHS_MAX)),
+            Self::Single => upto.min(after.saturating_add(1)),
+        }
+    }
+
+    /// How many of the first `epochs`, which are in order, the next message covers.
+    pub fn count(self, epochs: &[&Epoch]) -> usize {
+        let Some(first) = epochs.first() else { return 0 };
+        let number = |epoch: &Epoch| epoch.burst.map(|burst| burst.number);
+        match self {
+            Self::All => epochs.len(),
+            Self::Single => 1,
+            Self::Burst if first.ends_burst => 1,
+            Self::Burst => epochs
+                .iter()
+                .take_while(|epoch| !epoch.ends_burst && number(epoch) == number(first))
+                .count(),
+        }
     }
 }
 

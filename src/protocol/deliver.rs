@@ -6,8 +6,9 @@
 
 use std::time::Duration;
 
-use futures::future::join_all;
+use futures::future::{join_all, try_join_all};
 
+use crate::model::burst::Related;
 use crate::model::digest::Digest;
 use crate::model::name::Target;
 use crate::model::outbox::{
@@ -135,11 +136,11 @@ impl<W: Services> TargetDelivery<'_, W> {
             store.release(route, self.recipient, &lease, &Deferral::default(), deadline).await?;
             return Ok(Step::Progress);
         };
-        let digest = self.digest(&state, after, upto).await?;
+        let (digest, upto) = self.digest(&state, after, upto).await?;
         let thread = state.thread.clone();
         let result = match digest {
             None => Ok(Acknowledgement { offset: upto, thread, muted: state.muted }),
-            Some(digest) if self.cursor.is_muted(now) => {
+            Some(digest) if self.cursor.is_muted(now) && !self.resolves(&digest) => {
                 let muted = state.muted.saturating_add(digest.tally.alerts);
                 Ok(Acknowledgement { offset: upto, thread, muted })
             }
@@ -209,18 +210,34 @@ impl<W: Services> TargetDelivery<'_, W> {
         paused.into_iter().chain(leased).find(|retry| retry.at > now)
     }
 
+    /// Whether the digest resolves an incident. It does so although the route is muted: it disturbs
+    /// no one, and an incident that stays open hides the next one.
+    fn resolves(&self, digest: &Digest) -> bool {
+        digest.ends_burst && digest.tally.is_empty() && self.target().kind.has_incidents()
+    }
+
+    /// The next message out of the epochs `(after, upto]`, and the last epoch that it deals with.
+    /// `None` if the target is owed none of the epochs up to that one.
     async fn digest(
         &self,
         state: &TargetState,
         after: u64,
         upto: u64,
-    ) -> Result<Option<Digest>, StoreError> {
+    ) -> Result<(Option<Digest>, u64), StoreError> {
         let Round { services, route, deadline, .. } = *self.round;
-        let epochs = services.store().epochs(route, after, upto, deadline).await?;
+        let merging = self.target().kind.merging();
+        let last_read = merging.last_to_read(after, upto);
+        let epochs = services.store().epochs(route, after, last_read, deadline).await?;
         let is_owed = |epoch: &&Epoch| {
             matches!(self.recipient, Recipient::Fallback(_)) || epoch.owed.contains(self.target())
         };
-        let owed: Vec<&Epoch> = epochs.iter().filter(is_owed).collect();
+        let mut owed: Vec<&Epoch> = epochs.iter().filter(is_owed).collect();
+        let count = merging.count(&owed);
+        let last = match owed.get(count) {
+            Some(next) => next.number - 1,
+            None => last_read,
+        };
+        owed.truncate(count);
         let severity = self.round.configured().and_then(|route| route.severity);
         let digest = Digest::merged(route, self.target(), severity, &owed);
         let escalated = match self.recipient {
@@ -229,7 +246,22 @@ impl<W: Services> TargetDelivery<'_, W> {
                 state.escalation.as_ref().map(|escalation| escalation.reason.clone())
             }
         };
-        Ok(digest.map(|digest| Digest { muted: state.muted, escalated, ..digest }))
+        let Some(digest) = digest else { return Ok((None, last)) };
+        let related = self.related(&digest).await?;
+        Ok((Some(Digest { muted: state.muted, escalated, related, ..digest }), last))
+    }
+
+    /// What the other targets of the route opened for the same burst.
+    async fn related(&self, digest: &Digest) -> Result<Vec<Related>, StoreError> {
+        let Round { services, route, deadline, .. } = *self.round;
+        let Some(burst) = digest.incident else { return Ok(Vec::new()) };
+        let others = self.cursor.targets.keys().filter(|target| target.kind.has_incidents());
+        let others = others.filter(|target| *target != self.target());
+        let states =
+            others.map(|target| services.store().target(route, Recipient::Own(target), deadline));
+        let states = try_join_all(states).await?;
+        let threads = states.into_iter().filter_map(|state| state.thread);
+        Ok(threads.filter(|thread| thread.burst == burst).filter_map(|t| t.related).collect())
     }
 
     /// Delivers the digest, or parks it when the target refuses it.
@@ -343,7 +375,8 @@ impl<W: Services> TargetDelivery<'_, W> {
 
 /// The thread that a first message of a burst starts.
 fn started(digest: &Digest, accepted: Accepted) -> Option<Thread> {
-    Some(Thread { burst: digest.incident?, message: accepted.message? })
+    let Accepted { message, related } = accepted;
+    Some(Thread { burst: digest.incident?, message: message?, related })
 }
 
 impl DeliveryReport {

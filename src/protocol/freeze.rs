@@ -27,8 +27,9 @@ pub fn burst_at_close(cursor: &Cursor, context: &FreezeContext<'_>) -> Option<Bu
     if !context.timed {
         return None;
     }
-    let begun =
-        BurstState { burst: Burst { since: context.now, ..Burst::default() }, window_ms: 0 };
+    let number = cursor.epoch + 1;
+    let burst = Burst { number, since: context.now, ..Burst::default() };
+    let begun = BurstState { burst, window_ms: 0 };
     let known = cursor.burst.unwrap_or(begun);
     Some(BurstState { burst: Burst { until: context.now, ..known.burst }, ..known })
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::model::burst::Related;
 use crate::model::digest::Digest;
 use crate::protocol::clock::Deadline;
 
@@ -32,6 +33,8 @@ pub enum DeliverError {
 pub struct Accepted {
     /// The target's reference to the message, where later messages can join it as a thread.
     pub message: Option<String>,
+    /// What the target opened, for the messages of other targets.
+    pub related: Option<Related>,
 }
 
 /// Delivers to targets.

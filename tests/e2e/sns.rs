@@ -80,6 +80,7 @@ fn digest() -> Digest {
         backlog: None,
         muted: 0,
         escalated: None,
+        related: vec![],
     }
 }
 

@@ -108,12 +108,18 @@ fn digest() -> Digest {
         severity: Severity::Critical,
         epochs: (7, 7),
         tally: Tally::of(&[alert("1", &["critical"]), alert("2", &["critical"])]),
-        burst: Some(Burst { since: now.before(Duration::from_secs(90)), until: now, alerts: 42 }),
+        burst: Some(Burst {
+            number: 7,
+            since: now.before(Duration::from_secs(90)),
+            until: now,
+            alerts: 42,
+        }),
         ends_burst: false,
-        incident: Some(now.before(Duration::from_secs(90))),
+        incident: Some(7),
         backlog: None,
         muted: 0,
         escalated: None,
+        related: vec![],
     }
 }
 

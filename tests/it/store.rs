@@ -500,7 +500,7 @@ async fn an_acknowledged_delivery_clears_the_failures_of_its_target() {
     );
     let state = store.lease(&route, Recipient::Own(&target), &ann, now, at).await.unwrap().unwrap();
     assert_eq!((state.failures, state.not_before), (3, Some(now)));
-    let thread = Some(Thread { burst: now, message: "C1/17.1".to_owned() });
+    let thread = Some(Thread { burst: 3, message: "C1/17.1".to_owned(), related: None });
     let delivered = Acknowledgement { offset: 4, thread: thread.clone(), muted: 7 };
     assert!(
         store.acknowledge(&route, Recipient::Own(&target), &ann, &delivered, at).await.unwrap()

@@ -8,7 +8,7 @@ use stentor::adapters::clock::SystemClock;
 use stentor::adapters::dynamodb::DynamoStore;
 use stentor::adapters::embedded::Embedded;
 use stentor::adapters::local::{FileDeadLetters, LocalDueQueue};
-use stentor::adapters::secret::{ReadSecret, SecretError};
+use stentor::adapters::secret::{ReadSecret, SecretError, SecretVersion};
 use stentor::adapters::targets::Targets;
 use stentor::ingest::route::Routes;
 use stentor::protocol::clock::{Clock as _, Deadline};
@@ -31,8 +31,12 @@ impl std::fmt::Debug for Secret {
 }
 
 impl ReadSecret for Secret {
-    async fn read(&self, _deadline: Deadline) -> Result<String, SecretError> {
-        Ok(self.0.clone())
+    async fn read(
+        &self,
+        version: SecretVersion,
+        _deadline: Deadline,
+    ) -> Result<Option<String>, SecretError> {
+        Ok((version == SecretVersion::Current).then(|| self.0.clone()))
     }
 }
 

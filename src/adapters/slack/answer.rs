@@ -5,24 +5,17 @@
 //! mistyped URL can answer 200 too, and an alert that such a server took would be lost without a
 //! trace.
 
-use std::time::Duration;
-
-use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 
 use super::error::{ErrorCode, SlackError, SlackFailure};
-use crate::adapters::http::{self, BODY_BYTES_MAX};
+use crate::adapters::http::{self, BODY_BYTES_MAX, retry_after};
 use crate::model::time::Timestamp;
 
 /// The most that is read of a method's answer. It repeats the message, which has some 10 KB and is
 /// several times longer as JSON. A cut answer would count as a failure, and the message would be
 /// repeated without end.
 const METHOD_BYTES_MAX: usize = 4 * BODY_BYTES_MAX;
-
-/// The longest wait that an answer can ask for. A longer one is cut: the message waits, it is not
-/// given up.
-const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 
 /// A method of the Web API succeeded.
 #[derive(Debug, Default, Deserialize)]
@@ -108,28 +101,6 @@ impl Outcome {
             _ => SlackError::Method { code: ErrorCode::parse(error.as_bytes()) },
         }
     }
-}
-
-/// Seconds, as Slack sends them, or a date, as a proxy may send. At most [`RETRY_AFTER_MAX`].
-fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let wait = whole_seconds(text).or_else(|| until(text, now))?;
-    Some(wait.min(RETRY_AFTER_MAX))
-}
-
-/// A decimal number of seconds, rounded up.
-fn whole_seconds(text: &str) -> Option<Duration> {
-    // `parse` alone takes "inf" and "1e9", too.
-    let is_decimal = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    let seconds = text.parse::<f64>().ok().filter(|_| is_decimal)?;
-    Some(Duration::try_from_secs_f64(seconds.ceil()).unwrap_or(Duration::MAX))
-}
-
-/// The time until a date; `None` if it has passed.
-fn until(text: &str, now: Timestamp) -> Option<Duration> {
-    let at = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-    let wait = now.until(Timestamp::from_millis(at.as_millisecond()));
-    (!wait.is_zero()).then_some(wait)
 }
 
 /// `chat:write`, or several scopes with commas between them.

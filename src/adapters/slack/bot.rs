@@ -144,7 +144,7 @@ impl<C: Clock> Slack<C> {
                 parent.reference()
             }
         };
-        Ok(Accepted { message: Some(reference) })
+        Ok(Accepted { message: Some(reference), related: None })
     }
 
     /// Makes the message above the thread show the current state. If the message was deleted, a new
@@ -195,7 +195,7 @@ fn accepted_as_parent(bot: &Bot, digest: &Digest, answer: MethodAnswer) -> Accep
     let (Some(channel), Some(ts)) = (answer.channel, answer.ts) else { return Accepted::default() };
     let parent =
         Parent { channel, ts, configured: bot.channel.clone(), opening: layout::opening(digest) };
-    Accepted { message: Some(parent.reference()) }
+    Accepted { message: Some(parent.reference()), related: None }
 }
 
 impl Parent {

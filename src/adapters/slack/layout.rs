@@ -137,7 +137,7 @@ fn elements(inline: &Inline) -> Vec<Element> {
         Inline::Strong(text) => Element::text(text, Style::BOLD).into_iter().collect(),
         Inline::Code(text) => Element::text(text, Style::CODE).into_iter().collect(),
         Inline::Link(Link { url, text }) => {
-            vec![Element::Link { url: url.clone(), text: (*text).to_owned() }]
+            vec![Element::Link { url: url.clone(), text: text.clone().into_owned() }]
         }
         Inline::LocalTime { at, utc } => local_time(*at, utc).unwrap_or_default(),
     }

@@ -3,7 +3,7 @@
 
 use std::env;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use stentor::adapters::clock::SystemClock;
 use stentor::adapters::dynamodb::{DynamoStore, Tables};
 use stentor::adapters::http::Http;
@@ -12,7 +12,7 @@ use stentor::adapters::services::DeployedServices;
 use stentor::adapters::slack::{ApiUrl, Slack};
 use stentor::adapters::sns::Sns;
 use stentor::adapters::sqs::{SqsDeadLetters, SqsDueQueue};
-use stentor::adapters::targets::{Targets, undeliverable};
+use stentor::adapters::targets::Targets;
 use stentor::config::Config;
 use stentor::ingest::route::{OwnLogs, Routes};
 
@@ -23,9 +23,6 @@ const CONFIG_PATH: &str = "/opt/stentor.toml";
 
 pub(crate) async fn from_environment() -> anyhow::Result<Function> {
     let config = config()?;
-    if let Some(target) = undeliverable(&config) {
-        bail!("the configuration names {target}, and this version delivers to Slack and SNS only");
-    }
     let aws = stentor::adapters::aws::from_environment().load().await;
     let tables = Tables {
         alerts: variable("ALERTS_TABLE").unwrap_or(Tables::default().alerts),
@@ -47,6 +44,8 @@ pub(crate) async fn from_environment() -> anyhow::Result<Function> {
             Secrets::new(SecretsManager::new(&aws, secret_id, SystemClock)),
             SystemClock,
         )
+        .with_settings(config.targets)
+        .with_stack(variable("STENTOR_STACK").unwrap_or_else(|| "stentor".to_owned()))
         .with_sns(Sns::new(&aws, SystemClock)),
     })
 }

@@ -3,9 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::bail;
 use clap::Args;
-use stentor::adapters::targets::undeliverable;
 use stentor::config::{Config, Scope};
 use stentor::ingest::route::Routes;
 use stentor::model::app::AppSource;
@@ -65,9 +63,6 @@ pub(crate) struct CheckArguments {
 pub(crate) async fn check(arguments: &CheckArguments, ui: Ui) -> anyhow::Result<Exit> {
     let config = arguments.configuration.read(ui)?;
     let routes = Routes::new(&config)?;
-    if let Some(target) = undeliverable(&config) {
-        bail!("the function does not start with this configuration: it cannot deliver to {target}");
-    }
     let explanation =
         arguments.message.as_ref().map(|message| explain(&routes, &arguments.line(message)));
     let findings = if arguments.aws { Some(arguments.inspect(&config).await?) } else { None };

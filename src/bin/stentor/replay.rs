@@ -99,6 +99,16 @@ pub(crate) struct ReplayArguments {
     #[cfg_attr(not(feature = "aws"), arg(hide = true))]
     #[arg(long, value_name = "NAME", env = "STENTOR_SECRET_ID", hide_env = true)]
     secret_id: Option<String>,
+    /// Name of the stack, by which PagerDuty, Jira and others know its incidents
+    #[cfg_attr(not(feature = "aws"), arg(hide = true))]
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "STENTOR_STACK",
+        hide_env = true,
+        default_value = "stentor"
+    )]
+    stack_name: String,
     #[command(flatten)]
     slack_api: SlackApi,
     /// With --data-dir: deliver Slack messages to this incoming webhook

@@ -13,7 +13,7 @@ use serde::de::IgnoredAny;
 use stentor::adapters::clock::SystemClock;
 #[cfg(feature = "aws")]
 use stentor::adapters::secret::SecretsManager;
-use stentor::adapters::secret::{ReadSecret, SecretError, Secrets};
+use stentor::adapters::secret::{ReadSecret, SecretError, SecretVersion, Secrets};
 #[cfg(feature = "aws")]
 use stentor::adapters::sns::Sns;
 use stentor::adapters::targets::Targets;
@@ -169,12 +169,17 @@ fn digest(target: &Target, now: Timestamp) -> Digest {
         backlog: None,
         muted: 0,
         escalated: None,
+        related: vec![],
     }
 }
 
 impl ReadSecret for SecretFile {
-    async fn read(&self, _deadline: Deadline) -> Result<String, SecretError> {
-        Ok(self.0.clone())
+    async fn read(
+        &self,
+        version: SecretVersion,
+        _deadline: Deadline,
+    ) -> Result<Option<String>, SecretError> {
+        Ok((version == SecretVersion::Current).then(|| self.0.clone()))
     }
 }
 

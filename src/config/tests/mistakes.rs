@@ -59,7 +59,7 @@ markers = ["é", "b", 'é'] -> 3:22: markers: listed twice
 notify = []               -> 4:10: notify: must not be empty
 notify = ["sns:a",'sns:a']-> 4:19: notify: listed twice
 notify = ["slack"]        -> 4:11: notify: expected "kind:name", such as "slack:app-alerts"
-notify = ["x:a"]          -> 4:11: notify: unknown kind of target, expected slack, pagerduty, jira or sns before the colon
+notify = ["x:a"]          -> 4:11: notify: unknown kind of target, expected slack, pagerduty, jira, jsm, teams, webhook, sns, discord, googlechat or mattermost before the colon
 notify = ["https://h/x"]  -> 4:11: notify: a URL is a credential and belongs in the secret; expected "kind:name", such as "slack:app-alerts"
 window = "15m"⏎window_max = "10m" -> 6:14: window_max: 10m is shorter than `window`, which is 15m
 window = "15s             -> 5:14: invalid basic string, expected `"`

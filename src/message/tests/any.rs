@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::digests::START;
-use crate::model::burst::Burst;
+use crate::model::burst::{Burst, Related};
 use crate::model::digest::{Backlog, Digest};
 use crate::model::name::Severity;
 use crate::model::tally::{Group, Histogram, Names, Sample, Span, Tally, Values};
@@ -96,6 +96,11 @@ prop_compose! {
     }
 }
 
+fn related() -> impl Strategy<Value = Related> {
+    let url = prop::option::of(Just("https://example.atlassian.net/browse/PAY-1".to_owned()));
+    (text(), url).prop_map(|(name, url)| Related { name, url })
+}
+
 prop_compose! {
     pub fn digest()(
         tally in prop_oneof![1 => Just(Tally::default()), 9 => tally()],
@@ -103,11 +108,11 @@ prop_compose! {
         burst in proptest::option::of((moment(), moment(), any::<u64>())), ends_burst in any::<bool>(),
         route in "[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}", epochs in (any::<u64>(), any::<u64>()),
         backlog in proptest::option::of((2..u64::MAX, moment())), muted in any::<u64>(),
-        escalated in proptest::option::of(text()),
+        escalated in proptest::option::of(text()), related in vec(related(), 0..3),
     ) -> Digest {
-        let burst = burst.map(|(since, until, alerts)| Burst { since, until, alerts });
+        let burst = burst.map(|(since, until, alerts)| Burst { number: 1, since, until, alerts });
         let backlog = backlog.map(|(windows, since)| Backlog { windows, since });
         let route = route.parse().unwrap();
-        Digest { severity, burst, ends_burst, epochs, backlog, muted, escalated, route, ..super::digests::digest(tally) }
+        Digest { severity, burst, ends_burst, epochs, backlog, muted, escalated, related, route, ..super::digests::digest(tally) }
     }
 }

@@ -119,11 +119,13 @@ pub(crate) fn digest(tally: Tally) -> Digest {
         backlog: None,
         muted: 0,
         escalated: None,
+        related: vec![],
     }
 }
 
 pub(crate) fn burst(minutes: i64, alerts: u64) -> Burst {
     Burst {
+        number: 7,
         since: Timestamp::from_millis(START - minutes * 60_000),
         until: Timestamp::from_millis(START + 45_000),
         alerts,

@@ -551,7 +551,7 @@ fn answer(state: &mut State, sim: &Sim, delivered: Step) -> Result<Accepted, Del
     state.ledger.delivered(delivered, sealed);
     match fault {
         4 => retry(None, "accepted, but timed out"),
-        _ => Ok(Accepted { message: Some(format!("m-{}", sim.random())) }),
+        _ => Ok(Accepted { message: Some(format!("m-{}", sim.random())), related: None }),
     }
 }
 

@@ -11,7 +11,9 @@ use stentor::adapters::local::FileDeadLetters;
 use stentor::adapters::replay::file::FileDeadLetterSource;
 use stentor::adapters::replay::kinesis::KinesisStreamReader;
 use stentor::adapters::replay::sqs::{SqsDeadLetterSource, region_of};
-use stentor::adapters::secret::{ReadSecret as _, SecretError, Secrets, SecretsManager};
+use stentor::adapters::secret::{
+    ReadSecret as _, SecretError, SecretVersion, Secrets, SecretsManager,
+};
 use stentor::adapters::services::DeployedServices;
 use stentor::adapters::sns::Sns;
 use stentor::adapters::sqs::{SqsDeadLetters, SqsDueQueue};
@@ -127,7 +129,7 @@ async fn deployed(
         .await
         .map_err(|error| explain_store_error(&error, &table))?;
     let secrets = SecretsManager::new(aws, secret_id.clone(), SystemClock);
-    secret_trouble(secrets.read(arguments.deadline()).await, &secret_id)?;
+    secret_trouble(secrets.read(SecretVersion::Current, arguments.deadline()).await, &secret_id)?;
     let dead_letters = match (&arguments.queue_url, &arguments.file) {
         (Some(queue_url), _) => Parking::Queue(SqsDeadLetters::new(
             aws,
@@ -143,12 +145,17 @@ async fn deployed(
         .clone()
         .map(|url| SqsDueQueue::new(aws, url, SystemClock, fastrand::Rng::new()));
     let targets = Targets::new(arguments.slack_api.slack()?, Secrets::new(secrets), SystemClock)
+        .with_settings(routes.config().targets.clone())
+        .with_stack(arguments.stack_name.clone())
         .with_sns(Sns::new(aws, SystemClock));
     Ok(DeployedServices { routes, store, due, dead_letters, targets })
 }
 
 /// Without the secret, every message would be refused.
-fn secret_trouble(read: Result<String, SecretError>, secret_id: &str) -> anyhow::Result<()> {
+fn secret_trouble(
+    read: Result<Option<String>, SecretError>,
+    secret_id: &str,
+) -> anyhow::Result<()> {
     match read {
         Err(SecretError::Unavailable(cause)) => {
             bail!("{}", diagnose::explain(&cause, &format!("the secret {secret_id}")))
