@@ -4,19 +4,26 @@
 //! An adapter knows its port and its SDK, and not the SDK of another. It takes the time from the
 //! clock that it is given.
 
+pub mod access;
 pub mod attempt;
 pub mod aws;
+pub mod chat;
 pub mod clock;
 #[cfg(feature = "cli")]
 mod content_hash;
+pub mod discord;
 pub mod dynamodb;
 #[cfg(feature = "cli")]
 pub mod embedded;
+pub mod google_chat;
 pub mod http;
 #[cfg(feature = "aws")]
 pub mod inspect;
+#[cfg(test)]
+mod limits;
 #[cfg(feature = "cli")]
 pub mod local;
+pub mod mattermost;
 mod random;
 pub mod replay;
 pub mod secret;
@@ -28,4 +35,5 @@ pub mod sns;
 #[cfg(feature = "stack")]
 pub mod sqs;
 pub mod targets;
+pub mod teams;
 pub mod webhook;

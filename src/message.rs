@@ -9,6 +9,8 @@ mod console_link;
 pub mod content;
 pub mod document;
 mod facts;
+pub mod listing;
+pub mod markdown;
 mod naming;
 pub mod plain;
 mod sparkline;

@@ -5,6 +5,7 @@ use thiserror::Error;
 
 use crate::adapters::http::exchange::{Exchange, ExchangeError, HttpAnswer, HttpRequest};
 use crate::adapters::http::url::UrlError;
+use crate::adapters::slack::bot::BotError;
 use crate::model::digest::Digest;
 use crate::model::time::Timestamp;
 use crate::protocol::clock::Deadline;
@@ -24,12 +25,14 @@ pub struct Attempt<'a, X> {
 /// Why a credential cannot be used. The text does not repeat it.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum CredentialError {
-    #[error("it is not {0}")]
+    #[error("expected {0}")]
     Shape(&'static str),
     #[error("its {0} is empty, or has a character that it cannot have")]
     Field(&'static str),
     #[error(transparent)]
     Url(#[from] UrlError),
+    #[error(transparent)]
+    Bot(#[from] BotError),
 }
 
 impl<X: Exchange> Attempt<'_, X> {

@@ -1,6 +1,6 @@
 //! Reads the state of a deployment for `stentor check --aws`. The environment of the function names
 //! its tables, queues and secret, so the operator only names the function. The values of the secret
-//! are dropped; only its names are kept.
+//! are dropped; only whether they can be used is kept.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -12,14 +12,19 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use aws_types::SdkConfig;
 use serde_json::Value;
 
+use crate::adapters::access::Access;
 use crate::adapters::aws::diagnose::explain_error;
-use crate::ops::check::{Inspected, Mapping, Queue, Snapshot, TableState};
+use crate::adapters::secret::Credential;
+use crate::model::name::Target;
+use crate::ops::check::{CredentialState, Inspected, Mapping, Queue, Snapshot, TableState};
 
 /// The parts of the deployment to read.
 #[derive(Clone, Debug, Default)]
 pub struct Inspection {
     /// The functions of the pipeline. The environment of the first names the rest.
     pub functions: Vec<String>,
+    /// The targets whose credentials are looked up.
+    pub targets: BTreeSet<Target>,
     /// Variables that replace those of the function's environment.
     pub environment: HashMap<String, String>,
 }
@@ -63,7 +68,7 @@ pub async fn inspect(aws: &SdkConfig, inspect: &Inspection) -> Result<Snapshot, 
         },
         due,
         credentials: match required("STENTOR_SECRET_ID") {
-            Ok(secret_id) => credentials(aws, &secret_id).await,
+            Ok(secret_id) => credentials(aws, &secret_id, &inspect.targets).await,
             Err(missing) => Err(missing),
         },
         mappings,
@@ -134,15 +139,28 @@ async fn queue(aws: &SdkConfig, url: &str) -> Inspected<Queue> {
     })
 }
 
-async fn credentials(aws: &SdkConfig, secret_id: &str) -> Inspected<BTreeSet<String>> {
+async fn credentials(
+    aws: &SdkConfig,
+    secret_id: &str,
+    targets: &BTreeSet<Target>,
+) -> Inspected<BTreeMap<Target, CredentialState>> {
     let client = aws_sdk_secretsmanager::Client::new(aws);
     let call = client.get_secret_value().secret_id(secret_id).send().await;
     let found = call.map_err(|error| explain_error(&error, &format!("the secret {secret_id}")))?;
-    let names: Option<BTreeMap<String, Value>> =
+    let credentials: Option<BTreeMap<String, Value>> =
         found.secret_string.and_then(|text| serde_json::from_str(&text).ok());
-    let names = names
+    let credentials = credentials
         .ok_or_else(|| "make the secret a JSON object from target to credential".to_owned())?;
-    Ok(names.into_keys().collect())
+    let state = |target: &Target| {
+        let found =
+            target.credential_names().iter().find_map(|name| credentials.get(name)).cloned();
+        match found.map(|found| Access::parse(target.kind, &Credential::new(found))) {
+            None => CredentialState::Missing,
+            Some(Ok(_)) => CredentialState::Valid,
+            Some(Err(error)) => CredentialState::Malformed(error.to_string()),
+        }
+    };
+    Ok(targets.iter().map(|target| (target.clone(), state(target))).collect())
 }
 
 async fn mappings(aws: &SdkConfig, functions: &[String]) -> Inspected<Vec<Mapping>> {

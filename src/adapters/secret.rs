@@ -167,10 +167,8 @@ impl<R: ReadSecret> Secrets<R> {
     }
 }
 
-/// A credential has the key `slack:name` or, if names are unique over all kinds, `name`.
 fn credential_of(credentials: &Credentials, target: &Target) -> Option<Credential> {
-    let named = |name: &str| credentials.get(name).cloned();
-    named(&target.to_string()).or_else(|| named(target.name.as_str()))
+    target.credential_names().iter().find_map(|name| credentials.get(name)).cloned()
 }
 
 impl Credential {

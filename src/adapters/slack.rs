@@ -9,10 +9,12 @@ use std::fmt;
 
 use reqwest::{RequestBuilder, Response, Url};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::adapters::clock::SystemClock;
 use crate::adapters::http::Http;
 use crate::adapters::http::url::{UrlError, parse_base, parse_confidential};
+use crate::config::Mention;
 use crate::model::digest::Digest;
 use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::notify::DeliverError;
@@ -24,6 +26,7 @@ pub mod blocks;
 pub mod bot;
 mod error;
 pub mod layout;
+mod snippet;
 
 /// The URL of an incoming webhook. Prints as its host only.
 #[derive(Clone)]
@@ -90,7 +93,7 @@ impl<C> Slack<C> {
 }
 
 impl<C: Clock> Slack<C> {
-    /// Posts the digest to a webhook once. Returns before `deadline`.
+    /// Posts the digest to a webhook once, with `mentions` above it. Returns before `deadline`.
     ///
     /// # Errors
     /// [`Retry`](DeliverError::Retry) after 429, 5xx, a lost connection, and a success or redirect
@@ -101,9 +104,11 @@ impl<C: Clock> Slack<C> {
         &self,
         webhook: &WebhookUrl,
         digest: &Digest,
+        mentions: &[Mention],
         deadline: Deadline,
     ) -> Result<(), DeliverError> {
-        Ok(self.post_to(webhook, &layout::render(digest), deadline).await?)
+        let message = layout::render(digest).mentioning(mentions);
+        Ok(self.post_to(webhook, &message, deadline).await?)
     }
 
     async fn post_to(
@@ -115,6 +120,23 @@ impl<C: Clock> Slack<C> {
         let request = self.http.get()?.post(webhook.0.clone());
         let answer = self.send(request, message, deadline).await?;
         answer::check_webhook(answer, self.clock.now()).await
+    }
+
+    fn method(&self, name: &str) -> Url {
+        self.api.0.join(name).expect("invariant: the name of a method is a relative URL")
+    }
+
+    /// Reads the answer of a method as `T`; `None` if it is something else.
+    async fn read_method<T: DeserializeOwned>(
+        &self,
+        answer: Response,
+    ) -> Result<Option<T>, SlackFailure> {
+        let answer = answer::check_status(answer, self.clock.now()).await?;
+        answer::read_method_as(answer, self.clock.now()).await
+    }
+
+    async fn check_upload(&self, answer: Response) -> Result<(), SlackFailure> {
+        answer::check_status(answer, self.clock.now()).await.map(drop)
     }
 
     /// Sends `body` as JSON. Returns the answer if its status is 200.

@@ -1,29 +1,23 @@
-//! Publishes digests to SNS topics as plain text. The subscriptions of the topic decide how it is
-//! read: mail, text message, pager. SNS needs nothing outside AWS, which makes a topic a good
-//! fallback.
+//! Publishes digests to SNS topics. The subscriptions of the topic decide how it is read: mail, text
+//! message, queue, function. SNS needs nothing outside AWS, which makes a topic a good fallback.
+//! `message` makes the message.
 
 use aws_sdk_sns::Client;
 use aws_sdk_sns::config::{Builder, Config, Region, retry::RetryConfig};
 use aws_sdk_sns::error::{ProvideErrorMetadata as _, SdkError};
 use aws_sdk_sns::operation::publish::PublishError;
+use aws_sdk_sns::types::MessageAttributeValue;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use thiserror::Error;
 
 use crate::adapters::clock::SystemClock;
-use crate::message::compose::{Budget, compose};
-use crate::message::plain;
-use crate::message::subject::subject;
+use crate::config::SnsFormat;
 use crate::model::digest::Digest;
 use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::notify::DeliverError;
+use message::{SnsAttribute, message};
 
-/// Characters per line. Many mail programs use a proportional font, so lines need not fit a
-/// terminal.
-const WIDTH: usize = 100;
-
-/// SNS takes 256 KiB. The rest is for the line that counts the groups left out.
-const BUDGET: Budget =
-    Budget { size: |content| plain::mail(content, WIDTH).len(), size_max: 255 << 10 };
+pub mod message;
 
 /// Error codes of conditions that pass (SNS API reference, Publish and common errors).
 const TRANSIENT: [&str; 9] = [
@@ -108,18 +102,27 @@ impl<C: Clock> Sns<C> {
     pub async fn publish(
         &self,
         topic: &Topic,
+        stack: &str,
         digest: &Digest,
+        format: SnsFormat,
         deadline: Deadline,
     ) -> Result<(), DeliverError> {
-        let content = compose(digest, &BUDGET);
+        let message = message(stack, digest, format);
+        let attributes = message.attributes.iter();
+        let attributes = attributes.map(|(key, value)| ((*key).to_owned(), attribute(value)));
+        let fifo = topic.arn.ends_with(".fifo");
         // A topic answers in its own Region only.
         let in_region = Config::builder().region(Region::new(topic.region.clone()));
         let call = self
             .client
             .publish()
             .topic_arn(&topic.arn)
-            .subject(subject(&content))
-            .message(plain::mail(&content, WIDTH))
+            .subject(message.subject)
+            .message(message.text)
+            .set_message_structure(message.structure.map(str::to_owned))
+            .set_message_attributes(Some(attributes.collect()))
+            .set_message_group_id(fifo.then(|| digest.route.to_string()))
+            .set_message_deduplication_id(fifo.then(|| deduplication_id(stack, digest)))
             .customize()
             .config_override(in_region)
             .send();
@@ -133,6 +136,24 @@ impl<C: Clock> Sns<C> {
             None => Err(retry("SNS did not answer in time")),
         }
     }
+}
+
+/// The id of the message, by which a topic that keeps the order recognizes a repeated one: a hash,
+/// because an id has at most 128 characters. Other epochs are another message.
+fn deduplication_id(stack: &str, digest: &Digest) -> String {
+    let (Digest { route, target, .. }, (first, last)) = (digest, digest.epochs);
+    let id = format!("{stack}/{route}/{target}/{first}-{last}");
+    let hash = ring::digest::digest(&ring::digest::SHA256, id.as_bytes());
+    hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn attribute(value: &SnsAttribute) -> MessageAttributeValue {
+    let (kind, text) = match value {
+        SnsAttribute::Text(text) => ("String", text.clone()),
+        SnsAttribute::List(texts) => ("String.Array", serde_json::json!(texts).to_string()),
+    };
+    let value = MessageAttributeValue::builder().data_type(kind).string_value(text).build();
+    value.expect("invariant: the type is given")
 }
 
 /// The class of an error by its code. The text of the error names roles and topics, so it is not

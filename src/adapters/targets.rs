@@ -4,19 +4,22 @@
 
 use std::collections::BTreeMap;
 
-use crate::adapters::attempt::{Attempt, CredentialError};
+use serde_json::{Value, json};
+
+use crate::adapters::access::Access;
+use crate::adapters::attempt::Attempt;
 use crate::adapters::clock::SystemClock;
 use crate::adapters::http::Http;
 use crate::adapters::http::exchange::{Exchange, HttpExchange};
 use crate::adapters::secret::{Credential, ReadSecret, SecretError, Secrets};
-use crate::adapters::slack::bot::Bot;
-use crate::adapters::slack::{Slack, WebhookUrl};
+use crate::adapters::slack::{Slack, layout};
 #[cfg(feature = "stack")]
-use crate::adapters::sns::{Sns, Topic};
-use crate::adapters::webhook::{self, Endpoint};
-use crate::config::{TargetSettings, WebhookSettings};
+use crate::adapters::sns::Sns;
+use crate::adapters::{discord, google_chat, mattermost, teams, webhook};
+use crate::config::TargetSettings;
+use crate::message::document::document;
 use crate::model::digest::Digest;
-use crate::model::name::Target;
+use crate::model::name::{Target, TargetKind};
 use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::notify::{Accepted, Deliver, DeliverError};
 
@@ -87,58 +90,42 @@ impl<R: ReadSecret, C: Clock, X: Exchange> Targets<R, C, X> {
         let now = self.clock.now();
         let stack = &*self.stack;
         let attempt = Attempt { exchange: &self.exchange, stack, digest, joins, now, deadline };
-        let unusable = |bad: CredentialError| unusable(target, &bad.to_string());
-        match settings {
-            TargetSettings::Webhook(WebhookSettings { allow_private }) => {
-                let exchange = if allow_private { &self.exchange } else { &self.public_exchange };
-                let endpoint = Endpoint::parse(credential).map_err(unusable)?;
+        let access = Access::parse(target.kind, credential)
+            .map_err(|error| unusable(target, &error.to_string()))?;
+        match (access, settings) {
+            (Access::SlackWebhook(webhook), TargetSettings::Slack(settings)) => {
+                let mentions = settings.mentions(digest);
+                let posted = self.slack.post(&webhook, digest, mentions, deadline).await;
+                posted.map(|()| Accepted::default())
+            }
+            (Access::SlackBot(bot), TargetSettings::Slack(settings)) => {
+                let mentions = settings.mentions(digest);
+                self.slack.post_as_bot(&bot, digest, mentions, joins, deadline).await
+            }
+            (Access::Webhook(endpoint), TargetSettings::Webhook(settings)) => {
+                let exchange = match settings.allow_private {
+                    true => &self.exchange,
+                    false => &self.public_exchange,
+                };
                 webhook::deliver(&Attempt { exchange, ..attempt }, &endpoint).await
             }
-            TargetSettings::Slack(_) => self.slack(credential, digest, joins, deadline).await,
+            (Access::Chat(workflow), TargetSettings::Teams(settings)) => {
+                teams::deliver(&attempt, &workflow, settings).await
+            }
+            (Access::Chat(webhook), _) if target.kind == TargetKind::Discord => {
+                discord::deliver(&attempt, &webhook).await
+            }
+            (Access::Chat(webhook), _) => google_chat::deliver(&attempt, &webhook).await,
+            (Access::Mattermost(channel), _) => mattermost::deliver(&attempt, &channel).await,
             #[cfg(feature = "stack")]
-            TargetSettings::Sns(_) => self.sns(credential, digest, deadline).await,
-            #[cfg(not(feature = "stack"))]
-            TargetSettings::Sns(_) => Err(no_channel(target)),
-            TargetSettings::None => Err(no_channel(target)),
+            (Access::Topic(topic), TargetSettings::Sns(settings)) => {
+                let Some(sns) = &self.sns else { return Err(no_channel(target)) };
+                let format = settings.format;
+                let published = sns.publish(&topic, stack, digest, format, deadline).await;
+                published.map(|()| Accepted::default())
+            }
             _ => Err(no_channel(target)),
         }
-    }
-
-    /// A string is a webhook; an object with `token` and `channel` is a bot.
-    async fn slack(
-        &self,
-        credential: &Credential,
-        digest: &Digest,
-        joins: Option<&str>,
-        deadline: Deadline,
-    ) -> Result<Accepted, DeliverError> {
-        let unusable = |why: String| unusable(&digest.target, &why);
-        if let Some(webhook) = credential.as_str() {
-            let webhook = WebhookUrl::parse(webhook).map_err(|bad| unusable(bad.to_string()))?;
-            return self.slack.post(&webhook, digest, deadline).await.map(|()| Accepted::default());
-        }
-        let (Some(token), Some(channel)) = (credential.field("token"), credential.field("channel"))
-        else {
-            return Err(unusable(
-                "it is neither a text nor an object with a token and a channel".to_owned(),
-            ));
-        };
-        let bot = Bot::new(token, channel).map_err(|bad| unusable(bad.to_string()))?;
-        self.slack.post_as_bot(&bot, digest, joins, deadline).await
-    }
-
-    /// The credential is the ARN of a topic, as a string or as the `topic_arn` of an object.
-    #[cfg(feature = "stack")]
-    async fn sns(
-        &self,
-        credential: &Credential,
-        digest: &Digest,
-        deadline: Deadline,
-    ) -> Result<Accepted, DeliverError> {
-        let sns = self.sns.as_ref().ok_or_else(|| no_channel(&digest.target))?;
-        let arn = credential.as_str().or_else(|| credential.field("topic_arn")).unwrap_or_default();
-        let topic = Topic::parse(arn).map_err(|bad| unusable(&digest.target, &bad.to_string()))?;
-        sns.publish(&topic, digest, deadline).await.map(|()| Accepted::default())
     }
 }
 
@@ -166,6 +153,26 @@ impl<R: ReadSecret, C: Clock, X: Exchange> Deliver for Targets<R, C, X> {
             }
         }
         Err(DeliverError::Refused { reason: denied })
+    }
+}
+
+/// The body of the request for a digest, as `stentor run --show` prints it. The stack is that of an
+/// example.
+pub fn request_body(settings: &TargetSettings, digest: &Digest) -> Value {
+    let stack = STACK_DEFAULT;
+    match settings {
+        TargetSettings::Slack(settings) => {
+            json!(layout::render(digest).mentioning(settings.mentions(digest)))
+        }
+        TargetSettings::Teams(settings) => teams::body(digest, *settings),
+        TargetSettings::Webhook(_) => json!(webhook::event(stack, digest)),
+        TargetSettings::Sns(_) => json!(document(stack, digest, usize::MAX)),
+        TargetSettings::None => match digest.target.kind {
+            TargetKind::Discord => discord::body(digest),
+            TargetKind::GoogleChat => google_chat::body(stack, digest),
+            _ => json!({"text": mattermost::text(digest)}),
+        },
+        _ => Value::Null,
     }
 }
 

@@ -37,7 +37,7 @@ pub struct Endpoint {
 
 /// The body.
 #[derive(Debug, Serialize)]
-pub struct Event {
+pub struct WebhookEvent {
     r#type: &'static str,
     /// The end of the last alert, or of the burst: the same in every attempt.
     timestamp: String,
@@ -100,11 +100,11 @@ pub async fn deliver<X: Exchange>(
 }
 
 /// The body of the request.
-pub fn event(stack: &str, digest: &Digest) -> Event {
+pub fn event(stack: &str, digest: &Digest) -> WebhookEvent {
     let until = digest.burst.filter(|_| digest.ends_burst).map(|burst| burst.until);
     let time = until.or(digest.tally.span.map(|span| span.last)).unwrap_or_default();
     let data = document(stack, digest, DOCUMENT_BYTES_MAX);
-    Event { r#type: "stentor.digest", timestamp: time.iso(), data }
+    WebhookEvent { r#type: "stentor.digest", timestamp: time.iso(), data }
 }
 
 fn request(stack: &str, digest: &Digest, endpoint: &Endpoint, now: Timestamp) -> HttpRequest {

@@ -10,6 +10,7 @@ use super::diagnostic::Diagnostics;
 use super::draft::Draft;
 use super::quantity;
 use super::value::{Fields, TomlValue, filled_list, optional};
+use crate::model::digest::Digest;
 use crate::model::name::{Severity, Target, TargetKind};
 
 /// The longest `reopen_within`.
@@ -182,6 +183,16 @@ impl TargetSettings {
             | TargetKind::GoogleChat
             | TargetKind::Mattermost => Self::None,
         })
+    }
+}
+
+impl SlackSettings {
+    /// The mentions of the message for `digest`.
+    pub fn mentions(&self, digest: &Digest) -> &[Mention] {
+        let is_first = digest.burst.is_none() || self.mention_on == MentionOn::Every;
+        let is_wanted =
+            !digest.tally.is_empty() && is_first && digest.severity >= self.mention_from;
+        if is_wanted { &self.mention } else { &[] }
     }
 }
 

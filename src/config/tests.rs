@@ -3,7 +3,12 @@
 mod fuzz;
 mod mistakes;
 
+use std::collections::BTreeSet;
+
+use strum::VariantNames as _;
+
 use super::*;
+use crate::model::name::TargetKind;
 
 const EXAMPLE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/example.toml"));
 
@@ -66,6 +71,21 @@ fn the_example_file_is_valid() {
     assert_eq!(checkout.name, "checkout");
     assert!(checkout.admits("1", None, "/ecs/prod", "web/a/1"));
     assert!(!checkout.admits("1", None, "/ecs/prod", "api/a/1"));
+
+    let TargetSettings::Jira(jira) = &config.targets[&"jira:PAY".parse().unwrap()] else {
+        panic!()
+    };
+    assert_eq!((&*jira.project, &*jira.issue_type), ("PAY", "Bug"));
+    assert_eq!(jira.priority[&Severity::Critical], "Highest");
+    assert_eq!(jira.fields["customfield_10042"]["value"], "Production");
+    assert_eq!(jira.reopen_within, Duration::from_hours(72));
+    let TargetSettings::Slack(slack) = &config.targets[&"slack:app-alerts".parse().unwrap()] else {
+        panic!()
+    };
+    assert_eq!(slack.mention, [Mention::Here, Mention::Group("S012AB3CD".to_owned())]);
+    // The file shows each kind of target.
+    let kinds: BTreeSet<&str> = config.targets.keys().map(|target| target.kind.as_str()).collect();
+    assert_eq!(kinds, BTreeSet::from_iter(TargetKind::VARIANTS.iter().copied()));
 
     let [audit, critical, payments, info] = config.routes.as_slice() else { panic!() };
     assert_eq!(payments.context, ContextSize { before: 2, after: 5 });

@@ -117,6 +117,15 @@ impl FromStr for Target {
     }
 }
 
+impl Target {
+    /// The names under which a secret may have the credential, the most specific first:
+    /// `slack:app-alerts`; `app-alerts`, if names are unique over all kinds; and `slack:*` for all
+    /// targets of a kind.
+    pub fn credential_names(&self) -> [String; 3] {
+        [self.to_string(), self.name.to_string(), format!("{}:*", self.kind)]
+    }
+}
+
 impl TryFrom<String> for Target {
     type Error = NameError;
 

@@ -1,12 +1,11 @@
 //! Evaluates a deployment: compares a snapshot of what is deployed with what Stentor relies on.
 //! Each finding has a stable code and, where it is bad, a remedy. An adapter takes the snapshot.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use strum::{IntoStaticStr, VariantNames};
 
-use crate::config::{Config, Route};
 use crate::model::humanize::humanize_duration;
 use crate::model::name::Target;
 
@@ -22,8 +21,8 @@ pub struct Snapshot {
     pub dead_letters: Inspected<Queue>,
     /// `None`: the function has no due queue.
     pub due: Option<Inspected<Queue>>,
-    /// The names in the secret, never the values.
-    pub credentials: Inspected<BTreeSet<String>>,
+    /// The state of the credential of each target, never its value.
+    pub credentials: Inspected<BTreeMap<Target, CredentialState>>,
     pub mappings: Inspected<Vec<Mapping>>,
     /// The retention of each stream that has a mapping, by ARN.
     pub streams: BTreeMap<String, Inspected<Duration>>,
@@ -31,6 +30,15 @@ pub struct Snapshot {
     pub own_logs: Inspected<Vec<(String, String)>>,
     /// Account policies that read the functions' own log groups: log group and policy.
     pub policies: Inspected<Vec<(String, String)>>,
+}
+
+/// Whether the secret has a credential for a target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CredentialState {
+    Valid,
+    Missing,
+    /// What is wrong with it, without its text.
+    Malformed(String),
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -109,13 +117,13 @@ const RETENTION_MAX: Duration = Duration::from_hours(14 * 24);
 const MESSAGE_BYTES_MAX: u64 = 1 << 20;
 
 /// Evaluates a snapshot. The findings are in the order in which an operator would fix them.
-pub fn evaluate(snapshot: &Snapshot, config: &Config) -> Vec<Finding> {
+pub fn evaluate(snapshot: &Snapshot) -> Vec<Finding> {
     let mut findings = Findings::default();
     findings.table(&snapshot.alerts, "alerts", &["log_id"], &["hour", "timestamp"]);
     findings.table(&snapshot.outbox, "outbox", &["pk", "sk"], &[]);
     findings.dead_letters(&snapshot.dead_letters);
     findings.due(snapshot);
-    findings.credentials(&snapshot.credentials, config);
+    findings.credentials(&snapshot.credentials);
     findings.mappings(snapshot);
     if let Some(filters) = findings.readable(&snapshot.own_logs, "the subscription filters") {
         findings.own_logs(CheckRule::OwnLogsFilter, filters, "subscription filter");
@@ -231,21 +239,26 @@ impl Findings {
         }
     }
 
-    fn credentials(&mut self, names: &Inspected<BTreeSet<String>>, config: &Config) {
-        let Some(names) = self.readable(names, "the secret") else { return };
-        let targets: BTreeSet<&Target> = config.routes.iter().flat_map(Route::targets).collect();
-        for target in targets {
-            if names.contains(&target.to_string()) || names.contains(target.name.as_str()) {
-                self.good(
+    fn credentials(&mut self, states: &Inspected<BTreeMap<Target, CredentialState>>) {
+        let Some(states) = self.readable(states, "the secret") else { return };
+        for (target, state) in states {
+            let remedy =
+                || format!("put \"{target}\" into it with `aws secretsmanager put-secret-value`");
+            match state {
+                CredentialState::Valid => self.good(
                     CheckRule::Credential,
                     format!("the secret has a credential for {target}"),
-                );
-            } else {
-                self.bad(
+                ),
+                CredentialState::Missing => self.bad(
                     CheckRule::Credential,
                     format!("the secret has no credential for {target}"),
-                    format!("add \"{target}\" to it with `aws secretsmanager put-secret-value`"),
-                );
+                    remedy(),
+                ),
+                CredentialState::Malformed(why) => self.bad(
+                    CheckRule::Credential,
+                    format!("the credential for {target} cannot be used: {why}"),
+                    remedy(),
+                ),
             }
         }
     }

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use stentor::adapters::embedded::Embedded;
 use stentor::adapters::slack::layout::{burst_message, opening, render};
+use stentor::adapters::webhook;
 use stentor::ingest::event::{self, Event};
 use stentor::protocol::close::close;
 use stentor::protocol::consume::consume;
@@ -19,7 +20,7 @@ async fn slack_sdk_accepts_the_message_of_every_sample() {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("slack");
     std::fs::remove_dir_all(&directory).ok();
     std::fs::create_dir_all(&directory).unwrap();
-    let mut files = Vec::new();
+    let (mut files, mut webhooks) = (Vec::new(), Vec::new());
     for entry in std::fs::read_dir(root.join("events")).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_none_or(|extension| extension != "json") {
@@ -49,6 +50,13 @@ async fn slack_sdk_accepts_the_message_of_every_sample() {
             let burst = burst_message(digest, &opening(&accepted[0]));
             std::fs::write(&file, serde_json::to_vec_pretty(&burst).unwrap()).unwrap();
             files.push(file);
+            let file = directory.join(format!("{name}-{n}-webhook.json"));
+            std::fs::write(
+                &file,
+                serde_json::to_vec_pretty(&webhook::event("stack", digest)).unwrap(),
+            )
+            .unwrap();
+            webhooks.push(file);
         }
     }
     assert!(files.len() > 30, "most samples make two messages, each in two forms");
@@ -59,4 +67,11 @@ async fn slack_sdk_accepts_the_message_of_every_sample() {
         .unwrap();
     let said = String::from_utf8_lossy(&check.stdout);
     assert!(check.status.success(), "{said}{}", String::from_utf8_lossy(&check.stderr));
+    // And the documents for programs have the documented schema.
+    let check = Command::new(python())
+        .arg(root.join("tests/tools/validate_webhook.py"))
+        .args(&webhooks)
+        .output()
+        .unwrap();
+    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stderr));
 }

@@ -141,8 +141,8 @@ async fn a_topic_gets_a_readable_message_and_every_failure_has_its_class() {
     }
     let refused = [
         (json!(subscriber.topic.replace("oncall", "missing")), "SNS answered NotFound"),
-        (json!("oncall"), "it is not the ARN of an SNS topic"),
-        (json!({"token": "topsecret"}), "it is not the ARN of an SNS topic"),
+        (json!("oncall"), "expected the ARN of an SNS topic"),
+        (json!({"token": "topsecret"}), "expected the ARN of an SNS topic"),
     ];
     for (credential, expected) in refused {
         let error = publish(aws, credential, soon).await.unwrap_err();

@@ -21,6 +21,7 @@ mod exit_codes;
 mod input;
 mod json;
 mod patterns;
+mod targets;
 mod terminal;
 mod timeout;
 

@@ -4,6 +4,7 @@
 
 mod architecture;
 mod cases;
+mod chats;
 mod cli;
 mod cost;
 mod dist;

@@ -389,6 +389,7 @@ async fn posted(answer: Vec<u8>, then: Then, timeout: Duration) -> String {
         .post(
             &WebhookUrl::parse(&url).unwrap(),
             &digest(),
+            &[],
             Deadline::after(SystemClock.now(), timeout),
         )
         .await;
@@ -664,11 +665,11 @@ async fn an_unusable_credential_is_reported_without_its_text() {
         (r#"{"ops": {"token": "xoxb-7-topsecret", "channel": " "}}"#, "the channel is empty"),
         (
             r#"{"ops": {"token": "xoxb-7-topsecret"}}"#,
-            "neither a text nor an object with a token and a channel",
+            "expected the URL of a webhook, or an object with a token and a channel",
         ),
         (
             r#"{"ops": ["xoxb-7-topsecret"]}"#,
-            "neither a text nor an object with a token and a channel",
+            "expected the URL of a webhook, or an object with a token and a channel",
         ),
         (r#"{"ops": "http://example.com/topsecret"}"#, "the webhook must be an https:// URL"),
     ];

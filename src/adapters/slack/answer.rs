@@ -7,6 +7,7 @@
 
 use reqwest::{Response, StatusCode};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::error::{ErrorCode, SlackError, SlackFailure};
 use crate::adapters::http::{self, BODY_BYTES_MAX, retry_after};
@@ -76,12 +77,20 @@ pub(super) async fn read_method(
     answer: Response,
     now: Timestamp,
 ) -> Result<MethodAnswer, SlackFailure> {
+    read_method_as(answer, now).await.map(Option::unwrap_or_default)
+}
+
+/// The same for an answer of another shape; `None` if it has not that shape.
+pub(super) async fn read_method_as<T: DeserializeOwned>(
+    answer: Response,
+    now: Timestamp,
+) -> Result<Option<T>, SlackFailure> {
     let after = retry_after(answer.headers(), now);
     let body = http::body(answer, METHOD_BYTES_MAX).await?;
     match Outcome::parse(&body) {
         None => Err(SlackFailure { error: SlackError::NotJson, after }),
         Some(outcome) if !outcome.ok => Err(SlackFailure { error: outcome.error(), after }),
-        Some(_) => Ok(serde_json::from_slice(&body).unwrap_or_default()),
+        Some(_) => Ok(serde_json::from_slice(&body).ok()),
     }
 }
 

@@ -56,7 +56,7 @@ pub enum ListStyle {
     Bullet,
 }
 
-/// A piece of rich text. It has no markup, so no text in it can mention a user or a channel.
+/// A piece of rich text. `Text` has no markup, so it cannot mention a user or a channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Element {
@@ -68,6 +68,18 @@ pub enum Element {
     Link {
         url: String,
         text: String,
+    },
+    /// `@here`, `@channel` or `@everyone`, from the configuration.
+    Broadcast {
+        range: String,
+    },
+    /// A mention of a user group, from the configuration.
+    Usergroup {
+        usergroup_id: String,
+    },
+    /// A mention of a user, from the configuration.
+    User {
+        user_id: String,
     },
     /// A moment in the reader's time zone. `timestamp` is in seconds.
     Date {

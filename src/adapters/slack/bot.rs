@@ -18,6 +18,7 @@ use super::answer::{self, MethodAnswer};
 use super::blocks::Block;
 use super::error::SlackFailure;
 use super::layout::{self, SlackMessage};
+use crate::config::Mention;
 use crate::model::digest::Digest;
 use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::notify::{Accepted, DeliverError};
@@ -41,10 +42,10 @@ pub enum BotError {
 
 /// The message above a thread; as JSON the reference that [`Accepted`] carries.
 #[derive(Debug, Serialize, Deserialize)]
-struct Parent {
+pub(super) struct Parent {
     /// The channel's id: names change, and `chat.update` does not take them.
-    channel: String,
-    ts: String,
+    pub(super) channel: String,
+    pub(super) ts: String,
     /// The channel in the credential. If that changes, a new message begins.
     configured: String,
     /// The part of the message that stays.
@@ -79,6 +80,12 @@ impl Bot {
     }
 }
 
+impl Bot {
+    pub(super) fn authorization(&self) -> HeaderValue {
+        self.authorization.clone()
+    }
+}
+
 impl fmt::Debug for Bot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Bot(… in {})", self.channel)
@@ -86,7 +93,7 @@ impl fmt::Debug for Bot {
 }
 
 impl<C: Clock> Slack<C> {
-    /// Posts the digest once, as a reply to the message that `joins` refers to. If that message is
+    /// Posts the digest once with `mentions` above it, as a reply to the message that `joins` refers to. If that message is
     /// in another channel or gone, the digest becomes a new message. Returns before `deadline`.
     ///
     /// # Errors
@@ -95,20 +102,40 @@ impl<C: Clock> Slack<C> {
         &self,
         bot: &Bot,
         digest: &Digest,
+        mentions: &[Mention],
         joins: Option<&str>,
         deadline: Deadline,
     ) -> Result<Accepted, DeliverError> {
-        let Some(parent) =
-            joins.and_then(Parent::read).filter(|parent| parent.configured == bot.channel)
-        else {
-            return Ok(self.start_thread(bot, digest, deadline).await?);
+        let content = layout::content(digest);
+        let message = layout::message(&content).mentioning(mentions);
+        let parent = joins.and_then(Parent::read);
+        let parent = parent.filter(|parent| parent.configured == bot.channel);
+        let accepted = self.post_in_thread(bot, digest, message, parent, deadline).await?;
+        if content.left_out.is_some()
+            && let Some(parent) = accepted.message.as_deref().and_then(Parent::read)
+        {
+            self.attach_listing(bot, digest, &parent, deadline).await;
+        }
+        Ok(accepted)
+    }
+
+    async fn post_in_thread(
+        &self,
+        bot: &Bot,
+        digest: &Digest,
+        message: SlackMessage,
+        parent: Option<Parent>,
+        deadline: Deadline,
+    ) -> Result<Accepted, SlackFailure> {
+        let Some(parent) = parent else {
+            return self.start_thread(bot, digest, message, deadline).await;
         };
-        match self.reply(bot, digest, &parent, deadline).await {
+        match self.reply(bot, digest, message.clone(), &parent, deadline).await {
             Err(failure) if failure.error.is_parent_gone() => {
                 tracing::info!(target = %digest.target, "The message of this burst is gone, {} gets a new one", digest.target);
-                Ok(self.start_thread(bot, digest, deadline).await?)
+                self.start_thread(bot, digest, message, deadline).await
             }
-            replied => Ok(replied?),
+            replied => replied,
         }
     }
 
@@ -116,9 +143,10 @@ impl<C: Clock> Slack<C> {
         &self,
         bot: &Bot,
         digest: &Digest,
+        message: SlackMessage,
         deadline: Deadline,
     ) -> Result<Accepted, SlackFailure> {
-        let post = Post { channel: &bot.channel, thread_ts: None, message: layout::render(digest) };
+        let post = Post { channel: &bot.channel, thread_ts: None, message };
         let answer = self.call(bot, "chat.postMessage", &post, deadline).await?;
         Ok(accepted_as_parent(bot, digest, answer))
     }
@@ -127,10 +155,10 @@ impl<C: Clock> Slack<C> {
         &self,
         bot: &Bot,
         digest: &Digest,
+        message: SlackMessage,
         parent: &Parent,
         deadline: Deadline,
     ) -> Result<Accepted, SlackFailure> {
-        let message = layout::render(digest);
         let post = Post { channel: &parent.channel, thread_ts: Some(&parent.ts), message };
         let answer = self.call(bot, "chat.postMessage", &post, deadline).await?;
         if answer.message.as_ref().is_some_and(|posted| posted.thread_ts.is_none()) {
@@ -175,16 +203,18 @@ impl<C: Clock> Slack<C> {
         }))
     }
 
-    async fn call(
+    pub(super) async fn call(
         &self,
         bot: &Bot,
         method: &str,
         body: &impl Serialize,
         deadline: Deadline,
     ) -> Result<MethodAnswer, SlackFailure> {
-        let url =
-            self.api.0.join(method).expect("invariant: the name of a method is a relative URL");
-        let request = self.http.get()?.post(url).header(AUTHORIZATION, bot.authorization.clone());
+        let request = self
+            .http
+            .get()?
+            .post(self.method(method))
+            .header(AUTHORIZATION, bot.authorization.clone());
         let answer = self.send(request, body, deadline).await?;
         answer::read_method(answer, self.clock.now()).await
     }
@@ -204,7 +234,7 @@ impl Parent {
     }
 
     /// `None` for the reference of another channel, or of another version.
-    fn read(reference: &str) -> Option<Self> {
+    pub(super) fn read(reference: &str) -> Option<Self> {
         serde_json::from_str(reference).ok()
     }
 }

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::blocks::{Block, Element, RichText, Style, TextObject, size};
+use crate::config::Mention;
 use crate::message::burst;
 use crate::message::compose::{Budget, URL_BYTES_MAX, compose};
 use crate::message::content::{Content, GroupDetail, HEADLINE_BYTES_MAX, Inline, Line, Link};
@@ -73,6 +74,16 @@ pub fn opening(digest: &Digest) -> Vec<Block> {
 }
 
 impl SlackMessage {
+    /// The message with mentions above everything else.
+    pub fn mentioning(mut self, mentions: &[Mention]) -> Self {
+        let blank = || Element::text(" ", Style::default());
+        let elements = mentions.iter().flat_map(|name| [Some(mention(name)), blank()]).flatten();
+        if let Some(block) = Block::rich_text(RichText::section(elements)) {
+            self.blocks.insert(0, block);
+        }
+        self
+    }
+
     fn new(notification: &str, blocks: Vec<Block>) -> Self {
         Self { text: escaped(notification), blocks, unfurl_links: false, unfurl_media: false }
     }
@@ -82,6 +93,17 @@ impl SlackMessage {
     pub fn preview_url(&self) -> String {
         let payload = json!({"blocks": self.blocks}).to_string();
         format!("https://app.slack.com/block-kit-builder/#{}", percent_encoded(&payload))
+    }
+}
+
+fn mention(mention: &Mention) -> Element {
+    let broadcast = |range: &str| Element::Broadcast { range: range.to_owned() };
+    match mention {
+        Mention::Here => broadcast("here"),
+        Mention::Channel => broadcast("channel"),
+        Mention::Everyone => broadcast("everyone"),
+        Mention::Group(id) => Element::Usergroup { usergroup_id: id.clone() },
+        Mention::User(id) => Element::User { user_id: id.clone() },
     }
 }
 

@@ -97,10 +97,14 @@ impl CheckArguments {
         use stentor::adapters::inspect::{Inspection, inspect};
 
         let aws = self.account_and_region.load().await?;
-        let inspection = Inspection { functions: self.functions.clone(), ..Inspection::default() };
+        let inspection = Inspection {
+            functions: self.functions.clone(),
+            targets: config.targets.keys().cloned().collect(),
+            ..Inspection::default()
+        };
         let snapshot =
             inspect(&aws, &inspection).await.map_err(|error| anyhow::anyhow!("{error}"))?;
-        Ok(stentor::ops::check::evaluate(&snapshot, config))
+        Ok(stentor::ops::check::evaluate(&snapshot))
     }
 
     #[cfg(not(feature = "aws"))]

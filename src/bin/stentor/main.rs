@@ -35,6 +35,7 @@ mod audit_table;
 mod check;
 mod completions;
 mod cost;
+mod credentials;
 mod data_dir;
 mod input;
 mod json;
@@ -152,7 +153,7 @@ impl Command {
             Self::Cost(arguments) => cost::cost(&arguments),
             Self::Mute(arguments) => mute::mute(&arguments, ui).await,
             Self::Unmute(arguments) => mute::unmute(&arguments, ui).await,
-            Self::SendTest(arguments) => send_test::send_test(&arguments).await,
+            Self::SendTest(arguments) => send_test::send_test(&arguments, ui).await,
             Self::Completions(arguments) => completions::completions(&arguments),
             Self::Man(arguments) => completions::man(&arguments),
         }

@@ -1,6 +1,6 @@
 //! The services of `stentor run` and of a replay of its data directory: the embedded store, the
-//! dead-letter file, and a notifier that shows each message to the operator, or posts it to Slack
-//! if there is a webhook.
+//! dead-letter file, and a notifier that shows each message to the operator, and delivers it if
+//! there is a credential for its target.
 //!
 //! A message that is only shown counts as delivered once it is written. With a full disk or a
 //! closed pipe it stays in the outbox, and the next run shows it.
@@ -13,17 +13,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use stentor::adapters::clock::SystemClock;
 use stentor::adapters::dynamodb::DynamoStore;
 use stentor::adapters::local::{FileDeadLetters, LocalDueQueue};
-use stentor::adapters::slack::{Slack, WebhookUrl, layout};
+use stentor::adapters::slack::layout;
+use stentor::adapters::targets::{self, Targets};
+use stentor::config::TargetSettings;
 use stentor::ingest::route::Routes;
 use stentor::message::plain;
 use stentor::model::digest::Digest;
-use stentor::model::name::{RouteName, Target, TargetKind};
+use stentor::model::name::{RouteName, Target};
 use stentor::model::tally::{Group, Names, Values};
+use stentor::model::visible;
 use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::notify::{Accepted, Deliver, DeliverError};
 use stentor::protocol::round::Delivery;
 use stentor::protocol::services::Services;
 
+use crate::credentials::{LocalSecret, LocalTargets};
 use crate::signals::Shutdown;
 use crate::ui;
 
@@ -56,10 +60,12 @@ pub(crate) enum Output {
     Report,
 }
 
-/// Posts messages for Slack if there is a webhook, and shows all others.
+/// Delivers messages to targets with a credential, and shows all others.
 #[derive(Debug)]
 pub(crate) struct PreviewNotifier {
-    webhook: Option<(Slack, WebhookUrl)>,
+    targets: Option<LocalTargets>,
+    /// The target whose messages are shown as the body of their request, and its settings.
+    body_of: Option<(Target, TargetSettings)>,
     output: Output,
     shutdown: Shutdown,
     /// For [`Output::Report`].
@@ -111,14 +117,25 @@ struct PendingReport {
 }
 
 impl PreviewNotifier {
-    pub(crate) fn new(
-        webhook: Option<(Slack, WebhookUrl)>,
-        output: Output,
-        shutdown: Shutdown,
-    ) -> Self {
+    pub(crate) fn new(targets: Option<LocalTargets>, output: Output, shutdown: Shutdown) -> Self {
         let (report, groups, failure) = (Mutex::default(), Mutex::default(), Mutex::default());
         let (has_written, is_blocked) = (AtomicBool::default(), AtomicBool::default());
-        Self { webhook, output, shutdown, report, groups, has_written, failure, is_blocked }
+        Self {
+            targets,
+            body_of: None,
+            output,
+            shutdown,
+            report,
+            groups,
+            has_written,
+            failure,
+            is_blocked,
+        }
+    }
+
+    /// Shows the messages of this target as the body of their request.
+    pub(crate) fn with_body_of(self, target: Option<(Target, TargetSettings)>) -> Self {
+        Self { body_of: target, ..self }
     }
 
     /// Whether a write has succeeded.
@@ -153,16 +170,22 @@ impl PreviewNotifier {
         self.write(std::io::stdout(), text, None).await
     }
 
-    fn posting(&self, kind: TargetKind) -> Option<&(Slack, WebhookUrl)> {
-        self.webhook.as_ref().filter(|_| kind == TargetKind::Slack)
+    fn targets_for(&self, target: &Target) -> Option<&Targets<LocalSecret>> {
+        let local = self.targets.as_ref().filter(|local| local.recipients.has(target));
+        local.map(|local| &local.targets)
     }
 
-    async fn post(&self, digest: &Digest, deadline: Deadline) -> Result<(), DeliverError> {
-        let Some((slack, webhook)) = self.posting(digest.target.kind) else { return Ok(()) };
+    async fn deliver_to(
+        &self,
+        targets: &Targets<LocalSecret>,
+        digest: &Digest,
+        joins: Option<&str>,
+        deadline: Deadline,
+    ) -> Result<Accepted, DeliverError> {
         tokio::select! {
-            posted = slack.post(webhook, digest, deadline) => posted,
+            delivered = targets.deliver(digest, joins, deadline) => delivered,
             () = self.shutdown.grace_ended() => {
-                let reason = "the run was ended before Slack answered".to_owned();
+                let reason = format!("the run was ended before {} answered", digest.target);
                 Err(DeliverError::Retry { after: None, reason })
             }
         }
@@ -211,8 +234,17 @@ impl PreviewNotifier {
     ) -> String {
         let width =
             terminal.size_checked().map_or(100, |(_, columns)| usize::from(columns).min(120));
-        let delivery =
-            if self.posting(digest.target.kind).is_some() { "posted" } else { "shown here only" };
+        let delivery = match self.targets_for(&digest.target) {
+            Some(_) => "delivered",
+            None => "shown here only",
+        };
+        if let Some((target, settings)) = &self.body_of
+            && *target == digest.target
+        {
+            let body = targets::request_body(settings, digest);
+            let body = visible::json(&format!("{body:#}"));
+            return format!("\n── {target} · {delivery} ──\n\n{body}\n");
+        }
         // Every target is shown as Slack shows it.
         let content = layout::content(digest);
         let mut text = format!(
@@ -274,25 +306,25 @@ impl Deliver for PreviewNotifier {
     async fn deliver(
         &self,
         digest: &Digest,
-        _joins: Option<&str>,
+        joins: Option<&str>,
         deadline: Deadline,
     ) -> Result<Accepted, DeliverError> {
         if self.output == Output::Report {
             let key = (digest.route.clone(), digest.target.clone(), digest.epochs.1);
             locked(&self.groups).insert(key, MessageGroups::of(digest));
         }
-        if self.posting(digest.target.kind).is_none() {
+        let Some(targets) = self.targets_for(&digest.target) else {
             return self.show(digest, deadline).await.map(|()| Accepted::default());
-        }
+        };
         if locked(&self.report).is_written {
             return Err(DeliverError::Deferred);
         }
-        self.post(digest, deadline).await?;
-        // Slack has accepted it. A failure to show it here as well does not matter.
+        let accepted = self.deliver_to(targets, digest, joins, deadline).await?;
+        // The target has accepted it. A failure to show it here as well does not matter.
         if self.output != Output::Report {
             let _ = self.show(digest, deadline).await;
         }
-        Ok(Accepted::default())
+        Ok(accepted)
     }
 }
 

@@ -7,17 +7,16 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use clap::Args;
 use stentor::adapters::clock::SystemClock;
-use stentor::adapters::http;
 use stentor::adapters::local::FileDeadLetters;
 use stentor::adapters::replay::file::FileDeadLetterSource;
-use stentor::adapters::slack::{Slack, WebhookUrl};
 use stentor::config::Config;
 use stentor::ingest::route::Routes;
-use stentor::model::name::{Target, TargetKind};
+use stentor::model::name::Target;
 use stentor::model::time::Timestamp;
 use stentor::ops::replay::listing::list;
 use stentor::ops::replay::{
-    self, DeadLetterKind, ReplayFailure, ReplayOptions, STEP_TIMEOUT_MAX, StreamReader, Unresolved,
+    self, DeadLetterKind, Recipients, ReplayFailure, ReplayOptions, STEP_TIMEOUT_MAX, StreamReader,
+    Unresolved,
 };
 use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::services::Services;
@@ -28,6 +27,7 @@ use crate::Exit;
 use crate::args::{
     Aws, Configuration, SlackApi, TableNames, bytes, point_in_time, region_of_environment,
 };
+use crate::credentials::{DeliverOptions, local_stack};
 use crate::data_dir::DataDir;
 use crate::mute::muted;
 use crate::preview::{LocalServices, Output, PreviewNotifier, SharedServices};
@@ -111,15 +111,8 @@ pub(crate) struct ReplayArguments {
     stack_name: String,
     #[command(flatten)]
     slack_api: SlackApi,
-    /// With --data-dir: deliver Slack messages to this incoming webhook
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "STENTOR_SLACK_WEBHOOK",
-        hide_env = true,
-        hide_env_values = true
-    )]
-    slack_webhook: Option<String>,
+    #[command(flatten)]
+    deliver: DeliverOptions,
     #[command(flatten)]
     tables: TableNames,
     #[command(flatten)]
@@ -163,21 +156,19 @@ impl ReplayArguments {
         if self.dry_run {
             return self.list(&source, &routes, total, ui).await;
         }
-        if self.kinds.contains(&DeadLetterKind::Message) && self.slack_webhook.is_none() {
-            bail!("parked messages are delivered to Slack: add --slack-webhook");
+        if self.kinds.contains(&DeadLetterKind::Message) && !self.deliver.is_given() {
+            bail!("parked messages are delivered: add --deliver or --slack-webhook");
         }
-        let webhook = self.slack_webhook.as_deref().map(WebhookUrl::parse).transpose()?;
-        let posting = webhook
-            .map(|webhook| http::client().map(|http| (Slack::new(http, SystemClock), webhook)))
-            .transpose()?;
         let (engine, store) = data.start().await?;
+        let stack = local_stack(&store).await?;
+        let targets = self.deliver.targets(&config, stack, &self.slack_api, &self.aws).await?;
         let park = FileDeadLetters::new(data.dead_letters());
         let output = if self.json { Output::Stderr } else { Output::Text { preview: false } };
         let shared = SharedServices {
             routes,
             store,
             park,
-            preview: PreviewNotifier::new(posting, output, Shutdown::new()),
+            preview: PreviewNotifier::new(targets, output, Shutdown::new()),
         };
         let services = LocalServices { shared: &shared, due: None };
         let exit = self.replay(&services, &source, &streams, total, ui).await?;
@@ -201,7 +192,7 @@ impl ReplayArguments {
         ui: Ui,
     ) -> anyhow::Result<Exit> {
         let mut progress = ReplayProgress::new(total, Duration::from_secs(self.interval), ui);
-        let options = self.options(progress.cancel_on_ctrl_c());
+        let options = self.options(progress.cancel_on_ctrl_c())?;
         let listing = list(source, routes, &options, &SystemClock, |received| {
             progress.show_counts(received, "listed")
         })
@@ -226,19 +217,20 @@ impl ReplayArguments {
     ) -> anyhow::Result<Exit> {
         let started = Instant::now();
         let mut progress = ReplayProgress::new(total, Duration::from_secs(self.interval), ui);
-        let options = self.options(progress.cancel_on_ctrl_c());
+        let options = self.options(progress.cancel_on_ctrl_c())?;
         let report =
             replay::replay(services, source, streams, &options, |report| progress.show(report))
                 .await;
         progress.finish();
         let left = source.count(self.deadline()).await.ok();
         let is_left = |one: &Unresolved| matches!(one.failure, ReplayFailure::NotDeliverable(_));
-        if self.slack_webhook.is_none() && report.unresolved.iter().any(is_left) {
-            ui.hint("--slack-webhook delivers parked messages to Slack");
+        if self.data_dir.is_some() && report.unresolved.iter().any(is_left) {
+            ui.hint("--deliver or --slack-webhook delivers parked messages");
         }
         let (already, elapsed) = (source.already_replayed(), started.elapsed());
         let muted = muted(services.store(), &report.routes, self.deadline()).await;
-        let only_shows = |target: &Target| self.only_shows(target);
+        let recipients = options.delivers_to.as_ref();
+        let only_shows = |target: &Target| recipients.is_some_and(|known| !known.has(target));
         match self.json {
             true => ui::print_json(&report::replay_json(&report, already, &muted, elapsed))?,
             false => ui::print(&report::replay_text(
@@ -248,10 +240,10 @@ impl ReplayArguments {
         Ok(if report.is_complete() { Exit::Done } else { Exit::Unfinished })
     }
 
-    fn options(&self, cancel: CancellationToken) -> ReplayOptions {
-        ReplayOptions {
+    fn options(&self, cancel: CancellationToken) -> anyhow::Result<ReplayOptions> {
+        Ok(ReplayOptions {
             kinds: self.kinds.clone(),
-            delivers_to: self.data_dir.is_some().then(|| self.posts_to().to_vec()),
+            delivers_to: self.recipients()?,
             reason: self.reason.clone(),
             since: self.since,
             rate: self.rate,
@@ -259,19 +251,14 @@ impl ReplayArguments {
             step_timeout: Duration::from_secs(self.timeout),
             region: self.aws.region.clone().or_else(region_of_environment),
             cancel,
-        }
+        })
     }
 
-    /// With a data directory, the targets that messages are posted to. A message to another target
-    /// is shown. That is enough for the message of a window, but the dead letter of a parked message
-    /// would be deleted.
-    fn posts_to(&self) -> &'static [TargetKind] {
-        if self.slack_webhook.is_some() { &[TargetKind::Slack] } else { &[] }
-    }
-
-    /// Whether the messages to the target are only shown.
-    fn only_shows(&self, target: &Target) -> bool {
-        self.data_dir.is_some() && !self.posts_to().contains(&target.kind)
+    /// With a data directory, the targets that messages are delivered to. A message to another
+    /// target is shown. That is enough for the message of a window, but the dead letter of a parked
+    /// message would be deleted.
+    fn recipients(&self) -> anyhow::Result<Option<Recipients>> {
+        self.data_dir.as_ref().map(|_| self.deliver.recipients()).transpose()
     }
 
     fn deadline(&self) -> Deadline {

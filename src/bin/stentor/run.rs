@@ -10,16 +10,16 @@ mod session;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::anyhow;
+use anyhow::{anyhow, bail};
 use clap::Args;
-use stentor::adapters::clock::SystemClock;
-use stentor::adapters::http;
 use stentor::adapters::local::FileDeadLetters;
-use stentor::adapters::slack::{Slack, WebhookUrl};
+use stentor::config::{Config, TargetSettings};
 use stentor::ingest::route::Routes;
+use stentor::model::name::Target;
 
 use crate::Exit;
-use crate::args::Configuration;
+use crate::args::{Aws, Configuration, SlackApi};
+use crate::credentials::{DeliverOptions, local_stack};
 use crate::data_dir::DataDir;
 use crate::input::InputSource;
 use crate::preview::{Output, PreviewNotifier, SharedServices};
@@ -41,15 +41,15 @@ pub(crate) struct RunArguments {
     /// Directory of the embedded database and the dead letters
     #[arg(long, value_name = "DIR", default_value = ".stentor")]
     data_dir: PathBuf,
-    /// Post messages for Slack to this incoming webhook
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "STENTOR_SLACK_WEBHOOK",
-        hide_env = true,
-        hide_env_values = true
-    )]
-    slack_webhook: Option<String>,
+    #[command(flatten)]
+    deliver: DeliverOptions,
+    #[command(flatten)]
+    slack_api: SlackApi,
+    #[command(flatten)]
+    aws: Aws,
+    /// Print the messages for this target as the body of the request, such as pagerduty:db
+    #[arg(long, value_name = "TARGET")]
+    show: Option<Target>,
     /// Also print a link that shows each message in Slack's Block Kit Builder
     #[arg(long)]
     preview: bool,
@@ -64,7 +64,8 @@ pub(crate) struct RunArguments {
 pub(crate) async fn run(arguments: &RunArguments, ui: Ui) -> anyhow::Result<Exit> {
     let started = Instant::now();
     let config = arguments.configuration.read(ui)?;
-    let webhook = arguments.slack_webhook.as_deref().map(WebhookUrl::parse).transpose()?;
+    let body_of = arguments.show.as_ref().map(|target| body_of(target, &config)).transpose()?;
+    arguments.deliver.recipients()?;
     let sources = arguments
         .files
         .iter()
@@ -73,9 +74,9 @@ pub(crate) async fn run(arguments: &RunArguments, ui: Ui) -> anyhow::Result<Exit
     let shutdown = Shutdown::on_signals()?;
     let mut data = DataDir::open_to_run(&arguments.data_dir)?;
     let (engine, store) = data.start().await?;
-    let posting = webhook
-        .map(|webhook| http::client().map(|http| (Slack::new(http, SystemClock), webhook)))
-        .transpose()?;
+    let stack = local_stack(&store).await?;
+    let targets =
+        arguments.deliver.targets(&config, stack, &arguments.slack_api, &arguments.aws).await?;
     let output = match arguments.json {
         true => Output::Report,
         false => Output::Text { preview: arguments.preview },
@@ -84,7 +85,7 @@ pub(crate) async fn run(arguments: &RunArguments, ui: Ui) -> anyhow::Result<Exit
         routes: Routes::new(&config)?,
         store,
         park: FileDeadLetters::new(data.dead_letters()),
-        preview: PreviewNotifier::new(posting, output, shutdown.clone()),
+        preview: PreviewNotifier::new(targets, output, shutdown.clone()).with_body_of(body_of),
     };
     let session = Session::new(&shared, shutdown, Duration::from_secs(arguments.timeout.into()));
     session.ingest_all(sources, ui).await?;
@@ -95,6 +96,14 @@ pub(crate) async fn run(arguments: &RunArguments, ui: Ui) -> anyhow::Result<Exit
     let exit = session.report().exit();
     engine.stop().await?;
     Ok(exit)
+}
+
+/// The settings of a target, whose messages are to be shown as bodies.
+fn body_of(target: &Target, config: &Config) -> anyhow::Result<(Target, TargetSettings)> {
+    match config.targets.get(target) {
+        Some(settings) => Ok((target.clone(), settings.clone())),
+        None => bail!("--show: no route of the configuration uses {target}"),
+    }
 }
 
 async fn print_text(session: &Session<'_>, elapsed: Duration) -> anyhow::Result<()> {

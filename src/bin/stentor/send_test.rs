@@ -2,21 +2,19 @@
 //! the credential and the channel of the target. It shows a mistake before the first incident.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::Args;
-use serde::de::IgnoredAny;
 use stentor::adapters::clock::SystemClock;
+use stentor::adapters::secret::ReadSecret;
 #[cfg(feature = "aws")]
-use stentor::adapters::secret::SecretsManager;
-use stentor::adapters::secret::{ReadSecret, SecretError, SecretVersion, Secrets};
+use stentor::adapters::secret::{Secrets, SecretsManager};
 #[cfg(feature = "aws")]
 use stentor::adapters::sns::Sns;
 use stentor::adapters::targets::Targets;
+use stentor::config::TargetSettings;
 use stentor::model::alert::{Alert, AlertId, Origin};
 use stentor::model::digest::Digest;
 use stentor::model::humanize::humanize_duration;
@@ -28,8 +26,10 @@ use stentor::model::visible;
 use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::notify::{Deliver as _, DeliverError};
 
-use crate::args::{Aws, SlackApi};
-use crate::{Exit, ui};
+use crate::Exit;
+use crate::args::{Aws, Configuration, SlackApi};
+use crate::credentials::{LocalSecret, with_sns};
+use crate::ui::{self, Ui};
 
 const EXAMPLES: &str = if cfg!(feature = "aws") {
     "Examples: stentor send-test slack:app-alerts --secret-id \"$CREDENTIALS_ARN\"\n          \
@@ -52,16 +52,12 @@ pub(crate) struct SendTestArguments {
     #[arg(long, value_name = "FILE", required_unless_present = "secret_id")]
     credentials: Option<PathBuf>,
     #[command(flatten)]
+    configuration: Configuration,
+    #[command(flatten)]
     slack_api: SlackApi,
     #[command(flatten)]
     aws: Aws,
 }
-
-/// The text of a file with the content of a secret.
-struct SecretFile(String);
-
-/// The limit of Secrets Manager.
-const SECRET_BYTES_MAX: u64 = 64 << 10;
 
 /// Limit of the delivery.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(20);
@@ -69,40 +65,55 @@ const DELIVERY_TIMEOUT: Duration = Duration::from_secs(20);
 const MARKER: &str = "[TEST]";
 const TEXT: &str = "[TEST] Stentor can deliver to this target. Nothing is wrong: this message is from `stentor send-test`.";
 
-pub(crate) async fn send_test(arguments: &SendTestArguments) -> anyhow::Result<Exit> {
-    match &arguments.credentials {
-        Some(file) if arguments.target.kind != TargetKind::Sns => {
-            send(arguments, arguments.targets(SecretFile::open(file)?)?).await
-        }
-        _ => send_with_stack(arguments).await,
-    }
-}
-
-/// With the secret of a stack, or a topic of its account.
-#[cfg(feature = "aws")]
-async fn send_with_stack(arguments: &SendTestArguments) -> anyhow::Result<Exit> {
-    let aws = arguments.aws.load().await?;
-    let sns = Sns::new(&aws, SystemClock);
+pub(crate) async fn send_test(arguments: &SendTestArguments, ui: Ui) -> anyhow::Result<Exit> {
+    let settings = arguments.settings(ui)?;
     match (&arguments.credentials, &arguments.secret_id) {
         (Some(file), _) => {
-            send(arguments, arguments.targets(SecretFile::open(file)?)?.with_sns(sns)).await
+            let targets = LocalSecret::open(file)?.targets(&arguments.slack_api)?;
+            let targets = match arguments.target.kind {
+                TargetKind::Sns => with_sns(targets, &arguments.aws).await?,
+                _ => targets,
+            };
+            send(arguments, targets.with_settings(settings)).await
         }
-        (None, Some(secret_id)) => {
-            let secret = SecretsManager::new(&aws, secret_id.clone(), SystemClock);
-            send(arguments, arguments.targets(secret)?.with_sns(sns)).await
-        }
+        (None, Some(secret_id)) => send_with_secret(arguments, secret_id, settings).await,
         (None, None) => bail!("pass --secret-id or --credentials"),
     }
 }
 
+/// With the secret of a stack.
+#[cfg(feature = "aws")]
+async fn send_with_secret(
+    arguments: &SendTestArguments,
+    secret_id: &str,
+    settings: BTreeMap<Target, TargetSettings>,
+) -> anyhow::Result<Exit> {
+    let aws = arguments.aws.load().await?;
+    let secret = SecretsManager::new(&aws, secret_id.to_owned(), SystemClock);
+    let targets = Targets::new(arguments.slack_api.slack()?, Secrets::new(secret), SystemClock);
+    let targets = targets.with_sns(Sns::new(&aws, SystemClock)).with_settings(settings);
+    send(arguments, targets).await
+}
+
 #[cfg(not(feature = "aws"))]
-async fn send_with_stack(_arguments: &SendTestArguments) -> anyhow::Result<Exit> {
+#[expect(clippy::unused_async, reason = "it is async with the clients")]
+async fn send_with_secret(
+    _arguments: &SendTestArguments,
+    _secret_id: &str,
+    _settings: BTreeMap<Target, TargetSettings>,
+) -> anyhow::Result<Exit> {
     Err(crate::args::needs_aws())
 }
 
 impl SendTestArguments {
-    fn targets<R: ReadSecret>(&self, secret: R) -> anyhow::Result<Targets<R>> {
-        Ok(Targets::new(self.slack_api.slack()?, Secrets::new(secret), SystemClock))
+    /// Those of the configuration, of which the target may be no part yet.
+    fn settings(&self, ui: Ui) -> anyhow::Result<BTreeMap<Target, TargetSettings>> {
+        let settings = self.configuration.read(ui)?.targets;
+        let target = &self.target;
+        if !settings.contains_key(target) && TargetSettings::default_of(target.kind).is_none() {
+            bail!("{target} needs a [[target]]: name the configuration that has it with --config");
+        }
+        Ok(settings)
     }
 }
 
@@ -170,37 +181,5 @@ fn digest(target: &Target, now: Timestamp) -> Digest {
         muted: 0,
         escalated: None,
         related: vec![],
-    }
-}
-
-impl ReadSecret for SecretFile {
-    async fn read(
-        &self,
-        version: SecretVersion,
-        _deadline: Deadline,
-    ) -> Result<Option<String>, SecretError> {
-        Ok((version == SecretVersion::Current).then(|| self.0.clone()))
-    }
-}
-
-impl SecretFile {
-    /// # Errors
-    /// When the file cannot be read, or is not like a secret.
-    fn open(file: &Path) -> anyhow::Result<Self> {
-        let text = read(file).with_context(|| format!("cannot read {}", file.display()))?;
-        // The message of serde would quote the secret.
-        if serde_json::from_str::<BTreeMap<String, IgnoredAny>>(&text).is_err() {
-            bail!("{} is not a JSON object from target to credential", file.display());
-        }
-        Ok(Self(text))
-    }
-}
-
-fn read(file: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(file)?.take(SECRET_BYTES_MAX + 1).read_to_string(&mut text)?;
-    match text.len() as u64 > SECRET_BYTES_MAX {
-        true => Err(io::Error::new(io::ErrorKind::InvalidData, "a secret has at most 64 KiB")),
-        false => Ok(text),
     }
 }

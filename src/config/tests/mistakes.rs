@@ -42,6 +42,50 @@ markers = []                    -> 1:1: unknown key `markers`; it belongs in a [
 }
 
 #[test]
+fn mistakes_in_a_target() {
+    let rows = r#"
+project = "PAY"               -> 5:1: this target has no `name`, such as "jira:PAY"
+name = "x:a"                  -> 6:8: name: unknown kind of target, expected slack, pagerduty, jira, jsm, teams, webhook, sns, discord, googlechat or mattermost before the colon
+name = "https://x/topsecret"  -> 6:8: name: a URL is a credential and belongs in the secret; expected "kind:name", such as "slack:app-alerts"
+name = "jira:a"               -> 5:1: jira:a has no `project`
+name = "jira:a"⏎project = "pay" -> 7:11: project: expected the key of a project, such as "PAY"
+name = "jira:a"⏎project = "PAY"⏎reopen_within = "91d" -> 8:17: reopen_within: expected a duration of at most 90d, such as "12h"
+name = "jira:a"⏎project = "PAY"⏎priority = { fatal = "x" } -> 8:14: unknown key `fatal`
+name = "jira:a"⏎project = "PAY"⏎labels = ["a b"] -> 8:11: labels: a label has no blanks
+name = "jira:a"⏎project = "PAY"⏎issue_per = "app" -> 8:13: issue_per: expected "burst" or "pattern"
+name = "jira:a"⏎project = "PAY"⏎token = "topsecret" -> 8:1: unknown key `token`; it belongs to the credential, in the secret
+name = "slack:a"⏎mention = ["ops"] -> 7:12: mention: expected "@here", "@channel", "@everyone", or the id of a user group or user, such as "S012AB3CD" or "U012AB3CD"
+name = "slack:a"⏎mention_from = "bad" -> 7:16: mention_from: expected "info", "warning", "error" or "critical"
+name = "slack:a"⏎shape = "card" -> 7:1: unknown key `shape`
+name = "jsm:a"⏎responders = ["Platform"] -> 7:15: responders: expected "team:NAME", "user:MAIL", "schedule:NAME" or "escalation:NAME"
+name = "teams:a"⏎shape = "x"   -> 7:9: shape: expected "message" or "card"
+name = "sns:a"⏎format = "json" -> 7:10: format: expected "text" or "amazon-q"
+name = "webhook:a"⏎allow_private = "yes" -> 7:17: allow_private: expected true or false, found a string
+name = "slack:a"⏎[[target]]⏎name = "slack:a" -> 8:8: name: the target at line 5 already has the name `slack:a`
+"#;
+    check_rows(rows, |lines| format!("{ROUTE}[[target]]\n{lines}\n"));
+    let jira = ROUTE.replace("slack:a", "jira:PAY");
+    assert_eq!(
+        diagnostics(&jira),
+        "1:1: this route uses jira:PAY, which needs a [[target]] with its `project`"
+    );
+    let warnings = |text: &str| {
+        let warnings = parse(text).warnings;
+        warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        warnings(&format!("{ROUTE}[[target]]\nname = 'teams:a'\n")),
+        ["5:1: no route uses teams:a"]
+    );
+    let teams = warnings(&ROUTE.replace("slack:a", "teams:a"));
+    assert!(
+        teams[0].starts_with("1:1: this route notifies only teams:a. Teams accepts"),
+        "{teams:?}"
+    );
+    assert!(warnings(&ROUTE.replace("\"slack:a\"", "'teams:a', 'slack:a'")).is_empty());
+}
+
+#[test]
 fn mistakes_in_a_route() {
     let rows = r#"
 #name                     -> 1:1: this route has no `name`

@@ -25,9 +25,17 @@ fn a_target_is_a_kind_and_a_name() {
         assert_eq!(target.to_string(), valid);
         assert_eq!(target.kind.as_str(), valid.split(':').next().unwrap());
     }
-    for invalid in
-        ["", "slack", "slack:", ":a", "Slack:a", "carrier-pigeon:a", "slack:a:b", "slack:#a", "slack: a"]
-    {
+    for invalid in [
+        "",
+        "slack",
+        "slack:",
+        ":a",
+        "Slack:a",
+        "carrier-pigeon:a",
+        "slack:a:b",
+        "slack:#a",
+        "slack: a",
+    ] {
         assert!(invalid.parse::<Target>().is_err(), "{invalid:?}");
     }
 }

@@ -34,7 +34,7 @@ fn good() -> Snapshot {
         }),
         dead_letters: Ok(queue("arn:dlq", None)),
         due: Some(Ok(queue("arn:due", Some("arn:dlq")))),
-        credentials: Ok(["slack:default".to_owned()].into()),
+        credentials: Ok([("slack:default".parse().unwrap(), CredentialState::Valid)].into()),
         mappings: Ok(vec![mapping]),
         streams: [(stream.to_owned(), Ok(Duration::from_hours(48)))].into(),
         own_logs: Ok(vec![]),
@@ -53,7 +53,7 @@ fn mapping(snapshot: &mut Snapshot) -> &mut Mapping {
 
 #[test]
 fn the_deployment_of_the_template_is_good() {
-    let findings = evaluate(&good(), &Config::builtin());
+    let findings = evaluate(&good());
     assert!(
         findings.iter().all(|finding| finding.good && finding.remedy.is_none()),
         "{findings:#?}"
@@ -61,12 +61,16 @@ fn the_deployment_of_the_template_is_good() {
     assert_eq!(findings.len(), 12);
 }
 
+fn credential(snapshot: &mut Snapshot, state: CredentialState) {
+    snapshot.credentials = Ok([("slack:default".parse().unwrap(), state)].into());
+}
+
 #[test]
 fn each_fault_has_its_code_and_its_remedy() {
     let check = |code: &str, remedy: &str, spoil: fn(&mut Snapshot)| {
         let mut snapshot = good();
         spoil(&mut snapshot);
-        let mut bad = evaluate(&snapshot, &Config::builtin());
+        let mut bad = evaluate(&snapshot);
         bad.retain(|finding| !finding.good);
         let [finding] = &bad[..] else { panic!("{code}: {bad:#?}") };
         assert_eq!(finding.rule.code(), code);
@@ -85,7 +89,12 @@ fn each_fault_has_its_code_and_its_remedy() {
     check("due-queue-redrive", "arn:dlq", |snapshot| {
         snapshot.due.as_mut().unwrap().as_mut().unwrap().redrives_to = None;
     });
-    check("credential", "put-secret-value", |snapshot| snapshot.credentials = Ok(BTreeSet::new()));
+    check("credential", "put-secret-value", |snapshot| {
+        credential(snapshot, CredentialState::Missing);
+    });
+    check("credential", "put-secret-value", |snapshot| {
+        credential(snapshot, CredentialState::Malformed("it is not a URL".into()));
+    });
     check("mapping-enabled", "enable it", |snapshot| mapping(snapshot).enabled = false);
     check("mapping-item-failures", "ReportBatchItemFailures", |snapshot| {
         mapping(snapshot).reports_item_failures = false
@@ -106,7 +115,7 @@ fn a_finding_says_what_is_wrong() {
     snapshot.dead_letters.as_mut().unwrap().retention = Duration::from_hours(96);
     snapshot.own_logs = Ok(vec![("/aws/lambda/x".into(), "all".into())]);
     mapping(&mut snapshot).age_max = Some(Duration::from_hours(48));
-    let findings = evaluate(&snapshot, &Config::builtin());
+    let findings = evaluate(&snapshot);
     let bad: Vec<&str> =
         findings.iter().filter(|finding| !finding.good).map(|finding| &*finding.text).collect();
     let expected = [
@@ -120,5 +129,5 @@ fn a_finding_says_what_is_wrong() {
 #[test]
 fn a_stack_without_a_stream_or_a_due_queue_is_good() {
     let snapshot = Snapshot { due: None, mappings: Ok(vec![]), ..good() };
-    assert!(evaluate(&snapshot, &Config::builtin()).iter().all(|finding| finding.good));
+    assert!(evaluate(&snapshot).iter().all(|finding| finding.good));
 }

@@ -1,11 +1,12 @@
 //! Which dead letters a replay retries, and how fast.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use super::recognize::{DeadLetter, DeadLetterKind};
-use crate::model::name::{Target, TargetKind};
+use crate::model::name::Target;
 use crate::model::time::Timestamp;
 use crate::protocol::clock::Deadline;
 
@@ -17,9 +18,9 @@ pub const STEP_TIMEOUT_MAX: Duration = Duration::from_secs(120);
 pub struct ReplayOptions {
     /// Kinds to retry; empty for all.
     pub kinds: Vec<DeadLetterKind>,
-    /// The kinds of target that messages can be delivered to; `None` for all. A message to another
-    /// one is left in the queue.
-    pub delivers_to: Option<Vec<TargetKind>>,
+    /// The targets that messages can be delivered to; `None` for all. A message to another one is
+    /// left in the queue.
+    pub delivers_to: Option<Recipients>,
     /// The code to retry, or a part of the reason.
     pub reason: Option<String>,
     /// Retries dead letters that were parked at this time or later, or at an unknown time.
@@ -35,6 +36,28 @@ pub struct ReplayOptions {
     pub region: Option<String>,
     /// Stops the replay after the current step.
     pub cancel: CancellationToken,
+}
+
+/// Targets by the names of their credentials.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recipients(BTreeSet<String>);
+
+impl Recipients {
+    /// Whether there is a credential for the target.
+    pub fn has(&self, target: &Target) -> bool {
+        target.credential_names().iter().any(|name| self.0.contains(name))
+    }
+
+    /// Whether there is a credential under a name that begins like this.
+    pub fn has_prefix(&self, prefix: &str) -> bool {
+        self.0.iter().any(|name| name.starts_with(prefix))
+    }
+}
+
+impl FromIterator<String> for Recipients {
+    fn from_iter<I: IntoIterator<Item = String>>(names: I) -> Self {
+        Self(names.into_iter().collect())
+    }
 }
 
 impl Default for ReplayOptions {
@@ -65,7 +88,7 @@ impl ReplayOptions {
 
     /// Whether messages can be delivered to the target.
     pub(super) fn delivers_to(&self, target: &Target) -> bool {
-        self.delivers_to.as_ref().is_none_or(|kinds| kinds.contains(&target.kind))
+        self.delivers_to.as_ref().is_none_or(|recipients| recipients.has(target))
     }
 
     /// The deadline of a step that starts now.

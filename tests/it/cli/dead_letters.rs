@@ -265,7 +265,7 @@ async fn a_message_that_slack_refused_stays_until_a_webhook_accepts_it() {
     let (report, hints, code) = replay(&[]);
     assert!(
         report.contains(r#""code": "not-deliverable""#)
-            && hints.contains("hint: --slack-webhook delivers parked messages"),
+            && hints.contains("hint: --deliver or --slack-webhook delivers parked messages"),
         "{report}{hints}"
     );
     assert_eq!(code, Some(1), "it is not delivered");

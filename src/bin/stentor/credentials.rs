@@ -1,0 +1,186 @@
+//! The credentials that the operator gives on the command line: a file like the secret of a stack,
+//! or a webhook for all Slack targets.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use serde_json::Value;
+use stentor::adapters::clock::SystemClock;
+use stentor::adapters::dynamodb::DynamoStore;
+use stentor::adapters::secret::{ReadSecret, SecretError, SecretVersion, Secrets};
+use stentor::adapters::slack::WebhookUrl;
+#[cfg(feature = "aws")]
+use stentor::adapters::sns::Sns;
+use stentor::adapters::targets::Targets;
+use stentor::config::Config;
+use stentor::ops::replay::Recipients;
+use stentor::protocol::clock::{Clock as _, Deadline};
+
+use crate::args::{Aws, SlackApi};
+
+/// The limit of Secrets Manager.
+const SECRET_BYTES_MAX: u64 = 64 << 10;
+
+/// The credential of all Slack targets that have no other.
+const ALL_OF_SLACK: &str = "slack:*";
+
+/// How messages leave this machine. Without any of it they are only shown.
+#[derive(Debug, Args)]
+pub(crate) struct DeliverOptions {
+    /// Deliver to the targets with a credential in this file: JSON like the secret of a stack
+    #[arg(long, value_name = "FILE")]
+    deliver: Option<PathBuf>,
+    /// Deliver messages for Slack to this incoming webhook
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "STENTOR_SLACK_WEBHOOK",
+        hide_env = true,
+        hide_env_values = true
+    )]
+    slack_webhook: Option<String>,
+}
+
+/// Credentials in memory, by the name of the target. Prints without them.
+#[derive(Clone, Default)]
+pub(crate) struct LocalSecret(BTreeMap<String, Value>);
+
+/// The targets that a run delivers to.
+#[derive(Debug)]
+pub(crate) struct LocalTargets {
+    pub(crate) recipients: Recipients,
+    pub(crate) targets: Targets<LocalSecret>,
+}
+
+impl DeliverOptions {
+    /// The targets to deliver to; `None` if all messages are only shown. `stack` names their
+    /// incidents.
+    ///
+    /// # Errors
+    /// When the file or the webhook cannot be used, or a topic of SNS needs another build.
+    pub(crate) async fn targets(
+        &self,
+        config: &Config,
+        stack: String,
+        slack_api: &SlackApi,
+        aws: &Aws,
+    ) -> anyhow::Result<Option<LocalTargets>> {
+        let Some(secret) = self.secret()? else { return Ok(None) };
+        let recipients = secret.recipients();
+        let targets = secret.targets(slack_api)?;
+        let targets = targets.with_settings(config.targets.clone()).with_stack(stack);
+        let targets = match recipients.has_prefix("sns:") {
+            true => with_sns(targets, aws).await?,
+            false => targets,
+        };
+        Ok(Some(LocalTargets { recipients, targets }))
+    }
+
+    /// The names that have a credential.
+    ///
+    /// # Errors
+    /// As [`DeliverOptions::targets`].
+    pub(crate) fn recipients(&self) -> anyhow::Result<Recipients> {
+        Ok(self.secret()?.unwrap_or_default().recipients())
+    }
+
+    /// Whether messages leave this machine.
+    pub(crate) fn is_given(&self) -> bool {
+        self.deliver.is_some() || self.slack_webhook.is_some()
+    }
+
+    fn secret(&self) -> anyhow::Result<Option<LocalSecret>> {
+        let mut secret = match (&self.deliver, &self.slack_webhook) {
+            (None, None) => return Ok(None),
+            (Some(file), _) => LocalSecret::open(file)?,
+            (None, Some(_)) => LocalSecret::default(),
+        };
+        if let Some(webhook) = &self.slack_webhook {
+            WebhookUrl::parse(webhook)?;
+            secret.0.insert(ALL_OF_SLACK.to_owned(), Value::from(webhook.as_str()));
+        }
+        Ok(Some(secret))
+    }
+}
+
+/// The name of this machine's "stack": that of its data directory, so that incidents of different
+/// directories differ.
+///
+/// # Errors
+/// When the store cannot be read.
+pub(crate) async fn local_stack(store: &DynamoStore) -> anyhow::Result<String> {
+    let deadline = Deadline::after(SystemClock.now(), Duration::from_secs(15));
+    let id = store.alerts_table_id(deadline).await?;
+    Ok(format!("local-{}", id.chars().take(8).collect::<String>()))
+}
+
+/// A topic is published with the operator's own credentials for AWS.
+#[cfg(feature = "aws")]
+pub(crate) async fn with_sns<R: ReadSecret>(
+    targets: Targets<R>,
+    aws: &Aws,
+) -> anyhow::Result<Targets<R>> {
+    Ok(targets.with_sns(Sns::new(&aws.load().await?, SystemClock)))
+}
+
+#[cfg(not(feature = "aws"))]
+#[expect(clippy::unused_async, reason = "it is async with the clients")]
+pub(crate) async fn with_sns<R: ReadSecret>(
+    _targets: Targets<R>,
+    _aws: &Aws,
+) -> anyhow::Result<Targets<R>> {
+    Err(crate::args::needs_aws())
+}
+
+impl LocalSecret {
+    /// # Errors
+    /// When the file cannot be read, or is not like a secret.
+    pub(crate) fn open(file: &Path) -> anyhow::Result<Self> {
+        let text = read(file).with_context(|| format!("cannot read {}", file.display()))?;
+        // The message of serde would quote the secret.
+        match serde_json::from_str(&text) {
+            Ok(credentials) => Ok(Self(credentials)),
+            Err(_) => bail!("{} is not a JSON object from target to credential", file.display()),
+        }
+    }
+
+    pub(crate) fn targets(self, slack_api: &SlackApi) -> anyhow::Result<Targets<Self>> {
+        Ok(Targets::new(slack_api.slack()?, Secrets::new(self), SystemClock))
+    }
+
+    fn recipients(&self) -> Recipients {
+        self.0.keys().cloned().collect()
+    }
+}
+
+impl fmt::Debug for LocalSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LocalSecret({} credentials)", self.0.len())
+    }
+}
+
+impl ReadSecret for LocalSecret {
+    async fn read(
+        &self,
+        version: SecretVersion,
+        _deadline: Deadline,
+    ) -> Result<Option<String>, SecretError> {
+        let text = || serde_json::to_string(&self.0).expect("invariant: JSON values serialize");
+        Ok((version == SecretVersion::Current).then(text))
+    }
+}
+
+fn read(file: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(file)?.take(SECRET_BYTES_MAX + 1).read_to_string(&mut text)?;
+    match text.len() as u64 > SECRET_BYTES_MAX {
+        true => Err(io::Error::new(io::ErrorKind::InvalidData, "a secret has at most 64 KiB")),
+        false => Ok(text),
+    }
+}
