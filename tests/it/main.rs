@@ -13,6 +13,7 @@ mod operator;
 mod replay;
 mod simulation;
 mod slack;
+mod slack_extras;
 mod store;
 #[path = "../support/mod.rs"]
 mod support;

@@ -569,9 +569,14 @@ pub fn batch(records: Vec<Record<'static>>) -> Batch<'static> {
 
 /// An alert of route `critical`, for tests of the store.
 pub fn alert(id: &str, routes: &[&str]) -> Alert {
+    alert_with(id, routes, &format!("[CRITICAL] order {id} failed"))
+}
+
+/// The same with another message.
+pub fn alert_with(id: &str, routes: &[&str], message: &str) -> Alert {
     let origin =
         Origin::new("123456789012", "/aws/lambda/shop", "stream", Some("eu-west-1"), "test");
-    let message = format!("[CRITICAL] order {id} failed");
+    let message = message.to_owned();
     Alert {
         id: AlertId::new(id, &origin),
         timestamp: Timestamp::from_millis(1_795_443_306_789),
