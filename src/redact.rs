@@ -23,6 +23,7 @@
 //! | `trigger` | the automaton of trigger words |
 //! | `word` | judges words by their characters |
 //! | `scan` | values after names, and where they end |
+//! | `sentence` | values after names in sentences |
 //! | `list` | cookies in objects, values of `INSERT` |
 //! | `shape` | credentials with a known shape |
 //! | `vendor` | keys after the name of a vendor |
@@ -54,6 +55,7 @@ mod list;
 mod rule;
 mod run;
 mod scan;
+mod sentence;
 mod shape;
 mod table;
 mod trigger;

@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use super::sentence::SentenceValue;
 use super::word::lists;
 
 /// The meaning of a trigger word. A number is the place of the rule in the table.
@@ -38,6 +39,8 @@ pub(super) enum NameRule {
 pub(super) struct Name {
     pub(super) kind: &'static str,
     pub(super) style: ValueStyle,
+    /// What counts as a value in a sentence.
+    pub(super) sentence: Option<SentenceValue>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -8,6 +8,7 @@ use aho_corasick::Input;
 use regex::Regex;
 
 use super::rule::*;
+use super::sentence::{is_harmless, trimmed};
 use super::table::TABLE;
 use super::trigger::TRIGGERS;
 use super::vendor::key;
@@ -223,7 +224,7 @@ impl<'t> Scan<'t> {
         let next = self.bytes[rest..].iter().find(|byte| !b" \t".contains(byte))?;
         let tab = self.bytes[rest] == b'\t';
         if !flag && !tab && next.is_ascii_alphanumeric() && !b"iIwWvV".contains(next) {
-            return None;
+            return self.announced(name, outside, rest);
         }
         let found = LINK.captures(&self.text[rest..])?;
         let at = rest + found.get_match().end();
@@ -264,11 +265,16 @@ impl<'t> Scan<'t> {
             self.next_item(name, at)
         } else if !part("is").is_empty() && name.style == ValueStyle::Digits {
             self.paired(name, plural, &NO_LINK, at)
-        } else if !part("is").is_empty() || flag && at > rest {
-            self.loosely_joined(name, at, !part("is").is_empty())
-        } else if name.kind == "password" && self.bytes[at - 1] == b' ' {
+        } else if !part("is").is_empty() {
+            let secret = self.announced(name, outside, rest);
+            secret.or_else(|| self.loosely_joined(name, at, true))
+        } else if flag && at > rest {
+            self.loosely_joined(name, at, false)
+        } else if name.kind == "password"
+            && self.bytes[at - 1] == b' '
+            && let Some(found) = QUOTED.captures(&self.text[at..])
+        {
             // SQL: `ALTER ROLE app PASSWORD '…'`.
-            let found = QUOTED.captures(&self.text[at..])?;
             let quoted = found.get(1).or(found.get(2))?;
             // `password "must have a digit"`.
             if SENTENCE_WORD.is_match(quoted.as_str()) {
@@ -276,7 +282,7 @@ impl<'t> Scan<'t> {
             }
             Some(span(at + quoted.start()..at + quoted.end(), name.kind))
         } else {
-            None
+            self.announced(name, outside, rest)
         }
     }
 
@@ -370,9 +376,9 @@ impl<'t> Scan<'t> {
         let text = &self.text[value.start..];
         let word = text.as_bytes().split(|byte| *byte <= b' ').next()?;
         let word = &word[..word.len().min(64)];
-        let random = word.len() > 3 && is_mixed(word);
+        let random = || word.len() > 3 && is_mixed(word) && !is_harmless(trimmed(word, true));
         let fits = if in_sentence {
-            random || !value.is_bare()
+            !value.is_bare() || random()
         } else {
             !text.starts_with('-') && !SENTENCE_WORD.is_match(text)
         };

@@ -15,7 +15,7 @@ impl<'t> Scan<'t> {
     /// An authorization scheme and its credential, without a name before them.
     pub(super) fn scheme(&self, kind: &'static str, hit: Range<usize>) -> Option<Span<'t>> {
         let Some(head) = self.group(&BEARER, hit.end) else {
-            let name = Name { kind, style: ValueStyle::Plain };
+            let name = Name { kind, style: ValueStyle::Plain, sentence: None };
             return if kind == "bearer" { self.named(name, hit) } else { None };
         };
         let secret = &self.text[head.clone()];

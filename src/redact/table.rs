@@ -10,6 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::format::Format;
 use super::rule::{Name, NameRule, ValueStyle};
+use super::sentence::SentenceValue;
 use super::{Span, span};
 
 /// The names of the rules that are code.
@@ -46,6 +47,15 @@ pub(super) struct RuleTable {
     pub(super) vendors: Vec<Vendor>,
     pub(super) patterns: Vec<PatternRule>,
     pub(super) names: Vec<(Name, Vec<String>)>,
+    /// Words between a name and its value in a sentence.
+    pub(super) filler: &'static str,
+    /// Words with digits that are no secrets.
+    pub(super) words_with_digits: &'static str,
+    /// Units of a number.
+    pub(super) units: &'static str,
+    /// For each name, sentences with a secret and without one.
+    #[cfg(test)]
+    pub(super) sentences: Vec<(&'static str, Vec<&'static str>, Vec<&'static str>)>,
     /// The words at the start of tokens.
     pub(super) starts: Starts,
 }
@@ -140,12 +150,21 @@ static FILE: LazyLock<DeTable<'static>> = LazyLock::new(|| {
 
 pub(super) static TABLE: LazyLock<RuleTable> = LazyLock::new(|| {
     let tokens: Vec<_> = rules("token").map(token).collect();
+    let sentence = FILE.get("sentence").and_then(|table| table.get_ref().as_table());
+    let sentence = sentence.expect("invariant: the file describes sentences");
     RuleTable {
         starts: Starts::new(&tokens),
         tokens,
         vendors: rules("vendor").map(vendor).collect(),
         patterns: rules("pattern").map(pattern).collect(),
         names: rules("name").map(name).collect(),
+        filler: text(sentence, "filler"),
+        words_with_digits: text(sentence, "words"),
+        units: text(sentence, "units"),
+        #[cfg(test)]
+        sentences: rules("name")
+            .map(|name| (text(name, "name"), texts(name, "redacts"), texts(name, "keeps")))
+            .collect(),
     }
 });
 
@@ -274,10 +293,18 @@ fn name(fields: Fields) -> (Name, Vec<String>) {
         "set-cookie" => ValueStyle::SetCookie,
         other => unreachable!("no style {other}"),
     };
+    let sentence = fields.contains_key("sentence").then(|| match text(fields, "sentence") {
+        "key" => SentenceValue::Key,
+        "key-or-uuid" => SentenceValue::KeyOrUuid,
+        "password" => SentenceValue::Password,
+        "code" => SentenceValue::Code,
+        "short-code" => SentenceValue::ShortCode,
+        other => unreachable!("no value {other}"),
+    });
     let joints = ["", "_", "-", ".", " "];
     let joined = texts(fields, "joined")
         .into_iter()
         .flat_map(|part| joints.map(|joint| format!("{part}{joint}key")));
     let words = texts(fields, "words").into_iter().map(str::to_owned).chain(joined).collect();
-    (Name { kind: text(fields, "name"), style }, words)
+    (Name { kind: text(fields, "name"), style, sentence }, words)
 }

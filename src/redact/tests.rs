@@ -954,10 +954,10 @@ fn redactor(patterns: &[&str]) -> Redactor {
 
 #[test]
 fn custom_patterns_are_redacted() {
-    let ours = redactor(&[r"cust-\d+", r"pin (?<secret>\d{4})", "(?i)ORDER [a-z]+"]);
+    let ours = redactor(&[r"cust-\d+", r"desk (?<secret>\d{4})", "(?i)ORDER [a-z]+"]);
     for (text, expected) in [
         ("a cust-12 b", "a [redacted:own-a] b"),
-        ("pin 1234, order abc", "pin [redacted:own-b], [redacted:own-c]"),
+        ("desk 1234, order abc", "desk [redacted:own-b], [redacted:own-c]"),
         (
             r#"{"id":"cust-1","password":"x"}"#,
             r#"{"id":"[redacted:own-a]","password":"[redacted:password]"}"#,
@@ -1196,6 +1196,8 @@ const HOSTILE: &str = r#"
     insert␣into␣a␣(password)␣values␣¦('a'), insert␣into␣a␣(password)␣values␣(¦'a', insert␣into␣a␣(password)␣values␣('
     insert␣into␣a␣(password)␣values␣¦('insert␣into␣a␣(password)␣values␣('), insert␣into␣a␣(b)␣values␣ insert␣into␣a␣(¦b,
     password:␣string␣= password:␣(string)␣(len=1)␣ setpassword(" {password,<<" <p␣name="password"␣type="a"␣value="
+    token␣ token␣a token␣is␣ token␣is␣a1b2c3 token␣¦a1b2c3 token␣(a1b2c3d4e5f6 token␣value␣provided:␣ password␣a1b2c3d4 password␣¦a1b2c3d4
+    password␣(a1 otp␣ otp␣493021 otp␣code␣is␣ otp␣¦493021 token␣is:␣" token␣is␣code␣value␣ password␣¦a1b2c3d4,.
     cookies={¦a:"cookies={a:", password␣is␣generated␣for␣ password␣is␣set␣to␣¦a"#;
 
 /// Four times the text may take about four times as long, but not sixteen times.

@@ -66,6 +66,30 @@ pub(super) fn entropy(text: &[u8]) -> f64 {
     counts.iter().filter(|count| **count > 0).map(bits).sum()
 }
 
+/// The length of all parts, between `.`, `-`, `_` and `/`, in which letters and digits follow each
+/// other at least `turns_min` times, or letters of both cases do at least twice as often.
+pub(super) fn mixed_len(value: &[u8], turns_min: usize) -> usize {
+    let parts = value.split(|byte| b"._-/".contains(byte));
+    let mixed = |part: &&[u8]| {
+        turns(&part.to_ascii_lowercase()) >= turns_min
+            || is_mixed(part) && turns(part) >= 2 * turns_min
+    };
+    parts.filter(mixed).map(<[u8]>::len).sum()
+}
+
+/// Whether most letters are those of words such as `Converter`.
+pub(super) fn has_title_words(value: &[u8]) -> bool {
+    let (mut in_words, mut at) = (0, 0);
+    while at < value.len() {
+        let rest = value[at + 1..].iter().take_while(|byte| byte.is_ascii_lowercase()).count();
+        if value[at].is_ascii_uppercase() && rest >= 3 {
+            in_words += 1 + rest;
+        }
+        at += 1 + rest;
+    }
+    2 * in_words > value.iter().filter(|byte| byte.is_ascii_alphabetic()).count()
+}
+
 /// Whether a value of the right length is random: the kinds of characters take turns, unlike in
 /// `backup2024`.
 pub(super) fn is_key(value: &[u8]) -> bool {

@@ -255,20 +255,118 @@ fn a_word_that_does_not_apply_hides_no_other() {
 #[test]
 fn the_examples_of_patterns_hold() {
     for pattern in &TABLE.patterns {
-        assert!(
-            !pattern.redacts.is_empty() && !pattern.keeps.is_empty(),
-            "{} has no examples",
-            pattern.name
-        );
-        check_kept(&pattern.keeps);
-        for example in &pattern.redacts {
-            let (before, rest) = example.split_once('⟦').unwrap();
-            let (secret, after) = rest.split_once('⟧').unwrap();
-            assert_eq!(
-                redact(&format!("{before}{secret}{after}")),
-                format!("{before}[redacted:{}]{after}", pattern.name)
-            );
+        check_examples(pattern.name, &pattern.redacts, &pattern.keeps);
+    }
+}
+
+#[test]
+fn the_examples_of_sentences_hold() {
+    for ((name, _), (kind, redacts, keeps)) in TABLE.names.iter().zip(&TABLE.sentences) {
+        if name.sentence.is_some() {
+            check_examples(kind, redacts, keeps);
         }
+    }
+}
+
+/// The name of each rule, in sentences of all kinds.
+#[test]
+fn a_random_value_is_redacted_in_any_sentence_after_a_name() {
+    const SENTENCES: [&str; 12] = [
+        "the NAME VALUE is wrong",
+        "wrong NAME: VALUE.",
+        "NAME is VALUE, retry",
+        "NAME was 'VALUE'",
+        "Incorrect NAME provided: VALUE. See https://h/x",
+        "Incorrect NAME supplied VALUE!",
+        "got NAME \"VALUE\" from bob",
+        "unknown NAME (VALUE)",
+        "unknown NAME [VALUE], retry",
+        "{\"msg\":\"unknown NAME VALUE\"}",
+        r#"{"msg":"unknown NAME \"VALUE\" of bob"}"#,
+        "1 error: NAME VALUE\nat x",
+    ];
+    let mut random = fastrand::Rng::with_seed(7);
+    for (name, words) in &TABLE.names {
+        let Some(value) = name.sentence else { continue };
+        for word in words.iter().filter(|word| word.is_ascii() && !word.ends_with('_')) {
+            for sentence in SENTENCES {
+                let value = value.sample(&mut random);
+                let text = sentence.replace("NAME", word).replace("VALUE", &value);
+                let redacted = redact(&text);
+                assert!(!redacted.contains(&value), "{text} became {redacted}");
+                assert_eq!(redact(&redacted), redacted);
+            }
+        }
+    }
+}
+
+#[test]
+fn nearly_every_random_value_is_redacted_after_a_name() {
+    let digit = |base| move |random: &mut fastrand::Rng| random.digit(base);
+    let (hex, base36) = (digit(16), digit(36));
+    let base64 = |random: &mut fastrand::Rng| match random.u32(0..64) {
+        0 => '-',
+        1 => '_',
+        _ => random.alphanumeric(),
+    };
+    let kinds: [(&str, &dyn Fn(&mut fastrand::Rng) -> char, usize); 5] = [
+        ("token", &hex, 20),
+        ("token", &hex, 64),
+        ("token", &base64, 43),
+        ("token", &base36, 32),
+        ("password", &base36, 10),
+    ];
+    let mut random = fastrand::Rng::with_seed(7);
+    for (name, character, len) in kinds {
+        let redacted = (0..200).filter(|_| {
+            let value: String =
+                std::iter::repeat_with(|| character(&mut random)).take(len).collect();
+            !redact(&format!("wrong {name} {value}")).contains(&value)
+        });
+        let redacted = redacted.count();
+        assert!(redacted >= 180, "{name} of {len}: {redacted} of 200");
+    }
+}
+
+/// Texts with letters and digits that are no secrets, after each name.
+#[test]
+fn a_word_or_an_id_is_kept_in_any_sentence_after_a_name() {
+    const KEPT: [&str; 14] = [
+        "for bob1234567 expired",
+        "base64 encoded",
+        "(oauth2)",
+        "v2.1.0",
+        "2026-11-26T10:00:00Z",
+        "user=bob1234567",
+        "bob1234567@example.com",
+        "/srv/app2/current1",
+        "https://h/reset1234567",
+        "in line 12",
+        "15min ago",
+        "10.0.0.1:8080",
+        "OAuth2AccessTokenConverter",
+        "0x14ede63a5a70001",
+    ];
+    for (name, words) in &TABLE.names {
+        for word in words.iter().filter(|word| name.sentence.is_some() && word.is_ascii()) {
+            let texts: Vec<String> =
+                KEPT.iter().map(|kept| format!("wrong {word} {kept}, retry")).collect();
+            check_kept(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+        }
+    }
+}
+
+#[track_caller]
+fn check_examples(name: &str, redacts: &[&str], keeps: &[&str]) {
+    assert!(!redacts.is_empty() && !keeps.is_empty(), "{name} has no examples");
+    check_kept(keeps);
+    for example in redacts {
+        let (before, rest) = example.split_once('⟦').unwrap();
+        let (secret, after) = rest.split_once('⟧').unwrap();
+        assert_eq!(
+            redact(&format!("{before}{secret}{after}")),
+            format!("{before}[redacted:{name}]{after}")
+        );
     }
 }
 
