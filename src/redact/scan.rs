@@ -13,7 +13,7 @@ use super::table::TABLE;
 use super::trigger::TRIGGERS;
 use super::vendor::key;
 use super::visible::Spelling;
-use super::word::{is_mixed, lists, starts_word};
+use super::word::{has_title_words, is_mixed, lists, starts_word, turns};
 use super::{Span, placeholder_end, span};
 
 /// The text between a name and its value: `"` and `:` in `"name": 7`.
@@ -350,17 +350,19 @@ impl<'t> Scan<'t> {
     /// A value alone on the line after its name: an indented password, or a random value.
     fn next_line(&self, name: Name, at: usize) -> Option<Range<usize>> {
         // A quick test, because most values are on the same line.
-        if !matches!(self.bytes.get(at), Some(b'\r' | b'\n' | b'\\')) {
+        if !matches!(self.bytes.get(at), Some(b'\r' | b'\n' | b'\\' | b'#')) {
             return None;
         }
         let found = NEXT_LINE.captures(&self.text[at..])?;
         let secret = found.name("secret")?;
+        let text = secret.as_str();
         let named =
-            secret.as_str().ends_with([':', '{', '[']) || secret.as_str().contains(['=', '"']);
-        let indented = name.kind == "password" && !found["indent"].is_empty();
-        let fits = !named
-            && placeholder_end(secret.as_str(), 0).is_none()
-            && (indented || is_random(secret.as_str(), 6));
+            text.ends_with([':', '{', '[']) || text.trim_end_matches('=').contains(['=', '"']);
+        let indented = !found["indent"].is_empty();
+        let is_secret = name.kind == "password" && (indented || is_random(text, 6))
+            || is_random(text, 6) && (!is_harmless(text.as_bytes()) || UUID.is_match(text))
+            || indented && is_base64(text.as_bytes());
+        let fits = !named && placeholder_end(text, 0).is_none() && is_secret;
         fits.then(|| at + secret.start()..at + secret.end())
     }
 
@@ -433,14 +435,16 @@ impl<'t> Scan<'t> {
             open.is_some_and(|open| !before[open..].contains(','))
         });
         let is_pair = is_first && PAIR_END.is_match(&text[word.len()..]);
-        let secret = is_pair && name.kind == "password" && is_random(word, 6)
-            || is_random(word, 8) && digits >= 2 && !UUID.is_match(word)
+        let is_uuid = UUID.is_match(word);
+        let is_key = || {
+            turns(&word.as_bytes().to_ascii_lowercase()) >= 2
+                && (!is_uuid || name.kind == "api-key")
+        };
+        let secret = is_pair && is_random(word, 6) && (name.kind == "password" || is_key())
+            || is_random(word, 8) && digits >= 2 && !is_uuid
             || PAIR.is_match(text);
-        if secret || self.known_scheme(&value).is_some() {
-            self.paired(name, false, &NO_LINK, at)
-        } else {
-            None
-        }
+        let scheme = || self.known_scheme(&value).or_else(|| self.other_scheme(name, &value));
+        if secret || scheme().is_some() { self.paired(name, false, &NO_LINK, at) } else { None }
     }
 
     /// Whether the text at `at` is the name in an XML element: `<property name="…">`.
@@ -639,7 +643,8 @@ impl<'t> Scan<'t> {
             (_, false) => whole(&LINE_OR_PORT) || whole(&TAG),
         };
         let short = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count() < 4;
-        let escape = matches!(text.as_bytes(), [b'\\', b'n' | b'r' | b't', ..]);
+        let escape =
+            text.starts_with('\\') && text.trim_start_matches('\\').starts_with(['n', 'r', 't']);
         message
             || escape
             || NESTED.is_match(text)
@@ -868,6 +873,12 @@ const ESCAPED_TAGS: [(&str, &str); 6] = [
     ("%3C", "%3E"),
     ("%3c", "%3e"),
 ];
+
+/// Letters of both cases in turn, but no words.
+fn is_base64(text: &[u8]) -> bool {
+    let only = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=_-".contains(byte);
+    text.len() >= 16 && text.iter().all(only) && turns(text) >= 6 && !has_title_words(text)
+}
 
 /// At least `len_min` characters, with digits and letters among them.
 fn is_random(word: &str, len_min: usize) -> bool {
