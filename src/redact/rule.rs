@@ -177,6 +177,12 @@ patterns! {
     VENDOR_LINK = r#"(?xi-u)^(?<tail>[\w.\x20\t-]{0,40}?)(?:[\s"'`\\\])]|%(?:25){0,3}2[27]|&quot;){0,6}
         (?:=>|->|={1,3}|:{1,3}=?|[?|+]=|\|\|=?|[>,]|%(?:25){0,3}3[ad]|\\{1,7}u003[ad])
         (?:[\s"'`\\=(]|%(?:25){0,3}2[027]|&quot;){0,8}"#;
+    // In the text before a name.
+    CODE_BEFORE = r#"(?:^|[\s"'(:>*-])(?<secret>[0-9]{4,8})\x20is\x20(?:a|the|your)\x20(?:[A-Za-z-]{1,20}\x20){0,3}$"#;
+    // The rest of a name in a sentence, and the words and brackets between it and its value.
+    VENDOR_SENTENCE = r#"(?xi-u)^(?:[\x20_.-]?(?:access|account|admin|api|app|application|auth|bot|client|integration|license
+        |personal|private|rest|secret|service|user)){0,3}[\x20_.-]?(?:key|password|secret|token)
+        (?:[\x20\t]+(?:code|given|is|provided|supplied|used|value|was)){0,3}[:=]?[\x20\t]+[\\"'`(\[<]{0,4}"#;
     BEFORE_EQUALS = &end_before("=");
     BEFORE_COLON = &end_before(":");
 }

@@ -8,7 +8,7 @@ use aho_corasick::Input;
 use regex::Regex;
 
 use super::rule::*;
-use super::sentence::{is_harmless, trimmed};
+use super::sentence::{SentenceValue, is_harmless, trimmed};
 use super::table::TABLE;
 use super::trigger::TRIGGERS;
 use super::vendor::key;
@@ -220,6 +220,11 @@ impl<'t> Scan<'t> {
         }
         let alone = outside.last().is_none_or(|byte| *byte <= b' ' || b"\"'`[(,".contains(byte));
         let flag = alone && self.bytes[first] == b'-';
+        if name.sentence == Some(SentenceValue::Code)
+            && let Some(code) = self.code_before(first)
+        {
+            return Some(span(code, name.kind));
+        }
         // Most hits are in prose, where another word follows.
         let next = self.bytes[rest..].iter().find(|byte| !b" \t".contains(byte))?;
         let tab = self.bytes[rest] == b'\t';

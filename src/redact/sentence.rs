@@ -4,7 +4,9 @@
 //! A sentence has no syntax that says what is a value, so only a text that looks like a secret is
 //! one. Words, paths, versions, times and ids stay.
 
-use super::rule::{Name, UUID};
+use std::ops::Range;
+
+use super::rule::{CODE_BEFORE, Name, UUID};
 use super::scan::Scan;
 use super::table::TABLE;
 use super::word::{has_title_words, is_key, is_mixed, lists, mixed_len, turns};
@@ -27,6 +29,8 @@ pub(super) enum SentenceValue {
 
 /// So much of a value is judged.
 const JUDGED_BYTES_MAX: usize = 256;
+/// So much of the text before a name can have its code.
+const CODE_BEFORE_BYTES_MAX: usize = 96;
 /// So many words can be between a name and its value.
 const FILLER_WORDS_MAX: usize = 4;
 /// The least length of a key, and of a password or a key that a word such as `is` announces.
@@ -64,6 +68,13 @@ impl<'t> Scan<'t> {
             end => self.run_end(end, |byte| belongs(byte, is_password)),
         };
         Some(span(start..end, name.kind))
+    }
+
+    /// `493021 is your`, and perhaps a few words, before the name at `at`.
+    pub(super) fn code_before(&self, at: usize) -> Option<Range<usize>> {
+        let from = self.text.floor_char_boundary(at.saturating_sub(CODE_BEFORE_BYTES_MAX));
+        let code = CODE_BEFORE.captures(&self.text[from..at])?.name("secret")?;
+        Some(from + code.start()..from + code.end())
     }
 
     fn filler(&self, mut at: usize) -> Option<Filler> {

@@ -1217,6 +1217,7 @@ const HOSTILE: &str = r#"
     insert␣into␣a␣(password)␣values␣¦('insert␣into␣a␣(password)␣values␣('), insert␣into␣a␣(b)␣values␣ insert␣into␣a␣(¦b,
     password:␣string␣= password:␣(string)␣(len=1)␣ setpassword(" {password,<<" <p␣name="password"␣type="a"␣value="
     token␣ token␣a token␣is␣ token␣is␣a1b2c3 token␣¦a1b2c3 token␣(a1b2c3d4e5f6 token␣value␣provided:␣ password␣a1b2c3d4 password␣¦a1b2c3d4
+    datadog␣key␣ datadog␣key␣a1b2 datadog␣key␣provided:␣ token:␣#a token:⏎⏎ token:⏎␣␣" ␣is␣your␣otp 4711␣is␣your␣otp 4711␣is␣your␣
     password␣(a1 otp␣ otp␣493021 otp␣code␣is␣ otp␣¦493021 token␣is:␣" token␣is␣code␣value␣ password␣¦a1b2c3d4,.
     cookies={¦a:"cookies={a:", password␣is␣generated␣for␣ password␣is␣set␣to␣¦a"#;
 

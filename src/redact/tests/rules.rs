@@ -32,6 +32,12 @@ const AROUND_KEYS: &[&str] = &[
     "%22VENDOR_key%22%3A%22KEY%22",
     "VENDOR_key%3DKEY%26x%3D1",
     "VENDOR_KEY ?= KEY",
+    "wrong VENDOR key KEY",
+    "VENDOR API key KEY was refused",
+    "the VENDOR access token \"KEY\" expired",
+    "VENDOR app key (KEY)",
+    "VENDOR secret is KEY.",
+    "Incorrect VENDOR api key provided: KEY, retry",
 ];
 
 fn for_each_format(mut test: impl FnMut(&'static str, &'static str, &Format, &mut fastrand::Rng)) {
@@ -222,6 +228,10 @@ fn nearly_every_random_key_is_recognized() {
 fn ids_and_words_after_the_name_of_a_vendor_are_kept() {
     check_kept(&[
         "datadog.trace_id=0123456789abcdef0123456789abcdef",
+        "datadog trace 0123456789abcdef0123456789abcdef",
+        "datadog key of host 0123456789abcdef0123456789abcdef",
+        "datadog key id 0123456789abcdef0123456789abcdef",
+        "bitbucket commit 0123456789abcdef0123456789abcdef",
         "heroku dyno=8f14e45f-ceea-467a-9a36-dedd4bea2543 restarted",
         "heroku request_id: 8f14e45f-ceea-467a-9a36-dedd4bea2543",
         "squarespace site 8f14e45f-ceea-467a-9a36-dedd4bea2543",
