@@ -13,6 +13,9 @@ use crate::model::statement;
 use crate::model::time::Timestamp;
 use crate::model::truncate::truncated;
 use crate::redact::Redactor;
+use neighbor::LineRedactor;
+
+mod neighbor;
 
 /// So many patterns are counted apart.
 const PATTERNS_MAX: usize = 10_000;
@@ -37,7 +40,7 @@ pub struct PatternLine<'l> {
 
 /// Counts the lines of a log by pattern.
 pub struct PatternCounter<'r> {
-    redactor: &'r Redactor,
+    redactor: LineRedactor<'r>,
     patterns: Patterns,
     counts: HashMap<String, Count>,
     lines: u64,
@@ -81,7 +84,7 @@ pub struct PatternCount {
 /// Assigns a pattern to each line of a log, or of a part of it: a long log needs one assigner after
 /// the other.
 pub struct PatternAssigner<'r> {
-    redactor: &'r Redactor,
+    redactor: LineRedactor<'r>,
     patterns: Patterns,
     masks: HashMap<String, usize>,
     masks_bytes: usize,
@@ -90,7 +93,13 @@ pub struct PatternAssigner<'r> {
 
 impl<'r> PatternCounter<'r> {
     pub fn new(redactor: &'r Redactor) -> Self {
-        Self { redactor, patterns: Patterns::default(), counts: HashMap::new(), lines: 0, other: 0 }
+        Self {
+            redactor: LineRedactor::new(redactor),
+            patterns: Patterns::default(),
+            counts: HashMap::new(),
+            lines: 0,
+            other: 0,
+        }
     }
 
     pub fn add(&mut self, line: PatternLine<'_>) {
@@ -187,7 +196,7 @@ impl PatternCount {
 impl<'r> PatternAssigner<'r> {
     pub fn new(redactor: &'r Redactor) -> Self {
         Self {
-            redactor,
+            redactor: LineRedactor::new(redactor),
             patterns: Patterns::default(),
             masks: HashMap::new(),
             masks_bytes: 0,
