@@ -106,6 +106,16 @@ impl Redactor {
         self.custom.iter().map(|rule| rule.name.as_str())
     }
 
+    /// The rule of the configuration that redacts a part of `marker` in a log line.
+    pub fn rule_that_hides(&self, marker: &str) -> Option<&str> {
+        // A rule may need the text after a marker.
+        let line = format!("{marker} order 7 failed");
+        let hides = |rule: &&CustomRule| {
+            rule.pattern.secrets(&line).any(|found| found.start < marker.len())
+        };
+        self.custom.iter().find(hides).map(|rule| rule.name.as_str())
+    }
+
     /// The names of the built-in rules that do not apply, in the order of the configuration.
     pub fn disabled(&self) -> &[&'static str] {
         &self.disabled

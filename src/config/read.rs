@@ -19,6 +19,7 @@ use super::{
 };
 use crate::model::name::{RouteName, Target};
 use crate::model::visible;
+use crate::redact::Redactor;
 
 /// The range of `decoded_bytes_max`. No Lambda function has more memory than the upper end.
 const DECODED_BYTES: RangeInclusive<u64> = (1 << 10)..=(10 << 30);
@@ -60,7 +61,9 @@ pub(super) fn config(root: &DeTable<'_>, diagnostics: &mut Diagnostics<'_>) -> O
     let decoded_bytes_max =
         optional(fields.take("decoded_bytes_max"), DECODED_BYTES_MAX_DEFAULT, diagnostics, size);
     let strict = optional(fields.take("strict"), false, diagnostics, TomlValue::bool);
-    let drafts = fields.require("route").and_then(|value| drafts(value, inherited, diagnostics));
+    let drafts = fields
+        .require("route")
+        .and_then(|value| drafts(value, inherited, redactor.as_ref(), diagnostics));
 
     let misplaced = |key: &str| match key {
         "log_streams" => Some("it belongs in an [[app]]"),
@@ -87,6 +90,7 @@ pub(super) fn config(root: &DeTable<'_>, diagnostics: &mut Diagnostics<'_>) -> O
 fn drafts(
     routes: TomlValue<'_>,
     inherited: Inherited,
+    redactor: Option<&Redactor>,
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Vec<Draft>> {
     if routes.is_table() {
@@ -101,7 +105,9 @@ fn drafts(
     let mut drafts = Vec::new();
     for element in elements {
         if let Some(fields) = diagnostics.read(element, TomlValue::table) {
-            drafts.push(draft(element.offset(), fields, &drafts, inherited, diagnostics));
+            let draft =
+                draft(element.offset(), fields, &drafts, (inherited, redactor), diagnostics);
+            drafts.push(draft);
         }
     }
     Some(drafts)
@@ -111,7 +117,7 @@ fn draft(
     offset: usize,
     mut fields: Fields<'_>,
     earlier: &[Draft],
-    inherited: Inherited,
+    (inherited, redactor): (Inherited, Option<&Redactor>),
     diagnostics: &mut Diagnostics<'_>,
 ) -> Draft {
     let notify = fields
@@ -123,7 +129,7 @@ fn draft(
         has_unknown_key: false,
         name: fields.require("name").and_then(|value| name(value, earlier, diagnostics)),
         markers: fields.require("markers").and_then(|value| {
-            warn_elements(Some(value), diagnostics, marker_warning);
+            warn_elements(Some(value), diagnostics, |marker| marker_warning(marker, redactor));
             filled_list(value, diagnostics, marker)
         }),
         scope: scope(&mut fields, diagnostics),
@@ -295,7 +301,11 @@ fn marker(value: TomlValue<'_>) -> Result<String, String> {
     Ok(marker.to_owned())
 }
 
-fn marker_warning(value: TomlValue<'_>) -> Option<String> {
-    let is_short = value.str().ok()?.trim().chars().count() == 1;
-    is_short.then(|| "a marker of one character matches many lines that are not alerts".to_owned())
+fn marker_warning(value: TomlValue<'_>, redactor: Option<&Redactor>) -> Option<String> {
+    let marker = value.str().ok()?;
+    if marker.trim().chars().count() == 1 {
+        return Some("a marker of one character matches many lines that are not alerts".to_owned());
+    }
+    let rule = redactor?.rule_that_hides(marker)?;
+    Some(format!("the rule `{rule}` redacts this marker, so no alert shows it"))
 }

@@ -299,6 +299,22 @@ log_groups = ["/aws/*"]   ->
     ] {
         assert_eq!(warnings(&file(pattern, example)), expected, "{pattern}");
     }
+    for (pattern, example, expected) in [
+        (
+            r"\[A\]",
+            "[A]",
+            "7:12: markers: the rule `badge` redacts this marker, so no alert shows it",
+        ),
+        (
+            r"\[A\] order \d+",
+            "[A] order 1",
+            "7:12: markers: the rule `badge` redacts this marker, so no alert shows it",
+        ),
+        (r"\[A\] (?<secret>\w+)", "[A] x", ""),
+        (r"\[B\]", "[B]", ""),
+    ] {
+        assert_eq!(warnings(&file(pattern, example)), expected, "{pattern}");
+    }
     assert_eq!(warnings(super::EXAMPLE), "");
     assert_eq!(
         warnings(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/stentor.toml"))),
