@@ -4,7 +4,6 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::sentence::SentenceValue;
 use super::word::lists;
 
 /// The meaning of a trigger word. A number is the place of the rule in the table.
@@ -41,6 +40,21 @@ pub(super) struct Name {
     pub(super) style: ValueStyle,
     /// What counts as a value in a sentence.
     pub(super) sentence: Option<SentenceValue>,
+}
+
+/// What a value in a sentence looks like.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum SentenceValue {
+    /// Random letters and digits.
+    Key,
+    /// The same, or a UUID.
+    KeyOrUuid,
+    /// Letters and digits, and perhaps others.
+    Password,
+    /// Four to eight digits.
+    Code,
+    /// Three or four digits.
+    ShortCode,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use aho_corasick::Input;
 use regex::Regex;
 
 use super::rule::*;
-use super::sentence::{SentenceValue, is_harmless, trimmed};
+use super::sentence::{announced, code_before, is_harmless, trimmed};
 use super::table::TABLE;
 use super::trigger::TRIGGERS;
 use super::vendor::key;
@@ -221,7 +221,7 @@ impl<'t> Scan<'t> {
         let alone = outside.last().is_none_or(|byte| *byte <= b' ' || b"\"'`[(,".contains(byte));
         let flag = alone && self.bytes[first] == b'-';
         if name.sentence == Some(SentenceValue::Code)
-            && let Some(code) = self.code_before(first)
+            && let Some(code) = code_before(self.text, first)
         {
             return Some(span(code, name.kind));
         }
@@ -229,7 +229,7 @@ impl<'t> Scan<'t> {
         let next = self.bytes[rest..].iter().find(|byte| !b" \t".contains(byte))?;
         let tab = self.bytes[rest] == b'\t';
         if !flag && !tab && next.is_ascii_alphanumeric() && !b"iIwWvV".contains(next) {
-            return self.announced(name, outside, rest);
+            return announced(self.text, name, first, rest);
         }
         let found = LINK.captures(&self.text[rest..])?;
         let at = rest + found.get_match().end();
@@ -271,7 +271,7 @@ impl<'t> Scan<'t> {
         } else if !part("is").is_empty() && name.style == ValueStyle::Digits {
             self.paired(name, plural, &NO_LINK, at)
         } else if !part("is").is_empty() {
-            let secret = self.announced(name, outside, rest);
+            let secret = announced(self.text, name, first, rest);
             secret.or_else(|| self.loosely_joined(name, at, true))
         } else if flag && at > rest {
             self.loosely_joined(name, at, false)
@@ -287,7 +287,7 @@ impl<'t> Scan<'t> {
             }
             Some(span(at + quoted.start()..at + quoted.end(), name.kind))
         } else {
-            self.announced(name, outside, rest)
+            announced(self.text, name, first, rest)
         }
     }
 

@@ -6,26 +6,10 @@
 
 use std::ops::Range;
 
-use super::rule::{CODE_BEFORE, Name, UUID};
-use super::scan::Scan;
+use super::rule::{CODE_BEFORE, Name, SentenceValue, UUID};
 use super::table::TABLE;
 use super::word::{has_title_words, is_key, is_mixed, lists, mixed_len, turns};
 use super::{Span, span};
-
-/// What a value in a sentence looks like.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum SentenceValue {
-    /// Random letters and digits.
-    Key,
-    /// The same, or a UUID.
-    KeyOrUuid,
-    /// Letters and digits, and perhaps others.
-    Password,
-    /// Four to eight digits.
-    Code,
-    /// Three or four digits.
-    ShortCode,
-}
 
 /// So much of a value is judged.
 const JUDGED_BYTES_MAX: usize = 256;
@@ -47,58 +31,58 @@ struct Filler {
     stressed: bool,
 }
 
-impl<'t> Scan<'t> {
-    /// The secret after the name that ends at `at`, if there are only a few words, a quote or a
-    /// bracket between them. `before` is the text before the name.
-    pub(super) fn announced(&self, name: Name, before: &[u8], at: usize) -> Option<Span<'t>> {
-        let looks = name.sentence?;
-        let filler = self.filler(at)?;
-        let start = filler.end;
-        let judged = &self.bytes[start..self.bytes.len().min(start + JUDGED_BYTES_MAX)];
-        let is_password = looks == SentenceValue::Password;
-        let value = trimmed(judged, is_password);
-        let once = is_password && (before.ends_with(b"time ") || before.ends_with(b"time-"));
-        let fits = looks.fits(value, filler.stressed)
-            || (once || filler.stressed) && is_password && is_code(value, 4..=8);
-        if !fits {
+/// The secret after the name from `first` to `at`, if there are only a few words, a quote or a
+/// bracket between them.
+pub(super) fn announced(text: &str, name: Name, first: usize, at: usize) -> Option<Span<'static>> {
+    let (looks, before) = (name.sentence?, &text.as_bytes()[..first]);
+    let filler = filler(text, at)?;
+    let rest = &text.as_bytes()[filler.end..];
+    let is_password = looks == SentenceValue::Password;
+    let value = trimmed(&rest[..rest.len().min(JUDGED_BYTES_MAX)], is_password);
+    let once = is_password && (before.ends_with(b"time ") || before.ends_with(b"time-"));
+    let fits = looks.fits(value, filler.stressed)
+        || (once || filler.stressed) && is_password && is_code(value, 4..=8);
+    if !fits {
+        return None;
+    }
+    let len = match value.len() {
+        JUDGED_BYTES_MAX => rest.iter().take_while(|byte| belongs(**byte, is_password)).count(),
+        len => len,
+    };
+    Some(span(filler.end..filler.end + len, name.kind))
+}
+
+/// `493021 is your`, and perhaps a few words, before the name at `at`.
+pub(super) fn code_before(text: &str, at: usize) -> Option<Range<usize>> {
+    let from = text.floor_char_boundary(at.saturating_sub(CODE_BEFORE_BYTES_MAX));
+    let code = CODE_BEFORE.captures(&text[from..at])?.name("secret")?;
+    Some(from + code.start()..from + code.end())
+}
+
+fn filler(text: &str, mut at: usize) -> Option<Filler> {
+    let bytes = text.as_bytes();
+    let run_end = |at: usize, len_max: usize, belongs: fn(&u8) -> bool| {
+        at + bytes[at..].iter().take(len_max).take_while(|byte| belongs(byte)).count()
+    };
+    let mut stressed = false;
+    for _ in 0..=FILLER_WORDS_MAX {
+        let start = run_end(at, 8, |byte| b" \t".contains(byte));
+        if start == at {
             return None;
         }
-        let end = match start + value.len() {
-            end if value.len() < JUDGED_BYTES_MAX => end,
-            end => self.run_end(end, |byte| belongs(byte, is_password)),
-        };
-        Some(span(start..end, name.kind))
-    }
-
-    /// `493021 is your`, and perhaps a few words, before the name at `at`.
-    pub(super) fn code_before(&self, at: usize) -> Option<Range<usize>> {
-        let from = self.text.floor_char_boundary(at.saturating_sub(CODE_BEFORE_BYTES_MAX));
-        let code = CODE_BEFORE.captures(&self.text[from..at])?.name("secret")?;
-        Some(from + code.start()..from + code.end())
-    }
-
-    fn filler(&self, mut at: usize) -> Option<Filler> {
-        let blanks_end = |at| self.run_end_within(at, 8, |byte| b" \t".contains(&byte));
-        let mut stressed = false;
-        for _ in 0..=FILLER_WORDS_MAX {
-            let start = blanks_end(at);
-            if start == at {
-                return None;
-            }
-            let end = self.run_end_within(start, 16, |byte| byte.is_ascii_alphabetic());
-            let separated = matches!(self.bytes.get(end), Some(b':' | b'='));
-            let next = end + usize::from(separated);
-            let is_filler = matches!(self.bytes.get(next), Some(b' ' | b'\t'))
-                && (start == end && separated || lists(TABLE.filler, self.text.get(start..end)?));
-            if !is_filler {
-                let end = self.run_end_within(start, 4, |byte| b"\\\"'`([<".contains(&byte));
-                return Some(Filler { end, stressed });
-            }
-            stressed |= separated || matches!(&self.text[start..end], "is" | "was");
-            at = next;
+        let end = run_end(start, 16, u8::is_ascii_alphabetic);
+        let separated = matches!(bytes.get(end), Some(b':' | b'='));
+        let next = end + usize::from(separated);
+        let is_filler = matches!(bytes.get(next), Some(b' ' | b'\t'))
+            && (start == end && separated || lists(TABLE.filler, &text[start..end]));
+        if !is_filler {
+            let end = run_end(start, 4, |byte| b"\\\"'`([<".contains(byte));
+            return Some(Filler { end, stressed });
         }
-        None
+        stressed |= separated || matches!(&text[start..end], "is" | "was");
+        at = next;
     }
+    None
 }
 
 /// A value without what ends it.

@@ -9,8 +9,7 @@ use regex::Regex;
 use toml::de::{DeTable, DeValue};
 
 use super::format::Format;
-use super::rule::{Name, NameRule, ValueStyle};
-use super::sentence::SentenceValue;
+use super::rule::{Name, NameRule, SentenceValue, ValueStyle};
 use super::{Span, span};
 
 /// The names of the rules that are code.
