@@ -14,6 +14,9 @@ const LINES_MAX: usize = 2_000;
 /// Keys of a logfmt line, or of an object as a runtime prints it, whose values say what happened.
 const MESSAGE_KEYS: &[&str] = &["msg", "message", "error", "err", "errorMessage", "event"];
 
+/// The words before a cause in a chain of exceptions: of Java, and of .NET.
+const CAUSES: [&str; 2] = ["Caused by: ", "---> "];
+
 /// A line, or a part of one, and where it is in the text.
 #[derive(Clone, Copy)]
 struct Line<'a> {
@@ -75,7 +78,8 @@ fn cause<'a>(text: &'a str, line: Line<'a>) -> Option<Line<'a>> {
     if !is_exception && !is_frame(next.text.trim_start()) {
         return None;
     }
-    let has_causes = memmem::find(rest.as_bytes(), b"Caused by: ").is_some();
+    let has_causes =
+        CAUSES.iter().any(|cause| memmem::find(rest.as_bytes(), cause.as_bytes()).is_some());
     let deepest = || below.filter_map(caused_by).last();
     has_causes.then(deepest).flatten().or(is_exception.then_some(next))
 }
@@ -90,8 +94,10 @@ fn repeats(said: &str, cause: &str) -> bool {
 }
 
 fn caused_by(line: Line<'_>) -> Option<Line<'_>> {
-    let at = line.text.find("Caused by: ")?;
-    line.text[..at].trim().is_empty().then(|| line.from(at + "Caused by: ".len()))
+    CAUSES.iter().find_map(|cause| {
+        let at = line.text.find(cause)?;
+        line.text[..at].trim().is_empty().then(|| line.from(at + cause.len()))
+    })
 }
 
 /// The line of a statement that nothing follows: as much of it as says something.

@@ -1,14 +1,16 @@
 //! The statement of a JSON line, also of one in the text of another, as log routers write it.
 
+mod fields;
+mod template;
+
 use std::borrow::Cow;
-use std::fmt;
 use std::ops::Range;
 
 use memchr::memchr;
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer as _};
-use serde_json::value::RawValue;
 
+use self::fields::{Field, attributes, field, fields, first_text, string};
+use self::template::{is_rendered_elsewhere, rendered};
+use super::continuation::{is_exception, is_frame};
 use super::lead::{is_all_lead, is_level, lead_bytes};
 use super::lines::says_nothing;
 use super::{DEPTH_MAX, Found, find_marker, one_line, read};
@@ -45,6 +47,7 @@ const MESSAGE_KEYS: &[&str] = &[
     "stack",
     "stackTrace",
     "stack_trace",
+    "stringValue",
 ];
 /// Keys whose values say why it happened. The message may be the same for other causes.
 const CAUSE_KEYS: &[&str] = &[
@@ -62,6 +65,10 @@ const CAUSE_KEYS: &[&str] = &[
     "reason",
     "cause",
 ];
+/// The ends of keys of a stack trace, which names the deepest cause.
+const STACK_KEY_ENDS: &[&str] = &["stack", "stacktrace", "stack_trace", "traceback", "exc_info"];
+/// A shorter text is no stack trace.
+const STACK_BYTES_MIN: usize = 24;
 /// Objects that hold such keys.
 const HOLDERS: &[&str] = &[
     "message",
@@ -125,12 +132,6 @@ const CAUSE_BYTES_MAX: usize = 160;
 const MEMBERS_MAX: usize = 8;
 const MEMBER_BYTES_MAX: usize = 60;
 
-/// A member of an object; its value is a part of the searched text.
-struct Field<'a> {
-    key: Cow<'a, str>,
-    value: &'a str,
-}
-
 /// The statement of the JSON object that `text` holds after a lead. `None` if it holds none, or
 /// none that says something.
 pub(super) fn read_object(text: &str, marker: &str, depth: usize) -> Option<Found> {
@@ -185,8 +186,10 @@ fn with_marker<'a>(fields: &[Field<'a>], marker: &str, depth: usize) -> Option<C
                     return None;
                 }
                 let text = string(field.value)?;
-                let carries = text.contains(marker) && text.trim() != marker.trim();
-                carries.then(|| carrier(field, &text, marker, depth))?
+                let carries = text.contains(marker)
+                    && text.trim() != marker.trim()
+                    && !is_rendered_elsewhere(&field.key, fields);
+                carries.then(|| carrier(field, text, fields, marker, depth))?
             }
             b'{' if depth < DEPTH_MAX && field.value.contains(marker) => {
                 with_marker(&self::fields(field.value), marker, depth + 1)
@@ -201,7 +204,7 @@ fn by_key<'a>(fields: &[Field<'a>], marker: &str, depth: usize) -> Option<Carrie
     let of_key = |key: &&str| {
         let field = field(fields, key)?;
         match field.value.as_bytes().first()? {
-            b'"' => carrier(field, &string(field.value)?, marker, depth),
+            b'"' => carrier(field, string(field.value)?, fields, marker, depth),
             b'{' if depth < DEPTH_MAX && HOLDERS.contains(key) => {
                 let inner = self::fields(field.value);
                 let found = by_key(&inner, marker, depth + 1)?;
@@ -211,7 +214,7 @@ fn by_key<'a>(fields: &[Field<'a>], marker: &str, depth: usize) -> Option<Carrie
             }
             b'[' => first_text(field.value).and_then(|value| {
                 let field = Field { key: field.key.clone(), value };
-                carrier(&field, &string(value)?, marker, depth)
+                carrier(&field, string(value)?, fields, marker, depth)
             }),
             _ => None,
         }
@@ -224,12 +227,25 @@ fn by_key<'a>(fields: &[Field<'a>], marker: &str, depth: usize) -> Option<Carrie
                 .flatten()
         })
     };
-    MESSAGE_KEYS.iter().find_map(of_key).or_else(nested)
+    let listed = || {
+        let is_list = field(fields, "attributes")?.value.starts_with('[');
+        (is_list && depth < DEPTH_MAX)
+            .then(|| by_key(&attributes(fields), marker, depth + 1))
+            .flatten()
+    };
+    MESSAGE_KEYS.iter().find_map(of_key).or_else(nested).or_else(listed)
 }
 
-/// `field` as the carrier of the message, if its text says something.
-fn carrier<'a>(field: &Field<'a>, text: &str, marker: &str, depth: usize) -> Option<Carrier<'a>> {
-    let found = read(text, marker, depth + 1);
+/// `field` as the carrier of the message, if its text says something. `fields` are all of its
+/// object.
+fn carrier<'a>(
+    field: &Field<'a>,
+    text: String,
+    fields: &[Field<'_>],
+    marker: &str,
+    depth: usize,
+) -> Option<Carrier<'a>> {
+    let found = read(&rendered(&field.key, Cow::Owned(text), fields), marker, depth + 1);
     let is_error = is_error_key(&field.key);
     (!says_nothing(&found.text) || is_error && !found.text.is_empty() && found.text != marker)
         .then_some(Carrier { text: found.text, value: field.value, is_error })
@@ -244,7 +260,13 @@ fn is_error_key(key: &str) -> bool {
 /// `refund failed: card is expired (PaymentDeclined, status 402)`.
 fn described(carrier: Carrier<'_>, fields: &[Field<'_>], depth: usize) -> String {
     let text = with_cause(carrier.text, carrier.value, fields, depth);
+    let attributes = attributes(fields);
+    let text = match attributes.is_empty() {
+        true => text,
+        false => with_cause(text, carrier.value, &attributes, depth),
+    };
     let mut kinds = kinds(fields, KIND_KEYS, &text);
+    kinds.extend(self::kinds(&attributes, KIND_KEYS, &text));
     for holder in fields.iter().filter(|field| {
         matches!(&*field.key, "error" | "err" | "exception") && field.value.starts_with('{')
     }) {
@@ -253,7 +275,9 @@ fn described(carrier: Carrier<'_>, fields: &[Field<'_>], depth: usize) -> String
     joined(text, kinds, carrier.is_error)
 }
 
-/// The text with the first cause that it does not name. `carrier` is the value of the text itself.
+/// The text with the first cause that it does not name, and with the deepest cause of a stack
+/// trace: the message and the first cause can be the same for two failures. `carrier` is the value
+/// of the text itself.
 fn with_cause(text: String, carrier: &str, fields: &[Field<'_>], depth: usize) -> String {
     let cause = CAUSE_KEYS.iter().find_map(|key| {
         let field = field(fields, key).filter(|field| !std::ptr::eq(field.value, carrier))?;
@@ -262,23 +286,61 @@ fn with_cause(text: String, carrier: &str, fields: &[Field<'_>], depth: usize) -
             b'{' if depth < DEPTH_MAX => {
                 let inner = self::fields(field.value);
                 let found = by_key(&inner, "", depth + 1)?;
-                with_kinds_of(&inner, found.text, true)
+                let cause = truncated(&with_kinds_of(&inner, found.text, true), CAUSE_BYTES_MAX);
+                return says_more(&text, &cause)
+                    .then(|| with_cause(cause, found.value, &inner, depth + 1));
             }
             _ => return None,
         };
         let cause = truncated(&cause, CAUSE_BYTES_MAX);
-        let says_more = !says_nothing(&cause) && !text.contains(&cause) && !is_same(&text, &cause);
-        says_more.then_some(cause)
+        says_more(&text, &cause).then_some(cause)
     });
-    match cause {
-        Some(cause) => format!("{}: {cause}", text.trim_end_matches([':', '.', ' '])),
+    let text = match cause {
+        Some(cause) => followed(text, &cause),
+        None => text,
+    };
+    let stack = fields.iter().find_map(|field| {
+        let is_stack = field.value.len() >= STACK_BYTES_MIN
+            && field.value.starts_with('"')
+            && is_stack_key(&field.key)
+            && !std::ptr::eq(field.value, carrier);
+        let cause = read(&string(field.value).filter(|_| is_stack)?, "", depth + 1).text;
+        let cause = truncated(&cause, CAUSE_BYTES_MAX);
+        let names_error = !is_frame(&cause) && (cause.contains(": ") || is_exception(&cause));
+        (names_error && says_more(&text, &cause)).then_some(cause)
+    });
+    match stack {
+        Some(cause) => followed(text, &cause),
         None => text,
     }
 }
 
-/// Whether a cause is the text with its kind in front: `KeyError: 'total'`.
-fn is_same(text: &str, cause: &str) -> bool {
-    cause.strip_suffix(text).is_some_and(|kind| kind.ends_with(": ") && !kind.contains("  "))
+fn followed(text: String, cause: &str) -> String {
+    format!("{}: {cause}", text.trim_end_matches([':', '.', ' ']))
+}
+
+fn is_stack_key(key: &str) -> bool {
+    let ends = |end: &&str| {
+        key.len()
+            .checked_sub(end.len())
+            .and_then(|at| key.get(at..))
+            .is_some_and(|last| last.eq_ignore_ascii_case(end))
+    };
+    STACK_KEY_ENDS.iter().any(ends)
+}
+
+/// Whether a cause says more than the text. It does not if it is the text with its kind in front:
+/// `KeyError: 'total'`.
+fn says_more(text: &str, cause: &str) -> bool {
+    const WORDS_BYTES_MIN: usize = 12;
+    let is_same = cause.match_indices(": ").any(|(at, _)| {
+        let words = &cause[at + 2..];
+        let before = text.strip_suffix(words).map(str::trim_end);
+        before.is_some_and(|before| {
+            words.len() >= WORDS_BYTES_MIN || before.is_empty() || before.ends_with([']', ':', ')'])
+        })
+    });
+    !says_nothing(cause) && !text.contains(cause) && !is_same
 }
 
 fn with_kinds_of(fields: &[Field<'_>], text: String, is_error: bool) -> String {
@@ -366,51 +428,6 @@ fn collect_members(
 
 fn is_level_key(key: &str) -> bool {
     LEVEL_KEYS.iter().any(|level| level.eq_ignore_ascii_case(key))
-}
-
-/// The field of this name, in any case.
-fn field<'f, 'a>(fields: &'f [Field<'a>], key: &str) -> Option<&'f Field<'a>> {
-    fields.iter().find(|field| field.key.eq_ignore_ascii_case(key))
-}
-
-/// The members of the object at the start of `text`: all of a complete one, and as many as there
-/// are of one that is cut off.
-fn fields(text: &str) -> Vec<Field<'_>> {
-    struct Fields<'a, 'f>(&'f mut Vec<Field<'a>>);
-
-    impl<'a> Visitor<'a> for Fields<'a, '_> {
-        type Value = ();
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-
-        fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
-            while let Some((Key(key), value)) = map.next_entry::<Key<'a>, &'a RawValue>()? {
-                self.0.push(Field { key, value: value.get() });
-            }
-            Ok(())
-        }
-    }
-
-    /// Borrowed if it has no escapes.
-    #[derive(Deserialize)]
-    struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
-
-    let mut fields = Vec::new();
-    // An error says where the object is cut off or no longer JSON; what came before it counts.
-    let _ = serde_json::Deserializer::from_str(text).deserialize_map(Fields(&mut fields));
-    fields
-}
-
-fn string(value: &str) -> Option<String> {
-    serde_json::from_str(value).ok()
-}
-
-/// The first text of an array.
-fn first_text(array: &str) -> Option<&str> {
-    let values: Vec<&RawValue> = serde_json::from_str(array).ok()?;
-    values.into_iter().map(RawValue::get).find(|value| value.starts_with('"'))
 }
 
 fn offset(text: &str, part: &str) -> Range<usize> {

@@ -35,6 +35,14 @@ fn a_stack_trace_below_a_line_tells_its_cause() {
             "[CRITICAL] no: deadlock detected",
         ),
         ("[CRITICAL] a.b.C: x\n\tat a.b(c)", "[CRITICAL] a.b.C: x"),
+        (
+            "[CRITICAL] no\nSystem.AException: x\n ---> System.BException: y\n ---> System.CException: z\n   at A.B() in C.cs:line 7\n   --- End of inner exception stack trace ---",
+            "[CRITICAL] no: System.CException: z",
+        ),
+        (
+            "[CRITICAL] no\nSystem.AException: x ---> System.BException: y\n   at A.B() in C.cs:line 7",
+            "[CRITICAL] no: System.AException: x ---> System.BException: y",
+        ),
         ("[CRITICAL] job failed\nit was the third", "[CRITICAL] job failed"),
     ];
     for (message, expected) in cases {
@@ -247,6 +255,139 @@ fn json_gives_its_message() {
             "2026-11-23T14:15:06Z\t4f1d2c3b-0a1b-4c2d-8e3f-5a6b7c8d9e0f\tERROR\tUncaught Exception \t{\"errorType\":\"TypeError\",\"errorMessage\":\"x is undefined\",\"stack\":[\"a\"]}",
             "TypeError: x is undefined",
         )],
+    );
+}
+
+#[test]
+fn attributes_of_opentelemetry_say_the_cause() {
+    check(
+        C,
+        &[
+            (
+                r#"{"body":"[CRITICAL] payment declined","attributes":{"exception.type":"AcquirerDown","exception.message":"no route","n":7}}"#,
+                "[CRITICAL] payment declined: no route (AcquirerDown)",
+            ),
+            (
+                r#"{"body":"[CRITICAL] payment declined","attributes":{"exception":{"type":"AcquirerDown","message":"no route"}}}"#,
+                "[CRITICAL] payment declined: AcquirerDown: no route",
+            ),
+            (
+                r#"{"body":{"stringValue":"[CRITICAL] payment declined"},"attributes":[{"key":"exception.type","value":{"stringValue":"AcquirerDown"}},{"key":"exception.message","value":{"stringValue":"no route"}}]}"#,
+                "[CRITICAL] payment declined: no route (AcquirerDown)",
+            ),
+            (
+                r#"{"message":"[CRITICAL] payment declined","exception.type":"AcquirerDown","exception.message":"no route"}"#,
+                "[CRITICAL] payment declined: no route (AcquirerDown)",
+            ),
+            (
+                r#"{"body":"[CRITICAL] payment declined","attributes":{"exception.type":"AcquirerDown","exception.stacktrace":"a.AcquirerDown: x\n\tat a.b(c)\nCaused by: a.DnsError: no host\n"}}"#,
+                "[CRITICAL] payment declined: a.AcquirerDown: x: a.DnsError: no host",
+            ),
+        ],
+    );
+    check(
+        "ERROR",
+        &[
+            (
+                r#"{"severityText":"ERROR","body":{},"attributes":{"exception.type":"Timeout","exception.message":"after 3 s"}}"#,
+                "Timeout: after 3 s",
+            ),
+            (
+                r#"{"severityText":"ERROR","attributes":[{"key":"exception.message","value":{"stringValue":"after 3 s"}}]}"#,
+                "after 3 s",
+            ),
+        ],
+    );
+}
+
+#[test]
+fn a_template_of_serilog_is_rendered() {
+    check(
+        r#""Level":"Fatal""#,
+        &[
+            (
+                r#"{"Timestamp":"t","Level":"Fatal","MessageTemplate":"Order {OrderId} of {@User} failed in {Elapsed:0.0} ms","Properties":{"OrderId":7,"User":"ann","Elapsed":1.5}}"#,
+                r#"Order 7 of "ann" failed in 1.5 ms"#,
+            ),
+            (
+                r#"{"Level":"Fatal","MessageTemplate":"Order {OrderId} failed","RenderedMessage":"Order 7 failed","Properties":{"OrderId":8}}"#,
+                "Order 7 failed",
+            ),
+            (
+                r#"{"Level":"Fatal","MessageTemplate":"a {{b}} {Absent} {","Properties":{}}"#,
+                "a {b} {Absent} {",
+            ),
+            (
+                r#"{"Level":"Fatal","MessageTemplate":"got {Items,-10}","Properties":{"Items":[1,2]}}"#,
+                "got [1,2]",
+            ),
+            (
+                r#"{"Level":"Fatal","MessageTemplate":"no {Db}","Properties":{"Db":"main"},"Exception":"System.InvalidOperationException: x\n ---> System.TimeoutException: timed out\n   at A.B() in C.cs:line 7"}"#,
+                r#"no "main": System.InvalidOperationException: x: System.TimeoutException: timed out"#,
+            ),
+        ],
+    );
+    check(
+        C,
+        &[
+            (
+                r#"{"@t":"t","@mt":"[CRITICAL] Order {OrderId} failed","OrderId":7}"#,
+                "[CRITICAL] Order 7 failed",
+            ),
+            (
+                r#"{"@t":"t","@mt":"[CRITICAL] Order {OrderId} failed","@m":"[CRITICAL] Order 8 failed","OrderId":7}"#,
+                "[CRITICAL] Order 8 failed",
+            ),
+            (r#"{"message":"[CRITICAL] no {OrderId}","OrderId":7}"#, "[CRITICAL] no {OrderId}"),
+        ],
+    );
+}
+
+#[test]
+fn the_causes_of_one_message_stay_apart() {
+    let trace = |cause: &str| format!(r"a.RequestException: failed\n\tat a.b(c)\n{cause}");
+    let json = |key: &str, trace: &str| {
+        format!(r#"{{"message":"[CRITICAL] request failed","{key}":"{trace}"}}"#)
+    };
+    for key in
+        ["stack_trace", "stackTrace", "stacktrace", "stack", "error.stack_trace", "exc_info", "err"]
+    {
+        let message = json(key, &trace(r"Caused by: a.DnsError: no host\n\t... 3 more"));
+        let expected = "[CRITICAL] request failed: a.RequestException: failed: a.DnsError: no host";
+        assert_eq!(find(&message, C).text, expected, "{message}");
+        let message = json(key, &trace(""));
+        let expected = "[CRITICAL] request failed: a.RequestException: failed";
+        assert_eq!(find(&message, C).text, expected, "{message}");
+    }
+    check(
+        C,
+        &[
+            (
+                r#"{"message":"[CRITICAL] failed","error":"internal","stack_trace":"a.E: b\n\tat a.b(c)\nCaused by: a.DnsError: no host"}"#,
+                "[CRITICAL] failed: internal: a.E: b: a.DnsError: no host",
+            ),
+            (
+                r#"{"message":"[CRITICAL] failed","stack_trace":"Traceback (most recent call last):\n  File \"a.py\", line 1\nKeyError: 'total'"}"#,
+                "[CRITICAL] failed: KeyError: 'total'",
+            ),
+            // A stack that names no error, and one whose error the message names.
+            (
+                r#"{"message":"[CRITICAL] failed","stacktrace":"example.com/a.(*Pool).run\n\t/src/a.go:7\nruntime.goexit"}"#,
+                "[CRITICAL] failed",
+            ),
+            (
+                r#"{"message":"[CRITICAL] boom","stack":"Error: boom\n    at a (b.js:1:1)"}"#,
+                "[CRITICAL] boom",
+            ),
+            (
+                r#"{"message":"[CRITICAL] failed","err":{"message":"wrapped","stack":"Error: wrapped\n    at a (b.js:1:1)","cause":{"name":"DnsError","message":"no host"}}}"#,
+                "[CRITICAL] failed: wrapped: DnsError: no host",
+            ),
+            (
+                r#"{"message":"[CRITICAL] failed","thrown":{"name":"a.E","message":"x","cause":{"name":"a.F","message":"y","cause":{"name":"a.G","message":"z"}}}}"#,
+                "[CRITICAL] failed: a.E: x: a.F: y: a.G: z",
+            ),
+        ],
     );
 }
 
