@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod digest;
 pub mod error;
 pub mod humanize;
+pub mod line_time;
 pub mod name;
 pub mod outbox;
 pub mod pattern;

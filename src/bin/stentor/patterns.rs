@@ -14,6 +14,7 @@ use stentor::ingest::event::Context;
 use stentor::ingest::route::Routes;
 use stentor::model::audit::{AlertQuery, AuditRow};
 use stentor::model::humanize::{self, thousands};
+use stentor::model::line_time;
 use stentor::model::time::Timestamp;
 use stentor::model::truncate::truncated;
 use stentor::ops::patterns::{
@@ -26,7 +27,7 @@ use stentor::redact::Redactor;
 use crate::Exit;
 use crate::args::{Configuration, explain_store_error, point_in_time};
 use crate::audit_table::AuditTable;
-use crate::input::lines::{self, Lines, leading_time};
+use crate::input::lines::{self, Lines};
 use crate::input::stream::Stream;
 use crate::input::{self, EVENT_BYTES_MAX, Input, InputKind, InputSource, Refusal, line_too_long};
 use crate::json;
@@ -86,8 +87,11 @@ pub(crate) async fn patterns(arguments: &PatternsArguments, ui: Ui) -> anyhow::R
     arguments.check_times()?;
     let config = arguments.configuration.read(ui)?;
     let routes = Routes::new(&config)?;
-    let reader =
-        Reader { redactor: routes.redactor(), decoded_bytes_max: config.decoded_bytes_max };
+    let reader = Reader {
+        redactor: routes.redactor(),
+        decoded_bytes_max: config.decoded_bytes_max,
+        now: SystemClock.now(),
+    };
     if arguments.assign {
         return reader.assign(&arguments.files).await;
     }
@@ -127,6 +131,7 @@ impl From<Refusal> for ReadError {
 struct Reader<'a> {
     redactor: &'a Redactor,
     decoded_bytes_max: u64,
+    now: Timestamp,
 }
 
 impl Reader<'_> {
@@ -215,7 +220,7 @@ impl Reader<'_> {
         shutdown: &Shutdown,
         take: &mut impl Take,
     ) -> Result<(), ReadError> {
-        let mut stream = Stream::open(path, SystemClock.now()).map_err(ReadError::Output)?;
+        let mut stream = Stream::open(path, self.now).map_err(ReadError::Output)?;
         if stream.kind(shutdown).await? == InputKind::Event {
             let payload = stream.read_all(EVENT_BYTES_MAX, shutdown).await?;
             return self.payload(&payload, std::io::empty(), shutdown, take);
@@ -228,7 +233,7 @@ impl Reader<'_> {
                 return whole(shutdown, cut.map(|number| number.to_string()));
             }
             for line in &lines {
-                take(&line.text, leading_time(&line.text)).map_err(ReadError::Output)?;
+                take(&line.text, line_time::of_line(&line.text, self.now)).map_err(ReadError::Output)?;
             }
         }
     }
@@ -248,7 +253,7 @@ impl Reader<'_> {
                 break;
             }
             for line in &lines {
-                take(&line.text, leading_time(&line.text)).map_err(ReadError::Output)?;
+                take(&line.text, line_time::of_line(&line.text, self.now)).map_err(ReadError::Output)?;
             }
         }
         whole(shutdown, first_cut.map(|start| format!("at byte {start}")))

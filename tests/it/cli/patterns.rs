@@ -62,6 +62,32 @@ fn patterns_as_json_have_a_limit() {
 }
 
 #[test]
+fn a_line_has_its_time_in_any_format() {
+    let line = |time: &str, name: &str| match name {
+        "json" => format!(r#"{{"level":"error","time":"{time}","msg":"pool is empty"}}"#),
+        "logfmt" => format!("level=error ts={time} msg=\"pool is empty\""),
+        "syslog" => format!("<165>1 {time} web-1 app 7 ID47 - pool is empty"),
+        _ => format!("{} +0000 pool is empty", time.replace('T', " ").replace('Z', "")),
+    };
+    for name in ["json", "logfmt", "syslog", "offset"] {
+        let log = [
+            line("2026-11-22T10:00:00Z", name),
+            line("2026-11-23T10:00:00Z", name),
+            line("2026-11-23T12:00:00Z", name),
+        ];
+        let arguments = ["--json", "--since", "2026-11-23T00:00:00Z"];
+        let output = patterns(&format!("patterns-time-{name}"), &log.join("\n"), &arguments);
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let first = &report["patterns"][0];
+        assert_eq!(
+            (&report["lines"], &first["first"], &first["last"]),
+            (&json!(2), &json!("2026-11-23T10:00:00.000Z"), &json!("2026-11-23T12:00:00.000Z")),
+            "{name}: {report}"
+        );
+    }
+}
+
+#[test]
 fn each_line_is_assigned_to_its_pattern() {
     let output = patterns("patterns-assign", LOG, &["--assign", "--json"]);
     let lines: Vec<Value> =

@@ -6,10 +6,9 @@ use std::io::{BufRead, Read as _};
 use std::path::Path;
 
 use flate2::Crc;
-use jiff::civil::DateTime;
-use jiff::tz::Offset;
 use stentor::ingest::event::{Batch, Data, Record};
 use stentor::ingest::logs::{LogBatch, LogEvent, Message};
+use stentor::model::line_time;
 use stentor::model::time::Timestamp;
 
 /// A longer line is cut here, and the rest is skipped and reported. It is not split: a marker at
@@ -142,7 +141,7 @@ fn skip_line(reader: &mut impl BufRead) -> (Skipped, std::io::Result<()>) {
     }
 }
 
-/// Lines as a batch of records. `now` is the time of lines that do not begin with a time.
+/// Lines as a batch of records. `now` is the time of lines without a time.
 pub(crate) fn batch<'a>(
     lines: &'a [InputLine],
     origin: &'a LineOrigin,
@@ -150,7 +149,7 @@ pub(crate) fn batch<'a>(
 ) -> Batch<'a> {
     let event = |line: &'a InputLine| LogEvent {
         id: Cow::Borrowed(line.id.as_str()),
-        timestamp: leading_time(&line.text).unwrap_or(now).as_millis(),
+        timestamp: line_time::of_line(&line.text, now).unwrap_or(now).as_millis(),
         message: Cow::Borrowed(line.text.as_str()),
         account: None,
         region: None,
@@ -168,71 +167,9 @@ pub(crate) fn batch<'a>(
     Batch { records: lines.chunks(RECORD_LINES).map(record).collect(), ..Batch::default() }
 }
 
-/// The time at the start of a line: ISO 8601, or the format of many loggers
-/// (`2026-11-23 14:15:16,789`). UTC unless it has an offset.
-pub(crate) fn leading_time(line: &str) -> Option<Timestamp> {
-    const SECONDS: usize = "2026-11-23T14:15:16".len();
-    let head = line.trim_start_matches(['[', ' ']);
-    let seconds = head.get(..SECONDS)?;
-    // A quick test for the many lines without a time. It also rejects other formats that jiff
-    // accepts.
-    let is_time = |at: &[u8]| {
-        matches!(
-            at,
-            [_, _, _, _, b'-', _, _, b'-', _, _, b'T' | b' ', _, _, b':', _, _, b':', _, _]
-        )
-    };
-    if !is_time(seconds.as_bytes()) {
-        return None;
-    }
-    let civil: DateTime = seconds.parse().ok()?;
-    let (millis, rest) = fraction(&head[SECONDS..]);
-    let at = offset(rest).unwrap_or(Offset::UTC).to_timestamp(civil).ok()?;
-    Some(Timestamp::from_millis(at.as_millisecond() + millis))
-}
-
-/// `.789Z` → 789 and `Z`.
-fn fraction(text: &str) -> (i64, &str) {
-    let Some(digits) = text.strip_prefix(['.', ',']) else { return (0, text) };
-    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
-    let padded: String = digits[..end].chars().chain("000".chars()).take(3).collect();
-    (padded.parse().unwrap_or(0), &digits[end..])
-}
-
-/// `+02:00`, `-0530`.
-fn offset(text: &str) -> Option<Offset> {
-    let (sign, rest) = match text.as_bytes().first()? {
-        b'+' => (1, &text[1..]),
-        b'-' => (-1, &text[1..]),
-        _ => return None,
-    };
-    let digits: String = rest.chars().filter(|c| *c != ':').take(4).collect();
-    let hours: i32 = digits.get(..2)?.parse().ok()?;
-    let minutes: i32 =
-        digits.get(2..4).unwrap_or("00").parse().ok().filter(|minutes| *minutes < 60)?;
-    Offset::from_seconds(sign * (hours * 3_600 + minutes * 60)).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_line_may_begin_with_its_time() {
-        let cases = [
-            ("2026-11-23T14:15:06.789Z x", Some(1_795_443_306_789)),
-            ("2026-11-23 14:15:06,7 x", Some(1_795_443_306_700)),
-            ("[2026-11-23 14:15:06] x", Some(1_795_443_306_000)),
-            ("2026-11-23T16:15:06+02:00 x", Some(1_795_443_306_000)),
-            ("2026-11-23T09:45:06.5-0430 x", Some(1_795_443_306_500)),
-            ("2026-13-23T14:15:06Z", None),
-            ("no time at all, and ünïcode äöü", None),
-            ("", None),
-        ];
-        for (line, millis) in cases {
-            assert_eq!(leading_time(line).map(Timestamp::as_millis), millis, "{line}");
-        }
-    }
 
     #[test]
     fn a_line_is_identified_by_offset_and_content() {
