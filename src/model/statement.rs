@@ -10,6 +10,7 @@
 mod ansi;
 mod continuation;
 mod lead;
+mod level;
 mod lines;
 mod structured;
 
@@ -21,6 +22,7 @@ use memchr::{memchr_iter, memmem};
 use crate::model::truncate::truncate;
 
 pub use continuation::Continuation;
+pub use level::level;
 
 /// The longest statement, in bytes. The rest of a longer one is cut off.
 pub const STATEMENT_BYTES_MAX: usize = 1024;

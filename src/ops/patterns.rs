@@ -5,7 +5,7 @@
 //! counted as one, and the rarest are dropped and counted together.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::model::cluster::cluster;
 use crate::model::pattern::Patterns;
@@ -22,6 +22,8 @@ const PATTERNS_MAX: usize = 10_000;
 /// A line is redacted and masked up to here.
 const LINE_BYTES_MAX: usize = 16 * 1024;
 const SAMPLE_BYTES_MAX: usize = 400;
+/// So many levels and markers of a pattern are counted.
+const LABELS_MAX: usize = 8;
 /// So many lines get their patterns together, if these take so many bytes. Clusters take about 40
 /// times as many.
 const ASSIGNED_LINES_MAX: usize = 1_000_000;
@@ -57,6 +59,8 @@ struct Count {
     last: Option<Timestamp>,
     /// The first line.
     sample: String,
+    levels: BTreeMap<String, u64>,
+    markers: BTreeMap<String, u64>,
 }
 
 /// The patterns of a log.
@@ -79,6 +83,10 @@ pub struct PatternCount {
     pub last: Option<Timestamp>,
     /// The first line, redacted and shortened.
     pub sample: String,
+    /// Lines by the level that they state, which is not a part of the pattern.
+    pub levels: BTreeMap<String, u64>,
+    /// Lines by the marker that was found in them, if one was searched for.
+    pub markers: BTreeMap<String, u64>,
 }
 
 /// Assigns a pattern to each line of a log, or of a part of it: a long log needs one assigner after
@@ -117,6 +125,12 @@ impl<'r> PatternCounter<'r> {
             first: line.timestamp,
             last: line.timestamp,
             sample: String::new(),
+            levels: statement::level(&redacted).map(|level| (level, 1)).into_iter().collect(),
+            markers: Some(line.marker.to_owned())
+                .filter(|marker| !marker.is_empty())
+                .map(|marker| (marker, 1))
+                .into_iter()
+                .collect(),
         };
         if let Some(count) = self.counts.get_mut(&*pattern) {
             count.add(more);
@@ -160,8 +174,8 @@ impl<'r> PatternCounter<'r> {
         let mut counts = self.clustered();
         counts.sort_by(most_frequent_first);
         let pattern = |(pattern, count): (String, Count)| {
-            let Count { lines, first, last, sample, .. } = count;
-            PatternCount { pattern, lines, first, last, sample }
+            let Count { lines, first, last, sample, levels, markers, .. } = count;
+            PatternCount { pattern, lines, first, last, sample, levels, markers }
         };
         PatternSummary {
             lines: self.lines,
@@ -180,8 +194,19 @@ impl Count {
         self.lines += more.lines;
         self.first = self.first.into_iter().chain(more.first).min();
         self.last = self.last.into_iter().chain(more.last).max();
+        add_labels(&mut self.levels, more.levels);
+        add_labels(&mut self.markers, more.markers);
         if more.first_line < self.first_line {
             (self.first_line, self.sample) = (more.first_line, more.sample);
+        }
+    }
+}
+
+/// Adds counts by label. Labels beyond a limit are left out.
+fn add_labels(known: &mut BTreeMap<String, u64>, more: BTreeMap<String, u64>) {
+    for (label, lines) in more {
+        if known.len() < LABELS_MAX || known.contains_key(&label) {
+            *known.entry(label).or_default() += lines;
         }
     }
 }

@@ -167,6 +167,8 @@ pub(crate) struct LogPattern<'a> {
     pub last: Option<String>,
     pub new: Option<bool>,
     pub sample: &'a str,
+    pub levels: &'a BTreeMap<String, u64>,
+    pub markers: &'a BTreeMap<String, u64>,
 }
 
 /// A line of `stentor patterns --assign`.
@@ -374,6 +376,8 @@ impl<'a> PatternsReport<'a> {
             last: count.last.map(Timestamp::iso),
             new: new_since.and_then(|since| count.is_new(since)),
             sample: &count.sample,
+            levels: &count.levels,
+            markers: &count.markers,
         };
         Self {
             version: VERSION,

@@ -1,6 +1,8 @@
 //! `stentor patterns`: what the lines of a log say, and how often. It helps to choose markers, so
 //! it reads all lines, with or without one.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Cursor, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -233,7 +235,8 @@ impl Reader<'_> {
                 return whole(shutdown, cut.map(|number| number.to_string()));
             }
             for line in &lines {
-                take(&line.text, line_time::of_line(&line.text, self.now)).map_err(ReadError::Output)?;
+                take(&line.text, line_time::of_line(&line.text, self.now))
+                    .map_err(ReadError::Output)?;
             }
         }
     }
@@ -253,7 +256,8 @@ impl Reader<'_> {
                 break;
             }
             for line in &lines {
-                take(&line.text, line_time::of_line(&line.text, self.now)).map_err(ReadError::Output)?;
+                take(&line.text, line_time::of_line(&line.text, self.now))
+                    .map_err(ReadError::Output)?;
             }
         }
         whole(shutdown, first_cut.map(|start| format!("at byte {start}")))
@@ -404,6 +408,10 @@ fn text(summary: &PatternSummary, shown: &[PatternCount], new_since: Option<Time
     for count in shown {
         let mut facts =
             vec![format!("{} ({})", thousands(count.lines), percent(count.lines, summary.lines))];
+        facts.extend(labels(&count.levels));
+        // The pattern of other lines does not show the marker.
+        let is_hidden = |marker: &String| !count.pattern.contains(marker.trim());
+        facts.extend(labels(&count.markers).filter(|_| count.markers.keys().any(is_hidden)));
         match (count.first, count.last) {
             (Some(first), Some(last)) if first == last => facts.push(first.iso()),
             (Some(first), Some(last)) => facts.push(format!("{} to {}", first.iso(), last.iso())),
@@ -425,6 +433,20 @@ fn text(summary: &PatternSummary, shown: &[PatternCount], new_since: Option<Time
         ));
     }
     report.into_text()
+}
+
+/// `ERROR`, or `ERROR 3, WARN 1`, the most frequent first.
+fn labels(of: &BTreeMap<String, u64>) -> Option<String> {
+    let mut labels: Vec<_> = of.iter().collect();
+    labels.sort_by_key(|(_, lines)| Reverse(**lines));
+    match &labels[..] {
+        [] => None,
+        [(label, _)] => Some((*label).clone()),
+        _ => {
+            let label = |(label, lines): (&String, &u64)| format!("{label} {}", thousands(*lines));
+            Some(labels.into_iter().map(label).collect::<Vec<_>>().join(", "))
+        }
+    }
 }
 
 /// `12.3 %`; never 0 for a part that is there.

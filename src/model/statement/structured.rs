@@ -426,6 +426,18 @@ fn collect_members(
     }
 }
 
+/// The values of the level fields in the object at the start of `text`, and the text of its line.
+pub(super) fn levels_and_line(text: &str) -> (Vec<String>, Option<String>) {
+    let fields = fields(text);
+    let value = |field: &Field<'_>| match field.value.as_bytes().first()? {
+        b'"' => string(field.value),
+        _ => Some(field.value.to_owned()),
+    };
+    let levels = fields.iter().filter(|field| is_level_key(&field.key)).filter_map(value);
+    let line = ["log", "message", "msg"].iter().find_map(|key| field(&fields, key));
+    (levels.collect(), line.and_then(|line| string(line.value)))
+}
+
 fn is_level_key(key: &str) -> bool {
     LEVEL_KEYS.iter().any(|level| level.eq_ignore_ascii_case(key))
 }

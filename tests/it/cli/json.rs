@@ -164,13 +164,20 @@ fn alerts_prints_the_documented_json() {
 fn patterns_prints_the_documented_json() {
     let directory = scratch("json-patterns");
     let log = directory.join("app.log");
-    std::fs::write(&log, "2026-11-23T10:00:00Z order 7 failed\norder 8 failed\nno time\n").unwrap();
+    std::fs::write(&log, "2026-11-23T10:00:00Z ERROR order 7 failed\norder 8 failed\nno time\n")
+        .unwrap();
+    run(&directory, &["events/kinesis-system-fields.json"]);
+    let data = directory.join("data");
+    let stored =
+        ["patterns", "--json", "--since", "2000-01-01", "--data-dir", data.to_str().unwrap()];
+    let stored = json_of(&stentor(&directory, &stored).output().unwrap());
     let patterns = |more: &[&str]| {
         let file = log.to_str().unwrap();
         let arguments = [&["patterns", file, "--json"], more].concat();
         json_of(&stentor(&directory, &arguments).output().unwrap())
     };
-    let documents = [patterns(&[]), patterns(&["--new-since", "2026-11-01", "--limit", "1"])];
+    let documents =
+        [patterns(&[]), patterns(&["--new-since", "2026-11-01", "--limit", "1"]), stored];
     check_documents("patterns --json", &documents, &[]);
 }
 

@@ -56,9 +56,37 @@ fn patterns_as_json_have_a_limit() {
     let expected = json!([{
         "pattern": report["patterns"][0]["pattern"], "lines": 1, "share": 0.5,
         "first": "2026-11-23T11:00:00.000Z", "last": "2026-11-23T11:00:00.000Z", "new": null,
-        "sample": report["patterns"][0]["sample"],
+        "sample": report["patterns"][0]["sample"], "levels": {}, "markers": {},
     }]);
     assert_eq!(report["patterns"], expected);
+}
+
+#[test]
+fn a_pattern_has_the_levels_and_markers_that_it_does_not_show() {
+    let log = "2026-11-23T10:00:00Z ERROR pool is empty\n\
+               2026-11-23T11:00:00Z WARN pool is empty\n\
+               {\"level\":\"ERROR\",\"msg\":\"pool is empty\"}\n\
+               {\"severity\":\"fatal\",\"msg\":\"disk is full\"}\n";
+    let shown = patterns("patterns-levels", log, &[]);
+    let shown = text(&shown.stdout);
+    for part in ["3 (75.0 %) · ERROR 2, WARN 1 · 2026", "1 (25.0 %) · fatal · 2026"] {
+        assert!(shown.contains(part), "{part}\n{shown}");
+    }
+    let report =
+        serde_json::from_slice::<Value>(&patterns("patterns-levels", log, &["--json"]).stdout)
+            .unwrap();
+    assert_eq!(report["patterns"][0]["levels"], json!({"ERROR": 2, "WARN": 1}));
+
+    let directory = scratch("patterns-markers");
+    let event = directory.join("app.log");
+    std::fs::write(&event, "[CRITICAL] disk is full\n").unwrap();
+    assert!(run(&directory, &[event.to_str().unwrap()]).status.success());
+    let data = directory.join("data");
+    let arguments =
+        ["patterns", "--since", "2000-01-01", "--json", "--data-dir", data.to_str().unwrap()];
+    let output = stentor(&directory, &arguments).output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["patterns"][0]["markers"], json!({"[CRITICAL]": 1}));
 }
 
 #[test]
