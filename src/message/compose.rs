@@ -287,13 +287,13 @@ fn console_link(sample: &Sample, is_wanted: bool) -> Option<Link> {
 fn left_out(digest: &Digest, content: &Content) -> Option<LeftOut> {
     let tally = &digest.tally;
     let hidden = tally.groups.len() - content.groups.len() - content.more_groups.len();
-    let patterns = hidden + usize::from(tally.other > 0);
+    let patterns = hidden + tally.ungrouped.len() + usize::from(tally.other > 0);
     let groups = content.groups.iter().map(|group| group.alerts);
     let shown = groups
         .chain(content.more_groups.iter().map(|group| group.alerts))
         .fold(0, u64::saturating_add);
     let alerts = tally.alerts.saturating_sub(shown);
-    (patterns > 0).then_some(LeftOut { patterns, is_minimum: tally.other > 0, alerts })
+    (patterns > 0).then_some(LeftOut { patterns, is_minimum: tally.other > 1, alerts })
 }
 
 /// The statement of the log event that stands for a group; its pattern if that is blank.

@@ -41,7 +41,8 @@ pub(super) fn related(digest: &Digest) -> Line {
 
 /// There is one pattern, and the tally knows it.
 pub(super) fn has_one_group(digest: &Digest) -> bool {
-    digest.tally.groups.len() == 1 && digest.tally.other == 0
+    let tally = &digest.tally;
+    tally.groups.len() == 1 && tally.ungrouped.is_empty() && tally.other == 0
 }
 
 pub(super) fn period_of_burst(burst: Burst) -> String {
@@ -64,11 +65,13 @@ fn scope(digest: &Digest) -> Line {
         }
         false => (ACCOUNTS.list(&tally.accounts), LOG_GROUPS.list(&tally.log_groups)),
     };
-    let patterns = match (tally.groups.len(), tally.other) {
+    let patterns = match (tally.groups.len() + tally.ungrouped.len(), tally.other) {
         (0, 0) => String::new(),
         (1, 0) if tally.alerts == 1 => String::new(),
         (1, 0) => "1 pattern".to_owned(),
         (n, 0) => format!("{n} patterns"),
+        // One alert has one pattern.
+        (n, 1) => format!("{} patterns", n + 1),
         (n, _) => format!("{}+ patterns", n + 1),
     };
     joined([plain_line(patterns), accounts, log_groups, APPS.list(&tally.apps)])

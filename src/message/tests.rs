@@ -7,7 +7,7 @@ use super::content::Content;
 use super::plain;
 use super::subject::subject;
 use crate::model::digest::Digest;
-use crate::model::tally::Tally;
+use crate::model::tally::{AlertCount, Tally, Ungrouped};
 use digests::{
     burst_over, flood_in_burst, late, patterns_beyond_the_tally, single, twenty_patterns,
 };
@@ -168,6 +168,36 @@ fn patterns_without_room_are_counted() {
     + at least 8 more patterns, 12 alerts
     route critical · epochs 39–41
     "#);
+}
+
+#[test]
+fn a_number_of_patterns_is_exact_if_it_can_be() {
+    let numbers = |digest: &Digest| {
+        let shown = view(digest);
+        let line = |word: &str| {
+            shown.lines().find(|line| line.contains(word)).unwrap_or_default().trim().to_owned()
+        };
+        (line(" patterns").split(" · ").next().unwrap().to_owned(), line("more pattern"))
+    };
+    let digest = |ungrouped: usize, other: u64| {
+        let digest = twenty_patterns();
+        let span = digest.tally.span.unwrap();
+        let counted = |n| (format!("[CRITICAL] pattern {n}"), AlertCount { alerts: 2, span });
+        let ungrouped = Ungrouped((0..ungrouped).map(counted).collect());
+        let alerts = digest.tally.alerts + ungrouped.alerts() + other;
+        Digest { tally: Tally { ungrouped, other, alerts, ..digest.tally.clone() }, ..digest }
+    };
+    let cases = [
+        ((0, 0), ("20 patterns", "+ 7 more patterns, 7 alerts")),
+        ((3, 0), ("23 patterns", "+ 10 more patterns, 13 alerts")),
+        // One alert has one pattern.
+        ((3, 1), ("24 patterns", "+ 11 more patterns, 14 alerts")),
+        ((3, 2), ("24+ patterns", "+ at least 11 more patterns, 15 alerts")),
+    ];
+    for ((ungrouped, other), expected) in cases {
+        let (facts, left_out) = numbers(&digest(ungrouped, other));
+        assert_eq!((facts.as_str(), left_out.as_str()), expected);
+    }
 }
 
 #[test]

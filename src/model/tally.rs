@@ -3,9 +3,10 @@
 //! merges the tallies of a window into an epoch, and a delivery merges epochs into a digest.
 //!
 //! Counts are always exact. Detail is limited: if a tally has more patterns, names or text than its
-//! size allows, the smallest are dropped, and their counts move to `other`.
+//! size allows, the smallest groups lose their samples and move to `ungrouped`. Where even the
+//! patterns are too many, the smallest are dropped, and their counts move to `other`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,10 @@ use crate::model::cluster::{Cluster, ClusterPlace, cluster};
 use crate::model::pattern::{Pattern, VALUE_BYTES_MAX};
 use crate::model::time::Timestamp;
 use crate::model::truncate::{around, truncate, truncated, truncated_start};
+
+mod ungrouped;
+
+pub use ungrouped::{AlertCount, Ungrouped};
 
 /// The largest tally that a commit writes, in bytes of JSON.
 pub const TALLY_BYTES_MAX: usize = 8 * 1024;
@@ -66,7 +71,7 @@ const SLICES_MAX: i64 = 40;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
-    /// The number of alerts: always the sum over `groups` and `other`.
+    /// The number of alerts: always the sum over `groups`, `ungrouped` and `other`.
     pub alerts: u64,
     /// `None` if there are no alerts.
     pub span: Option<Span>,
@@ -74,6 +79,9 @@ pub struct Tally {
     pub markers: BTreeMap<String, u64>,
     /// Alerts by pattern.
     pub groups: BTreeMap<String, Group>,
+    /// Alerts of patterns whose samples did not fit.
+    #[serde(default, skip_serializing_if = "Ungrouped::is_empty")]
+    pub ungrouped: Ungrouped,
     /// Alerts of patterns that did not fit.
     pub other: u64,
     pub accounts: Names,
@@ -223,6 +231,7 @@ impl Tally {
                 None => drop(self.groups.insert(pattern.clone(), group.clone())),
             }
         }
+        self.ungrouped.merge(&more.ungrouped);
         self.other += more.other;
         self.accounts.merge(&more.accounts);
         self.log_groups.merge(&more.log_groups);
@@ -234,14 +243,32 @@ impl Tally {
     /// of two windows may form other clusters together.
     #[must_use]
     pub fn clustered(mut self) -> Self {
-        let patterns: Vec<&str> = self.groups.keys().map(String::as_str).collect();
+        let all = self.groups.keys().chain(self.ungrouped.0.keys());
+        let patterns: BTreeSet<&str> = all.map(String::as_str).collect();
+        let patterns: Vec<&str> = patterns.into_iter().collect();
         let clusters = cluster(&patterns);
-        if clusters.len() == patterns.len() {
+        if clusters.len() == self.groups.len() + self.ungrouped.len() {
             return self;
         }
-        let groups: Vec<Group> = std::mem::take(&mut self.groups).into_values().collect();
+        let groups: Vec<Option<Group>> =
+            patterns.iter().map(|pattern| self.groups.get(*pattern).cloned()).collect();
+        let counts: Vec<Option<AlertCount>> =
+            patterns.iter().map(|pattern| self.ungrouped.0.get(*pattern).copied()).collect();
+        (self.groups, self.ungrouped) = Default::default();
         for cluster in clusters {
-            let merged = Group::merged(&groups, &cluster);
+            let mut count: Option<AlertCount> = None;
+            for more in cluster.members.iter().filter_map(|at| counts[*at]) {
+                count.get_or_insert(AlertCount { alerts: 0, ..more }).merge(more);
+            }
+            let Some(mut merged) = Group::merged(&groups, &cluster) else {
+                count
+                    .into_iter()
+                    .for_each(|count| self.ungrouped.add(cluster.pattern.clone(), count));
+                continue;
+            };
+            if let Some(count) = count {
+                merged.count_ungrouped(count, &self);
+            }
             match self.groups.get_mut(&cluster.pattern) {
                 // Two clusters that look the same to the reader.
                 Some(known) => {
@@ -277,14 +304,23 @@ impl Tally {
                 return;
             }
         }
-        let mut bytes = self.json_bytes();
+        let (dropped, mut ungrouped_bytes) = self.ungrouped.shrink(bytes_max);
+        self.other += dropped;
+        let mut bytes = self.json_bytes() + "\"ungrouped\":{},".len();
         for pattern in self.smallest_first() {
             if bytes <= bytes_max {
                 return;
             }
             let Some(group) = self.groups.remove(&pattern) else { continue };
             bytes -= json_bytes(&group) + pattern.len();
-            self.other += group.alerts;
+            let count = AlertCount::of(&group);
+            match self.ungrouped.room(&pattern, count, ungrouped_bytes, bytes_max) {
+                Some(more) => {
+                    (bytes, ungrouped_bytes) = (bytes + more, ungrouped_bytes + more);
+                    self.ungrouped.add(pattern, count);
+                }
+                None => self.other += group.alerts,
+            }
         }
         // Only very long names can still be too large.
         if self.json_bytes() > bytes_max {
@@ -334,16 +370,17 @@ impl Group {
         }
     }
 
-    /// The groups of a cluster as one.
-    fn merged(groups: &[Group], cluster: &Cluster) -> Self {
+    /// The groups of a cluster as one. `None`: no pattern of it has one.
+    fn merged(groups: &[Option<Group>], cluster: &Cluster) -> Option<Self> {
         let with_values = |(member, at): (usize, &usize)| {
-            let group = &groups[*at];
-            Group { values: group.values.at(cluster, member, group.alerts), ..group.clone() }
+            let group = groups[*at].as_ref()?;
+            let values = group.values.at(cluster, member, group.alerts);
+            Some(Group { values, ..group.clone() })
         };
-        let mut members = cluster.members.iter().enumerate().map(with_values);
-        let mut merged = members.next().expect("invariant: a cluster has a member");
+        let mut members = cluster.members.iter().enumerate().filter_map(with_values);
+        let mut merged = members.next()?;
         members.for_each(|group| merged.merge(&group));
-        merged
+        Some(merged)
     }
 
     fn merge(&mut self, more: &Group) {

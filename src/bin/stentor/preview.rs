@@ -105,7 +105,8 @@ impl MessageGroups {
             let Group { alerts, apps, values, .. } = group.clone();
             (pattern.to_owned(), GroupSummary { alerts, apps, values })
         };
-        Self { groups: digest.groups().into_iter().map(group).collect(), other: digest.tally.other }
+        let other = digest.tally.other + digest.tally.ungrouped.alerts();
+        Self { groups: digest.groups().into_iter().map(group).collect(), other }
     }
 }
 

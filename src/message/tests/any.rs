@@ -8,7 +8,9 @@ use super::digests::START;
 use crate::model::burst::{Burst, Related};
 use crate::model::digest::{Backlog, Digest};
 use crate::model::name::Severity;
-use crate::model::tally::{Group, Histogram, Names, Sample, Span, Tally, Values};
+use crate::model::tally::{
+    AlertCount, Group, Histogram, Names, Sample, Span, Tally, Ungrouped, Values,
+};
 use crate::model::time::Timestamp;
 
 /// Hostile text in a log event, the name of a log group, or a marker.
@@ -83,16 +85,23 @@ fn histogram() -> impl Strategy<Value = Histogram> {
     (any::<u8>(), slices).prop_map(|(shift, slices)| Histogram { shift, slices })
 }
 
+fn ungrouped() -> impl Strategy<Value = Ungrouped> {
+    let counted = (count(), span_of_time()).prop_map(|(alerts, span)| AlertCount { alerts, span });
+    btree_map(text(), counted, 0..9).prop_map(Ungrouped)
+}
+
 prop_compose! {
     fn tally()(
         groups in prop_oneof![btree_map(text(), group(), 0..4), btree_map(text(), group(), 0..30)],
+        ungrouped in prop_oneof![2 => Just(Ungrouped::default()), 1 => ungrouped()],
         other in prop_oneof![Just(0), count()], markers in btree_map(text(), count(), 0..4), histogram in histogram(),
         accounts in names(), log_groups in names(), apps in names(),
     ) -> Tally {
         let spans = groups.values().map(|group| group.span);
         let span = spans.reduce(|a, b| Span { first: a.first.min(b.first), last: a.last.max(b.last) });
-        let alerts = groups.values().map(|group| group.alerts).sum::<u64>() + other;
-        Tally { alerts, span, markers, groups, other, accounts, log_groups, apps, histogram }
+        let of_groups = groups.values().map(|group| group.alerts).sum::<u64>();
+        let alerts = of_groups + ungrouped.alerts() + other;
+        Tally { alerts, span, markers, groups, ungrouped, other, accounts, log_groups, apps, histogram }
     }
 }
 

@@ -29,7 +29,8 @@ fn alert(n: u64, at: i64, message: &str, place: &str) -> Alert {
 fn assert_counts(tally: &Tally, alerts: u64) {
     let sum = |names: &Names| names.seen.values().sum::<u64>() + names.other;
     assert_eq!(tally.alerts, alerts);
-    assert_eq!(tally.groups.values().map(|group| group.alerts).sum::<u64>() + tally.other, alerts);
+    let of_groups = tally.groups.values().map(|group| group.alerts).sum::<u64>();
+    assert_eq!(of_groups + tally.ungrouped.alerts() + tally.other, alerts);
     assert_eq!(tally.markers.values().sum::<u64>(), alerts);
     assert_eq!(tally.histogram.slices.values().sum::<u64>(), alerts);
     for names in [&tally.accounts, &tally.log_groups, &tally.apps] {
@@ -125,6 +126,37 @@ fn a_full_transaction_of_the_longest_alerts_fits() {
     let tally = Tally::of(&alerts);
     assert_counts(&tally, 99);
     assert!(json_bytes(&tally) <= TALLY_BYTES_MAX);
+}
+
+#[test]
+fn a_tally_knows_the_number_of_patterns_that_it_has_no_room_to_show() {
+    // Too few different words at each place for a cluster.
+    const WORDS: [&str; 3] = ["disk", "queue", "cache"];
+    let word = |n: usize| WORDS[n % 3];
+    let texts: Vec<String> = (0..27)
+        .map(|n| format!("[CRITICAL] {} near {} hit {}", word(n), word(n / 3), word(n / 9)))
+        .collect();
+    let of = |range: std::ops::Range<usize>| {
+        let alerts = texts[range].iter().enumerate();
+        Tally::of(&alerts.map(|(n, text)| alert(n as u64, n as i64, text, "p")).collect::<Vec<_>>())
+    };
+    let patterns = |tally: &Tally| {
+        let known: BTreeSet<&String> =
+            tally.groups.keys().chain(tally.ungrouped.0.keys()).collect();
+        known.len()
+    };
+    let one = of(0..24);
+    assert!(one.groups.len() < 24 && json_bytes(&one) <= TALLY_BYTES_MAX);
+    assert_eq!((patterns(&one), one.other), (24, 0));
+    // A pattern with a group in one tally and without one in another is one pattern.
+    let two = Tally::sum([&one, &of(20..24)]);
+    assert_counts(&two, 28);
+    assert_eq!((patterns(&two), two.other), (24, 0));
+    let shown = two.clustered();
+    assert_counts(&shown, 28);
+    assert!(shown.groups.keys().all(|pattern| !shown.ungrouped.0.contains_key(pattern)));
+    assert_eq!((shown.groups.len() + shown.ungrouped.len(), shown.other), (24, 0));
+    assert_eq!(shown.groups[&texts[20]].alerts, 2);
 }
 
 #[test]
