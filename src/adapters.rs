@@ -17,6 +17,7 @@ pub mod dynamodb;
 pub mod embedded;
 pub mod google_chat;
 pub mod http;
+pub mod incident;
 #[cfg(feature = "aws")]
 pub mod inspect;
 #[cfg(test)]
@@ -24,6 +25,7 @@ mod limits;
 #[cfg(feature = "cli")]
 pub mod local;
 pub mod mattermost;
+pub mod pagerduty;
 mod random;
 pub mod replay;
 pub mod secret;

@@ -4,6 +4,7 @@
 use crate::adapters::attempt::CredentialError;
 use crate::adapters::chat::ChatUrl;
 use crate::adapters::mattermost::MattermostChannel;
+use crate::adapters::pagerduty::Integration;
 use crate::adapters::secret::Credential;
 use crate::adapters::slack::WebhookUrl;
 use crate::adapters::slack::bot::Bot;
@@ -18,6 +19,7 @@ pub enum Access {
     /// An incoming webhook of Slack.
     SlackWebhook(WebhookUrl),
     SlackBot(Bot),
+    PagerDuty(Integration),
     Mattermost(MattermostChannel),
     /// The webhook of Discord, Google Chat or Teams.
     Chat(ChatUrl),
@@ -49,7 +51,8 @@ impl Access {
             TargetKind::Sns => topic(credential).map(Self::Topic),
             #[cfg(not(feature = "stack"))]
             TargetKind::Sns => Ok(Self::NotBuilt),
-            TargetKind::PagerDuty | TargetKind::Jira | TargetKind::Jsm => Ok(Self::NotBuilt),
+            TargetKind::PagerDuty => Integration::parse(credential).map(Self::PagerDuty),
+            TargetKind::Jira | TargetKind::Jsm => Ok(Self::NotBuilt),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::adapters::secret::{Credential, ReadSecret, SecretError, Secrets};
 use crate::adapters::slack::{Slack, layout};
 #[cfg(feature = "stack")]
 use crate::adapters::sns::Sns;
-use crate::adapters::{discord, google_chat, mattermost, teams, webhook};
+use crate::adapters::{discord, google_chat, mattermost, pagerduty, teams, webhook};
 use crate::config::TargetSettings;
 use crate::message::document::document;
 use crate::model::digest::Digest;
@@ -117,6 +117,9 @@ impl<R: ReadSecret, C: Clock, X: Exchange> Targets<R, C, X> {
             }
             (Access::Chat(webhook), _) => google_chat::deliver(&attempt, &webhook).await,
             (Access::Mattermost(channel), _) => mattermost::deliver(&attempt, &channel).await,
+            (Access::PagerDuty(integration), _) => {
+                pagerduty::deliver(&attempt, &integration).await
+            }
             #[cfg(feature = "stack")]
             (Access::Topic(topic), TargetSettings::Sns(settings)) => {
                 let Some(sns) = &self.sns else { return Err(no_channel(target)) };

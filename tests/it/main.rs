@@ -10,6 +10,7 @@ mod cost;
 mod dist;
 mod invariants;
 mod operator;
+mod pagerduty;
 mod replay;
 mod simulation;
 mod slack;

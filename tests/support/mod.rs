@@ -5,6 +5,7 @@
 pub mod parked;
 pub mod proxy;
 pub mod schema;
+pub mod service;
 pub mod target_services;
 
 use std::borrow::Borrow;

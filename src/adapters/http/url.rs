@@ -46,3 +46,16 @@ pub fn parse_base(text: &str, what: &'static str) -> Result<Url, UrlError> {
     }
     Ok(url)
 }
+
+/// The URL of `path` below a base. The base may already end with it, as documents print it.
+///
+/// # Errors
+/// As [`parse_confidential`].
+pub fn parse_endpoint(text: &str, path: &str, what: &'static str) -> Result<Url, UrlError> {
+    let mut url = parse_confidential(text, what)?;
+    let base = url.path().trim_end_matches('/').to_owned();
+    if base.strip_suffix(path).is_none_or(|before| !before.ends_with('/')) {
+        url.set_path(&format!("{base}/{path}"));
+    }
+    Ok(url)
+}
