@@ -22,6 +22,7 @@ pub mod incident;
 pub mod inspect;
 #[cfg(test)]
 mod limits;
+pub mod jsm;
 #[cfg(feature = "cli")]
 pub mod local;
 pub mod mattermost;

@@ -3,6 +3,7 @@
 
 use crate::adapters::attempt::CredentialError;
 use crate::adapters::chat::ChatUrl;
+use crate::adapters::jsm::AlertIntegration;
 use crate::adapters::mattermost::MattermostChannel;
 use crate::adapters::pagerduty::Integration;
 use crate::adapters::secret::Credential;
@@ -20,6 +21,7 @@ pub enum Access {
     SlackWebhook(WebhookUrl),
     SlackBot(Bot),
     PagerDuty(Integration),
+    Jsm(AlertIntegration),
     Mattermost(MattermostChannel),
     /// The webhook of Discord, Google Chat or Teams.
     Chat(ChatUrl),
@@ -52,7 +54,8 @@ impl Access {
             #[cfg(not(feature = "stack"))]
             TargetKind::Sns => Ok(Self::NotBuilt),
             TargetKind::PagerDuty => Integration::parse(credential).map(Self::PagerDuty),
-            TargetKind::Jira | TargetKind::Jsm => Ok(Self::NotBuilt),
+            TargetKind::Jsm => AlertIntegration::parse(credential).map(Self::Jsm),
+            TargetKind::Jira => Ok(Self::NotBuilt),
         }
     }
 }

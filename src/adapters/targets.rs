@@ -15,7 +15,7 @@ use crate::adapters::secret::{Credential, ReadSecret, SecretError, Secrets};
 use crate::adapters::slack::{Slack, layout};
 #[cfg(feature = "stack")]
 use crate::adapters::sns::Sns;
-use crate::adapters::{discord, google_chat, mattermost, pagerduty, teams, webhook};
+use crate::adapters::{discord, google_chat, jsm, mattermost, pagerduty, teams, webhook};
 use crate::config::TargetSettings;
 use crate::message::document::document;
 use crate::model::digest::Digest;
@@ -117,6 +117,9 @@ impl<R: ReadSecret, C: Clock, X: Exchange> Targets<R, C, X> {
             }
             (Access::Chat(webhook), _) => google_chat::deliver(&attempt, &webhook).await,
             (Access::Mattermost(channel), _) => mattermost::deliver(&attempt, &channel).await,
+            (Access::Jsm(integration), TargetSettings::Jsm(settings)) => {
+                jsm::deliver(&attempt, &integration, &settings).await
+            }
             (Access::PagerDuty(integration), _) => {
                 pagerduty::deliver(&attempt, &integration).await
             }

@@ -19,6 +19,11 @@ const REOPEN_WITHIN_MAX: Duration = Duration::from_hours(24 * 90);
 /// The longest name of a project, a transition, a label and the like, in bytes.
 const WORD_BYTES_MAX: usize = 255;
 
+/// The limits of Jira Service Management, which ignores what is beyond them.
+const RESPONDERS_MAX: usize = 50;
+const TAGS_MAX: usize = 20;
+const TAG_BYTES_MAX: usize = 50;
+
 /// The settings of one target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TargetSettings {
@@ -429,8 +434,8 @@ fn priority(
 }
 
 fn jsm(fields: &mut Fields<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<JsmSettings> {
-    let responders = list(fields, "responders", diagnostics, responder);
-    let tags = list(fields, "tags", diagnostics, label);
+    let responders = short_list(fields, "responders", RESPONDERS_MAX, diagnostics, responder);
+    let tags = short_list(fields, "tags", TAGS_MAX, diagnostics, tag);
     Some(JsmSettings { responders: responders?, tags: tags? })
 }
 
@@ -460,6 +465,23 @@ fn list<'a, T: Ord + Clone>(
     }
 }
 
+/// The same, with at most `max` elements.
+fn short_list<'a, T: Ord + Clone>(
+    fields: &mut Fields<'a>,
+    key: &'static str,
+    max: usize,
+    diagnostics: &mut Diagnostics<'_>,
+    read: impl Fn(TomlValue<'a>) -> Result<T, String>,
+) -> Option<Vec<T>> {
+    let Some(value) = fields.take(key) else { return Some(Vec::new()) };
+    let items = filled_list(value, diagnostics, read)?;
+    if items.len() > max {
+        diagnostics.error(value, format_args!("has {}, of at most {max}", items.len()));
+        return None;
+    }
+    Some(items)
+}
+
 fn variant<T: Default + std::str::FromStr + VariantNames>(
     fields: &mut Fields<'_>,
     key: &'static str,
@@ -482,5 +504,13 @@ fn label(value: TomlValue<'_>) -> Result<String, String> {
     match text.contains(char::is_whitespace) {
         true => Err("a label has no blanks".to_owned()),
         false => Ok(text),
+    }
+}
+
+fn tag(value: TomlValue<'_>) -> Result<String, String> {
+    let text = label(value)?;
+    match text.len() <= TAG_BYTES_MAX {
+        true => Ok(text),
+        false => Err(format!("a tag has at most {TAG_BYTES_MAX} bytes")),
     }
 }

@@ -9,6 +9,7 @@ mod cli;
 mod cost;
 mod dist;
 mod invariants;
+mod jsm;
 mod operator;
 mod pagerduty;
 mod replay;

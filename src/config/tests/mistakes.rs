@@ -425,3 +425,26 @@ fn route(name: &str, keys: &str) -> String {
     let keys = keys.replace("; ", "\n");
     format!("[[route]]\nname = '{name}'\nnotify = ['sns:x']\n{keys}\n")
 }
+
+#[test]
+fn mistakes_in_a_jsm_target() {
+    let numbered = |n: usize, kind: &str| {
+        (0..n).map(|n| format!("\"{kind}{n}\"")).collect::<Vec<_>>().join(", ")
+    };
+    let (tags, responders) = (numbered(21, "t"), numbered(51, "team:"));
+    let rows = format!(
+        r#"
+tags = []                      -> 3:8: tags: must not be empty
+tags = ["a b"]                 -> 3:9: tags: a label has no blanks
+tags = ["{long}"]              -> 3:9: tags: a tag has at most 50 bytes
+tags = [{tags}]                -> 3:8: tags: has 21, of at most 20
+responders = ["ann"]           -> 3:15: responders: expected "team:NAME", "user:MAIL", "schedule:NAME" or "escalation:NAME"
+responders = ["team: "]        -> 3:15: responders: expected "team:NAME", "user:MAIL", "schedule:NAME" or "escalation:NAME"
+responders = [{responders}]    -> 3:14: responders: has 51, of at most 50
+api_key = "x"                  -> 3:1: unknown key `api_key`; it belongs to the credential, in the secret
+"#,
+        long = "x".repeat(51)
+    );
+    let route = ROUTE.replace("slack:a", "jsm:ops");
+    check_rows(&rows, |lines| format!("[[target]]\nname = \"jsm:ops\"\n{lines}\n{route}"));
+}
