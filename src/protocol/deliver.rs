@@ -21,6 +21,7 @@ use crate::protocol::dead_letter::{ParkCode, ParkedItem, ParkedWork};
 use crate::protocol::escalate::{escalate, escalate_overdue};
 use crate::protocol::notify::{Accepted, Deliver as _, DeliverError};
 use crate::protocol::queue::DeadLetterQueue as _;
+use crate::protocol::resolve::end_of_incident;
 use crate::protocol::retry_reason::RetryReason;
 use crate::protocol::round::{ACKNOWLEDGE_MARGIN, Delivery, DeliveryOutcome, Round};
 use crate::protocol::services::Services;
@@ -119,9 +120,11 @@ impl<W: Services> TargetDelivery<'_, W> {
         let Round { services, route, deadline, .. } = *self.round;
         let store = services.store();
         let state = store.target(route, self.recipient, deadline).await?;
-        if self.owed(&state).is_none() {
+        let end = self.end_of_incident(&state).await?;
+        if self.owed(&state).is_none() && end.is_none() {
             return Ok(Step::Done);
         }
+        let thread = state.thread.clone();
         let now = self.round.now();
         if let Some(retry) = self.paused(&state, now) {
             return Ok(Step::Retry(retry));
@@ -131,12 +134,12 @@ impl<W: Services> TargetDelivery<'_, W> {
         let Some(state) = store.lease(route, self.recipient, &lease, now, deadline).await? else {
             return Ok(Step::Retry(self.round.retry(self.leased())));
         };
-        let Some((after, upto)) = self.owed(&state) else {
+        let end = end.filter(|_| state.thread == thread);
+        let Some((digest, upto)) = self.next(&state, end).await? else {
             // Another process delivered between the read and the lease.
             store.release(route, self.recipient, &lease, &Deferral::default(), deadline).await?;
             return Ok(Step::Progress);
         };
-        let (digest, upto) = self.digest(&state, after, upto).await?;
         let thread = state.thread.clone();
         let result = match digest {
             None => Ok(Acknowledgement { offset: upto, thread, muted: state.muted }),
@@ -144,7 +147,14 @@ impl<W: Services> TargetDelivery<'_, W> {
                 let muted = state.muted.saturating_add(digest.tally.alerts);
                 Ok(Acknowledgement { offset: upto, thread, muted })
             }
-            Some(digest) => Box::pin(self.attempt(&digest, &state, upto, messages)).await,
+            Some(digest) => {
+                let result = Box::pin(self.attempt(&digest, &state, upto, messages)).await;
+                match self.is_fallback() && self.resolves(&digest) {
+                    // Without a thread, a fallback has no incident to resolve.
+                    true => result.map(|done| Acknowledgement { thread: None, ..done }),
+                    false => result,
+                }
+            }
         };
         match result {
             Ok(acknowledgement) => self.acknowledge(&lease, &acknowledgement, deadline).await,
@@ -183,6 +193,25 @@ impl<W: Services> TargetDelivery<'_, W> {
         Ok(Step::Progress)
     }
 
+    /// The next message, and the offset after it; `None` if there is nothing to do. A fallback
+    /// resolves the incident of the burst that `end` ends when it is owed nothing more of it.
+    async fn next(
+        &self,
+        state: &TargetState,
+        end: Option<Epoch>,
+    ) -> Result<Option<(Option<Digest>, u64)>, StoreError> {
+        let owed = self.owed(state);
+        let end = end.filter(|end| owed.is_none_or(|(after, _)| end.number <= after));
+        match (owed, end) {
+            (_, Some(end)) => {
+                let offset = end.number.max(state.offset.unwrap_or_default());
+                Ok(Some((self.addressed(state, &[&end]).await?, offset)))
+            }
+            (Some((after, upto)), None) => self.digest(state, after, upto).await.map(Some),
+            (None, None) => Ok(None),
+        }
+    }
+
     /// The epochs `(after, upto]` that the target may be owed; `None` when it is owed nothing.
     fn owed(&self, state: &TargetState) -> Option<(u64, u64)> {
         let (after, upto) = match self.recipient {
@@ -193,6 +222,20 @@ impl<W: Services> TargetDelivery<'_, W> {
             Recipient::Fallback(_) => (state.offset.unwrap_or(0), state.escalation.as_ref()?.upto),
         };
         (after < upto).then_some((after, upto))
+    }
+
+    /// The epoch that ends the burst for which a fallback has an incident open. Other targets are
+    /// owed the end of each burst.
+    async fn end_of_incident(&self, state: &TargetState) -> Result<Option<Epoch>, StoreError> {
+        let has_incidents = self.target().kind.has_incidents();
+        if !(self.is_fallback() && has_incidents && self.is_configured()) {
+            return Ok(None);
+        }
+        end_of_incident(self.round, self.cursor, state).await
+    }
+
+    fn is_fallback(&self) -> bool {
+        matches!(self.recipient, Recipient::Fallback(_))
     }
 
     fn target(&self) -> &Target {
@@ -228,9 +271,7 @@ impl<W: Services> TargetDelivery<'_, W> {
         let merging = self.target().kind.merging();
         let last_read = merging.last_to_read(after, upto);
         let epochs = services.store().epochs(route, after, last_read, deadline).await?;
-        let is_owed = |epoch: &&Epoch| {
-            matches!(self.recipient, Recipient::Fallback(_)) || epoch.owed.contains(self.target())
-        };
+        let is_owed = |epoch: &&Epoch| self.is_fallback() || epoch.owed.contains(self.target());
         let mut owed: Vec<&Epoch> = epochs.iter().filter(is_owed).collect();
         let count = merging.count(&owed);
         let last = match owed.get(count) {
@@ -238,17 +279,22 @@ impl<W: Services> TargetDelivery<'_, W> {
             None => last_read,
         };
         owed.truncate(count);
+        Ok((self.addressed(state, &owed).await?, last))
+    }
+
+    /// The message about `epochs` to this target; `None` if there are none.
+    async fn addressed(
+        &self,
+        state: &TargetState,
+        epochs: &[&Epoch],
+    ) -> Result<Option<Digest>, StoreError> {
         let severity = self.round.configured().and_then(|route| route.severity);
-        let digest = Digest::merged(route, self.target(), severity, &owed);
-        let escalated = match self.recipient {
-            Recipient::Own(_) => None,
-            Recipient::Fallback(_) => {
-                state.escalation.as_ref().map(|escalation| escalation.reason.clone())
-            }
-        };
-        let Some(digest) = digest else { return Ok((None, last)) };
+        let digest = Digest::merged(self.round.route, self.target(), severity, epochs);
+        let escalation = state.escalation.as_ref().filter(|_| self.is_fallback());
+        let escalated = escalation.map(|escalation| escalation.reason.clone());
+        let Some(digest) = digest else { return Ok(None) };
         let related = self.related(&digest).await?;
-        Ok((Some(Digest { muted: state.muted, escalated, related, ..digest }), last))
+        Ok(Some(Digest { muted: state.muted, escalated, related, ..digest }))
     }
 
     /// What the other targets of the route opened for the same burst.
@@ -335,18 +381,21 @@ impl<W: Services> TargetDelivery<'_, W> {
         thread: Option<&Thread>,
         until: Deadline,
     ) -> Result<Accepted, DeliverError> {
-        let configured = match (self.round.configured(), self.recipient) {
-            (Some(route), Recipient::Own(_)) => route.notify.contains(self.target()),
-            (Some(route), Recipient::Fallback(_)) => route.fallback.as_ref() == Some(self.target()),
-            (None, _) => false,
-        };
-        if !configured {
+        if !self.is_configured() {
             let reason =
                 "the configuration no longer has this route, or this target of it".to_owned();
             return Err(DeliverError::Refused { reason });
         }
         let joins = thread.map(|thread| thread.message.as_str());
         self.round.services.deliver().deliver(digest, joins, until).await
+    }
+
+    fn is_configured(&self) -> bool {
+        match (self.round.configured(), self.recipient) {
+            (Some(route), Recipient::Own(_)) => route.notify.contains(self.target()),
+            (Some(route), Recipient::Fallback(_)) => route.fallback.as_ref() == Some(self.target()),
+            (None, _) => false,
+        }
     }
 
     /// Parks a refused digest, and owes its epochs to the fallback.

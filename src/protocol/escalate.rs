@@ -67,11 +67,7 @@ pub(crate) async fn escalate<W: Services>(
     reason: String,
 ) -> Result<(), StoreError> {
     let store = round.services.store();
-    let offsets = cursor.targets.iter().map(async |(target, since)| {
-        let state = store.target(round.route, Recipient::Own(target), round.deadline).await?;
-        Ok::<u64, StoreError>(state.offset.unwrap_or(*since))
-    });
-    let lowest = try_join_all(offsets).await?.into_iter().min().unwrap_or(upto);
+    let lowest = lowest_offset(round, cursor).await?.unwrap_or(upto);
     loop {
         let known =
             store.target(round.route, Recipient::Fallback(fallback), round.deadline).await?;
@@ -91,4 +87,17 @@ pub(crate) async fn escalate<W: Services>(
         // Another process moved the fallback's offset or escalation, or the answer was lost: read
         // it again.
     }
+}
+
+/// The epoch up to which every target of the route is acknowledged; `None` without targets.
+pub(crate) async fn lowest_offset<W: Services>(
+    round: &Round<'_, W>,
+    cursor: &Cursor,
+) -> Result<Option<u64>, StoreError> {
+    let store = round.services.store();
+    let offsets = cursor.targets.iter().map(async |(target, since)| {
+        let state = store.target(round.route, Recipient::Own(target), round.deadline).await?;
+        Ok::<u64, StoreError>(state.offset.unwrap_or(*since))
+    });
+    Ok(try_join_all(offsets).await?.into_iter().min())
 }

@@ -115,6 +115,42 @@ async fn a_backlog_is_split_at_the_end_of_each_burst() {
     assert_eq!(events(&service).await, expected);
 }
 
+/// The fallback is owed only what another target refused, but its incident ends with the burst, after
+/// all that it is owed.
+#[tokio::test]
+async fn the_incident_of_a_fallback_ends_with_its_burst() {
+    let service = Service::start(ResponseTemplate::new(202)).await;
+    let slack = Service::start(ResponseTemplate::new(200).set_body_string("ok")).await;
+    let engine = Embedded::start(None).await.unwrap();
+    let mut secret: Value = serde_json::from_str(&credentials(&service, KEY)).unwrap();
+    secret["slack:ops"] = json!(slack.server.uri());
+    let targets = targets(Secret(secret.to_string()));
+    let route = ROUTE.replace("notify", "fallback = \"pagerduty:db\"\nnotify");
+    let route = route.replace("[\"pagerduty:db\"]", "[\"slack:ops\"]");
+    let services = TargetServices::new(&engine, &route, targets).await;
+    let refuse = || slack.answer(ResponseTemplate::new(400));
+    let trigger = "trigger prod/critical/1/fallback/critical";
+
+    refuse();
+    services.minute("a", 3).await;
+    assert_eq!(events(&service).await, [trigger]);
+    refuse();
+    service.answer(ResponseTemplate::new(503));
+    services.minute("b", 2).await;
+    service.answer(ResponseTemplate::new(503));
+    services.minute("quiet", 0).await;
+    assert_eq!(events(&service).await, [trigger; 2], "it fails although the burst is over");
+    let sent = services.minute("quiet", 0).await;
+    let sent: Vec<_> = sent.iter().map(|sent| (sent.epochs, sent.alerts)).collect();
+    assert_eq!(sent, [((2, 2), 2), ((3, 3), 0)]);
+    let end = "resolve prod/critical/1/fallback/critical";
+    assert_eq!(events(&service).await, [trigger, end]);
+    for _ in 0..2 {
+        assert!(services.minute("quiet", 0).await.is_empty());
+    }
+    assert!(events(&service).await.is_empty(), "it ends once");
+}
+
 #[tokio::test]
 async fn an_accepted_trigger_names_its_incident() {
     let service = Service::start(ResponseTemplate::new(202)).await;
