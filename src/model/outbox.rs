@@ -242,3 +242,69 @@ impl<'a> Recipient<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An epoch of this burst, which it may end.
+    fn epoch(burst: Option<u64>, ends_burst: bool) -> Epoch {
+        Epoch {
+            number: 0,
+            window: 0,
+            at: Timestamp::default(),
+            tally: Tally::default(),
+            owed: vec![],
+            burst: burst.map(|number| Burst { number, ..Burst::default() }),
+            ends_burst,
+        }
+    }
+
+    /// `1 1 1! 4` is three epochs of burst 1, the last of which ends it, and one of burst 4.
+    fn count(merging: Merging, epochs: &str) -> usize {
+        let epochs: Vec<Epoch> = epochs
+            .split_whitespace()
+            .map(|burst| epoch(burst.trim_end_matches('!').parse().ok(), burst.ends_with('!')))
+            .collect();
+        merging.count(&epochs.iter().collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_message_covers_epochs_of_one_kind() {
+        // Of all, of a burst, and of a message with one epoch.
+        let cases = [
+            ("", [0, 0, 0]),
+            ("1", [1, 1, 1]),
+            ("1 1 1", [3, 3, 1]),
+            ("1 1 1!", [3, 2, 1]),
+            ("1! 2", [2, 1, 1]),
+            ("1! 2!", [2, 1, 1]),
+            ("1 4 4", [3, 1, 1]),
+            ("1 4!", [2, 1, 1]),
+            ("- - -", [3, 3, 1]),
+            ("- - 3", [3, 2, 1]),
+            ("3 -", [2, 1, 1]),
+        ];
+        for (epochs, expected) in cases {
+            let counts = [Merging::All, Merging::Burst, Merging::Single]
+                .map(|merging| count(merging, epochs));
+            assert_eq!(counts, expected, "{epochs}");
+        }
+    }
+
+    #[test]
+    fn a_long_backlog_is_read_in_parts() {
+        let cases = [
+            (Merging::All, 0, 900, 900),
+            (Merging::Burst, 0, 64, 64),
+            (Merging::Burst, 0, 900, 64),
+            (Merging::Burst, 836, 900, 900),
+            (Merging::Burst, u64::MAX - 1, u64::MAX, u64::MAX),
+            (Merging::Single, 0, 900, 1),
+            (Merging::Single, 899, 900, 900),
+        ];
+        for (merging, after, upto, last) in cases {
+            assert_eq!(merging.last_to_read(after, upto), last, "{merging:?} {after} {upto}");
+        }
+    }
+}
