@@ -14,6 +14,7 @@ mod dead_letters;
 mod engine;
 mod executor;
 mod ledger;
+mod pagerduty;
 mod plan;
 mod process;
 mod queue;

@@ -25,10 +25,16 @@ pub enum Mutation {
     NoSweep,
     /// A duplicate touches the routes of the current configuration.
     TodaysRoutes,
+    /// The key of an incident has no number of a burst.
+    IncidentPerRoute,
+    /// An acknowledged incident gets alerts of a worse severity.
+    IncidentForAllSeverities,
+    /// The message that opens an incident may also end its burst.
+    MergeBursts,
 }
 
 impl Mutation {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::AcknowledgeBeforeArm,
         Self::ReadBeforeClosing,
         Self::SettleBeforeAcceptance,
@@ -40,6 +46,9 @@ impl Mutation {
         Self::DeliverBeforeSealed,
         Self::NoSweep,
         Self::TodaysRoutes,
+        Self::IncidentPerRoute,
+        Self::IncidentForAllSeverities,
+        Self::MergeBursts,
     ];
 }
 
@@ -61,6 +70,8 @@ impl Mutation {
             Self::FreezeWithoutClosing => {
                 Faults { slow: 150, crash: 60, duplicate: 500, redeliver: 700, ..none }
             }
+            Self::IncidentPerRoute | Self::IncidentForAllSeverities => none,
+            Self::MergeBursts => Faults { target: 300, ..none },
             Self::DeliverBeforeSealed => Faults { slow: 100, target: 300, ..none },
             Self::NoSweep => Faults { dead_letter: 150, ..none },
             Self::TodaysRoutes => Faults { crash: 60, redeliver: 300, ..none },

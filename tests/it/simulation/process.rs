@@ -11,7 +11,7 @@ use stentor::model::alert::Alert;
 use stentor::model::burst::BurstState;
 use stentor::model::digest::Digest;
 use stentor::model::error::Cause;
-use stentor::model::name::{RouteName, Target};
+use stentor::model::name::{RouteName, Target, TargetKind};
 use stentor::model::outbox::{
     Acknowledgement, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient,
     StoredTally, TargetState,
@@ -26,6 +26,7 @@ use stentor::protocol::store::{Commit, Store, StoreError};
 
 use super::engine::{Committed, Engine};
 use super::ledger::Step;
+use super::pagerduty;
 use super::plan::Mutation;
 use super::services::{Sim, State};
 
@@ -511,9 +512,13 @@ impl Deliver for Process {
     async fn deliver(
         &self,
         digest: &Digest,
-        _joins: Option<&str>,
+        joins: Option<&str>,
         deadline: Deadline,
     ) -> Result<Accepted, DeliverError> {
+        let has_incidents = digest.target.kind == TargetKind::PagerDuty;
+        if has_incidents || self.sim.plan.mutation == Some(Mutation::MergeBursts) {
+            return pagerduty::deliver(self, digest, joins, deadline).await;
+        }
         let (digest, id, sent_at) = (digest.clone(), self.id, self.sim.executor.now_us());
         let effect =
             move |state: &mut State, sim: &Sim| answer(state, sim, Step::new(id, sent_at, digest));

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use stentor::config::Route;
 use stentor::ingest::event::{Batch, Data, Record, SequenceNumber};
 use stentor::ingest::logs::{LogBatch, LogEvent, Message};
 use stentor::model::digest::Digest;
@@ -405,6 +406,8 @@ fn evaluate(sim: &Sim, shards: &[Arc<Shard>]) -> Verdict {
     violations.extend(ledger.waiting());
     violations.extend(ledger.forgotten(sim.plan.is_replayed()));
     violations.extend(ledger.repeated());
+    violations.extend(state.pagerduty.violations.clone());
+    violations.extend(state.pagerduty.left_open(&configured_for_ever(sim)));
     violations.extend(shards.iter().flat_map(|shard| without_row(sim, shard, &ledger.rows)));
     violations.extend(not_parked(shards, &state.parked, &state.dead_letters));
     if sim.plan.is_without_faults() {
@@ -423,6 +426,19 @@ fn evaluate(sim: &Sim, shards: &[Arc<Shard>]) -> Verdict {
         messages: ledger.delivered.iter().map(|delivered| delivered.digest.clone()).collect(),
         rows: ledger.rows.len(),
     }
+}
+
+/// The routes that every configuration of the schedule has, in the same way.
+fn configured_for_ever(sim: &Sim) -> Vec<Route> {
+    let [first, last] = [0, usize::from(sim.plan.redeploy)]
+        .map(|n| &super::services::routes(sim.plan.configuration + n).config().routes);
+    let is_same = |route: &&Route| {
+        last.iter().any(|other| {
+            (&other.name, &other.notify, &other.fallback)
+                == (&route.name, &route.notify, &route.fallback)
+        })
+    };
+    first.iter().filter(is_same).cloned().collect()
 }
 
 type Rows = std::collections::BTreeMap<

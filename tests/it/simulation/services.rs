@@ -17,12 +17,13 @@ use super::dead_letters::DeadLetters;
 use super::engine::Engine;
 use super::executor::{Executor, TaskId};
 use super::ledger::Ledger;
+use super::pagerduty::PagerDuty;
 use super::plan::Plan;
 use super::process::Process;
 use super::queue::Queue;
 
 /// Windows are short, so that a schedule has many, and fallbacks are used early.
-pub const CONFIGURATIONS: [&str; 5] = [
+pub const CONFIGURATIONS: [&str; 7] = [
     r#"
     window = "5s"
     window_max = "40s"
@@ -81,6 +82,32 @@ pub const CONFIGURATIONS: [&str; 5] = [
     markers = ["[CRITICAL]"]
     notify = ["slack:one"]
     "#,
+    // A route whose severity rises.
+    r#"
+    window = "5s"
+    window_max = "20s"
+    [[route]]
+    name = "critical"
+    markers = ["[CRITICAL]", "[INFO]"]
+    notify = ["pagerduty:one", "pagerduty:two"]
+    "#,
+    // An incident is the fallback.
+    r#"
+    window = "5s"
+    window_max = "20s"
+    [[route]]
+    name = "critical"
+    markers = ["[CRITICAL]"]
+    notify = ["slack:two", "slack:one"]
+    fallback = "pagerduty:one"
+    fallback_after = "30s"
+    [[route]]
+    name = "info"
+    markers = ["[INFO]"]
+    notify = ["pagerduty:two"]
+    fallback = "slack:one"
+    fallback_after = "30s"
+    "#,
 ];
 
 pub fn routes(configuration: usize) -> &'static Routes {
@@ -106,6 +133,7 @@ pub struct Sim {
 pub struct State {
     pub engine: Engine,
     pub ledger: Ledger,
+    pub pagerduty: PagerDuty,
     pub queue: Queue,
     pub parked: Vec<ParkedItem>,
     pub configuration: usize,
@@ -139,6 +167,7 @@ impl Sim {
         let state = State {
             engine,
             ledger: Ledger::default(),
+            pagerduty: PagerDuty::default(),
             queue: Queue::default(),
             parked: Vec::new(),
             configuration: plan.configuration,
