@@ -20,9 +20,9 @@ pub mod http;
 pub mod incident;
 #[cfg(feature = "aws")]
 pub mod inspect;
+pub mod jsm;
 #[cfg(test)]
 mod limits;
-pub mod jsm;
 #[cfg(feature = "cli")]
 pub mod local;
 pub mod mattermost;

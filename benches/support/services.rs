@@ -13,7 +13,7 @@ use stentor::model::digest::Digest;
 use stentor::model::name::{RouteName, Target};
 use stentor::model::outbox::{
     Acknowledgement, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient,
-    StoredTally, TargetState,
+    TallyPage, TallyPosition, TargetState,
 };
 use stentor::model::time::Timestamp;
 use stentor::protocol::clock::Deadline;
@@ -44,8 +44,9 @@ impl<'a> Fresh<'a> {
 
     /// Alerts that are counted on `route`.
     pub fn counted(&self, route: &RouteName) -> u64 {
-        let stored = self.store.engine().tallies(route).expect("memory is in reach");
-        stored.iter().map(|stored| stored.tally.alerts).sum()
+        let stored =
+            self.store.engine().tallies(route, None, usize::MAX).expect("memory is in reach");
+        stored.tallies.iter().map(|stored| stored.tally.alerts).sum()
     }
 }
 
@@ -178,9 +179,11 @@ impl Store for Tables {
     async fn tallies(
         &self,
         route: &RouteName,
+        position: Option<&TallyPosition>,
+        limit: usize,
         _deadline: Deadline,
-    ) -> Result<Vec<StoredTally>, StoreError> {
-        self.engine().tallies(route)
+    ) -> Result<TallyPage, StoreError> {
+        self.engine().tallies(route, position, limit)
     }
 
     async fn freeze(
@@ -197,9 +200,10 @@ impl Store for Tables {
         route: &RouteName,
         after: u64,
         upto: u64,
+        limit: usize,
         _deadline: Deadline,
     ) -> Result<Vec<Epoch>, StoreError> {
-        self.engine().epochs(route, after, upto)
+        self.engine().epochs(route, after, upto, limit)
     }
 
     async fn target(

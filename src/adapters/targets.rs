@@ -120,9 +120,7 @@ impl<R: ReadSecret, C: Clock, X: Exchange> Targets<R, C, X> {
             (Access::Jsm(integration), TargetSettings::Jsm(settings)) => {
                 jsm::deliver(&attempt, &integration, &settings).await
             }
-            (Access::PagerDuty(integration), _) => {
-                pagerduty::deliver(&attempt, &integration).await
-            }
+            (Access::PagerDuty(integration), _) => pagerduty::deliver(&attempt, &integration).await,
             #[cfg(feature = "stack")]
             (Access::Topic(topic), TargetSettings::Sns(settings)) => {
                 let Some(sns) = &self.sns else { return Err(no_channel(target)) };
@@ -173,7 +171,9 @@ pub fn request_body(settings: &TargetSettings, digest: &Digest) -> Value {
         TargetSettings::Teams(settings) => teams::body(digest, *settings),
         TargetSettings::Webhook(_) => json!(webhook::event(stack, digest)),
         TargetSettings::Sns(_) => json!(document(stack, digest, usize::MAX)),
+        TargetSettings::Jsm(settings) => json!(jsm::requests(stack, digest, None, settings)),
         TargetSettings::None => match digest.target.kind {
+            TargetKind::PagerDuty => json!(pagerduty::events(stack, digest, None)),
             TargetKind::Discord => discord::body(digest),
             TargetKind::GoogleChat => google_chat::body(stack, digest),
             _ => json!({"text": mattermost::text(digest)}),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::model::burst::{Burst, Related};
 use crate::model::humanize::count_alerts;
-use crate::model::name::{RouteName, Severity, Target};
+use crate::model::name::{Merging, RouteName, Severity, Target};
 use crate::model::outbox::Epoch;
 use crate::model::tally::{Group, Histogram, Tally};
 use crate::model::time::Timestamp;
@@ -49,37 +49,6 @@ pub struct Backlog {
 }
 
 impl Digest {
-    /// The digest of `epochs`, which are in order; `None` if there are none. `configured` is the
-    /// severity of the route in the configuration.
-    pub fn merged(
-        route: &RouteName,
-        target: &Target,
-        configured: Option<Severity>,
-        epochs: &[&Epoch],
-    ) -> Option<Self> {
-        let (first, last) = (epochs.first()?, epochs.last()?);
-        let tally = Tally::sum(epochs.iter().map(|epoch| &epoch.tally)).clustered();
-        let severity = severity(configured, &tally);
-        // More alerts than in this digest: earlier messages were about the same burst.
-        let burst = last.burst.filter(|burst| last.ends_burst || burst.alerts > tally.alerts);
-        let backlog = Backlog::of(epochs);
-        let epochs = (first.number, last.number);
-        Some(Self {
-            route: route.clone(),
-            target: target.clone(),
-            severity,
-            epochs,
-            tally,
-            burst,
-            ends_burst: last.ends_burst,
-            incident: last.burst.map(|burst| burst.number),
-            backlog,
-            muted: 0,
-            escalated: None,
-            related: Vec::new(),
-        })
-    }
-
     /// The digest of a parked message, to deliver it again. Its burst is long over.
     pub fn parked(
         route: &RouteName,
@@ -171,12 +140,87 @@ impl Digest {
     }
 }
 
-impl Backlog {
-    /// `None` for the epochs of one window.
-    fn of(epochs: &[&Epoch]) -> Option<Self> {
-        let since = epochs.first()?.at;
-        let next = epochs.windows(2).filter(|pair| pair[0].window != pair[1].window).count();
-        (next > 0).then(|| Self { windows: next as u64 + 1, since })
+/// The most epochs that one message about a burst covers.
+const BURST_EPOCHS_MAX: u64 = 64;
+
+impl Merging {
+    /// Whether the next owed `epoch` belongs to the message that has the `merged` epochs so far.
+    pub fn joins(self, merged: &MergedEpochs, epoch: &Epoch) -> bool {
+        let Some(last) = &merged.last else { return true };
+        match self {
+            Self::All => true,
+            Self::Single => false,
+            Self::Burst => {
+                let number = |burst: Option<Burst>| burst.map(|burst| burst.number);
+                !last.ends_burst
+                    && !epoch.ends_burst
+                    && number(last.burst) == number(epoch.burst)
+                    && merged.count < BURST_EPOCHS_MAX
+            }
+        }
+    }
+}
+
+/// Owed epochs, merged one by one, so that their number takes no memory.
+#[derive(Debug, Default)]
+pub struct MergedEpochs {
+    /// Number of the first epoch, and when it was ready.
+    first: Option<(u64, Timestamp)>,
+    last: Option<LastEpoch>,
+    count: u64,
+    windows: u64,
+    tally: Tally,
+}
+
+/// What a digest needs of its last epoch.
+#[derive(Debug)]
+struct LastEpoch {
+    number: u64,
+    window: u64,
+    burst: Option<Burst>,
+    ends_burst: bool,
+}
+
+impl MergedEpochs {
+    /// Adds the next epoch.
+    pub fn add(&mut self, epoch: &Epoch) {
+        self.first.get_or_insert((epoch.number, epoch.at));
+        let is_next_window = self.last.as_ref().is_none_or(|last| last.window != epoch.window);
+        self.windows += u64::from(is_next_window);
+        self.count += 1;
+        let Epoch { number, window, burst, ends_burst, .. } = *epoch;
+        self.last = Some(LastEpoch { number, window, burst, ends_burst });
+        self.tally = Tally::sum([&self.tally, &epoch.tally]);
+    }
+
+    /// Their digest; `None` if there are none. `configured` is the severity of the route in the
+    /// configuration.
+    pub fn digest(
+        self,
+        route: &RouteName,
+        target: &Target,
+        configured: Option<Severity>,
+    ) -> Option<Digest> {
+        let ((first, since), last) = (self.first?, self.last?);
+        let tally = self.tally.clustered();
+        let severity = severity(configured, &tally);
+        // More alerts than in this digest: earlier messages were about the same burst.
+        let burst = last.burst.filter(|burst| last.ends_burst || burst.alerts > tally.alerts);
+        let windows = self.windows;
+        Some(Digest {
+            route: route.clone(),
+            target: target.clone(),
+            severity,
+            epochs: (first, last.number),
+            tally,
+            burst,
+            ends_burst: last.ends_burst,
+            incident: last.burst.map(|burst| burst.number),
+            backlog: (windows > 1).then_some(Backlog { windows, since }),
+            muted: 0,
+            escalated: None,
+            related: Vec::new(),
+        })
     }
 }
 
@@ -200,9 +244,8 @@ impl Histogram {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_backlog_counts_windows_not_epochs() {
-        let epoch = |number: u64, window: u64| Epoch {
+    fn epoch(number: u64, window: u64) -> Epoch {
+        Epoch {
             number,
             window,
             at: Timestamp::from_millis(1_000 * i64::try_from(number).unwrap()),
@@ -210,17 +253,72 @@ mod tests {
             owed: vec![],
             burst: None,
             ends_burst: false,
-        };
-        let cases: [(&[Epoch], Option<u64>); 4] = [
-            (&[epoch(4, 1)], None),
-            (&[epoch(4, 1), epoch(5, 1)], None),
-            (&[epoch(4, 1), epoch(5, 2)], Some(2)),
-            (&[epoch(4, 1), epoch(5, 1), epoch(6, 3), epoch(7, 4), epoch(8, 4)], Some(3)),
-        ];
-        for (epochs, windows) in cases {
-            let epochs: Vec<&Epoch> = epochs.iter().collect();
-            let since = Timestamp::from_millis(4_000);
-            assert_eq!(Backlog::of(&epochs), windows.map(|windows| Backlog { windows, since }));
         }
+    }
+
+    #[test]
+    fn a_backlog_counts_windows_not_epochs() {
+        let cases: [(&[(u64, u64)], Option<u64>); 4] = [
+            (&[(4, 1)], None),
+            (&[(4, 1), (5, 1)], None),
+            (&[(4, 1), (5, 2)], Some(2)),
+            (&[(4, 1), (5, 1), (6, 3), (7, 4), (8, 4)], Some(3)),
+        ];
+        let (route, target) = ("r".parse().unwrap(), "slack:a".parse().unwrap());
+        for (epochs, windows) in cases {
+            let mut merged = MergedEpochs::default();
+            epochs.iter().for_each(|(number, window)| merged.add(&epoch(*number, *window)));
+            let digest = merged.digest(&route, &target, None).unwrap();
+            let since = Timestamp::from_millis(4_000);
+            assert_eq!(digest.backlog, windows.map(|windows| Backlog { windows, since }));
+            assert_eq!(digest.epochs, (4, epochs.last().unwrap().0));
+        }
+    }
+
+    /// `1 1 1! 4` is three epochs of burst 1, the last of which ends it, and one of burst 4. The
+    /// sizes of the messages.
+    fn messages(merging: Merging, epochs: &str) -> Vec<u64> {
+        let of = |(number, text): (usize, &str)| Epoch {
+            burst: text
+                .trim_end_matches('!')
+                .parse()
+                .ok()
+                .map(|number| Burst { number, ..Burst::default() }),
+            ends_burst: text.ends_with('!'),
+            ..epoch(number as u64, number as u64)
+        };
+        let mut messages = vec![];
+        let mut merged = MergedEpochs::default();
+        for epoch in epochs.split_whitespace().enumerate().map(of) {
+            if !merging.joins(&merged, &epoch) {
+                messages.push(std::mem::take(&mut merged).count);
+            }
+            merged.add(&epoch);
+        }
+        messages.push(merged.count);
+        messages
+    }
+
+    #[test]
+    fn the_kind_of_a_target_decides_which_epochs_one_message_covers() {
+        let cases: [(&str, &[u64]); 10] = [
+            ("1", &[1]),
+            ("1 1 1", &[3]),
+            ("1 1 1!", &[2, 1]),
+            ("1! 2", &[1, 1]),
+            ("1! 2!", &[1, 1]),
+            ("1 4 4", &[1, 2]),
+            ("1 4!", &[1, 1]),
+            ("- - -", &[3]),
+            ("- - 3", &[2, 1]),
+            ("3 -", &[1, 1]),
+        ];
+        for (epochs, of_bursts) in cases {
+            let count = epochs.split_whitespace().count();
+            assert_eq!(messages(Merging::Burst, epochs), of_bursts, "{epochs}");
+            assert_eq!(messages(Merging::All, epochs), [count as u64], "{epochs}");
+            assert_eq!(messages(Merging::Single, epochs), vec![1; count], "{epochs}");
+        }
+        assert_eq!(messages(Merging::Burst, &"1 ".repeat(150)), [64, 64, 22]);
     }
 }

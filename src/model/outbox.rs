@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::model::burst::{Burst, BurstState, Related};
-use crate::model::name::{Merging, Target};
+use crate::model::name::Target;
 use crate::model::tally::Tally;
 use crate::model::time::Timestamp;
 
@@ -64,6 +64,18 @@ pub struct StoredTally {
     pub key: TallyKey,
     pub tally: Tally,
 }
+
+/// A part of the tallies of a route.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TallyPage {
+    pub tallies: Vec<StoredTally>,
+    /// Where the next page begins; `None` after the last one.
+    pub next: Option<TallyPosition>,
+}
+
+/// A place among the tallies of a route; opaque to all but its store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TallyPosition(pub String);
 
 /// The key of a tally; opaque to all but its store.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -206,105 +218,10 @@ impl Cursor {
     }
 }
 
-/// The most epochs that one message about a burst covers.
-const BURST_EPOCHS_MAX: u64 = 64;
-
-impl Merging {
-    /// The epochs `(after, last]` to read for the next message, out of the owed `(after, upto]`.
-    pub fn last_to_read(self, after: u64, upto: u64) -> u64 {
-        match self {
-            Self::All => upto,
-            Self::Burst => upto.min(after.saturating_add(BURST_EPOCHS_MAX)),
-            Self::Single => upto.min(after.saturating_add(1)),
-        }
-    }
-
-    /// How many of the first `epochs`, which are in order, the next message covers.
-    pub fn count(self, epochs: &[&Epoch]) -> usize {
-        let Some(first) = epochs.first() else { return 0 };
-        let number = |epoch: &Epoch| epoch.burst.map(|burst| burst.number);
-        match self {
-            Self::All => epochs.len(),
-            Self::Single => 1,
-            Self::Burst if first.ends_burst => 1,
-            Self::Burst => epochs
-                .iter()
-                .take_while(|epoch| !epoch.ends_burst && number(epoch) == number(first))
-                .count(),
-        }
-    }
-}
-
 impl<'a> Recipient<'a> {
     pub fn target(self) -> &'a Target {
         match self {
             Self::Own(target) | Self::Fallback(target) => target,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// An epoch of this burst, which it may end.
-    fn epoch(burst: Option<u64>, ends_burst: bool) -> Epoch {
-        Epoch {
-            number: 0,
-            window: 0,
-            at: Timestamp::default(),
-            tally: Tally::default(),
-            owed: vec![],
-            burst: burst.map(|number| Burst { number, ..Burst::default() }),
-            ends_burst,
-        }
-    }
-
-    /// `1 1 1! 4` is three epochs of burst 1, the last of which ends it, and one of burst 4.
-    fn count(merging: Merging, epochs: &str) -> usize {
-        let epochs: Vec<Epoch> = epochs
-            .split_whitespace()
-            .map(|burst| epoch(burst.trim_end_matches('!').parse().ok(), burst.ends_with('!')))
-            .collect();
-        merging.count(&epochs.iter().collect::<Vec<_>>())
-    }
-
-    #[test]
-    fn a_message_covers_epochs_of_one_kind() {
-        // Of all, of a burst, and of a message with one epoch.
-        let cases = [
-            ("", [0, 0, 0]),
-            ("1", [1, 1, 1]),
-            ("1 1 1", [3, 3, 1]),
-            ("1 1 1!", [3, 2, 1]),
-            ("1! 2", [2, 1, 1]),
-            ("1! 2!", [2, 1, 1]),
-            ("1 4 4", [3, 1, 1]),
-            ("1 4!", [2, 1, 1]),
-            ("- - -", [3, 3, 1]),
-            ("- - 3", [3, 2, 1]),
-            ("3 -", [2, 1, 1]),
-        ];
-        for (epochs, expected) in cases {
-            let counts = [Merging::All, Merging::Burst, Merging::Single]
-                .map(|merging| count(merging, epochs));
-            assert_eq!(counts, expected, "{epochs}");
-        }
-    }
-
-    #[test]
-    fn a_long_backlog_is_read_in_parts() {
-        let cases = [
-            (Merging::All, 0, 900, 900),
-            (Merging::Burst, 0, 64, 64),
-            (Merging::Burst, 0, 900, 64),
-            (Merging::Burst, 836, 900, 900),
-            (Merging::Burst, u64::MAX - 1, u64::MAX, u64::MAX),
-            (Merging::Single, 0, 900, 1),
-            (Merging::Single, 899, 900, 900),
-        ];
-        for (merging, after, upto, last) in cases {
-            assert_eq!(merging.last_to_read(after, upto), last, "{merging:?} {after} {upto}");
         }
     }
 }

@@ -6,6 +6,8 @@
 //!
 //! The order that must never change: tallies are listed only after `closing` is set.
 
+use futures::future::try_join;
+
 use crate::model::name::RouteName;
 use crate::model::outbox::{Cursor, Window};
 use crate::protocol::arm::ensure_armed;
@@ -90,19 +92,35 @@ async fn freeze_window<W: Services>(
     window: u64,
 ) -> Result<(), StoreError> {
     let store = round.services.store();
-    // The listing comes after `closing` was set and read back. A commit that finished earlier is in
-    // it. A commit that comes later finds the window closed and opens the next one.
-    let stored = store.tallies(round.route, round.deadline).await?;
+    let limit = W::Store::FREEZE_TALLIES_MAX;
+    // The listing begins after `closing` was set and read back. A commit that finished earlier is in
+    // it. A commit that comes later finds the window closed and opens the next one; its tally may
+    // still be in the listing, or be left for the next window.
+    let mut page = store.tallies(round.route, None, limit, round.deadline).await?;
     let mut cursor = cursor.clone();
-    let mut rest = stored.as_slice();
     loop {
-        let (now, later) = rest.split_at(rest.len().min(W::Store::FREEZE_TALLIES_MAX));
-        let step = freeze::step(&cursor, window, now, later.is_empty(), &context(round));
-        if !store.freeze(round.route, &step, round.deadline).await? || later.is_empty() {
-            return Ok(());
+        let is_last = page.next.is_none();
+        if page.tallies.is_empty() && !is_last {
+            page = store.tallies(round.route, page.next.as_ref(), limit, round.deadline).await?;
+            continue;
+        }
+        let step = freeze::step(&cursor, window, &page.tallies, is_last, &context(round));
+        let next = async {
+            match &page.next {
+                Some(next) => {
+                    store.tallies(round.route, Some(next), limit, round.deadline).await.map(Some)
+                }
+                None => Ok(None),
+            }
+        };
+        // No more than two pages are in memory, however many tallies there are.
+        let (is_frozen, next) =
+            try_join(store.freeze(round.route, &step, round.deadline), next).await?;
+        match next {
+            Some(next) if is_frozen => page = next,
+            _ => return Ok(()),
         }
         cursor = freeze::advance(cursor, &step);
-        rest = later;
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::future::{join_all, try_join_all};
 
 use crate::model::burst::Related;
-use crate::model::digest::Digest;
+use crate::model::digest::{Digest, MergedEpochs};
 use crate::model::name::Target;
 use crate::model::outbox::{
     Acknowledgement, Cursor, Deferral, Epoch, Lease, Recipient, TargetState, Thread,
@@ -23,7 +23,9 @@ use crate::protocol::notify::{Accepted, Deliver as _, DeliverError};
 use crate::protocol::queue::DeadLetterQueue as _;
 use crate::protocol::resolve::end_of_incident;
 use crate::protocol::retry_reason::RetryReason;
-use crate::protocol::round::{ACKNOWLEDGE_MARGIN, Delivery, DeliveryOutcome, Round};
+use crate::protocol::round::{
+    ACKNOWLEDGE_MARGIN, Delivery, DeliveryOutcome, EPOCHS_AT_ONCE, Round,
+};
 use crate::protocol::services::Services;
 use crate::protocol::store::{Store as _, StoreError};
 
@@ -205,7 +207,9 @@ impl<W: Services> TargetDelivery<'_, W> {
         match (owed, end) {
             (_, Some(end)) => {
                 let offset = end.number.max(state.offset.unwrap_or_default());
-                Ok(Some((self.addressed(state, &[&end]).await?, offset)))
+                let mut ending = MergedEpochs::default();
+                ending.add(&end);
+                Ok(Some((self.addressed(state, ending).await?, offset)))
             }
             (Some((after, upto)), None) => self.digest(state, after, upto).await.map(Some),
             (None, None) => Ok(None),
@@ -269,27 +273,35 @@ impl<W: Services> TargetDelivery<'_, W> {
     ) -> Result<(Option<Digest>, u64), StoreError> {
         let Round { services, route, deadline, .. } = *self.round;
         let merging = self.target().kind.merging();
-        let last_read = merging.last_to_read(after, upto);
-        let epochs = services.store().epochs(route, after, last_read, deadline).await?;
-        let is_owed = |epoch: &&Epoch| self.is_fallback() || epoch.owed.contains(self.target());
-        let mut owed: Vec<&Epoch> = epochs.iter().filter(is_owed).collect();
-        let count = merging.count(&owed);
-        let last = match owed.get(count) {
-            Some(next) => next.number - 1,
-            None => last_read,
-        };
-        owed.truncate(count);
-        Ok((self.addressed(state, &owed).await?, last))
+        let is_owed = |epoch: &Epoch| self.is_fallback() || epoch.owed.contains(self.target());
+        let (mut merged, mut last) = (MergedEpochs::default(), after);
+        'reading: while last < upto {
+            let epochs =
+                services.store().epochs(route, last, upto, EPOCHS_AT_ONCE, deadline).await?;
+            if epochs.is_empty() {
+                last = upto;
+            }
+            for epoch in epochs {
+                if is_owed(&epoch) {
+                    if !merging.joins(&merged, &epoch) {
+                        break 'reading;
+                    }
+                    merged.add(&epoch);
+                }
+                last = epoch.number;
+            }
+        }
+        Ok((self.addressed(state, merged).await?, last))
     }
 
-    /// The message about `epochs` to this target; `None` if there are none.
+    /// The message about some epochs to this target; `None` if there are none.
     async fn addressed(
         &self,
         state: &TargetState,
-        epochs: &[&Epoch],
+        epochs: MergedEpochs,
     ) -> Result<Option<Digest>, StoreError> {
         let severity = self.round.configured().and_then(|route| route.severity);
-        let digest = Digest::merged(self.round.route, self.target(), severity, epochs);
+        let digest = epochs.digest(self.round.route, self.target(), severity);
         let escalation = state.escalation.as_ref().filter(|_| self.is_fallback());
         let escalated = escalation.map(|escalation| escalation.reason.clone());
         let Some(digest) = digest else { return Ok(None) };

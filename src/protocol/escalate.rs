@@ -12,7 +12,7 @@ use crate::model::outbox::{Cursor, Escalation, Recipient};
 use crate::model::time::Timestamp;
 use crate::protocol::backoff::RetryAt;
 use crate::protocol::retry_reason::RetryReason;
-use crate::protocol::round::Round;
+use crate::protocol::round::{EPOCHS_AT_ONCE, Round};
 use crate::protocol::services::Services;
 use crate::protocol::store::{Store as _, StoreError};
 
@@ -51,10 +51,18 @@ async fn waiting_since<W: Services>(
     let store = round.services.store();
     let state = store.target(round.route, Recipient::Own(target), round.deadline).await?;
     let since = cursor.targets.get(target).copied().unwrap_or_default();
-    let epochs = store
-        .epochs(round.route, state.offset.unwrap_or(since), cursor.sealed, round.deadline)
-        .await?;
-    Ok(epochs.iter().find(|epoch| epoch.owed.contains(target)).map(|epoch| epoch.at))
+    let mut after = state.offset.unwrap_or(since);
+    loop {
+        let epochs =
+            store.epochs(round.route, after, cursor.sealed, EPOCHS_AT_ONCE, round.deadline).await?;
+        if let Some(owed) = epochs.iter().find(|epoch| epoch.owed.contains(target)) {
+            return Ok(Some(owed.at));
+        }
+        match epochs.last() {
+            Some(last) => after = last.number,
+            None => return Ok(None),
+        }
+    }
 }
 
 /// Owes `fallback` every epoch up to `upto` that some target of the route has not received. Epochs

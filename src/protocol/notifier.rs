@@ -123,8 +123,15 @@ async fn arm_orphans<W: Services>(
     route: &RouteName,
     deadline: Deadline,
 ) -> Result<(), RetryReason> {
-    if !services.store().tallies(route, deadline).await?.is_empty() {
-        arm(services, route, deadline).await?;
+    let mut position = None;
+    loop {
+        let page = services.store().tallies(route, position.as_ref(), 1, deadline).await?;
+        if !page.tallies.is_empty() {
+            return arm(services, route, deadline).await;
+        }
+        position = page.next;
+        if position.is_none() {
+            return Ok(());
+        }
     }
-    Ok(())
 }

@@ -2,10 +2,9 @@
 //! what the other targets did not get, which is rarely the end of the burst, and no one else would
 //! resolve its incident.
 
-use crate::model::name::Merging;
 use crate::model::outbox::{Cursor, Epoch, TargetState, Thread};
 use crate::protocol::escalate::lowest_offset;
-use crate::protocol::round::Round;
+use crate::protocol::round::{EPOCHS_AT_ONCE, Round};
 use crate::protocol::services::Services;
 use crate::protocol::store::{Store as _, StoreError};
 
@@ -41,15 +40,15 @@ async fn end_of_burst<W: Services>(
     let Round { services, route, deadline, .. } = *round;
     let is_of_burst = |epoch: &Epoch| epoch.burst.is_some_and(|known| known.number == burst);
     let mut after = burst;
-    while after < cursor.sealed {
-        let upto = Merging::Burst.last_to_read(after, cursor.sealed);
-        let epochs = services.store().epochs(route, after, upto, deadline).await?;
+    loop {
+        let epochs =
+            services.store().epochs(route, after, cursor.sealed, EPOCHS_AT_ONCE, deadline).await?;
+        let Some(last) = epochs.last() else { return Ok(None) };
+        after = last.number;
         if let Some(epoch) =
             epochs.into_iter().find(|epoch| epoch.ends_burst || !is_of_burst(epoch))
         {
             return Ok(Some(epoch).filter(|epoch| is_of_burst(epoch)));
         }
-        after = upto;
     }
-    Ok(None)
 }

@@ -12,6 +12,10 @@ use crate::protocol::services::Services;
 /// Time reserved before the deadline for acknowledging a message that a target accepted.
 pub const ACKNOWLEDGE_MARGIN: Duration = Duration::from_millis(500);
 
+/// Epochs that are read at once. Each has at most some 50 KB of JSON, and every target of a route reads
+/// its own.
+pub(crate) const EPOCHS_AT_ONCE: usize = 8;
+
 /// A message, and its outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {

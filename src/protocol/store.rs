@@ -21,7 +21,7 @@ use crate::model::error::Cause;
 use crate::model::name::{RouteName, Target};
 use crate::model::outbox::{
     Acknowledgement, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient,
-    StoredTally, TargetState,
+    TallyPage, TallyPosition, TargetState,
 };
 use crate::model::time::Timestamp;
 use crate::protocol::clock::Deadline;
@@ -121,12 +121,15 @@ pub trait Store: Send + Sync {
         deadline: Deadline,
     ) -> Result<bool, StoreError>;
 
-    /// All tallies of a route. Consistent reads: every commit that finished before the call is included.
+    /// At most `limit` tallies of a route, from `position` on. Consistent reads: the pages from the first to the last
+    /// have every tally whose commit finished before the first call, unless it was frozen meanwhile.
     async fn tallies(
         &self,
         route: &RouteName,
+        position: Option<&TallyPosition>,
+        limit: usize,
         deadline: Deadline,
-    ) -> Result<Vec<StoredTally>, StoreError>;
+    ) -> Result<TallyPage, StoreError>;
 
     /// Moves tallies into an epoch atomically. Conditions: see [`Freeze`].
     async fn freeze(
@@ -136,12 +139,13 @@ pub trait Store: Send + Sync {
         deadline: Deadline,
     ) -> Result<bool, StoreError>;
 
-    /// The epochs in `(after, upto]`, in order.
+    /// The first `limit` epochs in `(after, upto]`, in order.
     async fn epochs(
         &self,
         route: &RouteName,
         after: u64,
         upto: u64,
+        limit: usize,
         deadline: Deadline,
     ) -> Result<Vec<Epoch>, StoreError>;
 

@@ -269,7 +269,8 @@ async fn restless(deployment: &Deployment) -> Option<String> {
         {
             return Some(format!("{route} is at {cursor:?}"));
         }
-        if !store.tallies(&name(route), soon()).await.unwrap().is_empty() {
+        if !store.tallies(&name(route), None, usize::MAX, soon()).await.unwrap().tallies.is_empty()
+        {
             return Some(format!("{route} has tallies"));
         }
         for target in cursor.targets.keys() {
@@ -302,7 +303,7 @@ async fn rows(deployment: &Deployment) -> BTreeMap<String, BTreeSet<String>> {
 async fn epochs(deployment: &Deployment, route: &str) -> Vec<Epoch> {
     let store = &deployment.surroundings.store;
     let cursor = store.cursor(&name(route), soon()).await.unwrap();
-    store.epochs(&name(route), 0, cursor.epoch, soon()).await.unwrap()
+    store.epochs(&name(route), 0, cursor.epoch, usize::MAX, soon()).await.unwrap()
 }
 
 /// Checks that each target received each epoch with its exact count, and none twice unless a crash

@@ -60,7 +60,8 @@ fn held(not_before: Option<Timestamp>) -> Deferral {
 }
 
 async fn counted(store: &impl Store, route: &str) -> u64 {
-    let stored = store.tallies(&route.parse().unwrap(), soon()).await.unwrap();
+    let stored =
+        store.tallies(&route.parse().unwrap(), None, usize::MAX, soon()).await.unwrap().tallies;
     stored.iter().map(|stored| stored.tally.alerts).sum()
 }
 
@@ -259,7 +260,7 @@ async fn items_expire_by_the_clock_of_the_store() {
     assert_eq!(store.commit(&[alert("1", &["critical"])], deadline).await, [Commit::Fresh]);
     store.open(&route(), &opening(1), deadline).await.unwrap();
     store.close(&route(), 1, None, deadline).await.unwrap();
-    let tallies = store.tallies(&route(), deadline).await.unwrap();
+    let tallies = store.tallies(&route(), None, usize::MAX, deadline).await.unwrap().tallies;
     let epoch = Epoch {
         number: 1,
         window: 1,
@@ -328,7 +329,7 @@ async fn a_freeze_moves_all_tallies_into_an_epoch_or_none() {
     let alerts: Vec<Alert> = (0..300).map(|n| alert(&format!("{n}"), &["critical"])).collect();
     store.commit(&alerts, at).await;
     store.open(&route, &opening(1), at).await.unwrap();
-    let stored = store.tallies(&route, at).await.unwrap();
+    let stored = store.tallies(&route, None, usize::MAX, at).await.unwrap().tallies;
     assert!(stored.len() >= 3);
     let epoch = |number, part: &[stentor::model::outbox::StoredTally]| Epoch {
         number,
@@ -392,13 +393,13 @@ async fn a_freeze_moves_all_tallies_into_an_epoch_or_none() {
     let cursor = store.cursor(&route, at).await.unwrap();
     assert_eq!((cursor.epoch, cursor.sealed, cursor.closing), (2, 2, None));
     assert_eq!(counted(&store, "critical").await, 0);
-    let epochs = store.epochs(&route, 0, 2, at).await.unwrap();
+    let epochs = store.epochs(&route, 0, 2, usize::MAX, at).await.unwrap();
     assert_eq!(epochs.iter().map(|epoch| epoch.tally.alerts).sum::<u64>(), 300);
-    assert_eq!(store.epochs(&route, 1, 1, at).await.unwrap(), []);
+    assert_eq!(store.epochs(&route, 1, 1, usize::MAX, at).await.unwrap(), []);
     store.retire(&route, 0, 2, at).await.unwrap();
     assert_eq!(store.cursor(&route, at).await.unwrap().retired, 2);
     assert_eq!(
-        store.epochs(&route, 1, 2, at).await.unwrap().len(),
+        store.epochs(&route, 1, 2, usize::MAX, at).await.unwrap().len(),
         1,
         "a retired epoch still exists"
     );

@@ -17,6 +17,7 @@ mod limits;
 mod measured;
 mod patterns;
 mod run;
+mod window;
 
 use std::env;
 use std::panic::catch_unwind;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         patterns::the_patterns_of_any_log_are_found_in_bounded_memory,
         run::the_largest_event_with_forty_megabytes_of_logs_stays_small,
         run::bombs_are_parked_before_they_take_memory,
+        window::a_window_of_a_million_tallies_closes_in_bounded_memory,
     ];
     if arguments.iter().any(|argument| argument == "--list") {
         tests.iter().for_each(|(name, _)| println!("{name}: test"));

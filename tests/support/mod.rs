@@ -34,7 +34,7 @@ use stentor::model::error::Cause;
 use stentor::model::name::{RouteName, Target};
 use stentor::model::outbox::{
     Acknowledgement, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient,
-    StoredTally, TargetState,
+    TallyPage, TallyPosition, TargetState,
 };
 use stentor::model::pattern::Pattern;
 use stentor::model::time::Timestamp;
@@ -173,9 +173,11 @@ impl Store for CrashingStore<'_> {
     async fn tallies(
         &self,
         route: &RouteName,
+        position: Option<&TallyPosition>,
+        limit: usize,
         deadline: Deadline,
-    ) -> Result<Vec<StoredTally>, StoreError> {
-        self.through("tallies", self.inner.tallies(route, deadline)).await
+    ) -> Result<TallyPage, StoreError> {
+        self.through("tallies", self.inner.tallies(route, position, limit, deadline)).await
     }
 
     async fn freeze(
@@ -192,9 +194,10 @@ impl Store for CrashingStore<'_> {
         route: &RouteName,
         after: u64,
         upto: u64,
+        limit: usize,
         deadline: Deadline,
     ) -> Result<Vec<Epoch>, StoreError> {
-        self.through("epochs", self.inner.epochs(route, after, upto, deadline)).await
+        self.through("epochs", self.inner.epochs(route, after, upto, limit, deadline)).await
     }
 
     async fn target(
@@ -471,9 +474,9 @@ impl<'a> Process<'a> {
         };
         let deadline = Deadline::after(self.clock.for_store().now(), Duration::from_secs(20));
         let store = &self.store.inner;
-        let tallies = store.tallies(&name, deadline).await.unwrap();
+        let tallies = store.tallies(&name, None, usize::MAX, deadline).await.unwrap().tallies;
         let latest = store.cursor(&name, deadline).await.unwrap().epoch;
-        let epochs = store.epochs(&name, 0, latest, deadline).await.unwrap();
+        let epochs = store.epochs(&name, 0, latest, usize::MAX, deadline).await.unwrap();
         let counted = tallies.iter().map(|stored| stored.tally.alerts).sum::<u64>()
             + epochs.iter().map(|epoch| epoch.tally.alerts).sum::<u64>();
         (rows.iter().filter(of_route).count() as u64, counted)

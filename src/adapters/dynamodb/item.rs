@@ -116,6 +116,11 @@ pub(super) fn key(partition: &str, sort: &str) -> Item {
     HashMap::from([("pk".to_owned(), text(partition)), ("sk".to_owned(), text(sort))])
 }
 
+/// The sort key of an item.
+pub(super) fn sort_key(item: &Item) -> Option<String> {
+    item.get("sk")?.as_s().ok().cloned()
+}
+
 /// The sort key of an epoch. Its number is padded, so that it sorts as a number.
 pub(super) fn epoch_sort(number: u64) -> String {
     format!("epoch#{number:020}")

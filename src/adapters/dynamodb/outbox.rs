@@ -24,10 +24,11 @@ use super::expression::Expression;
 use super::item::{self, CURSOR, Item, TALLY_SHARDS};
 use crate::model::alert::Alert;
 use crate::model::burst::BurstState;
+use crate::model::error::Cause;
 use crate::model::name::{RouteName, Target};
 use crate::model::outbox::{
     Acknowledgement, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient,
-    StoredTally, TallyKey, TargetState,
+    TallyKey, TallyPage, TallyPosition, TargetState,
 };
 use crate::model::time::Timestamp;
 use crate::protocol::clock::{Clock, Deadline};
@@ -107,15 +108,26 @@ impl<C: Clock> Store for DynamoStore<C> {
     async fn tallies(
         &self,
         route: &RouteName,
+        position: Option<&TallyPosition>,
+        limit: usize,
         deadline: Deadline,
-    ) -> Result<Vec<StoredTally>, StoreError> {
-        let shard = |shard| async move {
-            let items = self
-                .query(&item::tally_partition(route, shard), "tally#", "tally#~", deadline)
-                .await?;
-            items.iter().map(item::stored).collect::<Result<Vec<_>, _>>()
-        };
-        Ok(try_join_all((0..TALLY_SHARDS).map(shard)).await?.concat())
+    ) -> Result<TallyPage, StoreError> {
+        let places = ShardPlaces::read(position)?;
+        let limit = limit / places.unfinished().max(1);
+        let pages = places.0.into_iter().enumerate().map(|(shard, place)| async move {
+            let Some(after) = place else { return Ok::<_, StoreError>((Vec::new(), None)) };
+            let partition = item::tally_partition(route, shard as u64);
+            let start = (!after.is_empty()).then(|| item::key(&partition, &after));
+            let range = ("tally#", "tally#~");
+            let page = self.query_page(&partition, range, start, Some(limit), deadline).await?;
+            let tallies = page.items.iter().map(item::stored).collect::<Result<Vec<_>, _>>()?;
+            Ok((tallies, page.last.as_ref().and_then(item::sort_key)))
+        });
+        let pages = try_join_all(pages).await?;
+        let places = ShardPlaces(pages.iter().map(|(_, place)| place.clone()).collect());
+        let next = (places.unfinished() > 0).then(|| places.position());
+        let tallies = pages.into_iter().flat_map(|(tallies, _)| tallies).collect();
+        Ok(TallyPage { tallies, next })
     }
 
     async fn freeze(
@@ -138,16 +150,27 @@ impl<C: Clock> Store for DynamoStore<C> {
         route: &RouteName,
         after: u64,
         upto: u64,
+        limit: usize,
         deadline: Deadline,
     ) -> Result<Vec<Epoch>, StoreError> {
         if after >= upto {
             // DynamoDB refuses a range that ends before it begins.
             return Ok(Vec::new());
         }
-        let items = self
-            .query(route.as_str(), &item::epoch_sort(after + 1), &item::epoch_sort(upto), deadline)
-            .await?;
-        items.iter().map(item::epoch).collect()
+        let (from, to) = (item::epoch_sort(after + 1), item::epoch_sort(upto));
+        let (mut epochs, mut start) = (Vec::new(), None);
+        loop {
+            let left = limit - epochs.len();
+            let range = (from.as_str(), to.as_str());
+            let page = self.query_page(route.as_str(), range, start, Some(left), deadline).await?;
+            for item in &page.items {
+                epochs.push(item::epoch(item)?);
+            }
+            start = page.last;
+            if start.is_none() || epochs.len() >= limit {
+                return Ok(epochs);
+            }
+        }
     }
 
     async fn target(
@@ -284,6 +307,37 @@ impl<C: Clock> Store for DynamoStore<C> {
         let retired =
             Expression::default().set("retired", item::number(upto)).when_count("retired", after);
         self.update(route.as_str(), CURSOR, &retired, deadline).await.map(drop)
+    }
+}
+
+/// Some items, and the key of the last one if there are more.
+struct QueryPage {
+    items: Vec<Item>,
+    last: Option<Item>,
+}
+
+/// For each shard the sort key of the last tally that was read: empty before the first, `None` after
+/// the last.
+struct ShardPlaces(Vec<Option<String>>);
+
+impl ShardPlaces {
+    fn read(position: Option<&TallyPosition>) -> Result<Self, StoreError> {
+        let shards = TALLY_SHARDS as usize;
+        let Some(TallyPosition(text)) = position else {
+            return Ok(Self(vec![Some(String::new()); shards]));
+        };
+        let places: Option<Vec<Option<String>>> = serde_json::from_str(text).ok();
+        places.filter(|places| places.len() == shards).map(Self).ok_or_else(|| {
+            StoreError::Invalid(Cause::new("bad-position", "the position is from another store"))
+        })
+    }
+
+    fn position(&self) -> TallyPosition {
+        TallyPosition(serde_json::to_string(&self.0).expect("invariant: texts serialize"))
+    }
+
+    fn unfinished(&self) -> usize {
+        self.0.iter().flatten().count()
     }
 }
 
@@ -452,30 +506,44 @@ impl<C: Clock> DynamoStore<C> {
         to: &str,
         deadline: Deadline,
     ) -> Result<Vec<Item>, StoreError> {
-        let mut items = Vec::new();
-        let mut start: Option<Item> = None;
+        let (mut items, mut start) = (Vec::new(), None);
         loop {
-            let page = || {
-                let call = self
-                    .client
-                    .query()
-                    .table_name(&self.tables.outbox)
-                    .consistent_read(true)
-                    .key_condition_expression("#pk = :pk AND #sk BETWEEN :from AND :to")
-                    .expression_attribute_names("#pk", "pk")
-                    .expression_attribute_names("#sk", "sk")
-                    .expression_attribute_values(":pk", item::text(partition))
-                    .expression_attribute_values(":from", item::text(from))
-                    .expression_attribute_values(":to", item::text(to))
-                    .set_exclusive_start_key(start.clone());
-                async { call.send().await.map_err(call_error) }
-            };
-            let page = self.read(deadline, page).await?;
-            items.extend(page.items.unwrap_or_default());
-            start = page.last_evaluated_key;
+            let page = self.query_page(partition, (from, to), start, None, deadline).await?;
+            items.extend(page.items);
+            start = page.last;
             if start.is_none() {
                 return Ok(items);
             }
         }
+    }
+
+    /// The items of one page, from `start` on.
+    async fn query_page(
+        &self,
+        partition: &str,
+        (from, to): (&str, &str),
+        start: Option<Item>,
+        limit: Option<usize>,
+        deadline: Deadline,
+    ) -> Result<QueryPage, StoreError> {
+        let limit = limit.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX).max(1));
+        let page = || {
+            let call = self
+                .client
+                .query()
+                .table_name(&self.tables.outbox)
+                .consistent_read(true)
+                .key_condition_expression("#pk = :pk AND #sk BETWEEN :from AND :to")
+                .expression_attribute_names("#pk", "pk")
+                .expression_attribute_names("#sk", "sk")
+                .expression_attribute_values(":pk", item::text(partition))
+                .expression_attribute_values(":from", item::text(from))
+                .expression_attribute_values(":to", item::text(to))
+                .set_exclusive_start_key(start.clone())
+                .set_limit(limit);
+            async { call.send().await.map_err(call_error) }
+        };
+        let page = self.read(deadline, page).await?;
+        Ok(QueryPage { items: page.items.unwrap_or_default(), last: page.last_evaluated_key })
     }
 }

@@ -16,7 +16,7 @@ use stentor::model::burst::BurstState;
 use stentor::model::name::{RouteName, Target};
 use stentor::model::outbox::{
     Acknowledgement, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient,
-    StoredTally, TallyKey, TargetState,
+    StoredTally, TallyKey, TallyPage, TallyPosition, TargetState,
 };
 use stentor::model::tally::Tally;
 use stentor::model::time::Timestamp;
@@ -107,11 +107,17 @@ impl Dynamo {
         routes.sort();
         routes.dedup();
         let keys = |route: &RouteName| {
-            let stored = self.runtime.block_on(self.store.tallies(route, self.soon())).unwrap();
+            let all = self.store.tallies(route, None, usize::MAX, self.soon());
+            let stored = self.runtime.block_on(all).unwrap().tallies;
             stored.into_iter().map(|stored| (route.clone(), stored.key)).collect::<Vec<_>>()
         };
         routes.into_iter().flat_map(keys).collect()
     }
+}
+
+/// A text that sorts as the keys of a route do.
+fn name(key: &TallyKey) -> String {
+    format!("{key:?}")
 }
 
 fn key(recipient: Recipient<'_>) -> (bool, Target) {
@@ -207,16 +213,17 @@ impl Engine {
         }
     }
 
-    pub fn tallies(&mut self, route: &RouteName) -> Answer<Vec<StoredTally>> {
+    pub fn tallies(
+        &mut self,
+        route: &RouteName,
+        position: Option<&TallyPosition>,
+        limit: usize,
+    ) -> Answer<TallyPage> {
         match self {
-            Self::Memory(memory) => {
-                let tallies = memory.outbox(route).tallies.iter();
-                Ok(tallies
-                    .map(|(key, tally)| StoredTally { key: key.clone(), tally: tally.clone() })
-                    .collect())
-            }
+            Self::Memory(memory) => Ok(memory.outbox(route).page(position, limit)),
             Self::Dynamo(dynamo) => {
-                dynamo.runtime.block_on(dynamo.store.tallies(route, dynamo.soon()))
+                let tallies = dynamo.store.tallies(route, position, limit, dynamo.soon());
+                dynamo.runtime.block_on(tallies)
             }
         }
     }
@@ -233,19 +240,30 @@ impl Engine {
         }
     }
 
-    pub fn epochs(&mut self, route: &RouteName, after: u64, upto: u64) -> Answer<Vec<Epoch>> {
+    pub fn epochs(
+        &mut self,
+        route: &RouteName,
+        after: u64,
+        upto: u64,
+        limit: usize,
+    ) -> Answer<Vec<Epoch>> {
         match self {
             Self::Memory(memory) => {
                 let epochs = &memory.outbox(route).epochs;
                 Ok(epochs
                     .values()
                     .filter(|epoch| (after + 1..=upto).contains(&epoch.number))
+                    .take(limit)
                     .cloned()
                     .collect())
             }
-            Self::Dynamo(dynamo) => {
-                dynamo.runtime.block_on(dynamo.store.epochs(route, after, upto, dynamo.soon()))
-            }
+            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.epochs(
+                route,
+                after,
+                upto,
+                limit,
+                dynamo.soon(),
+            )),
         }
     }
 
@@ -494,6 +512,21 @@ impl Memory {
 }
 
 impl Outbox {
+    fn page(&self, position: Option<&TallyPosition>, limit: usize) -> TallyPage {
+        let after = |key: &TallyKey| position.is_none_or(|TallyPosition(last)| name(key) > *last);
+        let mut tallies: Vec<StoredTally> = self
+            .tallies
+            .iter()
+            .filter(|(key, _)| after(key))
+            .take(limit.saturating_add(1))
+            .map(|(key, tally)| StoredTally { key: key.clone(), tally: tally.clone() })
+            .collect();
+        let has_more = tallies.len() > limit;
+        tallies.truncate(limit);
+        let next = has_more.then(|| tallies.last().map(|last| TallyPosition(name(&last.key))));
+        TallyPage { tallies, next: next.flatten() }
+    }
+
     fn open(&mut self, opening: &Opening) -> bool {
         let cursor = &mut self.cursor;
         if cursor.open.is_some() || cursor.last_window + 1 != opening.window.number {

@@ -14,7 +14,7 @@ use stentor::model::error::Cause;
 use stentor::model::name::{RouteName, Target, TargetKind};
 use stentor::model::outbox::{
     Acknowledgement, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient,
-    StoredTally, TargetState,
+    TallyPage, TallyPosition, TargetState,
 };
 use stentor::model::time::Timestamp;
 use stentor::protocol::clock::{Clock, Deadline};
@@ -237,7 +237,7 @@ impl Store for Process {
             let mut cursor = state.engine.cursor(&route)?;
             match mutation {
                 Some(Mutation::ReadBeforeClosing) => {
-                    let tallies = state.engine.tallies(&route)?;
+                    let tallies = state.engine.tallies(&route, None, usize::MAX)?.tallies;
                     state.seen.insert((route, id), tallies);
                 }
                 Some(Mutation::DeliverBeforeSealed) => cursor.sealed = cursor.epoch,
@@ -307,12 +307,14 @@ impl Store for Process {
     async fn tallies(
         &self,
         route: &RouteName,
+        position: Option<&TallyPosition>,
+        limit: usize,
         deadline: Deadline,
-    ) -> Result<Vec<StoredTally>, StoreError> {
-        let route = route.clone();
+    ) -> Result<TallyPage, StoreError> {
+        let (route, position) = (route.clone(), position.cloned());
         let effect = move |state: &mut State, _: &Sim| match state.stale.get(&route) {
-            Some(stale) => Ok(stale.clone()),
-            None => state.engine.tallies(&route),
+            Some(stale) => Ok(TallyPage { tallies: stale.clone(), next: None }),
+            None => state.engine.tallies(&route, position.as_ref(), limit),
         };
         self.ask("tallies", deadline, effect).await
     }
@@ -341,10 +343,13 @@ impl Store for Process {
         route: &RouteName,
         after: u64,
         upto: u64,
+        limit: usize,
         deadline: Deadline,
     ) -> Result<Vec<Epoch>, StoreError> {
         let route = route.clone();
-        self.ask("epochs", deadline, move |state, _| state.engine.epochs(&route, after, upto)).await
+        let effect =
+            move |state: &mut State, _: &Sim| state.engine.epochs(&route, after, upto, limit);
+        self.ask("epochs", deadline, effect).await
     }
 
     async fn target(
