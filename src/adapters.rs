@@ -20,6 +20,7 @@ pub mod http;
 pub mod incident;
 #[cfg(feature = "aws")]
 pub mod inspect;
+pub mod jira;
 pub mod jsm;
 #[cfg(test)]
 mod limits;

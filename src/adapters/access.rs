@@ -3,6 +3,7 @@
 
 use crate::adapters::attempt::CredentialError;
 use crate::adapters::chat::ChatUrl;
+use crate::adapters::jira::site::Site;
 use crate::adapters::jsm::AlertIntegration;
 use crate::adapters::mattermost::MattermostChannel;
 use crate::adapters::pagerduty::Integration;
@@ -22,6 +23,7 @@ pub enum Access {
     SlackBot(Bot),
     PagerDuty(Integration),
     Jsm(AlertIntegration),
+    Jira(Site),
     Mattermost(MattermostChannel),
     /// The webhook of Discord, Google Chat or Teams.
     Chat(ChatUrl),
@@ -29,6 +31,7 @@ pub enum Access {
     #[cfg(feature = "stack")]
     Topic(Topic),
     /// This build does not deliver to the kind.
+    #[cfg(not(feature = "stack"))]
     NotBuilt,
 }
 
@@ -55,7 +58,7 @@ impl Access {
             TargetKind::Sns => Ok(Self::NotBuilt),
             TargetKind::PagerDuty => Integration::parse(credential).map(Self::PagerDuty),
             TargetKind::Jsm => AlertIntegration::parse(credential).map(Self::Jsm),
-            TargetKind::Jira => Ok(Self::NotBuilt),
+            TargetKind::Jira => Site::parse(credential).map(Self::Jira),
         }
     }
 }

@@ -116,7 +116,7 @@ impl AlertIntegration {
     /// When the key cannot be part of a header, or the URL is not HTTPS.
     pub fn parse(credential: &Credential) -> Result<Self, CredentialError> {
         let api_key = credential.as_str().or_else(|| credential.field("api_key"));
-        let shape = "a text or an object with an api_key";
+        let shape = "an API key, or an object with an api_key";
         let api_key = api_key.ok_or(CredentialError::Shape(shape))?.trim();
         if api_key.is_empty() || !api_key.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(CredentialError::Field("api_key"));

@@ -129,7 +129,7 @@ impl Integration {
     /// When the key does not have 32 characters, or the URL is not HTTPS.
     pub fn parse(credential: &Credential) -> Result<Self, CredentialError> {
         let routing_key = credential.as_str().or_else(|| credential.field("routing_key"));
-        let shape = "a text or an object with a routing_key";
+        let shape = "a routing key, or an object with a routing_key";
         let routing_key = routing_key.ok_or(CredentialError::Shape(shape))?.trim();
         let is_key = routing_key.len() == ROUTING_KEY_BYTES
             && routing_key.bytes().all(|byte| byte.is_ascii_graphic());

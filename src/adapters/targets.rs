@@ -15,7 +15,7 @@ use crate::adapters::secret::{Credential, ReadSecret, SecretError, Secrets};
 use crate::adapters::slack::{Slack, layout};
 #[cfg(feature = "stack")]
 use crate::adapters::sns::Sns;
-use crate::adapters::{discord, google_chat, jsm, mattermost, pagerduty, teams, webhook};
+use crate::adapters::{discord, google_chat, jira, jsm, mattermost, pagerduty, teams, webhook};
 use crate::config::TargetSettings;
 use crate::message::document::document;
 use crate::model::digest::Digest;
@@ -117,6 +117,9 @@ impl<R: ReadSecret, C: Clock, X: Exchange> Targets<R, C, X> {
             }
             (Access::Chat(webhook), _) => google_chat::deliver(&attempt, &webhook).await,
             (Access::Mattermost(channel), _) => mattermost::deliver(&attempt, &channel).await,
+            (Access::Jira(site), TargetSettings::Jira(settings)) => {
+                jira::deliver(&attempt, &site, &settings).await
+            }
             (Access::Jsm(integration), TargetSettings::Jsm(settings)) => {
                 jsm::deliver(&attempt, &integration, &settings).await
             }
@@ -171,6 +174,7 @@ pub fn request_body(settings: &TargetSettings, digest: &Digest) -> Value {
         TargetSettings::Teams(settings) => teams::body(digest, *settings),
         TargetSettings::Webhook(_) => json!(webhook::event(stack, digest)),
         TargetSettings::Sns(_) => json!(document(stack, digest, usize::MAX)),
+        TargetSettings::Jira(settings) => json!(jira::issues(settings, stack, digest)),
         TargetSettings::Jsm(settings) => json!(jsm::requests(stack, digest, None, settings)),
         TargetSettings::None => match digest.target.kind {
             TargetKind::PagerDuty => json!(pagerduty::events(stack, digest, None)),
@@ -178,7 +182,6 @@ pub fn request_body(settings: &TargetSettings, digest: &Digest) -> Value {
             TargetKind::GoogleChat => google_chat::body(stack, digest),
             _ => json!({"text": mattermost::text(digest)}),
         },
-        _ => Value::Null,
     }
 }
 

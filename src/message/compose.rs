@@ -191,7 +191,7 @@ fn quoted<'a>(pattern: &'a str, group: &'a Group) -> &'a str {
 }
 
 /// The statement of a group with its marker.
-fn quote_with_marker(pattern: &str, group: &Group) -> String {
+pub(super) fn quote_with_marker(pattern: &str, group: &Group) -> String {
     let (statement, marker) = (said(pattern, group), &group.sample.marker);
     match statement::is_label(marker) && !statement.starts_with(marker.trim()) {
         true => text::name(&format!("{marker} {statement}"), QUOTE_BYTES_MAX),

@@ -120,7 +120,7 @@ fn a_credential_is_an_api_key_and_perhaps_a_host() {
         assert_eq!(url(credential).trim_end_matches('/'), expected);
     }
     let cases = [
-        (json!({"key": KEY}), "it is not a text or an object with an api_key"),
+        (json!({"key": KEY}), "expected an API key, or an object with an api_key"),
         (json!(""), "its api_key is empty, or has a character that it cannot have"),
         (json!("a\nb"), "its api_key is empty, or has a character that it cannot have"),
         (json!({"api_key": KEY, "url": "ftp://x"}), "its url must be an https:// URL"),

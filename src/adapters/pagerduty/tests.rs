@@ -107,8 +107,8 @@ fn a_credential_is_a_key_of_32_characters() {
         assert_eq!(url(credential), "https://events.eu.pagerduty.com/v2/enqueue");
     }
     let cases = [
-        (json!({"key": KEY}), "it is not a text or an object with a routing_key"),
-        (json!([KEY]), "it is not a text or an object with a routing_key"),
+        (json!({"key": KEY}), "expected a routing key, or an object with a routing_key"),
+        (json!([KEY]), "expected a routing key, or an object with a routing_key"),
         (json!(&KEY[1..]), "its routing_key is empty, or has a character that it cannot have"),
         (
             json!({"routing_key": KEY, "url": "http://events.example"}),

@@ -1,0 +1,81 @@
+//! A digest → one digest for each pattern, and one for the rest.
+
+use super::label;
+use super::reference::BurstIssues;
+use crate::model::digest::Digest;
+use crate::model::tally::{Group, Tally};
+
+/// The most issues that one digest is reported to, without the one for the rest.
+pub(super) const PATTERNS_MAX: usize = 10;
+
+/// The most issues of a burst, without the one for the rest.
+pub(super) const BURST_PATTERNS_MAX: usize = 30;
+
+/// The part of a digest that one issue is about.
+#[derive(Clone, Debug)]
+pub(super) struct PatternDigest {
+    /// The name of the pattern in labels.
+    pub(super) name: String,
+    pub(super) digest: Digest,
+}
+
+/// The parts of `digest`, the largest group first and the rest at the end. Their counts add up to
+/// those of the digest. `known` limits the number of issues.
+pub(super) fn split(digest: &Digest, known: &BurstIssues) -> Vec<PatternDigest> {
+    let mut parts: Vec<(String, Vec<Tally>)> = Vec::new();
+    let mut rest = Vec::new();
+    let mut new_max = BURST_PATTERNS_MAX.saturating_sub(known.len());
+    for (pattern, group) in digest.groups() {
+        let name = label::pattern_name(pattern);
+        let tally = tally_of(pattern, group);
+        if let Some((_, tallies)) = parts.iter_mut().find(|(known, _)| *known == name) {
+            tallies.push(tally);
+            continue;
+        }
+        let is_new = known.get(&name).is_none();
+        if parts.len() == PATTERNS_MAX || is_new && new_max == 0 {
+            rest.push(tally);
+            continue;
+        }
+        new_max -= usize::from(is_new);
+        parts.push((name, vec![tally]));
+    }
+    let (other, span) = (digest.tally.other, digest.tally.span);
+    if other > 0 {
+        rest.push(Tally { alerts: other, other, span, ..Tally::default() });
+    }
+    if !rest.is_empty() {
+        parts.push((label::REST.to_owned(), rest));
+    }
+    let parts = parts.into_iter().enumerate();
+    parts.map(|(at, (name, tallies))| part(digest, at == 0, name, &tallies)).collect()
+}
+
+/// What holds for the whole digest goes to the first part only.
+fn part(digest: &Digest, is_first: bool, name: String, tallies: &[Tally]) -> PatternDigest {
+    let whole = digest.clone();
+    let digest = Digest {
+        tally: Tally::sum(tallies),
+        burst: None,
+        backlog: whole.backlog.filter(|_| is_first),
+        muted: if is_first { whole.muted } else { 0 },
+        ..whole
+    };
+    PatternDigest { name, digest }
+}
+
+fn tally_of(pattern: &str, group: &Group) -> Tally {
+    Tally {
+        alerts: group.alerts,
+        span: Some(group.span),
+        markers: [(group.sample.marker.clone(), group.alerts)].into(),
+        groups: [(pattern.to_owned(), group.clone())].into(),
+        accounts: group.accounts.clone(),
+        log_groups: group.log_groups.clone(),
+        apps: group.apps.clone(),
+        ..Tally::default()
+    }
+}
+
+#[cfg(test)]
+mod tests;
