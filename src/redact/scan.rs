@@ -440,13 +440,13 @@ impl<'t> Scan<'t> {
             open.is_some_and(|open| !before[open..].contains(','))
         });
         let is_pair = is_first && PAIR_END.is_match(&text[word.len()..]);
-        let is_uuid = UUID.is_match(word);
+        let is_uuid = || UUID.is_match(word);
         let is_key = || {
             turns(&word.as_bytes().to_ascii_lowercase()) >= 2
-                && (!is_uuid || name.kind == "api-key")
+                && (name.kind == "api-key" || !is_uuid())
         };
         let secret = is_pair && is_random(word, 6) && (name.kind == "password" || is_key())
-            || is_random(word, 8) && digits >= 2 && !is_uuid
+            || is_random(word, 8) && digits >= 2 && !is_uuid()
             || PAIR.is_match(text);
         let scheme = || self.known_scheme(&value).or_else(|| self.other_scheme(name, &value));
         if secret || scheme().is_some() { self.paired(name, false, &NO_LINK, at) } else { None }

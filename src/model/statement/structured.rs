@@ -304,7 +304,10 @@ fn with_cause(text: String, carrier: &str, fields: &[Field<'_>], depth: usize) -
             && field.value.starts_with('"')
             && is_stack_key(&field.key)
             && !std::ptr::eq(field.value, carrier);
-        let cause = read(&string(field.value).filter(|_| is_stack)?, "", depth + 1).text;
+        if !is_stack {
+            return None;
+        }
+        let cause = read(&string(field.value)?, "", depth + 1).text;
         let cause = truncated(&cause, CAUSE_BYTES_MAX);
         let names_error = !is_frame(&cause) && (cause.contains(": ") || is_exception(&cause));
         (names_error && says_more(&text, &cause)).then_some(cause)
