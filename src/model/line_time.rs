@@ -140,7 +140,7 @@ fn of_json(line: &str, now: Timestamp) -> Option<Timestamp> {
     }
 
     let mut found = None;
-    // What is before a mistake counts.
+    // A member before a mistake counts.
     let _ = serde_json::Deserializer::from_str(line).deserialize_map(Members(&mut found, now));
     found
 }
@@ -500,7 +500,7 @@ mod tests {
                 r#"level=error time="2026-11-23 14:15:06" msg="x""#,
                 "level=error ts=1795443306 msg=x",
                 r#"level=error ts="1795443306000" msg=x"#,
-                "t=2026-11-23T14:15:06+0000 lvl=eror",
+                "t=2026-11-23T14:15:06+0000 lvl=error",
             ],
         );
         check("2026-11-23T14:15:06.137Z", &["ts=1795443306.137 msg=x"]);

@@ -38,11 +38,11 @@ pub(super) enum NameRule {
 pub(super) struct Name {
     pub(super) kind: &'static str,
     pub(super) style: ValueStyle,
-    /// What counts as a value in a sentence.
+    /// How a value in a sentence looks; `None`: a sentence has none.
     pub(super) sentence: Option<SentenceValue>,
 }
 
-/// What a value in a sentence looks like.
+/// How a value in a sentence looks.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum SentenceValue {
     /// Random letters and digits.
