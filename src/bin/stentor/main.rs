@@ -77,7 +77,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::RunArguments),
-    Replay(replay::ReplayArguments),
+    Replay(Box<replay::ReplayArguments>),
     Alerts(alerts::AlertsArguments),
     Patterns(patterns::PatternsArguments),
     Check(check::CheckArguments),
