@@ -15,7 +15,7 @@ use crate::adapters::sns::Topic;
 use crate::adapters::webhook::Endpoint;
 use crate::model::name::TargetKind;
 
-/// What a credential gives access to.
+/// The access that a credential gives.
 #[derive(Clone, Debug)]
 pub enum Access {
     /// An incoming webhook of Slack.

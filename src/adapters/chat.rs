@@ -1,4 +1,4 @@
-//! What the adapters of simple chats share.
+//! The parts that the adapters of simple chats share.
 
 use std::fmt;
 

@@ -48,7 +48,7 @@ pub struct SlackSettings {
     pub mention_on: MentionOn,
 }
 
-/// Who is mentioned.
+/// A person or group that is mentioned.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mention {
     /// `@here`.
@@ -96,7 +96,7 @@ pub struct JiraSettings {
     pub reopen_within: Duration,
 }
 
-/// What one issue is about.
+/// The subject of one issue.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, EnumString, VariantNames)]
 #[strum(serialize_all = "lowercase")]
 pub enum IssuePer {
@@ -138,7 +138,7 @@ pub struct TeamsSettings {
     pub shape: TeamsShape,
 }
 
-/// What the workflow expects.
+/// The body that the workflow expects.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, EnumString, VariantNames)]
 #[strum(serialize_all = "lowercase")]
 pub enum TeamsShape {
@@ -162,7 +162,7 @@ pub struct SnsSettings {
     pub format: SnsFormat,
 }
 
-/// What the subscriptions of the topic get.
+/// The content for the subscriptions of the topic.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, EnumString, VariantNames)]
 #[strum(serialize_all = "kebab-case")]
 pub enum SnsFormat {

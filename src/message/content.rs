@@ -64,7 +64,7 @@ pub struct Facts {
     pub backlog: Line,
     /// How many alerts were muted before it.
     pub muted: Line,
-    /// What other targets opened for the same burst, such as an issue.
+    /// The things that other targets opened for the same burst, such as an issue.
     pub related: Line,
     /// The latest message of the burst in one line.
     pub latest: Line,

@@ -28,7 +28,7 @@ const NAMES_BYTES_MAX: usize = 1_500;
 /// Characters per line of the text, and the unit of the limits for names.
 const WIDTH: usize = 100;
 
-/// What a message says, as data.
+/// The content of a message, as data.
 #[derive(Clone, Debug, Serialize)]
 pub struct Document {
     pub version: u32,
@@ -65,7 +65,7 @@ pub struct Document {
     pub groups: Vec<DocumentGroup>,
     /// Alerts of groups for which there was no room.
     pub other_alerts: u64,
-    /// What other targets opened for the same burst.
+    /// The things that other targets opened for the same burst.
     pub related: Vec<DocumentRelated>,
 }
 
@@ -99,7 +99,7 @@ pub struct DocumentSample {
     pub id: String,
     pub time: String,
     pub marker: String,
-    /// What the log event says, at most 1,024 bytes.
+    /// The text of the log event, at most 1,024 bytes.
     pub message: String,
     pub account: String,
     pub region: Option<String>,
@@ -110,7 +110,7 @@ pub struct DocumentSample {
     pub url: Option<String>,
 }
 
-/// What another target opened.
+/// A thing that another target opened.
 #[derive(Clone, Debug, Serialize)]
 pub struct DocumentRelated {
     pub name: String,

@@ -20,7 +20,7 @@ pub struct Burst {
     pub alerts: u64,
 }
 
-/// What a target opened for a burst, such as an issue, for the messages of other targets.
+/// A thing that a target opened for a burst, such as an issue, for the messages of other targets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Related {
     /// `PAY-123`.

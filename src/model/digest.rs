@@ -36,7 +36,7 @@ pub struct Digest {
     pub muted: u64,
     /// Why a fallback receives this instead of the target.
     pub escalated: Option<String>,
-    /// What other targets opened for the same burst, as far as known.
+    /// The things that other targets opened for the same burst, as far as known.
     pub related: Vec<Related>,
 }
 
@@ -172,7 +172,7 @@ pub struct MergedEpochs {
     tally: Tally,
 }
 
-/// What a digest needs of its last epoch.
+/// The parts of the last epoch that a digest needs.
 #[derive(Debug)]
 struct LastEpoch {
     number: u64,

@@ -163,7 +163,7 @@ pub struct Thread {
     pub burst: u64,
     /// The reference of the message; opaque to all but the adapter of the target.
     pub message: String,
-    /// What the target opened, for the messages of other targets.
+    /// The thing that the target opened, for the messages of other targets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub related: Option<Related>,
 }

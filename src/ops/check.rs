@@ -37,7 +37,7 @@ pub struct Snapshot {
 pub enum CredentialState {
     Valid,
     Missing,
-    /// What is wrong with it, without its text.
+    /// The mistake in it, without its text.
     Malformed(String),
 }
 

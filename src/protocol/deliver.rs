@@ -309,7 +309,7 @@ impl<W: Services> TargetDelivery<'_, W> {
         Ok(Some(Digest { muted: state.muted, escalated, related, ..digest }))
     }
 
-    /// What the other targets of the route opened for the same burst.
+    /// The things that the other targets of the route opened for the same burst.
     async fn related(&self, digest: &Digest) -> Result<Vec<Related>, StoreError> {
         let Round { services, route, deadline, .. } = *self.round;
         let Some(burst) = digest.incident else { return Ok(Vec::new()) };

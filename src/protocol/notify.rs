@@ -33,7 +33,7 @@ pub enum DeliverError {
 pub struct Accepted {
     /// The target's reference to the message, where later messages can join it as a thread.
     pub message: Option<String>,
-    /// What the target opened, for the messages of other targets.
+    /// The thing that the target opened, for the messages of other targets.
     pub related: Option<Related>,
 }
 

@@ -45,7 +45,7 @@ fn digest(target: &str) -> Digest {
     }
 }
 
-/// A server that gives these answers one after the other, and the last one for ever.
+/// A server that gives these answers one after the other, and then always the last one.
 async fn server(answers: Vec<ResponseTemplate>) -> MockServer {
     let server = MockServer::start().await;
     let last = answers.len() - 1;

@@ -13,7 +13,7 @@ PATHS = "."
 SUFFIXES = {".md", ".rs", ".py", ".sh", ".toml", ".yaml", ".yml"}
 SKIPPED = re.compile(r"(target|node_modules|\.\w+)/|.*(check_prose\.py|fixtures/scenario\.rs)$")  # both quote the words
 
-WORDS = re.compile(r"""\b(?:whoever|whom(?:ever)?|(?:no|some|any|every)body|everyone|for\ ever|once\s+more
+WORDS = re.compile(r"""\b(?:whoever|whom(?:ever)?|(?:no|some|any|every)body|(?<![@§])everyone|for\ ever|once\s+more
     |at\s+the\s+(?:most|least)(?!\s+recent)|in\s+the\s+place\s+of)\b""", re.I | re.X)
 # A clause as the subject: "What comes in is stored." A question, a heading or a label may open so.
 CLAUSE = re.compile(r"""(?:§|[.!?][)"'*]*\s)\s*(?P<hit>(?:What|Who|Whose|Whatever|Whichever|Of\ which)\b

@@ -33,7 +33,7 @@ pub(super) struct CommentBody {
     body: AdfDocument,
 }
 
-/// What the latest entry of an issue (its description or a comment) was about. Two attempts to
+/// The subject of the latest entry of an issue, its description or a comment. Two attempts to
 /// deliver the same alerts have the same. A later attempt may cover more epochs: then all numbers
 /// but the first epoch can differ, and the issue gets the larger digest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -113,7 +113,7 @@ impl<X> Jira<'_, X> {
     }
 }
 
-/// What kept some of the issues from being told.
+/// The failures that kept some issues from the report.
 #[derive(Default)]
 struct Failures {
     has_progress: bool,

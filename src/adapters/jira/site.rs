@@ -66,7 +66,7 @@ impl Site {
         request
     }
 
-    /// What no error may repeat.
+    /// The texts that no error may repeat.
     pub(super) fn secrets(&self) -> [&str; 3] {
         [&self.basic, &self.token, &self.email]
     }

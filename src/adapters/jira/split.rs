@@ -51,7 +51,7 @@ pub(super) fn split(digest: &Digest, known: &BurstIssues) -> Vec<PatternDigest> 
     parts.map(|(at, (name, tallies))| part(digest, at == 0, name, &tallies)).collect()
 }
 
-/// What holds for the whole digest goes to the first part only.
+/// The facts of the whole digest go to the first part only.
 fn part(digest: &Digest, is_first: bool, name: String, tallies: &[Tally]) -> PatternDigest {
     let whole = digest.clone();
     let digest = Digest {

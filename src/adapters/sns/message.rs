@@ -27,7 +27,7 @@ const TEXT_BYTES_MAX: usize = 60_000;
 const DOCUMENT_BYTES_MAX: usize = 19_000;
 const PROGRAMS: [&str; 5] = ["firehose", "http", "https", "lambda", "sqs"];
 
-/// What Amazon Q shows. It is a card: people open the console for more.
+/// The size of the card of Amazon Q: people open the console for more.
 const CARD_BYTES_MAX: usize = 3_000;
 const CARD_TITLE_BYTES_MAX: usize = 250;
 
