@@ -362,7 +362,7 @@ impl<'t> Scan<'t> {
         let secret = found.name("secret")?;
         let text = secret.as_str();
         let named =
-            text.ends_with([':', '{', '[']) || text.trim_end_matches('=').contains(['=', '"']);
+            text.ends_with([':', '{', '[', '(']) || text.trim_end_matches('=').contains(['=', '"']);
         let indented = !found["indent"].is_empty();
         let is_secret = name.kind == "password" && (indented || is_random(text, 6))
             || is_random(text, 6) && (!is_harmless(text.as_bytes()) || UUID.is_match(text))

@@ -879,6 +879,7 @@ const HARMLESS: &[&str] = &[
     "token:\n  expired\ntoken:\n  TokenHasExpiredException\n",
     "token:\n  /var/run/secrets/token1\n",
     "token: # see RFC7519\n  name: x",
+    "password:\n  lookup(\"db\", \"x\")",
     "secrets:\n  - prod/db",
     "docker run --user 1000:1000 -p 8080:80 nginx",
     "mysql -h db -P 3306 -p shop",
