@@ -9,6 +9,7 @@ mod cli;
 mod cost;
 mod dist;
 mod invariants;
+mod jira;
 mod jsm;
 mod operator;
 mod pagerduty;

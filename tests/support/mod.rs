@@ -2,6 +2,8 @@
 //! queues and targets, and a switch that "crashes" the process at any of its remote calls.
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
+pub(crate) mod adf;
+pub(crate) mod jira;
 pub mod parked;
 pub mod proxy;
 pub mod schema;

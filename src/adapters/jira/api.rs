@@ -55,6 +55,7 @@ pub(super) struct CurrentIssue {
     /// Not always the one that was asked for: an issue can move to another project.
     pub(super) key: IssueKey,
     pub(super) is_done: bool,
+    pub(super) labels: Vec<String>,
     last: Option<LastEntry>,
 }
 
@@ -66,13 +67,14 @@ struct SearchAnswer {
 #[derive(Debug, Deserialize)]
 struct IssueAnswer {
     key: IssueKey,
-    fields: StatusField,
+    fields: CurrentFields,
     #[serde(default)]
     properties: BTreeMap<String, Value>,
 }
 
 #[derive(Debug, Deserialize)]
-struct StatusField {
+struct CurrentFields {
+    labels: Vec<String>,
     status: IssueStatus,
 }
 
@@ -110,6 +112,16 @@ struct Problem {
     error_messages: Vec<Value>,
     /// By field.
     errors: BTreeMap<String, Value>,
+}
+
+/// A retry waits until the search finds what the attempt has changed.
+pub(super) fn after_index(error: DeliverError) -> DeliverError {
+    match error {
+        DeliverError::Retry { after, reason } => {
+            DeliverError::Retry { after: after.max(Some(INDEX_DELAY)), reason }
+        }
+        error => error,
+    }
 }
 
 impl FoundIssue {
@@ -162,14 +174,14 @@ impl<X: Exchange> Jira<'_, X> {
 
     /// `None` if there is no such issue.
     pub(super) async fn issue(&self, key: &IssueKey) -> Result<Option<CurrentIssue>, DeliverError> {
-        let path = format!("issue/{key}?fields=status&properties={PROPERTY}");
+        let path = format!("issue/{key}?fields=labels,status&properties={PROPERTY}");
         let answer = self.read(Method::GET, &path, None::<&()>).await?;
         match (answer.status, answer.json::<IssueAnswer>()) {
             (200, Some(IssueAnswer { key, fields, mut properties })) => {
                 let last =
                     properties.remove(PROPERTY).and_then(|json| serde_json::from_value(json).ok());
                 let is_done = fields.status.status_category.key == "done";
-                Ok(Some(CurrentIssue { key, is_done, last }))
+                Ok(Some(CurrentIssue { key, is_done, labels: fields.labels, last }))
             }
             (404, _) => self.check_login().await.map(|()| None),
             _ => Err(self.failure(&answer)),
@@ -179,9 +191,9 @@ impl<X: Exchange> Jira<'_, X> {
     /// Creates an issue. It may exist although there is no answer, so a retry waits until the
     /// search would find it.
     pub(super) async fn create(&self, body: &IssueBody) -> Result<IssueKey, DeliverError> {
-        let uncertain = |reason: String, after: Option<Duration>| DeliverError::Retry {
-            after: after.max(Some(INDEX_DELAY)),
-            reason: format!("{reason}; the issue may have been created"),
+        let uncertain = |reason: String, after: Option<Duration>| {
+            let reason = format!("{reason}; the issue may have been created");
+            after_index(DeliverError::Retry { after, reason })
         };
         let answer = match self.send(Method::POST, "issue", Some(body)).await {
             Ok(answer) => answer,

@@ -6,10 +6,9 @@
 //! retry goes through all of them again. An issue that has the digest already does not get it again,
 //! because it carries a note of its latest entry ([`LastEntry`](super::issue)).
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::api::{FoundIssue, INDEX_DELAY, Jira};
+use super::api::{FoundIssue, Jira, after_index};
 use super::issue::IssueBody;
 use super::key::IssueKey;
 use super::label;
@@ -23,24 +22,36 @@ pub(super) async fn deliver<X: Exchange>(jira: &Jira<'_, X>) -> Result<Accepted,
     if jira.attempt.digest.tally.is_empty() {
         return end(jira, &issues).await;
     }
+    let mut progress = Progress::default();
     let parts = split(jira.attempt.digest, &issues);
-    let found = find(jira, &issues, &parts).await?;
-    let mut failures = Failures::default();
+    let mut others = Vec::new();
     for part in &parts {
-        let known = issues.get(&part.name).into_iter().chain(&found[&*part.name]);
-        match report(jira, part, known).await {
-            Ok(reported) => {
-                failures.has_created |= reported.is_new;
-                failures.has_progress = true;
-                issues.set(&part.name, reported.key);
-            }
-            Err(error @ DeliverError::Denied { .. }) if !failures.has_progress => {
-                return Err(error);
-            }
-            Err(error) => failures.add(&part.name, error),
+        let known = issues.get(&part.name).cloned();
+        match report(jira, part, known.as_slice()).await {
+            Ok(Some(key)) => progress.report(&mut issues, part, key),
+            Ok(None) => others.push(part),
+            Err(error) => progress.fail(part, error)?,
         }
     }
-    failures.into_result().map(|()| issues.accepted(jira.site))
+    // Also for a known issue that takes no comment: an earlier attempt may have created another
+    // one, without an answer.
+    let found = match find(jira, &others).await {
+        Ok(found) => found,
+        Err(error) => {
+            others.drain(..).try_for_each(|part| progress.fail(part, error.clone()))?;
+            Vec::new()
+        }
+    };
+    for part in others {
+        let label = jira.pattern_label(&part.name);
+        let keys = found.iter().filter(|issue| issue.has_label(&label));
+        let keys: Vec<IssueKey> = keys.map(|issue| issue.key.clone()).collect();
+        match report_or_create(jira, part, &keys, &mut progress).await {
+            Ok(key) => progress.report(&mut issues, part, key),
+            Err(error) => progress.fail(part, error)?,
+        }
+    }
+    progress.into_result().map(|()| issues.accepted(jira.site))
 }
 
 async fn end<X: Exchange>(
@@ -58,53 +69,58 @@ async fn end<X: Exchange>(
     Ok(issues.accepted(jira.site))
 }
 
-/// The issues of patterns that the burst does not know yet, the latest first.
+/// The issues of these patterns, the latest first.
 async fn find<X: Exchange>(
     jira: &Jira<'_, X>,
-    known: &BurstIssues,
-    parts: &[PatternDigest],
-) -> Result<BTreeMap<String, Vec<IssueKey>>, DeliverError> {
-    let mut found: BTreeMap<String, Vec<IssueKey>> =
-        parts.iter().map(|part| (part.name.clone(), Vec::new())).collect();
-    let unknown = parts.iter().filter(|part| known.get(&part.name).is_none());
-    let labels: Vec<String> = unknown.map(|part| jira.pattern_label(&part.name)).collect();
-    if labels.is_empty() {
-        return Ok(found);
+    parts: &[&PatternDigest],
+) -> Result<Vec<FoundIssue>, DeliverError> {
+    if parts.is_empty() {
+        return Ok(Vec::new());
     }
+    let labels: Vec<String> = parts.iter().map(|part| jira.pattern_label(&part.name)).collect();
     let settings = jira.settings;
-    let query = label::open_query(&settings.project, &labels, settings.reopen_within);
-    let issues: Vec<FoundIssue> = jira.search(&query).await?;
-    for (name, keys) in &mut found {
-        let label = jira.pattern_label(name);
-        let meant = issues.iter().filter(|issue| issue.has_label(&label));
-        keys.extend(meant.map(|issue| issue.key.clone()));
-    }
-    Ok(found)
+    jira.search(&label::open_query(&settings.project, &labels, settings.reopen_within)).await
 }
 
-struct Reported {
-    key: IssueKey,
-    is_new: bool,
-}
-
-/// Reports a part of the digest to the first of the `known` issues that takes it, else to a new
-/// one.
+/// Reports a part of the digest to an open issue, else to one that can be opened again. `None` if
+/// none of them takes it.
 async fn report<X: Exchange>(
     jira: &Jira<'_, X>,
     part: &PatternDigest,
-    known: impl Iterator<Item = &IssueKey> + Send,
-) -> Result<Reported, DeliverError> {
-    for key in known {
-        let Some(issue) = jira.issue(key).await? else { continue };
-        let is_open =
-            !issue.is_done || !jira.settings.reopen_within.is_zero() && jira.reopen(&issue).await?;
-        if is_open && jira.report(&issue, &part.digest).await? {
-            return Ok(Reported { key: issue.key, is_new: false });
+    keys: &[IssueKey],
+) -> Result<Option<IssueKey>, DeliverError> {
+    let mut done = Vec::new();
+    for key in keys {
+        match jira.issue(key).await? {
+            Some(issue) if issue.is_done => done.push(issue),
+            Some(issue) if jira.report(&issue, &part.digest).await? => return Ok(Some(issue.key)),
+            _ => {}
         }
+    }
+    if jira.settings.reopen_within.is_zero() {
+        return Ok(None);
+    }
+    for issue in done {
+        if jira.reopen(&issue).await? && jira.report(&issue, &part.digest).await? {
+            return Ok(Some(issue.key));
+        }
+    }
+    Ok(None)
+}
+
+async fn report_or_create<X: Exchange>(
+    jira: &Jira<'_, X>,
+    part: &PatternDigest,
+    keys: &[IssueKey],
+    progress: &mut Progress,
+) -> Result<IssueKey, DeliverError> {
+    if let Some(key) = report(jira, part, keys).await? {
+        return Ok(key);
     }
     let body = IssueBody::of_pattern(jira.settings, jira.attempt.stack, part);
     let key = jira.create(&body).await?;
-    Ok(Reported { key, is_new: true })
+    progress.has_created = true;
+    Ok(key)
 }
 
 impl<X> Jira<'_, X> {
@@ -113,25 +129,36 @@ impl<X> Jira<'_, X> {
     }
 }
 
-/// The failures that kept some issues from the report.
+/// How far the attempt has come, and the failures that kept some issues from the report.
 #[derive(Default)]
-struct Failures {
-    has_progress: bool,
+struct Progress {
+    is_begun: bool,
     has_created: bool,
     retry: Option<(Option<Duration>, String)>,
     refusal: Option<String>,
 }
 
-impl Failures {
-    fn add(&mut self, name: &str, error: DeliverError) {
-        tracing::debug!("The issue of {name} was not told: {error}");
+impl Progress {
+    fn report(&mut self, issues: &mut BurstIssues, part: &PatternDigest, key: IssueKey) {
+        self.is_begun = true;
+        issues.set(&part.name, key);
+    }
+
+    /// # Errors
+    /// When nothing has happened yet, and another credential may be able to tell all issues.
+    fn fail(&mut self, part: &PatternDigest, error: DeliverError) -> Result<(), DeliverError> {
+        tracing::debug!("The issue of {} was not told: {error}", part.name);
         match error {
+            DeliverError::Denied { .. } if !self.is_begun && self.retry.is_none() => {
+                return Err(error);
+            }
             DeliverError::Retry { after, reason } => {
                 let (known, first) = self.retry.take().unwrap_or((None, reason));
                 self.retry = Some((known.max(after), first));
             }
             error => drop(self.refusal.get_or_insert_with(|| error.to_string())),
         }
+        Ok(())
     }
 
     /// A retry comes first: it may be all that is missing. It waits until the search finds the
@@ -139,8 +166,8 @@ impl Failures {
     fn into_result(self) -> Result<(), DeliverError> {
         match (self.retry, self.refusal) {
             (Some((after, reason)), _) => {
-                let after = after.max(self.has_created.then_some(INDEX_DELAY));
-                Err(DeliverError::Retry { after, reason })
+                let error = DeliverError::Retry { after, reason };
+                Err(if self.has_created { after_index(error) } else { error })
             }
             (None, Some(reason)) => Err(DeliverError::Refused { reason }),
             (None, None) => Ok(()),
