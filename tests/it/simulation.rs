@@ -13,6 +13,7 @@ use std::time::Duration;
 mod dead_letters;
 mod engine;
 mod executor;
+mod jira;
 mod ledger;
 mod pagerduty;
 mod plan;

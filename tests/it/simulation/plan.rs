@@ -31,10 +31,16 @@ pub enum Mutation {
     IncidentForAllSeverities,
     /// The message that opens an incident may also end its burst.
     MergeBursts,
+    /// A delivery to Jira is retried before the search can find an issue that was created.
+    JiraRetriesAtOnce,
+    /// The adapter does not get the keys of the issues.
+    JiraForgetsIssues,
+    /// The adapter is not told that a burst is over.
+    JiraKeepsIssuesOpen,
 }
 
 impl Mutation {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::AcknowledgeBeforeArm,
         Self::ReadBeforeClosing,
         Self::SettleBeforeAcceptance,
@@ -49,6 +55,9 @@ impl Mutation {
         Self::IncidentPerRoute,
         Self::IncidentForAllSeverities,
         Self::MergeBursts,
+        Self::JiraRetriesAtOnce,
+        Self::JiraForgetsIssues,
+        Self::JiraKeepsIssuesOpen,
     ];
 }
 
@@ -75,6 +84,8 @@ impl Mutation {
             Self::DeliverBeforeSealed => Faults { slow: 100, target: 300, ..none },
             Self::NoSweep => Faults { dead_letter: 150, ..none },
             Self::TodaysRoutes => Faults { crash: 60, redeliver: 300, ..none },
+            Self::JiraRetriesAtOnce => Faults { lost: 40, ..none },
+            Self::JiraForgetsIssues | Self::JiraKeepsIssuesOpen => none,
         }
     }
 }

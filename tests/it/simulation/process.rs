@@ -25,6 +25,7 @@ use stentor::protocol::services::Services;
 use stentor::protocol::store::{Commit, Store, StoreError};
 
 use super::engine::{Committed, Engine};
+use super::jira;
 use super::ledger::Step;
 use super::pagerduty;
 use super::plan::Mutation;
@@ -425,8 +426,9 @@ impl Store for Process {
         deadline: Deadline,
     ) -> Result<bool, StoreError> {
         let (route, recipient) = (route.clone(), Owned::of(recipient));
-        let (lease, held) = (lease.clone(), held.clone());
-        self.change("release", deadline, move |state, _| {
+        let (lease, held, id) = (lease.clone(), held.clone(), self.id);
+        self.change("release", deadline, move |state, sim| {
+            state.jira.released(id, &route, recipient.get().target(), sim.now());
             state.engine.release(&route, recipient.get(), &lease, &held)
         })
         .await
@@ -523,6 +525,9 @@ impl Deliver for Process {
         let has_incidents = digest.target.kind == TargetKind::PagerDuty;
         if has_incidents || self.sim.plan.mutation == Some(Mutation::MergeBursts) {
             return pagerduty::deliver(self, digest, joins, deadline).await;
+        }
+        if digest.target.kind == TargetKind::Jira {
+            return jira::deliver(self, digest, joins, deadline).await;
         }
         let (digest, id, sent_at) = (digest.clone(), self.id, self.sim.executor.now_us());
         let effect =

@@ -75,6 +75,7 @@ pub fn run(plan: Plan, dynamo: bool, history: bool) -> Verdict {
         }
     }
     people(&sim);
+    super::jira::people(&sim);
     if !sim.plan.inline && sim.plan.mutation != Some(Mutation::NoSweep) {
         sweep_for_ever(&sim);
     }
@@ -380,12 +381,20 @@ fn left_to_do(sim: &Sim) -> Vec<String> {
                 ));
             }
         }
+        let epochs = state.engine.epochs(&route, 0, cursor.sealed, usize::MAX).unwrap();
+        let ends = epochs.iter().filter(|epoch| epoch.ends_burst);
+        let ended: Vec<u64> = ends.filter_map(|epoch| Some(epoch.burst?.number)).collect();
         // Nor is an escalation delivered that arrived after its process had crashed.
         for fallback in cursor.fallbacks.iter().filter(|_| !sim.plan.inline) {
             let known = state.engine.target(&route, Recipient::Fallback(fallback)).unwrap();
             let upto = known.escalation.map_or(0, |escalation| escalation.upto);
             if known.offset.unwrap_or(0) < upto {
                 left.push(format!("{fallback} is owed {route} up to epoch {upto}"));
+            }
+            let is_told = fallback.kind.has_incidents() && !sim.plan.redeploy;
+            let incident = known.thread.filter(|_| is_told);
+            if let Some(thread) = incident.filter(|thread| ended.contains(&thread.burst)) {
+                left.push(format!("{fallback} is owed the end of burst {}", thread.burst));
             }
         }
     }
@@ -397,11 +406,13 @@ fn elapsed(sim: &Sim) -> Duration {
 }
 
 fn evaluate(sim: &Sim, shards: &[Arc<Shard>]) -> Verdict {
+    let jira = super::jira::verdict(sim);
     let stuck = if elapsed(sim) > sim.plan.busy + PATIENCE { left_to_do(sim) } else { Vec::new() };
     let state = sim.state.lock().unwrap();
     let ledger = &state.ledger;
     let mut violations = ledger.violations.clone();
     violations.extend(stuck);
+    violations.extend(jira);
     violations.extend(ledger.unbalanced());
     violations.extend(ledger.waiting());
     violations.extend(ledger.forgotten(sim.plan.is_replayed()));

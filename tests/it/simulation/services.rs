@@ -16,6 +16,7 @@ use stentor::protocol::dead_letter::ParkedItem;
 use super::dead_letters::DeadLetters;
 use super::engine::Engine;
 use super::executor::{Executor, TaskId};
+use super::jira::Jira;
 use super::ledger::Ledger;
 use super::pagerduty::PagerDuty;
 use super::plan::Plan;
@@ -23,7 +24,7 @@ use super::process::Process;
 use super::queue::Queue;
 
 /// Windows are short, so that a schedule has many, and fallbacks are used early.
-pub const CONFIGURATIONS: [&str; 7] = [
+pub const CONFIGURATIONS: [&str; 10] = [
     r#"
     window = "5s"
     window_max = "40s"
@@ -108,6 +109,64 @@ pub const CONFIGURATIONS: [&str; 7] = [
     fallback = "slack:one"
     fallback_after = "30s"
     "#,
+    r#"
+    window = "5s"
+    window_max = "40s"
+    [[target]]
+    name = "jira:burst"
+    project = "SIM"
+    [[target]]
+    name = "jira:again"
+    project = "SIM"
+    reopen_within = "10m"
+    [[route]]
+    name = "critical"
+    markers = ["[CRITICAL]"]
+    notify = ["jira:burst", "slack:one"]
+    [[route]]
+    name = "info"
+    markers = ["[INFO]"]
+    notify = ["jira:again"]
+    "#,
+    r#"
+    window = "5s"
+    window_max = "20s"
+    [[target]]
+    name = "jira:pattern"
+    project = "SIM"
+    issue_per = "pattern"
+    [[target]]
+    name = "jira:two"
+    project = "SIM"
+    issue_per = "pattern"
+    reopen_within = "10m"
+    [[route]]
+    name = "critical"
+    markers = ["[CRITICAL]"]
+    notify = ["jira:pattern"]
+    [[route]]
+    name = "info"
+    markers = ["[INFO]"]
+    notify = ["jira:two"]
+    first = "after-window"
+    "#,
+    r#"
+    window = "5s"
+    window_max = "20s"
+    [[target]]
+    name = "jira:fallback"
+    project = "SIM"
+    [[route]]
+    name = "critical"
+    markers = ["[CRITICAL]"]
+    notify = ["slack:two"]
+    fallback = "jira:fallback"
+    fallback_after = "30s"
+    [[route]]
+    name = "info"
+    markers = ["[INFO]"]
+    notify = ["slack:one"]
+    "#,
 ];
 
 pub fn routes(configuration: usize) -> &'static Routes {
@@ -149,6 +208,7 @@ pub struct State {
     /// For `Mutation::AcknowledgeBeforeArm`: the alerts that a process has committed.
     pub committed: BTreeMap<u64, usize>,
     pub dead_letters: DeadLetters,
+    pub jira: Jira,
     pub finished: bool,
 }
 
@@ -178,6 +238,7 @@ impl Sim {
             closers: BTreeMap::new(),
             committed: BTreeMap::new(),
             dead_letters: DeadLetters::default(),
+            jira: Jira::default(),
             finished: false,
         };
         Arc::new(Self {
