@@ -448,7 +448,7 @@ async fn one_issue_that_fails_does_not_hold_the_others_back() {
     assert_eq!(retry_after(deliver(&targets, &more, first.as_deref()).await), Some(60));
     accepted(&targets, &more, first.as_deref()).await;
     assert_eq!(jira.keys().len(), 4);
-    // What one issue refuses is refused in the end, with the others told.
+    // If one issue refuses, the digest is refused in the end, after the others have it.
     let bad = json!({"errors": {"comment": "Comment body is not valid!"}});
     jira.plan("POST", "PAY-1/comment", json_body(400, bad));
     let last = several(7, 10, &texts);
@@ -573,7 +573,7 @@ async fn every_answer_has_its_class() {
     assert_eq!(jira.entries("PAY-1").len(), 2);
 }
 
-/// Jira answers an expired token like an anonymous user, to whom nothing exists.
+/// Jira answers an expired token like an anonymous user, who sees nothing.
 #[tokio::test]
 async fn an_expired_token_makes_no_issue_disappear() {
     let (jira, mock) = Server::start().await;

@@ -50,7 +50,7 @@ pub(crate) struct Issue {
     pub properties: BTreeMap<String, Value>,
     /// The text of the description, then of each comment.
     pub entries: Vec<String>,
-    /// What the search knows, and from when on.
+    /// The issues that the search knows, each from a time on.
     indexed: Vec<(Timestamp, Indexed)>,
 }
 
@@ -229,7 +229,7 @@ impl Issue {
         self.indexed.push((latest, known));
     }
 
-    /// What the search knows of it.
+    /// The part of it that the search knows.
     fn indexed(&self, now: Timestamp) -> Option<&Indexed> {
         self.indexed.iter().rev().find(|(at, _)| *at <= now).map(|(_, known)| known)
     }

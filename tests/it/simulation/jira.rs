@@ -141,7 +141,7 @@ fn asked(request: &HttpRequest) -> JiraRequest {
     }
 }
 
-/// Delivers a digest in the place of [`Process::deliver`](Process).
+/// Delivers a digest instead of [`Process::deliver`](Process).
 pub async fn deliver(
     process: &Process,
     digest: &Digest,
@@ -395,7 +395,7 @@ impl Jira {
     }
 }
 
-/// What an issue has to say about a digest.
+/// The entries that an issue needs for a digest.
 #[derive(Debug)]
 struct Told {
     route: RouteName,
