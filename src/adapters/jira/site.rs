@@ -115,7 +115,7 @@ mod tests {
             ("email", json!(""), "its email is empty, or has a character that it cannot have"),
             ("email", json!("a:b"), "its email is empty, or has a character that it cannot have"),
             ("token", json!("x\ny"), "its token is empty, or has a character that it cannot have"),
-            ("token", json!(null), "it is not an object with a site, an email and a token"),
+            ("token", json!(null), "expected an object with a site, an email and a token"),
         ];
         for (field, value, expected) in cases {
             let mut bad = whole.clone();
