@@ -123,7 +123,8 @@ impl Exchange for Line {
             if deadline.has_passed(sim.now()) {
                 return Err(ExchangeError::ConnectionLost);
             }
-            let fault = fault(sim, &event, &digest);
+            let can_refuse = state.pagerduty.can_refuse(&event);
+            let fault = fault(sim, can_refuse, &digest);
             if let Some(Answer::Failure(answer)) = fault {
                 return Ok(answer);
             }
@@ -152,9 +153,7 @@ enum Answer {
     Lost,
 }
 
-/// It refuses triggers only: a resolution that it refused would be parked, and its incident left to
-/// a person.
-fn fault(sim: &Sim, event: &Event, digest: &Digest) -> Option<Answer> {
+fn fault(sim: &Sim, can_refuse: bool, digest: &Digest) -> Option<Answer> {
     let after = Duration::from_secs(1 + sim.below(40) as u64);
     if sim.plan.outage && sim.is_busy() && digest.target.name.as_str() == "two" {
         return Some(Answer::Failure(answer(503, (sim.below(2) == 0).then_some(after))));
@@ -164,8 +163,8 @@ fn fault(sim: &Sim, event: &Event, digest: &Digest) -> Option<Answer> {
     }
     Some(match sim.below(5) {
         0 => Answer::Failure(answer(429, (sim.below(2) == 0).then_some(after))),
-        1 if event.is_trigger => Answer::Failure(answer(400, None)),
-        2 if event.is_trigger => Answer::Failure(answer(403, None)),
+        1 if can_refuse => Answer::Failure(answer(400, None)),
+        2 if can_refuse => Answer::Failure(answer(403, None)),
         3 => Answer::Lost,
         _ => Answer::Failure(answer(500, None)),
     })
@@ -205,6 +204,15 @@ impl PagerDuty {
             is_over: false,
             incidents: BTreeMap::new(),
         })
+    }
+
+    /// Only the first trigger of a burst is refused. A refused resolution would be parked, and its
+    /// incident left to a person. So would an incident whose trigger was accepted without an answer,
+    /// and then refused.
+    fn can_refuse(&self, event: &Event) -> bool {
+        let name = (event.service.clone(), burst(&event.key).to_owned());
+        let is_known = || self.bursts.get(&name).is_some_and(|burst| !burst.incidents.is_empty());
+        event.is_trigger && !is_known()
     }
 
     /// A process sends an event, which may not arrive.
