@@ -25,6 +25,12 @@ pub fn listing(digest: &Digest, bytes_max: usize) -> String {
         writeln!(listing, "{count} · {app} · first at {first}\n    {statement}\n")
             .expect("invariant: writing to a String cannot fail");
     }
+    for (pattern, count) in &digest.tally.ungrouped.0 {
+        let (count, pattern) =
+            (count_alerts(count.alerts), text::name(pattern, STATEMENT_BYTES_MAX));
+        writeln!(listing, "{count}\n    {pattern}\n")
+            .expect("invariant: writing to a String cannot fail");
+    }
     if digest.tally.other > 0 {
         let other = thousands(digest.tally.other);
         writeln!(listing, "{other} more of patterns that were not kept")

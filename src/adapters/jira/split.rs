@@ -40,9 +40,11 @@ pub(super) fn split(digest: &Digest, known: &BurstIssues) -> Vec<PatternDigest> 
         new_max -= usize::from(is_new);
         parts.push((name, vec![tally]));
     }
-    let (other, span) = (digest.tally.other, digest.tally.span);
-    if other > 0 {
-        rest.push(Tally { alerts: other, other, span, ..Tally::default() });
+    let Tally { other, span, ref ungrouped, .. } = digest.tally;
+    let alerts = ungrouped.alerts() + other;
+    if alerts > 0 {
+        let ungrouped = ungrouped.clone();
+        rest.push(Tally { alerts, ungrouped, other, span, ..Tally::default() });
     }
     if !rest.is_empty() {
         parts.push((label::REST.to_owned(), rest));
