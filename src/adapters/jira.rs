@@ -1,9 +1,9 @@
-//! Jira Cloud (REST API 3). An issue is about a burst ([`burst`]) or about a pattern ([`pattern`]),
+//! Jira Cloud (REST API 3). An issue is about a burst (`burst`) or about a pattern (`pattern`),
 //! as the configuration says. The target's state has the keys of a burst's issues
-//! ([`reference`]).
+//! (`reference`).
 //!
 //! Jira has no idempotency key. An issue whose creation had no answer is found by its label
-//! ([`label`]), but only after a pause, because the search is a few seconds behind. If it takes
+//! (`label`), but only after a pause, because the search is a few seconds behind. If it takes
 //! longer than that, a second issue is created; the end of the burst closes both. A comment without
 //! an answer is repeated.
 

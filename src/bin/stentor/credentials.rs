@@ -130,7 +130,6 @@ pub(crate) async fn with_sns<R: ReadSecret>(
 }
 
 #[cfg(not(feature = "aws"))]
-#[expect(clippy::unused_async, reason = "it is async with the clients")]
 pub(crate) async fn with_sns<R: ReadSecret>(
     _targets: Targets<R>,
     _aws: &Aws,
