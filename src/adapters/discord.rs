@@ -37,6 +37,8 @@ struct ForumThread {
 /// The part of an answer that matters.
 #[derive(Debug, Default, Deserialize)]
 struct DiscordAnswer {
+    /// Of a message.
+    id: Option<String>,
     /// Of an error.
     code: Option<u64>,
     /// The thread, if the message began or joined one.
@@ -68,11 +70,11 @@ pub async fn deliver<X: Exchange>(
         body["thread_name"] = truncated(name, THREAD_NAME_BYTES_MAX).into();
         answer = post(attempt, webhook, None, &body).await?;
     }
-    if !answer.is_success() {
+    let posted = answer.json::<DiscordAnswer>().filter(|posted| posted.id.is_some());
+    let Some(posted) = posted.filter(|_| answer.is_success()) else {
         let code = code(&answer).map(|code| format!("code {code}"));
         return Err(answer.failure(SERVICE, code.as_deref()));
-    }
-    let posted = answer.json::<DiscordAnswer>().unwrap_or_default();
+    };
     let thread = posted.channel_id.or(in_thread).filter(|_| is_forum);
     let message = thread.map(|thread| {
         serde_json::to_string(&ForumThread { thread }).expect("invariant: a text always serializes")

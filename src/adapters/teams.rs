@@ -43,7 +43,7 @@ pub async fn deliver<X: Exchange>(
     let request = HttpRequest::json(Method::POST, workflow.url().clone(), &body);
     let answer = attempt.send(request).await.map_err(|error| error.failure(SERVICE))?;
     match answer.status {
-        200 | 202 => Ok(Accepted::default()),
+        202 => Ok(Accepted::default()),
         400 => Err(answer.failure(SERVICE, Some(wrong_shape(settings)))),
         _ => Err(answer.failure(SERVICE, None)),
     }

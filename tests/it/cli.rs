@@ -341,7 +341,7 @@ async fn a_webhook_gets_the_message_with_retries_and_its_url_is_never_shown() {
     let body: Value = requests[2].body_json().unwrap();
     assert!(body["blocks"].is_array() && body["text"].as_str().unwrap().contains("180 alerts"));
     let all = format!("{}{}", text(&output.stdout), text(&output.stderr));
-    assert!(all.contains("slack:default · posted") && !all.contains("topsecret"), "{all}");
+    assert!(all.contains("slack:default · delivered") && !all.contains("topsecret"), "{all}");
     assert_eq!(output.status.code(), Some(0));
 }
 

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use crate::support::alert;
 use crate::support::jira::{JiraRequest, JiraSite};
-use crate::support::target_services::Secret;
+use crate::support::target_services::{Secret, TargetServices};
 use serde_json::{Value, json};
 use stentor::adapters::clock::SystemClock;
+use stentor::adapters::embedded::Embedded;
 use stentor::adapters::http;
 use stentor::adapters::secret::Secrets;
 use stentor::adapters::slack::Slack;
@@ -23,8 +24,38 @@ use stentor::model::tally::Tally;
 use stentor::model::time::Timestamp;
 use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::notify::{Accepted, Deliver as _, DeliverError};
+use stentor::protocol::round::DeliveryOutcome;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
+
+/// An issue is named in the messages of the other targets of its route, from the next one on.
+#[tokio::test]
+async fn a_message_to_slack_names_the_issue_of_the_burst() {
+    let (server, mock) = Server::start().await;
+    let slack = MockServer::start().await;
+    let ok = ResponseTemplate::new(200).set_body_string("ok");
+    Mock::given(any()).respond_with(ok).mount(&slack).await;
+    let engine = Embedded::start(None).await.unwrap();
+    let config = "window='20s'\nwindow_max='20s'\n[[route]]\nname='critical'\n\
+                  markers=['[CRITICAL]']\nnotify=['slack:ops', 'jira:PAY']\n\
+                  [[target]]\nname='jira:PAY'\nproject='PAY'\n";
+    let jira = json!({"site": mock.uri(), "email": "ops@example.com", "token": "topsecret"});
+    let credentials = json!({"slack:ops": slack.uri(), "jira:PAY": jira});
+    let services = TargetServices::new(&engine, config, targets_with(credentials, "")).await;
+    for (name, alerts) in [("a", 3), ("b", 2), ("quiet", 0)] {
+        let sent = services.minute(name, alerts).await;
+        assert!(sent.iter().all(|one| one.outcome == DeliveryOutcome::Accepted), "{sent:?}");
+    }
+    assert!(server.is_done("PAY-1"), "the burst is over");
+    let requests = slack.received_requests().await.unwrap();
+    let bodies: Vec<String> =
+        requests.iter().map(|request| String::from_utf8(request.body.clone()).unwrap()).collect();
+    assert_eq!(bodies.len(), 3, "{bodies:?}");
+    let link = format!("{}/browse/PAY-1", mock.uri());
+    for later in &bodies[1..] {
+        assert!(later.contains("Also: ") && later.contains(&link), "{later}");
+    }
+}
 
 /// `ops@example.com:topsecret`.
 const BASIC: &str = "Basic b3BzQGV4YW1wbGUuY29tOnRvcHNlY3JldA==";

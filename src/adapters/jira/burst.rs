@@ -69,6 +69,10 @@ async fn report<X: Exchange>(
     let others = found.iter().filter(|issue| Some(&issue.key) != known);
     for issue in others.clone().filter(|issue| issue.has_label(&incident)) {
         let Some(issue) = jira.issue(&issue.key).await? else { continue };
+        // The index is behind: a later burst has taken the issue over.
+        if !issue.labels.contains(&incident) {
+            continue;
+        }
         if issue.is_done && !settings.reopen_within.is_zero() {
             // An earlier attempt took it over, and was cut off.
             jira.reopen(&issue).await?;

@@ -16,6 +16,7 @@ use stentor::adapters::local::FileDeadLetters;
 use stentor::config::{Config, TargetSettings};
 use stentor::ingest::route::Routes;
 use stentor::model::name::Target;
+use stentor::ops::replay::Recipients;
 
 use crate::Exit;
 use crate::args::{Aws, Configuration, SlackApi};
@@ -65,7 +66,7 @@ pub(crate) async fn run(arguments: &RunArguments, ui: Ui) -> anyhow::Result<Exit
     let started = Instant::now();
     let config = arguments.configuration.read(ui)?;
     let body_of = arguments.show.as_ref().map(|target| body_of(target, &config)).transpose()?;
-    arguments.deliver.recipients()?;
+    hint_unused(&arguments.deliver.recipients()?, &config, ui);
     let sources = arguments
         .files
         .iter()
@@ -96,6 +97,18 @@ pub(crate) async fn run(arguments: &RunArguments, ui: Ui) -> anyhow::Result<Exit
     let exit = session.report().exit();
     engine.stop().await?;
     Ok(exit)
+}
+
+/// A credential without a target is a likely mistake: the messages of the target that was meant are
+/// only shown. A name that is no target is not repeated, because it may be a credential.
+fn hint_unused(recipients: &Recipients, config: &Config, ui: Ui) {
+    for name in recipients.unused(config.targets.keys()) {
+        match name.parse::<Target>() {
+            Ok(target) => ui.hint(format_args!("no route uses {target}, which has a credential")),
+            Err(_) if name.ends_with(":*") => {}
+            Err(_) => ui.hint("a name in the file of credentials is not that of a target"),
+        }
+    }
 }
 
 /// The settings of a target, whose messages are to be shown as bodies.

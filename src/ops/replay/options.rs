@@ -48,6 +48,17 @@ impl Recipients {
         target.credential_names().iter().any(|name| self.0.contains(name))
     }
 
+    /// The names that none of these targets has.
+    pub fn unused<'a>(
+        &'a self,
+        targets: impl Iterator<Item = &'a Target> + Clone,
+    ) -> impl Iterator<Item = &'a str> {
+        let is_used = move |name: &&String| {
+            targets.clone().any(|target| target.credential_names().contains(name))
+        };
+        self.0.iter().filter(move |name| !is_used(name)).map(String::as_str)
+    }
+
     /// Whether there is a credential under a name that begins like this.
     pub fn has_prefix(&self, prefix: &str) -> bool {
         self.0.iter().any(|name| name.starts_with(prefix))

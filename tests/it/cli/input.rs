@@ -217,7 +217,7 @@ fn a_signal_ends_a_run_whose_webhook_hangs_and_the_message_stays_owed() {
                 assert_eq!(rows(&directory), 2);
                 assert!(
                     out.contains("not delivered yet")
-                        && err.contains("ended before Slack answered"),
+                        && err.contains("ended before slack:default answered"),
                     "{out}{err}"
                 );
             }
@@ -267,7 +267,7 @@ fn a_run_after_a_kill_takes_over_the_lease_at_once() {
     webhook.answer();
     let (code, out, err) = next.end();
     assert_eq!(code, Some(0), "{out}{err}");
-    assert!(out.contains("posted") && out.contains("1 alert"), "{out}{err}");
+    assert!(out.contains("delivered") && out.contains("1 alert"), "{out}{err}");
 }
 
 #[test]

@@ -192,10 +192,12 @@ impl Ledger {
     ) {
         let (target, is_fallback) =
             (recipient.target(), matches!(recipient, Recipient::Fallback(_)));
-        // Its latest message: the answer to an earlier one was lost, so it was sent again.
+        // Its latest message: the answer to an earlier one was lost, so it was sent again. One from
+        // before the offset is not meant, either: another process has sent it again.
         let is_meant = |delivered: &&mut Step| {
             let digest = &delivered.digest;
             delivered.process == process
+                && digest.epochs.0 > after
                 && (&digest.route, &digest.target) == (route, target)
                 && digest.escalated.is_some() == is_fallback
         };
