@@ -219,7 +219,7 @@ async fn a_poison_record_that_cannot_be_parked_is_the_checkpoint() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revoked_webhook_is_read_again_once_and_then_parked() {
+async fn a_revoked_webhook_is_replaced_by_either_version_of_the_secret() {
     let slack = MockServer::start().await;
     let once = ResponseTemplate::new(200).set_body_string("ok");
     Mock::given(method("POST"))
@@ -244,17 +244,25 @@ async fn a_revoked_webhook_is_read_again_once_and_then_parked() {
     let counts =
         [posts(&slack, "old").await, posts(&slack, "new").await, surroundings.parked().await.len()];
     assert_eq!(counts, [2, 1, 0]);
-    // The webhook is revoked and not replaced: the message is parked with Slack's code.
+    // The secret gets a revoked webhook: the one before the rotation still works.
     surroundings.rotate(&old).await;
     let function = surroundings.function(20, &[]).await;
     assert_eq!(function.answer(&sample("kinesis-control.json")).await, everything());
+    let counts =
+        [posts(&slack, "old").await, posts(&slack, "new").await, surroundings.parked().await.len()];
+    assert_eq!(counts, [3, 2, 0]);
+    // Both versions are revoked: the message is parked with Slack's code.
+    surroundings.rotate(&webhook(&slack, "revoked", 404, "no_service").await).await;
+    let function = surroundings.function(20, &[]).await;
+    assert_eq!(function.answer(&sample("kinesis-formats.json")).await, everything());
     let parked = surroundings.parked().await;
     assert_eq!(
         (&parked[0]["kind"], &parked[0]["target"]),
         (&json!("message"), &json!("slack:default"))
     );
     assert_eq!(parked[0]["reason"], json!("Slack answered 404: no_service"));
-    assert_eq!((parked.len(), posts(&slack, "old").await), (1, 3));
+    let counts = [parked.len(), posts(&slack, "revoked").await, posts(&slack, "old").await];
+    assert_eq!(counts, [1, 1, 4]);
     assert!(!function.log().contains(&old), "no webhook in the log");
 }
 
