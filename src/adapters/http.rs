@@ -30,7 +30,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(15);
 /// share it.
 #[derive(Clone, Debug, Default)]
 pub struct Http {
-    client: Arc<OnceLock<reqwest::Client>>,
+    built: Arc<OnceLock<reqwest::Client>>,
     is_public_only: bool,
 }
 
@@ -40,11 +40,11 @@ impl Http {
     /// # Errors
     /// As [`client`].
     pub fn get(&self) -> reqwest::Result<&reqwest::Client> {
-        if let Some(client) = self.client.get() {
+        if let Some(client) = self.built.get() {
             return Ok(client);
         }
         let client = if self.is_public_only { guard::public_client()? } else { client()? };
-        Ok(self.client.get_or_init(|| client))
+        Ok(self.built.get_or_init(|| client))
     }
 
     /// A client that connects to public addresses only.
@@ -55,7 +55,7 @@ impl Http {
 
 impl From<reqwest::Client> for Http {
     fn from(client: reqwest::Client) -> Self {
-        Self { client: Arc::new(OnceLock::from(client)), is_public_only: false }
+        Self { built: Arc::new(OnceLock::from(client)), is_public_only: false }
     }
 }
 
