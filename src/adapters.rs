@@ -1,5 +1,5 @@
 //! Implementations of the ports of the protocol and of the operator's commands: DynamoDB, SQS,
-//! Slack, SNS, Secrets Manager, Kinesis, the embedded engine and local files.
+//! Secrets Manager, Kinesis, the embedded engine, local files, and each kind of target.
 //!
 //! An adapter knows its port and its SDK, and not the SDK of another. It takes the time from the
 //! clock that it is given.
@@ -9,7 +9,6 @@ pub mod attempt;
 pub mod aws;
 pub mod chat;
 pub mod clock;
-#[cfg(feature = "cli")]
 mod content_hash;
 pub mod discord;
 pub mod dynamodb;
@@ -22,8 +21,6 @@ pub mod incident;
 pub mod inspect;
 pub mod jira;
 pub mod jsm;
-#[cfg(test)]
-mod limits;
 #[cfg(feature = "cli")]
 pub mod local;
 pub mod mattermost;
@@ -34,10 +31,11 @@ pub mod secret;
 #[cfg(feature = "stack")]
 pub mod services;
 pub mod slack;
-#[cfg(feature = "stack")]
 pub mod sns;
 #[cfg(feature = "stack")]
 pub mod sqs;
 pub mod targets;
 pub mod teams;
+#[cfg(test)]
+mod tests;
 pub mod webhook;

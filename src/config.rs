@@ -9,7 +9,8 @@
 //! |---|---|
 //! | `read` | knows the keys and what they mean |
 //! | `value` | reads TOML values and tables, without knowing any key |
-//! | `redaction`, `app`, `target`, `scope_keys` | know the keys of `[redact]`, `[[app]]`, `[[target]]` and a scope |
+//! | `redaction`, `app`, `target_keys`, `scope_keys` | know the keys of `[redact]`, `[[app]]`, `[[target]]` and a scope |
+//! | `target` | how each kind of target is used |
 //! | `diagnostic` | collects mistakes and warnings, and finds their lines |
 //! | `shadowing` | finds routes that no log event can reach |
 //! | `scope`, `glob` | decide where a route applies |
@@ -32,6 +33,7 @@ mod scope;
 mod scope_keys;
 mod shadowing;
 mod target;
+mod target_keys;
 #[cfg(test)]
 mod tests;
 mod value;

@@ -44,7 +44,7 @@
 //! | [`protocol`] | consume, arm, close, freeze, deliver; and the ports: store, queue, notify, clock |
 //! | [`ops`] | what an operator asks for: replay, explain, check, cost |
 //! | [`lambda`] | one invocation: event in, answer and metrics out |
-//! | [`adapters`] | DynamoDB, SQS, Slack, SNS, Secrets Manager, the embedded engine, local files |
+//! | [`adapters`] | DynamoDB, SQS, Secrets Manager, each kind of target, the embedded engine, local files |
 //!
 //! `model`, `redact`, `config`, `ingest` and `message` are pure: no I/O, no SDK, no clock, no
 //! environment.

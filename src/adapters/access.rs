@@ -1,13 +1,12 @@
 //! A credential of a target, parsed for the kind of the target. One place knows which form each
 //! kind needs, for the delivery and for `stentor check --aws`.
 
-use crate::adapters::attempt::CredentialError;
 use crate::adapters::chat::ChatUrl;
 use crate::adapters::jira::site::Site;
 use crate::adapters::jsm::AlertIntegration;
 use crate::adapters::mattermost::MattermostChannel;
 use crate::adapters::pagerduty::Integration;
-use crate::adapters::secret::Credential;
+use crate::adapters::secret::{Credential, CredentialError};
 use crate::adapters::slack::WebhookUrl;
 use crate::adapters::slack::bot::Bot;
 #[cfg(feature = "stack")]

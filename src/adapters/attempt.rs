@@ -1,11 +1,6 @@
 //! One attempt to deliver a digest: what the adapter of every target needs.
 
-use reqwest::header::{AUTHORIZATION, HeaderValue};
-use thiserror::Error;
-
 use crate::adapters::http::exchange::{Exchange, ExchangeError, HttpAnswer, HttpRequest};
-use crate::adapters::http::url::UrlError;
-use crate::adapters::slack::bot::BotError;
 use crate::model::digest::Digest;
 use crate::model::time::Timestamp;
 use crate::protocol::clock::Deadline;
@@ -22,19 +17,6 @@ pub struct Attempt<'a, X> {
     pub deadline: Deadline,
 }
 
-/// Why a credential cannot be used. The text does not repeat it.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum CredentialError {
-    #[error("expected {0}")]
-    Shape(&'static str),
-    #[error("its {0} is empty, or has a character that it cannot have")]
-    Field(&'static str),
-    #[error(transparent)]
-    Url(#[from] UrlError),
-    #[error(transparent)]
-    Bot(#[from] BotError),
-}
-
 impl<X: Exchange> Attempt<'_, X> {
     pub async fn send(&self, request: HttpRequest) -> Result<HttpAnswer, ExchangeError> {
         self.exchange.exchange(request, self.deadline).await
@@ -44,20 +26,4 @@ impl<X: Exchange> Attempt<'_, X> {
     pub fn incident_id(&self) -> String {
         self.digest.incident_id(self.stack)
     }
-}
-
-/// Adds an `authorization` header, such as `GenieKey …`.
-///
-/// # Errors
-/// When the key cannot be part of a header.
-pub fn authorize(
-    request: &mut HttpRequest,
-    scheme: &str,
-    key: &str,
-) -> Result<(), CredentialError> {
-    let mut value = HeaderValue::from_str(&format!("{scheme} {key}"))
-        .map_err(|_| CredentialError::Field("key"))?;
-    value.set_sensitive(true);
-    request.headers.insert(AUTHORIZATION, value);
-    Ok(())
 }

@@ -4,9 +4,8 @@ use std::fmt;
 
 use reqwest::Url;
 
-use crate::adapters::attempt::CredentialError;
 use crate::adapters::http::url::parse_confidential;
-use crate::adapters::secret::Credential;
+use crate::adapters::secret::{Credential, CredentialError};
 use crate::message::content::Status;
 use crate::model::name::Severity;
 

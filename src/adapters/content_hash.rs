@@ -1,8 +1,9 @@
-//! Recognizes what a file has already, by its content.
+//! A hash that recognizes content: dead letters that a file has already, and names that are too long
+//! for a service.
 
 use std::fmt;
 
-use sha2::{Digest as _, Sha256};
+use ring::digest::{Context, SHA256};
 
 /// The first half of a SHA-256. A collision would lose a dead letter, so a checksum is not enough.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,9 +14,10 @@ impl ContentHash {
 
     /// The hash of these parts as one text.
     pub(super) fn of(parts: &[&str]) -> Self {
-        let hash =
-            parts.iter().fold(Sha256::new(), |hash, part| hash.chain_update(part)).finalize();
-        let (half, _) = hash.split_first_chunk().expect("invariant: SHA-256 has 32 bytes");
+        let mut hash = Context::new(&SHA256);
+        parts.iter().for_each(|part| hash.update(part.as_bytes()));
+        let hash = hash.finish();
+        let (half, _) = hash.as_ref().split_first_chunk().expect("invariant: SHA-256 has 32 bytes");
         Self(u128::from_be_bytes(*half))
     }
 

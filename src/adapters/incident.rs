@@ -8,14 +8,11 @@
 
 use std::collections::BTreeSet;
 
-use ring::digest::{SHA256, digest as hash};
 use serde::{Deserialize, Serialize};
 
+use crate::adapters::content_hash::ContentHash;
 use crate::model::digest::Digest;
 use crate::model::name::Severity;
-
-/// So many bytes of a hash replace the end of a key that is too long.
-const HASH_BYTES: usize = 8;
 
 const SEVERITIES: [Severity; 4] =
     [Severity::Info, Severity::Warning, Severity::Error, Severity::Critical];
@@ -90,11 +87,9 @@ pub fn key(stack: &str, digest: &Digest, severity: Severity, bytes_max: usize) -
     if name.len() <= room {
         return name + &end;
     }
-    let hashed = hash(&SHA256, name.as_bytes());
-    let hashed: String =
-        hashed.as_ref()[..HASH_BYTES].iter().map(|byte| format!("{byte:02x}")).collect();
-    let start = &name[..name.floor_char_boundary(room - hashed.len() - 1)];
-    format!("{start}~{hashed}{end}")
+    let hash = ContentHash::of(&[&name]).to_string();
+    let start = &name[..name.floor_char_boundary(room - hash.len() - 1)];
+    format!("{start}~{hash}{end}")
 }
 
 #[cfg(test)]

@@ -16,11 +16,11 @@ use std::fmt;
 use reqwest::{Method, Url};
 use serde::{Deserialize, Serialize};
 
-use crate::adapters::attempt::{Attempt, CredentialError, authorize};
-use crate::adapters::http::exchange::{Exchange, HttpAnswer, HttpRequest, quote};
+use crate::adapters::attempt::Attempt;
+use crate::adapters::http::exchange::{Exchange, HttpAnswer, HttpRequest, authorization, quote};
 use crate::adapters::http::url::parse_endpoint;
 use crate::adapters::incident::{Incidents, key, resolves};
-use crate::adapters::secret::Credential;
+use crate::adapters::secret::{Credential, CredentialError, word};
 use crate::config::{JsmSettings, Responder, ResponderKind};
 use crate::message::compose::{Budget, compose};
 use crate::message::plain;
@@ -117,15 +117,12 @@ impl AlertIntegration {
     pub fn parse(credential: &Credential) -> Result<Self, CredentialError> {
         let api_key = credential.as_str().or_else(|| credential.field("api_key"));
         let shape = "an API key, or an object with an api_key";
-        let api_key = api_key.ok_or(CredentialError::Shape(shape))?.trim();
-        if api_key.is_empty() || !api_key.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(CredentialError::Field("api_key"));
-        }
+        let api_key = word(api_key.ok_or(CredentialError::Shape(shape))?, "api_key")?;
         let url = parse_endpoint(credential.field("url").unwrap_or(URL_DEFAULT), PATH, "its url")?;
         Ok(Self { url, api_key: api_key.to_owned() })
     }
 
-    fn request(&self, request: &AlertRequest) -> Result<HttpRequest, CredentialError> {
+    fn request(&self, request: &AlertRequest) -> HttpRequest {
         let mut url = self.url.clone();
         let action = match request {
             AlertRequest::Create(_) => None,
@@ -138,9 +135,8 @@ impl AlertIntegration {
             drop(path);
             url.query_pairs_mut().append_pair("identifierType", "alias");
         }
-        let mut request = HttpRequest::json(Method::POST, url, request);
-        authorize(&mut request, "GenieKey", &self.api_key)?;
-        Ok(request)
+        let authorization = authorization("GenieKey", &self.api_key);
+        HttpRequest::json(Method::POST, url, request).authorized(&authorization)
     }
 
     async fn send<X: Exchange>(
@@ -148,9 +144,8 @@ impl AlertIntegration {
         attempt: &Attempt<'_, X>,
         request: &AlertRequest,
     ) -> Result<(), DeliverError> {
-        let request = self.request(request);
-        let request = request.map_err(|bad| DeliverError::Denied { reason: bad.to_string() })?;
-        let answer = attempt.send(request).await.map_err(|error| error.failure(SERVICE))?;
+        let answer = attempt.send(self.request(request)).await;
+        let answer = answer.map_err(|error| error.failure(SERVICE))?;
         self.outcome(&answer)
     }
 

@@ -7,11 +7,11 @@ use reqwest::{Method, Url};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::adapters::attempt::{Attempt, CredentialError, authorize};
+use crate::adapters::attempt::Attempt;
 use crate::adapters::chat::ChatUrl;
-use crate::adapters::http::exchange::{Exchange, HttpRequest};
+use crate::adapters::http::exchange::{Exchange, HttpRequest, authorization};
 use crate::adapters::http::url::parse_base;
-use crate::adapters::secret::Credential;
+use crate::adapters::secret::{Credential, CredentialError, word};
 use crate::message::compose::{Budget, compose};
 use crate::message::markdown::{self, Markup};
 use crate::model::digest::Digest;
@@ -57,14 +57,8 @@ impl MattermostChannel {
         else {
             return ChatUrl::parse(credential, "the webhook of Mattermost").map(Self::Webhook);
         };
-        let is_word = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
-        if !is_word(token) {
-            return Err(CredentialError::Field("token"));
-        }
-        if !is_word(channel_id) {
-            return Err(CredentialError::Field("channel_id"));
-        }
-        let server = credential.field("url").ok_or(CredentialError::Field("url"))?;
+        let (token, channel_id) = (word(token, "token")?, word(channel_id, "channel_id")?);
+        let server = credential.field("url").ok_or(CredentialError::Field("url", "is missing"))?;
         let server = parse_base(server, "the server of Mattermost")?;
         Ok(Self::Bot { server, token: token.to_owned(), channel_id: channel_id.to_owned() })
     }
@@ -126,10 +120,8 @@ async fn post_as_bot<X: Exchange>(
     loop {
         let body = bot_body(attempt.digest, channel_id, root.as_deref());
         let url = server.join("api/v4/posts").expect("invariant: the path is a relative URL");
-        let mut request = HttpRequest::json(Method::POST, url, &body);
-        authorize(&mut request, "Bearer", token).map_err(|bad| DeliverError::Denied {
-            reason: format!("the credential cannot be used: {bad}"),
-        })?;
+        let authorization = authorization("Bearer", token);
+        let request = HttpRequest::json(Method::POST, url, &body).authorized(&authorization);
         let answer = attempt.send(request).await.map_err(|error| error.failure(SERVICE))?;
         // The first post was deleted: the digest begins a new thread.
         if root.is_some() && matches!(answer.status, 400 | 404) {

@@ -14,11 +14,11 @@ use std::time::Duration;
 use reqwest::{Method, Url};
 use serde::{Deserialize, Serialize};
 
-use crate::adapters::attempt::{Attempt, CredentialError};
+use crate::adapters::attempt::Attempt;
 use crate::adapters::http::exchange::{Exchange, HttpAnswer, HttpRequest, quote};
 use crate::adapters::http::url::parse_endpoint;
 use crate::adapters::incident::{Incidents, key, resolves};
-use crate::adapters::secret::Credential;
+use crate::adapters::secret::{Credential, CredentialError, word};
 use crate::message::compose::{Budget, compose};
 use crate::message::content::{Content, Link};
 use crate::message::document::{Document, document};
@@ -130,11 +130,9 @@ impl Integration {
     pub fn parse(credential: &Credential) -> Result<Self, CredentialError> {
         let routing_key = credential.as_str().or_else(|| credential.field("routing_key"));
         let shape = "a routing key, or an object with a routing_key";
-        let routing_key = routing_key.ok_or(CredentialError::Shape(shape))?.trim();
-        let is_key = routing_key.len() == ROUTING_KEY_BYTES
-            && routing_key.bytes().all(|byte| byte.is_ascii_graphic());
-        if !is_key {
-            return Err(CredentialError::Field("routing_key"));
+        let routing_key = word(routing_key.ok_or(CredentialError::Shape(shape))?, "routing_key")?;
+        if routing_key.len() != ROUTING_KEY_BYTES {
+            return Err(CredentialError::Field("routing_key", "does not have 32 characters"));
         }
         let url = parse_endpoint(credential.field("url").unwrap_or(URL_DEFAULT), PATH, "its url")?;
         Ok(Self { url, routing_key: routing_key.to_owned() })

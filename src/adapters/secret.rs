@@ -12,6 +12,8 @@ use serde_json::Value;
 use thiserror::Error;
 use tokio::sync::Mutex;
 
+use crate::adapters::http::url::UrlError;
+use crate::adapters::slack::bot::BotError;
 use crate::model::error::Cause;
 use crate::model::name::Target;
 use crate::model::time::Timestamp;
@@ -26,6 +28,20 @@ const REFRESHED_AFTER: Duration = Duration::from_secs(15);
 /// A credential of a target: a webhook URL, a token, an object of several. Never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credential(Value);
+
+/// Why a credential cannot be used. The text does not repeat it.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum CredentialError {
+    #[error("expected {0}")]
+    Shape(&'static str),
+    /// A field, and the mistake in it.
+    #[error("its {0} {1}")]
+    Field(&'static str, &'static str),
+    #[error(transparent)]
+    Url(#[from] UrlError),
+    #[error(transparent)]
+    Bot(#[from] BotError),
+}
 
 /// Why there is no credential.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -194,6 +210,18 @@ impl Credential {
             Some(Value::String(text)) => vec![text],
             _ => Vec::new(),
         }
+    }
+}
+
+/// A text of a credential that is one word, without the blanks around it. `name` names its field.
+///
+/// # Errors
+/// When it is empty, or has a character that no key or token has.
+pub fn word<'a>(text: &'a str, name: &'static str) -> Result<&'a str, CredentialError> {
+    let text = text.trim();
+    match !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => Ok(text),
+        false => Err(CredentialError::Field(name, "is not one word of ASCII characters")),
     }
 }
 

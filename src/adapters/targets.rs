@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::adapters::access::Access;
@@ -15,9 +16,10 @@ use crate::adapters::secret::{Credential, ReadSecret, SecretError, Secrets};
 use crate::adapters::slack::{Slack, layout};
 #[cfg(feature = "stack")]
 use crate::adapters::sns::Sns;
-use crate::adapters::{discord, google_chat, jira, jsm, mattermost, pagerduty, teams, webhook};
+use crate::adapters::{
+    discord, google_chat, jira, jsm, mattermost, pagerduty, sns, teams, webhook,
+};
 use crate::config::TargetSettings;
-use crate::message::document::document;
 use crate::model::digest::Digest;
 use crate::model::name::{Target, TargetKind};
 use crate::protocol::clock::{Clock, Deadline};
@@ -163,26 +165,33 @@ impl<R: ReadSecret, C: Clock, X: Exchange> Deliver for Targets<R, C, X> {
     }
 }
 
-/// The body of the request for a digest, as `stentor run --show` prints it. The stack is that of an
-/// example.
-pub fn request_body(settings: &TargetSettings, digest: &Digest) -> Value {
+/// The bodies of the requests that open what a digest is about, as `stentor run --show` prints them:
+/// without the credential, and for a stack of the name `stentor`.
+pub fn request_bodies(settings: &TargetSettings, digest: &Digest) -> Vec<Value> {
     let stack = STACK_DEFAULT;
+    let one = |body: Value| vec![body];
     match settings {
         TargetSettings::Slack(settings) => {
-            json!(layout::render(digest).mentioning(settings.mentions(digest)))
+            one(json!(layout::render(digest).mentioning(settings.mentions(digest))))
         }
-        TargetSettings::Teams(settings) => teams::body(digest, *settings),
-        TargetSettings::Webhook(_) => json!(webhook::event(stack, digest)),
-        TargetSettings::Sns(_) => json!(document(stack, digest, usize::MAX)),
-        TargetSettings::Jira(settings) => json!(jira::issues(settings, stack, digest)),
-        TargetSettings::Jsm(settings) => json!(jsm::requests(stack, digest, None, settings)),
+        TargetSettings::Teams(settings) => one(teams::body(digest, *settings)),
+        TargetSettings::Webhook(_) => one(json!(webhook::event(stack, digest))),
+        TargetSettings::Sns(settings) => {
+            one(sns::message::message(stack, digest, settings.format).parameters())
+        }
+        TargetSettings::Jira(settings) => all(&jira::issues(settings, stack, digest)),
+        TargetSettings::Jsm(settings) => all(&jsm::requests(stack, digest, None, settings)),
         TargetSettings::None => match digest.target.kind {
-            TargetKind::PagerDuty => json!(pagerduty::events(stack, digest, None)),
-            TargetKind::Discord => discord::body(digest),
-            TargetKind::GoogleChat => google_chat::body(stack, digest),
-            _ => json!({"text": mattermost::text(digest)}),
+            TargetKind::PagerDuty => all(&pagerduty::events(stack, digest, None)),
+            TargetKind::Discord => one(discord::body(digest)),
+            TargetKind::GoogleChat => one(google_chat::body(stack, digest)),
+            _ => one(json!({"text": mattermost::text(digest)})),
         },
     }
+}
+
+fn all(bodies: &[impl Serialize]) -> Vec<Value> {
+    bodies.iter().map(|body| json!(body)).collect()
 }
 
 fn no_channel(target: &Target) -> DeliverError {

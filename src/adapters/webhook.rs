@@ -11,10 +11,10 @@ use reqwest::{Method, Url};
 use ring::hmac;
 use serde::Serialize;
 
-use crate::adapters::attempt::{Attempt, CredentialError};
+use crate::adapters::attempt::Attempt;
 use crate::adapters::http::exchange::{Exchange, HttpRequest};
 use crate::adapters::http::url::parse_confidential;
-use crate::adapters::secret::Credential;
+use crate::adapters::secret::{Credential, CredentialError};
 use crate::message::document::{Document, document};
 use crate::model::digest::Digest;
 use crate::model::time::Timestamp;
@@ -57,7 +57,10 @@ impl Endpoint {
         };
         let url = parse_confidential(url, SERVICE)?;
         let keys = secrets.into_iter().take(KEYS_MAX).map(key);
-        let keys = keys.collect::<Option<_>>().ok_or(CredentialError::Field("secret"))?;
+        let keys = keys.collect::<Option<_>>().ok_or(CredentialError::Field(
+            "secret",
+            "is not `whsec_` and 24 to 64 bytes in base64",
+        ))?;
         Ok(Self { url, keys })
     }
 
@@ -101,10 +104,8 @@ pub async fn deliver<X: Exchange>(
 
 /// The body of the request.
 pub fn event(stack: &str, digest: &Digest) -> WebhookEvent {
-    let until = digest.burst.filter(|_| digest.ends_burst).map(|burst| burst.until);
-    let time = until.or(digest.tally.span.map(|span| span.last)).unwrap_or_default();
     let data = document(stack, digest, DOCUMENT_BYTES_MAX);
-    WebhookEvent { r#type: "stentor.digest", timestamp: time.iso(), data }
+    WebhookEvent { r#type: "stentor.digest", timestamp: time(digest).iso(), data }
 }
 
 fn request(stack: &str, digest: &Digest, endpoint: &Endpoint, now: Timestamp) -> HttpRequest {
@@ -123,9 +124,16 @@ fn request(stack: &str, digest: &Digest, endpoint: &Endpoint, now: Timestamp) ->
     request
 }
 
-/// The id of the message: its stack, route, target and epochs. An id has no dot.
+/// The id of the message: its stack, route, target, epochs and time. The time tells it from one of
+/// an earlier stack of the same name, whose epochs began at 1, too. An id has no dot.
 fn id(stack: &str, digest: &Digest) -> String {
     let (Digest { route, target, .. }, (first, last)) = (digest, digest.epochs);
     let epochs = if first == last { first.to_string() } else { format!("{first}-{last}") };
-    format!("{stack}/{route}/{target}/{epochs}").replace('.', "~")
+    format!("{stack}/{route}/{target}/{epochs}/{}", time(digest).as_millis()).replace('.', "~")
+}
+
+/// The time of the last alert, or of the end of the burst: the same in every attempt.
+fn time(digest: &Digest) -> Timestamp {
+    let until = digest.burst.filter(|_| digest.ends_burst).map(|burst| burst.until);
+    until.or(digest.tally.span.map(|span| span.last)).unwrap_or_default()
 }

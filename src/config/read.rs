@@ -15,7 +15,7 @@ use super::scope_keys::scope;
 use super::value::{Fields, TomlValue, filled_list, optional, warn_elements};
 use super::{
     CONTEXT_EVENTS_MAX, Config, ContextSize, DECODED_BYTES_MAX_DEFAULT, FALLBACK_AFTER_DEFAULT,
-    First, MARKER_BYTES_MAX, WINDOW_LIMIT, WINDOW_MIN, app, redaction, shadowing, target,
+    First, MARKER_BYTES_MAX, WINDOW_LIMIT, WINDOW_MIN, app, redaction, shadowing, target_keys,
 };
 use crate::model::name::{RouteName, Target};
 use crate::model::visible;
@@ -56,7 +56,7 @@ pub(super) fn config(root: &DeTable<'_>, diagnostics: &mut Diagnostics<'_>) -> O
         first: optional(fields.take("first"), First::default(), diagnostics, TomlValue::variant),
     };
     let apps = app::apps(fields.take("app"), diagnostics);
-    let targets = target::targets(fields.take("target"), diagnostics);
+    let targets = target_keys::targets(fields.take("target"), diagnostics);
     let redactor = redaction::redactor(fields.take("redact"), diagnostics);
     let decoded_bytes_max =
         optional(fields.take("decoded_bytes_max"), DECODED_BYTES_MAX_DEFAULT, diagnostics, size);

@@ -11,6 +11,7 @@ use super::plain;
 use crate::model::digest::Digest;
 use crate::model::tally::{Group, Names};
 use crate::model::truncate::truncated;
+use crate::model::visible;
 
 /// The version of the document. It changes with a field that is renamed or removed, or whose
 /// meaning changes; a new field leaves it as it is.
@@ -99,7 +100,8 @@ pub struct DocumentSample {
     pub id: String,
     pub time: String,
     pub marker: String,
-    /// The text of the log event, at most 1,024 bytes.
+    /// The text of the log event, at most 1,024 bytes. Characters that hide or reorder text are
+    /// spelled out, because some services show it to people.
     pub message: String,
     pub account: String,
     pub region: Option<String>,
@@ -177,7 +179,7 @@ fn without_groups(stack: &str, digest: &Digest) -> Document {
 fn group(pattern: &str, group: &Group) -> DocumentGroup {
     let sample = &group.sample;
     DocumentGroup {
-        pattern: truncated(pattern, MESSAGE_BYTES_MAX),
+        pattern: truncated(&visible::line(pattern), MESSAGE_BYTES_MAX),
         alerts: group.alerts,
         first: group.span.first.iso(),
         last: group.span.last.iso(),
@@ -187,7 +189,7 @@ fn group(pattern: &str, group: &Group) -> DocumentGroup {
             id: sample.id.clone(),
             time: sample.timestamp.iso(),
             marker: truncated(&sample.marker, 2 * WIDTH),
-            message: truncated(&sample.message, MESSAGE_BYTES_MAX),
+            message: truncated(&visible::text(&sample.message), MESSAGE_BYTES_MAX),
             account: truncated(&sample.account_id, WIDTH),
             region: sample.region.as_deref().map(|region| truncated(region, WIDTH)),
             log_group: truncated(&sample.log_group, 6 * WIDTH),

@@ -1,7 +1,7 @@
 //! Content as the markup of a chat: Discord, Mattermost or Google Chat. Log text is literal: it can
 //! neither style the message nor mention anyone.
 
-use super::content::{Content, GroupDetail, Inline, Line};
+use super::content::{Content, GroupDetail, Inline, Line, plain};
 
 /// Keeps a sign from having a meaning where a chat has no escape for it.
 const ZERO_WIDTH_SPACE: char = '\u{200b}';
@@ -91,7 +91,7 @@ impl Markup {
     fn group(self, group: &GroupDetail) -> String {
         let link = group.link.clone().map(|link| vec![Inline::Link(link), plain(" · ")]);
         let place: Line =
-            link.into_iter().flatten().chain([plain(&group.place.to_string())]).collect();
+            link.into_iter().flatten().chain([plain(group.place.to_string())]).collect();
         let excerpt = match group.excerpt.trim().is_empty() {
             true => String::new(),
             false => format!("{FENCE}\n{}\n{FENCE}", self.code(&group.excerpt)),
@@ -99,10 +99,6 @@ impl Markup {
         let parts = [self.line(&group.summary), excerpt, self.line(&place)];
         parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
     }
-}
-
-fn plain(text: &str) -> Inline {
-    Inline::Plain(text.to_owned())
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 //! name belongs, and errors end up in logs.
 
 use std::borrow::Borrow;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -123,6 +124,40 @@ impl Target {
     /// targets of a kind.
     pub fn credential_names(&self) -> [String; 3] {
         [self.to_string(), self.name.to_string(), format!("{}:*", self.kind)]
+    }
+}
+
+/// The names under which credentials are known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CredentialNames(BTreeSet<String>);
+
+impl CredentialNames {
+    /// Whether there is a credential for the target.
+    pub fn has(&self, target: &Target) -> bool {
+        target.credential_names().iter().any(|name| self.0.contains(name))
+    }
+
+    /// The names that none of these targets has.
+    pub fn unused<'a>(
+        &'a self,
+        targets: impl Iterator<Item = &'a Target> + Clone,
+    ) -> impl Iterator<Item = &'a str> {
+        let is_used = move |name: &&String| {
+            targets.clone().any(|target| target.credential_names().contains(name))
+        };
+        self.0.iter().filter(move |name| !is_used(name)).map(String::as_str)
+    }
+
+    /// Whether there is a credential for some target of the kind.
+    pub fn has_kind(&self, kind: TargetKind) -> bool {
+        let kind = format!("{kind}:");
+        self.0.iter().any(|name| name.starts_with(&kind))
+    }
+}
+
+impl FromIterator<String> for CredentialNames {
+    fn from_iter<I: IntoIterator<Item = String>>(names: I) -> Self {
+        Self(names.into_iter().collect())
     }
 }
 

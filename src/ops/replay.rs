@@ -30,7 +30,7 @@ mod report;
 mod retry;
 mod source;
 
-pub use options::{Recipients, ReplayOptions, STEP_TIMEOUT_MAX};
+pub use options::{ReplayOptions, STEP_TIMEOUT_MAX};
 pub use recognize::{DeadLetter, DeadLetterKind};
 pub use report::{ReplayFailure, Report, Unresolved};
 pub use source::{

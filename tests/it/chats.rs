@@ -91,7 +91,7 @@ async fn a_webhook_is_signed_with_every_key_and_keeps_its_id() {
     let requests = requests(&server).await;
     assert_eq!(requests.len(), 2);
     for request in &requests {
-        assert_eq!(request.headers["webhook-id"], "stentor/critical/webhook:hook/7");
+        assert_eq!(request.headers["webhook-id"], "stentor/critical/webhook:hook/7/1795443306789");
         for secret in [SECRET, NEW_SECRET] {
             let headers: HeaderMap = request.headers.clone();
             Webhook::new(secret).unwrap().verify(&request.body, &headers).unwrap();

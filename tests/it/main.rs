@@ -16,7 +16,6 @@ mod pagerduty;
 mod replay;
 mod simulation;
 mod slack;
-mod slack_extras;
 mod store;
 #[path = "../support/mod.rs"]
 mod support;

@@ -238,7 +238,7 @@ async fn a_routing_key_is_only_in_the_body() {
     let unusable = deliver(&short, None).await.unwrap_err();
     assert_eq!(
         unusable.to_string(),
-        "the credential of pagerduty:db cannot be used: its routing_key is empty, or has a character that it cannot have"
+        "the credential of pagerduty:db cannot be used: its routing_key does not have 32 characters"
     );
     shown += &format!("{late:?} {unusable:?} {short:?}");
     let log = log.text();

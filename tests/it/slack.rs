@@ -1,6 +1,8 @@
 //! Delivery to Slack. A server that answers as Slack does checks what each answer means, and how a
 //! bot keeps one message per burst.
 
+mod mentions_and_snippets;
+
 use std::collections::VecDeque;
 use std::io::Write;
 use std::sync::{Arc, Mutex};

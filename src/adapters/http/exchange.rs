@@ -6,7 +6,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use reqwest::header::HeaderMap;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 use thiserror::Error;
 
@@ -81,6 +81,24 @@ impl HttpRequest {
         let body = serde_json::to_vec(body).expect("invariant: a message is plain JSON data");
         Self { method, url, headers: HeaderMap::new(), body }
     }
+
+    /// The same with an `authorization` header.
+    #[must_use]
+    pub fn authorized(mut self, value: &HeaderValue) -> Self {
+        self.headers.insert(AUTHORIZATION, value.clone());
+        self
+    }
+}
+
+/// The value of an `authorization` header, such as `Bearer …`. Prints without the key.
+///
+/// # Panics
+/// When the key has other than ASCII characters, or one that controls.
+pub fn authorization(scheme: &str, key: &str) -> HeaderValue {
+    let value = HeaderValue::from_str(&format!("{scheme} {key}"));
+    let mut value = value.expect("invariant: a key is one word of ASCII characters");
+    value.set_sensitive(true);
+    value
 }
 
 impl fmt::Debug for HttpRequest {
@@ -106,7 +124,7 @@ impl HttpAnswer {
     /// what the service says about it: see [`quote`].
     pub fn failure(&self, service: &str, detail: Option<&str>) -> DeliverError {
         let status = self.status;
-        let reason = match detail {
+        let reason = match detail.filter(|detail| !detail.is_empty()) {
             Some(detail) => format!("{service} answered {status}: {detail}"),
             None => format!("{service} answered {status}"),
         };

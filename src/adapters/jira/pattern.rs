@@ -145,9 +145,9 @@ impl Progress {
     }
 
     /// # Errors
-    /// When nothing has happened yet, and another credential may be able to tell all issues.
+    /// When nothing has happened yet, and another credential may reach all issues.
     fn fail(&mut self, part: &PatternDigest, error: DeliverError) -> Result<(), DeliverError> {
-        tracing::debug!("The issue of {} was not told: {error}", part.name);
+        tracing::debug!("The issue of {} has no report of the digest: {error}", part.name);
         match error {
             DeliverError::Denied { .. } if !self.is_begun && self.retry.is_none() => {
                 return Err(error);

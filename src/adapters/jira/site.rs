@@ -7,10 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::{Method, Url};
 
 use super::key::IssueKey;
-use crate::adapters::attempt::{CredentialError, authorize};
-use crate::adapters::http::exchange::HttpRequest;
+use crate::adapters::http::exchange::{HttpRequest, authorization};
 use crate::adapters::http::url::parse_base;
-use crate::adapters::secret::Credential;
+use crate::adapters::secret::{Credential, CredentialError, word};
 
 /// Tokens with scopes are for this host. Its URLs are not for browsers.
 const GATEWAY: &str = "api.atlassian.com";
@@ -31,19 +30,16 @@ impl Site {
     /// # Errors
     /// When the URL is not HTTPS, or the email or the token cannot be one.
     pub fn parse(credential: &Credential) -> Result<Self, CredentialError> {
-        let field = |name| credential.field(name).map(str::trim);
+        let field = |name| credential.field(name);
         let (Some(site), Some(email), Some(token)) =
             (field("site"), field("email"), field("token"))
         else {
             return Err(CredentialError::Shape("an object with a site, an email and a token"));
         };
         let url = parse_base(site, "the site")?;
-        let is_word = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
-        if !is_word(email) || email.contains(':') {
-            return Err(CredentialError::Field("email"));
-        }
-        if !is_word(token) {
-            return Err(CredentialError::Field("token"));
+        let (email, token) = (word(email, "email")?, word(token, "token")?);
+        if email.contains(':') {
+            return Err(CredentialError::Field("email", "has a colon"));
         }
         let basic = STANDARD.encode(format!("{email}:{token}"));
         Ok(Self { url, email: email.to_owned(), token: token.to_owned(), basic })
@@ -58,12 +54,11 @@ impl Site {
     ) -> HttpRequest {
         let url = self.url.join("rest/api/3/").and_then(|base| base.join(path));
         let url = url.expect("invariant: a path of plain words is a relative URL");
-        let mut request = match body {
+        let request = match body {
             Some(body) => HttpRequest::json(method, url, body),
             None => HttpRequest { method, url, headers: Default::default(), body: Vec::new() },
         };
-        authorize(&mut request, "Basic", &self.basic).expect("invariant: base64 is ASCII");
-        request
+        request.authorized(&authorization("Basic", &self.basic))
     }
 
     /// The texts that no error may repeat.
@@ -112,9 +107,9 @@ mod tests {
         let cases = [
             ("site", json!("http://example.atlassian.net"), "the site must be an https:// URL"),
             ("site", json!("example.atlassian.net"), "the site is not a URL"),
-            ("email", json!(""), "its email is empty, or has a character that it cannot have"),
-            ("email", json!("a:b"), "its email is empty, or has a character that it cannot have"),
-            ("token", json!("x\ny"), "its token is empty, or has a character that it cannot have"),
+            ("email", json!(""), "its email is not one word of ASCII characters"),
+            ("email", json!("a:b"), "its email has a colon"),
+            ("token", json!("x\ny"), "its token is not one word of ASCII characters"),
             ("token", json!(null), "expected an object with a site, an email and a token"),
         ];
         for (field, value, expected) in cases {

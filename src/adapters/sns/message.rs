@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::config::SnsFormat;
 use crate::message::compose::{Budget, compose};
@@ -51,6 +51,32 @@ pub enum SnsAttribute {
     Text(String),
     /// A filter policy matches each of the texts.
     List(Vec<String>),
+}
+
+impl SnsMessage {
+    /// The parameters of the request, as `stentor run --show` prints them.
+    pub fn parameters(&self) -> Value {
+        let attributes = self.attributes.iter().map(|(key, value)| {
+            let (kind, text) = value.encoded();
+            ((*key).to_owned(), json!({"DataType": kind, "StringValue": text}))
+        });
+        json!({
+            "Subject": self.subject,
+            "Message": self.text,
+            "MessageStructure": self.structure,
+            "MessageAttributes": attributes.collect::<Map<String, Value>>(),
+        })
+    }
+}
+
+impl SnsAttribute {
+    /// The type and the value as SNS takes them.
+    pub fn encoded(&self) -> (&'static str, String) {
+        match self {
+            Self::Text(text) => ("String", text.clone()),
+            Self::List(texts) => ("String.Array", json!(texts).to_string()),
+        }
+    }
 }
 
 /// The message for a digest. Total: any digest gives a message within SNS's limits.
@@ -162,12 +188,8 @@ mod tests {
         fn any_digest_fits_a_message(digest in any::digest()) {
             for format in [SnsFormat::Text, SnsFormat::AmazonQ] {
                 let message = message("stack", &digest, format);
-                let attributes = message.attributes.iter().map(|(key, value)| {
-                    key.len() + 20 + match value {
-                        SnsAttribute::Text(text) => text.len(),
-                        SnsAttribute::List(texts) => json!(texts).to_string().len(),
-                    }
-                });
+                let attributes =
+                    message.attributes.iter().map(|(key, value)| key.len() + 20 + value.encoded().1.len());
                 let bytes = message.text.len() + message.subject.len() + attributes.sum::<usize>();
                 prop_assert!(bytes < 256 << 10, "{bytes}");
                 prop_assert!(message.attributes.len() <= 10);

@@ -19,7 +19,7 @@ use stentor::adapters::slack::WebhookUrl;
 use stentor::adapters::sns::Sns;
 use stentor::adapters::targets::Targets;
 use stentor::config::Config;
-use stentor::ops::replay::Recipients;
+use stentor::model::name::{CredentialNames, TargetKind};
 use stentor::protocol::clock::{Clock as _, Deadline};
 
 use crate::args::{Aws, SlackApi};
@@ -54,7 +54,7 @@ pub(crate) struct LocalSecret(BTreeMap<String, Value>);
 /// The targets that a run delivers to.
 #[derive(Debug)]
 pub(crate) struct LocalTargets {
-    pub(crate) recipients: Recipients,
+    pub(crate) recipients: CredentialNames,
     pub(crate) targets: Targets<LocalSecret>,
 }
 
@@ -75,7 +75,7 @@ impl DeliverOptions {
         let recipients = secret.recipients();
         let targets = secret.targets(slack_api)?;
         let targets = targets.with_settings(config.targets.clone()).with_stack(stack);
-        let targets = match recipients.has_prefix("sns:") {
+        let targets = match recipients.has_kind(TargetKind::Sns) {
             true => with_sns(targets, aws).await?,
             false => targets,
         };
@@ -86,7 +86,7 @@ impl DeliverOptions {
     ///
     /// # Errors
     /// As [`DeliverOptions::targets`].
-    pub(crate) fn recipients(&self) -> anyhow::Result<Recipients> {
+    pub(crate) fn recipients(&self) -> anyhow::Result<CredentialNames> {
         Ok(self.secret()?.unwrap_or_default().recipients())
     }
 
@@ -153,7 +153,7 @@ impl LocalSecret {
         Ok(Targets::new(slack_api.slack()?, Secrets::new(self), SystemClock))
     }
 
-    fn recipients(&self) -> Recipients {
+    fn recipients(&self) -> CredentialNames {
         self.0.keys().cloned().collect()
     }
 }

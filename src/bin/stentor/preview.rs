@@ -242,9 +242,10 @@ impl PreviewNotifier {
         if let Some((target, settings)) = &self.body_of
             && *target == digest.target
         {
-            let body = targets::request_body(settings, digest);
-            let body = visible::json(&format!("{body:#}"));
-            return format!("\n── {target} · {delivery} ──\n\n{body}\n");
+            let bodies = targets::request_bodies(settings, digest);
+            let bodies = bodies.iter().map(|body| visible::json(&format!("{body:#}\n")));
+            let bodies = bodies.collect::<Vec<_>>().join("\n");
+            return format!("\n── {target} · {delivery} ──\n\n{bodies}");
         }
         // Every target is shown as Slack shows it.
         let content = layout::content(digest);

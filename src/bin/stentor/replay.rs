@@ -11,12 +11,11 @@ use stentor::adapters::local::FileDeadLetters;
 use stentor::adapters::replay::file::FileDeadLetterSource;
 use stentor::config::Config;
 use stentor::ingest::route::Routes;
-use stentor::model::name::Target;
+use stentor::model::name::{CredentialNames, Target};
 use stentor::model::time::Timestamp;
 use stentor::ops::replay::listing::list;
 use stentor::ops::replay::{
-    self, DeadLetterKind, Recipients, ReplayFailure, ReplayOptions, STEP_TIMEOUT_MAX, StreamReader,
-    Unresolved,
+    self, DeadLetterKind, ReplayFailure, ReplayOptions, STEP_TIMEOUT_MAX, StreamReader, Unresolved,
 };
 use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::services::Services;
@@ -257,7 +256,7 @@ impl ReplayArguments {
     /// With a data directory, the targets that messages are delivered to. A message to another
     /// target is shown. That is enough for the message of a window, but the dead letter of a parked
     /// message would be deleted.
-    fn recipients(&self) -> anyhow::Result<Option<Recipients>> {
+    fn recipients(&self) -> anyhow::Result<Option<CredentialNames>> {
         self.data_dir.as_ref().map(|_| self.deliver.recipients()).transpose()
     }
 

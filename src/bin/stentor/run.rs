@@ -15,8 +15,7 @@ use clap::Args;
 use stentor::adapters::local::FileDeadLetters;
 use stentor::config::{Config, TargetSettings};
 use stentor::ingest::route::Routes;
-use stentor::model::name::Target;
-use stentor::ops::replay::Recipients;
+use stentor::model::name::{CredentialNames, Target};
 
 use crate::Exit;
 use crate::args::{Aws, Configuration, SlackApi};
@@ -48,7 +47,7 @@ pub(crate) struct RunArguments {
     slack_api: SlackApi,
     #[command(flatten)]
     aws: Aws,
-    /// Print the messages for this target as the body of the request, such as pagerduty:db
+    /// Print the messages for this target as the body of the request, without the credential
     #[arg(long, value_name = "TARGET")]
     show: Option<Target>,
     /// Also print a link that shows each message in Slack's Block Kit Builder
@@ -101,7 +100,7 @@ pub(crate) async fn run(arguments: &RunArguments, ui: Ui) -> anyhow::Result<Exit
 
 /// A credential without a target is a likely mistake: the messages of the target that was meant are
 /// only shown. A name that is no target is not repeated, because it may be a credential.
-fn hint_unused(recipients: &Recipients, config: &Config, ui: Ui) {
+fn hint_unused(recipients: &CredentialNames, config: &Config, ui: Ui) {
     for name in recipients.unused(config.targets.keys()) {
         match name.parse::<Target>() {
             Ok(target) => ui.hint(format_args!("no route uses {target}, which has a credential")),

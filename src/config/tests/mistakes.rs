@@ -52,6 +52,7 @@ name = "jira:a"⏎project = "pay" -> 7:11: project: expected the key of a projec
 name = "jira:a"⏎project = "PAY"⏎reopen_within = "91d" -> 8:17: reopen_within: expected a duration of at most 90d, such as "12h"
 name = "jira:a"⏎project = "PAY"⏎priority = { fatal = "x" } -> 8:14: unknown key `fatal`
 name = "jira:a"⏎project = "PAY"⏎labels = ["a b"] -> 8:11: labels: a label has no blanks
+name = "jira:a"⏎project = "PAY"⏎fields = { labels = ["a"] } -> 8:10: fields: Stentor sets the field `labels` itself
 name = "jira:a"⏎project = "PAY"⏎issue_per = "app" -> 8:13: issue_per: expected "burst" or "pattern"
 name = "jira:a"⏎project = "PAY"⏎token = "topsecret" -> 8:1: unknown key `token`; it belongs to the credential, in the secret
 name = "slack:a"⏎mention = ["ops"] -> 7:12: mention: expected "@here", "@channel", "@everyone", or the id of a user group or user, such as "S012AB3CD" or "U012AB3CD"

@@ -1,12 +1,11 @@
 //! Which dead letters a replay retries, and how fast.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use super::recognize::{DeadLetter, DeadLetterKind};
-use crate::model::name::Target;
+use crate::model::name::{CredentialNames, Target};
 use crate::model::time::Timestamp;
 use crate::protocol::clock::Deadline;
 
@@ -20,7 +19,7 @@ pub struct ReplayOptions {
     pub kinds: Vec<DeadLetterKind>,
     /// The targets that messages can be delivered to; `None` for all. A message to another one is
     /// left in the queue.
-    pub delivers_to: Option<Recipients>,
+    pub delivers_to: Option<CredentialNames>,
     /// The code to retry, or a part of the reason.
     pub reason: Option<String>,
     /// Retries dead letters that were parked at this time or later, or at an unknown time.
@@ -36,39 +35,6 @@ pub struct ReplayOptions {
     pub region: Option<String>,
     /// Stops the replay after the current step.
     pub cancel: CancellationToken,
-}
-
-/// Targets by the names of their credentials.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Recipients(BTreeSet<String>);
-
-impl Recipients {
-    /// Whether there is a credential for the target.
-    pub fn has(&self, target: &Target) -> bool {
-        target.credential_names().iter().any(|name| self.0.contains(name))
-    }
-
-    /// The names that none of these targets has.
-    pub fn unused<'a>(
-        &'a self,
-        targets: impl Iterator<Item = &'a Target> + Clone,
-    ) -> impl Iterator<Item = &'a str> {
-        let is_used = move |name: &&String| {
-            targets.clone().any(|target| target.credential_names().contains(name))
-        };
-        self.0.iter().filter(move |name| !is_used(name)).map(String::as_str)
-    }
-
-    /// Whether there is a credential under a name that begins like this.
-    pub fn has_prefix(&self, prefix: &str) -> bool {
-        self.0.iter().any(|name| name.starts_with(prefix))
-    }
-}
-
-impl FromIterator<String> for Recipients {
-    fn from_iter<I: IntoIterator<Item = String>>(names: I) -> Self {
-        Self(names.into_iter().collect())
-    }
 }
 
 impl Default for ReplayOptions {
@@ -99,7 +65,7 @@ impl ReplayOptions {
 
     /// Whether messages can be delivered to the target.
     pub(super) fn delivers_to(&self, target: &Target) -> bool {
-        self.delivers_to.as_ref().is_none_or(|recipients| recipients.has(target))
+        self.delivers_to.as_ref().is_none_or(|names| names.has(target))
     }
 
     /// The deadline of a step that starts now.

@@ -1,4 +1,5 @@
-//! The limits of each chat and webhook hold for any digest.
+//! The limits of each chat and webhook hold for any digest. And what the tests of several adapters
+//! share.
 
 use proptest::prelude::*;
 use serde_json::Value;
@@ -6,6 +7,21 @@ use serde_json::Value;
 use super::{discord, google_chat, mattermost, teams, webhook};
 use crate::config::{TeamsSettings, TeamsShape};
 use crate::message::tests::any;
+use crate::protocol::notify::DeliverError;
+
+/// The meaning of an answer as text: `retry in 30 s: …`.
+pub(super) fn meaning(outcome: Result<(), DeliverError>) -> String {
+    match outcome {
+        Ok(()) => "accepted".to_owned(),
+        Err(DeliverError::Retry { after: Some(after), reason }) => {
+            format!("retry in {} s: {reason}", after.as_secs())
+        }
+        Err(DeliverError::Retry { after: None, reason }) => format!("retry: {reason}"),
+        Err(DeliverError::Denied { reason }) => format!("denied: {reason}"),
+        Err(DeliverError::Refused { reason }) => format!("refused: {reason}"),
+        Err(DeliverError::Deferred) => "deferred".to_owned(),
+    }
+}
 
 fn chars(value: &Value) -> usize {
     value.as_str().unwrap().chars().count()
