@@ -70,6 +70,8 @@ def retention(template):
     (days,) = program(r"alerts_ttl: DAY \* (\d+)")
     rows = int(days) * 86_400
     parked = at(template, "Resources/DeadLetters/Properties/MessageRetentionPeriod")
+    bucket = at(template, "Resources/FailedBatches/Properties/LifecycleConfiguration/Rules/0/ExpirationInDays")
+    parked = max(parked, bucket * 86_400)
     for hours in at(template, "Parameters/StreamRetentionHours/AllowedValues"):
         stream, age = int(hours) * 3_600, at(template, f"Mappings/Retention/{hours}/RecordAgeMaxSeconds")
         path = "Mappings", "Retention", hours
@@ -227,6 +229,8 @@ def name(value):
             return resource
         case {"Fn::GetAtt": [resource, attribute]}:
             return f"{resource}.{attribute}"
+        case {"Fn::Sub": str(text)}:
+            return text
         case _:
             return json.dumps(value)
 

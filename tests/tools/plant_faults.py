@@ -14,6 +14,7 @@ CHECKS = {check.id: check() for check in vars(rules).values() if getattr(check, 
 FAULTS = [
     ("E9102", "Mappings/Retention/72/RecordAgeMaxSeconds", 259_200),
     ("E9102", "Resources/DeadLetters/Properties/MessageRetentionPeriod", 90 * 86_400),
+    ("E9102", "Resources/FailedBatches/Properties/LifecycleConfiguration/Rules/0/ExpirationInDays", 90),
     ("E9103", "Resources/DueMessages/Properties/RedrivePolicy/maxReceiveCount", 5),
     ("E9104", "Resources/Outbox/Properties/KeySchema/1/AttributeName", "sort"),
     ("E9104", "Resources/AppLogs/Properties/GlobalSecondaryIndexes/0/Projection/NonKeyAttributes/0", "message"),
