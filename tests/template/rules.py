@@ -5,6 +5,7 @@
 
 import json
 import re
+import sys
 import tomllib
 from itertools import product
 from pathlib import Path
@@ -14,30 +15,18 @@ from cfnlint.decode.cfn_yaml import load
 from cfnlint.rules import CloudFormationLintRule, RuleMatch
 from jsonschema import Draft202012Validator
 
+sys.path.insert(0, str(Path(__file__).parent))
+from _evaluate import goes_off  # noqa: E402
+
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = load(ROOT / "tests/template/settings.yaml")
+ALARMS = yaml.safe_load((ROOT / "tests/template/alarms.yaml").read_text())
 PERMISSIONS = yaml.safe_load((ROOT / "tests/template/permissions.yaml").read_text())
 OPERATOR_CODE = {"bin", "inspect", "ops", "replay", "table"}  # modules that run with the permissions of an operator
 MISSING = object()
 
-# Namespace, metric and dimension of each alarm.
-ALARMS = {
-    "AWS/SQS ApproximateNumberOfMessagesVisible QueueName=DeadLetters.QueueName",
-    "AWS/SQS ApproximateAgeOfOldestMessage QueueName=DeadLetters.QueueName",
-    "AWS/SQS ApproximateAgeOfOldestMessage QueueName=DueMessages.QueueName",
-    "AWS/Lambda IteratorAge FunctionName=Consumer",
-    "AWS/Lambda Errors FunctionName=Consumer",
-    "AWS/Lambda Errors FunctionName=Notifier",
-    "AWS/Lambda Throttles FunctionName=Notifier",
-    "AWS/Lambda DestinationDeliveryFailures FunctionName=Consumer",
-    "AWS/Events Invocations RuleName=NotifierSweep",
-    "AWS/Kinesis WriteProvisionedThroughputExceeded StreamName=Stream",
-    'SELECT SUM(DeliveryErrors) FROM "AWS/Logs"',
-    "Stentor messages_retried function=Notifier",
-    "Stentor messages_parked function=Notifier",
-    "Stentor unbalanced function=Consumer",
-    "Stentor events_own function=Consumer",
-}
+# Names that the template uses and the program is about to. A name that the program has must leave this list.
+AHEAD = {"ALERTS_RETENTION_DAYS", "oldest_debt_ms", "sweep_unfinished"}
 
 
 def rule(number, why):
@@ -147,31 +136,70 @@ def names(template):
         yield ("Resources", "Notifier"), "The sweep's Input differs from events/sweep.json"
     variables = at(template, "Resources/Consumer/Properties/Environment/Variables").keys() - {"AWS_ENDPOINT_URL"}
     expiry = at(template, "Resources/Outbox/Properties/TimeToLiveSpecification/AttributeName")
-    for unknown in sorted({*variables, expiry} - set(program(r'"(\w+)"'))):
+    used = set(program(r'"(\w+)"'))
+    for unknown in sorted({*variables, expiry} - used - AHEAD):
         yield ("Resources",), f"The program does not use {unknown}"
+    for known in sorted(used & AHEAD):
+        yield ("Resources",), f"The program uses {known} now: remove it from AHEAD"
 
 
 @rule("E9108", "Everything that can lose or delay an alert has an alarm, on a metric that exists.")
 def alarms(template):
-    watched = {}
-    for path, alarm in walk(template, "Resources/AWS::CloudWatch::Alarm/Properties"):
-        # Silence is a fault only where something happens every minute.
-        silence = "breaching" if path[1] == "SweepAlarm" else "notBreaching"
-        if alarm.get("TreatMissingData") != silence:
-            yield path, f"TreatMissingData must be {silence}"
-        if "Metrics" in alarm:
-            watched[alarm["Metrics"][0]["Expression"]] = path
-        else:
-            (by,) = alarm["Dimensions"]
-            watched[f"{alarm['Namespace']} {alarm['MetricName']} {by['Name']}={name(by['Value'])}"] = path
-    for alarm in sorted(watched.keys() ^ ALARMS):
-        only = "the template" if alarm in watched else "ALARMS of rules.py"
-        yield watched.get(alarm, ("Resources",)), f"{alarm} is only in {only}"
-    written = {f"Stentor {metric} function" for metric in program(r'count\("(\w+)"')}
+    found = dict((path[1], (path, alarm)) for path, alarm in walk(template, "Resources/AWS::CloudWatch::Alarm/Properties"))
+    for unknown in sorted(found.keys() ^ ALARMS.keys()):
+        yield found.get(unknown, [("Resources",)])[0], f"{unknown} is only in the template or only in alarms.yaml"
     program(r'"Namespace": "Stentor", "Dimensions": \[\["function"\]\]')
-    for alarm in sorted(ALARMS):
-        if alarm.startswith("Stentor") and alarm.partition("=")[0] not in written:
-            yield ("Resources",), f"The program does not write {alarm}"
+    written = {*program(r'\("(\w+)", ', "metric.rs"), *AHEAD}
+    for alarm, (path, properties) in found.items():
+        expected = ALARMS.get(alarm, {})
+        if watched(properties) != expected.get("watches"):
+            yield path, f"{alarm} watches {watched(properties)}, and alarms.yaml says {expected.get('watches')}"
+        if ("OKActions" in properties) == expected.get("event", False):
+            yield path, f"{alarm} must report its end unless it reports an event"
+        for metric in re.findall(r"^Stentor (\w+) ", str(watched(properties))):
+            if metric not in written:
+                yield path, f"The program does not write {metric}"
+
+
+@rule("E9109", "The description of an alarm leads to its section in the manual.")
+def runbook(template):
+    manual = (ROOT / "docs/operations.md").read_text()
+    sections = {heading: text for heading, text in re.findall(r"^### (\w+)\n(.*?)(?=^##|\Z)", manual, re.M | re.S)}
+    for path, alarm in walk(template, "Resources/AWS::CloudWatch::Alarm/Properties"):
+        description = at(alarm, "AlarmDescription")
+        if not str(description.get("Fn::Sub")).endswith(f" ${{RunbookUrl}}#{path[1].lower()}"):
+            yield (*path, "AlarmDescription"), f"The description of {path[1]} does not end with its section"
+        for part in ("**Look**", "**Do**", "**Over**"):
+            if part not in sections.get(path[1], ""):
+                yield path, f"docs/operations.md has no section {path[1]} with {part}"
+    for gone in sorted(heading for heading in sections if heading.endswith("Alarm") and heading not in template["Resources"]):
+        yield ("Resources",), f"docs/operations.md describes {gone}, which the template does not have"
+
+
+@rule("E9110", "An alarm goes off on the series of alarms.yaml that it is for, and on no other.")
+def series(template):
+    for path, alarm in walk(template, "Resources/AWS::CloudWatch::Alarm/Properties"):
+        expected = ALARMS.get(path[1], {})
+        if not goes_off(alarm, expected.get("fires", [])):
+            yield path, f"{path[1]} does not go off on {expected.get('fires')}"
+        if goes_off(alarm, expected.get("quiet", [])):
+            yield path, f"{path[1]} goes off on {expected.get('quiet')}"
+
+
+def watched(alarm):
+    """What an alarm watches, in the words of alarms.yaml."""
+    if "Metrics" not in alarm:
+        return one_metric(alarm, alarm["Statistic"])
+    inputs = {"expression": metric["Expression"] for metric in alarm["Metrics"] if "Expression" in metric}
+    if isinstance(inputs["expression"], dict):
+        inputs["expression"] = inputs["expression"]["Fn::Sub"][0]
+    stats = {metric["Id"]: metric["MetricStat"] for metric in alarm["Metrics"] if "MetricStat" in metric}
+    return inputs | {one: one_metric(stat["Metric"], stat["Stat"]) for one, stat in stats.items()}
+
+
+def one_metric(metric, statistic):
+    dimensions = " ".join(f"{by['Name']}={name(by['Value'])}" for by in metric["Dimensions"])
+    return f"{metric['Namespace']} {metric['MetricName']} {statistic} {dimensions}"
 
 
 def program(pattern, file="*.rs", without=()):

@@ -26,8 +26,16 @@ FAULTS = [
     ("E9107", "Resources/Consumer/Properties/Environment/Variables/DEAD_LETTERS_URL", "not read"),
     ("E9107", "Resources/Notifier/Properties/Events/Sweep/Properties/Input", '{"stentor": "swep"}'),
     ("E9108", "Resources/LagAlarm/Properties/MetricName", "IteratorAgeMilliseconds"),
-    ("E9108", "Resources/SweepAlarm/Properties/Dimensions/0/Value/Ref", "Sweep"),
-    ("E9108", "Resources/DueAlarm/Properties/TreatMissingData", "breaching"),
+    ("E9108", "Resources/SweepAlarm/Properties/Dimensions/0/Value/Ref", "Consumer"),
+    ("E9108", "Resources/StoppedAlarm/Properties/Metrics/1/MetricStat/Stat", "Average"),
+    ("E9108", "Resources/BooksAlarm/Properties/OKActions", []),
+    ("E9109", "Resources/LagAlarm/Properties/AlarmDescription", {"Fn::Sub": "Records wait. ${RunbookUrl}#lag"}),
+    ("E9110", "Resources/ConsumerThrottlesAlarm/Properties/TreatMissingData", "breaching"),
+    ("E9110", "Resources/DueAlarm/Properties/EvaluationPeriods", 1),
+    ("E9110", "Resources/SweepAlarm/Properties/TreatMissingData", "notBreaching"),
+    ("E9110", "Resources/StoppedAlarm/Properties/Metrics/0/Expression", "IF(incoming > 0 AND invocations == 0, 1, 0)"),
+    ("E9110", "Resources/TableThrottlesAlarm/Properties/Metrics/0/Expression", "FILL(alerts, 0) + FILL(outbox, 0)"),
+    ("E9110", "Resources/BehindAlarm/Properties/Threshold", 2_000_000),
 ]
 
 
