@@ -57,7 +57,10 @@ def settings(template):
 @rule("E9102", "Operators need time to replay records from the stream, and a row must outlive each copy of its alert.")
 def retention(template):
     (days,) = program(r"alerts_ttl: DAY \* (\d+)")
-    rows = int(days) * 86_400
+    parameter = at(template, "Parameters/AlertsRetentionDays")
+    if parameter["Default"] != int(days):
+        yield ("Parameters", "AlertsRetentionDays"), f"The program keeps a row for {days} days by default"
+    rows = parameter["MinValue"] * 86_400
     parked = at(template, "Resources/DeadLetters/Properties/MessageRetentionPeriod")
     bucket = at(template, "Resources/FailedBatches/Properties/LifecycleConfiguration/Rules/0/ExpirationInDays")
     parked = max(parked, bucket * 86_400)
@@ -186,6 +189,14 @@ def series(template):
             yield path, f"{path[1]} goes off on {expected.get('quiet')}"
 
 
+@rule("E9111", "Lambda must not throttle the notifier, because SQS counts a throttled message as received.")
+def concurrency(template):
+    for reserved in at(template, "Parameters/NotifierConcurrency/AllowedValues"):
+        queue = at(template, f"Mappings/NotifierConcurrency/{reserved}/Queue")
+        if not 2 <= queue < (int(reserved) or 1_000):
+            yield ("Mappings", "NotifierConcurrency", reserved), f"The queue may use {queue} of {reserved}"
+
+
 def watched(alarm):
     """What an alarm watches, in the words of alarms.yaml."""
     if "Metrics" not in alarm:
@@ -257,6 +268,8 @@ def name(value):
             return resource
         case {"Fn::GetAtt": [resource, attribute]}:
             return f"{resource}.{attribute}"
+        case {"Fn::If": [_, created, {"Fn::Sub": str(adopted)} | {"Ref": adopted}]} if "Existing" in adopted:
+            return name(created)
         case {"Fn::Sub": str(text)}:
             return text
         case _:

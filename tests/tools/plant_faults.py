@@ -15,6 +15,8 @@ FAULTS = [
     ("E9102", "Mappings/Retention/72/RecordAgeMaxSeconds", 259_200),
     ("E9102", "Resources/DeadLetters/Properties/MessageRetentionPeriod", 90 * 86_400),
     ("E9102", "Resources/FailedBatches/Properties/LifecycleConfiguration/Rules/0/ExpirationInDays", 90),
+    ("E9102", "Parameters/AlertsRetentionDays/MinValue", 20),
+    ("E9102", "Parameters/AlertsRetentionDays/Default", 30),
     ("E9103", "Resources/DueMessages/Properties/RedrivePolicy/maxReceiveCount", 5),
     ("E9104", "Resources/Outbox/Properties/KeySchema/1/AttributeName", "sort"),
     ("E9104", "Resources/AppLogs/Properties/GlobalSecondaryIndexes/0/Projection/NonKeyAttributes/0", "message"),
@@ -36,6 +38,8 @@ FAULTS = [
     ("E9110", "Resources/StoppedAlarm/Properties/Metrics/0/Expression", "IF(incoming > 0 AND invocations == 0, 1, 0)"),
     ("E9110", "Resources/TableThrottlesAlarm/Properties/Metrics/0/Expression", "FILL(alerts, 0) + FILL(outbox, 0)"),
     ("E9110", "Resources/BehindAlarm/Properties/Threshold", 2_000_000),
+    ("E9111", "Mappings/NotifierConcurrency/11/Queue", 11),
+    ("E9105", "Resources/ConsumerRole/Properties/Policies/0/PolicyDocument/Statement/1/Resource/Fn::If/2/Fn::Sub", "*"),
 ]
 
 
