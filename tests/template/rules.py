@@ -197,6 +197,17 @@ def concurrency(template):
             yield ("Mappings", "NotifierConcurrency", reserved), f"The queue may use {queue} of {reserved}"
 
 
+@rule("E9112", "A reader copies commands of the documents: their outputs exist, and their subscriptions use all shards.")
+def commands(template):
+    for document in ("docs/deploy.md", "docs/operations.md"):
+        blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / document).read_text(), re.M | re.S)
+        for output in sorted(set(re.findall(r"\$([A-Z][a-z]\w+)", "\n".join(blocks))) - template.get("Outputs", {}).keys()):
+            yield ("Outputs",), f"{document} uses ${output}, which is no output"
+        for command in re.findall(r"^aws logs put-(?:subscription|account).*(?:\\\n.*|\n +.*)*", "\n".join(blocks), re.M):
+            if "Random" not in command:
+                yield ("Outputs",), f"{document} subscribes without Random: {command}"
+
+
 def watched(alarm):
     """What an alarm watches, in the words of alarms.yaml."""
     if "Metrics" not in alarm:

@@ -38,6 +38,7 @@ FAULTS = [
     ("E9110", "Resources/StoppedAlarm/Properties/Metrics/0/Expression", "IF(incoming > 0 AND invocations == 0, 1, 0)"),
     ("E9110", "Resources/TableThrottlesAlarm/Properties/Metrics/0/Expression", "FILL(alerts, 0) + FILL(outbox, 0)"),
     ("E9110", "Resources/BehindAlarm/Properties/Threshold", 2_000_000),
+    ("E9112", "Outputs", {}),
     ("E9111", "Mappings/NotifierConcurrency/11/Queue", 11),
     ("E9105", "Resources/ConsumerRole/Properties/Policies/0/PolicyDocument/Statement/1/Resource/Fn::If/2/Fn::Sub", "*"),
 ]
