@@ -221,21 +221,22 @@ impl Findings {
         let Some(due) = self.readable(due, "the due queue") else { return };
         let dead_letters =
             snapshot.dead_letters.as_ref().map(|queue| queue.arn.as_str()).unwrap_or_default();
-        if due
-            .redrives_to
-            .as_deref()
-            .is_some_and(|to| dead_letters.is_empty() || to == dead_letters)
-        {
-            self.good(
+        match due.redrives_to.as_deref() {
+            Some(to) if to != dead_letters => self.good(
+                CheckRule::DueQueueRedrive,
+                "the due queue sends exhausted messages to a queue of their own",
+            ),
+            // The console then offers to move dead letters to the due queue.
+            Some(_) => self.bad(
                 CheckRule::DueQueueRedrive,
                 "the due queue sends exhausted messages to the dead-letter queue",
-            );
-        } else {
-            self.bad(
+                "set its RedrivePolicy to another queue, or a redrive destroys dead letters",
+            ),
+            None => self.bad(
                 CheckRule::DueQueueRedrive,
-                "the due queue does not send exhausted messages to the dead-letter queue",
-                format!("set its RedrivePolicy to {dead_letters}"),
-            );
+                "the due queue receives exhausted messages again and again",
+                "set its RedrivePolicy to a queue of its own",
+            ),
         }
     }
 
@@ -319,7 +320,7 @@ impl Findings {
             self.bad(
                 CheckRule::MappingOnFailure,
                 format!("the mapping of {source} drops records after its last attempt"),
-                "set DestinationConfig.OnFailure to the dead-letter queue",
+                "set DestinationConfig.OnFailure to an S3 bucket, which gets the records, too",
             );
         }
     }

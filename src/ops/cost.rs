@@ -81,7 +81,7 @@ impl Default for Workload {
             compression: 4.7,
             subscription: Subscription::Stream,
             architecture: Architecture::Arm64,
-            stream_retention_hours: 48,
+            stream_retention_hours: 168,
             routes: 1,
             targets_per_route: 1,
             log_groups: 20,

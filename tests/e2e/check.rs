@@ -19,8 +19,10 @@ if not spoil:
     sqs.set_queue_attributes(QueueUrl=os.environ["DLQ_URL"],
                              Attributes={"MessageRetentionPeriod": "1209600", "MaximumMessageSize": "1048576"})
     arn = sqs.get_queue_attributes(QueueUrl=os.environ["DLQ_URL"], AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    own = sqs.create_queue(QueueName="due-dead-letters")["QueueUrl"]
+    own = sqs.get_queue_attributes(QueueUrl=own, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     due = sqs.create_queue(QueueName="due", Attributes={
-        "RedrivePolicy": json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 20})})["QueueUrl"]
+        "RedrivePolicy": json.dumps({"deadLetterTargetArn": own, "maxReceiveCount": 20})})["QueueUrl"]
     role = aws("iam").create_role(RoleName="r", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
     aws("lambda").create_function(FunctionName="stentor-consumer", Runtime="provided.al2023", Role=role, Handler="x",
         Code={"ZipFile": b"zip"}, Environment={"Variables": {"ALERTS_TABLE": "AppLogs", "OUTBOX_TABLE": "Outbox",

@@ -16,7 +16,7 @@ fn good() -> Snapshot {
         source_arn: stream.into(),
         enabled: true,
         reports_item_failures: true,
-        on_failure: Some("arn:dlq".into()),
+        on_failure: Some("arn:aws:s3:::batches".into()),
         age_max: Some(Duration::from_hours(24)),
         attempts_max: None,
     };
@@ -33,7 +33,7 @@ fn good() -> Snapshot {
             by_hour: vec![],
         }),
         dead_letters: Ok(queue("arn:dlq", None)),
-        due: Some(Ok(queue("arn:due", Some("arn:dlq")))),
+        due: Some(Ok(queue("arn:due", Some("arn:due-dlq")))),
         credentials: Ok([("slack:default".parse().unwrap(), CredentialState::Valid)].into()),
         mappings: Ok(vec![mapping]),
         streams: [(stream.to_owned(), Ok(Duration::from_hours(48)))].into(),
@@ -86,8 +86,11 @@ fn each_fault_has_its_code_and_its_remedy() {
     check("dead-letter-size", "1048576", |snapshot| {
         snapshot.dead_letters.as_mut().unwrap().message_bytes_max = 262_144;
     });
-    check("due-queue-redrive", "arn:dlq", |snapshot| {
+    check("due-queue-redrive", "a queue of its own", |snapshot| {
         snapshot.due.as_mut().unwrap().as_mut().unwrap().redrives_to = None;
+    });
+    check("due-queue-redrive", "another queue", |snapshot| {
+        snapshot.due = Some(Ok(Queue { redrives_to: Some("arn:dlq".into()), ..Queue::default() }));
     });
     check("credential", "put-secret-value", |snapshot| {
         credential(snapshot, CredentialState::Missing);

@@ -60,7 +60,7 @@ assumptions! {
     SHARD_BYTES_PER_SECOND = "shard-bytes-per-second", 1_048_576.0, "bytes/s", Documented,
         "the capacity of one shard";
     POLL_SECONDS = "poll-seconds", 1.0, "s", Documented,
-        "Lambda reads a shard once a second; the template's batching window is no longer";
+        "Lambda reads a shard once a second; the template's batching window is no longer by default";
 
     // ---- The consumer's time ----
     MEMORY_MB = "memory-mb", 1_769.0, "MB", Template, "one whole vCPU";
@@ -139,7 +139,8 @@ assumptions! {
 
     // ---- CloudWatch ----
     METRICS = "metrics", 22.0, "metrics", Code, "15 of the consumer, 7 of the notifier";
-    ALARMS = "alarms", 14.0, "alarms", Template, "without the one over all subscriptions";
+    ALARMS = "alarms", 26.0, "alarms", Template,
+        "metrics that alarms watch, each of which counts as an alarm, without those of all subscriptions";
     CONSUMER_LOG_BYTES = "consumer-log-bytes", 1_130.0, "bytes", Measured,
         "the summary line of an invocation (tests/it/cost.rs)";
     NOTIFIER_LOG_BYTES = "notifier-log-bytes", 660.0, "bytes", Measured,

@@ -79,7 +79,7 @@ fn a_month_of_round_numbers_through_a_stream() {
     expect("kinesis-stream", 730.0);
     expect("kinesis-in", gb);
     expect("kinesis-out", gb);
-    expect("kinesis-retention", gb * 24.0 / 730.0);
+    expect("kinesis-retention", gb * 144.0 / 730.0);
     expect("logs-delivered", gb * 10_400.0 / 10_912.0);
 
     // 400 + 218 + 0.435 x 218 bytes and a half KiB, in a transaction; the index never less than 1
@@ -124,7 +124,7 @@ fn a_month_of_round_numbers_through_a_stream() {
     expect("cloudwatch-own-logs", own * days / gib);
     expect("cloudwatch-own-logs-stored", own * 30.0 * 0.15 / gib);
     expect("cloudwatch-metrics", 22.0);
-    expect("cloudwatch-alarms", 14.0);
+    expect("cloudwatch-alarms", 26.0);
     expect("cloudwatch-delivery-alarm", 7.0);
     expect("sqs-due", 144.0 * 3.0 * days / 1e6);
     expect("sqs-polls", 657_000.0 / 1e6);
@@ -170,7 +170,7 @@ fn a_bill_is_usage_times_prices() {
     let bill = Bill::of(&usage, &prices, workload.tb_per_day);
     close(
         bill.service(Service::Kinesis),
-        730.0 * 0.04 + quantity(&workload, "kinesis-in") * 0.12 + 0.1 * 8.781_3,
+        730.0 * 0.04 + quantity(&workload, "kinesis-in") * 0.12 + 0.1 * 52.687_8,
     );
     close(bill.service(Service::Sqs), (0.657 + 0.01314) * 0.4);
     close(bill.service(Service::CloudWatchLogs), 0.0);
@@ -299,19 +299,19 @@ fn golden_bills() {
     }
     insta::assert_snapshot!(table, @r"
     dollars a month                 kinesis   dynamodb      watch     lambda        sqs    secrets        out      total
-    default                         1370.12     999.95      45.26      37.83       0.27       0.42       0.00    2453.84
-    nothing matches                 1370.12       0.07      45.25      12.80       0.26       0.40       0.00    1428.90
-    one in a million                1370.12       1.71      45.26      12.94       0.27       0.42       0.00    1430.72
-    1 %                             1370.12    7018.79      45.26      38.49       0.27       0.42       0.00    8473.34
-    5 %                             1370.12   32356.73      45.26      40.97       0.27       0.42       0.00   33813.77
-    10 GB a day                       42.61      14.06      15.49       2.60       0.27       0.42       0.00      75.45
-    100 TB a day                  134120.88   99774.47    3483.12    3729.60       0.27       0.42       0.00  241108.76
-    10 GB a day, direct                0.00      14.47      23.79       5.16       0.27       0.42       0.00      44.11
-    direct                             0.00    1420.91    1386.34     509.41       0.27       0.42       0.00    3317.36
-    records of 10 events            2878.86    1073.56      66.28      56.46       0.27       0.42       0.00    4075.85
-    packs 8 times                    886.14     946.12      32.26      25.01       0.27       0.42       0.00    1890.23
-    50 routes                       1370.12    1441.78      45.39      45.22       0.53       0.44       0.37    2903.84
-    a filter sends the matches        34.22     784.54      16.83       7.04       0.27       0.42       0.00     843.32
+    default                         1548.91     999.95      46.46      37.83       0.27       0.42       0.00    2633.83
+    nothing matches                 1548.91       0.07      46.45      12.80       0.26       0.40       0.00    1608.89
+    one in a million                1548.91       1.71      46.46      12.94       0.27       0.42       0.00    1610.71
+    1 %                             1548.91    7018.79      46.46      38.49       0.27       0.42       0.00    8653.33
+    5 %                             1548.91   32356.73      46.46      40.97       0.27       0.42       0.00   33993.75
+    10 GB a day                       44.40      14.06      16.69       2.60       0.27       0.42       0.00      78.44
+    100 TB a day                  151999.77   99774.47    3484.32    3729.60       0.27       0.42       0.00  258988.85
+    10 GB a day, direct                0.00      14.47      24.99       5.16       0.27       0.42       0.00      45.31
+    direct                             0.00    1420.91    1387.54     509.41       0.27       0.42       0.00    3318.56
+    records of 10 events            3258.81    1073.56      67.48      56.46       0.27       0.42       0.00    4457.01
+    packs 8 times                   1000.40     946.12      33.46      25.01       0.27       0.42       0.00    2005.69
+    50 routes                       1548.91    1441.78      46.59      45.22       0.53       0.44       0.37    3083.83
+    a filter sends the matches        34.89     784.54      18.03       7.04       0.27       0.42       0.00     845.19
     ");
 }
 
@@ -351,22 +351,32 @@ fn template(key: &str) -> f64 {
     rest.lines().next().unwrap().parse().unwrap()
 }
 
+/// The default of a parameter of the template.
+fn default_of(parameter: &str) -> f64 {
+    let (_, rest) = TEMPLATE.split_once(&format!("\n  {parameter}:\n")).unwrap();
+    let (_, default) = rest.split_once("Default: ").unwrap();
+    default.lines().next().unwrap().trim_matches('"').parse().unwrap()
+}
+
 #[test]
 fn what_the_template_decides_is_as_the_model_says() {
-    assert!(template("MaximumBatchingWindowInSeconds") <= POLL_SECONDS.value);
+    assert!(default_of("BatchingWindowSeconds") <= POLL_SECONDS.value);
+    assert_eq!(
+        default_of("StreamRetentionHours"),
+        f64::from(Workload::default().stream_retention_hours)
+    );
+    assert_eq!(default_of("AlertsRetentionDays"), ALERT_DAYS.value);
     assert_eq!(template("MemorySize"), MEMORY_MB.value);
     assert_eq!(TEMPLATE.matches("Schedule: rate(1 minute)").count(), 1);
     assert_eq!(SWEEPS_PER_HOUR.value, 60.0);
-    let (alarms, over_a_query) =
-        (TEMPLATE.matches("AWS::CloudWatch::Alarm").count(), TEMPLATE.matches("SELECT ").count());
-    assert_eq!((alarms - over_a_query, over_a_query), (ALARMS.value as usize, 1));
+    let (metrics, over_a_query) =
+        (TEMPLATE.matches("MetricName: ").count(), TEMPLATE.matches("SELECT ").count());
+    assert_eq!((metrics, over_a_query), (ALARMS.value as usize, 1));
     assert!(
         TEMPLATE.contains("StreamMode: ON_DEMAND")
             && TEMPLATE.contains("BillingMode: PAY_PER_REQUEST")
     );
-    let (_, retention) = TEMPLATE.split_once("LogRetentionDays:").unwrap();
-    let (_, default) = retention.split_once("Default: ").unwrap();
-    assert_eq!(default.lines().next().unwrap().parse::<f64>().unwrap(), LOG_DAYS.value);
+    assert_eq!(default_of("LogRetentionDays"), LOG_DAYS.value);
 }
 
 #[test]

@@ -30,11 +30,11 @@ fn a_bill_has_a_line_for_each_service_and_says_what_it_assumes() {
     prices      us-east-1, 2025-07
 
                                                         quantity a month       $/month        $/TB
-    Kinesis Data Streams                                                      3,381.49       44.47
+    Kinesis Data Streams                                                      3,828.46       50.35
       the stream                                               730 hours         29.20        0.38
       records written                                          27,191 GB      2,175.27       28.61
       records read                                             27,191 GB      1,087.63       14.30
-      kept beyond 24 hours                                 894 GB-months         89.39        1.18
+      kept beyond 24 hours                               5,364 GB-months        536.37        7.05
     DynamoDB                                                                  1,391.41       18.30
       rows written                                     536 million units        334.95        4.40
       their index                                      200 million units        125.07        1.64
@@ -44,11 +44,11 @@ fn a_bill_has_a_line_for_each_service_and_says_what_it_assumes() {
       sweeps                                          0.53 million units          0.07        0.00
       rows kept for 90 days                                808 GB-months        202.08        2.66
       their point-in-time recovery                         542 GB-months        108.48        1.43
-    CloudWatch, with the functions' logs                                         98.09        1.29
+    CloudWatch, with the functions' logs                                         99.29        1.31
       own logs ingested                                           175 GB         87.32        1.15
       own logs kept for 30 days                           25.8 GB-months          0.78        0.01
       metrics                                                 22 metrics          6.60        0.09
-      alarms                                                   14 alarms          1.40        0.02
+      alarms                                                   26 alarms          2.60        0.03
       LogsDeliveryAlarm, one metric a log group                20 metrics          2.00        0.03
     Lambda                                                                       86.71        1.14
       invocations                                            102 million         20.50        0.27
@@ -62,7 +62,7 @@ fn a_bill_has_a_line_for_each_service_and_says_what_it_assumes() {
       reads of it                                          0.44 x 10,000          0.02        0.00
     Data transfer                                                                 0.00        0.00
     CloudWatch Logs subscriptions                                                 0.00        0.00
-    total                                                                     4,958.40       65.21
+    total                                                                     5,406.57       71.10
 
     not included: ingestion by CloudWatch Logs                               35,409.66      465.66
 
