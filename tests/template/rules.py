@@ -23,6 +23,7 @@ SETTINGS = load(ROOT / "tests/template/settings.yaml")
 ALARMS = yaml.safe_load((ROOT / "tests/template/alarms.yaml").read_text())
 PERMISSIONS = yaml.safe_load((ROOT / "tests/template/permissions.yaml").read_text())
 OPERATOR_CODE = {"bin", "inspect", "ops", "replay", "table"}  # modules that run with the permissions of an operator
+ALARM = "Resources/AWS::CloudWatch::Alarm/Properties"
 MISSING = object()
 
 # Names that the template uses and the program is about to. A name that the program has must leave this list.
@@ -148,7 +149,7 @@ def names(template):
 
 @rule("E9108", "Everything that can lose or delay an alert has an alarm, on a metric that exists.")
 def alarms(template):
-    found = dict((path[1], (path, alarm)) for path, alarm in walk(template, "Resources/AWS::CloudWatch::Alarm/Properties"))
+    found = {path[1]: (path, alarm) for path, alarm in walk(template, ALARM)}
     for unknown in sorted(found.keys() ^ ALARMS.keys()):
         yield found.get(unknown, [("Resources",)])[0], f"{unknown} is only in the template or only in alarms.yaml"
     program(r'"Namespace": "Stentor", "Dimensions": \[\["function"\]\]')
@@ -168,20 +169,20 @@ def alarms(template):
 def runbook(template):
     manual = (ROOT / "docs/operations.md").read_text()
     sections = {heading: text for heading, text in re.findall(r"^### (\w+)\n(.*?)(?=^##|\Z)", manual, re.M | re.S)}
-    for path, alarm in walk(template, "Resources/AWS::CloudWatch::Alarm/Properties"):
+    for path, alarm in walk(template, ALARM):
         description = at(alarm, "AlarmDescription")
         if not str(description.get("Fn::Sub")).endswith(f" ${{RunbookUrl}}#{path[1].lower()}"):
             yield (*path, "AlarmDescription"), f"The description of {path[1]} does not end with its section"
         for part in ("**Look**", "**Do**", "**Over**"):
             if part not in sections.get(path[1], ""):
                 yield path, f"docs/operations.md has no section {path[1]} with {part}"
-    for gone in sorted(heading for heading in sections if heading.endswith("Alarm") and heading not in template["Resources"]):
+    for gone in sorted({each for each in sections if each.endswith("Alarm")} - template["Resources"].keys()):
         yield ("Resources",), f"docs/operations.md describes {gone}, which the template does not have"
 
 
 @rule("E9110", "An alarm goes off on the series of alarms.yaml that it is for, and on no other.")
 def series(template):
-    for path, alarm in walk(template, "Resources/AWS::CloudWatch::Alarm/Properties"):
+    for path, alarm in walk(template, ALARM):
         expected = ALARMS.get(path[1], {})
         if not goes_off(alarm, expected.get("fires", [])):
             yield path, f"{path[1]} does not go off on {expected.get('fires')}"
@@ -197,13 +198,13 @@ def concurrency(template):
             yield ("Mappings", "NotifierConcurrency", reserved), f"The queue may use {queue} of {reserved}"
 
 
-@rule("E9112", "A reader copies commands of the documents: their outputs exist, and their subscriptions use all shards.")
+@rule("E9112", "A reader copies the commands of documents: outputs exist, and subscriptions use all shards.")
 def commands(template):
     for document in ("docs/deploy.md", "docs/operations.md"):
-        blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / document).read_text(), re.M | re.S)
-        for output in sorted(set(re.findall(r"\$([A-Z][a-z]\w+)", "\n".join(blocks))) - template.get("Outputs", {}).keys()):
+        code = "\n".join(re.findall(r"^```sh\n(.*?)^```", (ROOT / document).read_text(), re.M | re.S))
+        for output in sorted({*re.findall(r"\$([A-Z][a-z]\w+)", code)} - template["Outputs"].keys()):
             yield ("Outputs",), f"{document} uses ${output}, which is no output"
-        for command in re.findall(r"^aws logs put-(?:subscription|account).*(?:\\\n.*|\n +.*)*", "\n".join(blocks), re.M):
+        for command in re.findall(r"^aws logs put-(?:subscription|account).*(?:\\\n.*|\n +.*)*", code, re.M):
             if "Random" not in command:
                 yield ("Outputs",), f"{document} subscribes without Random: {command}"
 
