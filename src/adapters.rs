@@ -25,7 +25,7 @@ pub mod jsm;
 pub mod local;
 pub mod mattermost;
 pub mod pagerduty;
-mod random;
+pub mod random;
 pub mod replay;
 pub mod secret;
 #[cfg(feature = "stack")]

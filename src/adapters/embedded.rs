@@ -92,7 +92,7 @@ impl Embedded {
             &loopback(&self.endpoint()),
             Tables::default(),
             clock,
-            fastrand::Rng::new(),
+            crate::adapters::random::from_os(),
         );
         let created = store.create_tables(deadline).await;
         created.map_err(|error| match &self.database {

@@ -22,7 +22,10 @@ use crate::protocol::clock::Deadline;
 /// How long a secret is cached.
 pub const KEPT_FOR: Duration = Duration::from_secs(300);
 
-/// After a denied credential, the secret is not read again for this time.
+/// The longest that a read may take while other deliveries wait for it.
+const READ_MAX: Duration = Duration::from_secs(5);
+
+/// After a denied credential or a failed read, the secret is not read again for this time.
 const REFRESHED_AFTER: Duration = Duration::from_secs(15);
 
 /// A credential of a target: a webhook URL, a token, an object of several. Never printed.
@@ -95,10 +98,11 @@ impl<R: ReadSecret> Secrets<R> {
         Self { reader, cache: Mutex::new(None) }
     }
 
-    /// The credential of `target`, from a secret that is at most five minutes old.
+    /// The credential of `target`, from a secret that is at most five minutes old. When it cannot be
+    /// read again, the one that was read before is used: it is most likely still good.
     ///
     /// # Errors
-    /// When the secret cannot be read, or names no such target.
+    /// When the secret was never read, or names no such target.
     pub async fn credential(
         &self,
         target: &Target,
@@ -107,11 +111,17 @@ impl<R: ReadSecret> Secrets<R> {
     ) -> Result<Credential, SecretError> {
         let mut cache = self.cache.lock().await;
         if cache.as_ref().is_none_or(|cached| cached.read_at.after(KEPT_FOR) <= now) {
-            *cache = Some(Cached {
-                read_at: now,
-                credentials: self.current(deadline).await?,
-                previous: None,
-            });
+            let deadline = deadline.min(Deadline::after(now, READ_MAX));
+            match (self.current(deadline).await, &mut *cache) {
+                (Ok(credentials), cache) => {
+                    *cache = Some(Cached { read_at: now, credentials, previous: None });
+                }
+                (Err(error), Some(cached)) => {
+                    tracing::warn!("Credentials that were read before are used: {error}");
+                    cached.read_at = now.after(REFRESHED_AFTER).before(KEPT_FOR);
+                }
+                (Err(error), None) => return Err(error),
+            }
         }
         cache
             .as_ref()

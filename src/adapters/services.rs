@@ -3,6 +3,7 @@
 
 use crate::adapters::clock::SystemClock;
 use crate::adapters::dynamodb::DynamoStore;
+use crate::adapters::random;
 use crate::adapters::secret::SecretsManager;
 use crate::adapters::sqs::SqsDueQueue;
 use crate::adapters::targets::Targets;
@@ -51,6 +52,6 @@ impl<P: DeadLetterQueue> Services for DeployedServices<P> {
     }
 
     fn random(&self) -> u64 {
-        fastrand::u64(..)
+        random::bits()
     }
 }

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
+use aws_sdk_sqs::config::timeout::TimeoutConfig;
 use aws_sdk_sqs::types::{BatchResultErrorEntry, SendMessageBatchRequestEntry};
 use futures::stream::{self, StreamExt as _};
 
@@ -35,6 +36,9 @@ const DELAY_MAX: Duration = Duration::from_secs(900);
 /// The longest visibility time-out, less the length of an invocation, because it counts from the
 /// receive call.
 const VISIBILITY_MAX: Duration = Duration::from_secs(12 * 3600 - 900);
+
+const CONNECT_MAX: Duration = Duration::from_secs(2);
+const ATTEMPT_MAX: Duration = Duration::from_secs(5);
 
 const RETRY: RetryPolicy = RetryPolicy::new(Duration::from_millis(50), Duration::from_secs(1));
 
@@ -165,7 +169,13 @@ impl<C> SqsQueue<C> {
         clock: C,
         rng: fastrand::Rng,
     ) -> Self {
-        Self { client: Client::new(config), url, clock, random: Random::new(rng) }
+        // A connection that died while the sandbox was frozen costs one attempt, not an invocation.
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_MAX)
+            .operation_attempt_timeout(ATTEMPT_MAX)
+            .build();
+        let config = aws_sdk_sqs::config::Builder::from(config).timeout_config(timeouts).build();
+        Self { client: Client::from_conf(config), url, clock, random: Random::new(rng) }
     }
 }
 

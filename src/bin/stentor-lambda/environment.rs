@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use stentor::adapters::clock::SystemClock;
 use stentor::adapters::dynamodb::{DynamoStore, Tables};
 use stentor::adapters::http::Http;
+use stentor::adapters::random;
 use stentor::adapters::secret::{Secrets, SecretsManager};
 use stentor::adapters::services::DeployedServices;
 use stentor::adapters::slack::{ApiUrl, Slack};
@@ -35,10 +36,10 @@ pub(crate) async fn from_environment() -> anyhow::Result<Function> {
         .context("STENTOR_SECRET_ID is not set: there are no credentials")?;
     Ok(DeployedServices {
         routes: Routes::new(&config)?.refusing(own_logs()),
-        store: DynamoStore::new(&aws, tables, SystemClock, fastrand::Rng::new()),
+        store: DynamoStore::new(&aws, tables, SystemClock, random::from_os()),
         due: variable("DUE_QUEUE_URL")
-            .map(|url| SqsDueQueue::new(&aws, url, SystemClock, fastrand::Rng::new())),
-        dead_letters: SqsDeadLetters::new(&aws, dlq_url, SystemClock, fastrand::Rng::new()),
+            .map(|url| SqsDueQueue::new(&aws, url, SystemClock, random::from_os())),
+        dead_letters: SqsDeadLetters::new(&aws, dlq_url, SystemClock, random::from_os()),
         targets: Targets::new(
             slack()?,
             Secrets::new(SecretsManager::new(&aws, secret_id, SystemClock)),

@@ -11,6 +11,7 @@ use stentor::adapters::aws::diagnose;
 use stentor::adapters::clock::SystemClock;
 use stentor::adapters::dynamodb::{DynamoStore, Tables};
 use stentor::adapters::http;
+use stentor::adapters::random;
 use stentor::adapters::slack::{ApiUrl, Slack};
 use stentor::config::{self, Config};
 use stentor::model::time::Timestamp;
@@ -183,7 +184,7 @@ impl TableNames {
             aws,
             Tables { alerts, outbox, ..Tables::default() },
             SystemClock,
-            fastrand::Rng::new(),
+            random::from_os(),
         )
     }
 }

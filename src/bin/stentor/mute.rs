@@ -9,6 +9,7 @@ use anyhow::anyhow;
 use clap::Args;
 use stentor::adapters::clock::SystemClock;
 use stentor::adapters::dynamodb::{DynamoStore, Tables};
+use stentor::adapters::random;
 use stentor::config;
 use stentor::model::humanize::humanize_duration;
 use stentor::model::name::RouteName;
@@ -121,7 +122,7 @@ impl State {
         }
         let tables = Tables { outbox: self.outbox_table.clone(), ..Tables::default() };
         let store =
-            DynamoStore::new(&self.aws.load().await?, tables, SystemClock, fastrand::Rng::new());
+            DynamoStore::new(&self.aws.load().await?, tables, SystemClock, random::from_os());
         set_mute(&store, &self.configuration, route, until, ui).await
     }
 }

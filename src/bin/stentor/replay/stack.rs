@@ -8,6 +8,7 @@ use aws_types::SdkConfig;
 use stentor::adapters::aws::diagnose;
 use stentor::adapters::clock::SystemClock;
 use stentor::adapters::local::FileDeadLetters;
+use stentor::adapters::random;
 use stentor::adapters::replay::file::FileDeadLetterSource;
 use stentor::adapters::replay::kinesis::KinesisStreamReader;
 use stentor::adapters::replay::sqs::{SqsDeadLetterSource, region_of};
@@ -65,7 +66,7 @@ pub(super) async fn replay(arguments: &ReplayArguments, ui: Ui) -> anyhow::Resul
         ),
     };
     let total = source.count(arguments.deadline()).await?;
-    let streams = Some(KinesisStreamReader::new(&aws, SystemClock, fastrand::Rng::new()));
+    let streams = Some(KinesisStreamReader::new(&aws, SystemClock, random::from_os()));
     let routes = Routes::new(&config)?;
     if arguments.dry_run {
         return arguments.list(&source, &routes, total, ui).await;
@@ -91,7 +92,7 @@ pub(super) async fn queue(
     let aws = arguments.aws.load().await?;
     Ok((
         source(&aws, queue_url)?,
-        Some(KinesisStreamReader::new(&aws, SystemClock, fastrand::Rng::new())),
+        Some(KinesisStreamReader::new(&aws, SystemClock, random::from_os())),
     ))
 }
 
@@ -106,7 +107,7 @@ fn source(aws: &SdkConfig, queue_url: &str) -> anyhow::Result<ReplaySource> {
             aws,
             queue_url.to_owned(),
             SystemClock,
-            fastrand::Rng::new(),
+            random::from_os(),
         ))),
     }
 }
@@ -135,7 +136,7 @@ async fn deployed(
             aws,
             queue_url.clone(),
             SystemClock,
-            fastrand::Rng::new(),
+            random::from_os(),
         )),
         (None, Some(file)) => Parking::File(FileDeadLetters::new(parked_beside(file))),
         (None, None) => bail!("no queue for parked records: name it with --queue-url"),
@@ -143,7 +144,7 @@ async fn deployed(
     let due = arguments
         .due_queue_url
         .clone()
-        .map(|url| SqsDueQueue::new(aws, url, SystemClock, fastrand::Rng::new()));
+        .map(|url| SqsDueQueue::new(aws, url, SystemClock, random::from_os()));
     let targets = Targets::new(arguments.slack_api.slack()?, Secrets::new(secrets), SystemClock)
         .with_settings(routes.config().targets.clone())
         .with_stack(arguments.stack_name.clone())
