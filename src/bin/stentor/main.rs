@@ -51,6 +51,7 @@ mod sample;
 mod schema;
 mod send_test;
 mod signals;
+mod stdout;
 mod ui;
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 something was parked, not read or not delivered, or a check failed;\n            \
@@ -98,9 +99,7 @@ enum Exit {
 }
 
 fn main() -> ExitCode {
-    let arguments = parse().unwrap_or_else(|error| exit_on_usage(&error));
-    log_to_stderr(arguments.verbose, arguments.quiet);
-    match execute(arguments) {
+    match stdout::check().and_then(|()| start()) {
         Ok(Exit::Done) => ExitCode::SUCCESS,
         Ok(Exit::Unfinished) => ExitCode::from(1),
         Err(error) => {
@@ -108,6 +107,12 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+fn start() -> anyhow::Result<Exit> {
+    let arguments = parse().unwrap_or_else(|error| exit_on_usage(&error));
+    log_to_stderr(arguments.verbose, arguments.quiet);
+    execute(arguments)
 }
 
 fn after_help() -> String {

@@ -47,6 +47,45 @@ fn the_exit_code_says_whether_the_command_is_done() {
     }
 }
 
+/// A closed output takes nothing, and one that is open for reading only takes every write as a
+/// success. Neither may count as shown.
+#[test]
+fn a_command_without_an_output_does_nothing_and_says_so() {
+    let directory = scratch("no-output");
+    let log = directory.join("app.log");
+    std::fs::write(&log, "[CRITICAL] x\n").unwrap();
+    let (log, data) = (log.to_str().unwrap(), directory.join("data"));
+    let data = data.to_str().unwrap();
+    let commands: [&[&str]; 7] = [
+        &["run", log, "--data-dir", data],
+        &["run", log, "--data-dir", data, "--json"],
+        &["alerts", "--data-dir", data],
+        &["patterns", log],
+        &["check"],
+        &["sample"],
+        &["--version"],
+    ];
+    for (redirection, fault) in
+        [(">&-", "it is closed"), ("1</dev/null", "it is open for reading only")]
+    {
+        let script = format!("exec \"$@\" {redirection}");
+        for arguments in commands {
+            let output = Command::new("sh")
+                .args(["-c", &script, "sh", env!("CARGO_BIN_EXE_stentor")])
+                .args(arguments)
+                .output()
+                .unwrap();
+            let errors = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{arguments:?}: {errors}");
+            let expected = format!("error: cannot write to standard output: {fault}\n");
+            assert!(errors.starts_with(&expected), "{arguments:?}: {errors}");
+        }
+    }
+    let (report, code) = report(&directory, &[log]);
+    assert_eq!((code, &report["kept"]), (0, &json!(1)), "{report}");
+    assert_eq!(report["messages"][0]["alerts"], 1, "{report}");
+}
+
 #[test]
 fn a_variable_without_a_value_counts_as_not_set() {
     let directory = scratch("empty-variables");
