@@ -1,5 +1,6 @@
 //! A route during reading: each setting may be absent or invalid.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{ContextSize, First, Route, Scope, WINDOW_DEFAULT, WINDOW_MAX_DEFAULT};
@@ -15,6 +16,8 @@ pub(super) struct Draft {
     pub(super) continue_: Option<bool>,
     /// An unknown key may be a misspelled `continue` or scope.
     pub(super) has_unknown_key: bool,
+    /// Where each target is named.
+    pub(super) places: BTreeMap<Target, usize>,
     pub(super) notify: Option<Vec<Target>>,
     pub(super) fallback: Option<Option<Target>>,
     pub(super) fallback_after: Option<Duration>,
@@ -42,6 +45,11 @@ pub(super) enum Setting {
 }
 
 impl Draft {
+    /// The byte offset at which the route names the target.
+    pub(super) fn place_of(&self, target: &Target) -> usize {
+        self.places.get(target).copied().unwrap_or(self.offset)
+    }
+
     pub(super) fn finish(self) -> Option<Route> {
         Some(Route {
             name: self.name?,

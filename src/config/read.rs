@@ -3,6 +3,7 @@
 //! A function that takes a [`Diagnostics`] reports what it cannot read and returns `None`. Reading
 //! goes on after an error, so that all errors of a file are found.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -120,6 +121,7 @@ fn draft(
     (inherited, redactor): (Inherited, Option<&Redactor>),
     diagnostics: &mut Diagnostics<'_>,
 ) -> Draft {
+    let places = places([fields.take("notify"), fields.take("fallback")]);
     let notify = fields
         .require("notify")
         .and_then(|value| filled_list(value, diagnostics, TomlValue::parse));
@@ -136,6 +138,7 @@ fn draft(
         continue_: optional(fields.take("continue"), false, diagnostics, TomlValue::bool),
         fallback,
         fallback_after,
+        places,
         notify,
         windows: windows(&mut fields, inherited.windows, diagnostics),
         first: match fields.take("first") {
@@ -161,6 +164,20 @@ fn draft(
     }
     draft.has_unknown_key = keys.has_unknown;
     draft
+}
+
+/// Where the targets of `notify` and `fallback` are named.
+fn places(values: [Option<TomlValue<'_>>; 2]) -> BTreeMap<Target, usize> {
+    let mut places = BTreeMap::new();
+    for value in values.into_iter().flatten() {
+        let elements = value.array().map_or_else(|_| vec![value], Iterator::collect);
+        for element in elements {
+            if let Ok(target) = element.parse() {
+                places.entry(target).or_insert(element.offset());
+            }
+        }
+    }
+    places
 }
 
 /// `context = { before = 2, after = 5 }`.

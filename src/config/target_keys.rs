@@ -87,7 +87,7 @@ impl TargetTables {
                         let problem = format!(
                             "this route uses {target}, which needs a [[target]] with its `project`"
                         );
-                        diagnostics.error_at(route.offset, problem);
+                        diagnostics.error_at(route.place_of(target), problem);
                     }
                     None => {}
                 }
@@ -99,7 +99,7 @@ impl TargetTables {
                      a message that it cannot show is lost; add another target",
                     notify[0]
                 );
-                diagnostics.warn_at(route.offset, problem);
+                diagnostics.warn_at(route.place_of(&notify[0]), problem);
             }
         }
         for (target, offset) in self.offsets.iter().filter(|(target, _)| !used.contains(target)) {

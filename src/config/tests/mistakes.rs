@@ -68,7 +68,12 @@ name = "slack:a"⏎[[target]]⏎name = "slack:a" -> 8:8: name: the target at lin
     let jira = ROUTE.replace("slack:a", "jira:PAY");
     assert_eq!(
         diagnostics(&jira),
-        "1:1: this route uses jira:PAY, which needs a [[target]] with its `project`"
+        "4:11: this route uses jira:PAY, which needs a [[target]] with its `project`"
+    );
+    let fallback = format!("{ROUTE}fallback = 'jira:PAY'\n");
+    assert_eq!(
+        diagnostics(&fallback),
+        "5:12: this route uses jira:PAY, which needs a [[target]] with its `project`"
     );
     let warnings = |text: &str| {
         let warnings = parse(text).warnings;
@@ -80,7 +85,7 @@ name = "slack:a"⏎[[target]]⏎name = "slack:a" -> 8:8: name: the target at lin
     );
     let teams = warnings(&ROUTE.replace("slack:a", "teams:a"));
     assert!(
-        teams[0].starts_with("1:1: this route notifies only teams:a. Teams accepts"),
+        teams[0].starts_with("4:11: this route notifies only teams:a. Teams accepts"),
         "{teams:?}"
     );
     assert!(warnings(&ROUTE.replace("\"slack:a\"", "'teams:a', 'slack:a'")).is_empty());
