@@ -101,10 +101,20 @@ fn burst_so_far(digest: &Digest, burst: Burst) -> Line {
     let (since, until) =
         (time::clock(burst.since, span.first), time::clock(burst.until, span.first));
     let total = format!("{} in {}", count_alerts(burst.alerts), burst.length());
-    let latest = format!("{} since the last message", thousands(digest.tally.alerts));
+    let alerts = digest.tally.alerts;
+    // A message after an outage may be about all of the burst, and about what came before it.
+    let latest = match burst.alerts > alerts {
+        true => format!(", {} since the last message", thousands(alerts)),
+        false => String::new(),
+    };
+    let before = match alerts.saturating_sub(burst.alerts) {
+        0 => String::new(),
+        1 => "; 1 alert is from before it".to_owned(),
+        n => format!("; {} are from before it", count_alerts(n)),
+    };
     plain_line(match digest.ends_burst {
-        true => format!("The burst is over: {total}, {latest}, nothing since {until} UTC"),
-        false => format!("Part of a burst since {since} UTC: {total}, {latest}"),
+        true => format!("The burst is over: {total}{latest}, nothing since {until} UTC{before}"),
+        false => format!("Part of a burst since {since} UTC: {total}{latest}"),
     })
 }
 
