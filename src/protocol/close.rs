@@ -40,7 +40,21 @@ pub async fn close<W: Services>(
     attempt: u32,
     deadline: Deadline,
 ) -> Closed {
-    let round = Round { services, route, attempt, deadline };
+    run_round(Round { services, route, attempt, is_last: false, deadline }).await
+}
+
+/// [`close`] for a process with a timer that ends: no other closes the windows of `route` at their
+/// time. Closes every window now, and so ends the burst.
+pub async fn end_burst<W: Services>(
+    services: &W,
+    route: &RouteName,
+    attempt: u32,
+    deadline: Deadline,
+) -> Closed {
+    run_round(Round { services, route, attempt, is_last: true, deadline }).await
+}
+
+async fn run_round<W: Services>(round: Round<'_, W>) -> Closed {
     match close_due_window(&round).await {
         Ok(cursor) => deliver_epochs(&round, cursor).await,
         Err(error) => Closed { retry: Some(round.retry(error)), ..Closed::default() },
@@ -75,7 +89,7 @@ async fn close_due_window<W: Services>(round: &Round<'_, W>) -> Result<Cursor, S
         let context = context(round);
         match (&cursor.closing, &cursor.open) {
             (Some(window), _) => freeze_window(round, &cursor, *window).await?,
-            (None, Some(open)) if !context.timed || open.due <= context.now => {
+            (None, Some(open)) if round.is_last || !context.timed || open.due <= context.now => {
                 let burst = freeze::burst_at_close(&cursor, &context);
                 store.close(round.route, open.number, burst, round.deadline).await?;
             }

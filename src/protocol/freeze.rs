@@ -16,21 +16,21 @@ use crate::model::time::Timestamp;
 pub struct FreezeContext<'a> {
     /// `None`: the configuration no longer has the route.
     pub route: Option<&'a Route>,
-    /// Whether windows have a timer. Without one there are no bursts.
+    /// Whether windows have a timer. Without one no burst begins.
     pub timed: bool,
     pub now: Timestamp,
 }
 
 /// The burst state when a window closes. A burst begins with the first window of a quiet route and
-/// lasts until a window has no alerts.
+/// lasts until a window has no alerts. One that an earlier process with a timer left open goes on
+/// until then, too: what it opened outside has to be resolved.
 pub fn burst_at_close(cursor: &Cursor, context: &FreezeContext<'_>) -> Option<BurstState> {
-    if !context.timed {
-        return None;
-    }
-    let number = cursor.epoch + 1;
-    let burst = Burst { number, since: context.now, ..Burst::default() };
-    let begun = BurstState { burst, window_ms: 0 };
-    let known = cursor.burst.unwrap_or(begun);
+    let begun = || {
+        let number = cursor.epoch + 1;
+        let burst = Burst { number, since: context.now, ..Burst::default() };
+        context.timed.then_some(BurstState { burst, window_ms: 0 })
+    };
+    let known = cursor.burst.or_else(begun)?;
     Some(BurstState { burst: Burst { until: context.now, ..known.burst }, ..known })
 }
 

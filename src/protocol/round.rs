@@ -42,6 +42,8 @@ pub(crate) struct Round<'a, W> {
     pub services: &'a W,
     pub route: &'a RouteName,
     pub attempt: u32,
+    /// No process closes a window at its time after this one, so every window is due now.
+    pub is_last: bool,
     pub deadline: Deadline,
 }
 

@@ -18,7 +18,7 @@ pub trait Services: Send + Sync {
     fn routes(&self) -> &Routes;
     fn store(&self) -> &Self::Store;
     /// `None`: there is no timer. Windows are due at once, each consumer closes the routes that it
-    /// touched, and there are no bursts.
+    /// touched, and no burst begins.
     fn due(&self) -> Option<&Self::Due>;
     fn dead_letters(&self) -> &Self::DeadLetters;
     fn deliver(&self) -> &Self::Deliver;

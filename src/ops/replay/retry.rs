@@ -191,7 +191,13 @@ impl<W: Services, D: DeadLetterSource, R: StreamReader> Engine<'_, W, D, R> {
     /// Attempts to deliver until the target answers or the step has no time left.
     async fn deliver(&mut self, digest: &Digest) -> Result<(), ReplayFailure> {
         let deadline = self.deadline();
-        let round = Round { services: self.services, route: &digest.route, attempt: 0, deadline };
+        let round = Round {
+            services: self.services,
+            route: &digest.route,
+            attempt: 0,
+            is_last: false,
+            deadline,
+        };
         for failures in 0.. {
             let target = digest.target.clone();
             let (after, reason) =
