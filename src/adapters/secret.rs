@@ -14,10 +14,16 @@ use tokio::sync::Mutex;
 
 use crate::adapters::http::url::UrlError;
 use crate::adapters::slack::bot::BotError;
+use crate::config::Diagnostic;
 use crate::model::error::Cause;
 use crate::model::name::Target;
 use crate::model::time::Timestamp;
 use crate::protocol::clock::Deadline;
+
+mod hide;
+mod text;
+
+pub use text::SecretText;
 
 /// How long a secret is cached.
 pub const KEPT_FOR: Duration = Duration::from_secs(300);
@@ -52,9 +58,9 @@ pub enum SecretError {
     /// Secrets Manager did not answer, or the secret is malformed. A later read may succeed.
     #[error("the secret cannot be read: {0}")]
     Unavailable(Cause),
-    /// The secret has no credential for this target.
-    #[error("the secret has no credential for {0}")]
-    Missing(Target),
+    /// The secret, of this name, has no credential for this target.
+    #[error("{secret} has no credential for {target}")]
+    Missing { secret: String, target: Target },
 }
 
 /// A version of the secret.
@@ -67,6 +73,11 @@ pub enum SecretVersion {
 
 /// Reads the text of the secret.
 pub trait ReadSecret: Send + Sync {
+    /// What an error calls it.
+    fn name(&self) -> String {
+        "the secret".to_owned()
+    }
+
     /// `None` if there is no previous version.
     fn read(
         &self,
@@ -83,7 +94,6 @@ pub struct Secrets<R> {
     cache: Mutex<Option<Cached>>,
 }
 
-#[derive(Debug)]
 struct Cached {
     read_at: Timestamp,
     credentials: Credentials,
@@ -91,7 +101,14 @@ struct Cached {
     previous: Option<Credentials>,
 }
 
+/// By the name of the target. Such a name may be a misplaced credential.
 type Credentials = BTreeMap<String, Credential>;
+
+impl fmt::Debug for Cached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Cached({} credentials)", self.credentials.len())
+    }
+}
 
 impl<R: ReadSecret> Secrets<R> {
     pub fn new(reader: R) -> Self {
@@ -123,10 +140,9 @@ impl<R: ReadSecret> Secrets<R> {
                 (Err(error), None) => return Err(error),
             }
         }
-        cache
-            .as_ref()
-            .and_then(|cached| credential_of(&cached.credentials, target))
-            .ok_or_else(|| SecretError::Missing(target.clone()))
+        cache.as_ref().and_then(|cached| credential_of(&cached.credentials, target)).ok_or_else(
+            || SecretError::Missing { secret: self.reader.name(), target: target.clone() },
+        )
     }
 
     /// Other credentials of `target` than the `denied` one: the current one, and the one before the
@@ -182,14 +198,15 @@ impl<R: ReadSecret> Secrets<R> {
         deadline: Deadline,
     ) -> Result<Option<Credentials>, SecretError> {
         let Some(text) = self.reader.read(version, deadline).await? else { return Ok(None) };
-        // The message of serde would quote the secret.
-        let malformed = |_| {
-            let message = "it is not a JSON object from target to credential";
+        let malformed = |fault: Diagnostic| {
+            let Diagnostic { line, column, message } = fault;
+            let message = format!("line {line}, column {column}: {message}");
             SecretError::Unavailable(Cause::new("malformed-secret", message))
         };
-        let credentials: BTreeMap<String, Value> =
-            serde_json::from_str(&text).map_err(malformed)?;
-        Ok(Some(credentials.into_iter().map(|(name, value)| (name, Credential(value))).collect()))
+        let secret = SecretText::parse(&text).map_err(malformed)?;
+        Ok(Some(
+            secret.credentials.into_iter().map(|(name, value)| (name, Credential(value))).collect(),
+        ))
     }
 }
 

@@ -76,7 +76,19 @@ impl<R: ReadSecret, C: Clock, X: Exchange> Targets<R, C, X> {
         Self { sns: Some(sns), ..self }
     }
 
+    /// Tries once with one credential, which no error repeats, whatever the service answers.
     async fn deliver_with(
+        &self,
+        credential: &Credential,
+        digest: &Digest,
+        joins: Option<&str>,
+        deadline: Deadline,
+    ) -> Result<Accepted, DeliverError> {
+        let tried = self.try_with(credential, digest, joins, deadline).await;
+        tried.map_err(|error| without(credential, error))
+    }
+
+    async fn try_with(
         &self,
         credential: &Credential,
         digest: &Digest,
@@ -166,9 +178,8 @@ impl<R: ReadSecret, C: Clock, X: Exchange> Deliver for Targets<R, C, X> {
 }
 
 /// The bodies of the requests that open what a digest is about, as `stentor run --show` prints them:
-/// without the credential, and for a stack of the name `stentor`.
-pub fn request_bodies(settings: &TargetSettings, digest: &Digest) -> Vec<Value> {
-    let stack = STACK_DEFAULT;
+/// without the credential.
+pub fn request_bodies(settings: &TargetSettings, stack: &str, digest: &Digest) -> Vec<Value> {
     let one = |body: Value| vec![body];
     match settings {
         TargetSettings::Slack(settings) => {
@@ -198,6 +209,18 @@ fn no_channel(target: &Target) -> DeliverError {
     DeliverError::Refused { reason: format!("there is no channel for {target}") }
 }
 
+fn without(credential: &Credential, error: DeliverError) -> DeliverError {
+    let hidden = |reason| credential.hide_in(reason);
+    match error {
+        DeliverError::Retry { after, reason } => {
+            DeliverError::Retry { after, reason: hidden(reason) }
+        }
+        DeliverError::Denied { reason } => DeliverError::Denied { reason: hidden(reason) },
+        DeliverError::Refused { reason } => DeliverError::Refused { reason: hidden(reason) },
+        DeliverError::Deferred => DeliverError::Deferred,
+    }
+}
+
 /// Another credential may be usable.
 fn unusable(target: &Target, why: &str) -> DeliverError {
     DeliverError::Denied { reason: format!("the credential of {target} cannot be used: {why}") }
@@ -209,6 +232,6 @@ fn no_credential(error: &SecretError) -> DeliverError {
         SecretError::Unavailable(_) => {
             DeliverError::Retry { after: None, reason: error.to_string() }
         }
-        SecretError::Missing(_) => DeliverError::Refused { reason: error.to_string() },
+        SecretError::Missing { .. } => DeliverError::Refused { reason: error.to_string() },
     }
 }

@@ -147,12 +147,6 @@ impl CredentialNames {
         };
         self.0.iter().filter(move |name| !is_used(name)).map(String::as_str)
     }
-
-    /// Whether there is a credential for some target of the kind.
-    pub fn has_kind(&self, kind: TargetKind) -> bool {
-        let kind = format!("{kind}:");
-        self.0.iter().any(|name| name.starts_with(&kind))
-    }
 }
 
 impl FromIterator<String> for CredentialNames {

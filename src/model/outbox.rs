@@ -224,4 +224,17 @@ impl<'a> Recipient<'a> {
             Self::Own(target) | Self::Fallback(target) => target,
         }
     }
+
+    /// The epochs `(after, upto]` that it may be owed, of those up to `sealed`; `None` when it is
+    /// owed nothing.
+    pub fn owed(self, cursor: &Cursor, sealed: u64, state: &TargetState) -> Option<(u64, u64)> {
+        let (after, upto) = match self {
+            Self::Own(target) => {
+                let since = cursor.targets.get(target).copied().unwrap_or_default();
+                (state.offset.unwrap_or(since), sealed)
+            }
+            Self::Fallback(_) => (state.offset.unwrap_or(0), state.escalation.as_ref()?.upto),
+        };
+        (after < upto).then_some((after, upto))
+    }
 }

@@ -218,14 +218,7 @@ impl<W: Services> TargetDelivery<'_, W> {
 
     /// The epochs `(after, upto]` that the target may be owed; `None` when it is owed nothing.
     fn owed(&self, state: &TargetState) -> Option<(u64, u64)> {
-        let (after, upto) = match self.recipient {
-            Recipient::Own(target) => {
-                let since = self.cursor.targets.get(target).copied().unwrap_or_default();
-                (state.offset.unwrap_or(since), self.sealed)
-            }
-            Recipient::Fallback(_) => (state.offset.unwrap_or(0), state.escalation.as_ref()?.upto),
-        };
-        (after < upto).then_some((after, upto))
+        self.recipient.owed(self.cursor, self.sealed, state)
     }
 
     /// The epoch that ends the burst for which a fallback has an incident open. Other targets are

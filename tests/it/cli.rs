@@ -80,7 +80,7 @@ fn a_burst_becomes_one_message_and_a_second_run_repeats_nothing() {
     assert_eq!(grouped, 180);
     assert_eq!(
         message,
-        json!({"route": "alerts", "epoch": 1, "target": "slack:default", "alerts": 180, "outcome": "accepted", "reason": null, "other_alerts": 0})
+        json!({"route": "alerts", "epoch": 1, "target": "slack:default", "alerts": 180, "outcome": "shown", "reason": null, "other_alerts": 0})
     );
     let (second, code) = report(&directory, &["events/kinesis-burst.json"]);
     assert_eq!((code, &second["kept"], &second["duplicates"]), (0, &json!(0), &json!(180)));
@@ -548,18 +548,19 @@ async fn send_test_delivers_a_message_and_shows_the_answer() {
         ),
         (
             "slack:none",
-            "slack:none refused the message: the secret has no credential for slack:none. Stentor would park an alert.\n",
+            "slack:none refused the message: FILE has no credential for slack:none. Stentor would park an alert.\n",
             1,
         ),
     ];
     for (target, expected, code) in cases {
         let (printed, log, exit) = send(target).await;
+        let printed = printed.replace(credentials.to_str().unwrap(), "FILE");
         assert_eq!((&*printed, exit), (expected, code), "{log}");
     }
     assert_eq!(send("slack").await.2, 2);
     for (content, expected) in [
-        (Some("{\"slack:hook\": topsecret}"), "is not a JSON object from target to credential\n"),
-        (Some("[\"topsecret\"]"), "is not a JSON object from target to credential\n"),
+        (Some("{\"slack:hook\": topsecret}"), "credentials.json has 1 error\n"),
+        (Some("[\"topsecret\"]"), "credentials.json has 1 error\n"),
         (None, "Caused by: No such file or directory (os error 2)\n"),
     ] {
         match content {

@@ -1,5 +1,7 @@
 //! Publishes messages to topics.
 
+use std::fmt;
+
 use aws_sdk_sns::Client;
 use aws_sdk_sns::config::{Builder, Config, Region, retry::RetryConfig};
 use aws_sdk_sns::error::{ProvideErrorMetadata as _, SdkError};
@@ -46,8 +48,8 @@ const DENIED: [&str; 13] = [
     "OptInRequired",
 ];
 
-/// The ARN of a topic.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The ARN of a topic. Prints its Region only.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Topic {
     arn: String,
     region: String,
@@ -78,6 +80,12 @@ impl Topic {
             }
             _ => Err(TopicError),
         }
+    }
+}
+
+impl fmt::Debug for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Topic(… in {})", self.region)
     }
 }
 

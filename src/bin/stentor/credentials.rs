@@ -8,21 +8,22 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::Args;
 use serde_json::Value;
 use stentor::adapters::clock::SystemClock;
 use stentor::adapters::dynamodb::DynamoStore;
-use stentor::adapters::secret::{ReadSecret, SecretError, SecretVersion, Secrets};
+use stentor::adapters::secret::{ReadSecret, SecretError, SecretText, SecretVersion, Secrets};
 use stentor::adapters::slack::WebhookUrl;
 #[cfg(feature = "aws")]
 use stentor::adapters::sns::Sns;
 use stentor::adapters::targets::Targets;
-use stentor::config::Config;
-use stentor::model::name::{CredentialNames, TargetKind};
+use stentor::config::{Config, ConfigError};
+use stentor::model::name::{CredentialNames, Target, TargetKind};
 use stentor::protocol::clock::{Clock as _, Deadline};
 
 use crate::args::{Aws, SlackApi};
+use crate::ui::Ui;
 
 /// The limit of Secrets Manager.
 const SECRET_BYTES_MAX: u64 = 64 << 10;
@@ -48,8 +49,12 @@ pub(crate) struct DeliverOptions {
 }
 
 /// Credentials in memory, by the name of the target. Prints without them.
-#[derive(Clone, Default)]
-pub(crate) struct LocalSecret(BTreeMap<String, Value>);
+#[derive(Clone)]
+pub(crate) struct LocalSecret {
+    /// The file or option that they are from.
+    name: String,
+    credentials: BTreeMap<String, Value>,
+}
 
 /// The targets that a run delivers to.
 #[derive(Debug)]
@@ -70,14 +75,16 @@ impl DeliverOptions {
         stack: String,
         slack_api: &SlackApi,
         aws: &Aws,
+        ui: Ui,
     ) -> anyhow::Result<Option<LocalTargets>> {
-        let Some(secret) = self.secret()? else { return Ok(None) };
-        let recipients = secret.recipients();
+        let Some(secret) = self.secret(ui)? else { return Ok(None) };
+        let (name, recipients) = (secret.name.clone(), secret.recipients());
         let targets = secret.targets(slack_api)?;
         let targets = targets.with_settings(config.targets.clone()).with_stack(stack);
-        let targets = match recipients.has_kind(TargetKind::Sns) {
-            true => with_sns(targets, aws).await?,
-            false => targets,
+        let is_topic = |target: &&Target| target.kind == TargetKind::Sns && recipients.has(target);
+        let targets = match config.targets.keys().find(is_topic) {
+            Some(topic) => with_sns(targets, aws, topic, &name).await?,
+            None => targets,
         };
         Ok(Some(LocalTargets { recipients, targets }))
     }
@@ -87,7 +94,8 @@ impl DeliverOptions {
     /// # Errors
     /// As [`DeliverOptions::targets`].
     pub(crate) fn recipients(&self) -> anyhow::Result<CredentialNames> {
-        Ok(self.secret()?.unwrap_or_default().recipients())
+        let secret = self.secret(Ui::new(true))?;
+        Ok(secret.map(|secret| secret.recipients()).unwrap_or_default())
     }
 
     /// Whether messages leave this machine.
@@ -95,15 +103,18 @@ impl DeliverOptions {
         self.deliver.is_some() || self.slack_webhook.is_some()
     }
 
-    fn secret(&self) -> anyhow::Result<Option<LocalSecret>> {
+    fn secret(&self, ui: Ui) -> anyhow::Result<Option<LocalSecret>> {
         let mut secret = match (&self.deliver, &self.slack_webhook) {
             (None, None) => return Ok(None),
-            (Some(file), _) => LocalSecret::open(file)?,
-            (None, Some(_)) => LocalSecret::default(),
+            (Some(file), _) => LocalSecret::open(file, ui)?,
+            (None, Some(_)) => {
+                let name = "--slack-webhook".to_owned();
+                LocalSecret { name, credentials: BTreeMap::new() }
+            }
         };
         if let Some(webhook) = &self.slack_webhook {
             WebhookUrl::parse(webhook)?;
-            secret.0.insert(ALL_OF_SLACK.to_owned(), Value::from(webhook.as_str()));
+            secret.credentials.insert(ALL_OF_SLACK.to_owned(), Value::from(webhook.as_str()));
         }
         Ok(Some(secret))
     }
@@ -125,28 +136,47 @@ pub(crate) async fn local_stack(store: &DynamoStore) -> anyhow::Result<String> {
 pub(crate) async fn with_sns<R: ReadSecret>(
     targets: Targets<R>,
     aws: &Aws,
+    _topic: &Target,
+    _secret: &str,
 ) -> anyhow::Result<Targets<R>> {
     Ok(targets.with_sns(Sns::new(&aws.load().await?, SystemClock)))
 }
 
+/// # Errors
+/// Always: this build has no client of SNS for the credential in `secret`.
 #[cfg(not(feature = "aws"))]
 pub(crate) async fn with_sns<R: ReadSecret>(
     _targets: Targets<R>,
     _aws: &Aws,
+    topic: &Target,
+    secret: &str,
 ) -> anyhow::Result<Targets<R>> {
-    Err(crate::args::needs_aws())
+    let lacks = anyhow::anyhow!(
+        "{topic} needs the feature `aws`, and this build of stentor does not have it"
+    );
+    let hint = format!(
+        "install it with `cargo install --locked --path . --features aws`, or remove {topic} from {secret}"
+    );
+    Err(crate::ui::hinted(lacks, hint))
 }
 
 impl LocalSecret {
+    /// Reads a file, and shows what in it is not used.
+    ///
     /// # Errors
-    /// When the file cannot be read, or is not like a secret.
-    pub(crate) fn open(file: &Path) -> anyhow::Result<Self> {
-        let text = read(file).with_context(|| format!("cannot read {}", file.display()))?;
-        // The message of serde would quote the secret.
-        match serde_json::from_str(&text) {
-            Ok(credentials) => Ok(Self(credentials)),
-            Err(_) => bail!("{} is not a JSON object from target to credential", file.display()),
+    /// When the file cannot be read, or with every mistake in it.
+    pub(crate) fn open(file: &Path, ui: Ui) -> anyhow::Result<Self> {
+        let name = file.display().to_string();
+        let text = read(file).with_context(|| format!("cannot read {name}"))?;
+        let refused = |diagnostics| ConfigError { file: name.clone(), diagnostics };
+        let secret = SecretText::parse(&text).map_err(|fault| refused(vec![fault]))?;
+        if !secret.errors.is_empty() {
+            return Err(refused(secret.errors).into());
         }
+        for warning in &secret.warnings {
+            ui.warn_at(&name, warning);
+        }
+        Ok(Self { name, credentials: secret.credentials })
     }
 
     pub(crate) fn targets(self, slack_api: &SlackApi) -> anyhow::Result<Targets<Self>> {
@@ -154,23 +184,28 @@ impl LocalSecret {
     }
 
     fn recipients(&self) -> CredentialNames {
-        self.0.keys().cloned().collect()
+        self.credentials.keys().cloned().collect()
     }
 }
 
 impl fmt::Debug for LocalSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "LocalSecret({} credentials)", self.0.len())
+        write!(f, "LocalSecret({} credentials)", self.credentials.len())
     }
 }
 
 impl ReadSecret for LocalSecret {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
     async fn read(
         &self,
         version: SecretVersion,
         _deadline: Deadline,
     ) -> Result<Option<String>, SecretError> {
-        let text = || serde_json::to_string(&self.0).expect("invariant: JSON values serialize");
+        let text =
+            || serde_json::to_string(&self.credentials).expect("invariant: JSON values serialize");
         Ok((version == SecretVersion::Current).then(text))
     }
 }

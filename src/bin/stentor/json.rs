@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 use stentor::ingest::decode::Poison;
 use stentor::model::audit::AuditRow;
-use stentor::model::name::RouteName;
+use stentor::model::name::{RouteName, Target};
 use stentor::model::time::Timestamp;
 use stentor::ops::check::Finding;
 use stentor::ops::cost::{Assumption, Service, Volume, Workload};
@@ -85,6 +85,8 @@ pub(crate) struct PlaceValues {
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum PrintedOutcome {
     Accepted,
+    /// It was written here, and not sent to the target.
+    Shown,
     Retry,
     Parked,
 }
@@ -115,9 +117,18 @@ pub(crate) struct UnreadInput<'a> {
 /// A route with alerts that are stored and not delivered.
 #[derive(Debug, Serialize)]
 pub(crate) struct UndeliveredRoute<'a> {
-    route: &'a str,
-    code: &'static str,
-    reason: String,
+    pub route: &'a str,
+    pub code: &'static str,
+    pub reason: String,
+    pub targets: Vec<UndeliveredTarget<'a>>,
+}
+
+/// A target that is owed alerts.
+#[derive(Debug, Serialize)]
+pub(crate) struct UndeliveredTarget<'a> {
+    pub target: String,
+    pub reason: &'a str,
+    pub next_attempt: Option<String>,
 }
 
 /// A route whose alerts are stored and not delivered until a stated time.
@@ -401,12 +412,6 @@ impl<'a> RetriedRecord<'a> {
     }
 }
 
-impl<'a> UndeliveredRoute<'a> {
-    pub(crate) fn new(route: &'a str, reason: &RetryReason) -> Self {
-        Self { route, code: reason.code(), reason: reason.to_string() }
-    }
-}
-
 impl<'a> From<&'a (RouteName, Timestamp)> for MutedRoute<'a> {
     fn from((route, until): &'a (RouteName, Timestamp)) -> Self {
         Self { route: route.as_str(), until: until.iso() }
@@ -418,8 +423,12 @@ pub(crate) fn millis(elapsed: Duration) -> u64 {
 }
 
 impl<'a> PrintedMessage<'a> {
-    pub(crate) fn new(delivery: &'a Delivery) -> Self {
+    /// `only_shows`: whether messages to a target were not sent to it.
+    pub(crate) fn new(delivery: &'a Delivery, only_shows: impl Fn(&Target) -> bool) -> Self {
         let (outcome, reason) = match &delivery.outcome {
+            DeliveryOutcome::Accepted if only_shows(&delivery.target) => {
+                (PrintedOutcome::Shown, None)
+            }
             DeliveryOutcome::Accepted => (PrintedOutcome::Accepted, None),
             DeliveryOutcome::Retry(reason) => (PrintedOutcome::Retry, Some(reason.as_str())),
             DeliveryOutcome::Parked(reason) => (PrintedOutcome::Parked, Some(reason.as_str())),

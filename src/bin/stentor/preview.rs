@@ -64,8 +64,7 @@ pub(crate) enum Output {
 #[derive(Debug)]
 pub(crate) struct PreviewNotifier {
     targets: Option<LocalTargets>,
-    /// The target whose messages are shown as the body of their request, and its settings.
-    body_of: Option<(Target, TargetSettings)>,
+    body_of: Option<ShownBodies>,
     output: Output,
     shutdown: Shutdown,
     /// For [`Output::Report`].
@@ -77,6 +76,28 @@ pub(crate) struct PreviewNotifier {
     failure: Mutex<Option<String>>,
     /// A write was given up because the reader of the output had stopped reading.
     is_blocked: AtomicBool,
+}
+
+/// The target whose messages are shown as the bodies of their requests.
+#[derive(Debug)]
+pub(crate) struct ShownBodies {
+    target: Target,
+    settings: TargetSettings,
+    stack: String,
+    has_message: AtomicBool,
+}
+
+impl ShownBodies {
+    pub(crate) fn new(target: Target, settings: TargetSettings, stack: String) -> Self {
+        Self { target, settings, stack, has_message: AtomicBool::default() }
+    }
+
+    fn of(&self, digest: &Digest) -> String {
+        self.has_message.store(true, Ordering::Relaxed);
+        let bodies = targets::request_bodies(&self.settings, &self.stack, digest);
+        let bodies = bodies.iter().map(|body| visible::json(&format!("{body:#}\n")));
+        bodies.collect::<Vec<_>>().join("\n")
+    }
 }
 
 const BLOCKED: &str = "its reader has stopped reading";
@@ -135,8 +156,19 @@ impl PreviewNotifier {
     }
 
     /// Shows the messages of this target as the body of their request.
-    pub(crate) fn with_body_of(self, target: Option<(Target, TargetSettings)>) -> Self {
+    pub(crate) fn with_body_of(self, target: Option<ShownBodies>) -> Self {
         Self { body_of: target, ..self }
+    }
+
+    /// The target of which bodies were asked for, if it had no message.
+    pub(crate) fn without_message(&self) -> Option<&Target> {
+        let body_of = self.body_of.as_ref()?;
+        (!body_of.has_message.load(Ordering::Relaxed)).then_some(&body_of.target)
+    }
+
+    /// Whether the messages to the target are shown and not delivered.
+    pub(crate) fn only_shows(&self, target: &Target) -> bool {
+        self.targets_for(target).is_none()
     }
 
     /// Whether a write has succeeded.
@@ -235,17 +267,13 @@ impl PreviewNotifier {
     ) -> String {
         let width =
             terminal.size_checked().map_or(100, |(_, columns)| usize::from(columns).min(120));
-        let delivery = match self.targets_for(&digest.target) {
-            Some(_) => "delivered",
-            None => "shown here only",
+        let delivery = match self.only_shows(&digest.target) {
+            true => "shown here only",
+            false => "delivered",
         };
-        if let Some((target, settings)) = &self.body_of
-            && *target == digest.target
-        {
-            let bodies = targets::request_bodies(settings, digest);
-            let bodies = bodies.iter().map(|body| visible::json(&format!("{body:#}\n")));
-            let bodies = bodies.collect::<Vec<_>>().join("\n");
-            return format!("\n── {target} · {delivery} ──\n\n{bodies}");
+        if let Some(body_of) = self.body_of.as_ref().filter(|of| of.target == digest.target) {
+            let bodies = body_of.of(digest);
+            return format!("\n── {} · {delivery} ──\n\n{bodies}", digest.target);
         }
         // Every target is shown as Slack shows it.
         let content = layout::content(digest);

@@ -160,7 +160,7 @@ impl ReplayArguments {
         }
         let (engine, store) = data.start().await?;
         let stack = local_stack(&store).await?;
-        let targets = self.deliver.targets(&config, stack, &self.slack_api, &self.aws).await?;
+        let targets = self.deliver.targets(&config, stack, &self.slack_api, &self.aws, ui).await?;
         let park = FileDeadLetters::new(data.dead_letters());
         let output = if self.json { Output::Stderr } else { Output::Text { preview: false } };
         let shared = SharedServices {
@@ -231,7 +231,9 @@ impl ReplayArguments {
         let recipients = options.delivers_to.as_ref();
         let only_shows = |target: &Target| recipients.is_some_and(|known| !known.has(target));
         match self.json {
-            true => ui::print_json(&report::replay_json(&report, already, &muted, elapsed))?,
+            true => {
+                ui::print_json(&report::replay_json(&report, already, &muted, only_shows, elapsed))?
+            }
             false => ui::print(&report::replay_text(
                 &report, already, &muted, only_shows, left, elapsed,
             ))?,

@@ -4,6 +4,7 @@
 
 mod files;
 mod live;
+mod owed;
 mod report;
 mod session;
 
@@ -15,14 +16,14 @@ use clap::Args;
 use stentor::adapters::local::FileDeadLetters;
 use stentor::config::{Config, TargetSettings};
 use stentor::ingest::route::Routes;
-use stentor::model::name::{CredentialNames, Target};
+use stentor::model::name::{CredentialNames, Target, TargetName};
 
 use crate::Exit;
 use crate::args::{Aws, Configuration, SlackApi};
 use crate::credentials::{DeliverOptions, local_stack};
 use crate::data_dir::DataDir;
 use crate::input::InputSource;
-use crate::preview::{Output, PreviewNotifier, SharedServices};
+use crate::preview::{Output, PreviewNotifier, SharedServices, ShownBodies};
 use crate::signals::Shutdown;
 use crate::ui::{self, Ui};
 use session::Session;
@@ -48,7 +49,7 @@ pub(crate) struct RunArguments {
     #[command(flatten)]
     aws: Aws,
     /// Print the messages for this target as the body of the request, without the credential
-    #[arg(long, value_name = "TARGET")]
+    #[arg(long, value_name = "TARGET", conflicts_with = "json")]
     show: Option<Target>,
     /// Also print a link that shows each message in Slack's Block Kit Builder
     #[arg(long)]
@@ -64,7 +65,7 @@ pub(crate) struct RunArguments {
 pub(crate) async fn run(arguments: &RunArguments, ui: Ui) -> anyhow::Result<Exit> {
     let started = Instant::now();
     let config = arguments.configuration.read(ui)?;
-    let body_of = arguments.show.as_ref().map(|target| body_of(target, &config)).transpose()?;
+    let shown = arguments.show.as_ref().map(|target| shown_target(target, &config)).transpose()?;
     hint_unused(&arguments.deliver.recipients()?, &config, ui);
     let sources = arguments
         .files
@@ -75,8 +76,9 @@ pub(crate) async fn run(arguments: &RunArguments, ui: Ui) -> anyhow::Result<Exit
     let mut data = DataDir::open_to_run(&arguments.data_dir)?;
     let (engine, store) = data.start().await?;
     let stack = local_stack(&store).await?;
+    let body_of = shown.map(|(target, settings)| ShownBodies::new(target, settings, stack.clone()));
     let targets =
-        arguments.deliver.targets(&config, stack, &arguments.slack_api, &arguments.aws).await?;
+        arguments.deliver.targets(&config, stack, &arguments.slack_api, &arguments.aws, ui).await?;
     let output = match arguments.json {
         true => Output::Report,
         false => Output::Text { preview: arguments.preview },
@@ -93,6 +95,9 @@ pub(crate) async fn run(arguments: &RunArguments, ui: Ui) -> anyhow::Result<Exit
         true => print_json(&session, started.elapsed()).await?,
         false => print_text(&session, started.elapsed()).await?,
     }
+    if let Some(target) = shared.preview.without_message() {
+        ui.note(format_args!("no message for {target}"));
+    }
     let exit = session.report().exit();
     engine.stop().await?;
     Ok(exit)
@@ -104,14 +109,17 @@ fn hint_unused(recipients: &CredentialNames, config: &Config, ui: Ui) {
     for name in recipients.unused(config.targets.keys()) {
         match name.parse::<Target>() {
             Ok(target) => ui.hint(format_args!("no route uses {target}, which has a credential")),
-            Err(_) if name.ends_with(":*") => {}
-            Err(_) => ui.hint("a name in the file of credentials is not that of a target"),
+            Err(_) if name.parse::<TargetName>().is_ok() => {
+                ui.hint("a name in the file of credentials is that of no target");
+            }
+            // For all targets of a kind; or the reader of the file has warned of it.
+            Err(_) => {}
         }
     }
 }
 
-/// The settings of a target, whose messages are to be shown as bodies.
-fn body_of(target: &Target, config: &Config) -> anyhow::Result<(Target, TargetSettings)> {
+/// A target whose messages are to be shown as bodies, and its settings.
+fn shown_target(target: &Target, config: &Config) -> anyhow::Result<(Target, TargetSettings)> {
     match config.targets.get(target) {
         Some(settings) => Ok((target.clone(), settings.clone())),
         None => bail!("--show: no route of the configuration uses {target}"),
@@ -134,7 +142,7 @@ async fn print_text(session: &Session<'_>, elapsed: Duration) -> anyhow::Result<
 async fn print_json(session: &Session<'_>, elapsed: Duration) -> anyhow::Result<()> {
     let preview = &session.shared.preview;
     session.report_pending();
-    let report = ui::json(&session.report().json(|delivery| preview.groups_of(delivery), elapsed));
+    let report = ui::json(&session.report().json(preview, elapsed));
     preview.print(report).await.map_err(|reason| not_shown(&reason))?;
     preview.report_is_written();
     session.close_reported().await

@@ -69,9 +69,10 @@ pub(crate) async fn send_test(arguments: &SendTestArguments, ui: Ui) -> anyhow::
     let settings = arguments.settings(ui)?;
     match (&arguments.credentials, &arguments.secret_id) {
         (Some(file), _) => {
-            let targets = LocalSecret::open(file)?.targets(&arguments.slack_api)?;
-            let targets = match arguments.target.kind {
-                TargetKind::Sns => with_sns(targets, &arguments.aws).await?,
+            let targets = LocalSecret::open(file, ui)?.targets(&arguments.slack_api)?;
+            let (target, name) = (&arguments.target, file.display().to_string());
+            let targets = match target.kind {
+                TargetKind::Sns => with_sns(targets, &arguments.aws, target, &name).await?,
                 _ => targets,
             };
             send(arguments, targets.with_settings(settings)).await

@@ -590,7 +590,7 @@ fn a_replay_during_a_run_does_not_free_its_leases() {
     running.signal(Signal::TERM);
     assert_eq!(running.end().0, Some(1), "still owed");
     let (report, code) = report(&directory, &["events/kinesis-empty.json"]);
-    assert_eq!((code, &report["messages"][0]["outcome"]), (0, &json!("accepted")), "{report}");
+    assert_eq!((code, &report["messages"][0]["outcome"]), (0, &json!("shown")), "{report}");
 }
 
 /// A pipe has its lines only once, so the writer waits until the store accepts them.

@@ -18,11 +18,13 @@ use crate::ui::TextReport;
 const IDS_SHOWN: usize = 3;
 
 /// The report of a replay. `already_replayed`: how many dead letters the destination had already.
-/// `muted`: the muted routes among those of the report.
+/// `muted`: the muted routes among those of the report. `only_shows`: whether the messages to a
+/// target were not sent to it.
 pub(super) fn replay_json<'a>(
     report: &'a Report,
     already_replayed: u64,
     muted: &'a [(RouteName, Timestamp)],
+    only_shows: impl Fn(&Target) -> bool,
     elapsed: Duration,
 ) -> json::ReplayReport<'a> {
     let Counts { records, events, unmatched, duplicates, kept, retried, .. } = report.counts;
@@ -53,7 +55,9 @@ pub(super) fn replay_json<'a>(
         duplicates,
         kept,
         retried,
-        messages: last_attempts(report).map(json::PrintedMessage::new).collect(),
+        messages: last_attempts(report)
+            .map(|message| json::PrintedMessage::new(message, &only_shows))
+            .collect(),
         muted: muted.iter().map(Into::into).collect(),
         interrupted: report.interrupted,
         source_error: report
@@ -88,8 +92,7 @@ pub(super) fn dry_run_json(listing: &Listing, already_replayed: u64) -> json::Dr
     }
 }
 
-/// The report of a replay. `only_shows`: whether the messages to a target were not sent to it.
-/// `left`: how many dead letters the source still has, approximately.
+/// The same for people. `left`: how many dead letters the source still has, approximately.
 pub(super) fn replay_text(
     report: &Report,
     already_replayed: u64,
@@ -322,8 +325,8 @@ mod tests {
         let source_error = Some(SourceError::Unavailable("the queue does not answer".to_owned()));
         let failed = Report { source_error, ..report() };
         let json = [report(), failed].map(|report| {
-            serde_json::to_value(replay_json(&report, 2, &muted(), Duration::from_millis(7)))
-                .unwrap()
+            let elapsed = Duration::from_millis(7);
+            serde_json::to_value(replay_json(&report, 2, &muted(), |_| false, elapsed)).unwrap()
         });
         check_documents("replay --json", &json, &[]);
         assert_eq!((&json[0]["reprocessed"], &json[0]["elapsed_ms"]), (&3.into(), &7.into()));

@@ -161,7 +161,7 @@ fn secret_trouble(
         Err(SecretError::Unavailable(cause)) => {
             bail!("{}", diagnose::explain(&cause, &format!("the secret {secret_id}")))
         }
-        Ok(_) | Err(SecretError::Missing(_)) => Ok(()),
+        Ok(_) | Err(SecretError::Missing { .. }) => Ok(()),
     }
 }
 

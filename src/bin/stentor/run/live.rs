@@ -1,8 +1,9 @@
 //! Standard input and pipes: an event as a whole, lines as they arrive. Windows end by the clock,
 //! and lines are ingested even while a target keeps a message waiting.
 
+use std::cell::Cell;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stentor::adapters::clock::SystemClock;
 use stentor::adapters::local::LocalDueQueue;
@@ -63,16 +64,21 @@ impl Session<'_> {
         origin: &LineOrigin,
         name: &str,
     ) -> anyhow::Result<Result<(), Refusal>> {
+        self.had_timer.set(true);
         let (due, timer) = LocalDueQueue::new(SystemClock);
         let services = LocalServices { shared: self.shared, due: Some(due) };
         let (ended, end) = oneshot::channel();
+        let ended_at = Cell::new(None);
         let consumer = async {
             let ingested = self.ingest_live_lines(&services, stream, origin, name).await;
+            ended_at.set(Some(Instant::now()));
             // The notifier has dropped the receiver if it has failed.
             let _ = ended.send(());
             ingested
         };
         let (ingested, notified) = futures::join!(consumer, self.notify(&services, timer, end));
+        // A delivery that was under way when the input ended takes from the time that is left.
+        self.spend(ended_at.get().map(|at: Instant| at.elapsed()).unwrap_or_default());
         notified.map(|()| ingested)
     }
 
@@ -136,7 +142,10 @@ impl Session<'_> {
         let closed = close(services, &due.route, 0, self.deadline()).await;
         self.add_deliveries(closed.messages);
         if let (Some(retry), Some(queue)) = (closed.retry, &services.due) {
-            tracing::warn!(route = %due.route, "Route {} is not finished, will retry: {}", due.route, retry.reason);
+            // The failure before a pause was reported already.
+            if !retry.reason.follows_a_failure() {
+                tracing::warn!(route = %due.route, "Route {} is not finished, will retry: {}", due.route, retry.reason);
+            }
             queue.send(&due, SystemClock.now().until(retry.at), self.deadline()).await?;
         }
         Ok(())

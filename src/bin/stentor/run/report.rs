@@ -6,14 +6,15 @@ use std::time::Duration;
 use stentor::ingest::decode::Poison;
 use stentor::ingest::event::Batch;
 use stentor::model::humanize::{count_alerts, humanize_duration, thousands};
-use stentor::model::name::RouteName;
+use stentor::model::name::{RouteName, Target};
 use stentor::model::time::Timestamp;
 use stentor::protocol::consume::{Consumed, Counts, Verdict};
 use stentor::protocol::retry_reason::RetryReason;
 use stentor::protocol::round::{Delivery, DeliveryOutcome};
 
+use super::owed::{Failures, OwedRoute, OwedTarget};
 use crate::input::Refusal;
-use crate::preview::MessageGroups;
+use crate::preview::PreviewNotifier;
 use crate::ui::TextReport;
 use crate::{Exit, json};
 
@@ -31,6 +32,9 @@ pub(super) struct RunReport {
     not_read: Vec<(String, String)>,
     /// Routes with work left, and reasons.
     undelivered: BTreeMap<RouteName, RetryReason>,
+    /// The same for each of their targets, once it is known.
+    owed: BTreeMap<RouteName, OwedRoute>,
+    failures: Failures,
     /// Muted routes, and until when.
     muted: Vec<(RouteName, Timestamp)>,
 }
@@ -57,6 +61,30 @@ impl RunReport {
 
     pub(super) fn add_deliveries(&mut self, deliveries: impl IntoIterator<Item = Delivery>) {
         self.messages.extend(deliveries);
+    }
+
+    /// Notes why the last attempt to deliver to a target failed, or that one has succeeded.
+    pub(super) fn note_attempt(&mut self, delivery: &Delivery) {
+        let key = (delivery.route.clone(), delivery.target.clone());
+        match &delivery.outcome {
+            DeliveryOutcome::Retry(reason) => drop(self.failures.insert(key, reason.clone())),
+            DeliveryOutcome::Accepted | DeliveryOutcome::Parked(_) => {
+                self.failures.remove(&key);
+            }
+        }
+    }
+
+    /// The routes with work left.
+    pub(super) fn undelivered(&self) -> Vec<RouteName> {
+        self.undelivered.keys().cloned().collect()
+    }
+
+    /// Sets the targets that a route with work left owes messages.
+    pub(super) fn set_owed(&mut self, route: RouteName, targets: Vec<OwedTarget>) {
+        let Some(reason) = self.undelivered.get(&route) else { return };
+        let mut owed = OwedRoute::new(reason.clone());
+        owed.set_targets(&route, targets, &self.failures);
+        self.owed.insert(route, owed);
     }
 
     pub(super) fn add_refusal(&mut self, input: &str, refusal: &Refusal) {
@@ -94,12 +122,16 @@ impl RunReport {
         if is_done { Exit::Done } else { Exit::Unfinished }
     }
 
-    /// `groups_of` tells what a message was about.
+    /// `preview` tells what a message was about, and whether it was only shown.
     pub(super) fn json(
         &self,
-        groups_of: impl Fn(&Delivery) -> MessageGroups,
+        preview: &PreviewNotifier,
         elapsed: Duration,
     ) -> json::PrintedRun<'_> {
+        let only_shows = |target: &Target| preview.only_shows(target);
+        let message = |message| {
+            json::PrintedMessage::new(message, only_shows).with_groups(preview.groups_of(message))
+        };
         let Counts { records, events, unmatched, duplicates, kept, retried, .. } = self.counts;
         json::PrintedRun {
             version: json::VERSION,
@@ -114,11 +146,7 @@ impl RunReport {
                 .iter()
                 .map(|(route, kept)| (route.as_str(), *kept))
                 .collect(),
-            messages: self
-                .messages
-                .iter()
-                .map(|message| json::PrintedMessage::new(message).with_groups(groups_of(message)))
-                .collect(),
+            messages: self.messages.iter().map(message).collect(),
             parked: self
                 .parked
                 .iter()
@@ -134,11 +162,7 @@ impl RunReport {
                 .iter()
                 .map(|(input, reason)| json::UnreadInput { input, reason })
                 .collect(),
-            undelivered: self
-                .undelivered
-                .iter()
-                .map(|(route, reason)| json::UndeliveredRoute::new(route.as_str(), reason))
-                .collect(),
+            undelivered: self.owed.iter().map(|(route, owed)| owed.json(route)).collect(),
             muted: self.muted.iter().map(Into::into).collect(),
             elapsed_ms: json::millis(elapsed),
         }
@@ -185,8 +209,7 @@ impl RunReport {
             DeliveryOutcome::Accepted | DeliveryOutcome::Retry(_) => None,
         });
         text.list(&format!("messages parked in {dead_letters}"), parked);
-        let undelivered =
-            self.undelivered.iter().map(|(route, reason)| format!("{route}: {reason}"));
+        let undelivered = self.owed.iter().flat_map(|(route, owed)| owed.lines(route));
         text.list("not delivered yet: stored, and delivered by the next run", undelivered);
     }
 }

@@ -7,18 +7,20 @@ use std::time::{Duration, Instant};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use stentor::adapters::clock::SystemClock;
+use stentor::adapters::local::LocalDueQueue;
 use stentor::ingest::event::Batch;
 use stentor::model::digest::Digest;
 use stentor::model::humanize::humanize_duration;
 use stentor::model::name::RouteName;
 use stentor::protocol::clock::{Clock as _, Deadline};
-use stentor::protocol::close::{Closed, close};
+use stentor::protocol::close::{Closed, end_burst};
 use stentor::protocol::consume::{Consumed, Verdict, ingest_and_park};
 use stentor::protocol::retry_reason::RetryReason;
 use stentor::protocol::round::{ACKNOWLEDGE_MARGIN, Delivery, DeliveryOutcome};
 use stentor::protocol::store::Store as _;
 use tokio::time::sleep;
 
+use super::owed::owed_targets;
 use super::report::RunReport;
 use crate::input::{InputSource, Refusal};
 use crate::mute::muted;
@@ -39,6 +41,8 @@ pub(super) struct Session<'a> {
     timeout: Duration,
     /// How long the steps took that failed.
     spent: Cell<Duration>,
+    /// Whether windows had a timer, which may have begun bursts.
+    pub had_timer: Cell<bool>,
     /// Never borrowed across an await: lines are ingested while messages are delivered.
     report: RefCell<RunReport>,
 }
@@ -48,7 +52,8 @@ impl<'a> Session<'a> {
     /// succeed do not count: a large file may take longer. Lines of a pipe are retried until they
     /// are stored.
     pub(super) fn new(shared: &'a SharedServices, shutdown: Shutdown, timeout: Duration) -> Self {
-        Self { shared, shutdown, timeout, spent: Cell::default(), report: RefCell::default() }
+        let (spent, had_timer, report) = (Cell::default(), Cell::default(), RefCell::default());
+        Self { shared, shutdown, timeout, spent, had_timer, report }
     }
 
     /// Ingests every source. First finishes what an earlier run left behind, which leaves half of
@@ -78,6 +83,7 @@ impl<'a> Session<'a> {
         // The messages below contain what was not shown so far.
         let _ = self.shared.preview.take_failure();
         self.close_all(self.timeout).await?;
+        self.find_owed().await;
         self.find_muted().await;
         Ok(())
     }
@@ -89,6 +95,17 @@ impl<'a> Session<'a> {
         let failed = self.close_routes(routes, deadline).await;
         self.report.borrow_mut().add_undelivered(failed);
         Ok(())
+    }
+
+    /// For the report only: without an answer of the store, the route has its own reason.
+    async fn find_owed(&self) {
+        let (store, now) = (&self.shared.store, SystemClock.now());
+        let undelivered = self.report.borrow().undelivered();
+        for route in undelivered {
+            let deadline = self.deadline_after(Duration::ZERO);
+            let owed = owed_targets(store, &route, now, deadline).await.unwrap_or_default();
+            self.report.borrow_mut().set_owed(route, owed);
+        }
     }
 
     /// For the report only, so a store that does not answer is no failure of the run.
@@ -162,13 +179,15 @@ impl<'a> Session<'a> {
         failed
     }
 
-    /// Repeats rounds until nothing is left to do, the time is up or a shutdown is requested.
+    /// Repeats rounds until nothing is left to do, the time is up or a shutdown is requested. Ends
+    /// the burst of the route: no window is closed at its time from now on.
     async fn close_route(&self, route: &RouteName, deadline: Deadline) -> Closed {
-        let services = self.services();
+        let due = self.had_timer.get().then(|| LocalDueQueue::new(SystemClock).0);
+        let services = LocalServices { due, ..self.services() };
         let deadline = deadline.max(self.deadline_after(Duration::ZERO));
         let mut all = Closed::default();
         for attempt in 0.. {
-            let round = close(&services, route, attempt, deadline).await;
+            let round = end_burst(&services, route, attempt, deadline).await;
             all.messages.extend(round.messages);
             all.retry = round.retry.map(|retry| retry.after(all.retry.take()));
             let Some(retry) = &all.retry else { break };
@@ -189,7 +208,9 @@ impl<'a> Session<'a> {
     /// Adds deliveries to the report. One with several attempts counts once, with its last outcome.
     pub(super) fn add_deliveries(&self, deliveries: Vec<Delivery>) {
         let is_final = |delivery: &Delivery| !matches!(delivery.outcome, DeliveryOutcome::Retry(_));
-        self.report.borrow_mut().add_deliveries(deliveries.into_iter().filter(is_final));
+        let mut report = self.report.borrow_mut();
+        deliveries.iter().for_each(|delivery| report.note_attempt(delivery));
+        report.add_deliveries(deliveries.into_iter().filter(is_final));
     }
 
     /// Adds the messages that count as delivered once the report is written.
@@ -216,7 +237,7 @@ impl<'a> Session<'a> {
         Deadline::after(SystemClock.now(), duration.max(STEP_MIN.min(self.timeout)))
     }
 
-    fn spend(&self, duration: Duration) {
+    pub(super) fn spend(&self, duration: Duration) {
         self.spent.set(self.spent.get() + duration);
     }
 
