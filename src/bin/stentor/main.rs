@@ -25,8 +25,10 @@ use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::prelude::*;
 
+use log_lines::LogLines;
 use ui::Ui;
 
 mod alerts;
@@ -39,6 +41,7 @@ mod credentials;
 mod data_dir;
 mod input;
 mod json;
+mod log_lines;
 mod mute;
 mod patterns;
 mod preview;
@@ -111,8 +114,11 @@ fn main() -> ExitCode {
 
 fn start() -> anyhow::Result<Exit> {
     let arguments = parse().unwrap_or_else(|error| exit_on_usage(&error));
-    log_to_stderr(arguments.verbose, arguments.quiet);
-    execute(arguments)
+    let log = LogLines::default();
+    log_to_stderr(arguments.verbose, arguments.quiet, &log);
+    let exit = execute(arguments);
+    log.finish();
+    exit
 }
 
 fn after_help() -> String {
@@ -165,7 +171,8 @@ impl Command {
     }
 }
 
-fn log_to_stderr(verbose: u8, quiet: bool) {
+/// With `-v` every line is shown, as often as it comes.
+fn log_to_stderr(verbose: u8, quiet: bool, log: &LogLines) {
     let level = match verbose {
         _ if quiet => Level::ERROR,
         0 => Level::WARN,
@@ -177,7 +184,11 @@ fn log_to_stderr(verbose: u8, quiet: bool) {
     let filter = Targets::new()
         .with_default(LevelFilter::ERROR)
         .with_targets([("stentor", level), ("dynoxide", Level::ERROR)]);
-    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(ui::stderr_has_color());
+    let writer = match verbose {
+        0 => BoxMakeWriter::new(log.clone()),
+        _ => BoxMakeWriter::new(std::io::stderr),
+    };
+    let lines = fmt::layer().with_writer(writer).with_ansi(ui::stderr_has_color());
     let lines =
         lines.with_target(false).without_time().fmt_fields(debug_fn(write_field).delimited(" "));
     tracing_subscriber::registry().with(lines.with_filter(filter)).init();
