@@ -34,20 +34,6 @@ pub enum Access {
     NotBuilt,
 }
 
-/// The fields of a credential of this kind, if it is an object.
-pub fn fields_of(kind: TargetKind) -> &'static [&'static str] {
-    match kind {
-        TargetKind::Slack => &["token", "channel"],
-        TargetKind::PagerDuty => &["routing_key", "url"],
-        TargetKind::Jira => &["site", "email", "token"],
-        TargetKind::Jsm => &["api_key", "url"],
-        TargetKind::Teams | TargetKind::Discord | TargetKind::GoogleChat => &["url"],
-        TargetKind::Webhook => &["url", "secret"],
-        TargetKind::Sns => &["topic_arn"],
-        TargetKind::Mattermost => &["url", "token", "channel_id"],
-    }
-}
-
 impl Access {
     /// # Errors
     /// What is wrong with the credential, without its text.

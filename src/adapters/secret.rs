@@ -73,7 +73,7 @@ pub enum SecretVersion {
 
 /// Reads the text of the secret.
 pub trait ReadSecret: Send + Sync {
-    /// What an error calls it.
+    /// The name of the secret in errors.
     fn name(&self) -> String {
         "the secret".to_owned()
     }

@@ -67,7 +67,7 @@ mod tests {
             (
                 json!("https://user:password@hooks.example/services/topsecret?key=a%20secret"),
                 "/services/topsecret: password, a%20secret, a secret, hooks.example",
-                "/services/…: …, …, …, hooks.example",
+                "…: …, …, …, hooks.example",
             ),
             (json!("ok"), "the answer ok", "the answer ok"),
             (json!(null), "null", "null"),

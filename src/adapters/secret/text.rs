@@ -10,7 +10,6 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::adapters::access::fields_of;
 use crate::config::Diagnostic;
 use crate::ingest::json::json_problem;
 use crate::model::name::{Target, TargetKind, TargetName};
@@ -83,6 +82,20 @@ impl SecretText {
     }
 }
 
+/// The fields of a credential of this kind, if it is an object: those that its adapter parses.
+fn fields_of(kind: TargetKind) -> &'static [&'static str] {
+    match kind {
+        TargetKind::Slack => &["token", "channel"],
+        TargetKind::PagerDuty => &["routing_key", "url"],
+        TargetKind::Jira => &["site", "email", "token"],
+        TargetKind::Jsm => &["api_key", "url"],
+        TargetKind::Teams | TargetKind::Discord | TargetKind::GoogleChat => &["url"],
+        TargetKind::Webhook => &["url", "secret"],
+        TargetKind::Sns => &["topic_arn"],
+        TargetKind::Mattermost => &["url", "token", "channel_id"],
+    }
+}
+
 /// The kind of `kind:name` and `kind:*`.
 fn kind_of(name: &str) -> Option<TargetKind> {
     let of_all = || name.strip_suffix(":*")?.parse().ok();
@@ -141,7 +154,7 @@ mod tests {
     fn a_mistake_has_its_place_and_nothing_of_the_text() {
         let cases = [
             (r#"{"slack:a": "https://x", "a": {"token": "t"}, "slack:*": "https://x"}"#, ""),
-            ("{\n \"slack:a\": topsecret}", "error 2:13: not JSON: a syntax error"),
+            ("{\n \"slack:a\": topsecret}", "error 2:14: not JSON: a syntax error"),
             ("{\"slack:a\": \"topsecret", "error 1:22: not JSON: it ends too early"),
             ("", "error 1:1: not JSON: it ends too early"),
             ("[\"topsecret\"]", "error 1:1: expected a JSON object from target to credential"),

@@ -39,7 +39,7 @@ impl LogLines {
         }
     }
 
-    /// What to write for a line at this time; `None` for a line that was shown a moment ago.
+    /// The text to write for a line at this time; `None` for one that was shown a moment ago.
     fn show(&self, line: &[u8], now: Instant) -> Option<Vec<u8>> {
         let mut shown = self.shown();
         match shown.get_mut(line) {

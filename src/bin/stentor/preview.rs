@@ -187,6 +187,12 @@ impl PreviewNotifier {
         locked(&self.report).messages.clone()
     }
 
+    /// Whether the report will contain the messages of the route to the target.
+    pub(crate) fn is_pending(&self, route: &RouteName, target: &Target) -> bool {
+        let messages = &locked(&self.report).messages;
+        messages.iter().any(|digest| digest.route == *route && digest.target == *target)
+    }
+
     /// The groups of a message.
     pub(crate) fn groups_of(&self, delivery: &Delivery) -> MessageGroups {
         let key = (delivery.route.clone(), delivery.target.clone(), delivery.epochs.1);

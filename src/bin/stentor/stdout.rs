@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use rustix::fs::{OFlags, fcntl_getfl};
 
-/// What the descriptor was when the process began.
+/// The state of the descriptor when the process began.
 static FOUND: AtomicU8 = AtomicU8::new(WRITABLE);
 
 const WRITABLE: u8 = 0;

@@ -158,7 +158,7 @@ async fn each_test_message_to_a_webhook_has_an_id_of_its_own() {
 fn a_credential_that_cannot_be_meant_is_named() {
     let directory = scratch("odd-credentials");
     let secret = directory.join("credentials.json");
-    let content = r#"{"slack:a": {"token": "xoxb-topsecret", "chanel": "topsecret"}}"#;
+    let content = r#"{"slack:a": {"token": "xoxb-topsecret", "target": "topsecret"}}"#;
     std::fs::write(&secret, content).unwrap();
     let options = ["send-test", "slack:b", "--credentials", secret.to_str().unwrap()];
     let output = stentor(&directory, &options).output().unwrap();
@@ -277,14 +277,15 @@ impl PagerDutyRun {
         requests.iter().map(event).collect()
     }
 
-    /// Checks that the only incident was opened and resolved.
+    /// Checks that the only incident was opened and then resolved. A trigger may be repeated before
+    /// that, if its answer was not stored.
     async fn check_resolved(&self) {
         let events = self.events().await;
-        let actions: Vec<&str> = events.iter().map(|(action, _)| action.as_str()).collect();
-        assert_eq!(actions.first(), Some(&"trigger"), "{events:?}");
-        let (_, key) = &events[0];
-        let end = ("resolve".to_owned(), key.clone());
-        assert!(events[1..].contains(&end) && !actions[1..].contains(&"trigger"), "{events:?}");
+        let (last, before) = events.split_last().unwrap();
+        let (_, key) = last;
+        assert_eq!(last.0, "resolve", "{events:?}");
+        let opens = |(action, of): &(String, String)| action == "trigger" && of == key;
+        assert!(!before.is_empty() && before.iter().all(opens), "{events:?}");
     }
 }
 
@@ -374,11 +375,10 @@ async fn each_target_that_is_owed_a_message_is_named_with_its_reason() {
     let said: Vec<(&str, &str)> = owed
         .iter()
         .map(|one| (one["target"].as_str().unwrap(), one["reason"].as_str().unwrap()))
-        .filter(|(target, _)| *target != "slack:b")
         .collect();
     let expected = [
-        ("discord:c", "Discord answered 502"),
         ("slack:a", "Slack answered 503: no known error code"),
+        ("discord:c", "Discord answered 502"),
     ];
     assert_eq!(said, expected, "{report}");
     let shown = arguments("--preview");

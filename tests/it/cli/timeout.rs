@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
 use super::*;
 
 /// The report of a run, which may take so long.
@@ -120,12 +122,15 @@ fn a_full_disk_costs_the_timeout_however_many_inputs_there_are() {
     assert_eq!((n(&report, "kept") + n(&after, "kept"), code), (1_200, 0), "{report} {after}");
 }
 
-/// A server that sends a byte of its answer every 100 ms: of its head, or of its body.
-async fn slow_server(answer: &'static str) -> String {
+/// A server that sends a byte of its answer every 100 ms: of its head, or of its body. Returns its
+/// URL, and the requests as they come.
+async fn slow_server(answer: &'static str) -> (String, UnboundedReceiver<()>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
+    let (came, requests) = unbounded_channel();
     tokio::spawn(async move {
         while let Ok((mut connection, _)) = listener.accept().await {
+            let _ = came.send(());
             tokio::spawn(async move {
                 use tokio::io::AsyncWriteExt as _;
                 let (at_once, slowly) = answer.split_once('|').unwrap();
@@ -138,9 +143,11 @@ async fn slow_server(answer: &'static str) -> String {
             });
         }
     });
-    format!("http://{address}/hook")
+    (format!("http://{address}/hook"), requests)
 }
 
+/// The input of a run ends while the first delivery is under way. That delivery and the end of the
+/// run share the time.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_comes_byte_by_byte_costs_no_more_than_the_timeout() {
     let log = scratch("slow").join("app.log");
@@ -150,17 +157,23 @@ async fn an_answer_that_comes_byte_by_byte_costs_no_more_than_the_timeout() {
         ("body", "HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n|o"),
         ("failure", "HTTP/1.1 503 No\r\ncontent-length: 100000\r\n\r\n|o"),
     ] {
-        let url = slow_server(answer).await;
+        let (url, mut requests) = slow_server(answer).await;
         for input in [log.to_str().unwrap(), "-"] {
             let directory = scratch(&format!("slow-{name}-{}", input.len()));
-            let arguments = ["run", "--json", input, "--slack-webhook", &url, "--timeout", "3"];
+            let arguments = ["run", input, "--slack-webhook", &url, "--timeout", "4"];
             let mut command = tokio::process::Command::from(stentor(&directory, &arguments));
-            let started = Instant::now();
-            let output = command.stdin(std::fs::File::open(&log).unwrap()).output().await.unwrap();
-            let took = started.elapsed();
-            let report = text(&output.stdout);
-            assert!(took < Duration::from_secs(6), "{name} {input}: {took:?} {report}");
-            assert_eq!(output.status.code(), Some(1), "{name} {input}: {report}");
+            let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+            let mut child = pipes.stderr(Stdio::piped()).spawn().unwrap();
+            let mut stdin = child.stdin.take().unwrap();
+            tokio::io::AsyncWriteExt::write_all(&mut stdin, b"[CRITICAL] x\n").await.ok();
+            requests.recv().await.unwrap();
+            let ended = Instant::now();
+            drop(stdin);
+            let output = child.wait_with_output().await.unwrap();
+            let (took, shown) = (ended.elapsed(), text(&output.stdout));
+            assert!(took < Duration::from_secs(7), "{name} {input}: {took:?} {shown}");
+            assert_eq!(output.status.code(), Some(1), "{name} {input}: {shown}");
+            while requests.try_recv().is_ok() {}
         }
     }
 }

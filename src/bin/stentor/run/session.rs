@@ -103,7 +103,9 @@ impl<'a> Session<'a> {
         let undelivered = self.report.borrow().undelivered();
         for route in undelivered {
             let deadline = self.deadline_after(Duration::ZERO);
-            let owed = owed_targets(store, &route, now, deadline).await.unwrap_or_default();
+            let mut owed = owed_targets(store, &route, now, deadline).await.unwrap_or_default();
+            // Messages in the report are acknowledged once it is written.
+            owed.retain(|owed| !self.shared.preview.is_pending(&route, &owed.target));
             self.report.borrow_mut().set_owed(route, owed);
         }
     }
