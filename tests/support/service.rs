@@ -96,6 +96,11 @@ impl Log {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 
+    /// The text since the last call.
+    pub fn take(&self) -> String {
+        String::from_utf8(std::mem::take(&mut self.0.lock().unwrap())).unwrap()
+    }
+
     /// A subscriber that writes every event here. Set it, and keep the second one alive: with a
     /// single subscriber, a log statement caches whether the thread that reaches it first wants it.
     pub fn subscriber(&self) -> (impl tracing::Subscriber + Send + Sync, tracing::Dispatch) {

@@ -22,8 +22,14 @@ use crate::Function;
 /// The configuration in the layer of the template.
 const CONFIG_PATH: &str = "/opt/stentor.toml";
 
+/// # Errors
+/// When a variable is missing, or the configuration has mistakes.
 pub(crate) async fn from_environment() -> anyhow::Result<Function> {
-    let config = config()?;
+    function(&variable).await
+}
+
+async fn function(variable: &impl Fn(&str) -> Option<String>) -> anyhow::Result<Function> {
+    let config = config(variable)?;
     let aws = stentor::adapters::aws::from_environment().load().await;
     let tables = Tables {
         alerts: variable("ALERTS_TABLE").unwrap_or(Tables::default().alerts),
@@ -35,13 +41,13 @@ pub(crate) async fn from_environment() -> anyhow::Result<Function> {
     let secret_id = variable("STENTOR_SECRET_ID")
         .context("STENTOR_SECRET_ID is not set: there are no credentials")?;
     Ok(DeployedServices {
-        routes: Routes::new(&config)?.refusing(own_logs()),
+        routes: Routes::new(&config)?.refusing(own_logs(variable)),
         store: DynamoStore::new(&aws, tables, SystemClock, random::from_os()),
         due: variable("DUE_QUEUE_URL")
             .map(|url| SqsDueQueue::new(&aws, url, SystemClock, random::from_os())),
         dead_letters: SqsDeadLetters::new(&aws, dlq_url, SystemClock, random::from_os()),
         targets: Targets::new(
-            slack()?,
+            slack(variable)?,
             Secrets::new(SecretsManager::new(&aws, secret_id, SystemClock)),
             SystemClock,
         )
@@ -52,7 +58,7 @@ pub(crate) async fn from_environment() -> anyhow::Result<Function> {
 }
 
 /// The file that `STENTOR_CONFIG` names, the file of the layer, or the built-in configuration.
-fn config() -> anyhow::Result<Config> {
+fn config(variable: &impl Fn(&str) -> Option<String>) -> anyhow::Result<Config> {
     let (path, named) = match variable("STENTOR_CONFIG") {
         Some(path) => (path, true),
         None => (CONFIG_PATH.to_owned(), false),
@@ -73,7 +79,7 @@ fn config() -> anyhow::Result<Config> {
 }
 
 /// The API of slack.com, or the one at `STENTOR_SLACK_API_URL` (GovSlack has its own).
-fn slack() -> anyhow::Result<Slack> {
+fn slack(variable: &impl Fn(&str) -> Option<String>) -> anyhow::Result<Slack> {
     let slack = Slack::new(Http::default(), SystemClock);
     let api = variable("STENTOR_SLACK_API_URL").map(|url| ApiUrl::parse(&url)).transpose();
     Ok(match api.context("STENTOR_SLACK_API_URL")? {
@@ -84,7 +90,7 @@ fn slack() -> anyhow::Result<Slack> {
 
 /// The log groups of the pipeline's functions: this one's, and those that `STENTOR_FUNCTIONS`
 /// names, separated by commas.
-fn own_logs() -> OwnLogs {
+fn own_logs(variable: &impl Fn(&str) -> Option<String>) -> OwnLogs {
     let named = variable("STENTOR_FUNCTIONS").unwrap_or_default();
     let this = variable("AWS_LAMBDA_FUNCTION_NAME");
     let functions = named
@@ -102,4 +108,39 @@ fn own_logs() -> OwnLogs {
 
 pub(crate) fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The function that a stack with this configuration runs.
+    async fn started_with(config: &str) -> anyhow::Result<Function> {
+        function(&|name| {
+            let value = match name {
+                "STENTOR_CONFIG" => config,
+                "DLQ_URL" => "https://sqs.eu-west-1.amazonaws.com/111122223333/dead-letters",
+                "DUE_QUEUE_URL" => "https://sqs.eu-west-1.amazonaws.com/111122223333/due",
+                "STENTOR_SECRET_ID" => "targets",
+                _ => return None,
+            };
+            Some(value.to_owned())
+        })
+        .await
+    }
+
+    #[tokio::test]
+    async fn the_function_starts_with_the_example_as_it_is() {
+        let example = concat!(env!("CARGO_MANIFEST_DIR"), "/config/example.toml");
+        let function = started_with(example).await.expect("the example is complete");
+        let config = function.routes.config();
+        assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+        let used =
+            config.routes.iter().flat_map(|route| route.notify.iter().chain(&route.fallback));
+        for target in used {
+            assert!(config.targets.contains_key(target), "{target} has no settings");
+        }
+        let missing = started_with("missing.toml").await.map(drop).expect_err("there is no file");
+        assert!(missing.to_string().contains("cannot read the configuration missing.toml"));
+    }
 }
