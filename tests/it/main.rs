@@ -14,6 +14,7 @@ mod jira;
 mod jsm;
 mod operator;
 mod pagerduty;
+mod pictures;
 mod replay;
 mod secrecy;
 mod simulation;
