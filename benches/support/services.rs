@@ -12,7 +12,7 @@ use stentor::model::burst::BurstState;
 use stentor::model::digest::Digest;
 use stentor::model::name::{RouteName, Target};
 use stentor::model::outbox::{
-    Acknowledgement, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient,
+    Acknowledgement, Claim, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient,
     TallyPage, TallyPosition, TargetState,
 };
 use stentor::model::time::Timestamp;
@@ -157,13 +157,15 @@ impl Store for Tables {
         self.engine().open(route, opening)
     }
 
-    async fn mark_armed(
+    async fn claim(
         &self,
         route: &RouteName,
         window: u64,
+        known: Option<Claim>,
+        claim: Option<Claim>,
         _deadline: Deadline,
     ) -> Result<bool, StoreError> {
-        self.engine().mark_armed(route, window)
+        self.engine().claim(route, window, known, claim)
     }
 
     async fn close(
@@ -184,6 +186,15 @@ impl Store for Tables {
         _deadline: Deadline,
     ) -> Result<TallyPage, StoreError> {
         self.engine().tallies(route, position, limit)
+    }
+
+    async fn has_tallies(
+        &self,
+        route: &RouteName,
+        round: u64,
+        _deadline: Deadline,
+    ) -> Result<bool, StoreError> {
+        self.engine().has_tallies(route, round)
     }
 
     async fn freeze(
@@ -220,10 +231,21 @@ impl Store for Tables {
         route: &RouteName,
         recipient: Recipient<'_>,
         lease: &Lease,
+        known: &TargetState,
         now: Timestamp,
         _deadline: Deadline,
     ) -> Result<Option<TargetState>, StoreError> {
-        self.engine().lease(route, recipient, lease, now)
+        self.engine().lease(route, recipient, lease, known, now)
+    }
+
+    async fn take_turn(
+        &self,
+        target: &Target,
+        interval: Duration,
+        now: Timestamp,
+        _deadline: Deadline,
+    ) -> Result<Timestamp, StoreError> {
+        self.engine().take_turn(target, interval, now)
     }
 
     async fn acknowledge(
@@ -281,10 +303,11 @@ impl Store for Tables {
     async fn retire(
         &self,
         route: &RouteName,
-        after: u64,
+        cursor: &Cursor,
         upto: u64,
+        gone: &[Target],
         _deadline: Deadline,
     ) -> Result<(), StoreError> {
-        self.engine().retire(route, after, upto)
+        self.engine().retire(route, cursor, upto, gone)
     }
 }

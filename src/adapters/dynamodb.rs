@@ -6,13 +6,15 @@
 //! | file | holds |
 //! |---|---|
 //! | `outbox` | the port: cursors, tallies, epochs, targets, and the conditions on them |
-//! | `commit`, `commit_request` | rows and tallies in one transaction |
+//! | `commit`, `commit_request`, `pressure` | rows and tallies in one transaction, fewer at once when throttled |
 //! | `hours` | the hours that have alerts |
 //! | `audit` | queries of the alerts table |
 //! | `item`, `value`, `expression` | the layout of the items, and how they are written |
 //! | `call` | one call, with its retries |
 //! | `table` | creates the tables, for tests and for the embedded engine |
 
+use std::collections::HashSet;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -21,6 +23,7 @@ use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 
 use crate::adapters::clock::SystemClock;
 use crate::adapters::random::Random;
+use crate::model::name::RouteName;
 
 mod audit;
 mod call;
@@ -30,6 +33,7 @@ mod expression;
 mod hours;
 mod item;
 mod outbox;
+mod pressure;
 pub mod table;
 mod value;
 
@@ -47,10 +51,12 @@ pub struct Tables {
 pub struct DynamoStore<C = SystemClock> {
     client: Client,
     tables: Tables,
-    in_flight: usize,
+    pressure: pressure::Pressure,
     clock: C,
     random: Random,
     registered_hours: hours::RegisteredHours,
+    /// The routes that this process has registered.
+    registered_routes: Mutex<HashSet<RouteName>>,
 }
 
 impl Default for Tables {
@@ -83,10 +89,11 @@ impl<C> DynamoStore<C> {
         Self {
             client: Client::from_conf(config),
             tables,
-            in_flight: commit::IN_FLIGHT,
+            pressure: pressure::Pressure::new(commit::IN_FLIGHT),
             clock,
             random: Random::new(rng),
             registered_hours: hours::RegisteredHours::default(),
+            registered_routes: Mutex::default(),
         }
     }
 
@@ -94,7 +101,7 @@ impl<C> DynamoStore<C> {
     /// it.
     #[must_use]
     pub fn with_in_flight(self, transactions: usize) -> Self {
-        Self { in_flight: transactions, ..self }
+        Self { pressure: pressure::Pressure::new(transactions), ..self }
     }
 
     /// The client, for calls that are not part of the protocol.

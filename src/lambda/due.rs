@@ -45,7 +45,7 @@ where
     join_all(later.iter().map(|(message, retry)| hide(services, queue, message, retry, deadline)))
         .await;
     failed.extend(later.into_iter().map(|(message, _)| message.message_id));
-    let metrics = metric::of_notifier(due, 0, failed.len() as u64, &notified.messages);
+    let metrics = metric::of_due(due, failed.len() as u64, &notified.messages);
     Ok((failed.into_iter().map(|item| ItemFailure { item }).collect(), metrics))
 }
 
@@ -57,7 +57,7 @@ pub(super) async fn handle_sweep<W: Services>(
     services.due().ok_or(FunctionError::NoDueQueue)?;
     let swept = sweep(services, deadline).await?;
     report_messages(&swept.messages);
-    Ok(metric::of_notifier(0, swept.routes, swept.unfinished.len() as u64, &swept.messages))
+    Ok(metric::of_sweep(&swept, services.clock().now()))
 }
 
 /// Splits the messages into due messages and others.

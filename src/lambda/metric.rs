@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::model::time::Timestamp;
 use crate::protocol::consume::Consumed;
+use crate::protocol::notifier::Swept;
 use crate::protocol::round::{Delivery, DeliveryOutcome};
 
 /// The invocation that a line describes.
@@ -61,23 +62,35 @@ pub fn of_batch(consumed: &Consumed) -> InvocationMetrics {
     }
 }
 
-/// The metrics of a notifier: `due` messages or a sweep over `swept` routes, and how many of them
-/// have work left.
-pub fn of_notifier(
-    due: u64,
-    swept: u64,
-    unfinished: u64,
-    messages: &[Delivery],
-) -> InvocationMetrics {
-    let mut metrics =
-        vec![count("due", due), count("swept", swept), count("unfinished", unfinished)];
+/// The metrics of `due` messages, of which `unfinished` have work left.
+pub fn of_due(due: u64, unfinished: u64, messages: &[Delivery]) -> InvocationMetrics {
+    let mut metrics = vec![count("due", due), count("unfinished", unfinished)];
     metrics.extend(of_messages(messages));
-    let delivered =
-        messages.iter().filter(|sent| sent.outcome == DeliveryOutcome::Accepted).count();
-    let summary = format!(
-        "Delivered {delivered} messages; {unfinished} of {} routes have work left",
-        due + swept
+    let delivered = accepted(messages);
+    let summary =
+        format!("Delivered {delivered} messages; {unfinished} of {due} routes have work left");
+    InvocationMetrics { summary, metrics, details: Map::new() }
+}
+
+/// The metrics of a sweep.
+pub fn of_sweep(swept: &Swept, now: Timestamp) -> InvocationMetrics {
+    let unfinished = swept.unfinished.len() as u64;
+    let debt = swept.oldest_debt.map_or(Duration::ZERO, |since| since.until(now));
+    let mut metrics = vec![
+        count("swept", swept.routes),
+        count("unfinished", unfinished),
+        count("sweep_unfinished", swept.unreached),
+        ("oldest_debt_ms", "Milliseconds", u64::try_from(debt.as_millis()).unwrap_or(u64::MAX)),
+    ];
+    metrics.extend(of_messages(&swept.messages));
+    let mut summary = format!(
+        "Delivered {} messages; {unfinished} of {} routes have work left",
+        accepted(&swept.messages),
+        swept.routes
     );
+    if swept.unreached > 0 {
+        summary += &format!("; there was no time for {} more", swept.unreached);
+    }
     InvocationMetrics { summary, metrics, details: Map::new() }
 }
 
@@ -121,6 +134,10 @@ fn of_messages(messages: &[Delivery]) -> [(&'static str, &'static str, u64); 3] 
         count("messages_retried", of_kind(|outcome| matches!(outcome, DeliveryOutcome::Retry(_)))),
         count("messages_parked", of_kind(|outcome| matches!(outcome, DeliveryOutcome::Parked(_)))),
     ]
+}
+
+fn accepted(messages: &[Delivery]) -> usize {
+    messages.iter().filter(|sent| sent.outcome == DeliveryOutcome::Accepted).count()
 }
 
 fn count(name: &'static str, value: u64) -> (&'static str, &'static str, u64) {
@@ -171,12 +188,8 @@ mod tests {
             json!("Consumed 2 records: 0 parked, 0 to retry; kept 1 of 5 events")
         );
         assert_eq!(line["routes"], json!({}));
-        let text = super::line(
-            &invocation,
-            of_notifier(2, 0, 1, &[]),
-            Duration::ZERO,
-            Timestamp::default(),
-        );
+        let text =
+            super::line(&invocation, of_due(2, 1, &[]), Duration::ZERO, Timestamp::default());
         assert!(
             text.contains(r#""message":"Delivered 0 messages; 1 of 2 routes have work left""#),
             "{text}"

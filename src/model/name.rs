@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantNames};
@@ -243,6 +244,21 @@ impl TargetKind {
             | Self::GoogleChat
             | Self::Mattermost => Merging::All,
         }
+    }
+
+    /// The time between two messages that the service documents for one channel; zero if it takes as
+    /// many as there are. All routes that share a target share this.
+    pub fn interval(self) -> Duration {
+        Duration::from_millis(match self {
+            Self::Slack | Self::GoogleChat => 1_000,
+            // 30 a minute.
+            Self::Discord => 2_000,
+            // 120 a minute.
+            Self::PagerDuty => 500,
+            // Four a second.
+            Self::Teams => 250,
+            Self::Jira | Self::Jsm | Self::Webhook | Self::Sns | Self::Mattermost => 0,
+        })
     }
 
     /// Whether a message opens something that the end of the burst has to resolve.

@@ -40,8 +40,17 @@ pub struct Cursor {
 pub struct Window {
     pub number: u64,
     pub due: Timestamp,
-    /// Whether its due message was sent.
-    pub armed: bool,
+    /// The process that sends its due message; `None` when that failed.
+    pub claim: Option<Claim>,
+}
+
+/// The duty to send the due message of a window. One process has it at a time, so a window has one
+/// due message however many processes arm its route.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// A random number that identifies the process, and the call within it.
+    pub by: u64,
+    pub at: Timestamp,
 }
 
 /// A frozen tally, and the targets that are owed it.
@@ -121,8 +130,8 @@ pub struct Finish {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opening {
     pub window: Window,
-    /// The configured targets of the route. The cursor adds unknown ones, with `delivered` as their
-    /// offset, and keeps the others as they are.
+    /// The targets that the cursor does not know yet. It adds them with `delivered` as their offset,
+    /// unless another process has added them.
     pub targets: Vec<Target>,
     pub delivered: u64,
 }
@@ -143,6 +152,8 @@ pub struct TargetState {
     pub offset: Option<u64>,
     /// No delivery before then: it asked for a pause, on any route, or failed recently.
     pub not_before: Option<Timestamp>,
+    /// Its turn among the routes that share the target.
+    pub turn: Option<Timestamp>,
     /// Failed attempts since it last accepted a message. The pause between attempts grows with
     /// them.
     pub failures: u32,
@@ -185,11 +196,12 @@ pub struct Acknowledgement {
     pub muted: u64,
 }
 
-/// The state of a target after a failed delivery.
+/// The state of a target after a delivery that failed or has to wait.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Deferral {
     pub not_before: Option<Timestamp>,
     pub failures: u32,
+    pub turn: Option<Timestamp>,
 }
 
 /// The exclusive right to deliver to a target.
@@ -212,9 +224,33 @@ impl Cursor {
     }
 
     /// The next window, due at `due`, for the configured `targets`.
-    pub fn opening(&self, due: Timestamp, targets: &[Target]) -> Opening {
-        let window = Window { number: self.last_window + 1, due, armed: false };
-        Opening { window, targets: targets.to_vec(), delivered: self.epoch }
+    pub fn opening(&self, due: Timestamp, targets: &[Target], claim: Claim) -> Opening {
+        let window = Window { number: self.last_window + 1, due, claim: Some(claim) };
+        // An update expression has at most 4 KB, so it names new targets only.
+        let unknown = targets.iter().filter(|target| !self.targets.contains_key(target));
+        Opening { window, targets: unknown.cloned().collect(), delivered: self.epoch }
+    }
+
+    /// The epoch up to which `target` has received what it is owed, or was not owed anything: it was
+    /// not known then, or it was not configured for a while and those epochs have expired.
+    pub fn delivered_to(&self, target: &Target, state: &TargetState) -> u64 {
+        let since = self.targets.get(target).copied().unwrap_or_default();
+        state.offset.unwrap_or_default().max(since).max(self.retired)
+    }
+
+    /// The latest window that is closing or closed.
+    pub fn last_closed(&self) -> u64 {
+        match &self.open {
+            Some(open) => open.number.saturating_sub(1),
+            None => self.last_window,
+        }
+    }
+}
+
+impl Deferral {
+    /// Leaves everything as it is.
+    pub fn of(state: &TargetState) -> Self {
+        Self { not_before: state.not_before, failures: state.failures, turn: state.turn }
     }
 }
 
@@ -229,11 +265,11 @@ impl<'a> Recipient<'a> {
     /// owed nothing.
     pub fn owed(self, cursor: &Cursor, sealed: u64, state: &TargetState) -> Option<(u64, u64)> {
         let (after, upto) = match self {
-            Self::Own(target) => {
-                let since = cursor.targets.get(target).copied().unwrap_or_default();
-                (state.offset.unwrap_or(since), sealed)
+            Self::Own(target) => (cursor.delivered_to(target, state), sealed),
+            Self::Fallback(_) => {
+                let upto = state.escalation.as_ref()?.upto;
+                (state.offset.unwrap_or_default().max(cursor.retired), upto)
             }
-            Self::Fallback(_) => (state.offset.unwrap_or(0), state.escalation.as_ref()?.upto),
         };
         (after < upto).then_some((after, upto))
     }

@@ -2,13 +2,16 @@
 //! message of that window.
 //!
 //! Arming comes after the commit and before the acknowledgement. Because of that order, no
-//! acknowledged record can be forgotten.
+//! acknowledged record can be forgotten: the sweep finds every open window.
+//!
+//! The due message only makes it soon. One process claims to send it, in the write that opens the
+//! window, so a window has one message however many processes arm its route.
 
 use std::time::Duration;
 
 use crate::config::{First, Route};
 use crate::model::name::RouteName;
-use crate::model::outbox::{Cursor, Window};
+use crate::model::outbox::{Claim, Cursor, Window};
 use crate::model::time::Timestamp;
 use crate::protocol::clock::{Clock as _, Deadline};
 use crate::protocol::queue::{Due, DueQueue as _};
@@ -17,7 +20,7 @@ use crate::protocol::services::Services;
 use crate::protocol::store::Store as _;
 
 /// A due message that is overdue by this much counts as lost, and is sent again.
-const LOST_AFTER: Duration = Duration::from_secs(180);
+pub const LOST_AFTER: Duration = Duration::from_secs(180);
 
 /// Opens a window on `route` unless one is open, and sends its due message.
 ///
@@ -29,41 +32,81 @@ pub async fn arm<W: Services>(
     route: &RouteName,
     deadline: Deadline,
 ) -> Result<(), RetryReason> {
+    let claim = claim(services);
     loop {
         let cursor = services.store().cursor(route, deadline).await?;
-        if let Some(open) = &cursor.open {
-            return ensure_armed(services, route, open, deadline).await;
+        if cursor.open.is_some() {
+            return ensure_armed(services, route, cursor, claim, deadline).await;
         }
         let configured = services.routes().get(route);
         let due = first_due(services, &cursor, configured);
         let targets = configured.map_or(&[][..], |route| &route.notify);
-        // A window is open now, from this call or from another process; the next turn reads it.
-        services.store().open(route, &cursor.opening(due, targets), deadline).await?;
+        let opening = cursor.opening(due, targets, claim);
+        if services.store().open(route, &opening, deadline).await? {
+            return send(services, route, &opening.window, claim, deadline).await;
+        }
+        // Another process opened it, or this one did and the answer was lost.
     }
 }
 
-/// Sends the due message of an open window, unless it was sent and is not lost.
+/// Sends the due message of the open window, unless another process has claimed it and it is not
+/// lost.
 ///
 /// # Errors
 /// As [`arm`].
 pub async fn ensure_armed<W: Services>(
     services: &W,
     route: &RouteName,
+    mut cursor: Cursor,
+    claim: Claim,
+    deadline: Deadline,
+) -> Result<(), RetryReason> {
+    while let Some(open) = &cursor.open {
+        let is_mine = |known: Claim| known.by == claim.by;
+        if open.claim.is_some_and(is_mine) {
+            return send(services, route, open, claim, deadline).await;
+        }
+        if services.due().is_none() || !is_lost(open, services.clock().now()) {
+            return Ok(());
+        }
+        if services.store().claim(route, open.number, open.claim, Some(claim), deadline).await? {
+            return send(services, route, open, claim, deadline).await;
+        }
+        // Another process has claimed or closed it, or this one has the claim and the answer was
+        // lost.
+        cursor = services.store().cursor(route, deadline).await?;
+    }
+    Ok(())
+}
+
+/// A claim of this call.
+pub fn claim<W: Services>(services: &W) -> Claim {
+    Claim { by: services.random(), at: services.clock().now() }
+}
+
+/// Whether the window has no due message, or had one long ago.
+fn is_lost(open: &Window, now: Timestamp) -> bool {
+    open.claim.is_none_or(|claim| claim.at.max(open.due).after(LOST_AFTER) <= now)
+}
+
+/// Sends the due message that this process has claimed.
+async fn send<W: Services>(
+    services: &W,
+    route: &RouteName,
     open: &Window,
+    claim: Claim,
     deadline: Deadline,
 ) -> Result<(), RetryReason> {
     let Some(queue) = services.due() else { return Ok(()) };
-    let now = services.clock().now();
-    if open.armed && now < open.due.after(LOST_AFTER) {
-        return Ok(());
-    }
     let due = Due { route: route.clone(), window: open.number };
-    queue.send(&due, now.until(open.due), deadline).await.map_err(RetryReason::DueQueue)?;
-    // Only after the send: a window that is marked without a message would wait for the sweep.
-    if !open.armed {
-        services.store().mark_armed(route, open.number, deadline).await?;
+    let delay = services.clock().now().until(open.due);
+    let Err(error) = queue.send(&due, delay, deadline).await else { return Ok(()) };
+    // The next process that touches the route sends it. If this fails, the sweep closes the window.
+    let withdrawn = services.store().claim(route, open.number, Some(claim), None, deadline).await;
+    if let Err(problem) = withdrawn {
+        tracing::debug!(route = %route, "The claim of a due message stays: {problem}");
     }
-    Ok(())
+    Err(RetryReason::DueQueue(error))
 }
 
 /// A quiet route may deliver at once. During a burst, or while a window is closing, the next window

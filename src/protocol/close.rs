@@ -6,10 +6,11 @@
 //!
 //! The order that must never change: tallies are listed only after `closing` is set.
 
-use futures::future::try_join;
+use futures::future::{join, try_join};
 
-use crate::model::name::RouteName;
+use crate::model::name::{RouteName, Target};
 use crate::model::outbox::{Cursor, Window};
+use crate::model::time::Timestamp;
 use crate::protocol::arm::ensure_armed;
 use crate::protocol::backoff::RetryAt;
 use crate::protocol::clock::{Clock as _, Deadline};
@@ -28,8 +29,19 @@ pub struct Closed {
     pub messages: Vec<Delivery>,
     /// The window that is open after the round.
     pub open: Option<Window>,
+    /// The latest window that is closed; 0 if it is not known.
+    pub last_closed: u64,
+    /// When the oldest epoch was frozen that a target is still owed, as far as known.
+    pub oldest_debt: Option<Timestamp>,
     /// Present when work is left.
     pub retry: Option<RetryAt>,
+}
+
+impl Closed {
+    /// Whether no later window is closed.
+    pub fn is_latest(&self, window: u64) -> bool {
+        window >= self.last_closed
+    }
 }
 
 /// Runs one round for `route`. `attempt` counts from 0 and lengthens the pause before the next
@@ -40,7 +52,7 @@ pub async fn close<W: Services>(
     attempt: u32,
     deadline: Deadline,
 ) -> Closed {
-    run_round(Round { services, route, attempt, is_last: false, deadline }).await
+    run_round(Round::new(services, route, attempt, deadline)).await
 }
 
 /// [`close`] for a process with a timer that ends: no other closes the windows of `route` at their
@@ -51,7 +63,7 @@ pub async fn end_burst<W: Services>(
     attempt: u32,
     deadline: Deadline,
 ) -> Closed {
-    run_round(Round { services, route, attempt, is_last: true, deadline }).await
+    run_round(Round { is_last: true, ..Round::new(services, route, attempt, deadline) }).await
 }
 
 async fn run_round<W: Services>(round: Round<'_, W>) -> Closed {
@@ -68,7 +80,8 @@ pub async fn drain<W: Services>(services: &W, route: &RouteName, deadline: Deadl
     for attempt in 0.. {
         let round = close(services, route, attempt, deadline).await;
         all.messages.extend(round.messages);
-        all.open = round.open;
+        (all.open, all.last_closed) = (round.open, round.last_closed);
+        all.oldest_debt = round.oldest_debt;
         all.retry = round.retry.map(|retry| retry.after(all.retry.take()));
         let Some(retry) = &all.retry else { break };
         if deadline.earlier(ACKNOWLEDGE_MARGIN).has_passed(retry.at) {
@@ -84,34 +97,39 @@ pub async fn drain<W: Services>(services: &W, route: &RouteName, deadline: Deadl
 /// cursor at rest.
 async fn close_due_window<W: Services>(round: &Round<'_, W>) -> Result<Cursor, StoreError> {
     let store = round.services.store();
+    // `None`: a condition did not hold, because another process was faster. Read it again.
+    let mut known = None;
     loop {
-        let cursor = store.cursor(round.route, round.deadline).await?;
+        let cursor = match known.take() {
+            Some(cursor) => cursor,
+            None => store.cursor(round.route, round.deadline).await?,
+        };
         let context = context(round);
-        match (&cursor.closing, &cursor.open) {
-            (Some(window), _) => freeze_window(round, &cursor, *window).await?,
+        known = match (cursor.closing, &cursor.open) {
+            (Some(window), _) => freeze_window(round, cursor, window).await?,
             (None, Some(open)) if round.is_last || !context.timed || open.due <= context.now => {
-                let burst = freeze::burst_at_close(&cursor, &context);
-                store.close(round.route, open.number, burst, round.deadline).await?;
+                let (window, burst) = (open.number, freeze::burst_at_close(&cursor, &context));
+                let closed = store.close(round.route, window, burst, round.deadline).await?;
+                closed.then(|| Cursor { open: None, closing: Some(window), burst, ..cursor })
             }
             _ => return Ok(cursor),
         }
     }
 }
 
-/// Turns the tallies of the closing window into epochs. It stops at the first condition that does
-/// not hold: another process is freezing the same window, and the caller reads the cursor again.
+/// Turns the tallies of the closing window into epochs, and returns the cursor after that. `None`:
+/// a condition did not hold, because another process is freezing the same window.
 async fn freeze_window<W: Services>(
     round: &Round<'_, W>,
-    cursor: &Cursor,
+    mut cursor: Cursor,
     window: u64,
-) -> Result<(), StoreError> {
+) -> Result<Option<Cursor>, StoreError> {
     let store = round.services.store();
     let limit = W::Store::FREEZE_TALLIES_MAX;
-    // The listing begins after `closing` was set and read back. A commit that finished earlier is in
-    // it. A commit that comes later finds the window closed and opens the next one; its tally may
-    // still be in the listing, or be left for the next window.
+    // The listing begins after `closing` was set. A commit that finished earlier is in it. A commit
+    // that comes later finds the window closed and opens the next one; its tally may still be in
+    // the listing, or be left for the next window.
     let mut page = store.tallies(round.route, None, limit, round.deadline).await?;
-    let mut cursor = cursor.clone();
     loop {
         let is_last = page.next.is_none();
         if page.tallies.is_empty() && !is_last {
@@ -130,36 +148,51 @@ async fn freeze_window<W: Services>(
         // No more than two pages are in memory, however many tallies there are.
         let (is_frozen, next) =
             try_join(store.freeze(round.route, &step, round.deadline), next).await?;
-        match next {
-            Some(next) if is_frozen => page = next,
-            _ => return Ok(()),
+        if !is_frozen {
+            return Ok(None);
         }
         cursor = freeze::advance(cursor, &step);
+        match next {
+            Some(next) => page = next,
+            None => return Ok(Some(cursor)),
+        }
     }
 }
 
 async fn deliver_epochs<W: Services>(round: &Round<'_, W>, cursor: Cursor) -> Closed {
-    // Arming comes first: the next window has its timer however long the deliveries take.
-    let armed = match &cursor.open {
-        Some(open) => ensure_armed(round.services, round.route, open, round.deadline).await,
-        None => Ok(()),
+    let Round { services, route, claim, deadline, .. } = *round;
+    // The next window has its timer however long the deliveries take.
+    let armed = ensure_armed(services, route, cursor.clone(), claim, deadline);
+    // Every target has received every retired epoch, so an idle route costs no further call.
+    let delivered = async {
+        match cursor.retired < cursor.sealed {
+            true => deliver_all(round, &cursor).await,
+            false => DeliveryReport::default(),
+        }
     };
     // Boxed: SDK calls nest deeply, and every poll would carry their frames on this stack.
-    let DeliveryReport { messages, mut retry, deferred } =
-        Box::pin(deliver_all(round, &cursor)).await;
+    let (armed, DeliveryReport { messages, mut retry, deferred, oldest_debt }) =
+        join(Box::pin(armed), Box::pin(delivered)).await;
     if retry.is_none() && !deferred {
         retire(round, &cursor).await;
     }
     retry = RetryAt::earlier(retry, armed.err().map(|error| round.retry(error)));
-    Closed { messages, open: cursor.open, retry }
+    let last_closed = cursor.last_closed();
+    Closed { messages, open: cursor.open, last_closed, oldest_debt, retry }
 }
 
-/// Lets epochs expire that every target has received.
+/// Lets epochs expire that every target has received, and forgets targets that the configuration no
+/// longer has.
 async fn retire<W: Services>(round: &Round<'_, W>, cursor: &Cursor) {
     let upto = cursor.sealed.min(cursor.retired + RETIRED_AT_ONCE);
+    let is_configured =
+        |target: &Target| round.configured().is_some_and(|route| route.notify.contains(target));
+    let is_last = upto == cursor.sealed && cursor.closing.is_none();
+    let gone = cursor.targets.keys().filter(|target| is_last && !is_configured(target));
+    let gone: Vec<Target> = gone.cloned().collect();
     if cursor.retired < upto
         && let Err(error) =
-            round.services.store().retire(round.route, cursor.retired, upto, round.deadline).await
+            round.services.store().retire(round.route, cursor, upto, &gone, round.deadline).await
     {
         // Housekeeping needs no retry of its own: the next round retires them.
         tracing::debug!(route = %round.route, "Delivered epochs are not retired yet: {error}");
@@ -170,6 +203,7 @@ fn context<'r, W: Services>(round: &'r Round<'_, W>) -> FreezeContext<'r> {
     FreezeContext {
         route: round.configured(),
         timed: round.services.due().is_some(),
+        claim: round.claim,
         now: round.now(),
     }
 }

@@ -9,8 +9,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::AddAssign;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use futures::future::join_all;
+use futures::{StreamExt as _, stream};
 
 use crate::ingest::decode::{self, Decoded, Events, Poison};
 use crate::ingest::event::{Batch, Data, Record, SequenceNumber};
@@ -130,7 +131,9 @@ pub async fn ingest_and_park<W: Services>(
 /// the caller to park, and a checkpoint does not pass it.
 pub async fn ingest<W: Services>(services: &W, batch: &Batch<'_>, deadline: Deadline) -> Consumed {
     let mut consumed = Consumed::default();
-    let until = deadline.earlier(deadline.remaining(services.clock().now()) / 3);
+    let left = deadline.remaining(services.clock().now());
+    let until = deadline.earlier(left / 3);
+    let before_arming = deadline.earlier((left / 10).max(ARMING_MARGIN).min(left / 2));
     let mut rest = &batch.records[..];
     while !rest.is_empty() {
         let scanned = scan(services, rest, until);
@@ -141,7 +144,7 @@ pub async fn ingest<W: Services>(services: &W, batch: &Batch<'_>, deadline: Dead
         let alerts = Distinct::of(&scanned);
         let commits = match &alerts.distinct[..] {
             [] => Vec::new(),
-            distinct => services.store().commit(distinct, deadline).await,
+            distinct => services.store().commit(distinct, before_arming).await,
         };
         debug_assert_eq!(commits.len(), alerts.distinct.len());
         alerts.add_to(&mut consumed, &commits);
@@ -151,6 +154,14 @@ pub async fn ingest<W: Services>(services: &W, batch: &Batch<'_>, deadline: Dead
     consumed.count_records();
     consumed
 }
+
+/// Time reserved for arming the routes whose alerts are stored. A store that throttles takes all the
+/// time that a commit has, and nothing would be acknowledged.
+const ARMING_MARGIN: Duration = Duration::from_secs(3);
+
+/// Routes that are armed or closed concurrently. Each may need a connection, and a function has
+/// 1,024 file descriptors.
+const ROUTES_AT_ONCE: usize = 64;
 
 /// A scanned record. A control message has no content.
 type ScanResult = Decoded<Scanned>;
@@ -369,11 +380,15 @@ impl Consumed {
 /// Closes the touched routes. The records of a route with undelivered alerts are retried.
 async fn drain_touched<W: Services>(services: &W, consumed: &mut Consumed, deadline: Deadline) {
     let routes: Vec<RouteName> = consumed.touched.keys().cloned().collect();
-    let drained = join_all(routes.iter().map(|route| drain(services, route, deadline))).await;
-    for (route, closed) in routes.iter().zip(drained) {
+    let draining = routes.into_iter().map(async |route| {
+        let drained = drain(services, &route, deadline).await;
+        (route, drained)
+    });
+    let mut draining = stream::iter(draining).buffered(ROUTES_AT_ONCE);
+    while let Some((route, closed)) = draining.next().await {
         consumed.messages.extend(closed.messages);
         if let Some(retry) = closed.retry {
-            consumed.retry(route, retry.reason);
+            consumed.retry(&route, retry.reason);
         }
     }
     consumed.count_records();
@@ -453,10 +468,14 @@ pub(crate) fn parked(record: &Record<'_>, poison: &Poison, now: Timestamp) -> Pa
 
 async fn arm_touched<W: Services>(services: &W, consumed: &mut Consumed, deadline: Deadline) {
     let routes: Vec<RouteName> = consumed.touched.keys().cloned().collect();
-    let armed = join_all(routes.iter().map(|route| arm(services, route, deadline))).await;
-    for (route, result) in routes.iter().zip(armed) {
+    let arming = routes.into_iter().map(async |route| {
+        let armed = arm(services, &route, deadline).await;
+        (route, armed)
+    });
+    let mut arming = stream::iter(arming).buffer_unordered(ROUTES_AT_ONCE);
+    while let Some((route, result)) = arming.next().await {
         if let Err(reason) = result {
-            consumed.retry(route, reason);
+            consumed.retry(&route, reason);
         }
     }
 }

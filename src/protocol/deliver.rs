@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use futures::future::{join_all, try_join_all};
+use futures::future::{join_all, try_join, try_join_all};
 
 use crate::model::burst::Related;
 use crate::model::digest::{Digest, MergedEpochs};
@@ -18,19 +18,23 @@ use crate::model::time::Timestamp;
 use crate::protocol::backoff::RetryAt;
 use crate::protocol::clock::Deadline;
 use crate::protocol::dead_letter::{ParkCode, ParkedItem, ParkedWork};
-use crate::protocol::escalate::{escalate, escalate_overdue};
+use crate::protocol::escalate::{Waiting, escalate, escalate_overdue, waiting_since};
 use crate::protocol::notify::{Accepted, Deliver as _, DeliverError};
 use crate::protocol::queue::DeadLetterQueue as _;
 use crate::protocol::resolve::end_of_incident;
 use crate::protocol::retry_reason::RetryReason;
 use crate::protocol::round::{
-    ACKNOWLEDGE_MARGIN, Delivery, DeliveryOutcome, EPOCHS_AT_ONCE, Round,
+    ACKNOWLEDGE_MARGIN, ATTEMPT_MAX, Delivery, DeliveryOutcome, EPOCHS_AT_ONCE, Round,
 };
 use crate::protocol::services::Services;
 use crate::protocol::store::{Store as _, StoreError};
 
 /// A lease outlasts its holder's deadline by this much, because clocks differ.
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
+
+/// A turn lasts this long. A recipient that comes later takes another one, so that routes which were
+/// late together are spread again.
+const TURN_KEPT: Duration = Duration::from_secs(30);
 
 /// The result of delivering to one or more targets.
 #[derive(Debug, Default)]
@@ -40,6 +44,8 @@ pub(crate) struct DeliveryReport {
     pub retry: Option<RetryAt>,
     /// A message was deferred. It stays owed, without a time for the next attempt.
     pub deferred: bool,
+    /// When the oldest epoch was frozen that a target is still owed.
+    pub oldest_debt: Option<Timestamp>,
 }
 
 /// Delivers owed epochs to every target of the route, then to the fallbacks of targets that failed.
@@ -51,12 +57,20 @@ pub(crate) async fn deliver_all<W: Services>(
     let own = cursor.targets.keys().map(|target| delivery(Recipient::Own(target)));
     let own: Vec<DeliveryReport> = join_all(own.map(|delivery| Box::pin(delivery.run()))).await;
     let failed = cursor.targets.keys().zip(&own).filter(|(_, report)| report.retry.is_some());
-    let behind: Vec<&Target> = failed.map(|(target, _)| target).collect();
-    let escalated = Box::pin(escalate_overdue(round, cursor, &behind)).await;
+    let behind = failed.map(|(target, _)| waiting_since(round, cursor, target));
+    let escalated = async {
+        let waiting: Vec<Waiting<'_>> = try_join_all(behind).await?.into_iter().flatten().collect();
+        let oldest_debt = waiting.iter().map(|waiting| waiting.since).min();
+        let next_escalation = escalate_overdue(round, cursor, &waiting).await?;
+        Ok::<_, StoreError>((oldest_debt, next_escalation))
+    };
+    let escalated = Box::pin(escalated).await;
 
     let mut report = DeliveryReport::default();
     own.into_iter().for_each(|delivered| report.add(delivered));
-    let next_escalation = escalated.unwrap_or_else(|error| Some(round.retry(error)));
+    let (oldest_debt, next_escalation) =
+        escalated.unwrap_or_else(|error| (None, Some(round.retry(error))));
+    report.oldest_debt = oldest_debt;
     report.retry = RetryAt::earlier(report.retry.take(), next_escalation);
 
     // The cursor lists the fallbacks of earlier rounds; this round may have added the configured
@@ -115,7 +129,7 @@ impl<W: Services> TargetDelivery<'_, W> {
                 Err(error) => break Some(self.round.retry(error)),
             }
         };
-        DeliveryReport { messages, retry, deferred }
+        DeliveryReport { messages, retry, deferred, oldest_debt: None }
     }
 
     async fn step(&self, messages: &mut Vec<Delivery>) -> Result<Step, StoreError> {
@@ -128,24 +142,43 @@ impl<W: Services> TargetDelivery<'_, W> {
         }
         let thread = state.thread.clone();
         let now = self.round.now();
-        if let Some(retry) = self.paused(&state, now) {
+        if let Some(retry) = self.waits(&state, now).or_else(|| self.leased(&state, now)) {
             return Ok(Step::Retry(retry));
         }
         let owner = format!("{:016x}{:016x}", services.random(), services.random());
         let lease = Lease { owner, until: deadline.time().after(LEASE_MARGIN) };
-        let Some(state) = store.lease(route, self.recipient, &lease, now, deadline).await? else {
-            return Ok(Step::Retry(self.round.retry(self.leased())));
-        };
-        let end = end.filter(|_| state.thread == thread);
-        let Some((digest, upto)) = self.next(&state, end).await? else {
-            // Another process delivered between the read and the lease.
-            store.release(route, self.recipient, &lease, &Deferral::default(), deadline).await?;
+        let leased = store.lease(route, self.recipient, &lease, &state, now, deadline).await?;
+        let Some(state) = leased else {
+            // Another process has it, or has delivered since the state was read.
             return Ok(Step::Progress);
         };
+        let release = async |deferral| {
+            store.release(route, self.recipient, &lease, &deferral, deadline).await
+        };
+        // Another process may have failed since the state was read.
+        let now = self.round.now();
+        if let Some(retry) = self.waits(&state, now) {
+            release(Deferral::of(&state)).await?;
+            return Ok(Step::Retry(retry));
+        }
+        let end = end.filter(|_| state.thread == thread);
+        let is_muted = self.cursor.is_muted(now);
+        let turn = async { if is_muted { Ok(now) } else { self.turn(&state, now).await } };
+        let (next, turn) = try_join(self.next(&state, end), turn).await?;
+        let Some((digest, upto)) = next else {
+            // Another process delivered between the read and the lease.
+            release(Deferral::of(&state)).await?;
+            return Ok(Step::Progress);
+        };
+        if turn > now && digest.is_some() {
+            release(Deferral { turn: Some(turn), ..Deferral::of(&state) }).await?;
+            let reason = RetryReason::Paced { target: self.target().clone(), at: turn };
+            return Ok(Step::Retry(RetryAt { at: turn, reason }));
+        }
         let thread = state.thread.clone();
         let result = match digest {
             None => Ok(Acknowledgement { offset: upto, thread, muted: state.muted }),
-            Some(digest) if self.cursor.is_muted(now) && !self.resolves(&digest) => {
+            Some(digest) if is_muted && !self.resolves(&digest) => {
                 let muted = state.muted.saturating_add(digest.tally.alerts);
                 Ok(Acknowledgement { offset: upto, thread, muted })
             }
@@ -161,16 +194,12 @@ impl<W: Services> TargetDelivery<'_, W> {
         match result {
             Ok(acknowledgement) => self.acknowledge(&lease, &acknowledgement, deadline).await,
             Err(NotDelivered::Deferred) => {
-                let deferral = Deferral { not_before: state.not_before, failures: state.failures };
-                store.release(route, self.recipient, &lease, &deferral, deadline).await?;
+                release(Deferral { turn: Some(turn), ..Deferral::of(&state) }).await?;
                 Ok(Step::Deferred)
             }
             Err(NotDelivered::Retry(retry)) => {
-                let deferral = Deferral {
-                    not_before: Some(retry.at),
-                    failures: state.failures.saturating_add(1),
-                };
-                store.release(route, self.recipient, &lease, &deferral, deadline).await?;
+                let failures = state.failures.saturating_add(1);
+                release(Deferral { not_before: Some(retry.at), failures, turn: None }).await?;
                 Ok(Step::Retry(retry))
             }
         }
@@ -193,6 +222,18 @@ impl<W: Services> TargetDelivery<'_, W> {
             );
         }
         Ok(Step::Progress)
+    }
+
+    /// When this recipient may send one message: `now`, or its turn among the routes that share the
+    /// target.
+    async fn turn(&self, state: &TargetState, now: Timestamp) -> Result<Timestamp, StoreError> {
+        let interval = self.target().kind.interval();
+        let has_come = |turn: Timestamp| turn <= now && now < turn.after(TURN_KEPT);
+        if interval.is_zero() || state.turn.is_some_and(has_come) {
+            return Ok(now);
+        }
+        let Round { services, deadline, .. } = *self.round;
+        services.store().take_turn(self.target(), interval, now, deadline).await
     }
 
     /// The next message, and the offset after it; `None` if there is nothing to do. A fallback
@@ -239,15 +280,19 @@ impl<W: Services> TargetDelivery<'_, W> {
         self.recipient.target()
     }
 
-    fn leased(&self) -> RetryReason {
-        RetryReason::Leased { target: self.target().clone() }
+    /// A pause, or a turn that has not come.
+    fn waits(&self, state: &TargetState, now: Timestamp) -> Option<RetryAt> {
+        let target = || self.target().clone();
+        let paused = |until| RetryReason::Paused { target: target(), until };
+        let paused = state.not_before.map(|at| RetryAt { at, reason: paused(at) });
+        let paced = |at| RetryReason::Paced { target: target(), at };
+        let paced = state.turn.map(|at| RetryAt { at, reason: paced(at) });
+        paused.into_iter().chain(paced).find(|retry| retry.at > now)
     }
 
-    fn paused(&self, state: &TargetState, now: Timestamp) -> Option<RetryAt> {
-        let paused = |until| RetryReason::Paused { target: self.target().clone(), until };
-        let paused = state.not_before.map(|at| RetryAt { at, reason: paused(at) });
-        let leased = state.leased_until.map(|at| RetryAt { at, reason: self.leased() });
-        paused.into_iter().chain(leased).find(|retry| retry.at > now)
+    fn leased(&self, state: &TargetState, now: Timestamp) -> Option<RetryAt> {
+        let at = state.leased_until.filter(|until| *until > now)?;
+        Some(RetryAt { at, reason: RetryReason::Leased { target: self.target().clone() } })
     }
 
     /// Whether the digest resolves an incident. It does so although the route is muted: it disturbs
@@ -324,8 +369,10 @@ impl<W: Services> TargetDelivery<'_, W> {
         messages: &mut Vec<Delivery>,
     ) -> Result<Acknowledgement, NotDelivered> {
         let thread = state.thread.as_ref().filter(|thread| Some(thread.burst) == digest.incident);
+        let now = self.round.now();
         let until = self.round.deadline.earlier(ACKNOWLEDGE_MARGIN);
-        if until.has_passed(self.round.now()) {
+        let until = until.min(Deadline::after(now, ATTEMPT_MAX));
+        if until.has_passed(now) {
             let reason = RetryReason::NotTried { target: self.target().clone() };
             return Err(NotDelivered::Retry(self.round.retry_after(state.failures, reason)));
         }

@@ -16,23 +16,28 @@ use crate::protocol::round::{EPOCHS_AT_ONCE, Round};
 use crate::protocol::services::Services;
 use crate::protocol::store::{Store as _, StoreError};
 
-/// Escalates for each target in `behind` whose oldest owed epoch has waited for `fallback_after`.
-/// Returns when the next of them is due for escalation.
+/// A target that is behind.
+pub(crate) struct Waiting<'a> {
+    pub target: &'a Target,
+    /// When the oldest epoch that it is owed was frozen.
+    pub since: Timestamp,
+}
+
+/// Escalates for each target that has waited for `fallback_after`. Returns when the next of them is
+/// due for escalation.
 pub(crate) async fn escalate_overdue<W: Services>(
     round: &Round<'_, W>,
     cursor: &Cursor,
-    behind: &[&Target],
+    waiting: &[Waiting<'_>],
 ) -> Result<Option<RetryAt>, StoreError> {
     let Some((fallback, after)) = round.configured().and_then(Route::escalation) else {
         return Ok(None);
     };
     let mut retry = None;
-    for target in behind {
-        let Some(waiting_since) = waiting_since(round, cursor, target).await? else { continue };
-        let at = waiting_since.after(after);
+    for Waiting { target, since } in waiting {
+        let at = since.after(after);
         if at <= round.now() {
-            let reason =
-                format!("{target} has not accepted a message since {}", waiting_since.iso());
+            let reason = format!("{target} has not accepted a message since {}", since.iso());
             escalate(round, cursor, fallback, cursor.sealed, reason).await?;
         } else {
             let reason = RetryReason::Behind { target: Target::clone(target) };
@@ -42,21 +47,20 @@ pub(crate) async fn escalate_overdue<W: Services>(
     Ok(retry)
 }
 
-/// When the oldest epoch that `target` is owed was frozen.
-async fn waiting_since<W: Services>(
+/// `target`, if it is owed an epoch.
+pub(crate) async fn waiting_since<'a, W: Services>(
     round: &Round<'_, W>,
     cursor: &Cursor,
-    target: &Target,
-) -> Result<Option<Timestamp>, StoreError> {
+    target: &'a Target,
+) -> Result<Option<Waiting<'a>>, StoreError> {
     let store = round.services.store();
     let state = store.target(round.route, Recipient::Own(target), round.deadline).await?;
-    let since = cursor.targets.get(target).copied().unwrap_or_default();
-    let mut after = state.offset.unwrap_or(since);
+    let mut after = cursor.delivered_to(target, &state);
     loop {
         let epochs =
             store.epochs(round.route, after, cursor.sealed, EPOCHS_AT_ONCE, round.deadline).await?;
         if let Some(owed) = epochs.iter().find(|epoch| epoch.owed.contains(target)) {
-            return Ok(Some(owed.at));
+            return Ok(Some(Waiting { target, since: owed.at }));
         }
         match epochs.last() {
             Some(last) => after = last.number,
@@ -103,9 +107,9 @@ pub(crate) async fn lowest_offset<W: Services>(
     cursor: &Cursor,
 ) -> Result<Option<u64>, StoreError> {
     let store = round.services.store();
-    let offsets = cursor.targets.iter().map(async |(target, since)| {
+    let offsets = cursor.targets.keys().map(async |target| {
         let state = store.target(round.route, Recipient::Own(target), round.deadline).await?;
-        Ok::<u64, StoreError>(state.offset.unwrap_or(*since))
+        Ok::<u64, StoreError>(cursor.delivered_to(target, &state))
     });
     Ok(try_join_all(offsets).await?.into_iter().min())
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::config::Route;
 use crate::model::burst::{Burst, BurstState};
 use crate::model::name::Target;
-use crate::model::outbox::{Cursor, Epoch, Finish, Freeze, StoredTally};
+use crate::model::outbox::{Claim, Cursor, Epoch, Finish, Freeze, Opening, StoredTally};
 use crate::model::tally::Tally;
 use crate::model::time::Timestamp;
 
@@ -18,6 +18,8 @@ pub struct FreezeContext<'a> {
     pub route: Option<&'a Route>,
     /// Whether windows have a timer. Without one no burst begins.
     pub timed: bool,
+    /// With which the process claims to send the due message of the next window.
+    pub claim: Claim,
     pub now: Timestamp,
 }
 
@@ -72,10 +74,21 @@ pub fn step(
     Freeze { closing: window, after: cursor.epoch, tallies, epoch, burst, finish }
 }
 
-/// The cursor after a step, as far as the next step of the same window needs it.
+/// The cursor after a step.
 pub fn advance(mut cursor: Cursor, step: &Freeze) -> Cursor {
-    cursor.epoch = step.epoch.as_ref().map_or(cursor.epoch, |epoch| epoch.number);
     cursor.burst = step.burst;
+    if let Some(epoch) = &step.epoch {
+        cursor.epoch = epoch.number;
+        for target in &epoch.owed {
+            cursor.targets.entry(target.clone()).or_insert(step.after);
+        }
+    }
+    if let Some(Finish { next }) = &step.finish {
+        (cursor.closing, cursor.sealed) = (None, cursor.epoch);
+        if let Some(Opening { window, .. }) = next {
+            (cursor.last_window, cursor.open) = (window.number, Some(window.clone()));
+        }
+    }
     cursor
 }
 
@@ -100,7 +113,10 @@ fn finish(
     let length = state.next_window(route.window, route.window_max);
     let state = BurstState { window_ms: millis(length), ..state };
     // The cursor already has its targets, from the epoch.
-    let next = cursor.open.is_none().then(|| cursor.opening(context.now.after(length), &[]));
+    let next = cursor
+        .open
+        .is_none()
+        .then(|| cursor.opening(context.now.after(length), &[], context.claim));
     (Some(state), Some(Finish { next }))
 }
 

@@ -5,6 +5,7 @@
 //! Left to `lambda` and to the simulator: how messages arrive and how they become visible again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::future::join_all;
@@ -23,7 +24,13 @@ use crate::protocol::services::Services;
 use crate::protocol::store::{Store as _, StoreError};
 
 /// Routes that a sweep handles concurrently.
-const SWEPT_AT_ONCE: usize = 8;
+const SWEPT_AT_ONCE: usize = 16;
+
+/// A sweep begins no further route this long before its deadline.
+const SWEEP_MARGIN: Duration = Duration::from_secs(2);
+
+/// The time between two sweeps.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// A due message as received.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,9 +53,13 @@ pub struct Notified {
 pub struct Swept {
     /// Number of routes that were checked.
     pub routes: u64,
+    /// Number of routes that there was no time for.
+    pub unreached: u64,
     pub messages: Vec<Delivery>,
     /// Routes with work left.
     pub unfinished: Vec<(RouteName, RetryAt)>,
+    /// When the oldest epoch was frozen that a target is still owed.
+    pub oldest_debt: Option<Timestamp>,
 }
 
 /// Closes the route of each due message and delivers. Several messages of one route close it once.
@@ -76,15 +87,28 @@ pub async fn notify<W: Services>(
 
 /// The message of an open window stays, because it is the only timer of that window. It can arrive
 /// early: SQS delays a message by 15 minutes at most, windows are longer, and clocks differ.
+///
+/// The message of the latest closed window stays while work is left, unless that of the open window
+/// comes in time for it. Older messages would only repeat its work, so a route has two messages
+/// however long a target is down.
 fn visible_again(due: &Due, closed: &Closed, now: Timestamp) -> Option<RetryAt> {
-    let open = closed.open.as_ref().filter(|open| open.number == due.window && open.due > now);
-    let not_due = open
-        .map(|open| RetryAt { at: open.due, reason: RetryReason::NotDue { window: open.number } });
-    RetryAt::earlier(closed.retry.clone(), not_due)
+    let retry = closed.retry.clone();
+    match &closed.open {
+        Some(open) if open.number == due.window => {
+            let reason = RetryReason::NotDue { window: open.number };
+            let not_due = (open.due > now).then_some(RetryAt { at: open.due, reason });
+            RetryAt::earlier(retry, not_due)
+        }
+        Some(open) => retry.filter(|retry| closed.is_latest(due.window) && retry.at < open.due),
+        None => retry.filter(|_| closed.is_latest(due.window)),
+    }
 }
 
 /// Closes due windows and delivers owed epochs on every route. Opens a window for tallies that have
 /// none: their consumer committed them and crashed before it armed the route.
+///
+/// Each sweep begins with another route and looks at another part of the tallies, so the routes
+/// that one sweep has no time for are the first of another, and an idle route costs two reads.
 ///
 /// # Errors
 /// When the store cannot list the routes.
@@ -92,24 +116,51 @@ pub async fn sweep<W: Services>(services: &W, deadline: Deadline) -> Result<Swep
     let known = services.store().routes(deadline).await?;
     let configured = services.routes().config().routes.iter().map(|route| route.name.clone());
     let routes: BTreeSet<RouteName> = known.into_iter().chain(configured).collect();
-    let mut swept = Swept { routes: routes.len() as u64, ..Swept::default() };
+    let mut routes: Vec<RouteName> = routes.into_iter().collect();
+    let round = round_at(services.clock().now());
+    let first = routes.len() as u64 * (round % ROTATION) / ROTATION;
+    routes.rotate_left(usize::try_from(first).unwrap_or_default());
     let closing = routes.into_iter().map(async |route| {
-        let closed = sweep_one(services, &route, deadline).await;
-        (route, closed)
+        if deadline.earlier(SWEEP_MARGIN).has_passed(services.clock().now()) {
+            return None;
+        }
+        let closed = sweep_one(services, &route, round, deadline).await;
+        Some((route, closed))
     });
     let mut closing = stream::iter(closing).buffer_unordered(SWEPT_AT_ONCE);
-    while let Some((route, closed)) = closing.next().await {
+    let mut swept = Swept::default();
+    while let Some(closed) = closing.next().await {
+        let Some((route, closed)) = closed else {
+            swept.unreached += 1;
+            continue;
+        };
+        swept.routes += 1;
         swept.messages.extend(closed.messages);
         swept.unfinished.extend(closed.retry.map(|retry| (route, retry)));
+        swept.oldest_debt = swept.oldest_debt.into_iter().chain(closed.oldest_debt).min();
     }
     Ok(swept)
 }
 
-async fn sweep_one<W: Services>(services: &W, route: &RouteName, deadline: Deadline) -> Closed {
+/// Sweeps until the first route is the same again. Coprime to the number of parts of the tallies,
+/// so each route comes first with each part.
+const ROTATION: u64 = 7;
+
+fn round_at(now: Timestamp) -> u64 {
+    let length = i64::try_from(SWEEP_EVERY.as_millis()).unwrap_or(i64::MAX);
+    u64::try_from(now.as_millis().div_euclid(length)).unwrap_or_default()
+}
+
+async fn sweep_one<W: Services>(
+    services: &W,
+    route: &RouteName,
+    round: u64,
+    deadline: Deadline,
+) -> Closed {
     let mut closed = close(services, route, 0, deadline).await;
     if closed.open.is_none()
         && closed.retry.is_none()
-        && let Err(reason) = arm_orphans(services, route, deadline).await
+        && let Err(reason) = arm_orphans(services, route, round, deadline).await
     {
         closed.retry = Some(RetryAt { at: services.clock().now(), reason });
     }
@@ -121,17 +172,11 @@ async fn sweep_one<W: Services>(services: &W, route: &RouteName, deadline: Deadl
 async fn arm_orphans<W: Services>(
     services: &W,
     route: &RouteName,
+    round: u64,
     deadline: Deadline,
 ) -> Result<(), RetryReason> {
-    let mut position = None;
-    loop {
-        let page = services.store().tallies(route, position.as_ref(), 1, deadline).await?;
-        if !page.tallies.is_empty() {
-            return arm(services, route, deadline).await;
-        }
-        position = page.next;
-        if position.is_none() {
-            return Ok(());
-        }
+    match services.store().has_tallies(route, round, deadline).await? {
+        true => arm(services, route, deadline).await,
+        false => Ok(()),
     }
 }

@@ -27,6 +27,8 @@ pub enum RetryReason {
     Leased { target: Target },
     #[error("{target} is paused until {}", until.iso())]
     Paused { target: Target, until: Timestamp },
+    #[error("other routes also have messages for {target}; the turn of this one is {}", at.iso())]
+    Paced { target: Target, at: Timestamp },
     #[error("no time was left to deliver to {target}")]
     NotTried { target: Target },
     #[error("delivery to {target} failed: {reason}")]
@@ -44,7 +46,7 @@ pub enum RetryReason {
 impl RetryReason {
     /// Whether nothing was attempted, so that the reason before says more.
     pub fn follows_a_failure(&self) -> bool {
-        matches!(self, Self::Paused { .. } | Self::NotTried { .. })
+        matches!(self, Self::Paused { .. } | Self::Paced { .. } | Self::NotTried { .. })
     }
 
     /// A stable kebab-case code. That of a store error says whether a retry can help. Both queues
@@ -58,6 +60,7 @@ impl RetryReason {
             Self::NotDue { .. } => "not-due",
             Self::Leased { .. } => "leased",
             Self::Paused { .. } => "paused",
+            Self::Paced { .. } => "paced",
             Self::NotTried { .. } => "not-tried",
             Self::Delivery { .. } => "delivery",
             Self::GiveUp { .. } => "give-up",

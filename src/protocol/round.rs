@@ -5,9 +5,15 @@ use std::time::Duration;
 
 use crate::config::Route;
 use crate::model::name::{RouteName, Target};
+use crate::model::outbox::Claim;
 use crate::model::time::Timestamp;
+use crate::protocol::arm::claim;
 use crate::protocol::clock::{Clock as _, Deadline};
 use crate::protocol::services::Services;
+
+/// The longest that one attempt to deliver may take. A target that takes the connection and says
+/// nothing delays the other routes of the invocation by this much.
+pub const ATTEMPT_MAX: Duration = Duration::from_secs(10);
 
 /// Time reserved before the deadline for acknowledging a message that a target accepted.
 pub const ACKNOWLEDGE_MARGIN: Duration = Duration::from_millis(500);
@@ -44,10 +50,21 @@ pub(crate) struct Round<'a, W> {
     pub attempt: u32,
     /// No process closes a window at its time after this one, so every window is due now.
     pub is_last: bool,
+    /// With which this round claims to send due messages.
+    pub claim: Claim,
     pub deadline: Deadline,
 }
 
-impl<W: Services> Round<'_, W> {
+impl<'a, W: Services> Round<'a, W> {
+    pub(crate) fn new(
+        services: &'a W,
+        route: &'a RouteName,
+        attempt: u32,
+        deadline: Deadline,
+    ) -> Self {
+        Self { services, route, attempt, is_last: false, claim: claim(services), deadline }
+    }
+
     /// The route's configuration; `None` when the route has been removed from it.
     pub(crate) fn configured(&self) -> Option<&Route> {
         self.services.routes().get(self.route)

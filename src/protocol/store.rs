@@ -12,6 +12,7 @@
 
 use std::borrow::Borrow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -20,7 +21,7 @@ use crate::model::burst::BurstState;
 use crate::model::error::Cause;
 use crate::model::name::{RouteName, Target};
 use crate::model::outbox::{
-    Acknowledgement, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient,
+    Acknowledgement, Claim, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient,
     TallyPage, TallyPosition, TargetState,
 };
 use crate::model::time::Timestamp;
@@ -92,7 +93,7 @@ pub trait Store: Send + Sync {
     /// The cursor as of now (a consistent read).
     async fn cursor(&self, route: &RouteName, deadline: Deadline) -> Result<Cursor, StoreError>;
 
-    /// Every route that ever had a window, including routes that are gone from the configuration.
+    /// Every route that ever had an alert, including routes that are gone from the configuration.
     async fn routes(&self, deadline: Deadline) -> Result<Vec<RouteName>, StoreError>;
 
     /// Opens a window. Condition: none is open, and the last window is the one before it.
@@ -103,11 +104,14 @@ pub trait Store: Send + Sync {
         deadline: Deadline,
     ) -> Result<bool, StoreError>;
 
-    /// Records that the due message of `window` was sent. Condition: the window is still open.
-    async fn mark_armed(
+    /// Replaces the claim to send the due message of `window`. Condition: the window is open, and
+    /// its claim is still `known`.
+    async fn claim(
         &self,
         route: &RouteName,
         window: u64,
+        known: Option<Claim>,
+        claim: Option<Claim>,
         deadline: Deadline,
     ) -> Result<bool, StoreError>;
 
@@ -130,6 +134,14 @@ pub trait Store: Send + Sync {
         limit: usize,
         deadline: Deadline,
     ) -> Result<TallyPage, StoreError>;
+
+    /// Whether a part of the tallies of a route has any. `round` chooses the part: consecutive rounds see all of them.
+    async fn has_tallies(
+        &self,
+        route: &RouteName,
+        round: u64,
+        deadline: Deadline,
+    ) -> Result<bool, StoreError>;
 
     /// Moves tallies into an epoch atomically. Conditions: see [`Freeze`].
     async fn freeze(
@@ -156,19 +168,31 @@ pub trait Store: Send + Sync {
         deadline: Deadline,
     ) -> Result<TargetState, StoreError>;
 
-    /// Takes the lease. Condition: no other lease is valid after `now`. Returns the state under the lease, or `None`
-    /// when the condition does not hold.
+    /// Takes the lease. Conditions: no other lease is valid at `now`, and the offset is that of `known`; a call that
+    /// takes effect long after its caller has gone on finds another offset. Returns the state under the lease, or
+    /// `None` when the conditions do not hold. The pause on all routes is that of `known`.
     async fn lease(
         &self,
         route: &RouteName,
         recipient: Recipient<'_>,
         lease: &Lease,
+        known: &TargetState,
         now: Timestamp,
         deadline: Deadline,
     ) -> Result<Option<TargetState>, StoreError>;
 
-    /// Sets the offset, the thread and the muted count, clears the failures, and frees the lease. Condition: the caller
-    /// holds the lease.
+    /// Takes a turn at `target`, for one message on any route: at `now` or later, and `interval` after the turn before
+    /// and after a pause.
+    async fn take_turn(
+        &self,
+        target: &Target,
+        interval: Duration,
+        now: Timestamp,
+        deadline: Deadline,
+    ) -> Result<Timestamp, StoreError>;
+
+    /// Sets the offset, the thread and the muted count, clears the failures and the turn, and frees the lease.
+    /// Condition: the caller holds the lease.
     async fn acknowledge(
         &self,
         route: &RouteName,
@@ -188,7 +212,7 @@ pub trait Store: Send + Sync {
         deadline: Deadline,
     ) -> Result<bool, StoreError>;
 
-    /// Pauses `target` on every route until `until`.
+    /// Pauses `target` on every route until `until`, and moves later turns after it. Never shortens a pause.
     async fn pause(
         &self,
         target: &Target,
@@ -216,12 +240,14 @@ pub trait Store: Send + Sync {
         deadline: Deadline,
     ) -> Result<(), StoreError>;
 
-    /// Lets the epochs in `(after, upto]` expire. Every target has received them.
+    /// Lets the epochs in `(cursor.retired, upto]` expire, which every target has received, and forgets the targets
+    /// `gone`. Condition: no epoch was frozen and none was retired since `cursor`.
     async fn retire(
         &self,
         route: &RouteName,
-        after: u64,
+        cursor: &Cursor,
         upto: u64,
+        gone: &[Target],
         deadline: Deadline,
     ) -> Result<(), StoreError>;
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 mod dead_letters;
 mod engine;
 mod executor;
+mod floods;
 mod jira;
 mod ledger;
 mod pagerduty;

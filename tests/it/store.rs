@@ -19,8 +19,8 @@ use stentor::model::burst::Burst;
 use stentor::model::burst::BurstState;
 use stentor::model::name::{RouteName, Target};
 use stentor::model::outbox::{
-    Acknowledgement, Deferral, Epoch, Escalation, Finish, Freeze, Lease, Opening, Recipient,
-    TargetState, Thread, Window,
+    Acknowledgement, Claim, Cursor, Deferral, Epoch, Escalation, Finish, Freeze, Lease, Opening,
+    Recipient, TargetState, Thread, Window,
 };
 use stentor::model::tally::Tally;
 use stentor::model::time::Timestamp;
@@ -47,7 +47,7 @@ fn target() -> Target {
 }
 
 fn opening(number: u64) -> Opening {
-    let window = Window { number, due: Timestamp::from_millis(number as i64), armed: false };
+    let window = Window { number, due: Timestamp::from_millis(number as i64), claim: None };
     Opening { window, targets: vec![target()], delivered: 0 }
 }
 
@@ -56,7 +56,19 @@ fn acknowledgement(offset: u64) -> Acknowledgement {
 }
 
 fn held(not_before: Option<Timestamp>) -> Deferral {
-    Deferral { not_before, failures: 1 }
+    Deferral { not_before, failures: 1, turn: None }
+}
+
+/// Leases [`target`] on [`route`] after reading its state.
+async fn leased(
+    store: &impl Store,
+    lease: &Lease,
+    now: Timestamp,
+) -> Result<Option<TargetState>, StoreError> {
+    let (route, target) = (route(), target());
+    let recipient = Recipient::Own(&target);
+    let known = store.target(&route, recipient, soon()).await?;
+    store.lease(&route, recipient, lease, &known, now, soon()).await
 }
 
 async fn counted(store: &impl Store, route: &str) -> u64 {
@@ -137,29 +149,32 @@ async fn ten_thousand_alerts_take_the_fewest_transactions() {
     let chunks = ALERTS.div_ceil(ROWS_MAX);
     assert_eq!(
         (fresh(&commits), count(&seen, "TransactWriteItems"), seen.len()),
-        (ALERTS, chunks, 2),
+        (ALERTS, chunks, 3),
         "{seen:?}"
     );
     assert_eq!(count(&seen, "UpdateItem"), 1, "the hour of all of them is registered once");
+    assert_eq!(count(&seen, "PutItem"), 1, "and so is the route");
     assert_eq!(counted(&store, "critical").await, ALERTS as u64);
 
-    // Every other row exists, which is the worst mix: each transaction fails, its rows are read,
-    // and the rest is sent again. Only the last one, with a single new row, succeeds at once.
+    // Every other row exists, which is the worst mix. The first transactions fail, and say which
+    // rows exist. Then the rows are read before they are sent.
+    const IN_FLIGHT: usize = 8;
     let half: Vec<Alert> = (ALERTS / 2..ALERTS)
         .flat_map(|n| {
             [alert(&format!("{n}"), &["critical"]), alert(&format!("new {n}"), &["critical"])]
         })
         .collect();
     let (seen, commits) = requests(&proxy, &half).await;
-    let sent = (count(&seen, "TransactWriteItems"), count(&seen, "BatchGetItem"));
-    assert_eq!((fresh(&commits), sent), (ALERTS / 2, (2 * chunks - 1, chunks - 1)), "{seen:?}");
+    assert_eq!(fresh(&commits), ALERTS / 2);
+    assert_eq!(count(&seen, "BatchGetItem"), chunks - IN_FLIGHT, "{seen:?}");
+    assert_eq!(count(&seen, "TransactWriteItems"), chunks + IN_FLIGHT, "{seen:?}");
     assert_eq!(counted(&store, "critical").await, (ALERTS + ALERTS / 2) as u64);
 
     // All rows exist, as when a batch is retried: nothing is sent again.
     let (seen, commits) = requests(&proxy, &half).await;
     assert_eq!(
         (fresh(&commits), count(&seen, "TransactWriteItems"), count(&seen, "BatchGetItem")),
-        (0, chunks, chunks)
+        (0, IN_FLIGHT, chunks - IN_FLIGHT)
     );
 }
 
@@ -274,7 +289,8 @@ async fn items_expire_by_the_clock_of_the_store() {
     let finish = Some(Finish::default());
     let freeze = Freeze { closing: 1, after: 0, tallies, epoch: Some(epoch), burst: None, finish };
     assert!(store.freeze(&route(), &freeze, deadline).await.unwrap());
-    store.retire(&route(), 0, 1, deadline).await.unwrap();
+    let cursor = store.cursor(&route(), deadline).await.unwrap();
+    store.retire(&route(), &cursor, 1, &[], deadline).await.unwrap();
     let expiries = async |table: &str| {
         let page = store.client().scan().table_name(table).send().await.unwrap();
         let expiry = |item: &HashMap<String, AttributeValue>| {
@@ -298,13 +314,19 @@ async fn a_window_is_opened_armed_and_closed_once() {
     assert!(store.open(&route, &opening(1), at).await.unwrap());
     assert!(!store.open(&route, &opening(1), at).await.unwrap(), "one is open");
     assert!(!store.open(&route, &opening(2), at).await.unwrap(), "one is open");
-    assert!(!store.mark_armed(&route, 2, at).await.unwrap(), "another is open");
-    assert!(store.mark_armed(&route, 1, at).await.unwrap());
+    let claim = |by| Some(Claim { by, at: Timestamp::from_millis(7) });
+    assert!(!store.claim(&route, 2, None, claim(1), at).await.unwrap(), "another is open");
+    assert!(store.claim(&route, 1, None, claim(u64::MAX), at).await.unwrap());
+    assert!(!store.claim(&route, 1, None, claim(2), at).await.unwrap(), "it is claimed");
+    assert!(!store.claim(&route, 1, claim(1), claim(2), at).await.unwrap(), "by another process");
+    assert_eq!(store.cursor(&route, at).await.unwrap().open.unwrap().claim, claim(u64::MAX));
+    assert!(store.claim(&route, 1, claim(u64::MAX), None, at).await.unwrap());
+    assert!(store.claim(&route, 1, None, claim(3), at).await.unwrap());
     let burst = Some(BurstState { burst: Burst { alerts: 7, ..Burst::default() }, window_ms: 5 });
     assert!(!store.close(&route, 2, burst, at).await.unwrap(), "another is open");
     assert!(store.close(&route, 1, burst, at).await.unwrap());
     assert!(!store.close(&route, 1, burst, at).await.unwrap(), "none is open");
-    assert!(!store.mark_armed(&route, 1, at).await.unwrap(), "a closed window stays closed");
+    assert!(!store.claim(&route, 1, claim(3), None, at).await.unwrap(), "it is closed");
     assert!(!store.open(&route, &opening(1), at).await.unwrap(), "numbers only grow");
     assert!(
         store.open(&route, &opening(2), at).await.unwrap(),
@@ -315,9 +337,11 @@ async fn a_window_is_opened_armed_and_closed_once() {
     assert_eq!((cursor.last_window, cursor.closing, cursor.burst), (2, Some(1), burst));
     assert_eq!(
         cursor.open,
-        Some(Window { number: 2, due: Timestamp::from_millis(2), armed: false })
+        Some(Window { number: 2, due: Timestamp::from_millis(2), claim: None })
     );
     assert_eq!(cursor.targets, [(target(), 0)].into());
+    assert_eq!(store.routes(at).await.unwrap(), [], "a route is registered before its first alert");
+    store.commit(&[alert("1", &["critical"])], at).await;
     assert_eq!(store.routes(at).await.unwrap(), [route]);
 }
 
@@ -396,8 +420,12 @@ async fn a_freeze_moves_all_tallies_into_an_epoch_or_none() {
     let epochs = store.epochs(&route, 0, 2, usize::MAX, at).await.unwrap();
     assert_eq!(epochs.iter().map(|epoch| epoch.tally.alerts).sum::<u64>(), 300);
     assert_eq!(store.epochs(&route, 1, 1, usize::MAX, at).await.unwrap(), []);
-    store.retire(&route, 0, 2, at).await.unwrap();
-    assert_eq!(store.cursor(&route, at).await.unwrap().retired, 2);
+    let old = Cursor { epoch: 1, ..cursor.clone() };
+    store.retire(&route, &old, 2, &[target()], at).await.unwrap();
+    assert_eq!(store.cursor(&route, at).await.unwrap(), cursor, "an epoch was frozen since");
+    store.retire(&route, &cursor, 2, &[target()], at).await.unwrap();
+    let retired = store.cursor(&route, at).await.unwrap();
+    assert!(retired.retired == 2 && !retired.targets.contains_key(&target()), "{retired:?}");
     assert_eq!(
         store.epochs(&route, 1, 2, usize::MAX, at).await.unwrap().len(),
         1,
@@ -418,16 +446,12 @@ async fn a_target_has_one_lease_at_a_time() {
         store.target(&route, Recipient::Own(&target), at).await.unwrap(),
         Default::default()
     );
-    assert!(store.lease(&route, Recipient::Own(&target), &ann, now, at).await.unwrap().is_some());
+    assert!(leased(&store, &ann, now).await.unwrap().is_some());
     assert!(
-        store.lease(&route, Recipient::Own(&target), &ann, now, at).await.unwrap().is_some(),
+        leased(&store, &ann, now).await.unwrap().is_some(),
         "a repeated request has the same result"
     );
-    assert_eq!(
-        store.lease(&route, Recipient::Own(&target), &bob, now, at).await.unwrap(),
-        None,
-        "ann has it"
-    );
+    assert_eq!(leased(&store, &bob, now).await.unwrap(), None, "ann has it");
     assert!(
         !store
             .acknowledge(&route, Recipient::Own(&target), &bob, &acknowledgement(9), at)
@@ -452,11 +476,7 @@ async fn a_target_has_one_lease_at_a_time() {
             .unwrap(),
         "acknowledging releases the lease"
     );
-    let state = store
-        .lease(&route, Recipient::Own(&target), &bob, now, at)
-        .await
-        .unwrap()
-        .expect("it is free");
+    let state = leased(&store, &bob, now).await.unwrap().expect("it is free");
     assert_eq!(state.offset, Some(3));
     assert!(
         store.release(&route, Recipient::Own(&target), &bob, &held(Some(now)), at).await.unwrap()
@@ -465,12 +485,9 @@ async fn a_target_has_one_lease_at_a_time() {
         store.target(&route, Recipient::Own(&target), at).await.unwrap().not_before,
         Some(now)
     );
-    assert!(store.lease(&route, Recipient::Own(&target), &ann, now, at).await.unwrap().is_some());
+    assert!(leased(&store, &ann, now).await.unwrap().is_some());
     let late = now.after(Duration::from_secs(61));
-    assert!(
-        store.lease(&route, Recipient::Own(&target), &bob, late, at).await.unwrap().is_some(),
-        "ann's lease has expired"
-    );
+    assert!(leased(&store, &bob, late).await.unwrap().is_some(), "ann's lease has expired");
     assert!(
         !store
             .acknowledge(&route, Recipient::Own(&target), &ann, &acknowledgement(5), at)
@@ -486,21 +503,21 @@ async fn an_acknowledged_delivery_clears_the_failures_of_its_target() {
     let store = engine.store().await.unwrap();
     let (route, target, at, now) = (route(), target(), soon(), SystemClock.now());
     let ann = Lease { owner: "ann".to_owned(), until: now.after(Duration::from_secs(60)) };
-    store.lease(&route, Recipient::Own(&target), &ann, now, at).await.unwrap();
+    leased(&store, &ann, now).await.unwrap();
     assert!(
         store
             .release(
                 &route,
                 Recipient::Own(&target),
                 &ann,
-                &Deferral { not_before: Some(now), failures: 3 },
+                &Deferral { not_before: Some(now), failures: 3, turn: Some(now) },
                 at
             )
             .await
             .unwrap()
     );
-    let state = store.lease(&route, Recipient::Own(&target), &ann, now, at).await.unwrap().unwrap();
-    assert_eq!((state.failures, state.not_before), (3, Some(now)));
+    let state = leased(&store, &ann, now).await.unwrap().unwrap();
+    assert_eq!((state.failures, state.not_before, state.turn), (3, Some(now), Some(now)));
     let thread = Some(Thread { burst: 3, message: "C1/17.1".to_owned(), related: None });
     let delivered = Acknowledgement { offset: 4, thread: thread.clone(), muted: 7 };
     assert!(
@@ -508,7 +525,7 @@ async fn an_acknowledged_delivery_clears_the_failures_of_its_target() {
     );
     let expected = TargetState { offset: Some(4), thread, muted: 7, ..TargetState::default() };
     assert_eq!(store.target(&route, Recipient::Own(&target), at).await.unwrap(), expected);
-    store.lease(&route, Recipient::Own(&target), &ann, now, at).await.unwrap();
+    leased(&store, &ann, now).await.unwrap();
     store
         .acknowledge(&route, Recipient::Own(&target), &ann, &acknowledgement(5), at)
         .await
@@ -537,13 +554,47 @@ async fn a_pause_holds_on_every_route() {
         None
     );
     let ann = Lease { owner: "ann".to_owned(), until: later };
-    store.lease(&route, Recipient::Own(&target), &ann, now, at).await.unwrap();
+    leased(&store, &ann, now).await.unwrap();
     store.release(&route, Recipient::Own(&target), &ann, &held(Some(soon)), at).await.unwrap();
     assert_eq!(
         store.target(&route, Recipient::Own(&target), at).await.unwrap().not_before,
         Some(later),
         "the later of the two"
     );
+    store.pause(&target, soon, at).await.unwrap();
+    let state = store.target(&route, Recipient::Own(&target), at).await.unwrap();
+    assert_eq!(state.not_before, Some(later), "a shorter pause changes nothing");
+}
+
+#[tokio::test]
+async fn turns_at_a_target_are_an_interval_apart_and_after_a_pause() {
+    let engine = Embedded::start(None).await.unwrap();
+    let store = engine.store().await.unwrap();
+    let (target, now) = (target(), Timestamp::from_millis(1_000_000));
+    let after_ms = |ms| now.after(Duration::from_millis(ms));
+    let take =
+        async |now| store.take_turn(&target, Duration::from_secs(1), now, soon()).await.unwrap();
+    let turns = [take(now).await, take(now).await, take(after_ms(300)).await];
+    assert_eq!(turns, [now, after_ms(1_000), after_ms(2_000)]);
+    assert_eq!(take(after_ms(7_000)).await, after_ms(7_000), "it was idle");
+    store.pause(&target, after_ms(60_000), soon()).await.unwrap();
+    assert_eq!(take(after_ms(9_000)).await, after_ms(60_000));
+    store.pause(&target, after_ms(30_000), soon()).await.unwrap();
+    assert_eq!(take(after_ms(9_000)).await, after_ms(61_000));
+}
+
+#[tokio::test]
+async fn a_lease_that_arrives_after_the_delivery_has_no_effect() {
+    let engine = Embedded::start(None).await.unwrap();
+    let store = engine.store().await.unwrap();
+    let (route, target, at, now) = (route(), target(), soon(), SystemClock.now());
+    let recipient = Recipient::Own(&target);
+    let ann = Lease { owner: "ann".to_owned(), until: now.after(Duration::from_secs(60)) };
+    let known = store.target(&route, recipient, at).await.unwrap();
+    assert!(store.lease(&route, recipient, &ann, &known, now, at).await.unwrap().is_some());
+    assert!(store.acknowledge(&route, recipient, &ann, &acknowledgement(1), at).await.unwrap());
+    assert_eq!(store.lease(&route, recipient, &ann, &known, now, at).await.unwrap(), None);
+    assert_eq!(store.target(&route, recipient, at).await.unwrap().leased_until, None);
 }
 
 #[tokio::test]
@@ -626,6 +677,8 @@ async fn no_row_is_stored_before_its_hour_is_registered() {
     let counted = Arc::clone(&committed);
     proxy.decide(move |operation, _| match operation {
         "UpdateItem" => ProxyAction::Throttle,
+        // The route, which is registered at the same time.
+        "PutItem" => ProxyAction::Pass,
         _ => {
             *counted.lock().unwrap() += 1;
             ProxyAction::Pass
@@ -656,7 +709,7 @@ async fn no_row_is_stored_before_its_hour_is_registered() {
     proxy.decide(|_, _| ProxyAction::Pass);
     let commits = other.commit(&[alert("1", &["critical"])], soon()).await;
     assert!(matches!(commits[..], [Commit::Duplicate { .. }]), "{commits:?}");
-    assert_eq!(proxy.seen(), 3, "the hour, the transaction, the existing row");
+    assert_eq!(proxy.seen(), 3, "the hour, the route, the transaction, which finds the row");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use stentor::model::burst::BurstState;
 use stentor::model::digest::Digest;
 use stentor::model::name::{RouteName, Target};
 use stentor::model::outbox::{
-    Acknowledgement, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient,
+    Acknowledgement, Claim, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient,
     StoredTally, TallyKey, TallyPage, TallyPosition, TargetState, Window,
 };
 use stentor::model::pattern::Pattern;
@@ -50,7 +50,7 @@ impl Flood {
     fn new() -> Self {
         let config = "[[route]]\nname='r'\nmarkers=['[A]']\nnotify=['slack:a']\n";
         let routes = Routes::new(&Config::parse(config, "f").unwrap()).unwrap();
-        let window = Window { number: 1, due: Timestamp::from_millis(0), armed: true };
+        let window = Window { number: 1, due: Timestamp::from_millis(0), claim: None };
         let cursor = Cursor { last_window: 1, open: Some(window), ..Cursor::default() };
         let (burst, target) = (None, TargetState::default());
         let state = FloodState { cursor, frozen: 0, burst, target };
@@ -173,7 +173,14 @@ impl Store for Flood {
         unreachable!("a window is open")
     }
 
-    async fn mark_armed(&self, _: &RouteName, _: u64, _: Deadline) -> Result<bool, StoreError> {
+    async fn claim(
+        &self,
+        _: &RouteName,
+        _: u64,
+        _: Option<Claim>,
+        _: Option<Claim>,
+        _: Deadline,
+    ) -> Result<bool, StoreError> {
         Ok(true)
     }
 
@@ -204,6 +211,10 @@ impl Store for Flood {
         };
         let next = (last < TALLIES).then(|| TallyPosition(last.to_string()));
         Ok(TallyPage { tallies: (first..last).map(tally).collect(), next })
+    }
+
+    async fn has_tallies(&self, _: &RouteName, _: u64, _: Deadline) -> Result<bool, StoreError> {
+        Ok(false)
     }
 
     async fn freeze(
@@ -270,10 +281,21 @@ impl Store for Flood {
         _: &RouteName,
         _: Recipient<'_>,
         _: &Lease,
+        _: &TargetState,
         _: Timestamp,
         _: Deadline,
     ) -> Result<Option<TargetState>, StoreError> {
         Ok(Some(self.state().target.clone()))
+    }
+
+    async fn take_turn(
+        &self,
+        _: &Target,
+        _: Duration,
+        now: Timestamp,
+        _: Deadline,
+    ) -> Result<Timestamp, StoreError> {
+        Ok(now)
     }
 
     async fn acknowledge(
@@ -324,7 +346,14 @@ impl Store for Flood {
         Ok(())
     }
 
-    async fn retire(&self, _: &RouteName, _: u64, _: u64, _: Deadline) -> Result<(), StoreError> {
+    async fn retire(
+        &self,
+        _: &RouteName,
+        _: &Cursor,
+        _: u64,
+        _: &[Target],
+        _: Deadline,
+    ) -> Result<(), StoreError> {
         Ok(())
     }
 }

@@ -35,7 +35,7 @@ use stentor::model::digest::Digest;
 use stentor::model::error::Cause;
 use stentor::model::name::{RouteName, Target};
 use stentor::model::outbox::{
-    Acknowledgement, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient,
+    Acknowledgement, Claim, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient,
     TallyPage, TallyPosition, TargetState,
 };
 use stentor::model::pattern::Pattern;
@@ -153,13 +153,15 @@ impl Store for CrashingStore<'_> {
         self.through("open", self.inner.open(route, opening, deadline)).await
     }
 
-    async fn mark_armed(
+    async fn claim(
         &self,
         route: &RouteName,
         window: u64,
+        known: Option<Claim>,
+        claim: Option<Claim>,
         deadline: Deadline,
     ) -> Result<bool, StoreError> {
-        self.through("mark_armed", self.inner.mark_armed(route, window, deadline)).await
+        self.through("claim", self.inner.claim(route, window, known, claim, deadline)).await
     }
 
     async fn close(
@@ -180,6 +182,15 @@ impl Store for CrashingStore<'_> {
         deadline: Deadline,
     ) -> Result<TallyPage, StoreError> {
         self.through("tallies", self.inner.tallies(route, position, limit, deadline)).await
+    }
+
+    async fn has_tallies(
+        &self,
+        route: &RouteName,
+        round: u64,
+        deadline: Deadline,
+    ) -> Result<bool, StoreError> {
+        self.through("has_tallies", self.inner.has_tallies(route, round, deadline)).await
     }
 
     async fn freeze(
@@ -216,10 +227,22 @@ impl Store for CrashingStore<'_> {
         route: &RouteName,
         recipient: Recipient<'_>,
         lease: &Lease,
+        known: &TargetState,
         now: Timestamp,
         deadline: Deadline,
     ) -> Result<Option<TargetState>, StoreError> {
-        self.through("lease", self.inner.lease(route, recipient, lease, now, deadline)).await
+        let lease = self.inner.lease(route, recipient, lease, known, now, deadline);
+        self.through("lease", lease).await
+    }
+
+    async fn take_turn(
+        &self,
+        target: &Target,
+        interval: Duration,
+        now: Timestamp,
+        deadline: Deadline,
+    ) -> Result<Timestamp, StoreError> {
+        self.through("take_turn", self.inner.take_turn(target, interval, now, deadline)).await
     }
 
     async fn acknowledge(
@@ -285,11 +308,12 @@ impl Store for CrashingStore<'_> {
     async fn retire(
         &self,
         route: &RouteName,
-        after: u64,
+        cursor: &Cursor,
         upto: u64,
+        gone: &[Target],
         deadline: Deadline,
     ) -> Result<(), StoreError> {
-        self.through("retire", self.inner.retire(route, after, upto, deadline)).await
+        self.through("retire", self.inner.retire(route, cursor, upto, gone, deadline)).await
     }
 }
 

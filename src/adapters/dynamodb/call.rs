@@ -14,6 +14,7 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::body::SdkBody;
 
 use super::DynamoStore;
+use super::item::Item;
 use crate::adapters::aws::cause;
 use crate::model::error::Cause;
 use crate::protocol::clock::{Clock, Deadline};
@@ -33,6 +34,17 @@ pub(super) enum CallError {
     Invalid(Cause),
     /// No request succeeds until a person has changed something.
     Refused(Cause),
+}
+
+/// The outcome of a transaction that only puts new items.
+#[derive(Debug)]
+pub(super) enum Written {
+    Done,
+    /// Some items exist: for each put, in order, the item that DynamoDB found in its place. It may
+    /// not have found all of them.
+    Exists(Vec<Option<Item>>),
+    /// The table or the account is at its limit. Nothing was written.
+    Throttled(Cause),
 }
 
 /// The outcome of a conditional call.
@@ -126,12 +138,13 @@ impl<C: Clock> DynamoStore<C> {
     }
 
     /// [`Self::transact`] of a request that is serialized already, token included. It replaces the
-    /// empty body of the SDK's request before that is signed. All attempts share the bytes.
+    /// empty body of the SDK's request before that is signed. All attempts share the bytes. A
+    /// throttle ends the attempts: the caller sends less.
     pub(super) async fn transact_written(
         &self,
         request: Vec<u8>,
         deadline: Deadline,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Written, StoreError> {
         let bytes = request.len();
         let written = Arc::new(SdkBody::from(request));
         let transact = || {
@@ -142,11 +155,43 @@ impl<C: Clock> DynamoStore<C> {
                     *request.body_mut() =
                         written.try_clone().expect("invariant: a body in memory can be cloned");
                 });
-            async { call.send().await.map_err(transaction_error) }
+            async { call.send().await.map_or_else(written_error, |_| Ok(Written::Done)) }
         };
-        self.write(deadline, transact).await
+        match self.call(deadline, transact).await? {
+            CallOutcome::Done(written) => Ok(written),
+            CallOutcome::Condition => Ok(Written::Exists(Vec::new())),
+        }
     }
 }
+
+/// Classifies the error of a transaction that only puts new items.
+fn written_error(
+    error: SdkError<TransactWriteItemsError, HttpResponse>,
+) -> Result<Written, CallError> {
+    let items = match error.as_service_error() {
+        Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
+            let reasons = cancelled.cancellation_reasons().iter();
+            reasons.map(|reason| reason.item().cloned()).collect()
+        }
+        _ => Vec::new(),
+    };
+    match transaction_error(error) {
+        CallError::Condition => Ok(Written::Exists(items)),
+        CallError::Transient(cause) if THROTTLES.contains(&&*cause.code) => {
+            Ok(Written::Throttled(cause))
+        }
+        error => Err(error),
+    }
+}
+
+/// The codes of a throttled request, and of a throttled item in a transaction.
+const THROTTLES: [&str; 5] = [
+    "ThrottlingException",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "ThrottlingError",
+    "ProvisionedThroughputExceeded",
+];
 
 fn unconditional() -> Cause {
     Cause::new("ConditionalCheckFailedException", "a condition failed where none was set")

@@ -4,18 +4,24 @@
 //! route. If rows exist already (a redelivery, another poller, a replay), the transaction fails.
 //! The existing rows are then looked up and dropped as duplicates, and the rest is sent again with
 //! a tally of the rest.
+//!
+//! A transaction fails as a whole when one of its items is throttled, so a table at its limit would
+//! do little but fail. Each throttle halves the size of the transactions and their number in flight,
+//! and each success lets both grow again ([`Pressure`](super::pressure::Pressure)).
 
 use std::collections::{BTreeMap, HashMap};
 use std::iter::Enumerate;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use aws_sdk_dynamodb::types::KeysAndAttributes;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, try_join};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 
 use super::DynamoStore;
-use super::call::{CallError, call_error};
+use super::call::{CallError, Written, call_error};
 use super::commit_request::{CommitRequest, Write};
 use super::item::{self, Item, TALLY_SHARDS};
 use crate::model::alert::Alert;
@@ -23,16 +29,23 @@ use crate::model::error::Cause;
 use crate::model::name::RouteName;
 use crate::model::tally::Tally;
 use crate::protocol::clock::{Clock, Deadline};
+use crate::protocol::retry::{Backoff, RetryPolicy};
 use crate::protocol::store::{Commit, StoreError};
 
 /// TransactWriteItems takes 100 items; BatchGetItem takes 100 keys.
-const TRANSACTION_ITEMS_MAX: usize = 100;
+pub(super) const TRANSACTION_ITEMS_MAX: usize = 100;
+
+/// The pause after a throttle.
+const THROTTLED: RetryPolicy = RetryPolicy::new(Duration::from_millis(50), Duration::from_secs(5));
 
 /// Transactions in flight, as measured by `benches/commit.rs`. With eight, 10,000 alerts are stored
 /// in less than a second when a request takes 60 ms, and in 0.3 s when it takes 15. More would save
 /// tenths of a second, and only without throttling: a new table takes 4,000 write units per second,
 /// and a row costs at least two, so twenty transactions per second are its limit.
 pub(super) const IN_FLIGHT: usize = 8;
+
+/// The ids of rows that exist, and the routes that they were written for.
+type Existing = HashMap<String, Arc<[RouteName]>>;
 
 /// The results of some alerts, each with its position among all alerts.
 type Answers = Vec<(usize, Commit)>;
@@ -50,19 +63,24 @@ impl<C: Clock> DynamoStore<C> {
         alerts: impl ExactSizeIterator<Item = &'a Alert> + Clone + Send,
         deadline: Deadline,
     ) -> Vec<Commit> {
-        // Before any row: a row without a registered hour is not found.
-        if let Err(error) = self.register_hours(alerts.clone(), deadline).await {
+        // Before any row: a row without a registered hour is not found, and the sweep looks for the
+        // tallies of registered routes only.
+        let hours = self.register_hours(alerts.clone(), deadline);
+        let routes = self.register_routes(alerts.clone(), deadline);
+        if let Err(error) = try_join(hours, routes).await {
             return vec![Commit::Failed(Arc::new(error)); alerts.len()];
         }
         let mut commits: Vec<Option<Commit>> = vec![None; alerts.len()];
+        // A batch with one duplicate is most likely a redelivery.
+        let redelivered = AtomicBool::new(false);
         let mut waiting = Pack::of(alerts);
         let mut in_flight = FuturesUnordered::new();
         loop {
             // Created one by one: a future of the SDK takes kilobytes.
-            while in_flight.len() < self.in_flight
-                && let Some(chunk) = waiting.next()
+            while in_flight.len() < self.pressure.in_flight()
+                && let Some(chunk) = waiting.next(self.pressure.items())
             {
-                in_flight.push(self.commit_chunk(chunk, deadline));
+                in_flight.push(self.commit_chunk(chunk, &redelivered, deadline));
             }
             let Some(answers) = in_flight.next().await else { break };
             for (at, commit) in answers {
@@ -75,20 +93,47 @@ impl<C: Clock> DynamoStore<C> {
             .collect()
     }
 
-    async fn commit_chunk(&self, mut chunk: Chunk<'_>, deadline: Deadline) -> Answers {
+    async fn commit_chunk(
+        &self,
+        mut chunk: Chunk<'_>,
+        redelivered: &AtomicBool,
+        deadline: Deadline,
+    ) -> Answers {
         let mut answers = Answers::new();
+        let mut backoff = Backoff::new(THROTTLED, &self.clock, deadline);
+        // A failed write of a row costs as much as a write, and fifteen times a read.
+        if redelivered.load(Ordering::Relaxed) {
+            match self.existing(&chunk, deadline).await {
+                Ok(existing) => answers.extend(chunk.take(&existing)),
+                Err(error) => answers.extend(chunk.fail(error)),
+            }
+        }
         while !chunk.alerts.is_empty() {
+            let pressure = self.pressure.now();
             match self.put_and_count(&chunk, deadline).await {
-                Ok(true) => {
+                Ok(Written::Done) => {
+                    self.pressure.ease();
                     answers.extend(chunk.alerts.drain(..).map(|(at, _)| (at, Commit::Fresh)));
                 }
-                Ok(false) => match self.duplicates(&mut chunk, deadline).await {
-                    Ok(duplicates) => answers.extend(duplicates),
-                    Err(error) => answers.extend(chunk.fail(error)),
-                },
+                Ok(Written::Exists(items)) => {
+                    redelivered.store(true, Ordering::Relaxed);
+                    match self.duplicates(&mut chunk, &items, deadline).await {
+                        Ok(duplicates) => answers.extend(duplicates),
+                        Err(error) => answers.extend(chunk.fail(error)),
+                    }
+                }
+                Ok(Written::Throttled(cause)) => {
+                    self.pressure.raise(pressure);
+                    if !backoff.wait(self.random.bits()).await {
+                        answers.extend(chunk.fail(StoreError::Unavailable(cause)));
+                    } else if chunk.alerts.len() > self.pressure.items().max(1) {
+                        answers.extend(self.commit_halves(chunk, redelivered, deadline).await);
+                        return answers;
+                    }
+                }
                 // One row that the store cannot hold must not fail the others.
                 Err(StoreError::Invalid(_)) if chunk.alerts.len() > 1 => {
-                    answers.extend(self.commit_halves(chunk, deadline).await);
+                    answers.extend(self.commit_halves(chunk, redelivered, deadline).await);
                     return answers;
                 }
                 Err(error) => answers.extend(chunk.fail(error)),
@@ -101,6 +146,7 @@ impl<C: Clock> DynamoStore<C> {
     fn commit_halves<'f>(
         &'f self,
         mut chunk: Chunk<'f>,
+        redelivered: &'f AtomicBool,
         deadline: Deadline,
     ) -> BoxFuture<'f, Answers> {
         async move {
@@ -108,20 +154,19 @@ impl<C: Clock> DynamoStore<C> {
                 routes: chunk.routes,
                 alerts: chunk.alerts.split_off(chunk.alerts.len() / 2),
             };
-            let mut answers = self.commit_chunk(chunk, deadline).await;
-            answers.extend(self.commit_chunk(second, deadline).await);
+            let mut answers = self.commit_chunk(chunk, redelivered, deadline).await;
+            answers.extend(self.commit_chunk(second, redelivered, deadline).await);
             answers
         }
         .boxed()
     }
 
-    /// Writes the rows and tallies of a chunk in one transaction. Returns `false` when a row exists
-    /// already.
+    /// Writes the rows and tallies of a chunk in one transaction, the rows first.
     async fn put_and_count(
         &self,
         chunk: &Chunk<'_>,
         deadline: Deadline,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Written, StoreError> {
         self.transact_written(self.request(chunk), deadline).await
     }
 
@@ -147,21 +192,22 @@ impl<C: Clock> DynamoStore<C> {
         .write(text_bytes)
     }
 
-    /// Removes the alerts whose rows exist from the chunk, and returns them. An empty result is an
-    /// error: the rows have expired since, and the same chunk would be sent forever.
+    /// Removes the alerts whose rows exist from the chunk, and returns them. `items` are the rows
+    /// that the transaction found, in the order of the chunk; without any, the rows are read. An
+    /// empty result is an error: the rows have expired since, and the same chunk would be sent
+    /// forever.
     async fn duplicates(
         &self,
         chunk: &mut Chunk<'_>,
+        items: &[Option<Item>],
         deadline: Deadline,
     ) -> Result<Answers, StoreError> {
-        let existing = self.existing(chunk, deadline).await?;
-        let taken =
-            chunk.alerts.extract_if(.., |(_, alert)| existing.contains_key(alert.id.as_str()));
-        let duplicates: Answers = taken
-            .map(|(at, alert)| {
-                (at, Commit::Duplicate { routes: Arc::clone(&existing[alert.id.as_str()]) })
-            })
-            .collect();
+        let rows = items.iter().take(chunk.alerts.len()).flatten().map(item::existing);
+        let mut existing = rows.collect::<Result<Existing, _>>()?;
+        if existing.is_empty() {
+            existing = self.existing(chunk, deadline).await?;
+        }
+        let duplicates = chunk.take(&existing);
         match duplicates.is_empty() {
             true => Err(StoreError::Unavailable(Cause::new(
                 "row-unreadable",
@@ -177,7 +223,7 @@ impl<C: Clock> DynamoStore<C> {
         &self,
         chunk: &Chunk<'_>,
         deadline: Deadline,
-    ) -> Result<HashMap<String, Arc<[RouteName]>>, StoreError> {
+    ) -> Result<Existing, StoreError> {
         let id = |alert: &Alert| Item::from([("log_id".to_owned(), item::text(alert.id.as_str()))]);
         let mut wanted: Vec<Item> = chunk.alerts.iter().map(|(_, alert)| id(alert)).collect();
         let mut existing = HashMap::new();
@@ -227,6 +273,15 @@ impl<C: Clock> DynamoStore<C> {
 }
 
 impl Chunk<'_> {
+    /// Removes the alerts whose rows exist.
+    fn take(&mut self, existing: &Existing) -> Answers {
+        let exists = |(_, alert): &mut (usize, &Alert)| existing.contains_key(alert.id.as_str());
+        let duplicate =
+            |alert: &Alert| Commit::Duplicate { routes: Arc::clone(&existing[alert.id.as_str()]) };
+        let taken = self.alerts.extract_if(.., exists);
+        taken.map(|(at, alert)| (at, duplicate(alert))).collect()
+    }
+
     fn fail(&mut self, error: StoreError) -> Answers {
         let error = Arc::new(error);
         self.alerts.drain(..).map(|(at, _)| (at, Commit::Failed(Arc::clone(&error)))).collect()
@@ -247,18 +302,15 @@ impl<'a, A: Iterator<Item = &'a Alert>> Pack<'a, A> {
     }
 }
 
-impl<'a, A: Iterator<Item = &'a Alert>> Iterator for Pack<'a, A> {
-    type Item = Chunk<'a>;
-
-    fn next(&mut self) -> Option<Chunk<'a>> {
+impl<'a, A: Iterator<Item = &'a Alert>> Pack<'a, A> {
+    /// The next chunk, whose transaction has at most `items` items, and at least one alert.
+    fn next(&mut self, items: usize) -> Option<Chunk<'a>> {
         for (at, alert) in &mut self.alerts {
             let routes = &*alert.routes;
             let chunk =
                 self.open.entry(routes).or_insert_with(|| Chunk { routes, alerts: Vec::new() });
             chunk.alerts.push((at, alert));
-            if chunk.alerts.len() + routes.len().min(TRANSACTION_ITEMS_MAX - 1)
-                >= TRANSACTION_ITEMS_MAX
-            {
+            if chunk.alerts.len() + routes.len().min(items.saturating_sub(1)) >= items {
                 return self.open.remove(routes);
             }
         }

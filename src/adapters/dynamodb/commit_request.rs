@@ -30,12 +30,21 @@ struct Put<'a> {
     table_name: &'a str,
     item: Columns<'a>,
     condition_expression: &'static str,
+    /// The item that exists, if the condition fails.
+    return_values_on_condition_check_failure: &'static str,
 }
 
 impl<'a> Write<'a> {
     /// Puts an item if it is absent. `absent` is the condition for that.
     pub(super) fn new(table: &'a str, absent: &'static str, item: Columns<'a>) -> Self {
-        Self { put: Put { table_name: table, item, condition_expression: absent } }
+        Self {
+            put: Put {
+                table_name: table,
+                item,
+                condition_expression: absent,
+                return_values_on_condition_check_failure: "ALL_OLD",
+            },
+        }
     }
 }
 
@@ -58,7 +67,9 @@ mod tests {
     use std::collections::HashMap;
 
     use aws_sdk_dynamodb::Client;
-    use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
+    use aws_sdk_dynamodb::types::{
+        AttributeValue, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+    };
     use aws_smithy_runtime_api::client::http::{
         HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
     };
@@ -114,6 +125,9 @@ mod tests {
             let put = Put::builder()
                 .table_name("Table")
                 .condition_expression("attribute_not_exists(id)")
+                .return_values_on_condition_check_failure(
+                    ReturnValuesOnConditionCheckFailure::AllOld,
+                )
                 .set_item(Some(HashMap::from(item)))
                 .build();
             TransactWriteItem::builder().put(put.unwrap()).build()

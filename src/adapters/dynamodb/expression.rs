@@ -23,6 +23,13 @@ impl Expression {
         self
     }
 
+    /// Adds to a number, which exists.
+    pub(super) fn increase(mut self, name: &str, by: AttributeValue) -> Self {
+        let (name, by) = (self.name(name), self.value(by));
+        self.sets.push(format!("{name} = {name} + {by}"));
+        self
+    }
+
     /// Sets an attribute unless it has a value.
     pub(super) fn set_if_absent(mut self, name: &str, value: AttributeValue) -> Self {
         let (name, value) = (self.name(name), self.value(value));

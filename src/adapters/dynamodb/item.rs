@@ -12,7 +12,9 @@ use super::value::{Columns, ItemValue};
 use crate::model::alert::{Alert, LogContext};
 use crate::model::error::Cause;
 use crate::model::name::{RouteName, Target};
-use crate::model::outbox::{Cursor, Epoch, Recipient, StoredTally, TallyKey, TargetState, Window};
+use crate::model::outbox::{
+    Claim, Cursor, Epoch, Recipient, StoredTally, TallyKey, TargetState, Window,
+};
 use crate::model::time::Timestamp;
 use crate::protocol::store::StoreError;
 
@@ -152,11 +154,10 @@ pub(super) fn cursor(item: &Item) -> Result<Cursor, StoreError> {
         Some(number) => Some(Window {
             number,
             due: time(item, "due")?.unwrap_or_default(),
-            armed: item
-                .get("armed")
-                .and_then(|value| value.as_bool().ok())
-                .copied()
-                .unwrap_or(false),
+            claim: match (parsed(item, "claimed_by")?, time(item, "claimed_at")?) {
+                (Some(by), Some(at)) => Some(Claim { by, at }),
+                _ => None,
+            },
         }),
         None => None,
     };
@@ -201,12 +202,18 @@ pub(super) fn target(item: &Item) -> Result<TargetState, StoreError> {
     Ok(TargetState {
         offset: optional_count(item, "offset")?,
         not_before: time(item, "not_before")?,
+        turn: time(item, "turn")?,
         failures: parsed(item, "failures")?.unwrap_or(0),
         leased_until: time(item, "leased_until")?,
         thread: optional_json(item, "thread")?,
         muted: count(item, "muted")?,
         escalation: optional_json(item, "escalation")?,
     })
+}
+
+/// The first turn at a target that is not taken.
+pub(super) fn next_turn(item: &Item) -> Result<Timestamp, StoreError> {
+    time(item, "next_turn")?.ok_or_else(|| odd(item, "next_turn"))
 }
 
 fn count(item: &Item, name: &str) -> Result<u64, StoreError> {

@@ -4,22 +4,28 @@
 //!
 //! | pk | sk | attributes |
 //! |---|---|---|
-//! | `<route>` | `cursor` | `last_window`, `open`, `due`, `armed`, `closing`, `epoch`, `sealed`, `retired`, `burst`, `muted_until`, `known_since#<target>` …, `fallback#<target>` … |
+//! | `<route>` | `cursor` | `last_window`, `open`, `due`, `claimed_by`, `claimed_at`, `closing`, `epoch`, `sealed`, `retired`, `burst`, `muted_until`, `known_since#<target>` …, `fallback#<target>` … |
 //! | `<route>` | `epoch#<n>` | `epoch` (JSON), `expires_at` once retired |
-//! | `<route>` | `target#<name>`, `fallback#<name>` | `offset`, `lease`, `leased_until`, `not_before`, `failures`, `thread`, `muted`, `escalation` |
+//! | `<route>` | `target#<name>`, `fallback#<name>` | `offset`, `lease`, `leased_until`, `not_before`, `turn`, `failures`, `thread`, `muted`, `escalation` |
 //! | `<route>#<0…7>` | `tally#<unique>` | `tally` (JSON) |
-//! | `#routes` | `<route>` | none: the route has a cursor |
-//! | `#targets` | `<target>` | `not_before`, for all routes |
+//! | `#routes` | `<route>` | none: the route has or had alerts |
+//! | `#targets` | `<target>` | `not_before` and `next_turn`, for all routes |
 //! | `#hours` | `<UTC date>` | `hours`, the set of hours that have alerts; `expires_at` |
 
 use std::borrow::Borrow;
+use std::collections::BTreeSet;
+use std::sync::PoisonError;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
+use aws_sdk_dynamodb::operation::update_item::UpdateItemOutput;
+use aws_sdk_dynamodb::types::{
+    AttributeValue, Delete, Put, ReturnValue, TransactWriteItem, Update,
+};
 use futures::future::{try_join, try_join_all};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::DynamoStore;
-use super::call::call_error;
+use super::call::{CallOutcome, call_error};
 use super::expression::Expression;
 use super::item::{self, CURSOR, Item, TALLY_SHARDS};
 use crate::model::alert::Alert;
@@ -27,7 +33,7 @@ use crate::model::burst::BurstState;
 use crate::model::error::Cause;
 use crate::model::name::{RouteName, Target};
 use crate::model::outbox::{
-    Acknowledgement, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient,
+    Acknowledgement, Claim, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient,
     TallyKey, TallyPage, TallyPosition, TargetState,
 };
 use crate::model::time::Timestamp;
@@ -37,6 +43,9 @@ use crate::protocol::store::{Commit, Store, StoreError};
 /// Partitions that no route has: route names contain no `#`.
 const ROUTES: &str = "#routes";
 const TARGETS: &str = "#targets";
+
+/// Routes that are registered concurrently.
+const ROUTES_AT_ONCE: usize = 8;
 
 /// Retired epochs are kept for this time, so that an operator can see what was sent.
 const RETIRED_TTL: Duration = Duration::from_hours(24 * 30);
@@ -67,24 +76,22 @@ impl<C: Clock> Store for DynamoStore<C> {
         opening: &Opening,
         deadline: Deadline,
     ) -> Result<bool, StoreError> {
-        if opening.window.number == 1 {
-            // Registered first. A registered route without a window is harmless; the sweep would
-            // miss a route with a window that is not registered.
-            self.put(item::key(ROUTES, route.as_str()), deadline).await?;
-        }
         self.update(route.as_str(), CURSOR, &opened(Expression::default(), opening), deadline).await
     }
 
-    async fn mark_armed(
+    async fn claim(
         &self,
         route: &RouteName,
         window: u64,
+        known: Option<Claim>,
+        claim: Option<Claim>,
         deadline: Deadline,
     ) -> Result<bool, StoreError> {
-        let armed = Expression::default()
-            .set("armed", AttributeValue::Bool(true))
-            .when_equal("open", item::number(window));
-        self.update(route.as_str(), CURSOR, &armed, deadline).await
+        let known = known.map(|known| item::number(known.by));
+        let claimed = claimed(Expression::default(), claim)
+            .when_equal("open", item::number(window))
+            .when_equal_or_absent("claimed_by", known);
+        self.update(route.as_str(), CURSOR, &claimed, deadline).await
     }
 
     async fn close(
@@ -98,10 +105,9 @@ impl<C: Clock> Store for DynamoStore<C> {
             .set("closing", item::number(window))
             .remove("open")
             .remove("due")
-            .remove("armed")
-            .set_or_remove("burst", burst.as_ref().map(item::json))
-            .when_equal("open", item::number(window))
-            .when_absent("closing");
+            .set_or_remove("burst", burst.as_ref().map(item::json));
+        let closing =
+            claimed(closing, None).when_equal("open", item::number(window)).when_absent("closing");
         self.update(route.as_str(), CURSOR, &closing, deadline).await
     }
 
@@ -128,6 +134,18 @@ impl<C: Clock> Store for DynamoStore<C> {
         let next = (places.unfinished() > 0).then(|| places.position());
         let tallies = pages.into_iter().flat_map(|(tallies, _)| tallies).collect();
         Ok(TallyPage { tallies, next })
+    }
+
+    async fn has_tallies(
+        &self,
+        route: &RouteName,
+        round: u64,
+        deadline: Deadline,
+    ) -> Result<bool, StoreError> {
+        let partition = item::tally_partition(route, round % TALLY_SHARDS);
+        let range = ("tally#", "tally#~");
+        let page = self.query_page(&partition, range, None, Some(1), deadline).await?;
+        Ok(!page.items.is_empty())
     }
 
     async fn freeze(
@@ -194,21 +212,53 @@ impl<C: Clock> Store for DynamoStore<C> {
         route: &RouteName,
         recipient: Recipient<'_>,
         lease: &Lease,
+        known: &TargetState,
         now: Timestamp,
         deadline: Deadline,
     ) -> Result<Option<TargetState>, StoreError> {
         let taken = Expression::default()
             .set("lease", item::text(&lease.owner))
             .set("leased_until", item::moment(lease.until))
+            .when_equal_or_absent("offset", known.offset.map(item::number))
             .when_any(&[
                 ("lease", "absent", None),
-                ("leased_until", "<", Some(item::moment(now))),
+                ("leased_until", "<=", Some(item::moment(now))),
                 ("lease", "=", Some(item::text(&lease.owner))),
             ]);
-        if !self.update(route.as_str(), &item::recipient_sort(recipient), &taken, deadline).await? {
-            return Ok(None);
+        let sort = item::recipient_sort(recipient);
+        let leased = self.update_and_read(route.as_str(), &sort, &taken, deadline).await?;
+        let Some(leased) = leased else { return Ok(None) };
+        let state = item::target(&leased)?;
+        let not_before = state.not_before.max(known.not_before);
+        Ok(Some(TargetState { not_before, ..state }))
+    }
+
+    async fn take_turn(
+        &self,
+        target: &Target,
+        interval: Duration,
+        now: Timestamp,
+        deadline: Deadline,
+    ) -> Result<Timestamp, StoreError> {
+        let target = target.to_string();
+        let idle =
+            Expression::default().set("next_turn", item::moment(now.after(interval))).when_any(&[
+                ("next_turn", "absent", None),
+                ("next_turn", "<=", Some(item::moment(now))),
+            ]);
+        let interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
+        let busy = Expression::default()
+            .increase("next_turn", item::number(interval_ms))
+            .when_any(&[("next_turn", ">", Some(item::moment(now)))]);
+        loop {
+            if self.update(TARGETS, &target, &idle, deadline).await? {
+                return Ok(now);
+            }
+            if let Some(entry) = self.update_and_read(TARGETS, &target, &busy, deadline).await? {
+                return Ok(item::next_turn(&entry)?.before(interval));
+            }
+            // The latest turn passed between the two calls, by the clock of another process.
         }
-        self.target(route, recipient, deadline).await.map(Some)
     }
 
     async fn acknowledge(
@@ -225,6 +275,7 @@ impl<C: Clock> Store for DynamoStore<C> {
             .set_or_remove("thread", acknowledgement.thread.as_ref().map(item::json))
             .set_or_remove("muted", muted)
             .remove("not_before")
+            .remove("turn")
             .remove("failures");
         self.update(route.as_str(), &item::recipient_sort(recipient), &update, deadline).await
     }
@@ -239,6 +290,7 @@ impl<C: Clock> Store for DynamoStore<C> {
     ) -> Result<bool, StoreError> {
         let released = freed(lease)
             .set_or_remove("not_before", deferral.not_before.map(item::moment))
+            .set_or_remove("turn", deferral.turn.map(item::moment))
             .set("failures", item::number(deferral.failures.into()));
         self.update(route.as_str(), &item::recipient_sort(recipient), &released, deadline).await
     }
@@ -249,8 +301,16 @@ impl<C: Clock> Store for DynamoStore<C> {
         until: Timestamp,
         deadline: Deadline,
     ) -> Result<(), StoreError> {
-        let paused = Expression::default().set("not_before", item::moment(until));
-        self.update(TARGETS, &target.to_string(), &paused, deadline).await.map(drop)
+        let target = target.to_string();
+        let raised = |name| {
+            Expression::default()
+                .set(name, item::moment(until))
+                .when_any(&[(name, "absent", None), (name, "<", Some(item::moment(until)))])
+        };
+        let (paused, turns) = (raised("not_before"), raised("next_turn"));
+        let paused = self.update(TARGETS, &target, &paused, deadline);
+        let turns = self.update(TARGETS, &target, &turns, deadline);
+        try_join(paused, turns).await.map(drop)
     }
 
     async fn escalate(
@@ -294,18 +354,25 @@ impl<C: Clock> Store for DynamoStore<C> {
     async fn retire(
         &self,
         route: &RouteName,
-        after: u64,
+        cursor: &Cursor,
         upto: u64,
+        gone: &[Target],
         deadline: Deadline,
     ) -> Result<(), StoreError> {
+        let after = cursor.retired;
         let expiry = item::expiry(self.clock.now(), RETIRED_TTL);
         for number in after + 1..=upto {
             let expiring =
                 Expression::default().set("expires_at", expiry.clone()).when_present("epoch");
             self.update(route.as_str(), &item::epoch_sort(number), &expiring, deadline).await?;
         }
-        let retired =
-            Expression::default().set("retired", item::number(upto)).when_count("retired", after);
+        let retired = Expression::default()
+            .set("retired", item::number(upto))
+            .when_count("retired", after)
+            .when_count("epoch", cursor.epoch);
+        let retired = gone
+            .iter()
+            .fold(retired, |retired, target| retired.remove(&item::target_since(target)));
         self.update(route.as_str(), CURSOR, &retired, deadline).await.map(drop)
     }
 }
@@ -348,10 +415,15 @@ fn opened(cursor: Expression, opening: &Opening) -> Expression {
         .set("last_window", item::number(window.number))
         .set("open", item::number(window.number))
         .set("due", item::moment(window.due))
-        .set("armed", AttributeValue::Bool(window.armed))
         .when_absent("open")
         .when_count("last_window", window.number - 1);
-    known_since(opened, &opening.targets, opening.delivered)
+    known_since(claimed(opened, window.claim), &opening.targets, opening.delivered)
+}
+
+fn claimed(cursor: Expression, claim: Option<Claim>) -> Expression {
+    cursor
+        .set_or_remove("claimed_by", claim.map(|claim| item::number(claim.by)))
+        .set_or_remove("claimed_at", claim.map(|claim| item::moment(claim.at)))
 }
 
 /// Adds the targets that the cursor does not know yet.
@@ -466,6 +538,27 @@ impl<C: Clock> DynamoStore<C> {
         Ok(self.read(deadline, get).await?.item)
     }
 
+    /// Registers the routes of these alerts that this process has not registered yet. A registered
+    /// route without alerts is harmless; the sweep would miss the alerts of one that is not.
+    pub(super) async fn register_routes<'a>(
+        &self,
+        alerts: impl Iterator<Item = &'a Alert>,
+        deadline: Deadline,
+    ) -> Result<(), StoreError> {
+        let missing: BTreeSet<&RouteName> = {
+            let known = self.registered_routes.lock().unwrap_or_else(PoisonError::into_inner);
+            let routes = alerts.flat_map(|alert| &*alert.routes);
+            routes.filter(|route| !known.contains(*route)).collect()
+        };
+        let entries: Vec<Item> =
+            missing.iter().map(|route| item::key(ROUTES, route.as_str())).collect();
+        let register = entries.into_iter().map(|entry| self.put(entry, deadline));
+        stream::iter(register).buffer_unordered(ROUTES_AT_ONCE).try_collect::<()>().await?;
+        let mut known = self.registered_routes.lock().unwrap_or_else(PoisonError::into_inner);
+        known.extend(missing.into_iter().cloned());
+        Ok(())
+    }
+
     async fn put(&self, item: Item, deadline: Deadline) -> Result<(), StoreError> {
         let put = || {
             let call =
@@ -483,6 +576,32 @@ impl<C: Clock> DynamoStore<C> {
         expression: &Expression,
         deadline: Deadline,
     ) -> Result<bool, StoreError> {
+        let returned = ReturnValue::None;
+        let outcome = self.send_update(partition, sort, expression, returned, deadline).await?;
+        Ok(outcome.is_some())
+    }
+
+    /// The item after the update; `None` when the condition does not hold.
+    async fn update_and_read(
+        &self,
+        partition: &str,
+        sort: &str,
+        expression: &Expression,
+        deadline: Deadline,
+    ) -> Result<Option<Item>, StoreError> {
+        let returned = ReturnValue::AllNew;
+        let outcome = self.send_update(partition, sort, expression, returned, deadline).await?;
+        Ok(outcome.map(|output| output.attributes.unwrap_or_default()))
+    }
+
+    async fn send_update(
+        &self,
+        partition: &str,
+        sort: &str,
+        expression: &Expression,
+        returned: ReturnValue,
+        deadline: Deadline,
+    ) -> Result<Option<UpdateItemOutput>, StoreError> {
         let update = || {
             let call = self
                 .client
@@ -492,10 +611,14 @@ impl<C: Clock> DynamoStore<C> {
                 .update_expression(expression.update())
                 .set_condition_expression(expression.condition())
                 .set_expression_attribute_names(Some(expression.names.clone()))
-                .set_expression_attribute_values(expression.values());
+                .set_expression_attribute_values(expression.values())
+                .return_values(returned.clone());
             async { call.send().await.map_err(call_error) }
         };
-        self.write(deadline, update).await
+        match self.call(deadline, update).await? {
+            CallOutcome::Done(output) => Ok(Some(output)),
+            CallOutcome::Condition => Ok(None),
+        }
     }
 
     /// All items of a partition with a sort key from `from` to `to`, both included, in order.

@@ -107,23 +107,23 @@ assumptions! {
     EPOCH_BYTES = "epoch-bytes", 1_100.0, "bytes", Measured, "an epoch without patterns (tests/it/cost.rs)";
     EPOCH_BYTES_MAX = "epoch-bytes-max", 16_000.0, "bytes", Measured,
         "an epoch with all patterns of `stentor sample` (tests/it/cost.rs)";
-    WINDOW_WRITES = "window-writes", 4.0, "units", Code,
-        "open, arm, close, and retire the epochs of a window (tests/it/cost.rs)";
-    TARGET_WRITES = "target-writes", 2.0, "units", Code, "lease and acknowledge (tests/it/cost.rs)";
+    WINDOW_WRITES = "window-writes", 3.0, "units", Code,
+        "open, close, and retire the epochs of a window (tests/it/cost.rs)";
+    TARGET_WRITES = "target-writes", 3.0, "units", Code,
+        "lease, turn and acknowledge (tests/it/cost.rs)";
     CURSOR_UNITS = "cursor-units", 2.0, "units", Code,
         "each epoch is written with the cursor, in a transaction (tests/it/cost.rs)";
-    WINDOW_READS = "window-reads", 11.0, "units", Code,
-        "the cursor three times, eight partitions of tallies (tests/it/cost.rs)";
-    TARGET_READS = "target-reads", 7.0, "units", Code,
-        "its state three times, two units each, and the cursor (tests/it/cost.rs)";
+    WINDOW_READS = "window-reads", 9.0, "units", Code,
+        "the cursor, eight partitions of tallies (tests/it/cost.rs)";
+    TARGET_READS = "target-reads", 5.0, "units", Code,
+        "its state twice, two units each, and the cursor (tests/it/cost.rs)";
     SWEEPS_PER_HOUR = "sweeps-per-hour", 60.0, "sweeps", Template, "the schedule of the sweep";
     SWEEP_READS = "sweep-reads", 1.0, "units", Code, "the list of routes (tests/it/cost.rs)";
-    SWEEP_ROUTE_READS = "sweep-route-reads", 9.0, "units", Code,
-        "the cursor, eight partitions of tallies (tests/it/cost.rs)";
-    SWEEP_TARGET_READS = "sweep-target-reads", 2.0, "units", Code, "the state of a target (tests/it/cost.rs)";
-    NOTIFIER_MS = "notifier-ms", 400.0, "ms", Assumed, "a due message: about fifteen calls, and Slack's answer";
+    SWEEP_ROUTE_READS = "sweep-route-reads", 2.0, "units", Code,
+        "the cursor, a partition of tallies (tests/it/cost.rs)";
+    NOTIFIER_MS = "notifier-ms", 400.0, "ms", Assumed, "a due message: about twelve calls, and Slack's answer";
     SWEEP_MS = "sweep-ms", 10.0, "ms", Assumed, "a sweep without routes";
-    SWEEP_ROUTE_MS = "sweep-route-ms", 2.5, "ms", Assumed, "each route: 20 ms, eight routes at once";
+    SWEEP_ROUTE_MS = "sweep-route-ms", 0.7, "ms", Assumed, "each route: 10 ms, sixteen routes at once";
     DUE_REQUESTS = "due-requests", 3.0, "requests", Code, "a due message is sent, received and deleted";
     QUEUE_POLLS_PER_HOUR = "queue-polls-per-hour", 900.0, "requests", Documented,
         "Lambda polls an empty queue with five long polls of 20 seconds";
@@ -138,7 +138,7 @@ assumptions! {
     EPOCH_DAYS = "epoch-days", 30.0, "days", Code, "how long delivered epochs are kept";
 
     // ---- CloudWatch ----
-    METRICS = "metrics", 22.0, "metrics", Code, "15 of the consumer, 7 of the notifier";
+    METRICS = "metrics", 24.0, "metrics", Code, "15 of the consumer, 9 of the notifier";
     ALARMS = "alarms", 26.0, "alarms", Template,
         "metrics that alarms watch, each of which counts as an alarm, without those of all subscriptions";
     CONSUMER_LOG_BYTES = "consumer-log-bytes", 1_130.0, "bytes", Measured,

@@ -16,6 +16,7 @@ use crate::model::alert::MESSAGE_BYTES_MAX as CODE_MESSAGE_BYTES_MAX;
 use crate::model::pattern::Pattern;
 use crate::model::time::Timestamp;
 use crate::protocol::consume::Consumed;
+use crate::protocol::notifier::Swept;
 use crate::protocol::store::Store as _;
 
 const TEMPLATE: &str = include_str!("../../../template.yaml");
@@ -394,10 +395,15 @@ fn the_functions_write_as_many_metrics_and_log_bytes_as_the_model_says() {
             Timestamp::from_millis(1_795_443_306_789),
         )
     };
-    let (consumer, notifier) =
-        (line(metric::of_batch(&Consumed::default())), line(metric::of_notifier(1, 0, 0, &[])));
-    let metrics = |line: &str| line.matches(r#""Unit":"#).count() as f64;
-    assert_eq!(metrics(&consumer) + metrics(&notifier), METRICS.value);
+    let consumer = line(metric::of_batch(&Consumed::default()));
+    let due = line(metric::of_due(1, 0, &[]));
+    let notifier = line(metric::of_sweep(&Swept::default(), Timestamp::from_millis(0)));
+    let metrics = |lines: &[&str]| -> BTreeSet<String> {
+        let names = lines.iter().flat_map(|line| line.split(r#"{"Name":""#).skip(1));
+        names.map(|rest| rest.split('"').next().unwrap().to_owned()).collect()
+    };
+    let all = metrics(&[&consumer]).len() + metrics(&[&due, &notifier]).len();
+    assert_eq!(all as f64, METRICS.value);
     for (line, model) in [(consumer, CONSUMER_LOG_BYTES), (notifier, NOTIFIER_LOG_BYTES)] {
         let bytes = line.len() as f64;
         assert!(

@@ -217,8 +217,7 @@ impl<'a> Model<'a> {
         let to_freeze = self.transactions * self.tally_bytes / KIB / KIB_PER_READ;
         let to_deliver = self.epochs * self.targets * (1.0 + self.epoch_bytes / KIB / KIB_PER_READ);
         let of_windows = self.windows * (WINDOW_READS.value + self.targets * TARGET_READS.value);
-        let of_routes =
-            self.routes * (SWEEP_ROUTE_READS.value + self.targets * SWEEP_TARGET_READS.value);
+        let of_routes = self.routes * SWEEP_ROUTE_READS.value;
         vec![
             reads(
                 "dynamodb-reads",

@@ -191,13 +191,7 @@ impl<W: Services, D: DeadLetterSource, R: StreamReader> Engine<'_, W, D, R> {
     /// Attempts to deliver until the target answers or the step has no time left.
     async fn deliver(&mut self, digest: &Digest) -> Result<(), ReplayFailure> {
         let deadline = self.deadline();
-        let round = Round {
-            services: self.services,
-            route: &digest.route,
-            attempt: 0,
-            is_last: false,
-            deadline,
-        };
+        let round = Round::new(self.services, &digest.route, 0, deadline);
         for failures in 0.. {
             let target = digest.target.clone();
             let (after, reason) =

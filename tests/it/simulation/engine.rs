@@ -3,7 +3,7 @@
 //! adds the latency and the faults.
 
 use std::borrow::Borrow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -15,8 +15,8 @@ use stentor::model::alert::{Alert, AlertId};
 use stentor::model::burst::BurstState;
 use stentor::model::name::{RouteName, Target};
 use stentor::model::outbox::{
-    Acknowledgement, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient,
-    StoredTally, TallyKey, TallyPage, TallyPosition, TargetState,
+    Acknowledgement, Claim, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient,
+    StoredTally, TallyKey, TallyPage, TallyPosition, TargetState, Window,
 };
 use stentor::model::tally::Tally;
 use stentor::model::time::Timestamp;
@@ -43,8 +43,11 @@ pub enum Engine {
 pub struct Memory {
     mutation: Option<Mutation>,
     rows: BTreeMap<AlertId, Vec<RouteName>>,
+    registered: BTreeSet<RouteName>,
     routes: BTreeMap<RouteName, Outbox>,
     paused: BTreeMap<Target, Timestamp>,
+    /// The first turn that is not taken.
+    turns: BTreeMap<Target, Timestamp>,
     tallies_written: u64,
 }
 
@@ -156,11 +159,7 @@ impl Engine {
 
     pub fn routes(&mut self) -> Answer<Vec<RouteName>> {
         match self {
-            Self::Memory(memory) => {
-                let opened =
-                    memory.routes.iter().filter(|(_, outbox)| outbox.cursor.last_window > 0);
-                Ok(opened.map(|(route, _)| route.clone()).collect())
-            }
+            Self::Memory(memory) => Ok(memory.registered.iter().cloned().collect()),
             Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.routes(dynamo.soon())),
         }
     }
@@ -174,19 +173,28 @@ impl Engine {
         }
     }
 
-    pub fn mark_armed(&mut self, route: &RouteName, window: u64) -> Answer<bool> {
+    pub fn claim(
+        &mut self,
+        route: &RouteName,
+        window: u64,
+        known: Option<Claim>,
+        claim: Option<Claim>,
+    ) -> Answer<bool> {
         match self {
             Self::Memory(memory) => {
-                let unconditional = memory.mutation == Some(Mutation::MarkAnyWindowArmed);
+                let unconditional = memory.mutation == Some(Mutation::ClaimWhatOthersClaimed);
+                let by = |claim: Option<Claim>| claim.map(|claim| claim.by);
                 let open = memory.outbox(route).cursor.open.as_mut();
-                let Some(open) = open.filter(|open| unconditional || open.number == window) else {
-                    return Ok(false);
+                let holds = |open: &&mut Window| {
+                    open.number == window && (unconditional || by(open.claim) == by(known))
                 };
-                open.armed = true;
+                let Some(open) = open.filter(holds) else { return Ok(false) };
+                open.claim = claim;
                 Ok(true)
             }
             Self::Dynamo(dynamo) => {
-                dynamo.runtime.block_on(dynamo.store.mark_armed(route, window, dynamo.soon()))
+                let claim = dynamo.store.claim(route, window, known, claim, dynamo.soon());
+                dynamo.runtime.block_on(claim)
             }
         }
     }
@@ -224,6 +232,20 @@ impl Engine {
             Self::Dynamo(dynamo) => {
                 let tallies = dynamo.store.tallies(route, position, limit, dynamo.soon());
                 dynamo.runtime.block_on(tallies)
+            }
+        }
+    }
+
+    pub fn has_tallies(&mut self, route: &RouteName, round: u64) -> Answer<bool> {
+        match self {
+            // Two parts.
+            Self::Memory(memory) => {
+                let is_in_part = |key: &TallyKey| name(key).len() as u64 % 2 == round % 2;
+                Ok(memory.outbox(route).tallies.keys().any(is_in_part))
+            }
+            Self::Dynamo(dynamo) => {
+                let has_tallies = dynamo.store.has_tallies(route, round, dynamo.soon());
+                dynamo.runtime.block_on(has_tallies)
             }
         }
     }
@@ -281,17 +303,39 @@ impl Engine {
         route: &RouteName,
         target: Recipient<'_>,
         lease: &Lease,
+        known: &TargetState,
         now: Timestamp,
     ) -> Answer<Option<TargetState>> {
         match self {
-            Self::Memory(memory) => Ok(memory.lease(route, target, lease, now)),
+            Self::Memory(memory) => Ok(memory.lease(route, target, lease, known, now)),
             Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.lease(
                 route,
                 target,
                 lease,
+                known,
                 now,
                 dynamo.soon(),
             )),
+        }
+    }
+
+    pub fn take_turn(
+        &mut self,
+        target: &Target,
+        interval: Duration,
+        now: Timestamp,
+    ) -> Answer<Timestamp> {
+        match self {
+            Self::Memory(memory) => {
+                let next = memory.turns.entry(target.clone()).or_default();
+                let turn = now.max(*next);
+                *next = turn.after(interval);
+                Ok(turn)
+            }
+            Self::Dynamo(dynamo) => {
+                let turn = dynamo.store.take_turn(target, interval, now, dynamo.soon());
+                dynamo.runtime.block_on(turn)
+            }
         }
     }
 
@@ -337,8 +381,8 @@ impl Engine {
         match self {
             Self::Memory(memory) => {
                 let Some(state) = memory.held(route, target, lease) else { return Ok(false) };
-                (state.leased_until, state.not_before, state.failures) =
-                    (None, held.not_before, held.failures);
+                (state.leased_until, state.not_before, state.failures, state.turn) =
+                    (None, held.not_before, held.failures, held.turn);
                 Ok(true)
             }
             Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.release(
@@ -354,7 +398,10 @@ impl Engine {
     pub fn pause(&mut self, target: &Target, until: Timestamp) -> Answer<()> {
         match self {
             Self::Memory(memory) => {
-                memory.paused.insert(target.clone(), until);
+                for times in [&mut memory.paused, &mut memory.turns] {
+                    let known = times.entry(target.clone()).or_default();
+                    *known = until.max(*known);
+                }
                 Ok(())
             }
             Self::Dynamo(dynamo) => {
@@ -401,17 +448,27 @@ impl Engine {
         }
     }
 
-    pub fn retire(&mut self, route: &RouteName, after: u64, upto: u64) -> Answer<()> {
+    pub fn retire(
+        &mut self,
+        route: &RouteName,
+        known: &Cursor,
+        upto: u64,
+        gone: &[Target],
+    ) -> Answer<()> {
         match self {
             Self::Memory(memory) => {
-                let cursor = &mut memory.outbox(route).cursor;
-                if cursor.retired == after {
+                let Outbox { cursor, epochs, .. } = memory.outbox(route);
+                if (cursor.retired, cursor.epoch) == (known.retired, known.epoch) {
                     cursor.retired = upto;
+                    cursor.targets.retain(|target, _| !gone.contains(target));
+                    // As if they expired at once.
+                    epochs.retain(|number, _| *number > upto);
                 }
                 Ok(())
             }
             Self::Dynamo(dynamo) => {
-                dynamo.runtime.block_on(dynamo.store.retire(route, after, upto, dynamo.soon()))
+                let retire = dynamo.store.retire(route, known, upto, gone, dynamo.soon());
+                dynamo.runtime.block_on(retire)
             }
         }
     }
@@ -434,6 +491,7 @@ impl Memory {
                 Some(routes) => Commit::Duplicate { routes: routes[..].into() },
                 None => {
                     self.rows.insert(alert.id.clone(), alert.routes.to_vec());
+                    self.registered.extend(alert.routes.iter().cloned());
                     for route in &*alert.routes {
                         fresh.entry(route.clone()).or_default().push(alert);
                     }
@@ -473,15 +531,16 @@ impl Memory {
         route: &RouteName,
         target: Recipient<'_>,
         lease: &Lease,
+        known: &TargetState,
         now: Timestamp,
     ) -> Option<TargetState> {
         let mutation = self.mutation;
         let outbox = self.outbox(route);
         let sealed = outbox.cursor.sealed;
         let (state, holder) = outbox.targets.entry(key(target)).or_default();
-        let free = state.leased_until.is_none_or(|until| until < now)
+        let free = state.leased_until.is_none_or(|until| until <= now)
             || holder.as_ref() == Some(&lease.owner);
-        if !free {
+        if !free || state.offset != known.offset {
             return None;
         }
         let until = match mutation {

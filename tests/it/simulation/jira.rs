@@ -492,12 +492,7 @@ pub fn verdict(sim: &Sim) -> Vec<String> {
         else {
             continue;
         };
-        let sealed = state.engine.cursor(&route).unwrap().sealed;
-        let epochs = state.engine.epochs(&route, 0, sealed, usize::MAX).unwrap();
-        let is_end = |epoch: &&stentor::model::outbox::Epoch| {
-            epoch.ends_burst && epoch.burst.is_some_and(|known| known.number == burst)
-        };
-        let Some(end) = epochs.iter().find(is_end).map(|epoch| epoch.number) else { continue };
+        let Some(end) = state.ledger.end_of(&route, burst) else { continue };
         let is_parked = state.parked.iter().any(|item| match &item.what {
             ParkedWork::Message { route: at, target: of, epochs: [from, to], .. } => {
                 (at, of) == (&route, &target) && (*from..=*to).contains(&end)

@@ -2,11 +2,13 @@
 //! counted, and who received it. The verdict on a schedule is read from here.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use stentor::model::alert::{Alert, AlertId};
 use stentor::model::digest::Digest;
 use stentor::model::name::{RouteName, Target};
 use stentor::model::outbox::{Acknowledgement, Freeze, Recipient, TallyKey};
+use stentor::protocol::arm::LOST_AFTER;
 use stentor::protocol::dead_letter::{ParkedItem, ParkedWork};
 use stentor::protocol::queue::Due;
 use stentor::protocol::store::Commit;
@@ -26,12 +28,22 @@ pub struct Ledger {
     muted: Vec<(RouteName, Target, (u64, u64))>,
     /// The processes that replay.
     pub replayers: BTreeSet<u64>,
-    /// The alerts whose records were acknowledged.
-    acknowledged: BTreeSet<AlertId>,
-    /// The windows that a due message was sent for.
-    sent: BTreeSet<(RouteName, u64)>,
+    /// The alerts whose records were acknowledged, and when.
+    acknowledged: BTreeMap<AlertId, u64>,
+    /// The due messages of each window.
+    sent: BTreeMap<(RouteName, u64), SentDue>,
     /// The violations found during the schedule.
     pub violations: Vec<String>,
+}
+
+/// The due messages of a window.
+#[derive(Default)]
+struct SentDue {
+    count: u64,
+    /// How many of them may be sent again.
+    repeats: u64,
+    /// When the first one is due.
+    due_us: u64,
 }
 
 /// An epoch.
@@ -39,6 +51,8 @@ pub struct Frozen {
     pub window: u64,
     pub alerts: Vec<AlertId>,
     pub owed: Vec<Target>,
+    /// The number of the burst that it ends.
+    pub ends: Option<u64>,
 }
 
 /// A message that a target accepted.
@@ -54,6 +68,11 @@ pub struct Step {
 }
 
 impl Step {
+    /// When it was sent, in microseconds.
+    pub fn sent_at(&self) -> u64 {
+        self.sent_at
+    }
+
     pub fn new(process: u64, sent_at: u64, digest: Digest) -> Self {
         Self { process, sent_at, digest, acknowledged: false, replayed: false }
     }
@@ -86,18 +105,20 @@ impl Ledger {
         }
     }
 
-    /// Adds the alerts of acknowledged records.
-    pub fn acknowledge(&mut self, events: &[&str]) {
+    /// Adds the alerts of records that were acknowledged at `now_us`.
+    pub fn acknowledge(&mut self, events: &[&str], now_us: u64) {
         let event = |id: &AlertId| {
             id.as_str().rsplit_once('-').is_some_and(|(event, _)| events.contains(&event))
         };
-        self.acknowledged.extend(self.rows.keys().filter(|id| event(id)).cloned());
+        for id in self.rows.keys().filter(|id| event(id)) {
+            self.acknowledged.entry(id.clone()).or_insert(now_us);
+        }
     }
 
     /// No window of `route` is open or closing, so none of its acknowledged alerts may wait.
     pub fn at_rest(&mut self, route: &RouteName) {
         let here = self.tallies.iter().filter(|((at, _), _)| at == route).flat_map(|(_, ids)| ids);
-        if let Some(id) = here.into_iter().find(|id| self.acknowledged.contains(id)) {
+        if let Some(id) = here.into_iter().find(|id| self.acknowledged.contains_key(id)) {
             let what = format!(
                 "{} is acknowledged and counted on {route}, but no window is open",
                 id.as_str()
@@ -106,17 +127,25 @@ impl Ledger {
         }
     }
 
-    pub fn sent(&mut self, due: &Due) {
-        self.sent.insert((due.route.clone(), due.window));
+    /// A due message was sent at `now_us`, which is due after `delay`. A window has one, one more for
+    /// each that may be repeated, and one more for each time that it counts as lost.
+    pub fn sent(&mut self, due: &Due, now_us: u64, delay: Duration) {
+        let SentDue { count, repeats, due_us } =
+            self.sent.entry((due.route.clone(), due.window)).or_default();
+        *count += 1;
+        if *count == 1 {
+            *due_us = now_us + delay.as_micros() as u64;
+        }
+        let lost = now_us.saturating_sub(*due_us) / LOST_AFTER.as_micros() as u64;
+        if *count > 1 + *repeats + lost {
+            let Due { route, window } = due;
+            self.violations.push(format!("window {window} of {route} has {count} due messages"));
+        }
     }
 
-    /// `window` is marked as armed, so its due message must have been sent.
-    pub fn armed(&mut self, route: &RouteName, window: u64) {
-        if !self.sent.contains(&(route.clone(), window)) {
-            self.violations.push(format!(
-                "window {window} of {route} is armed, but no due message was sent for it"
-            ));
-        }
+    /// The sender of a due message had no answer, or the message is a dead letter.
+    pub fn may_repeat(&mut self, due: &Due) {
+        self.sent.entry((due.route.clone(), due.window)).or_default().repeats += 1;
     }
 
     /// A process crashed between the rows and their tallies.
@@ -138,7 +167,8 @@ impl Ledger {
                 epoch.number
             ));
         }
-        let frozen = Frozen { window: epoch.window, alerts, owed: epoch.owed.clone() };
+        let ends = epoch.burst.filter(|_| epoch.ends_burst).map(|burst| burst.number);
+        let frozen = Frozen { window: epoch.window, alerts, owed: epoch.owed.clone(), ends };
         if self.epochs.insert((route.clone(), epoch.number), frozen).is_some() {
             self.violations.push(format!("epoch {} of {route} is written twice", epoch.number));
         }
@@ -230,6 +260,12 @@ impl Ledger {
             })
             .flat_map(|(_, frozen)| &frozen.alerts);
         meant.collect()
+    }
+
+    /// The epoch that ended a burst.
+    pub fn end_of(&self, route: &RouteName, burst: u64) -> Option<u64> {
+        let mut here = self.epochs.iter().filter(|((at, _), _)| at == route);
+        here.find(|(_, frozen)| frozen.ends == Some(burst)).map(|((_, number), _)| *number)
     }
 
     /// Checks that each row is in exactly one tally or epoch of each of its routes.
@@ -326,6 +362,26 @@ impl Ledger {
             }
         }
         repeated
+    }
+
+    /// Checks a schedule without faults: a message that has an alert was sent at most `patience`
+    /// after the record was acknowledged.
+    pub fn late(&self, route: &RouteName, patience: Duration) -> Vec<String> {
+        let here = self.delivered.iter().filter(|delivered| delivered.digest.route == *route);
+        let mut late = Vec::new();
+        for delivered in here {
+            let alerts = self.alerts_in(&delivered.digest).into_iter();
+            let since = alerts.filter_map(|id| self.acknowledged.get(id)).min();
+            let Some(waited) = since.and_then(|since| delivered.sent_at.checked_sub(*since)) else {
+                continue;
+            };
+            if waited > patience.as_micros() as u64 {
+                let target = &delivered.digest.target;
+                let waited = Duration::from_micros(waited);
+                late.push(format!("{target} received alerts of {route} after {waited:?}"));
+            }
+        }
+        late
     }
 
     /// Checks a schedule without faults: one message for each target and each window with alerts.

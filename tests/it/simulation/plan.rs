@@ -18,7 +18,8 @@ pub enum Mutation {
     ShortLease,
     /// Only the process that began to close a window sees that it is closing.
     AbandonedClose,
-    MarkAnyWindowArmed,
+    /// A claim to send a due message has no condition.
+    ClaimWhatOthersClaimed,
     FreezeWithoutClosing,
     /// Epochs are delivered before the last one of their window exists.
     DeliverBeforeSealed,
@@ -47,7 +48,7 @@ impl Mutation {
         Self::CountOutsideTheTransaction,
         Self::ShortLease,
         Self::AbandonedClose,
-        Self::MarkAnyWindowArmed,
+        Self::ClaimWhatOthersClaimed,
         Self::FreezeWithoutClosing,
         Self::DeliverBeforeSealed,
         Self::NoSweep,
@@ -73,9 +74,7 @@ impl Mutation {
             Self::ShortLease | Self::ReadBeforeClosing => {
                 Faults { slow: 60, duplicate: 300, ..none }
             }
-            Self::MarkAnyWindowArmed => {
-                Faults { slow: 60, crash: 10, duplicate: 300, redeliver: 400, ..none }
-            }
+            Self::ClaimWhatOthersClaimed => Faults { fail: 150, redeliver: 400, ..none },
             Self::FreezeWithoutClosing => {
                 Faults { slow: 150, crash: 60, duplicate: 500, redeliver: 700, ..none }
             }
@@ -134,6 +133,10 @@ pub struct Plan {
     pub outage: bool,
     /// Whether records arrive all the time. Otherwise they may arrive at once.
     pub steady: bool,
+    /// The pause that a channel asks for after more than one message a second.
+    pub rate_limit: Option<Duration>,
+    /// Concurrent notifiers, apart from sweeps.
+    pub notifiers: Option<usize>,
     /// Records arrive within three quarters of this, and faults happen until its end.
     pub busy: Duration,
 }
@@ -167,6 +170,8 @@ impl Plan {
             inline,
             outage: faults.target > 0 && outage,
             steady: false,
+            rate_limit: None,
+            notifiers: None,
             busy: Duration::from_secs(rng.u64(20..240)),
         }
     }

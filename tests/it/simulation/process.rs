@@ -13,7 +13,7 @@ use stentor::model::digest::Digest;
 use stentor::model::error::Cause;
 use stentor::model::name::{RouteName, Target, TargetKind};
 use stentor::model::outbox::{
-    Acknowledgement, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient,
+    Acknowledgement, Claim, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient,
     TallyPage, TallyPosition, TargetState,
 };
 use stentor::model::time::Timestamp;
@@ -25,6 +25,7 @@ use stentor::protocol::services::Services;
 use stentor::protocol::store::{Commit, Store, StoreError};
 
 use super::engine::{Committed, Engine};
+use super::floods;
 use super::jira;
 use super::ledger::Step;
 use super::pagerduty;
@@ -63,6 +64,7 @@ impl Process {
         unanswered: impl FnOnce(bool) -> T,
     ) -> T {
         let sim = &self.sim;
+        sim.state.lock().unwrap().calls += 1;
         let faults = sim.plan.faults;
         let mut there = sim.between(200, 15_000);
         let back = sim.between(200, 15_000);
@@ -266,21 +268,18 @@ impl Store for Process {
         self.change("open", deadline, move |state, _| state.engine.open(&route, &opening)).await
     }
 
-    async fn mark_armed(
+    async fn claim(
         &self,
         route: &RouteName,
         window: u64,
+        known: Option<Claim>,
+        claim: Option<Claim>,
         deadline: Deadline,
     ) -> Result<bool, StoreError> {
         let route = route.clone();
-        let effect = move |state: &mut State, _: &Sim| {
-            let armed = state.engine.mark_armed(&route, window)?;
-            if let (true, Some(open)) = (armed, state.engine.cursor(&route)?.open) {
-                state.ledger.armed(&route, open.number);
-            }
-            Ok(armed)
-        };
-        self.change("mark_armed", deadline, effect).await
+        let effect =
+            move |state: &mut State, _: &Sim| state.engine.claim(&route, window, known, claim);
+        self.change("claim", deadline, effect).await
     }
 
     async fn close(
@@ -318,6 +317,17 @@ impl Store for Process {
             None => state.engine.tallies(&route, position.as_ref(), limit),
         };
         self.ask("tallies", deadline, effect).await
+    }
+
+    async fn has_tallies(
+        &self,
+        route: &RouteName,
+        round: u64,
+        deadline: Deadline,
+    ) -> Result<bool, StoreError> {
+        let route = route.clone();
+        let effect = move |state: &mut State, _: &Sim| state.engine.has_tallies(&route, round);
+        self.ask("has_tallies", deadline, effect).await
     }
 
     async fn freeze(
@@ -369,14 +379,29 @@ impl Store for Process {
         route: &RouteName,
         recipient: Recipient<'_>,
         lease: &Lease,
+        known: &TargetState,
         now: Timestamp,
         deadline: Deadline,
     ) -> Result<Option<TargetState>, StoreError> {
         let (route, recipient, lease) = (route.clone(), Owned::of(recipient), lease.clone());
+        let known = known.clone();
         self.ask("lease", deadline, move |state, _| {
-            state.engine.lease(&route, recipient.get(), &lease, now)
+            state.engine.lease(&route, recipient.get(), &lease, &known, now)
         })
         .await
+    }
+
+    async fn take_turn(
+        &self,
+        target: &Target,
+        interval: Duration,
+        now: Timestamp,
+        deadline: Deadline,
+    ) -> Result<Timestamp, StoreError> {
+        let target = target.clone();
+        let effect =
+            move |state: &mut State, _: &Sim| state.engine.take_turn(&target, interval, now);
+        self.ask("take_turn", deadline, effect).await
     }
 
     async fn acknowledge(
@@ -392,17 +417,14 @@ impl Store for Process {
         let id = self.id;
         let effect = move |state: &mut State, _: &Sim| {
             let before = state.engine.target(&route, recipient.get())?;
-            let since = state
-                .engine
-                .cursor(&route)?
-                .targets
-                .get(recipient.get().target())
-                .copied()
-                .unwrap_or(0);
+            let cursor = state.engine.cursor(&route)?;
             let done =
                 state.engine.acknowledge(&route, recipient.get(), &lease, &acknowledgement)?;
             if done {
-                let after = before.offset.unwrap_or(since);
+                let after = match recipient.get() {
+                    Recipient::Own(target) => cursor.delivered_to(target, &before),
+                    Recipient::Fallback(_) => before.offset.unwrap_or(0),
+                };
                 state.ledger.moved_offset(
                     id,
                     &route,
@@ -474,26 +496,35 @@ impl Store for Process {
     async fn retire(
         &self,
         route: &RouteName,
-        after: u64,
+        cursor: &Cursor,
         upto: u64,
+        gone: &[Target],
         deadline: Deadline,
     ) -> Result<(), StoreError> {
-        let route = route.clone();
-        self.ask("retire", deadline, move |state, _| state.engine.retire(&route, after, upto)).await
+        let (route, cursor, gone) = (route.clone(), cursor.clone(), gone.to_vec());
+        let effect =
+            move |state: &mut State, _: &Sim| state.engine.retire(&route, &cursor, upto, &gone);
+        self.ask("retire", deadline, effect).await
     }
 }
 
 impl DueQueue for Process {
     async fn send(&self, due: &Due, delay: Duration, deadline: Deadline) -> Result<(), QueueError> {
         let sim = Arc::clone(&self.sim);
-        let due = due.clone();
+        let sent = due.clone();
         let effect = move |state: &mut State, _: &Sim| {
-            state.ledger.sent(&due);
-            state.queue.send(&sim, due, delay);
+            state.ledger.sent(&sent, sim.executor.now_us(), delay);
+            if !state.queue.send(&sim, sent.clone(), delay) {
+                // A replay sends it again.
+                state.ledger.may_repeat(&sent);
+            }
             Ok(())
         };
-        self.call("send", deadline, effect, |_| Err(QueueError::Unavailable(Cause::no_answer())))
-            .await
+        let unanswered = |_| {
+            self.sim.state.lock().unwrap().ledger.may_repeat(due);
+            Err(QueueError::Unavailable(Cause::no_answer()))
+        };
+        self.call("send", deadline, effect, unanswered).await
     }
 }
 
@@ -529,6 +560,11 @@ impl Deliver for Process {
         if digest.target.kind == TargetKind::Jira {
             return jira::deliver(self, digest, joins, deadline).await;
         }
+        if floods::is_silent(&digest.target) {
+            let patience = deadline.remaining(self.sim.now());
+            self.sim.executor.sleep(patience).await;
+            return Err(DeliverError::Retry { after: None, reason: "no answer".to_owned() });
+        }
         let (digest, id, sent_at) = (digest.clone(), self.id, self.sim.executor.now_us());
         let effect =
             move |state: &mut State, sim: &Sim| answer(state, sim, Step::new(id, sent_at, digest));
@@ -544,6 +580,9 @@ fn answer(state: &mut State, sim: &Sim, delivered: Step) -> Result<Accepted, Del
     let after = Some(Duration::from_secs(1 + sim.below(40) as u64));
     if sim.plan.outage && sim.is_busy() && delivered.digest.target.name.as_str() == "two" {
         return retry(after.filter(|_| sim.below(2) == 0), "down");
+    }
+    if let Some(pause) = floods::refuses(state, sim, &delivered.digest.target) {
+        return retry(Some(pause), "429");
     }
     let fault = if sim.happens(sim.plan.faults.target) { sim.below(5) } else { usize::MAX };
     match fault {

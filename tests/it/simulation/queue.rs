@@ -22,6 +22,12 @@ pub struct Queue {
     last: u64,
     /// Messages that the redrive policy moves to the dead-letter queue.
     pub dead_letters: Vec<String>,
+    /// Notifiers that run.
+    running: usize,
+    /// The most messages of one route.
+    pub live_max: usize,
+    pub receives: u64,
+    receives_max: u32,
 }
 
 struct Message {
@@ -31,19 +37,29 @@ struct Message {
 }
 
 impl Queue {
-    pub fn send(&mut self, sim: &Arc<Sim>, due: Due, delay: Duration) {
+    /// Returns `false` if the message is in the dead-letter queue at once.
+    pub fn send(&mut self, sim: &Arc<Sim>, due: Due, delay: Duration) -> bool {
         if sim.happens(sim.plan.faults.dead_letter) {
             sim.note(|| {
                 format!("the due message of {} window {} is dead-lettered", due.route, due.window)
             });
             self.dead_letters.push(serde_json::to_string(&due).unwrap());
-            return;
+            return false;
         }
         self.last += 1;
         // SQS has whole seconds.
         let delay = Duration::from_secs(delay.min(DELAY_MAX).as_millis().div_ceil(1000) as u64);
         self.messages.insert(self.last, Message { due, receives: 0, visible_at_us: 0 });
         self.hide(sim, self.last, delay);
+        let route = &self.messages[&self.last].due.route;
+        let live = self.messages.values().filter(|message| message.due.route == *route).count();
+        self.live_max = self.live_max.max(live);
+        true
+    }
+
+    /// The times that a message was received, at most.
+    pub fn receives_max(&self) -> u32 {
+        self.receives_max
     }
 
     pub fn is_empty(&self) -> bool {
@@ -71,6 +87,8 @@ impl Queue {
                 continue;
             }
             message.receives += 1;
+            self.receives += 1;
+            self.receives_max = self.receives_max.max(message.receives);
             taken.push((id, Received { due: message.due.clone(), attempt: message.receives - 1 }));
             self.hide(sim, id, VISIBILITY);
         }
@@ -80,15 +98,31 @@ impl Queue {
 
 /// The event source mapping of the queue: invokes the function with visible messages.
 fn receive(sim: &Arc<Sim>) {
-    let taken = sim.state.lock().unwrap().queue.take(sim);
+    let mut state = sim.state.lock().unwrap();
+    if sim.plan.notifiers.is_some_and(|most| state.queue.running >= most) {
+        return;
+    }
+    let taken = state.queue.take(sim);
     if taken.is_empty() {
         return;
     }
-    let times = if sim.happens(sim.plan.faults.duplicate) { 2 } else { 1 };
-    for _ in 0..times {
+    state.queue.running += 1;
+    drop(state);
+    if sim.happens(sim.plan.faults.duplicate) {
         let (sim, taken) = (Arc::clone(sim), taken.clone());
         sim.clone().executor.spawn(async move { answer(&sim, taken).await });
     }
+    let sim = Arc::clone(sim);
+    sim.clone().executor.spawn(async move {
+        answer(&sim, taken).await;
+        ended(&sim);
+    });
+}
+
+/// A notifier has ended: another one can begin.
+fn ended(sim: &Arc<Sim>) {
+    sim.state.lock().unwrap().queue.running -= 1;
+    receive(sim);
 }
 
 async fn answer(sim: &Arc<Sim>, taken: Vec<(u64, Received)>) {

@@ -26,6 +26,9 @@ pub const POISON: &str = "bm8gZ3ppcA==";
 /// How long a schedule may take to come to rest after the last fault, in virtual time.
 const PATIENCE: Duration = Duration::from_secs(5_400);
 
+/// Without faults, a message is sent within its window and this.
+const LATE: Duration = Duration::from_secs(60);
+
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
 /// The result of a schedule.
@@ -228,7 +231,7 @@ async fn poll(sim: &Arc<Sim>, shard: &Arc<Shard>) {
 fn acknowledge(sim: &Sim, shard: &Shard, from: usize, to: usize) {
     let events: Vec<&str> = alerts(sim, shard, from, to).collect();
     let mut state = sim.state.lock().unwrap();
-    state.ledger.acknowledge(&events);
+    state.ledger.acknowledge(&events, sim.executor.now_us());
     for route in state.engine.routes().unwrap() {
         state.look_after(&route);
     }
@@ -317,7 +320,7 @@ fn people(sim: &Arc<Sim>) {
     }
 }
 
-fn sweep_for_ever(sim: &Arc<Sim>) {
+pub fn sweep_for_ever(sim: &Arc<Sim>) {
     let sim = Arc::clone(sim);
     sim.clone().executor.spawn(async move {
         loop {
@@ -367,13 +370,9 @@ fn left_to_do(sim: &Sim) -> Vec<String> {
         if !sim.plan.inline && (cursor.open.is_some() || cursor.closing.is_some()) {
             left.push(format!("{route} has a window open or closing"));
         }
-        for (target, since) in &cursor.targets {
-            let offset = state
-                .engine
-                .target(&route, Recipient::Own(target))
-                .unwrap()
-                .offset
-                .unwrap_or(*since);
+        for target in cursor.targets.keys() {
+            let known = state.engine.target(&route, Recipient::Own(target)).unwrap();
+            let offset = cursor.delivered_to(target, &known);
             if offset < cursor.sealed {
                 left.push(format!(
                     "{target} stands at epoch {offset} of {} of {route}",
@@ -381,19 +380,19 @@ fn left_to_do(sim: &Sim) -> Vec<String> {
                 ));
             }
         }
-        let epochs = state.engine.epochs(&route, 0, cursor.sealed, usize::MAX).unwrap();
-        let ends = epochs.iter().filter(|epoch| epoch.ends_burst);
-        let ended: Vec<u64> = ends.filter_map(|epoch| Some(epoch.burst?.number)).collect();
         // Nor is an escalation delivered that arrived after its process had crashed.
         for fallback in cursor.fallbacks.iter().filter(|_| !sim.plan.inline) {
             let known = state.engine.target(&route, Recipient::Fallback(fallback)).unwrap();
             let upto = known.escalation.map_or(0, |escalation| escalation.upto);
-            if known.offset.unwrap_or(0) < upto {
+            // Every target has received the retired epochs, although one was slow to do so.
+            if known.offset.unwrap_or(0).max(cursor.retired) < upto {
                 left.push(format!("{fallback} is owed {route} up to epoch {upto}"));
             }
             let is_told = fallback.kind.has_incidents() && !sim.plan.redeploy;
             let incident = known.thread.filter(|_| is_told);
-            if let Some(thread) = incident.filter(|thread| ended.contains(&thread.burst)) {
+            if let Some(thread) =
+                incident.filter(|thread| state.ledger.end_of(&route, thread.burst).is_some())
+            {
                 left.push(format!("{fallback} is owed the end of burst {}", thread.burst));
             }
         }
@@ -423,6 +422,9 @@ fn evaluate(sim: &Sim, shards: &[Arc<Shard>]) -> Verdict {
     violations.extend(not_parked(shards, &state.parked, &state.dead_letters));
     if sim.plan.is_without_faults() {
         violations.extend(ledger.messages_too_many(sim.plan.inline));
+        for route in &super::services::routes(sim.plan.configuration).config().routes {
+            violations.extend(ledger.late(&route.name, route.window_max + LATE));
+        }
     }
     if !sim.plan.redeploy {
         let configured = &super::services::routes(sim.plan.configuration).config().routes;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use stentor::config::Config;
 use stentor::ingest::route::Routes;
-use stentor::model::name::RouteName;
+use stentor::model::name::{RouteName, Target};
 use stentor::model::outbox::StoredTally;
 use stentor::model::time::Timestamp;
 use stentor::protocol::clock::Deadline;
@@ -16,6 +16,7 @@ use stentor::protocol::dead_letter::ParkedItem;
 use super::dead_letters::DeadLetters;
 use super::engine::Engine;
 use super::executor::{Executor, TaskId};
+use super::floods::{self, Channel};
 use super::jira::Jira;
 use super::ledger::Ledger;
 use super::pagerduty::PagerDuty;
@@ -171,10 +172,18 @@ pub const CONFIGURATIONS: [&str; 10] = [
 
 pub fn routes(configuration: usize) -> &'static Routes {
     static ROUTES: OnceLock<Vec<Routes>> = OnceLock::new();
-    let parse = |text: &&str| Routes::new(&Config::parse(text, "simulation").unwrap()).unwrap();
-    &ROUTES.get_or_init(|| CONFIGURATIONS.iter().map(parse).collect())
+    static FLOODS: OnceLock<Vec<Routes>> = OnceLock::new();
+    let parse = |text: &str| Routes::new(&Config::parse(text, "simulation").unwrap()).unwrap();
+    if let Some(flood) = configuration.checked_sub(FLOOD) {
+        let all = || floods::configurations().iter().map(|text| parse(text)).collect();
+        return &FLOODS.get_or_init(all)[flood];
+    }
+    &ROUTES.get_or_init(|| CONFIGURATIONS.iter().map(|text| parse(text)).collect())
         [configuration % CONFIGURATIONS.len()]
 }
+
+/// The configurations from this number on are those of `floods`.
+pub const FLOOD: usize = 1_000;
 
 /// The time-out of a function. Its deadline is a second earlier.
 const FUNCTION_TIMEOUT: Duration = Duration::from_secs(21);
@@ -209,6 +218,10 @@ pub struct State {
     pub committed: BTreeMap<u64, usize>,
     pub dead_letters: DeadLetters,
     pub jira: Jira,
+    /// The channels that limit the rate of messages, if the plan says so.
+    pub channels: BTreeMap<Target, Channel>,
+    /// Remote calls.
+    pub calls: u64,
     pub finished: bool,
 }
 
@@ -239,6 +252,8 @@ impl Sim {
             committed: BTreeMap::new(),
             dead_letters: DeadLetters::default(),
             jira: Jira::default(),
+            channels: BTreeMap::new(),
+            calls: 0,
             finished: false,
         };
         Arc::new(Self {
