@@ -13,6 +13,7 @@ pub mod line_time;
 pub mod name;
 pub mod outbox;
 pub mod pattern;
+pub mod pattern_set;
 pub mod statement;
 pub mod tally;
 pub mod time;

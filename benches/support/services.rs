@@ -12,8 +12,8 @@ use stentor::model::burst::BurstState;
 use stentor::model::digest::Digest;
 use stentor::model::name::{RouteName, Target};
 use stentor::model::outbox::{
-    Acknowledgement, Claim, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient,
-    TallyPage, TallyPosition, TargetState,
+    Acknowledgement, BurstPatterns, Claim, Cursor, Deferral, Epoch, Escalation, Freeze, Lease,
+    Opening, Recipient, TallyPage, TallyPosition, TargetState, Window,
 };
 use stentor::model::time::Timestamp;
 use stentor::protocol::clock::Deadline;
@@ -166,6 +166,16 @@ impl Store for Tables {
         _deadline: Deadline,
     ) -> Result<bool, StoreError> {
         self.engine().claim(route, window, known, claim)
+    }
+
+    async fn pull_forward(
+        &self,
+        route: &RouteName,
+        window: &Window,
+        patterns: &BurstPatterns,
+        _deadline: Deadline,
+    ) -> Result<bool, StoreError> {
+        self.engine().pull_forward(route, window, patterns)
     }
 
     async fn close(

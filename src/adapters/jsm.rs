@@ -222,7 +222,7 @@ pub fn requests(
         let close = |severity| AlertRequest::Close(note(severity, &content.headline));
         return incidents.to_resolve().into_iter().map(close).collect();
     }
-    if digest.tally.is_empty() {
+    if digest.is_quiet() {
         return Vec::new();
     }
     let severity = incidents.severity(digest);

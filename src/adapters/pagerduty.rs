@@ -205,7 +205,7 @@ pub fn events(stack: &str, digest: &Digest, joins: Option<&str>) -> Vec<PagerDut
         };
         return incidents.to_resolve().into_iter().map(resolve).collect();
     }
-    if digest.tally.is_empty() {
+    if digest.is_quiet() {
         return Vec::new();
     }
     let severity = incidents.severity(digest);

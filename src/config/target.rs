@@ -180,8 +180,7 @@ impl SlackSettings {
     /// The mentions of the message for `digest`.
     pub fn mentions(&self, digest: &Digest) -> &[Mention] {
         let is_first = digest.burst.is_none() || self.mention_on == MentionOn::Every;
-        let is_wanted =
-            !digest.tally.is_empty() && is_first && digest.severity >= self.mention_from;
+        let is_wanted = !digest.is_quiet() && is_first && digest.severity >= self.mention_from;
         if is_wanted { &self.mention } else { &[] }
     }
 }

@@ -115,8 +115,7 @@ impl Budget {
 /// # Ok::<(), stentor::model::name::NameError>(())
 /// ```
 pub fn compose(digest: &Digest, budget: &Budget) -> Content {
-    let status =
-        if digest.tally.is_empty() { Status::Quiet } else { Status::Alerting(digest.severity) };
+    let status = if digest.is_quiet() { Status::Quiet } else { Status::Alerting(digest.severity) };
     let mut content = start(digest, status, &title(digest), facts::of(digest));
     content.notification = notification(digest, &headline(status, &digest.title()));
     let groups = digest.groups();

@@ -62,6 +62,8 @@ pub struct Facts {
     pub burst: Line,
     /// How many windows had to wait for this message.
     pub backlog: Line,
+    /// How many epochs are missing.
+    pub lost: Line,
     /// How many alerts were muted before it.
     pub muted: Line,
     /// The things that other targets opened for the same burst, such as an issue.
@@ -159,9 +161,19 @@ impl Status {
 impl Facts {
     /// The lines that have text, in reading order.
     pub fn lines(&self) -> impl Iterator<Item = &Line> {
-        let Self { fallback, scope, period, timeline, burst, backlog, muted, related, latest } =
-            self;
-        [fallback, scope, period, timeline, burst, backlog, muted, related, latest]
+        let Self {
+            fallback,
+            lost,
+            scope,
+            period,
+            timeline,
+            burst,
+            backlog,
+            muted,
+            related,
+            latest,
+        } = self;
+        [fallback, lost, scope, period, timeline, burst, backlog, muted, related, latest]
             .into_iter()
             .filter(|line| !line.is_empty())
     }

@@ -55,6 +55,8 @@ pub struct Document {
     pub burst: Option<DocumentBurst>,
     /// Alerts that were not delivered because the route was muted.
     pub muted: u64,
+    /// Summaries that are missing in the outbox; no message counts their alerts.
+    pub lost_epochs: u64,
     /// Why a fallback gets the message.
     pub fallback_reason: Option<String>,
     /// Alerts by marker.
@@ -165,6 +167,7 @@ fn without_groups(stack: &str, digest: &Digest) -> Document {
         last: tally.span.map(|span| span.last.iso()),
         burst,
         muted: digest.muted,
+        lost_epochs: digest.lost_epochs,
         fallback_reason: digest.escalated.as_deref().map(|reason| truncated(reason, 4 * WIDTH)),
         markers: most_frequent(&tally.markers),
         accounts: names(&tally.accounts),

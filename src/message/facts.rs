@@ -14,6 +14,7 @@ const REASON_BYTES_MAX: usize = 400;
 pub(super) fn of(digest: &Digest) -> Facts {
     Facts {
         fallback: fallback(digest),
+        lost: lost(digest.lost_epochs),
         scope: scope(digest),
         period: digest.tally.span.map(period).unwrap_or_default(),
         timeline: timeline(&digest.tally.histogram),
@@ -125,6 +126,19 @@ fn backlog(digest: &Digest, backlog: Backlog) -> Line {
         "{} windows in one message, held back since {since} UTC",
         thousands(backlog.windows)
     ))
+}
+
+fn lost(epochs: u64) -> Line {
+    let summaries = match epochs {
+        0 => return vec![],
+        1 => "A summary of alerts is".to_owned(),
+        n => format!("{} summaries of alerts are", thousands(n)),
+    };
+    let text = format!(
+        "⚠️ {summaries} missing in the outbox table, so no message counts them. \
+         The audit table has the alerts."
+    );
+    vec![Inline::Strong(text)]
 }
 
 fn muted(n: u64) -> Line {

@@ -34,6 +34,8 @@ pub struct Digest {
     pub backlog: Option<Backlog>,
     /// Alerts that were not delivered because the route was muted. Not in the tally.
     pub muted: u64,
+    /// Epochs that the store no longer had. Their alerts are not in the tally.
+    pub lost_epochs: u64,
     /// Why a fallback receives this instead of the target.
     pub escalated: Option<String>,
     /// The things that other targets opened for the same burst, as far as known.
@@ -69,9 +71,22 @@ impl Digest {
             incident: None,
             backlog: None,
             muted: 0,
+            lost_epochs: 0,
             escalated: None,
             related: Vec::new(),
         }
+    }
+
+    /// The report that the store no longer has these epochs.
+    pub fn lost(
+        route: &RouteName,
+        target: &Target,
+        configured: Option<Severity>,
+        epochs: (u64, u64),
+    ) -> Self {
+        let severity = Some(configured.unwrap_or(Severity::Error));
+        let lost_epochs = (epochs.1 + 1).saturating_sub(epochs.0);
+        Self { lost_epochs, ..Self::parked(route, target, severity, epochs, Tally::default()) }
     }
 
     /// The name of the incident that this digest is about: `STACK/ROUTE/BURST`. All targets derive
@@ -85,10 +100,18 @@ impl Digest {
         }
     }
 
+    /// Whether it reports no alerts: nothing is new, or a burst is over.
+    pub fn is_quiet(&self) -> bool {
+        self.tally.is_empty() && self.lost_epochs == 0
+    }
+
     /// `[CRITICAL] 1,204 alerts` for one or two markers; with more, it has the route's name
     /// instead.
     pub fn title(&self) -> String {
         let route = &self.route;
+        if self.tally.is_empty() && self.lost_epochs > 0 {
+            return format!("Alerts of {route} are missing here");
+        }
         if self.tally.is_empty() {
             return self.burst.map_or_else(
                 || format!("Nothing new on {route}"),
@@ -193,6 +216,10 @@ impl MergedEpochs {
         self.tally = Tally::sum([&self.tally, &epoch.tally]);
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
     /// Their digest; `None` if there are none. `configured` is the severity of the route in the
     /// configuration.
     pub fn digest(
@@ -218,6 +245,7 @@ impl MergedEpochs {
             incident: last.burst.map(|burst| burst.number),
             backlog: (windows > 1).then_some(Backlog { windows, since }),
             muted: 0,
+            lost_epochs: 0,
             escalated: None,
             related: Vec::new(),
         })

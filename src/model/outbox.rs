@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::burst::{Burst, BurstState, Related};
 use crate::model::name::Target;
+use crate::model::pattern_set::PatternSet;
 use crate::model::tally::Tally;
 use crate::model::time::Timestamp;
 
@@ -25,6 +26,7 @@ pub struct Cursor {
     /// none of them is delivered before the last one is frozen.
     pub sealed: u64,
     pub burst: Option<BurstState>,
+    pub patterns: BurstPatterns,
     /// Epochs up to this one are acknowledged for all targets and may expire.
     pub retired: u64,
     /// Every target that may be owed epochs, with the latest epoch when it was added.
@@ -33,6 +35,15 @@ pub struct Cursor {
     pub fallbacks: BTreeSet<Target>,
     /// Until then nothing is delivered; alerts that are frozen count as muted.
     pub muted_until: Option<Timestamp>,
+}
+
+/// The patterns of the burst. A pattern that is not among them is news, and the window that it is in
+/// ends earlier.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BurstPatterns {
+    pub known: PatternSet,
+    /// How many windows of the burst ended earlier.
+    pub pulled: u32,
 }
 
 /// A window that collects tallies until it is due.
@@ -114,6 +125,8 @@ pub struct Freeze {
     pub epoch: Option<Epoch>,
     /// Replaces the burst of the cursor.
     pub burst: Option<BurstState>,
+    /// Replaces the patterns of the burst.
+    pub patterns: BurstPatterns,
     /// Present in the last step, which clears `closing` and seals the epochs.
     pub finish: Option<Finish>,
 }

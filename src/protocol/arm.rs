@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use crate::config::{First, Route};
 use crate::model::name::RouteName;
-use crate::model::outbox::{Claim, Cursor, Window};
+use crate::model::outbox::{BurstPatterns, Claim, Cursor, Window};
+use crate::model::pattern_set::PatternSet;
 use crate::model::time::Timestamp;
 use crate::protocol::clock::{Clock as _, Deadline};
 use crate::protocol::queue::{Due, DueQueue as _};
@@ -22,7 +23,11 @@ use crate::protocol::store::Store as _;
 /// A due message that is overdue by this much counts as lost, and is sent again.
 pub const LOST_AFTER: Duration = Duration::from_secs(180);
 
-/// Opens a window on `route` unless one is open, and sends its due message.
+/// The most windows of a burst that end earlier because of new patterns.
+const PULLED_MAX: u32 = 16;
+
+/// Opens a window on `route` unless one is open, and sends its due message. `patterns` are those of
+/// the alerts: a pattern that is new in a burst makes the open window end earlier.
 ///
 /// # Errors
 /// When the store or the due queue does not answer before the deadline. The records that touch the
@@ -30,11 +35,20 @@ pub const LOST_AFTER: Duration = Duration::from_secs(180);
 pub async fn arm<W: Services>(
     services: &W,
     route: &RouteName,
+    patterns: &PatternSet,
     deadline: Deadline,
 ) -> Result<(), RetryReason> {
     let claim = claim(services);
     loop {
         let cursor = services.store().cursor(route, deadline).await?;
+        if let Some((pulled, patterns)) = pulled_forward(services, route, &cursor, patterns, claim)
+        {
+            let store = services.store();
+            if store.pull_forward(route, &pulled, &patterns, deadline).await? {
+                return send(services, route, &pulled, claim, deadline).await;
+            }
+            continue;
+        }
         if cursor.open.is_some() {
             return ensure_armed(services, route, cursor, claim, deadline).await;
         }
@@ -77,6 +91,27 @@ pub async fn ensure_armed<W: Services>(
         cursor = services.store().cursor(route, deadline).await?;
     }
     Ok(())
+}
+
+/// The open window as it should be, if it would keep a new pattern of the burst waiting for longer
+/// than the first window does, and the patterns of the burst from then on.
+fn pulled_forward<W: Services>(
+    services: &W,
+    route: &RouteName,
+    cursor: &Cursor,
+    patterns: &PatternSet,
+    claim: Claim,
+) -> Option<(Window, BurstPatterns)> {
+    let BurstPatterns { known, pulled } = cursor.patterns;
+    let (open, route) = (cursor.open.as_ref()?, services.routes().get(route)?);
+    let due = services.clock().now().after(route.window);
+    let is_news = cursor.burst.is_some() && !known.has_all(patterns) && pulled < PULLED_MAX;
+    if !is_news || open.due <= due || services.due().is_none() {
+        return None;
+    }
+    let mut patterns = BurstPatterns { known: *patterns, pulled: pulled + 1 };
+    patterns.known.add(&known);
+    Some((Window { number: open.number, due, claim: Some(claim) }, patterns))
 }
 
 /// A claim of this call.

@@ -20,6 +20,7 @@ use crate::ingest::route::Scanned;
 use crate::model::alert::Alert;
 use crate::model::error::Cause;
 use crate::model::name::RouteName;
+use crate::model::pattern_set::PatternSet;
 use crate::model::time::Timestamp;
 use crate::protocol::arm::arm;
 use crate::protocol::clock::{Clock as _, Deadline};
@@ -58,6 +59,8 @@ pub struct Consumed {
     pub verdicts: Vec<Verdict>,
     /// Routes that have alerts in the batch, with the indexes of their records.
     pub touched: BTreeMap<RouteName, BTreeSet<usize>>,
+    /// The patterns of the alerts kept, by route.
+    pub patterns: BTreeMap<RouteName, PatternSet>,
     pub counts: Counts,
     /// Alerts kept, by route.
     pub kept_by_route: BTreeMap<RouteName, u64>,
@@ -326,6 +329,8 @@ impl Consumed {
                 self.counts.kept += 1;
                 for route in &*alert.routes {
                     *self.kept_by_route.entry(route.clone()).or_default() += 1;
+                    let patterns = self.patterns.entry(route.clone()).or_default();
+                    patterns.insert(alert.pattern.as_str());
                 }
             }
             Commit::Fresh | Commit::Duplicate { .. } => self.counts.duplicates += 1,
@@ -467,9 +472,11 @@ pub(crate) fn parked(record: &Record<'_>, poison: &Poison, now: Timestamp) -> Pa
 }
 
 async fn arm_touched<W: Services>(services: &W, consumed: &mut Consumed, deadline: Deadline) {
-    let routes: Vec<RouteName> = consumed.touched.keys().cloned().collect();
-    let arming = routes.into_iter().map(async |route| {
-        let armed = arm(services, &route, deadline).await;
+    let patterns = |route| consumed.patterns.get(route).copied().unwrap_or_default();
+    let routes: Vec<(RouteName, PatternSet)> =
+        consumed.touched.keys().map(|route| (route.clone(), patterns(route))).collect();
+    let arming = routes.into_iter().map(async |(route, patterns)| {
+        let armed = arm(services, &route, &patterns, deadline).await;
         (route, armed)
     });
     let mut arming = stream::iter(arming).buffer_unordered(ROUTES_AT_ONCE);

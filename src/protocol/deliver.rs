@@ -316,10 +316,20 @@ impl<W: Services> TargetDelivery<'_, W> {
         'reading: while last < upto {
             let epochs =
                 services.store().epochs(route, last, upto, EPOCHS_AT_ONCE, deadline).await?;
+            if epochs.is_empty() && merged.is_empty() {
+                return self.lost(state, (last + 1, upto)).await;
+            }
             if epochs.is_empty() {
-                last = upto;
+                break;
             }
             for epoch in epochs {
+                // Epochs have consecutive numbers. A gap has a message of its own.
+                if epoch.number > last + 1 && merged.is_empty() {
+                    return self.lost(state, (last + 1, epoch.number - 1)).await;
+                }
+                if epoch.number > last + 1 {
+                    break 'reading;
+                }
                 if is_owed(&epoch) {
                     if !merging.joins(&merged, &epoch) {
                         break 'reading;
@@ -330,6 +340,30 @@ impl<W: Services> TargetDelivery<'_, W> {
             }
         }
         Ok((self.addressed(state, merged).await?, last))
+    }
+
+    /// The report of epochs that the store does not have, and the last of them. Someone deleted them,
+    /// or restored the table from a backup. `None` if they have expired after all.
+    async fn lost(
+        &self,
+        state: &TargetState,
+        (first, last): (u64, u64),
+    ) -> Result<(Option<Digest>, u64), StoreError> {
+        let Round { services, route, deadline, .. } = *self.round;
+        let retired = services.store().cursor(route, deadline).await?.retired;
+        if retired >= first {
+            return Ok((None, last.min(retired)));
+        }
+        tracing::error!(
+            route = %route,
+            target = %self.target(),
+            error.code = "epochs-lost",
+            "Epochs {first} to {last} of {route} are missing in the outbox; {} hears of it",
+            self.target()
+        );
+        let severity = self.round.configured().and_then(|route| route.severity);
+        let digest = Digest::lost(route, self.target(), severity, (first, last));
+        Ok((Some(Digest { muted: state.muted, ..digest }), last))
     }
 
     /// The message about some epochs to this target; `None` if there are none.

@@ -7,7 +7,9 @@ use std::time::Duration;
 use crate::config::Route;
 use crate::model::burst::{Burst, BurstState};
 use crate::model::name::Target;
-use crate::model::outbox::{Claim, Cursor, Epoch, Finish, Freeze, Opening, StoredTally};
+use crate::model::outbox::{
+    BurstPatterns, Claim, Cursor, Epoch, Finish, Freeze, Opening, StoredTally,
+};
 use crate::model::tally::Tally;
 use crate::model::time::Timestamp;
 
@@ -47,6 +49,7 @@ pub fn step(
     context: &FreezeContext<'_>,
 ) -> Freeze {
     let tally = Tally::sum(stored.iter().map(|stored| &stored.tally));
+    let patterns = with_patterns(cursor.patterns, &tally);
     // Epochs beyond the sealed one are from earlier steps of this window, perhaps before a crash.
     let window_is_empty = tally.is_empty() && cursor.epoch == cursor.sealed;
     let burst = cursor.burst.map(|state| BurstState {
@@ -66,17 +69,18 @@ pub fn step(
         ends_burst,
     });
     let burst = burst.filter(|_| !window_is_empty);
+    let patterns = burst.map_or_else(BurstPatterns::default, |_| patterns);
     let (burst, finish) = match last {
         true => finish(cursor, burst, context),
         false => (burst, None),
     };
     let tallies = stored.iter().map(|stored| stored.key.clone()).collect();
-    Freeze { closing: window, after: cursor.epoch, tallies, epoch, burst, finish }
+    Freeze { closing: window, after: cursor.epoch, tallies, epoch, burst, patterns, finish }
 }
 
 /// The cursor after a step.
 pub fn advance(mut cursor: Cursor, step: &Freeze) -> Cursor {
-    cursor.burst = step.burst;
+    (cursor.burst, cursor.patterns) = (step.burst, step.patterns);
     if let Some(epoch) = &step.epoch {
         cursor.epoch = epoch.number;
         for target in &epoch.owed {
@@ -90,6 +94,12 @@ pub fn advance(mut cursor: Cursor, step: &Freeze) -> Cursor {
         }
     }
     cursor
+}
+
+fn with_patterns(mut patterns: BurstPatterns, tally: &Tally) -> BurstPatterns {
+    let groups = tally.groups.keys().chain(tally.ungrouped.0.keys());
+    groups.for_each(|pattern| patterns.known.insert(pattern));
+    patterns
 }
 
 /// The targets that an epoch is owed to: those of the configuration. A route that is gone from it

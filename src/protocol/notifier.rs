@@ -12,6 +12,7 @@ use futures::future::join_all;
 use futures::stream;
 
 use crate::model::name::RouteName;
+use crate::model::pattern_set::PatternSet;
 use crate::model::time::Timestamp;
 use crate::protocol::arm::arm;
 use crate::protocol::backoff::RetryAt;
@@ -89,8 +90,8 @@ pub async fn notify<W: Services>(
 /// early: SQS delays a message by 15 minutes at most, windows are longer, and clocks differ.
 ///
 /// The message of the latest closed window stays while work is left, unless that of the open window
-/// comes in time for it. Older messages would only repeat its work, so a route has two messages
-/// however long a target is down.
+/// comes in time for it. Older messages would only repeat its work, so a route has two messages,
+/// and for a moment three, however long a target is down.
 fn visible_again(due: &Due, closed: &Closed, now: Timestamp) -> Option<RetryAt> {
     let retry = closed.retry.clone();
     match &closed.open {
@@ -176,7 +177,7 @@ async fn arm_orphans<W: Services>(
     deadline: Deadline,
 ) -> Result<(), RetryReason> {
     match services.store().has_tallies(route, round, deadline).await? {
-        true => arm(services, route, deadline).await,
+        true => arm(services, route, &PatternSet::default(), deadline).await,
         false => Ok(()),
     }
 }

@@ -21,8 +21,8 @@ use crate::model::burst::BurstState;
 use crate::model::error::Cause;
 use crate::model::name::{RouteName, Target};
 use crate::model::outbox::{
-    Acknowledgement, Claim, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient,
-    TallyPage, TallyPosition, TargetState,
+    Acknowledgement, BurstPatterns, Claim, Cursor, Deferral, Epoch, Escalation, Freeze, Lease,
+    Opening, Recipient, TallyPage, TallyPosition, TargetState, Window,
 };
 use crate::model::time::Timestamp;
 use crate::protocol::clock::Deadline;
@@ -112,6 +112,16 @@ pub trait Store: Send + Sync {
         window: u64,
         known: Option<Claim>,
         claim: Option<Claim>,
+        deadline: Deadline,
+    ) -> Result<bool, StoreError>;
+
+    /// Makes the open window due earlier, at `window.due`, with the claim to send a due message for that time, and
+    /// replaces the patterns of the burst. Condition: it is open, and due later than that.
+    async fn pull_forward(
+        &self,
+        route: &RouteName,
+        window: &Window,
+        patterns: &BurstPatterns,
         deadline: Deadline,
     ) -> Result<bool, StoreError>;
 

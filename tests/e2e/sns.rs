@@ -79,6 +79,7 @@ fn digest() -> Digest {
         incident: None,
         backlog: None,
         muted: 0,
+        lost_epochs: 0,
         escalated: None,
         related: vec![],
     }

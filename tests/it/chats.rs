@@ -40,6 +40,7 @@ fn digest(target: &str) -> Digest {
         incident: Some(5),
         backlog: None,
         muted: 0,
+        lost_epochs: 0,
         escalated: None,
         related: vec![],
     }

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use crate::support::{Crash, CrashSwitch, Process, batch, poison, record, record_with_bad_event};
+use aws_sdk_dynamodb::types::AttributeValue;
 use stentor::adapters::embedded::Embedded;
 use stentor::ingest::decode::Poison;
 use stentor::ingest::event::{self, Batch};
@@ -185,6 +186,85 @@ async fn the_consumer_commits_then_arms_and_only_then_acknowledges() {
         matches!(consumed.verdicts[..], [Verdict::Retry(_), Verdict::Safe]),
         "not armed is not safe: {consumed:?}"
     );
+}
+
+#[tokio::test]
+async fn a_new_pattern_in_a_burst_is_reported_soon_but_not_for_ever() {
+    let engine = Embedded::start(None).await.unwrap();
+    let crash_switch = CrashSwitch::default();
+    let process = Process::start(&engine, &crash_switch, true).await;
+    let route: RouteName = "critical".parse().unwrap();
+    let window = process.routes.get(&route).unwrap().window;
+    let mut number = 0;
+    let mut alert = async |text: &str| {
+        number += 1;
+        let line = format!("[CRITICAL] {text}");
+        let batch = batch(vec![record(&format!("{number}"), &[&line])]);
+        let consumed = consume(&process, &batch, process.deadline()).await;
+        assert_eq!(consumed.verdicts, [Verdict::Safe]);
+    };
+    let next_due = async || {
+        let cursor = process.store().cursor(&route, process.deadline()).await.unwrap();
+        process.clock.now().until(cursor.open.unwrap().due)
+    };
+    // The windows of a burst become longer.
+    for _ in 0..4 {
+        alert("the pool is exhausted").await;
+        process.clock.forward(next_due().await);
+        close(&process, &route, 0, process.deadline()).await;
+    }
+    let long = next_due().await;
+    assert!(long > window * 2, "{long:?}");
+    alert("the pool is exhausted").await;
+    // The clock of a process moves a little with each call.
+    let is_near = |due: Duration, expected: Duration| due.abs_diff(expected) < window / 30;
+    assert!(is_near(next_due().await, long), "a known pattern waits");
+    alert("no space left on device").await;
+    assert!(is_near(next_due().await, window), "a new one does not");
+    let sent = process.due.as_ref().unwrap().sent.lock().unwrap().last().cloned().unwrap();
+    assert!(sent.0.route == route && is_near(sent.1, window), "{sent:?}");
+    // Patterns that are new all the time change no more than 16 windows of a burst.
+    let words = "abcdefghijklmnopqrstuvwxyz".chars().map(|letter| String::from(letter).repeat(5));
+    let mut pulled = 0;
+    for word in words {
+        alert(&format!("{word} has failed")).await;
+        pulled += usize::from(next_due().await <= window);
+        process.clock.forward(next_due().await);
+        close(&process, &route, 0, process.deadline()).await;
+    }
+    assert_eq!(pulled, 16);
+}
+
+#[tokio::test]
+async fn epochs_that_someone_deleted_are_reported() {
+    let engine = Embedded::start(None).await.unwrap();
+    let crash_switch = CrashSwitch::default();
+    let process = Process::start(&engine, &crash_switch, true).await;
+    let route: RouteName = "critical".parse().unwrap();
+    let down = DeliverError::Retry { after: None, reason: "down".to_owned() };
+    process.targets.answers.lock().unwrap().insert("slack:two".parse().unwrap(), vec![down; 3]);
+    for n in 0..3 {
+        let batch = batch(vec![record(&format!("{n}"), &["[CRITICAL] x"])]);
+        consume(&process, &batch, process.deadline()).await;
+        process.clock.forward(Duration::from_secs(200));
+        close(&process, &route, 0, process.deadline()).await;
+    }
+    let store = &process.store.inner;
+    for epoch in [1, 2] {
+        let delete = store.client().delete_item().table_name(&store.tables().outbox);
+        let delete = delete.key("pk", AttributeValue::S(route.to_string()));
+        let sort = AttributeValue::S(format!("epoch#{epoch:020}"));
+        delete.key("sk", sort).send().await.unwrap();
+    }
+    process.clock.forward(Duration::from_secs(600));
+    while close(&process, &route, 0, process.deadline()).await.retry.is_some() {
+        process.clock.forward(Duration::from_secs(10));
+    }
+    let accepted = process.targets.accepted.lock().unwrap();
+    let two = accepted.iter().filter(|digest| digest.target.name.as_str() == "two");
+    let two: Vec<_> = two.map(|digest| (digest.epochs, digest.lost_epochs)).collect();
+    assert_eq!(two[0], ((1, 2), 2), "{two:?}");
+    assert!(two[1..].iter().all(|(epochs, lost)| epochs.0 >= 3 && *lost == 0), "{two:?}");
 }
 
 #[tokio::test]

@@ -199,6 +199,7 @@ fn digest(burst: u64, from: u64, to: u64) -> Digest {
         incident: Some(burst),
         backlog: None,
         muted: 0,
+        lost_epochs: 0,
         escalated: None,
         related: vec![],
     }

@@ -120,6 +120,7 @@ fn digest() -> Digest {
         incident: Some(7),
         backlog: None,
         muted: 0,
+        lost_epochs: 0,
         escalated: None,
         related: vec![],
     }

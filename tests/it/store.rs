@@ -287,7 +287,15 @@ async fn items_expire_by_the_clock_of_the_store() {
     };
     let tallies = vec![tallies[0].key.clone()];
     let finish = Some(Finish::default());
-    let freeze = Freeze { closing: 1, after: 0, tallies, epoch: Some(epoch), burst: None, finish };
+    let freeze = Freeze {
+        closing: 1,
+        after: 0,
+        tallies,
+        epoch: Some(epoch),
+        patterns: Default::default(),
+        burst: None,
+        finish,
+    };
     assert!(store.freeze(&route(), &freeze, deadline).await.unwrap());
     let cursor = store.cursor(&route(), deadline).await.unwrap();
     store.retire(&route(), &cursor, 1, &[], deadline).await.unwrap();
@@ -373,6 +381,7 @@ async fn a_freeze_moves_all_tallies_into_an_epoch_or_none() {
         after: 0,
         tallies: keys(first),
         epoch: Some(epoch(1, first)),
+        patterns: Default::default(),
         burst: None,
         finish: None,
     };
@@ -406,6 +415,7 @@ async fn a_freeze_moves_all_tallies_into_an_epoch_or_none() {
         after: 1,
         tallies: keys(rest),
         epoch: Some(epoch(2, rest)),
+        patterns: Default::default(),
         burst: None,
         finish,
     };

@@ -12,8 +12,8 @@ use stentor::model::burst::BurstState;
 use stentor::model::digest::Digest;
 use stentor::model::name::{RouteName, Target};
 use stentor::model::outbox::{
-    Acknowledgement, Claim, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient,
-    StoredTally, TallyKey, TallyPage, TallyPosition, TargetState, Window,
+    Acknowledgement, BurstPatterns, Claim, Cursor, Deferral, Epoch, Escalation, Freeze, Lease,
+    Opening, Recipient, StoredTally, TallyKey, TallyPage, TallyPosition, TargetState, Window,
 };
 use stentor::model::pattern::Pattern;
 use stentor::model::tally::Tally;
@@ -179,6 +179,16 @@ impl Store for Flood {
         _: u64,
         _: Option<Claim>,
         _: Option<Claim>,
+        _: Deadline,
+    ) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
+    async fn pull_forward(
+        &self,
+        _: &RouteName,
+        _: &Window,
+        _: &BurstPatterns,
         _: Deadline,
     ) -> Result<bool, StoreError> {
         Ok(true)

@@ -35,8 +35,8 @@ use stentor::model::digest::Digest;
 use stentor::model::error::Cause;
 use stentor::model::name::{RouteName, Target};
 use stentor::model::outbox::{
-    Acknowledgement, Claim, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient,
-    TallyPage, TallyPosition, TargetState,
+    Acknowledgement, BurstPatterns, Claim, Cursor, Deferral, Epoch, Escalation, Freeze, Lease,
+    Opening, Recipient, TallyPage, TallyPosition, TargetState, Window,
 };
 use stentor::model::pattern::Pattern;
 use stentor::model::time::Timestamp;
@@ -162,6 +162,17 @@ impl Store for CrashingStore<'_> {
         deadline: Deadline,
     ) -> Result<bool, StoreError> {
         self.through("claim", self.inner.claim(route, window, known, claim, deadline)).await
+    }
+
+    async fn pull_forward(
+        &self,
+        route: &RouteName,
+        window: &Window,
+        patterns: &BurstPatterns,
+        deadline: Deadline,
+    ) -> Result<bool, StoreError> {
+        let pulled = self.inner.pull_forward(route, window, patterns, deadline);
+        self.through("pull_forward", pulled).await
     }
 
     async fn close(

@@ -179,6 +179,7 @@ pub(super) fn cursor(item: &Item) -> Result<Cursor, StoreError> {
         epoch: count(item, "epoch")?,
         sealed: count(item, "sealed")?,
         burst: optional_json(item, "burst")?,
+        patterns: optional_json(item, "patterns")?.unwrap_or_default(),
         retired: count(item, "retired")?,
         targets,
         fallbacks,

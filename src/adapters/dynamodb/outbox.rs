@@ -4,7 +4,7 @@
 //!
 //! | pk | sk | attributes |
 //! |---|---|---|
-//! | `<route>` | `cursor` | `last_window`, `open`, `due`, `claimed_by`, `claimed_at`, `closing`, `epoch`, `sealed`, `retired`, `burst`, `muted_until`, `known_since#<target>` …, `fallback#<target>` … |
+//! | `<route>` | `cursor` | `last_window`, `open`, `due`, `claimed_by`, `claimed_at`, `closing`, `epoch`, `sealed`, `retired`, `burst`, `patterns`, `muted_until`, `known_since#<target>` …, `fallback#<target>` … |
 //! | `<route>` | `epoch#<n>` | `epoch` (JSON), `expires_at` once retired |
 //! | `<route>` | `target#<name>`, `fallback#<name>` | `offset`, `lease`, `leased_until`, `not_before`, `turn`, `failures`, `thread`, `muted`, `escalation` |
 //! | `<route>#<0…7>` | `tally#<unique>` | `tally` (JSON) |
@@ -33,8 +33,8 @@ use crate::model::burst::BurstState;
 use crate::model::error::Cause;
 use crate::model::name::{RouteName, Target};
 use crate::model::outbox::{
-    Acknowledgement, Claim, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient,
-    TallyKey, TallyPage, TallyPosition, TargetState,
+    Acknowledgement, BurstPatterns, Claim, Cursor, Deferral, Epoch, Escalation, Freeze, Lease,
+    Opening, Recipient, TallyKey, TallyPage, TallyPosition, TargetState, Window,
 };
 use crate::model::time::Timestamp;
 use crate::protocol::clock::{Clock, Deadline};
@@ -92,6 +92,22 @@ impl<C: Clock> Store for DynamoStore<C> {
             .when_equal("open", item::number(window))
             .when_equal_or_absent("claimed_by", known);
         self.update(route.as_str(), CURSOR, &claimed, deadline).await
+    }
+
+    async fn pull_forward(
+        &self,
+        route: &RouteName,
+        window: &Window,
+        patterns: &BurstPatterns,
+        deadline: Deadline,
+    ) -> Result<bool, StoreError> {
+        let due = item::moment(window.due);
+        let pulled = claimed(Expression::default(), window.claim)
+            .set("due", due.clone())
+            .set("patterns", item::json(patterns))
+            .when_equal("open", item::number(window.number))
+            .when_any(&[("due", ">", Some(due))]);
+        self.update(route.as_str(), CURSOR, &pulled, deadline).await
     }
 
     async fn close(
@@ -438,7 +454,8 @@ fn frozen(freeze: &Freeze) -> Expression {
     let mut cursor = Expression::default()
         .when_count("epoch", freeze.after)
         .when_equal("closing", item::number(freeze.closing))
-        .set_or_remove("burst", freeze.burst.as_ref().map(item::json));
+        .set_or_remove("burst", freeze.burst.as_ref().map(item::json))
+        .set_or_remove("patterns", freeze.burst.is_some().then(|| item::json(&freeze.patterns)));
     let mut latest = freeze.after;
     if let Some(epoch) = &freeze.epoch {
         latest = epoch.number;

@@ -15,7 +15,7 @@ const BURST: &str = "burst";
 pub(super) async fn deliver<X: Exchange>(jira: &Jira<'_, X>) -> Result<Accepted, DeliverError> {
     let attempt = jira.attempt;
     let mut issues = BurstIssues::read(attempt.joins, jira.site, jira.settings);
-    if attempt.digest.tally.is_empty() {
+    if attempt.digest.is_quiet() {
         return end(jira, &issues).await;
     }
     let key = match report(jira, issues.get(BURST)).await? {

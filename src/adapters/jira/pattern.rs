@@ -19,7 +19,7 @@ use crate::protocol::notify::{Accepted, DeliverError};
 
 pub(super) async fn deliver<X: Exchange>(jira: &Jira<'_, X>) -> Result<Accepted, DeliverError> {
     let mut issues = BurstIssues::read(jira.attempt.joins, jira.site, jira.settings);
-    if jira.attempt.digest.tally.is_empty() {
+    if jira.attempt.digest.is_quiet() {
         return end(jira, &issues).await;
     }
     let mut progress = Progress::default();

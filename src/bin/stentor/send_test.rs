@@ -180,6 +180,7 @@ fn digest(target: &Target, now: Timestamp) -> Digest {
         incident: None,
         backlog: None,
         muted: 0,
+        lost_epochs: 0,
         escalated: None,
         related: vec![],
     }

@@ -118,6 +118,7 @@ pub(crate) fn digest(tally: Tally) -> Digest {
         incident: None,
         backlog: None,
         muted: 0,
+        lost_epochs: 0,
         escalated: None,
         related: vec![],
     }

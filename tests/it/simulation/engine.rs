@@ -15,8 +15,8 @@ use stentor::model::alert::{Alert, AlertId};
 use stentor::model::burst::BurstState;
 use stentor::model::name::{RouteName, Target};
 use stentor::model::outbox::{
-    Acknowledgement, Claim, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient,
-    StoredTally, TallyKey, TallyPage, TallyPosition, TargetState, Window,
+    Acknowledgement, BurstPatterns, Claim, Cursor, Deferral, Epoch, Escalation, Freeze, Lease,
+    Opening, Recipient, StoredTally, TallyKey, TallyPage, TallyPosition, TargetState, Window,
 };
 use stentor::model::tally::Tally;
 use stentor::model::time::Timestamp;
@@ -195,6 +195,29 @@ impl Engine {
             Self::Dynamo(dynamo) => {
                 let claim = dynamo.store.claim(route, window, known, claim, dynamo.soon());
                 dynamo.runtime.block_on(claim)
+            }
+        }
+    }
+
+    pub fn pull_forward(
+        &mut self,
+        route: &RouteName,
+        window: &Window,
+        patterns: &BurstPatterns,
+    ) -> Answer<bool> {
+        match self {
+            Self::Memory(memory) => {
+                let cursor = &mut memory.outbox(route).cursor;
+                let open = cursor.open.as_mut().filter(|open| open.number == window.number);
+                let Some(open) = open.filter(|open| open.due > window.due) else {
+                    return Ok(false);
+                };
+                (*open, cursor.patterns) = (window.clone(), *patterns);
+                Ok(true)
+            }
+            Self::Dynamo(dynamo) => {
+                let pulled = dynamo.store.pull_forward(route, window, patterns, dynamo.soon());
+                dynamo.runtime.block_on(pulled)
             }
         }
     }
@@ -612,7 +635,7 @@ impl Outbox {
         for key in &freeze.tallies {
             self.tallies.remove(key);
         }
-        self.cursor.burst = freeze.burst;
+        (self.cursor.burst, self.cursor.patterns) = (freeze.burst, freeze.patterns);
         if let Some(epoch) = &freeze.epoch {
             for target in &epoch.owed {
                 self.cursor.targets.entry(target.clone()).or_insert(freeze.after);

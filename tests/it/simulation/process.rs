@@ -13,8 +13,8 @@ use stentor::model::digest::Digest;
 use stentor::model::error::Cause;
 use stentor::model::name::{RouteName, Target, TargetKind};
 use stentor::model::outbox::{
-    Acknowledgement, Claim, Cursor, Deferral, Epoch, Escalation, Freeze, Lease, Opening, Recipient,
-    TallyPage, TallyPosition, TargetState,
+    Acknowledgement, BurstPatterns, Claim, Cursor, Deferral, Epoch, Escalation, Freeze, Lease,
+    Opening, Recipient, TallyPage, TallyPosition, TargetState, Window,
 };
 use stentor::model::time::Timestamp;
 use stentor::protocol::clock::{Clock, Deadline};
@@ -280,6 +280,26 @@ impl Store for Process {
         let effect =
             move |state: &mut State, _: &Sim| state.engine.claim(&route, window, known, claim);
         self.change("claim", deadline, effect).await
+    }
+
+    async fn pull_forward(
+        &self,
+        route: &RouteName,
+        window: &Window,
+        patterns: &BurstPatterns,
+        deadline: Deadline,
+    ) -> Result<bool, StoreError> {
+        let (route, window, patterns) = (route.clone(), window.clone(), *patterns);
+        let effect = move |state: &mut State, _: &Sim| {
+            let pulled = state.engine.pull_forward(&route, &window, &patterns)?;
+            if pulled {
+                // The message for the time before is on its way.
+                let due = Due { route, window: window.number };
+                state.ledger.may_repeat(&due);
+            }
+            Ok(pulled)
+        };
+        self.change("pull_forward", deadline, effect).await
     }
 
     async fn close(

@@ -52,6 +52,7 @@ fn digest(groups: usize, severity: Severity, burst: Option<Burst>) -> Digest {
         incident: Some(7),
         backlog: None,
         muted: 0,
+        lost_epochs: 0,
         escalated: None,
         related: vec![],
     }
