@@ -26,6 +26,8 @@ pub struct Ledger {
     /// Epochs beyond the first and up to the second that a target was not told of because the route
     /// was muted.
     muted: Vec<(RouteName, Target, (u64, u64))>,
+    /// When which route was muted, and until when.
+    pub mutes: Vec<(RouteName, u64, u64)>,
     /// The processes that replay.
     pub replayers: BTreeSet<u64>,
     /// The alerts whose records were acknowledged, and when.
@@ -35,6 +37,9 @@ pub struct Ledger {
     /// The violations found during the schedule.
     pub violations: Vec<String>,
 }
+
+/// A function runs this long, and clocks differ.
+const MUTED_SINCE: Duration = Duration::from_secs(40);
 
 /// The due messages of a window.
 #[derive(Default)]
@@ -219,6 +224,7 @@ impl Ledger {
         after: u64,
         acknowledgement: &Acknowledgement,
         muted_before: u64,
+        now_us: u64,
     ) {
         let (target, is_fallback) =
             (recipient.target(), matches!(recipient, Recipient::Fallback(_)));
@@ -240,6 +246,14 @@ impl Ledger {
         let owed = epochs.filter(|frozen| is_fallback || frozen.owed.contains(target));
         let owed: u64 = owed.map(|frozen| frozen.alerts.len() as u64).sum();
         if acknowledgement.muted > muted_before {
+            // The process has read the cursor a while ago, and its clock may differ.
+            let before_us = now_us.saturating_sub(MUTED_SINCE.as_micros() as u64);
+            let is_muted = self.mutes.iter().any(|(at, from_us, until_us)| {
+                at == route && *from_us <= now_us && before_us <= *until_us
+            });
+            if !is_muted {
+                self.violations.push(format!("alerts of {route} count as muted, but it was not"));
+            }
             if acknowledgement.muted - muted_before != owed {
                 let muted = acknowledgement.muted - muted_before;
                 self.violations.push(format!(

@@ -38,10 +38,16 @@ pub enum Mutation {
     JiraForgetsIssues,
     /// The adapter is not told that a burst is over.
     JiraKeepsIssuesOpen,
+    /// An epoch is owed to the first target of its route only.
+    OweTheFirstTarget,
+    /// A mute has no end.
+    MuteForEver,
+    /// Epochs expire when one target has received them.
+    RetireForOneTarget,
 }
 
 impl Mutation {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::AcknowledgeBeforeArm,
         Self::ReadBeforeClosing,
         Self::SettleBeforeAcceptance,
@@ -59,6 +65,9 @@ impl Mutation {
         Self::JiraRetriesAtOnce,
         Self::JiraForgetsIssues,
         Self::JiraKeepsIssuesOpen,
+        Self::OweTheFirstTarget,
+        Self::MuteForEver,
+        Self::RetireForOneTarget,
     ];
 }
 
@@ -84,7 +93,9 @@ impl Mutation {
             Self::NoSweep => Faults { dead_letter: 150, ..none },
             Self::TodaysRoutes => Faults { crash: 60, redeliver: 300, ..none },
             Self::JiraRetriesAtOnce => Faults { lost: 40, ..none },
-            Self::JiraForgetsIssues | Self::JiraKeepsIssuesOpen => none,
+            Self::JiraForgetsIssues | Self::JiraKeepsIssuesOpen | Self::OweTheFirstTarget => none,
+            Self::MuteForEver => Faults { fail: 1, ..none },
+            Self::RetireForOneTarget => Faults { target: 300, ..none },
         }
     }
 }
@@ -111,6 +122,9 @@ pub struct Faults {
     pub discard: u32,
 }
 
+/// NTP keeps the clocks of Lambda much closer.
+const SKEW_MAX: Duration = Duration::from_secs(5);
+
 /// One schedule.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -129,6 +143,8 @@ pub struct Plan {
     pub mutes: bool,
     /// Whether there is no due queue, so that each consumer closes its routes.
     pub inline: bool,
+    /// The clocks of the processes differ by up to this in either direction.
+    pub skew: Duration,
     /// A target that is down until the faults end.
     pub outage: bool,
     /// Whether records arrive all the time. Otherwise they may arrive at once.
@@ -166,8 +182,9 @@ impl Plan {
             redeploy: !is_quiet
                 && !inline
                 && (redeploys || mutation == Some(Mutation::TodaysRoutes)),
-            mutes: !is_quiet && mutes,
+            mutes: !is_quiet && (mutes || mutation == Some(Mutation::MuteForEver)),
             inline,
+            skew: if seed % 3 == 0 && mutation.is_none() { SKEW_MAX } else { Duration::ZERO },
             outage: faults.target > 0 && outage,
             steady: false,
             rate_limit: None,

@@ -39,6 +39,8 @@ pub struct Process {
     pub id: u64,
     pub routes: &'static Routes,
     pub timed: bool,
+    /// How far its clock is ahead.
+    pub skew_ms: i64,
 }
 
 /// The fate of a remote call.
@@ -97,12 +99,12 @@ impl Process {
             }
             CallFate::Failed | CallFate::Lost => {
                 sim.note(|| format!("process {id}: {name} has no answer"));
-                let patience = deadline.remaining(sim.now());
+                let patience = deadline.remaining(self.now());
                 sim.executor.sleep((there + back).min(patience)).await;
                 unanswered(matches!(fate, CallFate::Lost) && sim.below(2) == 0)
             }
             CallFate::Answered => {
-                let patience = deadline.remaining(sim.now());
+                let patience = deadline.remaining(self.now());
                 sim.executor.sleep((there + back).min(patience)).await;
                 let value = answer.lock().unwrap().take();
                 value.unwrap_or_else(|| unanswered(false))
@@ -244,6 +246,9 @@ impl Store for Process {
                     state.seen.insert((route, id), tallies);
                 }
                 Some(Mutation::DeliverBeforeSealed) => cursor.sealed = cursor.epoch,
+                Some(Mutation::MuteForEver) if cursor.muted_until.is_some() => {
+                    cursor.muted_until = Some(Timestamp::from_millis(i64::MAX));
+                }
                 Some(Mutation::AbandonedClose) if state.closers.get(&route) != Some(&id) => {
                     cursor.closing = None
                 }
@@ -356,8 +361,18 @@ impl Store for Process {
         freeze: &Freeze,
         deadline: Deadline,
     ) -> Result<bool, StoreError> {
-        let (route, freeze) = (route.clone(), freeze.clone());
+        let (route, mut freeze) = (route.clone(), freeze.clone());
+        if self.sim.plan.mutation == Some(Mutation::OweTheFirstTarget) {
+            freeze.epoch.iter_mut().for_each(|epoch| epoch.owed.truncate(1));
+        }
+        let configured = self.routes.get(&route).map(|route| route.notify.clone());
         let effect = move |state: &mut State, _: &Sim| {
+            let known = state.engine.cursor(&route)?.targets.into_keys().collect();
+            let owed = configured.unwrap_or(known);
+            if freeze.epoch.as_ref().is_some_and(|epoch| epoch.owed != owed) {
+                let what = format!("an epoch of {route} is not owed to {owed:?}");
+                state.ledger.violations.push(what);
+            }
             let frozen = state.engine.freeze(&route, &freeze)?;
             if frozen {
                 state.stale.remove(&route);
@@ -434,12 +449,15 @@ impl Store for Process {
     ) -> Result<bool, StoreError> {
         let (route, recipient, lease) = (route.clone(), Owned::of(recipient), lease.clone());
         let acknowledgement = acknowledgement.clone();
-        let id = self.id;
+        let (id, mutation, now_us) = (self.id, self.sim.plan.mutation, self.sim.executor.now_us());
         let effect = move |state: &mut State, _: &Sim| {
             let before = state.engine.target(&route, recipient.get())?;
             let cursor = state.engine.cursor(&route)?;
             let done =
                 state.engine.acknowledge(&route, recipient.get(), &lease, &acknowledgement)?;
+            if done && mutation == Some(Mutation::RetireForOneTarget) {
+                state.engine.retire(&route, &cursor, acknowledgement.offset, &[])?;
+            }
             if done {
                 let after = match recipient.get() {
                     Recipient::Own(target) => cursor.delivered_to(target, &before),
@@ -452,6 +470,7 @@ impl Store for Process {
                     after,
                     &acknowledgement,
                     before.muted,
+                    now_us,
                 );
             }
             Ok(done)
@@ -581,7 +600,7 @@ impl Deliver for Process {
             return jira::deliver(self, digest, joins, deadline).await;
         }
         if floods::is_silent(&digest.target) {
-            let patience = deadline.remaining(self.sim.now());
+            let patience = deadline.remaining(self.now());
             self.sim.executor.sleep(patience).await;
             return Err(DeliverError::Retry { after: None, reason: "no answer".to_owned() });
         }
@@ -631,7 +650,7 @@ fn answer(state: &mut State, sim: &Sim, delivered: Step) -> Result<Accepted, Del
 
 impl Clock for Process {
     fn now(&self) -> Timestamp {
-        self.sim.now()
+        Timestamp::from_millis(self.sim.now().as_millis() + self.skew_ms)
     }
 
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send {

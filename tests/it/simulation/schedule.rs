@@ -9,6 +9,7 @@ use stentor::config::Route;
 use stentor::ingest::event::{Batch, Data, Record, SequenceNumber};
 use stentor::ingest::logs::{LogBatch, LogEvent, Message};
 use stentor::model::digest::Digest;
+use stentor::model::name::RouteName;
 use stentor::model::outbox::Recipient;
 use stentor::protocol::clock::Deadline;
 use stentor::protocol::consume::{Checkpoint, Consumed, consume};
@@ -27,7 +28,7 @@ pub const POISON: &str = "bm8gZ3ppcA==";
 const PATIENCE: Duration = Duration::from_secs(5_400);
 
 /// Without faults, a message is sent within its window and this.
-const LATE: Duration = Duration::from_secs(60);
+const LATE: Duration = Duration::from_secs(25);
 
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
@@ -302,12 +303,11 @@ fn people(sim: &Arc<Sim>) {
         sim.executor.after(from, move || {
             let until = at.now().after(length);
             at.note(|| "critical is muted".to_owned());
-            at.state
-                .lock()
-                .unwrap()
-                .engine
-                .mute(&"critical".parse().unwrap(), Some(until))
-                .unwrap();
+            let route: RouteName = "critical".parse().unwrap();
+            let mut state = at.state.lock().unwrap();
+            state.engine.mute(&route, Some(until)).unwrap();
+            let now_us = at.executor.now_us();
+            state.ledger.mutes.push((route, now_us, now_us + length.as_micros() as u64));
         });
     }
     if sim.plan.redeploy {

@@ -10,7 +10,7 @@ use stentor::ingest::route::Routes;
 use stentor::model::name::{RouteName, Target};
 use stentor::model::outbox::StoredTally;
 use stentor::model::time::Timestamp;
-use stentor::protocol::clock::Deadline;
+use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::dead_letter::ParkedItem;
 
 use super::dead_letters::DeadLetters;
@@ -343,11 +343,14 @@ impl Sim {
         if what == "replay" {
             state.ledger.replayers.insert(id);
         }
-        let process =
-            Process { sim: Arc::clone(self), id, routes: routes(state.configuration), timed };
+        let skew_ms = self.plan.skew.as_millis() as usize;
+        let skew_ms = self.below(2 * skew_ms + 1) as i64 - skew_ms as i64;
+        let routes = routes(state.configuration);
+        let process = Process { sim: Arc::clone(self), id, routes, timed, skew_ms };
         drop(state);
-        self.note(|| format!("process {id} starts: {what}"));
-        let body = body(process, Deadline::after(self.now(), DEADLINE));
+        self.note(|| format!("process {id} starts: {what}, {skew_ms} ms ahead"));
+        let deadline = Deadline::after(process.now(), DEADLINE);
+        let body = body(process, deadline);
         let sim = Arc::clone(self);
         let task = self.executor.spawn(async move {
             let value = body.await;
