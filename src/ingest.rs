@@ -5,6 +5,7 @@
 pub mod decode;
 pub mod event;
 pub mod json;
+pub mod lines;
 pub mod logs;
 mod origin;
 pub mod route;

@@ -1,7 +1,9 @@
 //! DynamoDB on this machine, without an AWS account: the engine `dynoxide` behind its own HTTP
-//! server on a free loopback port, so that all calls go through the real client. In a SQLite file
-//! the data outlives the process, and several processes may use the file at the same time, each
-//! with its own engine. In memory it serves tests.
+//! server on a free loopback port. All calls go through the real client; [`transport`] shortens the
+//! way of transactions. In a SQLite file the data outlives the process, and several processes may
+//! use the file at the same time, each with its own engine. In memory it serves tests.
+
+mod transport;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -16,6 +18,7 @@ use crate::adapters::aws::loopback;
 use crate::adapters::clock::SystemClock;
 use crate::adapters::dynamodb::{DynamoStore, Tables};
 use crate::protocol::clock::{Clock, Deadline};
+use transport::Transport;
 
 /// How long the creation of the tables may take.
 const TABLES_MAX: Duration = Duration::from_secs(30);
@@ -32,6 +35,7 @@ pub struct Embedded {
     /// The path of its file, unless it is in memory.
     database: Option<String>,
     address: SocketAddr,
+    transport: Transport,
     stop: oneshot::Sender<()>,
     server: JoinHandle<Result<(), String>>,
 }
@@ -58,12 +62,17 @@ impl Embedded {
             .await
             .context("no loopback port is free")?;
         let address = listener.local_addr()?;
+        let server = aws_smithy_http_client::Builder::new().build_http();
+        let transport =
+            Transport::new(engine.clone(), database.as_deref(), server).map_err(|error| {
+                unusable(database.as_deref().unwrap_or("in memory"), &error.to_string())
+            })?;
         let (stop, stopped) = oneshot::channel::<()>();
         // A dropped sender also stops the server.
         let server = tokio::spawn(dynoxide::server::serve_with_shutdown(listener, engine, async {
             let _ = stopped.await;
         }));
-        Ok(Self { database, address, stop, server })
+        Ok(Self { database, address, transport, stop, server })
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -89,7 +98,7 @@ impl Embedded {
     pub async fn store_with<C: Clock>(&self, clock: C) -> anyhow::Result<DynamoStore<C>> {
         let deadline = Deadline::after(clock.now(), TABLES_MAX);
         let store = DynamoStore::new(
-            &loopback(&self.endpoint()),
+            &loopback(&self.endpoint()).into_builder().http_client(self.transport.clone()).build(),
             Tables::default(),
             clock,
             crate::adapters::random::from_os(),
@@ -107,6 +116,7 @@ impl Embedded {
     /// # Errors
     /// When the server failed.
     pub async fn stop(self) -> anyhow::Result<()> {
+        drop(self.transport);
         let _ = self.stop.send(());
         self.server.await.context("the embedded engine panicked")?.map_err(|error| anyhow!(error))
     }

@@ -142,15 +142,14 @@ impl Decoder {
         match &record.data {
             Data::Message(message) => content_of(message, None, read),
             Data::Missing(why) => Decoded::poisoned(Poison::NoData(why.clone())),
-            Data::Base64(text) => {
-                // If `read` panics, the worker starts with new buffers.
-                let mut scratch = SCRATCH.take();
-                let decoded =
-                    self.packed(text, &mut scratch, read).unwrap_or_else(Decoded::poisoned);
-                scratch.shrink();
-                SCRATCH.set(scratch);
-                decoded
+            Data::Lines(lines) => match read(&lines.head, Events::of_lines(lines)) {
+                Ok(content) => Decoded { content: Some(content), poison: None },
+                Err(poison) => Decoded::poisoned(poison),
+            },
+            Data::Json(text) => {
+                with_scratch(|scratch| self.message(text, &mut scratch.candidates, read))
             }
+            Data::Base64(text) => with_scratch(|scratch| self.packed(text, scratch, read)),
         }
     }
 
@@ -162,6 +161,16 @@ impl Decoder {
     ) -> Result<Decoded<T>, Poison> {
         let Scratch { gzip, text, candidates } = scratch;
         gzip::inflate(unbase64(base64, gzip)?, self.decoded_bytes_max, text)?;
+        self.message(text, candidates, read)
+    }
+
+    /// Reads the JSON text of a message.
+    fn message<T>(
+        &self,
+        text: &[u8],
+        candidates: &mut Vec<Candidate>,
+        read: impl Fn(&LogBatch<'_>, Events<'_>) -> Result<T, Poison>,
+    ) -> Result<Decoded<T>, Poison> {
         if let Some(markers) = &self.prefilter
             && let Some(found) = prefilter(text, markers, candidates)
         {
@@ -178,6 +187,16 @@ impl Decoder {
         }
         parse_all(text, &read)
     }
+}
+
+/// Lends the buffers of this worker to `decode`.
+fn with_scratch<T>(decode: impl FnOnce(&mut Scratch) -> Result<Decoded<T>, Poison>) -> Decoded<T> {
+    // If `decode` panics, the worker starts with new buffers.
+    let mut scratch = SCRATCH.take();
+    let decoded = decode(&mut scratch).unwrap_or_else(Decoded::poisoned);
+    scratch.shrink();
+    SCRATCH.set(scratch);
+    decoded
 }
 
 /// Parses all of a text. Invalid UTF-8 and invalid JSON strings are poison, but the other log

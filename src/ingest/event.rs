@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use thiserror::Error;
 
 use crate::ingest::json::{json_problem, text};
+use crate::ingest::lines::LineRecord;
 use crate::ingest::logs::Message;
 
 mod fast_path;
@@ -85,8 +86,12 @@ pub struct Record<'a> {
 pub enum Data<'a> {
     /// A gzip stream in base64, as subscriptions deliver it.
     Base64(Cow<'a, str>),
-    /// Lines that never were a subscription message: plain files, standard input.
+    /// Log events that never were packed.
     Message(Message<'a>),
+    /// Lines of plain files and standard input.
+    Lines(LineRecord<'a>),
+    /// The JSON text of a subscription message.
+    Json(Cow<'a, [u8]>),
     /// The record has no data that could be read; why.
     Missing(String),
 }

@@ -16,6 +16,7 @@ use anyhow::bail;
 
 use crate::config::{Config, ContextSize, Route};
 use crate::ingest::decode::{Decoder, Events, MarkerPrefilter, Poison};
+use crate::ingest::lines::{AroundLimits, LineFilter};
 use crate::ingest::logs::{LogBatch, LogEvent};
 use crate::ingest::origin::Origins;
 use crate::model::alert::{Alert, Origin};
@@ -28,6 +29,7 @@ use crate::redact::Redactor;
 pub struct Routes {
     config: Config,
     decoder: Decoder,
+    line_filter: LineFilter,
     /// The markers of all routes.
     all_markers: Markers,
     /// In the order of the routes: the markers, and the name as the only element of a list.
@@ -85,12 +87,13 @@ impl Routes {
         let (Ok(by_route), Ok(all_markers)) = (by_route, all_markers) else {
             bail!("the markers of the configuration cannot be searched for");
         };
-        let decoder = decoder(config);
+        let (decoder, line_filter) = (decoder(config), line_filter(config));
         let has_context = config.routes.iter().any(|route| route.context != ContextSize::default());
         Ok(Self {
             has_context,
             config: config.clone(),
             decoder,
+            line_filter,
             all_markers,
             by_route,
             own: OwnLogs::default(),
@@ -100,6 +103,11 @@ impl Routes {
     /// The decoder that lets [`Self::scan`] see every alert.
     pub fn decoder(&self) -> &Decoder {
         &self.decoder
+    }
+
+    /// The filter of lines that lets [`Self::scan`] see every alert.
+    pub fn line_filter(&self) -> &LineFilter {
+        &self.line_filter
     }
 
     /// The same routes, without the logs of this program.
@@ -257,6 +265,20 @@ fn decoder(config: &Config) -> Decoder {
     let markers = config.routes.iter().flat_map(|route| route.markers.iter().map(String::as_str));
     let prefilter = if config.strict { None } else { MarkerPrefilter::new(markers) };
     Decoder { decoded_bytes_max: config.decoded_bytes_max, prefilter }
+}
+
+/// Every line is a candidate if the configuration is strict.
+fn line_filter(config: &Config) -> LineFilter {
+    let routes = || config.routes.iter();
+    let markers = routes()
+        .flat_map(|route| route.markers.iter().map(String::as_str))
+        .filter(|_| !config.strict);
+    let most = |size: fn(&ContextSize) -> usize| {
+        routes().map(|route| size(&route.context)).max().unwrap_or(0)
+    };
+    let (before, after) = (most(|context| context.before), most(|context| context.after));
+    let (joined, after_bytes) = (alert::JOINED_EVENTS_MAX, 2 * alert::JOINED_BYTES_MAX);
+    LineFilter::new(markers, AroundLimits { before, joined, after, after_bytes })
 }
 
 impl OwnLogs {

@@ -465,7 +465,7 @@ pub(crate) fn parked(record: &Record<'_>, poison: &Poison, now: Timestamp) -> Pa
         arrived_at: owned(&record.arrived_at),
         data: match &record.data {
             Data::Base64(data) => Some(data.to_string()),
-            Data::Message(_) | Data::Missing(_) => None,
+            Data::Message(_) | Data::Lines(_) | Data::Json(_) | Data::Missing(_) => None,
         },
     };
     ParkedItem::new(poison.code(), poison.to_string(), now, what)

@@ -1,5 +1,6 @@
-//! The inputs of `run`: Lambda events and log lines in files, pipes and standard input, as plain
-//! text, gzip or UTF-16. Bytes that are read to recognize an input are still part of it.
+//! The inputs of `run`: Lambda events, subscription messages and log lines in files, pipes and
+//! standard input, as plain text, gzip, zstd or UTF-16. Bytes that are read to recognize an input are
+//! still part of it.
 
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read};
@@ -16,10 +17,14 @@ use stentor::ingest::event::{self, Batch, Context, EventError};
 
 use encoding::{Encoding, Utf16};
 use lines::LINE_BYTES_MAX;
+use zstd::Zstd;
 
+pub(crate) mod blocks;
 mod encoding;
 pub(crate) mod lines;
+pub(crate) mod messages;
 pub(crate) mod stream;
+mod zstd;
 
 /// The largest decoded event. Lambda's own limit is 6 MB.
 pub(crate) const EVENT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
@@ -39,6 +44,8 @@ pub(crate) enum InputSource {
 pub(crate) enum InputKind {
     /// Most likely a Lambda event in JSON.
     Event,
+    /// Decoded messages of a subscription.
+    Messages,
     Lines,
 }
 
@@ -71,6 +78,9 @@ pub(crate) const STDIN: &str = "standard input";
 
 /// The size of a head, by which an input is recognized.
 const HEAD_BYTES: usize = 64 * 1024;
+
+/// How often an input may be compressed.
+const PACKED_MAX: usize = 2;
 
 impl InputSource {
     /// # Errors
@@ -131,10 +141,18 @@ impl Input {
         let raw = Failing::new(Counted { raw, bytes: Arc::clone(&bytes_read) }, error_text);
         let (mut head, mut text) = peek(Box::new(raw), amount)?;
         let mut encoding = Encoding::of(&head).map_err(refused)?;
-        let is_gzip = encoding == Encoding::Gzip;
-        if is_gzip {
-            let unpacked = MultiGzDecoder::new(BufReader::with_capacity(HEAD_BYTES, text));
-            (head, text) = peek(Box::new(Failing::new(unpacked, gzip_error_text)), amount)?;
+        // Firehose may compress what is compressed already.
+        for _ in 0..PACKED_MAX {
+            let unpacked: Box<dyn Read + Send> = match encoding {
+                Encoding::Gzip => {
+                    Box::new(Failing::new(MultiGzDecoder::new(buffered(text)), gzip_error_text))
+                }
+                Encoding::Zstd => {
+                    Box::new(Failing::new(Zstd::new(buffered(text)), zstd_error_text))
+                }
+                Encoding::Utf8 | Encoding::Utf8WithMark | Encoding::Utf16 { .. } => break,
+            };
+            (head, text) = peek(unpacked, amount)?;
             encoding = Encoding::of(&head).map_err(refused)?;
         }
         let mut offset = 0;
@@ -149,12 +167,16 @@ impl Input {
             Encoding::Utf16 { big_endian } => {
                 (head, text) = peek(Box::new(Utf16::new(text, big_endian)), amount)?;
             }
-            Encoding::Gzip => {
-                return Err(refused("gzip data within gzip data: unpack it once with gunzip"));
+            Encoding::Gzip | Encoding::Zstd => {
+                return Err(refused("it is compressed three times: unpack it once"));
             }
         }
         Ok(Self { kind: kind(&head, path), text, offset, bytes_read })
     }
+}
+
+fn buffered<R: Read>(input: R) -> BufReader<R> {
+    BufReader::with_capacity(HEAD_BYTES, input)
 }
 
 fn refused(what: impl Into<String>) -> Refusal {
@@ -190,27 +212,35 @@ fn peek(
 
 /// Whether the first bytes of a stream are enough to recognize it.
 fn is_enough(head: &[u8]) -> bool {
-    const LONGEST_KEY: usize = "\"Records\"".len();
+    /// No known beginning of an object is longer, unless it has blanks.
+    const LONGEST: usize = "\"messageType\" : \"CONTROL_MESSAGE\"".len();
     let text = String::from_utf8_lossy(head);
     match without_mark(&text).trim_start().strip_prefix('{') {
-        Some(inside) => inside.trim_start().len() >= LONGEST_KEY || inside.contains('}'),
+        Some(inside) => {
+            let inside = inside.trim_start();
+            inside.len() >= LONGEST || inside.contains('}') || looks_like_an_event(head)
+        }
         None => head.len() >= encoding::MAGIC_BYTES || head.contains(&b'\n'),
     }
 }
 
 fn kind(head: &[u8], path: Option<&Path>) -> InputKind {
+    if looks_like_messages(head) {
+        return InputKind::Messages;
+    }
     let is_event =
         looks_like_an_event(head) || (path.is_some_and(is_named_json) && !is_json_lines(head));
     if is_event { InputKind::Event } else { InputKind::Lines }
 }
 
-/// `app.json`, `app.json.gz`.
+/// `app.json`, `app.json.gz`, `app.json.zst`.
 fn is_named_json(path: &Path) -> bool {
     let is = |path: &Path, extension: &str| {
         path.extension().is_some_and(|it| it.eq_ignore_ascii_case(extension))
     };
+    let is_packed = is(path, "gz") || is(path, "zst");
     is(path, "json")
-        || (is(path, "gz") && path.file_stem().map(Path::new).is_some_and(|stem| is(stem, "json")))
+        || (is_packed && path.file_stem().map(Path::new).is_some_and(|stem| is(stem, "json")))
 }
 
 /// The batch of a Lambda event; `None` if the payload is lines of JSON that look like one at first.
@@ -256,6 +286,20 @@ fn looks_like_an_event(head: &[u8]) -> bool {
     ["\"Records\"", "\"awslogs\""].iter().any(|key| inside.trim_start().starts_with(key))
 }
 
+/// Whether it is a message of a subscription: an object that begins as AWS writes it, or with its
+/// keys sorted.
+fn looks_like_messages(head: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(head);
+    let Some(inside) = without_mark(&text).trim_start().strip_prefix('{') else { return false };
+    let value_of = |key: &str| {
+        let value = inside.trim_start().strip_prefix(key)?.trim_start().strip_prefix(':')?;
+        Some(value.trim_start())
+    };
+    value_of("\"messageType\"").is_some_and(|value| {
+        value.starts_with("\"DATA_MESSAGE\"") || value.starts_with("\"CONTROL_MESSAGE\"")
+    }) || value_of("\"logEvents\"").is_some_and(|value| value.starts_with('['))
+}
+
 /// Whether it is one object per line: the first line is a whole object, and more text follows.
 fn is_json_lines(head: &[u8]) -> bool {
     let text = head.trim_ascii_start();
@@ -278,6 +322,14 @@ fn without_mark(text: &str) -> &str {
 
 fn error_text(error: &std::io::Error) -> String {
     error.to_string()
+}
+
+fn zstd_error_text(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => "the zstd data ends too early".to_owned(),
+        std::io::ErrorKind::InvalidData => "the zstd data is damaged".to_owned(),
+        _ => error.to_string(),
+    }
 }
 
 fn gzip_error_text(error: &std::io::Error) -> String {
@@ -344,6 +396,11 @@ mod tests {
             (" \n{ \"awslogs\" : {\"data\":\"\"}}", "x", InputKind::Event),
             ("\u{feff}{\"Records\":[]}", "x.json", InputKind::Event),
             (r#"{"level":"info","Records":1}"#, "x", InputKind::Lines),
+            (r#"{"messageType":"DATA_MESSAGE","owner":"1"}{}"#, "x", InputKind::Messages),
+            ("{\n \"messageType\" : \"CONTROL_MESSAGE\"", "x.json", InputKind::Messages),
+            (r#"{"logEvents":[{"id":"1"}]"#, "x.json", InputKind::Messages),
+            (r#"{"messageType":"greeting"}"#, "x", InputKind::Lines),
+            (r#"{"logEvents":3}"#, "x", InputKind::Lines),
             (r#"{"window":{},"Records":[]}"#, "x.json", InputKind::Event),
             ("{\"level\":\"info\"}\n{\"level\":\"info\"}\n", "x.json", InputKind::Lines),
             ("{\"level\":\"info\"}\n{\"level\":\"info\"}\n", "x.JSON.gz", InputKind::Lines),
@@ -368,6 +425,8 @@ mod tests {
             ("{\n  ", false),
             ("{\"a\":1}", true),
             ("{\"Records\"", true),
+            ("{\"messageType\":", false),
+            ("{\"messageType\" : \"DATA_MESSAGE\",\"owner\"", true),
             ("x", false),
             ("x started", true),
         ];

@@ -12,7 +12,7 @@ use clap::Args;
 use stentor::adapters::clock::SystemClock;
 use stentor::adapters::dynamodb::DynamoStore;
 use stentor::ingest::decode::{self, Decoder};
-use stentor::ingest::event::Context;
+use stentor::ingest::event::{Context, Record};
 use stentor::ingest::route::Routes;
 use stentor::model::audit::{AlertQuery, AuditRow};
 use stentor::model::humanize::{self, thousands};
@@ -30,6 +30,7 @@ use crate::Exit;
 use crate::args::{Configuration, explain_store_error, point_in_time};
 use crate::audit_table::AuditTable;
 use crate::input::lines::{self, Lines};
+use crate::input::messages::{self, Messages};
 use crate::input::stream::Stream;
 use crate::input::{self, EVENT_BYTES_MAX, Input, InputKind, InputSource, Refusal, line_too_long};
 use crate::json;
@@ -208,8 +209,13 @@ impl Reader<'_> {
         take: &mut impl Take,
     ) -> Result<(), ReadError> {
         let input = Input::open(path)?;
-        if input.kind == InputKind::Lines {
-            return self.lines(&mut BufReader::with_capacity(1 << 18, input.text), shutdown, take);
+        match input.kind {
+            InputKind::Event => {}
+            InputKind::Messages => return self.messages(input.text, shutdown, take),
+            InputKind::Lines => {
+                let mut lines = BufReader::with_capacity(1 << 18, input.text);
+                return self.lines(&mut lines, shutdown, take);
+            }
         }
         let (mut payload, mut text) = (Vec::new(), input.text);
         text.by_ref().take(EVENT_BYTES_MAX).read_to_end(&mut payload).map_err(Refusal::from)?;
@@ -223,9 +229,13 @@ impl Reader<'_> {
         take: &mut impl Take,
     ) -> Result<(), ReadError> {
         let mut stream = Stream::open(path, self.now).map_err(ReadError::Output)?;
-        if stream.kind(shutdown).await? == InputKind::Event {
+        let kind = stream.kind(shutdown).await?;
+        if kind != InputKind::Lines {
             let payload = stream.read_all(EVENT_BYTES_MAX, shutdown).await?;
-            return self.payload(&payload, std::io::empty(), shutdown, take);
+            return match kind {
+                InputKind::Messages => self.messages(Cursor::new(payload), shutdown, take),
+                _ => self.payload(&payload, std::io::empty(), shutdown, take),
+            };
         }
         let mut cut = None;
         loop {
@@ -277,10 +287,38 @@ impl Reader<'_> {
             let mut whole = BufReader::new(Cursor::new(payload).chain(rest));
             return self.lines(&mut whole, shutdown, take);
         };
+        whole_if(self.records(&batch.records, shutdown, take)?, shutdown)
+    }
+
+    /// The log events of subscription messages.
+    fn messages(
+        &self,
+        input: impl std::io::Read,
+        shutdown: &Shutdown,
+        take: &mut impl Take,
+    ) -> Result<(), ReadError> {
+        let (mut messages, mut unreadable) = (Messages::new(input, 0), 0);
+        while !shutdown.is_requested() {
+            let texts = messages.next()?;
+            if texts.is_empty() {
+                break;
+            }
+            unreadable += self.records(&messages::records(&texts, "", 0), shutdown, take)?;
+        }
+        whole_if(unreadable, shutdown)
+    }
+
+    /// The log events of records. Returns how many records cannot be read.
+    fn records(
+        &self,
+        records: &[Record<'_>],
+        shutdown: &Shutdown,
+        take: &mut impl Take,
+    ) -> Result<u64, ReadError> {
         let decoder = Decoder { decoded_bytes_max: self.decoded_bytes_max, prefilter: None };
         let mut unreadable = 0;
         // One after the other, because all of them can decode to any size.
-        for record in batch.records.chunks(1).take_while(|_| !shutdown.is_requested()) {
+        for record in records.chunks(1).take_while(|_| !shutdown.is_requested()) {
             let decoded = decode::all(record, &decoder, |_, _, events| {
                 let mut messages = Vec::new();
                 events.each(|event| messages.push((event.message.to_string(), event.timestamp)))?;
@@ -294,12 +332,15 @@ impl Reader<'_> {
                 }
             }
         }
-        match unreadable {
-            0 => whole(shutdown, None),
-            n => {
-                Err(Refusal(format!("{n} of its records cannot be read; stentor run says why"))
-                    .into())
-            }
+        Ok(unreadable)
+    }
+}
+
+fn whole_if(unreadable: u64, shutdown: &Shutdown) -> Result<(), ReadError> {
+    match unreadable {
+        0 => whole(shutdown, None),
+        n => {
+            Err(Refusal(format!("{n} of its records cannot be read; stentor run says why")).into())
         }
     }
 }

@@ -31,10 +31,11 @@ use session::Session;
 /// Run events, log files or standard input through the pipeline on this machine
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples: stentor run events/kinesis-burst.json\n          tail -f app.log | stentor run -"
+    after_help = "Examples: stentor run app.log rotated.log.gz\n          stentor run events/kinesis-burst.json\n          tail -f app.log | stentor run -"
 )]
 pub(crate) struct RunArguments {
-    /// Lambda events (JSON) or log files, plain or gzip; - reads standard input
+    /// Log files, exports to S3 or Lambda events, plain or packed (gzip, zstd); - reads standard
+    /// input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     #[command(flatten)]

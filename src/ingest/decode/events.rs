@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use super::Poison;
 use super::prefilter::Candidate;
 use crate::config::CONTEXT_EVENTS_MAX;
+use crate::ingest::lines::{LineHit, LineRecord};
 use crate::ingest::logs::LogEvent;
 
 /// The log events of a message.
@@ -27,6 +28,7 @@ pub(super) enum Source<'e> {
         events: u64,
         first_event: usize,
     },
+    Lines(&'e LineRecord<'e>),
 }
 
 /// The log events around one, of the same record. Only those that are asked for are read.
@@ -37,6 +39,7 @@ pub struct Neighbors<'e, 'w>(Around<'e, 'w>);
 enum Around<'e, 'w> {
     Parsed { events: &'e [LogEvent<'e>], index: usize },
     Raw { text: &'e [u8], candidate: &'e Candidate, walk: &'w mut Walk },
+    Lines { record: &'e LineRecord<'e>, hit: &'e LineHit },
 }
 
 /// A way through the log events of a raw text, from the first on. All alerts of a record share it,
@@ -54,11 +57,16 @@ impl<'e> Events<'e> {
         Self { source: Source::Parsed(events) }
     }
 
+    pub(super) fn of_lines(record: &'e LineRecord<'e>) -> Self {
+        Self { source: Source::Lines(record) }
+    }
+
     /// How many log events may carry a marker; `None` without a prefilter.
     pub fn candidates(&self) -> Option<usize> {
         match &self.source {
             Source::Parsed(_) => None,
             Source::Prefiltered { candidates, .. } => Some(candidates.len()),
+            Source::Lines(record) => Some(record.hits.len()),
         }
     }
 
@@ -103,6 +111,15 @@ impl<'e> Events<'e> {
                 }
                 Ok(events)
             }
+            Source::Lines(record) => {
+                for hit in record.hits {
+                    let mut neighbors = Neighbors(Around::Lines { record, hit });
+                    if take(&record.event(hit), &mut neighbors).is_break() {
+                        break;
+                    }
+                }
+                Ok(record.lines)
+            }
         }
     }
 }
@@ -111,11 +128,12 @@ impl<'e> Neighbors<'e, '_> {
     /// The messages of the log events after this one, in order, each read when it is asked for.
     /// They end at one that cannot be read.
     pub fn after(&self) -> impl Iterator<Item = Cow<'e, str>> + use<'e> {
-        let (parsed, raw) = match &self.0 {
-            Around::Parsed { events, index } => (&events[index + 1..], None),
+        let (parsed, raw, lines) = match &self.0 {
+            Around::Parsed { events, index } => (&events[index + 1..], None, None),
             Around::Raw { text, candidate, .. } => {
-                (&[][..], Some((*text, candidate.next_start(text))))
+                (&[][..], Some((*text, candidate.next_start(text))), None)
             }
+            Around::Lines { record, hit } => (&[][..], None, Some(record.after(hit))),
         };
         let raw = raw.into_iter().flat_map(|(text, mut next)| {
             iter::from_fn(move || {
@@ -124,7 +142,8 @@ impl<'e> Neighbors<'e, '_> {
                 event.read(text).ok().map(|event| event.message)
             })
         });
-        parsed.iter().map(|event| Cow::Borrowed(&*event.message)).chain(raw)
+        let parsed = parsed.iter().map(|event| Cow::Borrowed(&*event.message));
+        parsed.chain(raw).chain(lines.into_iter().flatten())
     }
 
     /// The messages of the last `count` log events before this one, in order; at most
@@ -135,6 +154,7 @@ impl<'e> Neighbors<'e, '_> {
                 let start = index.saturating_sub(count.min(CONTEXT_EVENTS_MAX));
                 events[start..*index].iter().map(|event| Cow::Borrowed(&*event.message)).collect()
             }
+            Around::Lines { record, hit } => record.before(hit, count),
             Around::Raw { text, candidate, walk } => {
                 walk.to(text, candidate.start());
                 let skipped = walk.passed.len().saturating_sub(count);

@@ -17,7 +17,7 @@ use crate::model::time::Timestamp;
 use crate::model::truncate::{truncated, truncated_start};
 
 /// The limits of what continues a log event.
-const JOINED_EVENTS_MAX: usize = 100;
+pub(super) const JOINED_EVENTS_MAX: usize = 100;
 pub(super) const JOINED_BYTES_MAX: usize = 64 * 1024;
 
 /// So much of the text around a statement is redacted with it.

@@ -392,6 +392,21 @@ fn utf16(text: &str, big_endian: bool) -> Vec<u8> {
     "\u{feff}".encode_utf16().chain(text.encode_utf16()).flat_map(bytes).collect()
 }
 
+fn zstd(bytes: &[u8]) -> Vec<u8> {
+    ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
+}
+
+/// A message of a subscription as it arrives in a bucket, with so many alerts.
+fn message(id: &str, alerts: usize) -> String {
+    let event = |n: usize| json!({"id": format!("{id}-{n}"), "timestamp": 1_795_443_306_789_i64 + n as i64, "message": format!("[CRITICAL] order {n}")});
+    let quiet = json!({"id": id, "timestamp": 1_795_443_306_000_i64, "message": "quiet {\"}"});
+    let events: Vec<Value> = std::iter::once(quiet).chain((0..alerts).map(event)).collect();
+    let events = serde_json::to_string(&events).unwrap();
+    format!(
+        r#"{{"messageType":"DATA_MESSAGE","owner":"123456789012","logGroup":"/aws/lambda/a","logStream":"s","subscriptionFilters":["all"],"logEvents":{events}}}"#
+    )
+}
+
 #[test]
 fn a_file_is_read_however_it_is_encoded_and_a_second_run_finds_duplicates() {
     let lines = "[CRITICAL] one\nquiet\r\n[ALERT] zwei äö\r\n";
@@ -401,6 +416,8 @@ fn a_file_is_read_however_it_is_encoded_and_a_second_run_finds_duplicates() {
     .unwrap();
     let json_lines =
         "{\"level\":\"info\"}\n{\"msg\":\"[CRITICAL] x\"}\n{\"msg\":\"[CRITICAL] y\"}\n";
+    let firehose = [gzip(message("1", 1).as_bytes()), gzip(message("2", 1).as_bytes())].concat();
+    let export = b"2026-11-23T14:15:06.789Z [CRITICAL] one\n2026-11-23T14:15:07.000Z quiet\n2026-11-23T14:15:08.000Z [ALERT] two\n";
     let members = [gzip(&lines.as_bytes()[..20]), gzip(&lines.as_bytes()[20..])].concat();
     for (name, bytes) in [
         ("plain.log", lines.as_bytes().to_vec()),
@@ -417,6 +434,16 @@ fn a_file_is_read_however_it_is_encoded_and_a_second_run_finds_duplicates() {
         ("event", gzip(event.as_bytes())),
         ("lines.json", json_lines.as_bytes().to_vec()),
         ("lines.json.gz", gzip(json_lines.as_bytes())),
+        ("twice.gz", gzip(&gzip(lines.as_bytes()))),
+        ("rotated.log.zst", zstd(lines.as_bytes())),
+        ("lines.json.zst", zstd(json_lines.as_bytes())),
+        ("frames", [zstd(&lines.as_bytes()[..20]), zstd(&lines.as_bytes()[20..])].concat()),
+        ("message.json", message("1", 2).into_bytes()),
+        ("firehose-unpacked", (message("1", 1) + &message("2", 1)).into_bytes()),
+        ("firehose-lines", (message("1", 1) + "\n" + &message("2", 1) + "\n").into_bytes()),
+        ("firehose", firehose.clone()),
+        ("firehose-packed.gz", gzip(&firehose)),
+        ("export.gz", gzip(export)),
     ] {
         let directory = scratch(&format!("encoded-{name}"));
         let file = directory.join(name);
@@ -442,16 +469,22 @@ fn an_input_that_cannot_be_read_is_reported_and_not_treated_as_empty() {
     let mut damaged = packed.clone();
     damaged[packed.len() - 6] ^= 1;
     let zip = b"PK\x03\x04 and so on".to_vec();
-    let cases: [(&str, Vec<u8>, &str, u64); 12] = [
+    let cases: [(&str, Vec<u8>, &str, u64); 13] = [
         ("a.zip", zip.clone(), "it is a zip archive: unpack it first", 0),
-        ("a.log.zst", b"\x28\xb5\x2f\xfd...".to_vec(), "zstd", 0),
+        ("a.log.zst", b"\x28\xb5\x2f\xfd...".to_vec(), "the zstd data ends too early", 0),
         ("a.log.xz", b"\xfd7zXZ\0...".to_vec(), "xz", 0),
         ("a.log.bz2", b"BZh91AY&SY...".to_vec(), "bzip2", 0),
         ("a.db", b"SQLite format 3\0...".to_vec(), "SQLite", 0),
         ("a.out", b"\x7fELF...".to_vec(), "ELF", 0),
         ("a.txt", b"\xff\xfe\0\0x\0\0\0".to_vec(), "UTF-32", 0),
         ("zeros", vec![0; 100_000], "NUL bytes and no text", 0),
-        ("twice.gz", gzip(&gzip(b"[CRITICAL] x")), "gzip data within gzip data", 0),
+        ("thrice.gz", gzip(&gzip(&gzip(b"[CRITICAL] x"))), "compressed three times", 0),
+        (
+            "cut-message",
+            (message("1", 2) + "{\"messageType\":").into_bytes(),
+            "has no end; the messages before that are ingested",
+            2,
+        ),
         ("array.json", b"[{\"message\": \"[CRITICAL] x\"}]".to_vec(), "jq -c '.[]'", 0),
         (
             "cut.gz",

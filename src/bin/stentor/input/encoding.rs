@@ -2,6 +2,8 @@
 
 use std::io::Read;
 
+use super::zstd;
+
 /// An encoding that `run` reads.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(super) enum Encoding {
@@ -13,6 +15,7 @@ pub(super) enum Encoding {
         big_endian: bool,
     },
     Gzip,
+    Zstd,
 }
 
 pub(super) const UTF8_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -21,10 +24,9 @@ pub(super) const UTF8_MARK: &[u8] = b"\xef\xbb\xbf";
 pub(super) const MAGIC_BYTES: usize = 4;
 
 /// Formats that are known but not read: how a file begins, what it is, and what to do.
-const FOREIGN: [(&[u8], &str); 21] = [
+const FOREIGN: [(&[u8], &str); 20] = [
     (b"PK\x03\x04", "a zip archive: unpack it first with unzip"),
     (b"PK\x05\x06", "an empty zip archive"),
-    (b"\x28\xb5\x2f\xfd", "zstd data: unpack it first with zstd -d"),
     (b"\xfd7zXZ\0", "xz data: unpack it first with xz -d"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive: unpack it first"),
     (b"\x04\x22\x4d\x18", "lz4 data: unpack it first with lz4 -d"),
@@ -60,6 +62,7 @@ impl Encoding {
         }
         match head {
             [0x1f, 0x8b, ..] => Ok(Self::Gzip),
+            _ if head.starts_with(zstd::MAGIC) => Ok(Self::Zstd),
             [0xff, 0xfe, ..] => Ok(Self::Utf16 { big_endian: false }),
             [0xfe, 0xff, ..] => Ok(Self::Utf16 { big_endian: true }),
             [0xef, 0xbb, 0xbf, ..] => Ok(Self::Utf8WithMark),
@@ -177,7 +180,7 @@ mod tests {
         let mut tar = vec![b'x'; 512];
         tar[257..262].copy_from_slice(b"ustar");
         let utf8 = Ok(Encoding::Utf8);
-        let cases: [(&[u8], Result<Encoding, &str>); 18] = [
+        let cases: [(&[u8], Result<Encoding, &str>); 19] = [
             (b"", utf8),
             (b"plain", utf8),
             ("текст äöü 日本".as_bytes(), utf8),
@@ -190,6 +193,7 @@ mod tests {
             (b"\xff\xfex\0", Ok(Encoding::Utf16 { big_endian: false })),
             (b"\xfe\xff\0x", Ok(Encoding::Utf16 { big_endian: true })),
             (b"\x1f\x8b\x08", Ok(Encoding::Gzip)),
+            (b"\x28\xb5\x2f\xfd\x04", Ok(Encoding::Zstd)),
             (b"BZh91AY&SY\x01", Err("bzip2")),
             (&tar, Err("tar")),
             (&[0; 100], Err("NUL bytes")),

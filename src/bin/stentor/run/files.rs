@@ -1,21 +1,23 @@
 //! Regular files: Lambda events, and log lines that have a position in their file.
 
-use std::io::{BufRead, BufReader, Read as _};
+use std::io::{Cursor, Read};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use stentor::adapters::clock::SystemClock;
-use stentor::ingest::event::Context;
+use stentor::ingest::event::{Batch, Context};
+use stentor::ingest::lines::LineNames;
 use stentor::protocol::clock::Clock as _;
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
 
 use super::session::{Session, ended_before};
 use crate::args::region_of_environment;
-use crate::input::lines::{self, LineOrigin, Lines};
+use crate::input::blocks::{BlockLimits, LineBlocks};
+use crate::input::lines::LineOrigin;
+use crate::input::messages::{self, Messages};
 use crate::input::{self, EVENT_BYTES_MAX, Input, InputKind, Refusal, line_too_long};
 use crate::progress::Progress;
-
-/// Bytes of a log file that are ingested at once.
-const CHUNK_BYTES: u64 = 4 * 1024 * 1024;
 
 impl Session<'_> {
     pub(crate) async fn ingest_file(&self, path: &Path, progress: Option<&mut Progress>) {
@@ -33,16 +35,20 @@ impl Session<'_> {
     ) -> Result<(), Refusal> {
         let origin = LineOrigin::file(path);
         let input = Input::open(path)?;
-        if input.kind == InputKind::Event {
-            return self.read_event_file(input, &origin, name).await;
-        }
-        let mut reader = BufReader::with_capacity(1 << 18, input.text);
         let mut progress = progress;
         let advance = || {
             let bytes_read = input.bytes_read.load(Ordering::Relaxed);
             progress.iter_mut().for_each(|progress| progress.advance_to(bytes_read));
         };
-        self.ingest_lines(&mut reader, input.offset, &origin, name, advance).await
+        match input.kind {
+            InputKind::Event => self.read_event_file(input, &origin, name).await,
+            InputKind::Messages => {
+                self.ingest_messages(input.text, input.offset, name, advance).await
+            }
+            InputKind::Lines => {
+                self.ingest_lines(input.text, input.offset, &origin, name, advance).await
+            }
+        }
     }
 
     async fn read_event_file(
@@ -53,21 +59,23 @@ impl Session<'_> {
     ) -> Result<(), Refusal> {
         let mut payload = Vec::new();
         input.text.take(EVENT_BYTES_MAX + 1).read_to_end(&mut payload)?;
-        self.ingest_payload(&payload, input.offset, origin, name).await
+        self.ingest_payload(payload, input.offset, origin, name).await
     }
 
     /// Ingests an event, or lines of JSON that look like one at first. `offset` is that of the
     /// payload in its file.
     pub(crate) async fn ingest_payload(
         &self,
-        payload: &[u8],
+        payload: Vec<u8>,
         offset: u64,
         origin: &LineOrigin,
         name: &str,
     ) -> Result<(), Refusal> {
-        match self.ingest_event(payload, name).await? {
+        match self.ingest_event(&payload, name).await? {
             IsEvent::Yes => Ok(()),
-            IsEvent::No => self.ingest_lines(&mut { payload }, offset, origin, name, || ()).await,
+            IsEvent::No => {
+                self.ingest_lines(Cursor::new(payload), offset, origin, name, || ()).await
+            }
         }
     }
 
@@ -83,38 +91,85 @@ impl Session<'_> {
         }
     }
 
+    /// Ingests messages until the end of the input or a shutdown request. `advance` is called after
+    /// each part.
+    pub(crate) async fn ingest_messages(
+        &self,
+        input: impl Read,
+        offset: u64,
+        name: &str,
+        mut advance: impl FnMut(),
+    ) -> Result<(), Refusal> {
+        let mut messages = Messages::new(input, offset);
+        let mut number = 0;
+        loop {
+            self.check_time()?;
+            let texts =
+                messages.next().map_err(|refusal| after_parts("messages", refusal, number == 0))?;
+            if texts.is_empty() {
+                return Ok(());
+            }
+            let records = messages::records(&texts, name, number);
+            number += texts.len();
+            self.ingest_batch(&self.services(), &Batch { records, ..Batch::default() }).await;
+            advance();
+        }
+    }
+
+    /// # Errors
+    /// When nothing more is to be read.
+    fn check_time(&self) -> Result<(), Refusal> {
+        if self.shutdown.is_requested() {
+            return Err(ended_before("the end of the file"));
+        }
+        if self.is_out_of_time() {
+            return Err(self.out_of_time());
+        }
+        Ok(())
+    }
+
     /// Ingests lines until the end of the file or a shutdown request. `advance` is called after
-    /// each chunk.
+    /// each part. A thread reads the next lines meanwhile.
     async fn ingest_lines(
         &self,
-        reader: &mut impl BufRead,
-        mut offset: u64,
+        input: impl Read + Send + 'static,
+        offset: u64,
         origin: &LineOrigin,
         name: &str,
         mut advance: impl FnMut(),
     ) -> Result<(), Refusal> {
-        loop {
-            if self.shutdown.is_requested() {
-                return Err(ended_before("the end of the file"));
-            }
-            if self.is_out_of_time() {
-                return Err(self.out_of_time());
-            }
-            let chunk = lines::read_lines(reader, &mut offset, CHUNK_BYTES);
-            let Lines { lines, cut } = chunk.map_err(|error| match offset {
-                0 => Refusal(error.to_string()),
-                _ => Refusal(format!("{error}; the lines before that are ingested")),
-            })?;
-            if let Some(start) = cut {
+        let (sender, mut receiver) = mpsc::channel(1);
+        let filter = self.shared.routes.line_filter().clone();
+        let mut blocks = LineBlocks::new(input, offset, BlockLimits::of(&filter));
+        // The receiver is gone after a shutdown request.
+        let reader =
+            spawn_blocking(move || while sender.blocking_send(blocks.next(&filter)).is_ok() {});
+        let mut is_first = true;
+        while let Some(gathered) = receiver.recv().await {
+            self.check_time()?;
+            let gathered =
+                gathered.map_err(|error| after_parts("lines", error.into(), is_first))?;
+            if let Some(start) = gathered.cut {
                 self.refuse(name, &line_too_long(&format!("at byte {start}")));
             }
-            if lines.is_empty() {
+            if gathered.lines.lines == 0 {
                 return Ok(());
             }
-            self.ingest_batch(&self.services(), &lines::batch(&lines, origin, SystemClock.now()))
-                .await;
+            let batch = gathered.batch(origin, LineNames::Offset, SystemClock.now());
+            self.ingest_batch(&self.services(), &batch).await;
+            is_first = false;
             advance();
         }
+        // Without the end of the input, the thread has panicked.
+        reader.await.map_err(|error| Refusal(error.to_string()))
+    }
+}
+
+/// Why an input is not read to its end, and what of it is ingested.
+fn after_parts(parts: &str, refusal: Refusal, is_first: bool) -> Refusal {
+    match is_first {
+        true => refusal,
+        false => Refusal(format!("{refusal}; the {parts} before that are ingested")),
     }
 }
 

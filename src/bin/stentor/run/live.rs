@@ -2,6 +2,7 @@
 //! and lines are ingested even while a target keeps a message waiting.
 
 use std::cell::Cell;
+use std::io::Cursor;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -38,6 +39,7 @@ impl Session<'_> {
         };
         let ingested = match stream.kind(&self.shutdown).await {
             Ok(InputKind::Lines) => self.ingest_live(&mut stream, &origin, &name).await?,
+            Ok(InputKind::Messages) => self.ingest_message_stream(&mut stream, &name).await,
             Ok(InputKind::Event) => self.ingest_event_stream(&mut stream, &origin, &name).await,
             Err(refusal) => Err(refusal),
         };
@@ -54,7 +56,12 @@ impl Session<'_> {
         name: &str,
     ) -> Result<(), Refusal> {
         let payload = stream.read_all(EVENT_BYTES_MAX, &self.shutdown).await?;
-        self.ingest_payload(&payload, 0, origin, name).await
+        self.ingest_payload(payload, 0, origin, name).await
+    }
+
+    async fn ingest_message_stream(&self, stream: &mut Stream, name: &str) -> Result<(), Refusal> {
+        let messages = stream.read_all(EVENT_BYTES_MAX, &self.shutdown).await?;
+        self.ingest_messages(Cursor::new(messages), 0, name, || ()).await
     }
 
     /// The outer error is that of the notifier, the inner that of the input.
