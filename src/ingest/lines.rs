@@ -35,7 +35,7 @@ pub struct AroundLimits {
     pub joined: usize,
     /// Lines after those.
     pub after: usize,
-    /// What follows a line is looked at up to this size.
+    /// So many bytes after a line are looked at.
     pub after_bytes: usize,
 }
 

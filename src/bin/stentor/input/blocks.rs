@@ -18,7 +18,7 @@ const RECORD_HITS_MAX: usize = 250;
 pub(crate) struct BlockLimits {
     /// The size of a block, unless one line is longer.
     pub block: usize,
-    /// What is kept before and after a block.
+    /// Bytes that are kept before and after a block.
     pub before: usize,
     pub after: usize,
     /// A longer line is cut.
