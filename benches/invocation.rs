@@ -25,7 +25,7 @@ mod plan {
     #[derive(Clone, Copy, PartialEq, Eq)]
     pub enum Mutation {
         ShortLease,
-        MarkAnyWindowArmed,
+        ClaimWhatOthersClaimed,
         FreezeWithoutClosing,
         SettleBeforeAcceptance,
     }

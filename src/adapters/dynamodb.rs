@@ -66,6 +66,27 @@ impl Default for Tables {
     }
 }
 
+impl Tables {
+    /// A stream keeps records for 7 days at most, and the dead-letter queue keeps letters for 14. An
+    /// alert that comes again after its row has expired would count twice.
+    pub const RETENTION_DAYS_MIN: u16 = 21;
+
+    /// The same tables with rows that are kept for `days`, a whole number.
+    ///
+    /// # Errors
+    /// When it is no number, or too small. The text says what is expected.
+    pub fn keeping(self, days: &str) -> Result<Self, String> {
+        let days: Option<u16> = days.parse().ok().filter(|days| *days >= Self::RETENTION_DAYS_MIN);
+        let Some(days) = days else {
+            return Err(format!(
+                "expected a whole number of days, at least {}: within that time a record can come again",
+                Self::RETENTION_DAYS_MIN
+            ));
+        };
+        Ok(Self { alerts_ttl: Duration::from_hours(24) * u32::from(days), ..self })
+    }
+}
+
 impl<C> DynamoStore<C> {
     /// `config` has the Region, the credentials and the endpoint. Its retries and time-outs are
     /// replaced. `rng` makes the keys of tallies, the tokens of transactions and the jitter of
@@ -116,5 +137,19 @@ impl<C> DynamoStore<C> {
     /// 128 random bits in hexadecimal, for the keys of tallies and the tokens of transactions.
     fn unique(&self) -> String {
         format!("{:016x}{:016x}", self.random.bits(), self.random.bits())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_kept_until_no_record_can_come_again() {
+        let days = |text| Tables::default().keeping(text).map(|tables| tables.alerts_ttl.as_secs());
+        assert_eq!((days("21"), days("365")), (Ok(21 * 86_400), Ok(365 * 86_400)));
+        for text in ["20", "0", "-1", "", "90d", "99999"] {
+            assert!(days(text).unwrap_err().contains("at least 21"), "{text}");
+        }
     }
 }

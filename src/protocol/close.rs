@@ -110,7 +110,7 @@ async fn close_due_window<W: Services>(round: &Round<'_, W>) -> Result<Cursor, S
             (None, Some(open)) if round.is_last || !context.timed || open.due <= context.now => {
                 let (window, burst) = (open.number, freeze::burst_at_close(&cursor, &context));
                 let closed = store.close(round.route, window, burst, round.deadline).await?;
-                closed.then(|| Cursor { open: None, closing: Some(window), burst, ..cursor })
+                closed.then_some(Cursor { open: None, closing: Some(window), burst, ..cursor })
             }
             _ => return Ok(cursor),
         }

@@ -16,7 +16,7 @@ use crate::model::outbox::{
 };
 use crate::model::time::Timestamp;
 use crate::protocol::backoff::RetryAt;
-use crate::protocol::clock::Deadline;
+use crate::protocol::clock::{Clock as _, Deadline};
 use crate::protocol::dead_letter::{ParkCode, ParkedItem, ParkedWork};
 use crate::protocol::escalate::{Waiting, escalate, escalate_overdue, waiting_since};
 use crate::protocol::notify::{Accepted, Deliver as _, DeliverError};
@@ -35,6 +35,9 @@ const LEASE_MARGIN: Duration = Duration::from_secs(10);
 /// A turn lasts this long. A recipient that comes later takes another one, so that routes which were
 /// late together are spread again.
 const TURN_KEPT: Duration = Duration::from_secs(30);
+
+/// A turn that comes this soon is waited for.
+const TURN_WAIT: Duration = Duration::from_secs(1);
 
 /// The result of delivering to one or more targets.
 #[derive(Debug, Default)]
@@ -170,7 +173,10 @@ impl<W: Services> TargetDelivery<'_, W> {
             release(Deferral::of(&state)).await?;
             return Ok(Step::Progress);
         };
-        if turn > now && digest.is_some() {
+        let soon = now.after(TURN_WAIT);
+        if now < turn && turn <= soon && digest.is_some() {
+            services.clock().sleep(now.until(turn)).await;
+        } else if turn > soon && digest.is_some() {
             release(Deferral { turn: Some(turn), ..Deferral::of(&state) }).await?;
             let reason = RetryReason::Paced { target: self.target().clone(), at: turn };
             return Ok(Step::Retry(RetryAt { at: turn, reason }));

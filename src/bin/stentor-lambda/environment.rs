@@ -3,7 +3,7 @@
 
 use std::env;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use stentor::adapters::clock::SystemClock;
 use stentor::adapters::dynamodb::{DynamoStore, Tables};
 use stentor::adapters::http::Http;
@@ -35,6 +35,12 @@ async fn function(variable: &impl Fn(&str) -> Option<String>) -> anyhow::Result<
         alerts: variable("ALERTS_TABLE").unwrap_or(Tables::default().alerts),
         outbox: variable("OUTBOX_TABLE").unwrap_or(Tables::default().outbox),
         ..Tables::default()
+    };
+    let tables = match variable("ALERTS_RETENTION_DAYS") {
+        Some(days) => {
+            tables.keeping(&days).map_err(|problem| anyhow!("ALERTS_RETENTION_DAYS: {problem}"))?
+        }
+        None => tables,
     };
     let dlq_url =
         variable("DLQ_URL").context("DLQ_URL is not set: there is nowhere to park bad records")?;

@@ -3,6 +3,7 @@
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use aws_types::SdkConfig;
@@ -78,6 +79,17 @@ pub(crate) struct TableNames {
         default_value = "Outbox"
     )]
     pub outbox_table: String,
+    /// How long a row of the alerts table is kept
+    #[cfg_attr(not(feature = "aws"), arg(hide = true))]
+    #[arg(
+        long,
+        value_name = "DAYS",
+        env = "ALERTS_RETENTION_DAYS",
+        hide_env = true,
+        default_value_t = 90,
+        value_parser = clap::value_parser!(u16).range(i64::from(Tables::RETENTION_DAYS_MIN)..)
+    )]
+    pub alerts_retention_days: u16,
 }
 
 impl Configuration {
@@ -179,13 +191,12 @@ pub(crate) fn region_of_environment() -> Option<String> {
 
 impl TableNames {
     pub(crate) fn store(&self, aws: &SdkConfig) -> DynamoStore {
-        let (alerts, outbox) = (self.alerts_table.clone(), self.outbox_table.clone());
-        DynamoStore::new(
-            aws,
-            Tables { alerts, outbox, ..Tables::default() },
-            SystemClock,
-            random::from_os(),
-        )
+        let tables = Tables {
+            alerts: self.alerts_table.clone(),
+            outbox: self.outbox_table.clone(),
+            alerts_ttl: Duration::from_hours(24) * u32::from(self.alerts_retention_days),
+        };
+        DynamoStore::new(aws, tables, SystemClock, random::from_os())
     }
 }
 

@@ -224,7 +224,6 @@ impl Ledger {
         after: u64,
         acknowledgement: &Acknowledgement,
         muted_before: u64,
-        now_us: u64,
     ) {
         let (target, is_fallback) =
             (recipient.target(), matches!(recipient, Recipient::Fallback(_)));
@@ -246,14 +245,6 @@ impl Ledger {
         let owed = epochs.filter(|frozen| is_fallback || frozen.owed.contains(target));
         let owed: u64 = owed.map(|frozen| frozen.alerts.len() as u64).sum();
         if acknowledgement.muted > muted_before {
-            // The process has read the cursor a while ago, and its clock may differ.
-            let before_us = now_us.saturating_sub(MUTED_SINCE.as_micros() as u64);
-            let is_muted = self.mutes.iter().any(|(at, from_us, until_us)| {
-                at == route && *from_us <= now_us && before_us <= *until_us
-            });
-            if !is_muted {
-                self.violations.push(format!("alerts of {route} count as muted, but it was not"));
-            }
             if acknowledgement.muted - muted_before != owed {
                 let muted = acknowledgement.muted - muted_before;
                 self.violations.push(format!(
@@ -261,6 +252,18 @@ impl Ledger {
                 ));
             }
             self.muted.push((route.clone(), target.clone(), span));
+        }
+    }
+
+    /// Alerts of `route` count as muted since `now_us`. The process has read the cursor a while ago,
+    /// and its clock may differ.
+    pub fn count_as_muted(&mut self, route: &RouteName, now_us: u64) {
+        let before_us = now_us.saturating_sub(MUTED_SINCE.as_micros() as u64);
+        let is_muted = self.mutes.iter().any(|(at, from_us, until_us)| {
+            at == route && *from_us <= now_us && before_us <= *until_us
+        });
+        if !is_muted {
+            self.violations.push(format!("alerts of {route} count as muted, but it was not"));
         }
     }
 

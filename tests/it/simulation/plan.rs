@@ -184,7 +184,11 @@ impl Plan {
                 && (redeploys || mutation == Some(Mutation::TodaysRoutes)),
             mutes: !is_quiet && (mutes || mutation == Some(Mutation::MuteForEver)),
             inline,
-            skew: if seed % 3 == 0 && mutation.is_none() { SKEW_MAX } else { Duration::ZERO },
+            skew: if seed.is_multiple_of(3) && mutation.is_none() {
+                SKEW_MAX
+            } else {
+                Duration::ZERO
+            },
             outage: faults.target > 0 && outage,
             steady: false,
             rate_limit: None,

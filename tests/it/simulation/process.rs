@@ -470,8 +470,10 @@ impl Store for Process {
                     after,
                     &acknowledgement,
                     before.muted,
-                    now_us,
                 );
+                if acknowledgement.muted > before.muted {
+                    state.ledger.count_as_muted(&route, now_us);
+                }
             }
             Ok(done)
         };
