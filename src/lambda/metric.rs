@@ -80,7 +80,7 @@ pub fn of_sweep(swept: &Swept, now: Timestamp) -> InvocationMetrics {
         count("swept", swept.routes),
         count("unfinished", unfinished),
         count("sweep_unfinished", swept.unreached),
-        ("oldest_debt_ms", "Milliseconds", u64::try_from(debt.as_millis()).unwrap_or(u64::MAX)),
+        ("oldest_debt_ms", "Milliseconds", milliseconds(debt)),
     ];
     metrics.extend(of_messages(&swept.messages));
     let mut summary = format!(
@@ -102,11 +102,7 @@ pub fn line(
     now: Timestamp,
 ) -> String {
     let InvocationMetrics { summary, mut metrics, details } = invocation_metrics;
-    metrics.push((
-        "duration",
-        "Milliseconds",
-        u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
-    ));
+    metrics.push(("duration", "Milliseconds", milliseconds(duration)));
     let definitions: Vec<Value> =
         metrics.iter().map(|(name, unit, _)| json!({"Name": name, "Unit": unit})).collect();
     let directive =
@@ -125,15 +121,25 @@ pub fn line(
     Value::Object(line).to_string()
 }
 
-fn of_messages(messages: &[Delivery]) -> [(&'static str, &'static str, u64); 3] {
+fn of_messages(messages: &[Delivery]) -> Vec<(&'static str, &'static str, u64)> {
     let of_kind = |kind: fn(&DeliveryOutcome) -> bool| {
         messages.iter().filter(|sent| kind(&sent.outcome)).count() as u64
     };
-    [
+    let mut metrics = vec![
         count("messages_accepted", of_kind(|outcome| *outcome == DeliveryOutcome::Accepted)),
         count("messages_retried", of_kind(|outcome| matches!(outcome, DeliveryOutcome::Retry(_)))),
         count("messages_parked", of_kind(|outcome| matches!(outcome, DeliveryOutcome::Parked(_)))),
-    ]
+    ];
+    // The slowest of the invocation.
+    let accepted = messages.iter().filter(|sent| sent.outcome == DeliveryOutcome::Accepted);
+    if let Some(first) = accepted.filter_map(|sent| sent.first_after).max() {
+        metrics.push(("first_message_ms", "Milliseconds", milliseconds(first)));
+    }
+    metrics
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn accepted(messages: &[Delivery]) -> usize {

@@ -457,7 +457,9 @@ impl<W: Services> TargetDelivery<'_, W> {
             }
         };
         let (route, target) = (digest.route.clone(), digest.target.clone());
+        let first = digest.tally.span.filter(|_| digest.burst.is_none());
         messages.push(Delivery {
+            first_after: first.map(|span| span.first.until(self.round.now())),
             route,
             target,
             epochs: digest.epochs,

@@ -30,6 +30,8 @@ pub struct Delivery {
     /// First and last epoch that the message covers.
     pub epochs: (u64, u64),
     pub alerts: u64,
+    /// From the first log event to the outcome; only for the first message of a burst.
+    pub first_after: Option<Duration>,
     pub outcome: DeliveryOutcome,
 }
 

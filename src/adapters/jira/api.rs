@@ -259,12 +259,15 @@ impl<X: Exchange> Jira<'_, X> {
         Ok(())
     }
 
-    /// Opens an issue again. False if it cannot be.
+    /// Opens an issue again. False if it cannot be. A person or a replay may have been faster.
     pub(super) async fn reopen(&self, issue: &CurrentIssue) -> Result<bool, DeliverError> {
-        match self.transition_to(&issue.key, &self.settings.reopen).await? {
-            Some(id) => self.transition(&issue.key, &id).await,
-            None => Ok(false),
+        let id = self.transition_to(&issue.key, &self.settings.reopen).await?;
+        if let Some(id) = id
+            && self.transition(&issue.key, &id).await?
+        {
+            return Ok(true);
         }
+        Ok(self.issue(&issue.key).await?.is_some_and(|issue| !issue.is_done))
     }
 
     /// The id of the transition with this name. `None`, with a warning, if the issue has none in

@@ -17,6 +17,7 @@ use crate::model::pattern::Pattern;
 use crate::model::time::Timestamp;
 use crate::protocol::consume::Consumed;
 use crate::protocol::notifier::Swept;
+use crate::protocol::round::{Delivery, DeliveryOutcome};
 use crate::protocol::store::Store as _;
 
 const TEMPLATE: &str = include_str!("../../../template.yaml");
@@ -96,15 +97,15 @@ fn a_month_of_round_numbers_through_a_stream() {
     let epoch_kib = 16_000.0 / 1024.0 + 0.5;
     expect(
         "dynamodb-windows",
-        (144.0 * (4.0 + 2.0 * 2.0) + epochs * (3.0 * epoch_kib + 2.0)) * days / 1e6,
+        (144.0 * (3.0 + 2.0 * 3.0) + epochs * (3.0 * epoch_kib + 2.0)) * days / 1e6,
     );
     let frozen = transactions * 1_511.11 / 4096.0;
     let delivered = epochs * 2.0 * (1.0 + 16_000.0 / 4096.0);
     expect(
         "dynamodb-reads",
-        (transactions + frozen + delivered + 144.0 * (11.0 + 2.0 * 7.0)) * days / 1e6,
+        (transactions + frozen + delivered + 144.0 * (9.0 + 2.0 * 5.0)) * days / 1e6,
     );
-    expect("dynamodb-sweeps", 1440.0 * (1.0 + 9.0 + 2.0 * 2.0) * days / 1e6);
+    expect("dynamodb-sweeps", 1440.0 * (1.0 + 2.0) * days / 1e6);
     let gib = 1_073_741_824.0;
     let (rows, kept_epochs) = (86_400.0 * 90.0, epochs * 30.0 * 16_100.0 / gib);
     // The index: 243 + 0.435 x 218, and 100 bytes that DynamoDB adds to each item.
@@ -118,13 +119,13 @@ fn a_month_of_round_numbers_through_a_stream() {
     let computing = 96_072.5 + 86_400.0 * 0.0022 + transactions;
     let consumer_ms = invocations * 2.5 + computing * 2.0 + transactions * 25.0;
     expect("lambda-consumer", consumer_ms / 1e3 * 1769.0 / 1024.0 * days);
-    expect("lambda-notifier", (144.0 * 400.0 + 1440.0 * 12.5) / 1e3 * 1769.0 / 1024.0 * days);
+    expect("lambda-notifier", (144.0 * 400.0 + 1440.0 * 10.7) / 1e3 * 1769.0 / 1024.0 * days);
 
     let own = invocations * (CONSUMER_LOG_BYTES.value + 700.0)
         + 1584.0 * (NOTIFIER_LOG_BYTES.value + 700.0);
     expect("cloudwatch-own-logs", own * days / gib);
     expect("cloudwatch-own-logs-stored", own * 30.0 * 0.15 / gib);
-    expect("cloudwatch-metrics", 22.0);
+    expect("cloudwatch-metrics", 25.0);
     expect("cloudwatch-alarms", 26.0);
     expect("cloudwatch-delivery-alarm", 7.0);
     expect("sqs-due", 144.0 * 3.0 * days / 1e6);
@@ -300,19 +301,19 @@ fn golden_bills() {
     }
     insta::assert_snapshot!(table, @r"
     dollars a month                 kinesis   dynamodb      watch     lambda        sqs    secrets        out      total
-    default                         1548.91     999.95      46.46      37.83       0.27       0.42       0.00    2633.83
-    nothing matches                 1548.91       0.07      46.45      12.80       0.26       0.40       0.00    1608.89
-    one in a million                1548.91       1.71      46.46      12.94       0.27       0.42       0.00    1610.71
-    1 %                             1548.91    7018.79      46.46      38.49       0.27       0.42       0.00    8653.33
-    5 %                             1548.91   32356.73      46.46      40.97       0.27       0.42       0.00   33993.75
-    10 GB a day                       44.40      14.06      16.69       2.60       0.27       0.42       0.00      78.44
-    100 TB a day                  151999.77   99774.47    3484.32    3729.60       0.27       0.42       0.00  258988.85
-    10 GB a day, direct                0.00      14.47      24.99       5.16       0.27       0.42       0.00      45.31
-    direct                             0.00    1420.91    1387.54     509.41       0.27       0.42       0.00    3318.56
-    records of 10 events            3258.81    1073.56      67.48      56.46       0.27       0.42       0.00    4457.01
-    packs 8 times                   1000.40     946.12      33.46      25.01       0.27       0.42       0.00    2005.69
-    50 routes                       1548.91    1441.78      46.59      45.22       0.53       0.44       0.37    3083.83
-    a filter sends the matches        34.89     784.54      18.03       7.04       0.27       0.42       0.00     845.19
+    default                         1548.91     999.90      47.36      37.83       0.27       0.42       0.00    2634.68
+    nothing matches                 1548.91       0.02      47.35      12.80       0.26       0.40       0.00    1609.74
+    one in a million                1548.91       1.66      47.36      12.94       0.27       0.42       0.00    1611.56
+    1 %                             1548.91    7018.74      47.36      38.48       0.27       0.42       0.00    8654.18
+    5 %                             1548.91   32356.68      47.36      40.97       0.27       0.42       0.00   33994.60
+    10 GB a day                       44.40      14.01      17.59       2.60       0.27       0.42       0.00      79.29
+    100 TB a day                  151999.77   99774.42    3485.23    3729.60       0.27       0.42       0.00  258989.70
+    10 GB a day, direct                0.00      14.42      25.90       5.15       0.27       0.42       0.00      46.16
+    direct                             0.00    1420.86    1388.45     509.41       0.27       0.42       0.00    3319.41
+    records of 10 events            3258.81    1073.51      68.39      56.46       0.27       0.42       0.00    4457.86
+    packs 8 times                   1000.40     946.07      34.36      25.01       0.27       0.42       0.00    2006.54
+    50 routes                       1548.91    1438.74      47.51      45.13       0.53       0.44       0.37    3081.61
+    a filter sends the matches        34.89     784.48      18.93       7.04       0.27       0.42       0.00     846.04
     ");
 }
 
@@ -396,7 +397,15 @@ fn the_functions_write_as_many_metrics_and_log_bytes_as_the_model_says() {
         )
     };
     let consumer = line(metric::of_batch(&Consumed::default()));
-    let due = line(metric::of_due(1, 0, &[]));
+    let first = Delivery {
+        route: "r".parse().unwrap(),
+        target: "slack:a".parse().unwrap(),
+        epochs: (1, 1),
+        alerts: 1,
+        first_after: Some(Duration::from_secs(2)),
+        outcome: DeliveryOutcome::Accepted,
+    };
+    let due = line(metric::of_due(1, 0, &[first]));
     let notifier = line(metric::of_sweep(&Swept::default(), Timestamp::from_millis(0)));
     let metrics = |lines: &[&str]| -> BTreeSet<String> {
         let names = lines.iter().flat_map(|line| line.split(r#"{"Name":""#).skip(1));

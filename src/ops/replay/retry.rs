@@ -179,6 +179,7 @@ impl<W: Services, D: DeadLetterSource, R: StreamReader> Engine<'_, W, D, R> {
             Err(failure) => DeliveryOutcome::Retry(failure.to_string()),
         };
         self.report.messages.push(Delivery {
+            first_after: None,
             route,
             target,
             epochs,

@@ -35,25 +35,25 @@ fn a_bill_has_a_line_for_each_service_and_says_what_it_assumes() {
       records written                                          27,191 GB      2,175.27       28.61
       records read                                             27,191 GB      1,087.63       14.30
       kept beyond 24 hours                               5,364 GB-months        536.37        7.05
-    DynamoDB                                                                  1,391.41       18.30
+    DynamoDB                                                                  1,391.36       18.30
       rows written                                     536 million units        334.95        4.40
       their index                                      200 million units        125.07        1.64
       tallies, put and deleted                         920 million units        574.71        7.56
       windows and epochs written                      45.9 million units         28.69        0.38
       cursors, tallies, epochs read                    139 million units         17.37        0.23
-      sweeps                                          0.53 million units          0.07        0.00
+      sweeps                                          0.13 million units          0.02        0.00
       rows kept for 90 days                                808 GB-months        202.08        2.66
       their point-in-time recovery                         542 GB-months        108.48        1.43
-    CloudWatch, with the functions' logs                                         99.29        1.31
+    CloudWatch, with the functions' logs                                        100.19        1.32
       own logs ingested                                           175 GB         87.32        1.15
       own logs kept for 30 days                           25.8 GB-months          0.78        0.01
-      metrics                                                 22 metrics          6.60        0.09
+      metrics                                                 25 metrics          7.50        0.10
       alarms                                                   26 alarms          2.60        0.03
       LogsDeliveryAlarm, one metric a log group                20 metrics          2.00        0.03
-    Lambda                                                                       86.71        1.14
+    Lambda                                                                       86.70        1.14
       invocations                                            102 million         20.50        0.27
       the consumer                                  4,961,837 GB-seconds         66.16        0.87
-      the notifier                                      3,972 GB-seconds          0.05        0.00
+      the notifier                                      3,836 GB-seconds          0.05        0.00
     SQS                                                                           0.27        0.00
       due messages                                          0.01 million          0.01        0.00
       Lambda's polls of the due queue                       0.66 million          0.26        0.00
@@ -62,20 +62,20 @@ fn a_bill_has_a_line_for_each_service_and_says_what_it_assumes() {
       reads of it                                          0.44 x 10,000          0.02        0.00
     Data transfer                                                                 0.00        0.00
     CloudWatch Logs subscriptions                                                 0.00        0.00
-    total                                                                     5,406.57       71.10
+    total                                                                     5,407.42       71.11
 
     not included: ingestion by CloudWatch Logs                               35,409.66      465.66
 
-    estimated, not measured (--json has all 61 coefficients)
+    estimated, not measured (--json has all 60 coefficients)
     peak-to-mean          2 times       the busiest minutes against the average
     invocation-ms         2.5 ms        runtime, summary line, rounding up to a millisecond
     vcpu-slowdown         2 times       a vCPU of Lambda against the measured core
     transaction-ms        20 ms         wait for one transaction
     transaction-cpu-ms    1 ms          sign and encrypt one transaction
     arm-ms                5 ms          wait for the cursor of a route
-    notifier-ms           400 ms        a due message: about fifteen calls, and Slack's answer
+    notifier-ms           400 ms        a due message: about twelve calls, and Slack's answer
     sweep-ms              10 ms         a sweep without routes
-    sweep-route-ms        2.5 ms        each route: 20 ms, eight routes at once
+    sweep-route-ms        0.7 ms        each route: 10 ms, sixteen routes at once
     message-bytes         10000 bytes   a message to a target, with TLS
     platform-log-bytes    700 bytes     Lambda's own two lines, and 26 bytes that CloudWatch Logs adds to each
     ");

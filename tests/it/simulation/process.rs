@@ -553,7 +553,15 @@ impl DueQueue for Process {
     async fn send(&self, due: &Due, delay: Duration, deadline: Deadline) -> Result<(), QueueError> {
         let sim = Arc::clone(&self.sim);
         let sent = due.clone();
+        // Whether the call took effect, and whether its sender has given it up.
+        let fate = Arc::new(Mutex::new((false, false)));
+        let seen = Arc::clone(&fate);
         let effect = move |state: &mut State, _: &Sim| {
+            let mut fate = seen.lock().unwrap();
+            fate.0 = true;
+            if fate.1 {
+                state.ledger.may_repeat(&sent);
+            }
             state.ledger.sent(&sent, sim.executor.now_us(), delay);
             if !state.queue.send(&sim, sent.clone(), delay) {
                 // A replay sends it again.
@@ -562,7 +570,11 @@ impl DueQueue for Process {
             Ok(())
         };
         let unanswered = |_| {
-            self.sim.state.lock().unwrap().ledger.may_repeat(due);
+            let mut fate = fate.lock().unwrap();
+            fate.1 = true;
+            if fate.0 {
+                self.sim.state.lock().unwrap().ledger.may_repeat(due);
+            }
             Err(QueueError::Unavailable(Cause::no_answer()))
         };
         self.call("send", deadline, effect, unanswered).await

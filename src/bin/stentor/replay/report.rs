@@ -283,6 +283,7 @@ mod tests {
                 failure,
             }],
             messages: vec![Delivery {
+                first_after: None,
                 route: "alerts".parse().unwrap(),
                 target: "slack:default".parse().unwrap(),
                 epochs: (1, 7),

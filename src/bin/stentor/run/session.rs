@@ -263,6 +263,7 @@ impl<'a> Session<'a> {
 fn accepted(digest: &Digest) -> Delivery {
     let (route, target) = (digest.route.clone(), digest.target.clone());
     Delivery {
+        first_after: None,
         route,
         target,
         epochs: digest.epochs,
