@@ -181,12 +181,13 @@ async fn deliver_epochs<W: Services>(round: &Round<'_, W>, cursor: Cursor) -> Cl
     Closed { messages, open: cursor.open, last_closed, oldest_debt, retry }
 }
 
-/// Lets epochs expire that every target has received, and forgets targets that the configuration no
-/// longer has.
+/// Lets epochs expire that every target has received, and forgets targets that the route no longer
+/// has.
 async fn retire<W: Services>(round: &Round<'_, W>, cursor: &Cursor) {
     let upto = cursor.sealed.min(cursor.retired + RETIRED_AT_ONCE);
+    // A route that is gone keeps its targets: a late alert is owed to them, and then parked.
     let is_configured =
-        |target: &Target| round.configured().is_some_and(|route| route.notify.contains(target));
+        |target: &Target| round.configured().is_none_or(|route| route.notify.contains(target));
     let is_last = upto == cursor.sealed && cursor.closing.is_none();
     let gone = cursor.targets.keys().filter(|target| is_last && !is_configured(target));
     let gone: Vec<Target> = gone.cloned().collect();
@@ -202,6 +203,7 @@ async fn retire<W: Services>(round: &Round<'_, W>, cursor: &Cursor) {
 fn context<'r, W: Services>(round: &'r Round<'_, W>) -> FreezeContext<'r> {
     FreezeContext {
         route: round.configured(),
+        substitutes: round.services.routes().iter().next().map_or(&[], |route| &route.notify),
         timed: round.services.due().is_some(),
         claim: round.claim,
         now: round.now(),

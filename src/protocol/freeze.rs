@@ -18,6 +18,8 @@ use crate::model::time::Timestamp;
 pub struct FreezeContext<'a> {
     /// `None`: the configuration no longer has the route.
     pub route: Option<&'a Route>,
+    /// The targets of an alert whose route is gone and never had any: those of another route.
+    pub substitutes: &'a [Target],
     /// Whether windows have a timer. Without one no burst begins.
     pub timed: bool,
     /// With which the process claims to send the due message of the next window.
@@ -103,10 +105,12 @@ fn with_patterns(mut patterns: BurstPatterns, tally: &Tally) -> BurstPatterns {
 }
 
 /// The targets that an epoch is owed to: those of the configuration. A route that is gone from it
-/// uses the targets that the cursor knows, so that its last alerts are parked and not forgotten.
+/// uses the targets that the cursor knows, or else those of another route, so that its last alerts
+/// are parked and not forgotten.
 fn owed(cursor: &Cursor, context: &FreezeContext<'_>) -> Vec<Target> {
     match context.route {
         Some(route) => route.notify.clone(),
+        None if cursor.targets.is_empty() => context.substitutes.to_vec(),
         None => cursor.targets.keys().cloned().collect(),
     }
 }

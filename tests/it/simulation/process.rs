@@ -367,10 +367,15 @@ impl Store for Process {
         }
         let configured = self.routes.get(&route).map(|route| route.notify.clone());
         let effect = move |state: &mut State, _: &Sim| {
-            let known = state.engine.cursor(&route)?.targets.into_keys().collect();
-            let owed = configured.unwrap_or(known);
-            if freeze.epoch.as_ref().is_some_and(|epoch| epoch.owed != owed) {
+            if let (Some(owed), Some(epoch)) = (&configured, &freeze.epoch)
+                && epoch.owed != *owed
+            {
                 let what = format!("an epoch of {route} is not owed to {owed:?}");
+                state.ledger.violations.push(what);
+            }
+            let is_owed = |epoch: &Epoch| !epoch.owed.is_empty();
+            if !freeze.epoch.as_ref().is_none_or(is_owed) {
+                let what = format!("an epoch of {route} is owed to no target");
                 state.ledger.violations.push(what);
             }
             let frozen = state.engine.freeze(&route, &freeze)?;
