@@ -189,6 +189,22 @@ async fn the_consumer_commits_then_arms_and_only_then_acknowledges() {
 }
 
 #[tokio::test]
+async fn the_first_message_of_a_quiet_route_takes_seven_calls_in_a_row() {
+    let engine = Embedded::start(None).await.unwrap();
+    let crash_switch = CrashSwitch::default();
+    let process = Process::start(&engine, &crash_switch, true).await;
+    consume(&process, &batch(vec![record("a", &["[INFO] x"])]), process.deadline()).await;
+    crash_switch.restart(None);
+    close(&process, &"info".parse().unwrap(), 0, process.deadline()).await;
+    let log = crash_switch.log();
+    let before: Vec<_> = log.iter().copied().take_while(|call| *call != "deliver").collect();
+    // The due message is sent beside the delivery, and the turn is taken while epochs are read.
+    let in_a_row = before.iter().copied().filter(|call| !["send", "take_turn"].contains(call));
+    let expected = ["cursor", "close", "tallies", "freeze", "target", "lease", "epochs"];
+    assert_eq!(in_a_row.collect::<Vec<_>>(), expected, "{log:?}");
+}
+
+#[tokio::test]
 async fn a_new_pattern_in_a_burst_is_reported_soon_but_not_for_ever() {
     let engine = Embedded::start(None).await.unwrap();
     let crash_switch = CrashSwitch::default();

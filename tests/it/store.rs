@@ -178,6 +178,30 @@ async fn ten_thousand_alerts_take_the_fewest_transactions() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_throttled_commit_writes_less_at_once() {
+    let engine = Embedded::start(None).await.unwrap();
+    let store = engine.store().await.unwrap();
+    let proxy = Proxy::start(engine.address()).await;
+    proxy.decide(|operation, _| match operation {
+        "TransactWriteItems" => ProxyAction::ThrottleAbove(20),
+        _ => ProxyAction::Pass,
+    });
+    let throttled = DynamoStore::new(
+        &stentor::adapters::aws::loopback(&proxy.endpoint()),
+        Tables::default(),
+        SystemClock,
+        Rng::with_seed(1),
+    );
+    let alerts: Vec<Alert> = (0..600).map(|n| alert(&format!("{n}"), &["critical"])).collect();
+    let commits = throttled.commit(&alerts, soon()).await;
+    assert!(commits.iter().all(|commit| *commit == Commit::Fresh), "{commits:?}");
+    assert_eq!(counted(&store, "critical").await, 600);
+    // 600 rows in transactions of at most 19 rows are 32; each success tries a little more.
+    let sent = proxy.seen();
+    assert!(sent < 200, "{sent} requests");
+}
+
 #[tokio::test]
 async fn concurrent_commits_of_the_same_alerts_count_them_once() {
     let engine = Embedded::start(None).await.unwrap();

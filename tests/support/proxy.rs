@@ -15,6 +15,8 @@ type Decide = dyn Fn(&str, u64) -> ProxyAction + Send + Sync;
 pub enum ProxyAction {
     Pass,
     Throttle,
+    /// Throttles a request that puts more items than this.
+    ThrottleAbove(usize),
     /// Answers with an empty success. The request does not reach the engine.
     Accept,
     /// Never answers. The request does not reach the engine.
@@ -86,6 +88,8 @@ async fn serve(
         let answer = match decision(&operation, n) {
             ProxyAction::Pass => forward(engine, &request).await,
             ProxyAction::Throttle => throttled(),
+            ProxyAction::ThrottleAbove(items) if puts(&request) > items => throttled(),
+            ProxyAction::ThrottleAbove(_) => forward(engine, &request).await,
             ProxyAction::Accept => answer("200 OK", "{}"),
             ProxyAction::Swallow => std::future::pending().await,
             ProxyAction::SwallowAnswer => {
@@ -97,6 +101,10 @@ async fn serve(
             return;
         }
     }
+}
+
+fn puts(request: &[u8]) -> usize {
+    String::from_utf8_lossy(request).matches(r#"{"Put":"#).count()
 }
 
 async fn forward(engine: SocketAddr, request: &[u8]) -> Vec<u8> {
