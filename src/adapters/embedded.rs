@@ -1,5 +1,5 @@
 //! DynamoDB on this machine, without an AWS account: the engine `dynoxide` behind its own HTTP
-//! server on a free loopback port. All calls go through the real client; [`transport`] shortens the
+//! server on a free loopback port. All calls go through the real client; `transport` shortens the
 //! way of transactions. In a SQLite file the data outlives the process, and several processes may
 //! use the file at the same time, each with its own engine. In memory it serves tests.
 
