@@ -25,7 +25,7 @@ pub struct Way {
     /// The write units that the table takes in a second. A request beyond them is refused as
     /// DynamoDB does it.
     pub units_per_second: Option<f64>,
-    /// Refuses each transaction once.
+    /// Refuses each transaction once, because of a conflict, so the same bytes are sent again.
     pub refuses_once: bool,
     /// The connector answers by itself: every transaction succeeds.
     pub answers: bool,
@@ -90,10 +90,15 @@ impl HttpConnector for Connector {
                 };
             if refused {
                 way.seen.refused.fetch_add(1, Ordering::Relaxed);
-                return Ok(answer(
-                    400,
-                    r#"{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException"}"#,
-                ));
+                let body = match way.units_per_second {
+                    Some(_) => {
+                        r#"{"__type":"com.amazonaws.dynamodb.v20120810#ThrottlingException"}"#
+                    }
+                    None => {
+                        r#"{"__type":"com.amazonaws.dynamodb.v20120810#TransactionConflictException"}"#
+                    }
+                };
+                return Ok(answer(400, body));
             }
             match way.answers {
                 true => Ok(answer(200, "{}")),
