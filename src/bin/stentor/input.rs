@@ -228,8 +228,9 @@ fn kind(head: &[u8], path: Option<&Path>) -> InputKind {
     if looks_like_messages(head) {
         return InputKind::Messages;
     }
-    let is_event =
-        looks_like_an_event(head) || (path.is_some_and(is_named_json) && !is_json_lines(head));
+    let is_event = looks_like_an_event(head)
+        || looks_like_an_array(head)
+        || (path.is_some_and(is_named_json) && !is_json_lines(head));
     if is_event { InputKind::Event } else { InputKind::Lines }
 }
 
@@ -284,6 +285,18 @@ fn looks_like_an_event(head: &[u8]) -> bool {
     let text = String::from_utf8_lossy(head);
     let Some(inside) = without_mark(&text).trim_start().strip_prefix('{') else { return false };
     ["\"Records\"", "\"awslogs\""].iter().any(|key| inside.trim_start().starts_with(key))
+}
+
+/// Whether it is an array of objects, whose elements are not on lines of their own: it is refused
+/// with advice, and not read as one long line. A line of a log can be a whole array.
+fn looks_like_an_array(head: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(head);
+    let text = without_mark(&text).trim_start();
+    let first = text.strip_prefix('[').and_then(|inside| inside.trim_start().strip_prefix('{'));
+    let is_array = first.is_some_and(|object| object.trim_start().starts_with('"'));
+    let (line, rest) = text.split_once('\n').unwrap_or((text, ""));
+    let is_line = serde_json::from_str::<IgnoredAny>(line).is_ok() && !rest.trim().is_empty();
+    is_array && !is_line
 }
 
 /// Whether it is a message of a subscription: an object that begins as AWS writes it, or with its
@@ -407,6 +420,10 @@ mod tests {
             ("{\n\"level\":\"info\"}\n", "x.json", InputKind::Event),
             ("[1]", "x.json.gz", InputKind::Event),
             ("[1]", "x.gz", InputKind::Lines),
+            (r#"[{"messageType":"DATA_MESSAGE"}]"#, "x", InputKind::Event),
+            ("\u{feff}[\n  { \"level\": \"info\" },\n", "x.log", InputKind::Event),
+            ("[{\"level\":\"info\"}]\n[{\"level\":\"info\"}]\n", "x", InputKind::Lines),
+            ("[CRITICAL] {\"a\":1}", "x", InputKind::Lines),
             ("2026-11-23 started", "x", InputKind::Lines),
             ("", "x", InputKind::Lines),
         ];
