@@ -7,10 +7,10 @@
 //! |---|---|
 //! | `outbox` | the port: cursors, tallies, epochs, targets, and the conditions on them |
 //! | `commit`, `commit_request`, `pressure` | rows and tallies in one transaction, fewer at once when throttled |
-//! | `hours` | the hours that have alerts |
+//! | `hours`, `routes` | the hours and the routes that have alerts |
 //! | `audit` | queries of the alerts table |
 //! | `item`, `value`, `expression` | the layout of the items, and how they are written |
-//! | `call` | one call, with its retries |
+//! | `call`, `items` | one call, with its retries; reads and writes of single items |
 //! | `table` | creates the tables, for tests and for the embedded engine |
 
 use std::collections::HashSet;
@@ -32,8 +32,10 @@ mod commit_request;
 mod expression;
 mod hours;
 mod item;
+mod items;
 mod outbox;
 mod pressure;
+mod routes;
 pub mod table;
 mod value;
 

@@ -104,7 +104,7 @@ mod tests {
         let markers = markers.iter().map(|marker| ((*marker).to_owned(), 1)).collect();
         let tally = Tally { alerts: 1, markers, ..Tally::default() };
         let (route, target) = ("app".parse().unwrap(), "pagerduty:db".parse().unwrap());
-        let parked = Digest::parked(&route, &target, Some(severity), (7, 7), tally);
+        let parked = Digest::new(&route, &target, Some(severity), (7, 7), tally);
         Digest { incident: Some(7), ..parked }
     }
 

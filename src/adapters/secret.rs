@@ -398,6 +398,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_secret_that_cannot_be_read_again_is_used_as_it_was() {
+        let fake = Fake { text: Lock::new("hunter2".into()), ..Fake::default() };
+        let secrets = Secrets::new(&fake);
+        assert!(secrets.credential(&target(), at(0), by(999)).await.is_err(), "never read");
+        *fake.text.lock().unwrap() = r#"{"ops":"old"}"#.into();
+        let read = async |now| {
+            let credential = secrets.credential(&target(), at(now), by(999)).await.unwrap();
+            let readings = fake.readings.load(Ordering::SeqCst);
+            (credential.as_str().unwrap().to_owned(), readings)
+        };
+        assert_eq!(read(1).await, ("old".to_owned(), 2));
+        *fake.text.lock().unwrap() = "hunter2".into();
+        // A failed read is repeated after a while, and not for each message.
+        for (now, readings) in [(301, 3), (310, 3), (316, 4)] {
+            assert_eq!(read(now).await, ("old".to_owned(), readings), "after {now} s");
+        }
+        *fake.text.lock().unwrap() = r#"{"ops":"new"}"#.into();
+        assert_eq!(read(331).await, ("new".to_owned(), 5));
+    }
+
+    #[tokio::test]
     async fn after_a_denial_one_caller_reads_both_versions() {
         let fake = Fake { text: Lock::new(r#"{"ops":"old"}"#.into()), ..Fake::default() };
         let secrets = Secrets::new(&fake);

@@ -107,7 +107,7 @@ impl Budget {
 ///     origin,
 /// };
 /// let (route, target) = ("critical".parse()?, "slack:ops".parse()?);
-/// let digest = Digest::parked(&route, &target, None, (1, 1), Tally::of([&alert]));
+/// let digest = Digest::new(&route, &target, None, (1, 1), Tally::of([&alert]));
 /// let content = compose(&digest, &Budget::UNLIMITED);
 /// assert_eq!(content.headline, "🔴 [CRITICAL] no space left on device · 1 alert");
 /// assert_eq!(content.groups[0].excerpt, text);

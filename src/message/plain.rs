@@ -23,7 +23,7 @@ const HANG: usize = 2;
 /// use stentor::model::tally::Tally;
 ///
 /// let (route, target) = ("critical".parse()?, "slack:ops".parse()?);
-/// let digest = Digest::parked(&route, &target, None, (3, 4), Tally::default());
+/// let digest = Digest::new(&route, &target, None, (3, 4), Tally::default());
 /// let text = plain::view(&compose(&digest, &Budget::UNLIMITED), 80, false);
 /// assert_eq!(text, "✅ Nothing new on critical\n  route critical · epochs 3–4\n");
 /// # Ok::<(), stentor::model::name::NameError>(())

@@ -152,6 +152,17 @@ fn a_message_shows_that_it_waited_was_muted_or_was_for_another_target() {
 }
 
 #[test]
+fn a_message_says_that_alerts_are_missing() {
+    let (route, target) = ("critical".parse().unwrap(), "slack:a".parse().unwrap());
+    insta::assert_snapshot!(view(&Digest::lost(&route, &target, None, (3, 5))), @r"
+    🟠 Alerts on critical are missing
+      ⚠️ 3 summaries of alerts are missing in the outbox table, so no message counts them. The audit
+        table has the alerts.
+      route critical · epochs 3–5
+    ");
+}
+
+#[test]
 fn patterns_without_room_are_counted() {
     let counts = |digest: &Digest| {
         let has_count =

@@ -51,8 +51,8 @@ pub struct Backlog {
 }
 
 impl Digest {
-    /// The digest of a parked message, to deliver it again. Its burst is long over.
-    pub fn parked(
+    /// The digest of these epochs, without a burst. That of a parked message is long over.
+    pub fn new(
         route: &RouteName,
         target: &Target,
         configured: Option<Severity>,
@@ -86,7 +86,7 @@ impl Digest {
     ) -> Self {
         let severity = Some(configured.unwrap_or(Severity::Error));
         let lost_epochs = (epochs.1 + 1).saturating_sub(epochs.0);
-        Self { lost_epochs, ..Self::parked(route, target, severity, epochs, Tally::default()) }
+        Self { lost_epochs, ..Self::new(route, target, severity, epochs, Tally::default()) }
     }
 
     /// The name of the incident that this digest is about: `STACK/ROUTE/BURST`. All targets derive
@@ -110,7 +110,7 @@ impl Digest {
     pub fn title(&self) -> String {
         let route = &self.route;
         if self.tally.is_empty() && self.lost_epochs > 0 {
-            return format!("Alerts of {route} are missing here");
+            return format!("Alerts on {route} are missing");
         }
         if self.tally.is_empty() {
             return self.burst.map_or_else(
@@ -229,25 +229,14 @@ impl MergedEpochs {
         configured: Option<Severity>,
     ) -> Option<Digest> {
         let ((first, since), last) = (self.first?, self.last?);
-        let tally = self.tally.clustered();
-        let severity = severity(configured, &tally);
-        // More alerts than in this digest: earlier messages were about the same burst.
-        let burst = last.burst.filter(|burst| last.ends_burst || burst.alerts > tally.alerts);
-        let windows = self.windows;
+        let (windows, alerts) = (self.windows, self.tally.alerts);
         Some(Digest {
-            route: route.clone(),
-            target: target.clone(),
-            severity,
-            epochs: (first, last.number),
-            tally,
-            burst,
+            // More alerts than in this digest: earlier messages were about the same burst.
+            burst: last.burst.filter(|burst| last.ends_burst || burst.alerts > alerts),
             ends_burst: last.ends_burst,
             incident: last.burst.map(|burst| burst.number),
             backlog: (windows > 1).then_some(Backlog { windows, since }),
-            muted: 0,
-            lost_epochs: 0,
-            escalated: None,
-            related: Vec::new(),
+            ..Digest::new(route, target, configured, (first, last.number), self.tally)
         })
     }
 }

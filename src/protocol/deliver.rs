@@ -4,15 +4,16 @@
 //! The order that must never change: an offset moves only after the target accepted the message, or
 //! after a refused message is in the dead-letter queue and its fallback is owed the epochs.
 
+mod message;
+
 use std::time::Duration;
 
 use futures::future::{join_all, try_join, try_join_all};
 
-use crate::model::burst::Related;
-use crate::model::digest::{Digest, MergedEpochs};
+use crate::model::digest::Digest;
 use crate::model::name::Target;
 use crate::model::outbox::{
-    Acknowledgement, Cursor, Deferral, Epoch, Lease, Recipient, TargetState, Thread,
+    Acknowledgement, Cursor, Deferral, Lease, Recipient, TargetState, Thread,
 };
 use crate::model::time::Timestamp;
 use crate::protocol::backoff::RetryAt;
@@ -21,11 +22,8 @@ use crate::protocol::dead_letter::{ParkCode, ParkedItem, ParkedWork};
 use crate::protocol::escalate::{Waiting, escalate, escalate_overdue, waiting_since};
 use crate::protocol::notify::{Accepted, Deliver as _, DeliverError};
 use crate::protocol::queue::DeadLetterQueue as _;
-use crate::protocol::resolve::end_of_incident;
 use crate::protocol::retry_reason::RetryReason;
-use crate::protocol::round::{
-    ACKNOWLEDGE_MARGIN, ATTEMPT_MAX, Delivery, DeliveryOutcome, EPOCHS_AT_ONCE, Round,
-};
+use crate::protocol::round::{ACKNOWLEDGE_MARGIN, ATTEMPT_MAX, Delivery, DeliveryOutcome, Round};
 use crate::protocol::services::Services;
 use crate::protocol::store::{Store as _, StoreError};
 
@@ -184,7 +182,7 @@ impl<W: Services> TargetDelivery<'_, W> {
         let thread = state.thread.clone();
         let result = match digest {
             None => Ok(Acknowledgement { offset: upto, thread, muted: state.muted }),
-            Some(digest) if is_muted && !self.resolves(&digest) => {
+            Some(digest) if is_muted && digest.lost_epochs == 0 && !self.resolves(&digest) => {
                 let muted = state.muted.saturating_add(digest.tally.alerts);
                 Ok(Acknowledgement { offset: upto, thread, muted })
             }
@@ -242,40 +240,9 @@ impl<W: Services> TargetDelivery<'_, W> {
         services.store().take_turn(self.target(), interval, now, deadline).await
     }
 
-    /// The next message, and the offset after it; `None` if there is nothing to do. A fallback
-    /// resolves the incident of the burst that `end` ends when it is owed nothing more of it.
-    async fn next(
-        &self,
-        state: &TargetState,
-        end: Option<Epoch>,
-    ) -> Result<Option<(Option<Digest>, u64)>, StoreError> {
-        let owed = self.owed(state);
-        let end = end.filter(|end| owed.is_none_or(|(after, _)| end.number <= after));
-        match (owed, end) {
-            (_, Some(end)) => {
-                let offset = end.number.max(state.offset.unwrap_or_default());
-                let mut ending = MergedEpochs::default();
-                ending.add(&end);
-                Ok(Some((self.addressed(state, ending).await?, offset)))
-            }
-            (Some((after, upto)), None) => self.digest(state, after, upto).await.map(Some),
-            (None, None) => Ok(None),
-        }
-    }
-
     /// The epochs `(after, upto]` that the target may be owed; `None` when it is owed nothing.
     fn owed(&self, state: &TargetState) -> Option<(u64, u64)> {
         self.recipient.owed(self.cursor, self.sealed, state)
-    }
-
-    /// The epoch that ends the burst for which a fallback has an incident open. Other targets are
-    /// owed the end of each burst.
-    async fn end_of_incident(&self, state: &TargetState) -> Result<Option<Epoch>, StoreError> {
-        let has_incidents = self.target().kind.has_incidents();
-        if !(self.is_fallback() && has_incidents && self.is_configured()) {
-            return Ok(None);
-        }
-        end_of_incident(self.round, self.cursor, state).await
     }
 
     fn is_fallback(&self) -> bool {
@@ -305,99 +272,6 @@ impl<W: Services> TargetDelivery<'_, W> {
     /// no one, and an incident that stays open hides the next one.
     fn resolves(&self, digest: &Digest) -> bool {
         digest.ends_burst && digest.tally.is_empty() && self.target().kind.has_incidents()
-    }
-
-    /// The next message out of the epochs `(after, upto]`, and the last epoch that it deals with.
-    /// `None` if the target is owed none of the epochs up to that one.
-    async fn digest(
-        &self,
-        state: &TargetState,
-        after: u64,
-        upto: u64,
-    ) -> Result<(Option<Digest>, u64), StoreError> {
-        let Round { services, route, deadline, .. } = *self.round;
-        let merging = self.target().kind.merging();
-        let is_owed = |epoch: &Epoch| self.is_fallback() || epoch.owed.contains(self.target());
-        let (mut merged, mut last) = (MergedEpochs::default(), after);
-        'reading: while last < upto {
-            let epochs =
-                services.store().epochs(route, last, upto, EPOCHS_AT_ONCE, deadline).await?;
-            if epochs.is_empty() && merged.is_empty() {
-                return self.lost(state, (last + 1, upto)).await;
-            }
-            if epochs.is_empty() {
-                break;
-            }
-            for epoch in epochs {
-                // Epochs have consecutive numbers. A gap has a message of its own.
-                if epoch.number > last + 1 && merged.is_empty() {
-                    return self.lost(state, (last + 1, epoch.number - 1)).await;
-                }
-                if epoch.number > last + 1 {
-                    break 'reading;
-                }
-                if is_owed(&epoch) {
-                    if !merging.joins(&merged, &epoch) {
-                        break 'reading;
-                    }
-                    merged.add(&epoch);
-                }
-                last = epoch.number;
-            }
-        }
-        Ok((self.addressed(state, merged).await?, last))
-    }
-
-    /// The report of epochs that the store does not have, and the last of them. Someone deleted them,
-    /// or restored the table from a backup. `None` if they have expired after all.
-    async fn lost(
-        &self,
-        state: &TargetState,
-        (first, last): (u64, u64),
-    ) -> Result<(Option<Digest>, u64), StoreError> {
-        let Round { services, route, deadline, .. } = *self.round;
-        let retired = services.store().cursor(route, deadline).await?.retired;
-        if retired >= first {
-            return Ok((None, last.min(retired)));
-        }
-        tracing::error!(
-            route = %route,
-            target = %self.target(),
-            error.code = "epochs-lost",
-            "Epochs {first} to {last} of {route} are missing in the outbox; {} hears of it",
-            self.target()
-        );
-        let severity = self.round.configured().and_then(|route| route.severity);
-        let digest = Digest::lost(route, self.target(), severity, (first, last));
-        Ok((Some(Digest { muted: state.muted, ..digest }), last))
-    }
-
-    /// The message about some epochs to this target; `None` if there are none.
-    async fn addressed(
-        &self,
-        state: &TargetState,
-        epochs: MergedEpochs,
-    ) -> Result<Option<Digest>, StoreError> {
-        let severity = self.round.configured().and_then(|route| route.severity);
-        let digest = epochs.digest(self.round.route, self.target(), severity);
-        let escalation = state.escalation.as_ref().filter(|_| self.is_fallback());
-        let escalated = escalation.map(|escalation| escalation.reason.clone());
-        let Some(digest) = digest else { return Ok(None) };
-        let related = self.related(&digest).await?;
-        Ok(Some(Digest { muted: state.muted, escalated, related, ..digest }))
-    }
-
-    /// The things that the other targets of the route opened for the same burst.
-    async fn related(&self, digest: &Digest) -> Result<Vec<Related>, StoreError> {
-        let Round { services, route, deadline, .. } = *self.round;
-        let Some(burst) = digest.incident else { return Ok(Vec::new()) };
-        let others = self.cursor.targets.keys().filter(|target| target.kind.has_incidents());
-        let others = others.filter(|target| *target != self.target());
-        let states =
-            others.map(|target| services.store().target(route, Recipient::Own(target), deadline));
-        let states = try_join_all(states).await?;
-        let threads = states.into_iter().filter_map(|state| state.thread);
-        Ok(threads.filter(|thread| thread.burst == burst).filter_map(|t| t.related).collect())
     }
 
     /// Delivers the digest, or parks it when the target refuses it.

@@ -115,7 +115,7 @@ impl Surroundings {
         surroundings
     }
 
-    /// Creates a due queue with the template's redrive policy, and returns its URL.
+    /// Creates a due queue that gives up after 200 receives, and returns its URL.
     pub async fn due_queue(&self, visibility_timeout_s: u32) -> String {
         let client = sqs::Client::new(&self.aws);
         let dead_letters = client.get_queue_attributes().queue_url(&self.queue_url);

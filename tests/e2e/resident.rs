@@ -170,10 +170,10 @@ async fn check(stage: &Stage, match_ratio: f64, bytes_max: u64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_memory_of_the_function_is_bounded_for_any_event() {
     let stage = Stage::start().await;
-    // Measured: 18 to 24 MB at 0.1 %, 22 to 25 MB at 5 %, 8 MB next to the bombs. The rules of the
-    // redactor take 2 MB of that. How many buffers the allocator keeps depends on the machine.
-    check(&stage, 0.001, 27 * MB).await;
-    check(&stage, 0.05, 29 * MB).await;
+    // Measured: 19, 21 or 23.4 MB at 0.1 %, by how the workers overlap; 22 to 24 MB at 5 %, 8 MB
+    // next to the bombs. The rules of the redactor take 2 MB of that.
+    check(&stage, 0.001, 24 * MB).await;
+    check(&stage, 0.05, 26 * MB).await;
     let (peak, most) = (stage.peak(&bombs()).await, 12 * MB + WORKERS * DECODED_BYTES_MAX_DEFAULT);
     println!("bombs: {peak} bytes of at most {most}");
     assert!(peak <= most, "bombs: {peak} bytes, more than {most}");

@@ -68,21 +68,13 @@ fn targets(aws: &SdkConfig, secret: &Value) -> Targets<Secret> {
 }
 
 fn digest() -> Digest {
-    Digest {
-        route: "critical".parse().unwrap(),
-        target: "sns:oncall".parse().unwrap(),
-        severity: Severity::Critical,
-        epochs: (1, 1),
-        tally: Tally::of(&[alert("1", &["critical"]), alert("2", &["critical"])]),
-        burst: None,
-        ends_burst: false,
-        incident: None,
-        backlog: None,
-        muted: 0,
-        lost_epochs: 0,
-        escalated: None,
-        related: vec![],
-    }
+    Digest::new(
+        &"critical".parse().unwrap(),
+        &"sns:oncall".parse().unwrap(),
+        Some(Severity::Critical),
+        (1, 1),
+        Tally::of(&[alert("1", &["critical"]), alert("2", &["critical"])]),
+    )
 }
 
 async fn publish(aws: &SdkConfig, credential: Value, within: Duration) -> Result<(), DeliverError> {

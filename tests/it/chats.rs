@@ -30,19 +30,15 @@ fn digest(target: &str) -> Digest {
     let since = Timestamp::from_millis(1_795_443_216_000);
     let until = Timestamp::from_millis(1_795_443_306_000);
     Digest {
-        route: "critical".parse().unwrap(),
-        target: target.parse().unwrap(),
-        severity: Severity::Critical,
-        epochs: (7, 7),
-        tally: Tally::of(&[alert("1", &["critical"]), alert("2", &["critical"])]),
         burst: Some(Burst { number: 5, since, until, alerts: 42 }),
-        ends_burst: false,
         incident: Some(5),
-        backlog: None,
-        muted: 0,
-        lost_epochs: 0,
-        escalated: None,
-        related: vec![],
+        ..Digest::new(
+            &"critical".parse().unwrap(),
+            &target.parse().unwrap(),
+            Some(Severity::Critical),
+            (7, 7),
+            Tally::of(&[alert("1", &["critical"]), alert("2", &["critical"])]),
+        )
     }
 }
 

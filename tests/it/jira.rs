@@ -189,19 +189,14 @@ fn targets_with(secret: Value, settings: &str) -> Targets<Secret> {
 fn digest(burst: u64, from: u64, to: u64) -> Digest {
     let alerts: Vec<Alert> = (from..=to).map(|n| alert(&n.to_string(), &["critical"])).collect();
     Digest {
-        route: "critical".parse().unwrap(),
-        target: "jira:PAY".parse().unwrap(),
-        severity: Severity::Critical,
-        epochs: (from, from),
-        tally: Tally::of(&alerts),
-        burst: None,
-        ends_burst: false,
         incident: Some(burst),
-        backlog: None,
-        muted: 0,
-        lost_epochs: 0,
-        escalated: None,
-        related: vec![],
+        ..Digest::new(
+            &"critical".parse().unwrap(),
+            &"jira:PAY".parse().unwrap(),
+            Some(Severity::Critical),
+            (from, from),
+            Tally::of(&alerts),
+        )
     }
 }
 

@@ -54,7 +54,7 @@ fn targets<R: ReadSecret>(secret: R) -> Targets<R> {
 fn digest() -> Digest {
     let (route, target) = ("critical".parse().unwrap(), "jsm:ops".parse().unwrap());
     let tally = Tally::of(&[alert("1", &["critical"]), alert("2", &["critical"])]);
-    let parked = Digest::parked(&route, &target, Some(Severity::Critical), (7, 7), tally);
+    let parked = Digest::new(&route, &target, Some(Severity::Critical), (7, 7), tally);
     Digest { incident: Some(7), ..parked }
 }
 

@@ -105,24 +105,20 @@ fn targets(server: &MockServer, secret: &str) -> Targets<Secret> {
 fn digest() -> Digest {
     let now = SystemClock.now();
     Digest {
-        route: "critical".parse().unwrap(),
-        target: "slack:ops".parse().unwrap(),
-        severity: Severity::Critical,
-        epochs: (7, 7),
-        tally: Tally::of(&[alert("1", &["critical"]), alert("2", &["critical"])]),
         burst: Some(Burst {
             number: 7,
             since: now.before(Duration::from_secs(90)),
             until: now,
             alerts: 42,
         }),
-        ends_burst: false,
         incident: Some(7),
-        backlog: None,
-        muted: 0,
-        lost_epochs: 0,
-        escalated: None,
-        related: vec![],
+        ..Digest::new(
+            &"critical".parse().unwrap(),
+            &"slack:ops".parse().unwrap(),
+            Some(Severity::Critical),
+            (7, 7),
+            Tally::of(&[alert("1", &["critical"]), alert("2", &["critical"])]),
+        )
     }
 }
 

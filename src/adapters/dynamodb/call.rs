@@ -88,7 +88,7 @@ impl<C: Clock> DynamoStore<C> {
         retry(RETRY, &self.clock, deadline, || self.random.bits(), attempt).await
     }
 
-    /// [`Self::call`] for a call without a condition.
+    /// [`Self::call`] for a call without a condition, or whose attempt takes it as an answer.
     pub(super) async fn read<T, F>(
         &self,
         deadline: Deadline,
@@ -157,10 +157,7 @@ impl<C: Clock> DynamoStore<C> {
                 });
             async { call.send().await.map_or_else(written_error, |_| Ok(Written::Done)) }
         };
-        match self.call(deadline, transact).await? {
-            CallOutcome::Done(written) => Ok(written),
-            CallOutcome::Condition => Ok(Written::Exists(Vec::new())),
-        }
+        self.read(deadline, transact).await
     }
 }
 

@@ -126,7 +126,7 @@ impl<C: Clock> DynamoStore<C> {
                     self.pressure.raise(pressure);
                     if !backoff.wait(self.random.bits()).await {
                         answers.extend(chunk.fail(StoreError::Unavailable(cause)));
-                    } else if chunk.alerts.len() > self.pressure.items().max(1) {
+                    } else if chunk.alerts.len() > 1 && chunk.items() > self.pressure.items() {
                         answers.extend(self.commit_halves(chunk, redelivered, deadline).await);
                         return answers;
                     }
@@ -273,6 +273,11 @@ impl<C: Clock> DynamoStore<C> {
 }
 
 impl Chunk<'_> {
+    /// The items of its transaction.
+    fn items(&self) -> usize {
+        self.alerts.len() + self.routes.len()
+    }
+
     /// Removes the alerts whose rows exist.
     fn take(&mut self, existing: &Existing) -> Answers {
         let exists = |(_, alert): &mut (usize, &Alert)| existing.contains_key(alert.id.as_str());

@@ -13,19 +13,12 @@
 //! | `#hours` | `<UTC date>` | `hours`, the set of hours that have alerts; `expires_at` |
 
 use std::borrow::Borrow;
-use std::collections::BTreeSet;
-use std::sync::PoisonError;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::operation::update_item::UpdateItemOutput;
-use aws_sdk_dynamodb::types::{
-    AttributeValue, Delete, Put, ReturnValue, TransactWriteItem, Update,
-};
+use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
 use futures::future::{try_join, try_join_all};
-use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::DynamoStore;
-use super::call::{CallOutcome, call_error};
 use super::expression::Expression;
 use super::item::{self, CURSOR, Item, TALLY_SHARDS};
 use crate::model::alert::Alert;
@@ -40,12 +33,8 @@ use crate::model::time::Timestamp;
 use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::store::{Commit, Store, StoreError};
 
-/// Partitions that no route has: route names contain no `#`.
-const ROUTES: &str = "#routes";
+/// A partition that no route has: route names contain no `#`.
 const TARGETS: &str = "#targets";
-
-/// Routes that are registered concurrently.
-const ROUTES_AT_ONCE: usize = 8;
 
 /// Retired epochs are kept for this time, so that an operator can see what was sent.
 const RETIRED_TTL: Duration = Duration::from_hours(24 * 30);
@@ -65,9 +54,7 @@ impl<C: Clock> Store for DynamoStore<C> {
     }
 
     async fn routes(&self, deadline: Deadline) -> Result<Vec<RouteName>, StoreError> {
-        let items = self.query(ROUTES, "-", "~", deadline).await?;
-        let name = |item: &Item| item.get("sk")?.as_s().ok()?.parse().ok();
-        Ok(items.iter().filter_map(name).collect())
+        self.registered(deadline).await
     }
 
     async fn open(
@@ -393,12 +380,6 @@ impl<C: Clock> Store for DynamoStore<C> {
     }
 }
 
-/// Some items, and the key of the last one if there are more.
-struct QueryPage {
-    items: Vec<Item>,
-    last: Option<Item>,
-}
-
 /// For each shard the sort key of the last tally that was read: empty before the first, `None` after
 /// the last.
 struct ShardPlaces(Vec<Option<String>>);
@@ -534,156 +515,5 @@ impl<C: Clock> DynamoStore<C> {
             }
         }
         Ok(())
-    }
-
-    async fn get(
-        &self,
-        partition: &str,
-        sort: &str,
-        deadline: Deadline,
-    ) -> Result<Option<Item>, StoreError> {
-        let get = || {
-            let key = item::key(partition, sort);
-            let call = self
-                .client
-                .get_item()
-                .table_name(&self.tables.outbox)
-                .set_key(Some(key))
-                .consistent_read(true);
-            async { call.send().await.map_err(call_error) }
-        };
-        Ok(self.read(deadline, get).await?.item)
-    }
-
-    /// Registers the routes of these alerts that this process has not registered yet. A registered
-    /// route without alerts is harmless; the sweep would miss the alerts of one that is not.
-    pub(super) async fn register_routes<'a>(
-        &self,
-        alerts: impl Iterator<Item = &'a Alert>,
-        deadline: Deadline,
-    ) -> Result<(), StoreError> {
-        let missing: BTreeSet<&RouteName> = {
-            let known = self.registered_routes.lock().unwrap_or_else(PoisonError::into_inner);
-            let routes = alerts.flat_map(|alert| &*alert.routes);
-            routes.filter(|route| !known.contains(*route)).collect()
-        };
-        let entries: Vec<Item> =
-            missing.iter().map(|route| item::key(ROUTES, route.as_str())).collect();
-        let register = entries.into_iter().map(|entry| self.put(entry, deadline));
-        stream::iter(register).buffer_unordered(ROUTES_AT_ONCE).try_collect::<()>().await?;
-        let mut known = self.registered_routes.lock().unwrap_or_else(PoisonError::into_inner);
-        known.extend(missing.into_iter().cloned());
-        Ok(())
-    }
-
-    async fn put(&self, item: Item, deadline: Deadline) -> Result<(), StoreError> {
-        let put = || {
-            let call =
-                self.client.put_item().table_name(&self.tables.outbox).set_item(Some(item.clone()));
-            async { call.send().await.map_err(call_error) }
-        };
-        self.read(deadline, put).await.map(drop)
-    }
-
-    /// Returns whether the update took effect.
-    pub(super) async fn update(
-        &self,
-        partition: &str,
-        sort: &str,
-        expression: &Expression,
-        deadline: Deadline,
-    ) -> Result<bool, StoreError> {
-        let returned = ReturnValue::None;
-        let outcome = self.send_update(partition, sort, expression, returned, deadline).await?;
-        Ok(outcome.is_some())
-    }
-
-    /// The item after the update; `None` when the condition does not hold.
-    async fn update_and_read(
-        &self,
-        partition: &str,
-        sort: &str,
-        expression: &Expression,
-        deadline: Deadline,
-    ) -> Result<Option<Item>, StoreError> {
-        let returned = ReturnValue::AllNew;
-        let outcome = self.send_update(partition, sort, expression, returned, deadline).await?;
-        Ok(outcome.map(|output| output.attributes.unwrap_or_default()))
-    }
-
-    async fn send_update(
-        &self,
-        partition: &str,
-        sort: &str,
-        expression: &Expression,
-        returned: ReturnValue,
-        deadline: Deadline,
-    ) -> Result<Option<UpdateItemOutput>, StoreError> {
-        let update = || {
-            let call = self
-                .client
-                .update_item()
-                .table_name(&self.tables.outbox)
-                .set_key(Some(item::key(partition, sort)))
-                .update_expression(expression.update())
-                .set_condition_expression(expression.condition())
-                .set_expression_attribute_names(Some(expression.names.clone()))
-                .set_expression_attribute_values(expression.values())
-                .return_values(returned.clone());
-            async { call.send().await.map_err(call_error) }
-        };
-        match self.call(deadline, update).await? {
-            CallOutcome::Done(output) => Ok(Some(output)),
-            CallOutcome::Condition => Ok(None),
-        }
-    }
-
-    /// All items of a partition with a sort key from `from` to `to`, both included, in order.
-    pub(super) async fn query(
-        &self,
-        partition: &str,
-        from: &str,
-        to: &str,
-        deadline: Deadline,
-    ) -> Result<Vec<Item>, StoreError> {
-        let (mut items, mut start) = (Vec::new(), None);
-        loop {
-            let page = self.query_page(partition, (from, to), start, None, deadline).await?;
-            items.extend(page.items);
-            start = page.last;
-            if start.is_none() {
-                return Ok(items);
-            }
-        }
-    }
-
-    /// The items of one page, from `start` on.
-    async fn query_page(
-        &self,
-        partition: &str,
-        (from, to): (&str, &str),
-        start: Option<Item>,
-        limit: Option<usize>,
-        deadline: Deadline,
-    ) -> Result<QueryPage, StoreError> {
-        let limit = limit.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX).max(1));
-        let page = || {
-            let call = self
-                .client
-                .query()
-                .table_name(&self.tables.outbox)
-                .consistent_read(true)
-                .key_condition_expression("#pk = :pk AND #sk BETWEEN :from AND :to")
-                .expression_attribute_names("#pk", "pk")
-                .expression_attribute_names("#sk", "sk")
-                .expression_attribute_values(":pk", item::text(partition))
-                .expression_attribute_values(":from", item::text(from))
-                .expression_attribute_values(":to", item::text(to))
-                .set_exclusive_start_key(start.clone())
-                .set_limit(limit);
-            async { call.send().await.map_err(call_error) }
-        };
-        let page = self.read(deadline, page).await?;
-        Ok(QueryPage { items: page.items.unwrap_or_default(), last: page.last_evaluated_key })
     }
 }

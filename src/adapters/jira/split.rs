@@ -46,7 +46,8 @@ pub(super) fn split(digest: &Digest, known: &BurstIssues) -> Vec<PatternDigest> 
         let ungrouped = ungrouped.clone();
         rest.push(Tally { alerts, ungrouped, other, span, ..Tally::default() });
     }
-    if !rest.is_empty() {
+    // A report of missing alerts has no pattern.
+    if !rest.is_empty() || digest.lost_epochs > 0 {
         parts.push((label::REST.to_owned(), rest));
     }
     let parts = parts.into_iter().enumerate();

@@ -169,19 +169,11 @@ fn digest(target: &Target, now: Timestamp) -> Digest {
         region: None,
         origin: origin.into(),
     };
-    Digest {
-        route: "send-test".parse().expect("invariant: it is a name"),
-        target: target.clone(),
-        severity: Severity::Info,
-        epochs: (0, 0),
-        tally: Tally::of([&alert]),
-        burst: None,
-        ends_burst: false,
-        incident: None,
-        backlog: None,
-        muted: 0,
-        lost_epochs: 0,
-        escalated: None,
-        related: vec![],
-    }
+    Digest::new(
+        &"send-test".parse().expect("invariant: it is a name"),
+        target,
+        Some(Severity::Info),
+        (0, 0),
+        Tally::of([&alert]),
+    )
 }

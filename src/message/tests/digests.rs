@@ -108,19 +108,15 @@ pub(crate) fn flood() -> Tally {
 
 pub(crate) fn digest(tally: Tally) -> Digest {
     Digest {
-        route: "critical".parse().unwrap(),
-        target: "slack:app-alerts".parse().unwrap(),
         severity: Severity::Critical,
-        epochs: (41, 41),
         tally,
-        burst: None,
-        ends_burst: false,
-        incident: None,
-        backlog: None,
-        muted: 0,
-        lost_epochs: 0,
-        escalated: None,
-        related: vec![],
+        ..Digest::new(
+            &"critical".parse().unwrap(),
+            &"slack:app-alerts".parse().unwrap(),
+            None,
+            (41, 41),
+            Tally::default(),
+        )
     }
 }
 

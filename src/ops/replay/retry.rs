@@ -172,7 +172,7 @@ impl<W: Services, D: DeadLetterSource, R: StreamReader> Engine<'_, W, D, R> {
             return Err(ReplayFailure::NotDeliverable(target));
         }
         let severity = self.services.routes().get(&route).and_then(|route| route.severity);
-        let digest = Digest::parked(&route, &target, severity, epochs, *tally);
+        let digest = Digest::new(&route, &target, severity, epochs, *tally);
         let delivered = self.deliver(&digest).await;
         let outcome = match &delivered {
             Ok(()) => DeliveryOutcome::Accepted,

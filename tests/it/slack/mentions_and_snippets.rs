@@ -42,19 +42,17 @@ fn digest(groups: usize, severity: Severity, burst: Option<Burst>) -> Digest {
         })
         .collect();
     Digest {
-        route: "critical".parse().unwrap(),
-        target: "slack:ops".parse().unwrap(),
-        severity,
-        epochs: (7, 7),
+        // Not clustered.
         tally: Tally::of(&alerts),
         burst,
-        ends_burst: false,
         incident: Some(7),
-        backlog: None,
-        muted: 0,
-        lost_epochs: 0,
-        escalated: None,
-        related: vec![],
+        ..Digest::new(
+            &"critical".parse().unwrap(),
+            &"slack:ops".parse().unwrap(),
+            Some(severity),
+            (7, 7),
+            Tally::default(),
+        )
     }
 }
 

@@ -36,6 +36,14 @@ fn the_largest_patterns_have_issues_and_the_rest_shares_one() {
 }
 
 #[test]
+fn a_report_of_missing_alerts_has_an_issue() {
+    let (route, target) = ("critical".parse().unwrap(), "jira:pay".parse().unwrap());
+    let parts = split(&Digest::lost(&route, &target, None, (3, 5)), &BurstIssues::default());
+    assert_eq!(alerts(&parts), [("p-rest", 0)]);
+    assert_eq!(parts[0].digest.lost_epochs, 3);
+}
+
+#[test]
 fn a_burst_has_a_limited_number_of_issues() {
     for (count, expected) in [(0, 10), (25, 5), (29, 1), (30, 0), (31, 0)] {
         let parts = split(&twenty_patterns(), &known(count));

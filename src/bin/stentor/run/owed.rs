@@ -28,6 +28,8 @@ pub(super) struct OwedTarget {
     pub(super) next_attempt: Option<Timestamp>,
 }
 
+const PACED: &str = "other routes have their turn before this one";
+
 /// Why deliveries failed in this run.
 pub(super) type Failures = BTreeMap<(RouteName, Target), String>;
 
@@ -51,10 +53,11 @@ pub(super) async fn owed_targets(
         if is_known || recipient.owed(&cursor, cursor.sealed, &state).is_none() {
             continue;
         }
-        let waits = [state.not_before, state.leased_until].into_iter().flatten();
+        let waits = [state.not_before, state.leased_until, state.turn].into_iter().flatten();
+        let is_paced = state.turn.is_some_and(|turn| turn > now);
         owed.push(OwedTarget {
             target: target.clone(),
-            reason: String::new(),
+            reason: if is_paced { PACED.to_owned() } else { String::new() },
             next_attempt: waits.filter(|until| *until > now).max(),
         });
     }
@@ -77,11 +80,12 @@ impl OwedRoute {
         let explained = |owed: OwedTarget| {
             let failed = failures.get(&(route.clone(), owed.target.clone())).cloned();
             let of_route = || about(&self.reason, &owed.target);
+            let of_target = || (!owed.reason.is_empty()).then(|| owed.reason.clone());
             let earlier = || match owed.next_attempt {
                 Some(_) => "paused after an earlier failure".to_owned(),
                 None => "not tried in this run".to_owned(),
             };
-            let reason = failed.or_else(of_route).unwrap_or_else(earlier);
+            let reason = failed.or_else(of_route).or_else(of_target).unwrap_or_else(earlier);
             OwedTarget { reason, ..owed }
         };
         self.targets = targets.into_iter().map(explained).collect();
@@ -116,10 +120,11 @@ impl OwedRoute {
         }
     }
 
-    /// A pause may be over by now, so its end is left to the target.
+    /// A pause or a turn may be over by now, so its time is left to the target.
     fn reason(&self) -> String {
         match &self.reason {
             RetryReason::Paused { target, .. } => format!("{target} is paused after a failure"),
+            RetryReason::Paced { target, .. } => format!("{target}: {PACED}"),
             reason => reason.to_string(),
         }
     }
@@ -169,6 +174,11 @@ mod tests {
         critical to jira:b: paused after an earlier failure; next attempt not before 2026-11-23T14:15:06.789Z
         critical to sns:c: not tried in this run; next attempt with the next run
         ");
+        let paced = OwedTarget { reason: PACED.to_owned(), ..owed(&a, at(1_795_443_306_789)) };
+        left.set_targets(&route, vec![paced], &Failures::new());
+        insta::assert_snapshot!(left.lines(&route)[0], @"critical to slack:a: other routes have their turn before this one; next attempt not before 2026-11-23T14:15:06.789Z");
+        let targets = vec![owed(&a, None), owed(&b, at(1_795_443_306_789)), owed(&c, None)];
+        left.set_targets(&route, targets, &failures);
         let json = serde_json::to_value(left.json(&route)).unwrap();
         assert_eq!(json["targets"][1]["next_attempt"], "2026-11-23T14:15:06.789Z");
         assert!(json["targets"][0]["next_attempt"].is_null() && json["code"] == "paused", "{json}");
