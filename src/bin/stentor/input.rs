@@ -171,7 +171,12 @@ impl Input {
                 return Err(refused("it is compressed three times: unpack it once"));
             }
         }
-        Ok(Self { kind: kind(&head, path), text, offset, bytes_read })
+        let mut kind = kind(&head, path);
+        // The first bytes of a stream are too few to tell.
+        if kind == InputKind::Lines && amount == Amount::Head && looks_like_an_array(&head) {
+            kind = InputKind::Event;
+        }
+        Ok(Self { kind, text, offset, bytes_read })
     }
 }
 
@@ -228,9 +233,8 @@ fn kind(head: &[u8], path: Option<&Path>) -> InputKind {
     if looks_like_messages(head) {
         return InputKind::Messages;
     }
-    let is_event = looks_like_an_event(head)
-        || looks_like_an_array(head)
-        || (path.is_some_and(is_named_json) && !is_json_lines(head));
+    let is_event =
+        looks_like_an_event(head) || (path.is_some_and(is_named_json) && !is_json_lines(head));
     if is_event { InputKind::Event } else { InputKind::Lines }
 }
 
@@ -287,16 +291,17 @@ fn looks_like_an_event(head: &[u8]) -> bool {
     ["\"Records\"", "\"awslogs\""].iter().any(|key| inside.trim_start().starts_with(key))
 }
 
-/// Whether it is an array of objects, whose elements are not on lines of their own: it is refused
-/// with advice, and not read as one long line. A line of a log can be a whole array.
+/// Whether it is an array of objects: it is refused with advice, and not read as one long line. The
+/// text must be JSON as far as it goes, because a line of a log may begin like an array.
 fn looks_like_an_array(head: &[u8]) -> bool {
     let text = String::from_utf8_lossy(head);
     let text = without_mark(&text).trim_start();
-    let first = text.strip_prefix('[').and_then(|inside| inside.trim_start().strip_prefix('{'));
-    let is_array = first.is_some_and(|object| object.trim_start().starts_with('"'));
-    let (line, rest) = text.split_once('\n').unwrap_or((text, ""));
-    let is_line = serde_json::from_str::<IgnoredAny>(line).is_ok() && !rest.trim().is_empty();
-    is_array && !is_line
+    let has_object = text.strip_prefix('[').is_some_and(|rest| rest.trim_start().starts_with('{'));
+    has_object
+        && match serde_json::from_str::<IgnoredAny>(text) {
+            Ok(_) => true,
+            Err(error) => error.is_eof(),
+        }
 }
 
 /// Whether it is a message of a subscription: an object that begins as AWS writes it, or with its
@@ -424,6 +429,14 @@ mod tests {
             ("\u{feff}[\n  { \"level\": \"info\" },\n", "x.log", InputKind::Event),
             ("[{\"level\":\"info\"}]\n[{\"level\":\"info\"}]\n", "x", InputKind::Lines),
             ("[CRITICAL] {\"a\":1}", "x", InputKind::Lines),
+            ("[{\"a\":1}] text\n[CRITICAL] x\n", "x.log", InputKind::Lines),
+            ("[{\"a\":1}]text\n", "x.log", InputKind::Lines),
+            ("[{\"a cut off\n[CRITICAL] x\n", "x.log", InputKind::Lines),
+            ("[{\"level\":\"info\"}, extra\n", "x.log", InputKind::Lines),
+            ("[{\"id\":1},{\"id\":2},\n[CRITICAL] x\n", "x.log", InputKind::Lines),
+            ("[{\"Records\":[{\"eventSource\":\"aws:s3\"\n[CRITICAL] x", "x.log", InputKind::Lines),
+            ("[{\"a\":1},{\"b\":2}] trailing\nx\n", "x.log", InputKind::Lines),
+            ("[{\"id\":1},\n{\"id\":", "x.log", InputKind::Event),
             ("2026-11-23 started", "x", InputKind::Lines),
             ("", "x", InputKind::Lines),
         ];
