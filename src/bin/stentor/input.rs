@@ -10,17 +10,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, bail};
 use flate2::bufread::MultiGzDecoder;
-use serde::de::IgnoredAny;
 use thiserror::Error;
 
 use stentor::ingest::event::{self, Batch, Context, EventError};
 
 use encoding::{Encoding, Utf16};
+pub(crate) use kind::InputKind;
 use lines::LINE_BYTES_MAX;
 use zstd::Zstd;
 
 pub(crate) mod blocks;
 mod encoding;
+mod kind;
 pub(crate) mod lines;
 pub(crate) mod messages;
 pub(crate) mod stream;
@@ -37,16 +38,6 @@ pub(crate) enum InputSource {
     /// A pipe or a device, whose lines are read as they arrive.
     Stream(PathBuf),
     Stdin,
-}
-
-/// The content of an input.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-pub(crate) enum InputKind {
-    /// Most likely a Lambda event in JSON.
-    Event,
-    /// Decoded messages of a subscription.
-    Messages,
-    Lines,
 }
 
 /// Why an input is not read, or not to its end.
@@ -171,11 +162,7 @@ impl Input {
                 return Err(refused("it is compressed three times: unpack it once"));
             }
         }
-        let mut kind = kind(&head, path);
-        // The first bytes of a stream are too few to tell.
-        if kind == InputKind::Lines && amount == Amount::Head && looks_like_an_array(&head) {
-            kind = InputKind::Event;
-        }
+        let kind = InputKind::of(&head, path, amount);
         Ok(Self { kind, text, offset, bytes_read })
     }
 }
@@ -201,7 +188,7 @@ fn peek(
 ) -> Result<(Vec<u8>, Box<dyn Read + Send>), Refusal> {
     let mut head = Vec::new();
     let mut buffer = vec![0; HEAD_BYTES];
-    while head.len() < HEAD_BYTES && (amount == Amount::Head || !is_enough(&head)) {
+    while head.len() < HEAD_BYTES && (amount == Amount::Head || !kind::is_enough(&head)) {
         match input.read(&mut buffer[..HEAD_BYTES - head.len()]) {
             Ok(0) => break,
             Ok(length) => head.extend_from_slice(&buffer[..length]),
@@ -213,39 +200,6 @@ fn peek(
     }
     let whole = Cursor::new(head.clone()).chain(input);
     Ok((head, Box::new(whole)))
-}
-
-/// Whether the first bytes of a stream are enough to recognize it.
-fn is_enough(head: &[u8]) -> bool {
-    /// No known beginning of an object is longer, unless it has blanks.
-    const LONGEST: usize = "\"messageType\" : \"CONTROL_MESSAGE\"".len();
-    let text = String::from_utf8_lossy(head);
-    match without_mark(&text).trim_start().strip_prefix('{') {
-        Some(inside) => {
-            let inside = inside.trim_start();
-            inside.len() >= LONGEST || inside.contains('}') || looks_like_an_event(head)
-        }
-        None => head.len() >= encoding::MAGIC_BYTES || head.contains(&b'\n'),
-    }
-}
-
-fn kind(head: &[u8], path: Option<&Path>) -> InputKind {
-    if looks_like_messages(head) {
-        return InputKind::Messages;
-    }
-    let is_event =
-        looks_like_an_event(head) || (path.is_some_and(is_named_json) && !is_json_lines(head));
-    if is_event { InputKind::Event } else { InputKind::Lines }
-}
-
-/// `app.json`, `app.json.gz`, `app.json.zst`.
-fn is_named_json(path: &Path) -> bool {
-    let is = |path: &Path, extension: &str| {
-        path.extension().is_some_and(|it| it.eq_ignore_ascii_case(extension))
-    };
-    let is_packed = is(path, "gz") || is(path, "zst");
-    is(path, "json")
-        || (is_packed && path.file_stem().map(Path::new).is_some_and(|stem| is(stem, "json")))
 }
 
 /// The batch of a Lambda event; `None` if the payload is lines of JSON that look like one at first.
@@ -261,19 +215,19 @@ pub(crate) fn parse_event<'p>(
     }
     let text = str::from_utf8(payload)
         .map_err(|error| Refusal(format!("it is not UTF-8 at byte {}", error.valid_up_to())))?;
-    match event::parse(text, context) {
-        Ok(batch) => Ok(Some(batch)),
-        Err(EventError::NotJson { .. } | EventError::Unknown)
-            if begins_with_an_object(payload) && !looks_like_an_event(payload) =>
-        {
-            Ok(None)
+    let error = match event::parse(text, context) {
+        Ok(batch) => return Ok(Some(batch)),
+        Err(error) => error,
+    };
+    if matches!(error, EventError::NotJson { .. } | EventError::Unknown) {
+        if let Some(advice) = kind::advice(text) {
+            return Err(refused(advice));
         }
-        Err(_) if payload.trim_ascii_start().starts_with(b"[") => Err(Refusal(
-            "it is a JSON array and not a Lambda event: write one element per line, as `jq -c '.[]'` does"
-                .to_owned(),
-        )),
-        Err(error) => Err(Refusal(error.to_string())),
+        if kind::begins_with_a_log_line(text) {
+            return Ok(None);
+        }
     }
+    Err(refused(error.to_string()))
 }
 
 pub(crate) fn line_too_long(line: &str) -> Refusal {
@@ -281,61 +235,6 @@ pub(crate) fn line_too_long(line: &str) -> Refusal {
         "line {line} is longer than {} MiB: the rest of it was not read",
         LINE_BYTES_MAX >> 20
     ))
-}
-
-/// Whether it is an object with the first key of an event. Log lines are often objects too, so the
-/// brace is not enough.
-fn looks_like_an_event(head: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(head);
-    let Some(inside) = without_mark(&text).trim_start().strip_prefix('{') else { return false };
-    ["\"Records\"", "\"awslogs\""].iter().any(|key| inside.trim_start().starts_with(key))
-}
-
-/// Whether it is an array of objects: it is refused with advice, and not read as one long line. The
-/// text must be JSON as far as it goes, because a line of a log may begin like an array.
-fn looks_like_an_array(head: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(head);
-    let text = without_mark(&text).trim_start();
-    let has_object = text.strip_prefix('[').is_some_and(|rest| rest.trim_start().starts_with('{'));
-    has_object
-        && match serde_json::from_str::<IgnoredAny>(text) {
-            Ok(_) => true,
-            Err(error) => error.is_eof(),
-        }
-}
-
-/// Whether it is a message of a subscription: an object that begins as AWS writes it, or with its
-/// keys sorted.
-fn looks_like_messages(head: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(head);
-    let Some(inside) = without_mark(&text).trim_start().strip_prefix('{') else { return false };
-    let value_of = |key: &str| {
-        let value = inside.trim_start().strip_prefix(key)?.trim_start().strip_prefix(':')?;
-        Some(value.trim_start())
-    };
-    value_of("\"messageType\"").is_some_and(|value| {
-        value.starts_with("\"DATA_MESSAGE\"") || value.starts_with("\"CONTROL_MESSAGE\"")
-    }) || value_of("\"logEvents\"").is_some_and(|value| value.starts_with('['))
-}
-
-/// Whether it is one object per line: the first line is a whole object, and more text follows.
-fn is_json_lines(head: &[u8]) -> bool {
-    let text = head.trim_ascii_start();
-    let Some(end) = text.iter().position(|byte| *byte == b'\n') else { return false };
-    is_object(&text[..end]) && !text[end..].trim_ascii().is_empty()
-}
-
-/// Whether the first line of `text` is a JSON object.
-fn begins_with_an_object(text: &[u8]) -> bool {
-    text.trim_ascii_start().split(|byte| *byte == b'\n').next().is_some_and(is_object)
-}
-
-fn is_object(line: &[u8]) -> bool {
-    line.starts_with(b"{") && serde_json::from_slice::<IgnoredAny>(line).is_ok()
-}
-
-fn without_mark(text: &str) -> &str {
-    text.trim_start_matches('\u{feff}')
 }
 
 fn error_text(error: &std::io::Error) -> String {
@@ -399,69 +298,6 @@ impl<R: Read> Read for Failing<R> {
                 Err(std::io::Error::other(words))
             }
             read => read,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_event_is_distinguished_from_lines() {
-        let cases = [
-            (r#"{"Records":[]}"#, "x", InputKind::Event),
-            (" \n{ \"awslogs\" : {\"data\":\"\"}}", "x", InputKind::Event),
-            ("\u{feff}{\"Records\":[]}", "x.json", InputKind::Event),
-            (r#"{"level":"info","Records":1}"#, "x", InputKind::Lines),
-            (r#"{"messageType":"DATA_MESSAGE","owner":"1"}{}"#, "x", InputKind::Messages),
-            ("{\n \"messageType\" : \"CONTROL_MESSAGE\"", "x.json", InputKind::Messages),
-            (r#"{"logEvents":[{"id":"1"}]"#, "x.json", InputKind::Messages),
-            (r#"{"messageType":"greeting"}"#, "x", InputKind::Lines),
-            (r#"{"logEvents":3}"#, "x", InputKind::Lines),
-            (r#"{"window":{},"Records":[]}"#, "x.json", InputKind::Event),
-            ("{\"level\":\"info\"}\n{\"level\":\"info\"}\n", "x.json", InputKind::Lines),
-            ("{\"level\":\"info\"}\n{\"level\":\"info\"}\n", "x.JSON.gz", InputKind::Lines),
-            ("{\n\"level\":\"info\"}\n", "x.json", InputKind::Event),
-            ("[1]", "x.json.gz", InputKind::Event),
-            ("[1]", "x.gz", InputKind::Lines),
-            (r#"[{"messageType":"DATA_MESSAGE"}]"#, "x", InputKind::Event),
-            ("\u{feff}[\n  { \"level\": \"info\" },\n", "x.log", InputKind::Event),
-            ("[{\"level\":\"info\"}]\n[{\"level\":\"info\"}]\n", "x", InputKind::Lines),
-            ("[CRITICAL] {\"a\":1}", "x", InputKind::Lines),
-            ("[{\"a\":1}] text\n[CRITICAL] x\n", "x.log", InputKind::Lines),
-            ("[{\"a\":1}]text\n", "x.log", InputKind::Lines),
-            ("[{\"a cut off\n[CRITICAL] x\n", "x.log", InputKind::Lines),
-            ("[{\"level\":\"info\"}, extra\n", "x.log", InputKind::Lines),
-            ("[{\"id\":1},{\"id\":2},\n[CRITICAL] x\n", "x.log", InputKind::Lines),
-            ("[{\"Records\":[{\"eventSource\":\"aws:s3\"\n[CRITICAL] x", "x.log", InputKind::Lines),
-            ("[{\"a\":1},{\"b\":2}] trailing\nx\n", "x.log", InputKind::Lines),
-            ("[{\"id\":1},\n{\"id\":", "x.log", InputKind::Event),
-            ("2026-11-23 started", "x", InputKind::Lines),
-            ("", "x", InputKind::Lines),
-        ];
-        for (head, path, expected) in cases {
-            let input =
-                Input::read(head.as_bytes(), Some(Path::new(path)), Amount::Head).expect("text");
-            assert_eq!(input.kind, expected, "{path}: {head}");
-        }
-    }
-
-    #[test]
-    fn a_stream_is_recognized_by_its_first_bytes() {
-        let cases = [
-            ("x\n", true),
-            ("{", false),
-            ("{\n  ", false),
-            ("{\"a\":1}", true),
-            ("{\"Records\"", true),
-            ("{\"messageType\":", false),
-            ("{\"messageType\" : \"DATA_MESSAGE\",\"owner\"", true),
-            ("x", false),
-            ("x started", true),
-        ];
-        for (head, expected) in cases {
-            assert_eq!(is_enough(head.as_bytes()), expected, "{head}");
         }
     }
 }
