@@ -101,7 +101,7 @@ fn record_hash(item: &ParkedItem) -> Option<ContentHash> {
         ParkedWork::Record { event_id, data, .. } => {
             Some(ContentHash::of(&[event_id, "\0", data.as_deref().unwrap_or_default()]))
         }
-        ParkedWork::Message { .. } => None,
+        ParkedWork::Message(_) => None,
     }
 }
 

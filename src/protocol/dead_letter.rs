@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::ser::Formatter;
 use strum::IntoStaticStr;
 
-use crate::model::name::{RouteName, Target};
+use crate::model::burst::Burst;
+use crate::model::digest::Digest;
+use crate::model::name::{RouteName, Severity, Target};
 use crate::model::tally::Tally;
 use crate::model::time::Timestamp;
 
@@ -65,8 +67,27 @@ pub enum ParkedWork {
         #[serde(skip_serializing_if = "Option::is_none")]
         data: Option<String>,
     },
-    /// A message that a target refused, or whose target is gone.
-    Message { route: RouteName, target: Target, epochs: [u64; 2], tally: Box<Tally> },
+    Message(Box<ParkedMessage>),
+}
+
+/// A message that a target refused, or whose target is gone. It is a digest without the facts that
+/// hold only at the moment of a delivery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParkedMessage {
+    pub route: RouteName,
+    pub target: Target,
+    /// First and last epoch, both included.
+    pub epochs: (u64, u64),
+    pub tally: Tally,
+    /// The burst that the message ends. Its incident stays open until the message is delivered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_burst: Option<Burst>,
+    /// Epochs that the store no longer had.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lost_epochs: u64,
+    /// Why the target, a fallback, got the message instead of another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escalated: Option<String>,
 }
 
 impl ParkedItem {
@@ -124,7 +145,7 @@ impl ParkedItem {
         };
         let what = match kind {
             Kind::Record => ParkedWork::record_from(text)?,
-            Kind::Message => ParkedWork::message_from(text)?,
+            Kind::Message => ParkedWork::Message(serde_json::from_str(text)?),
         };
         Ok(Self { stentor, code, reason, parked_at, what })
     }
@@ -154,18 +175,43 @@ impl ParkedWork {
             serde_json::from_str(text)?;
         Ok(Self::Record { event_id, stream_arn, region, partition_key, arrived_at, data })
     }
+}
 
-    fn message_from(text: &str) -> Result<Self, serde_json::Error> {
-        #[derive(Deserialize)]
-        struct Message {
-            route: RouteName,
-            target: Target,
-            epochs: [u64; 2],
-            tally: Box<Tally>,
+impl ParkedMessage {
+    pub fn of(digest: &Digest) -> Self {
+        Self {
+            route: digest.route.clone(),
+            target: digest.target.clone(),
+            epochs: digest.epochs,
+            tally: digest.tally.clone(),
+            ended_burst: digest.burst.filter(|_| digest.ends_burst),
+            lost_epochs: digest.lost_epochs,
+            escalated: digest.escalated.clone(),
         }
-        let Message { route, target, epochs, tally } = serde_json::from_str(text)?;
-        Ok(Self::Message { route, target, epochs, tally })
     }
+
+    /// Its digest. One that reports alerts has no burst: the burst is long over, and a service would
+    /// take an alert that follows its end for a new incident. `configured` is the severity of the
+    /// route in the configuration.
+    pub fn digest(self, configured: Option<Severity>) -> Digest {
+        let Self { route, target, epochs, tally, ended_burst, lost_epochs, escalated } = self;
+        let digest = match lost_epochs {
+            0 => Digest::new(&route, &target, configured, epochs, tally),
+            _ => Digest::lost(&route, &target, configured, epochs),
+        };
+        Digest {
+            burst: ended_burst,
+            ends_burst: ended_burst.is_some(),
+            incident: ended_burst.map(|burst| burst.number),
+            escalated,
+            ..digest
+        }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Writes everything beyond printable ASCII as `\uXXXX`.
@@ -244,16 +290,45 @@ mod tests {
         let mut tally = Tally { alerts: 3, other: 3, ..Tally::default() };
         tally.histogram.slices.insert(1_753_362, 3);
         let (route, target) = ("alerts".parse().unwrap(), "slack:default".parse().unwrap());
-        let what = ParkedWork::Message { route, target, epochs: [4, 6], tally: Box::new(tally) };
+        let digest = Digest::new(&route, &target, None, (4, 6), tally);
         let parked = ParkedItem::new(
             ParkCode::Refused,
             "Slack answered 410: channel_is_archived",
             Timestamp::from_millis(7),
-            what,
+            ParkedWork::Message(Box::new(ParkedMessage::of(&digest))),
         );
         let json = parked.to_json();
+        assert!(json.ends_with("}}"), "fields without a value are left out: {json}");
         assert_eq!(ParkedItem::from_json(&json).unwrap(), parked);
         let version_1 = json.replacen(r#""stentor":2,"code":"refused""#, r#""stentor":1"#, 1);
         assert_eq!(ParkedItem::from_json(&version_1).unwrap(), ParkedItem { stentor: 1, ..parked });
+    }
+
+    #[test]
+    fn a_parked_message_keeps_what_it_reports() {
+        let (route, target) = ("alerts".parse().unwrap(), "pagerduty:db".parse().unwrap());
+        let digest = |tally| Digest::new(&route, &target, None, (4, 6), tally);
+        let burst = Burst { number: 2, alerts: 9, ..Burst::default() };
+        let alerts = digest(Tally { alerts: 3, other: 3, ..Tally::default() });
+        let cases = [
+            alerts.clone(),
+            Digest::lost(&route, &target, None, (4, 6)),
+            Digest { escalated: Some("down".to_owned()), ..alerts.clone() },
+            Digest {
+                burst: Some(burst),
+                ends_burst: true,
+                incident: Some(2),
+                ..digest(Tally::default())
+            },
+        ];
+        let read_back = |digest: &Digest| {
+            let json = serde_json::to_string(&ParkedMessage::of(digest)).unwrap();
+            serde_json::from_str::<ParkedMessage>(&json).unwrap().digest(None)
+        };
+        for case in cases {
+            assert_eq!(read_back(&case), case);
+        }
+        let of_burst = Digest { burst: Some(burst), incident: Some(2), ..alerts.clone() };
+        assert_eq!(read_back(&of_burst), alerts, "its burst is long over");
     }
 }

@@ -18,7 +18,7 @@ use crate::model::outbox::{
 use crate::model::time::Timestamp;
 use crate::protocol::backoff::RetryAt;
 use crate::protocol::clock::{Clock as _, Deadline};
-use crate::protocol::dead_letter::{ParkCode, ParkedItem, ParkedWork};
+use crate::protocol::dead_letter::{ParkCode, ParkedItem, ParkedMessage, ParkedWork};
 use crate::protocol::escalate::{Waiting, escalate, escalate_overdue, waiting_since};
 use crate::protocol::notify::{Accepted, Deliver as _, DeliverError};
 use crate::protocol::queue::DeadLetterQueue as _;
@@ -368,13 +368,8 @@ impl<W: Services> TargetDelivery<'_, W> {
 
     /// Parks a refused digest, and owes its epochs to the fallback.
     async fn give_up(&self, digest: &Digest, code: ParkCode, reason: &str) -> Result<(), String> {
-        let Round { services, route, deadline, .. } = *self.round;
-        let work = ParkedWork::Message {
-            route: route.clone(),
-            target: self.target().clone(),
-            epochs: [digest.epochs.0, digest.epochs.1],
-            tally: Box::new(digest.tally.clone()),
-        };
+        let Round { services, deadline, .. } = *self.round;
+        let work = ParkedWork::Message(Box::new(ParkedMessage::of(digest)));
         let item = ParkedItem::new(code, reason, self.round.now(), work);
         let parked = services.dead_letters().park(&[item], deadline).await;
         let answer = parked.into_iter().next().expect("invariant: park answers once for each item");

@@ -602,10 +602,9 @@ async fn a_refused_message_is_parked_and_then_acknowledged() {
         (log.iter().position(|c| *c == "park"), log.iter().rposition(|c| *c == "acknowledge"));
     assert!(park.is_some() && park < acknowledged_at, "{log:?}");
     let parked = process.dead_letters.parked.lock().unwrap();
-    let ParkedWork::Message { target, tally, epochs, .. } = &parked[0].what else {
-        panic!("a message")
-    };
-    assert_eq!((target.to_string().as_str(), tally.alerts, *epochs), ("slack:two", 1, [1, 1]));
+    let ParkedWork::Message(message) = &parked[0].what else { panic!("a message") };
+    let found = (message.target.to_string(), message.tally.alerts, message.epochs);
+    assert_eq!(found, ("slack:two".to_owned(), 1, (1, 1)));
     assert_eq!(process.delivered("critical", "slack:one"), 1, "the other target is not affected");
 }
 

@@ -91,6 +91,26 @@ async fn a_burst_is_one_incident_that_its_end_resolves() {
     assert_eq!(events(&service).await, expected);
 }
 
+/// PagerDuty refuses the end of a burst, and the dead letter is replayed later.
+#[tokio::test]
+async fn the_replay_of_a_parked_end_resolves_the_incident() {
+    let service = Service::start(ResponseTemplate::new(202)).await;
+    let engine = Embedded::start(None).await.unwrap();
+    let targets = targets(Secret(credentials(&service, KEY)));
+    let services = TargetServices::new(&engine, ROUTE, targets).await;
+    services.minute("a", 3).await;
+    service.answer(ResponseTemplate::new(413));
+    let sent = services.minute("quiet", 0).await;
+    assert!(matches!(&sent[..], [only] if matches!(only.outcome, DeliveryOutcome::Parked(_))));
+    events(&service).await;
+
+    let report = services.replay().await;
+    assert_eq!(report.reprocessed(), 1, "{report:?}");
+    let ends = ["info", "warning", "error", "critical"];
+    let ends = ends.map(|severity| format!("resolve prod/critical/1/{severity}"));
+    assert_eq!(events(&service).await, ends, "any of them may be open");
+}
+
 /// After an outage, a trigger covers the windows of one burst, and each end is an event of its own.
 #[tokio::test]
 async fn a_backlog_is_split_at_the_end_of_each_burst() {

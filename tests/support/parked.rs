@@ -9,9 +9,10 @@ use flate2::write::GzEncoder;
 use serde_json::json;
 use stentor::adapters::clock::SystemClock;
 use stentor::ingest::decode::Poison;
+use stentor::model::digest::Digest;
 use stentor::model::tally::Tally;
 use stentor::protocol::clock::Clock as _;
-use stentor::protocol::dead_letter::{ParkCode, ParkedItem, ParkedWork};
+use stentor::protocol::dead_letter::{ParkCode, ParkedItem, ParkedMessage, ParkedWork};
 
 pub const STREAM: &str = "arn:aws:kinesis:us-east-1:123456789012:stream/logs";
 
@@ -51,7 +52,8 @@ pub fn parked_message(alerts: u64) -> String {
         ..Tally::default()
     };
     let (route, target) = ("alerts".parse().unwrap(), "slack:default".parse().unwrap());
-    let what = ParkedWork::Message { route, target, epochs: [1, 2], tally: Box::new(tally) };
+    let message = ParkedMessage::of(&Digest::new(&route, &target, None, (1, 2), tally));
+    let what = ParkedWork::Message(Box::new(message));
     ParkedItem::new(
         ParkCode::Refused,
         "Slack answered 410: channel_is_archived",

@@ -1,6 +1,7 @@
 //! Services that deliver for real: the production store on the embedded engine, and the production
 //! targets with a secret in memory.
 
+use std::convert::Infallible;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,9 +9,11 @@ use stentor::adapters::clock::SystemClock;
 use stentor::adapters::dynamodb::DynamoStore;
 use stentor::adapters::embedded::Embedded;
 use stentor::adapters::local::{FileDeadLetters, LocalDueQueue};
+use stentor::adapters::replay::file::FileDeadLetterSource;
 use stentor::adapters::secret::{ReadSecret, SecretError, SecretVersion};
 use stentor::adapters::targets::Targets;
 use stentor::ingest::route::Routes;
+use stentor::ops::replay::{ReplayOptions, Report, replay};
 use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::close::close;
 use stentor::protocol::consume::consume;
@@ -91,14 +94,14 @@ impl TargetServices {
     pub async fn new(engine: &Embedded, config: &str, targets: Targets<Secret>) -> Self {
         let (due, timer) = LocalDueQueue::new(SystemClock);
         let clock = ForwardClock::default();
+        let file = format!("target-services-{:016x}.jsonl", fastrand::u64(..));
+        let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(file);
         Self {
             routes: super::routes(config),
             store: engine.store_with(clock.for_store()).await.unwrap(),
             due,
             _timer: timer,
-            dead_letters: FileDeadLetters::new(
-                Path::new(env!("CARGO_TARGET_TMPDIR")).join("target-services-dlq.jsonl"),
-            ),
+            dead_letters: FileDeadLetters::new(file),
             targets,
             clock,
         }
@@ -115,5 +118,13 @@ impl TargetServices {
         let closed = close(self, &"critical".parse().unwrap(), 0, deadline).await;
         self.clock.forward(Duration::from_secs(60));
         closed.messages
+    }
+
+    /// Retries all dead letters.
+    pub async fn replay(&self) -> Report {
+        let file = self.dead_letters.path();
+        let source = FileDeadLetterSource::open(file, file.with_extension("receipts")).unwrap();
+        let options = ReplayOptions::default();
+        Box::pin(replay(self, &source, &None::<Infallible>, &options, |_| {})).await
     }
 }

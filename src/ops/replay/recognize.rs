@@ -11,11 +11,9 @@ use thiserror::Error;
 
 use super::source::{ReceivedMessage, StreamRange};
 use crate::ingest::json::{json_problem, text};
-use crate::model::name::{RouteName, Target};
-use crate::model::tally::Tally;
 use crate::model::time::Timestamp;
 use crate::model::visible;
-use crate::protocol::dead_letter::{PARKED_FORMAT, ParkedItem, ParkedWork};
+use crate::protocol::dead_letter::{PARKED_FORMAT, ParkedItem, ParkedMessage, ParkedWork};
 use crate::protocol::queue::Due;
 
 /// The longest body that is read. The longest known one is an object that Lambda writes to S3: the
@@ -78,7 +76,7 @@ pub enum DeadLetterContent {
     Record(ParkedRecord),
     /// Records that have to be read from their stream.
     Range(StreamRange),
-    Message(ParkedMessage),
+    Message(Box<ParkedMessage>),
     Due(Due),
     /// The payload of an invocation.
     Payload(Payload),
@@ -103,14 +101,6 @@ pub struct Payload {
     pub json: String,
     /// The Region of the function, if the envelope says it.
     pub region: Option<String>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParkedMessage {
-    pub route: RouteName,
-    pub target: Target,
-    pub epochs: (u64, u64),
-    pub tally: Box<Tally>,
 }
 
 /// Why a dead letter holds nothing that a replay can retry.
@@ -288,21 +278,13 @@ fn parked(body: &str) -> DeadLetter {
             };
             (DeadLetterKind::Record, account, content)
         }
-        ParkedWork::Message { route, target, epochs: [from, to], tally } => {
-            let account = match tally.accounts.seen.len() {
-                1 if tally.accounts.other == 0 => tally.accounts.seen.keys().next().cloned(),
+        ParkedWork::Message(message) => {
+            let accounts = &message.tally.accounts;
+            let account = match accounts.seen.len() {
+                1 if accounts.other == 0 => accounts.seen.keys().next().cloned(),
                 _ => None,
             };
-            (
-                DeadLetterKind::Message,
-                account,
-                DeadLetterContent::Message(ParkedMessage {
-                    route,
-                    target,
-                    epochs: (from, to),
-                    tally,
-                }),
-            )
+            (DeadLetterKind::Message, account, DeadLetterContent::Message(message))
         }
     };
     let parked_at = Timestamp::from_iso(&parked.parked_at);

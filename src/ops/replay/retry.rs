@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::engine::{Engine, ReplayOutcome};
-use super::recognize::{DeadLetterContent, ParkedMessage, ParkedRecord, Payload, region_of};
+use super::recognize::{DeadLetterContent, ParkedRecord, Payload, region_of};
 use super::report::ReplayFailure;
 use super::source::{DeadLetterSource, StreamRange, StreamReader, StreamRecord};
 use crate::ingest::decode::Poison;
@@ -12,7 +12,7 @@ use crate::model::digest::Digest;
 use crate::model::name::RouteName;
 use crate::protocol::close::drain;
 use crate::protocol::consume::{Consumed, Verdict, ingest, park_all, parked};
-use crate::protocol::dead_letter::ParkedItem;
+use crate::protocol::dead_letter::{ParkedItem, ParkedMessage};
 use crate::protocol::notifier;
 use crate::protocol::notify::{Deliver as _, DeliverError};
 use crate::protocol::queue::{Due, DueQueue as _};
@@ -35,7 +35,7 @@ impl<W: Services, D: DeadLetterSource, R: StreamReader> Engine<'_, W, D, R> {
         match content {
             DeadLetterContent::Record(record) => self.retry_records(&[record]).await.remove(0),
             DeadLetterContent::Range(range) => self.retry_range(&range).await,
-            DeadLetterContent::Message(message) => self.retry_message(message).await,
+            DeadLetterContent::Message(message) => self.retry_message(*message).await,
             DeadLetterContent::Due(due) => self.retry_due(&due).await,
             DeadLetterContent::Payload(payload) => self.retry_payload(&payload).await,
             DeadLetterContent::Unknown(unrecognized) => Err(unrecognized.into()),
@@ -167,12 +167,11 @@ impl<W: Services, D: DeadLetterSource, R: StreamReader> Engine<'_, W, D, R> {
 
     /// Delivers a parked message to the target that refused it, and to no other.
     async fn retry_message(&mut self, message: ParkedMessage) -> ReplayOutcome {
-        let ParkedMessage { route, target, epochs, tally } = message;
-        if !self.options.delivers_to(&target) {
-            return Err(ReplayFailure::NotDeliverable(target));
+        if !self.options.delivers_to(&message.target) {
+            return Err(ReplayFailure::NotDeliverable(message.target));
         }
-        let severity = self.services.routes().get(&route).and_then(|route| route.severity);
-        let digest = Digest::new(&route, &target, severity, epochs, *tally);
+        let route = self.services.routes().get(&message.route);
+        let digest = message.digest(route.and_then(|route| route.severity));
         let delivered = self.deliver(&digest).await;
         let outcome = match &delivered {
             Ok(()) => DeliveryOutcome::Accepted,
@@ -180,10 +179,10 @@ impl<W: Services, D: DeadLetterSource, R: StreamReader> Engine<'_, W, D, R> {
         };
         self.report.messages.push(Delivery {
             first_after: None,
-            route,
-            target,
-            epochs,
             alerts: digest.tally.alerts,
+            route: digest.route,
+            target: digest.target,
+            epochs: digest.epochs,
             outcome,
         });
         delivered.map(|()| BTreeSet::new())

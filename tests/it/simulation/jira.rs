@@ -494,8 +494,9 @@ pub fn verdict(sim: &Sim) -> Vec<String> {
         };
         let Some(end) = state.ledger.end_of(&route, burst) else { continue };
         let is_parked = state.parked.iter().any(|item| match &item.what {
-            ParkedWork::Message { route: at, target: of, epochs: [from, to], .. } => {
-                (at, of) == (&route, &target) && (*from..=*to).contains(&end)
+            ParkedWork::Message(parked) => {
+                let (from, to) = parked.epochs;
+                (&parked.route, &parked.target) == (&route, &target) && (from..=to).contains(&end)
             }
             _ => false,
         });

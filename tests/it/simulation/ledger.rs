@@ -212,8 +212,8 @@ impl Ledger {
     }
 
     pub fn parked(&mut self, item: &ParkedItem) {
-        if let ParkedWork::Message { route, target, epochs, .. } = &item.what {
-            self.parked.push((route.clone(), target.clone(), (epochs[0], epochs[1])));
+        if let ParkedWork::Message(message) = &item.what {
+            self.parked.push((message.route.clone(), message.target.clone(), message.epochs));
         }
     }
 
