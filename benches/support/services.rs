@@ -118,6 +118,14 @@ impl DeadLetterQueue for Ignored {
     async fn park(&self, items: &[ParkedItem], _deadline: Deadline) -> Vec<Result<(), QueueError>> {
         vec![Ok(()); items.len()]
     }
+
+    async fn put_back(
+        &self,
+        bodies: &[String],
+        _deadline: Deadline,
+    ) -> Vec<Result<(), QueueError>> {
+        vec![Ok(()); bodies.len()]
+    }
 }
 
 impl Deliver for Ignored {

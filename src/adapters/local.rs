@@ -187,6 +187,17 @@ impl DeadLetterQueue for FileDeadLetters {
         let result = self.append(items).map_err(|error| queue_error(&self.path, &error));
         vec![result; items.len()]
     }
+
+    async fn put_back(
+        &self,
+        bodies: &[String],
+        _deadline: Deadline,
+    ) -> Vec<Result<(), QueueError>> {
+        let lines: String = bodies.iter().map(|body| body.replace('\n', " ") + "\n").collect();
+        let result = append_lines(&self.path, lines.as_bytes())
+            .map_err(|error| queue_error(&self.path, &error));
+        vec![result; bodies.len()]
+    }
 }
 
 fn queue_error(path: &Path, error: &io::Error) -> QueueError {

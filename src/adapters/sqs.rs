@@ -130,9 +130,12 @@ impl<C> SqsDeadLetters<C> {
 
 impl<C: Clock> DeadLetterQueue for SqsDeadLetters<C> {
     async fn park(&self, items: &[ParkedItem], deadline: Deadline) -> Vec<Result<(), QueueError>> {
-        let bodies: Vec<String> = items.iter().map(body).collect();
+        self.put_back(&items.iter().map(body).collect::<Vec<_>>(), deadline).await
+    }
+
+    async fn put_back(&self, bodies: &[String], deadline: Deadline) -> Vec<Result<(), QueueError>> {
         let sends: Vec<_> =
-            batches(&bodies).into_iter().map(|batch| self.send(batch, deadline)).collect();
+            batches(bodies).into_iter().map(|batch| self.send(batch, deadline)).collect();
         stream::iter(sends).buffered(BATCHES_AT_ONCE).concat().await
     }
 }

@@ -4,8 +4,6 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use futures::future::join_all;
 
 use crate::ingest::event::DueMessage;
@@ -14,7 +12,6 @@ use crate::lambda::metric::{self, InvocationMetrics};
 use crate::lambda::report::report_messages;
 use crate::protocol::backoff::RetryAt;
 use crate::protocol::clock::{Clock as _, Deadline};
-use crate::protocol::dead_letter::{ParkCode, ParkedItem, ParkedWork};
 use crate::protocol::notifier::{Received, notify, sweep};
 use crate::protocol::queue::{ChangeVisibility, DeadLetterQueue as _, Due};
 use crate::protocol::services::Services;
@@ -34,11 +31,11 @@ where
 {
     let queue = services.due().ok_or(FunctionError::NoDueQueue)?;
     let due = messages.len() as u64;
-    let (readable, unreadable) = split(messages);
+    let (readable, others) = split(messages);
     let received: Vec<Received> = readable.iter().map(|(_, received)| received.clone()).collect();
     let notified = notify(services, &received, deadline.earlier(VISIBILITY_MARGIN)).await;
     report_messages(&notified.messages);
-    let mut failed = park_unreadable(services, unreadable, deadline).await;
+    let mut failed = put_back(services, others, deadline).await;
     let left = readable.into_iter().zip(notified.retry);
     let later: Vec<(DueMessage, RetryAt)> =
         left.filter_map(|((message, _), retry)| Some((message, retry?))).collect();
@@ -62,53 +59,39 @@ pub(super) async fn handle_sweep<W: Services>(
 
 /// Splits the messages into due messages and others.
 fn split(messages: Vec<DueMessage>) -> (Vec<(DueMessage, Received)>, Vec<DueMessage>) {
-    let (mut readable, mut unreadable) = (Vec::new(), Vec::new());
+    let (mut readable, mut others) = (Vec::new(), Vec::new());
     for message in messages {
         match serde_json::from_str::<Due>(&message.body) {
             Ok(due) => {
                 let attempt = message.receives.saturating_sub(1);
                 readable.push((message, Received { due, attempt }));
             }
-            Err(_) => unreadable.push(message),
+            Err(_) => others.push(message),
         }
     }
-    (readable, unreadable)
+    (readable, others)
 }
 
-/// Parks the others. Returns the ids of those that could not be parked.
-async fn park_unreadable<W: Services>(
+/// Puts the others into the dead-letter queue as they are: they may be dead letters, moved by hand.
+/// Returns the ids of those that could not be put there.
+async fn put_back<W: Services>(
     services: &W,
     messages: Vec<DueMessage>,
     deadline: Deadline,
 ) -> Vec<String> {
-    let now = services.clock().now();
-    let parked = |message: &DueMessage| {
-        let what = ParkedWork::Record {
-            event_id: message.message_id.clone(),
-            stream_arn: None,
-            region: None,
-            partition_key: None,
-            arrived_at: None,
-            data: Some(STANDARD.encode(&message.body)),
-        };
-        ParkedItem::new(
-            ParkCode::NotDue,
-            "a message of the due queue is not a due message",
-            now,
-            what,
-        )
-    };
-    let items: Vec<ParkedItem> = messages.iter().map(parked).collect();
-    if items.is_empty() {
+    if messages.is_empty() {
         return Vec::new();
     }
-    let answers = services.dead_letters().park(&items, deadline).await;
-    messages
-        .into_iter()
-        .zip(answers)
-        .filter(|(_, answer)| answer.is_err())
-        .map(|(message, _)| message.message_id)
-        .collect()
+    let (ids, bodies): (Vec<String>, Vec<String>) =
+        messages.into_iter().map(|message| (message.message_id, message.body)).unzip();
+    tracing::error!(
+        sqs.message_ids = ids.join(", "),
+        error.code = "not-due",
+        "{} messages of the due queue are not due messages; they go to the dead-letter queue",
+        ids.len()
+    );
+    let answers = services.dead_letters().put_back(&bodies, deadline).await;
+    ids.into_iter().zip(answers).filter(|(_, answer)| answer.is_err()).map(|(id, _)| id).collect()
 }
 
 async fn hide<W: Services>(

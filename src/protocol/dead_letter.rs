@@ -40,8 +40,6 @@ pub const PARKED_FORMAT: u8 = 2;
 #[derive(Copy, Clone, Debug, PartialEq, Eq, IntoStaticStr)]
 #[strum(serialize_all = "kebab-case")]
 pub enum ParkCode {
-    /// A message of the due queue that is not a due message.
-    NotDue,
     /// The target will never accept the message.
     Refused,
     /// The target does not accept the credential.

@@ -68,4 +68,7 @@ pub trait ChangeVisibility: Send + Sync {
 pub trait DeadLetterQueue: Send + Sync {
     /// Parks each item; the answers stand in the order of `items`. `Ok` means that it is safe.
     async fn park(&self, items: &[ParkedItem], deadline: Deadline) -> Vec<Result<(), QueueError>>;
+
+    /// Parks messages as they are; the answers stand in the order of `bodies`.
+    async fn put_back(&self, bodies: &[String], deadline: Deadline) -> Vec<Result<(), QueueError>>;
 }

@@ -8,6 +8,7 @@ use crate::deployment::Deployment;
 use crate::emulator::Surroundings;
 use crate::mapping::{Shard, data, due_record};
 use crate::runtime::Outcome;
+use crate::support::parked::{given_up, parked_message};
 use crate::webhooks::HookAnswer;
 use serde_json::{Value, json};
 use wiremock::matchers::header;
@@ -153,7 +154,7 @@ async fn a_pause_from_slack_applies_to_every_route() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_sweep_replaces_a_lost_due_message_and_an_invalid_one_is_parked() {
+async fn the_sweep_replaces_a_lost_due_message_and_dead_letters_are_put_back() {
     let config = "[[route]]\nname=\"critical\"\nmarkers=[\"[CRITICAL]\"]\nnotify=[\"slack:one\"]";
     let deployment = Deployment::start("lost", config, &[], || HookAnswer::Accepted).await;
     let (consumer, notifier, due) =
@@ -165,10 +166,17 @@ async fn the_sweep_replaces_a_lost_due_message_and_an_invalid_one_is_parked() {
         Outcome::Answered(Value::Null)
     );
     assert_eq!(deployment.slack.posts().len(), 1, "{}", notifier.log());
-    due.client.send_message().queue_url(&due.queue_url).message_body("hello").send().await.unwrap();
+    // Dead letters that someone moved to the due queue.
+    let dead_letters =
+        [parked_message(3), given_up("shardId-0", "1", "9", 9), "\"hello\"".to_owned()];
+    for body in &dead_letters {
+        let send = due.client.send_message().queue_url(&due.queue_url).message_body(body);
+        send.send().await.unwrap();
+    }
     assert_eq!(due.poll(notifier, None).await, Some(answered(&[])));
     let parked = deployment.surroundings.parked().await;
-    assert!(parked.len() == 1 && parked[0]["code"] == "not-due", "{parked:?}");
+    let moved = dead_letters.map(|body| serde_json::from_str::<Value>(&body).unwrap());
+    assert!(parked.len() == 3 && moved.iter().all(|one| parked.contains(one)), "{parked:?}");
     assert_eq!(
         (deployment.slack.posts().len(), deployment.due_messages().await),
         (1, 1),

@@ -142,6 +142,10 @@ impl DeadLetterQueue for Flood {
     async fn park(&self, items: &[ParkedItem], _: Deadline) -> Vec<Result<(), QueueError>> {
         panic!("{items:?}")
     }
+
+    async fn put_back(&self, bodies: &[String], _: Deadline) -> Vec<Result<(), QueueError>> {
+        panic!("{bodies:?}")
+    }
 }
 
 impl Deliver for Flood {

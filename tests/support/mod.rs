@@ -358,6 +358,10 @@ impl DeadLetterQueue for FakeDeadLetters<'_> {
         let result = self.crash_switch.call("park", park).await.map_err(QueueError::Unavailable);
         vec![result; items.len()]
     }
+
+    async fn put_back(&self, bodies: &[String], _: Deadline) -> Vec<Result<(), QueueError>> {
+        panic!("{bodies:?}")
+    }
 }
 
 /// Targets that accept every digest, unless `answers` says otherwise.

@@ -602,6 +602,10 @@ impl DeadLetterQueue for Process {
         })
         .await
     }
+
+    async fn put_back(&self, bodies: &[String], _: Deadline) -> Vec<Result<(), QueueError>> {
+        panic!("the due queue has due messages only: {bodies:?}")
+    }
 }
 
 impl Deliver for Process {

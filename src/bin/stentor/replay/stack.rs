@@ -43,6 +43,13 @@ impl DeadLetterQueue for Parking {
             Self::File(file) => file.park(items, deadline).await,
         }
     }
+
+    async fn put_back(&self, bodies: &[String], deadline: Deadline) -> Vec<Result<(), QueueError>> {
+        match self {
+            Self::Queue(queue) => queue.put_back(bodies, deadline).await,
+            Self::File(file) => file.put_back(bodies, deadline).await,
+        }
+    }
 }
 
 /// Replays with the tables, the credentials and the stream of a deployed stack.
