@@ -110,6 +110,8 @@ pub fn event(stack: &str, digest: &Digest) -> WebhookEvent {
 
 fn request(stack: &str, digest: &Digest, endpoint: &Endpoint, now: Timestamp) -> HttpRequest {
     let mut request = HttpRequest::json(Method::POST, endpoint.url.clone(), &event(stack, digest));
+    // A receiver says with any 2xx that it has the message, whatever comes after that.
+    request.is_status_enough = true;
     let (id, seconds) = (id(stack, digest), now.as_millis().div_euclid(1_000));
     let signatures = endpoint.signatures(&id, seconds, &request.body);
     let headers = [

@@ -20,6 +20,8 @@ use stentor::model::tally::Tally;
 use stentor::model::time::Timestamp;
 use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::notify::{Accepted, Deliver as _, DeliverError};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
@@ -99,6 +101,25 @@ async fn a_webhook_is_signed_with_every_key_and_keeps_its_id() {
         assert_eq!(body["data"]["alerts"], 2);
     }
     assert_eq!(requests[0].body, requests[1].body, "a repeated message is the same");
+}
+
+/// The receiver has the message when its status arrives. Repeated, it would have it twice.
+#[tokio::test]
+async fn a_webhook_accepts_by_its_status_alone() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let receiver = tokio::spawn(async move {
+        let (mut connection, _) = listener.accept().await.unwrap();
+        let mut request = vec![0; 64 << 10];
+        assert!(connection.read(&mut request).await.unwrap() > 0);
+        let head = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nok";
+        connection.write_all(head).await.unwrap();
+        // The rest of the body never comes.
+        while connection.read(&mut request).await.is_ok_and(|read| read > 0) {}
+    });
+    let credential = json!({"url": url, "secret": SECRET});
+    deliver("webhook:hook", &credential, None).await.unwrap();
+    receiver.abort();
 }
 
 #[tokio::test]

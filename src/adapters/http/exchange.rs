@@ -27,6 +27,8 @@ pub struct HttpRequest {
     pub headers: HeaderMap,
     /// JSON; empty for a request without a body.
     pub body: Vec<u8>,
+    /// Whether the status is the whole answer. Then the body is not read.
+    pub is_status_enough: bool,
 }
 
 /// An answer of any status.
@@ -35,7 +37,7 @@ pub struct HttpAnswer {
     pub status: u16,
     /// The wait that the answer asks for, at most an hour.
     pub retry_after: Option<Duration>,
-    /// At most [`BODY_BYTES_MAX`].
+    /// At most [`BODY_BYTES_MAX`]. Empty if the status is enough.
     pub body: Vec<u8>,
 }
 
@@ -79,7 +81,7 @@ impl HttpRequest {
     /// A request with a JSON body.
     pub fn json(method: Method, url: Url, body: &impl serde::Serialize) -> Self {
         let body = serde_json::to_vec(body).expect("invariant: a message is plain JSON data");
-        Self { method, url, headers: HeaderMap::new(), body }
+        Self { method, url, headers: HeaderMap::new(), body, is_status_enough: false }
     }
 
     /// The same with an `authorization` header.
@@ -179,7 +181,7 @@ impl<C: Clock> Exchange for HttpExchange<C> {
         if self.http.is_public_only && guard::is_private_literal(&request.url) {
             return Err(ExchangeError::PrivateAddress);
         }
-        let HttpRequest { method, url, mut headers, body: content } = request;
+        let HttpRequest { method, url, mut headers, body: content, is_status_enough } = request;
         headers.values_mut().for_each(|value| value.set_sensitive(true));
         let mut call = self.http.get()?.request(method, url).headers(headers);
         if !content.is_empty() {
@@ -189,11 +191,14 @@ impl<C: Clock> Exchange for HttpExchange<C> {
         let status = answer.status().as_u16();
         let retry_after = retry_after(answer.headers(), self.clock.now());
         // The status of a failure says enough without a body.
-        let body = match body(answer, BODY_BYTES_MAX).await {
-            Err(error) if status < 300 => return Err(error.into()),
-            body => body.unwrap_or_default(),
-        };
-        Ok(HttpAnswer { status, retry_after, body })
+        let mut content = Vec::new();
+        if !is_status_enough {
+            content = match body(answer, BODY_BYTES_MAX).await {
+                Err(error) if status < 300 => return Err(error.into()),
+                body => body.unwrap_or_default(),
+            };
+        }
+        Ok(HttpAnswer { status, retry_after, body: content })
     }
 }
 

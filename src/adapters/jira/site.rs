@@ -56,7 +56,13 @@ impl Site {
         let url = url.expect("invariant: a path of plain words is a relative URL");
         let request = match body {
             Some(body) => HttpRequest::json(method, url, body),
-            None => HttpRequest { method, url, headers: Default::default(), body: Vec::new() },
+            None => HttpRequest {
+                method,
+                url,
+                headers: Default::default(),
+                body: Vec::new(),
+                is_status_enough: false,
+            },
         };
         request.authorized(&authorization("Basic", &self.basic))
     }
