@@ -8,12 +8,15 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::Value;
+use stentor::adapters::access::Access;
 use stentor::adapters::clock::SystemClock;
 use stentor::adapters::dynamodb::DynamoStore;
-use stentor::adapters::secret::{ReadSecret, SecretError, SecretText, SecretVersion, Secrets};
+use stentor::adapters::secret::{
+    Credential, ReadSecret, SecretError, SecretText, SecretVersion, Secrets,
+};
 use stentor::adapters::slack::WebhookUrl;
 #[cfg(feature = "aws")]
 use stentor::adapters::sns::Sns;
@@ -78,6 +81,7 @@ impl DeliverOptions {
         ui: Ui,
     ) -> anyhow::Result<Option<LocalTargets>> {
         let Some(secret) = self.secret(ui)? else { return Ok(None) };
+        secret.check(config.targets.keys())?;
         let (name, recipients) = (secret.name.clone(), secret.recipients());
         let targets = secret.targets(slack_api)?;
         let targets = targets.with_settings(config.targets.clone()).with_stack(stack);
@@ -181,6 +185,25 @@ impl LocalSecret {
 
     pub(crate) fn targets(self, slack_api: &SlackApi) -> anyhow::Result<Targets<Self>> {
         Ok(Targets::new(slack_api.slack()?, Secrets::new(self), SystemClock))
+    }
+
+    /// Checks the credentials of these targets, before the first alert needs one: a target refuses
+    /// a message for good if its credential has the wrong form.
+    ///
+    /// # Errors
+    /// With every credential that its target cannot use.
+    fn check<'t>(&self, targets: impl Iterator<Item = &'t Target>) -> anyhow::Result<()> {
+        let mistake = |target: &Target| {
+            let names = target.credential_names();
+            let value = names.iter().find_map(|name| self.credentials.get(name))?;
+            let error = Access::parse(target.kind, &Credential::new(value.clone())).err()?;
+            Some(format!("the credential of {target}: {error}"))
+        };
+        let mistakes: Vec<String> = targets.filter_map(mistake).collect();
+        match mistakes.is_empty() {
+            true => Ok(()),
+            false => bail!("{}: {}", self.name, mistakes.join("; ")),
+        }
     }
 
     fn recipients(&self) -> CredentialNames {

@@ -387,3 +387,32 @@ async fn each_target_that_is_owed_a_message_is_named_with_its_reason() {
     assert!(!list.contains("paused until") && !list.contains("slack:b"), "{list}");
     assert_eq!(list.matches("; next attempt ").count(), 2, "{list}");
 }
+
+/// A target refuses a message for good if its credential has the wrong form, so it is found first.
+#[test]
+fn credentials_of_the_wrong_form_are_reported_before_anything_is_read() {
+    let directory = scratch("wrong-form");
+    let (config, secret) = (directory.join("stentor.toml"), directory.join("credentials.json"));
+    std::fs::write(&config, CONFIG.replace("\"teams:ops\"", "\"pagerduty:ops\"")).unwrap();
+    let credentials = json!({
+        "slack:*": {"token": "xoxb-topsecret"},
+        "pagerduty:ops": "topsecret",
+        "webhook:ops": "http://example.com/topsecret",
+        "jira:other": "not used",
+    });
+    std::fs::write(&secret, credentials.to_string()).unwrap();
+    let [config, secret] = [&config, &secret].map(|path| path.to_str().unwrap());
+    let options = ["run", "events/subscription.json", "--config", config, "--deliver", secret];
+    let output = stentor(&directory, &options).output().unwrap();
+    let errors = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{errors}");
+    for expected in [
+        "credentials.json: the credential of slack:ops: expected the URL of a webhook, or an",
+        "the credential of pagerduty:ops: its routing_key does not have 32 characters",
+        "the credential of webhook:ops: ",
+    ] {
+        assert!(errors.contains(expected), "{expected}: {errors}");
+    }
+    assert!(!errors.contains("topsecret") && !errors.contains("of jira:other"), "{errors}");
+    assert!(output.stdout.is_empty(), "{}", text(&output.stdout));
+}
