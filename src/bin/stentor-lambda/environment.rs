@@ -29,7 +29,20 @@ pub(crate) async fn from_environment() -> anyhow::Result<Function> {
 }
 
 async fn function(variable: &impl Fn(&str) -> Option<String>) -> anyhow::Result<Function> {
-    let config = config(variable)?;
+    let mut config = config(variable)?;
+    let memory_mb = variable("AWS_LAMBDA_FUNCTION_MEMORY_SIZE").and_then(|mb| mb.parse().ok());
+    let workers = std::thread::available_parallelism().map_or(1, |workers| workers.get() as u64);
+    if let Some(fitting) = memory_mb.map(|mb| decoded_bytes_fitting(mb, workers))
+        && fitting < config.decoded_bytes_max
+    {
+        tracing::error!(
+            error.code = "decoded-bytes-max",
+            "decoded_bytes_max is {}, but the memory of the function allows only {fitting}: \
+             larger records are parked",
+            config.decoded_bytes_max
+        );
+        config.decoded_bytes_max = fitting;
+    }
     let aws = stentor::adapters::aws::from_environment().load().await;
     let tables = Tables {
         alerts: variable("ALERTS_TABLE").unwrap_or(Tables::default().alerts),
@@ -84,6 +97,13 @@ fn config(variable: &impl Fn(&str) -> Option<String>) -> anyhow::Result<Config> 
     }
 }
 
+/// The largest `decoded_bytes_max` that a function with this memory can keep. Each worker unpacks one
+/// record at a time, and half of the memory is for all else. A record that does not fit would kill
+/// the process again and again, and so hide all records behind it.
+fn decoded_bytes_fitting(memory_mb: u64, workers: u64) -> u64 {
+    (memory_mb << 20) / 2 / workers.max(1)
+}
+
 /// The API of slack.com, or the one at `STENTOR_SLACK_API_URL` (GovSlack has its own).
 fn slack(variable: &impl Fn(&str) -> Option<String>) -> anyhow::Result<Slack> {
     let slack = Slack::new(Http::default(), SystemClock);
@@ -122,9 +142,14 @@ mod tests {
 
     /// The function that a stack with this configuration runs.
     async fn started_with(config: &str) -> anyhow::Result<Function> {
+        with_memory(config, "1769").await
+    }
+
+    async fn with_memory(config: &str, memory_mb: &str) -> anyhow::Result<Function> {
         function(&|name| {
             let value = match name {
                 "STENTOR_CONFIG" => config,
+                "AWS_LAMBDA_FUNCTION_MEMORY_SIZE" => memory_mb,
                 "DLQ_URL" => "https://sqs.eu-west-1.amazonaws.com/111122223333/dead-letters",
                 "DUE_QUEUE_URL" => "https://sqs.eu-west-1.amazonaws.com/111122223333/due",
                 "STENTOR_SECRET_ID" => "targets",
@@ -146,7 +171,17 @@ mod tests {
         for target in used {
             assert!(config.targets.contains_key(target), "{target} has no settings");
         }
+        assert_eq!(config.decoded_bytes_max, 64 << 20, "it fits");
         let missing = started_with("missing.toml").await.map(drop).expect_err("there is no file");
         assert!(missing.to_string().contains("cannot read the configuration missing.toml"));
+    }
+
+    #[tokio::test]
+    async fn records_that_do_not_fit_into_memory_are_refused() {
+        let example = concat!(env!("CARGO_MANIFEST_DIR"), "/config/example.toml");
+        let small = with_memory(example, "128").await.expect("it starts");
+        assert!(small.routes.config().decoded_bytes_max <= 64 << 20);
+        assert_eq!(decoded_bytes_fitting(1_769, 2), 1_769 << 18);
+        assert!(decoded_bytes_fitting(10_240, 6) < 10 << 30, "the largest value of the key");
     }
 }
