@@ -11,6 +11,7 @@
 
 use std::ffi::OsStr;
 use std::fmt::Debug;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -105,6 +106,7 @@ fn main() -> ExitCode {
     match stdout::check().and_then(|()| start()) {
         Ok(Exit::Done) => ExitCode::SUCCESS,
         Ok(Exit::Unfinished) => ExitCode::from(1),
+        Err(error) if error.is::<ui::OutputClosed>() => ExitCode::SUCCESS,
         Err(error) => {
             ui::print_error(&error);
             ExitCode::from(2)
@@ -212,7 +214,8 @@ fn exit_on_usage(error: &clap::Error) -> ! {
     let is_error =
         error.use_stderr() && error.kind() != ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
     if !is_error {
-        error.exit();
+        let is_shown = error.print().and_then(|()| std::io::stdout().flush()).is_ok();
+        std::process::exit(if is_shown { error.exit_code() } else { 2 });
     }
     ui::print_usage_error(&error.render().to_string());
     std::process::exit(error.exit_code())

@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Cursor, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{anyhow, bail};
 use clap::Args;
 use stentor::adapters::clock::SystemClock;
 use stentor::adapters::dynamodb::DynamoStore;
@@ -359,10 +359,10 @@ fn print_assigned(assigner: PatternAssigner<'_>, first: &mut u64) -> anyhow::Res
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     for pattern in assigner.finish() {
         let assigned = json::AssignedPattern { line: *first, pattern: &pattern };
-        writeln!(out, "{}", ui::json_line(&assigned)).context("cannot write to standard output")?;
+        ui::written(writeln!(out, "{}", ui::json_line(&assigned)))?;
         *first += 1;
     }
-    out.flush().context("cannot write to standard output")
+    ui::written(out.flush())
 }
 
 impl PatternsArguments {

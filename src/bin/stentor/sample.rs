@@ -14,6 +14,7 @@ use stentor::ops::sample::{
 
 use crate::Exit;
 use crate::args::share;
+use crate::ui;
 
 /// Ten times what Lambda passes to one invocation.
 const RECORDS_MAX: u64 = 100_000;
@@ -93,8 +94,7 @@ pub(crate) fn sample(arguments: &SampleArguments) -> anyhow::Result<Exit> {
                     let written = File::create(path).and_then(|file| write_event(&event, file));
                     written.with_context(|| cannot_write(path))?;
                 }
-                None => write_event(&event, io::stdout().lock())
-                    .context("cannot write to standard output")?,
+                None => ui::written(write_event(&event, io::stdout().lock()))?,
             }
         }
     }

@@ -16,6 +16,7 @@ use stentor::model::name::RouteName;
 use stentor::model::time::Timestamp;
 use stentor::model::visible;
 use stentor::protocol::consume::Counts;
+use thiserror::Error;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
@@ -138,15 +139,31 @@ pub(crate) fn stdout_width() -> Option<usize> {
     std::io::stdout().is_terminal().then(|| usize::from(console::Term::stdout().size().1))
 }
 
-/// Prints a result.
+/// The reader of standard output has read all that it wants, as `head` does.
+#[derive(Debug, Error)]
+#[error("standard output is closed")]
+pub(crate) struct OutputClosed;
+
+/// Prints a result. Nothing is wrong if its reader does not want it.
 ///
 /// # Errors
 /// When standard output does not take it.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .context("cannot write to standard output")
+    match written(out.write_all(text.as_bytes()).and_then(|()| out.flush())) {
+        Err(error) if error.is::<OutputClosed>() => Ok(()),
+        result => result,
+    }
+}
+
+/// # Errors
+/// With [`OutputClosed`] when the reader has closed the pipe, or when standard output does not take
+/// the text.
+pub(crate) fn written(result: std::io::Result<()>) -> anyhow::Result<()> {
+    match result {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(OutputClosed.into()),
+        result => result.context("cannot write to standard output"),
+    }
 }
 
 /// Prints a result as JSON.

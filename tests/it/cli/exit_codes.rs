@@ -86,6 +86,36 @@ fn a_command_without_an_output_does_nothing_and_says_so() {
     assert_eq!(report["messages"][0]["alerts"], 1, "{report}");
 }
 
+/// `stentor patterns … | head` shows what `head` wants, and no error.
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let directory = scratch("seen-enough");
+    let log = directory.join("app.log");
+    std::fs::write(&log, "[CRITICAL] x\n".repeat(200_000)).unwrap();
+    let log = log.to_str().unwrap();
+    let commands: [&[&str]; 4] = [
+        &["patterns", log, "--assign", "--json"],
+        &["patterns", log],
+        &["sample", "--records", "50"],
+        &["cost"],
+    ];
+    for arguments in commands {
+        let script = "\"$@\" | head -c 1 >/dev/null; exit ${PIPESTATUS[0]}";
+        let output = Command::new("bash")
+            .args(["-c", script, "bash", env!("CARGO_BIN_EXE_stentor")])
+            .args(arguments)
+            .output()
+            .unwrap();
+        let errors = text(&output.stderr);
+        assert_eq!((output.status.code(), errors.as_str()), (Some(0), ""), "{arguments:?}");
+    }
+    let full = Command::new("sh")
+        .args(["-c", "\"$0\" --help >/dev/full", env!("CARGO_BIN_EXE_stentor")])
+        .output()
+        .unwrap();
+    assert_eq!(full.status.code(), Some(2));
+}
+
 #[test]
 fn a_variable_without_a_value_counts_as_not_set() {
     let directory = scratch("empty-variables");
