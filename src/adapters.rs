@@ -34,6 +34,8 @@ pub mod slack;
 pub mod sns;
 #[cfg(feature = "stack")]
 pub mod sqs;
+#[cfg(feature = "aws")]
+pub mod stack;
 pub mod targets;
 pub mod teams;
 #[cfg(test)]

@@ -15,6 +15,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use crate::adapters::clock::SystemClock;
 use crate::adapters::content_hash::ContentHash;
 use crate::model::error::Cause;
+use crate::ops::replay::SourceError;
 use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::dead_letter::{ParkedItem, ParkedWork};
 use crate::protocol::queue::{DeadLetterQueue, Due, DueQueue, QueueError};
@@ -69,6 +70,23 @@ impl FileDeadLetters {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Appends dead letters of another source as they are.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn export(&self, bodies: &[&str]) -> Result<(), SourceError> {
+        self.append_bodies(bodies).map_err(|error| {
+            SourceError::Refused(format!("cannot write {}: {error}", self.path.display()))
+        })
+    }
+
+    /// Each body becomes one line. JSON has no line breaks within its texts.
+    fn append_bodies(&self, bodies: &[impl AsRef<str>]) -> io::Result<()> {
+        let line = |body: &str| body.replace(['\r', '\n'], " ") + "\n";
+        let lines: String = bodies.iter().map(|body| line(body.as_ref())).collect();
+        append_lines(&self.path, lines.as_bytes())
     }
 
     /// A record that the file has already is not written again: a second run over the same input
@@ -193,9 +211,7 @@ impl DeadLetterQueue for FileDeadLetters {
         bodies: &[String],
         _deadline: Deadline,
     ) -> Vec<Result<(), QueueError>> {
-        let lines: String = bodies.iter().map(|body| body.replace('\n', " ") + "\n").collect();
-        let result = append_lines(&self.path, lines.as_bytes())
-            .map_err(|error| queue_error(&self.path, &error));
+        let result = self.append_bodies(bodies).map_err(|error| queue_error(&self.path, &error));
         vec![result; bodies.len()]
     }
 }

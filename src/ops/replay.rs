@@ -18,9 +18,11 @@
 //! | `held` | the received dead letters, which must stay hidden from other readers |
 //! | `report` | the results, and why a dead letter is left in the queue |
 //! | `listing` | the dry run |
+//! | `discard` | deletes dead letters that no one needs, after they are exported |
 
 use crate::protocol::services::Services;
 
+mod discard;
 mod engine;
 mod held;
 pub mod listing;
@@ -30,6 +32,7 @@ mod report;
 mod retry;
 mod source;
 
+pub use discard::{Discarded, discard};
 pub use options::{ReplayOptions, STEP_TIMEOUT_MAX};
 pub use recognize::{DeadLetter, DeadLetterKind};
 pub use report::{ReplayFailure, Report, Unresolved};

@@ -133,6 +133,30 @@ impl Surroundings {
         queue.send().await.unwrap().queue_url.unwrap()
     }
 
+    /// Creates a due queue, and the notifier of the stack `stentor` with its environment, as the
+    /// template does. Returns the URL of the due queue.
+    pub async fn deploy(&self) -> String {
+        const NOTIFIER: &str = r#"
+import boto3, json, os
+aws = lambda name: boto3.client(name, region_name="us-east-1", endpoint_url=os.environ["MOTO"],
+                                aws_access_key_id="test", aws_secret_access_key="test")
+role = aws("iam").create_role(RoleName="notifier", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+aws("lambda").create_function(FunctionName="stentor-notifier", Runtime="provided.al2023", Role=role, Handler="x",
+    Code={"ZipFile": b"zip"}, Environment={"Variables": json.loads(os.environ["VARIABLES"])})
+"#;
+        let due_url = self.due_queue(360).await;
+        let variables = json!({
+            "ALERTS_TABLE": "AppLogs", "OUTBOX_TABLE": "Outbox", "ALERTS_RETENTION_DAYS": "90",
+            "DLQ_URL": self.queue_url, "DUE_QUEUE_URL": due_url, "STENTOR_SECRET_ID": SECRET,
+            "STENTOR_STACK": "stentor",
+        });
+        let mut command = tokio::process::Command::new(python());
+        command.args(["-c", NOTIFIER]).env("MOTO", self.aws.endpoint_url().unwrap());
+        let output = command.env("VARIABLES", variables.to_string()).output().await.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        due_url
+    }
+
     /// Creates another secret.
     pub async fn secret(&self, name: &str, value: &Value) {
         let create = secrets::Client::new(&self.aws).create_secret().name(name);

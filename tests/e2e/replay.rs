@@ -1,6 +1,7 @@
 //! `stentor replay` as an operator uses it: the real command against SQS, Kinesis and Secrets
 //! Manager (moto), the production store on the embedded engine, a webhook, and a real Ctrl-C.
 
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
@@ -57,13 +58,16 @@ async fn output(command: Command) -> Output {
 
 /// Runs a replay. Returns its JSON report and exit code.
 async fn report(stack: &Surroundings, arguments: &[&str]) -> (Value, i32) {
-    let output = output(stack.stentor(&[&["replay", "--json"], arguments].concat())).await;
+    let has_due_queue = ["--due-queue-url", "--stack"].iter().any(|it| arguments.contains(it));
+    let more: &[&str] = if has_due_queue { &[] } else { &["--no-due-queue"] };
+    let arguments = [arguments, more].concat();
+    let output = output(stack.stentor(&[&["replay", "--json"], &arguments[..]].concat())).await;
     let text = String::from_utf8(output.stdout).unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     let report: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text} {errors}"));
-    let command =
-        if arguments.contains(&"--dry-run") { "replay --dry-run --json" } else { "replay --json" };
-    assert_eq!(Schema::of(command).check(&report).1, [""; 0], "{report:#}");
+    let mode = ["--dry-run", "--discard"].into_iter().find(|mode| arguments.contains(mode));
+    let command = mode.map_or("replay --json".to_owned(), |mode| format!("replay {mode} --json"));
+    assert_eq!(Schema::of(&command).check(&report).1, [""; 0], "{report:#}");
     (report, output.status.code().unwrap())
 }
 
@@ -216,7 +220,8 @@ async fn ctrl_c_loses_nothing_and_reports_the_progress() {
             .send(&parked_record(&unstorable(), &format!("shardId-9:{n}"), Some(&gzip(&id, 0))))
             .await;
     }
-    let mut command = stack.stentor(&["replay", "--rate", "10", "--interval", "1"]);
+    let mut command =
+        stack.stentor(&["replay", "--no-due-queue", "--rate", "10", "--interval", "1"]);
     let child = tokio::process::Command::from({
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command
@@ -292,6 +297,68 @@ async fn with_a_due_queue_routes_are_armed_and_the_notifier_delivers() {
     assert_eq!(delivered(&slack).await, (2, 1));
 }
 
+/// The environment names nothing, and the window of the route stays open with its burst.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_name_of_the_stack_is_enough_and_no_live_window_is_closed() {
+    let slack = slack(200).await;
+    let stack = Surroundings::start(&format!("{}/hook", slack.uri())).await;
+    let due_url = stack.deploy().await;
+    stack.send(&parked_record(&unstorable(), "shardId-9:1", Some(&gzip("one", 0)))).await;
+    let (first, code) = report(&stack, &["--stack", "stentor"]).await;
+    assert_eq!((code, &first["reprocessed"]), (0, &json!(1)), "{first:#}");
+    let route = "alerts".parse().unwrap();
+    let before = stack.store.cursor(&route, deadline()).await.unwrap();
+    assert!(before.open.is_some());
+
+    stack.send(&parked_record(&unstorable(), "shardId-9:2", Some(&gzip("two", 0)))).await;
+    stack.send(&parked_message(7)).await;
+    let mut command = stack.stentor(&["replay", "--json", "--stack", "stentor"]);
+    for variable in ["DLQ_URL", "STENTOR_SECRET_ID"] {
+        command.env(variable, "of-another-stack");
+    }
+    let second = output(command).await;
+    assert!(second.status.success(), "{}", String::from_utf8_lossy(&second.stderr));
+    assert_eq!(delivered(&slack).await, (7, 1), "only the parked message");
+    let after = stack.store.cursor(&route, deadline()).await.unwrap();
+    assert_eq!((after.open, after.burst), (before.open, before.burst));
+    let due = sqs::Client::new(stack.aws()).receive_message().queue_url(&due_url);
+    let due = due.max_number_of_messages(10).send().await.unwrap().messages.unwrap();
+    assert_eq!(due.len(), 1, "the window has its timer");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn discarded_dead_letters_are_exported_and_can_be_replayed() {
+    let slack = slack(200).await;
+    let stack = Surroundings::start(&format!("{}/hook", slack.uri())).await;
+    let unreadable = parked_record(&Poison::NotGzip("no magic"), "shardId-9:1", Some(b"no gzip"));
+    for body in [unreadable.as_str(), &parked_message(7), "hunter2\nhunter3"] {
+        stack.send(body).await;
+    }
+    let export = Path::new(env!("CARGO_TARGET_TMPDIR")).join("discarded.jsonl");
+    for file in ["discarded.jsonl", "discarded.jsonl.replayed"] {
+        std::fs::remove_file(export.with_file_name(file)).ok();
+    }
+    let export = export.to_str().unwrap();
+    let (kept, _) = report(&stack, &["--kind", "record,unknown"]).await;
+    let unresolved = kept["unresolved"].as_array().unwrap();
+    let unknown = unresolved.iter().find(|one| one["kind"] == "unknown").unwrap();
+    let id = unknown["id"].as_str().unwrap();
+
+    let ids = format!("{id},no-such-id");
+    let (by_id, code) = report(&stack, &["--discard", &ids, "--export", export]).await;
+    assert_eq!((code, &by_id["discarded"]), (1, &json!(1)), "{by_id:#}");
+    assert_eq!(by_id["missing"], json!(["no-such-id"]));
+    let (by_code, code) =
+        report(&stack, &["--discard", "--reason", "not-gzip", "--export", export]).await;
+    assert_eq!((code, &by_code["discarded"], &by_code["skipped"]), (0, &json!(1), &json!(1)));
+    assert_eq!(dead_letters(&stack).await, (1, 0), "the message is left, and visible");
+    let exported = std::fs::read_to_string(export).unwrap();
+    assert_eq!(exported.lines().collect::<Vec<_>>(), ["hunter2 hunter3", &unreadable]);
+    let (again, _) = report(&stack, &["--file", export]).await;
+    let codes = again["unresolved"].as_array().unwrap().iter().map(|one| &one["code"]);
+    assert_eq!(codes.collect::<Vec<_>>(), ["not-gzip", "not-json"], "{again:#}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_message_stays_and_its_records_are_safe() {
     let slack = slack(410).await;
@@ -354,15 +421,23 @@ async fn an_absent_queue_missing_credentials_and_a_wrong_region_are_reported_in_
     nowhere.env_remove("AWS_REGION").env("AWS_EC2_METADATA_DISABLED", "true");
     check(nowhere, "no Region is set").await;
     check(
-        stack.stentor(&["replay", "--outbox-table", "Nowhere"]),
+        stack.stentor(&["replay", "--no-due-queue", "--outbox-table", "Nowhere"]),
         "the table Nowhere does not exist",
     )
     .await;
     check(
-        stack.stentor(&["replay", "--secret-id", "none"]),
+        stack.stentor(&["replay", "--no-due-queue", "--secret-id", "none"]),
         "the secret none does not exist in this account",
     )
     .await;
+    check(stack.stentor(&["replay"]), "no due queue, so no timers: name the stack with --stack")
+        .await;
+    check(
+        stack.stentor(&["replay", "--stack", "other"]),
+        "the function other-notifier does not exist in this account and Region",
+    )
+    .await;
+    check(stack.stentor(&["replay", "--discard"]), "--discard needs ids, or a filter").await;
     let denied = MockServer::start().await;
     let answer = ResponseTemplate::new(403).insert_header("x-amzn-requestid", "r").set_body_json(json!({
         "__type": "com.amazonaws.sqs#AccessDeniedException",
@@ -433,10 +508,15 @@ async fn a_closed_shard_is_read_to_its_end_without_expired_records() {
 
 /// The output of the command in a terminal, without the parts that differ between runs.
 async fn shown(stack: &Surroundings, arguments: &[&str]) -> String {
-    let output = output(stack.stentor(&[&["replay"], arguments].concat())).await;
+    let on_stack = ["replay", "--stack", "stentor"];
+    let mut command = stack.stentor(&[&on_stack[..], arguments].concat());
+    // It exports to the current directory.
+    command.current_dir(env!("CARGO_TARGET_TMPDIR"));
+    command.env("STENTOR_CONFIG", concat!(env!("CARGO_MANIFEST_DIR"), "/config/stentor.toml"));
+    let output = output(command).await;
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     let mut text = format!(
-        "$ stentor replay{}\n",
+        "$ stentor replay --stack stentor{}\n",
         arguments.iter().map(|part| format!(" {part}")).collect::<String>()
     );
     for line in String::from_utf8(output.stdout).unwrap().lines() {
@@ -454,8 +534,10 @@ async fn shown(stack: &Surroundings, arguments: &[&str]) -> String {
 async fn the_session_in_the_readme_is_current() {
     const BEGIN: &str = "<!-- session: begin -->\n```console\n";
     const END: &str = "```\n<!-- session: end -->";
+    const DISCARD: &[&str] = &["--discard", "--reason", "not-gzip"];
     let slack = slack(200).await;
     let stack = Surroundings::start(&format!("{}/hook", slack.uri())).await;
+    stack.deploy().await;
     let streams = kinesis::Client::new(stack.aws());
     streams.create_stream().stream_name("logs").shard_count(1).send().await.unwrap();
     let mut last = None;
@@ -479,7 +561,7 @@ async fn the_session_in_the_readme_is_current() {
     stack.send(&failed_invocation("async")).await;
     let mut session = String::new();
     for arguments in
-        [&["--dry-run"][..], &["--kind", "message,batch"], &["--max-decoded", "1GiB"], &[]]
+        [&["--dry-run"][..], &["--kind", "message,batch"], &["--max-decoded", "1GiB"], DISCARD]
     {
         if !session.is_empty() {
             session.push('\n');

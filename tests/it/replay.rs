@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use stentor::adapters::clock::SystemClock;
 use stentor::adapters::embedded::Embedded;
 use stentor::ingest::event::Data;
 use stentor::model::error::Cause;
 use stentor::ops::replay::{
     DeadLetterSource, Receipt, ReceivedMessage, ReplayOptions, Report, SourceError,
-    VISIBILITY_TIMEOUT, replay,
+    VISIBILITY_TIMEOUT, discard, replay,
 };
 use stentor::protocol::clock::Deadline;
 use stentor::protocol::close::drain;
@@ -41,6 +42,10 @@ impl<'a> FakeSource<'a> {
     /// Makes received dead letters visible again, as after a crash and the visibility time-out.
     fn expire_visibility(&self) {
         self.dead_letters.lock().unwrap().iter_mut().for_each(|(_, held)| *held = false);
+    }
+
+    fn bodies(&self) -> Vec<String> {
+        self.dead_letters.lock().unwrap().iter().map(|(one, _)| one.body.clone()).collect()
     }
 
     fn left(&self) -> usize {
@@ -115,6 +120,41 @@ async fn nothing_is_lost_when_a_replay_crashes_at_any_call() {
             Box::pin(crashed_replay(timed, crash)).await;
         }
     }
+}
+
+/// A crash between the export and the deletion exports a dead letter twice, which is harmless.
+#[tokio::test]
+async fn a_dead_letter_is_exported_before_it_is_discarded() {
+    let bodies: Vec<String> = (0..12).map(|n| format!("letter {n}")).collect();
+    let ids = ["3".to_owned(), "11".to_owned()];
+    let options = ReplayOptions { ids: ids.clone().into(), ..ReplayOptions::default() };
+    let mut calls = 1;
+    let mut at = 0;
+    while at <= calls {
+        for crash in [Crash::Before(at), Crash::After(at)] {
+            let crash_switch = CrashSwitch::default();
+            let dead_letters = FakeSource::of(&crash_switch, &bodies);
+            let mut exported = Vec::new();
+            crash_switch.restart(Some(crash));
+            let export = |bodies: &[&str]| {
+                exported.extend(bodies.iter().map(ToString::to_string));
+                Ok(())
+            };
+            let first = discard(&&dead_letters, &options, &SystemClock, export).await;
+            calls = crash_switch.calls();
+            crash_switch.restart(None);
+            dead_letters.expire_visibility();
+            let left = dead_letters.bodies();
+            let is_safe = |body: &String| left.contains(body) || exported.contains(body);
+            assert!(bodies.iter().all(is_safe), "{crash:?}: {exported:?}");
+            assert!(left.len() >= 10, "{crash:?}: no other is deleted");
+            let is_done = first.is_ok_and(|discarded| discarded.is_complete());
+            assert!(!is_done || left.len() == 10, "{crash:?}: {left:?}");
+            assert!(is_done || at < calls, "{crash:?}: it ends without a crash");
+        }
+        at += 1;
+    }
+    assert!(calls >= 4, "{calls}");
 }
 
 #[tokio::test]

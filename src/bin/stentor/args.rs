@@ -19,6 +19,7 @@ use stentor::model::time::Timestamp;
 use stentor::protocol::clock::Clock as _;
 use stentor::protocol::store::StoreError;
 
+use crate::stack::{Stack, StackSettings};
 use crate::ui::Ui;
 
 /// The largest configuration. Ten thousand routes take about 2 MB.
@@ -59,6 +60,8 @@ pub(crate) struct SlackApi {
 /// The DynamoDB tables of a stack.
 #[derive(Debug, Args)]
 pub(crate) struct TableNames {
+    #[command(flatten)]
+    pub stack: Stack,
     /// DynamoDB table of the alerts
     #[cfg_attr(not(feature = "aws"), arg(hide = true))]
     #[arg(
@@ -115,6 +118,16 @@ impl SlackApi {
             Some(api) => slack.with_api(ApiUrl::parse(api).context("--slack-api")?),
             None => slack,
         })
+    }
+
+    /// The same with the URL in `settings`, if it has one.
+    ///
+    /// # Errors
+    /// As [`SlackApi::slack`].
+    #[cfg(feature = "aws")]
+    pub(crate) fn of(&self, settings: &StackSettings) -> anyhow::Result<Slack> {
+        let slack_api = settings.or("STENTOR_SLACK_API_URL", self.slack_api.as_deref());
+        Self { slack_api }.slack()
     }
 }
 
@@ -190,13 +203,25 @@ pub(crate) fn region_of_environment() -> Option<String> {
 }
 
 impl TableNames {
-    pub(crate) fn store(&self, aws: &SdkConfig) -> DynamoStore {
-        let tables = Tables {
-            alerts: self.alerts_table.clone(),
-            outbox: self.outbox_table.clone(),
-            alerts_ttl: Duration::from_hours(24) * u32::from(self.alerts_retention_days),
-        };
-        DynamoStore::new(aws, tables, SystemClock, random::from_os())
+    /// The store of the stack, or the one that the options name.
+    ///
+    /// # Errors
+    /// When the functions of the stack cannot be read.
+    pub(crate) async fn store(&self, aws: &SdkConfig) -> anyhow::Result<DynamoStore> {
+        let tables = self.of(&self.stack.settings(aws).await?);
+        Ok(DynamoStore::new(aws, tables, SystemClock, random::from_os()))
+    }
+
+    /// The tables in `settings`, or those of the options.
+    pub(crate) fn of(&self, settings: &StackSettings) -> Tables {
+        let name = |variable, option: &str| settings.or(variable, Some(option)).unwrap_or_default();
+        let days = settings.or("ALERTS_RETENTION_DAYS", None).and_then(|days| days.parse().ok());
+        let days: u16 = days.unwrap_or(self.alerts_retention_days);
+        Tables {
+            alerts: name("ALERTS_TABLE", &self.alerts_table),
+            outbox: name("OUTBOX_TABLE", &self.outbox_table),
+            alerts_ttl: Duration::from_hours(24) * u32::from(days),
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::data_dir::{DataDir, DatabaseCopy};
 #[derive(Debug, Args)]
 pub(crate) struct AuditTable {
     /// Query the data directory of `stentor run` instead of a stack
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "stack")]
     data_dir: Option<PathBuf>,
     #[command(flatten)]
     tables: TableNames,
@@ -30,7 +30,7 @@ impl AuditTable {
         query: impl AsyncFnOnce(&DynamoStore) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
         match &self.data_dir {
-            None => query(&self.tables.store(&self.aws.load().await?)).await,
+            None => query(&self.tables.store(&self.aws.load().await?).await?).await,
             Some(directory) => query_directory(directory, query).await,
         }
     }

@@ -17,7 +17,7 @@ use crate::{Exit, json};
 
 const EXAMPLES: &str = if cfg!(feature = "aws") {
     "Examples: stentor check --config config/stentor.toml --message '[ALERT] disk 91 % full'\n          \
-                        stentor check --config config/stentor.toml --aws --function stentor-consumer"
+                        stentor check --config config/stentor.toml --stack stentor"
 } else {
     "Example: stentor check --config config/stentor.toml --message '[ALERT] disk 91 % full'"
 };
@@ -44,6 +44,10 @@ pub(crate) struct CheckArguments {
     #[cfg_attr(not(feature = "aws"), arg(hide = true))]
     #[arg(long)]
     aws: bool,
+    /// Inspect the functions of this stack
+    #[cfg_attr(not(feature = "aws"), arg(hide = true))]
+    #[arg(long, value_name = "NAME", conflicts_with = "functions")]
+    stack: Option<String>,
     /// Names of the functions for --aws, the consumer first
     #[cfg_attr(not(feature = "aws"), arg(hide = true))]
     #[arg(
@@ -65,7 +69,11 @@ pub(crate) async fn check(arguments: &CheckArguments, ui: Ui) -> anyhow::Result<
     let routes = Routes::new(&config)?;
     let explanation =
         arguments.message.as_ref().map(|message| explain(&routes, &arguments.line(message)));
-    let findings = if arguments.aws { Some(arguments.inspect(&config).await?) } else { None };
+    let findings = if arguments.aws || arguments.stack.is_some() {
+        Some(arguments.inspect(&config).await?)
+    } else {
+        None
+    };
     if arguments.json {
         ui::print_json(&json_report(&config, explanation.as_ref(), findings.as_deref()))?;
     } else {
@@ -95,10 +103,14 @@ impl CheckArguments {
     #[cfg(feature = "aws")]
     async fn inspect(&self, config: &Config) -> anyhow::Result<Vec<Finding>> {
         use stentor::adapters::inspect::{Inspection, inspect};
+        use stentor::adapters::stack::functions;
 
         let aws = self.account_and_region.load().await?;
         let inspection = Inspection {
-            functions: self.functions.clone(),
+            functions: match &self.stack {
+                Some(stack) => functions(stack).to_vec(),
+                None => self.functions.clone(),
+            },
             targets: config.targets.keys().cloned().collect(),
             ..Inspection::default()
         };

@@ -307,6 +307,26 @@ pub(crate) struct DryRunReport<'a> {
     pub interrupted: bool,
 }
 
+/// `stentor replay --discard`.
+#[derive(Debug, Serialize)]
+pub(crate) struct DiscardReport<'a> {
+    pub version: u32,
+    pub discarded: u64,
+    pub skipped: u64,
+    pub exported_to: &'a str,
+    pub missing: Vec<&'a str>,
+    pub undeleted: Vec<UndeletedLetter<'a>>,
+    pub interrupted: bool,
+}
+
+/// A dead letter that was exported and not deleted.
+#[derive(Debug, Serialize)]
+pub(crate) struct UndeletedLetter<'a> {
+    pub id: &'a str,
+    pub code: &'static str,
+    pub reason: String,
+}
+
 #[derive(Debug, Serialize)]
 pub(crate) struct DeadLetterGroup<'a> {
     pub kind: DeadLetterKind,

@@ -55,6 +55,7 @@ mod sample;
 mod schema;
 mod send_test;
 mod signals;
+mod stack;
 mod stdout;
 mod ui;
 

@@ -20,6 +20,7 @@ use stentor::protocol::store::Store;
 use crate::Exit;
 use crate::args::{Aws, Configuration, explain_store_error};
 use crate::data_dir::DataDir;
+use crate::stack::Stack;
 use crate::ui::{self, Ui};
 
 const MUTE_EXAMPLE: &str = if cfg!(feature = "aws") {
@@ -62,6 +63,8 @@ pub(crate) struct Unmute {
 struct State {
     #[command(flatten)]
     configuration: Configuration,
+    #[command(flatten)]
+    stack: Stack,
     /// DynamoDB table of the outbox
     #[cfg_attr(not(feature = "aws"), arg(hide = true))]
     #[arg(
@@ -73,7 +76,7 @@ struct State {
     )]
     outbox_table: String,
     /// Use the data directory of `stentor run` instead of a stack
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "stack")]
     data_dir: Option<PathBuf>,
     #[command(flatten)]
     aws: Aws,
@@ -120,9 +123,11 @@ impl State {
             engine.stop().await?;
             return was_muted;
         }
-        let tables = Tables { outbox: self.outbox_table.clone(), ..Tables::default() };
-        let store =
-            DynamoStore::new(&self.aws.load().await?, tables, SystemClock, random::from_os());
+        let aws = self.aws.load().await?;
+        let settings = self.stack.settings(&aws).await?;
+        let outbox = settings.or("OUTBOX_TABLE", Some(&self.outbox_table)).unwrap_or_default();
+        let tables = Tables { outbox, ..Tables::default() };
+        let store = DynamoStore::new(&aws, tables, SystemClock, random::from_os());
         set_mute(&store, &self.configuration, route, until, ui).await
     }
 }

@@ -46,8 +46,8 @@ use no_stack as stack;
 use source::ReplaySource;
 
 const EXAMPLES: &str = if cfg!(feature = "aws") {
-    "Examples: stentor replay --queue-url \"$DLQ_URL\" --dry-run\n          \
-                        stentor replay --queue-url \"$DLQ_URL\" --reason too-large --max-decoded 1GiB"
+    "Examples: stentor replay --stack stentor --config stentor.toml --dry-run\n          \
+                        stentor replay --stack stentor --config stentor.toml --reason too-large --max-decoded 1GiB"
 } else {
     "Examples: stentor replay --data-dir .stentor --dry-run\n          \
      stentor replay --data-dir .stentor --reason too-large --max-decoded 1GiB"
@@ -65,15 +65,33 @@ pub(crate) struct ReplayArguments {
     #[cfg_attr(not(feature = "aws"), arg(hide = true))]
     #[arg(long, value_name = "URL", env = "DUE_QUEUE_URL", hide_env = true)]
     due_queue_url: Option<String>,
+    /// The stack has no due queue: close each route here, also one whose window is open
+    #[cfg_attr(not(feature = "aws"), arg(hide = true))]
+    #[arg(long, conflicts_with = "stack")]
+    no_due_queue: bool,
     /// Replay a file instead of a queue, or an object from S3
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// Use the data directory of `stentor run` instead of a stack
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "stack")]
     data_dir: Option<PathBuf>,
     /// List the dead letters, and what a replay would do with them
     #[arg(long)]
     dry_run: bool,
+    /// Delete the dead letters with these ids, or those that the filters select, after exporting them
+    #[arg(long, value_name = "ID", num_args = 0.., value_delimiter = ',', conflicts_with = "dry_run")]
+    discard: Option<Vec<String>>,
+    /// File to which --discard exports; `replay --file` reads it
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "discarded-dead-letters.jsonl",
+        requires = "discard"
+    )]
+    export: PathBuf,
+    /// Only dead letters with these ids
+    #[arg(long = "id", value_name = "ID", value_delimiter = ',')]
+    ids: Vec<String>,
     /// Only these kinds: record, message, due, batch, invocation, unknown
     #[arg(long = "kind", value_name = "KIND", value_delimiter = ',', value_parser = kind)]
     kinds: Vec<DeadLetterKind>,
@@ -155,6 +173,9 @@ impl ReplayArguments {
         if self.dry_run {
             return self.list(&source, &routes, total, ui).await;
         }
+        if self.discard.is_some() {
+            return self.discard(&source, total, ui).await;
+        }
         if self.kinds.contains(&DeadLetterKind::Message) && !self.deliver.is_given() {
             bail!("parked messages are delivered: add --deliver or --slack-webhook");
         }
@@ -206,6 +227,31 @@ impl ReplayArguments {
         Ok(Exit::Done)
     }
 
+    /// Exports and deletes what the ids and the filters select.
+    async fn discard(&self, source: &ReplaySource, total: u64, ui: Ui) -> anyhow::Result<Exit> {
+        let progress = ReplayProgress::new(total, Duration::from_secs(self.interval), ui);
+        let options = self.options(progress.cancel_on_ctrl_c())?;
+        if options.selects_all() {
+            bail!("--discard needs ids, or a filter such as --reason or --kind");
+        }
+        if let Some(file) = &self.file
+            && is_same_file(file, &self.export)
+        {
+            bail!("--export names the file that is read: name another one");
+        }
+        let export = FileDeadLetters::new(self.export.clone());
+        let discarded =
+            replay::discard(source, &options, &SystemClock, |bodies| export.export(bodies)).await;
+        progress.finish();
+        let discarded = discarded?;
+        let file = self.export.display().to_string();
+        match self.json {
+            true => ui::print_json(&report::discard_json(&discarded, &file))?,
+            false => ui::print(&report::discard_text(&discarded, &file))?,
+        }
+        Ok(if discarded.is_complete() { Exit::Done } else { Exit::Unfinished })
+    }
+
     async fn replay<W: Services>(
         &self,
         services: &W,
@@ -242,7 +288,9 @@ impl ReplayArguments {
     }
 
     fn options(&self, cancel: CancellationToken) -> anyhow::Result<ReplayOptions> {
+        let ids = self.ids.iter().chain(self.discard.iter().flatten()).cloned().collect();
         Ok(ReplayOptions {
+            ids,
             kinds: self.kinds.clone(),
             delivers_to: self.recipients()?,
             reason: self.reason.clone(),
@@ -269,6 +317,11 @@ impl ReplayArguments {
 
 fn kind(text: &str) -> Result<DeadLetterKind, String> {
     text.parse().map_err(|_| format!("expected one of {}", DeadLetterKind::VARIANTS.join(", ")))
+}
+
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let place = |path: &Path| path.canonicalize().ok();
+    place(one).is_some_and(|one| place(other) == Some(one))
 }
 
 /// Dead letters per second.

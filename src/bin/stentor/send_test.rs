@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::bail;
 use clap::Args;
@@ -25,14 +24,16 @@ use stentor::model::time::Timestamp;
 use stentor::model::visible;
 use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::notify::{Deliver as _, DeliverError};
+use stentor::protocol::round::ATTEMPT_MAX;
 
 use crate::Exit;
 use crate::args::{Aws, Configuration, SlackApi};
 use crate::credentials::{LocalSecret, with_sns};
+use crate::stack::Stack;
 use crate::ui::{self, Ui};
 
 const EXAMPLES: &str = if cfg!(feature = "aws") {
-    "Examples: stentor send-test slack:app-alerts --secret-id \"$CREDENTIALS_ARN\"\n          \
+    "Examples: stentor send-test slack:app-alerts --stack stentor\n          \
                         stentor send-test slack:app-alerts --credentials credentials.json"
 } else {
     "Example: stentor send-test slack:app-alerts --credentials credentials.json"
@@ -44,12 +45,14 @@ const EXAMPLES: &str = if cfg!(feature = "aws") {
 pub(crate) struct SendTestArguments {
     /// Target, such as slack:app-alerts
     target: Target,
+    #[command(flatten)]
+    stack: Stack,
     /// Secret with the credentials of the targets
     #[cfg_attr(not(feature = "aws"), arg(hide = true))]
     #[arg(long, value_name = "NAME", env = "STENTOR_SECRET_ID", hide_env = true)]
     secret_id: Option<String>,
     /// Read the credentials from this file instead of a secret
-    #[arg(long, value_name = "FILE", required_unless_present = "secret_id")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["secret_id", "stack"], conflicts_with = "stack")]
     credentials: Option<PathBuf>,
     #[command(flatten)]
     configuration: Configuration,
@@ -59,16 +62,13 @@ pub(crate) struct SendTestArguments {
     aws: Aws,
 }
 
-/// Limit of the delivery.
-const DELIVERY_TIMEOUT: Duration = Duration::from_secs(20);
-
 const MARKER: &str = "[TEST]";
 const TEXT: &str = "[TEST] Stentor can deliver to this target. Nothing is wrong: this message is from `stentor send-test`.";
 
 pub(crate) async fn send_test(arguments: &SendTestArguments, ui: Ui) -> anyhow::Result<Exit> {
     let settings = arguments.settings(ui)?;
-    match (&arguments.credentials, &arguments.secret_id) {
-        (Some(file), _) => {
+    match &arguments.credentials {
+        Some(file) => {
             let targets = LocalSecret::open(file, ui)?.targets(&arguments.slack_api)?;
             let (target, name) = (&arguments.target, file.display().to_string());
             let targets = match target.kind {
@@ -77,8 +77,7 @@ pub(crate) async fn send_test(arguments: &SendTestArguments, ui: Ui) -> anyhow::
             };
             send(arguments, targets.with_settings(settings)).await
         }
-        (None, Some(secret_id)) => send_with_secret(arguments, secret_id, settings).await,
-        (None, None) => bail!("pass --secret-id or --credentials"),
+        None => send_with_secret(arguments, settings).await,
     }
 }
 
@@ -86,12 +85,15 @@ pub(crate) async fn send_test(arguments: &SendTestArguments, ui: Ui) -> anyhow::
 #[cfg(feature = "aws")]
 async fn send_with_secret(
     arguments: &SendTestArguments,
-    secret_id: &str,
     settings: BTreeMap<Target, TargetSettings>,
 ) -> anyhow::Result<Exit> {
     let aws = arguments.aws.load().await?;
-    let secret = SecretsManager::new(&aws, secret_id.to_owned(), SystemClock);
-    let targets = Targets::new(arguments.slack_api.slack()?, Secrets::new(secret), SystemClock);
+    let stack = arguments.stack.settings(&aws).await?;
+    let Some(secret_id) = stack.or("STENTOR_SECRET_ID", arguments.secret_id.as_deref()) else {
+        bail!("no credentials: name the stack with --stack, or its secret with --secret-id");
+    };
+    let secret = SecretsManager::new(&aws, secret_id, SystemClock);
+    let targets = Targets::new(arguments.slack_api.of(&stack)?, Secrets::new(secret), SystemClock);
     let targets = targets.with_sns(Sns::new(&aws, SystemClock)).with_settings(settings);
     send(arguments, targets).await
 }
@@ -100,7 +102,6 @@ async fn send_with_secret(
 #[expect(clippy::unused_async, reason = "it is async with the clients")]
 async fn send_with_secret(
     _arguments: &SendTestArguments,
-    _secret_id: &str,
     _settings: BTreeMap<Target, TargetSettings>,
 ) -> anyhow::Result<Exit> {
     Err(crate::args::needs_aws())
@@ -125,7 +126,7 @@ async fn send(
     let target = &arguments.target;
     let now = SystemClock.now();
     let delivery =
-        targets.deliver(&digest(target, now), None, Deadline::after(now, DELIVERY_TIMEOUT)).await;
+        targets.deliver(&digest(target, now), None, Deadline::after(now, ATTEMPT_MAX)).await;
     let (answer, exit) = match delivery {
         Ok(_) => ("accepted the message".to_owned(), Exit::Done),
         Err(error) => (explain(&error), Exit::Unfinished),

@@ -117,7 +117,7 @@ impl<'a, W: Services, D: DeadLetterSource, R: StreamReader> Engine<'a, W, D, R> 
         for message in received {
             self.report.received += 1;
             let dead_letter = recognize::read(&message);
-            if !self.options.select(&dead_letter) {
+            if !self.options.select(&message.receipt.id, &dead_letter) {
                 self.report.skipped += 1;
                 continue;
             }

@@ -129,7 +129,11 @@ pub async fn list<D: DeadLetterSource>(
         let now = clock.now();
         held.add(&received, now);
         for message in &received {
-            listing.add(&recognize::read(message), options, routes, now);
+            let dead_letter = recognize::read(message);
+            match options.select(&message.receipt.id, &dead_letter) {
+                true => listing.add(&dead_letter, options, routes, now),
+                false => listing.skipped += 1,
+            }
         }
         held.renew(source, now, options.deadline(now)).await;
         on_progress(listing.selected + listing.skipped);
@@ -146,10 +150,6 @@ impl Listing {
         routes: &Routes,
         now: Timestamp,
     ) {
-        if !options.select(dead_letter) {
-            self.skipped += 1;
-            return;
-        }
         let Plan { action, account, alerts } = Plan::of(&dead_letter.content, routes, options);
         let account = account.or_else(|| dead_letter.account.clone());
         let age = Age::of(dead_letter.parked_at, now);

@@ -1,5 +1,6 @@
 //! Which dead letters a replay retries, and how fast.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -15,6 +16,8 @@ pub const STEP_TIMEOUT_MAX: Duration = Duration::from_secs(120);
 /// The filters and the pace of a replay. The default retries everything, as fast as it can.
 #[derive(Clone, Debug)]
 pub struct ReplayOptions {
+    /// Ids of the dead letters to retry; empty for all. See [`Receipt::id`](super::Receipt::id).
+    pub ids: BTreeSet<String>,
     /// Kinds to retry; empty for all.
     pub kinds: Vec<DeadLetterKind>,
     /// The targets that messages can be delivered to; `None` for all. A message to another one is
@@ -40,6 +43,7 @@ pub struct ReplayOptions {
 impl Default for ReplayOptions {
     fn default() -> Self {
         Self {
+            ids: BTreeSet::new(),
             kinds: Vec::new(),
             delivers_to: None,
             reason: None,
@@ -54,11 +58,20 @@ impl Default for ReplayOptions {
 }
 
 impl ReplayOptions {
-    /// Whether the filters select a dead letter.
-    pub fn select(&self, dead_letter: &DeadLetter) -> bool {
+    /// Whether no filter is set.
+    pub fn selects_all(&self) -> bool {
+        self.ids.is_empty()
+            && self.kinds.is_empty()
+            && self.reason.is_none()
+            && self.since.is_none()
+    }
+
+    /// Whether the filters select a dead letter with this id.
+    pub fn select(&self, id: &str, dead_letter: &DeadLetter) -> bool {
         let has_reason =
             |part: &String| dead_letter.code == *part || dead_letter.reason.contains(part.as_str());
-        (self.kinds.is_empty() || self.kinds.contains(&dead_letter.kind))
+        (self.ids.is_empty() || self.ids.contains(id))
+            && (self.kinds.is_empty() || self.kinds.contains(&dead_letter.kind))
             && self.reason.as_ref().is_none_or(has_reason)
             && self.since.is_none_or(|since| dead_letter.parked_at.is_none_or(|at| at >= since))
     }
@@ -80,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn filters_select_by_kind_reason_and_time() {
+    fn filters_select_by_id_kind_reason_and_time() {
         let at = Timestamp::from_millis;
         let dead_letter = |kind, code: &str, parked_at| DeadLetter {
             kind,
@@ -99,14 +112,16 @@ mod tests {
             ReplayOptions { reason: Some("more than".into()), ..ReplayOptions::default() };
         let late = ReplayOptions { since: Some(at(10)), ..ReplayOptions::default() };
         let parked = dead_letter(DeadLetterKind::Record, "too-large", Some(at(10)));
-        for options in [&all, &records, &by_code, &by_text, &late] {
-            assert!(options.select(&parked), "{options:?}");
+        let by_id = ReplayOptions { ids: ["a".to_owned()].into(), ..ReplayOptions::default() };
+        for options in [&all, &by_id, &records, &by_code, &by_text, &late] {
+            assert!(options.select("a", &parked), "{options:?}");
         }
-        assert!(!records.select(&dead_letter(DeadLetterKind::Message, "refused", None)));
-        assert!(!by_code.select(&dead_letter(DeadLetterKind::Record, "not-gzip", None)));
-        assert!(!late.select(&dead_letter(DeadLetterKind::Record, "too-large", Some(at(9)))));
+        assert!(!by_id.select("b", &parked));
+        assert!(!records.select("a", &dead_letter(DeadLetterKind::Message, "refused", None)));
+        assert!(!by_code.select("a", &dead_letter(DeadLetterKind::Record, "not-gzip", None)));
+        assert!(!late.select("a", &dead_letter(DeadLetterKind::Record, "too-large", Some(at(9)))));
         assert!(
-            late.select(&dead_letter(DeadLetterKind::Record, "too-large", None)),
+            late.select("a", &dead_letter(DeadLetterKind::Record, "too-large", None)),
             "of unknown age: rather too many"
         );
     }

@@ -7,7 +7,7 @@ use stentor::model::humanize::{self, count_alerts, humanize_duration, thousands}
 use stentor::model::name::{RouteName, Target};
 use stentor::model::time::Timestamp;
 use stentor::ops::replay::listing::{Action, Age, Listing};
-use stentor::ops::replay::{DeadLetterKind, Report, Unresolved};
+use stentor::ops::replay::{DeadLetterKind, Discarded, Report, Unresolved};
 use stentor::protocol::consume::Counts;
 use stentor::protocol::round::{Delivery, DeliveryOutcome};
 
@@ -90,6 +90,46 @@ pub(super) fn dry_run_json(listing: &Listing, already_replayed: u64) -> json::Dr
         alerts: listing.alerts,
         interrupted: listing.interrupted,
     }
+}
+
+pub(super) fn discard_json<'a>(
+    discarded: &'a Discarded,
+    exported_to: &'a str,
+) -> json::DiscardReport<'a> {
+    let undeleted = discarded.undeleted.iter().map(|(id, error)| json::UndeletedLetter {
+        id,
+        code: error.code(),
+        reason: error.to_string(),
+    });
+    json::DiscardReport {
+        version: json::VERSION,
+        discarded: discarded.discarded,
+        skipped: discarded.skipped,
+        exported_to,
+        missing: discarded.missing.iter().map(String::as_str).collect(),
+        undeleted: undeleted.collect(),
+        interrupted: discarded.interrupted,
+    }
+}
+
+/// The same for people.
+pub(super) fn discard_text(discarded: &Discarded, exported_to: &str) -> String {
+    let mut text = TextReport::new();
+    let skipped = if_any(discarded.skipped, "skipped by filters");
+    text.line(1, format_args!("{} discarded{skipped}", count_dead_letters(discarded.discarded)));
+    if discarded.discarded > 0 || !discarded.undeleted.is_empty() {
+        text.entry("exported", format_args!("to {exported_to}"));
+    }
+    if !discarded.missing.is_empty() {
+        let missing: Vec<&str> = discarded.missing.iter().map(String::as_str).collect();
+        text.entry("missing", missing.join(", "));
+    }
+    let undeleted = discarded.undeleted.iter().map(|(id, error)| (id, error.to_string()));
+    text.explained_list("exported, not deleted", undeleted);
+    if discarded.interrupted {
+        text.heading("interrupted. Run the same command again to continue.");
+    }
+    text.into_text()
 }
 
 /// The same for people. `left`: how many dead letters the source still has, approximately.
@@ -319,6 +359,36 @@ mod tests {
             alerts: 2,
             ..Listing::default()
         }
+    }
+
+    fn discarded() -> Discarded {
+        let error = SourceError::Unavailable("the queue does not answer".to_owned());
+        Discarded {
+            discarded: 2,
+            skipped: 1,
+            missing: ["c".to_owned()].into(),
+            undeleted: vec![("b".to_owned(), error)],
+            interrupted: false,
+        }
+    }
+
+    #[test]
+    fn the_json_of_a_discard_is_documented() {
+        let json = serde_json::to_value(discard_json(&discarded(), "out.jsonl")).unwrap();
+        check_documents("replay --discard --json", &[json], &[]);
+    }
+
+    #[test]
+    fn a_discard_says_what_is_left() {
+        insta::assert_snapshot!(discard_text(&discarded(), "out.jsonl"), @r"
+        2 dead letters discarded, 1 skipped by filters
+        exported    to out.jsonl
+        missing     c
+
+        exported, not deleted
+          b
+            the queue does not answer
+        ");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use anyhow::bail;
 use aws_types::SdkConfig;
 use stentor::adapters::aws::diagnose;
 use stentor::adapters::clock::SystemClock;
+use stentor::adapters::dynamodb::DynamoStore;
 use stentor::adapters::local::FileDeadLetters;
 use stentor::adapters::random;
 use stentor::adapters::replay::file::FileDeadLetterSource;
@@ -16,6 +17,7 @@ use stentor::adapters::secret::{
     ReadSecret as _, SecretError, SecretVersion, Secrets, SecretsManager,
 };
 use stentor::adapters::services::DeployedServices;
+use stentor::adapters::slack::Slack;
 use stentor::adapters::sns::Sns;
 use stentor::adapters::sqs::{SqsDeadLetters, SqsDueQueue};
 use stentor::adapters::targets::Targets;
@@ -52,41 +54,72 @@ impl DeadLetterQueue for Parking {
     }
 }
 
+/// The parts of a stack that a replay uses.
+struct StackParts {
+    aws: SdkConfig,
+    dead_letters_url: Option<String>,
+    due_messages_url: Option<String>,
+    secret_id: Option<String>,
+    store: DynamoStore,
+    slack: Slack,
+    /// Names the incidents.
+    name: String,
+}
+
+impl StackParts {
+    async fn of(arguments: &ReplayArguments) -> anyhow::Result<Self> {
+        let ReplayArguments { tables, .. } = arguments;
+        let aws = arguments.aws.load().await?;
+        let settings = tables.stack.settings(&aws).await?;
+        let name = settings.or("STENTOR_STACK", Some(&arguments.stack_name)).unwrap_or_default();
+        Ok(Self {
+            dead_letters_url: settings.or("DLQ_URL", arguments.queue_url.as_deref()),
+            due_messages_url: settings.or("DUE_QUEUE_URL", arguments.due_queue_url.as_deref()),
+            secret_id: settings.or("STENTOR_SECRET_ID", arguments.secret_id.as_deref()),
+            store: DynamoStore::new(&aws, tables.of(&settings), SystemClock, random::from_os()),
+            slack: arguments.slack_api.of(&settings)?,
+            name,
+            aws,
+        })
+    }
+}
+
 /// Replays with the tables, the credentials and the stream of a deployed stack.
 pub(super) async fn replay(arguments: &ReplayArguments, ui: Ui) -> anyhow::Result<Exit> {
-    if arguments.configuration.config.is_none() {
+    if arguments.configuration.config.is_none() && arguments.discard.is_none() {
         // Without the routes of the stack, records would be deleted whose alerts were not found.
         bail!(
             "name the configuration of the stack with --config or STENTOR_CONFIG: its routes say what is an alert"
         );
     }
     let config = arguments.config(ui)?;
-    let aws = arguments.aws.load().await?;
-    let source = match (&arguments.file, &arguments.queue_url) {
+    let stack = StackParts::of(arguments).await?;
+    let source = match (&arguments.file, &stack.dead_letters_url) {
         (Some(file), _) => {
-            let receipts = receipts(file, &arguments.destination(&aws).await?);
+            let receipts = receipts(file, &arguments.destination(&stack.store).await?);
             ReplaySource::File(FileDeadLetterSource::open(file, receipts)?)
         }
-        (None, Some(queue_url)) => source(&aws, queue_url)?,
-        (None, None) => bail!(
-            "nothing to replay: name the queue with --queue-url (output DeadLettersUrl of the stack), or a --file"
-        ),
+        (None, Some(queue_url)) => source(&stack.aws, queue_url)?,
+        (None, None) => bail!("nothing to replay: name the stack with --stack, or a --file"),
     };
     let total = source.count(arguments.deadline()).await?;
-    let streams = Some(KinesisStreamReader::new(&aws, SystemClock, random::from_os()));
+    let streams = Some(KinesisStreamReader::new(&stack.aws, SystemClock, random::from_os()));
     let routes = Routes::new(&config)?;
     if arguments.dry_run {
         return arguments.list(&source, &routes, total, ui).await;
     }
-    let services = deployed(arguments, &aws, routes).await?;
+    if arguments.discard.is_some() {
+        return arguments.discard(&source, total, ui).await;
+    }
+    let services = deployed(arguments, stack, routes).await?;
     arguments.replay(&services, &source, &streams, total, ui).await
 }
 
 impl ReplayArguments {
     /// What identifies the stack to which a file is replayed: names of tables repeat in accounts.
-    async fn destination(&self, aws: &SdkConfig) -> anyhow::Result<String> {
-        let table = format!("the table {}", self.tables.alerts_table);
-        let id = self.tables.store(aws).alerts_table_id(self.deadline()).await;
+    async fn destination(&self, store: &DynamoStore) -> anyhow::Result<String> {
+        let table = format!("the table {}", store.tables().alerts);
+        let id = store.alerts_table_id(self.deadline()).await;
         id.map_err(|error| explain_store_error(&error, &table))
     }
 }
@@ -121,41 +154,42 @@ fn source(aws: &SdkConfig, queue_url: &str) -> anyhow::Result<ReplaySource> {
 
 async fn deployed(
     arguments: &ReplayArguments,
-    aws: &SdkConfig,
+    stack: StackParts,
     routes: Routes,
 ) -> anyhow::Result<DeployedServices<Parking>> {
-    let Some(secret_id) = arguments.secret_id.clone() else {
+    let StackParts { aws, store, due_messages_url, dead_letters_url, .. } = stack;
+    let Some(secret_id) = stack.secret_id else {
         bail!(
-            "no credentials for targets: name the secret with --secret-id (output CredentialsArn of the stack)"
+            "no credentials for targets: name the stack with --stack, or its secret with --secret-id"
         );
     };
-    let store = arguments.tables.store(aws);
-    let table = format!("the table {}", arguments.tables.outbox_table);
+    if due_messages_url.is_none() && !arguments.no_due_queue {
+        // It would close windows that are open, and end their bursts.
+        bail!(
+            "no due queue, so no timers: name the stack with --stack, or the queue with --due-queue-url; --no-due-queue is for a stack without one"
+        );
+    }
+    let table = format!("the table {}", store.tables().outbox);
     // A wrong account or Region is reported before anything is received.
     store
         .routes(Deadline::after(SystemClock.now(), Duration::from_secs(15)))
         .await
         .map_err(|error| explain_store_error(&error, &table))?;
-    let secrets = SecretsManager::new(aws, secret_id.clone(), SystemClock);
+    let secrets = SecretsManager::new(&aws, secret_id.clone(), SystemClock);
     secret_trouble(secrets.read(SecretVersion::Current, arguments.deadline()).await, &secret_id)?;
-    let dead_letters = match (&arguments.queue_url, &arguments.file) {
-        (Some(queue_url), _) => Parking::Queue(SqsDeadLetters::new(
-            aws,
-            queue_url.clone(),
-            SystemClock,
-            random::from_os(),
-        )),
+    let dead_letters = match (dead_letters_url, &arguments.file) {
+        (Some(url), _) => {
+            Parking::Queue(SqsDeadLetters::new(&aws, url, SystemClock, random::from_os()))
+        }
         (None, Some(file)) => Parking::File(FileDeadLetters::new(parked_beside(file))),
         (None, None) => bail!("no queue for parked records: name it with --queue-url"),
     };
-    let due = arguments
-        .due_queue_url
-        .clone()
-        .map(|url| SqsDueQueue::new(aws, url, SystemClock, random::from_os()));
-    let targets = Targets::new(arguments.slack_api.slack()?, Secrets::new(secrets), SystemClock)
+    let due =
+        due_messages_url.map(|url| SqsDueQueue::new(&aws, url, SystemClock, random::from_os()));
+    let targets = Targets::new(stack.slack, Secrets::new(secrets), SystemClock)
         .with_settings(routes.config().targets.clone())
-        .with_stack(arguments.stack_name.clone())
-        .with_sns(Sns::new(aws, SystemClock));
+        .with_stack(stack.name)
+        .with_sns(Sns::new(&aws, SystemClock));
     Ok(DeployedServices { routes, store, due, dead_letters, targets })
 }
 
