@@ -26,6 +26,10 @@ use crate::redact::Redactor;
 const DECODED_BYTES: RangeInclusive<u64> = (1 << 10)..=(10 << 30);
 
 /// Keys that are valid above the routes only.
+/// The most targets of a route. The write that opens its first window names each of them, and
+/// DynamoDB takes an expression of 4 KB: about 105 targets.
+const NOTIFY_MAX: usize = 64;
+
 const FILE_KEYS: [&str; 2] = ["decoded_bytes_max", "strict"];
 
 /// Keys that are valid in a route only.
@@ -122,9 +126,15 @@ fn draft(
     diagnostics: &mut Diagnostics<'_>,
 ) -> Draft {
     let places = places([fields.take("notify"), fields.take("fallback")]);
-    let notify = fields
-        .require("notify")
-        .and_then(|value| filled_list(value, diagnostics, TomlValue::parse));
+    let notify = fields.require("notify").and_then(|value| {
+        let targets = filled_list(value, diagnostics, TomlValue::parse)?;
+        if targets.len() > NOTIFY_MAX {
+            diagnostics
+                .error(value, format_args!("has {}, of at most {NOTIFY_MAX}", targets.len()));
+            return None;
+        }
+        Some(targets)
+    });
     let (fallback, fallback_after) = escalation(&mut fields, notify.as_deref(), diagnostics);
     let mut draft = Draft {
         offset,

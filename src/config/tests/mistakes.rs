@@ -426,6 +426,17 @@ fn the_routes_that_shadow_another_are_named() {
     assert_eq!(diagnostics(&misspelled), "5:1: unknown key `contiune`, did you mean `continue`?");
 }
 
+/// The write that opens a window names all of them.
+#[test]
+fn a_route_has_a_limited_number_of_targets() {
+    let notify = |count: usize| {
+        let targets: Vec<String> = (0..count).map(|n| format!("'sns:t{n}'")).collect();
+        format!("[[route]]\nname = 'a'\nmarkers = ['X']\nnotify = [{}]\n", targets.join(", "))
+    };
+    assert!(Config::parse(&notify(64), "f").is_ok());
+    assert_eq!(diagnostics(&notify(65)), "4:10: notify: has 65, of at most 64");
+}
+
 /// A route of at least four lines; in `keys`, `; ` stands for a line break.
 fn route(name: &str, keys: &str) -> String {
     let keys = keys.replace("; ", "\n");
