@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use thiserror::Error;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::adapters::http::url::UrlError;
 use crate::adapters::slack::bot::BotError;
@@ -27,6 +27,9 @@ pub use text::SecretText;
 
 /// How long a secret is cached.
 pub const KEPT_FOR: Duration = Duration::from_secs(300);
+
+/// How long before its end a secret is read ahead. A bit more than the time between two sweeps.
+const WARMED_BEFORE: Duration = Duration::from_secs(70);
 
 /// The longest that a read may take while other deliveries wait for it.
 const READ_MAX: Duration = Duration::from_secs(5);
@@ -126,8 +129,28 @@ impl<R: ReadSecret> Secrets<R> {
         now: Timestamp,
         deadline: Deadline,
     ) -> Result<Credential, SecretError> {
+        let cache = self.fresh(KEPT_FOR, now, deadline).await?;
+        cache.as_ref().and_then(|cached| credential_of(&cached.credentials, target)).ok_or_else(
+            || SecretError::Missing { secret: self.reader.name(), target: target.clone() },
+        )
+    }
+
+    /// Reads the secret if the next message would soon have to wait for it.
+    pub async fn warm(&self, now: Timestamp, deadline: Deadline) {
+        if let Err(error) = self.fresh(KEPT_FOR - WARMED_BEFORE, now, deadline).await {
+            tracing::debug!("The credentials are not read ahead: {error}");
+        }
+    }
+
+    /// The cache with a secret that is at most `kept_for` old.
+    async fn fresh(
+        &self,
+        kept_for: Duration,
+        now: Timestamp,
+        deadline: Deadline,
+    ) -> Result<MutexGuard<'_, Option<Cached>>, SecretError> {
         let mut cache = self.cache.lock().await;
-        if cache.as_ref().is_none_or(|cached| cached.read_at.after(KEPT_FOR) <= now) {
+        if cache.as_ref().is_none_or(|cached| cached.read_at.after(kept_for) <= now) {
             let deadline = deadline.min(Deadline::after(now, READ_MAX));
             match (self.current(deadline).await, &mut *cache) {
                 (Ok(credentials), cache) => {
@@ -135,14 +158,12 @@ impl<R: ReadSecret> Secrets<R> {
                 }
                 (Err(error), Some(cached)) => {
                     tracing::warn!("Credentials that were read before are used: {error}");
-                    cached.read_at = now.after(REFRESHED_AFTER).before(KEPT_FOR);
+                    cached.read_at = now.after(REFRESHED_AFTER).before(kept_for);
                 }
                 (Err(error), None) => return Err(error),
             }
         }
-        cache.as_ref().and_then(|cached| credential_of(&cached.credentials, target)).ok_or_else(
-            || SecretError::Missing { secret: self.reader.name(), target: target.clone() },
-        )
+        Ok(cache)
     }
 
     /// Other credentials of `target` than the `denied` one: the current one, and the one before the
@@ -395,6 +416,20 @@ mod tests {
         let missing =
             secrets.credential(&"slack:none".parse().unwrap(), at(302), by(999)).await.unwrap_err();
         assert_eq!(missing.to_string(), "the secret has no credential for slack:none");
+    }
+
+    /// The sweep comes once a minute.
+    #[tokio::test]
+    async fn a_sweep_reads_a_secret_before_a_message_has_to_wait_for_it() {
+        let fake = Fake { text: Lock::new(r#"{"ops":"one"}"#.into()), ..Fake::default() };
+        let secrets = Secrets::new(&fake);
+        for now in (0..1_800).step_by(60) {
+            secrets.warm(at(now), by(9_999)).await;
+            let warmed = fake.readings.load(Ordering::SeqCst);
+            secrets.credential(&target(), at(now + 59), by(9_999)).await.unwrap();
+            assert_eq!(fake.readings.load(Ordering::SeqCst), warmed, "after {now} s");
+        }
+        assert_eq!(fake.readings.load(Ordering::SeqCst), 8, "every four minutes");
     }
 
     #[tokio::test]

@@ -175,6 +175,14 @@ impl<R: ReadSecret, C: Clock, X: Exchange> Deliver for Targets<R, C, X> {
         }
         Err(DeliverError::Refused { reason: denied })
     }
+
+    /// Reads the secret, and sets up the HTTP client with its root certificates.
+    async fn warm(&self, deadline: Deadline) {
+        if let Err(error) = self.slack.http().get() {
+            tracing::debug!("The HTTP client is not set up: {error}");
+        }
+        self.secrets.warm(self.clock.now(), deadline).await;
+    }
 }
 
 /// The bodies of the requests that open what a digest is about, as `stentor run --show` prints them:

@@ -53,4 +53,9 @@ pub trait Deliver: Send + Sync {
         joins: Option<&str>,
         deadline: Deadline,
     ) -> Result<Accepted, DeliverError>;
+
+    /// Does ahead what the next delivery would have to wait for. Best effort; sends nothing.
+    fn warm(&self, _deadline: Deadline) -> impl Future<Output = ()> {
+        std::future::ready(())
+    }
 }

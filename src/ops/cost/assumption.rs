@@ -128,8 +128,8 @@ assumptions! {
     QUEUE_POLLS_PER_HOUR = "queue-polls-per-hour", 900.0, "requests", Documented,
         "Lambda polls an empty queue with five long polls of 20 seconds";
     MESSAGE_BYTES = "message-bytes", 10_000.0, "bytes", Assumed, "a message to a target, with TLS";
-    SECRET_READS_PER_HOUR = "secret-reads-per-hour", 12.0, "requests", Code,
-        "a process keeps the credentials for five minutes";
+    SECRET_READS_PER_HOUR = "secret-reads-per-hour", 15.0, "requests", Code,
+        "the sweep reads the credentials every four minutes";
 
     // ---- What is kept ----
     ITEM_OVERHEAD_BYTES = "item-overhead-bytes", 100.0, "bytes", Documented,

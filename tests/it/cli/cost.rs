@@ -57,12 +57,12 @@ fn a_bill_has_a_line_for_each_service_and_says_what_it_assumes() {
     SQS                                                                           0.27        0.00
       due messages                                          0.01 million          0.01        0.00
       Lambda's polls of the due queue                       0.66 million          0.26        0.00
-    Secrets Manager                                                               0.42        0.01
+    Secrets Manager                                                               0.45        0.01
       the secret                                                1 secret          0.40        0.01
-      reads of it                                          0.44 x 10,000          0.02        0.00
+      reads of it                                          1.09 x 10,000          0.05        0.00
     Data transfer                                                                 0.00        0.00
     CloudWatch Logs subscriptions                                                 0.00        0.00
-    total                                                                     5,407.42       71.11
+    total                                                                     5,407.45       71.11
 
     not included: ingestion by CloudWatch Logs                               35,409.66      465.66
 
