@@ -309,6 +309,14 @@ impl Store for Tables {
         self.engine().escalate(route, fallback, known, offset, escalation)
     }
 
+    async fn note_lag(&self, until: Timestamp, _deadline: Deadline) -> Result<(), StoreError> {
+        self.engine().note_lag(until)
+    }
+
+    async fn lagging_until(&self, _deadline: Deadline) -> Result<Option<Timestamp>, StoreError> {
+        self.engine().lagging_until()
+    }
+
     async fn mute(
         &self,
         route: &RouteName,

@@ -33,6 +33,7 @@ mod expression;
 mod hours;
 mod item;
 mod items;
+mod lag;
 mod outbox;
 mod pressure;
 mod routes;
@@ -57,6 +58,7 @@ pub struct DynamoStore<C = SystemClock> {
     clock: C,
     random: Random,
     registered_hours: hours::RegisteredHours,
+    noted_lag: lag::NotedLag,
     /// The routes that this process has registered.
     registered_routes: Mutex<HashSet<RouteName>>,
 }
@@ -117,6 +119,7 @@ impl<C> DynamoStore<C> {
             random: Random::new(rng),
             registered_hours: hours::RegisteredHours::default(),
             registered_routes: Mutex::default(),
+            noted_lag: lag::NotedLag::default(),
         }
     }
 

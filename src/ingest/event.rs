@@ -14,6 +14,7 @@ use thiserror::Error;
 use crate::ingest::json::{json_problem, text};
 use crate::ingest::lines::LineRecord;
 use crate::ingest::logs::Message;
+use crate::model::time::Timestamp;
 
 mod fast_path;
 
@@ -334,6 +335,12 @@ impl Batch<'_> {
 }
 
 impl<'a> Record<'a> {
+    /// When the stream got it, if the event says it.
+    pub fn arrival(&self) -> Option<Timestamp> {
+        let seconds: f64 = self.arrived_at.as_deref()?.parse().ok()?;
+        Some(Timestamp::from_millis((seconds * 1000.0) as i64))
+    }
+
     /// A record that is known by a name only: nothing can be reported of it by sequence number.
     pub fn named(event_id: String, data: Data<'a>) -> Self {
         Self {

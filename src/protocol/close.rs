@@ -136,7 +136,10 @@ async fn freeze_window<W: Services>(
             page = store.tallies(round.route, page.next.as_ref(), limit, round.deadline).await?;
             continue;
         }
-        let step = freeze::step(&cursor, window, &page.tallies, is_last, &context(round));
+        let would_end = is_last && freeze::would_end_burst(&cursor, page.tallies.is_empty());
+        let is_lagging = would_end && is_lagging(round).await?;
+        let context = FreezeContext { is_lagging, ..context(round) };
+        let step = freeze::step(&cursor, window, &page.tallies, is_last, &context);
         let next = async {
             match &page.next {
                 Some(next) => {
@@ -157,6 +160,16 @@ async fn freeze_window<W: Services>(
             None => return Ok(Some(cursor)),
         }
     }
+}
+
+/// Whether a consumer is behind its stream. The last window of a process ends the burst all the
+/// same.
+async fn is_lagging<W: Services>(round: &Round<'_, W>) -> Result<bool, StoreError> {
+    if round.is_last {
+        return Ok(false);
+    }
+    let until = round.services.store().lagging_until(round.deadline).await?;
+    Ok(until.is_some_and(|until| until > round.now()))
 }
 
 async fn deliver_epochs<W: Services>(round: &Round<'_, W>, cursor: Cursor) -> Closed {
@@ -205,6 +218,7 @@ fn context<'r, W: Services>(round: &'r Round<'_, W>) -> FreezeContext<'r> {
         route: round.configured(),
         substitutes: round.services.routes().iter().next().map_or(&[], |route| &route.notify),
         timed: round.services.due().is_some(),
+        is_lagging: false,
         claim: round.claim,
         now: round.now(),
     }

@@ -100,9 +100,12 @@ pub enum Checkpoint<'b> {
 /// Ingests a batch. Without a due queue, also closes the routes that it touched.
 pub async fn consume<W: Services>(services: &W, batch: &Batch<'_>, deadline: Deadline) -> Consumed {
     let mut consumed = ingest(services, batch, deadline).await;
-    if services.due().is_none() {
-        let until = before_parking(services, &consumed, deadline);
-        drain_touched(services, &mut consumed, until).await;
+    match services.due() {
+        Some(_) => note_lag(services, batch, deadline).await,
+        None => {
+            let until = before_parking(services, &consumed, deadline);
+            drain_touched(services, &mut consumed, until).await;
+        }
     }
     park_unreadable(services, batch, &mut consumed, deadline).await;
     consumed
@@ -127,6 +130,25 @@ pub async fn ingest_and_park<W: Services>(
     let mut consumed = ingest(services, batch, deadline).await;
     park_unreadable(services, batch, &mut consumed, deadline).await;
     consumed
+}
+
+/// How far behind its stream a consumer is before it says so. Half a minute is usual.
+const LAG_MIN: Duration = Duration::from_secs(60);
+
+/// For how long a lag that was noted holds. A consumer that is still behind notes it again.
+const LAG_KEPT: Duration = Duration::from_secs(300);
+
+/// Notes that this consumer is behind its stream, so that no burst ends because its alerts are late.
+async fn note_lag<W: Services>(services: &W, batch: &Batch<'_>, deadline: Deadline) {
+    let now = services.clock().now();
+    let latest = batch.records.iter().filter_map(Record::arrival).max();
+    if !latest.is_some_and(|arrived| arrived.after(LAG_MIN) <= now) {
+        return;
+    }
+    if let Err(error) = services.store().note_lag(now.after(LAG_KEPT), deadline).await {
+        // The burst may end early, and its next alert begins another.
+        tracing::debug!("The lag of the stream could not be noted: {error}");
+    }
 }
 
 /// Ingests a batch: every alert of its safe records has a row, is counted, and has an armed window

@@ -22,6 +22,9 @@ pub struct FreezeContext<'a> {
     pub substitutes: &'a [Target],
     /// Whether windows have a timer. Without one no burst begins.
     pub timed: bool,
+    /// Whether a consumer is behind its stream. Then an empty window does not mean that there are no
+    /// alerts, and the burst goes on.
+    pub is_lagging: bool,
     /// With which the process claims to send the due message of the next window.
     pub claim: Claim,
     pub now: Timestamp,
@@ -58,9 +61,9 @@ pub fn step(
         burst: Burst { alerts: state.burst.alerts + tally.alerts, ..state.burst },
         ..state
     });
-    // The first empty window ends a burst, with a final epoch. An empty window outside a burst (its
+    // The first empty window ends a burst, with a final epoch, unless a consumer is behind. An empty window outside a burst (its
     // tallies went with the window before) leaves no epoch.
-    let ends_burst = window_is_empty && burst.is_some_and(|state| state.burst.alerts > 0);
+    let ends_burst = would_end_burst(cursor, tally.is_empty()) && !goes_on(context);
     let epoch = (ends_burst || !tally.is_empty()).then(|| Epoch {
         number: cursor.epoch + 1,
         window,
@@ -70,7 +73,7 @@ pub fn step(
         burst: burst.map(|state| state.burst),
         ends_burst,
     });
-    let burst = burst.filter(|_| !window_is_empty);
+    let burst = burst.filter(|_| !window_is_empty || goes_on(context));
     let patterns = burst.map_or_else(BurstPatterns::default, |_| patterns);
     let (burst, finish) = match last {
         true => finish(cursor, burst, context),
@@ -78,6 +81,18 @@ pub fn step(
     };
     let tallies = stored.iter().map(|stored| stored.key.clone()).collect();
     Freeze { closing: window, after: cursor.epoch, tallies, epoch, burst, patterns, finish }
+}
+
+/// Whether the closing window ends the burst, because it had no alerts and the rest of it
+/// `is_empty`.
+pub fn would_end_burst(cursor: &Cursor, is_empty: bool) -> bool {
+    let has_alerts = |state: BurstState| state.burst.alerts > 0;
+    is_empty && cursor.epoch == cursor.sealed && cursor.burst.is_some_and(has_alerts)
+}
+
+/// A route that is gone has no next window.
+fn goes_on(context: &FreezeContext<'_>) -> bool {
+    context.is_lagging && context.route.is_some()
 }
 
 /// The cursor after a step.

@@ -242,6 +242,13 @@ pub trait Store: Send + Sync {
         deadline: Deadline,
     ) -> Result<bool, StoreError>;
 
+    /// Notes that a consumer is behind its stream, and that this holds until `until` unless it notes it again. Best
+    /// effort: a store may leave out what it has noted a moment ago.
+    async fn note_lag(&self, until: Timestamp, deadline: Deadline) -> Result<(), StoreError>;
+
+    /// Until when some consumer counts as behind its stream.
+    async fn lagging_until(&self, deadline: Deadline) -> Result<Option<Timestamp>, StoreError>;
+
     /// Mutes a route until `until`, or unmutes it.
     async fn mute(
         &self,

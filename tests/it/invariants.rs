@@ -8,7 +8,7 @@ use crate::support::{Crash, CrashSwitch, Process, batch, poison, record, record_
 use aws_sdk_dynamodb::types::AttributeValue;
 use stentor::adapters::embedded::Embedded;
 use stentor::ingest::decode::Poison;
-use stentor::ingest::event::{self, Batch};
+use stentor::ingest::event::{self, Batch, Record};
 use stentor::model::name::RouteName;
 use stentor::model::outbox::Recipient;
 use stentor::protocol::clock::{Clock as _, Deadline};
@@ -249,6 +249,46 @@ async fn a_new_pattern_in_a_burst_is_reported_soon_but_not_for_ever() {
         close(&process, &route, 0, process.deadline()).await;
     }
     assert_eq!(pulled, 16);
+}
+
+/// A shard that is throttled has no alerts for a while, and then those of that time.
+#[tokio::test]
+async fn a_burst_is_not_over_while_a_consumer_is_behind() {
+    let engine = Embedded::start(None).await.unwrap();
+    let crash_switch = CrashSwitch::default();
+    let process = Process::start(&engine, &crash_switch, true).await;
+    let route: RouteName = "critical".parse().unwrap();
+    let arrived = |name: &str, lines: &[&str], ago: Duration| {
+        let seconds = process.clock.now().before(ago).as_millis() as f64 / 1000.0;
+        Record { arrived_at: Some(format!("{seconds:.3}").into()), ..record(name, lines) }
+    };
+    let consume_one = async |record| {
+        let consumed = consume(&process, &batch(vec![record]), process.deadline()).await;
+        assert_eq!(consumed.verdicts, [Verdict::Safe]);
+    };
+    // Returns whether the burst has ended.
+    let close_next = async || {
+        let cursor = process.store().cursor(&route, process.deadline()).await.unwrap();
+        let Some(open) = cursor.open else { return true };
+        process.clock.forward(process.clock.now().until(open.due));
+        close(&process, &route, 0, process.deadline()).await;
+        process.targets.accepted.lock().unwrap().iter().any(|digest| digest.ends_burst)
+    };
+    consume_one(arrived("a", &["[CRITICAL] x"], Duration::ZERO)).await;
+    assert!(!close_next().await, "the first message");
+    consume_one(arrived("quiet", &["nothing"], Duration::from_secs(90))).await;
+    assert!(!close_next().await, "a window without alerts, but a record is 90 s old");
+    let before = process.clock.now();
+    let mut windows = 0;
+    while !close_next().await {
+        windows += 1;
+        assert!(windows < 20);
+    }
+    let lasted = before.until(process.clock.now());
+    assert!(Duration::from_secs(120) < lasted && windows > 1, "{lasted:?} in {windows} windows");
+    let accepted = process.targets.accepted.lock().unwrap();
+    let shape: Vec<_> = accepted.iter().map(|d| (d.tally.alerts, d.ends_burst)).collect();
+    assert_eq!(shape, [(1, false), (1, false), (0, true), (0, true)], "for each of two targets");
 }
 
 #[tokio::test]

@@ -351,6 +351,14 @@ impl Store for Flood {
         Ok(true)
     }
 
+    async fn note_lag(&self, _until: Timestamp, _deadline: Deadline) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn lagging_until(&self, _deadline: Deadline) -> Result<Option<Timestamp>, StoreError> {
+        Ok(None)
+    }
+
     async fn mute(
         &self,
         _: &RouteName,

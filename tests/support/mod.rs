@@ -307,6 +307,14 @@ impl Store for CrashingStore<'_> {
         .await
     }
 
+    async fn note_lag(&self, until: Timestamp, deadline: Deadline) -> Result<(), StoreError> {
+        self.through("note_lag", self.inner.note_lag(until, deadline)).await
+    }
+
+    async fn lagging_until(&self, deadline: Deadline) -> Result<Option<Timestamp>, StoreError> {
+        self.through("lagging_until", self.inner.lagging_until(deadline)).await
+    }
+
     async fn mute(
         &self,
         route: &RouteName,

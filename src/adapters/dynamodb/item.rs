@@ -225,7 +225,7 @@ fn optional_count(item: &Item, name: &str) -> Result<Option<u64>, StoreError> {
     parsed(item, name)
 }
 
-fn time(item: &Item, name: &str) -> Result<Option<Timestamp>, StoreError> {
+pub(super) fn time(item: &Item, name: &str) -> Result<Option<Timestamp>, StoreError> {
     Ok(parsed::<i64>(item, name)?.map(Timestamp::from_millis))
 }
 

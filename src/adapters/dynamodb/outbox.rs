@@ -10,6 +10,7 @@
 //! | `<route>#<0…7>` | `tally#<unique>` | `tally` (JSON) |
 //! | `#routes` | `<route>` | none: the route has or had alerts |
 //! | `#targets` | `<target>` | `not_before` and `next_turn`, for all routes |
+//! | `#lag` | `stream` | `until`: until then, a consumer counts as behind its stream |
 //! | `#hours` | `<UTC date>` | `hours`, the set of hours that have alerts; `expires_at` |
 
 use std::borrow::Borrow;
@@ -342,6 +343,14 @@ impl<C: Clock> Store for DynamoStore<C> {
         let transaction =
             [owed, known].map(|update| TransactWriteItem::builder().update(update).build());
         self.transact(transaction.into(), deadline).await
+    }
+
+    async fn note_lag(&self, until: Timestamp, deadline: Deadline) -> Result<(), StoreError> {
+        self.note_lag_until(until, deadline).await
+    }
+
+    async fn lagging_until(&self, deadline: Deadline) -> Result<Option<Timestamp>, StoreError> {
+        self.noted_lag_until(deadline).await
     }
 
     async fn mute(

@@ -48,6 +48,7 @@ pub struct Memory {
     paused: BTreeMap<Target, Timestamp>,
     /// The first turn that is not taken.
     turns: BTreeMap<Target, Timestamp>,
+    lagging_until: Option<Timestamp>,
     tallies_written: u64,
 }
 
@@ -455,6 +456,27 @@ impl Engine {
                     dynamo.soon(),
                 );
                 dynamo.runtime.block_on(escalate)
+            }
+        }
+    }
+
+    pub fn note_lag(&mut self, until: Timestamp) -> Answer<()> {
+        match self {
+            Self::Memory(memory) => {
+                memory.lagging_until = Some(until);
+                Ok(())
+            }
+            Self::Dynamo(dynamo) => {
+                dynamo.runtime.block_on(dynamo.store.note_lag(until, dynamo.soon()))
+            }
+        }
+    }
+
+    pub fn lagging_until(&mut self) -> Answer<Option<Timestamp>> {
+        match self {
+            Self::Memory(memory) => Ok(memory.lagging_until),
+            Self::Dynamo(dynamo) => {
+                dynamo.runtime.block_on(dynamo.store.lagging_until(dynamo.soon()))
             }
         }
     }

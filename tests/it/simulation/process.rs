@@ -529,6 +529,14 @@ impl Store for Process {
         self.change("escalate", deadline, effect).await
     }
 
+    async fn note_lag(&self, until: Timestamp, deadline: Deadline) -> Result<(), StoreError> {
+        self.ask("note_lag", deadline, move |state, _| state.engine.note_lag(until)).await
+    }
+
+    async fn lagging_until(&self, deadline: Deadline) -> Result<Option<Timestamp>, StoreError> {
+        self.ask("lagging_until", deadline, move |state, _| state.engine.lagging_until()).await
+    }
+
     async fn mute(
         &self,
         route: &RouteName,

@@ -138,7 +138,9 @@ impl Shard {
         };
         let event_id = format!("{}:{}", self.name, spec.number);
         let sequence = SequenceNumber::new(spec.number.to_string().into());
-        Record { sequence, ..Record::named(event_id, data) }
+        let arrived = Sim::time(spec.arrives_at).as_millis() as f64 / 1000.0;
+        let arrived_at = Some(format!("{arrived:.3}").into());
+        Record { sequence, arrived_at, ..Record::named(event_id, data) }
     }
 
     /// The record as CloudWatch Logs writes it. `None` for a poison record.

@@ -266,10 +266,13 @@ impl Sim {
     }
 
     pub fn now(&self) -> Timestamp {
+        Self::time(Duration::from_micros(self.executor.now_us()))
+    }
+
+    /// The time after a part of the schedule.
+    pub fn time(elapsed: Duration) -> Timestamp {
         // A fixed date, so that nothing depends on the system clock.
-        Timestamp::from_millis(
-            1_795_000_000_000 + i64::try_from(self.executor.now_us() / 1000).unwrap(),
-        )
+        Timestamp::from_millis(1_795_000_000_000).after(elapsed)
     }
 
     pub fn random(&self) -> u64 {
