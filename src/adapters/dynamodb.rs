@@ -35,6 +35,7 @@ mod item;
 mod items;
 mod lag;
 mod outbox;
+mod packed;
 mod pressure;
 mod routes;
 pub mod table;

@@ -12,7 +12,9 @@ use futures::{StreamExt as _, stream};
 use super::DynamoStore;
 use super::call::call_error;
 use super::item::{self, HOUR_SHARDS, Item};
+use super::packed::unpack_event_id;
 use crate::model::audit::{AlertQuery, AuditRow};
+use crate::model::pattern::Pattern;
 use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::store::StoreError;
 
@@ -217,22 +219,35 @@ fn row(item: &Item) -> AuditRow {
         .and_then(|value| value.as_l().ok())
         .map(Vec::as_slice)
         .unwrap_or_default();
+    let (marker, message) = (text(item, "marker"), text(item, "message"));
     AuditRow {
         log_id: text(item, "log_id"),
         timestamp: text(item, "timestamp"),
-        marker: text(item, "marker"),
         app_name: text(item, "app_name"),
-        message: text(item, "message"),
         routes: routes.iter().filter_map(|route| route.as_s().ok().cloned()).collect(),
         account_id: text(item, "account_id"),
         region: text(item, "region"),
         log_group: text(item, "log_group"),
         log_stream: text(item, "log_stream"),
-        pattern: text(item, "pattern"),
-        source: text(item, "source"),
+        pattern: match text(item, "pattern") {
+            // Only the row of a message that was cut has it.
+            absent if absent.is_empty() => Pattern::of(&message, &marker).as_str().to_owned(),
+            pattern => pattern,
+        },
+        source: source(item),
+        marker,
+        message,
         context_before: text(item, "context_before"),
         context_after: text(item, "context_after"),
     }
+}
+
+/// The id of a Kinesis event in its packed form, or another text.
+fn source(item: &Item) -> String {
+    let packed = item.get("source").and_then(|value| value.as_b().ok());
+    packed
+        .and_then(|packed| unpack_event_id(packed.as_ref()))
+        .unwrap_or_else(|| text(item, "source"))
 }
 
 fn text(item: &Item, name: &str) -> String {

@@ -24,6 +24,7 @@ use super::DynamoStore;
 use super::call::{CallError, Written, call_error};
 use super::commit_request::{CommitRequest, Write};
 use super::item::{self, Item, TALLY_SHARDS};
+use super::packed::pack_json;
 use crate::model::alert::Alert;
 use crate::model::error::Cause;
 use crate::model::name::RouteName;
@@ -173,7 +174,7 @@ impl<C: Clock> DynamoStore<C> {
     /// The request of [`Self::put_and_count`]. Its token makes a repetition harmless.
     fn request(&self, chunk: &Chunk<'_>) -> Vec<u8> {
         let now = self.clock.now();
-        let tally = item::json_text(&Tally::of(chunk.alerts.iter().map(|(_, alert)| *alert)));
+        let tally = pack_json(&Tally::of(chunk.alerts.iter().map(|(_, alert)| *alert)));
         let text_bytes = chunk.alerts.iter().map(|(_, alert)| alert.message.len()).sum::<usize>()
             + chunk.routes.len() * tally.len();
         let rows = chunk.alerts.iter().map(|(_, alert)| {

@@ -75,6 +75,7 @@ mod tests {
     };
     use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
     use aws_smithy_runtime_api::client::result::ConnectorError;
+    use aws_smithy_types::Blob;
 
     use super::*;
     use crate::adapters::dynamodb::value::ItemValue;
@@ -99,6 +100,7 @@ mod tests {
         let pairs = [
             (ItemValue::text(""), AttributeValue::S(String::new())),
             (ItemValue::N(-17), AttributeValue::N("-17".into())),
+            (ItemValue::B(vec![0, 255, 7].into()), AttributeValue::B(Blob::new([0, 255, 7]))),
             (
                 ItemValue::L(vec![ItemValue::text("x")]),
                 AttributeValue::L(vec![AttributeValue::S("x".into())]),

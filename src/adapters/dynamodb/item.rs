@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use aws_smithy_types::Blob;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::packed::{pack_event_id, pack_json, unpack_json};
 use super::value::{Columns, ItemValue};
 use crate::model::alert::{Alert, LogContext};
 use crate::model::error::Cause;
@@ -54,6 +56,10 @@ pub(super) fn json_text(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("invariant: string keys and plain data always serialize")
 }
 
+pub(super) fn packed(value: &impl Serialize) -> AttributeValue {
+    AttributeValue::B(Blob::new(pack_json(value)))
+}
+
 pub(super) fn json(value: &impl Serialize) -> AttributeValue {
     text(json_text(value))
 }
@@ -64,6 +70,9 @@ pub(super) fn row(alert: &Alert, now: Timestamp, ttl: Duration) -> Columns<'_> {
     let hour = format!("{}#{}", &timestamp[..13], alert.id.shard(HOUR_SHARDS));
     let region = alert.region.as_deref().map(|region| ("region", ItemValue::text(region)));
     let left_out = i64::try_from(alert.left_out).unwrap_or(i64::MAX);
+    // The pattern of a whole message can be found again.
+    let pattern = || ("pattern", ItemValue::text(alert.pattern.as_str()));
+    let pattern = (left_out > 0).then(pattern);
     let left_out = (left_out > 0).then_some(("left_out_bytes", ItemValue::N(left_out)));
     let columns = [
         ("log_id", ItemValue::text(alert.id.as_str())),
@@ -80,8 +89,7 @@ pub(super) fn row(alert: &Alert, now: Timestamp, ttl: Duration) -> Columns<'_> {
         ("account_id", ItemValue::text(&*alert.account_id)),
         ("log_group", ItemValue::text(alert.origin.log_group.as_str())),
         ("log_stream", ItemValue::text(alert.origin.log_stream.as_str())),
-        ("pattern", ItemValue::text(alert.pattern.as_str())),
-        ("source", ItemValue::text(alert.origin.source.as_str())),
+        ("source", source(&alert.origin.source)),
         ("hour", ItemValue::text(hour)),
         ("expires_at", ItemValue::N(expires_at(now, ttl))),
     ];
@@ -91,15 +99,29 @@ pub(super) fn row(alert: &Alert, now: Timestamp, ttl: Duration) -> Columns<'_> {
     };
     let before = context("context_before", |context| &context.before);
     let after = context("context_after", |context| &context.after);
-    columns.into_iter().chain(region).chain(left_out).chain(before).chain(after).collect()
+    columns
+        .into_iter()
+        .chain(region)
+        .chain(pattern)
+        .chain(left_out)
+        .chain(before)
+        .chain(after)
+        .collect()
 }
 
-/// The item of a tally.
-pub(super) fn tally<'a>(partition: String, sort: String, tally: &'a str) -> Columns<'a> {
+fn source(id: &str) -> ItemValue<'_> {
+    match pack_event_id(id) {
+        Some(packed) => ItemValue::B(packed.into()),
+        None => ItemValue::text(id),
+    }
+}
+
+/// The item of a packed tally.
+pub(super) fn tally(partition: String, sort: String, tally: &[u8]) -> Columns<'_> {
     Columns::from([
         ("pk", ItemValue::text(partition)),
         ("sk", ItemValue::text(sort)),
-        ("tally", ItemValue::text(tally)),
+        ("tally", ItemValue::B(tally.into())),
     ])
 }
 
@@ -192,11 +214,11 @@ pub(super) fn stored(item: &Item) -> Result<StoredTally, StoreError> {
         partition: string(item, "pk")?.to_owned(),
         sort: string(item, "sk")?.to_owned(),
     };
-    Ok(StoredTally { key, tally: from_json(item, "tally")? })
+    Ok(StoredTally { key, tally: from_packed(item, "tally")? })
 }
 
 pub(super) fn epoch(item: &Item) -> Result<Epoch, StoreError> {
-    from_json(item, "epoch")
+    from_packed(item, "epoch")
 }
 
 pub(super) fn target(item: &Item) -> Result<TargetState, StoreError> {
@@ -252,6 +274,11 @@ fn optional_json<T: DeserializeOwned>(item: &Item, name: &str) -> Result<Option<
 
 fn from_json<T: DeserializeOwned>(item: &Item, name: &str) -> Result<T, StoreError> {
     serde_json::from_str(string(item, name)?).map_err(|_| odd(item, name))
+}
+
+fn from_packed<T: DeserializeOwned>(item: &Item, name: &str) -> Result<T, StoreError> {
+    let packed = item.get(name).and_then(|value| value.as_b().ok());
+    packed.and_then(|packed| unpack_json(packed.as_ref())).ok_or_else(|| odd(item, name))
 }
 
 /// An item that this program did not write, or that a later version wrote. A person has to look.

@@ -5,9 +5,9 @@
 //! | pk | sk | attributes |
 //! |---|---|---|
 //! | `<route>` | `cursor` | `last_window`, `open`, `due`, `claimed_by`, `claimed_at`, `closing`, `epoch`, `sealed`, `retired`, `burst`, `patterns`, `muted_until`, `known_since#<target>` …, `fallback#<target>` … |
-//! | `<route>` | `epoch#<n>` | `epoch` (JSON), `expires_at` once retired |
+//! | `<route>` | `epoch#<n>` | `epoch` (deflated JSON), `expires_at` once retired |
 //! | `<route>` | `target#<name>`, `fallback#<name>` | `offset`, `lease`, `leased_until`, `not_before`, `turn`, `failures`, `thread`, `muted`, `escalation` |
-//! | `<route>#<0…7>` | `tally#<unique>` | `tally` (JSON) |
+//! | `<route>#<0…7>` | `tally#<unique>` | `tally` (deflated JSON) |
 //! | `#routes` | `<route>` | none: the route has or had alerts |
 //! | `#targets` | `<target>` | `not_before` and `next_turn`, for all routes |
 //! | `#lag` | `stream` | `until`: until then, a consumer counts as behind its stream |
@@ -482,7 +482,7 @@ fn delete(table: &str, key: &TallyKey) -> TransactWriteItem {
 
 fn put_epoch(table: &str, route: &RouteName, epoch: &Epoch) -> TransactWriteItem {
     let mut entry = item::key(route.as_str(), &item::epoch_sort(epoch.number));
-    entry.insert("epoch".to_owned(), item::json(epoch));
+    entry.insert("epoch".to_owned(), item::packed(epoch));
     let put = Put::builder()
         .table_name(table)
         .set_item(Some(entry))

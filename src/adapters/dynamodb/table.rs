@@ -14,9 +14,8 @@ use crate::model::error::Cause;
 use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::store::StoreError;
 
-/// The columns of the index by hour: all but the message.
-pub const BY_HOUR_COLUMNS: [&str; 7] =
-    ["marker", "app_name", "routes", "account_id", "region", "log_group", "pattern"];
+/// The columns of the index by hour: those that queries filter by. The rows are read from the table.
+pub const BY_HOUR_COLUMNS: [&str; 2] = ["app_name", "routes"];
 
 impl<C: Clock> DynamoStore<C> {
     /// Creates both tables. A table that exists stays as it is.

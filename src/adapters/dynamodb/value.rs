@@ -2,12 +2,16 @@
 
 use std::borrow::Cow;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Serialize, Serializer};
 
 /// A value, as in `{"S": "text"}`.
 #[derive(Clone, Debug, Serialize)]
 pub(super) enum ItemValue<'a> {
     S(Cow<'a, str>),
+    #[serde(serialize_with = "base64")]
+    B(Cow<'a, [u8]>),
     N(#[serde(serialize_with = "digits")] i64),
     L(Vec<ItemValue<'a>>),
 }
@@ -37,6 +41,11 @@ impl<'a> FromIterator<(&'static str, ItemValue<'a>)> for Columns<'a> {
     fn from_iter<I: IntoIterator<Item = (&'static str, ItemValue<'a>)>>(columns: I) -> Self {
         Self(columns.into_iter().collect())
     }
+}
+
+/// DynamoDB's JSON has bytes in base64.
+fn base64<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&STANDARD.encode(bytes))
 }
 
 /// DynamoDB's JSON has numbers as text.

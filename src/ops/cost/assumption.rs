@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 
-use crate::model::tally::TALLY_BYTES_MAX;
 
 /// A coefficient of the model.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -86,16 +85,15 @@ assumptions! {
         "a transaction charges its index rows once (tests/it/cost.rs, with an engine that follows captures from AWS)";
     ITEM_ROUNDING_KIB = "item-rounding-kib", 0.5, "KiB", Documented,
         "an item is rounded up to 1 KiB: half of that on average, and never less than 1 KiB in all";
-    ROW_BYTES = "row-bytes", 400.0, "bytes", Measured, "a row without message and pattern (tests/it/cost.rs)";
-    INDEX_ROW_BYTES = "index-row-bytes", 243.0, "bytes", Measured,
-        "a row of the index without the pattern (tests/it/cost.rs)";
-    PATTERN_RATIO = "pattern-ratio", 0.435, "times", Measured, "a pattern against its message, on average, with those that are cut (tests/it/cost.rs)";
-    PATTERN_BYTES_MAX = "pattern-bytes-max", 240.0, "bytes", Code, "longer patterns are cut";
+    ROW_BYTES = "row-bytes", 350.0, "bytes", Measured, "a row without its message (tests/it/cost.rs)";
+    INDEX_ROW_BYTES = "index-row-bytes", 154.0, "bytes", Measured,
+        "a row of the index (tests/it/cost.rs)";
     MESSAGE_BYTES_MAX = "message-bytes-max", 16_384.0, "bytes", Code, "longer messages are cut";
-    TALLY_BYTES = "tally-bytes", 800.0, "bytes", Measured, "a tally without patterns (tests/it/cost.rs)";
-    TALLY_ALERT_BYTES = "tally-alert-bytes", 600.0, "bytes", Measured,
+    TALLY_BYTES = "tally-bytes", 400.0, "bytes", Measured, "a deflated tally without patterns (tests/it/cost.rs)";
+    TALLY_ALERT_BYTES = "tally-alert-bytes", 205.0, "bytes", Measured,
         "growth of a tally per alert, most of them of different patterns (tests/it/cost.rs)";
-    TALLY_MAX = "tally-bytes-max", TALLY_BYTES_MAX as f64, "bytes", Code, "a tally drops detail beyond it";
+    TALLY_MAX = "tally-bytes-max", 2_550.0, "bytes", Measured,
+        "a deflated tally of 8 KiB, which drops further detail (tests/it/cost.rs)";
 
     // ---- Windows ----
     WINDOWS_PER_ALERT_MAX = "windows-per-alert-max", 2.0, "windows", Code,
@@ -104,8 +102,8 @@ assumptions! {
         "of a route that never falls silent: window_max, ten minutes each";
     TALLIES_PER_EPOCH = "tallies-per-epoch", 97.0, "tallies", Code,
         "a transaction of a freeze has 100 items, three for epoch, cursor and margin";
-    EPOCH_BYTES = "epoch-bytes", 1_100.0, "bytes", Measured, "an epoch without patterns (tests/it/cost.rs)";
-    EPOCH_BYTES_MAX = "epoch-bytes-max", 16_000.0, "bytes", Measured,
+    EPOCH_BYTES = "epoch-bytes", 550.0, "bytes", Measured, "a deflated epoch without patterns (tests/it/cost.rs)";
+    EPOCH_BYTES_MAX = "epoch-bytes-max", 4_200.0, "bytes", Measured,
         "an epoch with all patterns of `stentor sample` (tests/it/cost.rs)";
     WINDOW_WRITES = "window-writes", 3.0, "units", Code,
         "open, close, and retire the epochs of a window (tests/it/cost.rs)";

@@ -352,8 +352,7 @@ impl<'a> Model<'a> {
     /// Bytes of a row, and of its row in the index.
     fn row_bytes(&self) -> (f64, f64) {
         let message = f64::from(self.workload.alert_bytes).min(MESSAGE_BYTES_MAX.value);
-        let pattern = (message * PATTERN_RATIO.value).min(PATTERN_BYTES_MAX.value);
-        (ROW_BYTES.value + message + pattern, INDEX_ROW_BYTES.value + pattern)
+        (ROW_BYTES.value + message, INDEX_ROW_BYTES.value)
     }
 }
 

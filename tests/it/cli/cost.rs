@@ -35,15 +35,15 @@ fn a_bill_has_a_line_for_each_service_and_says_what_it_assumes() {
       records written                                          27,191 GB      2,175.27       28.61
       records read                                             27,191 GB      1,087.63       14.30
       kept beyond 24 hours                               5,364 GB-months        536.37        7.05
-    DynamoDB                                                                  1,391.36       18.30
-      rows written                                     536 million units        334.95        4.40
+    DynamoDB                                                                    959.98       12.62
+      rows written                                     462 million units        288.73        3.80
       their index                                      200 million units        125.07        1.64
-      tallies, put and deleted                         920 million units        574.71        7.56
-      windows and epochs written                      45.9 million units         28.69        0.38
-      cursors, tallies, epochs read                    139 million units         17.37        0.23
+      tallies, put and deleted                         473 million units        295.89        3.89
+      windows and epochs written                      14.4 million units          9.01        0.12
+      cursors, tallies, epochs read                    108 million units         13.55        0.18
       sweeps                                          0.13 million units          0.02        0.00
-      rows kept for 90 days                                808 GB-months        202.08        2.66
-      their point-in-time recovery                         542 GB-months        108.48        1.43
+      rows kept for 90 days                                568 GB-months        142.07        1.87
+      their point-in-time recovery                         428 GB-months         85.64        1.13
     CloudWatch, with the functions' logs                                        100.19        1.32
       own logs ingested                                           175 GB         87.32        1.15
       own logs kept for 30 days                           25.8 GB-months          0.78        0.01
@@ -62,11 +62,11 @@ fn a_bill_has_a_line_for_each_service_and_says_what_it_assumes() {
       reads of it                                          1.09 x 10,000          0.05        0.00
     Data transfer                                                                 0.00        0.00
     CloudWatch Logs subscriptions                                                 0.00        0.00
-    total                                                                     5,407.45       71.11
+    total                                                                     4,976.07       65.44
 
     not included: ingestion by CloudWatch Logs                               35,409.66      465.66
 
-    estimated, not measured (--json has all 60 coefficients)
+    estimated, not measured (--json has all 58 coefficients)
     peak-to-mean          2 times       the busiest minutes against the average
     invocation-ms         2.5 ms        runtime, summary line, rounding up to a millisecond
     vcpu-slowdown         2 times       a vCPU of Lambda against the measured core
