@@ -3,6 +3,8 @@
 
 pub mod batch_response;
 mod due;
+pub mod emf;
 pub mod handler;
 pub mod metric;
 mod report;
+pub mod series;

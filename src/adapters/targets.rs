@@ -23,7 +23,7 @@ use crate::config::TargetSettings;
 use crate::model::digest::Digest;
 use crate::model::name::{Target, TargetKind};
 use crate::protocol::clock::{Clock, Deadline};
-use crate::protocol::notify::{Accepted, Deliver, DeliverError};
+use crate::protocol::notify::{Accepted, Deliver, DeliverError, DeliveryFailure, FailureCode};
 
 /// The stack that names incidents if no other is given.
 const STACK_DEFAULT: &str = "stentor";
@@ -98,8 +98,8 @@ impl<R: ReadSecret, C: Clock, X: Exchange> Targets<R, C, X> {
         let target = &digest.target;
         let configured = self.settings.get(target).cloned();
         let Some(settings) = configured.or_else(|| TargetSettings::default_of(target.kind)) else {
-            let reason = format!("the configuration has no [[target]] for {target}");
-            return Err(DeliverError::Refused { reason });
+            let text = format!("the configuration has no [[target]] for {target}");
+            return Err(refused(FailureCode::Client, text));
         };
         let now = self.clock.now();
         let stack = &*self.stack;
@@ -173,7 +173,7 @@ impl<R: ReadSecret, C: Clock, X: Exchange> Deliver for Targets<R, C, X> {
                 outcome => return outcome,
             }
         }
-        Err(DeliverError::Refused { reason: denied })
+        Err(refused(FailureCode::Auth, denied.text))
     }
 
     /// Reads the secret, and sets up the HTTP client with its root certificates.
@@ -214,11 +214,16 @@ fn all(bodies: &[impl Serialize]) -> Vec<Value> {
 }
 
 fn no_channel(target: &Target) -> DeliverError {
-    DeliverError::Refused { reason: format!("there is no channel for {target}") }
+    refused(FailureCode::Client, format!("there is no channel for {target}"))
+}
+
+fn refused(code: FailureCode, text: String) -> DeliverError {
+    DeliverError::Refused { reason: DeliveryFailure { code, text } }
 }
 
 fn without(credential: &Credential, error: DeliverError) -> DeliverError {
-    let hidden = |reason| credential.hide_in(reason);
+    let hidden =
+        |DeliveryFailure { code, text }| DeliveryFailure { code, text: credential.hide_in(text) };
     match error {
         DeliverError::Retry { after, reason } => {
             DeliverError::Retry { after, reason: hidden(reason) }
@@ -231,15 +236,15 @@ fn without(credential: &Credential, error: DeliverError) -> DeliverError {
 
 /// Another credential may be usable.
 fn unusable(target: &Target, why: &str) -> DeliverError {
-    DeliverError::Denied { reason: format!("the credential of {target} cannot be used: {why}") }
+    let text = format!("the credential of {target} cannot be used: {why}");
+    DeliverError::Denied { reason: DeliveryFailure { code: FailureCode::Auth, text } }
 }
 
 /// An unreadable secret may be readable later. A missing credential needs a person.
 fn no_credential(error: &SecretError) -> DeliverError {
+    let reason = DeliveryFailure::new(FailureCode::Auth, error.to_string());
     match error {
-        SecretError::Unavailable(_) => {
-            DeliverError::Retry { after: None, reason: error.to_string() }
-        }
-        SecretError::Missing { .. } => DeliverError::Refused { reason: error.to_string() },
+        SecretError::Unavailable(_) => DeliverError::Retry { after: None, reason },
+        SecretError::Missing { .. } => DeliverError::Refused { reason },
     }
 }

@@ -38,6 +38,7 @@ pub struct DueMessage {
     pub receipt: String,
     /// How often it was received, this time included.
     pub receives: u32,
+    pub sent_at: Option<Timestamp>,
     pub body: String,
 }
 
@@ -236,8 +237,9 @@ fn is_from_sqs(records: &[&RawValue]) -> bool {
 fn due_messages(payload: &str) -> Result<Vec<DueMessage>, EventError> {
     let event: SqsEvent = serde_json::from_str(payload).map_err(|error| not_an_event(&error))?;
     let message = |message: SqsMessage| {
-        let receives =
-            message.attributes.get("ApproximateReceiveCount").and_then(|count| count.parse().ok());
+        let attribute = |name| message.attributes.get(name);
+        let receives = attribute("ApproximateReceiveCount").and_then(|count| count.parse().ok());
+        let sent_at = attribute("SentTimestamp").and_then(|millis| millis.parse().ok());
         Ok(DueMessage {
             message_id: message
                 .message_id
@@ -245,6 +247,7 @@ fn due_messages(payload: &str) -> Result<Vec<DueMessage>, EventError> {
                 .ok_or(EventError::UnnamedMessage)?,
             receipt: message.receipt_handle.unwrap_or_default(),
             receives: receives.unwrap_or(1),
+            sent_at: sent_at.map(Timestamp::from_millis),
             body: message.body.unwrap_or_default(),
         })
     };
@@ -399,13 +402,14 @@ mod tests {
 
     #[test]
     fn a_queue_and_the_schedule_are_told_by_their_shape() {
-        let sqs = r#"{"Records":[{"messageId":"m-1","receiptHandle":"h","body":"{}","attributes":{"ApproximateReceiveCount":"3"},
+        let sqs = r#"{"Records":[{"messageId":"m-1","receiptHandle":"h","body":"{}","attributes":{"ApproximateReceiveCount":"3","SentTimestamp":"1762161300000"},
             "messageAttributes":{},"eventSource":"aws:sqs","eventSourceARN":"arn","awsRegion":"eu-west-1"}]}"#;
         let Ok(Event::Due(messages)) = read(sqs, "") else { panic!("messages of a queue") };
         let expected = DueMessage {
             message_id: "m-1".into(),
             receipt: "h".into(),
             receives: 3,
+            sent_at: Some(Timestamp::from_millis(1_762_161_300_000)),
             body: "{}".into(),
         };
         assert_eq!(messages, [expected]);

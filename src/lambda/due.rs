@@ -10,6 +10,7 @@ use crate::ingest::event::DueMessage;
 use crate::lambda::batch_response::{FunctionError, ItemFailure};
 use crate::lambda::metric::{self, InvocationMetrics};
 use crate::lambda::report::report_messages;
+use crate::lambda::series::SeriesNames;
 use crate::protocol::backoff::RetryAt;
 use crate::protocol::clock::{Clock as _, Deadline};
 use crate::protocol::notifier::{Received, notify, sweep};
@@ -24,6 +25,7 @@ const VISIBILITY_MARGIN: Duration = Duration::from_millis(500);
 pub(super) async fn handle_messages<W>(
     services: &W,
     messages: Vec<DueMessage>,
+    names: &SeriesNames<'_>,
     deadline: Deadline,
 ) -> Result<(Vec<ItemFailure>, InvocationMetrics), FunctionError>
 where
@@ -32,6 +34,9 @@ where
 {
     let queue = services.due().ok_or(FunctionError::NoDueQueue)?;
     let due = messages.len() as u64;
+    let now = services.clock().now();
+    let sent = messages.iter().filter_map(|message| message.sent_at).min();
+    let age = sent.map_or(Duration::ZERO, |sent| sent.until(now));
     let (readable, others) = split(messages);
     let received: Vec<Received> = readable.iter().map(|(_, received)| received.clone()).collect();
     let notified = notify(services, &received, deadline.earlier(VISIBILITY_MARGIN)).await;
@@ -43,13 +48,14 @@ where
     join_all(later.iter().map(|(message, retry)| hide(services, queue, message, retry, deadline)))
         .await;
     failed.extend(later.into_iter().map(|(message, _)| message.message_id));
-    let metrics = metric::of_due(due, failed.len() as u64, &notified.messages);
+    let metrics = metric::of_due(due, failed.len() as u64, age, &notified.messages, names);
     Ok((failed.into_iter().map(|item| ItemFailure { item }).collect(), metrics))
 }
 
 /// Sweeps, and returns the metrics.
 pub(super) async fn handle_sweep<W: Services>(
     services: &W,
+    names: &SeriesNames<'_>,
     deadline: Deadline,
 ) -> Result<InvocationMetrics, FunctionError> {
     services.due().ok_or(FunctionError::NoDueQueue)?;
@@ -57,7 +63,7 @@ pub(super) async fn handle_sweep<W: Services>(
     let (swept, ()) = join(sweep(services, deadline), services.deliver().warm(deadline)).await;
     let swept = swept?;
     report_messages(&swept.messages);
-    Ok(metric::of_sweep(&swept, services.clock().now()))
+    Ok(metric::of_sweep(&swept, services.clock().now(), names))
 }
 
 /// Splits the messages into due messages and others.

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use crate::ingest::event::{self, BATCH_RECORDS_MAX, Batch, Context, Event};
 use crate::lambda::batch_response::{Answer, FunctionError, ItemFailure, json};
 use crate::lambda::report::report_batch;
+use crate::lambda::series::SeriesNames;
 use crate::lambda::{due, metric};
 use crate::model::time::Timestamp;
 use crate::protocol::clock::{Clock as _, Deadline};
@@ -24,6 +25,8 @@ pub struct Invocation {
     pub deadline_ms: u64,
     /// The Region that the function runs in.
     pub region: Option<String>,
+    /// Routes, and targets, that have metrics of their own.
+    pub series_max: usize,
 }
 
 /// The longest that Lambda lets an invocation run.
@@ -35,7 +38,8 @@ const INVOCATION_ASSUMED: Duration = Duration::from_secs(30);
 /// Time reserved for the answer.
 const ANSWER_MARGIN: Duration = Duration::from_millis(1_000);
 
-/// Handles one event and returns the answer as JSON. `log` gets the summary line with the metrics.
+/// Handles one event and returns the answer as JSON. `log` gets the summary line and those of the
+/// series.
 ///
 /// # Errors
 /// When the event has an unknown shape, when records to retry have no sequence number, or when a
@@ -44,7 +48,7 @@ pub async fn handle<W>(
     services: &W,
     payload: &RawValue,
     invocation: &Invocation,
-    log: impl FnOnce(String),
+    log: impl FnMut(String),
 ) -> Result<Box<RawValue>, FunctionError>
 where
     W: Services,
@@ -52,6 +56,7 @@ where
 {
     let started = services.clock().now();
     let deadline = deadline(invocation.deadline_ms, started);
+    let names = SeriesNames::of(services.routes(), invocation.series_max);
     let mut shard_id = String::new();
     let context = Context {
         name: &invocation.request_id,
@@ -66,13 +71,14 @@ where
             let consumed = consume(services, &batch, deadline).await;
             report_batch(&batch, &consumed);
             let answer = answer(&batch, &consumed);
-            (answer.map(|answer| json(&answer)), metric::of_batch(&consumed))
+            (answer.map(|answer| json(&answer)), metric::of_batch(&consumed, &names))
         }
         Event::Due(messages) => {
-            let (failures, metrics) = due::handle_messages(services, messages, deadline).await?;
+            let (failures, metrics) =
+                due::handle_messages(services, messages, &names, deadline).await?;
             (Ok(json(&Answer { failures, ..Answer::default() })), metrics)
         }
-        Event::Sweep => (Ok(json(&())), due::handle_sweep(services, deadline).await?),
+        Event::Sweep => (Ok(json(&())), due::handle_sweep(services, &names, deadline).await?),
     };
     let of = metric::InvocationMetric {
         function: &invocation.function,
@@ -80,7 +86,7 @@ where
         shard_id: &shard_id,
     };
     let now = services.clock().now();
-    log(metric::line(&of, metrics, started.until(now), now));
+    metric::lines(&of, metrics, started.until(now), now).into_iter().for_each(log);
     answer
 }
 

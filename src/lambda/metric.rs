@@ -1,5 +1,6 @@
-//! One log line per invocation: a summary for people, and metrics in CloudWatch's embedded metric
-//! format (at most 100 metrics per directive).
+//! The summary line of an invocation: a sentence for people, and metrics in CloudWatch's embedded
+//! metric format (at most 100 metrics per directive). [`series`](super::series) adds lines by route
+//! and by target.
 //!
 //! The `metrics` crate is not used. The counts are a value already
 //! ([`Counts`](crate::protocol::consume::Counts)), which tests and the simulator check; a global
@@ -9,6 +10,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use crate::lambda::emf::{self, Metric};
+use crate::lambda::series::{self, Series, SeriesNames};
 use crate::model::time::Timestamp;
 use crate::protocol::consume::Consumed;
 use crate::protocol::notifier::Swept;
@@ -28,14 +31,14 @@ pub struct InvocationMetric<'a> {
 pub struct InvocationMetrics {
     /// One sentence for people.
     summary: String,
-    /// Name, unit and value.
-    metrics: Vec<(&'static str, &'static str, u64)>,
+    metrics: Vec<Metric>,
+    series: Vec<Series>,
     /// Further fields of the line.
     details: Map<String, Value>,
 }
 
 /// The metrics of a batch.
-pub fn of_batch(consumed: &Consumed) -> InvocationMetrics {
+pub fn of_batch(consumed: &Consumed, names: &SeriesNames<'_>) -> InvocationMetrics {
     let counts = &consumed.counts;
     let mut metrics = vec![
         count("records", counts.records),
@@ -55,32 +58,47 @@ pub fn of_batch(consumed: &Consumed) -> InvocationMetrics {
         "Consumed {} records: {} parked, {} to retry; kept {} of {} events",
         counts.records, counts.records_parked, counts.records_retried, counts.kept, counts.events
     );
+    let mut series = series::of_targets(&consumed.messages, names);
+    series.extend(series::of_routes(&consumed.kept_by_route, names));
     InvocationMetrics {
         summary,
         metrics,
+        series,
         details: Map::from_iter([("routes".to_owned(), json!(consumed.kept_by_route))]),
     }
 }
 
-/// The metrics of `due` messages, of which `unfinished` have work left.
-pub fn of_due(due: u64, unfinished: u64, messages: &[Delivery]) -> InvocationMetrics {
-    let mut metrics = vec![count("due", due), count("unfinished", unfinished)];
+/// The metrics of `due` messages, of which `unfinished` have work left and the oldest was sent `age`
+/// ago. A message is as old as its window before anything is late.
+pub fn of_due(
+    due: u64,
+    unfinished: u64,
+    age: Duration,
+    messages: &[Delivery],
+    names: &SeriesNames<'_>,
+) -> InvocationMetrics {
+    let mut metrics = vec![
+        count("due", due),
+        count("unfinished", unfinished),
+        Metric::milliseconds("due_age_ms", age),
+    ];
     metrics.extend(of_messages(messages));
     let delivered = accepted(messages);
     let summary =
         format!("Delivered {delivered} messages; {unfinished} of {due} routes have work left");
-    InvocationMetrics { summary, metrics, details: Map::new() }
+    let series = series::of_targets(messages, names);
+    InvocationMetrics { summary, metrics, series, details: Map::new() }
 }
 
 /// The metrics of a sweep.
-pub fn of_sweep(swept: &Swept, now: Timestamp) -> InvocationMetrics {
+pub fn of_sweep(swept: &Swept, now: Timestamp, names: &SeriesNames<'_>) -> InvocationMetrics {
     let unfinished = swept.unfinished.len() as u64;
     let debt = swept.oldest_debt.map_or(Duration::ZERO, |since| since.until(now));
     let mut metrics = vec![
         count("swept", swept.routes),
         count("unfinished", unfinished),
         count("sweep_unfinished", swept.unreached),
-        ("oldest_debt_ms", "Milliseconds", milliseconds(debt)),
+        Metric::milliseconds("oldest_debt_ms", debt),
     ];
     metrics.extend(of_messages(&swept.messages));
     let mut summary = format!(
@@ -91,37 +109,31 @@ pub fn of_sweep(swept: &Swept, now: Timestamp) -> InvocationMetrics {
     if swept.unreached > 0 {
         summary += &format!("; there was no time for {} more", swept.unreached);
     }
-    InvocationMetrics { summary, metrics, details: Map::new() }
+    let series = series::of_targets(&swept.messages, names);
+    InvocationMetrics { summary, metrics, series, details: Map::new() }
 }
 
-/// The line for one invocation: a JSON object without line breaks.
-pub fn line(
+/// The lines of one invocation, the summary first: JSON objects without line breaks.
+pub fn lines(
     invocation: &InvocationMetric<'_>,
     invocation_metrics: InvocationMetrics,
     duration: Duration,
     now: Timestamp,
-) -> String {
-    let InvocationMetrics { summary, mut metrics, details } = invocation_metrics;
-    metrics.push(("duration", "Milliseconds", milliseconds(duration)));
-    let definitions: Vec<Value> =
-        metrics.iter().map(|(name, unit, _)| json!({"Name": name, "Unit": unit})).collect();
-    let directive =
-        json!({"Namespace": "Stentor", "Dimensions": [["function"]], "Metrics": definitions});
-    let mut line = Map::new();
-    line.insert(
-        "_aws".to_owned(),
-        json!({"Timestamp": now.as_millis(), "CloudWatchMetrics": [directive]}),
-    );
-    line.insert("message".to_owned(), json!(summary));
-    line.insert("function".to_owned(), json!(invocation.function));
-    line.insert("request.id".to_owned(), json!(invocation.request_id));
-    line.insert("shard.id".to_owned(), json!(invocation.shard_id));
-    line.extend(details);
-    line.extend(metrics.into_iter().map(|(name, _, value)| (name.to_owned(), json!(value))));
-    Value::Object(line).to_string()
+) -> Vec<String> {
+    let InvocationMetrics { summary, mut metrics, series, details } = invocation_metrics;
+    metrics.push(Metric::milliseconds("duration", duration));
+    let mut fields = Map::new();
+    fields.insert("message".to_owned(), json!(summary));
+    fields.insert("function".to_owned(), json!(invocation.function));
+    fields.insert("request.id".to_owned(), json!(invocation.request_id));
+    fields.insert("shard.id".to_owned(), json!(invocation.shard_id));
+    fields.extend(details);
+    let summary = emf::line(&["function"], &metrics, fields, now);
+    let series = series.into_iter().map(|series| series.line(invocation.function, now));
+    [summary].into_iter().chain(series).collect()
 }
 
-fn of_messages(messages: &[Delivery]) -> Vec<(&'static str, &'static str, u64)> {
+fn of_messages(messages: &[Delivery]) -> Vec<Metric> {
     let of_kind = |kind: fn(&DeliveryOutcome) -> bool| {
         messages.iter().filter(|sent| kind(&sent.outcome)).count() as u64
     };
@@ -133,21 +145,17 @@ fn of_messages(messages: &[Delivery]) -> Vec<(&'static str, &'static str, u64)> 
     // The slowest of the invocation.
     let accepted = messages.iter().filter(|sent| sent.outcome == DeliveryOutcome::Accepted);
     if let Some(first) = accepted.filter_map(|sent| sent.first_after).max() {
-        metrics.push(("first_message_ms", "Milliseconds", milliseconds(first)));
+        metrics.push(Metric::milliseconds("first_message_ms", first));
     }
     metrics
-}
-
-fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn accepted(messages: &[Delivery]) -> usize {
     messages.iter().filter(|sent| sent.outcome == DeliveryOutcome::Accepted).count()
 }
 
-fn count(name: &'static str, value: u64) -> (&'static str, &'static str, u64) {
-    (name, "Count", value)
+fn count(name: &'static str, value: u64) -> Metric {
+    Metric::count(name, value)
 }
 
 #[cfg(test)]
@@ -168,12 +176,15 @@ mod tests {
         let consumed = Consumed { counts, ..Consumed::default() };
         let invocation =
             InvocationMetric { function: "consumer", request_id: "r-1", shard_id: "shardId-0" };
-        let text = line(
-            &invocation,
-            of_batch(&consumed),
-            Duration::from_millis(12),
-            Timestamp::from_millis(99),
-        );
+        let series = SeriesNames::default();
+        let one_line = |metrics, duration, now| {
+            let [line] = &lines(&invocation, metrics, duration, now)[..] else {
+                panic!("no series")
+            };
+            line.clone()
+        };
+        let batch = of_batch(&consumed, &series);
+        let text = one_line(batch, Duration::from_millis(12), Timestamp::from_millis(99));
         assert!(!text.contains('\n'));
         let line: Value = serde_json::from_str(&text).unwrap();
         let directive = &line["_aws"]["CloudWatchMetrics"][0];
@@ -194,8 +205,9 @@ mod tests {
             json!("Consumed 2 records: 0 parked, 0 to retry; kept 1 of 5 events")
         );
         assert_eq!(line["routes"], json!({}));
-        let text =
-            super::line(&invocation, of_due(2, 1, &[]), Duration::ZERO, Timestamp::default());
+        let due = of_due(2, 1, Duration::from_millis(7), &[], &series);
+        let text = one_line(due, Duration::ZERO, Timestamp::default());
+        assert!(text.contains(r#""due_age_ms":7"#), "{text}");
         assert!(
             text.contains(r#""message":"Delivered 0 messages; 1 of 2 routes have work left""#),
             "{text}"

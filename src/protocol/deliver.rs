@@ -20,7 +20,7 @@ use crate::protocol::backoff::RetryAt;
 use crate::protocol::clock::{Clock as _, Deadline};
 use crate::protocol::dead_letter::{ParkCode, ParkedItem, ParkedMessage, ParkedWork};
 use crate::protocol::escalate::{Waiting, escalate, escalate_overdue, waiting_since};
-use crate::protocol::notify::{Accepted, Deliver as _, DeliverError};
+use crate::protocol::notify::{Accepted, Deliver as _, DeliverError, DeliveryFailure, FailureCode};
 use crate::protocol::queue::DeadLetterQueue as _;
 use crate::protocol::retry_reason::RetryReason;
 use crate::protocol::round::{ACKNOWLEDGE_MARGIN, ATTEMPT_MAX, Delivery, DeliveryOutcome, Round};
@@ -290,24 +290,29 @@ impl<W: Services> TargetDelivery<'_, W> {
             let reason = RetryReason::NotTried { target: self.target().clone() };
             return Err(NotDelivered::Retry(self.round.retry_after(state.failures, reason)));
         }
-        let (outcome, result) = match self.deliver(digest, thread, until).await {
+        let (outcome, failure, result) = match self.deliver(digest, thread, until).await {
             Ok(accepted) => {
                 let thread = started(digest, accepted).or_else(|| thread.cloned());
-                (DeliveryOutcome::Accepted, Ok(Acknowledgement { offset: upto, thread, muted: 0 }))
+                let acknowledgement = Acknowledgement { offset: upto, thread, muted: 0 };
+                (DeliveryOutcome::Accepted, None, Ok(acknowledgement))
             }
-            Err(DeliverError::Retry { after, reason }) => {
+            Err(DeliverError::Retry { after, reason: DeliveryFailure { code, text } }) => {
                 let retry =
-                    self.round.pause(self.target(), after, reason.clone(), state.failures).await;
-                (DeliveryOutcome::Retry(reason), Err(NotDelivered::Retry(retry)))
+                    self.round.pause(self.target(), after, text.clone(), state.failures).await;
+                (DeliveryOutcome::Retry(text), Some(code), Err(NotDelivered::Retry(retry)))
             }
             Err(DeliverError::Deferred) => return Err(NotDelivered::Deferred),
-            Err(error @ (DeliverError::Denied { .. } | DeliverError::Refused { .. })) => {
+            Err(
+                ref error @ (DeliverError::Denied { ref reason }
+                | DeliverError::Refused { ref reason }),
+            ) => {
                 let code = if matches!(error, DeliverError::Denied { .. }) {
                     ParkCode::Denied
                 } else {
                     ParkCode::Refused
                 };
-                let reason = error.to_string();
+                let failure = Some(reason.code);
+                let reason = reason.to_string();
                 match self.give_up(digest, code, &reason).await {
                     Ok(()) => {
                         let acknowledgement = Acknowledgement {
@@ -315,7 +320,7 @@ impl<W: Services> TargetDelivery<'_, W> {
                             thread: thread.cloned(),
                             muted: state.muted,
                         };
-                        (DeliveryOutcome::Parked(reason), Ok(acknowledgement))
+                        (DeliveryOutcome::Parked(reason), failure, Ok(acknowledgement))
                     }
                     Err(problem) => {
                         let why = RetryReason::GiveUp {
@@ -325,7 +330,7 @@ impl<W: Services> TargetDelivery<'_, W> {
                         };
                         let text = why.to_string();
                         let retry = self.round.retry_after(state.failures, why);
-                        (DeliveryOutcome::Retry(text), Err(NotDelivered::Retry(retry)))
+                        (DeliveryOutcome::Retry(text), failure, Err(NotDelivered::Retry(retry)))
                     }
                 }
             }
@@ -339,6 +344,7 @@ impl<W: Services> TargetDelivery<'_, W> {
             epochs: digest.epochs,
             alerts: digest.tally.alerts,
             outcome,
+            failure,
         });
         result
     }
@@ -350,8 +356,8 @@ impl<W: Services> TargetDelivery<'_, W> {
         until: Deadline,
     ) -> Result<Accepted, DeliverError> {
         if !self.is_configured() {
-            let reason =
-                "the configuration no longer has this route, or this target of it".to_owned();
+            let reason = "the configuration no longer has this route, or this target of it";
+            let reason = DeliveryFailure::new(FailureCode::Client, reason);
             return Err(DeliverError::Refused { reason });
         }
         let joins = thread.map(|thread| thread.message.as_str());

@@ -9,6 +9,7 @@ use crate::model::outbox::Claim;
 use crate::model::time::Timestamp;
 use crate::protocol::arm::claim;
 use crate::protocol::clock::{Clock as _, Deadline};
+use crate::protocol::notify::FailureCode;
 use crate::protocol::services::Services;
 
 /// The longest that one attempt to deliver may take. A target that takes the connection and says
@@ -33,6 +34,8 @@ pub struct Delivery {
     /// From the first log event to the outcome; only for the first message of a burst.
     pub first_after: Option<Duration>,
     pub outcome: DeliveryOutcome,
+    /// Why the target did not accept it, as far as known.
+    pub failure: Option<FailureCode>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

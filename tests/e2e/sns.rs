@@ -109,7 +109,7 @@ async fn a_topic_accepts_only_with_a_message_id() {
         match outcome {
             Ok(()) => assert!(is_accepted, "{body}"),
             Err(DeliverError::Retry { reason, .. }) => {
-                assert!(!is_accepted && reason.starts_with("SNS "), "{body}: {reason}")
+                assert!(!is_accepted && reason.text.starts_with("SNS "), "{body}: {reason}")
             }
             Err(error) => panic!("{body}: {error:?}"),
         }
@@ -139,7 +139,7 @@ async fn a_topic_gets_a_readable_message_and_every_failure_has_its_class() {
     for (credential, expected) in refused {
         let error = publish(aws, credential, soon).await.unwrap_err();
         assert!(
-            matches!(&error, DeliverError::Refused { reason } if reason.contains(expected)),
+            matches!(&error, DeliverError::Refused { reason } if reason.text.contains(expected)),
             "{error:?}"
         );
     }
@@ -160,7 +160,7 @@ async fn a_topic_gets_a_readable_message_and_every_failure_has_its_class() {
         let error =
             publish(&loopback(&endpoint), topic, Duration::from_millis(700)).await.unwrap_err();
         assert!(
-            matches!(&error, DeliverError::Retry { reason, .. } if reason.starts_with(expected)),
+            matches!(&error, DeliverError::Retry { reason, .. } if reason.text.starts_with(expected)),
             "{error:?}"
         );
     }

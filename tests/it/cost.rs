@@ -185,18 +185,8 @@ async fn a_commit_takes_the_units_that_the_model_says() {
     };
     let (row_bytes, index_bytes) =
         (average(rows.iter().map(row), ALERTS), average(rows.iter().map(index), ALERTS));
-    within(
-        0.02,
-        row_bytes - message,
-        model("row-bytes"),
-        "a row without its message",
-    );
-    within(
-        0.02,
-        index_bytes,
-        model("index-row-bytes"),
-        "a row of the index",
-    );
+    within(0.02, row_bytes - message, model("row-bytes"), "a row without its message");
+    within(0.02, index_bytes, model("index-row-bytes"), "a row of the index");
 
     // What the engine charged is what the rules say of these sizes...
     let kib = |bytes: usize| bytes.div_ceil(1024) as f64;

@@ -120,7 +120,7 @@ async fn no_target_of_the_example_is_refused() {
         let digest = Digest::new(&route, &target, None, (1, 1), Tally::of([&alert]));
         let deadline = Deadline::after(SystemClock.now(), Duration::from_secs(20));
         let refused = targets.deliver(&digest, None, deadline).await.unwrap_err();
-        let is_down = matches!(&refused, DeliverError::Retry { reason, .. } if reason.contains("could not be reached"));
+        let is_down = matches!(&refused, DeliverError::Retry { reason, .. } if reason.text.contains("could not be reached"));
         assert!(is_down, "{target}: {refused:?}");
     }
 }

@@ -15,7 +15,7 @@ use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::close::{Closed, close, drain};
 use stentor::protocol::consume::{Checkpoint, Consumed, Verdict, consume};
 use stentor::protocol::dead_letter::ParkedWork;
-use stentor::protocol::notify::DeliverError;
+use stentor::protocol::notify::{DeliverError, DeliveryFailure, FailureCode};
 use stentor::protocol::retry_reason::RetryReason;
 use stentor::protocol::services::Services as _;
 use stentor::protocol::store::Store as _;
@@ -297,7 +297,10 @@ async fn epochs_that_someone_deleted_are_reported() {
     let crash_switch = CrashSwitch::default();
     let process = Process::start(&engine, &crash_switch, true).await;
     let route: RouteName = "critical".parse().unwrap();
-    let down = DeliverError::Retry { after: None, reason: "down".to_owned() };
+    let down = DeliverError::Retry {
+        after: None,
+        reason: DeliveryFailure::new(FailureCode::RateLimited, "down"),
+    };
     process.targets.answers.lock().unwrap().insert("slack:two".parse().unwrap(), vec![down; 3]);
     for n in 0..3 {
         let batch = batch(vec![record(&format!("{n}"), &["[CRITICAL] x"])]);
@@ -372,8 +375,10 @@ async fn a_record_with_a_bad_event_is_not_parked_before_its_alerts_are_delivered
     let engine = Embedded::start(None).await.unwrap();
     let crash_switch = CrashSwitch::default();
     let process = Process::start(&engine, &crash_switch, false).await;
-    let down =
-        DeliverError::Retry { after: Some(Duration::from_secs(300)), reason: "429".to_owned() };
+    let down = DeliverError::Retry {
+        after: Some(Duration::from_secs(300)),
+        reason: DeliveryFailure::new(FailureCode::RateLimited, "429"),
+    };
     process.targets.answers.lock().unwrap().insert("slack:one".parse().unwrap(), vec![down]);
     let only = || batch(vec![record_with_bad_event("d", "[INFO] five")]);
     let consumed = consume(&process, &only(), process.deadline()).await;
@@ -394,8 +399,10 @@ async fn a_record_whose_route_is_not_delivered_counts_as_retried() {
     let engine = Embedded::start(None).await.unwrap();
     let crash_switch = CrashSwitch::default();
     let process = Process::start(&engine, &crash_switch, false).await;
-    let down =
-        DeliverError::Retry { after: Some(Duration::from_secs(300)), reason: "429".to_owned() };
+    let down = DeliverError::Retry {
+        after: Some(Duration::from_secs(300)),
+        reason: DeliveryFailure::new(FailureCode::RateLimited, "429"),
+    };
     process.targets.answers.lock().unwrap().insert("slack:one".parse().unwrap(), vec![down]);
     let records = vec![record("a", &["[INFO] owed"]), record("b", &["quiet"])];
     let consumed = consume(&process, &batch(records), process.deadline()).await;
@@ -563,8 +570,10 @@ async fn a_target_that_was_down_gets_one_message_and_no_other_target_gets_a_seco
     let engine = Embedded::start(None).await.unwrap();
     let crash_switch = CrashSwitch::default();
     let process = Process::start(&engine, &crash_switch, true).await;
-    let down =
-        DeliverError::Retry { after: Some(Duration::from_secs(300)), reason: "429".to_owned() };
+    let down = DeliverError::Retry {
+        after: Some(Duration::from_secs(300)),
+        reason: DeliveryFailure::new(FailureCode::RateLimited, "429"),
+    };
     process.targets.answers.lock().unwrap().insert("slack:two".parse().unwrap(), vec![down]);
     let route: RouteName = "critical".parse().unwrap();
     consume(&process, &batch(vec![record("a", &["[CRITICAL] x"])]), process.deadline()).await;
@@ -632,8 +641,9 @@ async fn a_refused_message_is_parked_and_then_acknowledged() {
     let engine = Embedded::start(None).await.unwrap();
     let crash_switch = CrashSwitch::default();
     let process = Process::start(&engine, &crash_switch, false).await;
-    let refused =
-        DeliverError::Refused { reason: "Slack answered 410: channel_is_archived".to_owned() };
+    let refused = DeliverError::Refused {
+        reason: DeliveryFailure::new(FailureCode::Auth, "Slack answered 410: channel_is_archived"),
+    };
     process.targets.answers.lock().unwrap().insert("slack:two".parse().unwrap(), vec![refused]);
     crash_switch.restart(None);
     consume(&process, &batch(vec![record("a", &["[CRITICAL] x"])]), process.deadline()).await;

@@ -23,7 +23,9 @@ use stentor::model::name::Severity;
 use stentor::model::tally::Tally;
 use stentor::model::time::Timestamp;
 use stentor::protocol::clock::{Clock as _, Deadline};
-use stentor::protocol::notify::{Accepted, Deliver as _, DeliverError};
+use stentor::protocol::notify::{
+    Accepted, Deliver as _, DeliverError, DeliveryFailure, FailureCode,
+};
 use stentor::protocol::round::DeliveryOutcome;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
@@ -480,7 +482,10 @@ async fn one_issue_that_fails_does_not_hold_the_others_back() {
     jira.plan("POST", "PAY-1/comment", json_body(400, bad));
     let last = several(7, 10, &texts);
     let error = deliver(&targets, &last, first.as_deref()).await.unwrap_err();
-    let reason = "Jira answered 400: comment: Comment body is not valid!".to_owned();
+    let reason = DeliveryFailure::new(
+        FailureCode::Client,
+        "Jira answered 400: comment: Comment body is not valid!",
+    );
     assert_eq!(error, DeliverError::Refused { reason });
     assert_eq!(entries(), [2, 4, 3]);
 }
@@ -584,7 +589,9 @@ async fn every_answer_has_its_class() {
             (Err(DeliverError::Retry { after, .. }), Ok(expected)) => {
                 assert_eq!(after.map(|after| after.as_secs()), expected, "{end}");
             }
-            (Err(DeliverError::Refused { reason }), Err(expected)) => assert_eq!(reason, expected),
+            (Err(DeliverError::Refused { reason }), Err(expected)) => {
+                assert_eq!(reason.text, expected);
+            }
             (result, expected) => panic!("{end}: {result:?}, not {expected:?}"),
         }
     }
@@ -617,13 +624,21 @@ async fn an_expired_token_makes_no_issue_disappear() {
     ];
     for (digest, joins, expected) in cases {
         let error = deliver(&expired, &digest, joins).await.unwrap_err();
-        assert_eq!(error, DeliverError::Refused { reason: expected.to_owned() });
+        assert_eq!(
+            error,
+            DeliverError::Refused { reason: DeliveryFailure::new(FailureCode::Auth, expected) }
+        );
     }
     assert_eq!(jira.keys(), ["PAY-1"]);
     // A public project: the search is empty.
     jira.plan("POST", "search/jql", json_body(200, json!({"issues": []})));
     let error = deliver(&expired, &end(7, 9), None).await.unwrap_err();
-    assert_eq!(error, DeliverError::Refused { reason: "Jira answered 401".to_owned() });
+    assert_eq!(
+        error,
+        DeliverError::Refused {
+            reason: DeliveryFailure::new(FailureCode::Auth, "Jira answered 401")
+        }
+    );
 }
 
 #[tokio::test]

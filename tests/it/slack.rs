@@ -344,9 +344,11 @@ async fn every_error_of_the_web_api_has_its_class() {
         match (deliver(&targets, None).await.unwrap_err(), expected) {
             (DeliverError::Retry { after, reason }, Some(expected)) => {
                 assert_eq!(after, expected, "{text}");
-                assert!(reason.contains(text), "{reason}");
+                assert!(reason.text.contains(text), "{reason}");
             }
-            (DeliverError::Refused { reason }, None) => assert!(reason.contains(text), "{reason}"),
+            (DeliverError::Refused { reason }, None) => {
+                assert!(reason.text.contains(text), "{reason}")
+            }
             (error, _) => panic!("{text}: {error:?}"),
         }
     }

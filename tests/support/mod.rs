@@ -42,7 +42,7 @@ use stentor::model::pattern::Pattern;
 use stentor::model::time::Timestamp;
 use stentor::protocol::clock::{Clock, Deadline};
 use stentor::protocol::dead_letter::ParkedItem;
-use stentor::protocol::notify::{Accepted, Deliver, DeliverError};
+use stentor::protocol::notify::{Accepted, Deliver, DeliverError, DeliveryFailure, FailureCode};
 use stentor::protocol::queue::{DeadLetterQueue, Due, DueQueue, QueueError};
 use stentor::protocol::services::Services;
 use stentor::protocol::store::{Commit, Store, StoreError};
@@ -397,8 +397,12 @@ impl Deliver for FakeTargets<'_> {
             self.accepted.lock().unwrap().push(digest.clone());
             Ok(Accepted::default())
         };
-        let crashed =
-            |cause: Cause| Err(DeliverError::Retry { after: None, reason: cause.to_string() });
+        let crashed = |cause: Cause| {
+            Err(DeliverError::Retry {
+                after: None,
+                reason: DeliveryFailure::new(FailureCode::Timeout, cause.to_string()),
+            })
+        };
         self.crash_switch.call("deliver", deliver).await.unwrap_or_else(crashed)
     }
 }

@@ -42,9 +42,12 @@ pub(super) fn pack_event_id(id: &str) -> Option<Vec<u8>> {
     if shard.len() != SHARD_DIGITS || !is_number(shard) || !is_number(sequence) {
         return None;
     }
-    let digits: Vec<u8> = shard.bytes().chain(sequence.bytes()).map(|digit| digit - b'0').collect();
-    let byte = |pair: &[u8]| pair[0] << 4 | pair.get(1).copied().unwrap_or(NO_DIGIT);
-    Some(digits.chunks(2).map(byte).collect())
+    let mut packed = Vec::with_capacity((SHARD_DIGITS + sequence.len()).div_ceil(2));
+    let mut digits = shard.bytes().chain(sequence.bytes()).map(|digit| digit - b'0');
+    while let Some(high) = digits.next() {
+        packed.push(high << 4 | digits.next().unwrap_or(NO_DIGIT));
+    }
+    Some(packed)
 }
 
 /// `None` if it is no packed id.

@@ -14,7 +14,7 @@ use super::{BODY_BYTES_MAX, Http, body, guard, retry_after};
 use crate::model::truncate::truncated;
 use crate::model::visible;
 use crate::protocol::clock::{Clock, Deadline};
-use crate::protocol::notify::DeliverError;
+use crate::protocol::notify::{DeliverError, DeliveryFailure, FailureCode};
 
 /// The longest text of a service that becomes part of a reason, in bytes.
 const QUOTE_BYTES_MAX: usize = 200;
@@ -130,18 +130,19 @@ impl HttpAnswer {
             Some(detail) => format!("{service} answered {status}: {detail}"),
             None => format!("{service} answered {status}"),
         };
+        let failure = |text| DeliveryFailure::new(FailureCode::of_status(status), text);
         match status {
             408 | 423 | 425 | 429 | 500..=599 => {
-                DeliverError::Retry { after: self.retry_after, reason }
+                DeliverError::Retry { after: self.retry_after, reason: failure(reason) }
             }
-            401 | 403 | 404 | 410 => DeliverError::Denied { reason },
+            401 | 403 | 404 | 410 => DeliverError::Denied { reason: failure(reason) },
             200..=399 => DeliverError::Retry {
                 after: self.retry_after,
-                reason: format!(
+                reason: failure(format!(
                     "the answer has status {status}, which {service} does not send: check the URL, and any proxy on the way"
-                ),
+                )),
             },
-            _ => DeliverError::Refused { reason },
+            _ => DeliverError::Refused { reason: failure(reason) },
         }
     }
 }
@@ -149,10 +150,18 @@ impl HttpAnswer {
 impl ExchangeError {
     /// The delivery can be tried again.
     pub fn failure(self, service: &str) -> DeliverError {
-        let reason = format!("{service} {self}");
+        let reason = DeliveryFailure::new(self.code(), format!("{service} {self}"));
         match self {
             Self::PrivateAddress => DeliverError::Denied { reason },
             _ => DeliverError::Retry { after: None, reason },
+        }
+    }
+
+    pub fn code(self) -> FailureCode {
+        match self {
+            Self::TimedOut => FailureCode::Timeout,
+            Self::Unreachable | Self::ConnectionLost => FailureCode::Unreachable,
+            Self::PrivateAddress => FailureCode::Auth,
         }
     }
 }
@@ -213,5 +222,32 @@ impl From<reqwest::Error> for ExchangeError {
         };
         tracing::debug!("The service {kind}: {:?}", error.without_url());
         kind
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_code_of_a_failure_agrees_with_its_consequence() {
+        for status in 200..=599 {
+            let answer = HttpAnswer { status, retry_after: None, body: Vec::new() };
+            let (consequence, code) = match answer.failure("Slack", None) {
+                DeliverError::Retry { reason, .. } => ("retry", reason.code),
+                DeliverError::Denied { reason } => ("denied", reason.code),
+                DeliverError::Refused { reason } => ("refused", reason.code),
+                DeliverError::Deferred => panic!("{status}"),
+            };
+            let expected = match status {
+                429 => ("retry", FailureCode::RateLimited),
+                408 => ("retry", FailureCode::Timeout),
+                423 | 425 => ("retry", FailureCode::Client),
+                401 | 403 | 404 | 410 => ("denied", FailureCode::Auth),
+                400..=499 => ("refused", FailureCode::Client),
+                _ => ("retry", FailureCode::Server),
+            };
+            assert_eq!((consequence, code), expected, "{status}");
+        }
     }
 }

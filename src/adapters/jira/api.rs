@@ -19,7 +19,7 @@ use crate::adapters::attempt::Attempt;
 use crate::adapters::http::exchange::{Exchange, ExchangeError, HttpAnswer, quote};
 use crate::config::JiraSettings;
 use crate::model::digest::Digest;
-use crate::protocol::notify::DeliverError;
+use crate::protocol::notify::{DeliverError, DeliveryFailure, FailureCode};
 
 pub(super) const SERVICE: &str = "Jira";
 
@@ -191,8 +191,9 @@ impl<X: Exchange> Jira<'_, X> {
     /// Creates an issue. It may exist although there is no answer, so a retry waits until the
     /// search would find it.
     pub(super) async fn create(&self, body: &IssueBody) -> Result<IssueKey, DeliverError> {
-        let uncertain = |reason: String, after: Option<Duration>| {
-            let reason = format!("{reason}; the issue may have been created");
+        let uncertain = |code, reason: String, after: Option<Duration>| {
+            let text = format!("{reason}; the issue may have been created");
+            let reason = DeliveryFailure { code, text };
             after_index(DeliverError::Retry { after, reason })
         };
         let answer = match self.send(Method::POST, "issue", Some(body)).await {
@@ -200,13 +201,14 @@ impl<X: Exchange> Jira<'_, X> {
             Err(error @ (ExchangeError::Unreachable | ExchangeError::PrivateAddress)) => {
                 return Err(error.failure(SERVICE));
             }
-            Err(error) => return Err(uncertain(format!("{SERVICE} {error}"), None)),
+            Err(error) => return Err(uncertain(error.code(), format!("{SERVICE} {error}"), None)),
         };
         match (answer.status, answer.json::<CreateAnswer>()) {
             (201, Some(CreateAnswer { key })) => Ok(key),
             (200..=399 | 408 | 500..=599, _) => {
                 let reason = format!("{SERVICE} answered {} to the creation", answer.status);
-                Err(uncertain(reason, answer.retry_after))
+                let code = FailureCode::of_status(answer.status);
+                Err(uncertain(code, reason, answer.retry_after))
             }
             _ => Err(self.failure(&answer)),
         }

@@ -15,7 +15,7 @@ use super::label;
 use super::reference::BurstIssues;
 use super::split::{PatternDigest, split};
 use crate::adapters::http::exchange::Exchange;
-use crate::protocol::notify::{Accepted, DeliverError};
+use crate::protocol::notify::{Accepted, DeliverError, DeliveryFailure, FailureCode};
 
 pub(super) async fn deliver<X: Exchange>(jira: &Jira<'_, X>) -> Result<Accepted, DeliverError> {
     let mut issues = BurstIssues::read(jira.attempt.joins, jira.site, jira.settings);
@@ -134,8 +134,8 @@ impl<X> Jira<'_, X> {
 struct Progress {
     is_begun: bool,
     has_created: bool,
-    retry: Option<(Option<Duration>, String)>,
-    refusal: Option<String>,
+    retry: Option<(Option<Duration>, DeliveryFailure)>,
+    refusal: Option<DeliveryFailure>,
 }
 
 impl Progress {
@@ -156,7 +156,13 @@ impl Progress {
                 let (known, first) = self.retry.take().unwrap_or((None, reason));
                 self.retry = Some((known.max(after), first));
             }
-            error => drop(self.refusal.get_or_insert_with(|| error.to_string())),
+            DeliverError::Denied { reason } | DeliverError::Refused { reason } => {
+                self.refusal.get_or_insert(reason);
+            }
+            error @ DeliverError::Deferred => {
+                let failure = DeliveryFailure::new(FailureCode::Client, error.to_string());
+                self.refusal.get_or_insert(failure);
+            }
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::protocol::notify::DeliverError;
+use crate::protocol::notify::{DeliverError, DeliveryFailure, FailureCode};
 
 /// Error codes of conditions that pass (docs.slack.dev, chat.postMessage and chat.update). Slack
 /// may have posted the message all the same: the documentation says so for `fatal_error` and
@@ -152,6 +152,27 @@ impl SlackError {
             },
         }
     }
+
+    fn code(&self) -> FailureCode {
+        let by_class = || match self.class() {
+            Class::Denied => FailureCode::Auth,
+            Class::Transient => FailureCode::Server,
+            Class::Final => FailureCode::Client,
+        };
+        match self {
+            Self::TimedOut => FailureCode::Timeout,
+            Self::Unreachable | Self::ConnectionLost => FailureCode::Unreachable,
+            Self::Status { status, .. } => FailureCode::of_status(*status),
+            Self::Method { code: Some(ErrorCode(code)) } => match code.as_str() {
+                "message_limit_exceeded" | "rate_limited" | "ratelimited" => {
+                    FailureCode::RateLimited
+                }
+                "request_timeout" => FailureCode::Timeout,
+                _ => by_class(),
+            },
+            _ => by_class(),
+        }
+    }
 }
 
 impl From<SlackError> for SlackFailure {
@@ -175,7 +196,7 @@ impl From<reqwest::Error> for SlackFailure {
 
 impl From<SlackFailure> for DeliverError {
     fn from(SlackFailure { error, after }: SlackFailure) -> Self {
-        let reason = error.to_string();
+        let reason = DeliveryFailure::new(error.code(), error.to_string());
         match error.class() {
             Class::Transient => Self::Retry { after, reason },
             Class::Denied => Self::Denied { reason },
@@ -186,4 +207,34 @@ impl From<SlackFailure> for DeliverError {
 
 fn or<'a>(code: &'a Option<ErrorCode>, unknown: &'a str) -> &'a str {
     code.as_ref().map_or(unknown, |ErrorCode(code)| code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_code_of_an_error_agrees_with_its_class() {
+        let method = |code: &str| SlackError::Method { code: ErrorCode::parse(code.as_bytes()) };
+        for code in TRANSIENT {
+            let expected = match code {
+                "message_limit_exceeded" | "rate_limited" | "ratelimited" => {
+                    FailureCode::RateLimited
+                }
+                "request_timeout" => FailureCode::Timeout,
+                _ => FailureCode::Server,
+            };
+            assert_eq!(method(code).code(), expected, "{code}");
+        }
+        for code in DENIED {
+            assert_eq!(method(code).code(), FailureCode::Auth, "{code}");
+        }
+        assert_eq!(method("invalid_blocks").code(), FailureCode::Client);
+        assert_eq!(method("no code").code(), FailureCode::Client);
+        let scope = "chat:write".to_owned();
+        assert_eq!(SlackError::MissingScope { scope }.code(), FailureCode::Auth);
+        assert_eq!(SlackError::NotJson.code(), FailureCode::Server);
+        assert_eq!(SlackError::ConnectionLost.code(), FailureCode::Unreachable);
+        assert_eq!(SlackError::Status { status: 429, code: None }.code(), FailureCode::RateLimited);
+    }
 }

@@ -16,20 +16,20 @@ use crate::adapters::content_hash::ContentHash;
 use crate::config::SnsFormat;
 use crate::model::digest::Digest;
 use crate::protocol::clock::{Clock, Deadline};
-use crate::protocol::notify::DeliverError;
+use crate::protocol::notify::{DeliverError, DeliveryFailure, FailureCode};
 
 /// Error codes of conditions that pass (SNS API reference, Publish and common errors).
-const TRANSIENT: [&str; 9] = [
+const TRANSIENT: [&str; 6] = [
     "ExpiredToken",
     "ExpiredTokenException",
     "InternalError",
     "InternalFailure",
-    "KMSThrottling",
     "RequestExpired",
     "ServiceUnavailable",
-    "Throttled",
-    "Throttling",
 ];
+
+/// Error codes for too many requests.
+const THROTTLED: [&str; 3] = ["KMSThrottling", "Throttled", "Throttling"];
 
 /// Error codes for a topic that does not exist or may not be used. Another topic may work.
 const DENIED: [&str; 13] = [
@@ -135,10 +135,10 @@ impl<C: Clock> Sns<C> {
             // An answer of status 200 without an id is not from SNS.
             Some(Ok(answer)) => match answer.message_id.filter(|id| !id.is_empty()) {
                 Some(_) => Ok(()),
-                None => Err(retry("SNS answered without a message id")),
+                None => Err(retry(FailureCode::Server, "SNS answered without a message id")),
             },
             Some(Err(error)) => Err(deliver_error(&error)),
-            None => Err(retry("SNS did not answer in time")),
+            None => Err(retry(FailureCode::Timeout, "SNS did not answer in time")),
         }
     }
 }
@@ -160,23 +160,35 @@ fn attribute(value: &SnsAttribute) -> MessageAttributeValue {
 /// part of the reason.
 fn deliver_error(error: &SdkError<PublishError, HttpResponse>) -> DeliverError {
     tracing::debug!("SNS did not publish: {}", crate::model::error::chain(error));
-    let Some(answer) = error.as_service_error() else { return retry("SNS could not be reached") };
+    let Some(answer) = error.as_service_error() else {
+        return retry(FailureCode::Unreachable, "SNS could not be reached");
+    };
     // A proxy answered: SNS sends a code with every error.
-    let Some(code) = answer.code() else { return retry("SNS answered without an error code") };
+    let Some(code) = answer.code() else {
+        return retry(FailureCode::Server, "SNS answered without an error code");
+    };
     let is_server_error =
         error.raw_response().is_some_and(|answer| answer.status().as_u16() >= 500);
-    let reason = format!("SNS answered {code}");
+    let failure = |of| DeliveryFailure::new(of, format!("SNS answered {code}"));
     match code {
+        code if THROTTLED.contains(&code) => to_retry(failure(FailureCode::RateLimited)),
         code if is_server_error || TRANSIENT.contains(&code) => {
-            DeliverError::Retry { after: None, reason }
+            to_retry(failure(FailureCode::Server))
         }
-        code if DENIED.contains(&code) => DeliverError::Denied { reason },
-        _ => DeliverError::Refused { reason },
+        code if DENIED.contains(&code) => {
+            DeliverError::Denied { reason: failure(FailureCode::Auth) }
+        }
+        _ => DeliverError::Refused { reason: failure(FailureCode::Client) },
     }
 }
 
-fn retry(reason: &str) -> DeliverError {
-    DeliverError::Retry { after: None, reason: reason.to_owned() }
+fn retry(code: FailureCode, text: &str) -> DeliverError {
+    to_retry(DeliveryFailure::new(code, text))
+}
+
+/// SNS does not say when to try again.
+fn to_retry(reason: DeliveryFailure) -> DeliverError {
+    DeliverError::Retry { after: None, reason }
 }
 
 #[cfg(test)]

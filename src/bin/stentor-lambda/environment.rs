@@ -22,6 +22,9 @@ use crate::Function;
 /// The configuration in the layer of the template.
 const CONFIG_PATH: &str = "/opt/stentor.toml";
 
+/// As in the template.
+const SERIES_MAX: usize = 50;
+
 /// # Errors
 /// When a variable is missing, or the configuration has mistakes.
 pub(crate) async fn from_environment() -> anyhow::Result<Function> {
@@ -74,6 +77,17 @@ async fn function(variable: &impl Fn(&str) -> Option<String>) -> anyhow::Result<
         .with_stack(variable("STENTOR_STACK").unwrap_or_else(|| "stentor".to_owned()))
         .with_sns(Sns::new(&aws, SystemClock)),
     })
+}
+
+/// How many routes, and how many targets, have metrics of their own.
+///
+/// # Errors
+/// When the variable is not a number.
+pub(crate) fn series_max(variable: &impl Fn(&str) -> Option<String>) -> anyhow::Result<usize> {
+    match variable("STENTOR_SERIES_MAX") {
+        Some(max) => max.parse().context("STENTOR_SERIES_MAX is not a number"),
+        None => Ok(SERIES_MAX),
+    }
 }
 
 /// The file that `STENTOR_CONFIG` names, the file of the layer, or the built-in configuration.

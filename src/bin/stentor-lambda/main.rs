@@ -23,7 +23,7 @@ use tracing::Instrument as _;
 use tracing_subscriber::filter::{self, LevelFilter};
 use tracing_subscriber::prelude::*;
 
-use crate::environment::{from_environment, variable};
+use crate::environment::{from_environment, series_max, variable};
 
 /// The error type of a function that cannot start.
 const CANNOT_START: &str = "configuration-invalid";
@@ -52,8 +52,9 @@ type Function = DeployedServices<SqsDeadLetters>;
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     log_as_json();
-    let function = match from_environment().await {
-        Ok(function) => Arc::new(function),
+    let started = async { anyhow::Ok((from_environment().await?, series_max(&variable)?)) };
+    let (function, series_max) = match started.await {
+        Ok((function, series_max)) => (Arc::new(function), series_max),
         Err(error) => {
             tracing::error!(error.code = CANNOT_START, "The function cannot start: {error:#}");
             report_start(&error).await;
@@ -61,7 +62,7 @@ async fn main() -> Result<(), Error> {
         }
     };
     tokio::spawn(warm(Arc::clone(&function)));
-    lambda_runtime::run(service_fn(|event| invoke(&function, event))).await
+    lambda_runtime::run(service_fn(|event| invoke(&function, series_max, event))).await
 }
 
 /// Reports to Lambda why the function cannot start. Otherwise Lambda reports only that the process
@@ -86,6 +87,7 @@ async fn report_start(error: &anyhow::Error) {
 
 async fn invoke(
     function: &Function,
+    series_max: usize,
     event: LambdaEvent<Box<RawValue>>,
 ) -> Result<Box<RawValue>, Failure> {
     let context = event.context;
@@ -105,6 +107,7 @@ async fn invoke(
         request_id: context.request_id,
         deadline_ms: context.deadline,
         region: variable("AWS_REGION"),
+        series_max,
     };
     // Boxed: the future of a whole invocation, inside those of the runtime, nests deeper than the
     // compiler looks.

@@ -23,7 +23,7 @@ use stentor::model::name::{RouteName, Target};
 use stentor::model::tally::{Group, Names, Values};
 use stentor::model::visible;
 use stentor::protocol::clock::{Clock as _, Deadline};
-use stentor::protocol::notify::{Accepted, Deliver, DeliverError};
+use stentor::protocol::notify::{Accepted, Deliver, DeliverError, DeliveryFailure, FailureCode};
 use stentor::protocol::round::Delivery;
 use stentor::protocol::services::Services;
 
@@ -224,7 +224,8 @@ impl PreviewNotifier {
         tokio::select! {
             delivered = targets.deliver(digest, joins, deadline) => delivered,
             () = self.shutdown.grace_ended() => {
-                let reason = format!("the run was ended before {} answered", digest.target);
+                let text = format!("the run was ended before {} answered", digest.target);
+                let reason = DeliveryFailure::new(FailureCode::Timeout, text);
                 Err(DeliverError::Retry { after: None, reason })
             }
         }

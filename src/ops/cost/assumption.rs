@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 
-
 /// A coefficient of the model.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Assumption {
@@ -136,13 +135,17 @@ assumptions! {
     EPOCH_DAYS = "epoch-days", 30.0, "days", Code, "how long delivered epochs are kept";
 
     // ---- CloudWatch ----
-    METRICS = "metrics", 25.0, "metrics", Code, "15 of the consumer, 10 of the notifier";
+    METRICS = "metrics", 26.0, "metrics", Code, "15 of the consumer, 11 of the notifier";
+    SERIES_MAX = "series-max", 50.0, "series", Template,
+        "routes, and targets, that have metrics of their own; the others share one (MetricSeriesMax)";
     ALARMS = "alarms", 26.0, "alarms", Template,
         "metrics that alarms watch, each of which counts as an alarm, without those of all subscriptions";
     CONSUMER_LOG_BYTES = "consumer-log-bytes", 1_130.0, "bytes", Measured,
         "the summary line of an invocation (tests/it/cost.rs)";
     NOTIFIER_LOG_BYTES = "notifier-log-bytes", 770.0, "bytes", Measured,
         "the summary line of an invocation (tests/it/cost.rs)";
+    SERIES_LOG_BYTES = "series-log-bytes", 270.0, "bytes", Measured,
+        "the line of a route or target in an invocation, and 26 bytes that CloudWatch Logs adds (tests/it/cost.rs)";
     PLATFORM_LOG_BYTES = "platform-log-bytes", 700.0, "bytes", Assumed,
         "Lambda's own two lines, and 26 bytes that CloudWatch Logs adds to each";
     LOG_DAYS = "log-days", 30.0, "days", Template, "LogRetentionDays";

@@ -12,6 +12,7 @@ use crate::adapters::clock::SystemClock;
 use crate::adapters::dynamodb::{DynamoStore, Tables};
 use crate::config::Config;
 use crate::lambda::metric;
+use crate::lambda::series::SeriesNames;
 use crate::model::alert::MESSAGE_BYTES_MAX as CODE_MESSAGE_BYTES_MAX;
 use crate::model::time::Timestamp;
 use crate::protocol::consume::Consumed;
@@ -120,10 +121,13 @@ fn a_month_of_round_numbers_through_a_stream() {
     expect("lambda-notifier", (144.0 * 400.0 + 1440.0 * 10.7) / 1e3 * 1769.0 / 1024.0 * days);
 
     let own = invocations * (CONSUMER_LOG_BYTES.value + 700.0)
-        + 1584.0 * (NOTIFIER_LOG_BYTES.value + 700.0);
+        + 1584.0 * (NOTIFIER_LOG_BYTES.value + 700.0)
+        + (transactions + 288.0) * SERIES_LOG_BYTES.value;
     expect("cloudwatch-own-logs", own * days / gib);
     expect("cloudwatch-own-logs-stored", own * 30.0 * 0.15 / gib);
-    expect("cloudwatch-metrics", 25.0);
+    expect("cloudwatch-metrics", 26.0);
+    // A route and two targets: 3,600 alerts and 12 messages an hour leave few hours without one.
+    expect("cloudwatch-series", 3.0 - 2.0 * (-6.0_f64).exp());
     expect("cloudwatch-alarms", 26.0);
     expect("cloudwatch-delivery-alarm", 7.0);
     expect("sqs-due", 144.0 * 3.0 * days / 1e6);
@@ -274,6 +278,7 @@ fn golden_bills() {
         ("records of 10 events", Workload { events_per_record: 10, ..base.clone() }),
         ("packs 8 times", Workload { compression: 8.0, ..base.clone() }),
         ("50 routes", Workload { routes: 50, targets_per_route: 2, ..base.clone() }),
+        ("1,000 routes", Workload { routes: 1_000, ..base.clone() }),
         (
             "a filter sends the matches",
             Workload {
@@ -299,19 +304,20 @@ fn golden_bills() {
     }
     insta::assert_snapshot!(table, @r"
     dollars a month                 kinesis   dynamodb      watch     lambda        sqs    secrets        out      total
-    default                         1548.91     692.96      47.36      37.83       0.27       0.45       0.00    2327.78
-    nothing matches                 1548.91       0.02      47.35      12.80       0.26       0.45       0.00    1609.79
-    one in a million                1548.91       1.08      47.36      12.94       0.27       0.45       0.00    1611.01
-    1 %                             1548.91    5438.86      47.36      38.48       0.27       0.45       0.00    7074.33
-    5 %                             1548.91   26221.52      47.36      40.97       0.27       0.45       0.00   27859.48
-    10 GB a day                       44.40       9.54      17.59       2.60       0.27       0.45       0.00      74.85
-    100 TB a day                  151999.77   69157.88    3485.23    3729.60       0.27       0.45       0.00  228373.20
-    10 GB a day, direct                0.00       9.81      25.90       5.15       0.27       0.45       0.00      41.59
-    direct                             0.00     971.94    1388.45     509.41       0.27       0.45       0.00    2870.52
-    records of 10 events            3258.81     741.74      68.39      56.46       0.27       0.45       0.00    4126.12
-    packs 8 times                   1000.40     657.29      34.36      25.01       0.27       0.45       0.00    1717.79
-    50 routes                       1548.91     981.32      47.51      45.13       0.53       0.45       0.37    2624.20
-    a filter sends the matches        34.89     572.42      18.93       7.04       0.27       0.45       0.00     634.01
+    default                         1548.91     999.90      53.35      37.83       0.27       0.42       0.00    2640.67
+    nothing matches                 1548.91       0.02      47.65      12.80       0.26       0.40       0.00    1610.04
+    one in a million                1548.91       1.66      48.28      12.94       0.27       0.42       0.00    1612.48
+    1 %                             1548.91    7018.74      53.45      38.48       0.27       0.42       0.00    8660.28
+    5 %                             1548.91   32356.68      53.45      40.97       0.27       0.42       0.00   34000.70
+    10 GB a day                       44.40      14.01      18.67       2.60       0.27       0.42       0.00      80.37
+    100 TB a day                  151999.77   99774.42    3988.81    3729.60       0.27       0.42       0.00  259493.28
+    10 GB a day, direct                0.00      14.42      26.99       5.15       0.27       0.42       0.00      47.25
+    direct                             0.00    1420.86    1408.67     509.41       0.27       0.42       0.00    3339.64
+    records of 10 events            3258.81    1073.51      76.87      56.46       0.27       0.42       0.00    4466.34
+    packs 8 times                   1000.40     946.07      38.53      25.01       0.27       0.42       0.00    2010.71
+    50 routes                       1548.91    1438.74      97.69      45.13       0.53       0.44       0.37    3131.80
+    1,000 routes                    1548.91    1653.32     101.38      85.23       5.52       0.44       3.67    3398.47
+    a filter sends the matches        34.89     784.48      20.84       7.04       0.27       0.42       0.00     847.94
     ");
 }
 
@@ -361,6 +367,7 @@ fn what_the_template_decides_is_as_the_model_says() {
         f64::from(Workload::default().stream_retention_hours)
     );
     assert_eq!(default_of("AlertsRetentionDays"), ALERT_DAYS.value);
+    assert_eq!(default_of("MetricSeriesMax"), SERIES_MAX.value);
     assert_eq!(template("MemorySize"), MEMORY_MB.value);
     assert_eq!(TEMPLATE.matches("Schedule: rate(1 minute)").count(), 1);
     assert_eq!(SWEEPS_PER_HOUR.value, 60.0);
@@ -381,15 +388,13 @@ fn the_functions_write_as_many_metrics_and_log_bytes_as_the_model_says() {
         request_id: "8f507cfc-1b2c-4d5e-9f60-112233445566",
         shard_id: "shardId-000000000012",
     };
-    let line = |books| {
-        metric::line(
-            &of,
-            books,
-            Duration::from_millis(12),
-            Timestamp::from_millis(1_795_443_306_789),
-        )
+    let lines = |metrics| {
+        let now = Timestamp::from_millis(1_795_443_306_789);
+        metric::lines(&of, metrics, Duration::from_millis(12), now)
     };
-    let consumer = line(metric::of_batch(&Consumed::default()));
+    let summary = |metrics| lines(metrics).swap_remove(0);
+    let names = SeriesNames::default();
+    let consumer = summary(metric::of_batch(&Consumed::default(), &names));
     let first = Delivery {
         route: "r".parse().unwrap(),
         target: "slack:a".parse().unwrap(),
@@ -397,16 +402,21 @@ fn the_functions_write_as_many_metrics_and_log_bytes_as_the_model_says() {
         alerts: 1,
         first_after: Some(Duration::from_secs(2)),
         outcome: DeliveryOutcome::Accepted,
+        failure: None,
     };
-    let due = line(metric::of_due(1, 0, &[first]));
-    let notifier = line(metric::of_sweep(&Swept::default(), Timestamp::from_millis(0)));
+    let due = lines(metric::of_due(1, 0, Duration::ZERO, &[first], &names));
+    let swept = metric::of_sweep(&Swept::default(), Timestamp::from_millis(0), &names);
+    let notifier = summary(swept);
     let metrics = |lines: &[&str]| -> BTreeSet<String> {
         let names = lines.iter().flat_map(|line| line.split(r#"{"Name":""#).skip(1));
         names.map(|rest| rest.split('"').next().unwrap().to_owned()).collect()
     };
-    let all = metrics(&[&consumer]).len() + metrics(&[&due, &notifier]).len();
+    let all = metrics(&[&consumer]).len() + metrics(&[&due[0], &notifier]).len();
     assert_eq!(all as f64, METRICS.value);
-    for (line, model) in [(consumer, CONSUMER_LOG_BYTES), (notifier, NOTIFIER_LOG_BYTES)] {
+    let series = format!("{:26}{}", "", due[1]);
+    for (line, model) in
+        [(consumer, CONSUMER_LOG_BYTES), (notifier, NOTIFIER_LOG_BYTES), (series, SERIES_LOG_BYTES)]
+    {
         let bytes = line.len() as f64;
         assert!(
             (bytes / model.value - 1.0).abs() < 0.05,

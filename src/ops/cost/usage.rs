@@ -252,7 +252,10 @@ impl<'a> Model<'a> {
         let consumer = self.invocations * (CONSUMER_LOG_BYTES.value + PLATFORM_LOG_BYTES.value);
         let notifier = (self.windows + sweeps_per_day())
             * (NOTIFIER_LOG_BYTES.value + PLATFORM_LOG_BYTES.value);
-        let gb = (consumer + notifier) * DAYS_PER_MONTH / GIB;
+        let lines = with_alerts(self.invocations * series(self.routes), self.alerts)
+            + self.messages.min(self.windows * series(self.targets));
+        let of_series = lines * SERIES_LOG_BYTES.value;
+        let gb = (consumer + notifier + of_series) * DAYS_PER_MONTH / GIB;
         let stored = gb * LOG_PACKED.value * LOG_DAYS.value / DAYS_PER_MONTH;
         let log_groups = f64::from(self.workload.log_groups);
         vec![
@@ -264,6 +267,12 @@ impl<'a> Model<'a> {
                 stored,
             ),
             item("cloudwatch-metrics", "metrics", Meter::CloudWatchMetric, METRICS.value),
+            item(
+                "cloudwatch-series",
+                "metrics by route and by target",
+                Meter::CloudWatchMetric,
+                self.series(),
+            ),
             item("cloudwatch-alarms", "alarms", Meter::CloudWatchAlarm, ALARMS.value),
             item(
                 "cloudwatch-delivery-alarm",
@@ -272,6 +281,13 @@ impl<'a> Model<'a> {
                 log_groups,
             ),
         ]
+    }
+
+    /// Series of routes and of targets. CloudWatch charges for the hours in which they get data.
+    fn series(&self) -> f64 {
+        let busy = |series: f64, events: f64| with_alerts(series * 24.0, events) / 24.0;
+        let of_routes = busy(series(self.routes), self.alerts);
+        of_routes + busy(series(self.routes * self.targets), self.messages)
     }
 
     fn lambda(&self) -> Vec<LineItem> {
@@ -358,6 +374,11 @@ impl<'a> Model<'a> {
 
 fn of(service: Service) -> impl Fn(&'static str, &'static str, Meter, f64) -> LineItem {
     move |code, name, meter, quantity| LineItem { service, code, name, meter, quantity }
+}
+
+/// The series of so many routes or targets. Those beyond the limit share one.
+fn series(names: f64) -> f64 {
+    names.min(SERIES_MAX.value + 1.0)
 }
 
 /// Shards of an on-demand stream.

@@ -184,6 +184,7 @@ impl<W: Services, D: DeadLetterSource, R: StreamReader> Engine<'_, W, D, R> {
             target: digest.target,
             epochs: digest.epochs,
             outcome,
+            failure: None,
         });
         delivered.map(|()| BTreeSet::new())
     }
@@ -197,12 +198,12 @@ impl<W: Services, D: DeadLetterSource, R: StreamReader> Engine<'_, W, D, R> {
             let (after, reason) =
                 match self.services.deliver().deliver(digest, None, deadline).await {
                     Ok(_) => break,
-                    Err(DeliverError::Retry { after, reason }) => (after, reason),
+                    Err(DeliverError::Retry { after, reason }) => (after, reason.text),
                     Err(DeliverError::Refused { reason }) => {
-                        return Err(ReplayFailure::Refused { target, reason });
+                        return Err(ReplayFailure::Refused { target, reason: reason.text });
                     }
                     Err(DeliverError::Denied { reason }) => {
-                        return Err(ReplayFailure::Denied { target, reason });
+                        return Err(ReplayFailure::Denied { target, reason: reason.text });
                     }
                     Err(error @ DeliverError::Deferred) => {
                         return Err(

@@ -19,7 +19,7 @@ use stentor::model::outbox::{
 use stentor::model::time::Timestamp;
 use stentor::protocol::clock::{Clock, Deadline};
 use stentor::protocol::dead_letter::ParkedItem;
-use stentor::protocol::notify::{Accepted, Deliver, DeliverError};
+use stentor::protocol::notify::{Accepted, Deliver, DeliverError, DeliveryFailure, FailureCode};
 use stentor::protocol::queue::{DeadLetterQueue, Due, DueQueue, QueueError};
 use stentor::protocol::services::Services;
 use stentor::protocol::store::{Commit, Store, StoreError};
@@ -633,20 +633,28 @@ impl Deliver for Process {
         if floods::is_silent(&digest.target) {
             let patience = deadline.remaining(self.now());
             self.sim.executor.sleep(patience).await;
-            return Err(DeliverError::Retry { after: None, reason: "no answer".to_owned() });
+            return Err(DeliverError::Retry {
+                after: None,
+                reason: DeliveryFailure::new(FailureCode::Timeout, "no answer"),
+            });
         }
         let (digest, id, sent_at) = (digest.clone(), self.id, self.sim.executor.now_us());
         let effect =
             move |state: &mut State, sim: &Sim| answer(state, sim, Step::new(id, sent_at, digest));
-        let unanswered =
-            |_| Err(DeliverError::Retry { after: None, reason: "no answer".to_owned() });
+        let unanswered = |_| {
+            Err(DeliverError::Retry {
+                after: None,
+                reason: DeliveryFailure::new(FailureCode::Timeout, "no answer"),
+            })
+        };
         self.call("deliver", deadline, effect, unanswered).await
     }
 }
 
 /// The answer of a target.
 fn answer(state: &mut State, sim: &Sim, delivered: Step) -> Result<Accepted, DeliverError> {
-    let retry = |after, reason: &str| Err(DeliverError::Retry { after, reason: reason.to_owned() });
+    let failure = |text: &str| DeliveryFailure::new(FailureCode::Server, text);
+    let retry = |after, reason| Err(DeliverError::Retry { after, reason: failure(reason) });
     let after = Some(Duration::from_secs(1 + sim.below(40) as u64));
     if sim.plan.outage && sim.is_busy() && delivered.digest.target.name.as_str() == "two" {
         return retry(after.filter(|_| sim.below(2) == 0), "down");
@@ -658,8 +666,8 @@ fn answer(state: &mut State, sim: &Sim, delivered: Step) -> Result<Accepted, Del
     match fault {
         0 => return retry(after, "429"),
         1 => return retry(None, "503"),
-        2 => return Err(DeliverError::Refused { reason: "400".to_owned() }),
-        3 => return Err(DeliverError::Denied { reason: "410".to_owned() }),
+        2 => return Err(DeliverError::Refused { reason: failure("400") }),
+        3 => return Err(DeliverError::Denied { reason: failure("410") }),
         _ => {}
     }
     sim.note(|| {

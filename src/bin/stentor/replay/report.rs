@@ -329,6 +329,7 @@ mod tests {
                 epochs: (1, 7),
                 alerts: 3,
                 outcome: DeliveryOutcome::Accepted,
+                failure: None,
             }],
             ..Report::default()
         }

@@ -269,6 +269,7 @@ fn accepted(digest: &Digest) -> Delivery {
         epochs: digest.epochs,
         alerts: digest.tally.alerts,
         outcome: DeliveryOutcome::Accepted,
+        failure: None,
     }
 }
 
