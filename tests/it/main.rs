@@ -7,6 +7,7 @@ mod cases;
 mod chats;
 mod cli;
 mod cost;
+mod dashboards;
 mod dist;
 mod example;
 mod invariants;

@@ -56,6 +56,7 @@ pub enum Meter {
     CloudWatchMetric,
     CloudWatchAlarm,
     CloudWatchQueryMetric,
+    CloudWatchDashboard,
     LogsDelivered,
     LogsIngested,
     LogsStored,
@@ -78,7 +79,7 @@ const fn entry(meter: Meter, table: &'static str, key: &'static str, unit: &'sta
 }
 
 /// By `Meter as usize`.
-const ENTRIES: [Entry; 21] = [
+const ENTRIES: [Entry; 22] = [
     entry(Meter::KinesisStreamHour, "kinesis", "stream_hour", "hours"),
     entry(Meter::KinesisGbIn, "kinesis", "gb_in", "GB"),
     entry(Meter::KinesisGbOut, "kinesis", "gb_out", "GB"),
@@ -93,6 +94,7 @@ const ENTRIES: [Entry; 21] = [
     entry(Meter::CloudWatchMetric, "cloudwatch", "metric_month", "metrics"),
     entry(Meter::CloudWatchAlarm, "cloudwatch", "alarm_month", "alarms"),
     entry(Meter::CloudWatchQueryMetric, "cloudwatch", "query_metric_month", "metrics"),
+    entry(Meter::CloudWatchDashboard, "cloudwatch", "dashboard_month", "dashboards"),
     entry(Meter::LogsDelivered, "cloudwatch_logs", "delivered_gb", "GB"),
     entry(Meter::LogsIngested, "cloudwatch_logs", "ingested_gb", "GB"),
     entry(Meter::LogsStored, "cloudwatch_logs", "stored_gb_month", "GB-months"),

@@ -130,6 +130,7 @@ fn a_month_of_round_numbers_through_a_stream() {
     expect("cloudwatch-series", 3.0 - 2.0 * (-6.0_f64).exp());
     expect("cloudwatch-alarms", 26.0);
     expect("cloudwatch-delivery-alarm", 7.0);
+    expect("cloudwatch-dashboard", 1.0);
     expect("sqs-due", 144.0 * 3.0 * days / 1e6);
     expect("sqs-polls", 657_000.0 / 1e6);
     expect("secrets-reads", 360.0 * days / 1e4);
@@ -224,7 +225,8 @@ proptest! {
     fn the_bill_follows_the_prices(workload in workloads()) {
         let usage = Usage::of(&workload);
         let cheap = Prices::builtin();
-        let dear = Prices::parse(&BUILTIN.replace("usd = 0.", "usd = 1."), "dear.toml").unwrap();
+        let dearer = BUILTIN.replace("usd = 3.", "usd = 4.").replace("usd = 0.", "usd = 1.");
+        let dear = Prices::parse(&dearer, "dear.toml").unwrap();
         let (cheap, dear) = (Bill::of(&usage, &cheap, 1.0), Bill::of(&usage, &dear, 1.0));
         for (cheap, dear) in cheap.charges.iter().zip(&dear.charges) {
             prop_assert!(dear.usd_per_month > cheap.usd_per_month || cheap.item.quantity == 0.0);
@@ -304,20 +306,20 @@ fn golden_bills() {
     }
     insta::assert_snapshot!(table, @r"
     dollars a month                 kinesis   dynamodb      watch     lambda        sqs    secrets        out      total
-    default                         1548.91     999.90      53.35      37.83       0.27       0.42       0.00    2640.67
-    nothing matches                 1548.91       0.02      47.65      12.80       0.26       0.40       0.00    1610.04
-    one in a million                1548.91       1.66      48.28      12.94       0.27       0.42       0.00    1612.48
-    1 %                             1548.91    7018.74      53.45      38.48       0.27       0.42       0.00    8660.28
-    5 %                             1548.91   32356.68      53.45      40.97       0.27       0.42       0.00   34000.70
-    10 GB a day                       44.40      14.01      18.67       2.60       0.27       0.42       0.00      80.37
-    100 TB a day                  151999.77   99774.42    3988.81    3729.60       0.27       0.42       0.00  259493.28
-    10 GB a day, direct                0.00      14.42      26.99       5.15       0.27       0.42       0.00      47.25
-    direct                             0.00    1420.86    1408.67     509.41       0.27       0.42       0.00    3339.64
-    records of 10 events            3258.81    1073.51      76.87      56.46       0.27       0.42       0.00    4466.34
-    packs 8 times                   1000.40     946.07      38.53      25.01       0.27       0.42       0.00    2010.71
-    50 routes                       1548.91    1438.74      97.69      45.13       0.53       0.44       0.37    3131.80
-    1,000 routes                    1548.91    1653.32     101.38      85.23       5.52       0.44       3.67    3398.47
-    a filter sends the matches        34.89     784.48      20.84       7.04       0.27       0.42       0.00     847.94
+    default                         1548.91     999.90      56.35      37.83       0.27       0.42       0.00    2643.67
+    nothing matches                 1548.91       0.02      50.65      12.80       0.26       0.40       0.00    1613.04
+    one in a million                1548.91       1.66      51.28      12.94       0.27       0.42       0.00    1615.48
+    1 %                             1548.91    7018.74      56.45      38.48       0.27       0.42       0.00    8663.28
+    5 %                             1548.91   32356.68      56.45      40.97       0.27       0.42       0.00   34003.70
+    10 GB a day                       44.40      14.01      21.67       2.60       0.27       0.42       0.00      83.37
+    100 TB a day                  151999.77   99774.42    3991.81    3729.60       0.27       0.42       0.00  259496.28
+    10 GB a day, direct                0.00      14.42      29.99       5.15       0.27       0.42       0.00      50.25
+    direct                             0.00    1420.86    1411.67     509.41       0.27       0.42       0.00    3342.64
+    records of 10 events            3258.81    1073.51      79.87      56.46       0.27       0.42       0.00    4469.34
+    packs 8 times                   1000.40     946.07      41.53      25.01       0.27       0.42       0.00    2013.71
+    50 routes                       1548.91    1438.74     100.69      45.13       0.53       0.44       0.37    3134.80
+    1,000 routes                    1548.91    1653.32     104.38      85.23       5.52       0.44       3.67    3401.47
+    a filter sends the matches        34.89     784.48      23.84       7.04       0.27       0.42       0.00     850.94
     ");
 }
 
@@ -467,7 +469,7 @@ fn every_mistake_in_a_price_list_is_reported_with_its_line() {
     insta::assert_snapshot!(replaced("date = \"2025-07\"", "date = \"July\""), @"prices.toml:13:46: date: a date is 2025-07 or 2025-07-31");
     insta::assert_snapshot!(replaced("date = \"2025-07\"", "date = \"2025-13\""), @"prices.toml:13:46: date: 2025-13 is not a date");
     insta::assert_snapshot!(replaced("date = \"2025-07\"", "date = \"2025-02-29\""), @"prices.toml:13:46: date: 2025-02-29 is not a date");
-    insta::assert_snapshot!(replaced("[sqs]", "[sns]"), @"prices.toml:43:2: unknown key `sns`, did you mean `sqs`?");
+    insta::assert_snapshot!(replaced("[sqs]", "[sns]"), @"prices.toml:44:2: unknown key `sns`, did you mean `sqs`?");
     insta::assert_snapshot!(replaced("version = 1", "version = 2"), @"prices.toml:9:11: version: this program reads version 1");
     insta::assert_snapshot!(replaced("region = \"us-east-1\"", "region = \"\""), @"prices.toml:10:10: region: expected 1 to 200 bytes");
     insta::assert_snapshot!(replaced("stream_hour           = {", "stream_hour = 0.04\nx = {"), @r#"
@@ -477,8 +479,8 @@ fn every_mistake_in_a_price_list_is_reported_with_its_line() {
     // All at once.
     insta::assert_snapshot!(problems(&|text| text.replace("usd = 0.40", "usd = true").replace("0.30", "-0.3")), @r"
     prices.toml:32:33: usd: a price is 0 to 10000
-    prices.toml:44:33: usd: expected a number of dollars, found a boolean
-    prices.toml:47:33: usd: expected a number of dollars, found a boolean
+    prices.toml:45:33: usd: expected a number of dollars, found a boolean
+    prices.toml:48:33: usd: expected a number of dollars, found a boolean
     ");
     assert!(Prices::parse_bytes(b"version = 1 # \xe9", "prices.toml").is_err());
 }

@@ -280,6 +280,7 @@ impl<'a> Model<'a> {
                 Meter::CloudWatchQueryMetric,
                 log_groups,
             ),
+            item("cloudwatch-dashboard", "the dashboard", Meter::CloudWatchDashboard, 1.0),
         ]
     }
 

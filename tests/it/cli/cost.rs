@@ -44,13 +44,14 @@ fn a_bill_has_a_line_for_each_service_and_says_what_it_assumes() {
       sweeps                                          0.13 million units          0.02        0.00
       rows kept for 90 days                                808 GB-months        202.08        2.66
       their point-in-time recovery                         542 GB-months        108.48        1.43
-    CloudWatch, with the functions' logs                                        112.25        1.48
+    CloudWatch, with the functions' logs                                        115.25        1.52
       own logs ingested                                           197 GB         98.37        1.29
       own logs kept for 30 days                           29.1 GB-months          0.87        0.01
       metrics                                                 26 metrics          7.80        0.10
       metrics by route and by target                        2.00 metrics          0.60        0.01
       alarms                                                   26 alarms          2.60        0.03
       LogsDeliveryAlarm, one metric a log group                20 metrics          2.00        0.03
+      the dashboard                                          1 dashboard          3.00        0.04
     Lambda                                                                       86.70        1.14
       invocations                                            102 million         20.50        0.27
       the consumer                                  4,961,837 GB-seconds         66.16        0.87
@@ -63,7 +64,7 @@ fn a_bill_has_a_line_for_each_service_and_says_what_it_assumes() {
       reads of it                                          1.09 x 10,000          0.05        0.00
     Data transfer                                                                 0.00        0.00
     CloudWatch Logs subscriptions                                                 0.00        0.00
-    total                                                                     5,419.47       71.27
+    total                                                                     5,422.47       71.31
 
     not included: ingestion by CloudWatch Logs                               35,409.66      465.66
 
@@ -115,7 +116,7 @@ fn the_json_object_has_the_documented_shape_and_stable_codes() {
         .iter()
         .flat_map(|service| codes(&service["charges"]))
         .collect();
-    insta::assert_snapshot!(charges.join(" "), @"kinesis-stream kinesis-in kinesis-out kinesis-retention dynamodb-rows dynamodb-index dynamodb-tallies dynamodb-windows dynamodb-reads dynamodb-sweeps dynamodb-stored dynamodb-recovery cloudwatch-own-logs cloudwatch-own-logs-stored cloudwatch-metrics cloudwatch-series cloudwatch-alarms cloudwatch-delivery-alarm lambda-requests lambda-consumer lambda-notifier sqs-due sqs-polls secrets-stored secrets-reads data-out logs-delivered");
+    insta::assert_snapshot!(charges.join(" "), @"kinesis-stream kinesis-in kinesis-out kinesis-retention dynamodb-rows dynamodb-index dynamodb-tallies dynamodb-windows dynamodb-reads dynamodb-sweeps dynamodb-stored dynamodb-recovery cloudwatch-own-logs cloudwatch-own-logs-stored cloudwatch-metrics cloudwatch-series cloudwatch-alarms cloudwatch-delivery-alarm cloudwatch-dashboard lambda-requests lambda-consumer lambda-notifier sqs-due sqs-polls secrets-stored secrets-reads data-out logs-delivered");
     let of_services = bill["services"].as_array().unwrap().iter();
     let sum: f64 = of_services.map(|service| service["usd_per_month"].as_f64().unwrap()).sum();
     assert!((sum - bill["total"]["usd_per_month"].as_f64().unwrap()).abs() < 0.01);
