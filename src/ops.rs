@@ -1,4 +1,4 @@
-//! The operator's tools: replay dead letters, explain a line, check a deployment, generate sample
+//! The operator's tools: replay dead letters, explain a line, trace an alert, check a deployment, generate sample
 //! events, estimate costs. Adapters read AWS, and the command line prints.
 
 pub mod check;
@@ -8,3 +8,4 @@ pub mod patterns;
 pub mod replay;
 #[cfg(feature = "cli")]
 pub mod sample;
+pub mod trace;

@@ -23,3 +23,4 @@ mod slack;
 mod store;
 #[path = "../support/mod.rs"]
 mod support;
+mod trace;

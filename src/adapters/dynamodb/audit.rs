@@ -80,6 +80,19 @@ impl<C: Clock> DynamoStore<C> {
         Ok(())
     }
 
+    /// The row of an alert; `None` if there is none.
+    ///
+    /// # Errors
+    /// When the call does not return by its `deadline`.
+    pub async fn alert(
+        &self,
+        log_id: &str,
+        deadline: Deadline,
+    ) -> Result<Option<AuditRow>, StoreError> {
+        let key = Item::from([("log_id".to_owned(), item::text(log_id))]);
+        Ok(self.with_messages(vec![key], deadline).await?.pop())
+    }
+
     /// The whole rows of these items of the index, in the same order, without those that have
     /// expired since.
     async fn with_messages(

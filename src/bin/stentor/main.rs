@@ -57,6 +57,7 @@ mod send_test;
 mod signals;
 mod stack;
 mod stdout;
+mod trace;
 mod ui;
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 something was parked, not read or not delivered, or a check failed;\n            \
@@ -85,6 +86,7 @@ enum Command {
     Run(run::RunArguments),
     Replay(Box<replay::ReplayArguments>),
     Alerts(alerts::AlertsArguments),
+    Trace(trace::TraceArguments),
     Patterns(patterns::PatternsArguments),
     Check(check::CheckArguments),
     Sample(sample::SampleArguments),
@@ -161,6 +163,7 @@ impl Command {
             Self::Run(arguments) => run::run(&arguments, ui).await,
             Self::Replay(arguments) => replay::replay(&arguments, ui).await,
             Self::Alerts(arguments) => alerts::alerts(&arguments, ui).await,
+            Self::Trace(arguments) => trace::trace_alert(&arguments, ui).await,
             Self::Patterns(arguments) => patterns::patterns(&arguments, ui).await,
             Self::Check(arguments) => check::check(&arguments, ui).await,
             Self::Sample(arguments) => sample::sample(&arguments),

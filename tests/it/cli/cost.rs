@@ -42,8 +42,8 @@ fn a_bill_has_a_line_for_each_service_and_says_what_it_assumes() {
       windows and epochs written                      14.4 million units          9.01        0.12
       cursors, tallies, epochs read                    108 million units         13.55        0.18
       sweeps                                          0.13 million units          0.02        0.00
-      rows kept for 90 days                                808 GB-months        202.08        2.66
-      their point-in-time recovery                         542 GB-months        108.48        1.43
+      rows kept for 90 days                                568 GB-months        142.07        1.87
+      their point-in-time recovery                         428 GB-months         85.64        1.13
     CloudWatch, with the functions' logs                                        115.25        1.52
       own logs ingested                                           197 GB         98.37        1.29
       own logs kept for 30 days                           29.1 GB-months          0.87        0.01
@@ -64,11 +64,11 @@ fn a_bill_has_a_line_for_each_service_and_says_what_it_assumes() {
       reads of it                                          1.09 x 10,000          0.05        0.00
     Data transfer                                                                 0.00        0.00
     CloudWatch Logs subscriptions                                                 0.00        0.00
-    total                                                                     5,422.47       71.31
+    total                                                                     4,991.12       65.64
 
     not included: ingestion by CloudWatch Logs                               35,409.66      465.66
 
-    estimated, not measured (--json has all 62 coefficients)
+    estimated, not measured (--json has all 60 coefficients)
     peak-to-mean          2 times       the busiest minutes against the average
     invocation-ms         2.5 ms        runtime, summary line, rounding up to a millisecond
     vcpu-slowdown         2 times       a vCPU of Lambda against the measured core

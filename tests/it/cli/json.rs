@@ -160,6 +160,51 @@ fn alerts_prints_the_documented_json() {
     check_documents("alerts --json", &rows, &[]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn trace_prints_the_documented_json() {
+    let slack = webhooks().await;
+    let trace = |directory: &Path, id: &str, options: &[&str]| {
+        let data = directory.join("data");
+        let arguments = [&["trace", id, "--data-dir", data.to_str().unwrap()], options].concat();
+        stentor(directory, &arguments).output().unwrap()
+    };
+    let alert = |directory: &Path| {
+        let data = directory.join("data");
+        let query =
+            ["alerts", "--json", "--since", "2000-01-01", "--data-dir", data.to_str().unwrap()];
+        let output = stentor(directory, &query).output().unwrap();
+        let row: Value =
+            serde_json::from_str(text(&output.stdout).lines().next().unwrap()).unwrap();
+        row["log_id"].as_str().unwrap().to_owned()
+    };
+    let mut documents = Vec::new();
+    for (test, webhook, code, shown) in [
+        ("json-trace", "accepts", 0, "slack:default            has acknowledged it"),
+        (
+            "json-trace-owed",
+            "postpones",
+            1,
+            "slack:default            is owed it: the next attempt comes",
+        ),
+    ] {
+        let directory = scratch(test);
+        let webhook = format!("{}/{webhook}", slack.uri());
+        super::run(&directory, &["events/subscription.json", "--slack-webhook", &webhook]);
+        let id = alert(&directory);
+        let output = trace(&directory, &id, &["--json"]);
+        assert_eq!(output.status.code(), Some(code), "{}", text(&output.stdout));
+        documents.push(json_of(&output));
+        let output = trace(&directory, &id, &[]);
+        assert!(text(&output.stdout).contains(shown), "{}", text(&output.stdout));
+    }
+    let delivered = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli/json-trace");
+    let unknown = trace(&delivered, "unknown", &[]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(text(&unknown.stderr).contains("there is no alert `unknown` in AppLogs"));
+    assert_eq!(documents[1]["routes"][0]["targets"][0]["wait"], "paused");
+    check_documents("trace --json", &documents, &[]);
+}
+
 #[test]
 fn patterns_prints_the_documented_json() {
     let directory = scratch("json-patterns");

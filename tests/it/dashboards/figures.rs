@@ -277,6 +277,10 @@ impl DeadLetterQueue for Hour {
     async fn park(&self, items: &[ParkedItem], _: Deadline) -> Vec<Result<(), QueueError>> {
         vec![Ok(()); items.len()]
     }
+
+    async fn put_back(&self, bodies: &[String], _: Deadline) -> Vec<Result<(), QueueError>> {
+        panic!("{bodies:?}")
+    }
 }
 
 impl Deliver for Hour {
