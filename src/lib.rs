@@ -36,6 +36,7 @@
 //!
 //! | folder | holds |
 //! |---|---|
+//! | [`filter_pattern`] | filter patterns of CloudWatch Logs, parsed and evaluated |
 //! | [`model`] | alerts, patterns, tallies, epochs, digests, and the rules of the outbox |
 //! | [`redact`] | secrets out of text; the rules, as data |
 //! | [`config`] | `stentor.toml`: parsed once, every mistake reported with line and column |
@@ -46,8 +47,8 @@
 //! | [`lambda`] | one invocation: event in, answer and metrics out |
 //! | [`adapters`] | DynamoDB, SQS, Secrets Manager, each kind of target, the embedded engine, local files |
 //!
-//! `model`, `redact`, `config`, `ingest` and `message` are pure: no I/O, no SDK, no clock, no
-//! environment.
+//! `filter_pattern`, `model`, `redact`, `config`, `ingest` and `message` are pure: no I/O, no SDK, no
+//! clock, no environment.
 //! The binaries in `bin/` wire everything together, and only they read the environment.
 
 #![warn(unreachable_pub)]
@@ -56,6 +57,7 @@
 #[cfg(feature = "adapters")]
 pub mod adapters;
 pub mod config;
+pub mod filter_pattern;
 pub mod ingest;
 pub mod lambda;
 pub mod message;

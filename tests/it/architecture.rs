@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 
 /// Each layer, and the layers that it may use.
 const LAYERS: &[(&str, &[&str])] = &[
+    ("filter_pattern", &[]),
     ("model", &[]),
     ("redact", &["model"]),
-    ("config", &["model", "redact"]),
-    ("ingest", &["model", "config", "redact"]),
+    ("config", &["filter_pattern", "model", "redact"]),
+    ("ingest", &["filter_pattern", "model", "config", "redact"]),
     ("message", &["model"]),
     ("protocol", &["model", "config", "ingest"]),
     ("ops", &["model", "redact", "config", "ingest", "protocol"]),
@@ -20,7 +21,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 ];
 
 /// Layers without effects, and the words that would give an effect away.
-const PURE: &[&str] = &["model", "redact", "config", "ingest", "message"];
+const PURE: &[&str] = &["filter_pattern", "model", "redact", "config", "ingest", "message"];
 const EFFECTS: &[&str] = &[
     "tokio",
     "aws_sdk_",

@@ -1,0 +1,184 @@
+//! Texts that a condition requires, so that a fast search for them can stand before its evaluation.
+//!
+//! They are derived soundly, not completely: a message without any of the texts never matches, and one
+//! with a text need not match (`a_match_has_a_required_text`).
+
+use std::collections::BTreeSet;
+
+use regex_syntax::hir::{Class, Hir, HirKind, Literal};
+
+/// A shorter text occurs in too many messages to be worth a search.
+const TEXT_BYTES_MIN: usize = 2;
+
+/// The most texts that one regular expression is expanded to.
+const EXPANDED_MAX: usize = 16;
+
+/// Texts of which at least one occurs in each message that matches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequiredTexts {
+    texts: BTreeSet<String>,
+    /// The length of the shortest text, without the escapes of JSON; 0 for the name of a field, which
+    /// most messages of an application have.
+    quality: usize,
+}
+
+impl RequiredTexts {
+    pub fn one(text: &str) -> Option<Self> {
+        Self::any_of([text.to_owned()])
+    }
+
+    /// One of the texts; `None` if a text is so short that a search is of no use.
+    pub fn any_of(texts: impl IntoIterator<Item = String>) -> Option<Self> {
+        let texts: BTreeSet<String> = texts.into_iter().collect();
+        let quality = texts.iter().map(String::len).min()?;
+        (quality >= TEXT_BYTES_MIN).then_some(Self { texts, quality })
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.texts.iter().map(String::as_str)
+    }
+
+    /// The texts of one of several conditions, all of which have to hold: the most selective.
+    pub fn best(conditions: impl IntoIterator<Item = Option<Self>>) -> Option<Self> {
+        let rank = |one: &Self| (one.quality, std::cmp::Reverse(one.texts.len()));
+        conditions.into_iter().flatten().max_by_key(rank)
+    }
+
+    /// The texts of all conditions, one of which has to hold; `None` if one has no texts.
+    pub fn union(conditions: impl IntoIterator<Item = Option<Self>>) -> Option<Self> {
+        let merge = |mut all: Self, more: Self| {
+            all.texts.extend(more.texts);
+            all.quality = all.quality.min(more.quality);
+            all
+        };
+        let all: Option<Vec<Self>> = conditions.into_iter().collect();
+        all?.into_iter().reduce(merge)
+    }
+
+    /// The texts of a regular expression in the syntax of the `regex` crate.
+    pub fn of_regex(pattern: &str) -> Option<Self> {
+        Parts::of(&regex_syntax::parse(pattern).ok()?).required()
+    }
+
+    /// The same texts in a string of a JSON message, which may have escapes.
+    pub fn in_json(self) -> Option<Self> {
+        let inner: Option<BTreeSet<&str>> = self.iter().map(longest_unescaped).collect();
+        let inner = inner?;
+        let quality = inner.iter().map(|text| text.len()).min()?;
+        let escapes = inner.iter().flat_map(|text| text.bytes().map(escape_start));
+        let texts = inner.iter().map(|text| (*text).to_owned()).chain(escapes).collect();
+        (quality >= TEXT_BYTES_MIN).then_some(Self { texts, quality })
+    }
+
+    /// A name of a field in a JSON message.
+    pub fn key_in_json(name: &str) -> Option<Self> {
+        let key = Self::one(name)?.in_json()?;
+        Some(Self { quality: 0, ..key })
+    }
+}
+
+/// The longest part that JSON writes as it is, or byte by byte as `\u00XX`.
+fn longest_unescaped(text: &str) -> Option<&str> {
+    let is_escaped = |c: char| !matches!(c, ' '..='~') || matches!(c, '"' | '\\' | '/');
+    text.split(is_escaped).max_by_key(|part| part.len())
+}
+
+/// How the escape of a printable ASCII character begins, after its backslash: `u004` for `A`.
+fn escape_start(byte: u8) -> String {
+    format!("u00{}", byte >> 4)
+}
+
+/// The texts that a part of a regular expression matches, as far as they are known.
+struct Parts {
+    /// All texts that it can match, if these are few.
+    exact: Option<BTreeSet<String>>,
+    required: Option<RequiredTexts>,
+}
+
+impl Parts {
+    fn of(hir: &Hir) -> Self {
+        match hir.kind() {
+            HirKind::Empty | HirKind::Look(_) => Self::exactly([String::new()]),
+            HirKind::Literal(Literal(bytes)) => match str::from_utf8(bytes) {
+                Ok(text) => Self::exactly([text.to_owned()]),
+                Err(_) => Self::unknown(None),
+            },
+            HirKind::Class(Class::Unicode(class)) => {
+                let chars = class.iter().flat_map(|range| range.start()..=range.end());
+                let chars: BTreeSet<String> =
+                    chars.take(EXPANDED_MAX + 1).map(String::from).collect();
+                match chars.len() <= EXPANDED_MAX {
+                    true => Self::exactly(chars),
+                    false => Self::unknown(None),
+                }
+            }
+            HirKind::Class(Class::Bytes(_)) => Self::unknown(None),
+            HirKind::Capture(capture) => Self::of(&capture.sub),
+            HirKind::Repetition(repetition) => {
+                let once = Self::of(&repetition.sub);
+                match (repetition.min, repetition.max) {
+                    (0, Some(1)) => Self::either([once, Self::exactly([String::new()])]),
+                    (1, Some(1)) => once,
+                    (0, _) => Self::unknown(None),
+                    _ => Self::unknown(once.required()),
+                }
+            }
+            HirKind::Concat(parts) => Self::one_after_the_other(parts.iter().map(Self::of)),
+            HirKind::Alternation(parts) => Self::either(parts.iter().map(Self::of)),
+        }
+    }
+
+    fn exactly(texts: impl IntoIterator<Item = String>) -> Self {
+        Self { exact: Some(texts.into_iter().collect()), required: None }
+    }
+
+    fn unknown(required: Option<RequiredTexts>) -> Self {
+        Self { exact: None, required }
+    }
+
+    fn required(self) -> Option<RequiredTexts> {
+        let exact = self.exact.and_then(RequiredTexts::any_of);
+        RequiredTexts::best([exact, self.required])
+    }
+
+    fn either(parts: impl IntoIterator<Item = Self>) -> Self {
+        let parts: Vec<Self> = parts.into_iter().collect();
+        let exact: Option<Vec<&BTreeSet<String>>> =
+            parts.iter().map(|part| part.exact.as_ref()).collect();
+        let exact: Option<BTreeSet<String>> =
+            exact.map(|sets| sets.into_iter().flatten().cloned().collect());
+        if let Some(exact) = exact.filter(|exact| exact.len() <= EXPANDED_MAX) {
+            return Self::exactly(exact);
+        }
+        Self::unknown(RequiredTexts::union(parts.into_iter().map(Self::required)))
+    }
+
+    /// Joins neighbors whose texts are known, as long as these stay few.
+    fn one_after_the_other(parts: impl Iterator<Item = Self>) -> Self {
+        let nothing = || BTreeSet::from([String::new()]);
+        let (mut joined, mut found, mut is_exact) = (nothing(), Vec::new(), true);
+        for part in parts {
+            found.push(part.required);
+            let longer = part.exact.as_ref().and_then(|exact| product(&joined, exact));
+            match longer {
+                Some(longer) => joined = longer,
+                None => {
+                    is_exact = false;
+                    found.push(RequiredTexts::any_of(joined));
+                    joined = part.exact.unwrap_or_else(nothing);
+                }
+            }
+        }
+        if is_exact {
+            return Self::exactly(joined);
+        }
+        found.push(RequiredTexts::any_of(joined));
+        Self::unknown(RequiredTexts::best(found))
+    }
+}
+
+/// Each text of `first` followed by each of `second`; `None` if these are many.
+fn product(first: &BTreeSet<String>, second: &BTreeSet<String>) -> Option<BTreeSet<String>> {
+    let all = || first.iter().flat_map(|one| second.iter().map(move |two| format!("{one}{two}")));
+    (first.len() * second.len() <= EXPANDED_MAX).then(|| all().collect())
+}
