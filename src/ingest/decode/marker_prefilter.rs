@@ -174,11 +174,14 @@ fn starts_sequence(text: &[u8]) -> bool {
 }
 
 /// The byte after the color sequences at the start of `text`; `None` if the sequence is of another
-/// kind or has no end.
+/// kind, has an escape in it, or has no end.
 fn byte_after_sequences(mut text: &[u8]) -> Option<u8> {
     while starts_sequence(text) {
         let sequence = text[SEQUENCE_STARTS[0].len()..].strip_prefix(b"[")?;
         let end = sequence.iter().position(|byte| !matches!(byte, b' '..=b'?'))?;
+        if sequence[end] == b'\\' {
+            return None;
+        }
         text = &sequence[end + 1..];
     }
     text.first().copied()

@@ -104,6 +104,7 @@ fn text() -> impl Strategy<Value = String> {
         r"\u001b",
         r"[\u001b[31mALERT\u001b[m]",
         r"A\u001b[1m\u001b[31mLERT",
+        r"A\u001b[\u0031mLERT",
         r"al\u001b[31mert",
         "[ALE",
         "RT]",
