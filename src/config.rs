@@ -9,11 +9,11 @@
 //! |---|---|
 //! | `read` | knows the keys and what they mean |
 //! | `value` | reads TOML values and tables, without knowing any key |
-//! | `redaction`, `app`, `target_keys`, `scope_keys` | know the keys of `[redact]`, `[[app]]`, `[[target]]` and a scope |
+//! | `redaction`, `app`, `target_keys`, `condition_keys`, `scope_keys` | know the keys of `[redact]`, `[[app]]`, `[[target]]`, conditions and a scope |
 //! | `target` | how each kind of target is used |
 //! | `diagnostic` | collects mistakes and warnings, and finds their lines |
 //! | `shadowing` | finds routes that no log event can reach |
-//! | `scope`, `glob` | decide where a route applies |
+//! | `conditions`, `scope`, `glob` | decide which log events a route accepts |
 //! | `quantity`, `region`, `encoding` | durations and sizes; Regions; files that are not UTF-8 |
 //!
 //! Left to others: finding the file (the binaries), searching for markers (`ingest::route`),
@@ -21,6 +21,8 @@
 //! (`adapters::secret`).
 
 mod app;
+mod condition_keys;
+mod conditions;
 mod diagnostic;
 mod draft;
 mod encoding;
@@ -52,6 +54,7 @@ pub(crate) use encoding::utf8;
 pub(crate) use value::{Fields, TomlValue};
 
 pub use app::{APPS_MAX, App};
+pub use conditions::{Conditions, FieldCondition, TextRegex};
 pub use diagnostic::{ConfigError, Diagnostic};
 pub use glob::{GLOB_BYTES_MAX, Glob, GlobError};
 pub use quantity::{bytes, duration, duration_with_days};
@@ -122,11 +125,11 @@ pub struct Config {
 pub struct Route {
     /// Unique within the configuration.
     pub name: RouteName,
-    /// Substrings of the message, case-sensitive; one of them suffices. At least one, all
-    /// different, each of 1 to [`MARKER_BYTES_MAX`] bytes.
-    pub markers: Vec<String>,
-    /// Where a log event has to come from. Default: anywhere.
-    pub scope: Scope,
+    /// The log events that it accepts. At least one condition is on the message.
+    pub conditions: Conditions,
+    /// The log events that it leaves out although they meet its conditions: those that one of these
+    /// accepts. Default: none.
+    pub except: Vec<Conditions>,
     /// The targets of its messages. At least one, all different.
     pub notify: Vec<Target>,
     /// The target that is used when one of `notify` refuses a message or stays behind. It is none
@@ -149,8 +152,8 @@ pub struct Route {
     /// How many log events before and after an alert become part of it, each at most
     /// [`CONTEXT_EVENTS_MAX`]. Default: none.
     pub context: ContextSize,
-    /// The severity of its alerts. Default: none, so that the marker decides
-    /// ([`Severity::of_marker`]).
+    /// The severity of its alerts. Default: none, so that the marker decides, or the name of a route
+    /// without markers ([`Severity::of_marker`]).
     pub severity: Option<Severity>,
 }
 

@@ -82,6 +82,12 @@ pub struct FilterPatternError {
     pub reason: String,
 }
 
+impl FilterPatternError {
+    fn new(at: usize, reason: impl Into<String>) -> Self {
+        Self { at, reason: reason.into() }
+    }
+}
+
 impl FilterPattern {
     pub fn matches(&self, text: &EventText<'_>) -> bool {
         match &self.0 {

@@ -39,6 +39,7 @@ use std::ops::Range;
 use regex::RegexSet;
 
 use card::find_cards;
+pub(crate) use custom::regex_message;
 pub use custom::{CustomRule, RuleName, RulePattern};
 use excerpt::Marks;
 use rule::PLACEHOLDER;

@@ -1,9 +1,8 @@
 //! The meaning of `[[app]]`: names for the apps of log groups and log streams.
 
-use super::Glob;
 use super::diagnostic::Diagnostics;
-use super::scope::{Scope, admits, covers};
-use super::scope_keys::{globs, scope};
+use super::scope::Scope;
+use super::scope_keys::scope;
 use super::value::{Fields, TomlValue};
 use crate::model::app::APP_NAME_BYTES_MAX;
 use crate::model::visible;
@@ -16,28 +15,8 @@ pub const APPS_MAX: usize = 1_000;
 pub struct App {
     /// 1 to [`APP_NAME_BYTES_MAX`] bytes. Several apps may have the same name.
     pub name: String,
-    /// Where a log event has to come from, in addition to `log_streams`. At least one of the four
-    /// lists has a pattern.
+    /// Where a log event has to come from. At least one of the lists has a pattern.
     pub scope: Scope,
-    /// `log_streams`, such as `web/*`. Default: all.
-    pub log_streams: Vec<Glob>,
-}
-
-impl App {
-    /// Whether the app writes the log events from there.
-    pub fn admits(
-        &self,
-        account: &str,
-        region: Option<&str>,
-        log_group: &str,
-        log_stream: &str,
-    ) -> bool {
-        self.scope.admits(account, region, log_group) && admits(&self.log_streams, log_stream)
-    }
-
-    fn covers(&self, later: &App) -> bool {
-        self.scope.covers(&later.scope) && covers(&self.log_streams, &later.log_streams)
-    }
 }
 
 /// The apps of a file, in its order.
@@ -64,7 +43,9 @@ pub(super) fn apps(
             is_valid = false;
             continue;
         };
-        if let Some((earlier, _)) = known.iter().find(|(_, earlier)| earlier.covers(&app)) {
+        if let Some((earlier, _)) =
+            known.iter().find(|(_, earlier)| earlier.scope.covers(&app.scope))
+        {
             let line = diagnostics.line(*earlier);
             diagnostics.error_at(
                 offset,
@@ -84,7 +65,6 @@ pub(super) fn apps(
 fn app(offset: usize, mut fields: Fields<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<App> {
     let name = fields.require("name").and_then(|value| diagnostics.read(value, name));
     let scope = scope(&mut fields, diagnostics);
-    let log_streams = globs(fields.take("log_streams"), diagnostics, TomlValue::parse);
     let misplaced = |key: &str| match key {
         "markers" | "notify" | "severity" => Some("it belongs in a [[route]]"),
         "window" | "window_max" | "first" | "decoded_bytes_max" | "strict" => {
@@ -96,11 +76,11 @@ fn app(offset: usize, mut fields: Fields<'_>, diagnostics: &mut Diagnostics<'_>)
     for missing in keys.missing {
         diagnostics.error_at(offset, format!("this app has no `{missing}`"));
     }
-    let app = App { name: name?, scope: scope?, log_streams: log_streams? };
+    let app = App { name: name?, scope: scope? };
     if keys.has_unknown {
         return None;
     }
-    if app.scope == Scope::default() && app.log_streams.is_empty() {
+    if app.scope == Scope::default() {
         diagnostics.error_at(
             offset,
             "this app has no `log_groups`, `log_streams`, `accounts` or `regions`, so all alerts \

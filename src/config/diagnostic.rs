@@ -63,6 +63,11 @@ impl<'t> Diagnostics<'t> {
         self.warnings.push((offset, message.into()));
     }
 
+    /// Whether `text` is written at the offset as it is.
+    pub(super) fn is_written_as(&self, offset: usize, text: &str) -> bool {
+        self.text.get(offset..).is_some_and(|rest| rest.starts_with(text))
+    }
+
     /// The line of an offset, counted from 1.
     pub(super) fn line(&self, offset: usize) -> usize {
         1 + self.text.bytes().take(offset).filter(|byte| *byte == b'\n').count()

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{ContextSize, First, Route, Scope, WINDOW_DEFAULT, WINDOW_MAX_DEFAULT};
+use super::{Conditions, ContextSize, First, Route, WINDOW_DEFAULT, WINDOW_MAX_DEFAULT};
 use crate::model::name::{RouteName, Severity, Target};
 
 /// A route as far as it could be read. `None` means that an error was reported.
@@ -11,10 +11,10 @@ pub(super) struct Draft {
     /// The byte offset at which the route begins.
     pub(super) offset: usize,
     pub(super) name: Option<RouteName>,
-    pub(super) markers: Option<Vec<String>>,
-    pub(super) scope: Option<Scope>,
+    pub(super) conditions: Option<Conditions>,
+    pub(super) except: Option<Vec<Conditions>>,
     pub(super) continue_: Option<bool>,
-    /// An unknown key may be a misspelled `continue` or scope.
+    /// An unknown key may be a misspelled `continue` or condition.
     pub(super) has_unknown_key: bool,
     /// Where each target is named.
     pub(super) places: BTreeMap<Target, usize>,
@@ -53,8 +53,8 @@ impl Draft {
     pub(super) fn finish(self) -> Option<Route> {
         Some(Route {
             name: self.name?,
-            markers: self.markers?,
-            scope: self.scope?,
+            conditions: self.conditions?,
+            except: self.except?,
             notify: self.notify?,
             fallback: self.fallback?,
             fallback_after: self.fallback_after?,

@@ -1,4 +1,4 @@
-//! Patterns for log groups, accounts and Regions.
+//! Patterns for the sources of log events, and for values of their fields.
 //!
 //! The `globset` crate does not fit, for two reasons. It gives `{`, `\` and `**` a special meaning,
 //! and it cannot tell whether one pattern covers another, which the search for shadowed routes
@@ -76,6 +76,17 @@ impl Glob {
     /// Whether the pattern matches its own text only.
     pub(super) fn is_literal(&self) -> bool {
         self.tokens.iter().all(|token| matches!(token, Token::Literal(_)))
+    }
+
+    /// The longest text that is in every match.
+    pub(super) fn longest_literal(&self) -> String {
+        let runs = self.tokens.split(|token| !matches!(token, Token::Literal(_)));
+        let longest = runs.max_by_key(|run| run.len()).unwrap_or_default();
+        let chars = longest.iter().filter_map(|token| match token {
+            Token::Literal(c) => Some(*c),
+            _ => None,
+        });
+        chars.collect()
     }
 
     /// The length in characters of the texts that match, if it is always the same.

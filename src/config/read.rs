@@ -9,17 +9,17 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
+use super::condition_keys::{CONDITION_KEYS, conditions, exceptions};
 use super::diagnostic::Diagnostics;
 use super::draft::{Draft, Setting, Windows};
 use super::quantity::{self, spell};
-use super::scope_keys::scope;
-use super::value::{Fields, TomlValue, filled_list, optional, warn_elements};
+use super::value::{Fields, TomlValue, filled_list, optional};
 use super::{
-    CONTEXT_EVENTS_MAX, Config, ContextSize, DECODED_BYTES_MAX_DEFAULT, FALLBACK_AFTER_DEFAULT,
-    First, MARKER_BYTES_MAX, WINDOW_LIMIT, WINDOW_MIN, app, redaction, shadowing, target_keys,
+    CONTEXT_EVENTS_MAX, Conditions, Config, ContextSize, DECODED_BYTES_MAX_DEFAULT,
+    FALLBACK_AFTER_DEFAULT, First, WINDOW_LIMIT, WINDOW_MIN, app, redaction, shadowing,
+    target_keys,
 };
 use crate::model::name::{RouteName, Target};
-use crate::model::visible;
 use crate::redact::Redactor;
 
 /// The range of `decoded_bytes_max`. No Lambda function has more memory than the upper end.
@@ -32,20 +32,9 @@ const NOTIFY_MAX: usize = 64;
 
 const FILE_KEYS: [&str; 2] = ["decoded_bytes_max", "strict"];
 
-/// Keys that are valid in a route only.
-const ROUTE_KEYS: [&str; 11] = [
-    "name",
-    "markers",
-    "notify",
-    "fallback",
-    "fallback_after",
-    "continue",
-    "context",
-    "severity",
-    "log_groups",
-    "accounts",
-    "regions",
-];
+/// Keys that are valid in a route only, besides its conditions.
+const ROUTE_KEYS: [&str; 8] =
+    ["name", "except", "notify", "fallback", "fallback_after", "continue", "context", "severity"];
 
 /// The settings above the routes, which each route inherits.
 #[derive(Clone, Copy)]
@@ -70,9 +59,9 @@ pub(super) fn config(root: &DeTable<'_>, diagnostics: &mut Diagnostics<'_>) -> O
         .require("route")
         .and_then(|value| drafts(value, inherited, redactor.as_ref(), diagnostics));
 
-    let misplaced = |key: &str| match key {
-        "log_streams" => Some("it belongs in an [[app]]"),
-        _ => ROUTE_KEYS.contains(&key).then_some("it belongs in a [[route]]"),
+    let misplaced = |key: &str| {
+        let is_of_route = ROUTE_KEYS.contains(&key) || CONDITION_KEYS.contains(&key);
+        is_of_route.then_some("it belongs in a [[route]]")
     };
     if !fields.finish(diagnostics, misplaced).missing.is_empty() {
         diagnostics.error_at(0, "there is no [[route]], so no alert would be found");
@@ -140,11 +129,8 @@ fn draft(
         offset,
         has_unknown_key: false,
         name: fields.require("name").and_then(|value| name(value, earlier, diagnostics)),
-        markers: fields.require("markers").and_then(|value| {
-            warn_elements(Some(value), diagnostics, |marker| marker_warning(marker, redactor));
-            filled_list(value, diagnostics, marker)
-        }),
-        scope: scope(&mut fields, diagnostics),
+        conditions: conditions(&mut fields, redactor, diagnostics),
+        except: exceptions(fields.take("except"), redactor, diagnostics),
         continue_: optional(fields.take("continue"), false, diagnostics, TomlValue::bool),
         fallback,
         fallback_after,
@@ -162,9 +148,8 @@ fn draft(
     };
     let misplaced = |key: &str| match key {
         "redact" => Some("it is a table of its own, [redact]"),
-        "app" => Some("it is a table of its own, [[app]]"),
+        "app" => Some("it is a table of its own, [[app]]; the condition is `apps`"),
         "target" => Some("it is a table of its own, [[target]]"),
-        "log_streams" => Some("it belongs in an [[app]]"),
         _ if FILE_KEYS.contains(&key) => Some("it belongs above the first [[route]]"),
         _ => None,
     };
@@ -173,6 +158,12 @@ fn draft(
         diagnostics.error_at(offset, format!("this route has no `{missing}`"));
     }
     draft.has_unknown_key = keys.has_unknown;
+    let accepts_any = |conditions: &Conditions| !conditions.has_message_condition();
+    // An unknown key may be a misspelled condition.
+    if !keys.has_unknown && draft.conditions.as_ref().is_some_and(accepts_any) {
+        let message = "this route has no `markers`, `pattern`, `fields` or `regex`";
+        diagnostics.error_at(offset, message);
+    }
     draft
 }
 
@@ -314,25 +305,4 @@ fn escalation(
         optional(fallback, None, diagnostics, fallback_target),
         optional(after, FALLBACK_AFTER_DEFAULT, diagnostics, window),
     )
-}
-
-fn marker(value: TomlValue<'_>) -> Result<String, String> {
-    let marker = value.str()?;
-    let bytes = marker.len();
-    if !(1..=MARKER_BYTES_MAX).contains(&bytes) {
-        return Err(format!("a marker has 1 to {MARKER_BYTES_MAX} bytes, this one has {bytes}"));
-    }
-    if marker.chars().all(|c| c.is_whitespace() || visible::is_invisible(c)) {
-        return Err("a marker needs a visible character".to_owned());
-    }
-    Ok(marker.to_owned())
-}
-
-fn marker_warning(value: TomlValue<'_>, redactor: Option<&Redactor>) -> Option<String> {
-    let marker = value.str().ok()?;
-    if marker.trim().chars().count() == 1 {
-        return Some("a marker of one character matches many lines that are not alerts".to_owned());
-    }
-    let rule = redactor?.rule_that_hides(marker)?;
-    Some(format!("the rule `{rule}` redacts this marker, so no alert shows it"))
 }

@@ -1,13 +1,15 @@
-//! The accounts, Regions and log groups of a route.
+//! The accounts, Regions, log groups and log streams of a route or an app.
 
 use super::glob::Glob;
 
-/// Where the log events of a route come from. A list admits a log event that matches one of its
-/// patterns; an empty list admits all. All three lists have to admit it. Default: everything.
+/// Where log events come from. A list admits a log event that matches one of its patterns; an empty
+/// list admits all. All lists have to admit it. Default: everything.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Scope {
     /// `log_groups`, such as `/aws/app/billing*`.
     pub log_groups: Vec<Glob>,
+    /// `log_streams`, such as `web/*`.
+    pub log_streams: Vec<Glob>,
     /// `accounts`: the twelve digits of the account that owns the log group.
     pub accounts: Vec<Glob>,
     /// `regions`, such as `eu-*`.
@@ -17,22 +19,33 @@ pub struct Scope {
 impl Scope {
     /// Whether a log event from there is in the scope. An unknown Region is in a scope for all
     /// Regions only.
-    pub fn admits(&self, account: &str, region: Option<&str>, log_group: &str) -> bool {
+    pub fn admits(
+        &self,
+        account: &str,
+        region: Option<&str>,
+        log_group: &str,
+        log_stream: &str,
+    ) -> bool {
         let region_admitted = match region {
             Some(region) => admits(&self.regions, region),
             None => admits_all(&self.regions),
         };
-        region_admitted && admits(&self.accounts, account) && admits(&self.log_groups, log_group)
+        region_admitted
+            && admits(&self.accounts, account)
+            && admits(&self.log_groups, log_group)
+            && admits(&self.log_streams, log_stream)
     }
 
     /// Whether the scope admits every log event.
     pub fn is_everything(&self) -> bool {
-        admits_all(&self.log_groups) && admits_all(&self.accounts) && admits_all(&self.regions)
+        let lists = [&self.log_groups, &self.log_streams, &self.accounts, &self.regions];
+        lists.into_iter().all(|list| admits_all(list))
     }
 
     /// Whether this scope admits everything that `other` admits. Never true by mistake.
     pub(super) fn covers(&self, other: &Scope) -> bool {
         covers(&self.log_groups, &other.log_groups)
+            && covers(&self.log_streams, &other.log_streams)
             && covers(&self.accounts, &other.accounts)
             && covers(&self.regions, &other.regions)
     }
@@ -58,13 +71,15 @@ mod tests {
 
     fn scope(log_groups: &[&str], accounts: &[&str], regions: &[&str]) -> Scope {
         let globs = |patterns: &[&str]| patterns.iter().map(|p| p.parse().unwrap()).collect();
-        Scope { log_groups: globs(log_groups), accounts: globs(accounts), regions: globs(regions) }
+        let [log_groups, accounts, regions] = [log_groups, accounts, regions].map(globs);
+        Scope { log_groups, accounts, regions, ..Scope::default() }
     }
 
     #[test]
     fn a_scope_admits_events_that_match_each_of_its_lists() {
         let check = |scope: &Scope, region, log_group: &str, admitted: bool| {
-            assert_eq!(scope.admits("111122223333", region, log_group), admitted, "{log_group}");
+            let found = scope.admits("111122223333", region, log_group, "web/1");
+            assert_eq!(found, admitted, "{log_group}");
         };
         let everywhere = Scope::default();
         check(&everywhere, Some("eu-west-1"), "/aws/app", true);
@@ -77,6 +92,10 @@ mod tests {
         check(&narrow, None, "/aws/app/billing", false);
         check(&scope(&[], &["2222*"], &[]), None, "/aws/app", false);
         check(&scope(&[], &[], &["*"]), None, "/aws/app", true);
+        let streams =
+            |glob: &str| Scope { log_streams: vec![glob.parse().unwrap()], ..narrow.clone() };
+        check(&streams("web/*"), Some("eu-west-1"), "/ecs/billing", true);
+        check(&streams("api/*"), Some("eu-west-1"), "/ecs/billing", false);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The meaning of the keys of a scope: `log_groups`, `accounts` and `regions`.
+//! The meaning of the keys of a scope: `log_groups`, `log_streams`, `accounts` and `regions`.
 
 use super::diagnostic::Diagnostics;
 use super::region;
@@ -10,11 +10,17 @@ const ACCOUNT_DIGITS: usize = 12;
 
 pub(super) fn scope(fields: &mut Fields<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Scope> {
     let log_groups = globs(fields.take("log_groups"), diagnostics, TomlValue::parse);
+    let log_streams = globs(fields.take("log_streams"), diagnostics, TomlValue::parse);
     let accounts = globs(fields.take("accounts"), diagnostics, account);
     let listed = fields.take("regions");
     let regions = globs(listed, diagnostics, self::region);
     warn_elements(listed, diagnostics, region_warning);
-    Some(Scope { log_groups: log_groups?, accounts: accounts?, regions: regions? })
+    Some(Scope {
+        log_groups: log_groups?,
+        log_streams: log_streams?,
+        accounts: accounts?,
+        regions: regions?,
+    })
 }
 
 /// One list of a scope. An empty list would admit everything but reads as if it admitted nothing,

@@ -2,11 +2,11 @@
 //!
 //! Routes are tried in order, and the first that matches accepts the log event. So a route is
 //! shadowed when earlier routes without `continue` accept each of its markers in the same or a
-//! wider scope.
+//! wider scope, and have no other condition that it does not have, too.
 //!
 //! Every reported route is shadowed, but not every shadowed route is reported. Two cases are left
 //! out: a scope that only several earlier routes together cover, and an earlier route with an
-//! unknown key, which may be a misspelled `continue` or scope.
+//! unknown key, which may be a misspelled `continue` or condition.
 
 use std::collections::BTreeSet;
 
@@ -33,24 +33,37 @@ pub(super) fn check(drafts: &[Draft], diagnostics: &mut Diagnostics<'_>) {
 
 /// The indexes of the earlier routes that together shadow `draft`; `None` if it may be reached.
 fn shadows(earlier: &[Draft], draft: &Draft) -> Option<BTreeSet<usize>> {
-    let markers = draft.markers.as_ref()?;
-    let shadow = |marker: &String| earlier.iter().position(|other| accepts(other, draft, marker));
-    markers.iter().map(shadow).collect()
+    let conditions = draft.conditions.as_ref()?;
+    let shadow =
+        |marker: Option<&str>| earlier.iter().position(|other| accepts(other, draft, marker));
+    match &conditions.markers[..] {
+        [] => Some(BTreeSet::from([shadow(None)?])),
+        markers => markers.iter().map(|marker| shadow(Some(marker))).collect(),
+    }
 }
 
 /// Whether `earlier` accepts each log event of `later` that has this marker. A message with
 /// `[ERROR]` also contains `ERROR`, so a marker finds all markers that contain it.
-fn accepts(earlier: &Draft, later: &Draft, marker: &str) -> bool {
-    let (Some(outer), Some(inner)) = (&earlier.scope, &later.scope) else {
+fn accepts(earlier: &Draft, later: &Draft, marker: Option<&str>) -> bool {
+    let (Some(outer), Some(inner)) = (&earlier.conditions, &later.conditions) else {
         return false;
     };
-    let Some(markers) = &earlier.markers else {
+    let (Some(left_out), Some(inner_left_out)) = (&earlier.except, &later.except) else {
         return false;
     };
+    let has_case = |text: &str| text.bytes().any(|byte| byte.is_ascii_alphabetic());
+    let finds = |other: &str, marker: &str| match (outer.ignore_case, inner.ignore_case) {
+        (true, _) => marker.to_ascii_lowercase().contains(&other.to_ascii_lowercase()),
+        (false, true) => !has_case(other) && marker.contains(other),
+        (false, false) => marker.contains(other),
+    };
+    let is_marked = outer.markers.is_empty()
+        || marker.is_some_and(|marker| outer.markers.iter().any(|other| finds(other, marker)));
     !earlier.has_unknown_key
         && earlier.continue_ == Some(false)
-        && markers.iter().any(|other| marker.contains(other.as_str()))
-        && outer.covers(inner)
+        && is_marked
+        && outer.cover_without_markers(inner)
+        && (left_out.is_empty() || left_out == inner_left_out)
 }
 
 fn describe(draft: &Draft, diagnostics: &Diagnostics<'_>) -> String {

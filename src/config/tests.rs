@@ -33,8 +33,11 @@ fn the_builtin_configuration_is_the_documented_one() {
     let expected = Config {
         routes: vec![Route {
             name: "alerts".parse().unwrap(),
-            markers: vec!["[CRITICAL]".to_owned(), "[ALERT]".to_owned()],
-            scope: Scope::default(),
+            conditions: Conditions {
+                markers: vec!["[CRITICAL]".to_owned(), "[ALERT]".to_owned()],
+                ..Conditions::default()
+            },
+            except: Vec::new(),
             notify: vec!["slack:default".parse().unwrap()],
             fallback: None,
             fallback_after: Duration::from_secs(900),
@@ -63,14 +66,14 @@ fn the_builtin_configuration_is_the_documented_one() {
 fn the_example_file_is_valid() {
     let config = parse(EXAMPLE);
     let names: Vec<&str> = config.routes.iter().map(|route| route.name.as_str()).collect();
-    assert_eq!(names, ["audit", "critical", "payments", "info"]);
+    assert_eq!(names, ["audit", "critical", "json-errors", "gateway", "payments", "info"]);
     assert_eq!((config.decoded_bytes_max, config.strict), (64 << 20, true));
     assert_eq!(config.redactor.custom().collect::<Vec<_>>(), ["customer", "session-id"]);
     assert_eq!(config.redactor.disabled(), ["card"]);
     let [checkout] = config.apps.as_slice() else { panic!() };
     assert_eq!(checkout.name, "checkout");
-    assert!(checkout.admits("1", None, "/ecs/prod", "web/a/1"));
-    assert!(!checkout.admits("1", None, "/ecs/prod", "api/a/1"));
+    assert!(checkout.scope.admits("1", None, "/ecs/prod", "web/a/1"));
+    assert!(!checkout.scope.admits("1", None, "/ecs/prod", "api/a/1"));
 
     let TargetSettings::Jira(jira) = &config.targets[&"jira:PAY".parse().unwrap()] else {
         panic!()
@@ -87,20 +90,27 @@ fn the_example_file_is_valid() {
     let kinds: BTreeSet<&str> = config.targets.keys().map(|target| target.kind.as_str()).collect();
     assert_eq!(kinds, BTreeSet::from_iter(TargetKind::VARIANTS.iter().copied()));
 
-    let [audit, critical, payments, info] = config.routes.as_slice() else { panic!() };
+    let [audit, critical, json, gateway, payments, info] = config.routes.as_slice() else {
+        panic!()
+    };
+    let paths: Vec<&str> = json.conditions.fields.iter().map(|field| field.path.as_str()).collect();
+    assert_eq!((&*paths, json.except.len()), (&["http.status", "level"][..], 2));
+    assert_eq!((gateway.conditions.patterns.len(), gateway.conditions.regexes.len()), (1, 2));
     assert_eq!(payments.context, ContextSize { before: 2, after: 5 });
     assert!(audit.continue_ && audit.first == First::AfterWindow);
     assert_eq!(audit.window, Duration::from_secs(3600));
     assert_eq!((critical.window, critical.window_max), (WINDOW_DEFAULT, WINDOW_MAX_DEFAULT));
-    assert!(critical.scope.is_everything() && !critical.continue_ && critical.severity.is_none());
+    assert!(
+        critical.conditions.is_everywhere() && !critical.continue_ && critical.severity.is_none()
+    );
     assert_eq!(payments.severity, Some(Severity::Critical));
     assert_eq!(critical.fallback.as_ref().unwrap().to_string(), "sns:oncall");
     assert_eq!(
         (critical.fallback_after, payments.fallback_after),
         (Duration::from_secs(600), FALLBACK_AFTER_DEFAULT)
     );
-    assert!(payments.scope.admits("1", Some("us-east-2"), "/ecs/checkout"));
-    assert!(!payments.scope.admits("1", Some("us-east-3"), "/ecs/checkout"));
+    assert!(payments.conditions.scope.admits("1", Some("us-east-2"), "/ecs/checkout", ""));
+    assert!(!payments.conditions.scope.admits("1", Some("us-east-3"), "/ecs/checkout", ""));
     assert_eq!(
         (info.window, info.window_max),
         (Duration::from_secs(300), Duration::from_secs(5400))
@@ -112,7 +122,8 @@ fn the_example_file_is_valid() {
 fn the_example_file_shows_every_key() {
     let known = "window window_max first redact disable rule pattern redacts keeps \
                  decoded_bytes_max strict route name markers notify fallback fallback_after \
-                 continue severity log_groups log_streams accounts regions app";
+                 continue severity log_groups log_streams accounts regions app ignore_case pattern \
+                 fields regex except apps";
     for key in known.split(' ') {
         let shown =
             |line: &str| line.trim_matches(['[', ']']).split([' ', '.']).any(|word| word == key);

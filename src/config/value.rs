@@ -96,6 +96,13 @@ impl<'a> TomlValue<'a> {
         Ok(Fields::new(table))
     }
 
+    /// The keys and values of a table.
+    pub(super) fn entries(self) -> Result<impl Iterator<Item = (&'a str, TomlValue<'a>)>, String> {
+        let table = self.node.get_ref().as_table().ok_or_else(|| self.mismatch("a table"))?;
+        let key = self.key;
+        Ok(table.iter().map(move |(name, node)| (name.get_ref().as_ref(), TomlValue { key, node })))
+    }
+
     /// The value as JSON.
     pub(super) fn json(self) -> Result<Value, String> {
         let node = |node| TomlValue { key: self.key, node };
@@ -131,6 +138,15 @@ impl<'a> TomlValue<'a> {
 impl Diagnostics<'_> {
     pub(crate) fn error(&mut self, value: TomlValue<'_>, message: impl Display) {
         self.error_at(value.offset(), format!("{}: {message}", value.key()));
+    }
+
+    /// An error `at` so many bytes of a string. Where the text has escapes, its place is only told.
+    pub(super) fn error_within(&mut self, value: TomlValue<'_>, at: usize, message: impl Display) {
+        let text = value.str().unwrap_or_default();
+        match self.is_written_as(value.offset() + 1, text) {
+            true => self.error_at(value.offset() + 1 + at, format!("{}: {message}", value.key())),
+            false => self.error(value, format_args!("at its byte {at}: {message}")),
+        }
     }
 
     /// A likely mistake, with which the file is still accepted.
@@ -237,6 +253,26 @@ pub(super) fn optional_list<'a, T>(
         Some(value) => list(value, diagnostics, read),
         None => Some(Vec::new()),
     }
+}
+
+/// All items, or `None` if one of them cannot be read or is listed twice.
+pub(super) fn distinct_items<'a, T: PartialEq>(
+    elements: Vec<TomlValue<'a>>,
+    diagnostics: &mut Diagnostics<'_>,
+    read: impl Fn(TomlValue<'a>, &mut Diagnostics<'_>) -> Option<T>,
+) -> Option<Vec<T>> {
+    let (mut items, mut is_valid) = (Vec::new(), true);
+    for element in elements {
+        match read(element, diagnostics) {
+            Some(item) if items.contains(&item) => {
+                diagnostics.error(element, "listed twice");
+                is_valid = false;
+            }
+            Some(item) => items.push(item),
+            None => is_valid = false,
+        }
+    }
+    is_valid.then_some(items)
 }
 
 /// The elements of a list that must not name anything twice.

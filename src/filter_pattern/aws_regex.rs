@@ -9,7 +9,6 @@ use std::str::CharIndices;
 use regex::{Regex, RegexBuilder};
 
 use super::FilterPatternError;
-use super::reader::fail_at;
 
 /// The largest number in `{…}`. CloudWatch Logs names none; this bounds the compiled size.
 const REPEAT_MAX: u32 = 1_000;
@@ -33,11 +32,12 @@ impl AwsRegex {
     /// Offsets of errors are in `source`.
     pub(super) fn new(source: &str) -> Result<Self, FilterPatternError> {
         if source.is_empty() {
-            return Err(fail_at(0, "the regular expression is empty"));
+            return Err(FilterPatternError::new(0, "the regular expression is empty"));
         }
         let translated = Translation::of(source)?;
         let regex = RegexBuilder::new(&translated).size_limit(SIZE_MAX).build();
-        let regex = regex.map_err(|_| fail_at(0, "the regular expression is too large"))?;
+        let regex =
+            regex.map_err(|_| FilterPatternError::new(0, "the regular expression is too large"))?;
         Ok(Self { source: source.to_owned(), regex })
     }
 
@@ -84,7 +84,10 @@ impl<'s> Translation<'s> {
                     false
                 }
                 '*' | '+' | '?' | '{' if !repeatable => {
-                    return Err(fail_at(at, format!("there is nothing that `{c}` repeats")));
+                    return Err(FilterPatternError::new(
+                        at,
+                        format!("there is nothing that `{c}` repeats"),
+                    ));
                 }
                 '*' | '+' | '?' => {
                     translation.written.push(c);
@@ -94,7 +97,12 @@ impl<'s> Translation<'s> {
                     translation.counted(at)?;
                     false
                 }
-                '}' | ']' => return Err(fail_at(at, format!("`{c}` without its opening bracket"))),
+                '}' | ']' => {
+                    return Err(FilterPatternError::new(
+                        at,
+                        format!("`{c}` without its opening bracket"),
+                    ));
+                }
                 '.' => {
                     translation.written.push('.');
                     true
@@ -131,13 +139,17 @@ impl<'s> Translation<'s> {
         let has_comma = self.chars.next_if(|(_, c)| *c == ',').is_some();
         let most = if has_comma { self.count()? } else { fewest };
         if self.chars.next_if(|(_, c)| *c == '}').is_none() || fewest.or(most).is_none() {
-            return Err(fail_at(at, "expected a number of repetitions, such as {3} or {3,5}"));
+            return Err(FilterPatternError::new(
+                at,
+                "expected a number of repetitions, such as {3} or {3,5}",
+            ));
         }
         let from = fewest.unwrap_or(0);
         match most {
-            Some(most) if most < from => {
-                Err(fail_at(at, "the numbers of the repetition are in the wrong order"))
-            }
+            Some(most) if most < from => Err(FilterPatternError::new(
+                at,
+                "the numbers of the repetition are in the wrong order",
+            )),
             Some(most) => {
                 self.written.push_str(&format!("{{{from},{most}}}"));
                 Ok(())
@@ -155,7 +167,10 @@ impl<'s> Translation<'s> {
             self.chars.next();
             count = Some(count.unwrap_or(0) * 10 + digit);
             if count > Some(REPEAT_MAX) {
-                return Err(fail_at(start, format!("repeats more than {REPEAT_MAX} times")));
+                return Err(FilterPatternError::new(
+                    start,
+                    format!("repeats more than {REPEAT_MAX} times"),
+                ));
             }
         }
         Ok(count)
@@ -163,7 +178,7 @@ impl<'s> Translation<'s> {
 
     /// `[…]`, after the opening bracket.
     fn class(&mut self, at: usize) -> Result<(), FilterPatternError> {
-        let unclosed = || fail_at(at, "`[` opens a class that is never closed");
+        let unclosed = || FilterPatternError::new(at, "`[` opens a class that is never closed");
         self.written.push('[');
         if self.chars.next_if(|(_, c)| *c == '^').is_some() {
             self.written.push('^');
@@ -188,12 +203,17 @@ impl<'s> Translation<'s> {
                     (ClassItem::Char(from), ClassItem::Char(to)) if from <= to => {
                         self.written.push_str(&format!("-{}", escaped(to)));
                     }
-                    _ => return Err(fail_at(at, "a range in a class runs backwards")),
+                    _ => {
+                        return Err(FilterPatternError::new(
+                            at,
+                            "a range in a class runs backwards",
+                        ));
+                    }
                 }
             }
         }
         if is_empty {
-            return Err(fail_at(at, "the class is empty"));
+            return Err(FilterPatternError::new(at, "the class is empty"));
         }
         self.written.push(']');
         Ok(())
@@ -216,7 +236,10 @@ impl<'s> Translation<'s> {
                 let code = digit().zip(digit()).map(|(high, low)| 16 * high + low);
                 let c = code.filter(|code| *code < 0x80).and_then(char::from_u32);
                 c.map(ClassItem::Char).ok_or_else(|| {
-                    fail_at(at, "expected two hexadecimal digits from 00 to 7F after `\\x`")
+                    FilterPatternError::new(
+                        at,
+                        "expected two hexadecimal digits from 00 to 7F after `\\x`",
+                    )
                 })
             }
             Some('d') => Ok(ClassItem::Set("0-9", false)),
@@ -226,7 +249,7 @@ impl<'s> Translation<'s> {
             Some('w') => Ok(ClassItem::Set("A-Za-z0-9_", false)),
             Some('W') => Ok(ClassItem::Set("A-Za-z0-9_", true)),
             Some(c) if OPERATORS.contains(c) || SYMBOLS.contains(c) => Ok(ClassItem::Char(c)),
-            _ => Err(fail_at(at, "this escape is not supported")),
+            _ => Err(FilterPatternError::new(at, "this escape is not supported")),
         }
     }
 
@@ -272,7 +295,10 @@ fn escaped(c: char) -> String {
 
 fn unsupported(at: usize, c: char) -> FilterPatternError {
     match c {
-        '(' | ')' => fail_at(at, "a regular expression has no parentheses; write \\x28 for one"),
-        _ => fail_at(at, "this character is not allowed in a regular expression"),
+        '(' | ')' => FilterPatternError::new(
+            at,
+            "a regular expression has no parentheses; write \\x28 for one",
+        ),
+        _ => FilterPatternError::new(at, "this character is not allowed in a regular expression"),
     }
 }

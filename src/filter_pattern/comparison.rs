@@ -6,7 +6,7 @@ use std::fmt;
 use super::FilterPatternError;
 use super::aws_regex::AwsRegex;
 use super::number::Number;
-use super::reader::{Reader, fail_at};
+use super::reader::Reader;
 use super::required::RequiredTexts;
 use super::wildcard::Wildcard;
 
@@ -59,7 +59,7 @@ impl Comparison {
         match relation {
             Relation::Equal | Relation::NotEqual => Ok(Some(Self { relation, operand })),
             _ if has_order => Ok(Some(Self { relation, operand })),
-            _ => Err(fail_at(at, "`<` and `>` compare with a number only")),
+            _ => Err(FilterPatternError::new(at, "`<` and `>` compare with a number only")),
         }
     }
 
@@ -121,9 +121,11 @@ fn bare(reader: &mut Reader<'_>) -> Result<Operand, FilterPatternError> {
         return Ok(Operand::Number(number));
     }
     match text {
-        "" => Err(fail_at(at, "expected a number, a text or a %regular expression%")),
-        "null" => Err(fail_at(at, "null is tested with `IS NULL`")),
-        _ if text.contains(['+', '-']) => Err(fail_at(
+        "" => {
+            Err(FilterPatternError::new(at, "expected a number, a text or a %regular expression%"))
+        }
+        "null" => Err(FilterPatternError::new(at, "null is tested with `IS NULL`")),
+        _ if text.contains(['+', '-']) => Err(FilterPatternError::new(
             at,
             "a text with other than letters, digits, `_`, `.` and `*` needs double quotes",
         )),

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::FilterPatternError;
 use super::comparison::Comparison;
 use super::expr::Expr;
-use super::reader::{Reader, fail_at};
+use super::reader::Reader;
 use super::required::RequiredTexts;
 
 use selector::Selector;
@@ -72,7 +72,7 @@ fn atom(reader: &mut Reader<'_>, wildcards: &mut usize, depth: usize) -> Parsed 
     let at = reader.at();
     let expr = if reader.eat("(") {
         if depth == DEPTH_MAX {
-            return Err(fail_at(at, "the parentheses are nested too deeply"));
+            return Err(FilterPatternError::new(at, "the parentheses are nested too deeply"));
         }
         let inner = any(reader, wildcards, depth + 1)?;
         if !reader.eat(")") {
@@ -83,7 +83,10 @@ fn atom(reader: &mut Reader<'_>, wildcards: &mut usize, depth: usize) -> Parsed 
         let selector = Selector::parse(reader)?;
         *wildcards += usize::from(selector.has_wildcard());
         if *wildcards > WILDCARDS_MAX {
-            return Err(fail_at(at, format!("a pattern has at most {WILDCARDS_MAX} wildcards")));
+            return Err(FilterPatternError::new(
+                at,
+                format!("a pattern has at most {WILDCARDS_MAX} wildcards"),
+            ));
         }
         reader.skip_blanks();
         Expr::One(JsonCondition { selector, test: test(reader)? })
@@ -107,7 +110,7 @@ fn test(reader: &mut Reader<'_>) -> Result<Test, FilterPatternError> {
         ("IS", "TRUE") => Ok(Test::Is(true)),
         ("IS", "FALSE") => Ok(Test::Is(false)),
         ("NOT", "EXISTS") => Ok(Test::NotExists),
-        _ => Err(fail_at(
+        _ => Err(FilterPatternError::new(
             at,
             "expected a comparison such as `= 1`, or `IS NULL`, `IS TRUE`, `IS FALSE` or `NOT EXISTS`",
         )),

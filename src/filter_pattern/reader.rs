@@ -72,7 +72,7 @@ impl<'p> Reader<'p> {
                 Some('"') => return Ok(text),
                 Some('\\') if self.rest().starts_with(['"', '\\']) => text.extend(self.next()),
                 Some(c) => text.push(c),
-                None => return Err(fail_at(start, "the quote is never closed")),
+                None => return Err(FilterPatternError::new(start, "the quote is never closed")),
             }
         }
     }
@@ -83,10 +83,14 @@ impl<'p> Reader<'p> {
         self.expect("%")?;
         let source = self.take_while(|c| c != '%');
         if !self.eat("%") {
-            return Err(fail_at(start, "the `%` of the regular expression is never closed"));
+            return Err(FilterPatternError::new(
+                start,
+                "the `%` of the regular expression is never closed",
+            ));
         }
         self.regexes += 1;
-        AwsRegex::new(source).map_err(|error| fail_at(start + 1 + error.at, error.reason))
+        AwsRegex::new(source)
+            .map_err(|error| FilterPatternError::new(start + 1 + error.at, error.reason))
     }
 
     /// Fails if the pattern, which is not of terms, has too many regular expressions.
@@ -101,12 +105,8 @@ impl<'p> Reader<'p> {
 
     /// An error at the next character.
     pub(super) fn fail(&self, reason: impl Into<String>) -> FilterPatternError {
-        fail_at(self.at, reason)
+        FilterPatternError::new(self.at, reason)
     }
-}
-
-pub(super) fn fail_at(at: usize, reason: impl Into<String>) -> FilterPatternError {
-    FilterPatternError { at, reason: reason.into() }
 }
 
 /// Writes a text so that [`Reader::quoted`] reads it.

@@ -10,6 +10,9 @@ use regex_syntax::hir::{Class, Hir, HirKind, Literal};
 /// A shorter text occurs in too many messages to be worth a search.
 const TEXT_BYTES_MIN: usize = 2;
 
+/// The most texts that a text in any case is expanded to.
+const CASE_VARIANTS_MAX: usize = 8;
+
 /// The most texts that one regular expression is expanded to.
 const EXPANDED_MAX: usize = 16;
 
@@ -23,15 +26,26 @@ pub struct RequiredTexts {
 }
 
 impl RequiredTexts {
+    /// `None` if the text is so short that a search is of no use.
     pub fn one(text: &str) -> Option<Self> {
-        Self::any_of([text.to_owned()])
+        Self::any_of([text.to_owned()])?.if_selective()
     }
 
-    /// One of the texts; `None` if a text is so short that a search is of no use.
+    /// One of the texts; `None` if there is none, or an empty one.
     pub fn any_of(texts: impl IntoIterator<Item = String>) -> Option<Self> {
         let texts: BTreeSet<String> = texts.into_iter().collect();
-        let quality = texts.iter().map(String::len).min()?;
-        (quality >= TEXT_BYTES_MIN).then_some(Self { texts, quality })
+        let quality = texts.iter().map(String::len).min().filter(|shortest| *shortest > 0)?;
+        Some(Self { texts, quality })
+    }
+
+    /// A part of the text in any case of its ASCII letters. `None` if it is so short that a search is
+    /// of no use.
+    pub fn in_any_case(text: &str) -> Option<Self> {
+        Self::any_of(case_variants(text))?.if_selective()
+    }
+
+    fn if_selective(self) -> Option<Self> {
+        (self.quality >= TEXT_BYTES_MIN).then_some(self)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &str> {
@@ -60,14 +74,18 @@ impl RequiredTexts {
         Parts::of(&regex_syntax::parse(pattern).ok()?).required()
     }
 
-    /// The same texts in a string of a JSON message, which may have escapes.
+    /// The same texts in a value of a JSON message: a string, which may have escapes, or a number,
+    /// which may be written in other ways.
     pub fn in_json(self) -> Option<Self> {
         let inner: Option<BTreeSet<&str>> = self.iter().map(longest_unescaped).collect();
         let inner = inner?;
+        if inner.iter().any(|text| text.bytes().all(is_of_number)) {
+            return None;
+        }
         let quality = inner.iter().map(|text| text.len()).min()?;
         let escapes = inner.iter().flat_map(|text| text.bytes().map(escape_start));
         let texts = inner.iter().map(|text| (*text).to_owned()).chain(escapes).collect();
-        (quality >= TEXT_BYTES_MIN).then_some(Self { texts, quality })
+        Self { texts, quality }.if_selective()
     }
 
     /// A name of a field in a JSON message.
@@ -75,6 +93,28 @@ impl RequiredTexts {
         let key = Self::one(name)?.in_json()?;
         Some(Self { quality: 0, ..key })
     }
+}
+
+fn is_of_number(byte: u8) -> bool {
+    byte.is_ascii_digit() || b"+-.eE".contains(&byte)
+}
+
+/// The first part of the text that has few variants in upper and lower case, in all of them.
+fn case_variants(text: &str) -> Vec<String> {
+    let mut variants = vec![String::new()];
+    for c in text.chars() {
+        let cases = [c.to_ascii_lowercase(), c.to_ascii_uppercase()];
+        let cases = if cases[0] == cases[1] { &cases[..1] } else { &cases[..] };
+        if variants.len() * cases.len() > CASE_VARIANTS_MAX {
+            break;
+        }
+        let with = |variant: &String, c: char| format!("{variant}{c}");
+        variants = variants
+            .iter()
+            .flat_map(|variant| cases.iter().map(move |c| with(variant, *c)))
+            .collect();
+    }
+    variants
 }
 
 /// The longest part that JSON writes as it is, or byte by byte as `\u00XX`.
@@ -138,6 +178,7 @@ impl Parts {
 
     fn required(self) -> Option<RequiredTexts> {
         let exact = self.exact.and_then(RequiredTexts::any_of);
+        let exact = exact.and_then(RequiredTexts::if_selective);
         RequiredTexts::best([exact, self.required])
     }
 
@@ -164,7 +205,7 @@ impl Parts {
                 Some(longer) => joined = longer,
                 None => {
                     is_exact = false;
-                    found.push(RequiredTexts::any_of(joined));
+                    found.push(Self::exactly(joined).required());
                     joined = part.exact.unwrap_or_else(nothing);
                 }
             }
@@ -172,7 +213,7 @@ impl Parts {
         if is_exact {
             return Self::exactly(joined);
         }
-        found.push(RequiredTexts::any_of(joined));
+        found.push(Self::exactly(joined).required());
         Self::unknown(RequiredTexts::best(found))
     }
 }

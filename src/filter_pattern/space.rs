@@ -6,7 +6,7 @@ use super::FilterPatternError;
 use super::comparison::Comparison;
 use super::event_text::EventText;
 use super::expr::Expr;
-use super::reader::{Reader, fail_at};
+use super::reader::Reader;
 use super::required::RequiredTexts;
 
 /// Without an entry, everything matches.
@@ -37,12 +37,12 @@ pub(super) fn parse(reader: &mut Reader<'_>) -> Result<SpacePattern, FilterPatte
         let at = reader.at();
         if reader.eat("...") {
             if pattern.last.replace(Vec::new()).is_some() {
-                return Err(fail_at(at, "a pattern has at most one `...`"));
+                return Err(FilterPatternError::new(at, "a pattern has at most one `...`"));
             }
         } else {
             let entry = entry(reader)?;
             if !entry.name.is_empty() && pattern.entries().any(|other| other.name == entry.name) {
-                return Err(fail_at(at, "an earlier field has this name"));
+                return Err(FilterPatternError::new(at, "an earlier field has this name"));
             }
             pattern.last.as_mut().unwrap_or(&mut pattern.first).push(entry);
         }
@@ -53,7 +53,7 @@ pub(super) fn parse(reader: &mut Reader<'_>) -> Result<SpacePattern, FilterPatte
         }
         if !reader.eat(",") {
             return Err(match reader.peek() {
-                None => fail_at(start, "`[` is never closed"),
+                None => FilterPatternError::new(start, "`[` is never closed"),
                 Some(_) => reader.fail("expected `,` or `]`"),
             });
         }
@@ -68,7 +68,7 @@ fn entry(reader: &mut Reader<'_>) -> Result<Entry, FilterPatternError> {
         return Ok(Entry::default());
     }
     if name.starts_with(|c: char| c.is_ascii_digit()) {
-        return Err(fail_at(at, "the name of a field begins with a letter or `_`"));
+        return Err(FilterPatternError::new(at, "the name of a field begins with a letter or `_`"));
     }
     reader.skip_blanks();
     let condition = match Comparison::parse(reader)? {
@@ -95,7 +95,7 @@ fn conditions(
         reader.skip_blanks();
         let at = reader.at();
         if self::name(reader) != name {
-            return Err(fail_at(at, "expected the name of this field again"));
+            return Err(FilterPatternError::new(at, "expected the name of this field again"));
         }
         reader.skip_blanks();
         let Some(comparison) = Comparison::parse(reader)? else {

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::FilterPatternError;
 use super::aws_regex::AwsRegex;
-use super::reader::{Reader, fail_at, quote};
+use super::reader::{Reader, quote};
 use super::required::RequiredTexts;
 
 /// Without a term, everything matches.
@@ -40,7 +40,7 @@ pub(super) fn parse(reader: &mut Reader<'_>) -> Result<Terms, FilterPatternError
         let term = term(reader)?;
         match term.is_blank() {
             false => list.push(term),
-            true if has_sign => return Err(fail_at(at, "the term is blank")),
+            true if has_sign => return Err(FilterPatternError::new(at, "the term is blank")),
             // As documented, `" "` matches everything.
             true => {}
         }

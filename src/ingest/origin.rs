@@ -64,7 +64,7 @@ impl<'a> Origins<'a> {
         }
         let Origin { log_group, log_stream, .. } = &*self.base;
         let mut apps = self.config.apps.iter();
-        let app = apps.find(|app| app.admits(account, region, log_group, log_stream));
+        let app = apps.find(|app| app.scope.admits(account, region, log_group, log_stream));
         let name = app.map(|app| app.name.as_str());
         self.configured = Some((account.to_owned(), region.map(str::to_owned), name));
         name

@@ -1,20 +1,23 @@
-//! Decides which log events become alerts, and of which routes. A marker is a plain substring of
-//! the decoded message. One pass with the markers of all routes rejects the messages without any.
-//! Then routes are tried in the order of the configuration; the first that matches accepts the log
+//! Decides which log events become alerts, and of which routes. One pass rejects the messages
+//! without any text that a route requires (`required`), such as its markers. Then routes are tried
+//! in the order of the configuration; the first whose conditions hold (`condition`) accepts the log
 //! event, and later ones are tried only if it has `continue`.
 //!
-//! Left to others: the marker prefilter on raw text, which rejects most messages before this
-//! (`decode`), and making the alert (`alert`).
+//! Left to others: the prefilter on raw text, which rejects most messages before this (`decode`),
+//! and making the alert (`alert`).
 
 mod alert;
+mod condition;
+mod required;
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, OnceLock};
 
-use aho_corasick::{AhoCorasick, BuildError, MatchKind};
+use aho_corasick::BuildError;
 use anyhow::bail;
 
 use crate::config::{Config, ContextSize, Route};
+use crate::filter_pattern::RequiredTexts;
 use crate::ingest::decode::{Decoder, Events, MarkerPrefilter, Poison};
 use crate::ingest::lines::{AroundLimits, LineFilter};
 use crate::ingest::logs::{LogBatch, LogEvent};
@@ -22,18 +25,21 @@ use crate::ingest::origin::Origins;
 use crate::model::alert::{Alert, Origin};
 use crate::model::name::RouteName;
 use crate::model::pattern::Patterns;
-use crate::model::statement;
 use crate::redact::Redactor;
+
+pub use condition::Unmet;
+use condition::{EventPlace, MessageText, RouteMatcher};
+pub use required::is_searchable;
+use required::{QuickSearch, searchable};
 
 /// The routes of a configuration, ready to search.
 pub struct Routes {
     config: Config,
     decoder: Decoder,
     line_filter: LineFilter,
-    /// The markers of all routes.
-    all_markers: Markers,
-    /// In the order of the routes: the markers, and the name as the only element of a list.
-    by_route: Vec<(Markers, Arc<[RouteName]>)>,
+    quick: QuickSearch,
+    /// In the order of the configuration.
+    matchers: Vec<RouteMatcher>,
     /// Whether a route wants the log events around an alert.
     has_context: bool,
     own: OwnLogs,
@@ -61,18 +67,13 @@ pub struct Scanned {
     pub unfinished: bool,
 }
 
-/// The routes that accept a log event, and the marker that the first of them found.
+/// The routes that accept a log event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hit {
+    /// The marker that the first of them found, or its name if it has no markers.
     pub marker: Arc<str>,
     /// Never empty; in the order of the configuration.
     pub routes: Arc<[RouteName]>,
-}
-
-/// Markers that are searched for together.
-struct Markers {
-    search: AhoCorasick,
-    texts: Vec<Arc<str>>,
 }
 
 impl Routes {
@@ -80,22 +81,21 @@ impl Routes {
     /// When markers cannot be compiled. `Config::parse` refuses these, so only a configuration from
     /// another source can have them.
     pub fn new(config: &Config) -> anyhow::Result<Self> {
-        let markers =
-            |route: &Route| Ok((Markers::new(&route.markers)?, Arc::from([route.name.clone()])));
-        let by_route: Result<Vec<_>, BuildError> = config.routes.iter().map(markers).collect();
-        let all_markers = Markers::new(config.routes.iter().flat_map(|route| &route.markers));
-        let (Ok(by_route), Ok(all_markers)) = (by_route, all_markers) else {
-            bail!("the markers of the configuration cannot be searched for");
+        let texts = required::of_config(config);
+        let matchers: Result<Vec<_>, BuildError> =
+            config.routes.iter().map(RouteMatcher::new).collect();
+        let (Ok(matchers), Ok(quick)) = (matchers, QuickSearch::new(config, texts.as_ref())) else {
+            bail!("the conditions of the configuration cannot be searched for");
         };
-        let (decoder, line_filter) = (decoder(config), line_filter(config));
+        let texts = texts.filter(|_| !config.strict);
         let has_context = config.routes.iter().any(|route| route.context != ContextSize::default());
         Ok(Self {
             has_context,
             config: config.clone(),
-            decoder,
-            line_filter,
-            all_markers,
-            by_route,
+            decoder: decoder(config, texts.as_ref()),
+            line_filter: line_filter(config, texts.as_ref()),
+            quick,
+            matchers,
             own: OwnLogs::default(),
         })
     }
@@ -195,36 +195,49 @@ impl Routes {
         batch: &LogBatch<'_>,
         region: Option<&str>,
     ) -> Option<Hit> {
-        // A marker may have colors in it, and a color may be a part of a marker.
-        let plain = statement::without_sequences(&event.message);
-        // With one route, its own search below is enough.
-        if self.by_route.len() > 1 && self.all_markers.first_in(&event.message, &plain).is_none() {
+        let message = MessageText::new(&event.message);
+        if !self.quick.may_be_accepted(&message) {
             return None;
         }
-        let account = event.account.as_deref().unwrap_or(&batch.owner);
-        let region = event.region.as_deref().or(region);
+        let place = EventPlace::new(&self.config, event, batch, region);
         let mut hit: Option<Hit> = None;
-        for (route, (markers, alone)) in self.config.routes.iter().zip(&self.by_route) {
-            if !route.scope.admits(account, region, &batch.log_group) {
-                continue;
-            }
-            let Some(marker) = markers.first_in(&event.message, &plain) else { continue };
+        for matcher in &self.matchers {
+            let Some(marker) = matcher.accept(&message, &place) else { continue };
+            let alone = &matcher.alone;
             hit = Some(match hit {
                 None => Hit { marker: Arc::clone(marker), routes: Arc::clone(alone) },
                 Some(Hit { marker, routes }) => {
                     Hit { marker, routes: routes.iter().chain(&**alone).cloned().collect() }
                 }
             });
-            if !route.continue_ {
+            if !matcher.continue_ {
                 break;
             }
         }
         hit
     }
 
-    fn has_marker(&self, message: &str) -> bool {
-        let plain = statement::without_sequences(message);
-        self.all_markers.first_in(message, &plain).is_some()
+    /// Each route, the marker that it finds in the log event, and the first of its conditions that
+    /// does not hold.
+    pub fn tried(
+        &self,
+        event: &LogEvent<'_>,
+        batch: &LogBatch<'_>,
+        region: Option<&str>,
+    ) -> Vec<(&Route, Option<Arc<str>>, Option<Unmet>)> {
+        let message = MessageText::new(&event.message);
+        let place = EventPlace::new(&self.config, event, batch, region);
+        let tried = |(route, matcher): (_, &RouteMatcher)| {
+            (route, matcher.marker(&message).cloned(), matcher.unmet(&message, &place))
+        };
+        self.config.routes.iter().zip(&self.matchers).map(tried).collect()
+    }
+
+    /// Whether some route accepts the message from somewhere.
+    fn accepts_message(&self, message: &str) -> bool {
+        let message = MessageText::new(message);
+        self.quick.may_be_accepted(&message)
+            && self.matchers.iter().any(|matcher| matcher.accepts_message(&message))
     }
 
     /// Where the log event of `batch` comes from.
@@ -238,47 +251,22 @@ impl Routes {
     }
 }
 
-impl Markers {
-    fn new<'m>(markers: impl IntoIterator<Item = &'m String>) -> Result<Self, BuildError> {
-        let texts: Vec<Arc<str>> =
-            markers.into_iter().map(|marker| Arc::from(marker.as_str())).collect();
-        let mut builder = AhoCorasick::builder();
-        let search = builder
-            .match_kind(MatchKind::LeftmostLongest)
-            .build(texts.iter().map(|marker| marker.as_bytes()))?;
-        Ok(Self { search, texts })
-    }
-
-    /// The first marker in `message`, else in `plain`, the message without terminal sequences; of
-    /// two at the same place, the longer one.
-    fn first_in(&self, message: &str, plain: &str) -> Option<&Arc<str>> {
-        let has_sequences = plain.len() < message.len();
-        let in_plain = || has_sequences.then(|| self.search.find(plain)).flatten();
-        let found = self.search.find(message).or_else(in_plain)?;
-        Some(&self.texts[found.pattern().as_usize()])
-    }
-}
-
-/// With a marker prefilter on raw text, unless the configuration is strict. The prefilter ignores
-/// scopes, which need a parsed event: they only reduce what the markers find.
-fn decoder(config: &Config) -> Decoder {
-    let markers = config.routes.iter().flat_map(|route| route.markers.iter().map(String::as_str));
-    let prefilter = if config.strict { None } else { MarkerPrefilter::new(markers) };
+/// With a prefilter on raw text, if there are texts to search for.
+fn decoder(config: &Config, texts: Option<&RequiredTexts>) -> Decoder {
+    let parts: Option<Vec<&str>> = texts.and_then(|texts| texts.iter().map(searchable).collect());
+    let prefilter = parts.and_then(MarkerPrefilter::new);
     Decoder { decoded_bytes_max: config.decoded_bytes_max, prefilter }
 }
 
-/// Every line is a candidate if the configuration is strict.
-fn line_filter(config: &Config) -> LineFilter {
-    let routes = || config.routes.iter();
-    let markers = routes()
-        .flat_map(|route| route.markers.iter().map(String::as_str))
-        .filter(|_| !config.strict);
+/// Every line is a candidate if there are no texts to search for.
+fn line_filter(config: &Config, texts: Option<&RequiredTexts>) -> LineFilter {
     let most = |size: fn(&ContextSize) -> usize| {
-        routes().map(|route| size(&route.context)).max().unwrap_or(0)
+        config.routes.iter().map(|route| size(&route.context)).max().unwrap_or(0)
     };
     let (before, after) = (most(|context| context.before), most(|context| context.after));
     let (joined, after_bytes) = (alert::JOINED_EVENTS_MAX, 2 * alert::JOINED_BYTES_MAX);
-    LineFilter::new(markers, AroundLimits { before, joined, after, after_bytes })
+    let texts = texts.into_iter().flat_map(RequiredTexts::iter);
+    LineFilter::new(texts, AroundLimits { before, joined, after, after_bytes })
 }
 
 impl OwnLogs {

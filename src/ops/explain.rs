@@ -1,15 +1,16 @@
 //! Explains whether a line is an alert: which route accepts it, why the others do not, its redacted
 //! text and its pattern. Pure. It calls the code of the pipeline.
 
+use std::sync::Arc;
+
 use strum::{IntoStaticStr, VariantNames};
 
-use crate::config::{Config, Route};
+use crate::config::Route;
 use crate::ingest::logs::{LogBatch, LogEvent};
-use crate::ingest::route::Routes;
+use crate::ingest::route::{Routes, Unmet};
 use crate::model::app::AppSource;
 use crate::model::name::{RouteName, Severity};
 use crate::model::pattern::Pattern;
-use crate::model::statement;
 
 /// A line, and its source.
 #[derive(Clone, Debug, Default)]
@@ -26,7 +27,8 @@ pub struct LogLine {
 pub struct Explanation {
     /// Every route, in the order of the configuration.
     pub routes: Vec<RouteMatch>,
-    /// The marker that the first accepting route found; `None` if no route accepts the line.
+    /// The marker that the first accepting route found, or its name if it has no markers; `None` if
+    /// no route accepts the line.
     pub marker: Option<String>,
     pub severity: Option<&'static str>,
     /// The app that the alert would name, and what names it.
@@ -48,6 +50,8 @@ pub struct RouteMatch {
     pub result: MatchResult,
     /// The first marker of the route that the line has.
     pub marker: Option<String>,
+    /// With [`MatchResult::NoField`], the path of the field.
+    pub field: Option<String>,
 }
 
 /// Whether a route accepts a line, and why not. The codes are stable.
@@ -59,8 +63,18 @@ pub enum MatchResult {
     AcceptedAndContinued,
     /// The line has none of the route's markers.
     NoMarker,
-    /// The line is from another account, Region or log group.
+    /// The line matches none of the route's filter patterns.
+    NoPattern,
+    /// The line is not JSON, or a field has none of the values.
+    NoField,
+    /// None of the route's regular expressions matches.
+    NoRegex,
+    /// The line is from another account, Region, log group or log stream.
     OutOfScope,
+    /// The line is from another app.
+    OtherApp,
+    /// An `except` of the route leaves the line out.
+    Excepted,
     /// An earlier route accepted the line.
     AcceptedEarlier,
 }
@@ -79,19 +93,30 @@ impl MatchResult {
 impl RouteMatch {
     /// The result for people, after "the line": `has [ALERT]`.
     pub fn reason(&self) -> String {
-        let marker = self.marker.as_deref().unwrap_or_default();
+        let met = match &self.marker {
+            Some(marker) => format!("has {marker}"),
+            None => "meets its conditions".to_owned(),
+        };
+        let but = |reason: &str| match &self.marker {
+            Some(marker) => format!("has {marker}, but {reason}"),
+            None => reason.to_owned(),
+        };
         match self.result {
-            MatchResult::Accepted => format!("has {marker}"),
-            MatchResult::AcceptedAndContinued => {
-                format!("has {marker}; later routes are tried too")
-            }
+            MatchResult::Accepted => met,
+            MatchResult::AcceptedAndContinued => format!("{met}; later routes are tried too"),
             MatchResult::NoMarker => "has none of its markers".to_owned(),
+            MatchResult::NoPattern => but("does not match its pattern"),
+            MatchResult::NoField => {
+                let path = self.field.as_deref().unwrap_or_default();
+                but(&format!("has none of the values in `{path}`"))
+            }
+            MatchResult::NoRegex => but("does not match its regular expression"),
             MatchResult::OutOfScope => {
-                format!("has {marker}, but its account, Region or log group does not match")
+                format!("{met}, but its account, Region, log group or log stream does not match")
             }
-            MatchResult::AcceptedEarlier => {
-                format!("has {marker}, but an earlier route accepted it")
-            }
+            MatchResult::OtherApp => format!("{met}, but its app does not match"),
+            MatchResult::Excepted => format!("{met}, but the route leaves it out by `except`"),
+            MatchResult::AcceptedEarlier => format!("{met}, but an earlier route accepted it"),
         }
     }
 }
@@ -116,7 +141,7 @@ pub fn explain(routes: &Routes, line: &LogLine) -> Explanation {
     let accepting = hit.as_ref().map_or(&[][..], |hit| &*hit.routes);
     let (redacted, _) = routes.stored(&line.message, hit.as_ref().map_or("", |hit| &hit.marker));
     Explanation {
-        routes: match_routes(routes.config(), line, accepting),
+        routes: route_matches(routes, &event, &batch, line.region.as_deref(), accepting),
         pattern: hit.as_ref().map(|hit| Pattern::of(&redacted, &hit.marker).as_str().to_owned()),
         severity: hit.as_ref().and_then(|hit| {
             let configured = routes.get(hit.routes.first()?)?.severity;
@@ -130,38 +155,41 @@ pub fn explain(routes: &Routes, line: &LogLine) -> Explanation {
     }
 }
 
-/// Also through the colors of a terminal, as routes find it.
-fn has_marker(message: &str, marker: &str) -> bool {
-    message.contains(marker) || statement::without_sequences(message).contains(marker)
-}
-
-fn match_routes(config: &Config, line: &LogLine, accepting: &[RouteName]) -> Vec<RouteMatch> {
-    let route_match = |route: &Route| {
-        let marker = route.markers.iter().find(|marker| has_marker(&line.message, marker)).cloned();
-        let result = match &marker {
-            None => MatchResult::NoMarker,
-            Some(_) if accepting.contains(&route.name) => {
-                if route.continue_ {
-                    MatchResult::AcceptedAndContinued
-                } else {
-                    MatchResult::Accepted
-                }
-            }
-            Some(_)
-                if route.scope.admits(&line.account, line.region.as_deref(), &line.log_group) =>
-            {
-                MatchResult::AcceptedEarlier
-            }
-            Some(_) => MatchResult::OutOfScope,
+fn route_matches(
+    routes: &Routes,
+    event: &LogEvent<'_>,
+    batch: &LogBatch<'_>,
+    region: Option<&str>,
+    accepting: &[RouteName],
+) -> Vec<RouteMatch> {
+    let tried = routes.tried(event, batch, region).into_iter();
+    let route_match = |(route, marker, unmet): (&Route, Option<Arc<str>>, Option<Unmet>)| {
+        let result = match &unmet {
+            Some(Unmet::Markers) => MatchResult::NoMarker,
+            Some(Unmet::Pattern) => MatchResult::NoPattern,
+            Some(Unmet::Field(_)) => MatchResult::NoField,
+            Some(Unmet::Regex) => MatchResult::NoRegex,
+            Some(Unmet::Scope) => MatchResult::OutOfScope,
+            Some(Unmet::App) => MatchResult::OtherApp,
+            Some(Unmet::Except) => MatchResult::Excepted,
+            None if !accepting.contains(&route.name) => MatchResult::AcceptedEarlier,
+            None if route.continue_ => MatchResult::AcceptedAndContinued,
+            None => MatchResult::Accepted,
         };
-        RouteMatch { route: route.name.clone(), result, marker }
+        let field = match unmet {
+            Some(Unmet::Field(path)) => Some(path),
+            _ => None,
+        };
+        let marker = marker.map(|marker| marker.to_string());
+        RouteMatch { route: route.name.clone(), result, marker, field }
     };
-    config.routes.iter().map(route_match).collect()
+    tried.map(route_match).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
 
     #[test]
     fn a_line_is_explained_route_by_route() {
@@ -228,7 +256,8 @@ mod tests {
             [MatchResult::OutOfScope, MatchResult::OutOfScope, MatchResult::Accepted]
         );
         assert_eq!((&*other.app, other.app_source), ("shop", AppSource::LogGroup));
-        let reason = "has [CRITICAL], but its account, Region or log group does not match";
+        let reason =
+            "has [CRITICAL], but its account, Region, log group or log stream does not match";
         assert_eq!(other.routes[0].reason(), reason);
         let quiet = line("all is well", "/aws/lambda/shop", "2222");
         assert_eq!(results(&quiet), [MatchResult::NoMarker; 3]);

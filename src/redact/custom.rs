@@ -144,7 +144,7 @@ impl PartialEq for RulePattern {
 impl Eq for RulePattern {}
 
 /// Why a pattern does not compile. The error's own text repeats the pattern.
-fn regex_message(error: &regex::Error) -> String {
+pub(crate) fn regex_message(error: &regex::Error) -> String {
     let reason = match error {
         regex::Error::Syntax(text) => text.rsplit_once("\nerror: ").map(|(_, reason)| reason),
         regex::Error::CompiledTooBig(_) => Some("it is too big when compiled"),

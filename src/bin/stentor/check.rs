@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use clap::Args;
-use stentor::config::{Config, Scope};
-use stentor::ingest::route::Routes;
+use stentor::config::{Conditions, Config, Route};
+use stentor::ingest::route::{Routes, is_searchable};
 use stentor::model::app::AppSource;
 use stentor::model::humanize::{count, humanize_duration};
 use stentor::ops::check::Finding;
@@ -132,8 +132,8 @@ fn list_routes(text: &mut TextReport, config: &Config) {
     let rows = config.routes.iter().map(|route| {
         [
             route.name.to_string(),
-            route.markers.join(" "),
-            if route.scope.is_everything() { "everywhere" } else { "some sources" }.to_owned(),
+            conditions(route),
+            if route.conditions.is_everywhere() { "everywhere" } else { "some sources" }.to_owned(),
             route.notify.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
             format!(
                 "{} to {}",
@@ -142,11 +142,23 @@ fn list_routes(text: &mut TextReport, config: &Config) {
             ),
         ]
     });
-    text.table(["route", "markers", "from", "notify", "window"], &[], rows);
-    let uses_regions = |scope: &Scope| !scope.regions.is_empty();
-    let has_regions = config.routes.iter().any(|route| uses_regions(&route.scope))
-        || config.apps.iter().any(|app| uses_regions(&app.scope));
-    if has_regions {
+    text.table(["route", "conditions", "from", "notify", "window"], &[], rows);
+    let unsearchable = unsearchable_routes(config);
+    if !unsearchable.is_empty() {
+        let unsearchable = unsearchable.join(", ");
+        text.line(
+            1,
+            format_args!(
+                "no text to search for: {unsearchable}; so every log event is parsed, which"
+            ),
+        );
+        text.line(2, "takes about twice the time: see docs/conditions.md");
+    }
+    let conditions = config.routes.iter().flat_map(|route| {
+        std::iter::once(&route.conditions).chain(&route.except).map(|conditions| &conditions.scope)
+    });
+    let mut scopes = conditions.chain(config.apps.iter().map(|app| &app.scope));
+    if scopes.any(|scope| !scope.regions.is_empty()) {
         text.line(1, "regions: the Region of the stream or function that gets a log event, unless");
         text.line(2, "its subscription emits system fields: see docs/deploy.md, Regions, or set");
         text.line(2, "--emit-system-fields @aws.account @aws.region in put-subscription-filter");
@@ -164,6 +176,29 @@ fn list_routes(text: &mut TextReport, config: &Config) {
         let disabled = disabled.join(", ");
         text.line(1, format_args!("disabled redaction rules: {disabled}; their secrets are shown"));
     }
+}
+
+/// The markers of a route, and the kinds of its other conditions.
+fn conditions(route: &Route) -> String {
+    let Conditions { markers, patterns, fields, regexes, .. } = &route.conditions;
+    let mut conditions = markers.clone();
+    let kinds = [
+        (!patterns.is_empty(), "pattern".to_owned()),
+        (!fields.is_empty(), {
+            let paths: Vec<&str> = fields.iter().map(|field| field.path.as_str()).collect();
+            format!("fields {}", paths.join(", "))
+        }),
+        (!regexes.is_empty(), "regex".to_owned()),
+        (!route.except.is_empty(), "except".to_owned()),
+    ];
+    conditions.extend(kinds.into_iter().filter(|(is_given, _)| *is_given).map(|(_, kind)| kind));
+    conditions.join(" ")
+}
+
+/// The routes without a text to search for. In strict mode every log event is parsed anyway.
+fn unsearchable_routes(config: &Config) -> Vec<&str> {
+    let routes = config.routes.iter().filter(|route| !config.strict && !is_searchable(route));
+    routes.map(|route| route.name.as_str()).collect()
 }
 
 fn explain_line(text: &mut TextReport, explanation: &Explanation) {
@@ -215,6 +250,7 @@ fn json_report<'a>(
     json::CheckReport {
         version: json::VERSION,
         routes: config.routes.iter().map(|route| route.name.as_str()).collect(),
+        unsearchable: unsearchable_routes(config),
         apps: config.apps.iter().map(|app| app.name.as_str()).collect(),
         warnings: warnings.collect(),
         redaction: json::Redaction {

@@ -194,6 +194,7 @@ pub(crate) struct AssignedPattern<'a> {
 pub(crate) struct CheckReport<'a> {
     pub version: u32,
     pub routes: Vec<&'a str>,
+    pub unsearchable: Vec<&'a str>,
     pub apps: BTreeSet<&'a str>,
     pub warnings: Vec<Warning<'a>>,
     pub redaction: Redaction<'a>,
@@ -560,6 +561,7 @@ mod tests {
                 route: "a".parse().unwrap(),
                 result: MatchResult::NoMarker,
                 marker: None,
+                field: None,
             }],
             marker: None,
             severity: None,
@@ -572,6 +574,7 @@ mod tests {
         let report = CheckReport {
             version: VERSION,
             routes: vec!["a"],
+            unsearchable: vec!["a"],
             apps: BTreeSet::from(["shop"]),
             warnings: vec![Warning { line: 1, column: 2, message: "odd" }],
             redaction: Redaction { rules: vec!["badge"], disabled: &["card"] },

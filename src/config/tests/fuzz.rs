@@ -11,7 +11,7 @@ fn check_parse(text: &str) -> Result<(), TestCaseError> {
         Ok(config) => {
             prop_assert!(!config.routes.is_empty());
             for route in &config.routes {
-                prop_assert!(!route.markers.is_empty() && !route.notify.is_empty());
+                prop_assert!(route.conditions.has_message_condition() && !route.notify.is_empty());
                 prop_assert!(WINDOW_MIN <= route.window && route.window <= route.window_max);
                 prop_assert!(route.window_max <= WINDOW_LIMIT);
             }

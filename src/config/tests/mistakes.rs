@@ -97,7 +97,7 @@ fn mistakes_in_a_route() {
 #name                     -> 1:1: this route has no `name`
 name = ""                 -> 2:8: name: a name starts with a letter or digit
 name = "a#b"              -> 2:8: name: a name has only letters, digits, `.`, `_` and `-`
-#markers                  -> 1:1: this route has no `markers`
+#markers                  -> 1:1: this route has no `markers`, `pattern`, `fields` or `regex`
 marker = ["[A]"]          -> 3:1: unknown key `marker`, did you mean `markers`?
 markers = []              -> 3:11: markers: must not be empty
 markers = "[A]"           -> 3:11: markers: expected an array, found a string
@@ -140,14 +140,111 @@ log_groups = ['/a', '[b'] -> 5:21: log_groups: `[` opens a class that is never c
 log_group = []            -> 5:1: unknown key `log_group`, did you mean `log_groups`?
 [route.slack]             -> 5:8: unknown key `slack`
 redact = []               -> 5:1: unknown key `redact`; it is a table of its own, [redact]
-app = []                  -> 5:1: unknown key `app`; it is a table of its own, [[app]]
-log_streams = ["a"]       -> 5:1: unknown key `log_streams`; it belongs in an [[app]]
+app = []                  -> 5:1: unknown key `app`; it is a table of its own, [[app]]; the condition is `apps`
 "#;
     check_rows(rows, route_with);
     let long = |bytes| format!("markers = ['{}']", "x".repeat(bytes));
     assert_eq!(parse(&route_with(&long(256))).routes.len(), 1);
     let expected = "3:12: markers: a marker has 1 to 256 bytes, this one has 257";
     assert_eq!(diagnostics(&route_with(&long(257))), expected);
+}
+
+#[test]
+fn mistakes_in_conditions() {
+    let rows = r#"
+ignore_case = "yes"           -> 5:15: ignore_case: expected true or false, found a string
+ignorecase = true             -> 5:1: unknown key `ignorecase`, did you mean `ignore_case`?
+pattern = 7                   -> 5:11: pattern: expected a string, found an integer
+pattern = []                  -> 5:11: pattern: must not be empty
+pattern = '{ $.a == 1 }'      -> 5:19: pattern: expected one `=`
+pattern = "{ $.a = }"         -> 5:20: pattern: expected a number, a text or a %regular expression%
+pattern = "\"a\" b-c"         -> 5:11: pattern: at its byte 5: a term with other than letters, digits and `_` needs double quotes
+pattern = ["a", 'b', "a"]     -> 5:22: pattern: listed twice
+pattern = ["a", '%(%']        -> 5:19: pattern: a regular expression has no parentheses; write \x28 for one
+patterns = "a"                -> 5:1: unknown key `patterns`, did you mean `pattern`?
+regex = '('                   -> 5:9: regex: not a regular expression: unclosed group
+regex = ['a', 'a(?=b)']       -> 5:15: regex: not a regular expression: look-around, including look-ahead and look-behind, is not supported
+regexes = ['a']               -> 5:1: unknown key `regexes`, did you mean `regex`?
+fields = "level"              -> 5:10: fields: expected a table, found a string
+fields = {}                   -> 5:10: fields: must not be empty
+fields = { level = [] }       -> 5:20: fields: must not be empty
+fields = { level = 1.5 }      -> 5:20: fields: expected a string, a whole number, true or false, found a float
+fields = { level = ["a", ""] }-> 5:26: fields: a pattern must not be empty; leave the key out to admit everything
+fields = { a = "x", b = "[" } -> 5:25: fields: `[` opens a class that is never closed; write `[[]` for the character itself
+fields = { a = ["x", "x"] }   -> 5:22: fields: listed twice
+fields = { a.b.c.d.e.f.g.h.i = 1 } -> 5:32: fields: a path has at most 8 names and 256 bytes
+apps = []                     -> 5:8: apps: must not be empty; leave the key out to admit everything
+log_streams = ["[a"]          -> 5:16: log_streams: `[` opens a class that is never closed; write `[[]` for the character itself
+except = "a"                  -> 5:10: except: expected a table, found a string
+except = {}                   -> 5:10: except: has no condition, so the route would accept nothing
+except = { ignore_case = true } -> 5:10: except: has no condition, so the route would accept nothing
+except = { marker = ["a"] }   -> 5:12: unknown key `marker`, did you mean `markers`?
+except = { markers = [" "] }  -> 5:23: markers: a marker needs a visible character
+except = [{ markers = ["a"] }, { notify = ["slack:a"] }] -> 5:34: unknown key `notify`
+except = [{ pattern = 'a-' }] -> 5:25: pattern: a term with other than letters, digits and `_` needs double quotes
+except = { except = {} }      -> 5:12: unknown key `except`
+"#;
+    check_rows(rows, route_with);
+    let secret = "hunter2-(";
+    for key in ["pattern", "regex", "fields", "except", "apps", "ignore_case"] {
+        for value in ["'x'", "['x']", "{ 'x' = 'x' }", "{ pattern = 'x' }", "{ markers = 'x' }"] {
+            let value = value.replace('x', secret);
+            let Err(error) = Config::parse(&route_with(&format!("{key} = {value}")), "f") else {
+                continue;
+            };
+            assert!(!error.to_string().contains("hunter2"), "{key} = {value}: {error}");
+        }
+    }
+    let warnings = |line: &str| {
+        let warnings = parse(&route_with(line)).warnings;
+        warnings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
+    let marker = "5:11: pattern: names a field and matches any line; to search for a text in brackets, \
+                  put it in double quotes";
+    assert_eq!(warnings("pattern = '[CRITICAL]'"), marker);
+    let ignored = "5:11: pattern: CloudWatch Logs ignores `?` terms beside terms without `?`";
+    assert_eq!(warnings("pattern = '?ERROR -health'"), ignored);
+    assert_eq!(warnings("regex = 'x*'"), "5:9: regex: matches every message");
+}
+
+#[test]
+fn a_route_that_an_earlier_one_shadows_is_refused() {
+    let check = |one: &str, two: &str, is_shadowed: bool| {
+        let route = |name: &str, keys: &str| {
+            format!(
+                "[[route]]\nname = '{name}'\nnotify = ['slack:a']\n{}\n",
+                keys.replace("; ", "\n")
+            )
+        };
+        let found = Config::parse(&format!("{}{}", route("a", one), route("b", two)), "f");
+        let is_found =
+            found.is_err_and(|error| error.to_string().contains("no log event can reach"));
+        assert_eq!(is_found, is_shadowed, "{one} | {two}");
+    };
+    check("markers = ['ERR']", "markers = ['ERROR']; pattern = 'x'", true);
+    check("markers = ['ERR']; pattern = 'x'", "markers = ['ERROR']", false);
+    check("markers = ['ERR']; pattern = 'x'", "markers = ['ERROR']; pattern = ' x '", true);
+    check("markers = ['ERR']", "markers = ['ERROR']; except = { regex = 'x' }", true);
+    check("markers = ['ERR']; except = { regex = 'x' }", "markers = ['ERROR']", false);
+    check(
+        "markers = ['ERR']; except = { regex = 'x' }",
+        "markers = ['ERR']; except = { regex = 'x' }",
+        true,
+    );
+    check("pattern = 'x'", "markers = ['ERROR']; pattern = 'x'", true);
+    check("pattern = 'x'", "pattern = 'x'; fields = { a = 1 }", true);
+    check("pattern = 'x'; fields = { a = 1 }", "pattern = 'x'", false);
+    check("fields = { a = 'x' }", "fields = { a = 'x' }; ignore_case = true", false);
+    check("markers = ['err']; ignore_case = true", "markers = ['ERROR']", true);
+    check("markers = ['ERR']", "markers = ['ERROR']; ignore_case = true", false);
+    check("markers = ['[7]']", "markers = ['[7]x']; ignore_case = true", true);
+    check(
+        "markers = ['a']; log_streams = ['web/*']",
+        "markers = ['a']; log_streams = ['web/1']",
+        true,
+    );
+    check("markers = ['a']; apps = ['shop']", "markers = ['a']", false);
+    check("regex = 'a'; continue = true", "regex = 'a'", false);
 }
 
 #[test]
@@ -185,8 +282,9 @@ strict = true              -> 4:1: unknown key `strict`; it belongs above [[app]
     let narrow_first = "[[app]]\nname = 'a'\nlog_streams = ['x*']\n\
                         [[app]]\nname = 'a'\nlog_groups = ['*']\n";
     let config = parse(&format!("{narrow_first}{ROUTE}"));
-    let app_of =
-        |stream| config.apps.iter().position(|app| app.admits("123456789012", None, "/g", stream));
+    let app_of = |stream| {
+        config.apps.iter().position(|app| app.scope.admits("123456789012", None, "/g", stream))
+    };
     assert_eq!((app_of("x1"), app_of("y")), (Some(0), Some(1)));
     let many = |count: usize| {
         let apps = (0..count).map(|n| format!("[[app]]\nname = 'a'\nlog_groups = ['/{n}']\n"));

@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::Value;
 
 use crate::filter_pattern::FilterPatternError;
-use crate::filter_pattern::reader::{Reader, fail_at};
+use crate::filter_pattern::reader::Reader;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Selector {
@@ -39,7 +39,7 @@ impl Selector {
                 return Ok(selector);
             };
             if step.is_wildcard() && selector.has_wildcard() {
-                return Err(fail_at(at, "a selector has at most one wildcard"));
+                return Err(FilterPatternError::new(at, "a selector has at most one wildcard"));
             }
             selector.steps.push(step);
         }
@@ -98,7 +98,7 @@ fn name(reader: &mut Reader<'_>) -> Result<Step, FilterPatternError> {
         let name = reader.take_while(|c| c != '\'').to_owned();
         return match reader.eat("']") {
             true => Ok(Step::Name(name)),
-            false => Err(fail_at(at, "`['` is never closed by `']`")),
+            false => Err(FilterPatternError::new(at, "`['` is never closed by `']`")),
         };
     }
     match reader.take_while(is_name) {

@@ -77,6 +77,9 @@ fn operand() -> impl Strategy<Value = &'static str> {
         "\"é*z\"",
         "\"5\"",
         "\"\"",
+        "\"500.0\"",
+        "1.5*",
+        "%50+%",
         "%a+b%",
         r"%\d{2}|[xy]z%",
     ])
@@ -156,7 +159,7 @@ fn message() -> impl Strategy<Value = String> {
     ]);
     let leaf = prop_oneof![
         4 => text.prop_map(|text| format!("\"{text}\"")),
-        2 => select(vec!["5", "404", "-1500", "1e300", "0.1", "null", "true", "false"]).prop_map(str::to_owned),
+        2 => select(vec!["5", "404", "-1500", "1e300", "0.1", "5e2", "15e-1", "null", "true", "false"]).prop_map(str::to_owned),
     ];
     let value = leaf.prop_recursive(3, 12, 3, |inner| {
         let key = select(vec!["a", "b", "l\\u0065vel", "level", "x.y", ""]);

@@ -66,7 +66,7 @@ impl Routes {
     }
 
     /// The message with the log events that continue it, such as the lines of a stack trace; and
-    /// how many these are. A log event with a marker is an alert of its own.
+    /// how many these are. A log event that a route may accept is an alert of its own.
     fn with_continuations<'m>(
         &self,
         message: &'m str,
@@ -79,7 +79,7 @@ impl Routes {
         let (mut text, mut joined) = (Cow::Borrowed(message), 0);
         for following in neighbors.after().take(JOINED_EVENTS_MAX) {
             let Some(added) = continuation.next(&following) else { break };
-            if text.len() + added.len() > JOINED_BYTES_MAX || self.has_marker(&following) {
+            if text.len() + added.len() > JOINED_BYTES_MAX || self.accepts_message(&following) {
                 break;
             }
             let text = text.to_mut();

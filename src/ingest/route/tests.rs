@@ -1,3 +1,5 @@
+mod conditions;
+
 use std::io::Write as _;
 
 use base64::Engine as _;

@@ -37,8 +37,8 @@ fn check_config(name: &str, text: &str, arguments: &[&str]) -> String {
 fn a_disabled_rule_is_visible() {
     insta::assert_snapshot!(check("check-rules", &[]), @r"
     ✓ the configuration is valid: 1 route
-      route  markers  from        notify   window
-      all    [ALERT]  everywhere  slack:x  30 s to 10 min
+      route  conditions  from        notify   window
+      all    [ALERT]     everywhere  slack:x  30 s to 10 min
       apps that [[app]] names: front end
       redaction rules of your own: badge
       disabled redaction rules: card; their secrets are shown
@@ -93,4 +93,61 @@ fn regions_are_explained_where_they_are_used() {
     };
     assert!(line("eu-west-1").contains("✓ route all"), "{}", line("eu-west-1"));
     assert!(line("us-east-1").contains("✗ route all"), "{}", line("us-east-1"));
+}
+
+#[test]
+fn each_condition_is_explained() {
+    let config = r#"
+[[route]]
+name = "json"
+fields = { level = "fatal", "http.status" = "5*" }
+except = { markers = ["synthetic"] }
+notify = ["slack:x"]
+[[route]]
+name = "slow"
+pattern = '[..., ms > 500]'
+apps = ["shop"]
+notify = ["slack:x"]
+"#;
+    insta::assert_snapshot!(check_config("check-conditions", config, &[]), @r"
+    ✓ the configuration is valid: 2 routes
+      route  conditions                        from          notify   window
+      json   fields http.status, level except  everywhere    slack:x  30 s to 10 min
+      slow   pattern                           some sources  slack:x  30 s to 10 min
+      no text to search for: slow; so every log event is parsed, which
+        takes about twice the time: see docs/conditions.md
+    ");
+    let line = |line: &str, expected: [&str; 2]| {
+        let shown = check_config("check-conditions", config, &["--message", line]);
+        let routes: Vec<&str> = shown.lines().take(2).collect();
+        assert_eq!(routes, expected, "{line}");
+    };
+    line(
+        r#"{"level":"fatal","http":{"status":404}}"#,
+        [
+            "✗ route json: the line has none of the values in `http.status`",
+            "✗ route slow: the line does not match its pattern",
+        ],
+    );
+    line(
+        r#"{"level":"fatal","http":{"status":503}}"#,
+        [
+            "✓ route json: the line meets its conditions",
+            "✗ route slow: the line does not match its pattern",
+        ],
+    );
+    line(
+        r#"{"level":"fatal","http":{"status":503},"by":"synthetic"}"#,
+        [
+            "✗ route json: the line meets its conditions, but the route leaves it out by `except`",
+            "✗ route slow: the line does not match its pattern",
+        ],
+    );
+    line(
+        "GET / 501",
+        [
+            "✗ route json: the line has none of the values in `http.status`",
+            "✗ route slow: the line meets its conditions, but its app does not match",
+        ],
+    );
 }

@@ -475,7 +475,7 @@ fn has_row(rows: &Rows, event: &str) -> bool {
 
 fn markers(configuration: usize) -> Vec<&'static str> {
     let routes = &super::services::routes(configuration).config().routes;
-    routes.iter().flat_map(|route| &route.markers).map(String::as_str).collect()
+    routes.iter().flat_map(|route| &route.conditions.markers).map(String::as_str).collect()
 }
 
 /// Poison records that are not parked.
