@@ -11,6 +11,6 @@ fuzz_target!(|input: &str| {
     let Ok(parsed) = pattern.parse::<FilterPattern>() else { return };
     assert_eq!(parsed.to_string().parse().as_ref(), Ok(&parsed), "{parsed}");
     let matches = parsed.matches(&EventText::new(message));
-    let is_covered = |texts: stentor::filter_pattern::RequiredTexts| texts.iter().any(|text| message.contains(text));
+    let is_covered = |texts: stentor::filter_pattern::RequiredTexts| texts.with_escapes().any(|text| message.contains(&*text));
     assert!(!matches || parsed.required().is_none_or(is_covered), "{parsed}\n{message}");
 });

@@ -163,7 +163,7 @@ mod tests {
             assert_eq!(field.holds(&event, false), expected, "{path} {message}");
             let texts = field.required(false);
             let has_text =
-                texts.is_none_or(|texts| texts.iter().any(|text| message.contains(text)));
+                texts.is_none_or(|texts| texts.with_escapes().any(|text| message.contains(&*text)));
             assert!(has_text || !expected, "{path} {message}");
         };
         check("level", &["fatal", "critical"], r#"{"level":"critical"}"#, true);

@@ -3,6 +3,7 @@
 //! They are derived soundly, not completely: a message without any of the texts never matches, and one
 //! with a text need not match (`a_match_has_a_required_text`).
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use regex_syntax::hir::{Class, Hir, HirKind, Literal};
@@ -20,8 +21,10 @@ const EXPANDED_MAX: usize = 16;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequiredTexts {
     texts: BTreeSet<String>,
-    /// The length of the shortest text, without the escapes of JSON; 0 for the name of a field, which
-    /// most messages of an application have.
+    /// Bit N: or an escape of JSON, for a character whose code has the high half N.
+    escapes: u16,
+    /// The length of the shortest text; 0 for the name of a field, which most messages of an
+    /// application have.
     quality: usize,
 }
 
@@ -35,7 +38,7 @@ impl RequiredTexts {
     pub fn any_of(texts: impl IntoIterator<Item = String>) -> Option<Self> {
         let texts: BTreeSet<String> = texts.into_iter().collect();
         let quality = texts.iter().map(String::len).min().filter(|shortest| *shortest > 0)?;
-        Some(Self { texts, quality })
+        Some(Self { texts, escapes: 0, quality })
     }
 
     /// A part of the text in any case of its ASCII letters. `None` if it is so short that a search is
@@ -52,6 +55,18 @@ impl RequiredTexts {
         self.texts.iter().map(String::as_str)
     }
 
+    /// Whether the escape `\u00N0` to `\u00NF` in a message may stand for a byte of a text: bit N.
+    pub fn escapes(&self) -> u16 {
+        self.escapes
+    }
+
+    /// The texts, and the beginnings of the escapes.
+    pub fn with_escapes(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        let halves = (0..8).filter(|half| self.escapes & 1 << half != 0);
+        let escapes = halves.map(|half| Cow::Owned(format!("\\u00{half}")));
+        self.iter().map(Cow::Borrowed).chain(escapes)
+    }
+
     /// The texts of one of several conditions, all of which have to hold: the most selective.
     pub fn best(conditions: impl IntoIterator<Item = Option<Self>>) -> Option<Self> {
         let rank = |one: &Self| (one.quality, std::cmp::Reverse(one.texts.len()));
@@ -62,6 +77,7 @@ impl RequiredTexts {
     pub fn union(conditions: impl IntoIterator<Item = Option<Self>>) -> Option<Self> {
         let merge = |mut all: Self, more: Self| {
             all.texts.extend(more.texts);
+            all.escapes |= more.escapes;
             all.quality = all.quality.min(more.quality);
             all
         };
@@ -83,9 +99,10 @@ impl RequiredTexts {
             return None;
         }
         let quality = inner.iter().map(|text| text.len()).min()?;
-        let escapes = inner.iter().flat_map(|text| text.bytes().map(escape_start));
-        let texts = inner.iter().map(|text| (*text).to_owned()).chain(escapes).collect();
-        Self { texts, quality }.if_selective()
+        let bytes = inner.iter().flat_map(|text| text.bytes());
+        let escapes = bytes.fold(0, |escapes, byte| escapes | 1 << (byte >> 4));
+        let texts = inner.iter().map(|text| (*text).to_owned()).collect();
+        Self { texts, escapes, quality }.if_selective()
     }
 
     /// A name of a field in a JSON message.
@@ -121,11 +138,6 @@ fn case_variants(text: &str) -> Vec<String> {
 fn longest_unescaped(text: &str) -> Option<&str> {
     let is_escaped = |c: char| !matches!(c, ' '..='~') || matches!(c, '"' | '\\' | '/');
     text.split(is_escaped).max_by_key(|part| part.len())
-}
-
-/// How the escape of a printable ASCII character begins, after its backslash: `u004` for `A`.
-fn escape_start(byte: u8) -> String {
-    format!("u00{}", byte >> 4)
 }
 
 /// The texts that a part of a regular expression matches, as far as they are known.

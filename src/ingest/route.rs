@@ -253,8 +253,10 @@ impl Routes {
 
 /// With a prefilter on raw text, if there are texts to search for.
 fn decoder(config: &Config, texts: Option<&RequiredTexts>) -> Decoder {
-    let parts: Option<Vec<&str>> = texts.and_then(|texts| texts.iter().map(searchable).collect());
-    let prefilter = parts.and_then(MarkerPrefilter::new);
+    let prefilter = texts.and_then(|texts| {
+        let parts: Option<Vec<&str>> = texts.iter().map(searchable).collect();
+        MarkerPrefilter::with_json_escapes(parts?, texts.escapes())
+    });
     Decoder { decoded_bytes_max: config.decoded_bytes_max, prefilter }
 }
 
@@ -265,8 +267,9 @@ fn line_filter(config: &Config, texts: Option<&RequiredTexts>) -> LineFilter {
     };
     let (before, after) = (most(|context| context.before), most(|context| context.after));
     let (joined, after_bytes) = (alert::JOINED_EVENTS_MAX, 2 * alert::JOINED_BYTES_MAX);
-    let texts = texts.into_iter().flat_map(RequiredTexts::iter);
-    LineFilter::new(texts, AroundLimits { before, joined, after, after_bytes })
+    let texts: Vec<_> = texts.into_iter().flat_map(RequiredTexts::with_escapes).collect();
+    let limits = AroundLimits { before, joined, after, after_bytes };
+    LineFilter::new(texts.iter().map(|text| &**text), limits)
 }
 
 impl OwnLogs {

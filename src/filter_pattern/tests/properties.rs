@@ -198,7 +198,7 @@ proptest! {
         let Ok(pattern) = text.parse::<FilterPattern>() else { return Ok(()) };
         let Some(required) = pattern.required() else { return Ok(()) };
         for message in messages {
-            let has_text = required.iter().any(|text| message.contains(text));
+            let has_text = required.with_escapes().any(|text| message.contains(&*text));
             let matches = pattern.matches(&EventText::new(&message));
             prop_assert!(has_text || !matches, "{} {:?} {}", text, required, message);
         }

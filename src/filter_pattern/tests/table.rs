@@ -411,7 +411,7 @@ fn likely_mistakes_are_found() {
 fn a_match_requires_texts() {
     let check = |pattern: &str, expected: &str| {
         let required = pattern.parse::<FilterPattern>().unwrap().required();
-        let texts = required.map(|texts| texts.iter().collect::<Vec<_>>().join(" | "));
+        let texts = required.map(|texts| texts.with_escapes().collect::<Vec<_>>().join(" | "));
         assert_eq!(texts.as_deref().unwrap_or("none"), expected, "{pattern}");
     };
     check("", "none");
@@ -427,14 +427,14 @@ fn a_match_requires_texts() {
     check(r"%^\d+$%", "none");
     check("%ab{2,}c%", "none");
     check("%abb*cde%", "cde");
-    check("{ $.level = fatal }", "fatal | u006 | u007");
-    check(r#"{ $.level = "a/bcd" }"#, "bcd | u006");
-    check("{ $.level = %FATAL|ERROR% }", "ERROR | FATAL | u004 | u005");
-    check("{ $.latency_ms > 500 }", "latency_ms | u005 | u006 | u007");
-    check("{ $.a.['é-code'][0] IS NULL }", "-code | u002 | u006");
-    check("{ $.latency > 500 && $.level = \"E*\" }", "level | u006 | u007");
-    check("{ $.latency > 500 && $.level = \"ER*\" }", "ER | u004 | u005");
-    check("{ $.a1 = xx || $.b1 = yy }", "u007 | xx | yy");
+    check("{ $.level = fatal }", "fatal | \\u006 | \\u007");
+    check(r#"{ $.level = "a/bcd" }"#, "bcd | \\u006");
+    check("{ $.level = %FATAL|ERROR% }", "ERROR | FATAL | \\u004 | \\u005");
+    check("{ $.latency_ms > 500 }", "latency_ms | \\u005 | \\u006 | \\u007");
+    check("{ $.a.['é-code'][0] IS NULL }", "-code | \\u002 | \\u006");
+    check("{ $.latency > 500 && $.level = \"E*\" }", "level | \\u006 | \\u007");
+    check("{ $.latency > 500 && $.level = \"ER*\" }", "ER | \\u004 | \\u005");
+    check("{ $.a1 = xx || $.b1 = yy }", "xx | yy | \\u007");
     check("{ $.a1 = xx || $.b1 NOT EXISTS }", "none");
     check("[..., request = *.html*, status = 4*, bytes > 7]", ".html");
     check("[a = x1 || a = y1, b]", "x1 | y1");

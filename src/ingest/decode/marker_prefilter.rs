@@ -29,6 +29,9 @@ pub struct MarkerPrefilter {
     inner_bytes: Box<[bool; 256]>,
     /// Bit N: some marker has a byte whose high half is N.
     high_halves: u16,
+    /// Bit N: an escape for a byte whose high half is N, in the JSON that a message is, counts as a
+    /// marker.
+    json_escapes: u16,
     search: Search,
 }
 
@@ -46,6 +49,15 @@ enum Search {
 impl MarkerPrefilter {
     /// `None` if a marker could appear in raw text in other ways, or if there is no marker.
     pub fn new<'m>(markers: impl IntoIterator<Item = &'m str>) -> Option<Self> {
+        Self::with_json_escapes(markers, 0)
+    }
+
+    /// The same, and messages with the text `\u00N` may carry a marker if bit N of `json_escapes` is
+    /// set.
+    pub fn with_json_escapes<'m>(
+        markers: impl IntoIterator<Item = &'m str>,
+        json_escapes: u16,
+    ) -> Option<Self> {
         let mut markers: Vec<Box<[u8]>> =
             markers.into_iter().map(|marker| marker.as_bytes().into()).collect();
         markers.sort_unstable();
@@ -55,10 +67,13 @@ impl MarkerPrefilter {
         if markers.is_empty() || !markers.iter().all(|marker| is_searchable(marker)) {
             return None;
         }
-        let high_halves = markers.iter().flatten().fold(0, |bits, byte| bits | 1 << (byte >> 4));
+        // In raw text an escape of the message is `\\u00N`, or one of its characters is escaped.
+        let escape: &[u8] = if json_escapes == 0 { b"" } else { b"\\u0" };
+        let bytes = markers.iter().flat_map(|marker| marker.iter()).chain(escape);
+        let high_halves = bytes.fold(0, |bits, byte| bits | 1 << (byte >> 4));
         let search = Search::new(&markers, high_halves)?;
         let (second_bytes, inner_bytes) = (second_bytes(&markers), inner_bytes(&markers));
-        Some(Self { markers, second_bytes, inner_bytes, high_halves, search })
+        Some(Self { markers, second_bytes, inner_bytes, high_halves, json_escapes, search })
     }
 
     /// The bytes for which the string scan has to stop. Empty if [`Self::next`] finds the markers.
@@ -84,6 +99,22 @@ impl MarkerPrefilter {
                 text.get(at - 2).is_some_and(|before| self.inner_bytes[usize::from(*before)])
             }
             Some(&[b'0', b'0', digit @ b'0'..=b'9']) => self.high_halves & 1 << (digit - b'0') != 0,
+            _ => false,
+        }
+    }
+
+    pub(super) fn has_json_escapes(&self) -> bool {
+        self.json_escapes != 0
+    }
+
+    /// Whether the backslash at `at`, which is escaped itself, begins an escape that counts as a
+    /// marker. Calls nothing, because it is a part of the scan's loop.
+    #[inline(always)]
+    pub(super) fn json_escape_at(&self, text: &[u8], at: usize) -> bool {
+        match text.get(at + 1..at + 5) {
+            Some(&[b'u', b'0', b'0', digit @ b'0'..=b'9']) => {
+                self.json_escapes & 1 << (digit - b'0') != 0
+            }
             _ => false,
         }
     }
@@ -115,8 +146,14 @@ impl MarkerPrefilter {
                     && self.may_be_escaped_at(text, at)
                     && (!starts_sequence(&text[at - 1..]) || self.may_divide_at(text, at))
             };
+            let is_json_escape = || {
+                text[at] == b'\\'
+                    && at > 0
+                    && text[at - 1] == b'\\'
+                    && self.json_escape_at(text, at)
+            };
             let is_marker = || self.markers.iter().any(|marker| text[at..].starts_with(marker));
-            self.second_byte_at(text, at) && is_marker() || is_escape()
+            self.second_byte_at(text, at) && is_marker() || is_escape() || is_json_escape()
         })
     }
 

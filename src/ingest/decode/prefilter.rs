@@ -62,6 +62,7 @@ impl<'t> WithScanner for Prefilter<'t, '_> {
     #[inline(always)]
     fn with_scanner<V: Vector>(self, scanner: StringScanner<V>) -> Self::Output {
         let Self { text, markers, candidates } = self;
+        let scanner = scanner.with_backslashes(markers.has_json_escapes());
         Pass { cursor: JsonCursor::new(text), markers, candidates, scanner, next_found: 0 }
             .message()
     }
@@ -232,6 +233,7 @@ impl<'t, V: Vector> Pass<'t, '_, V> {
         let (text, markers) = (self.cursor.text(), self.markers);
         let scanned = self.scanner.scan(text, start, |at, byte| match byte {
             b'u' => markers.may_be_escaped_at(text, at),
+            b'\\' => markers.json_escape_at(text, at),
             _ => markers.second_byte_at(text, at),
         })?;
         let message = start..scanned.end;

@@ -91,12 +91,27 @@ pub(super) trait Vector: Copy {
 
 /// Scans strings.
 #[derive(Clone, Copy)]
-pub(super) struct StringScanner<V>(V);
+pub(super) struct StringScanner<V> {
+    vector: V,
+    /// All bits, if escaped backslashes are candidates, or none.
+    backslashes: u64,
+}
 
 impl<V: Vector> StringScanner<V> {
+    #[inline(always)]
+    fn new(vector: V) -> Self {
+        Self { vector, backslashes: 0 }
+    }
+
+    /// The same, in which each escaped backslash is a candidate, too.
+    #[inline(always)]
+    pub(super) fn with_backslashes(self, are_candidates: bool) -> Self {
+        Self { backslashes: if are_candidates { u64::MAX } else { 0 }, ..self }
+    }
+
     /// Scans the string whose content begins at `from`; `None` if it is not closed. `on_byte` is
-    /// called with the offset and the byte of each candidate: a first byte of a marker, or an
-    /// escaped `u`. It becomes part of the loop, and must not call anything: around a call the
+    /// called with the offset and the byte of each candidate: a first byte of a marker, an escaped
+    /// `u`, or an escaped backslash. It becomes part of the loop, and must not call anything: around a call the
     /// vector registers are spilled.
     #[inline(always)]
     pub(super) fn scan(
@@ -105,7 +120,7 @@ impl<V: Vector> StringScanner<V> {
         from: usize,
         mut on_byte: impl FnMut(usize, u8) -> bool,
     ) -> Option<ScannedString> {
-        let Self(vector) = self;
+        let Self { vector, .. } = self;
         let (mut rest, mut candidate) = (&text[from..], NOWHERE);
         let mut all = vector.load(&[0; WIDTH]);
         let mut closing_quote = |block_at: usize, mut bits: u64| {
@@ -146,13 +161,14 @@ impl<V: Vector> StringScanner<V> {
     /// escaped `u`. And whether the block ends with a backslash that escapes the byte after it.
     #[inline(always)]
     fn unescaped(self, block: V::Block, special: u64) -> (u64, bool) {
-        let Self(vector) = self;
+        let Self { vector, .. } = self;
         let backslashes = vector.eq(block, b'\\');
         if backslashes == 0 {
             return (special, false);
         }
         let (escaped, is_open) = escaped(backslashes);
         let mut bits = special & !(backslashes | vector.eq(block, b'"') & escaped);
+        bits |= backslashes & escaped & self.backslashes;
         let others = escaped & !special;
         if others != 0 {
             bits |= vector.eq(block, b'u') & others;

@@ -42,7 +42,10 @@ impl QuickSearch {
             _ => true,
         };
         let texts = texts.filter(|_| is_needed);
-        texts.map(|texts| AhoCorasick::new(texts.iter())).transpose().map(Self)
+        let search = |texts: &RequiredTexts| {
+            AhoCorasick::new(texts.with_escapes().map(|text| text.into_owned().into_bytes()))
+        };
+        texts.map(search).transpose().map(Self)
     }
 
     pub(super) fn may_be_accepted(&self, message: &MessageText<'_>) -> bool {

@@ -115,7 +115,7 @@ notify = ["slack:x"]
       json   fields http.status, level except  everywhere    slack:x  30 s to 10 min
       slow   pattern                           some sources  slack:x  30 s to 10 min
       no text to search for: slow; so every log event is parsed, which
-        takes about twice the time: see docs/conditions.md
+        takes two to three times the time: see docs/conditions.md
     ");
     let line = |line: &str, expected: [&str; 2]| {
         let shown = check_config("check-conditions", config, &["--message", line]);

@@ -36,7 +36,7 @@ impl Avx2 {
 
 #[target_feature(enable = "avx2")]
 fn with_avx2<W: WithScanner>(work: W, vector: Avx2) -> W::Output {
-    work.with_scanner(StringScanner(vector))
+    work.with_scanner(StringScanner::new(vector))
 }
 
 // SAFETY of every block below: `self` proves that the processor has AVX2. The pointers are to

@@ -55,7 +55,7 @@ impl Vector for Portable {
 
     #[inline(always)]
     fn run<W: WithScanner>(self, work: W) -> W::Output {
-        work.with_scanner(StringScanner(self))
+        work.with_scanner(StringScanner::new(self))
     }
 }
 

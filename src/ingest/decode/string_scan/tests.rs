@@ -11,13 +11,15 @@ use super::*;
 struct Scan<'t> {
     text: &'t [u8],
     from: usize,
+    with_backslashes: bool,
 }
 
 impl WithScanner for Scan<'_> {
     type Output = (Option<ScannedString>, Vec<usize>);
 
     fn with_scanner<V: Vector>(self, scanner: StringScanner<V>) -> Self::Output {
-        let Self { text, from } = self;
+        let Self { text, from, with_backslashes } = self;
+        let scanner = scanner.with_backslashes(with_backslashes);
         let mut offsets = Vec::new();
         let scanned = scanner.scan(text, from, |at, byte| {
             assert_eq!(byte, text[at]);
@@ -36,12 +38,14 @@ impl WithScanner for Scan<'_> {
 }
 
 /// The end of the string and the offsets, by definition.
-fn expected(text: &[u8], from: usize, first_bytes: &[u8]) -> (Option<usize>, Vec<usize>) {
+fn expected(scan: Scan<'_>, first_bytes: &[u8]) -> (Option<usize>, Vec<usize>) {
+    let Scan { text, from, with_backslashes } = scan;
     let (mut offsets, mut escaped) = (Vec::new(), false);
     for (at, byte) in text.iter().enumerate().skip(from) {
         match byte {
             b'"' if !escaped => return (Some(at), offsets),
             b'u' if escaped => offsets.push(at),
+            b'\\' if escaped && with_backslashes => offsets.push(at),
             byte if first_bytes.contains(byte) => offsets.push(at),
             _ => {}
         }
@@ -62,9 +66,15 @@ fn outputs<W: WithScanner + Copy>(first_bytes: &[u8], work: W) -> Vec<(&'static 
 }
 
 fn check(text: &[u8], from: usize, first_bytes: &[u8]) -> Result<(), TestCaseError> {
-    for (name, (scanned, offsets)) in outputs(first_bytes, Scan { text, from }) {
+    check_scan(Scan { text, from, with_backslashes: false }, first_bytes)?;
+    check_scan(Scan { text, from, with_backslashes: true }, first_bytes)
+}
+
+fn check_scan(scan: Scan<'_>, first_bytes: &[u8]) -> Result<(), TestCaseError> {
+    let Scan { text, from, .. } = scan;
+    for (name, (scanned, offsets)) in outputs(first_bytes, scan) {
         let found = (scanned.map(|scanned| scanned.end), offsets);
-        prop_assert_eq!(found, expected(text, from, first_bytes), "{}", name);
+        prop_assert_eq!(found, expected(scan, first_bytes), "{}", name);
         let Some(scanned) = scanned else { continue };
         prop_assert!(
             !scanned.is_ascii || text[from..scanned.end].is_ascii(),
@@ -112,7 +122,7 @@ fn no_other_byte_is_taken_for_a_special_one() {
 /// Otherwise these tests would compare the portable scanner with itself.
 #[test]
 fn the_vector_scanner_is_tested_where_the_processor_has_it() {
-    let outputs = outputs(b"[", Scan { text: b"\"", from: 0 });
+    let outputs = outputs(b"[", Scan { text: b"\"", from: 0, with_backslashes: false });
     let has = |name| outputs.iter().any(|(other, _)| *other == name);
     #[cfg(target_arch = "x86_64")]
     assert_eq!(has("AVX2"), is_x86_feature_detected!("avx2"));

@@ -109,7 +109,7 @@ fn a_continuation_is_joined_unless_a_route_accepts_it() {
 }
 
 /// With texts to search for, and without.
-const CONDITIONS: [&str; 20] = [
+const CONDITIONS: [&str; 22] = [
     "markers = ['[ALERT]']",
     "markers = ['ERROR', 'say \"x\"']",
     "markers = ['timed out']; ignore_case = true",
@@ -121,6 +121,8 @@ const CONDITIONS: [&str; 20] = [
     "pattern = '{ $.level = \"fat*\" || $.ms > 500 }'",
     "pattern = '{ $.http.status = 503 && $.level NOT EXISTS }'",
     "pattern = '{ $.ms NOT EXISTS }'",
+    "pattern = '{ $.level = \"FATAL\" || $.level = \"[ALERT]\" }'",
+    "fields = { level = ['[ALERT]', 'ERROR'] }",
     "pattern = '[a, b = ERR*, ...]'",
     "pattern = '[..., ms > 500]'",
     "fields = { level = ['fatal', 'a\"b'], 'http.status' = '5*' }",
@@ -163,6 +165,10 @@ fn message() -> impl Strategy<Value = String> {
         r#"{"http":{"status":503}}"#,
         r#"{"level":["x","fatal"],"http":{"status":"5\u0030x"}}"#,
         r#"{"level":"a\"b","http":{"status":5e2}}"#,
+        r#"{"level":"F\u0041TAL"}"#,
+        r#"{"level":"[\u0041LERT]"}"#,
+        r#"{"level":"\u005bALERT]","x":"\\u0041"}"#,
+        r#"{"level":"ERR\u004fR"}"#,
         r#"{"ms":501}"#,
         r#"{"ms":5.01e2}"#,
         r#"{"ms":2e2}"#,
