@@ -1,5 +1,6 @@
-//! The operator's tools: replay dead letters, explain a line, trace an alert, check a deployment, generate sample
-//! events, estimate costs. Adapters read AWS, and the command line prints.
+//! The operator's tools: replay dead letters, explain a line, trace an alert, check a deployment,
+//! generate sample events, estimate costs, and say which log events to subscribe to. Adapters read
+//! AWS, and the command line prints.
 
 pub mod check;
 pub mod cost;
@@ -8,4 +9,5 @@ pub mod patterns;
 pub mod replay;
 #[cfg(feature = "cli")]
 pub mod sample;
+pub mod subscription_filter;
 pub mod trace;

@@ -29,8 +29,8 @@ use crate::redact::Redactor;
 
 pub use condition::Unmet;
 use condition::{EventPlace, MessageText, RouteMatcher};
-pub use required::is_searchable;
 use required::{QuickSearch, searchable};
+pub use required::{is_searchable, of_route as required_texts};
 
 /// The routes of a configuration, ready to search.
 pub struct Routes {
@@ -74,6 +74,16 @@ pub struct Hit {
     pub marker: Arc<str>,
     /// Never empty; in the order of the configuration.
     pub routes: Arc<[RouteName]>,
+}
+
+/// A route that was tested on a log event.
+#[derive(Clone, Debug)]
+pub struct RouteTest<'r> {
+    pub route: &'r Route,
+    /// The first of its markers in the message.
+    pub marker: Option<Arc<str>>,
+    /// The first of its conditions that does not hold.
+    pub unmet: Option<Unmet>,
 }
 
 impl Routes {
@@ -217,18 +227,19 @@ impl Routes {
         hit
     }
 
-    /// Each route, the marker that it finds in the log event, and the first of its conditions that
-    /// does not hold.
+    /// Tests the conditions of each route, in the order of the configuration, whether or not an
+    /// earlier one accepts the log event.
     pub fn tried(
         &self,
         event: &LogEvent<'_>,
         batch: &LogBatch<'_>,
         region: Option<&str>,
-    ) -> Vec<(&Route, Option<Arc<str>>, Option<Unmet>)> {
+    ) -> Vec<RouteTest<'_>> {
         let message = MessageText::new(&event.message);
         let place = EventPlace::new(&self.config, event, batch, region);
         let tried = |(route, matcher): (_, &RouteMatcher)| {
-            (route, matcher.marker(&message).cloned(), matcher.unmet(&message, &place))
+            let marker = matcher.marker(&message).cloned();
+            RouteTest { route, marker, unmet: matcher.unmet(&message, &place) }
         };
         self.config.routes.iter().zip(&self.matchers).map(tried).collect()
     }

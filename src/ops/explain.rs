@@ -1,13 +1,10 @@
 //! Explains whether a line is an alert: which route accepts it, why the others do not, its redacted
 //! text and its pattern. Pure. It calls the code of the pipeline.
 
-use std::sync::Arc;
-
 use strum::{IntoStaticStr, VariantNames};
 
-use crate::config::Route;
 use crate::ingest::logs::{LogBatch, LogEvent};
-use crate::ingest::route::{Routes, Unmet};
+use crate::ingest::route::{RouteTest, Routes, Unmet};
 use crate::model::app::AppSource;
 use crate::model::name::{RouteName, Severity};
 use crate::model::pattern::Pattern;
@@ -163,7 +160,7 @@ fn route_matches(
     accepting: &[RouteName],
 ) -> Vec<RouteMatch> {
     let tried = routes.tried(event, batch, region).into_iter();
-    let route_match = |(route, marker, unmet): (&Route, Option<Arc<str>>, Option<Unmet>)| {
+    let route_match = |RouteTest { route, marker, unmet }: RouteTest<'_>| {
         let result = match &unmet {
             Some(Unmet::Markers) => MatchResult::NoMarker,
             Some(Unmet::Pattern) => MatchResult::NoPattern,

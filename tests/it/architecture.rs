@@ -15,7 +15,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("ingest", &["filter_pattern", "model", "config", "redact"]),
     ("message", &["model"]),
     ("protocol", &["model", "config", "ingest"]),
-    ("ops", &["model", "redact", "config", "ingest", "protocol"]),
+    ("ops", &["filter_pattern", "model", "redact", "config", "ingest", "protocol"]),
     ("lambda", &["model", "ingest", "protocol"]),
     ("adapters", &["model", "config", "ingest", "message", "protocol", "ops"]),
 ];

@@ -40,6 +40,7 @@ mod completions;
 mod cost;
 mod credentials;
 mod data_dir;
+mod filter;
 mod input;
 mod json;
 mod log_lines;
@@ -89,6 +90,7 @@ enum Command {
     Trace(trace::TraceArguments),
     Patterns(patterns::PatternsArguments),
     Check(check::CheckArguments),
+    Filter(filter::FilterArguments),
     Sample(sample::SampleArguments),
     Cost(cost::CostArguments),
     Mute(mute::Mute),
@@ -166,6 +168,7 @@ impl Command {
             Self::Trace(arguments) => trace::trace_alert(&arguments, ui).await,
             Self::Patterns(arguments) => patterns::patterns(&arguments, ui).await,
             Self::Check(arguments) => check::check(&arguments, ui).await,
+            Self::Filter(arguments) => filter::filter(&arguments, ui),
             Self::Sample(arguments) => sample::sample(&arguments),
             Self::Cost(arguments) => cost::cost(&arguments),
             Self::Mute(arguments) => mute::mute(&arguments, ui).await,

@@ -189,8 +189,7 @@ impl Matcher {
             }
         }
         let matches = |text: &str| regexes.iter().any(|regex| regex.is_match(text));
-        let is_matched =
-            || matches(text.message()) || message.plain().is_some_and(|plain| matches(plain));
+        let is_matched = || matches(text.message()) || message.plain().is_some_and(&matches);
         (!regexes.is_empty() && !is_matched()).then_some(Unmet::Regex)
     }
 

@@ -13,7 +13,7 @@ pub(super) fn of_config(config: &Config) -> Option<RequiredTexts> {
 }
 
 /// The texts of a route; `None` if none is in every log event that it accepts.
-fn of_route(route: &Route) -> Option<RequiredTexts> {
+pub fn of_route(route: &Route) -> Option<RequiredTexts> {
     let Conditions { markers, ignore_case, patterns, fields, regexes, .. } = &route.conditions;
     let of_markers = match ignore_case {
         true => RequiredTexts::union(markers.iter().map(|text| RequiredTexts::in_any_case(text))),

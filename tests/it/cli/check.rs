@@ -151,3 +151,26 @@ notify = ["slack:x"]
         ],
     );
 }
+
+#[test]
+fn the_pattern_for_subscription_filters_is_printed() {
+    let filter = |name: &str, routes: &str| {
+        let directory = scratch(name);
+        let config = directory.join("own.toml");
+        std::fs::write(&config, routes).unwrap();
+        let arguments = ["filter", "--config", config.to_str().unwrap()];
+        let output = stentor(&directory, &arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", super::text(&output.stderr));
+        (super::text(&output.stdout), super::text(&output.stderr))
+    };
+    let route = |name: &str, condition: &str| {
+        format!("[[route]]\nname = '{name}'\n{condition}\nnotify = ['slack:x']\n")
+    };
+    let json = route("json", "fields = { level = 'FATAL' }");
+    let marked = route("marked", "markers = ['[ALERT]']") + &json;
+    let expected = "?FATAL ?\"[ALERT]\" ?u004 ?u005\n";
+    assert_eq!(filter("filter", &marked), (expected.to_owned(), String::new()));
+    let (pattern, note) = filter("filter-all", &(json + &route("all", "pattern = '-debug'")));
+    assert_eq!(pattern, "\n");
+    assert!(note.contains("no text to search for in all"), "{note}");
+}
