@@ -142,7 +142,7 @@ const LAG_KEPT: Duration = Duration::from_secs(300);
 async fn note_lag<W: Services>(services: &W, batch: &Batch<'_>, deadline: Deadline) {
     let now = services.clock().now();
     let latest = batch.records.iter().filter_map(Record::arrival).max();
-    if !latest.is_some_and(|arrived| arrived.after(LAG_MIN) <= now) {
+    if latest.is_none_or(|arrived| now < arrived.after(LAG_MIN)) {
         return;
     }
     if let Err(error) = services.store().note_lag(now.after(LAG_KEPT), deadline).await {
