@@ -23,6 +23,8 @@ pub mod jira;
 pub mod jsm;
 #[cfg(feature = "cli")]
 pub mod local;
+#[cfg(feature = "aws")]
+pub mod log_line;
 pub mod mattermost;
 pub mod pagerduty;
 pub mod random;

@@ -178,6 +178,32 @@ pub struct TargetState {
     pub muted: u64,
     /// The epochs that a fallback has to deliver instead of other targets.
     pub escalation: Option<Escalation>,
+    /// For people: no rule depends on it.
+    pub last: Option<LastAcknowledged>,
+}
+
+/// What the last acknowledgement was. An older version of the program does not write it, so it may
+/// be about an earlier offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastAcknowledged {
+    pub offset: u64,
+    pub result: AcknowledgedAs,
+    pub at: Timestamp,
+}
+
+/// What became of epochs that are acknowledged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AcknowledgedAs {
+    /// The target accepted the message.
+    #[default]
+    Accepted,
+    /// The route was muted.
+    Muted,
+    /// The target refused the message, which is in the dead-letter queue.
+    Parked,
+    /// The target was not owed them, or they were lost.
+    Skipped,
 }
 
 /// The first message of a burst.
@@ -207,6 +233,7 @@ pub struct Acknowledgement {
     pub offset: u64,
     pub thread: Option<Thread>,
     pub muted: u64,
+    pub result: AcknowledgedAs,
 }
 
 /// The state of a target after a delivery that failed or has to wait.

@@ -3,14 +3,15 @@
 //!
 //! A row does not name the epoch that counts it, because a commit writes it before there is one. So
 //! an epoch is found by its content: the time, the marker and the pattern of the alert. Several may
-//! fit. And a target has an offset only: when it accepted an epoch is not stored.
+//! fit. And a target has an offset and the time of its last acknowledgement only: when it accepted an
+//! earlier epoch is not stored.
 
 use serde::Serialize;
 use strum::{IntoStaticStr, VariantNames};
 
 use crate::model::audit::AuditRow;
 use crate::model::name::{RouteName, Target};
-use crate::model::outbox::{Cursor, Epoch, Recipient, TargetState};
+use crate::model::outbox::{Cursor, Epoch, LastAcknowledged, Recipient, TargetState};
 use crate::model::tally::{Span, Tally};
 use crate::model::time::Timestamp;
 use crate::protocol::clock::Deadline;
@@ -66,6 +67,8 @@ pub struct TargetTrace {
     pub wait: Option<(Wait, Option<Timestamp>)>,
     /// Latest epoch that it has acknowledged.
     pub offset: Option<u64>,
+    /// What the last acknowledgement was, if that is known.
+    pub last: Option<LastAcknowledged>,
     pub failures: u32,
     /// Alerts that were muted since its last message.
     pub muted: u64,
@@ -251,6 +254,7 @@ fn target(
         state: traced,
         wait: (traced == TraceState::Owed).then(|| wait(cursor, state, now)),
         offset: state.offset,
+        last: state.last.filter(|last| Some(last.offset) == state.offset),
         failures: state.failures,
         muted: state.muted,
         escalated: state.escalation.as_ref().map(|escalation| escalation.reason.clone()),

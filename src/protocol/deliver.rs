@@ -13,7 +13,7 @@ use futures::future::{join_all, try_join, try_join_all};
 use crate::model::digest::Digest;
 use crate::model::name::Target;
 use crate::model::outbox::{
-    Acknowledgement, Cursor, Deferral, Lease, Recipient, TargetState, Thread,
+    AcknowledgedAs, Acknowledgement, Cursor, Deferral, Lease, Recipient, TargetState, Thread,
 };
 use crate::model::time::Timestamp;
 use crate::protocol::backoff::RetryAt;
@@ -181,10 +181,14 @@ impl<W: Services> TargetDelivery<'_, W> {
         }
         let thread = state.thread.clone();
         let result = match digest {
-            None => Ok(Acknowledgement { offset: upto, thread, muted: state.muted }),
+            None => {
+                let (muted, result) = (state.muted, AcknowledgedAs::Skipped);
+                Ok(Acknowledgement { offset: upto, thread, muted, result })
+            }
             Some(digest) if is_muted && digest.lost_epochs == 0 && !self.resolves(&digest) => {
                 let muted = state.muted.saturating_add(digest.tally.alerts);
-                Ok(Acknowledgement { offset: upto, thread, muted })
+                let result = AcknowledgedAs::Muted;
+                Ok(Acknowledgement { offset: upto, thread, muted, result })
             }
             Some(digest) => {
                 let result = Box::pin(self.attempt(&digest, &state, upto, messages)).await;
@@ -293,7 +297,8 @@ impl<W: Services> TargetDelivery<'_, W> {
         let (outcome, failure, result) = match self.deliver(digest, thread, until).await {
             Ok(accepted) => {
                 let thread = started(digest, accepted).or_else(|| thread.cloned());
-                let acknowledgement = Acknowledgement { offset: upto, thread, muted: 0 };
+                let result = AcknowledgedAs::Accepted;
+                let acknowledgement = Acknowledgement { offset: upto, thread, muted: 0, result };
                 (DeliveryOutcome::Accepted, None, Ok(acknowledgement))
             }
             Err(DeliverError::Retry { after, reason: DeliveryFailure { code, text } }) => {
@@ -319,6 +324,7 @@ impl<W: Services> TargetDelivery<'_, W> {
                             offset: upto,
                             thread: thread.cloned(),
                             muted: state.muted,
+                            result: AcknowledgedAs::Parked,
                         };
                         (DeliveryOutcome::Parked(reason), failure, Ok(acknowledgement))
                     }

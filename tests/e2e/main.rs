@@ -7,6 +7,7 @@
 
 mod check;
 mod deployment;
+mod drill;
 mod due;
 mod emulator;
 mod function;

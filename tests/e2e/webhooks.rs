@@ -23,6 +23,8 @@ pub enum HookAnswer {
     Limited(u64),
     /// 500, and the message is not shown.
     Failed,
+    /// 410: the channel is gone.
+    Refused,
 }
 
 /// A message that arrived.
@@ -78,6 +80,9 @@ impl<F: Fn() -> HookAnswer + Send + Sync> Respond for Hook<F> {
                 ResponseTemplate::new(429).insert_header("retry-after", seconds.to_string())
             }
             HookAnswer::Failed => ResponseTemplate::new(500).set_body_string("rollup_error"),
+            HookAnswer::Refused => {
+                ResponseTemplate::new(410).set_body_string("channel_is_archived")
+            }
         }
     }
 }

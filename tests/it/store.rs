@@ -551,7 +551,12 @@ async fn an_acknowledged_delivery_clears_the_failures_of_its_target() {
     let state = leased(&store, &ann, now).await.unwrap().unwrap();
     assert_eq!((state.failures, state.not_before, state.turn), (3, Some(now), Some(now)));
     let thread = Some(Thread { burst: 3, message: "C1/17.1".to_owned(), related: None });
-    let delivered = Acknowledgement { offset: 4, thread: thread.clone(), muted: 7 };
+    let delivered = Acknowledgement {
+        offset: 4,
+        thread: thread.clone(),
+        muted: 7,
+        ..Acknowledgement::default()
+    };
     assert!(
         store.acknowledge(&route, Recipient::Own(&target), &ann, &delivered, at).await.unwrap()
     );

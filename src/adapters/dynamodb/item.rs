@@ -231,6 +231,7 @@ pub(super) fn target(item: &Item) -> Result<TargetState, StoreError> {
         thread: optional_json(item, "thread")?,
         muted: count(item, "muted")?,
         escalation: optional_json(item, "escalation")?,
+        last: optional_json(item, "last")?,
     })
 }
 

@@ -27,8 +27,9 @@ use crate::model::burst::BurstState;
 use crate::model::error::Cause;
 use crate::model::name::{RouteName, Target};
 use crate::model::outbox::{
-    Acknowledgement, BurstPatterns, Claim, Cursor, Deferral, Epoch, Escalation, Freeze, Lease,
-    Opening, Recipient, TallyKey, TallyPage, TallyPosition, TargetState, Window,
+    Acknowledgement, BurstPatterns, Claim, Cursor, Deferral, Epoch, Escalation, Freeze,
+    LastAcknowledged, Lease, Opening, Recipient, TallyKey, TallyPage, TallyPosition, TargetState,
+    Window,
 };
 use crate::model::time::Timestamp;
 use crate::protocol::clock::{Clock, Deadline};
@@ -274,8 +275,11 @@ impl<C: Clock> Store for DynamoStore<C> {
         deadline: Deadline,
     ) -> Result<bool, StoreError> {
         let muted = (acknowledgement.muted > 0).then(|| item::number(acknowledgement.muted));
+        let Acknowledgement { offset, result, .. } = *acknowledgement;
+        let last = LastAcknowledged { offset, result, at: self.clock.now() };
         let update = freed(lease)
-            .set("offset", item::number(acknowledgement.offset))
+            .set("offset", item::number(offset))
+            .set("last", item::json(&last))
             .set_or_remove("thread", acknowledgement.thread.as_ref().map(item::json))
             .set_or_remove("muted", muted)
             .remove("not_before")

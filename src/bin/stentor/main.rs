@@ -40,6 +40,7 @@ mod completions;
 mod cost;
 mod credentials;
 mod data_dir;
+mod drill;
 mod filter;
 mod input;
 mod json;
@@ -96,6 +97,7 @@ enum Command {
     Mute(mute::Mute),
     Unmute(mute::Unmute),
     SendTest(send_test::SendTestArguments),
+    Drill(drill::DrillArguments),
     Completions(completions::Completions),
     Man(completions::Man),
 }
@@ -174,6 +176,7 @@ impl Command {
             Self::Mute(arguments) => mute::mute(&arguments, ui).await,
             Self::Unmute(arguments) => mute::unmute(&arguments, ui).await,
             Self::SendTest(arguments) => send_test::send_test(&arguments, ui).await,
+            Self::Drill(arguments) => drill::drill(&arguments, ui).await,
             Self::Completions(arguments) => completions::completions(&arguments),
             Self::Man(arguments) => completions::man(&arguments),
         }

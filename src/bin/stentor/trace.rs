@@ -11,6 +11,7 @@ use stentor::adapters::dynamodb::DynamoStore;
 use stentor::model::audit::AuditRow;
 use stentor::model::humanize::{count_alerts, humanize_duration};
 use stentor::model::name::RouteName;
+use stentor::model::outbox::AcknowledgedAs;
 use stentor::model::time::Timestamp;
 use stentor::ops::trace::{
     AlertPlace, EpochTrace, RouteTrace, TargetTrace, TraceState, Wait, trace,
@@ -83,6 +84,8 @@ struct PrintedTarget<'a> {
     wait: Option<Wait>,
     wait_until: Option<String>,
     offset: Option<u64>,
+    last_result: Option<AcknowledgedAs>,
+    last_at: Option<String>,
     failures: u32,
     muted: u64,
     escalated: Option<&'a str>,
@@ -124,11 +127,11 @@ pub(crate) async fn traces(
     Ok(traces)
 }
 
-fn deadline() -> Deadline {
+pub(crate) fn deadline() -> Deadline {
     Deadline::after(SystemClock.now(), CALL_TIMEOUT)
 }
 
-fn explain(error: &StoreError, table: &str) -> anyhow::Error {
+pub(crate) fn explain(error: &StoreError, table: &str) -> anyhow::Error {
     explain_store_error(error, &format!("the table {table}"))
 }
 
@@ -191,12 +194,7 @@ fn state(target: &TargetTrace) -> String {
     let mut text = match target.state {
         TraceState::Collecting => "is owed nothing yet".to_owned(),
         TraceState::NotOwed => "is not owed it".to_owned(),
-        TraceState::Acknowledged => {
-            format!(
-                "has acknowledged it, as all epochs up to {}",
-                target.offset.unwrap_or_default()
-            )
-        }
+        TraceState::Acknowledged => format!("has acknowledged it{}", acknowledged(target)),
         TraceState::Owed => format!("is owed it: {}", why(target)),
     };
     if target.is_fallback {
@@ -209,6 +207,19 @@ fn state(target: &TargetTrace) -> String {
         text += &format!("; {} were muted since its last message", count_alerts(target.muted));
     }
     text
+}
+
+/// The last acknowledgement, which is that of the alert or a later one.
+fn acknowledged(target: &TargetTrace) -> String {
+    let Some(last) = &target.last else { return String::new() };
+    let (upto, at) = (last.offset, last.at.iso());
+    let what = match last.result {
+        AcknowledgedAs::Accepted => "it accepted its message",
+        AcknowledgedAs::Muted => "it was muted",
+        AcknowledgedAs::Parked => "its message was parked",
+        AcknowledgedAs::Skipped => "nothing was owed",
+    };
+    format!(": up to epoch {upto}, {what} {at}")
 }
 
 fn why(target: &TargetTrace) -> String {
@@ -280,6 +291,8 @@ impl<'a> PrintedTarget<'a> {
             wait: target.wait.map(|(wait, _)| wait),
             wait_until: target.wait.and_then(|(_, until)| until).map(Timestamp::iso),
             offset: target.offset,
+            last_result: target.last.map(|last| last.result),
+            last_at: target.last.map(|last| last.at.iso()),
             failures: target.failures,
             muted: target.muted,
             escalated: target.escalated.as_deref(),
