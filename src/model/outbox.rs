@@ -182,7 +182,7 @@ pub struct TargetState {
     pub last: Option<LastAcknowledged>,
 }
 
-/// What the last acknowledgement was. An older version of the program does not write it, so it may
+/// The last acknowledgement. An older version of the program does not write it, so it may
 /// be about an earlier offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastAcknowledged {
@@ -191,7 +191,7 @@ pub struct LastAcknowledged {
     pub at: Timestamp,
 }
 
-/// What became of epochs that are acknowledged.
+/// The outcome of epochs that are acknowledged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AcknowledgedAs {

@@ -34,7 +34,7 @@ pub struct RouteTrace {
     pub targets: Vec<TargetTrace>,
 }
 
-/// What counts the alert.
+/// The part of the outbox that counts the alert.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AlertPlace {
     /// A tally of the window that is open or closing.
@@ -67,7 +67,7 @@ pub struct TargetTrace {
     pub wait: Option<(Wait, Option<Timestamp>)>,
     /// Latest epoch that it has acknowledged.
     pub offset: Option<u64>,
-    /// What the last acknowledgement was, if that is known.
+    /// The last acknowledgement, if it is known.
     pub last: Option<LastAcknowledged>,
     pub failures: u32,
     /// Alerts that were muted since its last message.
