@@ -27,7 +27,7 @@ use crate::json::{VERSION, millis};
 use crate::trace::{deadline, explain};
 use crate::ui::{self, Ui};
 
-const EXAMPLE: &str = "Example: stentor drill --log-group /stentor/drill --target slack:default\n\
+const EXAMPLE: &str = "Example: stentor drill --stack stentor --log-group /stentor/drill --target slack:default\n\
          The log group needs a subscription to the stack, and its route must admit it.";
 
 /// Send a line through a deployed stack to a target, and time each hop
@@ -40,7 +40,7 @@ pub(crate) struct DrillArguments {
     /// Target that must accept the message, such as slack:default
     #[arg(long, value_name = "TARGET")]
     target: Target,
-    /// Route of the line [default: the first that has the target]
+    /// Route of the line [default: the first that has markers and the target]
     #[arg(long, value_name = "NAME")]
     route: Option<RouteName>,
     /// How long to wait for the target
@@ -103,7 +103,7 @@ pub(crate) async fn drill(arguments: &DrillArguments, ui: Ui) -> anyhow::Result<
     let aws = arguments.aws.load().await?;
     let mut drill = Drill {
         arguments,
-        store: arguments.tables.store(&aws),
+        store: arguments.tables.store(&aws).await?,
         route: &route.name,
         id: format!("drill-{:016x}", random::bits()),
         began: SystemClock.now(),
@@ -112,7 +112,9 @@ pub(crate) async fn drill(arguments: &DrillArguments, ui: Ui) -> anyhow::Result<
         epoch: None,
     };
     drill.refuse_if_muted().await?;
-    let marker = &route.markers[0];
+    let Some(marker) = route.conditions.markers.first() else {
+        bail!("route {} has no markers, so a drill cannot write a line for it", route.name);
+    };
     let line = format!("{marker} {}: a test of the alerts; there is nothing to do", drill.id);
     write(&aws, &arguments.log_group, &line, drill.began).await.map_err(|error| anyhow!(error))?;
     drill.note("written", SystemClock.now());
@@ -124,14 +126,16 @@ impl DrillArguments {
     fn route_of<'c>(&self, config: &'c Config) -> anyhow::Result<&'c Route> {
         let is_meant = |route: &&Route| match &self.route {
             Some(name) => route.name == *name,
-            None => route.notify.contains(&self.target),
+            None => route.notify.contains(&self.target) && !route.conditions.markers.is_empty(),
         };
         match config.routes.iter().find(is_meant) {
             Some(route) if route.notify.contains(&self.target) => Ok(route),
             Some(route) => bail!("route {} does not notify {}", route.name, self.target),
             None => match &self.route {
                 Some(name) => bail!("no route `{name}` in the configuration"),
-                None => bail!("no route of the configuration notifies {}", self.target),
+                None => {
+                    bail!("no route of the configuration has markers and notifies {}", self.target)
+                }
             },
         }
     }
