@@ -19,8 +19,8 @@ use stentor::model::burst::Burst;
 use stentor::model::burst::BurstState;
 use stentor::model::name::{RouteName, Target};
 use stentor::model::outbox::{
-    Acknowledgement, Claim, Cursor, Deferral, Epoch, Escalation, Finish, Freeze, Lease, Opening,
-    Recipient, TargetState, Thread, Window,
+    AcknowledgedAs, Acknowledgement, Claim, Cursor, Deferral, Epoch, Escalation, Finish, Freeze,
+    Lease, Opening, Recipient, TargetState, Thread, Window,
 };
 use stentor::model::tally::Tally;
 use stentor::model::time::Timestamp;
@@ -560,15 +560,19 @@ async fn an_acknowledged_delivery_clears_the_failures_of_its_target() {
     assert!(
         store.acknowledge(&route, Recipient::Own(&target), &ann, &delivered, at).await.unwrap()
     );
+    let state = async || store.target(&route, Recipient::Own(&target), at).await.unwrap();
+    let last = |state: &TargetState| state.last.map(|last| (last.offset, last.result));
+    let first = state().await;
+    assert_eq!(last(&first), Some((4, AcknowledgedAs::Accepted)));
     let expected = TargetState { offset: Some(4), thread, muted: 7, ..TargetState::default() };
-    assert_eq!(store.target(&route, Recipient::Own(&target), at).await.unwrap(), expected);
+    assert_eq!(TargetState { last: None, ..first }, expected);
     leased(&store, &ann, now).await.unwrap();
     store
         .acknowledge(&route, Recipient::Own(&target), &ann, &acknowledgement(5), at)
         .await
         .unwrap();
     let expected = TargetState { offset: Some(5), ..TargetState::default() };
-    assert_eq!(store.target(&route, Recipient::Own(&target), at).await.unwrap(), expected);
+    assert_eq!(TargetState { last: None, ..state().await }, expected);
 }
 
 #[tokio::test]
