@@ -33,6 +33,9 @@ pub struct Related {
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BurstState {
     pub burst: Burst,
+    /// When the latest of its windows that had alerts was closed.
+    #[serde(default)]
+    pub alerting_until: Timestamp,
     /// Length of its latest window in milliseconds. The next one is longer, up to `window_max`.
     pub window_ms: u64,
 }

@@ -15,7 +15,7 @@ use crate::model::outbox::{Cursor, Epoch, LastAcknowledged, Recipient, TargetSta
 use crate::model::tally::{Span, Tally};
 use crate::model::time::Timestamp;
 use crate::protocol::clock::Deadline;
-use crate::protocol::store::{Store, StoreError};
+use crate::protocol::store::{RETIRED_KEPT, Store, StoreError};
 
 /// Epochs that are read at once.
 const EPOCHS_AT_ONCE: usize = 25;
@@ -129,7 +129,7 @@ impl RouteTrace {
     }
 }
 
-/// Traces the alert of a row on one of its routes.
+/// Traces the alert of a row on one of its routes, in the epochs after `after`: 0 for all of them.
 ///
 /// # Errors
 /// When the store cannot be read.
@@ -137,17 +137,18 @@ pub async fn trace<S: Store>(
     store: &S,
     row: &AuditRow,
     route: &RouteName,
+    after: u64,
     now: Timestamp,
     deadline: impl Fn() -> Deadline,
 ) -> Result<RouteTrace, StoreError> {
     // Before the epochs: a window that is frozen meanwhile is then seen twice, not missed.
     let is_waiting = is_waiting(store, row, route, &deadline).await?;
     let cursor = store.cursor(route, deadline()).await?;
-    let epochs = epochs(store, row, route, &cursor, &deadline).await?;
+    let epochs = epochs(store, row, route, (after, cursor.epoch), &deadline).await?;
     let place = match (epochs.is_empty(), is_waiting) {
         (false, _) => AlertPlace::Epochs(epochs),
         (true, true) => AlertPlace::Window,
-        (true, false) if cursor.retired > 0 => AlertPlace::Expired,
+        (true, false) if cursor.retired > 0 && has_expired(row, now) => AlertPlace::Expired,
         (true, false) => AlertPlace::Missing,
     };
     let own = cursor.targets.keys().map(Recipient::Own);
@@ -160,6 +161,11 @@ pub async fn trace<S: Store>(
     let open = cursor.open.as_ref().map(|window| (window.number, window.due));
     let muted_until = cursor.muted_until.filter(|_| cursor.is_muted(now));
     Ok(RouteTrace { route: route.clone(), place, open, muted_until, targets })
+}
+
+/// Whether the epoch of an alert may have expired. A younger one is missing if it is not there.
+fn has_expired(row: &AuditRow, now: Timestamp) -> bool {
+    Timestamp::from_iso(&row.timestamp).is_none_or(|at| at.after(RETIRED_KEPT) <= now)
 }
 
 /// Whether a tally that is not frozen can count the alert.
@@ -187,12 +193,12 @@ async fn epochs<S: Store>(
     store: &S,
     row: &AuditRow,
     route: &RouteName,
-    cursor: &Cursor,
+    (mut after, upto): (u64, u64),
     deadline: &impl Fn() -> Deadline,
 ) -> Result<Vec<EpochTrace>, StoreError> {
-    let (mut found, mut after) = (Vec::new(), 0);
+    let mut found = Vec::new();
     loop {
-        let page = store.epochs(route, after, cursor.epoch, EPOCHS_AT_ONCE, deadline()).await?;
+        let page = store.epochs(route, after, upto, EPOCHS_AT_ONCE, deadline()).await?;
         let Some(last) = page.last() else { return Ok(found) };
         after = last.number;
         for epoch in page {

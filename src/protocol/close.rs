@@ -165,7 +165,7 @@ async fn freeze_window<W: Services>(
 /// Whether a consumer is behind its stream. The last window of a process ends the burst all the
 /// same.
 async fn is_lagging<W: Services>(round: &Round<'_, W>) -> Result<bool, StoreError> {
-    if round.is_last {
+    if round.is_last || round.services.due().is_none() {
         return Ok(false);
     }
     let until = round.services.store().lagging_until(round.deadline).await?;

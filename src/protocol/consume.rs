@@ -100,14 +100,14 @@ pub enum Checkpoint<'b> {
 /// Ingests a batch. Without a due queue, also closes the routes that it touched.
 pub async fn consume<W: Services>(services: &W, batch: &Batch<'_>, deadline: Deadline) -> Consumed {
     let mut consumed = ingest(services, batch, deadline).await;
-    match services.due() {
-        Some(_) => note_lag(services, batch, deadline).await,
-        None => {
-            let until = before_parking(services, &consumed, deadline);
-            drain_touched(services, &mut consumed, until).await;
-        }
+    if services.due().is_none() {
+        let until = before_parking(services, &consumed, deadline);
+        drain_touched(services, &mut consumed, until).await;
     }
     park_unreadable(services, batch, &mut consumed, deadline).await;
+    if services.due().is_some() {
+        note_lag(services, batch, deadline).await;
+    }
     consumed
 }
 
@@ -138,6 +138,9 @@ const LAG_MIN: Duration = Duration::from_secs(60);
 /// For how long a lag that was noted holds. A consumer that is still behind notes it again.
 const LAG_KEPT: Duration = Duration::from_secs(300);
 
+/// The longest that a consumer tries to note it.
+const LAG_NOTE_MAX: Duration = Duration::from_secs(1);
+
 /// Notes that this consumer is behind its stream, so that no burst ends because its alerts are late.
 async fn note_lag<W: Services>(services: &W, batch: &Batch<'_>, deadline: Deadline) {
     let now = services.clock().now();
@@ -145,6 +148,8 @@ async fn note_lag<W: Services>(services: &W, batch: &Batch<'_>, deadline: Deadli
     if latest.is_none_or(|arrived| now < arrived.after(LAG_MIN)) {
         return;
     }
+    // A store that does not answer must not make the lag larger.
+    let deadline = deadline.min(Deadline::after(now, LAG_NOTE_MAX));
     if let Err(error) = services.store().note_lag(now.after(LAG_KEPT), deadline).await {
         // The burst may end early, and its next alert begins another.
         tracing::debug!("The lag of the stream could not be noted: {error}");

@@ -37,7 +37,7 @@ pub fn burst_at_close(cursor: &Cursor, context: &FreezeContext<'_>) -> Option<Bu
     let begun = || {
         let number = cursor.epoch + 1;
         let burst = Burst { number, since: context.now, ..Burst::default() };
-        context.timed.then_some(BurstState { burst, window_ms: 0 })
+        context.timed.then_some(BurstState { burst, ..BurstState::default() })
     };
     let known = cursor.burst.or_else(begun)?;
     Some(BurstState { burst: Burst { until: context.now, ..known.burst }, ..known })
@@ -59,11 +59,13 @@ pub fn step(
     let window_is_empty = tally.is_empty() && cursor.epoch == cursor.sealed;
     let burst = cursor.burst.map(|state| BurstState {
         burst: Burst { alerts: state.burst.alerts + tally.alerts, ..state.burst },
+        alerting_until: if tally.is_empty() { state.alerting_until } else { context.now },
         ..state
     });
-    // The first empty window ends a burst, with a final epoch, unless a consumer is behind. An empty window outside a burst (its
-    // tallies went with the window before) leaves no epoch.
-    let ends_burst = would_end_burst(cursor, tally.is_empty()) && !goes_on(context);
+    let goes_on = burst.is_some_and(|state| goes_on(&state, context));
+    // The first empty window ends a burst, with a final epoch, unless a consumer is behind. An empty
+    // window outside a burst leaves no epoch: its tallies went with the window before.
+    let ends_burst = would_end_burst(cursor, tally.is_empty()) && !goes_on;
     let epoch = (ends_burst || !tally.is_empty()).then(|| Epoch {
         number: cursor.epoch + 1,
         window,
@@ -73,7 +75,7 @@ pub fn step(
         burst: burst.map(|state| state.burst),
         ends_burst,
     });
-    let burst = burst.filter(|_| !window_is_empty || goes_on(context));
+    let burst = burst.filter(|_| !window_is_empty || goes_on);
     let patterns = burst.map_or_else(BurstPatterns::default, |_| patterns);
     let (burst, finish) = match last {
         true => finish(cursor, burst, context),
@@ -90,9 +92,15 @@ pub fn would_end_burst(cursor: &Cursor, is_empty: bool) -> bool {
     is_empty && cursor.epoch == cursor.sealed && cursor.burst.is_some_and(has_alerts)
 }
 
-/// A route that is gone has no next window.
-fn goes_on(context: &FreezeContext<'_>) -> bool {
-    context.is_lagging && context.route.is_some()
+/// The longest that a burst without alerts goes on because a consumer is behind. A shard may be
+/// stuck for days, and an incident that stays open hides the next one.
+const LAGGING_MAX: Duration = Duration::from_secs(30 * 60);
+
+/// Whether a burst outlives an empty window. Without a timer, or without its route, there is no next
+/// window.
+fn goes_on(state: &BurstState, context: &FreezeContext<'_>) -> bool {
+    let is_recent = context.now < state.alerting_until.after(LAGGING_MAX);
+    context.is_lagging && context.timed && context.route.is_some() && is_recent
 }
 
 /// The cursor after a step.
@@ -151,4 +159,46 @@ fn finish(
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn a_lag_keeps_a_burst_going_for_half_an_hour_at_most() {
+        const MINUTE: Duration = Duration::from_secs(60);
+        let config = Config::builtin();
+        let began = Timestamp::from_millis(1_795_000_000_000);
+        let burst = Burst { number: 1, alerts: 3, ..Burst::default() };
+        let state = BurstState { burst, alerting_until: began, window_ms: 30_000 };
+        let cursor = Cursor {
+            epoch: 1,
+            sealed: 1,
+            burst: Some(state),
+            closing: Some(2),
+            ..Cursor::default()
+        };
+        let context = FreezeContext {
+            route: config.routes.first(),
+            substitutes: &[],
+            timed: true,
+            is_lagging: true,
+            claim: Claim { by: 1, at: began },
+            now: began.after(MINUTE * 29),
+        };
+        let ends = |context: FreezeContext<'_>| {
+            let step = step(&cursor, 2, &[], true, &context);
+            let next = step.finish.expect("it is the last step").next;
+            let ends = step.epoch.is_some_and(|epoch| epoch.ends_burst);
+            assert_eq!(next.is_none(), ends, "it ends, or has a next window");
+            ends
+        };
+        assert!(!ends(context));
+        assert!(ends(FreezeContext { now: began.after(MINUTE * 31), ..context }), "a stuck shard");
+        assert!(ends(FreezeContext { is_lagging: false, ..context }));
+        assert!(ends(FreezeContext { timed: false, ..context }), "no timer would close it");
+        assert!(ends(FreezeContext { route: None, ..context }), "the route is gone");
+    }
 }

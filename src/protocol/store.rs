@@ -78,6 +78,10 @@ impl From<NoAnswer> for StoreError {
     }
 }
 
+/// For how long an epoch is kept that every target has received, so that an operator can see what
+/// was sent.
+pub const RETIRED_KEPT: Duration = Duration::from_hours(24 * 30);
+
 /// The contract. A method retries transient failures (throttling, conflicts, lost connections) until `deadline`.
 #[trait_variant::make(Send)]
 pub trait Store: Send + Sync {
@@ -242,8 +246,8 @@ pub trait Store: Send + Sync {
         deadline: Deadline,
     ) -> Result<bool, StoreError>;
 
-    /// Notes that a consumer is behind its stream, and that this holds until `until` unless it notes it again. Best
-    /// effort: a store may leave out what it has noted a moment ago.
+    /// Notes that a consumer is behind its stream. The note holds until `until`. A store may leave out a note that
+    /// follows another one closely.
     async fn note_lag(&self, until: Timestamp, deadline: Deadline) -> Result<(), StoreError>;
 
     /// Until when some consumer counts as behind its stream.

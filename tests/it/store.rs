@@ -352,7 +352,8 @@ async fn a_window_is_opened_armed_and_closed_once() {
     assert_eq!(store.cursor(&route, at).await.unwrap().open.unwrap().claim, claim(u64::MAX));
     assert!(store.claim(&route, 1, claim(u64::MAX), None, at).await.unwrap());
     assert!(store.claim(&route, 1, None, claim(3), at).await.unwrap());
-    let burst = Some(BurstState { burst: Burst { alerts: 7, ..Burst::default() }, window_ms: 5 });
+    let burst = Burst { alerts: 7, ..Burst::default() };
+    let burst = Some(BurstState { burst, window_ms: 5, ..BurstState::default() });
     assert!(!store.close(&route, 2, burst, at).await.unwrap(), "another is open");
     assert!(store.close(&route, 1, burst, at).await.unwrap());
     assert!(!store.close(&route, 1, burst, at).await.unwrap(), "none is open");

@@ -9,7 +9,7 @@ use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::close::close;
 use stentor::protocol::consume::consume;
 use stentor::protocol::notify::{DeliverError, DeliveryFailure, FailureCode};
-use stentor::protocol::store::Store as _;
+use stentor::protocol::store::{RETIRED_KEPT, Store as _};
 
 use crate::support::{CrashSwitch, Process, batch, record};
 
@@ -35,7 +35,7 @@ async fn row(process: &Process<'_>, name: &str) -> AuditRow {
 async fn traced(process: &Process<'_>, row: &AuditRow) -> RouteTrace {
     let deadline = || process.deadline();
     let route = ROUTE.parse().unwrap();
-    trace(&process.store, row, &route, process.clock.now(), deadline).await.unwrap()
+    trace(&process.store, row, &route, 0, process.clock.now(), deadline).await.unwrap()
 }
 
 /// The state of each target and why it waits, as text.
@@ -115,5 +115,8 @@ async fn a_mute_is_named_and_alike_epochs_are_all_listed() {
     let AlertPlace::Epochs(epochs) = &unknown.place else { panic!("{unknown:?}") };
     assert_eq!(epochs.len(), 3, "a row does not name its epoch");
     let elsewhere = AuditRow { marker: "[OTHER]".to_owned(), ..other };
-    assert!(matches!(traced(&process, &elsewhere).await.place, AlertPlace::Expired));
+    let place = traced(&process, &elsewhere).await.place;
+    assert_eq!(place, AlertPlace::Missing, "no epoch of its time is gone yet");
+    process.clock.forward(RETIRED_KEPT);
+    assert_eq!(traced(&process, &elsewhere).await.place, AlertPlace::Expired);
 }

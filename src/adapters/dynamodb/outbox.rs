@@ -33,13 +33,10 @@ use crate::model::outbox::{
 };
 use crate::model::time::Timestamp;
 use crate::protocol::clock::{Clock, Deadline};
-use crate::protocol::store::{Commit, Store, StoreError};
+use crate::protocol::store::{Commit, RETIRED_KEPT, Store, StoreError};
 
 /// A partition that no route has: route names contain no `#`.
 const TARGETS: &str = "#targets";
-
-/// Retired epochs are kept for this time, so that an operator can see what was sent.
-const RETIRED_TTL: Duration = Duration::from_hours(24 * 30);
 
 impl<C: Clock> Store for DynamoStore<C> {
     async fn commit(
@@ -376,7 +373,7 @@ impl<C: Clock> Store for DynamoStore<C> {
         deadline: Deadline,
     ) -> Result<(), StoreError> {
         let after = cursor.retired;
-        let expiry = item::expiry(self.clock.now(), RETIRED_TTL);
+        let expiry = item::expiry(self.clock.now(), RETIRED_KEPT);
         for number in after + 1..=upto {
             let expiring =
                 Expression::default().set("expires_at", expiry.clone()).when_present("epoch");

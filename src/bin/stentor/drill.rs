@@ -12,17 +12,19 @@ use stentor::adapters::clock::SystemClock;
 use stentor::adapters::dynamodb::DynamoStore;
 use stentor::adapters::random;
 use stentor::config::{self, Config, Route};
+use stentor::ingest::route::Routes;
 use stentor::model::audit::{AlertQuery, AuditRow};
 use stentor::model::humanize::humanize_duration;
 use stentor::model::name::{RouteName, Target};
 use stentor::model::outbox::AcknowledgedAs;
 use stentor::model::time::Timestamp;
+use stentor::ops::explain::{LogLine, MatchResult, RouteMatch, explain as explain_line};
 use stentor::ops::trace::{AlertPlace, RouteTrace, TraceState, trace};
 use stentor::protocol::clock::Clock as _;
 use stentor::protocol::store::{Store as _, StoreError};
 
 use crate::Exit;
-use crate::args::{Aws, Configuration, TableNames};
+use crate::args::{Aws, Configuration, TableNames, region_of_environment};
 use crate::json::{VERSION, millis};
 use crate::trace::{deadline, explain};
 use crate::ui::{self, Ui};
@@ -56,6 +58,9 @@ pub(crate) struct DrillArguments {
     #[command(flatten)]
     aws: Aws,
 }
+
+/// The log stream of the line.
+const STREAM: &str = "stentor-drill";
 
 /// Between two looks at the tables.
 const POLL_EVERY: Duration = Duration::from_secs(1);
@@ -94,6 +99,8 @@ struct Drill<'a> {
     began: Timestamp,
     hops: Vec<Hop>,
     row: Option<AuditRow>,
+    /// The last epoch of the route before the line.
+    after: u64,
     epoch: Option<u64>,
 }
 
@@ -109,13 +116,15 @@ pub(crate) async fn drill(arguments: &DrillArguments, ui: Ui) -> anyhow::Result<
         began: SystemClock.now(),
         hops: Vec::new(),
         row: None,
+        after: 0,
         epoch: None,
     };
-    drill.refuse_if_muted().await?;
+    drill.prepare().await?;
     let Some(marker) = route.conditions.markers.first() else {
         bail!("route {} has no markers, so a drill cannot write a line for it", route.name);
     };
     let line = format!("{marker} {}: a test of the alerts; there is nothing to do", drill.id);
+    arguments.check(&Routes::new(&config)?, &route.name, &line, &drill.id)?;
     write(&aws, &arguments.log_group, &line, drill.began).await.map_err(|error| anyhow!(error))?;
     drill.note("written", SystemClock.now());
     let reason = drill.watch().await?;
@@ -141,11 +150,47 @@ impl DrillArguments {
     }
 }
 
+impl DrillArguments {
+    /// Checks that the route takes the line, before anyone waits for it.
+    fn check(
+        &self,
+        routes: &Routes,
+        route: &RouteName,
+        line: &str,
+        id: &str,
+    ) -> anyhow::Result<()> {
+        let line = LogLine {
+            message: line.to_owned(),
+            log_group: self.log_group.clone(),
+            log_stream: STREAM.to_owned(),
+            account: String::new(),
+            region: self.aws.region.clone().or_else(region_of_environment),
+        };
+        let explanation = explain_line(routes, &line);
+        let tried = explanation.routes.iter().find(|tried| tried.route == *route);
+        // The account of the log group is not known here.
+        let scope = routes.get(route).map(|route| &route.conditions.scope);
+        let is_unclear = |tried: &RouteMatch| {
+            let has_accounts = scope.is_some_and(|scope| !scope.accounts.is_empty());
+            tried.result == MatchResult::OutOfScope && has_accounts
+        };
+        let is_refused = |tried: &&RouteMatch| !tried.result.is_accepted() && !is_unclear(tried);
+        if let Some(tried) = tried.filter(is_refused) {
+            bail!("route {route} would not accept the line: {}", tried.reason());
+        }
+        if !explanation.redacted.contains(id) {
+            bail!("a rule of redaction would hide the id of the line");
+        }
+        Ok(())
+    }
+}
+
 impl Drill<'_> {
-    /// A mute would swallow the line.
-    async fn refuse_if_muted(&self) -> anyhow::Result<()> {
+    /// Remembers which epochs are older than the line. A mute would swallow it.
+    async fn prepare(&mut self) -> anyhow::Result<()> {
         let cursor = self.store.cursor(self.route, deadline()).await;
         let cursor = cursor.map_err(|error| self.explain(&error))?;
+        self.after = cursor.epoch;
         match cursor.muted_until.filter(|_| cursor.is_muted(self.began)) {
             Some(until) => bail!(
                 "route {} is muted until {}: unmute it, or choose another with --route",
@@ -186,7 +231,8 @@ impl Drill<'_> {
                 row.routes.join(", ")
             ))));
         }
-        let traced = trace(&self.store, row, self.route, SystemClock.now(), deadline).await?;
+        let now = SystemClock.now();
+        let traced = trace(&self.store, row, self.route, self.after, now, deadline).await?;
         Ok(self.judge(&traced))
     }
 
@@ -290,7 +336,7 @@ async fn write(
     line: &str,
     at: Timestamp,
 ) -> Result<(), String> {
-    stentor::adapters::log_line::write(aws, log_group, "stentor-drill", line, at).await
+    stentor::adapters::log_line::write(aws, log_group, STREAM, line, at).await
 }
 
 /// Not reached: `Aws::load` fails in a build without clients.

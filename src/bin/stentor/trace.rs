@@ -26,7 +26,7 @@ use crate::json::{PrintedAlert, VERSION};
 use crate::ui::{self, TextReport, Ui, hinted};
 
 const EXAMPLES: &str = if cfg!(feature = "aws") {
-    "Example: stentor trace \"$(stentor alerts --limit 1 --json | jq -r .log_id)\""
+    "Example: stentor trace --stack stentor \"$(stentor alerts --stack stentor --limit 1 --json | jq -r .log_id)\""
 } else {
     "Example: stentor trace 4f0c7a52e1b94d3f8a6d --data-dir .stentor"
 };
@@ -122,7 +122,7 @@ pub(crate) async fn traces(
     let mut traces = Vec::new();
     // A row has the names that the configuration had.
     for route in row.routes.iter().filter_map(|route| route.parse::<RouteName>().ok()) {
-        traces.push(trace(store, row, &route, SystemClock.now(), deadline).await?);
+        traces.push(trace(store, row, &route, 0, SystemClock.now(), deadline).await?);
     }
     Ok(traces)
 }
