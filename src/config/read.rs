@@ -25,11 +25,11 @@ use crate::redact::Redactor;
 /// The range of `decoded_bytes_max`. No Lambda function has more memory than the upper end.
 const DECODED_BYTES: RangeInclusive<u64> = (1 << 10)..=(10 << 30);
 
-/// Keys that are valid above the routes only.
 /// The most targets of a route. The write that opens its first window names each of them, and
 /// DynamoDB takes an expression of 4 KB: about 105 targets.
 const NOTIFY_MAX: usize = 64;
 
+/// Keys that are valid above the routes only.
 const FILE_KEYS: [&str; 2] = ["decoded_bytes_max", "strict"];
 
 /// Keys that are valid in a route only, besides its conditions.

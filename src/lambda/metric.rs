@@ -1,5 +1,5 @@
 //! The summary line of an invocation: a sentence for people, and metrics in CloudWatch's embedded
-//! metric format (at most 100 metrics per directive). [`series`](super::series) adds lines by route
+//! metric format (at most 100 metrics per directive). [`super::series`] adds lines by route
 //! and by target.
 //!
 //! The `metrics` crate is not used. The counts are a value already

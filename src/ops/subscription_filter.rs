@@ -2,8 +2,9 @@
 //! others cost no Kinesis, no decoding and no time.
 //!
 //! It is made of the texts that the routes require, so it passes more than the routes accept, and never
-//! less, with one exception: a marker or a match that terminal colors divide, which a substring does not
-//! find.
+//! less, with two exceptions: a marker or a match that terminal colors divide, which a substring does not
+//! find; and log events that only belong to an alert, which are the lines of a stack trace that arrive one
+//! by one and the neighbors of a `context`.
 
 use crate::config::{Config, Route};
 use crate::filter_pattern::{FilterPattern, PATTERN_CHARS_MAX, RequiredTexts};
@@ -31,7 +32,7 @@ pub enum PassesAll {
 impl SubscriptionFilter {
     pub fn of(config: &Config) -> Self {
         if let Some(pattern) = only_pattern(config) {
-            return Self { pattern: pattern.to_string(), passes_all: None };
+            return Self::fitting(pattern.to_string(), config);
         }
         let of_route = |route: &Route| route::required_texts(route).and_then(|texts| terms(&texts));
         let by_route: Vec<_> =
@@ -43,9 +44,15 @@ impl SubscriptionFilter {
         }
         let pattern =
             joined(by_route.into_iter().filter_map(|(_, terms)| terms).flatten().collect());
-        match pattern.chars().count() > PATTERN_CHARS_MAX {
-            true => Self::everything(PassesAll::TooLong),
-            false => Self { pattern, passes_all: None },
+        Self::fitting(pattern, config)
+    }
+
+    fn fitting(pattern: String, config: &Config) -> Self {
+        let routes = || config.routes.iter().map(|route| route.name.clone()).collect();
+        match pattern.chars().count() {
+            0 => Self::everything(PassesAll::Routes(routes())),
+            1..=PATTERN_CHARS_MAX => Self { pattern, passes_all: None },
+            _ => Self::everything(PassesAll::TooLong),
         }
     }
 

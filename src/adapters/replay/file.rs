@@ -6,6 +6,9 @@
 //! only what was added since, and a replay into another destination sends everything. A receipt is
 //! a hash of the content, so a copy of the file has the same dead letters.
 //!
+//! What is discarded is listed in a third file, `FILE.discarded`, for every destination. A copy of the
+//! file, and the export of what was discarded, have no such list.
+//!
 //! The file is read line by line, as dead letters are received. Neither a long file nor a long line
 //! fills the memory.
 
@@ -36,7 +39,9 @@ pub struct FileDeadLetterSource {
     path: PathBuf,
     /// The file with the receipts of the dead letters that were resolved.
     receipts: PathBuf,
-    /// The receipts that it had when the source was opened.
+    /// The file with the receipts of the dead letters that were discarded.
+    discards: PathBuf,
+    /// The receipts of both when the source was opened.
     replayed: BTreeSet<ContentHash>,
     /// Dead letters that were not returned because the destination has them.
     already_replayed: AtomicU64,
@@ -77,10 +82,23 @@ impl FileDeadLetterSource {
     }
 
     fn new(path: &Path, receipts: PathBuf, lines: Lines) -> anyhow::Result<Self> {
-        let replayed = read_receipts(&receipts)
-            .with_context(|| format!("cannot read {}", receipts.display()))?;
+        let mut discards = path.as_os_str().to_owned();
+        discards.push(".discarded");
+        let discards = PathBuf::from(discards);
+        let mut replayed = BTreeSet::new();
+        for list in [&receipts, &discards] {
+            let listed =
+                read_receipts(list).with_context(|| format!("cannot read {}", list.display()))?;
+            replayed.extend(listed);
+        }
         let (path, already_replayed) = (path.to_owned(), AtomicU64::new(0));
-        Ok(Self { path, receipts, replayed, already_replayed, lines: Mutex::new(lines) })
+        Ok(Self { path, receipts, discards, replayed, already_replayed, lines: Mutex::new(lines) })
+    }
+
+    /// The same source, whose dead letters are discarded when they are deleted.
+    #[must_use]
+    pub fn discarding(self) -> Self {
+        Self { receipts: self.discards.clone(), ..self }
     }
 
     /// The number of unresolved dead letters. Zero for a pipe, which can be read only once.
@@ -91,19 +109,20 @@ impl FileDeadLetterSource {
         if !self.path.is_file() {
             return Ok(0);
         }
-        let replayed =
-            read_receipts(&self.receipts).map_err(|error| source_error(&self.receipts, &error))?;
+        let listed = |list| read_receipts(list).map_err(|error| source_error(list, &error));
+        let (replayed, discarded) = (listed(&self.receipts)?, listed(&self.discards)?);
         let unreadable = |error| source_error(&self.path, &error);
         let mut lines = Lines::open(&self.path).map_err(unreadable)?;
         let mut count = 0;
         while let Some(dead_letter) = lines.next().map_err(unreadable)? {
-            count += u64::from(!replayed.contains(&ContentHash::of(&[&dead_letter.body])));
+            let receipt = ContentHash::of(&[&dead_letter.body]);
+            count += u64::from(!replayed.contains(&receipt) && !discarded.contains(&receipt));
         }
         Ok(count)
     }
 
     /// The number of dead letters that were skipped so far because they were replayed into this
-    /// destination before.
+    /// destination before, or discarded.
     pub fn already_replayed(&self) -> u64 {
         self.already_replayed.load(Ordering::Relaxed)
     }

@@ -192,9 +192,18 @@ mod tests {
 
     #[tokio::test]
     async fn records_that_do_not_fit_into_memory_are_refused() {
-        let example = concat!(env!("CARGO_MANIFEST_DIR"), "/config/example.toml");
-        let small = with_memory(example, "128").await.expect("it starts");
-        assert!(small.routes.config().decoded_bytes_max <= 64 << 20);
+        let file = format!("stentor-large-records-{}.toml", std::process::id());
+        let file = env::temp_dir().join(file);
+        let route = "[[route]]\nname = 'a'\nmarkers = ['X']\nnotify = ['slack:a']\n";
+        std::fs::write(&file, format!("decoded_bytes_max = '1GiB'\n{route}")).unwrap();
+        let file = file.to_str().unwrap();
+        let limit = async |memory_mb: &str| {
+            with_memory(file, memory_mb).await.expect("it starts").routes.config().decoded_bytes_max
+        };
+        let workers = std::thread::available_parallelism().unwrap().get() as u64;
+        assert_eq!(limit("1024").await, decoded_bytes_fitting(1_024, workers));
+        assert_eq!(limit("1000000").await, 1 << 30);
+        std::fs::remove_file(file).unwrap();
         assert_eq!(decoded_bytes_fitting(1_769, 2), 1_769 << 18);
         assert!(decoded_bytes_fitting(10_240, 6) < 10 << 30, "the largest value of the key");
     }

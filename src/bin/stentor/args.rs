@@ -214,13 +214,14 @@ impl TableNames {
 
     /// The tables in `settings`, or those of the options.
     pub(crate) fn of(&self, settings: &StackSettings) -> Tables {
-        let name = |variable, option: &str| settings.or(variable, Some(option)).unwrap_or_default();
-        let days = settings.or("ALERTS_RETENTION_DAYS", None).and_then(|days| days.parse().ok());
-        let days: u16 = days.unwrap_or(self.alerts_retention_days);
+        let days = self.alerts_retention_days.to_string();
+        let days = settings.or("ALERTS_RETENTION_DAYS", Some(&days));
+        let days: Option<u32> = days.and_then(|days| days.parse().ok());
+        let default = Tables::default();
         Tables {
-            alerts: name("ALERTS_TABLE", &self.alerts_table),
-            outbox: name("OUTBOX_TABLE", &self.outbox_table),
-            alerts_ttl: Duration::from_hours(24) * u32::from(days),
+            alerts: settings.or("ALERTS_TABLE", Some(&self.alerts_table)).unwrap_or(default.alerts),
+            outbox: settings.or("OUTBOX_TABLE", Some(&self.outbox_table)).unwrap_or(default.outbox),
+            alerts_ttl: days.map_or(default.alerts_ttl, |days| Duration::from_hours(24) * days),
         }
     }
 }

@@ -152,7 +152,7 @@ fn list_routes(text: &mut TextReport, config: &Config) {
                 "no text to search for: {unsearchable}; so every log event is parsed, which"
             ),
         );
-        text.line(2, "takes two to three times the time: see docs/conditions.md");
+        text.line(2, "takes three times the time or more: see docs/conditions.md");
     }
     let conditions = config.routes.iter().flat_map(|route| {
         std::iter::once(&route.conditions).chain(&route.except).map(|conditions| &conditions.scope)

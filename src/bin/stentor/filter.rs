@@ -1,13 +1,15 @@
 //! `stentor filter` prints the filter pattern for subscription filters.
 
 use clap::Args;
+use stentor::config::ContextSize;
 use stentor::ops::subscription_filter::{PassesAll, SubscriptionFilter};
 
 use crate::Exit;
 use crate::args::Configuration;
 use crate::ui::{self, Ui};
 
-/// Print the cheapest filter pattern for subscription filters: it passes all that a route accepts
+/// Print a filter pattern for subscription filters that passes all log events that a route accepts,
+/// and as few others as possible
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example: aws logs put-subscription-filter --log-group-name /aws/lambda/shop --filter-name stentor \\\n           \
@@ -32,7 +34,14 @@ pub(crate) fn filter(arguments: &FilterArguments, ui: Ui) -> anyhow::Result<Exit
         Some(PassesAll::TooLong) => {
             ui.note("the pattern is empty and passes all log events: the texts of the routes do not fit its 1,024 characters");
         }
-        None => {}
+        None => ui.note(format_args!(
+            "CloudWatch drops all other log events: the lines of a stack trace that arrive one by one{}",
+            if config.routes.iter().any(|route| route.context != ContextSize::default()) {
+                ", and the neighbors that `context` asks for"
+            } else {
+                ""
+            }
+        )),
     }
     ui::print(&format!("{}\n", filter.pattern))?;
     Ok(Exit::Done)

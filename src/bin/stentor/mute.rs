@@ -24,13 +24,13 @@ use crate::stack::Stack;
 use crate::ui::{self, Ui};
 
 const MUTE_EXAMPLE: &str = if cfg!(feature = "aws") {
-    "Example: stentor mute billing --for 1h30m"
+    "Example: stentor mute billing --for 1h30m --stack stentor"
 } else {
     "Example: stentor mute billing --for 1h30m --data-dir .stentor"
 };
 
 const UNMUTE_EXAMPLE: &str = if cfg!(feature = "aws") {
-    "Example: stentor unmute billing"
+    "Example: stentor unmute billing --stack stentor"
 } else {
     "Example: stentor unmute billing --data-dir .stentor"
 };
@@ -125,8 +125,9 @@ impl State {
         }
         let aws = self.aws.load().await?;
         let settings = self.stack.settings(&aws).await?;
-        let outbox = settings.or("OUTBOX_TABLE", Some(&self.outbox_table)).unwrap_or_default();
-        let tables = Tables { outbox, ..Tables::default() };
+        let default = Tables::default();
+        let outbox = settings.or("OUTBOX_TABLE", Some(&self.outbox_table));
+        let tables = Tables { outbox: outbox.unwrap_or(default.outbox.clone()), ..default };
         let store = DynamoStore::new(&aws, tables, SystemClock, random::from_os());
         set_mute(&store, &self.configuration, route, until, ui).await
     }

@@ -90,7 +90,7 @@ pub(crate) struct ReplayArguments {
     )]
     export: PathBuf,
     /// Only dead letters with these ids
-    #[arg(long = "id", value_name = "ID", value_delimiter = ',')]
+    #[arg(long = "id", value_name = "ID", value_delimiter = ',', conflicts_with = "discard")]
     ids: Vec<String>,
     /// Only these kinds: record, message, due, batch, invocation, unknown
     #[arg(long = "kind", value_name = "KIND", value_delimiter = ',', value_parser = kind)]
@@ -174,7 +174,7 @@ impl ReplayArguments {
             return self.list(&source, &routes, total, ui).await;
         }
         if self.discard.is_some() {
-            return self.discard(&source, total, ui).await;
+            return self.discard(source, total, ui).await;
         }
         if self.kinds.contains(&DeadLetterKind::Message) && !self.deliver.is_given() {
             bail!("parked messages are delivered: add --deliver or --slack-webhook");
@@ -228,7 +228,8 @@ impl ReplayArguments {
     }
 
     /// Exports and deletes what the ids and the filters select.
-    async fn discard(&self, source: &ReplaySource, total: u64, ui: Ui) -> anyhow::Result<Exit> {
+    async fn discard(&self, source: ReplaySource, total: u64, ui: Ui) -> anyhow::Result<Exit> {
+        let source = source.discarding();
         let progress = ReplayProgress::new(total, Duration::from_secs(self.interval), ui);
         let options = self.options(progress.cancel_on_ctrl_c())?;
         if options.selects_all() {
@@ -241,7 +242,7 @@ impl ReplayArguments {
         }
         let export = FileDeadLetters::new(self.export.clone());
         let discarded =
-            replay::discard(source, &options, &SystemClock, |bodies| export.export(bodies)).await;
+            replay::discard(&source, &options, &SystemClock, |bodies| export.export(bodies)).await;
         progress.finish();
         let discarded = discarded?;
         let file = self.export.display().to_string();

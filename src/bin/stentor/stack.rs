@@ -13,9 +13,9 @@ pub(crate) struct Stack {
     name: Option<String>,
 }
 
-/// The settings of the stack, by the variables of its functions. Empty without a name.
+/// The settings of the stack, by the variables of its functions; `None` if no stack is named.
 #[derive(Debug, Default)]
-pub(crate) struct StackSettings(HashMap<String, String>);
+pub(crate) struct StackSettings(Option<HashMap<String, String>>);
 
 impl Stack {
     /// # Errors
@@ -24,7 +24,9 @@ impl Stack {
     pub(crate) async fn settings(&self, aws: &SdkConfig) -> anyhow::Result<StackSettings> {
         let Some(name) = &self.name else { return Ok(StackSettings::default()) };
         let settings = stentor::adapters::stack::settings(aws, name).await;
-        settings.map(StackSettings).map_err(|error| anyhow::anyhow!("{error}"))
+        settings
+            .map(|settings| StackSettings(Some(settings)))
+            .map_err(|error| anyhow::anyhow!("{error}"))
     }
 
     /// # Errors
@@ -40,9 +42,12 @@ impl Stack {
 }
 
 impl StackSettings {
-    /// The value that the stack has for `variable`; without a stack, the `option`.
+    /// The value that the stack has for `variable`. Without a stack, the `option`: another stack's
+    /// setting in the shell must not mix with those of this one.
     pub(crate) fn or(&self, variable: &str, option: Option<&str>) -> Option<String> {
-        let own = self.0.get(variable).filter(|value| !value.is_empty());
-        own.cloned().or_else(|| option.map(str::to_owned))
+        match &self.0 {
+            Some(settings) => settings.get(variable).filter(|value| !value.is_empty()).cloned(),
+            None => option.map(str::to_owned),
+        }
     }
 }

@@ -60,9 +60,13 @@ pub async fn discard<D: DeadLetterSource>(
             Err(error) => break Err(error),
         };
         held.add(&received, clock.now());
-        let (selected, others): (Vec<_>, Vec<_>) = received
-            .into_iter()
-            .partition(|message| options.select(&message.receipt.id, &recognize::read(message)));
+        let is_selected = |message: &ReceivedMessage| {
+            let dead_letter = recognize::read(message);
+            // A replay takes those of an unknown age, too. A deletion must not.
+            let has_age = options.since.is_none() || dead_letter.parked_at.is_some();
+            has_age && options.select(&message.receipt.id, &dead_letter)
+        };
+        let (selected, others): (Vec<_>, Vec<_>) = received.into_iter().partition(is_selected);
         result.skipped += others.len() as u64;
         let bodies: Vec<&str> = selected.iter().map(|message| message.body.as_str()).collect();
         if let Err(error) = export(&bodies) {

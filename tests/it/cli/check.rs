@@ -115,7 +115,7 @@ notify = ["slack:x"]
       json   fields http.status, level except  everywhere    slack:x  30 s to 10 min
       slow   pattern                           some sources  slack:x  30 s to 10 min
       no text to search for: slow; so every log event is parsed, which
-        takes two to three times the time: see docs/conditions.md
+        takes three times the time or more: see docs/conditions.md
     ");
     let line = |line: &str, expected: [&str; 2]| {
         let shown = check_config("check-conditions", config, &["--message", line]);
@@ -169,7 +169,12 @@ fn the_pattern_for_subscription_filters_is_printed() {
     let json = route("json", "fields = { level = 'FATAL' }");
     let marked = route("marked", "markers = ['[ALERT]']") + &json;
     let expected = "?FATAL ?\"[ALERT]\" ?u004 ?u005\n";
-    assert_eq!(filter("filter", &marked), (expected.to_owned(), String::new()));
+    let (pattern, note) = filter("filter", &marked);
+    assert_eq!(pattern, expected);
+    assert!(note.starts_with("CloudWatch drops all other log events:"), "{note}");
+    assert!(!note.contains("context"), "{note}");
+    let with_context = marked.replace("name = 'json'", "context = { after = 2 }\nname = 'json'");
+    assert!(filter("filter-context", &with_context).1.contains("`context`"));
     let (pattern, note) = filter("filter-all", &(json + &route("all", "pattern = '-debug'")));
     assert_eq!(pattern, "\n");
     assert!(note.contains("no text to search for in all"), "{note}");

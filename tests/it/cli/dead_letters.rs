@@ -311,3 +311,28 @@ async fn a_replay_says_whether_a_message_was_delivered_or_shown() {
         }
     }
 }
+
+/// What is discarded is gone for every replay of the file, but not from the export.
+#[test]
+fn a_discarded_dead_letter_of_a_data_directory_can_be_replayed_from_its_export() {
+    let directory = scratch("discard");
+    let [data, file, export] = ["data", "letters.jsonl", "export.jsonl"]
+        .map(|name| directory.join(name).to_str().unwrap().to_owned());
+    std::fs::create_dir_all(&data).unwrap();
+    let letters = ["a", "b"].map(|id| parked_record(&unstorable(), id, Some(&gzip(id, 0))));
+    std::fs::write(&file, letters.join("\n") + "\n").unwrap();
+    let replay = |arguments: &[&str]| {
+        let arguments = [&["replay", "--json", "--data-dir", &data], arguments].concat();
+        let output = stentor(&directory, &arguments).output().unwrap();
+        serde_json::from_slice::<Value>(&output.stdout)
+            .unwrap_or_else(|_| panic!("{}", text(&output.stderr)))
+    };
+    let id = format!("{file}:2");
+    let discard = replay(&["--file", &file, "--discard", &id, "--export", &export]);
+    assert_eq!(discard["discarded"], 1, "{discard}");
+    assert_eq!(std::fs::read_to_string(&export).unwrap(), format!("{}\n", letters[1]));
+    let rest = replay(&["--file", &file]);
+    assert_eq!((&rest["reprocessed"], &rest["already_replayed"]), (&json!(1), &json!(1)), "{rest}");
+    let exported = replay(&["--file", &export]);
+    assert_eq!((&exported["reprocessed"], &exported["kept"]), (&json!(1), &json!(1)), "{exported}");
+}

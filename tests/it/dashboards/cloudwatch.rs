@@ -111,7 +111,7 @@ fn value(value: &Value) -> String {
 
 fn unit(unit: Unit) -> &'static str {
     match unit {
-        Unit::Count => "per minute",
+        Unit::Count => "count",
         Unit::Ms => "ms",
         Unit::Bytes => "bytes",
     }

@@ -31,7 +31,7 @@ impl InputKind {
         }
         let is_event = match (is_json_lines(text, amount), amount) {
             (true, _) => is_lambda_event(first_line(text)),
-            (false, Amount::Available) => begins_like_an_event(text),
+            (false, Amount::Available) => begins_like_an_event(text) && has_log_data(text),
             (false, Amount::Head) => {
                 begins_like_an_event(text)
                     || (is_json_document(text, path.is_some_and(is_named_json))
@@ -42,6 +42,9 @@ impl InputKind {
     }
 }
 
+/// The first record of an event that Stentor reads has begun after this many bytes.
+const EVENT_HEAD: usize = 4_096;
+
 /// Whether the first bytes of a stream are enough to recognize it.
 pub(super) fn is_enough(head: &[u8]) -> bool {
     /// No known beginning of an object is longer, unless it has blanks.
@@ -49,7 +52,10 @@ pub(super) fn is_enough(head: &[u8]) -> bool {
     let text = beginning(head);
     let text = without_mark(&text);
     match text.strip_prefix('{') {
-        Some(_) if begins_like_an_event(text) => text.contains('\n'),
+        // An application may log the event of another service, on one line or on several.
+        Some(_) if begins_like_an_event(text) => {
+            has_log_data(text) || is_json_lines(text, Amount::Available) || text.len() >= EVENT_HEAD
+        }
         Some(inside) => inside.trim_start().len() >= LONGEST || inside.contains('}'),
         None => head.len() >= encoding::MAGIC_BYTES || head.contains(&b'\n'),
     }
@@ -69,10 +75,21 @@ pub(super) fn advice(text: &str) -> Option<&'static str> {
     begins_with_listed_events(text).then_some(advice)
 }
 
-/// Whether the first line of `text` is a JSON object, and not the beginning of a Lambda event.
+/// Whether the first line of `text` is a JSON object, and not a Lambda event. If nothing follows it,
+/// it may be the wrong event.
 pub(super) fn begins_with_a_log_line(text: &str) -> bool {
     let text = without_mark(text);
-    is_object(first_line(text)) && !begins_like_an_event(text)
+    let line = first_line(text);
+    let is_event = match text[line.len()..].trim().is_empty() {
+        true => begins_like_an_event(text),
+        false => is_lambda_event(line),
+    };
+    is_object(line) && !is_event
+}
+
+/// Whether it has a key of the events that Stentor reads.
+fn has_log_data(text: &str) -> bool {
+    ["\"kinesis\"", "\"awslogs\""].iter().any(|key| text.contains(key))
 }
 
 /// Whether `text` is an object with the first key of a Lambda event.
@@ -118,7 +135,9 @@ fn is_lambda_event(line: &str) -> bool {
         _data: IgnoredAny,
     }
     serde_json::from_str::<LambdaEvent>(line).is_ok_and(|event| {
-        let has_records = event.records.is_some_and(|all| all.iter().all(|r| r.kinesis.is_some()));
+        let has_data =
+            |all: Vec<Record>| !all.is_empty() && all.iter().all(|record| record.kinesis.is_some());
+        let has_records = event.records.is_some_and(has_data);
         has_records || event.awslogs.is_some()
     })
 }
@@ -205,6 +224,7 @@ mod tests {
             ("{\"Records\":[{\"eventSource\":\"aws:s3\"}]}\n[CRITICAL] x\n", "x", Lines),
             ("{\"Records\":[{\"eventSource\":\"aws:s3\"}]}\n", "x", Event),
             ("{\"Records\":[{\"kinesis\":{\"data\":\"\"}}]}\n{}\n", "x", Event),
+            ("{\"Records\":[]}\n[CRITICAL] x\n", "x", Lines),
             ("{\"awslogs\":{\"data\":\"\"}}\n{}\n", "x", Event),
             ("{\"awslogs\":1}\n[CRITICAL] x\n", "x.json", Lines),
             // The output of `aws logs filter-log-events`.
@@ -250,8 +270,10 @@ mod tests {
             ("{", None),
             ("{\n  ", None),
             ("{\"a\":1}", Some(Lines)),
-            ("{\"Records\": [{\"kinesis\"", None),
-            ("{\n  \"Records\": [", Some(Event)),
+            ("{\"Records\": [{\"eventSource\"", None),
+            ("{\"Records\": [{\"kinesis\"", Some(Event)),
+            ("{\n  \"Records\": [", None),
+            ("{\n  \"Records\": [\n    {\n      \"kinesis\": {", Some(Event)),
             ("{\"Records\": 5}\n", Some(Lines)),
             ("{\"Records\":[{\"eventSource\":\"aws:s3\"}]}\n", Some(Lines)),
             ("{\"awslogs\":{\"data\":\"H4s\"}}\n", Some(Event)),
@@ -261,7 +283,8 @@ mod tests {
             ("x", None),
             ("x started", Some(Lines)),
         ];
-        for (head, expected) in cases {
+        let logged = format!("{{\"Records\": [{{\"s3\": \"{}", "x".repeat(EVENT_HEAD));
+        for (head, expected) in cases.into_iter().chain([(&*logged, Some(Lines))]) {
             let head = head.as_bytes();
             let kind = is_enough(head).then(|| InputKind::of(head, None, Amount::Available));
             assert_eq!(kind, expected, "{}", head.escape_ascii());

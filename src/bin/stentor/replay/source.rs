@@ -50,6 +50,15 @@ impl DeadLetterSource for ReplaySource {
 }
 
 impl ReplaySource {
+    /// The same source, whose dead letters are discarded when they are deleted.
+    pub(super) fn discarding(self) -> Self {
+        match self {
+            #[cfg(feature = "aws")]
+            Self::Queue(queue) => Self::Queue(queue),
+            Self::File(file) => Self::File(file.discarding()),
+        }
+    }
+
     /// How many dead letters there are, approximately.
     #[cfg_attr(
         not(feature = "aws"),

@@ -71,7 +71,8 @@ impl StackParts {
         let ReplayArguments { tables, .. } = arguments;
         let aws = arguments.aws.load().await?;
         let settings = tables.stack.settings(&aws).await?;
-        let name = settings.or("STENTOR_STACK", Some(&arguments.stack_name)).unwrap_or_default();
+        let name = settings.or("STENTOR_STACK", Some(&arguments.stack_name));
+        let name = name.unwrap_or_else(|| arguments.stack_name.clone());
         Ok(Self {
             dead_letters_url: settings.or("DLQ_URL", arguments.queue_url.as_deref()),
             due_messages_url: settings.or("DUE_QUEUE_URL", arguments.due_queue_url.as_deref()),
@@ -109,7 +110,7 @@ pub(super) async fn replay(arguments: &ReplayArguments, ui: Ui) -> anyhow::Resul
         return arguments.list(&source, &routes, total, ui).await;
     }
     if arguments.discard.is_some() {
-        return arguments.discard(&source, total, ui).await;
+        return arguments.discard(source, total, ui).await;
     }
     let services = deployed(arguments, stack, routes).await?;
     arguments.replay(&services, &source, &streams, total, ui).await
