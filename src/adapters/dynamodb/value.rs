@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use base64::Engine as _;
+use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Serialize, Serializer};
 
@@ -45,7 +45,7 @@ impl<'a> FromIterator<(&'static str, ItemValue<'a>)> for Columns<'a> {
 
 /// DynamoDB's JSON has bytes in base64.
 fn base64<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&STANDARD.encode(bytes))
+    serializer.collect_str(&Base64Display::new(bytes, &STANDARD))
 }
 
 /// DynamoDB's JSON has numbers as text.
