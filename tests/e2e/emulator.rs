@@ -331,7 +331,8 @@ impl Function {
     pub fn summaries(&self) -> Vec<Value> {
         let lines = self.log();
         let json = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        json.filter(|line| line["_aws"].is_object()).collect()
+        // The lines with the metrics of a route or a target have no duration.
+        json.filter(|line| line["_aws"].is_object() && line["duration"].is_number()).collect()
     }
 
     /// Kills the emulator and the function at once.

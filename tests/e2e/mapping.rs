@@ -81,11 +81,12 @@ impl Shard {
     }
 
     fn event(&self, batch: &[(String, String)]) -> Value {
+        let arrived_at = SystemClock.now().as_millis() as f64 / 1000.0;
         let record = |(sequence, data): &(String, String)| {
             json!({
                 "kinesis": {
                     "kinesisSchemaVersion": "1.0", "partitionKey": "p", "sequenceNumber": sequence, "data": data,
-                    "approximateArrivalTimestamp": 1_795_443_306.789
+                    "approximateArrivalTimestamp": arrived_at
                 },
                 "eventSource": "aws:kinesis", "eventVersion": "1.0", "eventID": format!("{}:{sequence}", self.name),
                 "eventName": "aws:kinesis:record", "awsRegion": "eu-west-1",

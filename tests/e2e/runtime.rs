@@ -140,7 +140,9 @@ impl Function {
     pub fn summaries(&self) -> HashMap<String, Value> {
         let log = self.log();
         let json = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let summaries = json.filter(|line| line["_aws"].is_object());
+        // The lines with the metrics of a route or a target have no duration.
+        let is_summary = |line: &Value| line["_aws"].is_object() && line["duration"].is_number();
+        let summaries = json.filter(is_summary);
         summaries.map(|line| (line["request.id"].as_str().unwrap().to_owned(), line)).collect()
     }
 
