@@ -6,8 +6,8 @@
 //! only what was added since, and a replay into another destination sends everything. A receipt is
 //! a hash of the content, so a copy of the file has the same dead letters.
 //!
-//! What is discarded is listed in a third file, `FILE.discarded`, for every destination. A copy of the
-//! file, and the export of what was discarded, have no such list.
+//! Discarded dead letters are listed in a third file, `FILE.discarded`, for every destination. A copy
+//! of the file, and their export, have no such list.
 //!
 //! The file is read line by line, as dead letters are received. Neither a long file nor a long line
 //! fills the memory.

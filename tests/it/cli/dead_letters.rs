@@ -312,7 +312,7 @@ async fn a_replay_says_whether_a_message_was_delivered_or_shown() {
     }
 }
 
-/// What is discarded is gone for every replay of the file, but not from the export.
+/// A discarded dead letter is gone for every replay of the file, but not from its export.
 #[test]
 fn a_discarded_dead_letter_of_a_data_directory_can_be_replayed_from_its_export() {
     let directory = scratch("discard");
