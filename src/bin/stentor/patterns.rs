@@ -53,7 +53,7 @@ const EXAMPLES: &str = if cfg!(feature = "aws") {
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct PatternsArguments {
-    /// Log files or Lambda events (JSON), plain or gzip; - reads standard input. Without any, the
+    /// Log files or Lambda events (JSON), plain, gzip or zstd; - reads standard input. Without any, the
     /// audit table
     #[arg(value_name = "FILE", conflicts_with = "data_dir")]
     files: Vec<PathBuf>,

@@ -235,11 +235,7 @@ impl ReplayArguments {
         if options.selects_all() {
             bail!("--discard needs ids, or a filter such as --reason or --kind");
         }
-        if let Some(file) = &self.file
-            && is_same_file(file, &self.export)
-        {
-            bail!("--export names the file that is read: name another one");
-        }
+        self.check_export()?;
         let export = FileDeadLetters::new(self.export.clone());
         let discarded =
             replay::discard(&source, &options, &SystemClock, |bodies| export.export(bodies)).await;
@@ -251,6 +247,19 @@ impl ReplayArguments {
             false => ui::print(&report::discard_text(&discarded, &file))?,
         }
         Ok(if discarded.is_complete() { Exit::Done } else { Exit::Unfinished })
+    }
+
+    /// An export must not grow the file that is read, nor a file of the data directory.
+    fn check_export(&self) -> anyhow::Result<()> {
+        let export = real_path(&self.export);
+        let is_read = self.file.iter().any(|file| real_path(file) == export);
+        if is_read {
+            bail!("--export names the file that is read: name another one");
+        }
+        if self.data_dir.iter().any(|directory| export.starts_with(real_path(directory))) {
+            bail!("--export names a file in the data directory: name one elsewhere");
+        }
+        Ok(())
     }
 
     async fn replay<W: Services>(
@@ -320,9 +329,17 @@ fn kind(text: &str) -> Result<DeadLetterKind, String> {
     text.parse().map_err(|_| format!("expected one of {}", DeadLetterKind::VARIANTS.join(", ")))
 }
 
-fn is_same_file(one: &Path, other: &Path) -> bool {
-    let place = |path: &Path| path.canonicalize().ok();
-    place(one).is_some_and(|one| place(other) == Some(one))
+/// Without links, also of a file that does not exist yet.
+fn real_path(path: &Path) -> PathBuf {
+    let directory = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    let real = path.canonicalize().or_else(|_| {
+        let directory = directory.canonicalize()?;
+        Ok::<_, std::io::Error>(directory.join(path.file_name().unwrap_or_default()))
+    });
+    real.unwrap_or_else(|_| path.to_owned())
 }
 
 /// Dead letters per second.

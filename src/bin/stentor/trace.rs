@@ -204,7 +204,7 @@ fn state(target: &TargetTrace) -> String {
         text += &format!(", because {reason}");
     }
     if target.muted > 0 {
-        text += &format!("; {} were muted since its last message", count_alerts(target.muted));
+        text += &format!("; {} muted since its last message", count_alerts(target.muted));
     }
     text
 }

@@ -226,7 +226,7 @@ async fn a_file_is_replayed_once_into_each_data_directory() {
     }
     let shown = replay("a", &file, &[]);
     assert!(
-        shown.starts_with("  0 dead letters: 0 reprocessed\n  3 dead letters skipped: already"),
+        shown.starts_with("  0 dead letters: 0 reprocessed\n  3 dead letters skipped: replayed"),
         "{shown}"
     );
     // A data directory whose database was deleted is another destination.
@@ -328,6 +328,18 @@ fn a_discarded_dead_letter_of_a_data_directory_can_be_replayed_from_its_export()
             .unwrap_or_else(|_| panic!("{}", text(&output.stderr)))
     };
     let id = format!("{file}:2");
+    let link = directory.join("link.jsonl");
+    std::os::unix::fs::symlink(format!("{data}/dlq.jsonl"), &link).unwrap();
+    let own = format!("{data}/dlq.jsonl");
+    std::fs::write(&own, "").unwrap();
+    for unsafe_export in [&file, &own, &format!("{data}/new"), link.to_str().unwrap()] {
+        let place = ["--data-dir", &data, "--file", &file];
+        let discard = ["--discard", &id, "--export", unsafe_export];
+        let arguments = [&["replay"], &place[..], &discard].concat();
+        let refused = stentor(&directory, &arguments).output().unwrap();
+        assert_eq!(refused.status.code(), Some(2), "{unsafe_export}: {refused:?}");
+    }
+    std::fs::remove_file(&own).unwrap();
     let discard = replay(&["--file", &file, "--discard", &id, "--export", &export]);
     assert_eq!(discard["discarded"], 1, "{discard}");
     assert_eq!(std::fs::read_to_string(&export).unwrap(), format!("{}\n", letters[1]));

@@ -241,7 +241,9 @@ fn show_already_replayed(text: &mut TextReport, count: u64) {
         let dead_letters = count_dead_letters(count);
         text.line(
             1,
-            format_args!("{dead_letters} skipped: already replayed into this destination"),
+            format_args!(
+                "{dead_letters} skipped: replayed into this destination before, or discarded"
+            ),
         );
     }
 }
@@ -425,7 +427,7 @@ mod tests {
         let text = replay_text(&report, 1, &muted(), |_| false, None, Duration::from_secs(2));
         insta::assert_snapshot!(text, @r"
           5 dead letters: 3 reprocessed, 1 skipped by filters, 5 left in the queue
-          1 dead letter skipped: already replayed into this destination
+          1 dead letter skipped: replayed into this destination before, or discarded
           reprocessed 2 records, 1 batch
           message     3 alerts to slack:default · delivered
           took        2 s
@@ -445,7 +447,7 @@ mod tests {
     fn a_dry_run_shows_groups_and_planned_actions() {
         insta::assert_snapshot!(dry_run_text(&listing(), 1_000), @r"
           1,204 dead letters
-          1,000 dead letters skipped: already replayed into this destination
+          1,000 dead letters skipped: replayed into this destination before, or discarded
 
           kind    code      account       age    count
           record  not-gzip  -             < 1 h      1
