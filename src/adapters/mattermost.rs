@@ -52,10 +52,14 @@ impl MattermostChannel {
     /// # Errors
     /// When it is neither.
     pub fn parse(credential: &Credential) -> Result<Self, CredentialError> {
-        let (Some(token), Some(channel_id)) =
-            (credential.field("token"), credential.field("channel_id"))
-        else {
-            return ChatUrl::parse(credential, "the webhook of Mattermost").map(Self::Webhook);
+        let (token, channel_id) = match (credential.field("token"), credential.field("channel_id"))
+        {
+            (Some(token), Some(channel_id)) => (token, channel_id),
+            (Some(_), None) => return Err(CredentialError::Field("channel_id", "is missing")),
+            (None, Some(_)) => return Err(CredentialError::Field("token", "is missing")),
+            (None, None) => {
+                return ChatUrl::parse(credential, "the webhook of Mattermost").map(Self::Webhook);
+            }
         };
         let (token, channel_id) = (word(token, "token")?, word(channel_id, "channel_id")?);
         let server = credential.field("url").ok_or(CredentialError::Field("url", "is missing"))?;

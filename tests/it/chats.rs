@@ -200,6 +200,8 @@ async fn a_credential_that_cannot_be_used_is_refused_without_its_text() {
         ("googlechat:ops", json!("topsecret")),
         ("mattermost:ops", json!({"token": "topsecret", "channel_id": "", "url": "https://x.org"})),
         ("mattermost:ops", json!({"token": "topsecret", "channel_id": "c"})),
+        ("mattermost:ops", json!({"token": "topsecret", "url": "https://x.org"})),
+        ("mattermost:ops", json!({"channel_id": "topsecret", "url": "https://x.org"})),
     ];
     for (target, credential) in bad {
         let error = deliver(target, &credential, None).await.unwrap_err();
