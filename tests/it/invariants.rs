@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use crate::support::{Crash, CrashSwitch, Process, batch, poison, record, record_with_bad_event};
 use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use stentor::adapters::embedded::Embedded;
 use stentor::ingest::decode::Poison;
 use stentor::ingest::event::{self, Batch, Record};
+use stentor::lambda::handler::{Invocation, handle};
 use stentor::model::name::RouteName;
 use stentor::model::outbox::Recipient;
 use stentor::protocol::clock::{Clock as _, Deadline};
@@ -291,8 +294,15 @@ async fn a_burst_is_not_over_while_a_consumer_is_behind() {
     assert_eq!(shape, [(1, false), (1, false), (0, true), (0, true)], "for each of two targets");
 }
 
+/// A mute keeps alerts quiet, and not the report that some of them are lost.
 #[tokio::test]
 async fn epochs_that_someone_deleted_are_reported() {
+    for is_muted in [false, true] {
+        Box::pin(deleted_epochs_are_reported(is_muted)).await;
+    }
+}
+
+async fn deleted_epochs_are_reported(is_muted: bool) {
     let engine = Embedded::start(None).await.unwrap();
     let crash_switch = CrashSwitch::default();
     let process = Process::start(&engine, &crash_switch, true).await;
@@ -316,14 +326,46 @@ async fn epochs_that_someone_deleted_are_reported() {
         delete.key("sk", sort).send().await.unwrap();
     }
     process.clock.forward(Duration::from_secs(600));
+    if is_muted {
+        let until = process.clock.now().after(Duration::from_secs(3_600));
+        store.mute(&route, Some(until), process.deadline()).await.unwrap();
+    }
     while close(&process, &route, 0, process.deadline()).await.retry.is_some() {
         process.clock.forward(Duration::from_secs(10));
     }
     let accepted = process.targets.accepted.lock().unwrap();
     let two = accepted.iter().filter(|digest| digest.target.name.as_str() == "two");
     let two: Vec<_> = two.map(|digest| (digest.epochs, digest.lost_epochs)).collect();
-    assert_eq!(two[0], ((1, 2), 2), "{two:?}");
+    assert_eq!(two[0], ((1, 2), 2), "muted {is_muted}: {two:?}");
+    assert_eq!(two.len() == 1, is_muted, "{two:?}");
     assert!(two[1..].iter().all(|(epochs, lost)| epochs.0 >= 3 && *lost == 0), "{two:?}");
+}
+
+/// It may be a dead letter that someone moved. SQS deletes it only if it is in the other queue.
+#[tokio::test]
+async fn a_message_that_cannot_be_put_back_stays_in_the_due_queue() {
+    let engine = Embedded::start(None).await.unwrap();
+    let crash_switch = CrashSwitch::default();
+    let process = Process::start(&engine, &crash_switch, true).await;
+    let message = json!({
+        "messageId": "m", "receiptHandle": "r", "body": "hello", "eventSource": "aws:sqs",
+        "attributes": {"ApproximateReceiveCount": "1"},
+    });
+    let event = RawValue::from_string(json!({"Records": [message]}).to_string()).unwrap();
+    for (crash, failures) in [(Some(Crash::Before(0)), 1), (None, 0)] {
+        crash_switch.restart(crash);
+        let invocation = Invocation {
+            function: "notifier".to_owned(),
+            request_id: "r".to_owned(),
+            deadline_ms: u64::try_from(process.clock.now().as_millis()).unwrap() + 60_000,
+            region: None,
+            series_max: 0,
+        };
+        let answer = Box::pin(handle(&process, &event, &invocation, |_| {})).await.unwrap();
+        let answer: Value = serde_json::from_str(answer.get()).unwrap();
+        assert_eq!(answer["batchItemFailures"].as_array().unwrap().len(), failures, "{answer}");
+    }
+    assert_eq!(*process.dead_letters.put_back.lock().unwrap(), ["hello"]);
 }
 
 #[tokio::test]

@@ -137,6 +137,9 @@ async fn a_dead_letter_is_exported_before_it_is_discarded() {
             let mut exported = Vec::new();
             crash_switch.restart(Some(crash));
             let export = |bodies: &[&str]| {
+                let left = dead_letters.bodies();
+                let is_there = |body: &&str| left.iter().any(|one| one == body);
+                assert!(bodies.iter().all(is_there), "deleted before its export");
                 exported.extend(bodies.iter().map(ToString::to_string));
                 Ok(())
             };
@@ -155,6 +158,11 @@ async fn a_dead_letter_is_exported_before_it_is_discarded() {
         at += 1;
     }
     assert!(calls >= 4, "{calls}");
+    let crash_switch = CrashSwitch::default();
+    let dead_letters = FakeSource::of(&crash_switch, &bodies);
+    let full = |_: &[&str]| Err(SourceError::Refused("the disk is full".to_owned()));
+    assert!(discard(&&dead_letters, &options, &SystemClock, full).await.is_err());
+    assert_eq!(dead_letters.left(), bodies.len(), "nothing is deleted without its export");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::support::ForwardClock;
 use crate::support::alert;
 use crate::support::proxy::{Proxy, ProxyAction};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -574,6 +575,29 @@ async fn an_acknowledged_delivery_clears_the_failures_of_its_target() {
         .unwrap();
     let expected = TargetState { offset: Some(5), ..TargetState::default() };
     assert_eq!(TargetState { last: None, ..state().await }, expected);
+}
+
+/// A process may leave out a note that follows another one closely.
+#[tokio::test]
+async fn a_lag_that_a_process_notes_is_read_by_another() {
+    let engine = Embedded::start(None).await.unwrap();
+    engine.store().await.unwrap();
+    let began = SystemClock.now();
+    let at = |seconds: u64| began.after(Duration::from_secs(seconds));
+    let deadline = Deadline::after(began, Duration::from_secs(600));
+    let clock = ForwardClock::default();
+    let noting = engine.store_with(clock.for_store()).await.unwrap();
+    let reading = engine.store().await.unwrap();
+    let until = async || reading.lagging_until(deadline).await.unwrap();
+    assert_eq!(until().await, None);
+    noting.note_lag(at(300), deadline).await.unwrap();
+    assert_eq!(until().await, Some(at(300)));
+    clock.forward(Duration::from_secs(10));
+    noting.note_lag(at(310), deadline).await.unwrap();
+    assert!([Some(at(300)), Some(at(310))].contains(&until().await));
+    clock.forward(Duration::from_secs(30));
+    noting.note_lag(at(340), deadline).await.unwrap();
+    assert_eq!(until().await, Some(at(340)));
 }
 
 #[tokio::test]

@@ -43,7 +43,7 @@ use stentor::model::time::Timestamp;
 use stentor::protocol::clock::{Clock, Deadline};
 use stentor::protocol::dead_letter::ParkedItem;
 use stentor::protocol::notify::{Accepted, Deliver, DeliverError, DeliveryFailure, FailureCode};
-use stentor::protocol::queue::{DeadLetterQueue, Due, DueQueue, QueueError};
+use stentor::protocol::queue::{ChangeVisibility, DeadLetterQueue, Due, DueQueue, QueueError};
 use stentor::protocol::services::Services;
 use stentor::protocol::store::{Commit, Store, StoreError};
 
@@ -354,10 +354,22 @@ impl DueQueue for FakeDueQueue<'_> {
     }
 }
 
+impl ChangeVisibility for FakeDueQueue<'_> {
+    async fn change_visibility(
+        &self,
+        _receipt: &str,
+        _delay: Duration,
+        _deadline: Deadline,
+    ) -> Result<(), QueueError> {
+        Ok(())
+    }
+}
+
 /// A dead-letter queue in memory.
 pub struct FakeDeadLetters<'a> {
     crash_switch: &'a CrashSwitch,
     pub parked: Mutex<Vec<ParkedItem>>,
+    pub put_back: Mutex<Vec<String>>,
 }
 
 impl DeadLetterQueue for FakeDeadLetters<'_> {
@@ -368,7 +380,9 @@ impl DeadLetterQueue for FakeDeadLetters<'_> {
     }
 
     async fn put_back(&self, bodies: &[String], _: Deadline) -> Vec<Result<(), QueueError>> {
-        panic!("{bodies:?}")
+        let put = async { self.put_back.lock().unwrap().extend_from_slice(bodies) };
+        let result = self.crash_switch.call("put_back", put).await.map_err(QueueError::Unavailable);
+        vec![result; bodies.len()]
     }
 }
 
@@ -489,7 +503,11 @@ impl<'a> Process<'a> {
             routes: routes(CONFIG),
             store: CrashingStore { inner: store, crash_switch },
             due: timed.then(|| FakeDueQueue { crash_switch, sent: Mutex::default() }),
-            dead_letters: FakeDeadLetters { crash_switch, parked: Mutex::default() },
+            dead_letters: FakeDeadLetters {
+                crash_switch,
+                parked: Mutex::default(),
+                put_back: Mutex::default(),
+            },
             targets: FakeTargets {
                 crash_switch,
                 accepted: Mutex::default(),

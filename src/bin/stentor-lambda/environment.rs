@@ -28,13 +28,16 @@ const SERIES_MAX: usize = 50;
 /// # Errors
 /// When a variable is missing, or the configuration has mistakes.
 pub(crate) async fn from_environment() -> anyhow::Result<Function> {
-    function(&variable).await
+    let workers = std::thread::available_parallelism().map_or(1, |workers| workers.get() as u64);
+    function(&variable, workers).await
 }
 
-async fn function(variable: &impl Fn(&str) -> Option<String>) -> anyhow::Result<Function> {
+async fn function(
+    variable: &impl Fn(&str) -> Option<String>,
+    workers: u64,
+) -> anyhow::Result<Function> {
     let mut config = config(variable)?;
     let memory_mb = variable("AWS_LAMBDA_FUNCTION_MEMORY_SIZE").and_then(|mb| mb.parse().ok());
-    let workers = std::thread::available_parallelism().map_or(1, |workers| workers.get() as u64);
     if let Some(fitting) = memory_mb.map(|mb| decoded_bytes_fitting(mb, workers))
         && fitting < config.decoded_bytes_max
     {
@@ -160,7 +163,7 @@ mod tests {
     }
 
     async fn with_memory(config: &str, memory_mb: &str) -> anyhow::Result<Function> {
-        function(&|name| {
+        let variable = |name: &str| {
             let value = match name {
                 "STENTOR_CONFIG" => config,
                 "AWS_LAMBDA_FUNCTION_MEMORY_SIZE" => memory_mb,
@@ -170,8 +173,8 @@ mod tests {
                 _ => return None,
             };
             Some(value.to_owned())
-        })
-        .await
+        };
+        function(&variable, 2).await
     }
 
     #[tokio::test]
@@ -200,8 +203,7 @@ mod tests {
         let limit = async |memory_mb: &str| {
             with_memory(file, memory_mb).await.expect("it starts").routes.config().decoded_bytes_max
         };
-        let workers = std::thread::available_parallelism().unwrap().get() as u64;
-        assert_eq!(limit("1024").await, decoded_bytes_fitting(1_024, workers));
+        assert_eq!(limit("1024").await, 256 << 20, "a quarter: two workers, and half for all else");
         assert_eq!(limit("1000000").await, 1 << 30);
         std::fs::remove_file(file).unwrap();
         assert_eq!(decoded_bytes_fitting(1_769, 2), 1_769 << 18);
