@@ -39,7 +39,7 @@ use std::str::FromStr;
 use thiserror::Error;
 
 pub use event_text::EventText;
-pub use required::RequiredTexts;
+pub use required::{RequiredTexts, longest_unescaped};
 
 use json::JsonPattern;
 use reader::Reader;

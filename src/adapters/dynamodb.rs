@@ -9,7 +9,8 @@
 //! | `commit`, `commit_request`, `pressure` | rows and tallies in one transaction, fewer at once when throttled |
 //! | `hours`, `routes` | the hours and the routes that have alerts |
 //! | `audit` | queries of the alerts table |
-//! | `item`, `value`, `expression` | the layout of the items, and how they are written |
+//! | `lag` | whether a consumer is behind its stream |
+//! | `item`, `value`, `packed`, `expression` | the layout of the items, and how they are written |
 //! | `call`, `items` | one call, with its retries; reads and writes of single items |
 //! | `table` | creates the tables, for tests and for the embedded engine |
 

@@ -140,7 +140,7 @@ impl Diagnostics<'_> {
         self.error_at(value.offset(), format!("{}: {message}", value.key()));
     }
 
-    /// An error `at` so many bytes of a string. Where the text has escapes, its place is only told.
+    /// An error `at` so many bytes of a string. If the text has escapes, the message names the byte instead.
     pub(super) fn error_within(&mut self, value: TomlValue<'_>, at: usize, message: impl Display) {
         let text = value.str().unwrap_or_default();
         match self.is_written_as(value.offset() + 1, text) {

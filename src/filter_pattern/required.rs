@@ -60,11 +60,15 @@ impl RequiredTexts {
         self.escapes
     }
 
+    /// The beginnings of these escapes: `\u00N`.
+    pub fn escape_texts(&self) -> impl Iterator<Item = String> {
+        let halves = (0..8).filter(|half| self.escapes & 1 << half != 0);
+        halves.map(|half| format!("\\u00{half}"))
+    }
+
     /// The texts, and the beginnings of the escapes.
     pub fn with_escapes(&self) -> impl Iterator<Item = Cow<'_, str>> {
-        let halves = (0..8).filter(|half| self.escapes & 1 << half != 0);
-        let escapes = halves.map(|half| Cow::Owned(format!("\\u00{half}")));
-        self.iter().map(Cow::Borrowed).chain(escapes)
+        self.iter().map(Cow::Borrowed).chain(self.escape_texts().map(Cow::Owned))
     }
 
     /// The texts of one of several conditions, all of which have to hold: the most selective.
@@ -135,7 +139,7 @@ fn case_variants(text: &str) -> Vec<String> {
 }
 
 /// The longest part that JSON writes as it is, or byte by byte as `\u00XX`.
-fn longest_unescaped(text: &str) -> Option<&str> {
+pub fn longest_unescaped(text: &str) -> Option<&str> {
     let is_escaped = |c: char| !matches!(c, ' '..='~') || matches!(c, '"' | '\\' | '/');
     text.split(is_escaped).max_by_key(|part| part.len())
 }

@@ -28,7 +28,7 @@ use crate::model::pattern::Patterns;
 use crate::redact::Redactor;
 
 pub use condition::Unmet;
-use condition::{EventPlace, MessageText, RouteMatcher};
+use condition::{EventPlace, MessageText, PreparedRoute};
 use required::{QuickSearch, searchable};
 pub use required::{is_searchable, of_route as required_texts};
 
@@ -39,7 +39,7 @@ pub struct Routes {
     line_filter: LineFilter,
     quick: QuickSearch,
     /// In the order of the configuration.
-    matchers: Vec<RouteMatcher>,
+    prepared: Vec<PreparedRoute>,
     /// Whether a route wants the log events around an alert.
     has_context: bool,
     own: OwnLogs,
@@ -92,9 +92,9 @@ impl Routes {
     /// another source can have them.
     pub fn new(config: &Config) -> anyhow::Result<Self> {
         let texts = required::of_config(config);
-        let matchers: Result<Vec<_>, BuildError> =
-            config.routes.iter().map(RouteMatcher::new).collect();
-        let (Ok(matchers), Ok(quick)) = (matchers, QuickSearch::new(config, texts.as_ref())) else {
+        let prepared: Result<Vec<_>, BuildError> =
+            config.routes.iter().map(PreparedRoute::new).collect();
+        let (Ok(prepared), Ok(quick)) = (prepared, QuickSearch::new(config, texts.as_ref())) else {
             bail!("the conditions of the configuration cannot be searched for");
         };
         let texts = texts.filter(|_| !config.strict);
@@ -105,7 +105,7 @@ impl Routes {
             decoder: decoder(config, texts.as_ref()),
             line_filter: line_filter(config, texts.as_ref()),
             quick,
-            matchers,
+            prepared,
             own: OwnLogs::default(),
         })
     }
@@ -211,16 +211,16 @@ impl Routes {
         }
         let place = EventPlace::new(&self.config, event, batch, region);
         let mut hit: Option<Hit> = None;
-        for matcher in &self.matchers {
-            let Some(marker) = matcher.accept(&message, &place) else { continue };
-            let alone = &matcher.alone;
+        for prepared in &self.prepared {
+            let Some(marker) = prepared.accept(&message, &place) else { continue };
+            let alone = &prepared.alone;
             hit = Some(match hit {
                 None => Hit { marker: Arc::clone(marker), routes: Arc::clone(alone) },
                 Some(Hit { marker, routes }) => {
                     Hit { marker, routes: routes.iter().chain(&**alone).cloned().collect() }
                 }
             });
-            if !matcher.continue_ {
+            if !prepared.continue_ {
                 break;
             }
         }
@@ -237,18 +237,18 @@ impl Routes {
     ) -> Vec<RouteTest<'_>> {
         let message = MessageText::new(&event.message);
         let place = EventPlace::new(&self.config, event, batch, region);
-        let tried = |(route, matcher): (_, &RouteMatcher)| {
-            let marker = matcher.marker(&message).cloned();
-            RouteTest { route, marker, unmet: matcher.unmet(&message, &place) }
+        let tried = |(route, prepared): (_, &PreparedRoute)| {
+            let marker = prepared.marker(&message).cloned();
+            RouteTest { route, marker, unmet: prepared.unmet(&message, &place) }
         };
-        self.config.routes.iter().zip(&self.matchers).map(tried).collect()
+        self.config.routes.iter().zip(&self.prepared).map(tried).collect()
     }
 
     /// Whether some route accepts the message from somewhere.
     fn accepts_message(&self, message: &str) -> bool {
         let message = MessageText::new(message);
         self.quick.may_be_accepted(&message)
-            && self.matchers.iter().any(|matcher| matcher.accepts_message(&message))
+            && self.prepared.iter().any(|prepared| prepared.accepts_message(&message))
     }
 
     /// Where the log event of `batch` comes from.

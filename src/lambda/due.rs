@@ -93,13 +93,14 @@ async fn put_back<W: Services>(
     }
     let (ids, bodies): (Vec<String>, Vec<String>) =
         messages.into_iter().map(|message| (message.message_id, message.body)).unzip();
+    let answers = services.dead_letters().put_back(&bodies, deadline).await;
     tracing::error!(
         sqs.message_ids = ids.join(", "),
         error.code = "not-due",
-        "{} messages of the due queue are not due messages; they go to the dead-letter queue",
-        ids.len()
+        "{} messages of the due queue are not due messages; {} of them are in the dead-letter queue now",
+        ids.len(),
+        answers.iter().filter(|answer| answer.is_ok()).count()
     );
-    let answers = services.dead_letters().put_back(&bodies, deadline).await;
     ids.into_iter().zip(answers).filter(|(_, answer)| answer.is_err()).map(|(id, _)| id).collect()
 }
 

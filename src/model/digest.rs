@@ -51,7 +51,7 @@ pub struct Backlog {
 }
 
 impl Digest {
-    /// The digest of these epochs, without a burst. That of a parked message is long over.
+    /// The digest of these epochs, outside any burst.
     pub fn new(
         route: &RouteName,
         target: &Target,

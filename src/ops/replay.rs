@@ -15,6 +15,7 @@
 //! | `options` | the filters and the pace of a replay |
 //! | `engine` | receive, retry, delete |
 //! | `retry` | how each kind of dead letter is retried |
+//! | `pages` | the loop of the two that retry nothing |
 //! | `held` | the received dead letters, which must stay hidden from other readers |
 //! | `report` | the results, and why a dead letter is left in the queue |
 //! | `listing` | the dry run |
@@ -27,6 +28,7 @@ mod engine;
 mod held;
 pub mod listing;
 mod options;
+mod pages;
 pub mod recognize;
 mod report;
 mod retry;

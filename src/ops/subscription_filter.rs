@@ -76,8 +76,7 @@ fn only_pattern(config: &Config) -> Option<&FilterPattern> {
 /// term can say.
 fn terms(texts: &RequiredTexts) -> Option<Vec<String>> {
     // Without its backslash, an escape needs no quotes.
-    let escapes =
-        texts.with_escapes().skip(texts.iter().count()).map(|escape| escape[1..].to_owned());
+    let escapes = texts.escape_texts().map(|escape| escape[1..].to_owned());
     let terms: Option<Vec<String>> =
         texts.iter().map(|text| term(text).map(str::to_owned)).collect();
     Some(terms?.into_iter().chain(escapes).collect())

@@ -15,13 +15,8 @@ use crate::model::outbox::{Cursor, Epoch, LastAcknowledged, Recipient, TargetSta
 use crate::model::tally::{Span, Tally};
 use crate::model::time::Timestamp;
 use crate::protocol::clock::Deadline;
+use crate::protocol::round::EPOCHS_AT_ONCE;
 use crate::protocol::store::{RETIRED_KEPT, Store, StoreError};
-
-/// Epochs that are read at once.
-const EPOCHS_AT_ONCE: usize = 25;
-
-/// Tallies that are read at once.
-const TALLIES_AT_ONCE: usize = 97;
 
 /// An alert on one of its routes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -177,7 +172,7 @@ async fn is_waiting<S: Store>(
 ) -> Result<bool, StoreError> {
     let mut next = None;
     loop {
-        let page = store.tallies(route, next.as_ref(), TALLIES_AT_ONCE, deadline()).await?;
+        let page = store.tallies(route, next.as_ref(), S::FREEZE_TALLIES_MAX, deadline()).await?;
         if page.tallies.iter().any(|stored| counts(&stored.tally, row).is_some()) {
             return Ok(true);
         }
@@ -243,16 +238,13 @@ fn target(
     place: &AlertPlace,
     now: Timestamp,
 ) -> TargetTrace {
+    let is_fallback = matches!(recipient, Recipient::Fallback(_));
     let traced = match place {
+        AlertPlace::Window if is_fallback => TraceState::NotOwed,
         AlertPlace::Window => TraceState::Collecting,
         AlertPlace::Expired => TraceState::Acknowledged,
         AlertPlace::Missing => TraceState::NotOwed,
         AlertPlace::Epochs(epochs) => state_of(cursor, recipient, state, epochs),
-    };
-    let is_fallback = matches!(recipient, Recipient::Fallback(_));
-    let traced = match (is_fallback, traced) {
-        (true, TraceState::Collecting) => TraceState::NotOwed,
-        (_, traced) => traced,
     };
     TargetTrace {
         target: recipient.target().clone(),

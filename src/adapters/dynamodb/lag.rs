@@ -15,7 +15,8 @@ const LAG: &str = "#lag";
 
 const STREAM: &str = "stream";
 
-/// A thousand processes make about thirty writes a second; one item takes a thousand.
+/// A thousand processes make about thirty writes a second; one item takes a thousand. Much shorter
+/// than a note holds, so that a lag which lasts has no gap.
 const NOTED_EVERY: Duration = Duration::from_secs(30);
 
 /// When this process has last noted that it is behind.

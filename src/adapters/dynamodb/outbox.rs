@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | `<route>` | `cursor` | `last_window`, `open`, `due`, `claimed_by`, `claimed_at`, `closing`, `epoch`, `sealed`, `retired`, `burst`, `patterns`, `muted_until`, `known_since#<target>` …, `fallback#<target>` … |
 //! | `<route>` | `epoch#<n>` | `epoch` (deflated JSON), `expires_at` once retired |
-//! | `<route>` | `target#<name>`, `fallback#<name>` | `offset`, `lease`, `leased_until`, `not_before`, `turn`, `failures`, `thread`, `muted`, `escalation` |
+//! | `<route>` | `target#<name>`, `fallback#<name>` | `offset`, `lease`, `leased_until`, `not_before`, `turn`, `failures`, `thread`, `muted`, `escalation`, `last` |
 //! | `<route>#<0…7>` | `tally#<unique>` | `tally` (deflated JSON) |
 //! | `#routes` | `<route>` | none: the route has or had alerts |
 //! | `#targets` | `<target>` | `not_before` and `next_turn`, for all routes |

@@ -126,7 +126,7 @@ impl SlackApi {
     /// As [`SlackApi::slack`].
     #[cfg(feature = "aws")]
     pub(crate) fn of(&self, settings: &StackSettings) -> anyhow::Result<Slack> {
-        let slack_api = settings.or("STENTOR_SLACK_API_URL", self.slack_api.as_deref());
+        let slack_api = settings.setting("STENTOR_SLACK_API_URL", self.slack_api.as_deref());
         Self { slack_api }.slack()
     }
 }
@@ -215,12 +215,16 @@ impl TableNames {
     /// The tables in `settings`, or those of the options.
     pub(crate) fn of(&self, settings: &StackSettings) -> Tables {
         let days = self.alerts_retention_days.to_string();
-        let days = settings.or("ALERTS_RETENTION_DAYS", Some(&days));
+        let days = settings.setting("ALERTS_RETENTION_DAYS", Some(&days));
         let days: Option<u32> = days.and_then(|days| days.parse().ok());
         let default = Tables::default();
         Tables {
-            alerts: settings.or("ALERTS_TABLE", Some(&self.alerts_table)).unwrap_or(default.alerts),
-            outbox: settings.or("OUTBOX_TABLE", Some(&self.outbox_table)).unwrap_or(default.outbox),
+            alerts: settings
+                .setting("ALERTS_TABLE", Some(&self.alerts_table))
+                .unwrap_or(default.alerts),
+            outbox: settings
+                .setting("OUTBOX_TABLE", Some(&self.outbox_table))
+                .unwrap_or(default.outbox),
             alerts_ttl: days.map_or(default.alerts_ttl, |days| Duration::from_hours(24) * days),
         }
     }

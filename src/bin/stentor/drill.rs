@@ -29,7 +29,7 @@ use crate::json::{VERSION, millis};
 use crate::trace::{deadline, explain};
 use crate::ui::{self, Ui};
 
-const EXAMPLE: &str = "Example: stentor drill --stack stentor --log-group /stentor/drill --target slack:default\n\
+const EXAMPLE: &str = "Example: stentor drill --stack stentor --config stentor.toml --log-group /stentor/drill --target slack:default\n\
          The log group needs a subscription to the stack, and its route must admit it.";
 
 /// Send a line through a deployed stack to a target, and time each hop
@@ -82,6 +82,13 @@ struct PrintedDrill<'a> {
     reason: Option<String>,
 }
 
+/// How a drill has ended.
+enum Outcome {
+    Arrived,
+    /// Why the line did not arrive.
+    Stopped(String),
+}
+
 /// A place that the line has reached.
 #[derive(Clone, Debug, Serialize)]
 struct Hop {
@@ -127,8 +134,8 @@ pub(crate) async fn drill(arguments: &DrillArguments, ui: Ui) -> anyhow::Result<
     arguments.check(&Routes::new(&config)?, &route.name, &line, &drill.id)?;
     write(&aws, &arguments.log_group, &line, drill.began).await.map_err(|error| anyhow!(error))?;
     drill.note("written", SystemClock.now());
-    let reason = drill.watch().await?;
-    drill.finish(reason)
+    let outcome = drill.watch().await?;
+    drill.finish(outcome)
 }
 
 impl DrillArguments {
@@ -148,9 +155,7 @@ impl DrillArguments {
             },
         }
     }
-}
 
-impl DrillArguments {
     /// Checks that the route takes the line, before anyone waits for it.
     fn check(
         &self,
@@ -201,23 +206,23 @@ impl Drill<'_> {
         }
     }
 
-    /// Watches the tables until the target has acknowledged the line. Returns why it did not arrive.
-    async fn watch(&mut self) -> anyhow::Result<Option<String>> {
+    /// Watches the tables until the drill is over.
+    async fn watch(&mut self) -> anyhow::Result<Outcome> {
         let end = self.began.after(self.arguments.timeout);
         loop {
             let looked = self.look().await;
-            if let Some(reason) = looked.map_err(|error| self.explain(&error))? {
-                return Ok(reason);
+            if let Some(outcome) = looked.map_err(|error| self.explain(&error))? {
+                return Ok(outcome);
             }
             if SystemClock.now() >= end {
-                return Ok(Some(self.where_it_is()));
+                return Ok(Outcome::Stopped(self.where_it_is()));
             }
             SystemClock.sleep(POLL_EVERY).await;
         }
     }
 
-    /// Looks once. `Some` when the drill is over, with the reason if the line did not arrive.
-    async fn look(&mut self) -> Result<Option<Option<String>>, StoreError> {
+    /// Looks once. `None` while the line is on its way.
+    async fn look(&mut self) -> Result<Option<Outcome>, StoreError> {
         if self.row.is_none() {
             self.row = self.find_row().await?;
             if self.row.is_some() {
@@ -226,17 +231,16 @@ impl Drill<'_> {
         }
         let Some(row) = &self.row else { return Ok(None) };
         if !row.routes.iter().any(|route| route == self.route.as_str()) {
-            return Ok(Some(Some(format!(
-                "an earlier route accepted the line: {}",
-                row.routes.join(", ")
-            ))));
+            let routes = row.routes.join(", ");
+            let why = format!("an earlier route accepted the line: {routes}");
+            return Ok(Some(Outcome::Stopped(why)));
         }
         let now = SystemClock.now();
         let traced = trace(&self.store, row, self.route, self.after, now, deadline).await?;
         Ok(self.judge(&traced))
     }
 
-    fn judge(&mut self, traced: &RouteTrace) -> Option<Option<String>> {
+    fn judge(&mut self, traced: &RouteTrace) -> Option<Outcome> {
         let AlertPlace::Epochs(epochs) = &traced.place else { return None };
         let epoch = epochs.last()?;
         if self.epoch.is_none() {
@@ -245,20 +249,23 @@ impl Drill<'_> {
         }
         let target = traced.targets.iter().find(|one| one.target == self.arguments.target)?;
         if target.state == TraceState::NotOwed {
-            return Some(Some(format!("{} is not owed the epoch", target.target)));
+            let why = format!("{} is not owed the epoch", target.target);
+            return Some(Outcome::Stopped(why));
         }
         let last = target.last.filter(|_| target.state == TraceState::Acknowledged)?;
-        match last.result {
+        Some(match last.result {
             AcknowledgedAs::Accepted => {
                 self.note("accepted", last.at);
-                Some(None)
+                Outcome::Arrived
             }
-            AcknowledgedAs::Muted => Some(Some("the route was muted meanwhile".to_owned())),
+            AcknowledgedAs::Muted => Outcome::Stopped("the route was muted meanwhile".to_owned()),
             AcknowledgedAs::Parked => {
-                Some(Some(format!("{} refused the message, which is parked", target.target)))
+                Outcome::Stopped(format!("{} refused the message, which is parked", target.target))
             }
-            AcknowledgedAs::Skipped => Some(Some("nothing was owed to the target".to_owned())),
-        }
+            AcknowledgedAs::Skipped => {
+                Outcome::Stopped("nothing was owed to the target".to_owned())
+            }
+        })
     }
 
     async fn find_row(&self) -> Result<Option<AuditRow>, StoreError> {
@@ -294,7 +301,11 @@ impl Drill<'_> {
         self.hops.push(Hop { hop, at: at.iso(), after_ms: millis(self.began.until(at)) });
     }
 
-    fn finish(self, reason: Option<String>) -> anyhow::Result<Exit> {
+    fn finish(self, outcome: Outcome) -> anyhow::Result<Exit> {
+        let reason = match outcome {
+            Outcome::Arrived => None,
+            Outcome::Stopped(why) => Some(why),
+        };
         let (arrived, target) = (reason.is_none(), &self.arguments.target);
         let log_id = self.row.as_ref().map(|row| row.log_id.as_str());
         if self.arguments.json {

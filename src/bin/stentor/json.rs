@@ -316,13 +316,13 @@ pub(crate) struct DiscardReport<'a> {
     pub skipped: u64,
     pub exported_to: &'a str,
     pub missing: Vec<&'a str>,
-    pub undeleted: Vec<UndeletedLetter<'a>>,
+    pub undeleted: Vec<UndeletedDeadLetter<'a>>,
     pub interrupted: bool,
 }
 
 /// A dead letter that was exported and not deleted.
 #[derive(Debug, Serialize)]
-pub(crate) struct UndeletedLetter<'a> {
+pub(crate) struct UndeletedDeadLetter<'a> {
     pub id: &'a str,
     pub code: &'static str,
     pub reason: String,

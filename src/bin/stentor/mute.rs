@@ -126,7 +126,7 @@ impl State {
         let aws = self.aws.load().await?;
         let settings = self.stack.settings(&aws).await?;
         let default = Tables::default();
-        let outbox = settings.or("OUTBOX_TABLE", Some(&self.outbox_table));
+        let outbox = settings.setting("OUTBOX_TABLE", Some(&self.outbox_table));
         let tables = Tables { outbox: outbox.unwrap_or(default.outbox.clone()), ..default };
         let store = DynamoStore::new(&aws, tables, SystemClock, random::from_os());
         set_mute(&store, &self.configuration, route, until, ui).await

@@ -65,7 +65,7 @@ pub(crate) struct ReplayArguments {
     #[cfg_attr(not(feature = "aws"), arg(hide = true))]
     #[arg(long, value_name = "URL", env = "DUE_QUEUE_URL", hide_env = true)]
     due_queue_url: Option<String>,
-    /// The stack has no due queue: close each route here, also one whose window is open
+    /// Close each route in this process, even if its window is open: the stack has no due queue
     #[cfg_attr(not(feature = "aws"), arg(hide = true))]
     #[arg(long, conflicts_with = "stack")]
     no_due_queue: bool,

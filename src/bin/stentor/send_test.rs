@@ -89,7 +89,7 @@ async fn send_with_secret(
 ) -> anyhow::Result<Exit> {
     let aws = arguments.aws.load().await?;
     let stack = arguments.stack.settings(&aws).await?;
-    let Some(secret_id) = stack.or("STENTOR_SECRET_ID", arguments.secret_id.as_deref()) else {
+    let Some(secret_id) = stack.setting("STENTOR_SECRET_ID", arguments.secret_id.as_deref()) else {
         bail!("no credentials: name the stack with --stack, or its secret with --secret-id");
     };
     let secret = SecretsManager::new(&aws, secret_id, SystemClock);

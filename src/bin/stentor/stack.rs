@@ -7,7 +7,7 @@ use clap::Args;
 
 #[derive(Debug, Args)]
 pub(crate) struct Stack {
-    /// Take the tables, the queues and the secret of this stack, whatever other options name
+    /// Use the tables, the queues and the secret of this stack; options that name them are ignored
     #[cfg_attr(not(feature = "aws"), arg(hide = true))]
     #[arg(id = "stack", long = "stack", value_name = "NAME")]
     name: Option<String>,
@@ -44,7 +44,7 @@ impl Stack {
 impl StackSettings {
     /// The value that the stack has for `variable`. Without a stack, the `option`: another stack's
     /// setting in the shell must not mix with those of this one.
-    pub(crate) fn or(&self, variable: &str, option: Option<&str>) -> Option<String> {
+    pub(crate) fn setting(&self, variable: &str, option: Option<&str>) -> Option<String> {
         match &self.0 {
             Some(settings) => settings.get(variable).filter(|value| !value.is_empty()).cloned(),
             None => option.map(str::to_owned),

@@ -14,9 +14,9 @@ use crate::model::name::RouteName;
 use crate::model::statement;
 
 /// A route, ready to test.
-pub(super) struct RouteMatcher {
-    conditions: Matcher,
-    except: Vec<Matcher>,
+pub(super) struct PreparedRoute {
+    conditions: PreparedConditions,
+    except: Vec<PreparedConditions>,
     /// The name of the route: the only element of a list, and in place of a marker.
     pub(super) alone: Arc<[RouteName]>,
     name: Arc<str>,
@@ -24,7 +24,7 @@ pub(super) struct RouteMatcher {
 }
 
 /// Conditions, ready to test.
-struct Matcher {
+struct PreparedConditions {
     conditions: Conditions,
     markers: Option<Markers>,
 }
@@ -102,11 +102,11 @@ impl<'e> EventPlace<'e> {
     }
 }
 
-impl RouteMatcher {
+impl PreparedRoute {
     pub(super) fn new(route: &Route) -> Result<Self, BuildError> {
-        let except: Result<Vec<_>, _> = route.except.iter().map(Matcher::new).collect();
+        let except: Result<Vec<_>, _> = route.except.iter().map(PreparedConditions::new).collect();
         Ok(Self {
-            conditions: Matcher::new(&route.conditions)?,
+            conditions: PreparedConditions::new(&route.conditions)?,
             except: except?,
             alone: Arc::from([route.name.clone()]),
             name: route.name.as_str().into(),
@@ -136,7 +136,7 @@ impl RouteMatcher {
     }
 
     pub(super) fn unmet(&self, message: &MessageText<'_>, place: &EventPlace<'_>) -> Option<Unmet> {
-        let excepts = |except: &Matcher| except.unmet(message, place).is_none();
+        let excepts = |except: &PreparedConditions| except.unmet(message, place).is_none();
         let excepted = || self.except.iter().any(excepts).then_some(Unmet::Except);
         self.conditions.unmet(message, place).or_else(excepted)
     }
@@ -148,14 +148,14 @@ impl RouteMatcher {
 
     /// Whether the route accepts the message from somewhere.
     pub(super) fn accepts_message(&self, message: &MessageText<'_>) -> bool {
-        let excepts = |except: &Matcher| {
+        let excepts = |except: &PreparedConditions| {
             except.conditions.is_everywhere() && except.unmet_in_message(message).is_none()
         };
         self.conditions.unmet_in_message(message).is_none() && !self.except.iter().any(excepts)
     }
 }
 
-impl Matcher {
+impl PreparedConditions {
     fn new(conditions: &Conditions) -> Result<Self, BuildError> {
         let markers = match &conditions.markers[..] {
             [] => None,

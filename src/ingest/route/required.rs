@@ -5,7 +5,7 @@ use aho_corasick::{AhoCorasick, BuildError};
 
 use super::condition::MessageText;
 use crate::config::{Conditions, Config, Route};
-use crate::filter_pattern::RequiredTexts;
+use crate::filter_pattern::{RequiredTexts, longest_unescaped};
 
 /// The texts of a configuration, without duplicates; `None` if a route accepts messages without any.
 pub(super) fn of_config(config: &Config) -> Option<RequiredTexts> {
@@ -59,7 +59,5 @@ impl QuickSearch {
 
 /// The longest part of a text that raw JSON writes as it is or byte by byte; `None` if it is of no use.
 pub(super) fn searchable(text: &str) -> Option<&str> {
-    let is_escaped = |c: char| !matches!(c, ' '..='~') || matches!(c, '"' | '\\' | '/');
-    let longest = text.split(is_escaped).max_by_key(|part| part.len())?;
-    (longest.len() >= 2 || longest.len() == text.len()).then_some(longest)
+    longest_unescaped(text).filter(|part| part.len() >= 2 || part.len() == text.len())
 }

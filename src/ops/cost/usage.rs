@@ -343,7 +343,7 @@ impl<'a> Model<'a> {
 
     fn secrets(&self) -> Vec<LineItem> {
         let item = of(Service::SecretsManager);
-        // Only a process that delivers reads them.
+        // The sweep reads them ahead, with alerts or without.
         let reads = SECRET_READS_PER_HOUR.value * 24.0 * DAYS_PER_MONTH;
         vec![
             item("secrets-stored", "the secret", Meter::Secret, 1.0),

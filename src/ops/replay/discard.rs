@@ -3,9 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use super::engine::RECEIVED_MAX;
-use super::held::Held;
 use super::options::ReplayOptions;
+use super::pages::Pages;
 use super::recognize;
 use super::source::{DeadLetterSource, Receipt, ReceivedMessage, SourceError};
 use crate::protocol::clock::Clock;
@@ -30,6 +29,20 @@ impl Discarded {
     pub fn is_complete(&self) -> bool {
         self.missing.is_empty() && self.undeleted.is_empty() && !self.interrupted
     }
+
+    fn selected(&self) -> u64 {
+        self.discarded + self.undeleted.len() as u64
+    }
+
+    fn add(&mut self, receipts: Vec<Receipt>, answers: Vec<Result<(), SourceError>>) {
+        for (receipt, answer) in receipts.into_iter().zip(answers) {
+            self.missing.remove(&receipt.id);
+            match answer {
+                Ok(()) => self.discarded += 1,
+                Err(error) => self.undeleted.push((receipt.id, error)),
+            }
+        }
+    }
 }
 
 /// Exports and deletes the dead letters of `source` that `options` select, at most `options.max`.
@@ -44,64 +57,36 @@ pub async fn discard<D: DeadLetterSource>(
     mut export: impl FnMut(&[&str]) -> Result<(), SourceError>,
 ) -> Result<Discarded, SourceError> {
     let mut result = Discarded { missing: options.ids.clone(), ..Discarded::default() };
-    let mut held = Held::default();
+    let mut pages = Pages::new(source, options, clock);
     let ended = loop {
-        let selected = result.discarded + result.undeleted.len() as u64;
-        let left = options.max.map_or(u64::MAX, |max| max.saturating_sub(selected));
         let has_all = !options.ids.is_empty() && result.missing.is_empty();
-        result.interrupted = options.cancel.is_cancelled();
-        if result.interrupted || has_all || left == 0 {
+        if has_all {
             break Ok(());
         }
-        let max = usize::try_from(left).unwrap_or(usize::MAX).min(RECEIVED_MAX);
-        let received = match source.receive(max, options.deadline(clock.now())).await {
-            Ok(received) if received.is_empty() => break Ok(()),
-            Ok(received) => received,
+        let page = match pages.next(result.selected()).await {
+            Ok(page) if page.is_empty() => break Ok(()),
+            Ok(page) => page,
             Err(error) => break Err(error),
         };
-        held.add(&received, clock.now());
-        let is_selected = |message: &ReceivedMessage| {
-            let dead_letter = recognize::read(message);
-            // A replay takes those of an unknown age, too. A deletion must not.
-            let has_age = options.since.is_none() || dead_letter.parked_at.is_some();
-            has_age && options.select(&message.receipt.id, &dead_letter)
-        };
-        let (selected, others): (Vec<_>, Vec<_>) = received.into_iter().partition(is_selected);
+        let (selected, others): (Vec<_>, Vec<_>) =
+            page.into_iter().partition(|message| is_selected(message, options));
         result.skipped += others.len() as u64;
         let bodies: Vec<&str> = selected.iter().map(|message| message.body.as_str()).collect();
+        // Exported first: a crash in between leaves it in both places.
         if let Err(error) = export(&bodies) {
             break Err(error);
         }
-        result.delete(source, &mut held, selected, options, clock).await;
-        held.renew(source, clock.now(), options.deadline(clock.now())).await;
+        let receipts: Vec<Receipt> = selected.into_iter().map(|message| message.receipt).collect();
+        let answers = pages.delete(&receipts).await;
+        result.add(receipts, answers);
     };
-    held.release(source, options.deadline(clock.now())).await;
+    result.interrupted = pages.end().await;
     ended.map(|()| result)
 }
 
-impl Discarded {
-    async fn delete<D: DeadLetterSource>(
-        &mut self,
-        source: &D,
-        held: &mut Held,
-        exported: Vec<ReceivedMessage>,
-        options: &ReplayOptions,
-        clock: &impl Clock,
-    ) {
-        let receipts: Vec<Receipt> = exported.into_iter().map(|message| message.receipt).collect();
-        let answers = match receipts.is_empty() {
-            true => Vec::new(),
-            false => source.delete(&receipts, options.deadline(clock.now())).await,
-        };
-        for (receipt, answer) in receipts.into_iter().zip(answers) {
-            self.missing.remove(&receipt.id);
-            match answer {
-                Ok(()) => {
-                    held.remove(&receipt);
-                    self.discarded += 1;
-                }
-                Err(error) => self.undeleted.push((receipt.id, error)),
-            }
-        }
-    }
+fn is_selected(message: &ReceivedMessage, options: &ReplayOptions) -> bool {
+    let dead_letter = recognize::read(message);
+    // A replay takes those of an unknown age, too. A deletion must not.
+    let has_age = options.since.is_none() || dead_letter.parked_at.is_some();
+    has_age && options.select(&message.receipt.id, &dead_letter)
 }

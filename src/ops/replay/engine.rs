@@ -19,9 +19,6 @@ use crate::protocol::close::drain;
 use crate::protocol::retry_reason::RetryReason;
 use crate::protocol::services::Services;
 
-/// Dead letters that are received together. SQS returns at most ten.
-pub(super) const RECEIVED_MAX: usize = 10;
-
 /// Without a due queue the replay closes routes itself: once for this many dead letters, or after
 /// this time, so that ten thousand parked records become a few messages.
 const WAITING_MAX: usize = 1_000;
@@ -106,9 +103,8 @@ impl<'a, W: Services, D: DeadLetterSource, R: StreamReader> Engine<'a, W, D, R> 
 
     /// How many dead letters to receive next.
     fn receive_max(&self) -> usize {
-        let left = self.options.max.map_or(u64::MAX, |max| max.saturating_sub(self.selected));
-        let per_second = self.options.rate.map_or(RECEIVED_MAX, |rate| rate as usize);
-        usize::try_from(left).unwrap_or(usize::MAX).min(per_second.clamp(1, RECEIVED_MAX))
+        let per_second = self.options.rate.map_or(usize::MAX, |rate| rate as usize);
+        self.options.receive_max(self.selected).min(per_second.max(1))
     }
 
     async fn retry_all(&mut self, received: Vec<ReceivedMessage>) {

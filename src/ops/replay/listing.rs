@@ -8,9 +8,8 @@ use std::time::Duration;
 use serde::Serialize;
 use strum::{IntoStaticStr, VariantNames};
 
-use super::engine::RECEIVED_MAX;
-use super::held::Held;
 use super::options::ReplayOptions;
+use super::pages::Pages;
 use super::recognize::{self, DeadLetter, DeadLetterContent, DeadLetterKind};
 use super::report::ReplayFailure;
 use super::retry::{context_of, parked_record};
@@ -113,32 +112,23 @@ pub async fn list<D: DeadLetterSource>(
     mut on_progress: impl FnMut(u64),
 ) -> Result<Listing, SourceError> {
     let mut listing = Listing::default();
-    let mut held = Held::default();
+    let mut pages = Pages::new(source, options, clock);
     let result = loop {
-        let left = options.max.map_or(u64::MAX, |max| max.saturating_sub(listing.selected));
-        listing.interrupted = options.cancel.is_cancelled();
-        if listing.interrupted || left == 0 {
-            break Ok(());
-        }
-        let max = usize::try_from(left).unwrap_or(usize::MAX).min(RECEIVED_MAX);
-        let received = match source.receive(max, options.deadline(clock.now())).await {
-            Ok(received) if received.is_empty() => break Ok(()),
-            Ok(received) => received,
+        let page = match pages.next(listing.selected).await {
+            Ok(page) if page.is_empty() => break Ok(()),
+            Ok(page) => page,
             Err(error) => break Err(error),
         };
-        let now = clock.now();
-        held.add(&received, now);
-        for message in &received {
+        for message in &page {
             let dead_letter = recognize::read(message);
             match options.select(&message.receipt.id, &dead_letter) {
-                true => listing.add(&dead_letter, options, routes, now),
+                true => listing.add(&dead_letter, options, routes, clock.now()),
                 false => listing.skipped += 1,
             }
         }
-        held.renew(source, now, options.deadline(now)).await;
         on_progress(listing.selected + listing.skipped);
     };
-    held.release(source, options.deadline(clock.now())).await;
+    listing.interrupted = pages.end().await;
     result.map(|()| listing)
 }
 

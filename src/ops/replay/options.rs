@@ -10,6 +10,9 @@ use crate::model::name::{CredentialNames, Target};
 use crate::model::time::Timestamp;
 use crate::protocol::clock::Deadline;
 
+/// Dead letters that are received together. SQS returns at most ten.
+const RECEIVED_MAX: usize = 10;
+
 /// The longest step. The visibility timeout has room for two.
 pub const STEP_TIMEOUT_MAX: Duration = Duration::from_secs(120);
 
@@ -79,6 +82,12 @@ impl ReplayOptions {
     /// Whether messages can be delivered to the target.
     pub(super) fn delivers_to(&self, target: &Target) -> bool {
         self.delivers_to.as_ref().is_none_or(|names| names.has(target))
+    }
+
+    /// How many dead letters to receive next, when so many are selected already.
+    pub(super) fn receive_max(&self, selected: u64) -> usize {
+        let left = self.max.map_or(u64::MAX, |max| max.saturating_sub(selected));
+        usize::try_from(left).unwrap_or(usize::MAX).min(RECEIVED_MAX)
     }
 
     /// The deadline of a step that starts now.

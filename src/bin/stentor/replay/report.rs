@@ -96,7 +96,7 @@ pub(super) fn discard_json<'a>(
     discarded: &'a Discarded,
     exported_to: &'a str,
 ) -> json::DiscardReport<'a> {
-    let undeleted = discarded.undeleted.iter().map(|(id, error)| json::UndeletedLetter {
+    let undeleted = discarded.undeleted.iter().map(|(id, error)| json::UndeletedDeadLetter {
         id,
         code: error.code(),
         reason: error.to_string(),

@@ -71,12 +71,12 @@ impl StackParts {
         let ReplayArguments { tables, .. } = arguments;
         let aws = arguments.aws.load().await?;
         let settings = tables.stack.settings(&aws).await?;
-        let name = settings.or("STENTOR_STACK", Some(&arguments.stack_name));
+        let name = settings.setting("STENTOR_STACK", Some(&arguments.stack_name));
         let name = name.unwrap_or_else(|| arguments.stack_name.clone());
         Ok(Self {
-            dead_letters_url: settings.or("DLQ_URL", arguments.queue_url.as_deref()),
-            due_messages_url: settings.or("DUE_QUEUE_URL", arguments.due_queue_url.as_deref()),
-            secret_id: settings.or("STENTOR_SECRET_ID", arguments.secret_id.as_deref()),
+            dead_letters_url: settings.setting("DLQ_URL", arguments.queue_url.as_deref()),
+            due_messages_url: settings.setting("DUE_QUEUE_URL", arguments.due_queue_url.as_deref()),
+            secret_id: settings.setting("STENTOR_SECRET_ID", arguments.secret_id.as_deref()),
             store: DynamoStore::new(&aws, tables.of(&settings), SystemClock, random::from_os()),
             slack: arguments.slack_api.of(&settings)?,
             name,
