@@ -19,6 +19,7 @@ use stentor::adapters::secret::Credential;
 use stentor::config::Route;
 use stentor::model::digest::Digest;
 use stentor::model::name::{RouteName, Severity, Target};
+use stentor::model::time::Timestamp;
 use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::notify::{Accepted, DeliverError};
 
@@ -119,8 +120,10 @@ impl Exchange for Line {
         self.process.sim.state.lock().unwrap().pagerduty.sent(&event, &self.digest);
         let step = Step::new(self.process.id, self.sent_at, self.digest.clone());
         let (digest, is_counted) = (self.digest.clone(), Arc::clone(&self.is_counted));
+        let skew_ms = self.process.skew_ms;
         let effect = move |state: &mut State, sim: &Sim| {
-            if deadline.has_passed(sim.now()) {
+            // By the clock of the sender, which made the deadline.
+            if deadline.has_passed(Timestamp::from_millis(sim.now().as_millis() + skew_ms)) {
                 return Err(ExchangeError::ConnectionLost);
             }
             let can_refuse = state.pagerduty.can_refuse(&event);
