@@ -256,6 +256,7 @@ pub(crate) struct ReplayReport<'a> {
     pub received: u64,
     pub skipped: u64,
     pub already_replayed: u64,
+    pub missing: Vec<&'a str>,
     pub reprocessed: u64,
     pub reprocessed_by_kind: Vec<KindCount>,
     pub unresolved: Vec<UnresolvedDeadLetter<'a>>,

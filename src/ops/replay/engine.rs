@@ -71,7 +71,7 @@ impl<'a, W: Services, D: DeadLetterSource, R: StreamReader> Engine<'a, W, D, R> 
             waiting: Vec::new(),
             undelivered: BTreeSet::new(),
             held: Held::default(),
-            report: Report::default(),
+            report: Report { missing: options.ids.clone(), ..Report::default() },
         }
     }
 
@@ -86,7 +86,8 @@ impl<'a, W: Services, D: DeadLetterSource, R: StreamReader> Engine<'a, W, D, R> 
     async fn receive_all(&mut self) {
         while !self.is_interrupted() {
             let max = self.receive_max();
-            if max == 0 {
+            let has_all = !self.options.ids.is_empty() && self.report.missing.is_empty();
+            if max == 0 || has_all {
                 return;
             }
             match self.source.receive(max, self.deadline()).await {
@@ -118,6 +119,7 @@ impl<'a, W: Services, D: DeadLetterSource, R: StreamReader> Engine<'a, W, D, R> 
                 continue;
             }
             self.selected += 1;
+            self.report.missing.remove(&message.receipt.id);
             match dead_letter.content {
                 DeadLetterContent::Record(record) => records.push((message.receipt, record)),
                 content => others.push((message.receipt, dead_letter.kind, content)),

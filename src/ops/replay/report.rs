@@ -21,6 +21,8 @@ pub struct Report {
     pub received: u64,
     /// Dead letters that the filters skipped.
     pub skipped: u64,
+    /// The selected ids of which the source has no dead letter.
+    pub missing: BTreeSet<String>,
     /// Dead letters that were reprocessed and deleted, by kind.
     pub reprocessed: BTreeMap<DeadLetterKind, u64>,
     /// Dead letters that are left in the queue, in the order in which they were retried.
@@ -138,6 +140,9 @@ impl Report {
 
     /// Whether everything that the filters selected was reprocessed.
     pub fn is_complete(&self) -> bool {
-        self.unresolved.is_empty() && self.source_error.is_none() && !self.interrupted
+        self.unresolved.is_empty()
+            && self.missing.is_empty()
+            && self.source_error.is_none()
+            && !self.interrupted
     }
 }

@@ -340,6 +340,10 @@ fn a_discarded_dead_letter_of_a_data_directory_can_be_replayed_from_its_export()
         assert_eq!(refused.status.code(), Some(2), "{unsafe_export}: {refused:?}");
     }
     std::fs::remove_file(&own).unwrap();
+    let wrong = ["replay", "--data-dir", &data, "--file", &file, "--id", "wrong"];
+    let wrong = stentor(&directory, &wrong).output().unwrap();
+    assert_eq!(wrong.status.code(), Some(1), "{wrong:?}");
+    assert!(text(&wrong.stdout).contains("missing     wrong\n"), "{}", text(&wrong.stdout));
     let discard = replay(&["--file", &file, "--discard", &id, "--export", &export]);
     assert_eq!(discard["discarded"], 1, "{discard}");
     assert_eq!(std::fs::read_to_string(&export).unwrap(), format!("{}\n", letters[1]));

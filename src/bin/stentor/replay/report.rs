@@ -1,6 +1,6 @@
 //! The reports of `stentor replay` and `stentor replay --dry-run`, as text and as JSON.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use stentor::model::humanize::{self, count_alerts, humanize_duration, thousands};
@@ -41,6 +41,7 @@ pub(super) fn replay_json<'a>(
         received: report.received,
         skipped: report.skipped,
         already_replayed,
+        missing: report.missing.iter().map(String::as_str).collect(),
         reprocessed: report.reprocessed(),
         reprocessed_by_kind: report
             .reprocessed
@@ -120,10 +121,7 @@ pub(super) fn discard_text(discarded: &Discarded, exported_to: &str) -> String {
     if discarded.discarded > 0 || !discarded.undeleted.is_empty() {
         text.entry("exported", format_args!("to {exported_to}"));
     }
-    if !discarded.missing.is_empty() {
-        let missing: Vec<&str> = discarded.missing.iter().map(String::as_str).collect();
-        text.entry("missing", missing.join(", "));
-    }
+    show_missing(&mut text, &discarded.missing);
     let undeleted = discarded.undeleted.iter().map(|(id, error)| (id, error.to_string()));
     text.explained_list("exported, not deleted", undeleted);
     if discarded.interrupted {
@@ -148,6 +146,7 @@ pub(super) fn replay_text(
     let unresolved = if_any(report.unresolved.len() as u64, "left in the queue");
     text.line(1, format_args!("{received}: {reprocessed} reprocessed{skipped}{unresolved}"));
     show_already_replayed(&mut text, already_replayed);
+    show_missing(&mut text, &report.missing);
     if report.reprocessed.len() > 1 {
         let kinds = report.reprocessed.iter().map(|(kind, count)| count_kind(*count, *kind));
         text.entry("reprocessed", kinds.collect::<Vec<_>>().join(", "));
@@ -164,7 +163,7 @@ pub(super) fn replay_text(
         };
         text.entry(
             "message",
-            format_args!("{} to {} · {outcome}", count_alerts(delivery.alerts), delivery.target),
+            format_args!("{} to {} · {outcome}", describe_content(delivery), delivery.target),
         );
     }
     text.entry("took", humanize_duration(elapsed));
@@ -234,6 +233,21 @@ pub(super) fn dry_run_text(listing: &Listing, already_replayed: u64) -> String {
         ));
     }
     text.into_text()
+}
+
+fn show_missing(text: &mut TextReport, missing: &BTreeSet<String>) {
+    if !missing.is_empty() {
+        let ids: Vec<&str> = missing.iter().map(String::as_str).collect();
+        text.entry("missing", ids.join(", "));
+    }
+}
+
+/// The content of a message. One without alerts reports the end of a burst.
+fn describe_content(delivery: &Delivery) -> String {
+    match delivery.alerts {
+        0 => "the end of a burst".to_owned(),
+        alerts => count_alerts(alerts),
+    }
 }
 
 fn show_already_replayed(text: &mut TextReport, count: u64) {
