@@ -147,7 +147,8 @@ impl Integration {
     fn outcome(&self, answer: &HttpAnswer) -> Result<(), DeliverError> {
         let refusal: Option<Refusal> = answer.json();
         let detail = refusal.map(|Refusal { message, errors }| {
-            let texts = [vec![message], errors].concat();
+            let mut texts = [vec![message], errors].concat();
+            texts.retain(|text| !text.trim().is_empty());
             quote(&texts.join(": "), &[&self.routing_key])
         });
         match (answer.status, answer.failure(SERVICE, detail.as_deref())) {
