@@ -80,6 +80,24 @@ impl<C: Clock> DynamoStore<C> {
         Ok(())
     }
 
+    /// The latest alert of a query.
+    ///
+    /// # Errors
+    /// When a call does not return by its `deadline`.
+    pub async fn find_alert(
+        &self,
+        query: &AlertQuery,
+        deadline: impl Fn() -> Deadline,
+    ) -> Result<Option<AuditRow>, StoreError> {
+        let mut found = None;
+        let take = |row| {
+            found = Some(row);
+            Ok::<_, StoreError>(false)
+        };
+        self.find_alerts(query, deadline, take).await?;
+        Ok(found)
+    }
+
     /// The row of an alert; `None` if there is none.
     ///
     /// # Errors
