@@ -52,6 +52,7 @@ pub(super) struct ItemFailure {
     pub item: String,
 }
 
-pub(super) fn json(answer: &impl Serialize) -> Box<RawValue> {
+/// An answer of the function.
+pub fn json(answer: &impl Serialize) -> Box<RawValue> {
     to_raw_value(answer).expect("invariant: an answer is plain JSON data")
 }

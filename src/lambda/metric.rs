@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::lambda::emf::{self, Metric};
 use crate::lambda::series::{self, Series, SeriesNames};
+use crate::model::name::Target;
 use crate::model::time::Timestamp;
 use crate::protocol::consume::Consumed;
 use crate::protocol::notifier::Swept;
@@ -111,6 +112,18 @@ pub fn of_sweep(swept: &Swept, now: Timestamp, names: &SeriesNames<'_>) -> Invoc
     }
     let series = series::of_targets(&swept.messages, names);
     InvocationMetrics { summary, metrics, series, details: Map::new() }
+}
+
+/// The metric of a drill that took so long to arrive; `None` if it did not.
+pub fn of_drill(target: &Target, took: Option<Duration>) -> InvocationMetrics {
+    let (summary, metrics) = match took {
+        Some(took) => {
+            let summary = format!("{target} has the message of the drill");
+            (summary, vec![Metric::milliseconds("drill_ms", took)])
+        }
+        None => (format!("{target} does not have the message of the drill"), Vec::new()),
+    };
+    InvocationMetrics { summary, metrics, series: Vec::new(), details: Map::new() }
 }
 
 /// The lines of one invocation, the summary first: JSON objects without line breaks.

@@ -139,7 +139,10 @@ fn template() -> String {
 /// The alarms of the template.
 fn alarms(template: &str) -> Vec<Alarm> {
     let resource = regex::Regex::new(r"(?m)^  (\w+Alarm):\n((?:    .*\n|\n)+)").unwrap();
-    let alarms = resource.captures_iter(template).map(|found| {
+    // An alarm with a condition is on no dashboard, because the other stacks do not have what it watches.
+    let always =
+        resource.captures_iter(template).filter(|found| !found[2].contains("    Condition: "));
+    let alarms = always.map(|found| {
         let block = &found[2];
         let value = |key: &str| {
             let start = format!("      {key}: ");

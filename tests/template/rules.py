@@ -96,16 +96,21 @@ def tables(template):
 
 @rule("E9105", "A role has the permissions of tests/template/permissions.yaml and no others.")
 def permissions(template):
-    calls = set(program(r"\bclient\s*\.\s*(\w+)\(\)", without=OPERATOR_CODE))
-    for call in sorted(calls - {caller for caller, *_ in PERMISSIONS}):
-        yield ("Resources",), f"The call {call} is not in permissions.yaml, nor its module in OPERATOR_CODE"
+    everywhere, functions = (program(r"\bclient\s*\.\s*(\w+)\(\)", without=left) for left in ((), OPERATOR_CODE))
+    callers = {caller: roles for caller, roles, *_ in PERMISSIONS}
+    for call in sorted({*everywhere} - callers.keys()):
+        yield ("Resources",), f"The call {call} is not in permissions.yaml"
     needed, granted = set(), set()
     for caller, roles, resource, *actions in PERMISSIONS:
-        if caller in calls or caller in ("Lambda", "CloudWatch Logs"):
-            needed |= set(product(roles.split("|"), actions, [resource]))
-    for path, statement in walk(template, "Resources/AWS::IAM::Role/Properties/Policies/*/PolicyDocument/Statement/*"):
-        if statement["Effect"] == "Allow":
-            granted |= set(product([path[1]], listed(statement["Action"]), map(name, listed(statement["Resource"]))))
+        for role in roles.split("|"):
+            calls = everywhere if role.endswith("Policy") else functions
+            if caller in calls or caller in ("Lambda", "CloudWatch Logs", "people"):
+                needed |= set(product([role], actions, resource.split("|")))
+    for policies in ("Role/Properties/Policies/*", "ManagedPolicy/Properties"):
+        for path, statement in walk(template, f"Resources/AWS::IAM::{policies}/PolicyDocument/Statement/*"):
+            if statement["Effect"] == "Allow":
+                resources = map(name, listed(statement["Resource"]))
+                granted |= set(product([path[1]], listed(statement["Action"]), resources))
     for role, action, resource in sorted(needed ^ granted):
         fault = "missing" if (role, action, resource) in needed else "not needed"
         yield ("Resources", role), f"{action} on {resource} is {fault}"
@@ -278,6 +283,8 @@ def name(value):
             return f"{resource}.{attribute}"
         case {"Fn::If": [_, created, {"Fn::Sub": str(adopted)} | {"Ref": adopted}]} if "Existing" in adopted:
             return name(created)
+        case "*":
+            return "all"
         case {"Fn::Sub": str(text)}:
             return text
         case _:

@@ -16,6 +16,7 @@ use stentor::adapters::sqs::{SqsDeadLetters, SqsDueQueue};
 use stentor::adapters::targets::Targets;
 use stentor::config::Config;
 use stentor::ingest::route::{OwnLogs, Routes};
+use stentor::model::name::Target;
 
 use crate::Function;
 
@@ -82,14 +83,26 @@ async fn function(
     })
 }
 
-/// How many routes, and how many targets, have metrics of their own.
-///
-/// # Errors
-/// When the variable is not a number.
-pub(crate) fn series_max(variable: &impl Fn(&str) -> Option<String>) -> anyhow::Result<usize> {
-    match variable("STENTOR_SERIES_MAX") {
-        Some(max) => max.parse().context("STENTOR_SERIES_MAX is not a number"),
-        None => Ok(SERIES_MAX),
+/// The settings of an invocation.
+pub(crate) struct Settings {
+    /// How many routes, and how many targets, have metrics of their own.
+    pub(crate) series_max: usize,
+    /// The target of the drill function; the others have none.
+    pub(crate) drill_target: Option<Target>,
+}
+
+impl Settings {
+    /// # Errors
+    /// When a variable makes no sense.
+    pub(crate) fn from_environment(
+        variable: &impl Fn(&str) -> Option<String>,
+    ) -> anyhow::Result<Self> {
+        let series_max = match variable("STENTOR_SERIES_MAX") {
+            Some(max) => max.parse().context("STENTOR_SERIES_MAX is not a number")?,
+            None => SERIES_MAX,
+        };
+        let target = variable("STENTOR_DRILL_TARGET").map(|target| target.parse()).transpose();
+        Ok(Self { series_max, drill_target: target.context("STENTOR_DRILL_TARGET")? })
     }
 }
 

@@ -3,6 +3,7 @@
 
 #![warn(unreachable_pub)]
 
+mod drill;
 mod environment;
 
 use std::fmt;
@@ -15,15 +16,16 @@ use stentor::adapters::clock::SystemClock;
 use stentor::adapters::http;
 use stentor::adapters::services::DeployedServices;
 use stentor::adapters::sqs::SqsDeadLetters;
-use stentor::lambda::batch_response::FunctionError;
+use stentor::lambda::batch_response::{FunctionError, json};
 use stentor::lambda::handler::{Invocation, handle};
+use stentor::lambda::metric::InvocationMetric;
 use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::store::Store as _;
 use tracing::Instrument as _;
 use tracing_subscriber::filter::{self, LevelFilter};
 use tracing_subscriber::prelude::*;
 
-use crate::environment::{from_environment, series_max, variable};
+use crate::environment::{Settings, from_environment, variable};
 
 /// The error type of a function that cannot start.
 const CANNOT_START: &str = "configuration-invalid";
@@ -52,9 +54,12 @@ type Function = DeployedServices<SqsDeadLetters>;
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     log_as_json();
-    let started = async { anyhow::Ok((from_environment().await?, series_max(&variable)?)) };
-    let (function, series_max) = match started.await {
-        Ok((function, series_max)) => (Arc::new(function), series_max),
+    let started = async {
+        let settings = Settings::from_environment(&variable)?;
+        anyhow::Ok((from_environment().await?, settings))
+    };
+    let (function, settings) = match started.await {
+        Ok((function, settings)) => (Arc::new(function), settings),
         Err(error) => {
             tracing::error!(error.code = CANNOT_START, "The function cannot start: {error:#}");
             report_start(&error).await;
@@ -62,7 +67,7 @@ async fn main() -> Result<(), Error> {
         }
     };
     tokio::spawn(warm(Arc::clone(&function)));
-    lambda_runtime::run(service_fn(|event| invoke(&function, series_max, event))).await
+    lambda_runtime::run(service_fn(|event| invoke(&function, &settings, event))).await
 }
 
 /// Reports to Lambda why the function cannot start. Otherwise Lambda reports only that the process
@@ -87,13 +92,12 @@ async fn report_start(error: &anyhow::Error) {
 
 async fn invoke(
     function: &Function,
-    series_max: usize,
+    settings: &Settings,
     event: LambdaEvent<Box<RawValue>>,
 ) -> Result<Box<RawValue>, Failure> {
     let context = event.context;
-    if let Some(account) =
-        context.invoked_function_arn.split(':').nth(4).filter(|account| !account.is_empty())
-    {
+    let account = context.invoked_function_arn.split(':').nth(4).unwrap_or_default();
+    if !account.is_empty() {
         // Fails when the account is known already; it never changes.
         let _ = function.routes.own().account.set(account.to_owned());
     }
@@ -102,12 +106,22 @@ async fn invoke(
         request.id = context.request_id,
         shard.id = tracing::field::Empty
     );
+    if let Some(target) = &settings.drill_target {
+        let name = InvocationMetric {
+            function: &context.env_config.function_name,
+            request_id: &context.request_id,
+            shard_id: "",
+        };
+        let deadline = drill::deadline_of(context.deadline);
+        Box::pin(drill::run(function, target, account, &name, deadline)).instrument(span).await;
+        return Ok(json(&()));
+    }
     let invocation = Invocation {
         function: context.env_config.function_name.clone(),
         request_id: context.request_id,
         deadline_ms: context.deadline,
         region: variable("AWS_REGION"),
-        series_max,
+        series_max: settings.series_max,
     };
     // Boxed: the future of a whole invocation, inside those of the runtime, nests deeper than the
     // compiler looks.
