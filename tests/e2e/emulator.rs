@@ -178,6 +178,11 @@ aws("lambda").create_function(FunctionName="stentor-notifier", Runtime="provided
         variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
     }
 
+    /// The endpoint of DynamoDB, without the proxy.
+    pub fn engine_endpoint(&self) -> String {
+        self.engine.endpoint()
+    }
+
     /// Empties the store, also for running functions.
     pub async fn renew_store(&mut self) {
         self.engine = Embedded::start(None).await.unwrap();

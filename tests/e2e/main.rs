@@ -16,11 +16,13 @@ mod mute;
 mod patterns;
 mod processes;
 mod python;
+mod recorder;
 mod replay;
 mod resident;
 mod runtime;
 mod slack;
 mod sns;
+mod stack;
 #[path = "../support/mod.rs"]
 mod support;
 mod webhooks;
