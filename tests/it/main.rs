@@ -24,3 +24,4 @@ mod store;
 #[path = "../support/mod.rs"]
 mod support;
 mod trace;
+mod upgrade;
