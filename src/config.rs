@@ -9,7 +9,7 @@
 //! |---|---|
 //! | `read` | knows the keys and what they mean |
 //! | `value` | reads TOML values and tables, without knowing any key |
-//! | `redaction`, `app`, `target_keys`, `condition_keys`, `scope_keys` | know the keys of `[redact]`, `[[app]]`, `[[target]]`, conditions and a scope |
+//! | `redaction`, `app`, `target_keys`, `condition_keys`, `scope_keys`, `link_keys` | know the keys of `[redact]`, `[[app]]`, `[[target]]`, conditions, a scope and links |
 //! | `target` | how each kind of target is used |
 //! | `diagnostic` | collects mistakes and warnings, and finds their lines |
 //! | `shadowing` | finds routes that no log event can reach |
@@ -27,6 +27,7 @@ mod diagnostic;
 mod draft;
 mod encoding;
 mod glob;
+mod link_keys;
 mod quantity;
 mod read;
 mod redaction;
@@ -46,7 +47,10 @@ use std::time::Duration;
 use strum::{EnumString, VariantNames};
 use toml::de::DeTable;
 
+use crate::model::digest::Digest;
 use crate::model::name::{RouteName, Severity, Target};
+use crate::model::reader_link::{LinkTemplate, ReaderLink};
+use crate::model::threshold::Threshold;
 use crate::redact::Redactor;
 
 pub(crate) use diagnostic::Diagnostics;
@@ -86,6 +90,12 @@ pub const FALLBACK_AFTER_DEFAULT: Duration = Duration::from_mins(15);
 
 /// The default of `decoded_bytes_max`: 64 MiB.
 pub const DECODED_BYTES_MAX_DEFAULT: u64 = 64 << 20;
+
+/// The longest span of a threshold.
+pub const THRESHOLD_SPAN_MAX: Duration = Duration::from_hours(24);
+
+/// The most links of a route, its runbook included.
+pub const LINKS_MAX: usize = 6;
 
 /// The longest marker, in bytes.
 pub const MARKER_BYTES_MAX: usize = 256;
@@ -147,11 +157,18 @@ pub struct Route {
     /// When a quiet route sends its first message. Default: the file's, else
     /// [`First::Immediately`].
     pub first: First,
+    /// How many alerts it holds back until it sends a message. Default: none.
+    pub at_least: Option<Threshold>,
+    /// Whether it stores and counts its alerts but delivers nothing. Default: false.
+    pub stage: bool,
     /// `continue`: whether later routes are tried for the same log event. Default: false.
     pub continue_: bool,
     /// How many log events before and after an alert become part of it, each at most
     /// [`CONTEXT_EVENTS_MAX`]. Default: none.
     pub context: ContextSize,
+    /// `runbook` and `links`: links for the readers of its messages, the runbook first. At most
+    /// [`LINKS_MAX`]. Default: none.
+    pub links: Vec<LinkTemplate>,
     /// The severity of its alerts. Default: none, so that the marker decides, or the name of a route
     /// without markers ([`Severity::of_marker`]).
     pub severity: Option<Severity>,
@@ -179,6 +196,16 @@ impl Route {
     /// The fallback, and how long a message waits for it.
     pub fn escalation(&self) -> Option<(&Target, Duration)> {
         Some((self.fallback.as_ref()?, self.fallback_after))
+    }
+
+    /// Whether some of its alerts may be held: stored and counted, and not delivered.
+    pub fn may_hold(&self) -> bool {
+        self.at_least.is_some() || self.stage
+    }
+
+    /// The links of a message.
+    pub fn links(&self, digest: &Digest) -> Vec<ReaderLink> {
+        self.links.iter().filter_map(|link| link.link(digest)).collect()
     }
 
     /// All targets that this route may deliver to.

@@ -118,7 +118,18 @@ impl FilterPattern {
             ),
             _ => None,
         };
-        found.into_iter().collect()
+        let never =
+            self.never_matches().then_some("matches nothing: its conditions contradict each other");
+        found.into_iter().chain(never).collect()
+    }
+
+    /// Whether it is certain that nothing matches. Never true by mistake.
+    pub fn never_matches(&self) -> bool {
+        match &self.0 {
+            Form::Terms(terms) => terms.never_matches(),
+            Form::Json(json) => json.never_matches(),
+            Form::Space(space) => space.never_matches(),
+        }
     }
 }
 

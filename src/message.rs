@@ -9,6 +9,7 @@ mod console_link;
 pub mod content;
 pub mod document;
 mod facts;
+mod insights_link;
 pub mod listing;
 pub mod markdown;
 mod naming;

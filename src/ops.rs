@@ -10,5 +10,6 @@ pub mod patterns;
 pub mod replay;
 #[cfg(feature = "cli")]
 pub mod sample;
+pub mod shares;
 pub mod subscription_filter;
 pub mod trace;

@@ -289,6 +289,7 @@ fn details(stack: &str, digest: &Digest) -> BTreeMap<&'static str, String> {
         Some(url) => format!("{name} {url}"),
         None => name.clone(),
     });
+    let links = digest.links.iter().map(|link| format!("{} {}", link.name, link.url));
     let details = [
         ("incident", digest.incident_id(stack)),
         ("stack", stack.to_owned()),
@@ -301,6 +302,7 @@ fn details(stack: &str, digest: &Digest) -> BTreeMap<&'static str, String> {
         ("apps", names(&tally.apps)),
         ("log_groups", names(&tally.log_groups)),
         ("related", related.collect::<Vec<_>>().join(", ")),
+        ("links", links.collect::<Vec<_>>().join(", ")),
     ];
     let details = details.map(|(name, text)| (name, line(&text, DETAIL_BYTES_MAX)));
     details.into_iter().filter(|(_, text)| !text.is_empty()).collect()

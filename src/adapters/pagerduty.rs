@@ -246,7 +246,7 @@ fn source(sample: &Sample) -> String {
     }
 }
 
-/// Links to the incidents of other targets, and to the log events of the groups.
+/// The links of the message, and links to the incidents of other targets, and to the log events of the groups.
 fn links(digest: &Digest, content: &Content) -> Vec<EventLink> {
     let related = digest.related.iter().filter_map(|related| {
         Some(EventLink { href: related.url.clone()?, text: field(&related.name) })
@@ -259,7 +259,9 @@ fn links(digest: &Digest, content: &Content) -> Vec<EventLink> {
     let groups = groups.filter_map(|group| linked(&group.link, &group.place.to_string()));
     let more = content.more_groups.iter();
     let more = more.filter_map(|group| linked(&group.link, &format!("account {}", group.account)));
-    related.chain(groups).chain(more).take(LINKS_MAX).collect()
+    let own = content.all_links();
+    let own = own.map(|link| EventLink { href: link.url.clone(), text: field(&link.text) });
+    own.chain(related).chain(groups).chain(more).take(LINKS_MAX).collect()
 }
 
 fn is_plausible(at: &Timestamp) -> bool {

@@ -10,7 +10,7 @@ use crate::adapters::chat::ChatUrl;
 use crate::adapters::http::exchange::{Exchange, HttpRequest};
 use crate::config::{TeamsSettings, TeamsShape};
 use crate::message::compose::{Budget, compose};
-use crate::message::content::{Content, GroupDetail, Inline, Status};
+use crate::message::content::{Content, GroupDetail, Inline, Link, Status};
 use crate::model::digest::Digest;
 use crate::model::name::Severity;
 use crate::protocol::notify::{Accepted, DeliverError};
@@ -89,6 +89,7 @@ fn card(content: &Content) -> Value {
     let body: Vec<Value> = [rich_text(vec![headline])]
         .into_iter()
         .chain(facts)
+        .chain(actions(content.all_links()))
         .chain(content.groups.iter().flat_map(group))
         .chain(more)
         .chain(left_out)
@@ -116,11 +117,15 @@ fn group(group: &GroupDetail) -> Vec<Value> {
     }
     let place = json!({"type": "TextRun", "text": group.place.to_string(), "size": "small", "isSubtle": true});
     elements.push(rich_text(vec![place]));
-    if let Some(link) = &group.link {
-        let open = json!({"type": "Action.OpenUrl", "title": link.text, "url": link.url});
-        elements.push(json!({"type": "ActionSet", "actions": [open]}));
-    }
+    elements.extend(actions(&group.link));
     elements
+}
+
+/// A button for each link; none without links.
+fn actions<'l>(links: impl IntoIterator<Item = &'l Link>) -> Option<Value> {
+    let open = |link: &Link| json!({"type": "Action.OpenUrl", "title": link.text, "url": link.url});
+    let actions: Vec<Value> = links.into_iter().map(open).collect();
+    (!actions.is_empty()).then(|| json!({"type": "ActionSet", "actions": actions}))
 }
 
 fn excerpt_line(line: &str) -> Value {

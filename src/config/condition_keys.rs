@@ -141,6 +141,9 @@ fn regex(value: TomlValue<'_>, diagnostics: &mut Diagnostics<'_>) -> Option<Text
     if regex.is_match("") {
         diagnostics.warn(value, "matches every message");
     }
+    if regex.never_matches() {
+        diagnostics.warn(value, "matches nothing");
+    }
     Some(regex)
 }
 

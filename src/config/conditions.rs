@@ -59,15 +59,46 @@ impl Conditions {
         self.scope.is_everything() && (self.apps.is_empty() || self.apps.iter().any(Glob::is_any))
     }
 
+    /// Whether these accept whatever `other` accepts. Never true by mistake.
+    pub(super) fn cover(&self, other: &Self) -> bool {
+        let is_marked = |marker: &String| self.find_marker(other, marker);
+        let covers_markers = self.markers.is_empty()
+            || !other.markers.is_empty() && other.markers.iter().all(is_marked);
+        covers_markers && self.cover_without_markers(other)
+    }
+
+    /// Whether a marker of these is in each message in which `other` finds `marker`. A message with
+    /// `[ERROR]` also contains `ERROR`.
+    pub(super) fn find_marker(&self, other: &Self, marker: &str) -> bool {
+        let has_case = |text: &str| text.bytes().any(|byte| byte.is_ascii_alphabetic());
+        let finds = |own: &String| match (self.ignore_case, other.ignore_case) {
+            (true, _) => marker.to_ascii_lowercase().contains(&own.to_ascii_lowercase()),
+            (false, true) => !has_case(own) && marker.contains(own.as_str()),
+            (false, false) => marker.contains(own.as_str()),
+        };
+        self.markers.iter().any(finds)
+    }
+
     /// Whether these accept whatever `other` accepts, markers aside. Never true by mistake.
     pub(super) fn cover_without_markers(&self, other: &Self) -> bool {
-        let covers_fields = || self.fields == other.fields && self.ignore_case == other.ignore_case;
+        let is_covered = |field: &FieldCondition| {
+            let same = other.fields.iter().filter(|inner| inner.path == field.path);
+            same.into_iter().any(|inner| covers(&field.values, &inner.values))
+        };
+        let covers_fields =
+            || self.ignore_case == other.ignore_case && self.fields.iter().all(is_covered);
         self.scope.covers(&other.scope)
             && covers(&self.apps, &other.apps)
-            && (self.patterns.is_empty() || self.patterns == other.patterns)
-            && (self.regexes.is_empty() || self.regexes == other.regexes)
+            && covers_values(&self.patterns, &other.patterns)
+            && covers_values(&self.regexes, &other.regexes)
             && (self.fields.is_empty() || covers_fields())
     }
+}
+
+/// Whether each message that one of the `narrow` values matches has a match in the `wide` ones: these
+/// are the same values, and perhaps more.
+fn covers_values<T: PartialEq>(wide: &[T], narrow: &[T]) -> bool {
+    wide.is_empty() || !narrow.is_empty() && narrow.iter().all(|value| wide.contains(value))
 }
 
 impl FieldCondition {
@@ -128,6 +159,12 @@ impl TextRegex {
 
     pub fn is_match(&self, text: &str) -> bool {
         self.0.is_match(text)
+    }
+
+    /// Whether it is certain that nothing matches, as with `[a&&b]`.
+    pub(super) fn never_matches(&self) -> bool {
+        let parsed = regex_syntax::parse(self.0.as_str());
+        parsed.is_ok_and(|parsed| parsed.properties().minimum_len().is_none())
     }
 
     /// Texts of which one is in every message that matches.

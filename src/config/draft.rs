@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use super::{Conditions, ContextSize, First, Route, WINDOW_DEFAULT, WINDOW_MAX_DEFAULT};
 use crate::model::name::{RouteName, Severity, Target};
+use crate::model::reader_link::LinkTemplate;
+use crate::model::threshold::Threshold;
 
 /// A route as far as it could be read. `None` means that an error was reported.
 pub(super) struct Draft {
@@ -23,7 +25,10 @@ pub(super) struct Draft {
     pub(super) fallback_after: Option<Duration>,
     pub(super) windows: Windows,
     pub(super) first: Option<First>,
+    pub(super) at_least: Option<Option<Threshold>>,
+    pub(super) stage: Option<bool>,
     pub(super) context: Option<ContextSize>,
+    pub(super) links: Option<Vec<LinkTemplate>>,
     pub(super) severity: Option<Option<Severity>>,
 }
 
@@ -61,8 +66,11 @@ impl Draft {
             window: self.windows.window()?,
             window_max: self.windows.window_max()?,
             first: self.first?,
+            at_least: self.at_least?,
+            stage: self.stage?,
             continue_: self.continue_?,
             context: self.context?,
+            links: self.links?,
             severity: self.severity?,
         })
     }

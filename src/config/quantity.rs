@@ -21,6 +21,19 @@ pub fn duration_with_days(text: &str) -> Option<Duration> {
     span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?.try_into().ok()
 }
 
+/// Reads `"5 in 10m"`: a number, and a duration as [`duration`] reads it.
+///
+/// # Errors
+/// What is expected.
+pub(super) fn rate(text: &str) -> Result<(u64, Duration), String> {
+    let expected = || "expected a number and a duration, such as \"5 in 10m\"".to_owned();
+    let (number, time) = text.split_once(" in ").ok_or_else(expected)?;
+    let number = number.trim();
+    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    let number = is_number.then(|| number.parse().ok()).flatten().ok_or_else(expected)?;
+    Ok((number, duration(time.trim()).ok_or_else(expected)?))
+}
+
 /// Reads `"64MiB"`: a whole number and one of B, KiB, MiB, GiB. The result is in bytes.
 pub fn bytes(text: &str) -> Option<u64> {
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);

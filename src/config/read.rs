@@ -16,10 +16,11 @@ use super::quantity::{self, spell};
 use super::value::{Fields, TomlValue, filled_list, optional};
 use super::{
     CONTEXT_EVENTS_MAX, Conditions, Config, ContextSize, DECODED_BYTES_MAX_DEFAULT,
-    FALLBACK_AFTER_DEFAULT, First, WINDOW_LIMIT, WINDOW_MIN, app, redaction, shadowing,
-    target_keys,
+    FALLBACK_AFTER_DEFAULT, First, THRESHOLD_SPAN_MAX, WINDOW_LIMIT, WINDOW_MIN, app, link_keys,
+    redaction, shadowing, target_keys,
 };
 use crate::model::name::{RouteName, Target};
+use crate::model::threshold::{THRESHOLD_ALERTS_MAX, Threshold, ThresholdKey};
 use crate::redact::Redactor;
 
 /// The range of `decoded_bytes_max`. No Lambda function has more memory than the upper end.
@@ -33,8 +34,21 @@ const NOTIFY_MAX: usize = 64;
 const FILE_KEYS: [&str; 2] = ["decoded_bytes_max", "strict"];
 
 /// Keys that are valid in a route only, besides its conditions.
-const ROUTE_KEYS: [&str; 8] =
-    ["name", "except", "notify", "fallback", "fallback_after", "continue", "context", "severity"];
+const ROUTE_KEYS: [&str; 13] = [
+    "name",
+    "except",
+    "notify",
+    "fallback",
+    "fallback_after",
+    "at_least",
+    "per",
+    "stage",
+    "continue",
+    "context",
+    "runbook",
+    "links",
+    "severity",
+];
 
 /// The settings above the routes, which each route inherits.
 #[derive(Clone, Copy)]
@@ -125,6 +139,7 @@ fn draft(
         Some(targets)
     });
     let (fallback, fallback_after) = escalation(&mut fields, notify.as_deref(), diagnostics);
+    let windows = windows(&mut fields, inherited.windows, diagnostics);
     let mut draft = Draft {
         offset,
         has_unknown_key: false,
@@ -136,12 +151,15 @@ fn draft(
         fallback_after,
         places,
         notify,
-        windows: windows(&mut fields, inherited.windows, diagnostics),
+        windows,
+        at_least: threshold(&mut fields, windows, diagnostics),
+        stage: optional(fields.take("stage"), false, diagnostics, TomlValue::bool),
         first: match fields.take("first") {
             Some(value) => diagnostics.read(value, TomlValue::variant),
             None => inherited.first,
         },
         context: context(&mut fields, diagnostics),
+        links: link_keys::links(&mut fields, diagnostics),
         severity: optional(fields.take("severity"), None, diagnostics, |value| {
             value.variant().map(Some)
         }),
@@ -281,6 +299,38 @@ fn name(
             .error(value, format_args!("the route at line {line} already has the name `{name}`"));
     }
     Some(name)
+}
+
+/// `at_least = "5 in 10m"` and `per`. `None`: an error was reported.
+fn threshold(
+    fields: &mut Fields<'_>,
+    windows: Windows,
+    diagnostics: &mut Diagnostics<'_>,
+) -> Option<Option<Threshold>> {
+    let (at_least, per) = (fields.take("at_least"), fields.take("per"));
+    if let (None, Some(per)) = (at_least, per) {
+        diagnostics.error(per, "this route has no `at_least`");
+    }
+    let per = optional(per, ThresholdKey::Route, diagnostics, TomlValue::variant);
+    let Some(value) = at_least else { return per.map(|_| None) };
+    let (alerts, span) = diagnostics.read(value, |value| quantity::rate(value.str()?))?;
+    if !(2..=THRESHOLD_ALERTS_MAX).contains(&alerts) {
+        diagnostics.error(value, format_args!("expected 2 to {THRESHOLD_ALERTS_MAX} alerts"));
+        return None;
+    }
+    if span > THRESHOLD_SPAN_MAX {
+        diagnostics.error(value, format_args!("expected {} at most", spell(THRESHOLD_SPAN_MAX)));
+        return None;
+    }
+    if let Some(window) = windows.window()
+        && span < window
+    {
+        let (span, window) = (spell(span), spell(window));
+        let message = format!("{span} is shorter than `window`, which is {window}");
+        diagnostics.error(value, message);
+        return None;
+    }
+    Some(Some(Threshold { alerts, span, per: per? }))
 }
 
 /// `fallback` and `fallback_after`. A fallback replaces a target of `notify` that fails, so it has

@@ -1,4 +1,5 @@
-//! Finds routes that no log event can reach.
+//! Finds routes that no log event can reach: earlier routes accept all of theirs, or their own `except`
+//! leaves them all out.
 //!
 //! Routes are tried in order, and the first that matches accepts the log event. So a route is
 //! shadowed when earlier routes without `continue` accept each of its markers in the same or a
@@ -15,7 +16,10 @@ use super::draft::Draft;
 
 pub(super) fn check(drafts: &[Draft], diagnostics: &mut Diagnostics<'_>) {
     for (index, draft) in drafts.iter().enumerate() {
-        if let Some(shadows) = shadows(&drafts[..index], draft) {
+        if leaves_out_all(draft) {
+            let message = "an `except` of this route leaves out all that the route accepts";
+            diagnostics.error_at(draft.offset, message);
+        } else if let Some(shadows) = shadows(&drafts[..index], draft) {
             let shadows: Vec<String> =
                 shadows.into_iter().map(|i| describe(&drafts[i], diagnostics)).collect();
             let accept = if shadows.len() == 1 { "accepts" } else { "accept" };
@@ -31,6 +35,13 @@ pub(super) fn check(drafts: &[Draft], diagnostics: &mut Diagnostics<'_>) {
     }
 }
 
+/// Whether one `except` covers the conditions of its route.
+fn leaves_out_all(draft: &Draft) -> bool {
+    let (Some(conditions), Some(except)) = (&draft.conditions, &draft.except) else { return false };
+    // An unknown key may be a misspelled condition.
+    !draft.has_unknown_key && except.iter().any(|except| except.cover(conditions))
+}
+
 /// The indexes of the earlier routes that together shadow `draft`; `None` if it may be reached.
 fn shadows(earlier: &[Draft], draft: &Draft) -> Option<BTreeSet<usize>> {
     let conditions = draft.conditions.as_ref()?;
@@ -42,8 +53,7 @@ fn shadows(earlier: &[Draft], draft: &Draft) -> Option<BTreeSet<usize>> {
     }
 }
 
-/// Whether `earlier` accepts each log event of `later` that has this marker. A message with
-/// `[ERROR]` also contains `ERROR`, so a marker finds all markers that contain it.
+/// Whether `earlier` accepts each log event of `later` that has this marker.
 fn accepts(earlier: &Draft, later: &Draft, marker: Option<&str>) -> bool {
     let (Some(outer), Some(inner)) = (&earlier.conditions, &later.conditions) else {
         return false;
@@ -51,19 +61,15 @@ fn accepts(earlier: &Draft, later: &Draft, marker: Option<&str>) -> bool {
     let (Some(left_out), Some(inner_left_out)) = (&earlier.except, &later.except) else {
         return false;
     };
-    let has_case = |text: &str| text.bytes().any(|byte| byte.is_ascii_alphabetic());
-    let finds = |other: &str, marker: &str| match (outer.ignore_case, inner.ignore_case) {
-        (true, _) => marker.to_ascii_lowercase().contains(&other.to_ascii_lowercase()),
-        (false, true) => !has_case(other) && marker.contains(other),
-        (false, false) => marker.contains(other),
-    };
-    let is_marked = outer.markers.is_empty()
-        || marker.is_some_and(|marker| outer.markers.iter().any(|other| finds(other, marker)));
+    let is_marked =
+        outer.markers.is_empty() || marker.is_some_and(|marker| outer.find_marker(inner, marker));
+    // What the earlier route leaves out, the later one leaves out, too.
+    let is_left_out = |except| inner_left_out.contains(except);
     !earlier.has_unknown_key
         && earlier.continue_ == Some(false)
         && is_marked
         && outer.cover_without_markers(inner)
-        && (left_out.is_empty() || left_out == inner_left_out)
+        && left_out.iter().all(is_left_out)
 }
 
 fn describe(draft: &Draft, diagnostics: &Diagnostics<'_>) -> String {

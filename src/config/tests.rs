@@ -9,6 +9,7 @@ use strum::VariantNames as _;
 
 use super::*;
 use crate::model::name::TargetKind;
+use crate::model::threshold::ThresholdKey;
 
 const EXAMPLE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/config/example.toml"));
 
@@ -44,8 +45,11 @@ fn the_builtin_configuration_is_the_documented_one() {
             window: Duration::from_secs(30),
             window_max: Duration::from_secs(600),
             first: First::Immediately,
+            at_least: None,
+            stage: false,
             continue_: false,
             context: ContextSize::default(),
+            links: Vec::new(),
             severity: None,
         }],
         apps: Vec::new(),
@@ -66,7 +70,7 @@ fn the_builtin_configuration_is_the_documented_one() {
 fn the_example_file_is_valid() {
     let config = parse(EXAMPLE);
     let names: Vec<&str> = config.routes.iter().map(|route| route.name.as_str()).collect();
-    assert_eq!(names, ["audit", "critical", "json-errors", "gateway", "payments", "info"]);
+    assert_eq!(names, ["audit", "critical", "json-errors", "gateway", "payments", "trial", "info"]);
     assert_eq!((config.decoded_bytes_max, config.strict), (64 << 20, true));
     assert_eq!(config.redactor.custom().collect::<Vec<_>>(), ["customer", "session-id"]);
     assert_eq!(config.redactor.disabled(), ["card"]);
@@ -90,12 +94,16 @@ fn the_example_file_is_valid() {
     let kinds: BTreeSet<&str> = config.targets.keys().map(|target| target.kind.as_str()).collect();
     assert_eq!(kinds, BTreeSet::from_iter(TargetKind::VARIANTS.iter().copied()));
 
-    let [audit, critical, json, gateway, payments, info] = config.routes.as_slice() else {
+    let [audit, critical, json, gateway, payments, trial, info] = config.routes.as_slice() else {
         panic!()
     };
     let paths: Vec<&str> = json.conditions.fields.iter().map(|field| field.path.as_str()).collect();
     assert_eq!((&*paths, json.except.len()), (&["http.status", "level"][..], 2));
     assert_eq!((gateway.conditions.patterns.len(), gateway.conditions.regexes.len()), (1, 2));
+    let threshold =
+        Threshold { alerts: 20, span: Duration::from_secs(600), per: ThresholdKey::App };
+    assert_eq!((gateway.at_least, gateway.stage), (Some(threshold), false));
+    assert_eq!((trial.at_least, trial.stage), (None, true));
     assert_eq!(payments.context, ContextSize { before: 2, after: 5 });
     assert!(audit.continue_ && audit.first == First::AfterWindow);
     assert_eq!(audit.window, Duration::from_secs(3600));

@@ -76,6 +76,39 @@ impl Comparison {
         }
     }
 
+    /// Whether no text compares in both ways. Never true by mistake.
+    pub(super) fn contradicts(&self, other: &Self) -> bool {
+        self.rules_out(other) || other.rules_out(self)
+    }
+
+    fn rules_out(&self, other: &Self) -> bool {
+        match (self.relation, &self.operand, other.relation, &other.operand) {
+            // Only one text is possible.
+            (Relation::Equal, Operand::Text(wildcard), ..) => {
+                wildcard.literal().is_some_and(|text| !other.holds(text))
+            }
+            (relation, Operand::Number(number), other, Operand::Number(limit)) => {
+                let order = number.order(*limit);
+                match (relation, other) {
+                    (Relation::Equal, Relation::Equal) => order.is_ne(),
+                    (Relation::Equal, Relation::NotEqual) => order.is_eq(),
+                    (Relation::Equal, Relation::Less) => order.is_ge(),
+                    (Relation::Equal, Relation::LessOrEqual) => order.is_gt(),
+                    (Relation::Equal, Relation::Greater) => order.is_le(),
+                    (Relation::Equal, Relation::GreaterOrEqual) => order.is_lt(),
+                    // Below the first number, and above the second.
+                    (Relation::LessOrEqual, Relation::GreaterOrEqual) => order.is_lt(),
+                    (
+                        Relation::Less | Relation::LessOrEqual,
+                        Relation::Greater | Relation::GreaterOrEqual,
+                    ) => order.is_le(),
+                    _ => false,
+                }
+            }
+            _ => false,
+        }
+    }
+
     fn order(&self, text: &str) -> Option<Ordering> {
         match &self.operand {
             Operand::Number(number) => Some(Number::parse(text)?.order(*number)),

@@ -59,6 +59,31 @@ impl<C> Expr<C> {
         }
     }
 
+    /// Whether no value can meet it, as far as pairs of conditions show: of two that `contradict` each
+    /// other, both have to hold. Never true by mistake.
+    pub(super) fn is_contradictory(&self, contradict: &impl Fn(&C, &C) -> bool) -> bool {
+        let one = |part: &Self| part.is_contradictory(contradict);
+        match self {
+            Self::One(_) => false,
+            Self::Any(parts) => parts.iter().all(one),
+            Self::All(parts) => {
+                let alone: Vec<&C> = parts.iter().filter_map(Self::alone).collect();
+                let mut pairs = alone
+                    .iter()
+                    .enumerate()
+                    .flat_map(|(n, a)| alone[..n].iter().map(move |b| (a, b)));
+                parts.iter().any(one) || pairs.any(|(a, b)| contradict(a, b))
+            }
+        }
+    }
+
+    fn alone(&self) -> Option<&C> {
+        match self {
+            Self::One(condition) => Some(condition),
+            Self::All(_) | Self::Any(_) => None,
+        }
+    }
+
     pub(super) fn is_any(&self) -> bool {
         matches!(self, Self::Any(_))
     }

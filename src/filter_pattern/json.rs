@@ -122,6 +122,11 @@ impl JsonPattern {
         self.0.holds(&|condition: &JsonCondition| condition.holds(event))
     }
 
+    /// Whether its conditions contradict each other. Never true by mistake.
+    pub(super) fn never_matches(&self) -> bool {
+        self.0.is_contradictory(&JsonCondition::contradicts)
+    }
+
     pub(super) fn required(&self) -> Option<RequiredTexts> {
         self.0.required(&JsonCondition::required)
     }
@@ -141,6 +146,19 @@ impl JsonCondition {
                 Value::Number(number) => comparison.holds(&number.to_string()),
                 _ => false,
             }),
+        }
+    }
+
+    /// Whether no message meets both. Only for a selector of one value: of several, each may meet another
+    /// condition.
+    fn contradicts(&self, other: &Self) -> bool {
+        if self.selector != other.selector || self.selector.has_wildcard() {
+            return false;
+        }
+        match (&self.test, &other.test) {
+            (Test::Compares(one), Test::Compares(two)) => one.contradicts(two),
+            // A value is a text, a number, a boolean or null, or it is not there.
+            (one, two) => one != two,
         }
     }
 

@@ -139,6 +139,13 @@ impl SpacePattern {
         first.iter().zip(words).all(|(entry, word)| entry.admits(word.text)) && last.admits(rest)
     }
 
+    /// Whether the conditions of a field contradict each other. Never true by mistake.
+    pub(super) fn never_matches(&self) -> bool {
+        let conditions = self.entries().filter_map(|entry| entry.condition.as_ref());
+        let mut found = conditions.map(|one| one.is_contradictory(&Comparison::contradicts));
+        found.any(|is_contradictory| is_contradictory)
+    }
+
     pub(super) fn required(&self) -> Option<RequiredTexts> {
         let conditions = self.entries().filter_map(|entry| entry.condition.as_ref());
         let required = |condition: &Expr<Comparison>| condition.required(&Comparison::required);

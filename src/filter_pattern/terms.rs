@@ -82,6 +82,19 @@ impl Terms {
         has_others && !self.optional.is_empty()
     }
 
+    /// Whether a term that has to occur contains one that may not. Never true by mistake.
+    pub(super) fn never_matches(&self) -> bool {
+        let texts = |terms: &[Term]| {
+            let text = |term: &Term| match term {
+                Term::Text(text) => Some(text.clone()),
+                Term::Regex(_) => None,
+            };
+            terms.iter().filter_map(text).collect::<Vec<String>>()
+        };
+        let (required, excluded) = (texts(&self.required), texts(&self.excluded));
+        required.iter().any(|text| excluded.iter().any(|part| text.contains(part.as_str())))
+    }
+
     pub(super) fn required(&self) -> Option<RequiredTexts> {
         match self.optional.is_empty() || self.ignores_optional() {
             true => RequiredTexts::best(self.required.iter().map(Term::required)),

@@ -30,6 +30,14 @@ impl Wildcard {
         true
     }
 
+    /// The only text that matches, if there is no star.
+    pub(super) fn literal(&self) -> Option<&str> {
+        match &self.pieces[..] {
+            [only] => Some(only),
+            _ => None,
+        }
+    }
+
     /// The longest text that every match has.
     pub(super) fn longest_piece(&self) -> &str {
         self.pieces.iter().max_by_key(|piece| piece.len()).map_or("", String::as_str)

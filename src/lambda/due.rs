@@ -42,13 +42,13 @@ where
     let notified = notify(services, &received, deadline.earlier(VISIBILITY_MARGIN)).await;
     report_messages(&notified.messages);
     let mut failed = put_back(services, others, deadline).await;
-    let left = readable.into_iter().zip(notified.retry);
+    let left = readable.into_iter().zip(notified.retry.clone());
     let later: Vec<(DueMessage, RetryAt)> =
         left.filter_map(|((message, _), retry)| Some((message, retry?))).collect();
     join_all(later.iter().map(|(message, retry)| hide(services, queue, message, retry, deadline)))
         .await;
     failed.extend(later.into_iter().map(|(message, _)| message.message_id));
-    let metrics = metric::of_due(due, failed.len() as u64, age, &notified.messages, names);
+    let metrics = metric::of_due(due, failed.len() as u64, age, &notified, names);
     Ok((failed.into_iter().map(|item| ItemFailure { item }).collect(), metrics))
 }
 

@@ -15,7 +15,7 @@ use crate::lambda::series::{self, Series, SeriesNames};
 use crate::model::name::Target;
 use crate::model::time::Timestamp;
 use crate::protocol::consume::Consumed;
-use crate::protocol::notifier::Swept;
+use crate::protocol::notifier::{Notified, Swept};
 use crate::protocol::round::{Delivery, DeliveryOutcome};
 
 /// The invocation that a line describes.
@@ -39,7 +39,7 @@ pub struct InvocationMetrics {
 }
 
 /// The metrics of a batch.
-pub fn of_batch(consumed: &Consumed, names: &SeriesNames<'_>) -> InvocationMetrics {
+pub fn of_batch<'a>(consumed: &'a Consumed, names: &SeriesNames<'a>) -> InvocationMetrics {
     let counts = &consumed.counts;
     let mut metrics = vec![
         count("records", counts.records),
@@ -60,7 +60,8 @@ pub fn of_batch(consumed: &Consumed, names: &SeriesNames<'_>) -> InvocationMetri
         counts.records, counts.records_parked, counts.records_retried, counts.kept, counts.events
     );
     let mut series = series::of_targets(&consumed.messages, names);
-    series.extend(series::of_routes(&consumed.kept_by_route, names));
+    series.extend(series::of_routes("kept", &consumed.kept_by_route, names));
+    series.extend(series::of_routes("held", &consumed.held, names));
     InvocationMetrics {
         summary,
         metrics,
@@ -71,28 +72,33 @@ pub fn of_batch(consumed: &Consumed, names: &SeriesNames<'_>) -> InvocationMetri
 
 /// The metrics of `due` messages, of which `unfinished` have work left and the oldest was sent `age`
 /// ago. A message is as old as its window before anything is late.
-pub fn of_due(
+pub fn of_due<'a>(
     due: u64,
     unfinished: u64,
     age: Duration,
-    messages: &[Delivery],
-    names: &SeriesNames<'_>,
+    notified: &'a Notified,
+    names: &SeriesNames<'a>,
 ) -> InvocationMetrics {
     let mut metrics = vec![
         count("due", due),
         count("unfinished", unfinished),
         Metric::milliseconds("due_age_ms", age),
     ];
-    metrics.extend(of_messages(messages));
-    let delivered = accepted(messages);
+    metrics.extend(of_messages(&notified.messages));
+    let delivered = accepted(&notified.messages);
     let summary =
         format!("Delivered {delivered} messages; {unfinished} of {due} routes have work left");
-    let series = series::of_targets(messages, names);
+    let mut series = series::of_targets(&notified.messages, names);
+    series.extend(series::of_routes("held", &notified.held, names));
     InvocationMetrics { summary, metrics, series, details: Map::new() }
 }
 
 /// The metrics of a sweep.
-pub fn of_sweep(swept: &Swept, now: Timestamp, names: &SeriesNames<'_>) -> InvocationMetrics {
+pub fn of_sweep<'a>(
+    swept: &'a Swept,
+    now: Timestamp,
+    names: &SeriesNames<'a>,
+) -> InvocationMetrics {
     let unfinished = swept.unfinished.len() as u64;
     let debt = swept.oldest_debt.map_or(Duration::ZERO, |since| since.until(now));
     let mut metrics = vec![
@@ -110,7 +116,8 @@ pub fn of_sweep(swept: &Swept, now: Timestamp, names: &SeriesNames<'_>) -> Invoc
     if swept.unreached > 0 {
         summary += &format!("; there was no time for {} more", swept.unreached);
     }
-    let series = series::of_targets(&swept.messages, names);
+    let mut series = series::of_targets(&swept.messages, names);
+    series.extend(series::of_routes("held", &swept.held, names));
     InvocationMetrics { summary, metrics, series, details: Map::new() }
 }
 
@@ -218,7 +225,8 @@ mod tests {
             json!("Consumed 2 records: 0 parked, 0 to retry; kept 1 of 5 events")
         );
         assert_eq!(line["routes"], json!({}));
-        let due = of_due(2, 1, Duration::from_millis(7), &[], &series);
+        let notified = Notified::default();
+        let due = of_due(2, 1, Duration::from_millis(7), &notified, &series);
         let text = one_line(due, Duration::ZERO, Timestamp::default());
         assert!(text.contains(r#""due_age_ms":7"#), "{text}");
         assert!(

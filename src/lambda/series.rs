@@ -60,18 +60,19 @@ pub struct Series {
     metrics: Vec<Metric>,
 }
 
-/// The alerts kept, by route.
+/// The alerts by route: those that were `kept`, or `held`.
 pub fn of_routes<'a>(
-    kept: &'a BTreeMap<RouteName, u64>,
+    metric: &'static str,
+    alerts: &'a BTreeMap<RouteName, u64>,
     names: &SeriesNames<'a>,
 ) -> impl Iterator<Item = Series> + use<'a> {
     let mut by_name: BTreeMap<&str, u64> = BTreeMap::new();
-    for (route, kept) in kept.iter().filter(|_| !names.is_off) {
-        *by_name.entry(names.route(route)).or_default() += kept;
+    for (route, alerts) in alerts.iter().filter(|_| !names.is_off) {
+        *by_name.entry(names.route(route)).or_default() += alerts;
     }
-    by_name.into_iter().map(|(route, kept)| Series {
+    by_name.into_iter().map(move |(route, alerts)| Series {
         dimensions: vec![("route", route.to_owned())],
-        metrics: vec![Metric::count("kept", kept)],
+        metrics: vec![Metric::count(metric, alerts)],
     })
 }
 
@@ -145,7 +146,7 @@ notify  = ["slack:billing", "slack:ops"]
         let name = |name: &str| name.parse::<RouteName>().unwrap();
         let kept = BTreeMap::from([(name("billing"), 3), (name("critical"), 4), (name("gone"), 5)]);
         let values = |max: usize| -> Vec<(String, u64)> {
-            let lines = lines(of_routes(&kept, &SeriesNames::of(&routes, max)));
+            let lines = lines(of_routes("kept", &kept, &SeriesNames::of(&routes, max)));
             let value = |line: &Value| {
                 assert_eq!(
                     line["_aws"]["CloudWatchMetrics"],

@@ -2,7 +2,7 @@
 //! thread. The message shows how things stand. The groups are in the thread; only the sample with
 //! which the burst began stays in sight.
 
-use super::compose::{Extent, extent, quote, sample, start};
+use super::compose::{Extent, add_links, extent, quote, sample, start};
 use super::content::{
     Content, Facts, GroupDetail, HEADLINE_BYTES_MAX, Inline, Line, Status, joined, plain,
     plain_line,
@@ -11,6 +11,9 @@ use super::facts::{fallback, period_of_burst, related};
 use super::naming::APPS;
 use super::{text, time};
 use crate::model::digest::Digest;
+
+/// The links of the message above the thread, in bytes.
+const LINKS_BYTES_MAX: usize = 3_000;
 
 /// The excerpt of the opening. A channel stores it for as long as the burst lasts.
 const OPENING: Extent = extent(5, 500);
@@ -25,7 +28,10 @@ pub fn compose(digest: &Digest) -> Content {
         latest: latest(digest),
         ..Facts::default()
     };
-    start(digest, status, &digest.burst_title(), facts)
+    let mut content = start(digest, status, &digest.burst_title(), facts);
+    let bytes = |content: &Content| content.all_links().map(|link| link.url.len()).sum::<usize>();
+    add_links(&mut content, digest, |content| bytes(content) <= LINKS_BYTES_MAX);
+    content
 }
 
 /// What began the burst: the title of its first digest, and the sample of the largest group. `None`

@@ -11,10 +11,12 @@ use super::content::{
     Content, Facts, GroupDetail, GroupLine, HEADLINE_BYTES_MAX, Inline, LeftOut, Line, Link, Place,
     Reference, Status, joined, plain,
 };
+use super::insights_link::insights_url;
 use super::naming::{ACCOUNTS, APPS, LOG_GROUPS, NAME_BYTES_MAX};
 use super::{console_link, facts, text, time, values};
 use crate::model::digest::Digest;
 use crate::model::humanize::count_alerts;
+use crate::model::reader_link::ReaderLink;
 use crate::model::statement;
 use crate::model::tally::{Group, Sample};
 
@@ -29,9 +31,7 @@ const GROUP_LINES_MAX: usize = 8;
 const GROUP_LINE_QUOTE_BYTES_MAX: usize = 100;
 const TITLE_QUOTE_BYTES_MAX: usize = 90;
 
-/// The longest link, in bytes. Chats and mail programs break or refuse links of 2,000 bytes and
-/// more.
-pub const URL_BYTES_MAX: usize = 1_900;
+pub use crate::model::reader_link::URL_BYTES_MAX;
 
 /// How much a channel takes in one message.
 #[derive(Copy, Clone, Debug)]
@@ -118,6 +118,8 @@ pub fn compose(digest: &Digest, budget: &Budget) -> Content {
     let status = if digest.is_quiet() { Status::Quiet } else { Status::Alerting(digest.severity) };
     let mut content = start(digest, status, &title(digest), facts::of(digest));
     content.notification = notification(digest, &headline(status, &digest.title()));
+    // The rest is for groups.
+    add_links(&mut content, digest, |content| (budget.size)(content) <= budget.size_max / 2);
     let groups = digest.groups();
     for (&(pattern, group), extent) in groups.iter().zip(EXCERPTS) {
         let part = |with_link| detail(digest, pattern, group, extent, with_link);
@@ -146,11 +148,37 @@ pub(super) fn start(digest: &Digest, status: Status, title: &str, facts: Facts) 
         is_fallback: digest.escalated.is_some(),
         alerts: digest.tally.alerts,
         facts,
+        links: vec![],
+        query: None,
         groups: vec![],
         more_groups: vec![],
         left_out: None,
         reference: Reference { route: digest.route.clone(), epochs: digest.epochs },
     }
+}
+
+/// Adds the links of the route and the query, as far as the content then `fits`.
+pub(super) fn add_links(content: &mut Content, digest: &Digest, fits: impl Fn(&Content) -> bool) {
+    for ReaderLink { name, url } in &digest.links {
+        let text = text::name(name, NAME_BYTES_MAX).into();
+        content.links.push(Link { url: url.clone(), text });
+        if !fits(content) {
+            content.links.pop();
+        }
+    }
+    content.query = query(digest);
+    if !fits(content) {
+        content.query = None;
+    }
+}
+
+/// The query for the largest group.
+fn query(digest: &Digest) -> Option<Link> {
+    let (pattern, group) = *digest.groups().first()?;
+    let span = digest.tally.span.unwrap_or(group.span);
+    let url = insights_url(pattern, &group.sample, span);
+    let url = url.filter(|url| url.len() <= URL_BYTES_MAX)?;
+    Some(Link { url, text: "Logs Insights".into() })
 }
 
 fn headline(status: Status, title: &str) -> String {

@@ -10,10 +10,7 @@ use crate::model::tally::Sample;
 /// format is that of the console: each part is percent-encoded twice, with `$` for `%`.
 pub(super) fn console_url(sample: &Sample) -> Option<String> {
     const AROUND: Duration = Duration::from_secs(30);
-    let region = sample
-        .region
-        .as_deref()
-        .filter(|r| r.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'))?;
+    let region = region(sample)?;
     let group = console_encoded(&sample.log_group);
     let stream = console_encoded(&sample.log_stream);
     let (from, to) =
@@ -22,6 +19,12 @@ pub(super) fn console_url(sample: &Sample) -> Option<String> {
         "https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}\
          #logsV2:log-groups/log-group/{group}/log-events/{stream}$3Fstart$3D{from}$26end$3D{to}"
     ))
+}
+
+/// The Region, if it is the name of one.
+pub(super) fn region(sample: &Sample) -> Option<&str> {
+    let is_name = |name: &&str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    sample.region.as_deref().filter(is_name)
 }
 
 fn console_encoded(part: &str) -> String {

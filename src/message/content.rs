@@ -31,6 +31,10 @@ pub struct Content {
     /// How many alerts the message is about: the sum over `groups`, `more_groups` and `left_out`.
     pub alerts: u64,
     pub facts: Facts,
+    /// The links that the route gives to readers.
+    pub links: Vec<Link>,
+    /// A query for all log events of the largest group.
+    pub query: Option<Link>,
     /// The largest groups, each with its sample.
     pub groups: Vec<GroupDetail>,
     /// The next largest groups, each in one line.
@@ -66,6 +70,8 @@ pub struct Facts {
     pub lost: Line,
     /// How many alerts were muted before it.
     pub muted: Line,
+    /// How many alerts were held until the threshold of the route was reached.
+    pub held: Line,
     /// The things that other targets opened for the same burst, such as an issue.
     pub related: Line,
     /// The latest message of the burst in one line.
@@ -170,12 +176,27 @@ impl Facts {
             burst,
             backlog,
             muted,
+            held,
             related,
             latest,
         } = self;
-        [fallback, lost, scope, period, timeline, burst, backlog, muted, related, latest]
+        [fallback, lost, scope, period, timeline, burst, backlog, muted, held, related, latest]
             .into_iter()
             .filter(|line| !line.is_empty())
+    }
+}
+
+impl Content {
+    /// The links of the route, and the query.
+    pub fn all_links(&self) -> impl Iterator<Item = &Link> {
+        self.links.iter().chain(&self.query)
+    }
+
+    /// All of them in one line; empty without any.
+    pub fn link_line(&self) -> Line {
+        let links: Vec<Line> =
+            self.all_links().map(|link| vec![Inline::Link(link.clone())]).collect();
+        links.join(&plain(" · "))
     }
 }
 

@@ -55,6 +55,10 @@ pub struct Document {
     pub burst: Option<DocumentBurst>,
     /// Alerts that were not delivered because the route was muted.
     pub muted: u64,
+    /// Alerts of the message that were held until the threshold of the route was reached.
+    pub held: u64,
+    /// Alerts before them that did not reach the threshold, and are in no message.
+    pub below_threshold: u64,
     /// Summaries that are missing in the outbox; no message counts their alerts.
     pub lost_epochs: u64,
     /// Why a fallback gets the message.
@@ -70,6 +74,9 @@ pub struct Document {
     pub other_alerts: u64,
     /// The things that other targets opened for the same burst.
     pub related: Vec<DocumentRelated>,
+    /// The links that the route gives to readers, and a query of CloudWatch Logs Insights for the
+    /// largest group.
+    pub links: Vec<DocumentLink>,
 }
 
 /// The burst that the alerts are part of, as far as known.
@@ -121,6 +128,13 @@ pub struct DocumentRelated {
     pub url: Option<String>,
 }
 
+/// A link for people.
+#[derive(Clone, Debug, Serialize)]
+pub struct DocumentLink {
+    pub name: String,
+    pub url: String,
+}
+
 /// The document of `digest`, with as many groups as fit `bytes_max` bytes of JSON. A document
 /// without groups has at most about 17 KB.
 pub fn document(stack: &str, digest: &Digest, bytes_max: usize) -> Document {
@@ -151,6 +165,9 @@ fn without_groups(stack: &str, digest: &Digest) -> Document {
         name: truncated(&other.name, WIDTH),
         url: other.url.clone(),
     });
+    let links = content.all_links();
+    let links =
+        links.map(|link| DocumentLink { name: link.text.to_string(), url: link.url.clone() });
     Document {
         version: DOCUMENT_VERSION,
         incident: digest.incident_id(stack),
@@ -167,6 +184,8 @@ fn without_groups(stack: &str, digest: &Digest) -> Document {
         last: tally.span.map(|span| span.last.iso()),
         burst,
         muted: digest.muted,
+        held: digest.held.map_or(0, |held| held.included),
+        below_threshold: digest.held.map_or(0, |held| held.left_out),
         lost_epochs: digest.lost_epochs,
         fallback_reason: digest.escalated.as_deref().map(|reason| truncated(reason, 4 * WIDTH)),
         markers: most_frequent(&tally.markers),
@@ -176,6 +195,7 @@ fn without_groups(stack: &str, digest: &Digest) -> Document {
         groups: Vec::new(),
         other_alerts: tally.alerts,
         related: related.collect(),
+        links: links.collect(),
     }
 }
 

@@ -4,7 +4,7 @@ use super::content::{Facts, Inline, Line, Link, joined, plain, plain_line};
 use super::naming::{ACCOUNTS, APPS, LOG_GROUPS, NAME_BYTES_MAX};
 use super::{sparkline, text, time};
 use crate::model::burst::{Burst, Related};
-use crate::model::digest::{Backlog, Digest};
+use crate::model::digest::{Backlog, Digest, HeldAlerts};
 use crate::model::humanize::{count_alerts, humanize_duration, thousands};
 use crate::model::tally::{Histogram, Span};
 
@@ -21,6 +21,7 @@ pub(super) fn of(digest: &Digest) -> Facts {
         burst: digest.burst.map(|burst| burst_so_far(digest, burst)).unwrap_or_default(),
         backlog: digest.backlog.map(|waiting| backlog(digest, waiting)).unwrap_or_default(),
         muted: muted(digest.muted),
+        held: digest.held.map(held).unwrap_or_default(),
         related: related(digest),
         latest: vec![],
     }
@@ -146,5 +147,25 @@ fn muted(n: u64) -> Line {
         0 => vec![],
         1 => plain_line("1 alert was muted before this"),
         n => plain_line(format!("{} were muted before this", count_alerts(n))),
+    }
+}
+
+fn held(held: HeldAlerts) -> Line {
+    let included = match held.included {
+        0 => String::new(),
+        1 => "1 of these was held until the threshold was reached".to_owned(),
+        n => format!("{} of these were held until the threshold was reached", thousands(n)),
+    };
+    let left_out = match held.left_out {
+        0 => String::new(),
+        n => format!("{} before did not reach it", count_alerts(n)),
+    };
+    match (included.is_empty(), left_out.is_empty()) {
+        (false, false) => plain_line(format!("{included}; {left_out}")),
+        (true, false) => plain_line(format!(
+            "{} before did not reach the threshold",
+            count_alerts(held.left_out)
+        )),
+        _ => plain_line(included),
     }
 }

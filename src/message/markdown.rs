@@ -21,6 +21,7 @@ pub enum Markup {
 pub fn body(content: &Content, markup: Markup) -> String {
     let mut paragraphs: Vec<String> =
         vec![content.facts.lines().map(|line| markup.line(line)).collect::<Vec<_>>().join("\n")];
+    paragraphs.push(markup.line(&content.link_line()));
     paragraphs.extend(content.groups.iter().map(|group| markup.group(group)));
     let more = content.more_groups.iter().map(|group| format!("• {}", markup.line(&group.line())));
     let left_out = content.left_out.map(|left_out| markup.line(&left_out.line()));

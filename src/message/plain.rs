@@ -46,6 +46,9 @@ pub fn mail(content: &Content, width: usize) -> String {
 fn drawn(content: &Content, mut page: Page) -> String {
     page.paragraph(0, status_color(content.status), &[Inline::Strong(content.headline.clone())]);
     content.facts.lines().for_each(|line| page.paragraph(INDENT, "", line));
+    if !page.prints_urls {
+        page.paragraph(INDENT, "", &content.link_line());
+    }
     if content.alerts > 0 {
         page.text.push('\n');
     }
@@ -59,6 +62,9 @@ fn drawn(content: &Content, mut page: Page) -> String {
     }
     if let Some(left_out) = &content.left_out {
         page.paragraph(INDENT, "", &left_out.line());
+    }
+    if page.prints_urls {
+        page.urls(content);
     }
     page.small_print(None, content.reference.to_string());
     page.text.truncate(page.text.trim_end().len() + 1);
@@ -74,6 +80,13 @@ struct Page {
 }
 
 impl Page {
+    /// The links of the message, each on a line of its own.
+    fn urls(&mut self, content: &Content) {
+        for Link { url, text } in content.all_links() {
+            self.text.push_str(&format!("{:INDENT$}{text}: {url}\n", ""));
+        }
+    }
+
     /// A line of little weight, and an empty one.
     fn small_print(&mut self, link: Option<&Link>, text: String) {
         let linked = link

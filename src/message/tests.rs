@@ -6,7 +6,7 @@ use super::compose::{Budget, compose};
 use super::content::Content;
 use super::plain;
 use super::subject::subject;
-use crate::model::digest::Digest;
+use crate::model::digest::{Digest, HeldAlerts};
 use crate::model::tally::{AlertCount, Tally, Ungrouped};
 use digests::{
     burst_over, flood_in_burst, late, patterns_beyond_the_tally, single, twenty_patterns,
@@ -37,6 +37,7 @@ fn a_flood_shows_its_largest_groups_and_its_first_alert() {
       23 Nov 2026, 14:15:06–14:15:47 UTC (41 s)
       ▁▁▂▂▂▃▂▄▃▃▄▄▄▄▅▅▅▆▃▅█▂ peak 23 in 2 s
       Part of a burst since 14:03:06 UTC: 1,204 alerts in 12 min 45 s, 187 since the last message
+      Logs Insights
 
       112 alerts in 38 s from 14:15:08 · apps checkout, cart · accounts 111122223333, 444455556666 · 2
         log groups
@@ -86,6 +87,7 @@ fn a_mail_prints_its_links() {
       account 000011112222 · eu-west-1 · /aws/rds/instance/orders-db-1/postgresql
       https://eu-west-1.console.aws.amazon.com/cloudwatch/home?region=eu-west-1#logsV2:log-groups/log-group/$252Faws$252Frds$252Finstance$252Forders-db-1$252Fpostgresql/log-events/2026$252F11$252F23$252F$255B$2524LATEST$255D5f0c1e$3Fstart$3D1795443276000$26end$3D1795443336000
 
+      Logs Insights: https://eu-west-1.console.aws.amazon.com/cloudwatch/home?region=eu-west-1#logsV2:logs-insights$3FqueryDetail$3D$257E$2528end$257E$25272026-11-23T14*3a15*3a07.000Z$257Estart$257E$25272026-11-23T14*3a15*3a05.000Z$257EtimeType$257E$2527ABSOLUTE$257Etz$257E$2527UTC$257EeditorString$257E$2527fields*20*40timestamp*2c*20*40logStream*2c*20*40message*0a*7c*20filter*20*40message*20like*20*2f*5c*5bCRITICAL*5c*5d*5cs*2bNo*5cs*2bspace*5cs*2bleft*5cs*2bon*5cs*2bdevice*2f*0a*7c*20sort*20*40timestamp*20asc*0a*7c*20limit*201000$257Esource$257E$2528$257E$2527*2faws*2frds*2finstance*2forders-db-1*2fpostgresql$2529$2529
       route critical · epoch 41
     ");
     let long = Digest { route: "r".parse().unwrap(), ..flood_in_burst() };
@@ -102,6 +104,7 @@ fn a_single_alert_is_shown_once() {
     🔴 [CRITICAL] No space left on device · 1 alert
       app orders-db-1
       23 Nov 2026, 14:15:06 UTC
+      Logs Insights
 
         [CRITICAL] No space left on device
       CloudWatch · account 000011112222 · eu-west-1 · /aws/rds/instance/orders-db-1/postgresql
@@ -134,6 +137,7 @@ fn a_message_shows_that_it_waited_was_muted_or_was_for_another_target() {
       Part of a burst since 14:03:06 UTC: 1,204 alerts in 12 min 45 s, 1 since the last message
       3 windows in one message, held back since 13:28:06 UTC
       1,042 alerts were muted before this
+      Logs Insights
 
         [CRITICAL] No space left on device
       CloudWatch · account 000011112222 · eu-west-1 · /aws/rds/instance/orders-db-1/postgresql
@@ -149,6 +153,14 @@ fn a_message_shows_that_it_waited_was_muted_or_was_for_another_target() {
       1 alert was muted before this
       route critical · epoch 41
     "#);
+    let held = |included, left_out| {
+        let held = Some(HeldAlerts { included, left_out });
+        let shown = plain::view(&content(&Digest { held, ..late() }), 200, false);
+        shown.lines().find(|line| line.contains("threshold")).unwrap().trim().to_owned()
+    };
+    insta::assert_snapshot!(held(4, 0), @"4 of these were held until the threshold was reached");
+    insta::assert_snapshot!(held(1, 1_042), @"1 of these was held until the threshold was reached; 1,042 alerts before did not reach it");
+    insta::assert_snapshot!(held(0, 1), @"1 alert before did not reach the threshold");
 }
 
 #[test]

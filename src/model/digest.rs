@@ -5,10 +5,13 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::burst::{Burst, Related};
 use crate::model::humanize::count_alerts;
 use crate::model::name::{Merging, RouteName, Severity, Target};
 use crate::model::outbox::Epoch;
+use crate::model::reader_link::ReaderLink;
 use crate::model::tally::{Group, Histogram, Tally};
 use crate::model::time::Timestamp;
 
@@ -34,12 +37,25 @@ pub struct Digest {
     pub backlog: Option<Backlog>,
     /// Alerts that were not delivered because the route was muted. Not in the tally.
     pub muted: u64,
+    /// Present if the threshold of the route was reached, and alerts were held until then.
+    pub held: Option<HeldAlerts>,
     /// Epochs that the store no longer had. Their alerts are not in the tally.
     pub lost_epochs: u64,
     /// Why a fallback receives this instead of the target.
     pub escalated: Option<String>,
     /// The things that other targets opened for the same burst, as far as known.
     pub related: Vec<Related>,
+    /// The links that the route gives to readers.
+    pub links: Vec<ReaderLink>,
+}
+
+/// Alerts that were held until the threshold of their route was reached.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldAlerts {
+    /// Those that are in the tally.
+    pub included: u64,
+    /// Those that were too old to count when the threshold was reached. Not in the tally.
+    pub left_out: u64,
 }
 
 /// Windows that waited, most likely because the target was down.
@@ -71,9 +87,11 @@ impl Digest {
             incident: None,
             backlog: None,
             muted: 0,
+            held: None,
             lost_epochs: 0,
             escalated: None,
             related: Vec::new(),
+            links: Vec::new(),
         }
     }
 
@@ -193,6 +211,8 @@ pub struct MergedEpochs {
     count: u64,
     windows: u64,
     tally: Tally,
+    /// Held alerts that are in the tally, and all that were held.
+    held: (u64, u64),
 }
 
 /// The parts of the last epoch that a digest needs.
@@ -210,9 +230,18 @@ impl MergedEpochs {
         self.first.get_or_insert((epoch.number, epoch.at));
         let is_next_window = self.last.as_ref().is_none_or(|last| last.window != epoch.window);
         self.windows += u64::from(is_next_window);
+        let held = epoch.released.map_or(0, |held| held.alerts.saturating_add(held.expired));
+        self.held.1 = self.held.1.saturating_add(held);
         self.count += 1;
         let Epoch { number, window, burst, ends_burst, .. } = *epoch;
         self.last = Some(LastEpoch { number, window, burst, ends_burst });
+        self.tally = Tally::sum([&self.tally, &epoch.tally]);
+    }
+
+    /// Adds an epoch that the next epoch releases. It is about the same alerts as the message, but not a
+    /// part of what its target was owed.
+    pub fn add_held(&mut self, epoch: &Epoch) {
+        self.held.0 = self.held.0.saturating_add(epoch.tally.alerts);
         self.tally = Tally::sum([&self.tally, &epoch.tally]);
     }
 
@@ -230,11 +259,14 @@ impl MergedEpochs {
     ) -> Option<Digest> {
         let ((first, since), last) = (self.first?, self.last?);
         let (windows, alerts) = (self.windows, self.tally.alerts);
+        let (included, all) = self.held;
+        let held = HeldAlerts { included, left_out: all.saturating_sub(included) };
         Some(Digest {
             // More alerts than in this digest: earlier messages were about the same burst.
             burst: last.burst.filter(|burst| last.ends_burst || burst.alerts > alerts),
             ends_burst: last.ends_burst,
             incident: last.burst.map(|burst| burst.number),
+            held: (all > 0).then_some(held),
             backlog: (windows > 1).then_some(Backlog { windows, since }),
             ..Digest::new(route, target, configured, (first, last.number), self.tally)
         })
@@ -270,6 +302,8 @@ mod tests {
             owed: vec![],
             burst: None,
             ends_burst: false,
+            hold: None,
+            released: None,
         }
     }
 

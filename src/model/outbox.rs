@@ -10,6 +10,7 @@ use crate::model::burst::{Burst, BurstState, Related};
 use crate::model::name::Target;
 use crate::model::pattern_set::PatternSet;
 use crate::model::tally::Tally;
+use crate::model::threshold::{Hold, Holding, Released};
 use crate::model::time::Timestamp;
 
 /// The state of a route. The default is that of a route that never had an alert.
@@ -27,6 +28,8 @@ pub struct Cursor {
     pub sealed: u64,
     pub burst: Option<BurstState>,
     pub patterns: BurstPatterns,
+    /// The alerts that wait for the threshold of the route.
+    pub holding: Holding,
     /// Epochs up to this one are acknowledged for all targets and may expire.
     pub retired: u64,
     /// Every target that may be owed epochs, with the latest epoch when it was added.
@@ -76,6 +79,12 @@ pub struct Epoch {
     pub burst: Option<Burst>,
     /// Whether this epoch ends its burst.
     pub ends_burst: bool,
+    /// Present if it is owed to no target for now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Hold>,
+    /// The held epochs that the message about this one includes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub released: Option<Released>,
 }
 
 /// A tally in the outbox.
@@ -127,6 +136,8 @@ pub struct Freeze {
     pub burst: Option<BurstState>,
     /// Replaces the patterns of the burst.
     pub patterns: BurstPatterns,
+    /// Replaces what the cursor holds.
+    pub holding: Holding,
     /// Present in the last step, which clears `closing` and seals the epochs.
     pub finish: Option<Finish>,
 }
@@ -202,7 +213,7 @@ pub enum AcknowledgedAs {
     Muted,
     /// The target refused the message, which is in the dead-letter queue.
     Parked,
-    /// The target was not owed them, or they were lost.
+    /// The target was not owed them, because they are held or for another reason, or they were lost.
     Skipped,
 }
 

@@ -138,5 +138,25 @@ impl fmt::Display for Pattern {
     }
 }
 
+/// An id of a pattern: the same on every machine, for links. Placeholders are alike, because the patterns
+/// of one window may be clustered into `user <…> failed`, and those of the next into `user <n> failed`.
+pub fn pattern_id(pattern: &str) -> String {
+    let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    let (mut hash, mut at) = (0xcbf2_9ce4_8422_2325, 0);
+    while let Some(c) = pattern[at..].chars().next() {
+        match placeholder_at(pattern, at) {
+            0 => {
+                hash = pattern[at..at + c.len_utf8()].bytes().fold(hash, mix);
+                at += c.len_utf8();
+            }
+            placeholder => {
+                hash = mix(hash, 0);
+                at += placeholder;
+            }
+        }
+    }
+    format!("{hash:016x}")
+}
+
 #[cfg(test)]
 mod tests;

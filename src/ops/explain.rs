@@ -52,7 +52,7 @@ pub struct RouteMatch {
 }
 
 /// Whether a route accepts a line, and why not. The codes are stable.
-#[derive(Copy, Clone, Debug, IntoStaticStr, PartialEq, Eq, VariantNames)]
+#[derive(Copy, Clone, Debug, IntoStaticStr, PartialEq, Eq, PartialOrd, Ord, VariantNames)]
 #[strum(serialize_all = "kebab-case")]
 pub enum MatchResult {
     Accepted,
@@ -80,6 +80,21 @@ impl MatchResult {
     /// A stable kebab-case word.
     pub fn code(self) -> &'static str {
         self.into()
+    }
+
+    /// A few words for many lines: `left out by `except``.
+    pub fn summary(self) -> &'static str {
+        match self {
+            Self::Accepted | Self::AcceptedAndContinued => "accepted",
+            Self::NoMarker => "without a marker",
+            Self::NoPattern => "that match no pattern",
+            Self::NoField => "without the fields",
+            Self::NoRegex => "that match no regular expression",
+            Self::OutOfScope => "from elsewhere",
+            Self::OtherApp => "of other apps",
+            Self::Excepted => "left out by `except`",
+            Self::AcceptedEarlier => "taken by an earlier route",
+        }
     }
 
     pub fn is_accepted(self) -> bool {
@@ -160,27 +175,30 @@ fn route_matches(
     accepting: &[RouteName],
 ) -> Vec<RouteMatch> {
     let tried = routes.tried(event, batch, region).into_iter();
-    let route_match = |RouteTest { route, marker, unmet }: RouteTest<'_>| {
-        let result = match &unmet {
-            Some(Unmet::Markers) => MatchResult::NoMarker,
-            Some(Unmet::Pattern) => MatchResult::NoPattern,
-            Some(Unmet::Field(_)) => MatchResult::NoField,
-            Some(Unmet::Regex) => MatchResult::NoRegex,
-            Some(Unmet::Scope) => MatchResult::OutOfScope,
-            Some(Unmet::App) => MatchResult::OtherApp,
-            Some(Unmet::Except) => MatchResult::Excepted,
-            None if !accepting.contains(&route.name) => MatchResult::AcceptedEarlier,
-            None if route.continue_ => MatchResult::AcceptedAndContinued,
-            None => MatchResult::Accepted,
-        };
-        let field = match unmet {
-            Some(Unmet::Field(path)) => Some(path),
-            _ => None,
-        };
-        let marker = marker.map(|marker| marker.to_string());
-        RouteMatch { route: route.name.clone(), result, marker, field }
+    tried.map(|test| match_of(&test, accepting.contains(&test.route.name))).collect()
+}
+
+/// The result of a route. `is_reached`: no earlier route took the line.
+pub(super) fn match_of(test: &RouteTest<'_>, is_reached: bool) -> RouteMatch {
+    let RouteTest { route, marker, unmet } = test;
+    let result = match unmet {
+        Some(Unmet::Markers) => MatchResult::NoMarker,
+        Some(Unmet::Pattern) => MatchResult::NoPattern,
+        Some(Unmet::Field(_)) => MatchResult::NoField,
+        Some(Unmet::Regex) => MatchResult::NoRegex,
+        Some(Unmet::Scope) => MatchResult::OutOfScope,
+        Some(Unmet::App) => MatchResult::OtherApp,
+        Some(Unmet::Except) => MatchResult::Excepted,
+        None if !is_reached => MatchResult::AcceptedEarlier,
+        None if route.continue_ => MatchResult::AcceptedAndContinued,
+        None => MatchResult::Accepted,
     };
-    tried.map(route_match).collect()
+    let field = match unmet {
+        Some(Unmet::Field(path)) => Some(path.clone()),
+        _ => None,
+    };
+    let marker = marker.as_ref().map(|marker| marker.to_string());
+    RouteMatch { route: route.name.clone(), result, marker, field }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use crate::model::audit::AuditRow;
 use crate::model::name::{RouteName, Target};
 use crate::model::outbox::{Cursor, Epoch, LastAcknowledged, Recipient, TargetState};
 use crate::model::tally::{Span, Tally};
+use crate::model::threshold::Hold;
 use crate::model::time::Timestamp;
 use crate::protocol::clock::Deadline;
 use crate::protocol::round::EPOCHS_AT_ONCE;
@@ -26,6 +27,8 @@ pub struct RouteTrace {
     /// The window that is open now, and when it is due.
     pub open: Option<(u64, Timestamp)>,
     pub muted_until: Option<Timestamp>,
+    /// Alerts that the route holds, and those before them that did not reach the threshold.
+    pub held: (u64, u64),
     pub targets: Vec<TargetTrace>,
 }
 
@@ -49,6 +52,10 @@ pub struct EpochTrace {
     pub frozen_at: Timestamp,
     pub alerts: u64,
     pub burst: Option<u64>,
+    /// Why no target is owed it.
+    pub hold: Option<Hold>,
+    /// The epoch whose message includes it, although it was held.
+    pub released_by: Option<u64>,
     owed: Vec<Target>,
 }
 
@@ -80,6 +87,8 @@ pub enum TraceState {
     /// The target has accepted the epoch, or it was muted, or parked for the target.
     Acknowledged,
     Owed,
+    /// The epoch is held: the threshold of the route is not reached, or the route is staged.
+    Held,
     /// The target is not owed the epoch: it was added to the route later, or it is a fallback that
     /// was not needed.
     NotOwed,
@@ -115,10 +124,13 @@ impl Wait {
 }
 
 impl RouteTrace {
-    /// Whether each target has what it is owed of the alert.
+    /// Whether each target has what it is owed of the alert. A held alert is not owed.
     pub fn is_delivered(&self) -> bool {
         let is_done = |target: &TargetTrace| {
-            matches!(target.state, TraceState::Acknowledged | TraceState::NotOwed)
+            matches!(
+                target.state,
+                TraceState::Acknowledged | TraceState::NotOwed | TraceState::Held
+            )
         };
         self.place != AlertPlace::Missing && self.targets.iter().all(is_done)
     }
@@ -155,7 +167,8 @@ pub async fn trace<S: Store>(
     }
     let open = cursor.open.as_ref().map(|window| (window.number, window.due));
     let muted_until = cursor.muted_until.filter(|_| cursor.is_muted(now));
-    Ok(RouteTrace { route: route.clone(), place, open, muted_until, targets })
+    let held = cursor.holding.alerts();
+    Ok(RouteTrace { route: route.clone(), place, open, muted_until, held, targets })
 }
 
 /// Whether the epoch of an alert may have expired. A younger one is missing if it is not there.
@@ -191,17 +204,23 @@ async fn epochs<S: Store>(
     (mut after, upto): (u64, u64),
     deadline: &impl Fn() -> Deadline,
 ) -> Result<Vec<EpochTrace>, StoreError> {
-    let mut found = Vec::new();
+    let mut found: Vec<EpochTrace> = Vec::new();
+    let mut is_certain = false;
     loop {
         let page = store.epochs(route, after, upto, EPOCHS_AT_ONCE, deadline()).await?;
         let Some(last) = page.last() else { return Ok(found) };
         after = last.number;
         for epoch in page {
-            match counts(&epoch.tally, row) {
-                Some(true) => return Ok(vec![EpochTrace::of(epoch)]),
+            found.iter_mut().for_each(|held| held.release(&epoch));
+            match counts(&epoch.tally, row).filter(|_| !is_certain) {
+                Some(true) => (found, is_certain) = (vec![EpochTrace::of(epoch)], true),
                 Some(false) => found.push(EpochTrace::of(epoch)),
                 None => {}
             }
+        }
+        let is_held = |epoch: &EpochTrace| epoch.hold == Some(Hold::Threshold);
+        if is_certain && !found.iter().any(is_held) {
+            return Ok(found);
         }
     }
 }
@@ -226,8 +245,24 @@ impl EpochTrace {
             frozen_at: epoch.at,
             alerts: epoch.tally.alerts,
             burst: epoch.burst.map(|burst| burst.number),
+            hold: epoch.hold,
+            released_by: None,
             owed: epoch.owed,
         }
+    }
+
+    /// Notes that the message about a later epoch includes this one.
+    fn release(&mut self, later: &Epoch) {
+        let is_released = later.released.is_some_and(|released| released.after < self.number);
+        if is_released && self.hold == Some(Hold::Threshold) {
+            (self.hold, self.released_by) = (None, Some(later.number));
+            self.owed.clone_from(&later.owed);
+        }
+    }
+
+    /// The epoch whose message has its alerts.
+    fn delivered_as(&self) -> u64 {
+        self.released_by.unwrap_or(self.number)
     }
 }
 
@@ -269,14 +304,16 @@ fn state_of(
     let is_owed = |epoch: &&EpochTrace| match recipient {
         Recipient::Own(target) => epoch.owed.contains(target),
         Recipient::Fallback(_) => {
-            state.escalation.as_ref().is_some_and(|escalation| epoch.number <= escalation.upto)
+            let upto = state.escalation.as_ref().map(|escalation| escalation.upto);
+            epoch.hold.is_none() && upto.is_some_and(|upto| epoch.delivered_as() <= upto)
         }
     };
     let acknowledged = match recipient {
         Recipient::Own(target) => cursor.delivered_to(target, state),
         Recipient::Fallback(_) => state.offset.unwrap_or_default(),
     };
-    match epochs.iter().filter(is_owed).map(|epoch| epoch.number).max() {
+    match epochs.iter().filter(is_owed).map(EpochTrace::delivered_as).max() {
+        None if epochs.iter().any(|epoch| epoch.hold.is_some()) => TraceState::Held,
         None => TraceState::NotOwed,
         Some(last) if last <= acknowledged => TraceState::Acknowledged,
         Some(_) => TraceState::Owed,

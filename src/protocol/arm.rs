@@ -26,8 +26,15 @@ pub const LOST_AFTER: Duration = Duration::from_secs(180);
 /// The most windows of a burst that end earlier because of new patterns.
 const PULLED_MAX: u32 = 16;
 
-/// Opens a window on `route` unless one is open, and sends its due message. `patterns` are those of
-/// the alerts: a pattern that is new in a burst makes the open window end earlier.
+/// The alerts for which a route is armed, as far as they are new.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct News {
+    pub alerts: u64,
+    pub patterns: PatternSet,
+}
+
+/// Opens a window on `route` unless one is open, and sends its due message. The open window ends earlier
+/// if `news` has a pattern that is new in the burst, or may reach the threshold of the route.
 ///
 /// # Errors
 /// When the store or the due queue does not answer before the deadline. The records that touch the
@@ -35,14 +42,13 @@ const PULLED_MAX: u32 = 16;
 pub async fn arm<W: Services>(
     services: &W,
     route: &RouteName,
-    patterns: &PatternSet,
+    news: &News,
     deadline: Deadline,
 ) -> Result<(), RetryReason> {
     let claim = claim(services);
     loop {
         let cursor = services.store().cursor(route, deadline).await?;
-        if let Some((pulled, patterns)) = pulled_forward(services, route, &cursor, patterns, claim)
-        {
+        if let Some((pulled, patterns)) = pulled_forward(services, route, &cursor, news, claim) {
             let store = services.store();
             if store.pull_forward(route, &pulled, &patterns, deadline).await? {
                 return send(services, route, &pulled, claim, deadline).await;
@@ -53,7 +59,7 @@ pub async fn arm<W: Services>(
             return ensure_armed(services, route, cursor, claim, deadline).await;
         }
         let configured = services.routes().get(route);
-        let due = first_due(services, &cursor, configured);
+        let due = first_due(services, &cursor, configured, news);
         let targets = configured.map_or(&[][..], |route| &route.notify);
         let opening = cursor.opening(due, targets, claim);
         if services.store().open(route, &opening, deadline).await? {
@@ -93,25 +99,44 @@ pub async fn ensure_armed<W: Services>(
     Ok(())
 }
 
-/// The open window as it should be, if it would keep a new pattern of the burst waiting for longer
-/// than the first window does, and the patterns of the burst from then on.
+/// The open window as it should be, and the patterns of the burst from then on: if it would keep a new
+/// pattern of the burst waiting for longer than the first window does, or alerts that reach the
+/// threshold of the route.
 fn pulled_forward<W: Services>(
     services: &W,
     route: &RouteName,
     cursor: &Cursor,
-    patterns: &PatternSet,
+    news: &News,
     claim: Claim,
 ) -> Option<(Window, BurstPatterns)> {
     let BurstPatterns { known, pulled } = cursor.patterns;
     let (open, route) = (cursor.open.as_ref()?, services.routes().get(route)?);
-    let due = services.clock().now().after(route.window);
-    let is_news = cursor.burst.is_some() && !known.has_all(patterns) && pulled < PULLED_MAX;
-    if !is_news || open.due <= due || services.due().is_none() {
+    let now = services.clock().now();
+    let is_news = cursor.burst.is_some() && !known.has_all(&news.patterns) && pulled < PULLED_MAX;
+    let (due, patterns) = if reaches_threshold(cursor, route, news, now) == Some(true) {
+        (now, cursor.patterns)
+    } else if is_news {
+        let mut patterns = BurstPatterns { known: news.patterns, pulled: pulled + 1 };
+        patterns.known.add(&known);
+        (now.after(route.window), patterns)
+    } else {
+        return None;
+    };
+    if open.due <= due || services.due().is_none() {
         return None;
     }
-    let mut patterns = BurstPatterns { known: *patterns, pulled: pulled + 1 };
-    patterns.known.add(&known);
     Some((Window { number: open.number, due, claim: Some(claim) }, patterns))
+}
+
+/// Whether a route that holds its alerts may deliver at once because of `news`. `None`: it does not hold
+/// them.
+fn reaches_threshold(cursor: &Cursor, route: &Route, news: &News, now: Timestamp) -> Option<bool> {
+    if route.stage {
+        return Some(false);
+    }
+    let threshold = route.at_least.as_ref().filter(|_| cursor.burst.is_none())?;
+    let is_soon = route.first == First::Immediately && news.alerts > 0;
+    Some(is_soon && cursor.holding.may_reach(threshold, route.window, now, news.alerts))
 }
 
 /// A claim of this call.
@@ -144,12 +169,19 @@ async fn send<W: Services>(
     Err(RetryReason::DueQueue(error))
 }
 
-/// A quiet route may deliver at once. During a burst, or while a window is closing, the next window
-/// waits.
-fn first_due<W: Services>(services: &W, cursor: &Cursor, route: Option<&Route>) -> Timestamp {
+/// A quiet route may deliver at once, if its threshold is reached. During a burst, or while a window is
+/// closing, the next window waits.
+fn first_due<W: Services>(
+    services: &W,
+    cursor: &Cursor,
+    route: Option<&Route>,
+    news: &News,
+) -> Timestamp {
     let now = services.clock().now();
     let Some(route) = route else { return now };
-    if services.due().is_none() || cursor.is_idle() && route.first == First::Immediately {
+    let is_quiet = cursor.is_idle() && route.first == First::Immediately;
+    let is_first = is_quiet && reaches_threshold(cursor, route, news, now) != Some(false);
+    if services.due().is_none() || is_first {
         return now;
     }
     let burst = cursor.burst.unwrap_or_default();

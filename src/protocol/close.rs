@@ -29,6 +29,8 @@ pub struct Closed {
     pub messages: Vec<Delivery>,
     /// The window that is open after the round.
     pub open: Option<Window>,
+    /// Alerts that the round froze and holds: no target is owed them.
+    pub held: u64,
     /// The latest window that is closed; 0 if it is not known.
     pub last_closed: u64,
     /// When the oldest epoch was frozen that a target is still owed, as far as known.
@@ -67,9 +69,10 @@ pub async fn end_burst<W: Services>(
 }
 
 async fn run_round<W: Services>(round: Round<'_, W>) -> Closed {
-    match close_due_window(&round).await {
-        Ok(cursor) => deliver_epochs(&round, cursor).await,
-        Err(error) => Closed { retry: Some(round.retry(error)), ..Closed::default() },
+    let mut held = 0;
+    match close_due_window(&round, &mut held).await {
+        Ok(cursor) => Closed { held, ..deliver_epochs(&round, cursor).await },
+        Err(error) => Closed { held, retry: Some(round.retry(error)), ..Closed::default() },
     }
 }
 
@@ -82,6 +85,7 @@ pub async fn drain<W: Services>(services: &W, route: &RouteName, deadline: Deadl
         all.messages.extend(round.messages);
         (all.open, all.last_closed) = (round.open, round.last_closed);
         all.oldest_debt = round.oldest_debt;
+        all.held += round.held;
         all.retry = round.retry.map(|retry| retry.after(all.retry.take()));
         let Some(retry) = &all.retry else { break };
         if deadline.earlier(ACKNOWLEDGE_MARGIN).has_passed(retry.at) {
@@ -94,8 +98,11 @@ pub async fn drain<W: Services>(services: &W, route: &RouteName, deadline: Deadl
 }
 
 /// Closes the open window if it is due, finishes a close that is in progress, and returns the
-/// cursor at rest.
-async fn close_due_window<W: Services>(round: &Round<'_, W>) -> Result<Cursor, StoreError> {
+/// cursor at rest. Adds to `held` the alerts that it holds.
+async fn close_due_window<W: Services>(
+    round: &Round<'_, W>,
+    held: &mut u64,
+) -> Result<Cursor, StoreError> {
     let store = round.services.store();
     // `None`: a condition did not hold, because another process was faster. Read it again.
     let mut known = None;
@@ -106,7 +113,7 @@ async fn close_due_window<W: Services>(round: &Round<'_, W>) -> Result<Cursor, S
         };
         let context = context(round);
         known = match (cursor.closing, &cursor.open) {
-            (Some(window), _) => freeze_window(round, cursor, window).await?,
+            (Some(window), _) => freeze_window(round, cursor, window, held).await?,
             (None, Some(open)) if round.is_last || !context.timed || open.due <= context.now => {
                 let (window, burst) = (open.number, freeze::burst_at_close(&cursor, &context));
                 let closed = store.close(round.route, window, burst, round.deadline).await?;
@@ -123,6 +130,7 @@ async fn freeze_window<W: Services>(
     round: &Round<'_, W>,
     mut cursor: Cursor,
     window: u64,
+    held: &mut u64,
 ) -> Result<Option<Cursor>, StoreError> {
     let store = round.services.store();
     let limit = W::Store::FREEZE_TALLIES_MAX;
@@ -154,6 +162,8 @@ async fn freeze_window<W: Services>(
         if !is_frozen {
             return Ok(None);
         }
+        let frozen = step.epoch.iter().filter(|epoch| epoch.hold.is_some());
+        *held += frozen.map(|epoch| epoch.tally.alerts).sum::<u64>();
         cursor = freeze::advance(cursor, &step);
         match next {
             Some(next) => page = next,
@@ -191,7 +201,7 @@ async fn deliver_epochs<W: Services>(round: &Round<'_, W>, cursor: Cursor) -> Cl
     }
     retry = RetryAt::earlier(retry, armed.err().map(|error| round.retry(error)));
     let last_closed = cursor.last_closed();
-    Closed { messages, open: cursor.open, last_closed, oldest_debt, retry }
+    Closed { messages, open: cursor.open, held: 0, last_closed, oldest_debt, retry }
 }
 
 /// Lets epochs expire that every target has received, and forgets targets that the route no longer

@@ -22,7 +22,7 @@ use crate::model::error::Cause;
 use crate::model::name::RouteName;
 use crate::model::pattern_set::PatternSet;
 use crate::model::time::Timestamp;
-use crate::protocol::arm::arm;
+use crate::protocol::arm::{News, arm};
 use crate::protocol::clock::{Clock as _, Deadline};
 use crate::protocol::close::drain;
 use crate::protocol::dead_letter::{ParkedItem, ParkedWork};
@@ -66,6 +66,8 @@ pub struct Consumed {
     pub kept_by_route: BTreeMap<RouteName, u64>,
     /// Messages that were sent; only without a due queue.
     pub messages: Vec<Delivery>,
+    /// Alerts that were held, by route; only without a due queue.
+    pub held: BTreeMap<RouteName, u64>,
 }
 
 /// The books of a batch. Records: `records = safe + parked + retried`, where `parked` includes
@@ -419,6 +421,9 @@ async fn drain_touched<W: Services>(services: &W, consumed: &mut Consumed, deadl
     let mut draining = stream::iter(draining).buffered(ROUTES_AT_ONCE);
     while let Some((route, closed)) = draining.next().await {
         consumed.messages.extend(closed.messages);
+        if closed.held > 0 {
+            consumed.held.insert(route.clone(), closed.held);
+        }
         if let Some(retry) = closed.retry {
             consumed.retry(&route, retry.reason);
         }
@@ -499,11 +504,14 @@ pub(crate) fn parked(record: &Record<'_>, poison: &Poison, now: Timestamp) -> Pa
 }
 
 async fn arm_touched<W: Services>(services: &W, consumed: &mut Consumed, deadline: Deadline) {
-    let patterns = |route| consumed.patterns.get(route).copied().unwrap_or_default();
-    let routes: Vec<(RouteName, PatternSet)> =
-        consumed.touched.keys().map(|route| (route.clone(), patterns(route))).collect();
-    let arming = routes.into_iter().map(async |(route, patterns)| {
-        let armed = arm(services, &route, &patterns, deadline).await;
+    let news = |route| News {
+        alerts: consumed.kept_by_route.get(route).copied().unwrap_or_default(),
+        patterns: consumed.patterns.get(route).copied().unwrap_or_default(),
+    };
+    let routes: Vec<(RouteName, News)> =
+        consumed.touched.keys().map(|route| (route.clone(), news(route))).collect();
+    let arming = routes.into_iter().map(async |(route, news)| {
+        let armed = arm(services, &route, &news, deadline).await;
         (route, armed)
     });
     let mut arming = stream::iter(arming).buffer_unordered(ROUTES_AT_ONCE);

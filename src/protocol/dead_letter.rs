@@ -10,7 +10,7 @@ use serde_json::ser::Formatter;
 use strum::IntoStaticStr;
 
 use crate::model::burst::Burst;
-use crate::model::digest::Digest;
+use crate::model::digest::{Digest, HeldAlerts};
 use crate::model::name::{RouteName, Severity, Target};
 use crate::model::tally::Tally;
 use crate::model::time::Timestamp;
@@ -80,6 +80,9 @@ pub struct ParkedMessage {
     /// The burst that the message ends. Its incident stays open until the message is delivered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_burst: Option<Burst>,
+    /// Alerts that were held until the threshold of the route was reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<HeldAlerts>,
     /// Epochs that the store no longer had.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub lost_epochs: u64,
@@ -183,6 +186,7 @@ impl ParkedMessage {
             epochs: digest.epochs,
             tally: digest.tally.clone(),
             ended_burst: digest.burst.filter(|_| digest.ends_burst),
+            held: digest.held,
             lost_epochs: digest.lost_epochs,
             escalated: digest.escalated.clone(),
         }
@@ -192,7 +196,7 @@ impl ParkedMessage {
     /// take an alert that follows its end for a new incident. `configured` is the severity of the
     /// route in the configuration.
     pub fn digest(self, configured: Option<Severity>) -> Digest {
-        let Self { route, target, epochs, tally, ended_burst, lost_epochs, escalated } = self;
+        let Self { route, target, epochs, tally, ended_burst, held, lost_epochs, escalated } = self;
         let digest = match lost_epochs {
             0 => Digest::new(&route, &target, configured, epochs, tally),
             _ => Digest::lost(&route, &target, configured, epochs),
@@ -201,6 +205,7 @@ impl ParkedMessage {
             burst: ended_burst,
             ends_burst: ended_burst.is_some(),
             incident: ended_burst.map(|burst| burst.number),
+            held,
             escalated,
             ..digest
         }
@@ -312,6 +317,7 @@ mod tests {
             alerts.clone(),
             Digest::lost(&route, &target, None, (4, 6)),
             Digest { escalated: Some("down".to_owned()), ..alerts.clone() },
+            Digest { held: Some(HeldAlerts { included: 2, left_out: 7 }), ..alerts.clone() },
             Digest {
                 burst: Some(burst),
                 ends_burst: true,

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures::future::{join_all, try_join, try_join_all};
 
+use crate::config::Route;
 use crate::model::digest::Digest;
 use crate::model::name::Target;
 use crate::model::outbox::{
@@ -164,8 +165,14 @@ impl<W: Services> TargetDelivery<'_, W> {
         }
         let end = end.filter(|_| state.thread == thread);
         let is_muted = self.cursor.is_muted(now);
-        let turn = async { if is_muted { Ok(now) } else { self.turn(&state, now).await } };
-        let (next, turn) = try_join(self.next(&state, end), turn).await?;
+        // A held epoch needs no turn.
+        let may_be_held = self.round.configured().is_some_and(Route::may_hold);
+        let is_silent = is_muted || may_be_held;
+        let turn = async { if is_silent { Ok(now) } else { self.turn(&state, now).await } };
+        let (next, mut turn) = try_join(self.next(&state, end), turn).await?;
+        if may_be_held && !is_muted && matches!(next, Some((Some(_), _))) {
+            turn = self.turn(&state, now).await?;
+        }
         let Some((digest, upto)) = next else {
             // Another process delivered between the read and the lease.
             release(Deferral::of(&state)).await?;
@@ -342,7 +349,9 @@ impl<W: Services> TargetDelivery<'_, W> {
             }
         };
         let (route, target) = (digest.route.clone(), digest.target.clone());
-        let first = digest.tally.span.filter(|_| digest.burst.is_none());
+        // How long alerts were held says nothing about a delivery.
+        let is_first = digest.burst.is_none() && digest.held.is_none();
+        let first = digest.tally.span.filter(|_| is_first);
         messages.push(Delivery {
             first_after: first.map(|span| span.first.until(self.round.now())),
             route,

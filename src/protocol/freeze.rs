@@ -11,6 +11,7 @@ use crate::model::outbox::{
     BurstPatterns, Claim, Cursor, Epoch, Finish, Freeze, Opening, StoredTally,
 };
 use crate::model::tally::Tally;
+use crate::model::threshold::{Decision, Hold, Holding, Released};
 use crate::model::time::Timestamp;
 
 /// The input of a decision besides the cursor and the tallies.
@@ -32,12 +33,14 @@ pub struct FreezeContext<'a> {
 
 /// The burst state when a window closes. A burst begins with the first window of a quiet route and
 /// lasts until a window has no alerts. One that an earlier process with a timer left open goes on
-/// until then, too: what it opened outside has to be resolved.
+/// until then, too: what it opened outside has to be resolved. A route with a threshold begins its burst
+/// when the threshold is reached ([`step`]).
 pub fn burst_at_close(cursor: &Cursor, context: &FreezeContext<'_>) -> Option<BurstState> {
     let begun = || {
         let number = cursor.epoch + 1;
         let burst = Burst { number, since: context.now, ..Burst::default() };
-        context.timed.then_some(BurstState { burst, ..BurstState::default() })
+        let holds = context.route.is_some_and(Route::may_hold);
+        (context.timed && !holds).then_some(BurstState { burst, ..BurstState::default() })
     };
     let known = cursor.burst.or_else(begun)?;
     Some(BurstState { burst: Burst { until: context.now, ..known.burst }, ..known })
@@ -55,10 +58,13 @@ pub fn step(
 ) -> Freeze {
     let tally = Tally::sum(stored.iter().map(|stored| &stored.tally));
     let patterns = with_patterns(cursor.patterns, &tally);
+    let Held { hold, released, holding, burst } = held(cursor, window, stored, &tally, context);
+    let alerts = if hold.is_some() { 0 } else { tally.alerts };
+    let alerts = alerts.saturating_add(released.map_or(0, |released| released.alerts));
     // Epochs beyond the sealed one are from earlier steps of this window, perhaps before a crash.
     let window_is_empty = tally.is_empty() && cursor.epoch == cursor.sealed;
-    let burst = cursor.burst.map(|state| BurstState {
-        burst: Burst { alerts: state.burst.alerts + tally.alerts, ..state.burst },
+    let burst = burst.map(|state| BurstState {
+        burst: Burst { alerts: state.burst.alerts + alerts, ..state.burst },
         alerting_until: if tally.is_empty() { state.alerting_until } else { context.now },
         ..state
     });
@@ -70,10 +76,12 @@ pub fn step(
         number: cursor.epoch + 1,
         window,
         at: context.now,
-        owed: owed(cursor, context),
+        owed: if hold.is_some() { Vec::new() } else { owed(cursor, context) },
         tally,
         burst: burst.map(|state| state.burst),
         ends_burst,
+        hold,
+        released,
     });
     let burst = burst.filter(|_| !window_is_empty || goes_on);
     let patterns = burst.map_or_else(BurstPatterns::default, |_| patterns);
@@ -82,7 +90,61 @@ pub fn step(
         false => (burst, None),
     };
     let tallies = stored.iter().map(|stored| stored.key.clone()).collect();
-    Freeze { closing: window, after: cursor.epoch, tallies, epoch, burst, patterns, finish }
+    let after = cursor.epoch;
+    Freeze { closing: window, after, tallies, epoch, burst, patterns, holding, finish }
+}
+
+/// What the threshold or the stage of a route makes of an epoch.
+struct Held {
+    hold: Option<Hold>,
+    released: Option<Released>,
+    holding: Holding,
+    /// Without the alerts of the epoch.
+    burst: Option<BurstState>,
+}
+
+/// Decides whether the next epoch is held. During a burst it is not, unless the route is staged. When
+/// the threshold is reached, a burst begins.
+fn held(
+    cursor: &Cursor,
+    window: u64,
+    stored: &[StoredTally],
+    tally: &Tally,
+    context: &FreezeContext<'_>,
+) -> Held {
+    let number = cursor.epoch + 1;
+    let as_before = || {
+        let holding = cursor.holding.clone();
+        Held { hold: None, released: None, holding, burst: cursor.burst }
+    };
+    if tally.is_empty() {
+        return as_before();
+    }
+    if context.route.is_some_and(|route| route.stage) {
+        return Held { hold: Some(Hold::Stage), ..as_before() };
+    }
+    let threshold = context.route.and_then(|route| Some((route.at_least.as_ref()?, route.window)));
+    let is_over = cursor.burst.is_some() || cursor.holding.is_reached_in(window);
+    let Some((threshold, length)) = threshold.filter(|_| !is_over) else {
+        // There may have been a threshold until now.
+        let released = cursor.holding.released(number);
+        let is_reached = cursor.holding.is_reached_in(window);
+        let holding = if is_reached { cursor.holding.clone() } else { Holding::default() };
+        return Held { released, holding, ..as_before() };
+    };
+    let tallies = stored.iter().map(|stored| &stored.tally);
+    match cursor.holding.decide(threshold, length, tallies, number, context.now) {
+        Decision::Hold(holding) => Held { hold: Some(Hold::Threshold), holding, ..as_before() },
+        Decision::Release(released) if context.timed => {
+            let now = context.now;
+            let burst = Burst { number, since: now, until: now, alerts: 0 };
+            let burst = Some(BurstState { burst, ..BurstState::default() });
+            Held { hold: None, released, holding: Holding::default(), burst }
+        }
+        Decision::Release(released) => {
+            Held { released, holding: Holding::reached_in(window), ..as_before() }
+        }
+    }
 }
 
 /// Whether the closing window ends the burst, because it had no alerts and the rest of it
@@ -106,6 +168,7 @@ fn goes_on(state: &BurstState, context: &FreezeContext<'_>) -> bool {
 /// The cursor after a step.
 pub fn advance(mut cursor: Cursor, step: &Freeze) -> Cursor {
     (cursor.burst, cursor.patterns) = (step.burst, step.patterns);
+    cursor.holding = step.holding.clone();
     if let Some(epoch) = &step.epoch {
         cursor.epoch = epoch.number;
         for target in &epoch.owed {

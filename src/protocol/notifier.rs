@@ -12,9 +12,8 @@ use futures::future::join_all;
 use futures::stream;
 
 use crate::model::name::RouteName;
-use crate::model::pattern_set::PatternSet;
 use crate::model::time::Timestamp;
-use crate::protocol::arm::arm;
+use crate::protocol::arm::{News, arm};
 use crate::protocol::backoff::RetryAt;
 use crate::protocol::clock::{Clock as _, Deadline};
 use crate::protocol::close::{Closed, close};
@@ -45,6 +44,8 @@ pub struct Received {
 #[derive(Debug, Default)]
 pub struct Notified {
     pub messages: Vec<Delivery>,
+    /// Alerts that were held, by route.
+    pub held: BTreeMap<RouteName, u64>,
     /// For each due message, in their order: when it must become visible again, if at all.
     pub retry: Vec<Option<RetryAt>>,
 }
@@ -57,6 +58,8 @@ pub struct Swept {
     /// Number of routes that there was no time for.
     pub unreached: u64,
     pub messages: Vec<Delivery>,
+    /// Alerts that were held, by route.
+    pub held: BTreeMap<RouteName, u64>,
     /// Routes with work left.
     pub unfinished: Vec<(RouteName, RetryAt)>,
     /// When the oldest epoch was frozen that a target is still owed.
@@ -83,7 +86,10 @@ pub async fn notify<W: Services>(
         .iter()
         .map(|message| visible_again(&message.due, &closed[&message.due.route], now))
         .collect();
-    Notified { retry, messages: closed.into_values().flat_map(|closed| closed.messages).collect() }
+    let held = closed.iter().filter(|(_, closed)| closed.held > 0);
+    let held = held.map(|(route, closed)| (RouteName::clone(route), closed.held)).collect();
+    let messages = closed.into_values().flat_map(|closed| closed.messages).collect();
+    Notified { retry, held, messages }
 }
 
 /// The message of an open window stays, because it is the only timer of that window. It can arrive
@@ -136,6 +142,9 @@ pub async fn sweep<W: Services>(services: &W, deadline: Deadline) -> Result<Swep
             continue;
         };
         swept.routes += 1;
+        if closed.held > 0 {
+            swept.held.insert(route.clone(), closed.held);
+        }
         swept.messages.extend(closed.messages);
         swept.unfinished.extend(closed.retry.map(|retry| (route, retry)));
         swept.oldest_debt = swept.oldest_debt.into_iter().chain(closed.oldest_debt).min();
@@ -177,7 +186,7 @@ async fn arm_orphans<W: Services>(
     deadline: Deadline,
 ) -> Result<(), RetryReason> {
     match services.store().has_tallies(route, round, deadline).await? {
-        true => arm(services, route, &PatternSet::default(), deadline).await,
+        true => arm(services, route, &News::default(), deadline).await,
         false => Ok(()),
     }
 }

@@ -232,6 +232,8 @@ fn digest(target: &Target) -> Digest {
         owed: vec![target.clone()],
         burst: Some(burst),
         ends_burst: false,
+        hold: None,
+        released: None,
     };
     let mut epochs = MergedEpochs::default();
     epochs.add(&epoch);

@@ -22,6 +22,7 @@ mod process;
 mod queue;
 mod schedule;
 mod services;
+mod thresholds;
 
 use plan::{Faults, Mutation, Plan};
 use schedule::{Verdict, run};

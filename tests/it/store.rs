@@ -24,6 +24,7 @@ use stentor::model::outbox::{
     Lease, Opening, Recipient, TargetState, Thread, Window,
 };
 use stentor::model::tally::Tally;
+use stentor::model::threshold::Holding;
 use stentor::model::time::Timestamp;
 use stentor::protocol::clock::{Clock, Deadline};
 use stentor::protocol::store::{Commit, Store, StoreError};
@@ -307,6 +308,8 @@ async fn items_expire_by_the_clock_of_the_store() {
         owed: vec![target()],
         burst: None,
         ends_burst: false,
+        hold: None,
+        released: None,
     };
     let tallies = vec![tallies[0].key.clone()];
     let finish = Some(Finish::default());
@@ -317,6 +320,7 @@ async fn items_expire_by_the_clock_of_the_store() {
         epoch: Some(epoch),
         patterns: Default::default(),
         burst: None,
+        holding: Holding::default(),
         finish,
     };
     assert!(store.freeze(&route(), &freeze, deadline).await.unwrap());
@@ -395,6 +399,8 @@ async fn a_freeze_moves_all_tallies_into_an_epoch_or_none() {
         owed: vec![target(), "slack:new".parse().unwrap()],
         burst: None,
         ends_burst: false,
+        hold: None,
+        released: None,
     };
     let keys = |part: &[stentor::model::outbox::StoredTally]| {
         part.iter().map(|stored| stored.key.clone()).collect()
@@ -407,6 +413,7 @@ async fn a_freeze_moves_all_tallies_into_an_epoch_or_none() {
         epoch: Some(epoch(1, first)),
         patterns: Default::default(),
         burst: None,
+        holding: Holding::default(),
         finish: None,
     };
     assert!(!store.freeze(&route, &one, at).await.unwrap(), "the window is not closing");
@@ -441,6 +448,7 @@ async fn a_freeze_moves_all_tallies_into_an_epoch_or_none() {
         epoch: Some(epoch(2, rest)),
         patterns: Default::default(),
         burst: None,
+        holding: Holding::default(),
         finish,
     };
     // Another process has opened the next window: the successor must not replace it.

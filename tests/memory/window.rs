@@ -276,6 +276,8 @@ impl Store for Flood {
                 owed: vec!["slack:a".parse().unwrap()],
                 burst: self.state().burst.map(|state| state.burst),
                 ends_burst: false,
+                hold: None,
+                released: None,
             }
         };
         Ok((after + 1..=upto).take(limit).map(epoch).collect())

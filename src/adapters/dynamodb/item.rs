@@ -202,6 +202,7 @@ pub(super) fn cursor(item: &Item) -> Result<Cursor, StoreError> {
         sealed: count(item, "sealed")?,
         burst: optional_json(item, "burst")?,
         patterns: optional_json(item, "patterns")?.unwrap_or_default(),
+        holding: optional_json(item, "holding")?.unwrap_or_default(),
         retired: count(item, "retired")?,
         targets,
         fallbacks,

@@ -4,7 +4,7 @@
 //!
 //! | pk | sk | attributes |
 //! |---|---|---|
-//! | `<route>` | `cursor` | `last_window`, `open`, `due`, `claimed_by`, `claimed_at`, `closing`, `epoch`, `sealed`, `retired`, `burst`, `patterns`, `muted_until`, `known_since#<target>` …, `fallback#<target>` … |
+//! | `<route>` | `cursor` | `last_window`, `open`, `due`, `claimed_by`, `claimed_at`, `closing`, `epoch`, `sealed`, `retired`, `burst`, `patterns`, `holding`, `muted_until`, `known_since#<target>` …, `fallback#<target>` … |
 //! | `<route>` | `epoch#<n>` | `epoch` (deflated JSON), `expires_at` once retired |
 //! | `<route>` | `target#<name>`, `fallback#<name>` | `offset`, `lease`, `leased_until`, `not_before`, `turn`, `failures`, `thread`, `muted`, `escalation`, `last` |
 //! | `<route>#<0…7>` | `tally#<unique>` | `tally` (deflated JSON) |
@@ -31,6 +31,7 @@ use crate::model::outbox::{
     LastAcknowledged, Lease, Opening, Recipient, TallyKey, TallyPage, TallyPosition, TargetState,
     Window,
 };
+use crate::model::threshold::Holding;
 use crate::model::time::Timestamp;
 use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::store::{Commit, RETIRED_KEPT, Store, StoreError};
@@ -442,11 +443,13 @@ fn known_since(cursor: Expression, targets: &[Target], upto: u64) -> Expression 
 
 /// The update of the cursor in a freeze. Conditions: the epoch before, and the closing window.
 fn frozen(freeze: &Freeze) -> Expression {
+    let is_holding = freeze.holding != Holding::default();
     let mut cursor = Expression::default()
         .when_count("epoch", freeze.after)
         .when_equal("closing", item::number(freeze.closing))
         .set_or_remove("burst", freeze.burst.as_ref().map(item::json))
-        .set_or_remove("patterns", freeze.burst.is_some().then(|| item::json(&freeze.patterns)));
+        .set_or_remove("patterns", freeze.burst.is_some().then(|| item::json(&freeze.patterns)))
+        .set_or_remove("holding", is_holding.then(|| item::json(&freeze.holding)));
     let mut latest = freeze.after;
     if let Some(epoch) = &freeze.epoch {
         latest = epoch.number;

@@ -88,6 +88,7 @@ fn document(content: &Content) -> AdfDocument {
     let blocks = headline
         .into_iter()
         .chain(facts)
+        .chain(paragraph(&content.link_line()))
         .chain(content.groups.iter().flat_map(detail))
         .chain((!bullets.is_empty()).then_some(AdfBlock::BulletList { content: bullets }))
         .chain(content.left_out.and_then(|left_out| paragraph(&left_out.line())))

@@ -62,6 +62,7 @@ fn part(digest: &Digest, is_first: bool, name: String, tallies: &[Tally]) -> Pat
         burst: None,
         backlog: whole.backlog.filter(|_| is_first),
         muted: if is_first { whole.muted } else { 0 },
+        held: whole.held.filter(|_| is_first),
         ..whole
     };
     PatternDigest { name, digest }

@@ -6,6 +6,11 @@ use std::ops::Not;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::model::truncate::truncated;
+
+/// Slack takes 75 characters.
+const BUTTON_BYTES_MAX: usize = 75;
+
 /// One block of a message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -22,6 +27,10 @@ pub enum Block {
     Context {
         elements: Vec<TextObject>,
     },
+    /// Buttons. At most 25 elements.
+    Actions {
+        elements: Vec<Button>,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +44,16 @@ pub enum TextObject {
     Mrkdwn {
         text: String,
     },
+}
+
+/// A button that opens a link. Its text has at most 75 characters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename = "button")]
+pub struct Button {
+    pub text: TextObject,
+    pub url: String,
+    /// Unique in its block.
+    pub action_id: String,
 }
 
 /// An element of a `rich_text` block.
@@ -107,8 +126,19 @@ impl Block {
         filled(elements).map(|elements| Self::RichText { elements })
     }
 
+    pub fn actions(buttons: impl IntoIterator<Item = Button>) -> Option<Self> {
+        filled(buttons).map(|elements| Self::Actions { elements })
+    }
+
     pub fn context(elements: impl IntoIterator<Item = TextObject>) -> Option<Self> {
         filled(elements).map(|elements| Self::Context { elements })
+    }
+}
+
+impl Button {
+    pub fn new(text: &str, url: &str, number: usize) -> Option<Self> {
+        let text = TextObject::plain(&truncated(text, BUTTON_BYTES_MAX))?;
+        Some(Self { text, url: url.to_owned(), action_id: format!("link-{number}") })
     }
 }
 

@@ -5,7 +5,7 @@
 use serde::Serialize;
 use serde_json::json;
 
-use super::blocks::{Block, Element, RichText, Style, TextObject, size};
+use super::blocks::{Block, Button, Element, RichText, Style, TextObject, size};
 use crate::config::Mention;
 use crate::message::burst;
 use crate::message::compose::{Budget, URL_BYTES_MAX, compose};
@@ -121,7 +121,10 @@ fn before_groups(content: &Content) -> Vec<Block> {
 fn headline_and_facts(content: &Content) -> Vec<Block> {
     let facts: Vec<Line> = content.facts.lines().cloned().collect();
     let facts = section(&facts.join(&Inline::Plain("\n".to_owned())));
-    Block::header(&content.headline).into_iter().chain(Block::rich_text(facts)).collect()
+    let buttons = content.all_links().enumerate();
+    let buttons = buttons.filter_map(|(n, link)| Button::new(&link.text, &link.url, n));
+    let header = Block::header(&content.headline).into_iter();
+    header.chain(Block::rich_text(facts)).chain(Block::actions(buttons)).collect()
 }
 
 fn groups(content: &Content) -> impl Iterator<Item = Block> {

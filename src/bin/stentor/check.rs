@@ -2,17 +2,24 @@
 //! and compares what is deployed with what the function relies on.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use clap::Args;
+use stentor::adapters::clock::SystemClock;
 use stentor::config::{Conditions, Config, Route};
+use stentor::ingest::logs::{LogBatch, LogEvent};
 use stentor::ingest::route::{Routes, is_searchable};
 use stentor::model::app::AppSource;
-use stentor::model::humanize::{count, humanize_duration};
+use stentor::model::humanize::{count, humanize_duration, thousands};
+use stentor::model::threshold::ThresholdKey;
 use stentor::ops::check::Finding;
 use stentor::ops::explain::{Explanation, LogLine, explain};
+use stentor::ops::shares::{LineShare, LogShares, ShareCounter};
+use stentor::protocol::clock::Clock as _;
 
 use crate::args::{Aws, Configuration, account};
-use crate::ui::{self, TextReport, Ui};
+use crate::log_reader::{LogReader, ReadLine};
+use crate::ui::{self, TextReport, Ui, percent};
 use crate::{Exit, json};
 
 const EXAMPLES: &str = if cfg!(feature = "aws") {
@@ -31,14 +38,17 @@ pub(crate) struct CheckArguments {
     /// Explain what happens to this line
     #[arg(long, value_name = "LINE", allow_hyphen_values = true)]
     message: Option<String>,
-    /// Log group of the line
-    #[arg(long, value_name = "NAME", requires = "message", default_value = "/aws/lambda/example")]
+    /// Show which share of these log files each route takes; - reads standard input
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "message")]
+    file: Vec<PathBuf>,
+    /// Log group of the line, or of the lines of a file that names none
+    #[arg(long, value_name = "NAME", default_value = "/aws/lambda/example")]
     log_group: String,
     /// Log stream of the line
-    #[arg(long, value_name = "NAME", requires = "message", default_value = "")]
+    #[arg(long, value_name = "NAME", default_value = "")]
     log_stream: String,
     /// Account of the line
-    #[arg(long, value_name = "ID", requires = "message", default_value = "123456789012", value_parser = account)]
+    #[arg(long, value_name = "ID", default_value = "123456789012", value_parser = account)]
     account: String,
     /// Inspect the deployed stack; pass the deployed configuration with --config
     #[cfg_attr(not(feature = "aws"), arg(hide = true))]
@@ -69,27 +79,63 @@ pub(crate) async fn check(arguments: &CheckArguments, ui: Ui) -> anyhow::Result<
     let routes = Routes::new(&config)?;
     let explanation =
         arguments.message.as_ref().map(|message| explain(&routes, &arguments.line(message)));
+    let (shares, read) = match arguments.file.is_empty() {
+        true => (None, Exit::Done),
+        false => {
+            let (shares, read) = arguments.shares(&routes).await?;
+            (Some(shares), read)
+        }
+    };
     let findings = if arguments.aws || arguments.stack.is_some() {
         Some(arguments.inspect(&config).await?)
     } else {
         None
     };
     if arguments.json {
-        ui::print_json(&json_report(&config, explanation.as_ref(), findings.as_deref()))?;
+        let report = json_report(&config, explanation.as_ref(), shares.as_ref());
+        ui::print_json(&report.with_findings(findings.as_deref()))?;
     } else {
         let mut text = TextReport::new();
-        match &explanation {
-            Some(explanation) => explain_line(&mut text, explanation),
-            None => list_routes(&mut text, &config),
+        match (&explanation, &shares) {
+            (Some(explanation), _) => explain_line(&mut text, explanation, &routes),
+            (None, Some(shares)) => list_shares(&mut text, shares),
+            (None, None) => list_routes(&mut text, &config),
         }
         list_findings(&mut text, findings.as_deref().unwrap_or_default());
         ui::print(&text.into_text())?;
     }
     let is_good = findings.iter().flatten().all(|finding| finding.good);
-    Ok(if is_good { Exit::Done } else { Exit::Unfinished })
+    Ok(if is_good { read } else { Exit::Unfinished })
 }
 
 impl CheckArguments {
+    /// The lines of the files, by route.
+    async fn shares(&self, routes: &Routes) -> anyhow::Result<(LogShares, Exit)> {
+        let decoded_bytes_max = routes.config().decoded_bytes_max;
+        let reader = LogReader { decoded_bytes_max, now: SystemClock.now() };
+        let head = LogBatch {
+            owner: self.account.as_str().into(),
+            log_group: self.log_group.as_str().into(),
+            log_stream: self.log_stream.as_str().into(),
+            ..LogBatch::default()
+        };
+        let mut counter = ShareCounter::new(routes);
+        let region = self.account_and_region.region.as_deref();
+        let count = |line: ReadLine<'_>| {
+            let event = LogEvent {
+                id: "".into(),
+                timestamp: 0,
+                message: line.text.into(),
+                account: line.origin.and_then(|origin| origin.account).map(Into::into),
+                region: line.origin.and_then(|origin| origin.region).map(Into::into),
+            };
+            counter.add(&event, line.origin.map_or(&head, |origin| origin.head), region);
+            Ok(())
+        };
+        let exit = reader.each_line(&self.file, count).await?;
+        Ok((counter.finish(), exit))
+    }
+
     fn line(&self, message: &str) -> LogLine {
         LogLine {
             message: message.to_owned(),
@@ -143,6 +189,11 @@ fn list_routes(text: &mut TextReport, config: &Config) {
         ]
     });
     text.table(["route", "conditions", "from", "notify", "window"], &[], rows);
+    for route in &config.routes {
+        if let Some(held) = held(route) {
+            text.line(1, format_args!("{} {held}", route.name));
+        }
+    }
     let unsearchable = unsearchable_routes(config);
     if !unsearchable.is_empty() {
         let unsearchable = unsearchable.join(", ");
@@ -178,6 +229,50 @@ fn list_routes(text: &mut TextReport, config: &Config) {
     }
 }
 
+/// Why a route delivers nothing, or only from some number of alerts on.
+fn held(route: &Route) -> Option<String> {
+    if route.stage {
+        return Some(
+            "is staged: its alerts are stored and counted, and no target gets them".to_owned(),
+        );
+    }
+    let threshold = route.at_least?;
+    let per = match threshold.per {
+        ThresholdKey::Route => "",
+        ThresholdKey::Pattern => " of one pattern",
+        ThresholdKey::App => " of one app",
+    };
+    Some(format!("sends no message below {threshold}{per}; its alerts are held until then"))
+}
+
+/// The lines that each route takes, and why it does not take the others.
+fn list_shares(text: &mut TextReport, shares: &LogShares) {
+    let of = |share: &LineShare| {
+        let all = count(shares.lines, "line", "lines");
+        match share.lines {
+            0 => format!("none of {all}"),
+            n => format!("{} of {all} ({})", thousands(n), percent(n, shares.lines)),
+        }
+    };
+    for share in &shares.routes {
+        let accepted = &share.accepted;
+        text.check(accepted.lines > 0, format_args!("route {}: {}", share.route, of(accepted)));
+        for example in &accepted.examples {
+            text.line(2, format_args!("e.g. {example}"));
+        }
+        let others = share.others.iter();
+        let others = others.map(|(why, lines)| format!("{} {}", thousands(*lines), why.summary()));
+        let others = others.collect::<Vec<_>>().join(" · ");
+        if !others.is_empty() {
+            text.line(2, format_args!("others: {others}"));
+        }
+    }
+    text.heading(format_args!("no route takes {}", of(&shares.unmatched)));
+    for example in &shares.unmatched.examples {
+        text.line(2, format_args!("e.g. {example}"));
+    }
+}
+
 /// The markers of a route, and the kinds of its other conditions.
 fn conditions(route: &Route) -> String {
     let Conditions { markers, patterns, fields, regexes, .. } = &route.conditions;
@@ -201,12 +296,16 @@ fn unsearchable_routes(config: &Config) -> Vec<&str> {
     routes.map(|route| route.name.as_str()).collect()
 }
 
-fn explain_line(text: &mut TextReport, explanation: &Explanation) {
+fn explain_line(text: &mut TextReport, explanation: &Explanation, routes: &Routes) {
     for tried in &explanation.routes {
         text.check(
             tried.result.is_accepted(),
             format_args!("route {}: the line {}", tried.route, tried.reason()),
         );
+        let held = routes.get(&tried.route).and_then(held);
+        if let Some(held) = held.filter(|_| tried.result.is_accepted()) {
+            text.line(2, format_args!("the route {held}"));
+        }
     }
     if let (Some(marker), Some(severity)) = (&explanation.marker, explanation.severity) {
         text.entry("marker", format_args!("{marker}, {severity}"));
@@ -240,13 +339,14 @@ fn list_findings(text: &mut TextReport, findings: &[Finding]) {
 fn json_report<'a>(
     config: &'a Config,
     explanation: Option<&'a Explanation>,
-    findings: Option<&'a [Finding]>,
+    shares: Option<&'a LogShares>,
 ) -> json::CheckReport<'a> {
     let warnings = config.warnings.iter().map(|warning| json::Warning {
         line: warning.line,
         column: warning.column,
         message: &warning.message,
     });
+    let staged = config.routes.iter().filter(|route| route.stage);
     json::CheckReport {
         version: json::VERSION,
         routes: config.routes.iter().map(|route| route.name.as_str()).collect(),
@@ -257,7 +357,9 @@ fn json_report<'a>(
             rules: config.redactor.custom().collect(),
             disabled: config.redactor.disabled(),
         },
+        staged: staged.map(|route| route.name.as_str()).collect(),
         explanation: explanation.map(Into::into),
-        findings: findings.map(|findings| findings.iter().map(Into::into).collect()),
+        shares: shares.map(Into::into),
+        findings: None,
     }
 }

@@ -15,9 +15,11 @@ use stentor::ops::explain::Explanation;
 use stentor::ops::patterns::{PatternCount, PatternSummary};
 use stentor::ops::replay::DeadLetterKind;
 use stentor::ops::replay::listing::{Action, Age};
+use stentor::ops::shares::{LogShares, RouteShare};
 use stentor::protocol::retry_reason::RetryReason;
 use stentor::protocol::round::{Delivery, DeliveryOutcome};
 
+use crate::mute::HeldRoute;
 use crate::preview::{GroupSummary, MessageGroups};
 
 /// The version of every document. It changes with a field that is renamed or removed, or whose
@@ -41,6 +43,8 @@ pub(crate) struct PrintedRun<'a> {
     pub not_read: Vec<UnreadInput<'a>>,
     pub undelivered: Vec<UndeliveredRoute<'a>>,
     pub muted: Vec<MutedRoute<'a>>,
+    pub held: Vec<PrintedHeldRoute<'a>>,
+    pub staged: Vec<&'a str>,
     pub elapsed_ms: u64,
 }
 
@@ -138,6 +142,21 @@ pub(crate) struct MutedRoute<'a> {
     until: String,
 }
 
+/// A route whose alerts wait for its threshold.
+#[derive(Debug, Serialize)]
+pub(crate) struct PrintedHeldRoute<'a> {
+    route: &'a str,
+    alerts: u64,
+    below_threshold: u64,
+}
+
+impl<'a> From<&'a HeldRoute> for PrintedHeldRoute<'a> {
+    fn from(held: &'a HeldRoute) -> Self {
+        let HeldRoute { route, alerts, before } = held;
+        Self { route: route.as_str(), alerts: *alerts, below_threshold: *before }
+    }
+}
+
 /// `stentor alerts`, one a line.
 #[derive(Debug, Serialize)]
 pub(crate) struct PrintedAlert<'a> {
@@ -198,8 +217,51 @@ pub(crate) struct CheckReport<'a> {
     pub apps: BTreeSet<&'a str>,
     pub warnings: Vec<Warning<'a>>,
     pub redaction: Redaction<'a>,
+    pub staged: Vec<&'a str>,
     pub explanation: Option<LineExplanation<'a>>,
+    pub shares: Option<PrintedShares<'a>>,
     pub findings: Option<Vec<CheckFinding<'a>>>,
+}
+
+impl<'a> CheckReport<'a> {
+    pub(crate) fn with_findings(self, findings: Option<&'a [Finding]>) -> Self {
+        let findings = findings.map(|findings| findings.iter().map(Into::into).collect());
+        Self { findings, ..self }
+    }
+}
+
+/// Which share of a log each route takes.
+#[derive(Debug, Serialize)]
+pub(crate) struct PrintedShares<'a> {
+    pub lines: u64,
+    pub routes: Vec<PrintedRouteShare<'a>>,
+    pub unmatched: u64,
+    pub unmatched_examples: &'a [String],
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct PrintedRouteShare<'a> {
+    pub route: &'a str,
+    pub lines: u64,
+    pub examples: &'a [String],
+    pub others: BTreeMap<&'static str, u64>,
+}
+
+impl<'a> From<&'a LogShares> for PrintedShares<'a> {
+    fn from(shares: &'a LogShares) -> Self {
+        let route = |share: &'a RouteShare| PrintedRouteShare {
+            route: share.route.as_str(),
+            lines: share.accepted.lines,
+            examples: &share.accepted.examples,
+            others: share.others.iter().map(|(why, lines)| (why.code(), *lines)).collect(),
+        };
+        Self {
+            lines: shares.lines,
+            routes: shares.routes.iter().map(route).collect(),
+            unmatched: shares.unmatched.lines,
+            unmatched_examples: &shares.unmatched.examples,
+        }
+    }
 }
 
 /// How the configuration changes the rules of redaction.
@@ -546,6 +608,7 @@ mod tests {
     use strum::{VariantArray as _, VariantNames};
 
     use super::*;
+    use stentor::ops::shares::LineShare;
     use crate::schema::{check_documents, codes};
 
     #[test]
@@ -572,6 +635,13 @@ mod tests {
             redacted_by: vec!["password".to_owned()],
             pattern: None,
         };
+        let share = RouteShare {
+            route: "a".parse().unwrap(),
+            accepted: LineShare { lines: 1, examples: vec!["x".to_owned()] },
+            others: [(MatchResult::NoMarker, 2)].into(),
+        };
+        let unmatched = LineShare { lines: 2, examples: vec!["y".to_owned()] };
+        let shares = LogShares { lines: 3, routes: vec![share], unmatched };
         let report = CheckReport {
             version: VERSION,
             routes: vec!["a"],
@@ -579,7 +649,9 @@ mod tests {
             apps: BTreeSet::from(["shop"]),
             warnings: vec![Warning { line: 1, column: 2, message: "odd" }],
             redaction: Redaction { rules: vec!["badge"], disabled: &["card"] },
+            staged: vec!["a"],
             explanation: Some((&explanation).into()),
+            shares: Some((&shares).into()),
             findings: Some(findings.iter().map(Into::into).collect()),
         };
         check_documents("check --json", &[serde_json::to_value(report).unwrap()], &[]);

@@ -45,6 +45,7 @@ mod filter;
 mod input;
 mod json;
 mod log_lines;
+mod log_reader;
 mod mute;
 mod patterns;
 mod preview;

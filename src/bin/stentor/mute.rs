@@ -133,27 +133,47 @@ impl State {
     }
 }
 
-/// The muted routes among these, and until when. For a report, so a route whose state cannot be
-/// read is left out.
-pub(crate) async fn muted<S: Store>(
+/// Routes of a report that deliver nothing, or less than they have.
+#[derive(Debug, Default)]
+pub(crate) struct QuietRoutes {
+    /// The muted ones, and until when.
+    pub muted: Vec<(RouteName, Timestamp)>,
+    pub held: Vec<HeldRoute>,
+}
+
+/// A route whose alerts wait for its threshold.
+#[derive(Clone, Debug)]
+pub(crate) struct HeldRoute {
+    pub route: RouteName,
+    pub alerts: u64,
+    /// Those before them that did not reach it.
+    pub before: u64,
+}
+
+/// The quiet routes among these. For a report, so a route whose state cannot be read is left out.
+pub(crate) async fn quiet<S: Store>(
     store: &S,
     routes: impl IntoIterator<Item = &RouteName>,
     deadline: Deadline,
-) -> Vec<(RouteName, Timestamp)> {
+) -> QuietRoutes {
     let now = SystemClock.now();
-    let mut muted = Vec::new();
+    let mut quiet = QuietRoutes::default();
     for route in routes {
         match store.cursor(route, deadline).await {
             Ok(cursor) => {
                 let until = cursor.muted_until.filter(|_| cursor.is_muted(now));
-                muted.extend(until.map(|until| (route.clone(), until)));
+                quiet.muted.extend(until.map(|until| (route.clone(), until)));
+                let (alerts, before) = cursor.holding.alerts();
+                if alerts > 0 || before > 0 {
+                    quiet.held.push(HeldRoute { route: route.clone(), alerts, before });
+                }
             }
             Err(error) => {
-                tracing::debug!(route = %route, "Cannot tell whether {route} is muted: {error}")
+                tracing::debug!(route = %route, "Cannot tell what is muted or held of {route}: {error}")
             }
         }
     }
-    muted
+    quiet
 }
 
 async fn set_mute(

@@ -3,20 +3,17 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Cursor, Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::io::Write as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{anyhow, bail};
+use anyhow::bail;
 use clap::Args;
 use stentor::adapters::clock::SystemClock;
 use stentor::adapters::dynamodb::DynamoStore;
-use stentor::ingest::decode::{self, Decoder};
-use stentor::ingest::event::{Context, Record};
 use stentor::ingest::route::Routes;
 use stentor::model::audit::{AlertQuery, AuditRow};
 use stentor::model::humanize::{self, thousands};
-use stentor::model::line_time;
 use stentor::model::time::Timestamp;
 use stentor::model::truncate::truncated;
 use stentor::ops::patterns::{
@@ -29,13 +26,9 @@ use stentor::redact::Redactor;
 use crate::Exit;
 use crate::args::{Configuration, explain_store_error, point_in_time};
 use crate::audit_table::AuditTable;
-use crate::input::lines::{self, Lines};
-use crate::input::messages::{self, Messages};
-use crate::input::stream::Stream;
-use crate::input::{self, EVENT_BYTES_MAX, Input, InputKind, InputSource, Refusal, line_too_long};
 use crate::json;
-use crate::signals::Shutdown;
-use crate::ui::{self, Ui};
+use crate::log_reader::{LogReader, ReadLine};
+use crate::ui::{self, Ui, percent};
 
 const EXAMPLES: &str = if cfg!(feature = "aws") {
     "Examples: stentor patterns app.log rotated.log.gz --new-since 1d\n          \
@@ -79,9 +72,6 @@ pub(crate) struct PatternsArguments {
     table: AuditTable,
 }
 
-/// Lines of a file that are read at once.
-const CHUNK_BYTES: u64 = 4 * 1024 * 1024;
-
 const SAMPLE_WIDTH: usize = 160;
 
 const TABLE_SINCE_DEFAULT: Duration = Duration::from_hours(1);
@@ -90,54 +80,33 @@ pub(crate) async fn patterns(arguments: &PatternsArguments, ui: Ui) -> anyhow::R
     arguments.check_times()?;
     let config = arguments.configuration.read(ui)?;
     let routes = Routes::new(&config)?;
-    let reader = Reader {
-        redactor: routes.redactor(),
-        decoded_bytes_max: config.decoded_bytes_max,
-        now: SystemClock.now(),
-    };
+    let now = SystemClock.now();
+    let reader = LogReader { decoded_bytes_max: config.decoded_bytes_max, now };
+    let counting = Counting { redactor: routes.redactor(), reader };
     if arguments.assign {
-        return reader.assign(&arguments.files).await;
+        return counting.assign(&arguments.files).await;
     }
     let (summary, exit) = match arguments.files.is_empty() {
         true => (
             arguments
                 .table
-                .query(async |store| arguments.query(store, reader.redactor).await)
+                .query(async |store| arguments.query(store, counting.redactor).await)
                 .await?,
             Exit::Done,
         ),
-        false => reader.count(&arguments.files, arguments.since).await?,
+        false => counting.count(&arguments.files, arguments.since).await?,
     };
     arguments.print(&summary, ui)?;
     Ok(exit)
 }
 
-/// Takes a line, and its time if it has one.
-trait Take: FnMut(&str, Option<Timestamp>) -> anyhow::Result<()> {}
-
-impl<F: FnMut(&str, Option<Timestamp>) -> anyhow::Result<()>> Take for F {}
-
-/// The reason why an input is not read to its end.
-enum ReadError {
-    Refused(Refusal),
-    /// Standard output does not take the result.
-    Output(anyhow::Error),
-}
-
-impl From<Refusal> for ReadError {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
-
-/// Reads logs.
-struct Reader<'a> {
+/// Counts the lines of logs.
+struct Counting<'a> {
     redactor: &'a Redactor,
-    decoded_bytes_max: u64,
-    now: Timestamp,
+    reader: LogReader,
 }
 
-impl Reader<'_> {
+impl Counting<'_> {
     async fn count(
         &self,
         files: &[PathBuf],
@@ -147,7 +116,8 @@ impl Reader<'_> {
         // A line without a time, such as that of a stack trace, is as old as the line before it.
         let mut last = None;
         let exit = self
-            .each_line(files, |text, timestamp| {
+            .reader
+            .each_line(files, |ReadLine { text, timestamp, .. }| {
                 last = timestamp.or(last);
                 let is_earlier = since.is_some_and(|since| last.is_some_and(|last| last < since));
                 if !is_earlier {
@@ -163,7 +133,8 @@ impl Reader<'_> {
         let mut assigner = PatternAssigner::new(self.redactor);
         let mut first = 1;
         let exit = self
-            .each_line(files, |text, _| {
+            .reader
+            .each_line(files, |ReadLine { text, .. }| {
                 assigner.add(PatternLine { text, marker: "", pattern: "", timestamp: None });
                 if assigner.is_full() {
                     let full =
@@ -175,182 +146,6 @@ impl Reader<'_> {
             .await?;
         print_assigned(assigner, &mut first)?;
         Ok(exit)
-    }
-
-    /// Passes each line of the inputs to `take`. An input that cannot be read is reported, and the
-    /// next is read.
-    async fn each_line(&self, files: &[PathBuf], mut take: impl Take) -> anyhow::Result<Exit> {
-        let sources =
-            files.iter().map(|file| InputSource::of(file)).collect::<anyhow::Result<Vec<_>>>()?;
-        let shutdown = Shutdown::on_signals()?;
-        let mut exit = Exit::Done;
-        for source in sources {
-            let read = match &source {
-                InputSource::File(path) => self.file(path, &shutdown, &mut take),
-                InputSource::Stream(path) => self.stream(Some(path), &shutdown, &mut take).await,
-                InputSource::Stdin => self.stream(None, &shutdown, &mut take).await,
-            };
-            match read {
-                Ok(()) => {}
-                Err(ReadError::Refused(refusal)) => {
-                    ui::print_error(&anyhow!("{}: {refusal}", source.name()));
-                    exit = Exit::Unfinished;
-                }
-                Err(ReadError::Output(error)) => return Err(error),
-            }
-        }
-        Ok(exit)
-    }
-
-    fn file(
-        &self,
-        path: &Path,
-        shutdown: &Shutdown,
-        take: &mut impl Take,
-    ) -> Result<(), ReadError> {
-        let input = Input::open(path)?;
-        match input.kind {
-            InputKind::Event => {}
-            InputKind::Messages => return self.messages(input.text, shutdown, take),
-            InputKind::Lines => {
-                let mut lines = BufReader::with_capacity(1 << 18, input.text);
-                return self.lines(&mut lines, shutdown, take);
-            }
-        }
-        let (mut payload, mut text) = (Vec::new(), input.text);
-        text.by_ref().take(EVENT_BYTES_MAX).read_to_end(&mut payload).map_err(Refusal::from)?;
-        self.payload(&payload, text, shutdown, take)
-    }
-
-    async fn stream(
-        &self,
-        path: Option<&Path>,
-        shutdown: &Shutdown,
-        take: &mut impl Take,
-    ) -> Result<(), ReadError> {
-        let mut stream = Stream::open(path, self.now).map_err(ReadError::Output)?;
-        let kind = stream.kind(shutdown).await?;
-        if kind != InputKind::Lines {
-            let payload = stream.read_all(EVENT_BYTES_MAX, shutdown).await?;
-            return match kind {
-                InputKind::Messages => self.messages(Cursor::new(payload), shutdown, take),
-                _ => self.payload(&payload, std::io::empty(), shutdown, take),
-            };
-        }
-        let mut cut = None;
-        loop {
-            let lines = stream.gather(shutdown).await?;
-            cut = cut.or(stream.take_cut());
-            if lines.is_empty() {
-                return whole(shutdown, cut.map(|number| number.to_string()));
-            }
-            for line in &lines {
-                take(&line.text, line_time::of_line(&line.text, self.now))
-                    .map_err(ReadError::Output)?;
-            }
-        }
-    }
-
-    fn lines(
-        &self,
-        reader: &mut impl BufRead,
-        shutdown: &Shutdown,
-        take: &mut impl Take,
-    ) -> Result<(), ReadError> {
-        let (mut offset, mut first_cut) = (0, None);
-        while !shutdown.is_requested() {
-            let Lines { lines, cut } =
-                lines::read_lines(reader, &mut offset, CHUNK_BYTES).map_err(Refusal::from)?;
-            first_cut = first_cut.or(cut);
-            if lines.is_empty() {
-                break;
-            }
-            for line in &lines {
-                take(&line.text, line_time::of_line(&line.text, self.now))
-                    .map_err(ReadError::Output)?;
-            }
-        }
-        whole(shutdown, first_cut.map(|start| format!("at byte {start}")))
-    }
-
-    /// The log events of a Lambda event, or lines of JSON that look like one at first. `rest` is
-    /// what follows the payload.
-    fn payload(
-        &self,
-        payload: &[u8],
-        rest: impl std::io::Read,
-        shutdown: &Shutdown,
-        take: &mut impl Take,
-    ) -> Result<(), ReadError> {
-        let context = Context { name: "patterns", region: None, records_max: None };
-        let Some(batch) = input::parse_event(payload, context)? else {
-            let mut whole = BufReader::new(Cursor::new(payload).chain(rest));
-            return self.lines(&mut whole, shutdown, take);
-        };
-        whole_if(self.records(&batch.records, shutdown, take)?, shutdown)
-    }
-
-    /// The log events of subscription messages.
-    fn messages(
-        &self,
-        input: impl std::io::Read,
-        shutdown: &Shutdown,
-        take: &mut impl Take,
-    ) -> Result<(), ReadError> {
-        let (mut messages, mut unreadable) = (Messages::new(input, 0), 0);
-        while !shutdown.is_requested() {
-            let texts = messages.next()?;
-            if texts.is_empty() {
-                break;
-            }
-            unreadable += self.records(&messages::records(&texts, "", 0), shutdown, take)?;
-        }
-        whole_if(unreadable, shutdown)
-    }
-
-    /// The log events of records. Returns how many records cannot be read.
-    fn records(
-        &self,
-        records: &[Record<'_>],
-        shutdown: &Shutdown,
-        take: &mut impl Take,
-    ) -> Result<u64, ReadError> {
-        let decoder = Decoder { decoded_bytes_max: self.decoded_bytes_max, prefilter: None };
-        let mut unreadable = 0;
-        // One after the other, because all of them can decode to any size.
-        for record in records.chunks(1).take_while(|_| !shutdown.is_requested()) {
-            let decoded = decode::all(record, &decoder, |_, _, events| {
-                let mut messages = Vec::new();
-                events.each(|event| messages.push((event.message.to_string(), event.timestamp)))?;
-                Ok(messages)
-            });
-            for record in decoded {
-                unreadable += u64::from(record.poison.is_some());
-                for (message, timestamp) in record.content.into_iter().flatten() {
-                    take(&message, Some(Timestamp::from_millis(timestamp)))
-                        .map_err(ReadError::Output)?;
-                }
-            }
-        }
-        Ok(unreadable)
-    }
-}
-
-fn whole_if(unreadable: u64, shutdown: &Shutdown) -> Result<(), ReadError> {
-    match unreadable {
-        0 => whole(shutdown, None),
-        n => {
-            Err(Refusal(format!("{n} of its records cannot be read; stentor run says why")).into())
-        }
-    }
-}
-
-/// An input was read to its end, unless a line was cut or the operator has stopped the command.
-fn whole(shutdown: &Shutdown, cut: Option<String>) -> Result<(), ReadError> {
-    match cut {
-        _ if shutdown.is_requested() => Err(Refusal("it was stopped before its end".into()).into()),
-        Some(line) => Err(line_too_long(&line).into()),
-        None => Ok(()),
     }
 }
 
@@ -488,11 +283,4 @@ fn labels(of: &BTreeMap<String, u64>) -> Option<String> {
             Some(labels.into_iter().map(label).collect::<Vec<_>>().join(", "))
         }
     }
-}
-
-/// `12.3 %`; never 0 for a part that is there.
-fn percent(part: u64, whole: u64) -> String {
-    let whole = u128::from(whole.max(1));
-    let tenths = (u128::from(part) * 1_000 + whole / 2) / whole;
-    if tenths == 0 { "< 0.1 %".to_owned() } else { format!("{}.{} %", tenths / 10, tenths % 10) }
 }

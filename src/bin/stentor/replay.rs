@@ -28,7 +28,7 @@ use crate::args::{
 };
 use crate::credentials::{DeliverOptions, local_stack};
 use crate::data_dir::DataDir;
-use crate::mute::muted;
+use crate::mute::quiet;
 use crate::preview::{LocalServices, Output, PreviewNotifier, SharedServices};
 use crate::progress::ReplayProgress;
 use crate::signals::Shutdown;
@@ -283,7 +283,7 @@ impl ReplayArguments {
             ui.hint("--deliver or --slack-webhook delivers parked messages");
         }
         let (already, elapsed) = (source.already_replayed(), started.elapsed());
-        let muted = muted(services.store(), &report.routes, self.deadline()).await;
+        let muted = quiet(services.store(), &report.routes, self.deadline()).await.muted;
         let recipients = options.delivers_to.as_ref();
         let only_shows = |target: &Target| recipients.is_some_and(|known| !known.has(target));
         match self.json {

@@ -12,6 +12,7 @@ use stentor::model::audit::AuditRow;
 use stentor::model::humanize::{count_alerts, humanize_duration};
 use stentor::model::name::RouteName;
 use stentor::model::outbox::AcknowledgedAs;
+use stentor::model::threshold::Hold;
 use stentor::model::time::Timestamp;
 use stentor::ops::trace::{
     AlertPlace, EpochTrace, RouteTrace, TargetTrace, TraceState, Wait, trace,
@@ -63,6 +64,8 @@ struct PrintedRoute<'a> {
     open_window: Option<u64>,
     due: Option<String>,
     muted_until: Option<String>,
+    held: u64,
+    below_threshold: u64,
     epochs: Vec<PrintedEpoch>,
     targets: Vec<PrintedTarget<'a>>,
 }
@@ -74,6 +77,8 @@ struct PrintedEpoch {
     frozen_at: String,
     alerts: u64,
     burst: Option<u64>,
+    hold: Option<Hold>,
+    released_by: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -151,6 +156,9 @@ fn text(row: &AuditRow, routes: &[RouteTrace]) -> String {
         if let Some(until) = traced.muted_until {
             report.line(2, format!("muted until {}", until.iso()));
         }
+        if let Some(held) = held(traced.held) {
+            report.line(2, held);
+        }
         for target in &traced.targets {
             report.line(2, format!("{:<24} {}", target.target.to_string(), state(target)));
         }
@@ -160,8 +168,14 @@ fn text(row: &AuditRow, routes: &[RouteTrace]) -> String {
 
 fn place(traced: &RouteTrace) -> Vec<String> {
     let epoch = |epoch: &EpochTrace| {
+        let hold = match (epoch.hold, epoch.released_by) {
+            (Some(Hold::Threshold), _) => ", held: the threshold was not reached".to_owned(),
+            (Some(Hold::Stage), _) => ", held: the route was staged".to_owned(),
+            (None, Some(later)) => format!(", held until the message about epoch {later}"),
+            (None, None) => String::new(),
+        };
         format!(
-            "epoch {} of window {}, with {}, frozen {}",
+            "epoch {} of window {}, with {}, frozen {}{hold}",
             epoch.number,
             epoch.window,
             count_alerts(epoch.alerts),
@@ -190,10 +204,24 @@ fn place(traced: &RouteTrace) -> Vec<String> {
     }
 }
 
+/// What the route holds, whichever alert is traced.
+fn held((held, before): (u64, u64)) -> Option<String> {
+    match (held, before) {
+        (0, 0) => None,
+        (held, 0) => Some(format!("holds {}", count_alerts(held))),
+        (held, before) => Some(format!(
+            "holds {}; {} before did not reach the threshold",
+            count_alerts(held),
+            count_alerts(before)
+        )),
+    }
+}
+
 fn state(target: &TargetTrace) -> String {
     let mut text = match target.state {
         TraceState::Collecting => "is owed nothing yet".to_owned(),
         TraceState::NotOwed => "is not owed it".to_owned(),
+        TraceState::Held => "is not owed it while it is held".to_owned(),
         TraceState::Acknowledged => format!("has acknowledged it{}", acknowledged(target)),
         TraceState::Owed => format!("is owed it: {}", why(target)),
     };
@@ -264,6 +292,8 @@ impl<'a> PrintedRoute<'a> {
             open_window: traced.open.map(|(window, _)| window),
             due: traced.open.map(|(_, due)| due.iso()),
             muted_until: traced.muted_until.map(Timestamp::iso),
+            held: traced.held.0,
+            below_threshold: traced.held.1,
             epochs: epochs.iter().map(PrintedEpoch::new).collect(),
             targets: traced.targets.iter().map(PrintedTarget::new).collect(),
         }
@@ -278,6 +308,8 @@ impl PrintedEpoch {
             frozen_at: epoch.frozen_at.iso(),
             alerts: epoch.alerts,
             burst: epoch.burst,
+            hold: epoch.hold,
+            released_by: epoch.released_by,
         }
     }
 }

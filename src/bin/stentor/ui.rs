@@ -324,6 +324,13 @@ impl TextReport {
     }
 }
 
+/// `12.3 %`; never 0 for a part that is there.
+pub(crate) fn percent(part: u64, whole: u64) -> String {
+    let whole = u128::from(whole.max(1));
+    let tenths = (u128::from(part) * 1_000 + whole / 2) / whole;
+    if tenths == 0 { "< 0.1 %".to_owned() } else { format!("{}.{} %", tenths / 10, tenths % 10) }
+}
+
 fn line(text: impl Display) -> String {
     visible::line(&text.to_string())
 }

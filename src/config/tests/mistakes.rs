@@ -118,10 +118,33 @@ continue = "true"         -> 5:12: continue: expected true or false, found a str
 continue_ = true          -> 5:1: unknown key `continue_`, did you mean `continue`?
 fallback = "slack:a"      -> 5:12: fallback: slack:a is in `notify`; a fallback is for when that fails
 fallback_after = "5m"     -> 5:18: fallback_after: this route has no `fallback`
+at_least = 5              -> 5:12: at_least: expected a string, found an integer
+at_least = "5"            -> 5:12: at_least: expected a number and a duration, such as "5 in 10m"
+at_least = "5 in 10"      -> 5:12: at_least: expected a number and a duration, such as "5 in 10m"
+at_least = "-5 in 10m"    -> 5:12: at_least: expected a number and a duration, such as "5 in 10m"
+at_least = "1 in 10m"     -> 5:12: at_least: expected 2 to 1000000 alerts
+at_least = "1000001 in 10m" -> 5:12: at_least: expected 2 to 1000000 alerts
+at_least = "5 in 25h"     -> 5:12: at_least: expected 24h at most
+at_least = "5 in 10s"     -> 5:12: at_least: 10s is shorter than `window`, which is 30s
+per = "app"               -> 5:7: per: this route has no `at_least`
+at_least = "5 in 10m"⏎per = "account" -> 6:7: per: expected "route", "pattern" or "app"
+stage = "yes"             -> 5:9: stage: expected true or false, found a string
+atleast = "5 in 10m"      -> 5:1: unknown key `atleast`, did you mean `at_least`?
 context = 3               -> 5:11: context: expected a table, found an integer
 context = { before = 21 } -> 5:22: before: expected a number from 0 to 20
 context = { after = "x" } -> 5:21: after: expected a number from 0 to 20
 context = { since = 1 }   -> 5:13: unknown key `since`
+runbook = 7               -> 5:11: runbook: expected a string, found an integer
+runbook = "http://w/x"    -> 5:12: runbook: a link begins with https://
+runbook = "https://u:topsecret@w/" -> 5:20: runbook: expected the name of a host, without a user and without a placeholder
+runbook = "https://w/{ap}" -> 5:22: runbook: unknown placeholder `{ap}`, did you mean `{app}`?
+runbook = "https://w/{pod}" -> 5:22: runbook: unknown placeholder, expected one of {app}, {account}, {region}, {log_group}, {log_stream}, {pattern_id}, {marker}, {route}
+runbook = "https://w/{app" -> 5:22: runbook: a placeholder is written {name}; write %7B and %7D for the characters themselves
+runbook = "https://w/a b" -> 5:23: runbook: this character has to be percent-encoded, such as %20 for a blank
+links = "https://w"       -> 5:9: links: expected a table, found a string
+links = { x = "w" }       -> 5:16: links: a link begins with https://
+links = { "" = "https://w" } -> 5:16: links: the name of a link has 1 to 40 visible bytes
+run_book = "https://w"    -> 5:1: unknown key `run_book`, did you mean `runbook`?
 severity = "fatal"        -> 5:12: severity: expected "info", "warning", "error" or "critical"
 accounts = [123456789012] -> 5:13: accounts: expected a string, found an integer
 accounts = []             -> 5:12: accounts: must not be empty; leave the key out to admit everything
@@ -205,6 +228,9 @@ except = { except = {} }      -> 5:12: unknown key `except`
     let ignored = "5:11: pattern: CloudWatch Logs ignores `?` terms beside terms without `?`";
     assert_eq!(warnings("pattern = '?ERROR -health'"), ignored);
     assert_eq!(warnings("regex = 'x*'"), "5:9: regex: matches every message");
+    assert_eq!(warnings(r"regex = 'a[b&&c]'"), "5:9: regex: matches nothing");
+    let never = "5:11: pattern: matches nothing: its conditions contradict each other";
+    assert_eq!(warnings("pattern = '{ $.a = 1 && $.a = 2 }'"), never);
 }
 
 #[test]
@@ -245,6 +271,39 @@ fn a_route_that_an_earlier_one_shadows_is_refused() {
     );
     check("markers = ['a']; apps = ['shop']", "markers = ['a']", false);
     check("regex = 'a'; continue = true", "regex = 'a'", false);
+    check("pattern = ['x', 'y']", "pattern = 'y'", true);
+    check("pattern = 'x'", "pattern = ['y', 'x']", false);
+    check("fields = { a = 'x*' }", "fields = { a = ['x1', 'xy*'], b = 1 }", true);
+    check("fields = { a = 'x*', b = 1 }", "fields = { a = 'x1' }", false);
+    check("fields = { a = 'x' }", "fields = { a = 'x*' }", false);
+    let except = "markers = ['a']; except = [{ regex = 'x' }, { regex = 'y' }]";
+    check("markers = ['a']; except = { regex = 'y' }", except, true);
+    check(except, "markers = ['a']; except = { regex = 'y' }", false);
+}
+
+#[test]
+fn an_exception_that_leaves_out_everything_is_refused() {
+    let check = |keys: &str, is_empty: bool| {
+        let text =
+            format!("[[route]]\nname = 'a'\nnotify = ['slack:a']\n{}\n", keys.replace("; ", "\n"));
+        let found = Config::parse(&text, "f").map_err(|error| error.to_string());
+        let expected = "f:1:1: an `except` of this route leaves out all that the route accepts";
+        assert_eq!(found.err().as_deref(), is_empty.then_some(expected), "{keys}");
+    };
+    check("markers = ['ERROR']; except = { markers = ['ERR'] }", true);
+    check("markers = ['ERR']; except = { markers = ['ERROR'] }", false);
+    check("markers = ['ERROR', 'x']; except = { markers = ['ERR'] }", false);
+    check("markers = ['a']; except = { log_groups = ['*'] }", true);
+    check("markers = ['a']; log_groups = ['/ecs/web']; except = { log_groups = ['/ecs/*'] }", true);
+    check(
+        "markers = ['a']; log_groups = ['/ecs/*']; except = { log_groups = ['/ecs/web'] }",
+        false,
+    );
+    check("fields = { level = 'err' }; except = { fields = { level = 'e*' } }", true);
+    check("fields = { level = 'e*' }; except = { fields = { level = 'err' } }", false);
+    check("pattern = 'x'; except = { pattern = ['y', 'x'] }", true);
+    check("pattern = ['y', 'x']; except = { pattern = 'x' }", false);
+    check("pattern = 'x'; except = [{ apps = ['a'] }, { apps = ['b'] }]", false);
 }
 
 #[test]

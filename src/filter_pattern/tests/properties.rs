@@ -205,6 +205,22 @@ proptest! {
     }
 
     #[test]
+    fn what_never_matches_does_not_match(
+        (one, two) in (pattern(), pattern()), messages in prop::collection::vec(message(), 8),
+    ) {
+        // Conditions of both, so that more of them contradict each other.
+        let joined = [&one, &two].map(|text| text.trim_matches([' ', '{', '}']).to_owned());
+        let joined = format!("{{ ({}) && ({}) }}", joined[0], joined[1]);
+        for text in [one, two, joined] {
+            let Ok(pattern) = text.parse::<FilterPattern>() else { continue };
+            for message in &messages {
+                let matches = pattern.matches(&EventText::new(message));
+                prop_assert!(!(matches && pattern.never_matches()), "{} {}", text, message);
+            }
+        }
+    }
+
+    #[test]
     fn no_text_panics(text in prop_oneof![tokens(), any::<String>()], message in any::<String>()) {
         match text.parse::<FilterPattern>() {
             Ok(pattern) => drop(pattern.matches(&EventText::new(&message))),

@@ -406,6 +406,44 @@ fn likely_mistakes_are_found() {
     assert_eq!(fine.map(count), [0; 7]);
 }
 
+#[test]
+fn a_contradiction_is_found_and_nothing_else() {
+    let check = |pattern: &str, never: bool| {
+        let parsed = pattern.parse::<FilterPattern>().unwrap();
+        assert_eq!(parsed.never_matches(), never, "{pattern}");
+        assert_eq!(parsed.lints().len(), usize::from(never), "{pattern}");
+    };
+    check("{ $.a = 1 && $.a = 2 }", true);
+    check("{ $.a = 1 && $.a = 1.0 }", false);
+    check("{ $.a = 1 || $.a = 2 }", false);
+    check("{ $.a = 1 && $.b = 2 }", false);
+    check("{ $.a[*] = 1 && $.a[*] = 2 }", false);
+    check("{ ($.a = 1 && $.a = 2) || ($.b = x && $.b = y) }", true);
+    check("{ ($.a = 1 && $.a = 2) || $.b = x }", false);
+    check("{ $.b = x && ($.a = 1 && $.a > 1) }", true);
+    check("{ $.a > 5 && $.a < 5 }", true);
+    check("{ $.a >= 5 && $.a <= 5 }", false);
+    check("{ $.a > 5 && $.a <= 5 }", true);
+    check("{ $.a >= 6 && $.a <= 5 }", true);
+    check("{ $.a > 4 && $.a < 5 }", false);
+    check("{ $.a = 5 && $.a != 5 }", true);
+    check("{ $.a != 5 && $.a != 6 }", false);
+    check("{ $.a = x && $.a = \"x*\" }", false);
+    check("{ $.a = x && $.a = \"y*\" }", true);
+    check("{ $.a = x && $.a = %y% }", true);
+    check("{ $.a = \"5\" && $.a > 6 }", true);
+    check("{ $.a = \"5\" && $.a > 4 }", false);
+    check("{ $.a = \"x*\" && $.a = \"y*\" }", false);
+    check("{ $.a IS TRUE && $.a IS FALSE }", true);
+    check("{ $.a NOT EXISTS && $.a = 1 }", true);
+    check("{ $.a IS NULL && $.a IS NULL }", false);
+    check("[a, s = 4* && s = 404]", false);
+    check("[a, s > 500 && s < 400]", true);
+    check("ERROR -debug", false);
+    check("ERROR -ERR", true);
+    check("ERR -ERROR", false);
+}
+
 /// The texts that a prefilter may search for.
 #[test]
 fn a_match_requires_texts() {

@@ -6,7 +6,7 @@ use proptest::sample::select;
 
 use super::digests::START;
 use crate::model::burst::{Burst, Related};
-use crate::model::digest::{Backlog, Digest};
+use crate::model::digest::{Backlog, Digest, HeldAlerts};
 use crate::model::name::Severity;
 use crate::model::tally::{
     AlertCount, Group, Histogram, Names, Sample, Span, Tally, Ungrouped, Values,
@@ -118,10 +118,12 @@ prop_compose! {
         route in "[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}", epochs in (any::<u64>(), any::<u64>()),
         backlog in proptest::option::of((2..u64::MAX, moment())), muted in any::<u64>(),
         escalated in proptest::option::of(text()), related in vec(related(), 0..3),
+        held in proptest::option::of((any::<u64>(), any::<u64>())),
     ) -> Digest {
         let burst = burst.map(|(since, until, alerts)| Burst { number: 1, since, until, alerts });
         let backlog = backlog.map(|(windows, since)| Backlog { windows, since });
         let route = route.parse().unwrap();
-        Digest { severity, burst, ends_burst, epochs, backlog, muted, escalated, related, route, ..super::digests::digest(tally) }
+        let held = held.map(|(included, left_out)| HeldAlerts { included, left_out });
+        Digest { severity, burst, ends_burst, epochs, backlog, muted, held, escalated, related, route, ..super::digests::digest(tally) }
     }
 }

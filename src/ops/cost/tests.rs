@@ -16,7 +16,7 @@ use crate::lambda::series::SeriesNames;
 use crate::model::alert::MESSAGE_BYTES_MAX as CODE_MESSAGE_BYTES_MAX;
 use crate::model::time::Timestamp;
 use crate::protocol::consume::Consumed;
-use crate::protocol::notifier::Swept;
+use crate::protocol::notifier::{Notified, Swept};
 use crate::protocol::round::{Delivery, DeliveryOutcome};
 use crate::protocol::store::Store as _;
 
@@ -406,7 +406,8 @@ fn the_functions_write_as_many_metrics_and_log_bytes_as_the_model_says() {
         outcome: DeliveryOutcome::Accepted,
         failure: None,
     };
-    let due = lines(metric::of_due(1, 0, Duration::ZERO, &[first], &names));
+    let notified = Notified { messages: vec![first], ..Notified::default() };
+    let due = lines(metric::of_due(1, 0, Duration::ZERO, &notified, &names));
     let swept = metric::of_sweep(&Swept::default(), Timestamp::from_millis(0), &names);
     let notifier = summary(swept);
     let metrics = |lines: &[&str]| -> BTreeSet<String> {

@@ -172,6 +172,8 @@ impl<W: Services, D: DeadLetterSource, R: StreamReader> Engine<'_, W, D, R> {
         }
         let route = self.services.routes().get(&message.route);
         let digest = message.digest(route.and_then(|route| route.severity));
+        let links = route.map(|route| route.links(&digest)).unwrap_or_default();
+        let digest = Digest { links, ..digest };
         let delivered = self.deliver(&digest).await;
         let outcome = match &delivered {
             Ok(()) => DeliveryOutcome::Accepted,

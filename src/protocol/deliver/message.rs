@@ -7,6 +7,7 @@ use super::TargetDelivery;
 use crate::model::burst::Related;
 use crate::model::digest::{Digest, MergedEpochs};
 use crate::model::outbox::{Epoch, Recipient, TargetState};
+use crate::model::threshold::{Hold, Released};
 use crate::protocol::resolve::end_of_incident;
 use crate::protocol::round::{EPOCHS_AT_ONCE, Round};
 use crate::protocol::services::Services;
@@ -57,7 +58,9 @@ impl<W: Services> TargetDelivery<'_, W> {
     ) -> Result<(Option<Digest>, u64), StoreError> {
         let Round { services, route, deadline, .. } = *self.round;
         let merging = self.target().kind.merging();
-        let is_owed = |epoch: &Epoch| self.is_fallback() || epoch.owed.contains(self.target());
+        let is_owed = |epoch: &Epoch| {
+            epoch.hold.is_none() && (self.is_fallback() || epoch.owed.contains(self.target()))
+        };
         let (mut merged, mut last) = (MergedEpochs::default(), after);
         'reading: while last < upto {
             let epochs =
@@ -80,12 +83,35 @@ impl<W: Services> TargetDelivery<'_, W> {
                     if !merging.joins(&merged, &epoch) {
                         break 'reading;
                     }
+                    if let Some(released) = epoch.released {
+                        self.add_held(&mut merged, released, epoch.number).await?;
+                    }
                     merged.add(&epoch);
                 }
                 last = epoch.number;
             }
         }
         Ok((self.addressed(state, merged).await?, last))
+    }
+
+    /// Adds the held epochs before `epoch` that it releases. The target has passed them, and they are kept
+    /// for long enough.
+    async fn add_held(
+        &self,
+        merged: &mut MergedEpochs,
+        released: Released,
+        epoch: u64,
+    ) -> Result<(), StoreError> {
+        let Round { services, route, deadline, .. } = *self.round;
+        let (mut after, upto) = (released.after, epoch.saturating_sub(1));
+        loop {
+            let epochs =
+                services.store().epochs(route, after, upto, EPOCHS_AT_ONCE, deadline).await?;
+            let Some(last) = epochs.last() else { return Ok(()) };
+            after = last.number;
+            let is_held = |epoch: &&Epoch| epoch.hold == Some(Hold::Threshold);
+            epochs.iter().filter(is_held).for_each(|epoch| merged.add_held(epoch));
+        }
     }
 
     /// The report of epochs that the store does not have, and the last of them. Someone deleted them,
@@ -124,7 +150,8 @@ impl<W: Services> TargetDelivery<'_, W> {
         let escalated = escalation.map(|escalation| escalation.reason.clone());
         let Some(digest) = digest else { return Ok(None) };
         let related = self.related(&digest).await?;
-        Ok(Some(Digest { muted: state.muted, escalated, related, ..digest }))
+        let links = self.round.configured().map(|route| route.links(&digest)).unwrap_or_default();
+        Ok(Some(Digest { muted: state.muted, escalated, related, links, ..digest }))
     }
 
     /// The things that the other targets of the route opened for the same burst.

@@ -153,6 +153,58 @@ notify = ["slack:x"]
 }
 
 #[test]
+fn the_share_of_a_log_is_shown() {
+    let config = r#"
+[[route]]
+name = "billing"
+markers = ["[ALERT]", "[CRITICAL]"]
+except = { markers = ["synthetic"] }
+notify = ["slack:x"]
+at_least = "5 in 10m"
+per = "app"
+[[route]]
+name = "trial"
+markers = ["[CRITICAL]", "[WARN]"]
+notify = ["slack:x"]
+stage = true
+"#;
+    let log = scratch("check-share-log").join("app.log");
+    let lines = [
+        "[ALERT] order 1 failed password=hunter2",
+        "[ALERT] order 1 failed password=hunter2",
+        "[CRITICAL] synthetic",
+        "[WARN] disk 91 %",
+        "[CRITICAL] disk full",
+        "GET /health 200",
+    ];
+    std::fs::write(&log, lines.join("\n")).unwrap();
+    let shown = check_config("check-share", config, &["--file", log.to_str().unwrap()]);
+    insta::assert_snapshot!(shown, @r"
+    ✓ route billing: 3 of 6 lines (50.0 %)
+        e.g. [ALERT] order 1 failed password=[redacted:password]
+        e.g. [CRITICAL] disk full
+        others: 2 without a marker · 1 left out by `except`
+    ✓ route trial: 2 of 6 lines (33.3 %)
+        e.g. [CRITICAL] synthetic
+        e.g. [WARN] disk 91 %
+        others: 3 without a marker · 1 taken by an earlier route
+
+      no route takes 1 of 6 lines (16.7 %)
+        e.g. GET /health 200
+    ");
+    insta::assert_snapshot!(check_config("check-share", config, &[]), @r"
+    ✓ the configuration is valid: 2 routes
+      route    conditions                 from        notify   window
+      billing  [ALERT] [CRITICAL] except  everywhere  slack:x  30 s to 10 min
+      trial    [CRITICAL] [WARN]          everywhere  slack:x  30 s to 10 min
+      billing sends no message below 5 in 10 min of one app; its alerts are held until then
+      trial is staged: its alerts are stored and counted, and no target gets them
+    ");
+    let line = check_config("check-share", config, &["--message", "[WARN] disk 91 %"]);
+    assert!(line.contains("the route is staged"), "{line}");
+}
+
+#[test]
 fn the_pattern_for_subscription_filters_is_printed() {
     let filter = |name: &str, routes: &str| {
         let directory = scratch(name);

@@ -105,10 +105,31 @@ async fn run_prints_the_documented_json() {
         mute(&directory, &directory.join("data"));
         json_of(&super::run(&directory, &["events/subscription.json", "--json"]))
     };
+    let held = {
+        let directory = scratch("json-held");
+        let config = directory.join("stentor.toml");
+        let route = |name: &str, more: &str| {
+            format!(
+                "[[route]]\nname = '{name}'\nmarkers = ['[CRITICAL]', '[ALERT]']\n\
+                 notify = ['slack:default']\ncontinue = true\n{more}\n"
+            )
+        };
+        let routes = [route("few", "at_least = '90 in 10m'"), route("trial", "stage = true")];
+        std::fs::write(&config, routes.concat()).unwrap();
+        let config = config.to_str().unwrap();
+        json_of(&super::run(
+            &directory,
+            &["events/subscription.json", "--json", "--config", config],
+        ))
+    };
     // One run parks its records and its message. The next cannot park, and its message is
-    // postponed. The route of the last is muted.
-    let documents =
-        [run("json-refused", "refuses", true), run("json-postponed", "postpones", false), muted];
+    // postponed. The route of the third is muted, and those of the last hold their alerts.
+    let documents = [
+        run("json-refused", "refuses", true),
+        run("json-postponed", "postpones", false),
+        muted,
+        held,
+    ];
     check_documents("run --json", &documents, &[]);
 }
 
@@ -235,10 +256,18 @@ fn check_prints_the_documented_json() {
     let check = |more: &[&str]| {
         json_of(&stentor(&directory, &[&["check", "--json"], more].concat()).output().unwrap())
     };
+    let (trial, log) = (directory.join("trial.toml"), directory.join("app.log"));
+    std::fs::write(
+        &trial,
+        "[[route]]\nname = 'a'\nmarkers = ['[A]']\nnotify = ['slack:x']\nstage = true\n",
+    )
+    .unwrap();
+    std::fs::write(&log, "[A] b\nquiet\n").unwrap();
     let documents = [
         check(&["--config", config.to_str().unwrap()]),
         check(&["--message", "[ALERT] disk full password=hunter2"]),
         check(&["--message", "quiet"]),
+        check(&["--config", trial.to_str().unwrap(), "--file", log.to_str().unwrap()]),
     ];
     // The texts of the example, too.
     let schema = Schema::of("check --json");

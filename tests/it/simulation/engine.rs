@@ -19,6 +19,7 @@ use stentor::model::outbox::{
     Opening, Recipient, StoredTally, TallyKey, TallyPage, TallyPosition, TargetState, Window,
 };
 use stentor::model::tally::Tally;
+use stentor::model::threshold::Holding;
 use stentor::model::time::Timestamp;
 use stentor::protocol::clock::{Clock, Deadline};
 use stentor::protocol::store::{Commit, Store as _, StoreError};
@@ -278,7 +279,12 @@ impl Engine {
         match self {
             Self::Memory(memory) => {
                 let unconditional = memory.mutation == Some(Mutation::FreezeWithoutClosing);
-                Ok(memory.outbox(route).freeze(freeze, unconditional))
+                let forgets = memory.mutation == Some(Mutation::ForgetHeld);
+                let frozen = memory.outbox(route).freeze(freeze, unconditional);
+                if forgets {
+                    memory.outbox(route).cursor.holding = Holding::default();
+                }
+                Ok(frozen)
             }
             Self::Dynamo(dynamo) => {
                 dynamo.runtime.block_on(dynamo.store.freeze(route, freeze, dynamo.soon()))
@@ -295,13 +301,25 @@ impl Engine {
     ) -> Answer<Vec<Epoch>> {
         match self {
             Self::Memory(memory) => {
-                let epochs = &memory.outbox(route).epochs;
-                Ok(epochs
+                let mutation = memory.mutation;
+                let Outbox { epochs, cursor, .. } = memory.outbox(route);
+                let mut epochs: Vec<Epoch> = epochs
                     .values()
                     .filter(|epoch| (after + 1..=upto).contains(&epoch.number))
                     .take(limit)
                     .cloned()
-                    .collect())
+                    .collect();
+                for epoch in &mut epochs {
+                    match mutation {
+                        Some(Mutation::DeliverHeld) if epoch.hold.is_some() => {
+                            epoch.hold = None;
+                            epoch.owed = cursor.targets.keys().cloned().collect();
+                        }
+                        Some(Mutation::ReleaseNothing) => epoch.released = None,
+                        _ => {}
+                    }
+                }
+                Ok(epochs)
             }
             Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.epochs(
                 route,
@@ -506,8 +524,8 @@ impl Engine {
                 if (cursor.retired, cursor.epoch) == (known.retired, known.epoch) {
                     cursor.retired = upto;
                     cursor.targets.retain(|target, _| !gone.contains(target));
-                    // As if they expired at once.
-                    epochs.retain(|number, _| *number > upto);
+                    // As if they expired at once. A message may include held ones long after that.
+                    epochs.retain(|number, epoch| *number > upto || epoch.hold.is_some());
                 }
                 Ok(())
             }
@@ -658,6 +676,7 @@ impl Outbox {
             self.tallies.remove(key);
         }
         (self.cursor.burst, self.cursor.patterns) = (freeze.burst, freeze.patterns);
+        self.cursor.holding = freeze.holding.clone();
         if let Some(epoch) = &freeze.epoch {
             for target in &epoch.owed {
                 self.cursor.targets.entry(target.clone()).or_insert(freeze.after);

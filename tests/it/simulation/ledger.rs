@@ -8,6 +8,7 @@ use stentor::model::alert::{Alert, AlertId};
 use stentor::model::digest::Digest;
 use stentor::model::name::{RouteName, Target};
 use stentor::model::outbox::{Acknowledgement, Freeze, Recipient, TallyKey};
+use stentor::model::threshold::{Hold, Released};
 use stentor::protocol::arm::LOST_AFTER;
 use stentor::protocol::dead_letter::{ParkedItem, ParkedWork};
 use stentor::protocol::queue::Due;
@@ -30,6 +31,8 @@ pub struct Ledger {
     pub mutes: Vec<(RouteName, u64, u64)>,
     /// The processes that replay.
     pub replayers: BTreeSet<u64>,
+    /// When each alert had its row.
+    pub committed_at: BTreeMap<AlertId, u64>,
     /// The alerts whose records were acknowledged, and when.
     acknowledged: BTreeMap<AlertId, u64>,
     /// The due messages of each window.
@@ -61,6 +64,9 @@ pub struct Frozen {
     pub owed: Vec<Target>,
     /// The number of the burst that it ends.
     pub ends: Option<u64>,
+    pub hold: Option<Hold>,
+    pub released: Option<Released>,
+    pub at_us: u64,
 }
 
 /// A message that a target accepted.
@@ -92,6 +98,7 @@ impl Ledger {
         alerts: &[Alert],
         commits: &[Commit],
         tallies: &[(RouteName, TallyKey)],
+        now_us: u64,
     ) {
         let fresh: Vec<&Alert> = alerts
             .iter()
@@ -100,6 +107,7 @@ impl Ledger {
             .map(|(alert, _)| alert)
             .collect();
         for alert in &fresh {
+            self.committed_at.entry(alert.id.clone()).or_insert(now_us);
             if self.rows.insert(alert.id.clone(), alert.routes.to_vec()).is_some() {
                 self.violations.push(format!("{} has two writes of its row", alert.id.as_str()));
             }
@@ -163,7 +171,7 @@ impl Ledger {
         }
     }
 
-    pub fn frozen(&mut self, route: &RouteName, freeze: &Freeze) {
+    pub fn frozen(&mut self, route: &RouteName, freeze: &Freeze, now_us: u64) {
         let taken =
             |key: &TallyKey| self.tallies.remove(&(route.clone(), key.clone())).unwrap_or_default();
         let alerts: Vec<AlertId> = freeze.tallies.iter().flat_map(taken).collect();
@@ -176,7 +184,15 @@ impl Ledger {
             ));
         }
         let ends = epoch.burst.filter(|_| epoch.ends_burst).map(|burst| burst.number);
-        let frozen = Frozen { window: epoch.window, alerts, owed: epoch.owed.clone(), ends };
+        let frozen = Frozen {
+            at_us: now_us,
+            window: epoch.window,
+            alerts,
+            owed: epoch.owed.clone(),
+            ends,
+            hold: epoch.hold,
+            released: epoch.released,
+        };
         if self.epochs.insert((route.clone(), epoch.number), frozen).is_some() {
             self.violations.push(format!("epoch {} of {route} is written twice", epoch.number));
         }
@@ -245,8 +261,11 @@ impl Ledger {
         let span = (after, acknowledgement.offset);
         let epochs = (after + 1..=acknowledgement.offset)
             .filter_map(|n| self.epochs.get(&(route.clone(), n)));
+        let epochs = epochs.filter(|frozen| frozen.hold.is_none());
         let owed = epochs.filter(|frozen| is_fallback || frozen.owed.contains(target));
-        let owed: u64 = owed.map(|frozen| frozen.alerts.len() as u64).sum();
+        let own = owed.clone().map(|frozen| frozen.alerts.len() as u64).sum::<u64>();
+        let released = owed.filter_map(|frozen| frozen.released);
+        let owed = own + released.map(|released| released.alerts).sum::<u64>();
         if acknowledgement.muted > muted_before {
             if acknowledgement.muted - muted_before != owed {
                 let muted = acknowledgement.muted - muted_before;
@@ -271,15 +290,33 @@ impl Ledger {
     }
 
     /// The alerts of a message.
-    fn alerts_in(&self, digest: &Digest) -> Vec<&AlertId> {
+    pub fn alerts_in(&self, digest: &Digest) -> Vec<&AlertId> {
+        let mut alerts = self.own_alerts_in(digest);
+        for (number, frozen) in self.meant_by(digest) {
+            let Some(Released { after, .. }) = frozen.released else { continue };
+            let held =
+                (after + 1..number).filter_map(|n| self.epochs.get(&(digest.route.clone(), n)));
+            let held = held.filter(|frozen| frozen.hold == Some(Hold::Threshold));
+            alerts.extend(held.flat_map(|frozen| &frozen.alerts));
+        }
+        alerts
+    }
+
+    /// The same without those that were held until then.
+    fn own_alerts_in(&self, digest: &Digest) -> Vec<&AlertId> {
+        self.meant_by(digest).into_iter().flat_map(|(_, frozen)| &frozen.alerts).collect()
+    }
+
+    /// The epochs of a message that are not held.
+    fn meant_by(&self, digest: &Digest) -> Vec<(u64, &Frozen)> {
         let (from, to) = digest.epochs;
         let epochs = self.epochs.range((digest.route.clone(), from)..=(digest.route.clone(), to));
-        let meant = epochs
-            .filter(|(_, frozen)| {
-                digest.escalated.is_some() || frozen.owed.contains(&digest.target)
-            })
-            .flat_map(|(_, frozen)| &frozen.alerts);
-        meant.collect()
+        let is_meant = |frozen: &Frozen| {
+            let is_owed = digest.escalated.is_some() || frozen.owed.contains(&digest.target);
+            frozen.hold.is_none() && is_owed
+        };
+        let meant = epochs.filter(|(_, frozen)| is_meant(frozen));
+        meant.map(|((_, number), frozen)| (*number, frozen)).collect()
     }
 
     /// The epoch that ended a burst.
@@ -390,7 +427,7 @@ impl Ledger {
         let here = self.delivered.iter().filter(|delivered| delivered.digest.route == *route);
         let mut late = Vec::new();
         for delivered in here {
-            let alerts = self.alerts_in(&delivered.digest).into_iter();
+            let alerts = self.own_alerts_in(&delivered.digest).into_iter();
             let since = alerts.filter_map(|id| self.acknowledged.get(id)).min();
             let Some(waited) = since.and_then(|since| delivered.sent_at.checked_sub(*since)) else {
                 continue;

@@ -44,10 +44,16 @@ pub enum Mutation {
     MuteForEver,
     /// Epochs expire when one target has received them.
     RetireForOneTarget,
+    /// Epochs below a threshold are delivered.
+    DeliverHeld,
+    /// Each window is counted alone.
+    ForgetHeld,
+    /// A message does not include the alerts that were held before it.
+    ReleaseNothing,
 }
 
 impl Mutation {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 23] = [
         Self::AcknowledgeBeforeArm,
         Self::ReadBeforeClosing,
         Self::SettleBeforeAcceptance,
@@ -68,6 +74,9 @@ impl Mutation {
         Self::OweTheFirstTarget,
         Self::MuteForEver,
         Self::RetireForOneTarget,
+        Self::DeliverHeld,
+        Self::ForgetHeld,
+        Self::ReleaseNothing,
     ];
 }
 
@@ -96,6 +105,7 @@ impl Mutation {
             Self::JiraForgetsIssues | Self::JiraKeepsIssuesOpen | Self::OweTheFirstTarget => none,
             Self::MuteForEver => Faults { fail: 1, ..none },
             Self::RetireForOneTarget => Faults { target: 300, ..none },
+            Self::DeliverHeld | Self::ForgetHeld | Self::ReleaseNothing => none,
         }
     }
 }

@@ -150,7 +150,8 @@ impl Process {
         let mutation = self.sim.plan.mutation;
         let effect = move |state: &mut State, sim: &Sim| {
             let Committed { commits, tallies } = state.engine.commit(&alerts);
-            state.ledger.committed(&alerts, &commits, &tallies);
+            let now_us = sim.executor.now_us();
+            state.ledger.committed(&alerts, &commits, &tallies, now_us);
             if let (Some(Mutation::CountOutsideTheTransaction), Engine::Memory(memory)) =
                 (mutation, &mut state.engine)
                 && sim.happens(sim.plan.faults.crash)
@@ -366,22 +367,23 @@ impl Store for Process {
             freeze.epoch.iter_mut().for_each(|epoch| epoch.owed.truncate(1));
         }
         let configured = self.routes.get(&route).map(|route| route.notify.clone());
-        let effect = move |state: &mut State, _: &Sim| {
+        let effect = move |state: &mut State, sim: &Sim| {
             if let (Some(owed), Some(epoch)) = (&configured, &freeze.epoch)
+                && epoch.hold.is_none()
                 && epoch.owed != *owed
             {
                 let what = format!("an epoch of {route} is not owed to {owed:?}");
                 state.ledger.violations.push(what);
             }
-            let is_owed = |epoch: &Epoch| !epoch.owed.is_empty();
+            let is_owed = |epoch: &Epoch| epoch.owed.is_empty() == epoch.hold.is_some();
             if !freeze.epoch.as_ref().is_none_or(is_owed) {
-                let what = format!("an epoch of {route} is owed to no target");
+                let what = format!("an epoch of {route} is owed to no target, or held and owed");
                 state.ledger.violations.push(what);
             }
             let frozen = state.engine.freeze(&route, &freeze)?;
             if frozen {
                 state.stale.remove(&route);
-                state.ledger.frozen(&route, &freeze);
+                state.ledger.frozen(&route, &freeze, sim.executor.now_us());
                 state.look_after(&route);
             }
             Ok(frozen)

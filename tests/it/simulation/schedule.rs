@@ -428,9 +428,14 @@ fn evaluate(sim: &Sim, shards: &[Arc<Shard>]) -> Verdict {
         violations.extend(ledger.messages_too_many(is_merged));
         for route in &super::services::routes(sim.plan.configuration).config().routes {
             violations.extend(ledger.late(&route.name, route.window_max + LATE));
+            violations.extend(super::thresholds::held_back(ledger, route, sim.plan.skew));
         }
     }
     if !sim.plan.redeploy {
+        for route in &super::services::routes(sim.plan.configuration).config().routes {
+            let is_late = !sim.plan.is_without_faults();
+            violations.extend(super::thresholds::too_early(ledger, route, is_late));
+        }
         let configured = &super::services::routes(sim.plan.configuration).config().routes;
         let escalating =
             configured.iter().filter_map(|route| Some((&route.name, route.fallback.as_ref()?)));

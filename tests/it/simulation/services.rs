@@ -25,7 +25,7 @@ use super::process::Process;
 use super::queue::Queue;
 
 /// Windows are short, so that a schedule has many, and fallbacks are used early.
-pub const CONFIGURATIONS: [&str; 10] = [
+pub const CONFIGURATIONS: [&str; 12] = [
     r#"
     window = "5s"
     window_max = "40s"
@@ -167,6 +167,41 @@ pub const CONFIGURATIONS: [&str; 10] = [
     name = "info"
     markers = ["[INFO]"]
     notify = ["slack:one"]
+    "#,
+    // Thresholds, and a staged route.
+    r#"
+    window = "5s"
+    window_max = "20s"
+    [[route]]
+    name = "audit"
+    markers = ["[CRITICAL]", "[INFO]"]
+    notify = ["slack:three"]
+    stage = true
+    continue = true
+    [[route]]
+    name = "critical"
+    markers = ["[CRITICAL]"]
+    notify = ["slack:one", "pagerduty:one"]
+    at_least = "4 in 30s"
+    [[route]]
+    name = "info"
+    markers = ["[INFO]"]
+    notify = ["slack:two"]
+    at_least = "2 in 1m"
+    first = "after-window"
+    "#,
+    // A threshold with a fallback.
+    r#"
+    window = "5s"
+    window_max = "40s"
+    [[route]]
+    name = "critical"
+    markers = ["[CRITICAL]", "[INFO]"]
+    notify = ["slack:two"]
+    at_least = "3 in 20s"
+    per = "pattern"
+    fallback = "slack:one"
+    fallback_after = "30s"
     "#,
 ];
 

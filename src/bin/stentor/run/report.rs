@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use stentor::ingest::decode::Poison;
 use stentor::ingest::event::Batch;
+use stentor::ingest::route::Routes;
 use stentor::model::humanize::{count_alerts, humanize_duration, thousands};
 use stentor::model::name::{RouteName, Target};
-use stentor::model::time::Timestamp;
 use stentor::protocol::consume::{Consumed, Counts, Verdict};
 use stentor::protocol::retry_reason::RetryReason;
 use stentor::protocol::round::{Delivery, DeliveryOutcome};
 
 use super::owed::{Failures, OwedRoute, OwedTarget};
 use crate::input::Refusal;
+use crate::mute::{HeldRoute, QuietRoutes};
 use crate::preview::PreviewNotifier;
 use crate::ui::TextReport;
 use crate::{Exit, json};
@@ -35,8 +36,12 @@ pub(super) struct RunReport {
     /// The same for each of their targets, once it is known.
     owed: BTreeMap<RouteName, OwedRoute>,
     failures: Failures,
-    /// Muted routes, and until when.
-    muted: Vec<(RouteName, Timestamp)>,
+    /// Routes that deliver nothing, or less than they have.
+    quiet: QuietRoutes,
+    /// The thresholds of those that hold alerts.
+    thresholds: BTreeMap<RouteName, String>,
+    /// Those that are staged.
+    staged: Vec<RouteName>,
 }
 
 impl RunReport {
@@ -107,8 +112,28 @@ impl RunReport {
         self.undelivered.extend(routes);
     }
 
-    pub(super) fn set_muted(&mut self, muted: Vec<(RouteName, Timestamp)>) {
-        self.muted = muted;
+    pub(super) fn set_quiet(&mut self, quiet: QuietRoutes, routes: &Routes) {
+        self.quiet = quiet;
+        for route in routes.iter() {
+            let threshold = route.at_least.map(|threshold| threshold.to_string());
+            self.thresholds.extend(threshold.map(|threshold| (route.name.clone(), threshold)));
+            if route.stage && self.kept_by_route.contains_key(&route.name) {
+                self.staged.push(route.name.clone());
+            }
+        }
+    }
+
+    /// The routes that hold alerts below a threshold, or are staged.
+    fn held(&self) -> impl Iterator<Item = String> + '_ {
+        let held = self.quiet.held.iter().map(|HeldRoute { route, alerts, before }| {
+            let threshold = self.thresholds.get(route).map(|of| format!(" of at least {of}"));
+            let before = match before {
+                0 => String::new(),
+                n => format!("; {} before did not reach it", count_alerts(*n)),
+            };
+            format!("{route}: {}{}{before}", count_alerts(*alerts), threshold.unwrap_or_default())
+        });
+        held.chain(self.staged.iter().map(|route| format!("{route} is staged")))
     }
 
     pub(super) fn exit(&self) -> Exit {
@@ -163,7 +188,9 @@ impl RunReport {
                 .map(|(input, reason)| json::UnreadInput { input, reason })
                 .collect(),
             undelivered: self.owed.iter().map(|(route, owed)| owed.json(route)).collect(),
-            muted: self.muted.iter().map(Into::into).collect(),
+            muted: self.quiet.muted.iter().map(Into::into).collect(),
+            held: self.quiet.held.iter().map(Into::into).collect(),
+            staged: self.staged.iter().map(RouteName::as_str).collect(),
             elapsed_ms: json::millis(elapsed),
         }
     }
@@ -185,7 +212,8 @@ impl RunReport {
             text.entry("route", format_args!("{route}: {}", count_alerts(*kept)));
         }
         text.entry("took", humanize_duration(elapsed));
-        text.muted(&self.muted);
+        text.muted(&self.quiet.muted);
+        text.list("held: alerts are stored and counted, but not delivered", self.held());
         self.list_failures(&mut text, dead_letters);
         text.into_text()
     }

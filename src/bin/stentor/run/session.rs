@@ -23,7 +23,7 @@ use tokio::time::sleep;
 use super::owed::owed_targets;
 use super::report::RunReport;
 use crate::input::{InputSource, Refusal};
-use crate::mute::muted;
+use crate::mute::quiet;
 use crate::preview::{LocalServices, SharedServices};
 use crate::progress::Progress;
 use crate::signals::Shutdown;
@@ -84,7 +84,7 @@ impl<'a> Session<'a> {
         let _ = self.shared.preview.take_failure();
         self.close_all(self.timeout).await?;
         self.find_owed().await;
-        self.find_muted().await;
+        self.find_quiet().await;
         Ok(())
     }
 
@@ -111,11 +111,11 @@ impl<'a> Session<'a> {
     }
 
     /// For the report only, so a store that does not answer is no failure of the run.
-    async fn find_muted(&self) {
+    async fn find_quiet(&self) {
         let store = &self.shared.store;
         if let Ok(routes) = store.routes(self.deadline()).await {
-            let muted = muted(store, &routes, self.deadline()).await;
-            self.report.borrow_mut().set_muted(muted);
+            let quiet = quiet(store, &routes, self.deadline()).await;
+            self.report.borrow_mut().set_quiet(quiet, &self.shared.routes);
         }
     }
 
