@@ -111,6 +111,7 @@ fn the_example_file_is_valid() {
     assert!(
         critical.conditions.is_everywhere() && !critical.continue_ && critical.severity.is_none()
     );
+    assert_eq!(critical.links.len(), 2);
     assert_eq!(payments.severity, Some(Severity::Critical));
     assert_eq!(critical.fallback.as_ref().unwrap().to_string(), "sns:oncall");
     assert_eq!(

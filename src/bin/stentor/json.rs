@@ -608,8 +608,8 @@ mod tests {
     use strum::{VariantArray as _, VariantNames};
 
     use super::*;
-    use stentor::ops::shares::LineShare;
     use crate::schema::{check_documents, codes};
+    use stentor::ops::shares::LineShare;
 
     #[test]
     fn the_json_of_a_check_is_documented() {
