@@ -47,9 +47,9 @@ use std::time::Duration;
 use strum::{EnumString, VariantNames};
 use toml::de::DeTable;
 
-use crate::model::digest::Digest;
+use crate::model::digest::{Digest, ReaderLink};
 use crate::model::name::{RouteName, Severity, Target};
-use crate::model::reader_link::{LinkTemplate, ReaderLink};
+use crate::model::reader_link::LinkTemplate;
 use crate::model::threshold::Threshold;
 use crate::redact::Redactor;
 

@@ -14,9 +14,8 @@ use super::content::{
 use super::insights_link::insights_url;
 use super::naming::{ACCOUNTS, APPS, LOG_GROUPS, NAME_BYTES_MAX};
 use super::{console_link, facts, text, time, values};
-use crate::model::digest::Digest;
+use crate::model::digest::{Digest, ReaderLink};
 use crate::model::humanize::count_alerts;
-use crate::model::reader_link::ReaderLink;
 use crate::model::statement;
 use crate::model::tally::{Group, Sample};
 

@@ -11,7 +11,6 @@ use crate::model::burst::{Burst, Related};
 use crate::model::humanize::count_alerts;
 use crate::model::name::{Merging, RouteName, Severity, Target};
 use crate::model::outbox::Epoch;
-use crate::model::reader_link::ReaderLink;
 use crate::model::tally::{Group, Histogram, Tally};
 use crate::model::time::Timestamp;
 
@@ -47,6 +46,13 @@ pub struct Digest {
     pub related: Vec<Related>,
     /// The links that the route gives to readers.
     pub links: Vec<ReaderLink>,
+}
+
+/// A link for the readers of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReaderLink {
+    pub name: String,
+    pub url: String,
 }
 
 /// Alerts that were held until the threshold of their route was reached.

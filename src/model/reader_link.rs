@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use strum::{Display, EnumString, VariantNames};
 
-use crate::model::digest::Digest;
+use crate::model::digest::{Digest, ReaderLink};
 use crate::model::pattern::pattern_id;
 use crate::model::tally::Sample;
 
@@ -15,13 +15,6 @@ pub const TEMPLATE_BYTES_MAX: usize = 1_000;
 /// The longest link, in bytes. Chats and mail programs break or refuse links of 2,000 bytes and
 /// more.
 pub const URL_BYTES_MAX: usize = 1_900;
-
-/// A link with a name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReaderLink {
-    pub name: String,
-    pub url: String,
-}
 
 /// A link with a name, and placeholders in its URL.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,6 +6,7 @@ mod architecture;
 mod cases;
 mod chats;
 mod cli;
+mod configuration;
 mod cost;
 mod dashboards;
 mod dist;
