@@ -28,6 +28,9 @@ mod plan {
         ClaimWhatOthersClaimed,
         FreezeWithoutClosing,
         SettleBeforeAcceptance,
+        DeliverHeld,
+        ForgetHeld,
+        ReleaseNothing,
     }
 }
 

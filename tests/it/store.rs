@@ -413,7 +413,7 @@ async fn a_freeze_moves_all_tallies_into_an_epoch_or_none() {
         epoch: Some(epoch(1, first)),
         patterns: Default::default(),
         burst: None,
-        holding: Holding::default(),
+        holding: Holding::reached_in(7),
         finish: None,
     };
     assert!(!store.freeze(&route, &one, at).await.unwrap(), "the window is not closing");
@@ -435,6 +435,7 @@ async fn a_freeze_moves_all_tallies_into_an_epoch_or_none() {
         (1, 0, Some(1)),
         "no epoch is sealed before the last one"
     );
+    assert_eq!(cursor.holding, Holding::reached_in(7));
     let known: Vec<_> =
         cursor.targets.iter().map(|(target, since)| (target.to_string(), *since)).collect();
     assert_eq!(known, [("slack:new".to_owned(), 0), ("slack:one".to_owned(), 0)]);
@@ -456,6 +457,8 @@ async fn a_freeze_moves_all_tallies_into_an_epoch_or_none() {
     assert!(!store.freeze(&route, &last, at).await.unwrap());
     let last = Freeze { finish: Some(Finish::default()), ..last };
     assert!(store.freeze(&route, &last, at).await.unwrap());
+    let cursor = store.cursor(&route, at).await.unwrap();
+    assert_eq!(cursor.holding, Holding::default(), "a freeze replaces what the cursor holds");
     let cursor = store.cursor(&route, at).await.unwrap();
     assert_eq!((cursor.epoch, cursor.sealed, cursor.closing), (2, 2, None));
     assert_eq!(counted(&store, "critical").await, 0);
