@@ -10,6 +10,7 @@ pub mod aws;
 pub mod chat;
 pub mod clock;
 mod content_hash;
+pub mod database;
 pub mod discord;
 pub mod dynamodb;
 #[cfg(feature = "cli")]
@@ -26,7 +27,11 @@ pub mod local;
 #[cfg(feature = "aws")]
 pub mod log_line;
 pub mod mattermost;
+mod noted_lag;
+mod packed;
 pub mod pagerduty;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod random;
 pub mod replay;
 pub mod secret;

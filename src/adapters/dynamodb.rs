@@ -10,7 +10,7 @@
 //! | `hours`, `routes` | the hours and the routes that have alerts |
 //! | `audit` | queries of the alerts table |
 //! | `lag` | whether a consumer is behind its stream |
-//! | `item`, `value`, `packed`, `expression` | the layout of the items, and how they are written |
+//! | `item`, `value`, `expression` | the layout of the items, and how they are written |
 //! | `call`, `items` | one call, with its retries; reads and writes of single items |
 //! | `table` | creates the tables, for tests and for the embedded engine |
 
@@ -23,6 +23,7 @@ use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 
 use crate::adapters::clock::SystemClock;
+use crate::adapters::noted_lag::NotedLag;
 use crate::adapters::random::Random;
 use crate::model::name::RouteName;
 
@@ -36,11 +37,12 @@ mod item;
 mod items;
 mod lag;
 mod outbox;
-mod packed;
 mod pressure;
 mod routes;
 pub mod table;
 mod value;
+
+const DAY: Duration = Duration::from_hours(24);
 
 /// The names of the tables, and how long rows are kept.
 #[derive(Clone, Debug)]
@@ -60,15 +62,15 @@ pub struct DynamoStore<C = SystemClock> {
     clock: C,
     random: Random,
     registered_hours: hours::RegisteredHours,
-    noted_lag: lag::NotedLag,
+    noted_lag: NotedLag,
     /// The routes that this process has registered.
     registered_routes: Mutex<HashSet<RouteName>>,
 }
 
 impl Default for Tables {
     fn default() -> Self {
-        const DAY: Duration = Duration::from_hours(24);
-        Self { alerts: "AppLogs".to_owned(), outbox: "Outbox".to_owned(), alerts_ttl: DAY * 90 }
+        let alerts_ttl = DAY * u32::from(Self::DAYS);
+        Self { alerts: "AppLogs".to_owned(), outbox: "Outbox".to_owned(), alerts_ttl }
     }
 }
 
@@ -77,19 +79,27 @@ impl Tables {
     /// alert that comes again after its row has expired would count twice.
     pub const RETENTION_DAYS_MIN: u16 = 21;
 
-    /// The same tables with rows that are kept for `days`, a whole number.
+    /// For how long rows are kept, unless told otherwise.
+    pub const DAYS: u16 = 90;
+
+    /// A number of days as text.
     ///
     /// # Errors
     /// When it is no number, or too small. The text says what is expected.
-    pub fn keeping(self, days: &str) -> Result<Self, String> {
-        let days: Option<u16> = days.parse().ok().filter(|days| *days >= Self::RETENTION_DAYS_MIN);
-        let Some(days) = days else {
-            return Err(format!(
+    pub fn days(text: &str) -> Result<u16, String> {
+        let days: Option<u16> = text.parse().ok().filter(|days| *days >= Self::RETENTION_DAYS_MIN);
+        days.ok_or_else(|| {
+            format!(
                 "expected a whole number of days, at least {}: within that time a record can come again",
                 Self::RETENTION_DAYS_MIN
-            ));
-        };
-        Ok(Self { alerts_ttl: Duration::from_hours(24) * u32::from(days), ..self })
+            )
+        })
+    }
+
+    /// The same tables with rows that are kept for so many days.
+    #[must_use]
+    pub fn keeping(self, days: u16) -> Self {
+        Self { alerts_ttl: DAY * u32::from(days), ..self }
     }
 }
 
@@ -121,7 +131,7 @@ impl<C> DynamoStore<C> {
             random: Random::new(rng),
             registered_hours: hours::RegisteredHours::default(),
             registered_routes: Mutex::default(),
-            noted_lag: lag::NotedLag::default(),
+            noted_lag: NotedLag::default(),
         }
     }
 
@@ -153,10 +163,10 @@ mod tests {
 
     #[test]
     fn rows_are_kept_until_no_record_can_come_again() {
-        let days = |text| Tables::default().keeping(text).map(|tables| tables.alerts_ttl.as_secs());
-        assert_eq!((days("21"), days("365")), (Ok(21 * 86_400), Ok(365 * 86_400)));
+        assert_eq!((Tables::days("21"), Tables::days("365")), (Ok(21), Ok(365)));
+        assert_eq!(Tables::default().keeping(21).alerts_ttl.as_secs(), 21 * 86_400);
         for text in ["20", "0", "-1", "", "90d", "99999"] {
-            assert!(days(text).unwrap_err().contains("at least 21"), "{text}");
+            assert!(Tables::days(text).unwrap_err().contains("at least 21"), "{text}");
         }
     }
 }

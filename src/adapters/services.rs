@@ -1,8 +1,8 @@
-//! The services of a deployed stack, for the functions and for the operator's commands: DynamoDB,
-//! SQS and the targets. The two differ in the dead-letter queue.
+//! The services of a deployed stack, for the functions and for the operator's commands: the
+//! database, SQS and the targets. The two differ in the dead-letter queue.
 
 use crate::adapters::clock::SystemClock;
-use crate::adapters::dynamodb::DynamoStore;
+use crate::adapters::database::Database;
 use crate::adapters::random;
 use crate::adapters::secret::SecretsManager;
 use crate::adapters::sqs::SqsDueQueue;
@@ -14,14 +14,14 @@ use crate::protocol::services::Services;
 /// Without a due queue, each process that ingests alerts of a route also closes it.
 pub struct DeployedServices<P> {
     pub routes: Routes,
-    pub store: DynamoStore,
+    pub store: Database,
     pub due: Option<SqsDueQueue>,
     pub dead_letters: P,
     pub targets: Targets<SecretsManager>,
 }
 
 impl<P: DeadLetterQueue> Services for DeployedServices<P> {
-    type Store = DynamoStore;
+    type Store = Database;
     type Due = SqsDueQueue;
     type DeadLetters = P;
     type Deliver = Targets<SecretsManager>;
@@ -31,7 +31,7 @@ impl<P: DeadLetterQueue> Services for DeployedServices<P> {
         &self.routes
     }
 
-    fn store(&self) -> &DynamoStore {
+    fn store(&self) -> &Database {
         &self.store
     }
 

@@ -149,6 +149,9 @@ pub async fn sweep<W: Services>(services: &W, deadline: Deadline) -> Result<Swep
         swept.unfinished.extend(closed.retry.map(|retry| (route, retry)));
         swept.oldest_debt = swept.oldest_debt.into_iter().chain(closed.oldest_debt).min();
     }
+    if let Err(error) = services.store().maintain(deadline).await {
+        tracing::warn!(error.code = error.code(), "The store was not maintained: {error}");
+    }
     Ok(swept)
 }
 

@@ -271,4 +271,10 @@ pub trait Store: Send + Sync {
         gone: &[Target],
         deadline: Deadline,
     ) -> Result<(), StoreError>;
+
+    /// Lets go what has expired, and prepares for the days to come. Most calls do nothing. A store that
+    /// does this by itself leaves it out.
+    fn maintain(&self, _deadline: Deadline) -> impl Future<Output = Result<(), StoreError>> {
+        async { Ok(()) }
+    }
 }

@@ -22,6 +22,7 @@ mod held;
 mod input;
 mod json;
 mod patterns;
+mod postgres;
 mod targets;
 mod terminal;
 mod timeout;

@@ -24,6 +24,7 @@ mod schedule;
 mod services;
 mod thresholds;
 
+use crate::support::engines::EngineKind;
 use plan::{Faults, Mutation, Plan};
 use schedule::{Verdict, run};
 
@@ -49,7 +50,7 @@ fn search(seeds: u64, mutation: Option<Mutation>) -> Option<(u64, Verdict)> {
                 if seed >= seeds {
                     return;
                 }
-                let verdict = run(Plan::of(seed, mutation), false, false);
+                let verdict = run(Plan::of(seed, mutation), None, false);
                 let mut found = found.lock().unwrap();
                 if !verdict.violations.is_empty()
                     && found.as_ref().is_none_or(|(known, _)| seed < *known)
@@ -74,15 +75,30 @@ fn every_mutation_is_caught() {
     }
 }
 
-/// Fewer schedules, because the production store is slower than the tables in memory.
-#[test]
-fn the_production_store_keeps_the_invariants() {
-    for seed in 0..number("STENTOR_SIM_DYNAMO_SEEDS").unwrap_or(24) {
-        let verdict = run(Plan::of(seed, None), true, false);
+/// Fewer schedules, because the production stores are slower than the tables in memory.
+fn on_production_store(kind: EngineKind) {
+    for seed in 0..number("STENTOR_SIM_STORE_SEEDS").unwrap_or(24) {
+        let verdict = run(Plan::of(seed, None), Some(kind), false);
         if !verdict.violations.is_empty() {
             fail(seed, &verdict);
         }
     }
+}
+
+#[test]
+fn the_production_store_keeps_the_invariants() {
+    on_production_store(EngineKind::Dynoxide);
+}
+
+#[test]
+fn the_store_on_postgres_keeps_the_invariants() {
+    on_production_store(EngineKind::Postgres);
+}
+
+#[test]
+#[ignore = "needs Java and npm: tests/tools/conformance.py"]
+fn the_store_on_dynamodb_local_keeps_the_invariants() {
+    on_production_store(EngineKind::DynamoDbLocal);
 }
 
 /// An hour of constant alerts: the first message at once, then windows of 30, 60, 120, 240, 480 and
@@ -108,7 +124,7 @@ fn an_hour_long_burst_is_a_dozen_messages() {
             busy,
             ..quiet
         };
-        let verdict = run(plan, false, false);
+        let verdict = run(plan, None, false);
         if !verdict.violations.is_empty() {
             fail(seed, &verdict);
         }
@@ -147,7 +163,7 @@ fn fail(seed: u64, verdict: &Verdict) -> ! {
 #[test]
 fn every_schedule_keeps_the_invariants() {
     if let Some(seed) = number("STENTOR_SIM_SEED") {
-        let verdict = run(Plan::of(seed, None), false, true);
+        let verdict = run(Plan::of(seed, None), None, true);
         println!("{:#?}\n{}", Plan::of(seed, None), verdict.history.join("\n"));
         println!("{} rows, {} messages", verdict.rows, verdict.messages.len());
         if !verdict.violations.is_empty() {

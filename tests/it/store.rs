@@ -1,33 +1,89 @@
-//! The contract of the store, condition by condition. It holds for any implementation; these tests
-//! run it on DynamoDB.
+//! The contract of the store, condition by condition. It holds for any implementation: each test runs on
+//! every engine. `tests/tools/conformance.py` runs them all and prints the matrix.
+//!
+//! The tests of one engine only are in a file of their own.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::support::ForwardClock;
 use crate::support::alert;
-use crate::support::proxy::{Proxy, ProxyAction};
-use aws_sdk_dynamodb::types::AttributeValue;
-use fastrand::Rng;
-use futures::future::join_all;
+use crate::support::engines::{EngineKind, TestEngine};
+use futures::future::{join, join_all};
 use stentor::adapters::clock::SystemClock;
-use stentor::adapters::dynamodb::{DynamoStore, Tables};
-use stentor::adapters::embedded::Embedded;
-use stentor::model::alert::{Alert, MESSAGE_BYTES_MAX};
-use stentor::model::audit::AlertQuery;
+use stentor::adapters::database::Database;
+use stentor::model::alert::{Alert, LogContext, MESSAGE_BYTES_MAX, Origin};
+use stentor::model::app::AppSource;
+use stentor::model::audit::{AlertQuery, AuditRow};
 use stentor::model::burst::Burst;
 use stentor::model::burst::BurstState;
 use stentor::model::name::{RouteName, Target};
 use stentor::model::outbox::{
-    AcknowledgedAs, Acknowledgement, Claim, Cursor, Deferral, Epoch, Escalation, Finish, Freeze,
-    Lease, Opening, Recipient, TargetState, Thread, Window,
+    AcknowledgedAs, Acknowledgement, BurstPatterns, Claim, Cursor, Deferral, Epoch, Escalation,
+    Finish, Freeze, Lease, Opening, Recipient, TargetState, Thread, Window,
 };
 use stentor::model::tally::Tally;
 use stentor::model::threshold::Holding;
 use stentor::model::time::Timestamp;
-use stentor::protocol::clock::{Clock, Deadline};
+use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::store::{Commit, Store, StoreError};
+
+mod dynamodb;
+mod postgres;
+
+/// Runs each test on each engine.
+macro_rules! conformance {
+    ($($test:ident)*) => {
+        mod on_dynoxide {
+            use super::EngineKind;
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                super::$test(EngineKind::Dynoxide).await;
+            })*
+        }
+        mod on_postgres {
+            use super::EngineKind;
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $test() {
+                super::$test(EngineKind::Postgres).await;
+            })*
+        }
+        mod on_dynamodb_local {
+            use super::EngineKind;
+            $(#[tokio::test(flavor = "multi_thread")]
+            #[ignore = "needs Java and npm: tests/tools/conformance.py"]
+            async fn $test() {
+                super::$test(EngineKind::DynamoDbLocal).await;
+            })*
+        }
+    };
+}
+
+conformance! {
+    commit_keeps_each_alert_once_and_counts_what_it_keeps
+    concurrent_commits_of_the_same_alerts_count_them_once
+    an_invalid_alert_does_not_fail_the_others
+    the_largest_alerts_fit_their_transactions
+    a_window_is_opened_armed_and_closed_once
+    a_freeze_moves_all_tallies_into_an_epoch_or_none
+    a_target_has_one_lease_at_a_time
+    an_acknowledged_delivery_clears_the_failures_of_its_target
+    a_lag_that_a_process_notes_is_read_by_another
+    a_pause_holds_on_every_route
+    turns_at_a_target_are_an_interval_apart_and_after_a_pause
+    a_lease_that_arrives_after_the_delivery_has_no_effect
+    an_escalation_is_recorded_once_and_the_cursor_knows_the_fallback
+    a_route_is_muted_and_unmuted_in_any_state_of_its_window
+    a_window_is_pulled_forward_once
+    tallies_are_read_page_by_page
+    commits_that_race_with_freezes_are_counted_once
+    rows_are_found_by_time_app_and_route
+    a_row_shows_what_was_stored
+    any_text_can_be_stored
+    the_id_of_a_database_tells_it_from_others
+}
 
 fn soon() -> Deadline {
     Deadline::after(SystemClock.now(), Duration::from_secs(20))
@@ -79,10 +135,9 @@ async fn counted(store: &impl Store, route: &str) -> u64 {
     stored.iter().map(|stored| stored.tally.alerts).sum()
 }
 
-#[tokio::test]
-async fn commit_keeps_each_alert_once_and_counts_what_it_keeps() {
-    let engine = Embedded::start(None).await.unwrap();
-    let store = engine.store().await.unwrap();
+async fn commit_keeps_each_alert_once_and_counts_what_it_keeps(kind: EngineKind) {
+    let engine = TestEngine::start(kind).await;
+    let store = engine.store().await;
     // More alerts than two transactions hold, with different sets of routes.
     let mut alerts: Vec<Alert> = (0..230).map(|n| alert(&format!("a{n}"), &["critical"])).collect();
     alerts.extend((0..70).map(|n| alert(&format!("b{n}"), &["critical", "audit"])));
@@ -112,102 +167,9 @@ async fn commit_keeps_each_alert_once_and_counts_what_it_keeps() {
     assert_eq!((counted(&store, "critical").await, counted(&store, "other").await), (300, 100));
 }
 
-/// The number of requests of one commit by operation, and the result of each alert.
-async fn requests(proxy: &Proxy, alerts: &[Alert]) -> (BTreeMap<String, usize>, Vec<Commit>) {
-    let store = DynamoStore::new(
-        &stentor::adapters::aws::loopback(&proxy.endpoint()),
-        Tables::default(),
-        SystemClock,
-        Rng::new(),
-    );
-    let seen = Arc::new(Mutex::new(BTreeMap::new()));
-    let counted = Arc::clone(&seen);
-    proxy.decide(move |operation, _| {
-        *counted.lock().unwrap().entry(operation.to_owned()).or_default() += 1;
-        ProxyAction::Pass
-    });
-    let commits =
-        store.commit(alerts, Deadline::after(SystemClock.now(), Duration::from_secs(300))).await;
-    let seen = seen.lock().unwrap().clone();
-    (seen, commits)
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn ten_thousand_alerts_take_the_fewest_transactions() {
-    const ALERTS: usize = 10_000;
-    /// 100 items, one of them the tally.
-    const ROWS_MAX: usize = 99;
-    let engine = Embedded::start(None).await.unwrap();
-    let store = engine.store().await.unwrap();
-    let proxy = Proxy::start(engine.address()).await;
-    let alerts: Vec<Alert> = (0..ALERTS).map(|n| alert(&format!("{n}"), &["critical"])).collect();
-    let count =
-        |seen: &BTreeMap<String, usize>, operation| seen.get(operation).copied().unwrap_or(0);
-    let fresh =
-        |commits: &[Commit]| commits.iter().filter(|commit| **commit == Commit::Fresh).count();
-
-    // No row exists: each transaction is sent once.
-    let (seen, commits) = requests(&proxy, &alerts).await;
-    let chunks = ALERTS.div_ceil(ROWS_MAX);
-    assert_eq!(
-        (fresh(&commits), count(&seen, "TransactWriteItems"), seen.len()),
-        (ALERTS, chunks, 3),
-        "{seen:?}"
-    );
-    assert_eq!(count(&seen, "UpdateItem"), 1, "the hour of all of them is registered once");
-    assert_eq!(count(&seen, "PutItem"), 1, "and so is the route");
-    assert_eq!(counted(&store, "critical").await, ALERTS as u64);
-
-    // Every other row exists, which is the worst mix. The first transactions fail, and say which
-    // rows exist. Then the rows are read before they are sent.
-    const IN_FLIGHT: usize = 8;
-    let half: Vec<Alert> = (ALERTS / 2..ALERTS)
-        .flat_map(|n| {
-            [alert(&format!("{n}"), &["critical"]), alert(&format!("new {n}"), &["critical"])]
-        })
-        .collect();
-    let (seen, commits) = requests(&proxy, &half).await;
-    assert_eq!(fresh(&commits), ALERTS / 2);
-    assert_eq!(count(&seen, "BatchGetItem"), chunks - IN_FLIGHT, "{seen:?}");
-    assert_eq!(count(&seen, "TransactWriteItems"), chunks + IN_FLIGHT, "{seen:?}");
-    assert_eq!(counted(&store, "critical").await, (ALERTS + ALERTS / 2) as u64);
-
-    // All rows exist, as when a batch is retried: nothing is sent again.
-    let (seen, commits) = requests(&proxy, &half).await;
-    assert_eq!(
-        (fresh(&commits), count(&seen, "TransactWriteItems"), count(&seen, "BatchGetItem")),
-        (0, IN_FLIGHT, chunks - IN_FLIGHT)
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_throttled_commit_writes_less_at_once() {
-    let engine = Embedded::start(None).await.unwrap();
-    let store = engine.store().await.unwrap();
-    let proxy = Proxy::start(engine.address()).await;
-    proxy.decide(|operation, _| match operation {
-        "TransactWriteItems" => ProxyAction::ThrottleAbove(20),
-        _ => ProxyAction::Pass,
-    });
-    let throttled = DynamoStore::new(
-        &stentor::adapters::aws::loopback(&proxy.endpoint()),
-        Tables::default(),
-        SystemClock,
-        Rng::with_seed(1),
-    );
-    let alerts: Vec<Alert> = (0..600).map(|n| alert(&format!("{n}"), &["critical"])).collect();
-    let commits = throttled.commit(&alerts, soon()).await;
-    assert!(commits.iter().all(|commit| *commit == Commit::Fresh), "{commits:?}");
-    assert_eq!(counted(&store, "critical").await, 600);
-    // 600 rows in transactions of at most 19 rows are 32; each success tries a little more.
-    let sent = proxy.seen();
-    assert!(sent < 200, "{sent} requests");
-}
-
-#[tokio::test]
-async fn concurrent_commits_of_the_same_alerts_count_them_once() {
-    let engine = Embedded::start(None).await.unwrap();
-    let store = engine.store().await.unwrap();
+async fn concurrent_commits_of_the_same_alerts_count_them_once(kind: EngineKind) {
+    let engine = TestEngine::start(kind).await;
+    let store = engine.store().await;
     let alerts: Vec<Alert> = (0..150).map(|n| alert(&format!("{n}"), &["critical"])).collect();
     // Overlapping parts in different orders, so that whole transactions and parts of them collide.
     let parts: Vec<Vec<Alert>> = vec![
@@ -222,27 +184,28 @@ async fn concurrent_commits_of_the_same_alerts_count_them_once() {
     assert_eq!((fresh, counted(&store, "critical").await), (150, 150));
 }
 
-#[tokio::test]
-async fn an_invalid_alert_does_not_fail_the_others() {
-    let engine = Embedded::start(None).await.unwrap();
-    let store = engine.store().await.unwrap();
+async fn an_invalid_alert_does_not_fail_the_others(kind: EngineKind) {
+    let engine = TestEngine::start(kind).await;
+    let store = engine.store().await;
     let mut alerts: Vec<Alert> = (0..40).map(|n| alert(&format!("{n}"), &["critical"])).collect();
-    // A key of more than 2,048 bytes is always refused.
+    // DynamoDB refuses a key of more than 2,048 bytes. PostgreSQL stores any.
     alerts[17] = alert(&"x".repeat(3000), &["critical"]);
+    let is_refused = kind != EngineKind::Postgres;
     let commits = store.commit(&alerts, soon()).await;
     for (n, commit) in commits.iter().enumerate() {
         match n {
-            17 => assert!(matches!(failure(commit), Some(StoreError::Invalid(_))), "{commit:?}"),
+            17 if is_refused => {
+                assert!(matches!(failure(commit), Some(StoreError::Invalid(_))), "{commit:?}")
+            }
             _ => assert_eq!(*commit, Commit::Fresh, "{n}"),
         }
     }
-    assert_eq!(counted(&store, "critical").await, 39);
+    assert_eq!(counted(&store, "critical").await, if is_refused { 39 } else { 40 });
 }
 
-#[tokio::test]
-async fn the_largest_alerts_fit_their_transactions() {
-    let engine = Embedded::start(None).await.unwrap();
-    let store = engine.store().await.unwrap();
+async fn the_largest_alerts_fit_their_transactions(kind: EngineKind) {
+    let engine = TestEngine::start(kind).await;
+    let store = engine.store().await;
     let large = |n| Alert {
         message: "é".repeat(MESSAGE_BYTES_MAX / 2),
         ..alert(&format!("{n}"), &["critical"])
@@ -251,99 +214,9 @@ async fn the_largest_alerts_fit_their_transactions() {
     assert!(store.commit(&alerts, soon()).await.iter().all(|commit| *commit == Commit::Fresh));
 }
 
-#[tokio::test]
-async fn a_row_has_the_columns_that_auditors_need() {
-    let engine = Embedded::start(None).await.unwrap();
-    let store = engine.store().await.unwrap();
-    store.commit(&[alert("37", &["critical", "audit"])], soon()).await;
-    let page = store.client().scan().table_name("AppLogs").send().await.unwrap();
-    let row = &page.items()[0];
-    let text = |name: &str| row[name].as_s().unwrap().as_str();
-    assert!(text("log_id").starts_with("37-"));
-    assert_eq!(text("timestamp"), "2026-11-23T14:15:06.789Z");
-    assert_eq!((text("marker"), text("app_name")), ("[CRITICAL]", "shop"));
-    assert_eq!(text("message"), "[CRITICAL] order 37 failed");
-    assert!(!row.contains_key("pattern"), "a query finds it again");
-    assert_eq!(
-        (text("account_id"), text("log_group"), text("source")),
-        ("123456789012", "/aws/lambda/shop", "test")
-    );
-    assert!(text("hour").starts_with("2026-11-23T14#"));
-    let days = (row["expires_at"].as_n().unwrap().parse::<i64>().unwrap()
-        - SystemClock.now().as_millis() / 1000)
-        / 86_400;
-    assert!((89..=90).contains(&days), "{days}");
-}
-
-/// A stopped clock. A sleep on it takes real time, as a call to the engine does.
-struct StoppedClock(Timestamp);
-
-impl Clock for StoppedClock {
-    fn now(&self) -> Timestamp {
-        self.0
-    }
-
-    fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send {
-        SystemClock.sleep(duration)
-    }
-}
-
-#[tokio::test]
-async fn items_expire_by_the_clock_of_the_store() {
-    const DAY_S: i64 = 86_400;
-    let engine = Embedded::start(None).await.unwrap();
-    let now_s = 4_000_000_000;
-    let now = Timestamp::from_millis(now_s * 1000);
-    let store = engine.store_with(StoppedClock(now)).await.unwrap();
-    let deadline = Deadline::after(now, Duration::from_secs(20));
-    assert_eq!(store.commit(&[alert("1", &["critical"])], deadline).await, [Commit::Fresh]);
-    store.open(&route(), &opening(1), deadline).await.unwrap();
-    store.close(&route(), 1, None, deadline).await.unwrap();
-    let tallies = store.tallies(&route(), None, usize::MAX, deadline).await.unwrap().tallies;
-    let epoch = Epoch {
-        number: 1,
-        window: 1,
-        at: now,
-        tally: tallies[0].tally.clone(),
-        owed: vec![target()],
-        burst: None,
-        ends_burst: false,
-        hold: None,
-        released: None,
-    };
-    let tallies = vec![tallies[0].key.clone()];
-    let finish = Some(Finish::default());
-    let freeze = Freeze {
-        closing: 1,
-        after: 0,
-        tallies,
-        epoch: Some(epoch),
-        patterns: Default::default(),
-        burst: None,
-        holding: Holding::default(),
-        finish,
-    };
-    assert!(store.freeze(&route(), &freeze, deadline).await.unwrap());
-    let cursor = store.cursor(&route(), deadline).await.unwrap();
-    store.retire(&route(), &cursor, 1, &[], deadline).await.unwrap();
-    let expiries = async |table: &str| {
-        let page = store.client().scan().table_name(table).send().await.unwrap();
-        let expiry = |item: &HashMap<String, AttributeValue>| {
-            item.get("expires_at")?.as_n().ok()?.parse::<i64>().ok()
-        };
-        let mut expiries: Vec<i64> = page.items().iter().filter_map(expiry).collect();
-        expiries.sort_unstable();
-        expiries
-    };
-    assert_eq!(expiries("AppLogs").await, [now_s + 90 * DAY_S]);
-    // A retired epoch, and the hours that have alerts.
-    assert_eq!(expiries("Outbox").await, [now_s + 30 * DAY_S, now_s + 92 * DAY_S]);
-}
-
-#[tokio::test]
-async fn a_window_is_opened_armed_and_closed_once() {
-    let engine = Embedded::start(None).await.unwrap();
-    let store = engine.store().await.unwrap();
+async fn a_window_is_opened_armed_and_closed_once(kind: EngineKind) {
+    let engine = TestEngine::start(kind).await;
+    let store = engine.store().await;
     let (route, at) = (route(), soon());
     assert_eq!(store.cursor(&route, at).await.unwrap(), Default::default());
     assert!(store.open(&route, &opening(1), at).await.unwrap());
@@ -381,13 +254,14 @@ async fn a_window_is_opened_armed_and_closed_once() {
     assert_eq!(store.routes(at).await.unwrap(), [route]);
 }
 
-#[tokio::test]
-async fn a_freeze_moves_all_tallies_into_an_epoch_or_none() {
-    let engine = Embedded::start(None).await.unwrap();
-    let store = engine.store().await.unwrap();
+async fn a_freeze_moves_all_tallies_into_an_epoch_or_none(kind: EngineKind) {
+    let engine = TestEngine::start(kind).await;
+    let store = engine.store().await;
     let (route, at) = (route(), soon());
     let alerts: Vec<Alert> = (0..300).map(|n| alert(&format!("{n}"), &["critical"])).collect();
-    store.commit(&alerts, at).await;
+    for part in alerts.chunks(100) {
+        store.commit(part, at).await;
+    }
     store.open(&route, &opening(1), at).await.unwrap();
     let stored = store.tallies(&route, None, usize::MAX, at).await.unwrap().tallies;
     assert!(stored.len() >= 3);
@@ -478,10 +352,9 @@ async fn a_freeze_moves_all_tallies_into_an_epoch_or_none() {
     );
 }
 
-#[tokio::test]
-async fn a_target_has_one_lease_at_a_time() {
-    let engine = Embedded::start(None).await.unwrap();
-    let store = engine.store().await.unwrap();
+async fn a_target_has_one_lease_at_a_time(kind: EngineKind) {
+    let engine = TestEngine::start(kind).await;
+    let store = engine.store().await;
     let (route, target, at) = (route(), target(), soon());
     let now = SystemClock.now();
     let lease = |owner: &str, until| Lease { owner: owner.to_owned(), until };
@@ -542,10 +415,9 @@ async fn a_target_has_one_lease_at_a_time() {
     );
 }
 
-#[tokio::test]
-async fn an_acknowledged_delivery_clears_the_failures_of_its_target() {
-    let engine = Embedded::start(None).await.unwrap();
-    let store = engine.store().await.unwrap();
+async fn an_acknowledged_delivery_clears_the_failures_of_its_target(kind: EngineKind) {
+    let engine = TestEngine::start(kind).await;
+    let store = engine.store().await;
     let (route, target, at, now) = (route(), target(), soon(), SystemClock.now());
     let ann = Lease { owner: "ann".to_owned(), until: now.after(Duration::from_secs(60)) };
     leased(&store, &ann, now).await.unwrap();
@@ -589,16 +461,15 @@ async fn an_acknowledged_delivery_clears_the_failures_of_its_target() {
 }
 
 /// A process may leave out a note that follows another one closely.
-#[tokio::test]
-async fn a_lag_that_a_process_notes_is_read_by_another() {
-    let engine = Embedded::start(None).await.unwrap();
-    engine.store().await.unwrap();
+async fn a_lag_that_a_process_notes_is_read_by_another(kind: EngineKind) {
+    let engine = TestEngine::start(kind).await;
+    engine.store().await;
     let began = SystemClock.now();
     let at = |seconds: u64| began.after(Duration::from_secs(seconds));
     let deadline = Deadline::after(began, Duration::from_secs(600));
     let clock = ForwardClock::default();
-    let noting = engine.store_with(clock.for_store()).await.unwrap();
-    let reading = engine.store().await.unwrap();
+    let noting = engine.store_with(clock.for_store()).await;
+    let reading = engine.store().await;
     let until = async || reading.lagging_until(deadline).await.unwrap();
     assert_eq!(until().await, None);
     noting.note_lag(at(300), deadline).await.unwrap();
@@ -611,10 +482,9 @@ async fn a_lag_that_a_process_notes_is_read_by_another() {
     assert_eq!(until().await, Some(at(340)));
 }
 
-#[tokio::test]
-async fn a_pause_holds_on_every_route() {
-    let engine = Embedded::start(None).await.unwrap();
-    let store = engine.store().await.unwrap();
+async fn a_pause_holds_on_every_route(kind: EngineKind) {
+    let engine = TestEngine::start(kind).await;
+    let store = engine.store().await;
     let (route, target, at, now) = (route(), target(), soon(), SystemClock.now());
     let (soon, later) = (now.after(Duration::from_secs(5)), now.after(Duration::from_secs(90)));
     store.pause(&target, later, at).await.unwrap();
@@ -643,10 +513,9 @@ async fn a_pause_holds_on_every_route() {
     assert_eq!(state.not_before, Some(later), "a shorter pause changes nothing");
 }
 
-#[tokio::test]
-async fn turns_at_a_target_are_an_interval_apart_and_after_a_pause() {
-    let engine = Embedded::start(None).await.unwrap();
-    let store = engine.store().await.unwrap();
+async fn turns_at_a_target_are_an_interval_apart_and_after_a_pause(kind: EngineKind) {
+    let engine = TestEngine::start(kind).await;
+    let store = engine.store().await;
     let (target, now) = (target(), Timestamp::from_millis(1_000_000));
     let after_ms = |ms| now.after(Duration::from_millis(ms));
     let take =
@@ -660,10 +529,9 @@ async fn turns_at_a_target_are_an_interval_apart_and_after_a_pause() {
     assert_eq!(take(after_ms(9_000)).await, after_ms(61_000));
 }
 
-#[tokio::test]
-async fn a_lease_that_arrives_after_the_delivery_has_no_effect() {
-    let engine = Embedded::start(None).await.unwrap();
-    let store = engine.store().await.unwrap();
+async fn a_lease_that_arrives_after_the_delivery_has_no_effect(kind: EngineKind) {
+    let engine = TestEngine::start(kind).await;
+    let store = engine.store().await;
     let (route, target, at, now) = (route(), target(), soon(), SystemClock.now());
     let recipient = Recipient::Own(&target);
     let ann = Lease { owner: "ann".to_owned(), until: now.after(Duration::from_secs(60)) };
@@ -674,10 +542,9 @@ async fn a_lease_that_arrives_after_the_delivery_has_no_effect() {
     assert_eq!(store.target(&route, recipient, at).await.unwrap().leased_until, None);
 }
 
-#[tokio::test]
-async fn an_escalation_is_recorded_once_and_the_cursor_knows_the_fallback() {
-    let engine = Embedded::start(None).await.unwrap();
-    let store = engine.store().await.unwrap();
+async fn an_escalation_is_recorded_once_and_the_cursor_knows_the_fallback(kind: EngineKind) {
+    let engine = TestEngine::start(kind).await;
+    let store = engine.store().await;
     let (route, fallback, at) = (route(), target(), soon());
     let escalation = |upto| Escalation { upto, reason: "it was down".to_owned() };
     let unknown = TargetState::default();
@@ -706,10 +573,9 @@ async fn an_escalation_is_recorded_once_and_the_cursor_knows_the_fallback() {
     );
 }
 
-#[tokio::test]
-async fn a_route_is_muted_and_unmuted_in_any_state_of_its_window() {
-    let engine = Embedded::start(None).await.unwrap();
-    let store = engine.store().await.unwrap();
+async fn a_route_is_muted_and_unmuted_in_any_state_of_its_window(kind: EngineKind) {
+    let engine = TestEngine::start(kind).await;
+    let store = engine.store().await;
     let (route, at) = (route(), soon());
     store.mute(&route, Some(at.time()), at).await.unwrap();
     assert!(store.open(&route, &opening(1), at).await.unwrap(), "a muted route collects");
@@ -722,139 +588,274 @@ async fn a_route_is_muted_and_unmuted_in_any_state_of_its_window() {
     assert_eq!(store.cursor(&route, at).await.unwrap().muted_until, None);
 }
 
-#[tokio::test]
-async fn no_row_is_stored_before_its_hour_is_registered() {
-    let engine = Embedded::start(None).await.unwrap();
-    engine.store().await.unwrap();
-    let proxy = Proxy::start(engine.address()).await;
-    let store = DynamoStore::new(
-        &stentor::adapters::aws::loopback(&proxy.endpoint()),
-        Tables::default(),
-        SystemClock,
-        Rng::new(),
-    );
-    let (everything, soon) =
-        ((i64::MIN, i64::MAX), || Deadline::after(SystemClock.now(), Duration::from_millis(600)));
-    let found = async || {
-        let (since, until) =
-            (Timestamp::from_millis(everything.0), Timestamp::from_millis(everything.1));
-        let question = AlertQuery { since, until, app: None, route: None, grep: None };
-        let mut found = 0;
-        store
-            .find_alerts(&question, soon, |_| {
-                found += 1;
-                Ok::<_, StoreError>(true)
-            })
-            .await
-            .unwrap();
-        found
+async fn a_window_is_pulled_forward_once(kind: EngineKind) {
+    let engine = TestEngine::start(kind).await;
+    let store = engine.store().await;
+    let (route, at) = (route(), soon());
+    let window = |due| Window {
+        number: 1,
+        due: Timestamp::from_millis(due),
+        claim: Some(Claim { by: 7, at: Timestamp::from_millis(1) }),
     };
-    // The registration fails: nothing is committed.
-    let committed = Arc::new(Mutex::new(0));
-    let counted = Arc::clone(&committed);
-    proxy.decide(move |operation, _| match operation {
-        "UpdateItem" => ProxyAction::Throttle,
-        // The route, which is registered at the same time.
-        "PutItem" => ProxyAction::Pass,
-        _ => {
-            *counted.lock().unwrap() += 1;
-            ProxyAction::Pass
+    let patterns = BurstPatterns { pulled: 3, ..BurstPatterns::default() };
+    let pull =
+        async |window: &Window| store.pull_forward(&route, window, &patterns, at).await.unwrap();
+    assert!(!pull(&window(5)).await, "none is open");
+    let late = Opening { window: window(1_000), ..opening(1) };
+    assert!(store.open(&route, &late, at).await.unwrap());
+    assert!(!pull(&window(1_000)).await, "it is due then");
+    assert!(!pull(&Window { number: 2, ..window(5) }).await, "another is open");
+    assert!(pull(&window(500)).await);
+    assert!(!pull(&window(500)).await, "it is due then");
+    let cursor = store.cursor(&route, at).await.unwrap();
+    assert_eq!((cursor.open, cursor.patterns), (Some(window(500)), patterns));
+}
+
+async fn tallies_are_read_page_by_page(kind: EngineKind) {
+    let engine = TestEngine::start(kind).await;
+    let store = engine.store().await;
+    let (route, at) = (route(), soon());
+    for n in 0..40 {
+        store.commit(&[alert(&format!("{n}"), &["critical"])], at).await;
+    }
+    let (mut position, mut seen) = (None, Vec::new());
+    loop {
+        let page = store.tallies(&route, position.as_ref(), 16, at).await.unwrap();
+        assert!(page.tallies.len() <= 16, "{}", page.tallies.len());
+        seen.extend(page.tallies.into_iter().map(|stored| stored.key));
+        // Later commits may be among the next pages, and change nothing about the earlier ones.
+        store.commit(&[alert(&format!("late {}", seen.len()), &["critical"])], at).await;
+        position = page.next;
+        if position.is_none() {
+            break;
         }
-    });
-    let commits = store.commit(&[alert("1", &["critical"])], soon()).await;
-    assert!(matches!(commits[..], [Commit::Failed(_)]), "{commits:?}");
-    assert_eq!(*committed.lock().unwrap(), 0);
-    // The commit fails after the registration, as in a crash. An hour without rows is harmless.
-    proxy.decide(|operation, _| {
-        if operation == "TransactWriteItems" { ProxyAction::Throttle } else { ProxyAction::Pass }
-    });
-    let commits = store.commit(&[alert("1", &["critical"])], soon()).await;
-    assert!(matches!(commits[..], [Commit::Failed(_)]), "{commits:?}");
-    assert_eq!(found().await, 0);
-    // After that, the hour costs no request.
-    proxy.decide(|_, _| ProxyAction::Pass);
-    assert_eq!(store.commit(&[alert("1", &["critical"])], soon()).await, [Commit::Fresh]);
-    assert_eq!(proxy.seen(), 1);
-    assert_eq!(found().await, 1);
-    // Another process registers the hour itself, even if it finds only duplicates.
-    let other = DynamoStore::new(
-        &stentor::adapters::aws::loopback(&proxy.endpoint()),
-        Tables::default(),
-        SystemClock,
-        Rng::new(),
-    );
-    proxy.decide(|_, _| ProxyAction::Pass);
-    let commits = other.commit(&[alert("1", &["critical"])], soon()).await;
-    assert!(matches!(commits[..], [Commit::Duplicate { .. }]), "{commits:?}");
-    assert_eq!(proxy.seen(), 3, "the hour, the route, the transaction, which finds the row");
-}
-
-#[tokio::test]
-async fn an_unreachable_store_fails_at_the_deadline() {
-    // No server listens on port 9.
-    let config = stentor::adapters::aws::loopback("http://127.0.0.1:9");
-    let store =
-        DynamoStore::new(&config, Tables::default(), SystemClock, fastrand::Rng::with_seed(1));
-    let started = SystemClock.now();
-    let commits = store
-        .commit(&[alert("1", &["critical"])], Deadline::after(started, Duration::from_millis(300)))
-        .await;
+        assert!(seen.len() < 100, "the pages do not end");
+    }
+    let distinct: BTreeSet<_> = seen.iter().collect();
     assert!(
-        matches!(
-            commits.iter().map(failure).collect::<Vec<_>>()[..],
-            [Some(StoreError::Unavailable(_))]
-        ),
-        "{commits:?}"
+        distinct.len() == seen.len() && seen.len() >= 40,
+        "{} of {}",
+        distinct.len(),
+        seen.len()
     );
-    assert!(started.until(SystemClock.now()) < Duration::from_secs(3));
+    assert!(store.has_tallies(&"other".parse().unwrap(), 0, at).await.is_ok_and(|has| !has));
+    let has = join_all((0..8).map(|round| store.has_tallies(&route, round, at))).await;
+    assert!(has.into_iter().any(Result::unwrap));
 }
 
-#[tokio::test]
-async fn a_missing_table_is_named_at_once() {
-    let engine = Embedded::start(None).await.unwrap();
-    let tables = Tables { alerts: "Elsewhere".to_owned(), ..Tables::default() };
-    let store = DynamoStore::new(
-        &stentor::adapters::aws::loopback(&engine.endpoint()),
-        tables,
-        SystemClock,
-        fastrand::Rng::with_seed(1),
-    );
-    let commits = store.commit(&[alert("1", &["critical"])], soon()).await;
-    let [Some(StoreError::Refused(cause))] = commits.iter().map(failure).collect::<Vec<_>>()[..]
-    else {
-        panic!("{commits:?}")
+/// Closes the open window, or the next one, and freezes every tally that is listed. Returns the alerts.
+async fn close_and_freeze(store: &impl Store) -> u64 {
+    let (route, at) = (route(), soon());
+    let mut cursor = store.cursor(&route, at).await.unwrap();
+    if cursor.open.is_none() {
+        let next = Opening { targets: vec![target()], ..opening(cursor.last_window + 1) };
+        assert!(store.open(&route, &next, at).await.unwrap());
+        cursor = store.cursor(&route, at).await.unwrap();
+    }
+    let window = cursor.open.unwrap().number;
+    assert!(store.close(&route, window, None, at).await.unwrap());
+    let stored = store.tallies(&route, None, 97, at).await.unwrap().tallies;
+    let tally = Tally::sum(stored.iter().map(|stored| &stored.tally));
+    let alerts = tally.alerts;
+    let epoch = Epoch {
+        number: cursor.epoch + 1,
+        window,
+        at: Timestamp::default(),
+        tally,
+        owed: vec![target()],
+        burst: None,
+        ends_burst: false,
     };
-    assert_eq!(cause.code, "ResourceNotFoundException", "{cause}");
-    assert!(matches!(store.alerts_table_id(soon()).await, Err(StoreError::Refused(_))));
-}
-
-#[tokio::test]
-async fn stored_items_outlive_the_process() {
-    let directory = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("store-outlives");
-    std::fs::remove_dir_all(&directory).ok();
-    std::fs::create_dir_all(&directory).unwrap();
-    let database = directory.join("stentor.db");
-    let engine = Embedded::start(Some(&database)).await.unwrap();
-    engine.store().await.unwrap().commit(&[alert("1", &["critical"])], soon()).await;
-    engine.stop().await.unwrap();
-    let engine = Embedded::start(Some(&database)).await.unwrap();
-    let commits = engine.store().await.unwrap().commit(&[alert("1", &["critical"])], soon()).await;
-    assert_eq!(commits, [Commit::Duplicate { routes: [route()].into() }]);
-    let hours = engine.store().await.unwrap();
-    let by_hour =
-        hours.client().scan().table_name("AppLogs").index_name("by_hour").send().await.unwrap();
-    let row = &by_hour.items()[0];
-    assert!(row.contains_key("app_name") && !row.contains_key("message"), "{row:?}");
-    assert_eq!(row["timestamp"], AttributeValue::S("2026-11-23T14:15:06.789Z".to_owned()));
-}
-
-/// Accounts have tables of the same name.
-#[tokio::test]
-async fn the_id_of_a_table_tells_it_from_others_of_its_name() {
-    let (one, other) = (Embedded::start(None).await.unwrap(), Embedded::start(None).await.unwrap());
-    let id = async |engine: &Embedded| {
-        engine.store().await.unwrap().alerts_table_id(soon()).await.unwrap()
+    let freeze = Freeze {
+        closing: window,
+        after: cursor.epoch,
+        tallies: stored.into_iter().map(|stored| stored.key).collect(),
+        epoch: (alerts > 0).then_some(epoch),
+        patterns: BurstPatterns::default(),
+        burst: None,
+        finish: Some(Finish::default()),
     };
+    assert!(store.freeze(&route, &freeze, at).await.unwrap(), "no other process closes");
+    alerts
+}
+
+async fn commits_that_race_with_freezes_are_counted_once(kind: EngineKind) {
+    const PROCESSES: usize = 4;
+    const COMMITS: usize = 12;
+    let engine = TestEngine::start(kind).await;
+    // Each commit repeats half of the alerts of the one before, which another process commits.
+    let parts: Vec<Vec<Alert>> = (0..PROCESSES * COMMITS)
+        .map(|n| (n * 5..n * 5 + 10).map(|n| alert(&format!("{n}"), &["critical"])).collect())
+        .collect();
+    let committed = AtomicUsize::new(0);
+    let mut stores = Vec::new();
+    for _ in 0..=PROCESSES {
+        stores.push(engine.store().await);
+    }
+    let commit = async |process: usize| {
+        let mut fresh = 0;
+        for n in 0..COMMITS {
+            let commits = stores[process].commit(&parts[n * PROCESSES + process], soon()).await;
+            assert!(
+                !commits.iter().any(|commit| matches!(commit, Commit::Failed(_))),
+                "{commits:?}"
+            );
+            fresh += commits.iter().filter(|commit| **commit == Commit::Fresh).count() as u64;
+        }
+        committed.fetch_add(1, Ordering::SeqCst);
+        fresh
+    };
+    let freeze = async {
+        let mut frozen = 0;
+        while committed.load(Ordering::SeqCst) < PROCESSES {
+            frozen += close_and_freeze(&stores[PROCESSES]).await;
+        }
+        frozen + close_and_freeze(&stores[PROCESSES]).await
+    };
+    let (fresh, frozen) = join(join_all((0..PROCESSES).map(commit)), freeze).await;
+    let alerts = (PROCESSES * COMMITS * 5 + 5) as u64;
+    assert_eq!((fresh.iter().sum::<u64>(), frozen), (alerts, alerts));
+    assert_eq!(counted(&stores[0], "critical").await, 0);
+    let cursor = stores[0].cursor(&route(), soon()).await.unwrap();
+    let epochs = stores[0].epochs(&route(), 0, cursor.epoch, usize::MAX, soon()).await.unwrap();
+    assert_eq!(epochs.iter().map(|epoch| epoch.tally.alerts).sum::<u64>(), alerts);
+    assert_eq!(found(&stores[0], &everything()).await.len() as u64, alerts, "rows");
+}
+
+fn everything() -> AlertQuery {
+    AlertQuery {
+        since: Timestamp::from_millis(i64::MIN),
+        until: Timestamp::from_millis(i64::MAX),
+        app: None,
+        route: None,
+        grep: None,
+    }
+}
+
+async fn found(store: &Database, query: &AlertQuery) -> Vec<AuditRow> {
+    let mut rows = Vec::new();
+    let add = |row| {
+        rows.push(row);
+        Ok::<_, StoreError>(true)
+    };
+    store.find_alerts(query, soon, add).await.unwrap();
+    rows
+}
+
+async fn rows_are_found_by_time_app_and_route(kind: EngineKind) {
+    let engine = TestEngine::start(kind).await;
+    let store = engine.store().await;
+    let app = |name: &str| Arc::new(Origin::default().with_app(name, AppSource::default()));
+    // More than a page, several of each millisecond.
+    let usual = (0..1_200).map(|n| Alert {
+        timestamp: Timestamp::from_millis(1_795_443_306_789 + n / 3),
+        origin: app(if n % 2 == 0 { "even" } else { "odd" }),
+        ..alert(&format!("{n}"), if n % 3 == 0 { &["critical", "audit"] } else { &["critical"] })
+    });
+    let odd_times = [i64::MIN, -1, 0, i64::MAX].map(|millis| Alert {
+        timestamp: Timestamp::from_millis(millis),
+        origin: app("clock"),
+        ..alert(&format!("at {millis}"), &["critical"])
+    });
+    let alerts: Vec<Alert> = usual.chain(odd_times).collect();
+    assert!(store.commit(&alerts, soon()).await.iter().all(|commit| *commit == Commit::Fresh));
+    let all = found(&store, &everything()).await;
+    assert_eq!(all.len(), 1_204);
+    assert!(all.is_sorted_by(|one, next| one.timestamp >= next.timestamp), "the latest first");
+    let ids: BTreeSet<&str> = all.iter().map(|row| row.log_id.as_str()).collect();
+    assert_eq!(ids.len(), 1_204, "each once");
+    let count = async |query: AlertQuery| found(&store, &query).await.len();
+    let (since, until) =
+        (Timestamp::from_millis(1_795_443_306_789), Timestamp::from_millis(1_795_443_306_790));
+    assert_eq!(count(AlertQuery { since, ..everything() }).await, 1_201);
+    assert_eq!(count(AlertQuery { since, until, ..everything() }).await, 6, "both ends inclusive");
+    assert_eq!(count(AlertQuery { app: Some("odd".to_owned()), ..everything() }).await, 600);
+    let route = Some("audit".parse().unwrap());
+    assert_eq!(count(AlertQuery { route, ..everything() }).await, 400);
+    let grep = Some(regex::Regex::new("order 7 failed").unwrap());
+    assert_eq!(count(AlertQuery { grep, ..everything() }).await, 1);
+    // A reader that has enough gets no more.
+    let mut shown = 0;
+    let until_enough = |_| {
+        shown += 1;
+        Ok::<_, StoreError>(shown < 10)
+    };
+    store.find_alerts(&everything(), soon, until_enough).await.unwrap();
+    assert_eq!(shown, 10);
+}
+
+async fn a_row_shows_what_was_stored(kind: EngineKind) {
+    let engine = TestEngine::start(kind).await;
+    let store = engine.store().await;
+    let context = LogContext { before: "one line before".to_owned(), after: String::new() };
+    let stored = Alert {
+        region: Some("eu-west-1".into()),
+        left_out: 7,
+        context: Some(Box::new(context)),
+        ..alert("37", &["critical", "audit"])
+    };
+    store.commit(&[stored.clone(), alert("38", &["critical"])], soon()).await;
+    let row = store.alert(stored.id.as_str(), soon()).await.unwrap().expect("it is stored");
+    let expected = AuditRow {
+        log_id: stored.id.to_string(),
+        timestamp: "2026-11-23T14:15:06.789Z".to_owned(),
+        marker: "[CRITICAL]".to_owned(),
+        app_name: "shop".to_owned(),
+        message: "[CRITICAL] order 37 failed".to_owned(),
+        routes: vec!["critical".to_owned(), "audit".to_owned()],
+        account_id: "123456789012".to_owned(),
+        region: "eu-west-1".to_owned(),
+        log_group: "/aws/lambda/shop".to_owned(),
+        log_stream: stored.origin.log_stream.clone(),
+        pattern: "[CRITICAL] order <n> failed".to_owned(),
+        source: "test".to_owned(),
+        context_before: "one line before".to_owned(),
+        context_after: String::new(),
+    };
+    assert_eq!(row, expected);
+    assert_eq!(store.alert("37", soon()).await.unwrap(), None);
+}
+
+/// PostgreSQL cannot hold a NUL, and shows a symbol in its place.
+async fn any_text_can_be_stored(kind: EngineKind) {
+    let engine = TestEngine::start(kind).await;
+    let store = engine.store().await;
+    let odd = "a\0b \u{1} \u{7f} \u{80} \u{d7ff} \u{ffff} \u{10ffff} \\ ' \" {} \u{202e}\r\n\t";
+    let origin = Origin::new("123456789012", odd, "stream", None, "test");
+    let stored = Alert {
+        message: format!("[CRITICAL] {odd}"),
+        marker: odd.into(),
+        origin: Arc::new(origin),
+        ..alert(odd, &["critical"])
+    };
+    let alerts = [stored.clone(), alert("2", &["critical"])];
+    assert_eq!(store.commit(&alerts, soon()).await, [Commit::Fresh, Commit::Fresh]);
+    let again = store.commit(&alerts, soon()).await;
+    assert!(again.iter().all(|commit| matches!(commit, Commit::Duplicate { .. })), "{again:?}");
+    assert_eq!(counted(&store, "critical").await, 2);
+    let row = store.alert(stored.id.as_str(), soon()).await.unwrap().expect("it is stored");
+    let shown = match kind {
+        EngineKind::Postgres => odd.replace('\0', "\u{2400}"),
+        EngineKind::Dynoxide | EngineKind::DynamoDbLocal => odd.to_owned(),
+    };
+    assert_eq!((row.message, row.log_group), (format!("[CRITICAL] {shown}"), shown));
+    // An id is as a whole what tells alerts apart.
+    let other = alert(&odd.replace('\0', "\u{2400}"), &["critical"]);
+    assert_eq!(store.commit(&[other], soon()).await, [Commit::Fresh]);
+}
+
+async fn the_id_of_a_database_tells_it_from_others(kind: EngineKind) {
+    let (one, other) = (TestEngine::start(kind).await, TestEngine::start(kind).await);
+    if kind == EngineKind::DynamoDbLocal {
+        // Its description of a table lacks the `TableId` of AWS.
+        let id = one.store().await.id(soon()).await;
+        assert!(
+            matches!(&id, Err(StoreError::Invalid(cause)) if cause.code == "no-table-id"),
+            "{id:?}"
+        );
+        return;
+    }
+    let id = async |engine: &TestEngine| engine.store().await.id(soon()).await.unwrap();
     assert_eq!(id(&one).await, id(&one).await);
     assert_ne!(id(&one).await, id(&other).await);
 }

@@ -3,12 +3,18 @@
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
 pub(crate) mod adf;
+#[cfg(feature = "postgres")]
+pub mod engines;
 pub(crate) mod jira;
 pub mod parked;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod proxy;
 pub mod schema;
 pub mod service;
 pub mod target_services;
+#[cfg(feature = "postgres")]
+pub mod tcp;
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;

@@ -50,6 +50,10 @@ pub fn explain(cause: &Cause, what: &str) -> String {
                 .to_owned()
         }
         "no-credentials" => NO_CREDENTIALS.to_owned(),
+        // A database has an address, and no Region.
+        "unreachable" | "no-answer" if what.starts_with("the database") => {
+            format!("{what} cannot be reached: check its address and the network ({message})")
+        }
         "unreachable" | "no-answer" => {
             format!("{what} cannot be reached: check the network and --region ({message})")
         }

@@ -12,7 +12,7 @@ use futures::{StreamExt as _, stream};
 use super::DynamoStore;
 use super::call::call_error;
 use super::item::{self, HOUR_SHARDS, Item};
-use super::packed::unpack_event_id;
+use crate::adapters::packed::unpack_event_id;
 use crate::model::audit::{AlertQuery, AuditRow};
 use crate::model::pattern::Pattern;
 use crate::protocol::clock::{Clock, Deadline};
@@ -78,24 +78,6 @@ impl<C: Clock> DynamoStore<C> {
             }
         }
         Ok(())
-    }
-
-    /// The latest alert of a query.
-    ///
-    /// # Errors
-    /// When a call does not return by its `deadline`.
-    pub async fn find_alert(
-        &self,
-        query: &AlertQuery,
-        deadline: impl Fn() -> Deadline,
-    ) -> Result<Option<AuditRow>, StoreError> {
-        let mut found = None;
-        let take = |row| {
-            found = Some(row);
-            Ok::<_, StoreError>(false)
-        };
-        self.find_alerts(query, deadline, take).await?;
-        Ok(found)
     }
 
     /// The row of an alert; `None` if there is none.

@@ -24,7 +24,7 @@ use super::DynamoStore;
 use super::call::{CallError, Written, call_error};
 use super::commit_request::{CommitRequest, Write};
 use super::item::{self, Item, TALLY_SHARDS};
-use super::packed::pack_json;
+use crate::adapters::packed::pack_json;
 use crate::model::alert::Alert;
 use crate::model::error::Cause;
 use crate::model::name::RouteName;

@@ -9,8 +9,8 @@ use aws_smithy_types::Blob;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::packed::{pack_event_id, pack_json, unpack_json};
 use super::value::{Columns, ItemValue};
+use crate::adapters::packed::{pack_event_id, pack_json, unpack_json};
 use crate::model::alert::{Alert, LogContext};
 use crate::model::error::Cause;
 use crate::model::name::{RouteName, Target};

@@ -1,9 +1,6 @@
 //! Whether a consumer is behind its stream: one item `#lag` / `stream` of the outbox. Many consumers
 //! are behind at once, so each process writes it only now and then.
 
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
-
 use super::DynamoStore;
 use super::item;
 use crate::model::time::Timestamp;
@@ -14,24 +11,6 @@ use crate::protocol::store::StoreError;
 const LAG: &str = "#lag";
 
 const STREAM: &str = "stream";
-
-/// A thousand processes make about thirty writes a second; one item takes a thousand. Much shorter
-/// than a note holds, so that a lag which lasts has no gap.
-const NOTED_EVERY: Duration = Duration::from_secs(30);
-
-/// When this process has last noted that it is behind.
-#[derive(Debug, Default)]
-pub(super) struct NotedLag(AtomicI64);
-
-impl NotedLag {
-    fn is_recent(&self, now: Timestamp) -> bool {
-        Timestamp::from_millis(self.0.load(Ordering::Relaxed)).after(NOTED_EVERY) > now
-    }
-
-    fn set(&self, now: Timestamp) {
-        self.0.store(now.as_millis(), Ordering::Relaxed);
-    }
-}
 
 impl<C: Clock> DynamoStore<C> {
     pub(super) async fn note_lag_until(

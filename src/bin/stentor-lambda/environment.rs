@@ -4,7 +4,9 @@
 use std::env;
 
 use anyhow::{Context as _, anyhow};
+use aws_types::SdkConfig;
 use stentor::adapters::clock::SystemClock;
+use stentor::adapters::database::Database;
 use stentor::adapters::dynamodb::{DynamoStore, Tables};
 use stentor::adapters::http::Http;
 use stentor::adapters::random;
@@ -51,24 +53,14 @@ async fn function(
         config.decoded_bytes_max = fitting;
     }
     let aws = stentor::adapters::aws::from_environment().load().await;
-    let tables = Tables {
-        alerts: variable("ALERTS_TABLE").unwrap_or(Tables::default().alerts),
-        outbox: variable("OUTBOX_TABLE").unwrap_or(Tables::default().outbox),
-        ..Tables::default()
-    };
-    let tables = match variable("ALERTS_RETENTION_DAYS") {
-        Some(days) => {
-            tables.keeping(&days).map_err(|problem| anyhow!("ALERTS_RETENTION_DAYS: {problem}"))?
-        }
-        None => tables,
-    };
+    let store = store(variable, &aws)?;
     let dlq_url =
         variable("DLQ_URL").context("DLQ_URL is not set: there is nowhere to park bad records")?;
     let secret_id = variable("STENTOR_SECRET_ID")
         .context("STENTOR_SECRET_ID is not set: there are no credentials")?;
     Ok(DeployedServices {
         routes: Routes::new(&config)?.refusing(own_logs(variable)),
-        store: DynamoStore::new(&aws, tables, SystemClock, random::from_os()),
+        store,
         due: variable("DUE_QUEUE_URL")
             .map(|url| SqsDueQueue::new(&aws, url, SystemClock, random::from_os())),
         dead_letters: SqsDeadLetters::new(&aws, dlq_url, SystemClock, random::from_os()),
@@ -81,6 +73,54 @@ async fn function(
         .with_stack(variable("STENTOR_STACK").unwrap_or_else(|| "stentor".to_owned()))
         .with_sns(Sns::new(&aws, SystemClock)),
     })
+}
+
+/// The database that the variables name, or the tables.
+fn store(variable: &impl Fn(&str) -> Option<String>, aws: &SdkConfig) -> anyhow::Result<Database> {
+    let days = match variable("ALERTS_RETENTION_DAYS") {
+        Some(days) => {
+            Tables::days(&days).map_err(|problem| anyhow!("ALERTS_RETENTION_DAYS: {problem}"))?
+        }
+        None => Tables::DAYS,
+    };
+    if let Some(database) = postgres(variable, aws, days)? {
+        return Ok(database);
+    }
+    let tables = Tables {
+        alerts: variable("ALERTS_TABLE").unwrap_or(Tables::default().alerts),
+        outbox: variable("OUTBOX_TABLE").unwrap_or(Tables::default().outbox),
+        ..Tables::default()
+    };
+    Ok(DynamoStore::new(aws, tables.keeping(days), SystemClock, random::from_os()).into())
+}
+
+#[cfg(feature = "postgres")]
+fn postgres(
+    variable: &impl Fn(&str) -> Option<String>,
+    aws: &SdkConfig,
+    days: u16,
+) -> anyhow::Result<Option<Database>> {
+    use stentor::adapters::postgres::{PostgresStore, deployed};
+    let settings = deployed::settings(variable, aws)?;
+    Ok(settings.map(|settings| {
+        PostgresStore::new(settings, SystemClock, random::from_os()).keeping(days).into()
+    }))
+}
+
+/// # Errors
+/// When the variables name a database: this build has no client for it.
+#[cfg(not(feature = "postgres"))]
+fn postgres(
+    variable: &impl Fn(&str) -> Option<String>,
+    _: &SdkConfig,
+    _: u16,
+) -> anyhow::Result<Option<Database>> {
+    match variable("DATABASE_SECRET_ID").or_else(|| variable("DATABASE_HOST")) {
+        Some(_) => Err(anyhow!(
+            "DATABASE_SECRET_ID: this build has no PostgreSQL: build it with the feature `postgres`"
+        )),
+        None => Ok(None),
+    }
 }
 
 /// The settings of an invocation.

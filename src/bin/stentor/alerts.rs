@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use regex::Regex;
 use stentor::adapters::clock::SystemClock;
-use stentor::adapters::dynamodb::DynamoStore;
+use stentor::adapters::database::Database;
 use stentor::model::audit::{AlertQuery, AuditRow};
 use stentor::model::humanize::count_alerts;
 use stentor::model::name::RouteName;
@@ -93,7 +93,7 @@ pub(crate) async fn alerts(arguments: &AlertsArguments, ui: Ui) -> anyhow::Resul
 }
 
 impl AlertsArguments {
-    async fn query(&self, store: &DynamoStore, ui: Ui) -> anyhow::Result<Exit> {
+    async fn query(&self, store: &Database, ui: Ui) -> anyhow::Result<Exit> {
         let query = self.alert_query();
         if query.since > query.until {
             match self.since {
@@ -121,7 +121,7 @@ impl AlertsArguments {
     /// when the reader of the output has closed it, as `head` does.
     async fn print_rows(
         &self,
-        store: &DynamoStore,
+        store: &Database,
         query: &AlertQuery,
     ) -> anyhow::Result<Option<(u64, bool)>> {
         const CANNOT_WRITE: &str = "cannot write to standard output";
@@ -196,7 +196,7 @@ fn csv_line<const N: usize>(cells: [impl AsRef<[u8]>; N]) -> String {
 
 /// A sender may give an alert a wrong time. Without a hint the operator would overlook it.
 async fn hint_at_wrong_times(
-    store: &DynamoStore,
+    store: &Database,
     query: &AlertQuery,
     ui: Ui,
 ) -> Result<(), StoreError> {
@@ -218,7 +218,7 @@ async fn hint_at_wrong_times(
 }
 
 /// The number of alerts that match, up to [`COUNTED_MAX`].
-async fn count(store: &DynamoStore, query: &AlertQuery) -> Result<u64, StoreError> {
+async fn count(store: &Database, query: &AlertQuery) -> Result<u64, StoreError> {
     let mut count = 0;
     let counting = |_| {
         count += 1;
@@ -243,8 +243,8 @@ fn call_deadline() -> Deadline {
     Deadline::after(SystemClock.now(), CALL_TIMEOUT)
 }
 
-fn explain(error: &StoreError, store: &DynamoStore) -> anyhow::Error {
-    explain_store_error(error, &format!("the table {}", store.tables().alerts))
+fn explain(error: &StoreError, store: &Database) -> anyhow::Error {
+    explain_store_error(error, &store.alerts_place())
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use aws_types::SdkConfig;
 use clap::Args;
 use stentor::adapters::aws::diagnose;
 use stentor::adapters::clock::SystemClock;
+use stentor::adapters::database::Database;
 use stentor::adapters::dynamodb::{DynamoStore, Tables};
 use stentor::adapters::http;
 use stentor::adapters::random;
@@ -207,9 +208,9 @@ impl TableNames {
     ///
     /// # Errors
     /// When the functions of the stack cannot be read.
-    pub(crate) async fn store(&self, aws: &SdkConfig) -> anyhow::Result<DynamoStore> {
-        let tables = self.of(&self.stack.settings(aws).await?);
-        Ok(DynamoStore::new(aws, tables, SystemClock, random::from_os()))
+    pub(crate) async fn store(&self, aws: &SdkConfig) -> anyhow::Result<Database> {
+        let settings = self.stack.settings(aws).await?;
+        deployed_store(&settings, aws, self.of(&settings))
     }
 
     /// The tables in `settings`, or those of the options.
@@ -227,6 +228,53 @@ impl TableNames {
                 .unwrap_or(default.outbox),
             alerts_ttl: days.map_or(default.alerts_ttl, |days| Duration::from_hours(24) * days),
         }
+    }
+}
+
+/// The database that a stack names, or the tables.
+///
+/// # Errors
+/// When a setting of the database is wrong.
+pub(crate) fn deployed_store(
+    settings: &StackSettings,
+    aws: &SdkConfig,
+    tables: Tables,
+) -> anyhow::Result<Database> {
+    Ok(match postgres_store(settings, aws, &tables)? {
+        Some(database) => database,
+        None => DynamoStore::new(aws, tables, SystemClock, random::from_os()).into(),
+    })
+}
+
+#[cfg(all(feature = "aws", feature = "postgres"))]
+fn postgres_store(
+    settings: &StackSettings,
+    aws: &SdkConfig,
+    tables: &Tables,
+) -> anyhow::Result<Option<Database>> {
+    use stentor::adapters::postgres::{PostgresStore, deployed};
+    let variable = |name: &str| settings.setting(name, None);
+    let days = u16::try_from(tables.alerts_ttl.as_secs() / 86_400).unwrap_or(u16::MAX);
+    let database = deployed::settings(&variable, aws)?;
+    Ok(database.map(|database| {
+        PostgresStore::new(database, SystemClock, random::from_os()).keeping(days).into()
+    }))
+}
+
+/// # Errors
+/// When the stack names a database: this build has no client for it.
+#[cfg(not(all(feature = "aws", feature = "postgres")))]
+fn postgres_store(
+    settings: &StackSettings,
+    _: &SdkConfig,
+    _: &Tables,
+) -> anyhow::Result<Option<Database>> {
+    let named = ["DATABASE_SECRET_ID", "DATABASE_HOST"]
+        .into_iter()
+        .find(|name| settings.setting(name, None).is_some());
+    match named {
+        Some(name) => bail!("the stack sets {name}: this needs the features `aws` and `postgres`"),
+        None => Ok(None),
     }
 }
 

@@ -1,19 +1,22 @@
-//! The audit table that a command queries: that of a stack, or of a data directory.
+//! The audit table that a command queries: that of a stack, of a database, or of a data directory.
 
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use stentor::adapters::dynamodb::DynamoStore;
+use stentor::adapters::database::Database;
 use stentor::adapters::embedded::Embedded;
 
 use crate::args::{Aws, TableNames};
 use crate::data_dir::{DataDir, DatabaseCopy};
+use crate::store::StoreOption;
 
 #[derive(Debug, Args)]
 pub(crate) struct AuditTable {
     /// Query the data directory of `stentor run` instead of a stack
-    #[arg(long, value_name = "DIR", conflicts_with = "stack")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["stack", "store"])]
     data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    store: StoreOption,
     #[command(flatten)]
     tables: TableNames,
     #[command(flatten)]
@@ -27,8 +30,11 @@ impl AuditTable {
     /// When the store cannot be opened, and those of `query`.
     pub(crate) async fn query<T>(
         &self,
-        query: impl AsyncFnOnce(&DynamoStore) -> anyhow::Result<T>,
+        query: impl AsyncFnOnce(&Database) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
+        if let Some(database) = self.store.connect().await? {
+            return query(&database).await;
+        }
         match &self.data_dir {
             None => query(&self.tables.store(&self.aws.load().await?).await?).await,
             Some(directory) => query_directory(directory, query).await,
@@ -39,7 +45,7 @@ impl AuditTable {
 /// On a copy of the database if the directory cannot be written.
 async fn query_directory<T>(
     directory: &Path,
-    query: impl AsyncFnOnce(&DynamoStore) -> anyhow::Result<T>,
+    query: impl AsyncFnOnce(&Database) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let mut data = DataDir::open_existing(directory)?;
     let copy = if data.is_writable() { None } else { Some(DatabaseCopy::of(directory)?) };
@@ -51,7 +57,7 @@ async fn query_directory<T>(
             (engine, store)
         }
     };
-    let answer = query(&store).await?;
+    let answer = query(&store.into()).await?;
     engine.stop().await?;
     Ok(answer)
 }

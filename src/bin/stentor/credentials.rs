@@ -13,7 +13,7 @@ use clap::Args;
 use serde_json::Value;
 use stentor::adapters::access::Access;
 use stentor::adapters::clock::SystemClock;
-use stentor::adapters::dynamodb::DynamoStore;
+use stentor::adapters::database::Database;
 use stentor::adapters::secret::{
     Credential, ReadSecret, SecretError, SecretText, SecretVersion, Secrets,
 };
@@ -129,9 +129,9 @@ impl DeliverOptions {
 ///
 /// # Errors
 /// When the store cannot be read.
-pub(crate) async fn local_stack(store: &DynamoStore) -> anyhow::Result<String> {
+pub(crate) async fn local_stack(store: &Database) -> anyhow::Result<String> {
     let deadline = Deadline::after(SystemClock.now(), Duration::from_secs(15));
-    let id = store.alerts_table_id(deadline).await?;
+    let id = store.id(deadline).await?;
     Ok(format!("local-{}", id.chars().take(8).collect::<String>()))
 }
 

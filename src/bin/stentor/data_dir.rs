@@ -163,6 +163,11 @@ impl DataDir {
         self.path.join("replayed")
     }
 
+    /// The same for a database elsewhere, by its id.
+    pub(crate) fn replayed_into(&self, id: &str) -> PathBuf {
+        self.path.join(format!("replayed-{id}"))
+    }
+
     /// Opens a file for its lock, without truncating it: it may be a link to another file.
     fn lock_file(&self, name: &str) -> anyhow::Result<File> {
         let path = self.path.join(name);

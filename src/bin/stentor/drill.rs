@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use clap::Args;
 use serde::Serialize;
 use stentor::adapters::clock::SystemClock;
-use stentor::adapters::dynamodb::DynamoStore;
+use stentor::adapters::database::Database;
 use stentor::adapters::random;
 use stentor::config;
 use stentor::ingest::route::Routes;
@@ -76,7 +76,8 @@ pub(crate) async fn drill(arguments: &DrillArguments, ui: Ui) -> anyhow::Result<
     let plan = arguments.plan(&Routes::new(&config)?).map_err(|problem| anyhow!(problem))?;
     let aws = arguments.aws.load().await?;
     let store = arguments.tables.store(&aws).await?;
-    let tables = format!("{} or {}", store.tables().alerts, store.tables().outbox);
+    let (alerts, outbox) = (store.alerts_place(), store.outbox_place());
+    let tables = if alerts == outbox { alerts } else { format!("{alerts} or {outbox}") };
     let explain = |error: &StoreError| explain(error, &tables);
     let begun = Drill::begin(&store, &SystemClock, &plan, deadline()).await;
     let mut drill = begun.map_err(|error| match error {
@@ -113,7 +114,7 @@ impl DrillArguments {
     fn report(
         &self,
         plan: &DrillPlan,
-        drill: &Drill<'_, DynamoStore, SystemClock>,
+        drill: &Drill<'_, Database, SystemClock>,
         outcome: DrillOutcome,
     ) -> anyhow::Result<Exit> {
         let reason = match outcome {

@@ -46,6 +46,7 @@ mod input;
 mod json;
 mod log_lines;
 mod log_reader;
+mod migrate;
 mod mute;
 mod patterns;
 mod preview;
@@ -60,6 +61,7 @@ mod send_test;
 mod signals;
 mod stack;
 mod stdout;
+mod store;
 mod trace;
 mod ui;
 
@@ -95,6 +97,8 @@ enum Command {
     Filter(filter::FilterArguments),
     Sample(sample::SampleArguments),
     Cost(cost::CostArguments),
+    #[cfg_attr(not(feature = "postgres"), command(hide = true))]
+    Migrate(migrate::MigrateArguments),
     Mute(mute::Mute),
     Unmute(mute::Unmute),
     SendTest(send_test::SendTestArguments),
@@ -174,6 +178,7 @@ impl Command {
             Self::Filter(arguments) => filter::filter(&arguments, ui),
             Self::Sample(arguments) => sample::sample(&arguments),
             Self::Cost(arguments) => cost::cost(&arguments),
+            Self::Migrate(arguments) => migrate::migrate(&arguments, ui).await,
             Self::Mute(arguments) => mute::mute(&arguments, ui).await,
             Self::Unmute(arguments) => mute::unmute(&arguments, ui).await,
             Self::SendTest(arguments) => send_test::send_test(&arguments, ui).await,

@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::anyhow;
 use clap::Args;
 use stentor::adapters::clock::SystemClock;
-use stentor::adapters::dynamodb::{DynamoStore, Tables};
-use stentor::adapters::random;
+use stentor::adapters::database::Database;
+use stentor::adapters::dynamodb::Tables;
 use stentor::config;
 use stentor::model::humanize::humanize_duration;
 use stentor::model::name::RouteName;
@@ -18,9 +18,10 @@ use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::store::Store;
 
 use crate::Exit;
-use crate::args::{Aws, Configuration, explain_store_error};
+use crate::args::{Aws, Configuration, deployed_store, explain_store_error};
 use crate::data_dir::DataDir;
 use crate::stack::Stack;
+use crate::store::StoreOption;
 use crate::ui::{self, Ui};
 
 const MUTE_EXAMPLE: &str = if cfg!(feature = "aws") {
@@ -76,8 +77,10 @@ struct State {
     )]
     outbox_table: String,
     /// Use the data directory of `stentor run` instead of a stack
-    #[arg(long, value_name = "DIR", conflicts_with = "stack")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["stack", "store"])]
     data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    store: StoreOption,
     #[command(flatten)]
     aws: Aws,
 }
@@ -117,18 +120,21 @@ impl State {
         until: Option<Timestamp>,
         ui: Ui,
     ) -> anyhow::Result<bool> {
+        if let Some(database) = self.store.connect().await? {
+            return set_mute(&database, &self.configuration, route, until, ui).await;
+        }
         if let Some(path) = &self.data_dir {
             let (engine, store) = DataDir::open_existing(path)?.start().await?;
-            let was_muted = set_mute(&store, &self.configuration, route, until, ui).await;
+            let was_muted = set_mute(&store.into(), &self.configuration, route, until, ui).await;
             engine.stop().await?;
             return was_muted;
         }
         let aws = self.aws.load().await?;
         let settings = self.stack.settings(&aws).await?;
-        let default = Tables::default();
         let outbox = settings.setting("OUTBOX_TABLE", Some(&self.outbox_table));
+        let default = Tables::default();
         let tables = Tables { outbox: outbox.unwrap_or(default.outbox.clone()), ..default };
-        let store = DynamoStore::new(&aws, tables, SystemClock, random::from_os());
+        let store = deployed_store(&settings, &aws, tables)?;
         set_mute(&store, &self.configuration, route, until, ui).await
     }
 }
@@ -177,7 +183,7 @@ pub(crate) async fn quiet<S: Store>(
 }
 
 async fn set_mute(
-    store: &DynamoStore,
+    store: &Database,
     configuration: &Configuration,
     route: &RouteName,
     until: Option<Timestamp>,
@@ -187,8 +193,7 @@ async fn set_mute(
     let deadline = Deadline::after(now, STORE_TIMEOUT);
     let configured = configuration.read(ui)?.routes.into_iter().map(|route| route.name);
     // A route that the configuration has lost may still have alerts to deliver.
-    let explain =
-        |error| explain_store_error(&error, &format!("the table {}", store.tables().outbox));
+    let explain = |error| explain_store_error(&error, &store.outbox_place());
     let known: BTreeSet<RouteName> =
         configured.chain(store.routes(deadline).await.map_err(explain)?).collect();
     if !known.contains(route) {

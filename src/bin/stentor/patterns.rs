@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::bail;
 use clap::Args;
 use stentor::adapters::clock::SystemClock;
-use stentor::adapters::dynamodb::DynamoStore;
+use stentor::adapters::database::Database;
 use stentor::ingest::route::Routes;
 use stentor::model::audit::{AlertQuery, AuditRow};
 use stentor::model::humanize::{self, thousands};
@@ -184,11 +184,7 @@ impl PatternsArguments {
     }
 
     /// The patterns of the alerts in the audit table.
-    async fn query(
-        &self,
-        store: &DynamoStore,
-        redactor: &Redactor,
-    ) -> anyhow::Result<PatternSummary> {
+    async fn query(&self, store: &Database, redactor: &Redactor) -> anyhow::Result<PatternSummary> {
         const CALL: Duration = Duration::from_secs(30);
         let now = SystemClock.now();
         let query = AlertQuery {
@@ -212,9 +208,7 @@ impl PatternsArguments {
         };
         let queried =
             store.find_alerts(&query, || Deadline::after(SystemClock.now(), CALL), add).await;
-        queried.map_err(|error| {
-            explain_store_error(&error, &format!("the table {}", store.tables().alerts))
-        })?;
+        queried.map_err(|error| explain_store_error(&error, &store.alerts_place()))?;
         Ok(counter.finish())
     }
 

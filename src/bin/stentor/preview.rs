@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use stentor::adapters::clock::SystemClock;
-use stentor::adapters::dynamodb::DynamoStore;
+use stentor::adapters::database::Database;
 use stentor::adapters::local::{FileDeadLetters, LocalDueQueue};
 use stentor::adapters::slack::layout;
 use stentor::adapters::targets::{self, Targets};
@@ -34,7 +34,7 @@ use crate::ui;
 /// The services that live input and files share.
 pub(crate) struct SharedServices {
     pub routes: Routes,
-    pub store: DynamoStore,
+    pub store: Database,
     pub park: FileDeadLetters,
     pub preview: PreviewNotifier,
 }
@@ -370,7 +370,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Services for LocalServices<'_> {
-    type Store = DynamoStore;
+    type Store = Database;
     type Due = LocalDueQueue;
     type DeadLetters = FileDeadLetters;
     type Deliver = PreviewNotifier;
@@ -380,7 +380,7 @@ impl Services for LocalServices<'_> {
         &self.shared.routes
     }
 
-    fn store(&self) -> &DynamoStore {
+    fn store(&self) -> &Database {
         &self.shared.store
     }
 

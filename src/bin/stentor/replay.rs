@@ -24,7 +24,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Exit;
 use crate::args::{
-    Aws, Configuration, SlackApi, TableNames, bytes, point_in_time, region_of_environment,
+    Aws, Configuration, SlackApi, TableNames, bytes, explain_store_error, point_in_time,
+    region_of_environment,
 };
 use crate::credentials::{DeliverOptions, local_stack};
 use crate::data_dir::DataDir;
@@ -32,6 +33,7 @@ use crate::mute::quiet;
 use crate::preview::{LocalServices, Output, PreviewNotifier, SharedServices};
 use crate::progress::ReplayProgress;
 use crate::signals::Shutdown;
+use crate::store::{RunningEngine, StoreOption};
 use crate::ui::{self, Ui};
 
 #[cfg(not(feature = "aws"))]
@@ -75,6 +77,8 @@ pub(crate) struct ReplayArguments {
     /// Use the data directory of `stentor run` instead of a stack
     #[arg(long, value_name = "DIR", conflicts_with = "stack")]
     data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    store: StoreOption,
     /// List the dead letters, and what a replay would do with them
     #[arg(long)]
     dry_run: bool,
@@ -157,14 +161,24 @@ impl ReplayArguments {
     async fn replay_data_dir(&self, directory: &Path, ui: Ui) -> anyhow::Result<Exit> {
         let config = self.config(ui)?;
         let mut data = DataDir::open_to_replay(directory)?;
+        let database = self.store.connect().await?;
+        let receipts = match &database {
+            None => data.replayed(),
+            Some(database) => {
+                let id = database.id(self.deadline()).await;
+                data.replayed_into(
+                    &id.map_err(|error| explain_store_error(&error, &database.alerts_place()))?,
+                )
+            }
+        };
         let (source, streams) = match (&self.file, &self.queue_url) {
             (None, Some(queue_url)) => stack::queue(self, queue_url).await?,
             (Some(file), _) => {
-                (ReplaySource::File(FileDeadLetterSource::open(file, data.replayed())?), None)
+                (ReplaySource::File(FileDeadLetterSource::open(file, receipts)?), None)
             }
             (None, None) => {
                 let dead_letters = data.dead_letters();
-                let source = FileDeadLetterSource::open_if_exists(&dead_letters, data.replayed())?;
+                let source = FileDeadLetterSource::open_if_exists(&dead_letters, receipts)?;
                 (ReplaySource::File(source), None)
             }
         };
@@ -179,7 +193,10 @@ impl ReplayArguments {
         if self.kinds.contains(&DeadLetterKind::Message) && !self.deliver.is_given() {
             bail!("parked messages are delivered: add --deliver or --slack-webhook");
         }
-        let (engine, store) = data.start().await?;
+        let (engine, store) = match database {
+            Some(database) => (RunningEngine::none(), database),
+            None => self.store.start(&mut data).await?,
+        };
         let stack = local_stack(&store).await?;
         let targets = self.deliver.targets(&config, stack, &self.slack_api, &self.aws, ui).await?;
         let park = FileDeadLetters::new(data.dead_letters());

@@ -25,6 +25,7 @@ use crate::data_dir::DataDir;
 use crate::input::InputSource;
 use crate::preview::{Output, PreviewNotifier, SharedServices, ShownBodies};
 use crate::signals::Shutdown;
+use crate::store::StoreOption;
 use crate::ui::{self, Ui};
 use session::Session;
 
@@ -40,9 +41,11 @@ pub(crate) struct RunArguments {
     files: Vec<PathBuf>,
     #[command(flatten)]
     configuration: Configuration,
-    /// Directory of the embedded database and the dead letters
+    /// Directory of the embedded database, unless --store names another, and of the dead letters
     #[arg(long, value_name = "DIR", default_value = ".stentor")]
     data_dir: PathBuf,
+    #[command(flatten)]
+    store: StoreOption,
     #[command(flatten)]
     deliver: DeliverOptions,
     #[command(flatten)]
@@ -75,7 +78,7 @@ pub(crate) async fn run(arguments: &RunArguments, ui: Ui) -> anyhow::Result<Exit
         .collect::<anyhow::Result<Vec<_>>>()?;
     let shutdown = Shutdown::on_signals()?;
     let mut data = DataDir::open_to_run(&arguments.data_dir)?;
-    let (engine, store) = data.start().await?;
+    let (engine, store) = arguments.store.start(&mut data).await?;
     let stack = local_stack(&store).await?;
     let body_of = shown.map(|(target, settings)| ShownBodies::new(target, settings, stack.clone()));
     let targets =

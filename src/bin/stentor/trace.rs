@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use clap::Args;
 use serde::Serialize;
 use stentor::adapters::clock::SystemClock;
-use stentor::adapters::dynamodb::DynamoStore;
+use stentor::adapters::database::Database;
 use stentor::model::audit::AuditRow;
 use stentor::model::humanize::{count_alerts, humanize_duration};
 use stentor::model::name::RouteName;
@@ -101,15 +101,15 @@ pub(crate) async fn trace_alert(arguments: &TraceArguments, _: Ui) -> anyhow::Re
 }
 
 impl TraceArguments {
-    async fn show(&self, store: &DynamoStore) -> anyhow::Result<Exit> {
+    async fn show(&self, store: &Database) -> anyhow::Result<Exit> {
         let row = store.alert(&self.id, deadline()).await;
-        let row = row.map_err(|error| explain(&error, &store.tables().alerts))?;
+        let row = row.map_err(|error| explain(&error, &store.alerts_place()))?;
         let row = row.ok_or_else(|| {
-            let error = anyhow!("there is no alert `{}` in {}", self.id, store.tables().alerts);
+            let error = anyhow!("there is no alert `{}` in {}", self.id, store.alerts_place());
             hinted(error, "`stentor alerts --json` prints the log_id of each alert")
         })?;
         let routes = traces(store, &row).await;
-        let routes = routes.map_err(|error| explain(&error, &store.tables().outbox))?;
+        let routes = routes.map_err(|error| explain(&error, &store.outbox_place()))?;
         match self.json {
             true => ui::print_json(&PrintedTrace::new(&row, &routes))?,
             false => ui::print(&text(&row, &routes))?,
@@ -121,7 +121,7 @@ impl TraceArguments {
 
 /// The alert on each of its routes.
 pub(crate) async fn traces(
-    store: &DynamoStore,
+    store: &Database,
     row: &AuditRow,
 ) -> Result<Vec<RouteTrace>, StoreError> {
     let mut traces = Vec::new();
@@ -136,8 +136,8 @@ pub(crate) fn deadline() -> Deadline {
     Deadline::after(SystemClock.now(), CALL_TIMEOUT)
 }
 
-pub(crate) fn explain(error: &StoreError, table: &str) -> anyhow::Error {
-    explain_store_error(error, &format!("the table {table}"))
+pub(crate) fn explain(error: &StoreError, place: &str) -> anyhow::Error {
+    explain_store_error(error, place)
 }
 
 fn text(row: &AuditRow, routes: &[RouteTrace]) -> String {

@@ -1,5 +1,5 @@
-//! The tables: in memory, with every condition of the store's contract, or in the production store
-//! on the embedded engine. Each operation takes effect at one moment of virtual time. `process`
+//! The tables: in memory, with every condition of the store's contract, or in a production store on
+//! an engine. Each operation takes effect at one moment of virtual time. `process`
 //! adds the latency and the faults.
 
 use std::borrow::Borrow;
@@ -9,8 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use stentor::adapters::clock::SystemClock;
-use stentor::adapters::dynamodb::DynamoStore;
-use stentor::adapters::embedded::Embedded;
+use stentor::adapters::database::Database;
 use stentor::model::alert::{Alert, AlertId};
 use stentor::model::burst::BurstState;
 use stentor::model::name::{RouteName, Target};
@@ -25,6 +24,7 @@ use stentor::protocol::clock::{Clock, Deadline};
 use stentor::protocol::store::{Commit, Store as _, StoreError};
 
 use super::plan::Mutation;
+use crate::support::engines::{EngineKind, TestEngine};
 
 type Answer<T> = Result<T, StoreError>;
 
@@ -37,7 +37,7 @@ pub struct Committed {
 /// The tables.
 pub enum Engine {
     Memory(Memory),
-    Dynamo(Box<Dynamo>),
+    Production(Box<Production>),
 }
 
 #[derive(Default)]
@@ -63,11 +63,11 @@ struct Outbox {
 }
 
 /// The production store, called one operation at a time.
-pub struct Dynamo {
+pub struct Production {
     runtime: tokio::runtime::Runtime,
     /// The engine stops with the runtime.
-    _engine: Embedded,
-    store: DynamoStore<SimulatedTime>,
+    _engine: TestEngine,
+    store: Database<SimulatedTime>,
     time: SimulatedTime,
 }
 
@@ -86,8 +86,8 @@ impl Clock for SimulatedTime {
     }
 }
 
-impl Dynamo {
-    pub fn start() -> Self {
+impl Production {
+    pub fn start(kind: EngineKind) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -95,8 +95,8 @@ impl Dynamo {
             .unwrap();
         let time = SimulatedTime::default();
         let (engine, store) = runtime.block_on(async {
-            let engine = Embedded::start(None).await.unwrap();
-            let store = engine.store_with(time.clone()).await.unwrap();
+            let engine = TestEngine::start(kind).await;
+            let store = engine.store_with(time.clone()).await;
             (engine, store)
         });
         Self { runtime, _engine: engine, store, time }
@@ -132,18 +132,19 @@ fn key(recipient: Recipient<'_>) -> (bool, Target) {
 impl Engine {
     /// Sets the time of the next operation.
     pub fn set_time(&self, now: Timestamp) {
-        if let Self::Dynamo(dynamo) = self {
-            dynamo.time.0.store(now.as_millis(), Ordering::Relaxed);
+        if let Self::Production(production) = self {
+            production.time.0.store(now.as_millis(), Ordering::Relaxed);
         }
     }
 
     pub fn commit(&mut self, alerts: &[impl Borrow<Alert> + Sync]) -> Committed {
         match self {
             Self::Memory(memory) => memory.commit(alerts),
-            Self::Dynamo(dynamo) => {
-                let before = dynamo.all_tallies(alerts);
-                let commits = dynamo.runtime.block_on(dynamo.store.commit(alerts, dynamo.soon()));
-                let mut tallies = dynamo.all_tallies(alerts);
+            Self::Production(production) => {
+                let before = production.all_tallies(alerts);
+                let commits =
+                    production.runtime.block_on(production.store.commit(alerts, production.soon()));
+                let mut tallies = production.all_tallies(alerts);
                 tallies.retain(|tally| !before.contains(tally));
                 Committed { commits, tallies }
             }
@@ -153,8 +154,8 @@ impl Engine {
     pub fn cursor(&mut self, route: &RouteName) -> Answer<Cursor> {
         match self {
             Self::Memory(memory) => Ok(memory.outbox(route).cursor.clone()),
-            Self::Dynamo(dynamo) => {
-                dynamo.runtime.block_on(dynamo.store.cursor(route, dynamo.soon()))
+            Self::Production(production) => {
+                production.runtime.block_on(production.store.cursor(route, production.soon()))
             }
         }
     }
@@ -162,16 +163,20 @@ impl Engine {
     pub fn routes(&mut self) -> Answer<Vec<RouteName>> {
         match self {
             Self::Memory(memory) => Ok(memory.registered.iter().cloned().collect()),
-            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.routes(dynamo.soon())),
+            Self::Production(production) => {
+                production.runtime.block_on(production.store.routes(production.soon()))
+            }
         }
     }
 
     pub fn open(&mut self, route: &RouteName, opening: &Opening) -> Answer<bool> {
         match self {
             Self::Memory(memory) => Ok(memory.outbox(route).open(opening)),
-            Self::Dynamo(dynamo) => {
-                dynamo.runtime.block_on(dynamo.store.open(route, opening, dynamo.soon()))
-            }
+            Self::Production(production) => production.runtime.block_on(production.store.open(
+                route,
+                opening,
+                production.soon(),
+            )),
         }
     }
 
@@ -194,9 +199,9 @@ impl Engine {
                 open.claim = claim;
                 Ok(true)
             }
-            Self::Dynamo(dynamo) => {
-                let claim = dynamo.store.claim(route, window, known, claim, dynamo.soon());
-                dynamo.runtime.block_on(claim)
+            Self::Production(production) => {
+                let claim = production.store.claim(route, window, known, claim, production.soon());
+                production.runtime.block_on(claim)
             }
         }
     }
@@ -217,9 +222,10 @@ impl Engine {
                 (*open, cursor.patterns) = (window.clone(), *patterns);
                 Ok(true)
             }
-            Self::Dynamo(dynamo) => {
-                let pulled = dynamo.store.pull_forward(route, window, patterns, dynamo.soon());
-                dynamo.runtime.block_on(pulled)
+            Self::Production(production) => {
+                let pulled =
+                    production.store.pull_forward(route, window, patterns, production.soon());
+                production.runtime.block_on(pulled)
             }
         }
     }
@@ -240,9 +246,12 @@ impl Engine {
                 }
                 Ok(holds)
             }
-            Self::Dynamo(dynamo) => {
-                dynamo.runtime.block_on(dynamo.store.close(route, window, burst, dynamo.soon()))
-            }
+            Self::Production(production) => production.runtime.block_on(production.store.close(
+                route,
+                window,
+                burst,
+                production.soon(),
+            )),
         }
     }
 
@@ -254,9 +263,9 @@ impl Engine {
     ) -> Answer<TallyPage> {
         match self {
             Self::Memory(memory) => Ok(memory.outbox(route).page(position, limit)),
-            Self::Dynamo(dynamo) => {
-                let tallies = dynamo.store.tallies(route, position, limit, dynamo.soon());
-                dynamo.runtime.block_on(tallies)
+            Self::Production(production) => {
+                let tallies = production.store.tallies(route, position, limit, production.soon());
+                production.runtime.block_on(tallies)
             }
         }
     }
@@ -268,9 +277,9 @@ impl Engine {
                 let is_in_part = |key: &TallyKey| name(key).len() as u64 % 2 == round % 2;
                 Ok(memory.outbox(route).tallies.keys().any(is_in_part))
             }
-            Self::Dynamo(dynamo) => {
-                let has_tallies = dynamo.store.has_tallies(route, round, dynamo.soon());
-                dynamo.runtime.block_on(has_tallies)
+            Self::Production(production) => {
+                let has_tallies = production.store.has_tallies(route, round, production.soon());
+                production.runtime.block_on(has_tallies)
             }
         }
     }
@@ -286,9 +295,11 @@ impl Engine {
                 }
                 Ok(frozen)
             }
-            Self::Dynamo(dynamo) => {
-                dynamo.runtime.block_on(dynamo.store.freeze(route, freeze, dynamo.soon()))
-            }
+            Self::Production(production) => production.runtime.block_on(production.store.freeze(
+                route,
+                freeze,
+                production.soon(),
+            )),
         }
     }
 
@@ -321,12 +332,12 @@ impl Engine {
                 }
                 Ok(epochs)
             }
-            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.epochs(
+            Self::Production(production) => production.runtime.block_on(production.store.epochs(
                 route,
                 after,
                 upto,
                 limit,
-                dynamo.soon(),
+                production.soon(),
             )),
         }
     }
@@ -334,9 +345,11 @@ impl Engine {
     pub fn target(&mut self, route: &RouteName, target: Recipient<'_>) -> Answer<TargetState> {
         match self {
             Self::Memory(memory) => Ok(memory.target(route, target)),
-            Self::Dynamo(dynamo) => {
-                dynamo.runtime.block_on(dynamo.store.target(route, target, dynamo.soon()))
-            }
+            Self::Production(production) => production.runtime.block_on(production.store.target(
+                route,
+                target,
+                production.soon(),
+            )),
         }
     }
 
@@ -350,13 +363,13 @@ impl Engine {
     ) -> Answer<Option<TargetState>> {
         match self {
             Self::Memory(memory) => Ok(memory.lease(route, target, lease, known, now)),
-            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.lease(
+            Self::Production(production) => production.runtime.block_on(production.store.lease(
                 route,
                 target,
                 lease,
                 known,
                 now,
-                dynamo.soon(),
+                production.soon(),
             )),
         }
     }
@@ -374,9 +387,9 @@ impl Engine {
                 *next = turn.after(interval);
                 Ok(turn)
             }
-            Self::Dynamo(dynamo) => {
-                let turn = dynamo.store.take_turn(target, interval, now, dynamo.soon());
-                dynamo.runtime.block_on(turn)
+            Self::Production(production) => {
+                let turn = production.store.take_turn(target, interval, now, production.soon());
+                production.runtime.block_on(turn)
             }
         }
     }
@@ -403,13 +416,15 @@ impl Engine {
                 };
                 Ok(true)
             }
-            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.acknowledge(
-                route,
-                target,
-                lease,
-                acknowledgement,
-                dynamo.soon(),
-            )),
+            Self::Production(production) => {
+                production.runtime.block_on(production.store.acknowledge(
+                    route,
+                    target,
+                    lease,
+                    acknowledgement,
+                    production.soon(),
+                ))
+            }
         }
     }
 
@@ -427,12 +442,12 @@ impl Engine {
                     (None, held.not_before, held.failures, held.turn);
                 Ok(true)
             }
-            Self::Dynamo(dynamo) => dynamo.runtime.block_on(dynamo.store.release(
+            Self::Production(production) => production.runtime.block_on(production.store.release(
                 route,
                 target,
                 lease,
                 held,
-                dynamo.soon(),
+                production.soon(),
             )),
         }
     }
@@ -446,9 +461,11 @@ impl Engine {
                 }
                 Ok(())
             }
-            Self::Dynamo(dynamo) => {
-                dynamo.runtime.block_on(dynamo.store.pause(target, until, dynamo.soon()))
-            }
+            Self::Production(production) => production.runtime.block_on(production.store.pause(
+                target,
+                until,
+                production.soon(),
+            )),
         }
     }
 
@@ -464,16 +481,16 @@ impl Engine {
             Self::Memory(memory) => {
                 Ok(memory.outbox(route).escalate(fallback, known, offset, escalation))
             }
-            Self::Dynamo(dynamo) => {
-                let escalate = dynamo.store.escalate(
+            Self::Production(production) => {
+                let escalate = production.store.escalate(
                     route,
                     fallback,
                     known,
                     offset,
                     escalation,
-                    dynamo.soon(),
+                    production.soon(),
                 );
-                dynamo.runtime.block_on(escalate)
+                production.runtime.block_on(escalate)
             }
         }
     }
@@ -484,8 +501,8 @@ impl Engine {
                 memory.lagging_until = Some(until);
                 Ok(())
             }
-            Self::Dynamo(dynamo) => {
-                dynamo.runtime.block_on(dynamo.store.note_lag(until, dynamo.soon()))
+            Self::Production(production) => {
+                production.runtime.block_on(production.store.note_lag(until, production.soon()))
             }
         }
     }
@@ -493,8 +510,8 @@ impl Engine {
     pub fn lagging_until(&mut self) -> Answer<Option<Timestamp>> {
         match self {
             Self::Memory(memory) => Ok(memory.lagging_until),
-            Self::Dynamo(dynamo) => {
-                dynamo.runtime.block_on(dynamo.store.lagging_until(dynamo.soon()))
+            Self::Production(production) => {
+                production.runtime.block_on(production.store.lagging_until(production.soon()))
             }
         }
     }
@@ -505,8 +522,8 @@ impl Engine {
                 memory.outbox(route).cursor.muted_until = until;
                 Ok(())
             }
-            Self::Dynamo(dynamo) => {
-                dynamo.runtime.block_on(dynamo.store.mute(route, until, dynamo.soon()))
+            Self::Production(production) => {
+                production.runtime.block_on(production.store.mute(route, until, production.soon()))
             }
         }
     }
@@ -529,9 +546,9 @@ impl Engine {
                 }
                 Ok(())
             }
-            Self::Dynamo(dynamo) => {
-                let retire = dynamo.store.retire(route, known, upto, gone, dynamo.soon());
-                dynamo.runtime.block_on(retire)
+            Self::Production(production) => {
+                let retire = production.store.retire(route, known, upto, gone, production.soon());
+                production.runtime.block_on(retire)
             }
         }
     }

@@ -16,10 +16,11 @@ use stentor::protocol::consume::{Checkpoint, Consumed, consume};
 use stentor::protocol::notifier::sweep;
 
 use super::dead_letters::{DeadLetters, data, replay_now_and_then};
-use super::engine::{Dynamo, Engine, Memory};
+use super::engine::{Engine, Memory, Production};
 use super::plan::{Mutation, Plan};
 use super::process::Process;
 use super::services::Sim;
+use crate::support::engines::EngineKind;
 
 /// No gzip.
 pub const POISON: &str = "bm8gZ3ppcA==";
@@ -57,11 +58,11 @@ pub struct Shard {
     records: Vec<Spec>,
 }
 
-/// Runs a schedule over tables in memory, or over the production store.
-pub fn run(plan: Plan, dynamo: bool, history: bool) -> Verdict {
-    let engine = match dynamo {
-        true => Engine::Dynamo(Box::new(Dynamo::start())),
-        false => Engine::Memory(Memory::new(plan.mutation)),
+/// Runs a schedule over tables in memory, or over the production store on an engine.
+pub fn run(plan: Plan, kind: Option<EngineKind>, history: bool) -> Verdict {
+    let engine = match kind {
+        Some(kind) => Engine::Production(Box::new(Production::start(kind))),
+        None => Engine::Memory(Memory::new(plan.mutation)),
     };
     let sim = Sim::new(plan, engine, history);
     let shards: Vec<Arc<Shard>> = (0..sim.plan.shards).map(|n| Arc::new(shard(&sim, n))).collect();

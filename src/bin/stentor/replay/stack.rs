@@ -7,7 +7,7 @@ use anyhow::bail;
 use aws_types::SdkConfig;
 use stentor::adapters::aws::diagnose;
 use stentor::adapters::clock::SystemClock;
-use stentor::adapters::dynamodb::DynamoStore;
+use stentor::adapters::database::Database;
 use stentor::adapters::local::FileDeadLetters;
 use stentor::adapters::random;
 use stentor::adapters::replay::file::FileDeadLetterSource;
@@ -29,7 +29,7 @@ use stentor::protocol::store::Store as _;
 
 use super::{ReplayArguments, ReplaySource};
 use crate::Exit;
-use crate::args::explain_store_error;
+use crate::args::{deployed_store, explain_store_error};
 use crate::ui::Ui;
 
 /// Where records are parked.
@@ -60,7 +60,7 @@ struct StackParts {
     dead_letters_url: Option<String>,
     due_messages_url: Option<String>,
     secret_id: Option<String>,
-    store: DynamoStore,
+    store: Database,
     slack: Slack,
     /// Names the incidents.
     name: String,
@@ -77,7 +77,7 @@ impl StackParts {
             dead_letters_url: settings.setting("DLQ_URL", arguments.queue_url.as_deref()),
             due_messages_url: settings.setting("DUE_QUEUE_URL", arguments.due_queue_url.as_deref()),
             secret_id: settings.setting("STENTOR_SECRET_ID", arguments.secret_id.as_deref()),
-            store: DynamoStore::new(&aws, tables.of(&settings), SystemClock, random::from_os()),
+            store: deployed_store(&settings, &aws, tables.of(&settings))?,
             slack: arguments.slack_api.of(&settings)?,
             name,
             aws,
@@ -118,10 +118,9 @@ pub(super) async fn replay(arguments: &ReplayArguments, ui: Ui) -> anyhow::Resul
 
 impl ReplayArguments {
     /// What identifies the stack to which a file is replayed: names of tables repeat in accounts.
-    async fn destination(&self, store: &DynamoStore) -> anyhow::Result<String> {
-        let table = format!("the table {}", store.tables().alerts);
-        let id = store.alerts_table_id(self.deadline()).await;
-        id.map_err(|error| explain_store_error(&error, &table))
+    async fn destination(&self, store: &Database) -> anyhow::Result<String> {
+        let id = store.id(self.deadline()).await;
+        id.map_err(|error| explain_store_error(&error, &store.alerts_place()))
     }
 }
 
@@ -170,12 +169,11 @@ async fn deployed(
             "no due queue, so no timers: name the stack with --stack, or the queue with --due-queue-url; --no-due-queue is for a stack without one"
         );
     }
-    let table = format!("the table {}", store.tables().outbox);
     // A wrong account or Region is reported before anything is received.
     store
         .routes(Deadline::after(SystemClock.now(), Duration::from_secs(15)))
         .await
-        .map_err(|error| explain_store_error(&error, &table))?;
+        .map_err(|error| explain_store_error(&error, &store.outbox_place()))?;
     let secrets = SecretsManager::new(&aws, secret_id.clone(), SystemClock);
     secret_trouble(secrets.read(SecretVersion::Current, arguments.deadline()).await, &secret_id)?;
     let dead_letters = match (dead_letters_url, &arguments.file) {

@@ -83,6 +83,7 @@ impl<'a> Session<'a> {
         // The messages below contain what was not shown so far.
         let _ = self.shared.preview.take_failure();
         self.close_all(self.timeout).await?;
+        self.maintain().await;
         self.find_owed().await;
         self.find_quiet().await;
         Ok(())
@@ -95,6 +96,13 @@ impl<'a> Session<'a> {
         let failed = self.close_routes(routes, deadline).await;
         self.report.borrow_mut().add_undelivered(failed);
         Ok(())
+    }
+
+    /// As a sweep does in a deployment.
+    async fn maintain(&self) {
+        if let Err(error) = self.shared.store.maintain(self.deadline()).await {
+            tracing::warn!("The store was not maintained: {error}");
+        }
     }
 
     /// For the report only: without an answer of the store, the route has its own reason.

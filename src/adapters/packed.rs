@@ -1,5 +1,5 @@
-//! Compact forms of attributes. DynamoDB charges each KiB of an item when it is written, twice in a
-//! transaction, and by the month.
+//! Compact forms of stored values. DynamoDB charges each KiB of an item when it is written, twice in a
+//! transaction, and by the month; PostgreSQL writes each byte to its log as well.
 
 use std::cell::RefCell;
 use std::io::Read as _;
