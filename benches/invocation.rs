@@ -7,10 +7,19 @@
 #[allow(dead_code, clippy::unwrap_used, reason = "the simulator uses all of it")]
 #[path = "../tests/it/simulation/engine.rs"]
 mod engine;
+#[path = "../tests/support/engines.rs"]
+#[allow(dead_code, clippy::unwrap_used, reason = "the bench starts no engine")]
+mod engines;
+#[path = "../tests/support/postgres.rs"]
+#[allow(dead_code, clippy::unwrap_used, reason = "the bench starts no engine")]
+mod postgres;
 #[path = "support/services.rs"]
 mod services;
 #[path = "support/mod.rs"]
 mod support;
+#[path = "../tests/support/tcp.rs"]
+#[allow(dead_code, clippy::unwrap_used, reason = "the bench starts no engine")]
+mod tcp;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::value::RawValue;

@@ -24,7 +24,7 @@ mod schedule;
 mod services;
 mod thresholds;
 
-use crate::support::engines::EngineKind;
+use crate::support::engines::{self, EngineKind};
 use plan::{Faults, Mutation, Plan};
 use schedule::{Verdict, run};
 

@@ -665,6 +665,8 @@ async fn close_and_freeze(store: &impl Store) -> u64 {
         owed: vec![target()],
         burst: None,
         ends_burst: false,
+        hold: None,
+        released: None,
     };
     let freeze = Freeze {
         closing: window,
@@ -673,6 +675,7 @@ async fn close_and_freeze(store: &impl Store) -> u64 {
         epoch: (alerts > 0).then_some(epoch),
         patterns: BurstPatterns::default(),
         burst: None,
+        holding: Holding::default(),
         finish: Some(Finish::default()),
     };
     assert!(store.freeze(&route, &freeze, at).await.unwrap(), "no other process closes");

@@ -23,8 +23,8 @@ use stentor::model::time::Timestamp;
 use stentor::protocol::clock::{Clock, Deadline};
 use stentor::protocol::store::{Commit, Store as _, StoreError};
 
+use super::engines::{EngineKind, TestEngine};
 use super::plan::Mutation;
-use crate::support::engines::{EngineKind, TestEngine};
 
 type Answer<T> = Result<T, StoreError>;
 
