@@ -63,7 +63,7 @@ fn accepts(earlier: &Draft, later: &Draft, marker: Option<&str>) -> bool {
     };
     let is_marked =
         outer.markers.is_empty() || marker.is_some_and(|marker| outer.find_marker(inner, marker));
-    // What the earlier route leaves out, the later one leaves out, too.
+    // The later route leaves out everything that the earlier one leaves out.
     let is_left_out = |except| inner_left_out.contains(except);
     !earlier.has_unknown_key
         && earlier.continue_ == Some(false)

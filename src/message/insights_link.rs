@@ -66,7 +66,7 @@ fn regex(pattern: &str) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(".*"))
 }
 
-/// What JSON writes as it is, and what does not end the regular expression.
+/// Characters that JSON writes as they are, and that do not end the regular expression.
 fn is_plain(c: char) -> bool {
     matches!(c, ' '..='~') && !matches!(c, '"' | '\\' | '/' | '<' | '>')
 }

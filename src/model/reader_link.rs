@@ -33,7 +33,7 @@ enum Part {
     Value(Placeholder),
 }
 
-/// What a placeholder stands for.
+/// The value that a placeholder stands for.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Display, EnumString, VariantNames)]
 #[strum(serialize_all = "snake_case")]
 pub enum Placeholder {
@@ -160,7 +160,7 @@ impl Placeholder {
     }
 }
 
-/// What may stand in a URL as it is, without what markup gives a meaning.
+/// Characters that a URL may have as they are, without those that mean something in markup.
 fn is_url_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || "-._~:/?#[]@!$&()*+,;=%".contains(c)
 }

@@ -40,7 +40,7 @@ pub struct Threshold {
     pub per: ThresholdKey,
 }
 
-/// What a threshold counts apart.
+/// The alerts that a threshold counts together.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Hash, EnumString, VariantNames)]
 #[strum(serialize_all = "kebab-case")]
 pub enum ThresholdKey {

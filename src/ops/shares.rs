@@ -143,7 +143,7 @@ mod tests {
                 account: None,
                 region: None,
             };
-            // What is counted is what the pipeline does.
+            // It counts as the pipeline does.
             let before: Vec<u64> =
                 counter.shares.routes.iter().map(|share| share.accepted.lines).collect();
             counter.add(&event, &head, None);

@@ -94,7 +94,7 @@ pub fn step(
     Freeze { closing: window, after, tallies, epoch, burst, patterns, holding, finish }
 }
 
-/// What the threshold or the stage of a route makes of an epoch.
+/// The decision of the threshold or the stage of a route about an epoch.
 struct Held {
     hold: Option<Hold>,
     released: Option<Released>,

@@ -39,7 +39,7 @@ fn has_type(schema: &Value, value: &Value) -> bool {
     }
 }
 
-/// What is wrong with a value, and the paths of the keys that it has.
+/// The mistakes in a value, and the paths of the keys that it has.
 fn check(path: &str, schema: &Value, value: &Value, seen: &mut BTreeSet<String>) -> Vec<String> {
     let Some(schema) = alternatives(schema).into_iter().find(|one| has_type(one, value)) else {
         return vec![format!("{path}: {value} has another type")];

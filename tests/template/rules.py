@@ -54,7 +54,7 @@ def settings(template):
 
 @rule("E9102", "Operators need time to replay records from the stream, and a row must outlive each copy of its alert.")
 def retention(template):
-    (days,) = program(r"alerts_ttl: DAY \* (\d+)")
+    (days,) = program(r"const DAYS: u16 = (\d+)")
     parameter = at(template, "Parameters/AlertsRetentionDays")
     if parameter["Default"] != int(days):
         yield ("Parameters", "AlertsRetentionDays"), f"The program keeps a row for {days} days by default"

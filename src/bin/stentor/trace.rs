@@ -204,7 +204,7 @@ fn place(traced: &RouteTrace) -> Vec<String> {
     }
 }
 
-/// What the route holds, whichever alert is traced.
+/// The alerts that the route holds. They need not include the traced one.
 fn held((held, before): (u64, u64)) -> Option<String> {
     match (held, before) {
         (0, 0) => None,
