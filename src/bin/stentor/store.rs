@@ -21,7 +21,7 @@ const REACHED_WITHIN: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Args)]
 pub(crate) struct StoreOption {
-    /// PostgreSQL database: postgres://USER@HOST/DATABASE, with the password in PGPASSWORD
+    /// PostgreSQL database: postgres://USER@HOST/DATABASE; the password: PGPASSWORD
     #[cfg_attr(not(feature = "postgres"), arg(hide = true))]
     #[arg(
         id = "store",

@@ -22,6 +22,7 @@ fn a_document_says_what_every_message_says() {
     23 Nov 2026, 14:15:06–14:15:47 UTC (41 s)
     ▁▁▂▂▂▃▂▄▃▃▄▄▄▄▅▅▅▆▃▅█▂ peak 23 in 2 s
     Part of a burst since 14:03:06 UTC: 1,204 alerts in 12 min 45 s, 187 since the last message
+    Logs Insights
     112 alerts in 38 s from 14:15:08 · apps checkout, cart · accounts 111122223333, 444455556666 · 2 log groups
     2026-11-23T14:15:08Z 7f3c1000 ERROR [CRITICAL] Connection pool exhausted: 50/50 in use, waited 1000ms for orders-db-1.cluster-c9x2.eu-west-1.rds.amazonaws.com:5432
     CloudWatch · account 111122223333 · eu-west-1 · /aws/lambda/checkout

@@ -20,7 +20,10 @@ fn strings_in_order(blocks: &[Value]) -> Vec<String> {
         Some(inner) => {
             inner.iter().filter_map(|text| text["text"].as_str()).collect::<String>() + "\n"
         }
-        None => element["text"].as_str().unwrap_or_default().to_owned() + "\n",
+        None => {
+            let text = element["text"].as_str().or_else(|| element["text"]["text"].as_str());
+            text.unwrap_or_default().to_owned() + "\n"
+        }
     };
     let of_block = |block: &Value| match block["elements"].as_array() {
         Some(elements) => elements.iter().map(of_element).collect::<String>(),
@@ -38,6 +41,7 @@ fn the_message_above_a_thread_shows_the_burst_and_how_it_began() {
     🔴 [CRITICAL] 1,204 alerts in 12 min 45 s
     23 Nov 2026, 14:03:06–14:15:51 UTC (12 min 45 s) · going on
     Last message: [CRITICAL] 187 alerts · Connection pool exhausted: 50/50 in use, waited 1000ms for orders-db-1.cluster-c9x2.eu-west-1.rds.amazonaws.com:5432 · all of it in the thread
+    Logs Insights
     --
     First message: [CRITICAL] 1 alert · 23 Nov 2026, 14:03:06 UTC · app orders-db-1
     [CRITICAL] No space left on device
@@ -65,6 +69,7 @@ fn the_message_above_a_thread_shows_the_burst_and_how_it_began() {
     ✅ Over: 1,204 alerts on critical in 12 min 45 s
     23 Nov 2026, 14:03:06–14:15:51 UTC (12 min 45 s) · nothing since
     Last message: [CRITICAL] 187 alerts · Connection pool exhausted: 50/50 in use, waited 1000ms for orders-db-1.cluster-c9x2.eu-west-1.rds.amazonaws.com:5432 · all of it in the thread
+    Logs Insights
     route critical · epoch 41
     ");
 }
@@ -102,6 +107,7 @@ proptest! {
                 "header" => prop_assert!(block["text"]["text"].as_str().unwrap().encode_utf16().count() <= 150),
                 "context" => prop_assert!(block["elements"].as_array().unwrap().len() <= 10),
                 "rich_text" => prop_assert!(!block["elements"].as_array().unwrap().is_empty()),
+                "actions" => prop_assert!((1..=25).contains(&block["elements"].as_array().unwrap().len())),
                 other => prop_assert_eq!(other, "divider"),
             }
         }
