@@ -6,7 +6,7 @@
 //! The isolation level is READ COMMITTED, the default of PostgreSQL: a statement sees what was committed
 //! before it began. That is enough for each method:
 //!
-//! - `commit` looks for rows that exist, and writes only if it finds none ([`commit`]). If another
+//! - `commit` looks for rows that exist, and writes only if it finds none (`commit.rs`). If another
 //!   process has stored one of them meanwhile, the primary key of `alert_ids` fails the statement, and the
 //!   next attempt finds the row. An insert waits for the transaction that holds the same key, so the
 //!   outcome does not depend on timing.
