@@ -161,6 +161,8 @@ impl Stack {
                 *iterator = page.next_shard_iterator;
             }
             self.due.poll(&self.notifier, None).await;
+            // The schedule. A test that ends this loop in the middle leaves a due message unseen for minutes.
+            self.notifier.invoke(&json!({"stentor": "sweep"}), None).await;
         }
     }
 
@@ -335,8 +337,9 @@ async fn the_stack_of_the_template_works_as_documented_and_with_its_permissions_
     answers.lock().unwrap().extend([HookAnswer::Refused, HookAnswer::Refused, HookAnswer::Failed]);
     stack.put("hello", "[ALERT] a failure, and then a refusal").await;
     stack.put("/aws/app/billing", "[PAGE] a topic").await;
-    let refused = || slack.posts().iter().any(|post| post.answer == HookAnswer::Refused);
-    stack.while_mapped(until("the refusal", refused)).await;
+    let parked = || stack.notifier.log().contains(r#""messages_parked":1"#);
+    stack.while_mapped(until("the refusal", parked)).await;
+    answers.lock().unwrap().clear();
     let mut shard = Shard::new("shardId-000000000000".to_owned());
     shard.put("bm8gZ3ppcA==".to_owned());
     stack.consumer.invoke(&shard.rest(), None).await;
@@ -371,6 +374,14 @@ async fn the_stack_of_the_template_works_as_documented_and_with_its_permissions_
         let words: Vec<&str> = command.split(' ').chain(["--stack", "stentor"]).collect();
         let (code, text) = stack.while_mapped(stack.stentor(words[0], &words[1..])).await;
         assert_eq!(code, Some(0), "{command}: {text}");
+    }
+
+    // Two thousand alerts that come again: the consumer reads rows before it writes the later ones.
+    let ids: Vec<String> = (0..2_000).map(|n| format!("many-{n}")).collect();
+    let mut many = Shard::new("shardId-000000000001".to_owned());
+    many.put(data("many", ids.iter().map(|id| (&**id, format!("[ALERT] {id}")))));
+    for _ in 0..2 {
+        stack.consumer.invoke(&many.rest(), None).await;
     }
 
     let calls = stack.recorder.write("stack-calls.jsonl");

@@ -17,6 +17,8 @@ from slack_sdk.models.blocks import Block
 BLOCKS_MAX = 50
 TEXT_MAX = 3_000
 HEADER_MAX = 150
+BUTTONS_MAX = 25
+BUTTON_TEXT_MAX = 75
 CONTEXT_ELEMENTS_MAX = 10
 CONTEXT_TEXT_MAX = 2_000
 URL_MAX = 3_000
@@ -93,6 +95,16 @@ def by_limits(place, block):
             yield place, "an empty rich_text"
         for at, element in enumerate(elements):
             yield from by_rich_text(f"{place}.elements[{at}]", element)
+    elif kind == "actions":
+        # https://docs.slack.dev/reference/block-kit/blocks/actions-block
+        buttons = block.get("elements", [])
+        if not 1 <= len(buttons) <= BUTTONS_MAX:
+            yield place, f"{len(buttons)} buttons, expected 1 to {BUTTONS_MAX}"
+        for button in buttons:
+            if button.get("type") != "button" or utf16(button.get("text", {}).get("text", "")) > BUTTON_TEXT_MAX:
+                yield place, f"a button has a text of at most {BUTTON_TEXT_MAX} characters"
+            if not button.get("url", "").startswith("https://") or utf16(button["url"]) > URL_MAX:
+                yield place, f"a button leads to a URL of at most {URL_MAX} characters"
     elif kind != "divider":
         yield place, f"a block of type {kind!r} was not expected"
 
