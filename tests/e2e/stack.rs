@@ -232,10 +232,14 @@ impl Stack {
     }
 }
 
-/// The AWS CLI, except that it does not invoke functions, for which moto needs containers.
+/// The AWS CLI, except that it does not invoke functions, for which moto needs containers, and fails if it is
+/// told to.
 fn invoker() -> PathBuf {
     const SCRIPT: &str = r#"#!/bin/bash
-if [ "$1 $2" = "lambda invoke" ]; then
+if [ "$1 $2" = "${FAIL_ON:-}" ]; then
+    echo "Rate exceeded" >&2
+    exit 254
+elif [ "$1 $2" = "lambda invoke" ]; then
     echo null > "${@: -1}"
     echo "${FUNCTION_ERROR:-None}"
 else
@@ -313,9 +317,17 @@ async fn the_stack_of_the_template_works_as_documented_and_with_its_permissions_
         r#"layer() {{ aws cloudformation describe-stacks --stack-name stentor --output text --query \
             "Stacks[0].Parameters[?ParameterKey=='ConfigurationLayerArn'].ParameterValue | [0]"; }}
         before=$(layer)
-        export FUNCTION_ERROR=Unhandled
-        if {}; then exit 3; fi
-        [[ "$before" = arn:*:layer:stentor-configuration:* && "$(layer)" = "$before" ]]"#,
+        drill() {{ aws cloudformation describe-stacks --stack-name stentor --output text --query \
+            "Stacks[0].Parameters[?ParameterKey=='DrillTarget'].ParameterValue | [0]"; }}
+        deploy() {{ {}; }}
+        unchanged() {{ [[ "$before" = arn:*:layer:stentor-configuration:* && "$(layer)" = "$before" && "$(drill)" = slack:drills ]]; }}
+        if FUNCTION_ERROR=Unhandled deploy; then exit 3; fi
+        unchanged
+        for call in "cloudformation describe-stacks" "lambda publish-layer-version" "cloudformation update-stack" \
+            "lambda invoke"; do
+            if FAIL_ON=$call deploy; then exit 4; fi
+            unchanged
+        done"#,
         block(BLOCKS[2]).trim()
     );
     let output = stack.run(&failing, "").await;
