@@ -65,15 +65,12 @@ pub struct PostgresStore<C = SystemClock> {
     pool: pool::Pool,
     clock: C,
     random: Random,
-    /// Rows of a day are dropped when they are this old.
-    kept_days: u16,
+    /// Rows of a day are dropped when they are this old. `None`: this process does not know, and drops none.
+    kept_days: Option<u16>,
     noted_lag: NotedLag,
     /// When this process last maintained the tables, in milliseconds since 1970.
     maintained_at: AtomicI64,
 }
-
-/// For how long rows are kept, unless told otherwise.
-const KEPT_DAYS: u16 = 90;
 
 /// The longest that a statement of the protocol takes.
 const ATTEMPT_MAX: Duration = Duration::from_secs(5);
@@ -85,16 +82,16 @@ impl<C> PostgresStore<C> {
             pool: pool::Pool::new(settings),
             clock,
             random: Random::new(rng),
-            kept_days: KEPT_DAYS,
+            kept_days: None,
             noted_lag: NotedLag::default(),
             maintained_at: AtomicI64::default(),
         }
     }
 
-    /// Rows are kept for so many days, at least 21.
+    /// Rows are kept for so many days, at least 21. Without it, nothing is dropped.
     #[must_use]
     pub fn keeping(self, days: u16) -> Self {
-        Self { kept_days: days, ..self }
+        Self { kept_days: Some(days), ..self }
     }
 
     /// Server and database, for people. Without the credentials.

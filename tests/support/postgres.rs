@@ -237,6 +237,11 @@ impl PostgresDatabase {
         self.store_with(SystemClock)
     }
 
+    /// Runs the migrations again.
+    pub fn migrate(&self) {
+        shared().migrate(&self.name);
+    }
+
     /// The output of a statement.
     pub fn query(&self, sql: &str) -> String {
         shared().query(&self.name, sql)

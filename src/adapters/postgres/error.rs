@@ -76,6 +76,15 @@ fn answer_error(answer: &DbError) -> StatementError {
     }
 }
 
+/// Whether the connection itself has failed.
+fn is_lost(error: &Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    let source = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
+    source.is_some_and(|source| {
+        matches!(source.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
+    })
+}
+
 /// The driver has its own error for a value that it cannot write or read. All else is the connection.
 fn driver_error(error: &Error) -> StatementError {
     let text = error.to_string();
@@ -85,7 +94,8 @@ fn driver_error(error: &Error) -> StatementError {
     if text.starts_with("error deserializing") || text.starts_with("invalid column") {
         return StatementError::Refused(Cause::new("unexpected-row", chain(error)));
     }
-    if text.starts_with("error performing TLS") {
+    // A server that goes away during the handshake is unreachable, as at any other time.
+    if text.starts_with("error performing TLS") && !is_lost(error) {
         let why = error.source().map(ToString::to_string).unwrap_or_default();
         return StatementError::Refused(Cause::new(
             "no-tls",

@@ -1,5 +1,6 @@
 //! Partitions for the days to come, and the end of what has expired: the function `stentor.maintain` of
-//! the migrations. Without it, rows of later days go to the default partition, and nothing expires.
+//! the migrations. Without it, rows of later days go to the default partition, and nothing expires. A process
+//! that does not know for how long rows are kept makes partitions and drops nothing.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -24,7 +25,7 @@ impl<C: Clock> PostgresStore<C> {
         }
         self.maintained_at.store(now.as_millis(), Ordering::Relaxed);
         let sql = "SELECT made, dropped, deleted FROM stentor.maintain($1)";
-        let days = i32::from(self.kept_days);
+        let days = self.kept_days.map(i32::from);
         let rows = self.rows_within(ATTEMPT_MAX, sql, &[(&days, Type::INT4)], deadline).await?;
         if let Some(row) = rows.first() {
             let made: i32 = super::value::get(row, "made")?;

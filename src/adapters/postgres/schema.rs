@@ -102,7 +102,7 @@ impl<C: Clock> PostgresStore<C> {
         let connect = self.pool.connect(&self.clock, deadline, false);
         let connection = self.clock.timeout(deadline, connect).await;
         let connection = connection.ok_or_else(no_answer)?.map_err(store_error)?;
-        let migrated = apply(connection.client(), roles, self.kept_days);
+        let migrated = apply(connection.client(), roles);
         self.clock.timeout(deadline, migrated).await.ok_or_else(no_answer)?.map_err(store_error)
     }
 }
@@ -123,7 +123,7 @@ fn store_error(error: StatementError) -> StoreError {
     }
 }
 
-async fn apply(client: &Client, roles: &Roles, kept_days: u16) -> Result<Migrated, StatementError> {
+async fn apply(client: &Client, roles: &Roles) -> Result<Migrated, StatementError> {
     let execute =
         async |sql: &str| client.batch_execute(sql).await.map_err(|error| statement_error(&error));
     check_encoding(client).await?;
@@ -156,7 +156,7 @@ async fn apply(client: &Client, roles: &Roles, kept_days: u16) -> Result<Migrate
         .await?;
         migrated.applied.push((*version, name));
     }
-    execute(&format!("SELECT stentor.maintain({kept_days})")).await?;
+    execute("SELECT stentor.maintain(NULL)").await?;
     for (role, rights) in
         [(&roles.function, &FUNCTION_RIGHTS[..]), (&roles.reader, &READER_RIGHTS[..])]
     {

@@ -120,7 +120,9 @@ impl PostgresSettings {
 
     /// Plain text is for this machine, or on demand.
     pub(super) fn tls_to(&self, config: &Config) -> TlsMode {
-        let here = config.get_hosts().iter().all(is_here);
+        // An address of the host wins over its name.
+        let here = config.get_hosts().iter().all(is_here)
+            && config.get_hostaddrs().iter().all(IpAddr::is_loopback);
         self.tls.unwrap_or(if here { TlsMode::Off } else { TlsMode::Verified })
     }
 }
@@ -243,6 +245,7 @@ mod tests {
         }
         assert_eq!(tls("postgres://a@db.example/d"), TlsMode::Verified);
         assert_eq!(tls("postgres://a@10.0.0.7/d"), TlsMode::Verified);
+        assert_eq!(tls("postgres://a@localhost/d?hostaddr=10.0.0.7"), TlsMode::Verified);
         assert_eq!(tls("postgres://a@10.0.0.7/d?sslmode=disable"), TlsMode::Off);
         assert_eq!(tls("postgres://a@localhost/d?sslmode=verify-full"), TlsMode::Verified);
         for mode in ["allow", "prefer", "require", "verify-ca"] {

@@ -21,7 +21,7 @@ const REACHED_WITHIN: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Args)]
 pub(crate) struct StoreOption {
-    /// PostgreSQL database: postgres://USER@HOST/DATABASE; the password: PGPASSWORD
+    /// PostgreSQL database: postgres://USER@HOST/DATABASE, with PGPASSWORD
     #[cfg_attr(not(feature = "postgres"), arg(hide = true))]
     #[arg(
         id = "store",
@@ -120,6 +120,7 @@ async fn reach(database: &Database) -> anyhow::Result<()> {
 
 #[cfg(feature = "postgres")]
 mod postgres {
+    use stentor::adapters::dynamodb::Tables;
     use stentor::adapters::postgres::{PostgresSettings, PostgresStore};
     use stentor::adapters::random;
 
@@ -131,7 +132,14 @@ mod postgres {
         let password = std::env::var("PGPASSWORD").ok().filter(|password| !password.is_empty());
         let settings = PostgresSettings::parse(url, password.as_deref());
         let settings = settings.map_err(|error| anyhow!("--store: {error}"))?;
-        Ok(PostgresStore::new(settings, SystemClock, random::from_os()))
+        let store = PostgresStore::new(settings, SystemClock, random::from_os());
+        match std::env::var("ALERTS_RETENTION_DAYS").ok().filter(|days| !days.is_empty()) {
+            Some(days) => {
+                let days = Tables::days(&days);
+                Ok(store.keeping(days.map_err(|why| anyhow!("ALERTS_RETENTION_DAYS: {why}"))?))
+            }
+            None => Ok(store),
+        }
     }
 }
 

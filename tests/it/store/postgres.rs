@@ -10,6 +10,7 @@ use stentor::adapters::clock::SystemClock;
 use stentor::adapters::postgres::schema::{Migrated, Roles};
 use stentor::adapters::postgres::{Login, PostgresSettings, PostgresStore};
 use stentor::model::alert::Alert;
+use stentor::model::audit::AlertQuery;
 use stentor::model::time::Timestamp;
 use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::store::{Commit, Store as _, StoreError};
@@ -143,7 +144,10 @@ async fn a_commit_waits_for_another_one_of_the_same_alert() {
     let commit = store.commit(&alerts, soon());
     let finish = async {
         let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        while database.query(waits) == "0" {}
+        let began = std::time::Instant::now();
+        while database.query(waits) == "0" {
+            assert!(began.elapsed() < Duration::from_secs(15), "the commit does not wait");
+        }
         client.batch_execute("COMMIT").await.unwrap();
     };
     let (commits, ()) = futures::future::join(commit, finish).await;
@@ -251,8 +255,14 @@ async fn the_roles_have_the_rights_that_they_need_and_no_others() {
             "INSERT INTO stentor.schema_version VALUES (2, 2, 'x')",
         ] {
             let sql = format!("SET ROLE {role}; {statement}");
-            let done = std::panic::catch_unwind(|| database.query(&sql));
-            assert!(done.is_err(), "{role}: {statement}");
+            let (client, connection) =
+                tokio_postgres::connect(&database.url(), tokio_postgres::NoTls).await.unwrap();
+            let connection = tokio::spawn(connection);
+            let refused = client.batch_execute(&sql).await.unwrap_err();
+            let code = refused.code().map(tokio_postgres::error::SqlState::code);
+            assert_eq!(code, Some("42501"), "{role}: {statement}: {refused}");
+            drop(client);
+            connection.await.unwrap().unwrap();
         }
     }
 }
@@ -281,6 +291,10 @@ async fn a_day_of_rows_expires_with_its_partition() {
          UPDATE stentor.alerts SET stored_on = stored_on - 40 WHERE stored_on = (now() AT TIME ZONE 'UTC')::date",
     );
     assert_eq!(database.query("SELECT count(*) FROM ONLY stentor.alerts_default"), "3");
+    // Neither a migration nor a process without a retention deletes anything.
+    database.migrate();
+    database.store().maintain(soon()).await.unwrap();
+    assert_eq!(database.query("SELECT count(*) FROM stentor.alert_ids"), "15");
     store.maintain(soon()).await.unwrap();
     assert_eq!(database.query("SELECT count(*) FROM stentor.alerts"), "7");
     assert_eq!(database.query("SELECT count(*) FROM stentor.alert_ids"), "7");
@@ -292,6 +306,35 @@ async fn a_day_of_rows_expires_with_its_partition() {
     assert_eq!(partitions(), before, "a process maintains the tables now and then");
     let short = database.store().keeping(20).maintain(soon()).await.unwrap_err();
     assert!(short.to_string().contains("at least 21 days"), "{short}");
+}
+
+/// A page of a query may take longer than a statement of the protocol.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_has_the_time_that_its_caller_has() {
+    let database = PostgresDatabase::empty();
+    let store = database.store();
+    store.commit(&alerts(0..3), soon()).await;
+    // Each row that is looked at takes two seconds, more than a statement has altogether.
+    database.query(
+        "ALTER TABLE stentor.alerts RENAME TO stored; \
+         CREATE VIEW stentor.alerts AS SELECT s.* FROM stentor.stored s \
+            WHERE (SELECT pg_sleep(2) WHERE s.log_id IS NOT NULL) IS NOT NULL",
+    );
+    let query = AlertQuery {
+        since: Timestamp::default(),
+        until: SystemClock.now(),
+        app: None,
+        route: None,
+        grep: None,
+    };
+    let mut found = 0;
+    let count = |_| {
+        found += 1;
+        Ok::<_, StoreError>(true)
+    };
+    let minute = || Deadline::after(SystemClock.now(), Duration::from_secs(60));
+    store.find_alerts(&query, minute, count).await.unwrap();
+    assert_eq!(found, 3);
 }
 
 /// Moves the rows of today to an earlier day with a partition of its own.

@@ -44,6 +44,7 @@ CREATE INDEX alerts_by_time ON stentor.alerts ("timestamp");
 CREATE INDEX alerts_by_app ON stentor.alerts (app_name, "timestamp");
 -- Rows of a day whose partition is missing. Usually empty.
 CREATE TABLE stentor.alerts_default PARTITION OF stentor.alerts DEFAULT;
+CREATE INDEX alerts_default_by_day ON stentor.alerts_default (stored_on);
 
 -- The routes that have or had alerts.
 CREATE TABLE stentor.routes (
@@ -120,14 +121,14 @@ CREATE TABLE stentor.lag (
     until bigint NOT NULL
 );
 
--- Makes the partitions of the next days, drops those of days that are past their retention, and
--- deletes what else has expired, in bounded steps. Returns how many partitions were made and dropped,
+-- Makes the partitions of the next days, deletes what has expired, and drops the partitions of days that
+-- are past their retention, in bounded steps. With NULL it only makes partitions. Returns how many partitions were made and dropped,
 -- and how many rows were deleted. It runs as its owner, so that the role of the functions needs no
 -- right to change a table.
 --
 -- A partition is made apart and then attached: inserts go on meanwhile. To drop one, a lock on the
--- whole table is needed for a moment. If it is not to be had within half a second, a later call tries
--- again.
+-- whole table is needed. That is the last step, because the lock is held until the end. If it is not to
+-- be had within half a second, a later call tries again.
 CREATE FUNCTION stentor.maintain(keep_days integer, OUT made integer, OUT dropped integer, OUT deleted bigint)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -146,7 +147,7 @@ BEGIN
     made := 0;
     dropped := 0;
     deleted := 0;
-    IF keep_days IS NULL OR keep_days < 21 THEN
+    IF keep_days < 21 THEN
         RAISE EXCEPTION 'rows are kept for at least 21 days: within that time a record can come again';
     END IF;
     -- One process does it.
@@ -171,19 +172,9 @@ BEGIN
             NULL;
         END;
     END LOOP;
-    FOR part IN
-        SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-        WHERE i.inhparent = 'stentor.alerts'::regclass AND c.relname ~ '^alerts_[0-9]{8}$'
-            AND to_date(right(c.relname, 8), 'YYYYMMDD') < last_kept
-        ORDER BY c.relname LIMIT dropped_at_once
-    LOOP
-        BEGIN
-            EXECUTE format('DROP TABLE stentor.%I', part);
-            dropped := dropped + 1;
-        EXCEPTION WHEN lock_not_available THEN
-            NULL;
-        END;
-    END LOOP;
+    IF keep_days IS NULL THEN
+        RETURN;
+    END IF;
     DELETE FROM stentor.alerts_default a WHERE a.ctid = ANY (ARRAY(
         SELECT b.ctid FROM stentor.alerts_default b WHERE b.stored_on < last_kept LIMIT deleted_at_once));
     GET DIAGNOSTICS count = ROW_COUNT;
@@ -197,6 +188,19 @@ BEGIN
         SELECT f.ctid FROM stentor.epochs f WHERE f.expires_at < now() LIMIT deleted_at_once));
     GET DIAGNOSTICS count = ROW_COUNT;
     deleted := deleted + count;
+    FOR part IN
+        SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+        WHERE i.inhparent = 'stentor.alerts'::regclass AND c.relname ~ '^alerts_[0-9]{8}$'
+            AND to_date(right(c.relname, 8), 'YYYYMMDD') < last_kept
+        ORDER BY c.relname LIMIT dropped_at_once
+    LOOP
+        BEGIN
+            EXECUTE format('DROP TABLE stentor.%I', part);
+            dropped := dropped + 1;
+        EXCEPTION WHEN lock_not_available THEN
+            NULL;
+        END;
+    END LOOP;
 END;
 $$;
 REVOKE ALL ON FUNCTION stentor.maintain FROM PUBLIC;
