@@ -158,14 +158,11 @@ fn held(held: HeldAlerts) -> Line {
     };
     let left_out = match held.left_out {
         0 => String::new(),
-        n => format!("{} before did not reach it", count_alerts(n)),
+        n => format!("not in this message: {} held before", count_alerts(n)),
     };
     match (included.is_empty(), left_out.is_empty()) {
         (false, false) => plain_line(format!("{included}; {left_out}")),
-        (true, false) => plain_line(format!(
-            "{} before did not reach the threshold",
-            count_alerts(held.left_out)
-        )),
+        (true, false) => plain_line(left_out),
         _ => plain_line(included),
     }
 }

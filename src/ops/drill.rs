@@ -135,15 +135,22 @@ fn route_for<'c>(
 ) -> Result<&'c Route, String> {
     let is_meant = |route: &&Route| match named {
         Some(name) => route.name == *name,
-        None => route.notify.contains(target) && !route.conditions.markers.is_empty(),
+        None => {
+            let is_fit = !route.conditions.markers.is_empty() && !route.may_hold();
+            route.notify.contains(target) && is_fit
+        }
     };
     match (config.routes.iter().find(is_meant), named) {
+        (Some(route), _) if route.may_hold() => Err(format!(
+            "route {} has a threshold or is staged, so it would hold the line",
+            route.name
+        )),
         (Some(route), _) if route.notify.contains(target) => Ok(route),
         (Some(route), _) => Err(format!("route {} does not notify {target}", route.name)),
         (None, Some(name)) => Err(format!("no route `{name}` in the configuration")),
-        (None, None) => {
-            Err(format!("no route of the configuration has markers and notifies {target}"))
-        }
+        (None, None) => Err(format!(
+            "no route of the configuration has markers, notifies {target} and delivers at once"
+        )),
     }
 }
 

@@ -13,6 +13,7 @@ use crate::config::{First, Route};
 use crate::model::name::RouteName;
 use crate::model::outbox::{BurstPatterns, Claim, Cursor, Window};
 use crate::model::pattern_set::PatternSet;
+use crate::model::threshold::ThresholdKey;
 use crate::model::time::Timestamp;
 use crate::protocol::clock::{Clock as _, Deadline};
 use crate::protocol::queue::{Due, DueQueue as _};
@@ -135,7 +136,9 @@ fn reaches_threshold(cursor: &Cursor, route: &Route, news: &News, now: Timestamp
         return Some(false);
     }
     let threshold = route.at_least.as_ref().filter(|_| cursor.burst.is_none())?;
-    let is_soon = route.first == First::Immediately && news.alerts > 0;
+    // The news do not tell patterns or apps apart. Each batch would end a window that is held again.
+    let is_exact = threshold.per == ThresholdKey::Route;
+    let is_soon = is_exact && route.first == First::Immediately && news.alerts > 0;
     Some(is_soon && cursor.holding.may_reach(threshold, route.window, now, news.alerts))
 }
 

@@ -1,6 +1,6 @@
 //! The data of the previous version under this one: rows, tallies, epochs, cursors, targets, due
-//! messages and dead letters, as that version wrote them. Each release adds a file to `upgrade/`
-//! with `UPDATE_GOLDEN=1`, and no later version changes it.
+//! messages and dead letters, as that version wrote them. Each release adds a file to `upgrade/`: name it
+//! in `PREVIOUS`, and run the test with `STENTOR_LEAVE_DATA=1`. A file that exists is never written again.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -66,7 +66,6 @@ async fn leave() -> Value {
     assert_eq!(parked.len(), 2, "a record and a message");
     let due = process.due.as_ref().unwrap().sent.lock().unwrap().clone();
     json!({
-        "version": env!("CARGO_PKG_VERSION"),
         "AppLogs": items(&process, &process.store.inner.tables().alerts).await,
         "Outbox": items(&process, &process.store.inner.tables().outbox).await,
         "due": due.iter().map(|(due, _)| due).collect::<Vec<_>>(),
@@ -141,7 +140,8 @@ async fn inherit(process: &Process<'_>, left: &Value) {
 }
 
 async fn previous() -> Value {
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+    if std::env::var_os("STENTOR_LEAVE_DATA").is_some() {
+        assert!(!std::path::Path::new(PREVIOUS).exists(), "{PREVIOUS} belongs to its version");
         let left = serde_json::to_string_pretty(&leave().await).unwrap();
         std::fs::write(PREVIOUS, left + "\n").unwrap();
     }
