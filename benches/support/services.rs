@@ -282,10 +282,10 @@ impl Store for Tables {
         route: &RouteName,
         recipient: Recipient<'_>,
         lease: &Lease,
-        held: &Deferral,
+        deferral: &Deferral,
         _deadline: Deadline,
     ) -> Result<bool, StoreError> {
-        self.engine().release(route, recipient, lease, held)
+        self.engine().release(route, recipient, lease, deferral)
     }
 
     async fn pause(

@@ -121,7 +121,7 @@ impl<C: Clock> Store for Database<C> {
             route: &RouteName,
             recipient: Recipient<'_>,
             lease: &Lease,
-            held: &Deferral
+            deferral: &Deferral
         ) -> Result<bool, StoreError>;
         pause(target: &Target, until: Timestamp) -> Result<(), StoreError>;
         escalate(

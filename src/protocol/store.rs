@@ -222,7 +222,7 @@ pub trait Store: Send + Sync {
         route: &RouteName,
         recipient: Recipient<'_>,
         lease: &Lease,
-        held: &Deferral,
+        deferral: &Deferral,
         deadline: Deadline,
     ) -> Result<bool, StoreError>;
 

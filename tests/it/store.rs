@@ -113,7 +113,7 @@ fn acknowledgement(offset: u64) -> Acknowledgement {
     Acknowledgement { offset, ..Acknowledgement::default() }
 }
 
-fn held(not_before: Option<Timestamp>) -> Deferral {
+fn deferral(not_before: Option<Timestamp>) -> Deferral {
     Deferral { not_before, failures: 1, turn: None }
 }
 
@@ -378,7 +378,7 @@ async fn a_target_has_one_lease_at_a_time(kind: EngineKind) {
         "only the holder acknowledges"
     );
     assert!(
-        !store.release(&route, Recipient::Own(&target), &bob, &held(None), at).await.unwrap(),
+        !store.release(&route, Recipient::Own(&target), &bob, &deferral(None), at).await.unwrap(),
         "only the holder releases"
     );
     assert!(
@@ -397,7 +397,10 @@ async fn a_target_has_one_lease_at_a_time(kind: EngineKind) {
     let state = leased(&store, &bob, now).await.unwrap().expect("it is free");
     assert_eq!(state.offset, Some(3));
     assert!(
-        store.release(&route, Recipient::Own(&target), &bob, &held(Some(now)), at).await.unwrap()
+        store
+            .release(&route, Recipient::Own(&target), &bob, &deferral(Some(now)), at)
+            .await
+            .unwrap()
     );
     assert_eq!(
         store.target(&route, Recipient::Own(&target), at).await.unwrap().not_before,
@@ -502,7 +505,7 @@ async fn a_pause_holds_on_every_route(kind: EngineKind) {
     );
     let ann = Lease { owner: "ann".to_owned(), until: later };
     leased(&store, &ann, now).await.unwrap();
-    store.release(&route, Recipient::Own(&target), &ann, &held(Some(soon)), at).await.unwrap();
+    store.release(&route, Recipient::Own(&target), &ann, &deferral(Some(soon)), at).await.unwrap();
     assert_eq!(
         store.target(&route, Recipient::Own(&target), at).await.unwrap().not_before,
         Some(later),

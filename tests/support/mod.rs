@@ -282,10 +282,11 @@ impl Store for CrashingStore<'_> {
         route: &RouteName,
         recipient: Recipient<'_>,
         lease: &Lease,
-        held: &Deferral,
+        deferral: &Deferral,
         deadline: Deadline,
     ) -> Result<bool, StoreError> {
-        self.through("release", self.inner.release(route, recipient, lease, held, deadline)).await
+        self.through("release", self.inner.release(route, recipient, lease, deferral, deadline))
+            .await
     }
 
     async fn pause(

@@ -433,20 +433,20 @@ impl Engine {
         route: &RouteName,
         target: Recipient<'_>,
         lease: &Lease,
-        held: &Deferral,
+        deferral: &Deferral,
     ) -> Answer<bool> {
         match self {
             Self::Memory(memory) => {
                 let Some(state) = memory.held(route, target, lease) else { return Ok(false) };
                 (state.leased_until, state.not_before, state.failures, state.turn) =
-                    (None, held.not_before, held.failures, held.turn);
+                    (None, deferral.not_before, deferral.failures, deferral.turn);
                 Ok(true)
             }
             Self::Production(production) => production.runtime.block_on(production.store.release(
                 route,
                 target,
                 lease,
-                held,
+                deferral,
                 production.soon(),
             )),
         }

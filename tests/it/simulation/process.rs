@@ -492,14 +492,14 @@ impl Store for Process {
         route: &RouteName,
         recipient: Recipient<'_>,
         lease: &Lease,
-        held: &Deferral,
+        deferral: &Deferral,
         deadline: Deadline,
     ) -> Result<bool, StoreError> {
         let (route, recipient) = (route.clone(), Owned::of(recipient));
-        let (lease, held, id) = (lease.clone(), held.clone(), self.id);
+        let (lease, deferral, id) = (lease.clone(), deferral.clone(), self.id);
         self.change("release", deadline, move |state, sim| {
             state.jira.released(id, &route, recipient.get().target(), sim.now());
-            state.engine.release(&route, recipient.get(), &lease, &held)
+            state.engine.release(&route, recipient.get(), &lease, &deferral)
         })
         .await
     }
