@@ -3,7 +3,6 @@
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use aws_types::SdkConfig;
@@ -210,24 +209,37 @@ impl TableNames {
     /// When the functions of the stack cannot be read.
     pub(crate) async fn store(&self, aws: &SdkConfig) -> anyhow::Result<Database> {
         let settings = self.stack.settings(aws).await?;
-        deployed_store(&settings, aws, self.of(&settings))
+        deployed_store(&settings, aws, self.of(&settings)?)
     }
 
     /// The tables in `settings`, or those of the options.
-    pub(crate) fn of(&self, settings: &StackSettings) -> Tables {
-        let days = self.alerts_retention_days.to_string();
-        let days = settings.setting("ALERTS_RETENTION_DAYS", Some(&days));
-        let days: Option<u32> = days.and_then(|days| days.parse().ok());
+    ///
+    /// # Errors
+    /// When the retention in `settings` makes no sense.
+    pub(crate) fn of(&self, settings: &StackSettings) -> anyhow::Result<Tables> {
         let default = Tables::default();
-        Tables {
+        let tables = Tables {
             alerts: settings
                 .setting("ALERTS_TABLE", Some(&self.alerts_table))
                 .unwrap_or(default.alerts),
             outbox: settings
                 .setting("OUTBOX_TABLE", Some(&self.outbox_table))
                 .unwrap_or(default.outbox),
-            alerts_ttl: days.map_or(default.alerts_ttl, |days| Duration::from_hours(24) * days),
-        }
+            ..default
+        };
+        Ok(tables.keeping(retention_days(settings, self.alerts_retention_days)?))
+    }
+}
+
+/// For how many days the stack keeps rows, or the option says.
+///
+/// # Errors
+/// When the stack has a number that its functions refuse.
+fn retention_days(settings: &StackSettings, option: u16) -> anyhow::Result<u16> {
+    const VARIABLE: &str = "ALERTS_RETENTION_DAYS";
+    match settings.setting(VARIABLE, Some(&option.to_string())) {
+        Some(days) => Tables::days(&days).map_err(|why| anyhow!("{VARIABLE} of the stack: {why}")),
+        None => Ok(Tables::DAYS),
     }
 }
 
@@ -330,6 +342,21 @@ pub(crate) fn end_of_period(text: &str) -> Result<Timestamp, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stack_whose_retention_makes_no_sense_is_refused() {
+        let days = |stack: &[(&str, &str)]| {
+            let days = retention_days(&StackSettings::of(stack), 365);
+            days.map_err(|error| error.to_string())
+        };
+        assert_eq!(days(&[("ALERTS_RETENTION_DAYS", "400")]), Ok(400));
+        assert_eq!(days(&[]), Ok(90), "the default of the functions, and not the option");
+        assert_eq!(retention_days(&StackSettings::default(), 365).ok(), Some(365), "no stack");
+        for bad in ["20", "ninety", "70000"] {
+            let error = days(&[("ALERTS_RETENTION_DAYS", bad)]).unwrap_err();
+            assert!(error.starts_with("ALERTS_RETENTION_DAYS of the stack: expected"), "{error}");
+        }
+    }
 
     #[test]
     fn a_point_in_time_is_a_duration_ago_or_a_date() {

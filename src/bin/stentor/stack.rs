@@ -42,6 +42,13 @@ impl Stack {
 }
 
 impl StackSettings {
+    /// Those of a stack with these variables.
+    #[cfg(test)]
+    pub(crate) fn of(variables: &[(&str, &str)]) -> Self {
+        let owned = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Self(Some(owned.collect()))
+    }
+
     /// The value that the stack has for `variable`. Without a stack, the `option`: another stack's
     /// setting in the shell must not mix with those of this one.
     pub(crate) fn setting(&self, variable: &str, option: Option<&str>) -> Option<String> {

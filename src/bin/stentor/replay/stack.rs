@@ -77,7 +77,7 @@ impl StackParts {
             dead_letters_url: settings.setting("DLQ_URL", arguments.queue_url.as_deref()),
             due_messages_url: settings.setting("DUE_QUEUE_URL", arguments.due_queue_url.as_deref()),
             secret_id: settings.setting("STENTOR_SECRET_ID", arguments.secret_id.as_deref()),
-            store: deployed_store(&settings, &aws, tables.of(&settings))?,
+            store: deployed_store(&settings, &aws, tables.of(&settings)?)?,
             slack: arguments.slack_api.of(&settings)?,
             name,
             aws,
