@@ -23,7 +23,7 @@
 //! | file | holds |
 //! |---|---|
 //! | `outbox` | the port: cursors, tallies, epochs, targets, and the conditions on them |
-//! | `commit` | rows and tallies in one statement |
+//! | `commit`, `statement_size` | rows and tallies in one statement, fewer at once on a slow database |
 //! | `audit` | queries of the rows |
 //! | `value` | how values are written to columns and read back |
 //! | `call`, `error` | one statement, with its retries; what an error means |
@@ -53,6 +53,7 @@ mod outbox;
 mod pool;
 pub mod schema;
 mod settings;
+mod statement_size;
 mod tls;
 mod value;
 
@@ -63,6 +64,7 @@ pub use settings::{PostgresSettings, SettingsError, TlsMode};
 #[derive(Debug)]
 pub struct PostgresStore<C = SystemClock> {
     pool: pool::Pool,
+    statement_size: statement_size::StatementSize,
     clock: C,
     random: Random,
     /// Rows of a day are dropped when they are this old. `None`: this process does not know, and drops none.
@@ -80,6 +82,7 @@ impl<C> PostgresStore<C> {
     pub fn new(settings: PostgresSettings, clock: C, rng: fastrand::Rng) -> Self {
         Self {
             pool: pool::Pool::new(settings),
+            statement_size: statement_size::StatementSize::default(),
             clock,
             random: Random::new(rng),
             kept_days: None,

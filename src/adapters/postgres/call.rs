@@ -8,19 +8,37 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::error::{StatementError, leaves_connection_usable, statement_error};
+use super::value::unconditional;
 use super::{ATTEMPT_MAX, PostgresStore};
 use crate::model::error::Cause;
 use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::retry::{AttemptError, RetryPolicy, retry};
 use crate::protocol::store::StoreError;
 
-const RETRY: RetryPolicy = RetryPolicy::new(Duration::from_millis(20), Duration::from_secs(2));
+pub(super) const RETRY: RetryPolicy =
+    RetryPolicy::new(Duration::from_millis(20), Duration::from_secs(2));
 
 /// The shortest limit that the server is given for a statement.
 const STATEMENT_MIN: Duration = Duration::from_millis(50);
 
 /// A parameter of a statement, and its type.
 pub(super) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
+
+/// The outcome of a statement.
+pub(super) enum Outcome {
+    Rows(Vec<Row>),
+    /// It undid itself, because its condition does not hold.
+    Undone,
+    /// It took longer than its limit. It may still take effect.
+    Slow(Cause),
+}
+
+/// What to do about a statement that takes longer than its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WhenSlow {
+    Repeat,
+    Return,
+}
 
 impl<C: Clock> PostgresStore<C> {
     /// The rows that a statement returns.
@@ -42,12 +60,7 @@ impl<C: Clock> PostgresStore<C> {
         deadline: Deadline,
     ) -> Result<Vec<Row>, StoreError> {
         let rows = self.rows_if_holds(limit, sql, parameters, deadline).await?;
-        rows.ok_or_else(|| {
-            StoreError::Refused(Cause::new(
-                "unconditional",
-                "a condition failed where none was set",
-            ))
-        })
+        rows.ok_or_else(unconditional)
     }
 
     /// `None`: the statement undid itself, because its condition does not hold.
@@ -58,11 +71,30 @@ impl<C: Clock> PostgresStore<C> {
         parameters: &[Parameter<'_>],
         deadline: Deadline,
     ) -> Result<Option<Vec<Row>>, StoreError> {
+        match self.outcome(limit, sql, parameters, WhenSlow::Repeat, deadline).await? {
+            Outcome::Rows(rows) => Ok(Some(rows)),
+            Outcome::Undone => Ok(None),
+            Outcome::Slow(cause) => Err(StoreError::Unavailable(cause)),
+        }
+    }
+
+    /// The outcome of a statement that may take so long.
+    pub(super) async fn outcome(
+        &self,
+        limit: Duration,
+        sql: &str,
+        parameters: &[Parameter<'_>],
+        when_slow: WhenSlow,
+        deadline: Deadline,
+    ) -> Result<Outcome, StoreError> {
         let attempt = || async {
             match self.attempt(limit, sql, parameters, deadline).await {
-                Ok(rows) => Ok(Some(rows)),
-                Err(StatementError::Condition) => Ok(None),
-                Err(StatementError::Transient(cause)) => {
+                Ok(rows) => Ok(Outcome::Rows(rows)),
+                Err(StatementError::Condition) => Ok(Outcome::Undone),
+                Err(StatementError::Slow(cause)) if when_slow == WhenSlow::Return => {
+                    Ok(Outcome::Slow(cause))
+                }
+                Err(StatementError::Transient(cause) | StatementError::Slow(cause)) => {
                     Err(AttemptError::Transient(StoreError::Unavailable(cause)))
                 }
                 Err(StatementError::Invalid(cause)) => {
@@ -101,7 +133,7 @@ impl<C: Clock> PostgresStore<C> {
             try_join(client.batch_execute(&set), statement).await.map(|((), rows)| rows)
         };
         let answer = self.clock.timeout(ends, answer).await;
-        let answer = answer.ok_or_else(|| StatementError::Transient(Cause::no_answer()))?;
+        let answer = answer.ok_or_else(|| StatementError::Slow(Cause::no_answer()))?;
         match &answer {
             Ok(_) => lent.give_back(self.clock.now()),
             Err(error) if leaves_connection_usable(error) => lent.give_back(self.clock.now()),

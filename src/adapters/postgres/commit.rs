@@ -8,30 +8,39 @@
 //! Another process may store one of the rows after the statement has looked. Then the primary key of
 //! `alert_ids` fails the statement as a whole, and the next attempt finds the row. Rows are written in the
 //! order of their keys, so that two statements wait for each other in one direction only.
+//!
+//! A statement that takes longer than its limit is not repeated as it is: its rows are sent again in
+//! halves ([`StatementSize`](super::statement_size::StatementSize)).
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use super::PostgresStore;
+use super::call::{Outcome, RETRY, WhenSlow};
+use super::statement_size::BYTES_MAX;
 use super::value::{self, AlertKey};
+use super::{ATTEMPT_MAX, PostgresStore};
 use crate::adapters::packed::pack_json;
 use crate::model::alert::{Alert, LogContext};
+use crate::model::error::Cause;
 use crate::model::name::RouteName;
 use crate::model::tally::Tally;
 use crate::protocol::clock::{Clock, Deadline};
+use crate::protocol::retry::Backoff;
 use crate::protocol::store::{Commit, StoreError};
 
-/// The most rows, and about the most bytes, of one statement. Its text is in memory twice: in the alerts,
-/// and as it is sent.
+/// The most rows of one statement, about. A short row counts as one of so many in [`BYTES_MAX`].
 const ROWS_MAX: usize = 5_000;
-const BYTES_MAX: usize = 4 << 20;
+
+/// A statement that takes longer than this does not let later ones grow.
+const QUICK: Duration = Duration::from_millis(2_500);
 
 /// Statements in flight, as measured by `benches/engines.rs`.
 const IN_FLIGHT: usize = 2;
@@ -45,6 +54,16 @@ type Answers = Vec<(usize, Commit)>;
 
 /// An alert, its key, and its position among all alerts.
 type Keyed<'a> = (AlertKey, usize, &'a Alert);
+
+/// The result of a statement.
+enum Put {
+    /// All alerts are new, and are stored and counted.
+    Done,
+    /// Nothing was written: these exist, by their place in the chunk, with their routes.
+    Exists(HashMap<usize, Arc<[RouteName]>>),
+    /// The statement took too long. It may still take effect.
+    Slow(Cause),
+}
 
 const COMMIT: &str = r#"
 WITH found AS (
@@ -72,7 +91,9 @@ WITH found AS (
     SELECT i.route, i.tally FROM unnest($17::text[], $18::bytea[]) AS i (route, tally)
     WHERE NOT EXISTS (SELECT FROM found)
 ), registered AS (
-    INSERT INTO stentor.routes (route) SELECT unnest($19::text[]) ON CONFLICT DO NOTHING
+    INSERT INTO stentor.routes (route)
+    SELECT i.route FROM unnest($19::text[]) AS i (route) WHERE NOT EXISTS (SELECT FROM found)
+    ON CONFLICT DO NOTHING
 )
 SELECT n, routes FROM found"#;
 
@@ -88,7 +109,7 @@ impl<C: Clock> PostgresStore<C> {
         loop {
             // Made one by one: each has a copy of its texts.
             while in_flight.len() < IN_FLIGHT.min(self.pool.size())
-                && let Some(chunk) = chunks.next()
+                && let Some(chunk) = chunks.next(self.statement_size.max())
             {
                 commits.resize(commits.len() + chunk.len(), None);
                 in_flight.push(self.commit_chunk(chunk, deadline));
@@ -113,27 +134,36 @@ impl<C: Clock> PostgresStore<C> {
         async move {
             chunk.sort_unstable_by_key(|(id, ..)| *id);
             let mut answers = Answers::new();
+            let mut backoff = Backoff::new(RETRY, &self.clock, deadline);
             while !chunk.is_empty() {
+                if chunk.len() > 1 && size(&chunk) > self.statement_size.max() {
+                    answers.extend(self.commit_halves(chunk, deadline).await);
+                    return answers;
+                }
+                let began = self.clock.now();
                 match self.put_and_count(&chunk, deadline).await {
-                    Ok(existing) if existing.is_empty() => {
+                    Ok(Put::Done) => {
+                        if began.until(self.clock.now()) <= QUICK {
+                            self.statement_size.quick();
+                        }
                         answers.extend(chunk.drain(..).map(|(_, at, _)| (at, Commit::Fresh)));
                     }
-                    Ok(mut existing) => {
+                    Ok(Put::Exists(mut existing)) => {
                         let duplicate = |place: usize| existing.remove(&place);
                         answers.extend(take(&mut chunk, duplicate));
                     }
+                    Ok(Put::Slow(cause)) => {
+                        self.statement_size.too_slow(size(&chunk));
+                        if !backoff.wait(self.random.bits()).await {
+                            answers.extend(fail(&mut chunk, StoreError::Unavailable(cause)));
+                        }
+                    }
                     // One row that the store cannot hold must not fail the others.
                     Err(StoreError::Invalid(_)) if chunk.len() > 1 => {
-                        let second = chunk.split_off(chunk.len() / 2);
-                        answers.extend(self.commit_chunk(chunk, deadline).await);
-                        answers.extend(self.commit_chunk(second, deadline).await);
+                        answers.extend(self.commit_halves(chunk, deadline).await);
                         return answers;
                     }
-                    Err(error) => {
-                        let error = Arc::new(error);
-                        let failed = |(_, at, _)| (at, Commit::Failed(Arc::clone(&error)));
-                        answers.extend(chunk.drain(..).map(failed));
-                    }
+                    Err(error) => answers.extend(fail(&mut chunk, error)),
                 }
             }
             answers
@@ -141,20 +171,27 @@ impl<C: Clock> PostgresStore<C> {
         .boxed()
     }
 
-    /// Stores and counts the alerts of a chunk, and returns nothing; or returns those that are stored, by
-    /// their place in the chunk, with their routes, and writes nothing.
+    async fn commit_halves<'f>(&'f self, mut chunk: Vec<Keyed<'f>>, deadline: Deadline) -> Answers {
+        let second = chunk.split_off(chunk.len() / 2);
+        let mut answers = self.commit_chunk(chunk, deadline).await;
+        answers.extend(self.commit_chunk(second, deadline).await);
+        answers
+    }
+
+    /// Stores and counts the alerts of a chunk, or finds some of them and writes nothing.
     async fn put_and_count(
         &self,
         chunk: &[Keyed<'_>],
         deadline: Deadline,
-    ) -> Result<HashMap<usize, Arc<[RouteName]>>, StoreError> {
+    ) -> Result<Put, StoreError> {
         let columns = Columns::of(chunk);
         let (tally_routes, tallies) = tallies(chunk);
         let routes: BTreeSet<&str> = tally_routes.iter().copied().collect();
         let routes: Vec<&str> = routes.into_iter().collect();
         let texts = || Type::TEXT_ARRAY;
-        let rows = self
-            .rows(
+        let outcome = self
+            .outcome(
+                ATTEMPT_MAX,
                 COMMIT,
                 &[
                     (&columns.ids, Type::UUID_ARRAY),
@@ -177,18 +214,40 @@ impl<C: Clock> PostgresStore<C> {
                     (&tallies, Type::BYTEA_ARRAY),
                     (&routes, texts()),
                 ],
+                WhenSlow::Return,
                 deadline,
             )
             .await?;
-        let mut existing = HashMap::new();
-        for row in &rows {
-            let place = usize::try_from(value::count(row, "n")?.saturating_sub(1));
-            let routes: &str = value::get(row, "routes")?;
-            let routes = routes.split(' ').filter_map(|route| route.parse().ok());
-            existing.insert(place.unwrap_or(usize::MAX), routes.collect());
+        match outcome {
+            Outcome::Rows(rows) => put(&rows, chunk.len()),
+            Outcome::Slow(cause) => Ok(Put::Slow(cause)),
+            Outcome::Undone => Err(value::unconditional()),
         }
-        Ok(existing)
     }
+}
+
+/// The answer to the statement for a chunk of so many alerts.
+fn put(rows: &[Row], alerts: usize) -> Result<Put, StoreError> {
+    let mut existing = HashMap::new();
+    for row in rows {
+        let place = place(value::count(row, "n")?, alerts)?;
+        let routes: &str = value::get(row, "routes")?;
+        let routes = routes.split(' ').filter_map(|route| route.parse().ok());
+        existing.insert(place, routes.collect());
+    }
+    Ok(if existing.is_empty() { Put::Done } else { Put::Exists(existing) })
+}
+
+/// The place of the `n`th of so many alerts. Another place would be that of no alert, and the same chunk
+/// would be sent forever.
+fn place(n: u64, alerts: usize) -> Result<usize, StoreError> {
+    let place = n.checked_sub(1).and_then(|place| usize::try_from(place).ok());
+    place.filter(|place| *place < alerts).ok_or_else(|| value::unexpected("n"))
+}
+
+fn fail(chunk: &mut Vec<Keyed<'_>>, error: StoreError) -> Answers {
+    let error = Arc::new(error);
+    chunk.drain(..).map(|(_, at, _)| (at, Commit::Failed(Arc::clone(&error)))).collect()
 }
 
 /// Removes the alerts that are duplicates.
@@ -289,19 +348,41 @@ impl<'a> Columns<'a> {
     }
 }
 
+/// The bytes that an alert counts for.
+fn weight(alert: &Alert) -> usize {
+    alert.bytes().max(BYTES_MAX / ROWS_MAX)
+}
+
+fn size(chunk: &[Keyed<'_>]) -> usize {
+    chunk.iter().map(|(_, _, alert)| weight(alert)).sum()
+}
+
 /// Divides alerts into chunks of bounded size.
 struct Chunks<I: Iterator>(std::iter::Peekable<I>);
 
 impl<'a, I: Iterator<Item = (usize, &'a Alert)>> Chunks<I> {
-    fn next(&mut self) -> Option<Vec<Keyed<'a>>> {
+    /// At least one alert, and at most so many bytes.
+    fn next(&mut self, bytes_max: usize) -> Option<Vec<Keyed<'a>>> {
         let (mut chunk, mut bytes) = (Vec::new(), 0);
-        while chunk.len() < ROWS_MAX
-            && let Some((at, alert)) =
-                self.0.next_if(|(_, alert)| chunk.is_empty() || bytes + alert.bytes() <= BYTES_MAX)
+        while let Some((at, alert)) =
+            self.0.next_if(|(_, alert)| chunk.is_empty() || bytes + weight(alert) <= bytes_max)
         {
-            bytes += alert.bytes();
+            bytes += weight(alert);
             chunk.push((AlertKey::of(alert.id.as_str()), at, alert));
         }
         (!chunk.is_empty()).then_some(chunk)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_outside_of_the_chunk_is_an_error() {
+        assert_eq!((place(1, 3), place(3, 3)), (Ok(0), Ok(2)));
+        for n in [0, 4, u64::MAX] {
+            assert!(matches!(place(n, 3), Err(StoreError::Refused(_))), "{n}");
+        }
     }
 }

@@ -13,6 +13,8 @@ use crate::model::error::{Cause, chain};
 pub(super) enum StatementError {
     /// Try again after a pause.
     Transient(Cause),
+    /// It took longer than its limit. Try again after a pause, with less to do if that is possible.
+    Slow(Cause),
     /// A condition in the statement did not hold, and nothing was written.
     Condition,
     /// The statement can never succeed.
@@ -53,10 +55,10 @@ fn answer_error(answer: &DbError) -> StatementError {
         CONDITION => StatementError::Condition,
         // Another process has written the same key, is in a deadlock with this one, or holds a lock.
         "23505" | "40001" | "40P01" | "55P03" => StatementError::Transient(cause),
-        // The statement took too long; the server restarts, fails over or is full.
-        "57014" | "57P01" | "57P02" | "57P03" | "57P05" | READ_ONLY => {
-            StatementError::Transient(cause)
-        }
+        // The limit of the statement, or a person who cancels it.
+        "57014" => StatementError::Slow(cause),
+        // The server restarts, fails over or is full.
+        "57P01" | "57P02" | "57P03" | "57P05" | READ_ONLY => StatementError::Transient(cause),
         "42P01" | "3F000" | "42883" | "42703" => StatementError::Refused(Cause::new(
             code.to_owned(),
             format!("{}: run `stentor migrate`", answer.message()),

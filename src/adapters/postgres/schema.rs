@@ -113,7 +113,9 @@ fn no_answer() -> StoreError {
 
 fn store_error(error: StatementError) -> StoreError {
     match error {
-        StatementError::Transient(cause) => StoreError::Unavailable(cause),
+        StatementError::Transient(cause) | StatementError::Slow(cause) => {
+            StoreError::Unavailable(cause)
+        }
         StatementError::Invalid(cause) | StatementError::Refused(cause) => {
             StoreError::Refused(cause)
         }

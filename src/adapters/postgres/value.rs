@@ -83,7 +83,7 @@ pub(super) fn timestamp(at: SystemTime) -> Timestamp {
 }
 
 pub(super) fn get<'r, T: FromSql<'r>>(row: &'r Row, column: &str) -> Result<T, StoreError> {
-    row.try_get(column).map_err(|_| odd(column))
+    row.try_get(column).map_err(|_| unexpected(column))
 }
 
 pub(super) fn count(row: &Row, column: &str) -> Result<u64, StoreError> {
@@ -92,20 +92,23 @@ pub(super) fn count(row: &Row, column: &str) -> Result<u64, StoreError> {
 
 fn optional_count(row: &Row, column: &str) -> Result<Option<u64>, StoreError> {
     let value: Option<i64> = get(row, column)?;
-    value.map(|value| u64::try_from(value).map_err(|_| odd(column))).transpose()
+    value.map(|value| u64::try_from(value).map_err(|_| unexpected(column))).transpose()
 }
 
 pub(super) fn time(row: &Row, column: &str) -> Result<Option<Timestamp>, StoreError> {
     Ok(get::<Option<i64>>(row, column)?.map(Timestamp::from_millis))
 }
 
-fn optional_json<T: DeserializeOwned>(row: &Row, column: &str) -> Result<Option<T>, StoreError> {
+pub(super) fn optional_json<T: DeserializeOwned>(
+    row: &Row,
+    column: &str,
+) -> Result<Option<T>, StoreError> {
     let text: Option<&str> = get(row, column)?;
-    text.map(|text| serde_json::from_str(text).map_err(|_| odd(column))).transpose()
+    text.map(|text| serde_json::from_str(text).map_err(|_| unexpected(column))).transpose()
 }
 
 pub(super) fn packed<T: DeserializeOwned>(row: &Row, column: &str) -> Result<T, StoreError> {
-    unpack_json(get(row, column)?).ok_or_else(|| odd(column))
+    unpack_json(get(row, column)?).ok_or_else(|| unexpected(column))
 }
 
 /// The columns of [`cursor`].
@@ -143,7 +146,7 @@ pub(super) const TARGET: &str = "t.\"offset\", t.leased_until, t.not_before, t.t
      t.escalation, t.last";
 
 pub(super) fn target(row: &Row) -> Result<TargetState, StoreError> {
-    let failures = u32::try_from(count(row, "failures")?).map_err(|_| odd("failures"))?;
+    let failures = u32::try_from(count(row, "failures")?).map_err(|_| unexpected("failures"))?;
     Ok(TargetState {
         offset: optional_count(row, "offset")?,
         not_before: time(row, "not_before")?,
@@ -157,11 +160,16 @@ pub(super) fn target(row: &Row) -> Result<TargetState, StoreError> {
     })
 }
 
-fn odd(column: &str) -> StoreError {
+pub(super) fn unexpected(column: &str) -> StoreError {
     StoreError::Refused(Cause::new(
         "unexpected-row",
         format!("column `{column}` of a row has an unexpected value"),
     ))
+}
+
+/// The error of a statement that undid itself, although it has no condition.
+pub(super) fn unconditional() -> StoreError {
+    StoreError::Refused(Cause::new("unconditional", "a condition failed where none was set"))
 }
 
 #[cfg(test)]
