@@ -8,11 +8,13 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub struct TcpProxy {
     address: SocketAddr,
     shared: Arc<Shared>,
+    accepting: JoinHandle<()>,
 }
 
 #[derive(Default)]
@@ -42,22 +44,22 @@ impl TcpProxy {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let shared = Arc::new(Shared { round_trip, ..Shared::default() });
         let address = listener.local_addr().unwrap();
-        let accepting = Arc::clone(&shared);
-        tokio::spawn(async move {
+        let accepted = Arc::clone(&shared);
+        let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let server = TcpStream::connect((Ipv4Addr::LOCALHOST, server)).await.unwrap();
                 let passing = Arc::<Passing>::default();
-                accepting.connections.lock().unwrap().push(Arc::clone(&passing));
+                accepted.connections.lock().unwrap().push(Arc::clone(&passing));
                 client.set_nodelay(true).unwrap();
                 server.set_nodelay(true).unwrap();
                 let (from_client, to_client) = client.into_split();
                 let (from_server, to_server) = server.into_split();
-                let shared = Some(Arc::clone(&accepting));
+                let shared = Some(Arc::clone(&accepted));
                 tokio::spawn(pass(from_client, to_server, Arc::clone(&passing), shared));
                 tokio::spawn(pass(from_server, to_client, passing, None));
             }
         });
-        Self { address, shared }
+        Self { address, shared, accepting }
     }
 
     pub fn port(&self) -> u16 {
@@ -79,6 +81,19 @@ impl TcpProxy {
         for passing in self.shared.connections.lock().unwrap().iter() {
             passing.is_swallowed.store(true, Ordering::SeqCst);
         }
+    }
+
+    /// The connections so far end when the server has answered, and its answer gets lost.
+    pub fn lose_next_answer(&self) {
+        for passing in self.shared.connections.lock().unwrap().iter() {
+            passing.loses_answer.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Closes the connections so far, and accepts no more.
+    pub fn stop(&self) {
+        self.accepting.abort();
+        self.close_present();
     }
 
     /// Closes the connections so far.

@@ -1,8 +1,8 @@
 //! How a process logs in: with the credentials of a URL, with those of a secret that rotates, or with a
 //! token that is made for each connection.
 //!
-//! A secret is read on first use and again when the server refuses its password, but not again within 15
-//! seconds. A connection that is open stays open when the password changes.
+//! A secret is read on first use, and again when the server refuses its password or no connection can be
+//! made, but not again within 15 seconds. A connection that is open stays open when the password changes.
 
 use std::fmt;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::model::error::Cause;
 use crate::model::time::Timestamp;
 use crate::protocol::clock::Deadline;
 
-/// After a refused password, the secret is not read again for this time.
+/// For this time after it was read, the secret is not read again.
 const REFRESHED_AFTER: Duration = Duration::from_secs(15);
 
 /// The port of PostgreSQL.
@@ -46,8 +46,12 @@ pub struct SecretLogin {
     /// Replace what the secret says. The secret of a user that RDS manages has only name and password.
     address: Address,
     token: Option<TokenMaker>,
-    cached: Mutex<Option<Cached>>,
+    cached: Mutex<Cached>,
 }
+
+/// Tells what was read at one time from what is read later.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Reading(u64);
 
 /// Where the database is, as far as the settings say it.
 #[derive(Clone, Debug, Default)]
@@ -57,10 +61,21 @@ pub struct Address {
     pub database: Option<String>,
 }
 
-#[derive(Clone)]
+/// What the secret said.
+#[derive(Default)]
 struct Cached {
+    known: Option<Known>,
+    /// That of the next time.
+    reading: Reading,
+}
+
+#[derive(Clone)]
+struct Known {
     config: Config,
+    reading: Reading,
     read_at: Timestamp,
+    /// No connection could be made with it. It is read again, and used if that fails.
+    is_doubtful: bool,
 }
 
 /// The keys of the secret that matter. RDS writes the port as a number, people write it as a text.
@@ -76,7 +91,7 @@ struct SecretFields {
 impl Login {
     /// The credentials of a secret. With a `token`, the password of the secret is not used.
     pub fn secret(reader: SecretReader, address: Address, token: Option<TokenMaker>) -> Self {
-        let cached = Mutex::new(None);
+        let cached = Mutex::default();
         Self::Secret(std::sync::Arc::new(SecretLogin { reader, address, token, cached }))
     }
 
@@ -84,43 +99,63 @@ impl Login {
     ///
     /// # Errors
     /// When the secret cannot be read or lacks something.
-    pub(super) async fn config(&self, now: Timestamp, deadline: Deadline) -> Result<Config, Cause> {
+    pub(super) async fn config(
+        &self,
+        now: Timestamp,
+        deadline: Deadline,
+    ) -> Result<(Config, Reading), Cause> {
         match self {
-            Self::Fixed(config) => Ok((**config).clone()),
+            Self::Fixed(config) => Ok(((**config).clone(), Reading::default())),
             Self::Secret(secret) => secret.config(now, deadline).await,
         }
     }
 
-    /// The server has refused the credentials: the next connection reads them again. Returns whether that
-    /// may help.
-    pub(super) async fn refused(&self, now: Timestamp) -> bool {
+    /// The server has refused the credentials of `reading`. Returns whether the next connection has
+    /// others: another caller has read them since, or they are read again.
+    pub(super) async fn refused(&self, reading: Reading, now: Timestamp) -> bool {
         match self {
             Self::Fixed(_) => false,
-            Self::Secret(secret) => secret.refused(now).await,
+            Self::Secret(secret) => secret.refused(reading, now).await,
+        }
+    }
+
+    /// No connection could be made: the address may have changed.
+    pub(super) fn failed(&self, now: Timestamp) {
+        if let Self::Secret(secret) = self {
+            secret.failed(now);
         }
     }
 }
 
 impl SecretLogin {
-    async fn config(&self, now: Timestamp, deadline: Deadline) -> Result<Config, Cause> {
-        // Held while the secret is read, so that one caller reads and the others use its result.
-        let mut cached = self.cached.lock().await;
-        let mut config = match &*cached {
-            Some(known) => known.config.clone(),
-            None => {
-                let read = self.read(deadline).await?;
-                *cached = Some(Cached { config: read.clone(), read_at: now });
-                read
-            }
-        };
-        drop(cached);
+    async fn config(&self, now: Timestamp, deadline: Deadline) -> Result<(Config, Reading), Cause> {
+        let Known { mut config, reading, .. } = self.known(now, deadline).await?;
         if let Some(token) = &self.token {
             let host = self.host_of(&config);
             let port = config.get_ports().first().copied().unwrap_or(PORT);
             let user = config.get_user().unwrap_or_default().to_owned();
             config.password(token(&host, port, &user, deadline).await?);
         }
-        Ok(config)
+        Ok((config, reading))
+    }
+
+    async fn known(&self, now: Timestamp, deadline: Deadline) -> Result<Known, Cause> {
+        // Held while the secret is read, so that one caller reads and the others use its result.
+        let mut cached = self.cached.lock().await;
+        let before = match &cached.known {
+            Some(known) if !known.is_doubtful => return Ok(known.clone()),
+            before => before.clone(),
+        };
+        let known = match (self.read(deadline).await, before) {
+            (Ok(config), _) => {
+                cached.reading.0 += 1;
+                Known { config, reading: cached.reading, read_at: now, is_doubtful: false }
+            }
+            (Err(_), Some(known)) => Known { read_at: now, is_doubtful: false, ..known },
+            (Err(error), None) => return Err(error),
+        };
+        cached.known = Some(known.clone());
+        Ok(known)
     }
 
     fn host_of(&self, config: &Config) -> String {
@@ -130,14 +165,26 @@ impl SecretLogin {
         }
     }
 
-    async fn refused(&self, now: Timestamp) -> bool {
+    async fn refused(&self, reading: Reading, now: Timestamp) -> bool {
         let mut cached = self.cached.lock().await;
-        match &*cached {
-            Some(known) if known.read_at.after(REFRESHED_AFTER) > now => false,
-            _ => {
-                *cached = None;
-                true
+        match &cached.known {
+            Some(known) if known.reading == reading => {
+                let is_old = known.read_at.after(REFRESHED_AFTER) <= now;
+                if is_old {
+                    cached.known = None;
+                }
+                is_old
             }
+            _ => true,
+        }
+    }
+
+    fn failed(&self, now: Timestamp) {
+        // While another caller reads it, there is nothing to note.
+        if let Ok(mut cached) = self.cached.try_lock()
+            && let Some(known) = &mut cached.known
+        {
+            known.is_doubtful |= known.read_at.after(REFRESHED_AFTER) <= now;
         }
     }
 
@@ -203,9 +250,10 @@ impl fmt::Debug for Login {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
     use futures::FutureExt as _;
+    use tokio_postgres::config::Host;
 
     use super::*;
 
@@ -233,15 +281,55 @@ mod tests {
     #[tokio::test]
     async fn a_secret_is_read_once_and_again_when_its_password_is_refused() {
         let (login, reads) = counted(RDS, Address::default());
-        let password =
-            async |now| login.config(at(now), by()).await.unwrap().get_password().unwrap().to_vec();
-        assert_eq!((password(0).await, password(100).await), (b"1".to_vec(), b"1".to_vec()));
-        assert!(login.refused(at(100)).await);
-        assert_eq!(password(100).await, b"2");
-        assert!(!login.refused(at(114)).await, "it was read a moment ago");
-        assert_eq!((password(114).await, reads.load(Ordering::SeqCst)), (b"2".to_vec(), 2));
-        assert!(login.refused(at(115)).await);
-        assert_eq!(password(115).await, b"3");
+        let known = async |now| {
+            let (config, reading) = login.config(at(now), by()).await.unwrap();
+            (String::from_utf8(config.get_password().unwrap().to_vec()).unwrap(), reading)
+        };
+        let (password, first) = known(0).await;
+        assert_eq!((password.as_str(), known(100).await), ("1", (password.clone(), first)));
+        assert!(login.refused(first, at(100)).await);
+        let (password, second) = known(100).await;
+        assert_eq!(password, "2");
+        assert!(!login.refused(second, at(114)).await, "it was read a moment ago");
+        assert!(login.refused(first, at(114)).await, "another caller has read it since");
+        assert_eq!((known(114).await, reads.load(Ordering::SeqCst)), ((password, second), 2));
+        assert!(login.refused(second, at(115)).await);
+        assert_eq!(known(115).await.0, "3");
+    }
+
+    #[tokio::test]
+    async fn a_secret_is_read_again_when_no_connection_can_be_made() {
+        let is_readable = Arc::new(AtomicBool::new(true));
+        let (reads, readable) = (Arc::new(AtomicU32::new(0)), Arc::clone(&is_readable));
+        let counter = Arc::clone(&reads);
+        let reader: SecretReader = Box::new(move |_| {
+            let read = counter.fetch_add(1, Ordering::SeqCst) + 1;
+            let secret = RDS.replace("db.example", &format!("db-{read}.example"));
+            futures::future::ready(match readable.load(Ordering::SeqCst) {
+                true => Ok(Some(secret)),
+                false => Err(SecretError::Unavailable(Cause::no_answer())),
+            })
+            .boxed()
+        });
+        let login = Login::secret(reader, Address::default(), None);
+        let host = async |now| {
+            let (config, _) = login.config(at(now), by()).await.unwrap();
+            let Host::Tcp(host) = config.get_hosts()[0].clone() else { panic!("a socket") };
+            host
+        };
+        assert_eq!(host(0).await, "db-1.example");
+        login.failed(at(14));
+        assert_eq!(host(14).await, "db-1.example", "it was read a moment ago");
+        login.failed(at(15));
+        assert_eq!(host(15).await, "db-2.example");
+        // What is known still counts while the secret cannot be read.
+        is_readable.store(false, Ordering::SeqCst);
+        login.failed(at(30));
+        assert_eq!(
+            (host(30).await, host(31).await),
+            ("db-2.example".into(), "db-2.example".into())
+        );
+        assert_eq!(reads.load(Ordering::SeqCst), 3);
     }
 
     #[tokio::test]
@@ -252,10 +340,10 @@ mod tests {
             port: None,
             database: Some("stentor".to_owned()),
         };
-        let config = counted(managed, address).0.config(at(0), by()).await.unwrap();
+        let (config, _) = counted(managed, address).0.config(at(0), by()).await.unwrap();
         assert_eq!((config.get_dbname(), config.get_ports()), (Some("stentor"), &[5432][..]));
         let text = r#"{"username":"ann","password":"p","host":"h","port":"6000","dbname":"d"}"#;
-        let config = counted(text, Address::default()).0.config(at(0), by()).await.unwrap();
+        let (config, _) = counted(text, Address::default()).0.config(at(0), by()).await.unwrap();
         assert_eq!(config.get_ports(), [6000]);
     }
 

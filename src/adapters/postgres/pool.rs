@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config, SimpleQueryMessage};
 
 use super::error::{StatementError, is_login_refused, statement_error};
+use super::login::Reading;
 use super::schema;
 use super::settings::{PostgresSettings, TlsMode, complete};
 use super::tls::Tls;
@@ -30,7 +31,8 @@ const ANSWER_MAX: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Pool {
     settings: PostgresSettings,
-    tls: OnceLock<Tls>,
+    /// Made on first use.
+    verified: OnceLock<Tls>,
     /// The latest used is the last.
     idle: Mutex<Vec<Idle>>,
     permits: Semaphore,
@@ -51,6 +53,13 @@ pub(super) struct Connection {
     pub(super) statement_max: Duration,
 }
 
+/// Why there is no new connection.
+enum ConnectError {
+    /// The server has refused these credentials.
+    Login(Reading, StatementError),
+    Other(StatementError),
+}
+
 /// A connection of a pool. It is closed unless it is given back.
 pub(super) struct Lent<'p> {
     connection: Connection,
@@ -67,7 +76,7 @@ impl std::fmt::Debug for Tls {
 impl Pool {
     pub(super) fn new(settings: PostgresSettings) -> Self {
         let permits = Semaphore::new(settings.connections_max);
-        Self { settings, tls: OnceLock::new(), idle: Mutex::default(), permits }
+        Self { settings, verified: OnceLock::new(), idle: Mutex::default(), permits }
     }
 
     pub(super) fn place(&self) -> &str {
@@ -99,10 +108,11 @@ impl Pool {
         }
         let soon = deadline.min(Deadline::after(clock.now(), LOGIN_MAX));
         let connect = Box::pin(self.connect(clock, soon, true));
-        let connected = clock.timeout(soon, connect).await;
-        let connection =
-            connected.unwrap_or_else(|| Err(StatementError::Transient(Cause::no_answer())))?;
-        Ok(Lent { connection, pool: self, _permit: permit })
+        let connected = clock.timeout(soon, connect).await.unwrap_or_else(|| {
+            self.settings.login.failed(clock.now());
+            Err(StatementError::Transient(Cause::no_answer()))
+        });
+        Ok(Lent { connection: connected?, pool: self, _permit: permit })
     }
 
     fn take_idle(&self) -> Option<Idle> {
@@ -123,37 +133,42 @@ impl Pool {
         checked: bool,
     ) -> Result<Connection, StatementError> {
         let login = &self.settings.login;
-        match self.connect_once(clock, deadline, checked).await {
-            Err((true, refused)) => match login.refused(clock.now()).await {
-                true => {
-                    self.connect_once(clock, deadline, checked).await.map_err(|(_, error)| error)
-                }
-                false => Err(refused),
-            },
-            connected => connected.map_err(|(_, error)| error),
+        let mut connected = self.connect_once(clock, deadline, checked).await;
+        if let Err(ConnectError::Login(reading, _)) = &connected
+            && login.refused(*reading, clock.now()).await
+        {
+            connected = self.connect_once(clock, deadline, checked).await;
         }
+        connected.map_err(|error| match error {
+            ConnectError::Login(_, error) => error,
+            ConnectError::Other(error) => {
+                login.failed(clock.now());
+                error
+            }
+        })
     }
 
-    /// An error comes with whether the credentials were refused.
     async fn connect_once(
         &self,
         clock: &impl Clock,
         deadline: Deadline,
         checked: bool,
-    ) -> Result<Connection, (bool, StatementError)> {
-        let other = |cause| (false, StatementError::Refused(cause));
+    ) -> Result<Connection, ConnectError> {
+        let refused = |cause| ConnectError::Other(StatementError::Refused(cause));
         let config = self.settings.login.config(clock.now(), deadline).await;
-        let mut config: Config = config.map_err(|cause| match &*cause.code {
-            "malformed-secret" => other(cause),
-            _ => (false, StatementError::Transient(cause)),
-        })?;
+        let (mut config, reading): (Config, Reading) =
+            config.map_err(|cause| match &*cause.code {
+                "malformed-secret" => refused(cause),
+                _ => ConnectError::Other(StatementError::Transient(cause)),
+            })?;
         let mode = self.settings.tls_to(&config);
         complete(&mut config, mode);
-        let tls = self.tls(mode).map_err(other)?;
-        let (session, driver) = config
-            .connect(tls)
-            .await
-            .map_err(|error| (is_login_refused(&error), statement_error(&error)))?;
+        let tls = self.tls(mode).map_err(refused)?;
+        let (session, driver) =
+            config.connect(tls).await.map_err(|error| match is_login_refused(&error) {
+                true => ConnectError::Login(reading, statement_error(&error)),
+                false => ConnectError::Other(statement_error(&error)),
+            })?;
         let task = tokio::spawn(async move {
             if let Err(error) = driver.await {
                 tracing::debug!("A connection to the database has ended: {error}");
@@ -161,18 +176,18 @@ impl Pool {
         });
         let connection = Connection { session, task, statement_max: super::ATTEMPT_MAX };
         let prepared = connection.prepare(checked).await;
-        prepared.map(|()| connection).map_err(|error| (false, error))
+        prepared.map(|()| connection).map_err(ConnectError::Other)
     }
 
     fn tls(&self, mode: TlsMode) -> Result<Tls, Cause> {
-        if let Some(tls) = self.tls.get() {
-            return Ok(tls.clone());
+        match (mode, self.verified.get()) {
+            (TlsMode::Off, _) => Tls::unused(),
+            (TlsMode::Verified, Some(tls)) => Ok(tls.clone()),
+            (TlsMode::Verified, None) => {
+                let tls = Tls::trusting(self.settings.root_certificates.as_deref())?;
+                Ok(self.verified.get_or_init(|| tls).clone())
+            }
         }
-        let tls = match mode {
-            TlsMode::Off => Tls::unused()?,
-            TlsMode::Verified => Tls::trusting(self.settings.root_certificates.as_deref())?,
-        };
-        Ok(self.tls.get_or_init(|| tls).clone())
     }
 
     /// Closes the connections that are not in use.
