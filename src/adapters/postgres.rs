@@ -18,6 +18,8 @@
 //! - `open`, `claim`, `pull_forward`, `close`, `lease`, `acknowledge`, `release` and `escalate` change
 //!   one row `WHERE` their condition holds. PostgreSQL checks the condition again on the latest version
 //!   of the row if it had to wait for it.
+//! - `acknowledge` and `release` then read the row if their condition did not hold: an earlier attempt,
+//!   whose answer was lost, may have made the change. `escalate` reads the value that it replaces before.
 //! - `take_turn`, `pause`, `mute` and `note_lag` change one row without a condition.
 //!
 //! | file | holds |

@@ -298,6 +298,13 @@ impl Cursor {
     }
 }
 
+impl TargetState {
+    /// Whether it is free, and as `deferral` leaves it.
+    pub fn is_released_as(&self, deferral: &Deferral) -> bool {
+        self.leased_until.is_none() && Deferral::of(self) == *deferral
+    }
+}
+
 impl Deferral {
     /// Leaves everything as it is.
     pub fn of(state: &TargetState) -> Self {

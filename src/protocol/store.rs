@@ -7,7 +7,8 @@
 //!
 //! Every method that changes a cursor states its condition and returns `false` when the condition
 //! does not hold: another process was faster, so read again. `false` may also mean that the change
-//! was made and its answer lost. Callers continue from what they read, so they treat both alike.
+//! was made and its answer lost. Callers continue from what they read, so they treat both alike. Only
+//! `acknowledge` and `release` tell the two apart: after a lost answer, they return `true`.
 //! Only leases and schedules compare time.
 
 use std::borrow::Borrow;

@@ -30,6 +30,8 @@ struct Passing {
     client_spoke: AtomicBool,
     /// The bytes of both sides get lost, and nothing says so.
     is_swallowed: AtomicBool,
+    /// The next answer of the server gets lost, and the connection with it.
+    loses_answer: AtomicBool,
     closed: CancellationToken,
 }
 
@@ -120,6 +122,10 @@ async fn pass(
         let Ok(bytes @ 1..) = read else { return };
         if passing.is_swallowed.load(Ordering::SeqCst) {
             continue;
+        }
+        if shared.is_none() && passing.loses_answer.load(Ordering::SeqCst) {
+            passing.closed.cancel();
+            return;
         }
         let spoke_before = passing.client_spoke.swap(shared.is_some(), Ordering::SeqCst);
         if let Some(shared) = shared.as_ref().filter(|_| !spoke_before) {

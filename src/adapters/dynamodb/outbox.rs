@@ -283,7 +283,12 @@ impl<C: Clock> Store for DynamoStore<C> {
             .remove("not_before")
             .remove("turn")
             .remove("failures");
-        self.update(route.as_str(), &item::recipient_sort(recipient), &update, deadline).await
+        if self.update(route.as_str(), &item::recipient_sort(recipient), &update, deadline).await? {
+            return Ok(true);
+        }
+        // The answer to an earlier attempt may be lost. No other call writes the same time and offset.
+        let stored = self.own_state(route, recipient, deadline).await?;
+        Ok(stored.is_some_and(|stored| stored.last == Some(last)))
     }
 
     async fn release(
@@ -298,7 +303,15 @@ impl<C: Clock> Store for DynamoStore<C> {
             .set_or_remove("not_before", deferral.not_before.map(item::moment))
             .set_or_remove("turn", deferral.turn.map(item::moment))
             .set("failures", item::number(deferral.failures.into()));
-        self.update(route.as_str(), &item::recipient_sort(recipient), &released, deadline).await
+        if self
+            .update(route.as_str(), &item::recipient_sort(recipient), &released, deadline)
+            .await?
+        {
+            return Ok(true);
+        }
+        // As in `acknowledge`. If another call has written the same, the state is the wanted one, too.
+        let stored = self.own_state(route, recipient, deadline).await?;
+        Ok(stored.is_some_and(|stored| stored.is_released_as(deferral)))
     }
 
     async fn pause(
@@ -508,6 +521,17 @@ fn transact_update(table: &str, key: Item, expression: &Expression) -> Update {
 }
 
 impl<C: Clock> DynamoStore<C> {
+    /// The state of a recipient, without the pause of its target on other routes.
+    async fn own_state(
+        &self,
+        route: &RouteName,
+        recipient: Recipient<'_>,
+        deadline: Deadline,
+    ) -> Result<Option<TargetState>, StoreError> {
+        let entry = self.get(route.as_str(), &item::recipient_sort(recipient), deadline).await?;
+        entry.as_ref().map(item::target).transpose()
+    }
+
     /// Frees every lease. Only for a process that is the only one to deliver: any lease belongs to
     /// a process that has ended.
     ///

@@ -346,7 +346,12 @@ impl<C: Clock> Store for PostgresStore<C> {
             (&number(acknowledgement.muted), INT),
             (&json(&last), TEXT),
         ];
-        self.holds(sql, &parameters, deadline).await
+        if self.holds(sql, &parameters, deadline).await? {
+            return Ok(true);
+        }
+        // The answer to an earlier attempt may be lost. No other call writes the same time and offset.
+        let stored = self.own_state(route, recipient, deadline).await?;
+        Ok(stored.is_some_and(|stored| stored.last == Some(last)))
     }
 
     async fn release(
@@ -370,7 +375,12 @@ impl<C: Clock> Store for PostgresStore<C> {
             (&millis(deferral.turn), INT),
             (&i64::from(deferral.failures), INT),
         ];
-        self.holds(sql, &parameters, deadline).await
+        if self.holds(sql, &parameters, deadline).await? {
+            return Ok(true);
+        }
+        // As in `acknowledge`. If another call has written the same, the state is the wanted one, too.
+        let stored = self.own_state(route, recipient, deadline).await?;
+        Ok(stored.is_some_and(|stored| stored.is_released_as(deferral)))
     }
 
     async fn pause(
@@ -396,6 +406,10 @@ impl<C: Clock> Store for PostgresStore<C> {
         escalation: &Escalation,
         deadline: Deadline,
     ) -> Result<bool, StoreError> {
+        // The text that is compared below is the stored one. Another version of this program may write
+        // the same value as another text.
+        let text = self.escalation(route, fallback, known, deadline).await?;
+        let Some(text) = text else { return Ok(false) };
         let sql = "WITH owed AS ( \
                 INSERT INTO stentor.targets AS t (route, target, is_fallback, \"offset\", escalation) \
                 SELECT $1, $2, true, $3, $4 WHERE ($5::int8 IS NULL AND $6::text IS NULL) \
@@ -415,7 +429,7 @@ impl<C: Clock> Store for PostgresStore<C> {
             (&number(offset), INT),
             (&json(escalation), TEXT),
             (&known.offset.map(number), INT),
-            (&known.escalation.as_ref().map(json), TEXT),
+            (&text, TEXT),
         ];
         self.holds(sql, &parameters, deadline).await
     }
@@ -516,6 +530,42 @@ fn key(recipient: Recipient<'_>) -> (String, bool) {
 }
 
 impl<C: Clock> PostgresStore<C> {
+    /// The state of a recipient, without the pause of its target on other routes.
+    async fn own_state(
+        &self,
+        route: &RouteName,
+        recipient: Recipient<'_>,
+        deadline: Deadline,
+    ) -> Result<Option<TargetState>, StoreError> {
+        let sql = format!(
+            "SELECT {} FROM stentor.targets t \
+             WHERE route = $1 AND target = $2 AND is_fallback = $3",
+            value::TARGET
+        );
+        let (target, is_fallback) = key(recipient);
+        let parameters: [Parameter<'_>; 3] =
+            [(&route.as_str(), TEXT), (&target, TEXT), (&is_fallback, Type::BOOL)];
+        let rows = self.rows(&sql, &parameters, deadline).await?;
+        rows.first().map(value::target).transpose()
+    }
+
+    /// The text of a fallback's escalation, if it has one. `None` if it is not the known one.
+    async fn escalation(
+        &self,
+        route: &RouteName,
+        fallback: &Target,
+        known: &TargetState,
+        deadline: Deadline,
+    ) -> Result<Option<Option<String>>, StoreError> {
+        let sql = "SELECT escalation FROM stentor.targets WHERE route = $1 AND target = $2 AND is_fallback";
+        let parameters: [Parameter<'_>; 2] =
+            [(&route.as_str(), TEXT), (&fallback.to_string(), TEXT)];
+        let rows = self.rows(sql, &parameters, deadline).await?;
+        let Some(row) = rows.first() else { return Ok(known.escalation.is_none().then_some(None)) };
+        let stored: Option<Escalation> = value::optional_json(row, "escalation")?;
+        Ok((stored == known.escalation).then_some(value::get(row, "escalation")?))
+    }
+
     /// Whether a statement returns a row: its condition holds.
     async fn holds(
         &self,

@@ -7,17 +7,18 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use fastrand::Rng;
+use futures::future::join;
 use stentor::adapters::clock::SystemClock;
 use stentor::adapters::dynamodb::{DynamoStore, Tables};
 use stentor::adapters::embedded::Embedded;
 use stentor::model::alert::Alert;
 use stentor::model::audit::AlertQuery;
-use stentor::model::outbox::{Epoch, Finish, Freeze};
+use stentor::model::outbox::{Epoch, Finish, Freeze, Lease, Recipient};
 use stentor::model::time::Timestamp;
 use stentor::protocol::clock::{Clock, Deadline};
 use stentor::protocol::store::{Commit, Store as _, StoreError};
 
-use super::{counted, failure, opening, route, soon, target};
+use super::{acknowledgement, counted, deferral, failure, opening, route, soon, target};
 use crate::support::alert;
 use crate::support::proxy::{Proxy, ProxyAction};
 
@@ -326,4 +327,39 @@ async fn stored_items_outlive_the_process() {
     let row = &by_hour.items()[0];
     assert!(row.contains_key("app_name") && !row.contains_key("message"), "{row:?}");
     assert_eq!(row["timestamp"], AttributeValue::S("2026-11-23T14:15:06.789Z".to_owned()));
+}
+
+/// The answers to an acknowledgement and a release get lost. The repetitions find their own writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_settlement_whose_answer_is_lost_succeeds() {
+    let engine = Embedded::start(None).await.unwrap();
+    engine.store().await.unwrap();
+    let proxy = Proxy::start(engine.address()).await;
+    let store = DynamoStore::new(
+        &stentor::adapters::aws::loopback(&proxy.endpoint()),
+        Tables::default(),
+        SystemClock,
+        Rng::new(),
+    );
+    let (route, target, now) = (route(), target(), SystemClock.now());
+    let (own, fallback) = (Recipient::Own(&target), Recipient::Fallback(&target));
+    let lease = Lease { owner: "ann".to_owned(), until: now.after(Duration::from_secs(60)) };
+    for recipient in [own, fallback] {
+        let known = store.target(&route, recipient, soon()).await.unwrap();
+        store.lease(&route, recipient, &lease, &known, now, soon()).await.unwrap().unwrap();
+    }
+    proxy.decide(|operation, n| match operation {
+        "UpdateItem" if n < 2 => ProxyAction::SwallowAnswer,
+        _ => ProxyAction::Pass,
+    });
+    let (accepted, later) = (acknowledgement(3), deferral(Some(now)));
+    let (acknowledged, released) = join(
+        store.acknowledge(&route, own, &lease, &accepted, soon()),
+        store.release(&route, fallback, &lease, &later, soon()),
+    )
+    .await;
+    assert_eq!((acknowledged, released), (Ok(true), Ok(true)));
+    assert!(proxy.seen() > 2, "the answers were lost");
+    assert_eq!(store.target(&route, own, soon()).await.unwrap().offset, Some(3));
+    assert_eq!(store.target(&route, fallback, soon()).await.unwrap().not_before, Some(now));
 }

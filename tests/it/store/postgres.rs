@@ -15,6 +15,7 @@ use stentor::model::time::Timestamp;
 use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::store::{Commit, Store as _, StoreError};
 
+mod lost;
 mod moved;
 mod slow;
 
