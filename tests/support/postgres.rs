@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::Read as _;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::os::unix::fs::{DirBuilderExt as _, chown};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -17,10 +17,10 @@ use stentor::adapters::postgres::{PostgresSettings, PostgresStore};
 use stentor::protocol::clock::{Clock, Deadline};
 
 /// The owner of the server and its databases.
-const OWNER: &str = "stentor";
+pub const OWNER: &str = "stentor";
 pub const PASSWORD: &str = "correct horse/battery?staple@1";
 /// [`PASSWORD`] in a URL.
-const PASSWORD_IN_URL: &str = "correct%20horse%2Fbattery%3Fstaple%401";
+pub const PASSWORD_IN_URL: &str = "correct%20horse%2Fbattery%3Fstaple%401";
 
 /// A server refuses to run as root, so then it runs as the user without rights.
 const UNPRIVILEGED: u32 = 65_534;
@@ -49,7 +49,7 @@ rm -rf "$directory""#;
 
 /// A server with a directory of its own.
 pub struct PostgresServer {
-    directory: PathBuf,
+    pub directory: PathBuf,
     pub port: u16,
     /// One for each start. They end with this process.
     keepers: Mutex<Vec<Child>>,
@@ -90,7 +90,7 @@ impl PostgresServer {
         server
     }
 
-    /// Starts the server again, after [`Self::crash`], with more settings.
+    /// Starts the server again, after [`Self::crash`] or [`Self::stop_immediately`], with more settings.
     pub fn restart(&self, settings: &[&str]) {
         let server = as_server("postgres");
         let mut keeper = Command::new("sh");
@@ -142,6 +142,25 @@ impl PostgresServer {
         for lock in [self.directory.join("data/postmaster.pid"), self.directory.join(socket)] {
             fs::remove_file(lock).unwrap();
         }
+    }
+
+    /// Ends the server as an operator in a hurry would: without a checkpoint, so that it recovers when it
+    /// starts again.
+    pub fn stop_immediately(&self) {
+        let mut stop = as_server("pg_ctl");
+        stop.args(["stop", "-s", "-m", "immediate", "-D"]).arg(self.directory.join("data"));
+        check(&stop.output().unwrap());
+    }
+
+    /// Writes a file that only the server may read.
+    pub fn keep(&self, name: &str, content: &[u8]) -> PathBuf {
+        let path = self.directory.join(name);
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        if is_root() {
+            chown(&path, Some(UNPRIVILEGED), Some(UNPRIVILEGED)).unwrap();
+        }
+        path
     }
 
     /// Kills one process that serves a connection, if there is any. The server then ends all of them and

@@ -87,6 +87,25 @@ fn is_lost(error: &Error) -> bool {
     })
 }
 
+/// What to do about a certificate that is not accepted.
+fn tls_remedy(error: &Error) -> &'static str {
+    use rustls::CertificateError as Bad;
+    let source = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
+    let inner = source.and_then(std::io::Error::get_ref);
+    match inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::InvalidCertificate(bad)) => match bad {
+            Bad::NotValidForName | Bad::NotValidForNameContext { .. } => {
+                ": name the host as its certificate does"
+            }
+            Bad::UnknownIssuer | Bad::BadSignature => {
+                ": name the certificates of its authority with sslrootcert or DATABASE_ROOT_CERTIFICATES"
+            }
+            _ => "",
+        },
+        _ => "",
+    }
+}
+
 /// The driver has its own error for a value that it cannot write or read. All else is the connection.
 fn driver_error(error: &Error) -> StatementError {
     let text = error.to_string();
@@ -99,10 +118,8 @@ fn driver_error(error: &Error) -> StatementError {
     // A server that goes away during the handshake is unreachable, as at any other time.
     if text.starts_with("error performing TLS") && !is_lost(error) {
         let why = error.source().map(ToString::to_string).unwrap_or_default();
-        return StatementError::Refused(Cause::new(
-            "no-tls",
-            format!("no verified TLS connection: {why}: check the certificates of authorities"),
-        ));
+        let message = format!("no verified TLS connection: {why}{}", tls_remedy(error));
+        return StatementError::Refused(Cause::new("no-tls", message));
     }
     StatementError::Transient(Cause::new("unreachable", chain(error)))
 }

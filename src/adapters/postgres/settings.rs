@@ -56,14 +56,19 @@ pub enum SettingsError {
     Unverified(String),
     #[error("sslmode is disable or verify-full")]
     TlsMode,
+    #[error(
+        "PGPASSWORD is not sent to another machine in plain text: use sslmode=verify-full, or write the password into the URL if plain text is what you want"
+    )]
+    PlainPassword,
 }
 
 impl PostgresSettings {
     /// Parses `postgres://user:password@host:port/database?sslmode=…&sslrootcert=…`. Without a password in it,
-    /// `password` is used.
+    /// `password` is used, which is that of the environment.
     ///
     /// # Errors
-    /// When the URL is malformed, or asks for a connection that would not be verified.
+    /// When the URL is malformed, asks for a connection that would not be verified, or for one on which
+    /// others could read `password`.
     pub fn parse(url: &str, password: Option<&str>) -> Result<Self, SettingsError> {
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
             return Err(SettingsError::Url);
@@ -90,6 +95,9 @@ impl PostgresSettings {
             return Err(SettingsError::Missing("database"));
         }
         if let Some(password) = password.filter(|_| config.get_password().is_none()) {
+            if tls == Some(TlsMode::Off) && !leads_here(&config) {
+                return Err(SettingsError::PlainPassword);
+            }
             config.password(password);
         }
         let place = place(&config);
@@ -120,10 +128,8 @@ impl PostgresSettings {
 
     /// Plain text is for this machine, or on demand.
     pub(super) fn tls_to(&self, config: &Config) -> TlsMode {
-        // An address of the host wins over its name.
-        let here = config.get_hosts().iter().all(is_here)
-            && config.get_hostaddrs().iter().all(IpAddr::is_loopback);
-        self.tls.unwrap_or(if here { TlsMode::Off } else { TlsMode::Verified })
+        let usual = if leads_here(config) { TlsMode::Off } else { TlsMode::Verified };
+        self.tls.unwrap_or(usual)
     }
 }
 
@@ -154,6 +160,11 @@ impl TlsMode {
             _ => Err(SettingsError::TlsMode),
         }
     }
+}
+
+/// Whether the server is on this machine. An address of a host wins over its name.
+fn leads_here(config: &Config) -> bool {
+    config.get_hosts().iter().all(is_here) && config.get_hostaddrs().iter().all(IpAddr::is_loopback)
 }
 
 fn is_here(host: &Host) -> bool {
@@ -252,6 +263,25 @@ mod tests {
             let error = parsed(&format!("postgres://a@db/d?sslmode={mode}")).map(drop).unwrap_err();
             assert_eq!(error, SettingsError::Unverified(mode.to_owned()));
         }
+    }
+
+    #[test]
+    fn the_password_of_the_environment_is_not_sent_in_plain_text_to_another_machine() {
+        let password = |url: &str| {
+            let settings = PostgresSettings::parse(url, Some("hunter2"))?;
+            let Login::Fixed(config) = &settings.login else { panic!("a URL is fixed") };
+            Ok(config.get_password().map(|password| String::from_utf8_lossy(password).into_owned()))
+        };
+        let plain = "postgres://a@db.example/d?sslmode=disable";
+        assert_eq!(password(plain), Err(SettingsError::PlainPassword));
+        let moved = "postgres://a@localhost/d?hostaddr=10.0.0.7&sslmode=disable";
+        assert_eq!(password(moved), Err(SettingsError::PlainPassword));
+        let of_environment = Ok(Some("hunter2".to_owned()));
+        for url in ["postgres://a@db.example/d", "postgres://a@127.0.0.1/d?sslmode=disable"] {
+            assert_eq!(password(url), of_environment, "{url}");
+        }
+        let in_url = "postgres://a:mine@db.example/d?sslmode=disable";
+        assert_eq!(password(in_url), Ok(Some("mine".to_owned())));
     }
 
     #[test]

@@ -18,6 +18,7 @@ use stentor::protocol::store::{Commit, Store as _, StoreError};
 mod lost;
 mod moved;
 mod slow;
+mod tls;
 
 use super::{close_and_freeze, counted, failure, opening, route, soon};
 use crate::support::alert;
