@@ -33,7 +33,7 @@ pub(super) enum Outcome {
     Slow(Cause),
 }
 
-/// What to do about a statement that takes longer than its limit.
+/// How to handle a statement that takes longer than its limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WhenSlow {
     Repeat,

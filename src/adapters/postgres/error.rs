@@ -87,7 +87,7 @@ fn is_lost(error: &Error) -> bool {
     })
 }
 
-/// What to do about a certificate that is not accepted.
+/// The remedy for a certificate that is not accepted.
 fn tls_remedy(error: &Error) -> &'static str {
     use rustls::CertificateError as Bad;
     let source = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());

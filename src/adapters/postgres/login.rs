@@ -61,7 +61,7 @@ pub struct Address {
     pub database: Option<String>,
 }
 
-/// What the secret said.
+/// The content of the secret.
 #[derive(Default)]
 struct Cached {
     known: Option<Known>,
@@ -322,7 +322,7 @@ mod tests {
         assert_eq!(host(14).await, "db-1.example", "it was read a moment ago");
         login.failed(at(15));
         assert_eq!(host(15).await, "db-2.example");
-        // What is known still counts while the secret cannot be read.
+        // The known content still counts while the secret cannot be read.
         is_readable.store(false, Ordering::SeqCst);
         login.failed(at(30));
         assert_eq!(
