@@ -14,6 +14,8 @@ mod function;
 mod mapping;
 mod mute;
 mod patterns;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod processes;
 mod python;
 mod recorder;

@@ -2,29 +2,33 @@
 //! (moto) and a Slack that often fails. The processes are killed again and again in the middle of
 //! their work.
 //!
+//! On PostgreSQL, the server is stopped meanwhile, too, without a checkpoint.
+//!
 //! The test acts as the event source mappings and the schedule, through Lambda's runtime API. The
 //! random numbers have a seed, which is printed, and can be set with `STENTOR_SEED`. A seed repeats
 //! the plan, but not the scheduling of the machine.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::deployment::{Deployment, killed};
 use crate::mapping::{self, Shard};
+#[cfg(feature = "postgres")]
+use crate::postgres::FunctionDatabase;
 use crate::runtime::{Function, Outcome};
 use crate::webhooks::{HookAnswer, Post};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use fastrand::Rng;
-use futures::future::{join_all, join3};
+use futures::future::{join_all, join4};
 use serde_json::json;
 use stentor::adapters::clock::SystemClock;
 use stentor::model::name::{RouteName, Target};
 use stentor::model::outbox::{Epoch, Recipient};
 use stentor::protocol::clock::{Clock as _, Deadline};
-use stentor::protocol::store::Store as _;
+use stentor::protocol::store::Store;
 use tokio::time::sleep;
 
 const CONFIG: &str = r#"
@@ -74,40 +78,87 @@ const SHARDS: usize = 4;
 const CONSUMERS_KILLED: usize = 24;
 const NOTIFIERS_KILLED: usize = 20;
 
+/// How often the server of PostgreSQL is stopped.
+#[cfg(feature = "postgres")]
+const OUTAGES: usize = 8;
+
 /// Long enough for a loaded machine: work that is not finished by then is stuck.
 const REST_MAX: Duration = Duration::from_secs(150);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn functions_that_are_killed_at_any_moment_lose_nothing_and_count_everything_once() {
+    let mut seeds = seeds();
+    let weather = Mutex::new(seeds.fork());
+    let decide = move || bad_day(&mut weather.lock().unwrap());
+    let deployment = Deployment::start("killed", CONFIG, &[], decide).await;
+    let store = &deployment.surroundings.store;
+    let fed = run(&deployment, store, &mut seeds, &Outages::default(), async {}).await;
+    check(&deployment, store, &fed, &rows(&deployment).await, &Outages::default()).await;
+}
+
+/// The same on PostgreSQL, whose server is stopped meanwhile.
+#[cfg(feature = "postgres")]
+#[tokio::test(flavor = "multi_thread")]
+async fn functions_on_postgres_that_are_killed_while_it_restarts_count_everything_once() {
+    let mut seeds = seeds();
+    let weather = Mutex::new(seeds.fork());
+    let decide = move || bad_day(&mut weather.lock().unwrap());
+    let database = FunctionDatabase::start().await;
+    let deployment = database.deploy("killed-postgres", CONFIG, decide).await;
+    let outages = Outages { expected: OUTAGES, ..Outages::default() };
+    let interrupted = outages.interrupt(&database, seeds.fork());
+    let fed = run(&deployment, &database.store, &mut seeds, &outages, interrupted).await;
+    check(&deployment, &database.store, &fed, &database.rows(), &outages).await;
+    println!("{OUTAGES} outages of the server");
+}
+
+fn seeds() -> Rng {
     let seed = std::env::var("STENTOR_SEED")
         .map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
     println!("STENTOR_SEED={seed}");
-    let mut seeds = Rng::with_seed(seed);
-    let (began, weather) = (Instant::now(), Mutex::new(seeds.fork()));
-    let deployment =
-        Deployment::start("killed", CONFIG, &[], move || bad_day(&mut weather.lock().unwrap()))
-            .await;
+    Rng::with_seed(seed)
+}
+
+/// Feeds the shards until enough functions were killed, and then waits until all is delivered.
+async fn run(
+    deployment: &Deployment,
+    store: &impl Store,
+    seeds: &mut Rng,
+    outages: &Outages,
+    interrupted: impl Future<Output = ()>,
+) -> Fed {
+    let began = Instant::now();
     let at_rest = AtomicBool::new(false);
-    let shards: Vec<_> = (0..SHARDS).map(|n| feed(&deployment, n, seeds.fork())).collect();
+    let shards: Vec<_> = (0..SHARDS).map(|n| feed(deployment, n, seeds.fork(), outages)).collect();
     let queue: Vec<_> = deployment
         .notifiers
         .iter()
-        .map(|one| serve(&deployment, one, seeds.fork(), &at_rest))
+        .map(|one| serve(deployment, one, seeds.fork(), &at_rest))
         .collect();
     let until_rest = async {
         let fed = join_all(shards).await.into_iter().fold(Fed::default(), Fed::and);
-        until_at_rest(&deployment).await;
+        until_at_rest(deployment, store).await;
         at_rest.store(true, Ordering::SeqCst);
         fed
     };
-    let (fed, ..) =
-        join3(until_rest, join_all(queue), sweep(&deployment, seeds.fork(), &at_rest)).await;
+    let swept = sweep(deployment, seeds.fork(), &at_rest);
+    let (fed, ..) = join4(until_rest, join_all(queue), swept, interrupted).await;
+    println!("at rest after {:?}", began.elapsed());
+    fed
+}
 
-    let rows = rows(&deployment).await;
-    assert_eq!(rows, fed.alerts, "each alert has one row, with its routes");
-    let (posts, mut repeats) = (accepted(&deployment), 0);
+/// Checks that rows, counts and messages agree with what was fed.
+async fn check(
+    deployment: &Deployment,
+    store: &impl Store,
+    fed: &Fed,
+    rows: &BTreeMap<String, BTreeSet<String>>,
+    outages: &Outages,
+) {
+    assert_eq!(*rows, fed.alerts, "each alert has one row, with its routes");
+    let (posts, mut repeats) = (accepted(deployment, outages), 0);
     for route in ROUTES {
-        let epochs = epochs(&deployment, route).await;
+        let epochs = epochs(store, route).await;
         let counted: u64 = epochs.iter().map(|epoch| epoch.tally.alerts).sum();
         let stored = rows.values().filter(|routes| routes.contains(route)).count() as u64;
         assert_eq!(counted, stored, "rows of {route}, and the count of its epochs");
@@ -123,10 +174,9 @@ async fn functions_that_are_killed_at_any_moment_lose_nothing_and_count_everythi
     );
     let (consumers, notifiers) = (killed(&deployment.consumers), killed(&deployment.notifiers));
     println!(
-        "{consumers} consumers and {notifiers} notifiers killed, {} alerts, {} messages, {repeats} epochs repeated, {:?}",
+        "{consumers} consumers and {notifiers} notifiers killed, {} alerts, {} messages, {repeats} epochs repeated",
         rows.len(),
-        posts.len(),
-        began.elapsed()
+        posts.len()
     );
     assert!(consumers >= CONSUMERS_KILLED && notifiers >= NOTIFIERS_KILLED);
 }
@@ -160,6 +210,45 @@ fn consumer_dies(deployment: &Deployment, rng: &mut Rng) -> Option<Duration> {
 
 fn notifier_dies(deployment: &Deployment, rng: &mut Rng) -> Option<Duration> {
     death(&deployment.notifiers, NOTIFIERS_KILLED, Duration::from_millis(500), rng)
+}
+
+/// When the store was out of reach.
+#[derive(Default)]
+struct Outages {
+    expected: usize,
+    past: Mutex<Vec<(Instant, Instant)>>,
+}
+
+impl Outages {
+    fn are_over(&self) -> bool {
+        self.past.lock().unwrap().len() >= self.expected
+    }
+
+    /// Whether the store was out of reach in this time.
+    fn overlap(&self, began: Instant, ended: Option<Instant>) -> bool {
+        let past = self.past.lock().unwrap();
+        past.iter().any(|(from, to)| began <= *to && ended.is_none_or(|ended| *from <= ended))
+    }
+
+    /// Stops the server now and then, in the middle of the work of others.
+    #[cfg(feature = "postgres")]
+    async fn interrupt(&self, database: &FunctionDatabase, mut rng: Rng) {
+        while !self.are_over() {
+            sleep(Duration::from_millis(rng.u64(500..3_000))).await;
+            let down = Duration::from_millis(rng.u64(..800));
+            let server = Arc::clone(&database.server);
+            let outage = tokio::task::spawn_blocking(move || {
+                let began = Instant::now();
+                server.stop_immediately();
+                std::thread::sleep(down);
+                server.restart(&[]);
+                (began, Instant::now())
+            });
+            // The lock is not held while this waits: the others of this task ask for it.
+            let outage = outage.await.unwrap();
+            self.past.lock().unwrap().push(outage);
+        }
+    }
 }
 
 /// The records that were written to shards.
@@ -204,11 +293,11 @@ impl Fed {
 
 /// Writes to a shard and lets consumers read it, until enough functions were killed and all records
 /// are acknowledged.
-async fn feed(deployment: &Deployment, number: usize, mut rng: Rng) -> Fed {
+async fn feed(deployment: &Deployment, number: usize, mut rng: Rng, outages: &Outages) -> Fed {
     let (mut shard, mut fed) = (Shard::new(format!("shardId-{number:012}")), Fed::default());
     loop {
         if shard.is_done() {
-            let enough = killed(&deployment.consumers) >= CONSUMERS_KILLED;
+            let enough = killed(&deployment.consumers) >= CONSUMERS_KILLED && outages.are_over();
             if enough && killed(&deployment.notifiers) >= NOTIFIERS_KILLED {
                 return fed;
             }
@@ -248,9 +337,9 @@ fn name(route: &str) -> RouteName {
     route.parse().unwrap()
 }
 
-async fn until_at_rest(deployment: &Deployment) {
+async fn until_at_rest(deployment: &Deployment, store: &impl Store) {
     let began = Instant::now();
-    while let Some(why) = restless(deployment).await {
+    while let Some(why) = restless(deployment, store).await {
         assert!(began.elapsed() < REST_MAX, "it does not finish: {why}");
         sleep(Duration::from_millis(200)).await;
     }
@@ -258,8 +347,7 @@ async fn until_at_rest(deployment: &Deployment) {
 
 /// What is unfinished, if anything: an open or closing window, a target that is owed an epoch, a
 /// due message.
-async fn restless(deployment: &Deployment) -> Option<String> {
-    let store = &deployment.surroundings.store;
+async fn restless(deployment: &Deployment, store: &impl Store) -> Option<String> {
     for route in ROUTES {
         let cursor = store.cursor(&name(route), soon()).await.unwrap();
         if cursor.open.is_some()
@@ -300,8 +388,7 @@ async fn rows(deployment: &Deployment) -> BTreeMap<String, BTreeSet<String>> {
     ids
 }
 
-async fn epochs(deployment: &Deployment, route: &str) -> Vec<Epoch> {
-    let store = &deployment.surroundings.store;
+async fn epochs(store: &impl Store, route: &str) -> Vec<Epoch> {
     let cursor = store.cursor(&name(route), soon()).await.unwrap();
     store.epochs(&name(route), 0, cursor.epoch, usize::MAX, soon()).await.unwrap()
 }
@@ -339,8 +426,8 @@ fn check_told(route: &str, epochs: &[Epoch], accepted: &[(Post, bool)]) -> usize
 }
 
 /// The messages that Slack shows, each with whether its function received the answer and survived
-/// to acknowledge it.
-fn accepted(deployment: &Deployment) -> Vec<(Post, bool)> {
+/// to acknowledge it, in a store that was there.
+fn accepted(deployment: &Deployment, outages: &Outages) -> Vec<(Post, bool)> {
     let posts: Vec<Post> = deployment.slack.posts().into_iter().filter(Post::is_accepted).collect();
     let mut judged = Vec::new();
     for notifier in &deployment.notifiers {
@@ -357,7 +444,8 @@ fn accepted(deployment: &Deployment) -> Vec<(Post, bool)> {
             let heard =
                 summaries.get(&invocation.request_id).map(|summary| &summary["messages_accepted"]);
             let is_settled = matches!(invocation.outcome, Outcome::Answered(_))
-                && heard == Some(&json!(of_it.len()));
+                && heard == Some(&json!(of_it.len()))
+                && !outages.overlap(invocation.began, next);
             judged.extend(of_it.into_iter().map(|post| (post.clone(), is_settled)));
         }
     }
