@@ -93,7 +93,7 @@ def silent():
 
 def build():
     """The function as it is shipped (CargoLambda.toml), and the question for randomness."""
-    features = ["--no-default-features", "--features", "lambda,libdeflate"]
+    features = ["--no-default-features", "--features", "lambda,libdeflate,postgres"]
     cargo = ["cargo", "build", "--profile", "dist", "--locked", "--quiet", *features]
     subprocess.run([*cargo, "--bin", "stentor-lambda", "--example", "randomness"], cwd=ROOT, check=True)
 
@@ -112,6 +112,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=21, help="starts of each (%(default)s)")
     parser.add_argument("--binary", type=Path, help="measure this one instead of building one")
+    parser.add_argument("--also", type=Path, help="measure this one, too, such as one with other features")
     parser.add_argument("--check", action="store_true", help="fail when a goal is missed")
     options = parser.parse_args()
     if options.binary is None:
@@ -137,6 +138,8 @@ def main():
         "Stentor": [binary],
         "Python handler": [TARGET / "venv/bin/python", ROOT / "benches/baseline/cold.py"],
     }
+    if options.also:
+        commands[options.also.name] = [options.also]
     starts = {name: [] for name in commands}
     # The first of each reads files that are in no cache yet; Lambda's are not either, but that is Lambda's time.
     for run in range(options.runs + 1):
@@ -146,9 +149,12 @@ def main():
                 starts[name].append(start)
 
     table(starts)
-    poll_ms, python_ms = (statistics.median(run.poll_ms for run in runs) for runs in starts.values())
+    poll_ms, python_ms, *also_ms = (statistics.median(run.poll_ms for run in runs) for runs in starts.values())
     print("\n%.1f times as fast as the Python handler; the binary has %.1f MB" %
           (python_ms / poll_ms, binary.stat().st_size / 1e6))
+    for ms in also_ms:
+        print("%.2f times the time of %s, which has %.1f MB" %
+              (poll_ms / ms, options.also.name, options.also.stat().st_size / 1e6))
     goals = [
         ("first poll after %.1f ms" % poll_ms, poll_ms <= POLL_MS_MAX, "at most %d" % POLL_MS_MAX),
         ("%.1f times the Python handler" % (python_ms / poll_ms), python_ms >= RATIO_MIN * poll_ms, "at least %d" % RATIO_MIN),
