@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use futures::future::join_all;
@@ -114,7 +114,7 @@ async fn a_statement_ends_within_its_deadline_on_the_server_too() {
         tokio_postgres::connect(&database.url(), tokio_postgres::NoTls).await.unwrap();
     let connection = tokio::spawn(connection);
     client.batch_execute("BEGIN; LOCK stentor.cursors").await.unwrap();
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     let deadline = Deadline::after(SystemClock.now(), Duration::from_millis(700));
     let cursor = store.close(&route(), 1, None, deadline).await;
     assert!(matches!(cursor, Err(StoreError::Unavailable(_))), "{cursor:?}");
@@ -149,7 +149,7 @@ async fn a_commit_waits_for_another_one_of_the_same_alert() {
     let commit = store.commit(&alerts, soon());
     let finish = async {
         let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        let began = std::time::Instant::now();
+        let began = Instant::now();
         while database.query(waits) == "0" {
             assert!(began.elapsed() < Duration::from_secs(15), "the commit does not wait");
         }
@@ -447,8 +447,9 @@ async fn a_server_that_is_killed_at_any_moment_loses_nothing_and_counts_once() {
     server.migrate("killed");
     let url = postgres::url(server.port, "killed");
     let is_over = Arc::new(AtomicBool::new(false));
+    let [committed, frozen] = [(); 2].map(|()| Arc::new(AtomicU64::new(0)));
     let committers = (0..COMMITTERS).map(|process| {
-        let (url, is_over) = (url.clone(), Arc::clone(&is_over));
+        let (url, is_over, committed) = (url.clone(), Arc::clone(&is_over), Arc::clone(&committed));
         tokio::spawn(async move {
             let store = postgres::store(&url, SystemClock);
             let (mut batch, mut failed) = (0, 0_u32);
@@ -461,6 +462,7 @@ async fn a_server_that_is_killed_at_any_moment_loses_nothing_and_counts_once() {
                     continue;
                 }
                 batch += 1;
+                committed.fetch_add(1, Ordering::SeqCst);
                 if is_over.load(Ordering::SeqCst) {
                     break;
                 }
@@ -470,14 +472,13 @@ async fn a_server_that_is_killed_at_any_moment_loses_nothing_and_counts_once() {
     });
     let committers: Vec<_> = committers.collect();
     let freezer = {
-        let (url, is_over) = (url.clone(), Arc::clone(&is_over));
+        let (url, is_over, frozen) = (url.clone(), Arc::clone(&is_over), Arc::clone(&frozen));
         tokio::spawn(async move {
             let store = postgres::store(&url, SystemClock);
-            let mut freezes = 0;
             while !is_over.load(Ordering::SeqCst) {
-                freezes += u32::from(freeze_once(&store).await.is_ok_and(|frozen| frozen));
+                let is_frozen = freeze_once(&store).await.is_ok_and(|frozen| frozen);
+                frozen.fetch_add(u64::from(is_frozen), Ordering::SeqCst);
             }
-            freezes
         })
     };
     let killer = {
@@ -485,7 +486,14 @@ async fn a_server_that_is_killed_at_any_moment_loses_nothing_and_counts_once() {
         tokio::task::spawn_blocking(move || {
             let mut rng = Rng::with_seed(7);
             let mut killed = 0;
+            let done = || (committed.load(Ordering::SeqCst), frozen.load(Ordering::SeqCst));
             for _ in 0..CRASHES {
+                // However slow the machine is, each crash is in the middle of work.
+                let (before, began) = (done(), Instant::now());
+                while done().0 == before.0 || done().1 == before.1 {
+                    assert!(began.elapsed() < Duration::from_secs(60), "no process goes on");
+                    std::thread::sleep(Duration::from_millis(5));
+                }
                 for _ in 0..CONNECTIONS_KILLED / CRASHES {
                     std::thread::sleep(Duration::from_millis(rng.u64(50..400)));
                     killed += u32::from(server.kill_one_connection());
@@ -494,12 +502,12 @@ async fn a_server_that_is_killed_at_any_moment_loses_nothing_and_counts_once() {
                 server.crash();
                 server.restart(&[]);
             }
-            killed
+            (killed, done().1)
         })
     };
-    let killed = killer.await.unwrap();
+    let (killed, freezes) = killer.await.unwrap();
     is_over.store(true, Ordering::SeqCst);
-    let freezes = freezer.await.unwrap();
+    freezer.await.unwrap();
     let (mut batches, mut failed) = (0, 0);
     for committer in committers {
         let (done, failures) = committer.await.unwrap();
