@@ -103,10 +103,10 @@ fn store(engine: &TestEngine, port: u16) -> Database {
     }
 }
 
-/// The alerts under other ids.
+/// The alerts under other ids, which are numbered: ranges that overlap have ids in common.
 fn named(alerts: &[Alert], from: usize) -> Vec<Alert> {
     let name = |(n, alert): (usize, &Alert)| Alert {
-        id: AlertId::from(format!("{}-{}", from + n, alert.id)),
+        id: AlertId::from(format!("{:056}-0123456789abcdef", from + n)),
         ..alert.clone()
     };
     alerts.iter().enumerate().map(name).collect()
