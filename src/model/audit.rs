@@ -4,9 +4,16 @@ use regex::Regex;
 use serde::Serialize;
 
 use crate::model::name::RouteName;
+use crate::model::pattern::Pattern;
 use crate::model::statement;
 use crate::model::time::Timestamp;
 use crate::model::visible;
+
+mod escapes;
+mod pattern_filter;
+
+pub(crate) use escapes::without_escapes;
+pub use pattern_filter::PatternFilter;
 
 /// Selects alerts. The result has the latest first.
 #[derive(Clone, Debug)]
@@ -16,8 +23,19 @@ pub struct AlertQuery {
     pub until: Timestamp,
     pub app: Option<String>,
     pub route: Option<RouteName>,
-    /// Matches the message or what it says: see [`AlertQuery::admits`].
+    pub account: Option<String>,
+    pub pattern: Option<PatternFilter>,
+    /// Matches the message or what it says: see [`AlertQuery::select`].
     pub grep: Option<Regex>,
+    /// Only what follows this place.
+    pub after: Option<RowPosition>,
+}
+
+/// A place in the result of a query: that of a row, which may be gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowPosition {
+    pub timestamp: Timestamp,
+    pub log_id: String,
 }
 
 /// A row of the audit table, with the names of its columns. An absent value is empty.
@@ -60,6 +78,13 @@ impl AuditRow {
         "context_before",
         "context_after",
     ];
+
+    /// Only the row of a message that was cut has its pattern. That of others is found again.
+    pub fn find_pattern(&mut self) {
+        if self.pattern.is_empty() {
+            Pattern::of(&self.message, &self.marker).as_str().clone_into(&mut self.pattern);
+        }
+    }
 
     /// The row with every text on one line and safe for a terminal.
     #[must_use]
@@ -107,33 +132,47 @@ impl AuditRow {
 }
 
 impl AlertQuery {
-    /// Applies the condition that the index cannot apply. The expression matches the message as it
-    /// is stored, or the text in it that a reader sees: its statement, and the message without the
-    /// escapes of JSON, which may be cut off in its middle.
-    pub fn admits(&self, row: &AuditRow) -> bool {
+    /// All alerts of a period, both ends included.
+    #[must_use]
+    pub fn between(since: Timestamp, until: Timestamp) -> Self {
+        Self {
+            since,
+            until,
+            app: None,
+            route: None,
+            account: None,
+            pattern: None,
+            grep: None,
+            after: None,
+        }
+    }
+
+    /// The time of the latest row that the result can have.
+    pub fn latest(&self) -> Timestamp {
+        self.after.as_ref().map_or(self.until, |after| self.until.min(after.timestamp))
+    }
+
+    /// The row with its pattern, if it meets the conditions that an index cannot apply. The
+    /// pattern of other rows is not looked for, which would take most of the time.
+    pub fn select(&self, mut row: AuditRow) -> Option<AuditRow> {
+        let is_of_account = self.account.as_ref().is_none_or(|account| *account == row.account_id);
+        if !is_of_account || !self.greps(&row) {
+            return None;
+        }
+        row.find_pattern();
+        let has_pattern = self.pattern.as_ref().is_none_or(|filter| filter.admits(&row.pattern));
+        has_pattern.then_some(row)
+    }
+
+    /// The expression matches the message as it is stored, or the text in it that a reader sees: its
+    /// statement, and the message without the escapes of JSON, which may be cut off in its middle.
+    fn greps(&self, row: &AuditRow) -> bool {
         let Some(grep) = &self.grep else { return true };
         let says = || statement::find(&row.message, &row.marker).text;
         grep.is_match(&row.message)
             || grep.is_match(&says())
             || row.message.contains('\\') && grep.is_match(&without_escapes(&row.message))
     }
-}
-
-/// `text` with the characters that JSON escapes with a backslash.
-fn without_escapes(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        let escaped = if c == '\\' { chars.next() } else { None };
-        plain.push(match escaped {
-            Some('n') => '\n',
-            Some('r') => '\r',
-            Some('t') => '\t',
-            Some(other) => other,
-            None => c,
-        });
-    }
-    plain
 }
 
 /// Whether a cell begins, perhaps after trimming, with a sign that opens a formula, in either
@@ -178,15 +217,11 @@ mod tests {
     #[test]
     fn an_expression_matches_what_a_message_says() {
         let matches = |expression: &str, message: &str| {
-            let query = AlertQuery {
-                since: Timestamp::from_millis(0),
-                until: Timestamp::from_millis(0),
-                app: None,
-                route: None,
-                grep: Some(Regex::new(expression).unwrap()),
-            };
+            let at = Timestamp::from_millis(0);
+            let grep = Some(Regex::new(expression).unwrap());
+            let query = AlertQuery { grep, ..AlertQuery::between(at, at) };
             let (message, marker) = (message.to_owned(), "[C]".to_owned());
-            query.admits(&AuditRow { message, marker, ..AuditRow::default() })
+            query.select(AuditRow { message, marker, ..AuditRow::default() }).is_some()
         };
         let json = r#"{"level":"ERROR","message":"[C] no \"stock\" in\n\tC:\\shop"}"#;
         let cut = &json[17..json.len() - 1];

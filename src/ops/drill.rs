@@ -240,13 +240,10 @@ impl<'a, S: Store, C: Clock> Drill<'a, S, C> {
     }
 
     fn query(&self) -> AlertQuery {
-        AlertQuery {
-            since: self.began.before(CLOCK_MARGIN),
-            until: self.clock.now().after(CLOCK_MARGIN),
-            app: None,
-            route: None,
-            grep: Some(Regex::new(&self.plan.id).expect("invariant: an id is an expression")),
-        }
+        let grep = Regex::new(&self.plan.id).expect("invariant: an id is an expression");
+        let (since, until) =
+            (self.began.before(CLOCK_MARGIN), self.clock.now().after(CLOCK_MARGIN));
+        AlertQuery { grep: Some(grep), ..AlertQuery::between(since, until) }
     }
 
     /// `None` while the line is on its way.

@@ -729,13 +729,7 @@ async fn commits_that_race_with_freezes_are_counted_once(kind: EngineKind) {
 }
 
 fn everything() -> AlertQuery {
-    AlertQuery {
-        since: Timestamp::from_millis(i64::MIN),
-        until: Timestamp::from_millis(i64::MAX),
-        app: None,
-        route: None,
-        grep: None,
-    }
+    AlertQuery::between(Timestamp::from_millis(i64::MIN), Timestamp::from_millis(i64::MAX))
 }
 
 async fn found(store: &Database, query: &AlertQuery) -> Vec<AuditRow> {

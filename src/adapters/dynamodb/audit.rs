@@ -2,8 +2,10 @@
 //! merges their pages, the latest row first, and never holds all rows. The index does not contain
 //! the messages, so the rows are then read from the table.
 
+use std::cmp::Ordering;
 use std::collections::{HashMap, VecDeque};
 use std::pin::pin;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use futures::future::try_join_all;
@@ -13,8 +15,9 @@ use super::DynamoStore;
 use super::call::call_error;
 use super::item::{self, HOUR_SHARDS, Item};
 use crate::adapters::packed::unpack_event_id;
-use crate::model::audit::{AlertQuery, AuditRow};
-use crate::model::pattern::Pattern;
+use crate::model::alert::AlertId;
+use crate::model::audit::{AlertQuery, AuditRow, RowPosition};
+use crate::model::time::Timestamp;
 use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::store::StoreError;
 
@@ -26,10 +29,17 @@ const KEYS_MAX: usize = 100;
 /// Hours that are queried concurrently.
 const HOURS_AHEAD: usize = 8;
 
-/// Rows in one page of a partition.
-const PAGE_ROWS: i32 = 200;
+/// Pages of rows that are read concurrently, once a query wants more than a few.
+const PAGES_AT_ONCE: usize = 8;
 
-/// Rows of one hour, the latest first.
+/// Rows in the first page of a partition: a query may want no more.
+const PAGE_ROWS_FIRST: i32 = 200;
+
+/// Rows in a later page. They take less than the MB that DynamoDB returns at most.
+const PAGE_ROWS: i32 = 1_000;
+
+/// Rows of one hour, the latest first. Rows of the same time are in the order of their partitions, the
+/// last partition first, and then in that of the index.
 struct Hour<'a, C> {
     store: &'a DynamoStore<C>,
     query: &'a AlertQuery,
@@ -37,12 +47,14 @@ struct Hour<'a, C> {
 }
 
 /// One partition of an hour, and how far it was read.
-#[derive(Default)]
 struct Shard {
     partition: String,
+    /// The latest row to read.
+    until: Timestamp,
     page: VecDeque<Item>,
     next: Option<Item>,
-    started: bool,
+    page_rows: i32,
+    is_finished: bool,
 }
 
 impl<C: Clock> DynamoStore<C> {
@@ -63,18 +75,29 @@ impl<C: Clock> DynamoStore<C> {
             hour.fill(deadline()).await.map(|()| hour)
         });
         let mut hours = pin!(hours.buffered(HOURS_AHEAD));
+        let mut pages_at_once = 1;
         while let Some(hour) = hours.next().await {
             let mut hour = hour?;
             loop {
-                let items = hour.next_rows(deadline()).await?;
-                if items.is_empty() {
+                let mut pages = Vec::new();
+                while pages.len() < pages_at_once {
+                    let items = hour.next_rows(deadline()).await?;
+                    if items.is_empty() {
+                        break;
+                    }
+                    pages.push(self.with_messages(items, deadline()));
+                }
+                if pages.is_empty() {
                     break;
                 }
-                for row in self.with_messages(items, deadline()).await? {
-                    if query.admits(&row) && !show(row)? {
+                for row in try_join_all(pages).await?.into_iter().flatten() {
+                    if let Some(row) = query.select(row)
+                        && !show(row)?
+                    {
                         return Ok(());
                     }
                 }
+                pages_at_once = PAGES_AT_ONCE.min(pages_at_once * 2);
             }
         }
         Ok(())
@@ -90,7 +113,9 @@ impl<C: Clock> DynamoStore<C> {
         deadline: Deadline,
     ) -> Result<Option<AuditRow>, StoreError> {
         let key = Item::from([("log_id".to_owned(), item::text(log_id))]);
-        Ok(self.with_messages(vec![key], deadline).await?.pop())
+        let mut row = self.with_messages(vec![key], deadline).await?.pop();
+        row.iter_mut().for_each(AuditRow::find_pattern);
+        Ok(row)
     }
 
     /// The whole rows of these items of the index, in the same order, without those that have
@@ -134,26 +159,28 @@ impl<C: Clock> DynamoStore<C> {
 
 impl<'a, C: Clock> Hour<'a, C> {
     fn of(store: &'a DynamoStore<C>, query: &'a AlertQuery, hour: &str) -> Self {
-        let partitions = (0..HOUR_SHARDS).map(|shard| format!("{hour}#{shard}"));
-        let shards = partitions.map(|partition| Shard { partition, ..Shard::default() }).collect();
+        let shards = (0..HOUR_SHARDS).map(|shard| Shard::of(query, hour, shard)).collect();
         Self { store, query, shards }
     }
 
     /// Fills the page of each partition, because the latest row may be in any of them.
     async fn fill(&mut self, deadline: Deadline) -> Result<(), StoreError> {
         let (store, query) = (self.store, self.query);
-        try_join_all(self.shards.iter_mut().map(|shard| shard.fill(store, query, deadline)))
-            .await
-            .map(drop)
+        let wanting = self.shards.iter_mut().filter(|shard| shard.wants_page());
+        try_join_all(wanting.map(|shard| shard.fill(store, query, deadline))).await.map(drop)
     }
 
     /// The next rows of the hour, at most [`KEYS_MAX`]. Empty at its end.
     async fn next_rows(&mut self, deadline: Deadline) -> Result<Vec<Item>, StoreError> {
         let mut items = Vec::new();
         while items.len() < KEYS_MAX {
-            self.fill(deadline).await?;
+            if self.shards.iter().any(Shard::wants_page) {
+                self.fill(deadline).await?;
+            }
             let latest = self.shards.iter_mut().filter(|shard| !shard.page.is_empty());
-            let Some(shard) = latest.max_by_key(|shard| text(&shard.page[0], "timestamp")) else {
+            // The last of those with the same time.
+            let Some(shard) = latest.reduce(|a, b| if b.latest() >= a.latest() { b } else { a })
+            else {
                 break;
             };
             items.extend(shard.page.pop_front());
@@ -163,6 +190,42 @@ impl<'a, C: Clock> Hour<'a, C> {
 }
 
 impl Shard {
+    /// A partition of an hour, from the place on at which the query continues.
+    fn of(query: &AlertQuery, hour: &str, number: u32) -> Self {
+        let partition = format!("{hour}#{number}");
+        let (mut until, mut next) = (query.latest(), None);
+        // Earlier hours are behind the place as a whole.
+        if let Some(after) = &query.after
+            && after.timestamp == until
+            && after.timestamp.iso().starts_with(hour)
+        {
+            let place = AlertId::from(after.log_id.clone()).shard(HOUR_SHARDS);
+            match number.cmp(&place) {
+                Ordering::Less => {}
+                Ordering::Equal => next = Some(index_key(after, &partition)),
+                Ordering::Greater => until = until.before(Duration::from_millis(1)),
+            }
+        }
+        Self {
+            partition,
+            until,
+            page: VecDeque::new(),
+            next,
+            page_rows: PAGE_ROWS_FIRST,
+            // DynamoDB refuses a range that ends before it begins.
+            is_finished: until < query.since,
+        }
+    }
+
+    fn wants_page(&self) -> bool {
+        self.page.is_empty() && !self.is_finished
+    }
+
+    /// The time of its first row.
+    fn latest(&self) -> Option<&str> {
+        self.page.front()?.get("timestamp")?.as_s().ok().map(String::as_str)
+    }
+
     /// Reads pages until one has a row or none are left. A filtered page may be empty.
     async fn fill(
         &mut self,
@@ -170,7 +233,7 @@ impl Shard {
         query: &AlertQuery,
         deadline: Deadline,
     ) -> Result<(), StoreError> {
-        while self.page.is_empty() && (!self.started || self.next.is_some()) {
+        while self.wants_page() {
             let (filter, names, values) = filter(query);
             let query = || {
                 let call = store
@@ -179,7 +242,7 @@ impl Shard {
                     .table_name(&store.tables.alerts)
                     .index_name(INDEX)
                     .scan_index_forward(false)
-                    .limit(PAGE_ROWS)
+                    .limit(self.page_rows)
                     .key_condition_expression(
                         "#hour = :hour AND #timestamp BETWEEN :since AND :until",
                     )
@@ -187,7 +250,7 @@ impl Shard {
                     .expression_attribute_names("#timestamp", "timestamp")
                     .expression_attribute_values(":hour", item::text(&self.partition))
                     .expression_attribute_values(":since", item::text(query.since.iso()))
-                    .expression_attribute_values(":until", item::text(query.until.iso()))
+                    .expression_attribute_values(":until", item::text(self.until.iso()))
                     .set_filter_expression(filter.clone())
                     .set_exclusive_start_key(self.next.clone());
                 let call = names
@@ -201,10 +264,20 @@ impl Shard {
             let page = store.read(deadline, query).await?;
             self.page = page.items.unwrap_or_default().into();
             self.next = page.last_evaluated_key;
-            self.started = true;
+            self.is_finished = self.next.is_none();
+            self.page_rows = PAGE_ROWS;
         }
         Ok(())
     }
+}
+
+/// The key of a row in the index.
+fn index_key(row: &RowPosition, partition: &str) -> Item {
+    Item::from([
+        ("log_id".to_owned(), item::text(&row.log_id)),
+        ("hour".to_owned(), item::text(partition)),
+        ("timestamp".to_owned(), item::text(row.timestamp.iso())),
+    ])
 }
 
 type Filter = (Option<String>, Vec<(&'static str, &'static str)>, Vec<(&'static str, String)>);
@@ -226,13 +299,13 @@ fn filter(query: &AlertQuery) -> Filter {
     (filter, names, values)
 }
 
+/// The row as it is stored: it may have no pattern.
 fn row(item: &Item) -> AuditRow {
     let routes = item
         .get("routes")
         .and_then(|value| value.as_l().ok())
         .map(Vec::as_slice)
         .unwrap_or_default();
-    let (marker, message) = (text(item, "marker"), text(item, "message"));
     AuditRow {
         log_id: text(item, "log_id"),
         timestamp: text(item, "timestamp"),
@@ -242,14 +315,10 @@ fn row(item: &Item) -> AuditRow {
         region: text(item, "region"),
         log_group: text(item, "log_group"),
         log_stream: text(item, "log_stream"),
-        pattern: match text(item, "pattern") {
-            // Only the row of a message that was cut has it.
-            absent if absent.is_empty() => Pattern::of(&message, &marker).as_str().to_owned(),
-            pattern => pattern,
-        },
+        pattern: text(item, "pattern"),
         source: source(item),
-        marker,
-        message,
+        marker: text(item, "marker"),
+        message: text(item, "message"),
         context_before: text(item, "context_before"),
         context_after: text(item, "context_after"),
     }

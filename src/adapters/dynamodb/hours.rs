@@ -113,7 +113,7 @@ impl<C: Clock> DynamoStore<C> {
         query: &AlertQuery,
         deadline: Deadline,
     ) -> Result<Vec<String>, StoreError> {
-        let (since, until) = (query.since.iso(), query.until.iso());
+        let (since, until) = (query.since.iso(), query.latest().iso());
         let days = self.query(HOURS, &since[..10], &until[..10], deadline).await?;
         let mut hours: Vec<String> = days.iter().flat_map(hours_of_day).collect();
         hours.retain(|hour| (&since[..13]..=&until[..13]).contains(&hour.as_str()));

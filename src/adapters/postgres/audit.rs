@@ -11,12 +11,18 @@ use super::call::Parameter;
 use super::value::{self, AlertKey, get};
 use crate::model::audit::{AlertQuery, AuditRow};
 use crate::model::error::Cause;
-use crate::model::pattern::Pattern;
 use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::store::StoreError;
 
-/// Rows of one page. A row has at most 24 KiB.
-const PAGE_ROWS: i64 = 500;
+/// Rows of the first page: a query may want no more.
+const PAGE_ROWS_FIRST: usize = 500;
+
+/// Rows of a later page have about so many bytes together. A row has at most 24 KiB.
+const PAGE_BYTES: usize = 4 << 20;
+
+/// Bounds of the rows of a later page, whatever the rows before it were like.
+const PAGE_ROWS_MIN: usize = 100;
+const PAGE_ROWS_MAX: usize = 5_000;
 
 /// How long a page may take: rows that do not match are passed over.
 const PAGE_MAX: Duration = Duration::from_secs(60);
@@ -36,19 +42,31 @@ impl<C: Clock> PostgresStore<C> {
         deadline: impl Fn() -> Deadline,
         mut show: impl FnMut(AuditRow) -> Result<bool, E>,
     ) -> Result<(), E> {
-        let mut until = (value::system_time(query.until), None::<String>);
+        let before = query.after.as_ref().filter(|after| after.timestamp <= query.until);
+        let before = before.map(|after| value::text(&after.log_id).into_owned());
+        let mut until = (value::system_time(query.latest()), before);
+        let mut page_rows = PAGE_ROWS_FIRST;
         loop {
-            let page = self.page(query, &until, deadline()).await?;
+            let page = self.page(query, &until, page_rows, deadline()).await?;
+            let mut bytes = 0;
             for row in &page {
+                bytes += row.raw_size_bytes();
                 let (at, row): (SystemTime, AuditRow) = (get(row, "timestamp")?, audit_row(row)?);
-                until = (at, Some(row.log_id.clone()));
-                if query.admits(&row) && !show(row)? {
+                until.0 = at;
+                let log_id = until.1.get_or_insert_default();
+                log_id.clear();
+                log_id.push_str(&row.log_id);
+                if let Some(row) = query.select(row)
+                    && !show(row)?
+                {
                     return Ok(());
                 }
             }
-            if (page.len() as i64) < PAGE_ROWS {
+            if page.len() < page_rows {
                 return Ok(());
             }
+            let row_bytes = (bytes / page.len()).max(1);
+            page_rows = (PAGE_BYTES / row_bytes).clamp(PAGE_ROWS_MIN, PAGE_ROWS_MAX);
         }
     }
 
@@ -57,6 +75,7 @@ impl<C: Clock> PostgresStore<C> {
         &self,
         query: &AlertQuery,
         (until, before): &(SystemTime, Option<String>),
+        page_rows: usize,
         deadline: Deadline,
     ) -> Result<Vec<Row>, StoreError> {
         let since = value::system_time(query.since);
@@ -75,7 +94,11 @@ impl<C: Clock> PostgresStore<C> {
             parameters.push((route, Type::TEXT));
             sql.push_str(&format!(" AND ${} = ANY (routes)", parameters.len()));
         }
-        sql.push_str(&format!(" ORDER BY \"timestamp\" DESC, log_id DESC LIMIT {PAGE_ROWS}"));
+        if let Some(account) = &query.account {
+            parameters.push((account, Type::TEXT));
+            sql.push_str(&format!(" AND account_id = ${}", parameters.len()));
+        }
+        sql.push_str(&format!(" ORDER BY \"timestamp\" DESC, log_id DESC LIMIT {page_rows}"));
         self.rows_within(PAGE_MAX, &sql, &parameters, deadline).await
     }
 
@@ -95,7 +118,9 @@ impl<C: Clock> PostgresStore<C> {
             ) a WHERE c.id = $1"
         );
         let rows = self.rows(&sql, &[(&AlertKey::of(log_id), Type::UUID)], deadline).await?;
-        rows.first().map(audit_row).transpose()
+        let mut row = rows.first().map(audit_row).transpose()?;
+        row.iter_mut().for_each(AuditRow::find_pattern);
+        Ok(row)
     }
 
     /// The id of this database. No other one on its server has it, not even a copy.
@@ -113,9 +138,9 @@ impl<C: Clock> PostgresStore<C> {
     }
 }
 
+/// The row as it is stored: it may have no pattern.
 fn audit_row(row: &Row) -> Result<AuditRow, StoreError> {
     let text = |column| get::<Option<&str>>(row, column).map(|text| text.unwrap_or("").to_owned());
-    let (marker, message) = (text("marker")?, text("message")?);
     let at: SystemTime = get(row, "timestamp")?;
     Ok(AuditRow {
         log_id: text("log_id")?,
@@ -126,14 +151,10 @@ fn audit_row(row: &Row) -> Result<AuditRow, StoreError> {
         region: text("region")?,
         log_group: text("log_group")?,
         log_stream: text("log_stream")?,
-        pattern: match text("pattern")? {
-            // Only the row of a message that was cut has it.
-            absent if absent.is_empty() => Pattern::of(&message, &marker).as_str().to_owned(),
-            pattern => pattern,
-        },
+        pattern: text("pattern")?,
         source: text("source")?,
-        marker,
-        message,
+        marker: text("marker")?,
+        message: text("message")?,
         context_before: text("context_before")?,
         context_after: text("context_after")?,
     })

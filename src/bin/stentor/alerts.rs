@@ -4,19 +4,18 @@
 use std::io::Write as _;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
-use regex::Regex;
 use stentor::adapters::clock::SystemClock;
 use stentor::adapters::database::Database;
-use stentor::model::audit::{AlertQuery, AuditRow};
+use stentor::model::audit::{AlertQuery, AuditRow, RowPosition};
 use stentor::model::humanize::count_alerts;
-use stentor::model::name::RouteName;
 use stentor::model::time::Timestamp;
 use stentor::model::visible;
 use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::store::StoreError;
 
+use crate::alert_filters::{BEGINNING_OF_TIME, ContentFilters, END_OF_TIME, OriginFilters};
 use crate::args::{end_of_period, explain_store_error, point_in_time};
 use crate::audit_table::AuditTable;
 use crate::ui::{self, Ui};
@@ -34,24 +33,22 @@ const EXAMPLES: &str = if cfg!(feature = "aws") {
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct AlertsArguments {
-    /// Only alerts of this app, as messages name it
-    #[arg(long, value_name = "NAME")]
-    app: Option<String>,
-    /// Only alerts of this route
-    #[arg(long, value_name = "NAME")]
-    route: Option<RouteName>,
+    #[command(flatten)]
+    origin: OriginFilters,
     /// Start: 2h (ago), 7d, 2026-11-23 or 2026-11-23T14:00:00Z [default: 1h]
     #[arg(long, value_name = "TIME", value_parser = point_in_time)]
     since: Option<Timestamp>,
     /// End; a date includes its whole day [default: now]
     #[arg(long, value_name = "TIME", value_parser = end_of_period)]
     until: Option<Timestamp>,
-    /// Only alerts whose message, as JSON or as plain text, matches this regular expression
-    #[arg(long, value_name = "REGEX")]
-    grep: Option<Regex>,
+    #[command(flatten)]
+    content: ContentFilters,
     /// Number of alerts to show; 0 shows all
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: u64,
+    /// Only alerts behind the one with this log_id: the next page
+    #[arg(long, value_name = "ALERT-ID")]
+    after: Option<String>,
     /// Print one JSON object per line
     #[arg(long, conflicts_with = "csv")]
     json: bool,
@@ -70,9 +67,6 @@ const EARLIEST_PLAUSIBLE: &str = "2000-01-01T00:00:00Z";
 /// Alerts with wrong times are counted up to here.
 const COUNTED_MAX: u64 = 100;
 
-const BEGINNING_OF_TIME: Timestamp = Timestamp::from_millis(i64::MIN);
-const END_OF_TIME: Timestamp = Timestamp::from_millis(i64::MAX);
-
 /// Limit of a call to the store.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -80,6 +74,15 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 enum QueryError {
     Store(StoreError),
     Output(std::io::Error),
+}
+
+/// The rows that were printed.
+#[derive(Debug, Default)]
+struct Printed {
+    alerts: u64,
+    /// The id of the last one.
+    last: String,
+    has_more: bool,
 }
 
 impl From<StoreError> for QueryError {
@@ -94,54 +97,65 @@ pub(crate) async fn alerts(arguments: &AlertsArguments, ui: Ui) -> anyhow::Resul
 
 impl AlertsArguments {
     async fn query(&self, store: &Database, ui: Ui) -> anyhow::Result<Exit> {
-        let query = self.alert_query();
+        let query = self.alert_query(store).await?;
         if query.since > query.until {
             match self.since {
                 Some(_) => bail!("--since must be before --until"),
                 None => bail!("--until is before the default start, 1h ago: add --since"),
             }
         }
-        let Some((shown, has_more)) = self.print_rows(store, &query).await? else {
+        let Some(printed) = self.print_rows(store, &query).await? else {
             return Ok(Exit::Done);
         };
-        if has_more {
-            let verb = if shown == 1 { "matches" } else { "match" };
-            ui.hint(format_args!("more than {} {verb}; --limit 0 shows all", count_alerts(shown)));
-        } else if shown == 0 {
-            ui.note(format_args!("no alerts from {} to {}", query.since.iso(), query.until.iso()));
+        if printed.has_more {
+            let verb = if printed.alerts == 1 { "matches" } else { "match" };
+            ui.hint(format_args!(
+                "more than {} {verb}; --limit 0 shows all, --after {} the next ones",
+                count_alerts(printed.alerts),
+                printed.last
+            ));
+        } else if printed.alerts == 0 {
+            let (since, until) = (query.since.iso(), query.latest().iso());
+            ui.note(format_args!("no alerts from {since} to {until}"));
         }
-        if self.until.is_none() {
+        if self.until.is_none() && self.after.is_none() {
             let hinted = hint_at_wrong_times(store, &query, ui).await;
             hinted.map_err(|error| explain(&error, store))?;
         }
         Ok(Exit::Done)
     }
 
-    /// Prints the rows up to the limit. Returns their number, and whether there are more; `None`
-    /// when the reader of the output has closed it, as `head` does.
+    /// Prints the rows up to the limit. `None` when the reader of the output has closed it, as `head`
+    /// does.
     async fn print_rows(
         &self,
         store: &Database,
         query: &AlertQuery,
-    ) -> anyhow::Result<Option<(u64, bool)>> {
+    ) -> anyhow::Result<Option<Printed>> {
         const CANNOT_WRITE: &str = "cannot write to standard output";
         let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-        let (mut shown, mut has_more) = (0, false);
+        let mut printed = Printed::default();
         if self.csv {
             writeln!(out, "{}", csv_line(AuditRow::COLUMNS)).context(CANNOT_WRITE)?;
         }
         let width = ui::stdout_width();
         let print = |row: AuditRow| {
-            if self.limit > 0 && shown == self.limit {
-                has_more = true;
+            if self.limit > 0 && printed.alerts == self.limit {
+                printed.has_more = true;
                 return Ok(false);
             }
-            shown += 1;
-            writeln!(out, "{}", self.format(&row, width)).map_err(QueryError::Output).map(|()| true)
+            printed.alerts += 1;
+            let mut written = writeln!(out, "{}", self.format(&row, width));
+            if width.is_some() {
+                // A person sees each row as soon as it is found.
+                written = written.and_then(|()| out.flush());
+            }
+            printed.last = row.log_id;
+            written.map_err(QueryError::Output).map(|()| true)
         };
         let answer = store.find_alerts(query, call_deadline, print).await;
         match answer.and_then(|()| out.flush().map_err(QueryError::Output)) {
-            Ok(()) => Ok(Some((shown, has_more))),
+            Ok(()) => Ok(Some(printed)),
             Err(QueryError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
                 Ok(None)
             }
@@ -150,15 +164,17 @@ impl AlertsArguments {
         }
     }
 
-    fn alert_query(&self) -> AlertQuery {
+    /// # Errors
+    /// When there is no alert with the id of `--after`.
+    async fn alert_query(&self, store: &Database) -> anyhow::Result<AlertQuery> {
         let now = SystemClock.now();
-        AlertQuery {
-            since: self.since.unwrap_or_else(|| now.before(SINCE_DEFAULT)),
-            until: self.until.unwrap_or(now),
-            app: self.app.clone(),
-            route: self.route.clone(),
-            grep: self.grep.clone(),
-        }
+        let since = self.since.unwrap_or_else(|| now.before(SINCE_DEFAULT));
+        let query = self.origin.query(since, self.until.unwrap_or(now));
+        let after = match &self.after {
+            Some(log_id) => Some(position_of(store, log_id).await?),
+            None => None,
+        };
+        Ok(AlertQuery { after, ..self.content.of(query) })
     }
 
     /// A row as a line. `width` is that of the terminal, if the output is one.
@@ -182,6 +198,16 @@ impl AlertsArguments {
             None => line,
         }
     }
+}
+
+async fn position_of(store: &Database, log_id: &str) -> anyhow::Result<RowPosition> {
+    let row = store.alert(log_id, call_deadline()).await.map_err(|error| explain(&error, store))?;
+    let timestamp = row.and_then(|row| Timestamp::from_iso(&row.timestamp));
+    let timestamp = timestamp.ok_or_else(|| {
+        let error = anyhow!("--after: there is no alert `{log_id}` in {}", store.alerts_place());
+        ui::hinted(error, "give the log_id of the last alert that you have, as --json prints it")
+    })?;
+    Ok(RowPosition { timestamp, log_id: log_id.to_owned() })
 }
 
 /// A line of comma-separated values (RFC 4180), without the line break.

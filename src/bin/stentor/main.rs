@@ -32,6 +32,7 @@ use tracing_subscriber::prelude::*;
 use log_lines::LogLines;
 use ui::Ui;
 
+mod alert_filters;
 mod alerts;
 mod args;
 mod audit_table;

@@ -187,13 +187,7 @@ impl PatternsArguments {
     async fn query(&self, store: &Database, redactor: &Redactor) -> anyhow::Result<PatternSummary> {
         const CALL: Duration = Duration::from_secs(30);
         let now = SystemClock.now();
-        let query = AlertQuery {
-            since: self.table_since(now),
-            until: now,
-            app: None,
-            route: None,
-            grep: None,
-        };
+        let query = AlertQuery::between(self.table_since(now), now);
         let mut counter = PatternCounter::new(redactor);
         let add = |row: AuditRow| {
             let timestamp = Timestamp::from_iso(&row.timestamp);

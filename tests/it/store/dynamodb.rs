@@ -219,7 +219,7 @@ async fn no_row_is_stored_before_its_hour_is_registered() {
     let found = async || {
         let (since, until) =
             (Timestamp::from_millis(everything.0), Timestamp::from_millis(everything.1));
-        let question = AlertQuery { since, until, app: None, route: None, grep: None };
+        let question = AlertQuery::between(since, until);
         let mut found = 0;
         store
             .find_alerts(&question, soon, |_| {

@@ -325,13 +325,7 @@ async fn a_query_has_the_time_that_its_caller_has() {
          CREATE VIEW stentor.alerts AS SELECT s.* FROM stentor.stored s \
             WHERE (SELECT pg_sleep(2) WHERE s.log_id IS NOT NULL) IS NOT NULL",
     );
-    let query = AlertQuery {
-        since: Timestamp::default(),
-        until: SystemClock.now(),
-        app: None,
-        route: None,
-        grep: None,
-    };
+    let query = AlertQuery::between(Timestamp::default(), SystemClock.now());
     let mut found = 0;
     let count = |_| {
         found += 1;

@@ -1,0 +1,73 @@
+//! The options that select alerts of the audit table.
+
+use clap::Args;
+use regex::Regex;
+use stentor::model::audit::{AlertQuery, PatternFilter};
+use stentor::model::name::RouteName;
+use stentor::model::time::Timestamp;
+
+use crate::args::account;
+
+pub(crate) const BEGINNING_OF_TIME: Timestamp = Timestamp::from_millis(i64::MIN);
+pub(crate) const END_OF_TIME: Timestamp = Timestamp::from_millis(i64::MAX);
+
+/// Where alerts come from, and which route took them.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct OriginFilters {
+    /// Only alerts of this app, as messages name it
+    #[arg(long, value_name = "NAME")]
+    pub app: Option<String>,
+    /// Only alerts of this route
+    #[arg(long, value_name = "NAME")]
+    pub route: Option<RouteName>,
+    /// Only alerts of this AWS account
+    #[arg(long, value_name = "ACCOUNT", value_parser = account_or_local)]
+    pub account: Option<String>,
+}
+
+/// The content of alerts.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ContentFilters {
+    /// Only alerts of this pattern: its text, in which <…> stands for any text, or its id
+    #[arg(long, value_name = "PATTERN")]
+    pattern: Option<String>,
+    /// Only alerts whose message, as JSON or as plain text, matches this regular expression
+    #[arg(long, value_name = "REGEX")]
+    grep: Option<Regex>,
+}
+
+/// Log files, which `stentor run` reads, are of no account of AWS.
+fn account_or_local(text: &str) -> Result<String, String> {
+    match text {
+        "local" => Ok(text.to_owned()),
+        _ => account(text),
+    }
+}
+
+impl OriginFilters {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.app.is_none() && self.route.is_none() && self.account.is_none()
+    }
+
+    /// The alerts of a period that pass.
+    pub(crate) fn query(&self, since: Timestamp, until: Timestamp) -> AlertQuery {
+        AlertQuery {
+            app: self.app.clone(),
+            route: self.route.clone(),
+            account: self.account.clone(),
+            ..AlertQuery::between(since, until)
+        }
+    }
+}
+
+impl ContentFilters {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pattern.is_none() && self.grep.is_none()
+    }
+
+    /// Those of `query` that pass.
+    pub(crate) fn of(&self, query: AlertQuery) -> AlertQuery {
+        let pattern = self.pattern.as_deref().map(PatternFilter::parse);
+        AlertQuery { pattern, grep: self.grep.clone(), ..query }
+    }
+}
