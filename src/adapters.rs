@@ -15,6 +15,8 @@ pub mod discord;
 pub mod dynamodb;
 #[cfg(feature = "cli")]
 pub mod embedded;
+#[cfg(feature = "cli")]
+pub mod erase;
 pub mod google_chat;
 pub mod http;
 pub mod incident;

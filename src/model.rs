@@ -7,6 +7,7 @@ pub mod audit;
 pub mod burst;
 pub mod cluster;
 pub mod digest;
+pub mod erase;
 pub mod error;
 pub mod humanize;
 pub mod line_time;

@@ -11,11 +11,17 @@ use crate::adapters::postgres::PostgresStore;
 use crate::model::alert::Alert;
 use crate::model::audit::{AlertQuery, AuditRow};
 use crate::model::burst::BurstState;
+#[cfg(feature = "cli")]
+use crate::model::erase::{ErasedRow, Erasure};
 use crate::model::name::{RouteName, Target};
+#[cfg(feature = "cli")]
+use crate::model::outbox::TallyKey;
 use crate::model::outbox::{
     Acknowledgement, BurstPatterns, Claim, Cursor, Deferral, Epoch, Escalation, Freeze, Lease,
     Opening, Recipient, TallyPage, TallyPosition, TargetState, Window,
 };
+#[cfg(feature = "cli")]
+use crate::model::tally::Tally;
 use crate::model::time::Timestamp;
 use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::store::{Commit, Store, StoreError};
@@ -187,6 +193,49 @@ impl<C: Clock> Database<C> {
         deadline: Deadline,
     ) -> Result<Option<AuditRow>, StoreError> {
         of_engine!(self, store => store.alert(log_id, deadline).await)
+    }
+
+    /// Erases rows. Returns how many there were.
+    ///
+    /// # Errors
+    /// When a call does not return by the deadline, or this role may not do it.
+    #[cfg(feature = "cli")]
+    pub async fn erase_rows(
+        &self,
+        rows: &[ErasedRow],
+        deadline: Deadline,
+    ) -> Result<u64, StoreError> {
+        of_engine!(self, store => store.erase_rows(rows, deadline).await)
+    }
+
+    /// Replaces a tally. Returns whether it was still there.
+    ///
+    /// # Errors
+    /// When the call does not return by the deadline.
+    #[cfg(feature = "cli")]
+    pub async fn replace_tally(
+        &self,
+        route: &RouteName,
+        key: &TallyKey,
+        tally: &Tally,
+        deadline: Deadline,
+    ) -> Result<bool, StoreError> {
+        of_engine!(self, store => store.replace_tally(route, key, tally, deadline).await)
+    }
+
+    /// Erases an epoch. Returns whether it held the subject.
+    ///
+    /// # Errors
+    /// When a call does not return by the deadline.
+    #[cfg(feature = "cli")]
+    pub async fn erase_epoch(
+        &self,
+        route: &RouteName,
+        number: u64,
+        erasure: &Erasure,
+        deadline: Deadline,
+    ) -> Result<bool, StoreError> {
+        of_engine!(self, store => store.erase_epoch(route, number, erasure, deadline).await)
     }
 
     /// The id that tells this database from others of the same name.

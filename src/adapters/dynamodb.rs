@@ -8,7 +8,7 @@
 //! | `outbox` | the port: cursors, tallies, epochs, targets, and the conditions on them |
 //! | `commit`, `commit_request`, `pressure` | rows and tallies in one transaction, fewer at once when throttled |
 //! | `hours`, `routes` | the hours and the routes that have alerts |
-//! | `audit` | queries of the alerts table |
+//! | `audit`, `erase` | queries of the alerts table; erasure |
 //! | `lag` | whether a consumer is behind its stream |
 //! | `item`, `value`, `expression` | the layout of the items, and how they are written |
 //! | `call`, `items` | one call, with its retries; reads and writes of single items |
@@ -31,6 +31,8 @@ mod audit;
 mod call;
 mod commit;
 mod commit_request;
+#[cfg(feature = "cli")]
+mod erase;
 mod expression;
 mod hours;
 mod item;

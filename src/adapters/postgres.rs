@@ -26,7 +26,7 @@
 //! |---|---|
 //! | `outbox` | the port: cursors, tallies, epochs, targets, and the conditions on them |
 //! | `commit`, `statement_size` | rows and tallies in one statement, fewer at once on a slow database |
-//! | `audit` | queries of the rows |
+//! | `audit`, `erase` | queries of the rows; erasure |
 //! | `value` | how values are written to columns and read back |
 //! | `call`, `error` | one statement, with its retries; what an error means |
 //! | `pool` | connections, and which of them still work |
@@ -46,6 +46,8 @@ mod call;
 mod commit;
 #[cfg(feature = "stack")]
 pub mod deployed;
+#[cfg(feature = "cli")]
+mod erase;
 mod error;
 #[cfg(feature = "stack")]
 mod iam;

@@ -17,6 +17,7 @@ use crate::model::pattern::{Pattern, VALUE_BYTES_MAX};
 use crate::model::time::Timestamp;
 use crate::model::truncate::{around, truncate, truncated, truncated_start};
 
+mod erase;
 mod ungrouped;
 
 pub use ungrouped::{AlertCount, Ungrouped};

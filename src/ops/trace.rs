@@ -231,6 +231,10 @@ fn counts(tally: &Tally, row: &AuditRow) -> Option<bool> {
     let is_within = |span: &Span| span.first <= at && at <= span.last;
     tally.span.filter(is_within)?;
     tally.markers.get(&row.marker)?;
+    if row.is_erased() {
+        // Its pattern is gone with its message.
+        return Some(tally.groups.values().any(|group| group.sample.id == row.log_id));
+    }
     match tally.groups.get(&row.pattern) {
         Some(group) => is_within(&group.span).then_some(group.sample.id == row.log_id),
         None => (!tally.ungrouped.is_empty() || tally.other > 0).then_some(false),

@@ -66,7 +66,7 @@ def create(endpoint, parameters):
         names = aws("iam").list_role_policies(RoleName=role)["PolicyNames"]
         found = [aws("iam").get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"] for name in names]
         policies[function] = list(map(document, found))
-    for policy in ("Reader", "Operator"):
+    for policy in ("Reader", "Operator", "Erasure"):
         arn = outputs[f"{policy}PolicyArn"]
         version = aws("iam").get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
         found = aws("iam").get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
@@ -147,14 +147,14 @@ def judge(stack, calls):
     # Services and people use the rest.
     left = {(role, action) for caller, roles, _, *actions in permissions for role in roles.split("|") for action in actions
             if caller in ("Lambda", "people")}  # fmt: skip
-    roles = FUNCTIONS | {"reader": "ReaderPolicy", "operator": "OperatorPolicy"}
+    roles = FUNCTIONS | {"reader": "ReaderPolicy", "operator": "OperatorPolicy", "erasure": "ErasurePolicy"}
     denied, used = set(), set()
     for call in calls:
         principal = call["principal"]
         if principal not in roles:
             continue
-        # An operator has both policies.
-        holders = [principal] + ["reader"] * (principal == "operator")
+        # These have the policy of readers, too.
+        holders = [principal] + ["reader"] * (principal in ("operator", "erasure"))
         for action, resource in actions(call, stack):
             # moto gives log groups an ARN without the `:*` of AWS.
             is_allowed = False

@@ -303,6 +303,7 @@ async fn the_stack_of_the_template_works_as_documented_and_with_its_permissions_
     assert_eq!((&*slack.posts()[0].route, slack.posts()[0].alerts), ("alerts", 1));
 
     let setup = "aws iam create-role --role-name ops --assume-role-policy-document '{}'
+        aws iam create-role --role-name privacy --assume-role-policy-document '{}'
         aws logs create-log-group --log-group-name /aws/app/billing";
     let commands = BLOCKS.iter().map(|name| block(*name));
     for commands in std::iter::once(setup.to_owned()).chain(commands) {
@@ -394,6 +395,14 @@ async fn the_stack_of_the_template_works_as_documented_and_with_its_permissions_
     many.put(data("many", ids.iter().map(|id| (&**id, format!("[ALERT] {id}")))));
     for _ in 0..2 {
         stack.consumer.invoke(&many.rest(), None).await;
+    }
+
+    // Rows, epochs and, because no notifier runs now, tallies.
+    for more in ["--json", "--yes"] {
+        let erase = ["erase", "--stack", "stentor", "--subject", "[ALERT]", more];
+        let (code, text) = stack.stentor("erasure", &erase).await;
+        assert_eq!(code, Some(0), "{text}");
+        assert!(!text.contains("\"tallies\": 0") && !text.contains("0 tallies"), "{text}");
     }
 
     let calls = stack.recorder.write("stack-calls.jsonl");

@@ -30,6 +30,7 @@ use stentor::model::time::Timestamp;
 use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::store::{Commit, Store, StoreError};
 
+mod audit;
 mod dynamodb;
 mod postgres;
 
@@ -83,7 +84,16 @@ conformance! {
     a_row_shows_what_was_stored
     any_text_can_be_stored
     the_id_of_a_database_tells_it_from_others
+    rows_are_found_by_account_and_pattern
+    a_page_continues_behind_the_last_row
+    an_erased_row_stays_what_makes_its_alert_a_duplicate
+    an_erased_outbox_counts_as_before
 }
+
+use audit::{
+    a_page_continues_behind_the_last_row, an_erased_outbox_counts_as_before,
+    an_erased_row_stays_what_makes_its_alert_a_duplicate, rows_are_found_by_account_and_pattern,
+};
 
 fn soon() -> Deadline {
     Deadline::after(SystemClock.now(), Duration::from_secs(20))

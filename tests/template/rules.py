@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = load(ROOT / "tests/template/settings.yaml")
 ALARMS = yaml.safe_load((ROOT / "tests/template/alarms.yaml").read_text())
 PERMISSIONS = yaml.safe_load((ROOT / "tests/template/permissions.yaml").read_text())
-OPERATOR_CODE = {"bin", "inspect", "log_line", "ops", "replay", "stack", "table"}  # modules that run with the permissions of an operator
+OPERATOR_CODE = {"bin", "erase", "inspect", "log_line", "ops", "replay", "stack", "table"}  # modules that run with the permissions of an operator
 ALARM = "Resources/AWS::CloudWatch::Alarm/Properties"
 MISSING = object()
 

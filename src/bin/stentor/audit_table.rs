@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::bail;
 use clap::Args;
 use stentor::adapters::database::Database;
 use stentor::adapters::embedded::Embedded;
@@ -39,6 +40,31 @@ impl AuditTable {
             None => query(&self.tables.store(&self.aws.load().await?).await?).await,
             Some(directory) => query_directory(directory, query).await,
         }
+    }
+
+    /// [`Self::query`] for a command that changes the table.
+    ///
+    /// # Errors
+    /// Also when the data directory cannot be written.
+    pub(crate) async fn change<T>(
+        &self,
+        change: impl AsyncFnOnce(&Database) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        if let Some(directory) = &self.data_dir
+            && !DataDir::open_existing(directory)?.is_writable()
+        {
+            bail!("the data directory {} cannot be written", directory.display());
+        }
+        self.query(change).await
+    }
+
+    /// The SDK's configuration, for a command that needs another service.
+    ///
+    /// # Errors
+    /// When there is no Region, or there are no credentials.
+    #[cfg(feature = "aws")]
+    pub(crate) async fn aws(&self) -> anyhow::Result<aws_types::SdkConfig> {
+        self.aws.load().await
     }
 }
 

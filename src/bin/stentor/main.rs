@@ -42,6 +42,7 @@ mod cost;
 mod credentials;
 mod data_dir;
 mod drill;
+mod erase;
 mod filter;
 mod input;
 mod json;
@@ -92,6 +93,7 @@ enum Command {
     Run(run::RunArguments),
     Replay(Box<replay::ReplayArguments>),
     Alerts(alerts::AlertsArguments),
+    Erase(erase::EraseArguments),
     Trace(trace::TraceArguments),
     Patterns(patterns::PatternsArguments),
     Check(check::CheckArguments),
@@ -173,6 +175,7 @@ impl Command {
             Self::Run(arguments) => run::run(&arguments, ui).await,
             Self::Replay(arguments) => replay::replay(&arguments, ui).await,
             Self::Alerts(arguments) => alerts::alerts(&arguments, ui).await,
+            Self::Erase(arguments) => erase::erase(&arguments, ui).await,
             Self::Trace(arguments) => trace::trace_alert(&arguments, ui).await,
             Self::Patterns(arguments) => patterns::patterns(&arguments, ui).await,
             Self::Check(arguments) => check::check(&arguments, ui).await,

@@ -1,0 +1,319 @@
+//! `stentor erase` removes what the stored alerts say about a person. Rows and counts stay: see
+//! `model::erase`. Without `--yes` it only lists what would go.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::time::Duration;
+
+use anyhow::bail;
+use clap::Args;
+use serde::Serialize;
+use stentor::adapters::clock::SystemClock;
+use stentor::adapters::database::Database;
+use stentor::adapters::erase::{ErasedOutbox, erase_outbox};
+use stentor::model::audit::{AlertQuery, AuditRow, RowPosition};
+use stentor::model::erase::{ErasedRow, Erasure};
+use stentor::model::humanize::{count, count_alerts};
+use stentor::model::time::Timestamp;
+use stentor::protocol::clock::{Clock as _, Deadline};
+use stentor::protocol::store::StoreError;
+
+use crate::Exit;
+use crate::alert_filters::{BEGINNING_OF_TIME, END_OF_TIME, OriginFilters};
+use crate::args::{end_of_period, explain_store_error, point_in_time};
+use crate::audit_table::AuditTable;
+use crate::json::VERSION;
+use crate::ui::{self, TextReport, Ui};
+
+const EXAMPLES: &str = if cfg!(feature = "aws") {
+    "Examples: stentor erase --stack stentor --subject ann@example.org          what would be erased\n          \
+               stentor erase --stack stentor --subject ann@example.org --yes --json > erased.json"
+} else {
+    "Examples: stentor erase --data-dir .stentor --subject ann@example.org          what would be erased\n          \
+     stentor erase --data-dir .stentor --subject ann@example.org --yes --json > erased.json"
+};
+
+/// Erase what stored alerts say about a person; lists it unless --yes is given
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct EraseArguments {
+    /// Text that identifies the person, in upper or lower case: a mail address, a name, an id
+    #[arg(long, value_name = "TEXT")]
+    subject: String,
+    #[command(flatten)]
+    origin: OriginFilters,
+    /// Start: 2h (ago), 7d, 2026-11-23 or 2026-11-23T14:00:00Z [default: the first alert]
+    #[arg(long, value_name = "TIME", value_parser = point_in_time)]
+    since: Option<Timestamp>,
+    /// End; a date includes its whole day [default: the last alert]
+    #[arg(long, value_name = "TIME", value_parser = end_of_period)]
+    until: Option<Timestamp>,
+    /// Erase; cannot be undone
+    #[arg(long)]
+    yes: bool,
+    /// Print a JSON report, to be kept: it does not contain the subject
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    table: AuditTable,
+}
+
+/// Rows that are erased at once.
+const ROWS_AT_ONCE: usize = 500;
+
+/// Limit of a call to the store.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Where the text may be, too, and how it goes from there. docs/operations.md says more.
+const ELSEWHERE: [(&str, &str); 7] = [
+    ("targets", "messages that targets have received: delete them there"),
+    (
+        "dead-letters",
+        "dead letters and failed batches: replay or discard them; they expire after 14 days",
+    ),
+    ("stream", "records in the stream: they expire after its retention"),
+    ("log-groups", "the log groups that the alerts came from, and the logs of the functions"),
+    ("backups", "backups, snapshots and point-in-time recovery: they expire"),
+    (
+        "exports",
+        "files that `stentor export`, `stentor alerts` and table exports wrote: delete them",
+    ),
+    ("database-pages", "free pages of a database file, and its write-ahead log: run VACUUM"),
+];
+
+/// `stentor erase --json`.
+#[derive(Debug, Serialize)]
+struct EraseReport {
+    version: u32,
+    erased: bool,
+    at: String,
+    place: String,
+    since: String,
+    until: String,
+    app: Option<String>,
+    route: Option<String>,
+    account: Option<String>,
+    tombstone: String,
+    alerts: u64,
+    counts: Vec<ErasedCount>,
+    tallies: u64,
+    epochs: u64,
+    outbox_searched: bool,
+    not_covered: Vec<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+struct ErasedCount {
+    day: String,
+    app: String,
+    alerts: u64,
+}
+
+/// The rows that were found so far.
+#[derive(Debug, Default)]
+struct Found {
+    alerts: u64,
+    /// Alerts by day and app.
+    counts: BTreeMap<(String, String), u64>,
+}
+
+pub(crate) async fn erase(arguments: &EraseArguments, ui: Ui) -> anyhow::Result<Exit> {
+    let now = SystemClock.now();
+    let erasure = match Erasure::new(&arguments.subject, now) {
+        Ok(erasure) => erasure,
+        Err(why) => bail!("--subject: {why}"),
+    };
+    let since = arguments.since.unwrap_or(BEGINNING_OF_TIME);
+    let query = arguments.origin.query(since, arguments.until.unwrap_or(END_OF_TIME));
+    if query.since > query.until {
+        bail!("--since must be before --until");
+    }
+    let work = async |store: &Database| arguments.erase(store, &erasure, &query, ui).await;
+    match arguments.yes {
+        true => arguments.table.change(work).await,
+        false => arguments.table.query(work).await,
+    }
+}
+
+impl EraseArguments {
+    async fn erase(
+        &self,
+        store: &Database,
+        erasure: &Erasure,
+        query: &AlertQuery,
+        ui: Ui,
+    ) -> anyhow::Result<Exit> {
+        // Before the rows: a dry run of the outbox fails early if it cannot be read.
+        let outbox = match self.covers_outbox() {
+            true => erase_outbox(store, erasure, !self.yes, deadline).await,
+            false => Ok(ErasedOutbox::default()),
+        };
+        let outbox = outbox.map_err(|error| explain_store_error(&error, &store.outbox_place()))?;
+        let found = match self.yes {
+            true => self.erase_rows(store, erasure, query).await?,
+            false => self.list_rows(store, erasure, query).await?,
+        };
+        let tombstone = erasure.tombstone();
+        let report = self.report(store, query, (found, outbox), tombstone);
+        match self.json {
+            true => ui::print_json(&report)?,
+            false => ui::print(&text(&report))?,
+        }
+        if !self.yes && report.alerts + report.tallies + report.epochs > 0 {
+            ui.hint("nothing was erased; --yes erases it, which cannot be undone");
+        }
+        Ok(Exit::Done)
+    }
+
+    /// A tally or an epoch does not say which of its alerts is of an account or of a day.
+    fn covers_outbox(&self) -> bool {
+        self.origin.is_empty() && self.since.is_none() && self.until.is_none()
+    }
+
+    /// Shows the rows that hold the subject.
+    async fn list_rows(
+        &self,
+        store: &Database,
+        erasure: &Erasure,
+        query: &AlertQuery,
+    ) -> anyhow::Result<Found> {
+        let mut found = Found::default();
+        let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+        let mut written = Ok(());
+        let list = |row: AuditRow| {
+            if let Some(erased) = erasure.row(&row) {
+                found.add(&row, &erased);
+                if !self.json {
+                    let row = row.visible();
+                    let (at, app, message) = (row.timestamp, row.app_name, row.message);
+                    written = writeln!(out, "{at}  {app:<20} {}  {message}", row.account_id);
+                }
+            }
+            Ok::<_, StoreError>(written.is_ok())
+        };
+        store.find_alerts(query, deadline, list).await.map_err(|error| explain(&error, store))?;
+        ui::written(written.and_then(|()| out.flush()))?;
+        Ok(found)
+    }
+
+    /// Erases the rows that hold the subject, some at a time.
+    async fn erase_rows(
+        &self,
+        store: &Database,
+        erasure: &Erasure,
+        query: &AlertQuery,
+    ) -> anyhow::Result<Found> {
+        let (mut found, mut query) = (Found::default(), query.clone());
+        loop {
+            let mut rows: Vec<(AuditRow, ErasedRow)> = Vec::new();
+            let collect = |row: AuditRow| {
+                rows.extend(erasure.row(&row).map(|erased| (row, erased)));
+                Ok::<_, StoreError>(rows.len() < ROWS_AT_ONCE)
+            };
+            let searched = store.find_alerts(&query, deadline, collect).await;
+            searched.map_err(|error| partly(explain(&error, store), &found))?;
+            let (rows, erased): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+            if !erased.is_empty() {
+                let written = store.erase_rows(&erased, deadline()).await;
+                written.map_err(|error| partly(explain(&error, store), &found))?;
+            }
+            rows.iter().zip(&erased).for_each(|(row, erased)| found.add(row, erased));
+            let Some(last) = rows.last().filter(|_| rows.len() == ROWS_AT_ONCE) else {
+                return Ok(found);
+            };
+            query.after = Timestamp::from_iso(&last.timestamp)
+                .map(|timestamp| RowPosition { timestamp, log_id: last.log_id.clone() });
+        }
+    }
+
+    fn report(
+        &self,
+        store: &Database,
+        query: &AlertQuery,
+        (found, outbox): (Found, ErasedOutbox),
+        tombstone: &str,
+    ) -> EraseReport {
+        let counts = found.counts.into_iter();
+        EraseReport {
+            version: VERSION,
+            erased: self.yes,
+            at: SystemClock.now().iso(),
+            place: store.alerts_place(),
+            since: query.since.iso(),
+            until: query.until.iso(),
+            app: query.app.clone(),
+            route: query.route.as_ref().map(ToString::to_string),
+            account: query.account.clone(),
+            tombstone: tombstone.to_owned(),
+            alerts: found.alerts,
+            counts: counts.map(|((day, app), alerts)| ErasedCount { day, app, alerts }).collect(),
+            tallies: outbox.tallies,
+            epochs: outbox.epochs,
+            outbox_searched: self.covers_outbox(),
+            not_covered: ELSEWHERE.iter().map(|(code, _)| *code).collect(),
+        }
+    }
+}
+
+impl Found {
+    /// The report does not show the subject, so neither does it in the name of an app.
+    fn add(&mut self, row: &AuditRow, erased: &ErasedRow) {
+        self.alerts += 1;
+        let day = row.timestamp.get(..10).unwrap_or_default();
+        let app = erased.app_name.as_ref().unwrap_or(&row.app_name);
+        *self.counts.entry((day.to_owned(), app.clone())).or_default() += 1;
+    }
+}
+
+fn text(report: &EraseReport) -> String {
+    let mut text = TextReport::new();
+    let verb = if report.erased { "erased" } else { "would be erased" };
+    text.line(1, format_args!("{verb}: {} in {}", count_alerts(report.alerts), report.place));
+    if !report.counts.is_empty() {
+        let rows = report
+            .counts
+            .iter()
+            .map(|ErasedCount { day, app, alerts }| [day.clone(), app.clone(), alerts.to_string()]);
+        text.blank_line();
+        text.table(["day", "app", "alerts"], &[2], rows);
+        text.blank_line();
+    }
+    match report.outbox_searched {
+        true => text.line(
+            1,
+            format_args!(
+                "{verb}: samples in {} and {} of the outbox",
+                count(report.tallies, "tally", "tallies"),
+                count(report.epochs, "epoch", "epochs")
+            ),
+        ),
+        false => text.line(
+            1,
+            "not searched: the outbox, whose samples have no period, app or account; erase without filters to include it",
+        ),
+    }
+    text.list(
+        "not covered, because it is not in these tables",
+        ELSEWHERE.iter().map(|(_, what)| (*what).to_owned()),
+    );
+    text.into_text()
+}
+
+fn deadline() -> Deadline {
+    Deadline::after(SystemClock.now(), CALL_TIMEOUT)
+}
+
+fn explain(error: &StoreError, store: &Database) -> anyhow::Error {
+    explain_store_error(error, &store.alerts_place())
+}
+
+/// An error after some rows were erased.
+fn partly(error: anyhow::Error, found: &Found) -> anyhow::Error {
+    match found.alerts {
+        0 => error,
+        alerts => ui::hinted(
+            error,
+            format!("{} were erased before; run the same command again", count_alerts(alerts)),
+        ),
+    }
+}

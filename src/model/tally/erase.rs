@@ -1,0 +1,130 @@
+//! A tally without the texts that hold a subject. No count changes.
+
+use std::collections::BTreeMap;
+
+use super::{Group, Names, Sample, Tally};
+
+impl Tally {
+    /// The same counts. A text for which `holds` is true becomes `tombstone`.
+    pub(crate) fn erased(&self, holds: &impl Fn(&str) -> bool, tombstone: &str) -> Self {
+        let name = |text: &str| if holds(text) { tombstone.to_owned() } else { text.to_owned() };
+        let names = |names: &Names| Names { seen: renamed(&names.seen, name), ..names.clone() };
+        let mut erased = Self {
+            groups: BTreeMap::new(),
+            log_groups: names(&self.log_groups),
+            apps: names(&self.apps),
+            ..self.clone()
+        };
+        for (pattern, group) in &self.groups {
+            let mut group = Group {
+                log_groups: names(&group.log_groups),
+                apps: names(&group.apps),
+                sample: group.sample.erased(holds, tombstone),
+                ..group.clone()
+            };
+            group.values.0.retain(|_, values| !values.keys().any(|value| holds(value)));
+            if holds(pattern) {
+                // The values were those of its placeholders.
+                group.values.0.clear();
+            }
+            match erased.groups.get_mut(&name(pattern)) {
+                Some(known) => known.merge(&group),
+                None => drop(erased.groups.insert(name(pattern), group)),
+            }
+        }
+        erased.ungrouped.0.clear();
+        for (pattern, count) in &self.ungrouped.0 {
+            erased.ungrouped.add(name(pattern), *count);
+        }
+        erased
+    }
+}
+
+impl Sample {
+    fn erased(&self, holds: &impl Fn(&str) -> bool, tombstone: &str) -> Self {
+        let mut erased = self.clone();
+        let texts = [&self.statement, &self.before, &self.after].into_iter().flatten();
+        if texts.chain([&self.message]).any(|text| holds(text)) {
+            erased.message = tombstone.to_owned();
+            (erased.statement, erased.before, erased.after) = (None, None, None);
+        }
+        for text in [&mut erased.log_group, &mut erased.log_stream, &mut erased.app_name] {
+            if holds(text) {
+                tombstone.clone_into(text);
+            }
+        }
+        erased
+    }
+}
+
+fn renamed(counts: &BTreeMap<String, u64>, name: impl Fn(&str) -> String) -> BTreeMap<String, u64> {
+    let mut renamed = BTreeMap::new();
+    for (old, n) in counts {
+        *renamed.entry(name(old)).or_default() += n;
+    }
+    renamed
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::model::alert::{Alert, AlertId, LogContext, Origin};
+    use crate::model::erase::Erasure;
+    use crate::model::pattern::Pattern;
+    use crate::model::tally::Tally;
+    use crate::model::time::Timestamp;
+
+    fn alert(id: &str, message: &str) -> Alert {
+        let origin = Origin::new("123456789012", "/ecs/user-4711", "desk/user-4711", None, "s:1");
+        Alert {
+            id: AlertId::new(id, &origin),
+            timestamp: Timestamp::from_millis(1_795_443_306_789),
+            marker: "[C]".into(),
+            message: message.to_owned(),
+            left_out: 0,
+            context: Some(Box::new(LogContext {
+                before: "login of user-4711".to_owned(),
+                after: String::new(),
+            })),
+            statement: None,
+            pattern: Pattern::of(message, "[C]"),
+            routes: Arc::from(["critical".parse().unwrap()]),
+            account_id: "123456789012".into(),
+            region: None,
+            origin: Arc::new(origin),
+        }
+    }
+
+    #[test]
+    fn no_text_is_left_and_no_count_changes() {
+        let mut alerts = vec![
+            alert("1", "[C] Smithers has no stock"),
+            alert("2", "[C] Smithers is late"),
+            alert("3", "[C] disk 91 full"),
+            alert("4", "[C] login by 'smithers' denied"),
+        ];
+        // More patterns than a tally has room for.
+        let many = (0..300).map(|n| format!("[C] {} of smithers {}", letters(n), "x".repeat(40)));
+        alerts.extend(many.enumerate().map(|(n, message)| alert(&format!("m{n}"), &message)));
+        let tally = Tally::of(&alerts);
+        assert!(!tally.ungrouped.is_empty(), "some patterns have no group");
+        let erasure = |subject: &str| Erasure::new(subject, Timestamp::default()).unwrap();
+        let once = erasure("smithers").tally(&tally).expect("it has the subject");
+        let erased = erasure("user-4711").tally(&once).expect("its origins have the other");
+        let text = serde_json::to_string(&erased).unwrap().to_lowercase();
+        assert!(!text.contains("smithers") && !text.contains("user-4711"), "{text}");
+        assert!(text.contains("disk") && text.contains("[erased on 1970-01-01]"), "{text}");
+        assert_eq!(erased.alerts, tally.alerts);
+        let grouped: u64 = erased.groups.values().map(|group| group.alerts).sum();
+        assert_eq!(grouped + erased.ungrouped.alerts() + erased.other, tally.alerts);
+        assert_eq!(erased.apps.seen.values().sum::<u64>(), tally.apps.seen.values().sum::<u64>());
+        assert_eq!(erasure("smithers").tally(&erased), None);
+        assert_eq!(erasure("another name").tally(&tally), None);
+    }
+
+    /// A word without digits for each number.
+    fn letters(n: u32) -> String {
+        format!("{n:05}").bytes().map(|digit| char::from(digit - b'0' + b'a')).collect()
+    }
+}
