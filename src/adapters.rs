@@ -32,10 +32,14 @@ pub mod mattermost;
 mod noted_lag;
 mod packed;
 pub mod pagerduty;
+#[cfg(feature = "export")]
+pub mod parquet;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod random;
 pub mod replay;
+#[cfg(feature = "aws")]
+pub mod s3;
 pub mod secret;
 #[cfg(feature = "stack")]
 pub mod services;

@@ -67,6 +67,16 @@ pub fn client() -> reqwest::Result<reqwest::Client> {
     builder().build()
 }
 
+/// [`client`] for requests with large bodies: the answer comes only after all of it was sent.
+///
+/// # Errors
+/// As [`client`].
+#[cfg(feature = "aws")]
+pub fn upload_client() -> reqwest::Result<reqwest::Client> {
+    const UPLOAD_TIMEOUT: Duration = Duration::from_mins(5);
+    builder().read_timeout(UPLOAD_TIMEOUT).build()
+}
+
 fn builder() -> reqwest::ClientBuilder {
     // Fails only if a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();

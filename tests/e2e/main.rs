@@ -10,6 +10,7 @@ mod deployment;
 mod drill;
 mod due;
 mod emulator;
+mod export;
 mod function;
 mod mapping;
 mod mute;

@@ -18,6 +18,7 @@ mod check;
 mod cost;
 mod dead_letters;
 mod exit_codes;
+mod export;
 mod held;
 mod input;
 mod json;

@@ -43,6 +43,7 @@ mod credentials;
 mod data_dir;
 mod drill;
 mod erase;
+mod export;
 mod filter;
 mod input;
 mod json;
@@ -93,6 +94,7 @@ enum Command {
     Run(run::RunArguments),
     Replay(Box<replay::ReplayArguments>),
     Alerts(alerts::AlertsArguments),
+    Export(Box<export::ExportArguments>),
     Erase(erase::EraseArguments),
     Trace(trace::TraceArguments),
     Patterns(patterns::PatternsArguments),
@@ -175,6 +177,7 @@ impl Command {
             Self::Run(arguments) => run::run(&arguments, ui).await,
             Self::Replay(arguments) => replay::replay(&arguments, ui).await,
             Self::Alerts(arguments) => alerts::alerts(&arguments, ui).await,
+            Self::Export(arguments) => export::export(&arguments, ui).await,
             Self::Erase(arguments) => erase::erase(&arguments, ui).await,
             Self::Trace(arguments) => trace::trace_alert(&arguments, ui).await,
             Self::Patterns(arguments) => patterns::patterns(&arguments, ui).await,

@@ -1,0 +1,310 @@
+//! `stentor export` and `stentor erase` on the data directory of a run, and the pages of `stentor alerts`.
+
+use super::*;
+use crate::support::schema::check_documents;
+
+const ALL: [&str; 4] = ["--since", "0001-01-01", "--until", "9999-12-31"];
+
+/// A directory with the alerts of a run, and the arguments that name it.
+fn stored(test: &str, lines: &[&str]) -> (PathBuf, [String; 2]) {
+    let directory = scratch(test);
+    let log = directory.join("app.log");
+    std::fs::write(&log, lines.join("\n")).unwrap();
+    assert_eq!(report(&directory, &[log.to_str().unwrap()]).1, 0);
+    let data = directory.join("data").display().to_string();
+    (directory, ["--data-dir".to_owned(), data])
+}
+
+fn command(directory: &Path, data: &[String; 2], arguments: &[&str]) -> Output {
+    let mut command = stentor(directory, arguments);
+    command.args(data).current_dir(directory).output().unwrap()
+}
+
+fn done(directory: &Path, data: &[String; 2], arguments: &[&str]) -> String {
+    let output = command(directory, data, arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+fn json_of(output: &str) -> Value {
+    serde_json::from_str(output).unwrap_or_else(|_| panic!("{output}"))
+}
+
+fn many() -> Vec<String> {
+    let line = |n: usize| {
+        format!(
+            "2026-11-2{}T14:15:{:02}Z [CRITICAL] order {n} of user-{} failed",
+            n % 3,
+            n % 60,
+            n % 7
+        )
+    };
+    (0..400).map(line).collect()
+}
+
+fn stored_many(test: &str) -> (PathBuf, [String; 2]) {
+    let lines = many();
+    stored(test, &lines.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// Every file below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn pages_are_as_the_whole() {
+    let (directory, data) = stored_many("alerts-pages");
+    let all = [&["alerts", "--json", "--limit", "0"][..], &ALL].concat();
+    let all = done(&directory, &data, &all);
+    assert_eq!(all.lines().count(), 400);
+    let (mut pages, mut after) = (String::new(), None::<String>);
+    loop {
+        let mut arguments = [&["alerts", "--json", "--limit", "150"][..], &ALL].concat();
+        arguments.extend(after.iter().flat_map(|after| ["--after", after]));
+        let output = command(&directory, &data, &arguments);
+        let page = text(&output.stdout);
+        pages.push_str(&page);
+        let last = json_of(page.lines().last().expect("a page has rows"));
+        let last = last["log_id"].as_str().unwrap().to_owned();
+        let hint = text(&output.stderr);
+        if !hint.contains("more than 150 alerts match") {
+            break;
+        }
+        assert!(hint.contains(&format!("--after {last} the next ones")), "{hint}");
+        after = Some(last);
+    }
+    assert_eq!(pages, all);
+    let none = command(&directory, &data, &["alerts", "--after", "no-such-id"]);
+    let why = text(&none.stderr);
+    assert!(
+        none.status.code() == Some(2) && why.contains("there is no alert `no-such-id`"),
+        "{why}"
+    );
+}
+
+#[test]
+fn alerts_are_filtered_by_account_and_pattern() {
+    let (directory, data) = stored_many("alerts-filters");
+    let count = |filter: &[&str]| {
+        let arguments = [&["alerts", "--json", "--limit", "0"][..], &ALL, filter].concat();
+        done(&directory, &data, &arguments).lines().count()
+    };
+    let row = [&["alerts", "--json", "--limit", "1"][..], &ALL].concat();
+    let row = json_of(&done(&directory, &data, &row));
+    assert_eq!(count(&["--pattern", row["pattern"].as_str().unwrap()]), 400);
+    assert_eq!(count(&["--pattern", "[CRITICAL] order <…>"]), 400);
+    assert_eq!(count(&["--pattern", "order"]), 0);
+    assert_eq!(count(&["--account", row["account_id"].as_str().unwrap()]), 400);
+    assert_eq!(count(&["--account", "999999999999"]), 0);
+    let wrong = command(&directory, &data, &["alerts", "--account", "99"]);
+    assert!(text(&wrong.stderr).contains("12 digits"), "{}", text(&wrong.stderr));
+}
+
+#[test]
+fn an_export_has_every_alert_once() {
+    let (directory, data) = stored_many("export");
+    let rows = [&["alerts", "--json", "--limit", "0"][..], &ALL].concat();
+    let rows = done(&directory, &data, &rows);
+
+    assert_eq!(done(&directory, &data, &["export", "--to", "-"]), rows, "standard output");
+    let printed = done(&directory, &data, &["export", "--to", "alerts.jsonl"]);
+    assert!(printed.starts_with("exported 400 alerts to alerts.jsonl: 1 file, "), "{printed}");
+    assert_eq!(std::fs::read_to_string(directory.join("alerts.jsonl")).unwrap(), rows);
+    done(&directory, &data, &["export", "--to", "alerts.jsonl.gz"]);
+    assert_eq!(unpacked(&directory.join("alerts.jsonl.gz")), rows);
+
+    let report =
+        done(&directory, &data, &["export", "--to", "lines/", "--format", "jsonl", "--json"]);
+    let report = json_of(&report);
+    assert_eq!((&report["alerts"], report["files"].as_array().unwrap().len()), (&json!(400), 3));
+    check_documents("export --json", &[report.clone()], &[]);
+    let found = files(&directory.join("lines"));
+    let names: Vec<_> =
+        found.iter().map(|file| file.strip_prefix(directory.join("lines")).unwrap()).collect();
+    let name = |day| format!("day=2026-11-2{day}/alerts-first-last-0000.jsonl.gz");
+    assert_eq!(names, [0, 1, 2].map(|day| PathBuf::from(name(day))));
+    assert_eq!(found.iter().rev().map(|file| unpacked(file)).collect::<String>(), rows);
+    // A repetition replaces its files.
+    done(&directory, &data, &["export", "--to", "lines", "--format", "jsonl"]);
+    assert_eq!(files(&directory.join("lines")), found);
+
+    let filtered = ["export", "--to", "-", "--grep", "user-3", "--since", "2026-11-21"];
+    let expected = many()
+        .iter()
+        .skip(1)
+        .filter(|line| line.contains("user-3") && !line.starts_with("2026-11-20"))
+        .count();
+    assert_eq!(done(&directory, &data, &filtered).lines().count(), expected);
+    done(&directory, &data, &["export", "--to", "none.jsonl", "--app", "none"]);
+    assert_eq!(std::fs::read_to_string(directory.join("none.jsonl")).unwrap(), "");
+    done(&directory, &data, &["export", "--to", "none/", "--app", "none"]);
+    assert!(!directory.join("none").exists(), "no empty folder");
+}
+
+fn unpacked(file: &Path) -> String {
+    let mut text = String::new();
+    let file = std::fs::File::open(file).unwrap();
+    std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(file), &mut text).unwrap();
+    text
+}
+
+#[test]
+fn a_parquet_export_has_every_alert() {
+    use parquet::file::reader::{FileReader as _, SerializedFileReader};
+    let (directory, data) = stored_many("export-parquet");
+    done(&directory, &data, &["export", "--to", "days/"]);
+    let mut rows = 0;
+    for path in files(&directory.join("days")) {
+        let file = SerializedFileReader::new(std::fs::File::open(&path).unwrap()).unwrap();
+        rows += file.metadata().file_metadata().num_rows();
+        let created_by = file.metadata().file_metadata().created_by().unwrap().to_owned();
+        assert!(created_by.starts_with("stentor "), "{created_by}");
+    }
+    assert_eq!(rows, 400);
+}
+
+#[test]
+fn an_export_that_fails_leaves_nothing() {
+    let (directory, data) = stored_many("export-fails");
+    let fails = |arguments: &[&str], expected: &str| {
+        let output = command(&directory, &data, arguments);
+        let why = text(&output.stderr);
+        assert!(output.status.code() == Some(2) && why.contains(expected), "{arguments:?}: {why}");
+    };
+    fails(&["export", "--to", "missing/alerts.jsonl"], "cannot write missing/alerts.jsonl");
+    fails(&["export", "--to", ""], "--to is empty");
+    fails(&["export", "--to", "-", "--json"], "both print to standard output");
+    fails(
+        &["export", "--to", "x.jsonl", "--since", "1h", "--until", "2h"],
+        "--since must be before",
+    );
+    fails(&["export", "--to", "/dev/full"], "is not a file");
+    std::fs::create_dir(directory.join("readonly")).unwrap();
+    std::fs::write(directory.join("readonly/day=2026-11-22"), "no folder").unwrap();
+    fails(&["export", "--to", "readonly/"], "cannot create the folder readonly/day=2026-11-22");
+    assert_eq!(files(&directory.join("readonly")).len(), 1);
+    assert!(!directory.join("x.jsonl").exists());
+    // A full disk.
+    let script = "exec \"$@\" > /dev/full";
+    for format in ["jsonl", "parquet"] {
+        let output = Command::new("sh")
+            .args([
+                "-c",
+                script,
+                "sh",
+                env!("CARGO_BIN_EXE_stentor"),
+                "export",
+                "--to",
+                "-",
+                "--format",
+                format,
+            ])
+            .args(&data)
+            .output()
+            .unwrap();
+        let why = text(&output.stderr);
+        assert!(output.status.code() == Some(2) && why.contains("No space left"), "{why}");
+    }
+}
+
+#[test]
+fn a_reader_that_has_enough_ends_an_export_and_a_query() {
+    let (directory, data) = stored_many("export-head");
+    for arguments in
+        [&["export", "--to", "-"][..], &[&["alerts", "--limit", "0"][..], &ALL].concat()]
+    {
+        let mut command = stentor(&directory, arguments);
+        let mut child =
+            command.args(&data).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        let mut out = BufReader::with_capacity(64, child.stdout.take().unwrap());
+        out.read_line(&mut line).unwrap();
+        drop(out);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(
+            (output.status.code(), text(&output.stderr)),
+            (Some(0), String::new()),
+            "{arguments:?}"
+        );
+    }
+}
+
+#[test]
+fn a_subject_is_erased_and_reported() {
+    let lines = [
+        "2026-11-21T10:00:00Z [CRITICAL] payment of ann@example.org failed",
+        "2026-11-22T10:00:00Z [CRITICAL] payment of ANN@EXAMPLE.ORG failed again",
+        "2026-11-22T11:00:00Z [CRITICAL] payment of bob@example.org failed",
+    ];
+    let (directory, data) = stored("erase", &lines);
+    let subject = ["erase", "--subject", "ann@example.org"];
+    let rows = || done(&directory, &data, &[&["alerts", "--json"][..], &ALL].concat());
+    let before = rows();
+
+    let listed = done(&directory, &data, &subject);
+    assert!(listed.contains("would be erased: 2 alerts in the table AppLogs"), "{listed}");
+    assert!(listed.contains("payment of ann@example.org failed"), "{listed}");
+    assert!(listed.contains("1 epoch of the outbox"), "{listed}");
+    assert_eq!(rows(), before, "a dry run changes nothing");
+    let dry = json_of(&done(&directory, &data, &[&subject[..], &["--json"]].concat()));
+    assert_eq!(
+        (&dry["erased"], &dry["alerts"], &dry["epochs"]),
+        (&json!(false), &json!(2), &json!(1))
+    );
+
+    // A part.
+    let part = [&subject[..], &["--until", "2026-11-21", "--yes", "--json"]].concat();
+    let part = json_of(&done(&directory, &data, &part));
+    let count = |report: &Value, day: &str| {
+        report["counts"].as_array().unwrap().iter().any(|count| count["day"] == day)
+    };
+    assert_eq!((&part["alerts"], &part["outbox_searched"]), (&json!(1), &json!(false)));
+    assert!(count(&part, "2026-11-21") && !count(&part, "2026-11-22"), "{part}");
+    // The rest.
+    let rest = done(&directory, &data, &[&subject[..], &["--yes", "--json"]].concat());
+    assert!(!rest.to_lowercase().contains("ann@example"), "the report can be kept: {rest}");
+    let rest = json_of(&rest);
+    assert_eq!(
+        (&rest["alerts"], &rest["epochs"], &rest["erased"]),
+        (&json!(1), &json!(1), &json!(true))
+    );
+    check_documents("erase --json", &[dry, part, rest], &[]);
+    let after = rows();
+    assert_eq!(after.lines().count(), 3);
+    assert!(!after.to_lowercase().contains("ann@example"), "{after}");
+    assert!(after.contains("bob@example.org") && after.contains("[erased on 20"), "{after}");
+    let none = done(&directory, &data, &[&subject[..], &["--yes"]].concat());
+    assert!(none.contains("erased: 0 alerts"), "{none}");
+
+    // The same log again: every line is a duplicate.
+    let log = directory.join("app.log");
+    let (again, _) = report(&directory, &[log.to_str().unwrap()]);
+    assert_eq!((&again["kept"], &again["duplicates"]), (&json!(0), &json!(3)));
+    // Where an erased alert is, can still be told.
+    let erased = after.lines().find(|row| row.contains("[erased on")).unwrap();
+    let id = json_of(erased)["log_id"].as_str().unwrap().to_owned();
+    let trace = done(&directory, &data, &["trace", &id]);
+    assert!(trace.contains("epoch 1"), "{trace}");
+}
+
+#[test]
+fn an_erasure_needs_a_subject_and_a_directory_that_can_be_written() {
+    let (directory, data) = stored("erase-refused", &["[CRITICAL] ann is late"]);
+    let fails = |data: &[String; 2], arguments: &[&str], expected: &str| {
+        let output = command(&directory, data, arguments);
+        let why = text(&output.stderr);
+        assert!(output.status.code() == Some(2) && why.contains(expected), "{arguments:?}: {why}");
+    };
+    fails(&data, &["erase"], "--subject");
+    fails(&data, &["erase", "--subject", "ann"], "expected at least 4 characters");
+    let missing = [data[0].clone(), "missing".to_owned()];
+    fails(&missing, &["erase", "--subject", "anna", "--yes"], "does not exist");
+    fails(&missing, &["export", "--to", "-"], "does not exist");
+}
