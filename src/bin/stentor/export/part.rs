@@ -30,7 +30,7 @@ pub(super) struct Part {
 
 enum Rows {
     Lines(Counted),
-    Packed(GzEncoder<Counted>),
+    Packed(Box<GzEncoder<Counted>>),
     #[cfg(feature = "export")]
     Parquet(Box<stentor::adapters::parquet::ParquetWriter<Counted>>),
 }
@@ -69,7 +69,7 @@ impl Part {
         let out = Counted(output, 0);
         let rows = match format {
             ExportFormat::Jsonl if name.ends_with(".gz") => {
-                Rows::Packed(GzEncoder::new(out, Compression::default()))
+                Rows::Packed(Box::new(GzEncoder::new(out, Compression::default())))
             }
             ExportFormat::Jsonl => Rows::Lines(out),
             ExportFormat::Parquet => parquet(out, &name)?,
@@ -107,7 +107,7 @@ impl Part {
         let name = self.name;
         let out = match self.rows {
             Rows::Lines(out) => out,
-            Rows::Packed(out) => out.finish().with_context(|| format!("cannot write {name}"))?,
+            Rows::Packed(out) => (*out).finish().with_context(|| format!("cannot write {name}"))?,
             #[cfg(feature = "export")]
             Rows::Parquet(writer) => writer.finish().map_err(|error| of_parquet(error, &name))?,
         };
