@@ -33,6 +33,7 @@ mod plan {
     #[allow(dead_code, reason = "the engine names them")]
     #[derive(Clone, Copy, PartialEq, Eq)]
     pub enum Mutation {
+        OverwriteHistories,
         ShortLease,
         ClaimWhatOthersClaimed,
         FreezeWithoutClosing,

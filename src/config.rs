@@ -48,6 +48,7 @@ use strum::{EnumString, VariantNames};
 use toml::de::DeTable;
 
 use crate::model::digest::{Digest, ReaderLink};
+use crate::model::history::NewsKind;
 use crate::model::name::{RouteName, Severity, Target};
 use crate::model::reader_link::LinkTemplate;
 use crate::model::threshold::Threshold;
@@ -159,6 +160,9 @@ pub struct Route {
     pub first: First,
     /// How many alerts it holds back until it sends a message. Default: none.
     pub at_least: Option<Threshold>,
+    /// The news that end a window at once. All other windows have the length `window_max`. Default: none, so
+    /// that all alerts are news.
+    pub speak_on: Option<Vec<NewsKind>>,
     /// Whether it stores and counts its alerts but delivers nothing. Default: false.
     pub stage: bool,
     /// `continue`: whether later routes are tried for the same log event. Default: false.

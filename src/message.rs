@@ -13,6 +13,7 @@ mod insights_link;
 pub mod listing;
 pub mod markdown;
 mod naming;
+mod news;
 pub mod plain;
 mod sparkline;
 pub mod subject;

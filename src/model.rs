@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod digest;
 pub mod erase;
 pub mod error;
+pub mod history;
 pub mod humanize;
 pub mod line_time;
 pub mod name;

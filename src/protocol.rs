@@ -14,6 +14,7 @@ pub mod freeze;
 pub mod notifier;
 pub mod notify;
 pub mod queue;
+mod remember;
 mod resolve;
 pub mod retry;
 pub mod retry_reason;

@@ -10,6 +10,7 @@ use stentor::ingest::route::Routes;
 use stentor::model::alert::Alert;
 use stentor::model::burst::BurstState;
 use stentor::model::digest::Digest;
+use stentor::model::history::{History, Mark};
 use stentor::model::name::{RouteName, Target};
 use stentor::model::outbox::{
     Acknowledgement, BurstPatterns, Claim, Cursor, Deferral, Epoch, Escalation, Freeze, Lease,
@@ -21,7 +22,7 @@ use stentor::protocol::dead_letter::ParkedItem;
 use stentor::protocol::notify::{Accepted, Deliver, DeliverError};
 use stentor::protocol::queue::{ChangeVisibility, DeadLetterQueue, Due, DueQueue, QueueError};
 use stentor::protocol::services::Services;
-use stentor::protocol::store::{Commit, Store, StoreError};
+use stentor::protocol::store::{Commit, HistoryChange, Store, StoreError};
 
 use crate::engine::{Engine, Memory};
 
@@ -335,5 +336,41 @@ impl Store for Tables {
         _deadline: Deadline,
     ) -> Result<(), StoreError> {
         self.engine().retire(route, cursor, upto, gone)
+    }
+
+    async fn histories(
+        &self,
+        route: &RouteName,
+        ids: &[String],
+        _deadline: Deadline,
+    ) -> Result<Vec<(String, History)>, StoreError> {
+        self.engine().histories(route, ids)
+    }
+
+    async fn put_histories(
+        &self,
+        route: &RouteName,
+        changes: &[HistoryChange],
+        _deadline: Deadline,
+    ) -> Result<bool, StoreError> {
+        self.engine().put_histories(route, changes)
+    }
+
+    async fn set_counted(
+        &self,
+        route: &RouteName,
+        upto: u64,
+        now: Timestamp,
+        _deadline: Deadline,
+    ) -> Result<(), StoreError> {
+        self.engine().set_counted(route, upto, now)
+    }
+
+    async fn mark(&self, mark: &Mark, _deadline: Deadline) -> Result<(), StoreError> {
+        self.engine().mark(mark)
+    }
+
+    async fn marks(&self, since: Timestamp, _deadline: Deadline) -> Result<Vec<Mark>, StoreError> {
+        self.engine().marks(since)
     }
 }

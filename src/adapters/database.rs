@@ -13,6 +13,7 @@ use crate::model::audit::{AlertQuery, AuditRow};
 use crate::model::burst::BurstState;
 #[cfg(feature = "cli")]
 use crate::model::erase::{ErasedRow, Erasure};
+use crate::model::history::{History, Mark};
 use crate::model::name::{RouteName, Target};
 #[cfg(feature = "cli")]
 use crate::model::outbox::TallyKey;
@@ -24,7 +25,7 @@ use crate::model::outbox::{
 use crate::model::tally::Tally;
 use crate::model::time::Timestamp;
 use crate::protocol::clock::{Clock, Deadline};
-use crate::protocol::store::{Commit, Store, StoreError};
+use crate::protocol::store::{Commit, HistoryChange, Store, StoreError};
 
 /// One of the engines.
 pub enum Database<C = SystemClock> {
@@ -146,6 +147,14 @@ impl<C: Clock> Store for Database<C> {
             upto: u64,
             gone: &[Target]
         ) -> Result<(), StoreError>;
+        histories(
+            route: &RouteName,
+            ids: &[String]
+        ) -> Result<Vec<(String, History)>, StoreError>;
+        put_histories(route: &RouteName, changes: &[HistoryChange]) -> Result<bool, StoreError>;
+        set_counted(route: &RouteName, upto: u64, now: Timestamp) -> Result<(), StoreError>;
+        mark(mark: &Mark) -> Result<(), StoreError>;
+        marks(since: Timestamp) -> Result<Vec<Mark>, StoreError>;
         maintain() -> Result<(), StoreError>;
     }
 }
@@ -193,6 +202,18 @@ impl<C: Clock> Database<C> {
         deadline: Deadline,
     ) -> Result<Option<AuditRow>, StoreError> {
         of_engine!(self, store => store.alert(log_id, deadline).await)
+    }
+
+    /// Every history of a route, by the ids of the patterns.
+    ///
+    /// # Errors
+    /// When a call does not return by its `deadline`.
+    pub async fn all_histories(
+        &self,
+        route: &RouteName,
+        deadline: Deadline,
+    ) -> Result<Vec<(String, History)>, StoreError> {
+        of_engine!(self, store => store.all_histories(route, deadline).await)
     }
 
     /// Erases rows. Returns how many there were.

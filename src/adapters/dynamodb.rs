@@ -34,6 +34,7 @@ mod commit_request;
 #[cfg(feature = "cli")]
 mod erase;
 mod expression;
+mod history;
 mod hours;
 mod item;
 mod items;

@@ -1,10 +1,11 @@
-//! Erasure in the outbox: the tallies and epochs of all routes. The same on each engine.
+//! Erasure in the outbox: the tallies, the epochs and the patterns of all routes. The same on each engine.
 
 use crate::adapters::database::Database;
 use crate::model::erase::Erasure;
+use crate::model::history::History;
 use crate::model::name::RouteName;
 use crate::protocol::clock::{Clock, Deadline};
-use crate::protocol::store::{Store, StoreError};
+use crate::protocol::store::{HistoryChange, Store, StoreError};
 
 /// Epochs of one read.
 const EPOCHS_AT_ONCE: usize = 8;
@@ -16,6 +17,8 @@ pub struct ErasedOutbox {
     pub tallies: u64,
     /// Frozen epochs, delivered or not.
     pub epochs: u64,
+    /// Patterns that routes remember.
+    pub patterns: u64,
 }
 
 /// Erases the subject from the outbox, or only counts what holds it if this is a dry run.
@@ -34,6 +37,7 @@ pub async fn erase_outbox<C: Clock>(
         // Before the epochs: a tally that is frozen meanwhile is then in one of them.
         erased.tallies += work.tallies(&deadline).await?;
         erased.epochs += work.epochs(&deadline).await?;
+        erased.patterns += work.patterns(&deadline).await?;
     }
     Ok(erased)
 }
@@ -62,6 +66,29 @@ impl<C: Clock> RouteErasure<'_, C> {
             }
             next = page.next;
             if next.is_none() {
+                return Ok(count);
+            }
+        }
+    }
+
+    /// A history that is counted on meanwhile is read again.
+    async fn patterns(&self, deadline: &impl Fn() -> Deadline) -> Result<u64, StoreError> {
+        let mut count = 0;
+        loop {
+            let histories = self.database.all_histories(self.route, deadline()).await?;
+            let holds = |history: &History| self.erasure.is_in(&history.pattern);
+            let erased = histories.into_iter().filter(|(_, history)| holds(history));
+            let changes: Vec<HistoryChange> = erased
+                .map(|(id, mut history)| {
+                    self.erasure.tombstone().clone_into(&mut history.pattern);
+                    HistoryChange { id, known: Some(history.epoch), history }
+                })
+                .collect();
+            count = count.max(changes.len() as u64);
+            if changes.is_empty()
+                || self.is_dry_run
+                || self.database.put_histories(self.route, &changes, deadline()).await?
+            {
                 return Ok(count);
             }
         }

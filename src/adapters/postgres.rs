@@ -49,6 +49,7 @@ pub mod deployed;
 #[cfg(feature = "cli")]
 mod erase;
 mod error;
+mod history;
 #[cfg(feature = "stack")]
 mod iam;
 mod login;

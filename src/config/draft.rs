@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Conditions, ContextSize, First, Route, WINDOW_DEFAULT, WINDOW_MAX_DEFAULT};
+use crate::model::history::NewsKind;
 use crate::model::name::{RouteName, Severity, Target};
 use crate::model::reader_link::LinkTemplate;
 use crate::model::threshold::Threshold;
@@ -26,6 +27,7 @@ pub(super) struct Draft {
     pub(super) windows: Windows,
     pub(super) first: Option<First>,
     pub(super) at_least: Option<Option<Threshold>>,
+    pub(super) speak_on: Option<Option<Vec<NewsKind>>>,
     pub(super) stage: Option<bool>,
     pub(super) context: Option<ContextSize>,
     pub(super) links: Option<Vec<LinkTemplate>>,
@@ -67,6 +69,7 @@ impl Draft {
             window_max: self.windows.window_max()?,
             first: self.first?,
             at_least: self.at_least?,
+            speak_on: self.speak_on?,
             stage: self.stage?,
             continue_: self.continue_?,
             context: self.context?,

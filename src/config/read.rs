@@ -34,7 +34,7 @@ const NOTIFY_MAX: usize = 64;
 const FILE_KEYS: [&str; 2] = ["decoded_bytes_max", "strict"];
 
 /// Keys that are valid in a route only, besides its conditions.
-const ROUTE_KEYS: [&str; 13] = [
+const ROUTE_KEYS: [&str; 14] = [
     "name",
     "except",
     "notify",
@@ -42,6 +42,7 @@ const ROUTE_KEYS: [&str; 13] = [
     "fallback_after",
     "at_least",
     "per",
+    "speak_on",
     "stage",
     "continue",
     "context",
@@ -153,6 +154,10 @@ fn draft(
         notify,
         windows,
         at_least: threshold(&mut fields, windows, diagnostics),
+        speak_on: match fields.take("speak_on") {
+            Some(value) => filled_list(value, diagnostics, TomlValue::variant).map(Some),
+            None => Some(None),
+        },
         stage: optional(fields.take("stage"), false, diagnostics, TomlValue::bool),
         first: match fields.take("first") {
             Some(value) => diagnostics.read(value, TomlValue::variant),

@@ -46,6 +46,7 @@ fn the_builtin_configuration_is_the_documented_one() {
             window_max: Duration::from_secs(600),
             first: First::Immediately,
             at_least: None,
+            speak_on: None,
             stage: false,
             continue_: false,
             context: ContextSize::default(),

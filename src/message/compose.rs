@@ -3,9 +3,11 @@
 //! the channels follow in [`plain`](super::plain) and `adapters`.
 //!
 //! A message may wake its reader. It starts with the kind and number of alerts, then where and
-//! since when. The groups of similar log events follow, the largest first, each with a real log
+//! since when. The groups of similar log events follow, news and large groups first, each with a real log
 //! event and a link to it. Groups without room are counted at the end, so the numbers add up to the
 //! one in the headline (`adapters::slack::layout::tests::printed_numbers_add_up`).
+
+use std::cmp::Reverse;
 
 use super::content::{
     Content, Facts, GroupDetail, GroupLine, HEADLINE_BYTES_MAX, Inline, LeftOut, Line, Link, Place,
@@ -13,11 +15,11 @@ use super::content::{
 };
 use super::insights_link::insights_url;
 use super::naming::{ACCOUNTS, APPS, LOG_GROUPS, NAME_BYTES_MAX};
-use super::{console_link, facts, text, time, values};
+use super::{console_link, facts, news, text, time, values};
 use crate::model::digest::{Digest, ReaderLink};
 use crate::model::humanize::count_alerts;
 use crate::model::statement;
-use crate::model::tally::{Group, Sample};
+use crate::model::tally::{AlertCount, Group, Sample};
 
 /// The longest quote of a log event in a notification, in bytes.
 pub(super) const QUOTE_BYTES_MAX: usize = 160;
@@ -126,13 +128,25 @@ pub fn compose(digest: &Digest, budget: &Budget) -> Content {
             break;
         }
     }
-    for &(pattern, group) in groups.iter().skip(content.groups.len()).take(GROUP_LINES_MAX) {
-        let part = |with_link| group_line(digest, pattern, group, with_link);
+    let rest = &groups[content.groups.len()..];
+    let (new, usual) =
+        rest.split_at(rest.partition_point(|(pattern, _)| digest.tally.news_of(pattern).is_some()));
+    let lines = new.iter().map(|(pattern, group)| (*pattern, Ok(*group)));
+    let ungrouped = ungrouped_news(digest);
+    let lines = lines.chain(ungrouped.into_iter().map(|(pattern, count)| (pattern, Err(count))));
+    let lines = lines.chain(usual.iter().map(|(pattern, group)| (*pattern, Ok(*group))));
+    let mut grouped = content.groups.len();
+    for (pattern, of) in lines.take(GROUP_LINES_MAX) {
+        let part = |with_link| match of {
+            Ok(group) => group_line(digest, pattern, group, with_link),
+            Err(count) => ungrouped_line(digest, pattern, count),
+        };
         if !budget.add(&mut content, |content| &mut content.more_groups, part) {
             break;
         }
+        grouped += usize::from(of.is_ok());
     }
-    content.left_out = left_out(digest, &content);
+    content.left_out = left_out(digest, &content, grouped);
     content
 }
 
@@ -237,6 +251,7 @@ fn detail(
         true => values::list(pattern, group),
         false => joined([
             count_and_time(digest, group),
+            news::of_pattern(digest, pattern),
             values::list(pattern, group),
             APPS.list(&group.apps),
             ACCOUNTS.list_several(&group.accounts),
@@ -264,6 +279,30 @@ pub(super) fn sample(
     }
 }
 
+/// The patterns without a sample that are news, in the order of the groups.
+fn ungrouped_news(digest: &Digest) -> Vec<(&str, AlertCount)> {
+    let ungrouped = digest.tally.ungrouped.0.iter();
+    let news = ungrouped.filter_map(|(pattern, count)| {
+        let news =
+            digest.tally.news_of(pattern).filter(|_| !digest.tally.groups.contains_key(pattern));
+        Some((news?.order(), pattern.as_str(), *count))
+    });
+    let mut news: Vec<_> = news.collect();
+    news.sort_by_key(|(order, pattern, count)| (Reverse(*order), Reverse(count.alerts), *pattern));
+    news.into_iter().map(|(_, pattern, count)| (pattern, count)).collect()
+}
+
+fn ungrouped_line(digest: &Digest, pattern: &str, count: AlertCount) -> GroupLine {
+    let quote = vec![Inline::Code(text::name(pattern, GROUP_LINE_QUOTE_BYTES_MAX))];
+    let alerts = vec![Inline::Strong(count_alerts(count.alerts))];
+    GroupLine {
+        alerts: count.alerts,
+        summary: joined([alerts, news::of_pattern(digest, pattern), quote]),
+        account: String::new(),
+        link: None,
+    }
+}
+
 /// Times are left to the groups that have more room.
 fn group_line(digest: &Digest, pattern: &str, group: &Group, with_link: bool) -> GroupLine {
     let sample = &group.sample;
@@ -276,7 +315,13 @@ fn group_line(digest: &Digest, pattern: &str, group: &Group, with_link: bool) ->
     let quote = vec![Inline::Code(text::name(&quote, GROUP_LINE_QUOTE_BYTES_MAX))];
     GroupLine {
         alerts: group.alerts,
-        summary: joined([count, quote, values::list(pattern, group), APPS.list(&group.apps)]),
+        summary: joined([
+            count,
+            news::of_pattern(digest, pattern),
+            quote,
+            values::list(pattern, group),
+            APPS.list(&group.apps),
+        ]),
         account: text::name(&sample.account_id, NAME_BYTES_MAX),
         link: console_link(sample, with_link),
     }
@@ -310,10 +355,12 @@ fn console_link(sample: &Sample, is_wanted: bool) -> Option<Link> {
     Some(Link { url, text: "CloudWatch".into() })
 }
 
-fn left_out(digest: &Digest, content: &Content) -> Option<LeftOut> {
+/// `grouped` of the patterns that are shown have a group.
+fn left_out(digest: &Digest, content: &Content, grouped: usize) -> Option<LeftOut> {
     let tally = &digest.tally;
-    let hidden = tally.groups.len() - content.groups.len() - content.more_groups.len();
-    let patterns = hidden + tally.ungrouped.len() + usize::from(tally.other > 0);
+    let shown = content.groups.len() + content.more_groups.len() - grouped;
+    let hidden = tally.groups.len() - grouped + tally.ungrouped.len() - shown;
+    let patterns = hidden + usize::from(tally.other > 0);
     let groups = content.groups.iter().map(|group| group.alerts);
     let shown = groups
         .chain(content.more_groups.iter().map(|group| group.alerts))

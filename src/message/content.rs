@@ -56,6 +56,8 @@ pub enum Status {
 pub struct Facts {
     /// Why a fallback gets this message.
     pub fallback: Line,
+    /// How many patterns are news, and what people marked before the alerts.
+    pub news: Line,
     /// How many patterns, from which accounts, log groups and apps.
     pub scope: Line,
     /// From the first alert to the last, in UTC and in the reader's own time.
@@ -170,6 +172,7 @@ impl Facts {
         let Self {
             fallback,
             lost,
+            news,
             scope,
             period,
             timeline,
@@ -180,9 +183,12 @@ impl Facts {
             related,
             latest,
         } = self;
-        [fallback, lost, scope, period, timeline, burst, backlog, muted, held, related, latest]
-            .into_iter()
-            .filter(|line| !line.is_empty())
+        [
+            fallback, lost, news, scope, period, timeline, burst, backlog, muted, held, related,
+            latest,
+        ]
+        .into_iter()
+        .filter(|line| !line.is_empty())
     }
 }
 

@@ -9,6 +9,8 @@ use super::compose::{self, Budget};
 use super::console_link::console_url;
 use super::plain;
 use crate::model::digest::Digest;
+use crate::model::history::News;
+use crate::model::pattern::pattern_id;
 use crate::model::tally::{Group, Names};
 use crate::model::truncate::truncated;
 use crate::model::visible;
@@ -68,7 +70,7 @@ pub struct Document {
     pub accounts: BTreeMap<String, u64>,
     pub apps: BTreeMap<String, u64>,
     pub log_groups: BTreeMap<String, u64>,
-    /// The groups of similar alerts, the largest first.
+    /// The groups of similar alerts: first those that are news, then the largest.
     pub groups: Vec<DocumentGroup>,
     /// Alerts of groups for which there was no room.
     pub other_alerts: u64,
@@ -94,6 +96,10 @@ pub struct DocumentBurst {
 pub struct DocumentGroup {
     /// The statement, with `<…>` where the alerts differ.
     pub pattern: String,
+    /// The id of the pattern, as in links and in `stentor patterns`.
+    pub pattern_id: String,
+    /// `new`, `back` or `spike`, if alerts of the pattern are news.
+    pub news: Option<&'static str>,
     pub alerts: u64,
     pub first: String,
     pub last: String,
@@ -140,7 +146,7 @@ pub struct DocumentLink {
 pub fn document(stack: &str, digest: &Digest, bytes_max: usize) -> Document {
     let mut document = without_groups(stack, digest);
     for (pattern, group) in digest.groups() {
-        document.groups.push(self::group(pattern, group));
+        document.groups.push(self::group(digest, pattern, group));
         document.other_alerts -= group.alerts;
         if json_len(&document) > bytes_max {
             document.groups.pop();
@@ -199,10 +205,12 @@ fn without_groups(stack: &str, digest: &Digest) -> Document {
     }
 }
 
-fn group(pattern: &str, group: &Group) -> DocumentGroup {
+fn group(digest: &Digest, pattern: &str, group: &Group) -> DocumentGroup {
     let sample = &group.sample;
     DocumentGroup {
         pattern: truncated(&visible::line(pattern), MESSAGE_BYTES_MAX),
+        pattern_id: pattern_id(pattern),
+        news: digest.tally.news_of(pattern).map(News::code),
         alerts: group.alerts,
         first: group.span.first.iso(),
         last: group.span.last.iso(),

@@ -2,7 +2,7 @@
 
 use super::content::{Facts, Inline, Line, Link, joined, plain, plain_line};
 use super::naming::{ACCOUNTS, APPS, LOG_GROUPS, NAME_BYTES_MAX};
-use super::{sparkline, text, time};
+use super::{news, sparkline, text, time};
 use crate::model::burst::{Burst, Related};
 use crate::model::digest::{Backlog, Digest, HeldAlerts};
 use crate::model::humanize::{count_alerts, humanize_duration, thousands};
@@ -15,6 +15,7 @@ pub(super) fn of(digest: &Digest) -> Facts {
     Facts {
         fallback: fallback(digest),
         lost: lost(digest.lost_epochs),
+        news: news::fact(digest, has_one_group(digest)),
         scope: scope(digest),
         period: digest.tally.span.map(period).unwrap_or_default(),
         timeline: timeline(&digest.tally.histogram),

@@ -7,7 +7,10 @@ use super::content::Content;
 use super::plain;
 use super::subject::subject;
 use crate::model::digest::{Digest, HeldAlerts};
+use crate::model::history::{Mark, News};
+use crate::model::pattern::pattern_id;
 use crate::model::tally::{AlertCount, Tally, Ungrouped};
+use crate::model::time::Timestamp;
 use digests::{
     burst_over, flood_in_burst, late, patterns_beyond_the_tally, single, twenty_patterns,
 };
@@ -25,6 +28,52 @@ fn view(digest: &Digest) -> String {
 
 fn shown(digest: &Digest) -> String {
     format!("{}\n\n{}", content(digest).notification, view(digest))
+}
+
+/// The digest, in which the smallest group is new and the next ones are back and a spike.
+fn with_news(digest: &Digest) -> Digest {
+    let mut digest = digest.clone();
+    let kinds = [
+        News::New,
+        News::Back { silent_ms: 12 * 24 * 3_600_000 + 5 },
+        News::Spike { alerts_in_hour: 347, usual: 10 },
+    ];
+    let patterns: Vec<String> =
+        digest.groups().into_iter().rev().map(|(pattern, _)| pattern_id(pattern)).collect();
+    digest.tally.news = patterns.into_iter().zip(kinds).collect();
+    digest
+}
+
+#[test]
+fn news_come_first_and_say_what_they_are() {
+    let before = Timestamp::from_millis(digests::START - 252_000);
+    let mark = Some(Mark { at: before, text: "deploy v42".to_owned() });
+    let shown = view(&Digest { mark, ..with_news(&flood_in_burst()) });
+    let lines = shown.lines().filter(|line| {
+        ["new", "back", "usual rate", "deploy"].iter().any(|word| line.contains(word))
+    });
+    insta::assert_snapshot!(lines.collect::<Vec<_>>().join("\n"), @"
+      1 pattern is new, 1 is back, 1 is far above the usual rate · 4 min 12 s after deploy v42
+      1 alert at 14:15:06, first to occur · new · app orders-db-1
+      5 alerts in 19 s from 14:15:21 · back after 12 days · app invoice-mailer
+      21 alerts in 19 s from 14:15:15 · 34 times the usual rate · app order-worker
+    ");
+    let first = content(&with_news(&flood_in_burst()));
+    assert!(first.notification.contains("No space left on device"), "{}", first.notification);
+    let after = Timestamp::from_millis(digests::START + 1_000);
+    let mark = Some(Mark { at: after, text: "flag <on>".to_owned() });
+    let only = view(&Digest { mark, ..with_news(&single()) });
+    assert!(only.contains("New on critical · flag <on> at 14:15:07 UTC"), "{only}");
+    // A pattern without a sample.
+    let mut digest = twenty_patterns();
+    let (pattern, group) = digest.tally.groups.pop_last().unwrap();
+    let count = AlertCount { alerts: group.alerts, span: group.span };
+    digest.tally.ungrouped = Ungrouped([(pattern.clone(), count)].into());
+    digest.tally.news = [(pattern_id(&pattern), News::New)].into();
+    let shown = view(&digest);
+    for part in ["1 pattern is new", "• 1 alert · new · ", "+ 7 more patterns"] {
+        assert!(shown.contains(part), "{part}\n{shown}");
+    }
 }
 
 #[test]

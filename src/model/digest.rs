@@ -3,11 +3,13 @@
 //!
 //! Left to others: the layout of a message (`message`), which adds no facts of its own.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::burst::{Burst, Related};
+use crate::model::history::{Mark, News};
 use crate::model::humanize::count_alerts;
 use crate::model::name::{Merging, RouteName, Severity, Target};
 use crate::model::outbox::Epoch;
@@ -46,6 +48,8 @@ pub struct Digest {
     pub related: Vec<Related>,
     /// The links that the route gives to readers.
     pub links: Vec<ReaderLink>,
+    /// The latest mark before the last of its alerts.
+    pub mark: Option<Mark>,
 }
 
 /// A link for the readers of a message.
@@ -98,6 +102,7 @@ impl Digest {
             escalated: None,
             related: Vec::new(),
             links: Vec::new(),
+            mark: None,
         }
     }
 
@@ -176,12 +181,13 @@ impl Digest {
         }
     }
 
-    /// The groups, the largest first; among equal ones, the earliest first.
+    /// The groups: first those that are news, then the largest, and among equal ones the earliest.
     pub fn groups(&self) -> Vec<(&str, &Group)> {
         let mut groups: Vec<_> =
             self.tally.groups.iter().map(|(pattern, group)| (pattern.as_str(), group)).collect();
-        groups.sort_by(|(a, x), (b, y)| {
-            (y.alerts, x.span.first, *a).cmp(&(x.alerts, y.span.first, *b))
+        groups.sort_by_cached_key(|(pattern, group)| {
+            let news = self.tally.news_of(pattern).map(News::order);
+            (Reverse(news), Reverse(group.alerts), group.span.first, *pattern)
         });
         groups
     }

@@ -30,6 +30,10 @@ pub struct Cursor {
     pub patterns: BurstPatterns,
     /// The alerts that wait for the threshold of the route.
     pub holding: Holding,
+    /// The histories of the patterns count the epochs up to this one.
+    pub counted: u64,
+    /// When the first epoch was counted.
+    pub counting_since: Option<Timestamp>,
     /// Epochs up to this one are acknowledged for all targets and may expire.
     pub retired: u64,
     /// Every target that may be owed epochs, with the latest epoch when it was added.

@@ -13,11 +13,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::alert::{Alert, LogContext};
 use crate::model::cluster::{Cluster, ClusterPlace, cluster};
+use crate::model::history::News;
 use crate::model::pattern::{Pattern, VALUE_BYTES_MAX};
 use crate::model::time::Timestamp;
 use crate::model::truncate::{around, truncate, truncated, truncated_start};
 
 mod erase;
+mod news;
 mod ungrouped;
 
 pub use ungrouped::{AlertCount, Ungrouped};
@@ -85,6 +87,9 @@ pub struct Tally {
     pub ungrouped: Ungrouped,
     /// Alerts of patterns that did not fit.
     pub other: u64,
+    /// The patterns that are news, by id ([`pattern_id`]).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub news: BTreeMap<String, News>,
     pub accounts: Names,
     pub log_groups: Names,
     pub apps: Names,
@@ -234,6 +239,7 @@ impl Tally {
         }
         self.ungrouped.merge(&more.ungrouped);
         self.other += more.other;
+        self.merge_news(&more.news);
         self.accounts.merge(&more.accounts);
         self.log_groups.merge(&more.log_groups);
         self.apps.merge(&more.apps);
@@ -255,6 +261,7 @@ impl Tally {
             patterns.iter().map(|pattern| self.groups.get(*pattern).cloned()).collect();
         let counts: Vec<Option<AlertCount>> =
             patterns.iter().map(|pattern| self.ungrouped.0.get(*pattern).copied()).collect();
+        self.news = self.news_of_clusters(&patterns, &clusters);
         (self.groups, self.ungrouped) = Default::default();
         for cluster in clusters {
             let mut count: Option<AlertCount> = None;

@@ -7,11 +7,14 @@
 //! The due message only makes it soon. One process claims to send it, in the write that opens the
 //! window, so a window has one message however many processes arm its route.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::config::{First, Route};
+use crate::model::history::History;
 use crate::model::name::RouteName;
 use crate::model::outbox::{BurstPatterns, Claim, Cursor, Window};
+use crate::model::pattern::pattern_id;
 use crate::model::pattern_set::PatternSet;
 use crate::model::threshold::ThresholdKey;
 use crate::model::time::Timestamp;
@@ -24,18 +27,24 @@ use crate::protocol::store::Store as _;
 /// A due message that is overdue by this much counts as lost, and is sent again.
 pub const LOST_AFTER: Duration = Duration::from_secs(180);
 
-/// The most windows of a burst that end earlier because of new patterns.
+/// The most windows of a burst that end earlier because of new patterns. A route that speaks on news counts
+/// those since its latest window without news.
 const PULLED_MAX: u32 = 16;
 
-/// The alerts for which a route is armed, as far as they are new.
-#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
-pub struct News {
+/// The new alerts of a route for which it is armed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FreshAlerts {
     pub alerts: u64,
     pub patterns: PatternSet,
+    /// Alerts by pattern, at most [`FRESH_PATTERNS_MAX`] of them. Only for a route that speaks on news.
+    pub by_pattern: BTreeMap<String, u64>,
 }
 
+/// One more pattern than a route asks its histories about.
+pub const FRESH_PATTERNS_MAX: usize = 101;
+
 /// Opens a window on `route` unless one is open, and sends its due message. The open window ends earlier
-/// if `news` has a pattern that is new in the burst, or may reach the threshold of the route.
+/// if an alert is news to the route, has a pattern that is new in the burst, or may reach its threshold.
 ///
 /// # Errors
 /// When the store or the due queue does not answer before the deadline. The records that touch the
@@ -43,13 +52,15 @@ pub struct News {
 pub async fn arm<W: Services>(
     services: &W,
     route: &RouteName,
-    news: &News,
+    fresh: &FreshAlerts,
     deadline: Deadline,
 ) -> Result<(), RetryReason> {
     let claim = claim(services);
     loop {
         let cursor = services.store().cursor(route, deadline).await?;
-        if let Some((pulled, patterns)) = pulled_forward(services, route, &cursor, news, claim) {
+        let is_news = is_news(services, route, &cursor, fresh, deadline).await;
+        let pulled = pulled_forward(services, route, &cursor, (fresh, is_news), claim);
+        if let Some((pulled, patterns)) = pulled {
             let store = services.store();
             if store.pull_forward(route, &pulled, &patterns, deadline).await? {
                 return send(services, route, &pulled, claim, deadline).await;
@@ -60,7 +71,7 @@ pub async fn arm<W: Services>(
             return ensure_armed(services, route, cursor, claim, deadline).await;
         }
         let configured = services.routes().get(route);
-        let due = first_due(services, &cursor, configured, news);
+        let due = first_due(services, &cursor, configured, (fresh, is_news));
         let targets = configured.map_or(&[][..], |route| &route.notify);
         let opening = cursor.opening(due, targets, claim);
         if services.store().open(route, &opening, deadline).await? {
@@ -100,24 +111,65 @@ pub async fn ensure_armed<W: Services>(
     Ok(())
 }
 
-/// The open window as it should be, and the patterns of the burst from then on: if it would keep a new
-/// pattern of the burst waiting for longer than the first window does, or alerts that reach the
-/// threshold of the route.
+/// Whether an alert is news to a route that speaks on news, and true for other routes. What is not known is
+/// news: a crash lost it, the histories cannot be read, or they have begun only today.
+async fn is_news<W: Services>(
+    services: &W,
+    route: &RouteName,
+    cursor: &Cursor,
+    fresh: &FreshAlerts,
+    deadline: Deadline,
+) -> bool {
+    let configured = services.routes().get(route);
+    let Some(kinds) = configured.and_then(|route| route.speak_on.as_ref()) else { return true };
+    let now = services.clock().now();
+    let since = cursor.counting_since;
+    let is_readable = (1..FRESH_PATTERNS_MAX).contains(&fresh.by_pattern.len());
+    if !is_readable || !History::are_known(since, now) {
+        return true;
+    }
+    let mut alerts: BTreeMap<String, u64> = BTreeMap::new();
+    for (pattern, n) in &fresh.by_pattern {
+        *alerts.entry(pattern_id(pattern)).or_default() += n;
+    }
+    let ids: Vec<String> = alerts.keys().cloned().collect();
+    let histories = match services.store().histories(route, &ids, deadline).await {
+        Ok(histories) => histories.into_iter().collect::<BTreeMap<_, _>>(),
+        Err(error) => {
+            tracing::debug!(route = %route, "It is not known what is news: {error}");
+            return true;
+        }
+    };
+    let news = |(id, n): (String, u64)| History::news(histories.get(&id), n, now, since);
+    alerts.into_iter().filter_map(news).any(|news| kinds.contains(&news.kind()))
+}
+
+/// The open window as it should be, and the patterns of the burst from then on: if it would keep news
+/// waiting for longer than the first window does, or alerts that reach the threshold of the route.
 fn pulled_forward<W: Services>(
     services: &W,
     route: &RouteName,
     cursor: &Cursor,
-    news: &News,
+    (fresh, is_news): (&FreshAlerts, bool),
     claim: Claim,
 ) -> Option<(Window, BurstPatterns)> {
     let BurstPatterns { known, pulled } = cursor.patterns;
     let (open, route) = (cursor.open.as_ref()?, services.routes().get(route)?);
     let now = services.clock().now();
-    let is_news = cursor.burst.is_some() && !known.has_all(&news.patterns) && pulled < PULLED_MAX;
-    let (due, patterns) = if reaches_threshold(cursor, route, news, now) == Some(true) {
+    let speaks = route.speak_on.is_some() && !fresh.by_pattern.is_empty();
+    let is_silent = speaks && cursor.is_idle();
+    let is_new_in_burst = cursor.burst.is_some()
+        && pulled < PULLED_MAX
+        && (speaks || !known.has_all(&fresh.patterns));
+    let (due, patterns) = if !is_news {
+        return None;
+    } else if reaches_threshold(cursor, route, fresh, now) == Some(true) {
         (now, cursor.patterns)
-    } else if is_news {
-        let mut patterns = BurstPatterns { known: news.patterns, pulled: pulled + 1 };
+    } else if is_silent {
+        // It waits for its digest.
+        (soonest(route, now), cursor.patterns)
+    } else if is_new_in_burst {
+        let mut patterns = BurstPatterns { known: fresh.patterns, pulled: pulled + 1 };
         patterns.known.add(&known);
         (now.after(route.window), patterns)
     } else {
@@ -129,17 +181,30 @@ fn pulled_forward<W: Services>(
     Some((Window { number: open.number, due, claim: Some(claim) }, patterns))
 }
 
-/// Whether a route that holds its alerts may deliver at once because of `news`. `None`: it does not hold
+/// When a quiet route may send its first message.
+fn soonest(route: &Route, now: Timestamp) -> Timestamp {
+    match route.first {
+        First::Immediately => now,
+        First::AfterWindow => now.after(route.window),
+    }
+}
+
+/// Whether a route that holds its alerts may deliver at once because of `fresh`. `None`: it does not hold
 /// them.
-fn reaches_threshold(cursor: &Cursor, route: &Route, news: &News, now: Timestamp) -> Option<bool> {
+fn reaches_threshold(
+    cursor: &Cursor,
+    route: &Route,
+    fresh: &FreshAlerts,
+    now: Timestamp,
+) -> Option<bool> {
     if route.stage {
         return Some(false);
     }
     let threshold = route.at_least.as_ref().filter(|_| cursor.burst.is_none())?;
-    // The news do not tell patterns or apps apart. Each batch would end a window that is held again.
+    // The number does not tell patterns or apps apart. Each batch would end a window that is held again.
     let is_exact = threshold.per == ThresholdKey::Route;
-    let is_soon = is_exact && route.first == First::Immediately && news.alerts > 0;
-    Some(is_soon && cursor.holding.may_reach(threshold, route.window, now, news.alerts))
+    let is_soon = is_exact && route.first == First::Immediately && fresh.alerts > 0;
+    Some(is_soon && cursor.holding.may_reach(threshold, route.window, now, fresh.alerts))
 }
 
 /// A claim of this call.
@@ -173,20 +238,25 @@ async fn send<W: Services>(
 }
 
 /// A quiet route may deliver at once, if its threshold is reached. During a burst, or while a window is
-/// closing, the next window waits.
+/// closing, the next window waits. A route that speaks on news waits for its digest.
 fn first_due<W: Services>(
     services: &W,
     cursor: &Cursor,
     route: Option<&Route>,
-    news: &News,
+    (fresh, is_news): (&FreshAlerts, bool),
 ) -> Timestamp {
     let now = services.clock().now();
     let Some(route) = route else { return now };
-    let is_quiet = cursor.is_idle() && route.first == First::Immediately;
-    let is_first = is_quiet && reaches_threshold(cursor, route, news, now) != Some(false);
-    if services.due().is_none() || is_first {
+    if services.due().is_none() {
         return now;
     }
-    let burst = cursor.burst.unwrap_or_default();
+    if !is_news {
+        return now.after(route.window_max);
+    }
+    let is_quiet = cursor.is_idle() && route.first == First::Immediately;
+    if is_quiet && reaches_threshold(cursor, route, fresh, now) != Some(false) {
+        return now;
+    }
+    let burst = cursor.burst.filter(|_| route.speak_on.is_none()).unwrap_or_default();
     now.after(burst.next_window(route.window, route.window_max))
 }

@@ -6,16 +6,21 @@
 //!
 //! The order that must never change: tallies are listed only after `closing` is set.
 
-use futures::future::{join, try_join};
+use std::collections::BTreeMap;
 
+use futures::future::{join3, try_join};
+
+use crate::model::history::News;
 use crate::model::name::{RouteName, Target};
-use crate::model::outbox::{Cursor, Window};
+use crate::model::outbox::{Cursor, Epoch, Window};
+use crate::model::tally::Tally;
 use crate::model::time::Timestamp;
 use crate::protocol::arm::ensure_armed;
 use crate::protocol::backoff::RetryAt;
 use crate::protocol::clock::{Clock as _, Deadline};
 use crate::protocol::deliver::{DeliveryReport, deliver_all};
-use crate::protocol::freeze::{self, FreezeContext};
+use crate::protocol::freeze::{self, FreezeContext, FreezePart};
+use crate::protocol::remember::Histories;
 use crate::protocol::round::{ACKNOWLEDGE_MARGIN, Delivery, Round};
 use crate::protocol::services::Services;
 use crate::protocol::store::{Store, StoreError};
@@ -68,11 +73,26 @@ pub async fn end_burst<W: Services>(
     run_round(Round { is_last: true, ..Round::new(services, route, attempt, deadline) }).await
 }
 
+/// What a round has frozen.
+#[derive(Default)]
+struct Frozen {
+    /// Alerts that are held.
+    held: u64,
+    histories: Histories,
+    /// The epoch, if the window has only one. Its targets need not read it again.
+    epoch: Option<Epoch>,
+}
+
 async fn run_round<W: Services>(round: Round<'_, W>) -> Closed {
-    let mut held = 0;
-    match close_due_window(&round, &mut held).await {
-        Ok(cursor) => Closed { held, ..deliver_epochs(&round, cursor).await },
-        Err(error) => Closed { held, retry: Some(round.retry(error)), ..Closed::default() },
+    let mut frozen = Frozen::default();
+    match close_due_window(&round, &mut frozen).await {
+        Ok(cursor) => {
+            let held = frozen.held;
+            Closed { held, ..deliver_epochs(&round, cursor, frozen).await }
+        }
+        Err(error) => {
+            Closed { held: frozen.held, retry: Some(round.retry(error)), ..Closed::default() }
+        }
     }
 }
 
@@ -98,10 +118,10 @@ pub async fn drain<W: Services>(services: &W, route: &RouteName, deadline: Deadl
 }
 
 /// Closes the open window if it is due, finishes a close that is in progress, and returns the
-/// cursor at rest. Adds to `held` the alerts that it holds.
+/// cursor at rest.
 async fn close_due_window<W: Services>(
     round: &Round<'_, W>,
-    held: &mut u64,
+    frozen: &mut Frozen,
 ) -> Result<Cursor, StoreError> {
     let store = round.services.store();
     // `None`: a condition did not hold, because another process was faster. Read it again.
@@ -113,7 +133,7 @@ async fn close_due_window<W: Services>(
         };
         let context = context(round);
         known = match (cursor.closing, &cursor.open) {
-            (Some(window), _) => freeze_window(round, cursor, window, held).await?,
+            (Some(window), _) => freeze_window(round, cursor, window, frozen).await?,
             (None, Some(open)) if round.is_last || !context.timed || open.due <= context.now => {
                 let (window, burst) = (open.number, freeze::burst_at_close(&cursor, &context));
                 let closed = store.close(round.route, window, burst, round.deadline).await?;
@@ -130,10 +150,10 @@ async fn freeze_window<W: Services>(
     round: &Round<'_, W>,
     mut cursor: Cursor,
     window: u64,
-    held: &mut u64,
+    frozen: &mut Frozen,
 ) -> Result<Option<Cursor>, StoreError> {
     let store = round.services.store();
-    let limit = W::Store::FREEZE_TALLIES_MAX;
+    let (limit, before) = (W::Store::FREEZE_TALLIES_MAX, cursor.sealed);
     // The listing begins after `closing` was set. A commit that finished earlier is in it. A commit
     // that comes later finds the window closed and opens the next one; its tally may still be in
     // the listing, or be left for the next window.
@@ -147,7 +167,10 @@ async fn freeze_window<W: Services>(
         let would_end = is_last && freeze::would_end_burst(&cursor, page.tallies.is_empty());
         let is_lagging = would_end && is_lagging(round).await?;
         let context = FreezeContext { is_lagging, ..context(round) };
-        let step = freeze::step(&cursor, window, &page.tallies, is_last, &context);
+        let mut tally = Tally::sum(page.tallies.iter().map(|stored| &stored.tally));
+        tally.news = news(round, &mut cursor, &mut frozen.histories, &tally, context.now).await?;
+        let part = FreezePart { stored: &page.tallies, tally, is_last };
+        let step = freeze::step(&cursor, window, part, &context);
         let next = async {
             match &page.next {
                 Some(next) => {
@@ -162,12 +185,36 @@ async fn freeze_window<W: Services>(
         if !is_frozen {
             return Ok(None);
         }
-        let frozen = step.epoch.iter().filter(|epoch| epoch.hold.is_some());
-        *held += frozen.map(|epoch| epoch.tally.alerts).sum::<u64>();
         cursor = freeze::advance(cursor, &step);
+        if let Some(epoch) = step.epoch {
+            frozen.held += if epoch.hold.is_some() { epoch.tally.alerts } else { 0 };
+            frozen.histories.count(round, &mut cursor, &epoch).await;
+            let is_only = is_last && cursor.sealed == before + 1;
+            frozen.epoch = is_only.then_some(epoch);
+        }
         match next {
             Some(next) => page = next,
             None => return Ok(Some(cursor)),
+        }
+    }
+}
+
+/// Which patterns of the next epoch are news. Alerts matter more: what no later attempt can read is not
+/// waited for.
+async fn news<W: Services>(
+    round: &Round<'_, W>,
+    cursor: &mut Cursor,
+    histories: &mut Histories,
+    tally: &Tally,
+    now: Timestamp,
+) -> Result<BTreeMap<String, News>, StoreError> {
+    match histories.news(round, cursor, tally, now).await {
+        Ok(news) => Ok(news.unwrap_or_default()),
+        Err(error @ StoreError::Unavailable(_)) => Err(error),
+        Err(error) => {
+            let code = error.code();
+            tracing::error!(route = %round.route, error.code = code, "The histories of patterns cannot be read: {error}");
+            Ok(BTreeMap::new())
         }
     }
 }
@@ -182,20 +229,26 @@ async fn is_lagging<W: Services>(round: &Round<'_, W>) -> Result<bool, StoreErro
     Ok(until.is_some_and(|until| until > round.now()))
 }
 
-async fn deliver_epochs<W: Services>(round: &Round<'_, W>, cursor: Cursor) -> Closed {
+async fn deliver_epochs<W: Services>(
+    round: &Round<'_, W>,
+    mut cursor: Cursor,
+    frozen: Frozen,
+) -> Closed {
     let Round { services, route, claim, deadline, .. } = *round;
     // The next window has its timer however long the deliveries take.
     let armed = ensure_armed(services, route, cursor.clone(), claim, deadline);
     // Every target has received every retired epoch, so an idle route costs no further call.
     let delivered = async {
         match cursor.retired < cursor.sealed {
-            true => deliver_all(round, &cursor).await,
+            true => deliver_all(round, &cursor, frozen.epoch.as_ref()).await,
             false => DeliveryReport::default(),
         }
     };
+    let counted = frozen.histories.settle(round, &cursor);
     // Boxed: SDK calls nest deeply, and every poll would carry their frames on this stack.
-    let (armed, DeliveryReport { messages, mut retry, deferred, oldest_debt }) =
-        join(Box::pin(armed), Box::pin(delivered)).await;
+    let (armed, DeliveryReport { messages, mut retry, deferred, oldest_debt }, counted) =
+        join3(Box::pin(armed), Box::pin(delivered), Box::pin(counted)).await;
+    cursor.counted = counted;
     if retry.is_none() && !deferred {
         retire(round, &cursor).await;
     }
@@ -207,7 +260,8 @@ async fn deliver_epochs<W: Services>(round: &Round<'_, W>, cursor: Cursor) -> Cl
 /// Lets epochs expire that every target has received, and forgets targets that the route no longer
 /// has.
 async fn retire<W: Services>(round: &Round<'_, W>, cursor: &Cursor) {
-    let upto = cursor.sealed.min(cursor.retired + RETIRED_AT_ONCE);
+    // An epoch that expires can no longer be counted.
+    let upto = cursor.sealed.min(cursor.counted).min(cursor.retired + RETIRED_AT_ONCE);
     // A route that is gone keeps its targets: a late alert is owed to them, and then parked.
     let is_configured =
         |target: &Target| round.configured().is_none_or(|route| route.notify.contains(target));

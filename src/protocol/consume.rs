@@ -22,7 +22,7 @@ use crate::model::error::Cause;
 use crate::model::name::RouteName;
 use crate::model::pattern_set::PatternSet;
 use crate::model::time::Timestamp;
-use crate::protocol::arm::{News, arm};
+use crate::protocol::arm::{FRESH_PATTERNS_MAX, FreshAlerts, arm};
 use crate::protocol::clock::{Clock as _, Deadline};
 use crate::protocol::close::drain;
 use crate::protocol::dead_letter::{ParkedItem, ParkedWork};
@@ -61,6 +61,8 @@ pub struct Consumed {
     pub touched: BTreeMap<RouteName, BTreeSet<usize>>,
     /// The patterns of the alerts kept, by route.
     pub patterns: BTreeMap<RouteName, PatternSet>,
+    /// The alerts kept by pattern, for each route that speaks on news.
+    pub by_pattern: BTreeMap<RouteName, BTreeMap<String, u64>>,
     pub counts: Counts,
     /// Alerts kept, by route.
     pub kept_by_route: BTreeMap<RouteName, u64>,
@@ -162,7 +164,10 @@ async fn note_lag<W: Services>(services: &W, batch: &Batch<'_>, deadline: Deadli
 /// on each of its routes. Delivers and parks nothing: a record with [`Verdict::Unreadable`] is for
 /// the caller to park, and a checkpoint does not pass it.
 pub async fn ingest<W: Services>(services: &W, batch: &Batch<'_>, deadline: Deadline) -> Consumed {
-    let mut consumed = Consumed::default();
+    let routes = services.routes().config().routes.iter();
+    let speaking = routes.filter(|route| route.speak_on.is_some());
+    let by_pattern = speaking.map(|route| (route.name.clone(), BTreeMap::new())).collect();
+    let mut consumed = Consumed { by_pattern, ..Consumed::default() };
     let left = deadline.remaining(services.clock().now());
     let until = deadline.earlier(left / 3);
     let before_arming = deadline.earlier((left / 10).max(ARMING_MARGIN).min(left / 2));
@@ -360,6 +365,9 @@ impl Consumed {
                     *self.kept_by_route.entry(route.clone()).or_default() += 1;
                     let patterns = self.patterns.entry(route.clone()).or_default();
                     patterns.insert(alert.pattern.as_str());
+                    if let Some(counts) = self.by_pattern.get_mut(route) {
+                        add_pattern(counts, alert.pattern.as_str());
+                    }
                 }
             }
             Commit::Fresh | Commit::Duplicate { .. } => self.counts.duplicates += 1,
@@ -503,15 +511,24 @@ pub(crate) fn parked(record: &Record<'_>, poison: &Poison, now: Timestamp) -> Pa
     ParkedItem::new(poison.code(), poison.to_string(), now, what)
 }
 
+fn add_pattern(counts: &mut BTreeMap<String, u64>, pattern: &str) {
+    if let Some(n) = counts.get_mut(pattern) {
+        *n += 1;
+    } else if counts.len() < FRESH_PATTERNS_MAX {
+        counts.insert(pattern.to_owned(), 1);
+    }
+}
+
 async fn arm_touched<W: Services>(services: &W, consumed: &mut Consumed, deadline: Deadline) {
-    let news = |route| News {
+    let fresh = |route| FreshAlerts {
         alerts: consumed.kept_by_route.get(route).copied().unwrap_or_default(),
         patterns: consumed.patterns.get(route).copied().unwrap_or_default(),
+        by_pattern: consumed.by_pattern.get(route).cloned().unwrap_or_default(),
     };
-    let routes: Vec<(RouteName, News)> =
-        consumed.touched.keys().map(|route| (route.clone(), news(route))).collect();
-    let arming = routes.into_iter().map(async |(route, news)| {
-        let armed = arm(services, &route, &news, deadline).await;
+    let routes: Vec<(RouteName, FreshAlerts)> =
+        consumed.touched.keys().map(|route| (route.clone(), fresh(route))).collect();
+    let arming = routes.into_iter().map(async |(route, fresh)| {
+        let armed = arm(services, &route, &fresh, deadline).await;
         (route, armed)
     });
     let mut arming = stream::iter(arming).buffer_unordered(ROUTES_AT_ONCE);

@@ -6,15 +6,18 @@
 
 mod message;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future::{join_all, try_join, try_join_all};
+use futures::future::{BoxFuture, Shared, join, join_all, try_join, try_join_all};
+use futures::{FutureExt as _, TryFutureExt as _};
 
 use crate::config::Route;
 use crate::model::digest::Digest;
+use crate::model::history::Mark;
 use crate::model::name::Target;
 use crate::model::outbox::{
-    AcknowledgedAs, Acknowledgement, Cursor, Deferral, Lease, Recipient, TargetState, Thread,
+    AcknowledgedAs, Acknowledgement, Cursor, Deferral, Epoch, Lease, Recipient, TargetState, Thread,
 };
 use crate::model::time::Timestamp;
 use crate::protocol::backoff::RetryAt;
@@ -51,13 +54,27 @@ pub(crate) struct DeliveryReport {
 }
 
 /// Delivers owed epochs to every target of the route, then to the fallbacks of targets that failed.
+/// `frozen` is the latest epoch, if the round has it.
 pub(crate) async fn deliver_all<W: Services>(
     round: &Round<'_, W>,
     cursor: &Cursor,
+    frozen: Option<&Epoch>,
 ) -> DeliveryReport {
-    let delivery = |recipient| TargetDelivery { round, cursor, recipient, sealed: cursor.sealed };
+    let since = round.now().before(MARKS_READ);
+    let marks = round.services.store().marks(since, round.deadline);
+    let marks: Marks<'_> = marks.map_ok(Arc::from).boxed().shared();
+    let delivery = |recipient| TargetDelivery {
+        round,
+        cursor,
+        recipient,
+        sealed: cursor.sealed,
+        frozen,
+        marks: marks.clone(),
+    };
     let own = cursor.targets.keys().map(|target| delivery(Recipient::Own(target)));
-    let own: Vec<DeliveryReport> = join_all(own.map(|delivery| Box::pin(delivery.run()))).await;
+    let own = join_all(own.map(|delivery| Box::pin(delivery.run())));
+    // They are read together with the state of the targets.
+    let (own, _) = join(own, marks.clone()).await;
     let failed = cursor.targets.keys().zip(&own).filter(|(_, report)| report.retry.is_some());
     let behind = failed.map(|(target, _)| waiting_since(round, cursor, target));
     let escalated = async {
@@ -93,7 +110,15 @@ struct TargetDelivery<'r, W> {
     cursor: &'r Cursor,
     recipient: Recipient<'r>,
     sealed: u64,
+    frozen: Option<&'r Epoch>,
+    marks: Marks<'r>,
 }
+
+/// The marks of the last week, the earliest first. Read once, for all targets.
+type Marks<'r> = Shared<BoxFuture<'r, Result<Arc<[Mark]>, StoreError>>>;
+
+/// Older marks matter to no message. A message may be late.
+const MARKS_READ: Duration = Duration::from_hours(7 * 24);
 
 enum Step {
     /// The target has received everything that it is owed.

@@ -46,19 +46,28 @@ pub fn burst_at_close(cursor: &Cursor, context: &FreezeContext<'_>) -> Option<Bu
     Some(BurstState { burst: Burst { until: context.now, ..known.burst }, ..known })
 }
 
-/// One step: `stored`, at most `Store::FREEZE_TALLIES_MAX` tallies, become the next epoch of the
-/// closing `window`. `last` marks the step after which none are left. A window without tallies has
-/// one step, the last.
+/// The tallies of one step.
+#[derive(Debug)]
+pub struct FreezePart<'a> {
+    /// At most `Store::FREEZE_TALLIES_MAX`.
+    pub stored: &'a [StoredTally],
+    /// Their sum, with what is news.
+    pub tally: Tally,
+    /// Whether no tallies are left. A window without tallies has one step, the last.
+    pub is_last: bool,
+}
+
+/// One step: the tallies become the next epoch of the closing `window`.
 pub fn step(
     cursor: &Cursor,
     window: u64,
-    stored: &[StoredTally],
-    last: bool,
+    part: FreezePart<'_>,
     context: &FreezeContext<'_>,
 ) -> Freeze {
-    let tally = Tally::sum(stored.iter().map(|stored| &stored.tally));
+    let FreezePart { stored, tally, is_last } = part;
     let patterns = with_patterns(cursor.patterns, &tally);
     let Held { hold, released, holding, burst } = held(cursor, window, stored, &tally, context);
+    let has_usual_alerts = !tally.is_empty() && tally.news.is_empty();
     let alerts = if hold.is_some() { 0 } else { tally.alerts };
     let alerts = alerts.saturating_add(released.map_or(0, |released| released.alerts));
     // Epochs beyond the sealed one are from earlier steps of this window, perhaps before a crash.
@@ -84,8 +93,13 @@ pub fn step(
         released,
     });
     let burst = burst.filter(|_| !window_is_empty || goes_on);
-    let patterns = burst.map_or_else(BurstPatterns::default, |_| patterns);
-    let (burst, finish) = match last {
+    let is_usual = has_usual_alerts && context.route.is_some_and(|route| route.speak_on.is_some());
+    let patterns = match burst {
+        None => BurstPatterns::default(),
+        Some(_) if is_usual => BurstPatterns { pulled: 0, ..patterns },
+        Some(_) => patterns,
+    };
+    let (burst, finish) = match is_last {
         true => finish(cursor, burst, context),
         false => (burst, None),
     };
@@ -210,7 +224,10 @@ fn finish(
     let (Some(state), Some(route)) = (burst, context.route) else {
         return (None, Some(Finish::default()));
     };
-    let length = state.next_window(route.window, route.window_max);
+    let length = match route.speak_on {
+        Some(_) => route.window_max,
+        None => state.next_window(route.window, route.window_max),
+    };
     let state = BurstState { window_ms: millis(length), ..state };
     // The cursor already has its targets, from the epoch.
     let next = cursor
@@ -252,7 +269,8 @@ mod tests {
             now: began.after(MINUTE * 29),
         };
         let ends = |context: FreezeContext<'_>| {
-            let step = step(&cursor, 2, &[], true, &context);
+            let none = FreezePart { stored: &[], tally: Tally::default(), is_last: true };
+            let step = step(&cursor, 2, none, &context);
             let next = step.finish.expect("it is the last step").next;
             let ends = step.epoch.is_some_and(|epoch| epoch.ends_burst);
             assert_eq!(next.is_none(), ends, "it ends, or has a next window");

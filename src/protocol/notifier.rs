@@ -13,7 +13,7 @@ use futures::stream;
 
 use crate::model::name::RouteName;
 use crate::model::time::Timestamp;
-use crate::protocol::arm::{News, arm};
+use crate::protocol::arm::{FreshAlerts, arm};
 use crate::protocol::backoff::RetryAt;
 use crate::protocol::clock::{Clock as _, Deadline};
 use crate::protocol::close::{Closed, close};
@@ -189,7 +189,7 @@ async fn arm_orphans<W: Services>(
     deadline: Deadline,
 ) -> Result<(), RetryReason> {
     match services.store().has_tallies(route, round, deadline).await? {
-        true => arm(services, route, &News::default(), deadline).await,
+        true => arm(services, route, &FreshAlerts::default(), deadline).await,
         false => Ok(()),
     }
 }

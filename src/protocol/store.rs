@@ -20,6 +20,7 @@ use thiserror::Error;
 use crate::model::alert::Alert;
 use crate::model::burst::BurstState;
 use crate::model::error::Cause;
+use crate::model::history::{History, Mark};
 use crate::model::name::{RouteName, Target};
 use crate::model::outbox::{
     Acknowledgement, BurstPatterns, Claim, Cursor, Deferral, Epoch, Escalation, Freeze, Lease,
@@ -77,6 +78,16 @@ impl From<NoAnswer> for StoreError {
     fn from(no_answer: NoAnswer) -> Self {
         Self::Unavailable(no_answer.into())
     }
+}
+
+/// A history that replaces the stored one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryChange {
+    /// The id of the pattern.
+    pub id: String,
+    /// The latest epoch that the stored history counts; `None` if there is none.
+    pub known: Option<u64>,
+    pub history: History,
 }
 
 /// For how long an epoch is kept that every target has received, so that an operator can see what
@@ -272,6 +283,40 @@ pub trait Store: Send + Sync {
         gone: &[Target],
         deadline: Deadline,
     ) -> Result<(), StoreError>;
+
+    /// The histories that the route has of these patterns, by their ids, in any order (consistent reads). Those that it
+    /// does not have are left out. At most 100 ids, which are distinct.
+    async fn histories(
+        &self,
+        route: &RouteName,
+        ids: &[String],
+        deadline: Deadline,
+    ) -> Result<Vec<(String, History)>, StoreError>;
+
+    /// Replaces histories. Condition of each: the stored one counts epochs up to [`HistoryChange::known`], or there
+    /// is none. Returns whether all were replaced; some may be if not.
+    async fn put_histories(
+        &self,
+        route: &RouteName,
+        changes: &[HistoryChange],
+        deadline: Deadline,
+    ) -> Result<bool, StoreError>;
+
+    /// Notes that the histories count the epochs up to `upto`, and since when they do if this is the first note.
+    /// Condition: they did not count them before.
+    async fn set_counted(
+        &self,
+        route: &RouteName,
+        upto: u64,
+        now: Timestamp,
+        deadline: Deadline,
+    ) -> Result<(), StoreError>;
+
+    /// Adds a mark.
+    async fn mark(&self, mark: &Mark, deadline: Deadline) -> Result<(), StoreError>;
+
+    /// The marks from `since` on, the earliest first.
+    async fn marks(&self, since: Timestamp, deadline: Deadline) -> Result<Vec<Mark>, StoreError>;
 
     /// Lets go what has expired, and prepares for the days to come. Most calls do nothing. A store that
     /// does this by itself leaves it out.

@@ -37,6 +37,7 @@ const CONFIG: &str = r#"
     name = "alerts"
     markers = ["[ALERT]"]
     notify = ["slack:default"]
+    speak_on = ["new"]
 "#;
 
 /// What the documents say to run, as far as moto knows the service: document, section, block.

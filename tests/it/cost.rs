@@ -240,15 +240,17 @@ async fn a_burst_and_a_sweep_take_the_units_that_the_model_says() {
     let (retired, first_hour, first_of_route) = (windows, 1.0, 1.0);
     // The freeze of a window opens the one that follows, at no cost of its own.
     let opened_by_freezes = windows - 1.0;
+    // All alerts have one pattern.
+    let histories = alerts * model("history-units");
     assert_eq!(
         found.writes,
-        of_windows + retired + first_hour + first_of_route - opened_by_freezes
+        of_windows + retired + first_hour + first_of_route + histories - opened_by_freezes
     );
-    let of_windows = windows * (model("window-reads") + targets * (model("target-reads") + 1.0));
+    let of_windows = windows * (model("window-reads") + targets * model("target-reads"));
     // A consumer reads the cursor to arm the route. The end of the burst asks whether a consumer is
     // behind.
     let lag = 1.0;
-    assert_eq!(found.reads, of_windows + alerts + lag);
+    assert_eq!(found.reads, of_windows + alerts + histories + lag);
 
     sweep(&process, process.deadline()).await.unwrap();
     let of_two_routes = 2.0 * model("sweep-route-reads");

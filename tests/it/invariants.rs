@@ -201,9 +201,11 @@ async fn the_first_message_of_a_quiet_route_takes_seven_calls_in_a_row() {
     close(&process, &"info".parse().unwrap(), 0, process.deadline()).await;
     let log = crash_switch.log();
     let before: Vec<_> = log.iter().copied().take_while(|call| *call != "deliver").collect();
-    // The due message is sent beside the delivery, and the turn is taken while epochs are read.
-    let in_a_row = before.iter().copied().filter(|call| !["send", "take_turn"].contains(call));
-    let expected = ["cursor", "close", "tallies", "freeze", "target", "lease", "epochs"];
+    // The due message is sent and the epoch is counted beside the delivery. Marks are read with the
+    // target, and the turn is taken with the lease.
+    let beside = ["send", "put_histories", "set_counted", "marks", "take_turn"];
+    let in_a_row = before.iter().copied().filter(|call| !beside.contains(call));
+    let expected = ["cursor", "close", "tallies", "histories", "freeze", "target", "lease"];
     assert_eq!(in_a_row.collect::<Vec<_>>(), expected, "{log:?}");
 }
 

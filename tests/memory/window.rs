@@ -10,6 +10,7 @@ use stentor::ingest::route::Routes;
 use stentor::model::alert::{Alert, AlertId, Origin};
 use stentor::model::burst::BurstState;
 use stentor::model::digest::Digest;
+use stentor::model::history::{History, Mark};
 use stentor::model::name::{RouteName, Target};
 use stentor::model::outbox::{
     Acknowledgement, BurstPatterns, Claim, Cursor, Deferral, Epoch, Escalation, Freeze, Lease,
@@ -24,7 +25,7 @@ use stentor::protocol::dead_letter::ParkedItem;
 use stentor::protocol::notify::{Accepted, Deliver, DeliverError};
 use stentor::protocol::queue::{DeadLetterQueue, Due, DueQueue, QueueError};
 use stentor::protocol::services::Services;
-use stentor::protocol::store::{Commit, Store, StoreError};
+use stentor::protocol::store::{Commit, HistoryChange, Store, StoreError};
 
 use crate::counting::Held;
 
@@ -379,5 +380,42 @@ impl Store for Flood {
         _: Deadline,
     ) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    async fn histories(
+        &self,
+        _: &RouteName,
+        _: &[String],
+        _: Deadline,
+    ) -> Result<Vec<(String, History)>, StoreError> {
+        Ok(vec![])
+    }
+
+    async fn put_histories(
+        &self,
+        _: &RouteName,
+        _: &[HistoryChange],
+        _: Deadline,
+    ) -> Result<bool, StoreError> {
+        Ok(true)
+    }
+
+    async fn set_counted(
+        &self,
+        _: &RouteName,
+        upto: u64,
+        _: Timestamp,
+        _: Deadline,
+    ) -> Result<(), StoreError> {
+        self.state().cursor.counted = upto;
+        Ok(())
+    }
+
+    async fn mark(&self, _: &Mark, _: Deadline) -> Result<(), StoreError> {
+        unreachable!("nothing is marked")
+    }
+
+    async fn marks(&self, _: Timestamp, _: Deadline) -> Result<Vec<Mark>, StoreError> {
+        Ok(vec![])
     }
 }

@@ -39,6 +39,7 @@ use stentor::model::alert::{Alert, AlertId, Origin};
 use stentor::model::burst::BurstState;
 use stentor::model::digest::Digest;
 use stentor::model::error::Cause;
+use stentor::model::history::{History, Mark};
 use stentor::model::name::{RouteName, Target};
 use stentor::model::outbox::{
     Acknowledgement, BurstPatterns, Claim, Cursor, Deferral, Epoch, Escalation, Freeze, Lease,
@@ -51,7 +52,7 @@ use stentor::protocol::dead_letter::ParkedItem;
 use stentor::protocol::notify::{Accepted, Deliver, DeliverError, DeliveryFailure, FailureCode};
 use stentor::protocol::queue::{ChangeVisibility, DeadLetterQueue, Due, DueQueue, QueueError};
 use stentor::protocol::services::Services;
-use stentor::protocol::store::{Commit, Store, StoreError};
+use stentor::protocol::store::{Commit, HistoryChange, Store, StoreError};
 
 /// Where a process crashes: before its nth remote call takes effect, or after it and before the
 /// answer arrives.
@@ -340,6 +341,42 @@ impl Store for CrashingStore<'_> {
         deadline: Deadline,
     ) -> Result<(), StoreError> {
         self.through("retire", self.inner.retire(route, cursor, upto, gone, deadline)).await
+    }
+
+    async fn histories(
+        &self,
+        route: &RouteName,
+        ids: &[String],
+        deadline: Deadline,
+    ) -> Result<Vec<(String, History)>, StoreError> {
+        self.through("histories", self.inner.histories(route, ids, deadline)).await
+    }
+
+    async fn put_histories(
+        &self,
+        route: &RouteName,
+        changes: &[HistoryChange],
+        deadline: Deadline,
+    ) -> Result<bool, StoreError> {
+        self.through("put_histories", self.inner.put_histories(route, changes, deadline)).await
+    }
+
+    async fn set_counted(
+        &self,
+        route: &RouteName,
+        upto: u64,
+        now: Timestamp,
+        deadline: Deadline,
+    ) -> Result<(), StoreError> {
+        self.through("set_counted", self.inner.set_counted(route, upto, now, deadline)).await
+    }
+
+    async fn mark(&self, mark: &Mark, deadline: Deadline) -> Result<(), StoreError> {
+        self.through("mark", self.inner.mark(mark, deadline)).await
+    }
+
+    async fn marks(&self, since: Timestamp, deadline: Deadline) -> Result<Vec<Mark>, StoreError> {
+        self.through("marks", self.inner.marks(since, deadline)).await
     }
 }
 

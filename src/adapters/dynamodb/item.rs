@@ -13,6 +13,7 @@ use super::value::{Columns, ItemValue};
 use crate::adapters::packed::{pack_event_id, pack_json, unpack_json};
 use crate::model::alert::{Alert, LogContext};
 use crate::model::error::Cause;
+use crate::model::history::{History, Mark};
 use crate::model::name::{RouteName, Target};
 use crate::model::outbox::{
     Claim, Cursor, Epoch, Recipient, StoredTally, TallyKey, TargetState, Window,
@@ -203,6 +204,8 @@ pub(super) fn cursor(item: &Item) -> Result<Cursor, StoreError> {
         burst: optional_json(item, "burst")?,
         patterns: optional_json(item, "patterns")?.unwrap_or_default(),
         holding: optional_json(item, "holding")?.unwrap_or_default(),
+        counted: count(item, "counted")?,
+        counting_since: time(item, "counting_since")?,
         retired: count(item, "retired")?,
         targets,
         fallbacks,
@@ -220,6 +223,14 @@ pub(super) fn stored(item: &Item) -> Result<StoredTally, StoreError> {
 
 pub(super) fn epoch(item: &Item) -> Result<Epoch, StoreError> {
     from_packed(item, "epoch")
+}
+
+pub(super) fn history(item: &Item) -> Result<History, StoreError> {
+    from_packed(item, "history")
+}
+
+pub(super) fn mark(item: &Item) -> Result<Mark, StoreError> {
+    from_json(item, "mark")
 }
 
 pub(super) fn target(item: &Item) -> Result<TargetState, StoreError> {

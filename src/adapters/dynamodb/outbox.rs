@@ -4,13 +4,15 @@
 //!
 //! | pk | sk | attributes |
 //! |---|---|---|
-//! | `<route>` | `cursor` | `last_window`, `open`, `due`, `claimed_by`, `claimed_at`, `closing`, `epoch`, `sealed`, `retired`, `burst`, `patterns`, `holding`, `muted_until`, `known_since#<target>` …, `fallback#<target>` … |
+//! | `<route>` | `cursor` | `last_window`, `open`, `due`, `claimed_by`, `claimed_at`, `closing`, `epoch`, `sealed`, `counted`, `counting_since`, `retired`, `burst`, `patterns`, `holding`, `muted_until`, `known_since#<target>` …, `fallback#<target>` … |
 //! | `<route>` | `epoch#<n>` | `epoch` (deflated JSON), `expires_at` once retired |
 //! | `<route>` | `target#<name>`, `fallback#<name>` | `offset`, `lease`, `leased_until`, `not_before`, `turn`, `failures`, `thread`, `muted`, `escalation`, `last` |
 //! | `<route>#<0…7>` | `tally#<unique>` | `tally` (deflated JSON) |
+//! | `<route>#patterns` | `<pattern id>` | `history` (deflated JSON), `counted`, `expires_at` |
 //! | `#routes` | `<route>` | none: the route has or had alerts |
 //! | `#targets` | `<target>` | `not_before` and `next_turn`, for all routes |
 //! | `#lag` | `stream` | `until`: until then, a consumer counts as behind its stream |
+//! | `#marks` | `<UTC time>#<unique>` | `mark` (JSON), `expires_at` |
 //! | `#hours` | `<UTC date>` | `hours`, the set of hours that have alerts; `expires_at` |
 
 use std::borrow::Borrow;
@@ -25,6 +27,7 @@ use super::item::{self, CURSOR, Item, TALLY_SHARDS};
 use crate::model::alert::Alert;
 use crate::model::burst::BurstState;
 use crate::model::error::Cause;
+use crate::model::history::{History, Mark};
 use crate::model::name::{RouteName, Target};
 use crate::model::outbox::{
     Acknowledgement, BurstPatterns, Claim, Cursor, Deferral, Epoch, Escalation, Freeze,
@@ -34,7 +37,7 @@ use crate::model::outbox::{
 use crate::model::threshold::Holding;
 use crate::model::time::Timestamp;
 use crate::protocol::clock::{Clock, Deadline};
-use crate::protocol::store::{Commit, RETIRED_KEPT, Store, StoreError};
+use crate::protocol::store::{Commit, HistoryChange, RETIRED_KEPT, Store, StoreError};
 
 /// A partition that no route has: route names contain no `#`.
 const TARGETS: &str = "#targets";
@@ -401,6 +404,47 @@ impl<C: Clock> Store for DynamoStore<C> {
             .iter()
             .fold(retired, |retired, target| retired.remove(&item::target_since(target)));
         self.update(route.as_str(), CURSOR, &retired, deadline).await.map(drop)
+    }
+
+    async fn histories(
+        &self,
+        route: &RouteName,
+        ids: &[String],
+        deadline: Deadline,
+    ) -> Result<Vec<(String, History)>, StoreError> {
+        self.histories_of(route, ids, deadline).await
+    }
+
+    async fn put_histories(
+        &self,
+        route: &RouteName,
+        changes: &[HistoryChange],
+        deadline: Deadline,
+    ) -> Result<bool, StoreError> {
+        self.replace_histories(route, changes, deadline).await
+    }
+
+    async fn set_counted(
+        &self,
+        route: &RouteName,
+        upto: u64,
+        now: Timestamp,
+        deadline: Deadline,
+    ) -> Result<(), StoreError> {
+        let upto = item::number(upto);
+        let counted = Expression::default()
+            .set("counted", upto.clone())
+            .set_if_absent("counting_since", item::moment(now))
+            .when_any(&[("counted", "absent", None), ("counted", "<", Some(upto))]);
+        self.update(route.as_str(), CURSOR, &counted, deadline).await.map(drop)
+    }
+
+    async fn mark(&self, mark: &Mark, deadline: Deadline) -> Result<(), StoreError> {
+        self.put_mark(mark, deadline).await
+    }
+
+    async fn marks(&self, since: Timestamp, deadline: Deadline) -> Result<Vec<Mark>, StoreError> {
+        self.marks_since(since, deadline).await
     }
 }
 

@@ -3,6 +3,7 @@
 use super::label;
 use super::reference::BurstIssues;
 use crate::model::digest::Digest;
+use crate::model::pattern::pattern_id;
 use crate::model::tally::{Group, Tally};
 
 /// The most issues that one digest is reported to, without the one for the rest.
@@ -19,7 +20,7 @@ pub(super) struct PatternDigest {
     pub(super) digest: Digest,
 }
 
-/// The parts of `digest`, the largest group first and the rest at the end. Their counts add up to
+/// The parts of `digest`, in the order of its groups, the rest at the end. Their counts add up to
 /// those of the digest. `known` limits the number of issues.
 pub(super) fn split(digest: &Digest, known: &BurstIssues) -> Vec<PatternDigest> {
     let mut parts: Vec<(String, Vec<Tally>)> = Vec::new();
@@ -27,7 +28,7 @@ pub(super) fn split(digest: &Digest, known: &BurstIssues) -> Vec<PatternDigest> 
     let mut new_max = BURST_PATTERNS_MAX.saturating_sub(known.len());
     for (pattern, group) in digest.groups() {
         let name = label::pattern_name(pattern);
-        let tally = tally_of(pattern, group);
+        let tally = tally_of(digest, pattern, group);
         if let Some((_, tallies)) = parts.iter_mut().find(|(known, _)| *known == name) {
             tallies.push(tally);
             continue;
@@ -68,8 +69,10 @@ fn part(digest: &Digest, is_first: bool, name: String, tallies: &[Tally]) -> Pat
     PatternDigest { name, digest }
 }
 
-fn tally_of(pattern: &str, group: &Group) -> Tally {
+fn tally_of(digest: &Digest, pattern: &str, group: &Group) -> Tally {
+    let news = digest.tally.news_of(pattern);
     Tally {
+        news: news.map(|news| (pattern_id(pattern), news)).into_iter().collect(),
         alerts: group.alerts,
         span: Some(group.span),
         markers: [(group.sample.marker.clone(), group.alerts)].into(),

@@ -13,6 +13,7 @@ use crate::adapters::packed::pack_json;
 use crate::model::alert::Alert;
 use crate::model::burst::BurstState;
 use crate::model::error::Cause;
+use crate::model::history::{History, Mark};
 use crate::model::name::{RouteName, Target};
 use crate::model::outbox::{
     Acknowledgement, BurstPatterns, Claim, Cursor, Deferral, Epoch, Escalation, Freeze,
@@ -22,7 +23,7 @@ use crate::model::outbox::{
 use crate::model::threshold::Holding;
 use crate::model::time::Timestamp;
 use crate::protocol::clock::{Clock, Deadline};
-use crate::protocol::store::{Commit, RETIRED_KEPT, Store, StoreError};
+use crate::protocol::store::{Commit, HistoryChange, RETIRED_KEPT, Store, StoreError};
 
 const INT: Type = Type::INT8;
 const TEXT: Type = Type::TEXT;
@@ -487,6 +488,42 @@ impl<C: Clock> Store for PostgresStore<C> {
             (&number(RETIRED_KEPT.as_secs()), INT),
         ];
         self.rows(sql, &parameters, deadline).await.map(drop)
+    }
+
+    async fn histories(
+        &self,
+        route: &RouteName,
+        ids: &[String],
+        deadline: Deadline,
+    ) -> Result<Vec<(String, History)>, StoreError> {
+        self.histories_of(route, ids, deadline).await
+    }
+
+    async fn put_histories(
+        &self,
+        route: &RouteName,
+        changes: &[HistoryChange],
+        deadline: Deadline,
+    ) -> Result<bool, StoreError> {
+        self.replace_histories(route, changes, deadline).await
+    }
+
+    async fn set_counted(
+        &self,
+        route: &RouteName,
+        upto: u64,
+        now: Timestamp,
+        deadline: Deadline,
+    ) -> Result<(), StoreError> {
+        self.set_counted_upto(route, upto, now, deadline).await
+    }
+
+    async fn mark(&self, mark: &Mark, deadline: Deadline) -> Result<(), StoreError> {
+        self.put_mark(mark, deadline).await
+    }
+
+    async fn marks(&self, since: Timestamp, deadline: Deadline) -> Result<Vec<Mark>, StoreError> {
+        self.marks_since(since, deadline).await
     }
 
     async fn maintain(&self, deadline: Deadline) -> Result<(), StoreError> {

@@ -66,9 +66,10 @@ pub struct Roles {
 const FUNCTION_RIGHTS: [&str; 6] = [
     "USAGE ON SCHEMA stentor",
     "SELECT ON stentor.schema_version, stentor.installation",
-    "SELECT, INSERT ON stentor.alert_ids, stentor.alerts, stentor.routes",
+    "SELECT, INSERT ON stentor.alert_ids, stentor.alerts, stentor.routes, stentor.marks",
     "SELECT, INSERT, DELETE ON stentor.tallies",
-    "SELECT, INSERT, UPDATE ON stentor.cursors, stentor.epochs, stentor.targets, stentor.channels, stentor.lag",
+    "SELECT, INSERT, UPDATE ON stentor.cursors, stentor.epochs, stentor.targets, stentor.channels, stentor.lag, \
+     stentor.patterns",
     "EXECUTE ON FUNCTION stentor.maintain",
 ];
 

@@ -113,7 +113,7 @@ pub(super) fn packed<T: DeserializeOwned>(row: &Row, column: &str) -> Result<T, 
 
 /// The columns of [`cursor`].
 pub(super) const CURSOR: &str = "last_window, open_window, due, claimed_by, claimed_at, closing, epoch, sealed, \
-     retired, burst, patterns, holding, muted_until, targets::text AS targets, fallbacks::text AS fallbacks";
+     counted, counting_since, retired, burst, patterns, holding, muted_until, targets::text AS targets, fallbacks::text AS fallbacks";
 
 pub(super) fn cursor(row: &Row) -> Result<Cursor, StoreError> {
     let claim = match (get::<Option<i64>>(row, "claimed_by")?, time(row, "claimed_at")?) {
@@ -134,6 +134,8 @@ pub(super) fn cursor(row: &Row) -> Result<Cursor, StoreError> {
         burst: optional_json(row, "burst")?,
         patterns: optional_json(row, "patterns")?.unwrap_or_default(),
         holding: optional_json(row, "holding")?.unwrap_or_default(),
+        counted: count(row, "counted")?,
+        counting_since: time(row, "counting_since")?,
         retired: count(row, "retired")?,
         targets: targets.unwrap_or_default(),
         fallbacks: fallbacks.unwrap_or_default().into_keys().collect(),

@@ -229,14 +229,19 @@ fn list_routes(text: &mut TextReport, config: &Config) {
     }
 }
 
-/// Why a route delivers nothing, or only from some number of alerts on.
+/// Why a route delivers nothing, only from some number of alerts on, or only news at once.
 fn held(route: &Route) -> Option<String> {
     if route.stage {
         return Some(
             "is staged: its alerts are stored and counted, and no target gets them".to_owned(),
         );
     }
-    let threshold = route.at_least?;
+    let speaks = route.speak_on.as_ref().map(|kinds| {
+        let kinds: Vec<&str> = kinds.iter().map(|kind| kind.into()).collect();
+        let (kinds, digest) = (kinds.join(", "), humanize_duration(route.window_max));
+        format!("sends at once what is news ({kinds}), and all else every {digest}")
+    });
+    let Some(threshold) = route.at_least else { return speaks };
     let per = match threshold.per {
         ThresholdKey::Route => "",
         ThresholdKey::Pattern => " of one pattern",

@@ -98,6 +98,7 @@ struct EraseReport {
     counts: Vec<ErasedCount>,
     tallies: u64,
     epochs: u64,
+    patterns: u64,
     outbox_searched: bool,
     not_covered: Vec<&'static str>,
 }
@@ -159,7 +160,7 @@ impl EraseArguments {
             true => ui::print_json(&report)?,
             false => ui::print(&text(&report))?,
         }
-        if !self.yes && report.alerts + report.tallies + report.epochs > 0 {
+        if !self.yes && report.alerts + report.tallies + report.epochs + report.patterns > 0 {
             ui.hint("nothing was erased; --yes erases it, which cannot be undone");
         }
         Ok(Exit::Done)
@@ -249,6 +250,7 @@ impl EraseArguments {
             counts: counts.map(|((day, app), alerts)| ErasedCount { day, app, alerts }).collect(),
             tallies: outbox.tallies,
             epochs: outbox.epochs,
+            patterns: outbox.patterns,
             outbox_searched: self.covers_outbox(),
             not_covered: ELSEWHERE.iter().map(|(code, _)| *code).collect(),
         }
@@ -282,9 +284,10 @@ fn text(report: &EraseReport) -> String {
         true => text.line(
             1,
             format_args!(
-                "{verb}: samples in {} and {} of the outbox",
+                "{verb}: samples in {} and {} of the outbox, and {}",
                 count(report.tallies, "tally", "tallies"),
-                count(report.epochs, "epoch", "epochs")
+                count(report.epochs, "epoch", "epochs"),
+                count(report.patterns, "pattern", "patterns")
             ),
         ),
         false => text.line(

@@ -7,7 +7,9 @@ use std::time::Duration;
 use serde::Serialize;
 use stentor::ingest::decode::Poison;
 use stentor::model::audit::AuditRow;
+use stentor::model::history::News;
 use stentor::model::name::{RouteName, Target};
+use stentor::model::pattern::pattern_id;
 use stentor::model::time::Timestamp;
 use stentor::ops::check::Finding;
 use stentor::ops::cost::{Assumption, Service, Volume, Workload};
@@ -73,6 +75,9 @@ pub(crate) struct Groups {
 #[derive(Debug, Serialize)]
 pub(crate) struct MessageGroup {
     pub pattern: String,
+    pub pattern_id: String,
+    /// Why its alerts are news, if they are.
+    pub news: Option<&'static str>,
     pub alerts: u64,
     pub apps: BTreeMap<String, u64>,
     pub values: Vec<PlaceValues>,
@@ -191,6 +196,7 @@ pub(crate) struct PatternsReport<'a> {
 #[derive(Debug, Serialize)]
 pub(crate) struct LogPattern<'a> {
     pub pattern: &'a str,
+    pub pattern_id: String,
     pub lines: u64,
     pub share: f64,
     pub first: Option<String>,
@@ -465,6 +471,7 @@ impl<'a> PatternsReport<'a> {
     ) -> Self {
         let pattern = |count: &'a PatternCount| LogPattern {
             pattern: &count.pattern,
+            pattern_id: pattern_id(&count.pattern),
             lines: count.lines,
             share: (count.lines as f64 / summary.lines.max(1) as f64 * 10_000.0).round() / 10_000.0,
             first: count.first.map(Timestamp::iso),
@@ -533,7 +540,9 @@ impl<'a> PrintedMessage<'a> {
         let group = |(pattern, group): (String, GroupSummary)| {
             let values = group.values.0.into_iter().filter(|(_, alerts)| alerts.len() > 1);
             MessageGroup {
+                pattern_id: pattern_id(&pattern),
                 pattern,
+                news: group.news.map(News::code),
                 alerts: group.alerts,
                 apps: group.apps.seen,
                 values: values

@@ -49,6 +49,7 @@ mod input;
 mod json;
 mod log_lines;
 mod log_reader;
+mod mark;
 mod migrate;
 mod mute;
 mod patterns;
@@ -106,6 +107,7 @@ enum Command {
     Migrate(migrate::MigrateArguments),
     Mute(mute::Mute),
     Unmute(mute::Unmute),
+    Mark(mark::MarkArguments),
     SendTest(send_test::SendTestArguments),
     Drill(drill::DrillArguments),
     Completions(completions::Completions),
@@ -188,6 +190,7 @@ impl Command {
             Self::Migrate(arguments) => migrate::migrate(&arguments, ui).await,
             Self::Mute(arguments) => mute::mute(&arguments, ui).await,
             Self::Unmute(arguments) => mute::unmute(&arguments, ui).await,
+            Self::Mark(arguments) => mark::mark(&arguments).await,
             Self::SendTest(arguments) => send_test::send_test(&arguments, ui).await,
             Self::Drill(arguments) => drill::drill(&arguments, ui).await,
             Self::Completions(arguments) => completions::completions(&arguments),

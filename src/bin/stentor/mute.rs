@@ -46,7 +46,9 @@ pub(crate) struct Mute {
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     duration: Duration,
     #[command(flatten)]
-    state: State,
+    configuration: Configuration,
+    #[command(flatten)]
+    outbox: OutboxOptions,
 }
 
 /// Deliver the alerts of a muted route again
@@ -56,14 +58,14 @@ pub(crate) struct Unmute {
     /// Name of the route
     route: RouteName,
     #[command(flatten)]
-    state: State,
+    configuration: Configuration,
+    #[command(flatten)]
+    outbox: OutboxOptions,
 }
 
-/// Where the state of the route is.
+/// Where the state of the routes is.
 #[derive(Debug, Args)]
-struct State {
-    #[command(flatten)]
-    configuration: Configuration,
+pub(crate) struct OutboxOptions {
     #[command(flatten)]
     stack: Stack,
     /// DynamoDB table of the outbox
@@ -86,7 +88,7 @@ struct State {
 }
 
 /// Limit of the calls to the store.
-const STORE_TIMEOUT: Duration = Duration::from_secs(20);
+pub(crate) const STORE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A route that should be quiet for longer does not belong in the configuration.
 const DURATION_MAX: Duration = Duration::from_hours(24 * 30);
@@ -96,9 +98,11 @@ const EDITS_MAX: usize = 3;
 
 pub(crate) async fn mute(arguments: &Mute, ui: Ui) -> anyhow::Result<Exit> {
     let until = SystemClock.now().after(arguments.duration);
-    arguments.state.set_mute(&arguments.route, Some(until), ui).await?;
-    let (route, until, duration) =
-        (&arguments.route, until.iso(), humanize_duration(arguments.duration));
+    let Mute { route, configuration, outbox, .. } = arguments;
+    outbox
+        .with_database(async |store| set_mute(store, configuration, route, Some(until), ui).await)
+        .await?;
+    let (until, duration) = (until.iso(), humanize_duration(arguments.duration));
     ui::print(&format!(
         "{route} is muted until {until} ({duration}). Its alerts are stored and counted; the next message says how many.\n"
     ))?;
@@ -106,36 +110,39 @@ pub(crate) async fn mute(arguments: &Mute, ui: Ui) -> anyhow::Result<Exit> {
 }
 
 pub(crate) async fn unmute(arguments: &Unmute, ui: Ui) -> anyhow::Result<Exit> {
-    let was_muted = arguments.state.set_mute(&arguments.route, None, ui).await?;
+    let Unmute { route, configuration, outbox } = arguments;
+    let was_muted = outbox
+        .with_database(async |store| set_mute(store, configuration, route, None, ui).await)
+        .await?;
     let change = if was_muted { "is no longer muted" } else { "was not muted" };
     ui::print(&format!("{} {change}.\n", arguments.route))?;
     Ok(Exit::Done)
 }
 
-impl State {
-    /// Mutes the route, or ends its mute. Returns whether it was muted before.
-    async fn set_mute(
+impl OutboxOptions {
+    /// Runs `work` on the store that has the outbox.
+    ///
+    /// # Errors
+    /// When the store cannot be opened, and those of `work`.
+    pub(crate) async fn with_database<T>(
         &self,
-        route: &RouteName,
-        until: Option<Timestamp>,
-        ui: Ui,
-    ) -> anyhow::Result<bool> {
+        work: impl AsyncFnOnce(&Database) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
         if let Some(database) = self.store.connect().await? {
-            return set_mute(&database, &self.configuration, route, until, ui).await;
+            return work(&database).await;
         }
         if let Some(path) = &self.data_dir {
             let (engine, store) = DataDir::open_existing(path)?.start().await?;
-            let was_muted = set_mute(&store.into(), &self.configuration, route, until, ui).await;
+            let done = work(&store.into()).await;
             engine.stop().await?;
-            return was_muted;
+            return done;
         }
         let aws = self.aws.load().await?;
         let settings = self.stack.settings(&aws).await?;
         let outbox = settings.setting("OUTBOX_TABLE", Some(&self.outbox_table));
         let default = Tables::default();
         let tables = Tables { outbox: outbox.unwrap_or(default.outbox.clone()), ..default };
-        let store = deployed_store(&settings, &aws, tables)?;
-        set_mute(&store, &self.configuration, route, until, ui).await
+        work(&deployed_store(&settings, &aws, tables)?).await
     }
 }
 

@@ -1,6 +1,8 @@
 //! `stentor patterns`: what the lines of a log say, and how often. It helps to choose markers, so
 //! it reads all lines, with or without one.
 
+mod explain;
+
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -14,6 +16,7 @@ use stentor::adapters::database::Database;
 use stentor::ingest::route::Routes;
 use stentor::model::audit::{AlertQuery, AuditRow};
 use stentor::model::humanize::{self, thousands};
+use stentor::model::pattern::pattern_id;
 use stentor::model::time::Timestamp;
 use stentor::model::truncate::truncated;
 use stentor::ops::patterns::{
@@ -62,6 +65,9 @@ pub(crate) struct PatternsArguments {
     /// Maximum number of patterns; 0 shows all
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: usize,
+    /// Show what each route remembers of a pattern, and when its alerts would be news
+    #[arg(long, value_name = "ID", conflicts_with_all = ["files", "since", "new_since", "limit", "assign"])]
+    explain: Option<String>,
     /// Print one JSON object instead of text
     #[arg(long)]
     json: bool,
@@ -77,6 +83,12 @@ const SAMPLE_WIDTH: usize = 160;
 const TABLE_SINCE_DEFAULT: Duration = Duration::from_hours(1);
 
 pub(crate) async fn patterns(arguments: &PatternsArguments, ui: Ui) -> anyhow::Result<Exit> {
+    if let Some(id) = &arguments.explain {
+        let explain = async |store: &Database| {
+            explain::explain_pattern(store, &id.to_lowercase(), arguments.json).await
+        };
+        return arguments.table.query(explain).await;
+    }
     arguments.check_times()?;
     let config = arguments.configuration.read(ui)?;
     let routes = Routes::new(&config)?;
@@ -244,6 +256,7 @@ fn text(summary: &PatternSummary, shown: &[PatternCount], new_since: Option<Time
         if new_since.and_then(|since| count.is_new(since)) == Some(true) {
             facts.push("new".to_owned());
         }
+        facts.push(pattern_id(&count.pattern));
         report.heading(facts.join(" · "));
         report.line(2, &count.pattern);
         if count.sample.trim() != count.pattern {

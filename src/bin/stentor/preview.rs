@@ -19,6 +19,7 @@ use stentor::config::TargetSettings;
 use stentor::ingest::route::Routes;
 use stentor::message::plain;
 use stentor::model::digest::Digest;
+use stentor::model::history::News;
 use stentor::model::name::{RouteName, Target};
 use stentor::model::tally::{Group, Names, Values};
 use stentor::model::visible;
@@ -118,13 +119,15 @@ pub(crate) struct GroupSummary {
     pub alerts: u64,
     pub apps: Names,
     pub values: Values,
+    pub news: Option<News>,
 }
 
 impl MessageGroups {
     fn of(digest: &Digest) -> Self {
         let group = |(pattern, group): (&str, &Group)| {
             let Group { alerts, apps, values, .. } = group.clone();
-            (pattern.to_owned(), GroupSummary { alerts, apps, values })
+            let news = digest.tally.news_of(pattern);
+            (pattern.to_owned(), GroupSummary { alerts, apps, values, news })
         };
         let other = digest.tally.other + digest.tally.ungrouped.alerts();
         Self { groups: digest.groups().into_iter().map(group).collect(), other }

@@ -126,6 +126,9 @@ at_least = "1 in 10m"     -> 5:12: at_least: expected 2 to 1000000 alerts
 at_least = "1000001 in 10m" -> 5:12: at_least: expected 2 to 1000000 alerts
 at_least = "5 in 25h"     -> 5:12: at_least: expected 24h at most
 at_least = "5 in 10s"     -> 5:12: at_least: 10s is shorter than `window`, which is 30s
+speak_on = "new"          -> 5:12: speak_on: expected an array, found a string
+speak_on = []             -> 5:12: speak_on: must not be empty
+speak_on = ["new", "old"] -> 5:20: speak_on: expected "new", "back" or "spike"
 per = "app"               -> 5:7: per: this route has no `at_least`
 at_least = "5 in 10m"⏎per = "account" -> 6:7: per: expected "route", "pattern" or "app"
 stage = "yes"             -> 5:9: stage: expected true or false, found a string

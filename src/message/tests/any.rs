@@ -7,7 +7,9 @@ use proptest::sample::select;
 use super::digests::START;
 use crate::model::burst::{Burst, Related};
 use crate::model::digest::{Backlog, Digest, HeldAlerts};
+use crate::model::history::News;
 use crate::model::name::Severity;
+use crate::model::pattern::pattern_id;
 use crate::model::tally::{
     AlertCount, Group, Histogram, Names, Sample, Span, Tally, Ungrouped, Values,
 };
@@ -90,18 +92,30 @@ fn ungrouped() -> impl Strategy<Value = Ungrouped> {
     btree_map(text(), counted, 0..9).prop_map(Ungrouped)
 }
 
+fn news() -> impl Strategy<Value = News> {
+    prop_oneof![
+        Just(News::New),
+        any::<u64>().prop_map(|silent_ms| News::Back { silent_ms }),
+        (any::<u64>(), any::<u64>())
+            .prop_map(|(alerts_in_hour, usual)| News::Spike { alerts_in_hour, usual }),
+    ]
+}
+
 prop_compose! {
     fn tally()(
         groups in prop_oneof![btree_map(text(), group(), 0..4), btree_map(text(), group(), 0..30)],
         ungrouped in prop_oneof![2 => Just(Ungrouped::default()), 1 => ungrouped()],
         other in prop_oneof![Just(0), count()], markers in btree_map(text(), count(), 0..4), histogram in histogram(),
         accounts in names(), log_groups in names(), apps in names(),
+        news in prop_oneof![Just(vec![]), vec(prop::option::of(news()), 0..30)],
     ) -> Tally {
         let spans = groups.values().map(|group| group.span);
         let span = spans.reduce(|a, b| Span { first: a.first.min(b.first), last: a.last.max(b.last) });
         let of_groups = groups.values().map(|group| group.alerts).sum::<u64>();
         let alerts = of_groups + ungrouped.alerts() + other;
-        Tally { alerts, span, markers, groups, ungrouped, other, accounts, log_groups, apps, histogram }
+        let patterns = groups.keys().chain(ungrouped.0.keys()).map(|pattern| pattern_id(pattern));
+        let news = patterns.zip(news).filter_map(|(id, news)| Some((id, news?))).collect();
+        Tally { alerts, span, markers, groups, ungrouped, other, news, accounts, log_groups, apps, histogram }
     }
 }
 

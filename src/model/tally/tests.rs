@@ -4,7 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::alert::{AlertId, Origin};
-use crate::model::pattern::Pattern;
+use crate::model::history::News;
+use crate::model::pattern::{Pattern, pattern_id};
 
 fn alert(n: u64, at: i64, message: &str, place: &str) -> Alert {
     let origin =
@@ -230,4 +231,28 @@ fn a_truncated_text_releases_its_memory() {
     let mut text = "x".repeat(1 << 20);
     assert!(truncate(&mut text, 100));
     assert!(text.len() <= 100 && text.capacity() <= 200, "{}", text.capacity());
+}
+
+#[test]
+fn a_sum_keeps_the_greatest_news_and_a_cluster_the_least() {
+    let lines = ["no space on /tmp", "no space on /var", "disk full"];
+    let of = |n: usize, news: Option<News>| {
+        let mut tally = Tally::of([&alert(n as u64, n as i64, lines[n], "p")]);
+        let pattern = tally.groups.keys().next().unwrap().clone();
+        tally.news = news.map(|news| (pattern_id(&pattern), news)).into_iter().collect();
+        tally
+    };
+    let (back, spike) = (News::Back { silent_ms: 9 }, News::Spike { alerts_in_hour: 9, usual: 1 });
+    let sum = Tally::sum([&of(2, Some(spike)), &of(2, Some(back)), &of(2, None)]);
+    assert_eq!(sum.news_of("disk full"), Some(back));
+    let clustered = |alice, bob| {
+        let tally = Tally::sum([&of(0, alice), &of(1, bob), &of(2, Some(News::New))]).clustered();
+        assert_eq!(tally.news_of("disk full"), Some(News::New));
+        let cluster = tally.groups.keys().find(|pattern| pattern.starts_with("no space")).unwrap();
+        assert_eq!(tally.groups[cluster].alerts, 2, "{cluster}");
+        tally.news_of(cluster)
+    };
+    assert_eq!(clustered(Some(News::New), Some(News::New)), Some(News::New));
+    assert_eq!(clustered(Some(News::New), Some(back)), Some(back));
+    assert_eq!(clustered(Some(News::New), None), None);
 }

@@ -104,14 +104,18 @@ assumptions! {
     EPOCH_BYTES = "epoch-bytes", 550.0, "bytes", Measured, "a deflated epoch without patterns (tests/it/cost.rs)";
     EPOCH_BYTES_MAX = "epoch-bytes-max", 4_200.0, "bytes", Measured,
         "an epoch with all patterns of `stentor sample` (tests/it/cost.rs)";
-    WINDOW_WRITES = "window-writes", 3.0, "units", Code,
-        "open, close, and retire the epochs of a window (tests/it/cost.rs)";
+    WINDOW_WRITES = "window-writes", 4.0, "units", Code,
+        "open, close, count and retire the epochs of a window (tests/it/cost.rs)";
+    PATTERNS_PER_WINDOW = "patterns-per-window", 3.0, "patterns", Assumed,
+        "the patterns of a window, each with a history";
+    HISTORY_UNITS = "history-units", 1.0, "units", Code,
+        "a history is read and written once in a window, each in one unit (tests/it/cost.rs)";
     TARGET_WRITES = "target-writes", 3.0, "units", Code,
         "lease, turn and acknowledge (tests/it/cost.rs)";
     CURSOR_UNITS = "cursor-units", 2.0, "units", Code,
         "each epoch is written with the cursor, in a transaction (tests/it/cost.rs)";
-    WINDOW_READS = "window-reads", 9.0, "units", Code,
-        "the cursor, eight partitions of tallies (tests/it/cost.rs)";
+    WINDOW_READS = "window-reads", 10.0, "units", Code,
+        "the cursor, eight partitions of tallies, the marks (tests/it/cost.rs)";
     TARGET_READS = "target-reads", 5.0, "units", Code,
         "its state twice, two units each, and the cursor (tests/it/cost.rs)";
     SWEEPS_PER_HOUR = "sweeps-per-hour", 60.0, "sweeps", Template, "the schedule of the sweep";

@@ -201,11 +201,13 @@ impl<'a> Model<'a> {
         // Put in a transaction with the cursor, later marked as retired.
         let epoch = charged_kib(self.epoch_bytes);
         let epochs = self.epochs * (transaction * epoch + CURSOR_UNITS.value + epoch);
+        let patterns = self.windows * PATTERNS_PER_WINDOW.value * HISTORY_UNITS.value;
         vec![
             writes("dynamodb-rows", "rows written", rows),
             writes("dynamodb-index", "their index", index),
             writes("dynamodb-tallies", "tallies, put and deleted", tallies),
             writes("dynamodb-windows", "windows and epochs written", windows + epochs),
+            writes("dynamodb-patterns", "histories of patterns written", patterns),
         ]
     }
 
@@ -215,14 +217,17 @@ impl<'a> Model<'a> {
             item(code, name, Meter::DynamoDbReads, units * DAYS_PER_MONTH / MILLION)
         };
         let to_freeze = self.transactions * self.tally_bytes / KIB / KIB_PER_READ;
-        let to_deliver = self.epochs * self.targets * (1.0 + self.epoch_bytes / KIB / KIB_PER_READ);
+        // A round that has frozen the only epoch of its window does not read it.
+        let read = (self.epochs - self.windows) * self.targets;
+        let to_deliver = read * (1.0 + self.epoch_bytes / KIB / KIB_PER_READ);
+        let of_patterns = self.windows * PATTERNS_PER_WINDOW.value * HISTORY_UNITS.value;
         let of_windows = self.windows * (WINDOW_READS.value + self.targets * TARGET_READS.value);
         let of_routes = self.routes * SWEEP_ROUTE_READS.value;
         vec![
             reads(
                 "dynamodb-reads",
-                "cursors, tallies, epochs read",
-                self.arms + to_freeze + to_deliver + of_windows,
+                "cursors, tallies, epochs, histories read",
+                self.arms + to_freeze + to_deliver + of_windows + of_patterns,
             ),
             reads("dynamodb-sweeps", "sweeps", sweeps_per_day() * (SWEEP_READS.value + of_routes)),
         ]

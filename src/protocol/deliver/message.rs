@@ -1,11 +1,12 @@
 //! The next message to a target: which of the owed epochs it covers, and what it says about other
 //! targets.
 
-use futures::future::try_join_all;
+use futures::future::{try_join, try_join_all};
 
 use super::TargetDelivery;
 use crate::model::burst::Related;
 use crate::model::digest::{Digest, MergedEpochs};
+use crate::model::history::{MARK_RECENT, Mark};
 use crate::model::outbox::{Epoch, Recipient, TargetState};
 use crate::model::threshold::{Hold, Released};
 use crate::protocol::resolve::end_of_incident;
@@ -63,8 +64,13 @@ impl<W: Services> TargetDelivery<'_, W> {
         };
         let (mut merged, mut last) = (MergedEpochs::default(), after);
         'reading: while last < upto {
-            let epochs =
-                services.store().epochs(route, last, upto, EPOCHS_AT_ONCE, deadline).await?;
+            let is_next = |epoch: &&Epoch| epoch.number == last + 1 && epoch.number == upto;
+            let epochs = match self.frozen.filter(is_next) {
+                Some(epoch) => vec![epoch.clone()],
+                None => {
+                    services.store().epochs(route, last, upto, EPOCHS_AT_ONCE, deadline).await?
+                }
+            };
             if epochs.is_empty() && merged.is_empty() {
                 return self.lost(state, (last + 1, upto)).await;
             }
@@ -149,9 +155,18 @@ impl<W: Services> TargetDelivery<'_, W> {
         let escalation = state.escalation.as_ref().filter(|_| self.is_fallback());
         let escalated = escalation.map(|escalation| escalation.reason.clone());
         let Some(digest) = digest else { return Ok(None) };
-        let related = self.related(&digest).await?;
+        let (related, mark) = try_join(self.related(&digest), self.mark(&digest)).await?;
         let links = self.round.configured().map(|route| route.links(&digest)).unwrap_or_default();
-        Ok(Some(Digest { muted: state.muted, escalated, related, links, ..digest }))
+        Ok(Some(Digest { muted: state.muted, escalated, related, links, mark, ..digest }))
+    }
+
+    /// The latest mark of the day before the last alert.
+    async fn mark(&self, digest: &Digest) -> Result<Option<Mark>, StoreError> {
+        let Some(span) = digest.tally.span else { return Ok(None) };
+        let marks = self.marks.clone().await?;
+        let is_before =
+            |mark: &&Mark| mark.at <= span.last && span.last <= mark.at.after(MARK_RECENT);
+        Ok(marks.iter().rev().find(is_before).cloned())
     }
 
     /// The things that the other targets of the route opened for the same burst.

@@ -35,12 +35,13 @@ fn a_bill_has_a_line_for_each_service_and_says_what_it_assumes() {
       records written                                          27,191 GB      2,175.27       28.61
       records read                                             27,191 GB      1,087.63       14.30
       kept beyond 24 hours                               5,364 GB-months        536.37        7.05
-    DynamoDB                                                                    959.98       12.62
+    DynamoDB                                                                    959.99       12.62
       rows written                                     462 million units        288.73        3.80
       their index                                      200 million units        125.07        1.64
       tallies, put and deleted                         473 million units        295.89        3.89
       windows and epochs written                      14.4 million units          9.01        0.12
-      cursors, tallies, epochs read                    108 million units         13.55        0.18
+      histories of patterns written                   0.01 million units          0.01        0.00
+      cursors, tallies, epochs, histories read         108 million units         13.55        0.18
       sweeps                                          0.13 million units          0.02        0.00
       rows kept for 90 days                                568 GB-months        142.07        1.87
       their point-in-time recovery                         428 GB-months         85.64        1.13
@@ -64,17 +65,18 @@ fn a_bill_has_a_line_for_each_service_and_says_what_it_assumes() {
       reads of it                                          1.09 x 10,000          0.05        0.00
     Data transfer                                                                 0.00        0.00
     CloudWatch Logs subscriptions                                                 0.00        0.00
-    total                                                                     4,991.12       65.64
+    total                                                                     4,991.13       65.64
 
     not included: ingestion by CloudWatch Logs                               35,409.66      465.66
 
-    estimated, not measured (--json has all 60 coefficients)
+    estimated, not measured (--json has all 62 coefficients)
     peak-to-mean          2 times       the busiest minutes against the average
     invocation-ms         2.5 ms        runtime, summary line, rounding up to a millisecond
     vcpu-slowdown         2 times       a vCPU of Lambda against the measured core
     transaction-ms        20 ms         wait for one transaction
     transaction-cpu-ms    1 ms          sign and encrypt one transaction
     arm-ms                5 ms          wait for the cursor of a route
+    patterns-per-window   3 patterns    the patterns of a window, each with a history
     notifier-ms           400 ms        a due message: about twelve calls, and Slack's answer
     sweep-ms              10 ms         a sweep without routes
     sweep-route-ms        0.7 ms        each route: 10 ms, sixteen routes at once
@@ -116,7 +118,7 @@ fn the_json_object_has_the_documented_shape_and_stable_codes() {
         .iter()
         .flat_map(|service| codes(&service["charges"]))
         .collect();
-    insta::assert_snapshot!(charges.join(" "), @"kinesis-stream kinesis-in kinesis-out kinesis-retention dynamodb-rows dynamodb-index dynamodb-tallies dynamodb-windows dynamodb-reads dynamodb-sweeps dynamodb-stored dynamodb-recovery cloudwatch-own-logs cloudwatch-own-logs-stored cloudwatch-metrics cloudwatch-series cloudwatch-alarms cloudwatch-delivery-alarm cloudwatch-dashboard lambda-requests lambda-consumer lambda-notifier sqs-due sqs-polls secrets-stored secrets-reads data-out logs-delivered");
+    insta::assert_snapshot!(charges.join(" "), @"kinesis-stream kinesis-in kinesis-out kinesis-retention dynamodb-rows dynamodb-index dynamodb-tallies dynamodb-windows dynamodb-patterns dynamodb-reads dynamodb-sweeps dynamodb-stored dynamodb-recovery cloudwatch-own-logs cloudwatch-own-logs-stored cloudwatch-metrics cloudwatch-series cloudwatch-alarms cloudwatch-delivery-alarm cloudwatch-dashboard lambda-requests lambda-consumer lambda-notifier sqs-due sqs-polls secrets-stored secrets-reads data-out logs-delivered");
     let of_services = bill["services"].as_array().unwrap().iter();
     let sum: f64 = of_services.map(|service| service["usd_per_month"].as_f64().unwrap()).sum();
     assert!((sum - bill["total"]["usd_per_month"].as_f64().unwrap()).abs() < 0.01);

@@ -2,6 +2,7 @@
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use stentor::model::pattern::pattern_id;
 
 use super::*;
 
@@ -30,11 +31,17 @@ fn patterns_are_listed_with_their_share_times_and_what_is_new() {
     let output = patterns("patterns", LOG, &["--new-since", "2026-11-23"]);
     assert_eq!(text(&output.stderr), "");
     let shown = text(&output.stdout);
+    let id = pattern_id("order <n> failed: no space on <…>");
+    let first = format!(
+        "3 (60.0 %) · 2026-11-22T10:00:00.000Z to 2026-11-23T12:00:00.000Z · {id}\n    order <n> failed: no space on <…>\n    e.g. order 7"
+    );
     for part in [
         "5 lines, 3 patterns",
-        "3 (60.0 %) · 2026-11-22T10:00:00.000Z to 2026-11-23T12:00:00.000Z\n    order <n> failed: no space on <…>\n    e.g. order 7",
-        "1 (20.0 %) · 2026-11-23T10:00:00.000Z · new\n    at Disk.write(Disk.java:<n>)",
-        "1 (20.0 %) · 2026-11-23T11:00:00.000Z · new\n    user=<…> ",
+        &first,
+        "1 (20.0 %) · 2026-11-23T10:00:00.000Z · new · ",
+        "\n    at Disk.write(Disk.java:<n>)",
+        "1 (20.0 %) · 2026-11-23T11:00:00.000Z · new · ",
+        "\n    user=<…> ",
     ] {
         assert!(shown.contains(part), "{part}\n{shown}");
     }
@@ -54,7 +61,8 @@ fn patterns_as_json_have_a_limit() {
         (&json!(2), &json!(1), &json!(0))
     );
     let expected = json!([{
-        "pattern": report["patterns"][0]["pattern"], "lines": 1, "share": 0.5,
+        "pattern": report["patterns"][0]["pattern"],
+        "pattern_id": report["patterns"][0]["pattern_id"], "lines": 1, "share": 0.5,
         "first": "2026-11-23T11:00:00.000Z", "last": "2026-11-23T11:00:00.000Z", "new": null,
         "sample": report["patterns"][0]["sample"], "levels": {}, "markers": {},
     }]);
@@ -273,11 +281,13 @@ fn a_run_reports_the_groups_of_its_messages_with_their_values() {
     let (report, _) = report(&directory, &[log.to_str().unwrap()]);
     let expected = json!([
         {
-            "pattern": "[CRITICAL] ledger answered <n>", "alerts": 3, "apps": {"app.log": 3},
+            "pattern": "[CRITICAL] ledger answered <n>",
+            "pattern_id": pattern_id("[CRITICAL] ledger answered <n>"), "news": null, "alerts": 3, "apps": {"app.log": 3},
             "values": [{"placeholder": 0, "alerts": {"401": 1, "503": 2}}],
         },
         {
-            "pattern": "[CRITICAL] no space on <…>", "alerts": 2, "apps": {"app.log": 2},
+            "pattern": "[CRITICAL] no space on <…>",
+            "pattern_id": pattern_id("[CRITICAL] no space on <…>"), "news": null, "alerts": 2, "apps": {"app.log": 2},
             "values": [{"placeholder": 0, "alerts": {"/tmp": 1, "/var": 1}}],
         },
     ]);

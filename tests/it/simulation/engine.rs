@@ -12,6 +12,7 @@ use stentor::adapters::clock::SystemClock;
 use stentor::adapters::database::Database;
 use stentor::model::alert::{Alert, AlertId};
 use stentor::model::burst::BurstState;
+use stentor::model::history::{History, Mark};
 use stentor::model::name::{RouteName, Target};
 use stentor::model::outbox::{
     Acknowledgement, BurstPatterns, Claim, Cursor, Deferral, Epoch, Escalation, Freeze, Lease,
@@ -21,7 +22,7 @@ use stentor::model::tally::Tally;
 use stentor::model::threshold::Holding;
 use stentor::model::time::Timestamp;
 use stentor::protocol::clock::{Clock, Deadline};
-use stentor::protocol::store::{Commit, Store as _, StoreError};
+use stentor::protocol::store::{Commit, HistoryChange, Store as _, StoreError};
 
 use super::engines::{EngineKind, TestEngine};
 use super::plan::Mutation;
@@ -50,6 +51,7 @@ pub struct Memory {
     /// The first turn that is not taken.
     turns: BTreeMap<Target, Timestamp>,
     lagging_until: Option<Timestamp>,
+    marks: Vec<Mark>,
     tallies_written: u64,
 }
 
@@ -58,6 +60,8 @@ struct Outbox {
     cursor: Cursor,
     tallies: BTreeMap<TallyKey, Tally>,
     epochs: BTreeMap<u64, Epoch>,
+    /// By the id of the pattern.
+    histories: BTreeMap<String, History>,
     /// By whether it is a fallback, and the target.
     targets: BTreeMap<(bool, Target), (TargetState, Option<String>)>,
 }
@@ -552,6 +556,84 @@ impl Engine {
             }
         }
     }
+
+    pub fn histories(
+        &mut self,
+        route: &RouteName,
+        ids: &[String],
+    ) -> Answer<Vec<(String, History)>> {
+        match self {
+            Self::Memory(memory) => {
+                let stored = &memory.outbox(route).histories;
+                let found = ids.iter().filter_map(|id| stored.get_key_value(id));
+                Ok(found.map(|(id, history)| (id.clone(), history.clone())).collect())
+            }
+            Self::Production(production) => {
+                let histories = production.store.histories(route, ids, production.soon());
+                production.runtime.block_on(histories)
+            }
+        }
+    }
+
+    pub fn put_histories(&mut self, route: &RouteName, changes: &[HistoryChange]) -> Answer<bool> {
+        match self {
+            Self::Memory(memory) => {
+                let overwrites = memory.mutation == Some(Mutation::OverwriteHistories);
+                let stored = &mut memory.outbox(route).histories;
+                let mut all = true;
+                for HistoryChange { id, known, history } in changes {
+                    let counted = stored.get(id).map(|history| history.epoch);
+                    match counted.is_none() || counted == *known || overwrites {
+                        true => drop(stored.insert(id.clone(), history.clone())),
+                        false => all = false,
+                    }
+                }
+                Ok(all)
+            }
+            Self::Production(production) => {
+                let put = production.store.put_histories(route, changes, production.soon());
+                production.runtime.block_on(put)
+            }
+        }
+    }
+
+    pub fn set_counted(&mut self, route: &RouteName, upto: u64, now: Timestamp) -> Answer<()> {
+        match self {
+            Self::Memory(memory) => {
+                let cursor = &mut memory.outbox(route).cursor;
+                cursor.counted = cursor.counted.max(upto);
+                cursor.counting_since.get_or_insert(now);
+                Ok(())
+            }
+            Self::Production(production) => {
+                let counted = production.store.set_counted(route, upto, now, production.soon());
+                production.runtime.block_on(counted)
+            }
+        }
+    }
+
+    pub fn mark(&mut self, mark: &Mark) -> Answer<()> {
+        match self {
+            Self::Memory(memory) => {
+                memory.marks.push(mark.clone());
+                Ok(())
+            }
+            Self::Production(production) => {
+                production.runtime.block_on(production.store.mark(mark, production.soon()))
+            }
+        }
+    }
+
+    pub fn marks(&mut self, since: Timestamp) -> Answer<Vec<Mark>> {
+        match self {
+            Self::Memory(memory) => {
+                Ok(memory.marks.iter().filter(|mark| mark.at >= since).cloned().collect())
+            }
+            Self::Production(production) => {
+                production.runtime.block_on(production.store.marks(since, production.soon()))
+            }
+        }
+    }
 }
 
 impl Memory {
@@ -560,7 +642,11 @@ impl Memory {
     }
 
     fn outbox(&mut self, route: &RouteName) -> &mut Outbox {
-        self.routes.entry(route.clone()).or_default()
+        self.routes.entry(route.clone()).or_insert_with(|| {
+            // A route that can tell what is new.
+            let counting_since = Some(Timestamp::default());
+            Outbox { cursor: Cursor { counting_since, ..Cursor::default() }, ..Outbox::default() }
+        })
     }
 
     fn commit(&mut self, alerts: &[impl Borrow<Alert> + Sync]) -> Committed {
@@ -582,11 +668,7 @@ impl Memory {
         let tallies = fresh.into_iter().map(|(route, alerts)| {
             self.tallies_written += 1;
             let key = TallyKey::new(route.to_string(), format!("{:09}", self.tallies_written));
-            self.routes
-                .entry(route.clone())
-                .or_default()
-                .tallies
-                .insert(key.clone(), Tally::of(alerts));
+            self.outbox(&route).tallies.insert(key.clone(), Tally::of(alerts));
             (route, key)
         });
         Committed { tallies: tallies.collect(), commits }

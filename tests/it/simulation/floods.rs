@@ -28,7 +28,7 @@ const HEALTHY: usize = 10;
 const IDLE: usize = 2_000;
 
 /// The configurations of the floods.
-pub fn configurations() -> [String; 4] {
+pub fn configurations() -> [String; 5] {
     let route = |n: usize, target: String, more: &str| {
         format!(
             "[[route]]\nname = \"r{n}\"\nmarkers = [\"[R{n}]\"]\nnotify = [\"{target}\"]\n{more}\n"
@@ -45,6 +45,7 @@ pub fn configurations() -> [String; 4] {
         all(vec!["slack:one".to_owned(); SHARING]),
         all(silent.chain(healthy).collect()),
         all(vec!["slack:one".to_owned(); IDLE]),
+        super::month::CONFIGURATION.to_owned(),
     ]
 }
 
@@ -77,7 +78,7 @@ pub fn is_silent(target: &Target) -> bool {
     target.name.as_str().starts_with("silent")
 }
 
-fn flood(configuration: usize, plan: impl FnOnce(Plan) -> Plan) -> Arc<Sim> {
+pub fn flood(configuration: usize, plan: impl FnOnce(Plan) -> Plan) -> Arc<Sim> {
     let quiet = Plan {
         faults: Faults::default(),
         configuration: FLOOD + configuration,
@@ -122,7 +123,7 @@ fn alert(sim: &Arc<Sim>, at: Duration, routes: std::ops::Range<usize>) {
     });
 }
 
-fn run_for(sim: &Arc<Sim>, length: Duration) {
+pub fn run_for(sim: &Arc<Sim>, length: Duration) {
     let at = Arc::clone(sim);
     sim.executor.after(length, move || at.state.lock().unwrap().finished = true);
     let at = Arc::clone(sim);

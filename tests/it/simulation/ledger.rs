@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use stentor::model::alert::{Alert, AlertId};
 use stentor::model::digest::Digest;
+use stentor::model::history::News;
 use stentor::model::name::{RouteName, Target};
 use stentor::model::outbox::{Acknowledgement, Freeze, Recipient, TallyKey};
+use stentor::model::pattern::pattern_id;
 use stentor::model::threshold::{Hold, Released};
 use stentor::protocol::arm::LOST_AFTER;
 use stentor::protocol::dead_letter::{ParkedItem, ParkedWork};
@@ -19,6 +21,8 @@ use stentor::protocol::store::Commit;
 pub struct Ledger {
     /// Every alert with a row, and the routes that it was written for.
     pub rows: BTreeMap<AlertId, Vec<RouteName>>,
+    /// The id of the pattern of each alert.
+    pub patterns: BTreeMap<AlertId, String>,
     tallies: BTreeMap<(RouteName, TallyKey), Vec<AlertId>>,
     pub epochs: BTreeMap<(RouteName, u64), Frozen>,
     pub delivered: Vec<Step>,
@@ -66,6 +70,7 @@ pub struct Frozen {
     pub ends: Option<u64>,
     pub hold: Option<Hold>,
     pub released: Option<Released>,
+    pub news: BTreeMap<String, News>,
     pub at_us: u64,
 }
 
@@ -107,6 +112,7 @@ impl Ledger {
             .map(|(alert, _)| alert)
             .collect();
         for alert in &fresh {
+            self.patterns.insert(alert.id.clone(), pattern_id(alert.pattern.as_str()));
             self.committed_at.entry(alert.id.clone()).or_insert(now_us);
             if self.rows.insert(alert.id.clone(), alert.routes.to_vec()).is_some() {
                 self.violations.push(format!("{} has two writes of its row", alert.id.as_str()));
@@ -192,6 +198,7 @@ impl Ledger {
             ends,
             hold: epoch.hold,
             released: epoch.released,
+            news: epoch.tally.news.clone(),
         };
         if self.epochs.insert((route.clone(), epoch.number), frozen).is_some() {
             self.violations.push(format!("epoch {} of {route} is written twice", epoch.number));

@@ -50,10 +50,14 @@ pub enum Mutation {
     ForgetHeld,
     /// A message does not include the alerts that were held before it.
     ReleaseNothing,
+    /// A history has no condition.
+    OverwriteHistories,
+    /// The cursor counts epochs that the histories do not.
+    CountAhead,
 }
 
 impl Mutation {
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::AcknowledgeBeforeArm,
         Self::ReadBeforeClosing,
         Self::SettleBeforeAcceptance,
@@ -77,6 +81,8 @@ impl Mutation {
         Self::DeliverHeld,
         Self::ForgetHeld,
         Self::ReleaseNothing,
+        Self::OverwriteHistories,
+        Self::CountAhead,
     ];
 }
 
@@ -106,6 +112,8 @@ impl Mutation {
             Self::MuteForEver => Faults { fail: 1, ..none },
             Self::RetireForOneTarget => Faults { target: 300, ..none },
             Self::DeliverHeld | Self::ForgetHeld | Self::ReleaseNothing => none,
+            Self::OverwriteHistories => Faults { slow: 150, duplicate: 500, ..none },
+            Self::CountAhead => Faults { crash: 40, ..none },
         }
     }
 }

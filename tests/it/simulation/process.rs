@@ -11,6 +11,7 @@ use stentor::model::alert::Alert;
 use stentor::model::burst::BurstState;
 use stentor::model::digest::Digest;
 use stentor::model::error::Cause;
+use stentor::model::history::{History, Mark};
 use stentor::model::name::{RouteName, Target, TargetKind};
 use stentor::model::outbox::{
     Acknowledgement, BurstPatterns, Claim, Cursor, Deferral, Epoch, Escalation, Freeze, Lease,
@@ -22,7 +23,7 @@ use stentor::protocol::dead_letter::ParkedItem;
 use stentor::protocol::notify::{Accepted, Deliver, DeliverError, DeliveryFailure, FailureCode};
 use stentor::protocol::queue::{DeadLetterQueue, Due, DueQueue, QueueError};
 use stentor::protocol::services::Services;
-use stentor::protocol::store::{Commit, Store, StoreError};
+use stentor::protocol::store::{Commit, HistoryChange, Store, StoreError};
 
 use super::engine::{Committed, Engine};
 use super::floods;
@@ -561,6 +562,53 @@ impl Store for Process {
         let effect =
             move |state: &mut State, _: &Sim| state.engine.retire(&route, &cursor, upto, &gone);
         self.ask("retire", deadline, effect).await
+    }
+
+    async fn histories(
+        &self,
+        route: &RouteName,
+        ids: &[String],
+        deadline: Deadline,
+    ) -> Result<Vec<(String, History)>, StoreError> {
+        let (route, ids) = (route.clone(), ids.to_vec());
+        let effect = move |state: &mut State, _: &Sim| state.engine.histories(&route, &ids);
+        self.ask("histories", deadline, effect).await
+    }
+
+    async fn put_histories(
+        &self,
+        route: &RouteName,
+        changes: &[HistoryChange],
+        deadline: Deadline,
+    ) -> Result<bool, StoreError> {
+        if self.sim.plan.mutation == Some(Mutation::CountAhead) {
+            let upto = changes.iter().map(|change| change.history.epoch).max().unwrap_or_default();
+            self.set_counted(route, upto, self.now(), deadline).await?;
+        }
+        let (route, changes) = (route.clone(), changes.to_vec());
+        let effect = move |state: &mut State, _: &Sim| state.engine.put_histories(&route, &changes);
+        self.change("put_histories", deadline, effect).await
+    }
+
+    async fn set_counted(
+        &self,
+        route: &RouteName,
+        upto: u64,
+        now: Timestamp,
+        deadline: Deadline,
+    ) -> Result<(), StoreError> {
+        let route = route.clone();
+        let effect = move |state: &mut State, _: &Sim| state.engine.set_counted(&route, upto, now);
+        self.ask("set_counted", deadline, effect).await
+    }
+
+    async fn mark(&self, mark: &Mark, deadline: Deadline) -> Result<(), StoreError> {
+        let mark = mark.clone();
+        self.ask("mark", deadline, move |state, _| state.engine.mark(&mark)).await
+    }
+
+    async fn marks(&self, since: Timestamp, deadline: Deadline) -> Result<Vec<Mark>, StoreError> {
+        self.ask("marks", deadline, move |state, _| state.engine.marks(since)).await
     }
 }
 

@@ -373,6 +373,9 @@ fn left_to_do(sim: &Sim) -> Vec<String> {
         if !sim.plan.inline && (cursor.open.is_some() || cursor.closing.is_some()) {
             left.push(format!("{route} has a window open or closing"));
         }
+        if !sim.plan.inline && cursor.counted < cursor.epoch {
+            left.push(format!("the histories of {route} count epochs up to {}", cursor.counted));
+        }
         for target in cursor.targets.keys() {
             let known = state.engine.target(&route, Recipient::Own(target)).unwrap();
             let offset = cursor.delivered_to(target, &known);
@@ -410,9 +413,16 @@ fn elapsed(sim: &Sim) -> Duration {
 fn evaluate(sim: &Sim, shards: &[Arc<Shard>]) -> Verdict {
     let jira = super::jira::verdict(sim);
     let stuck = if elapsed(sim) > sim.plan.busy + PATIENCE { left_to_do(sim) } else { Vec::new() };
-    let state = sim.state.lock().unwrap();
+    let mut state = sim.state.lock().unwrap();
+    let state = &mut *state;
     let ledger = &state.ledger;
     let mut violations = ledger.violations.clone();
+    if !sim.plan.inline {
+        let known = state.engine.routes().unwrap();
+        let wrong =
+            known.iter().map(|route| super::histories::verdict(ledger, &mut state.engine, route));
+        violations.extend(wrong.collect::<Vec<_>>().concat());
+    }
     violations.extend(stuck);
     violations.extend(jira);
     violations.extend(ledger.unbalanced());

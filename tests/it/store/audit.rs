@@ -149,8 +149,15 @@ pub(super) async fn an_erased_outbox_counts_as_before(kind: EngineKind) {
     let holds = |text: String| text.to_lowercase().contains("ann@example.org");
     let tallies = async || store.tallies(&route, None, 97, soon()).await.unwrap().tallies;
     let stale = tallies().await;
+    let history = |id: &str, pattern: &str| {
+        let mut history = History::new(pattern, at.time());
+        history.count(1, 2, at.time());
+        HistoryChange { id: id.to_owned(), known: None, history }
+    };
+    let remembered = [history("a", "login of ANN@example.org failed"), history("b", "disk full")];
+    assert!(store.put_histories(&route, &remembered, at).await.unwrap());
     let found = erase_outbox(&store, &erasure(), true, soon).await.unwrap();
-    assert_eq!(found, ErasedOutbox { tallies: 1, epochs: 0 });
+    assert_eq!(found, ErasedOutbox { tallies: 1, epochs: 0, patterns: 1 });
     assert_eq!(tallies().await, stale, "a dry run changes nothing");
 
     // A freeze that has read the tallies before they were erased has no effect.
@@ -196,7 +203,11 @@ pub(super) async fn an_erased_outbox_counts_as_before(kind: EngineKind) {
     let frozen = async || store.epochs(&route, 0, 1, usize::MAX, soon()).await.unwrap();
     assert!(holds(format!("{:?}", frozen().await)));
     let found = erase_outbox(&store, &erasure(), false, soon).await.unwrap();
-    assert_eq!(found, ErasedOutbox { tallies: 0, epochs: 1 });
+    assert_eq!(found, ErasedOutbox { tallies: 0, epochs: 1, patterns: 0 });
+    let known = store.all_histories(&route, at).await.unwrap();
+    assert!(!holds(format!("{known:?}")), "{known:?}");
+    assert!(known.iter().all(|(_, history)| (history.alerts, history.epoch) == (2, 1)));
+    assert_eq!(known[1].1.pattern, "disk full");
     let epochs = frozen().await;
     assert!(!holds(format!("{epochs:?}")), "{epochs:?}");
     assert_eq!((epochs[0].tally.alerts, &epochs[0].owed), (3, &vec![target()]));

@@ -62,6 +62,8 @@ CREATE TABLE stentor.cursors (
     closing bigint,
     epoch bigint NOT NULL DEFAULT 0,
     sealed bigint NOT NULL DEFAULT 0,
+    counted bigint NOT NULL DEFAULT 0,
+    counting_since bigint,
     retired bigint NOT NULL DEFAULT 0,
     burst text,
     patterns text,
@@ -114,6 +116,29 @@ CREATE TABLE stentor.channels (
     not_before bigint,
     next_turn bigint
 );
+
+-- What a route remembers of a pattern, as deflated JSON.
+CREATE TABLE stentor.patterns (
+    route text NOT NULL,
+    -- The id of the pattern.
+    id text NOT NULL,
+    -- The latest epoch that the history counts, and that of the history which it replaced.
+    counted bigint NOT NULL,
+    replaced bigint NOT NULL,
+    history bytea NOT NULL,
+    expires_at timestamptz NOT NULL,
+    PRIMARY KEY (route, id)
+);
+CREATE INDEX patterns_by_expiry ON stentor.patterns (expires_at);
+
+-- Moments that people name, for messages to refer to.
+CREATE TABLE stentor.marks (
+    id bigint PRIMARY KEY,
+    at bigint NOT NULL,
+    text text NOT NULL,
+    expires_at timestamptz NOT NULL
+);
+CREATE INDEX marks_by_time ON stentor.marks (at);
 
 -- Until when some consumer counts as behind its stream.
 CREATE TABLE stentor.lag (
@@ -186,6 +211,13 @@ BEGIN
     deleted := deleted + count;
     DELETE FROM stentor.epochs e WHERE e.ctid = ANY (ARRAY(
         SELECT f.ctid FROM stentor.epochs f WHERE f.expires_at < now() LIMIT deleted_at_once));
+    GET DIAGNOSTICS count = ROW_COUNT;
+    deleted := deleted + count;
+    DELETE FROM stentor.patterns p WHERE p.ctid = ANY (ARRAY(
+        SELECT q.ctid FROM stentor.patterns q WHERE q.expires_at < now() LIMIT deleted_at_once));
+    GET DIAGNOSTICS count = ROW_COUNT;
+    deleted := deleted + count;
+    DELETE FROM stentor.marks WHERE expires_at < now();
     GET DIAGNOSTICS count = ROW_COUNT;
     deleted := deleted + count;
     FOR part IN

@@ -1,0 +1,140 @@
+//! What the routes remember of their patterns, and the marks of people: the partitions `<route>#patterns`
+//! and `#marks` of the outbox.
+
+use aws_sdk_dynamodb::types::KeysAndAttributes;
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+
+use super::DynamoStore;
+use super::call::{CallError, call_error};
+use super::expression::Expression;
+use super::item::{self, Item};
+use crate::model::error::Cause;
+use crate::model::history::{HISTORY_KEPT, History, MARK_KEPT, Mark};
+use crate::model::name::RouteName;
+use crate::model::time::Timestamp;
+use crate::protocol::clock::{Clock, Deadline};
+use crate::protocol::store::{HistoryChange, StoreError};
+
+/// A partition that no route has: route names contain no `#`.
+const MARKS: &str = "#marks";
+
+/// Histories that are written at the same time.
+const WRITTEN_AT_ONCE: usize = 16;
+
+fn partition(route: &RouteName) -> String {
+    format!("{route}#patterns")
+}
+
+impl<C: Clock> DynamoStore<C> {
+    /// `ids` are at most 100.
+    pub(super) async fn histories_of(
+        &self,
+        route: &RouteName,
+        ids: &[String],
+        deadline: Deadline,
+    ) -> Result<Vec<(String, History)>, StoreError> {
+        let partition = partition(route);
+        let mut wanted: Vec<Item> = ids.iter().map(|id| item::key(&partition, id)).collect();
+        let mut histories = Vec::with_capacity(ids.len());
+        while !wanted.is_empty() {
+            let (items, left) = self.get_some(&wanted, deadline).await?;
+            for item in &items {
+                histories.push((item::sort_key(item).unwrap_or_default(), item::history(item)?));
+            }
+            wanted = left;
+        }
+        Ok(histories)
+    }
+
+    /// Some of the items, and the keys of those that were not read.
+    async fn get_some(
+        &self,
+        keys: &[Item],
+        deadline: Deadline,
+    ) -> Result<(Vec<Item>, Vec<Item>), StoreError> {
+        let get = || {
+            let keys = KeysAndAttributes::builder()
+                .set_keys(Some(keys.to_vec()))
+                .consistent_read(true)
+                .build()
+                .expect("invariant: keys are set");
+            let call = self.client.batch_get_item().request_items(&self.tables.outbox, keys);
+            async {
+                let page = call.send().await.map_err(call_error)?;
+                let items = page.responses.unwrap_or_default().into_values().flatten();
+                let left = page.unprocessed_keys.unwrap_or_default().into_values();
+                let left: Vec<Item> = left.flat_map(|keys| keys.keys).collect();
+                let items: Vec<Item> = items.collect();
+                match items.is_empty() && !left.is_empty() {
+                    true => Err(CallError::Transient(Cause::new(
+                        "unprocessed-keys",
+                        "BatchGetItem processed no key",
+                    ))),
+                    false => Ok((items, left)),
+                }
+            }
+        };
+        self.read(deadline, get).await
+    }
+
+    pub(super) async fn replace_histories(
+        &self,
+        route: &RouteName,
+        changes: &[HistoryChange],
+        deadline: Deadline,
+    ) -> Result<bool, StoreError> {
+        let partition = partition(route);
+        let partition = partition.as_str();
+        let put = |change: &HistoryChange| {
+            let HistoryChange { id, known, history } = change;
+            let id = id.clone();
+            let replaced = Expression::default()
+                .set("history", item::packed(history))
+                .set("counted", item::number(history.epoch))
+                .set("expires_at", item::expiry(history.last, HISTORY_KEPT));
+            let replaced = match known {
+                // It may have expired meanwhile.
+                Some(known) => replaced.when_any(&[
+                    ("counted", "=", Some(item::number(*known))),
+                    ("counted", "absent", None),
+                ]),
+                None => replaced.when_absent("counted"),
+            };
+            async move { self.update(partition, &id, &replaced, deadline).await }
+        };
+        let puts = stream::iter(changes.iter().map(put)).buffer_unordered(WRITTEN_AT_ONCE);
+        puts.try_fold(true, async |all, done| Ok(all && done)).await
+    }
+
+    /// Every history of a route, by the ids of the patterns.
+    ///
+    /// # Errors
+    /// When the store is unavailable.
+    pub async fn all_histories(
+        &self,
+        route: &RouteName,
+        deadline: Deadline,
+    ) -> Result<Vec<(String, History)>, StoreError> {
+        let items = self.query(&partition(route), "0", "g", deadline).await?;
+        let history = |item| Ok((item::sort_key(item).unwrap_or_default(), item::history(item)?));
+        items.iter().map(history).collect()
+    }
+
+    pub(super) async fn put_mark(&self, mark: &Mark, deadline: Deadline) -> Result<(), StoreError> {
+        // Two marks of one moment have different keys.
+        let sort = format!("{}#{}", mark.at.clamped().iso(), self.unique());
+        let mut entry = item::key(MARKS, &sort);
+        entry.insert("mark".to_owned(), item::json(mark));
+        entry.insert("expires_at".to_owned(), item::expiry(mark.at, MARK_KEPT));
+        self.put(entry, deadline).await
+    }
+
+    pub(super) async fn marks_since(
+        &self,
+        since: Timestamp,
+        deadline: Deadline,
+    ) -> Result<Vec<Mark>, StoreError> {
+        let marks = self.query(MARKS, &since.clamped().iso(), "~", deadline).await?;
+        marks.iter().map(item::mark).collect()
+    }
+}
