@@ -281,7 +281,9 @@ mod tests {
         let nightly = [(0, 500), (24, 450), (48, 520), (72, 480)];
         let silent = |hours: u64| Some(News::Back { silent_ms: hours * 3_600_000 });
         let spike = |alerts_in_hour, usual| Some(News::Spike { alerts_in_hour, usual });
-        let cases: [(&[(u32, u64)], u32, u64, Option<News>); 13] = [
+        /// The history, the hour, the alerts, and what they are.
+        type Case<'a> = (&'a [(u32, u64)], u32, u64, Option<News>);
+        let cases: [Case<'_>; 13] = [
             (&[(0, 1)], 1, 1_000, None),
             (&[(0, 1)], 23, 1_000, None),
             (&[(0, 1)], 24, 9, None),

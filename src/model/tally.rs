@@ -87,7 +87,7 @@ pub struct Tally {
     pub ungrouped: Ungrouped,
     /// Alerts of patterns that did not fit.
     pub other: u64,
-    /// The patterns that are news, by id ([`pattern_id`]).
+    /// The patterns that are news, by id ([`pattern_id`](crate::model::pattern::pattern_id)).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub news: BTreeMap<String, News>,
     pub accounts: Names,
