@@ -49,8 +49,11 @@ pub struct Cursor {
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BurstPatterns {
     pub known: PatternSet,
-    /// How many windows of the burst ended earlier.
+    /// How many windows of the burst ended earlier; of a route that speaks on news, in this hour.
     pub pulled: u32,
+    /// The hour since 1970 in which they did, of a route that speaks on news.
+    #[serde(default)]
+    pub pulled_in: i64,
 }
 
 /// A window that collects tallies until it is due.

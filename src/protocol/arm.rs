@@ -19,6 +19,7 @@ use crate::model::pattern_set::PatternSet;
 use crate::model::threshold::ThresholdKey;
 use crate::model::time::Timestamp;
 use crate::protocol::clock::{Clock as _, Deadline};
+use crate::protocol::freeze::speaks_on_news;
 use crate::protocol::queue::{Due, DueQueue as _};
 use crate::protocol::retry_reason::RetryReason;
 use crate::protocol::services::Services;
@@ -27,9 +28,11 @@ use crate::protocol::store::Store as _;
 /// A due message that is overdue by this much counts as lost, and is sent again.
 pub const LOST_AFTER: Duration = Duration::from_secs(180);
 
-/// The most windows of a burst that end earlier because of new patterns. A route that speaks on news counts
-/// those since its latest window without news.
+/// The most windows of a burst that end earlier because of new patterns. A route that speaks on news, whose
+/// bursts may last for ever, has as many in each hour.
 const PULLED_MAX: u32 = 16;
+
+const HOUR_MS: i64 = 3_600_000;
 
 /// The new alerts of a route for which it is armed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -128,6 +131,10 @@ async fn is_news<W: Services>(
     if !is_readable || !History::are_known(since, now) {
         return true;
     }
+    if cursor.open.as_ref().is_some_and(|open| open.due <= now) {
+        // Nothing ends earlier.
+        return false;
+    }
     let mut alerts: BTreeMap<String, u64> = BTreeMap::new();
     for (pattern, n) in &fresh.by_pattern {
         *alerts.entry(pattern_id(pattern)).or_default() += n;
@@ -153,23 +160,25 @@ fn pulled_forward<W: Services>(
     (fresh, is_news): (&FreshAlerts, bool),
     claim: Claim,
 ) -> Option<(Window, BurstPatterns)> {
-    let BurstPatterns { known, pulled } = cursor.patterns;
     let (open, route) = (cursor.open.as_ref()?, services.routes().get(route)?);
     let now = services.clock().now();
-    let speaks = route.speak_on.is_some() && !fresh.by_pattern.is_empty();
-    let is_silent = speaks && cursor.is_idle();
+    let BurstPatterns { known, pulled, pulled_in } = cursor.patterns;
+    let speaks = speaks_on_news(route, cursor, now);
+    let hour = if speaks { now.as_millis().div_euclid(HOUR_MS) } else { 0 };
+    let pulled = if speaks && pulled_in != hour { 0 } else { pulled };
     let is_new_in_burst = cursor.burst.is_some()
         && pulled < PULLED_MAX
         && (speaks || !known.has_all(&fresh.patterns));
-    let (due, patterns) = if !is_news {
+    let (due, patterns) = if !is_news || (speaks && fresh.by_pattern.is_empty()) {
         return None;
     } else if reaches_threshold(cursor, route, fresh, now) == Some(true) {
         (now, cursor.patterns)
-    } else if is_silent {
+    } else if speaks && cursor.is_idle() {
         // It waits for its digest.
         (soonest(route, now), cursor.patterns)
     } else if is_new_in_burst {
-        let mut patterns = BurstPatterns { known: fresh.patterns, pulled: pulled + 1 };
+        let mut patterns =
+            BurstPatterns { known: fresh.patterns, pulled: pulled + 1, pulled_in: hour };
         patterns.known.add(&known);
         (now.after(route.window), patterns)
     } else {
@@ -257,6 +266,7 @@ fn first_due<W: Services>(
     if is_quiet && reaches_threshold(cursor, route, fresh, now) != Some(false) {
         return now;
     }
-    let burst = cursor.burst.filter(|_| route.speak_on.is_none()).unwrap_or_default();
+    let speaks = speaks_on_news(route, cursor, now);
+    let burst = cursor.burst.filter(|_| !speaks).unwrap_or_default();
     now.after(burst.next_window(route.window, route.window_max))
 }

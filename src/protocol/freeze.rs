@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::config::Route;
 use crate::model::burst::{Burst, BurstState};
+use crate::model::history::History;
 use crate::model::name::Target;
 use crate::model::outbox::{
     BurstPatterns, Claim, Cursor, Epoch, Finish, Freeze, Opening, StoredTally,
@@ -67,7 +68,6 @@ pub fn step(
     let FreezePart { stored, tally, is_last } = part;
     let patterns = with_patterns(cursor.patterns, &tally);
     let Held { hold, released, holding, burst } = held(cursor, window, stored, &tally, context);
-    let has_usual_alerts = !tally.is_empty() && tally.news.is_empty();
     let alerts = if hold.is_some() { 0 } else { tally.alerts };
     let alerts = alerts.saturating_add(released.map_or(0, |released| released.alerts));
     // Epochs beyond the sealed one are from earlier steps of this window, perhaps before a crash.
@@ -93,12 +93,7 @@ pub fn step(
         released,
     });
     let burst = burst.filter(|_| !window_is_empty || goes_on);
-    let is_usual = has_usual_alerts && context.route.is_some_and(|route| route.speak_on.is_some());
-    let patterns = match burst {
-        None => BurstPatterns::default(),
-        Some(_) if is_usual => BurstPatterns { pulled: 0, ..patterns },
-        Some(_) => patterns,
-    };
+    let patterns = burst.map_or_else(BurstPatterns::default, |_| patterns);
     let (burst, finish) = match is_last {
         true => finish(cursor, burst, context),
         false => (burst, None),
@@ -168,6 +163,12 @@ pub fn would_end_burst(cursor: &Cursor, is_empty: bool) -> bool {
     is_empty && cursor.epoch == cursor.sealed && cursor.burst.is_some_and(has_alerts)
 }
 
+/// Whether the route sends at once only what is news. On its first day it does not know that, and is like
+/// any other.
+pub(crate) fn speaks_on_news(route: &Route, cursor: &Cursor, now: Timestamp) -> bool {
+    route.speak_on.is_some() && History::are_known(cursor.counting_since, now)
+}
+
 /// The longest that a burst without alerts goes on because a consumer is behind. A shard may be
 /// stuck for days, and an incident that stays open hides the next one.
 const LAGGING_MAX: Duration = Duration::from_secs(30 * 60);
@@ -224,9 +225,9 @@ fn finish(
     let (Some(state), Some(route)) = (burst, context.route) else {
         return (None, Some(Finish::default()));
     };
-    let length = match route.speak_on {
-        Some(_) => route.window_max,
-        None => state.next_window(route.window, route.window_max),
+    let length = match speaks_on_news(route, cursor, context.now) {
+        true => route.window_max,
+        false => state.next_window(route.window, route.window_max),
     };
     let state = BurstState { window_ms: millis(length), ..state };
     // The cursor already has its targets, from the epoch.

@@ -90,8 +90,8 @@ impl Histories {
             return;
         }
         self.add(epoch);
-        let is_full =
-            self.known.len() > HISTORIES_MAX || self.upto - cursor.counted >= UNCOUNTED_MAX;
+        let is_full = self.known.len() > HISTORIES_MAX
+            || self.upto.saturating_sub(cursor.counted) >= UNCOUNTED_MAX;
         if is_full && let Err(error) = self.write(round, cursor).await {
             note(round, &error);
         }
