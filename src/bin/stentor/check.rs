@@ -236,18 +236,21 @@ fn held(route: &Route) -> Option<String> {
             "is staged: its alerts are stored and counted, and no target gets them".to_owned(),
         );
     }
+    let threshold = route.at_least.map(|threshold| {
+        let per = match threshold.per {
+            ThresholdKey::Route => "",
+            ThresholdKey::Pattern => " of one pattern",
+            ThresholdKey::App => " of one app",
+        };
+        format!("sends no message below {threshold}{per}; its alerts are held until then")
+    });
     let speaks = route.speak_on.as_ref().map(|kinds| {
         let kinds: Vec<&str> = kinds.iter().map(|kind| kind.into()).collect();
         let (kinds, digest) = (kinds.join(", "), humanize_duration(route.window_max));
         format!("sends at once what is news ({kinds}), and all else every {digest}")
     });
-    let Some(threshold) = route.at_least else { return speaks };
-    let per = match threshold.per {
-        ThresholdKey::Route => "",
-        ThresholdKey::Pattern => " of one pattern",
-        ThresholdKey::App => " of one app",
-    };
-    Some(format!("sends no message below {threshold}{per}; its alerts are held until then"))
+    let both: Vec<String> = threshold.into_iter().chain(speaks).collect();
+    (!both.is_empty()).then(|| both.join("; "))
 }
 
 /// The lines that each route takes, and why it does not take the others.

@@ -42,6 +42,11 @@ async fn a_settlement_whose_answer_is_lost_succeeds() {
     assert!(!store.release(&route, recipient, &ann, &later, soon()).await.unwrap());
     let accepted = acknowledgement(4);
     assert!(other.acknowledge(&route, recipient, &bob, &accepted, soon()).await.unwrap());
+    // An acknowledgement has its time: that of the two differs.
+    let acknowledged = SystemClock.now();
+    while SystemClock.now() == acknowledged {
+        tokio::task::yield_now().await;
+    }
     assert!(!store.acknowledge(&route, recipient, &ann, &accepted, soon()).await.unwrap());
 }
 
