@@ -1,4 +1,4 @@
-//! What is news about the patterns of a message, in words.
+//! The news about the patterns of a message, in words.
 
 use super::content::{Inline, Line, joined, plain_line};
 use super::{text, time};
@@ -21,7 +21,7 @@ pub(super) fn words(news: News) -> String {
     }
 }
 
-/// What is news about a pattern; empty if nothing is.
+/// The news about a pattern; empty if there is none.
 pub(super) fn of_pattern(digest: &Digest, pattern: &str) -> Line {
     let news = digest.tally.news_of(pattern);
     news.map(|news| vec![Inline::Strong(words(news))]).unwrap_or_default()

@@ -29,7 +29,7 @@ use crate::protocol::store::Store as _;
 pub const LOST_AFTER: Duration = Duration::from_secs(180);
 
 /// The most windows of a burst that end earlier because of new patterns. A route that speaks on news, whose
-/// bursts may last for ever, has as many in each hour.
+/// bursts may never end, has as many in each hour.
 const PULLED_MAX: u32 = 16;
 
 const HOUR_MS: i64 = 3_600_000;

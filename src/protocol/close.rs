@@ -73,7 +73,7 @@ pub async fn end_burst<W: Services>(
     run_round(Round { is_last: true, ..Round::new(services, route, attempt, deadline) }).await
 }
 
-/// What a round has frozen.
+/// The results of a round that has frozen a window.
 #[derive(Default)]
 struct Frozen {
     /// Alerts that are held.

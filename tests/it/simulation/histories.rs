@@ -9,7 +9,7 @@ use stentor::model::name::RouteName;
 use super::engine::Engine;
 use super::ledger::Ledger;
 
-/// What a route knows of its patterns after a schedule, when it counts every epoch.
+/// The mistakes in the histories and the news of a route, after a schedule, when every epoch is counted.
 pub fn verdict(ledger: &Ledger, engine: &mut Engine, route: &RouteName) -> Vec<String> {
     // Epoch and alerts of each pattern, in order.
     let mut expected: BTreeMap<&str, Vec<(u64, u64)>> = BTreeMap::new();

@@ -46,7 +46,7 @@ struct PrintedHistory {
     /// The median of the hours that had alerts, in the last two weeks.
     usual_in_hour: Option<u64>,
     alerts_in_hour: u64,
-    /// What a further alert would be now.
+    /// The kind of news that a further alert would be now.
     next_alert: Option<&'static str>,
     hours: BTreeMap<String, u64>,
 }
@@ -148,7 +148,7 @@ fn add(report: &mut TextReport, Known { route, id, history }: &Known, now: Times
     report.line(2, verdict(history, now));
 }
 
-/// What a further alert would be, and what would make it something else.
+/// The kind of news that a further alert would be, and the condition for another kind.
 fn verdict(history: &History, now: Timestamp) -> String {
     let is_spike = |usual: u64| history.alerts_in_hour(now) >= usual.saturating_mul(SPIKE);
     match (History::news(Some(history), 1, now, Some(history.first)), history.usual(now)) {
