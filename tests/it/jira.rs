@@ -490,6 +490,26 @@ async fn one_issue_that_fails_does_not_hold_the_others_back() {
     assert_eq!(entries(), [2, 4, 3]);
 }
 
+/// A digest that is refused may come again: it could not be parked. The search must know by then what was
+/// created.
+#[tokio::test]
+async fn a_refusal_after_a_creation_waits_for_the_search() {
+    let (jira, mock) = Server::start().await;
+    let targets = targets(&mock, "issue_per = \"pattern\"");
+    let digest = several(7, 7, &["one thing", "other one"]);
+    let refuse = || {
+        let errors = json!({"errors": {"priority": "Field 'priority' is required."}});
+        jira.plan("POST", "issue", json_body(400, errors));
+    };
+    refuse();
+    assert_eq!(retry_after(deliver(&targets, &digest, None).await), Some(60));
+    assert_eq!(jira.keys(), ["PAY-1"], "the other one");
+    refuse();
+    let again = deliver(&targets, &digest, None).await.unwrap_err();
+    assert!(matches!(again, DeliverError::Refused { .. }), "{again:?}");
+    assert_eq!((jira.keys(), jira.entries("PAY-1").len()), (vec!["PAY-1".to_owned()], 1));
+}
+
 #[tokio::test]
 async fn many_patterns_share_an_issue() {
     let (jira, mock) = Server::start().await;

@@ -168,15 +168,15 @@ impl Progress {
     }
 
     /// A retry comes first: it may be all that is missing. It waits until the search finds the
-    /// issues that this attempt created.
+    /// issues that this attempt created. So does a refusal after a creation: the digest may come again,
+    /// because it could not be parked, or the next one does. That attempt creates nothing, and is refused.
     fn into_result(self) -> Result<(), DeliverError> {
-        match (self.retry, self.refusal) {
-            (Some((after, reason)), _) => {
-                let error = DeliverError::Retry { after, reason };
-                Err(if self.has_created { after_index(error) } else { error })
-            }
-            (None, Some(reason)) => Err(DeliverError::Refused { reason }),
-            (None, None) => Ok(()),
-        }
+        let error = match (self.retry, self.refusal) {
+            (Some((after, reason)), _) => DeliverError::Retry { after, reason },
+            (None, Some(reason)) if self.has_created => DeliverError::Retry { after: None, reason },
+            (None, Some(reason)) => DeliverError::Refused { reason },
+            (None, None) => return Ok(()),
+        };
+        Err(if self.has_created { after_index(error) } else { error })
     }
 }
