@@ -78,13 +78,15 @@ fn answer_error(answer: &DbError) -> StatementError {
     }
 }
 
-/// Whether the connection itself has failed.
+/// Whether the connection itself has failed, and not what was agreed on it.
 fn is_lost(error: &Error) -> bool {
-    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    use std::io::ErrorKind;
     let source = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
-    source.is_some_and(|source| {
-        matches!(source.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
-    })
+    let is_io = |source: &std::io::Error| {
+        let is_tls = source.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
+        !is_tls && !matches!(source.kind(), ErrorKind::InvalidData | ErrorKind::InvalidInput)
+    };
+    source.is_some_and(is_io)
 }
 
 /// The remedy for a certificate that is not accepted.

@@ -167,12 +167,11 @@ impl SecretLogin {
 
     async fn refused(&self, reading: Reading, now: Timestamp) -> bool {
         let mut cached = self.cached.lock().await;
-        match &cached.known {
+        match &mut cached.known {
             Some(known) if known.reading == reading => {
                 let is_old = known.read_at.after(REFRESHED_AFTER) <= now;
-                if is_old {
-                    cached.known = None;
-                }
+                // It counts until another one can be read.
+                known.is_doubtful |= is_old;
                 is_old
             }
             _ => true,
