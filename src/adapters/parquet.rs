@@ -191,8 +191,16 @@ mod tests {
             timestamp: Timestamp::from_millis(1_795_443_306_789 - n as i64).iso(),
             message: format!("[CRITICAL] order {n} of „ä“ failed {}", "x".repeat(n % 700)),
             routes: (0..n % 3).map(|route| format!("route-{route}")).collect(),
-            account_id: "123456789012".to_owned(),
-            ..AuditRow::default()
+            marker: format!("marker {n}"),
+            app_name: format!("app {n}"),
+            account_id: format!("account {n}"),
+            region: format!("region {n}"),
+            log_group: format!("log group {n}"),
+            log_stream: format!("log stream {n}"),
+            pattern: format!("pattern {n}"),
+            source: format!("source {n}"),
+            context_before: format!("before {n}"),
+            context_after: format!("after {n}"),
         }
     }
 
@@ -216,10 +224,18 @@ mod tests {
             let read = AuditRow {
                 log_id: text(0),
                 timestamp: Timestamp::from_millis(found.get_timestamp_millis(1).unwrap()).iso(),
+                marker: text(2),
+                app_name: text(3),
                 message: text(4),
                 routes,
                 account_id: text(6),
-                ..AuditRow::default()
+                region: text(7),
+                log_group: text(8),
+                log_stream: text(9),
+                pattern: text(10),
+                source: text(11),
+                context_before: text(12),
+                context_after: text(13),
             };
             assert_eq!(read, *expected);
             count += 1;

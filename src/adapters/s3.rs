@@ -76,6 +76,10 @@ impl BucketFolder {
             return None;
         }
         let prefix = prefix.trim_matches('/');
+        // A path with such a segment is sent as another one.
+        if prefix.split('/').any(|segment| [".", ".."].contains(&segment)) {
+            return None;
+        }
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
         Some(Self { bucket: bucket.to_owned(), prefix })
     }
@@ -203,7 +207,9 @@ impl<C: Clock> ObjectWriter<C> {
         let failed = |error: &dyn std::error::Error| Cause::new("not-signed", chain(error));
         let missing = || Cause::new("no-credentials", "there are no AWS credentials");
         let provider = self.aws.credentials_provider().ok_or_else(missing)?;
-        let credentials = provider.provide_credentials().await.map_err(|_| missing())?;
+        let credentials = provider.provide_credentials().await;
+        let credentials =
+            credentials.map_err(|error| Cause::new("no-credentials", chain(&error)))?;
         let mut settings = SigningSettings::default();
         settings.percent_encoding_mode = PercentEncodingMode::Single;
         settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
