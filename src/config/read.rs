@@ -19,6 +19,7 @@ use super::{
     FALLBACK_AFTER_DEFAULT, First, THRESHOLD_SPAN_MAX, WINDOW_LIMIT, WINDOW_MIN, app, link_keys,
     redaction, shadowing, target_keys,
 };
+use crate::model::history::NewsKind;
 use crate::model::name::{RouteName, Target};
 use crate::model::threshold::{THRESHOLD_ALERTS_MAX, Threshold, ThresholdKey};
 use crate::redact::Redactor;
@@ -141,6 +142,8 @@ fn draft(
     });
     let (fallback, fallback_after) = escalation(&mut fields, notify.as_deref(), diagnostics);
     let windows = windows(&mut fields, inherited.windows, diagnostics);
+    let at_least = threshold(&mut fields, windows, diagnostics);
+    let speak_on = speak_on(fields.take("speak_on"), at_least.flatten(), diagnostics);
     let mut draft = Draft {
         offset,
         has_unknown_key: false,
@@ -153,11 +156,8 @@ fn draft(
         places,
         notify,
         windows,
-        at_least: threshold(&mut fields, windows, diagnostics),
-        speak_on: match fields.take("speak_on") {
-            Some(value) => filled_list(value, diagnostics, TomlValue::variant).map(Some),
-            None => Some(None),
-        },
+        at_least,
+        speak_on,
         stage: optional(fields.take("stage"), false, diagnostics, TomlValue::bool),
         first: match fields.take("first") {
             Some(value) => diagnostics.read(value, TomlValue::variant),
@@ -336,6 +336,20 @@ fn threshold(
         return None;
     }
     Some(Some(Threshold { alerts, span, per: per? }))
+}
+
+/// The windows of a route that speaks on news are too long for a threshold. `None`: an error was reported.
+fn speak_on(
+    value: Option<TomlValue<'_>>,
+    at_least: Option<Threshold>,
+    diagnostics: &mut Diagnostics<'_>,
+) -> Option<Option<Vec<NewsKind>>> {
+    let Some(value) = value else { return Some(None) };
+    if at_least.is_some() {
+        diagnostics.error(value, "a route has `at_least` or `speak_on`, not both");
+        return None;
+    }
+    filled_list(value, diagnostics, TomlValue::variant).map(Some)
 }
 
 /// `fallback` and `fallback_after`. A fallback replaces a target of `notify` that fails, so it has

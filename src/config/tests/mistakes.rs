@@ -126,6 +126,7 @@ at_least = "1 in 10m"     -> 5:12: at_least: expected 2 to 1000000 alerts
 at_least = "1000001 in 10m" -> 5:12: at_least: expected 2 to 1000000 alerts
 at_least = "5 in 25h"     -> 5:12: at_least: expected 24h at most
 at_least = "5 in 10s"     -> 5:12: at_least: 10s is shorter than `window`, which is 30s
+at_least = "5 in 10m"⏎speak_on = ["new"] -> 6:12: speak_on: a route has `at_least` or `speak_on`, not both
 speak_on = "new"          -> 5:12: speak_on: expected an array, found a string
 speak_on = []             -> 5:12: speak_on: must not be empty
 speak_on = ["new", "old"] -> 5:20: speak_on: expected "new", "back" or "spike"
