@@ -80,8 +80,9 @@ impl<C: Clock> RouteErasure<'_, C> {
             let erased = histories.into_iter().filter(|(_, history)| holds(history));
             let changes: Vec<HistoryChange> = erased
                 .map(|(id, mut history)| {
-                    self.erasure.tombstone().clone_into(&mut history.pattern);
-                    HistoryChange { id, known: Some(history.epoch), history }
+                    let known = Some(history.revision);
+                    history.rename(self.erasure.tombstone());
+                    HistoryChange { id, known, history }
                 })
                 .collect();
             count = count.max(changes.len() as u64);

@@ -65,6 +65,8 @@ pub struct History {
     hours: Hours,
     /// The latest epoch that is counted. Epochs are counted in order, each once.
     pub epoch: u64,
+    /// Greater after each change: a process replaces the history that it has read, and no other.
+    pub revision: u64,
 }
 
 /// Why alerts of a pattern are news. In order: the greatest comes first in a message.
@@ -126,7 +128,7 @@ impl History {
     /// A history without alerts.
     pub fn new(pattern: &str, at: Timestamp) -> Self {
         let (pattern, hours) = (pattern.to_owned(), Hours::default());
-        Self { pattern, first: at, last: at, alerts: 0, hours, epoch: 0 }
+        Self { pattern, first: at, last: at, alerts: 0, hours, epoch: 0, revision: 0 }
     }
 
     /// Counts the alerts of an epoch that was frozen at `at`. An epoch that is counted already, or one
@@ -141,11 +143,18 @@ impl History {
         // The clocks of two processes differ, and the order is that of the epochs.
         self.last = self.last.max(at);
         self.epoch = epoch;
+        self.revision += 1;
         self.alerts = self.alerts.saturating_add(alerts);
         let hour = hour(self.last);
         let count = self.hours.0.entry(hour).or_default();
         *count = count.saturating_add(alerts);
         self.hours.0 = self.hours.0.split_off(&(hour - HOURS_KEPT + 1));
+    }
+
+    /// Replaces the text of the pattern.
+    pub fn rename(&mut self, pattern: &str) {
+        pattern.clone_into(&mut self.pattern);
+        self.revision += 1;
     }
 
     /// Whether `alerts` more, frozen at `at`, are news. The route has had histories since `since`.

@@ -292,7 +292,16 @@ impl Tally {
 
     /// Drops detail until the tally fits `bytes_max`: first the values and what is around the
     /// samples, then long samples, then the smallest groups. Counts stay exact.
+    ///
+    /// News has no part in it: it is as large as the patterns that are left, and what is new must not make
+    /// room for itself.
     fn shrink_to(&mut self, bytes_max: usize) {
+        let news = std::mem::take(&mut self.news);
+        self.shrink_detail_to(bytes_max);
+        self.news = self.known_news(news);
+    }
+
+    fn shrink_detail_to(&mut self, bytes_max: usize) {
         self.for_all_names(Names::shrink);
         if self.json_bytes() <= bytes_max {
             return;

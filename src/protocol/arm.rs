@@ -32,6 +32,9 @@ pub const LOST_AFTER: Duration = Duration::from_secs(180);
 /// bursts may never end, has as many in each hour.
 const PULLED_MAX: u32 = 16;
 
+/// A batch is not acknowledged before its routes are armed, so histories get this part of the time.
+const NEWS_PART: u32 = 4;
+
 const HOUR_MS: i64 = 3_600_000;
 
 /// The new alerts of a route for which it is armed.
@@ -39,7 +42,8 @@ const HOUR_MS: i64 = 3_600_000;
 pub struct FreshAlerts {
     pub alerts: u64,
     pub patterns: PatternSet,
-    /// Alerts by pattern, at most [`FRESH_PATTERNS_MAX`] of them. Only for a route that speaks on news.
+    /// Alerts by pattern, at most [`FRESH_PATTERNS_MAX`] of them, and those of duplicates: a crash may have
+    /// lost the news about them. Only for a route that speaks on news.
     pub by_pattern: BTreeMap<String, u64>,
 }
 
@@ -115,7 +119,7 @@ pub async fn ensure_armed<W: Services>(
 }
 
 /// Whether an alert is news to a route that speaks on news, and true for other routes. What is not known is
-/// news: a crash lost it, the histories cannot be read, or they have begun only today.
+/// news: the histories cannot be read, or have begun only today.
 async fn is_news<W: Services>(
     services: &W,
     route: &RouteName,
@@ -140,6 +144,8 @@ async fn is_news<W: Services>(
         *alerts.entry(pattern_id(pattern)).or_default() += n;
     }
     let ids: Vec<String> = alerts.keys().cloned().collect();
+    let patience = deadline.remaining(now) / NEWS_PART;
+    let deadline = Deadline::after(now, patience);
     let histories = match services.store().histories(route, &ids, deadline).await {
         Ok(histories) => histories.into_iter().collect::<BTreeMap<_, _>>(),
         Err(error) => {
@@ -162,10 +168,9 @@ fn pulled_forward<W: Services>(
 ) -> Option<(Window, BurstPatterns)> {
     let (open, route) = (cursor.open.as_ref()?, services.routes().get(route)?);
     let now = services.clock().now();
-    let BurstPatterns { known, pulled, pulled_in } = cursor.patterns;
+    let known = cursor.patterns.known;
     let speaks = speaks_on_news(route, cursor, now);
-    let hour = if speaks { now.as_millis().div_euclid(HOUR_MS) } else { 0 };
-    let pulled = if speaks && pulled_in != hour { 0 } else { pulled };
+    let (pulled, hour) = pulled_so_far(cursor, speaks, now);
     let is_new_in_burst = cursor.burst.is_some()
         && pulled < PULLED_MAX
         && (speaks || !known.has_all(&fresh.patterns));
@@ -175,7 +180,8 @@ fn pulled_forward<W: Services>(
         (now, cursor.patterns)
     } else if speaks && cursor.is_idle() {
         // It waits for its digest.
-        (soonest(route, now), cursor.patterns)
+        let is_first = delivers_at_once(cursor, route, fresh, now);
+        (if is_first { now } else { now.after(route.window) }, cursor.patterns)
     } else if is_new_in_burst {
         let mut patterns =
             BurstPatterns { known: fresh.patterns, pulled: pulled + 1, pulled_in: hour };
@@ -190,12 +196,19 @@ fn pulled_forward<W: Services>(
     Some((Window { number: open.number, due, claim: Some(claim) }, patterns))
 }
 
-/// When a quiet route may send its first message.
-fn soonest(route: &Route, now: Timestamp) -> Timestamp {
-    match route.first {
-        First::Immediately => now,
-        First::AfterWindow => now.after(route.window),
-    }
+/// How many windows of the burst have ended earlier, of a route that speaks on news in this hour; and the hour.
+fn pulled_so_far(cursor: &Cursor, speaks: bool, now: Timestamp) -> (u32, i64) {
+    let BurstPatterns { pulled, pulled_in, .. } = cursor.patterns;
+    let hour = if speaks { now.as_millis().div_euclid(HOUR_MS) } else { 0 };
+    (if speaks && pulled_in != hour { 0 } else { pulled }, hour)
+}
+
+/// Whether the route is quiet and sends its first message at once. One that holds its alerts may do so if
+/// its threshold is reached.
+fn delivers_at_once(cursor: &Cursor, route: &Route, fresh: &FreshAlerts, now: Timestamp) -> bool {
+    cursor.is_idle()
+        && route.first == First::Immediately
+        && reaches_threshold(cursor, route, fresh, now) != Some(false)
 }
 
 /// Whether a route that holds its alerts may deliver at once because of `fresh`. `None`: it does not hold
@@ -262,11 +275,13 @@ fn first_due<W: Services>(
     if !is_news {
         return now.after(route.window_max);
     }
-    let is_quiet = cursor.is_idle() && route.first == First::Immediately;
-    if is_quiet && reaches_threshold(cursor, route, fresh, now) != Some(false) {
+    if delivers_at_once(cursor, route, fresh, now) {
         return now;
     }
-    let speaks = speaks_on_news(route, cursor, now);
-    let burst = cursor.burst.filter(|_| !speaks).unwrap_or_default();
+    if speaks_on_news(route, cursor, now) {
+        let (pulled, _) = pulled_so_far(cursor, true, now);
+        return now.after(if pulled < PULLED_MAX { route.window } else { route.window_max });
+    }
+    let burst = cursor.burst.unwrap_or_default();
     now.after(burst.next_window(route.window, route.window_max))
 }

@@ -7,6 +7,7 @@
 //! The order that must never change: tallies are listed only after `closing` is set.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures::future::{join3, try_join};
 
@@ -199,8 +200,12 @@ async fn freeze_window<W: Services>(
     }
 }
 
-/// Which patterns of the next epoch are news. Alerts matter more: what no later attempt can read is not
-/// waited for.
+/// How long a freeze waits for the histories, and how often it begins again without them.
+const NEWS_PATIENCE: Duration = Duration::from_secs(3);
+const NEWS_ATTEMPTS: u32 = 2;
+
+/// Which patterns of the next epoch are news. Alerts matter more: histories that no attempt can read are
+/// not waited for, and those of a busy store only twice.
 async fn news<W: Services>(
     round: &Round<'_, W>,
     cursor: &mut Cursor,
@@ -208,12 +213,15 @@ async fn news<W: Services>(
     tally: &Tally,
     now: Timestamp,
 ) -> Result<BTreeMap<String, News>, StoreError> {
-    match histories.news(round, cursor, tally, now).await {
+    let deadline = Deadline::after(round.now(), NEWS_PATIENCE).min(round.deadline);
+    let reading = Round { deadline, ..*round };
+    match histories.news(&reading, cursor, tally, now).await {
         Ok(news) => Ok(news.unwrap_or_default()),
-        Err(error @ StoreError::Unavailable(_)) => Err(error),
+        Err(error @ StoreError::Unavailable(_)) if round.attempt < NEWS_ATTEMPTS => Err(error),
         Err(error) => {
+            *histories = Histories::default();
             let code = error.code();
-            tracing::error!(route = %round.route, error.code = code, "The histories of patterns cannot be read: {error}");
+            tracing::error!(route = %round.route, error.code = code, "The histories of patterns cannot be read, so an epoch has no news: {error}");
             Ok(BTreeMap::new())
         }
     }

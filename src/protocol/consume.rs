@@ -61,7 +61,7 @@ pub struct Consumed {
     pub touched: BTreeMap<RouteName, BTreeSet<usize>>,
     /// The patterns of the alerts kept, by route.
     pub patterns: BTreeMap<RouteName, PatternSet>,
-    /// The alerts kept by pattern, for each route that speaks on news.
+    /// The alerts kept and the duplicates by pattern, for each route that speaks on news.
     pub by_pattern: BTreeMap<RouteName, BTreeMap<String, u64>>,
     pub counts: Counts,
     /// Alerts kept, by route.
@@ -365,12 +365,24 @@ impl Consumed {
                     *self.kept_by_route.entry(route.clone()).or_default() += 1;
                     let patterns = self.patterns.entry(route.clone()).or_default();
                     patterns.insert(alert.pattern.as_str());
-                    if let Some(counts) = self.by_pattern.get_mut(route) {
-                        add_pattern(counts, alert.pattern.as_str());
-                    }
+                    self.add_pattern(route, alert);
                 }
             }
-            Commit::Fresh | Commit::Duplicate { .. } => self.counts.duplicates += 1,
+            Commit::Fresh => self.counts.duplicates += 1,
+            Commit::Duplicate { routes } => {
+                self.counts.duplicates += 1;
+                routes.iter().for_each(|route| self.add_pattern(route, alert));
+            }
+        }
+    }
+
+    /// Counts the pattern of an alert on a route that speaks on news.
+    fn add_pattern(&mut self, route: &RouteName, alert: &Alert) {
+        let Some(counts) = self.by_pattern.get_mut(route) else { return };
+        if let Some(n) = counts.get_mut(alert.pattern.as_str()) {
+            *n += 1;
+        } else if counts.len() < FRESH_PATTERNS_MAX {
+            counts.insert(alert.pattern.to_string(), 1);
         }
     }
 
@@ -509,14 +521,6 @@ pub(crate) fn parked(record: &Record<'_>, poison: &Poison, now: Timestamp) -> Pa
         },
     };
     ParkedItem::new(poison.code(), poison.to_string(), now, what)
-}
-
-fn add_pattern(counts: &mut BTreeMap<String, u64>, pattern: &str) {
-    if let Some(n) = counts.get_mut(pattern) {
-        *n += 1;
-    } else if counts.len() < FRESH_PATTERNS_MAX {
-        counts.insert(pattern.to_owned(), 1);
-    }
 }
 
 async fn arm_touched<W: Services>(services: &W, consumed: &mut Consumed, deadline: Deadline) {

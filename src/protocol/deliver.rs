@@ -60,8 +60,9 @@ pub(crate) async fn deliver_all<W: Services>(
     cursor: &Cursor,
     frozen: Option<&Epoch>,
 ) -> DeliveryReport {
-    let since = round.now().before(MARKS_READ);
-    let marks = round.services.store().marks(since, round.deadline);
+    let now = round.now();
+    let deadline = Deadline::after(now, MARKS_PATIENCE).min(round.deadline);
+    let marks = round.services.store().marks(now.before(MARKS_READ), deadline);
     let marks: Marks<'_> = marks.map_ok(Arc::from).boxed().shared();
     let delivery = |recipient| TargetDelivery {
         round,
@@ -116,6 +117,9 @@ struct TargetDelivery<'r, W> {
 
 /// The marks of the last week, the earliest first. Read once, for all targets.
 type Marks<'r> = Shared<BoxFuture<'r, Result<Arc<[Mark]>, StoreError>>>;
+
+/// A message does not wait for marks.
+const MARKS_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Older marks matter to no message. A message may be late.
 const MARKS_READ: Duration = Duration::from_hours(7 * 24);

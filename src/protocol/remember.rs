@@ -26,8 +26,9 @@ const CAUGHT_UP_AT_ONCE: u64 = 200;
 const HISTORIES_MAX: usize = 500;
 const UNCOUNTED_MAX: u64 = 64;
 
-/// Histories that are read at once.
+/// Histories that are read at once, and written at once.
 const READ_AT_ONCE: usize = 100;
+const WRITTEN_AT_ONCE: usize = 100;
 
 /// How often a round begins again because another process counts the same epochs.
 const CONFLICTS_MAX: usize = 3;
@@ -43,7 +44,7 @@ pub(crate) struct Histories {
 /// A history, and its state in the store.
 #[derive(Debug, Default)]
 struct Known {
-    /// The latest epoch that the stored history counts; `None` if there is none.
+    /// The revision of the stored history; `None` if there is none.
     stored: Option<u64>,
     history: Option<History>,
 }
@@ -167,7 +168,7 @@ impl Histories {
         let pages = unknown.chunks(READ_AT_ONCE);
         let pages = pages.map(|ids| services.store().histories(route, ids, deadline));
         for (id, history) in try_join_all(pages).await?.into_iter().flatten() {
-            let known = Known { stored: Some(history.epoch), history: Some(history) };
+            let known = Known { stored: Some(history.revision), history: Some(history) };
             self.known.insert(id, known);
         }
         for id in unknown {
@@ -186,9 +187,10 @@ impl Histories {
         let Round { services, route, deadline, .. } = *round;
         let Self { known, upto } = std::mem::take(self);
         let changes: Vec<HistoryChange> = known.into_iter().filter_map(changed).collect();
-        if !changes.is_empty() && !services.store().put_histories(route, &changes, deadline).await?
-        {
-            return Ok(false);
+        for some in changes.chunks(WRITTEN_AT_ONCE) {
+            if !services.store().put_histories(route, some, deadline).await? {
+                return Ok(false);
+            }
         }
         if upto > cursor.counted {
             let now = round.now();
@@ -203,11 +205,18 @@ impl Histories {
 /// Housekeeping needs no retry of its own: the next round goes on.
 fn note<W: Services>(round: &Round<'_, W>, error: &StoreError) {
     let (route, code) = (round.route, error.code());
-    tracing::debug!(%route, error.code = code, "The histories of patterns are not counted yet: {error}");
+    match error {
+        StoreError::Unavailable(_) => {
+            tracing::debug!(%route, error.code = code, "The histories of patterns are not counted yet: {error}");
+        }
+        _ => {
+            tracing::warn!(%route, error.code = code, "The histories of patterns are not counted: {error}");
+        }
+    }
 }
 
 fn changed((id, known): (String, Known)) -> Option<HistoryChange> {
     let history = known.history?;
-    let is_changed = known.stored.is_none_or(|stored| history.epoch > stored);
+    let is_changed = known.stored.is_none_or(|stored| history.revision > stored);
     is_changed.then_some(HistoryChange { id, known: known.stored, history })
 }

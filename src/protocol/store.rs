@@ -85,7 +85,7 @@ impl From<NoAnswer> for StoreError {
 pub struct HistoryChange {
     /// The id of the pattern.
     pub id: String,
-    /// The latest epoch that the stored history counts; `None` if there is none.
+    /// The revision of the stored history; `None` if there is none.
     pub known: Option<u64>,
     pub history: History,
 }
@@ -293,7 +293,7 @@ pub trait Store: Send + Sync {
         deadline: Deadline,
     ) -> Result<Vec<(String, History)>, StoreError>;
 
-    /// Replaces histories. Condition of each: the stored one counts epochs up to [`HistoryChange::known`], or there
+    /// Replaces histories. Condition of each: the stored one has the revision [`HistoryChange::known`], or there
     /// is none. Returns whether all were replaced; some may be if not.
     async fn put_histories(
         &self,

@@ -14,6 +14,7 @@ use stentor::ingest::event::{self, Batch, Record};
 use stentor::lambda::handler::{Invocation, handle};
 use stentor::model::name::RouteName;
 use stentor::model::outbox::Recipient;
+use stentor::model::pattern::{Pattern, pattern_id};
 use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::close::{Closed, close, drain};
 use stentor::protocol::consume::{Checkpoint, Consumed, Verdict, consume};
@@ -207,6 +208,27 @@ async fn the_first_message_of_a_quiet_route_takes_seven_calls_in_a_row() {
     let in_a_row = before.iter().copied().filter(|call| !beside.contains(call));
     let expected = ["cursor", "close", "tallies", "histories", "freeze", "target", "lease"];
     assert_eq!(in_a_row.collect::<Vec<_>>(), expected, "{log:?}");
+}
+
+/// A later version of the program has written them, or a person.
+#[tokio::test]
+async fn a_mark_or_a_history_that_cannot_be_read_delays_no_message() {
+    let engine = Embedded::start(None).await.unwrap();
+    let crash_switch = CrashSwitch::default();
+    let process = Process::start(&engine, &crash_switch, true).await;
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let put = async |partition: &str, sort: &str, name: &str| {
+        let put = process.store.inner.client().put_item().table_name("Outbox");
+        let put = put.item("pk", text(partition)).item("sk", text(sort));
+        put.item(name, text("unknown")).send().await.unwrap();
+    };
+    put("#marks", &format!("{}#1", process.clock.now().iso()), "mark").await;
+    let pattern = Pattern::of("[INFO] x", "[INFO]");
+    put("info#patterns", &pattern_id(pattern.as_str()), "history").await;
+    consume(&process, &batch(vec![record("a", &["[INFO] x"])]), process.deadline()).await;
+    let closed = close(&process, &"info".parse().unwrap(), 0, process.deadline()).await;
+    assert_eq!(closed.retry, None);
+    assert_eq!(process.delivered("info", "slack:one"), 1);
 }
 
 #[tokio::test]

@@ -7,13 +7,14 @@ use std::collections::{HashMap, VecDeque};
 use std::pin::pin;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use aws_sdk_dynamodb::types::AttributeValue;
 use futures::future::try_join_all;
 use futures::{StreamExt as _, stream};
 
 use super::DynamoStore;
 use super::call::call_error;
 use super::item::{self, HOUR_SHARDS, Item};
+use super::items::{BATCH_KEYS_MAX, BatchRead};
 use crate::adapters::packed::unpack_event_id;
 use crate::model::alert::AlertId;
 use crate::model::audit::{AlertQuery, AuditRow, RowPosition};
@@ -22,9 +23,6 @@ use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::store::StoreError;
 
 const INDEX: &str = "by_hour";
-
-/// BatchGetItem takes 100 keys.
-const KEYS_MAX: usize = 100;
 
 /// Hours that are queried concurrently.
 const HOURS_AHEAD: usize = 8;
@@ -85,7 +83,8 @@ impl<C: Clock> DynamoStore<C> {
                     if items.is_empty() {
                         break;
                     }
-                    pages.push(self.with_messages(items, deadline()));
+                    let deadline = &deadline;
+                    pages.push(async move { self.with_messages(items, deadline()).await });
                 }
                 if pages.is_empty() {
                     break;
@@ -126,29 +125,12 @@ impl<C: Clock> DynamoStore<C> {
         deadline: Deadline,
     ) -> Result<Vec<AuditRow>, StoreError> {
         let id = |item: &Item| item.get("log_id").cloned();
-        let mut wanted: Vec<Item> = items
-            .iter()
-            .filter_map(|item| Some(Item::from([("log_id".to_owned(), id(item)?)])))
-            .collect();
-        let mut rows: HashMap<String, Item> = HashMap::new();
-        while !wanted.is_empty() {
-            let get = || {
-                let keys = KeysAndAttributes::builder().set_keys(Some(wanted.clone()));
-                let keys = keys.build().expect("invariant: keys are set");
-                let call = self.client.batch_get_item().request_items(&self.tables.alerts, keys);
-                async { call.send().await.map_err(call_error) }
-            };
-            let page = self.read(deadline, get).await?;
-            for row in page.responses.unwrap_or_default().into_values().flatten() {
-                rows.insert(text(&row, "log_id"), row);
-            }
-            wanted = page
-                .unprocessed_keys
-                .unwrap_or_default()
-                .into_values()
-                .flat_map(|keys| keys.keys)
-                .collect();
-        }
+        let key = |item: &Item| Some(Item::from([("log_id".to_owned(), id(item)?)]));
+        let keys = items.iter().filter_map(key).collect();
+        let table = &self.tables.alerts;
+        let batch = BatchRead { table, is_consistent: true, columns: &[], keys };
+        let rows = self.get_batch(batch, deadline).await?.into_iter();
+        let mut rows: HashMap<String, Item> = rows.map(|row| (text(&row, "log_id"), row)).collect();
         Ok(items
             .iter()
             .filter_map(|item| rows.remove(&text(item, "log_id")))
@@ -170,10 +152,10 @@ impl<'a, C: Clock> Hour<'a, C> {
         try_join_all(wanting.map(|shard| shard.fill(store, query, deadline))).await.map(drop)
     }
 
-    /// The next rows of the hour, at most [`KEYS_MAX`]. Empty at its end.
+    /// The next rows of the hour, at most [`BATCH_KEYS_MAX`]. Empty at its end.
     async fn next_rows(&mut self, deadline: Deadline) -> Result<Vec<Item>, StoreError> {
         let mut items = Vec::new();
-        while items.len() < KEYS_MAX {
+        while items.len() < BATCH_KEYS_MAX {
             if self.shards.iter().any(Shard::wants_page) {
                 self.fill(deadline).await?;
             }

@@ -15,15 +15,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::KeysAndAttributes;
 use futures::future::{BoxFuture, try_join};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 
 use super::DynamoStore;
-use super::call::{CallError, Written, call_error};
+use super::call::Written;
 use super::commit_request::{CommitRequest, Write};
 use super::item::{self, Item, TALLY_SHARDS};
+use super::items::BatchRead;
 use crate::adapters::packed::pack_json;
 use crate::model::alert::Alert;
 use crate::model::error::Cause;
@@ -226,50 +226,11 @@ impl<C: Clock> DynamoStore<C> {
         deadline: Deadline,
     ) -> Result<Existing, StoreError> {
         let id = |alert: &Alert| Item::from([("log_id".to_owned(), item::text(alert.id.as_str()))]);
-        let mut wanted: Vec<Item> = chunk.alerts.iter().map(|(_, alert)| id(alert)).collect();
-        let mut existing = HashMap::new();
-        while !wanted.is_empty() {
-            let get = || {
-                let keys = KeysAndAttributes::builder()
-                    .set_keys(Some(wanted.clone()))
-                    .consistent_read(true)
-                    .projection_expression("#id, #routes")
-                    .expression_attribute_names("#id", "log_id")
-                    .expression_attribute_names("#routes", "routes")
-                    .build()
-                    .expect("invariant: keys are set");
-                let call = self.client.batch_get_item().request_items(&self.tables.alerts, keys);
-                async {
-                    let page = call.send().await.map_err(call_error)?;
-                    let items = page
-                        .responses
-                        .unwrap_or_default()
-                        .into_values()
-                        .flatten()
-                        .collect::<Vec<_>>();
-                    let left = page
-                        .unprocessed_keys
-                        .unwrap_or_default()
-                        .into_values()
-                        .flat_map(|keys| keys.keys)
-                        .collect::<Vec<_>>();
-                    match items.is_empty() && !left.is_empty() {
-                        true => Err(CallError::Transient(Cause::new(
-                            "unprocessed-keys",
-                            "BatchGetItem processed no key",
-                        ))),
-                        false => Ok((items, left)),
-                    }
-                }
-            };
-            let (items, left) = self.read(deadline, get).await?;
-            for item in &items {
-                let (id, routes) = item::existing(item)?;
-                existing.insert(id, routes);
-            }
-            wanted = left;
-        }
-        Ok(existing)
+        let keys = chunk.alerts.iter().map(|(_, alert)| id(alert)).collect();
+        let (table, columns) = (&self.tables.alerts, &["log_id", "routes"]);
+        let batch = BatchRead { table, is_consistent: true, columns, keys };
+        let items = self.get_batch(batch, deadline).await?;
+        items.iter().map(item::existing).collect()
     }
 }
 

@@ -1,14 +1,12 @@
 //! What the routes remember of their patterns, and the marks of people: the partitions `<route>#patterns`
 //! and `#marks` of the outbox.
 
-use aws_sdk_dynamodb::types::KeysAndAttributes;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::DynamoStore;
-use super::call::{CallError, call_error};
 use super::expression::Expression;
-use super::item::{self, Item};
-use crate::model::error::Cause;
+use super::item;
+use super::items::BatchRead;
 use crate::model::history::{HISTORY_KEPT, History, MARK_KEPT, Mark};
 use crate::model::name::RouteName;
 use crate::model::time::Timestamp;
@@ -26,7 +24,6 @@ fn partition(route: &RouteName) -> String {
 }
 
 impl<C: Clock> DynamoStore<C> {
-    /// `ids` are at most 100.
     pub(super) async fn histories_of(
         &self,
         route: &RouteName,
@@ -34,47 +31,12 @@ impl<C: Clock> DynamoStore<C> {
         deadline: Deadline,
     ) -> Result<Vec<(String, History)>, StoreError> {
         let partition = partition(route);
-        let mut wanted: Vec<Item> = ids.iter().map(|id| item::key(&partition, id)).collect();
-        let mut histories = Vec::with_capacity(ids.len());
-        while !wanted.is_empty() {
-            let (items, left) = self.get_some(&wanted, deadline).await?;
-            for item in &items {
-                histories.push((item::sort_key(item).unwrap_or_default(), item::history(item)?));
-            }
-            wanted = left;
-        }
-        Ok(histories)
-    }
-
-    /// Some of the items, and the keys of those that were not read.
-    async fn get_some(
-        &self,
-        keys: &[Item],
-        deadline: Deadline,
-    ) -> Result<(Vec<Item>, Vec<Item>), StoreError> {
-        let get = || {
-            let keys = KeysAndAttributes::builder()
-                .set_keys(Some(keys.to_vec()))
-                .consistent_read(true)
-                .build()
-                .expect("invariant: keys are set");
-            let call = self.client.batch_get_item().request_items(&self.tables.outbox, keys);
-            async {
-                let page = call.send().await.map_err(call_error)?;
-                let items = page.responses.unwrap_or_default().into_values().flatten();
-                let left = page.unprocessed_keys.unwrap_or_default().into_values();
-                let left: Vec<Item> = left.flat_map(|keys| keys.keys).collect();
-                let items: Vec<Item> = items.collect();
-                match items.is_empty() && !left.is_empty() {
-                    true => Err(CallError::Transient(Cause::new(
-                        "unprocessed-keys",
-                        "BatchGetItem processed no key",
-                    ))),
-                    false => Ok((items, left)),
-                }
-            }
-        };
-        self.read(deadline, get).await
+        let keys = ids.iter().map(|id| item::key(&partition, id)).collect();
+        let table = &self.tables.outbox;
+        let batch = BatchRead { table, is_consistent: true, columns: &[], keys };
+        let items = self.get_batch(batch, deadline).await?;
+        let history = |item| Ok((item::sort_key(item).unwrap_or_default(), item::history(item)?));
+        items.iter().map(history).collect()
     }
 
     pub(super) async fn replace_histories(
@@ -90,15 +52,15 @@ impl<C: Clock> DynamoStore<C> {
             let id = id.clone();
             let replaced = Expression::default()
                 .set("history", item::packed(history))
-                .set("counted", item::number(history.epoch))
+                .set("revision", item::number(history.revision))
                 .set("expires_at", item::expiry(history.last, HISTORY_KEPT));
             let replaced = match known {
                 // It may have expired meanwhile.
                 Some(known) => replaced.when_any(&[
-                    ("counted", "=", Some(item::number(*known))),
-                    ("counted", "absent", None),
+                    ("revision", "=", Some(item::number(*known))),
+                    ("revision", "absent", None),
                 ]),
-                None => replaced.when_absent("counted"),
+                None => replaced.when_absent("revision"),
             };
             async move { self.update(partition, &id, &replaced, deadline).await }
         };

@@ -1,12 +1,13 @@
-//! Reads and writes of single items of the outbox. Every read is consistent.
+//! Reads and writes of items by their keys, and of a partition of the outbox. Reads of the outbox are consistent.
 
 use aws_sdk_dynamodb::operation::update_item::UpdateItemOutput;
-use aws_sdk_dynamodb::types::ReturnValue;
+use aws_sdk_dynamodb::types::{KeysAndAttributes, ReturnValue};
 
 use super::DynamoStore;
-use super::call::{CallOutcome, call_error};
+use super::call::{CallError, CallOutcome, call_error};
 use super::expression::Expression;
 use super::item::{self, Item};
+use crate::model::error::Cause;
 use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::store::StoreError;
 
@@ -16,7 +17,70 @@ pub(super) struct QueryPage {
     pub last: Option<Item>,
 }
 
+/// The most keys of a [`BatchRead`].
+pub(super) const BATCH_KEYS_MAX: usize = 100;
+
+/// A read of some items of a table.
+pub(super) struct BatchRead<'a> {
+    pub table: &'a str,
+    pub is_consistent: bool,
+    /// Empty for all columns.
+    pub columns: &'a [&'a str],
+    /// Distinct, at most [`BATCH_KEYS_MAX`].
+    pub keys: Vec<Item>,
+}
+
+impl BatchRead<'_> {
+    fn request(&self, keys: &[Item]) -> KeysAndAttributes {
+        let mut request = KeysAndAttributes::builder()
+            .set_keys(Some(keys.to_vec()))
+            .consistent_read(self.is_consistent);
+        let names: Vec<String> = (0..self.columns.len()).map(|n| format!("#c{n}")).collect();
+        if !names.is_empty() {
+            request = request.projection_expression(names.join(", "));
+        }
+        for (name, column) in names.iter().zip(self.columns) {
+            request = request.expression_attribute_names(name, *column);
+        }
+        request.build().expect("invariant: keys are set")
+    }
+}
+
 impl<C: Clock> DynamoStore<C> {
+    /// The items that exist, in any order.
+    pub(super) async fn get_batch(
+        &self,
+        batch: BatchRead<'_>,
+        deadline: Deadline,
+    ) -> Result<Vec<Item>, StoreError> {
+        let mut wanted = batch.keys.clone();
+        let mut found = Vec::with_capacity(wanted.len());
+        while !wanted.is_empty() {
+            let get = || {
+                let call = self.client.batch_get_item();
+                let call = call.request_items(batch.table, batch.request(&wanted));
+                async {
+                    let page = call.send().await.map_err(call_error)?;
+                    let items = page.responses.unwrap_or_default().into_values().flatten();
+                    let items: Vec<Item> = items.collect();
+                    let left = page.unprocessed_keys.unwrap_or_default().into_values();
+                    let left: Vec<Item> = left.flat_map(|keys| keys.keys).collect();
+                    match items.is_empty() && !left.is_empty() {
+                        true => Err(CallError::Transient(Cause::new(
+                            "unprocessed-keys",
+                            "BatchGetItem processed no key",
+                        ))),
+                        false => Ok((items, left)),
+                    }
+                }
+            };
+            let (items, left) = self.read(deadline, get).await?;
+            found.extend(items);
+            wanted = left;
+        }
+        Ok(found)
+    }
+
     pub(super) async fn get(
         &self,
         partition: &str,

@@ -8,7 +8,7 @@
 //! | `<route>` | `epoch#<n>` | `epoch` (deflated JSON), `expires_at` once retired |
 //! | `<route>` | `target#<name>`, `fallback#<name>` | `offset`, `lease`, `leased_until`, `not_before`, `turn`, `failures`, `thread`, `muted`, `escalation`, `last` |
 //! | `<route>#<0…7>` | `tally#<unique>` | `tally` (deflated JSON) |
-//! | `<route>#patterns` | `<pattern id>` | `history` (deflated JSON), `counted`, `expires_at` |
+//! | `<route>#patterns` | `<pattern id>` | `history` (deflated JSON), `revision`, `expires_at` |
 //! | `#routes` | `<route>` | none: the route has or had alerts |
 //! | `#targets` | `<target>` | `not_before` and `next_turn`, for all routes |
 //! | `#lag` | `stream` | `until`: until then, a consumer counts as behind its stream |

@@ -12,8 +12,8 @@ use crate::model::time::Timestamp;
 use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::store::{HistoryChange, StoreError};
 
-/// A history that replaces none: no epoch has this number.
-const NO_EPOCH: i64 = -1;
+/// A history that replaces none: no revision has this number.
+const NO_REVISION: i64 = -1;
 
 impl<C: Clock> PostgresStore<C> {
     pub(super) async fn histories_of(
@@ -52,16 +52,17 @@ impl<C: Clock> PostgresStore<C> {
         changes: &[HistoryChange],
         deadline: Deadline,
     ) -> Result<bool, StoreError> {
-        let sql = "INSERT INTO stentor.patterns AS p (route, id, counted, replaced, history, expires_at) \
-            SELECT $1, n.id, n.counted, n.known, n.history, to_timestamp(n.expires_at / 1000.0) \
-            FROM unnest($2, $3, $4, $5, $6) AS n(id, known, counted, history, expires_at) ORDER BY n.id \
-            ON CONFLICT (route, id) DO UPDATE SET counted = EXCLUDED.counted, replaced = EXCLUDED.replaced, \
+        let sql = "INSERT INTO stentor.patterns AS p (route, id, revision, replaced, history, expires_at) \
+            SELECT $1, n.id, n.revision, n.known, n.history, to_timestamp(n.expires_at / 1000.0) \
+            FROM unnest($2, $3, $4, $5, $6) AS n(id, known, revision, history, expires_at) ORDER BY n.id \
+            ON CONFLICT (route, id) DO UPDATE SET revision = EXCLUDED.revision, replaced = EXCLUDED.replaced, \
                 history = EXCLUDED.history, expires_at = EXCLUDED.expires_at \
-            WHERE p.counted = EXCLUDED.replaced RETURNING 1";
+            WHERE p.revision = EXCLUDED.replaced RETURNING 1";
         let ids: Vec<&str> = changes.iter().map(|change| change.id.as_str()).collect();
         let known: Vec<i64> =
-            changes.iter().map(|change| change.known.map_or(NO_EPOCH, number)).collect();
-        let counted: Vec<i64> = changes.iter().map(|change| number(change.history.epoch)).collect();
+            changes.iter().map(|change| change.known.map_or(NO_REVISION, number)).collect();
+        let revisions: Vec<i64> =
+            changes.iter().map(|change| number(change.history.revision)).collect();
         let histories: Vec<Vec<u8>> =
             changes.iter().map(|change| pack_json(&change.history)).collect();
         let expires = |change: &HistoryChange| change.history.last.after(HISTORY_KEPT).as_millis();
@@ -70,7 +71,7 @@ impl<C: Clock> PostgresStore<C> {
             (&route.as_str(), Type::TEXT),
             (&ids, Type::TEXT_ARRAY),
             (&known, Type::INT8_ARRAY),
-            (&counted, Type::INT8_ARRAY),
+            (&revisions, Type::INT8_ARRAY),
             (&histories, Type::BYTEA_ARRAY),
             (&expires, Type::INT8_ARRAY),
         ];

@@ -1,12 +1,13 @@
 //! The options that select alerts of the audit table.
 
+use anyhow::bail;
 use clap::Args;
 use regex::Regex;
 use stentor::model::audit::{AlertQuery, PatternFilter};
 use stentor::model::name::RouteName;
 use stentor::model::time::Timestamp;
 
-use crate::args::account;
+use crate::args::{account, end_of_period, point_in_time};
 
 pub(crate) const BEGINNING_OF_TIME: Timestamp = Timestamp::from_millis(i64::MIN);
 pub(crate) const END_OF_TIME: Timestamp = Timestamp::from_millis(i64::MAX);
@@ -23,6 +24,17 @@ pub(crate) struct OriginFilters {
     /// Only alerts of this AWS account
     #[arg(long, value_name = "ACCOUNT", value_parser = account_or_local)]
     pub account: Option<String>,
+}
+
+/// The time of alerts, without a default.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct PeriodFilters {
+    /// Start: 2h (ago), 7d, 2026-11-23 or 2026-11-23T14:00:00Z [default: the first alert]
+    #[arg(long, value_name = "TIME", value_parser = point_in_time)]
+    pub since: Option<Timestamp>,
+    /// End; a date includes its whole day [default: the last alert]
+    #[arg(long, value_name = "TIME", value_parser = end_of_period)]
+    pub until: Option<Timestamp>,
 }
 
 /// The content of alerts.
@@ -57,6 +69,25 @@ impl OriginFilters {
             account: self.account.clone(),
             ..AlertQuery::between(since, until)
         }
+    }
+}
+
+impl PeriodFilters {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.since.is_none() && self.until.is_none()
+    }
+
+    /// The alerts of the period that pass `origin`.
+    ///
+    /// # Errors
+    /// When it ends before it begins.
+    pub(crate) fn query(&self, origin: &OriginFilters) -> anyhow::Result<AlertQuery> {
+        let since = self.since.unwrap_or(BEGINNING_OF_TIME);
+        let query = origin.query(since, self.until.unwrap_or(END_OF_TIME));
+        if query.since > query.until {
+            bail!("--since must be before --until");
+        }
+        Ok(query)
     }
 }
 

@@ -12,12 +12,12 @@ use stentor::model::audit::{AlertQuery, AuditRow, RowPosition};
 use stentor::model::humanize::count_alerts;
 use stentor::model::time::Timestamp;
 use stentor::model::visible;
-use stentor::protocol::clock::{Clock as _, Deadline};
+use stentor::protocol::clock::Clock as _;
 use stentor::protocol::store::StoreError;
 
 use crate::alert_filters::{BEGINNING_OF_TIME, ContentFilters, END_OF_TIME, OriginFilters};
 use crate::args::{end_of_period, explain_store_error, point_in_time};
-use crate::audit_table::AuditTable;
+use crate::audit_table::{AuditTable, deadline};
 use crate::ui::{self, Ui};
 use crate::{Exit, json};
 
@@ -66,9 +66,6 @@ const EARLIEST_PLAUSIBLE: &str = "2000-01-01T00:00:00Z";
 
 /// Alerts with wrong times are counted up to here.
 const COUNTED_MAX: u64 = 100;
-
-/// Limit of a call to the store.
-const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why a query ends early.
 enum QueryError {
@@ -153,7 +150,7 @@ impl AlertsArguments {
             printed.last = row.log_id;
             written.map_err(QueryError::Output).map(|()| true)
         };
-        let answer = store.find_alerts(query, call_deadline, print).await;
+        let answer = store.find_alerts(query, deadline, print).await;
         match answer.and_then(|()| out.flush().map_err(QueryError::Output)) {
             Ok(()) => Ok(Some(printed)),
             Err(QueryError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
@@ -201,7 +198,7 @@ impl AlertsArguments {
 }
 
 async fn position_of(store: &Database, log_id: &str) -> anyhow::Result<RowPosition> {
-    let row = store.alert(log_id, call_deadline()).await.map_err(|error| explain(&error, store))?;
+    let row = store.alert(log_id, deadline()).await.map_err(|error| explain(&error, store))?;
     let timestamp = row.and_then(|row| Timestamp::from_iso(&row.timestamp));
     let timestamp = timestamp.ok_or_else(|| {
         let error = anyhow!("--after: there is no alert `{log_id}` in {}", store.alerts_place());
@@ -250,7 +247,7 @@ async fn count(store: &Database, query: &AlertQuery) -> Result<u64, StoreError> 
         count += 1;
         Ok::<_, StoreError>(count < COUNTED_MAX)
     };
-    store.find_alerts(query, call_deadline, counting).await?;
+    store.find_alerts(query, deadline, counting).await?;
     Ok(count)
 }
 
@@ -263,10 +260,6 @@ fn hint(ui: Ui, count: u64, when: &str, option: &str) {
         )),
         _ => ui.hint(format_args!("{count} more alerts have a time {when}; {option} shows them")),
     }
-}
-
-fn call_deadline() -> Deadline {
-    Deadline::after(SystemClock.now(), CALL_TIMEOUT)
 }
 
 fn explain(error: &StoreError, store: &Database) -> anyhow::Error {

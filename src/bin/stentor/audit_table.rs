@@ -1,11 +1,14 @@
 //! The audit table that a command queries: that of a stack, of a database, or of a data directory.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::bail;
 use clap::Args;
+use stentor::adapters::clock::SystemClock;
 use stentor::adapters::database::Database;
 use stentor::adapters::embedded::Embedded;
+use stentor::protocol::clock::{Clock as _, Deadline};
 
 use crate::args::{Aws, TableNames};
 use crate::data_dir::{DataDir, DatabaseCopy};
@@ -22,6 +25,14 @@ pub(crate) struct AuditTable {
     tables: TableNames,
     #[command(flatten)]
     aws: Aws,
+}
+
+/// Limit of a call to the store.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// That of a call to the store that begins now.
+pub(crate) fn deadline() -> Deadline {
+    Deadline::after(SystemClock.now(), CALL_TIMEOUT)
 }
 
 impl AuditTable {

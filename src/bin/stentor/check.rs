@@ -236,21 +236,18 @@ fn held(route: &Route) -> Option<String> {
             "is staged: its alerts are stored and counted, and no target gets them".to_owned(),
         );
     }
-    let threshold = route.at_least.map(|threshold| {
-        let per = match threshold.per {
-            ThresholdKey::Route => "",
-            ThresholdKey::Pattern => " of one pattern",
-            ThresholdKey::App => " of one app",
-        };
-        format!("sends no message below {threshold}{per}; its alerts are held until then")
-    });
-    let speaks = route.speak_on.as_ref().map(|kinds| {
+    if let Some(kinds) = &route.speak_on {
         let kinds: Vec<&str> = kinds.iter().map(|kind| kind.into()).collect();
         let (kinds, digest) = (kinds.join(", "), humanize_duration(route.window_max));
-        format!("sends at once what is news ({kinds}), and all else every {digest}")
-    });
-    let both: Vec<String> = threshold.into_iter().chain(speaks).collect();
-    (!both.is_empty()).then(|| both.join("; "))
+        return Some(format!("sends at once only news ({kinds}), and all else every {digest}"));
+    }
+    let threshold = route.at_least?;
+    let per = match threshold.per {
+        ThresholdKey::Route => "",
+        ThresholdKey::Pattern => " of one pattern",
+        ThresholdKey::App => " of one app",
+    };
+    Some(format!("sends no message below {threshold}{per}; its alerts are held until then"))
 }
 
 /// The lines that each route takes, and why it does not take the others.

@@ -20,8 +20,9 @@ use stentor::protocol::store::StoreError;
 
 use crate::Exit;
 use crate::args::{Aws, Configuration, TableNames, region_of_environment};
+use crate::audit_table::deadline;
 use crate::json::VERSION;
-use crate::trace::{deadline, explain};
+use crate::trace::explain;
 use crate::ui::{self, Ui};
 
 const EXAMPLE: &str = "Example: stentor drill --stack stentor --config stentor.toml --log-group /stentor/drill --target slack:default\n\

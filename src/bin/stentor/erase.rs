@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::time::Duration;
 
 use anyhow::bail;
 use clap::Args;
@@ -15,13 +14,13 @@ use stentor::model::audit::{AlertQuery, AuditRow, RowPosition};
 use stentor::model::erase::{ErasedRow, Erasure};
 use stentor::model::humanize::{count, count_alerts};
 use stentor::model::time::Timestamp;
-use stentor::protocol::clock::{Clock as _, Deadline};
+use stentor::protocol::clock::Clock as _;
 use stentor::protocol::store::StoreError;
 
 use crate::Exit;
-use crate::alert_filters::{BEGINNING_OF_TIME, END_OF_TIME, OriginFilters};
-use crate::args::{end_of_period, explain_store_error, point_in_time};
-use crate::audit_table::AuditTable;
+use crate::alert_filters::{OriginFilters, PeriodFilters};
+use crate::args::explain_store_error;
+use crate::audit_table::{AuditTable, deadline};
 use crate::json::VERSION;
 use crate::ui::{self, TextReport, Ui};
 
@@ -42,16 +41,12 @@ pub(crate) struct EraseArguments {
     subject: String,
     #[command(flatten)]
     origin: OriginFilters,
-    /// Start: 2h (ago), 7d, 2026-11-23 or 2026-11-23T14:00:00Z [default: the first alert]
-    #[arg(long, value_name = "TIME", value_parser = point_in_time)]
-    since: Option<Timestamp>,
-    /// End; a date includes its whole day [default: the last alert]
-    #[arg(long, value_name = "TIME", value_parser = end_of_period)]
-    until: Option<Timestamp>,
+    #[command(flatten)]
+    period: PeriodFilters,
     /// Erase; cannot be undone
     #[arg(long)]
     yes: bool,
-    /// Print a JSON report, to be kept: it does not contain the subject
+    /// Print a JSON report, to be kept: it does not contain the subject, unless a filter does
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -61,16 +56,14 @@ pub(crate) struct EraseArguments {
 /// Rows that are erased at once.
 const ROWS_AT_ONCE: usize = 500;
 
-/// Limit of a call to the store.
-const CALL_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// Where the text may be, too, and how it goes from there. docs/operations.md says more.
-const ELSEWHERE: [(&str, &str); 7] = [
+const ELSEWHERE: [(&str, &str); 8] = [
     ("targets", "messages that targets have received: delete them there"),
     (
         "dead-letters",
         "dead letters and failed batches: replay or discard them; they expire after 14 days",
     ),
+    ("marks", "marks of `stentor mark`: they expire after 90 days"),
     ("stream", "records in the stream: they expire after its retention"),
     ("log-groups", "the log groups that the alerts came from, and the logs of the functions"),
     ("backups", "backups, snapshots and point-in-time recovery: they expire"),
@@ -95,6 +88,7 @@ struct EraseReport {
     account: Option<String>,
     tombstone: String,
     alerts: u64,
+    unchanged: u64,
     counts: Vec<ErasedCount>,
     tallies: u64,
     epochs: u64,
@@ -114,6 +108,8 @@ struct ErasedCount {
 #[derive(Debug, Default)]
 struct Found {
     alerts: u64,
+    /// Those of them that were gone before they could be erased, or that the store is about to delete.
+    unchanged: u64,
     /// Alerts by day and app.
     counts: BTreeMap<(String, String), u64>,
 }
@@ -124,11 +120,7 @@ pub(crate) async fn erase(arguments: &EraseArguments, ui: Ui) -> anyhow::Result<
         Ok(erasure) => erasure,
         Err(why) => bail!("--subject: {why}"),
     };
-    let since = arguments.since.unwrap_or(BEGINNING_OF_TIME);
-    let query = arguments.origin.query(since, arguments.until.unwrap_or(END_OF_TIME));
-    if query.since > query.until {
-        bail!("--since must be before --until");
-    }
+    let query = arguments.period.query(&arguments.origin)?;
     let work = async |store: &Database| arguments.erase(store, &erasure, &query, ui).await;
     match arguments.yes {
         true => arguments.table.change(work).await,
@@ -144,21 +136,33 @@ impl EraseArguments {
         query: &AlertQuery,
         ui: Ui,
     ) -> anyhow::Result<Exit> {
-        // Before the rows: a dry run of the outbox fails early if it cannot be read.
-        let outbox = match self.covers_outbox() {
-            true => erase_outbox(store, erasure, !self.yes, deadline).await,
-            false => Ok(ErasedOutbox::default()),
-        };
-        let outbox = outbox.map_err(|error| explain_store_error(&error, &store.outbox_place()))?;
+        // A dry run first, which fails early if the outbox cannot be read. The outbox comes last: a tally is
+        // stored with its rows, so that of each row that was found is there.
+        let explain = |error: StoreError| explain_store_error(&error, &store.outbox_place());
+        let mut outbox = self.erase_outbox(store, erasure, true).await.map_err(explain)?;
         let found = match self.yes {
             true => self.erase_rows(store, erasure, query).await?,
             false => self.list_rows(store, erasure, query).await?,
         };
+        if self.yes {
+            let erased = self.erase_outbox(store, erasure, false).await;
+            outbox = erased.map_err(|error| partly(explain(error), &found))?;
+        }
+        let unchanged = found.unchanged;
         let tombstone = erasure.tombstone();
         let report = self.report(store, query, (found, outbox), tombstone);
         match self.json {
             true => ui::print_json(&report)?,
             false => ui::print(&text(&report))?,
+        }
+        if self.yes {
+            ui.hint("run it again in a minute: a function may write what it had read before");
+        }
+        if unchanged > 0 {
+            let unchanged = count_alerts(unchanged);
+            ui.hint(format_args!(
+                "{unchanged} could not be changed: the store is about to delete them"
+            ));
         }
         if !self.yes && report.alerts + report.tallies + report.epochs + report.patterns > 0 {
             ui.hint("nothing was erased; --yes erases it, which cannot be undone");
@@ -166,9 +170,21 @@ impl EraseArguments {
         Ok(Exit::Done)
     }
 
+    async fn erase_outbox(
+        &self,
+        store: &Database,
+        erasure: &Erasure,
+        is_dry_run: bool,
+    ) -> Result<ErasedOutbox, StoreError> {
+        match self.covers_outbox() {
+            true => erase_outbox(store, erasure, is_dry_run, deadline).await,
+            false => Ok(ErasedOutbox::default()),
+        }
+    }
+
     /// A tally or an epoch does not say which of its alerts is of an account or of a day.
     fn covers_outbox(&self) -> bool {
-        self.origin.is_empty() && self.since.is_none() && self.until.is_none()
+        self.origin.is_empty() && self.period.is_empty()
     }
 
     /// Shows the rows that hold the subject.
@@ -215,8 +231,9 @@ impl EraseArguments {
             searched.map_err(|error| partly(explain(&error, store), &found))?;
             let (rows, erased): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
             if !erased.is_empty() {
-                let written = store.erase_rows(&erased, deadline()).await;
-                written.map_err(|error| partly(explain(&error, store), &found))?;
+                let changed = store.erase_rows(&erased, deadline()).await;
+                let changed = changed.map_err(|error| partly(explain(&error, store), &found))?;
+                found.unchanged += (erased.len() as u64).saturating_sub(changed);
             }
             rows.iter().zip(&erased).for_each(|(row, erased)| found.add(row, erased));
             let Some(last) = rows.last().filter(|_| rows.len() == ROWS_AT_ONCE) else {
@@ -247,6 +264,7 @@ impl EraseArguments {
             account: query.account.clone(),
             tombstone: tombstone.to_owned(),
             alerts: found.alerts,
+            unchanged: found.unchanged,
             counts: counts.map(|((day, app), alerts)| ErasedCount { day, app, alerts }).collect(),
             tallies: outbox.tallies,
             epochs: outbox.epochs,
@@ -300,10 +318,6 @@ fn text(report: &EraseReport) -> String {
         ELSEWHERE.iter().map(|(_, what)| (*what).to_owned()),
     );
     text.into_text()
-}
-
-fn deadline() -> Deadline {
-    Deadline::after(SystemClock.now(), CALL_TIMEOUT)
 }
 
 fn explain(error: &StoreError, store: &Database) -> anyhow::Error {

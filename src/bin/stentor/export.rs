@@ -3,23 +3,20 @@
 //! rows.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use serde::Serialize;
-use stentor::adapters::clock::SystemClock;
 use stentor::adapters::database::Database;
 use stentor::model::audit::{AlertQuery, AuditRow, RowPosition};
 use stentor::model::humanize::{count, count_alerts};
 use stentor::model::time::Timestamp;
-use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::store::StoreError;
 
 use crate::Exit;
-use crate::alert_filters::{BEGINNING_OF_TIME, ContentFilters, END_OF_TIME, OriginFilters};
-use crate::args::{end_of_period, explain_store_error, point_in_time};
-use crate::audit_table::AuditTable;
+use crate::alert_filters::{ContentFilters, OriginFilters, PeriodFilters};
+use crate::args::explain_store_error;
+use crate::audit_table::{AuditTable, deadline};
 use crate::json::VERSION;
 use crate::signals::Shutdown;
 use crate::ui::{self, Ui};
@@ -52,12 +49,8 @@ pub(crate) struct ExportArguments {
     format: Option<ExportFormat>,
     #[command(flatten)]
     origin: OriginFilters,
-    /// Start: 2h (ago), 7d, 2026-11-23 or 2026-11-23T14:00:00Z [default: the first alert]
-    #[arg(long, value_name = "TIME", value_parser = point_in_time)]
-    since: Option<Timestamp>,
-    /// End; a date includes its whole day [default: the last alert]
-    #[arg(long, value_name = "TIME", value_parser = end_of_period)]
-    until: Option<Timestamp>,
+    #[command(flatten)]
+    period: PeriodFilters,
     #[command(flatten)]
     content: ContentFilters,
     /// Print a JSON report
@@ -69,9 +62,6 @@ pub(crate) struct ExportArguments {
 
 /// A file in a folder is closed when it has this many bytes. An object of S3 is in memory until then.
 const PART_BYTES: u64 = 32 << 20;
-
-/// Limit of a call to the store.
-const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// `stentor export --json`.
 #[derive(Debug, Serialize)]
@@ -122,12 +112,7 @@ struct Export<'a> {
 }
 
 pub(crate) async fn export(arguments: &ExportArguments, ui: Ui) -> anyhow::Result<Exit> {
-    let since = arguments.since.unwrap_or(BEGINNING_OF_TIME);
-    let query = arguments.origin.query(since, arguments.until.unwrap_or(END_OF_TIME));
-    let query = arguments.content.of(query);
-    if query.since > query.until {
-        bail!("--since must be before --until");
-    }
+    let query = arguments.content.of(arguments.period.query(&arguments.origin)?);
     let place = arguments.place().await?;
     if arguments.json && matches!(place, Place::Stdout) {
         bail!("--json and --to - both print to standard output: name a file");
@@ -186,14 +171,14 @@ impl ExportArguments {
         })
     }
 
-    /// The same for the same period and filters: an export that is repeated replaces its files, so that no
-    /// alert is there twice.
+    /// The same for the same period and filters: an export that is repeated replaces its files.
     fn prefix(&self) -> String {
         let moment = |at: Option<Timestamp>, open: &str| match at {
             Some(at) => at.iso()[..19].replace(['-', ':'], ""),
             None => open.to_owned(),
         };
-        let period = format!("{}-{}", moment(self.since, "first"), moment(self.until, "last"));
+        let period =
+            format!("{}-{}", moment(self.period.since, "first"), moment(self.period.until, "last"));
         let filters = format!("{:?} {:?}", self.origin, self.content);
         let mut crc = flate2::Crc::new();
         crc.update(filters.as_bytes());
@@ -330,8 +315,4 @@ fn create_folder(path: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     let created = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     created.with_context(|| format!("cannot create the folder {}", path.display()))
-}
-
-fn deadline() -> Deadline {
-    Deadline::after(SystemClock.now(), CALL_TIMEOUT)
 }

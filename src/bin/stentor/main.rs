@@ -52,6 +52,7 @@ mod log_reader;
 mod mark;
 mod migrate;
 mod mute;
+mod outbox_options;
 mod patterns;
 mod preview;
 mod progress;

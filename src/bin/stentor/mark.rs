@@ -13,7 +13,7 @@ use stentor::protocol::store::Store as _;
 
 use crate::Exit;
 use crate::args::{explain_store_error, point_in_time};
-use crate::mute::{OutboxOptions, STORE_TIMEOUT};
+use crate::outbox_options::{OutboxOptions, STORE_TIMEOUT};
 use crate::ui;
 
 const EXAMPLE: &str = if cfg!(feature = "aws") {

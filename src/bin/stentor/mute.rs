@@ -2,14 +2,12 @@
 //! delivered, and the first message afterwards says how many there were.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::anyhow;
 use clap::Args;
 use stentor::adapters::clock::SystemClock;
 use stentor::adapters::database::Database;
-use stentor::adapters::dynamodb::Tables;
 use stentor::config;
 use stentor::model::humanize::humanize_duration;
 use stentor::model::name::RouteName;
@@ -18,10 +16,8 @@ use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::store::Store;
 
 use crate::Exit;
-use crate::args::{Aws, Configuration, deployed_store, explain_store_error};
-use crate::data_dir::DataDir;
-use crate::stack::Stack;
-use crate::store::StoreOption;
+use crate::args::{Configuration, explain_store_error};
+use crate::outbox_options::{OutboxOptions, STORE_TIMEOUT};
 use crate::ui::{self, Ui};
 
 const MUTE_EXAMPLE: &str = if cfg!(feature = "aws") {
@@ -63,33 +59,6 @@ pub(crate) struct Unmute {
     outbox: OutboxOptions,
 }
 
-/// Where the state of the routes is.
-#[derive(Debug, Args)]
-pub(crate) struct OutboxOptions {
-    #[command(flatten)]
-    stack: Stack,
-    /// DynamoDB table of the outbox
-    #[cfg_attr(not(feature = "aws"), arg(hide = true))]
-    #[arg(
-        long,
-        value_name = "TABLE",
-        env = "OUTBOX_TABLE",
-        hide_env = true,
-        default_value = "Outbox"
-    )]
-    outbox_table: String,
-    /// Use the data directory of `stentor run` instead of a stack
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["stack", "store"])]
-    data_dir: Option<PathBuf>,
-    #[command(flatten)]
-    store: StoreOption,
-    #[command(flatten)]
-    aws: Aws,
-}
-
-/// Limit of the calls to the store.
-pub(crate) const STORE_TIMEOUT: Duration = Duration::from_secs(20);
-
 /// A route that should be quiet for longer does not belong in the configuration.
 const DURATION_MAX: Duration = Duration::from_hours(24 * 30);
 
@@ -117,33 +86,6 @@ pub(crate) async fn unmute(arguments: &Unmute, ui: Ui) -> anyhow::Result<Exit> {
     let change = if was_muted { "is no longer muted" } else { "was not muted" };
     ui::print(&format!("{} {change}.\n", arguments.route))?;
     Ok(Exit::Done)
-}
-
-impl OutboxOptions {
-    /// Runs `work` on the store that has the outbox.
-    ///
-    /// # Errors
-    /// When the store cannot be opened, and those of `work`.
-    pub(crate) async fn with_database<T>(
-        &self,
-        work: impl AsyncFnOnce(&Database) -> anyhow::Result<T>,
-    ) -> anyhow::Result<T> {
-        if let Some(database) = self.store.connect().await? {
-            return work(&database).await;
-        }
-        if let Some(path) = &self.data_dir {
-            let (engine, store) = DataDir::open_existing(path)?.start().await?;
-            let done = work(&store.into()).await;
-            engine.stop().await?;
-            return done;
-        }
-        let aws = self.aws.load().await?;
-        let settings = self.stack.settings(&aws).await?;
-        let outbox = settings.setting("OUTBOX_TABLE", Some(&self.outbox_table));
-        let default = Tables::default();
-        let tables = Tables { outbox: outbox.unwrap_or(default.outbox.clone()), ..default };
-        work(&deployed_store(&settings, &aws, tables)?).await
-    }
 }
 
 /// Routes of a report that deliver nothing, or less than they have.

@@ -1,8 +1,6 @@
 //! `stentor trace` shows where an alert is: its row, the window or epoch of each route, and what
 //! each target has received or is owed. It reads only.
 
-use std::time::Duration;
-
 use anyhow::anyhow;
 use clap::Args;
 use serde::Serialize;
@@ -17,12 +15,12 @@ use stentor::model::time::Timestamp;
 use stentor::ops::trace::{
     AlertPlace, EpochTrace, RouteTrace, TargetTrace, TraceState, Wait, trace,
 };
-use stentor::protocol::clock::{Clock as _, Deadline};
+use stentor::protocol::clock::Clock as _;
 use stentor::protocol::store::StoreError;
 
 use crate::Exit;
 use crate::args::explain_store_error;
-use crate::audit_table::AuditTable;
+use crate::audit_table::{AuditTable, deadline};
 use crate::json::{PrintedAlert, VERSION};
 use crate::ui::{self, TextReport, Ui, hinted};
 
@@ -45,9 +43,6 @@ pub(crate) struct TraceArguments {
     #[command(flatten)]
     table: AuditTable,
 }
-
-/// Limit of a call to the store.
-const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// `stentor trace --json`.
 #[derive(Debug, Serialize)]
@@ -130,10 +125,6 @@ pub(crate) async fn traces(
         traces.push(trace(store, row, &route, 0, SystemClock.now(), deadline).await?);
     }
     Ok(traces)
-}
-
-pub(crate) fn deadline() -> Deadline {
-    Deadline::after(SystemClock.now(), CALL_TIMEOUT)
 }
 
 pub(crate) fn explain(error: &StoreError, place: &str) -> anyhow::Error {

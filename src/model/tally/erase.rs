@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Group, Names, Sample, Tally};
+use crate::model::pattern::placeholder_at;
 
 impl Tally {
     /// The same counts. A text for which `holds` is true becomes `tombstone`.
@@ -22,7 +23,11 @@ impl Tally {
                 sample: group.sample.erased(holds, tombstone),
                 ..group.clone()
             };
-            group.values.0.retain(|_, values| !values.keys().any(|value| holds(value)));
+            // The subject may be part pattern, part value: `user-4711` in `user-<n>`.
+            let shows = |place: usize, value: &str| {
+                holds(value) || holds(&with_value(pattern, place, value))
+            };
+            group.values.0.retain(|place, values| !values.keys().any(|value| shows(*place, value)));
             if holds(pattern) {
                 // The values were those of its placeholders.
                 group.values.0.clear();
@@ -36,8 +41,18 @@ impl Tally {
         for (pattern, count) in &self.ungrouped.0 {
             erased.ungrouped.add(name(pattern), *count);
         }
+        erased.rename_news(self.groups.keys().chain(self.ungrouped.0.keys()), name);
         erased
     }
+}
+
+/// The pattern with a value at one of its places.
+fn with_value(pattern: &str, place: usize, value: &str) -> String {
+    let starts = pattern.char_indices().map(|(at, _)| at);
+    let mut places = starts.filter(|at| placeholder_at(pattern, *at) > 0);
+    let Some(at) = places.nth(place) else { return pattern.to_owned() };
+    let rest = at + placeholder_at(pattern, at);
+    format!("{}{value}{}", &pattern[..at], &pattern[rest..])
 }
 
 impl Sample {

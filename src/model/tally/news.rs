@@ -45,6 +45,28 @@ impl Tally {
         news.collect()
     }
 
+    /// The news about the patterns that the tally has.
+    pub(super) fn known_news(&self, mut news: BTreeMap<String, News>) -> BTreeMap<String, News> {
+        if !news.is_empty() {
+            let known = self.by_pattern_id();
+            news.retain(|id, _| known.contains_key(id));
+        }
+        news
+    }
+
+    /// Moves the news about patterns to their new names.
+    pub(super) fn rename_news<'a>(
+        &mut self,
+        patterns: impl Iterator<Item = &'a String>,
+        name: impl Fn(&str) -> String,
+    ) {
+        let before = std::mem::take(&mut self.news);
+        for pattern in patterns {
+            let Some(news) = before.get(&pattern_id(pattern)) else { continue };
+            self.merge_news(&BTreeMap::from([(pattern_id(&name(pattern)), *news)]));
+        }
+    }
+
     pub(super) fn merge_news(&mut self, more: &BTreeMap<String, News>) {
         for (id, news) in more {
             let known = self.news.entry(id.clone()).or_insert(*news);

@@ -256,3 +256,34 @@ fn a_sum_keeps_the_greatest_news_and_a_cluster_the_least() {
     assert_eq!(clustered(Some(News::New), Some(back)), Some(back));
     assert_eq!(clustered(Some(News::New), None), None);
 }
+
+#[test]
+fn news_about_thousands_of_patterns_leaves_the_groups_their_room() {
+    let tallies = |size: usize| {
+        (0..3_000)
+            .collect::<Vec<usize>>()
+            .chunks(size)
+            .map(|numbers| {
+                let lines =
+                    numbers.iter().map(|n| format!("{}{n:x} failed", "x".repeat(n % 7 + 1)));
+                let lines: Vec<String> = lines.collect();
+                let mut tally = Tally::of(
+                    &(0..lines.len())
+                        .map(|n| alert(n as u64, n as i64, &lines[n], "p"))
+                        .collect::<Vec<_>>(),
+                );
+                let ids = tally.by_pattern_id().into_keys();
+                tally.news = ids.map(|id| (id, News::New)).collect();
+                tally
+            })
+            .collect::<Vec<Tally>>()
+    };
+    let parts = tallies(10);
+    let quiet: Vec<Tally> =
+        parts.iter().map(|part| Tally { news: BTreeMap::new(), ..part.clone() }).collect();
+    let (sum, without) = (Tally::sum(&parts), Tally::sum(&quiet));
+    assert!(without.groups.len() > 20, "{}", without.groups.len());
+    assert_eq!(Tally { news: BTreeMap::new(), ..sum.clone() }, without);
+    assert!(sum.news.len() <= sum.groups.len() + sum.ungrouped.len());
+    assert!(sum.groups.keys().all(|pattern| sum.news_of(pattern) == Some(News::New)));
+}

@@ -155,18 +155,26 @@ impl<W: Services> TargetDelivery<'_, W> {
         let escalation = state.escalation.as_ref().filter(|_| self.is_fallback());
         let escalated = escalation.map(|escalation| escalation.reason.clone());
         let Some(digest) = digest else { return Ok(None) };
-        let (related, mark) = try_join(self.related(&digest), self.mark(&digest)).await?;
+        let mark = async { Ok(self.mark(&digest).await) };
+        let (related, mark) = try_join(self.related(&digest), mark).await?;
         let links = self.round.configured().map(|route| route.links(&digest)).unwrap_or_default();
         Ok(Some(Digest { muted: state.muted, escalated, related, links, mark, ..digest }))
     }
 
-    /// The latest mark of the day before the last alert.
-    async fn mark(&self, digest: &Digest) -> Result<Option<Mark>, StoreError> {
-        let Some(span) = digest.tally.span else { return Ok(None) };
-        let marks = self.marks.clone().await?;
+    /// The latest mark of the day before the last alert; `None` if marks cannot be read.
+    async fn mark(&self, digest: &Digest) -> Option<Mark> {
+        let span = digest.tally.span?;
+        let marks = match self.marks.clone().await {
+            Ok(marks) => marks,
+            Err(error) => {
+                let (route, code) = (self.round.route, error.code());
+                tracing::warn!(%route, error.code = code, "Marks cannot be read, so a message has none: {error}");
+                return None;
+            }
+        };
         let is_before =
             |mark: &&Mark| mark.at <= span.last && span.last <= mark.at.after(MARK_RECENT);
-        Ok(marks.iter().rev().find(is_before).cloned())
+        marks.iter().rev().find(is_before).cloned()
     }
 
     /// The things that the other targets of the route opened for the same burst.

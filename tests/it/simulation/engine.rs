@@ -582,8 +582,8 @@ impl Engine {
                 let stored = &mut memory.outbox(route).histories;
                 let mut all = true;
                 for HistoryChange { id, known, history } in changes {
-                    let counted = stored.get(id).map(|history| history.epoch);
-                    match counted.is_none() || counted == *known || overwrites {
+                    let revision = stored.get(id).map(|history| history.revision);
+                    match revision.is_none() || revision == *known || overwrites {
                         true => drop(stored.insert(id.clone(), history.clone())),
                         false => all = false,
                     }

@@ -41,6 +41,8 @@ pub struct Ledger {
     acknowledged: BTreeMap<AlertId, u64>,
     /// The due messages of each window.
     sent: BTreeMap<(RouteName, u64), SentDue>,
+    /// How many calls that count epochs had no answer. Each may cost one epoch its news.
+    pub uncounted: BTreeMap<RouteName, usize>,
     /// The violations found during the schedule.
     pub violations: Vec<String>,
 }

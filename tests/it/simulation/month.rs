@@ -144,3 +144,26 @@ fn each_news_of_a_month_is_in_the_right_message_and_nowhere_else() {
     assert!(all > 3 * 24 * 30, "{all}");
     assert!((24 * 30..=24 * 30 + 2 * planted.len()).contains(&calm), "{calm}");
 }
+
+/// The burst of such a route may never end, so its early windows are limited by the hour.
+#[test]
+fn news_ends_sixteen_windows_of_a_burst_in_an_hour() {
+    let sim = flood(4, |plan| Plan { busy: HOUR * 4, ..plan });
+    // The next hour of the clock.
+    let began =
+        HOUR - Duration::from_millis(Sim::time(Duration::ZERO).as_millis() as u64 % 3_600_000);
+    // Patterns without a number, each of them new.
+    let lines = ('a'..='y').flat_map(|a| ['x', 'y'].map(|b| format!("[A] {a}{b}{a} has failed")));
+    for (n, line) in (0..).zip(lines) {
+        log(&sim, began + MINUTE * (n + 2), Box::leak(line.into_boxed_str()), 1);
+    }
+    run_for(&sim, began + HOUR * 3);
+    let state = sim.state.lock().unwrap();
+    let calm = state.ledger.delivered.iter().filter(|step| step.digest.route.as_str() == "calm");
+    let calm: Vec<_> = calm.filter(|step| !step.digest.tally.is_empty()).collect();
+    let in_the_hour =
+        calm.iter().filter(|step| u128::from(step.sent_at()) < (began + HOUR).as_micros());
+    // The first, which begins the burst, and sixteen.
+    assert_eq!(in_the_hour.count(), 17);
+    assert_eq!(calm.iter().map(|step| step.digest.tally.alerts).sum::<u64>(), 50);
+}

@@ -146,6 +146,19 @@ impl Process {
             .await
     }
 
+    /// The answer to a call that counts epochs of a route.
+    fn counting<T>(
+        &self,
+        route: &RouteName,
+        answer: Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        if answer.is_err() {
+            let mut state = self.sim.state.lock().unwrap();
+            *state.ledger.uncounted.entry(route.clone()).or_default() += 1;
+        }
+        answer
+    }
+
     async fn commit_some(&self, alerts: Vec<Alert>, deadline: Deadline) -> Vec<Commit> {
         let (count, id) = (alerts.len(), self.id);
         let mutation = self.sim.plan.mutation;
@@ -400,10 +413,10 @@ impl Store for Process {
         limit: usize,
         deadline: Deadline,
     ) -> Result<Vec<Epoch>, StoreError> {
-        let route = route.clone();
+        let key = route.clone();
         let effect =
-            move |state: &mut State, _: &Sim| state.engine.epochs(&route, after, upto, limit);
-        self.ask("epochs", deadline, effect).await
+            move |state: &mut State, _: &Sim| state.engine.epochs(&key, after, upto, limit);
+        self.counting(route, self.ask("epochs", deadline, effect).await)
     }
 
     async fn target(
@@ -570,9 +583,9 @@ impl Store for Process {
         ids: &[String],
         deadline: Deadline,
     ) -> Result<Vec<(String, History)>, StoreError> {
-        let (route, ids) = (route.clone(), ids.to_vec());
-        let effect = move |state: &mut State, _: &Sim| state.engine.histories(&route, &ids);
-        self.ask("histories", deadline, effect).await
+        let (key, ids) = (route.clone(), ids.to_vec());
+        let effect = move |state: &mut State, _: &Sim| state.engine.histories(&key, &ids);
+        self.counting(route, self.ask("histories", deadline, effect).await)
     }
 
     async fn put_histories(
@@ -585,9 +598,9 @@ impl Store for Process {
             let upto = changes.iter().map(|change| change.history.epoch).max().unwrap_or_default();
             self.set_counted(route, upto, self.now(), deadline).await?;
         }
-        let (route, changes) = (route.clone(), changes.to_vec());
-        let effect = move |state: &mut State, _: &Sim| state.engine.put_histories(&route, &changes);
-        self.change("put_histories", deadline, effect).await
+        let (key, changes) = (route.clone(), changes.to_vec());
+        let effect = move |state: &mut State, _: &Sim| state.engine.put_histories(&key, &changes);
+        self.counting(route, self.change("put_histories", deadline, effect).await)
     }
 
     async fn set_counted(
@@ -597,9 +610,9 @@ impl Store for Process {
         now: Timestamp,
         deadline: Deadline,
     ) -> Result<(), StoreError> {
-        let route = route.clone();
-        let effect = move |state: &mut State, _: &Sim| state.engine.set_counted(&route, upto, now);
-        self.ask("set_counted", deadline, effect).await
+        let key = route.clone();
+        let effect = move |state: &mut State, _: &Sim| state.engine.set_counted(&key, upto, now);
+        self.counting(route, self.ask("set_counted", deadline, effect).await)
     }
 
     async fn mark(&self, mark: &Mark, deadline: Deadline) -> Result<(), StoreError> {

@@ -25,7 +25,7 @@ use super::process::Process;
 use super::queue::Queue;
 
 /// Windows are short, so that a schedule has many, and fallbacks are used early.
-pub const CONFIGURATIONS: [&str; 12] = [
+pub const CONFIGURATIONS: [&str; 13] = [
     r#"
     window = "5s"
     window_max = "40s"
@@ -202,6 +202,21 @@ pub const CONFIGURATIONS: [&str; 12] = [
     per = "pattern"
     fallback = "slack:one"
     fallback_after = "30s"
+    "#,
+    // Routes that speak on news.
+    r#"
+    window = "5s"
+    window_max = "40s"
+    [[route]]
+    name = "critical"
+    markers = ["[CRITICAL]"]
+    notify = ["slack:one", "slack:two"]
+    speak_on = ["new"]
+    [[route]]
+    name = "info"
+    markers = ["[INFO]"]
+    notify = ["slack:one"]
+    speak_on = ["spike"]
     "#,
 ];
 

@@ -208,6 +208,11 @@ pub(super) async fn an_erased_outbox_counts_as_before(kind: EngineKind) {
     assert!(!holds(format!("{known:?}")), "{known:?}");
     assert!(known.iter().all(|(_, history)| (history.alerts, history.epoch) == (2, 1)));
     assert_eq!(known[1].1.pattern, "disk full");
+    // A round that has read the old text counts on.
+    let mut stale = remembered[0].history.clone();
+    stale.count(2, 9, at.time());
+    let stale = HistoryChange { id: "a".to_owned(), known: Some(1), history: stale };
+    assert!(!store.put_histories(&route, &[stale], at).await.unwrap());
     let epochs = frozen().await;
     assert!(!holds(format!("{epochs:?}")), "{epochs:?}");
     assert_eq!((epochs[0].tally.alerts, &epochs[0].owed), (3, &vec![target()]));

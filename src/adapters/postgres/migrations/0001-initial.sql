@@ -122,8 +122,8 @@ CREATE TABLE stentor.patterns (
     route text NOT NULL,
     -- The id of the pattern.
     id text NOT NULL,
-    -- The latest epoch that the history counts, and that of the history which it replaced.
-    counted bigint NOT NULL,
+    -- The revision of the history, and that of the history which it replaced.
+    revision bigint NOT NULL,
     replaced bigint NOT NULL,
     history bytea NOT NULL,
     expires_at timestamptz NOT NULL,

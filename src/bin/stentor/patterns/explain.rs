@@ -9,7 +9,7 @@ use stentor::adapters::clock::SystemClock;
 use stentor::adapters::database::Database;
 use stentor::model::cluster::cluster;
 use stentor::model::history::{BACK_AFTER, History, News, SPIKE};
-use stentor::model::humanize::{count, count_alerts, humanize_duration, thousands};
+use stentor::model::humanize::{count_alerts, humanize_duration, thousands};
 use stentor::model::name::RouteName;
 use stentor::model::pattern::pattern_id;
 use stentor::model::time::Timestamp;
@@ -17,8 +17,9 @@ use stentor::protocol::clock::Clock as _;
 use stentor::protocol::store::Store as _;
 
 use crate::Exit;
+use crate::audit_table::deadline;
 use crate::json;
-use crate::trace::{deadline, explain};
+use crate::trace::explain;
 use crate::ui::{self, TextReport, hinted};
 
 /// A pattern on a route.
@@ -136,11 +137,10 @@ fn add(report: &mut TextReport, Known { route, id, history }: &Known, now: Times
             last.iso()
         ),
     );
-    let hours = count(history.hours().count() as u64, "hour", "hours");
     let (usual, here) = (history.usual(now), thousands(history.alerts_in_hour(now)));
     report.line(2, match usual {
         Some(usual) => format!(
-            "usual: {} an hour, the median of {hours} with alerts in two weeks; {here} in this hour",
+            "usual: {} an hour, the median of the earlier hours with alerts in two weeks; {here} in this hour",
             thousands(usual)
         ),
         None => format!("usual: not known; {here} in this hour"),

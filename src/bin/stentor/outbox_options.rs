@@ -1,0 +1,68 @@
+//! The options that name the outbox, for commands that change it: that of a stack, of a database, or of a data
+//! directory.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use stentor::adapters::database::Database;
+use stentor::adapters::dynamodb::Tables;
+
+use crate::args::{Aws, deployed_store};
+use crate::data_dir::DataDir;
+use crate::stack::Stack;
+use crate::store::StoreOption;
+
+/// Limit of the calls to the store.
+pub(crate) const STORE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Where the state of the routes is.
+#[derive(Debug, Args)]
+pub(crate) struct OutboxOptions {
+    #[command(flatten)]
+    stack: Stack,
+    /// DynamoDB table of the outbox
+    #[cfg_attr(not(feature = "aws"), arg(hide = true))]
+    #[arg(
+        long,
+        value_name = "TABLE",
+        env = "OUTBOX_TABLE",
+        hide_env = true,
+        default_value = "Outbox"
+    )]
+    outbox_table: String,
+    /// Use the data directory of `stentor run` instead of a stack
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["stack", "store"])]
+    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    store: StoreOption,
+    #[command(flatten)]
+    aws: Aws,
+}
+
+impl OutboxOptions {
+    /// Runs `work` on the store that has the outbox.
+    ///
+    /// # Errors
+    /// When the store cannot be opened, and those of `work`.
+    pub(crate) async fn with_database<T>(
+        &self,
+        work: impl AsyncFnOnce(&Database) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        if let Some(database) = self.store.connect().await? {
+            return work(&database).await;
+        }
+        if let Some(path) = &self.data_dir {
+            let (engine, store) = DataDir::open_existing(path)?.start().await?;
+            let done = work(&store.into()).await;
+            engine.stop().await?;
+            return done;
+        }
+        let aws = self.aws.load().await?;
+        let settings = self.stack.settings(&aws).await?;
+        let outbox = settings.setting("OUTBOX_TABLE", Some(&self.outbox_table));
+        let default = Tables::default();
+        let tables = Tables { outbox: outbox.unwrap_or(default.outbox.clone()), ..default };
+        work(&deployed_store(&settings, &aws, tables)?).await
+    }
+}
