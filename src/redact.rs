@@ -50,6 +50,8 @@ use visible::{Spelling, Visible};
 
 mod card;
 mod custom;
+#[cfg(feature = "cli")]
+pub mod erase;
 mod excerpt;
 mod format;
 mod list;

@@ -11,8 +11,6 @@ use crate::adapters::postgres::PostgresStore;
 use crate::model::alert::Alert;
 use crate::model::audit::{AlertQuery, AuditRow};
 use crate::model::burst::BurstState;
-#[cfg(feature = "cli")]
-use crate::model::erase::{ErasedRow, Erasure};
 use crate::model::history::{History, Mark};
 use crate::model::name::{RouteName, Target};
 #[cfg(feature = "cli")]
@@ -26,6 +24,8 @@ use crate::model::tally::Tally;
 use crate::model::time::Timestamp;
 use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::store::{Commit, HistoryChange, Store, StoreError};
+#[cfg(feature = "cli")]
+use crate::redact::erase::{ErasedRow, Erasure};
 
 /// One of the engines.
 pub enum Database<C = SystemClock> {
@@ -271,10 +271,10 @@ impl<C: Clock> Database<C> {
         }
     }
 
-    /// Where the alerts are, for people: `the table AppLogs`.
+    /// Where the alerts are, for people: `the table AppLogs`, `the database file .stentor/stentor.db`.
     pub fn alerts_place(&self) -> String {
         match self {
-            Self::Dynamo(store) => format!("the table {}", store.tables().alerts),
+            Self::Dynamo(store) => store.place(&store.tables().alerts),
             #[cfg(feature = "postgres")]
             Self::Postgres(store) => format!("the database {}", store.place()),
         }
@@ -283,7 +283,7 @@ impl<C: Clock> Database<C> {
     /// Where the state of the routes is, for people.
     pub fn outbox_place(&self) -> String {
         match self {
-            Self::Dynamo(store) => format!("the table {}", store.tables().outbox),
+            Self::Dynamo(store) => store.place(&store.tables().outbox),
             #[cfg(feature = "postgres")]
             Self::Postgres(store) => format!("the database {}", store.place()),
         }

@@ -61,6 +61,8 @@ pub struct Tables {
 pub struct DynamoStore<C = SystemClock> {
     client: Client,
     tables: Tables,
+    /// The file of a database on this machine.
+    file: Option<String>,
     pressure: pressure::Pressure,
     clock: C,
     random: Random,
@@ -129,6 +131,7 @@ impl<C> DynamoStore<C> {
         Self {
             client: Client::from_conf(config),
             tables,
+            file: None,
             pressure: pressure::Pressure::new(commit::IN_FLIGHT),
             clock,
             random: Random::new(rng),
@@ -152,6 +155,19 @@ impl<C> DynamoStore<C> {
 
     pub fn tables(&self) -> &Tables {
         &self.tables
+    }
+
+    /// For a database in a file on this machine: people know it by its path, and not by its tables.
+    pub(super) fn set_file(&mut self, file: Option<String>) {
+        self.file = file;
+    }
+
+    /// Where a table is, for people.
+    pub(super) fn place(&self, table: &str) -> String {
+        match &self.file {
+            Some(file) => format!("the database file {file}"),
+            None => format!("the table {table}"),
+        }
     }
 
     /// 128 random bits in hexadecimal, for the keys of tallies and the tokens of transactions.

@@ -97,7 +97,7 @@ impl Embedded {
     /// When the tables cannot be created.
     pub async fn store_with<C: Clock>(&self, clock: C) -> anyhow::Result<DynamoStore<C>> {
         let deadline = Deadline::after(clock.now(), TABLES_MAX);
-        let store = DynamoStore::new(
+        let mut store = DynamoStore::new(
             &loopback(&self.endpoint()).into_builder().http_client(self.transport.clone()).build(),
             Tables::default(),
             clock,
@@ -108,6 +108,7 @@ impl Embedded {
             Some(name) => unusable(name, &error.to_string()),
             None => anyhow!(error),
         })?;
+        store.set_file(self.database.clone());
         Ok(store)
     }
 

@@ -1,11 +1,11 @@
 //! Erasure in the outbox: the tallies, the epochs and the patterns of all routes. The same on each engine.
 
 use crate::adapters::database::Database;
-use crate::model::erase::Erasure;
 use crate::model::history::History;
 use crate::model::name::RouteName;
 use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::store::{HistoryChange, Store, StoreError};
+use crate::redact::erase::Erasure;
 
 /// Epochs of one read.
 const EPOCHS_AT_ONCE: usize = 8;

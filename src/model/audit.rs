@@ -60,6 +60,9 @@ pub struct AuditRow {
     pub context_after: String,
 }
 
+/// An erased message begins with this; a date and a bracket follow.
+pub(crate) const TOMBSTONE: &str = "[erased on ";
+
 impl AuditRow {
     /// The names of the columns.
     pub const COLUMNS: [&'static str; 14] = [
@@ -78,6 +81,12 @@ impl AuditRow {
         "context_before",
         "context_after",
     ];
+
+    /// Whether its message was erased.
+    pub fn is_erased(&self) -> bool {
+        let date = self.message.strip_prefix(TOMBSTONE).and_then(|rest| rest.strip_suffix(']'));
+        date.is_some_and(|date| date.len() == "2026-11-28".len())
+    }
 
     /// Only the row of a message that was cut has its pattern. That of others is found again.
     pub fn find_pattern(&mut self) {

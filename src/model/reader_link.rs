@@ -1,12 +1,11 @@
 //! Links that a route gives to the readers of its messages: a runbook, a dashboard. A template has
 //! placeholders, such as `{app}`, for what the most frequent alerts of the message have in common.
 
-use std::fmt::Write as _;
-
 use strum::{Display, EnumString, VariantNames};
 
 use crate::model::digest::{Digest, ReaderLink};
 use crate::model::pattern::pattern_id;
+use crate::model::percent;
 use crate::model::tally::Sample;
 
 /// The longest template, in bytes.
@@ -123,10 +122,10 @@ impl UrlTemplate {
         for part in &self.0 {
             match part {
                 Part::Text(text) => url.push_str(text),
-                Part::Value(Placeholder::Route) => encode(&mut url, digest.route.as_str()),
+                Part::Value(Placeholder::Route) => url.extend(percent::part(digest.route.as_str())),
                 Part::Value(placeholder) => {
                     let (pattern, group) = largest?;
-                    encode(&mut url, &placeholder.value(pattern, &group.sample));
+                    url.extend(percent::part(&placeholder.value(pattern, &group.sample)));
                 }
             }
         }
@@ -163,18 +162,6 @@ impl Placeholder {
 /// Characters that a URL may have as they are, without those that mean something in markup.
 fn is_url_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || "-._~:/?#[]@!$&()*+,;=%".contains(c)
-}
-
-/// Percent-encodes all but unreserved characters, so a value is one part of a path or a query.
-fn encode(url: &mut String, value: &str) {
-    for byte in value.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                url.push(char::from(byte));
-            }
-            _ => write!(url, "%{byte:02X}").expect("invariant: writing to a String cannot fail"),
-        }
-    }
 }
 
 /// A name that can be shown.

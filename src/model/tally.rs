@@ -18,6 +18,7 @@ use crate::model::pattern::{Pattern, VALUE_BYTES_MAX};
 use crate::model::time::Timestamp;
 use crate::model::truncate::{around, truncate, truncated, truncated_start};
 
+#[cfg(feature = "cli")]
 mod erase;
 mod news;
 mod ungrouped;

@@ -17,7 +17,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("protocol", &["model", "config", "ingest"]),
     ("ops", &["filter_pattern", "model", "redact", "config", "ingest", "protocol"]),
     ("lambda", &["model", "ingest", "protocol"]),
-    ("adapters", &["model", "config", "ingest", "message", "protocol", "ops"]),
+    ("adapters", &["model", "redact", "config", "ingest", "message", "protocol", "ops"]),
 ];
 
 /// Layers without effects, and the words that would give an effect away.

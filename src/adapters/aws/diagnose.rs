@@ -50,6 +50,9 @@ pub fn explain(cause: &Cause, what: &str) -> String {
                 .to_owned()
         }
         "no-credentials" => NO_CREDENTIALS.to_owned(),
+        "unreachable" | "no-answer" if what.starts_with("the database file") => {
+            format!("{what} cannot be used in time: another process may be busy with it ({message})")
+        }
         // A database has an address, and no Region.
         "unreachable" | "no-answer" if what.starts_with("the database") => {
             format!("{what} cannot be reached: check its address and the network ({message})")

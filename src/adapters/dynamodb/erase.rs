@@ -10,12 +10,12 @@ use super::DynamoStore;
 use super::call::call_error;
 use super::expression::Expression;
 use super::item::{self, Item};
-use crate::model::erase::{ErasedRow, Erasure};
 use crate::model::name::RouteName;
 use crate::model::outbox::TallyKey;
 use crate::model::tally::Tally;
 use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::store::StoreError;
+use crate::redact::erase::{ErasedRow, Erasure};
 
 /// Rows that are written concurrently.
 const ROWS_AT_ONCE: usize = 16;

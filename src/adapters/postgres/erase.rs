@@ -10,13 +10,13 @@ use super::PostgresStore;
 use super::call::Parameter;
 use super::value::{self, AlertKey, get, number};
 use crate::adapters::packed::pack_json;
-use crate::model::erase::{ErasedRow, Erasure};
 use crate::model::error::Cause;
 use crate::model::name::RouteName;
 use crate::model::outbox::{Epoch, TallyKey};
 use crate::model::tally::Tally;
 use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::store::StoreError;
+use crate::redact::erase::{ErasedRow, Erasure};
 
 const ERASE_ROWS: &str = r#"
 WITH erased AS (

@@ -66,7 +66,7 @@ fn answer_error(answer: &DbError) -> StatementError {
         "42501" => StatementError::Refused(Cause::new(
             code.to_owned(),
             format!(
-                "{}: run `stentor migrate` with --function-role or --reader-role",
+                "{}: use another role, or let `stentor migrate` give this one its rights, with --function-role or, if it only reads, --reader-role",
                 answer.message()
             ),
         )),

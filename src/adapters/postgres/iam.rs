@@ -14,6 +14,7 @@ use futures::FutureExt as _;
 
 use super::login::TokenMaker;
 use crate::model::error::{Cause, chain};
+use crate::model::percent;
 
 const VALID_FOR: Duration = Duration::from_secs(900);
 
@@ -58,26 +59,15 @@ fn token(
         .settings(settings)
         .build()
         .map_err(|error| failed(&error))?;
-    let mut url = format!("https://{host}:{port}/?Action=connect&DBUser={}", escaped(user));
+    let mut url = format!("https://{host}:{port}/?Action=connect&DBUser={}", percent::part(user));
     let request = SignableRequest::new("GET", &url, std::iter::empty(), SignableBody::Bytes(&[]))
         .map_err(|error| failed(&error))?;
     let signed = sign(request, &signing.into()).map_err(|error| failed(&error))?;
     let (instructions, _) = signed.into_parts();
     for (name, value) in instructions.params() {
-        url.push_str(&format!("&{name}={}", escaped(value)));
+        url.push_str(&format!("&{name}={}", percent::part(value)));
     }
     Ok(url.split_off("https://".len()))
-}
-
-/// RFC 3986.
-fn escaped(text: &str) -> String {
-    let escape = |byte: u8| match byte {
-        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-            char::from(byte).to_string()
-        }
-        _ => format!("%{byte:02X}"),
-    };
-    text.bytes().map(escape).collect()
 }
 
 #[cfg(test)]

@@ -31,6 +31,9 @@ const MIGRATIONS: [Migration; 1] = [Migration {
     sql: include_str!("migrations/0001-initial.sql"),
 }];
 
+/// How long it may take to log in. A migration may take longer.
+const CONNECTED_WITHIN: Duration = Duration::from_secs(15);
+
 /// The version of this program.
 pub const VERSION: i32 = 1;
 
@@ -100,8 +103,9 @@ impl<C: Clock> PostgresStore<C> {
     /// # Errors
     /// When the database is unreachable or refuses.
     pub async fn migrate(&self, roles: &Roles, deadline: Deadline) -> Result<Migrated, StoreError> {
-        let connect = self.pool.connect(&self.clock, deadline, false);
-        let connection = self.clock.timeout(deadline, connect).await;
+        let soon = Deadline::after(self.clock.now(), CONNECTED_WITHIN).min(deadline);
+        let connect = self.pool.connect(&self.clock, soon, false);
+        let connection = self.clock.timeout(soon, connect).await;
         let connection = connection.ok_or_else(no_answer)?.map_err(store_error)?;
         let migrated = apply(connection.client(), roles);
         self.clock.timeout(deadline, migrated).await.ok_or_else(no_answer)?.map_err(store_error)

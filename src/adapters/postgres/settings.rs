@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use percent_encoding::percent_decode_str;
 use thiserror::Error;
 use tokio_postgres::Config;
 use tokio_postgres::config::{ChannelBinding, Host, SslMode};
@@ -74,11 +75,19 @@ impl PostgresSettings {
             return Err(SettingsError::Url);
         }
         let (address, query) = url.split_once('?').unwrap_or((url, ""));
+        let server = address.split('/').nth(2).unwrap_or_default();
+        if server.matches('@').count() > 1 {
+            // The parser would take the rest of the password for the host.
+            return Err(SettingsError::Malformed);
+        }
         let (mut tls, mut root_certificates, mut others) = (None, None, Vec::new());
         for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
             match parameter.split_once('=') {
                 Some(("sslmode", mode)) => tls = Some(TlsMode::parse(mode)?),
-                Some(("sslrootcert", path)) => root_certificates = Some(decoded(path).into()),
+                Some(("sslrootcert", path)) => {
+                    let path = percent_decode_str(path).decode_utf8_lossy();
+                    root_certificates = Some(path.into_owned().into());
+                }
                 _ => others.push(parameter),
             }
         }
@@ -188,27 +197,6 @@ fn place(config: &Config) -> String {
     format!("{host}:{port}/{}", config.get_dbname().unwrap_or_default())
 }
 
-/// A text of a URL without its `%` escapes.
-fn decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let escaped = after.first_chunk::<2>().filter(|_| *first == b'%');
-        let hex = escaped.and_then(|hex| std::str::from_utf8(hex).ok());
-        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &after[2..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
 impl fmt::Debug for PostgresSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PostgresSettings({})", self.place)
@@ -241,6 +229,7 @@ mod tests {
             ("postgres://ann@db", "names no database"),
             ("postgres://ann@db:port/logs", "malformed"),
             ("postgres://ann@db/logs?sslmod=disable", "malformed"),
+            ("postgres://ann:le@kme@db/logs", "written as %3F and %40"),
             ("postgres://ann@db/logs?sslmode=full", "disable or verify-full"),
         ];
         for (url, expected) in mistakes {
@@ -288,7 +277,6 @@ mod tests {
     fn the_certificates_of_authorities_are_named_by_a_path() {
         let settings = parsed("postgres://a@db/d?sslrootcert=%2Fopt%2Frds%20bundle.pem").unwrap();
         assert_eq!(settings.root_certificates, Some("/opt/rds bundle.pem".into()));
-        assert_eq!(decoded("100%"), "100%");
     }
 
     #[test]

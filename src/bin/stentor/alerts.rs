@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use stentor::adapters::clock::SystemClock;
 use stentor::adapters::database::Database;
 use stentor::model::audit::{AlertQuery, AuditRow, RowPosition};
@@ -47,7 +48,7 @@ pub(crate) struct AlertsArguments {
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: u64,
     /// Only alerts behind the one with this log_id: the next page
-    #[arg(long, value_name = "ALERT-ID")]
+    #[arg(long, value_name = "ALERT-ID", value_parser = NonEmptyStringValueParser::new())]
     after: Option<String>,
     /// Print one JSON object per line
     #[arg(long, conflicts_with = "csv")]
@@ -114,6 +115,9 @@ impl AlertsArguments {
         } else if printed.alerts == 0 {
             let (since, until) = (query.since.iso(), query.latest().iso());
             ui.note(format_args!("no alerts from {since} to {until}"));
+            if query.pattern.is_some() {
+                ui.hint("`stentor patterns` prints the text and the id of each pattern");
+            }
         }
         if self.until.is_none() && self.after.is_none() {
             let hinted = hint_at_wrong_times(store, &query, ui).await;

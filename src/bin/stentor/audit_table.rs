@@ -17,7 +17,7 @@ use crate::store::StoreOption;
 #[derive(Debug, Args)]
 pub(crate) struct AuditTable {
     /// Query the data directory of `stentor run` instead of a stack
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["stack", "store"])]
+    #[arg(long, value_name = "DIR", conflicts_with = "stack")]
     data_dir: Option<PathBuf>,
     #[command(flatten)]
     store: StoreOption,
@@ -44,7 +44,11 @@ impl AuditTable {
         &self,
         query: impl AsyncFnOnce(&Database) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        if let Some(database) = self.store.connect().await? {
+        let other = self
+            .data_dir
+            .as_ref()
+            .map_or_else(|| self.tables.stack.option(), |_| Some("--data-dir"));
+        if let Some(database) = self.store.connect(other).await? {
             return query(&database).await;
         }
         match &self.data_dir {

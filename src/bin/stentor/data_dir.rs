@@ -20,6 +20,13 @@ use crate::ui::hinted;
 const DELIVERY_LOCK: &str = "delivery.lock";
 const CANNOT_LOCK: &str = "cannot lock delivery.lock";
 
+const DATABASE: &str = "stentor.db";
+
+/// Whether `folder` is the data directory of a run, whose files are not to be replaced.
+pub(crate) fn is_data_dir(folder: &Path) -> bool {
+    folder.join(DATABASE).exists()
+}
+
 /// A data directory, and the locks that this process holds in it.
 #[derive(Debug)]
 pub(crate) struct DataDir {
@@ -151,7 +158,7 @@ impl DataDir {
     }
 
     pub(crate) fn database(&self) -> PathBuf {
-        self.path.join("stentor.db")
+        self.path.join(DATABASE)
     }
 
     pub(crate) fn dead_letters(&self) -> PathBuf {
@@ -230,7 +237,7 @@ impl DatabaseCopy {
     }
 
     pub(crate) fn database(&self) -> PathBuf {
-        self.path.join("stentor.db")
+        self.path.join(DATABASE)
     }
 }
 

@@ -1,5 +1,5 @@
 //! `stentor erase` removes what the stored alerts say about a person. Rows and counts stay: see
-//! `model::erase`. Without `--yes` it only lists what would go.
+//! `redact::erase`. Without `--yes` it only lists what would go.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -11,11 +11,11 @@ use stentor::adapters::clock::SystemClock;
 use stentor::adapters::database::Database;
 use stentor::adapters::erase::{ErasedOutbox, erase_outbox};
 use stentor::model::audit::{AlertQuery, AuditRow, RowPosition};
-use stentor::model::erase::{ErasedRow, Erasure};
 use stentor::model::humanize::{count, count_alerts};
 use stentor::model::time::Timestamp;
 use stentor::protocol::clock::Clock as _;
 use stentor::protocol::store::StoreError;
+use stentor::redact::erase::{ErasedRow, Erasure};
 
 use crate::Exit;
 use crate::alert_filters::{OriginFilters, PeriodFilters};

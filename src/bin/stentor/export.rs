@@ -17,6 +17,7 @@ use crate::Exit;
 use crate::alert_filters::{ContentFilters, OriginFilters, PeriodFilters};
 use crate::args::explain_store_error;
 use crate::audit_table::{AuditTable, deadline};
+use crate::data_dir::is_data_dir;
 use crate::json::VERSION;
 use crate::signals::Shutdown;
 use crate::ui::{self, Ui};
@@ -151,24 +152,46 @@ pub(crate) async fn export(arguments: &ExportArguments, ui: Ui) -> anyhow::Resul
 impl ExportArguments {
     async fn place(&self) -> anyhow::Result<Place> {
         let to = Path::new(&self.to);
-        Ok(match self.to.as_str() {
-            "-" => Place::Stdout,
+        let place = match self.to.as_str() {
+            "-" => return Ok(Place::Stdout),
             "" => bail!("--to is empty: name a file, a folder or s3://BUCKET/FOLDER"),
             url if url.starts_with("s3://") => {
-                Place::Bucket(Box::new(Bucket::open(url, &self.table).await?))
+                return Ok(Place::Bucket(Box::new(Bucket::open(url, &self.table).await?)));
+            }
+            url if url.starts_with("s3:") || url.contains("://") => {
+                bail!("--to: expected a file, a folder or s3://BUCKET/FOLDER")
             }
             folder if folder.ends_with('/') || to.is_dir() => Place::Folder(to.to_owned()),
             _ => Place::File(to.to_owned()),
-        })
+        };
+        let folder = if self.to.ends_with('/') || to.is_dir() { Some(to) } else { to.parent() };
+        if folder.is_some_and(is_data_dir) {
+            bail!("--to {} is in a data directory of stentor: name another place", self.to);
+        }
+        if matches!(place, Place::File(_)) && self.format.or_else(|| self.named_format()).is_none()
+        {
+            return Err(ui::hinted(
+                anyhow!("--to {}: the name does not say which format", self.to),
+                "end it in .parquet, .jsonl or .jsonl.gz, or in / for a folder, or add --format; `stentor alerts --csv --limit 0` prints CSV",
+            ));
+        }
+        Ok(place)
+    }
+
+    /// The format that the name of the file stands for.
+    fn named_format(&self) -> Option<ExportFormat> {
+        let name = self.to.to_ascii_lowercase();
+        let ends = |ends: &[&str]| ends.iter().any(|end| name.ends_with(end));
+        if ends(&[".jsonl", ".jsonl.gz"]) {
+            Some(ExportFormat::Jsonl)
+        } else {
+            ends(&[".parquet"]).then_some(ExportFormat::Parquet)
+        }
     }
 
     fn format(&self) -> ExportFormat {
-        let is_lines = [".jsonl", ".jsonl.gz"].iter().any(|end| self.to.ends_with(end));
-        self.format.unwrap_or(match self.to.as_str() {
-            "-" => ExportFormat::Jsonl,
-            _ if is_lines => ExportFormat::Jsonl,
-            _ => ExportFormat::Parquet,
-        })
+        let usual = if self.to == "-" { ExportFormat::Jsonl } else { ExportFormat::Parquet };
+        self.format.or_else(|| self.named_format()).unwrap_or(usual)
     }
 
     /// The same for the same period and filters: an export that is repeated replaces its files.

@@ -6,8 +6,9 @@ use clap::Args;
 use stentor::adapters::clock::SystemClock;
 use stentor::adapters::database::Database;
 use stentor::config::Config;
-use stentor::model::history::{MARK_BYTES_MAX, Mark};
+use stentor::model::history::{MARK_BYTES_MAX, MARK_RECENT, Mark};
 use stentor::model::time::Timestamp;
+use stentor::model::visible::is_invisible;
 use stentor::protocol::clock::{Clock as _, Deadline};
 use stentor::protocol::store::Store as _;
 
@@ -37,13 +38,21 @@ pub(crate) struct MarkArguments {
 
 pub(crate) async fn mark(arguments: &MarkArguments) -> anyhow::Result<Exit> {
     let text = arguments.text.trim();
-    if text.is_empty() || text.len() > MARK_BYTES_MAX || text.contains(char::is_control) {
-        bail!("a mark has 1 to {MARK_BYTES_MAX} bytes on one line");
+    if text.is_empty() || text.len() > MARK_BYTES_MAX || text.contains(is_invisible) {
+        bail!(
+            "a mark is a text of 1 to {MARK_BYTES_MAX} bytes, without tabs, line breaks and invisible characters"
+        );
     }
     let now = SystemClock.now();
     let at = arguments.at.unwrap_or(now);
     if at > now {
-        bail!("{} is in the future", at.iso());
+        bail!("--at {} is in the future", at.iso());
+    }
+    if at < now.before(MARK_RECENT) {
+        bail!(
+            "--at {} is more than a day ago, and messages name only the marks of the day before their alerts",
+            at.iso()
+        );
     }
     // Messages show it.
     let text = Config::builtin().redactor.redact(text).into_owned();

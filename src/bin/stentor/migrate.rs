@@ -61,6 +61,6 @@ pub(crate) async fn migrate(arguments: &MigrateArguments, _: Ui) -> anyhow::Resu
 #[cfg(not(feature = "postgres"))]
 pub(crate) async fn migrate(arguments: &MigrateArguments, _: Ui) -> anyhow::Result<Exit> {
     let _ = arguments.timeout();
-    arguments.store.connect().await?;
+    arguments.store.connect(None).await?;
     anyhow::bail!("name the database with --store postgres://…")
 }

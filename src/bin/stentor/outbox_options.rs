@@ -32,7 +32,7 @@ pub(crate) struct OutboxOptions {
     )]
     outbox_table: String,
     /// Use the data directory of `stentor run` instead of a stack
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["stack", "store"])]
+    #[arg(long, value_name = "DIR", conflicts_with = "stack")]
     data_dir: Option<PathBuf>,
     #[command(flatten)]
     store: StoreOption,
@@ -49,7 +49,9 @@ impl OutboxOptions {
         &self,
         work: impl AsyncFnOnce(&Database) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        if let Some(database) = self.store.connect().await? {
+        let other =
+            self.data_dir.as_ref().map_or_else(|| self.stack.option(), |_| Some("--data-dir"));
+        if let Some(database) = self.store.connect(other).await? {
             return work(&database).await;
         }
         if let Some(path) = &self.data_dir {

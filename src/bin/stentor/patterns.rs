@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use stentor::adapters::clock::SystemClock;
 use stentor::adapters::database::Database;
 use stentor::ingest::route::Routes;
@@ -66,7 +67,7 @@ pub(crate) struct PatternsArguments {
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: usize,
     /// Show what each route remembers of a pattern, and when its alerts would be news
-    #[arg(long, value_name = "ID", conflicts_with_all = ["files", "since", "new_since", "limit", "assign"])]
+    #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new(), conflicts_with_all = ["files", "since", "new_since", "limit", "assign"])]
     explain: Option<String>,
     /// Print one JSON object instead of text
     #[arg(long)]

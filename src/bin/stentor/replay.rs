@@ -161,7 +161,7 @@ impl ReplayArguments {
     async fn replay_data_dir(&self, directory: &Path, ui: Ui) -> anyhow::Result<Exit> {
         let config = self.config(ui)?;
         let mut data = DataDir::open_to_replay(directory)?;
-        let database = self.store.connect().await?;
+        let database = self.store.connect(None).await?;
         let receipts = match &database {
             None => data.replayed(),
             Some(database) => {

@@ -149,7 +149,8 @@ async fn print_json(session: &Session<'_>, elapsed: Duration) -> anyhow::Result<
     let report = ui::json(&session.report().json(preview, elapsed));
     preview.print(report).await.map_err(|reason| not_shown(&reason))?;
     preview.report_is_written();
-    session.close_reported().await
+    session.close_reported().await;
+    Ok(())
 }
 
 fn cannot_write(reason: &str) -> anyhow::Error {

@@ -18,6 +18,11 @@ pub(crate) struct Stack {
 pub(crate) struct StackSettings(Option<HashMap<String, String>>);
 
 impl Stack {
+    /// The option, if it names a stack.
+    pub(crate) fn option(&self) -> Option<&'static str> {
+        self.name.as_ref().map(|_| "--stack")
+    }
+
     /// # Errors
     /// When the functions of the stack cannot be read.
     #[cfg(feature = "aws")]

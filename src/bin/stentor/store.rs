@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 use stentor::adapters::clock::SystemClock;
 use stentor::adapters::database::Database;
@@ -19,6 +19,9 @@ use crate::data_dir::DataDir;
 /// How long it may take to reach a database.
 const REACHED_WITHIN: Duration = Duration::from_secs(15);
 
+const OPTION: &str = "--store";
+const VARIABLE: &str = "STENTOR_STORE";
+
 #[derive(Debug, Args)]
 pub(crate) struct StoreOption {
     /// PostgreSQL database: postgres://USER@HOST/DATABASE, with PGPASSWORD
@@ -27,8 +30,6 @@ pub(crate) struct StoreOption {
         id = "store",
         long = "store",
         value_name = "URL",
-        env = "STENTOR_STORE",
-        hide_env = true,
         value_parser = StoreUrl::from_text
     )]
     url: Option<StoreUrl>,
@@ -72,15 +73,29 @@ impl RunningEngine {
 }
 
 impl StoreOption {
-    /// The database, if one is named. It answers.
+    /// The database, if one is named. It answers. The option wins over the variable, and so does `other`, the
+    /// option that names another store.
     ///
     /// # Errors
-    /// When the URL is wrong, or the database cannot be used.
-    pub(crate) async fn connect(&self) -> anyhow::Result<Option<Database>> {
-        let Some(url) = &self.url else { return Ok(None) };
-        let database = postgres::store(&url.0)?.into();
+    /// When two options name a store, the URL is wrong, or the database cannot be used.
+    pub(crate) async fn connect(&self, other: Option<&str>) -> anyhow::Result<Option<Database>> {
+        let (name, url) = match (self.named(), other) {
+            (Some((OPTION, _)), Some(other)) => {
+                bail!("{OPTION} and {other} name two stores: give one of them")
+            }
+            (Some(named), None) => named,
+            _ => return Ok(None),
+        };
+        let database = postgres::store(name, &url)?.into();
         reach(&database).await?;
         Ok(Some(database))
+    }
+
+    /// The name of the option or the variable that names the database, and the URL.
+    fn named(&self) -> Option<(&'static str, String)> {
+        let option = self.url.as_ref().map(|url| (OPTION, url.0.clone()));
+        let variable = || std::env::var(VARIABLE).ok().filter(|url| !url.is_empty());
+        option.or_else(|| variable().map(|url| (VARIABLE, url)))
     }
 
     /// The database, or that of the data directory.
@@ -91,7 +106,7 @@ impl StoreOption {
         &self,
         data: &mut DataDir,
     ) -> anyhow::Result<(RunningEngine, Database)> {
-        match self.connect().await? {
+        match self.connect(None).await? {
             Some(database) => Ok((RunningEngine::none(), database)),
             None => {
                 let (engine, store) = data.start().await?;
@@ -106,8 +121,8 @@ impl StoreOption {
     /// When no URL is given, or it is wrong.
     #[cfg(feature = "postgres")]
     pub(crate) fn unchecked(&self) -> anyhow::Result<stentor::adapters::postgres::PostgresStore> {
-        let url = self.url.as_ref().context("name the database with --store postgres://…")?;
-        postgres::store(&url.0)
+        let (name, url) = self.named().context("name the database with --store postgres://…")?;
+        postgres::store(name, &url)
     }
 }
 
@@ -128,10 +143,10 @@ mod postgres {
 
     /// # Errors
     /// When the URL is wrong. Does not repeat it.
-    pub(super) fn store(url: &str) -> anyhow::Result<PostgresStore> {
+    pub(super) fn store(name: &str, url: &str) -> anyhow::Result<PostgresStore> {
         let password = std::env::var("PGPASSWORD").ok().filter(|password| !password.is_empty());
         let settings = PostgresSettings::parse(url, password.as_deref());
-        let settings = settings.map_err(|error| anyhow!("--store: {error}"))?;
+        let settings = settings.map_err(|error| anyhow!("{name}: {error}"))?;
         let store = PostgresStore::new(settings, SystemClock, random::from_os());
         match std::env::var("ALERTS_RETENTION_DAYS").ok().filter(|days| !days.is_empty()) {
             Some(days) => {
@@ -149,10 +164,13 @@ mod postgres {
 
     /// # Errors
     /// Always: this build has no client for PostgreSQL.
-    pub(super) fn store(_: &str) -> anyhow::Result<stentor::adapters::dynamodb::DynamoStore> {
+    pub(super) fn store(
+        name: &str,
+        _: &str,
+    ) -> anyhow::Result<stentor::adapters::dynamodb::DynamoStore> {
         Err(crate::ui::hinted(
             anyhow!(
-                "--store needs the feature `postgres`, and this build of stentor does not have it"
+                "{name} needs the feature `postgres`, and this build of stentor does not have it"
             ),
             "install it with `cargo install --locked --path . --features postgres`",
         ))

@@ -55,6 +55,7 @@ impl Tally {
     }
 
     /// Moves the news about patterns to their new names.
+    #[cfg(feature = "cli")]
     pub(super) fn rename_news<'a>(
         &mut self,
         patterns: impl Iterator<Item = &'a String>,

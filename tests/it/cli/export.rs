@@ -185,7 +185,21 @@ fn an_export_that_fails_leaves_nothing() {
         &["export", "--to", "x.jsonl", "--since", "1h", "--until", "2h"],
         "--since must be before",
     );
-    fails(&["export", "--to", "/dev/full"], "is not a file");
+    fails(&["export", "--to", "/dev/full", "--format", "jsonl"], "is not a file");
+    for place in ["gs://alerts/", "s3:alerts", "S3://alerts"] {
+        fails(&["export", "--to", place], "expected a file, a folder or s3://BUCKET/FOLDER");
+    }
+    for name in ["alerts", "alerts.csv", "alerts.parquet.gz"] {
+        fails(&["export", "--to", name], "the name does not say which format");
+    }
+    // The files of the program are not replaced.
+    let before = std::fs::read(directory.join("data/stentor.db")).unwrap();
+    std::os::unix::fs::symlink("data", directory.join("link")).unwrap();
+    for place in ["data/stentor.db", "data/dlq.jsonl", "link/dlq.jsonl", "data", "data/"] {
+        let export = ["export", "--to", place, "--format", "jsonl"];
+        fails(&export, "is in a data directory of stentor");
+    }
+    assert!(std::fs::read(directory.join("data/stentor.db")).unwrap() == before);
     std::fs::create_dir(directory.join("readonly")).unwrap();
     std::fs::write(directory.join("readonly/day=2026-11-22"), "no folder").unwrap();
     fails(&["export", "--to", "readonly/"], "cannot create the folder readonly/day=2026-11-22");
@@ -240,7 +254,7 @@ fn a_reader_that_has_enough_ends_an_export_and_a_query() {
 fn a_subject_is_erased_and_reported() {
     let lines = [
         "2026-11-21T10:00:00Z [CRITICAL] payment of ann@example.org failed",
-        "2026-11-22T10:00:00Z [CRITICAL] payment of ANN@EXAMPLE.ORG failed again",
+        "2026-11-22T10:00:00Z [CRITICAL] payment of \u{1b}[1mANN\u{1b}[0m@EXAMPLE.ORG failed again",
         "2026-11-22T11:00:00Z [CRITICAL] payment of bob@example.org failed",
     ];
     let (directory, data) = stored("erase", &lines);
@@ -249,7 +263,7 @@ fn a_subject_is_erased_and_reported() {
     let before = rows();
 
     let listed = done(&directory, &data, &subject);
-    assert!(listed.contains("would be erased: 2 alerts in the table AppLogs"), "{listed}");
+    assert!(listed.contains("would be erased: 2 alerts in the database file /"), "{listed}");
     assert!(listed.contains("payment of ann@example.org failed"), "{listed}");
     assert!(listed.contains("1 epoch of the outbox"), "{listed}");
     assert_eq!(rows(), before, "a dry run changes nothing");
@@ -307,4 +321,42 @@ fn an_erasure_needs_a_subject_and_a_directory_that_can_be_written() {
     let missing = [data[0].clone(), "missing".to_owned()];
     fails(&missing, &["erase", "--subject", "anna", "--yes"], "does not exist");
     fails(&missing, &["export", "--to", "-"], "does not exist");
+}
+
+#[test]
+fn a_mark_is_a_recent_moment_and_a_visible_text() {
+    let (directory, data) = stored("mark", &["[CRITICAL] late"]);
+    let marked = done(&directory, &data, &["mark", " deploy v42 ", "--at", "2h"]);
+    assert!(marked.contains("as \"deploy v42\""), "{marked}");
+    for text_ in ["", "  ", "a\tb", "a\nb", "a\u{202e}b", &"x".repeat(101)] {
+        let output = command(&directory, &data, &["mark", text_]);
+        let why = text(&output.stderr);
+        assert!(output.status.code() == Some(2) && why.contains("a text of 1 to 100"), "{why}");
+    }
+    for (at, expected) in [("2d", "more than a day ago"), ("9999-01-01", "in the future")] {
+        let output = command(&directory, &data, &["mark", "deploy", "--at", at]);
+        let why = text(&output.stderr);
+        assert!(output.status.code() == Some(2) && why.contains(expected), "{why}");
+    }
+}
+
+/// An option wins over the variable, so that a command works on the store that it names.
+#[test]
+fn a_store_that_an_option_names_wins_over_the_variable() {
+    let (directory, data) = stored("store-options", &["2026-11-21T10:00:00Z [CRITICAL] late"]);
+    let run = |arguments: &[&str]| {
+        let mut command = stentor(&directory, arguments);
+        command.env("STENTOR_STORE", "postgres://a:hunter2@127.0.0.1:9/d").output().unwrap()
+    };
+    let alerts = [&["alerts"][..], &ALL].concat();
+    let all = run(&[&alerts[..], &data.each_ref().map(String::as_str)].concat());
+    assert!(all.status.success() && text(&all.stdout).contains("late"), "{}", text(&all.stderr));
+    let none = run(&alerts);
+    assert!(text(&none.stderr).contains("the database 127.0.0.1:9/d cannot be reached"));
+    for other in [["--data-dir", "data"], ["--stack", "stentor"]] {
+        let two = run(&[&alerts[..], &other, &["--store", "postgres://a@127.0.0.1:9/d"]].concat());
+        let why = text(&two.stderr);
+        let expected = format!("--store and {} name two stores", other[0]);
+        assert!(two.status.code() == Some(2) && why.contains(&expected), "{why}");
+    }
 }

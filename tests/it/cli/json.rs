@@ -221,7 +221,7 @@ async fn trace_prints_the_documented_json() {
     let delivered = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cli/json-trace");
     let unknown = trace(&delivered, "unknown", &[]);
     assert_eq!(unknown.status.code(), Some(2));
-    assert!(text(&unknown.stderr).contains("there is no alert `unknown` in the table AppLogs"));
+    assert!(text(&unknown.stderr).contains("there is no alert `unknown` in the database file "));
     assert_eq!(documents[1]["routes"][0]["targets"][0]["wait"], "paused");
     check_documents("trace --json", &documents, &[]);
 }

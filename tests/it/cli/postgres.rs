@@ -1,5 +1,7 @@
 //! `--store postgres://…`: the same commands on a PostgreSQL database.
 
+use std::time::Instant;
+
 use super::*;
 use crate::support::postgres::{PASSWORD, PostgresDatabase, shared};
 
@@ -185,4 +187,31 @@ async fn counted(database: &PostgresDatabase) -> u64 {
         counted += tallies.iter().map(|stored| stored.tally.alerts).sum::<u64>();
     }
     counted
+}
+
+/// The report has the alerts that were stored, and the exit says that the run is not finished.
+#[test]
+fn a_run_that_loses_its_database_says_what_it_has_stored() {
+    let directory = scratch("postgres-lost");
+    let database = PostgresDatabase::empty();
+    let mut run =
+        stentor(&directory, &["run", "-", "--timeout", "3", "--json", "--store", &database.url()]);
+    let mut run = run.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = run.stdin.take().unwrap();
+    writeln!(input, "[CRITICAL] disk full").unwrap();
+    let started = Instant::now();
+    while database.query("SELECT count(*) FROM stentor.alerts") != "1" {
+        assert!(started.elapsed() < Duration::from_secs(30), "the alert is not stored");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let name = &database.name;
+    shared().query("postgres", &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false"));
+    let end =
+        format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
+    shared().query("postgres", &end);
+    drop(input);
+    let output = run.wait_with_output().unwrap();
+    let report: Value = serde_json::from_str(&text(&output.stdout)).unwrap();
+    assert_eq!((output.status.code(), &report["kept"]), (Some(1), &json!(1)), "{report}");
+    assert_eq!(report["undelivered"][0]["route"], json!("alerts"), "{report}");
 }

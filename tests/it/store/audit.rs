@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use stentor::adapters::erase::{ErasedOutbox, erase_outbox};
 use stentor::model::audit::{PatternFilter, RowPosition};
-use stentor::model::erase::Erasure;
 use stentor::model::pattern::pattern_id;
+use stentor::redact::erase::Erasure;
 
 use super::*;
 use crate::support::alert_with;

@@ -11,6 +11,7 @@ use stentor::model::name::{RouteName, Target};
 use stentor::protocol::consume::{Consumed, Counts, Verdict};
 use stentor::protocol::retry_reason::RetryReason;
 use stentor::protocol::round::{Delivery, DeliveryOutcome};
+use stentor::protocol::store::StoreError;
 
 use super::owed::{Failures, OwedRoute, OwedTarget};
 use crate::input::Refusal;
@@ -82,6 +83,19 @@ impl RunReport {
     /// The routes with work left.
     pub(super) fn undelivered(&self) -> Vec<RouteName> {
         self.undelivered.keys().cloned().collect()
+    }
+
+    /// The routes that may have work left if the store cannot list those that have: the routes of the alerts of
+    /// this run, or all.
+    pub(super) fn failed_routes(
+        &self,
+        routes: &Routes,
+        error: &StoreError,
+    ) -> BTreeMap<RouteName, RetryReason> {
+        let all = || routes.iter().map(|route| route.name.clone()).collect();
+        let of_run: Vec<RouteName> = self.kept_by_route.keys().cloned().collect();
+        let failed = if of_run.is_empty() { all() } else { of_run };
+        failed.into_iter().map(|route| (route, error.clone().into())).collect()
     }
 
     /// Sets the targets that a route with work left owes messages.

@@ -59,7 +59,7 @@ impl<'a> Session<'a> {
     /// Ingests every source. First finishes what an earlier run left behind, which leaves half of
     /// the time for the alerts of this run.
     pub(super) async fn ingest_all(&self, sources: Vec<InputSource>, ui: Ui) -> anyhow::Result<()> {
-        self.close_all(self.timeout / 2).await?;
+        self.close_all(self.timeout / 2).await;
         let mut progress = ui
             .shows_progress()
             .then(|| Progress::new(sources.iter().map(InputSource::bytes).sum()));
@@ -82,7 +82,7 @@ impl<'a> Session<'a> {
         progress.into_iter().for_each(Progress::finish);
         // The messages below contain what was not shown so far.
         let _ = self.shared.preview.take_failure();
-        self.close_all(self.timeout).await?;
+        self.close_all(self.timeout).await;
         self.maintain().await;
         self.find_owed().await;
         self.find_quiet().await;
@@ -90,12 +90,13 @@ impl<'a> Session<'a> {
     }
 
     /// Acknowledges the messages that were in the report. A route that was undelivered stays so.
-    pub(super) async fn close_reported(&self) -> anyhow::Result<()> {
+    pub(super) async fn close_reported(&self) {
         let deadline = self.deadline_after(self.time_left());
-        let routes = self.shared.store.routes(deadline).await?;
-        let failed = self.close_routes(routes, deadline).await;
+        let failed = match self.shared.store.routes(deadline).await {
+            Ok(routes) => self.close_routes(routes, deadline).await,
+            Err(error) => self.report.borrow().failed_routes(&self.shared.routes, &error),
+        };
         self.report.borrow_mut().add_undelivered(failed);
-        Ok(())
     }
 
     /// As a sweep does in a deployment.
@@ -147,16 +148,17 @@ impl<'a> Session<'a> {
 
     /// Closes what is open and delivers what is pending, on every route in the store. Keeps trying
     /// for `limit`, or what is left of the timeout.
-    async fn close_all(&self, limit: Duration) -> anyhow::Result<()> {
+    async fn close_all(&self, limit: Duration) {
         let started = Instant::now();
         let deadline = self.deadline_after(limit.min(self.time_left()));
-        let routes = self.shared.store.routes(deadline).await?;
-        let failed = self.close_routes(routes, deadline).await;
+        let failed = match self.shared.store.routes(deadline).await {
+            Ok(routes) => self.close_routes(routes, deadline).await,
+            Err(error) => self.report.borrow().failed_routes(&self.shared.routes, &error),
+        };
         if !failed.is_empty() {
             self.spend(started.elapsed());
         }
         self.report.borrow_mut().set_undelivered(failed);
-        Ok(())
     }
 
     /// Closes one route after the other, so that messages are shown in their order. A route that

@@ -3,20 +3,33 @@
 //! A row that is erased stays a row, and so do its counts. Its key is what makes a redelivered alert a
 //! duplicate: without the row, the alert would be stored and delivered again.
 
-use regex::{Regex, RegexBuilder};
+use std::borrow::Cow;
+use std::sync::LazyLock;
 
-use crate::model::audit::{AuditRow, without_escapes};
+use percent_encoding::percent_decode_str;
+use regex::{Captures, Regex, RegexBuilder};
+use unicode_normalization::UnicodeNormalization as _;
+
+use crate::model::audit::{AuditRow, TOMBSTONE, without_escapes};
 use crate::model::outbox::Epoch;
 use crate::model::tally::Tally;
 use crate::model::time::Timestamp;
+use crate::redact::visible::Visible;
 
 /// A shorter subject would be found everywhere.
 pub const SUBJECT_CHARS_MIN: usize = 4;
 
 /// A message may be JSON in JSON in JSON.
-const ESCAPES_MAX: usize = 3;
+const ENCODINGS_MAX: usize = 3;
 
-const TOMBSTONE: &str = "[erased on ";
+/// A line may break between two words, and a form writes `+`.
+const BETWEEN_WORDS: &str = r"[\s+]+";
+
+/// A character of HTML by its number: `&#64;`, `&#x40;`.
+static REFERENCE: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new("&#(?:[xX]([0-9a-fA-F]{1,6})|([0-9]{1,7}));")
+        .expect("invariant: the pattern is valid")
+});
 
 /// The text to erase, and what takes its place.
 #[derive(Clone, Debug)]
@@ -43,11 +56,12 @@ impl Erasure {
     /// # Errors
     /// When the subject is too short, for people.
     pub fn new(subject: &str, now: Timestamp) -> Result<Self, String> {
-        let subject = subject.trim();
+        let subject: String = Visible::of(subject.trim(), false).text.nfkc().collect();
         if subject.chars().count() < SUBJECT_CHARS_MIN {
             return Err(format!("expected at least {SUBJECT_CHARS_MIN} characters"));
         }
-        let subject = RegexBuilder::new(&regex::escape(subject)).case_insensitive(true).build();
+        let words: Vec<String> = subject.split_whitespace().map(regex::escape).collect();
+        let subject = RegexBuilder::new(&words.join(BETWEEN_WORDS)).case_insensitive(true).build();
         let subject = subject.map_err(|_| "the text is too long".to_owned())?;
         Ok(Self { subject, tombstone: format!("{TOMBSTONE}{}]", &now.iso()[..10]) })
     }
@@ -57,22 +71,26 @@ impl Erasure {
         &self.tombstone
     }
 
-    /// Whether `text` contains the subject, as it is or behind the escapes of JSON.
+    /// Whether `text` contains the subject: as it is, or as a reader or a program sees it who decodes it a few
+    /// times. See [`decoded`].
     pub fn is_in(&self, text: &str) -> bool {
-        if self.subject.is_match(text) {
-            return true;
-        }
-        let mut plain = text.to_owned();
-        for _ in 0..ESCAPES_MAX {
-            if !plain.contains('\\') {
-                return false;
-            }
-            plain = without_escapes(&plain);
-            if self.subject.is_match(&plain) {
+        let mut read = Cow::Borrowed(text);
+        for _ in 0..ENCODINGS_MAX {
+            if self.matches(&read) {
                 return true;
             }
+            match decoded(&read) {
+                Some(next) => read = Cow::Owned(next),
+                None => return false,
+            }
         }
-        false
+        self.matches(&read)
+    }
+
+    /// An accent may be a part of its letter, or follow it.
+    fn matches(&self, text: &str) -> bool {
+        self.subject.is_match(text)
+            || !text.is_ascii() && self.subject.is_match(&text.nfkc().collect::<String>())
     }
 
     /// The new content of `row`; `None` if it does not hold the subject.
@@ -105,12 +123,29 @@ impl Erasure {
     }
 }
 
-impl AuditRow {
-    /// Whether its message was erased.
-    pub fn is_erased(&self) -> bool {
-        let date = self.message.strip_prefix(TOMBSTONE).and_then(|rest| rest.strip_suffix(']'));
-        date.is_some_and(|date| date.len() == "2026-11-28".len())
+/// `text` without colors and invisible characters, and with the characters that JSON, a URL or HTML encodes;
+/// `None` if that is the same text.
+fn decoded(text: &str) -> Option<String> {
+    let mut plain = Visible::of(text, true).text;
+    if plain.contains('\\') {
+        plain = without_escapes(&plain);
     }
+    if plain.contains('%') {
+        plain = percent_decode_str(&plain).decode_utf8_lossy().into_owned();
+    }
+    if plain.contains("&#") {
+        plain = REFERENCE.replace_all(&plain, referred).into_owned();
+    }
+    (plain != text).then_some(plain)
+}
+
+fn referred(found: &Captures<'_>) -> String {
+    let number = |group, radix| {
+        let digits = found.get(group)?;
+        u32::from_str_radix(digits.as_str(), radix).ok()
+    };
+    let c = number(1, 16).or_else(|| number(2, 10)).and_then(char::from_u32);
+    c.map_or_else(|| found[0].to_owned(), String::from)
 }
 
 #[cfg(test)]
@@ -133,21 +168,37 @@ mod tests {
             "user JÜRGEN@EXAMPLE.ORG failed",
             r#"{"user":"j\u00fcrgen@example.org"}"#,
             r#"{"log":"{\"user\":\"J\\u00DCrgen@example.org\"}"}"#,
+            "\u{1b}[1mjürgen\u{1b}[0m@example.org",
+            r"\u001b[31mjürgen@\u001b[0mexample.org",
+            "jür\u{200b}gen@exam\u{ad}ple.org",
+            "ju\u{308}rgen@example.org",
+            "ｊürgen＠example.org",
+            "GET /users?mail=j%C3%BCrgen%40example.org&x=1",
+            "GET /users?mail=j%25C3%25BCrgen%2540example.org",
+            "<td>J&#252;rgen&#x40;example.org</td>",
+            r#"{"url":"\/users?mail=j%C3%BCrgen%40example.org"}"#,
         ] {
             assert!(ann.is_in(text), "{text}");
             assert!(ann.row(&row(text)).is_some(), "{text}");
         }
-        for text in ["", "jürgen@example.com", r"\", r"jürgen@example\"] {
+        for text in
+            ["", "jürgen@example.com", r"\", r"jürgen@example\", "%", "100%25", "&#;", "&#xffffff;"]
+        {
             assert!(!ann.is_in(text), "{text}");
         }
         assert!(erasure(r"C:\users\ann").is_in(r"C:\users\ann"), "as it is");
         assert!(erasure(r"C:\users\ann").is_in(r#"{"path":"C:\\users\\ann"}"#));
+        for text in ["Ann Smith", "ann\n  smith", "name=Ann+Smith", "ann%20smith"] {
+            assert!(erasure("ann  smith").is_in(text), "{text}");
+        }
+        let composed = erasure("ju\u{308}rgen");
+        assert!(composed.is_in("jürgen") && composed.is_in("ju\u{308}rgen"));
         assert!(erasure("a.*d").row(&row("abcd")).is_none(), "no expression");
     }
 
     #[test]
     fn a_short_subject_is_refused() {
-        for short in ["", "ann", "   ann   ", "äöü"] {
+        for short in ["", "ann", "   ann   ", "äöü", "a\u{200b}\u{200b}\u{200b}b"] {
             assert!(Erasure::new(short, Timestamp::default()).is_err(), "{short}");
         }
         assert!(Erasure::new("anna", Timestamp::default()).is_ok());
