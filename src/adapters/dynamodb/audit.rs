@@ -10,6 +10,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::future::try_join_all;
 use futures::{StreamExt as _, stream};
+use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 
 use super::DynamoStore;
 use super::call::call_error;
@@ -89,10 +90,11 @@ impl<C: Clock> DynamoStore<C> {
                 if pages.is_empty() {
                     break;
                 }
-                for row in try_join_all(pages).await?.into_iter().flatten() {
-                    if let Some(row) = query.select(row)
-                        && !show(row)?
-                    {
+                let rows: Vec<Vec<AuditRow>> = try_join_all(pages).await?;
+                let rows = rows.into_par_iter().flatten();
+                let selected: Vec<Option<AuditRow>> = rows.map(|row| query.select(row)).collect();
+                for row in selected.into_iter().flatten() {
+                    if !show(row)? {
                         return Ok(());
                     }
                 }

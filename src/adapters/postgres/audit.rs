@@ -3,6 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
@@ -48,23 +49,19 @@ impl<C: Clock> PostgresStore<C> {
         let mut page_rows = PAGE_ROWS_FIRST;
         loop {
             let page = self.page(query, &until, page_rows, deadline()).await?;
-            let mut bytes = 0;
-            for row in &page {
-                bytes += row.raw_size_bytes();
-                let (at, row): (SystemTime, AuditRow) = (get(row, "timestamp")?, audit_row(row)?);
-                until.0 = at;
-                let log_id = until.1.get_or_insert_default();
-                log_id.clear();
-                log_id.push_str(&row.log_id);
-                if let Some(row) = query.select(row)
-                    && !show(row)?
-                {
+            let select = |row: &Row| audit_row(row).map(|row| query.select(row));
+            let selected: Vec<Option<AuditRow>> =
+                page.par_iter().map(select).collect::<Result<_, _>>()?;
+            for row in selected.into_iter().flatten() {
+                if !show(row)? {
                     return Ok(());
                 }
             }
-            if page.len() < page_rows {
+            let Some(last) = page.last().filter(|_| page.len() == page_rows) else {
                 return Ok(());
-            }
+            };
+            until = (get(last, "timestamp")?, Some(get(last, "log_id")?));
+            let bytes: usize = page.iter().map(Row::raw_size_bytes).sum();
             let row_bytes = (bytes / page.len()).max(1);
             page_rows = (PAGE_BYTES / row_bytes).clamp(PAGE_ROWS_MIN, PAGE_ROWS_MAX);
         }
