@@ -1,5 +1,5 @@
 //! The stack of the template as the documents use it: SAM's transform makes its resources on moto,
-//! the commands of `docs/deploy.md` run as they are, and a log event goes from `put-log-events` to a
+//! the commands of `docs/deploy.md` and `docs/operations.md` run as they are, and a log event goes from `put-log-events` to a
 //! message. The functions and the commands have the access keys of their roles and policies, and
 //! every call is judged: nothing is denied, and nothing is granted that no call needs.
 
@@ -20,7 +20,7 @@ use crate::mapping::{DueMapping, Shard, data};
 use crate::python::python;
 use crate::recorder::Recorder;
 use crate::runtime::{Function, Outcome};
-use crate::support::parked::{STREAM, given_up};
+use crate::support::parked::{STREAM, failed_invocation, given_up};
 use crate::webhooks::{HookAnswer, Webhooks};
 
 const CONFIG: &str = r#"
@@ -46,6 +46,27 @@ const BLOCKS: [(&str, &str, usize); 3] = [
     ("docs/deploy.md", "People", 0),
     ("docs/deploy.md", "Subscribe log groups", 0),
     ("docs/deploy.md", "Configure", 1),
+];
+
+const OPERATIONS: &str = "docs/operations.md";
+
+/// Commands of the operations manual that need more than moto and the engine, or that the test runs in another way.
+const ELSEWHERE: [&str; 6] = [
+    "sam deploy",
+    "aws dynamodb restore-table-to-point-in-time",
+    "stentor drill",
+    "--store \"$URL\"",
+    "aws lambda get-account-settings",
+    "aws logs describe-account-policies",
+];
+
+/// Names in commands, and those of this stack.
+const NAMES: [(&str, &str); 5] = [
+    ("billing", "alerts"),
+    ("role-name ROLE", "role-name ops"),
+    ("-name NAME", "-name hello"),
+    ("--end-time TIME", "--end-time 2026-11-27T10:00:00Z"),
+    (" TIME", " 2026-11-27T09:00:00Z"),
 ];
 
 struct Stack {
@@ -219,6 +240,48 @@ impl Stack {
         bash.wait_with_output().await.unwrap()
     }
 
+    /// Runs the blocks of commands in the operations manual, and those that say how to look into an alarm.
+    async fn operate(&self) {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stack-operations");
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(folder.join("config")).unwrap();
+        std::fs::write(folder.join("config/stentor.toml"), CONFIG).unwrap();
+        std::fs::write(folder.join("batch"), failed_invocation("given-up-invocation")).unwrap();
+        let manual = document(OPERATIONS);
+        for elsewhere in ELSEWHERE {
+            assert!(manual.contains(elsewhere), "{elsewhere} is no longer in {OPERATIONS}");
+        }
+        let is_here =
+            |commands: &str| !ELSEWHERE.iter().any(|elsewhere| commands.contains(elsewhere));
+        let mut blocks =
+            manual.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+        let setup = blocks.next().expect("the first block sets the outputs");
+        let looks = looks(&manual);
+        assert!(looks.len() > 20, "{looks:?}");
+        let looks = looks.into_iter().filter(|look| is_here(look)).collect::<Vec<_>>().join("\n");
+        let single = |block: &str| {
+            // The rest of a block that is one command goes with it.
+            let is_one = block.contains(" do\n") || block.contains("\\\n");
+            if is_one && !is_here(block) {
+                return String::new();
+            }
+            block.lines().filter(|line| is_here(line)).map(|line| format!("{line}\n")).collect()
+        };
+        let blocks = blocks.map(single).chain([looks]);
+        let start = format!(
+            "cd {}; export STENTOR_CONFIG=config/stentor.toml; {setup}\n\
+             aws s3 mb s3://my-bucket; aws s3 cp batch \"s3://$FailedBatchesBucket/aws/lambda/async/a\"\nset -x\n",
+            folder.display()
+        );
+        for block in blocks.filter(|block| !block.trim().is_empty()) {
+            let commands = NAMES.iter().fold(block, |block, (name, own)| block.replace(name, own));
+            let output = self.run(&(start.clone() + &commands), "").await;
+            let [out, error] =
+                [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+            assert!(output.status.success(), "{commands}\n{out}\n{error}");
+        }
+    }
+
     /// `stentor` with the policies of a person.
     async fn stentor(&self, principal: &str, arguments: &[&str]) -> (Option<i32>, String) {
         let mut command = self.surroundings.stentor(arguments);
@@ -240,6 +303,12 @@ fn invoker() -> PathBuf {
 if [ "$1 $2" = "${FAIL_ON:-}" ]; then
     echo "Rate exceeded" >&2
     exit 254
+elif [ "$1 $2" = "logs tail" ]; then
+    # Version 2 has it.
+    exec "$(dirname "$PYTHON")/aws" logs filter-log-events --log-group-name "$3"
+elif [ "$1" = sqs ]; then
+    # Version 1 takes the host of the queue.
+    exec "$(dirname "$PYTHON")/aws" --endpoint-url "$AWS_ENDPOINT_URL" "$@"
 elif [ "$1 $2" = "lambda invoke" ]; then
     echo null > "${@: -1}"
     echo "${FUNCTION_ERROR:-None}"
@@ -266,13 +335,30 @@ async fn script(arguments: &[&str]) -> Value {
 
 /// The nth block of commands in a section of a document.
 fn block((document, section, nth): (&str, &str, usize)) -> String {
-    let text =
-        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(document)).unwrap();
+    let text = self::document(document);
     let lines = text.lines().skip_while(|line| line.trim_start_matches('#').trim() != section);
     let rest: String = lines.map(|line| format!("{line}\n")).collect();
     let block = rest.split("```sh\n").nth(nth + 1);
     let block = block.unwrap_or_else(|| panic!("{document} has no such block in {section}"));
     block.split("```").next().unwrap().to_owned()
+}
+
+fn document(path: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+/// The commands after "Look" in the sections of the alarms.
+fn looks(manual: &str) -> Vec<String> {
+    let sections = manual.split("\n- **Look**").skip(1);
+    let parts = sections.flat_map(|rest| {
+        let item = rest.split("\n- **").next().unwrap().split("\n\n").next().unwrap();
+        item.split('`').skip(1).step_by(2)
+    });
+    let commands = parts.map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "));
+    let is_command = |part: &String| {
+        ["aws ", "stentor ", "warnings "].iter().any(|program| part.starts_with(program))
+    };
+    commands.filter(is_command).collect()
 }
 
 async fn until(what: &str, is_true: impl Fn() -> bool) {
@@ -389,6 +475,8 @@ async fn the_stack_of_the_template_works_as_documented_and_with_its_permissions_
         let (code, text) = stack.while_mapped(stack.stentor(words[0], &words[1..])).await;
         assert_eq!(code, Some(0), "{command}: {text}");
     }
+
+    stack.while_mapped(stack.operate()).await;
 
     // Two thousand alerts that come again: the consumer reads rows before it writes the later ones.
     let ids: Vec<String> = (0..2_000).map(|n| format!("many-{n}")).collect();
