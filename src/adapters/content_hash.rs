@@ -22,6 +22,7 @@ impl ContentHash {
     }
 
     /// Reads the output of `Display`. `None` for anything else, such as a part of it.
+    #[cfg(any(test, feature = "cli"))]
     pub(super) fn parse(text: &str) -> Option<Self> {
         let digits = Some(text).filter(|text| text.len() == Self::DIGITS)?;
         u128::from_str_radix(digits, 16).ok().map(Self)

@@ -158,6 +158,7 @@ impl<C> DynamoStore<C> {
     }
 
     /// For a database in a file on this machine: people know it by its path, and not by its tables.
+    #[cfg(feature = "cli")]
     pub(super) fn set_file(&mut self, file: Option<String>) {
         self.file = file;
     }

@@ -260,7 +260,10 @@ fn answer_cause(status: u16, xml: &str) -> Cause {
 
 #[cfg(test)]
 mod tests {
+    use aws_credential_types::provider::SharedCredentialsProvider;
+
     use super::*;
+    use crate::model::time::Timestamp;
 
     #[test]
     fn a_folder_of_a_bucket_is_a_url() {
@@ -274,6 +277,51 @@ mod tests {
             assert_eq!(BucketFolder::parse(other), None, "{other}");
         }
         assert_eq!(folder("logs", "a/").unwrap().url("b"), "s3://logs/a/b");
+    }
+
+    struct Fixed(Timestamp);
+
+    impl Clock for Fixed {
+        fn now(&self) -> Timestamp {
+            self.0
+        }
+
+        async fn sleep(&self, _: Duration) {
+            unreachable!("a signature needs no sleep")
+        }
+    }
+
+    /// As botocore's `S3SigV4Auth` signs it at that time.
+    #[tokio::test]
+    async fn a_signature_is_that_of_other_clients() {
+        let credentials = aws_credential_types::Credentials::new(
+            "AKIDEXAMPLE",
+            "wJalrXUtnFEMI",
+            None,
+            None,
+            "test",
+        );
+        let aws = SdkConfig::builder()
+            .region(aws_types::region::Region::new("eu-west-1"))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .build();
+        let folder = BucketFolder::parse("s3://logs.example/alerts").unwrap();
+        let clock = Fixed(Timestamp::from_millis(1_795_443_306_789));
+        let writer = ObjectWriter::new(folder, &aws, clock).await.unwrap();
+        let url = writer.object_url("eu-west-1", "day=2026-11-23/a b.gz");
+        let path = "logs.example/alerts/day%3D2026-11-23/a%20b.gz";
+        assert_eq!(url, format!("https://s3.eu-west-1.amazonaws.com/{path}"));
+        let signed = writer.signed("eu-west-1", &url, "application/gzip", b"rows").await.unwrap();
+        let header = |name: &str| signed[name].to_str().unwrap().to_owned();
+        assert_eq!(header("x-amz-date"), "20261123T141506Z");
+        assert_eq!(
+            header("authorization"),
+            "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20261123/eu-west-1/s3/aws4_request, \
+             SignedHeaders=content-type;host;x-amz-content-sha256;x-amz-date, \
+             Signature=c7644387d3c43056ab925df70711a8613910c73c914fab7c15301cff35f938b5"
+        );
+        let china = writer.object_url("cn-north-1", "a");
+        assert!(china.starts_with("https://s3.cn-north-1.amazonaws.com.cn/logs.example/"));
     }
 
     #[test]

@@ -131,6 +131,12 @@ impl History {
         Self { pattern, first: at, last: at, alerts: 0, hours, epoch: 0, revision: 0 }
     }
 
+    /// In place of a stored history that cannot be read, such as one of a later version: it has no alerts and
+    /// makes no news, and counting begins again.
+    pub fn begun_again(revision: u64, at: Timestamp) -> Self {
+        Self { revision, ..Self::new("", at) }
+    }
+
     /// Counts the alerts of an epoch that was frozen at `at`. An epoch that is counted already, or one
     /// before it, changes nothing. A history that is forgotten begins again.
     pub fn count(&mut self, epoch: u64, alerts: u64, at: Timestamp) {

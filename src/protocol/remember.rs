@@ -151,6 +151,9 @@ impl Histories {
         for (id, (pattern, alerts)) in epoch.tally.by_pattern_id() {
             let Known { history, .. } = self.known.entry(id).or_default();
             let history = history.get_or_insert_with(|| History::new(pattern, epoch.at));
+            if history.alerts == 0 {
+                pattern.clone_into(&mut history.pattern);
+            }
             history.count(epoch.number, alerts, epoch.at);
         }
         self.upto = self.upto.max(epoch.number);

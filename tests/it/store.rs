@@ -66,6 +66,7 @@ macro_rules! conformance {
 
 conformance! {
     a_history_is_replaced_by_the_process_that_knows_it
+    a_history_that_cannot_be_read_begins_again
     the_epochs_that_histories_count_are_noted
     marks_are_read_in_order
     commit_keeps_each_alert_once_and_counts_what_it_keeps
@@ -100,8 +101,8 @@ use audit::{
     an_erased_row_stays_what_makes_its_alert_a_duplicate, rows_are_found_by_account_and_pattern,
 };
 use histories::{
-    a_history_is_replaced_by_the_process_that_knows_it, marks_are_read_in_order,
-    the_epochs_that_histories_count_are_noted,
+    a_history_is_replaced_by_the_process_that_knows_it, a_history_that_cannot_be_read_begins_again,
+    marks_are_read_in_order, the_epochs_that_histories_count_are_noted,
 };
 
 fn soon() -> Deadline {

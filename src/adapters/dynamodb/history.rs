@@ -5,7 +5,7 @@ use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::DynamoStore;
 use super::expression::Expression;
-use super::item;
+use super::item::{self, Item};
 use super::items::BatchRead;
 use crate::model::history::{HISTORY_KEPT, History, MARK_KEPT, Mark};
 use crate::model::name::RouteName;
@@ -35,8 +35,7 @@ impl<C: Clock> DynamoStore<C> {
         let table = &self.tables.outbox;
         let batch = BatchRead { table, is_consistent: true, columns: &[], keys };
         let items = self.get_batch(batch, deadline).await?;
-        let history = |item| Ok((item::sort_key(item).unwrap_or_default(), item::history(item)?));
-        items.iter().map(history).collect()
+        items.iter().map(|item| self.history(route, item)).collect()
     }
 
     pub(super) async fn replace_histories(
@@ -78,8 +77,16 @@ impl<C: Clock> DynamoStore<C> {
         deadline: Deadline,
     ) -> Result<Vec<(String, History)>, StoreError> {
         let items = self.query(&partition(route), "0", "g", deadline).await?;
-        let history = |item| Ok((item::sort_key(item).unwrap_or_default(), item::history(item)?));
-        items.iter().map(history).collect()
+        items.iter().map(|item| self.history(route, item)).collect()
+    }
+
+    fn history(&self, route: &RouteName, item: &Item) -> Result<(String, History), StoreError> {
+        let id = item::sort_key(item).unwrap_or_default();
+        let history = item::history(item).or_else(|error| {
+            tracing::warn!(%route, pattern = id, "A history cannot be read and begins again: {error}");
+            Ok(History::begun_again(item::count(item, "revision")?, self.clock.now()))
+        });
+        history.map(|history| (id, history))
     }
 
     pub(super) async fn put_mark(&self, mark: &Mark, deadline: Deadline) -> Result<(), StoreError> {

@@ -252,7 +252,7 @@ pub(super) fn next_turn(item: &Item) -> Result<Timestamp, StoreError> {
     time(item, "next_turn")?.ok_or_else(|| odd(item, "next_turn"))
 }
 
-fn count(item: &Item, name: &str) -> Result<u64, StoreError> {
+pub(super) fn count(item: &Item, name: &str) -> Result<u64, StoreError> {
     Ok(optional_count(item, name)?.unwrap_or(0))
 }
 

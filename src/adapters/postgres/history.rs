@@ -1,5 +1,6 @@
 //! What the routes remember of their patterns, and the marks of people: the tables `patterns` and `marks`.
 
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::PostgresStore;
@@ -22,12 +23,12 @@ impl<C: Clock> PostgresStore<C> {
         ids: &[String],
         deadline: Deadline,
     ) -> Result<Vec<(String, History)>, StoreError> {
-        let sql = "SELECT id, history FROM stentor.patterns WHERE route = $1 AND id = ANY ($2)";
+        let sql =
+            "SELECT id, revision, history FROM stentor.patterns WHERE route = $1 AND id = ANY ($2)";
         let parameters: [Parameter<'_>; 2] =
             [(&route.as_str(), Type::TEXT), (&ids, Type::TEXT_ARRAY)];
         let rows = self.rows(sql, &parameters, deadline).await?;
-        let history = |row| Ok((value::get(row, "id")?, value::packed(row, "history")?));
-        rows.iter().map(history).collect()
+        rows.iter().map(|row| self.history(route, row)).collect()
     }
 
     /// Every history of a route, by the ids of the patterns.
@@ -39,10 +40,18 @@ impl<C: Clock> PostgresStore<C> {
         route: &RouteName,
         deadline: Deadline,
     ) -> Result<Vec<(String, History)>, StoreError> {
-        let sql = "SELECT id, history FROM stentor.patterns WHERE route = $1 ORDER BY id";
+        let sql = "SELECT id, revision, history FROM stentor.patterns WHERE route = $1 ORDER BY id";
         let rows = self.rows(sql, &[(&route.as_str(), Type::TEXT)], deadline).await?;
-        let history = |row| Ok((value::get(row, "id")?, value::packed(row, "history")?));
-        rows.iter().map(history).collect()
+        rows.iter().map(|row| self.history(route, row)).collect()
+    }
+
+    fn history(&self, route: &RouteName, row: &Row) -> Result<(String, History), StoreError> {
+        let id: String = value::get(row, "id")?;
+        let history = value::packed(row, "history").or_else(|error| {
+            tracing::warn!(%route, pattern = id, "A history cannot be read and begins again: {error}");
+            Ok(History::begun_again(value::count(row, "revision")?, self.clock.now()))
+        });
+        history.map(|history| (id, history))
     }
 
     /// The rows are locked in the order of their ids, so two processes cannot wait for each other.

@@ -1,6 +1,7 @@
 //! The histories of patterns and the marks, on every engine.
 
-use stentor::model::history::{HISTORY_KEPT, History, Mark};
+use aws_sdk_dynamodb::types::AttributeValue;
+use stentor::model::history::{HISTORY_KEPT, Mark};
 use stentor::protocol::store::HistoryChange;
 
 use super::*;
@@ -50,6 +51,37 @@ pub(super) async fn a_history_is_replaced_by_the_process_that_knows_it(kind: Eng
     let many: Vec<HistoryChange> = ids.iter().map(|id| history(id, None, 9, 1)).collect();
     assert!(put(&many).await);
     assert_eq!(store.histories(&route(), &ids, soon()).await.unwrap().len(), 100);
+}
+
+/// It makes no news, and is replaced, so that the route does not count its epochs in vain.
+pub(super) async fn a_history_that_cannot_be_read_begins_again(kind: EngineKind) {
+    let engine = TestEngine::start(kind).await;
+    let store = engine.store().await;
+    assert!(store.put_histories(&route(), &[history("a", None, 1, 3)], soon()).await.unwrap());
+    match &store {
+        Database::Postgres(_) => {
+            let TestEngine::Postgres(database) = &engine else { panic!("another engine") };
+            database.query("UPDATE stentor.patterns SET history = 'later'");
+        }
+        Database::Dynamo(store) => {
+            let key = |name: &str| AttributeValue::S(name.to_owned());
+            let update = store.client().update_item().table_name(&store.tables().outbox);
+            let update = update.key("pk", key("critical#patterns")).key("sk", key("a"));
+            let update = update.update_expression("SET history = :later");
+            let later = AttributeValue::B(b"later".to_vec().into());
+            update.expression_attribute_values(":later", later).send().await.unwrap();
+        }
+    }
+    let ids = ["a".to_owned()];
+    let found = store.histories(&route(), &ids, soon()).await.unwrap();
+    let [(_, begun)] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((begun.alerts, begun.epoch, begun.revision), (0, 0, 1));
+    let now = SystemClock.now();
+    let long_ago = Some(now.before(HISTORY_KEPT));
+    assert_eq!(History::news(Some(begun), 900, now, long_ago), None);
+    assert!(store.put_histories(&route(), &[history("a", Some(1), 7, 2)], soon()).await.unwrap());
+    let found = store.histories(&route(), &ids, soon()).await.unwrap();
+    assert_eq!((found[0].1.alerts, found[0].1.revision), (2, 2));
 }
 
 pub(super) async fn the_epochs_that_histories_count_are_noted(kind: EngineKind) {

@@ -86,7 +86,9 @@ async fn find(store: &Database, id: &str) -> anyhow::Result<Vec<Known>> {
     let mut found = Vec::new();
     for route in routes {
         let histories = store.all_histories(&route, deadline()).await;
-        let histories = histories.map_err(|error| explain(&error, &place))?;
+        let mut histories = histories.map_err(|error| explain(&error, &place))?;
+        // One that cannot be read has none.
+        histories.retain(|(_, history)| history.alerts > 0);
         let members = members(id, &histories);
         let histories = histories.into_iter().filter(|(id, _)| members.contains(id));
         found.extend(histories.map(|(id, history)| Known { route: route.clone(), id, history }));
