@@ -72,7 +72,7 @@ impl Erasure {
     }
 
     /// Whether `text` contains the subject: as it is, or as a reader or a program sees it who decodes it a few
-    /// times. See [`decoded`].
+    /// times.
     pub fn is_in(&self, text: &str) -> bool {
         let mut read = Cow::Borrowed(text);
         for _ in 0..ENCODINGS_MAX {

@@ -377,6 +377,19 @@ fn space_delimited() {
     ]);
 }
 
+/// A second opinion, where it is right: `scripts/filter-pattern-localstack.py` says where that is.
+#[test]
+fn the_matcher_of_localstack_gives_the_same_answers() {
+    let cases: Vec<(String, String, bool)> =
+        serde_json::from_str(include_str!("localstack.json")).unwrap();
+    assert!(cases.len() >= 400 && cases.iter().filter(|(_, _, answer)| *answer).count() > 100);
+    for (pattern, message, answer) in cases {
+        let parsed: FilterPattern =
+            pattern.parse().unwrap_or_else(|error| panic!("{pattern}: {error}"));
+        assert_eq!(parsed.matches(&EventText::new(&message)), answer, "{pattern} on {message}");
+    }
+}
+
 /// The choices of `scripts/filter-pattern-oracle.py`, which asks AWS; `null` is a rejected pattern.
 #[test]
 fn undecided_cases_are_answered_as_the_oracle_states() {
