@@ -152,6 +152,9 @@ pub(crate) struct ReplayArguments {
 pub(crate) async fn replay(arguments: &ReplayArguments, ui: Ui) -> anyhow::Result<Exit> {
     match &arguments.data_dir {
         Some(directory) => arguments.replay_data_dir(directory, ui).await,
+        None if arguments.store.is_given() => {
+            bail!("--store needs --data-dir, which has the dead letters")
+        }
         None => stack::replay(arguments, ui).await,
     }
 }

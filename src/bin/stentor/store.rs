@@ -91,6 +91,11 @@ impl StoreOption {
         Ok(Some(database))
     }
 
+    /// Whether the option is given. The variable does not count.
+    pub(crate) fn is_given(&self) -> bool {
+        self.url.is_some()
+    }
+
     /// The name of the option or the variable that names the database, and the URL.
     fn named(&self) -> Option<(&'static str, String)> {
         let option = self.url.as_ref().map(|url| (OPTION, url.0.clone()));

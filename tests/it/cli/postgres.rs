@@ -80,6 +80,8 @@ fn dead_letters_are_replayed_into_the_database() {
         serde_json::from_str::<Value>(&text(&output.stdout))
             .unwrap_or_else(|_| panic!("{}", text(&output.stderr)))
     };
+    let without = on(&database, &directory, &["replay"]);
+    assert!(text(&without.stderr).contains("--store needs --data-dir"), "{}", text(&without.stderr));
     let first = replay();
     let files: Vec<String> = std::fs::read_dir(&data)
         .unwrap()
