@@ -1,5 +1,7 @@
 //! Erasure in the outbox: the tallies, the epochs and the patterns of all routes. The same on each engine.
 
+use std::ops::AddAssign;
+
 use crate::adapters::database::Database;
 use crate::model::history::History;
 use crate::model::name::RouteName;
@@ -19,6 +21,14 @@ pub struct ErasedOutbox {
     pub epochs: u64,
     /// Patterns that routes remember.
     pub patterns: u64,
+}
+
+impl AddAssign for ErasedOutbox {
+    fn add_assign(&mut self, more: Self) {
+        self.tallies += more.tallies;
+        self.epochs += more.epochs;
+        self.patterns += more.patterns;
+    }
 }
 
 /// Erases the subject from the outbox, or only counts what holds it if this is a dry run.
@@ -76,7 +86,7 @@ impl<C: Clock> RouteErasure<'_, C> {
         let mut count = 0;
         loop {
             let histories = self.database.all_histories(self.route, deadline()).await?;
-            let holds = |history: &History| self.erasure.is_in(&history.pattern);
+            let holds = |history: &History| self.erasure.is_in_pattern(&history.pattern);
             let erased = histories.into_iter().filter(|(_, history)| holds(history));
             let changes: Vec<HistoryChange> = erased
                 .map(|(id, mut history)| {

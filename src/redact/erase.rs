@@ -4,10 +4,10 @@
 //! duplicate: without the row, the alert would be stored and delivered again.
 
 use std::borrow::Cow;
-use std::sync::LazyLock;
+use std::collections::BTreeSet;
 
 use percent_encoding::percent_decode_str;
-use regex::{Captures, Regex, RegexBuilder};
+use regex::{Regex, RegexBuilder};
 use unicode_normalization::UnicodeNormalization as _;
 
 use crate::model::audit::{AuditRow, TOMBSTONE, without_escapes};
@@ -25,16 +25,21 @@ const ENCODINGS_MAX: usize = 3;
 /// A line may break between two words, and a form writes `+`.
 const BETWEEN_WORDS: &str = r"[\s+]+";
 
-/// A character of HTML by its number: `&#64;`, `&#x40;`.
-static REFERENCE: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new("&#(?:[xX]([0-9a-fA-F]{1,6})|([0-9]{1,7}));")
-        .expect("invariant: the pattern is valid")
-});
+/// PostgreSQL stores it in place of the character 0.
+const NUL_SYMBOL: char = '\u{2400}';
+
+/// A shorter word of a subject says nothing by itself. A letter that is not ASCII may be a syllable.
+const WORD_CHARS_MIN: usize = 3;
+const WORD_CHARS_MIN_ELSEWHERE: usize = 2;
 
 /// The text to erase, and what takes its place.
 #[derive(Clone, Debug)]
 pub struct Erasure {
     subject: Regex,
+    /// In upper case.
+    words: Vec<String>,
+    /// Patterns of texts that hold the subject, and still say a part of it: `refund to Anna Meier <n>`.
+    patterns: BTreeSet<String>,
     tombstone: String,
 }
 
@@ -56,14 +61,31 @@ impl Erasure {
     /// # Errors
     /// When the subject is too short, for people.
     pub fn new(subject: &str, now: Timestamp) -> Result<Self, String> {
-        let subject: String = Visible::of(subject.trim(), false).text.nfkc().collect();
+        let subject = upper(&Visible::of(subject.trim(), false).text);
         if subject.chars().count() < SUBJECT_CHARS_MIN {
             return Err(format!("expected at least {SUBJECT_CHARS_MIN} characters"));
         }
-        let words: Vec<String> = subject.split_whitespace().map(regex::escape).collect();
-        let subject = RegexBuilder::new(&words.join(BETWEEN_WORDS)).case_insensitive(true).build();
-        let subject = subject.map_err(|_| "the text is too long".to_owned())?;
-        Ok(Self { subject, tombstone: format!("{TOMBSTONE}{}]", &now.iso()[..10]) })
+        let parts: Vec<String> = subject.split_whitespace().map(regex::escape).collect();
+        let expression =
+            RegexBuilder::new(&parts.join(BETWEEN_WORDS)).case_insensitive(true).build();
+        Ok(Self {
+            subject: expression.map_err(|_| "the text is too long".to_owned())?,
+            words: words(&subject).filter(|word| is_telling(word)).map(str::to_owned).collect(),
+            patterns: BTreeSet::new(),
+            tombstone: format!("{TOMBSTONE}{}]", &now.iso()[..10]),
+        })
+    }
+
+    /// A row that no store has. Erasing it needs the same permission as any other, and changes nothing.
+    pub fn no_row(&self) -> ErasedRow {
+        ErasedRow {
+            log_id: "no-alert-has-this-id".to_owned(),
+            message: self.tombstone.clone(),
+            app_name: None,
+            log_group: None,
+            log_stream: None,
+            source: None,
+        }
     }
 
     /// The text that replaces an erased one.
@@ -87,10 +109,43 @@ impl Erasure {
         self.matches(&read)
     }
 
-    /// An accent may be a part of its letter, or follow it.
+    /// An accent may be a part of its letter, or follow it, and ß is SS in upper case.
     fn matches(&self, text: &str) -> bool {
-        self.subject.is_match(text)
-            || !text.is_ascii() && self.subject.is_match(&text.nfkc().collect::<String>())
+        self.subject.is_match(text) || !text.is_ascii() && self.subject.is_match(&upper(text))
+    }
+
+    /// Notes the pattern of a text that holds the subject.
+    pub fn note_pattern(&mut self, pattern: &str) {
+        if self.has_part(pattern) && !self.patterns.contains(pattern) {
+            self.patterns.insert(pattern.to_owned());
+        }
+    }
+
+    /// Whether a pattern says who the subject is.
+    pub fn is_in_pattern(&self, pattern: &str) -> bool {
+        self.patterns.contains(pattern) || self.is_in(pattern)
+    }
+
+    /// Whether a pattern has a word of the subject, or ends within one. Its placeholders may stand for the
+    /// rest.
+    fn has_part(&self, pattern: &str) -> bool {
+        let mut read = Cow::Borrowed(pattern);
+        for _ in 0..=ENCODINGS_MAX {
+            let plain = upper(&read);
+            let last =
+                words(&plain).last().filter(|last| plain.ends_with(*last) && is_telling(last));
+            let is_part = |word: &String| {
+                plain.contains(word.as_str()) || last.is_some_and(|last| word.starts_with(last))
+            };
+            if self.words.iter().any(is_part) {
+                return true;
+            }
+            match decoded(&read) {
+                Some(next) => read = Cow::Owned(next),
+                None => return false,
+            }
+        }
+        false
     }
 
     /// The new content of `row`; `None` if it does not hold the subject.
@@ -112,7 +167,10 @@ impl Erasure {
 
     /// The same tally without the subject; `None` if it does not hold it. Its counts are the same.
     pub fn tally(&self, tally: &Tally) -> Option<Tally> {
-        let erased = tally.erased(&|text| self.is_in(text), &self.tombstone);
+        let in_pattern = |pattern: &str, is_of_subject| {
+            self.is_in_pattern(pattern) || is_of_subject && self.has_part(pattern)
+        };
+        let erased = tally.erased(&|text| self.is_in(text), &in_pattern, &self.tombstone);
         (erased != *tally).then_some(erased)
     }
 
@@ -127,25 +185,31 @@ impl Erasure {
 /// `None` if that is the same text.
 fn decoded(text: &str) -> Option<String> {
     let mut plain = Visible::of(text, true).text;
+    plain.retain(|c| c != NUL_SYMBOL);
     if plain.contains('\\') {
         plain = without_escapes(&plain);
     }
     if plain.contains('%') {
         plain = percent_decode_str(&plain).decode_utf8_lossy().into_owned();
     }
-    if plain.contains("&#") {
-        plain = REFERENCE.replace_all(&plain, referred).into_owned();
+    if plain.contains('&') {
+        plain = html_escape::decode_html_entities(&plain).into_owned();
     }
     (plain != text).then_some(plain)
 }
 
-fn referred(found: &Captures<'_>) -> String {
-    let number = |group, radix| {
-        let digits = found.get(group)?;
-        u32::from_str_radix(digits.as_str(), radix).ok()
-    };
-    let c = number(1, 16).or_else(|| number(2, 10)).and_then(char::from_u32);
-    c.map_or_else(|| found[0].to_owned(), String::from)
+/// `text` in upper case, with accents as parts of their letters.
+fn upper(text: &str) -> String {
+    text.nfkc().collect::<String>().to_uppercase()
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty())
+}
+
+fn is_telling(word: &str) -> bool {
+    let min = if word.is_ascii() { WORD_CHARS_MIN } else { WORD_CHARS_MIN_ELSEWHERE };
+    word.chars().count() >= min
 }
 
 #[cfg(test)]
@@ -176,6 +240,9 @@ mod tests {
             "GET /users?mail=j%C3%BCrgen%40example.org&x=1",
             "GET /users?mail=j%25C3%25BCrgen%2540example.org",
             "<td>J&#252;rgen&#x40;example.org</td>",
+            "<td>J&uuml;rgen&commat;example&period;org</td>",
+            "&lt;td&gt;J&amp;#252;rgen@example.org",
+            "j\u{fc}\u{2400}rgen@example.org",
             r#"{"url":"\/users?mail=j%C3%BCrgen%40example.org"}"#,
         ] {
             assert!(ann.is_in(text), "{text}");
@@ -191,9 +258,42 @@ mod tests {
         for text in ["Ann Smith", "ann\n  smith", "name=Ann+Smith", "ann%20smith"] {
             assert!(erasure("ann  smith").is_in(text), "{text}");
         }
+        for (subject, text) in [
+            ("Straße 12", "STRASSE 12"),
+            ("STRASSE 12", "straße 12"),
+            ("Jürgen Weiß", "JÜRGEN WEISS"),
+            ("O'Brien & Sons", "hello O&#39;Brien &amp; Sons"),
+        ] {
+            assert!(erasure(subject).is_in(text), "{subject}: {text}");
+        }
         let composed = erasure("ju\u{308}rgen");
         assert!(composed.is_in("jürgen") && composed.is_in("ju\u{308}rgen"));
         assert!(erasure("a.*d").row(&row("abcd")).is_none(), "no expression");
+    }
+
+    /// A placeholder hides a part of the subject, and the rest is still there.
+    #[test]
+    fn a_pattern_of_the_subject_is_erased_and_a_general_one_stays() {
+        let noted = |subject: &str, pattern: &str| {
+            let mut erasure = erasure(subject);
+            assert!(!erasure.is_in_pattern(pattern), "{pattern} has a placeholder");
+            erasure.note_pattern(pattern);
+            erasure.is_in_pattern(pattern)
+        };
+        for (subject, pattern) in [
+            ("Anna Meier 4711", "refund to Anna Meier <n> failed"),
+            ("ole.hansen@mail.example", "GET /users/ole.hansen%<n>mail.example failed"),
+            ("anna.müller@example.org", "anna.m\\xfcller@exam\u{feff}<host>"),
+            ("anna.müller@example.org", "anna.mu\u{308}<mail>"),
+            ("Lindenweg 4 Köln", "parcel for LINDENWEG <n> K&ouml;ln"),
+            ("Zedekiah Quuxman", "alpha bravo si Zedekiah"),
+            ("Zedekiah Quuxman", "alpha bravo si Zedek"),
+        ] {
+            assert!(noted(subject, pattern), "{subject}: {pattern}");
+        }
+        for pattern in ["payment of <mail> failed", "login from <ip>", "user <id> an"] {
+            assert!(!noted("ann.lee@example.org", pattern), "{pattern}");
+        }
     }
 
     #[test]

@@ -117,6 +117,10 @@ fn driver_error(error: &Error) -> StatementError {
     if text.starts_with("error deserializing") || text.starts_with("invalid column") {
         return StatementError::Refused(Cause::new("unexpected-row", chain(error)));
     }
+    if text.starts_with("invalid configuration") && chain(error).contains("password missing") {
+        let message = "the server wants a password: set PGPASSWORD, or write one into the URL";
+        return StatementError::Refused(Cause::new("no-password", message));
+    }
     // A server that goes away during the handshake is unreachable, as at any other time.
     if text.starts_with("error performing TLS") && !is_lost(error) {
         let why = error.source().map(ToString::to_string).unwrap_or_default();

@@ -49,6 +49,8 @@ pub enum SettingsError {
         "the URL is malformed or has an unknown option; signs such as ? and @ in a password are written as %3F and %40"
     )]
     Malformed,
+    #[error("the URL names several hosts: name the primary server")]
+    SeveralHosts,
     #[error("the URL names no {0}")]
     Missing(&'static str),
     #[error(
@@ -96,6 +98,9 @@ impl PostgresSettings {
         let mut config: Config = url.parse().map_err(|_| SettingsError::Malformed)?;
         if config.get_hosts().is_empty() {
             return Err(SettingsError::Missing("host"));
+        }
+        if config.get_hosts().len() > 1 {
+            return Err(SettingsError::SeveralHosts);
         }
         if config.get_user().is_none() {
             return Err(SettingsError::Missing("user"));
@@ -226,6 +231,7 @@ mod tests {
             ("mysql://ann@db/logs", "expected postgres://"),
             ("postgres:///logs?user=ann", "names no host"),
             ("postgres://db/logs", "names no user"),
+            ("postgres://ann@db1,db2/logs", "several hosts"),
             ("postgres://ann@db", "names no database"),
             ("postgres://ann@db:port/logs", "malformed"),
             ("postgres://ann@db/logs?sslmod=disable", "malformed"),

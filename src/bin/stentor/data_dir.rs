@@ -22,9 +22,14 @@ const CANNOT_LOCK: &str = "cannot lock delivery.lock";
 
 const DATABASE: &str = "stentor.db";
 
-/// Whether `folder` is the data directory of a run, whose files are not to be replaced.
-pub(crate) fn is_data_dir(folder: &Path) -> bool {
-    folder.join(DATABASE).exists()
+/// Whether `path`, which need not exist, is in the data directory of a run, whose files are not to be replaced.
+pub(crate) fn is_in_data_dir(path: &Path) -> bool {
+    // With a database elsewhere, a run leaves its locks and its dead letters.
+    let is_data_dir =
+        |folder: &Path| [DATABASE, DELIVERY_LOCK].iter().any(|name| folder.join(name).exists());
+    let path = Path::new(".").join(path);
+    let existing = path.ancestors().find_map(|path| path.canonicalize().ok());
+    existing.is_some_and(|existing| existing.ancestors().any(is_data_dir))
 }
 
 /// A data directory, and the locks that this process holds in it.

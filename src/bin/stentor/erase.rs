@@ -121,7 +121,7 @@ pub(crate) async fn erase(arguments: &EraseArguments, ui: Ui) -> anyhow::Result<
         Err(why) => bail!("--subject: {why}"),
     };
     let query = arguments.period.query(&arguments.origin)?;
-    let work = async |store: &Database| arguments.erase(store, &erasure, &query, ui).await;
+    let work = async |store: &Database| arguments.erase(store, erasure, &query, ui).await;
     match arguments.yes {
         true => arguments.table.change(work).await,
         false => arguments.table.query(work).await,
@@ -132,25 +132,27 @@ impl EraseArguments {
     async fn erase(
         &self,
         store: &Database,
-        erasure: &Erasure,
+        mut erasure: Erasure,
         query: &AlertQuery,
         ui: Ui,
     ) -> anyhow::Result<Exit> {
-        // A dry run first, which fails early if the outbox cannot be read. The outbox comes last: a tally is
-        // stored with its rows, so that of each row that was found is there.
-        let explain = |error: StoreError| explain_store_error(&error, &store.outbox_place());
-        let mut outbox = self.erase_outbox(store, erasure, true).await.map_err(explain)?;
-        let found = match self.yes {
-            true => self.erase_rows(store, erasure, query).await?,
-            false => self.list_rows(store, erasure, query).await?,
-        };
         if self.yes {
-            let erased = self.erase_outbox(store, erasure, false).await;
-            outbox = erased.map_err(|error| partly(explain(error), &found))?;
+            // A role that may not do it fails before anything is erased.
+            let allowed = store.erase_rows(&[erasure.no_row()], deadline()).await;
+            allowed.map_err(|error| explain(&error, store))?;
+        }
+        // The patterns come from the rows, so they are noted before the rows lose them.
+        let mut found = self.list_rows(store, &mut erasure, query).await?;
+        let explain = |error: StoreError| explain_store_error(&error, &store.outbox_place());
+        let mut outbox = self.erase_outbox(store, &erasure, !self.yes).await.map_err(explain)?;
+        if self.yes {
+            found = self.erase_rows(store, &erasure, query).await?;
+            // A tally is stored with its rows, so that of each row that was found is there by now.
+            let erased = self.erase_outbox(store, &erasure, false).await;
+            outbox += erased.map_err(|error| partly(explain(error), &found))?;
         }
         let unchanged = found.unchanged;
-        let tombstone = erasure.tombstone();
-        let report = self.report(store, query, (found, outbox), tombstone);
+        let report = self.report(store, query, (found, outbox), &erasure);
         match self.json {
             true => ui::print_json(&report)?,
             false => ui::print(&text(&report))?,
@@ -187,11 +189,11 @@ impl EraseArguments {
         self.origin.is_empty() && self.period.is_empty()
     }
 
-    /// Shows the rows that hold the subject.
+    /// Finds the rows that hold the subject, and notes their patterns. A dry run shows them.
     async fn list_rows(
         &self,
         store: &Database,
-        erasure: &Erasure,
+        erasure: &mut Erasure,
         query: &AlertQuery,
     ) -> anyhow::Result<Found> {
         let mut found = Found::default();
@@ -200,7 +202,8 @@ impl EraseArguments {
         let list = |row: AuditRow| {
             if let Some(erased) = erasure.row(&row) {
                 found.add(&row, &erased);
-                if !self.json {
+                erasure.note_pattern(&row.pattern);
+                if !self.yes && !self.json {
                     let row = row.visible();
                     let (at, app, message) = (row.timestamp, row.app_name, row.message);
                     written = writeln!(out, "{at}  {app:<20} {}  {message}", row.account_id);
@@ -249,20 +252,22 @@ impl EraseArguments {
         store: &Database,
         query: &AlertQuery,
         (found, outbox): (Found, ErasedOutbox),
-        tombstone: &str,
+        erasure: &Erasure,
     ) -> EraseReport {
         let counts = found.counts.into_iter();
+        let (place, tombstone) = (store.alerts_place(), erasure.tombstone().to_owned());
         EraseReport {
             version: VERSION,
             erased: self.yes,
             at: SystemClock.now().iso(),
-            place: store.alerts_place(),
+            // A data directory can have any name.
+            place: if erasure.is_in(&place) { tombstone.clone() } else { place },
             since: query.since.iso(),
             until: query.until.iso(),
             app: query.app.clone(),
             route: query.route.as_ref().map(ToString::to_string),
             account: query.account.clone(),
-            tombstone: tombstone.to_owned(),
+            tombstone,
             alerts: found.alerts,
             unchanged: found.unchanged,
             counts: counts.map(|((day, app), alerts)| ErasedCount { day, app, alerts }).collect(),

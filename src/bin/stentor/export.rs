@@ -17,7 +17,7 @@ use crate::Exit;
 use crate::alert_filters::{ContentFilters, OriginFilters, PeriodFilters};
 use crate::args::explain_store_error;
 use crate::audit_table::{AuditTable, deadline};
-use crate::data_dir::is_data_dir;
+use crate::data_dir::is_in_data_dir;
 use crate::json::VERSION;
 use crate::signals::Shutdown;
 use crate::ui::{self, Ui};
@@ -164,10 +164,7 @@ impl ExportArguments {
             folder if folder.ends_with('/') || to.is_dir() => Place::Folder(to.to_owned()),
             _ => Place::File(to.to_owned()),
         };
-        let folder = if self.to.ends_with('/') || to.is_dir() { Some(to) } else { to.parent() };
-        if folder.is_some_and(is_data_dir) {
-            bail!("--to {} is in a data directory of stentor: name another place", self.to);
-        }
+        refuse_data_dir(to)?;
         if matches!(place, Place::File(_)) && self.format.or_else(|| self.named_format()).is_none()
         {
             return Err(ui::hinted(
@@ -301,6 +298,8 @@ impl Export<'_> {
             Place::Folder(root) => {
                 let path = root.join(&in_folder);
                 create_folder(path.parent().unwrap_or(root))?;
+                // A folder may be a link.
+                refuse_data_dir(&path)?;
                 (in_folder, PartOutput::Disk(NewFile::create(&path)?))
             }
             Place::Bucket(_) => (in_folder, PartOutput::Memory(Vec::new())),
@@ -330,6 +329,15 @@ impl Export<'_> {
                 "{files} written before; the same command writes them again, under the same names"
             ),
         )
+    }
+}
+
+/// # Errors
+/// When `path` is in the data directory of a run.
+fn refuse_data_dir(path: &Path) -> anyhow::Result<()> {
+    match is_in_data_dir(path) {
+        true => bail!("{} is in a data directory of stentor: name another place", path.display()),
+        false => Ok(()),
     }
 }
 

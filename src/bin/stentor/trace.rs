@@ -3,6 +3,7 @@
 
 use anyhow::anyhow;
 use clap::Args;
+use clap::builder::NonEmptyStringValueParser;
 use serde::Serialize;
 use stentor::adapters::clock::SystemClock;
 use stentor::adapters::database::Database;
@@ -35,7 +36,7 @@ const EXAMPLES: &str = if cfg!(feature = "aws") {
 #[command(after_help = EXAMPLES)]
 pub(crate) struct TraceArguments {
     /// Id of the alert: log_id of `stentor alerts --json`
-    #[arg(value_name = "ALERT-ID")]
+    #[arg(value_name = "ALERT-ID", value_parser = NonEmptyStringValueParser::new())]
     id: String,
     /// Print JSON
     #[arg(long)]

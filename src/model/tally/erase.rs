@@ -1,14 +1,21 @@
 //! A tally without the texts that hold a subject. No count changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Group, Names, Sample, Tally};
 use crate::model::pattern::placeholder_at;
 
 impl Tally {
-    /// The same counts. A text for which `holds` is true becomes `tombstone`.
-    pub(crate) fn erased(&self, holds: &impl Fn(&str) -> bool, tombstone: &str) -> Self {
+    /// The same counts. A text for which `holds` is true becomes `tombstone`, and so does a pattern for which
+    /// `in_pattern` is true, which also learns whether a text of the pattern was erased.
+    pub(crate) fn erased(
+        &self,
+        holds: &impl Fn(&str) -> bool,
+        in_pattern: &impl Fn(&str, bool) -> bool,
+        tombstone: &str,
+    ) -> Self {
         let name = |text: &str| if holds(text) { tombstone.to_owned() } else { text.to_owned() };
+        let mut patterns: BTreeSet<&str> = BTreeSet::new();
         let names = |names: &Names| Names { seen: renamed(&names.seen, name), ..names.clone() };
         let mut erased = Self {
             groups: BTreeMap::new(),
@@ -27,16 +34,29 @@ impl Tally {
             let shows = |place: usize, value: &str| {
                 holds(value) || holds(&with_value(pattern, place, value))
             };
+            let places = group.values.0.len();
             group.values.0.retain(|place, values| !values.keys().any(|value| shows(*place, value)));
-            if holds(pattern) {
+            let is_of_subject = group.values.0.len() < places
+                || group.sample.message != self.groups[pattern].sample.message;
+            let mut name = pattern.clone();
+            if in_pattern(pattern, is_of_subject) {
                 // The values were those of its placeholders.
                 group.values.0.clear();
+                tombstone.clone_into(&mut name);
+                patterns.insert(pattern);
             }
-            match erased.groups.get_mut(&name(pattern)) {
+            match erased.groups.get_mut(&name) {
                 Some(known) => known.merge(&group),
-                None => drop(erased.groups.insert(name(pattern), group)),
+                None => drop(erased.groups.insert(name, group)),
             }
         }
+        patterns.extend(
+            self.ungrouped.0.keys().map(String::as_str).filter(|one| in_pattern(one, false)),
+        );
+        let name = |pattern: &str| match patterns.contains(pattern) {
+            true => tombstone.to_owned(),
+            false => pattern.to_owned(),
+        };
         erased.ungrouped.0.clear();
         for (pattern, count) in &self.ungrouped.0 {
             erased.ungrouped.add(name(pattern), *count);
@@ -128,7 +148,8 @@ mod tests {
             let text = text.to_lowercase();
             text.contains("smithers") || text.contains("user-4711")
         };
-        let erased = tally.erased(&holds, "[erased]");
+        let in_pattern = |pattern: &str, _| holds(pattern);
+        let erased = tally.erased(&holds, &in_pattern, "[erased]");
         let text = serde_json::to_string(&erased).unwrap().to_lowercase();
         assert!(!text.contains("smithers") && !text.contains("user-4711"), "{text}");
         assert!(text.contains("disk") && text.contains("[erased]"), "{text}");
@@ -136,8 +157,12 @@ mod tests {
         let grouped: u64 = erased.groups.values().map(|group| group.alerts).sum();
         assert_eq!(grouped + erased.ungrouped.alerts() + erased.other, tally.alerts);
         assert_eq!(erased.apps.seen.values().sum::<u64>(), tally.apps.seen.values().sum::<u64>());
-        assert_eq!(erased.erased(&holds, "[erased]"), erased);
-        assert_eq!(tally.erased(&|_| false, "[erased]"), tally);
+        assert_eq!(erased.erased(&holds, &in_pattern, "[erased]"), erased);
+        assert_eq!(tally.erased(&|_| false, &|_, _| false, "[erased]"), tally);
+        // The pattern of a sample that was erased.
+        let of_sample = tally.erased(&holds, &|_, is_of_subject| is_of_subject, "[erased]");
+        assert!(!of_sample.groups.keys().any(|pattern| pattern.contains("mithers")));
+        assert!(of_sample.groups.keys().any(|pattern| pattern.contains("disk")));
     }
 
     /// A word without digits for each number.

@@ -195,11 +195,23 @@ fn an_export_that_fails_leaves_nothing() {
     // The files of the program are not replaced.
     let before = std::fs::read(directory.join("data/stentor.db")).unwrap();
     std::os::unix::fs::symlink("data", directory.join("link")).unwrap();
-    for place in ["data/stentor.db", "data/dlq.jsonl", "link/dlq.jsonl", "data", "data/"] {
+    let below = ["data/x/", "./readonly/../data/x/", "link/x/"];
+    for place in ["data/stentor.db", "data/dlq.jsonl", "link/dlq.jsonl", "data", "data/"]
+        .into_iter()
+        .chain(below)
+    {
         let export = ["export", "--to", place, "--format", "jsonl"];
         fails(&export, "is in a data directory of stentor");
     }
     assert!(std::fs::read(directory.join("data/stentor.db")).unwrap() == before);
+    // That of a run with a database elsewhere has no database.
+    std::fs::create_dir(directory.join("elsewhere")).unwrap();
+    std::fs::write(directory.join("elsewhere/delivery.lock"), "").unwrap();
+    fails(&["export", "--to", "elsewhere/dlq.jsonl"], "is in a data directory of stentor");
+    // A day that is a link.
+    std::fs::create_dir(directory.join("days")).unwrap();
+    std::os::unix::fs::symlink("../data", directory.join("days/day=2026-11-22")).unwrap();
+    fails(&["export", "--to", "days/"], "is in a data directory of stentor");
     std::fs::create_dir(directory.join("readonly")).unwrap();
     std::fs::write(directory.join("readonly/day=2026-11-22"), "no folder").unwrap();
     fails(&["export", "--to", "readonly/"], "cannot create the folder readonly/day=2026-11-22");
@@ -306,6 +318,29 @@ fn a_subject_is_erased_and_reported() {
     let id = json_of(erased)["log_id"].as_str().unwrap().to_owned();
     let trace = done(&directory, &data, &["trace", &id]);
     assert!(trace.contains("epoch 1"), "{trace}");
+}
+
+/// A placeholder hides a part of the subject, in the histories and the epochs too.
+#[test]
+fn the_patterns_of_a_subject_are_erased() {
+    let lines = [
+        "2026-11-21T10:00:00Z [CRITICAL] refund to Anna Meier 4711 failed",
+        "2026-11-21T10:00:01Z [CRITICAL] GET /users/anna.meier%404711.example failed",
+        "2026-11-21T10:00:02Z [CRITICAL] disk 91 full",
+    ];
+    let (directory, data) = stored("erase-patterns", &lines);
+    let erase = |subject: &str| {
+        done(&directory, &data, &["erase", "--subject", subject, "--yes", "--json"])
+    };
+    let first = json_of(&erase("Anna Meier 4711"));
+    let counts = |report: &Value| ["alerts", "epochs", "patterns"].map(|name| report[name].clone());
+    assert_eq!(counts(&first), [json!(1), json!(1), json!(1)], "{first}");
+    let second = json_of(&erase("anna.meier@4711.example"));
+    assert_eq!(counts(&second), [json!(1), json!(1), json!(1)], "{second}");
+    let left = json_of(&erase("meier"));
+    assert_eq!(counts(&left), [json!(0), json!(0), json!(0)], "{left}");
+    let patterns = done(&directory, &data, &["patterns", "--since", "2026-11-01"]);
+    assert!(patterns.contains("disk <n> full") && !patterns.contains("eier"), "{patterns}");
 }
 
 #[test]

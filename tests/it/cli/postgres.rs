@@ -81,7 +81,11 @@ fn dead_letters_are_replayed_into_the_database() {
             .unwrap_or_else(|_| panic!("{}", text(&output.stderr)))
     };
     let without = on(&database, &directory, &["replay"]);
-    assert!(text(&without.stderr).contains("--store needs --data-dir"), "{}", text(&without.stderr));
+    assert!(
+        text(&without.stderr).contains("--store needs --data-dir"),
+        "{}",
+        text(&without.stderr)
+    );
     let first = replay();
     let files: Vec<String> = std::fs::read_dir(&data)
         .unwrap()
@@ -124,6 +128,9 @@ fn the_password_of_the_url_is_never_printed() {
             assert!(!shown.contains("hunter2") && shown.contains("error"), "{url}: {shown}");
         }
     }
+    let without = format!("postgres://stentor@127.0.0.1:{port}/{}", database.name);
+    let without = stentor(&directory, &["alerts", "--store", &without]).output().unwrap();
+    assert!(text(&without.stderr).contains("set PGPASSWORD"), "{}", text(&without.stderr));
     // The wrong arguments are quoted by the parser of arguments.
     for arguments in [
         &["alerts", "--store", &urls[0], "--data-dir", "x"][..],

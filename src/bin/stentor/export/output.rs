@@ -27,7 +27,11 @@ impl NewFile {
     /// When its folder cannot be written, or its name belongs to something that is no file.
     pub(super) fn create(path: &Path) -> anyhow::Result<Self> {
         let cannot = || format!("cannot write {}", path.display());
-        if path.symlink_metadata().is_ok_and(|found| !found.is_file()) {
+        let found = path.symlink_metadata();
+        if found.as_ref().is_ok_and(std::fs::Metadata::is_symlink) {
+            bail!("{} is a symbolic link: name the file itself", path.display());
+        }
+        if found.is_ok_and(|found| !found.is_file()) {
             bail!(
                 "{} exists and is not a file; for a pipe, use --to - and redirect it",
                 path.display()
@@ -128,9 +132,13 @@ mod tests {
         let folder = scratch("device");
         let link = folder.join("link");
         std::os::unix::fs::symlink("/dev/null", &link).unwrap();
-        for path in [Path::new("/dev/null"), &link, &folder] {
+        for (path, why) in [
+            (Path::new("/dev/null"), "is not a file"),
+            (&link, "is a symbolic link"),
+            (&folder, "is not a file"),
+        ] {
             let error = NewFile::create(path).err().expect("no file").to_string();
-            assert!(error.contains("is not a file"), "{error}");
+            assert!(error.contains(why), "{error}");
         }
         assert!(NewFile::create(&folder.join("missing/alerts.jsonl")).is_err());
         std::fs::remove_dir_all(folder).unwrap();
