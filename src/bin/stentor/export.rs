@@ -2,7 +2,7 @@
 //! such a folder of S3, where Athena reads them. Memory depends on the size of a part, not on the number of
 //! rows.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
@@ -151,7 +151,7 @@ pub(crate) async fn export(arguments: &ExportArguments, ui: Ui) -> anyhow::Resul
 
 impl ExportArguments {
     async fn place(&self) -> anyhow::Result<Place> {
-        let to = Path::new(&self.to);
+        let to = &resolved(Path::new(&self.to))?;
         let place = match self.to.as_str() {
             "-" => return Ok(Place::Stdout),
             "" => bail!("--to is empty: name a file, a folder or s3://BUCKET/FOLDER"),
@@ -330,6 +330,22 @@ impl Export<'_> {
             ),
         )
     }
+}
+
+/// The path without `..`, which leads elsewhere if a folder is a link, or is created only later.
+///
+/// # Errors
+/// When a folder before `..` does not exist.
+fn resolved(path: &Path) -> anyhow::Result<PathBuf> {
+    let parts: Vec<Component<'_>> = path.components().collect();
+    let Some(last) = parts.iter().rposition(|part| *part == Component::ParentDir) else {
+        return Ok(path.to_owned());
+    };
+    let (before, after) = parts.split_at(last + 1);
+    let before: PathBuf = before.iter().collect();
+    let found = before.canonicalize();
+    let found = found.with_context(|| format!("cannot find the folder {}", before.display()))?;
+    Ok(found.join(after.iter().collect::<PathBuf>()))
 }
 
 /// # Errors

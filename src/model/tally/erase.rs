@@ -160,9 +160,10 @@ mod tests {
         assert_eq!(erased.erased(&holds, &in_pattern, "[erased]"), erased);
         assert_eq!(tally.erased(&|_| false, &|_, _| false, "[erased]"), tally);
         // The pattern of a sample that was erased.
-        let of_sample = tally.erased(&holds, &|_, is_of_subject| is_of_subject, "[erased]");
+        let smithers = |text: &str| text.to_lowercase().contains("smithers");
+        let of_sample = tally.erased(&smithers, &|_, is_of_subject| is_of_subject, "[erased]");
         assert!(!of_sample.groups.keys().any(|pattern| pattern.contains("mithers")));
-        assert!(of_sample.groups.keys().any(|pattern| pattern.contains("disk")));
+        assert!(serde_json::to_string(&of_sample).unwrap().contains("disk"));
     }
 
     /// A word without digits for each number.

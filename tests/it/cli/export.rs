@@ -195,7 +195,7 @@ fn an_export_that_fails_leaves_nothing() {
     // The files of the program are not replaced.
     let before = std::fs::read(directory.join("data/stentor.db")).unwrap();
     std::os::unix::fs::symlink("data", directory.join("link")).unwrap();
-    let below = ["data/x/", "./readonly/../data/x/", "link/x/"];
+    let below = ["data/x/", "data/../data/x/", "link/x/"];
     for place in ["data/stentor.db", "data/dlq.jsonl", "link/dlq.jsonl", "data", "data/"]
         .into_iter()
         .chain(below)
@@ -204,6 +204,8 @@ fn an_export_that_fails_leaves_nothing() {
         fails(&export, "is in a data directory of stentor");
     }
     assert!(std::fs::read(directory.join("data/stentor.db")).unwrap() == before);
+    fails(&["export", "--to", "./missing/../x/"], "cannot find the folder ./missing/..");
+    assert!(!directory.join("missing").exists());
     // That of a run with a database elsewhere has no database.
     std::fs::create_dir(directory.join("elsewhere")).unwrap();
     std::fs::write(directory.join("elsewhere/delivery.lock"), "").unwrap();
