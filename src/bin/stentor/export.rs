@@ -2,7 +2,7 @@
 //! such a folder of S3, where Athena reads them. Memory depends on the size of a part, not on the number of
 //! rows.
 
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
@@ -17,7 +17,6 @@ use crate::Exit;
 use crate::alert_filters::{ContentFilters, OriginFilters, PeriodFilters};
 use crate::args::explain_store_error;
 use crate::audit_table::{AuditTable, deadline};
-use crate::data_dir::is_in_data_dir;
 use crate::json::VERSION;
 use crate::signals::Shutdown;
 use crate::ui::{self, Ui};
@@ -25,10 +24,11 @@ use crate::ui::{self, Ui};
 mod bucket;
 mod output;
 mod part;
+mod place;
 
-use bucket::Bucket;
 use output::{NewFile, PartOutput};
 use part::{ExportFormat, Part};
+use place::{Place, refuse_data_dir};
 
 const EXAMPLES: &str = if cfg!(feature = "aws") {
     "Examples: stentor export --stack stentor --since 2026-11-01 --until 2026-11-30 --to s3://my-bucket/alerts\n          \
@@ -84,13 +84,6 @@ struct ExportedFile {
     bytes: u64,
 }
 
-enum Place {
-    Stdout,
-    File(PathBuf),
-    Folder(PathBuf),
-    Bucket(Box<Bucket>),
-}
-
 /// Why reading rows ends early.
 enum ReadError {
     Store(StoreError),
@@ -114,13 +107,13 @@ struct Export<'a> {
 
 pub(crate) async fn export(arguments: &ExportArguments, ui: Ui) -> anyhow::Result<Exit> {
     let query = arguments.content.of(arguments.period.query(&arguments.origin)?);
-    let place = arguments.place().await?;
+    let place = Place::of(&arguments.to, &arguments.table).await?;
+    let (format, prefix) = (arguments.format(&place)?, arguments.prefix());
     if arguments.json && matches!(place, Place::Stdout) {
         bail!("--json and --to - both print to standard output: name a file");
     }
     let shutdown = Shutdown::on_signals()?;
     let report = arguments.table.query(async |store| {
-        let (format, prefix) = (arguments.format(), arguments.prefix());
         let mut export = Export { place, format, prefix, store, files: Vec::new() };
         let written = tokio::select! {
             written = export.write(&query) => written,
@@ -150,45 +143,19 @@ pub(crate) async fn export(arguments: &ExportArguments, ui: Ui) -> anyhow::Resul
 }
 
 impl ExportArguments {
-    async fn place(&self) -> anyhow::Result<Place> {
-        let to = &resolved(Path::new(&self.to))?;
-        let place = match self.to.as_str() {
-            "-" => return Ok(Place::Stdout),
-            "" => bail!("--to is empty: name a file, a folder or s3://BUCKET/FOLDER"),
-            url if url.starts_with("s3://") => {
-                return Ok(Place::Bucket(Box::new(Bucket::open(url, &self.table).await?)));
-            }
-            url if url.starts_with("s3:") || url.contains("://") => {
-                bail!("--to: expected a file, a folder or s3://BUCKET/FOLDER")
-            }
-            folder if folder.ends_with('/') || to.is_dir() => Place::Folder(to.to_owned()),
-            _ => Place::File(to.to_owned()),
-        };
-        refuse_data_dir(to)?;
-        if matches!(place, Place::File(_)) && self.format.or_else(|| self.named_format()).is_none()
-        {
-            return Err(ui::hinted(
+    /// # Errors
+    /// When neither the option nor the name of the file says it.
+    fn format(&self, place: &Place) -> anyhow::Result<ExportFormat> {
+        let named = self.format.or_else(|| ExportFormat::of_name(&self.to));
+        match (named, place) {
+            (Some(format), _) => Ok(format),
+            (None, Place::Stdout) => Ok(ExportFormat::Jsonl),
+            (None, Place::Folder(_) | Place::Bucket(_)) => Ok(ExportFormat::Parquet),
+            (None, Place::File(_)) => Err(ui::hinted(
                 anyhow!("--to {}: the name does not say which format", self.to),
                 "end it in .parquet, .jsonl or .jsonl.gz, or in / for a folder, or add --format; `stentor alerts --csv --limit 0` prints CSV",
-            ));
+            )),
         }
-        Ok(place)
-    }
-
-    /// The format that the name of the file stands for.
-    fn named_format(&self) -> Option<ExportFormat> {
-        let name = self.to.to_ascii_lowercase();
-        let ends = |ends: &[&str]| ends.iter().any(|end| name.ends_with(end));
-        if ends(&[".jsonl", ".jsonl.gz"]) {
-            Some(ExportFormat::Jsonl)
-        } else {
-            ends(&[".parquet"]).then_some(ExportFormat::Parquet)
-        }
-    }
-
-    fn format(&self) -> ExportFormat {
-        let usual = if self.to == "-" { ExportFormat::Jsonl } else { ExportFormat::Parquet };
-        self.format.or_else(|| self.named_format()).unwrap_or(usual)
     }
 
     /// The same for the same period and filters: an export that is repeated replaces its files.
@@ -243,15 +210,15 @@ impl Export<'_> {
         query: &AlertQuery,
     ) -> anyhow::Result<(Option<Part>, Option<RowPosition>)> {
         // A file is written even if it is empty; a folder gets no empty file.
-        let mut part = match self.is_folder() {
+        let mut part = match self.place.is_folder() {
             true => None,
             false => Some(self.part(None)?),
         };
         let (mut last, mut has_more) = (None, false);
         let take = |row: AuditRow| {
-            let day = self.is_folder().then(|| row.timestamp[..10].to_owned());
+            let day = self.place.is_folder().then(|| row.timestamp[..10].to_owned());
             if let Some(part) = &part
-                && self.is_folder()
+                && self.place.is_folder()
                 && (part.day != day || part.bytes() >= PART_BYTES)
             {
                 has_more = true;
@@ -272,10 +239,6 @@ impl Export<'_> {
                 Err(explain_store_error(&error, &self.store.alerts_place()))
             }
         }
-    }
-
-    fn is_folder(&self) -> bool {
-        matches!(self.place, Place::Folder(_) | Place::Bucket(_))
     }
 
     /// The next part.
@@ -329,31 +292,6 @@ impl Export<'_> {
                 "{files} written before; the same command writes them again, under the same names"
             ),
         )
-    }
-}
-
-/// The path without `..`, which leads elsewhere if a folder is a link, or is created only later.
-///
-/// # Errors
-/// When a folder before `..` does not exist.
-fn resolved(path: &Path) -> anyhow::Result<PathBuf> {
-    let parts: Vec<Component<'_>> = path.components().collect();
-    let Some(last) = parts.iter().rposition(|part| *part == Component::ParentDir) else {
-        return Ok(path.to_owned());
-    };
-    let (before, after) = parts.split_at(last + 1);
-    let before: PathBuf = before.iter().collect();
-    let found = before.canonicalize();
-    let found = found.with_context(|| format!("cannot find the folder {}", before.display()))?;
-    Ok(found.join(after.iter().collect::<PathBuf>()))
-}
-
-/// # Errors
-/// When `path` is in the data directory of a run.
-fn refuse_data_dir(path: &Path) -> anyhow::Result<()> {
-    match is_in_data_dir(path) {
-        true => bail!("{} is in a data directory of stentor: name another place", path.display()),
-        false => Ok(()),
     }
 }
 

@@ -189,6 +189,12 @@ fn an_export_that_fails_leaves_nothing() {
     for place in ["gs://alerts/", "s3:alerts", "S3://alerts"] {
         fails(&["export", "--to", place], "expected a file, a folder or s3://BUCKET/FOLDER");
     }
+    fails(
+        &["export", "--to", "s3://logs/../x"],
+        if cfg!(feature = "aws") { "s3://" } else { "aws" },
+    );
+    done(&directory, &data, &["export", "--to", "loud.JSONL.GZ"]);
+    assert_eq!(unpacked(&directory.join("loud.JSONL.GZ")).lines().count(), 400);
     for name in ["alerts", "alerts.csv", "alerts.parquet.gz"] {
         fails(&["export", "--to", name], "the name does not say which format");
     }

@@ -19,6 +19,21 @@ pub(super) enum ExportFormat {
     Parquet,
 }
 
+impl ExportFormat {
+    /// The format that the name of a file stands for.
+    pub(super) fn of_name(name: &str) -> Option<Self> {
+        let name = name.to_ascii_lowercase();
+        match name.strip_suffix(PACKED).unwrap_or(&name) {
+            lines if lines.ends_with(".jsonl") => Some(Self::Jsonl),
+            // Packed within.
+            _ => name.ends_with(".parquet").then_some(Self::Parquet),
+        }
+    }
+}
+
+/// The end of the name of a file that is packed.
+const PACKED: &str = ".gz";
+
 /// A file that is being written.
 pub(super) struct Part {
     pub name: String,
@@ -68,7 +83,7 @@ impl Part {
     ) -> anyhow::Result<Self> {
         let out = Counted(output, 0);
         let rows = match format {
-            ExportFormat::Jsonl if name.ends_with(".gz") => {
+            ExportFormat::Jsonl if name.to_ascii_lowercase().ends_with(PACKED) => {
                 Rows::Packed(Box::new(GzEncoder::new(out, Compression::default())))
             }
             ExportFormat::Jsonl => Rows::Lines(out),
