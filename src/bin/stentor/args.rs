@@ -57,6 +57,29 @@ pub(crate) struct SlackApi {
     pub slack_api: Option<String>,
 }
 
+/// The DynamoDB table of the outbox.
+#[derive(Debug, Args)]
+pub(crate) struct OutboxTable {
+    /// DynamoDB table of the outbox
+    #[cfg_attr(not(feature = "aws"), arg(hide = true))]
+    #[arg(
+        id = "outbox_table",
+        long = "outbox-table",
+        value_name = "TABLE",
+        env = "OUTBOX_TABLE",
+        hide_env = true,
+        default_value = "Outbox"
+    )]
+    name: String,
+}
+
+impl OutboxTable {
+    /// That of the stack, or the one that the option names.
+    pub(crate) fn of(&self, settings: &StackSettings) -> Option<String> {
+        settings.setting("OUTBOX_TABLE", Some(&self.name))
+    }
+}
+
 /// The DynamoDB tables of a stack.
 #[derive(Debug, Args)]
 pub(crate) struct TableNames {
@@ -72,16 +95,8 @@ pub(crate) struct TableNames {
         default_value = "AppLogs"
     )]
     pub alerts_table: String,
-    /// DynamoDB table of the outbox
-    #[cfg_attr(not(feature = "aws"), arg(hide = true))]
-    #[arg(
-        long,
-        value_name = "TABLE",
-        env = "OUTBOX_TABLE",
-        hide_env = true,
-        default_value = "Outbox"
-    )]
-    pub outbox_table: String,
+    #[command(flatten)]
+    pub outbox: OutboxTable,
     /// How long a row of the alerts table is kept
     #[cfg_attr(not(feature = "aws"), arg(hide = true))]
     #[arg(
@@ -222,9 +237,7 @@ impl TableNames {
             alerts: settings
                 .setting("ALERTS_TABLE", Some(&self.alerts_table))
                 .unwrap_or(default.alerts),
-            outbox: settings
-                .setting("OUTBOX_TABLE", Some(&self.outbox_table))
-                .unwrap_or(default.outbox),
+            outbox: self.outbox.of(settings).unwrap_or(default.outbox),
             ..default
         };
         Ok(tables.keeping(retention_days(settings, self.alerts_retention_days)?))

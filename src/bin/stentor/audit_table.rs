@@ -12,7 +12,7 @@ use stentor::protocol::clock::{Clock as _, Deadline};
 
 use crate::args::{Aws, TableNames};
 use crate::data_dir::{DataDir, DatabaseCopy};
-use crate::store::StoreOption;
+use crate::store::{StoreOption, other_store};
 
 #[derive(Debug, Args)]
 pub(crate) struct AuditTable {
@@ -44,10 +44,7 @@ impl AuditTable {
         &self,
         query: impl AsyncFnOnce(&Database) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        let other = self
-            .data_dir
-            .as_ref()
-            .map_or_else(|| self.tables.stack.option(), |_| Some("--data-dir"));
+        let other = other_store(self.data_dir.as_deref(), &self.tables.stack);
         if let Some(database) = self.store.connect(other).await? {
             return query(&database).await;
         }

@@ -8,10 +8,10 @@ use clap::Args;
 use stentor::adapters::database::Database;
 use stentor::adapters::dynamodb::Tables;
 
-use crate::args::{Aws, deployed_store};
+use crate::args::{Aws, OutboxTable, deployed_store};
 use crate::data_dir::DataDir;
 use crate::stack::Stack;
-use crate::store::StoreOption;
+use crate::store::{StoreOption, other_store};
 
 /// Limit of the calls to the store.
 pub(crate) const STORE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -21,16 +21,8 @@ pub(crate) const STORE_TIMEOUT: Duration = Duration::from_secs(20);
 pub(crate) struct OutboxOptions {
     #[command(flatten)]
     stack: Stack,
-    /// DynamoDB table of the outbox
-    #[cfg_attr(not(feature = "aws"), arg(hide = true))]
-    #[arg(
-        long,
-        value_name = "TABLE",
-        env = "OUTBOX_TABLE",
-        hide_env = true,
-        default_value = "Outbox"
-    )]
-    outbox_table: String,
+    #[command(flatten)]
+    table: OutboxTable,
     /// Use the data directory of `stentor run` instead of a stack
     #[arg(long, value_name = "DIR", conflicts_with = "stack")]
     data_dir: Option<PathBuf>,
@@ -49,8 +41,7 @@ impl OutboxOptions {
         &self,
         work: impl AsyncFnOnce(&Database) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
-        let other =
-            self.data_dir.as_ref().map_or_else(|| self.stack.option(), |_| Some("--data-dir"));
+        let other = other_store(self.data_dir.as_deref(), &self.stack);
         if let Some(database) = self.store.connect(other).await? {
             return work(&database).await;
         }
@@ -62,7 +53,7 @@ impl OutboxOptions {
         }
         let aws = self.aws.load().await?;
         let settings = self.stack.settings(&aws).await?;
-        let outbox = settings.setting("OUTBOX_TABLE", Some(&self.outbox_table));
+        let outbox = self.table.of(&settings);
         let default = Tables::default();
         let tables = Tables { outbox: outbox.unwrap_or(default.outbox.clone()), ..default };
         work(&deployed_store(&settings, &aws, tables)?).await

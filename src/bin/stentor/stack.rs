@@ -18,9 +18,8 @@ pub(crate) struct Stack {
 pub(crate) struct StackSettings(Option<HashMap<String, String>>);
 
 impl Stack {
-    /// The option, if it names a stack.
-    pub(crate) fn option(&self) -> Option<&'static str> {
-        self.name.as_ref().map(|_| "--stack")
+    pub(crate) fn is_named(&self) -> bool {
+        self.name.is_some()
     }
 
     /// # Errors

@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -15,6 +16,7 @@ use stentor::protocol::store::Store as _;
 
 use crate::args::explain_store_error;
 use crate::data_dir::DataDir;
+use crate::stack::Stack;
 
 /// How long it may take to reach a database.
 const REACHED_WITHIN: Duration = Duration::from_secs(15);
@@ -128,6 +130,14 @@ impl StoreOption {
     pub(crate) fn unchecked(&self) -> anyhow::Result<stentor::adapters::postgres::PostgresStore> {
         let (name, url) = self.named().context("name the database with --store postgres://…")?;
         postgres::store(name, &url)
+    }
+}
+
+/// The option that names another store than a database.
+pub(crate) fn other_store(data_dir: Option<&Path>, stack: &Stack) -> Option<&'static str> {
+    match data_dir {
+        Some(_) => Some("--data-dir"),
+        None => stack.is_named().then_some("--stack"),
     }
 }
 
