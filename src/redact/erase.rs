@@ -45,7 +45,7 @@ pub struct Erasure {
 
 /// The new content of a row. The columns that it does not name stay, except for those that belong to the
 /// message: `pattern`, `context_before` and `context_after` are removed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ErasedRow {
     pub log_id: String,
     pub message: String,
@@ -78,14 +78,8 @@ impl Erasure {
 
     /// A row that no store has. Erasing it needs the same permission as any other, and changes nothing.
     pub fn no_row(&self) -> ErasedRow {
-        ErasedRow {
-            log_id: "no-alert-has-this-id".to_owned(),
-            message: self.tombstone.clone(),
-            app_name: None,
-            log_group: None,
-            log_stream: None,
-            source: None,
-        }
+        let log_id = "no-alert-has-this-id".to_owned();
+        ErasedRow { log_id, message: self.tombstone.clone(), ..ErasedRow::default() }
     }
 
     /// The text that replaces an erased one.
@@ -114,10 +108,12 @@ impl Erasure {
         self.subject.is_match(text) || !text.is_ascii() && self.subject.is_match(&upper(text))
     }
 
-    /// Notes the pattern of a text that holds the subject.
-    pub fn note_pattern(&mut self, pattern: &str) {
-        if self.has_part(pattern) && !self.patterns.contains(pattern) {
-            self.patterns.insert(pattern.to_owned());
+    /// Notes the pattern of a row whose message holds the subject. A row may also be of the subject by its
+    /// context or its origin, of which a pattern has nothing.
+    pub fn note_pattern(&mut self, row: &AuditRow) {
+        let AuditRow { message, pattern, .. } = row;
+        if !self.patterns.contains(pattern) && self.has_part(pattern) && self.is_in(message) {
+            self.patterns.insert(pattern.clone());
         }
     }
 
@@ -277,7 +273,10 @@ mod tests {
         let noted = |subject: &str, pattern: &str| {
             let mut erasure = erasure(subject);
             assert!(!erasure.is_in_pattern(pattern), "{pattern} has a placeholder");
-            erasure.note_pattern(pattern);
+            let of_another = AuditRow { pattern: pattern.to_owned(), ..row("another") };
+            erasure.note_pattern(&AuditRow { source: subject.to_owned(), ..of_another.clone() });
+            assert!(!erasure.is_in_pattern(pattern), "{pattern} is noted for its origin");
+            erasure.note_pattern(&AuditRow { message: subject.to_owned(), ..of_another });
             erasure.is_in_pattern(pattern)
         };
         for (subject, pattern) in [

@@ -141,8 +141,11 @@ impl EraseArguments {
             let allowed = store.erase_rows(&[erasure.no_row()], deadline()).await;
             allowed.map_err(|error| explain(&error, store))?;
         }
-        // The patterns come from the rows, so they are noted before the rows lose them.
-        let mut found = self.list_rows(store, &mut erasure, query).await?;
+        let mut found = Found::default();
+        if !self.yes || self.covers_outbox() {
+            // The patterns come from the rows, so they are noted before the rows lose them.
+            found = self.list_rows(store, &mut erasure, query).await?;
+        }
         let explain = |error: StoreError| explain_store_error(&error, &store.outbox_place());
         let mut outbox = self.erase_outbox(store, &erasure, !self.yes).await.map_err(explain)?;
         if self.yes {
@@ -202,7 +205,7 @@ impl EraseArguments {
         let list = |row: AuditRow| {
             if let Some(erased) = erasure.row(&row) {
                 found.add(&row, &erased);
-                erasure.note_pattern(&row.pattern);
+                erasure.note_pattern(&row);
                 if !self.yes && !self.json {
                     let row = row.visible();
                     let (at, app, message) = (row.timestamp, row.app_name, row.message);

@@ -7,7 +7,7 @@ use crate::model::pattern::placeholder_at;
 
 impl Tally {
     /// The same counts. A text for which `holds` is true becomes `tombstone`, and so does a pattern for which
-    /// `in_pattern` is true, which also learns whether a text of the pattern was erased.
+    /// `in_pattern` is true, which also learns whether a log event or a value of the pattern was erased.
     pub(crate) fn erased(
         &self,
         holds: &impl Fn(&str) -> bool,
@@ -23,12 +23,12 @@ impl Tally {
             apps: names(&self.apps),
             ..self.clone()
         };
-        for (pattern, group) in &self.groups {
+        for (pattern, whole) in &self.groups {
             let mut group = Group {
-                log_groups: names(&group.log_groups),
-                apps: names(&group.apps),
-                sample: group.sample.erased(holds, tombstone),
-                ..group.clone()
+                log_groups: names(&whole.log_groups),
+                apps: names(&whole.apps),
+                sample: whole.sample.erased(holds, tombstone),
+                ..whole.clone()
             };
             // The subject may be part pattern, part value: `user-4711` in `user-<n>`.
             let shows = |place: usize, value: &str| {
@@ -36,8 +36,7 @@ impl Tally {
             };
             let places = group.values.0.len();
             group.values.0.retain(|place, values| !values.keys().any(|value| shows(*place, value)));
-            let is_of_subject = group.values.0.len() < places
-                || group.sample.message != self.groups[pattern].sample.message;
+            let is_of_subject = group.values.0.len() < places || whole.sample.says(holds);
             let mut name = pattern.clone();
             if in_pattern(pattern, is_of_subject) {
                 // The values were those of its placeholders.
@@ -76,6 +75,11 @@ fn with_value(pattern: &str, place: usize, value: &str) -> String {
 }
 
 impl Sample {
+    /// Whether the log event itself holds the subject, and not only what is around it.
+    fn says(&self, holds: &impl Fn(&str) -> bool) -> bool {
+        holds(&self.message) || self.statement.as_deref().is_some_and(holds)
+    }
+
     fn erased(&self, holds: &impl Fn(&str) -> bool, tombstone: &str) -> Self {
         let mut erased = self.clone();
         let texts = [&self.statement, &self.before, &self.after].into_iter().flatten();
