@@ -1,7 +1,8 @@
 //! The stack of the template as the documents use it: SAM's transform makes its resources on moto,
-//! the commands of `docs/deploy.md` and `docs/operations.md` run as they are, and a log event goes from `put-log-events` to a
-//! message. The functions and the commands have the access keys of their roles and policies, and
-//! every call is judged: nothing is denied, and nothing is granted that no call needs.
+//! the commands of `docs/deploy.md` and `docs/operations.md` run as they are, and a log event goes
+//! from `put-log-events` to a message. The functions and the commands have the access keys of their
+//! roles and policies, and every call is judged: nothing is denied, and nothing is granted that no
+//! call needs.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
@@ -259,15 +260,15 @@ impl Stack {
         let looks = looks(&manual);
         assert!(looks.len() > 20, "{looks:?}");
         let looks = looks.into_iter().filter(|look| is_here(look)).collect::<Vec<_>>().join("\n");
-        let single = |block: &str| {
-            // The rest of a block that is one command goes with it.
-            let is_one = block.contains(" do\n") || block.contains("\\\n");
-            if is_one && !is_here(block) {
+        // The lines of a block are commands of their own, unless they are those of a loop or go on.
+        let runnable = |block: &str| {
+            let is_one_command = block.contains(" do\n") || block.contains("\\\n");
+            if is_one_command && !is_here(block) {
                 return String::new();
             }
             block.lines().filter(|line| is_here(line)).map(|line| format!("{line}\n")).collect()
         };
-        let blocks = blocks.map(single).chain([looks]);
+        let blocks = blocks.map(runnable).chain([looks]);
         let start = format!(
             "cd {}; export STENTOR_CONFIG=config/stentor.toml; {setup}\n\
              aws s3 mb s3://my-bucket; aws s3 cp batch \"s3://$FailedBatchesBucket/aws/lambda/async/a\"\nset -x\n",
