@@ -28,7 +28,7 @@ mod place;
 
 use output::{NewFile, PartOutput};
 use part::{ExportFormat, Part};
-use place::{Place, refuse_data_dir};
+use place::{ExportPlace, refuse_data_dir};
 
 const EXAMPLES: &str = if cfg!(feature = "aws") {
     "Examples: stentor export --stack stentor --since 2026-11-01 --until 2026-11-30 --to s3://my-bucket/alerts\n          \
@@ -97,7 +97,7 @@ impl From<StoreError> for ReadError {
 }
 
 struct Export<'a> {
-    place: Place,
+    place: ExportPlace,
     format: ExportFormat,
     /// The names of parts in a folder begin with this.
     prefix: String,
@@ -107,9 +107,9 @@ struct Export<'a> {
 
 pub(crate) async fn export(arguments: &ExportArguments, ui: Ui) -> anyhow::Result<Exit> {
     let query = arguments.content.of(arguments.period.query(&arguments.origin)?);
-    let place = Place::of(&arguments.to, &arguments.table).await?;
+    let place = ExportPlace::of(&arguments.to, &arguments.table).await?;
     let (format, prefix) = (arguments.format(&place)?, arguments.prefix());
-    if arguments.json && matches!(place, Place::Stdout) {
+    if arguments.json && matches!(place, ExportPlace::Stdout) {
         bail!("--json and --to - both print to standard output: name a file");
     }
     let shutdown = Shutdown::on_signals()?;
@@ -145,13 +145,13 @@ pub(crate) async fn export(arguments: &ExportArguments, ui: Ui) -> anyhow::Resul
 impl ExportArguments {
     /// # Errors
     /// When neither the option nor the name of the file says it.
-    fn format(&self, place: &Place) -> anyhow::Result<ExportFormat> {
+    fn format(&self, place: &ExportPlace) -> anyhow::Result<ExportFormat> {
         let named = self.format.or_else(|| ExportFormat::of_name(&self.to));
         match (named, place) {
             (Some(format), _) => Ok(format),
-            (None, Place::Stdout) => Ok(ExportFormat::Jsonl),
-            (None, Place::Folder(_) | Place::Bucket(_)) => Ok(ExportFormat::Parquet),
-            (None, Place::File(_)) => Err(ui::hinted(
+            (None, ExportPlace::Stdout) => Ok(ExportFormat::Jsonl),
+            (None, ExportPlace::Folder(_) | ExportPlace::Bucket(_)) => Ok(ExportFormat::Parquet),
+            (None, ExportPlace::File(_)) => Err(ui::hinted(
                 anyhow!("--to {}: the name does not say which format", self.to),
                 "end it in .parquet, .jsonl or .jsonl.gz, or in / for a folder, or add --format; `stentor alerts --csv --limit 0` prints CSV",
             )),
@@ -251,21 +251,21 @@ impl Export<'_> {
         let folder = day.as_deref().unwrap_or_default();
         let in_folder = format!("day={folder}/{}-{number:04}.{end}", self.prefix);
         let (name, output) = match &self.place {
-            Place::Stdout => (
+            ExportPlace::Stdout => (
                 "standard output".to_owned(),
                 PartOutput::Stdout(std::io::BufWriter::new(std::io::stdout())),
             ),
-            Place::File(path) => {
+            ExportPlace::File(path) => {
                 (path.display().to_string(), PartOutput::Disk(NewFile::create(path)?))
             }
-            Place::Folder(root) => {
+            ExportPlace::Folder(root) => {
                 let path = root.join(&in_folder);
                 create_folder(path.parent().unwrap_or(root))?;
                 // A folder may be a link.
                 refuse_data_dir(&path)?;
                 (in_folder, PartOutput::Disk(NewFile::create(&path)?))
             }
-            Place::Bucket(_) => (in_folder, PartOutput::Memory(Vec::new())),
+            ExportPlace::Bucket(_) => (in_folder, PartOutput::Memory(Vec::new())),
         };
         Part::new(name, day, self.format, output)
     }
@@ -273,7 +273,7 @@ impl Export<'_> {
     async fn finish(&mut self, part: Part) -> anyhow::Result<()> {
         let (name, day, alerts) = (part.name.clone(), part.day.clone(), part.alerts);
         let finished = part.finish()?;
-        if let (Place::Bucket(bucket), Some(body)) = (&mut self.place, finished.body) {
+        if let (ExportPlace::Bucket(bucket), Some(body)) = (&mut self.place, finished.body) {
             bucket.put(&name, body).await?;
         }
         self.files.push(ExportedFile { name, day, alerts, bytes: finished.bytes });

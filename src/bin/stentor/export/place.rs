@@ -8,7 +8,7 @@ use super::bucket::Bucket;
 use crate::audit_table::AuditTable;
 use crate::data_dir::is_in_data_dir;
 
-pub(super) enum Place {
+pub(super) enum ExportPlace {
     Stdout,
     File(PathBuf),
     Folder(PathBuf),
@@ -16,7 +16,7 @@ pub(super) enum Place {
     Bucket(Box<Bucket>),
 }
 
-impl Place {
+impl ExportPlace {
     /// The place that `--to` names.
     ///
     /// # Errors
