@@ -176,6 +176,9 @@ pub struct Route {
     /// The severity of its alerts. Default: none, so that the marker decides, or the name of a route
     /// without markers ([`Severity::of_marker`]).
     pub severity: Option<Severity>,
+    /// The severity of an alert that meets conditions: the worst for which one of these accepts it, and
+    /// `severity` if there is none. Default: none.
+    pub severity_if: BTreeMap<Severity, Vec<Conditions>>,
 }
 
 /// How many log events around an alert become part of it.

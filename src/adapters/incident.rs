@@ -13,9 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::adapters::content_hash::ContentHash;
 use crate::model::digest::Digest;
 use crate::model::name::Severity;
-
-const SEVERITIES: [Severity; 4] =
-    [Severity::Info, Severity::Warning, Severity::Error, Severity::Critical];
+use crate::model::tally::Tally;
 
 /// The severities with which a burst may have an incident open. As JSON, it is the reference to the
 /// first message of the burst.
@@ -45,13 +43,15 @@ impl Incidents {
     }
 
     /// With the incidents that may be open after `digest` was accepted. An earlier attempt, whose
-    /// answer was lost, covered fewer epochs, so it may have had the severity of any of the markers.
+    /// answer was lost, covered fewer epochs, so it may have had the severity of any of the alerts.
     #[must_use]
     pub fn after(mut self, digest: &Digest) -> Self {
         let severity = self.severity(digest);
         let known = self.open.last().copied();
-        let markers = digest.tally.markers.keys().map(|marker| Severity::of_marker(marker));
-        self.open.extend(markers.filter(|one| known.is_none_or(|known| known < *one)));
+        let Tally { markers, severities, .. } = &digest.tally;
+        let of_markers = markers.keys().map(|marker| Severity::of_marker(marker));
+        let earlier = of_markers.chain(severities.keys().copied());
+        self.open.extend(earlier.filter(|one| known.is_none_or(|known| known < *one)));
         self.open.retain(|one| *one <= severity);
         self.open.insert(severity);
         self
@@ -62,7 +62,7 @@ impl Incidents {
     /// it does not know.
     pub fn to_resolve(&self) -> Vec<Severity> {
         match self.open.is_empty() {
-            true => SEVERITIES.to_vec(),
+            true => Severity::ALL.to_vec(),
             false => self.open.iter().copied().collect(),
         }
     }
@@ -97,7 +97,6 @@ mod tests {
     use Severity::{Critical, Error, Info, Warning};
 
     use super::*;
-    use crate::model::tally::Tally;
 
     /// A digest of one burst with these markers.
     fn digest(severity: Severity, markers: &[&str]) -> Digest {
@@ -130,12 +129,16 @@ mod tests {
     fn incidents_of_attempts_without_an_answer_are_resolved() {
         let worse = digest(Critical, &["[INFO]", "[ERROR]", "[CRITICAL]"]);
         assert_eq!(Incidents::default().after(&worse).to_resolve(), [Info, Error, Critical]);
+        let mut by_conditions = digest(Critical, &["[INFO]"]);
+        by_conditions.tally.severities = [(Warning, 1), (Critical, 1)].into();
+        let opened = Incidents::default().after(&by_conditions);
+        assert_eq!(opened.to_resolve(), [Info, Warning, Critical]);
         let known = Incidents::default().after(&digest(Error, &["[ERROR]"]));
         assert_eq!(known.after(&worse).to_resolve(), [Error, Critical]);
         let configured = digest(Warning, &["[CRITICAL]"]);
         assert_eq!(Incidents::default().after(&configured).to_resolve(), [Warning]);
         for unknown in [None, Some(""), Some("C1/2.3"), Some("{\"open\":[\"awful\"]}")] {
-            assert_eq!(Incidents::read(unknown).to_resolve(), SEVERITIES, "{unknown:?}");
+            assert_eq!(Incidents::read(unknown).to_resolve(), Severity::ALL, "{unknown:?}");
         }
     }
 

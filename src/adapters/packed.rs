@@ -9,8 +9,16 @@ use flate2::{Compress, Compression, FlushCompress, Status};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::model::alert::Alert;
+use crate::model::name::RouteName;
+use crate::model::tally::Tally;
+
 /// More than any packed value has. An item has at most 400 KB.
 const JSON_BYTES_MAX: u64 = 4 << 20;
+
+/// Alerts that are counted in one step. A tally keeps so much detail of them, and the sum of such tallies
+/// keeps as much as an epoch.
+const COUNTED_AT_ONCE: usize = 99;
 
 /// The digits of the number of a shard.
 const SHARD_DIGITS: usize = 12;
@@ -41,6 +49,25 @@ pub(super) fn pack_json(value: &impl Serialize) -> Vec<u8> {
         }
     });
     packed
+}
+
+/// The tallies of `alerts`, all of which have these `routes`: one for each route, packed.
+pub(super) fn pack_tallies(routes: &[RouteName], alerts: &[&Alert]) -> Vec<Vec<u8>> {
+    let of_route = |route: &RouteName| {
+        let of_part = |part: &[&Alert]| Tally::of(part.iter().map(|alert| alert.on(route)));
+        match alerts.len() <= COUNTED_AT_ONCE {
+            true => pack_json(&of_part(alerts)),
+            false => {
+                let parts: Vec<Tally> = alerts.chunks(COUNTED_AT_ONCE).map(of_part).collect();
+                pack_json(&Tally::sum(&parts))
+            }
+        }
+    };
+    let differ = routes.len() > 1 && alerts.iter().any(|alert| !alert.severities.is_empty());
+    match (differ, routes) {
+        (false, [first, ..]) => vec![of_route(first); routes.len()],
+        _ => routes.iter().map(of_route).collect(),
+    }
 }
 
 /// `None` if it is no such value.

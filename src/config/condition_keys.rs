@@ -1,4 +1,6 @@
-//! The meaning of the keys of conditions, in a route and in its `except`.
+//! The meaning of the keys of conditions, in a route and in its `except` and `severity_if`.
+
+use std::collections::BTreeMap;
 
 use super::conditions::{Conditions, FieldCondition, TextRegex};
 use super::diagnostic::Diagnostics;
@@ -6,11 +8,12 @@ use super::scope_keys::{globs, scope};
 use super::value::{Fields, TomlValue, distinct_items, filled_list, optional, warn_elements};
 use super::{Glob, MARKER_BYTES_MAX};
 use crate::filter_pattern::FilterPattern;
+use crate::model::name::Severity;
 use crate::model::visible;
 use crate::redact::Redactor;
 
-/// The most tables of an `except`.
-const EXCEPTIONS_MAX: usize = 100;
+/// The most tables of an `except`, and of a severity.
+const TABLES_MAX: usize = 100;
 
 /// The longest path of `fields`, in bytes, and the most names in it.
 const PATH_BYTES_MAX: usize = 256;
@@ -70,23 +73,61 @@ pub(super) fn exceptions(
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Vec<Conditions>> {
     let Some(value) = value else { return Some(Vec::new()) };
+    tables(value, "so the route would accept nothing", redactor, diagnostics)
+}
+
+/// `severity_if = { critical = { regex = "data loss" } }`.
+pub(super) fn severity_if(
+    value: Option<TomlValue<'_>>,
+    redactor: Option<&Redactor>,
+    diagnostics: &mut Diagnostics<'_>,
+) -> Option<BTreeMap<Severity, Vec<Conditions>>> {
+    let Some(value) = value else { return Some(BTreeMap::new()) };
+    let mut of_severities = diagnostics.read(value, TomlValue::table)?;
+    let mut all = Some(BTreeMap::new());
+    for severity in Severity::ALL {
+        let Some(value) = of_severities.take(severity.as_str()) else { continue };
+        match (
+            tables(value, "so all alerts would have this severity", redactor, diagnostics),
+            &mut all,
+        ) {
+            (Some(conditions), Some(all)) => drop(all.insert(severity, conditions)),
+            _ => all = None,
+        }
+    }
+    let keys = of_severities.finish(diagnostics, |_| None);
+    all.filter(|_| !keys.has_unknown)
+}
+
+/// One table of conditions, or a list of such tables. `effect` is that of a table without any.
+fn tables(
+    value: TomlValue<'_>,
+    effect: &str,
+    redactor: Option<&Redactor>,
+    diagnostics: &mut Diagnostics<'_>,
+) -> Option<Vec<Conditions>> {
     let tables: Vec<TomlValue<'_>> = match value.is_table() {
         true => vec![value],
         false => diagnostics
             .read(value, |value| value.array().map_err(|_| value.mismatch("a table")))?
             .collect(),
     };
-    if tables.len() > EXCEPTIONS_MAX {
-        diagnostics.error(value, format_args!("a route has at most {EXCEPTIONS_MAX} of them"));
+    if tables.is_empty() {
+        diagnostics.error(value, "must not be empty");
         return None;
     }
-    let exceptions: Vec<Option<Conditions>> =
-        tables.into_iter().map(|table| exception(table, redactor, diagnostics)).collect();
-    exceptions.into_iter().collect()
+    if tables.len() > TABLES_MAX {
+        diagnostics.error(value, format_args!("expected at most {TABLES_MAX} tables"));
+        return None;
+    }
+    let all: Vec<Option<Conditions>> =
+        tables.into_iter().map(|one| table(one, effect, redactor, diagnostics)).collect();
+    all.into_iter().collect()
 }
 
-fn exception(
+fn table(
     table: TomlValue<'_>,
+    effect: &str,
     redactor: Option<&Redactor>,
     diagnostics: &mut Diagnostics<'_>,
 ) -> Option<Conditions> {
@@ -98,7 +139,7 @@ fn exception(
     let conditions = conditions?;
     let without = Conditions { ignore_case: conditions.ignore_case, ..Conditions::default() };
     if conditions == without {
-        diagnostics.error(table, "has no condition, so the route would accept nothing");
+        diagnostics.error(table, format_args!("has no condition, {effect}"));
         return None;
     }
     Some(conditions)

@@ -32,6 +32,7 @@ pub(super) struct Draft {
     pub(super) context: Option<ContextSize>,
     pub(super) links: Option<Vec<LinkTemplate>>,
     pub(super) severity: Option<Option<Severity>>,
+    pub(super) severity_if: Option<BTreeMap<Severity, Vec<Conditions>>>,
 }
 
 /// `window` and `window_max`: each limits the other.
@@ -75,6 +76,7 @@ impl Draft {
             context: self.context?,
             links: self.links?,
             severity: self.severity?,
+            severity_if: self.severity_if?,
         })
     }
 }

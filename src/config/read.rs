@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
-use super::condition_keys::{CONDITION_KEYS, conditions, exceptions};
+use super::condition_keys::{CONDITION_KEYS, conditions, exceptions, severity_if};
 use super::diagnostic::Diagnostics;
 use super::draft::{Draft, Setting, Windows};
 use super::quantity::{self, spell};
@@ -35,7 +35,7 @@ const NOTIFY_MAX: usize = 64;
 const FILE_KEYS: [&str; 2] = ["decoded_bytes_max", "strict"];
 
 /// Keys that are valid in a route only, besides its conditions.
-const ROUTE_KEYS: [&str; 14] = [
+const ROUTE_KEYS: [&str; 15] = [
     "name",
     "except",
     "notify",
@@ -50,6 +50,7 @@ const ROUTE_KEYS: [&str; 14] = [
     "runbook",
     "links",
     "severity",
+    "severity_if",
 ];
 
 /// The settings above the routes, which each route inherits.
@@ -168,6 +169,7 @@ fn draft(
         severity: optional(fields.take("severity"), None, diagnostics, |value| {
             value.variant().map(Some)
         }),
+        severity_if: severity_if(fields.take("severity_if"), redactor, diagnostics),
     };
     let misplaced = |key: &str| match key {
         "redact" => Some("it is a table of its own, [redact]"),

@@ -241,15 +241,9 @@ fn priority(
 ) -> Option<BTreeMap<Severity, String>> {
     let Some(value) = fields.take("priority") else { return Some(BTreeMap::new()) };
     let mut table = diagnostics.read(value, TomlValue::table)?;
-    let severities = [
-        ("critical", Severity::Critical),
-        ("error", Severity::Error),
-        ("warning", Severity::Warning),
-        ("info", Severity::Info),
-    ];
     let mut priorities = Some(BTreeMap::new());
-    for (key, severity) in severities {
-        let Some(value) = table.take(key) else { continue };
+    for severity in Severity::ALL {
+        let Some(value) = table.take(severity.as_str()) else { continue };
         match (diagnostics.read(value, word), &mut priorities) {
             (Some(name), Some(priorities)) => drop(priorities.insert(severity, name)),
             _ => priorities = None,

@@ -52,6 +52,7 @@ fn the_builtin_configuration_is_the_documented_one() {
             context: ContextSize::default(),
             links: Vec::new(),
             severity: None,
+            severity_if: BTreeMap::new(),
         }],
         apps: Vec::new(),
         targets: [(

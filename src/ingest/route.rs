@@ -23,7 +23,7 @@ use crate::ingest::lines::{AroundLimits, LineFilter};
 use crate::ingest::logs::{LogBatch, LogEvent};
 use crate::ingest::origin::Origins;
 use crate::model::alert::{Alert, Origin};
-use crate::model::name::RouteName;
+use crate::model::name::{RouteName, Severity};
 use crate::model::pattern::Patterns;
 use crate::redact::Redactor;
 
@@ -74,6 +74,8 @@ pub struct Hit {
     pub marker: Arc<str>,
     /// Never empty; in the order of the configuration.
     pub routes: Arc<[RouteName]>,
+    /// The severities of the routes that set one by conditions.
+    pub severities: Vec<(RouteName, Severity)>,
 }
 
 /// A route that was tested on a log event.
@@ -214,12 +216,19 @@ impl Routes {
         for prepared in &self.prepared {
             let Some(marker) = prepared.accept(&message, &place) else { continue };
             let alone = &prepared.alone;
-            hit = Some(match hit {
-                None => Hit { marker: Arc::clone(marker), routes: Arc::clone(alone) },
-                Some(Hit { marker, routes }) => {
-                    Hit { marker, routes: routes.iter().chain(&**alone).cloned().collect() }
+            let hit = match &mut hit {
+                None => hit.insert(Hit {
+                    marker: Arc::clone(marker),
+                    routes: Arc::clone(alone),
+                    severities: Vec::new(),
+                }),
+                Some(hit) => {
+                    hit.routes = hit.routes.iter().chain(&**alone).cloned().collect();
+                    hit
                 }
-            });
+            };
+            let severity = prepared.severity(marker, &message, &place);
+            hit.severities.extend(alone.iter().cloned().zip(severity));
             if !prepared.continue_ {
                 break;
             }

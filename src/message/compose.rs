@@ -103,6 +103,7 @@ impl Budget {
 ///     context: None,
 ///     statement: None,
 ///     routes: ["critical".parse()?].into(),
+///     severities: [].into(),
 ///     account_id: "111122223333".into(),
 ///     region: origin.region.clone(),
 ///     origin,
@@ -129,8 +130,8 @@ pub fn compose(digest: &Digest, budget: &Budget) -> Content {
         }
     }
     let rest = &groups[content.groups.len()..];
-    let (new, usual) =
-        rest.split_at(rest.partition_point(|(pattern, _)| digest.tally.news_of(pattern).is_some()));
+    let is_news = |(pattern, _): &(&str, _)| digest.tally.news_of(pattern).is_some();
+    let (new, usual) = rest.split_at(rest.iter().rposition(is_news).map_or(0, |last| last + 1));
     let lines = new.iter().map(|(pattern, group)| (*pattern, Ok(*group)));
     let ungrouped = ungrouped_news(digest);
     let lines = lines.chain(ungrouped.into_iter().map(|(pattern, count)| (pattern, Err(count))));
@@ -185,7 +186,7 @@ pub(super) fn add_links(content: &mut Content, digest: &Digest, fits: impl Fn(&C
     }
 }
 
-/// The query for the largest group.
+/// The query for the first group.
 fn query(digest: &Digest) -> Option<Link> {
     let (pattern, group) = *digest.groups().first()?;
     let span = digest.tally.span.unwrap_or(group.span);
@@ -208,7 +209,7 @@ fn title(digest: &Digest) -> String {
     }
 }
 
-/// The headline without a quote, and how the most frequent alert begins.
+/// The headline without a quote, and how the sample of the first group begins.
 fn notification(digest: &Digest, headline: &str) -> String {
     let sign = if digest.escalated.is_some() { "⚠️ Fallback · " } else { "" };
     let Some((pattern, group)) = digest.groups().first().copied() else {
@@ -251,6 +252,7 @@ fn detail(
         true => values::list(pattern, group),
         false => joined([
             count_and_time(digest, group),
+            facts::severity(digest, group),
             news::of_pattern(digest, pattern),
             values::list(pattern, group),
             APPS.list(&group.apps),
@@ -317,6 +319,7 @@ fn group_line(digest: &Digest, pattern: &str, group: &Group, with_link: bool) ->
         alerts: group.alerts,
         summary: joined([
             count,
+            facts::severity(digest, group),
             news::of_pattern(digest, pattern),
             quote,
             values::list(pattern, group),

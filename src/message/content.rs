@@ -33,11 +33,11 @@ pub struct Content {
     pub facts: Facts,
     /// The links that the route gives to readers.
     pub links: Vec<Link>,
-    /// A query for all log events of the largest group.
+    /// A query for all log events of the first group.
     pub query: Option<Link>,
-    /// The largest groups, each with its sample.
+    /// The first groups, each with its sample.
     pub groups: Vec<GroupDetail>,
-    /// The next largest groups, each in one line.
+    /// The next groups, each in one line.
     pub more_groups: Vec<GroupLine>,
     pub left_out: Option<LeftOut>,
     pub reference: Reference,
@@ -58,6 +58,8 @@ pub struct Facts {
     pub fallback: Line,
     /// How many patterns are news, and what people marked before the alerts.
     pub news: Line,
+    /// How many alerts of each severity, if conditions of the route gave them several.
+    pub severities: Line,
     /// How many patterns, from which accounts, log groups and apps.
     pub scope: Line,
     /// From the first alert to the last, in UTC and in the reader's own time.
@@ -173,6 +175,7 @@ impl Facts {
             fallback,
             lost,
             news,
+            severities,
             scope,
             period,
             timeline,
@@ -184,8 +187,8 @@ impl Facts {
             latest,
         } = self;
         [
-            fallback, lost, news, scope, period, timeline, burst, backlog, muted, held, related,
-            latest,
+            fallback, lost, news, severities, scope, period, timeline, burst, backlog, muted, held,
+            related, latest,
         ]
         .into_iter()
         .filter(|line| !line.is_empty())

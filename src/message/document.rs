@@ -10,6 +10,7 @@ use super::console_link::console_url;
 use super::plain;
 use crate::model::digest::Digest;
 use crate::model::history::News;
+use crate::model::name::Severity;
 use crate::model::pattern::pattern_id;
 use crate::model::tally::{Group, Names};
 use crate::model::truncate::truncated;
@@ -67,17 +68,19 @@ pub struct Document {
     pub fallback_reason: Option<String>,
     /// Alerts by marker.
     pub markers: BTreeMap<String, u64>,
+    /// Alerts by severity, of those that got one by the conditions of the route.
+    pub severities: BTreeMap<Severity, u64>,
     pub accounts: BTreeMap<String, u64>,
     pub apps: BTreeMap<String, u64>,
     pub log_groups: BTreeMap<String, u64>,
-    /// The groups of similar alerts: first those that are news, then the largest.
+    /// The groups of similar alerts: first the worst, then those that are news, then the largest.
     pub groups: Vec<DocumentGroup>,
     /// Alerts of groups for which there was no room.
     pub other_alerts: u64,
     /// The things that other targets opened for the same burst.
     pub related: Vec<DocumentRelated>,
     /// The links that the route gives to readers, and a query of CloudWatch Logs Insights for the
-    /// largest group.
+    /// first group.
     pub links: Vec<DocumentLink>,
 }
 
@@ -101,6 +104,8 @@ pub struct DocumentGroup {
     /// `new`, `back` or `spike`, if alerts of the pattern are news.
     pub news: Option<&'static str>,
     pub alerts: u64,
+    /// The worst severity that one of them got by the conditions of the route.
+    pub severity: Option<Severity>,
     pub first: String,
     pub last: String,
     pub accounts: BTreeMap<String, u64>,
@@ -195,6 +200,7 @@ fn without_groups(stack: &str, digest: &Digest) -> Document {
         lost_epochs: digest.lost_epochs,
         fallback_reason: digest.escalated.as_deref().map(|reason| truncated(reason, 4 * WIDTH)),
         markers: most_frequent(&tally.markers),
+        severities: tally.severities.clone(),
         accounts: names(&tally.accounts),
         apps: names(&tally.apps),
         log_groups: names(&tally.log_groups),
@@ -212,6 +218,7 @@ fn group(digest: &Digest, pattern: &str, group: &Group) -> DocumentGroup {
         pattern_id: pattern_id(pattern),
         news: digest.tally.news_of(pattern).map(News::code),
         alerts: group.alerts,
+        severity: group.severity,
         first: group.span.first.iso(),
         last: group.span.last.iso(),
         accounts: names(&group.accounts),

@@ -6,7 +6,7 @@ use super::{news, sparkline, text, time};
 use crate::model::burst::{Burst, Related};
 use crate::model::digest::{Backlog, Digest, HeldAlerts};
 use crate::model::humanize::{count_alerts, humanize_duration, thousands};
-use crate::model::tally::{Histogram, Span};
+use crate::model::tally::{Group, Histogram, Span};
 
 /// The longest reason for a fallback, in bytes. Channels keep their reasons shorter.
 const REASON_BYTES_MAX: usize = 400;
@@ -16,6 +16,7 @@ pub(super) fn of(digest: &Digest) -> Facts {
         fallback: fallback(digest),
         lost: lost(digest.lost_epochs),
         news: news::fact(digest, has_one_group(digest)),
+        severities: severities(digest),
         scope: scope(digest),
         period: digest.tally.span.map(period).unwrap_or_default(),
         timeline: timeline(&digest.tally.histogram),
@@ -58,6 +59,24 @@ pub(super) fn fallback(digest: &Digest) -> Line {
     let Some(reason) = &digest.escalated else { return vec![] };
     let reason = text::name(reason, REASON_BYTES_MAX);
     vec![Inline::Strong(format!("⚠️ Sent to {} as the fallback: {reason}", digest.target))]
+}
+
+/// `2 critical, 38 error`: if conditions of the route gave the alerts several severities.
+fn severities(digest: &Digest) -> Line {
+    let severities = &digest.tally.severities;
+    if severities.len() < 2 {
+        return vec![];
+    }
+    let counts = severities.iter().rev();
+    let counts: Vec<_> =
+        counts.map(|(severity, n)| format!("{} {severity}", thousands(*n))).collect();
+    plain_line(counts.join(", "))
+}
+
+/// The severity of a group in a word, if not all alerts have the same.
+pub(super) fn severity(digest: &Digest, group: &Group) -> Line {
+    let severity = group.severity.filter(|_| digest.tally.severities.len() > 1);
+    severity.map(|severity| vec![Inline::Strong(severity.to_string())]).unwrap_or_default()
 }
 
 fn scope(digest: &Digest) -> Line {

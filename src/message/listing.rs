@@ -10,7 +10,7 @@ use crate::model::truncate::truncate;
 /// The longest statement, in bytes.
 const STATEMENT_BYTES_MAX: usize = 2_000;
 
-/// Each group with its count and its statement, the largest first. At most `bytes_max` bytes.
+/// Each group with its count and its statement, in the order of the digest. At most `bytes_max` bytes.
 pub fn listing(digest: &Digest, bytes_max: usize) -> String {
     let mut listing = String::new();
     for (pattern, group) in digest.groups() {

@@ -8,6 +8,7 @@ use super::plain;
 use super::subject::subject;
 use crate::model::digest::{Digest, HeldAlerts};
 use crate::model::history::{Mark, News};
+use crate::model::name::Severity;
 use crate::model::pattern::pattern_id;
 use crate::model::tally::{AlertCount, Tally, Ungrouped};
 use crate::model::time::Timestamp;
@@ -74,6 +75,36 @@ fn news_come_first_and_say_what_they_are() {
     for part in ["1 pattern is new", "• 1 alert · new · ", "+ 7 more patterns"] {
         assert!(shown.contains(part), "{part}\n{shown}");
     }
+}
+
+#[test]
+fn the_worst_groups_come_first() {
+    let mut digest = flood_in_burst();
+    let smallest = digest.groups().last().unwrap().0.to_owned();
+    for (pattern, group) in &mut digest.tally.groups {
+        let own = if *pattern == smallest { Severity::Critical } else { Severity::Warning };
+        group.severity = Some(own);
+        *digest.tally.severities.entry(own).or_default() += group.alerts;
+    }
+    // News are in the order of their severity, too.
+    let largest = digest.groups()[1].0.to_owned();
+    digest.tally.news = [(pattern_id(&largest), News::New)].into();
+    let shown = view(&digest);
+    let lines = shown.lines().filter(|line| {
+        ["critical,", "· critical", "· warning"].iter().any(|word| line.contains(word))
+    });
+    insta::assert_snapshot!(lines.collect::<Vec<_>>().join("\n"), @"
+    1 critical, 186 warning
+    1 alert at 14:15:06, first to occur · critical · app orders-db-1
+    112 alerts in 38 s from 14:15:08 · warning · new · apps checkout, cart · accounts 111122223333,
+    48 alerts in 35 s from 14:15:12 · warning · app payments-api
+    21 alerts in 19 s from 14:15:15 · warning · app order-worker
+    5 alerts in 19 s from 14:15:21 · warning · app invoice-mailer
+    ");
+    assert!(content(&digest).notification.contains("No space left on device"));
+    digest.tally.severities.remove(&Severity::Warning);
+    let all_alike = view(&digest);
+    assert!(!all_alike.contains("· critical"), "{all_alike}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::model::app::{self, AppSource};
-use crate::model::name::RouteName;
+use crate::model::name::{RouteName, Severity};
 use crate::model::pattern::Pattern;
 use crate::model::statement;
 use crate::model::time::Timestamp;
@@ -37,11 +37,21 @@ pub struct Alert {
     pub pattern: Pattern,
     /// The routes that accepted it, in the order of the configuration. Never empty.
     pub routes: Arc<[RouteName]>,
+    /// Its severity on the routes that set one by conditions.
+    pub severities: Box<[(RouteName, Severity)]>,
     /// The account of the application: `@aws.account` if system fields are emitted, else the owner
     /// of the log group.
     pub account_id: Arc<str>,
     pub region: Option<Arc<str>>,
     pub origin: Arc<Origin>,
+}
+
+/// An alert, as one of its routes counts it.
+#[derive(Copy, Clone, Debug)]
+pub struct AlertOnRoute<'a> {
+    pub alert: &'a Alert,
+    /// `None` if the route sets no severity by conditions.
+    pub severity: Option<Severity>,
 }
 
 /// Log events of the same record before and after an alert, which are no alerts themselves. Each
@@ -124,12 +134,25 @@ impl Alert {
         statement::find(&self.message, &self.marker).range.start
     }
 
+    pub fn on(&self, route: &RouteName) -> AlertOnRoute<'_> {
+        let own = self.severities.iter().find(|(name, _)| name == route);
+        AlertOnRoute { alert: self, severity: own.map(|(_, severity)| *severity) }
+    }
+
     /// The memory of the alert in bytes, without the texts that it shares with others.
     pub fn bytes(&self) -> usize {
         let context = self.context.as_ref().map_or(0, |context| {
             size_of::<LogContext>() + context.before.capacity() + context.after.capacity()
         });
-        size_of::<Self>() + self.message.capacity() + self.id.as_str().len() + context
+        let texts = self.message.capacity() + self.id.as_str().len() + context;
+        size_of::<Self>() + size_of_val(&*self.severities) + texts
+    }
+}
+
+impl<'a> From<&'a Alert> for AlertOnRoute<'a> {
+    /// The alert on a route that sets no severity by conditions.
+    fn from(alert: &'a Alert) -> Self {
+        Self { alert, severity: None }
     }
 }
 

@@ -181,13 +181,20 @@ impl Digest {
         }
     }
 
-    /// The groups: first those that are news, then the largest, and among equal ones the earliest.
+    /// The groups: first the worst, then those that are news, then the largest, and among equal ones
+    /// the earliest.
     pub fn groups(&self) -> Vec<(&str, &Group)> {
         let mut groups: Vec<_> =
             self.tally.groups.iter().map(|(pattern, group)| (pattern.as_str(), group)).collect();
         groups.sort_by_cached_key(|(pattern, group)| {
             let news = self.tally.news_of(pattern).map(News::order);
-            (Reverse(news), Reverse(group.alerts), group.span.first, *pattern)
+            (
+                Reverse(group.severity),
+                Reverse(news),
+                Reverse(group.alerts),
+                group.span.first,
+                *pattern,
+            )
         });
         groups
     }
@@ -285,10 +292,17 @@ impl MergedEpochs {
     }
 }
 
-/// The severity of the route, else the worst of its markers.
+/// The worst severity of an alert. Those without their own have the severity of the route, else that of the
+/// worst marker.
 fn severity(configured: Option<Severity>, tally: &Tally) -> Severity {
+    let with_own = tally.severities.values().fold(0, |sum: u64, n| sum.saturating_add(*n));
+    let own = tally.severities.keys().next_back().copied();
     let of_markers = || tally.markers.keys().map(|marker| Severity::of_marker(marker)).max();
-    configured.or_else(of_markers).unwrap_or(Severity::Info)
+    let of_others = || configured.or_else(of_markers).unwrap_or(Severity::Info);
+    match own {
+        Some(own) if with_own >= tally.alerts => own,
+        own => own.max(Some(of_others())).unwrap_or(Severity::Info),
+    }
 }
 
 impl Histogram {
@@ -317,6 +331,26 @@ mod tests {
             hold: None,
             released: None,
         }
+    }
+
+    #[test]
+    fn the_severity_of_a_digest_is_the_worst_of_its_alerts() {
+        use Severity::{Critical, Error, Info, Warning};
+        let check = |configured, markers: &[&str], own: &[(Severity, u64)], expected| {
+            let markers = markers.iter().map(|marker| ((*marker).to_owned(), 1)).collect();
+            let severities = own.iter().copied().collect();
+            let tally = Tally { alerts: 3, markers, severities, ..Tally::default() };
+            assert_eq!(severity(configured, &tally), expected, "{configured:?} {own:?}");
+        };
+        check(None, &["[INFO]", "[ERROR]"], &[], Error);
+        check(Some(Critical), &["[INFO]"], &[], Critical);
+        // Conditions gave all of them a severity.
+        check(Some(Error), &["[CRITICAL]"], &[(Info, 3)], Info);
+        check(None, &["[CRITICAL]"], &[(Info, 2), (Warning, 1)], Warning);
+        // An earlier configuration had none for some of them.
+        check(Some(Error), &["[CRITICAL]"], &[(Info, 2)], Error);
+        check(None, &["[CRITICAL]"], &[(Info, 2)], Critical);
+        check(Some(Warning), &["[INFO]"], &[(Error, u64::MAX), (Info, 2)], Error);
     }
 
     #[test]

@@ -303,6 +303,9 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// From the mildest to the worst.
+    pub const ALL: [Self; 4] = [Self::Info, Self::Warning, Self::Error, Self::Critical];
+
     /// The severity that the words of a marker name: `[CRITICAL]` is critical, `level=error` is an
     /// error. The worst of several words counts. A marker without such a word is a warning.
     pub fn of_marker(marker: &str) -> Severity {

@@ -197,6 +197,7 @@ mod tests {
         };
         let group = Group {
             alerts,
+            severity: None,
             span: Span { first: at, last: at },
             sample,
             accounts: Names::default(),

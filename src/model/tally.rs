@@ -6,14 +6,16 @@
 //! size allows, the smallest groups lose their samples and move to `ungrouped`. Where even the
 //! patterns are too many, the smallest are dropped, and their counts move to `other`.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::alert::{Alert, LogContext};
+use crate::model::alert::{Alert, AlertOnRoute, LogContext};
 use crate::model::cluster::{Cluster, ClusterPlace, cluster};
 use crate::model::history::News;
+use crate::model::name::Severity;
 use crate::model::pattern::{Pattern, VALUE_BYTES_MAX};
 use crate::model::time::Timestamp;
 use crate::model::truncate::{around, truncate, truncated, truncated_start};
@@ -62,6 +64,7 @@ const SLICES_MAX: i64 = 40;
 ///     statement: None,
 ///     pattern: Pattern::of(message, "[CRITICAL]"),
 ///     routes: Arc::from(["critical".parse().unwrap()]),
+///     severities: [].into(),
 ///     account_id: "123456789012".into(),
 ///     region: None,
 ///     origin: Arc::clone(&origin),
@@ -81,6 +84,9 @@ pub struct Tally {
     pub span: Option<Span>,
     /// Alerts by marker.
     pub markers: BTreeMap<String, u64>,
+    /// Alerts by severity, of those that got one by the conditions of the route.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub severities: BTreeMap<Severity, u64>,
     /// Alerts by pattern.
     pub groups: BTreeMap<String, Group>,
     /// Alerts of patterns whose samples did not fit.
@@ -108,6 +114,9 @@ pub struct Span {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Group {
     pub alerts: u64,
+    /// The worst severity that one of them got by the conditions of the route.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub severity: Option<Severity>,
     pub span: Span,
     /// The earliest of them, redacted and cut to 1 KiB or less.
     pub sample: Sample,
@@ -172,11 +181,11 @@ pub struct Histogram {
 }
 
 impl Tally {
-    /// Counts `alerts`. The result fits [`TALLY_BYTES_MAX`].
-    pub fn of<'a>(alerts: impl IntoIterator<Item = &'a Alert>) -> Self {
+    /// Counts alerts of one route. The result fits [`TALLY_BYTES_MAX`].
+    pub fn of<'a>(alerts: impl IntoIterator<Item = impl Into<AlertOnRoute<'a>>>) -> Self {
         let mut tally = Self::default();
         for alert in alerts {
-            tally.count(alert);
+            tally.count(alert.into());
         }
         tally.shrink_to(TALLY_BYTES_MAX);
         tally
@@ -196,12 +205,15 @@ impl Tally {
         self.alerts == 0
     }
 
-    fn count(&mut self, alert: &Alert) {
+    fn count(&mut self, AlertOnRoute { alert, severity }: AlertOnRoute<'_>) {
         let span = Span { first: alert.timestamp, last: alert.timestamp };
         let origin = &alert.origin;
         self.alerts += 1;
         self.span = Some(self.span.map_or(span, |known| known.with(span)));
         add(&mut self.markers, &alert.marker, 1);
+        if let Some(severity) = severity {
+            *self.severities.entry(severity).or_default() += 1;
+        }
         self.accounts.add(&alert.account_id, 1);
         self.log_groups.add(&origin.log_group, 1);
         self.apps.add(&origin.app_name, 1);
@@ -213,6 +225,7 @@ impl Tally {
         let group = self.groups.get_mut(pattern).expect("invariant: inserted above");
         group.values.add(&alert.pattern, group.alerts == 0);
         group.alerts += 1;
+        group.severity = group.severity.max(severity);
         group.span = group.span.with(span);
         group.accounts.add(&alert.account_id, 1);
         group.log_groups.add(&origin.log_group, 1);
@@ -231,6 +244,9 @@ impl Tally {
         };
         for (marker, n) in &more.markers {
             add(&mut self.markers, marker, *n);
+        }
+        for (severity, n) in &more.severities {
+            *self.severities.entry(*severity).or_default() += n;
         }
         for (pattern, group) in &more.groups {
             match self.groups.get_mut(pattern) {
@@ -292,7 +308,7 @@ impl Tally {
     }
 
     /// Drops detail until the tally fits `bytes_max`: first the values and what is around the
-    /// samples, then long samples, then the smallest groups. Counts stay exact.
+    /// samples, then long samples, then the mildest and smallest groups. Counts stay exact.
     ///
     /// News has no part in it: it is as large as the patterns that are left, and what is new must not make
     /// room for itself.
@@ -325,7 +341,7 @@ impl Tally {
         let (dropped, mut ungrouped_bytes) = self.ungrouped.shrink(bytes_max);
         self.other += dropped;
         let mut bytes = self.json_bytes() + "\"ungrouped\":{},".len();
-        for pattern in self.smallest_first() {
+        for pattern in self.least_first() {
             if bytes <= bytes_max {
                 return;
             }
@@ -347,9 +363,9 @@ impl Tally {
         debug_assert!(self.json_bytes() <= bytes_max, "a tally without names and groups is small");
     }
 
-    fn smallest_first(&self) -> Vec<String> {
+    fn least_first(&self) -> Vec<String> {
         let mut order: Vec<_> = self.groups.iter().collect();
-        order.sort_by(|a, b| a.1.alerts.cmp(&b.1.alerts).then_with(|| b.0.cmp(a.0)));
+        order.sort_by_key(|(pattern, group)| (group.severity, group.alerts, Reverse(*pattern)));
         order.into_iter().map(|(pattern, _)| pattern.clone()).collect()
     }
 
@@ -379,6 +395,7 @@ impl Group {
     fn empty(alert: &Alert, span: Span) -> Self {
         Self {
             alerts: 0,
+            severity: None,
             span,
             sample: Sample::of(alert),
             accounts: Names::default(),
@@ -403,6 +420,7 @@ impl Group {
 
     fn merge(&mut self, more: &Group) {
         self.alerts += more.alerts;
+        self.severity = self.severity.max(more.severity);
         self.values.merge(&more.values);
         self.span = self.span.with(more.span);
         self.accounts.merge(&more.accounts);

@@ -156,7 +156,9 @@ pub fn explain(routes: &Routes, line: &LogLine) -> Explanation {
         routes: route_matches(routes, &event, &batch, line.region.as_deref(), accepting),
         pattern: hit.as_ref().map(|hit| Pattern::of(&redacted, &hit.marker).as_str().to_owned()),
         severity: hit.as_ref().and_then(|hit| {
-            let configured = routes.get(hit.routes.first()?)?.severity;
+            let route = routes.get(hit.routes.first()?)?;
+            let own = hit.severities.iter().find(|(name, _)| *name == route.name);
+            let configured = own.map(|(_, severity)| *severity).or(route.severity);
             Some(configured.unwrap_or_else(|| Severity::of_marker(&hit.marker)).as_str())
         }),
         app: origin.app_name.clone(),

@@ -39,6 +39,13 @@ fn has_type(schema: &Value, value: &Value) -> bool {
     }
 }
 
+/// The schema of the keys without their own; `None` if such a key is unknown.
+fn other_keys<'s>(schema: &'s Value, key: &str) -> Option<&'s Value> {
+    let names = schema["propertyNames"]["enum"].as_array();
+    let is_allowed = names.is_none_or(|names| names.contains(&key.into()));
+    Some(&schema["additionalProperties"]).filter(|other| is_allowed && **other != false)
+}
+
 /// The mistakes in a value, and the paths of the keys that it has.
 fn check(path: &str, schema: &Value, value: &Value, seen: &mut BTreeSet<String>) -> Vec<String> {
     let Some(schema) = alternatives(schema).into_iter().find(|one| has_type(one, value)) else {
@@ -59,10 +66,11 @@ fn check(path: &str, schema: &Value, value: &Value, seen: &mut BTreeSet<String>)
                 seen.insert(path.clone());
                 wrong.extend(check(&path, known, value, seen));
             }
-            None if schema["additionalProperties"] == false => {
-                wrong.push(format!("{path} is unknown"));
-            }
-            None => {}
+            None => match other_keys(schema, key) {
+                None => wrong.push(format!("{path} is unknown")),
+                Some(Value::Null | Value::Bool(_)) => {}
+                Some(other) => wrong.extend(check(&path, other, value, seen)),
+            },
         }
     }
     for required in schema["required"].as_array().into_iter().flatten() {
@@ -123,6 +131,11 @@ fn the_schema_finds_what_the_parser_refuses() {
     };
     check("color = 'red'", ".route.color is unknown");
     check("severity = 'fatal'", ".route.severity: \"fatal\" is not allowed");
+    check("severity_if = { fatal = { regex = 'x' } }", ".route.severity_if.fatal is unknown");
+    check(
+        "severity_if = { error = { regexp = 'x' } }",
+        ".route.severity_if.error.regexp is unknown",
+    );
     check("stage = 'yes'", ".route.stage: \"yes\" has another type");
     check("[[target]]\nmention = ['@here']", ".target has no \"name\"");
 }

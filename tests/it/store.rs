@@ -3,7 +3,7 @@
 //!
 //! The tests of one engine only are in a file of their own.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -20,7 +20,7 @@ use stentor::model::audit::{AlertQuery, AuditRow};
 use stentor::model::burst::Burst;
 use stentor::model::burst::BurstState;
 use stentor::model::history::History;
-use stentor::model::name::{RouteName, Target};
+use stentor::model::name::{RouteName, Severity, Target};
 use stentor::model::outbox::{
     AcknowledgedAs, Acknowledgement, BurstPatterns, Claim, Cursor, Deferral, Epoch, Escalation,
     Finish, Freeze, Lease, Opening, Recipient, TargetState, Thread, Window,
@@ -155,15 +155,28 @@ async fn counted(store: &impl Store, route: &str) -> u64 {
     stored.iter().map(|stored| stored.tally.alerts).sum()
 }
 
+async fn severities(store: &impl Store, route: &str) -> BTreeMap<Severity, u64> {
+    let stored =
+        store.tallies(&route.parse().unwrap(), None, usize::MAX, soon()).await.unwrap().tallies;
+    Tally::sum(stored.iter().map(|stored| &stored.tally)).severities
+}
+
 async fn commit_keeps_each_alert_once_and_counts_what_it_keeps(kind: EngineKind) {
     let engine = TestEngine::start(kind).await;
     let store = engine.store().await;
     // More alerts than two transactions hold, with different sets of routes.
     let mut alerts: Vec<Alert> = (0..230).map(|n| alert(&format!("a{n}"), &["critical"])).collect();
-    alerts.extend((0..70).map(|n| alert(&format!("b{n}"), &["critical", "audit"])));
+    // Some have a severity of their own on one of two routes.
+    let own = |n: i32| (n % 7 == 0).then(|| ("audit".parse().unwrap(), Severity::Error));
+    alerts.extend((0..70).map(|n| Alert {
+        severities: own(n).into_iter().collect(),
+        ..alert(&format!("b{n}"), &["critical", "audit"])
+    }));
     let commits = store.commit(&alerts, soon()).await;
     assert!(commits.iter().all(|commit| *commit == Commit::Fresh));
     assert_eq!((counted(&store, "critical").await, counted(&store, "audit").await), (300, 70));
+    assert_eq!(severities(&store, "critical").await, BTreeMap::new());
+    assert_eq!(severities(&store, "audit").await, BTreeMap::from([(Severity::Error, 10)]));
 
     // Every third alert is new. The others return the routes that they were written for, not the
     // current ones.

@@ -78,6 +78,7 @@ fn alert(n: u32) -> Alert {
         context: None,
         statement: None,
         routes: ["r".parse().unwrap()].into(),
+        severities: [].into(),
         account_id: "123456789012".into(),
         region: None,
         origin: origin.into(),

@@ -706,6 +706,7 @@ pub fn alert_with(id: &str, routes: &[&str], message: &str) -> Alert {
         context: None,
         statement: None,
         routes: routes.iter().map(|route| route.parse().unwrap()).collect(),
+        severities: [].into(),
         account_id: "123456789012".into(),
         region: None,
         origin: origin.into(),

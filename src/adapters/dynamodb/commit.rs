@@ -24,11 +24,10 @@ use super::call::Written;
 use super::commit_request::{CommitRequest, Write};
 use super::item::{self, Item, TALLY_SHARDS};
 use super::items::BatchRead;
-use crate::adapters::packed::pack_json;
+use crate::adapters::packed::pack_tallies;
 use crate::model::alert::Alert;
 use crate::model::error::Cause;
 use crate::model::name::RouteName;
-use crate::model::tally::Tally;
 use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::retry::{Backoff, RetryPolicy};
 use crate::protocol::store::{Commit, StoreError};
@@ -174,16 +173,17 @@ impl<C: Clock> DynamoStore<C> {
     /// The request of [`Self::put_and_count`]. Its token makes a repetition harmless.
     fn request(&self, chunk: &Chunk<'_>) -> Vec<u8> {
         let now = self.clock.now();
-        let tally = pack_json(&Tally::of(chunk.alerts.iter().map(|(_, alert)| *alert)));
-        let text_bytes = chunk.alerts.iter().map(|(_, alert)| alert.message.len()).sum::<usize>()
-            + chunk.routes.len() * tally.len();
+        let alerts: Vec<&Alert> = chunk.alerts.iter().map(|(_, alert)| *alert).collect();
+        let tallies = pack_tallies(chunk.routes, &alerts);
+        let text_bytes = alerts.iter().map(|alert| alert.message.len()).sum::<usize>()
+            + tallies.iter().map(Vec::len).sum::<usize>();
         let rows = chunk.alerts.iter().map(|(_, alert)| {
             let row = item::row(alert, now, self.tables.alerts_ttl);
             Write::new(&self.tables.alerts, "attribute_not_exists(log_id)", row)
         });
-        let tallies = chunk.routes.iter().map(|route| {
+        let tallies = chunk.routes.iter().zip(&tallies).map(|(route, tally)| {
             let partition = item::tally_partition(route, self.random.bits() % TALLY_SHARDS);
-            let tally = item::tally(partition, format!("tally#{}", self.unique()), &tally);
+            let tally = item::tally(partition, format!("tally#{}", self.unique()), tally);
             Write::new(&self.tables.outbox, "attribute_not_exists(pk)", tally)
         });
         CommitRequest {

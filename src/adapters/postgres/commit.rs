@@ -27,11 +27,10 @@ use super::call::{Outcome, RETRY, WhenSlow};
 use super::statement_size::BYTES_MAX;
 use super::value::{self, AlertKey};
 use super::{ATTEMPT_MAX, PostgresStore};
-use crate::adapters::packed::pack_json;
+use crate::adapters::packed::pack_tallies;
 use crate::model::alert::{Alert, LogContext};
 use crate::model::error::Cause;
 use crate::model::name::RouteName;
-use crate::model::tally::Tally;
 use crate::protocol::clock::{Clock, Deadline};
 use crate::protocol::retry::Backoff;
 use crate::protocol::store::{Commit, StoreError};
@@ -44,10 +43,6 @@ const QUICK: Duration = Duration::from_millis(2_500);
 
 /// Statements in flight, as measured by `benches/engines.rs`.
 const IN_FLIGHT: usize = 2;
-
-/// Alerts that are counted in one step. A tally keeps so much detail of them, and the sum of such tallies
-/// keeps as much as an epoch.
-const COUNTED_AT_ONCE: usize = 99;
 
 /// The results of some alerts, each with its position among all alerts.
 type Answers = Vec<(usize, Commit)>;
@@ -278,14 +273,8 @@ fn tallies<'a>(chunk: &[Keyed<'a>]) -> (Vec<&'a str>, Vec<Vec<u8>>) {
     }
     let (mut names, mut tallies) = (Vec::new(), Vec::new());
     for (routes, alerts) in of_routes {
-        let parts = alerts.chunks(COUNTED_AT_ONCE).map(|part| Tally::of(part.iter().copied()));
-        let parts: Vec<Tally> = parts.collect();
-        let packed = match &parts[..] {
-            [one] => pack_json(one),
-            parts => pack_json(&Tally::sum(parts)),
-        };
         names.extend(routes.iter().map(RouteName::as_str));
-        tallies.extend(std::iter::repeat_n(packed, routes.len()));
+        tallies.extend(pack_tallies(routes, &alerts));
     }
     (names, tallies)
 }

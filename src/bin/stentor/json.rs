@@ -8,7 +8,7 @@ use serde::Serialize;
 use stentor::ingest::decode::Poison;
 use stentor::model::audit::AuditRow;
 use stentor::model::history::News;
-use stentor::model::name::{RouteName, Target};
+use stentor::model::name::{RouteName, Severity, Target};
 use stentor::model::pattern::pattern_id;
 use stentor::model::time::Timestamp;
 use stentor::ops::check::Finding;
@@ -78,6 +78,8 @@ pub(crate) struct MessageGroup {
     pub pattern_id: String,
     /// Why its alerts are news, if they are.
     pub news: Option<&'static str>,
+    /// The worst that one of them got by `severity_if`.
+    pub severity: Option<&'static str>,
     pub alerts: u64,
     pub apps: BTreeMap<String, u64>,
     pub values: Vec<PlaceValues>,
@@ -543,6 +545,7 @@ impl<'a> PrintedMessage<'a> {
                 pattern_id: pattern_id(&pattern),
                 pattern,
                 news: group.news.map(News::code),
+                severity: group.severity.map(Severity::as_str),
                 alerts: group.alerts,
                 apps: group.apps.seen,
                 values: values

@@ -20,7 +20,7 @@ use stentor::ingest::route::Routes;
 use stentor::message::plain;
 use stentor::model::digest::Digest;
 use stentor::model::history::News;
-use stentor::model::name::{RouteName, Target};
+use stentor::model::name::{RouteName, Severity, Target};
 use stentor::model::tally::{Group, Names, Values};
 use stentor::model::visible;
 use stentor::protocol::clock::{Clock as _, Deadline};
@@ -120,14 +120,15 @@ pub(crate) struct GroupSummary {
     pub apps: Names,
     pub values: Values,
     pub news: Option<News>,
+    pub severity: Option<Severity>,
 }
 
 impl MessageGroups {
     fn of(digest: &Digest) -> Self {
         let group = |(pattern, group): (&str, &Group)| {
-            let Group { alerts, apps, values, .. } = group.clone();
+            let Group { alerts, apps, values, severity, .. } = group.clone();
             let news = digest.tally.news_of(pattern);
-            (pattern.to_owned(), GroupSummary { alerts, apps, values, news })
+            (pattern.to_owned(), GroupSummary { alerts, apps, values, news, severity })
         };
         let other = digest.tally.other + digest.tally.ungrouped.alerts();
         Self { groups: digest.groups().into_iter().map(group).collect(), other }

@@ -166,6 +166,7 @@ fn digest(target: &Target, now: Timestamp) -> Digest {
         context: None,
         statement: None,
         routes: [].into(),
+        severities: [].into(),
         account_id: origin.owner.clone(),
         region: None,
         origin: origin.into(),

@@ -203,6 +203,7 @@ fields = { a.b.c.d.e.f.g.h.i = 1 } -> 5:32: fields: a path has at most 8 names a
 apps = []                     -> 5:8: apps: must not be empty; leave the key out to admit everything
 log_streams = ["[a"]          -> 5:16: log_streams: `[` opens a class that is never closed; write `[[]` for the character itself
 except = "a"                  -> 5:10: except: expected a table, found a string
+except = []                   -> 5:10: except: must not be empty
 except = {}                   -> 5:10: except: has no condition, so the route would accept nothing
 except = { ignore_case = true } -> 5:10: except: has no condition, so the route would accept nothing
 except = { marker = ["a"] }   -> 5:12: unknown key `marker`, did you mean `markers`?
@@ -210,6 +211,14 @@ except = { markers = [" "] }  -> 5:23: markers: a marker needs a visible charact
 except = [{ markers = ["a"] }, { notify = ["slack:a"] }] -> 5:34: unknown key `notify`
 except = [{ pattern = 'a-' }] -> 5:25: pattern: a term with other than letters, digits and `_` needs double quotes
 except = { except = {} }      -> 5:12: unknown key `except`
+severity = "fatal"            -> 5:12: severity: expected "info", "warning", "error" or "critical"
+severity_if = "critical"      -> 5:15: severity_if: expected a table, found a string
+severity_if = { critical = "x" } -> 5:28: critical: expected a table, found a string
+severity_if = { critical = {} } -> 5:28: critical: has no condition, so all alerts would have this severity
+severity_if = { criticl = { regex = "x" } } -> 5:17: unknown key `criticl`, did you mean `critical`?
+severity_if = { regex = { critical = "x" } } -> 5:17: unknown key `regex`
+severity_if = { error = [{ regex = "(" }], info = { regex = "x" } } -> 5:36: regex: not a regular expression: unclosed group
+severity_if = { info = [] }   -> 5:24: info: must not be empty
 "#;
     check_rows(rows, route_with);
     let secret = "hunter2-(";

@@ -51,6 +51,7 @@ impl Routes {
             statement: (left_out > 0).then(|| statement.into()),
             pattern,
             routes: hit.routes,
+            severities: hit.severities.into(),
             account_id: shared(event.account.as_deref(), Some(&origin.owner)).unwrap_or_default(),
             region: shared(event.region.as_deref(), origin.region.as_ref()),
             origin: Arc::clone(origin),

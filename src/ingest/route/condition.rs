@@ -10,13 +10,17 @@ use crate::config::{Conditions, Config, Route};
 use crate::filter_pattern::EventText;
 use crate::ingest::logs::{LogBatch, LogEvent};
 use crate::ingest::origin::Origins;
-use crate::model::name::RouteName;
+use crate::model::name::{RouteName, Severity};
 use crate::model::statement;
 
 /// A route, ready to test.
 pub(super) struct PreparedRoute {
     conditions: PreparedConditions,
     except: Vec<PreparedConditions>,
+    /// The severities by conditions, the worst first.
+    severity_if: Vec<(Severity, Vec<PreparedConditions>)>,
+    /// The severity without them.
+    severity: Option<Severity>,
     /// The name of the route: the only element of a list, and in place of a marker.
     pub(super) alone: Arc<[RouteName]>,
     name: Arc<str>,
@@ -104,10 +108,15 @@ impl<'e> EventPlace<'e> {
 
 impl PreparedRoute {
     pub(super) fn new(route: &Route) -> Result<Self, BuildError> {
-        let except: Result<Vec<_>, _> = route.except.iter().map(PreparedConditions::new).collect();
+        let severity_if = route.severity_if.iter().rev();
+        let severity_if: Result<Vec<_>, _> = severity_if
+            .map(|(severity, all)| Ok((*severity, PreparedConditions::all(all)?)))
+            .collect();
         Ok(Self {
             conditions: PreparedConditions::new(&route.conditions)?,
-            except: except?,
+            except: PreparedConditions::all(&route.except)?,
+            severity_if: severity_if?,
+            severity: route.severity,
             alone: Arc::from([route.name.clone()]),
             name: route.name.as_str().into(),
             continue_: route.continue_,
@@ -131,13 +140,27 @@ impl PreparedRoute {
         };
         let is_accepted = conditions.unmet_beside_markers(message).is_none()
             && conditions.admits_app(place)
-            && !except.iter().any(|except| except.unmet(message, place).is_none());
+            && !any_met(except, message, place);
         is_accepted.then_some(marker)
     }
 
+    /// The severity of an alert with this marker; `None` if the route sets none by conditions.
+    pub(super) fn severity(
+        &self,
+        marker: &str,
+        message: &MessageText<'_>,
+        place: &EventPlace<'_>,
+    ) -> Option<Severity> {
+        if self.severity_if.is_empty() {
+            return None;
+        }
+        let is_met = |(_, all): &&(_, Vec<_>)| any_met(all, message, place);
+        let met = self.severity_if.iter().find(is_met).map(|(severity, _)| *severity);
+        met.or(self.severity).or_else(|| Some(Severity::of_marker(marker)))
+    }
+
     pub(super) fn unmet(&self, message: &MessageText<'_>, place: &EventPlace<'_>) -> Option<Unmet> {
-        let excepts = |except: &PreparedConditions| except.unmet(message, place).is_none();
-        let excepted = || self.except.iter().any(excepts).then_some(Unmet::Except);
+        let excepted = || any_met(&self.except, message, place).then_some(Unmet::Except);
         self.conditions.unmet(message, place).or_else(excepted)
     }
 
@@ -155,7 +178,16 @@ impl PreparedRoute {
     }
 }
 
+/// Whether the log event meets one of `all`.
+fn any_met(all: &[PreparedConditions], message: &MessageText<'_>, place: &EventPlace<'_>) -> bool {
+    all.iter().any(|conditions| conditions.unmet(message, place).is_none())
+}
+
 impl PreparedConditions {
+    fn all(conditions: &[Conditions]) -> Result<Vec<Self>, BuildError> {
+        conditions.iter().map(Self::new).collect()
+    }
+
     fn new(conditions: &Conditions) -> Result<Self, BuildError> {
         let markers = match &conditions.markers[..] {
             [] => None,

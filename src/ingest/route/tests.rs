@@ -326,7 +326,7 @@ fn the_cost_of_an_alert_does_not_depend_on_the_size_of_the_event() {
                 account: None,
                 region: None,
             };
-            let hit = Hit { marker: "[CRITICAL]".into(), routes: [].into() };
+            let hit = Hit { marker: "[CRITICAL]".into(), routes: [].into(), severities: vec![] };
             let start = processor_seconds();
             let mut alert = None;
             let events = [event];

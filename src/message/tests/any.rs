@@ -72,9 +72,9 @@ prop_compose! {
 prop_compose! {
     fn group()(
         alerts in count(), span in span_of_time(), sample in sample(), accounts in names(), log_groups in names(), apps in names(),
-        values in values(),
+        values in values(), severity in prop::option::of(select(Severity::ALL.to_vec())),
     ) -> Group {
-        Group { alerts, span, sample, accounts, log_groups, apps, values }
+        Group { alerts, severity, span, sample, accounts, log_groups, apps, values }
     }
 }
 
@@ -108,6 +108,7 @@ prop_compose! {
         other in prop_oneof![Just(0), count()], markers in btree_map(text(), count(), 0..4), histogram in histogram(),
         accounts in names(), log_groups in names(), apps in names(),
         news in prop_oneof![Just(vec![]), vec(prop::option::of(news()), 0..30)],
+        severities in btree_map(select(Severity::ALL.to_vec()), count(), 0..4),
     ) -> Tally {
         let spans = groups.values().map(|group| group.span);
         let span = spans.reduce(|a, b| Span { first: a.first.min(b.first), last: a.last.max(b.last) });
@@ -115,7 +116,7 @@ prop_compose! {
         let alerts = of_groups + ungrouped.alerts() + other;
         let patterns = groups.keys().chain(ungrouped.0.keys()).map(|pattern| pattern_id(pattern));
         let news = patterns.zip(news).filter_map(|(id, news)| Some((id, news?))).collect();
-        Tally { alerts, span, markers, groups, ungrouped, other, news, accounts, log_groups, apps, histogram }
+        Tally { alerts, span, markers, severities, groups, ungrouped, other, news, accounts, log_groups, apps, histogram }
     }
 }
 
@@ -127,7 +128,7 @@ fn related() -> impl Strategy<Value = Related> {
 prop_compose! {
     pub fn digest()(
         tally in prop_oneof![1 => Just(Tally::default()), 9 => tally()],
-        severity in select(vec![Severity::Critical, Severity::Error, Severity::Warning, Severity::Info]),
+        severity in select(Severity::ALL.to_vec()),
         burst in proptest::option::of((moment(), moment(), any::<u64>())), ends_burst in any::<bool>(),
         route in "[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}", epochs in (any::<u64>(), any::<u64>()),
         backlog in proptest::option::of((2..u64::MAX, moment())), muted in any::<u64>(),

@@ -84,6 +84,7 @@ pub(crate) fn alert(account: &str, log_group: &str, at: i64, message: String) ->
         context: None,
         statement: None,
         routes: ["critical".parse().unwrap()].into(),
+        severities: [].into(),
         account_id: account.into(),
         region: origin.region.clone(),
         origin: Arc::new(origin),

@@ -129,6 +129,7 @@ mod tests {
             statement: None,
             pattern: Pattern::of(message, "[C]"),
             routes: Arc::from(["critical".parse().unwrap()]),
+            severities: [].into(),
             account_id: "123456789012".into(),
             region: None,
             origin: Arc::new(origin),

@@ -20,10 +20,25 @@ fn alert(n: u64, at: i64, message: &str, place: &str) -> Alert {
         statement: None,
         pattern: Pattern::of(message, "[CRITICAL]"),
         routes: ["critical".parse().unwrap()].into(),
+        severities: own_severity(n)
+            .into_iter()
+            .map(|own| ("critical".parse().unwrap(), own))
+            .collect(),
         account_id: place.into(),
         region: None,
         origin: Arc::new(origin),
     }
+}
+
+/// Every second alert has one.
+fn own_severity(n: u64) -> Option<Severity> {
+    Severity::ALL.get(usize::try_from(n % 8).unwrap()).copied()
+}
+
+/// A tally of the route of all alerts.
+fn counted<'a>(alerts: impl IntoIterator<Item = &'a Alert>) -> Tally {
+    let route = "critical".parse().unwrap();
+    Tally::of(alerts.into_iter().map(|alert| alert.on(&route)))
 }
 
 /// In any tally, all counts have the same sum.
@@ -33,6 +48,7 @@ fn assert_counts(tally: &Tally, alerts: u64) {
     let of_groups = tally.groups.values().map(|group| group.alerts).sum::<u64>();
     assert_eq!(of_groups + tally.ungrouped.alerts() + tally.other, alerts);
     assert_eq!(tally.markers.values().sum::<u64>(), alerts);
+    assert!(tally.severities.values().sum::<u64>() <= alerts);
     assert_eq!(tally.histogram.slices.values().sum::<u64>(), alerts);
     for names in [&tally.accounts, &tally.log_groups, &tally.apps] {
         assert_eq!(sum(names), alerts);
@@ -66,7 +82,7 @@ fn alerts() -> impl Strategy<Value = Vec<Alert>> {
 proptest! {
     #[test]
     fn counts_are_exact_and_sizes_are_limited(alerts in alerts()) {
-        let tally = Tally::of(&alerts);
+        let tally = counted(&alerts);
         assert_counts(&tally, alerts.len() as u64);
         prop_assert!(json_bytes(&tally) <= TALLY_BYTES_MAX);
         prop_assert!(tally.histogram.slices.len() as i64 <= SLICES_MAX);
@@ -76,8 +92,8 @@ proptest! {
     fn the_order_of_merging_does_not_matter(alerts in alerts(), cut in 0..60_usize) {
         let cut = cut.min(alerts.len());
         // Within the limits the tallies are equal; beyond them the counts are.
-        let whole = Tally::sum([&Tally::of(&alerts)]);
-        let (a, b) = (Tally::of(&alerts[..cut]), Tally::of(&alerts[cut..]));
+        let whole = Tally::sum([&counted(&alerts)]);
+        let (a, b) = (counted(&alerts[..cut]), counted(&alerts[cut..]));
         let (one, other) = (Tally::sum([&a, &b]), Tally::sum([&b, &a]));
         prop_assert_eq!(&one, &other);
         assert_counts(&one, alerts.len() as u64);
@@ -91,8 +107,8 @@ proptest! {
         let alerts: Vec<Alert> = alerts.into_iter().filter(|alert| alert.message.len() < 99).take(10).collect();
         let (a, b) = (cuts.0.min(alerts.len()), cuts.1.min(alerts.len()));
         let (a, b) = (a.min(b), a.max(b));
-        let [x, y, z] = [&alerts[..a], &alerts[a..b], &alerts[b..]].map(Tally::of);
-        let whole = Tally::sum([&Tally::of(&alerts)]);
+        let [x, y, z] = [&alerts[..a], &alerts[a..b], &alerts[b..]].map(counted);
+        let whole = Tally::sum([&counted(&alerts)]);
         prop_assert_eq!(&Tally::sum([&Tally::sum([&x, &y]), &z]), &whole);
         prop_assert_eq!(&Tally::sum([&z, &Tally::sum([&y, &x])]), &whole);
         assert_counts(&whole, alerts.len() as u64);
@@ -100,14 +116,14 @@ proptest! {
 
     #[test]
     fn clusters_keep_the_counts(alerts in alerts()) {
-        let tally = Tally::of(&alerts).clustered();
+        let tally = counted(&alerts).clustered();
         assert_counts(&tally, alerts.len() as u64);
-        prop_assert_eq!(Tally::of(alerts.iter().rev()).clustered(), tally);
+        prop_assert_eq!(counted(alerts.iter().rev()).clustered(), tally);
     }
 
     #[test]
     fn a_stored_tally_reads_back(alerts in alerts()) {
-        let tally = Tally::of(&alerts);
+        let tally = counted(&alerts);
         let text = serde_json::to_string(&tally).unwrap();
         prop_assert_eq!(serde_json::from_str::<Tally>(&text).unwrap(), tally);
     }
@@ -124,7 +140,7 @@ fn a_full_transaction_of_the_longest_alerts_fits() {
         )
     };
     let alerts: Vec<Alert> = (0..99).map(long).collect();
-    let tally = Tally::of(&alerts);
+    let tally = counted(&alerts);
     assert_counts(&tally, 99);
     assert!(json_bytes(&tally) <= TALLY_BYTES_MAX);
 }
@@ -139,7 +155,7 @@ fn a_tally_knows_the_number_of_patterns_that_it_has_no_room_to_show() {
         .collect();
     let of = |range: std::ops::Range<usize>| {
         let alerts = texts[range].iter().enumerate();
-        Tally::of(&alerts.map(|(n, text)| alert(n as u64, n as i64, text, "p")).collect::<Vec<_>>())
+        counted(&alerts.map(|(n, text)| alert(n as u64, n as i64, text, "p")).collect::<Vec<_>>())
     };
     let patterns = |tally: &Tally| {
         let known: BTreeSet<&String> =
@@ -164,7 +180,7 @@ fn a_tally_knows_the_number_of_patterns_that_it_has_no_room_to_show() {
 fn the_earliest_alert_of_a_group_is_its_sample() {
     let alerts = [(3, 30), (1, 10), (2, 20)]
         .map(|(n, at)| alert(n, at, &format!("[CRITICAL] order {n}"), "p"));
-    let tally = Tally::of(&alerts);
+    let tally = counted(&alerts);
     let group = &tally.groups["[CRITICAL] order <n>"];
     assert_eq!((group.sample.message.as_str(), group.alerts), ("[CRITICAL] order 1", 3));
     assert_eq!(
@@ -179,7 +195,7 @@ fn a_group_keeps_its_few_values_and_forgets_many() {
         let alert = |(n, code): (u64, &u64)| {
             alert(n, 0, &format!("[CRITICAL] exit {code} after {n} s on a"), "p")
         };
-        Tally::of(&(0..).zip(codes).map(alert).collect::<Vec<_>>())
+        counted(&(0..).zip(codes).map(alert).collect::<Vec<_>>())
     };
     let values = |tally: &Tally| tally.groups["[CRITICAL] exit <n> after <n> on a"].values.clone();
     let counts =
@@ -209,7 +225,7 @@ fn a_cluster_lists_the_words_that_differ() {
         .enumerate()
         .map(|(n, table)| alert(n as u64, 0, &message(table, n), "p"))
         .collect();
-    let tally = Tally::of(&alerts);
+    let tally = counted(&alerts);
     assert_eq!(tally.groups.len(), 5);
     let clustered = tally.clone().clustered();
     let group = &clustered.groups["[CRITICAL] table <…> has <n> readers"];
@@ -222,7 +238,7 @@ fn a_cluster_lists_the_words_that_differ() {
     let paths: Vec<Alert> = (0..4)
         .map(|n| alert(n, 0, &format!("[CRITICAL] no space on /{}", tables[n as usize / 2]), "p"))
         .collect();
-    let group = &Tally::of(&paths).clustered().groups["[CRITICAL] no space on <…>"];
+    let group = &counted(&paths).clustered().groups["[CRITICAL] no space on <…>"];
     assert_eq!(group.values, Values([(0, counts(&[("/orders", 2), ("/users", 2)]))].into()));
 }
 
@@ -237,7 +253,7 @@ fn a_truncated_text_releases_its_memory() {
 fn a_sum_keeps_the_greatest_news_and_a_cluster_the_least() {
     let lines = ["no space on /tmp", "no space on /var", "disk full"];
     let of = |n: usize, news: Option<News>| {
-        let mut tally = Tally::of([&alert(n as u64, n as i64, lines[n], "p")]);
+        let mut tally = counted([&alert(n as u64, n as i64, lines[n], "p")]);
         let pattern = tally.groups.keys().next().unwrap().clone();
         tally.news = news.map(|news| (pattern_id(&pattern), news)).into_iter().collect();
         tally
@@ -267,7 +283,7 @@ fn news_about_thousands_of_patterns_leaves_the_groups_their_room() {
                 let lines =
                     numbers.iter().map(|n| format!("{}{n:x} failed", "x".repeat(n % 7 + 1)));
                 let lines: Vec<String> = lines.collect();
-                let mut tally = Tally::of(
+                let mut tally = counted(
                     &(0..lines.len())
                         .map(|n| alert(n as u64, n as i64, &lines[n], "p"))
                         .collect::<Vec<_>>(),

@@ -282,12 +282,12 @@ fn a_run_reports_the_groups_of_its_messages_with_their_values() {
     let expected = json!([
         {
             "pattern": "[CRITICAL] ledger answered <n>",
-            "pattern_id": pattern_id("[CRITICAL] ledger answered <n>"), "news": null, "alerts": 3, "apps": {"app.log": 3},
+            "pattern_id": pattern_id("[CRITICAL] ledger answered <n>"), "news": null, "severity": null, "alerts": 3, "apps": {"app.log": 3},
             "values": [{"placeholder": 0, "alerts": {"401": 1, "503": 2}}],
         },
         {
             "pattern": "[CRITICAL] no space on <…>",
-            "pattern_id": pattern_id("[CRITICAL] no space on <…>"), "news": null, "alerts": 2, "apps": {"app.log": 2},
+            "pattern_id": pattern_id("[CRITICAL] no space on <…>"), "news": null, "severity": null, "alerts": 2, "apps": {"app.log": 2},
             "values": [{"placeholder": 0, "alerts": {"/tmp": 1, "/var": 1}}],
         },
     ]);

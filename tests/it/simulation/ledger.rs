@@ -7,7 +7,7 @@ use std::time::Duration;
 use stentor::model::alert::{Alert, AlertId};
 use stentor::model::digest::Digest;
 use stentor::model::history::News;
-use stentor::model::name::{RouteName, Target};
+use stentor::model::name::{RouteName, Severity, Target};
 use stentor::model::outbox::{Acknowledgement, Freeze, Recipient, TallyKey};
 use stentor::model::pattern::pattern_id;
 use stentor::model::threshold::{Hold, Released};
@@ -21,6 +21,8 @@ use stentor::protocol::store::Commit;
 pub struct Ledger {
     /// Every alert with a row, and the routes that it was written for.
     pub rows: BTreeMap<AlertId, Vec<RouteName>>,
+    /// The severities that conditions gave the alerts of a route.
+    severities: BTreeMap<(RouteName, AlertId), Severity>,
     /// The id of the pattern of each alert.
     pub patterns: BTreeMap<AlertId, String>,
     tallies: BTreeMap<(RouteName, TallyKey), Vec<AlertId>>,
@@ -115,6 +117,9 @@ impl Ledger {
             .collect();
         for alert in &fresh {
             self.patterns.insert(alert.id.clone(), pattern_id(alert.pattern.as_str()));
+            let severities = alert.severities.iter().cloned();
+            self.severities
+                .extend(severities.map(|(route, severity)| ((route, alert.id.clone()), severity)));
             self.committed_at.entry(alert.id.clone()).or_insert(now_us);
             if self.rows.insert(alert.id.clone(), alert.routes.to_vec()).is_some() {
                 self.violations.push(format!("{} has two writes of its row", alert.id.as_str()));
@@ -227,6 +232,12 @@ impl Ledger {
             let what = format!("{} received {counted} alerts of {}", digest.target, digest.route);
             self.violations.push(format!("{what}, and epochs {:?} have {alerts}", digest.epochs));
         }
+        let severities = self.severities_in(&delivered.digest);
+        if severities != delivered.digest.tally.severities {
+            let (digest, counted) = (&delivered.digest, &delivered.digest.tally.severities);
+            let what = format!("{} received {counted:?} of {}", digest.target, digest.route);
+            self.violations.push(format!("{what}, and its alerts have {severities:?}"));
+        }
         self.delivered.push(delivered);
     }
 
@@ -314,6 +325,17 @@ impl Ledger {
     /// The same without those that were held until then.
     fn own_alerts_in(&self, digest: &Digest) -> Vec<&AlertId> {
         self.meant_by(digest).into_iter().flat_map(|(_, frozen)| &frozen.alerts).collect()
+    }
+
+    /// The alerts of a message by the severity that conditions gave them.
+    fn severities_in(&self, digest: &Digest) -> BTreeMap<Severity, u64> {
+        let mut severities = BTreeMap::new();
+        for id in self.alerts_in(digest) {
+            if let Some(severity) = self.severities.get(&(digest.route.clone(), id.clone())) {
+                *severities.entry(*severity).or_default() += 1;
+            }
+        }
+        severities
     }
 
     /// The epochs of a message that are not held.

@@ -62,6 +62,8 @@ pub const CONFIGURATIONS: [&str; 13] = [
     markers = ["[CRITICAL]", "[INFO]"]
     notify = ["slack:two"]
     continue = true
+    severity = "error"
+    severity_if = { critical = { markers = ["[CRITICAL]"] }, warning = { regex = "[02468]" } }
     [[route]]
     name = "critical"
     markers = ["[CRITICAL]"]
@@ -84,7 +86,7 @@ pub const CONFIGURATIONS: [&str; 13] = [
     markers = ["[CRITICAL]"]
     notify = ["slack:one"]
     "#,
-    // A route whose severity rises.
+    // Routes whose severity rises, by marker and by conditions.
     r#"
     window = "5s"
     window_max = "20s"
@@ -92,6 +94,13 @@ pub const CONFIGURATIONS: [&str; 13] = [
     name = "critical"
     markers = ["[CRITICAL]", "[INFO]"]
     notify = ["pagerduty:one", "pagerduty:two"]
+    continue = true
+    [[route]]
+    name = "conditions"
+    markers = ["[CRITICAL]", "[INFO]"]
+    notify = ["pagerduty:two"]
+    severity = "info"
+    severity_if = { error = { markers = ["[CRITICAL]"] }, critical = { regex = "[CRITICAL].*[02468]" } }
     "#,
     // An incident is the fallback.
     r#"

@@ -85,6 +85,32 @@ fn each_kind_has_to_hold_and_one_value_of_a_kind_suffices() {
 }
 
 #[test]
+fn the_worst_severity_whose_conditions_are_met_is_that_of_the_alert() {
+    let check = |keys: &str, message: &str, expected: &[(&str, &str)]| {
+        let routes = routes(false, &["markers = ['ERR']; continue = true", keys]);
+        let alerts = routes.scan(&batch(), Events::of(&[event(message)]), None, "s");
+        let alert = alerts.unwrap().alerts.remove(0);
+        let severities = alert.severities.iter().map(|(route, severity)| (route, severity));
+        let found: Vec<_> =
+            severities.map(|(route, severity)| (route.as_str(), severity.as_str())).collect();
+        assert_eq!(found, expected, "{keys} on {message}");
+        let first = "r0".parse().unwrap();
+        assert_eq!(alert.on(&first).severity, None, "of a route without conditions");
+    };
+    let both = "markers = ['ERR']; severity_if = { info = { apps = ['sh*'] }, \
+                critical = [{ regex = 'loss' }, { markers = ['x'], regex = 'y' }] }";
+    check(both, "ERR", &[("r1", "info")]);
+    check(both, "ERR data loss", &[("r1", "critical")]);
+    check(both, "ERR x", &[("r1", "info")]);
+    check(both, "ERR x y", &[("r1", "critical")]);
+    let unmet = "markers = ['ERR']; severity_if = { info = { accounts = ['9*'] } }";
+    check(unmet, "ERR", &[("r1", "error")]);
+    check(&format!("{unmet}; severity = 'critical'"), "ERR", &[("r1", "critical")]);
+    check("markers = ['ERR']; severity = 'info'", "ERR", &[]);
+    check("markers = ['other']; severity_if = { info = { regex = 'E' } }", "ERR", &[]);
+}
+
+#[test]
 fn a_route_without_markers_stores_its_name_as_the_marker() {
     let routes = routes(false, &["fields = { level = 'fatal' }", "regex = 'x'"]);
     let events = [event(r#"{"level":"fatal","message":"disk 7 is full"}"#), event("x y")];
@@ -109,7 +135,7 @@ fn a_continuation_is_joined_unless_a_route_accepts_it() {
 }
 
 /// With texts to search for, and without.
-const CONDITIONS: [&str; 22] = [
+const CONDITIONS: [&str; 23] = [
     "markers = ['[ALERT]']",
     "markers = ['ERROR', 'say \"x\"']",
     "markers = ['timed out']; ignore_case = true",
@@ -131,6 +157,7 @@ const CONDITIONS: [&str; 22] = [
     "regex = '(?i)time.?out|\\[alert\\]'",
     "regex = '[0-9]{3}'",
     "regex = 'ERROR'; except = [{ regex = 'health' }, { log_streams = ['api/*'] }]",
+    "markers = ['ERROR', 'o']; continue = true; severity_if = { info = { regex = '503' }, error = { pattern = '{ $.ms > 1 }' } }",
     "regex = 'ERR'; fields = { level = '*' }; markers = ['o']; apps = ['shop']",
 ];
 
@@ -202,7 +229,10 @@ fn raw(message: &str, escaped: &[bool]) -> String {
 }
 
 fn found(scanned: Vec<Alert>) -> Vec<(String, String)> {
-    let shown = |alert: Alert| (format!("{} {:?}", alert.marker, alert.routes), alert.message);
+    let shown = |alert: Alert| {
+        let Alert { marker, routes, severities, message, .. } = alert;
+        (format!("{marker} {routes:?} {severities:?}"), message)
+    };
     scanned.into_iter().map(shown).collect()
 }
 
