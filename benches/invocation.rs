@@ -41,6 +41,7 @@ mod plan {
         DeliverHeld,
         ForgetHeld,
         ReleaseNothing,
+        ShareSeverities,
     }
 }
 

@@ -668,7 +668,10 @@ impl Memory {
         let tallies = fresh.into_iter().map(|(route, alerts)| {
             self.tallies_written += 1;
             let key = TallyKey::new(route.to_string(), format!("{:09}", self.tallies_written));
-            let alerts = alerts.into_iter().map(|alert| alert.on(&route));
+            let shares = self.mutation == Some(Mutation::ShareSeverities);
+            let alerts = alerts
+                .into_iter()
+                .map(|alert| alert.on(if shares { &alert.routes[0] } else { &route }));
             self.outbox(&route).tallies.insert(key.clone(), Tally::of(alerts));
             (route, key)
         });

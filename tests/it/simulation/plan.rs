@@ -50,6 +50,8 @@ pub enum Mutation {
     ForgetHeld,
     /// A message does not include the alerts that were held before it.
     ReleaseNothing,
+    /// All routes of an alert count the severities of the first.
+    ShareSeverities,
     /// A history has no condition.
     OverwriteHistories,
     /// The cursor counts epochs that the histories do not.
@@ -57,7 +59,7 @@ pub enum Mutation {
 }
 
 impl Mutation {
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::AcknowledgeBeforeArm,
         Self::ReadBeforeClosing,
         Self::SettleBeforeAcceptance,
@@ -81,6 +83,7 @@ impl Mutation {
         Self::DeliverHeld,
         Self::ForgetHeld,
         Self::ReleaseNothing,
+        Self::ShareSeverities,
         Self::OverwriteHistories,
         Self::CountAhead,
     ];
@@ -111,7 +114,9 @@ impl Mutation {
             Self::JiraForgetsIssues | Self::JiraKeepsIssuesOpen | Self::OweTheFirstTarget => none,
             Self::MuteForEver => Faults { fail: 1, ..none },
             Self::RetireForOneTarget => Faults { target: 300, ..none },
-            Self::DeliverHeld | Self::ForgetHeld | Self::ReleaseNothing => none,
+            Self::DeliverHeld | Self::ForgetHeld | Self::ReleaseNothing | Self::ShareSeverities => {
+                none
+            }
             Self::OverwriteHistories => Faults { slow: 150, duplicate: 500, ..none },
             Self::CountAhead => Faults { crash: 40, ..none },
         }
