@@ -3,11 +3,18 @@
 use anyhow::bail;
 use clap::Args;
 use regex::Regex;
+use stentor::adapters::database::Database;
 use stentor::model::audit::{AlertQuery, PatternFilter};
 use stentor::model::name::RouteName;
 use stentor::model::time::Timestamp;
+use stentor::protocol::store::Store as _;
 
 use crate::args::{account, end_of_period, point_in_time};
+use crate::audit_table::deadline;
+use crate::ui::Ui;
+
+/// The most routes that a hint lists.
+const ROUTES_LISTED_MAX: usize = 20;
 
 pub(crate) const BEGINNING_OF_TIME: Timestamp = Timestamp::from_millis(i64::MIN);
 pub(crate) const END_OF_TIME: Timestamp = Timestamp::from_millis(i64::MAX);
@@ -59,6 +66,25 @@ fn account_or_local(text: &str) -> Result<String, String> {
 impl OriginFilters {
     pub(crate) fn is_empty(&self) -> bool {
         self.app.is_none() && self.route.is_none() && self.account.is_none()
+    }
+
+    /// Names the routes of the store, if it has never had an alert of this one. For a query that found none.
+    pub(crate) async fn hint_at_routes(&self, store: &Database, ui: Ui) {
+        let Some(route) = &self.route else { return };
+        // The query has its answer, so an error here is of no interest.
+        let Ok(mut known) = store.routes(deadline()).await else { return };
+        if known.contains(route) {
+            return;
+        }
+        known.sort();
+        let names: Vec<&str> =
+            known.iter().map(RouteName::as_str).take(ROUTES_LISTED_MAX).collect();
+        let more = if known.len() > names.len() { ", …" } else { "" };
+        let has = match names.is_empty() {
+            true => "it has none yet".to_owned(),
+            false => format!("it has {}{more}", names.join(", ")),
+        };
+        ui.hint(format_args!("the store has no route `{route}`: {has}"));
     }
 
     /// The alerts of a period that pass.

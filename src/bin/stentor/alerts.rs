@@ -115,6 +115,7 @@ impl AlertsArguments {
         } else if printed.alerts == 0 {
             let (since, until) = (query.since.iso(), query.latest().iso());
             ui.note(format_args!("no alerts from {since} to {until}"));
+            self.origin.hint_at_routes(store, ui).await;
             if query.pattern.is_some() {
                 ui.hint("`stentor patterns` prints the text and the id of each pattern");
             }

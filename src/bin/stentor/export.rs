@@ -120,7 +120,13 @@ pub(crate) async fn export(arguments: &ExportArguments, ui: Ui) -> anyhow::Resul
             _ = shutdown.requested() => Err(anyhow!("interrupted")),
         };
         match written {
-            Ok(()) => Ok(arguments.report(&query, export.files)),
+            Ok(()) => {
+                let report = arguments.report(&query, export.files);
+                if report.alerts == 0 {
+                    arguments.origin.hint_at_routes(store, ui).await;
+                }
+                Ok(report)
+            }
             Err(error) => Err(export.partly(error)),
         }
     });

@@ -171,6 +171,21 @@ fn a_parquet_export_has_every_alert() {
 }
 
 #[test]
+fn a_query_of_an_unknown_route_names_those_of_the_store() {
+    let (directory, data) = stored("unknown-route", &["[ALERT] disk full"]);
+    let hint = "hint: the store has no route `alert`: it has alerts\n";
+    for arguments in [&["export", "--to", "none.jsonl"][..], &["alerts"]] {
+        let hints = |route: &str| {
+            let period = ["--route", route, "--since", "2000-01-01", "--until", "2000-01-02"];
+            let output = command(&directory, &data, &[arguments, &period].concat());
+            assert!(output.status.success(), "{}", text(&output.stderr));
+            text(&output.stderr).contains(hint)
+        };
+        assert!(hints("alert") && !hints("alerts"), "{arguments:?}");
+    }
+}
+
+#[test]
 fn an_export_that_fails_leaves_nothing() {
     let (directory, data) = stored_many("export-fails");
     let fails = |arguments: &[&str], expected: &str| {
