@@ -42,6 +42,8 @@ pub struct Routes {
     prepared: Vec<PreparedRoute>,
     /// Whether a route wants the log events around an alert.
     has_context: bool,
+    /// Whether a route sets severities by conditions.
+    has_severities: bool,
     own: OwnLogs,
 }
 
@@ -74,8 +76,6 @@ pub struct Hit {
     pub marker: Arc<str>,
     /// Never empty; in the order of the configuration.
     pub routes: Arc<[RouteName]>,
-    /// The severities of the routes that set one by conditions.
-    pub severities: Vec<(RouteName, Severity)>,
 }
 
 /// A route that was tested on a log event.
@@ -101,8 +101,10 @@ impl Routes {
         };
         let texts = texts.filter(|_| !config.strict);
         let has_context = config.routes.iter().any(|route| route.context != ContextSize::default());
+        let has_severities = config.routes.iter().any(|route| !route.severity_if.is_empty());
         Ok(Self {
             has_context,
+            has_severities,
             config: config.clone(),
             decoder: decoder(config, texts.as_ref()),
             line_filter: line_filter(config, texts.as_ref()),
@@ -191,7 +193,9 @@ impl Routes {
             }
             let origins =
                 origins.get_or_insert_with(|| Origins::new(&self.config, head, region, source));
-            alerts.push(self.alert(event, neighbors, hit, &origins.of(event), &mut patterns));
+            let place = EventPlace::new(&self.config, event, head, region);
+            let origin = origins.of(event);
+            alerts.push(self.alert(&place, neighbors, hit, &origin, &mut patterns));
             ControlFlow::Continue(())
         })?;
         // The alerts stay in memory until they are committed.
@@ -216,24 +220,55 @@ impl Routes {
         for prepared in &self.prepared {
             let Some(marker) = prepared.accept(&message, &place) else { continue };
             let alone = &prepared.alone;
-            let hit = match &mut hit {
-                None => hit.insert(Hit {
-                    marker: Arc::clone(marker),
-                    routes: Arc::clone(alone),
-                    severities: Vec::new(),
-                }),
-                Some(hit) => {
-                    hit.routes = hit.routes.iter().chain(&**alone).cloned().collect();
-                    hit
+            hit = Some(match hit {
+                None => Hit { marker: Arc::clone(marker), routes: Arc::clone(alone) },
+                Some(Hit { marker, routes }) => {
+                    Hit { marker, routes: routes.iter().chain(&**alone).cloned().collect() }
                 }
-            };
-            let severity = prepared.severity(marker, &message, &place);
-            hit.severities.extend(alone.iter().cloned().zip(severity));
+            });
             if !prepared.continue_ {
                 break;
             }
         }
         hit
+    }
+
+    /// The severities of an alert of `routes`, on those that set one by conditions. `message` has the log
+    /// events that continue that of `place`.
+    fn severities(
+        &self,
+        routes: &[RouteName],
+        message: &str,
+        place: &EventPlace<'_>,
+    ) -> Vec<(RouteName, Severity)> {
+        if !self.has_severities {
+            return Vec::new();
+        }
+        let message = MessageText::new(message);
+        let accepting = self.prepared.iter().zip(self.iter());
+        let accepting = accepting.filter(|(_, route)| routes.contains(&route.name));
+        let severity = |(prepared, route): (&PreparedRoute, &Route)| {
+            Some((route.name.clone(), prepared.severity(&message, place)?))
+        };
+        accepting.filter_map(severity).collect()
+    }
+
+    /// The severity on each of the routes that accept the log event.
+    pub fn severity_on_each(
+        &self,
+        hit: &Hit,
+        event: &LogEvent<'_>,
+        batch: &LogBatch<'_>,
+        region: Option<&str>,
+    ) -> Vec<(RouteName, Severity)> {
+        let place = EventPlace::new(&self.config, event, batch, region);
+        let own = self.severities(&hit.routes, &event.message, &place);
+        let severity = |name: &RouteName| {
+            let own = own.iter().find(|(route, _)| route == name).map(|(_, severity)| *severity);
+            let configured = || self.get(name)?.severity;
+            own.or_else(configured).unwrap_or_else(|| Severity::of_marker(&hit.marker))
+        };
+        hit.routes.iter().map(|name| (name.clone(), severity(name))).collect()
     }
 
     /// Tests the conditions of each route, in the order of the configuration, whether or not an

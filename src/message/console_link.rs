@@ -53,6 +53,7 @@ mod tests {
             id: String::new(),
             timestamp: Timestamp::from_millis(100_000),
             marker: String::new(),
+            severity: None,
             statement: None,
             message: String::new(),
             message_bytes: 0,

@@ -68,7 +68,7 @@ pub struct Document {
     pub fallback_reason: Option<String>,
     /// Alerts by marker.
     pub markers: BTreeMap<String, u64>,
-    /// Alerts by severity, of those that got one by the conditions of the route.
+    /// Alerts by severity, on a route that sets severities by conditions; empty on any other.
     pub severities: BTreeMap<Severity, u64>,
     pub accounts: BTreeMap<String, u64>,
     pub apps: BTreeMap<String, u64>,
@@ -104,7 +104,7 @@ pub struct DocumentGroup {
     /// `new`, `back` or `spike`, if alerts of the pattern are news.
     pub news: Option<&'static str>,
     pub alerts: u64,
-    /// The worst severity that one of them got by the conditions of the route.
+    /// The worst severity of its alerts; `None` on a route that sets none by conditions.
     pub severity: Option<Severity>,
     pub first: String,
     pub last: String,
@@ -218,7 +218,7 @@ fn group(digest: &Digest, pattern: &str, group: &Group) -> DocumentGroup {
         pattern_id: pattern_id(pattern),
         news: digest.tally.news_of(pattern).map(News::code),
         alerts: group.alerts,
-        severity: group.severity,
+        severity: group.severity(),
         first: group.span.first.iso(),
         last: group.span.last.iso(),
         accounts: names(&group.accounts),

@@ -1,11 +1,14 @@
 //! The facts of a message: what holds for all its alerts, in words.
 
+use std::collections::BTreeMap;
+
 use super::content::{Facts, Inline, Line, Link, joined, plain, plain_line};
 use super::naming::{ACCOUNTS, APPS, LOG_GROUPS, NAME_BYTES_MAX};
 use super::{news, sparkline, text, time};
 use crate::model::burst::{Burst, Related};
 use crate::model::digest::{Backlog, Digest, HeldAlerts};
 use crate::model::humanize::{count_alerts, humanize_duration, thousands};
+use crate::model::name::Severity;
 use crate::model::tally::{Group, Histogram, Span};
 
 /// The longest reason for a fallback, in bytes. Channels keep their reasons shorter.
@@ -63,20 +66,30 @@ pub(super) fn fallback(digest: &Digest) -> Line {
 
 /// `2 critical, 38 error`: if conditions of the route gave the alerts several severities.
 fn severities(digest: &Digest) -> Line {
-    let severities = &digest.tally.severities;
-    if severities.len() < 2 {
-        return vec![];
+    match digest.tally.severities.len() > 1 {
+        true => plain_line(counts_of(&digest.tally.severities)),
+        false => vec![],
     }
+}
+
+/// The severity of a group, or its counts, if not all alerts of the message have the same.
+pub(super) fn severity(digest: &Digest, group: &Group) -> Line {
+    let words = match (group.severity(), group.severities.len()) {
+        (Some(only), 1) => only.to_string(),
+        (Some(_), _) => counts_of(&group.severities),
+        (None, _) => return vec![],
+    };
+    match digest.tally.severities.len() > 1 {
+        true => vec![Inline::Strong(words)],
+        false => vec![],
+    }
+}
+
+fn counts_of(severities: &BTreeMap<Severity, u64>) -> String {
     let counts = severities.iter().rev();
     let counts: Vec<_> =
         counts.map(|(severity, n)| format!("{} {severity}", thousands(*n))).collect();
-    plain_line(counts.join(", "))
-}
-
-/// The severity of a group in a word, if not all alerts have the same.
-pub(super) fn severity(digest: &Digest, group: &Group) -> Line {
-    let severity = group.severity.filter(|_| digest.tally.severities.len() > 1);
-    severity.map(|severity| vec![Inline::Strong(severity.to_string())]).unwrap_or_default()
+    counts.join(", ")
 }
 
 fn scope(digest: &Digest) -> Line {

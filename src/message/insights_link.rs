@@ -113,6 +113,7 @@ mod tests {
             id: String::new(),
             timestamp: Timestamp::default(),
             marker: String::new(),
+            severity: None,
             statement: None,
             message: String::new(),
             message_bytes: 0,

@@ -83,7 +83,7 @@ fn the_worst_groups_come_first() {
     let smallest = digest.groups().last().unwrap().0.to_owned();
     for (pattern, group) in &mut digest.tally.groups {
         let own = if *pattern == smallest { Severity::Critical } else { Severity::Warning };
-        group.severity = Some(own);
+        group.severities = [(own, group.alerts)].into();
         *digest.tally.severities.entry(own).or_default() += group.alerts;
     }
     // News are in the order of their severity, too.
@@ -102,6 +102,12 @@ fn the_worst_groups_come_first() {
     5 alerts in 19 s from 14:15:21 · warning · app invoice-mailer
     ");
     assert!(content(&digest).notification.contains("No space left on device"));
+    // One alert of a group is worse than the others.
+    let mut mixed = digest.clone();
+    let group = mixed.tally.groups.get_mut(&largest).unwrap();
+    group.severities = [(Severity::Warning, group.alerts - 1), (Severity::Critical, 1)].into();
+    let line = format!("1 critical, {} warning", group.alerts - 1);
+    assert!(view(&mixed).contains(&line), "{line}\n{}", view(&mixed));
     digest.tally.severities.remove(&Severity::Warning);
     let all_alike = view(&digest);
     assert!(!all_alike.contains("· critical"), "{all_alike}");

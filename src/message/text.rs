@@ -197,6 +197,7 @@ mod tests {
             id: "1".to_owned(),
             timestamp: Timestamp::from_millis(0),
             marker: marker.to_owned(),
+            severity: None,
             statement: Some(statement::find(message, marker).text),
             message: message.to_owned(),
             message_bytes: message.len() as u64,

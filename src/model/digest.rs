@@ -189,7 +189,7 @@ impl Digest {
         groups.sort_by_cached_key(|(pattern, group)| {
             let news = self.tally.news_of(pattern).map(News::order);
             (
-                Reverse(group.severity),
+                Reverse(group.severity()),
                 Reverse(news),
                 Reverse(group.alerts),
                 group.span.first,

@@ -184,6 +184,7 @@ mod tests {
             id: "1".into(),
             timestamp: at,
             marker: "[CRITICAL]".into(),
+            severity: None,
             statement: None,
             message: "[CRITICAL] order 7 failed".into(),
             message_bytes: 25,
@@ -197,7 +198,7 @@ mod tests {
         };
         let group = Group {
             alerts,
-            severity: None,
+            severities: Default::default(),
             span: Span { first: at, last: at },
             sample,
             accounts: Names::default(),

@@ -114,11 +114,11 @@ pub struct Span {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Group {
     pub alerts: u64,
-    /// The worst severity that one of them got by the conditions of the route.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub severity: Option<Severity>,
+    /// Alerts by severity, of those that got one by the conditions of the route.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub severities: BTreeMap<Severity, u64>,
     pub span: Span,
-    /// The earliest of them, redacted and cut to 1 KiB or less.
+    /// The earliest of the worst of them, redacted and cut to 1 KiB or less.
     pub sample: Sample,
     pub accounts: Names,
     pub log_groups: Names,
@@ -140,6 +140,9 @@ pub struct Sample {
     pub id: String,
     pub timestamp: Timestamp,
     pub marker: String,
+    /// By the conditions of the route.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub severity: Option<Severity>,
     /// The statement of the log event; `None` if `message` is no more than that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statement: Option<String>,
@@ -211,27 +214,25 @@ impl Tally {
         self.alerts += 1;
         self.span = Some(self.span.map_or(span, |known| known.with(span)));
         add(&mut self.markers, &alert.marker, 1);
-        if let Some(severity) = severity {
-            *self.severities.entry(severity).or_default() += 1;
-        }
+        add_severities(&mut self.severities, severity.map(|severity| (severity, 1)));
         self.accounts.add(&alert.account_id, 1);
         self.log_groups.add(&origin.log_group, 1);
         self.apps.add(&origin.app_name, 1);
         self.histogram.add(alert.timestamp, 1);
         let pattern = alert.pattern.as_str();
         if !self.groups.contains_key(pattern) {
-            self.groups.insert(pattern.to_owned(), Group::empty(alert, span));
+            self.groups.insert(pattern.to_owned(), Group::empty(alert, severity, span));
         }
         let group = self.groups.get_mut(pattern).expect("invariant: inserted above");
         group.values.add(&alert.pattern, group.alerts == 0);
         group.alerts += 1;
-        group.severity = group.severity.max(severity);
+        add_severities(&mut group.severities, severity.map(|severity| (severity, 1)));
         group.span = group.span.with(span);
         group.accounts.add(&alert.account_id, 1);
         group.log_groups.add(&origin.log_group, 1);
         group.apps.add(&origin.app_name, 1);
-        if (alert.timestamp, alert.id.as_str()) < group.sample.order() {
-            group.sample = Sample::of(alert);
+        if (Reverse(severity), alert.timestamp, alert.id.as_str()) < group.sample.order() {
+            group.sample = Sample::of(alert, severity);
         }
     }
 
@@ -245,9 +246,7 @@ impl Tally {
         for (marker, n) in &more.markers {
             add(&mut self.markers, marker, *n);
         }
-        for (severity, n) in &more.severities {
-            *self.severities.entry(*severity).or_default() += n;
-        }
+        add_severities(&mut self.severities, more.severities.clone());
         for (pattern, group) in &more.groups {
             match self.groups.get_mut(pattern) {
                 Some(known) => known.merge(group),
@@ -365,7 +364,7 @@ impl Tally {
 
     fn least_first(&self) -> Vec<String> {
         let mut order: Vec<_> = self.groups.iter().collect();
-        order.sort_by_key(|(pattern, group)| (group.severity, group.alerts, Reverse(*pattern)));
+        order.sort_by_key(|(pattern, group)| (group.severity(), group.alerts, Reverse(*pattern)));
         order.into_iter().map(|(pattern, _)| pattern.clone()).collect()
     }
 
@@ -391,13 +390,18 @@ impl Span {
 }
 
 impl Group {
+    /// The worst severity that one of its alerts got by the conditions of the route.
+    pub fn severity(&self) -> Option<Severity> {
+        self.severities.keys().next_back().copied()
+    }
+
     /// A group with `alert` as its sample, which does not count it yet.
-    fn empty(alert: &Alert, span: Span) -> Self {
+    fn empty(alert: &Alert, severity: Option<Severity>, span: Span) -> Self {
         Self {
             alerts: 0,
-            severity: None,
+            severities: BTreeMap::new(),
             span,
-            sample: Sample::of(alert),
+            sample: Sample::of(alert, severity),
             accounts: Names::default(),
             log_groups: Names::default(),
             apps: Names::default(),
@@ -420,7 +424,7 @@ impl Group {
 
     fn merge(&mut self, more: &Group) {
         self.alerts += more.alerts;
-        self.severity = self.severity.max(more.severity);
+        add_severities(&mut self.severities, more.severities.clone());
         self.values.merge(&more.values);
         self.span = self.span.with(more.span);
         self.accounts.merge(&more.accounts);
@@ -486,7 +490,7 @@ impl Values {
 }
 
 impl Sample {
-    fn of(alert: &Alert) -> Self {
+    fn of(alert: &Alert, severity: Option<Severity>) -> Self {
         let statement = alert.statement();
         let context = |side: fn(&LogContext) -> String| {
             alert.context.as_deref().map(side).filter(|text| !text.is_empty())
@@ -500,6 +504,7 @@ impl Sample {
             id: alert.id.to_string(),
             timestamp: alert.timestamp,
             marker: alert.marker.to_string(),
+            severity,
             statement: Some(truncated(&statement, SAMPLE_STATEMENT_BYTES_MAX))
                 .filter(|statement| *statement != alert.message),
             message: truncated(&alert.message[start..], SAMPLE_BYTES_MAX),
@@ -521,8 +526,8 @@ impl Sample {
 
     /// A group keeps the smallest sample in this order, so that the order of merging does not
     /// matter.
-    fn order(&self) -> (Timestamp, &str) {
-        (self.timestamp, &self.id)
+    fn order(&self) -> (Reverse<Option<Severity>>, Timestamp, &str) {
+        (Reverse(self.severity), self.timestamp, &self.id)
     }
 }
 
@@ -595,6 +600,15 @@ impl Histogram {
             *wider.entry(slice >> by).or_default() += n;
         }
         *self = Self { shift, slices: wider };
+    }
+}
+
+fn add_severities(
+    counts: &mut BTreeMap<Severity, u64>,
+    more: impl IntoIterator<Item = (Severity, u64)>,
+) {
+    for (severity, alerts) in more {
+        *counts.entry(severity).or_default() += alerts;
     }
 }
 

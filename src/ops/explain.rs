@@ -27,7 +27,6 @@ pub struct Explanation {
     /// The marker that the first accepting route found, or its name if it has no markers; `None` if
     /// no route accepts the line.
     pub marker: Option<String>,
-    pub severity: Option<&'static str>,
     /// The app that the alert would name, and what names it.
     pub app: String,
     pub app_source: AppSource,
@@ -49,6 +48,8 @@ pub struct RouteMatch {
     pub marker: Option<String>,
     /// With [`MatchResult::NoField`], the path of the field.
     pub field: Option<String>,
+    /// The severity of the alert on this route; `None` if the route does not accept the line.
+    pub severity: Option<Severity>,
 }
 
 /// Whether a route accepts a line, and why not. The codes are stable.
@@ -150,17 +151,13 @@ pub fn explain(routes: &Routes, line: &LogLine) -> Explanation {
     };
     let hit = routes.hit(&event, &batch, line.region.as_deref());
     let origin = routes.origin(&event, &batch, line.region.as_deref());
-    let accepting = hit.as_ref().map_or(&[][..], |hit| &*hit.routes);
+    let accepting = hit.as_ref().map_or_else(Vec::new, |hit| {
+        routes.severity_on_each(hit, &event, &batch, line.region.as_deref())
+    });
     let (redacted, _) = routes.stored(&line.message, hit.as_ref().map_or("", |hit| &hit.marker));
     Explanation {
-        routes: route_matches(routes, &event, &batch, line.region.as_deref(), accepting),
+        routes: route_matches(routes, &event, &batch, line.region.as_deref(), &accepting),
         pattern: hit.as_ref().map(|hit| Pattern::of(&redacted, &hit.marker).as_str().to_owned()),
-        severity: hit.as_ref().and_then(|hit| {
-            let route = routes.get(hit.routes.first()?)?;
-            let own = hit.severities.iter().find(|(name, _)| *name == route.name);
-            let configured = own.map(|(_, severity)| *severity).or(route.severity);
-            Some(configured.unwrap_or_else(|| Severity::of_marker(&hit.marker)).as_str())
-        }),
         app: origin.app_name.clone(),
         app_source: origin.app_source,
         marker: hit.map(|hit| hit.marker.to_string()),
@@ -174,10 +171,14 @@ fn route_matches(
     event: &LogEvent<'_>,
     batch: &LogBatch<'_>,
     region: Option<&str>,
-    accepting: &[RouteName],
+    accepting: &[(RouteName, Severity)],
 ) -> Vec<RouteMatch> {
-    let tried = routes.tried(event, batch, region).into_iter();
-    tried.map(|test| match_of(&test, accepting.contains(&test.route.name))).collect()
+    let of_test = |test: RouteTest<'_>| {
+        let accepted = accepting.iter().find(|(route, _)| *route == test.route.name);
+        let severity = accepted.map(|(_, severity)| *severity);
+        RouteMatch { severity, ..match_of(&test, accepted.is_some()) }
+    };
+    routes.tried(event, batch, region).into_iter().map(of_test).collect()
 }
 
 /// The result of a route. `is_reached`: no earlier route took the line.
@@ -200,7 +201,7 @@ pub(super) fn match_of(test: &RouteTest<'_>, is_reached: bool) -> RouteMatch {
         _ => None,
     };
     let marker = marker.as_ref().map(|marker| marker.to_string());
-    RouteMatch { route: route.name.clone(), result, marker, field }
+    RouteMatch { route: route.name.clone(), result, marker, field, severity: None }
 }
 
 #[cfg(test)]
@@ -221,6 +222,7 @@ mod tests {
             notify = ["slack:audit"]
             accounts = ["111111111111"]
             continue = true
+            severity_if = { info = { markers = ["order"] } }
             [[route]]
             name = "billing"
             markers = ["[CRITICAL]"]
@@ -258,10 +260,10 @@ mod tests {
         assert_eq!(results(&billing), expected);
         assert_eq!(billing.routes[2].reason(), "has [CRITICAL], but an earlier route accepted it");
         assert_eq!(billing.redacted, "[CRITICAL] order 17 password=[redacted:password]");
-        assert_eq!(
-            (&*billing.redacted_by, billing.severity),
-            (&["password".to_owned()][..], Some("critical"))
-        );
+        assert_eq!(*billing.redacted_by, ["password".to_owned()]);
+        let severities = billing.routes.iter().map(|route| route.severity);
+        let critical = Some(Severity::Critical);
+        assert_eq!(severities.collect::<Vec<_>>(), [Some(Severity::Info), critical, None]);
         assert_eq!((&*billing.app, billing.app_source), ("ledger", AppSource::Configuration));
         assert!(
             billing.pattern.as_ref().is_some_and(|pattern| !pattern.contains("17")),

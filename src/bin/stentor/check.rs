@@ -11,9 +11,10 @@ use stentor::ingest::logs::{LogBatch, LogEvent};
 use stentor::ingest::route::{Routes, is_searchable};
 use stentor::model::app::AppSource;
 use stentor::model::humanize::{count, humanize_duration, thousands};
+use stentor::model::name::Severity;
 use stentor::model::threshold::ThresholdKey;
 use stentor::ops::check::Finding;
-use stentor::ops::explain::{Explanation, LogLine, explain};
+use stentor::ops::explain::{Explanation, LogLine, RouteMatch, explain};
 use stentor::ops::shares::{LineShare, LogShares, ShareCounter};
 use stentor::protocol::clock::Clock as _;
 
@@ -272,7 +273,10 @@ fn list_shares(text: &mut TextReport, shares: &LogShares) {
             text.line(2, format_args!("others: {others}"));
         }
     }
-    text.heading(format_args!("no route takes {}", of(&shares.unmatched)));
+    match shares.unmatched.lines {
+        0 => text.heading("each line is taken by a route"),
+        _ => text.heading(format_args!("no route takes {}", of(&shares.unmatched))),
+    }
     for example in &shares.unmatched.examples {
         text.line(2, format_args!("e.g. {example}"));
     }
@@ -312,8 +316,8 @@ fn explain_line(text: &mut TextReport, explanation: &Explanation, routes: &Route
             text.line(2, format_args!("the route {held}"));
         }
     }
-    if let (Some(marker), Some(severity)) = (&explanation.marker, explanation.severity) {
-        text.entry("marker", format_args!("{marker}, {severity}"));
+    if let Some(marker) = &explanation.marker {
+        text.entry("marker", format_args!("{marker}, {}", severities(&explanation.routes)));
     }
     let source = match explanation.app_source {
         AppSource::Configuration => "named by the configuration",
@@ -329,6 +333,19 @@ fn explain_line(text: &mut TextReport, explanation: &Explanation, routes: &Route
     match &explanation.pattern {
         Some(pattern) => text.entry("grouped as", pattern),
         None => text.line(1, "no route accepts it: it is not an alert"),
+    }
+}
+
+/// The severity on the routes that accept a line: `critical`, or `info on audit, critical on checkout`.
+fn severities(routes: &[RouteMatch]) -> String {
+    let accepting = routes.iter().filter_map(|tried| Some((&tried.route, tried.severity?)));
+    let severities: BTreeSet<Severity> = accepting.clone().map(|(_, severity)| severity).collect();
+    match Vec::from_iter(severities)[..] {
+        [only] => only.to_string(),
+        _ => {
+            let on_route = accepting.map(|(route, severity)| format!("{severity} on {route}"));
+            on_route.collect::<Vec<_>>().join(", ")
+        }
     }
 }
 

@@ -292,7 +292,6 @@ pub(crate) struct Warning<'a> {
 pub(crate) struct LineExplanation<'a> {
     pub routes: Vec<TriedRoute<'a>>,
     pub marker: Option<&'a str>,
-    pub severity: Option<&'a str>,
     pub app: &'a str,
     pub app_source: &'static str,
     pub redacted: &'a str,
@@ -307,6 +306,7 @@ pub(crate) struct TriedRoute<'a> {
     pub accepted: bool,
     pub code: &'static str,
     pub marker: Option<&'a str>,
+    pub severity: Option<&'static str>,
     pub reason: String,
 }
 
@@ -588,12 +588,12 @@ impl<'a> From<&'a Explanation> for LineExplanation<'a> {
             accepted: tried.result.is_accepted(),
             code: tried.result.code(),
             marker: tried.marker.as_deref(),
+            severity: tried.severity.map(Severity::as_str),
             reason: tried.reason(),
         });
         Self {
             routes: routes.collect(),
             marker: explanation.marker.as_deref(),
-            severity: explanation.severity,
             app: &explanation.app,
             app_source: explanation.app_source.code(),
             redacted: &explanation.redacted,
@@ -638,9 +638,9 @@ mod tests {
                 result: MatchResult::NoMarker,
                 marker: None,
                 field: None,
+                severity: None,
             }],
             marker: None,
-            severity: None,
             app: "shop".to_owned(),
             app_source: AppSource::LogStream,
             redacted: "x".to_owned(),

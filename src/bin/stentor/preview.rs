@@ -126,7 +126,8 @@ pub(crate) struct GroupSummary {
 impl MessageGroups {
     fn of(digest: &Digest) -> Self {
         let group = |(pattern, group): (&str, &Group)| {
-            let Group { alerts, apps, values, severity, .. } = group.clone();
+            let severity = group.severity();
+            let Group { alerts, apps, values, .. } = group.clone();
             let news = digest.tally.news_of(pattern);
             (pattern.to_owned(), GroupSummary { alerts, apps, values, news, severity })
         };

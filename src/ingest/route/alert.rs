@@ -4,9 +4,9 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::condition::EventPlace;
 use super::{Hit, Routes};
 use crate::ingest::decode::Neighbors;
-use crate::ingest::logs::LogEvent;
 use crate::model::alert::{
     Alert, AlertId, CONTEXT_BYTES_MAX, LogContext, MESSAGE_BYTES_MAX, Origin,
 };
@@ -27,13 +27,15 @@ impl Routes {
     /// The only way from a log event to an alert, through the redactor.
     pub(super) fn alert(
         &self,
-        event: &LogEvent<'_>,
+        place: &EventPlace<'_>,
         neighbors: &mut Neighbors<'_, '_>,
         hit: Hit,
         origin: &Arc<Origin>,
         patterns: &mut Patterns,
     ) -> Alert {
+        let event = place.event();
         let (text, joined) = self.with_continuations(&event.message, neighbors);
+        let severities = self.severities(&hit.routes, &text, place);
         let (message, left_out) = self.stored(&text, &hit.marker);
         let statement = match left_out {
             0 => statement::find(&message, &hit.marker).text,
@@ -51,7 +53,7 @@ impl Routes {
             statement: (left_out > 0).then(|| statement.into()),
             pattern,
             routes: hit.routes,
-            severities: hit.severities.into(),
+            severities: severities.into(),
             account_id: shared(event.account.as_deref(), Some(&origin.owner)).unwrap_or_default(),
             region: shared(event.region.as_deref(), origin.region.as_ref()),
             origin: Arc::clone(origin),

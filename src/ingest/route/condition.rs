@@ -99,6 +99,10 @@ impl<'e> EventPlace<'e> {
         Self { config, event, batch, region, app: OnceCell::new() }
     }
 
+    pub(super) fn event(&self) -> &'e LogEvent<'e> {
+        self.event
+    }
+
     /// The name that its alert has. Computed alone, so that it does not depend on other log events.
     fn app(&self) -> &str {
         let find = || Origins::new(self.config, self.batch, self.region, "").of(self.event);
@@ -144,10 +148,9 @@ impl PreparedRoute {
         is_accepted.then_some(marker)
     }
 
-    /// The severity of an alert with this marker; `None` if the route sets none by conditions.
+    /// The severity of an alert of the route; `None` if it sets none by conditions.
     pub(super) fn severity(
         &self,
-        marker: &str,
         message: &MessageText<'_>,
         place: &EventPlace<'_>,
     ) -> Option<Severity> {
@@ -156,7 +159,8 @@ impl PreparedRoute {
         }
         let is_met = |(_, all): &&(_, Vec<_>)| any_met(all, message, place);
         let met = self.severity_if.iter().find(is_met).map(|(severity, _)| *severity);
-        met.or(self.severity).or_else(|| Some(Severity::of_marker(marker)))
+        let of_marker = || Severity::of_marker(self.marker(message).unwrap_or(&self.name));
+        met.or(self.severity).or_else(|| Some(of_marker()))
     }
 
     pub(super) fn unmet(&self, message: &MessageText<'_>, place: &EventPlace<'_>) -> Option<Unmet> {

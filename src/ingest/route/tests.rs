@@ -326,13 +326,15 @@ fn the_cost_of_an_alert_does_not_depend_on_the_size_of_the_event() {
                 account: None,
                 region: None,
             };
-            let hit = Hit { marker: "[CRITICAL]".into(), routes: [].into(), severities: vec![] };
+            let hit = Hit { marker: "[CRITICAL]".into(), routes: [].into() };
             let start = processor_seconds();
             let mut alert = None;
             let events = [event];
             let _ = Events::of(&events).each_until(|event, neighbors| {
                 let (origin, patterns) = (Arc::default(), &mut Patterns::default());
-                alert = Some(routes.alert(event, neighbors, hit.clone(), &origin, patterns));
+                let batch = LogBatch::default();
+                let place = EventPlace::new(routes.config(), event, &batch, None);
+                alert = Some(routes.alert(&place, neighbors, hit.clone(), &origin, patterns));
                 ControlFlow::Break(())
             });
             let alert = alert.unwrap();

@@ -65,16 +65,16 @@ prop_compose! {
         region in prop_oneof![Just(None), Just(Some("eu-west-1".to_owned())), text().prop_map(Some)],
         log_group in text(), log_stream in text(), app_name in text(),
     ) -> Sample {
-        Sample { id, timestamp, marker, statement, message_bytes: message.len() as u64, message, before, after, account_id, region, log_group, log_stream, app_name }
+        Sample { id, timestamp, marker, severity: None, statement, message_bytes: message.len() as u64, message, before, after, account_id, region, log_group, log_stream, app_name }
     }
 }
 
 prop_compose! {
     fn group()(
         alerts in count(), span in span_of_time(), sample in sample(), accounts in names(), log_groups in names(), apps in names(),
-        values in values(), severity in prop::option::of(select(Severity::ALL.to_vec())),
+        values in values(), severities in btree_map(select(Severity::ALL.to_vec()), count(), 0..3),
     ) -> Group {
-        Group { alerts, severity, span, sample, accounts, log_groups, apps, values }
+        Group { alerts, severities, span, sample, accounts, log_groups, apps, values }
     }
 }
 

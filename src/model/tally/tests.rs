@@ -177,10 +177,15 @@ fn a_tally_knows_the_number_of_patterns_that_it_has_no_room_to_show() {
 }
 
 #[test]
-fn the_earliest_alert_of_a_group_is_its_sample() {
+fn the_sample_of_a_group_is_the_earliest_of_the_worst() {
     let alerts = [(3, 30), (1, 10), (2, 20)]
         .map(|(n, at)| alert(n, at, &format!("[CRITICAL] order {n}"), "p"));
-    let tally = counted(&alerts);
+    let worst = &counted(&alerts).groups["[CRITICAL] order <n>"];
+    assert_eq!(
+        (&*worst.sample.message, worst.severity()),
+        ("[CRITICAL] order 3", Some(Severity::Critical))
+    );
+    let tally = Tally::of(&alerts);
     let group = &tally.groups["[CRITICAL] order <n>"];
     assert_eq!((group.sample.message.as_str(), group.alerts), ("[CRITICAL] order 1", 3));
     assert_eq!(

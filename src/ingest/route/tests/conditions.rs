@@ -108,6 +108,12 @@ fn the_worst_severity_whose_conditions_are_met_is_that_of_the_alert() {
     check(&format!("{unmet}; severity = 'critical'"), "ERR", &[("r1", "critical")]);
     check("markers = ['ERR']; severity = 'info'", "ERR", &[]);
     check("markers = ['other']; severity_if = { info = { regex = 'E' } }", "ERR", &[]);
+    // A stack trace is a part of its alert.
+    let routes =
+        routes(false, &["markers = ['ERR']; severity_if = { critical = { regex = 'at a.b' } }"]);
+    let trace = ["ERR: boom", "\tat a.b(c)"].map(event);
+    let alerts = routes.scan(&batch(), Events::of(&trace), None, "s").unwrap().alerts;
+    assert_eq!(alerts[0].severities[0].1, Severity::Critical);
 }
 
 #[test]
