@@ -112,6 +112,7 @@ impl FilterPattern {
             Form::Terms(terms) if terms.ignores_optional() => {
                 Some("CloudWatch Logs ignores `?` terms beside terms without `?`")
             }
+            Form::Terms(terms) if *terms == Terms::default() => Some("matches every message"),
             Form::Space(space) if space.is_like_a_marker() => Some(
                 "names a field and matches any line; to search for a text in brackets, put it in \
                  double quotes",

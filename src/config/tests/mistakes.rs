@@ -240,6 +240,9 @@ severity_if = { info = [] }   -> 5:24: info: must not be empty
     assert_eq!(warnings("pattern = '[CRITICAL]'"), marker);
     let ignored = "5:11: pattern: CloudWatch Logs ignores `?` terms beside terms without `?`";
     assert_eq!(warnings("pattern = '?ERROR -health'"), ignored);
+    for all in ["pattern = ''", "pattern = '\" \"'"] {
+        assert_eq!(warnings(all), "5:11: pattern: matches every message");
+    }
     assert_eq!(warnings("regex = 'x*'"), "5:9: regex: matches every message");
     assert_eq!(warnings(r"regex = 'a[b&&c]'"), "5:9: regex: matches nothing");
     let never = "5:11: pattern: matches nothing: its conditions contradict each other";
