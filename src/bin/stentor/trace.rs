@@ -229,17 +229,18 @@ fn state(target: &TargetTrace) -> String {
     text
 }
 
-/// The last acknowledgement, which is that of the alert or a later one.
+/// The last acknowledgement, which is that of the alert or a later one: only the last epoch is known to have been
+/// sent or not.
 fn acknowledged(target: &TargetTrace) -> String {
     let Some(last) = &target.last else { return String::new() };
     let (upto, at) = (last.offset, last.at.iso());
     let what = match last.result {
-        AcknowledgedAs::Accepted => "it accepted its message",
-        AcknowledgedAs::Muted => "it was muted",
-        AcknowledgedAs::Parked => "its message was parked",
-        AcknowledgedAs::Skipped => "nothing was owed",
+        AcknowledgedAs::Accepted => "accepted",
+        AcknowledgedAs::Muted => "muted",
+        AcknowledgedAs::Parked => "parked",
+        AcknowledgedAs::Skipped => "not owed",
     };
-    format!(": up to epoch {upto}, {what} {at}")
+    format!(": up to epoch {upto}, of which the last was {what} {at}")
 }
 
 fn why(target: &TargetTrace) -> String {
