@@ -26,6 +26,7 @@ pub mod blocks;
 pub mod bot;
 mod error;
 pub mod layout;
+pub mod mentions;
 mod snippet;
 
 /// The URL of an incoming webhook. Prints as its host only.

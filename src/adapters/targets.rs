@@ -13,6 +13,7 @@ use crate::adapters::clock::SystemClock;
 use crate::adapters::http::Http;
 use crate::adapters::http::exchange::{Exchange, HttpExchange};
 use crate::adapters::secret::{Credential, ReadSecret, SecretError, Secrets};
+use crate::adapters::slack::mentions::BurstMentions;
 use crate::adapters::slack::{Slack, layout};
 #[cfg(feature = "stack")]
 use crate::adapters::sns::Sns;
@@ -108,12 +109,14 @@ impl<R: ReadSecret, C: Clock, X: Exchange> Targets<R, C, X> {
             .map_err(|error| unusable(target, &error.to_string()))?;
         match (access, settings) {
             (Access::SlackWebhook(webhook), TargetSettings::Slack(settings)) => {
-                let mentions = settings.mentions(digest);
-                let posted = self.slack.post(&webhook, digest, mentions, deadline).await;
-                posted.map(|()| Accepted::default())
+                let has_mentioned = BurstMentions::read(joins).mentioned;
+                let mentions = settings.mentions(digest, has_mentioned);
+                self.slack.post(&webhook, digest, mentions, deadline).await?;
+                let burst = BurstMentions { mentioned: has_mentioned || !mentions.is_empty() };
+                Ok(Accepted { message: burst.reference(), related: None })
             }
             (Access::SlackBot(bot), TargetSettings::Slack(settings)) => {
-                let mentions = settings.mentions(digest);
+                let mentions = settings.mentions(digest, BurstMentions::read(joins).mentioned);
                 self.slack.post_as_bot(&bot, digest, mentions, joins, deadline).await
             }
             (Access::Webhook(endpoint), TargetSettings::Webhook(settings)) => {
@@ -186,12 +189,18 @@ impl<R: ReadSecret, C: Clock, X: Exchange> Deliver for Targets<R, C, X> {
 }
 
 /// The bodies of the requests that open what a digest is about, as `stentor run --show` prints them:
-/// without the credential.
-pub fn request_bodies(settings: &TargetSettings, stack: &str, digest: &Digest) -> Vec<Value> {
+/// without the credential. `has_mentioned`: an earlier message of the burst mentioned people.
+pub fn request_bodies(
+    settings: &TargetSettings,
+    stack: &str,
+    digest: &Digest,
+    has_mentioned: bool,
+) -> Vec<Value> {
     let one = |body: Value| vec![body];
     match settings {
         TargetSettings::Slack(settings) => {
-            one(json!(layout::render(digest).mentioning(settings.mentions(digest))))
+            let mentions = settings.mentions(digest, has_mentioned);
+            one(json!(layout::render(digest).mentioning(mentions)))
         }
         TargetSettings::Teams(settings) => one(teams::body(digest, *settings)),
         TargetSettings::Webhook(_) => one(json!(webhook::event(stack, digest))),

@@ -29,7 +29,7 @@ pub struct SlackSettings {
     pub mention: Vec<Mention>,
     /// The lowest severity with which a message mentions anyone. Default: info.
     pub mention_from: Severity,
-    /// Default: the first message of a burst.
+    /// Default: the first message of a burst that is severe enough.
     pub mention_on: MentionOn,
 }
 
@@ -52,7 +52,7 @@ pub enum Mention {
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, EnumString, VariantNames)]
 #[strum(serialize_all = "lowercase")]
 pub enum MentionOn {
-    /// The first message of a burst.
+    /// The first message of a burst that is severe enough.
     #[default]
     First,
     /// Every message that reports alerts.
@@ -177,9 +177,9 @@ impl TargetSettings {
 }
 
 impl SlackSettings {
-    /// The mentions of the message for `digest`.
-    pub fn mentions(&self, digest: &Digest) -> &[Mention] {
-        let is_first = digest.burst.is_none() || self.mention_on == MentionOn::Every;
+    /// The mentions of the message for `digest`. `has_mentioned`: an earlier message of its burst had them.
+    pub fn mentions(&self, digest: &Digest, has_mentioned: bool) -> &[Mention] {
+        let is_first = !has_mentioned || self.mention_on == MentionOn::Every;
         let is_wanted = !digest.is_quiet() && is_first && digest.severity >= self.mention_from;
         if is_wanted { &self.mention } else { &[] }
     }

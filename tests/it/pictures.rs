@@ -88,7 +88,7 @@ fn digest(target: &Target) -> Digest {
 fn picture(target: &Target) -> String {
     let config = Config::parse(CONFIG, "test").unwrap();
     let digest = digest(target);
-    let bodies = request_bodies(&config.targets[target], "stentor", &digest);
+    let bodies = request_bodies(&config.targets[target], "stentor", &digest, false);
     let body = &bodies[0];
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let seen = match target.kind {

@@ -18,6 +18,7 @@ use super::answer::{self, MethodAnswer};
 use super::blocks::Block;
 use super::error::SlackFailure;
 use super::layout::{self, SlackMessage};
+use super::mentions::BurstMentions;
 use crate::config::Mention;
 use crate::model::digest::Digest;
 use crate::protocol::clock::{Clock, Deadline};
@@ -50,6 +51,8 @@ pub(super) struct Parent {
     configured: String,
     /// The part of the message that stays.
     opening: Vec<Block>,
+    #[serde(flatten)]
+    mentions: BurstMentions,
 }
 
 /// The body of `chat.postMessage`.
@@ -110,15 +113,19 @@ impl<C: Clock> Slack<C> {
         let message = layout::message(&content).mentioning(mentions);
         let parent = joins.and_then(Parent::read);
         let parent = parent.filter(|parent| parent.configured == bot.channel);
-        let accepted = self.post_in_thread(bot, digest, message, parent, deadline).await?;
-        if content.left_out.is_some()
-            && let Some(parent) = accepted.message.as_deref().and_then(Parent::read)
-        {
+        let has_mentioned = BurstMentions::read(joins).mentioned;
+        let Some(mut parent) = self.post_in_thread(bot, digest, message, parent, deadline).await?
+        else {
+            return Ok(Accepted::default());
+        };
+        parent.mentions.mentioned = has_mentioned || !mentions.is_empty();
+        if content.left_out.is_some() {
             self.attach_listing(bot, digest, &parent, deadline).await;
         }
-        Ok(accepted)
+        Ok(Accepted { message: Some(parent.reference()), related: None })
     }
 
+    /// Returns the message that later ones join; `None` if Slack has not named it.
     async fn post_in_thread(
         &self,
         bot: &Bot,
@@ -126,11 +133,11 @@ impl<C: Clock> Slack<C> {
         message: SlackMessage,
         parent: Option<Parent>,
         deadline: Deadline,
-    ) -> Result<Accepted, SlackFailure> {
+    ) -> Result<Option<Parent>, SlackFailure> {
         let Some(parent) = parent else {
             return self.start_thread(bot, digest, message, deadline).await;
         };
-        match self.reply(bot, digest, message.clone(), &parent, deadline).await {
+        match self.reply(bot, digest, message.clone(), parent, deadline).await {
             Err(failure) if failure.error.is_parent_gone() => {
                 tracing::info!(target = %digest.target, "The message of this burst is gone, {} gets a new one", digest.target);
                 self.start_thread(bot, digest, message, deadline).await
@@ -145,10 +152,10 @@ impl<C: Clock> Slack<C> {
         digest: &Digest,
         message: SlackMessage,
         deadline: Deadline,
-    ) -> Result<Accepted, SlackFailure> {
+    ) -> Result<Option<Parent>, SlackFailure> {
         let post = Post { channel: &bot.channel, thread_ts: None, message };
         let answer = self.call(bot, "chat.postMessage", &post, deadline).await?;
-        Ok(accepted_as_parent(bot, digest, answer))
+        Ok(posted_parent(bot, digest, answer))
     }
 
     async fn reply(
@@ -156,23 +163,23 @@ impl<C: Clock> Slack<C> {
         bot: &Bot,
         digest: &Digest,
         message: SlackMessage,
-        parent: &Parent,
+        parent: Parent,
         deadline: Deadline,
-    ) -> Result<Accepted, SlackFailure> {
+    ) -> Result<Option<Parent>, SlackFailure> {
         let post = Post { channel: &parent.channel, thread_ts: Some(&parent.ts), message };
         let answer = self.call(bot, "chat.postMessage", &post, deadline).await?;
         if answer.message.as_ref().is_some_and(|posted| posted.thread_ts.is_none()) {
             // Slack accepts a reply to a deleted message, and posts it outside any thread.
-            return Ok(accepted_as_parent(bot, digest, answer));
+            return Ok(posted_parent(bot, digest, answer));
         }
-        let reference = match self.update_parent(bot, digest, parent, deadline).await {
-            Ok(renewed) => renewed.as_ref().unwrap_or(parent).reference(),
+        let renewed = match self.update_parent(bot, digest, &parent, deadline).await {
+            Ok(renewed) => renewed,
             Err(SlackFailure { error, .. }) => {
                 tracing::warn!(target = %digest.target, "{} has the reply, but not the update above it: {error}", digest.target);
-                parent.reference()
+                None
             }
         };
-        Ok(Accepted { message: Some(reference), related: None })
+        Ok(Some(renewed.unwrap_or(parent)))
     }
 
     /// Makes the message above the thread show the current state. If the message was deleted, a new
@@ -185,7 +192,7 @@ impl<C: Clock> Slack<C> {
         deadline: Deadline,
     ) -> Result<Option<Parent>, SlackFailure> {
         let message = layout::burst_message(digest, &parent.opening);
-        let Parent { channel, ts, configured, opening } = parent;
+        let Parent { channel, ts, configured, opening, .. } = parent;
         // Unlike a post, an update looks for names and links in the text unless told not to.
         let update = json!({"channel": channel, "ts": ts, "text": message.text, "blocks": message.blocks, "parse": "none"});
         match self.call(bot, "chat.update", &update, deadline).await {
@@ -195,11 +202,13 @@ impl<C: Clock> Slack<C> {
         let post = Post { channel, thread_ts: None, message };
         let answer = self.call(bot, "chat.postMessage", &post, deadline).await?;
         let (configured, opening) = (configured.clone(), opening.clone());
+        let mentions = BurstMentions::default();
         Ok(answer.channel.zip(answer.ts).map(|(channel, ts)| Parent {
             channel,
             ts,
             configured,
             opening,
+            mentions,
         }))
     }
 
@@ -221,11 +230,10 @@ impl<C: Clock> Slack<C> {
 }
 
 /// The digest is a message of its own. Later ones can reply to it if Slack has named it.
-fn accepted_as_parent(bot: &Bot, digest: &Digest, answer: MethodAnswer) -> Accepted {
-    let (Some(channel), Some(ts)) = (answer.channel, answer.ts) else { return Accepted::default() };
-    let parent =
-        Parent { channel, ts, configured: bot.channel.clone(), opening: layout::opening(digest) };
-    Accepted { message: Some(parent.reference()), related: None }
+fn posted_parent(bot: &Bot, digest: &Digest, answer: MethodAnswer) -> Option<Parent> {
+    let (opening, mentions) = (layout::opening(digest), BurstMentions::default());
+    let (channel, ts) = (answer.channel?, answer.ts?);
+    Some(Parent { channel, ts, configured: bot.channel.clone(), opening, mentions })
 }
 
 impl Parent {

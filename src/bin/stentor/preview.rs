@@ -5,7 +5,7 @@
 //! A message that is only shown counts as delivered once it is written. With a full disk or a
 //! closed pipe it stays in the outbox, and the next run shows it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -86,16 +86,27 @@ pub(crate) struct ShownBodies {
     settings: TargetSettings,
     stack: String,
     has_message: AtomicBool,
+    /// The bursts with a message that mentioned people.
+    mentioned: Mutex<BTreeSet<(RouteName, u64)>>,
 }
 
 impl ShownBodies {
     pub(crate) fn new(target: Target, settings: TargetSettings, stack: String) -> Self {
-        Self { target, settings, stack, has_message: AtomicBool::default() }
+        let (has_message, mentioned) = Default::default();
+        Self { target, settings, stack, has_message, mentioned }
     }
 
     fn of(&self, digest: &Digest) -> String {
         self.has_message.store(true, Ordering::Relaxed);
-        let bodies = targets::request_bodies(&self.settings, &self.stack, digest);
+        let burst = digest.incident.map(|number| (digest.route.clone(), number));
+        let has_mentioned =
+            burst.as_ref().is_some_and(|burst| locked(&self.mentioned).contains(burst));
+        let bodies = targets::request_bodies(&self.settings, &self.stack, digest, has_mentioned);
+        if let TargetSettings::Slack(settings) = &self.settings
+            && !settings.mentions(digest, has_mentioned).is_empty()
+        {
+            locked(&self.mentioned).extend(burst);
+        }
         let bodies = bodies.iter().map(|body| visible::json(&format!("{body:#}\n")));
         bodies.collect::<Vec<_>>().join("\n")
     }

@@ -56,14 +56,19 @@ fn digest(groups: usize, severity: Severity, burst: Option<Burst>) -> Digest {
     }
 }
 
-async fn deliver(server: &MockServer, credential: Value, digest: &Digest) -> Accepted {
+async fn deliver(
+    server: &MockServer,
+    credential: Value,
+    digest: &Digest,
+    joins: Option<&str>,
+) -> Accepted {
     let api = ApiUrl::parse(&format!("{}/api", server.uri())).unwrap();
     let slack = Slack::new(http::client().unwrap(), SystemClock).with_api(api);
     let secret = Secrets::new(Secret(json!({"slack:ops": credential}).to_string()));
     let config = Config::parse(CONFIG, "f").unwrap();
     let targets = Targets::new(slack, secret, SystemClock).with_settings(config.targets);
     let deadline = Deadline::after(SystemClock.now(), Duration::from_secs(10));
-    targets.deliver(digest, None, deadline).await.unwrap()
+    targets.deliver(digest, joins, deadline).await.unwrap()
 }
 
 async fn requests(server: &MockServer) -> Vec<Request> {
@@ -71,20 +76,39 @@ async fn requests(server: &MockServer) -> Vec<Request> {
 }
 
 #[tokio::test]
-async fn people_are_mentioned_by_severity_in_the_first_message_of_a_burst() {
+async fn people_are_mentioned_in_the_first_message_of_a_burst_that_is_severe_enough() {
     let server = MockServer::start().await;
+    let posted = json!({"ok": true, "channel": "C1", "ts": "1.1", "message": {"thread_ts": "1.1"}});
+    let posted = ResponseTemplate::new(200).set_body_json(posted);
+    Mock::given(path("/api/chat.postMessage")).respond_with(posted.clone()).mount(&server).await;
+    Mock::given(path("/api/chat.update")).respond_with(posted).mount(&server).await;
     let ok = ResponseTemplate::new(200).set_body_string("ok");
     Mock::given(any()).respond_with(ok).mount(&server).await;
     let at = Timestamp::from_millis(1_795_443_216_000);
     let later = Some(Burst { number: 7, since: at, until: at, alerts: 42 });
-    for (severity, burst, is_mentioned) in [
-        (Severity::Critical, None, true),
-        (Severity::Error, None, true),
-        (Severity::Warning, None, false),
-        (Severity::Critical, later, false),
-    ] {
-        deliver(&server, json!(server.uri()), &digest(1, severity, burst)).await;
-        let body: Value = requests(&server).await.last().unwrap().body_json().unwrap();
+    let (webhook, bot) = (json!(server.uri()), json!({"token": "xoxb-1", "channel": "#a"}));
+    let bursts = [
+        (&webhook, vec![(Severity::Critical, true), (Severity::Critical, false)]),
+        (
+            &webhook,
+            vec![(Severity::Warning, false), (Severity::Error, true), (Severity::Info, false)],
+        ),
+        (&bot, vec![(Severity::Error, true), (Severity::Critical, false)]),
+        (&bot, vec![(Severity::Info, false), (Severity::Error, true), (Severity::Error, false)]),
+    ];
+    let messages = bursts.into_iter().flat_map(|(credential, messages)| {
+        let messages = messages.into_iter().enumerate();
+        messages.map(move |(n, (severity, is_mentioned))| (credential, n, severity, is_mentioned))
+    });
+    let mut joins: Option<String> = None;
+    for (credential, n, severity, is_mentioned) in messages {
+        let (burst, known) = if n == 0 { (None, None) } else { (later, joins.as_deref()) };
+        let accepted =
+            deliver(&server, credential.clone(), &digest(1, severity, burst), known).await;
+        joins = accepted.message.or(joins.filter(|_| n > 0));
+        let all = requests(&server).await;
+        let is_message = |request: &&Request| !request.url.path().ends_with("chat.update");
+        let body: Value = all.iter().rfind(is_message).unwrap().body_json().unwrap();
         let first = &body["blocks"][0]["elements"][0]["elements"];
         let mentions = json!([
             {"type": "broadcast", "range": "here"}, {"type": "text", "text": " "},
@@ -117,11 +141,11 @@ async fn groups_without_room_follow_as_a_snippet_that_may_fail() {
             Mock::given(path(at)).respond_with(answer).mount(&server).await;
         }
         let bot = json!({"token": "xoxb-7-topsecret", "channel": "#alerts"});
-        deliver(&server, bot.clone(), &digest(2, Severity::Critical, None)).await;
+        deliver(&server, bot.clone(), &digest(2, Severity::Critical, None), None).await;
         assert_eq!(requests(&server).await.len(), 1, "everything fits");
         let large = digest(40, Severity::Critical, None);
         let groups = large.tally.groups.len() + large.tally.ungrouped.len();
-        let accepted = deliver(&server, bot, &large).await;
+        let accepted = deliver(&server, bot, &large, None).await;
         assert!(accepted.message.is_some(), "the message counts, not the snippet");
         let requests = requests(&server).await;
         let paths: Vec<&str> = requests.iter().skip(1).map(|request| request.url.path()).collect();
