@@ -25,6 +25,9 @@ use crate::protocol::store::StoreError;
 
 const INDEX: &str = "by_hour";
 
+/// The longest key of an item, in bytes.
+const KEY_BYTES_MAX: usize = 2_048;
+
 /// Hours that are queried concurrently.
 const HOURS_AHEAD: usize = 8;
 
@@ -113,6 +116,10 @@ impl<C: Clock> DynamoStore<C> {
         log_id: &str,
         deadline: Deadline,
     ) -> Result<Option<AuditRow>, StoreError> {
+        // DynamoDB refuses a key of another size.
+        if !(1..=KEY_BYTES_MAX).contains(&log_id.len()) {
+            return Ok(None);
+        }
         let key = Item::from([("log_id".to_owned(), item::text(log_id))]);
         let mut row = self.with_messages(vec![key], deadline).await?.pop();
         row.iter_mut().for_each(AuditRow::find_pattern);

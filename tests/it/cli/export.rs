@@ -81,12 +81,12 @@ fn pages_are_as_the_whole() {
         after = Some(last);
     }
     assert_eq!(pages, all);
-    let none = command(&directory, &data, &["alerts", "--after", "no-such-id"]);
-    let why = text(&none.stderr);
-    assert!(
-        none.status.code() == Some(2) && why.contains("there is no alert `no-such-id`"),
-        "{why}"
-    );
+    for id in ["no-such-id", &"x".repeat(3_000)] {
+        let none = command(&directory, &data, &["alerts", "--after", id]);
+        let why = text(&none.stderr);
+        let says = format!("there is no alert `{id}`");
+        assert!(none.status.code() == Some(2) && why.contains(&says), "{why}");
+    }
 }
 
 #[test]
