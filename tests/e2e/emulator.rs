@@ -308,8 +308,9 @@ impl Function {
     /// The answer of one invocation as text, because the answer to a time-out or a crash is not
     /// JSON.
     pub async fn invoke(&self, payload: &str) -> String {
-        let post =
-            client().post(&self.url).body(payload.to_owned()).timeout(Duration::from_secs(60));
+        // An invocation may be silent for longer than the program waits for a server.
+        let client = stentor::adapters::http::upload_client().unwrap();
+        let post = client.post(&self.url).body(payload.to_owned()).timeout(Duration::from_secs(60));
         match post.send().await {
             Ok(answer) => String::from_utf8(
                 stentor::adapters::http::body(answer, stentor::adapters::http::BODY_BYTES_MAX)
