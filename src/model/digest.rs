@@ -301,7 +301,8 @@ fn severity(configured: Option<Severity>, tally: &Tally) -> Severity {
     let of_others = || configured.or_else(of_markers).unwrap_or(Severity::Info);
     match own {
         Some(own) if with_own >= tally.alerts => own,
-        own => own.max(Some(of_others())).unwrap_or(Severity::Info),
+        Some(own) => own.max(of_others()),
+        None => of_others(),
     }
 }
 
