@@ -83,7 +83,7 @@ const EXIT_CODES: &str = "Exit codes: 0 done; 1 something was parked, not read o
 struct Arguments {
     #[command(subcommand)]
     command: Command,
-    /// Log more to stderr, such as failed attempts; -vv logs the most
+    /// Log all repetitions, too; -vv also logs failed attempts
     #[arg(short, long, action = clap::ArgAction::Count, global = true, display_order = 900)]
     verbose: u8,
     /// Show results and errors only: no progress, warnings or hints
